@@ -1,0 +1,22 @@
+"""The table of data and weights that are known by name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+import yaml
+from pydantic import TypeAdapter
+
+from pipeline.config.sources import Source
+
+TABLE = Path(__file__).with_name("known_sources.yaml")
+
+
+@cache
+def known_sources() -> Mapping[str, Source]:
+    """Returns the table of known sources, by name."""
+    entries = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
+    return TypeAdapter(dict[str, Source]).validate_json(json.dumps(entries))

@@ -1,0 +1,50 @@
+"""Makes the low-resolution volume that an instrument would have measured, and writes down how."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from pipeline.cli import ArgumentParser, Namespace, add_path, add_settings
+from pipeline.config.load import read_section
+from pipeline.config.stages import Degrade
+from pipeline.files import write_json
+from pipeline.image.container import read_image, write_image
+from pipeline.image.image import Image
+from pipeline.physics.forward import ForwardModel, volume_seed
+from pipeline.physics.grid import coarse_affine
+
+logger = logging.getLogger(__name__)
+
+
+def forward_model(image: Image, settings: Degrade, seed: int) -> ForwardModel:
+    """Returns the forward model of a volume: the factor along both axes of its plane, 1 across the slices."""
+    factors = tuple(1 if axis == image.facts["slice_axis"] else settings.factor for axis in range(3))
+    shape = tuple(int(size) for size in image.data.shape)
+    noise_seed = volume_seed(seed, image.facts["id"])
+    return ForwardModel(settings.operator, factors, shape, settings.noise, settings.noise_sigma, noise_seed)
+
+
+def degrade(image: Image, model: ForwardModel) -> Image:
+    """Returns the low-resolution image, on the grid of cell centres, without masks."""
+    affine = coarse_affine(image.affine, model.factors)
+    facts = {**image.facts, "forward_model": model.to_json()}
+    return image.with_data(model.measure(image.data), affine=affine, masks={}, facts=facts)
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declares the options of this stage."""
+    add_path(parser, "--input", "extracted volume (.safetensors)")
+    add_path(parser, "--output", "low-resolution volume (.safetensors)")
+    add_path(parser, "--forward-model", "where the forward model is written (.json)")
+    parser.add_argument("--seed", type=int, default=0, help="root of the noise's random numbers")
+    add_settings(parser, Degrade)
+
+
+def main(arguments: Namespace) -> None:
+    """Runs the stage."""
+    image = read_image(arguments.input)
+    model = forward_model(image, read_section(Degrade, arguments.settings), arguments.seed)
+    write_image(arguments.output, degrade(image, model))
+    write_json(arguments.forward_model, model.to_json())
+    logger.info("%s: %s -> %s; %s", image.facts["id"], image.data.shape, model.lr_shape, model.describe())

@@ -1,0 +1,131 @@
+"""Reads a volume, cuts its block of slices, finds the foreground and normalises the intensities.
+
+Whatever is estimated (mask, bias field, normalisation) is estimated from the block alone, so that nothing of one
+block reaches another.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.cli import ArgumentParser, Namespace, add_path, add_settings
+from pipeline.config.load import read_entry, read_section
+from pipeline.config.stages import Extract
+from pipeline.config.volumes import Volume
+from pipeline.errors import UserError
+from pipeline.files import sha256_of
+from pipeline.image.container import write_image
+from pipeline.image.foreground import foreground_mask
+from pipeline.image.formats import format_of
+from pipeline.image.image import PLANE_AXIS, Image
+from pipeline.image.intensity import PERCENTILE
+
+logger = logging.getLogger(__name__)
+
+
+def normalise(image: Image, settings: Extract) -> Image:
+    """Masks and normalises a block.
+
+    Args:
+        image: canonical volume with physical intensities.
+        settings: the section `extract`.
+
+    Returns:
+        The same block with normalised float32 intensities, the mask "foreground", and in its facts the plane, the
+        slice axis, the slices with enough foreground and what was estimated.
+
+    Raises:
+        UserError: nothing stands out from the background, or no slice has enough of it.
+    """
+    mask = foreground_mask(image.data)
+    data = _without_bias(image.data, mask) if settings.bias_correction else image.data
+    scale = float(np.percentile(data[mask], PERCENTILE))
+    if scale <= 0:
+        raise UserError(f"the {PERCENTILE}th percentile of the foreground is {scale:g}; intensities must be positive.")
+    intensity = type(image.intensity)(scale, image.intensity.slope, image.intensity.intercept, image.intensity.dtype)
+    axis = PLANE_AXIS[settings.plane]
+    coverage = mask.mean(axis=tuple(other for other in range(3) if other != axis))
+    chosen = np.flatnonzero(coverage >= settings.min_foreground)
+    if chosen.size == 0:
+        raise UserError(
+            f"no {settings.plane} slice has {settings.min_foreground:.0%} foreground (extract.min_foreground)."
+        )
+    facts = {
+        "plane": settings.plane,
+        "slice_axis": axis,
+        "foreground_slices": chosen.tolist(),
+        "foreground_fraction": float(mask.mean()),
+        "bias_corrected": settings.bias_correction,
+        "scale": scale,
+        "scale_percentile": PERCENTILE,
+    }
+    return image.with_data(
+        intensity.normalise(data), intensity=intensity, masks={"foreground": mask}, facts={**image.facts, **facts}
+    )
+
+
+def _without_bias(data: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    from pipeline.image.bias import correct_bias
+
+    return correct_bias(data, mask)
+
+
+def cut_block(image: Image, slices: tuple[int, int] | None, axis: int) -> Image:
+    """Keeps slices [start, stop) along an axis and moves the affine along.
+
+    Raises:
+        UserError: the volume has fewer slices.
+    """
+    start, stop = slices or (0, image.data.shape[axis])
+    if stop > image.data.shape[axis]:
+        raise UserError(f"slices [{start}, {stop}) were asked for, but there are only {image.data.shape[axis]}.")
+    index = [slice(None)] * 3
+    index[axis] = slice(start, stop)
+    offset = np.zeros(4)
+    offset[axis], offset[3] = start, 1
+    affine = image.affine.copy()
+    affine[:, 3] = image.affine @ offset
+    return image.with_data(image.data[tuple(index)], affine=affine, facts={**image.facts, "slices": [start, stop]})
+
+
+def extract(source: Path, volume: Volume, settings: Extract, output: Path) -> None:
+    """Extracts one volume of the configuration from a file; see `normalise`.
+
+    Raises:
+        UserError: naming the file.
+    """
+    image = format_of(source).read(source)
+    try:
+        block = cut_block(image, volume.slices, PLANE_AXIS[settings.plane])
+        result = normalise(block, settings)
+    except UserError as error:
+        raise UserError(f"volume {volume.id!r} from {source}: {error}") from error
+    identity = {
+        "id": volume.id,
+        "subject": volume.subject,
+        "split": volume.split,
+        "source": volume.source,
+        "source_sha256": sha256_of(source),
+    }
+    write_image(output, result.with_data(result.data, facts={**result.facts, **identity}))
+    count = len(result.facts["foreground_slices"])
+    logger.info(
+        "%s: shape %s, %d slices with foreground, 1.0 = %g", volume.id, result.data.shape, count, result.facts["scale"]
+    )
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declares the options of this stage."""
+    add_path(parser, "--input", "the volume's file (NIfTI)")
+    add_path(parser, "--output", "extracted volume (.safetensors)")
+    parser.add_argument("--volume", required=True, metavar="JSON", help="the volume's entry of the configuration")
+    add_settings(parser, Extract)
+
+
+def main(arguments: Namespace) -> None:
+    """Runs the stage."""
+    settings = read_section(Extract, arguments.settings)
+    extract(arguments.input, read_entry(Volume, arguments.volume, "volume"), settings, arguments.output)

@@ -1,0 +1,79 @@
+"""Files that are either whole or absent."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import UserError
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Gives a temporary path beside `target`; it is flushed and takes target's place when the block ends well.
+
+    The temporary name keeps target's suffixes, since writers choose the format by them. When the block raises,
+    the temporary file is removed and whatever stood at `target` stays as it was.
+
+    Raises:
+        UserError: the folder cannot be made or written to.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".partial-", suffix="".join(target.suffixes[-2:]), dir=target.parent)
+    except OSError as error:
+        raise UserError(f"cannot write {target}: {error.strerror}. Check that its folder is writable.") from error
+    os.close(handle)
+    partial = Path(name)
+    try:
+        yield partial
+        _publish(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _publish(partial: Path, target: Path) -> None:
+    """Flushes `partial` to the disk and renames it, with the permissions that the umask grants a new file."""
+    umask = os.umask(0)
+    os.umask(umask)
+    os.chmod(partial, 0o666 & ~umask)
+    with partial.open("rb+") as stream:
+        os.fsync(stream.fileno())
+    os.replace(partial, target)
+
+
+def write_text(target: Path, text: str) -> None:
+    """Writes UTF-8 `text` to `target`, whole or not at all."""
+    with replacing(target) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def write_json(target: Path, value: Any) -> None:
+    """Writes `value` as indented JSON with sorted keys, whole or not at all."""
+    write_text(target, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Reads a JSON file.
+
+    Raises:
+        UserError: the file is missing or is no JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}.") from error
+    except ValueError as error:
+        raise UserError(f"{path} is not valid JSON: {error}. Delete it and run again.") from error
+
+
+def sha256_of(path: Path) -> str:
+    """Returns the SHA-256 of a file as 64 hexadecimal digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

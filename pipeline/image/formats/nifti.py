@@ -1,0 +1,114 @@
+"""NIfTI-1 and NIfTI-2, plain or gzipped, read and written through nibabel."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from numpy.typing import NDArray
+
+from pipeline.errors import UserError
+from pipeline.files import replacing
+from pipeline.image.geometry import Orientation
+from pipeline.image.image import Image
+from pipeline.image.intensity import IntensityMap
+
+SUFFIXES = (".nii", ".nii.gz")
+
+
+def read(path: Path) -> Image:
+    """Reads a volume into canonical order with physical intensities (float64, slope and intercept applied).
+
+    Raises:
+        UserError: the file is missing, damaged, no 3-D volume, has NaN or infinite voxels, or a useless geometry.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such file.")
+    try:
+        file: Any = nib.load(path)
+        header = file.header
+        _check_header(path, file)
+        raw = np.asanyarray(file.dataobj.get_unscaled())
+    except (ImageFileError, nib.spatialimages.HeaderDataError, EOFError, OSError, zlib.error, ValueError) as error:
+        raise UserError(f"{path}: cannot be read as NIfTI ({_first_line(error)}). Is it whole?") from error
+    raw = raw.reshape(raw.shape[:3])
+    slope, intercept = float(file.dataobj.slope), float(file.dataobj.inter)
+    physical = raw.astype(np.float64) * slope + intercept
+    _check_voxels(path, physical)
+    orientation = Orientation.of_affine(file.affine)
+    data, affine = orientation.to_canonical(physical, np.asarray(file.affine, dtype=np.float64))
+    return Image(
+        data=data,
+        affine=affine,
+        intensity=IntensityMap(1.0, slope, intercept, raw.dtype.newbyteorder("=").name),
+        origin={
+            "format": "nifti",
+            "version": 2 if isinstance(header, nib.Nifti2Header) else 1,
+            "suffix": next(suffix for suffix in reversed(SUFFIXES) if path.name.lower().endswith(suffix)),
+            "orientation": {"axes": orientation.axes, "flips": orientation.flips},
+            "orientation_code": orientation.code,
+            "shape": list(raw.shape),
+            "sform_code": int(header["sform_code"]),
+            "qform_code": int(header["qform_code"]),
+            "xyzt_units": int(header["xyzt_units"]),
+        },
+    )
+
+
+def write(path: Path, image: Image) -> int:
+    """Writes a normalised canonical image in the orientation, dtype, slope and units it came in.
+
+    Returns:
+        How many voxels had to be clipped to the dtype's range.
+    """
+    stored, saturated = image.intensity.to_stored(image.data)
+    origin = image.origin
+    orientation = Orientation(**{name: tuple(value) for name, value in origin["orientation"].items()})
+    data, affine = orientation.from_canonical(stored, image.affine)
+    kind = nib.Nifti2Image if origin["version"] == 2 else nib.Nifti1Image
+    file = kind(np.ascontiguousarray(data), affine, dtype=data.dtype)
+    file.header["xyzt_units"] = origin["xyzt_units"]
+    file.set_sform(affine, code=origin["sform_code"] or (0 if origin["qform_code"] else 2))
+    file.set_qform(affine, code=origin["qform_code"])
+    file.header.set_slope_inter(image.intensity.slope, image.intensity.intercept)
+    with replacing(path) as partial:
+        nib.save(file, partial)
+    return saturated
+
+
+def _check_header(path: Path, file: Any) -> None:
+    if not isinstance(file, (nib.Nifti1Image, nib.Nifti2Image)):
+        raise UserError(f"{path}: is not NIfTI but {type(file).__name__}.")
+    shape = tuple(file.shape)
+    if 0 in shape:
+        raise UserError(f"{path}: is empty, its shape is {shape}.")
+    if len(shape) < 3 or min(shape[:3]) < 2:
+        raise UserError(f"{path}: holds no volume, its shape is {shape}; a 3-D volume is needed.")
+    if any(size > 1 for size in shape[3:]):
+        raise UserError(f"{path}: has {len(shape)} dimensions {shape}; split it into 3-D volumes first.")
+    if file.get_data_dtype().kind not in "iuf":
+        raise UserError(
+            f"{path}: voxels of type {file.get_data_dtype()} are not intensities; integers or floats are needed."
+        )
+    spacing: NDArray[np.float64] = np.linalg.norm(file.affine[:3, :3], axis=0)
+    stated = np.asarray(file.header.get_zooms()[:3])
+    if not np.all(np.isfinite(file.affine)) or min(spacing) <= 0 or min(stated) <= 0:
+        raise UserError(f"{path}: the voxel size is {[float(size) for size in stated]} mm; each must be above zero.")
+    if abs(np.linalg.det(file.affine[:3, :3] / spacing)) < 1e-3:
+        raise UserError(f"{path}: the affine is singular, so the axes do not span a volume; mend the header.")
+
+
+def _check_voxels(path: Path, data: NDArray[np.float64]) -> None:
+    bad = int(np.count_nonzero(~np.isfinite(data)))
+    if bad:
+        raise UserError(f"{path}: {bad} voxels are NaN or infinite; replace them before you use the volume.")
+    if data.min() == data.max():
+        raise UserError(f"{path}: every voxel is {data.min():g}; there is nothing in the image.")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

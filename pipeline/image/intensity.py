@@ -1,0 +1,62 @@
+"""Intensity maps: invertible, recorded, and never a silent clip."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+PERCENTILE = 99.9
+"""Normalised 1.0 is this percentile of the foreground; it shuts out single bright vessels and artefacts."""
+
+
+@dataclass(frozen=True)
+class IntensityMap:
+    """Between three scales: stored (what the file holds), physical (slope and intercept applied) and normalised.
+
+    physical = slope * stored + intercept; normalised = physical / scale. Zero stays zero, since noise of magnitude
+    images is measured from zero.
+
+    Attributes:
+        scale: physical value that becomes 1.0.
+        slope: as in the file's header (NIfTI scl_slope).
+        intercept: as in the file's header (NIfTI scl_inter).
+        dtype: of the stored values.
+    """
+
+    scale: float = 1.0
+    slope: float = 1.0
+    intercept: float = 0.0
+    dtype: str = "float32"
+
+    def normalise(self, physical: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Maps physical to normalised intensities, float32."""
+        return (np.asarray(physical, dtype=np.float64) / self.scale).astype(np.float32)
+
+    def to_physical(self, normalised: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Maps normalised to physical intensities, float64."""
+        return np.asarray(normalised, dtype=np.float64) * self.scale
+
+    def to_stored(self, normalised: NDArray[np.floating]) -> tuple[NDArray, int]:
+        """Maps normalised intensities to the values and dtype of the input file.
+
+        Returns:
+            The stored values, and how many of them had to be clipped to the dtype's range.
+        """
+        stored = (self.to_physical(normalised) - self.intercept) / self.slope
+        dtype = np.dtype(self.dtype)
+        if dtype.kind == "f":
+            return stored.astype(dtype), 0
+        limits = np.iinfo(dtype)
+        rounded = np.rint(stored)
+        saturated = int(np.count_nonzero((rounded < limits.min) | (rounded > limits.max)))
+        return clip_to(rounded, limits).astype(dtype), saturated
+
+
+def clip_to(values: NDArray[np.float64], limits: np.iinfo) -> NDArray[np.float64]:
+    """Clips to an integer range; the largest 64-bit integers have no float64 of their own, so the bound steps inward."""
+    top = float(limits.max)
+    if int(top) > limits.max:
+        top = float(np.nextafter(top, 0))
+    return np.clip(values, float(limits.min), top)

@@ -1,0 +1,52 @@
+"""The grid of cell centres: with factor s, low-resolution voxel j covers high-resolution voxels s*j ... s*j + s - 1.
+
+Its centre is at s*j + (s - 1) / 2. Every degrader, interpolator and network shares this grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def coarse_shape(shape: Sequence[int], factors: Sequence[int]) -> tuple[int, ...]:
+    """Returns the low-resolution shape; sizes that a factor does not divide are rounded up."""
+    return tuple(-(-size // factor) for size, factor in zip(shape, factors, strict=True))
+
+
+def pad_to_multiple(data: NDArray, factors: Sequence[int]) -> NDArray:
+    """Repeats the last samples at the high end of each axis until the factors divide the shape."""
+    widths = [(0, -size % factor) for size, factor in zip(data.shape, factors, strict=True)]
+    return np.pad(data, widths, mode="edge") if any(high for _, high in widths) else data
+
+
+def crop_to(data: NDArray, shape: Sequence[int]) -> NDArray:
+    """Cuts what lies beyond `shape` off the high end of each axis: undoes `pad_to_multiple`."""
+    return data[tuple(slice(size) for size in shape)]
+
+
+def coarse_affine(affine: NDArray[np.float64], factors: Sequence[int]) -> NDArray[np.float64]:
+    """Returns the affine of the low-resolution grid: affine . [scale s, translate (s - 1) / 2]."""
+    return affine @ _scaling([float(factor) for factor in factors])
+
+
+def fine_affine(affine: NDArray[np.float64], factors: Sequence[int]) -> NDArray[np.float64]:
+    """Returns the affine of the super-resolved grid: affine . [scale 1/s, translate (1/s - 1) / 2]."""
+    return affine @ _scaling([1.0 / factor for factor in factors])
+
+
+def _scaling(scales: Sequence[float]) -> NDArray[np.float64]:
+    matrix = np.diag([*scales, 1.0])
+    matrix[:3, 3] = [(scale - 1) / 2 for scale in scales]
+    return matrix
+
+
+def apply_along_axes(matrices: Sequence[NDArray[np.float64] | None], data: NDArray) -> NDArray[np.float64]:
+    """Multiplies `data` by one matrix per axis, of shape (size out, size in); None leaves its axis as it is."""
+    result = np.asarray(data, dtype=np.float64)
+    for axis, matrix in enumerate(matrices):
+        if matrix is not None:
+            result = np.moveaxis(np.tensordot(matrix, result, axes=(1, axis)), 0, axis)
+    return result

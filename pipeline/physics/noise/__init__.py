@@ -1,0 +1,1 @@
+"""Noise of the measurement. Each module offers `add_noise(image, sigma, generator)`."""

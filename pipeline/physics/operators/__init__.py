@@ -1,0 +1,1 @@
+"""Linear operators that coarsen one axis. Each module offers `axis_matrix(size, factor)`."""

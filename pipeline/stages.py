@@ -1,0 +1,21 @@
+"""The stages by name. A stage is a module with a docstring, `add_arguments(parser)` and `main(arguments)`."""
+
+from __future__ import annotations
+
+STAGES = {
+    "download": "fetch a source and check it",
+    "extract": "read a volume, find the foreground, normalise",
+    "degrade": "make the low-resolution volume",
+    "tune": "choose the settings of denoise-then-interpolate on the validation volumes",
+    "convert": "turn downloaded weights into a one-channel network",
+    "train": "fine-tune a network",
+    "interpolate": "restore a volume with every classical method",
+    "infer": "restore a volume with a network",
+    "evaluate": "measure every method on a volume",
+    "summarise": "put all measurements into the tables",
+    "provenance": "record what made the results",
+    "report": "write the page of a volume",
+    "index": "write the page over all volumes",
+    "apply": "sharpen a file of your own with a trained network",
+    "config": "check a configuration, or write the default one and its schema",
+}

@@ -1,0 +1,1 @@
+"""Fine-tuning: patches, losses, checkpoints, and the loop."""
