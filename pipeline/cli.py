@@ -24,7 +24,7 @@ def add_settings(parser: ArgumentParser, section: type[Section]) -> None:
         "--settings",
         default="{}",
         metavar="JSON|FILE",
-        help=f"the {name} section as JSON, or a configuration file that has one; defaults are used for what is left out",
+        help=f"the {name} section as JSON, or a configuration file that has one; what is left out has its default",
     )
 
 

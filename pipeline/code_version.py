@@ -8,12 +8,15 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE_FOLDER = Path(__file__).resolve().parent
+WITHOUT_EFFECT = PACKAGE_FOLDER / "config"
+"""The configuration's own code: a rule hands its stage complete settings, so that results hang on these alone."""
 
 
 def code_version(module: str) -> str:
     """Returns 16 hexadecimal digits that change when `module`, or anything of `pipeline` it imports, changes.
 
-    The source is parsed, never run. A package is taken with all its modules, since plug-ins are found by name.
+    The source is parsed, never run. A package that is named in a string ("pipeline.metrics") is taken with all its
+    modules, since plug-ins are found by name; one that is only imported from is not.
 
     Args:
         module: dotted name inside this package, such as "pipeline.extract".
@@ -27,38 +30,42 @@ def code_version(module: str) -> str:
 
 def _reachable(module: str) -> set[Path]:
     seen: set[Path] = set()
-    waiting = list(_files_of(module))
+    waiting = _files_of(module)
     while waiting:
         path = waiting.pop()
-        if path in seen:
-            continue
-        seen.add(path)
-        waiting.extend(file for name in _imports(path) for file in _files_of(name))
+        if path not in seen and not path.is_relative_to(WITHOUT_EFFECT):
+            seen.add(path)
+            waiting.extend(_dependencies(path))
     return seen
 
 
 @cache
-def _files_of(module: str) -> tuple[Path, ...]:
-    """The files behind a dotted name: a module's own, or all of a package's; none for a name inside a module."""
-    parts = module.split(".")
-    if parts[0] != PACKAGE_FOLDER.name or len(parts) == 1:
-        return ()
-    base = PACKAGE_FOLDER.joinpath(*parts[1:])
-    if base.with_suffix(".py").is_file():
-        return (base.with_suffix(".py"),)
-    return tuple(sorted(base.glob("*.py"))) if base.is_dir() else ()
-
-
-@cache
-def _imports(path: Path) -> tuple[str, ...]:
-    """All dotted names that a source file imports, or names in a string as a plug-in package ("pipeline.metrics")."""
-    found: list[str] = []
+def _dependencies(path: Path) -> tuple[Path, ...]:
+    """The files that a source file imports, and all plug-ins of the packages that it names in strings."""
+    found: list[Path] = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            found.extend(alias.name for alias in node.names)
+            found.extend(file for alias in node.names for file in _files_of(alias.name))
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found.append(node.module)
-            found.extend(f"{node.module}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("pipeline."):
-            found.append(node.value)
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            found.extend(file for name in names for file in _files_of(name))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.extend(_plugins_of(node.value))
     return tuple(found)
+
+
+def _files_of(module: str) -> list[Path]:
+    """The file behind a dotted name, none where it is no module of this package; a package's is its __init__."""
+    parts = module.split(".")
+    if parts[0] != PACKAGE_FOLDER.name or len(parts) == 1:
+        return []
+    base = PACKAGE_FOLDER.joinpath(*parts[1:])
+    return [path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()]
+
+
+def _plugins_of(text: str) -> list[Path]:
+    """All modules of the package that a string names, none where it names no package."""
+    parts = text.split(".")
+    if parts[0] != PACKAGE_FOLDER.name or len(parts) == 1 or not all(part.isidentifier() for part in parts):
+        return []
+    return sorted(PACKAGE_FOLDER.joinpath(*parts[1:]).glob("*.py"))

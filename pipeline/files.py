@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -13,6 +14,9 @@ from typing import Any
 
 from pipeline.errors import UserError
 
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""The disk is full, the user's share of it is used up, or the file is larger than is allowed."""
+
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
@@ -22,18 +26,24 @@ def replacing(target: Path) -> Iterator[Path]:
     the temporary file is removed and whatever stood at `target` stays as it was.
 
     Raises:
-        UserError: the folder cannot be made or written to.
+        UserError: the folder cannot be made or written to, or the disk is full.
     """
     try:
+        if target.is_dir():
+            raise UserError(f"cannot write {target}: a folder of this name stands there.")
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=".partial-", suffix="".join(target.suffixes[-2:]), dir=target.parent)
     except OSError as error:
-        raise UserError(f"cannot write {target}: {error.strerror}. Check that its folder is writable.") from error
+        raise UserError(f"cannot write {target}: {error.strerror}. Is its folder writable?") from error
     os.close(handle)
     partial = Path(name)
     try:
         yield partial
         _publish(partial, target)
+    except OSError as error:
+        if error.errno in DISK_ERRORS:
+            raise UserError(f"cannot write {target}: {error.strerror}. Make room on the disk.") from error
+        raise
     finally:
         partial.unlink(missing_ok=True)
 
@@ -42,10 +52,10 @@ def _publish(partial: Path, target: Path) -> None:
     """Flushes `partial` to the disk and renames it, with the permissions that the umask grants a new file."""
     umask = os.umask(0)
     os.umask(umask)
-    os.chmod(partial, 0o666 & ~umask)
+    partial.chmod(0o666 & ~umask)
     with partial.open("rb+") as stream:
         os.fsync(stream.fileno())
-    os.replace(partial, target)
+    partial.replace(target)
 
 
 def write_text(target: Path, text: str) -> None:

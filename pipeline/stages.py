@@ -17,5 +17,6 @@ STAGES = {
     "report": "write the page of a volume",
     "index": "write the page over all volumes",
     "apply": "sharpen a file of your own with a trained network",
-    "config": "check a configuration, or write the default one and its schema",
+    "table": "print the metric table of a run",
+    "configure": "check a configuration, or write the default one and its schema",
 }

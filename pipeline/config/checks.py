@@ -8,6 +8,7 @@ from itertools import combinations
 
 from pipeline import plugins
 from pipeline.config.known import known_sources
+from pipeline.config.names import plugin_names
 from pipeline.config.sources import Source
 from pipeline.config.stages import Infer, Train
 from pipeline.config.volumes import Volume
@@ -66,15 +67,17 @@ def check_train(train: Train, sources: Mapping[str, Source]) -> Iterator[str]:
     """Names initial weights that are unknown or hold no network."""
     known = {name: source for name, source in {**known_sources(), **sources}.items() if source.network}
     if train.initial_weights not in known:
-        yield f"train.initial_weights: {train.initial_weights!r} is unknown; {plugins.suggest(train.initial_weights, known)}"
+        nearest = plugins.suggest(train.initial_weights, known)
+        yield f"train.initial_weights: {train.initial_weights!r} is unknown; {nearest}"
     if not train.losses:
         yield "train.losses: {} is not allowed: give at least one loss term and its weight, such as {l1: 1.0}"
 
 
 def check_infer(infer: Infer) -> Iterator[str]:
     """Names a deliverable that no method makes, and an overlap that leaves no tile."""
-    methods = [*plugins.names("pipeline.upsamplers"), *NETWORK_METHODS]
+    methods = [*plugin_names("upsamplers"), *NETWORK_METHODS]
     if infer.deliver not in methods:
         yield f"infer.deliver: {infer.deliver!r} is unknown; {plugins.suggest(infer.deliver, methods)}"
     if 2 * infer.overlap_lr >= infer.tile_lr:
-        yield f"infer.overlap_lr: {infer.overlap_lr} is not allowed: it must be less than half of tile_lr ({infer.tile_lr})"
+        half = f"half of infer.tile_lr, {infer.tile_lr / 2:g}"
+        yield f"infer.overlap_lr: {infer.overlap_lr} is not allowed: it must be less than {half}"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import TypeAdapter, ValidationError, create_model
+from yaml.error import MarkedYAMLError
 
 from pipeline import plugins
 from pipeline.config.base import Section
@@ -29,16 +30,16 @@ def read_run(values: Mapping[str, Any]) -> Run:
     mistakes = list(_unknown_keys(values))
     good: dict[str, Any] = {}
     for name, field in Run.model_fields.items():
-        holder = create_model("Holder", __base__=Section, **{name: (field.annotation, field)})
+        definition: Any = {name: (field.annotation, field)}
+        holder = create_model("Holder", __base__=Section, **definition)
         try:
-            text = json.dumps({name: values[name]} if name in values else {}, default=str)
+            text = as_json({name: values[name]} if name in values else {})
             good[name] = getattr(holder.model_validate_json(text), name)
         except ValidationError as error:
-            mistakes.extend(explain(error, holder))
+            mistakes.extend(explain(error, Run))
     mistakes.extend(_contradictions(good))
     if mistakes:
-        lines = "\n".join(f"  - {mistake}" for mistake in mistakes)
-        raise UserError(f"the configuration has {len(mistakes)} mistake(s):\n{lines}")
+        raise UserError(listed("the configuration", mistakes))
     return Run.model_construct(**good)
 
 
@@ -61,6 +62,50 @@ def _contradictions(good: Mapping[str, Any]) -> Iterator[str]:
         yield from check_infer(good["infer"])
 
 
+def listed(what: str, mistakes: Sequence[str]) -> str:
+    """Returns all mistakes as one message."""
+    if len(mistakes) == 1:
+        return f"{what} has a mistake: {mistakes[0]}"
+    return "\n".join([f"{what} has {len(mistakes)} mistakes:", *(f"  - {mistake}" for mistake in mistakes)])
+
+
+def as_json(values: Any) -> str:
+    """Returns what YAML read as JSON: keys and dates become the text that stands in the file.
+
+    Raises:
+        UserError: the values contain themselves, which a YAML alias can do.
+    """
+    try:
+        return json.dumps(_plain(values), default=str)
+    except RecursionError as error:
+        raise UserError("the configuration contains itself through a YAML alias; write it out.") from error
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {_plain_key(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _plain_key(key: Any) -> str:
+    return key if isinstance(key, str) else json.dumps(key, default=str).strip('"')
+
+
+class _Loader(yaml.SafeLoader):
+    """A safe loader that refuses a key given twice, of which YAML would silently take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Builds a mapping; see the class."""
+        seen: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and (key.tag, key.value) in seen:
+                raise MarkedYAMLError(problem=f"the key {key.value!r} is given twice", problem_mark=key.start_mark)
+            seen.add((key.tag, str(key.value)))
+        return super().construct_mapping(node, deep)
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """Reads a configuration file as a mapping.
 
@@ -68,14 +113,23 @@ def read_yaml(path: Path) -> dict[str, Any]:
         UserError: the file cannot be read or is no YAML mapping.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {error}") from error
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise UserError(f"{path} is not valid YAML: {_reason(error)}.") from error
     if not isinstance(values, dict):
-        raise UserError(f"{path} holds no configuration: expected keys and values.")
+        found = {type(None): "nothing", list: "a list"}.get(type(values), "a single value")
+        raise UserError(f"{path} holds no configuration: expected keys and values, found {found}.")
     return values
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong with a file's YAML, and where, in one line."""
+    if not isinstance(error, MarkedYAMLError) or error.problem_mark is None:
+        return " ".join(str(error).split())
+    mark = error.problem_mark
+    return f"{error.problem} in line {mark.line + 1}, column {mark.column + 1}"
 
 
 def read_section(model: type[SectionType], text: str) -> SectionType:
@@ -89,8 +143,7 @@ def read_section(model: type[SectionType], text: str) -> SectionType:
         UserError: with every mistake, one a line.
     """
     if not text.lstrip().startswith("{"):
-        values = read_yaml(Path(text)).get(model.__name__.lower(), {})
-        text = json.dumps(values, default=str)
+        text = as_json(read_yaml(Path(text)).get(model.__name__.lower(), {}))
     return _validated(model, text, model.__name__.lower())
 
 
@@ -103,5 +156,4 @@ def _validated(model: Any, text: str, name: str) -> Any:
     try:
         return TypeAdapter(model).validate_json(text)
     except ValidationError as error:
-        holder = create_model("Holder", __base__=Section, **{name: (model, ...)})
-        raise UserError("\n".join(explain(error, holder, (name,)))) from error
+        raise UserError(listed(f"{name!r}", explain(error, model, (name,)))) from error

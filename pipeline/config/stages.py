@@ -6,21 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from pipeline import plugins
 from pipeline.config.base import Section
+from pipeline.config.names import PluginName
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Threads = Annotated[int, Field(ge=1, le=256)]
-
-
-def _plugin_of(package: str) -> AfterValidator:
-    def check(name: str) -> str:
-        known = plugins.names(package)
-        if name not in known:
-            raise ValueError(f"unknown name; {plugins.suggest(name, known)}")
-        return name
-
-    return AfterValidator(check)
+LossName = Annotated[str, AfterValidator(PluginName("training.losses"))]
+MetricName = Annotated[str, AfterValidator(PluginName("metrics"))]
 
 
 class Extract(Section):
@@ -37,11 +29,11 @@ class Extract(Section):
 class Degrade(Section):
     """The forward model: how the low-resolution image comes about."""
 
-    operator: Annotated[str, _plugin_of("pipeline.physics.operators")] = "kspace_truncation"
+    operator: Annotated[str, AfterValidator(PluginName("physics.operators"))] = "kspace_truncation"
     """linear operator that coarsens the image"""
     factor: Annotated[int, Field(ge=2, le=8)] = 4
     """high-resolution voxels per low-resolution voxel, along both axes of the plane"""
-    noise: Annotated[str, _plugin_of("pipeline.physics.noise")] = "rician"
+    noise: Annotated[str, AfterValidator(PluginName("physics.noise"))] = "rician"
     """distribution of the noise that is added to the low-resolution image"""
     noise_sigma: Fraction = 0.02
     """its standard deviation, as a fraction of the normalised range"""
@@ -52,8 +44,8 @@ class Train(Section):
 
     initial_weights: str = "realesrgan-6b"
     """a source that holds network weights: realesrgan-6b (trained on drawings, small), realesrgan-x4plus
-    (natural images, 23 blocks), or one of `sources` below"""
-    losses: dict[Annotated[str, _plugin_of("pipeline.training.losses")], Annotated[float, Field(gt=0)]] = {"l1": 1.0}
+    (natural images, 23 blocks), or one of `sources`"""
+    losses: dict[LossName, Annotated[float, Field(gt=0)]] = Field(default={"l1": 1.0})
     """loss terms and their weights"""
     steps: Annotated[int, Field(ge=1)] = 300
     """optimiser steps"""
@@ -81,7 +73,7 @@ class Infer(Section):
     """Applying the methods to whole volumes."""
 
     deliver: str = "rrdb_l1"
-    """method whose result is written to results/<run>/sr"""
+    """method whose result is written to results/<run>/sr: rrdb_l1, pretrained, or a module of pipeline/upsamplers"""
     tile_lr: Annotated[int, Field(ge=16, le=4096)] = 256
     """slices larger than this are cut into tiles, in low-resolution voxels"""
     overlap_lr: Annotated[int, Field(ge=0, le=256)] = 16
@@ -93,7 +85,7 @@ class Infer(Section):
 class Evaluate(Section):
     """Measuring every method against the truth."""
 
-    metrics: tuple[Annotated[str, _plugin_of("pipeline.metrics")], ...] = ("psnr", "ssim")
+    metrics: tuple[MetricName, ...] = ("psnr", "ssim")
     """measures of likeness to the truth"""
     regions: tuple[Literal["foreground", "whole"], ...] = ("foreground", "whole")
     """parts of a slice over which they are taken"""

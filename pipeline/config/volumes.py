@@ -11,14 +11,18 @@ from pipeline.config.base import Section
 Split = Literal["train", "val", "test", "test_within_subject"]
 EVALUATED_SPLITS: tuple[Split, ...] = ("test", "test_within_subject", "val")
 
-Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=100)]
+Identifier = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=100),
+    "1 to 100 letters, digits, _ and -, beginning with a letter or digit",  # the pattern in words, for messages
+]
 
 
 class Volume(Section):
     """One volume, or one block of slices of it."""
 
     id: Identifier
-    """names the volume's files and its report; letters, digits, _ and -"""
+    """names the volume's files and its report"""
     subject: Identifier
     """whose head it is; a subject belongs to one split"""
     split: Split

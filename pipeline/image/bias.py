@@ -19,13 +19,13 @@ def correct_bias(data: NDArray[np.floating], mask: NDArray[np.bool_]) -> NDArray
     Returns:
         Corrected intensities, float64.
     """
-    import SimpleITK as sitk
+    import SimpleITK
 
-    image = sitk.GetImageFromArray(np.asarray(data, dtype=np.float32))
-    region = sitk.GetImageFromArray(mask.astype(np.uint8))
+    image = SimpleITK.GetImageFromArray(np.asarray(data, dtype=np.float32))
+    region = SimpleITK.GetImageFromArray(mask.astype(np.uint8))
     shrink = [min(SHRINK, size) for size in image.GetSize()]
-    correction = sitk.N4BiasFieldCorrectionImageFilter()
+    correction = SimpleITK.N4BiasFieldCorrectionImageFilter()
     correction.SetMaximumNumberOfIterations([30, 30, 30])
-    correction.Execute(sitk.Shrink(image, shrink), sitk.Shrink(region, shrink))
-    field = sitk.GetArrayFromImage(sitk.Exp(correction.GetLogBiasFieldAsImage(image)))
+    correction.Execute(SimpleITK.Shrink(image, shrink), SimpleITK.Shrink(region, shrink))
+    field = SimpleITK.GetArrayFromImage(SimpleITK.Exp(correction.GetLogBiasFieldAsImage(image)))
     return np.asarray(data, dtype=np.float64) / field

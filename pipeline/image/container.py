@@ -35,17 +35,20 @@ def write_image(path: Path, image: Image) -> None:
         "facts": image.facts,
     }
     with replacing(path) as partial:
-        save_file(arrays, partial, metadata={"image": json.dumps(metadata, sort_keys=True)})
+        try:
+            save_file(arrays, partial, metadata={"image": json.dumps(metadata, sort_keys=True)})
+        except SafetensorError as error:
+            raise UserError(f"cannot write {path}: {error}. Is there room on the disk?") from error
 
 
 def read_image(path: Path) -> Image:
     """Reads an image that `write_image` wrote.
 
     Raises:
-        UserError: the file is missing or damaged.
+        UserError: the file is missing, damaged or holds no image.
     """
     with _open(path) as stream:
-        metadata = _metadata(stream)
+        metadata = _metadata(path, stream)
         names = list(stream.keys())
         masks = {name.removeprefix("mask."): stream.get_tensor(name) for name in names if name.startswith("mask.")}
         return Image(
@@ -63,15 +66,33 @@ def read_image(path: Path) -> Image:
 def read_facts(path: Path) -> dict[str, Any]:
     """Reads only what the stages recorded about a volume; errors as `read_image`."""
     with _open(path) as stream:
-        return _metadata(stream)["facts"]
+        return _metadata(path, stream)["facts"]
 
 
-def _metadata(stream: Any) -> dict[str, Any]:
-    return json.loads(stream.metadata()["image"])
+def _metadata(path: Path, stream: Any) -> dict[str, Any]:
+    try:
+        return json.loads((stream.metadata() or {})["image"])
+    except (KeyError, ValueError) as error:
+        raise UserError(f"{path}: holds no image of BrainSR. Was another file named by mistake?") from error
 
 
 def _open(path: Path) -> Any:
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such file.")
     try:
         return safe_open(path, framework="numpy")
     except (OSError, SafetensorError) as error:
         raise UserError(f"cannot read {path}: {error}. Delete it and run again.") from error
+
+
+def map_array(path: Path, name: str) -> np.ndarray:
+    """Memory-maps "data" or "mask.<name>" of a file, read-only, so that only what is used is read.
+
+    The format: 8 bytes with the header's length, the header (JSON: dtype, shape and place of every array), the body.
+    """
+    dtypes = {"F32": np.float32, "BOOL": np.bool_}
+    with path.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        entry = json.loads(stream.read(length))[name]
+    start = 8 + length + entry["data_offsets"][0]
+    return np.memmap(path, dtype=dtypes[entry["dtype"]], mode="r", offset=start, shape=tuple(entry["shape"]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -27,7 +29,8 @@ def foreground_mask(data: NDArray[np.floating]) -> NDArray[np.bool_]:
     """
     smooth = gaussian(np.asarray(data, dtype=np.float32), sigma=1.0, preserve_range=True)
     mask = smooth > 0.5 * threshold_otsu(smooth)
-    labels, count = ndimage.label(mask)
+    labelled: Any = ndimage.label(mask)
+    labels, count = labelled
     if count == 0:
         raise UserError("no foreground was found: the image has no bright part.")
     sizes = np.bincount(labels.ravel())
@@ -35,6 +38,6 @@ def foreground_mask(data: NDArray[np.floating]) -> NDArray[np.bool_]:
     mask = labels == int(np.argmax(sizes))
     for axis in range(mask.ndim):
         slices = np.moveaxis(mask, axis, 0)
-        filled = np.stack([ndimage.binary_fill_holes(one) for one in slices])
+        filled = np.stack([np.asarray(ndimage.binary_fill_holes(one)) for one in slices])
         mask = np.moveaxis(filled, 0, axis)
     return mask

@@ -31,7 +31,7 @@ class Image:
 
     data: NDArray
     affine: NDArray[np.float64]
-    intensity: IntensityMap = IntensityMap()
+    intensity: IntensityMap = field(default_factory=IntensityMap)
     axes: tuple[str, ...] = ("x", "y", "z")
     unit: str = "mm"
     origin: dict[str, Any] = field(default_factory=dict)

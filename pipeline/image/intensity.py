@@ -55,7 +55,7 @@ class IntensityMap:
 
 
 def clip_to(values: NDArray[np.float64], limits: np.iinfo) -> NDArray[np.float64]:
-    """Clips to an integer range; the largest 64-bit integers have no float64 of their own, so the bound steps inward."""
+    """Clips to an integer range; the largest 64-bit integers have no float64, so the bound steps inward."""
     top = float(limits.max)
     if int(top) > limits.max:
         top = float(np.nextafter(top, 0))

@@ -1,0 +1,50 @@
+"""Structural similarity (Wang, Bovik, Sheikh and Simoncelli, IEEE Transactions on Image Processing 13, 2004)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.metrics import structural_similarity
+
+from pipeline.errors import UserError
+
+TITLE = "SSIM"
+UNIT = ""
+HIGHER_IS_BETTER = True
+PERFECT = 1.0
+RANGE = "-1 to 1; 1 for images that are the same"
+SOURCE = "Wang, Bovik, Sheikh and Simoncelli, IEEE Transactions on Image Processing 13:600-612, 2004"
+DECIMALS = 3
+
+WINDOW_SIGMA = 1.5
+"""Standard deviation of the Gaussian window of the paper, in voxels."""
+WINDOW_SIDE = 11
+"""Side of that window, in voxels."""
+
+
+def per_slice(
+    truth: NDArray[np.floating], estimate: NDArray[np.floating], mask: NDArray[np.bool_], data_range: float
+) -> float:
+    """Returns the mean over the mask of the map of structural similarity.
+
+    The window may reach beyond the mask: what surrounds a voxel belongs to its structure.
+
+    Raises:
+        UserError: the slice is smaller than the window.
+    """
+    if min(truth.shape) < WINDOW_SIDE:
+        raise UserError(
+            f"slices of {truth.shape[0]} x {truth.shape[1]} voxels are too small for SSIM, whose window is "
+            f"{WINDOW_SIDE} voxels wide. Take it out of evaluate.metrics."
+        )
+    result = structural_similarity(
+        np.asarray(truth, dtype=np.float64),
+        np.asarray(estimate, dtype=np.float64),
+        data_range=data_range,
+        gaussian_weights=True,
+        sigma=WINDOW_SIGMA,
+        use_sample_covariance=False,
+        full=True,
+    )
+    similarity = np.asarray(result[1])
+    return float(np.mean(similarity[mask]))

@@ -1,1 +1,1 @@
-"""Where data and weights come from: one module a kind of source."""
+"""How files are brought here from the package index, a web server or this machine, and checked."""

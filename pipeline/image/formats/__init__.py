@@ -15,7 +15,8 @@ def format_of(path: Path) -> ModuleType:
     Raises:
         UserError: no format fits.
     """
-    modules = [plugins.load(__name__, name) for name in plugins.names(__name__)]
+    room = "pipeline.image.formats"
+    modules = [plugins.load(room, name) for name in plugins.names(room)]
     for module in modules:
         if path.name.lower().endswith(module.SUFFIXES):
             return module

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import logging
 import zlib
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,8 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
+from nibabel.openers import ImageOpener
+from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from pipeline.errors import UserError
@@ -18,6 +22,17 @@ from pipeline.image.image import Image
 from pipeline.image.intensity import IntensityMap
 
 SUFFIXES = (".nii", ".nii.gz")
+IMAGE_TYPES = {1: nib.Nifti1Image, 2: nib.Nifti2Image}
+"""By the version of the standard."""
+SPATIAL_AXES = 3
+SMALLEST_SIZE = 2
+"""Voxels along an axis; a single slice is no volume."""
+SMALLEST_DETERMINANT = 1e-3
+"""Of the unit vectors along the axes: 1 where they are at right angles, 0 where they lie in one plane."""
+CHUNK_BYTES = 1 << 20
+
+# nibabel remarks on headers that it mends by guessing; what matters of that is an error here, told once.
+logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)
 
 
 def read(path: Path) -> Image:
@@ -26,19 +41,20 @@ def read(path: Path) -> Image:
     Raises:
         UserError: the file is missing, damaged, no 3-D volume, has NaN or infinite voxels, or a useless geometry.
     """
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder; name the file.")
     if not path.is_file():
         raise UserError(f"{path}: there is no such file.")
     try:
-        file: Any = nib.load(path)
-        header = file.header
-        _check_header(path, file)
-        raw = np.asanyarray(file.dataobj.get_unscaled())
-    except (ImageFileError, nib.spatialimages.HeaderDataError, EOFError, OSError, zlib.error, ValueError) as error:
+        file, raw = _load(path)
+        slope, intercept = float(file.dataobj.slope), float(file.dataobj.inter)
+        physical = raw.astype(np.float64) * slope + intercept
+    except (ImageFileError, HeaderDataError, EOFError, OSError, zlib.error, ValueError) as error:
         raise UserError(f"{path}: cannot be read as NIfTI ({_first_line(error)}). Is it whole?") from error
-    raw = raw.reshape(raw.shape[:3])
-    slope, intercept = float(file.dataobj.slope), float(file.dataobj.inter)
-    physical = raw.astype(np.float64) * slope + intercept
+    except MemoryError as error:
+        raise UserError(f"{path}: the volume does not fit into memory. Is its header right?") from error
     _check_voxels(path, physical)
+    header = file.header
     orientation = Orientation.of_affine(file.affine)
     data, affine = orientation.to_canonical(physical, np.asarray(file.affine, dtype=np.float64))
     return Image(
@@ -47,7 +63,7 @@ def read(path: Path) -> Image:
         intensity=IntensityMap(1.0, slope, intercept, raw.dtype.newbyteorder("=").name),
         origin={
             "format": "nifti",
-            "version": 2 if isinstance(header, nib.Nifti2Header) else 1,
+            "version": next(version for version, kind in IMAGE_TYPES.items() if type(file) is kind),
             "suffix": next(suffix for suffix in reversed(SUFFIXES) if path.name.lower().endswith(suffix)),
             "orientation": {"axes": orientation.axes, "flips": orientation.flips},
             "orientation_code": orientation.code,
@@ -69,8 +85,7 @@ def write(path: Path, image: Image) -> int:
     origin = image.origin
     orientation = Orientation(**{name: tuple(value) for name, value in origin["orientation"].items()})
     data, affine = orientation.from_canonical(stored, image.affine)
-    kind = nib.Nifti2Image if origin["version"] == 2 else nib.Nifti1Image
-    file = kind(np.ascontiguousarray(data), affine, dtype=data.dtype)
+    file: Any = IMAGE_TYPES[origin["version"]](np.ascontiguousarray(data), affine, dtype=data.dtype)
     file.header["xyzt_units"] = origin["xyzt_units"]
     file.set_sform(affine, code=origin["sform_code"] or (0 if origin["qform_code"] else 2))
     file.set_qform(affine, code=origin["qform_code"])
@@ -80,25 +95,50 @@ def write(path: Path, image: Image) -> int:
     return saturated
 
 
-def _check_header(path: Path, file: Any) -> None:
-    if not isinstance(file, (nib.Nifti1Image, nib.Nifti2Image)):
+def _load(path: Path) -> tuple[Any, NDArray]:
+    """Returns nibabel's image, its header checked, and the stored voxels, shape (x, y, z)."""
+    if path.name.lower().endswith(".gz"):
+        _check_gzip(path)
+    file: Any = nib.load(path)
+    if type(file) not in IMAGE_TYPES.values():
         raise UserError(f"{path}: is not NIfTI but {type(file).__name__}.")
+    _check_header(path, file)
+    raw = np.asanyarray(file.dataobj.get_unscaled())
+    return file, raw.reshape(raw.shape[:SPATIAL_AXES])
+
+
+def _check_gzip(path: Path) -> None:
+    """Reads to the end, where the checksum stands: a reader of voxels stops before it and misses changed bytes."""
+    with gzip.open(path) as stream:
+        while stream.read(CHUNK_BYTES):
+            pass
+
+
+def _stated_spacing(path: Path, file: Any) -> NDArray[np.floating]:
+    """The voxel size as it stands in the header: nibabel silently turns a zero into a one."""
+    with ImageOpener(str(path)) as stream:
+        return np.abs(type(file.header).from_fileobj(stream, check=False)["pixdim"][1 : SPATIAL_AXES + 1])
+
+
+def _check_header(path: Path, file: Any) -> None:
     shape = tuple(file.shape)
     if 0 in shape:
         raise UserError(f"{path}: is empty, its shape is {shape}.")
-    if len(shape) < 3 or min(shape[:3]) < 2:
+    if len(shape) < SPATIAL_AXES or min(shape[:SPATIAL_AXES]) < SMALLEST_SIZE:
         raise UserError(f"{path}: holds no volume, its shape is {shape}; a 3-D volume is needed.")
-    if any(size > 1 for size in shape[3:]):
+    if any(size > 1 for size in shape[SPATIAL_AXES:]):
         raise UserError(f"{path}: has {len(shape)} dimensions {shape}; split it into 3-D volumes first.")
     if file.get_data_dtype().kind not in "iuf":
         raise UserError(
             f"{path}: voxels of type {file.get_data_dtype()} are not intensities; integers or floats are needed."
         )
     spacing: NDArray[np.float64] = np.linalg.norm(file.affine[:3, :3], axis=0)
-    stated = np.asarray(file.header.get_zooms()[:3])
-    if not np.all(np.isfinite(file.affine)) or min(spacing) <= 0 or min(stated) <= 0:
-        raise UserError(f"{path}: the voxel size is {[float(size) for size in stated]} mm; each must be above zero.")
-    if abs(np.linalg.det(file.affine[:3, :3] / spacing)) < 1e-3:
+    if not np.all(np.isfinite(file.affine)):
+        raise UserError(f"{path}: the affine has values that are NaN or infinite; mend the header.")
+    for size in (spacing, _stated_spacing(path, file)):
+        if not np.all(size > 0):
+            raise UserError(f"{path}: the voxel size is {[float(side) for side in size]}; each must be above zero.")
+    if abs(np.linalg.det(file.affine[:3, :3] / spacing)) < SMALLEST_DETERMINANT:
         raise UserError(f"{path}: the affine is singular, so the axes do not span a volume; mend the header.")
 
 

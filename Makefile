@@ -1,0 +1,80 @@
+# The one task list. `make demo` and `make test` make their own environment in .venv and need nothing else installed.
+#
+#   TORCH=cpu   the CPU build of torch where pip can find it, otherwise the ordinary build (default)
+#   TORCH=cuda  the ordinary build, which on Linux brings CUDA
+#   PYTHON=...  the Python (3.11 or newer) to make the environment with
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.PHONY: help setup setup-dev demo test test-long lint format docs lock clean
+
+PYTHON ?= python3
+TORCH ?= cpu
+TORCH_VERSION := 2.13.0
+VENV := $(CURDIR)/.venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+IN_VENV := PATH="$(BIN):$$PATH"
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(VENV)/run-installed $(VENV)/torch-$(TORCH)-installed  ## make the environment that the workflow runs in
+
+setup-dev: setup $(VENV)/dev-installed  ## and what the checks and tests need
+
+demo: setup  ## run config.yaml and show what came out
+	$(IN_VENV) snakemake --cores all
+	$(IN_VENV) python -m pipeline table results/demo
+
+test: lint  ## every check, and every test that fits in 30 minutes
+	$(IN_VENV) python -m pytest
+
+test-long: setup-dev  ## the tests that take longer
+	$(IN_VENV) python -m pytest -m long
+
+lint: setup-dev  ## style, types, spelling, and snakemake's own linter
+	$(IN_VENV) ruff check pipeline tests
+	$(IN_VENV) ruff format --check pipeline tests
+	$(IN_VENV) pyright
+	$(IN_VENV) snakefmt --check --compact-diff Snakefile workflow
+	$(IN_VENV) codespell
+	$(IN_VENV) snakemake --lint
+
+format: setup-dev  ## let the formatters have their way
+	$(IN_VENV) ruff check --fix pipeline tests
+	$(IN_VENV) ruff format pipeline tests
+	$(IN_VENV) snakefmt Snakefile workflow
+
+docs: setup  ## write config.yaml and its schema anew from the typed configuration
+	$(IN_VENV) python -m pipeline configure --write
+
+lock: setup-dev  ## choose the newest versions that fit together, for every supported Python
+	$(PIP) install --quiet uv
+	for name in run dev; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-header requirements/$$name.in -o requirements/$$name.lock; done
+
+clean:  ## remove the environment; results and downloads stay
+	rm -rf "$(VENV)"
+
+$(VENV)/run-installed: requirements/run.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "error: $$($(PYTHON) --version) is too old; name Python 3.11 or newer: make PYTHON=..." >&2; exit 1; }
+	$(PYTHON) -m venv "$(VENV)"
+	$(PIP) install --quiet --require-hashes -r requirements/run.lock
+	@touch "$@"
+
+$(VENV)/dev-installed: requirements/dev.lock $(VENV)/run-installed
+	$(PIP) install --quiet --require-hashes -r requirements/dev.lock
+	@touch "$@"
+
+# torch's own requirements are part of run.lock. The ordinary build for Linux needs CUDA's packages on top.
+$(VENV)/torch-cpu-installed: $(VENV)/run-installed
+	$(PIP) install --quiet --no-deps "torch==$(TORCH_VERSION)+cpu" 2>/dev/null \
+	  || $(PIP) install --quiet "torch==$(TORCH_VERSION)"
+	@rm -f $(VENV)/torch-*-installed && touch "$@"
+
+$(VENV)/torch-cuda-installed: $(VENV)/run-installed
+	$(PIP) install --quiet "torch==$(TORCH_VERSION)"
+	@rm -f $(VENV)/torch-*-installed && touch "$@"

@@ -1,0 +1,33 @@
+# BrainSR: super-resolution of brain images, from the download to the reports.
+#
+#   snakemake --cores 8 --use-conda                         the demo of config.yaml
+#   snakemake --cores 8 --use-conda --configfile my.yaml    your own run
+
+from pathlib import Path
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+configfile: Path(workflow.basedir) / "config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/download.smk"
+include: "workflow/rules/extract.smk"
+include: "workflow/rules/degrade.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/infer.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.provenance.output,
+        rules.summarise.output,
+        rules.report_index.output,
+        expand(rules.report_volume.output, volume=RUN.evaluated_ids),
+        expand(rules.deliver.output, volume=RUN.evaluated_ids),

@@ -1,0 +1,23 @@
+"""The default run: what config.yaml holds where it differs from the models' own defaults."""
+
+from __future__ import annotations
+
+from typing import Any
+
+DEMO: dict[str, Any] = {
+    "run": "demo",
+    "volumes": [
+        {"id": "s1-train-low", "subject": "S1", "split": "train", "source": "pycortex-s1", "slices": [10, 112]},
+        {"id": "s1-train-high", "subject": "S1", "split": "train", "source": "pycortex-s1", "slices": [172, 206]},
+        {"id": "s1-val", "subject": "S1", "split": "val", "source": "pycortex-s1", "slices": [152, 164]},
+        {
+            "id": "s1-block",
+            "subject": "S1",
+            "split": "test_within_subject",
+            "source": "pycortex-s1",
+            "slices": [120, 144],
+        },
+        {"id": "mni152", "subject": "MNI152", "split": "test", "source": "mni152-2009a", "slices": None},
+    ],
+}
+"""Values for `pipeline.config.load.read_run`; keys that are left out have the models' defaults."""

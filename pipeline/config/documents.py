@@ -1,0 +1,152 @@
+"""The documents made from the typed configuration: the commented default file and the JSON schema.
+
+Both are text made from the models alone, so that the same models always give the same bytes.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel
+
+from pipeline.config.allowed import Place, in_words, tags
+from pipeline.config.demo import DEMO
+from pipeline.config.load import read_run
+from pipeline.config.run import Run
+
+WIDTH = 110
+"""Columns of the default file."""
+INDENT = 2
+HEADER = """
+BrainSR: the default run. It downloads two brains, trains on one, and reports what the network improved.
+
+Every key that BrainSR knows stands here with its meaning and, in brackets, what it may hold. A file of your
+own needs `run` and `volumes`; whatever else it leaves out has the default that stands here. Check it with
+    python -m pipeline configure --check FILE
+and run it with
+    snakemake --cores all --configfile FILE
+
+This file is generated: change the models in pipeline/config, or the values in pipeline/config/demo.py, and
+call `python -m pipeline configure --write`.
+"""
+
+
+def default_config(values: Mapping[str, Any] = DEMO) -> str:
+    """Returns a configuration as YAML in which every key has a comment with its meaning and range.
+
+    Args:
+        values: a configuration; keys that are left out are written with their defaults.
+
+    Raises:
+        UserError: the values are no valid configuration.
+    """
+    filled = read_run(values).model_dump(mode="json")
+    parts = [_comments(HEADER.strip().splitlines())]
+    for name, field in Run.model_fields.items():
+        place = Place.of_field(field)
+        is_section = len(place.models) == 1
+        parts.append(_section(name, place.models[0], filled[name]) if is_section else _key(name, place, filled[name]))
+    return "\n\n".join("\n".join(part) for part in parts) + "\n"
+
+
+def schema() -> str:
+    """Returns the JSON schema of a configuration, as indented JSON with sorted keys."""
+    content = {
+        **Run.model_json_schema(),
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "BrainSR configuration",
+        "description": "Everything that a run of BrainSR is made of; generated from pipeline/config, do not edit.",
+    }
+    return json.dumps(content, indent=INDENT, sort_keys=True) + "\n"
+
+
+def _section(name: str, model: type[BaseModel], values: Mapping[str, Any]) -> list[str]:
+    """The lines of a stage's section."""
+    lines = [*_comments(_wrapped(_purpose(model))), f"{name}:"]
+    for key, field in model.model_fields.items():
+        lines.extend(" " * INDENT + line for line in _key(key, Place.of_field(field), values[key], INDENT))
+    return lines
+
+
+def _key(name: str, place: Place, value: Any, indent: int = 0) -> list[str]:
+    """The lines of one key: its comment, then its value."""
+    inner = _inner_models(place)
+    allowed = "" if inner else f" ({in_words(place)})"
+    comment = _wrapped(f"{place.description}{allowed}", indent)
+    return [*_comments([*comment, *_keys_of(inner)]), *_value(name, value)]
+
+
+def _value(name: str, value: Any) -> list[str]:
+    """A key and its value as YAML; a list of tables has one line a table where the line is short enough."""
+    if not (isinstance(value, list) and value and isinstance(value[0], dict)):
+        return _dump({name: value}, flow=None if isinstance(value, list | dict) else False)
+    lines = [f"{name}:"]
+    for entry in value:
+        one_line = _dump(entry, flow=True)[0]
+        fits = len(one_line) + INDENT + 2 <= WIDTH
+        first, *rest = [one_line] if fits else _dump(entry, flow=None)
+        lines.extend([f"  - {first}", *(f"    {line}" for line in rest)])
+    return lines
+
+
+def _dump(value: Any, flow: bool | None) -> list[str]:
+    text = yaml.safe_dump(value, default_flow_style=flow, sort_keys=False, allow_unicode=True, width=float("inf"))
+    return text.rstrip("\n").splitlines()
+
+
+def _inner_models(place: Place) -> list[type[BaseModel]]:
+    """The models of the entries of a list or table."""
+    types = [one for one in get_args(place.annotation) if one is not Ellipsis]
+    return Place.of_type(types[-1]).models if types else []
+
+
+def _keys_of(models: list[type[BaseModel]]) -> list[str]:
+    """Describes the keys that an entry has; of several kinds, the keys that all share come last."""
+    if len(models) <= 1:
+        return [line for model in models for line in _key_table(_fields(model))]
+    fields = {model: _fields(model) for model in models}
+    shared = set.intersection(*(set(table.items()) for table in fields.values()))
+    lines: list[str] = []
+    for model, table in fields.items():
+        own = {key: words for key, words in table.items() if (key, words) not in shared and key != "kind"}
+        lines.extend([f"kind: {' or '.join(tags(model))} ({_purpose(model)})", *_key_table(own)])
+    common = {key: words for key, words in fields[models[0]].items() if (key, words) in shared}
+    return [*lines, "of every kind:", *_key_table(common)]
+
+
+def _fields(model: type[BaseModel]) -> dict[str, str]:
+    """The keys of a model and their meaning; those of a table inside it have a dotted name."""
+    found: dict[str, str] = {}
+    for name, field in model.model_fields.items():
+        place = Place.of_field(field)
+        default = "" if field.is_required() else f"; default {json.dumps(field.default)}"
+        found[name] = f"{place.description} ({in_words(place)}{default})"
+        for inner in place.models:
+            found |= {f"{name}.{key}": words for key, words in _fields(inner).items()}
+    return found
+
+
+def _key_table(fields: Mapping[str, str]) -> Iterator[str]:
+    """Two columns: the key, and its meaning."""
+    width = max((len(name) for name in fields), default=0) + 2
+    for name, words in fields.items():
+        first, *rest = _wrapped(words, width + 4)
+        yield f"  {name:<{width}}{first}"
+        yield from (" " * (width + 2) + line for line in rest)
+
+
+def _purpose(model: type[BaseModel]) -> str:
+    return " ".join((inspect.getdoc(model) or "").split())
+
+
+def _wrapped(text: str, indent: int = 0) -> list[str]:
+    return textwrap.wrap(text, WIDTH - indent - 2, break_long_words=False, break_on_hyphens=False)
+
+
+def _comments(lines: Iterable[str]) -> list[str]:
+    return [f"# {line}".rstrip() for line in lines]

@@ -1,0 +1,122 @@
+"""Measures every method on a volume, slice by slice, against the truth."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from pipeline import plugins
+from pipeline.cli import ArgumentParser, Namespace, add_path, add_settings, show_progress
+from pipeline.config.load import read_section
+from pipeline.config.stages import Evaluate
+from pipeline.errors import UserError
+from pipeline.files import write_text
+from pipeline.image.container import read_image
+from pipeline.image.image import Image
+from pipeline.image.predictions import read_prediction
+from pipeline.metrics._range import data_range
+
+logger = logging.getLogger(__name__)
+
+
+class Measurement(NamedTuple):
+    """One row of a table of slices."""
+
+    volume: str
+    subject: str
+    split: str
+    method: str
+    region: str
+    metric: str
+    slice: int
+    value: float
+
+
+def region_mask(truth: Image, region: str) -> NDArray[np.bool_]:
+    """Returns the voxels of a region, of the shape of the truth: its mask of that name, or all for `whole`."""
+    return np.ones(truth.data.shape, dtype=bool) if region == "whole" else truth.masks[region]
+
+
+def measure(truth: Image, estimate: NDArray[np.floating], metric: str, region: str) -> Iterator[tuple[int, float]]:
+    """Measures the slices with enough foreground; slices without a voxel of the region are left out.
+
+    Args:
+        truth: extracted volume.
+        estimate: normalised intensities, of the same shape.
+        metric: name of a module of pipeline.metrics.
+        region: "whole" or a mask of the truth.
+
+    Yields:
+        Index of the slice in the volume, and its value.
+    """
+    per_slice = plugins.load("pipeline.metrics", metric).per_slice
+    axis, full = truth.facts["slice_axis"], data_range(truth)
+    volumes = [np.moveaxis(volume, axis, 0) for volume in (truth.data, estimate, region_mask(truth, region))]
+    for index in truth.facts["foreground_slices"]:
+        one, other, mask = (volume[index] for volume in volumes)
+        if mask.any():
+            yield index, per_slice(one, other, mask, full)
+
+
+def evaluate(truth: Image, method: str, estimate: NDArray[np.floating], settings: Evaluate) -> Iterator[Measurement]:
+    """Measures one method on one volume: all metrics over all regions; arguments as in `measure`."""
+    volume, subject, split = (truth.facts[name] for name in ("id", "subject", "split"))
+    for region in settings.regions:
+        for metric in settings.metrics:
+            for index, value in measure(truth, estimate, metric, region):
+                yield Measurement(volume, subject, split, method, region, metric, index, value)
+
+
+def method_of(prediction: Path) -> str:
+    """Returns the method that made a prediction: the name of its folder."""
+    return prediction.resolve().parent.name
+
+
+def by_method(predictions: Sequence[Path]) -> list[Path]:
+    """Returns predictions in the order of their methods' names.
+
+    Raises:
+        UserError: two belong to one method.
+    """
+    ordered = sorted(predictions, key=method_of)
+    for one, other in pairwise(ordered):
+        if method_of(one) == method_of(other):
+            raise UserError(f"{one} and {other} belong to the same method; give one file a method.")
+    return ordered
+
+
+def write_measurements(path: Path, rows: Iterable[Measurement]) -> None:
+    """Writes rows as CSV with nine significant digits, whole or not at all."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(Measurement._fields)
+    writer.writerows((*row[:-1], f"{row.value:.9g}") for row in rows)
+    write_text(path, text.getvalue())
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declares the options of this stage."""
+    add_path(parser, "--hr", "extracted volume: the truth (.safetensors)")
+    add_path(parser, "--predictions", "restored volumes, each in a folder named after its method", many=True)
+    add_path(parser, "--output", "one row a slice, region, metric and method (.csv)")
+    add_settings(parser, Evaluate)
+
+
+def main(arguments: Namespace) -> None:
+    """Runs the stage."""
+    settings = read_section(Evaluate, arguments.settings)
+    truth = read_image(arguments.hr)
+    rows: list[Measurement] = []
+    for path in tqdm(by_method(arguments.predictions), truth.facts["id"], disable=not show_progress()):
+        rows.extend(evaluate(truth, method_of(path), read_prediction(path, truth), settings))
+        logger.info("%s: %s measured", truth.facts["id"], method_of(path))
+    write_measurements(arguments.output, rows)

@@ -1,0 +1,65 @@
+"""Slices that are too large for one pass: cut into overlapping tiles whose results are blended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+NEXT_TO_NOTHING = 1e-6
+"""Not zero, since at the edge of the slice there is no other tile."""
+
+Restore = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+
+def tile_starts(size: int, tile: int, overlap: int) -> list[int]:
+    """Returns where tiles begin so that neighbours overlap by at least `overlap` and the last ends at the edge."""
+    if size <= tile:
+        return [0]
+    count = -(-(size - overlap) // (tile - overlap))
+    return [round(index * (size - tile) / (count - 1)) for index in range(count)]
+
+
+def restore_in_tiles(
+    image: NDArray[np.float32], restore: Restore, factor: int, tile: int, overlap: int
+) -> NDArray[np.float32]:
+    """Restores a slice tile by tile.
+
+    Neighbouring tiles are blended with weights that rise within the overlap, so that no seam is left.
+
+    Args:
+        image: low-resolution slice, shape (rows, columns).
+        restore: maps a slice to one that is `factor` times larger.
+        factor: enlargement.
+        tile: side of a tile, in low-resolution voxels.
+        overlap: of neighbouring tiles, in low-resolution voxels.
+
+    Returns:
+        Restored slice, float32, `factor` times larger along both axes.
+    """
+    if max(image.shape) <= tile:
+        return restore(image)
+    sums = np.zeros([size * factor for size in image.shape], dtype=np.float64)
+    weights = np.zeros_like(sums)
+    for row in tile_starts(image.shape[0], tile, overlap):
+        for column in tile_starts(image.shape[1], tile, overlap):
+            part = image[row : row + tile, column : column + tile]
+            weight = np.outer(*(_ramp(size * factor, overlap * factor) for size in part.shape))
+            place = tuple(
+                slice(start * factor, (start + size) * factor)
+                for start, size in zip((row, column), part.shape, strict=True)
+            )
+            sums[place] += weight * restore(part)
+            weights[place] += weight
+    return (sums / weights).astype(np.float32)
+
+
+def _ramp(size: int, overlap: int) -> NDArray[np.float64]:
+    """Weights along one axis of a tile.
+
+    Next to nothing in the outermost quarter of the overlap, where the tile's end disturbs the network; then a linear
+    rise over the overlap's inner half.
+    """
+    distance = np.minimum(np.arange(size), np.arange(size)[::-1]) + 0.5
+    return np.clip((distance - overlap / 4) / max(overlap / 2, 1), NEXT_TO_NOTHING, 1.0)

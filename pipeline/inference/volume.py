@@ -1,0 +1,50 @@
+"""Whole volumes through a network, slice by slice."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from tqdm import tqdm
+
+from pipeline.cli import show_progress
+from pipeline.config.stages import Infer
+from pipeline.inference.tiles import restore_in_tiles
+
+
+def restore_slice(network: nn.Module, image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Passes one low-resolution slice (rows, columns) through a one-channel network on whatever device it is."""
+    device = next(network.parameters()).device
+    batch = torch.from_numpy(np.array(image, dtype=np.float32))[None, None].to(
+        device, memory_format=torch.channels_last
+    )
+    with torch.inference_mode():
+        return network(batch)[0, 0].float().cpu().numpy()
+
+
+def restore_volume(
+    network: nn.Module, lr: NDArray[np.float32], slice_axis: int, settings: Infer
+) -> NDArray[np.float32]:
+    """Restores every slice of a volume.
+
+    Args:
+        network: one-channel network with an attribute `factor`, in evaluation mode.
+        lr: low-resolution volume, normalised, shape (x, y, z).
+        slice_axis: axis along which the slices follow each other.
+        settings: the section `infer`.
+
+    Returns:
+        Restored volume, float32; the two axes of the slices are `factor` times longer.
+    """
+    factor = int(network.factor)  # pyright: ignore[reportArgumentType]
+    slices = np.moveaxis(lr, slice_axis, 0)
+
+    def restore(image: NDArray[np.float32]) -> NDArray[np.float32]:
+        return restore_slice(network, image)
+
+    results = [
+        restore_in_tiles(image, restore, factor, settings.tile_lr, settings.overlap_lr)
+        for image in tqdm(slices, unit="slice", disable=not show_progress())
+    ]
+    return np.moveaxis(np.stack(results), 0, slice_axis)

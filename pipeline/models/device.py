@@ -1,0 +1,34 @@
+"""Where a network runs."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+
+from pipeline.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+
+def choose_device(wanted: str) -> torch.device:
+    """Returns the device for `auto`, `cpu` or `cuda` and says which it is.
+
+    Raises:
+        UserError: cuda was asked for and cannot be used.
+    """
+    if wanted == "cuda" and not torch.cuda.is_available():
+        reason = "this torch was built without CUDA" if torch.version.cuda is None else "no GPU can be reached"
+        raise UserError(
+            f"resources.device: cuda was asked for, but {reason} (torch {torch.__version__}). Use auto or cpu."
+        )
+    name = "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
+    device = torch.device(name)
+    logger.info("device: %s%s", name, f" ({torch.cuda.get_device_name()})" if name == "cuda" else "")
+    return device
+
+
+def use_threads(count: int) -> None:
+    """Fixes the number of threads, on which the order of float sums and so the last digits depend."""
+    torch.set_num_threads(count)
+    torch.use_deterministic_algorithms(True, warn_only=True)

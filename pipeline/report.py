@@ -1,0 +1,51 @@
+"""Writes the page of one volume: a single HTML file that needs no network."""
+
+from __future__ import annotations
+
+import logging
+
+from pipeline.cli import ArgumentParser, Namespace, add_path, add_settings
+from pipeline.config.load import read_section
+from pipeline.config.stages import Report
+from pipeline.evaluate import by_method, method_of
+from pipeline.files import read_json, write_text
+from pipeline.image.container import read_image
+from pipeline.reporting.inputs import read_run_record
+from pipeline.reporting.volume_page import draw_all, volume_page
+
+logger = logging.getLogger(__name__)
+
+
+def add_tables(parser: ArgumentParser) -> None:
+    """Declares the options that both pages share."""
+    add_path(parser, "--volumes-table", "means of every volume (volumes.csv)")
+    add_path(parser, "--slices", "all measurements (slices.csv)")
+    add_path(parser, "--summary", "means, intervals and comparisons (summary.csv)")
+    add_path(parser, "--provenance", "what made the results (provenance.json)")
+    add_path(parser, "--models", "folders of the networks, with model_card.md and history.csv", many=True)
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declares the options of this stage."""
+    add_path(parser, "--hr", "extracted volume: the truth (.safetensors)")
+    add_path(parser, "--lr", "low-resolution volume (.safetensors)")
+    add_path(parser, "--predictions", "restored volumes, each in a folder named after its method", many=True)
+    add_tables(parser)
+    add_path(parser, "--tuning", "settings chosen on validation (nlm_bspline3.json)")
+    parser.add_argument("--deliver", required=True, metavar="METHOD", help="method of the deliverable")
+    add_path(parser, "--output", "the page (.html)")
+    add_settings(parser, Report)
+
+
+def main(arguments: Namespace) -> None:
+    """Runs the stage."""
+    settings = read_section(Report, arguments.settings)
+    truth, low = read_image(arguments.hr), read_image(arguments.lr)
+    run = read_run_record(
+        arguments.volumes_table, arguments.slices, arguments.summary, arguments.provenance, arguments.models
+    )
+    files = {method_of(path): path for path in by_method(arguments.predictions)}
+    drawn = draw_all(truth, low, files, arguments.deliver, settings.slices_shown)
+    page = volume_page(truth, low, drawn, run, read_json(arguments.tuning), arguments.deliver, settings)
+    write_text(arguments.output, page)
+    logger.info("%s: %.1f MB", arguments.output, len(page) / 1e6)

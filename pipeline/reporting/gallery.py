@@ -1,0 +1,191 @@
+"""The pictures of a volume's page: every method on the same slices, in one window and one scale of errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.image.image import Image
+from pipeline.reporting.pictures import (
+    LONGEST_SIDE,
+    PLANE_EDGES,
+    Box,
+    bounding_box,
+    colour_bar,
+    data_uri,
+    detail_box,
+    draw_slice,
+    drawn_spacing,
+    evenly_spaced,
+    fit,
+    to_colour,
+    to_grey,
+)
+
+LOW, TRUTH = "low", "truth"
+TITLES = {LOW: "Low resolution, as measured", TRUTH: "Truth"}
+WHITE_PERCENTILE, ERROR_PERCENTILE = 99.5, 99.5
+BUDGET_BYTES = 5_000_000
+"""Pictures beyond this are stored with loss, so that a page stays small enough to send around."""
+LOSSY_QUALITY = 80
+
+Drawn = Mapping[str, Sequence[NDArray]]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One method on one slice; `error` is empty for pictures that are not compared with the truth."""
+
+    method: str
+    title: str
+    whole: str
+    detail: str
+    error: str
+
+
+@dataclass(frozen=True)
+class ShownSlice:
+    """One slice: its pictures, and where its detail lies (percent of the picture: left, top, width, height)."""
+
+    index: int
+    pictures: tuple[Picture, ...]
+    frame: tuple[float, float, float, float]
+    detail_aspect: float
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """All pictures of a page.
+
+    Attributes:
+        slices: from the first to the last.
+        aspect: width over height of the pictures, in millimetres.
+        edges: what lies at the left, right, upper and lower edge.
+        white: physical intensity that is drawn white.
+        error_top: error that has the brightest colour, as a share of the normalised range.
+        bar: picture of the error colours from zero to `error_top`.
+        lossless: whether the pictures hold every grey level that was drawn.
+        averaged: whether whole slices were averaged down to fit.
+    """
+
+    slices: tuple[ShownSlice, ...]
+    aspect: float
+    edges: tuple[str, str, str, str]
+    white: float
+    error_top: float
+    bar: str
+    lossless: bool
+    averaged: bool
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes that the pictures take in the page."""
+        pictures = [picture for one in self.slices for picture in one.pictures]
+        return sum(len(picture.whole) + len(picture.detail) + len(picture.error) for picture in pictures)
+
+
+def choose_slices(truth: Image, count: int) -> list[int]:
+    """Returns evenly spaced slices of those with enough foreground."""
+    return evenly_spaced(truth.facts["foreground_slices"], count)
+
+
+def draw_slices(volume: NDArray, truth: Image, indices: Sequence[int]) -> list[NDArray]:
+    """Draws some slices of a volume that lies on the grid of `truth`."""
+    return [draw_slice(volume, truth.facts["slice_axis"], index) for index in indices]
+
+
+def enlarge_pixels(low: Image, truth: Image) -> NDArray[np.float32]:
+    """Repeats every low-resolution voxel over the voxels it covers; returns the shape of `truth`."""
+    enlarged = low.data
+    for axis, factor in enumerate(low.facts["forward_model"]["factors"]):
+        enlarged = np.repeat(enlarged, factor, axis=axis)
+    return enlarged[tuple(slice(size) for size in truth.data.shape)]
+
+
+def build_gallery(truth: Image, indices: Sequence[int], drawn: Drawn, titles: Mapping[str, str], scale: str) -> Gallery:
+    """Builds all pictures.
+
+    Args:
+        truth: extracted volume with its foreground.
+        indices: the slices.
+        drawn: drawn slices by method, among them `LOW` and `TRUTH`, normalised intensities, one array a slice.
+        titles: of the methods.
+        scale: method whose errors fix the scale of all errors.
+    """
+    gallery = _build(truth, indices, drawn, titles, scale, None)
+    return (
+        gallery if gallery.size_bytes <= BUDGET_BYTES else _build(truth, indices, drawn, titles, scale, LOSSY_QUALITY)
+    )
+
+
+def _build(
+    truth: Image, indices: Sequence[int], drawn: Drawn, titles: Mapping[str, str], scale: str, quality: int | None
+) -> Gallery:
+    masks = draw_slices(truth.masks["foreground"], truth, indices)
+    box = bounding_box(masks)
+    spacing = drawn_spacing(truth.spacing, truth.facts["slice_axis"])
+    inside = np.concatenate([one[mask] for one, mask in zip(drawn[TRUTH], masks, strict=True)])
+    white = float(np.percentile(inside, WHITE_PERCENTILE))
+    top = error_scale(drawn[scale], drawn[TRUTH], masks)
+    slices = []
+    for place, index in enumerate(indices):
+        detail = detail_box(drawn[TRUTH][place], masks[place], box, spacing)
+        ink = Ink(box, detail, white, top, quality)
+        pictures = tuple(
+            ink.picture(method, titles.get(method, method), drawn[method][place], drawn[TRUTH][place])
+            for method in drawn
+        )
+        height, width = (size * step for size, step in zip(detail.shape, spacing, strict=True))
+        slices.append(ShownSlice(index, pictures, frame_of(detail, box), round(width / height, 4)))
+    height, width = (size * step for size, step in zip(box.shape, spacing, strict=True))
+    return Gallery(
+        slices=tuple(slices),
+        aspect=round(width / height, 4),
+        edges=PLANE_EDGES[truth.facts["plane"]],
+        white=white * truth.intensity.scale,
+        error_top=top,
+        bar=data_uri(colour_bar()),
+        lossless=quality is None,
+        averaged=max(box.shape) > LONGEST_SIDE,
+    )
+
+
+@dataclass(frozen=True)
+class Ink:
+    """How slices become pictures: which part, which detail, which window, which scale of errors."""
+
+    box: Box
+    detail: Box
+    white: float
+    error_top: float
+    quality: int | None
+
+    def picture(self, method: str, title: str, drawn: NDArray, truth: NDArray) -> Picture:
+        """Makes the pictures of one method on one drawn slice."""
+        whole = to_grey(fit(self.box.cut(drawn)), 0.0, self.white)
+        detail = to_grey(self.detail.cut(drawn), 0.0, self.white)
+        error = ""
+        if method not in TITLES:
+            difference = np.abs(self.box.cut(drawn) - self.box.cut(truth))
+            error = data_uri(to_colour(fit(difference), self.error_top), self.quality)
+        return Picture(method, title, data_uri(whole, self.quality), data_uri(detail, self.quality), error)
+
+
+def error_scale(estimates: Sequence[NDArray], truths: Sequence[NDArray], masks: Sequence[NDArray[np.bool_]]) -> float:
+    """Returns the error that has the brightest colour: a high percentile over the foreground, rounded up to 1 %."""
+    errors = [np.abs(one - truth)[mask] for one, truth, mask in zip(estimates, truths, masks, strict=True)]
+    return float(np.ceil(100 * np.percentile(np.concatenate(errors), ERROR_PERCENTILE)) / 100) or 0.01
+
+
+def frame_of(detail: Box, box: Box) -> tuple[float, float, float, float]:
+    """Returns where a detail lies inside the drawn part: left, top, width and height in percent."""
+    rows, columns = box.shape
+    return (
+        round(100 * (detail.left - box.left) / columns, 2),
+        round(100 * (detail.top - box.top) / rows, 2),
+        round(100 * detail.shape[1] / columns, 2),
+        round(100 * detail.shape[0] / rows, 2),
+    )

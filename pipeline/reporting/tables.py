@@ -1,0 +1,217 @@
+"""The metric tables as a reader sees them: rows of methods, columns of metrics in regions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipeline import plugins
+from pipeline.errors import UserError
+from pipeline.reporting.methods import REGION_TITLES, classical_methods, in_order, method_title
+
+TEXT_COLUMNS = ("volume", "subject", "split", "method", "region", "metric", "baseline")
+VOLUMES = ("volume", "subject", "split", "method", "region", "metric", "value")
+SLICES = (*VOLUMES, "slice")
+SUMMARY = (
+    *("split", "method", "region", "metric", "n", "mean", "ci_low", "ci_high"),
+    *("baseline", "diff", "diff_ci_low", "diff_ci_high", "p"),
+)
+
+Facts = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One metric in one region.
+
+    Attributes:
+        metric: its name.
+        region: where it is taken.
+        title: as shown.
+        unit: as shown; may be empty.
+        decimals: digits after the point.
+        higher_is_better: the direction of good values.
+        baseline: the classical method that differences are taken against.
+    """
+
+    metric: str
+    region: str
+    title: str
+    unit: str
+    decimals: int
+    higher_is_better: bool
+    baseline: str
+
+    @property
+    def heading(self) -> str:
+        """Title with unit."""
+        return f"{self.title} ({self.unit})" if self.unit else self.title
+
+    @property
+    def region_title(self) -> str:
+        """The region as a reader sees it."""
+        return REGION_TITLES.get(self.region, self.region)
+
+    def format(self, value: float, sign: bool = False) -> str:
+        """Writes a value with this metric's digits, a true minus sign, and "inf" for a perfect one."""
+        if pd.isna(value):
+            return "n/a"
+        return f"{value:{'+' if sign else ''}.{self.decimals}f}".replace("-", "\N{MINUS SIGN}")
+
+    def better(self, difference: float) -> float:
+        """Returns a difference so that positive means better."""
+        return difference if self.higher_is_better else -difference
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number of the table: the value, and how it differs from the baseline."""
+
+    text: str
+    difference: str = ""
+    interval: str = ""
+    verdict: str = ""
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method: kind is "classical", "network" or "delivered"."""
+
+    method: str
+    title: str
+    kind: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """The metric table of a volume or of a split."""
+
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+
+    def regions(self) -> list[tuple[str, int]]:
+        """Returns the titles of the regions and how many columns each spans, in the order of the columns."""
+        counts: dict[str, int] = {}
+        for column in self.columns:
+            counts[column.region_title] = counts.get(column.region_title, 0) + 1
+        return list(counts.items())
+
+    def baselines(self) -> list[tuple[str, str]]:
+        """Returns for every baseline its title and the columns in which it is one."""
+        titles: dict[str, list[str]] = {}
+        for column in self.columns:
+            titles.setdefault(method_title(column.baseline), []).append(
+                f"{column.title}, {column.region_title.lower()}"
+            )
+        return [(title, "; ".join(columns)) for title, columns in titles.items()]
+
+
+def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """Reads a metric table.
+
+    Raises:
+        UserError: the file is missing, no table, or lacks one of `columns`.
+    """
+    try:
+        table = pd.read_csv(path, dtype=dict.fromkeys(TEXT_COLUMNS, str), keep_default_na=False, na_values=[""])
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}.") from error
+    except ValueError as error:
+        raise UserError(f"{path} is not a metric table: {error}. Delete it and run again.") from error
+    missing = [name for name in columns if name not in table.columns]
+    if missing:
+        raise UserError(f"{path}: the column {missing[0]!r} is missing. Delete it and run again.")
+    return table
+
+
+def columns_of(summary: pd.DataFrame) -> tuple[Column, ...]:
+    """Returns the columns that a summary fills: regions from left to right, in each its metrics."""
+    keys = summary[["region", "metric", "baseline"]].drop_duplicates(["region", "metric"])
+    regions = [*REGION_TITLES, *sorted(set(keys["region"]) - set(REGION_TITLES))]
+    found = sorted(keys.itertuples(index=False), key=lambda key: (regions.index(key.region), key.metric))
+    return tuple(_column(key.region, key.metric, key.baseline) for key in found)
+
+
+def _column(region: str, metric: str, baseline: str) -> Column:
+    module = plugins.load("pipeline.metrics", metric)
+    return Column(metric, region, module.TITLE, module.UNIT, module.DECIMALS, module.HIGHER_IS_BETTER, baseline)
+
+
+def split_table(summary: pd.DataFrame, split: str, deliver: str) -> Table:
+    """Returns the table of a split: means over its volumes, and differences as the summary gives them."""
+    part = summary[summary["split"] == split]
+    return _table(columns_of(summary), part.rename(columns={"mean": "value"}), deliver)
+
+
+def volume_table(numbers: pd.DataFrame, summary: pd.DataFrame, deliver: str) -> Table:
+    """Returns the table of one volume.
+
+    Args:
+        numbers: one row a method, region and metric, with value, diff, diff_ci_low and diff_ci_high of this volume.
+        summary: the summary over all volumes, from which the baselines come.
+        deliver: method of the deliverable.
+    """
+    return _table(columns_of(summary), numbers, deliver)
+
+
+def _table(columns: tuple[Column, ...], numbers: pd.DataFrame, deliver: str) -> Table:
+    found = {(row["method"], row["region"], row["metric"]): row for row in numbers.to_dict("records")}
+    methods = in_order({str(method) for method, _, _ in found}, deliver)
+    best = {column: _best(column, methods, found) for column in columns}
+    classical = classical_methods()
+    rows = []
+    for method in methods:
+        kind = "delivered" if method == deliver else "classical" if method in classical else "network"
+        cells = tuple(
+            cell(found.get((method, column.region, column.metric)), method, column, method == best[column])
+            for column in columns
+        )
+        rows.append(Row(method, method_title(method), kind, cells))
+    return Table(columns, tuple(rows))
+
+
+def _best(column: Column, methods: Sequence[str], found: Mapping[tuple[str, str, str], Facts]) -> str:
+    values = {
+        method: found[key]["value"] for method in methods if (key := (method, column.region, column.metric)) in found
+    }
+    usable = {method: column.better(value) for method, value in values.items() if pd.notna(value)}
+    return max(usable, key=lambda method: usable[method], default="")
+
+
+def cell(numbers: Facts | None, method: str, column: Column, best: bool) -> Cell:
+    """Writes one cell; the baseline has no difference to itself."""
+    if numbers is None:
+        return Cell("n/a")
+    if method == column.baseline:
+        return Cell(column.format(numbers["value"]), "baseline", best=best)
+    return Cell(
+        column.format(numbers["value"]),
+        column.format(numbers["diff"], sign=True),
+        interval_text(numbers, column),
+        verdict_of(numbers, column),
+        best,
+    )
+
+
+def interval_text(numbers: Facts, column: Column) -> str:
+    """Writes the interval of a difference, or nothing where there is none."""
+    low, high = numbers["diff_ci_low"], numbers["diff_ci_high"]
+    if pd.isna(low) or pd.isna(high):
+        return ""
+    return f"[{column.format(low, sign=True)}, {column.format(high, sign=True)}]"
+
+
+def verdict_of(numbers: Facts, column: Column) -> str:
+    """Says "better" or "worse" where the interval of the difference lies on one side of zero, else "unclear"."""
+    ends = [column.better(numbers[name]) for name in ("diff_ci_low", "diff_ci_high")]
+    if any(pd.isna(end) for end in ends):
+        return "unclear"
+    if min(ends) > 0:
+        return "better"
+    return "worse" if max(ends) < 0 else "unclear"

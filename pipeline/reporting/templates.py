@@ -1,0 +1,69 @@
+"""Fills the templates of reports/: one page, one file, nothing that is fetched from elsewhere."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from pipeline.errors import UserError
+
+FOLDER = Path(__file__).resolve().parents[2] / "reports"
+
+
+@cache
+def environment() -> Environment:
+    """Returns the template environment. Whatever is put into a page is escaped.
+
+    Raises:
+        UserError: the folder reports/ does not stand beside the package.
+    """
+    if not (FOLDER / "templates").is_dir():
+        raise UserError(f"{FOLDER / 'templates'} is missing; reports are written from a checkout of BrainSR.")
+    made = Environment(
+        loader=FileSystemLoader(FOLDER / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    made.filters["cited"] = cited
+    made.filters["linked"] = linked
+    return made
+
+
+def render(template: str, **context: Any) -> str:
+    """Returns a page with style sheet and script inside it.
+
+    The page forbids itself every request, and every script but its own, which is named by its SHA-256.
+    """
+    style, script = _source("style.css"), _source("script.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    page = environment().get_template(template)
+    return page.render(style=Markup(style), script=Markup(script), policy=policy, **context)  # noqa: S704
+
+
+def _source(name: str) -> str:
+    return (FOLDER / name).read_text(encoding="utf-8")
+
+
+def cited(text: str) -> Markup:
+    """Escapes a text and turns its marks such as [2] into links to the references."""
+    link = r'<a class="mark" href="#reference-\1">[\1]</a>'
+    return Markup(re.sub(r"\[(\d+)\]", link, str(escape(text))))  # noqa: S704
+
+
+def linked(text: str) -> Markup:
+    """Escapes a reference and turns its DOI or arXiv number into a link, which is followed only when it is clicked."""
+    escaped = str(escape(text))
+    escaped = re.sub(r"doi:(10\.[\w./()-]*\w)", r'<a href="https://doi.org/\1" rel="noreferrer">doi:\1</a>', escaped)
+    link = r'<a href="https://arxiv.org/abs/\1" rel="noreferrer">arXiv:\1</a>'
+    return Markup(re.sub(r"arXiv:(\d{4}\.\d{4,5})", link, escaped))  # noqa: S704

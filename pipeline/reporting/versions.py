@@ -1,0 +1,71 @@
+"""Which code and which packages made the results."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+CODE = ("pipeline", "workflow", "Snakefile", "requirements", "reports", "envs")
+"""What counts as code when a checkout is called changed; results and the user's own files do not."""
+
+
+def package_versions() -> dict[str, str]:
+    """Returns the versions of all runtime packages that are installed, by name, without importing any of them."""
+    found = {
+        name: _version(name) for name in sorted([*_runtime_packages(CHECKOUT / "requirements" / "run.in"), "torch"])
+    }
+    return {name: version for name, version in found.items() if version is not None}
+
+
+def _runtime_packages(listing: Path) -> list[str]:
+    if not listing.is_file():
+        return []
+    lines = listing.read_text(encoding="utf-8").splitlines()
+    return [match[0] for line in lines if (match := re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*", line))]
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def platform_facts() -> dict[str, Any]:
+    """Returns operating system, processor kind and Python version."""
+    return {
+        "system": platform.system(),
+        "release": platform.release(),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+    }
+
+
+def git_state(folder: Path = CHECKOUT) -> dict[str, Any] | None:
+    """Returns the commit of a checkout and whether its code was changed since; None where `folder` is no checkout.
+
+    A copy of the package that lies inside somebody else's checkout has no state of its own.
+    """
+    top = _git(folder, "rev-parse", "--show-toplevel")
+    if top is None or Path(top).resolve() != folder.resolve():
+        return None
+    commit = _git(folder, "rev-parse", "HEAD")
+    changes = _git(folder, "status", "--porcelain", "--", *CODE)
+    return None if commit is None or changes is None else {"commit": commit, "changed": bool(changes)}
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True, env=environment
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,112 @@
+"""The folder of downloaded files: each is whole and checked, and none is fetched twice."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from pipeline.errors import UserError
+from pipeline.files import sha256_of
+from pipeline.sources.network import Patience, UnreachableError
+from pipeline.sources.transfer import size_of, transfer
+
+logger = logging.getLogger(__name__)
+
+DIGITS = 12
+"""Leading digits of the SHA-256 that name a file's folder, so that two files of one name do not meet."""
+
+
+def archive_path(folder: Path, name: str, sha256: str) -> Path:
+    """Returns where a downloaded file is kept."""
+    return folder / sha256[:DIGITS] / name
+
+
+def archive(folder: Path, name: str, sha256: str, locate: Callable[[], str], patience: Patience) -> Path:
+    """Returns the path of a downloaded file, and downloads it where it is not there yet.
+
+    Processes that want the same file at once wait for the first. A file that is there already and whole is
+    used as it is, also in a folder that cannot be written to.
+
+    Args:
+        folder: where downloaded files are kept.
+        name: name of the file.
+        sha256: what the file must hash to.
+        locate: returns the address; called only where a download is needed.
+        patience: how long the server is waited for.
+
+    Raises:
+        UserError: the file cannot be had, is not what it should be, or the folder cannot be written to.
+    """
+    path = archive_path(folder, name, sha256)
+    if _is_whole(path, sha256):
+        return path
+    with _alone_at(path):
+        if not _is_whole(path, sha256):
+            _remove_corrupt(path, sha256)
+            _download(path, sha256, locate, patience)
+    return path
+
+
+def _is_whole(path: Path, sha256: str) -> bool:
+    return path.is_file() and sha256_of(path) == sha256
+
+
+def _remove_corrupt(path: Path, sha256: str) -> None:
+    if path.exists():
+        found = sha256_of(path)
+        path.unlink()
+        logger.warning("%s was corrupt and is deleted: expected SHA-256 %s, found %s", path, sha256, found)
+
+
+def _download(path: Path, sha256: str, locate: Callable[[], str], patience: Patience) -> None:
+    partial = path.with_name(path.name + ".partial")
+    resumed = size_of(partial)
+    try:
+        address = locate()
+        logger.info("%s: %s", path.name, f"going on after {resumed} bytes" if resumed else "downloading")
+        transfer(address, partial, path.name, patience)
+        if resumed and sha256_of(partial) != sha256:
+            logger.warning("%s: what an earlier run had left is of no use; starting afresh", path.name)
+            partial.unlink()
+            transfer(address, partial, path.name, patience)
+    except UnreachableError as error:
+        raise UserError(f"{error} Or put the file at {path} by hand.") from error
+    _publish(partial, path, sha256)
+
+
+def _publish(partial: Path, path: Path, sha256: str) -> None:
+    found, size = sha256_of(partial), size_of(partial)
+    if found != sha256:
+        partial.unlink()
+        raise UserError(
+            f"{path.name} is not what it should be, and is deleted: expected SHA-256 {sha256}, found {found} "
+            f"({size} bytes). Run again; if it stays so, the file behind the address has changed: check the key sha256."
+        )
+    partial.replace(path)
+
+
+@contextmanager
+def _alone_at(path: Path) -> Iterator[None]:
+    """Keeps other processes from the same file; the lock ends with the process, however that ends."""
+    lock = FileLock(path.with_name(path.name + ".lock"))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _acquire(lock, path)
+    except OSError as error:
+        raise UserError(f"cannot write in {path.parent}: {error.strerror}. Check that it is writable.") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _acquire(lock: FileLock, path: Path) -> None:
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        logger.info("%s: waiting for another process that downloads it", path.name)
+        lock.acquire()

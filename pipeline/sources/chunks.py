@@ -1,0 +1,72 @@
+"""Reading and writing in pieces, so that files larger than the memory are handled too."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, Literal
+
+from tqdm import tqdm
+
+from pipeline.cli import show_progress
+from pipeline.errors import UserError
+
+CHUNK_BYTES = 2**20
+
+
+def pieces(stream: IO[bytes]) -> Iterator[bytes]:
+    """Gives what is left of a stream, piece by piece."""
+    while piece := stream.read(CHUNK_BYTES):
+        yield piece
+
+
+def read_pieces(path: Path) -> Iterator[bytes]:
+    """Gives a file's bytes, piece by piece.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            yield from pieces(stream)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}.") from error
+
+
+def write_pieces(
+    source: Iterable[bytes], path: Path, mode: Literal["wb", "ab"], title: str, total: int | None = None
+) -> None:
+    """Writes pieces to a file and flushes it to the disk, with a progress bar.
+
+    Args:
+        source: the pieces; it must not raise OSError, which stands for a failed write here.
+        path: the file.
+        mode: "wb" to begin the file, "ab" to go on with it.
+        title: what stands before the bar.
+        total: size of the finished file in bytes, where it is known.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    try:
+        with path.open(mode) as stream, _byte_bar(title, stream.tell(), total) as bar:
+            for piece in source:
+                stream.write(piece)
+                bar.update(len(piece))
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}.") from error
+
+
+def _byte_bar(title: str, begun: int, total: int | None) -> tqdm:
+    return tqdm(
+        desc=title,
+        initial=begun,
+        total=total,
+        unit="B",
+        unit_scale=True,
+        unit_divisor=1024,
+        disable=not show_progress(),
+    )

@@ -1,0 +1,27 @@
+"""Files on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.config.sources import LocalSource
+from pipeline.errors import UserError
+from pipeline.sources.network import Patience
+
+
+def fetch(source: LocalSource, archives: Path, patience: Patience) -> Path:
+    """Returns the path of a file that is here already; nothing is kept in `archives`.
+
+    Raises:
+        UserError: there is no such file, or it is no ordinary one.
+    """
+    del archives, patience
+    path = Path(source.path)
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; name a file.")
+    if not path.exists():
+        where = "" if path.is_absolute() else f" in {Path.cwd()}"
+        raise UserError(f"{path}: there is no such file{where}.")
+    if not path.is_file():
+        raise UserError(f"{path} is not an ordinary file.")
+    return path

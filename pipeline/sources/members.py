@@ -1,0 +1,110 @@
+"""One file out of an archive, as a stream of bytes.
+
+Nothing is ever extracted by a path that stands in an archive, so that no archive can write anywhere.
+"""
+
+from __future__ import annotations
+
+import difflib
+import lzma
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pipeline.errors import UserError
+from pipeline.sources.chunks import pieces
+
+LIMIT_BYTES = 20 * 2**30
+"""Largest member that is taken; a small archive may claim to hold petabytes."""
+
+DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError, NotImplementedError)
+"""What the standard library raises on damaged archives, and on compressions that it does not know."""
+
+ZIP_SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06")
+
+
+def read_member(archive: Path, member: str, limit_bytes: int = LIMIT_BYTES) -> Iterator[bytes]:
+    """Gives the bytes of one member of a zip (wheel) or tar archive (plain, gzip, bzip2, xz), piece by piece.
+
+    Args:
+        archive: path of the archive.
+        member: path of a regular file inside it.
+        limit_bytes: a larger member is refused.
+
+    Raises:
+        UserError: the archive is damaged, or has no such member, or the member is no regular file or too large.
+    """
+    try:
+        with archive.open("rb") as stream:
+            is_zip = stream.read(4) in ZIP_SIGNATURES
+        yield from (_read_zip if is_zip else _read_tar)(archive, member, limit_bytes)
+    except DAMAGE as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(":")
+        raise UserError(f"{archive} is damaged, or neither a zip nor a tar archive ({reason}).") from error
+
+
+def _read_zip(archive: Path, member: str, limit_bytes: int) -> Iterator[bytes]:
+    with zipfile.ZipFile(archive) as content:
+        names = {_plain(info.filename): info for info in content.infolist() if info.filename}
+        if _plain(member) not in names:
+            raise _missing(archive, member, [name for name, info in names.items() if not info.is_dir()])
+        info = names[_plain(member)]
+        if info.is_dir() or stat.S_ISLNK(info.external_attr >> 16):
+            raise _not_a_file(archive, member, "a folder" if info.is_dir() else "a link")
+        if info.flag_bits & 1:
+            raise UserError(f"{archive}: {member!r} is encrypted.")
+        _check_size(archive, member, info.file_size, limit_bytes)
+        with content.open(info) as stream:
+            yield from pieces(stream)
+
+
+def _read_tar(archive: Path, member: str, limit_bytes: int) -> Iterator[bytes]:
+    names: list[str] = []
+    with tarfile.open(archive) as content:
+        for info in content:
+            if _plain(info.name) != _plain(member):
+                names.extend([_plain(info.name)] if info.isreg() else [])
+                continue
+            stream = content.extractfile(info) if info.isreg() else None
+            if stream is None:
+                raise _not_a_file(archive, member, _kind(info))
+            _check_size(archive, member, info.size, limit_bytes)
+            yield from pieces(stream)
+            return
+    raise _missing(archive, member, names)
+
+
+def _plain(name: str) -> str:
+    """Returns a path in an archive without the leading ./ that some programs write."""
+    return name.removeprefix("./").rstrip("/")
+
+
+def _kind(info: tarfile.TarInfo) -> str:
+    if info.issym() or info.islnk():
+        return f"a link to {info.linkname!r}"
+    return "a folder" if info.isdir() else "a device"
+
+
+def _check_size(archive: Path, member: str, size: int, limit_bytes: int) -> None:
+    if size > limit_bytes:
+        raise UserError(f"{archive}: {member!r} claims to hold {size} bytes; more than {limit_bytes} are refused.")
+
+
+def _not_a_file(archive: Path, member: str, kind: str) -> UserError:
+    return UserError(f"{archive}: {member!r} is {kind}; name a regular file (key member).")
+
+
+def _missing(archive: Path, member: str, names: Sequence[str]) -> UserError:
+    return UserError(f"{archive} has no file {member!r} (key member); {_nearest(member, names)}")
+
+
+def _nearest(member: str, names: Sequence[str]) -> str:
+    """Names the most similar path, preferably one with the same file name; an archive may hold too many to list."""
+    if not names:
+        return "it holds no files."
+    same = [name for name in names if name.rsplit("/", 1)[-1] == member.rsplit("/", 1)[-1]]
+    nearest = difflib.get_close_matches(member, same or names, n=1, cutoff=0.0)[0]
+    return f"the nearest of its {len(names)} is {nearest!r}."

@@ -1,0 +1,128 @@
+"""What can go wrong on a network: what is worth another try, what is not, and how it is told."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar, cast
+from urllib.parse import urlsplit, urlunsplit
+
+import requests
+import urllib3
+
+from pipeline.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+PASSING_STATUS = (408, 425, 429, 500, 502, 503, 504)
+"""HTTP status codes (RFC 9110, RFC 6585, RFC 8470) of troubles that pass."""
+
+LONGEST_WAIT_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a server is waited for."""
+
+    attempts: int = 5
+    """tries in a row that bring nothing new before giving up"""
+    delay_seconds: float = 1.0
+    """wait before the second try; it doubles with every further one"""
+    timeout_seconds: float = 60.0
+    """longest silence of a server"""
+
+
+class UnreachableError(UserError):
+    """A server stays away, or refuses a file; another way to the file may do."""
+
+
+class TransientError(Exception):
+    """A trouble that may pass, and how long the server asks to wait."""
+
+    def __init__(self, reason: str, wait_seconds: float = 0.0) -> None:
+        super().__init__(reason)
+        self.wait_seconds = wait_seconds
+
+
+def persistently(action: Callable[[], Result], patience: Patience, progress: Callable[[], int] = lambda: 0) -> Result:
+    """Repeats an action until it no longer raises TransientError.
+
+    Args:
+        action: what is tried.
+        patience: how often, and with what waits between.
+        progress: a number that grows as the action gets on. A failed try that got further than every one before
+            counts as the first, so that a long download over a bad line ends well.
+
+    Returns:
+        What the action returns.
+
+    Raises:
+        UnreachableError: the trouble did not pass.
+    """
+    furthest, failures = progress(), 0
+    while True:
+        try:
+            return action()
+        except TransientError as error:
+            trouble = error
+        failures = 1 if progress() > furthest else failures + 1
+        furthest = max(furthest, progress())
+        if failures >= patience.attempts:
+            raise UnreachableError(
+                f"{trouble} (tried {failures} times). Is the network up? Run again to go on."
+            ) from trouble
+        delay = min(max(patience.delay_seconds * 2 ** (failures - 1), trouble.wait_seconds), LONGEST_WAIT_SECONDS)
+        logger.warning("%s; next try in %g s", trouble, delay)
+        time.sleep(delay)
+
+
+@contextmanager
+def telling(address: str) -> Iterator[None]:
+    """Turns the network's errors into TransientError where another try may help, else into UnreachableError."""
+    try:
+        yield
+    except requests.HTTPError as error:
+        _raise_for(cast(requests.Response, error.response), address)  # raise_for_status always sets it
+    except (requests.ConnectionError, requests.Timeout, urllib3.exceptions.HTTPError) as error:
+        raise TransientError(f"{shown(address)}: {root_of(error)}") from error
+    except requests.RequestException as error:
+        raise UnreachableError(
+            f"{shown(address)} cannot be fetched: {type(error).__name__}. Check the address."
+        ) from error
+
+
+def check_status(response: requests.Response, address: str) -> None:
+    """Passes a response with a good status.
+
+    Raises:
+        TransientError: for a status that may pass.
+        UnreachableError: for any other bad status.
+    """
+    if response.status_code not in (requests.codes.ok, requests.codes.partial_content):
+        _raise_for(response, address)
+
+
+def _raise_for(response: requests.Response, address: str) -> None:
+    answer = f"{shown(address)}: the server answered {response.status_code} {response.reason or ''}".rstrip()
+    if response.status_code not in PASSING_STATUS:
+        raise UnreachableError(f"{answer}. Check the address, and whether the file needs a login.")
+    wait = response.headers.get("Retry-After", "")
+    raise TransientError(answer, float(wait) if wait.isdecimal() else 0.0)
+
+
+def root_of(error: BaseException) -> str:
+    """Returns in words what an error came from; the outer layers repeat whole addresses."""
+    while (earlier := error.__cause__ or error.__context__) is not None:
+        error = earlier
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def shown(address: str) -> str:
+    """Returns an address without the user name and password that it may hold."""
+    parts = urlsplit(address)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))

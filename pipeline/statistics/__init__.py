@@ -1,0 +1,1 @@
+"""From measurements of slices to statements: means, intervals that respect neighbouring slices, plain sentences."""

@@ -1,0 +1,89 @@
+"""What the numbers allow one to say, in plain sentences."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+from pipeline import plugins
+from pipeline.statistics.summary import FEWEST_SUBJECTS
+
+SPLIT_TITLES = {
+    "test": "Heads that training never saw",
+    "test_within_subject": "A block kept apart from a head that training saw (within subject)",
+}
+
+
+def conclusion(summary: pd.DataFrame, volumes: pd.DataFrame, *, confidence: float = 0.95) -> list[str]:
+    """Says how the networks fare against the best classical method, and what that can prove.
+
+    Args:
+        summary: the summary table, with the columns of summary.csv.
+        volumes: the table of volumes.
+        confidence: coverage of the summary's intervals.
+
+    Returns:
+        Sentences, for every test split one a network and metric over the foreground (or, without it, over the first
+        region), and one on how far they reach.
+    """
+    regions = list(summary["region"].unique())
+    region = "foreground" if "foreground" in regions else regions[0]
+    sentences: list[str] = []
+    for split, title in SPLIT_TITLES.items():
+        rows: Any = summary[(summary["split"] == split) & (summary["region"] == region)]
+        if rows.empty:
+            continue
+        sentences += [f"{title}: {text}" for text in _comparisons(rows, region, confidence)]
+        sentences.append(_reach(split, volumes))
+    return sentences
+
+
+def _comparisons(rows: Any, region: str, confidence: float) -> Iterator[str]:
+    networks = rows[~rows["method"].isin(plugins.names("pipeline.upsamplers"))]
+    for _, row in networks.sort_values(["method", "metric"]).iterrows():
+        yield _comparison(row, region, confidence)
+
+
+def _comparison(row: Any, region: str, confidence: float) -> str:
+    metric = plugins.load("pipeline.metrics", row["metric"])
+    unit = f" {metric.UNIT}" if metric.UNIT else ""
+    place = "the foreground" if region == "foreground" else f"the region {region}"
+    volumes = "1 volume" if row["n"] == 1 else f"{row['n']} volumes"
+    chance = "" if math.isnan(row["p"]) else f", p = {row['p']:.2g} by the signed-rank test over subjects"
+    return (
+        f"{row['method']} {_verdict(row, metric.HIGHER_IS_BETTER)} {row['baseline']}, the best classical method on "
+        f"validation, by {metric.TITLE} over {place}: {row['diff']:+.{metric.DECIMALS}f}{unit} "
+        f"({_interval(row, metric.DECIMALS, confidence)}, {volumes}{chance})."
+    )
+
+
+def _interval(row: Any, decimals: int, confidence: float) -> str:
+    low, high = row["diff_ci_low"], row["diff_ci_high"]
+    if math.isnan(low):
+        return "one slice, hence no interval"
+    return f"{confidence:.0%} interval {low:+.{decimals}f} to {high:+.{decimals}f}"
+
+
+def _verdict(row: Any, higher_is_better: bool) -> str:
+    low, high = sorted(
+        (row["diff_ci_low"], row["diff_ci_high"]) if higher_is_better else (-row["diff_ci_low"], -row["diff_ci_high"])
+    )
+    if low > 0:
+        return "is better than"
+    return "is worse than" if high < 0 else "cannot be told from"
+
+
+def _reach(split: str, volumes: pd.DataFrame) -> str:
+    """Says what population the intervals speak of."""
+    count = volumes.loc[volumes["split"] == split, "subject"].nunique()
+    if count >= FEWEST_SUBJECTS:
+        return f"Split {split} holds {count} heads; the intervals cover the choice of heads and of slices."
+    if count == 1:
+        covered = "the interval covers only the slices of this head"
+    else:
+        covered = f"the interval covers only these {count} heads and their slices"
+    heads = "1 head" if count == 1 else f"{count} heads"
+    return f"Split {split} holds {heads}: {covered}. So few heads allow no conclusion about subjects in general."

@@ -1,0 +1,145 @@
+"""The summary: every method in every split, with intervals, against the best classical method."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import wilcoxon
+
+from pipeline import plugins
+from pipeline.config.stages import Evaluate
+from pipeline.errors import UserError
+from pipeline.statistics.bootstrap import Floats, percentile_interval, resampled_means
+from pipeline.statistics.tables import volume_table
+
+SUMMARY_COLUMNS = [
+    *("split", "method", "region", "metric", "n", "mean", "ci_low", "ci_high"),
+    *("baseline", "diff", "diff_ci_low", "diff_ci_high", "p"),
+]
+FEWEST_SUBJECTS = 6
+"""Below six pairs, the signed-rank test cannot reach p < 0.05 whatever the values are."""
+
+
+def choose_baselines(volumes: pd.DataFrame) -> dict[tuple[str, str], str]:
+    """Chooses the best classical method for every region and metric, on validation alone.
+
+    Args:
+        volumes: table of volumes.
+
+    Returns:
+        Names of methods by (region, metric).
+
+    Raises:
+        UserError: a classical method was never measured on validation.
+    """
+    classical = volumes[(volumes["split"] == "val") & volumes["method"].isin(plugins.names("pipeline.upsamplers"))]
+    means: Any = classical.groupby(["region", "metric", "method"])["value"].mean()
+    chosen: dict[tuple[str, str], str] = {}
+    for region, metric in sorted({*zip(volumes["region"], volumes["metric"], strict=True)}):
+        if (region, metric) not in means.index.droplevel("method"):
+            raise UserError(
+                f"no classical method was measured by {metric} over {region} on a volume of split 'val', "
+                "so that there is no baseline to compare with. Give such a volume too."
+            )
+        scores = means.loc[region, metric]
+        better = plugins.load("pipeline.metrics", metric).HIGHER_IS_BETTER
+        chosen[region, metric] = str(scores.idxmax() if better else scores.idxmin())
+    return chosen
+
+
+def summarise(slices: pd.DataFrame, settings: Evaluate, seed: int) -> pd.DataFrame:
+    """Makes the summary table.
+
+    Args:
+        slices: table of slices.
+        settings: the section `evaluate`.
+        seed: root of the random numbers of the bootstrap.
+
+    Returns:
+        One row per split, method, region and metric, with SUMMARY_COLUMNS. `mean` and `diff` (method minus baseline)
+        are means over the n volumes; p is of Wilcoxon's signed-rank test over subjects (Biometrics Bulletin 1:80-83,
+        1945), NaN where there are fewer than six.
+
+    Raises:
+        UserError: a method was not measured on the slices that the others were, or there is no baseline.
+    """
+    baselines = choose_baselines(volume_table(slices))
+    rows: list[dict[str, Any]] = []
+    groups: Any = slices.groupby(["split", "region", "metric"], sort=True)
+    for (split, region, metric), group in groups:
+        baseline = baselines[region, metric]
+        rows.extend(
+            {"split": split, "region": region, "metric": metric, **row}
+            for row in _compare(group, baseline, settings, seed)
+        )
+    table = pd.DataFrame(rows, columns=SUMMARY_COLUMNS)
+    return table.sort_values(["split", "method", "region", "metric"], ignore_index=True)
+
+
+def _compare(group: pd.DataFrame, baseline: str, settings: Evaluate, seed: int) -> list[dict[str, Any]]:
+    """Compares all methods within one split, region and metric."""
+    subjects = dict(zip(group["volume"], group["subject"], strict=True))
+    tables = {str(volume): _slices_by_method(part) for volume, part in group.groupby("volume", sort=True)}
+    methods = sorted(group["method"].unique())
+    _check_complete(tables, {*methods, baseline})
+    rows: list[dict[str, Any]] = []
+    for method in methods:
+        values = {volume: table[method].to_numpy() for volume, table in tables.items()}
+        differences = {volume: values[volume] - table[baseline].to_numpy() for volume, table in tables.items()}
+        mean, low, high = estimate(values, subjects, settings, seed)
+        diff, diff_low, diff_high = estimate(differences, subjects, settings, seed)
+        rows.append(
+            {
+                **{"method": method, "n": len(tables), "mean": mean, "ci_low": low, "ci_high": high},
+                **{"baseline": baseline, "diff": diff, "diff_ci_low": diff_low, "diff_ci_high": diff_high},
+                "p": signed_rank_p(differences, subjects),
+            }
+        )
+    return rows
+
+
+def _slices_by_method(part: pd.DataFrame) -> pd.DataFrame:
+    return part.pivot_table(index="slice", columns="method", values="value", aggfunc="first", sort=True)
+
+
+def _check_complete(tables: Mapping[str, pd.DataFrame], methods: set[str]) -> None:
+    for volume, table in tables.items():
+        for method in sorted(methods):
+            if method not in table or np.isnan(table[method].to_numpy()).any():
+                raise UserError(
+                    f"volume {volume!r}: method {method!r} was not measured on all slices that the others were. "
+                    "Evaluate the volume again with all methods."
+                )
+
+
+def estimate(
+    series: Mapping[str, Floats], subjects: Mapping[str, str], settings: Evaluate, seed: int
+) -> tuple[float, float, float]:
+    """Returns the mean over volumes of the means over slices, and the bounds of its interval.
+
+    The bounds are NaN where one slice is all there is. Arguments as in `resampled_means`.
+    """
+    mean = float(np.mean([values.mean() for values in series.values()]))
+    if sum(len(values) for values in series.values()) == 1 or not math.isfinite(mean):
+        return mean, math.nan, math.nan
+    resampled = resampled_means(series, subjects, settings.bootstrap_block_slices, settings.bootstrap_samples, seed)
+    return (mean, *percentile_interval(resampled, settings.confidence))
+
+
+def signed_rank_p(differences: Mapping[str, Floats], subjects: Mapping[str, str]) -> float:
+    """Returns the two-sided p of the signed-rank test over the subjects' mean differences.
+
+    NaN below six subjects, and where nothing differs.
+    """
+    by_subject: dict[str, list[float]] = {}
+    for volume, values in differences.items():
+        by_subject.setdefault(subjects[volume], []).append(float(values.mean()))
+    means = [float(np.mean(of_volumes)) for of_volumes in by_subject.values()]
+    if len(means) < FEWEST_SUBJECTS or not any(means):
+        return math.nan
+    result: Any = wilcoxon(means)
+    return float(result.pvalue)

@@ -1,0 +1,34 @@
+"""Puts all measurements into the tables: slices, volumes, and the summary with intervals and the paired comparison."""
+
+from __future__ import annotations
+
+import logging
+
+from pipeline.cli import ArgumentParser, Namespace, add_path, add_settings
+from pipeline.config.load import read_section
+from pipeline.config.stages import Evaluate
+from pipeline.statistics.summary import summarise
+from pipeline.statistics.tables import read_parts, volume_table, write_table
+
+logger = logging.getLogger(__name__)
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declares the options of this stage."""
+    add_path(parser, "--parts", "measurements of all volumes (.csv)", many=True)
+    add_path(parser, "--volumes", "means over the slices of every volume (.csv)")
+    add_path(parser, "--slices", "all measurements (.csv)")
+    add_path(parser, "--summary", "means over volumes, intervals and comparison with the baseline (.csv)")
+    parser.add_argument("--seed", type=int, default=0, help="root of the bootstrap's random numbers")
+    add_settings(parser, Evaluate)
+
+
+def main(arguments: Namespace) -> None:
+    """Runs the stage."""
+    settings = read_section(Evaluate, arguments.settings)
+    slices = read_parts(arguments.parts)
+    summary = summarise(slices, settings, arguments.seed)
+    write_table(arguments.slices, slices)
+    write_table(arguments.volumes, volume_table(slices))
+    write_table(arguments.summary, summary)
+    logger.info("%d volumes, %d methods", slices["volume"].nunique(), slices["method"].nunique())

@@ -1,0 +1,94 @@
+"""Checkpoints: two generations beside the results, each written whole, each knowing what it belongs to."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+
+from pipeline.errors import UserError
+from pipeline.files import replacing
+
+logger = logging.getLogger(__name__)
+
+
+class CheckpointFolder:
+    """Keeps the state of one training.
+
+    Args:
+        folder: where the generations live; made when it is needed.
+        key: hash of everything that the training depends on; a state with another key is not continued.
+    """
+
+    def __init__(self, folder: Path, key: str) -> None:
+        self._folder = folder
+        self._key = key
+        self._generations = (folder / "generation-0.pt", folder / "generation-1.pt")
+
+    @contextmanager
+    def lease(self) -> Iterator[None]:
+        """Keeps any other trainer off this folder for as long as the block lasts, or the process lives.
+
+        Raises:
+            UserError: another process holds it.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self._folder / "lease.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise UserError(f"{self._folder}: another training is writing here; wait for it or stop it.") from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def save(self, step: int, state: dict[str, Any]) -> None:
+        """Writes the state over the older of the two generations."""
+        target = self._generations[self._next_generation()]
+        with replacing(target) as partial:
+            torch.save({"key": self._key, "step": step, "state": state}, partial)
+
+    def _next_generation(self) -> int:
+        steps = [content["step"] if content else -1 for content in map(self._read, self._generations)]
+        return steps.index(min(steps))
+
+    def latest(self) -> dict[str, Any] | None:
+        """Returns the newest state that belongs to this training, or None where it has to start afresh."""
+        contents = [content for content in map(self._read, self._generations) if content]
+        fitting = [content for content in contents if content["key"] == self._key]
+        if contents and not fitting:
+            logger.info("a checkpoint is there, but settings, data, weights or code have changed: starting afresh")
+        if not fitting:
+            return None
+        newest = max(fitting, key=lambda content: content["step"])
+        logger.info("continuing after step %d", newest["step"])
+        return newest["state"]
+
+    def discard_strangers(self) -> None:
+        """Removes generations that belong to another training."""
+        for path in self._generations:
+            content = self._read(path)
+            if content is None or content["key"] != self._key:
+                path.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Removes all resume state, so that a forced rerun trains again."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    @staticmethod
+    def _read(path: Path) -> dict[str, Any] | None:
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True)
+        except FileNotFoundError:
+            return None
+        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError):
+            logger.warning("%s is damaged and is left out", path)
+            return None

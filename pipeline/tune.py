@@ -1,0 +1,138 @@
+"""Chooses the settings of denoise-then-interpolate on the validation volumes, by PSNR over the foreground.
+
+Not denoising at all is among the candidates. The table of everything tried is written beside the choice.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from pipeline.cli import ArgumentParser, Namespace, add_path, show_progress
+from pipeline.errors import UserError
+from pipeline.files import write_json
+from pipeline.image.container import read_image
+from pipeline.image.image import Image
+from pipeline.metrics import psnr
+from pipeline.metrics._range import data_range
+from pipeline.physics.grid import crop_to
+from pipeline.upsamplers import nlm_bspline3
+
+logger = logging.getLogger(__name__)
+
+METHOD = "nlm_bspline3"
+MOST_SLICES = 8
+"""Slices per volume that are looked at: the settings hang on the noise, which is the same in all of them."""
+
+
+def spread(slices: Sequence[int], most: int) -> list[int]:
+    """Returns at most `most` of `slices`, evenly spaced from the first to the last."""
+    positions = np.linspace(0, len(slices) - 1, min(most, len(slices)))
+    return [slices[round(float(position))] for position in positions]
+
+
+def thin_out(truth: Image, lr: Image) -> tuple[Image, NDArray[np.float32]]:
+    """Keeps a few slices of a pair of volumes, which have the same slices since the factor across them is 1.
+
+    Returns:
+        The truth with its foreground mask, and the low-resolution intensities.
+    """
+    axis = truth.facts["slice_axis"]
+    chosen = spread(truth.facts["foreground_slices"], MOST_SLICES)
+    mask = {"foreground": np.take(truth.masks["foreground"], chosen, axis)}
+    return truth.with_data(np.take(truth.data, chosen, axis), masks=mask), np.take(lr.data, chosen, axis)
+
+
+def foreground_psnr(truth: Image, estimate: NDArray[np.floating]) -> float:
+    """Returns the mean over all slices of the PSNR over the foreground, in dB; `estimate` has the shape of truth."""
+    axis = truth.facts["slice_axis"]
+    volumes = (np.moveaxis(volume, axis, 0) for volume in (truth.data, estimate, truth.masks["foreground"]))
+    full = data_range(truth)
+    slices = zip(*volumes, strict=True)
+    values = [psnr.per_slice(one, other, mask, full) for one, other, mask in slices if mask.any()]
+    return float(np.mean(values))
+
+
+def score(pairs: Sequence[tuple[Image, NDArray[np.float32]]], factors: Sequence[int], settings: Mapping) -> float:
+    """Returns the mean PSNR of one candidate over volumes that `thin_out` gave, in dB."""
+    estimates = [nlm_bspline3.upsample(lr, factors, settings) for _, lr in pairs]
+    values = [
+        foreground_psnr(truth, crop_to(estimate, truth.data.shape))
+        for (truth, _), estimate in zip(pairs, estimates, strict=True)
+    ]
+    return float(np.mean(values))
+
+
+def tune(truths: Sequence[Image], lrs: Sequence[Image]) -> dict[str, Any]:
+    """Tries all candidates on validation volumes.
+
+    Args:
+        truths: extracted volumes.
+        lrs: their low-resolution images, in the same order and all of one forward model.
+
+    Returns:
+        The method, the settings chosen, and the table of all that were tried, as plain JSON values.
+
+    Raises:
+        UserError: the volumes do not belong together.
+    """
+    check_pairs(truths, lrs)
+    model = lrs[0].facts["forward_model"]
+    pairs = [thin_out(truth, lr) for truth, lr in zip(truths, lrs, strict=True)]
+    candidates = nlm_bspline3.candidates(model["noise_sigma"])
+    scores = [score(pairs, model["factors"], one) for one in tqdm(candidates, "settings", disable=not show_progress())]
+    best = int(np.argmax(scores))
+    return {
+        "method": METHOD,
+        "criterion": "mean PSNR over the foreground, in dB",
+        "settings": candidates[best],
+        "tried": [{**one, "psnr": _plain(value)} for one, value in zip(candidates, scores, strict=True)],
+        "volumes": [truth.facts["id"] for truth in truths],
+        "slices": [spread(truth.facts["foreground_slices"], MOST_SLICES) for truth in truths],
+    }
+
+
+def _plain(value: float) -> float | None:
+    """JSON knows no infinity."""
+    return value if math.isfinite(value) else None
+
+
+def check_pairs(truths: Sequence[Image], lrs: Sequence[Image]) -> None:
+    """Checks that the volumes belong together.
+
+    Raises:
+        UserError: naming what does not fit.
+    """
+    ids, lr_ids = ([image.facts["id"] for image in images] for images in (truths, lrs))
+    if ids != lr_ids:
+        raise UserError(f"--hr holds the volumes {ids}, --lr holds {lr_ids}; give the same volumes in the same order.")
+    models = [image.facts["forward_model"] for image in lrs]
+    for name in ("factors", "noise", "noise_sigma"):
+        if any(model[name] != models[0][name] for model in models):
+            found = [model[name] for model in models]
+            raise UserError(f"the volumes {ids} were degraded differently: {name} is {found}. Degrade them alike.")
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declares the options of this stage."""
+    add_path(parser, "--hr", "extracted validation volumes (.safetensors)", many=True)
+    add_path(parser, "--lr", "their low-resolution volumes (.safetensors), in the same order", many=True)
+    add_path(parser, "--output", "the chosen settings and all that were tried (.json)")
+
+
+def main(arguments: Namespace) -> None:
+    """Runs the stage."""
+    result = tune(_read(arguments.hr), _read(arguments.lr))
+    write_json(arguments.output, result)
+    logger.info("%s: chose %s of %d candidates", METHOD, result["settings"], len(result["tried"]))
+
+
+def _read(paths: Sequence[Path]) -> list[Image]:
+    return [read_image(path) for path in paths]

@@ -1,0 +1,184 @@
+"""Broken configurations: all mistakes at once, each with its key, the value found and what is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.helpers import configuration, contents, run_stage, the_message, volume_entry
+
+
+def volumes(**changes: Any) -> dict[str, Any]:
+    """A configuration whose first volume was changed."""
+    good = configuration()["volumes"]
+    return configuration(volumes=[{**good[0], **changes}, *good[1:]])
+
+
+BROKEN: dict[str, tuple[str | dict[Any, Any], tuple[str, ...]]] = {
+    "empty file": ("", ("expected keys and values, found nothing",)),
+    "only comments": ("# nothing here\n", ("found nothing",)),
+    "list at the top": ("- run: demo\n", ("found a list",)),
+    "one word": ("demo\n", ("found a single value",)),
+    "not YAML": ("run: [demo\n", ("not valid YAML", "line 2")),
+    "tab": ("run: demo\n\tseed: 1\n", ("not valid YAML", "line 2")),
+    "key given twice": ("run: demo\nseed: 1\nrun: other\n", ("'run' is given twice", "line 3")),
+    "contains itself": ("run: demo\nsources: &loop\n  a: *loop\n", ("YAML alias",)),
+    "object": ("run: !!python/object:os.system {}\n", ("not valid YAML",)),
+    "unknown key": (configuration(degrad={}), ("degrad: there is no such key", "did you mean 'degrade'?")),
+    "unknown key in a section": (configuration(train={"batchsize": 4}), ("train.batchsize", "'batch_size'?")),
+    "unknown key in a list": (volumes(splt="train"), ("volumes[0].splt", "did you mean 'split'?")),
+    "unknown key in a source": (
+        configuration(sources={"local": {"kind": "local", "pth": "x"}}),
+        ("sources.local.pth: there is no such key", "did you mean 'path'?", "sources.local.path: is missing"),
+    ),
+    "unknown key in a network": (
+        configuration(sources={"w": {"kind": "local", "path": "x", "network": {"blocks": 6, "trained": "x"}}}),
+        ("sources.w.network.trained: there is no such key", "did you mean 'trained_on'?"),
+    ),
+    "key that is a number": (configuration(**{"train": {3: 1}}), ("train.3: there is no such key",)),
+    "key that is a date": ("run: demo\n2026-01-01: x\n", ("2026-01-01: there is no such key",)),
+    "too small": (configuration(train={"batch_size": 0}), ("train.batch_size: 0", "whole number >= 1, <= 1024")),
+    "too large": (configuration(degrade={"factor": 9}), ("degrade.factor: 9", "whole number >= 2, <= 8")),
+    "too small in a list": (volumes(slices=[-1, 4]), ("volumes[0].slices[0]: -1", "whole number >= 0")),
+    "list too short": (volumes(slices=[4]), ("volumes[0].slices: [4]", "list of 2")),
+    "list too long": (volumes(slices=[1, 2, 3]), ("volumes[0].slices: [1, 2, 3]", "list of 2", "or null")),
+    "text for a number": (configuration(seed="one"), ('seed: "one"', "whole number >= 0, < 4294967296")),
+    "number that YAML reads as text": ("run: x\ntrain: {learning_rate: 2e-4}\n", ("train.learning_rate", "2.0e-4")),
+    "fraction for a whole number": (configuration(train={"steps": 1.5}), ("train.steps: 1.5", "whole number >= 1")),
+    "true for a number": (configuration(degrade={"factor": True}), ("degrade.factor: true", "whole number")),
+    "text for true or false": (configuration(extract={"bias_correction": "on"}), ("bias_correction", "true or false")),
+    "NaN": ("run: x\ndegrade: {noise_sigma: .nan}\n", ("degrade.noise_sigma: NaN", "number >= 0, <= 1")),
+    "null for a section": (configuration(train=None), ("train: null", "keys and values")),
+    "mapping for a list": (configuration(volumes={"a": {}}), ('volumes: {"a": {}}', "allowed: list")),
+    "text for a mapping": (configuration(volumes=["head"]), ('volumes[0]: "head"', "keys and values")),
+    "date for a list": ("run: x\nvolumes: 2026-01-01\n", ('volumes: "2026-01-01"', "allowed: list")),
+    "unknown choice": (configuration(extract={"plane": "axal"}), ("extract.plane", "sagittal", "mean 'axial'?")),
+    "unknown split": (volumes(split="training"), ("volumes[0].split", "test_within_subject")),
+    "unknown plug-in": (configuration(evaluate={"metrics": ["psrn"]}), ("evaluate.metrics[0]", "did you mean 'psnr'?")),
+    "unknown loss": (configuration(train={"losses": {"l11": 1.0}}), ('train.losses: the key "l11"', "mean 'l1'?")),
+    "no loss": (configuration(train={"losses": {}}), ("train.losses", "at least one")),
+    "name with a slash": (configuration(run="../demo"), ('run: "../demo"', "letters, digits")),
+    "name of a source with a space": (
+        configuration(sources={"a b": {"kind": "local", "path": "x"}}),
+        ('sources: the key "a b"', "letters, digits"),
+    ),
+    "source without a kind": (configuration(sources={"a": {"path": "x"}}), ("sources.a.kind: is missing", "local")),
+    "source of unknown kind": (configuration(sources={"a": {"kind": "locl"}}), ("sources.a.kind", "mean 'local'?")),
+    "short checksum": (
+        configuration(sources={"a": {"kind": "local", "path": "x", "sha256": "abc"}}),
+        ("sources.a.sha256", "64 digits"),
+    ),
+    "unknown source": (volumes(source="min"), ("volumes[0].source: 'min' is unknown", "did you mean 'mine'?")),
+    "weights as an image": (volumes(source="realesrgan-6b"), ("volumes[0].source", "holds network weights")),
+    "unknown weights": (
+        configuration(train={"initial_weights": "realesrgan"}),
+        ("train.initial_weights", "realesrgan-6b"),
+    ),
+    "unknown deliverable": (configuration(infer={"deliver": "bicubc"}), ("infer.deliver", "mean 'bicubic'?")),
+    "empty block": (volumes(slices=[9, 9]), ("volumes[0].slices: [9, 9] is empty",)),
+    "id given twice": (volumes(id="mid"), ("the id 'mid' stands 2 times",)),
+    "subject in train and test": (volumes(subject="S2", source="theirs"), ("'S2' is in two splits",)),
+    "blocks too near": (volumes(slices=[0, 15]), ("5 slices lie between them", "at least 8")),
+    "nothing to train on": (configuration(volumes=configuration()["volumes"][1:]), ("none is in split 'train'",)),
+    "overlap wider than a tile": (configuration(infer={"tile_lr": 32, "overlap_lr": 16}), ("infer.overlap_lr: 16",)),
+}
+
+
+def written(folder: Path, content: str | dict[Any, Any]) -> Path:
+    path = folder / "mine.yaml"
+    path.write_text(content if isinstance(content, str) else yaml.safe_dump(content, sort_keys=False))
+    return path
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_broken_configuration_is_refused_in_words(kind: str, tmp_path: Path) -> None:
+    content, expected = BROKEN[kind]
+    path = written(tmp_path, content)
+    before = contents(tmp_path)
+    message = the_message(run_stage("configure", "--check", path))
+    assert str(path) in message
+    assert [words for words in expected if words not in message] == []
+    assert contents(tmp_path) == before
+
+
+def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+    broken = configuration(
+        seed=-1, degrade={"factor": 1, "noise_sigma": 2.0}, extrct={}, train={"steps": 0, "treads": 2}
+    )
+    lines = the_message(run_stage("configure", "--check", written(tmp_path, broken))).splitlines()
+    assert lines[0].endswith("has 6 mistakes:")
+    keys = {line.removeprefix("  - ").split(":")[0] for line in lines[1:]}
+    assert keys == {"seed", "degrade.factor", "degrade.noise_sigma", "extrct", "train.steps", "train.treads"}
+
+
+def not_there(path: Path) -> None:
+    path.unlink()
+
+
+def a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def in_another_encoding(path: Path) -> None:
+    path.write_bytes("run: Gehirn-Größe\n".encode("latin-1"))
+
+
+@pytest.mark.parametrize("damage", [not_there, a_folder, in_another_encoding])
+def test_an_unreadable_configuration_file_is_named(damage: Callable[[Path], None], tmp_path: Path) -> None:
+    path = written(tmp_path, configuration())
+    damage(path)
+    assert str(path) in the_message(run_stage("configure", "--check", path))
+
+
+def test_a_file_without_read_permission_is_named(tmp_path: Path) -> None:
+    path = written(tmp_path, configuration())
+    path.chmod(0)
+    message = the_message(run_stage("configure", "--check", path, refusable=True))
+    assert message == f"cannot read {path}: Permission denied."
+
+
+def test_a_sound_configuration_passes(tmp_path: Path) -> None:
+    result = run_stage("configure", "--check", written(tmp_path, configuration()))
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ('{"factor": 9}', "degrade.factor: 9 is not allowed; allowed: whole number >= 2, <= 8"),
+        ('{"factr": 4}', "degrade.factr: there is no such key; did you mean 'factor'?"),
+        ('{"factor": 4', "is not valid JSON"),
+        ("no-such-file.yaml", "cannot read no-such-file.yaml"),
+    ],
+)
+def test_settings_of_one_stage_are_checked_the_same_way(settings: str, expected: str, tmp_path: Path) -> None:
+    paths = ("--input", tmp_path / "a", "--output", tmp_path / "b", "--forward-model", tmp_path / "c")
+    assert expected in the_message(run_stage("degrade", *paths, "--settings", settings))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ((), "usage: "),
+        (("extrct",), "no stage 'extrct'"),
+        (("configure",), "required"),
+        (("configure", "--chek"), "chek"),
+    ],
+)
+def test_a_wrong_command_line_is_told_with_status_2(arguments: tuple[str, ...], expected: str) -> None:
+    result = run_stage(*arguments)
+    assert result.returncode == 2
+    assert expected in result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_an_entry_of_a_volume_that_is_broken_names_the_key(tmp_path: Path) -> None:
+    entry = yaml.safe_dump(volume_entry(split="tset"), default_flow_style=True, width=1000).strip()
+    result = run_stage("extract", "--input", tmp_path / "a", "--output", tmp_path / "b", "--volume", entry)
+    assert "is not valid JSON" in the_message(result)

@@ -1,0 +1,154 @@
+"""What tests share: a synthetic head, NIfTI files, and the command line as a user calls it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from nibabel.orientations import apply_orientation, inv_ornt_aff, ornt_transform
+from numpy.typing import NDArray
+from scipy import ndimage
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+ELLIPSOIDS = (
+    # centre and half axes as fractions of half the volume, intensity; later ones lie on top
+    ((0.0, 0.0, 0.0), (0.85, 0.9, 0.88), 500.0),  # scalp
+    ((0.0, 0.0, 0.0), (0.75, 0.8, 0.78), 120.0),  # skull
+    ((0.0, 0.0, 0.0), (0.68, 0.74, 0.7), 700.0),  # grey matter
+    ((0.0, 0.05, 0.0), (0.5, 0.55, 0.5), 1000.0),  # white matter
+    ((-0.15, 0.0, 0.1), (0.1, 0.3, 0.15), 200.0),  # left ventricle
+    ((0.15, 0.0, 0.1), (0.1, 0.3, 0.15), 200.0),  # right ventricle
+)
+
+
+def synthetic_head(shape: Sequence[int] = (40, 44, 36), seed: int = 0, texture: float = 40.0) -> NDArray[np.float32]:
+    """Returns a head of ellipsoids with smooth texture inside and black air around: float32, about 0 to 1100.
+
+    The axes are x, y, z; the centre of the head is the centre of the array; the same seed gives the same head.
+    """
+    grids = np.meshgrid(*((np.arange(size) - (size - 1) / 2) / (size / 2) for size in shape), indexing="ij")
+    head = np.zeros(shape, dtype=np.float64)
+    for centre, axes, intensity in ELLIPSOIDS:
+        radius = sum(((grid - c) / a) ** 2 for grid, c, a in zip(grids, centre, axes, strict=True))
+        head[np.asarray(radius) < 1] = intensity
+    noise = np.random.default_rng(seed).standard_normal(shape)
+    smooth = ndimage.gaussian_filter(noise, 1.5)
+    textured = head + (head > 0) * texture * smooth / smooth.std()
+    return ndimage.gaussian_filter(textured, 0.6).clip(0).astype(np.float32)
+
+
+def ras_affine(spacing: Sequence[float] = (1.0, 1.0, 1.0), origin: Sequence[float] = (-20.0, -22.0, -18.0)) -> NDArray:
+    """Returns an affine whose axes run to the right, the front and the top."""
+    affine = np.diag([*spacing, 1.0])
+    affine[:3, 3] = origin
+    return affine
+
+
+def reoriented(data: NDArray, affine: NDArray, table: NDArray) -> tuple[NDArray, NDArray]:
+    """Stores a RAS volume in another order; `table` has for every axis of the file its RAS axis and its direction."""
+    transform = ornt_transform(np.array([[0, 1], [1, 1], [2, 1]]), table)
+    return apply_orientation(data, transform), affine @ inv_ornt_aff(transform, data.shape)
+
+
+def write_nifti(
+    path: Path,
+    data: NDArray,
+    affine: NDArray | None = None,
+    *,
+    version: int = 1,
+    slope: float = 1.0,
+    intercept: float = 0.0,
+    change_header: Callable[[Any], None] | None = None,
+) -> Path:
+    """Writes stored voxels as they are, with a slope and intercept in the header; returns `path`."""
+    kind = nib.Nifti2Image if version == 2 else nib.Nifti1Image
+    image: Any = kind(data, ras_affine() if affine is None else affine, dtype=data.dtype)
+    image.header.set_xyzt_units("mm")
+    image.header.set_slope_inter(slope, intercept)
+    if change_header:
+        change_header(image.header)
+    image.to_filename(path)
+    return path
+
+
+def volume_entry(**changes: Any) -> dict[str, Any]:
+    """Returns a volume's entry of a configuration."""
+    return {"id": "head", "subject": "S1", "split": "test", "source": "mine", "slices": None, **changes}
+
+
+def configuration(**changes: Any) -> dict[str, Any]:
+    """Returns a small, valid configuration; a changed key replaces the whole value."""
+    blocks = (("low", "train", [0, 10]), ("mid", "val", [20, 30]))
+    volumes = [volume_entry(id=name, split=split, slices=slices) for name, split, slices in blocks]
+    volumes.append(volume_entry(id="other", subject="S2", source="theirs"))
+    sources = {name: {"kind": "local", "path": f"{name}.nii.gz"} for name in ("mine", "theirs")}
+    return {"run": "small", "volumes": volumes, "sources": sources, **changes}
+
+
+def run_stage(
+    *arguments: str | Path,
+    folder: Path | None = None,
+    refusable: bool = False,
+    environment: Mapping[str, str] | None = None,
+    before: Callable[[], None] | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Runs `python -m pipeline ...` in a process of its own.
+
+    Args:
+        arguments: stage and options.
+        folder: where it runs; the checkout by default.
+        refusable: root is refused nothing; this takes its right to override permissions away.
+        environment: variables to set.
+        before: called in the new process before the command starts.
+    """
+    prefix = without_privileges() if refusable and os.geteuid() == 0 else []
+    command = [*prefix, sys.executable, "-m", "pipeline", *map(str, arguments)]
+    variables = {**os.environ, "PYTHONPATH": str(CHECKOUT), "OMP_NUM_THREADS": "1", **(environment or {})}
+    return subprocess.run(
+        command, cwd=folder or CHECKOUT, env=variables, capture_output=True, text=True, check=False, preexec_fn=before
+    )
+
+
+def without_privileges() -> list[str]:
+    """Returns the start of a command line that runs the rest as a root that permissions bind like anyone else.
+
+    Another user id would not do: the interpreter may lie in a folder that only root can enter.
+    """
+    tool = shutil.which("setpriv")
+    assert tool, "run these tests as an ordinary user, or install util-linux for setpriv"
+    return [tool, "--bounding-set=-all", "--inh-caps=-all"]
+
+
+def extract(source: Path, output: Path, *, settings: Mapping[str, Any] | None = None, **entry: Any) -> None:
+    """Runs the stage `extract` in this process."""
+    from pipeline.config.stages import Extract
+    from pipeline.config.volumes import Volume
+    from pipeline.extract import extract as run
+
+    volume = Volume.model_validate_json(json.dumps(volume_entry(**entry)))
+    run(source, volume, Extract(**(settings or {})), output)
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """Returns the files under a folder with a hash of each, to see whether anything was changed."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def the_message(result: subprocess.CompletedProcess[str]) -> str:
+    """Returns the one message of a command that failed as it should; raises AssertionError where it did not."""
+    assert result.returncode == 1, result.stderr or result.stdout
+    assert "Traceback" not in result.stderr, result.stderr
+    assert result.stderr.startswith("error: "), result.stderr
+    assert sum(line.startswith("error: ") for line in result.stderr.splitlines()) == 1, result.stderr
+    return result.stderr.removeprefix("error: ").strip()

@@ -1,0 +1,112 @@
+"""Files are whole or absent."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.errors import UserError
+from pipeline.files import read_json, replacing, sha256_of, write_json, write_text
+from pipeline.image.container import map_array, read_facts, read_image, write_image
+from pipeline.image.image import Image
+from pipeline.image.intensity import IntensityMap
+
+
+def test_a_failed_write_leaves_what_was_there_and_no_partial_file(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    write_text(target, "old")
+    with pytest.raises(RuntimeError), replacing(target) as partial:
+        partial.write_text("half")
+        raise RuntimeError
+    assert target.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_new_file_appears_only_when_it_is_whole(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "a.nii.gz"
+    with replacing(target) as partial:
+        assert partial.parent == target.parent
+        assert partial.name.endswith(".nii.gz")
+        partial.write_text("whole")
+        assert not target.exists()
+    assert target.read_text() == "whole"
+    assert os.listdir(target.parent) == ["a.nii.gz"]
+
+
+def test_an_exception_about_another_file_is_passed_on(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), replacing(tmp_path / "a") as partial:
+        partial.write_text((tmp_path / "missing").read_text())
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_written_file_has_the_permissions_that_the_umask_grants(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write_text(tmp_path / "a.txt", "x")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == 0o640
+
+
+def test_json_is_written_with_sorted_keys_and_never_with_nan(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"b": 1, "a": [2.5, None]})
+    assert (tmp_path / "a.json").read_text() == '{\n  "a": [\n    2.5,\n    null\n  ],\n  "b": 1\n}\n'
+    assert read_json(tmp_path / "a.json") == {"a": [2.5, None], "b": 1}
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "a.json", {"a": float("nan")})
+    assert read_json(tmp_path / "a.json") == {"a": [2.5, None], "b": 1}
+
+
+def test_broken_json_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("{")
+    with pytest.raises(UserError, match=r"a\.json is not valid JSON"):
+        read_json(tmp_path / "a.json")
+
+
+def test_the_checksum_is_that_of_the_standard(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")  # the first example of FIPS 180-4
+    assert sha256_of(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def an_image() -> Image:
+    random = np.random.default_rng(3)
+    return Image(
+        data=random.random((5, 6, 7), dtype=np.float32),
+        affine=np.array([[0.1, 0, 0, 1 / 3], [0, 2, 0, -5], [0, 0, 3, 7], [0, 0, 0, 1]]),
+        intensity=IntensityMap(1234.5, 0.1, -1024.0, "int16"),
+        origin={"orientation": {"axes": [2, 0, 1], "flips": [-1, 1, 1]}, "version": 2},
+        masks={"foreground": random.random((5, 6, 7)) > 0.5, "other": np.zeros((5, 6, 7), bool)},
+        facts={"id": "head", "foreground_slices": [1, 2, 3], "scale": 0.1 + 0.2},
+    )
+
+
+def test_an_image_comes_back_from_its_container_unchanged(tmp_path: Path) -> None:
+    image, path = an_image(), tmp_path / "a.safetensors"
+    write_image(path, image)
+    again = read_image(path)
+    np.testing.assert_array_equal(again.data, image.data)
+    assert again.data.dtype == image.data.dtype
+    np.testing.assert_array_equal(again.affine, image.affine)
+    assert (again.intensity, again.origin, again.facts) == (image.intensity, image.origin, image.facts)
+    assert (again.axes, again.unit, again.masks.keys()) == (image.axes, image.unit, image.masks.keys())
+    np.testing.assert_array_equal(again.masks["foreground"], image.masks["foreground"])
+    assert read_facts(path) == image.facts
+    np.testing.assert_array_equal(map_array(path, "data"), image.data)
+    np.testing.assert_array_equal(map_array(path, "mask.foreground"), image.masks["foreground"])
+
+
+def test_a_view_that_is_not_contiguous_is_stored_in_its_own_order(tmp_path: Path) -> None:
+    image = an_image()
+    turned = image.with_data(image.data.transpose(2, 0, 1)[::-1], masks={})
+    write_image(tmp_path / "a.safetensors", turned)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.safetensors").data, turned.data)
+
+
+def test_the_same_image_gives_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_image(tmp_path / name, an_image())
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()

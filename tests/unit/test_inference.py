@@ -1,0 +1,70 @@
+"""Whole slices and volumes through a network, in tiles where they are large."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from pipeline.config.stages import Infer
+from pipeline.inference.tiles import restore_in_tiles, tile_starts
+from pipeline.inference.volume import restore_slice, restore_volume
+
+
+class Enlarger(nn.Module):
+    """A small network with a known, narrow receptive field."""
+
+    factor = 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.convolution = nn.Conv2d(1, 1, 3, padding=1)
+
+    def forward(self, image):
+        return functional.interpolate(self.convolution(image), scale_factor=4, mode="nearest")
+
+
+@pytest.fixture
+def image():
+    return np.random.default_rng(3).random((71, 50), dtype=np.float32)
+
+
+@pytest.mark.parametrize(
+    ("size", "tile", "overlap"), [(100, 32, 8), (33, 32, 4), (64, 32, 0), (1000, 48, 20), (10, 32, 8)]
+)
+def test_tiles_cover_a_slice_and_overlap_enough(size, tile, overlap):
+    starts = tile_starts(size, tile, overlap)
+    assert starts[0] == 0
+    assert starts[-1] + tile == size or size <= tile
+    assert all(first + tile - second >= overlap for first, second in zip(starts, starts[1:], strict=False))
+    assert len(set(starts)) == len(starts)
+
+
+def test_tiles_join_without_a_seam(image):
+    network = Enlarger()
+    whole = restore_slice(network, image)
+    tiled = restore_in_tiles(image, lambda part: restore_slice(network, part), 4, tile=32, overlap=16)
+    assert tiled.shape == whole.shape == (284, 200)
+    assert np.abs(tiled - whole).max() < 1e-5 * np.ptp(whole)
+
+
+def test_tiles_of_a_method_without_surroundings_change_nothing(image):
+    def repeat(part):
+        return np.repeat(np.repeat(part, 2, axis=0), 2, axis=1)
+
+    tiled = restore_in_tiles(image, repeat, 2, tile=20, overlap=6)
+    assert np.allclose(tiled, repeat(image), atol=1e-6)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_volume_is_restored_slice_by_slice_along_any_axis(axis):
+    network = Enlarger()
+    volume = np.random.default_rng(4).random((5, 6, 7), dtype=np.float32)
+    restored = restore_volume(network, volume, axis, Infer())
+    expected = tuple(size if other == axis else 4 * size for other, size in enumerate(volume.shape))
+    assert restored.shape == expected
+    one = restore_slice(network, np.take(volume, 2, axis=axis))
+    assert np.array_equal(np.take(restored, 2, axis=axis), one)

@@ -1,0 +1,48 @@
+"""A file in a plug-in package is a plug-in, known by its name."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline import plugins
+from pipeline.config.names import PluginName, plugin_names
+from pipeline.errors import UserError
+
+PACKAGES = {
+    "pipeline.image.formats": ("SUFFIXES", "read", "write"),
+    "pipeline.metrics": ("per_slice", "HIGHER_IS_BETTER"),
+    "pipeline.physics.noise": ("add_noise",),
+    "pipeline.physics.operators": ("axis_matrix",),
+    "pipeline.training.losses": ("loss",),
+    "pipeline.upsamplers": ("upsample", "TITLE", "DESCRIPTION"),
+}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_plugin_offers_what_its_package_promises(package: str) -> None:
+    assert plugins.names(package)
+    for name in plugins.names(package):
+        module = plugins.load(package, name)
+        assert [member for member in PACKAGES[package] if not hasattr(module, member)] == []
+        assert module.__doc__
+
+
+def test_helpers_with_an_underscore_are_no_plugins() -> None:
+    assert "_pillow" not in plugins.names("pipeline.upsamplers")
+    assert {"nearest", "bicubic", "lanczos", "zerofill"} <= set(plugins.names("pipeline.upsamplers"))
+
+
+def test_an_unknown_name_is_answered_with_the_nearest() -> None:
+    with pytest.raises(UserError, match=r"no metrics called 'psrn'; did you mean 'psnr'\?"):
+        plugins.load("pipeline.metrics", "psrn")
+
+
+def test_a_name_like_no_other_is_answered_with_the_list() -> None:
+    assert plugins.suggest("zzz", ["b", "a"]) == "choose one of b, a"
+
+
+def test_the_configuration_knows_the_same_names() -> None:
+    assert plugin_names("physics.noise") == plugins.names("pipeline.physics.noise")
+    assert PluginName("physics.noise")("rician") == "rician"
+    with pytest.raises(ValueError, match="did you mean 'rician'"):
+        PluginName("physics.noise")("ricean")

@@ -1,0 +1,270 @@
+"""The bootstrap against a library and exact formulas, the summary against numbers worked out by hand."""
+
+import io
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from arch.bootstrap import CircularBlockBootstrap
+from scipy.stats import ks_2samp
+
+from pipeline.__main__ import main as run
+from pipeline.config.stages import Evaluate
+from pipeline.errors import UserError
+from pipeline.statistics.bootstrap import circular_block_means, percentile_interval, resampled_means
+from pipeline.statistics.conclusion import conclusion
+from pipeline.statistics.summary import SUMMARY_COLUMNS, choose_baselines, estimate, signed_rank_p, summarise
+from pipeline.statistics.tables import SLICE_COLUMNS, read_parts, volume_table
+
+SETTINGS = Evaluate(metrics=("psnr",), regions=("foreground",), bootstrap_samples=4000, bootstrap_block_slices=4)
+
+
+def autoregressive(size, generator, memory=0.8):
+    """A series whose neighbours resemble each other, of mean 0."""
+    values = [generator.standard_normal() / math.sqrt(1 - memory**2)]
+    for _ in range(size - 1):
+        values.append(memory * values[-1] + generator.standard_normal())
+    return np.array(values)
+
+
+def rows(volume, subject, split, method, values, metric="psnr"):
+    return [
+        (volume, subject, split, method, "foreground", metric, index, float(value))
+        for index, value in enumerate(values)
+    ]
+
+
+def table(*parts):
+    return pd.DataFrame([row for part in parts for row in part], columns=SLICE_COLUMNS)
+
+
+def row_of(summary, split, method):
+    found = summary[(summary["split"] == split) & (summary["method"] == method)]
+    assert len(found) == 1
+    return found.iloc[0]
+
+
+@pytest.mark.parametrize(("size", "block"), [(100, 8), (96, 8), (60, 1), (37, 5)])
+def test_block_means_are_distributed_as_those_of_the_library(size, block):
+    values = autoregressive(size, np.random.default_rng(0))
+    ours = circular_block_means(values, block, 8000, np.random.default_rng(1))
+    library = CircularBlockBootstrap(block, values, seed=2).apply(np.mean, 8000)[:, 0]
+    assert ks_2samp(ours, library).pvalue > 0.01
+    assert ours.std() == pytest.approx(library.std(), rel=0.04)
+
+
+@pytest.mark.parametrize(("size", "block"), [(12, 4), (13, 4), (13, 1)])
+def test_block_means_have_the_exact_moments(size, block):
+    values = np.random.default_rng(3).random(size)
+
+    def sums(length):
+        return np.array([sum(values[(start + step) % size] for step in range(length)) for start in range(size)])
+
+    whole, rest = divmod(size, block)
+    variance = (whole * sums(block).var() + sums(rest).var()) / size**2
+    means = circular_block_means(values, block, 200_000, np.random.default_rng(4))
+    assert means.mean() == pytest.approx(values.mean(), abs=5 * math.sqrt(variance / 200_000))
+    assert means.var() == pytest.approx(variance, rel=0.02)
+
+
+def test_a_block_as_long_as_the_series_does_not_feign_certainty():
+    values = np.random.default_rng(5).random(8)
+    assert circular_block_means(values, 8, 500, np.random.default_rng(6)).std() > 0.01
+
+
+def test_blocks_cover_the_mean_of_neighbours_that_resemble_each_other_and_single_slices_do_not():
+    covered = {1: 0, 12: 0}
+    for trial in range(200):
+        values = autoregressive(150, np.random.default_rng(trial))
+        for block in covered:
+            means = circular_block_means(values, block, 400, np.random.default_rng(trial))
+            low, high = percentile_interval(means, 0.95)
+            covered[block] += low <= 0 <= high
+    assert covered[12] >= 0.82 * 200
+    assert covered[1] <= 0.65 * 200
+
+
+def test_several_subjects_are_resampled_as_wholes():
+    """With constant slices, only the draw of subjects varies: the ordinary bootstrap of their means."""
+    levels = np.array([1.0, 4.0, 2.0, 8.0, 5.0])
+    series = {f"v{index}": np.full(20, level) for index, level in enumerate(levels)}
+    subjects = {volume: f"s{volume}" for volume in series}
+    means = resampled_means(series, subjects, 4, 50_000, 0)
+    assert means.mean() == pytest.approx(levels.mean(), abs=0.03)
+    assert means.std() == pytest.approx(levels.std() / math.sqrt(5), rel=0.02)
+
+
+def test_volumes_of_one_subject_are_drawn_together():
+    series = {name: np.full(6, value) for name, value in {"a1": 0.0, "a2": 0.0, "b": 3.0}.items()}
+    means = resampled_means(series, {"a1": "a", "a2": "a", "b": "b"}, 2, 4000, 0)
+    assert {round(float(mean), 9) for mean in means} == {0.0, 1.0, 3.0}
+
+
+def test_slices_are_drawn_anew_for_a_subject_that_is_drawn_twice():
+    """Variance over n subjects of one level each: (draw of subjects + slices within them) / n."""
+    generator = np.random.default_rng(7)
+    series = {f"v{index}": generator.standard_normal(10) for index in range(4)}
+    means = resampled_means(series, {volume: volume for volume in series}, 1, 50_000, 0)
+    levels = np.array([values.mean() for values in series.values()])
+    within = np.mean([values.var() / 10 for values in series.values()])
+    assert means.var() == pytest.approx((levels.var() + within) / 4, rel=0.03)
+
+
+def test_random_numbers_hang_on_the_seed_and_not_on_the_order_of_volumes():
+    series = {name: np.random.default_rng(index).random(9) for index, name in enumerate("abc")}
+    subjects = {name: name for name in series}
+    first = resampled_means(series, subjects, 3, 200, 5)
+    turned = {name: series[name] for name in reversed(series)}
+    np.testing.assert_array_equal(first, resampled_means(turned, subjects, 3, 200, 5))
+    assert not np.array_equal(first, resampled_means(series, subjects, 3, 200, 6))
+
+
+def test_one_slice_has_no_interval():
+    mean, low, high = estimate({"v": np.array([3.0])}, {"v": "s"}, SETTINGS, 0)
+    assert mean == 3
+    assert math.isnan(low)
+    assert math.isnan(high)
+
+
+def test_signed_rank_test_needs_six_subjects():
+    differences = {f"v{index}": np.array([index + 1.0, index + 2.0]) for index in range(6)}
+    alone = {volume: volume for volume in differences}
+    # all six agree: 2 of the 2^6 sign patterns are as extreme
+    assert signed_rank_p(differences, alone) == pytest.approx(2 / 64)
+    five = {**alone, "v5": "v4"}
+    assert math.isnan(signed_rank_p(differences, five))
+
+
+HAND = table(
+    rows("val1", "A", "val", "bicubic", [30, 32]),
+    rows("val1", "A", "val", "zerofill", [29, 31]),
+    rows("val1", "A", "val", "rrdb_l1", [33, 35]),
+    rows("t1", "B", "test", "bicubic", [20, 22]),
+    rows("t1", "B", "test", "zerofill", [24, 26]),
+    rows("t1", "B", "test", "rrdb_l1", [22.5, 24.5]),
+)
+
+
+def test_summary_equals_numbers_worked_out_by_hand():
+    summary = summarise(HAND, SETTINGS, 1)
+    assert list(summary.columns) == SUMMARY_COLUMNS
+    assert list(summary["method"]) == ["bicubic", "rrdb_l1", "zerofill"] * 2
+    # bicubic is the best on validation, and stays the baseline where zerofill would be better
+    assert set(summary["baseline"]) == {"bicubic"}
+    ours = row_of(summary, "test", "rrdb_l1")
+    # of two slices, a resample has either twice (1/4 each) or both (1/2): the 95 % interval is their range
+    assert tuple(ours[["n", "mean", "ci_low", "ci_high"]]) == (1, 23.5, 22.5, 24.5)
+    # every slice is 2.5 better, so that the paired interval has no width
+    assert tuple(ours[["diff", "diff_ci_low", "diff_ci_high"]]) == (2.5, 2.5, 2.5)
+    assert math.isnan(ours["p"])
+    assert row_of(summary, "test", "zerofill")["diff"] == 4
+    assert row_of(summary, "val", "rrdb_l1")["diff"] == 3
+    for split in ("test", "val"):
+        assert tuple(row_of(summary, split, "bicubic")[["diff", "diff_ci_low", "diff_ci_high"]]) == (0, 0, 0)
+
+
+def test_means_are_over_volumes_whatever_their_number_of_slices():
+    more = rows("t2", "C", "test", "bicubic", [10] * 6) + rows("t2", "C", "test", "zerofill", [10] * 6)
+    more += rows("t2", "C", "test", "rrdb_l1", [11.5] * 6)
+    ours = row_of(summarise(table(HAND.itertuples(index=False), more), SETTINGS, 1), "test", "rrdb_l1")
+    assert ours["n"] == 2
+    assert ours["mean"] == pytest.approx((23.5 + 11.5) / 2)
+    assert ours["diff"] == pytest.approx((2.5 + 1.5) / 2)
+    assert (ours["diff_ci_low"], ours["diff_ci_high"]) == (1.5, 2.5)
+
+
+def test_every_metric_has_its_own_baseline():
+    both = table(
+        HAND.itertuples(index=False),
+        rows("val1", "A", "val", "bicubic", [0.5, 0.6], "ssim"),
+        rows("val1", "A", "val", "zerofill", [0.7, 0.8], "ssim"),
+    )
+    expected = {("foreground", "psnr"): "bicubic", ("foreground", "ssim"): "zerofill"}
+    assert choose_baselines(volume_table(both)) == expected
+
+
+def test_order_of_rows_does_not_matter(tmp_path):
+    for name, part in {"a": HAND, "b": HAND.sample(frac=1, random_state=3)}.items():
+        part.to_csv(tmp_path / f"{name}.csv", index=False)
+        outputs = [f"--{kind}={tmp_path / f'{name}.{kind}'}" for kind in ("volumes", "slices", "summary")]
+        arguments = ["--parts", str(tmp_path / f"{name}.csv"), *outputs, "--seed", "4"]
+        assert run(["summarise", *arguments, "--settings", SETTINGS.model_dump_json()]) == 0
+    for kind in ("volumes", "slices", "summary"):
+        assert (tmp_path / f"a.{kind}").read_bytes() == (tmp_path / f"b.{kind}").read_bytes()
+    assert (tmp_path / "a.volumes").read_text().splitlines()[:2] == [
+        "volume,subject,split,method,region,metric,value",
+        "t1,B,test,bicubic,foreground,psnr,21",
+    ]
+    first = "test,bicubic,foreground,psnr,1,21,20,22,bicubic,0,0,0,"
+    assert (tmp_path / "a.summary").read_text().splitlines()[1] == first
+
+
+def test_names_that_look_like_numbers_or_gaps_stay_names(tmp_path):
+    part = tmp_path / "part.csv"
+    part.write_text(",".join(SLICE_COLUMNS) + "\n007,NA,val,bicubic,foreground,psnr,3,inf\n")
+    found = read_parts([part])
+    assert found.iloc[0].tolist() == ["007", "NA", "val", "bicubic", "foreground", "psnr", 3, math.inf]
+
+
+def test_mistaken_parts_are_named(tmp_path):
+    good, other = tmp_path / "good.csv", tmp_path / "other.csv"
+    HAND.to_csv(good, index=False)
+    other.write_text("name,value\na,1\n")
+    with pytest.raises(UserError, match="twice: t1, val1"):
+        read_parts([good, good])
+    with pytest.raises(UserError, match=r"other\.csv"):
+        read_parts([good, other])
+    with pytest.raises(UserError, match=r"absent\.csv"):
+        read_parts([tmp_path / "absent.csv"])
+
+
+def test_a_method_that_misses_a_slice_is_named():
+    lacking = HAND[~((HAND["split"] == "test") & (HAND["method"] == "rrdb_l1") & (HAND["slice"] == 1))]
+    with pytest.raises(UserError, match="'t1'.*'rrdb_l1'"):
+        summarise(lacking, SETTINGS, 0)
+    with pytest.raises(UserError, match="'t1'.*'bicubic'"):
+        summarise(HAND[~((HAND["split"] == "test") & (HAND["method"] == "bicubic"))], SETTINGS, 0)
+
+
+def test_without_validation_there_is_no_baseline():
+    with pytest.raises(UserError, match="'val'"):
+        summarise(HAND[HAND["split"] == "test"], SETTINGS, 0)
+
+
+def test_the_conclusion_names_baseline_difference_interval_and_reach():
+    sentences = conclusion(summarise(HAND, SETTINGS, 1), volume_table(HAND))
+    assert sentences == [
+        "Heads that training never saw: rrdb_l1 is better than bicubic, the best classical method on validation, "
+        "by PSNR over the foreground: +2.50 dB (95% interval +2.50 to +2.50, 1 volume).",
+        "Split test holds 1 head: the interval covers only the slices of this head. So few heads allow no conclusion "
+        "about subjects in general.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "words"), [([10, 11], "is worse than bicubic"), ([19, 24], "cannot be told from bicubic")]
+)
+def test_the_conclusion_does_not_flatter(values, words):
+    others = HAND[~((HAND["split"] == "test") & (HAND["method"] == "rrdb_l1"))]
+    changed = table(others.itertuples(index=False), rows("t1", "B", "test", "rrdb_l1", values))
+    assert words in conclusion(summarise(changed, SETTINGS, 1), volume_table(changed))[0]
+
+
+def test_six_heads_allow_more():
+    parts = [rows("val1", "A", "val", method, [30, 31]) for method in ("bicubic", "rrdb_l1")]
+    for index in range(6):
+        parts.append(rows(f"t{index}", f"S{index}", "test", "bicubic", [20, 21]))
+        parts.append(rows(f"t{index}", f"S{index}", "test", "rrdb_l1", [21 + index / 10, 22]))
+    slices = table(*parts)
+    summary = summarise(slices, SETTINGS, 1)
+    assert row_of(summary, "test", "rrdb_l1")["p"] == pytest.approx(2 / 64)
+    sentences = conclusion(summary, volume_table(slices))
+    assert "6 volumes, p = 0.031" in sentences[0]
+    assert "no conclusion" not in " ".join(sentences)
+
+
+def test_summary_survives_a_round_trip_through_its_file():
+    summary = summarise(HAND, SETTINGS, 1)
+    again = pd.read_csv(io.StringIO(summary.to_csv(index=False)))
+    assert conclusion(again, volume_table(HAND)) == conclusion(summary, volume_table(HAND))

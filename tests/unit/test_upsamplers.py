@@ -1,0 +1,191 @@
+"""Every classical method against a second implementation, and against what all of them must keep."""
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+import torch
+from scipy.interpolate import CubicSpline
+from torch.nn import functional
+
+from pipeline import plugins
+from pipeline.physics.forward import ForwardModel
+from pipeline.physics.grid import crop_to
+from pipeline.physics.operators import kspace_truncation
+from pipeline.upsamplers import bspline3, nlm_bspline3, zerofill
+
+METHODS = plugins.names("pipeline.upsamplers")
+DENOISING = {"patch_size": 3, "patch_distance": 3, "h_in_sigma": 0.8, "sigma": 0.02}
+SIZES_AND_FACTORS = [(16, 2), (17, 2), (16, 3), (17, 3), (16, 4), (17, 4), (8, 8)]
+
+
+def upsample(method, lr, factors):
+    return plugins.load("pipeline.upsamplers", method).upsample(lr, factors, DENOISING)
+
+
+def line(method, values, factor):
+    """Enlarges a 1-D series as the first axis of a volume."""
+    return upsample(method, np.asarray(values, dtype=np.float32)[:, None, None], (factor, 1, 1))[:, 0, 0]
+
+
+def centres(size, factor):
+    """Where the centres of the fine cells lie among the coarse ones."""
+    return (np.arange(size * factor) + 0.5) / factor - 0.5
+
+
+def keys(x):
+    x = np.abs(x)
+    near = 1.5 * x**3 - 2.5 * x**2 + 1
+    far = -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
+    return np.where(x <= 1, near, np.where(x < 2, far, 0.0))
+
+
+def lanczos3(x):
+    return np.where(np.abs(x) < 3, np.sinc(x) * np.sinc(x / 3), 0.0)
+
+
+def test_all_methods_of_the_vocabulary_are_there_and_say_what_they_are():
+    assert METHODS == ["bicubic", "bspline3", "lanczos", "nearest", "nlm_bspline3", "zerofill"]
+    for method in METHODS:
+        module = plugins.load("pipeline.upsamplers", method)
+        assert module.TITLE
+        assert module.DESCRIPTION.endswith(".")
+
+
+@pytest.mark.parametrize(("method", "kernel"), [("bicubic", keys), ("lanczos", lanczos3)])
+@pytest.mark.parametrize(("size", "factor"), SIZES_AND_FACTORS)
+def test_convolution_kernels_have_the_weights_of_their_papers(method, kernel, size, factor):
+    values = np.random.default_rng(0).random(size)
+    weights = kernel(centres(size, factor)[:, None] - np.arange(size))
+    expected = (weights / weights.sum(axis=1, keepdims=True)) @ values
+    np.testing.assert_allclose(line(method, values, factor), expected, atol=2e-6)
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4])
+def test_nearest_equals_torch(factor):
+    lr = np.random.default_rng(0).random((7, 6, 3), dtype=np.float32)
+    stack = torch.from_numpy(lr).permute(2, 0, 1)[None]
+    expected = functional.interpolate(stack, scale_factor=factor, mode="nearest")[0].permute(1, 2, 0).numpy()
+    np.testing.assert_array_equal(upsample("nearest", lr, (factor, factor, 1)), expected)
+
+
+@pytest.mark.parametrize(("size", "factor"), SIZES_AND_FACTORS)
+def test_bspline_is_the_periodic_spline_of_the_mirrored_series(size, factor):
+    values = np.random.default_rng(1).random(size)
+    ring = np.concatenate([values, values[-2::-1]])
+    expected = CubicSpline(np.arange(len(ring)), ring, bc_type="periodic")(centres(size, factor))
+    np.testing.assert_allclose(bspline3.axis_matrix(size, factor) @ values, expected, atol=1e-10)
+    np.testing.assert_allclose(line("bspline3", values, factor), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(("size", "factor"), SIZES_AND_FACTORS)
+def test_zero_filling_is_the_trigonometric_sum_through_the_samples(size, factor):
+    values = np.random.default_rng(2).random(size)
+    spectrum = np.fft.fft(values)
+    expected = np.zeros(size * factor)
+    for row, frequency in enumerate(np.fft.fftfreq(size, 1 / size)):
+        phase = 2 * np.pi * frequency * centres(size, factor) / size
+        nyquist = size % 2 == 0 and row == size // 2
+        wave = np.cos(phase) if nyquist else np.exp(1j * phase)
+        expected += np.real(spectrum[row] * wave) / size
+    np.testing.assert_allclose(zerofill.axis_matrix(size, factor) @ values, expected, atol=1e-12)
+    np.testing.assert_allclose(line("zerofill", values, factor), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(("size", "factor"), SIZES_AND_FACTORS)
+def test_coarsening_a_zero_filled_image_gives_the_coarse_image_back(size, factor):
+    both = kspace_truncation.axis_matrix(size * factor, factor) @ zerofill.axis_matrix(size, factor)
+    expected = np.eye(size)
+    if size % 2 == 0:  # half of the Nyquist row is at the negative frequency, which a cut leaves out
+        alternating = (-1.0) ** np.arange(size)
+        expected -= np.outer(alternating, alternating) / size / 2
+    np.testing.assert_allclose(both, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("factors", sorted(set(permutations((1, 2, 3)))))
+def test_shape_is_multiplied_and_slices_do_not_touch_each_other(method, factors):
+    lr = np.random.default_rng(3).random((9, 8, 7), dtype=np.float32)
+    result = upsample(method, lr, factors)
+    assert result.dtype == np.float32
+    assert result.shape == tuple(np.multiply(lr.shape, factors))
+    assert result.flags.c_contiguous
+    axis = factors.index(1)
+    alone = upsample(method, np.take(lr, [2], axis), factors)
+    np.testing.assert_allclose(np.take(result, [2], axis), alone, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("factor", [2, 3, 4])
+def test_a_constant_stays_constant(method, factor):
+    lr = np.full((9, 12, 2), 0.7, dtype=np.float32)
+    np.testing.assert_allclose(upsample(method, lr, (factor, factor, 1)), 0.7, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_axes_of_one_sample_give_no_nonsense(method):
+    lr = np.full((1, 12, 2), 0.7, dtype=np.float32)
+    np.testing.assert_allclose(upsample(method, lr, (4, 4, 1)), 0.7, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["bicubic", "bspline3"])
+@pytest.mark.parametrize("factor", [2, 3, 4])
+def test_a_ramp_stays_a_ramp_on_the_grid_that_torch_shares(method, factor):
+    size = 40
+    ramp = np.arange(size, dtype=np.float32)
+    expected = functional.interpolate(torch.from_numpy(ramp)[None, None], scale_factor=factor, mode="linear")[0, 0]
+    inside = slice(12 * factor, -12 * factor)
+    np.testing.assert_allclose(line(method, ramp, factor)[inside], expected.numpy()[inside], atol=1e-4)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("factor", [2, 3, 4])
+@pytest.mark.parametrize("shape", [(80, 77, 2), (79, 84, 2)])
+def test_degrading_and_enlarging_keeps_the_centroid_of_a_smooth_blob(method, factor, shape):
+    x, y = np.meshgrid(np.arange(shape[0]), np.arange(shape[1]), indexing="ij")
+    blob = np.exp(-((x - 38.3) ** 2 + (y - 39.6) ** 2) / 2 / 7.0**2)
+    truth = np.repeat(blob[:, :, None], shape[2], axis=2)
+    model = ForwardModel("kspace_truncation", (factor, factor, 1), shape, "none", 0.0, 0)
+    sr = crop_to(upsample(method, model.measure(truth), model.factors), shape)[:, :, 0]
+    found = [float((axis * sr).sum() / sr.sum()) for axis in (x, y)]
+    expected = [float((axis * blob).sum() / blob.sum()) for axis in (x, y)]
+    assert np.hypot(*np.subtract(found, expected)) < 0.01
+
+
+def test_without_strength_nothing_is_denoised():
+    lr = np.random.default_rng(4).random((9, 8, 3), dtype=np.float32)
+    off = {**DENOISING, "h_in_sigma": 0.0}
+    found = nlm_bspline3.upsample(lr, (2, 2, 1), off)
+    np.testing.assert_array_equal(found, bspline3.upsample(lr, (2, 2, 1), {}))
+
+
+def test_non_local_means_take_away_most_of_the_noise_of_flat_parts():
+    generator = np.random.default_rng(5)
+    clean = np.zeros((24, 24, 2), dtype=np.float32)
+    clean[:12] = 1
+    noisy = clean + 0.02 * generator.standard_normal(clean.shape, dtype=np.float32)
+    denoised = nlm_bspline3.denoise(noisy, 2, DENOISING)
+    assert np.std(denoised - clean) < 0.5 * np.std(noisy - clean)
+
+
+def test_non_local_means_is_the_weighted_mean_of_its_definition():
+    """Weights exp(-max(d - 2 sigma^2, 0) / h^2), d the mean squared difference of patches, at one inner voxel."""
+    generator = np.random.default_rng(6)
+    picture = (0.1 * generator.random((15, 15))).astype(np.float32)
+    settings = {"patch_size": 3, "patch_distance": 2, "h_in_sigma": 2.0, "sigma": 0.02}
+    weights, values = [], []
+    for row in range(5, 10):
+        for column in range(5, 10):
+            patch = picture[row - 1 : row + 2, column - 1 : column + 2]
+            distance = np.mean((patch - picture[6:9, 6:9]) ** 2.0)
+            weights.append(np.exp(-max(distance - 2 * 0.02**2, 0) / 0.04**2))
+            values.append(picture[row, column])
+    found = nlm_bspline3.denoise(picture[:, :, None], 2, settings)[7, 7, 0]
+    assert found == pytest.approx(np.average(values, weights=weights), abs=1e-6)
+
+
+def test_the_first_candidate_of_tuning_does_not_denoise_and_none_is_double():
+    candidates = nlm_bspline3.candidates(0.02)
+    assert candidates[0]["h_in_sigma"] == 0
+    assert len({tuple(sorted(one.items())) for one in candidates}) == len(candidates)
+    assert {one["sigma"] for one in candidates} == {0.02}

@@ -1,0 +1,25 @@
+rule degrade:
+    input:
+        volume=rules.extract.output.volume,
+    output:
+        volume=f"{RESULTS}/degraded/{{volume}}.safetensors",
+        forward_model=f"{RESULTS}/degraded/{{volume}}.forward.json",
+    log:
+        f"{RESULTS}/logs/degrade/{{volume}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/degrade/{{volume}}.tsv"
+    conda:
+        "../../envs/imaging.yaml"
+    threads: 1
+    resources:
+        mem_mb=RUN.resources.memory_mb,
+        runtime=RUN.resources.runtime_minutes,
+    params:
+        settings=section("degrade"),
+        seed=RUN.seed,
+        code=code_version("pipeline.degrade"),
+    message:
+        "Degrading {wildcards.volume}"
+    shell:
+        "python -m pipeline degrade --input {input.volume:q} --output {output.volume:q}"
+        " --forward-model {output.forward_model:q} --seed {params.seed} --settings {params.settings:q} > {log:q} 2>&1"

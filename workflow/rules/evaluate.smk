@@ -1,0 +1,68 @@
+def predictions_of(wildcards):
+    """Returns the predictions of all methods for a volume."""
+    methods = [*CLASSICAL_METHODS, *NETWORK_METHODS]
+    return expand(f"{PREDICTIONS}/{{method}}/{wildcards.volume}.nii.gz", method=methods)
+
+
+rule evaluate:
+    input:
+        hr=rules.extract.output.volume,
+        predictions=predictions_of,
+    output:
+        rows=f"{RESULTS}/metrics/parts/{{volume}}.csv",
+    log:
+        f"{RESULTS}/logs/evaluate/{{volume}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluate/{{volume}}.tsv"
+    conda:
+        "../../envs/imaging.yaml"
+    threads: 1
+    resources:
+        mem_mb=RUN.resources.memory_mb,
+        runtime=RUN.resources.runtime_minutes,
+    params:
+        settings=section("evaluate"),
+        code=code_version("pipeline.evaluate"),
+    message:
+        "Measuring every method on {wildcards.volume}"
+    shell:
+        "python -m pipeline evaluate --hr {input.hr:q} --predictions {input.predictions:q} --output {output.rows:q}"
+        " --settings {params.settings:q} > {log:q} 2>&1"
+
+
+rule summarise:
+    input:
+        parts=expand(rules.evaluate.output.rows, volume=RUN.evaluated_ids),
+    output:
+        volumes=report(
+            f"{RESULTS}/metrics/volumes.csv",
+            caption="../report/volumes.rst",
+            category="Metrics",
+            labels={"table": "one value a volume"},
+        ),
+        slices=f"{RESULTS}/metrics/slices.csv",
+        summary=report(
+            f"{RESULTS}/metrics/summary.csv",
+            caption="../report/summary.rst",
+            category="Metrics",
+            labels={"table": "summary with intervals"},
+        ),
+    log:
+        f"{RESULTS}/logs/summarise.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/summarise.tsv"
+    conda:
+        "../../envs/imaging.yaml"
+    threads: 1
+    resources:
+        mem_mb=RUN.resources.memory_mb,
+        runtime=RUN.resources.runtime_minutes,
+    params:
+        settings=section("evaluate"),
+        seed=RUN.seed,
+        code=code_version("pipeline.summarise"),
+    message:
+        "Putting all measurements into the tables"
+    shell:
+        "python -m pipeline summarise --parts {input.parts:q} --volumes {output.volumes:q} --slices {output.slices:q}"
+        " --summary {output.summary:q} --seed {params.seed} --settings {params.settings:q} > {log:q} 2>&1"

@@ -1,0 +1,109 @@
+USED_SOURCES = sorted({volume.source for volume in RUN.volumes} | {WEIGHTS})
+TEMPLATES = sorted(str(path) for path in (CHECKOUT / "reports").glob("*") if path.is_file())
+
+
+rule provenance:
+    input:
+        records=[f"{source_file(source)}.source.json" for source in USED_SOURCES],
+        volumes=extracted("train", *EVALUATED_SPLITS),
+    output:
+        provenance=f"{RESULTS}/provenance.json",
+    log:
+        f"{RESULTS}/logs/provenance.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/provenance.tsv"
+    conda:
+        "../../envs/learning.yaml"
+    threads: 1
+    resources:
+        mem_mb=RUN.resources.memory_mb,
+        runtime=RUN.resources.runtime_minutes,
+    params:
+        config=RUN.model_dump_json(exclude={"resources"}),
+        code=code_version("pipeline.provenance"),
+    message:
+        "Recording what made the results"
+    shell:
+        "python -m pipeline provenance --config {params.config:q} --sources {input.records:q}"
+        " --volumes {input.volumes:q} --output {output.provenance:q} > {log:q} 2>&1"
+
+
+rule report_volume:
+    input:
+        hr=rules.extract.output.volume,
+        lr=rules.degrade.output.volume,
+        predictions=predictions_of,
+        volumes=rules.summarise.output.volumes,
+        slices=rules.summarise.output.slices,
+        summary=rules.summarise.output.summary,
+        provenance=rules.provenance.output.provenance,
+        generators=[rules.convert.output.generator, rules.train.output.generator],
+        tuning=rules.tune.output.settings,
+        templates=TEMPLATES,
+    output:
+        page=report(
+            f"{RESULTS}/reports/{{volume}}.html",
+            caption="../report/volume.rst",
+            category="Reports",
+            labels={"page": "{volume}"},
+        ),
+    log:
+        f"{RESULTS}/logs/report/{{volume}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/report/{{volume}}.tsv"
+    conda:
+        "../../envs/imaging.yaml"
+    threads: 1
+    resources:
+        mem_mb=RUN.resources.memory_mb,
+        runtime=RUN.resources.runtime_minutes,
+    params:
+        models=[subpath(generator, parent=True) for generator in (rules.convert.output.generator, rules.train.output.generator)],
+        deliver=RUN.infer.deliver,
+        settings=section("report"),
+        code=code_version("pipeline.report"),
+    message:
+        "Writing the report of {wildcards.volume}"
+    shell:
+        "python -m pipeline report --hr {input.hr:q} --lr {input.lr:q} --predictions {input.predictions:q}"
+        " --volumes-table {input.volumes:q} --slices {input.slices:q} --summary {input.summary:q}"
+        " --provenance {input.provenance:q} --models {params.models:q} --tuning {input.tuning:q}"
+        " --deliver {params.deliver} --settings {params.settings:q} --output {output.page:q} > {log:q} 2>&1"
+
+
+rule report_index:
+    input:
+        volumes=rules.summarise.output.volumes,
+        slices=rules.summarise.output.slices,
+        summary=rules.summarise.output.summary,
+        provenance=rules.provenance.output.provenance,
+        histories=[rules.convert.output.history, rules.train.output.history],
+        templates=TEMPLATES,
+    output:
+        page=report(
+            f"{RESULTS}/reports/index.html",
+            caption="../report/index.rst",
+            category="Reports",
+            labels={"page": "all volumes"},
+        ),
+    log:
+        f"{RESULTS}/logs/report_index.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/report_index.tsv"
+    conda:
+        "../../envs/imaging.yaml"
+    threads: 1
+    resources:
+        mem_mb=RUN.resources.memory_mb,
+        runtime=RUN.resources.runtime_minutes,
+    params:
+        models=rules.report_volume.params.models,
+        deliver=RUN.infer.deliver,
+        settings=section("report"),
+        code=code_version("pipeline.index"),
+    message:
+        "Writing the page over all volumes"
+    shell:
+        "python -m pipeline index --volumes-table {input.volumes:q} --slices {input.slices:q} --summary {input.summary:q}"
+        " --provenance {input.provenance:q} --models {params.models:q} --settings {params.settings:q}"
+        " --output {output.page:q} > {log:q} 2>&1"
