@@ -42,8 +42,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(arguments: Namespace) -> None:
     """Runs the stage."""
+    settings = read_section(Degrade, arguments.settings)
     image = read_image(arguments.input)
-    model = forward_model(image, read_section(Degrade, arguments.settings), arguments.seed)
+    model = forward_model(image, settings, arguments.seed)
     write_image(arguments.output, degrade(image, model))
     write_json(arguments.forward_model, model.to_json())
     logger.info("%s: %s -> %s; %s", image.facts["id"], image.data.shape, model.lr_shape, model.describe())

@@ -29,8 +29,8 @@ def graph_of(name: str) -> Path:
 
 
 def fetched(name: str, source: Source) -> Path:
-    """Returns the file of a source below resources/, which the demo shares."""
-    output = CHECKOUT / "resources" / name / source.file_name
+    """Returns the file of a source; the archives below resources/ are shared with the demo."""
+    output = CHECKOUT / "resources" / "tests" / name / source.file_name
     if not output.exists():
         try:
             download(name, source, output, CHECKOUT / "resources" / "archives", Patience())

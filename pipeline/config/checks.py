@@ -8,7 +8,6 @@ from itertools import combinations
 
 from pipeline import plugins
 from pipeline.config.known import known_sources
-from pipeline.config.names import plugin_names
 from pipeline.config.sources import Source
 from pipeline.config.stages import Infer, Train
 from pipeline.config.volumes import Volume
@@ -75,7 +74,7 @@ def check_train(train: Train, sources: Mapping[str, Source]) -> Iterator[str]:
 
 def check_infer(infer: Infer) -> Iterator[str]:
     """Names a deliverable that no method makes, and an overlap that leaves no tile."""
-    methods = [*plugin_names("upsamplers"), *NETWORK_METHODS]
+    methods = [*plugins.names("pipeline.upsamplers"), *NETWORK_METHODS]
     if infer.deliver not in methods:
         yield f"infer.deliver: {infer.deliver!r} is unknown; {plugins.suggest(infer.deliver, methods)}"
     if 2 * infer.overlap_lr >= infer.tile_lr:

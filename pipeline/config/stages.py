@@ -11,8 +11,8 @@ from pipeline.config.names import PluginName
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Threads = Annotated[int, Field(ge=1, le=256)]
-LossName = Annotated[str, AfterValidator(PluginName("training.losses"))]
-MetricName = Annotated[str, AfterValidator(PluginName("metrics"))]
+LossName = Annotated[str, AfterValidator(PluginName("pipeline.training.losses"))]
+MetricName = Annotated[str, AfterValidator(PluginName("pipeline.metrics"))]
 
 
 class Extract(Section):
@@ -29,11 +29,11 @@ class Extract(Section):
 class Degrade(Section):
     """The forward model: how the low-resolution image comes about."""
 
-    operator: Annotated[str, AfterValidator(PluginName("physics.operators"))] = "kspace_truncation"
+    operator: Annotated[str, AfterValidator(PluginName("pipeline.physics.operators"))] = "kspace_truncation"
     """linear operator that coarsens the image"""
     factor: Annotated[int, Field(ge=2, le=8)] = 4
     """high-resolution voxels per low-resolution voxel, along both axes of the plane"""
-    noise: Annotated[str, AfterValidator(PluginName("physics.noise"))] = "rician"
+    noise: Annotated[str, AfterValidator(PluginName("pipeline.physics.noise"))] = "rician"
     """distribution of the noise that is added to the low-resolution image"""
     noise_sigma: Fraction = 0.02
     """its standard deviation, as a fraction of the normalised range"""

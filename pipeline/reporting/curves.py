@@ -43,7 +43,7 @@ SETTINGS = {
     "legend.frameon": False,
     "legend.fontsize": 8.5,
 }
-SIZE_INCHES = (5.6, 3.1)
+SIZE_INCHES = (4.6, 3.1)
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def draw_lines(title: str, x_label: str, y_label: str, lines: Sequence[Line]) ->
         axes.set(title=plain(title), xlabel=plain(x_label), ylabel=plain(y_label))
         axes.xaxis.get_major_locator().set_params(integer=True)
         if len(lines) > 1:
-            axes.legend(loc="upper left", bbox_to_anchor=(0, -0.2), ncols=1, handlelength=2.6, borderaxespad=0)
+            figure.legend(loc="outside lower left", ncols=1, handlelength=2.6)
         return _as_uri(figure)
 
 
@@ -102,8 +102,8 @@ def draw_intervals(title: str, x_label: str, rows: Sequence[Interval]) -> str:
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
-        axes.set(title=plain(title), xlabel=plain(x_label))
-        axes.title.set_x(0)
+        figure.suptitle(plain(title), x=0.01, ha="left", size=10, weight="bold", color=INK)
+        figure.supxlabel(plain(x_label), size=9, color=INK)
         return _as_uri(figure)
 
 
@@ -115,7 +115,7 @@ def plain(text: str) -> str:
 def _empty(size: tuple[float, float]) -> tuple[Any, Any]:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=size)
+    figure = Figure(figsize=size, layout="constrained")
     return figure, figure.subplots()
 
 
@@ -123,5 +123,5 @@ def _as_uri(figure: Any) -> str:
     """Writes a figure without date or program version, of which the first would change with every run."""
     buffer = io.BytesIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    figure.savefig(buffer, format="svg", bbox_inches="tight", pad_inches=0.06, transparent=True, metadata=nothing)
+    figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
     return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -51,6 +51,7 @@ class ShownSlice:
     """One slice: its pictures, and where its detail lies (percent of the picture: left, top, width, height)."""
 
     index: int
+    label: str
     pictures: tuple[Picture, ...]
     frame: tuple[float, float, float, float]
     detail_aspect: float
@@ -97,6 +98,12 @@ def draw_slices(volume: NDArray, truth: Image, indices: Sequence[int]) -> list[N
     return [draw_slice(volume, truth.facts["slice_axis"], index) for index in indices]
 
 
+def slice_label(index: int, truth: Image) -> str:
+    """Names a slice by its place in the block and, where the block starts later, in the volume of the file."""
+    start = truth.facts["slices"][0]
+    return f"Slice {index}" if start == 0 else f"Slice {index} of the block, {start + index} of the volume"
+
+
 def enlarge_pixels(low: Image, truth: Image) -> NDArray[np.float32]:
     """Repeats every low-resolution voxel over the voxels it covers; returns the shape of `truth`."""
     enlarged = low.data
@@ -139,7 +146,9 @@ def _build(
             for method in drawn
         )
         height, width = (size * step for size, step in zip(detail.shape, spacing, strict=True))
-        slices.append(ShownSlice(index, pictures, frame_of(detail, box), round(width / height, 4)))
+        slices.append(
+            ShownSlice(index, slice_label(index, truth), pictures, frame_of(detail, box), round(width / height, 4))
+        )
     height, width = (size * step for size, step in zip(box.shape, spacing, strict=True))
     return Gallery(
         slices=tuple(slices),

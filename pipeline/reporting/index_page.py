@@ -107,6 +107,7 @@ def volume_rows(run: RunRecord) -> list[dict[str, Any]]:
     return [
         {
             **volume,
+            "spacing_words": " \N{MULTIPLICATION SIGN} ".join(f"{length:.4g}" for length in volume["spacing"]),
             "split_title": SPLIT_TITLES[volume["split"]],
             "source_title": words.source_of(run.provenance, volume["source"]).get("title") or volume["source"],
             "page": f"{volume['id']}.html" if volume["id"] in measured else "",

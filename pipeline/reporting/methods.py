@@ -63,8 +63,8 @@ def split_claim(split: str, gap_slices: int | None = None) -> str:
     """
     gap = f", kept apart from them by at least {gap_slices} slices" if gap_slices is not None else ", kept apart"
     claims = {
-        "test": "Another head, of which nothing was learnt. It shows whether the network carries over to a head that it "
-        "has never seen.",
+        "test": "Another head, of which nothing was learnt. It shows whether the network carries over to a head that "
+        "it has never seen.",
         "test_within_subject": "Slices of the same head that the network learnt from"
         f"{gap}. They show that it learnt this head and this scanner. They do not show that it works on other heads.",
         "val": "Used to choose settings and to watch the training. Good numbers here prove nothing.",

@@ -28,6 +28,13 @@ DETAIL_SHARE = 0.3
 """Side of the magnified detail, as a share of the shorter side of the bounding box."""
 
 
+COVERAGE_SLACK = 0.05
+"""The detail may hold this much less foreground than the window that holds most."""
+
+RIM_SHARE = 0.35
+"""The rim of the foreground (scalp and skull), as a share of the detail's side, does not count as detail."""
+
+
 @dataclass(frozen=True)
 class Box:
     """A rectangle of rows and columns, [start, stop)."""
@@ -106,18 +113,19 @@ def detail_box(truth: NDArray[np.floating], mask: NDArray[np.bool_], box: Box, s
         spacing: distance between rows and between columns; the detail is square in these.
 
     Returns:
-        The window with the strongest edges (mean gradient magnitude) among those with the most foreground.
+        The window with the strongest edges (mean gradient magnitude), away from the foreground's rim.
     """
-    from scipy.ndimage import uniform_filter
+    from scipy.ndimage import distance_transform_edt, uniform_filter
 
     rows, columns = box.shape
     side = DETAIL_SHARE * min(rows * spacing[0], columns * spacing[1])
     size = (max(8, min(rows, round(side / spacing[0]))), max(8, min(columns, round(side / spacing[1]))))
     size = (min(size[0], truth.shape[0]), min(size[1], truth.shape[1]))
-    edges = np.hypot(*np.gradient(truth.astype(np.float64)))
-    coverage = uniform_filter(mask.astype(np.float64), size, mode="constant")
+    inner = distance_transform_edt(mask, sampling=spacing) > RIM_SHARE * side
+    edges = np.hypot(*np.gradient(truth.astype(np.float64))) * inner
+    coverage = uniform_filter(inner.astype(np.float64), size, mode="constant")
     strength = uniform_filter(edges, size, mode="constant")
-    score = strength * (coverage > coverage[_middle(box)].max() - 0.02)
+    score = strength * (coverage > coverage[_middle(box)].max() - COVERAGE_SLACK)
     allowed = np.zeros(truth.shape, dtype=bool)
     allowed[_middle(box)] = True
     row, column = np.unravel_index(int(np.argmax(np.where(allowed, score, -1))), truth.shape)

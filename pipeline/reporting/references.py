@@ -9,13 +9,13 @@ LITERATURE: Mapping[str, str] = {
     "adversarial networks. ECCV Workshops, 2018. arXiv:1809.00219",
     "rician": "Gudbjartsson H, Patz S. The Rician distribution of noisy MRI data. Magnetic Resonance in Medicine "
     "34(6):910-914, 1995. doi:10.1002/mrm.1910340618",
-    "n4": "Tustison NJ, Avants BB, Cook PA, Zheng Y, Egan A, Yushkevich PA, Gee JC. N4ITK: improved N3 bias correction. "
-    "IEEE Transactions on Medical Imaging 29(6):1310-1320, 2010. doi:10.1109/TMI.2010.2046908",
+    "n4": "Tustison NJ, Avants BB, Cook PA, Zheng Y, Egan A, Yushkevich PA, Gee JC. N4ITK: improved N3 bias "
+    "correction. IEEE Transactions on Medical Imaging 29(6):1310-1320, 2010. doi:10.1109/TMI.2010.2046908",
     "adam": "Kingma DP, Ba J. Adam: a method for stochastic optimization. ICLR, 2015. arXiv:1412.6980",
     "bootstrap": "Politis DN, Romano JP. A circular block-resampling procedure for stationary data. In: LePage R, "
     "Billard L (eds). Exploring the Limits of Bootstrap. Wiley, 1992",
-    "snakemake": "M\N{LATIN SMALL LETTER O WITH DIAERESIS}lder F, Jablonski KP, Letcher B, et al. Sustainable data analysis with Snakemake. F1000Research "
-    "10:33, 2021. doi:10.12688/f1000research.29032.2",
+    "snakemake": "M\N{LATIN SMALL LETTER O WITH DIAERESIS}lder F, Jablonski KP, Letcher B, et al. Sustainable data "
+    "analysis with Snakemake. F1000Research 10:33, 2021. doi:10.12688/f1000research.29032.2",
 }
 
 

@@ -17,12 +17,21 @@ from pipeline.image.predictions import read_prediction
 from pipeline.physics.forward import ForwardModel
 from pipeline.reporting import words
 from pipeline.reporting.curves import Line, draw_lines
-from pipeline.reporting.gallery import LOW, TITLES, TRUTH, Drawn, Gallery
-from pipeline.reporting.gallery import build_gallery, choose_slices, draw_slices, enlarge_pixels
+from pipeline.reporting.gallery import (
+    LOW,
+    TITLES,
+    TRUTH,
+    Drawn,
+    Gallery,
+    build_gallery,
+    choose_slices,
+    draw_slices,
+    enlarge_pixels,
+)
 from pipeline.reporting.inputs import RunRecord
 from pipeline.reporting.methods import SPLIT_TITLES, in_order, method_title, split_claim
 from pipeline.reporting.references import Bibliography
-from pipeline.reporting.tables import Column, columns_of, volume_table
+from pipeline.reporting.tables import Column, volume_table
 from pipeline.reporting.templates import render
 from pipeline.reporting.verdict import verdict
 from pipeline.statistics.summary import estimate

@@ -14,8 +14,8 @@ from pipeline.reporting.references import Bibliography
 Record = Mapping[str, Any]
 
 SIMULATED = (
-    "One seed a volume fixes the noise, so that all methods were given the same measurement. A real low-resolution scan may "
-    "differ in ways that this simulation leaves out, such as motion, other artefacts and thick slices."
+    "One seed a volume fixes the noise, so that all methods were given the same measurement. A real low-resolution "
+    "scan may differ in ways that this simulation leaves out, such as motion, other artefacts and thick slices."
 )
 
 
@@ -70,22 +70,38 @@ def extraction_words(record: Record, books: Bibliography) -> Paragraph:
     bias = f"The bias field was removed with N4{books.cite('n4')}. " if settings["bias_correction"] else ""
     return Paragraph(
         "Extraction",
-        "Each volume was turned to RAS orientation without resampling. Its foreground is the largest connected part above "
-        f"half of Otsu's threshold, with holes filled. {bias}Intensities were divided by the {percentile}th percentile of "
-        f"the foreground, so that 1.0 is that value. All of this was estimated from the block of slices alone. "
-        f"{settings['plane'].capitalize()} slices with at least {settings['min_foreground']:.0%} foreground were used.",
+        "Each volume was turned to RAS orientation without resampling. Its foreground is the largest connected part "
+        f"above half of Otsu's threshold, with holes filled. {bias}Intensities were divided by the {percentile}th "
+        "percentile of the foreground, so that 1.0 is that value. All of this was estimated from the block of slices "
+        f"alone. {settings['plane'].capitalize()} slices with at least {settings['min_foreground']:.0%} foreground "
+        "were used.",
     )
+
+
+def operator_words(name: str) -> str:
+    """Returns the name of an operator as it is written in a sentence."""
+    return name.replace("_", " ").replace("kspace", "k-space")
+
+
+def noise_words(name: str, sigma: float) -> str:
+    """Says what noise was added."""
+    if name == "none" or sigma == 0:
+        return "without noise"
+    title = {"rician": "Rician"}.get(name, name.replace("_", " "))
+    return f"then {title} noise with a standard deviation of {sigma:.1%} of the normalised range"
 
 
 def forward_words(model: ForwardModel, spacing: Sequence[float], unit: str, books: Bibliography) -> Paragraph:
     """Says how the low-resolution volume came about, with voxel sizes before and after."""
     before = " x ".join(f"{length:.3g}" for length in spacing)
     after = " x ".join(f"{length * factor:.3g}" for length, factor in zip(spacing, model.factors, strict=True))
+    factors = " x ".join(str(factor) for factor in model.factors)
     mark = books.cite("rician") if model.noise == "rician" else ""
     return Paragraph(
         "Low-resolution volume",
-        f"The low-resolution volume was simulated from the truth: {model.describe()}{mark}. "
-        f"Voxels grew from {before} {unit} to {after} {unit}. {SIMULATED}",
+        f"The low-resolution volume was simulated from the truth: {operator_words(model.operator)} by {factors} along "
+        f"the axes x, y and z, {noise_words(model.noise, model.noise_sigma)}{mark}. Voxels grew from {before} {unit} "
+        f"to {after} {unit}. {SIMULATED}",
     )
 
 
@@ -95,10 +111,9 @@ def degrade_words(record: Record, books: Bibliography) -> Paragraph:
     mark = books.cite("rician") if settings["noise"] == "rician" else ""
     return Paragraph(
         "Low-resolution volumes",
-        f"The low-resolution volumes were simulated from the truth: {settings['operator'].replace('_', ' ')} by "
-        f"{settings['factor']} along both axes of the {record['config']['extract']['plane']} plane, then "
-        f"{settings['noise']} noise with a standard deviation of {settings['noise_sigma']:.1%} of the normalised "
-        f"range{mark}. {SIMULATED}",
+        f"The low-resolution volumes were simulated from the truth: {operator_words(settings['operator'])} by "
+        f"{settings['factor']} along both axes of the {record['config']['extract']['plane']} plane, "
+        f"{noise_words(settings['noise'], settings['noise_sigma'])}{mark}. {SIMULATED}",
     )
 
 
@@ -120,16 +135,16 @@ def network_words(record: Record, deliver: str, books: Bibliography) -> Paragrap
     )
     return Paragraph(
         "Networks",
-        f"The network is an RRDBNet{blocks}{books.cite('esrgan')}. Its initial weights are {origin}"
-        f"{books.cite_text(source.get('citation', ''))}, {weights_words(record)}. "
-        "They were folded to one grey channel, which does not change what the network makes of a grey picture. "
-        f"\N{LEFT DOUBLE QUOTATION MARK}{method_title('pretrained')}\N{RIGHT DOUBLE QUOTATION MARK} is that network as it is. "
-        f"\N{LEFT DOUBLE QUOTATION MARK}{method_title('rrdb_l1')}\N{RIGHT DOUBLE QUOTATION MARK} was trained further on the "
-        f"training slices alone: {train['steps']} steps with Adam{books.cite('adam')}, {train['batch_size']} patches of "
-        f"{train['patch_lr']} x {train['patch_lr']} low-resolution voxels a step, turned and mirrored at random, noise drawn "
-        f"afresh for each; loss {losses}; learning rate {train['learning_rate']:g} after {train['warmup_steps']} steps of "
-        f"warm-up, falling along a cosine. The weights averaged over the steps (decay {train['ema_decay']:g}) were kept."
-        f"{changed}{deliverable}",
+        f"The network is an RRDBNet{blocks}{books.cite('esrgan')}. Its initial weights are "
+        f"{origin}{books.cite_text(source.get('citation', ''))}, {weights_words(record)}. They were folded to one "
+        "grey channel, which does not change what the network makes of a grey picture. "
+        f"\N{LEFT DOUBLE QUOTATION MARK}{method_title('pretrained')}\N{RIGHT DOUBLE QUOTATION MARK} is that network "
+        f"as it is. \N{LEFT DOUBLE QUOTATION MARK}{method_title('rrdb_l1')}\N{RIGHT DOUBLE QUOTATION MARK} was "
+        f"trained further on the training slices alone: {train['steps']} steps with Adam{books.cite('adam')}, "
+        f"{train['batch_size']} patches of {train['patch_lr']} x {train['patch_lr']} low-resolution voxels a step, "
+        f"turned and mirrored at random, noise drawn afresh for each; loss {losses}; learning rate "
+        f"{train['learning_rate']:g} after {train['warmup_steps']} steps of warm-up, falling along a cosine. The "
+        f"weights averaged over the steps (decay {train['ema_decay']:g}) were kept.{changed}{deliverable}",
     )
 
 
@@ -151,18 +166,19 @@ def measure_words(record: Record, books: Bibliography) -> Paragraph:
     settings = record["config"]["evaluate"]
     modules = [plugins.load("pipeline.metrics", name) for name in settings["metrics"]]
     measures = " ".join(
-        f"{module.TITLE} ({module.SOURCE}): {module.RANGE}; {'higher' if module.HIGHER_IS_BETTER else 'lower'} is better."
+        f"{module.TITLE} ({module.SOURCE}): {module.RANGE}; {'higher' if module.HIGHER_IS_BETTER else 'lower'} is "
+        "better."
         for module in modules
     )
     return Paragraph(
         "Measures and statistics",
-        f"{measures} Each was taken slice by slice, over the foreground and over the whole slice, and averaged over the "
-        "slices of a volume. The full range is 1.0 in the truth's normalised intensities, for all methods and slices. The "
-        "best classical method was chosen on the validation volumes, for each measure and region. Differences to it are "
-        f"paired. Their {settings['confidence']:.0%} intervals come from a circular block bootstrap"
-        f"{books.cite('bootstrap')} over slices ({settings['bootstrap_block_slices']} neighbouring slices drawn together, "
-        f"{settings['bootstrap_samples']} resamples). On the page of a volume, such an interval tells how sure the "
-        "difference is for the slices of this volume. It tells nothing of other heads.",
+        f"{measures} Each was taken slice by slice, over the foreground and over the whole slice, and averaged over "
+        "the slices of a volume. The full range is 1.0 in the truth's normalised intensities, for all methods and "
+        "slices. The best classical method was chosen on the validation volumes, for each measure and region. "
+        f"Differences to it are paired. Their {settings['confidence']:.0%} intervals come from a circular block "
+        f"bootstrap{books.cite('bootstrap')} over slices ({settings['bootstrap_block_slices']} neighbouring slices "
+        f"drawn together, {settings['bootstrap_samples']} resamples). On the page of a volume, such an interval tells "
+        "how sure the difference is for the slices of this volume. It tells nothing of other heads.",
     )
 
 

@@ -20,7 +20,16 @@ from pipeline.sources.chunks import pieces
 LIMIT_BYTES = 20 * 2**30
 """Largest member that is taken; a small archive may claim to hold petabytes."""
 
-DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError, NotImplementedError)
+DAMAGE = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    OSError,
+    ValueError,
+    NotImplementedError,
+)
 """What the standard library raises on damaged archives, and on compressions that it does not know."""
 
 ZIP_SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar, cast
-from urllib.parse import urlsplit, urlunsplit
 
 import requests
 import urllib3
@@ -124,5 +124,4 @@ def root_of(error: BaseException) -> str:
 
 def shown(address: str) -> str:
     """Returns an address without the user name and password that it may hold."""
-    parts = urlsplit(address)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    return re.sub(r"//[^/?#]*@", "//", address, count=1)

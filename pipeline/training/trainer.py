@@ -64,7 +64,7 @@ class Trainer:
         self._checkpoints = checkpoints
         self._validate = validate
         self._losses = {name: plugins.load("pipeline.training.losses", name).loss for name in settings.losses}
-        self._optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
+        self._optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, fused=True)
         self._scheduler = torch.optim.lr_scheduler.LambdaLR(self._optimizer, lambda step: rate_at(step, settings))
         self._step = 0
         self._seconds = 0.0
@@ -114,8 +114,7 @@ class Trainer:
     def _average(self) -> None:
         # Early on the average follows closely, so that it does not drag the initial weights along.
         decay = min(self._settings.ema_decay, (1 + self._step) / (10 + self._step))
-        for kept, current in zip(self._averaged.parameters(), self._network.parameters(), strict=True):
-            kept.lerp_(current, 1 - decay)
+        torch._foreach_lerp_(list(self._averaged.parameters()), list(self._network.parameters()), 1 - decay)
 
     def _look_back(self, bar: Any) -> None:
         """Validates and saves where the settings say so, and at the end."""

@@ -168,7 +168,7 @@ def test_settings_of_one_stage_are_checked_the_same_way(settings: str, expected:
         ((), "usage: "),
         (("extrct",), "no stage 'extrct'"),
         (("configure",), "required"),
-        (("configure", "--chek"), "chek"),
+        (("configure", "--write", "--chek"), "chek"),
     ],
 )
 def test_a_wrong_command_line_is_told_with_status_2(arguments: tuple[str, ...], expected: str) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,7 +29,7 @@ def autoregressive(size, generator, memory=0.8):
     return np.array(values)
 
 
-def rows(volume, subject, split, method, values, metric="psnr"):
+def rows(volume, subject, split, method, values, *, metric="psnr"):
     return [
         (volume, subject, split, method, "foreground", metric, index, float(value))
         for index, value in enumerate(values)
@@ -50,7 +51,8 @@ def test_block_means_are_distributed_as_those_of_the_library(size, block):
     values = autoregressive(size, np.random.default_rng(0))
     ours = circular_block_means(values, block, 8000, np.random.default_rng(1))
     library = CircularBlockBootstrap(block, values, seed=2).apply(np.mean, 8000)[:, 0]
-    assert ks_2samp(ours, library).pvalue > 0.01
+    comparison: Any = ks_2samp(ours, library)
+    assert comparison.pvalue > 0.01
     assert ours.std() == pytest.approx(library.std(), rel=0.04)
 
 
@@ -136,7 +138,7 @@ def test_signed_rank_test_needs_six_subjects():
     assert math.isnan(signed_rank_p(differences, five))
 
 
-HAND = table(
+HAND: Any = table(
     rows("val1", "A", "val", "bicubic", [30, 32]),
     rows("val1", "A", "val", "zerofill", [29, 31]),
     rows("val1", "A", "val", "rrdb_l1", [33, 35]),
@@ -177,8 +179,8 @@ def test_means_are_over_volumes_whatever_their_number_of_slices():
 def test_every_metric_has_its_own_baseline():
     both = table(
         HAND.itertuples(index=False),
-        rows("val1", "A", "val", "bicubic", [0.5, 0.6], "ssim"),
-        rows("val1", "A", "val", "zerofill", [0.7, 0.8], "ssim"),
+        rows("val1", "A", "val", "bicubic", [0.5, 0.6], metric="ssim"),
+        rows("val1", "A", "val", "zerofill", [0.7, 0.8], metric="ssim"),
     )
     expected = {("foreground", "psnr"): "bicubic", ("foreground", "ssim"): "zerofill"}
     assert choose_baselines(volume_table(both)) == expected
@@ -221,9 +223,9 @@ def test_mistaken_parts_are_named(tmp_path):
 
 def test_a_method_that_misses_a_slice_is_named():
     lacking = HAND[~((HAND["split"] == "test") & (HAND["method"] == "rrdb_l1") & (HAND["slice"] == 1))]
-    with pytest.raises(UserError, match="'t1'.*'rrdb_l1'"):
+    with pytest.raises(UserError, match=r"'t1'.*'rrdb_l1'"):
         summarise(lacking, SETTINGS, 0)
-    with pytest.raises(UserError, match="'t1'.*'bicubic'"):
+    with pytest.raises(UserError, match=r"'t1'.*'bicubic'"):
         summarise(HAND[~((HAND["split"] == "test") & (HAND["method"] == "bicubic"))], SETTINGS, 0)
 
 

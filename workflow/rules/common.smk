@@ -34,7 +34,7 @@ RUN = checked_run()
 RESULTS = f"results/{RUN.run}"
 SOURCES = {**known_sources(), **RUN.sources}
 CLASSICAL_METHODS = plugins.names("pipeline.upsamplers")
-DEVICE = RUN.resources.device
+PREDICTIONS = f"{RESULTS}/predictions"
 
 
 def section(name):
@@ -59,12 +59,31 @@ def volume_source(wildcards):
 
 def extracted(*splits):
     """Returns the extracted volumes of the given splits."""
-    return expand(f"{RESULTS}/extracted/{{volume}}.safetensors", volume=RUN.ids(*splits))
+    return expand(
+        f"{RESULTS}/extracted/{{volume}}.safetensors", volume=RUN.ids(*splits)
+    )
 
 
 def degraded(*splits):
     """Returns the low-resolution volumes of the given splits."""
     return expand(f"{RESULTS}/degraded/{{volume}}.safetensors", volume=RUN.ids(*splits))
+
+
+def local_file(wildcards):
+    """Returns the user's own file that a source names, so that snakemake notices when it changes."""
+    source = SOURCES[wildcards.source]
+    return [source.path] if source.kind == "local" else []
+
+
+def source_entry(wildcards):
+    """Returns a source's entry as JSON."""
+    return SOURCES[wildcards.source].model_dump_json()
+
+
+def predictions_of(wildcards):
+    """Returns the predictions of all methods for a volume."""
+    methods = [*CLASSICAL_METHODS, *NETWORK_METHODS]
+    return expand(f"{PREDICTIONS}/{{method}}/{wildcards.volume}.nii.gz", method=methods)
 
 
 wildcard_constraints:

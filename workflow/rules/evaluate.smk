@@ -1,9 +1,3 @@
-def predictions_of(wildcards):
-    """Returns the predictions of all methods for a volume."""
-    methods = [*CLASSICAL_METHODS, *NETWORK_METHODS]
-    return expand(f"{PREDICTIONS}/{{method}}/{wildcards.volume}.nii.gz", method=methods)
-
-
 rule evaluate:
     input:
         hr=rules.extract.output.volume,

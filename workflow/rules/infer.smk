@@ -1,12 +1,11 @@
-PREDICTIONS = f"{RESULTS}/predictions"
-
-
 rule interpolate:
     input:
         lr=rules.degrade.output.volume,
         tuning=rules.tune.output.settings,
     output:
-        predictions=expand(f"{PREDICTIONS}/{{method}}/{{{{volume}}}}.nii.gz", method=CLASSICAL_METHODS),
+        predictions=expand(
+            f"{PREDICTIONS}/{{method}}/{{{{volume}}}}.nii.gz", method=CLASSICAL_METHODS
+        ),
     log:
         f"{RESULTS}/logs/interpolate/{{volume}}.log",
     benchmark:
@@ -18,7 +17,7 @@ rule interpolate:
         mem_mb=RUN.resources.memory_mb,
         runtime=RUN.resources.runtime_minutes,
     params:
-        folder=PREDICTIONS,
+        folder=subpath(output[0], ancestor=2),
         code=code_version("pipeline.interpolate"),
     message:
         "Restoring {wildcards.volume} with every classical method"
@@ -42,6 +41,7 @@ rule infer:
     threads: RUN.infer.threads
     resources:
         gpu=RUN.resources.gpu,
+        device=RUN.resources.device,
         mem_mb=RUN.resources.memory_mb,
         runtime=RUN.resources.runtime_minutes,
     params:
@@ -51,11 +51,10 @@ rule infer:
         "Restoring {wildcards.volume} with {wildcards.method}"
     shell:
         "python -m pipeline infer --model {input.model:q} --lr {input.lr:q} --output {output.prediction:q}"
-        " --device {DEVICE} --settings {params.settings:q} > {log:q} 2>&1"
+        " --device {resources.device} --settings {params.settings:q} > {log:q} 2>&1"
 
 
 rule deliver:
-    localrule: True
     input:
         prediction=f"{PREDICTIONS}/{RUN.infer.deliver}/{{volume}}.nii.gz",
     output:
@@ -69,6 +68,7 @@ rule deliver:
         f"{RESULTS}/logs/deliver/{{volume}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/deliver/{{volume}}.tsv"
+    localrule: True
     conda:
         "../../envs/imaging.yaml"
     message:

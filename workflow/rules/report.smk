@@ -1,5 +1,7 @@
 USED_SOURCES = sorted({volume.source for volume in RUN.volumes} | {WEIGHTS})
-TEMPLATES = sorted(str(path) for path in (CHECKOUT / "reports").glob("*") if path.is_file())
+TEMPLATES = sorted(
+    str(path) for path in (CHECKOUT / "reports").rglob("*") if path.is_file()
+)
 
 
 rule provenance:
@@ -58,7 +60,13 @@ rule report_volume:
         mem_mb=RUN.resources.memory_mb,
         runtime=RUN.resources.runtime_minutes,
     params:
-        models=[subpath(generator, parent=True) for generator in (rules.convert.output.generator, rules.train.output.generator)],
+        models=[
+            subpath(generator, parent=True)
+            for generator in (
+                rules.convert.output.generator,
+                rules.train.output.generator,
+            )
+        ],
         deliver=RUN.infer.deliver,
         settings=section("report"),
         code=code_version("pipeline.report"),

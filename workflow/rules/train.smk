@@ -73,6 +73,7 @@ rule train:
     threads: RUN.train.threads
     resources:
         gpu=RUN.resources.gpu,
+        device=RUN.resources.device,
         mem_mb=RUN.resources.memory_mb,
         runtime=RUN.resources.runtime_minutes,
     params:
@@ -87,4 +88,4 @@ rule train:
     shell:
         "python -m pipeline train --hr {input.hr:q} --lr {input.lr:q} --val-hr {input.val_hr:q} --val-lr {input.val_lr:q}"
         " --weights {input.weights:q} --output {params.folder:q} --checkpoints {params.checkpoints:q}"
-        " --source {params.source:q} --seed {params.seed} --device {DEVICE} --settings {params.settings:q} > {log:q} 2>&1"
+        " --source {params.source:q} --seed {params.seed} --device {resources.device} --settings {params.settings:q} > {log:q} 2>&1"

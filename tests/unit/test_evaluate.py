@@ -1,0 +1,294 @@
+"""Prediction files, tuning and evaluation, and the whole way from a head to the tables by the real command lines."""
+
+import csv
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from pipeline import plugins
+from pipeline.__main__ import main as run
+from pipeline.config.stages import Degrade, Evaluate, Extract
+from pipeline.degrade import degrade, forward_model
+from pipeline.errors import UserError
+from pipeline.evaluate import evaluate
+from pipeline.extract import normalise
+from pipeline.image.container import read_image
+from pipeline.image.formats import nifti
+from pipeline.image.predictions import read_prediction, restored_image, write_prediction
+from pipeline.physics.grid import fine_affine
+from pipeline.tune import foreground_psnr, spread, tune
+
+METHODS = plugins.names("pipeline.upsamplers")
+SHAPE = (42, 45, 14)
+SETTINGS = Evaluate(bootstrap_samples=200, bootstrap_block_slices=3)
+
+
+def head(seed, shape=SHAPE):
+    """An ellipsoid with soft structure inside, and air around it."""
+    generator = np.random.default_rng(seed)
+    axes = np.meshgrid(*(np.linspace(-1, 1, size) for size in shape), indexing="ij")
+    radius = np.sqrt(sum((axis / extent) ** 2 for axis, extent in zip(axes, (0.8, 0.85, 1.4), strict=True)))
+    texture = ndimage.gaussian_filter(generator.standard_normal(shape), 1.5)
+    return np.clip((radius < 1) * (0.6 + 1.2 * texture), 0, None)
+
+
+def write_head(path, seed, codes="LIA", dtype="int16", spacing=(1.0, 1.1, 1.5)):
+    """Writes a head in an orientation of three letters; `codes` names where its axes run to."""
+    affine = np.diag([*spacing, 1.0])
+    affine[:3, 3] = (-20.3, -30.1, 12.7)
+    canonical = nib.orientations.axcodes2ornt("RAS")
+    table = nib.orientations.ornt_transform(canonical, nib.orientations.axcodes2ornt(codes))
+    values = (1000 * head(seed)).astype(dtype)
+    data = nib.orientations.apply_orientation(values, table)
+    nib.save(nib.Nifti1Image(data, affine @ nib.orientations.inv_ornt_aff(table, values.shape)), path)
+    return path
+
+
+def make_pair(path, *, noise_sigma=0.02, plane: Any = "axial", **identity):
+    """Extracts and degrades a file without the files in between."""
+    truth = normalise(nifti.read(path), Extract(plane=plane))
+    facts = {"id": "v", "subject": "s", "split": "val", **identity}
+    truth = truth.with_data(truth.data, facts={**truth.facts, **facts})
+    return truth, degrade(truth, forward_model(truth, Degrade(factor=2, noise_sigma=noise_sigma), 0))
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    return make_pair(write_head(tmp_path_factory.mktemp("head") / "h.nii.gz", 1))
+
+
+@pytest.mark.parametrize("codes", ["RAS", "LIA", "PSR", "IRP"])
+@pytest.mark.parametrize(("dtype", "step"), [("uint8", 1.0), ("int16", 1.0), ("float32", 1e-3)])
+@pytest.mark.parametrize("plane", ["axial", "sagittal"])
+def test_a_prediction_returns_in_the_orientation_dtype_and_units_of_its_source(tmp_path, codes, dtype, step, plane):
+    source = write_head(tmp_path / "h.nii.gz", 2, codes, dtype)
+    truth, lr = make_pair(source, plane=plane)
+    sr = np.pad(truth.data, [(0, -size % factor) for size, factor in zip(truth.data.shape, _factors(lr), strict=True)])
+    assert write_prediction(tmp_path / "m" / "v.nii.gz", lr, sr) == 0
+    before: Any = nib.load(source)
+    after: Any = nib.load(tmp_path / "m" / "v.nii.gz")
+    assert after.shape == before.shape
+    assert after.get_data_dtype() == before.get_data_dtype()
+    assert nib.orientations.aff2axcodes(after.affine) == tuple(codes)
+    np.testing.assert_allclose(after.affine, before.affine, atol=1e-5)
+    np.testing.assert_allclose(after.get_fdata(), before.get_fdata(), atol=step / 2)
+    read = read_prediction(tmp_path / "m" / "v.nii.gz", truth)
+    np.testing.assert_allclose(read, truth.data, atol=step / truth.facts["scale"])
+
+
+def _factors(lr):
+    return lr.facts["forward_model"]["factors"]
+
+
+def test_values_beyond_the_dtype_are_clipped_and_counted(tmp_path, pair):
+    _, lr = pair
+    sr = np.zeros(np.multiply(lr.data.shape, _factors(lr)), dtype=np.float32)
+    sr[:3, 0, 0] = 1e6
+    sr[-1:, 0, 0] = 0
+    assert write_prediction(tmp_path / "v.nii.gz", lr, sr) == 3
+    assert nifti.read(tmp_path / "v.nii.gz").data.max() == np.iinfo(np.int16).max
+
+
+def test_an_array_of_the_wrong_shape_is_a_defect(pair):
+    _, lr = pair
+    with pytest.raises(ValueError, match="shape"):
+        restored_image(lr, np.zeros(lr.data.shape, dtype=np.float32))
+
+
+def test_a_prediction_half_a_voxel_off_is_refused(tmp_path, pair):
+    truth, lr = pair
+    path = tmp_path / "v.nii.gz"
+    affine = fine_affine(lr.affine, _factors(lr))
+    affine[0, 3] += 0.5
+    nifti.write(path, truth.with_data(truth.data, affine=affine))
+    with pytest.raises(UserError, match=r"v\.nii\.gz.*'v'.*0\.5 mm"):
+        read_prediction(path, truth)
+    affine[0, 3] -= 0.4998
+    nifti.write(path, truth.with_data(truth.data, affine=affine))
+    with pytest.raises(UserError, match="affine"):
+        read_prediction(path, truth)
+
+
+def test_a_prediction_of_another_shape_is_refused(tmp_path, pair):
+    truth, _ = pair
+    nifti.write(tmp_path / "v.nii.gz", truth.with_data(truth.data[:-1]))
+    with pytest.raises(UserError, match="shape"):
+        read_prediction(tmp_path / "v.nii.gz", truth)
+
+
+def test_spread_takes_the_ends_and_all_where_there_are_few():
+    assert spread([3, 4, 5], 8) == [3, 4, 5]
+    assert spread(list(range(10, 51)), 5) == [10, 20, 30, 40, 50]
+    assert spread([7], 8) == [7]
+
+
+def test_tuning_denoises_what_is_noisy_and_leaves_alone_what_is_not(tmp_path):
+    path = write_head(tmp_path / "h.nii.gz", 3)
+    clean = tune(*([image] for image in make_pair(path, noise_sigma=0.0)))
+    assert clean["settings"]["h_in_sigma"] == 0
+    noisy = tune(*([image] for image in make_pair(path, noise_sigma=0.15)))
+    assert noisy["settings"]["h_in_sigma"] > 0
+    best = max(noisy["tried"], key=lambda one: one["psnr"])
+    assert {**noisy["settings"], "psnr": best["psnr"]} == best
+    assert noisy["method"] == "nlm_bspline3"
+
+
+@pytest.mark.parametrize("plane", ["axial", "coronal", "sagittal"])
+def test_tuning_measures_what_evaluation_measures(tmp_path, plane):
+    truth, lr = make_pair(write_head(tmp_path / "h.nii.gz", 4), plane=plane)
+    few = truth.with_data(truth.data, facts={**truth.facts, "foreground_slices": [6, 8]})
+    tried = tune([few], [lr])["tried"]
+    settings = {name: tried[5][name] for name in ("h_in_sigma", "patch_size", "patch_distance", "sigma")}
+    sr = plugins.load("pipeline.upsamplers", "nlm_bspline3").upsample(lr.data, _factors(lr), settings)
+    estimate = restored_image(lr, sr).data
+    values = [row.value for row in evaluate(few, "m", estimate, Evaluate(metrics=("psnr",), regions=("foreground",)))]
+    assert len(values) == 2
+    assert np.mean(values) == pytest.approx(tried[5]["psnr"], abs=1e-4)
+    assert foreground_psnr(truth, truth.data) == math.inf
+
+
+def test_volumes_that_do_not_belong_together_are_not_tuned_on(pair):
+    truth, lr = pair
+    other = lr.with_data(lr.data, facts={**lr.facts, "id": "w"})
+    with pytest.raises(UserError, match=r"\['v'\].*\['w'\]"):
+        tune([truth], [other])
+    changed = {**lr.facts["forward_model"], "noise_sigma": 0.5}
+    with pytest.raises(UserError, match="noise_sigma"):
+        tune([truth, truth], [lr, lr.with_data(lr.data, facts={**lr.facts, "forward_model": changed})])
+
+
+def test_slices_without_the_region_are_left_out(pair):
+    truth, _ = pair
+    mask = truth.masks["foreground"].copy()
+    mask[:, :, 5] = False
+    facts = {**truth.facts, "foreground_slices": [4, 5, 6]}
+    rows = list(
+        evaluate(truth.with_data(truth.data, masks={"foreground": mask}, facts=facts), "m", truth.data, SETTINGS)
+    )
+    assert {row.slice for row in rows if row.region == "foreground"} == {4, 6}
+    assert {row.slice for row in rows if row.region == "whole"} == {4, 5, 6}
+
+
+def run_all(folder: Path) -> Path:
+    """Runs the stages on a small cohort; returns the folder of the results."""
+    results = folder / "results"
+    volumes = {"one": ("A", "val", 1), "two": ("A", "test_within_subject", 1), "three": ("B", "test", 2)}
+    for name, (subject, split, seed) in volumes.items():
+        source = write_head(folder / f"{name}.nii.gz", seed)
+        entry = json.dumps({"id": name, "subject": subject, "split": split, "source": "x"})
+        extracted, degraded = results / f"extracted/{name}.safetensors", results / f"degraded/{name}.safetensors"
+        forward = degraded.with_suffix(".forward.json")
+        _run("extract", "--input", source, "--volume", entry, "--output", extracted)
+        options = ["--settings", '{"factor": 2}', "--seed", "3"]
+        _run("degrade", "--input", extracted, "--output", degraded, "--forward-model", forward, *options)
+    tuning = results / "tuning/nlm_bspline3.json"
+    pair_of_val = [results / f"{kind}/one.safetensors" for kind in ("extracted", "degraded")]
+    _run("tune", "--hr", pair_of_val[0], "--lr", pair_of_val[1], "--output", tuning)
+    settings = ["--settings", SETTINGS.model_dump_json()]
+    for name in volumes:
+        lr, predictions = results / f"degraded/{name}.safetensors", results / "predictions"
+        _run("interpolate", "--lr", lr, "--tuning", tuning, "--predictions", predictions)
+        files = [predictions / method / f"{name}.nii.gz" for method in METHODS]
+        part = results / f"metrics/parts/{name}.csv"
+        hr = results / f"extracted/{name}.safetensors"
+        _run("evaluate", "--hr", hr, "--predictions", *reversed(files), "--output", part, *settings)
+    parts = sorted((results / "metrics/parts").iterdir())
+    tables = [
+        item for kind in ("volumes", "slices", "summary") for item in (f"--{kind}", results / f"metrics/{kind}.csv")
+    ]
+    _run("summarise", "--parts", *parts, *tables, "--seed", "3", *settings)
+    return results
+
+
+def _run(stage, *arguments):
+    assert run([stage, *map(str, arguments)]) == 0
+
+
+def read_rows(path):
+    with path.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    return run_all(tmp_path_factory.mktemp("run"))
+
+
+def test_every_classical_method_leaves_a_file_that_lies_on_its_source(results):
+    for name in ("one", "two", "three"):
+        source: Any = nib.load(results.parent / f"{name}.nii.gz")
+        for method in METHODS:
+            prediction: Any = nib.load(results / f"predictions/{method}/{name}.nii.gz")
+            assert prediction.shape == source.shape
+            assert prediction.get_data_dtype() == source.get_data_dtype()
+            np.testing.assert_allclose(prediction.affine, source.affine, atol=1e-4)
+
+
+def test_tables_have_the_columns_of_the_contract_and_all_rows(results):
+    volumes, slices, summary = (read_rows(results / f"metrics/{kind}.csv") for kind in ("volumes", "slices", "summary"))
+    columns = "volume,subject,split,method,region,metric"
+    assert list(volumes[0]) == [*columns.split(","), "value"]
+    assert list(slices[0]) == [*columns.split(","), "slice", "value"]
+    expected = "split,method,region,metric,n,mean,ci_low,ci_high,baseline,diff,diff_ci_low,diff_ci_high,p"
+    assert ",".join(summary[0]) == expected
+    assert len(volumes) == len(summary) == 3 * len(METHODS) * 4
+    truths = [read_image(results / f"extracted/{name}.safetensors") for name in ("one", "two", "three")]
+    assert len(slices) == len(METHODS) * 4 * sum(len(truth.facts["foreground_slices"]) for truth in truths)
+
+
+def test_the_tables_say_what_the_files_say(results):
+    """PSNR of one slice of one method, straight from the NIfTI files."""
+    truth = read_image(results / "extracted/three.safetensors")
+    prediction: Any = nib.as_closest_canonical(nib.load(results / "predictions/lanczos/three.nii.gz"))
+    source: Any = nib.as_closest_canonical(nib.load(results.parent / "three.nii.gz"))
+    index = truth.facts["foreground_slices"][2]
+    mask = truth.masks["foreground"][:, :, index]
+    error = (source.get_fdata() - prediction.get_fdata())[:, :, index][mask]
+    expected = 20 * math.log10(truth.facts["scale"] / math.sqrt(np.mean(error**2)))
+    wanted = {"volume": "three", "method": "lanczos", "region": "foreground", "metric": "psnr", "slice": str(index)}
+    found = [row for row in read_rows(results / "metrics/slices.csv") if wanted.items() <= row.items()]
+    assert len(found) == 1
+    assert float(found[0]["value"]) == pytest.approx(expected, abs=1e-4)
+    assert (found[0]["subject"], found[0]["split"]) == ("B", "test")
+
+
+def test_splines_beat_repetition_in_every_split(results):
+    means = {
+        (row["split"], row["method"]): float(row["mean"])
+        for row in read_rows(results / "metrics/summary.csv")
+        if (row["region"], row["metric"]) == ("foreground", "psnr")
+    }
+    for split in ("val", "test", "test_within_subject"):
+        assert means[split, "bspline3"] > means[split, "nearest"] + 0.5
+
+
+def test_a_second_run_gives_the_same_bytes(results, tmp_path):
+    again = run_all(tmp_path)
+    files = [path.relative_to(results) for path in sorted(results.rglob("*")) if path.is_file()]
+    assert len(files) > 30
+    for file in files:
+        assert (results / file).read_bytes() == (again / file).read_bytes(), file
+
+
+def test_users_mistakes_end_in_one_message(results, tmp_path, capsys):
+    hr, lr = (str(results / f"{kind}/one.safetensors") for kind in ("extracted", "degraded"))
+    other = tmp_path / "bicubic/three.nii.gz"
+    other.parent.mkdir()
+    nifti.write(other, nifti.read(write_head(tmp_path / "small.nii.gz", 5)).with_data(np.zeros((12, 12, 3))))
+    output = tmp_path / "out"
+    assert run(["evaluate", "--hr", hr, "--predictions", str(other), "--output", str(output)]) == 1
+    assert "three.nii.gz" in capsys.readouterr().err
+    mine = str(results / "predictions/bicubic/one.nii.gz")
+    assert run(["evaluate", "--hr", hr, "--predictions", mine, mine, "--output", str(output)]) == 1
+    assert "same method" in capsys.readouterr().err
+    (tmp_path / "tuning.json").write_text("[]")
+    options = ["--tuning", str(tmp_path / "tuning.json"), "--predictions", str(output)]
+    assert run(["interpolate", "--lr", lr, *options]) == 1
+    assert "tuning.json" in capsys.readouterr().err
+    assert not output.exists()

@@ -1,0 +1,144 @@
+"""Extraction: what is estimated for a block comes from the block alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.config.stages import Extract
+from pipeline.errors import UserError
+from pipeline.extract import cut_block, normalise
+from pipeline.image.bias import correct_bias
+from pipeline.image.container import read_image
+from pipeline.image.foreground import foreground_mask
+from pipeline.image.image import Image
+from pipeline.physics.grid import coarse_shape
+from tests.helpers import extract, ras_affine, synthetic_head, write_nifti
+
+HEAD = synthetic_head()
+
+
+def whole(data: np.ndarray = HEAD) -> Image:
+    return Image(data=data.astype(np.float64), affine=ras_affine((1.0, 1.5, 2.0)))
+
+
+@pytest.mark.parametrize("bias_correction", [False, True])
+def test_a_block_does_not_depend_on_what_lies_outside_it(tmp_path: Path, bias_correction: bool) -> None:
+    other = np.random.default_rng(1).random(HEAD.shape).astype(np.float32) * 30_000
+    other[:, :, 12:24] = HEAD[:, :, 12:24]
+    results = []
+    for number, data in enumerate((HEAD, other)):
+        source = write_nifti(tmp_path / f"{number}.nii.gz", data)
+        output = tmp_path / f"{number}.safetensors"
+        extract(source, output, slices=[12, 24], settings={"bias_correction": bias_correction})
+        results.append(read_image(output))
+    one, two = results
+    np.testing.assert_array_equal(one.data, two.data)
+    np.testing.assert_array_equal(one.masks["foreground"], two.masks["foreground"])
+    assert one.intensity == two.intensity
+    assert {**one.facts, "source_sha256": ""} == {**two.facts, "source_sha256": ""}
+
+
+def test_the_same_file_gives_the_same_bytes(tmp_path: Path) -> None:
+    source = write_nifti(tmp_path / "x.nii.gz", HEAD)
+    for name in ("a", "b"):
+        extract(source, tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+@pytest.mark.parametrize(("plane", "axis"), [("sagittal", 0), ("coronal", 1), ("axial", 2)])
+def test_a_block_keeps_its_place_in_the_world(plane: str, axis: int) -> None:
+    image = whole()
+    block = cut_block(image, (5, 17), axis)
+    assert block.data.shape[axis] == 12
+    corner = np.zeros(4)
+    corner[3] = 1
+    moved = corner.copy()
+    moved[axis] = 5
+    np.testing.assert_allclose(block.affine @ corner, image.affine @ moved)
+    np.testing.assert_array_equal(block.data, np.take(image.data, range(5, 17), axis=axis))
+    assert normalise(block, Extract.model_validate({"plane": plane})).facts["slice_axis"] == axis
+
+
+def test_the_foreground_is_the_head_with_its_dark_parts_and_without_the_air() -> None:
+    noise = np.random.default_rng(2).normal(0, 15, HEAD.shape)
+    mask = foreground_mask(np.abs(HEAD + noise))
+    head = HEAD > 50
+    overlap = 2 * np.count_nonzero(mask & head) / (np.count_nonzero(mask) + np.count_nonzero(head))
+    assert overlap > 0.95
+    assert mask[20, 22, 20]
+    ventricle = HEAD < 350
+    inside = np.zeros_like(mask)
+    inside[10:30, 12:32, 14:24] = True
+    assert mask[ventricle & inside].all()
+    assert not mask[[0, 0, -1, -1], [0, -1, 0, -1], 0].any()
+
+
+def test_a_bright_spot_outside_the_head_is_not_foreground() -> None:
+    data = HEAD.copy()
+    data[1:4, 1:4, 1:4] = 1000
+    assert not foreground_mask(data)[1:4, 1:4, 1:4].any()
+
+
+def test_intensities_are_a_fraction_of_a_high_percentile_of_the_foreground() -> None:
+    result = normalise(whole(), Extract())
+    inside = result.data[result.masks["foreground"]]
+    assert result.data.dtype == np.float32
+    assert np.percentile(inside, 99.9) == pytest.approx(1, abs=1e-5)
+    np.testing.assert_allclose(result.intensity.to_physical(result.data), HEAD, rtol=1e-6, atol=1e-6)
+
+
+def test_slices_with_little_foreground_are_not_chosen() -> None:
+    result = normalise(whole(), Extract(min_foreground=0.3))
+    coverage = result.masks["foreground"].mean(axis=(0, 1))
+    assert result.facts["foreground_slices"] == [z for z in range(HEAD.shape[2]) if coverage[z] >= 0.3]
+    assert 0 < len(result.facts["foreground_slices"]) < HEAD.shape[2]
+
+
+def test_a_block_of_air_is_refused() -> None:
+    with pytest.raises(UserError, match="no axial slice has 100% foreground"):
+        normalise(whole(), Extract(min_foreground=1.0))
+
+
+def test_slices_beyond_the_volume_are_refused() -> None:
+    with pytest.raises(UserError, match=r"\[30, 40\).*only 36"):
+        cut_block(whole(), (30, 40), 2)
+
+
+def variation(data: np.ndarray, region: np.ndarray) -> float:
+    return float(data[region].std() / data[region].mean())
+
+
+def test_bias_correction_removes_a_smooth_field() -> None:
+    head = synthetic_head((48, 52, 44), texture=10.0)
+    x, y, z = np.meshgrid(*(np.linspace(-1, 1, size) for size in head.shape), indexing="ij")
+    field = np.exp(0.35 * x - 0.3 * y * z + 0.25 * z)
+    white = (head > 900) & (head < 1100)
+    before = variation(head * field, white)
+    after = variation(correct_bias(head * field, foreground_mask(head)), white)
+    assert before > 0.12
+    assert after < 0.5 * before
+
+
+@pytest.mark.parametrize("bias_correction", [False, True])
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_thin_blocks_are_extracted_or_refused_in_words(count: int, bias_correction: bool) -> None:
+    block = cut_block(whole(), (18, 18 + count), 2)
+    result = normalise(block, Extract(bias_correction=bias_correction))
+    assert result.data.shape == (40, 44, count)
+    assert np.isfinite(result.data).all()
+    assert result.facts["foreground_slices"] == list(range(count))
+
+
+def test_planes_smaller_than_the_factor_still_degrade() -> None:
+    from pipeline.config.stages import Degrade
+    from pipeline.degrade import degrade, forward_model
+
+    facts: dict[str, Any] = {"id": "tiny", "slice_axis": 2}
+    image = Image(data=np.ones((2, 5, 3), np.float32), affine=np.eye(4), facts=facts)
+    low = degrade(image, forward_model(image, Degrade(factor=8, noise="none"), 0))
+    assert low.data.shape == coarse_shape((2, 5, 3), (8, 8, 1)) == (1, 1, 3)
+    np.testing.assert_allclose(low.data, 1, rtol=1e-6)

@@ -1,0 +1,93 @@
+"""A small project for workflow tests: a cut of a real head, a small network, a configuration of a few steps."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import torch
+import yaml
+from safetensors.torch import save_file
+
+from pipeline.models.rrdbnet import RRDBNet
+from tests.helpers import CHECKOUT
+from tests.known import known_file
+
+CONTRACT = (
+    "provenance.json",
+    *(f"models/{m}/{f}" for m in ("pretrained", "rrdb_l1") for f in ("generator.safetensors", "model_card.md", "history.csv")),
+    *(
+        f"predictions/{method}/head-test.nii.gz"
+        for method in ("nearest", "bicubic", "bspline3", "lanczos", "zerofill", "nlm_bspline3", "pretrained", "rrdb_l1")
+    ),
+    "sr/head-test.nii.gz",
+    "metrics/volumes.csv",
+    "metrics/slices.csv",
+    "metrics/summary.csv",
+    "reports/index.html",
+    "reports/head-test.html",
+    "reports/head-block.html",
+)
+
+
+def make_project(folder: Path) -> Path:
+    """Writes two cuts of the MNI152 head, a small untrained network and the configuration; returns the latter."""
+    folder.mkdir(parents=True, exist_ok=True)
+    head: Any = nib.load(known_file("mni152-2009a"))
+    voxels = np.asarray(head.dataobj)
+    _write_cut(folder / "one.nii.gz", voxels[40:104, 60:130, 50:110], head.affine)
+    _write_cut(folder / "other.nii.gz", voxels[90:155, 110:174, 60:76], head.affine)
+    torch.manual_seed(0)
+    save_file(RRDBNet(blocks=1, features=8, growth=4, channels=3).state_dict(), folder / "small.safetensors")
+    path = folder / "small.yaml"
+    path.write_text(yaml.safe_dump(configuration()), encoding="utf-8")
+    return path
+
+
+def _write_cut(path: Path, voxels: np.ndarray, affine: np.ndarray) -> None:
+    nib.Nifti1Image(np.ascontiguousarray(voxels), affine).to_filename(path)
+
+
+def configuration() -> dict[str, Any]:
+    """Returns the configuration: six steps of a network of one block."""
+    blocks = [("head-low", "train", [0, 20]), ("head-val", "val", [28, 36]), ("head-block", "test_within_subject", [44, 60])]
+    volumes = [{"id": i, "subject": "one", "split": s, "source": "one", "slices": b} for i, s, b in blocks]
+    volumes.append({"id": "head-test", "subject": "other", "split": "test", "source": "other", "slices": None})
+    network = {"blocks": 1, "features": 8, "growth": 4, "trained_on": "nothing, random numbers"}
+    sources = {
+        "one": {"kind": "local", "path": "one.nii.gz", "title": "a cut of an average head"},
+        "other": {"kind": "local", "path": "other.nii.gz"},
+        "small": {"kind": "local", "path": "small.safetensors", "network": network},
+    }
+    train = {"initial_weights": "small", "steps": 6, "batch_size": 2, "patch_lr": 8, "validate_every": 3, "checkpoint_every": 2}
+    return {"run": "small", "volumes": volumes, "sources": sources, "train": train, "evaluate": {"bootstrap_samples": 200}}
+
+
+def snakemake(folder: Path, *arguments: str | Path, checkout: Path = CHECKOUT) -> subprocess.CompletedProcess[str]:
+    """Runs snakemake as a user types it, working in `folder`, with this test's Python on the PATH."""
+    command = ["snakemake", "--snakefile", checkout / "Snakefile", "--directory", folder, "--cores", "2", *arguments]
+    return subprocess.run(list(map(str, command)), env=environment(), capture_output=True, text=True, check=False)
+
+
+def environment() -> dict[str, str]:
+    """Returns the environment of a user who has activated this test's virtual environment, and no PYTHONPATH."""
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return {**inherited, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+
+def jobs(result: subprocess.CompletedProcess[str]) -> dict[str, int]:
+    """Returns the rules of a dry run with their number of jobs, from its table of job statistics."""
+    return dict(_counts(result.stdout.splitlines()))
+
+
+def _counts(lines: Sequence[str]) -> Iterator[tuple[str, int]]:
+    for line in lines:
+        words = line.split()
+        if len(words) == 2 and words[1].isdigit() and words[0] != "total":
+            yield words[0], int(words[1])
