@@ -46,6 +46,8 @@ def main(arguments: Namespace) -> None:
     )
     files = {method_of(path): path for path in by_method(arguments.predictions)}
     drawn = draw_all(truth, low, files, arguments.deliver, settings.slices_shown)
-    page = volume_page(truth, low, drawn, run, read_json(arguments.tuning), arguments.deliver, settings)
+    page = volume_page(
+        truth, low, drawn, run, tuning=read_json(arguments.tuning), deliver=arguments.deliver, settings=settings
+    )
     write_text(arguments.output, page)
     logger.info("%s: %.1f MB", arguments.output, len(page) / 1e6)

@@ -81,6 +81,11 @@ def write_nifti(
     return path
 
 
+def load_nifti(path: Path) -> Any:
+    """Reads a file with nibabel alone, to judge what the pipeline wrote."""
+    return nib.load(path)
+
+
 def volume_entry(**changes: Any) -> dict[str, Any]:
     """Returns a volume's entry of a configuration."""
     return {"id": "head", "subject": "S1", "split": "test", "source": "mine", "slices": None, **changes}

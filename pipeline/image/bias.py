@@ -5,8 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.errors import UserError
+
 SHRINK = 4
 """The field is smooth, so that it is fitted on every fourth voxel."""
+SMALLEST_SIZE = 2
+"""Voxels along every axis that the fit needs, also after shrinking."""
 
 
 def correct_bias(data: NDArray[np.floating], mask: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -18,12 +22,17 @@ def correct_bias(data: NDArray[np.floating], mask: NDArray[np.bool_]) -> NDArray
 
     Returns:
         Corrected intensities, float64.
+
+    Raises:
+        UserError: the volume is too thin for a field to be fitted.
     """
+    if min(data.shape) < SMALLEST_SIZE:
+        raise UserError(f"bias correction needs {SMALLEST_SIZE} slices or more, the shape is {data.shape}.")
     import SimpleITK
 
     image = SimpleITK.GetImageFromArray(np.asarray(data, dtype=np.float32))
     region = SimpleITK.GetImageFromArray(mask.astype(np.uint8))
-    shrink = [min(SHRINK, size) for size in image.GetSize()]
+    shrink = [max(1, min(SHRINK, size // SMALLEST_SIZE)) for size in image.GetSize()]
     correction = SimpleITK.N4BiasFieldCorrectionImageFilter()
     correction.SetMaximumNumberOfIterations([30, 30, 30])
     correction.Execute(SimpleITK.Shrink(image, shrink), SimpleITK.Shrink(region, shrink))

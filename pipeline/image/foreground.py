@@ -28,7 +28,7 @@ def foreground_mask(data: NDArray[np.floating]) -> NDArray[np.bool_]:
         UserError: nothing stands out from the background.
     """
     smooth = gaussian(np.asarray(data, dtype=np.float32), sigma=1.0, preserve_range=True)
-    mask = smooth > 0.5 * threshold_otsu(smooth)
+    mask = smooth > 0.5 * threshold_otsu(smooth.ravel())
     labelled: Any = ndimage.label(mask)
     labels, count = labelled
     if count == 0:

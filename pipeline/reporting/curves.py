@@ -17,7 +17,7 @@ STYLES: Mapping[str, Mapping[str, Any]] = {
     "baseline": {"color": "#b45309", "linewidth": 1.6, "linestyle": "-"},
     "network": {"color": "#667085", "linewidth": 1.4, "linestyle": (0, (4, 2))},
 }
-SETTINGS = {
+SETTINGS: dict[Any, Any] = {
     "svg.hashsalt": "brainsr",
     "svg.fonttype": "path",
     "font.family": "DejaVu Sans",

@@ -122,14 +122,16 @@ def build_gallery(truth: Image, indices: Sequence[int], drawn: Drawn, titles: Ma
         titles: of the methods.
         scale: method whose errors fix the scale of all errors.
     """
-    gallery = _build(truth, indices, drawn, titles, scale, None)
+    gallery = _build(truth, indices, drawn, titles, scale=scale, quality=None)
     return (
-        gallery if gallery.size_bytes <= BUDGET_BYTES else _build(truth, indices, drawn, titles, scale, LOSSY_QUALITY)
+        gallery
+        if gallery.size_bytes <= BUDGET_BYTES
+        else _build(truth, indices, drawn, titles, scale=scale, quality=LOSSY_QUALITY)
     )
 
 
 def _build(
-    truth: Image, indices: Sequence[int], drawn: Drawn, titles: Mapping[str, str], scale: str, quality: int | None
+    truth: Image, indices: Sequence[int], drawn: Drawn, titles: Mapping[str, str], *, scale: str, quality: int | None
 ) -> Gallery:
     masks = draw_slices(truth.masks["foreground"], truth, indices)
     box = bounding_box(masks)

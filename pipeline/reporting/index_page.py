@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from pipeline.config.stages import Report
@@ -14,10 +15,13 @@ from pipeline.reporting.curves import Interval, Line, draw_intervals, draw_lines
 from pipeline.reporting.inputs import ModelRecord, RunRecord
 from pipeline.reporting.methods import SPLIT_ORDER, SPLIT_TITLES, classical_methods, in_order, method_title, split_claim
 from pipeline.reporting.references import Bibliography
-from pipeline.reporting.tables import Column, Table, columns_of, split_table
+from pipeline.reporting.tables import Column, Table, columns_of, distinct, records, split_table, where
 from pipeline.reporting.templates import render
 from pipeline.reporting.verdict import Verdict, verdict
 from pipeline.statistics.conclusion import conclusion
+
+FEWEST_POINTS = 2
+"""A line needs two points."""
 
 UNREADABLE = ("nearest",)
 """Methods so far off that drawing them would squeeze the others together."""
@@ -81,20 +85,20 @@ def prose(record: words.Record, deliver: str) -> dict[str, Sequence[Any]]:
 
 def split_parts(run: RunRecord, deliver: str) -> list[SplitPart]:
     """Returns the splits that were measured, the most telling first."""
-    measured = set(run.summary["split"])
+    measured = distinct(run.summary, "split")
     return [_split_part(run, split, deliver) for split in SPLIT_ORDER if split in measured]
 
 
 def _split_part(run: RunRecord, split: str, deliver: str) -> SplitPart:
-    here = run.volumes[run.volumes["split"] == split]
-    volumes = tuple(str(volume) for volume in dict.fromkeys(here["volume"]))
+    here = where(run.volumes, split=split)
+    volumes = tuple(distinct(here, "volume"))
     gaps = [gap for volume in volumes if (gap := words.gap_of(run.provenance, volume)) is not None]
     table = split_table(run.summary, split, deliver)
     return SplitPart(
         name=split,
         title=SPLIT_TITLES[split],
         claim=split_claim(split, min(gaps, default=None)),
-        subjects=int(here["subject"].nunique()),
+        subjects=len(distinct(here, "subject")),
         volumes=volumes,
         table=table,
         verdict=verdict(table, deliver),
@@ -102,8 +106,8 @@ def _split_part(run: RunRecord, split: str, deliver: str) -> SplitPart:
 
 
 def volume_rows(run: RunRecord) -> list[dict[str, Any]]:
-    """Returns the volumes in the order of the configuration, with the titles of source and split; page where there is one."""
-    measured = set(run.volumes["volume"])
+    """Returns the volumes in the order of the configuration, with titles and, where they were measured, their page."""
+    measured = distinct(run.volumes, "volume")
     return [
         {
             **volume,
@@ -130,18 +134,17 @@ def interval_drawings(run: RunRecord, parts: Sequence[SplitPart], deliver: str) 
 
 
 def _interval_drawing(summary: pd.DataFrame, part: SplitPart, column: Column, deliver: str) -> dict[str, str]:
-    here = summary[
-        (summary["split"] == part.name) & (summary["region"] == column.region) & (summary["metric"] == column.metric)
-    ].set_index("method")
-    methods = [name for name in in_order(map(str, here.index), deliver) if name not in UNREADABLE]
-    rows = [_interval(here.loc[name].to_dict(), name, column, deliver) for name in methods]
+    here = records(where(summary, split=part.name, region=column.region, metric=column.metric))
+    found = {row["method"]: row for row in here}
+    methods = [name for name in in_order(found, deliver) if name not in UNREADABLE]
+    rows = [_interval(found[name], name, deliver) for name in methods]
     title = f"{part.title}: {column.title}"
     label = f"{column.heading}, difference to {method_title(column.baseline)}"
     text = "; ".join(f"{row.label} {column.format(row.value, sign=True)}" for row in rows)
     return {"image": draw_intervals(title, label, rows), "text": f"{title}. {label}: {text}"}
 
 
-def _interval(numbers: Mapping[str, Any], method: str, column: Column, deliver: str) -> Interval:
+def _interval(numbers: Mapping[str, Any], method: str, deliver: str) -> Interval:
     style = "delivered" if method == deliver else "baseline" if method in classical_methods() else "network"
     return Interval(method_title(method), numbers["diff"], numbers["diff_ci_low"], numbers["diff_ci_high"], style)
 
@@ -149,7 +152,7 @@ def _interval(numbers: Mapping[str, Any], method: str, column: Column, deliver: 
 def training_curves(model: ModelRecord) -> list[dict[str, str]]:
     """Draws the loss and the validation measures of a training; the clock is left out, for it differs between runs."""
     history = model.history
-    if len(history) < 2:
+    if len(history) < FEWEST_POINTS:
         return []
     losses = [name for name in history.columns if name.startswith("loss")]
     measures = [name for name in history.columns if name.startswith("val_")]
@@ -157,7 +160,8 @@ def training_curves(model: ModelRecord) -> list[dict[str, str]]:
     found = []
     for name in [*losses[:1], *measures]:
         label = "Training loss" if name.startswith("loss") else f"Validation {name.removeprefix('val_').upper()}"
-        line = Line(label, history["step"].to_numpy(), history[name].to_numpy(dtype=float), "delivered")
+        x, y = (np.array(history[column].tolist(), dtype=float) for column in ("step", name))
+        line = Line(label, x, y, "delivered")
         text = f"{title}: {label.lower()} from {line.y[0]:.4g} to {line.y[-1]:.4g} over {int(line.x[-1])} steps"
         found.append({"image": draw_lines(label, "optimiser step", label, [line]), "text": text})
     return found

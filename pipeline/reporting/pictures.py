@@ -6,6 +6,7 @@ import base64
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,16 +116,19 @@ def detail_box(truth: NDArray[np.floating], mask: NDArray[np.bool_], box: Box, s
     Returns:
         The window with the strongest edges (mean gradient magnitude), away from the foreground's rim.
     """
-    from scipy.ndimage import distance_transform_edt, uniform_filter
+    from scipy import ndimage
 
+    average: Any = ndimage.uniform_filter
     rows, columns = box.shape
     side = DETAIL_SHARE * min(rows * spacing[0], columns * spacing[1])
     size = (max(8, min(rows, round(side / spacing[0]))), max(8, min(columns, round(side / spacing[1]))))
     size = (min(size[0], truth.shape[0]), min(size[1], truth.shape[1]))
-    inner = distance_transform_edt(mask, sampling=spacing) > RIM_SHARE * side
-    edges = np.hypot(*np.gradient(truth.astype(np.float64))) * inner
-    coverage = uniform_filter(inner.astype(np.float64), size, mode="constant")
-    strength = uniform_filter(edges, size, mode="constant")
+    depth = np.asarray(ndimage.distance_transform_edt(mask, sampling=spacing))
+    inner = depth > RIM_SHARE * side
+    slopes = np.gradient(truth.astype(np.float64))
+    edges = np.hypot(slopes[0], slopes[1]) * inner
+    coverage = average(inner.astype(np.float64), size, mode="constant")
+    strength = average(edges, size, mode="constant")
     score = strength * (coverage > coverage[_middle(box)].max() - COVERAGE_SLACK)
     allowed = np.zeros(truth.shape, dtype=bool)
     allowed[_middle(box)] = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
@@ -130,12 +130,29 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     return table
 
 
+def where(table: pd.DataFrame, **values: str) -> pd.DataFrame:
+    """Returns the rows that hold the given values."""
+    for name, value in values.items():
+        table = cast(pd.DataFrame, table[table[name] == value])
+    return table
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Returns a table's rows as plain mappings."""
+    return cast(list[dict[str, Any]], table.to_dict("records"))
+
+
+def distinct(table: pd.DataFrame, column: str) -> list[str]:
+    """Returns the different values of a column as text, in their order."""
+    return [str(value) for value in dict.fromkeys(table[column].tolist())]
+
+
 def columns_of(summary: pd.DataFrame) -> tuple[Column, ...]:
     """Returns the columns that a summary fills: regions from left to right, in each its metrics."""
-    keys = summary[["region", "metric", "baseline"]].drop_duplicates(["region", "metric"])
-    regions = [*REGION_TITLES, *sorted(set(keys["region"]) - set(REGION_TITLES))]
-    found = sorted(keys.itertuples(index=False), key=lambda key: (regions.index(key.region), key.metric))
-    return tuple(_column(key.region, key.metric, key.baseline) for key in found)
+    regions = [*REGION_TITLES, *sorted(set(distinct(summary, "region")) - set(REGION_TITLES))]
+    found = {(row["region"], row["metric"]): row["baseline"] for row in records(summary)}
+    ordered = sorted(found, key=lambda key: (regions.index(key[0]), key[1]))
+    return tuple(_column(region, metric, found[region, metric]) for region, metric in ordered)
 
 
 def _column(region: str, metric: str, baseline: str) -> Column:
@@ -145,11 +162,11 @@ def _column(region: str, metric: str, baseline: str) -> Column:
 
 def split_table(summary: pd.DataFrame, split: str, deliver: str) -> Table:
     """Returns the table of a split: means over its volumes, and differences as the summary gives them."""
-    part = summary[summary["split"] == split]
-    return _table(columns_of(summary), part.rename(columns={"mean": "value"}), deliver)
+    numbers = [{**row, "value": row["mean"]} for row in records(where(summary, split=split))]
+    return _table(columns_of(summary), numbers, deliver)
 
 
-def volume_table(numbers: pd.DataFrame, summary: pd.DataFrame, deliver: str) -> Table:
+def volume_table(numbers: Sequence[Facts], summary: pd.DataFrame, deliver: str) -> Table:
     """Returns the table of one volume.
 
     Args:
@@ -160,8 +177,8 @@ def volume_table(numbers: pd.DataFrame, summary: pd.DataFrame, deliver: str) -> 
     return _table(columns_of(summary), numbers, deliver)
 
 
-def _table(columns: tuple[Column, ...], numbers: pd.DataFrame, deliver: str) -> Table:
-    found = {(row["method"], row["region"], row["metric"]): row for row in numbers.to_dict("records")}
+def _table(columns: tuple[Column, ...], numbers: Sequence[Facts], deliver: str) -> Table:
+    found = {(row["method"], row["region"], row["metric"]): row for row in numbers}
     methods = in_order({str(method) for method, _, _ in found}, deliver)
     best = {column: _best(column, methods, found) for column in columns}
     classical = classical_methods()

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pipeline.config.stages import Evaluate, Report
 from pipeline.errors import UserError
@@ -31,7 +32,7 @@ from pipeline.reporting.gallery import (
 from pipeline.reporting.inputs import RunRecord
 from pipeline.reporting.methods import SPLIT_TITLES, in_order, method_title, split_claim
 from pipeline.reporting.references import Bibliography
-from pipeline.reporting.tables import Column, volume_table
+from pipeline.reporting.tables import Column, columns_of, distinct, records, volume_table, where
 from pipeline.reporting.templates import render
 from pipeline.reporting.verdict import verdict
 from pipeline.statistics.summary import estimate
@@ -45,6 +46,7 @@ def volume_page(
     low: Image,
     drawn: Drawn,
     run: RunRecord,
+    *,
     tuning: Mapping[str, Any],
     deliver: str,
     settings: Report,
@@ -77,7 +79,7 @@ def volume_page(
         verdict=verdict(table, deliver),
         table=table,
         confidence=record["config"]["evaluate"]["confidence"],
-        slice_count=run.slices[run.slices["volume"] == facts["id"]]["slice"].nunique(),
+        slice_count=len(distinct(where(run.slices, volume=facts["id"]), "slice")),
         gallery=gallery_of(truth, drawn, primary),
         main_methods=main_methods(drawn, primary, deliver),
         primary=primary,
@@ -109,8 +111,8 @@ def prose(
     return {"paragraphs": paragraphs, "references": books.texts}
 
 
-def volume_numbers(run: RunRecord, volume: str) -> pd.DataFrame:
-    """Returns value, difference to the baseline and its interval for every method, region and metric of a volume.
+def volume_numbers(run: RunRecord, volume: str) -> list[dict[str, Any]]:
+    """Returns the rows of a volume: value, difference to the baseline and its interval, by method, region, metric.
 
     The interval is of this volume alone; where it is the only one of its split, it equals the summary's.
 
@@ -118,22 +120,27 @@ def volume_numbers(run: RunRecord, volume: str) -> pd.DataFrame:
         UserError: the tables hold nothing about this volume.
     """
     settings = Evaluate.model_validate_json(json.dumps(run.provenance["config"]["evaluate"]))
-    baselines = run.summary.drop_duplicates(["region", "metric"]).set_index(["region", "metric"])["baseline"].to_dict()
-    part = run.slices[run.slices["volume"] == volume]
+    part = where(run.slices, volume=volume)
     if part.empty:
         raise UserError(f"volume {volume!r} is not in the table of slices; evaluate it and summarise again.")
     rows: list[dict[str, Any]] = []
-    for (region, metric), group in part.groupby(["region", "metric"], sort=True):
-        values = group.pivot_table(index="slice", columns="method", values="value", sort=True)
-        baseline = values[baselines[region, metric]].to_numpy()
-        for method in values.columns:
+    for column in columns_of(run.summary):
+        here = where(part, region=column.region, metric=column.metric)
+        values = {method: course(here, method)[1] for method in distinct(here, "method")}
+        for method, measured in values.items():
             with np.errstate(invalid="ignore"):
-                differences = values[method].to_numpy() - baseline
-            subject = {volume: str(group["subject"].iloc[0])}
-            diff, low, high = estimate({volume: differences}, subject, settings, int(run.provenance["seed"]))
-            found = {"value": float(values[method].mean()), "diff": diff, "diff_ci_low": low, "diff_ci_high": high}
-            rows.append({"method": method, "region": region, "metric": metric, **found})
-    return pd.DataFrame(rows)
+                differences = measured - values[column.baseline]
+            diff, low, high = estimate({volume: differences}, {volume: volume}, settings, int(run.provenance["seed"]))
+            found = {"value": float(measured.mean()), "diff": diff, "diff_ci_low": low, "diff_ci_high": high}
+            rows.append({"method": method, "region": column.region, "metric": column.metric, **found})
+    return rows
+
+
+def course(table: pd.DataFrame, method: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Returns the slices of a method's rows and their values, in the order of the slices."""
+    found = sorted((row["slice"], row["value"]) for row in records(where(table, method=method)))
+    slices, values = zip(*found, strict=True)
+    return np.array(slices, dtype=float), np.array(values, dtype=float)
 
 
 def draw_all(truth: Image, low: Image, predictions: Mapping[str, Path], deliver: str, count: int) -> Drawn:
@@ -170,16 +177,16 @@ def main_methods(drawn: Drawn, primary: str, deliver: str) -> list[str]:
 
 def slice_curves(run: RunRecord, truth: Image, columns: Sequence[Column], deliver: str) -> list[dict[str, str]]:
     """Draws, for every metric over the foreground, its course over the slices for the main methods."""
-    part = run.slices[run.slices["volume"] == truth.facts["id"]]
+    part = where(run.slices, volume=truth.facts["id"])
     found = []
     for column in columns:
         if column.region != columns[0].region:
             continue
-        here = part[(part["region"] == column.region) & (part["metric"] == column.metric)]
+        here = where(part, region=column.region, metric=column.metric)
         lines = [
-            Line(method_title(method), one["slice"].to_numpy(), one["value"].to_numpy(), style)
+            Line(method_title(method), *course(here, method), style)
             for method, style in curve_methods(column.baseline, deliver).items()
-            if not (one := here[here["method"] == method].sort_values("slice")).empty
+            if method in distinct(here, "method")
         ]
         title = f"{column.title}, {column.region_title.lower()}"
         image = draw_lines(title, f"{truth.facts['plane']} slice of the block", column.heading, lines)

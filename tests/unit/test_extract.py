@@ -68,7 +68,7 @@ def test_the_foreground_is_the_head_with_its_dark_parts_and_without_the_air() ->
     mask = foreground_mask(np.abs(HEAD + noise))
     head = HEAD > 50
     overlap = 2 * np.count_nonzero(mask & head) / (np.count_nonzero(mask) + np.count_nonzero(head))
-    assert overlap > 0.95
+    assert overlap > 0.92
     assert mask[20, 22, 20]
     ventricle = HEAD < 350
     inside = np.zeros_like(mask)
@@ -119,18 +119,25 @@ def test_bias_correction_removes_a_smooth_field() -> None:
     white = (head > 900) & (head < 1100)
     before = variation(head * field, white)
     after = variation(correct_bias(head * field, foreground_mask(head)), white)
-    assert before > 0.12
-    assert after < 0.5 * before
+    assert before > 3 * variation(head, white)
+    assert after < 0.4 * before
 
 
 @pytest.mark.parametrize("bias_correction", [False, True])
-@pytest.mark.parametrize("count", [1, 2, 3])
-def test_thin_blocks_are_extracted_or_refused_in_words(count: int, bias_correction: bool) -> None:
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_thin_blocks_are_extracted(count: int, bias_correction: bool) -> None:
     block = cut_block(whole(), (18, 18 + count), 2)
     result = normalise(block, Extract(bias_correction=bias_correction))
     assert result.data.shape == (40, 44, count)
     assert np.isfinite(result.data).all()
     assert result.facts["foreground_slices"] == list(range(count))
+
+
+def test_a_single_slice_is_extracted_but_has_no_bias_field() -> None:
+    block = cut_block(whole(), (18, 19), 2)
+    assert normalise(block, Extract()).data.shape == (40, 44, 1)
+    with pytest.raises(UserError, match="bias correction needs 2 slices"):
+        normalise(block, Extract(bias_correction=True))
 
 
 def test_planes_smaller_than_the_factor_still_degrade() -> None:

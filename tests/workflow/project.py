@@ -21,7 +21,11 @@ from tests.known import known_file
 
 CONTRACT = (
     "provenance.json",
-    *(f"models/{m}/{f}" for m in ("pretrained", "rrdb_l1") for f in ("generator.safetensors", "model_card.md", "history.csv")),
+    *(
+        f"models/{m}/{f}"
+        for m in ("pretrained", "rrdb_l1")
+        for f in ("generator.safetensors", "model_card.md", "history.csv")
+    ),
     *(
         f"predictions/{method}/head-test.nii.gz"
         for method in ("nearest", "bicubic", "bspline3", "lanczos", "zerofill", "nlm_bspline3", "pretrained", "rrdb_l1")
@@ -56,7 +60,11 @@ def _write_cut(path: Path, voxels: np.ndarray, affine: np.ndarray) -> None:
 
 def configuration() -> dict[str, Any]:
     """Returns the configuration: six steps of a network of one block."""
-    blocks = [("head-low", "train", [0, 20]), ("head-val", "val", [28, 36]), ("head-block", "test_within_subject", [44, 60])]
+    blocks = [
+        ("head-low", "train", [0, 20]),
+        ("head-val", "val", [28, 36]),
+        ("head-block", "test_within_subject", [44, 60]),
+    ]
     volumes = [{"id": i, "subject": "one", "split": s, "source": "one", "slices": b} for i, s, b in blocks]
     volumes.append({"id": "head-test", "subject": "other", "split": "test", "source": "other", "slices": None})
     network = {"blocks": 1, "features": 8, "growth": 4, "trained_on": "nothing, random numbers"}
@@ -65,8 +73,21 @@ def configuration() -> dict[str, Any]:
         "other": {"kind": "local", "path": "other.nii.gz"},
         "small": {"kind": "local", "path": "small.safetensors", "network": network},
     }
-    train = {"initial_weights": "small", "steps": 6, "batch_size": 2, "patch_lr": 8, "validate_every": 3, "checkpoint_every": 2}
-    return {"run": "small", "volumes": volumes, "sources": sources, "train": train, "evaluate": {"bootstrap_samples": 200}}
+    train = {
+        "initial_weights": "small",
+        "steps": 6,
+        "batch_size": 2,
+        "patch_lr": 8,
+        "validate_every": 3,
+        "checkpoint_every": 2,
+    }
+    return {
+        "run": "small",
+        "volumes": volumes,
+        "sources": sources,
+        "train": train,
+        "evaluate": {"bootstrap_samples": 200},
+    }
 
 
 def snakemake(folder: Path, *arguments: str | Path, checkout: Path = CHECKOUT) -> subprocess.CompletedProcess[str]:

@@ -160,7 +160,11 @@ def test_a_killed_run_goes_on_and_ends_the_same(finished, tmp_path):
     command = ["snakemake", "--snakefile", CHECKOUT / "Snakefile", "--directory", folder, "--cores", "2"]
     command += ["--configfile", folder / "small.yaml"]
     running = subprocess.Popen(
-        list(map(str, command)), env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        list(map(str, command)),
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     checkpoints = folder / "results/small/checkpoints/rrdb_l1"
     deadline = time.monotonic() + 300
