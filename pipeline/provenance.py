@@ -24,6 +24,12 @@ from pipeline.reporting.versions import git_state, package_versions, platform_fa
 
 logger = logging.getLogger(__name__)
 
+NOT_RECORDED = ("report", "resources")
+"""Sections that change no result; left out, so that they do not make the record, and all that reads it, anew."""
+
+SOURCE_KEYS = ("title", "licence", "citation", "version", "sha256", "downloaded_sha256")
+"""Always in the record of a source, null where they are not known."""
+
 VOLUME_FACTS = (
     "plane",
     "slices",
@@ -63,7 +69,7 @@ def describe_source(record: Mapping[str, Any], run: Run) -> dict[str, Any]:
     uses = [volume.id for volume in run.volumes if volume.source == name]
     if run.train.initial_weights == name:
         uses.append("initial weights")
-    return {**record, "network": network, "used_for": uses}
+    return {**dict.fromkeys(SOURCE_KEYS), **record, "network": network, "used_for": uses}
 
 
 def describe_volume(image: Image) -> dict[str, Any]:
@@ -95,7 +101,7 @@ def provenance(run: Run, sources: Sequence[Mapping[str, Any]], volumes: Sequence
         "git": git_state(),
         "packages": package_versions(),
         "platform": platform_facts(),
-        "config": run.model_dump(mode="json"),
+        "config": run.model_dump(mode="json", exclude=set(NOT_RECORDED)),
         "seed": run.seed,
         "sources": sorted(sources, key=lambda source: source["name"]),
         "volumes": sorted(volumes, key=lambda volume: order.get(volume["id"], len(order))),

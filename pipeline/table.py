@@ -18,8 +18,8 @@ def metric_table(summary: pd.DataFrame, region: str = "foreground") -> pd.DataFr
         summary: the table summary.csv.
         region: the region to show.
     """
-    shown = summary[summary["region"] == region]
-    methods, splits, metrics = (list(shown[column].unique()) for column in ("method", "split", "metric"))
+    shown = summary.query("region == @region")
+    methods, splits, metrics = (list(pd.unique(shown[column])) for column in ("method", "split", "metric"))
     table = shown.pivot_table(index="method", columns=["split", "metric"], values="mean", sort=False)
     return table.reindex(index=methods, columns=pd.MultiIndex.from_product([splits, metrics]))
 

@@ -28,7 +28,9 @@ from pipeline.errors import UserError
 from pipeline.files import sha256_of, write_text
 from pipeline.image.container import map_array, read_facts, read_image
 from pipeline.image.image import Image
+from pipeline.image.slices import evenly_spaced
 from pipeline.inference.volume import restore_volume
+from pipeline.metrics._range import data_range
 from pipeline.models.card import trained_card
 from pipeline.models.device import choose_device, use_threads
 from pipeline.models.weights import load_generator, save_generator
@@ -85,7 +87,8 @@ def validate(network: nn.Module, pairs: Sequence[tuple[Image, Image]], settings:
     for truth, lr in pairs:
         axis = truth.facts["slice_axis"]
         chosen = evenly_spaced(truth.facts["foreground_slices"], VALIDATION_SLICES)
-        hr, mask, coarse = (np.take(array, chosen, axis) for array in (truth.data, truth.masks["foreground"], lr.data))
+        hr, coarse = (np.take(array, chosen, axis) for array in (truth.data, lr.data))
+        mask = np.take(truth.masks["foreground"], chosen, axis)
         estimate = crop_to(restore_volume(network, coarse, axis, settings), hr.shape)
         for name in VALIDATION_METRICS:
             measure = plugins.load("pipeline.metrics", name).per_slice

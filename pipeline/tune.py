@@ -20,6 +20,7 @@ from pipeline.errors import UserError
 from pipeline.files import write_json
 from pipeline.image.container import read_image
 from pipeline.image.image import Image
+from pipeline.image.slices import evenly_spaced
 from pipeline.metrics import psnr
 from pipeline.metrics._range import data_range
 from pipeline.physics.grid import crop_to
@@ -32,12 +33,6 @@ MOST_SLICES = 8
 """Slices per volume that are looked at: the settings hang on the noise, which is the same in all of them."""
 
 
-def spread(slices: Sequence[int], most: int) -> list[int]:
-    """Returns at most `most` of `slices`, evenly spaced from the first to the last."""
-    positions = np.linspace(0, len(slices) - 1, min(most, len(slices)))
-    return [slices[round(float(position))] for position in positions]
-
-
 def thin_out(truth: Image, lr: Image) -> tuple[Image, NDArray[np.float32]]:
     """Keeps a few slices of a pair of volumes, which have the same slices since the factor across them is 1.
 
@@ -45,7 +40,7 @@ def thin_out(truth: Image, lr: Image) -> tuple[Image, NDArray[np.float32]]:
         The truth with its foreground mask, and the low-resolution intensities.
     """
     axis = truth.facts["slice_axis"]
-    chosen = spread(truth.facts["foreground_slices"], MOST_SLICES)
+    chosen = evenly_spaced(truth.facts["foreground_slices"], MOST_SLICES)
     mask = {"foreground": np.take(truth.masks["foreground"], chosen, axis)}
     return truth.with_data(np.take(truth.data, chosen, axis), masks=mask), np.take(lr.data, chosen, axis)
 
@@ -95,7 +90,7 @@ def tune(truths: Sequence[Image], lrs: Sequence[Image]) -> dict[str, Any]:
         "settings": candidates[best],
         "tried": [{**one, "psnr": _plain(value)} for one, value in zip(candidates, scores, strict=True)],
         "volumes": [truth.facts["id"] for truth in truths],
-        "slices": [spread(truth.facts["foreground_slices"], MOST_SLICES) for truth in truths],
+        "slices": [evenly_spaced(truth.facts["foreground_slices"], MOST_SLICES) for truth in truths],
     }
 
 

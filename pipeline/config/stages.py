@@ -49,11 +49,11 @@ class Train(Section):
     """loss terms and their weights"""
     steps: Annotated[int, Field(ge=1)] = 300
     """optimiser steps"""
-    batch_size: Annotated[int, Field(ge=1, le=1024)] = 4
+    batch_size: Annotated[int, Field(ge=1, le=1024)] = 2
     """patches per step"""
     patch_lr: Annotated[int, Field(ge=8, le=512)] = 32
     """side of a patch, in low-resolution voxels"""
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 2e-4
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 4e-4
     """of Adam, at its highest"""
     warmup_steps: Annotated[int, Field(ge=0)] = 10
     """steps over which the learning rate rises; afterwards it falls along a cosine to a hundredth"""
@@ -61,7 +61,7 @@ class Train(Section):
     """decay per step of the averaged weights that are kept in the end"""
     contrast_augmentation: Fraction = 0.5
     """share of the patches whose contrast is changed at random, so that other scanners' contrasts are met"""
-    validate_every: Annotated[int, Field(ge=1)] = 50
+    validate_every: Annotated[int, Field(ge=1)] = 100
     """steps between two looks at the validation volumes"""
     checkpoint_every: Annotated[int, Field(ge=1)] = 25
     """steps between two checkpoints: the most that a killed run loses"""

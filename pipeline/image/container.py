@@ -89,9 +89,12 @@ def map_array(path: Path, name: str) -> np.ndarray:
     """Memory-maps "data" or "mask.<name>" of a file, read-only, so that only what is used is read.
 
     The format: 8 bytes with the header's length, the header (JSON: dtype, shape and place of every array), the body.
+
+    Raises:
+        UserError: the file is missing or damaged.
     """
     dtypes = {"F32": np.float32, "BOOL": np.bool_}
-    with path.open("rb") as stream:
+    with _open(path), path.open("rb") as stream:  # safe_open checks that the file is whole
         length = int.from_bytes(stream.read(8), "little")
         entry = json.loads(stream.read(length))[name]
     start = 8 + length + entry["data_offsets"][0]

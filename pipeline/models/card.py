@@ -20,12 +20,11 @@ the workflow with held-out volumes of your own and read the report.
 
 def pretrained_card(source: Source, network: nn.Module) -> str:
     """Returns the card of a network as it was downloaded."""
-    trained_on = source.network.trained_on if source.network else "unknown"
     return "\n".join(
         [
             f"# {source.title or 'Pretrained network'}, untouched",
             "",
-            f"- Trained on: {trained_on}",
+            f"- Trained on: {_trained_on(source)}",
             f"- Architecture: RRDBNet, {_size(network)} parameters, enlarges by 4",
             "- Change made here: folded from colour to one channel (first convolution summed over its inputs, last one",
             "  averaged over its outputs), which gives the same result on a grey image",
@@ -68,7 +67,7 @@ def trained_card(
             "# RRDBNet fine-tuned with a pixel loss (rrdb_l1)",
             "",
             f"- Architecture: RRDBNet, {_size(network)} parameters, one channel, enlarges by 4",
-            f"- Initial weights: {source.title}; trained on {source.network.trained_on if source.network else 'unknown'}",
+            f"- Initial weights: {source.title}; trained on {_trained_on(source)}",
             f"- Licence of the initial weights: {source.licence}",
             f"- Citation of the initial weights: {source.citation or 'none given'}",
             "- Learnt from:",
@@ -81,7 +80,7 @@ def trained_card(
             f"- Length: {settings.steps} steps, {settings.batch_size} patches of {settings.patch_lr} x "
             f"{settings.patch_lr} low-resolution voxels each",
             f"- Contrast changed at random in {settings.contrast_augmentation:.0%} of the patches",
-            f"- Averaged weights (decay {settings.ema_decay:g}) are kept; at the end, on the validation foreground: {measured}",
+            f"- Averaged weights (decay {settings.ema_decay:g}) are kept; on some validation slices: {measured}",
             "",
             CAUTION,
         ]
@@ -92,7 +91,11 @@ def _size(network: nn.Module) -> str:
     return f"{sum(parameter.numel() for parameter in network.parameters()):,}"
 
 
+def _trained_on(source: Source) -> str:
+    return source.network.trained_on if source.network else "unknown"
+
+
 def _describe(facts: Mapping[str, Any]) -> str:
     start, stop = facts["slices"]
-    count = len(facts["foreground_slices"])
-    return f"{facts['id']}: subject {facts['subject']}, {facts['plane']} slices {start} to {stop - 1} ({count} with foreground)"
+    block = f"{facts['plane']} slices {start} to {stop - 1} ({len(facts['foreground_slices'])} with foreground)"
+    return f"{facts['id']}: subject {facts['subject']}, {block}"

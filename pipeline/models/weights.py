@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipeline.errors import UserError
 from pipeline.files import replacing
@@ -91,11 +91,14 @@ def fold_to_one_channel(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return folded
 
 
-def save_generator(path: Path, network: RRDBNet, shape: Mapping[str, Any]) -> None:
+def save_generator(path: Path, network: nn.Module, shape: Mapping[str, Any]) -> None:
     """Writes weights and the shape of the network, from which `load_generator` rebuilds it."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     with replacing(path) as partial:
-        save_file(state, partial, metadata={"network": json.dumps(dict(shape), sort_keys=True)})
+        try:
+            save_file(state, partial, metadata={"network": json.dumps(dict(shape), sort_keys=True)})
+        except SafetensorError as error:
+            raise UserError(f"cannot write {path}: {error}. Is there room on the disk?") from error
 
 
 def load_generator(path: Path) -> tuple[RRDBNet, dict[str, Any]]:

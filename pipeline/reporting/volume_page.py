@@ -196,5 +196,5 @@ def slice_curves(run: RunRecord, truth: Image, columns: Sequence[Column], delive
 
 
 def curve_methods(baseline: str, deliver: str) -> dict[str, str]:
-    """Returns the methods that are drawn as lines, and their styles; the deliverable first."""
+    """Returns the methods that are drawn as lines, and their styles; the deliverable last, on top."""
     return {baseline: "baseline", "pretrained": "network", deliver: "delivered"}

@@ -57,8 +57,8 @@ def data_words(volumes: Sequence[Record], record: Record, books: Bibliography) -
         version = f", version {source['version']}" if source.get("version") else ""
         used = ", ".join(volume["id"] for volume in volumes if volume["source"] == name)
         title = source.get("title") or name
-        mark = books.cite_text(source.get("citation", ""))
-        licence = source.get("licence", "not stated")
+        mark = books.cite_text(source.get("citation") or "")
+        licence = source.get("licence") or "not stated"
         sentences.append(f"{used}: {title}{mark} (source {name}{version}; licence: {licence}).")
     return Paragraph("Data", " ".join(sentences))
 
@@ -136,7 +136,7 @@ def network_words(record: Record, deliver: str, books: Bibliography) -> Paragrap
     return Paragraph(
         "Networks",
         f"The network is an RRDBNet{blocks}{books.cite('esrgan')}. Its initial weights are "
-        f"{origin}{books.cite_text(source.get('citation', ''))}, {weights_words(record)}. They were folded to one "
+        f"{origin}{books.cite_text(source.get('citation') or '')}, {weights_words(record)}. They were folded to one "
         "grey channel, which does not change what the network makes of a grey picture. "
         f"\N{LEFT DOUBLE QUOTATION MARK}{method_title('pretrained')}\N{RIGHT DOUBLE QUOTATION MARK} is that network "
         f"as it is. \N{LEFT DOUBLE QUOTATION MARK}{method_title('rrdb_l1')}\N{RIGHT DOUBLE QUOTATION MARK} was "

@@ -114,7 +114,9 @@ class Trainer:
     def _average(self) -> None:
         # Early on the average follows closely, so that it does not drag the initial weights along.
         decay = min(self._settings.ema_decay, (1 + self._step) / (10 + self._step))
-        torch._foreach_lerp_(list(self._averaged.parameters()), list(self._network.parameters()), 1 - decay)
+        pairs = zip(self._averaged.parameters(), self._network.parameters(), strict=True)
+        for kept, current in pairs:
+            kept.lerp_(current, 1 - decay)
 
     def _look_back(self, bar: Any) -> None:
         """Validates and saves where the settings say so, and at the end."""

@@ -21,8 +21,9 @@ from pipeline.extract import normalise
 from pipeline.image.container import read_image
 from pipeline.image.formats import nifti
 from pipeline.image.predictions import read_prediction, restored_image, write_prediction
+from pipeline.image.slices import evenly_spaced
 from pipeline.physics.grid import fine_affine
-from pipeline.tune import foreground_psnr, spread, tune
+from pipeline.tune import foreground_psnr, tune
 
 METHODS = plugins.names("pipeline.upsamplers")
 SHAPE = (42, 45, 14)
@@ -122,10 +123,10 @@ def test_a_prediction_of_another_shape_is_refused(tmp_path, pair):
         read_prediction(tmp_path / "v.nii.gz", truth)
 
 
-def test_spread_takes_the_ends_and_all_where_there_are_few():
-    assert spread([3, 4, 5], 8) == [3, 4, 5]
-    assert spread(list(range(10, 51)), 5) == [10, 20, 30, 40, 50]
-    assert spread([7], 8) == [7]
+def test_evenly_spaced_takes_the_ends_and_all_where_there_are_few():
+    assert evenly_spaced([3, 4, 5], 8) == [3, 4, 5]
+    assert evenly_spaced(list(range(10, 51)), 5) == [10, 20, 30, 40, 50]
+    assert evenly_spaced([7, 8, 9], 1) == [8]
 
 
 def test_tuning_denoises_what_is_noisy_and_leaves_alone_what_is_not(tmp_path):

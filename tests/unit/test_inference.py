@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -39,7 +41,7 @@ def test_tiles_cover_a_slice_and_overlap_enough(size, tile, overlap):
     starts = tile_starts(size, tile, overlap)
     assert starts[0] == 0
     assert starts[-1] + tile == size or size <= tile
-    assert all(first + tile - second >= overlap for first, second in zip(starts, starts[1:], strict=False))
+    assert all(first + tile - second >= overlap for first, second in pairwise(starts))
     assert len(set(starts)) == len(starts)
 
 

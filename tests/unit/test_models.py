@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-import ncnn
+import ncnn as ncnn_package
 import numpy as np
 import pytest
 import torch
@@ -15,6 +16,9 @@ from pipeline.errors import UserError
 from pipeline.models.rrdbnet import RRDBNet
 from pipeline.models.weights import fold_to_one_channel, load_generator, read_weights, save_generator
 from tests.known import graph_of, known_file
+
+
+ncnn: Any = ncnn_package  # it has no type hints
 
 
 @pytest.fixture(scope="module")

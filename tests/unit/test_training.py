@@ -19,7 +19,7 @@ from tests.helpers import synthetic_head
 def training_volume(
     sigma: float = 0.0, slice_axis: int = 2, shape: tuple[int, int, int] = (66, 70, 62)
 ) -> TrainingVolume:
-    data = synthetic_head(shape) / 1000
+    data = synthetic_head(shape) / np.float32(1000)
     factors = tuple(1 if axis == slice_axis else 4 for axis in range(3))
     model = ForwardModel("kspace_truncation", factors, shape, "rician", sigma, seed=1)
     mask = data > 0.1

@@ -1,0 +1,153 @@
+"""A small run for the tests of the pages: synthetic heads through the real stages, networks played by mixtures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from pipeline.config.stages import Degrade, Evaluate, Extract
+from pipeline.config.volumes import Volume
+from pipeline.degrade import degrade, forward_model
+from pipeline.evaluate import evaluate, write_measurements
+from pipeline.extract import extract
+from pipeline.files import write_json, write_text
+from pipeline.image.container import read_image, write_image
+from pipeline.image.predictions import prediction_path, read_prediction, write_prediction
+from pipeline.interpolate import interpolate
+from pipeline.physics.grid import pad_to_multiple
+from pipeline.statistics.summary import summarise
+from pipeline.statistics.tables import read_parts, volume_table, write_table
+from pipeline.tune import tune
+from pipeline.upsamplers import bspline3
+from tests.helpers import ras_affine, synthetic_head, write_nifti
+
+HOSTILE = '<script>alert("pwned")</script>\'"&'
+Plane = Literal["axial", "coronal", "sagittal"]
+CLASSICAL = ("nearest", "bicubic", "bspline3", "zerofill", "nlm_bspline3")
+BLOCKS: tuple[dict[str, Any], ...] = (
+    {"id": "low", "subject": "S1", "split": "train", "source": "mine", "slices": [8, 20]},
+    {"id": "mid", "subject": "S1", "split": "val", "source": "mine", "slices": [30, 36]},
+    {"id": "block", "subject": "S1", "split": "test_within_subject", "source": "mine", "slices": [45, 53]},
+    {"id": "other", "subject": "S2", "split": "test", "source": "theirs", "slices": [10, 26]},
+)
+EVALUATE: dict[str, Any] = {"bootstrap_samples": 200, "bootstrap_block_slices": 3}
+SEED = 7
+
+
+def config(plane: Plane = "axial") -> dict[str, Any]:
+    """Returns the run's configuration; titles from its sources try to break out of the page."""
+    kinds = {"kind": "local", "title": HOSTILE, "licence": HOSTILE, "citation": f"{HOSTILE} doi:10.1000/{HOSTILE}"}
+    sources = {name: {**kinds, "path": f"{name}.nii.gz"} for name in ("mine", "theirs")}
+    extracting = {"plane": plane}
+    return {
+        "run": "small",
+        "seed": SEED,
+        "volumes": list(BLOCKS),
+        "sources": sources,
+        "evaluate": EVALUATE,
+        "extract": extracting,
+    }
+
+
+def make_run(folder: Path, plane: Plane = "axial", spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> Path:
+    """Makes everything that the stages `provenance`, `report` and `index` read, below `folder`; returns `folder`."""
+    settings = Evaluate(**EVALUATE)
+    shape = {"axial": (45, 52, 60), "coronal": (45, 60, 52), "sagittal": (60, 45, 52)}[plane]
+    for seed, name in enumerate(("mine", "theirs")):
+        write_nifti(folder / f"{name}.nii.gz", synthetic_head(shape, seed), ras_affine(spacing))
+        record = {"name": name, **config()["sources"][name], "sha256": 64 * "0", "downloaded_sha256": 64 * "0"}
+        write_json(folder / f"{name}.nii.gz.source.json", record)
+    for entry in BLOCKS:
+        _measure_inputs(folder, entry, plane)
+    tuning = tune([read_image(folder / "extracted/mid.safetensors")], [read_image(folder / "degraded/mid.safetensors")])
+    write_json(folder / "tuning.json", tuning)
+    for entry in BLOCKS[1:]:
+        _restore(folder, entry["id"], tuning["settings"])
+        _evaluate(folder, entry["id"], settings)
+    slices = read_parts([folder / f"parts/{entry['id']}.csv" for entry in BLOCKS[1:]])
+    write_table(folder / "slices.csv", slices)
+    write_table(folder / "volumes.csv", volume_table(slices))
+    write_table(folder / "summary.csv", summarise(slices, settings, SEED))
+    _models(folder)
+    write_text(folder / "config.json", json.dumps(config(plane)))
+    return folder
+
+
+def _measure_inputs(folder: Path, entry: dict[str, Any], plane: Plane) -> None:
+    extracted = folder / f"extracted/{entry['id']}.safetensors"
+    volume = Volume.model_validate_json(json.dumps(entry))
+    extract(folder / f"{entry['source']}.nii.gz", volume, Extract(plane=plane), extracted)
+    truth = read_image(extracted)
+    model = forward_model(truth, Degrade(), SEED)
+    write_image(folder / f"degraded/{entry['id']}.safetensors", degrade(truth, model))
+
+
+def _restore(folder: Path, volume: str, tuned: dict[str, Any]) -> None:
+    truth = read_image(folder / f"extracted/{volume}.safetensors")
+    low = read_image(folder / f"degraded/{volume}.safetensors")
+    for method in CLASSICAL:
+        path = prediction_path(folder / "predictions", method, volume)
+        interpolate(low, method, tuned if method == "nlm_bspline3" else {}, path)
+    factors = low.facts["forward_model"]["factors"]
+    smooth = bspline3.upsample(low.data, factors, {})
+    sharp = pad_to_multiple(np.asarray(truth.data), factors)
+    mixtures = {"pretrained": 1.3 * smooth - 0.1, "rrdb_l1": 0.6 * smooth + 0.4 * sharp}
+    for method, estimate in mixtures.items():
+        write_prediction(prediction_path(folder / "predictions", method, volume), low, estimate)
+
+
+def _evaluate(folder: Path, volume: str, settings: Evaluate) -> None:
+    truth = read_image(folder / f"extracted/{volume}.safetensors")
+    rows: list[Any] = []
+    for method in (*CLASSICAL, "pretrained", "rrdb_l1"):
+        estimate = read_prediction(prediction_path(folder / "predictions", method, volume), truth)
+        rows.extend(evaluate(truth, method, estimate, settings))
+    write_measurements(folder / f"parts/{volume}.csv", rows)
+
+
+def _models(folder: Path) -> None:
+    write_text(folder / "models/pretrained/model_card.md", f"# Untouched {HOSTILE}\n")
+    write_text(folder / "models/pretrained/history.csv", "step,learning_rate,loss\n")
+    write_text(folder / "models/rrdb_l1/model_card.md", "# Fine-tuned\n")
+    history = (
+        "step,learning_rate,loss,val_psnr,val_ssim,seconds\n50,2e-4,0.04,22,0.7,61.5\n100,1e-5,0.03,23,0.75,120.2\n"
+    )
+    write_text(folder / "models/rrdb_l1/history.csv", history)
+
+
+def provenance_command(folder: Path) -> list[str]:
+    """Returns the command line of the stage `provenance`."""
+    sources = [str(folder / f"{name}.nii.gz.source.json") for name in ("mine", "theirs")]
+    volumes = [str(folder / f"extracted/{entry['id']}.safetensors") for entry in BLOCKS]
+    output = str(folder / "provenance.json")
+    given = ["--config", str(folder / "config.json"), "--sources", *sources, "--volumes", *volumes]
+    return ["provenance", *given, "--output", output]
+
+
+def tables(folder: Path) -> list[str]:
+    """Returns the options that both pages share."""
+    return [
+        *("--volumes-table", str(folder / "volumes.csv"), "--slices", str(folder / "slices.csv")),
+        *("--summary", str(folder / "summary.csv"), "--provenance", str(folder / "provenance.json")),
+        *("--models", str(folder / "models/rrdb_l1"), str(folder / "models/pretrained")),
+    ]
+
+
+def report_command(folder: Path, volume: str, output: Path, **settings: Any) -> list[str]:
+    """Returns the command line of the stage `report`."""
+    predictions = sorted(str(path) for path in (folder / "predictions").glob(f"*/{volume}.nii.gz"))
+    return [
+        *("report", "--hr", str(folder / f"extracted/{volume}.safetensors")),
+        *("--lr", str(folder / f"degraded/{volume}.safetensors"), "--predictions", *predictions),
+        *tables(folder),
+        *("--tuning", str(folder / "tuning.json"), "--deliver", "rrdb_l1", "--settings", json.dumps(settings)),
+        *("--output", str(output)),
+    ]
+
+
+def index_command(folder: Path, output: Path, **settings: Any) -> list[str]:
+    """Returns the command line of the stage `index`."""
+    return ["index", *tables(folder), "--settings", json.dumps(settings), "--output", str(output)]

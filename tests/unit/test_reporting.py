@@ -1,0 +1,552 @@
+from __future__ import annotations
+
+import base64
+import io
+import json
+import math
+import re
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image as PillowImage
+
+from pipeline.__main__ import main
+from pipeline.config.volumes import Volume
+from pipeline.image.container import read_image
+from pipeline.provenance import gaps
+from pipeline.reporting.curves import Interval, Line, draw_intervals, draw_lines
+from pipeline.reporting.gallery import enlarge_pixels, error_scale
+from pipeline.reporting.inputs import read_model, read_run_record
+from pipeline.reporting.methods import SPLIT_ORDER, in_order, method_title, split_claim
+from pipeline.reporting.pictures import (
+    LONGEST_SIDE,
+    Box,
+    bounding_box,
+    colours,
+    data_uri,
+    detail_box,
+    draw_slice,
+    drawn_spacing,
+    evenly_spaced,
+    fit,
+    to_colour,
+    to_grey,
+)
+from pipeline.reporting.references import LITERATURE, Bibliography
+from pipeline.reporting.tables import Column, read_table, split_table, verdict_of
+from pipeline.reporting.templates import cited, linked, render
+from pipeline.reporting.verdict import verdict
+from pipeline.reporting.versions import git_state, package_versions
+from pipeline.reporting.volume_page import volume_numbers
+from pipeline.reporting.words import gap_of, noise_words
+from tests.helpers import run_stage, the_message
+from tests.report_run import BLOCKS, HOSTILE, index_command, make_run, provenance_command, report_command
+
+PSNR = Column("psnr", "foreground", "PSNR", "dB", 2, True, "bicubic")
+ERROR = Column("error", "foreground", "Error", "", 3, False, "bicubic")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    folder = make_run(tmp_path_factory.mktemp("run"))
+    assert main(provenance_command(folder)) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(run) -> str:
+    assert main(report_command(run, "block", run / "reports/block.html", title=HOSTILE)) == 0
+    return (run / "reports/block.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def index(run) -> str:
+    assert main(index_command(run, run / "reports/index.html", title=HOSTILE)) == 0
+    return (run / "reports/index.html").read_text(encoding="utf-8")
+
+
+def pixels(uri: str) -> np.ndarray:
+    return np.asarray(PillowImage.open(io.BytesIO(base64.b64decode(uri.split(",", 1)[1]))))
+
+
+class Tags(HTMLParser):
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+        if tag not in ("meta", "link", "img", "input", "br", "hr"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+# Pictures
+
+
+def test_evenly_spaced_takes_the_middles_of_equal_parts():
+    assert evenly_spaced(range(100, 112), 3) == [102, 106, 110]
+    assert evenly_spaced([4, 9], 5) == [4, 9]
+
+
+@pytest.mark.parametrize(
+    ("axis", "left", "right", "top", "bottom"),
+    [(2, "R", "L", "A", "P"), (1, "R", "L", "S", "I"), (0, "A", "P", "S", "I")],
+)
+def test_a_drawn_slice_lies_in_the_radiological_convention(axis, left, right, top, bottom):
+    ends = {"L": (0, 0), "R": (0, -1), "P": (1, 0), "A": (1, -1), "I": (2, 0), "S": (2, -1)}
+    for letter, place in ((left, (slice(None), 0)), (right, (slice(None), -1)), (top, 0), (bottom, -1)):
+        volume = np.zeros((4, 5, 6))
+        where, end = ends[letter]
+        np.moveaxis(volume, where, 0)[end] = 1
+        drawn = draw_slice(volume, axis, 2)
+        assert drawn[place].all()
+        assert drawn.sum() == drawn[place].size
+
+
+def test_spacing_follows_the_drawn_rows_and_columns():
+    assert drawn_spacing((1, 2, 3), 2) == (2, 1)
+    assert drawn_spacing((1, 2, 3), 1) == (3, 1)
+    assert drawn_spacing((1, 2, 3), 0) == (3, 2)
+
+
+def test_the_box_holds_the_foreground_of_all_slices_with_a_margin():
+    one, other = np.zeros((50, 60), bool), np.zeros((50, 60), bool)
+    one[10:20, 30:40] = True
+    other[15:45, 5:8] = True
+    box = bounding_box([one, other])
+    assert box.top < 10
+    assert box.bottom > 45
+    assert box.left < 5
+    assert box.right > 40
+    assert box.cut(one).sum() + box.cut(other).sum() == one.sum() + other.sum()
+
+
+def test_the_detail_is_where_the_truth_has_edges_and_square_in_millimetres():
+    mask = np.zeros((100, 50), bool)
+    mask[10:90, 5:45] = True
+    truth = np.zeros((100, 50))
+    truth[54:62:2, 26:30] = 1
+    box = bounding_box([mask])
+    detail = detail_box(truth, mask, box, (1.0, 2.0))
+    assert detail.top <= 54
+    assert detail.bottom > 60
+    assert detail.left <= 26
+    assert detail.right > 29
+    assert detail.shape[0] == pytest.approx(2 * detail.shape[1], abs=2)
+
+
+def test_the_detail_stays_inside_small_pictures():
+    truth = np.random.default_rng(0).random((11, 13))
+    detail = detail_box(truth, np.ones((11, 13), bool), Box(0, 11, 0, 13), (1.0, 1.0))
+    assert detail.top >= 0
+    assert detail.left >= 0
+    assert detail.bottom <= 11
+    assert detail.right <= 13
+
+
+def test_grey_pictures_survive_encoding_without_loss():
+    picture = np.random.default_rng(0).integers(0, 256, (37, 21), dtype=np.uint8)
+    decoded = pixels(data_uri(picture))
+    assert np.array_equal(decoded if decoded.ndim == 2 else decoded[..., 0], picture)
+    assert len(data_uri(picture, 30)) < len(data_uri(picture))
+
+
+def test_grey_levels_clip_at_the_window():
+    assert to_grey(np.array([[-1.0, 0.0, 0.5, 1.0, 2.0]]), 0.0, 1.0).tolist() == [[0, 0, 128, 255, 255]]
+
+
+def test_errors_get_brighter_colours():
+    ramp = to_colour(np.linspace(0, 1, 256)[None], 1.0)[0].astype(float)
+    lightness = ramp @ [0.2126, 0.7152, 0.0722]
+    assert (np.diff(lightness) > -1).all()
+    assert lightness[0] < 5
+    assert lightness[-1] > 200
+    assert np.array_equal(to_colour(np.array([[7.0]]), 1.0)[0, 0], colours()[255])
+
+
+def test_large_pictures_are_averaged_to_fit():
+    picture = np.arange(LONGEST_SIDE * 2 * 4, dtype=float).reshape(LONGEST_SIDE * 2, 4)
+    small = fit(picture)
+    assert small.shape == (LONGEST_SIDE, 2)
+    assert small[0, 0] == picture[:2, :2].mean()
+    assert fit(picture[:10]) is not None
+    assert np.array_equal(fit(picture[:10]), picture[:10])
+
+
+def test_low_resolution_pixels_cover_the_voxels_they_measured(run):
+    truth, low = (read_image(run / f"{kind}/block.safetensors") for kind in ("extracted", "degraded"))
+    enlarged = enlarge_pixels(low, truth)
+    assert enlarged.shape == truth.data.shape == (45, 52, 8)
+    assert (enlarged[8:12, 4:8, 3] == low.data[2, 1, 3]).all()
+    assert (enlarged[44, 51] == low.data[11, 12]).all()
+
+
+def test_pages_that_would_be_too_large_store_pictures_with_loss_and_say_so(run, page, monkeypatch):
+    monkeypatch.setattr("pipeline.reporting.gallery.BUDGET_BYTES", 1)
+    assert main(report_command(run, "block", run / "again/small.html", title=HOSTILE)) == 0
+    text = (run / "again/small.html").read_text(encoding="utf-8")
+    assert "stored with slight loss" in text
+    assert "stored with slight loss" not in page
+    assert len(text) < len(page)
+
+
+def test_the_scale_of_errors_is_rounded_up_to_percents():
+    truth, mask = np.zeros((10, 10)), np.ones((10, 10), bool)
+    assert error_scale([truth + 0.231], [truth], [mask]) == pytest.approx(0.24)
+    assert error_scale([truth], [truth], [mask]) == 0.01
+
+
+# Curves
+
+
+def test_drawings_are_the_same_bytes_each_time_and_bear_no_date():
+    def draw():
+        line = Line("a $x$ <b>", np.arange(5.0), np.array([1, math.inf, 3, math.nan, 2.0]), "delivered")
+        return draw_lines("PSNR", "slice", "PSNR (dB)", [line, line])
+
+    first = draw()
+    assert first == draw()
+    svg = base64.b64decode(first.split(",", 1)[1]).decode()
+    assert "<dc:date>" not in svg
+    assert "<svg" in svg
+
+
+def test_intervals_are_drawn_even_where_they_are_unknown():
+    rows = [Interval("a", 0.5, 0.1, 0.9, "delivered"), Interval("b", 0.2, math.nan, math.nan, "baseline")]
+    assert draw_intervals("t", "x", rows) == draw_intervals("t", "x", rows)
+    assert draw_intervals("t", "x", rows) != draw_intervals("t", "x", rows[:1])
+
+
+# Tables
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "column", "expected"),
+    [
+        (0.1, 0.3, PSNR, "better"),
+        (-0.3, -0.1, PSNR, "worse"),
+        (-0.1, 0.2, PSNR, "unclear"),
+        (0.1, 0.3, ERROR, "worse"),
+        (-0.3, -0.1, ERROR, "better"),
+        (math.nan, math.nan, PSNR, "unclear"),
+    ],
+)
+def test_a_verdict_needs_an_interval_on_one_side_of_zero(low, high, column, expected):
+    assert verdict_of({"diff_ci_low": low, "diff_ci_high": high}, column) == expected
+
+
+def test_numbers_have_true_minus_signs_and_say_when_there_is_none():
+    assert PSNR.format(-1.234, sign=True) == "\N{MINUS SIGN}1.23"
+    assert PSNR.format(1.236, sign=True) == "+1.24"
+    assert PSNR.format(math.nan) == "n/a"
+    assert PSNR.format(math.inf) == "inf"
+
+
+def test_methods_go_from_classical_to_delivered():
+    given = ["rrdb_l1", "zerofill", "another", "pretrained", "nearest", "bicubic"]
+    assert in_order(given, "rrdb_l1") == ["nearest", "bicubic", "zerofill", "pretrained", "another", "rrdb_l1"]
+    assert method_title("another") == "another"
+
+
+def test_the_split_table_marks_the_best_and_the_baseline(run):
+    summary = read_table(run / "summary.csv", ())
+    table = split_table(summary, "test", "rrdb_l1")
+    assert [title for title, _ in table.regions()] == ["Foreground", "Whole slice"]
+    for place, column in enumerate(table.columns):
+        part = summary[
+            (summary.split == "test") & (summary.region == column.region) & (summary.metric == column.metric)
+        ].set_index("method")
+        best = [row.method for row in table.rows if row.cells[place].best]
+        assert best == [part["mean"].idxmax()]
+        baseline = [row.method for row in table.rows if row.cells[place].difference == "baseline"]
+        assert baseline == [part["baseline"].iloc[0]]
+        delivered = table.rows[-1].cells[place]
+        assert delivered.text == column.format(part.loc["rrdb_l1", "mean"])
+        assert delivered.interval.startswith("[")
+
+
+def test_the_interval_of_a_lone_volume_equals_the_summary(run):
+    models = [run / "models/rrdb_l1"]
+    volumes, slices, summary = (run / name for name in ("volumes.csv", "slices.csv", "summary.csv"))
+    record = read_run_record(volumes, slices, summary, run / "provenance.json", models)
+    for volume, split in (("block", "test_within_subject"), ("other", "test")):
+        own = pd.DataFrame(volume_numbers(record, volume)).set_index(["method", "region", "metric"]).sort_index()
+        part = record.summary[record.summary["split"] == split].set_index(["method", "region", "metric"]).sort_index()
+        names = ["diff", "diff_ci_low", "diff_ci_high"]
+        np.testing.assert_allclose(own[names].to_numpy(float), part[names].to_numpy(float), atol=2e-6)
+        np.testing.assert_allclose(own["value"].to_numpy(float), part["mean"].to_numpy(float), atol=2e-6)
+
+
+def test_the_verdict_compares_over_the_foreground(run):
+    summary = read_table(run / "summary.csv", ())
+    found = verdict(split_table(summary, "test", "rrdb_l1"), "rrdb_l1")
+    assert [figure.title for figure in found.figures] == ["PSNR", "SSIM"]
+    assert found.kind == "better"
+    worse = summary.assign(**{name: -summary[name] for name in ("diff", "diff_ci_low", "diff_ci_high")})
+    assert verdict(split_table(worse, "test", "rrdb_l1"), "rrdb_l1").kind == "worse"
+    mixed = summary.copy()
+    psnr = mixed["metric"] == "psnr"
+    mixed.loc[psnr, ["diff_ci_low", "diff_ci_high"]] *= -1
+    assert verdict(split_table(mixed, "test", "rrdb_l1"), "rrdb_l1").kind == "mixed"
+    baseline = summary["baseline"].iloc[0]
+    assert verdict(split_table(summary, "test", baseline), baseline).kind == "classical"
+    assert verdict(split_table(summary, "test", "nothing"), "nothing").kind == "absent"
+
+
+def test_a_volume_may_be_called_na(tmp_path):
+    path = tmp_path / "volumes.csv"
+    path.write_text("volume,value\nNA,inf\n007,\n")
+    table = read_table(path, ("volume", "value"))
+    assert table["volume"].tolist() == ["NA", "007"]
+    assert str(table["value"].tolist()) == "[inf, nan]"
+
+
+# Words
+
+
+def test_references_are_numbered_as_they_are_cited():
+    books = Bibliography()
+    assert books.cite("ssim" if "ssim" in LITERATURE else "adam") == " [1]"
+    assert books.cite("n4", "adam") == " [2][1]"
+    assert books.cite_text("", "Own work") == " [3]"
+    assert books.cite_text("") == ""
+    assert books.texts[2] == "Own work"
+
+
+def test_marks_and_identifiers_become_links_and_all_else_is_escaped():
+    assert str(cited("<b> [2]")) == '&lt;b&gt; <a class="mark" href="#reference-2">[2]</a>'
+    text = str(linked('x doi:10.1000/a"onclick="b'))
+    assert 'href="https://doi.org/10.1000/a"' in text
+    assert '"onclick' not in text
+
+
+def test_every_split_says_what_it_can_prove():
+    assert "at least 8 slices" in split_claim("test_within_subject", 8)
+    assert "do not show that it works on other heads" in split_claim("test_within_subject")
+    assert "prove nothing" in split_claim("val")
+    assert all(split_claim(split) for split in SPLIT_ORDER)
+
+
+def test_no_noise_is_told_as_such():
+    assert noise_words("none", 0.02) == "without noise"
+    assert "Rician" in noise_words("rician", 0.02)
+
+
+# Provenance
+
+
+def test_gaps_are_counted_between_blocks_of_one_head_in_different_splits():
+    volumes = [Volume.model_validate_json(json.dumps(entry)) for entry in BLOCKS]
+    found = {(gap["one"], gap["other"]): gap["slices"] for gap in gaps(volumes)}
+    assert found == {("low", "mid"): 10, ("low", "block"): 25, ("mid", "block"): 9}
+    assert gap_of({"gaps": gaps(volumes)}, "block") == 25
+    assert gap_of({"gaps": gaps(volumes)}, "other") is None
+
+
+def test_the_record_is_complete_and_the_same_each_time(run):
+    first = (run / "provenance.json").read_bytes()
+    assert main(provenance_command(run)) == 0
+    assert (run / "provenance.json").read_bytes() == first
+    record = json.loads(first)
+    assert record["config"]["train"]["steps"] > 0
+    assert record["seed"] == 7
+    assert not {"report", "resources"} & record["config"].keys()
+    assert record["packages"]["numpy"] == np.__version__
+    assert {volume["id"] for volume in record["volumes"]} == {entry["id"] for entry in BLOCKS}
+    assert record["sources"][0]["used_for"] == ["low", "mid", "block"]
+    assert record["sources"][0]["licence"] == HOSTILE
+
+
+def test_versions_are_found_without_importing_the_packages(tmp_path):
+    code = (
+        "import sys; from pipeline.reporting.versions import package_versions; versions = package_versions();"
+        "assert 'torch' in versions and 'snakemake' in versions, versions;"
+        "assert not {'torch', 'snakemake', 'SimpleITK', 'matplotlib'} & set(sys.modules)"
+    )
+    import sys
+
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
+    assert package_versions()["nibabel"]
+
+
+def test_the_commit_is_of_the_checkout_itself(tmp_path):
+    def git(*arguments):
+        identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+        subprocess.run(["git", *identity, *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+    assert git_state(tmp_path) is None
+    (tmp_path / "pipeline").mkdir()
+    (tmp_path / "pipeline/a.py").write_text("1")
+    git("init")
+    git("add", ".")
+    git("commit", "-m", "x")
+    state = git_state(tmp_path)
+    assert state is not None
+    assert re.fullmatch("[0-9a-f]{40}", state["commit"])
+    assert state["changed"] is False
+    (tmp_path / "my_notes.txt").write_text("not code")
+    assert git_state(tmp_path) == state
+    (tmp_path / "pipeline/a.py").write_text("2")
+    assert git_state(tmp_path) == {**state, "changed": True}
+    assert git_state(tmp_path / "pipeline") is None
+
+
+# Pages
+
+
+def test_pages_are_the_same_bytes_each_time(run, page, index):
+    assert main(report_command(run, "block", run / "again/block.html", title=HOSTILE)) == 0
+    assert main(index_command(run, run / "again/index.html", title=HOSTILE)) == 0
+    assert (run / "again/block.html").read_text(encoding="utf-8") == page
+    assert (run / "again/index.html").read_text(encoding="utf-8") == index
+
+
+def test_the_clock_of_the_training_does_not_reach_the_page(run, index):
+    assert "61.5" not in index
+    path = run / "models/rrdb_l1/history.csv"
+    before = path.read_text()
+    try:
+        path.write_text(before.replace("61.5", "99.9").replace("120.2", "777.7"))
+        assert main(index_command(run, run / "again/clock.html", title=HOSTILE)) == 0
+        assert (run / "again/clock.html").read_text(encoding="utf-8") == index
+        path.write_text(before.replace(",22,", ",12,"))
+        assert main(index_command(run, run / "again/clock.html", title=HOSTILE)) == 0
+        assert (run / "again/clock.html").read_text(encoding="utf-8") != index
+    finally:
+        path.write_text(before)
+
+
+@pytest.mark.parametrize("kind", ["page", "index"])
+def test_pages_need_nothing_from_elsewhere_and_escape_what_comes_from_data(kind, request):
+    text = request.getfixturevalue(kind)
+    tags = Tags(text)
+    assert tags.open == []
+    assert HOSTILE not in text
+    assert "&lt;script&gt;alert" in text
+    assert sum(tag == "script" for tag, _ in tags.found) == 1
+    for tag, attributes in tags.found:
+        for name in ("src", "href"):
+            value = attributes.get(name)
+            if value is None or value.startswith(("data:", "#")):
+                continue
+            assert tag == "a", (tag, attributes)
+            assert value.startswith(("https://doi.org/", "https://arxiv.org/")) or value.endswith(".html")
+        assert tag != "img" or attributes.get("alt") is not None
+        assert not [name for name in attributes if name.startswith("on")]
+    identifiers = [attributes["id"] for _, attributes in tags.found if "id" in attributes]
+    assert len(identifiers) == len(set(identifiers))
+    links = [attributes["href"] for _, attributes in tags.found if (attributes.get("href") or "").startswith("#")]
+    assert {(link or "")[1:] for link in links} <= set(identifiers)
+
+
+def test_a_volume_page_has_every_method_and_slice(run, page):
+    tags = Tags(page)
+    shown = {attributes.get("id") for tag, attributes in tags.found if tag == "img"}
+    for method in ("low", "bicubic", "bspline3", "zerofill", "nlm_bspline3", "pretrained", "rrdb_l1", "truth"):
+        assert sum(str(name).endswith(f"-{method}") for name in shown) == 4, method
+    assert len(page) < 6_000_000
+    assert "at least 25 slices" in page
+    assert "Not for diagnosis" in page
+
+
+def test_pictures_show_the_right_slice_the_right_way_up(run, page):
+    truth = read_image(run / "extracted/block.safetensors")
+    index = evenly_spaced(truth.facts["foreground_slices"], 4)[1]
+    uri = next(a["src"] for _, a in Tags(page).found if a.get("id") == f"picture-{index}-truth")
+    found = pixels(str(uri))
+    found = (found if found.ndim == 2 else found[..., 0]).astype(float)
+    own = truth.data[:, :, index].T[::-1, ::-1]
+    scores = {}
+    for name, candidate in (("same", own), ("left-right", own[:, ::-1]), ("upside down", own[::-1])):
+        rows, columns = candidate.shape
+        top, left = (rows - found.shape[0]) // 2, (columns - found.shape[1]) // 2
+        part = candidate[top : top + found.shape[0], left : left + found.shape[1]]
+        scores[name] = np.corrcoef(part.ravel(), found.ravel())[0, 1]
+    assert max(scores, key=scores.__getitem__) == "same"
+
+
+@pytest.mark.parametrize("plane", ["coronal", "sagittal"])
+def test_other_planes_and_long_voxels_keep_their_shape(tmp_path, plane):
+    folder = make_run(tmp_path, plane, (1.0, 1.5, 2.0))
+    assert main(provenance_command(folder)) == 0
+    assert main(report_command(folder, "block", folder / "block.html", slices_shown=1)) == 0
+    images = [a for _, a in Tags((folder / "block.html").read_text()).found if str(a.get("id")).endswith("-truth")]
+    aspect = float(str(images[0]["style"]).split(":")[1])
+    found = pixels(str(images[0]["src"]))
+    rows, columns = found.shape[:2]
+    expected = columns * 1.0 / (rows * 2.0) if plane == "coronal" else columns * 1.5 / (rows * 2.0)
+    assert aspect == pytest.approx(expected, rel=1e-3)
+
+
+def test_one_slice_and_one_method_are_enough(run):
+    command = report_command(run, "block", run / "again/one.html", slices_shown=1)
+    start = command.index("--predictions")
+    stop = command.index("--volumes-table")
+    only = [item for item in command[start + 1 : stop] if "rrdb_l1" in item]
+    assert main([*command[: start + 1], *only, *command[stop:]]) == 0
+
+
+def test_the_policy_of_the_page_names_its_script(page):
+    import hashlib
+
+    script = re.search(r"<script>(.*?)</script>", page, re.DOTALL)
+    assert script
+    digest = base64.b64encode(hashlib.sha256(script[1].encode()).digest()).decode()
+    assert f"script-src &#39;sha256-{digest}&#39;" in page
+
+
+def test_a_missing_value_in_a_template_is_an_error():
+    from jinja2 import UndefinedError
+
+    with pytest.raises(UndefinedError):
+        render("index.html.j2")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("summary.csv", "split,method\n", "region"),
+        ("slices.csv", "", "slices.csv"),
+        ("provenance.json", "{", "provenance.json"),
+        ("volumes.csv", None, "volumes.csv"),
+    ],
+)
+def test_a_damaged_input_is_named(run, tmp_path, name, content, expected):
+    command = index_command(run, tmp_path / "index.html")
+    broken = tmp_path / name
+    if content is not None:
+        broken.write_text(content)
+    command = [str(broken) if part == str(run / name) else part for part in command]
+    message = the_message(run_stage(*command))
+    assert name in message
+    assert expected in message
+    assert sorted(path.name for path in tmp_path.iterdir()) == ([name] if content is not None else [])
+
+
+def test_a_model_without_a_card_is_named(tmp_path):
+    from pipeline.errors import UserError
+
+    with pytest.raises(UserError, match=r"model_card\.md"):
+        read_model(tmp_path)
+
+
+def test_captions_of_the_snakemake_report_are_filled():
+    from types import SimpleNamespace
+
+    from jinja2 import Environment, StrictUndefined
+
+    job = SimpleNamespace(config={"run": "demo"}, wildcards=SimpleNamespace(volume="mni152"))
+    captions = sorted((Path(__file__).parents[2] / "workflow/report").glob("*.rst"))
+    assert captions
+    for caption in captions:
+        template = Environment(undefined=StrictUndefined, autoescape=True).from_string(caption.read_text())
+        assert "{{" not in template.render(snakemake=job)
