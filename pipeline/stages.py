@@ -17,6 +17,7 @@ STAGES = {
     "report": "write the page of a volume",
     "index": "write the page over all volumes",
     "apply": "sharpen a file of your own with a trained network",
+    "figure": "draw a slice as several methods restored it",
     "table": "print the metric table of a run",
     "configure": "check a configuration, or write the default one and its schema",
 }

@@ -77,6 +77,9 @@ def check_infer(infer: Infer) -> Iterator[str]:
     methods = [*plugins.names("pipeline.upsamplers"), *NETWORK_METHODS]
     if infer.deliver not in methods:
         yield f"infer.deliver: {infer.deliver!r} is unknown; {plugins.suggest(infer.deliver, methods)}"
+    for name in infer.consistency:
+        if name not in NETWORK_METHODS:
+            yield f"infer.consistency.{name}: {name!r} is no network; {plugins.suggest(name, NETWORK_METHODS)}"
     if 2 * infer.overlap_lr >= infer.tile_lr:
         half = f"half of infer.tile_lr, {infer.tile_lr / 2:g}"
         yield f"infer.overlap_lr: {infer.overlap_lr} is not allowed: it must be less than {half}"

@@ -17,7 +17,7 @@ DEMO: dict[str, Any] = {
             "source": "pycortex-s1",
             "slices": [120, 144],
         },
-        {"id": "mni152", "subject": "MNI152", "split": "test", "source": "mni152-2009a", "slices": None},
+        {"id": "mni152", "subject": "MNI152", "split": "test", "source": "mni152-2009a", "slices": [40, 130]},
     ],
 }
 """Values for `pipeline.config.load.read_run`; keys that are left out have the models' defaults."""

@@ -74,6 +74,9 @@ class Infer(Section):
 
     deliver: str = "rrdb_l1"
     """method whose result is written to results/<run>/sr: rrdb_l1, pretrained, or a module of pipeline/upsamplers"""
+    consistency: dict[str, Fraction] = Field(default={"rrdb_l1": 0.5})
+    """by network: the share of the difference between the measured image and the network's result, degraded again,
+    that is put back into the result; what is not named stays as the network made it"""
     tile_lr: Annotated[int, Field(ge=16, le=4096)] = 256
     """slices larger than this are cut into tiles, in low-resolution voxels"""
     overlap_lr: Annotated[int, Field(ge=0, le=256)] = 16

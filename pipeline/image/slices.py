@@ -8,8 +8,8 @@ import numpy as np
 
 
 def evenly_spaced(slices: Sequence[int], most: int) -> list[int]:
-    """Returns at most `most` of `slices`, evenly spaced from the first to the last; the middle one if it is one."""
-    if most == 1:
-        return [slices[len(slices) // 2]]
-    positions = np.linspace(0, len(slices) - 1, min(most, len(slices)))
-    return [slices[round(float(position))] for position in positions]
+    """Returns the middles of `most` equal parts of `slices`, or all of them where there are no more."""
+    if len(slices) <= most:
+        return list(slices)
+    places = (np.arange(most) + 0.5) * len(slices) / most
+    return [slices[int(place)] for place in places]

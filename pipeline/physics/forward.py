@@ -64,6 +64,10 @@ class ForwardModel:
         """Adds this model's noise, drawn from `generator`, to a low-resolution array of any shape."""
         return plugins.load("pipeline.physics.noise", self.noise).add_noise(lr, self.noise_sigma, generator)
 
+    def expected_value(self, lr: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Returns the mean over the noise of what is measured where the noiseless low-resolution image is `lr`."""
+        return plugins.load("pipeline.physics.noise", self.noise).expected_value(lr, self.noise_sigma)
+
     def measure(self, hr: NDArray[np.floating]) -> NDArray[np.float32]:
         """Returns the low-resolution volume with the one noise draw that `seed` stands for."""
         return self.add_noise(self.coarsen(hr), np.random.default_rng(self.seed))

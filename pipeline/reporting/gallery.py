@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.image.image import Image
+from pipeline.image.slices import evenly_spaced
 from pipeline.reporting.pictures import (
     LONGEST_SIDE,
     PLANE_EDGES,
@@ -19,7 +20,6 @@ from pipeline.reporting.pictures import (
     detail_box,
     draw_slice,
     drawn_spacing,
-    evenly_spaced,
     fit,
     to_colour,
     to_grey,

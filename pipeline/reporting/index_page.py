@@ -57,7 +57,7 @@ def index_page(run: RunRecord, settings: Report) -> str:
         run_name=record["config"]["run"],
         parts=parts,
         volumes=volume_rows(run),
-        conclusions=conclusion(run.summary, run.volumes, confidence=confidence),
+        conclusions=conclusion(run.summary, run.volumes, confidence=confidence, title=method_title),
         confidence=confidence,
         intervals=interval_drawings(run, parts, deliver),
         training=[drawing for model in run.models for drawing in training_curves(model)],

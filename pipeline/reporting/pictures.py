@@ -55,14 +55,6 @@ class Box:
         return picture[self.top : self.bottom, self.left : self.right]
 
 
-def evenly_spaced(items: Sequence[int], count: int) -> list[int]:
-    """Returns the middles of `count` equal parts of `items`, or all items where there are no more."""
-    if len(items) <= count:
-        return list(items)
-    places = (np.arange(count) + 0.5) * len(items) / count
-    return [items[int(place)] for place in places]
-
-
 def draw_slice(volume: NDArray, axis: int, index: int) -> NDArray:
     """Takes a slice of a canonical (RAS) volume the way it is looked at.
 

@@ -14,6 +14,9 @@ LITERATURE: Mapping[str, str] = {
     "adam": "Kingma DP, Ba J. Adam: a method for stochastic optimization. ICLR, 2015. arXiv:1412.6980",
     "bootstrap": "Politis DN, Romano JP. A circular block-resampling procedure for stationary data. In: LePage R, "
     "Billard L (eds). Exploring the Limits of Bootstrap. Wiley, 1992",
+    "consistency": "Schlemper J, Caballero J, Hajnal JV, Price AN, Rueckert D. A deep cascade of convolutional neural "
+    "networks for dynamic MR image reconstruction. IEEE Transactions on Medical Imaging 37(2):491-503, 2018. "
+    "doi:10.1109/TMI.2017.2760978",
     "snakemake": "M\N{LATIN SMALL LETTER O WITH DIAERESIS}lder F, Jablonski KP, Letcher B, et al. Sustainable data "
     "analysis with Snakemake. F1000Research 10:33, 2021. doi:10.12688/f1000research.29032.2",
 }

@@ -144,7 +144,20 @@ def network_words(record: Record, deliver: str, books: Bibliography) -> Paragrap
         f"{train['batch_size']} patches of {train['patch_lr']} x {train['patch_lr']} low-resolution voxels a step, "
         f"turned and mirrored at random, noise drawn afresh for each; loss {losses}; learning rate "
         f"{train['learning_rate']:g} after {train['warmup_steps']} steps of warm-up, falling along a cosine. The "
-        f"weights averaged over the steps (decay {train['ema_decay']:g}) were kept.{changed}{deliverable}",
+        f"weights averaged over the steps (decay {train['ema_decay']:g}) were kept.{changed}"
+        f"{consistency_words(record, books)}{deliverable}",
+    )
+
+
+def consistency_words(record: Record, books: Bibliography) -> str:
+    """Says whose results were corrected toward the measurement, and how far; nothing where none was."""
+    shares = {name: share for name, share in record["config"]["infer"]["consistency"].items() if share > 0}
+    corrected = " and ".join(f"{method_title(name)} ({share:.0%})" for name, share in sorted(shares.items()))
+    if not corrected:
+        return ""
+    return (
+        " Results were degraded again and compared with the measurement, and a share of the difference was put back "
+        f"through the pseudo-inverse of the operator{books.cite('consistency')}: {corrected}."
     )
 
 

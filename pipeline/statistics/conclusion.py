@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pandas as pd
@@ -17,13 +17,16 @@ SPLIT_TITLES = {
 }
 
 
-def conclusion(summary: pd.DataFrame, volumes: pd.DataFrame, *, confidence: float = 0.95) -> list[str]:
+def conclusion(
+    summary: pd.DataFrame, volumes: pd.DataFrame, *, confidence: float = 0.95, title: Callable[[str], str] = str
+) -> list[str]:
     """Says how the networks fare against the best classical method, and what that can prove.
 
     Args:
         summary: the summary table, with the columns of summary.csv.
         volumes: the table of volumes.
         confidence: coverage of the summary's intervals.
+        title: gives a method's name as a reader knows it.
 
     Returns:
         Sentences, for every test split one a network and metric over the foreground (or, without it, over the first
@@ -32,29 +35,29 @@ def conclusion(summary: pd.DataFrame, volumes: pd.DataFrame, *, confidence: floa
     regions = list(summary["region"].unique())
     region = "foreground" if "foreground" in regions else regions[0]
     sentences: list[str] = []
-    for split, title in SPLIT_TITLES.items():
+    for split, heading in SPLIT_TITLES.items():
         rows: Any = summary[(summary["split"] == split) & (summary["region"] == region)]
         if rows.empty:
             continue
-        sentences += [f"{title}: {text}" for text in _comparisons(rows, region, confidence)]
+        sentences += [f"{heading}: {text}" for text in _comparisons(rows, region, confidence, title)]
         sentences.append(_reach(split, volumes))
     return sentences
 
 
-def _comparisons(rows: Any, region: str, confidence: float) -> Iterator[str]:
+def _comparisons(rows: Any, region: str, confidence: float, title: Callable[[str], str]) -> Iterator[str]:
     networks = rows[~rows["method"].isin(plugins.names("pipeline.upsamplers"))]
     for _, row in networks.sort_values(["method", "metric"]).iterrows():
-        yield _comparison(row, region, confidence)
+        yield _comparison(row, region, confidence, title)
 
 
-def _comparison(row: Any, region: str, confidence: float) -> str:
+def _comparison(row: Any, region: str, confidence: float, title: Callable[[str], str]) -> str:
     metric = plugins.load("pipeline.metrics", row["metric"])
     unit = f" {metric.UNIT}" if metric.UNIT else ""
     place = "the foreground" if region == "foreground" else f"the region {region}"
     volumes = "1 volume" if row["n"] == 1 else f"{row['n']} volumes"
     chance = "" if math.isnan(row["p"]) else f", p = {row['p']:.2g} by the signed-rank test over subjects"
     return (
-        f"{row['method']} {_verdict(row, metric.HIGHER_IS_BETTER)} {row['baseline']}, the best classical method on "
+        f"{title(row['method'])} {_verdict(row, metric.HIGHER_IS_BETTER)} {title(row['baseline'])}, the best classical method on "
         f"validation, by {metric.TITLE} over {place}: {row['diff']:+.{metric.DECIMALS}f}{unit} "
         f"({_interval(row, metric.DECIMALS, confidence)}, {volumes}{chance})."
     )

@@ -123,9 +123,9 @@ def test_a_prediction_of_another_shape_is_refused(tmp_path, pair):
         read_prediction(tmp_path / "v.nii.gz", truth)
 
 
-def test_evenly_spaced_takes_the_ends_and_all_where_there_are_few():
+def test_evenly_spaced_takes_middles_of_parts_and_all_where_there_are_few():
     assert evenly_spaced([3, 4, 5], 8) == [3, 4, 5]
-    assert evenly_spaced(list(range(10, 51)), 5) == [10, 20, 30, 40, 50]
+    assert evenly_spaced(list(range(10, 60)), 5) == [15, 25, 35, 45, 55]
     assert evenly_spaced([7, 8, 9], 1) == [8]
 
 

@@ -17,7 +17,6 @@ from pipeline.models.rrdbnet import RRDBNet
 from pipeline.models.weights import fold_to_one_channel, load_generator, read_weights, save_generator
 from tests.known import graph_of, known_file
 
-
 ncnn: Any = ncnn_package  # it has no type hints
 
 

@@ -50,7 +50,7 @@ rule infer:
     message:
         "Restoring {wildcards.volume} with {wildcards.method}"
     shell:
-        "python -m pipeline infer --model {input.model:q} --lr {input.lr:q} --output {output.prediction:q}"
+        "python -m pipeline infer --method {wildcards.method} --model {input.model:q} --lr {input.lr:q} --output {output.prediction:q}"
         " --device {resources.device} --settings {params.settings:q} > {log:q} 2>&1"
 
 

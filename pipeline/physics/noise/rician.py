@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 
 def add_noise(image: NDArray[np.float32], sigma: float, generator: np.random.Generator) -> NDArray[np.float32]:
@@ -20,3 +21,21 @@ def add_noise(image: NDArray[np.float32], sigma: float, generator: np.random.Gen
     real = image + sigma * generator.standard_normal(image.shape, dtype=np.float32)
     imaginary = sigma * generator.standard_normal(image.shape, dtype=np.float32)
     return np.hypot(real, imaginary)
+
+
+def expected_value(image: NDArray[np.floating], sigma: float) -> NDArray[np.float64]:
+    """Returns the mean of the noisy magnitude, which lies above a dark image.
+
+    Args:
+        image: noiseless intensities; what is below zero has the mean of its magnitude.
+        sigma: as in `add_noise`.
+
+    Returns:
+        sigma sqrt(pi / 2) L(-image^2 / (2 sigma^2)) with the Laguerre polynomial L of degree 1/2, float64.
+    """
+    if sigma == 0:
+        return np.abs(np.asarray(image, dtype=np.float64))
+    half = np.square(np.asarray(image, dtype=np.float64)) / (4 * sigma**2)
+    # The scaled Bessel functions hold exp(-half) already, so that bright voxels do not overflow.
+    laguerre = (1 + 2 * half) * special.ive(0, half) + 2 * half * special.ive(1, half)
+    return sigma * np.sqrt(np.pi / 2) * laguerre
