@@ -19,7 +19,7 @@ def metric_table(summary: pd.DataFrame, region: str = "foreground") -> pd.DataFr
         region: the region to show.
     """
     shown = summary.query("region == @region")
-    methods, splits, metrics = (list(pd.unique(shown[column])) for column in ("method", "split", "metric"))
+    methods, splits, metrics = (list(dict.fromkeys(shown[column])) for column in ("method", "split", "metric"))
     table = shown.pivot_table(index="method", columns=["split", "metric"], values="mean", sort=False)
     return table.reindex(index=methods, columns=pd.MultiIndex.from_product([splits, metrics]))
 

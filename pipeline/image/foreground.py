@@ -27,6 +27,8 @@ def foreground_mask(data: NDArray[np.floating]) -> NDArray[np.bool_]:
     Raises:
         UserError: nothing stands out from the background.
     """
+    if data.min() == data.max():
+        raise UserError(f"every voxel is {data.min():g}; there is nothing in the image.")
     smooth = gaussian(np.asarray(data, dtype=np.float32), sigma=1.0, preserve_range=True)
     mask = smooth > 0.5 * threshold_otsu(smooth.ravel())
     labelled: Any = ndimage.label(mask)

@@ -35,5 +35,9 @@ def toward_measurement(
     inside = tuple(slice(size) for size in model.hr_shape)
     again = apply_along_axes(model.axis_matrices, pad_to_multiple(restored[inside], model.factors))
     surplus = measured - model.expected_value(again)
-    inverses = [None if matrix is None else np.linalg.pinv(matrix) for matrix in model.axis_matrices]
+    inverses = [None if matrix is None else _pseudo_inverse(matrix) for matrix in model.axis_matrices]
     return (restored + share * apply_along_axes(inverses, surplus)).astype(np.float32)
+
+
+def _pseudo_inverse(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(np.linalg.pinv(matrix), dtype=np.float64)

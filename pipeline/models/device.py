@@ -32,4 +32,5 @@ def use_threads(count: int) -> None:
     """Fixes the number of threads, on which the order of float sums and so the last digits depend."""
     torch.set_num_threads(count)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # costs time; nothing here reads memory before writing
+    # Filling fresh memory costs time, and nothing here reads what it has not written.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]

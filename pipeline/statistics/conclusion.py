@@ -57,8 +57,8 @@ def _comparison(row: Any, region: str, confidence: float, title: Callable[[str],
     volumes = "1 volume" if row["n"] == 1 else f"{row['n']} volumes"
     chance = "" if math.isnan(row["p"]) else f", p = {row['p']:.2g} by the signed-rank test over subjects"
     return (
-        f"{title(row['method'])} {_verdict(row, metric.HIGHER_IS_BETTER)} {title(row['baseline'])}, the best classical method on "
-        f"validation, by {metric.TITLE} over {place}: {row['diff']:+.{metric.DECIMALS}f}{unit} "
+        f"{title(row['method'])} {_verdict(row, metric.HIGHER_IS_BETTER)} {title(row['baseline'])}, the best classical "
+        f"method on validation, by {metric.TITLE} over {place}: {row['diff']:+.{metric.DECIMALS}f}{unit} "
         f"({_interval(row, metric.DECIMALS, confidence)}, {volumes}{chance})."
     )
 

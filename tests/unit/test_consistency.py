@@ -48,7 +48,7 @@ def test_a_truth_is_left_alone_where_there_is_no_noise(truth):
 
 def test_a_blurred_result_comes_closer_to_the_truth_despite_noise(truth):
     noisy = model("rician", 0.02)
-    blurred = np.asarray(ndimage.gaussian_filter(truth, (2, 2, 0)))
+    blurred = np.asarray(ndimage.gaussian_filter(truth, (2, 2, 0)), dtype=np.float32)
     padded = np.pad(blurred, [(0, 3), (0, 0), (0, 0)], mode="edge")
     corrected = toward_measurement(padded, noisy.measure(truth), noisy, 0.5)[:41]
     # A blur of this width only touches the upper frequencies that were measured; the rest it lacks is not to be had.

@@ -17,6 +17,7 @@ from PIL import Image as PillowImage
 from pipeline.__main__ import main
 from pipeline.config.volumes import Volume
 from pipeline.image.container import read_image
+from pipeline.image.slices import evenly_spaced
 from pipeline.provenance import gaps
 from pipeline.reporting.curves import Interval, Line, draw_intervals, draw_lines
 from pipeline.reporting.gallery import enlarge_pixels, error_scale
@@ -31,7 +32,6 @@ from pipeline.reporting.pictures import (
     detail_box,
     draw_slice,
     drawn_spacing,
-    evenly_spaced,
     fit,
     to_colour,
     to_grey,

@@ -146,8 +146,6 @@ def _check_voxels(path: Path, data: NDArray[np.float64]) -> None:
     bad = int(np.count_nonzero(~np.isfinite(data)))
     if bad:
         raise UserError(f"{path}: {bad} voxels are NaN or infinite; replace them before you use the volume.")
-    if data.min() == data.max():
-        raise UserError(f"{path}: every voxel is {data.min():g}; there is nothing in the image.")
 
 
 def _first_line(error: Exception) -> str:
