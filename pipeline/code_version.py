@@ -28,6 +28,15 @@ def code_version(module: str) -> str:
     return digest.hexdigest()[:16]
 
 
+def files_version(folder: Path) -> str:
+    """Returns 16 hexadecimal digits that change when any file below `folder` changes."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        digest.update(path.relative_to(folder).as_posix().encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
 def _reachable(module: str) -> set[Path]:
     seen: set[Path] = set()
     waiting = _files_of(module)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import code_version as module
-from pipeline.code_version import code_version
+from pipeline.code_version import code_version, files_version
 
 
 @pytest.fixture
@@ -83,3 +83,14 @@ def test_stages_depend_on_the_plugins_that_they_run() -> None:
     assert {"physics/operators/kspace_truncation.py", "physics/noise/rician.py"} <= reached("degrade")
     assert {"metrics/psnr.py", "metrics/ssim.py"} <= reached("evaluate")
     assert {"training/losses/l1.py", "models/rrdbnet.py"} <= reached("train")
+
+
+def test_the_version_of_a_folder_follows_names_and_contents(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "one.txt").write_text("1")
+    before = files_version(tmp_path)
+    assert files_version(tmp_path) == before
+    (tmp_path / "a" / "one.txt").write_text("2")
+    changed = files_version(tmp_path)
+    (tmp_path / "a" / "one.txt").rename(tmp_path / "a" / "two.txt")
+    assert len({before, changed, files_version(tmp_path)}) == 3

@@ -110,5 +110,5 @@ def jobs(result: subprocess.CompletedProcess[str]) -> dict[str, int]:
 def _counts(lines: Sequence[str]) -> Iterator[tuple[str, int]]:
     for line in lines:
         words = line.split()
-        if len(words) == 2 and words[1].isdigit() and words[0] != "total":
+        if len(words) == 2 and words[0].isidentifier() and words[1].isdigit() and words[0] != "total":
             yield words[0], int(words[1])

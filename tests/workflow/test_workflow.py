@@ -139,8 +139,8 @@ def test_mistakes_are_told_all_at_once_without_a_traceback(finished):
     result = snakemake(finished, "--configfile", config, "--dry-run")
     assert result.returncode != 0
     for part in ("degrade.factor", "degrade.noize", "'noise'", "seeed", "'seed'"):
-        assert part in result.stderr
-    assert "Traceback" not in result.stderr
+        assert part in result.stdout + result.stderr
+    assert "Traceback" not in result.stdout + result.stderr
 
 
 def test_a_failed_stage_shows_its_message(finished, tmp_path):

@@ -11,7 +11,7 @@ CHECKOUT = Path(workflow.basedir)
 sys.path.insert(0, str(CHECKOUT))
 
 from pipeline import plugins
-from pipeline.code_version import code_version
+from pipeline.code_version import code_version, files_version
 from pipeline.config.checks import NETWORK_METHODS
 from pipeline.config.known import known_sources
 from pipeline.config.load import read_run

@@ -1,7 +1,5 @@
 USED_SOURCES = sorted({volume.source for volume in RUN.volumes} | {WEIGHTS})
-TEMPLATES = sorted(
-    str(path) for path in (CHECKOUT / "reports").rglob("*") if path.is_file()
-)
+PAGE_SOURCES = files_version(CHECKOUT / "reports")
 
 
 rule provenance:
@@ -41,7 +39,6 @@ rule report_volume:
         provenance=rules.provenance.output.provenance,
         generators=[rules.convert.output.generator, rules.train.output.generator],
         tuning=rules.tune.output.settings,
-        templates=TEMPLATES,
     output:
         page=report(
             f"{RESULTS}/reports/{{volume}}.html",
@@ -69,6 +66,7 @@ rule report_volume:
         ],
         deliver=RUN.infer.deliver,
         settings=section("report"),
+        page_sources=PAGE_SOURCES,
         code=code_version("pipeline.report"),
     message:
         "Writing the report of {wildcards.volume}"
@@ -86,7 +84,6 @@ rule report_index:
         summary=rules.summarise.output.summary,
         provenance=rules.provenance.output.provenance,
         histories=[rules.convert.output.history, rules.train.output.history],
-        templates=TEMPLATES,
     output:
         page=report(
             f"{RESULTS}/reports/index.html",
@@ -108,6 +105,7 @@ rule report_index:
         models=rules.report_volume.params.models,
         deliver=RUN.infer.deliver,
         settings=section("report"),
+        page_sources=PAGE_SOURCES,
         code=code_version("pipeline.index"),
     message:
         "Writing the page over all volumes"
