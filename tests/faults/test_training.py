@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -118,6 +119,20 @@ def test_a_killed_training_goes_on_and_ends_in_the_same_weights(data, undisturbe
     assert "continuing after step" in again.stderr
     assert_same_model(tmp_path / "model", undisturbed)
     assert not (tmp_path / "checkpoints").exists()
+
+
+@pytest.mark.long
+def test_ten_kills_at_random_moments_end_in_the_same_weights(data, undisturbed, tmp_path):
+    generator = np.random.default_rng(2026)
+    for _ in range(10):
+        process = start(arguments(data, tmp_path))
+        time.sleep(generator.uniform(0.5, 8.0))
+        process.kill()
+        process.communicate()
+        if process.returncode != -signal.SIGKILL:
+            break
+    assert run_stage(*arguments(data, tmp_path)).returncode == 0
+    assert_same_model(tmp_path / "model", undisturbed)
 
 
 def test_changed_settings_start_afresh_and_say_so(data, tmp_path):

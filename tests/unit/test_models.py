@@ -31,11 +31,15 @@ def weights() -> Path:
     return known_file("realesrgan-6b")
 
 
-@pytest.fixture(scope="module")
-def colour_network(weights: Path) -> RRDBNet:
-    network = RRDBNet(blocks=6, channels=3)
+def converted(weights: Path, blocks: int) -> RRDBNet:
+    network = RRDBNet(blocks=blocks, channels=3)
     network.load_state_dict(read_weights(weights, network))
     return network.eval()
+
+
+@pytest.fixture(scope="module")
+def colour_network(weights: Path) -> RRDBNet:
+    return converted(weights, blocks=6)
 
 
 def apply(network: RRDBNet, image: np.ndarray) -> np.ndarray:
@@ -48,18 +52,28 @@ def small_network(seed: int = 0, channels: int = 1) -> RRDBNet:
     return RRDBNet(blocks=1, features=8, growth=4, channels=channels).eval()
 
 
-def test_converted_weights_give_what_ncnn_makes_of_a_photograph(weights, colour_network, photograph):
+def ncnn_makes(name: str, photograph: np.ndarray) -> np.ndarray:
+    """Returns what ncnn makes of a photograph with the weights and the graph that the package distributes."""
     peer = ncnn.Net()
     for option in ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_winograd_convolution"):
         setattr(peer.opt, option, False)
-    assert peer.load_param(str(graph_of("realesrgan-6b"))) == 0
-    assert peer.load_model(str(weights)) == 0
+    assert peer.load_param(str(graph_of(name))) == 0
+    assert peer.load_model(str(known_file(name))) == 0
     extractor = peer.create_extractor()
     extractor.input("data", ncnn.Mat(photograph))
-    _, expected = extractor.extract("output")
+    return np.array(extractor.extract("output")[1])
+
+
+def test_converted_weights_give_what_ncnn_makes_of_a_photograph(colour_network, photograph):
     ours = apply(colour_network, photograph)
     assert ours.shape == (3, 4 * photograph.shape[1], 4 * photograph.shape[2])
-    assert np.abs(ours - np.array(expected)).max() < 1e-4
+    assert np.abs(ours - ncnn_makes("realesrgan-6b", photograph)).max() < 1e-4
+
+
+@pytest.mark.long
+def test_the_network_of_23_blocks_gives_what_ncnn_makes_of_a_photograph(photograph):
+    ours = apply(converted(known_file("realesrgan-x4plus"), blocks=23), photograph)
+    assert np.abs(ours - ncnn_makes("realesrgan-x4plus", photograph)).max() < 1e-4
 
 
 def test_folding_to_one_channel_is_exact_for_grey_images(colour_network, photograph):

@@ -1,0 +1,34 @@
+"""The worked example of CONTRIBUTING.md works."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from skimage.metrics import normalized_root_mse
+
+from pipeline.metrics import psnr
+from tests.helpers import CHECKOUT
+
+
+@pytest.fixture
+def example() -> dict:
+    found = re.search(r"```python\n(.*?)```", (CHECKOUT / "CONTRIBUTING.md").read_text(), re.DOTALL)
+    assert found
+    names: dict = {}
+    exec(compile(found.group(1), "CONTRIBUTING.md", "exec"), names)
+    return names
+
+
+def test_the_example_offers_what_a_metric_must(example):
+    assert {name for name in vars(psnr) if name.isupper()} <= set(example)
+
+
+def test_the_example_agrees_with_scikit_image(example):
+    generator = np.random.default_rng(0)
+    truth, estimate = generator.random((2, 30, 40))
+    everywhere = np.ones(truth.shape, dtype=bool)
+    expected = normalized_root_mse(truth, estimate, normalization="min-max")
+    assert example["per_slice"](truth, estimate, everywhere, np.ptp(truth)) == pytest.approx(expected)
+    assert example["per_slice"](truth, truth, everywhere, 1.0) == example["PERFECT"]
