@@ -151,9 +151,13 @@ def contents(folder: Path) -> dict[str, str]:
 
 
 def the_message(result: subprocess.CompletedProcess[str]) -> str:
-    """Returns the one message of a command that failed as it should; raises AssertionError where it did not."""
+    """Returns the one message of a command that failed as it should; raises AssertionError where it did not.
+
+    Lines of progress may stand before it.
+    """
     assert result.returncode == 1, result.stderr or result.stdout
     assert "Traceback" not in result.stderr, result.stderr
-    assert result.stderr.startswith("error: "), result.stderr
-    assert sum(line.startswith("error: ") for line in result.stderr.splitlines()) == 1, result.stderr
-    return result.stderr.removeprefix("error: ").strip()
+    assert result.stderr.count("error: ") == 1, result.stderr
+    before, _, message = result.stderr.partition("error: ")
+    assert before == "" or before.endswith("\n"), result.stderr
+    return message.strip()

@@ -137,7 +137,7 @@ def test_ten_kills_at_random_moments_end_in_the_same_weights(data, undisturbed, 
 
 def test_changed_settings_start_afresh_and_say_so(data, tmp_path):
     process = start(arguments(data, tmp_path, steps=100_000))
-    wait_for(lambda: any((tmp_path / "checkpoints").glob("*.pt")), process)
+    wait_for(lambda: any((tmp_path / "checkpoints").glob("generation-*.pt")), process)
     process.kill()
     process.communicate()
     again = run_stage(*arguments(data, tmp_path))
@@ -149,7 +149,7 @@ def test_changed_settings_start_afresh_and_say_so(data, tmp_path):
 def test_a_second_trainer_on_one_folder_is_refused(data, tmp_path):
     first = start(arguments(data, tmp_path, steps=100_000))
     try:
-        wait_for(lambda: any((tmp_path / "checkpoints").glob("*.pt")), first)
+        wait_for(lambda: any((tmp_path / "checkpoints").glob("generation-*.pt")), first)
         message = the_message(run_stage(*arguments(data, tmp_path)))
         assert "another training" in message
     finally:
