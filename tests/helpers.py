@@ -157,7 +157,7 @@ def the_message(result: subprocess.CompletedProcess[str]) -> str:
     """
     assert result.returncode == 1, result.stderr or result.stdout
     assert "Traceback" not in result.stderr, result.stderr
-    assert result.stderr.count("error: ") == 1, result.stderr
-    before, _, message = result.stderr.partition("error: ")
-    assert before == "" or before.endswith("\n"), result.stderr
-    return message.strip()
+    lines = result.stderr.splitlines()
+    starts = [index for index, line in enumerate(lines) if line.startswith("error: ")]
+    assert len(starts) == 1, result.stderr
+    return "\n".join(lines[starts[0] :]).removeprefix("error: ").strip()
