@@ -1,8 +1,9 @@
-"""Turns downloaded RRDBNet weights into a one-channel network, the start of fine-tuning and the method `pretrained`."""
+"""Turns downloaded weights into a one-channel network, the start of fine-tuning and the method `pretrained`."""
 
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 from pipeline.cli import ArgumentParser, Namespace, add_path
@@ -11,7 +12,7 @@ from pipeline.config.sources import Source
 from pipeline.errors import UserError
 from pipeline.files import write_text
 from pipeline.models.card import pretrained_card
-from pipeline.models.rrdbnet import RRDBNet
+from pipeline.models.generator import Generator, Shape
 from pipeline.models.weights import fold_to_one_channel, read_weights, save_generator
 from pipeline.training.history import write_history
 
@@ -31,16 +32,20 @@ def convert(weights: Path, source: Source, output: Path) -> None:
     """
     if source.network is None:
         raise UserError(f"{weights}: its source has no `network`, so the shape is unknown.")
-    shape = source.network.model_dump(exclude={"trained_on"})
-    network = RRDBNet(**shape)
-    folded = fold_to_one_channel(read_weights(weights, network))
-    single = RRDBNet(**{**shape, "channels": 1})
-    single.load_state_dict(folded)
-    save_generator(output / "generator.safetensors", single, {**shape, "channels": 1})
+    shape = Shape(**source.network.model_dump(exclude={"trained_on"}))
+    state = read_weights(weights, Generator(shape).network)
+    single = Generator(replace(shape, channels=1))
+    single.network.load_state_dict(fold_to_one_channel(state))
+    save_generator(output / "generator.safetensors", single)
     write_text(output / "model_card.md", pretrained_card(source, single))
     write_history(output / "history.csv", [])
     logger.info(
-        "%s: %d blocks, %d channel(s) folded to 1", source.title or weights.name, shape["blocks"], shape["channels"]
+        "%s: %s of %d blocks, enlarges by %d, %d channel(s) folded to 1",
+        source.title or weights.name,
+        shape.architecture,
+        shape.blocks,
+        shape.factor,
+        shape.channels,
     )
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from torch import nn
 
+from pipeline.config.recipe import PRETRAINED, SCRATCH, Recipe
 from pipeline.config.sources import Source
-from pipeline.config.stages import Train
+from pipeline.models.generator import Generator
 
 CAUTION = """## Limits
 
@@ -39,52 +40,79 @@ def pretrained_card(source: Source, network: nn.Module) -> str:
 
 
 def trained_card(
+    method: str,
     source: Source,
-    network: nn.Module,
-    settings: Train,
+    network: Generator,
+    recipe: Recipe,
     volumes: Sequence[Mapping[str, Any]],
     history: Sequence[Mapping[str, float]],
 ) -> str:
-    """Returns the card of a fine-tuned network.
+    """Returns the card of a trained network.
 
     Args:
+        method: its name in the tables.
         source: the initial weights' entry in the table of sources.
         network: the trained network.
-        settings: the section `train`.
+        recipe: how it was trained.
         volumes: facts of the training and validation volumes.
         history: rows of the training's history.
     """
     learnt = [f"  - {_describe(facts)}" for facts in volumes if facts["split"] == "train"]
     validated = [f"  - {_describe(facts)}" for facts in volumes if facts["split"] == "val"]
-    model = volumes[0]["forward_model"]
-    losses = ", ".join(f"{weight:g} x {name}" for name, weight in settings.losses.items())
     last = history[-1]
     measured = ", ".join(
         f"{name.removeprefix('val_')} {value:.4g}" for name, value in last.items() if name.startswith("val_")
     )
     return "\n".join(
         [
-            "# RRDBNet fine-tuned with a pixel loss (rrdb_l1)",
+            f"# {method}",
             "",
-            f"- Architecture: RRDBNet, {_size(network)} parameters, one channel, enlarges by 4",
-            f"- Initial weights: {source.title}; trained on {_trained_on(source)}",
-            f"- Licence of the initial weights: {source.licence}",
-            f"- Citation of the initial weights: {source.citation or 'none given'}",
+            f"- Recipe: {recipe.source or 'of your own'}",
+            f"- Architecture: {network.shape.architecture}, {_size(network)} parameters, one channel, enlarges by "
+            f"{network.factor}",
+            *_origin(recipe, source),
             "- Learnt from:",
             *learnt,
             "- Settings chosen and progress watched on (no evidence of quality):",
             *validated,
-            f"- Forward model: {model['operator']}, factors {tuple(model['factors'])}, {model['noise']} noise of "
-            f"{model['noise_sigma']:.1%}; drawn afresh for every patch",
-            f"- Loss: {losses}; Adam, learning rate {settings.learning_rate:g} with a cosine decay",
-            f"- Length: {settings.steps} steps, {settings.batch_size} patches of {settings.patch_lr} x "
-            f"{settings.patch_lr} low-resolution voxels each",
-            f"- Contrast changed at random in {settings.contrast_augmentation:.0%} of the patches",
-            f"- Averaged weights (decay {settings.ema_decay:g}) are kept; on some validation slices: {measured}",
+            f"- Forward model: {_forward(volumes[0]['forward_model'], recipe)}; drawn afresh for every patch",
+            f"- Loss: {_losses(recipe)}; Adam, learning rate {recipe.learning_rate:g} with a cosine decay",
+            f"- Length: {recipe.steps} steps, {recipe.batch_size} patches of {recipe.patch_lr} x "
+            f"{recipe.patch_lr} low-resolution voxels each",
+            f"- Contrast changed at random in {recipe.contrast_augmentation:.0%} of the patches",
+            f"- Averaged weights (decay {recipe.ema_decay:g}) are kept; on some validation slices, before the fidelity "
+            f"dial: {measured}",
             "",
             CAUTION,
         ]
     )
+
+
+def _origin(recipe: Recipe, source: Source) -> list[str]:
+    """What the training started from, and whose weights these were."""
+    if recipe.starts_from == SCRATCH:
+        return ["- Initial weights: random"]
+    before = f"the method {recipe.starts_from}, which began with " if recipe.starts_from != PRETRAINED else ""
+    return [
+        f"- Initial weights: {before}{source.title}; trained on {_trained_on(source)}",
+        f"- Licence of the initial weights: {source.licence}",
+        f"- Citation of the initial weights: {source.citation or 'none given'}",
+    ]
+
+
+def _forward(model: Mapping[str, Any], recipe: Recipe) -> str:
+    """The forward model of the training patches, in words."""
+    low, high = recipe.noise_sigma_range or (model["noise_sigma"],) * 2
+    told = ", which the network is told" if recipe.noise_map else ""
+    noise = f"{model['noise']} noise of {low:.1%} to {high:.1%}{told}"
+    return f"{model['operator']}, factors {tuple(model['factors'])}, {noise}"
+
+
+def _losses(recipe: Recipe) -> str:
+    terms = [f"{weight:g} x {name}" for name, weight in recipe.losses.items()]
+    if recipe.adversarial:
+        terms.append(f"{recipe.adversarial.weight:g} x {recipe.adversarial.loss} adversarial loss")
+    return ", ".join(terms)
 
 
 def _size(network: nn.Module) -> str:

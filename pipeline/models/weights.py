@@ -18,24 +18,28 @@ from torch import Tensor, nn
 
 from pipeline.errors import UserError
 from pipeline.files import replacing
+from pipeline.models.generator import Generator, Shape
+from pipeline.models.generators.rrdbnet import RRDBNet
 from pipeline.models.ncnn import read_ncnn
-from pipeline.models.rrdbnet import RRDBNet
 
 WRAPPERS = ("params_ema", "params", "state_dict")
 """Keys under which training programs put the weights inside a .pth file; the averaged ones first."""
 
 
-def read_weights(path: Path, network: RRDBNet) -> dict[str, Tensor]:
-    """Reads the weights of `network` from a .bin (ncnn), .pth or .safetensors file.
+def read_weights(path: Path, network: nn.Module) -> dict[str, Tensor]:
+    """Reads the weights of `network` from a .bin (ncnn, RRDBNet alone), .pth or .safetensors file.
 
     Raises:
         UserError: naming the first layer that does not fit.
     """
     expected = network.state_dict()
     if path.suffix == ".bin":
+        if not isinstance(network, RRDBNet):
+            raise UserError(f"{path}: from .bin files, only weights of the architecture rrdbnet can be read.")
         return read_ncnn(path, expected)
-    state = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
-    state = {name: tensor.float() for name, tensor in state.items()}
+    state = read_safetensors(path) if path.suffix == ".safetensors" else read_torch(path)
+    # Networks that were trained in half precision are kept as float32; counters stay whole numbers.
+    state = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
     check_fit(path, state, expected)
     return state
 
@@ -57,14 +61,24 @@ def check_fit(path: Path, state: Mapping[str, Tensor], expected: Mapping[str, Te
         raise UserError(f"{path}: the network has no layer {superfluous!r}; the file is of another network.")
 
 
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """Reads the tensors of a .safetensors file.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path}: cannot be read as safetensors ({error}).") from error
 
 
-def _read_torch(path: Path) -> dict[str, Tensor]:
+def read_torch(path: Path) -> dict[str, Tensor]:
+    """Reads a table of layers from a .pth file, out of the wrappers that training programs put around it.
+
+    Raises:
+        UserError: the file is missing, damaged, or holds anything but weights; nothing of it is executed.
+    """
     try:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
@@ -82,36 +96,75 @@ def fold_to_one_channel(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Returns the one-channel network that does to a grey image what the given one does to its copies in all channels.
 
     The first convolution is summed over its inputs and the last averaged over its outputs: exact, since both are
-    linear.
+    linear. Where a pixel-unshuffle comes first, the sum is over channels and not over the pixels that became channels:
+    those of one channel stand together.
+
+    Args:
+        state: weights without a noise map, of an architecture that names these two layers `conv_first` and `conv_last`.
     """
     folded = dict(state)
-    folded["conv_first.weight"] = state["conv_first.weight"].sum(dim=1, keepdim=True)
-    folded["conv_last.weight"] = state["conv_last.weight"].mean(dim=0, keepdim=True)
+    first, last = state["conv_first.weight"], state["conv_last.weight"]
+    channels = last.shape[0]
+    folded["conv_first.weight"] = first.unflatten(1, (channels, -1)).sum(dim=1)
+    folded["conv_last.weight"] = last.mean(dim=0, keepdim=True)
     folded["conv_last.bias"] = state["conv_last.bias"].mean(dim=0, keepdim=True)
     return folded
 
 
-def save_generator(path: Path, network: nn.Module, shape: Mapping[str, Any]) -> None:
-    """Writes weights and the shape of the network, from which `load_generator` rebuilds it."""
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+def save_tensors(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
+    """Writes tensors as safetensors, with `metadata` as JSON texts beside them.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    texts = {name: json.dumps(value, sort_keys=True) for name, value in metadata.items()}
     with replacing(path) as partial:
         try:
-            save_file(state, partial, metadata={"network": json.dumps(dict(shape), sort_keys=True)})
+            save_file(tensors, partial, metadata=texts)
         except SafetensorError as error:
             raise UserError(f"cannot write {path}: {error}. Is there room on the disk?") from error
 
 
-def load_generator(path: Path) -> tuple[RRDBNet, dict[str, Any]]:
-    """Rebuilds a network that `save_generator` wrote, on the CPU.
+def read_metadata(path: Path) -> dict[str, str]:
+    """Reads the metadata of a .safetensors file; those of `save_tensors` are JSON texts.
+
+    Raises:
+        OSError: the file is missing.
+        SafetensorError: it is damaged or of another format.
+    """
+    with safe_open(path, framework="pt") as stream:
+        return stream.metadata() or {}
+
+
+def save_generator(path: Path, generator: Generator, facts: Mapping[str, Any] | None = None) -> None:
+    """Writes weights and shape of a generator, from which `load_generator` rebuilds it, and facts about it.
+
+    Args:
+        path: the .safetensors file.
+        generator: on any device.
+        facts: values that JSON can hold, such as how the weights came about; None takes the generator's own.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    metadata = {"network": generator.shape.to_json(), "facts": dict(generator.facts if facts is None else facts)}
+    save_tensors(path, generator.network.state_dict(), metadata)
+
+
+def load_generator(path: Path) -> Generator:
+    """Rebuilds a generator that `save_generator` wrote, on the CPU; its `facts` are those that were saved.
 
     Raises:
         UserError: the file is missing, damaged or no generator.
     """
     try:
-        with safe_open(path, framework="pt") as stream:
-            shape = json.loads((stream.metadata() or {})["network"])
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        metadata = read_metadata(path)
+        generator = Generator(Shape.from_json(json.loads(metadata["network"])))
+        generator.facts = json.loads(metadata.get("facts", "{}"))
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
         raise UserError(f"{path}: is not a generator of BrainSR ({error}).") from error
-    network = RRDBNet(**shape)
-    network.load_state_dict(read_weights(path, network))
-    return network, shape
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    generator.network.load_state_dict(read_weights(path, generator.network))
+    return generator

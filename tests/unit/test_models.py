@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +11,22 @@ import ncnn as ncnn_package
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 from skimage import data
+from torch import nn
 
+from pipeline.config.load import read_entry
+from pipeline.config.sources import Source
+from pipeline.convert import convert
 from pipeline.errors import UserError
-from pipeline.models.rrdbnet import RRDBNet
+from pipeline.models.generator import Generator, Shape
 from pipeline.models.weights import fold_to_one_channel, load_generator, read_weights, save_generator
 from tests.known import graph_of, known_file
 
 ncnn: Any = ncnn_package  # it has no type hints
+
+SMALL = Shape(blocks=1, features=8, growth=4)
 
 
 @pytest.fixture(scope="module")
@@ -31,25 +40,29 @@ def weights() -> Path:
     return known_file("realesrgan-6b")
 
 
-def converted(weights: Path, blocks: int) -> RRDBNet:
-    network = RRDBNet(blocks=blocks, channels=3)
+def converted(weights: Path, blocks: int) -> nn.Module:
+    network = Generator(Shape(blocks=blocks, channels=3)).network
     network.load_state_dict(read_weights(weights, network))
     return network.eval()
 
 
 @pytest.fixture(scope="module")
-def colour_network(weights: Path) -> RRDBNet:
+def colour_network(weights: Path) -> nn.Module:
     return converted(weights, blocks=6)
 
 
-def apply(network: RRDBNet, image: np.ndarray) -> np.ndarray:
+def apply(network: nn.Module, image: np.ndarray) -> np.ndarray:
     with torch.inference_mode():
         return network(torch.from_numpy(image)[None])[0].numpy()
 
 
-def small_network(seed: int = 0, channels: int = 1) -> RRDBNet:
-    torch.manual_seed(seed)
-    return RRDBNet(blocks=1, features=8, growth=4, channels=channels).eval()
+def small_generator(**changes: Any) -> Generator:
+    torch.manual_seed(0)
+    return Generator(replace(SMALL, **changes)).eval()
+
+
+def small_network(**changes: Any) -> nn.Module:
+    return small_generator(**changes).network
 
 
 def ncnn_makes(name: str, photograph: np.ndarray) -> np.ndarray:
@@ -78,7 +91,7 @@ def test_the_network_of_23_blocks_gives_what_ncnn_makes_of_a_photograph(photogra
 
 def test_folding_to_one_channel_is_exact_for_grey_images(colour_network, photograph):
     grey = photograph.mean(axis=0, keepdims=True)
-    single = RRDBNet(blocks=6)
+    single = Generator(Shape(blocks=6)).network
     single.load_state_dict(fold_to_one_channel(colour_network.state_dict()))
     colour = apply(colour_network, np.repeat(grey, 3, axis=0)).mean(axis=0)
     assert np.abs(apply(single, grey)[0] - colour).max() < 1e-4
@@ -88,12 +101,12 @@ def test_a_cut_file_is_refused_and_names_the_layer(weights, tmp_path):
     cut = tmp_path / "cut.bin"
     cut.write_bytes(weights.read_bytes()[:100_000])
     with pytest.raises(UserError, match=r"body\.0\.rdb\d\.conv\d"):
-        read_weights(cut, RRDBNet(blocks=6, channels=3))
+        read_weights(cut, Generator(Shape(blocks=6, channels=3)).network)
 
 
 def test_a_file_of_a_larger_network_is_refused(weights):
     with pytest.raises(UserError, match="of another network"):
-        read_weights(weights, RRDBNet(blocks=5, channels=3))
+        read_weights(weights, Generator(Shape(blocks=5, channels=3)).network)
 
 
 def test_weights_survive_safetensors_and_plain_torch_files(tmp_path):
@@ -133,17 +146,98 @@ def test_a_pickle_is_never_executed(tmp_path, monkeypatch):
     assert not (tmp_path / "pwned").exists()
 
 
-def test_a_generator_is_rebuilt_from_its_file(tmp_path):
-    network = small_network()
-    shape = {"blocks": 1, "features": 8, "growth": 4, "channels": 1}
-    save_generator(tmp_path / "generator.safetensors", network, shape)
-    again, found = load_generator(tmp_path / "generator.safetensors")
+@pytest.mark.parametrize(("architecture", "factor"), [("rrdbnet", 1), ("rrdbnet", 2), ("rrdbnet", 3), ("srresnet", 4)])
+def test_folding_is_exact_for_every_network(architecture, factor):
+    colour = small_network(architecture=architecture, factor=factor, channels=3)
+    single = small_network(architecture=architecture, factor=factor)
+    single.load_state_dict(fold_to_one_channel(colour.state_dict()))
+    grey = np.random.default_rng(1).random((1, 8, 12), dtype=np.float32)
+    mean = apply(colour, np.repeat(grey, 3, axis=0)).mean(axis=0)
+    assert np.abs(apply(single, grey)[0] - mean).max() < 1e-5
+    assert np.ptp(mean) > 1e-3
+
+
+PUBLISHED = [
+    "conv_first.weight",
+    "conv_first.bias",
+    *(f"body.0.rdb{b}.conv{c}.{kind}" for b in (1, 2, 3) for c in (1, 2, 3, 4, 5) for kind in ("weight", "bias")),
+    *(
+        f"{name}.{kind}"
+        for name in ("conv_body", "conv_up1", "conv_up2", "conv_hr", "conv_last")
+        for kind in ("weight", "bias")
+    ),
+]
+"""Names of the layers in the files that the authors of Real-ESRGAN published, for a network of one block."""
+
+
+@pytest.mark.parametrize(("factor", "first_channels"), [(1, 48), (2, 12), (4, 3)])
+def test_published_files_load_by_their_own_names(tmp_path, factor, first_channels):
+    network = small_network(factor=factor, channels=3)
+    shapes = {name: tensor.shape for name, tensor in network.state_dict().items()}
+    assert list(shapes) == PUBLISHED
+    assert shapes["conv_first.weight"] == (8, first_channels, 3, 3)
+    state = {name: torch.full(shape, 0.5, dtype=torch.float16) for name, shape in shapes.items()}
+    torch.save({"params": {}, "params_ema": state}, tmp_path / "published.pth")
+    found = read_weights(tmp_path / "published.pth", network)
+    assert all(tensor.dtype == torch.float32 and bool((tensor == 0.5).all()) for tensor in found.values())
+
+
+@pytest.mark.parametrize("architecture", ["rrdbnet", "srresnet"])
+def test_a_generator_is_rebuilt_from_its_file(tmp_path, architecture):
+    path = tmp_path / "generator.safetensors"
+    generator = small_generator(architecture=architecture, factor=2, noise_map=True)
+    save_generator(path, generator, {"recipe": {"alpha": 0.4}})
+    again = load_generator(path).eval()
     image = np.random.default_rng(0).random((1, 7, 9), dtype=np.float32)
-    assert found == shape
-    assert np.array_equal(apply(again.eval(), image), apply(network, image))
+    assert again.shape == generator.shape
+    assert again.facts == {"recipe": {"alpha": 0.4}}
+    assert np.array_equal(apply(again, image), apply(generator, image))
+    with safe_open(path, framework="pt") as stream:
+        assert set(stream.keys()) == set(generator.network.state_dict())
+    save_generator(path, again)
+    assert load_generator(path).facts == again.facts
 
 
-@pytest.mark.parametrize("size", [(1, 1), (3, 8), (17, 5)])
-def test_the_network_enlarges_any_size_by_four(size):
-    image = np.zeros((1, *size), dtype=np.float32)
-    assert apply(small_network(), image).shape == (1, 4 * size[0], 4 * size[1])
+def test_a_file_of_an_earlier_version_is_read(tmp_path):
+    network = small_network()
+    before = {"network": json.dumps({"blocks": 1, "features": 8, "growth": 4, "channels": 1})}
+    save_file(network.state_dict(), tmp_path / "old.safetensors", metadata=before)
+    generator = load_generator(tmp_path / "old.safetensors")
+    assert (generator.shape, generator.facts) == (SMALL, {})
+    assert all(torch.equal(generator.network.state_dict()[k], tensor) for k, tensor in network.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("described", "reason"),
+    [
+        (None, "is not a generator of BrainSR"),
+        ({"blocks": 1, "width": 8}, "no 'width'"),
+        ({"architecture": "rrdbnett"}, "did you mean 'rrdbnet'"),
+        ({"factor": 5}, "not by 5"),
+        ({"blocks": 1, "features": 16, "growth": 4}, r"'conv_first\.weight' has shape \(8, 1, 3, 3\)"),
+    ],
+)
+def test_a_file_that_describes_no_generator_is_refused(tmp_path, described, reason):
+    path = tmp_path / "other.safetensors"
+    metadata = {"network": json.dumps(described)} if described else {"format": "pt"}
+    save_file(small_network().state_dict(), path, metadata=metadata)
+    with pytest.raises(UserError, match=rf"other\.safetensors.*{reason}"):
+        load_generator(path)
+
+
+def test_ncnn_files_are_read_for_rrdbnet_alone(weights):
+    with pytest.raises(UserError, match="only weights of the architecture rrdbnet"):
+        read_weights(weights, small_network(architecture="srresnet"))
+
+
+def test_convert_folds_any_network_that_a_source_describes(tmp_path):
+    colour = small_network(factor=2, channels=3)
+    torch.save({"params_ema": colour.state_dict()}, tmp_path / "x2.pth")
+    described = {"factor": 2, "blocks": 1, "features": 8, "growth": 4, "trained_on": "nothing"}
+    entry = {"kind": "local", "path": "x2.pth", "network": described}
+    convert(tmp_path / "x2.pth", read_entry(Source, json.dumps(entry), "source"), tmp_path / "out")
+    generator = load_generator(tmp_path / "out/generator.safetensors").eval()
+    assert generator.shape == replace(SMALL, factor=2)
+    grey = np.random.default_rng(2).random((1, 5, 6), dtype=np.float32)
+    mean = apply(colour, np.repeat(grey, 3, axis=0)).mean(axis=0)
+    assert np.abs(apply(generator, grey)[0] - mean).max() < 1e-5

@@ -1,0 +1,77 @@
+"""The discriminator of SRGAN and ESRGAN: halves a patch until little is left, then gives it one logit.
+
+Ledig et al., CVPR 2017 (arXiv:1609.04802, figure 4), with the kernels of ESRGAN's own code (Wang et al., ECCV Workshops
+2018, arXiv:1809.00219), where strided convolutions are 4 x 4 and the inner dense layer has 100 values.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from pipeline.errors import UserError
+
+LEAST_SIDE = 16
+LEAST_END = 4
+"""A patch is halved as long as its side does not fall below this: 128 ends as 4, 96 and 100 as 6."""
+MOST_WIDENING = 8
+"""Features double with every halving, up to this many times the first layer's."""
+DENSE = 100
+
+
+def build(channels: int, side: int, features: int = 64) -> nn.Module:
+    """Returns the discriminator for patches of one side, with random weights.
+
+    Args:
+        channels: image channels.
+        side: of the patches, in voxels.
+        features: channels of the first layer.
+
+    Raises:
+        UserError: the side is less than 16.
+    """
+    if side < LEAST_SIDE:
+        raise UserError(
+            f"vgg_style: patches of {side} x {side} voxels are too small for this discriminator, it needs "
+            f"{LEAST_SIDE} x {LEAST_SIDE}. Raise patch_lr."
+        )
+    return VggStyle(channels, side, features)
+
+
+def widths(side: int, features: int) -> list[int]:
+    """Returns the feature channels before the first halving and after each."""
+    found = [features]
+    while side // 2 >= LEAST_END:
+        side //= 2
+        found.append(features * min(2 ** (len(found) - 1), MOST_WIDENING))
+    return found
+
+
+def _activation() -> nn.LeakyReLU:
+    return nn.LeakyReLU(negative_slope=0.2, inplace=True)
+
+
+def _normalised(channels_in: int, channels_out: int, size: int, stride: int) -> list[nn.Module]:
+    """Batch normalisation brings a shift of its own, so the convolution has no bias."""
+    convolution = nn.Conv2d(channels_in, channels_out, size, stride, padding=1, bias=False)
+    return [convolution, nn.BatchNorm2d(channels_out), _activation()]
+
+
+class VggStyle(nn.Module):
+    """Pairs of convolutions, the second of which halves the image, then two dense layers."""
+
+    def __init__(self, channels: int, side: int, features: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [nn.Conv2d(channels, features, 3, padding=1), _activation()]
+        before, *others = widths(side, features)
+        for stage, width in enumerate(others):
+            # The first pair's first convolution is the one above, which has no normalisation.
+            layers += _normalised(before, width, size=3, stride=1) if stage else []
+            layers += _normalised(width, width, size=4, stride=2)
+            before = width
+        self.convolutions = nn.Sequential(*layers)
+        end = side // 2 ** len(others)
+        self.dense = nn.Sequential(nn.Linear(before * end**2, DENSE), _activation(), nn.Linear(DENSE, 1))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Maps (batch, channels, side, side) to logits (batch, 1)."""
+        return self.dense(self.convolutions(image).flatten(start_dim=1))

@@ -1,0 +1,152 @@
+"""RRDBNet, the generator of ESRGAN (Wang et al., ECCV Workshops 2018, arXiv:1809.00219).
+
+Factors 1 and 2 begin with a pixel-unshuffle, as in Real-ESRGAN (Wang et al., ICCV Workshops 2021, arXiv:2107.10833).
+Parameter names follow the authors' published weights, so that these load without renaming.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pipeline.errors import UserError
+from pipeline.models.generator import Shape
+
+RESIDUAL_SCALE = 0.2
+"""Residuals are scaled down before they are added, which keeps deep stacks stable (section 3.1 of the paper)."""
+
+INITIAL_SCALE = 0.1
+"""Weights of the dense blocks start this much smaller than He's initialisation makes them (section 3.1, and the
+authors' training code)."""
+
+
+class Enlargement(NamedTuple):
+    """How a factor comes about."""
+
+    unshuffle: int
+    """side of the squares of pixels that become channels before the first convolution"""
+    steps: tuple[int, ...]
+    """nearest-neighbour enlargements after the trunk"""
+
+
+ENLARGEMENTS = {
+    1: Enlargement(4, (2, 2)),
+    2: Enlargement(2, (2, 2)),
+    3: Enlargement(1, (3,)),
+    4: Enlargement(1, (2, 2)),
+    8: Enlargement(1, (2, 2, 2)),
+}
+"""By factor. Factors 1 and 2 keep the layers of factor 4, so that its weights can start them."""
+
+
+def build(shape: Shape) -> nn.Module:
+    """Returns an RRDBNet with random weights.
+
+    Raises:
+        UserError: there is no RRDBNet for this factor.
+    """
+    if shape.factor not in ENLARGEMENTS:
+        raise UserError(f"rrdbnet: enlarges by {', '.join(map(str, ENLARGEMENTS))}, not by {shape.factor}.")
+    return RRDBNet(shape)
+
+
+def upsampler_of(network: nn.Module) -> list[nn.Module]:
+    """Returns the convolutions after the trunk."""
+    network = cast(RRDBNet, network)
+    return [*network.enlarging(), network.conv_hr, network.conv_last]
+
+
+def _convolution(channels_in: int, channels_out: int) -> nn.Conv2d:
+    return nn.Conv2d(channels_in, channels_out, kernel_size=3, padding=1)
+
+
+def _dense_convolution(channels_in: int, channels_out: int) -> nn.Conv2d:
+    convolution = _convolution(channels_in, channels_out)
+    nn.init.kaiming_normal_(convolution.weight)
+    nn.init.zeros_(cast(Tensor, convolution.bias))
+    with torch.no_grad():
+        convolution.weight.mul_(INITIAL_SCALE)
+    return convolution
+
+
+def _activate(features: Tensor) -> Tensor:
+    return functional.leaky_relu(features, negative_slope=0.2, inplace=True)
+
+
+class ResidualDenseBlock(nn.Module):
+    """Five convolutions, each of which sees the outputs of all before it."""
+
+    def __init__(self, features: int, growth: int) -> None:
+        super().__init__()
+        self.conv1 = _dense_convolution(features, growth)
+        self.conv2 = _dense_convolution(features + growth, growth)
+        self.conv3 = _dense_convolution(features + 2 * growth, growth)
+        self.conv4 = _dense_convolution(features + 3 * growth, growth)
+        self.conv5 = _dense_convolution(features + 4 * growth, features)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Maps (batch, features, y, x) to the same shape."""
+        dense = [features]
+        for convolution in (self.conv1, self.conv2, self.conv3, self.conv4):
+            dense.append(_activate(convolution(torch.cat(dense, dim=1))))
+        return features + RESIDUAL_SCALE * self.conv5(torch.cat(dense, dim=1))
+
+
+class RRDB(nn.Module):
+    """Residual in residual: three dense blocks with a residual of their own around them."""
+
+    def __init__(self, features: int, growth: int) -> None:
+        super().__init__()
+        self.rdb1 = ResidualDenseBlock(features, growth)
+        self.rdb2 = ResidualDenseBlock(features, growth)
+        self.rdb3 = ResidualDenseBlock(features, growth)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Maps (batch, features, y, x) to the same shape."""
+        return features + RESIDUAL_SCALE * self.rdb3(self.rdb2(self.rdb1(features)))
+
+
+class RRDBNet(nn.Module):
+    """A trunk of RRDBs on the small grid, then nearest-neighbour enlargements with a convolution after each.
+
+    An enlargement that repeats pixels treats all of them alike, so that no checkerboard can come of it (Odena et al.,
+    Distill 2016, doi:10.23915/distill.00003).
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.factor = shape.factor
+        self.unshuffle, self.steps = ENLARGEMENTS[shape.factor]
+        features = shape.features
+        self.conv_first = _convolution(shape.in_channels * self.unshuffle**2, features)
+        self.body = nn.Sequential(*(RRDB(features, shape.growth) for _ in range(shape.blocks)))
+        self.conv_body = _convolution(features, features)
+        for number in range(1, len(self.steps) + 1):
+            self.add_module(f"conv_up{number}", _convolution(features, features))
+        self.conv_hr = _convolution(features, features)
+        self.conv_last = _convolution(features, shape.channels)
+
+    def enlarging(self) -> list[nn.Module]:
+        """Returns the convolution after each enlargement."""
+        return [self.get_submodule(f"conv_up{number}") for number in range(1, len(self.steps) + 1)]
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Maps (batch, in_channels, y, x) to (batch, channels, factor y, factor x), float, normalised intensities."""
+        height, width = image.shape[-2:]
+        shallow = self.conv_first(self._unshuffled(image))
+        features = shallow + self.conv_body(self.body(shallow))
+        for step, convolution in zip(self.steps, self.enlarging(), strict=True):
+            features = _activate(convolution(functional.interpolate(features, scale_factor=step, mode="nearest")))
+        result = self.conv_last(_activate(self.conv_hr(features)))
+        return result[..., : height * self.factor, : width * self.factor]
+
+    def _unshuffled(self, image: Tensor) -> Tensor:
+        """Turns squares of pixels into channels; sizes that they do not divide are padded at the high end."""
+        if self.unshuffle == 1:
+            return image
+        bottom, right = (-size % self.unshuffle for size in image.shape[-2:])
+        padded = functional.pad(image, (0, right, 0, bottom), mode="replicate")
+        return functional.pixel_unshuffle(padded, self.unshuffle)
