@@ -1,1 +1,4 @@
-"""Loss terms. Each module offers `loss(estimate, truth)`, a scalar tensor from two (batch, channel, y, x) tensors."""
+"""Loss terms. Each module offers `loss(estimate, scene)`, a scalar tensor.
+
+The estimate is what the network made of `scene.measured`, of shape (batch, channels, y, x) like `scene.truth`.
+"""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional
 
+from pipeline.training.scene import Scene
 
-def loss(estimate: Tensor, truth: Tensor) -> Tensor:
-    """Returns the mean absolute difference of two (batch, channel, y, x) tensors."""
-    return functional.l1_loss(estimate, truth)
+
+def loss(estimate: Tensor, scene: Scene) -> Tensor:
+    """Returns the mean absolute difference of the estimate (batch, channels, y, x) and the truth."""
+    return functional.l1_loss(estimate, scene.truth)

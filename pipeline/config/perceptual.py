@@ -1,0 +1,39 @@
+"""Settings of the perceptual distance."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from pipeline import plugins
+from pipeline.config.base import Section
+
+CONVOLUTIONS = (2, 2, 4, 4, 4)
+"""Of VGG19, by block (Simonyan and Zisserman, ICLR 2015)."""
+
+LAYERS = tuple(f"conv{block}_{each + 1}" for block, count in enumerate(CONVOLUTIONS, start=1) for each in range(count))
+"""Names of VGG19's convolutions: conv1_1 ... conv5_4."""
+
+
+def _check_layer(name: str) -> str:
+    if name not in LAYERS:
+        raise ValueError(f"unknown layer; {plugins.suggest(name, LAYERS)}")
+    return name
+
+
+LayerName = Annotated[str, AfterValidator(_check_layer)]
+
+
+class Perceptual(Section):
+    """In which features of a VGG images are compared."""
+
+    layers: dict[LayerName, Annotated[float, Field(ge=0)]] = Field(default={"conv5_4": 1.0}, min_length=1)
+    """layers of VGG19 and their weights; where the network is a VGG16, whose blocks 3 to 5 have three convolutions,
+    conv3_4, conv4_4 and conv5_4 mean conv3_3, conv4_3 and conv5_3"""
+    activation: Literal["before", "after"] = "before"
+    """compare the features before the rectifier, as ESRGAN does, or after it, as SRGAN does"""
+    criterion: Literal["l1", "mse"] = "l1"
+    """how features are compared: mean absolute difference, or mean squared difference"""
+    scale: Annotated[float, Field(gt=0)] = 1.0
+    """features are multiplied by this (SRGAN: 1 / 12.75 after the rectifier)"""

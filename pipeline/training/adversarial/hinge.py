@@ -1,0 +1,16 @@
+"""Hinge loss (Lim and Ye, 2017, arXiv:1705.02894): logits beyond 1 on the right side cost nothing."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional
+
+
+def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
+    """Returns mean max(0, 1 - real) + mean max(0, 1 + fake)."""
+    return functional.relu(1 - real).mean() + functional.relu(1 + fake).mean()
+
+
+def generator_loss(real: Tensor, fake: Tensor) -> Tensor:
+    """Returns -mean fake; `real` does not matter."""
+    return -fake.mean()

@@ -1,0 +1,25 @@
+"""Relativistic average loss: is a true patch more real than generated ones are on average, and the other way round?
+
+Jolicoeur-Martineau, "The relativistic discriminator", 2018 (arXiv:1807.00734), as ESRGAN uses it (Wang et al., ECCV
+Workshops 2018). The papers add the two halves of each loss; ESRGAN's program takes their mean, and its published weight
+of 0.005 belongs to that mean, hence the mean here. The averages run over all logits of a batch.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional
+
+
+def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
+    """Returns half of -mean log s(real - mean fake) - mean log(1 - s(fake - mean real)), s being the sigmoid."""
+    return (functional.softplus(fake.mean() - real).mean() + functional.softplus(fake - real.mean()).mean()) / 2
+
+
+def generator_loss(real: Tensor, fake: Tensor) -> Tensor:
+    """Returns half of -mean log(1 - s(real - mean fake)) - mean log s(fake - mean real).
+
+    Both halves depend on the generator through `fake`. No gradient goes through `real`, as in ESRGAN's program: the
+    logits of true patches do not depend on the generator. The caller need not detach them.
+    """
+    return discriminator_loss(fake, real.detach())

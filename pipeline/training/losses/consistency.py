@@ -1,0 +1,31 @@
+"""Agreement with the forward model: the estimate, degraded again, against the truth, degraded again.
+
+The estimate is compared with the noiseless low-resolution patch A(truth), not with the noisy one that was measured,
+for two reasons. The measured patch was cut out of a whole slice that was degraded in one piece: near the patch's edges
+its operator saw voxels that the patch does not hold, so that even the truth would disagree with it. And its noise is
+no part of what the network should restore: a term that asks for the measured values would teach the network to
+reproduce the noise. A of the truth has neither fault, since both sides go through the same operator of the patch.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pipeline.training.scene import Scene
+
+
+def loss(estimate: Tensor, scene: Scene) -> Tensor:
+    """Returns the mean absolute value of A(estimate - truth).
+
+    A, linear, applies the matrix `scene.operator[0]` along y and `scene.operator[1]` along x.
+
+    Args:
+        estimate: shape (batch, channels, factor y, factor x).
+        scene: of the same batch.
+    """
+    residual = estimate - scene.truth
+    # Products of whole rows add up many numbers, for which half precision is too coarse.
+    with torch.autocast(residual.device.type, enabled=False):
+        along_y, along_x = (matrix.to(residual.device, torch.float32) for matrix in scene.operator)
+        return (along_y @ residual.float() @ along_x.mT).abs().mean()

@@ -1,0 +1,59 @@
+"""Locally discriminative learning: an L1 loss where the residual looks like an artifact rather than a missing detail.
+
+Liang, Zeng and Zhang, "Details or artifacts: a locally discriminative learning approach to realistic image
+super-resolution", CVPR 2022. Three things make the map of artifacts:
+
+- the variance of the residual in the 7 x 7 neighbourhood of each pixel, reflected at the edges;
+- the variance of the residual over the whole patch, to the power of 1/5;
+- where the network's residual is smaller than that of the network with averaged weights, the map is zero: there
+  training has become better, not restless.
+
+The residual is the absolute difference summed over three colours in the paper. Here it is three times its mean over
+the channels: for three channels the same sum, and for one grey channel what three equal channels would give. As in the
+authors' program, and so with the weight that they published for this term, gradients also pass through the map.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from pipeline.training.scene import Scene
+
+WINDOW = 7
+"""Side of the neighbourhood of the paper, in pixels."""
+
+PATCH_EXPONENT = 1 / 5
+"""Power of the variance over the patch, of the paper."""
+
+SMALLEST_VARIANCE = 1e-12
+"""A patch variance below this counts as this: at zero its fifth root would have an infinite gradient."""
+
+
+def loss(estimate: Tensor, scene: Scene) -> Tensor:
+    """Returns the mean of the artifact map times the absolute difference of estimate and truth.
+
+    Args:
+        estimate: shape (batch, channels, y, x), at least 4 x 4 pixels.
+        scene: of the same batch; its averaged network is asked for its estimate.
+    """
+    weight = artifact_map(estimate, scene.truth, scene.averaged())
+    return (weight * (estimate - scene.truth).abs()).mean()
+
+
+def artifact_map(estimate: Tensor, truth: Tensor, averaged: Tensor) -> Tensor:
+    """Returns the refined map of artifacts, shape (batch, 1, y, x), from three tensors (batch, channels, y, x)."""
+    residual = _residual(estimate, truth)
+    of_patch = residual.var(dim=(1, 2, 3), keepdim=True).clamp(min=SMALLEST_VARIANCE) ** PATCH_EXPONENT
+    keeps = residual >= _residual(averaged, truth)
+    return torch.where(keeps, of_patch * _local_variance(residual), 0)
+
+
+def _residual(estimate: Tensor, truth: Tensor) -> Tensor:
+    return 3 * (estimate - truth).abs().mean(dim=1, keepdim=True)
+
+
+def _local_variance(residual: Tensor) -> Tensor:
+    padded = functional.pad(residual, [WINDOW // 2] * 4, mode="reflect")
+    return padded.unfold(2, WINDOW, 1).unfold(3, WINDOW, 1).var(dim=(-1, -2))

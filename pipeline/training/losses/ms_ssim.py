@@ -1,0 +1,77 @@
+"""One minus the multi-scale structural similarity, the image-quality term of Choi and Park (2023).
+
+Wang, Simoncelli and Bovik, "Multiscale structural similarity for image quality assessment", Asilomar Conference on
+Signals, Systems and Computers, 2003. The paper's five scales need 176 pixels. A smaller patch has fewer scales, down to
+the last on which its window of 11 pixels fits (4 from 88 pixels on, 3 from 44); the paper's exponents of the scales
+that remain are divided by their sum, so that they add up to one as in the paper.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torchmetrics.functional.image import structural_similarity_index_measure
+
+from pipeline.errors import UserError
+from pipeline.training.scene import Scene
+
+EXPONENTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+"""Of the scales, the finest first (Wang et al. 2003)."""
+
+WINDOW_SIDE = 11
+"""Side of the Gaussian window of structural similarity, in pixels; its standard deviation is 1.5."""
+
+SMALLEST = 1e-4
+"""Lesser similarities of a scale count as this. Powers need positive numbers, and a zero would silence the others."""
+
+
+def loss(estimate: Tensor, scene: Scene) -> Tensor:
+    """Returns the mean over the batch of 1 - MS-SSIM, with a data range of 1.
+
+    Args:
+        estimate: shape (batch, channels, y, x).
+        scene: of the same batch.
+
+    Raises:
+        UserError: the patch is smaller than the window.
+    """
+    # Variances are differences of nearly equal numbers, for which half precision is too coarse.
+    with torch.autocast(estimate.device.type, enabled=False):
+        return 1 - _similarity(estimate.float(), scene.truth.float()).mean()
+
+
+def _similarity(estimate: Tensor, truth: Tensor) -> Tensor:
+    """Returns MS-SSIM of two tensors (batch, channels, y, x), shape (batch,)."""
+    exponents = exponents_for(min(estimate.shape[-2:]))
+    product = torch.ones(len(estimate), dtype=estimate.dtype, device=estimate.device)
+    for scale, exponent in enumerate(exponents):
+        similarity, contrast = _similarity_of_scale(estimate, truth)
+        # Luminance is compared on the coarsest scale alone; the finer ones compare contrast and structure.
+        factor = similarity if scale == len(exponents) - 1 else contrast
+        product = product * factor.clamp(min=SMALLEST) ** exponent
+        estimate, truth = functional.avg_pool2d(estimate, 2), functional.avg_pool2d(truth, 2)
+    return product
+
+
+def exponents_for(side: int) -> tuple[float, ...]:
+    """Returns the exponents of the scales on which a patch of this side (pixels) holds the window; their sum is 1.
+
+    Raises:
+        UserError: there is no such scale.
+    """
+    kept = [exponent for scale, exponent in enumerate(EXPONENTS) if side // 2**scale >= WINDOW_SIDE]
+    if not kept:
+        raise UserError(
+            f"the loss term 'ms_ssim' needs patches of at least {WINDOW_SIDE} pixels, these have {side}. "
+            "Raise patch_lr or leave the term out."
+        )
+    return tuple(exponent / sum(kept) for exponent in kept)
+
+
+def _similarity_of_scale(estimate: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns structural similarity and its contrast and structure term, each of shape (batch,)."""
+    result = structural_similarity_index_measure(
+        estimate, truth, data_range=1.0, reduction="none", return_contrast_sensitivity=True
+    )
+    return result[0], result[1]

@@ -1,0 +1,13 @@
+"""Mean squared difference, the pixel loss of SRGAN's first stage (Ledig et al., CVPR 2017)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional
+
+from pipeline.training.scene import Scene
+
+
+def loss(estimate: Tensor, scene: Scene) -> Tensor:
+    """Returns the mean squared difference of the estimate (batch, channels, y, x) and the truth."""
+    return functional.mse_loss(estimate, scene.truth)
