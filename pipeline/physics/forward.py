@@ -60,13 +60,23 @@ class ForwardModel:
         padded = pad_to_multiple(hr, self.factors)
         return apply_along_axes(self.axis_matrices, padded).astype(np.float32)
 
-    def add_noise(self, lr: NDArray[np.float32], generator: np.random.Generator) -> NDArray[np.float32]:
-        """Adds this model's noise, drawn from `generator`, to a low-resolution array of any shape."""
-        return plugins.load("pipeline.physics.noise", self.noise).add_noise(lr, self.noise_sigma, generator)
+    def add_noise(
+        self, lr: NDArray[np.float32], generator: np.random.Generator, sigma: float | None = None
+    ) -> NDArray[np.float32]:
+        """Adds this model's noise, drawn from `generator`, to a low-resolution array of any shape.
 
-    def expected_value(self, lr: NDArray[np.floating]) -> NDArray[np.floating]:
+        Args:
+            lr: noiseless low-resolution image.
+            generator: source of the random numbers.
+            sigma: standard deviation of the noise; None takes this model's own.
+        """
+        add = plugins.load("pipeline.physics.noise", self.noise).add_noise
+        return add(lr, self.noise_sigma if sigma is None else sigma, generator)
+
+    def expected_value(self, lr: NDArray[np.floating], sigma: float | None = None) -> NDArray[np.floating]:
         """Returns the mean over the noise of what is measured where the noiseless low-resolution image is `lr`."""
-        return plugins.load("pipeline.physics.noise", self.noise).expected_value(lr, self.noise_sigma)
+        expected = plugins.load("pipeline.physics.noise", self.noise).expected_value
+        return expected(lr, self.noise_sigma if sigma is None else sigma)
 
     def measure(self, hr: NDArray[np.floating]) -> NDArray[np.float32]:
         """Returns the low-resolution volume with the one noise draw that `seed` stands for."""
