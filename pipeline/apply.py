@@ -18,6 +18,7 @@ from pipeline.image.formats import format_of
 from pipeline.image.image import Image
 from pipeline.image.predictions import write_prediction
 from pipeline.inference.volume import restore_volume
+from pipeline.infer import noise_sigma
 from pipeline.models.device import choose_device, use_threads
 from pipeline.models.weights import load_generator
 
@@ -41,14 +42,14 @@ def apply(model: Path, source: Path, plane: str, settings: Infer, device: str, o
         UserError: a file cannot be read or has no foreground, or the device cannot be used.
     """
     use_threads(settings.threads)
-    network, _ = load_generator(model)
-    network = network.to(choose_device(device)).eval()
+    network = load_generator(model).to(choose_device(device)).eval()
     try:
         image = normalise(format_of(source).read(source), Extract.model_validate({"plane": plane}))
     except UserError as error:
         raise UserError(f"{source}: {error}") from error
     measured = as_measured(image, network.factor)
-    restored = restore_volume(network, measured.data, image.facts["slice_axis"], settings)
+    sigma = noise_sigma(measured, "rician", settings)
+    restored = restore_volume(network, measured.data, image.facts["slice_axis"], settings, sigma)
     saturated = write_prediction(output, measured, restored)
     logger.info("%s: %s -> %s, %d voxels clipped", source, measured.data.shape, restored.shape, saturated)
 

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.cli import ArgumentParser, Namespace, add_path, add_settings
 from pipeline.config.load import read_section
 from pipeline.config.stages import Infer
 from pipeline.image.container import read_image
+from pipeline.image.image import Image
 from pipeline.image.predictions import write_prediction
-from pipeline.inference.consistency import toward_measurement
+from pipeline.inference.consistency import share_at, toward_measurement
 from pipeline.inference.volume import restore_volume
 from pipeline.models.device import choose_device, use_threads
+from pipeline.models.generator import Generator
 from pipeline.models.weights import load_generator
 from pipeline.physics.forward import ForwardModel
+from pipeline.physics.noise_level import estimate_sigma
 
 logger = logging.getLogger(__name__)
 
 
-def infer(method: str, generator: Path, lr: Path, settings: Infer, device: str, output: Path) -> None:
+def infer(generator: Path, lr: Path, settings: Infer, device: str, output: Path) -> None:
     """Restores the low-resolution volume `lr` with `generator` and writes the prediction.
 
     Args:
-        method: name of the network in the tables; its share of infer.consistency corrects the result.
         generator: its weights.
         lr: the low-resolution volume.
         settings: the section `infer`.
@@ -34,19 +40,48 @@ def infer(method: str, generator: Path, lr: Path, settings: Infer, device: str, 
         UserError: a file cannot be read, or the device cannot be used.
     """
     use_threads(settings.threads)
-    network, _ = load_generator(generator)
-    network = network.to(choose_device(device)).eval()
+    network = load_generator(generator).to(choose_device(device)).eval()
     image = read_image(lr)
-    restored = restore_volume(network, image.data, image.facts["slice_axis"], settings)
+    saturated = write_prediction(output, image, restore(network, image, settings))
+    logger.info("%s: restored, %d voxels clipped", image.facts["id"], saturated)
+
+
+def restore(network: Generator, image: Image, settings: Infer) -> NDArray[np.float32]:
+    """Restores a low-resolution volume: tells the network its noise, and corrects the result toward the measurement.
+
+    Args:
+        network: on its device, in evaluation mode; its facts hold the shares of the correction.
+        image: low-resolution volume with its forward model in the facts.
+        settings: the section `infer`.
+
+    Returns:
+        Normalised intensities, float32, of shape image.data.shape * factors.
+    """
     model = ForwardModel.from_json(image.facts["forward_model"])
-    corrected = toward_measurement(restored, image.data, model, settings.consistency.get(method, 0.0))
-    saturated = write_prediction(output, image, corrected)
-    logger.info("%s: %s -> %s, %d voxels clipped", image.facts["id"], image.data.shape, restored.shape, saturated)
+    sigma = noise_sigma(image, model.noise, settings)
+    restored = restore_volume(network, image.data, image.facts["slice_axis"], settings, sigma)
+    share = share_at(sigma, network.facts.get("shares", [])) if settings.consistency else 0.0
+    logger.info("%.0f%% of the difference to the measurement is put back", 100 * share)
+    return toward_measurement(restored, image.data, replace(model, noise_sigma=sigma), share)
+
+
+def noise_sigma(image: Image, noise: str, settings: Infer) -> float:
+    """Returns the noise that a network is told: what the settings say, or else what the image itself shows.
+
+    Args:
+        image: low-resolution volume.
+        noise: name of its noise, a module of pipeline.physics.noise.
+        settings: the section `infer`.
+    """
+    if settings.noise_sigma is not None:
+        return settings.noise_sigma
+    estimate = estimate_sigma(image.data, image.facts["slice_axis"], noise)
+    logger.info("estimated noise: %.4f of the range (%s)", estimate.sigma, estimate.method)
+    return estimate.sigma
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declares the options of this stage."""
-    parser.add_argument("--method", required=True, help="name of the network in the tables, such as rrdb_l1")
     add_path(parser, "--model", "generator.safetensors of the method")
     add_path(parser, "--lr", "low-resolution volume (.safetensors)")
     add_path(parser, "--output", "prediction (.nii.gz)")
@@ -57,4 +92,4 @@ def add_arguments(parser: ArgumentParser) -> None:
 def main(arguments: Namespace) -> None:
     """Runs the stage."""
     settings = read_section(Infer, arguments.settings)
-    infer(arguments.method, arguments.model, arguments.lr, settings, arguments.device, arguments.output)
+    infer(arguments.model, arguments.lr, settings, arguments.device, arguments.output)

@@ -1,71 +1,100 @@
-"""Fine-tunes a network on the training volumes.
+"""Trains a network by its recipe on the training volumes.
 
 Killed and started again it goes on from its last checkpoint and ends in the same weights (on the CPU). When settings,
-data, initial weights or code have changed it starts afresh and says so.
+data, initial weights or code have changed it starts afresh and says so. Several devices share the work when it is started
+through torchrun.
 """
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
-from torch import nn
+from safetensors.torch import save_file
+from torch import Tensor
 
 from pipeline import plugins
 from pipeline.cli import ArgumentParser, Namespace, add_path, add_settings
 from pipeline.code_version import code_version
 from pipeline.config.load import read_entry, read_section
+from pipeline.config.recipe import SCRATCH, Recipe
 from pipeline.config.sources import Source
 from pipeline.config.stages import Infer, Train
 from pipeline.errors import UserError
-from pipeline.files import sha256_of, write_text
+from pipeline.files import replacing, sha256_of, write_text
 from pipeline.image.container import map_array, read_facts, read_image
-from pipeline.image.image import Image
-from pipeline.image.slices import evenly_spaced
+from pipeline.inference.consistency import best_share
 from pipeline.inference.volume import restore_volume
-from pipeline.metrics._range import data_range
+from pipeline.metrics import psnr, ssim
 from pipeline.models.card import trained_card
-from pipeline.models.device import choose_device, use_threads
+from pipeline.models.device import use_threads
+from pipeline.models.generator import Generator, Shape, with_noise_map
+from pipeline.models.vgg import read_vgg
 from pipeline.models.weights import load_generator, save_generator
 from pipeline.physics.forward import ForwardModel
-from pipeline.physics.grid import crop_to
 from pipeline.training.checkpoint import CheckpointFolder
+from pipeline.training.dial import between, try_settings
+from pipeline.training.engine import start_engine
 from pipeline.training.history import write_history
 from pipeline.training.patches import PatchSampler, TrainingVolume
-from pipeline.training.trainer import Trainer
+from pipeline.training.perceptual import PerceptualDistance
+from pipeline.training.trainer import Look, Parts, Trainer
+from pipeline.validation import Excerpt, excerpt
 
 logger = logging.getLogger(__name__)
 
-VALIDATION_METRICS = ("psnr", "ssim")
+METRICS = {"psnr": psnr.per_slice, "ssim": ssim.per_slice}
 VALIDATION_SLICES = 4
 """Evenly spaced slices per validation volume: enough to watch progress by."""
+NOISE_LEVELS = 4
+"""Noise levels at which the best correction toward the measurement is found."""
+EXCERPT_SIDE = 96
+"""Most voxels along the sides of the excerpts that show the progress."""
+DARKER = 0.9
+"""Share of its intensities that the input keeps when the sentinel asks whether the output follows."""
+EVENT_COLUMNS = ("step", "kind", "what", "value")
 
 
 @dataclass(frozen=True)
 class TrainingFiles:
-    """What a training reads. Truths and low-resolution volumes stand in the same order."""
+    """What a training reads. Truths and low-resolution volumes stand in the same order.
+
+    Attributes:
+        hr: extracted training volumes.
+        lr: their low-resolution volumes.
+        val_hr: extracted validation volumes.
+        val_lr: their low-resolution volumes.
+        start: the generator to start from; None starts from scratch.
+        perceptual: features of a VGG; None where the recipe needs none.
+    """
 
     hr: Sequence[Path]
     lr: Sequence[Path]
     val_hr: Sequence[Path]
     val_lr: Sequence[Path]
-    weights: Path
+    start: Path | None = None
+    perceptual: Path | None = None
 
     def checksums(self) -> list[str]:
         """Returns the SHA-256 of every file."""
-        return [sha256_of(path) for path in (*self.hr, *self.lr, *self.val_hr, *self.val_lr, self.weights)]
+        single = [path for path in (self.start, self.perceptual) if path]
+        return [sha256_of(path) for path in (*self.hr, *self.lr, *self.val_hr, *self.val_lr, *single)]
 
 
-def training_key(files: TrainingFiles, settings: Train, seed: int) -> str:
+def training_key(files: TrainingFiles, recipe: Recipe, settings: Train, seed: int) -> str:
     """Returns a hash of everything that the resulting weights depend on."""
-    parts = [settings.model_dump(), seed, files.checksums(), code_version("pipeline.train"), torch.__version__]
+    versions = [code_version("pipeline.train"), torch.__version__]
+    parts = [recipe.model_dump(), settings.model_dump(), seed, files.checksums(), *versions]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -81,75 +110,214 @@ def training_volume(hr: Path, lr: Path) -> TrainingVolume:
     )
 
 
-def validate(network: nn.Module, pairs: Sequence[tuple[Image, Image]], settings: Infer) -> dict[str, float]:
-    """Measures a network over the foreground of some slices of the validation volumes; the mean over these slices."""
-    values: dict[str, list[float]] = {name: [] for name in VALIDATION_METRICS}
-    for truth, lr in pairs:
-        axis = truth.facts["slice_axis"]
-        chosen = evenly_spaced(truth.facts["foreground_slices"], VALIDATION_SLICES)
-        hr, coarse = (np.take(array, chosen, axis) for array in (truth.data, lr.data))
-        mask = np.take(truth.masks["foreground"], chosen, axis)
-        estimate = crop_to(restore_volume(network, coarse, axis, settings), hr.shape)
-        for name in VALIDATION_METRICS:
-            measure = plugins.load("pipeline.metrics", name).per_slice
-            slices = zip(*(np.moveaxis(array, axis, 0) for array in (hr, estimate, mask)), strict=True)
-            values[name].extend(measure(*one, data_range(truth)) for one in slices)
-    return {name: float(np.mean(found)) for name, found in values.items()}
+def starting_generator(start: Path | None, recipe: Recipe, factor: int) -> Generator:
+    """Returns the network that a training starts from, with a noise map where the recipe wants one.
+
+    Raises:
+        UserError: the file is no generator, or one for another factor or with a noise map that the recipe does not have.
+    """
+    if start is None:
+        shape = Shape(recipe.architecture, factor, recipe.blocks, recipe.features, noise_map=recipe.noise_map)
+        return Generator(shape)
+    generator = load_generator(start)
+    if generator.factor != factor:
+        raise UserError(f"{start}: enlarges by {generator.factor}, but the data was degraded by {factor}.")
+    if generator.shape.noise_map and not recipe.noise_map:
+        raise UserError(f"{start}: is told the noise; set noise_map: true in the recipe that starts from it.")
+    return with_noise_map(generator) if recipe.noise_map and not generator.shape.noise_map else generator
+
+
+def plane_factor(volumes: Sequence[TrainingVolume]) -> int:
+    """Returns the factor by which the slices of all volumes were degraded.
+
+    Raises:
+        UserError: there are several.
+    """
+    factors = {volume.model.factors[axis] for volume in volumes for axis in volume.plane_axes}
+    if len(factors) > 1:
+        raise UserError(f"the training volumes were degraded by different factors {sorted(factors)}. Degrade them alike.")
+    return factors.pop()
+
+
+def look_at(network: Generator, excerpts: Sequence[Excerpt]) -> Look:
+    """Looks at a network's results on validation slices."""
+    results = [_restored(network, one) for one in excerpts]
+    measured = [one.mean_over_slices(result, METRICS) for one, result in zip(excerpts, results, strict=True)]
+    values = {name: float(np.mean([each[name] for each in measured])) for name in METRICS}
+    shown = [_middle(result, one.slice_axis) for one, result in zip(excerpts, results, strict=True)]
+    return Look(values, _diversity(network, excerpts[0], results[0]), torch.from_numpy(_stacked(shown)))
+
+
+def _restored(network: Generator, one: Excerpt) -> np.ndarray:
+    return restore_volume(network, one.measured, one.slice_axis, Infer(), one.model.noise_sigma)
+
+
+def _diversity(network: Generator, one: Excerpt, result: np.ndarray) -> float:
+    """How much the first slice of a result changes when the input grows darker, per change of the input."""
+    first, before = (np.take(array, [0], one.slice_axis) for array in (one.measured, result))
+    darker = restore_volume(network, DARKER * first, one.slice_axis, Infer(), one.model.noise_sigma)
+    change, given = (float(np.sqrt(np.mean(array**2))) for array in (darker - before, (1 - DARKER) * first))
+    return change / given if given else 0.0
+
+
+def _middle(volume: np.ndarray, axis: int) -> np.ndarray:
+    """The middle of the middle slice, as rows and columns."""
+    image = np.take(volume, volume.shape[axis] // 2, axis)
+    starts = [max(0, (size - EXCERPT_SIDE) // 2) for size in image.shape]
+    return np.array(image[tuple(slice(start, start + EXCERPT_SIDE) for start in starts)], dtype=np.float32)
+
+
+def _stacked(images: Sequence[np.ndarray]) -> np.ndarray:
+    """Stacks images of different sizes by their common part."""
+    rows, columns = (min(image.shape[axis] for image in images) for axis in (0, 1))
+    return np.stack([image[:rows, :columns] for image in images])
+
+
+def shares(network: Generator, excerpts: Sequence[Excerpt], recipe: Recipe) -> list[list[float]]:
+    """Returns the best share of the correction toward the measurement at several noise levels, see `best_share`."""
+    low, high = recipe.noise_sigma_range or (excerpts[0].model.noise_sigma,) * 2
+    found = []
+    for sigma in np.unique(np.linspace(low, high, NOISE_LEVELS)):
+        noisy = [one.at_noise(float(sigma)) for one in excerpts]
+        found.append([float(sigma), float(np.mean([best_share(_restored(network, one), one) for one in noisy]))])
+    return found
 
 
 def train(
-    files: TrainingFiles, source: Source, settings: Train, seed: int, device: str, output: Path, work: Path
+    files: TrainingFiles,
+    recipe: Recipe,
+    settings: Train,
+    source: Source,
+    seed: int,
+    device: str,
+    output: Path,
+    work: Path,
 ) -> None:
-    """Trains and writes generator, model card and history.
+    """Trains and writes generator, model card, history, events, samples and, where there is a dial, its curve.
 
     Args:
         files: volumes and initial weights.
-        source: the initial weights' entry in the table of sources, for the model card.
+        recipe: what is trained, and how.
         settings: the section `train`.
+        source: the initial weights' entry in the table of sources, for the model card.
         seed: of the run.
         device: auto, cpu or cuda.
-        output: folder of the method.
+        output: folder of the method; its name is the method's.
         work: folder of the checkpoints; it is removed when the training has ended well.
 
     Raises:
-        UserError: another training writes to `work`, a file does not fit, or the device cannot be used.
+        UserError: another training writes to `work`, a file does not fit, the device cannot be used, or the training
+            failed so often that the sentinel stopped it.
     """
     use_threads(settings.threads)
-    place = choose_device(device)
-    checkpoints = CheckpointFolder(work, training_key(files, settings, seed))
-    with checkpoints.lease():
-        network, shape = load_generator(files.weights)
+    engine = start_engine(device, settings.precision)
+    check_batch(recipe, settings, engine.world_size)
+    torch.manual_seed(seed)
+    checkpoints = CheckpointFolder(work, training_key(files, recipe, settings, seed))
+    with checkpoints.lease() if engine.is_global_zero else nullcontext():
         volumes = [training_volume(hr, lr) for hr, lr in zip(files.hr, files.lr, strict=True)]
-        check_factor(volumes, network.factor)
-        pairs = [(read_image(hr), read_image(lr)) for hr, lr in zip(files.val_hr, files.val_lr, strict=True)]
-        viewing = Infer(threads=settings.threads)
+        factor = plane_factor(volumes)
+        start = starting_generator(files.start, recipe, factor)
+        excerpts = [_excerpt(hr, lr) for hr, lr in zip(files.val_hr, files.val_lr, strict=True)]
+        perceptual = PerceptualDistance(read_vgg(files.perceptual), recipe.perceptual) if files.perceptual else None
+        parts = Parts(copy.deepcopy(start), _discriminator(recipe, factor), perceptual)
+        sampler = PatchSampler(volumes, recipe, seed)
         trainer = Trainer(
-            network.to(place),
-            PatchSampler(volumes, settings, seed),
-            settings,
-            checkpoints,
-            lambda candidate: validate(candidate, pairs, viewing),
+            parts, sampler, recipe, settings, checkpoints, lambda network: look_at(network, excerpts), engine
         )
-        averaged, history = trainer.run()
-        facts: list[dict[str, Any]] = [read_facts(path) for path in (*files.lr, *files.val_lr)]
-        save_generator(output / "generator.safetensors", averaged, shape)
-        write_text(output / "model_card.md", trained_card(source, averaged, settings, facts, history))
-        write_history(output / "history.csv", history)
-    checkpoints.remove()
+        network = trainer.run().cpu()
+        logger.info("the networks waited for data for %.1f%% of the time", 100 * trainer.waiting_share)
+        if engine.is_global_zero:
+            network, dial = _dialled(start, network, excerpts, recipe, perceptual)
+            facts = {
+                "method": output.name,
+                "recipe": recipe.model_dump(mode="json"),
+                "shares": shares(network, excerpts, recipe),
+            }
+            _write(output, trainer, dial, excerpts)
+            learnt = [read_facts(path) for path in (*files.lr, *files.val_lr)]
+            card = trained_card(output.name, source, network, recipe, learnt, trainer.history)
+            write_text(output / "model_card.md", card)
+            save_generator(output / "generator.safetensors", network, facts)
+            checkpoints.remove()
+    engine.barrier()
 
 
-def check_factor(volumes: Sequence[TrainingVolume], factor: int) -> None:
-    """Refuses data that was degraded by another factor than the network enlarges.
+def check_batch(recipe: Recipe, settings: Train, devices: int) -> None:
+    """Refuses a batch that cannot be cut evenly.
 
     Raises:
-        UserError: naming both.
+        UserError: naming the sizes.
     """
-    for volume in volumes:
-        found = {volume.model.factors[axis] for axis in volume.plane_axes}
-        if found != {factor}:
-            raise UserError(
-                f"degrade.factor: the network enlarges by {factor}, but the data was degraded by {sorted(found)}."
-            )
+    if recipe.batch_size % (devices * settings.accumulate):
+        raise UserError(
+            f"batch_size: {recipe.batch_size} patches cannot be cut into {settings.accumulate} part(s) (train.accumulate) "
+            f"on {devices} device(s); choose a multiple of {devices * settings.accumulate}."
+        )
+
+
+def _excerpt(hr: Path, lr: Path) -> Excerpt:
+    return excerpt(read_image(hr), read_image(lr), VALIDATION_SLICES)
+
+
+def _discriminator(recipe: Recipe, factor: int) -> torch.nn.Module | None:
+    if recipe.adversarial is None:
+        return None
+    build = plugins.load("pipeline.models.discriminators", recipe.adversarial.discriminator).build
+    return build(1, recipe.patch_lr * factor, recipe.adversarial.features)
+
+
+def _dialled(
+    start: Generator,
+    end: Generator,
+    excerpts: Sequence[Excerpt],
+    recipe: Recipe,
+    perceptual: PerceptualDistance | None,
+) -> tuple[Generator, list[dict[str, Any]]]:
+    """The network at the dial's chosen setting, and the whole curve; the trained network where there is no dial."""
+    if recipe.dial is None or perceptual is None:
+        return end, []
+    rows = try_settings(start, end, excerpts, recipe.dial, perceptual.to("cpu"))
+    chosen = next(row for row in rows if row["chosen"])
+    logger.info("the fidelity dial stands at %.2f: %s", chosen["alpha"], chosen)
+    return between(start, end, chosen["alpha"]), rows
+
+
+def _write(
+    output: Path,
+    trainer: Trainer,
+    dial: Sequence[Mapping[str, Any]],
+    excerpts: Sequence[Excerpt],
+) -> None:
+    """Writes what the training has to show."""
+    output.mkdir(parents=True, exist_ok=True)
+    write_history(output / "history.csv", trainer.history)
+    _write_table(output / "events.csv", [asdict(event) for event in trainer.events], EVENT_COLUMNS)
+    (output / "dial.csv").unlink(missing_ok=True)
+    if dial:
+        _write_table(output / "dial.csv", dial, tuple(dial[0]))
+    samples: dict[str, Tensor] = {
+        "lr": torch.from_numpy(_stacked([_coarse_middle(one) for one in excerpts])),
+        "truth": torch.from_numpy(_stacked([_middle(np.asarray(one.truth.data), one.slice_axis) for one in excerpts])),
+        **{f"step-{step:06d}": image.contiguous() for step, image in trainer.samples.items()},
+    }
+    with replacing(output / "samples.safetensors") as partial:
+        save_file(samples, partial)
+
+
+def _coarse_middle(one: Excerpt) -> np.ndarray:
+    """The middle of the measured slice, enlarged by repetition so that it shows the same place as the truth's."""
+    enlarged = one.measured
+    for axis, factor in enumerate(one.model.factors):
+        enlarged = np.repeat(enlarged, factor, axis)
+    return _middle(enlarged, one.slice_axis)
+
+
+def _write_table(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
+    with replacing(path) as partial:
+        pd.DataFrame(rows, columns=pd.Index(columns)).to_csv(
+            partial, index=False, float_format="%.9g", lineterminator="\n"
+        )
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -158,9 +326,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_path(parser, "--lr", "their low-resolution volumes, in the same order", many=True)
     add_path(parser, "--val-hr", "extracted validation volumes", many=True)
     add_path(parser, "--val-lr", "their low-resolution volumes, in the same order", many=True)
-    add_path(parser, "--weights", "initial generator (.safetensors, from the stage convert)")
-    add_path(parser, "--output", "folder of the method: generator.safetensors, model_card.md, history.csv")
+    add_path(parser, "--start", "generator to start from (.safetensors); without it, from scratch", required=False)
+    add_path(parser, "--perceptual", "features of a VGG (.safetensors, from the stage features)", required=False)
+    add_path(parser, "--output", "folder of the method")
     add_path(parser, "--checkpoints", "folder of the resume state; removed at the end")
+    parser.add_argument("--recipe", required=True, metavar="JSON", help="the recipe, complete")
     parser.add_argument(
         "--source", required=True, metavar="JSON", help="the initial weights' entry in the table of sources"
     )
@@ -170,8 +340,19 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(arguments: Namespace) -> None:
-    """Runs the stage."""
-    files = TrainingFiles(arguments.hr, arguments.lr, arguments.val_hr, arguments.val_lr, arguments.weights)
+    """Runs the stage.
+
+    Raises:
+        UserError: a file that the recipe needs is not given; or as `train`.
+    """
+    recipe = read_entry(Recipe, arguments.recipe, "recipe")
+    if (arguments.start is None) != (recipe.starts_from == SCRATCH):
+        raise UserError(f"--start: the recipe starts from {recipe.starts_from!r}; give --start, or not, accordingly.")
+    if recipe.needs_perceptual and arguments.perceptual is None:
+        raise UserError("--perceptual: the recipe compares features; give the file that the stage features wrote.")
+    files = TrainingFiles(
+        arguments.hr, arguments.lr, arguments.val_hr, arguments.val_lr, arguments.start, arguments.perceptual
+    )
     source = read_entry(Source, arguments.source, "source")
     settings = read_section(Train, arguments.settings)
-    train(files, source, settings, arguments.seed, arguments.device, arguments.output, arguments.checkpoints)
+    train(files, recipe, settings, source, arguments.seed, arguments.device, arguments.output, arguments.checkpoints)

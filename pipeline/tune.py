@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pipeline.cli import ArgumentParser, Namespace, add_path, show_progress
@@ -22,9 +21,8 @@ from pipeline.image.container import read_image
 from pipeline.image.image import Image
 from pipeline.image.slices import evenly_spaced
 from pipeline.metrics import psnr
-from pipeline.metrics._range import data_range
-from pipeline.physics.grid import crop_to
 from pipeline.upsamplers import nlm_bspline3
+from pipeline.validation import Excerpt, excerpt
 
 logger = logging.getLogger(__name__)
 
@@ -33,36 +31,15 @@ MOST_SLICES = 8
 """Slices per volume that are looked at: the settings hang on the noise, which is the same in all of them."""
 
 
-def thin_out(truth: Image, lr: Image) -> tuple[Image, NDArray[np.float32]]:
-    """Keeps a few slices of a pair of volumes, which have the same slices since the factor across them is 1.
-
-    Returns:
-        The truth with its foreground mask, and the low-resolution intensities.
-    """
-    axis = truth.facts["slice_axis"]
-    chosen = evenly_spaced(truth.facts["foreground_slices"], MOST_SLICES)
-    mask = {"foreground": np.take(truth.masks["foreground"], chosen, axis)}
-    return truth.with_data(np.take(truth.data, chosen, axis), masks=mask), np.take(lr.data, chosen, axis)
-
-
-def foreground_psnr(truth: Image, estimate: NDArray[np.floating]) -> float:
-    """Returns the mean over all slices of the PSNR over the foreground, in dB; `estimate` has the shape of truth."""
-    axis = truth.facts["slice_axis"]
-    volumes = (np.moveaxis(volume, axis, 0) for volume in (truth.data, estimate, truth.masks["foreground"]))
-    full = data_range(truth)
-    slices = zip(*volumes, strict=True)
-    values = [psnr.per_slice(one, other, mask, full) for one, other, mask in slices if mask.any()]
-    return float(np.mean(values))
-
-
-def score(pairs: Sequence[tuple[Image, NDArray[np.float32]]], factors: Sequence[int], settings: Mapping) -> float:
-    """Returns the mean PSNR of one candidate over volumes that `thin_out` gave, in dB."""
-    estimates = [nlm_bspline3.upsample(lr, factors, settings) for _, lr in pairs]
+def score(excerpts: Sequence[Excerpt], settings: Mapping) -> float:
+    """Returns the mean PSNR of one candidate over excerpts of volumes, in dB."""
     values = [
-        foreground_psnr(truth, crop_to(estimate, truth.data.shape))
-        for (truth, _), estimate in zip(pairs, estimates, strict=True)
+        one.mean_over_slices(
+            nlm_bspline3.upsample(one.measured, one.model.factors, settings), {"psnr": psnr.per_slice}
+        )
+        for one in excerpts
     ]
-    return float(np.mean(values))
+    return float(np.mean([value["psnr"] for value in values]))
 
 
 def tune(truths: Sequence[Image], lrs: Sequence[Image]) -> dict[str, Any]:
@@ -79,10 +56,9 @@ def tune(truths: Sequence[Image], lrs: Sequence[Image]) -> dict[str, Any]:
         UserError: the volumes do not belong together.
     """
     check_pairs(truths, lrs)
-    model = lrs[0].facts["forward_model"]
-    pairs = [thin_out(truth, lr) for truth, lr in zip(truths, lrs, strict=True)]
-    candidates = nlm_bspline3.candidates(model["noise_sigma"])
-    scores = [score(pairs, model["factors"], one) for one in tqdm(candidates, "settings", disable=not show_progress())]
+    excerpts = [excerpt(truth, lr, MOST_SLICES) for truth, lr in zip(truths, lrs, strict=True)]
+    candidates = nlm_bspline3.candidates(excerpts[0].model.noise_sigma)
+    scores = [score(excerpts, one) for one in tqdm(candidates, "settings", disable=not show_progress())]
     best = int(np.argmax(scores))
     return {
         "method": METHOD,

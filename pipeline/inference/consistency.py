@@ -3,16 +3,20 @@
 A network may not contradict the measurement beyond its noise. The restored volume is degraded again by the recorded
 forward model; a share of what the measurement has more, or less, is put back through the pseudo-inverse of the
 operator. The idea is the data-consistency step of Schlemper et al. (IEEE Transactions on Medical Imaging 37:491-503,
-2018). With noise, putting all of it back would bring all of the noise back, hence a share.
+2018). With noise, putting all of it back would bring all of the noise back, hence a share that
+falls with the noise: it is found on the validation volumes by least squares and kept with the network.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.physics.forward import ForwardModel
-from pipeline.physics.grid import apply_along_axes, pad_to_multiple
+from pipeline.physics.grid import apply_along_axes, crop_to, pad_to_multiple
+from pipeline.validation import Excerpt
 
 
 def toward_measurement(
@@ -23,7 +27,7 @@ def toward_measurement(
     Args:
         restored: normalised intensities, of shape measured.shape * model.factors.
         measured: low-resolution volume, normalised.
-        model: the forward model that `measured` recorded; A is its operator, A+ the operator's pseudo-inverse.
+        model: the forward model behind `measured`; A is its operator, A+ the operator's pseudo-inverse.
         share: 0 leaves `restored` as it is, 1 makes it agree with the measurement, noise included.
 
     Returns:
@@ -31,12 +35,53 @@ def toward_measurement(
     """
     if share == 0:
         return restored
+    return (restored + share * correction(restored, measured, model)).astype(np.float32)
+
+
+def correction(
+    restored: NDArray[np.float32], measured: NDArray[np.float32], model: ForwardModel
+) -> NDArray[np.float64]:
+    """Returns what full agreement with the measurement would add; arguments as in `toward_measurement`."""
+    surplus = measured - model.expected_value(degraded_again(restored, model))
+    inverses = [None if matrix is None else _pseudo_inverse(matrix) for matrix in model.axis_matrices]
+    return apply_along_axes(inverses, surplus)
+
+
+def degraded_again(restored: NDArray[np.float32], model: ForwardModel) -> NDArray[np.float64]:
+    """Applies the forward model's operator, without noise, to a restored volume."""
     # What lies beyond the recorded size was padding when the measurement was made, and is padded alike here.
     inside = tuple(slice(size) for size in model.hr_shape)
-    again = apply_along_axes(model.axis_matrices, pad_to_multiple(restored[inside], model.factors))
-    surplus = measured - model.expected_value(again)
-    inverses = [None if matrix is None else _pseudo_inverse(matrix) for matrix in model.axis_matrices]
-    return (restored + share * apply_along_axes(inverses, surplus)).astype(np.float32)
+    return apply_along_axes(model.axis_matrices, pad_to_multiple(restored[inside], model.factors))
+
+
+def best_share(restored: NDArray[np.float32], excerpt: Excerpt) -> float:
+    """Returns the share of the correction that brings a restored excerpt nearest to its truth, by least squares.
+
+    Args:
+        restored: what a network made of `excerpt.measured`.
+        excerpt: slices whose truth is known.
+
+    Returns:
+        Between 0 and 1.
+    """
+    inside = excerpt.truth.masks["foreground"]
+    added = crop_to(correction(restored, excerpt.measured, excerpt.model), inside.shape)[inside]
+    missing = (excerpt.truth.data - crop_to(restored, inside.shape))[inside]
+    power = float(np.sum(added**2))
+    return float(np.clip(np.sum(added * missing) / power, 0, 1)) if power else 0.0
+
+
+def share_at(sigma: float, shares: Sequence[Sequence[float]]) -> float:
+    """Returns the share for a noise level.
+
+    Args:
+        sigma: standard deviation of the noise, as a fraction of the normalised range.
+        shares: pairs of noise level and best share, by rising noise; none means no correction.
+    """
+    if not shares:
+        return 0.0
+    levels, values = zip(*shares, strict=True)
+    return float(np.interp(sigma, levels, values))
 
 
 def _pseudo_inverse(matrix: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -13,18 +13,24 @@ from pipeline.config.stages import Infer
 from pipeline.inference.tiles import restore_in_tiles
 
 
-def restore_slice(network: nn.Module, image: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Passes one low-resolution slice (rows, columns) through a one-channel network on whatever device it is."""
+def restore_slice(network: nn.Module, image: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+    """Passes one low-resolution slice (rows, columns) through a one-channel network on whatever device it is.
+
+    Args:
+        network: maps a batch, and the noise of each image in it, to restored images.
+        image: normalised intensities.
+        sigma: standard deviation of the noise, as a fraction of the normalised range.
+    """
     device = next(network.parameters()).device
     batch = torch.from_numpy(np.array(image, dtype=np.float32))[None, None].to(
         device, memory_format=torch.channels_last
     )
     with torch.inference_mode():
-        return network(batch)[0, 0].float().cpu().numpy()
+        return network(batch, torch.full((1,), sigma, device=device))[0, 0].float().cpu().numpy()
 
 
 def restore_volume(
-    network: nn.Module, lr: NDArray[np.float32], slice_axis: int, settings: Infer
+    network: nn.Module, lr: NDArray[np.float32], slice_axis: int, settings: Infer, sigma: float
 ) -> NDArray[np.float32]:
     """Restores every slice of a volume.
 
@@ -33,6 +39,7 @@ def restore_volume(
         lr: low-resolution volume, normalised, shape (x, y, z).
         slice_axis: axis along which the slices follow each other.
         settings: the section `infer`.
+        sigma: standard deviation of the noise, as a fraction of the normalised range.
 
     Returns:
         Restored volume, float32; the two axes of the slices are `factor` times longer.
@@ -41,7 +48,7 @@ def restore_volume(
     slices = np.moveaxis(lr, slice_axis, 0)
 
     def restore(image: NDArray[np.float32]) -> NDArray[np.float32]:
-        return restore_slice(network, image)
+        return restore_slice(network, image, sigma)
 
     results = [
         restore_in_tiles(image, restore, factor, settings.tile_lr, settings.overlap_lr)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.config.stages import Train
+from pipeline import plugins
+from pipeline.config.recipe import Recipe
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import apply_along_axes, pad_to_multiple
 from pipeline.training.contrast import change_contrast
@@ -42,42 +44,67 @@ class TrainingVolume:
         return np.asarray(np.take(array, index, axis=self.slice_axis))
 
 
+@dataclass(frozen=True)
+class Patches:
+    """A batch of patches.
+
+    Attributes:
+        measured: low-resolution patches with noise, shape (batch, 1, p, p) with p = patch_lr, float32.
+        truth: shape (batch, 1, s p, s p), float32.
+        sigma: standard deviation of the noise of each patch, shape (batch,), float32.
+    """
+
+    measured: NDArray[np.float32]
+    truth: NDArray[np.float32]
+    sigma: NDArray[np.float32]
+
+
 class PatchSampler:
     """Draws batches. What it draws at a step depends on the seed and the step alone, so that it has no state to save.
 
     Args:
         volumes: where patches come from; each slice with foreground is equally likely.
-        settings: the section `train`.
+        recipe: the recipe of the training.
         seed: of the run.
     """
 
-    def __init__(self, volumes: list[TrainingVolume], settings: Train, seed: int) -> None:
+    def __init__(self, volumes: list[TrainingVolume], recipe: Recipe, seed: int) -> None:
         self._places = [(volume, index) for volume in volumes for index in volume.slices]
-        self._settings = settings
+        self._recipe = recipe
         self._seed = seed
 
-    def batch(self, step: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Returns the batch of a step.
+    @cached_property
+    def operator(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The forward model's operator for one patch, along both axes: matrices (p, s p)."""
+        volume = self._places[0][0]
+        build = plugins.load("pipeline.physics.operators", volume.model.operator).axis_matrix
+        factors = [volume.model.factors[axis] for axis in volume.plane_axes]
+        rows, columns = (build(self._recipe.patch_lr * factor, factor).astype(np.float32) for factor in factors)
+        return rows, columns
 
-        Returns:
-            Low-resolution patches (batch, 1, p, p) and the truth (batch, 1, s p, s p), float32, p = patch_lr.
-        """
-        generator = np.random.default_rng([self._seed, step])
-        pairs = [self._pair(generator) for _ in range(self._settings.batch_size)]
-        coarse, fine = (np.stack(patches)[:, None] for patches in zip(*pairs, strict=True))
-        return coarse, fine
+    def batch(self, step: int, part: slice = slice(None)) -> Patches:
+        """Returns the batch of a step, or the part of it that one of several devices takes."""
+        indices = range(self._recipe.batch_size)[part]
+        drawn = [self._draw(np.random.default_rng([self._seed, step, index])) for index in indices]
+        measured, truth, sigma = zip(*drawn, strict=True)
+        return Patches(np.stack(measured)[:, None], np.stack(truth)[:, None], np.array(sigma, dtype=np.float32))
 
-    def _pair(self, generator: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _draw(self, generator: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32], float]:
         volume, index = self._places[generator.integers(len(self._places))]
         factors = [volume.model.factors[axis] for axis in volume.plane_axes]
         matrices = [volume.model.axis_matrices[axis] for axis in volume.plane_axes]
         fine = pad_to_multiple(volume.slice_of(volume.data, index), factors)
         mask = pad_to_multiple(volume.slice_of(volume.mask, index), factors)
-        if generator.random() < self._settings.contrast_augmentation:
+        if generator.random() < self._recipe.contrast_augmentation:
             fine = change_contrast(fine, generator)
         coarse = apply_along_axes(matrices, fine).astype(np.float32)
-        coarse, fine = _crop(coarse, fine, mask, self._settings.patch_lr, factors, generator)
-        return _turn(volume.model.add_noise(coarse, generator), fine, generator)
+        coarse, fine = _crop(coarse, fine, mask, self._recipe.patch_lr, factors, generator)
+        sigma = self._sigma(volume.model, generator)
+        return *_turn(volume.model.add_noise(coarse, generator, sigma), fine, generator), sigma
+
+    def _sigma(self, model: ForwardModel, generator: np.random.Generator) -> float:
+        noise_range = self._recipe.noise_sigma_range
+        return model.noise_sigma if noise_range is None else float(generator.uniform(*noise_range))
 
 
 def _crop(

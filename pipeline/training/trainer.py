@@ -1,169 +1,429 @@
-"""The training loop: fine-tunes a network on patches, keeps averaged weights, survives being killed."""
+"""The training loop: one recipe from its first to its last step, on one device or several.
+
+It keeps averaged weights, survives being killed, and does what the sentinel says.
+"""
 
 from __future__ import annotations
 
-import copy
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import nn
+from lightning.fabric import Fabric
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from pipeline import plugins
 from pipeline.cli import show_progress
+from pipeline.config.recipe import Recipe
 from pipeline.config.stages import Train
+from pipeline.errors import UserError
+from pipeline.models.generator import Generator
+from pipeline.training.average import Average
 from pipeline.training.checkpoint import CheckpointFolder
-from pipeline.training.patches import PatchSampler
+from pipeline.training.patches import Patches, PatchSampler
+from pipeline.training.perceptual import PerceptualDistance
+from pipeline.training.rates import adversarial_weight_at, group_rate_at, rate_at
+from pipeline.training.scene import Scene
+from pipeline.training.sentinel import Event, Sentinel, Verdict
 
 logger = logging.getLogger(__name__)
-
-FINAL_RATE = 0.01
-"""The learning rate ends at this share of its highest value."""
 
 PROGRESS_EVERY = 10
 """Steps between two lines about the time that is left."""
 
-Validate = Callable[[nn.Module], Mapping[str, float]]
+
+@dataclass(frozen=True)
+class Look:
+    """What a look at the validation volumes shows.
+
+    Attributes:
+        values: measures by name; "psnr" is one of them.
+        diversity: change of the result per change of the input.
+        excerpts: restored excerpts, shape (count, y, x), normalised intensities.
+    """
+
+    values: Mapping[str, float]
+    diversity: float
+    excerpts: Tensor
 
 
-def rate_at(step: int, settings: Train) -> float:
-    """Returns the share of the learning rate at a step (counted from 0): a linear rise, then half a cosine down."""
-    if step < settings.warmup_steps:
-        return (step + 1) / settings.warmup_steps
-    progress = (step - settings.warmup_steps) / max(1, settings.steps - settings.warmup_steps)
-    return FINAL_RATE + (1 - FINAL_RATE) * (1 + math.cos(math.pi * progress)) / 2
+@dataclass
+class Progress:
+    """What a training has to show. Rows of the history hold means since the row before."""
+
+    history: list[dict[str, float]] = field(default_factory=list)
+    samples: dict[int, Tensor] = field(default_factory=dict)
+    sums: dict[str, float] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    waiting: float = 0.0
+
+    def add(self, values: Mapping[str, float]) -> None:
+        """Adds the numbers of one step."""
+        for name, value in values.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+            self.counts[name] = self.counts.get(name, 0) + 1
+
+    def means(self) -> dict[str, float]:
+        """Returns the means since it was asked before."""
+        means = {name: total / self.counts[name] for name, total in self.sums.items()}
+        self.sums, self.counts = {}, {}
+        return means
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The networks of a training.
+
+    Attributes:
+        generator: with its initial weights.
+        discriminator: None where the recipe has none.
+        perceptual: None where no loss term needs it.
+    """
+
+    generator: Generator
+    discriminator: nn.Module | None = None
+    perceptual: PerceptualDistance | None = None
 
 
 class Trainer:
-    """One training from its first to its last step.
+    """One training.
 
     Args:
-        network: the network with its initial weights, on its device.
+        parts: the networks.
         sampler: where batches come from.
+        recipe: what is trained, and how.
         settings: the section `train`.
         checkpoints: where the resume state lives.
-        validate: measures a network; the names and values it returns go into the history as val_<name>.
+        look: looks at a network's results on the validation volumes.
+        engine: devices and precision, started.
     """
 
     def __init__(
         self,
-        network: nn.Module,
+        parts: Parts,
         sampler: PatchSampler,
+        recipe: Recipe,
         settings: Train,
         checkpoints: CheckpointFolder,
-        validate: Validate,
+        look: Callable[[Generator], Look],
+        engine: Fabric,
     ) -> None:
-        self._network = network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        self._averaged = copy.deepcopy(self._network)
-        self._sampler = sampler
-        self._settings = settings
-        self._checkpoints = checkpoints
-        self._validate = validate
-        self._losses = {name: plugins.load("pipeline.training.losses", name).loss for name in settings.losses}
-        self._optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, fused=True)
-        self._scheduler = torch.optim.lr_scheduler.LambdaLR(self._optimizer, lambda step: rate_at(step, settings))
+        self._sampler, self._recipe, self._settings = sampler, recipe, settings
+        self._checkpoints, self._look, self._engine = checkpoints, look, engine
+        self._losses = {name: plugins.load("pipeline.training.losses", name).loss for name in recipe.losses}
+        self._generator = _placed(parts.generator, engine)
+        self._average = Average(self._generator, recipe.ema_decay)
+        self._discriminator = _placed(parts.discriminator, engine) if parts.discriminator else None
+        self._perceptual = parts.perceptual.to(engine.device) if parts.perceptual else None
+        self._operator = tuple(torch.from_numpy(matrix).to(engine.device) for matrix in sampler.operator)
+        groups = [
+            {"params": parameters, "name": name} for name, parameters in self._generator.layer_groups().items()
+        ]
+        # A fused optimiser unscales the gradients of half precision itself, too late to measure them.
+        self._half = settings.precision == "16-mixed"
+        self._learner, self._optimizer = engine.setup(
+            self._generator, torch.optim.Adam(groups, lr=recipe.learning_rate, fused=not self._half)
+        )
+        if self._discriminator and recipe.adversarial:
+            self._adversarial = plugins.load("pipeline.training.adversarial", recipe.adversarial.loss)
+            rate = recipe.adversarial.learning_rate
+            self._critic, self._critic_optimizer = engine.setup(
+                self._discriminator, torch.optim.Adam(self._discriminator.parameters(), lr=rate, fused=not self._half)
+            )
+        self._sentinel = Sentinel(settings.sentinel)
+        self._progress = Progress()
         self._step = 0
-        self._seconds = 0.0
-        self._history: list[dict[str, float]] = []
-        self._sums: dict[str, float] = {}
+        self._good: dict[str, Any] = {}
+        self._reader = ThreadPoolExecutor(1)
+        self._waiting: Future[Patches] | None = None
 
-    def run(self) -> tuple[nn.Module, list[dict[str, float]]]:
-        """Trains to the end, from the last checkpoint where there is one.
+    def run(self) -> Generator:
+        """Trains to the end, from the last checkpoint where there is one; returns the network with averaged weights.
 
-        Returns:
-            The network with averaged weights, and the history: a row at every validation.
+        Raises:
+            UserError: the sentinel set the training back more often than it may.
         """
         state = self._checkpoints.latest()
         if state is not None:
             self._restore(state)
-        else:
+        elif self._engine.is_global_zero:
             self._checkpoints.discard_strangers()
-        bar = tqdm(total=self._settings.steps, initial=self._step, unit="step", disable=not show_progress())
-        with bar:
-            while self._step < self._settings.steps:
+        if state is None:
+            self._good = self._networks(self._average.network)
+            self._validate()
+        bar = tqdm(total=self._recipe.steps, initial=self._step, unit="step", disable=not show_progress())
+        with bar, self._reader:
+            while self._step < self._recipe.steps:
                 began = time.monotonic()
                 self._take_step()
-                self._seconds += time.monotonic() - began
+                self._progress.seconds += time.monotonic() - began
                 bar.update()
-                self._look_back(bar)
-        return self._averaged, self._history
+                self._look_back()
+        return self._average.network  # pyright: ignore[reportReturnType]
+
+    @property
+    def history(self) -> list[dict[str, float]]:
+        """The rows of the history so far."""
+        return self._progress.history
+
+    @property
+    def events(self) -> list[Event]:
+        """What the sentinel noticed."""
+        return self._sentinel.events
+
+    @property
+    def samples(self) -> dict[int, Tensor]:
+        """Restored validation excerpts, by step."""
+        return self._progress.samples
+
+    @property
+    def waiting_share(self) -> float:
+        """Share of the time that the networks waited for data."""
+        return self._progress.waiting / max(self._progress.seconds, 1e-9)
+
+    # One step
 
     def _take_step(self) -> None:
-        device = next(self._network.parameters()).device
-        coarse, fine = (torch.from_numpy(array).to(device) for array in self._sampler.batch(self._step))
-        coarse = coarse.contiguous(memory_format=torch.channels_last)
-        estimate = self._network(coarse)
-        terms = {name: loss(estimate, fine) for name, loss in self._losses.items()}
-        total = sum(
-            (self._settings.losses[name] * term for name, term in terms.items()), torch.zeros((), device=device)
-        )
-        self._optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        self._optimizer.step()
-        self._scheduler.step()
-        self._average()
+        scenes = [self._scene(part) for part in _cut(self._next_batch(), self._settings.accumulate)]
+        verdict, estimates = self._generator_step(scenes)
+        if verdict == "fine" and self._discriminator:
+            verdict = self._discriminator_step(scenes, estimates)
+        if verdict == "roll_back":
+            self._roll_back()
+        elif verdict == "fine":
+            self._average.follow(self._generator, self._step)
         self._step += 1
-        for name, value in {"loss": total, **{f"loss_{name}": term for name, term in terms.items()}}.items():
-            self._sums[name] = self._sums.get(name, 0.0) + float(value.detach())
 
-    @torch.no_grad()
-    def _average(self) -> None:
-        # Early on the average follows closely, so that it does not drag the initial weights along.
-        decay = min(self._settings.ema_decay, (1 + self._step) / (10 + self._step))
-        pairs = zip(self._averaged.parameters(), self._network.parameters(), strict=True)
-        for kept, current in pairs:
-            kept.lerp_(current, 1 - decay)
+    def _next_batch(self) -> Patches:
+        """Takes the batch that was drawn while the last step was computed, and has the next one drawn."""
+        began = time.monotonic()
+        batch = (self._waiting or self._read(self._step)).result()
+        self._progress.waiting += time.monotonic() - began
+        self._waiting = self._read(self._step + 1)
+        return batch
 
-    def _look_back(self, bar: Any) -> None:
-        """Validates and saves where the settings say so, and at the end."""
-        last = self._step == self._settings.steps
-        if self._step % PROGRESS_EVERY == 0:
-            left = self._seconds / self._step * (self._settings.steps - self._step)
-            logger.info("step %d of %d, about %.1f minutes left", self._step, self._settings.steps, left / 60)
-        if last or self._step % self._settings.validate_every == 0:
-            row = self._row()
-            self._history.append(row)
-            bar.set_postfix(psnr=f"{row.get('val_psnr', math.nan):.2f}")
-            logger.info("step %d of %d: %s", self._step, self._settings.steps, _in_words(row))
-        if last or self._step % self._settings.checkpoint_every == 0:
+    def _read(self, step: int) -> Future[Patches]:
+        count = self._recipe.batch_size // self._engine.world_size
+        first = self._engine.global_rank * count
+        return self._reader.submit(self._sampler.batch, step, slice(first, first + count))
+
+    def _scene(self, patches: Patches) -> Scene:
+        device = self._engine.device
+        measured, truth, sigma = (
+            torch.from_numpy(array).to(device, non_blocking=True)
+            for array in (patches.measured, patches.truth, patches.sigma)
+        )
+        measured = measured.contiguous(memory_format=torch.channels_last)
+        return Scene(measured, truth, sigma, self._operator, self._averaged(measured, sigma), self._perceptual)  # pyright: ignore[reportArgumentType]
+
+    def _averaged(self, measured: Tensor, sigma: Tensor) -> Callable[[], Tensor]:
+        def estimate() -> Tensor:
+            with torch.no_grad(), self._engine.autocast():
+                return self._average.network(measured, sigma)
+
+        return estimate
+
+    def _generator_step(self, scenes: list[Scene]) -> tuple[Verdict, list[Tensor]]:
+        if self._discriminator:
+            self._discriminator.requires_grad_(False)
+        for group in self._optimizer.param_groups:
+            share = group_rate_at(self._step, group["name"], self._recipe)
+            group["lr"] = self._recipe.learning_rate * share
+        self._optimizer.zero_grad(set_to_none=True)
+        buffers = [buffer.clone() for buffer in self._generator.buffers()]
+        estimates: list[Tensor] = []
+        total = 0.0
+        for scene, quiet in self._parts(scenes, self._learner):
+            with quiet:
+                estimate = self._learner(scene.measured, scene.sigma)
+                loss = self._generator_loss(estimate, scene, len(scenes))
+                self._engine.backward(loss)
+            total += self._mean(loss)
+            estimates.append(estimate.detach())
+        gradient = self._gradient(self._learner, self._optimizer)
+        self._progress.add({"loss": total, "gradient_generator": gradient})
+        verdict = self._sentinel.judge_step(self._step, total, gradient)
+        if verdict == "fine":
+            self._optimizer.step()
+        else:
+            self._leave_out_step(buffers)
+        return verdict, estimates
+
+    def _leave_out_step(self, buffers: list[Tensor]) -> None:
+        """Undoes what a forward pass of the generator has done, such as to the statistics of a normalisation."""
+        for kept, now in zip(buffers, self._generator.buffers(), strict=True):
+            now.copy_(kept)
+        if self._half:
+            # The scale of half precision is adjusted in the optimiser's step, which without gradients changes nothing.
+            self._optimizer.zero_grad(set_to_none=True)
+            self._optimizer.step()
+
+    def _generator_loss(self, estimate: Tensor, scene: Scene, parts: int) -> Tensor:
+        with self._engine.autocast():
+            terms = {name: loss(estimate, scene) for name, loss in self._losses.items()}
+            weighted = [self._recipe.losses[name] * term for name, term in terms.items()]
+            if self._discriminator and self._recipe.adversarial:
+                weight = adversarial_weight_at(self._step, self._recipe.adversarial, self._recipe)
+                weight *= self._sentinel.adversarial_share
+                self._progress.add({"adversarial_weight": weight})
+                if weight > 0:
+                    with torch.no_grad():
+                        real = self._discriminator(scene.truth)
+                    terms["adversarial"] = self._adversarial.generator_loss(real, self._discriminator(estimate))
+                    weighted.append(weight * terms["adversarial"])
+        self._progress.add({f"loss_{name}": self._mean(term) for name, term in terms.items()})
+        return torch.stack(weighted).sum() / parts
+
+    def _discriminator_step(self, scenes: list[Scene], estimates: list[Tensor]) -> Verdict:
+        assert self._discriminator is not None
+        self._discriminator.requires_grad_(True)
+        before = [parameter.detach().clone() for parameter in self._discriminator.parameters()]
+        self._critic_optimizer.zero_grad(set_to_none=True)
+        chances: list[tuple[float, float]] = []
+        for index, (scene, quiet) in enumerate(self._parts(scenes, self._critic)):
+            with quiet:
+                real, fake = self._critic(scene.truth), self._critic(estimates[index])
+                loss = self._adversarial.discriminator_loss(real, fake) / len(scenes)
+                self._engine.backward(loss)
+            self._progress.add({"loss_discriminator": self._mean(loss) * len(scenes)})
+            chances.append((self._mean(real.sigmoid().mean()), self._mean(fake.sigmoid().mean())))
+        gradient = self._gradient(self._critic, self._critic_optimizer)
+        if math.isfinite(gradient) or self._half:
+            self._critic_optimizer.step()
+        change = _distance(before, list(self._discriminator.parameters()))
+        real_mean, fake_mean = (sum(column) / len(chances) for column in zip(*chances, strict=True))
+        self._progress.add(
+            {"gradient_discriminator": gradient, "discriminator_real": real_mean, "discriminator_fake": fake_mean}
+        )
+        return self._sentinel.judge_discriminator(self._step, real_mean, fake_mean, change)
+
+    def _parts(self, scenes: list[Scene], module: Any) -> Iterator[tuple[Scene, AbstractContextManager]]:
+        """The parts of a batch; all devices exchange their gradients with the last one only."""
+        for index, scene in enumerate(scenes):
+            last = index == len(scenes) - 1
+            yield scene, nullcontext() if last else self._engine.no_backward_sync(module)
+
+    def _gradient(self, module: Any, optimizer: Any) -> float:
+        """Norm of the gradient, unscaled where half precision scaled it."""
+        norm = self._engine.clip_gradients(module, optimizer, max_norm=math.inf, error_if_nonfinite=False)
+        return float(norm) if norm is not None else math.nan
+
+    def _mean(self, value: Tensor) -> float:
+        """Mean of a number over all processes, so that all of them come to the same verdict."""
+        return float(self._engine.all_reduce(value.detach().float(), reduce_op="mean"))  # pyright: ignore[reportArgumentType]
+
+    # Between the steps
+
+    def _look_back(self) -> None:
+        """Records, validates and saves where the settings say so, and at the end."""
+        if self._step % PROGRESS_EVERY == 0 and self._engine.is_global_zero:
+            left = self._progress.seconds / self._step * (self._recipe.steps - self._step)
+            logger.info("step %d of %d, about %.1f minutes left", self._step, self._recipe.steps, left / 60)
+        validated = self._validate() if self._due(self._settings.validate_every) else {}
+        if validated or self._due(self._settings.record_every):
+            self._record(validated)
+        if self._due(self._settings.checkpoint_every) and self._engine.is_global_zero:
             self._checkpoints.save(self._step, self._state())
 
-    def _row(self) -> dict[str, float]:
-        since = self._step - (int(self._history[-1]["step"]) if self._history else 0)
-        means = {name: value / since for name, value in self._sums.items()}
-        self._sums = {}
-        rate = self._settings.learning_rate * rate_at(self._step - 1, self._settings)
-        measured = {f"val_{name}": value for name, value in self._validate(self._averaged).items()}
-        return {"step": self._step, "learning_rate": rate, **means, **measured, "seconds": self._seconds}
+    def _due(self, every: int) -> bool:
+        return self._step == self._recipe.steps or self._step % every == 0
+
+    def _record(self, validated: Mapping[str, float]) -> None:
+        rate = self._recipe.learning_rate * rate_at(self._step - 1, self._recipe)
+        row = {"step": self._step, "learning_rate": rate, **self._progress.means(), **validated}
+        self._progress.history.append({**row, "seconds": self._progress.seconds})
+        if validated and self._engine.is_global_zero:
+            shown = ", ".join(f"{name} {value:.4g}" for name, value in row.items() if name != "step")
+            logger.info("step %d of %d: %s", self._step, self._recipe.steps, shown)
+
+    def _validate(self) -> dict[str, float]:
+        """Looks at the averaged network; every process comes to the same numbers."""
+        look = self._look(self._average.network)  # pyright: ignore[reportArgumentType]
+        self._progress.samples[self._step] = look.excerpts
+        if self._sentinel.judge_validation(self._step, look.values["psnr"], look.diversity) == "roll_back":
+            self._roll_back()
+        else:
+            self._good = self._networks(self._average.network)
+        return {f"val_{name}": value for name, value in look.values.items()} | {"diversity": look.diversity}
+
+    def _roll_back(self) -> None:
+        event = self._sentinel.events[-1]
+        if self._sentinel.exhausted:
+            raise UserError(
+                f"the training stopped at step {self._step}: {event.what} ({event.value:.4g}), and it was set back "
+                f"{self._settings.sentinel.most_rollbacks} times before (train.sentinel.most_rollbacks). Lower the "
+                "learning rates or the adversarial weight of the recipe, or lengthen its ramp."
+            )
+        logger.warning("step %d: %s (%.4g); back to the last good state", self._step, event.what, event.value)
+        self._load_networks(self._good)
+        for optimizer in self._optimizers():
+            optimizer.state.clear()
+
+    # Saving and going on
+
+    def _optimizers(self) -> list[Any]:
+        return [self._optimizer, *([self._critic_optimizer] if self._discriminator else [])]
+
+    def _networks(self, generator: nn.Module) -> dict[str, Any]:
+        networks = {"generator": _copied(generator)}
+        return {**networks, "discriminator": _copied(self._discriminator)} if self._discriminator else networks
+
+    def _load_networks(self, state: Mapping[str, Any]) -> None:
+        self._generator.load_state_dict(state["generator"])
+        self._average.network.load_state_dict(state["generator"])
+        if self._discriminator:
+            self._discriminator.load_state_dict(state["discriminator"])
 
     def _state(self) -> dict[str, Any]:
+        progress = self._progress
         return {
             "step": self._step,
-            "network": self._network.state_dict(),
-            "averaged": self._averaged.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
-            "scheduler": self._scheduler.state_dict(),
+            "networks": self._networks(self._generator),
+            "averaged": _copied(self._average.network),
+            "good": self._good,
+            "optimizers": [optimizer.state_dict() for optimizer in self._optimizers()],
+            "sentinel": self._sentinel.state(),
             "random": torch.get_rng_state(),
-            "history": self._history,
-            "sums": self._sums,
-            "seconds": self._seconds,
+            "progress": {**vars(progress)},
         }
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         self._step = state["step"]
-        self._network.load_state_dict(state["network"])
-        self._averaged.load_state_dict(state["averaged"])
-        self._optimizer.load_state_dict(state["optimizer"])
-        self._scheduler.load_state_dict(state["scheduler"])
+        self._load_networks(state["networks"])
+        self._average.network.load_state_dict(state["averaged"])
+        self._good = state["good"]
+        for optimizer, saved in zip(self._optimizers(), state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        self._sentinel.restore(state["sentinel"])
         torch.set_rng_state(state["random"])
-        self._history = state["history"]
-        self._sums = state["sums"]
-        self._seconds = state["seconds"]
+        self._progress = Progress(**state["progress"])
 
 
-def _in_words(row: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {value:.4g}" for name, value in row.items() if name != "step")
+def _placed(network: Any, engine: Fabric) -> Any:
+    return network.to(engine.device).to(memory_format=torch.channels_last)
+
+
+@torch.no_grad()
+def _distance(before: Sequence[Tensor], after: Sequence[Tensor]) -> float:
+    """Norm of what weights changed by."""
+    changes = [torch.linalg.vector_norm(new - old) for old, new in zip(before, after, strict=True)]
+    return float(torch.linalg.vector_norm(torch.stack(changes)))
+
+
+def _copied(network: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
+
+
+def _cut(patches: Patches, parts: int) -> list[Patches]:
+    """Cuts a batch into parts that are as equal as its size allows; `parts` divides it (see check_batch of pipeline.train)."""
+    size = len(patches.sigma) // parts
+    places = [slice(index * size, (index + 1) * size) for index in range(parts)]
+    return [Patches(patches.measured[one], patches.truth[one], patches.sigma[one]) for one in places]

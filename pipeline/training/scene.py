@@ -1,0 +1,34 @@
+"""What a loss term may look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from pipeline.training.perceptual import PerceptualDistance
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A batch of training patches, and what else the loss terms need. A term reads what it wants and nothing more.
+
+    Attributes:
+        measured: low-resolution patches with noise, shape (batch, channels, y, x), normalised intensities.
+        truth: high-resolution patches, shape (batch, channels, factor y, factor x).
+        sigma: standard deviation of the noise in each patch, shape (batch,), a fraction of the normalised range.
+        operator: the forward model's operator for patches of this size, a matrix (y, factor y) and one (x, factor x).
+        averaged: gives what the network with averaged weights makes of `measured`, without a gradient; it is computed
+            when it is first asked for.
+        perceptual: distance between images in the features of a VGG; None where no term needs one.
+    """
+
+    measured: Tensor
+    truth: Tensor
+    sigma: Tensor
+    operator: tuple[Tensor, Tensor]
+    averaged: Callable[[], Tensor]
+    perceptual: PerceptualDistance | None = None

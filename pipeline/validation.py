@@ -1,0 +1,71 @@
+"""A few slices of the validation volumes, on which settings are chosen and progress is watched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.image.image import Image
+from pipeline.image.slices import evenly_spaced
+from pipeline.metrics._range import data_range
+from pipeline.physics.forward import ForwardModel
+from pipeline.physics.grid import crop_to
+
+PerSlice = Callable[[NDArray, NDArray, NDArray, float], float]
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """Some slices of a volume, with the truth and with what was measured.
+
+    Attributes:
+        truth: high-resolution slices with their mask "foreground".
+        measured: the low-resolution slices, normalised.
+        model: the forward model between the two; the factor across slices is 1.
+    """
+
+    truth: Image
+    measured: NDArray[np.float32]
+    model: ForwardModel
+
+    @property
+    def slice_axis(self) -> int:
+        """Axis along which the slices follow each other."""
+        return self.truth.facts["slice_axis"]
+
+    def at_noise(self, sigma: float) -> Excerpt:
+        """Returns the same slices, measured anew with another noise level; the draw is always the same."""
+        model = replace(self.model, noise_sigma=sigma, hr_shape=tuple(int(size) for size in self.truth.data.shape))
+        return replace(self, measured=model.measure(self.truth.data), model=model)
+
+    def mean_over_slices(self, estimate: NDArray[np.floating], metrics: Mapping[str, PerSlice]) -> dict[str, float]:
+        """Measures an estimate over the foreground of every slice.
+
+        Args:
+            estimate: restored slices; what lies beyond the truth's size is left out.
+            metrics: functions `per_slice` of modules of pipeline.metrics, by name.
+
+        Returns:
+            The mean over the slices, by name.
+        """
+        arrays = (self.truth.data, crop_to(estimate, self.truth.data.shape), self.truth.masks["foreground"])
+        slices = list(zip(*(np.moveaxis(array, self.slice_axis, 0) for array in arrays), strict=True))
+        full = data_range(self.truth)
+        return {
+            name: float(np.mean([measure(*one, full) for one in slices if one[2].any()]))
+            for name, measure in metrics.items()
+        }
+
+
+def excerpt(truth: Image, lr: Image, most: int) -> Excerpt:
+    """Takes at most `most` evenly spaced slices with foreground of a volume and its low-resolution image."""
+    axis = truth.facts["slice_axis"]
+    chosen = evenly_spaced(truth.facts["foreground_slices"], most)
+    masks = {"foreground": np.take(truth.masks["foreground"], chosen, axis)}
+    kept = truth.with_data(np.take(truth.data, chosen, axis), masks=masks)
+    model = ForwardModel.from_json(lr.facts["forward_model"])
+    shape = tuple(int(size) for size in kept.data.shape)
+    return Excerpt(kept, np.take(lr.data, chosen, axis), replace(model, hr_shape=shape))
