@@ -32,5 +32,6 @@ rule all:
         rules.provenance.output,
         rules.summarise.output,
         rules.report_index.output,
+        rules.report_training.output,
         expand(rules.report_volume.output, volume=RUN.evaluated_ids),
-        expand(rules.deliver.output, volume=RUN.evaluated_ids),
+        delivered(RUN.evaluated_ids),

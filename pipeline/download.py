@@ -21,6 +21,7 @@ from pipeline.files import replacing, sha256_of, write_json
 from pipeline.sources.chunks import read_pieces, write_pieces
 from pipeline.sources.members import read_member
 from pipeline.sources.network import Patience, shown
+from pipeline.sources.pictures import pack
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +83,8 @@ def record_path(output: Path) -> Path:
 def take(original: Path, source: Source, output: Path) -> tuple[str, int]:
     """Copies the wanted file, or the wanted member of an archive, to `output`, whole or not at all.
 
+    A folder of pictures becomes a zip archive of them, so that all stages after this one read one checked file.
+
     Returns:
         SHA-256 and size in bytes of the wanted file.
 
@@ -91,7 +94,10 @@ def take(original: Path, source: Source, output: Path) -> tuple[str, int]:
     member = None if isinstance(source, LocalSource) else source.member
     content = read_pieces(original) if member is None else read_member(original, member)
     with replacing(output) as partial:
-        write_pieces(content, partial, "wb", output.name)
+        if original.is_dir():
+            pack(original, partial)
+        else:
+            write_pieces(content, partial, "wb", output.name)
         found = sha256_of(partial)
         if member is None and source.sha256 not in (None, found):
             raise UserError(

@@ -42,8 +42,13 @@ class Measurement(NamedTuple):
 
 
 def region_mask(truth: Image, region: str) -> NDArray[np.bool_]:
-    """Returns the voxels of a region, of the shape of the truth: its mask of that name, or all for `whole`."""
-    return np.ones(truth.data.shape, dtype=bool) if region == "whole" else truth.masks[region]
+    """Returns the voxels of a region, of the shape of the truth: its mask of that name, or all for `whole`.
+
+    Pictures of several sizes share a stack; there the whole is the picture, without what fills the stack up.
+    """
+    if region == "whole":
+        return truth.masks.get("picture", np.ones(truth.data.shape, dtype=bool))
+    return truth.masks[region]
 
 
 def measure(truth: Image, estimate: NDArray[np.floating], metric: str, region: str) -> Iterator[tuple[int, float]]:

@@ -1,12 +1,13 @@
 """Reads a volume, cuts its block of slices, finds the foreground and normalises the intensities.
 
 Whatever is estimated (mask, bias field, normalisation) is estimated from the block alone, so that nothing of one
-block reaches another.
+block reaches another. Of a collection of pictures, those of one stack are read; there each is its own block.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from pipeline.cli import ArgumentParser, Namespace, add_path, add_settings
 from pipeline.config.load import read_entry, read_section
 from pipeline.config.stages import Extract
 from pipeline.config.volumes import Volume
+from pipeline.duplicates import read_left_out
 from pipeline.errors import UserError
 from pipeline.files import sha256_of
 from pipeline.image.container import write_image
@@ -22,6 +24,8 @@ from pipeline.image.foreground import foreground_mask
 from pipeline.image.formats import format_of
 from pipeline.image.image import PLANE_AXIS, Image
 from pipeline.image.intensity import PERCENTILE
+from pipeline.image.pictures import stack_image, usable
+from pipeline.sources.pictures import picture_names, read_pictures
 
 logger = logging.getLogger(__name__)
 
@@ -91,18 +95,72 @@ def cut_block(image: Image, slices: tuple[int, int] | None, axis: int) -> Image:
     return image.with_data(image.data[tuple(index)], affine=affine, facts={**image.facts, "slices": [start, stop]})
 
 
-def extract(source: Path, volume: Volume, settings: Extract, output: Path) -> None:
-    """Extracts one volume of the configuration from a file; see `normalise`.
+def read_block(source: Path, volume: Volume, settings: Extract) -> Image:
+    """Reads a block of slices; see `normalise`, `source` is the volume's file.
 
     Raises:
         UserError: naming the file.
     """
     image = format_of(source).read(source)
     try:
-        block = cut_block(image, volume.slices, PLANE_AXIS[settings.plane])
-        result = normalise(block, settings)
+        return normalise(cut_block(image, volume.slices, PLANE_AXIS[settings.plane]), settings)
     except UserError as error:
         raise UserError(f"volume {volume.id!r} from {source}: {error}") from error
+
+
+def read_stack(archive: Path, volume: Volume, settings: Extract, near_duplicates: Collection[str]) -> Image:
+    """Reads the pictures of a stack from a zip archive; see `pipeline.image.pictures.stack_image`.
+
+    Args:
+        archive: zip file.
+        volume: the stack's entry of the configuration.
+        settings: the section `extract`; the plane and the bias correction are of volumes only.
+        near_duplicates: names of pictures to leave out.
+
+    Raises:
+        UserError: a picture cannot be read, or none is left.
+    """
+    listed = picture_names(archive, volume.folder, volume.shard or (0, 1))
+    names = [name for name in listed if name not in near_duplicates]
+    where = f"volume {volume.id!r} from {archive}"
+    try:
+        pictures, coloured = usable(read_pictures(archive, volume.folder, names))
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
+    too_large = [name for name, one in pictures.items() if max(one.shape) > settings.longest_side_pixels]
+    pictures = {name: one for name, one in pictures.items() if name not in too_large}
+    left_out = {
+        "coloured": coloured,
+        "too_large": too_large,
+        "near_duplicate": [name for name in listed if name in near_duplicates],
+    }
+    told = ", ".join(f"{len(one)} {why.replace('_', ' ')}" for why, one in left_out.items())
+    if not pictures:
+        raise UserError(f"{where}: of {len(listed)} pictures none is left ({told}); give the collection fewer shards.")
+    logger.info("%s: %d of %d pictures; left out: %s", volume.id, len(pictures), len(listed), told)
+    for name in coloured:
+        logger.warning("%s: %s is coloured and is left out; only grey pictures are restored", volume.id, name)
+    if settings.bias_correction:
+        logger.warning("%s: extract.bias_correction does nothing, since these are pictures", volume.id)
+    try:
+        image = stack_image(pictures, settings.min_foreground)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
+    return image.with_data(image.data, facts={**image.facts, "left_out": left_out})
+
+
+def extract(
+    source: Path, volume: Volume, settings: Extract, output: Path, near_duplicates: Collection[str] = ()
+) -> None:
+    """Extracts one volume of the configuration from a file; see `normalise`, and `read_stack` for pictures.
+
+    Raises:
+        UserError: naming the file.
+    """
+    if volume.is_stack:
+        result = read_stack(source, volume, settings, near_duplicates)
+    else:
+        result = read_block(source, volume, settings)
     identity = {
         "id": volume.id,
         "subject": volume.subject,
@@ -119,13 +177,17 @@ def extract(source: Path, volume: Volume, settings: Extract, output: Path) -> No
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declares the options of this stage."""
-    add_path(parser, "--input", "the volume's file (NIfTI)")
+    add_path(parser, "--input", "the volume's file (NIfTI), or an archive of pictures (.zip)")
     add_path(parser, "--output", "extracted volume (.safetensors)")
     parser.add_argument("--volume", required=True, metavar="JSON", help="the volume's entry of the configuration")
+    text = "of pictures: what the stage duplicates wrote (.csv); without it, none is left out as a near-duplicate"
+    parser.add_argument("--duplicates", type=Path, nargs="*", default=[], metavar="PATH", help=text)
     add_settings(parser, Extract)
 
 
 def main(arguments: Namespace) -> None:
     """Runs the stage."""
     settings = read_section(Extract, arguments.settings)
-    extract(arguments.input, read_entry(Volume, arguments.volume, "volume"), settings, arguments.output)
+    volume = read_entry(Volume, arguments.volume, "volume")
+    near_duplicates = {name for path in arguments.duplicates for name in read_left_out(path, volume.id)}
+    extract(arguments.input, volume, settings, arguments.output, near_duplicates)

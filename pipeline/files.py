@@ -83,6 +83,11 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path} is not valid JSON: {error}. Delete it and run again.") from error
 
 
+def folders_of(folder: Path) -> list[Path]:
+    """Returns a folder and all folders below it, sorted: one of them changes whenever a file comes or goes."""
+    return sorted(Path(top) for top, _, _ in os.walk(folder))
+
+
 def sha256_of(path: Path) -> str:
     """Returns the SHA-256 of a file as 64 hexadecimal digits."""
     with path.open("rb") as stream:

@@ -15,7 +15,7 @@ from pipeline.errors import UserError
 from pipeline.files import read_json
 from pipeline.image.container import read_image
 from pipeline.image.image import Image
-from pipeline.image.predictions import prediction_path, write_prediction
+from pipeline.image.predictions import prediction_path, suffix_of, write_prediction
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Declares the options of this stage."""
     add_path(parser, "--lr", "low-resolution volume (.safetensors)")
     add_path(parser, "--tuning", "settings chosen by the stage tune (.json)")
-    add_path(parser, "--predictions", "folder of the results: <folder>/<method>/<volume>.nii.gz")
+    add_path(parser, "--predictions", "folder of the results: <folder>/<method>/<volume>.nii.gz, of pictures .tiff")
 
 
 def main(arguments: Namespace) -> None:
@@ -61,6 +61,6 @@ def main(arguments: Namespace) -> None:
     tuned = read_tuning(arguments.tuning)
     volume = lr_image.facts["id"]
     for method in tqdm(plugins.names(METHODS), volume, disable=not show_progress()):
-        path = prediction_path(arguments.predictions, method, volume)
+        path = prediction_path(arguments.predictions, method, volume, suffix_of(lr_image))
         clipped = interpolate(lr_image, method, tuned.get(method, {}), path)
         logger.info("%s: %s written; %d voxels clipped to the range of the dtype", volume, method, clipped)

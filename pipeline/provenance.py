@@ -69,6 +69,8 @@ def describe_source(record: Mapping[str, Any], run: Run) -> dict[str, Any]:
     uses = [volume.id for volume in run.volumes if volume.source == name]
     if run.train.initial_weights == name:
         uses.append("initial weights")
+    if run.train.perceptual_weights == name:
+        uses.append("perceptual features")
     return {**dict.fromkeys(SOURCE_KEYS), **record, "network": network, "used_for": uses}
 
 
@@ -79,6 +81,7 @@ def describe_volume(image: Image) -> dict[str, Any]:
         **{name: facts[name] for name in ("id", "subject", "split", "source")},
         **{name: facts.get(name) for name in VOLUME_FACTS},
         "foreground_slices": len(facts["foreground_slices"]),
+        "left_out": {why: len(names) for why, names in facts.get("left_out", {}).items()},
         "shape": list(image.data.shape),
         "spacing": [round(length, 6) for length in image.spacing],
         "unit": image.unit,

@@ -11,7 +11,7 @@ from pipeline.evaluate import by_method, method_of
 from pipeline.files import read_json, write_text
 from pipeline.image.container import read_image
 from pipeline.reporting.inputs import read_run_record
-from pipeline.reporting.volume_page import draw_all, volume_page
+from pipeline.reporting.volume_page import draw_all, shown_slices, volume_page
 
 logger = logging.getLogger(__name__)
 
@@ -45,9 +45,16 @@ def main(arguments: Namespace) -> None:
         arguments.volumes_table, arguments.slices, arguments.summary, arguments.provenance, arguments.models
     )
     files = {method_of(path): path for path in by_method(arguments.predictions)}
-    drawn = draw_all(truth, low, files, arguments.deliver, settings.slices_shown)
+    indices = shown_slices(truth, run, arguments.deliver, settings.slices_shown)
     page = volume_page(
-        truth, low, drawn, run, tuning=read_json(arguments.tuning), deliver=arguments.deliver, settings=settings
+        truth,
+        low,
+        draw_all(truth, low, files, arguments.deliver, indices),
+        run,
+        indices=indices,
+        tuning=read_json(arguments.tuning),
+        deliver=arguments.deliver,
+        settings=settings,
     )
     write_text(arguments.output, page)
     logger.info("%s: %.1f MB", arguments.output, len(page) / 1e6)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 STAGES = {
     "download": "fetch a source and check it",
+    "duplicates": "find pictures that stand in two splits",
     "extract": "read a volume, find the foreground, normalise",
     "degrade": "make the low-resolution volume",
     "tune": "choose the settings of denoise-then-interpolate on the validation volumes",
     "convert": "turn downloaded weights into a one-channel network",
+    "features": "turn downloaded VGG weights into a feature network",
     "train": "fine-tune a network",
     "interpolate": "restore a volume with every classical method",
     "infer": "restore a volume with a network",
@@ -15,6 +17,7 @@ STAGES = {
     "summarise": "put all measurements into the tables",
     "provenance": "record what made the results",
     "report": "write the page of a volume",
+    "report_training": "write the page over the trainings",
     "index": "write the page over all volumes",
     "apply": "sharpen a file of your own with a trained network",
     "figure": "draw a slice as several methods restored it",

@@ -19,6 +19,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_path(parser, "--volumes", "means over the slices of every volume (.csv)")
     add_path(parser, "--slices", "all measurements (.csv)")
     add_path(parser, "--summary", "means over volumes, intervals and comparison with the baseline (.csv)")
+    text = "volumes whose slices are pictures without order, which are drawn one by one"
+    parser.add_argument("--stacks", nargs="*", default=[], metavar="VOLUME", help=text)
     parser.add_argument("--seed", type=int, default=0, help="root of the bootstrap's random numbers")
     add_settings(parser, Evaluate)
 
@@ -27,7 +29,7 @@ def main(arguments: Namespace) -> None:
     """Runs the stage."""
     settings = read_section(Evaluate, arguments.settings)
     slices = read_parts(arguments.parts)
-    summary = summarise(slices, settings, arguments.seed)
+    summary = summarise(slices, settings, arguments.seed, arguments.stacks)
     write_table(arguments.slices, slices)
     write_table(arguments.volumes, volume_table(slices))
     write_table(arguments.summary, summary)

@@ -121,7 +121,7 @@ def choices(place: Place | None) -> tuple[str, ...]:
     """Returns the values that may be chosen from, or nothing where there are too many to name."""
     if place is None or get_origin(place.annotation) is not Literal:
         return ()
-    return get_args(place.annotation)
+    return tuple(map(str, get_args(place.annotation)))
 
 
 def in_words(place: Place) -> str:

@@ -26,7 +26,8 @@ HEADER = """
 BrainSR: the default run. It downloads two brains, trains on one, and reports what the network improved.
 
 Every key that BrainSR knows stands here with its meaning and, in brackets, what it may hold. A file of your
-own needs `run` and `volumes`; whatever else it leaves out has the default that stands here. Check it with
+own needs `run` and `volumes` ([] where it has `collections` alone); whatever else it leaves out has the
+default that stands here. Check it with
     python -m pipeline configure --check FILE
 and run it with
     snakemake --cores all --configfile FILE
@@ -45,7 +46,8 @@ def default_config(values: Mapping[str, Any] = DEMO) -> str:
     Raises:
         UserError: the values are no valid configuration.
     """
-    filled = read_run(values).model_dump(mode="json")
+    # Of recipes, what is given stands in the file: the rest is the preset's.
+    filled = {**read_run(values).model_dump(mode="json"), "recipes": dict(values.get("recipes", {}))}
     parts = [_comments(HEADER.strip().splitlines())]
     for name, field in Run.model_fields.items():
         place = Place.of_field(field)
@@ -86,7 +88,8 @@ def _value(name: str, value: Any) -> list[str]:
     if not (isinstance(value, list) and value and isinstance(value[0], dict)):
         return _dump({name: value}, flow=None if isinstance(value, list | dict) else False)
     lines = [f"{name}:"]
-    for entry in value:
+    for given in value:
+        entry = {key: one for key, one in given.items() if one is not None}  # to leave a key out is to say null
         one_line = _dump(entry, flow=True)[0]
         fits = len(one_line) + INDENT + 2 <= WIDTH
         first, *rest = [one_line] if fits else _dump(entry, flow=None)
@@ -100,7 +103,9 @@ def _dump(value: Any, flow: bool | None) -> list[str]:
 
 
 def _inner_models(place: Place) -> list[type[BaseModel]]:
-    """The models of the entries of a list or table."""
+    """The model of a table, or the models of the entries of a list or table."""
+    if place.models:
+        return place.models
     types = [one for one in get_args(place.annotation) if one is not Ellipsis]
     return Place.of_type(types[-1]).models if types else []
 
@@ -124,7 +129,8 @@ def _fields(model: type[BaseModel]) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, field in model.model_fields.items():
         place = Place.of_field(field)
-        default = "" if field.is_required() else f"; default {json.dumps(field.default)}"
+        stated = not field.is_required() and not isinstance(field.default, BaseModel)
+        default = f"; default {json.dumps(field.default)}" if stated else ""
         found[name] = f"{place.description} ({in_words(place)}{default})"
         for inner in place.models:
             found |= {f"{name}.{key}": words for key, words in _fields(inner).items()}

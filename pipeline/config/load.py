@@ -13,9 +13,11 @@ from yaml.error import MarkedYAMLError
 
 from pipeline import plugins
 from pipeline.config.base import Section
-from pipeline.config.checks import check_infer, check_leaks, check_train, check_volumes
+from pipeline.config.checks import check_infer, check_leaks, check_recipes, check_train, check_volumes
 from pipeline.config.mistakes import explain
+from pipeline.config.recipe import filled
 from pipeline.config.run import Run
+from pipeline.config.volumes import with_stacks
 from pipeline.errors import UserError
 
 SectionType = TypeVar("SectionType", bound=Section)
@@ -28,6 +30,7 @@ def read_run(values: Mapping[str, Any]) -> Run:
         UserError: with every mistake, one a line.
     """
     mistakes = list(_unknown_keys(values))
+    values = {**values, "recipes": _filled_recipes(values["recipes"])} if "recipes" in values else values
     good: dict[str, Any] = {}
     for name, field in Run.model_fields.items():
         definition: Any = {name: (field.annotation, field)}
@@ -37,6 +40,8 @@ def read_run(values: Mapping[str, Any]) -> Run:
             good[name] = getattr(holder.model_validate_json(text), name)
         except ValidationError as error:
             mistakes.extend(explain(error, Run))
+    if {"volumes", "collections"} <= good.keys():
+        good["volumes"] = with_stacks(good["volumes"], good["collections"])
     mistakes.extend(_contradictions(good))
     if mistakes:
         raise UserError(listed("the configuration", mistakes))
@@ -50,16 +55,27 @@ def _unknown_keys(values: Mapping[str, Any]) -> Iterator[str]:
             yield f"{key}: there is no such key; {plugins.suggest(str(key), known)}"
 
 
+def _filled_recipes(recipes: Any) -> Any:
+    """Fills what recipes leave out from their presets; what is no table is left for the validation to complain of."""
+    if not isinstance(recipes, Mapping):
+        return recipes
+    return {
+        name: filled(str(name), given) if isinstance(given, Mapping) else given for name, given in recipes.items()
+    }
+
+
 def _contradictions(good: Mapping[str, Any]) -> Iterator[str]:
     """Checks across sections, each as far as the sections it needs are sound."""
-    if {"volumes", "sources"} <= good.keys():
+    if {"volumes", "collections", "sources"} <= good.keys():
         yield from check_volumes(good["volumes"], good["sources"])
-    if {"volumes", "min_gap_slices"} <= good.keys():
+    if {"volumes", "collections", "min_gap_slices"} <= good.keys():
         yield from check_leaks(good["volumes"], good["min_gap_slices"])
-    if {"train", "sources"} <= good.keys():
-        yield from check_train(good["train"], good["sources"])
-    if "infer" in good:
-        yield from check_infer(good["infer"])
+    if {"train", "sources", "degrade"} <= good.keys():
+        yield from check_train(good["train"], good["sources"], good["degrade"])
+    if {"methods", "recipes"} <= good.keys():
+        yield from check_recipes(good["methods"], good["recipes"])
+    if {"infer", "methods", "recipes"} <= good.keys():
+        yield from check_infer(good["infer"], good["methods"], good["recipes"])
 
 
 def listed(what: str, mistakes: Sequence[str]) -> str:

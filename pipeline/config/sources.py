@@ -1,4 +1,4 @@
-"""Where a file comes from: the package index, a web server, or this machine."""
+"""Where a file, or a folder of pictures, comes from: the package index, a web server, or this machine."""
 
 from __future__ import annotations
 
@@ -30,19 +30,31 @@ def _check_path(path: str) -> str:
     return path
 
 
+def _without_last_slash(path: str) -> str:
+    return path.rstrip("/") or path
+
+
+FeatureArchitecture = Literal["vgg16", "vgg19"]
+"""Networks whose features the perceptual loss can compare."""
+
 FileName = Annotated[str, AfterValidator(_check_name)]
 FilePath = Annotated[str, AfterValidator(_check_path)]
+LocalPath = Annotated[str, AfterValidator(_without_last_slash), AfterValidator(_check_path)]
 
 
 class Network(Section):
-    """The shape of an RRDBNet whose weights a source holds."""
+    """The shape of a network whose weights a source holds."""
 
+    architecture: Literal["rrdbnet", "srresnet"] = "rrdbnet"
+    """kind of network"""
+    factor: Literal[1, 2, 3, 4, 8] = 4
+    """enlargement along both axes of a slice"""
     blocks: Annotated[int, Field(ge=1, le=23)]
-    """residual-in-residual dense blocks"""
+    """residual blocks of the trunk (rrdbnet: residual-in-residual dense blocks)"""
     features: Annotated[int, Field(ge=1)] = 64
     """feature channels of the trunk"""
     growth: Annotated[int, Field(ge=1)] = 32
-    """channels that each dense convolution adds"""
+    """rrdbnet: channels that each dense convolution adds"""
     channels: Annotated[int, Field(ge=1)] = 3
     """image channels going in and coming out"""
     trained_on: str
@@ -58,6 +70,8 @@ class _Described(Section):
     """how to cite it"""
     network: Network | None = None
     """set where the source holds network weights"""
+    features: FeatureArchitecture | None = None
+    """set where the source holds the weights of a VGG, for the perceptual loss"""
 
 
 class PackageSource(_Described):
@@ -87,8 +101,8 @@ class HttpSource(_Described):
     kind: Literal["http"]
     url: Annotated[str, StringConstraints(pattern=r"^https?://"), "beginning with http:// or https://"]
     """address, http or https"""
-    sha256: Sha256
-    """SHA-256 of the file at that address"""
+    sha256: Sha256 | None
+    """SHA-256 of the file at that address; null takes whatever comes, and the log tells what to write here"""
     file: FileName | None = None
     """name of the file, where the address does not end in it"""
     member: FilePath | None = None
@@ -112,13 +126,13 @@ class HttpSource(_Described):
 
 
 class LocalSource(_Described):
-    """A file on this machine."""
+    """A file on this machine, or a folder of pictures."""
 
     kind: Literal["local"]
-    path: FilePath
-    """path of the file; relative to the folder where snakemake works"""
+    path: LocalPath
+    """path of the file or folder; relative to the folder where snakemake works"""
     sha256: Sha256 | None = None
-    """SHA-256, checked where it is given"""
+    """SHA-256, checked where it is given; of a folder, that of the archive it is packed into"""
 
     @property
     def file_name(self) -> str:

@@ -11,7 +11,6 @@ from pipeline.config.names import PluginName
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Threads = Annotated[int, Field(ge=1, le=256)]
-LossName = Annotated[str, AfterValidator(PluginName("pipeline.training.losses"))]
 MetricName = Annotated[str, AfterValidator(PluginName("pipeline.metrics"))]
 
 
@@ -24,6 +23,8 @@ class Extract(Section):
     """N4 bias field correction (Tustison et al. 2010) before normalisation"""
     min_foreground: Fraction = 0.05
     """slices with a smaller fraction of foreground are neither trained on nor measured"""
+    longest_side_pixels: Annotated[int, Field(ge=16, le=16384)] = 1024
+    """of `collections`: larger pictures are left out, since all pictures of a stack take the room of the largest"""
 
 
 class Degrade(Section):
@@ -39,44 +40,64 @@ class Degrade(Section):
     """its standard deviation, as a fraction of the normalised range"""
 
 
+class Sentinel(Section):
+    """When a training counts as failing, and how often it may be set back."""
+
+    most_gradient: Annotated[float, Field(gt=1)] = 20.0
+    """a step whose gradient is more than this many times the usual one (the running median) is skipped"""
+    least_gradient: Annotated[float, Field(ge=0, lt=1)] = 1e-3
+    """a gradient of the generator below this share of the usual one counts as vanished"""
+    most_discriminator_gap: Fraction = 0.98
+    """a discriminator that tells truth from result with more than this difference of probabilities has won"""
+    patience_steps: Annotated[int, Field(ge=1)] = 50
+    """steps in a row after which a vanished gradient, a discriminator that has won or one that stands still is an
+    illness; of skipped steps, a tenth of it"""
+    least_diversity: Annotated[float, Field(ge=0)] = 0.02
+    """least change of the result per change of the input (both as root mean square) before the network counts as
+    collapsed"""
+    most_loss_db: Annotated[float, Field(gt=0)] = 3.0
+    """most that validation PSNR may fall below its best value so far, in dB"""
+    adversarial_cut: Fraction = 0.5
+    """by this the adversarial weight is multiplied when the training is set back"""
+    most_rollbacks: Annotated[int, Field(ge=0)] = 3
+    """times that the training may be set back to its last good state before it stops with a message"""
+
+
 class Train(Section):
-    """Fine-tuning of the network."""
+    """What all trainings of a run share; what differs stands in their recipes."""
 
     initial_weights: str = "realesrgan-6b"
     """a source that holds network weights: realesrgan-6b (trained on drawings, small), realesrgan-x4plus
     (natural images, 23 blocks), or one of `sources`"""
-    losses: dict[LossName, Annotated[float, Field(gt=0)]] = Field(default={"l1": 1.0})
-    """loss terms and their weights"""
-    steps: Annotated[int, Field(ge=1)] = 300
-    """optimiser steps"""
-    batch_size: Annotated[int, Field(ge=1, le=1024)] = 2
-    """patches per step"""
-    patch_lr: Annotated[int, Field(ge=8, le=512)] = 32
-    """side of a patch, in low-resolution voxels"""
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 4e-4
-    """of Adam, at its highest"""
-    warmup_steps: Annotated[int, Field(ge=0)] = 10
-    """steps over which the learning rate rises; afterwards it falls along a cosine to a hundredth"""
-    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.98
-    """decay per step of the averaged weights that are kept in the end"""
-    contrast_augmentation: Fraction = 0.5
-    """share of the patches whose contrast is changed at random, so that other scanners' contrasts are met"""
-    validate_every: Annotated[int, Field(ge=1)] = 100
+    perceptual_weights: str = "vgg16-brain-tumor"
+    """a source that holds the weights of a VGG, for the perceptual loss and the fidelity dial"""
+    validate_every: Annotated[int, Field(ge=1)] = 50
     """steps between two looks at the validation volumes"""
+    record_every: Annotated[int, Field(ge=1)] = 10
+    """steps between two rows of history.csv"""
     checkpoint_every: Annotated[int, Field(ge=1)] = 25
     """steps between two checkpoints: the most that a killed run loses"""
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    """of the computation; the mixed ones are for GPUs"""
+    accumulate: Annotated[int, Field(ge=1, le=1024)] = 1
+    """parts into which a batch is cut, one after the other, where it does not fit into memory whole"""
     threads: Threads = 2
     """threads of the computation; the sums, and so the weights, depend on it"""
+    sentinel: Sentinel = Sentinel()
+    """watches over the training"""
 
 
 class Infer(Section):
     """Applying the methods to whole volumes."""
 
-    deliver: str = "rrdb_l1"
-    """method whose result is written to results/<run>/sr: rrdb_l1, pretrained, or a module of pipeline/upsamplers"""
-    consistency: dict[str, Fraction] = Field(default={"rrdb_l1": 0.5})
-    """by network: the share of the difference between the measured image and the network's result, degraded again,
-    that is put back into the result; what is not named stays as the network made it"""
+    deliver: str = "brainsr"
+    """method whose result is written to results/<run>/sr: one of `methods`, pretrained, or a module of
+    pipeline/upsamplers"""
+    noise_sigma: Fraction | None = None
+    """noise that the networks are told, as a fraction of the normalised range; null estimates it from the image"""
+    consistency: bool = True
+    """trained networks' results are corrected toward the measurement, the less the noisier it is; each network carries
+    the share that was best on the validation volumes"""
     tile_lr: Annotated[int, Field(ge=16, le=4096)] = 256
     """slices larger than this are cut into tiles, in low-resolution voxels"""
     overlap_lr: Annotated[int, Field(ge=0, le=256)] = 16

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from pipeline.config.base import Section
 
@@ -16,6 +17,22 @@ Identifier = Annotated[
     StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=100),
     "1 to 100 letters, digits, _ and -, beginning with a letter or digit",  # the pattern in words, for messages
 ]
+
+CollectionIdentifier = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=95),
+    "1 to 95 letters, digits, _ and -, beginning with a letter or digit",  # room for the number of a stack
+]
+
+
+def _check_folder(folder: str) -> str:
+    parts = folder.split("/")
+    if not folder.isprintable() or "\\" in folder or any(part.strip(". ") == "" for part in parts):
+        raise ValueError("it is not a folder inside the source, such as Training or images/Training")
+    return folder
+
+
+Folder = Annotated[str, AfterValidator(_check_folder)]
 
 
 class Volume(Section):
@@ -31,3 +48,51 @@ class Volume(Section):
     """a name of the table of known sources, or of `sources` below"""
     slices: Annotated[tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1)]] | None, Field()] = None
     """[start, stop) in slices of the chosen plane, counted in canonical RAS order; null takes all"""
+    folder: Folder | None = None
+    """for pictures: the folder inside the source; null takes the whole source"""
+    shard: Annotated[tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1)]] | None, Field()] = None
+    """for pictures: [index, count], which of how many parts of the folder's pictures; null for a volume"""
+
+    @property
+    def is_stack(self) -> bool:
+        """Whether this is a stack of pictures, and no volume whose slices are neighbours."""
+        return self.shard is not None
+
+
+CollectionSplit = Literal["train", "val", "test"]
+COLLECTION_SPLITS: tuple[CollectionSplit, ...] = ("train", "val", "test")
+
+
+class Collection(Section):
+    """A folder of 2-D pictures (JPEG, PNG), which is cut into stacks, each of them a volume of its own."""
+
+    id: CollectionIdentifier
+    """names the stacks: <id>-0, <id>-1 and so on"""
+    source: str
+    """a name of `sources` below: a folder, or a zip archive"""
+    folder: Folder | None = None
+    """the folder of the pictures inside the source, with all folders below it; null takes the whole source"""
+    shards: dict[CollectionSplit, Annotated[int, Field(ge=1, le=1000)]]
+    """parts that go to each split; a picture's part hangs on its name alone, so that new pictures move no other"""
+
+    def volumes(self) -> Iterator[Volume]:
+        """Gives the stacks: those of training first, then validation, then test."""
+        splits: list[CollectionSplit] = [split for split in COLLECTION_SPLITS for _ in range(self.shards.get(split, 0))]
+        for index, split in enumerate(splits):
+            name = f"{self.id}-{index}"
+            shard = (index, len(splits))
+            yield Volume(id=name, subject=name, split=split, source=self.source, folder=self.folder, shard=shard)
+
+
+class Duplicates(Section):
+    """What counts as the same picture twice, among the pictures of `collections`."""
+
+    max_distance: Annotated[int, Field(ge=0, le=16)] = 4
+    """pictures whose perceptual hashes differ in at most this many of 64 bits are near-duplicates; of two in different
+    splits, the one of val or test is left out"""
+
+
+def with_stacks(volumes: Sequence[Volume], collections: Sequence[Collection]) -> tuple[Volume, ...]:
+    """Returns the volumes, followed by the stacks of all collections that are not among them yet."""
+    stacks = [stack for collection in collections for stack in collection.volumes()]
+    return (*volumes, *(stack for stack in stacks if stack not in volumes))

@@ -1,6 +1,8 @@
 """Images between the stages: one safetensors file a volume, which is memory-mapped when it is read.
 
-The header of the file holds the metadata as JSON, the body the intensities ("data") and the masks.
+The header of the file holds the metadata as JSON, the body the intensities ("data") and the masks. In the body the
+axis of the slices comes first, so that a slice lies in one piece and is read without the others; in memory the axes
+are x, y, z whatever the plane.
 """
 
 from __future__ import annotations
@@ -24,9 +26,11 @@ SUFFIX = ".safetensors"
 
 def write_image(path: Path, image: Image) -> None:
     """Writes an image, whole or not at all."""
-    arrays = {"data": np.ascontiguousarray(image.data)}
-    arrays |= {f"mask.{name}": np.ascontiguousarray(mask) for name, mask in image.masks.items()}
+    first = int(image.facts.get("slice_axis", 0))
+    arrays = {"data": image.data, **{f"mask.{name}": mask for name, mask in image.masks.items()}}
+    arrays = {name: np.ascontiguousarray(np.moveaxis(array, first, 0)) for name, array in arrays.items()}
     metadata = {
+        "first_axis": first,
         "affine": np.asarray(image.affine, dtype=np.float64).tolist(),
         "intensity": asdict(image.intensity),
         "axes": image.axes,
@@ -49,16 +53,16 @@ def read_image(path: Path) -> Image:
     """
     with _open(path) as stream:
         metadata = _metadata(path, stream)
-        names = list(stream.keys())
-        masks = {name.removeprefix("mask."): stream.get_tensor(name) for name in names if name.startswith("mask.")}
+        first = metadata["first_axis"]
+        arrays = {name: np.ascontiguousarray(np.moveaxis(stream.get_tensor(name), 0, first)) for name in stream.keys()}  # noqa: SIM118
         return Image(
-            data=stream.get_tensor("data"),
+            data=arrays.pop("data"),
             affine=np.array(metadata["affine"]),
             intensity=IntensityMap(**metadata["intensity"]),
             axes=tuple(metadata["axes"]),
             unit=metadata["unit"],
             origin=metadata["origin"],
-            masks=masks,
+            masks={name.removeprefix("mask."): array for name, array in arrays.items()},
             facts=metadata["facts"],
         )
 
@@ -71,7 +75,8 @@ def read_facts(path: Path) -> dict[str, Any]:
 
 def _metadata(path: Path, stream: Any) -> dict[str, Any]:
     try:
-        return json.loads((stream.metadata() or {})["image"])
+        metadata = json.loads((stream.metadata() or {})["image"])
+        return {"first_axis": 0, **metadata}
     except (KeyError, ValueError) as error:
         raise UserError(f"{path}: holds no image of BrainSR. Was another file named by mistake?") from error
 
@@ -94,8 +99,10 @@ def map_array(path: Path, name: str) -> np.ndarray:
         UserError: the file is missing or damaged.
     """
     dtypes = {"F32": np.float32, "BOOL": np.bool_}
-    with _open(path), path.open("rb") as stream:  # safe_open checks that the file is whole
+    with _open(path) as whole, path.open("rb") as stream:  # safe_open checks that the file is whole
+        first = _metadata(path, whole)["first_axis"]
         length = int.from_bytes(stream.read(8), "little")
         entry = json.loads(stream.read(length))[name]
     start = 8 + length + entry["data_offsets"][0]
-    return np.memmap(path, dtype=dtypes[entry["dtype"]], mode="r", offset=start, shape=tuple(entry["shape"]))
+    stored = np.memmap(path, dtype=dtypes[entry["dtype"]], mode="r", offset=start, shape=tuple(entry["shape"]))
+    return np.moveaxis(stored, 0, first)

@@ -10,17 +10,23 @@ from numpy.typing import NDArray
 from pipeline.errors import UserError
 from pipeline.image.formats import format_of
 from pipeline.image.image import Image
+from pipeline.image.stack import FORMAT as PICTURES
 from pipeline.physics.grid import crop_to, fine_affine
 
-SUFFIX = ".nii.gz"
+SUFFIX, STACK_SUFFIX = ".nii.gz", ".tiff"
 AFFINE_TOLERANCE_MM = 1e-4
 AFFINE_PRECISION = float(np.finfo(np.float32).eps)
 """NIfTI keeps affines in single precision."""
 
 
-def prediction_path(folder: Path, method: str, volume: str) -> Path:
+def prediction_path(folder: Path, method: str, volume: str, suffix: str = SUFFIX) -> Path:
     """Returns where a method's result lies, below results/<run>/predictions."""
-    return folder / method / f"{volume}{SUFFIX}"
+    return folder / method / f"{volume}{suffix}"
+
+
+def suffix_of(image: Image) -> str:
+    """Returns the suffix of an image's predictions: pictures become TIFF pages, volumes stay NIfTI."""
+    return STACK_SUFFIX if image.origin.get("format") == PICTURES else SUFFIX
 
 
 def restored_image(lr_image: Image, sr: NDArray[np.floating]) -> Image:

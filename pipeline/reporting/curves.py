@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,25 @@ STYLES: Mapping[str, Mapping[str, Any]] = {
     "delivered": {"color": "#0b6e75", "linewidth": 2.0, "linestyle": "-"},
     "baseline": {"color": "#b45309", "linewidth": 1.6, "linestyle": "-"},
     "network": {"color": "#667085", "linewidth": 1.4, "linestyle": (0, (4, 2))},
+    "part": {"color": "#0072b2", "linewidth": 1.2, "linestyle": "-"},
+    "dashed": {"color": "#667085", "linewidth": 1.2, "linestyle": (0, (4, 2))},
 }
+PART_COLOURS = ("#0072b2", "#d55e00", "#8c5fa8", "#2e7d32", "#b8860b", "#8b1a4a", "#4d4d4d")
+"""For lines that stand for parts of one thing; they differ in lightness too, for readers who see few colours."""
+
+MARK_STYLES: Mapping[str, Mapping[str, Any]] = {
+    "skipped_step": {"color": "#b45309", "linewidth": 1.1, "linestyle": (0, (2.5, 1.2))},
+    "rolled_back": {"color": "#b42318", "linewidth": 1.2, "linestyle": "-"},
+    "stopped": {"color": "#1d2733", "linewidth": 1.6, "linestyle": "-"},
+    "adversarial_cut": {"color": "#6b3fa0", "linewidth": 1.1, "linestyle": (0, (5, 2))},
+    "other": {"color": "#475467", "linewidth": 0.9, "linestyle": (0, (5, 1.5, 1, 1.5))},
+}
+MOST_FULL_MARKS, TICK_HEIGHT = 30, 0.08
+"""More marks of a kind would hide the curves; they only reach this share of the height."""
+
+MOST_MARKS = 200
+"""More marks of a kind than this cannot be told apart on a drawing; those that fall together are drawn once."""
+
 SETTINGS: dict[Any, Any] = {
     "svg.hashsalt": "brainsr",
     "svg.fonttype": "path",
@@ -44,16 +63,41 @@ SETTINGS: dict[Any, Any] = {
     "legend.fontsize": 8.5,
 }
 SIZE_INCHES = (4.6, 3.1)
+LEGEND_ROWS, LEGEND_ROW_INCHES = 3, 0.19
+"""Legends with more rows than this make the drawing higher, so that they take nothing from the axes."""
+
+REPEATABLE = ("L", "Q", "C")
+"""Commands of a path whose letter need not be repeated."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a drawing: what it shows, its points, and the key of its style in `STYLES`."""
+    """One line of a drawing.
+
+    Attributes:
+        label: what it shows.
+        x: places of its points.
+        y: their values.
+        style: a key of `STYLES`.
+        colour: replaces that of the style, unless empty.
+        band: lowest and highest value behind every point, drawn as a pale band; None where there is none.
+    """
 
     label: str
     x: NDArray[np.floating]
     y: NDArray[np.floating]
     style: str
+    colour: str = ""
+    band: tuple[NDArray[np.floating], NDArray[np.floating]] | None = None
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Vertical lines: what happened (a key of `MARK_STYLES`, or another word), how it is called, and where."""
+
+    kind: str
+    label: str
+    places: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -67,22 +111,77 @@ class Interval:
     style: str
 
 
-def draw_lines(title: str, x_label: str, y_label: str, lines: Sequence[Line]) -> str:
-    """Draws lines over a common axis; returns a data URI. Values that are not finite are left out."""
+def draw_lines(
+    title: str,
+    x_label: str,
+    y_label: str,
+    lines: Sequence[Line],
+    *,
+    marks: Sequence[Marks] = (),
+    logarithmic: bool = False,
+) -> str:
+    """Draws lines over a common axis; returns a data URI.
+
+    Args:
+        title: of the drawing.
+        x_label: what runs from left to right.
+        y_label: what runs upward.
+        lines: what is drawn; values that are not finite are left out.
+        marks: events, as vertical lines over the whole height.
+        logarithmic: whether the values are drawn on a logarithmic axis; those that are not positive are left out.
+    """
     from matplotlib import rc_context
 
+    entries = len(lines) + len(marks)
+    columns = 1 if entries <= LEGEND_ROWS else 2
+    height = SIZE_INCHES[1] + LEGEND_ROW_INCHES * max(0, -(-entries // columns) - LEGEND_ROWS)
     with rc_context(SETTINGS):
-        figure, axes = _empty(SIZE_INCHES)
+        figure, axes = empty_figure((SIZE_INCHES[0], height))
+        if logarithmic:
+            axes.set_yscale("log")
         for line in lines:
-            usable = np.isfinite(line.y)
-            axes.plot(line.x[usable], line.y[usable], label=plain(line.label), **STYLES[line.style])
-            if np.count_nonzero(usable) == 1:
-                axes.plot(line.x[usable], line.y[usable], "o", color=STYLES[line.style]["color"])
+            _draw_line(axes, line, logarithmic)
+        for mark in marks:
+            _draw_marks(axes, mark)
         axes.set(title=plain(title), xlabel=plain(x_label), ylabel=plain(y_label))
         axes.xaxis.get_major_locator().set_params(integer=True)
-        if len(lines) > 1:
-            figure.legend(loc="outside lower left", ncols=1, handlelength=2.6)
-        return _as_uri(figure)
+        if entries > 1:
+            figure.legend(loc="outside lower left", ncols=columns, handlelength=2.6)
+        return as_uri(figure)
+
+
+def _draw_line(axes: Any, line: Line, logarithmic: bool) -> None:
+    style = {**STYLES[line.style], **({"color": line.colour} if line.colour else {})}
+    usable = np.isfinite(line.y) & ((line.y > 0) | (not logarithmic))
+    if line.band is not None:
+        low, high = (edge[usable] for edge in line.band)
+        low = np.maximum(low, np.min(line.y[usable], initial=np.inf)) if logarithmic else low
+        axes.fill_between(line.x[usable], low, high, color=style["color"], alpha=0.16, linewidth=0)
+    axes.plot(line.x[usable], line.y[usable], label=plain(line.label), **style)
+    if np.count_nonzero(usable) == 1:
+        axes.plot(line.x[usable], line.y[usable], "o", color=style["color"])
+
+
+def _draw_marks(axes: Any, marks: Marks) -> None:
+    """Draws vertical lines behind the curves, short ones where they are many; the axis stays as the curves made it."""
+    low, high = axes.get_xlim()
+    places = np.unique(np.asarray(marks.places, dtype=float))
+    places = places[(places >= low) & (places <= high)]
+    cells = np.floor((places - low) / (high - low) * MOST_MARKS)
+    places = places[np.unique(cells, return_index=True)[1]]
+    x = np.repeat(places, 3)
+    y = np.tile([0.0, 1.0 if places.size <= MOST_FULL_MARKS else TICK_HEIGHT, np.nan], places.size)
+    style = MARK_STYLES.get(marks.kind, MARK_STYLES["other"])
+    axes.plot(
+        x,
+        y,
+        transform=axes.get_xaxis_transform(),
+        label=plain(marks.label),
+        scalex=False,
+        scaley=False,
+        zorder=1,
+        **style,
+    )
 
 
 def draw_intervals(title: str, x_label: str, rows: Sequence[Interval]) -> str:
@@ -90,7 +189,7 @@ def draw_intervals(title: str, x_label: str, rows: Sequence[Interval]) -> str:
     from matplotlib import rc_context
 
     with rc_context({**SETTINGS, "axes.grid.axis": "x"}):
-        figure, axes = _empty((SIZE_INCHES[0], 0.9 + 0.32 * len(rows)))
+        figure, axes = empty_figure((SIZE_INCHES[0], 0.9 + 0.32 * len(rows)))
         axes.axvline(0, color=QUIET, linewidth=0.9)
         for place, row in enumerate(rows):
             colour = STYLES[row.style]["color"]
@@ -104,7 +203,7 @@ def draw_intervals(title: str, x_label: str, rows: Sequence[Interval]) -> str:
         axes.spines["left"].set_visible(False)
         figure.suptitle(plain(title), x=0.01, ha="left", size=10, weight="bold", color=INK)
         figure.supxlabel(plain(x_label), size=9, color=INK)
-        return _as_uri(figure)
+        return as_uri(figure)
 
 
 def plain(text: str) -> str:
@@ -112,16 +211,34 @@ def plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def _empty(size: tuple[float, float]) -> tuple[Any, Any]:
+def empty_figure(size: tuple[float, float]) -> tuple[Any, Any]:
+    """Returns a figure of a size in inches, and its axes; to be called inside matplotlib's `rc_context(SETTINGS)`."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size, layout="constrained")
     return figure, figure.subplots()
 
 
-def _as_uri(figure: Any) -> str:
+def as_uri(figure: Any) -> str:
     """Writes a figure without date or program version, of which the first would change with every run."""
     buffer = io.BytesIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
-    return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    svg = re.sub(r'(?<= d=")[^"]*', _compact, buffer.getvalue().decode("utf-8"))
+    svg = re.sub(r"<!--.*?-->|\n +", "\n", svg)
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode("utf-8")).decode("ascii")
+
+
+def _compact(path: re.Match[str]) -> str:
+    """Rounds the coordinates of a path to tenths of a point, which no screen shows, and repeats no command.
+
+    It halves the drawing. A letter may be left out where it stays the same (Scalable Vector Graphics 1.1, section 8.3).
+    """
+    kept: list[str] = []
+    command = ""
+    for word in path[0].split():
+        if word.isalpha() and word == command and word in REPEATABLE:
+            continue
+        command = word if word.isalpha() else command
+        kept.append(word if word.isalpha() else f"{float(word):.1f}".removesuffix(".0"))
+    return " ".join(kept)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.image.image import Image
 from pipeline.image.slices import evenly_spaced
+from pipeline.image.stack import PLANE
 from pipeline.reporting.pictures import (
     LONGEST_SIDE,
     PLANE_EDGES,
@@ -64,7 +65,7 @@ class Gallery:
     Attributes:
         slices: from the first to the last.
         aspect: width over height of the pictures, in millimetres.
-        edges: what lies at the left, right, upper and lower edge.
+        edges: what lies at the left, right, upper and lower edge; nothing where that is not known.
         white: physical intensity that is drawn white.
         error_top: error that has the brightest colour, as a share of the normalised range.
         bar: picture of the error colours from zero to `error_top`.
@@ -74,7 +75,7 @@ class Gallery:
 
     slices: tuple[ShownSlice, ...]
     aspect: float
-    edges: tuple[str, str, str, str]
+    edges: tuple[str, ...]
     white: float
     error_top: float
     bar: str
@@ -88,6 +89,11 @@ class Gallery:
         return sum(len(picture.whole) + len(picture.detail) + len(picture.error) for picture in pictures)
 
 
+def is_stack(truth: Image) -> bool:
+    """Says whether the slices are pictures without order and without known orientation."""
+    return truth.facts["plane"] == PLANE
+
+
 def choose_slices(truth: Image, count: int) -> list[int]:
     """Returns evenly spaced slices of those with enough foreground."""
     return evenly_spaced(truth.facts["foreground_slices"], count)
@@ -99,7 +105,12 @@ def draw_slices(volume: NDArray, truth: Image, indices: Sequence[int]) -> list[N
 
 
 def slice_label(index: int, truth: Image) -> str:
-    """Names a slice by its place in the block and, where the block starts later, in the volume of the file."""
+    """Names a slice by its place in the block and, where the block starts later, in the volume of the file.
+
+    A picture has the name of its file.
+    """
+    if is_stack(truth):
+        return truth.facts["slice_names"][index]
     start = truth.facts["slices"][0]
     return f"Slice {index}" if start == 0 else f"Slice {index} of the block, {start + index} of the volume"
 
@@ -155,7 +166,7 @@ def _build(
     return Gallery(
         slices=tuple(slices),
         aspect=round(width / height, 4),
-        edges=PLANE_EDGES[truth.facts["plane"]],
+        edges=PLANE_EDGES.get(truth.facts["plane"], ()),
         white=white * truth.intensity.scale,
         error_top=top,
         bar=data_uri(colour_bar()),

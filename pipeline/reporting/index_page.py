@@ -6,22 +6,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from pipeline.config.stages import Report
 from pipeline.reporting import words
-from pipeline.reporting.curves import Interval, Line, draw_intervals, draw_lines
-from pipeline.reporting.inputs import ModelRecord, RunRecord
-from pipeline.reporting.methods import SPLIT_ORDER, SPLIT_TITLES, classical_methods, in_order, method_title, split_claim
+from pipeline.reporting.curves import Interval, draw_intervals
+from pipeline.reporting.inputs import RunRecord
+from pipeline.reporting.methods import (
+    SPLIT_ORDER,
+    classical_methods,
+    in_order,
+    method_title,
+    split_claim,
+    split_title,
+)
 from pipeline.reporting.references import Bibliography
 from pipeline.reporting.tables import Column, Table, columns_of, distinct, records, split_table, where
 from pipeline.reporting.templates import render
+from pipeline.reporting.training_curves import overview_drawings
 from pipeline.reporting.verdict import Verdict, verdict
 from pipeline.statistics.conclusion import conclusion
-
-FEWEST_POINTS = 2
-"""A line needs two points."""
 
 UNREADABLE = ("nearest",)
 """Methods so far off that drawing them would squeeze the others together."""
@@ -34,7 +38,8 @@ class SplitPart:
     name: str
     title: str
     claim: str
-    subjects: int
+    heads: str
+    covered: str
     volumes: tuple[str, ...]
     table: Table
     verdict: Verdict
@@ -57,25 +62,31 @@ def index_page(run: RunRecord, settings: Report) -> str:
         run_name=record["config"]["run"],
         parts=parts,
         volumes=volume_rows(run),
-        conclusions=conclusion(run.summary, run.volumes, confidence=confidence, title=method_title),
+        conclusions=conclusion(
+            run.summary,
+            run.volumes,
+            confidence=confidence,
+            title=method_title,
+            stacks=words.stacks_of(run.provenance),
+        ),
         confidence=confidence,
         intervals=interval_drawings(run, parts, deliver),
-        training=[drawing for model in run.models for drawing in training_curves(model)],
+        training=overview_drawings(run.models, deliver),
         deliver=deliver,
-        **prose(record, deliver),
+        **prose(record, [model.method for model in run.models], deliver),
         record=record,
         models=run.models,
     )
 
 
-def prose(record: words.Record, deliver: str) -> dict[str, Sequence[Any]]:
+def prose(record: words.Record, networks: Sequence[str], deliver: str) -> dict[str, Sequence[Any]]:
     """Returns the methods as `paragraphs`, and the `references` they cite."""
     books = Bibliography()
     paragraphs = [
         words.data_words(record["volumes"], record, books),
         words.extraction_words(record, books),
         words.degrade_words(record, books),
-        words.network_words(record, deliver, books),
+        words.network_words(record, networks, deliver, books),
         words.baseline_words(None),
         words.measure_words(record, books),
         words.workflow_words(record, books),
@@ -93,16 +104,32 @@ def _split_part(run: RunRecord, split: str, deliver: str) -> SplitPart:
     here = where(run.volumes, split=split)
     volumes = tuple(distinct(here, "volume"))
     gaps = [gap for volume in volumes if (gap := words.gap_of(run.provenance, volume)) is not None]
+    pictures = not words.stacks_of(run.provenance).isdisjoint(volumes)
     table = split_table(run.summary, split, deliver)
     return SplitPart(
         name=split,
-        title=SPLIT_TITLES[split],
-        claim=split_claim(split, min(gaps, default=None)),
-        subjects=len(distinct(here, "subject")),
+        title=split_title(split, pictures=pictures),
+        claim=split_claim(split, min(gaps, default=None), pictures=pictures),
+        heads=heads_words(len(distinct(here, "subject")), pictures=pictures),
+        covered=covered_words(len(distinct(here, "subject")), pictures=pictures),
         volumes=volumes,
         table=table,
         verdict=verdict(table, deliver),
     )
+
+
+def heads_words(subjects: int, *, pictures: bool) -> str:
+    """Says how many heads a split holds; of pictures, nobody knows."""
+    if pictures:
+        return "pictures of heads that are not named"
+    return "1 head" if subjects == 1 else f"{subjects} heads"
+
+
+def covered_words(subjects: int, *, pictures: bool) -> str:
+    """Says over what the intervals of a split were taken."""
+    if pictures:
+        return "over the pictures of this split"
+    return "over the slices of this head" if subjects == 1 else "over heads and slices"
 
 
 def volume_rows(run: RunRecord) -> list[dict[str, Any]]:
@@ -112,7 +139,7 @@ def volume_rows(run: RunRecord) -> list[dict[str, Any]]:
         {
             **volume,
             "spacing_words": " \N{MULTIPLICATION SIGN} ".join(f"{length:.4g}" for length in volume["spacing"]),
-            "split_title": SPLIT_TITLES[volume["split"]],
+            "split_title": split_title(volume["split"], pictures=volume["id"] in words.stacks_of(run.provenance)),
             "source_title": words.source_of(run.provenance, volume["source"]).get("title") or volume["source"],
             "page": f"{volume['id']}.html" if volume["id"] in measured else "",
         }
@@ -147,21 +174,3 @@ def _interval_drawing(summary: pd.DataFrame, part: SplitPart, column: Column, de
 def _interval(numbers: Mapping[str, Any], method: str, deliver: str) -> Interval:
     style = "delivered" if method == deliver else "baseline" if method in classical_methods() else "network"
     return Interval(method_title(method), numbers["diff"], numbers["diff_ci_low"], numbers["diff_ci_high"], style)
-
-
-def training_curves(model: ModelRecord) -> list[dict[str, str]]:
-    """Draws the loss and the validation measures of a training; the clock is left out, for it differs between runs."""
-    history = model.history
-    if len(history) < FEWEST_POINTS:
-        return []
-    losses = [name for name in history.columns if name.startswith("loss")]
-    measures = [name for name in history.columns if name.startswith("val_")]
-    title = method_title(model.method)
-    found = []
-    for name in [*losses[:1], *measures]:
-        label = "Training loss" if name.startswith("loss") else f"Validation {name.removeprefix('val_').upper()}"
-        x, y = (np.array(history[column].tolist(), dtype=float) for column in ("step", name))
-        line = Line(label, x, y, "delivered")
-        text = f"{title}: {label.lower()} from {line.y[0]:.4g} to {line.y[-1]:.4g} over {int(line.x[-1])} steps"
-        found.append({"image": draw_lines(label, "optimiser step", label, [line]), "text": text})
-    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from pipeline import plugins
 
@@ -11,10 +12,73 @@ UPSAMPLERS = "pipeline.upsamplers"
 CLASSICAL_ORDER = ("nearest", "bicubic", "bspline3", "lanczos", "zerofill", "nlm_bspline3")
 """From the simplest on; plug-ins that are not named here follow by name."""
 
-NETWORK_TITLES = {
-    "pretrained": "Pretrained network, untouched",
-    "rrdb_l1": "BrainSR network, fine-tuned (L1)",
+
+@dataclass(frozen=True)
+class Network:
+    """A network that BrainSR knows by name.
+
+    Attributes:
+        title: as a reader sees it.
+        description: what it is, as the end of a sentence.
+        reference: a key of the literature; empty where there is none.
+        colour: of its curves.
+    """
+
+    title: str
+    description: str
+    reference: str
+    colour: str
+
+
+NETWORKS: Mapping[str, Network] = {
+    "pretrained": Network(
+        "Pretrained network, untouched",
+        "the initial network as it was downloaded, which learnt nothing from the data of this run",
+        "",
+        "#667085",
+    ),
+    "rrdb_l1": Network(
+        "RRDB network, pixel loss",
+        "residual-in-residual dense blocks trained with a pixel loss alone: faithful, and softer than the truth",
+        "esrgan",
+        "#0072b2",
+    ),
+    "srresnet": Network(
+        "SRResNet, pixel loss",
+        "the generator of SRGAN, residual blocks with batch normalisation, trained with the squared error alone",
+        "srgan",
+        "#b8860b",
+    ),
+    "srgan": Network(
+        "SRGAN",
+        "SRResNet trained on against a discriminator, with a distance in the features of a VGG network",
+        "srgan",
+        "#d55e00",
+    ),
+    "esrgan": Network(
+        "ESRGAN",
+        "the RRDB network trained on against a relativistic discriminator, with VGG features before their activation",
+        "esrgan",
+        "#b0478f",
+    ),
+    "real-esrgan": Network(
+        "Real-ESRGAN",
+        "the RRDB network trained on against a U-Net discriminator, which judges every pixel",
+        "real-esrgan",
+        "#2e7d32",
+    ),
+    "brainsr": Network(
+        "BrainSR",
+        "the recipe of this project: the RRDB network and a short adversarial stage that stays close to the pixels, "
+        "suppresses artifacts and agrees with the forward model",
+        "ldl",
+        "#0b6e75",
+    ),
 }
+"""In the order of tables; recipes that a user named follow by name."""
+
+SPARE_COLOURS = ("#5b4b8a", "#8b1a4a", "#5d6b1e", "#4d4d4d", "#a0522d")
+"""For networks that are not named above, one after the other."""
 
 REGION_TITLES = {"foreground": "Foreground", "whole": "Whole slice"}
 
@@ -24,6 +88,14 @@ SPLIT_TITLES: Mapping[str, str] = {
     "val": "Validation",
     "train": "Training",
 }
+
+PICTURES_TITLE = "Other pictures"
+"""Of the split test, where it holds pictures without the names of the subjects."""
+PICTURES_CLAIM = (
+    "Pictures of which nothing was learnt; near-duplicates of pictures that were learnt from are left out. Whose heads "
+    "they show is not known: the network may have seen other slices of the same heads. They do not show that it carries "
+    "over to new heads."
+)
 
 SPLIT_ORDER = ("test", "test_within_subject", "val", "train")
 
@@ -37,30 +109,59 @@ def classical_methods() -> list[str]:
 
 def method_title(name: str) -> str:
     """Returns the name of a method as a reader sees it; an unknown method keeps its own."""
-    if name in NETWORK_TITLES:
-        return NETWORK_TITLES[name]
+    if name in NETWORKS:
+        return NETWORKS[name].title
     return plugins.load(UPSAMPLERS, name).TITLE if name in plugins.names(UPSAMPLERS) else name
 
 
+def network_description(name: str) -> str:
+    """Says what a network is, as the end of a sentence; of a recipe that a user named, only that it is one."""
+    return NETWORKS[name].description if name in NETWORKS else "trained by a recipe of this run's configuration"
+
+
+def loss_title(name: str) -> str:
+    """Returns the name of a loss term as a reader sees it."""
+    titles = {"l1": "L1", "mse": "squared error", "ldl": "LDL", "ms_ssim": "MS-SSIM"}
+    return titles.get(name, name.replace("_", " "))
+
+
+def network_colours(networks: Iterable[str]) -> dict[str, str]:
+    """Returns a colour for every network; the same networks have the same colours on every page."""
+    named = set(networks)
+    unknown = sorted(named - set(NETWORKS))
+    spare = {name: SPARE_COLOURS[place % len(SPARE_COLOURS)] for place, name in enumerate(unknown)}
+    return {**{name: network.colour for name, network in NETWORKS.items() if name in named}, **spare}
+
+
 def in_order(methods: Iterable[str], deliver: str) -> list[str]:
-    """Sorts methods: classical ones, then networks, the pretrained one first and the delivered one last."""
-    classical = classical_methods()
+    """Sorts methods: classical ones, networks in the order of `NETWORKS`, others by name, the deliverable last."""
+    classical, networks = classical_methods(), list(NETWORKS)
 
     def place(name: str) -> tuple[int, int, str]:
         if name in classical:
             return 0, classical.index(name), name
-        return 1, {"pretrained": 0, deliver: 2}.get(name, 1), name
+        if name == deliver:
+            return 2, 0, name
+        return 1, networks.index(name) if name in networks else len(networks), name
 
     return sorted(set(methods), key=place)
 
 
-def split_claim(split: str, gap_slices: int | None = None) -> str:
+def split_title(split: str, *, pictures: bool = False) -> str:
+    """Names what a split holds; arguments as in `split_claim`."""
+    return PICTURES_TITLE if pictures and split == "test" else SPLIT_TITLES[split]
+
+
+def split_claim(split: str, gap_slices: int | None = None, *, pictures: bool = False) -> str:
     """Says what the results on a split can prove, and what they cannot.
 
     Args:
         split: one of the configuration's splits.
         gap_slices: slices between a held-out block and the nearest slice that was learnt from, where known.
+        pictures: whether it holds pictures of which nobody knows whose heads they show.
     """
+    if pictures and split == "test":
+        return PICTURES_CLAIM
     gap = f", kept apart from them by at least {gap_slices} slices" if gap_slices is not None else ", kept apart"
     claims = {
         "test": "Another head, of which nothing was learnt. It shows whether the network carries over to a head that "

@@ -28,15 +28,18 @@ from pipeline.reporting.gallery import (
     choose_slices,
     draw_slices,
     enlarge_pixels,
+    is_stack,
 )
 from pipeline.reporting.inputs import RunRecord
-from pipeline.reporting.methods import SPLIT_TITLES, in_order, method_title, split_claim
+from pipeline.reporting.methods import in_order, method_title, split_claim, split_title
 from pipeline.reporting.references import Bibliography
 from pipeline.reporting.tables import Column, columns_of, distinct, records, volume_table, where
 from pipeline.reporting.templates import render
 from pipeline.reporting.verdict import verdict
 from pipeline.statistics.summary import estimate
 
+WORST_BY = (("foreground", "ssim"), ("foreground", "psnr"))
+"""What decides which pictures are the worst, by preference; else the first measure that was taken."""
 SAME_AS_LOW = "nearest"
 """Looks like the measurement itself, and is left out of the pictures."""
 
@@ -47,6 +50,7 @@ def volume_page(
     drawn: Drawn,
     run: RunRecord,
     *,
+    indices: Sequence[int],
     tuning: Mapping[str, Any],
     deliver: str,
     settings: Report,
@@ -57,6 +61,7 @@ def volume_page(
         truth: extracted volume.
         low: its low-resolution volume.
         drawn: what `draw_all` gave.
+        indices: the slices that it drew.
         run: tables and records of the run.
         tuning: what the stage `tune` wrote.
         deliver: method of the deliverable.
@@ -74,25 +79,31 @@ def volume_page(
         "volume.html.j2",
         site_title=settings.title,
         volume=facts,
-        split_title=SPLIT_TITLES[facts["split"]],
-        claim=split_claim(facts["split"], words.gap_of(record, facts["id"])),
+        stack=is_stack(truth),
+        split_title=split_title(facts["split"], pictures=is_stack(truth)),
+        claim=split_claim(facts["split"], words.gap_of(record, facts["id"]), pictures=is_stack(truth)),
         verdict=verdict(table, deliver),
         table=table,
         confidence=record["config"]["evaluate"]["confidence"],
         slice_count=len(distinct(where(run.slices, volume=facts["id"]), "slice")),
-        gallery=gallery_of(truth, drawn, primary),
+        gallery=gallery_of(truth, drawn, indices, primary),
         main_methods=main_methods(drawn, primary, deliver),
         primary=primary,
         deliver=deliver,
         curves=slice_curves(run, truth, table.columns, deliver),
-        **prose(truth, low, record, tuning, deliver),
+        **prose(truth, low, record, [model.method for model in run.models], tuning, deliver),
         record=record,
         models=run.models,
     )
 
 
 def prose(
-    truth: Image, low: Image, record: words.Record, tuning: Mapping[str, Any], deliver: str
+    truth: Image,
+    low: Image,
+    record: words.Record,
+    networks: Sequence[str],
+    tuning: Mapping[str, Any],
+    deliver: str,
 ) -> dict[str, Sequence[Any]]:
     """Returns the methods as `paragraphs`, and the `references` they cite."""
     books = Bibliography()
@@ -103,7 +114,7 @@ def prose(
         words.data_words([*volume, *(one for one in learnt if one not in volume)], record, books),
         words.extraction_words(record, books),
         words.forward_words(model, truth.spacing, truth.unit, books),
-        words.network_words(record, deliver, books),
+        words.network_words(record, networks, deliver, books),
         words.baseline_words(tuning),
         words.measure_words(record, books),
         words.workflow_words(record, books),
@@ -120,7 +131,9 @@ def volume_numbers(run: RunRecord, volume: str) -> list[dict[str, Any]]:
         UserError: the tables hold nothing about this volume.
     """
     settings = Evaluate.model_validate_json(json.dumps(run.provenance["config"]["evaluate"]))
+    seed = int(run.provenance["seed"])
     part = where(run.slices, volume=volume)
+    stacks = words.stacks_of(run.provenance)
     if part.empty:
         raise UserError(f"volume {volume!r} is not in the table of slices; evaluate it and summarise again.")
     rows: list[dict[str, Any]] = []
@@ -130,7 +143,7 @@ def volume_numbers(run: RunRecord, volume: str) -> list[dict[str, Any]]:
         for method, measured in values.items():
             with np.errstate(invalid="ignore"):
                 differences = measured - values[column.baseline]
-            diff, low, high = estimate({volume: differences}, {volume: volume}, settings, int(run.provenance["seed"]))
+            diff, low, high = estimate({volume: differences}, {volume: volume}, settings, seed, stacks)
             found = {"value": float(measured.mean()), "diff": diff, "diff_ci_low": low, "diff_ci_high": high}
             rows.append({"method": method, "region": column.region, "metric": column.metric, **found})
     return rows
@@ -143,7 +156,27 @@ def course(table: pd.DataFrame, method: str) -> tuple[NDArray[np.float64], NDArr
     return np.array(slices, dtype=float), np.array(values, dtype=float)
 
 
-def draw_all(truth: Image, low: Image, predictions: Mapping[str, Path], deliver: str, count: int) -> Drawn:
+def shown_slices(truth: Image, run: RunRecord, deliver: str, count: int) -> list[int]:
+    """Returns the slices to draw: spread evenly over a volume, but the worst pictures of a stack, the worst first.
+
+    Args:
+        truth: extracted volume.
+        run: its table of slices says how the deliverable fared.
+        deliver: method of the deliverable.
+        count: slices to draw.
+    """
+    if not is_stack(truth):
+        return choose_slices(truth, count)
+    here = where(run.slices, volume=truth.facts["id"], method=deliver)
+    columns = columns_of(run.summary)
+    named = {(column.region, column.metric): column for column in columns}
+    column = next((named[key] for key in WORST_BY if key in named), columns[0])
+    slices, values = course(where(here, region=column.region, metric=column.metric), deliver)
+    order = np.argsort(values if column.higher_is_better else -values, kind="stable")
+    return [int(index) for index in slices[order[:count]]]
+
+
+def draw_all(truth: Image, low: Image, predictions: Mapping[str, Path], deliver: str, indices: Sequence[int]) -> Drawn:
     """Draws the chosen slices of every method; one volume at a time is in memory.
 
     Args:
@@ -151,9 +184,8 @@ def draw_all(truth: Image, low: Image, predictions: Mapping[str, Path], deliver:
         low: its low-resolution volume.
         predictions: files by method.
         deliver: method of the deliverable, which comes last before the truth.
-        count: slices to draw.
+        indices: slices to draw.
     """
-    indices = choose_slices(truth, count)
     drawn = {LOW: draw_slices(enlarge_pixels(low, truth), truth, indices)}
     for method in in_order(predictions, deliver):
         if method != SAME_AS_LOW:
@@ -161,11 +193,10 @@ def draw_all(truth: Image, low: Image, predictions: Mapping[str, Path], deliver:
     return {**drawn, TRUTH: draw_slices(truth.data, truth, indices)}
 
 
-def gallery_of(truth: Image, drawn: Drawn, primary: str) -> Gallery:
+def gallery_of(truth: Image, drawn: Drawn, indices: Sequence[int], primary: str) -> Gallery:
     """Builds the pictures of all drawn methods; errors are scaled by those of the best classical method."""
     titles = {**{method: method_title(method) for method in drawn if method not in TITLES}, **TITLES}
     scale = primary if primary in drawn else next(method for method in drawn if method not in TITLES)
-    indices = choose_slices(truth, len(drawn[TRUTH]))
     return build_gallery(truth, indices, drawn, titles, scale)
 
 
@@ -189,10 +220,15 @@ def slice_curves(run: RunRecord, truth: Image, columns: Sequence[Column], delive
             if method in distinct(here, "method")
         ]
         title = f"{column.title}, {column.region_title.lower()}"
-        image = draw_lines(title, f"{truth.facts['plane']} slice of the block", column.heading, lines)
+        image = draw_lines(title, place_words(truth), column.heading, lines)
         shown = ", ".join(line.label for line in lines)
         found.append({"image": image, "text": f"{title}, slice by slice, for {shown}"})
     return found
+
+
+def place_words(truth: Image) -> str:
+    """Returns what the places along a curve are."""
+    return "picture of the stack" if is_stack(truth) else f"{truth.facts['plane']} slice of the block"
 
 
 def curve_methods(baseline: str, deliver: str) -> dict[str, str]:

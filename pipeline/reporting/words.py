@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pipeline import plugins
+from pipeline.config.recipe import PRETRAINED, SCRATCH, Recipe, filled, preset
+from pipeline.image.stack import PLANE
 from pipeline.physics.forward import ForwardModel
-from pipeline.reporting.methods import UPSAMPLERS, classical_methods, method_title
-from pipeline.reporting.references import Bibliography
+from pipeline.reporting.methods import (
+    NETWORKS,
+    UPSAMPLERS,
+    classical_methods,
+    in_order,
+    loss_title,
+    method_title,
+    network_description,
+)
+from pipeline.reporting.references import LITERATURE, Bibliography
 
 Record = Mapping[str, Any]
 
 SIMULATED = (
     "One seed a volume fixes the noise, so that all methods were given the same measurement. A real low-resolution "
     "scan may differ in ways that this simulation leaves out, such as motion, other artefacts and thick slices."
+)
+
+LEFT_OUT = {
+    "coloured": "coloured pictures",
+    "too_large": "pictures of more than the allowed size",
+    "near_duplicate": "validation or test pictures with a near-duplicate in another split",
+}
+
+COMMON_TRAINING = (
+    "All of them learnt from the training slices alone. Patches were turned and mirrored at random, some also changed "
+    "in contrast, and the noise of each was drawn afresh. The learning rate rises first and then falls along a cosine. "
+    "The weights averaged over the steps were kept."
 )
 
 
@@ -36,6 +59,11 @@ def gap_of(record: Record, volume: str) -> int | None:
         or (gap["other"] == volume and gap["one_split"] == "train")
     ]
     return min(distances, default=None)
+
+
+def stacks_of(record: Record) -> set[str]:
+    """Returns the volumes that are stacks of pictures."""
+    return {volume["id"] for volume in record["volumes"] if volume["plane"] == PLANE}
 
 
 def source_of(record: Record, name: str) -> Record:
@@ -64,9 +92,13 @@ def data_words(volumes: Sequence[Record], record: Record, books: Bibliography) -
 
 
 def extraction_words(record: Record, books: Bibliography) -> Paragraph:
-    """Says how volumes were read, masked and normalised."""
+    """Says how volumes were read, masked and normalised, and pictures where there are any."""
     settings = record["config"]["extract"]
-    percentile = next((volume["scale_percentile"] for volume in record["volumes"]), None)
+    stacks = [volume for volume in record["volumes"] if volume["id"] in stacks_of(record)]
+    pictures = picture_words(stacks, settings["min_foreground"]) if stacks else ""
+    if len(stacks) == len(record["volumes"]) and stacks:
+        return Paragraph("Extraction", pictures)
+    percentile = next((volume["scale_percentile"] for volume in record["volumes"] if volume not in stacks), None)
     bias = f"The bias field was removed with N4{books.cite('n4')}. " if settings["bias_correction"] else ""
     return Paragraph(
         "Extraction",
@@ -74,7 +106,18 @@ def extraction_words(record: Record, books: Bibliography) -> Paragraph:
         f"above half of Otsu's threshold, with holes filled. {bias}Intensities were divided by the {percentile}th "
         "percentile of the foreground, so that 1.0 is that value. All of this was estimated from the block of slices "
         f"alone. {settings['plane'].capitalize()} slices with at least {settings['min_foreground']:.0%} foreground "
-        "were used.",
+        f"were used.{' ' if pictures else ''}{pictures}",
+    )
+
+
+def picture_words(stacks: Sequence[Record], min_foreground: float) -> str:
+    """Says how pictures were read, masked and normalised, and how many were left out."""
+    counts = {why: sum((stack.get("left_out") or {}).get(why, 0) for stack in stacks) for why in LEFT_OUT}
+    left_out = ", ".join(f"{count} {LEFT_OUT[why]}" for why, count in counts.items())
+    return (
+        "Each picture is taken by itself: its foreground is the largest connected part above half of Otsu's threshold, "
+        "with holes filled, and 1.0 is the highest value that its file can hold. Pictures with at least "
+        f"{min_foreground:.0%} foreground were used; left out were {left_out}."
     )
 
 
@@ -117,47 +160,83 @@ def degrade_words(record: Record, books: Bibliography) -> Paragraph:
     )
 
 
-def network_words(record: Record, deliver: str, books: Bibliography) -> Paragraph:
-    """Says what the networks are, where their weights came from, and how the fine-tuned one was trained."""
-    train = record["config"]["train"]
-    source = source_of(record, train["initial_weights"])
+def recipe_of(record: Record, method: str) -> Recipe | None:
+    """Returns how a network was trained; None where neither the configuration nor a preset says so."""
+    given = record["config"].get("recipes", {}).get(method)
+    if given is None and preset(method) is None:
+        return None
+    return Recipe.model_validate_json(json.dumps(filled(method, given or {})))
+
+
+def network_words(record: Record, networks: Sequence[str], deliver: str, books: Bibliography) -> Paragraph:
+    """Says what the networks are, where their weights came from, and how those that were trained were trained.
+
+    Args:
+        record: of the run.
+        networks: names of the run's networks.
+        deliver: method of the deliverable.
+        books: numbers the works that are cited.
+    """
+    source = source_of(record, record["config"]["train"]["initial_weights"])
     network = source.get("network") or {}
     origin = source.get("title") or source["name"]
     blocks = f" with {network['blocks']} residual-in-residual dense blocks" if "blocks" in network else ""
-    losses = ", ".join(f"{weight:g} x {name.upper()}" for name, weight in train["losses"].items())
-    changed = (
-        f" The contrast of {train['contrast_augmentation']:.0%} of the patches was changed at random."
-        if train["contrast_augmentation"]
-        else ""
-    )
+    trained = [name for name in in_order(networks, deliver) if name != PRETRAINED]
     deliverable = (
         "" if deliver not in classical_methods() else f" The deliverable of this run is {method_title(deliver)}."
     )
     return Paragraph(
         "Networks",
-        f"The network is an RRDBNet{blocks}{books.cite('esrgan')}. Its initial weights are "
+        f"The initial network is an RRDBNet{blocks}{books.cite('esrgan')}. Its weights are "
         f"{origin}{books.cite_text(source.get('citation') or '')}, {weights_words(record)}. They were folded to one "
         "grey channel, which does not change what the network makes of a grey picture. "
-        f"\N{LEFT DOUBLE QUOTATION MARK}{method_title('pretrained')}\N{RIGHT DOUBLE QUOTATION MARK} is that network "
-        f"as it is. \N{LEFT DOUBLE QUOTATION MARK}{method_title('rrdb_l1')}\N{RIGHT DOUBLE QUOTATION MARK} was "
-        f"trained further on the training slices alone: {train['steps']} steps with Adam{books.cite('adam')}, "
-        f"{train['batch_size']} patches of {train['patch_lr']} x {train['patch_lr']} low-resolution voxels a step, "
-        f"turned and mirrored at random, noise drawn afresh for each; loss {losses}; learning rate "
-        f"{train['learning_rate']:g} after {train['warmup_steps']} steps of warm-up, falling along a cosine. The "
-        f"weights averaged over the steps (decay {train['ema_decay']:g}) were kept.{changed}"
-        f"{consistency_words(record, books)}{deliverable}",
+        f"{_quoted(PRETRAINED)} is that network as it is. "
+        f"{''.join(training_words(record, name, books) for name in trained)}{COMMON_TRAINING if trained else ''}"
+        f"{consistency_words(record, trained, books)}{deliverable}",
     )
 
 
-def consistency_words(record: Record, books: Bibliography) -> str:
-    """Says whose results were corrected toward the measurement, and how far; nothing where none was."""
-    shares = {name: share for name, share in record["config"]["infer"]["consistency"].items() if share > 0}
-    corrected = " and ".join(f"{method_title(name)} ({share:.0%})" for name, share in sorted(shares.items()))
-    if not corrected:
+def training_words(record: Record, method: str, books: Bibliography) -> str:
+    """Says in a sentence or two what a trained network is and how it was trained, with a space at the end."""
+    reference = NETWORKS[method].reference if method in NETWORKS else ""
+    mark = books.cite(reference) if reference else ""
+    sentence = f"{_quoted(method)} is {network_description(method)}{mark}"
+    recipe = recipe_of(record, method)
+    if recipe is None:
+        return f"{sentence}. "
+    start = "from scratch" if recipe.starts_from == SCRATCH else f"from {_quoted(recipe.starts_from)}"
+    return (
+        f"{sentence}. It was trained {start} for {recipe.steps} steps with Adam{books.cite('adam')}, "
+        f"{recipe.batch_size} patches of {recipe.patch_lr} x {recipe.patch_lr} low-resolution voxels a step, learning "
+        f"rate {recipe.learning_rate:g}; loss {loss_words(recipe, books)}. "
+    )
+
+
+def loss_words(recipe: Recipe, books: Bibliography) -> str:
+    """Says what a recipe minimises: its terms with their weights."""
+    terms = [
+        f"{weight:g} x {loss_title(name)}{books.cite(name) if name == 'ldl' else ''}"
+        for name, weight in recipe.losses.items()
+    ]
+    adversarial = recipe.adversarial
+    if adversarial is not None:
+        kind = adversarial.loss.replace("_", " ")
+        terms.append(f"{adversarial.weight:g} x adversarial ({kind}, {adversarial.discriminator.replace('_', ' ')})")
+    return " + ".join(terms)
+
+
+def _quoted(method: str) -> str:
+    return f"\N{LEFT DOUBLE QUOTATION MARK}{method_title(method)}\N{RIGHT DOUBLE QUOTATION MARK}"
+
+
+def consistency_words(record: Record, trained: Sequence[str], books: Bibliography) -> str:
+    """Says that results of trained networks were corrected toward the measurement; nothing where none was."""
+    if not trained or not record["config"]["infer"]["consistency"]:
         return ""
     return (
-        " Results were degraded again and compared with the measurement, and a share of the difference was put back "
-        f"through the pseudo-inverse of the operator{books.cite('consistency')}: {corrected}."
+        " Results of trained networks were degraded again and compared with the measurement, and a share of the "
+        f"difference was put back through the pseudo-inverse of the operator{books.cite('consistency')}; the share is "
+        "smaller the noisier the measurement is, and was chosen for each network on the validation volumes."
     )
 
 
@@ -177,11 +256,12 @@ def baseline_words(tuning: Record | None) -> Paragraph:
 def measure_words(record: Record, books: Bibliography) -> Paragraph:
     """Says what the metrics are and how intervals were found."""
     settings = record["config"]["evaluate"]
-    modules = [plugins.load("pipeline.metrics", name) for name in settings["metrics"]]
+    alone = ", pictures one by one" if stacks_of(record) else ""
+    modules = {name: plugins.load("pipeline.metrics", name) for name in settings["metrics"]}
     measures = " ".join(
-        f"{module.TITLE} ({module.SOURCE}): {module.RANGE}; {'higher' if module.HIGHER_IS_BETTER else 'lower'} is "
-        "better."
-        for module in modules
+        f"{module.TITLE} ({module.SOURCE}){books.cite(name) if name in LITERATURE else ''}: {module.RANGE}; "
+        f"{'higher' if module.HIGHER_IS_BETTER else 'lower'} is better."
+        for name, module in modules.items()
     )
     return Paragraph(
         "Measures and statistics",
@@ -190,8 +270,8 @@ def measure_words(record: Record, books: Bibliography) -> Paragraph:
         "slices. The best classical method was chosen on the validation volumes, for each measure and region. "
         f"Differences to it are paired. Their {settings['confidence']:.0%} intervals come from a circular block "
         f"bootstrap{books.cite('bootstrap')} over slices ({settings['bootstrap_block_slices']} neighbouring slices "
-        f"drawn together, {settings['bootstrap_samples']} resamples). On the page of a volume, such an interval tells "
-        "how sure the difference is for the slices of this volume. It tells nothing of other heads.",
+        f"drawn together{alone}, {settings['bootstrap_samples']} resamples). On the page of a volume, such an interval "
+        "tells how sure the difference is for the slices of this volume. It tells nothing of other heads.",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -49,6 +50,44 @@ def archive(folder: Path, name: str, sha256: str, locate: Callable[[], str], pat
             _remove_corrupt(path, sha256)
             _download(path, sha256, locate, patience)
     return path
+
+
+def unchecked_archive(folder: Path, name: str, address: str, patience: Patience) -> Path:
+    """Returns the path of a downloaded file of which nobody has said what it must be; the log tells its SHA-256.
+
+    What is there from an earlier run is used as it is. What a killed run left is not gone on with, since the two parts
+    could be of different files.
+
+    Args:
+        folder: where downloaded files are kept.
+        name: name of the file.
+        address: where it is; it names the file's folder, so that two files of one name do not meet.
+        patience: how long the server is waited for.
+
+    Raises:
+        UserError: the file cannot be had, or the folder cannot be written to.
+    """
+    path = folder / f"unchecked-{hashlib.sha256(address.encode()).hexdigest()[:DIGITS]}" / name
+    if not path.is_file():
+        with _alone_at(path):
+            if not path.is_file():
+                _download_unchecked(path, address, patience)
+    logger.warning(
+        "%s is not checked, since its source has no sha256. To be sure of the same file in all runs, give it: %s",
+        *(name, sha256_of(path)),
+    )
+    return path
+
+
+def _download_unchecked(path: Path, address: str, patience: Patience) -> None:
+    partial = path.with_name(path.name + ".partial")
+    partial.unlink(missing_ok=True)
+    logger.info("%s: downloading", path.name)
+    try:
+        transfer(address, partial, path.name, patience)
+    except UnreachableError as error:
+        raise UserError(f"{error} Or put the file at {path} by hand.") from error
+    partial.replace(path)
 
 
 def _is_whole(path: Path, sha256: str) -> bool:

@@ -6,7 +6,7 @@ Within a volume: circular blocks (Politis and Romano, in LePage and Billard, Exp
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +47,12 @@ def _ring_sums(values: Floats, length: int) -> Floats:
 
 
 def resampled_means(
-    series: Mapping[str, Floats], subjects: Mapping[str, str], block: int, samples: int, seed: int
+    series: Mapping[str, Floats],
+    subjects: Mapping[str, str],
+    block: int,
+    samples: int,
+    seed: int,
+    stacks: Collection[str] = (),
 ) -> Floats:
     """Returns resampled means over volumes, of the volumes' means over slices.
 
@@ -60,13 +65,15 @@ def resampled_means(
         block: neighbouring slices that are drawn together.
         samples: number of resamples.
         seed: root of the random numbers.
+        stacks: volumes whose slices are pictures that have nothing to do with their neighbours: drawn one by one.
 
     Returns:
         Means, shape (samples,).
     """
+    blocks = {volume: 1 if volume in stacks else block for volume in series}
     names = sorted({subjects[volume] for volume in series})
     volumes = {name: [volume for volume in sorted(series) if subjects[volume] == name] for name in names}
-    sums = np.stack([_summed_means(series, volumes[name], block, samples, seed) for name in names])
+    sums = np.stack([_summed_means(series, volumes[name], blocks, samples, seed) for name in names])
     counts = np.array([len(volumes[name]) for name in names])
     if len(names) == 1:
         return sums[0] / counts[0]
@@ -77,8 +84,10 @@ def resampled_means(
     return sums[drawn, resample].sum(axis=0) / counts[drawn].sum(axis=0)
 
 
-def _summed_means(series: Mapping[str, Floats], volumes: Sequence[str], block: int, samples: int, seed: int) -> Floats:
-    means = [circular_block_means(series[volume], block, samples, _generator(seed, volume)) for volume in volumes]
+def _summed_means(
+    series: Mapping[str, Floats], volumes: Sequence[str], blocks: Mapping[str, int], samples: int, seed: int
+) -> Floats:
+    means = [circular_block_means(series[one], blocks[one], samples, _generator(seed, one)) for one in volumes]
     return np.sum(means, axis=0)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import pandas as pd
@@ -16,9 +16,16 @@ SPLIT_TITLES = {
     "test_within_subject": "A block kept apart from a head that training saw (within subject)",
 }
 
+PICTURES_TITLE = "Pictures that training never saw"
+
 
 def conclusion(
-    summary: pd.DataFrame, volumes: pd.DataFrame, *, confidence: float = 0.95, title: Callable[[str], str] = str
+    summary: pd.DataFrame,
+    volumes: pd.DataFrame,
+    *,
+    confidence: float = 0.95,
+    title: Callable[[str], str] = str,
+    stacks: Collection[str] = (),
 ) -> list[str]:
     """Says how the networks fare against the best classical method, and what that can prove.
 
@@ -27,6 +34,7 @@ def conclusion(
         volumes: the table of volumes.
         confidence: coverage of the summary's intervals.
         title: gives a method's name as a reader knows it.
+        stacks: volumes that are stacks of pictures, of which nobody knows whose heads they show.
 
     Returns:
         Sentences, for every test split one a network and metric over the foreground (or, without it, over the first
@@ -39,8 +47,11 @@ def conclusion(
         rows: Any = summary[(summary["split"] == split) & (summary["region"] == region)]
         if rows.empty:
             continue
-        sentences += [f"{heading}: {text}" for text in _comparisons(rows, region, confidence, title)]
-        sentences.append(_reach(split, volumes))
+        members = set(volumes.loc[volumes["split"] == split, "volume"])
+        pictures = not members.isdisjoint(stacks)
+        named = PICTURES_TITLE if pictures else heading
+        sentences += [f"{named}: {text}" for text in _comparisons(rows, region, confidence, title)]
+        sentences.append(_pictures_reach(split) if pictures else _reach(split, volumes))
     return sentences
 
 
@@ -77,6 +88,13 @@ def _verdict(row: Any, higher_is_better: bool) -> str:
     if low > 0:
         return "is better than"
     return "is worse than" if high < 0 else "cannot be told from"
+
+
+def _pictures_reach(split: str) -> str:
+    return (
+        f"Split {split} holds pictures without the names of the subjects; the intervals cover the choice of pictures. "
+        "Heads that training saw may be among them, so that nothing follows for heads that it never saw."
+    )
 
 
 def _reach(split: str, volumes: pd.DataFrame) -> str:

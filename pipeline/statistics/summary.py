@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -51,13 +51,14 @@ def choose_baselines(volumes: pd.DataFrame) -> dict[tuple[str, str], str]:
     return chosen
 
 
-def summarise(slices: pd.DataFrame, settings: Evaluate, seed: int) -> pd.DataFrame:
+def summarise(slices: pd.DataFrame, settings: Evaluate, seed: int, stacks: Collection[str] = ()) -> pd.DataFrame:
     """Makes the summary table.
 
     Args:
         slices: table of slices.
         settings: the section `evaluate`.
         seed: root of the random numbers of the bootstrap.
+        stacks: volumes whose slices are pictures without order.
 
     Returns:
         One row per split, method, region and metric, with SUMMARY_COLUMNS. `mean` and `diff` (method minus baseline)
@@ -74,13 +75,15 @@ def summarise(slices: pd.DataFrame, settings: Evaluate, seed: int) -> pd.DataFra
         baseline = baselines[region, metric]
         rows.extend(
             {"split": split, "region": region, "metric": metric, **row}
-            for row in _compare(group, baseline, settings, seed)
+            for row in _compare(group, baseline, settings, seed, stacks)
         )
     table = pd.DataFrame(rows, columns=SUMMARY_COLUMNS)
     return table.sort_values(["split", "method", "region", "metric"], ignore_index=True)
 
 
-def _compare(group: pd.DataFrame, baseline: str, settings: Evaluate, seed: int) -> list[dict[str, Any]]:
+def _compare(
+    group: pd.DataFrame, baseline: str, settings: Evaluate, seed: int, stacks: Collection[str]
+) -> list[dict[str, Any]]:
     """Compares all methods within one split, region and metric."""
     subjects = dict(zip(group["volume"], group["subject"], strict=True))
     tables = {str(volume): _slices_by_method(part) for volume, part in group.groupby("volume", sort=True)}
@@ -90,8 +93,8 @@ def _compare(group: pd.DataFrame, baseline: str, settings: Evaluate, seed: int) 
     for method in methods:
         values = {volume: table[method].to_numpy() for volume, table in tables.items()}
         differences = {volume: values[volume] - table[baseline].to_numpy() for volume, table in tables.items()}
-        mean, low, high = estimate(values, subjects, settings, seed)
-        diff, diff_low, diff_high = estimate(differences, subjects, settings, seed)
+        mean, low, high = estimate(values, subjects, settings, seed, stacks)
+        diff, diff_low, diff_high = estimate(differences, subjects, settings, seed, stacks)
         rows.append(
             {
                 **{"method": method, "n": len(tables), "mean": mean, "ci_low": low, "ci_high": high},
@@ -117,7 +120,11 @@ def _check_complete(tables: Mapping[str, pd.DataFrame], methods: set[str]) -> No
 
 
 def estimate(
-    series: Mapping[str, Floats], subjects: Mapping[str, str], settings: Evaluate, seed: int
+    series: Mapping[str, Floats],
+    subjects: Mapping[str, str],
+    settings: Evaluate,
+    seed: int,
+    stacks: Collection[str] = (),
 ) -> tuple[float, float, float]:
     """Returns the mean over volumes of the means over slices, and the bounds of its interval.
 
@@ -126,7 +133,8 @@ def estimate(
     mean = float(np.mean([values.mean() for values in series.values()]))
     if sum(len(values) for values in series.values()) == 1 or not math.isfinite(mean):
         return mean, math.nan, math.nan
-    resampled = resampled_means(series, subjects, settings.bootstrap_block_slices, settings.bootstrap_samples, seed)
+    block, samples = settings.bootstrap_block_slices, settings.bootstrap_samples
+    resampled = resampled_means(series, subjects, block, samples, seed, stacks)
     return (mean, *percentile_interval(resampled, settings.confidence))
 
 

@@ -17,7 +17,7 @@ import torch
 from pipeline.config.stages import Degrade
 from pipeline.degrade import degrade, forward_model
 from pipeline.image.container import read_image, write_image
-from pipeline.models.rrdbnet import RRDBNet
+from pipeline.models.generator import Generator, Shape
 from pipeline.models.weights import save_generator
 from tests.helpers import CHECKOUT, extract, run_stage, synthetic_head, the_message, write_nifti
 
@@ -36,7 +36,7 @@ def data(tmp_path_factory) -> Path:
         image = read_image(folder / f"{name}.hr.safetensors")
         write_image(folder / f"{name}.lr.safetensors", degrade(image, forward_model(image, Degrade(), seed=1)))
     torch.manual_seed(0)
-    save_generator(folder / "weights.safetensors", RRDBNet(**SHAPE), {**SHAPE, "channels": 1})
+    save_generator(folder / "weights.safetensors", Generator(Shape.from_json(SHAPE)))
     return folder
 
 

@@ -82,7 +82,7 @@ def test_stages_depend_on_the_plugins_that_they_run() -> None:
     assert {"image/formats/nifti.py", "image/intensity.py"} <= reached("extract")
     assert {"physics/operators/kspace_truncation.py", "physics/noise/rician.py"} <= reached("degrade")
     assert {"metrics/psnr.py", "metrics/ssim.py"} <= reached("evaluate")
-    assert {"training/losses/l1.py", "models/rrdbnet.py"} <= reached("train")
+    assert {"training/losses/l1.py", "models/generators/rrdbnet.py"} <= reached("train")
 
 
 def test_the_version_of_a_folder_follows_names_and_contents(tmp_path):

@@ -132,7 +132,7 @@ def test_every_known_source_says_what_it_is() -> None:
         assert source.citation, name
         assert source.licence != "not stated", name
         assert source.sha256, name
-        assert source.file_name.endswith((".nii.gz", ".nii", ".bin", ".pth", ".safetensors")), name
+        assert source.file_name.endswith((".nii.gz", ".nii", ".bin", ".onnx", ".pth", ".safetensors")), name
 
 
 def test_allowed_values_are_told_in_words() -> None:

@@ -16,6 +16,7 @@ from tests.helpers import CHECKOUT
 CONDA_NAMES = {
     "PIL": "pillow",
     "SimpleITK": "simpleitk",
+    "google": "onnx",
     "matplotlib": "matplotlib-base",
     "markupsafe": "jinja2",
     "pydantic_core": "pydantic",

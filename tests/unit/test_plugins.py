@@ -13,6 +13,7 @@ PACKAGES = {
     "pipeline.metrics": ("per_slice", "HIGHER_IS_BETTER"),
     "pipeline.physics.noise": ("add_noise",),
     "pipeline.physics.operators": ("axis_matrix",),
+    "pipeline.training.adversarial": ("discriminator_loss", "generator_loss"),
     "pipeline.training.losses": ("loss",),
     "pipeline.upsamplers": ("upsample", "TITLE", "DESCRIPTION"),
 }

@@ -357,7 +357,7 @@ def test_the_record_is_complete_and_the_same_each_time(run):
     assert main(provenance_command(run)) == 0
     assert (run / "provenance.json").read_bytes() == first
     record = json.loads(first)
-    assert record["config"]["train"]["steps"] > 0
+    assert record["config"]["train"]["validate_every"] > 0
     assert record["seed"] == 7
     assert not {"report", "resources"} & record["config"].keys()
     assert record["packages"]["numpy"] == np.__version__

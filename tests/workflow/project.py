@@ -15,7 +15,7 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from pipeline.models.rrdbnet import RRDBNet
+from pipeline.models.generator import Generator, Shape
 from tests.helpers import CHECKOUT
 from tests.known import known_file
 
@@ -48,7 +48,8 @@ def make_project(folder: Path) -> Path:
     _write_cut(folder / "one.nii.gz", voxels[40:104, 60:130, 50:110], head.affine)
     _write_cut(folder / "other.nii.gz", voxels[90:155, 110:174, 60:76], head.affine)
     torch.manual_seed(0)
-    save_file(RRDBNet(blocks=1, features=8, growth=4, channels=3).state_dict(), folder / "small.safetensors")
+    network = Generator(Shape(blocks=1, features=8, growth=4, channels=3)).network
+    save_file(network.state_dict(), folder / "small.safetensors")
     path = folder / "small.yaml"
     path.write_text(yaml.safe_dump(configuration()), encoding="utf-8")
     return path

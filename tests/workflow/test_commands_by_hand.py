@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image as Picture
 
-from pipeline.models.rrdbnet import RRDBNet
+from pipeline.models.generator import Generator, Shape
 from pipeline.models.weights import save_generator
 from tests.helpers import ras_affine, reoriented, run_stage, synthetic_head, the_message, write_nifti
 
@@ -23,7 +23,7 @@ SHAPE = {"blocks": 1, "features": 8, "growth": 4}
 def generator(tmp_path_factory) -> Path:
     torch.manual_seed(3)
     path = tmp_path_factory.mktemp("model") / "generator.safetensors"
-    save_generator(path, RRDBNet(**SHAPE), {**SHAPE, "channels": 1})
+    save_generator(path, Generator(Shape.from_json(SHAPE)))
     return path
 
 

@@ -12,11 +12,12 @@ sys.path.insert(0, str(CHECKOUT))
 
 from pipeline import plugins
 from pipeline.code_version import code_version, files_version
-from pipeline.config.checks import NETWORK_METHODS
 from pipeline.config.known import known_sources
 from pipeline.config.load import read_run
+from pipeline.config.recipe import SCRATCH
 from pipeline.config.volumes import EVALUATED_SPLITS
 from pipeline.errors import UserError
+from pipeline.files import folders_of
 
 # Under conda, snakemake removes an inherited PYTHONPATH; jobs find the package through this.
 shell.prefix(f"set -euo pipefail; export PYTHONPATH={shlex.quote(str(CHECKOUT))}; ")
@@ -33,6 +34,8 @@ def checked_run():
 RUN = checked_run()
 RESULTS = f"results/{RUN.run}"
 SOURCES = {**known_sources(), **RUN.sources}
+TRAINED_METHODS = RUN.trained_methods
+NETWORK_METHODS = RUN.network_methods
 CLASSICAL_METHODS = plugins.names("pipeline.upsamplers")
 PREDICTIONS = f"{RESULTS}/predictions"
 
@@ -70,9 +73,17 @@ def degraded(*splits):
 
 
 def local_file(wildcards):
-    """Returns the user's own file that a source names, so that snakemake notices when it changes."""
+    """Returns the user's own file that a source names, so that snakemake notices when it changes.
+
+    A folder of pictures is watched through its folders: they change when a picture comes, goes or is replaced.
+    """
     source = SOURCES[wildcards.source]
-    return [source.path] if source.kind == "local" else []
+    if source.kind != "local":
+        return []
+    path = Path(source.path)
+    return (
+        [str(folder) for folder in folders_of(path)] if path.is_dir() else [source.path]
+    )
 
 
 def source_entry(wildcards):
@@ -80,10 +91,21 @@ def source_entry(wildcards):
     return SOURCES[wildcards.source].model_dump_json()
 
 
+def suffix_of(volume):
+    """Returns the suffix of a volume's predictions: stacks of pictures become TIFF pages."""
+    return ".tiff" if RUN.volume(volume).is_stack else ".nii.gz"
+
+
 def predictions_of(wildcards):
     """Returns the predictions of all methods for a volume."""
     methods = [*CLASSICAL_METHODS, *NETWORK_METHODS]
-    return expand(f"{PREDICTIONS}/{{method}}/{wildcards.volume}.nii.gz", method=methods)
+    name = f"{wildcards.volume}{suffix_of(wildcards.volume)}"
+    return expand(f"{PREDICTIONS}/{{method}}/{name}", method=methods)
+
+
+def delivered(volumes):
+    """Returns the deliverables of volumes."""
+    return [f"{RESULTS}/sr/{volume}{suffix_of(volume)}" for volume in volumes]
 
 
 wildcard_constraints:

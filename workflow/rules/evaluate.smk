@@ -54,9 +54,10 @@ rule summarise:
     params:
         settings=section("evaluate"),
         seed=RUN.seed,
+        stacks=[volume.id for volume in STACKS],
         code=code_version("pipeline.summarise"),
     message:
         "Putting all measurements into the tables"
     shell:
         "python -m pipeline summarise --parts {input.parts:q} --volumes {output.volumes:q} --slices {output.slices:q}"
-        " --summary {output.summary:q} --seed {params.seed} --settings {params.settings:q} > {log:q} 2>&1"
+        " --summary {output.summary:q} --stacks {params.stacks:q} --seed {params.seed} --settings {params.settings:q} > {log:q} 2>&1"

@@ -1,6 +1,45 @@
+STACKS = [volume for volume in RUN.volumes if volume.is_stack]
+STACK_SOURCES = list(dict.fromkeys(volume.source for volume in STACKS))
+
+
+def volume_duplicates(wildcards):
+    """Returns the table of near-duplicates for a stack of pictures; volumes have none."""
+    return (
+        rules.duplicates.output.table if RUN.volume(wildcards.volume).is_stack else []
+    )
+
+
+rule duplicates:
+    input:
+        archives=[source_file(source) for source in STACK_SOURCES],
+    output:
+        table=f"{RESULTS}/duplicates.csv",
+    log:
+        f"{RESULTS}/logs/duplicates.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/duplicates.tsv"
+    conda:
+        "../../envs/imaging.yaml"
+    threads: 1
+    resources:
+        mem_mb=RUN.resources.memory_mb,
+        runtime=RUN.resources.runtime_minutes,
+    params:
+        sources=STACK_SOURCES,
+        volumes=f"[{','.join(volume.model_dump_json() for volume in STACKS)}]",
+        settings=section("duplicates"),
+        code=code_version("pipeline.duplicates"),
+    message:
+        "Looking for pictures that stand in two splits"
+    shell:
+        "python -m pipeline duplicates --input {input.archives:q} --sources {params.sources:q}"
+        " --volumes {params.volumes:q} --output {output.table:q} --settings {params.settings:q} > {log:q} 2>&1"
+
+
 rule extract:
     input:
         source=volume_source,
+        duplicates=volume_duplicates,
     output:
         volume=f"{RESULTS}/extracted/{{volume}}.safetensors",
     log:
@@ -21,4 +60,4 @@ rule extract:
         "Extracting {wildcards.volume}"
     shell:
         "python -m pipeline extract --input {input.source:q} --output {output.volume:q}"
-        " --volume {params.volume:q} --settings {params.settings:q} > {log:q} 2>&1"
+        " --duplicates {input.duplicates:q} --volume {params.volume:q} --settings {params.settings:q} > {log:q} 2>&1"

@@ -26,6 +26,14 @@ rule interpolate:
         " --predictions {params.folder:q} > {log:q} 2>&1"
 
 
+# Pictures are restored like volumes, but written as TIFF.
+use rule interpolate as interpolate_stack with:
+    output:
+        predictions=expand(
+            f"{PREDICTIONS}/{{method}}/{{{{volume}}}}.tiff", method=CLASSICAL_METHODS
+        ),
+
+
 rule infer:
     input:
         model=f"{RESULTS}/models/{{method}}/generator.safetensors",
@@ -50,8 +58,13 @@ rule infer:
     message:
         "Restoring {wildcards.volume} with {wildcards.method}"
     shell:
-        "python -m pipeline infer --method {wildcards.method} --model {input.model:q} --lr {input.lr:q} --output {output.prediction:q}"
+        "python -m pipeline infer --model {input.model:q} --lr {input.lr:q} --output {output.prediction:q}"
         " --device {resources.device} --settings {params.settings:q} > {log:q} 2>&1"
+
+
+use rule infer as infer_stack with:
+    output:
+        prediction=f"{PREDICTIONS}/{{method}}/{{volume}}.tiff",
 
 
 rule deliver:
@@ -75,3 +88,15 @@ rule deliver:
         f"Delivering {{wildcards.volume}} as restored by {RUN.infer.deliver}"
     shell:
         "(cp {input.prediction:q} {output.volume:q}.partial && mv {output.volume:q}.partial {output.volume:q}) > {log:q} 2>&1"
+
+
+use rule deliver as deliver_stack with:
+    input:
+        prediction=f"{PREDICTIONS}/{RUN.infer.deliver}/{{volume}}.tiff",
+    output:
+        volume=report(
+            f"{RESULTS}/sr/{{volume}}.tiff",
+            caption="../report/deliverable.rst",
+            category="Super-resolved volumes",
+            labels={"volume": "{volume}"},
+        ),

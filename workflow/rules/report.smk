@@ -1,4 +1,11 @@
-USED_SOURCES = sorted({volume.source for volume in RUN.volumes} | {WEIGHTS})
+NEEDED_FEATURES = {
+    RUN.train.perceptual_weights
+    for method in TRAINED_METHODS
+    if RUN.recipe(method).needs_perceptual
+}
+USED_SOURCES = sorted(
+    {volume.source for volume in RUN.volumes} | {WEIGHTS} | NEEDED_FEATURES
+)
 PAGE_SOURCES = files_version(CHECKOUT / "reports")
 
 
@@ -37,7 +44,12 @@ rule report_volume:
         slices=rules.summarise.output.slices,
         summary=rules.summarise.output.summary,
         provenance=rules.provenance.output.provenance,
-        generators=[rules.convert.output.generator, rules.train.output.generator],
+        cards=expand(
+            f"{RESULTS}/models/{{method}}/model_card.md", method=NETWORK_METHODS
+        ),
+        histories=expand(
+            f"{RESULTS}/models/{{method}}/history.csv", method=NETWORK_METHODS
+        ),
         tuning=rules.tune.output.settings,
     output:
         page=report(
@@ -57,13 +69,7 @@ rule report_volume:
         mem_mb=RUN.resources.memory_mb,
         runtime=RUN.resources.runtime_minutes,
     params:
-        models=[
-            subpath(generator, parent=True)
-            for generator in (
-                rules.convert.output.generator,
-                rules.train.output.generator,
-            )
-        ],
+        models=expand(f"{RESULTS}/models/{{method}}", method=NETWORK_METHODS),
         deliver=RUN.infer.deliver,
         settings=section("report"),
         page_sources=PAGE_SOURCES,
@@ -83,7 +89,8 @@ rule report_index:
         slices=rules.summarise.output.slices,
         summary=rules.summarise.output.summary,
         provenance=rules.provenance.output.provenance,
-        histories=[rules.convert.output.history, rules.train.output.history],
+        cards=rules.report_volume.input.cards,
+        histories=rules.report_volume.input.histories,
     output:
         page=report(
             f"{RESULTS}/reports/index.html",
@@ -113,3 +120,38 @@ rule report_index:
         "python -m pipeline index --volumes-table {input.volumes:q} --slices {input.slices:q} --summary {input.summary:q}"
         " --provenance {input.provenance:q} --models {params.models:q} --settings {params.settings:q}"
         " --output {output.page:q} > {log:q} 2>&1"
+
+
+rule report_training:
+    input:
+        provenance=rules.provenance.output.provenance,
+        cards=rules.report_volume.input.cards,
+        histories=rules.report_volume.input.histories,
+        trainings=expand(rules.train.output, method=TRAINED_METHODS),
+    output:
+        page=report(
+            f"{RESULTS}/reports/training.html",
+            caption="../report/training.rst",
+            category="Reports",
+            labels={"page": "trainings"},
+        ),
+    log:
+        f"{RESULTS}/logs/report_training.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/report_training.tsv"
+    conda:
+        "../../envs/imaging.yaml"
+    threads: 1
+    resources:
+        mem_mb=RUN.resources.memory_mb,
+        runtime=RUN.resources.runtime_minutes,
+    params:
+        models=rules.report_volume.params.models,
+        settings=section("report"),
+        page_sources=PAGE_SOURCES,
+        code=code_version("pipeline.report_training"),
+    message:
+        "Writing the page over the trainings"
+    shell:
+        "python -m pipeline report_training --models {params.models:q} --provenance {input.provenance:q}"
+        " --settings {params.settings:q} --output {output.page:q} > {log:q} 2>&1"

@@ -1,4 +1,33 @@
 WEIGHTS = RUN.train.initial_weights
+PERCEPTUAL = f"resources/{RUN.train.perceptual_weights}/features.safetensors"
+TRAIN_SETTINGS = RUN.train.model_dump_json(
+    exclude={"initial_weights", "perceptual_weights"}
+)
+# Several GPUs share one training through torchrun. A resource, since it must rerun nothing.
+SHARED = RUN.resources.gpu > 1 and RUN.resources.device != "cpu"
+LAUNCH = f"torch.distributed.run --standalone --nproc-per-node={RUN.resources.gpu} -m"
+
+
+def start_of(wildcards):
+    """Returns the generator that a training starts from; none where it starts from scratch."""
+    start = RUN.recipe(wildcards.method).starts_from
+    return [] if start == SCRATCH else f"{RESULTS}/models/{start}/generator.safetensors"
+
+
+def perceptual_of(wildcards):
+    """Returns the features of a VGG where a recipe needs them."""
+    return PERCEPTUAL if RUN.recipe(wildcards.method).needs_perceptual else []
+
+
+def optional_files(wildcards, input):
+    """Returns the options that name the files which not every recipe has."""
+    given = {"--start": input.start, "--perceptual": input.perceptual}
+    return " ".join(f"{flag} {shlex.quote(str(path))}" for flag, path in given.items() if path)
+
+
+def recipe_entry(wildcards):
+    """Returns a recipe as JSON."""
+    return RUN.recipe(wildcards.method).model_dump_json()
 
 
 rule tune:
@@ -53,39 +82,72 @@ rule convert:
         " --source {params.source:q} > {log:q} 2>&1"
 
 
+rule features:
+    input:
+        weights=source_file(RUN.train.perceptual_weights),
+    output:
+        features=PERCEPTUAL,
+    log:
+        f"{RESULTS}/logs/features.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/features.tsv"
+    conda:
+        "../../envs/learning.yaml"
+    threads: 1
+    resources:
+        mem_mb=RUN.resources.memory_mb,
+        runtime=RUN.resources.runtime_minutes,
+    params:
+        source=SOURCES[RUN.train.perceptual_weights].model_dump_json(),
+        code=code_version("pipeline.features"),
+    message:
+        f"Taking the features of {RUN.train.perceptual_weights}"
+    shell:
+        "python -m pipeline features --weights {input.weights:q} --output {output.features:q}"
+        " --source {params.source:q} > {log:q} 2>&1"
+
+
 rule train:
     input:
         hr=extracted("train"),
         lr=degraded("train"),
         val_hr=extracted("val"),
         val_lr=degraded("val"),
-        weights=rules.convert.output.generator,
+        start=start_of,
+        perceptual=perceptual_of,
     output:
-        generator=f"{RESULTS}/models/rrdb_l1/generator.safetensors",
-        card=f"{RESULTS}/models/rrdb_l1/model_card.md",
-        history=f"{RESULTS}/models/rrdb_l1/history.csv",
+        generator=f"{RESULTS}/models/{{method}}/generator.safetensors",
+        card=f"{RESULTS}/models/{{method}}/model_card.md",
+        history=f"{RESULTS}/models/{{method}}/history.csv",
+        events=f"{RESULTS}/models/{{method}}/events.csv",
+        samples=f"{RESULTS}/models/{{method}}/samples.safetensors",
     log:
-        f"{RESULTS}/logs/train/rrdb_l1.log",
+        f"{RESULTS}/logs/train/{{method}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/train/rrdb_l1.tsv"
+        f"{RESULTS}/benchmarks/train/{{method}}.tsv"
+    wildcard_constraints:
+        method="|".join(TRAINED_METHODS),
     conda:
         "../../envs/learning.yaml"
     threads: RUN.train.threads
     resources:
         gpu=RUN.resources.gpu,
         device=RUN.resources.device,
+        launch=LAUNCH if SHARED else "",
         mem_mb=RUN.resources.memory_mb,
         runtime=RUN.resources.runtime_minutes,
     params:
         folder=subpath(output.generator, parent=True),
-        checkpoints=f"{RESULTS}/checkpoints/rrdb_l1",
-        settings=section("train"),
+        checkpoints=f"{RESULTS}/checkpoints/{{method}}",
+        settings=TRAIN_SETTINGS,
+        recipe=recipe_entry,
+        files=optional_files,
         source=SOURCES[WEIGHTS].model_dump_json(),
         seed=RUN.seed,
         code=code_version("pipeline.train"),
     message:
-        f"Training rrdb_l1 for {RUN.train.steps} steps; watch it with: tail -f {{log}}"
+        "Training {wildcards.method}; watch it with: tail -f {log}"
     shell:
-        "python -m pipeline train --hr {input.hr:q} --lr {input.lr:q} --val-hr {input.val_hr:q} --val-lr {input.val_lr:q}"
-        " --weights {input.weights:q} --output {params.folder:q} --checkpoints {params.checkpoints:q}"
+        "python -m {resources.launch} pipeline train --hr {input.hr:q} --lr {input.lr:q} --val-hr {input.val_hr:q} --val-lr {input.val_lr:q}"
+        " {params.files} --output {params.folder:q} --checkpoints {params.checkpoints:q} --recipe {params.recipe:q}"
         " --source {params.source:q} --seed {params.seed} --device {resources.device} --settings {params.settings:q} > {log:q} 2>&1"

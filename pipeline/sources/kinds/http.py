@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.config.sources import HttpSource
-from pipeline.sources.archives import archive
+from pipeline.sources.archives import archive, unchecked_archive
 from pipeline.sources.network import Patience
 
 
 def fetch(source: HttpSource, archives: Path, patience: Patience) -> Path:
-    """Returns the path of the checked file in the folder `archives`; see `pipeline.sources.archives.archive`."""
+    """Returns the path of the file in the folder `archives`; see `pipeline.sources.archives`."""
+    if source.sha256 is None:
+        return unchecked_archive(archives, source.downloaded_name, source.url, patience)
     return archive(archives, source.downloaded_name, source.sha256, lambda: source.url, patience)

@@ -1,4 +1,4 @@
-"""Files on this machine."""
+"""Files on this machine, and folders of pictures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipeline.sources.network import Patience
 
 
 def fetch(source: LocalSource, archives: Path, patience: Patience) -> Path:
-    """Returns the path of a file that is here already; nothing is kept in `archives`.
+    """Returns the path of a file or folder that is here already; nothing is kept in `archives`.
 
     Raises:
         UserError: there is no such file, or it is no ordinary one.
@@ -18,7 +18,7 @@ def fetch(source: LocalSource, archives: Path, patience: Patience) -> Path:
     del archives, patience
     path = Path(source.path)
     if path.is_dir():
-        raise UserError(f"{path} is a folder; name a file.")
+        return path
     if not path.exists():
         where = "" if path.is_absolute() else f" in {Path.cwd()}"
         raise UserError(f"{path}: there is no such file{where}.")

@@ -1,0 +1,398 @@
+"""What training by each recipe brings on held-out pictures: the tables of docs/training.md.
+
+    python -m benchmarks.training --images FOLDER --work results/benchmark-training --docs docs/training.md
+
+FOLDER holds Training/<class>/*.jpg and Testing/<class>/*.jpg, as the Kaggle brain-tumour set does. Every recipe is trained
+once, on a range of noise, and serves all noise levels. What is in the work folder already is not computed again, so that a
+killed run goes on; `--only` takes part of the recipes. Lengths are in steps and fit two cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import imagehash
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image as Picture
+from scipy import stats
+
+from benchmarks.classifier import predict, train_classifier
+from pipeline import plugins
+from pipeline.config.known import known_sources
+from pipeline.config.load import as_json
+from pipeline.config.recipe import filled
+from pipeline.config.stages import Degrade, Infer
+from pipeline.convert import convert
+from pipeline.degrade import degrade, forward_model
+from pipeline.download import download
+from pipeline.features import features
+from pipeline.image.container import read_image, write_image
+from pipeline.image.image import Image
+from pipeline.image.intensity import IntensityMap
+from pipeline.infer import restore
+from pipeline.metrics import edge_sharpness, gmsd, haarpsi, psnr, residual_noise, ssim, vif
+from pipeline.models.device import use_threads
+from pipeline.models.weights import load_generator
+from pipeline.sources.network import Patience
+from pipeline.tune import tune
+
+logger = logging.getLogger("benchmarks.training")
+
+NOISE = (0.01, 0.02, 0.05)
+SEED = 2026
+NEAR_DUPLICATE_BITS = 6
+"""Pictures whose perceptual hashes differ in no more of their 64 bits show the same slice."""
+VALIDATION_PICTURES = 24
+CLASSES = ("glioma", "meningioma", "notumor", "pituitary")
+METRICS = {
+    "psnr": psnr,
+    "ssim": ssim,
+    "gmsd": gmsd,
+    "haarpsi": haarpsi,
+    "vif": vif,
+    "edge_sharpness": edge_sharpness,
+    "residual_noise": residual_noise,
+}
+RANGE = {"noise_sigma_range": [0.005, 0.06], "contrast_augmentation": 0.25}
+"""Of all recipes alike: the noise that training meets, and how often contrasts are changed."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """One row of the table.
+
+    Attributes:
+        recipe: preset that it is made from.
+        start: row, or source of weights, that it starts from; None starts from scratch.
+        changes: what differs from the preset.
+        what: in words, for the table.
+    """
+
+    recipe: str
+    start: str | None
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    what: str = ""
+
+
+SMALL = {**RANGE, "patch_lr": 24}
+PIXEL, ADVERSARIAL = {**SMALL, "steps": 220}, {**SMALL, "steps": 80}
+AT_ONCE = {"thaw": {"trunk_from": 0.0, "trunk_rate": 1.0}}
+MAIN = {
+    "rrdb_l1": Training("rrdb_l1", "realesrgan-6b", {**RANGE, "steps": 600}),
+    "brainsr": Training("brainsr", "rrdb_l1", {**RANGE, "steps": 120}),
+    "esrgan": Training("esrgan", "rrdb_l1", {**RANGE, "steps": 80}),
+    "srresnet": Training("srresnet", None, {**RANGE, "steps": 500}, "from scratch"),
+    "srgan": Training("srgan", "srresnet", {**RANGE, "steps": 80}, "from scratch"),
+    "rrdb_l1-x4plus": Training(
+        "rrdb_l1", "realesrgan-x4plus", {**RANGE, "steps": 80}, "23 blocks, natural images, fewer steps"
+    ),
+}
+ABLATIONS = {
+    "pixel": Training("rrdb_l1", "realesrgan-6b", PIXEL),
+    "full": Training("brainsr", "pixel", ADVERSARIAL, "the whole recipe"),
+    "scratch-pixel": Training("rrdb_l1", None, {**PIXEL, "starts_from": "scratch"}),
+    "scratch": Training("brainsr", "scratch-pixel", ADVERSARIAL, "from scratch"),
+    "at-once-pixel": Training("rrdb_l1", "realesrgan-6b", {**PIXEL, **AT_ONCE}),
+    "at-once": Training("brainsr", "at-once-pixel", {**ADVERSARIAL, **AT_ONCE}, "everything thawed at once"),
+    "no-map-pixel": Training("rrdb_l1", "realesrgan-6b", {**PIXEL, "noise_map": False}),
+    "no-map": Training("brainsr", "no-map-pixel", {**ADVERSARIAL, "noise_map": False}, "no noise map"),
+    "no-suppression": Training("brainsr", "pixel", ADVERSARIAL, "no artifact suppression (no LDL, no consistency term)"),
+}
+"""300 steps each, 220 with the pixel loss and 80 with the discriminator."""
+WITHOUT_SUPPRESSION = ("ldl", "consistency")
+
+
+# Pictures
+
+
+def read_pictures(folder: Path) -> tuple[list[Path], NDArray[np.float32]]:
+    """Returns the pictures below a folder, in a fixed mixed order, as (count, y, x) in [0, 1]; all have one size."""
+    paths = sorted(folder.glob("*/*.jpg"))
+    np.random.default_rng(SEED).shuffle(paths)  # pyright: ignore[reportArgumentType]
+    return paths, np.stack([np.asarray(Picture.open(path).convert("L"), dtype=np.float32) / 255 for path in paths])
+
+
+def without_near_duplicates(paths: Sequence[Path], others: Sequence[Path]) -> list[int]:
+    """Returns the indices of the pictures that resemble none of the others."""
+    seen = [imagehash.phash(Picture.open(path).convert("L")) for path in others]
+    own = [imagehash.phash(Picture.open(path).convert("L")) for path in paths]
+    return [index for index, one in enumerate(own) if min(one - other for other in seen) > NEAR_DUPLICATE_BITS]
+
+
+def as_stack(pictures: NDArray[np.float32], name: str, split: str) -> Image:
+    """Returns pictures as slices of a volume."""
+    data = np.ascontiguousarray(np.moveaxis(pictures, 0, -1))
+    facts = {"id": name, "subject": name, "split": split, "slice_axis": 2, "plane": "axial"}
+    facts |= {"slices": [0, len(pictures)], "foreground_slices": list(range(len(pictures)))}
+    return Image(data, np.eye(4), IntensityMap(255.0, dtype="uint8"), masks={"foreground": data > 0.08}, facts=facts)
+
+
+def degraded(image: Image, sigma: float) -> Image:
+    """Returns what is measured of a stack: k-space cut by 4, Rician noise."""
+    settings = Degrade(noise_sigma=sigma)
+    return degrade(image, forward_model(image, settings, SEED))
+
+
+def prepare(images: Path, work: Path, test_pictures: int) -> None:
+    """Writes the stacks of the splits and their low-resolution images."""
+    if (work / "test.safetensors").exists():
+        return
+    train_paths, train_pictures = read_pictures(images / "Training")
+    test_paths, test_all = read_pictures(images / "Testing")
+    kept = without_near_duplicates(test_paths, train_paths)
+    fresh = without_near_duplicates(train_paths[:VALIDATION_PICTURES], train_paths[VALIDATION_PICTURES:])
+    logger.info("%d of %d test pictures resemble no training picture", len(kept), len(test_paths))
+    kept = kept[:test_pictures]
+    stacks = {
+        "train": train_pictures[VALIDATION_PICTURES:],
+        "val": train_pictures[fresh],
+        "test": test_all[kept],
+    }
+    for name, pictures in stacks.items():
+        image = as_stack(pictures, name, name)
+        levels = NOISE if name == "test" else (0.02,)
+        for sigma in levels:
+            write_image(work / f"{name}.{sigma:g}.safetensors", degraded(image, sigma))
+        write_image(work / f"{name}.safetensors", image)
+    (work / "test-classes.json").write_text(json.dumps([test_paths[index].parent.name for index in kept]))
+
+
+# Training
+
+
+def source_file(name: str, work: Path) -> Path:
+    """Returns a known source's file, fetched once."""
+    source = known_sources()[name]
+    output = work / "sources" / name / source.file_name
+    if not output.exists():
+        download(name, source, output, work / "sources" / "archives", Patience())
+    return output
+
+
+def initial(name: str, work: Path) -> Path:
+    """Returns the one-channel generator made from a known source's weights."""
+    folder = work / "models" / name
+    if not (folder / "generator.safetensors").exists():
+        convert(source_file(name, work), known_sources()[name], folder)
+    return folder / "generator.safetensors"
+
+
+def train_row(name: str, row: Training, work: Path) -> None:
+    """Trains one row in a process of its own, as the workflow does."""
+    output = work / "models" / name
+    if (output / "generator.safetensors").exists():
+        return
+    vgg = work / "features.safetensors"
+    if not vgg.exists():
+        features(source_file("vgg16-brain-tumor", work), known_sources()["vgg16-brain-tumor"], vgg)
+    values = filled(row.recipe, row.changes)
+    if name == "no-suppression":
+        values["losses"] = {loss: weight for loss, weight in values["losses"].items() if loss not in WITHOUT_SUPPRESSION}
+    start = []
+    if row.start is not None:
+        trained = row.start in MAIN or row.start in ABLATIONS
+        path = work / "models" / row.start / "generator.safetensors" if trained else initial(row.start, work)
+        start = ["--start", str(path)]
+    origin = "realesrgan-x4plus" if "x4plus" in name else "realesrgan-6b"
+    files = ["--hr", work / "train.safetensors", "--lr", work / "train.0.02.safetensors"]
+    files += ["--val-hr", work / "val.safetensors", "--val-lr", work / "val.0.02.safetensors"]
+    command = [sys.executable, "-m", "pipeline", "train", *map(str, files), *start, "--perceptual", str(vgg)]
+    command += ["--output", str(output), "--checkpoints", str(work / "checkpoints" / name), "--seed", str(SEED)]
+    command += ["--recipe", as_json(values), "--source", known_sources()[origin].model_dump_json()]
+    logger.info("training %s", name)
+    with (work / f"{name}.log").open("a") as log:
+        subprocess.run(command, check=True, stdout=log, stderr=log)
+
+
+# Measuring
+
+
+def classical(image: Image, val: Path, sigma: float) -> dict[str, NDArray[np.floating]]:
+    """Restores a stack with every classical method; denoise-then-interpolate is tuned on validation at this noise."""
+    truth = read_image(val)
+    settings = tune([truth], [degraded(truth, sigma)])["settings"]
+    factors = image.facts["forward_model"]["factors"]
+    results = {}
+    for name in plugins.names("pipeline.upsamplers"):
+        upsample = plugins.load("pipeline.upsamplers", name).upsample
+        results[name] = upsample(image.data, factors, settings if name == "nlm_bspline3" else {})
+    return results
+
+
+def measure(truth: Image, estimate: NDArray[np.floating], method: str, sigma: float) -> list[dict[str, Any]]:
+    """Measures every picture over its whole area."""
+    rows = []
+    for index in range(truth.data.shape[2]):
+        one, other = np.asarray(truth.data[..., index]), np.asarray(estimate[..., index])
+        inside = np.ones(one.shape, dtype=bool)
+        values = {name: metric.per_slice(one, other, inside, 1.0) for name, metric in METRICS.items()}
+        rows.append({"method": method, "noise": sigma, "picture": index, **values})
+    return rows
+
+
+def evaluate(work: Path, networks: Sequence[str], levels: Sequence[float], name: str, with_classical: bool) -> None:
+    """Restores and measures the test stack, and keeps the 2 % restorations for the classifier."""
+    table = work / f"{name}.csv"
+    if table.exists():
+        return
+    use_threads(2)
+    truth = read_image(work / "test.safetensors")
+    rows: list[dict[str, Any]] = []
+    for sigma in levels:
+        image = read_image(work / f"test.{sigma:g}.safetensors")
+        results = classical(image, work / "val.safetensors", sigma) if with_classical else {}
+        for method in networks:
+            network = load_generator(work / "models" / method / "generator.safetensors").eval()
+            results[method] = restore(network, image, Infer())
+            logger.info("%s restored at %g", method, sigma)
+        for method, estimate in results.items():
+            rows.extend(measure(truth, estimate, method, sigma))
+        if with_classical:
+            np.savez(work / f"restored.{sigma:g}.npz", **{key: value.astype(np.float16) for key, value in results.items()})
+    pd.DataFrame(rows).to_csv(table, index=False)
+
+
+def diagnose(images: Path, work: Path) -> None:
+    """Asks a classifier, trained on true pictures, whether restorations keep the class that the truth gets."""
+    table = work / "agreement.csv"
+    if table.exists():
+        return
+    use_threads(2)
+    paths, pictures = read_pictures(images / "Training")
+    network = train_classifier(pictures, np.array([CLASSES.index(path.parent.name) for path in paths]), SEED)
+    truth = np.moveaxis(np.asarray(read_image(work / "test.safetensors").data), -1, 0)
+    labels = np.array([CLASSES.index(name) for name in json.loads((work / "test-classes.json").read_text())])
+    of_truth = predict(network, truth)
+    rows = []
+    for sigma in NOISE:
+        with np.load(work / f"restored.{sigma:g}.npz") as restored:
+            for method in restored.files:
+                found = predict(network, np.clip(np.moveaxis(restored[method].astype(np.float32), -1, 0), 0, 1))
+                rows.extend(
+                    {"noise": sigma, "method": method, "picture": index, "agrees": bool(one), "right": bool(two)}
+                    for index, (one, two) in enumerate(zip(found == of_truth, found == labels, strict=True))
+                )
+    pd.DataFrame(rows).to_csv(table, index=False)
+    logger.info("the classifier is right on %.1f %% of the true test pictures", 100 * float(np.mean(of_truth == labels)))
+
+
+# Tables
+
+
+def difference(table: pd.DataFrame, metric: str, method: str, baseline: str) -> str:
+    """Returns the mean paired difference over pictures with its 95 % bootstrap interval, as text."""
+    wide = table.pivot(index="picture", columns="method", values=metric).astype(float)
+    paired = (wide[method] - wide[baseline]).to_numpy()
+    if not np.ptp(paired):
+        return f"{paired[0]:+.3f}"
+    found = stats.bootstrap((paired,), np.mean, n_resamples=2000, rng=np.random.default_rng(SEED)).confidence_interval
+    return f"{paired.mean():+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
+
+
+def best_classical(means: pd.DataFrame, metric: str) -> str:
+    """Returns the classical method with the best mean."""
+    column = means.loc[plugins.names("pipeline.upsamplers"), metric]
+    return str(column.idxmax() if METRICS[metric].HIGHER_IS_BETTER else column.idxmin())
+
+
+def main_table(work: Path) -> list[str]:
+    """Returns the lines of the table over all recipes and noise levels."""
+    table = pd.read_csv(work / "main.csv")
+    lines = []
+    for sigma, part in table.groupby("noise"):
+        means = part.groupby("method")[list(METRICS)].mean()
+        lines += ["", f"### {sigma:.0%} noise", "", f"| method | {' | '.join(METRICS)} |", "| --- |" + " --- |" * len(METRICS)]
+        for method in [*plugins.names("pipeline.upsamplers"), "pretrained", *MAIN]:
+            values = " | ".join(f"{means.loc[method, name]:.{2 if name == 'psnr' else 3}f}" for name in METRICS)
+            remark = f" ({MAIN[method].what})" if method in MAIN and MAIN[method].what else ""
+            lines.append(f"| {method}{remark} | {values} |")
+        best = {name: best_classical(means, name) for name in METRICS}
+        lines += ["", "Paired differences over the pictures, mean [95 % interval]:", ""]
+        lines += ["| brainsr against | " + " | ".join(METRICS) + " |", "| --- |" + " --- |" * len(METRICS)]
+        classical_row = " | ".join(f"{difference(part, name, 'brainsr', best[name])} ({best[name]})" for name in METRICS)
+        pixel_row = " | ".join(difference(part, name, "brainsr", "rrdb_l1") for name in METRICS)
+        lines += [f"| the best classical one | {classical_row} |", f"| rrdb_l1 | {pixel_row} |"]
+    return lines
+
+
+def ablation_table(work: Path) -> list[str]:
+    """Returns the lines of the ablations at 2 % noise."""
+    table = pd.read_csv(work / "ablations.csv")
+    means = table.groupby("method")[list(METRICS)].mean()
+    lines = ["", f"| variant | {' | '.join(METRICS)} | PSNR against the whole recipe |", "| --- |" + " --- |" * (len(METRICS) + 1)]
+    for method, row in ABLATIONS.items():
+        if row.what:
+            values = " | ".join(f"{means.loc[method, name]:.{2 if name == 'psnr' else 3}f}" for name in METRICS)
+            lines.append(f"| {row.what} | {values} | {difference(table, 'psnr', method, 'full')} |")
+    return lines
+
+
+def agreement_table(work: Path) -> list[str]:
+    """Returns the lines about the classifier."""
+    table = pd.read_csv(work / "agreement.csv")
+    methods = ["bicubic", "nlm_bspline3", "pretrained", *MAIN]
+    lines = ["", "| method | " + " | ".join(f"agrees with itself at {one:.0%}" for one in NOISE) + " |", "| --- |" + " --- |" * len(NOISE)]
+    shares = table.groupby(["method", "noise"])["agrees"].mean()
+    for method in methods:
+        lines.append(f"| {method} | " + " | ".join(f"{shares[method, one]:.3f}" for one in NOISE) + " |")
+    differences = [difference(table[table["noise"] == one], "agrees", "brainsr", "bicubic") for one in NOISE]
+    return [*lines, "| brainsr minus bicubic, paired | " + " | ".join(differences) + " |"]
+
+
+MARKS = {"main": main_table, "ablations": ablation_table, "agreement": agreement_table}
+
+
+def write_docs(path: Path, work: Path) -> None:
+    """Puts the tables between their marks in a document; the words around them stay."""
+    text = path.read_text(encoding="utf-8")
+    for mark, lines in MARKS.items():
+        start, end = f"<!-- {mark}: generated -->", f"<!-- {mark}: end -->"
+        before, _, rest = text.partition(start)
+        _, _, after = rest.partition(end)
+        text = "\n".join([before + start, *lines(work), "", end]) + after
+    path.write_text(text, encoding="utf-8")
+
+
+def main() -> None:
+    """Runs what is wanted."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=Path, required=True)
+    parser.add_argument("--work", type=Path, default=Path("results/benchmark-training"))
+    parser.add_argument("--docs", type=Path)
+    parser.add_argument("--test-pictures", type=int, default=80)
+    parser.add_argument("--only", nargs="*", help="train these rows and stop")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    options.work.mkdir(parents=True, exist_ok=True)
+    prepare(options.images, options.work, options.test_pictures)
+    for name, row in {**MAIN, **ABLATIONS}.items():
+        if options.only is None or name in options.only:
+            train_row(name, row, options.work)
+    if options.only is not None:
+        return
+    initial("realesrgan-6b", options.work)
+    pretrained = options.work / "models" / "pretrained"
+    if not pretrained.exists():
+        pretrained.symlink_to("realesrgan-6b")
+    evaluate(options.work, ["pretrained", *MAIN], NOISE, "main", with_classical=True)
+    variants = [name for name, row in ABLATIONS.items() if row.what]
+    evaluate(options.work, variants, (0.02,), "ablations", with_classical=False)
+    diagnose(options.images, options.work)
+    for mark, lines in MARKS.items():
+        sys.stdout.write("\n".join([f"\n## {mark}", *lines(options.work), ""]))
+    if options.docs:
+        write_docs(options.docs, options.work)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""Stacks of pictures as multi-page TIFF: one page a picture, of the picture's own size, named like its file.
+
+Other TIFF files are refused: what their pages mean is not known.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from pipeline.errors import UserError
+from pipeline.files import replacing
+from pipeline.image.image import Image
+from pipeline.image.intensity import IntensityMap
+from pipeline.image.stack import FORMAT, SLICE_AXIS, UNIT, one_slice, stack_origin, stacked
+
+SUFFIXES = (".tiff", ".tif")
+PAGE_NAME = 285
+"""Number of the tag PageName (TIFF 6.0, section 12), in which the name of the picture's file stands."""
+PICTURE_AXES = 2
+TEXT = 2
+"""Number of the tag type; names are written as UTF-8, as most programs do."""
+
+
+def read(path: Path) -> Image:
+    """Reads a stack that `write` wrote, with stored intensities (float64), axes x, y and picture.
+
+    Raises:
+        UserError: the file is missing, damaged, or no stack of pictures.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such file.")
+    try:
+        with tifffile.TiffFile(path) as file:
+            pages: Any = file.pages
+            names = [_name_of(page) for page in pages]
+            pictures = [page.asarray() for page in pages]
+    except (tifffile.TiffFileError, OSError, ValueError, RuntimeError) as error:
+        raise UserError(f"{path}: cannot be read as TIFF ({error}). Is it whole?") from error
+    if not pictures or None in names or any(picture.ndim != PICTURE_AXES for picture in pictures):
+        raise UserError(f"{path}: is no stack of grey pictures that BrainSR wrote; other TIFF files cannot be read.")
+    dtype = pictures[0].dtype.name
+    sizes = [[picture.shape[1], picture.shape[0]] for picture in pictures]
+    return Image(
+        data=stacked(pictures).astype(np.float64),
+        affine=np.eye(4),
+        intensity=IntensityMap(dtype=dtype),
+        unit=UNIT,
+        origin=stack_origin([str(name) for name in names], sizes),
+        facts={"slice_axis": SLICE_AXIS},
+    )
+
+
+def write(path: Path, image: Image) -> int:
+    """Writes a normalised stack in the dtype and sizes of its pictures; the same stack always gives the same bytes.
+
+    Returns:
+        How many pixels had to be clipped to the dtype's range.
+
+    Raises:
+        UserError: the image is no stack of pictures, or has another size than these.
+    """
+    origin = image.origin
+    if origin.get("format") != FORMAT:
+        raise UserError(f"{path}: only pictures are written as TIFF; name a file .nii or .nii.gz.")
+    widest = [max(size[axis] for size in origin["sizes"]) for axis in (0, 1)]
+    if list(image.data.shape) != [*widest, len(origin["names"])]:
+        raise UserError(f"{path}: the stack of shape {image.data.shape} has not the size of its pictures {widest}.")
+    saturated = 0
+    with replacing(path) as partial, tifffile.TiffWriter(partial) as file:
+        for index, (name, size) in enumerate(zip(origin["names"], origin["sizes"], strict=True)):
+            stored, clipped = image.intensity.to_stored(one_slice(image.data, index, size))
+            _write_page(file, name, stored)
+            saturated += clipped
+    return saturated
+
+
+def _name_of(page: Any) -> str | None:
+    tag = page.tags.get(PAGE_NAME)
+    return None if tag is None else str(tag.value)
+
+
+def _write_page(file: Any, name: str, picture: NDArray) -> None:
+    file.write(
+        np.ascontiguousarray(picture),
+        photometric="minisblack",
+        compression="zlib",
+        metadata=None,
+        software=False,
+        datetime=False,
+        extratags=[(PAGE_NAME, TEXT, 0, name.encode(), True)],
+    )

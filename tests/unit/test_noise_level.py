@@ -1,0 +1,174 @@
+"""Estimates of noise against the noise that was added."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from pipeline.errors import UserError
+from pipeline.physics.forward import ForwardModel
+from pipeline.physics.noise import rician
+from pipeline.physics.noise_level import (
+    HIGH_PASS,
+    LOW_PASS,
+    RATIO_SPREAD,
+    RAYLEIGH_RATIO,
+    RAYLEIGH_SPREAD,
+    _details,
+    _is_rayleigh,
+    estimate_sigma,
+)
+from tests.helpers import load_nifti, synthetic_head
+from tests.known import known_file
+
+SIGMAS = [0.005, 0.01, 0.02, 0.05]
+
+
+def rayleigh(shape, sigma, seed=0):
+    """Magnitudes of complex noise, made by inverting the distribution function 1 - exp(-x^2 / (2 sigma^2))."""
+    return sigma * np.sqrt(-2 * np.log(1 - np.random.default_rng(seed).random(shape)))
+
+
+def noisy_head(sigma, axis=2, factor=2):
+    head = synthetic_head((96, 104, 24)) / 1000
+    factors = tuple(1 if index == 2 else factor for index in range(3))
+    lr = ForwardModel("kspace_truncation", factors, head.shape, "rician", sigma, 7).measure(head)
+    return np.moveaxis(lr, 2, axis)
+
+
+def smooth_tissue(shape=(8, 64, 64)):
+    """Bright everywhere, without fine structure."""
+    picture = ndimage.gaussian_filter(np.random.default_rng(1).standard_normal(shape), (0, 6, 6))
+    return 0.6 + 0.1 * picture / picture.std()
+
+
+@pytest.mark.parametrize("shape", [(6, 64, 64), (1, 56, 56), (20, 33, 47)])
+@pytest.mark.parametrize("sigma", [0.003, 0.2])
+def test_pure_noise_is_measured(shape, sigma):
+    estimates = [estimate_sigma(rayleigh(shape, sigma, seed), 0) for seed in range(12)]
+    assert np.mean([estimate.sigma for estimate in estimates]) == pytest.approx(sigma, rel=0.04)
+    assert np.std([estimate.sigma for estimate in estimates]) < 0.08 * sigma
+    assert sum(estimate.method == "air" for estimate in estimates) >= 11
+
+
+@pytest.mark.parametrize("sigma", SIGMAS)
+def test_the_noise_of_a_head_is_measured_in_air(sigma):
+    estimate = estimate_sigma(noisy_head(sigma), 2)
+    assert estimate.method == "air"
+    assert estimate.sigma == pytest.approx(sigma, rel=0.08)
+
+
+@pytest.mark.parametrize("sigma", SIGMAS)
+def test_the_noise_of_a_real_head_is_measured_in_air(sigma):
+    volume = np.asarray(load_nifti(known_file("mni152-2009a")).dataobj)
+    head = volume[:, :, 60:140:8].astype(np.float32)
+    head /= np.percentile(head[head > 0], 99.9)
+    lr = ForwardModel("kspace_truncation", (4, 4, 1), head.shape, "rician", sigma, 3).measure(head)
+    estimate = estimate_sigma(lr, 2)
+    assert estimate.method == "air"
+    assert estimate.sigma == pytest.approx(sigma, rel=0.1)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_the_slice_axis_does_not_matter(axis):
+    assert estimate_sigma(noisy_head(0.02, axis), axis) == estimate_sigma(noisy_head(0.02), 2)
+
+
+def test_the_estimate_scales_with_the_image():
+    one, other = estimate_sigma(noisy_head(0.02), 2), estimate_sigma(250 * noisy_head(0.02), 2)
+    assert other.sigma == pytest.approx(250 * one.sigma, rel=1e-5)
+
+
+@pytest.mark.parametrize("noise", ["rician", "none"])
+def test_images_without_noise_have_about_none(noise):
+    assert estimate_sigma(noisy_head(0.0), 2, noise).sigma < 5e-4
+    assert estimate_sigma(smooth_tissue(), 0, noise).sigma < 5e-4
+    assert estimate_sigma(np.zeros((3, 32, 32)), 0, noise).sigma == 0
+    assert estimate_sigma(np.full((3, 32, 32), 0.5), 0, noise).sigma == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("noise", ["rician", "none"])
+@pytest.mark.parametrize("sigma", SIGMAS)
+def test_without_air_flat_parts_tell(sigma, noise):
+    tissue = smooth_tissue().astype(np.float32)
+    estimate = estimate_sigma(rician.add_noise(tissue, sigma, np.random.default_rng(0)), 0, noise)
+    assert estimate.method == "wavelet"
+    assert estimate.sigma == pytest.approx(sigma, rel=0.1)
+
+
+def test_other_noise_is_not_looked_for_in_air():
+    # Read by its details, Rayleigh's noise seems weaker by its own standard deviation of 0.655 sigma.
+    estimate = estimate_sigma(rayleigh((20, 64, 64), 0.1), 0, "none")
+    assert estimate.method == "wavelet"
+    assert estimate.sigma == pytest.approx(0.0655, rel=0.1)
+
+
+def test_edges_do_not_pass_for_noise():
+    steps = np.tile(np.kron(np.eye(4), np.ones((16, 16))), (8, 1, 1)).astype(np.float32) + 0.5
+    noisy = rician.add_noise(steps, 0.02, np.random.default_rng(0))
+    assert estimate_sigma(noisy, 0).sigma == pytest.approx(0.02, rel=0.1)
+
+
+def test_blanked_air_is_passed_over():
+    blanked = smooth_tissue().astype(np.float32)
+    blanked = rician.add_noise(blanked, 0.02, np.random.default_rng(0))
+    blanked[:, :, :40] = 0
+    estimate = estimate_sigma(blanked, 0)
+    assert estimate.method == "wavelet"
+    assert estimate.sigma == pytest.approx(0.02, rel=0.15)
+
+
+def test_dark_smooth_tissue_does_not_pass_for_air():
+    # A dark ramp whose values have the ratio of Rayleigh's distribution, without its noise.
+    quantiles = (np.arange(64) + 0.5) / 64
+    ramp = 0.1 * np.sqrt(-2 * np.log(1 - quantiles))
+    stack = np.tile(ramp, (8, 64, 1))
+    assert _is_rayleigh(stack)
+    estimate = estimate_sigma(stack + 1e-4 * np.random.default_rng(0).standard_normal(stack.shape), 0)
+    assert estimate.method == "wavelet"
+    assert estimate.sigma < 2e-3
+
+
+@pytest.mark.parametrize(("signal", "expected"), [(0.0, True), (2.0, False)])
+def test_signal_is_told_from_pure_noise(signal, expected):
+    values = rician.add_noise(np.full(5000, signal, dtype=np.float32), 1.0, np.random.default_rng(0))
+    assert _is_rayleigh(values.astype(np.float64)) is expected
+
+
+def test_values_below_zero_are_no_magnitudes():
+    values = rayleigh(5000, 1.0)
+    values[17] = -0.1
+    assert not _is_rayleigh(values)
+
+
+def test_constants_of_rayleigh_follow_from_its_moments():
+    values = rayleigh(2_000_000, 1.0)
+    assert values.mean() / values.std() == pytest.approx(RAYLEIGH_RATIO, rel=0.003)
+    assert values.std() == pytest.approx(RAYLEIGH_SPREAD, rel=0.003)
+    groups = values.reshape(-1, 400)
+    spread = np.std(groups.mean(axis=1) / groups.std(axis=1)) / RAYLEIGH_RATIO * np.sqrt(400)
+    assert spread == pytest.approx(RATIO_SPREAD, rel=0.05)
+
+
+def test_wavelet_filters_are_orthonormal_and_blind_to_ramps():
+    assert LOW_PASS.sum() == pytest.approx(np.sqrt(2))
+    for shift in (0, 2):
+        kept = slice(shift, None), slice(None, 4 - shift)
+        assert LOW_PASS[kept[0]] @ HIGH_PASS[kept[1]] == pytest.approx(0, abs=1e-12)
+        assert HIGH_PASS[kept[0]] @ HIGH_PASS[kept[1]] == pytest.approx(float(shift == 0), abs=1e-12)
+    plane = np.add.outer(3 * np.arange(32.0), 2 * np.arange(40.0))[None]
+    details = _details(plane, HIGH_PASS, HIGH_PASS)
+    assert details.shape == (1, 15, 19)
+    assert np.abs(details).max() < 1e-9
+
+
+def test_white_noise_keeps_its_strength_in_the_details():
+    noise = np.random.default_rng(0).standard_normal((4, 200, 200))
+    for filters in ((HIGH_PASS, HIGH_PASS), (HIGH_PASS, LOW_PASS), (LOW_PASS, HIGH_PASS)):
+        assert _details(noise, *filters).std() == pytest.approx(1, rel=0.02)
+
+
+def test_tiny_slices_are_refused():
+    with pytest.raises(UserError, match="12 x 40"):
+        estimate_sigma(np.ones((12, 3, 40)), 1)

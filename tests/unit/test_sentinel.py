@@ -1,0 +1,389 @@
+"""The sentinel: its judgements on numbers, and real trainings that are made to fail in each of the known ways."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from lightning.fabric import Fabric
+from lightning.fabric.plugins import MixedPrecision
+
+from pipeline.config.recipe import Recipe
+from pipeline.config.stages import Sentinel as Settings
+from pipeline.errors import UserError
+from pipeline.models.generator import Generator
+from pipeline.training.patches import Patches, PatchSampler
+from pipeline.training.sentinel import FIRST_STEPS, Sentinel
+from pipeline.training.trainer import Look, Trainer
+from tests import small_training
+from tests.small_training import (
+    ADVERSARIAL,
+    ChangedSampler,
+    make_trainer,
+    tiny_generator,
+    tiny_recipe,
+    tiny_settings,
+    training_volume,
+)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def used_to(gradient: float, **settings: Any) -> Sentinel:
+    """A sentinel that has seen as many gradients as it needs to call one usual; the next step is FIRST_STEPS."""
+    sentinel = Sentinel(Settings.model_validate(settings))
+    for step in range(FIRST_STEPS):
+        assert sentinel.judge_step(step, 1.0, gradient) == "fine"
+    return sentinel
+
+
+def kinds(sentinel: Sentinel | Trainer) -> list[str]:
+    return [event.kind for event in sentinel.events]
+
+
+# Judgements on numbers
+
+
+@pytest.mark.parametrize(
+    ("loss", "gradient", "what"),
+    [
+        (np.nan, 1.0, "loss is not finite"),
+        (np.inf, 1.0, "loss is not finite"),
+        (1.0, np.nan, "gradient is not finite"),
+        (1.0, np.inf, "gradient is not finite"),
+        (1.0, 41.0, "exploded: usual is 2"),
+    ],
+)
+def test_a_bad_step_is_skipped_and_noted(loss, gradient, what):
+    sentinel = used_to(2.0)
+    assert sentinel.judge_step(10, loss, gradient) == "skip"
+    (event,) = sentinel.events
+    assert event.step == 10
+    assert event.kind == "skipped_step"
+    assert what in event.what
+    assert sentinel.judge_step(11, 1.0, 39.0) == "fine"
+    assert sentinel.adversarial_share == 1.0
+
+
+def test_no_gradient_is_unusual_before_some_were_seen():
+    sentinel = Sentinel(Settings())
+    verdicts = [sentinel.judge_step(step, 1.0, gradient) for step, gradient in enumerate((1.0, 1000.0, 1e-9))]
+    assert verdicts == ["fine"] * 3
+    assert sentinel.judge_step(3, np.nan, 1.0) == "skip"
+
+
+def test_the_usual_gradient_is_the_running_median_and_skipped_steps_leave_it_alone():
+    sentinel = used_to(1.0)
+    for step in range(10, 110):
+        # The median of the last fifty follows a gradient that slowly becomes a thousand times larger.
+        assert sentinel.judge_step(step, 1.0, 1.0 * 1.07 ** (step - 10)) == "fine"
+    top = 1.07**99
+    assert sentinel.judge_step(110, 1.0, 21 * top) == "skip"
+    assert sentinel.judge_step(111, 1.0, 21 * top) == "skip"
+
+
+def test_a_tenth_of_the_patience_in_skipped_steps_sets_back_and_a_good_step_in_between_does_not():
+    sentinel = used_to(1.0, patience_steps=30)
+    assert [sentinel.judge_step(step, np.nan, 1.0) for step in (10, 11)] == ["skip", "skip"]
+    assert sentinel.judge_step(12, 1.0, 1.0) == "fine"
+    assert [sentinel.judge_step(step, np.nan, 1.0) for step in (13, 14, 15)] == ["skip", "skip", "roll_back"]
+    assert kinds(sentinel) == ["skipped_step"] * 5 + ["rolled_back"]
+    assert sentinel.events[-1].what == "3 steps in a row were skipped"
+    assert sentinel.adversarial_share == 0.5
+
+
+def test_a_vanished_gradient_sets_back_when_it_lasts():
+    sentinel = used_to(1.0, patience_steps=4, least_gradient=1e-3)
+    assert [sentinel.judge_step(step, 1.0, 0.9e-3) for step in range(10, 13)] == ["fine"] * 3
+    assert sentinel.judge_step(13, 1.0, 1.1e-3) == "fine"
+    assert [sentinel.judge_step(step, 1.0, 0.9e-3) for step in range(14, 17)] == ["fine"] * 3
+    assert sentinel.judge_step(17, 1.0, 0.9e-3) == "roll_back"
+    assert sentinel.events[-1].what == "the generator's gradient vanished"
+    assert sentinel.events[-1].value == 0.9e-3
+
+
+@pytest.mark.parametrize(
+    ("real", "fake", "change", "what"),
+    [
+        (0.995, 0.01, 0.1, "without effort"),
+        (np.nan, 0.5, 0.1, "without effort"),
+        (0.6, 0.4, 0.0, "does not learn"),
+    ],
+)
+def test_a_discriminator_that_has_won_or_stands_still_sets_back_when_it_lasts(real, fake, change, what):
+    sentinel = Sentinel(Settings(patience_steps=3))
+    assert [sentinel.judge_discriminator(step, real, fake, change) for step in range(2)] == ["fine", "fine"]
+    assert sentinel.judge_discriminator(2, 0.6, 0.4, 0.1) == "fine"
+    assert sentinel.events == []
+    verdicts = [sentinel.judge_discriminator(step, real, fake, change) for step in range(3, 6)]
+    assert verdicts == ["fine", "fine", "roll_back"]
+    assert what in sentinel.events[-1].what
+    assert sentinel.adversarial_share == 0.5
+
+
+def test_a_discriminator_that_confuses_the_two_the_other_way_round_has_not_won():
+    sentinel = Sentinel(Settings(patience_steps=1))
+    assert sentinel.judge_discriminator(0, 0.01, 0.99, 0.1) == "fine"
+
+
+@pytest.mark.parametrize(
+    ("psnr", "diversity", "what"),
+    [
+        (20.0, 0.01, "no longer follows the input"),
+        (20.0, np.nan, "no longer follows the input"),
+        (16.9, 0.5, "fell from 20.00 dB"),
+        (np.nan, 0.5, "fell from 20.00 dB"),
+    ],
+)
+def test_a_validation_that_shows_a_collapse_sets_back(psnr, diversity, what):
+    sentinel = Sentinel(Settings())
+    assert sentinel.judge_validation(0, 20.0, 0.5) == "fine"
+    assert sentinel.judge_validation(50, 17.1, 0.5) == "fine"
+    assert sentinel.judge_validation(100, psnr, diversity) == "roll_back"
+    assert what in sentinel.events[-1].what
+    assert sentinel.judge_validation(150, 20.5, 0.5) == "fine"
+
+
+def test_random_weights_need_not_follow_the_input_yet():
+    sentinel = Sentinel(Settings())
+    assert sentinel.judge_validation(0, 2.0, 0.001) == "fine"
+    assert sentinel.judge_validation(50, 6.0, 0.4) == "fine"
+    assert sentinel.judge_validation(100, 6.0, 0.001) == "roll_back"
+    assert Sentinel(Settings()).judge_validation(0, 2.0, np.nan) == "roll_back"
+
+
+def test_set_backs_are_counted_and_cut_the_adversarial_weight_each_time():
+    sentinel = Sentinel(Settings(most_rollbacks=2, adversarial_cut=0.25))
+    assert sentinel.judge_validation(0, 20.0, 0.5) == "fine"
+    for count in (1, 2):
+        assert sentinel.judge_validation(count, 1.0, 0.5) == "roll_back"
+        assert not sentinel.exhausted
+        assert sentinel.adversarial_share == 0.25**count
+    assert sentinel.judge_validation(3, 1.0, 0.5) == "roll_back"
+    assert sentinel.exhausted
+    assert kinds(sentinel) == ["rolled_back", "rolled_back", "stopped"]
+
+
+def judged(sentinel: Sentinel) -> list[str]:
+    generator = np.random.default_rng(3)
+    verdicts = []
+    for step in range(60):
+        loss = np.nan if generator.random() < 0.2 else 1.0
+        real, fake, change = generator.random(3).round(1).tolist()
+        verdicts.append(sentinel.judge_step(step, loss, generator.random()))
+        verdicts.append(sentinel.judge_discriminator(step, real, fake, change))
+        verdicts.append(sentinel.judge_validation(step, 20 + 4 * generator.random(), generator.random()))
+    return verdicts
+
+
+def test_a_restored_sentinel_goes_on_as_if_nothing_had_happened(tmp_path):
+    settings = Settings(patience_steps=20, most_discriminator_gap=0.1, least_gradient=0.5, most_rollbacks=1000)
+    undisturbed = Sentinel(settings)
+    judged(undisturbed)
+    # As a checkpoint writes and reads it, which knows plain values and tensors alone.
+    torch.save(undisturbed.state(), tmp_path / "state.pt")
+    restored = Sentinel(settings)
+    restored.restore(torch.load(tmp_path / "state.pt", weights_only=True))
+    assert len(undisturbed.events) > 10
+    assert judged(restored) == judged(undisturbed)
+    assert str(restored.state()) == str(undisturbed.state())
+
+
+# Real trainings
+
+
+def sampler(recipe: Recipe, change) -> ChangedSampler:
+    return ChangedSampler(PatchSampler([training_volume()], recipe, seed=5), change)
+
+
+def weights_after_steps(trainer: Trainer) -> list[dict[str, torch.Tensor]]:
+    """Runs a training; returns its learning network's weights after every step."""
+    found: list[dict[str, torch.Tensor]] = []
+    take = trainer._take_step
+
+    def take_and_look() -> None:
+        take()
+        found.append(copy.deepcopy(trainer._generator.state_dict()))
+
+    trainer._take_step = take_and_look
+    trainer.run()
+    return found
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+def finite(network: torch.nn.Module | dict[str, torch.Tensor]) -> bool:
+    state = network.state_dict() if isinstance(network, torch.nn.Module) else network
+    return all(bool(torch.isfinite(tensor).all()) for tensor in state.values())
+
+
+def test_a_healthy_adversarial_training_has_no_events(tmp_path):
+    recipe = tiny_recipe(steps=24, adversarial={**ADVERSARIAL, "loss": "relativistic"})
+    trainer = make_trainer(tmp_path, recipe, tiny_settings(validate_every=12))
+    assert finite(trainer.run())
+    assert trainer.events == []
+    assert trainer.history[-1]["val_psnr"] > trainer.history[3]["val_psnr"] + 0.5
+    assert trainer.history[-1]["adversarial_weight"] == pytest.approx(5e-3)
+
+
+def test_an_absurd_learning_rate_is_set_back_and_at_last_stopped_with_advice(tmp_path):
+    recipe = tiny_recipe(steps=200, learning_rate=50.0, warmup_steps=0)
+    trainer = make_trainer(tmp_path, recipe, tiny_settings({"most_rollbacks": 2}))
+    with pytest.raises(UserError, match=r"stopped at step \d+: .*set back 2 times before .*Lower the learning rate"):
+        trainer.run()
+    assert "skipped_step" in kinds(trainer)
+    assert kinds(trainer).count("rolled_back") == 2
+    assert kinds(trainer)[-1] == "stopped"
+
+
+def test_setting_back_restores_the_weights_of_the_last_good_state(tmp_path):
+    def spoil(step: int, patches: Patches) -> Patches:
+        return replace(patches, measured=np.full_like(patches.measured, np.nan)) if 7 <= step < 9 else patches
+
+    recipe = tiny_recipe(steps=9)
+    settings = tiny_settings({"patience_steps": 20}, validate_every=6)
+    trainer = make_trainer(tmp_path, recipe, settings, sampler=sampler(recipe, spoil))
+    good: list[dict[str, torch.Tensor]] = []
+    look = trainer._look
+
+    def look_and_keep(network: Generator) -> Look:
+        good.append(copy.deepcopy(network.state_dict()))
+        return look(network)
+
+    trainer._look = look_and_keep
+    after = weights_after_steps(trainer)
+    assert kinds(trainer) == ["skipped_step", "skipped_step", "rolled_back"]
+    # Looks at step 0, 6 and 9: the averaged network of step 6 is where the learning one stands after the last step.
+    assert same(after[8], good[1])
+    assert not same(after[6], good[1])
+    assert same(good[2], good[1])
+    assert not trainer._optimizer.optimizer.state
+
+
+def test_a_frozen_discriminator_is_noticed_and_its_weight_cut(tmp_path):
+    recipe = tiny_recipe(steps=10, adversarial={**ADVERSARIAL, "learning_rate": 0.0})
+    trainer = make_trainer(tmp_path, recipe, tiny_settings({"patience_steps": 6}, record_every=1))
+    trainer.run()
+    (event,) = trainer.events
+    assert (event.kind, event.step, event.value) == ("rolled_back", 5, 0.0)
+    assert event.what == "the discriminator does not learn"
+    assert [row["adversarial_weight"] for row in trainer.history] == pytest.approx([5e-3] * 6 + [2.5e-3] * 4)
+
+
+def test_a_discriminator_that_wins_is_noticed_and_its_weight_cut(tmp_path):
+    def apart(step: int, patches: Patches) -> Patches:
+        return replace(patches, truth=patches.truth + 2)
+
+    # The generator hardly moves, so that brightness alone tells truth from result.
+    recipe = tiny_recipe(steps=16, learning_rate=1e-9, adversarial={**ADVERSARIAL, "learning_rate": 1e-2})
+    settings = tiny_settings({"most_discriminator_gap": 0.9, "patience_steps": 3}, validate_every=100, record_every=1)
+    trainer = make_trainer(tmp_path, recipe, settings, sampler=sampler(recipe, apart))
+    trainer.run()
+    event = trainer.events[0]
+    assert event.kind == "rolled_back"
+    assert "without effort" in event.what
+    assert event.value > 0.9
+    gaps = [row["discriminator_real"] - row["discriminator_fake"] for row in trainer.history]
+    assert min(gaps[event.step - 2 : event.step + 1]) > 0.9
+    # The discriminator is set back as well: it has to learn to tell them apart anew.
+    assert gaps[event.step + 1] < 0.5
+    assert trainer.history[-1]["adversarial_weight"] < 5e-3
+
+
+def test_a_collapse_to_one_output_is_noticed(tmp_path):
+    def constant(step: int, patches: Patches) -> Patches:
+        return replace(patches, truth=np.full_like(patches.truth, 0.2))
+
+    generator = tiny_generator(seed=2)
+    with torch.no_grad():
+        generator.get_submodule("network.conv_last").get_parameter("weight").mul_(5)
+    recipe = tiny_recipe(steps=40, learning_rate=3e-3, losses={"mse": 1.0}, ema_decay=0.5)
+    settings = tiny_settings({"most_loss_db": 100.0}, validate_every=8)
+    trainer = make_trainer(tmp_path, recipe, settings, generator=generator, sampler=sampler(recipe, constant))
+    trainer.run()
+    diversity = {row["step"]: row["diversity"] for row in trainer.history if "diversity" in row}
+    event = trainer.events[0]
+    assert (event.kind, event.what) == ("rolled_back", "the output no longer follows the input")
+    assert event.value == diversity[event.step] < 0.02
+    assert all(value > 0.02 for step, value in diversity.items() if step < event.step)
+
+
+@pytest.mark.parametrize("architecture", ["rrdbnet", "srresnet"])
+def test_a_patch_that_is_not_a_number_costs_one_step_and_nothing_else(tmp_path, architecture):
+    def spoil(step: int, patches: Patches) -> Patches:
+        if step == 4:
+            patches.measured[0, 0, 3, 3] = np.nan
+        return patches
+
+    recipe = tiny_recipe(steps=8)
+    generator = tiny_generator(architecture=architecture)
+    trainer = make_trainer(tmp_path, recipe, generator=generator, sampler=sampler(recipe, spoil))
+    after = weights_after_steps(trainer)
+    assert [(event.step, event.kind, event.what) for event in trainer.events] == [
+        (4, "skipped_step", "the loss is not finite")
+    ]
+    # Running means of a batch normalisation are part of the state, and are undone as well.
+    assert same(after[4], after[3])
+    assert not same(after[5], after[4])
+    assert all(finite(state) for state in after)
+    assert finite(trainer._average.network)
+    assert trainer.history[-1]["step"] == 8
+    assert np.isfinite(trainer.history[-1]["val_psnr"])
+
+
+def test_the_discriminator_never_sees_a_bad_batch(tmp_path):
+    def spoil(step: int, patches: Patches) -> Patches:
+        if step == 1:
+            patches.truth[:] = np.nan
+        return patches
+
+    recipe = tiny_recipe(steps=3, adversarial=ADVERSARIAL)
+    trainer = make_trainer(tmp_path, recipe, tiny_settings(record_every=1), sampler=sampler(recipe, spoil))
+    trainer.run()
+    assert kinds(trainer) == ["skipped_step"]
+    assert "loss_discriminator" not in trainer.history[1]
+    assert trainer._discriminator is not None
+    assert finite(trainer._discriminator)
+
+
+def test_half_precision_goes_on_after_overflow_and_after_bad_steps(tmp_path, monkeypatch):
+    """On a CPU the engine takes bfloat16 instead, so the scaler of gradients is put in by hand."""
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**18)
+
+    def engine(device: str, precision: str) -> Fabric:
+        fabric = Fabric(accelerator="cpu", plugins=[MixedPrecision("16-mixed", "cpu", scaler=scaler)])
+        fabric.launch()
+        return fabric
+
+    def spoil(step: int, patches: Patches) -> Patches:
+        if step == 12:
+            patches.measured[0, 0, 3, 3] = np.nan
+        if step == 13:
+            patches.measured[0] *= 1000
+        return patches
+
+    monkeypatch.setattr(small_training, "start_engine", engine)
+    recipe = tiny_recipe(steps=15)
+    settings = tiny_settings(precision="16-mixed", validate_every=15)
+    trainer = make_trainer(tmp_path, recipe, settings, sampler=sampler(recipe, spoil))
+    after = weights_after_steps(trainer)
+    skipped = [event.step for event in trainer.events if event.kind == "skipped_step"]
+    assert 0 in skipped, "the scale was chosen so that the first gradients overflow"
+    assert {12, 13} <= set(skipped)
+    assert all(same(after[step], after[step - 1]) for step in skipped if step)
+    assert scaler.get_scale() < 2.0**18
+    assert not same(after[14], after[13])
+    assert all(finite(state) for state in after)
