@@ -35,16 +35,16 @@ test-long: setup-dev  ## the tests that take longer
 	$(IN_VENV) python -m pytest -m long
 
 lint: setup-dev  ## style, types, spelling, and snakemake's own linter
-	$(IN_VENV) ruff check pipeline tests
-	$(IN_VENV) ruff format --check pipeline tests
+	$(IN_VENV) ruff check pipeline tests benchmarks
+	$(IN_VENV) ruff format --check pipeline tests benchmarks
 	$(IN_VENV) pyright
 	$(IN_VENV) snakefmt --check --compact-diff Snakefile workflow
 	$(IN_VENV) codespell
 	$(IN_VENV) snakemake --lint
 
 format: setup-dev  ## let the formatters have their way
-	$(IN_VENV) ruff check --fix pipeline tests
-	$(IN_VENV) ruff format pipeline tests
+	$(IN_VENV) ruff check --fix pipeline tests benchmarks
+	$(IN_VENV) ruff format pipeline tests benchmarks
 	$(IN_VENV) snakefmt Snakefile workflow
 
 docs: setup  ## write config.yaml and its schema anew from the typed configuration

@@ -2,9 +2,9 @@
 
     python -m benchmarks.training --images FOLDER --work results/benchmark-training --docs docs/training.md
 
-FOLDER holds Training/<class>/*.jpg and Testing/<class>/*.jpg, as the Kaggle brain-tumour set does. Every recipe is trained
-once, on a range of noise, and serves all noise levels. What is in the work folder already is not computed again, so that a
-killed run goes on; `--only` takes part of the recipes. Lengths are in steps and fit two cores.
+FOLDER holds Training/<class>/*.jpg and Testing/<class>/*.jpg, as the Kaggle brain-tumour set does. Every recipe is
+trained once, on a range of noise, and serves all noise levels. What is in the work folder already is not computed
+again, so that a killed run goes on; `--only` takes part of the recipes. Lengths are in steps and fit two cores.
 """
 
 from __future__ import annotations
@@ -53,6 +53,8 @@ SEED = 2026
 NEAR_DUPLICATE_BITS = 6
 """Pictures whose perceptual hashes differ in no more of their 64 bits show the same slice."""
 VALIDATION_PICTURES = 24
+DARKEST = 0.08
+"""Darker parts are air, where no training patch is centred."""
 CLASSES = ("glioma", "meningioma", "notumor", "pituitary")
 METRICS = {
     "psnr": psnr,
@@ -106,7 +108,9 @@ ABLATIONS = {
     "at-once": Training("brainsr", "at-once-pixel", {**ADVERSARIAL, **AT_ONCE}, "everything thawed at once"),
     "no-map-pixel": Training("rrdb_l1", "realesrgan-6b", {**PIXEL, "noise_map": False}),
     "no-map": Training("brainsr", "no-map-pixel", {**ADVERSARIAL, "noise_map": False}, "no noise map"),
-    "no-suppression": Training("brainsr", "pixel", ADVERSARIAL, "no artifact suppression (no LDL, no consistency term)"),
+    "no-suppression": Training(
+        "brainsr", "pixel", ADVERSARIAL, "no artifact suppression (no LDL, no consistency term)"
+    ),
 }
 """300 steps each, 220 with the pixel loss and 80 with the discriminator."""
 WITHOUT_SUPPRESSION = ("ldl", "consistency")
@@ -134,7 +138,7 @@ def as_stack(pictures: NDArray[np.float32], name: str, split: str) -> Image:
     data = np.ascontiguousarray(np.moveaxis(pictures, 0, -1))
     facts = {"id": name, "subject": name, "split": split, "slice_axis": 2, "plane": "axial"}
     facts |= {"slices": [0, len(pictures)], "foreground_slices": list(range(len(pictures)))}
-    return Image(data, np.eye(4), IntensityMap(255.0, dtype="uint8"), masks={"foreground": data > 0.08}, facts=facts)
+    return Image(data, np.eye(4), IntensityMap(255.0, dtype="uint8"), masks={"foreground": data > DARKEST}, facts=facts)
 
 
 def degraded(image: Image, sigma: float) -> Image:
@@ -197,7 +201,9 @@ def train_row(name: str, row: Training, work: Path) -> None:
         features(source_file("vgg16-brain-tumor", work), known_sources()["vgg16-brain-tumor"], vgg)
     values = filled(row.recipe, row.changes)
     if name == "no-suppression":
-        values["losses"] = {loss: weight for loss, weight in values["losses"].items() if loss not in WITHOUT_SUPPRESSION}
+        values["losses"] = {
+            loss: weight for loss, weight in values["losses"].items() if loss not in WITHOUT_SUPPRESSION
+        }
     start = []
     if row.start is not None:
         trained = row.start in MAIN or row.start in ABLATIONS
@@ -258,7 +264,9 @@ def evaluate(work: Path, networks: Sequence[str], levels: Sequence[float], name:
         for method, estimate in results.items():
             rows.extend(measure(truth, estimate, method, sigma))
         if with_classical:
-            np.savez(work / f"restored.{sigma:g}.npz", **{key: value.astype(np.float16) for key, value in results.items()})
+            np.savez(
+                work / f"restored.{sigma:g}.npz", **{key: value.astype(np.float16) for key, value in results.items()}
+            )
     pd.DataFrame(rows).to_csv(table, index=False)
 
 
@@ -283,7 +291,9 @@ def diagnose(images: Path, work: Path) -> None:
                     for index, (one, two) in enumerate(zip(found == of_truth, found == labels, strict=True))
                 )
     pd.DataFrame(rows).to_csv(table, index=False)
-    logger.info("the classifier is right on %.1f %% of the true test pictures", 100 * float(np.mean(of_truth == labels)))
+    logger.info(
+        "the classifier is right on %.1f %% of the true test pictures", 100 * float(np.mean(of_truth == labels))
+    )
 
 
 # Tables
@@ -311,7 +321,13 @@ def main_table(work: Path) -> list[str]:
     lines = []
     for sigma, part in table.groupby("noise"):
         means = part.groupby("method")[list(METRICS)].mean()
-        lines += ["", f"### {sigma:.0%} noise", "", f"| method | {' | '.join(METRICS)} |", "| --- |" + " --- |" * len(METRICS)]
+        lines += [
+            "",
+            f"### {sigma:.0%} noise",
+            "",
+            f"| method | {' | '.join(METRICS)} |",
+            "| --- |" + " --- |" * len(METRICS),
+        ]
         for method in [*plugins.names("pipeline.upsamplers"), "pretrained", *MAIN]:
             values = " | ".join(f"{means.loc[method, name]:.{2 if name == 'psnr' else 3}f}" for name in METRICS)
             remark = f" ({MAIN[method].what})" if method in MAIN and MAIN[method].what else ""
@@ -319,7 +335,9 @@ def main_table(work: Path) -> list[str]:
         best = {name: best_classical(means, name) for name in METRICS}
         lines += ["", "Paired differences over the pictures, mean [95 % interval]:", ""]
         lines += ["| brainsr against | " + " | ".join(METRICS) + " |", "| --- |" + " --- |" * len(METRICS)]
-        classical_row = " | ".join(f"{difference(part, name, 'brainsr', best[name])} ({best[name]})" for name in METRICS)
+        classical_row = " | ".join(
+            f"{difference(part, name, 'brainsr', best[name])} ({best[name]})" for name in METRICS
+        )
         pixel_row = " | ".join(difference(part, name, "brainsr", "rrdb_l1") for name in METRICS)
         lines += [f"| the best classical one | {classical_row} |", f"| rrdb_l1 | {pixel_row} |"]
     return lines
@@ -329,7 +347,11 @@ def ablation_table(work: Path) -> list[str]:
     """Returns the lines of the ablations at 2 % noise."""
     table = pd.read_csv(work / "ablations.csv")
     means = table.groupby("method")[list(METRICS)].mean()
-    lines = ["", f"| variant | {' | '.join(METRICS)} | PSNR against the whole recipe |", "| --- |" + " --- |" * (len(METRICS) + 1)]
+    lines = [
+        "",
+        f"| variant | {' | '.join(METRICS)} | PSNR against the whole recipe |",
+        "| --- |" + " --- |" * (len(METRICS) + 1),
+    ]
     for method, row in ABLATIONS.items():
         if row.what:
             values = " | ".join(f"{means.loc[method, name]:.{2 if name == 'psnr' else 3}f}" for name in METRICS)
@@ -341,7 +363,11 @@ def agreement_table(work: Path) -> list[str]:
     """Returns the lines about the classifier."""
     table = pd.read_csv(work / "agreement.csv")
     methods = ["bicubic", "nlm_bspline3", "pretrained", *MAIN]
-    lines = ["", "| method | " + " | ".join(f"agrees with itself at {one:.0%}" for one in NOISE) + " |", "| --- |" + " --- |" * len(NOISE)]
+    lines = [
+        "",
+        "| method | " + " | ".join(f"agrees with itself at {one:.0%}" for one in NOISE) + " |",
+        "| --- |" + " --- |" * len(NOISE),
+    ]
     shares = table.groupby(["method", "noise"])["agrees"].mean()
     for method in methods:
         lines.append(f"| {method} | " + " | ".join(f"{shares[method, one]:.3f}" for one in NOISE) + " |")

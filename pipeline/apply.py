@@ -17,8 +17,8 @@ from pipeline.extract import normalise
 from pipeline.image.formats import format_of
 from pipeline.image.image import Image
 from pipeline.image.predictions import write_prediction
-from pipeline.inference.volume import restore_volume
 from pipeline.infer import noise_sigma
+from pipeline.inference.volume import restore_volume
 from pipeline.models.device import choose_device, use_threads
 from pipeline.models.weights import load_generator
 

@@ -1,8 +1,8 @@
 """Trains a network by its recipe on the training volumes.
 
 Killed and started again it goes on from its last checkpoint and ends in the same weights (on the CPU). When settings,
-data, initial weights or code have changed it starts afresh and says so. Several devices share the work when it is started
-through torchrun.
+data, initial weights or code have changed it starts afresh and says so. Several devices share the work when it is
+started through torchrun.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def starting_generator(start: Path | None, recipe: Recipe, factor: int) -> Gener
     """Returns the network that a training starts from, with a noise map where the recipe wants one.
 
     Raises:
-        UserError: the file is no generator, or one for another factor or with a noise map that the recipe does not have.
+        UserError: the file is no generator, or has another factor, or a noise map that the recipe does not have.
     """
     if start is None:
         shape = Shape(recipe.architecture, factor, recipe.blocks, recipe.features, noise_map=recipe.noise_map)
@@ -135,7 +135,9 @@ def plane_factor(volumes: Sequence[TrainingVolume]) -> int:
     """
     factors = {volume.model.factors[axis] for volume in volumes for axis in volume.plane_axes}
     if len(factors) > 1:
-        raise UserError(f"the training volumes were degraded by different factors {sorted(factors)}. Degrade them alike.")
+        raise UserError(
+            f"the training volumes were degraded by different factors {sorted(factors)}. Degrade them alike."
+        )
     return factors.pop()
 
 
@@ -251,8 +253,8 @@ def check_batch(recipe: Recipe, settings: Train, devices: int) -> None:
     """
     if recipe.batch_size % (devices * settings.accumulate):
         raise UserError(
-            f"batch_size: {recipe.batch_size} patches cannot be cut into {settings.accumulate} part(s) (train.accumulate) "
-            f"on {devices} device(s); choose a multiple of {devices * settings.accumulate}."
+            f"batch_size: {recipe.batch_size} patches cannot be cut into {settings.accumulate} part(s) "
+            f"(train.accumulate) on {devices} device(s); choose a multiple of {devices * settings.accumulate}."
         )
 
 

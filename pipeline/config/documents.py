@@ -86,7 +86,8 @@ def _key(name: str, place: Place, value: Any, indent: int = 0) -> list[str]:
 def _value(name: str, value: Any) -> list[str]:
     """A key and its value as YAML; a list of tables has one line a table where the line is short enough."""
     if not (isinstance(value, list) and value and isinstance(value[0], dict)):
-        return _dump({name: value}, flow=None if isinstance(value, list | dict) else False)
+        lines = _dump({name: value}, flow=None if isinstance(value, list | dict) else False)
+        return lines if max(map(len, lines)) + INDENT <= WIDTH else _dump({name: value}, flow=False)
     lines = [f"{name}:"]
     for given in value:
         entry = {key: one for key, one in given.items() if one is not None}  # to leave a key out is to say null

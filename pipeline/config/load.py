@@ -59,9 +59,7 @@ def _filled_recipes(recipes: Any) -> Any:
     """Fills what recipes leave out from their presets; what is no table is left for the validation to complain of."""
     if not isinstance(recipes, Mapping):
         return recipes
-    return {
-        name: filled(str(name), given) if isinstance(given, Mapping) else given for name, given in recipes.items()
-    }
+    return {name: filled(str(name), given) if isinstance(given, Mapping) else given for name, given in recipes.items()}
 
 
 def _contradictions(good: Mapping[str, Any]) -> Iterator[str]:

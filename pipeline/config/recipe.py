@@ -60,8 +60,8 @@ class Dial(Section):
     most_loss_db: Annotated[float, Field(ge=0)] = 0.1
     """most that PSNR on the validation volumes may fall below the start's, in dB"""
     most_residual: Annotated[float, Field(ge=1)] = 1.1
-    """most that the result, degraded again, may differ from the measurement: this many times the larger of the noise and
-    the start's own difference"""
+    """most that the result, degraded again, may differ from the measurement: this many times the larger of the noise
+    and the start's own difference"""
 
 
 class Recipe(Section):

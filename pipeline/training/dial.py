@@ -1,8 +1,8 @@
 """The fidelity dial: weights between the network that a training started from and the one it ended in.
 
-Interpolating weights (Wang et al., ECCV Workshops 2018, section 3.4) goes smoothly from faithful to sharp. The setting is
-chosen on validation slices by a declared rule: the lowest perceptual distance among the settings that lose little PSNR and
-whose results still agree with the measurement.
+Interpolating weights (Wang et al., ECCV Workshops 2018, section 3.4) goes smoothly from faithful to sharp. The setting
+is chosen on validation slices by a declared rule: the lowest perceptual distance among the settings that lose little
+PSNR and whose results still agree with the measurement.
 """
 
 from __future__ import annotations

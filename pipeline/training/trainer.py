@@ -124,9 +124,7 @@ class Trainer:
         self._discriminator = _placed(parts.discriminator, engine) if parts.discriminator else None
         self._perceptual = parts.perceptual.to(engine.device) if parts.perceptual else None
         self._operator = tuple(torch.from_numpy(matrix).to(engine.device) for matrix in sampler.operator)
-        groups = [
-            {"params": parameters, "name": name} for name, parameters in self._generator.layer_groups().items()
-        ]
+        groups = [{"params": parameters, "name": name} for name, parameters in self._generator.layer_groups().items()]
         # A fused optimiser unscales the gradients of half precision itself, too late to measure them.
         self._half = settings.precision == "16-mixed"
         self._learner, self._optimizer = engine.setup(
@@ -423,7 +421,7 @@ def _copied(network: nn.Module) -> dict[str, Tensor]:
 
 
 def _cut(patches: Patches, parts: int) -> list[Patches]:
-    """Cuts a batch into parts that are as equal as its size allows; `parts` divides it (see check_batch of pipeline.train)."""
+    """Cuts a batch into equal parts; `parts` divides it (see check_batch of pipeline.train)."""
     size = len(patches.sigma) // parts
     places = [slice(index * size, (index + 1) * size) for index in range(parts)]
     return [Patches(patches.measured[one], patches.truth[one], patches.sigma[one]) for one in places]

@@ -227,9 +227,9 @@ def test_without_decay_the_average_is_the_network_itself():
 # The loop
 
 
-def losses(trainer: Trainer) -> np.ndarray:
-    """The loss columns of the history, by row."""
-    names = sorted(name for name in trainer.history[0] if name.startswith("loss"))
+def losses(trainer: Trainer, *names: str) -> np.ndarray:
+    """Columns of the history with a loss, by row; all of them where none is named."""
+    names = names or tuple(sorted(name for name in trainer.history[0] if name.startswith("loss")))
     return np.array([[row[name] for name in names] for row in trainer.history])
 
 
@@ -297,7 +297,9 @@ def test_a_batch_in_parts_gives_the_same_training_as_a_whole_one(tmp_path, adver
     whole.run()
     parts.run()
     assert losses(whole).shape == (12, 2 if adversarial is None else 4)
-    np.testing.assert_allclose(losses(parts), losses(whole), rtol=1e-4)
+    np.testing.assert_allclose(losses(parts, "loss", "loss_l1"), losses(whole, "loss", "loss_l1"), rtol=1e-4)
+    # Spectral normalisation iterates once for every part, so that it is a little further with more of them.
+    np.testing.assert_allclose(losses(parts), losses(whole), rtol=1e-2)
 
 
 def test_mixed_precision_stays_near_full_precision(tmp_path):
