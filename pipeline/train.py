@@ -33,6 +33,7 @@ from pipeline.config.stages import Infer, Train
 from pipeline.errors import UserError
 from pipeline.files import replacing, sha256_of, write_text
 from pipeline.image.container import map_array, read_facts, read_image
+from pipeline.image.stack import upright
 from pipeline.inference.consistency import best_share
 from pipeline.inference.volume import restore_volume
 from pipeline.metrics import psnr, ssim
@@ -163,8 +164,8 @@ def _diversity(network: Generator, one: Excerpt, result: np.ndarray) -> float:
 
 
 def _middle(volume: np.ndarray, axis: int) -> np.ndarray:
-    """The middle of the middle slice, as rows and columns."""
-    image = np.take(volume, volume.shape[axis] // 2, axis)
+    """The middle of the middle slice, as rows and columns, as it is drawn."""
+    image = upright(np.take(volume, volume.shape[axis] // 2, axis))
     starts = [max(0, (size - EXCERPT_SIDE) // 2) for size in image.shape]
     return np.array(image[tuple(slice(start, start + EXCERPT_SIDE) for start in starts)], dtype=np.float32)
 
@@ -172,7 +173,7 @@ def _middle(volume: np.ndarray, axis: int) -> np.ndarray:
 def _stacked(images: Sequence[np.ndarray]) -> np.ndarray:
     """Stacks images of different sizes by their common part."""
     rows, columns = (min(image.shape[axis] for image in images) for axis in (0, 1))
-    return np.stack([image[:rows, :columns] for image in images])
+    return np.ascontiguousarray(np.stack([image[:rows, :columns] for image in images]))
 
 
 def shares(network: Generator, excerpts: Sequence[Excerpt], recipe: Recipe) -> list[list[float]]:

@@ -150,14 +150,17 @@ def contents(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def the_message(result: subprocess.CompletedProcess[str]) -> str:
+def the_message(result: subprocess.CompletedProcess[str], *, after_progress: bool = False) -> str:
     """Returns the one message of a command that failed as it should; raises AssertionError where it did not.
 
-    Lines of progress may stand before it.
+    Args:
+        result: the command.
+        after_progress: lines of progress may stand before the message; otherwise it is all that was written.
     """
     assert result.returncode == 1, result.stderr or result.stdout
     assert "Traceback" not in result.stderr, result.stderr
     lines = result.stderr.splitlines()
     starts = [index for index, line in enumerate(lines) if line.startswith("error: ")]
     assert len(starts) == 1, result.stderr
+    assert starts == [0] or after_progress, result.stderr
     return "\n".join(lines[starts[0] :]).removeprefix("error: ").strip()

@@ -13,6 +13,9 @@ from pipeline.config.sources import Source
 from pipeline.config.stages import Degrade, Infer, Train
 from pipeline.config.volumes import Volume
 
+PAGES = ("index", "training")
+"""Names of pages of the report, which are no volume's."""
+
 
 def check_volumes(volumes: Sequence[Volume], sources: Mapping[str, Source]) -> Iterator[str]:
     """Names double ids, unknown sources, empty blocks and splits that the run cannot do without."""

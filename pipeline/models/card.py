@@ -19,14 +19,14 @@ the workflow with held-out volumes of your own and read the report.
 """
 
 
-def pretrained_card(source: Source, network: nn.Module) -> str:
+def pretrained_card(source: Source, network: Generator) -> str:
     """Returns the card of a network as it was downloaded."""
     return "\n".join(
         [
             f"# {source.title or 'Pretrained network'}, untouched",
             "",
             f"- Trained on: {_trained_on(source)}",
-            f"- Architecture: RRDBNet, {_size(network)} parameters, enlarges by 4",
+            f"- Architecture: {network.shape.architecture}, {_size(network)} parameters, enlarges by {network.factor}",
             "- Change made here: folded from colour to one channel (first convolution summed over its inputs, last one",
             "  averaged over its outputs), which gives the same result on a grey image",
             f"- Licence of the weights: {source.licence}",

@@ -1,8 +1,12 @@
-"""Training that is killed, started twice, or started again with other settings, through the real command line."""
+"""Training that is killed, started twice, shared by two processes, or started again with other settings.
+
+All of it through the real command line.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -13,22 +17,43 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file
 
+from pipeline.config.recipe import Recipe
 from pipeline.config.stages import Degrade
 from pipeline.degrade import degrade, forward_model
 from pipeline.image.container import read_image, write_image
 from pipeline.models.generator import Generator, Shape
-from pipeline.models.weights import save_generator
+from pipeline.models.vgg import VggFeatures, save_vgg
+from pipeline.models.weights import load_generator, save_generator
 from tests.helpers import CHECKOUT, extract, run_stage, synthetic_head, the_message, write_nifti
 
 SHAPE = {"blocks": 1, "features": 8, "growth": 4}
 SOURCE = json.dumps({"kind": "local", "path": "x", "network": {**SHAPE, "trained_on": "nothing"}})
-SETTINGS = {"steps": 12, "batch_size": 2, "patch_lr": 8, "validate_every": 6, "checkpoint_every": 1, "threads": 1}
+SETTINGS = {"validate_every": 6, "record_every": 6, "checkpoint_every": 1, "threads": 1}
+SMALL = {"steps": 12, "batch_size": 2, "patch_lr": 8, "warmup_steps": 2, "learning_rate": 1e-3}
+ADVERSARIAL = {"loss": "standard", "discriminator": "unet_sn", "features": 4, "learning_rate": 1e-3}
+
+PIXELS = {"losses": {"l1": 1.0}}
+SHARP = {
+    "steps": 16,
+    "losses": {"l1": 1.0, "perceptual": 0.01},
+    "perceptual": {"layers": {"conv1_2": 1.0}},
+    "adversarial": {**ADVERSARIAL, "ramp": 0.5},
+    "dial": {"steps": 2, "most_loss_db": 100.0, "most_residual": 100.0},
+}
+RECIPES = {"pixels": PIXELS, "sharp": SHARP}
+SENTINELS = {
+    "pixels": {},
+    # So strict that steps are skipped and the training is set back, once it knows what is usual.
+    "sharp": {"most_gradient": 1.02, "patience_steps": 1, "most_rollbacks": 1000},
+}
+WRITTEN = ["events.csv", "generator.safetensors", "history.csv", "model_card.md", "samples.safetensors"]
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
-    """A folder with an extracted and degraded head, for training and validation, and initial weights."""
+    """A folder with an extracted and degraded head, for training and validation, initial weights, and a random VGG."""
     folder = tmp_path_factory.mktemp("data")
     source = write_nifti(folder / "head.nii.gz", synthetic_head((48, 52, 40)))
     for name, split, slices in (("one", "train", [0, 24]), ("two", "val", [32, 40])):
@@ -36,16 +61,21 @@ def data(tmp_path_factory) -> Path:
         image = read_image(folder / f"{name}.hr.safetensors")
         write_image(folder / f"{name}.lr.safetensors", degrade(image, forward_model(image, Degrade(), seed=1)))
     torch.manual_seed(0)
-    save_generator(folder / "weights.safetensors", Generator(Shape.from_json(SHAPE)))
+    save_generator(folder / "start.safetensors", Generator(Shape.from_json(SHAPE)))
+    save_vgg(folder / "vgg.safetensors", VggFeatures("vgg16", "none"))
     return folder
 
 
-def arguments(data: Path, work: Path, **changes) -> list[str]:
-    """Returns the command line of a training that writes below `work`."""
-    files = {"hr": "one.hr", "lr": "one.lr", "val-hr": "two.hr", "val-lr": "two.lr", "weights": "weights"}
-    options = [text for name, file in files.items() for text in (f"--{name}", str(data / f"{file}.safetensors"))]
+def arguments(data: Path, work: Path, name: str = "pixels", settings: dict | None = None, **changes) -> list[str]:
+    """Returns the command line of a training that writes below `work`; `changes` are of the recipe."""
+    recipe = Recipe.model_validate({**SMALL, **RECIPES[name], **changes})
+    files = {"hr": "one.hr", "lr": "one.lr", "val-hr": "two.hr", "val-lr": "two.lr", "start": "start"}
+    files |= {"perceptual": "vgg"} if recipe.needs_perceptual else {}
+    options = [text for flag, file in files.items() for text in (f"--{flag}", str(data / f"{file}.safetensors"))]
     options += ["--output", str(work / "model"), "--checkpoints", str(work / "checkpoints"), "--source", SOURCE]
-    return ["train", *options, "--seed", "3", "--device", "cpu", "--settings", json.dumps({**SETTINGS, **changes})]
+    section = {**SETTINGS, "sentinel": SENTINELS[name], **(settings or {})}
+    options += ["--recipe", recipe.model_dump_json(), "--settings", json.dumps(section)]
+    return ["train", *options, "--seed", "3", "--device", "cpu"]
 
 
 def start(command: list[str]) -> subprocess.Popen[str]:
@@ -66,80 +96,146 @@ def wait_for(condition, process: subprocess.Popen[str]) -> None:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(data, tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("undisturbed")
-    result = run_stage(*arguments(data, folder))
-    assert result.returncode == 0, result.stderr
-    return folder / "model"
+def undisturbed(data, tmp_path_factory):
+    """Gives the folder that an undisturbed training by a recipe wrote; each is run once."""
+    found: dict[str, Path] = {}
+
+    def folder_of(name: str) -> Path:
+        if name not in found:
+            folder = tmp_path_factory.mktemp(f"undisturbed-{name}")
+            result = run_stage(*arguments(data, folder, name))
+            assert result.returncode == 0, result.stderr
+            found[name] = folder / "model"
+        return found[name]
+
+    return folder_of
 
 
 def assert_same_model(found: Path, expected: Path) -> None:
-    """The same bytes of weights and card, the same history but for its clock."""
-    for name in ("generator.safetensors", "model_card.md"):
-        assert (found / name).read_bytes() == (expected / name).read_bytes(), name
+    """The same bytes of everything, but for the clock of the history."""
+    assert sorted(path.name for path in found.iterdir()) == sorted(path.name for path in expected.iterdir())
+    for path in expected.iterdir():
+        if path.name != "history.csv":
+            assert (found / path.name).read_bytes() == path.read_bytes(), path.name
     ours, theirs = (pd.read_csv(folder / "history.csv").drop(columns="seconds") for folder in (found, expected))
     pd.testing.assert_frame_equal(ours, theirs)
 
 
-def test_a_training_leaves_weights_card_and_history_and_no_checkpoints(undisturbed):
-    assert sorted(path.name for path in undisturbed.iterdir()) == [
-        "generator.safetensors",
-        "history.csv",
-        "model_card.md",
-    ]
-    assert not (undisturbed.parent / "checkpoints").exists()
-    history = pd.read_csv(undisturbed / "history.csv")
+def test_a_training_leaves_its_results_and_no_checkpoints(undisturbed):
+    folder = undisturbed("pixels")
+    assert sorted(path.name for path in folder.iterdir()) == WRITTEN
+    assert not (folder.parent / "checkpoints").exists()
+    history = pd.read_csv(folder / "history.csv")
     assert list(history["step"]) == [6, 12]
-    assert {"learning_rate", "loss", "loss_l1", "val_psnr", "val_ssim", "seconds"} <= set(history)
+    assert {"learning_rate", "loss", "loss_l1", "val_psnr", "val_ssim", "diversity", "seconds"} <= set(history)
+    assert list(pd.read_csv(folder / "events.csv").columns) == ["step", "kind", "what", "value"]
+    samples = load_file(folder / "samples.safetensors")
+    assert sorted(samples) == ["lr", "step-000000", "step-000006", "step-000012", "truth"]
+    assert len({tensor.shape for tensor in samples.values()}) == 1
+    facts = load_generator(folder / "generator.safetensors").facts
+    assert facts["method"] == "model"
+    assert Recipe.model_validate_json(json.dumps(facts["recipe"])) == Recipe.model_validate({**SMALL, **PIXELS})
+    assert [level for level, _ in facts["shares"]] == pytest.approx([0, 0.02, 0.04, 0.06])
+
+
+def test_a_dial_leaves_its_curve_and_the_sentinel_its_events(undisturbed, data):
+    folder = undisturbed("sharp")
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*WRITTEN, "dial.csv"])
+    dial = pd.read_csv(folder / "dial.csv")
+    assert list(dial["alpha"]) == [0.0, 0.5, 1.0]
+    assert dial["allowed"].all()
+    assert dial["chosen"].sum() == 1
+    assert dial["chosen"].idxmax() == dial["perceptual"].idxmin()
+    assert set(pd.read_csv(folder / "events.csv")["kind"]) == {"skipped_step", "rolled_back"}
 
 
 def test_a_second_training_gives_the_same_bytes(data, undisturbed, tmp_path):
     assert run_stage(*arguments(data, tmp_path)).returncode == 0
-    assert_same_model(tmp_path / "model", undisturbed)
+    assert_same_model(tmp_path / "model", undisturbed("pixels"))
 
 
-@pytest.mark.parametrize("kill_at", [1, 2, 7])
-def test_a_killed_training_goes_on_and_ends_in_the_same_weights(data, undisturbed, tmp_path, kill_at):
-    process = start(arguments(data, tmp_path))
-    generation = tmp_path / "checkpoints" / f"generation-{(kill_at - 1) % 2}.pt"
-
-    def reached() -> bool:
+def step_of(folder: Path) -> int:
+    """The newest step among the checkpoints, or 0."""
+    steps = [0]
+    for path in folder.glob("generation-?.pt"):
         try:
-            return torch.load(generation, weights_only=True)["step"] >= kill_at
+            steps.append(torch.load(path, weights_only=True)["step"])
         except (OSError, RuntimeError, EOFError):
-            return False
+            continue
+    return max(steps)
 
-    wait_for(reached, process)
+
+def kill(process: subprocess.Popen[str]) -> int | None:
     process.kill()
     process.communicate()
-    assert process.returncode == -signal.SIGKILL
+    return process.returncode
+
+
+@pytest.mark.parametrize(("name", "kill_at"), [("pixels", 2), ("sharp", 13)])
+def test_a_killed_training_goes_on_and_ends_in_the_same_weights(data, undisturbed, tmp_path, name, kill_at):
+    expected = undisturbed(name)
+    process = start(arguments(data, tmp_path, name))
+    wait_for(lambda: step_of(tmp_path / "checkpoints") >= kill_at, process)
+    assert kill(process) == -signal.SIGKILL
     assert not (tmp_path / "model").exists()
-    again = run_stage(*arguments(data, tmp_path))
+    if name == "sharp":
+        assert pd.read_csv(expected / "events.csv")["step"].min() < kill_at, "no event lies in the past"
+    again = run_stage(*arguments(data, tmp_path, name))
     assert again.returncode == 0, again.stderr
     assert "continuing after step" in again.stderr
-    assert_same_model(tmp_path / "model", undisturbed)
+    assert_same_model(tmp_path / "model", expected)
     assert not (tmp_path / "checkpoints").exists()
 
 
 @pytest.mark.long
-def test_ten_kills_at_random_moments_end_in_the_same_weights(data, undisturbed, tmp_path):
+@pytest.mark.parametrize("name", RECIPES)
+def test_ten_kills_at_random_moments_end_in_the_same_weights(data, undisturbed, tmp_path, name):
     generator = np.random.default_rng(2026)
     for _ in range(10):
-        process = start(arguments(data, tmp_path))
+        process = start(arguments(data, tmp_path, name))
         time.sleep(generator.uniform(0.5, 8.0))
-        process.kill()
-        process.communicate()
-        if process.returncode != -signal.SIGKILL:
+        if kill(process) != -signal.SIGKILL:
             break
-    assert run_stage(*arguments(data, tmp_path)).returncode == 0
-    assert_same_model(tmp_path / "model", undisturbed)
+    assert run_stage(*arguments(data, tmp_path, name)).returncode == 0
+    assert_same_model(tmp_path / "model", undisturbed(name))
+
+
+def run_two(command: list[str]) -> subprocess.CompletedProcess[str]:
+    """Runs a stage as two processes, of which the second may write no byte to any file."""
+    alone = 'test "$RANK" = 0 || ulimit -f 0; exec "$0" -m pipeline "$@"'
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python"]
+    variables = {**os.environ, "PYTHONPATH": str(CHECKOUT), "OMP_NUM_THREADS": "1"}
+    everything = [*launcher, "bash", "-c", alone, sys.executable, *command]
+    return subprocess.run(everything, cwd=CHECKOUT, env=variables, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("adversarial", [None, ADVERSARIAL], ids=["pixels", "adversarial"])
+def test_two_processes_learn_what_one_does_and_one_of_them_writes(data, tmp_path, adversarial):
+    changes = {"batch_size": 4, "steps": 6, "adversarial": adversarial}
+    settings = {"record_every": 1, "checkpoint_every": 3}
+    commands = [arguments(data, tmp_path / name, settings=settings, **changes) for name in ("one", "two")]
+    alone, shared = run_stage(*commands[0]), run_two(commands[1])
+    assert alone.returncode == 0, alone.stderr
+    assert shared.returncode == 0, shared.stderr
+    assert sorted(path.name for path in (tmp_path / "two" / "model").iterdir()) == WRITTEN
+    one, two = (pd.read_csv(tmp_path / name / "model" / "history.csv") for name in ("one", "two"))
+    names = [name for name in one if name.startswith("loss")]
+    assert len(names) == (2 if adversarial is None else 4)
+    assert list(one["step"]) == list(two["step"]) == [1, 2, 3, 4, 5, 6]
+    np.testing.assert_allclose(two[names], one[names], rtol=1e-4)
+    assert not (tmp_path / "two" / "checkpoints").exists()
+
+
+def test_a_batch_that_two_processes_cannot_share_is_refused(data, tmp_path):
+    result = run_two(arguments(data, tmp_path, batch_size=3))
+    assert result.returncode != 0
+    assert "batch_size: 3 patches" in result.stderr
 
 
 def test_changed_settings_start_afresh_and_say_so(data, tmp_path):
     process = start(arguments(data, tmp_path, steps=100_000))
     wait_for(lambda: any((tmp_path / "checkpoints").glob("generation-*.pt")), process)
-    process.kill()
-    process.communicate()
+    kill(process)
     again = run_stage(*arguments(data, tmp_path))
     assert again.returncode == 0, again.stderr
     assert "starting afresh" in again.stderr
@@ -150,11 +246,10 @@ def test_a_second_trainer_on_one_folder_is_refused(data, tmp_path):
     first = start(arguments(data, tmp_path, steps=100_000))
     try:
         wait_for(lambda: any((tmp_path / "checkpoints").glob("generation-*.pt")), first)
-        message = the_message(run_stage(*arguments(data, tmp_path)))
+        message = the_message(run_stage(*arguments(data, tmp_path)), after_progress=True)
         assert "another training" in message
     finally:
-        first.kill()
-        first.communicate()
+        kill(first)
 
 
 def test_cuda_without_a_gpu_is_a_clear_error(data, tmp_path):
@@ -162,8 +257,9 @@ def test_cuda_without_a_gpu_is_a_clear_error(data, tmp_path):
         pytest.skip("this machine has a GPU")
     command = arguments(data, tmp_path)
     command[command.index("--device") + 1] = "cuda"
-    message = the_message(run_stage(*command))
-    assert "resources.device" in message and "auto or cpu" in message
+    message = the_message(run_stage(*command), after_progress=True)
+    assert "resources.device" in message
+    assert "auto or cpu" in message
 
 
 def test_auto_says_what_it_chose(data, tmp_path):
@@ -177,8 +273,8 @@ def test_data_of_another_factor_is_refused(data, tmp_path):
     write_image(tmp_path / "lr2.safetensors", degrade(image, forward_model(image, Degrade(factor=2), seed=1)))
     command = arguments(data, tmp_path)
     command[command.index("--lr") + 1] = str(tmp_path / "lr2.safetensors")
-    message = the_message(run_stage(*command))
-    assert "degrade.factor" in message and "enlarges by 4" in message
+    message = the_message(run_stage(*command), after_progress=True)
+    assert "start.safetensors: enlarges by 4, but the data was degraded by 2" in message
 
 
 def test_a_damaged_volume_is_named(data, tmp_path):
@@ -186,5 +282,28 @@ def test_a_damaged_volume_is_named(data, tmp_path):
     broken.write_bytes((data / "one.hr.safetensors").read_bytes()[:5000])
     command = arguments(data, tmp_path)
     command[command.index("--hr") + 1] = str(broken)
-    assert "broken.safetensors" in the_message(run_stage(*command))
+    assert "broken.safetensors" in the_message(run_stage(*command), after_progress=True)
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize(("starts_from", "given"), [("scratch", True), ("pretrained", False)])
+def test_a_start_that_the_recipe_does_not_want_or_misses_is_named(data, tmp_path, starts_from, given):
+    command = arguments(data, tmp_path, starts_from=starts_from)
+    if not given:
+        place = command.index("--start")
+        del command[place : place + 2]
+    assert f"--start: the recipe starts from '{starts_from}'" in the_message(run_stage(*command))
+
+
+def test_features_that_the_recipe_needs_are_asked_for(data, tmp_path):
+    command = arguments(data, tmp_path, losses={"perceptual": 1.0})
+    place = command.index("--perceptual")
+    del command[place : place + 2]
+    assert "--perceptual: the recipe compares features" in the_message(run_stage(*command))
+
+
+def test_a_training_that_cannot_be_saved_ends_with_advice_and_no_results(data, tmp_path):
+    command = arguments(data, tmp_path, learning_rate=50.0, warmup_steps=0, steps=100)
+    message = the_message(run_stage(*command), after_progress=True)
+    assert "set back 3 times before (train.sentinel.most_rollbacks). Lower the learning rates" in message
     assert not (tmp_path / "model").exists()

@@ -38,7 +38,7 @@ def stages_with_environments() -> dict[str, str]:
     for rules in (CHECKOUT / "workflow/rules").glob("*.smk"):
         for rule in f"\n{rules.read_text()}".split("\nrule ")[1:]:
             environment = re.search(r"envs/(\w+)\.yaml", rule)
-            stage = re.search(r"python -m pipeline (\w+)", rule)
+            stage = re.search(r"python -m (?:\{resources.launch\} )?pipeline (\w+)", rule)
             if environment and stage:
                 found[stage.group(1)] = environment.group(1)
     return found
@@ -60,7 +60,7 @@ def modules_of(stage: str) -> set[Path]:
             seen.add(path)
             # The configuration names plug-ins without importing them.
             found = _dependencies(path)
-            rooms = {"upsamplers", "losses", "metrics", "operators", "noise"}
+            rooms = {"upsamplers", "losses", "metrics", "operators", "noise", "adversarial", "discriminators", "generators"}
             named = WITHOUT_EFFECT in path.parents
             waiting.extend(file for file in found if not (named and file.parent.name in rooms))
     return seen
