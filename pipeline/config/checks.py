@@ -21,6 +21,8 @@ def check_volumes(volumes: Sequence[Volume], sources: Mapping[str, Source]) -> I
     """Names double ids, unknown sources, empty blocks and splits that the run cannot do without."""
     counts = Counter(volume.id for volume in volumes)
     yield from (f"volumes: the id {name!r} stands {count} times" for name, count in counts.items() if count > 1)
+    taken = [name for name in PAGES if name in counts]
+    yield from (f"volumes: the id {name!r} is the name of a page of the report; choose another" for name in taken)
     yield from dict.fromkeys(_check_sources(volumes, {**known_sources(), **sources}))
     for index, volume in enumerate(volumes):
         if volume.slices and volume.slices[1] <= volume.slices[0]:

@@ -93,8 +93,8 @@ PICTURES_TITLE = "Other pictures"
 """Of the split test, where it holds pictures without the names of the subjects."""
 PICTURES_CLAIM = (
     "Pictures of which nothing was learnt; near-duplicates of pictures that were learnt from are left out. Whose heads "
-    "they show is not known: the network may have seen other slices of the same heads. They do not show that it carries "
-    "over to new heads."
+    "they show is not known: the network may have seen other slices of the same heads. They do not show that it "
+    "carries over to new heads."
 )
 
 SPLIT_ORDER = ("test", "test_within_subject", "val", "train")

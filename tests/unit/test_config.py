@@ -75,7 +75,8 @@ def test_any_configuration_can_be_written_out_and_read_back() -> None:
             "theirs": {"kind": "local", "path": "x", "network": None},
             "w": {"kind": "local", "path": "w.pth", "network": {"blocks": 6, "trained_on": "heads " * 40}},
         },
-        train={"losses": {"l1": 1e-7}, "initial_weights": "w"},
+        train={"initial_weights": "w"},
+        recipes={"brainsr": {"losses": {"l1": 1e-7}}},
         report={"title": "yes"},
     )
     values["volumes"][0]["id"] = "v" * 90

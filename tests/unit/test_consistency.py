@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import ndimage, stats
 
-from pipeline.inference.consistency import toward_measurement
+from pipeline.inference.consistency import best_share, correction, degraded_again, share_at, toward_measurement
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.noise import rician
+from pipeline.physics.operators import kspace_truncation
 from pipeline.upsamplers import bicubic
 from tests.helpers import synthetic_head
+from tests.small_training import small_excerpt
 
 SHAPE = (41, 44, 6)
 
@@ -53,6 +57,73 @@ def test_a_blurred_result_comes_closer_to_the_truth_despite_noise(truth):
     corrected = toward_measurement(padded, noisy.measure(truth), noisy, 0.5)[:41]
     # A blur of this width only touches the upper frequencies that were measured; the rest it lacks is not to be had.
     assert np.mean((corrected - truth) ** 2) < 0.95 * np.mean((blurred - truth) ** 2)
+
+
+def low_resolution_error(measured: np.ndarray, seed: int = 0) -> np.ndarray:
+    """An error of every low-resolution voxel, put on the fine grid by a pseudo-inverse of the operator's definition."""
+    matrices = [kspace_truncation.axis_matrix(4 * size, 4) for size in measured.shape[:2]]
+    error = 0.05 * np.random.default_rng(seed).standard_normal(measured.shape)
+    rows, columns = (matrix.T @ np.linalg.inv(matrix @ matrix.T) for matrix in matrices)
+    return np.einsum("ai,ijk,bj->abk", rows, error, columns)
+
+
+def test_an_error_that_the_measurement_shows_is_put_back_whole_where_there_is_no_noise():
+    excerpt = small_excerpt("none", 0.0)
+    restored = np.asarray(excerpt.truth.data - low_resolution_error(excerpt.measured), dtype=np.float32)
+    assert best_share(restored, excerpt) == pytest.approx(1, abs=1e-4)
+    corrected = toward_measurement(restored, excerpt.measured, excerpt.model, 1.0)
+    assert np.abs(corrected - excerpt.truth.data).max() < 1e-4
+
+
+def test_nothing_is_put_back_where_the_result_is_perfect():
+    excerpt = small_excerpt("rician", 0.03)
+    assert best_share(np.asarray(excerpt.truth.data), excerpt) == 0.0
+    quiet = small_excerpt("none", 0.0)
+    assert toward_measurement(quiet.truth.data, quiet.measured, quiet.model, 1.0) == pytest.approx(
+        quiet.truth.data, abs=1e-5
+    )
+
+
+def test_an_error_that_the_measurement_does_not_show_is_no_reason_to_put_anything_back():
+    excerpt = small_excerpt("rician", 0.03)
+    noise = np.random.default_rng(3).standard_normal(excerpt.truth.data.shape)
+    shown = degraded_again(noise.astype(np.float32), excerpt.model)
+    rows, columns = (np.linalg.pinv(kspace_truncation.axis_matrix(4 * size, 4)) for size in shown.shape[:2])
+    hidden = noise - np.einsum("ai,ijk,bj->abk", rows, shown, columns)
+    restored = np.asarray(excerpt.truth.data + 0.05 * hidden, dtype=np.float32)
+    assert best_share(restored, excerpt) < 0.1
+
+
+def test_the_share_is_that_of_wiener_and_falls_with_the_noise():
+    """Error and noise are of one spectrum, so the best share is error power / (error power + noise power)."""
+    clean = small_excerpt("none", 0.0)
+    error = low_resolution_error(clean.measured)
+    # Everywhere bright, so that Rician noise is as good as Gaussian, and foreground, so that nothing is left out.
+    truth = clean.truth.with_data(
+        clean.truth.data + np.float32(1), masks={"foreground": np.ones(clean.truth.data.shape, bool)}
+    )
+    shares = []
+    for sigma in (0.0, 0.01, 0.02, 0.05, 0.1):
+        noisy = replace(clean, truth=truth, model=replace(clean.model, noise="rician")).at_noise(sigma)
+        restored = np.asarray(truth.data - error, dtype=np.float32)
+        shares.append(best_share(restored, noisy))
+        assert shares[-1] == pytest.approx(0.05**2 / (0.05**2 + sigma**2), abs=0.08)
+    assert shares == sorted(shares, reverse=True)
+
+
+def test_a_correction_of_nothing_has_no_share():
+    excerpt = small_excerpt("none", 0.0)
+    empty = replace(excerpt, measured=np.zeros_like(excerpt.measured))
+    assert not correction(np.zeros_like(excerpt.truth.data), empty.measured, empty.model).any()
+    assert best_share(np.zeros_like(excerpt.truth.data), empty) == 0.0
+
+
+def test_between_the_measured_noise_levels_the_share_is_interpolated():
+    shares = [[0.0, 0.9], [0.02, 0.5], [0.06, 0.1]]
+    assert [share_at(sigma, shares) for sigma in (0.0, 0.01, 0.02, 0.05)] == pytest.approx([0.9, 0.7, 0.5, 0.2])
+    assert share_at(0.5, shares) == 0.1
+    assert share_at(0.03, [[0.02, 0.4]]) == 0.4
+    assert share_at(0.03, []) == 0.0
 
 
 @pytest.mark.parametrize("sigma", [0.01, 0.05, 0.3])

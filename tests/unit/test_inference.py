@@ -11,8 +11,14 @@ from torch import nn
 from torch.nn import functional
 
 from pipeline.config.stages import Infer
+from pipeline.image.image import Image
+from pipeline.infer import noise_sigma, restore
+from pipeline.inference.consistency import toward_measurement
 from pipeline.inference.tiles import restore_in_tiles, tile_starts
 from pipeline.inference.volume import restore_slice, restore_volume
+from pipeline.models.generator import Generator, Shape
+from pipeline.physics.forward import ForwardModel
+from tests.helpers import synthetic_head
 
 
 class Enlarger(nn.Module):
@@ -25,8 +31,9 @@ class Enlarger(nn.Module):
         torch.manual_seed(1)
         self.convolution = nn.Conv2d(1, 1, 3, padding=1)
 
-    def forward(self, image):
-        return functional.interpolate(self.convolution(image), scale_factor=4, mode="nearest")
+    def forward(self, image, sigma):
+        """Adds the noise that it is told, so that tests see whether it was told."""
+        return functional.interpolate(self.convolution(image), scale_factor=4, mode="nearest") + sigma[:, None, None, None]
 
 
 @pytest.fixture
@@ -47,8 +54,8 @@ def test_tiles_cover_a_slice_and_overlap_enough(size, tile, overlap):
 
 def test_tiles_join_without_a_seam(image):
     network = Enlarger()
-    whole = restore_slice(network, image)
-    tiled = restore_in_tiles(image, lambda part: restore_slice(network, part), 4, tile=32, overlap=16)
+    whole = restore_slice(network, image, 0.0)
+    tiled = restore_in_tiles(image, lambda part: restore_slice(network, part, 0.0), 4, tile=32, overlap=16)
     assert tiled.shape == whole.shape == (284, 200)
     assert np.abs(tiled - whole).max() < 1e-5 * np.ptp(whole)
 
@@ -65,8 +72,40 @@ def test_tiles_of_a_method_without_surroundings_change_nothing(image):
 def test_a_volume_is_restored_slice_by_slice_along_any_axis(axis):
     network = Enlarger()
     volume = np.random.default_rng(4).random((5, 6, 7), dtype=np.float32)
-    restored = restore_volume(network, volume, axis, Infer())
+    restored = restore_volume(network, volume, axis, Infer(), 0.03)
     expected = tuple(size if other == axis else 4 * size for other, size in enumerate(volume.shape))
     assert restored.shape == expected
-    one = restore_slice(network, np.take(volume, 2, axis=axis))
+    one = restore_slice(network, np.take(volume, 2, axis=axis), 0.03)
     assert np.array_equal(np.take(restored, 2, axis=axis), one)
+
+
+def test_the_network_is_told_the_noise(image):
+    network = Enlarger()
+    difference = restore_slice(network, image, 0.25) - restore_slice(network, image, 0.0)
+    assert np.allclose(difference, 0.25, atol=1e-6)
+
+
+def low_resolution(truth, sigma):
+    model = ForwardModel("kspace_truncation", (4, 4, 1), truth.shape, "rician", sigma, seed=3)
+    return Image(model.measure(truth), np.eye(4), facts={"id": "a", "slice_axis": 2, "forward_model": model.to_json()})
+
+
+def test_the_share_of_the_correction_goes_by_the_noise_of_the_image():
+    truth = synthetic_head((64, 64, 12)) / np.float32(1000)
+    image = low_resolution(truth, 0.02)
+    network = Generator(Shape(blocks=1, features=8, growth=4)).eval()
+    # Without shares in the file, or where the settings refuse it, nothing is corrected.
+    plain = restore(network, image, Infer(noise_sigma=0.02))
+    network.facts = {"shares": [[0.0, 1.0], [0.04, 0.0]]}
+    assert np.array_equal(restore(network, image, Infer(noise_sigma=0.02, consistency=False)), plain)
+    assert np.array_equal(restore(network, image, Infer(noise_sigma=0.04)), plain)
+    model = ForwardModel.from_json(image.facts["forward_model"])
+    expected = toward_measurement(plain, image.data, model, 0.5)
+    assert np.allclose(restore(network, image, Infer(noise_sigma=0.02)), expected, atol=1e-6)
+    assert np.abs(expected - plain).max() > 0.1
+
+
+def test_the_noise_is_what_the_settings_say_or_else_is_estimated():
+    image = low_resolution(synthetic_head((96, 96, 12)) / np.float32(1000), 0.05)
+    assert noise_sigma(image, "rician", Infer(noise_sigma=0.01)) == 0.01
+    assert noise_sigma(image, "rician", Infer()) == pytest.approx(0.05, rel=0.3)

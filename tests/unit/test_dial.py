@@ -1,0 +1,141 @@
+"""The fidelity dial: weights between two networks, and the rule by which a setting is chosen."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.config.recipe import Dial
+from pipeline.models.generator import Generator
+from pipeline.training import dial as module
+from pipeline.training.dial import between, try_settings
+from pipeline.training.perceptual import PerceptualDistance
+from tests.small_training import small_excerpt, tiny_generator
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("architecture", ["rrdbnet", "srresnet"])
+def test_the_ends_of_the_dial_are_the_two_networks_and_its_middle_is_their_mean(architecture):
+    start, end = (tiny_generator(seed, architecture=architecture) for seed in (1, 2))
+    states = {alpha: between(start, end, alpha).state_dict() for alpha in (0.0, 0.5, 1.0)}
+    for name, first in start.state_dict().items():
+        last = end.state_dict()[name]
+        assert torch.equal(states[0.0][name], first), name
+        assert torch.equal(states[1.0][name], last), name
+        assert torch.allclose(states[0.5][name].float(), (first + last) / 2), name
+
+
+def test_the_two_networks_stay_as_they_are():
+    start, end = tiny_generator(1), tiny_generator(2)
+    mixed = between(start, end, 0.0)
+    with torch.no_grad():
+        next(mixed.parameters()).add_(1)
+    assert torch.equal(next(start.parameters()), next(tiny_generator(1).parameters()))
+    assert not mixed.training
+
+
+class MeanDistance:
+    """Stands in for a perceptual distance: mean absolute difference."""
+
+    def distance(self, estimate: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+        assert 0 <= float(estimate.min()) <= float(estimate.max()) <= 1
+        return (estimate - truth).abs().mean()
+
+
+STAND_IN = cast(PerceptualDistance, MeanDistance())
+
+
+def test_every_setting_is_measured_from_start_to_end():
+    rows = try_settings(tiny_generator(1), tiny_generator(2), [small_excerpt()], Dial(steps=4), STAND_IN)
+    assert [row["alpha"] for row in rows] == [0.0, 0.25, 0.5, 0.75, 1.0]
+    keys = ["alpha", "psnr", "ssim", "perceptual", "lr_residual", "noise_level", "allowed", "chosen"]
+    assert all(list(row) == keys for row in rows)
+    assert rows[0]["allowed"]
+    assert sum(row["chosen"] for row in rows) == 1
+    # The noise level is a property of the data: about sigma, a little less in dark air, the same for all settings.
+    assert {row["noise_level"] for row in rows} == {rows[0]["noise_level"]}
+    assert rows[0]["noise_level"] == pytest.approx(0.02, rel=0.3)
+    # One end measured alone gives the row of that end.
+    (alone, _) = try_settings(tiny_generator(2), tiny_generator(3), [small_excerpt()], Dial(steps=1), STAND_IN)
+    assert {key: alone[key] for key in keys[1:6]} == pytest.approx({key: rows[4][key] for key in keys[1:6]})
+
+
+def chosen_by_rule(monkeypatch: pytest.MonkeyPatch, dial: Dial, **columns: list[float]) -> list[dict[str, Any]]:
+    """Puts measures by setting in the place of those of networks, and applies the rule."""
+    count = dial.steps + 1
+    table = {"psnr": [30.0] * count, "lr_residual": [0.02] * count, "noise_level": [0.02] * count, **columns}
+    rows = iter([{name: values[index] for name, values in table.items()} for index in range(count)])
+    monkeypatch.setattr(module, "_measured", lambda *_: next(rows))
+    network = tiny_generator()
+    return try_settings(network, network, [], dial, STAND_IN)
+
+
+def chosen(rows: list[dict[str, Any]]) -> float:
+    (row,) = [row for row in rows if row["chosen"]]
+    return row["alpha"]
+
+
+def test_the_lowest_perceptual_distance_is_chosen(monkeypatch):
+    rows = chosen_by_rule(monkeypatch, Dial(steps=4), perceptual=[5.0, 4.0, 2.0, 3.0, 4.0])
+    assert all(row["allowed"] for row in rows)
+    assert chosen(rows) == 0.5
+
+
+def test_settings_that_lose_too_much_psnr_are_left_out(monkeypatch):
+    dial = Dial(steps=4, most_loss_db=0.1)
+    psnr = [30.0, 29.95, 29.89, 30.2, 20.0]
+    rows = chosen_by_rule(monkeypatch, dial, perceptual=[5.0, 4.0, 1.0, 3.0, 0.5], psnr=psnr)
+    assert [row["allowed"] for row in rows] == [True, True, False, True, False]
+    assert chosen(rows) == 0.75
+
+
+@pytest.mark.parametrize(
+    ("first_residual", "allowed"),
+    [
+        (0.01, [True, True, False]),  # below the noise: 1.1 times the noise may remain, 0.022
+        (0.03, [True, True, True]),  # the start itself is further off: 1.1 times its own residual, 0.033
+    ],
+)
+def test_settings_that_disagree_with_the_measurement_are_left_out(monkeypatch, first_residual, allowed):
+    dial = Dial(steps=2, most_residual=1.1)
+    residual = [first_residual, 0.0219, 0.0329]
+    rows = chosen_by_rule(monkeypatch, dial, perceptual=[5.0, 4.0, 1.0], lr_residual=residual)
+    assert [row["allowed"] for row in rows] == allowed
+    assert chosen(rows) == (1.0 if all(allowed) else 0.5)
+
+
+def test_where_everything_else_is_worse_the_start_is_chosen(monkeypatch):
+    rows = chosen_by_rule(monkeypatch, Dial(steps=2), perceptual=[5.0, 1.0, 1.0], psnr=[30.0, 20.0, 10.0])
+    assert chosen(rows) == 0.0
+
+
+def test_a_start_near_the_truth_is_kept_from_an_end_that_lost_its_way():
+    good, bad = spike(1.0), spike(0.5)
+    rows = try_settings(good, bad, [small_excerpt(sigma=0.005)], Dial(steps=2, most_residual=5.0), STAND_IN)
+    assert chosen(rows) == 0.0
+    assert [row["allowed"] for row in rows] == [True, False, False]
+    turned = try_settings(bad, good, [small_excerpt(sigma=0.005)], Dial(steps=2, most_residual=5.0), STAND_IN)
+    assert chosen(turned) == 1.0
+    assert np.all(np.diff([row["psnr"] for row in turned]) > 0)
+
+
+def spike(gain: float) -> Generator:
+    """A network that repeats every pixel 4 x 4 times, multiplied by `gain`: each convolution passes on its centre."""
+    network = tiny_generator()
+    with torch.no_grad():
+        for name, parameter in network.network.named_parameters():
+            parameter.zero_()
+            if name.endswith("weight") and "body" not in name:
+                parameter[0, 0, 1, 1] = 1
+        network.get_submodule("network.conv_last").get_parameter("weight").mul_(gain)
+    return network
