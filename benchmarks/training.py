@@ -86,12 +86,12 @@ class Training:
     what: str = ""
 
 
-SMALL = {**RANGE, "patch_lr": 24}
+SMALL = {**RANGE, "patch_lr": 20}
 PIXEL, ADVERSARIAL = {**SMALL, "steps": 220}, {**SMALL, "steps": 80}
 AT_ONCE = {"thaw": {"trunk_from": 0.0, "trunk_rate": 1.0}}
 MAIN = {
     "rrdb_l1": Training("rrdb_l1", "realesrgan-6b", {**RANGE, "steps": 600}),
-    "brainsr": Training("brainsr", "rrdb_l1", {**RANGE, "steps": 120}),
+    "brainsr": Training("brainsr", "rrdb_l1", {**RANGE, "steps": 160}),
     "esrgan": Training("esrgan", "rrdb_l1", {**RANGE, "steps": 80}),
     "srresnet": Training("srresnet", None, {**RANGE, "steps": 500}, "from scratch"),
     "srgan": Training("srgan", "srresnet", {**RANGE, "steps": 80}, "from scratch"),
@@ -191,7 +191,7 @@ def initial(name: str, work: Path) -> Path:
     return folder / "generator.safetensors"
 
 
-def train_row(name: str, row: Training, work: Path) -> None:
+def train_row(name: str, row: Training, work: Path, threads: int) -> None:
     """Trains one row in a process of its own, as the workflow does."""
     output = work / "models" / name
     if (output / "generator.safetensors").exists():
@@ -214,7 +214,14 @@ def train_row(name: str, row: Training, work: Path) -> None:
     files += ["--val-hr", work / "val.safetensors", "--val-lr", work / "val.0.02.safetensors"]
     command = [sys.executable, "-m", "pipeline", "train", *map(str, files), *start, "--perceptual", str(vgg)]
     command += ["--output", str(output), "--checkpoints", str(work / "checkpoints" / name), "--seed", str(SEED)]
-    command += ["--recipe", as_json(values), "--source", known_sources()[origin].model_dump_json()]
+    command += [
+        "--settings",
+        as_json({"threads": threads}),
+        "--recipe",
+        as_json(values),
+        "--source",
+        known_sources()[origin].model_dump_json(),
+    ]
     logger.info("training %s", name)
     with (work / f"{name}.log").open("a") as log:
         subprocess.run(command, check=True, stdout=log, stderr=log)
@@ -396,6 +403,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("results/benchmark-training"))
     parser.add_argument("--docs", type=Path)
     parser.add_argument("--test-pictures", type=int, default=80)
+    parser.add_argument("--threads", type=int, default=2, help="of a training; 1 lets two of them run side by side")
     parser.add_argument("--only", nargs="*", help="train these rows and stop")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
@@ -403,7 +411,7 @@ def main() -> None:
     prepare(options.images, options.work, options.test_pictures)
     for name, row in {**MAIN, **ABLATIONS}.items():
         if options.only is None or name in options.only:
-            train_row(name, row, options.work)
+            train_row(name, row, options.work, options.threads)
     if options.only is not None:
         return
     initial("realesrgan-6b", options.work)

@@ -57,6 +57,8 @@ def degraded_again(restored: NDArray[np.float32], model: ForwardModel) -> NDArra
 def best_share(restored: NDArray[np.float32], excerpt: Excerpt) -> float:
     """Returns the share of the correction that brings a restored excerpt nearest to its truth, by least squares.
 
+    Air counts as tissue does: there, the correction brings back nothing but noise.
+
     Args:
         restored: what a network made of `excerpt.measured`.
         excerpt: slices whose truth is known.
@@ -64,9 +66,9 @@ def best_share(restored: NDArray[np.float32], excerpt: Excerpt) -> float:
     Returns:
         Between 0 and 1.
     """
-    inside = excerpt.truth.masks["foreground"]
-    added = crop_to(correction(restored, excerpt.measured, excerpt.model), inside.shape)[inside]
-    missing = (excerpt.truth.data - crop_to(restored, inside.shape))[inside]
+    shape = excerpt.truth.data.shape
+    added = crop_to(correction(restored, excerpt.measured, excerpt.model), shape)
+    missing = excerpt.truth.data - crop_to(restored, shape)
     power = float(np.sum(added**2))
     return float(np.clip(np.sum(added * missing) / power, 0, 1)) if power else 0.0
 

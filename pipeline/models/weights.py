@@ -22,6 +22,9 @@ from pipeline.models.generator import Generator, Shape
 from pipeline.models.generators.rrdbnet import RRDBNet
 from pipeline.models.ncnn import read_ncnn
 
+METADATA = "brainsr"
+"""The entry of a file's header that holds all metadata."""
+
 WRAPPERS = ("params_ema", "params", "state_dict")
 """Keys under which training programs put the weights inside a .pth file; the averaged ones first."""
 
@@ -119,9 +122,11 @@ def save_tensors(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str,
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     texts = {name: json.dumps(value, sort_keys=True) for name, value in metadata.items()}
+    # Several entries of a header are written in an order that changes from one process to the next; one is not.
+    header = {METADATA: json.dumps(texts, sort_keys=True)}
     with replacing(path) as partial:
         try:
-            save_file(tensors, partial, metadata=texts)
+            save_file(tensors, partial, metadata=header)
         except SafetensorError as error:
             raise UserError(f"cannot write {path}: {error}. Is there room on the disk?") from error
 
@@ -132,9 +137,11 @@ def read_metadata(path: Path) -> dict[str, str]:
     Raises:
         OSError: the file is missing.
         SafetensorError: it is damaged or of another format.
+        ValueError: its metadata are no JSON.
     """
     with safe_open(path, framework="pt") as stream:
-        return stream.metadata() or {}
+        header = stream.metadata() or {}
+    return json.loads(header[METADATA]) if METADATA in header else header
 
 
 def save_generator(path: Path, generator: Generator, facts: Mapping[str, Any] | None = None) -> None:

@@ -33,7 +33,9 @@ class Enlarger(nn.Module):
 
     def forward(self, image, sigma):
         """Adds the noise that it is told, so that tests see whether it was told."""
-        return functional.interpolate(self.convolution(image), scale_factor=4, mode="nearest") + sigma[:, None, None, None]
+        return (
+            functional.interpolate(self.convolution(image), scale_factor=4, mode="nearest") + sigma[:, None, None, None]
+        )
 
 
 @pytest.fixture

@@ -154,7 +154,10 @@ def test_only_recipes_that_compare_features_need_a_vgg():
             {"recipes": {"a": {"starts_from": "b"}, "b": {"starts_from": "a"}}},
             ("recipes.a.starts_from: 'b' starts, in the end, from 'a' itself", "recipes.b.starts_from"),
         ),
-        ({"recipes": {"rrdb_l1": {"starts_from": "brainsr"}}}, ("recipes.rrdb_l1.starts_from", "from 'rrdb_l1' itself")),
+        (
+            {"recipes": {"rrdb_l1": {"starts_from": "brainsr"}}},
+            ("recipes.rrdb_l1.starts_from", "from 'rrdb_l1' itself"),
+        ),
         ({"recipes": {"scratch": {}}}, ("recipes.scratch: the name is taken",)),
         ({"recipes": {"bicubic": {}}}, ("recipes.bicubic: the name is taken",)),
         ({"recipes": {"mine": {"losses": {}}}}, ("recipes.mine", "nothing to learn from")),

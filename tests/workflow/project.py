@@ -26,6 +26,7 @@ CONTRACT = (
         for m in ("pretrained", "rrdb_l1")
         for f in ("generator.safetensors", "model_card.md", "history.csv")
     ),
+    *(f"models/rrdb_l1/{f}" for f in ("events.csv", "samples.safetensors")),
     *(
         f"predictions/{method}/head-test.nii.gz"
         for method in ("nearest", "bicubic", "bspline3", "lanczos", "zerofill", "nlm_bspline3", "pretrained", "rrdb_l1")
@@ -74,19 +75,16 @@ def configuration() -> dict[str, Any]:
         "other": {"kind": "local", "path": "other.nii.gz"},
         "small": {"kind": "local", "path": "small.safetensors", "network": network},
     }
-    train = {
-        "initial_weights": "small",
-        "steps": 6,
-        "batch_size": 2,
-        "patch_lr": 8,
-        "validate_every": 3,
-        "checkpoint_every": 2,
-    }
+    train = {"initial_weights": "small", "validate_every": 3, "checkpoint_every": 2}
+    recipe = {"steps": 6, "batch_size": 2, "patch_lr": 8, "warmup_steps": 2}
     return {
         "run": "small",
         "volumes": volumes,
         "sources": sources,
+        "methods": ["rrdb_l1"],
+        "recipes": {"rrdb_l1": recipe},
         "train": train,
+        "infer": {"deliver": "rrdb_l1"},
         "evaluate": {"bootstrap_samples": 200},
     }
 
