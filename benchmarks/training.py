@@ -12,10 +12,13 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +56,8 @@ SEED = 2026
 NEAR_DUPLICATE_BITS = 6
 """Pictures whose perceptual hashes differ in no more of their 64 bits show the same slice."""
 VALIDATION_PICTURES = 24
+CLASSICAL = "classical"
+"""Stands for all classical methods, which are restored in one task."""
 DARKEST = 0.08
 """Darker parts are air, where no training patch is centred."""
 CLASSES = ("glioma", "meningioma", "notumor", "pituitary")
@@ -96,7 +101,7 @@ MAIN = {
     "srresnet": Training("srresnet", None, {**RANGE, "steps": 500}, "from scratch"),
     "srgan": Training("srgan", "srresnet", {**RANGE, "steps": 80}, "from scratch"),
     "rrdb_l1-x4plus": Training(
-        "rrdb_l1", "realesrgan-x4plus", {**RANGE, "steps": 80}, "23 blocks, natural images, fewer steps"
+        "rrdb_l1", "realesrgan-x4plus", {**RANGE, "steps": 50}, "23 blocks, natural images, fewer steps"
     ),
 }
 ABLATIONS = {
@@ -254,27 +259,30 @@ def measure(truth: Image, estimate: NDArray[np.floating], method: str, sigma: fl
 
 
 def evaluate(work: Path, networks: Sequence[str], levels: Sequence[float], name: str, with_classical: bool) -> None:
-    """Restores and measures the test stack, and keeps the 2 % restorations for the classifier."""
+    """Restores and measures the test stack, one method and noise level a task, a task a core."""
     table = work / f"{name}.csv"
     if table.exists():
         return
-    use_threads(2)
-    truth = read_image(work / "test.safetensors")
-    rows: list[dict[str, Any]] = []
-    for sigma in levels:
-        image = read_image(work / f"test.{sigma:g}.safetensors")
-        results = classical(image, work / "val.safetensors", sigma) if with_classical else {}
-        for method in networks:
-            network = load_generator(work / "models" / method / "generator.safetensors").eval()
-            results[method] = restore(network, image, Infer())
-            logger.info("%s restored at %g", method, sigma)
-        for method, estimate in results.items():
-            rows.extend(measure(truth, estimate, method, sigma))
-        if with_classical:
-            np.savez(
-                work / f"restored.{sigma:g}.npz", **{key: value.astype(np.float16) for key, value in results.items()}
-            )
-    pd.DataFrame(rows).to_csv(table, index=False)
+    (work / "restored").mkdir(exist_ok=True)
+    methods = [*([CLASSICAL] if with_classical else []), *networks]
+    tasks = [(work, method, sigma) for sigma in levels for method in methods]
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
+        found = list(pool.map(restore_and_measure, *zip(*tasks, strict=True)))
+    pd.DataFrame([row for rows in found for row in rows]).to_csv(table, index=False)
+
+
+def restore_and_measure(work: Path, method: str, sigma: float) -> list[dict[str, Any]]:
+    """Restores the test stack by a network, or by all classical methods, keeps the result, and measures it."""
+    use_threads(1)
+    truth, image = read_image(work / "test.safetensors"), read_image(work / f"test.{sigma:g}.safetensors")
+    if method == CLASSICAL:
+        results = classical(image, work / "val.safetensors", sigma)
+    else:
+        network = load_generator(work / "models" / method / "generator.safetensors").eval()
+        results = {method: restore(network, image, Infer())}
+    for name, estimate in results.items():
+        np.save(work / "restored" / f"{name}.{sigma:g}.npy", np.asarray(estimate, dtype=np.float16))
+    return [row for name, estimate in results.items() for row in measure(truth, estimate, name, sigma)]
 
 
 def diagnose(images: Path, work: Path) -> None:
@@ -290,13 +298,13 @@ def diagnose(images: Path, work: Path) -> None:
     of_truth = predict(network, truth)
     rows = []
     for sigma in NOISE:
-        with np.load(work / f"restored.{sigma:g}.npz") as restored:
-            for method in restored.files:
-                found = predict(network, np.clip(np.moveaxis(restored[method].astype(np.float32), -1, 0), 0, 1))
-                rows.extend(
-                    {"noise": sigma, "method": method, "picture": index, "agrees": bool(one), "right": bool(two)}
-                    for index, (one, two) in enumerate(zip(found == of_truth, found == labels, strict=True))
-                )
+        for method in [*plugins.names("pipeline.upsamplers"), "pretrained", *MAIN]:
+            restored = np.load(work / "restored" / f"{method}.{sigma:g}.npy").astype(np.float32)
+            found = predict(network, np.clip(np.moveaxis(restored, -1, 0), 0, 1))
+            rows.extend(
+                {"noise": sigma, "method": method, "picture": index, "agrees": bool(one), "right": bool(two)}
+                for index, (one, two) in enumerate(zip(found == of_truth, found == labels, strict=True))
+            )
     pd.DataFrame(rows).to_csv(table, index=False)
     logger.info(
         "the classifier is right on %.1f %% of the true test pictures", 100 * float(np.mean(of_truth == labels))
