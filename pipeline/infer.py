@@ -59,10 +59,15 @@ def restore(network: Generator, image: Image, settings: Infer) -> NDArray[np.flo
     """
     model = ForwardModel.from_json(image.facts["forward_model"])
     sigma = noise_sigma(image, model.noise, settings)
-    restored = restore_volume(network, image.data, image.facts["slice_axis"], settings, sigma)
+    restored = restore_volume(network, image.data, image.facts["slice_axis"], settings, sigma, views_of(network))
     share = share_at(sigma, network.facts.get("shares", [])) if settings.consistency else 0.0
     logger.info("%.0f%% of the difference to the measurement is put back", 100 * share)
     return toward_measurement(restored, image.data, replace(model, noise_sigma=sigma), share)
+
+
+def views_of(network: Generator) -> int:
+    """Returns how many views of a slice the network's recipe averages over."""
+    return network.facts.get("recipe", {}).get("self_ensemble", 1)
 
 
 def noise_sigma(image: Image, noise: str, settings: Infer) -> float:

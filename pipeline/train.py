@@ -152,8 +152,8 @@ def look_at(network: Generator, excerpts: Sequence[Excerpt]) -> Look:
     return Look(values, _diversity(network, excerpts[0], results[0]), torch.from_numpy(_stacked(shown)))
 
 
-def _restored(network: Generator, one: Excerpt) -> np.ndarray:
-    return restore_volume(network, one.measured, one.slice_axis, Infer(), one.model.noise_sigma)
+def _restored(network: Generator, one: Excerpt, views: int = 1) -> np.ndarray:
+    return restore_volume(network, one.measured, one.slice_axis, Infer(), one.model.noise_sigma, views)
 
 
 def _diversity(network: Generator, one: Excerpt, result: np.ndarray) -> float:
@@ -183,7 +183,8 @@ def shares(network: Generator, excerpts: Sequence[Excerpt], recipe: Recipe) -> l
     found = []
     for sigma in np.unique(low + (high - low) * np.linspace(0, 1, NOISE_LEVELS) ** 2):
         noisy = [one.at_noise(float(sigma)) for one in excerpts]
-        found.append([float(sigma), float(np.mean([best_share(_restored(network, one), one) for one in noisy]))])
+        best = [best_share(_restored(network, one, recipe.self_ensemble), one) for one in noisy]
+        found.append([float(sigma), float(np.mean(best))])
     return found
 
 

@@ -20,7 +20,7 @@ DEMO: dict[str, Any] = {
         {"id": "mni152", "subject": "MNI152", "split": "test", "source": "mni152-2009a", "slices": [40, 130]},
     ],
     "methods": ["brainsr"],
-    "recipes": {"rrdb_l1": {"steps": 350}, "brainsr": {"steps": 80}},
+    "recipes": {"rrdb_l1": {"steps": 300}, "brainsr": {"steps": 60}},
     "evaluate": {"metrics": ["psnr", "ssim", "gmsd", "haarpsi", "edge_sharpness", "residual_noise"]},
 }
 """Values for `pipeline.config.load.read_run`; keys that are left out have the models' defaults."""

@@ -106,6 +106,9 @@ class Recipe(Section):
     """set where a discriminator takes part"""
     thaw: Thaw = Thaw()
     """of the layers"""
+    self_ensemble: Literal[1, 2, 4, 8] = 1
+    """results are averaged over this many flips and transposes of the input (Timofte et al., CVPR 2016); each costs a
+    pass through the network"""
     dial: Dial | None = None
     """set where the weights are interpolated between the start and the end of the training"""
 

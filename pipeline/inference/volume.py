@@ -29,8 +29,20 @@ def restore_slice(network: nn.Module, image: NDArray[np.float32], sigma: float) 
         return network(batch, torch.full((1,), sigma, device=device))[0, 0].float().cpu().numpy()
 
 
+def _turned(image: NDArray[np.float32], view: int) -> NDArray[np.float32]:
+    """One of eight views of an image: bit 0 flips the rows, bit 1 the columns, bit 2 transposes."""
+    flipped = image[:: -1 if view & 1 else 1, :: -1 if view & 2 else 1]
+    return flipped.T if view & 4 else flipped
+
+
+def _turned_back(image: NDArray[np.float32], view: int) -> NDArray[np.float32]:
+    """Undoes `_turned`."""
+    flipped = image.T if view & 4 else image
+    return flipped[:: -1 if view & 1 else 1, :: -1 if view & 2 else 1]
+
+
 def restore_volume(
-    network: nn.Module, lr: NDArray[np.float32], slice_axis: int, settings: Infer, sigma: float
+    network: nn.Module, lr: NDArray[np.float32], slice_axis: int, settings: Infer, sigma: float, views: int = 1
 ) -> NDArray[np.float32]:
     """Restores every slice of a volume.
 
@@ -40,6 +52,7 @@ def restore_volume(
         slice_axis: axis along which the slices follow each other.
         settings: the section `infer`.
         sigma: standard deviation of the noise, as a fraction of the normalised range.
+        views: flips and transposes of each slice, 1 to 8, whose results are turned back and averaged.
 
     Returns:
         Restored volume, float32; the two axes of the slices are `factor` times longer.
@@ -48,7 +61,8 @@ def restore_volume(
     slices = np.moveaxis(lr, slice_axis, 0)
 
     def restore(image: NDArray[np.float32]) -> NDArray[np.float32]:
-        return restore_slice(network, image, sigma)
+        turned = [_turned_back(restore_slice(network, _turned(image, view), sigma), view) for view in range(views)]
+        return np.mean(turned, axis=0, dtype=np.float32)
 
     results = [
         restore_in_tiles(image, restore, factor, settings.tile_lr, settings.overlap_lr)

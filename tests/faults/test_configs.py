@@ -29,7 +29,7 @@ BROKEN: dict[str, tuple[str | dict[Any, Any], tuple[str, ...]]] = {
     "contains itself": ("run: demo\nsources: &loop\n  a: *loop\n", ("YAML alias",)),
     "object": ("run: !!python/object:os.system {}\n", ("not valid YAML",)),
     "unknown key": (configuration(degrad={}), ("degrad: there is no such key", "did you mean 'degrade'?")),
-    "unknown key in a section": (configuration(train={"batchsize": 4}), ("train.batchsize", "'batch_size'?")),
+    "unknown key in a section": (configuration(train={"validate": 4}), ("train.validate", "'validate_every'?")),
     "unknown key in a list": (volumes(splt="train"), ("volumes[0].splt", "did you mean 'split'?")),
     "unknown key in a source": (
         configuration(sources={"local": {"kind": "local", "pth": "x"}}),
@@ -41,14 +41,20 @@ BROKEN: dict[str, tuple[str | dict[Any, Any], tuple[str, ...]]] = {
     ),
     "key that is a number": (configuration(**{"train": {3: 1}}), ("train.3: there is no such key",)),
     "key that is a date": ("run: demo\n2026-01-01: x\n", ("2026-01-01: there is no such key",)),
-    "too small": (configuration(train={"batch_size": 0}), ("train.batch_size: 0", "whole number >= 1, <= 1024")),
+    "too small": (configuration(train={"accumulate": 0}), ("train.accumulate: 0", "whole number >= 1, <= 1024")),
     "too large": (configuration(degrade={"factor": 9}), ("degrade.factor: 9", "whole number >= 2, <= 8")),
     "too small in a list": (volumes(slices=[-1, 4]), ("volumes[0].slices[0]: -1", "whole number >= 0")),
     "list too short": (volumes(slices=[4]), ("volumes[0].slices: [4]", "list of 2")),
     "list too long": (volumes(slices=[1, 2, 3]), ("volumes[0].slices: [1, 2, 3]", "list of 2", "or null")),
     "text for a number": (configuration(seed="one"), ('seed: "one"', "whole number >= 0, < 4294967296")),
-    "number that YAML reads as text": ("run: x\ntrain: {learning_rate: 2e-4}\n", ("train.learning_rate", "2.0e-4")),
-    "fraction for a whole number": (configuration(train={"steps": 1.5}), ("train.steps: 1.5", "whole number >= 1")),
+    "number that YAML reads as text": (
+        "run: x\nrecipes: {mine: {learning_rate: 2e-4}}\n",
+        ("recipes.mine.learning_rate", "2.0e-4"),
+    ),
+    "fraction for a whole number": (
+        configuration(train={"validate_every": 1.5}),
+        ("train.validate_every: 1.5", "whole number >= 1"),
+    ),
     "true for a number": (configuration(degrade={"factor": True}), ("degrade.factor: true", "whole number")),
     "text for true or false": (configuration(extract={"bias_correction": "on"}), ("bias_correction", "true or false")),
     "NaN": ("run: x\ndegrade: {noise_sigma: .nan}\n", ("degrade.noise_sigma: NaN", "number >= 0, <= 1")),
@@ -59,8 +65,11 @@ BROKEN: dict[str, tuple[str | dict[Any, Any], tuple[str, ...]]] = {
     "unknown choice": (configuration(extract={"plane": "axal"}), ("extract.plane", "sagittal", "mean 'axial'?")),
     "unknown split": (volumes(split="training"), ("volumes[0].split", "test_within_subject")),
     "unknown plug-in": (configuration(evaluate={"metrics": ["psrn"]}), ("evaluate.metrics[0]", "did you mean 'psnr'?")),
-    "unknown loss": (configuration(train={"losses": {"l11": 1.0}}), ('train.losses: the key "l11"', "mean 'l1'?")),
-    "no loss": (configuration(train={"losses": {}}), ("train.losses", "at least one")),
+    "unknown loss": (
+        configuration(recipes={"mine": {"losses": {"l11": 1.0}}}),
+        ('recipes.mine.losses: the key "l11"', "mean 'l1'?"),
+    ),
+    "no loss": (configuration(recipes={"mine": {"losses": {}}}), ("recipes.mine", "nothing to learn from")),
     "name with a slash": (configuration(run="../demo"), ('run: "../demo"', "letters, digits")),
     "name of a source with a space": (
         configuration(sources={"a b": {"kind": "local", "path": "x"}}),
@@ -107,12 +116,12 @@ def test_a_broken_configuration_is_refused_in_words(kind: str, tmp_path: Path) -
 
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
     broken = configuration(
-        seed=-1, degrade={"factor": 1, "noise_sigma": 2.0}, extrct={}, train={"steps": 0, "treads": 2}
+        seed=-1, degrade={"factor": 1, "noise_sigma": 2.0}, extrct={}, train={"threads": 0, "treads": 2}
     )
     lines = the_message(run_stage("configure", "--check", written(tmp_path, broken))).splitlines()
     assert lines[0].endswith("has 6 mistakes:")
     keys = {line.removeprefix("  - ").split(":")[0] for line in lines[1:]}
-    assert keys == {"seed", "degrade.factor", "degrade.noise_sigma", "extrct", "train.steps", "train.treads"}
+    assert keys == {"seed", "degrade.factor", "degrade.noise_sigma", "extrct", "train.threads", "train.treads"}
 
 
 def not_there(path: Path) -> None:

@@ -89,10 +89,13 @@ def start(command: list[str]) -> subprocess.Popen[str]:
 
 
 def wait_for(condition, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 120
+    """Waits until something holds; where it does not come about, the process is killed and the test fails."""
+    deadline = time.monotonic() + 600
     while not condition() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
-    assert condition(), "the training ended too early"
+    if not condition():
+        kill(process)
+        raise AssertionError("the training ended too early, or never got there")
 
 
 @pytest.fixture(scope="module")
