@@ -45,7 +45,7 @@ from pipeline.image.intensity import IntensityMap
 from pipeline.infer import restore
 from pipeline.metrics import edge_sharpness, gmsd, haarpsi, psnr, residual_noise, ssim, vif
 from pipeline.models.device import use_threads
-from pipeline.models.weights import load_generator
+from pipeline.models.weights import load_generator, save_generator
 from pipeline.sources.network import Patience
 from pipeline.tune import tune
 
@@ -119,6 +119,9 @@ ABLATIONS = {
 }
 """300 steps each, 220 with the pixel loss and 80 with the discriminator."""
 WITHOUT_SUPPRESSION = ("ldl", "consistency")
+NO_ENSEMBLE, NO_CORRECTION = "no self-ensemble", "no correction toward the measurement"
+DERIVED = {"no-ensemble": NO_ENSEMBLE, "no-correction": NO_CORRECTION}
+"""Variants of the whole recipe that need no training."""
 
 
 # Pictures
@@ -230,6 +233,17 @@ def train_row(name: str, row: Training, work: Path, threads: int) -> None:
     logger.info("training %s", name)
     with (work / f"{name}.log").open("a") as log:
         subprocess.run(command, check=True, stdout=log, stderr=log)
+
+
+def derive(work: Path) -> None:
+    """Makes the variants that differ from the whole recipe in inference alone."""
+    for name, what in DERIVED.items():
+        path = work / "models" / name / "generator.safetensors"
+        if not path.exists():
+            network = load_generator(work / "models" / "full" / "generator.safetensors")
+            recipe = {**network.facts["recipe"], "self_ensemble": 1}
+            changes = {"recipe": recipe} if what == NO_ENSEMBLE else {"shares": []}
+            save_generator(path, network, {**network.facts, **changes})
 
 
 # Measuring
@@ -367,10 +381,10 @@ def ablation_table(work: Path) -> list[str]:
         f"| variant | {' | '.join(METRICS)} | PSNR against the whole recipe |",
         "| --- |" + " --- |" * (len(METRICS) + 1),
     ]
-    for method, row in ABLATIONS.items():
-        if row.what:
+    for method, what in {**{name: row.what for name, row in ABLATIONS.items()}, **DERIVED}.items():
+        if what:
             values = " | ".join(f"{means.loc[method, name]:.{2 if name == 'psnr' else 3}f}" for name in METRICS)
-            lines.append(f"| {row.what} | {values} | {difference(table, 'psnr', method, 'full')} |")
+            lines.append(f"| {what} | {values} | {difference(table, 'psnr', method, 'full')} |")
     return lines
 
 
@@ -427,7 +441,8 @@ def main() -> None:
     if not pretrained.exists():
         pretrained.symlink_to("realesrgan-6b")
     evaluate(options.work, ["pretrained", *MAIN], NOISE, "main", with_classical=True)
-    variants = [name for name, row in ABLATIONS.items() if row.what]
+    derive(options.work)
+    variants = [*(name for name, row in ABLATIONS.items() if row.what), *DERIVED]
     evaluate(options.work, variants, (0.02,), "ablations", with_classical=False)
     diagnose(options.images, options.work)
     for mark, lines in MARKS.items():
