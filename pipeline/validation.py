@@ -14,7 +14,8 @@ from pipeline.metrics._range import data_range
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import crop_to
 
-PerSlice = Callable[[NDArray, NDArray, NDArray, float], float]
+PerSlice = Callable[..., float]
+"""`per_slice(truth, estimate, mask, data_range)` of a module of pipeline.metrics."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Excerpt:
         slices = list(zip(*(np.moveaxis(array, self.slice_axis, 0) for array in arrays), strict=True))
         full = data_range(self.truth)
         return {
-            name: float(np.mean([measure(*one, full) for one in slices if one[2].any()]))
+            name: float(np.mean([measure(*one, data_range=full) for one in slices if one[2].any()]))
             for name, measure in metrics.items()
         }
 

@@ -62,7 +62,7 @@ def restore_volume(
 
     def restore(image: NDArray[np.float32]) -> NDArray[np.float32]:
         turned = [_turned_back(restore_slice(network, _turned(image, view), sigma), view) for view in range(views)]
-        return np.mean(turned, axis=0, dtype=np.float32)
+        return np.asarray(np.mean(turned, axis=0), dtype=np.float32)
 
     results = [
         restore_in_tiles(image, restore, factor, settings.tile_lr, settings.overlap_lr)

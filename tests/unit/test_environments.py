@@ -60,7 +60,16 @@ def modules_of(stage: str) -> set[Path]:
             seen.add(path)
             # The configuration names plug-ins without importing them.
             found = _dependencies(path)
-            rooms = {"upsamplers", "losses", "metrics", "operators", "noise", "adversarial", "discriminators", "generators"}
+            rooms = {
+                "upsamplers",
+                "losses",
+                "metrics",
+                "operators",
+                "noise",
+                "adversarial",
+                "discriminators",
+                "generators",
+            }
             named = WITHOUT_EFFECT in path.parents
             waiting.extend(file for file in found if not (named and file.parent.name in rooms))
     return seen

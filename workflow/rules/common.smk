@@ -38,6 +38,14 @@ TRAINED_METHODS = RUN.trained_methods
 NETWORK_METHODS = RUN.network_methods
 CLASSICAL_METHODS = plugins.names("pipeline.upsamplers")
 PREDICTIONS = f"{RESULTS}/predictions"
+WEIGHTS = RUN.train.initial_weights
+PERCEPTUAL = f"resources/{RUN.train.perceptual_weights}/features.safetensors"
+TRAIN_SETTINGS = RUN.train.model_dump_json(
+    exclude={"initial_weights", "perceptual_weights"}
+)
+# Several GPUs share one training through torchrun. A resource, since it must rerun nothing.
+SHARED = RUN.resources.gpu > 1 and RUN.resources.device != "cpu"
+LAUNCH = f"torch.distributed.run --standalone --nproc-per-node={RUN.resources.gpu} -m"
 
 
 def section(name):
@@ -106,6 +114,37 @@ def predictions_of(wildcards):
 def delivered(volumes):
     """Returns the deliverables of volumes."""
     return [f"{RESULTS}/sr/{volume}{suffix_of(volume)}" for volume in volumes]
+
+
+def start_of(wildcards):
+    """Returns the generator that a training starts from; none where it starts from scratch."""
+    start = RUN.recipe(wildcards.method).starts_from
+    return [] if start == SCRATCH else f"{RESULTS}/models/{start}/generator.safetensors"
+
+
+def perceptual_of(wildcards):
+    """Returns the features of a VGG where a recipe needs them."""
+    return PERCEPTUAL if RUN.recipe(wildcards.method).needs_perceptual else []
+
+
+def optional_files(wildcards, input):
+    """Returns the options that name the files which not every recipe has."""
+    given = {"--start": input.start, "--perceptual": input.perceptual}
+    return " ".join(
+        f"{flag} {shlex.quote(str(path))}" for flag, path in given.items() if path
+    )
+
+
+def recipe_entry(wildcards):
+    """Returns a recipe as JSON."""
+    return RUN.recipe(wildcards.method).model_dump_json()
+
+
+def volume_duplicates(wildcards):
+    """Returns the table of near-duplicates for a stack of pictures; volumes have none."""
+    return (
+        rules.duplicates.output.table if RUN.volume(wildcards.volume).is_stack else []
+    )
 
 
 wildcard_constraints:

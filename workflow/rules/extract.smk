@@ -2,13 +2,6 @@ STACKS = [volume for volume in RUN.volumes if volume.is_stack]
 STACK_SOURCES = list(dict.fromkeys(volume.source for volume in STACKS))
 
 
-def volume_duplicates(wildcards):
-    """Returns the table of near-duplicates for a stack of pictures; volumes have none."""
-    return (
-        rules.duplicates.output.table if RUN.volume(wildcards.volume).is_stack else []
-    )
-
-
 rule duplicates:
     input:
         archives=[source_file(source) for source in STACK_SOURCES],
