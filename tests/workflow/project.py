@@ -36,6 +36,7 @@ CONTRACT = (
     "metrics/slices.csv",
     "metrics/summary.csv",
     "reports/index.html",
+    "reports/training.html",
     "reports/head-test.html",
     "reports/head-block.html",
 )

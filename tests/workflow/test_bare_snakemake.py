@@ -41,7 +41,7 @@ def plan(python: Path, folder: Path, *arguments: str) -> subprocess.CompletedPro
 def test_a_dry_run_needs_only_snakemake(bare_python, tmp_path):
     result = plan(bare_python, tmp_path, "--cores", "1")
     assert result.returncode == 0, result.stderr
-    assert re.search(r"^train\s+1$", result.stdout, re.MULTILINE)
+    assert re.search(r"^train\s+2$", result.stdout, re.MULTILINE)
     assert subprocess.run([bare_python, "-c", "import numpy"], capture_output=True, check=False).returncode != 0
 
 
@@ -49,4 +49,4 @@ def test_a_dry_run_for_slurm_needs_only_its_plugin_on_top(bare_python, tmp_path)
     pip(bare_python, "snakemake-executor-plugin-slurm", locked("snakemake"))
     result = plan(bare_python, tmp_path, "--executor", "slurm", "--jobs", "2")
     assert result.returncode == 0, result.stderr
-    assert re.search(r"^train\s+1$", result.stdout, re.MULTILINE)
+    assert re.search(r"^train\s+2$", result.stdout, re.MULTILINE)

@@ -19,7 +19,7 @@ import yaml
 from tests.helpers import CHECKOUT, contents
 from tests.workflow.project import CONTRACT, configuration, environment, jobs, make_project, snakemake
 
-REPORTS = {"provenance", "report_index", "report_volume", "all"}
+REPORTS = {"provenance", "report_index", "report_training", "report_volume", "all"}
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_the_provenance_names_data_code_and_settings(finished):
     provenance = json.loads((finished / "results/small/provenance.json").read_text())
     text = json.dumps(provenance)
     assert "head-block" in text and "a cut of an average head" in text and "snakemake" in text
-    assert str(configuration()["train"]["steps"]) in text
+    assert str(configuration()["recipes"]["rrdb_l1"]["steps"]) in text
 
 
 def test_a_second_run_does_nothing(finished):
@@ -108,7 +108,7 @@ def test_a_change_of_the_resources_reruns_nothing(dry_run):
 
 
 def test_a_change_of_the_training_keeps_what_came_before(dry_run):
-    planned = dry_run(train={**configuration()["train"], "steps": 7})
+    planned = dry_run(recipes={"rrdb_l1": {**configuration()["recipes"]["rrdb_l1"], "steps": 7}})
     assert {"train", "infer", "evaluate", "summarise"} <= set(planned)
     assert not {"download", "extract", "degrade", "tune", "interpolate", "convert"} & set(planned)
 
