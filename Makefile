@@ -59,15 +59,16 @@ lock: setup-dev  ## choose the newest versions that fit together, for every supp
 clean:  ## remove the environment; results and downloads stay
 	rm -rf "$(VENV)"
 
+# The locks name every package, so that pip need not look for dependencies; of torch, which is no part of them, it would.
 $(VENV)/run-installed: requirements/run.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "error: $$($(PYTHON) --version) is too old; name Python 3.11 or newer: make PYTHON=..." >&2; exit 1; }
 	$(PYTHON) -m venv "$(VENV)"
-	$(PIP) install --quiet --require-hashes -r requirements/run.lock
+	$(PIP) install --quiet --no-deps --require-hashes -r requirements/run.lock
 	@touch "$@"
 
 $(VENV)/dev-installed: requirements/dev.lock $(VENV)/run-installed
-	$(PIP) install --quiet --require-hashes -r requirements/dev.lock
+	$(PIP) install --quiet --no-deps --require-hashes -r requirements/dev.lock
 	@touch "$@"
 
 # torch's own requirements are part of run.lock. The ordinary build for Linux needs CUDA's packages on top.

@@ -87,6 +87,21 @@ def test_the_network_is_told_the_noise(image):
     assert np.allclose(difference, 0.25, atol=1e-6)
 
 
+def test_averaged_over_all_views_a_result_turns_with_its_image():
+    network = Enlarger()
+    volume = np.random.default_rng(5).random((9, 9, 2), dtype=np.float32)
+
+    def restored(array, views):
+        return restore_volume(network, array, 2, Infer(), 0.0, views)
+
+    turns = (lambda array: array[::-1], lambda array: array[:, ::-1], lambda array: array.swapaxes(0, 1))
+    for turn in turns:
+        assert np.allclose(restored(turn(volume), 8), turn(restored(volume, 8)), atol=1e-5)
+        assert not np.allclose(restored(turn(volume), 1), turn(restored(volume, 1)), atol=1e-3)
+    flipped = restored(volume[::-1], 1)[::-1]
+    assert np.allclose(restored(volume, 2), (restored(volume, 1) + flipped) / 2, atol=1e-5)
+
+
 def low_resolution(truth, sigma):
     model = ForwardModel("kspace_truncation", (4, 4, 1), truth.shape, "rician", sigma, seed=3)
     return Image(model.measure(truth), np.eye(4), facts={"id": "a", "slice_axis": 2, "forward_model": model.to_json()})
