@@ -43,6 +43,7 @@ from pipeline.models.generator import Generator, Shape, with_noise_map
 from pipeline.models.vgg import read_vgg
 from pipeline.models.weights import load_generator, save_generator
 from pipeline.physics.forward import ForwardModel
+from pipeline.physics.grid import crop_to
 from pipeline.training.checkpoint import CheckpointFolder
 from pipeline.training.dial import between, try_settings
 from pipeline.training.engine import start_engine
@@ -148,7 +149,7 @@ def look_at(network: Generator, excerpts: Sequence[Excerpt]) -> Look:
     results = [_restored(network, one) for one in excerpts]
     measured = [one.mean_over_slices(result, METRICS) for one, result in zip(excerpts, results, strict=True)]
     values = {name: float(np.mean([each[name] for each in measured])) for name in METRICS}
-    shown = [_middle(result, one.slice_axis) for one, result in zip(excerpts, results, strict=True)]
+    shown = [_middle(result, one) for one, result in zip(excerpts, results, strict=True)]
     return Look(values, _diversity(network, excerpts[0], results[0]), torch.from_numpy(_stacked(shown)))
 
 
@@ -164,9 +165,10 @@ def _diversity(network: Generator, one: Excerpt, result: np.ndarray) -> float:
     return change / given if given else 0.0
 
 
-def _middle(volume: np.ndarray, axis: int) -> np.ndarray:
-    """The middle of the middle slice, as rows and columns, as it is drawn."""
-    image = upright(np.take(volume, volume.shape[axis] // 2, axis))
+def _middle(volume: np.ndarray, one: Excerpt) -> np.ndarray:
+    """The middle of the middle slice of what lies on the truth's grid, as rows and columns, as it is drawn."""
+    axis = one.slice_axis
+    image = upright(np.take(crop_to(volume, one.truth.data.shape), volume.shape[axis] // 2, axis))
     starts = [max(0, (size - EXCERPT_SIDE) // 2) for size in image.shape]
     return np.array(image[tuple(slice(start, start + EXCERPT_SIDE) for start in starts)], dtype=np.float32)
 
@@ -303,7 +305,7 @@ def _write(
         _write_table(output / "dial.csv", dial, tuple(dial[0]))
     samples: dict[str, Tensor] = {
         "lr": torch.from_numpy(_stacked([_coarse_middle(one) for one in excerpts])),
-        "truth": torch.from_numpy(_stacked([_middle(np.asarray(one.truth.data), one.slice_axis) for one in excerpts])),
+        "truth": torch.from_numpy(_stacked([_middle(np.asarray(one.truth.data), one) for one in excerpts])),
         **{f"step-{step:06d}": image.contiguous() for step, image in trainer.samples.items()},
     }
     with replacing(output / "samples.safetensors") as partial:
@@ -315,7 +317,7 @@ def _coarse_middle(one: Excerpt) -> np.ndarray:
     enlarged = one.measured
     for axis, factor in enumerate(one.model.factors):
         enlarged = np.repeat(enlarged, factor, axis)
-    return _middle(enlarged, one.slice_axis)
+    return _middle(enlarged, one)
 
 
 def _write_table(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
