@@ -216,7 +216,7 @@ def train_row(name: str, row: Training, work: Path, threads: int) -> None:
     if row.start is not None:
         trained = row.start in MAIN or row.start in ABLATIONS
         path = work / "models" / row.start / "generator.safetensors" if trained else initial(row.start, work)
-        start = ["--start", str(path)]
+        start = ["--start-from", str(path)]
     origin = "realesrgan-x4plus" if "x4plus" in name else "realesrgan-6b"
     files = ["--hr", work / "train.safetensors", "--lr", work / "train.0.02.safetensors"]
     files += ["--val-hr", work / "val.safetensors", "--val-lr", work / "val.0.02.safetensors"]
@@ -418,6 +418,14 @@ def write_docs(path: Path, work: Path) -> None:
     path.write_text(text, encoding="utf-8")
 
 
+def tell(work: Path, docs: Path | None) -> None:
+    """Prints all tables, and puts them into a document where one is named."""
+    for mark, lines in MARKS.items():
+        sys.stdout.write("\n".join([f"\n## {mark}", *lines(work), ""]))
+    if docs:
+        write_docs(docs, work)
+
+
 def main() -> None:
     """Runs what is wanted."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -429,26 +437,27 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", help="train these rows and stop")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    options.work.mkdir(parents=True, exist_ok=True)
-    prepare(options.images, options.work, options.test_pictures)
-    for name, row in {**MAIN, **ABLATIONS}.items():
-        if options.only is None or name in options.only:
-            train_row(name, row, options.work, options.threads)
+    work = options.work
+    work.mkdir(parents=True, exist_ok=True)
+    prepare(options.images, work, options.test_pictures)
     if options.only is not None:
+        for name in options.only:
+            train_row(name, {**MAIN, **ABLATIONS}[name], work, options.threads)
         return
-    initial("realesrgan-6b", options.work)
-    pretrained = options.work / "models" / "pretrained"
+    initial("realesrgan-6b", work)
+    pretrained = work / "models" / "pretrained"
     if not pretrained.exists():
         pretrained.symlink_to("realesrgan-6b")
-    evaluate(options.work, ["pretrained", *MAIN], NOISE, "main", with_classical=True)
-    derive(options.work)
+    for name, row in MAIN.items():
+        train_row(name, row, work, options.threads)
+    evaluate(work, ["pretrained", *MAIN], NOISE, "main", with_classical=True)
+    diagnose(options.images, work)
+    for name, row in ABLATIONS.items():
+        train_row(name, row, work, options.threads)
+    derive(work)
     variants = [*(name for name, row in ABLATIONS.items() if row.what), *DERIVED]
-    evaluate(options.work, variants, (0.02,), "ablations", with_classical=False)
-    diagnose(options.images, options.work)
-    for mark, lines in MARKS.items():
-        sys.stdout.write("\n".join([f"\n## {mark}", *lines(options.work), ""]))
-    if options.docs:
-        write_docs(options.docs, options.work)
+    evaluate(work, variants, (0.02,), "ablations", with_classical=False)
+    tell(work, options.docs)
 
 
 if __name__ == "__main__":

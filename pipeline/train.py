@@ -333,7 +333,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_path(parser, "--lr", "their low-resolution volumes, in the same order", many=True)
     add_path(parser, "--val-hr", "extracted validation volumes", many=True)
     add_path(parser, "--val-lr", "their low-resolution volumes, in the same order", many=True)
-    add_path(parser, "--start", "generator to start from (.safetensors); without it, from scratch", required=False)
+    # Not --start: torchrun, which reads this command line as well, takes that for an abbreviation of its own options.
+    add_path(
+        parser, "--start-from", "generator (.safetensors); without it, training starts from scratch", required=False
+    )
     add_path(parser, "--perceptual", "features of a VGG (.safetensors, from the stage features)", required=False)
     add_path(parser, "--output", "folder of the method")
     add_path(parser, "--checkpoints", "folder of the resume state; removed at the end")
@@ -353,12 +356,14 @@ def main(arguments: Namespace) -> None:
         UserError: a file that the recipe needs is not given; or as `train`.
     """
     recipe = read_entry(Recipe, arguments.recipe, "recipe")
-    if (arguments.start is None) != (recipe.starts_from == SCRATCH):
-        raise UserError(f"--start: the recipe starts from {recipe.starts_from!r}; give --start, or not, accordingly.")
+    if (arguments.start_from is None) != (recipe.starts_from == SCRATCH):
+        raise UserError(
+            f"--start-from: the recipe starts from {recipe.starts_from!r}; give the option, or not, accordingly."
+        )
     if recipe.needs_perceptual and arguments.perceptual is None:
         raise UserError("--perceptual: the recipe compares features; give the file that the stage features wrote.")
     files = TrainingFiles(
-        arguments.hr, arguments.lr, arguments.val_hr, arguments.val_lr, arguments.start, arguments.perceptual
+        arguments.hr, arguments.lr, arguments.val_hr, arguments.val_lr, arguments.start_from, arguments.perceptual
     )
     source = read_entry(Source, arguments.source, "source")
     settings = read_section(Train, arguments.settings)

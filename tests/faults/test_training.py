@@ -69,7 +69,7 @@ def data(tmp_path_factory) -> Path:
 def arguments(data: Path, work: Path, name: str = "pixels", settings: dict | None = None, **changes) -> list[str]:
     """Returns the command line of a training that writes below `work`; `changes` are of the recipe."""
     recipe = Recipe.model_validate({**SMALL, **RECIPES[name], **changes})
-    files = {"hr": "one.hr", "lr": "one.lr", "val-hr": "two.hr", "val-lr": "two.lr", "start": "start"}
+    files = {"hr": "one.hr", "lr": "one.lr", "val-hr": "two.hr", "val-lr": "two.lr", "start-from": "start"}
     files |= {"perceptual": "vgg"} if recipe.needs_perceptual else {}
     options = [text for flag, file in files.items() for text in (f"--{flag}", str(data / f"{file}.safetensors"))]
     options += ["--output", str(work / "model"), "--checkpoints", str(work / "checkpoints"), "--source", SOURCE]
@@ -294,9 +294,9 @@ def test_a_damaged_volume_is_named(data, tmp_path):
 def test_a_start_that_the_recipe_does_not_want_or_misses_is_named(data, tmp_path, starts_from, given):
     command = arguments(data, tmp_path, starts_from=starts_from)
     if not given:
-        place = command.index("--start")
+        place = command.index("--start-from")
         del command[place : place + 2]
-    assert f"--start: the recipe starts from '{starts_from}'" in the_message(run_stage(*command))
+    assert f"--start-from: the recipe starts from '{starts_from}'" in the_message(run_stage(*command))
 
 
 def test_features_that_the_recipe_needs_are_asked_for(data, tmp_path):

@@ -129,7 +129,7 @@ def perceptual_of(wildcards):
 
 def optional_files(wildcards, input):
     """Returns the options that name the files which not every recipe has."""
-    given = {"--start": input.start, "--perceptual": input.perceptual}
+    given = {"--start-from": input.start, "--perceptual": input.perceptual}
     return " ".join(
         f"{flag} {shlex.quote(str(path))}" for flag, path in given.items() if path
     )
