@@ -382,7 +382,7 @@ def ablation_table(work: Path) -> list[str]:
         "| --- |" + " --- |" * (len(METRICS) + 1),
     ]
     for method, what in {**{name: row.what for name, row in ABLATIONS.items()}, **DERIVED}.items():
-        if what:
+        if what and method in means.index:
             values = " | ".join(f"{means.loc[method, name]:.{2 if name == 'psnr' else 3}f}" for name in METRICS)
             lines.append(f"| {what} | {values} | {difference(table, 'psnr', method, 'full')} |")
     return lines
