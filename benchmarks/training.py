@@ -93,6 +93,8 @@ class Training:
 
 SMALL = {**RANGE, "patch_lr": 20}
 PIXEL, ADVERSARIAL = {**SMALL, "steps": 220}, {**SMALL, "steps": 80}
+LOSSES = filled("brainsr", {})["losses"]
+UNSUPPRESSED = {name: weight for name, weight in LOSSES.items() if name not in ("ldl", "consistency")}
 AT_ONCE = {"thaw": {"trunk_from": 0.0, "trunk_rate": 1.0}}
 MAIN = {
     "rrdb_l1": Training("rrdb_l1", "realesrgan-6b", {**RANGE, "steps": 600}),
@@ -114,11 +116,13 @@ ABLATIONS = {
     "no-map-pixel": Training("rrdb_l1", "realesrgan-6b", {**PIXEL, "noise_map": False}),
     "no-map": Training("brainsr", "no-map-pixel", {**ADVERSARIAL, "noise_map": False}, "no noise map"),
     "no-suppression": Training(
-        "brainsr", "pixel", ADVERSARIAL, "no artifact suppression (no LDL, no consistency term)"
+        "brainsr",
+        "pixel",
+        {**ADVERSARIAL, "losses": UNSUPPRESSED},
+        "no artifact suppression (no LDL, no consistency term)",
     ),
 }
 """300 steps each, 220 with the pixel loss and 80 with the discriminator."""
-WITHOUT_SUPPRESSION = ("ldl", "consistency")
 NO_ENSEMBLE, NO_CORRECTION = "no self-ensemble", "no correction toward the measurement"
 DERIVED = {"no-ensemble": NO_ENSEMBLE, "no-correction": NO_CORRECTION}
 """Variants of the whole recipe that need no training."""
@@ -208,10 +212,6 @@ def train_row(name: str, row: Training, work: Path, threads: int) -> None:
     if not vgg.exists():
         features(source_file("vgg16-brain-tumor", work), known_sources()["vgg16-brain-tumor"], vgg)
     values = filled(row.recipe, row.changes)
-    if name == "no-suppression":
-        values["losses"] = {
-            loss: weight for loss, weight in values["losses"].items() if loss not in WITHOUT_SUPPRESSION
-        }
     start = []
     if row.start is not None:
         trained = row.start in MAIN or row.start in ABLATIONS

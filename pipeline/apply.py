@@ -17,8 +17,7 @@ from pipeline.extract import normalise
 from pipeline.image.formats import format_of
 from pipeline.image.image import Image
 from pipeline.image.predictions import write_prediction
-from pipeline.infer import noise_sigma, views_of
-from pipeline.inference.volume import restore_volume
+from pipeline.infer import restore_uncorrected
 from pipeline.models.device import choose_device, use_threads
 from pipeline.models.weights import load_generator
 
@@ -48,8 +47,7 @@ def apply(model: Path, source: Path, plane: str, settings: Infer, device: str, o
     except UserError as error:
         raise UserError(f"{source}: {error}") from error
     measured = as_measured(image, network.factor)
-    sigma = noise_sigma(measured, "rician", settings)
-    restored = restore_volume(network, measured.data, image.facts["slice_axis"], settings, sigma, views_of(network))
+    restored, _ = restore_uncorrected(network, measured, "rician", settings)
     saturated = write_prediction(output, measured, restored)
     logger.info("%s: %s -> %s, %d voxels clipped", source, measured.data.shape, restored.shape, saturated)
 

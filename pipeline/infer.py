@@ -58,16 +58,23 @@ def restore(network: Generator, image: Image, settings: Infer) -> NDArray[np.flo
         Normalised intensities, float32, of shape image.data.shape * factors.
     """
     model = ForwardModel.from_json(image.facts["forward_model"])
-    sigma = noise_sigma(image, model.noise, settings)
-    restored = restore_volume(network, image.data, image.facts["slice_axis"], settings, sigma, views_of(network))
+    restored, sigma = restore_uncorrected(network, image, model.noise, settings)
     share = share_at(sigma, network.facts.get("shares", [])) if settings.consistency else 0.0
     logger.info("%.0f%% of the difference to the measurement is put back", 100 * share)
     return toward_measurement(restored, image.data, replace(model, noise_sigma=sigma), share)
 
 
-def views_of(network: Generator) -> int:
-    """Returns how many views of a slice the network's recipe averages over."""
-    return network.facts.get("recipe", {}).get("self_ensemble", 1)
+def restore_uncorrected(
+    network: Generator, image: Image, noise: str, settings: Infer
+) -> tuple[NDArray[np.float32], float]:
+    """Restores a volume whose forward model need not be known; arguments as in `restore` and `noise_sigma`.
+
+    Returns:
+        Normalised intensities, and the noise that the network was told.
+    """
+    sigma = noise_sigma(image, noise, settings)
+    views = network.facts.get("recipe", {}).get("self_ensemble", 1)
+    return restore_volume(network, image.data, image.facts["slice_axis"], settings, sigma, views), sigma
 
 
 def noise_sigma(image: Image, noise: str, settings: Infer) -> float:

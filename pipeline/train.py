@@ -35,8 +35,7 @@ from pipeline.files import replacing, sha256_of, write_text
 from pipeline.image.container import map_array, read_facts, read_image
 from pipeline.image.stack import upright
 from pipeline.inference.consistency import best_share
-from pipeline.inference.volume import restore_volume
-from pipeline.metrics import psnr, ssim
+from pipeline.inference.volume import restore_excerpt, restore_volume
 from pipeline.models.card import trained_card
 from pipeline.models.device import use_threads
 from pipeline.models.generator import Generator, Shape, with_noise_map
@@ -45,7 +44,7 @@ from pipeline.models.weights import load_generator, save_generator
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import crop_to
 from pipeline.training.checkpoint import CheckpointFolder
-from pipeline.training.dial import between, try_settings
+from pipeline.training.dial import METRICS, between, try_settings
 from pipeline.training.engine import start_engine
 from pipeline.training.history import write_history
 from pipeline.training.patches import PatchSampler, TrainingVolume
@@ -55,7 +54,6 @@ from pipeline.validation import Excerpt, excerpt
 
 logger = logging.getLogger(__name__)
 
-METRICS = {"psnr": psnr.per_slice, "ssim": ssim.per_slice}
 VALIDATION_SLICES = 4
 """Evenly spaced slices per validation volume: enough to watch progress by."""
 NOISE_LEVELS = 6
@@ -146,15 +144,11 @@ def plane_factor(volumes: Sequence[TrainingVolume]) -> int:
 
 def look_at(network: Generator, excerpts: Sequence[Excerpt]) -> Look:
     """Looks at a network's results on validation slices."""
-    results = [_restored(network, one) for one in excerpts]
+    results = [restore_excerpt(network, one) for one in excerpts]
     measured = [one.mean_over_slices(result, METRICS) for one, result in zip(excerpts, results, strict=True)]
     values = {name: float(np.mean([each[name] for each in measured])) for name in METRICS}
     shown = [_middle(result, one) for one, result in zip(excerpts, results, strict=True)]
     return Look(values, _diversity(network, excerpts[0], results[0]), torch.from_numpy(_stacked(shown)))
-
-
-def _restored(network: Generator, one: Excerpt, views: int = 1) -> np.ndarray:
-    return restore_volume(network, one.measured, one.slice_axis, Infer(), one.model.noise_sigma, views)
 
 
 def _diversity(network: Generator, one: Excerpt, result: np.ndarray) -> float:
@@ -185,7 +179,7 @@ def shares(network: Generator, excerpts: Sequence[Excerpt], recipe: Recipe) -> l
     found = []
     for sigma in np.unique(low + (high - low) * np.linspace(0, 1, NOISE_LEVELS) ** 2):
         noisy = [one.at_noise(float(sigma)) for one in excerpts]
-        best = [best_share(_restored(network, one, recipe.self_ensemble), one) for one in noisy]
+        best = [best_share(restore_excerpt(network, one, recipe.self_ensemble), one) for one in noisy]
         found.append([float(sigma), float(np.mean(best))])
     return found
 

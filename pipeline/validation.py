@@ -39,7 +39,7 @@ class Excerpt:
 
     def at_noise(self, sigma: float) -> Excerpt:
         """Returns the same slices, measured anew with another noise level; the draw is always the same."""
-        model = replace(self.model, noise_sigma=sigma, hr_shape=tuple(int(size) for size in self.truth.data.shape))
+        model = replace(self.model, noise_sigma=sigma)
         return replace(self, measured=model.measure(self.truth.data), model=model)
 
     def mean_over_slices(self, estimate: NDArray[np.floating], metrics: Mapping[str, PerSlice]) -> dict[str, float]:

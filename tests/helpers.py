@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,24 @@ ELLIPSOIDS = (
     ((-0.15, 0.0, 0.1), (0.1, 0.3, 0.15), 200.0),  # left ventricle
     ((0.15, 0.0, 0.1), (0.1, 0.3, 0.15), 200.0),  # right ventricle
 )
+
+
+class Tags(HTMLParser):
+    """The tags of a page as they come, with their attributes; what is opened must be closed in turn."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+        if tag not in ("meta", "link", "img", "input", "br", "hr"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
 
 
 def synthetic_head(shape: Sequence[int] = (40, 44, 36), seed: int = 0, texture: float = 40.0) -> NDArray[np.float32]:

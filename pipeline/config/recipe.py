@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import AfterValidator, Field, model_validator
 
+from pipeline.config.allowed import Place
 from pipeline.config.base import Section
 from pipeline.config.names import PluginName
 from pipeline.config.perceptual import Perceptual
@@ -153,7 +154,8 @@ def filled(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
 def _merged(base: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     result = dict(base)
     for key, value in given.items():
-        both_sections = key in ("adversarial", "thaw", "dial", "perceptual")
-        both_sections = both_sections and isinstance(value, Mapping) and isinstance(base.get(key), Mapping)
+        field = Recipe.model_fields.get(key)
+        is_section = field is not None and bool(Place.of_field(field).models)
+        both_sections = is_section and isinstance(value, Mapping) and isinstance(base.get(key), Mapping)
         result[key] = _merged(base[key], value) if both_sections else value
     return result

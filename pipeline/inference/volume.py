@@ -11,6 +11,7 @@ from tqdm import tqdm
 from pipeline.cli import show_progress
 from pipeline.config.stages import Infer
 from pipeline.inference.tiles import restore_in_tiles
+from pipeline.validation import Excerpt
 
 
 def restore_slice(network: nn.Module, image: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
@@ -39,6 +40,11 @@ def _turned_back(image: NDArray[np.float32], view: int) -> NDArray[np.float32]:
     """Undoes `_turned`."""
     flipped = image.T if view & 4 else image
     return flipped[:: -1 if view & 1 else 1, :: -1 if view & 2 else 1]
+
+
+def restore_excerpt(network: nn.Module, excerpt: Excerpt, views: int = 1) -> NDArray[np.float32]:
+    """Restores the slices of an excerpt, told the noise that they were measured with; see `restore_volume`."""
+    return restore_volume(network, excerpt.measured, excerpt.slice_axis, Infer(), excerpt.model.noise_sigma, views)
 
 
 def restore_volume(

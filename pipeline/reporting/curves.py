@@ -27,7 +27,6 @@ MARK_STYLES: Mapping[str, Mapping[str, Any]] = {
     "skipped_step": {"color": "#b45309", "linewidth": 1.1, "linestyle": (0, (2.5, 1.2))},
     "rolled_back": {"color": "#b42318", "linewidth": 1.2, "linestyle": "-"},
     "stopped": {"color": "#1d2733", "linewidth": 1.6, "linestyle": "-"},
-    "adversarial_cut": {"color": "#6b3fa0", "linewidth": 1.1, "linestyle": (0, (5, 2))},
     "other": {"color": "#475467", "linewidth": 0.9, "linestyle": (0, (5, 1.5, 1, 1.5))},
 }
 MOST_FULL_MARKS, TICK_HEIGHT = 30, 0.08

@@ -26,7 +26,6 @@ STEP = "optimiser step"
 EVENT_TITLES = {
     "skipped_step": "step skipped",
     "rolled_back": "rolled back",
-    "adversarial_cut": "adversarial weight cut",
     "stopped": "training stopped",
 }
 METRICS = "pipeline.metrics"

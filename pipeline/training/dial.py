@@ -15,9 +15,8 @@ import torch
 from torch import Tensor
 
 from pipeline.config.recipe import Dial
-from pipeline.config.stages import Infer
 from pipeline.inference.consistency import best_share, degraded_again, toward_measurement
-from pipeline.inference.volume import restore_volume
+from pipeline.inference.volume import restore_excerpt
 from pipeline.metrics import psnr, ssim
 from pipeline.models.generator import Generator
 from pipeline.physics.grid import crop_to
@@ -25,6 +24,7 @@ from pipeline.training.perceptual import PerceptualDistance
 from pipeline.validation import Excerpt
 
 METRICS = {"psnr": psnr.per_slice, "ssim": ssim.per_slice}
+"""What is measured on validation slices."""
 
 
 def between(start: Generator, end: Generator, alpha: float) -> Generator:
@@ -73,8 +73,7 @@ def _measured(network: Generator, excerpts: Sequence[Excerpt], perceptual: Perce
 
 
 def _look_at(network: Generator, excerpt: Excerpt, perceptual: PerceptualDistance) -> dict[str, float]:
-    sigma = excerpt.model.noise_sigma
-    restored = restore_volume(network, excerpt.measured, excerpt.slice_axis, Infer(), sigma)
+    restored = restore_excerpt(network, excerpt)
     restored = toward_measurement(restored, excerpt.measured, excerpt.model, best_share(restored, excerpt))
     estimate = crop_to(restored, excerpt.truth.data.shape)
     again = excerpt.model.expected_value(degraded_again(restored, excerpt.model))

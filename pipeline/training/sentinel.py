@@ -56,10 +56,12 @@ class Sentinel:
 
     Args:
         settings: the section `train.sentinel`.
+        least_skips: steps in a row that may be skipped whatever the settings say.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, least_skips: int = 0) -> None:
         self._settings = settings
+        self._most_skips = max(1, settings.patience_steps // 10, least_skips)
         self._memory = _Memory()
         self.events: list[Event] = []
 
@@ -67,6 +69,11 @@ class Sentinel:
     def adversarial_share(self) -> float:
         """Share of the adversarial weight that is left after all set-backs."""
         return self._memory.adversarial_share
+
+    @property
+    def healthy(self) -> bool:
+        """Whether no symptom lasts at the moment; a state with one is none to go back to."""
+        return not any(self._memory.streaks.values())
 
     @property
     def exhausted(self) -> bool:
@@ -84,8 +91,8 @@ class Sentinel:
         finding = self._bad_step(loss, gradient)
         if finding:
             self._note(step, "skipped_step", *finding)
-            patience = max(1, self._settings.patience_steps // 10)
-            return self._ill(step, "skipped", True, f"{patience} steps in a row were skipped", gradient, patience)
+            what = f"{self._most_skips} steps in a row were skipped"
+            return self._ill(step, "skipped", True, what, gradient, self._most_skips)
         self._ill(step, "skipped", False, "", 0.0)
         usual = self._usual()
         self._memory.gradients = [*self._memory.gradients, gradient][-USUAL_STEPS:]

@@ -37,6 +37,8 @@ logger = logging.getLogger(__name__)
 
 PROGRESS_EVERY = 10
 """Steps between two lines about the time that is left."""
+HALVINGS = 20
+"""Steps in a row that half precision may leave out while it looks for its scale, which starts at 2**16."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,10 @@ class Progress:
     waiting: float = 0.0
 
     def add(self, values: Mapping[str, float]) -> None:
-        """Adds the numbers of one step."""
+        """Adds the numbers of one step; those of a step that had to be left out may not be finite, and are left out."""
         for name, value in values.items():
+            if not math.isfinite(value):
+                continue
             self.sums[name] = self.sums.get(name, 0.0) + value
             self.counts[name] = self.counts.get(name, 0) + 1
 
@@ -136,7 +140,7 @@ class Trainer:
             self._critic, self._critic_optimizer = engine.setup(
                 self._discriminator, torch.optim.Adam(self._discriminator.parameters(), lr=rate, fused=not self._half)
             )
-        self._sentinel = Sentinel(settings.sentinel)
+        self._sentinel = Sentinel(settings.sentinel, HALVINGS if self._half else 0)
         self._progress = Progress()
         self._step = 0
         self._good: dict[str, Any] = {}
@@ -278,7 +282,8 @@ class Trainer:
                     terms["adversarial"] = self._adversarial.generator_loss(real, self._discriminator(estimate))
                     weighted.append(weight * terms["adversarial"])
         self._progress.add({f"loss_{name}": self._mean(term) for name, term in terms.items()})
-        return torch.stack(weighted).sum() / parts
+        # Where the adversarial weight was cut to zero, a recipe without other terms has nothing to learn from.
+        return torch.stack(weighted or [0 * estimate.sum()]).sum() / parts
 
     def _discriminator_step(self, scenes: list[Scene], estimates: list[Tensor]) -> Verdict:
         assert self._discriminator is not None
@@ -348,7 +353,7 @@ class Trainer:
         self._progress.samples[self._step] = look.excerpts
         if self._sentinel.judge_validation(self._step, look.values["psnr"], look.diversity) == "roll_back":
             self._roll_back()
-        else:
+        elif self._sentinel.healthy:
             self._good = self._networks(self._average.network)
         return {f"val_{name}": value for name, value in look.values.items()} | {"diversity": look.diversity}
 
@@ -388,6 +393,7 @@ class Trainer:
             "averaged": _copied(self._average.network),
             "good": self._good,
             "optimizers": [optimizer.state_dict() for optimizer in self._optimizers()],
+            "precision": self._engine.strategy.precision.state_dict(),
             "sentinel": self._sentinel.state(),
             "random": torch.get_rng_state(),
             "progress": {**vars(progress)},
@@ -400,6 +406,7 @@ class Trainer:
         self._good = state["good"]
         for optimizer, saved in zip(self._optimizers(), state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
+        self._engine.strategy.precision.load_state_dict(state["precision"])
         self._sentinel.restore(state["sentinel"])
         torch.set_rng_state(state["random"])
         self._progress = Progress(**state["progress"])

@@ -13,13 +13,7 @@ from pipeline.training.dial import between, try_settings
 from pipeline.training.perceptual import PerceptualDistance
 from tests.small_training import small_excerpt, tiny_generator
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize("architecture", ["rrdbnet", "srresnet"])

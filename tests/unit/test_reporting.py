@@ -6,7 +6,6 @@ import json
 import math
 import re
 import subprocess
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +42,7 @@ from pipeline.reporting.verdict import verdict
 from pipeline.reporting.versions import git_state, package_versions
 from pipeline.reporting.volume_page import volume_numbers
 from pipeline.reporting.words import gap_of, noise_words
-from tests.helpers import run_stage, the_message
+from tests.helpers import Tags, run_stage, the_message
 from tests.report_run import BLOCKS, HOSTILE, index_command, make_run, provenance_command, report_command
 
 PSNR = Column("psnr", "foreground", "PSNR", "dB", 2, True, "bicubic")
@@ -71,22 +70,6 @@ def index(run) -> str:
 
 def pixels(uri: str) -> np.ndarray:
     return np.asarray(PillowImage.open(io.BytesIO(base64.b64decode(uri.split(",", 1)[1]))))
-
-
-class Tags(HTMLParser):
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.found.append((tag, dict(attrs)))
-        if tag not in ("meta", "link", "img", "input", "br", "hr"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
 
 
 # Pictures

@@ -30,13 +30,7 @@ from tests.small_training import (
     training_volume,
 )
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def used_to(gradient: float, **settings: Any) -> Sentinel:
@@ -172,6 +166,21 @@ def test_set_backs_are_counted_and_cut_the_adversarial_weight_each_time():
     assert sentinel.judge_validation(3, 1.0, 0.5) == "roll_back"
     assert sentinel.exhausted
     assert kinds(sentinel) == ["rolled_back", "rolled_back", "stopped"]
+
+
+def test_while_a_symptom_lasts_the_training_is_not_healthy():
+    sentinel = used_to(1.0, patience_steps=3)
+    assert sentinel.healthy
+    assert sentinel.judge_discriminator(1, 1.0, 0.0, 0.1) == "fine"
+    assert not sentinel.healthy
+    assert sentinel.judge_discriminator(2, 0.5, 0.5, 0.1) == "fine"
+    assert sentinel.healthy
+
+
+def test_half_precision_may_skip_more_steps_in_a_row():
+    patient, hasty = (Sentinel(Settings(patience_steps=10), least) for least in (4, 0))
+    assert [patient.judge_step(step, 1.0, np.inf) for step in range(4)] == ["skip", "skip", "skip", "roll_back"]
+    assert hasty.judge_step(0, 1.0, np.inf) == "roll_back"
 
 
 def judged(sentinel: Sentinel) -> list[str]:
@@ -340,7 +349,21 @@ def test_a_patch_that_is_not_a_number_costs_one_step_and_nothing_else(tmp_path, 
     assert all(finite(state) for state in after)
     assert finite(trainer._average.network)
     assert trainer.history[-1]["step"] == 8
-    assert np.isfinite(trainer.history[-1]["val_psnr"])
+    assert all(np.isfinite(list(row.values())).all() for row in trainer.history)
+
+
+def test_a_state_with_a_lasting_symptom_is_none_to_go_back_to(tmp_path):
+    def spoil(step: int, patches: Patches) -> Patches:
+        return replace(patches, measured=np.full_like(patches.measured, np.nan)) if 5 <= step < 8 else patches
+
+    recipe = tiny_recipe(steps=8)
+    settings = tiny_settings({"patience_steps": 30}, validate_every=2)
+    trainer = make_trainer(tmp_path, recipe, settings, sampler=sampler(recipe, spoil))
+    after = weights_after_steps(trainer)
+    assert kinds(trainer) == ["skipped_step"] * 3 + ["rolled_back"]
+    # The look after step 6 came while steps were being skipped: what is good is the state after step 4.
+    assert not same(after[7], after[5])
+    assert same(after[7], trainer._good["generator"])
 
 
 def test_the_discriminator_never_sees_a_bad_batch(tmp_path):
@@ -358,14 +381,42 @@ def test_the_discriminator_never_sees_a_bad_batch(tmp_path):
     assert finite(trainer._discriminator)
 
 
-def test_half_precision_goes_on_after_overflow_and_after_bad_steps(tmp_path, monkeypatch):
+def half_precision(monkeypatch: pytest.MonkeyPatch, scale: float) -> torch.amp.GradScaler:
     """On a CPU the engine takes bfloat16 instead, so the scaler of gradients is put in by hand."""
-    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**18)
+    scaler = torch.amp.GradScaler("cpu", init_scale=scale)
 
     def engine(device: str, precision: str) -> Fabric:
         fabric = Fabric(accelerator="cpu", plugins=[MixedPrecision("16-mixed", "cpu", scaler=scaler)])
         fabric.launch()
         return fabric
+
+    monkeypatch.setattr(small_training, "start_engine", engine)
+    return scaler
+
+
+def test_the_scale_of_half_precision_survives_an_interruption(tmp_path, monkeypatch):
+    recipe, settings = tiny_recipe(steps=4), tiny_settings(precision="16-mixed", checkpoint_every=2)
+    first = half_precision(monkeypatch, 2.0**18)
+    trainer = make_trainer(tmp_path, recipe, settings)
+    look_back = trainer._look_back
+
+    def stop_after_two() -> None:
+        look_back()
+        if trainer._step == 2:
+            raise KeyboardInterrupt
+
+    trainer._look_back = stop_after_two
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run()
+    reached = first.get_scale()
+    assert reached < 2.0**18
+    second = half_precision(monkeypatch, 2.0**4)
+    make_trainer(tmp_path, recipe, settings).run()
+    assert second.get_scale() in (reached, reached / 2, reached / 4)
+
+
+def test_half_precision_goes_on_after_overflow_and_after_bad_steps(tmp_path, monkeypatch):
+    scaler = half_precision(monkeypatch, 2.0**18)
 
     def spoil(step: int, patches: Patches) -> Patches:
         if step == 12:
@@ -374,7 +425,6 @@ def test_half_precision_goes_on_after_overflow_and_after_bad_steps(tmp_path, mon
             patches.measured[0] *= 1000
         return patches
 
-    monkeypatch.setattr(small_training, "start_engine", engine)
     recipe = tiny_recipe(steps=15)
     settings = tiny_settings(precision="16-mixed", validate_every=15)
     trainer = make_trainer(tmp_path, recipe, settings, sampler=sampler(recipe, spoil))

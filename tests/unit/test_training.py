@@ -33,13 +33,7 @@ from tests.small_training import (
     training_volume,
 )
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 # Patches
@@ -320,6 +314,14 @@ def test_a_vgg_style_discriminator_and_the_other_terms_train_as_well(tmp_path):
     trainer = make_trainer(tmp_path, tiny_recipe(steps=4, losses=terms, adversarial=adversarial))
     trainer.run()
     assert {f"loss_{name}" for name in terms} <= set(trainer.history[-1])
+    assert trainer.events == []
+
+
+def test_where_the_adversarial_weight_was_cut_to_nothing_and_no_other_term_is_left_the_training_goes_on(tmp_path):
+    recipe = tiny_recipe(steps=3, losses={}, adversarial={**ADVERSARIAL, "weight": 0.0})
+    trainer = make_trainer(tmp_path, recipe, tiny_settings(record_every=1))
+    trainer.run()
+    assert [row["loss"] for row in trainer.history] == [0, 0, 0]
     assert trainer.events == []
 
 

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import base64
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from pipeline.reporting.training_inputs import Samples, read_samples, read_train
 from pipeline.reporting.training_page import MOST_EVENTS, card_facts, event_rows, measures
 from pipeline.reporting.training_samples import MOST_STEPS, build_grids, shown_steps
 from pipeline.reporting.words import network_words
-from tests.helpers import run_stage, the_message
+from tests.helpers import Tags, run_stage, the_message
 
 HOSTILE = '<script>alert("pwned")</script>\'"&'
 CARD = """# brainsr
@@ -56,22 +55,6 @@ DIAL = """alpha,psnr,ssim,perceptual,lr_residual,noise_level,allowed,chosen
 0,24.5,0.75,0.30,0.02,0.02,true,false
 0.5,24.3,0.74,0.20,0.02,0.02,true,true
 """
-
-
-class Tags(HTMLParser):
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.found.append((tag, dict(attrs)))
-        if tag not in ("meta", "link", "img", "input", "br", "hr"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
 
 
 def write_network(folder: Path, card: str, history: str, events: str = "", dial: str = "") -> None:
