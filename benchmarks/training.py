@@ -407,21 +407,26 @@ def agreement_table(work: Path) -> list[str]:
 MARKS = {"main": main_table, "ablations": ablation_table, "agreement": agreement_table}
 
 
+def measured(work: Path) -> dict[str, list[str]]:
+    """Returns the lines of the tables whose numbers are there, by their marks."""
+    return {mark: lines(work) for mark, lines in MARKS.items() if (work / f"{mark}.csv").exists()}
+
+
 def write_docs(path: Path, work: Path) -> None:
     """Puts the tables between their marks in a document; the words around them stay."""
     text = path.read_text(encoding="utf-8")
-    for mark, lines in MARKS.items():
+    for mark, lines in measured(work).items():
         start, end = f"<!-- {mark}: generated -->", f"<!-- {mark}: end -->"
         before, _, rest = text.partition(start)
         _, _, after = rest.partition(end)
-        text = "\n".join([before + start, *lines(work), "", end]) + after
+        text = "\n".join([before + start, *lines, "", end]) + after
     path.write_text(text, encoding="utf-8")
 
 
 def tell(work: Path, docs: Path | None) -> None:
     """Prints all tables, and puts them into a document where one is named."""
-    for mark, lines in MARKS.items():
-        sys.stdout.write("\n".join([f"\n## {mark}", *lines(work), ""]))
+    for mark, lines in measured(work).items():
+        sys.stdout.write("\n".join([f"\n## {mark}", *lines, ""]))
     if docs:
         write_docs(docs, work)
 
@@ -434,6 +439,7 @@ def main() -> None:
     parser.add_argument("--docs", type=Path)
     parser.add_argument("--test-pictures", type=int, default=80)
     parser.add_argument("--threads", type=int, default=2, help="of a training; 1 lets two of them run side by side")
+    parser.add_argument("--parts", nargs="*", choices=("main", "ablations"), default=("main", "ablations"))
     parser.add_argument("--only", nargs="*", help="train these rows and stop")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
@@ -444,20 +450,32 @@ def main() -> None:
         for name in options.only:
             train_row(name, {**MAIN, **ABLATIONS}[name], work, options.threads)
         return
+    if "main" in options.parts:
+        compare_recipes(options.images, work, options.threads)
+    if "ablations" in options.parts:
+        ablate(work, options.threads)
+    tell(work, options.docs)
+
+
+def compare_recipes(images: Path, work: Path, threads: int) -> None:
+    """Trains and measures all recipes."""
     initial("realesrgan-6b", work)
     pretrained = work / "models" / "pretrained"
     if not pretrained.exists():
         pretrained.symlink_to("realesrgan-6b")
     for name, row in MAIN.items():
-        train_row(name, row, work, options.threads)
+        train_row(name, row, work, threads)
     evaluate(work, ["pretrained", *MAIN], NOISE, "main", with_classical=True)
-    diagnose(options.images, work)
+    diagnose(images, work)
+
+
+def ablate(work: Path, threads: int) -> None:
+    """Trains and measures the default recipe with parts of it left out."""
     for name, row in ABLATIONS.items():
-        train_row(name, row, work, options.threads)
+        train_row(name, row, work, threads)
     derive(work)
     variants = [*(name for name, row in ABLATIONS.items() if row.what), *DERIVED]
     evaluate(work, variants, (0.02,), "ablations", with_classical=False)
-    tell(work, options.docs)
 
 
 if __name__ == "__main__":
