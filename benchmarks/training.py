@@ -199,7 +199,7 @@ def initial(name: str, work: Path) -> Path:
     """Returns the one-channel generator made from a known source's weights."""
     folder = work / "models" / name
     if not (folder / "generator.safetensors").exists():
-        convert(source_file(name, work), known_sources()[name], folder)
+        convert(source_file(name, work), known_sources()[name], folder, 4, "both")
     return folder / "generator.safetensors"
 
 

@@ -74,7 +74,8 @@ def restore_uncorrected(
     """
     sigma = noise_sigma(image, noise, settings)
     views = network.facts.get("recipe", {}).get("self_ensemble", 1)
-    return restore_volume(network, image.data, image.facts["slice_axis"], settings, sigma, views), sigma
+    factors, axis = image.facts["forward_model"]["factors"], image.facts["slice_axis"]
+    return restore_volume(network, image.data, factors, axis, settings, sigma, views), sigma
 
 
 def noise_sigma(image: Image, noise: str, settings: Infer) -> float:

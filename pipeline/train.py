@@ -111,35 +111,44 @@ def training_volume(hr: Path, lr: Path) -> TrainingVolume:
     )
 
 
-def starting_generator(start: Path | None, recipe: Recipe, factor: int) -> Generator:
+def starting_generator(start: Path | None, recipe: Recipe, factors: tuple[int, int]) -> Generator:
     """Returns the network that a training starts from, with a noise map where the recipe wants one.
 
     Raises:
-        UserError: the file is no generator, or has another factor, or a noise map that the recipe does not have.
+        UserError: the file is no generator, or has other factors, or a noise map that the recipe does not have.
     """
     if start is None:
-        shape = Shape(recipe.architecture, factor, recipe.blocks, recipe.features, noise_map=recipe.noise_map)
-        return Generator(shape)
+        return Generator(
+            Shape(
+                recipe.architecture,
+                factors[1],
+                recipe.blocks,
+                recipe.features,
+                noise_map=recipe.noise_map,
+                along="both" if factors[0] == factors[1] else "columns",
+            )
+        )
     generator = load_generator(start)
-    if generator.factor != factor:
-        raise UserError(f"{start}: enlarges by {generator.factor}, but the data was degraded by {factor}.")
+    if generator.factors != factors:
+        raise UserError(f"{start}: enlarges by {generator.factors}, but the data was degraded by {factors}.")
     if generator.shape.noise_map and not recipe.noise_map:
         raise UserError(f"{start}: is told the noise; set noise_map: true in the recipe that starts from it.")
     return with_noise_map(generator) if recipe.noise_map and not generator.shape.noise_map else generator
 
 
-def plane_factor(volumes: Sequence[TrainingVolume]) -> int:
-    """Returns the factor by which the slices of all volumes were degraded.
+def plane_factors(volumes: Sequence[TrainingVolume]) -> tuple[int, int]:
+    """Returns the factors by which the slices of all volumes were degraded, along rows and columns.
 
     Raises:
         UserError: there are several.
     """
-    factors = {volume.model.factors[axis] for volume in volumes for axis in volume.plane_axes}
+    factors = {tuple(volume.model.factors[axis] for axis in volume.plane_axes) for volume in volumes}
     if len(factors) > 1:
         raise UserError(
             f"the training volumes were degraded by different factors {sorted(factors)}. Degrade them alike."
         )
-    return factors.pop()
+    rows, columns = factors.pop()
+    return rows, columns
 
 
 def look_at(network: Generator, excerpts: Sequence[Excerpt]) -> Look:
@@ -154,7 +163,8 @@ def look_at(network: Generator, excerpts: Sequence[Excerpt]) -> Look:
 def _diversity(network: Generator, one: Excerpt, result: np.ndarray) -> float:
     """How much the first slice of a result changes when the input grows darker, per change of the input."""
     first, before = (np.take(array, [0], one.slice_axis) for array in (one.measured, result))
-    darker = restore_volume(network, DARKER * first, one.slice_axis, Infer(), one.model.noise_sigma)
+    sigma = one.model.noise_sigma
+    darker = restore_volume(network, DARKER * first, one.model.factors, one.slice_axis, Infer(), sigma)
     change, given = (float(np.sqrt(np.mean(array**2))) for array in (darker - before, (1 - DARKER) * first))
     return change / given if given else 0.0
 
@@ -217,11 +227,11 @@ def train(
     checkpoints = CheckpointFolder(work, training_key(files, recipe, settings, seed))
     with checkpoints.lease() if engine.is_global_zero else nullcontext():
         volumes = [training_volume(hr, lr) for hr, lr in zip(files.hr, files.lr, strict=True)]
-        factor = plane_factor(volumes)
-        start = starting_generator(files.start, recipe, factor)
+        factors = plane_factors(volumes)
+        start = starting_generator(files.start, recipe, factors)
         excerpts = [_excerpt(hr, lr) for hr, lr in zip(files.val_hr, files.val_lr, strict=True)]
         perceptual = PerceptualDistance(read_vgg(files.perceptual), recipe.perceptual) if files.perceptual else None
-        parts = Parts(copy.deepcopy(start), _discriminator(recipe, factor), perceptual)
+        parts = Parts(copy.deepcopy(start), _discriminator(recipe, factors), perceptual)
         sampler = PatchSampler(volumes, recipe, seed)
         trainer = Trainer(
             parts, sampler, recipe, settings, checkpoints, lambda network: look_at(network, excerpts), engine
@@ -261,11 +271,13 @@ def _excerpt(hr: Path, lr: Path) -> Excerpt:
     return excerpt(read_image(hr), read_image(lr), VALIDATION_SLICES)
 
 
-def _discriminator(recipe: Recipe, factor: int) -> torch.nn.Module | None:
+def _discriminator(recipe: Recipe, factors: tuple[int, int]) -> torch.nn.Module | None:
     if recipe.adversarial is None:
         return None
+    if recipe.adversarial.discriminator == "vgg_style" and factors[0] != factors[1]:
+        raise UserError("adversarial.discriminator: vgg_style looks at square patches alone; choose unet_sn.")
     build = plugins.load("pipeline.models.discriminators", recipe.adversarial.discriminator).build
-    return build(1, recipe.patch_lr * factor, recipe.adversarial.features)
+    return build(1, recipe.patch_lr * factors[1], recipe.adversarial.features)
 
 
 def _dialled(

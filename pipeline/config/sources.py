@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlparse
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
+from pipeline.bids_names import derivative_path
 from pipeline.config.base import Section
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$"), "64 digits 0-9 and a-f"]
@@ -57,6 +58,8 @@ class Network(Section):
     """rrdbnet: channels that each dense convolution adds"""
     channels: Annotated[int, Field(ge=1)] = 3
     """image channels going in and coming out"""
+    unshuffle: bool = True
+    """rrdbnet of factor 1 or 2: whether squares of pixels become channels first, as in Real-ESRGAN's networks"""
     trained_on: str
     """what the weights were trained on, in words; shown wherever the network is"""
 
@@ -133,11 +136,30 @@ class LocalSource(_Described):
     """path of the file or folder; relative to the folder where snakemake works"""
     sha256: Sha256 | None = None
     """SHA-256, checked where it is given; of a folder, that of the archive it is packed into"""
+    member: FilePath | None = None
+    """path of the wanted file, where `path` is an archive"""
+    bids: LocalPath | None = None
+    """BIDS folder that the file belongs to; results are written as BIDS derivatives too"""
+
+    @model_validator(mode="after")
+    def _check_bids(self) -> LocalSource:
+        if self.bids is not None:
+            derivative_path(self.path_in_bids)
+        return self
+
+    @property
+    def path_in_bids(self) -> str:
+        """The path relative to the BIDS folder.
+
+        Raises:
+            ValueError: it does not lie there.
+        """
+        return PurePosixPath(self.path).relative_to(PurePosixPath(self.bids or "")).as_posix()
 
     @property
     def file_name(self) -> str:
         """Name under which the wanted file is kept."""
-        return PurePosixPath(self.path).name
+        return PurePosixPath(self.member or self.path).name
 
 
 Source = Annotated[PackageSource | HttpSource | LocalSource, Field(discriminator="kind")]

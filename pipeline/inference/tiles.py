@@ -22,7 +22,7 @@ def tile_starts(size: int, tile: int, overlap: int) -> list[int]:
 
 
 def restore_in_tiles(
-    image: NDArray[np.float32], restore: Restore, factor: int, tile: int, overlap: int
+    image: NDArray[np.float32], restore: Restore, factors: tuple[int, int], tile: int, overlap: int
 ) -> NDArray[np.float32]:
     """Restores a slice tile by tile.
 
@@ -30,26 +30,24 @@ def restore_in_tiles(
 
     Args:
         image: low-resolution slice, shape (rows, columns).
-        restore: maps a slice to one that is `factor` times larger.
-        factor: enlargement.
+        restore: maps a slice to one that is larger by the factors.
+        factors: enlargement along rows and columns.
         tile: side of a tile, in low-resolution voxels.
         overlap: of neighbouring tiles, in low-resolution voxels.
 
     Returns:
-        Restored slice, float32, `factor` times larger along both axes.
+        Restored slice, float32, larger by the factors.
     """
     if max(image.shape) <= tile:
         return restore(image)
-    sums = np.zeros([size * factor for size in image.shape], dtype=np.float64)
+    sums = np.zeros([size * factor for size, factor in zip(image.shape, factors, strict=True)], dtype=np.float64)
     weights = np.zeros_like(sums)
     for row in tile_starts(image.shape[0], tile, overlap):
         for column in tile_starts(image.shape[1], tile, overlap):
             part = image[row : row + tile, column : column + tile]
-            weight = np.outer(*(_ramp(size * factor, overlap * factor) for size in part.shape))
-            place = tuple(
-                slice(start * factor, (start + size) * factor)
-                for start, size in zip((row, column), part.shape, strict=True)
-            )
+            sides = list(zip((row, column), part.shape, factors, strict=True))
+            weight = np.outer(*(_ramp(size * factor, overlap * factor) for _, size, factor in sides))
+            place = tuple(slice(start * factor, (start + size) * factor) for start, size, factor in sides)
             sums[place] += weight * restore(part)
             weights[place] += weight
     return (sums / weights).astype(np.float32)

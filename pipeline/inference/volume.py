@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,6 +13,7 @@ from tqdm import tqdm
 from pipeline.cli import show_progress
 from pipeline.config.stages import Infer
 from pipeline.inference.tiles import restore_in_tiles
+from pipeline.models.generator import Generator
 from pipeline.validation import Excerpt
 
 
@@ -42,36 +45,66 @@ def _turned_back(image: NDArray[np.float32], view: int) -> NDArray[np.float32]:
     return flipped[:: -1 if view & 1 else 1, :: -1 if view & 2 else 1]
 
 
-def restore_excerpt(network: nn.Module, excerpt: Excerpt, views: int = 1) -> NDArray[np.float32]:
+def restore_excerpt(network: Generator, excerpt: Excerpt, views: int = 1) -> NDArray[np.float32]:
     """Restores the slices of an excerpt, told the noise that they were measured with; see `restore_volume`."""
-    return restore_volume(network, excerpt.measured, excerpt.slice_axis, Infer(), excerpt.model.noise_sigma, views)
+    model = excerpt.model
+    return restore_volume(
+        network, excerpt.measured, model.factors, excerpt.slice_axis, Infer(), model.noise_sigma, views
+    )
 
 
 def restore_volume(
-    network: nn.Module, lr: NDArray[np.float32], slice_axis: int, settings: Infer, sigma: float, views: int = 1
+    network: Generator,
+    lr: NDArray[np.float32],
+    factors: Sequence[int],
+    slice_axis: int,
+    settings: Infer,
+    sigma: float,
+    views: int = 1,
 ) -> NDArray[np.float32]:
-    """Restores every slice of a volume.
+    """Restores a volume slice by slice.
+
+    Where the slices themselves are enlarged, these are the slices. Where they are to lie closer together, the slices
+    that cut through all of them are restored, along both of the other axes, and the two results averaged.
 
     Args:
-        network: one-channel network with an attribute `factor`, in evaluation mode.
+        network: one-channel network, in evaluation mode.
         lr: low-resolution volume, normalised, shape (x, y, z).
+        factors: enlargement along each axis: the network's.
         slice_axis: axis along which the slices follow each other.
         settings: the section `infer`.
         sigma: standard deviation of the noise, as a fraction of the normalised range.
-        views: flips and transposes of each slice, 1 to 8, whose results are turned back and averaged.
+        views: flips and transposes of each slice, 1 to 8, whose results are turned back and averaged. Networks that
+            enlarge columns alone have no transposes, and 4 views at most.
 
     Returns:
-        Restored volume, float32; the two axes of the slices are `factor` times longer.
+        Restored volume, float32, larger by the factors.
     """
-    factor = int(network.factor)  # pyright: ignore[reportArgumentType]
-    slices = np.moveaxis(lr, slice_axis, 0)
+    across = [axis for axis in range(3) if axis != slice_axis]
+    normals = [slice_axis] if factors[slice_axis] == 1 else across
+    columns = int(np.argmax(factors)) if _columns_alone(network) else across[1]
+    results = [_restore_slices(network, lr, (normal, columns), settings, sigma, views) for normal in normals]
+    return np.asarray(np.mean(results, axis=0), dtype=np.float32)
+
+
+def _columns_alone(network: Generator) -> bool:
+    rows, columns = network.factors
+    return rows != columns
+
+
+def _restore_slices(
+    network: Generator, lr: NDArray[np.float32], axes: tuple[int, int], settings: Infer, sigma: float, views: int
+) -> NDArray[np.float32]:
+    """Restores the slices across the first of two axes; their columns lie along the second."""
+    slices = np.moveaxis(lr, axes, (0, -1))
+    possible = range(min(views, 4) if _columns_alone(network) else views)
 
     def restore(image: NDArray[np.float32]) -> NDArray[np.float32]:
-        turned = [_turned_back(restore_slice(network, _turned(image, view), sigma), view) for view in range(views)]
+        turned = [_turned_back(restore_slice(network, _turned(image, view), sigma), view) for view in possible]
         return np.asarray(np.mean(turned, axis=0), dtype=np.float32)
 
     results = [
-        restore_in_tiles(image, restore, factor, settings.tile_lr, settings.overlap_lr)
+        restore_in_tiles(image, restore, network.factors, settings.tile_lr, settings.overlap_lr)
         for image in tqdm(slices, unit="slice", disable=not show_progress())
     ]
-    return np.moveaxis(np.stack(results), 0, slice_axis)
+    return np.moveaxis(np.stack(results), (0, -1), axes)

@@ -26,9 +26,10 @@ def pretrained_card(source: Source, network: Generator) -> str:
             f"# {source.title or 'Pretrained network'}, untouched",
             "",
             f"- Trained on: {_trained_on(source)}",
-            f"- Architecture: {network.shape.architecture}, {_size(network)} parameters, enlarges by {network.factor}",
+            f"- Architecture: {network.shape.architecture}, {_size(network)} parameters, {_enlarges(network)}",
             "- Change made here: folded from colour to one channel (first convolution summed over its inputs, last one",
             "  averaged over its outputs), which gives the same result on a grey image",
+            *_adapted(source, network),
             f"- Licence of the weights: {source.licence}",
             f"- Citation: {source.citation or 'none given'}",
             "",
@@ -37,6 +38,21 @@ def pretrained_card(source: Source, network: Generator) -> str:
             CAUTION,
         ]
     )
+
+
+def _adapted(source: Source, network: Generator) -> list[str]:
+    """Says where the network was made to enlarge otherwise than it was trained to."""
+    if source.network is None or (source.network.factor, source.network.factor) == network.factors:
+        return []
+    return [
+        f"- Change made here: trained to enlarge by {source.network.factor}; its last layers were taken over as far as",
+        f"  they fit a network that {_enlarges(network)}, which it does badly before it is trained to",
+    ]
+
+
+def _enlarges(network: Generator) -> str:
+    rows, columns = network.factors
+    return f"enlarges by {columns}" if rows == columns else f"enlarges columns alone, by {columns}"
 
 
 def trained_card(
@@ -68,8 +84,7 @@ def trained_card(
             f"# {method}",
             "",
             f"- Recipe: {recipe.source or 'of your own'}",
-            f"- Architecture: {network.shape.architecture}, {_size(network)} parameters, one channel, enlarges by "
-            f"{network.factor}",
+            f"- Architecture: {network.shape.architecture}, {_size(network)} parameters, one channel, {_enlarges(network)}",
             *_origin(recipe, source),
             "- Learnt from:",
             *learnt,

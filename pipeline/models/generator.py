@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from pipeline import plugins
+from pipeline.errors import UserError
 
 ARCHITECTURES = "pipeline.models.generators"
+
+Along = Literal["both", "columns"]
+"""Axes of a slice that are enlarged."""
 
 NOISE_MAP_SCALE = 10.0
 """The noise map is multiplied by this: it brings the usual 0.01 to 0.05 to the size of intensities, so that its weights
@@ -28,7 +32,7 @@ class Shape:
     architecture: str = "rrdbnet"
     """a module of pipeline/models/generators"""
     factor: int = 4
-    """enlargement along both axes of a slice"""
+    """enlargement"""
     blocks: int = 6
     """residual blocks of the trunk"""
     features: int = 64
@@ -39,6 +43,15 @@ class Shape:
     """image channels, in and out"""
     noise_map: bool = False
     """whether the standard deviation of the noise is a further input channel"""
+    along: Along = "both"
+    """axes of a slice that are enlarged; "columns" leaves the number of rows as it is"""
+    unshuffle: bool = False
+    """whether factors 1 and 2 turn squares of pixels into channels first, as Real-ESRGAN's networks do (rrdbnet)"""
+
+    @property
+    def factors(self) -> tuple[int, int]:
+        """Enlargement along rows and columns."""
+        return (self.factor if self.along == "both" else 1, self.factor)
 
     @property
     def in_channels(self) -> int:
@@ -68,7 +81,7 @@ class Generator(nn.Module):
     Attributes:
         network: the network itself; `network.state_dict()` is what files hold.
         shape: what it was built from.
-        factor: enlargement along both axes.
+        factors: enlargement along rows and columns.
         facts: what is saved beside the weights, such as how they came about.
 
     Raises:
@@ -78,9 +91,13 @@ class Generator(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = shape
-        self.factor: int = shape.factor
         self.facts: dict[str, Any] = {}
         self.network: nn.Module = plugins.load(ARCHITECTURES, shape.architecture).build(shape)
+
+    @property
+    def factors(self) -> tuple[int, int]:
+        """Enlargement along rows and columns."""
+        return self.shape.factors
 
     def forward(self, image: Tensor, sigma: Tensor | None = None) -> Tensor:
         """Enlarges images.
@@ -91,7 +108,7 @@ class Generator(nn.Module):
                 or each pixel (batch, 1, y, x). None stands for 0. Networks without a noise map ignore it.
 
         Returns:
-            Float, shape (batch, channels, factor y, factor x).
+            Float, shape (batch, channels, factors[0] y, factors[1] x).
         """
         if not self.shape.noise_map:
             return self.network(image)
@@ -134,3 +151,30 @@ def with_noise_map(generator: Generator) -> Generator:
     zeros = weight.new_zeros(weight.shape[0], new_channels, *weight.shape[2:])
     extended.network.load_state_dict({**state, FIRST_WEIGHT: torch.cat([weight, zeros], dim=1)})
     return extended.to(weight.device).train(generator.training)
+
+
+def enlarging_by(generator: Generator, shape: Shape) -> Generator:
+    """Returns the network with the same weights as far as they fit, for another factor or other axes.
+
+    Layers that the new network has as well keep their weights; a further enlargement begins with those of the one
+    before it. The result needs training.
+
+    Args:
+        generator: an rrdbnet.
+        shape: of the new network; it differs from the generator's in `factor` and `along` alone.
+
+    Raises:
+        UserError: the architecture cannot enlarge by this factor, or has no layers that could be taken over.
+    """
+    if shape == generator.shape:
+        return generator
+    adapted = Generator(shape)
+    adapted.facts = dict(generator.facts)
+    adapt = getattr(plugins.load(ARCHITECTURES, shape.architecture), "adapt", None)
+    if adapt is None or shape.unshuffle:
+        raise UserError(
+            f"{shape.architecture}: weights that enlarge by {generator.factors} cannot start one that enlarges by "
+            f"{shape.factors}; train from scratch, or choose weights for your factor."
+        )
+    adapted.network.load_state_dict(adapt(generator.network.state_dict(), adapted.network))
+    return adapted.train(generator.training)

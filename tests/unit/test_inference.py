@@ -24,7 +24,7 @@ from tests.helpers import synthetic_head
 class Enlarger(nn.Module):
     """A small network with a known, narrow receptive field."""
 
-    factor = 4
+    factors = (4, 4)
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ def test_tiles_cover_a_slice_and_overlap_enough(size, tile, overlap):
 def test_tiles_join_without_a_seam(image):
     network = Enlarger()
     whole = restore_slice(network, image, 0.0)
-    tiled = restore_in_tiles(image, lambda part: restore_slice(network, part, 0.0), 4, tile=32, overlap=16)
+    tiled = restore_in_tiles(image, lambda part: restore_slice(network, part, 0.0), (4, 4), tile=32, overlap=16)
     assert tiled.shape == whole.shape == (284, 200)
     assert np.abs(tiled - whole).max() < 1e-5 * np.ptp(whole)
 
@@ -66,7 +66,7 @@ def test_tiles_of_a_method_without_surroundings_change_nothing(image):
     def repeat(part):
         return np.repeat(np.repeat(part, 2, axis=0), 2, axis=1)
 
-    tiled = restore_in_tiles(image, repeat, 2, tile=20, overlap=6)
+    tiled = restore_in_tiles(image, repeat, (2, 2), tile=20, overlap=6)
     assert np.allclose(tiled, repeat(image), atol=1e-6)
 
 
@@ -74,9 +74,9 @@ def test_tiles_of_a_method_without_surroundings_change_nothing(image):
 def test_a_volume_is_restored_slice_by_slice_along_any_axis(axis):
     network = Enlarger()
     volume = np.random.default_rng(4).random((5, 6, 7), dtype=np.float32)
-    restored = restore_volume(network, volume, axis, Infer(), 0.03)
-    expected = tuple(size if other == axis else 4 * size for other, size in enumerate(volume.shape))
-    assert restored.shape == expected
+    factors = [1 if other == axis else 4 for other in range(3)]
+    restored = restore_volume(network, volume, factors, axis, Infer(), 0.03)
+    assert restored.shape == tuple(size * factor for size, factor in zip(volume.shape, factors, strict=True))
     one = restore_slice(network, np.take(volume, 2, axis=axis), 0.03)
     assert np.array_equal(np.take(restored, 2, axis=axis), one)
 
@@ -92,7 +92,7 @@ def test_averaged_over_all_views_a_result_turns_with_its_image():
     volume = np.random.default_rng(5).random((9, 9, 2), dtype=np.float32)
 
     def restored(array, views):
-        return restore_volume(network, array, 2, Infer(), 0.0, views)
+        return restore_volume(network, array, (4, 4, 1), 2, Infer(), 0.0, views)
 
     turns = (lambda array: array[::-1], lambda array: array[:, ::-1], lambda array: array.swapaxes(0, 1))
     for turn in turns:
@@ -100,6 +100,23 @@ def test_averaged_over_all_views_a_result_turns_with_its_image():
         assert not np.allclose(restored(turn(volume), 1), turn(restored(volume, 1)), atol=1e-3)
     flipped = restored(volume[::-1], 1)[::-1]
     assert np.allclose(restored(volume, 2), (restored(volume, 1) + flipped) / 2, atol=1e-5)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_between_thick_slices_the_planes_that_cut_them_are_restored_and_averaged(axis):
+    network = Generator(Shape(factor=2, blocks=1, features=8, growth=4, along="columns")).eval()
+    volume = np.random.default_rng(4).random((5, 6, 7), dtype=np.float32)
+    factors = [2 if other == axis else 1 for other in range(3)]
+    restored = restore_volume(network, volume, factors, axis, Infer(), 0.0)
+    assert restored.shape == tuple(size * factor for size, factor in zip(volume.shape, factors, strict=True))
+    first, second = (other for other in range(3) if other != axis)
+    means = []
+    for normal in (first, second):
+        planes = np.moveaxis(volume, (normal, axis), (0, -1))
+        enlarged = np.stack([restore_slice(network, plane, 0.0) for plane in planes])
+        means.append(np.moveaxis(enlarged, (0, -1), (normal, axis)))
+    assert np.allclose(restored, (means[0] + means[1]) / 2, atol=1e-6)
+    assert np.abs(means[0] - means[1]).max() > 1e-3
 
 
 def low_resolution(truth, sigma):

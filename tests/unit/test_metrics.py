@@ -12,7 +12,7 @@ from pipeline import plugins
 from pipeline.errors import UserError
 from pipeline.image.image import Image
 from pipeline.image.intensity import IntensityMap
-from pipeline.metrics import edge_sharpness, gmsd, haarpsi, psnr, residual_noise, ssim, vif
+from pipeline.metrics import edge_sharpness, frc, gmsd, haarpsi, psnr, residual_noise, ssim, vif
 from pipeline.metrics._range import data_range
 
 METRICS = plugins.names("pipeline.metrics")
@@ -270,3 +270,49 @@ def test_ssim_refuses_slices_smaller_than_its_window():
 def test_the_data_range_is_one_whatever_the_scale_of_the_truth(scale):
     truth = Image(np.zeros((2, 2, 2), dtype=np.float32), np.eye(4), IntensityMap(scale, 2.0, -10.0, "int16"))
     assert data_range(truth) == pytest.approx(1.0)
+
+
+def rings_one_by_one(one, other):
+    """The definition, ring by ring, with another transform and no shared code."""
+    window = np.hanning(one.shape[0])[:, None] * np.hanning(one.shape[1])[None, :]
+    spectra = [np.fft.fftshift(np.fft.fft2((image - np.mean(image)) * window)) for image in (one, other)]
+    radius = np.empty(one.shape)
+    for row in range(one.shape[0]):
+        for column in range(one.shape[1]):
+            y, x = (row - one.shape[0] // 2) / one.shape[0], (column - one.shape[1] // 2) / one.shape[1]
+            radius[row, column] = math.sqrt(x * x + y * y)
+    width = 1 / (2 * (min(one.shape) // 2))
+    values = []
+    for ring in range(min(one.shape) // 2):
+        chosen = (radius >= ring * width - 1e-12) & (radius < (ring + 1) * width - 1e-12)
+        first, second = (spectrum[chosen] for spectrum in spectra)
+        values.append(float(np.vdot(second, first).real / np.linalg.norm(first) / np.linalg.norm(second)))
+    return np.array(values)
+
+
+@pytest.mark.parametrize("shape", [(48, 48), (40, 33)])
+def test_ring_correlation_is_what_its_definition_says(shape):
+    generator = np.random.default_rng(5)
+    one = ndimage.gaussian_filter(generator.random(shape), 1.0)
+    other = one + 0.05 * generator.standard_normal(shape)
+    _, found = frc.ring_correlation(one, other)
+    assert np.allclose(found, rings_one_by_one(one, other), rtol=1e-4, atol=1e-9)
+
+
+@pytest.mark.parametrize("cut_off", [0.1, 0.2, 0.35])
+def test_the_frequency_at_which_detail_ends_is_found(cut_off):
+    truth = np.random.default_rng(6).random((128, 128))
+    rows, columns = (np.fft.fftfreq(128) for _ in range(2))
+    kept = np.hypot(rows[:, None], columns) < cut_off
+    noise = np.random.default_rng(7).random((128, 128))
+    mixed = np.where(kept, np.fft.fft2(truth), np.fft.fft2(noise))
+    mask = np.ones(truth.shape, dtype=bool)
+    assert frc.per_slice(truth, np.fft.ifft2(mixed).real, mask, 1.0) == pytest.approx(cut_off, abs=0.012)
+
+
+def test_where_nothing_agrees_or_the_region_is_tiny_the_cut_off_is_zero():
+    one, other = np.random.default_rng(8).random((2, 64, 64))
+    mask = np.ones((64, 64), dtype=bool)
+    assert frc.per_slice(one, other, mask, 1.0) == 0
+    mask[6:] = False
+    assert frc.per_slice(one, one, mask, 1.0) == 0

@@ -20,7 +20,7 @@ from pipeline.config.load import read_entry
 from pipeline.config.sources import Source
 from pipeline.convert import convert
 from pipeline.errors import UserError
-from pipeline.models.generator import Generator, Shape
+from pipeline.models.generator import Generator, Shape, enlarging_by
 from pipeline.models.weights import fold_to_one_channel, load_generator, read_weights, save_generator
 from tests.known import graph_of, known_file
 
@@ -172,7 +172,7 @@ PUBLISHED = [
 
 @pytest.mark.parametrize(("factor", "first_channels"), [(1, 48), (2, 12), (4, 3)])
 def test_published_files_load_by_their_own_names(tmp_path, factor, first_channels):
-    network = small_network(factor=factor, channels=3)
+    network = small_network(factor=factor, channels=3, unshuffle=True)
     shapes = {name: tensor.shape for name, tensor in network.state_dict().items()}
     assert list(shapes) == PUBLISHED
     assert shapes["conv_first.weight"] == (8, first_channels, 3, 3)
@@ -231,13 +231,35 @@ def test_ncnn_files_are_read_for_rrdbnet_alone(weights):
 
 
 def test_convert_folds_any_network_that_a_source_describes(tmp_path):
-    colour = small_network(factor=2, channels=3)
+    colour = small_network(factor=2, channels=3, unshuffle=True)
     torch.save({"params_ema": colour.state_dict()}, tmp_path / "x2.pth")
     described = {"factor": 2, "blocks": 1, "features": 8, "growth": 4, "trained_on": "nothing"}
     entry = {"kind": "local", "path": "x2.pth", "network": described}
-    convert(tmp_path / "x2.pth", read_entry(Source, json.dumps(entry), "source"), tmp_path / "out")
+    convert(tmp_path / "x2.pth", read_entry(Source, json.dumps(entry), "source"), tmp_path / "out", 2, "both")
     generator = load_generator(tmp_path / "out/generator.safetensors").eval()
-    assert generator.shape == replace(SMALL, factor=2)
+    assert generator.shape == replace(SMALL, factor=2, unshuffle=True)
     grey = np.random.default_rng(2).random((1, 5, 6), dtype=np.float32)
     mean = apply(colour, np.repeat(grey, 3, axis=0)).mean(axis=0)
     assert np.abs(apply(generator, grey)[0] - mean).max() < 1e-5
+
+
+@pytest.mark.parametrize(("factor", "along"), [(2, "both"), (3, "both"), (8, "both"), (1, "both"), (4, "columns")])
+def test_weights_of_one_factor_start_another(factor, along):
+    network = small_generator()
+    adapted = enlarging_by(network, replace(SMALL, factor=factor, along=along)).eval()
+    before, after = network.network.state_dict(), adapted.network.state_dict()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in after.items() if name in before)
+    assert [name for name in after if name not in before] == (
+        ["conv_up3.weight", "conv_up3.bias"] if factor == 8 else []
+    )
+    if factor == 8:
+        assert torch.equal(after["conv_up3.weight"], before["conv_up2.weight"])
+    rows, columns = (factor if along == "both" else 1), factor
+    assert apply(adapted, np.ones((1, 6, 7), dtype=np.float32)).shape == (1, 6 * rows, 7 * columns)
+    assert enlarging_by(network, SMALL) is network
+
+
+def test_weights_that_cannot_start_another_factor_are_refused():
+    network = small_generator(architecture="srresnet")
+    with pytest.raises(UserError, match=r"srresnet: weights that enlarge by \(4, 4\) cannot start .* \(2, 2\)"):
+        enlarging_by(network, replace(network.shape, factor=2))

@@ -63,7 +63,7 @@ def test_an_unknown_architecture_is_refused():
 @pytest.mark.parametrize(("factor", "side"), [(1, 4), (2, 2)])
 def test_small_factors_are_factor_4_after_squares_of_pixels_became_channels(factor, side):
     """The order is that of the published weights: all pixels of a channel, row by row, then the next channel."""
-    network = generator(factor=factor, channels=3)
+    network = generator(factor=factor, channels=3, unshuffle=True)
     inner = Generator(replace(SMALL, channels=3 * side**2)).network
     state = {name: tensor for name, tensor in network.network.state_dict().items() if "conv_last" not in name}
     inner.load_state_dict(state, strict=False)
@@ -75,7 +75,7 @@ def test_small_factors_are_factor_4_after_squares_of_pixels_became_channels(fact
 
 
 def test_pixels_added_to_odd_sizes_repeat_the_edge():
-    network = generator(factor=2)
+    network = generator(factor=2, unshuffle=True)
     image = random_image(1, 1, 5, 7)
     padded = torch.from_numpy(np.pad(image.numpy(), ((0, 0), (0, 0), (0, 1), (0, 1)), mode="edge"))
     with torch.inference_mode():

@@ -15,7 +15,7 @@ from pipeline.config.stages import Train
 from pipeline.errors import UserError
 from pipeline.models.generator import Generator
 from pipeline.models.weights import save_generator
-from pipeline.train import NOISE_LEVELS, check_batch, look_at, plane_factor, shares, starting_generator
+from pipeline.train import NOISE_LEVELS, check_batch, look_at, plane_factors, shares, starting_generator
 from pipeline.training.average import Average
 from pipeline.training.checkpoint import CheckpointFolder
 from pipeline.training.contrast import GAMMA_RANGE, SCALE_RANGE, change_contrast
@@ -369,7 +369,7 @@ def test_a_look_measures_psnr_and_how_the_result_follows_the_input():
     class Repeating(nn.Module):
         """Repeats pixels and adds `offset`; the result follows the input exactly, scaled."""
 
-        factor = 4
+        factors = (4, 4)
 
         def __init__(self, scale: float, offset: float) -> None:
             super().__init__()
@@ -415,28 +415,28 @@ def test_a_batch_that_can_be_cut_evenly_is_not(size, accumulate, devices):
 
 
 def test_volumes_of_one_factor_have_it_and_others_are_refused():
-    assert plane_factor([training_volume(slice_axis=0), training_volume(slice_axis=2)]) == 4
-    with pytest.raises(UserError, match=r"different factors \[2, 4\]"):
-        plane_factor([training_volume(), training_volume(factor=2)])
+    assert plane_factors([training_volume(slice_axis=0), training_volume(slice_axis=2)]) == (4, 4)
+    with pytest.raises(UserError, match=r"different factors \[\(2, 2\), \(4, 4\)\]"):
+        plane_factors([training_volume(), training_volume(factor=2)])
 
 
 def test_a_start_of_another_factor_is_refused(tmp_path):
     save_generator(tmp_path / "x4.safetensors", tiny_generator())
-    with pytest.raises(UserError, match=r"x4\.safetensors: enlarges by 4, but the data was degraded by 2"):
-        starting_generator(tmp_path / "x4.safetensors", tiny_recipe(), 2)
+    with pytest.raises(UserError, match=r"x4\.safetensors: enlarges by \(4, 4\), but .* by \(2, 2\)"):
+        starting_generator(tmp_path / "x4.safetensors", tiny_recipe(), (2, 2))
 
 
 def test_a_start_that_is_told_the_noise_is_refused_where_the_recipe_does_not_tell_it(tmp_path):
     save_generator(tmp_path / "told.safetensors", tiny_generator(noise_map=True))
     with pytest.raises(UserError, match="is told the noise; set noise_map: true"):
-        starting_generator(tmp_path / "told.safetensors", tiny_recipe(noise_map=False), 4)
+        starting_generator(tmp_path / "told.safetensors", tiny_recipe(noise_map=False), (4, 4))
 
 
 def test_a_start_gets_a_noise_map_without_a_change_of_its_results(tmp_path):
     plain = tiny_generator(noise_map=False)
     save_generator(tmp_path / "plain.safetensors", plain)
-    told = starting_generator(tmp_path / "plain.safetensors", tiny_recipe(), 4)
-    untold = starting_generator(tmp_path / "plain.safetensors", tiny_recipe(noise_map=False), 4)
+    told = starting_generator(tmp_path / "plain.safetensors", tiny_recipe(), (4, 4))
+    untold = starting_generator(tmp_path / "plain.safetensors", tiny_recipe(noise_map=False), (4, 4))
     image = torch.rand(2, 1, 8, 8)
     with torch.no_grad():
         assert told.shape.noise_map
@@ -447,10 +447,10 @@ def test_a_start_gets_a_noise_map_without_a_change_of_its_results(tmp_path):
 @pytest.mark.parametrize("architecture", ["rrdbnet", "srresnet"])
 def test_from_scratch_the_recipe_and_the_data_give_the_shape(architecture):
     recipe = tiny_recipe(architecture=architecture, blocks=2, features=16, starts_from="scratch", noise_map=False)
-    shape = starting_generator(None, recipe, 2).shape
+    shape = starting_generator(None, recipe, (2, 2)).shape
     assert (shape.architecture, shape.factor, shape.blocks, shape.features) == (architecture, 2, 2, 16)
     assert not shape.noise_map
-    assert isinstance(starting_generator(None, recipe, 2), Generator)
+    assert isinstance(starting_generator(None, recipe, (2, 2)), Generator)
 
 
 # Checkpoints

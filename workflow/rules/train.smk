@@ -42,12 +42,13 @@ rule convert:
     params:
         folder=subpath(output.generator, parent=True),
         source=SOURCES[WEIGHTS].model_dump_json(),
+        factor=RUN.degrade.factor,
         code=code_version("pipeline.convert"),
     message:
         f"Converting {WEIGHTS} to one channel"
     shell:
         "python -m pipeline convert --weights {input.weights:q} --output {params.folder:q}"
-        " --source {params.source:q} > {log:q} 2>&1"
+        " --source {params.source:q} --factor {params.factor} > {log:q} 2>&1"
 
 
 rule features:

@@ -1,12 +1,14 @@
 """RRDBNet, the generator of ESRGAN (Wang et al., ECCV Workshops 2018, arXiv:1809.00219).
 
-Factors 1 and 2 begin with a pixel-unshuffle, as in Real-ESRGAN (Wang et al., ICCV Workshops 2021, arXiv:2107.10833).
+Factors 1 and 2 may begin with a pixel-unshuffle, as in Real-ESRGAN (Wang et al., ICCV Workshops 2021,
+arXiv:2107.10833).
 Parameter names follow the authors' published weights, so that these load without renaming.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple, cast
+from collections.abc import Mapping
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -23,23 +25,11 @@ INITIAL_SCALE = 0.1
 authors' training code)."""
 
 
-class Enlargement(NamedTuple):
-    """How a factor comes about."""
-
-    unshuffle: int
-    """side of the squares of pixels that become channels before the first convolution"""
-    steps: tuple[int, ...]
-    """nearest-neighbour enlargements after the trunk"""
-
-
-ENLARGEMENTS = {
-    1: Enlargement(4, (2, 2)),
-    2: Enlargement(2, (2, 2)),
-    3: Enlargement(1, (3,)),
-    4: Enlargement(1, (2, 2)),
-    8: Enlargement(1, (2, 2, 2)),
-}
-"""By factor. Factors 1 and 2 keep the layers of factor 4, so that its weights can start them."""
+STEPS: dict[int, tuple[int, ...]] = {1: (), 2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}
+"""Nearest-neighbour enlargements after the trunk, by factor."""
+UNSHUFFLE = {1: 4, 2: 2}
+"""Side of the squares of pixels that become channels before the first convolution of Real-ESRGAN's networks, by factor.
+The rest of these networks is that of factor 4."""
 
 
 def build(shape: Shape) -> nn.Module:
@@ -48,8 +38,8 @@ def build(shape: Shape) -> nn.Module:
     Raises:
         UserError: there is no RRDBNet for this factor.
     """
-    if shape.factor not in ENLARGEMENTS:
-        raise UserError(f"rrdbnet: enlarges by {', '.join(map(str, ENLARGEMENTS))}, not by {shape.factor}.")
+    if shape.factor not in STEPS:
+        raise UserError(f"rrdbnet: enlarges by {', '.join(map(str, STEPS))}, not by {shape.factor}.")
     return RRDBNet(shape)
 
 
@@ -57,6 +47,18 @@ def upsampler_of(network: nn.Module) -> list[nn.Module]:
     """Returns the convolutions after the trunk."""
     network = cast(RRDBNet, network)
     return [*network.enlarging(), network.conv_hr, network.conv_last]
+
+
+def adapt(state: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
+    """Returns the weights of a network as a start for one of another factor, both without a pixel-unshuffle.
+
+    Enlargements that only the new network has begin with the weights of the last one that the old network has.
+    """
+    last = max(name for name in state if name.startswith("conv_up")).partition(".")[0]
+    return {
+        name: state[name] if name in state else state[f"{last}.{name.partition('.')[2]}"]
+        for name in network.state_dict()
+    }
 
 
 def _convolution(channels_in: int, channels_out: int) -> nn.Conv2d:
@@ -118,8 +120,10 @@ class RRDBNet(nn.Module):
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.factor = shape.factor
-        self.unshuffle, self.steps = ENLARGEMENTS[shape.factor]
+        self.factors = shape.factors
+        self.unshuffle = UNSHUFFLE.get(shape.factor, 1) if shape.unshuffle else 1
+        steps = STEPS[shape.factor * self.unshuffle]
+        self.steps = [(step if shape.along == "both" else 1, step) for step in steps]
         features = shape.features
         self.conv_first = _convolution(shape.in_channels * self.unshuffle**2, features)
         self.body = nn.Sequential(*(RRDB(features, shape.growth) for _ in range(shape.blocks)))
@@ -134,14 +138,14 @@ class RRDBNet(nn.Module):
         return [self.get_submodule(f"conv_up{number}") for number in range(1, len(self.steps) + 1)]
 
     def forward(self, image: Tensor) -> Tensor:
-        """Maps (batch, in_channels, y, x) to (batch, channels, factor y, factor x), float, normalised intensities."""
+        """Maps (batch, in_channels, y, x) to (batch, channels, factors[0] y, factors[1] x), normalised intensities."""
         height, width = image.shape[-2:]
         shallow = self.conv_first(self._unshuffled(image))
         features = shallow + self.conv_body(self.body(shallow))
         for step, convolution in zip(self.steps, self.enlarging(), strict=True):
             features = _activate(convolution(functional.interpolate(features, scale_factor=step, mode="nearest")))
         result = self.conv_last(_activate(self.conv_hr(features)))
-        return result[..., : height * self.factor, : width * self.factor]
+        return result[..., : height * self.factors[0], : width * self.factors[1]]
 
     def _unshuffled(self, image: Tensor) -> Tensor:
         """Turns squares of pixels into channels; sizes that they do not divide are padded at the high end."""

@@ -23,6 +23,8 @@ def build(shape: Shape) -> nn.Module:
     Raises:
         UserError: there is no SRResNet for this factor.
     """
+    if shape.along != "both":
+        raise UserError("srresnet: enlarges rows and columns alike; for thick slices choose rrdbnet.")
     if shape.factor not in STEPS:
         raise UserError(f"srresnet: enlarges by {', '.join(map(str, STEPS))}, not by {shape.factor}.")
     return SRResNet(shape)
