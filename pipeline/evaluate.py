@@ -28,6 +28,10 @@ from pipeline.metrics._range import data_range
 logger = logging.getLogger(__name__)
 
 
+DENOISED = "denoised"
+"""The region whose measures are taken against a denoised reference."""
+
+
 class Measurement(NamedTuple):
     """One row of a table of slices."""
 
@@ -72,12 +76,24 @@ def measure(truth: Image, estimate: NDArray[np.floating], metric: str, region: s
             yield index, per_slice(one, other, mask, full)
 
 
-def evaluate(truth: Image, method: str, estimate: NDArray[np.floating], settings: Evaluate) -> Iterator[Measurement]:
-    """Measures one method on one volume: all metrics over all regions; arguments as in `measure`."""
+def evaluate(
+    truth: Image, method: str, estimate: NDArray[np.floating], settings: Evaluate, reference: Image | None = None
+) -> Iterator[Measurement]:
+    """Measures one method on one volume: all metrics over all regions; arguments as in `measure`.
+
+    Args:
+        truth: extracted volume.
+        method: what made the estimate.
+        estimate: normalised intensities, of the same shape.
+        settings: the section `evaluate`.
+        reference: the denoised truth, for the region "denoised".
+    """
     volume, subject, split = (truth.facts[name] for name in ("id", "subject", "split"))
     for region in settings.regions:
         for metric in settings.metrics:
-            for index, value in measure(truth, estimate, metric, region):
+            compared, where = (reference, "foreground") if region == DENOISED else (truth, region)
+            assert compared is not None
+            for index, value in measure(compared, estimate, metric, where):
                 yield Measurement(volume, subject, split, method, region, metric, index, value)
 
 
@@ -112,6 +128,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Declares the options of this stage."""
     add_path(parser, "--hr", "extracted volume: the truth (.safetensors)")
     add_path(parser, "--predictions", "restored volumes, each in a folder named after its method", many=True)
+    text = "the truth as the stage denoise made it; the region denoised needs it"
+    parser.add_argument("--denoised", type=Path, nargs="*", default=[], metavar="PATH", help=text)
     add_path(parser, "--output", "one row a slice, region, metric and method (.csv)")
     add_settings(parser, Evaluate)
 
@@ -120,8 +138,11 @@ def main(arguments: Namespace) -> None:
     """Runs the stage."""
     settings = read_section(Evaluate, arguments.settings)
     truth = read_image(arguments.hr)
+    if DENOISED in settings.regions and not arguments.denoised:
+        raise UserError("--denoised: evaluate.regions names denoised; give the file that the stage denoise wrote.")
+    reference = read_image(arguments.denoised[0]) if arguments.denoised else None
     rows: list[Measurement] = []
     for path in tqdm(by_method(arguments.predictions), truth.facts["id"], disable=not show_progress()):
-        rows.extend(evaluate(truth, method_of(path), read_prediction(path, truth), settings))
+        rows.extend(evaluate(truth, method_of(path), read_prediction(path, truth), settings, reference))
         logger.info("%s: %s measured", truth.facts["id"], method_of(path))
     write_measurements(arguments.output, rows)

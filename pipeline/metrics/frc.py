@@ -78,7 +78,7 @@ def ring_correlation(
     inside = rings < count
 
     def total(values: NDArray[np.floating]) -> NDArray[np.float64]:
-        return np.bincount(rings[inside], values.ravel()[inside], count)
+        return np.asarray(np.bincount(rings[inside], values.ravel()[inside], count), dtype=np.float64)
 
     common = total((first * second.conj()).real)
     powers = total(abs(first) ** 2), total(abs(second) ** 2)

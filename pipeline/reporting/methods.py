@@ -80,7 +80,11 @@ NETWORKS: Mapping[str, Network] = {
 SPARE_COLOURS = ("#5b4b8a", "#8b1a4a", "#5d6b1e", "#4d4d4d", "#a0522d")
 """For networks that are not named above, one after the other."""
 
-REGION_TITLES = {"foreground": "Foreground", "whole": "Whole slice"}
+REGION_TITLES = {
+    "foreground": "Foreground",
+    "whole": "Whole slice",
+    "denoised": "Against a denoised reference (an estimate, no truth)",
+}
 
 SPLIT_TITLES: Mapping[str, str] = {
     "test": "Another head",

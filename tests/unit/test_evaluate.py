@@ -296,3 +296,23 @@ def test_users_mistakes_end_in_one_message(results, tmp_path, capsys):
     assert run(["interpolate", "--lr", lr, *options]) == 1
     assert "tuning.json" in capsys.readouterr().err
     assert not output.exists()
+
+
+def test_against_a_denoised_reference_the_same_estimate_has_its_own_rows():
+    truth = Image(
+        np.random.default_rng(1).random((12, 10, 3), dtype=np.float32),
+        np.eye(4),
+        masks={"foreground": np.ones((12, 10, 3), dtype=bool)},
+        facts={"id": "a", "subject": "a", "split": "test", "slice_axis": 2, "foreground_slices": [0, 2]},
+    )
+    reference = truth.with_data(np.full((12, 10, 3), 0.5, dtype=np.float32))
+    settings = Evaluate(metrics=("psnr",), regions=("foreground", "denoised"))
+    estimate = np.full((12, 10, 3), 0.6, dtype=np.float32)
+    rows = list(evaluate(truth, "m", estimate, settings, reference))
+    assert [(row.region, row.slice) for row in rows] == [
+        ("foreground", 0),
+        ("foreground", 2),
+        ("denoised", 0),
+        ("denoised", 2),
+    ]
+    assert [row.value for row in rows if row.region == "denoised"] == pytest.approx([20.0, 20.0], abs=1e-4)

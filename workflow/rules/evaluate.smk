@@ -1,6 +1,32 @@
+rule denoise:
+    input:
+        volume=rules.extract.output.volume,
+    output:
+        volume=f"{RESULTS}/denoised/{{volume}}.safetensors",
+    log:
+        f"{RESULTS}/logs/denoise/{{volume}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/denoise/{{volume}}.tsv"
+    conda:
+        "../../envs/imaging.yaml"
+    threads: 1
+    resources:
+        mem_mb=RUN.resources.memory_mb,
+        runtime=RUN.resources.runtime_minutes,
+    params:
+        code=code_version("pipeline.denoise"),
+    message:
+        "Denoising the truth of {wildcards.volume}, as a further reference"
+    shell:
+        "python -m pipeline denoise --input {input.volume:q} --output {output.volume:q} > {log:q} 2>&1"
+
+
 rule evaluate:
     input:
         hr=rules.extract.output.volume,
+        denoised=(
+            rules.denoise.output.volume if "denoised" in RUN.evaluate.regions else []
+        ),
         predictions=predictions_of,
     output:
         rows=f"{RESULTS}/metrics/parts/{{volume}}.csv",
@@ -20,8 +46,8 @@ rule evaluate:
     message:
         "Measuring every method on {wildcards.volume}"
     shell:
-        "python -m pipeline evaluate --hr {input.hr:q} --predictions {input.predictions:q} --output {output.rows:q}"
-        " --settings {params.settings:q} > {log:q} 2>&1"
+        "python -m pipeline evaluate --hr {input.hr:q} --denoised {input.denoised:q} --predictions {input.predictions:q}"
+        " --output {output.rows:q} --settings {params.settings:q} > {log:q} 2>&1"
 
 
 rule summarise:
