@@ -20,6 +20,7 @@ from pipeline.evaluate import evaluate
 from pipeline.extract import normalise
 from pipeline.image.container import read_image
 from pipeline.image.formats import nifti
+from pipeline.image.image import Image
 from pipeline.image.predictions import read_prediction, restored_image, write_prediction
 from pipeline.image.slices import evenly_spaced
 from pipeline.metrics import psnr
