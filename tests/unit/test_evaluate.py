@@ -317,3 +317,24 @@ def test_against_a_denoised_reference_the_same_estimate_has_its_own_rows():
         ("denoised", 2),
     ]
     assert [row.value for row in rows if row.region == "denoised"] == pytest.approx([20.0, 20.0], abs=1e-4)
+
+
+def test_against_the_neighbours_noise_of_the_truth_itself_does_not_count():
+    generator = np.random.default_rng(2)
+    clean = np.repeat(ndimage.gaussian_filter(generator.random((40, 40)), 2)[..., None], 5, axis=2)
+    data = (clean + 0.02 * generator.standard_normal(clean.shape)).astype(np.float32)
+    facts = {"id": "a", "subject": "a", "split": "test", "slice_axis": 2, "foreground_slices": [0, 2, 4]}
+    truth = Image(data, np.eye(4), masks={"foreground": np.ones(data.shape, dtype=bool)}, facts=facts)
+    settings = Evaluate(metrics=("psnr",), regions=("foreground", "neighbours"))
+
+    def measured(estimate):
+        rows = list(evaluate(truth, "m", estimate, settings))
+        return [np.mean([row.value for row in rows if row.region == name]) for name in settings.regions]
+
+    faithful_to_noise, clean_estimate = measured(data), measured(clean.astype(np.float32))
+    assert faithful_to_noise[0] > clean_estimate[0] == pytest.approx(34, abs=0.5)
+    assert clean_estimate[1] > faithful_to_noise[1] + 2
+    mask = np.ones((40, 40, 1), dtype=bool)
+    single = Image(data[..., :1], np.eye(4), masks={"foreground": mask}, facts={**facts, "foreground_slices": [0]})
+    with pytest.raises(UserError, match="'a': a single slice has no neighbours"):
+        list(evaluate(single, "m", data[..., :1], settings))

@@ -8,6 +8,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 from scipy import ndimage
+from skimage.metrics import structural_similarity
 from torch import nn
 from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
@@ -16,8 +17,9 @@ from pipeline.config.perceptual import LAYERS, Perceptual
 from pipeline.errors import UserError
 from pipeline.models.vgg import VggFeatures
 from pipeline.physics.forward import ForwardModel
+from pipeline.physics.torch_operator import as_torch
 from pipeline.training.adversarial import hinge, least_squares, relativistic, standard
-from pipeline.training.losses import charbonnier, consistency, l1, ldl, ms_ssim, mse, perceptual
+from pipeline.training.losses import charbonnier, consistency, l1, ldl, ms_ssim, mse, perceptual, ssim
 from pipeline.training.perceptual import VGG16_CALIBRATION, PerceptualDistance, calibration_of, layer_of
 from pipeline.training.scene import Scene
 
@@ -53,11 +55,10 @@ def smooth_pictures(batch, channels, side=SIDE, seed=0):
 
 
 def scene_of(truth, averaged=None, distance=None):
-    operator = plugins.load("pipeline.physics.operators", "kspace_truncation").axis_matrix
-    along_y, along_x = (torch.from_numpy(operator(size, 4)).float() for size in truth.shape[-2:])
+    operator = as_torch(ForwardModel((4, 4), tuple(truth.shape[-2:])).terms)
     measured = torch.nn.functional.avg_pool2d(truth, 4)
     kept = truth if averaged is None else averaged
-    return Scene(measured, truth, torch.zeros(len(truth)), (along_y, along_x), lambda: kept, distance)
+    return Scene(measured, truth, torch.zeros(len(truth)), operator, lambda: kept, distance)
 
 
 @pytest.fixture
@@ -169,7 +170,7 @@ def test_ldl_asks_only_where_the_averaged_network_is_better(pair):
 
 def test_consistency_is_the_forward_model_of_the_patch(pair):
     estimate, truth = pair
-    model = ForwardModel("kspace_truncation", (4, 4), (SIDE, SIDE), "none", 0.0, seed=0)
+    model = ForwardModel((4, 4), (SIDE, SIDE), "none", 0.0, seed=0)
     coarse = [
         model.coarsen(e.numpy()) - model.coarsen(t.numpy()) for e, t in zip(estimate[:, 0], truth[:, 0], strict=True)
     ]
@@ -179,7 +180,7 @@ def test_consistency_is_the_forward_model_of_the_patch(pair):
 def test_consistency_does_not_mix_up_the_axes():
     truth = torch.zeros(1, 1, 16, 32)
     estimate = torch.randn(truth.shape, generator=torch.Generator().manual_seed(0))
-    model = ForwardModel("kspace_truncation", (4, 4), (16, 32), "none", 0.0, seed=0)
+    model = ForwardModel((4, 4), (16, 32), "none", 0.0, seed=0)
     expected = np.abs(model.coarsen(estimate[0, 0].numpy())).mean()
     assert consistency.loss(estimate, scene_of(truth)).item() == pytest.approx(expected, rel=1e-4)
 
@@ -196,6 +197,18 @@ def test_ms_ssim_equals_the_library_where_all_scales_fit():
     estimate = truth + 0.1 * torch.randn(truth.shape, generator=torch.Generator().manual_seed(1))
     expected = multiscale_structural_similarity_index_measure(estimate, truth, data_range=1.0, normalize="relu")
     assert ms_ssim.loss(estimate, scene_of(truth)).item() == pytest.approx(1 - expected.item(), abs=1e-5)
+
+
+def test_ssim_equals_a_second_implementation():
+    estimate, truth = (smooth_pictures(2, 1, seed=seed) for seed in (3, 4))
+    maps = []
+    for one, other in zip(estimate[:, 0].numpy(), truth[:, 0].numpy(), strict=True):
+        # Beyond its edges an image is mirrored about its outermost pixels.
+        pair = (np.pad(image, 5, mode="reflect") for image in (one, other))
+        settings = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+        _, found = structural_similarity(*pair, data_range=1.0, full=True, **settings)
+        maps.append(found[5:-5, 5:-5])
+    assert ssim.loss(estimate, scene_of(truth)).item() == pytest.approx(1 - np.mean(maps), abs=1e-5)
 
 
 def test_ms_ssim_has_fewer_scales_on_small_patches():

@@ -1,0 +1,46 @@
+"""Degradations that the target `mismatch` trains with and tests on, where the configuration names none."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.config.recipe import Recipe
+from pipeline.config.stages import Degrade
+
+OPERATORS: Mapping[str, list[dict[str, Any]]] = {
+    "kspace": [{"name": "kspace_truncation"}],
+    "bicubic": [{"name": "antialiased_bicubic"}],
+    "gaussian": [{"name": "gaussian_psf", "fwhm_voxels": 4.0}, {"name": "decimation"}],
+}
+NOISE: Mapping[str, dict[str, Any]] = {
+    "": {"noise": "none", "noise_sigma": 0.0},
+    "-noise": {"noise_sigma": 0.02},
+}
+
+
+def degradations(configured: Mapping[str, Degrade], usual: Degrade) -> dict[str, Degrade]:
+    """Returns the degradations by name.
+
+    Args:
+        configured: those that the configuration names; without any, k-space truncation, bicubic and Gaussian are taken,
+            each with and without noise.
+        usual: the section `degrade`, whose factor and direction these have.
+    """
+    if configured:
+        return dict(configured)
+    base = usual.model_dump(mode="json", exclude={"operators", "noise", "noise_sigma", "noise_parameters"})
+    kind = usual.noise if usual.noise != "none" else "gaussian"
+    return {
+        f"{name}{suffix}": Degrade.model_validate_json(
+            json.dumps({**base, "noise": kind, "operators": operators, **noise})
+        )
+        for name, operators in OPERATORS.items()
+        for suffix, noise in NOISE.items()
+    }
+
+
+def single_minded(recipe: Recipe) -> Recipe:
+    """Returns a recipe that knows the degradation of its training data and no other: one noise level, no noise map."""
+    return recipe.model_copy(update={"noise_sigma_range": None, "noise_map": False})

@@ -1,0 +1,96 @@
+"""Training pairs out of a volume of thick slices alone."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from pipeline.config.stages import Degrade
+from pipeline.degrade import degrade, forward_model
+from pipeline.errors import UserError
+from pipeline.image.image import Image
+from pipeline.own_slices import GAP, ROLES, own_pairs
+from pipeline.physics.forward import ForwardModel
+from pipeline.physics.grid import cuts
+from tests.helpers import synthetic_head
+
+THICK = {"direction": "through_plane", "factor": 4, "noise": "none"}
+
+
+def thick(axis: int = 2, shape: tuple[int, int, int] = (40, 44, 64), **changes) -> Image:
+    """A head of which slices along an axis were made thicker."""
+    order = [0, 1]
+    order.insert(axis, 2)
+    data = np.transpose(synthetic_head(shape) / np.float32(1000), order)
+    facts = {
+        "id": "head",
+        "subject": "sub-1",
+        "split": "test",
+        "slice_axis": axis,
+        "slices": [0, shape[2]],
+        "foreground_slices": list(range(8, 56)),
+    }
+    image = Image(data, np.eye(4), masks={"foreground": data > 0.1}, facts=facts)
+    settings = Degrade.model_validate({**THICK, **changes})
+    return degrade(image, forward_model(image, settings, 7))
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_the_truth_of_a_pair_is_the_low_resolution_volume_and_nothing_else(axis):
+    lr = thick(axis)
+    pairs = own_pairs(lr)
+    assert tuple(pairs) == ROLES
+    truth, _ = pairs["train-columns"]
+    start, stop = truth.facts["slices"]
+    assert np.array_equal(truth.data, np.take(lr.data, range(start, stop), axis))
+    rows, columns = (other for other in range(3) if other != axis)
+    turned, _ = pairs["train-rows"]
+    assert np.array_equal(turned.data, np.swapaxes(truth.data, rows, columns))
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_slices_are_degraded_along_their_columns_as_the_scan_was_across_them(axis):
+    lr = thick(axis)
+    columns = [other for other in range(3) if other != axis][1]
+    for truth, low in own_pairs(lr).values():
+        model = ForwardModel.from_json(low.facts["forward_model"])
+        assert model.factors == tuple(4 if other == columns else 1 for other in range(3))
+        assert low.data.shape[columns] == -(-truth.data.shape[columns] // 4)
+        assert [cut.normal for cut in cuts(model.factors, truth.facts["slice_axis"])] == [axis]
+        assert np.array_equal(low.data, model.measure(truth.data))
+        # The same step that made the slices thick, now along the columns.
+        across = ForwardModel.from_json(lr.facts["forward_model"])
+        size = truth.data.shape[columns]
+        assert model.operators == across.operators
+        assert model.terms[0][columns].shape == (-(-size // 4), -(-size // 4) * 4)
+
+
+def test_a_blur_across_slices_becomes_one_along_columns():
+    operators = [{"name": "slice_profile", "thickness_mm": 4.0}, {"name": "decimation"}]
+    settings = Degrade.model_validate_json(json.dumps({**THICK, "operators": operators}))
+    lr = thick(operators=settings.operators)
+    truth, low = own_pairs(lr)["train-columns"]
+    model = ForwardModel.from_json(low.facts["forward_model"])
+    step = np.zeros(truth.data.shape, dtype=np.float32)
+    step[:, truth.data.shape[1] // 2 :] = 1
+    profile = model.coarsen(step)[0, :, 0]
+    assert np.count_nonzero((profile > 0.02) & (profile < 0.98)) >= 1
+    assert np.allclose(model.coarsen(np.ones_like(step)), 1, atol=1e-6)
+
+
+def test_validation_slices_are_kept_apart_from_those_that_are_learnt_from():
+    lr = thick()
+    pairs = own_pairs(lr)
+    learnt, watched = pairs["train-columns"][0].facts["slices"], pairs["val"][0].facts["slices"]
+    assert learnt[1] + GAP == watched[0]
+    assert [pairs[role][0].facts["split"] for role in ROLES] == ["train", "train", "val"]
+    assert all(pair[0].facts["subject"] == "sub-1" for pair in pairs.values())
+
+
+def test_slices_that_are_not_thick_or_too_few_are_refused():
+    with pytest.raises(UserError, match=r"'head': its slices are no thicker"):
+        own_pairs(thick(direction="in_plane"))
+    with pytest.raises(UserError, match=r"'head': \d slices with foreground are too few"):
+        own_pairs(thick(shape=(40, 44, 24)))

@@ -1,0 +1,92 @@
+# The degradation mismatch matrix, made on demand: snakemake --cores 8 mismatch
+# Networks that were each trained with one degradation restore the test volumes of all.
+
+MISMATCH = f"{RESULTS}/mismatch"
+
+
+use rule degrade as degrade_otherwise with:
+    output:
+        volume=f"{MISMATCH}/{{degradation}}/degraded/{{volume}}.safetensors",
+        forward_model=f"{MISMATCH}/{{degradation}}/degraded/{{volume}}.forward.json",
+    log:
+        f"{RESULTS}/logs/mismatch/{{degradation}}/degrade/{{volume}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/mismatch/{{degradation}}/degrade/{{volume}}.tsv"
+    params:
+        settings=degradation_entry,
+        seed=RUN.seed,
+        code=code_version("pipeline.degrade"),
+    message:
+        "Degrading {wildcards.volume} as {wildcards.degradation}"
+
+
+use rule train as train_otherwise with:
+    input:
+        hr=extracted("train"),
+        lr=degraded_otherwise("{degradation}", "train"),
+        val_hr=extracted("val"),
+        val_lr=degraded_otherwise("{degradation}", "val"),
+        start=f"{RESULTS}/models/pretrained/generator.safetensors",
+        perceptual=[],
+    output:
+        generator=f"{MISMATCH}/{{degradation}}/model/generator.safetensors",
+        card=f"{MISMATCH}/{{degradation}}/model/model_card.md",
+        history=f"{MISMATCH}/{{degradation}}/model/history.csv",
+        events=f"{MISMATCH}/{{degradation}}/model/events.csv",
+        samples=f"{MISMATCH}/{{degradation}}/model/samples.safetensors",
+    log:
+        f"{RESULTS}/logs/mismatch/{{degradation}}/train.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/mismatch/{{degradation}}/train.tsv"
+    params:
+        folder=subpath(output.generator, parent=True),
+        checkpoints=f"{RESULTS}/checkpoints/mismatch-{{degradation}}",
+        settings=TRAIN_SETTINGS,
+        recipe=single_minded(RUN.recipe("rrdb_l1")).model_dump_json(),
+        files=optional_files,
+        source=SOURCES[WEIGHTS].model_dump_json(),
+        seed=RUN.seed,
+        code=code_version("pipeline.train"),
+    message:
+        "Training with {wildcards.degradation} alone; watch it with: tail -f {log}"
+
+
+rule mismatch:
+    input:
+        hr=extracted("test", "test_within_subject"),
+        lr=[
+            path
+            for name in DEGRADATIONS
+            for path in degraded_otherwise(name, "test", "test_within_subject")
+        ],
+        models=expand(
+            rules.train_otherwise.output.generator, degradation=list(DEGRADATIONS)
+        ),
+    output:
+        table=f"{MISMATCH}/mismatch.csv",
+        figure=report(
+            f"{MISMATCH}/mismatch.png",
+            caption="../report/mismatch.rst",
+            category="Metrics",
+            labels={"table": "networks on other degradations"},
+        ),
+    log:
+        f"{RESULTS}/logs/mismatch/mismatch.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/mismatch/mismatch.tsv"
+    conda:
+        "../../envs/learning.yaml"
+    threads: RUN.infer.threads
+    resources:
+        gpu=RUN.resources.gpu,
+        device=RUN.resources.device,
+        mem_mb=RUN.resources.memory_mb,
+        runtime=RUN.resources.runtime_minutes,
+    params:
+        names=list(DEGRADATIONS),
+        code=code_version("pipeline.mismatch"),
+    message:
+        "Trying every network on every degradation"
+    shell:
+        "python -m pipeline mismatch --hr {input.hr:q} --lr {input.lr:q} --models {input.models:q} --names {params.names:q}"
+        " --output {output.table:q} --figure {output.figure:q} --device {resources.device} --threads {threads} > {log:q} 2>&1"
