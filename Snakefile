@@ -22,8 +22,10 @@ include: "workflow/rules/extract.smk"
 include: "workflow/rules/degrade.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/infer.smk"
+include: "workflow/rules/bids.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/mismatch.smk"
 
 
 rule all:
@@ -35,3 +37,4 @@ rule all:
         rules.report_training.output,
         expand(rules.report_volume.output, volume=RUN.evaluated_ids),
         delivered(RUN.evaluated_ids),
+        bids_results(),

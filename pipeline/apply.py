@@ -1,7 +1,11 @@
-"""Sharpens a volume of your own with a trained network: the same file format, orientation, dtype and units come out.
+"""Sharpens an image of your own with a trained network: the same format, orientation, dtype and units come out.
 
 There is no truth to compare with, so nothing is measured. Trust the result no further than the report of the run that
 trained the network allows, and only for volumes that were made alike.
+
+TIFF and OME-Zarr images of more than 4096 rows or columns are restored part by part, in memory that does not grow with
+their size: all channels, slices and time points unless some are chosen, each channel in its own range. A run that was
+stopped goes on when it is started again.
 """
 
 from __future__ import annotations
@@ -14,40 +18,83 @@ from pipeline.config.load import read_section
 from pipeline.config.stages import Extract, Infer
 from pipeline.errors import UserError
 from pipeline.extract import normalise
-from pipeline.image.formats import format_of
+from pipeline.files import sha256_of
+from pipeline.image.formats import Part, format_of
 from pipeline.image.image import Image
-from pipeline.image.predictions import write_prediction
+from pipeline.image.predictions import check_output, write_prediction
+from pipeline.image.tiled import chosen, is_large, open_tiled
 from pipeline.infer import restore_uncorrected
+from pipeline.inference.large import restore_large
 from pipeline.models.device import choose_device, use_threads
 from pipeline.models.weights import load_generator
 
 logger = logging.getLogger(__name__)
 
+MAGNITUDE_NOISE, MICROSCOPE_NOISE = "rician", "gaussian"
+"""What noise is looked for: modules of pipeline/physics/noise."""
 
-def as_measured(image: Image, factor: int) -> Image:
-    """Takes a normalised volume as the low-resolution one, whose slices are to be enlarged by `factor`."""
-    axis = image.facts["slice_axis"]
-    factors = [1 if other == axis else factor for other in range(3)]
+
+def as_measured(image: Image, plane_factors: tuple[int, int]) -> Image:
+    """Takes a normalised volume as the low-resolution one of a network that enlarges rows and columns by these factors.
+
+    A network that enlarges columns alone makes thick slices thin: its columns run across them.
+    """
+    axis, (rows, factor) = image.facts["slice_axis"], plane_factors
+    across = rows != factor
+    factors = [factor if (other == axis) == across else 1 for other in range(3)]
     shape = [int(size) * scale for size, scale in zip(image.data.shape, factors, strict=True)]
     return image.with_data(
         image.data, masks={}, facts={**image.facts, "forward_model": {"factors": factors, "hr_shape": shape}}
     )
 
 
-def apply(model: Path, source: Path, plane: str, settings: Infer, device: str, output: Path) -> None:
-    """Restores the volume in `source` and writes it to `output`.
+def read_normalised(source: Path, part: Part, settings: Extract, output: Path) -> Image:
+    """Reads the image that is to be sharpened.
+
+    Args:
+        source: file or folder.
+        part: which image of several is meant.
+        settings: the section `extract`.
+        output: where the result is to go; a name that its format cannot have is told before any work is done.
+
+    Raises:
+        UserError: the image cannot be read or has no foreground, or the result cannot be called `output`.
+    """
+    image = format_of(source).read(source, part)
+    check_output(output, image)
+    try:
+        return normalise(image, settings)
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from error
+
+
+def apply(
+    model: Path, source: Path, part: Part, extraction: Extract, settings: Infer, device: str, output: Path
+) -> None:
+    """Restores the image in `source` and writes it to `output`.
+
+    Args:
+        model: generator.safetensors of a trained method.
+        source: file or folder.
+        part: which image of several is meant.
+        extraction: the section `extract`: plane and foreground.
+        settings: the section `infer`.
+        device: auto, cpu or cuda.
+        output: the result; its suffix must be of the source's format.
 
     Raises:
         UserError: a file cannot be read or has no foreground, or the device cannot be used.
     """
     use_threads(settings.threads)
     network = load_generator(model).to(choose_device(device)).eval()
-    try:
-        image = normalise(format_of(source).read(source), Extract.model_validate({"plane": plane}))
-    except UserError as error:
-        raise UserError(f"{source}: {error}") from error
-    measured = as_measured(image, network.factor)
-    restored, _ = restore_uncorrected(network, measured, "rician", settings)
+    if is_large(source, part.series):
+        with open_tiled(source, part.series) as image:
+            saturated = restore_large(network, chosen(image, part), settings, output, sha256_of(model))
+        logger.info("%s: restored part by part, %d pixels clipped", source, saturated)
+        return
+    measured = as_measured(read_normalised(source, part, extraction, output), network.factors)
+    noise = MAGNITUDE_NOISE if measured.is_anatomical else MICROSCOPE_NOISE
+    restored, _ = restore_uncorrected(network, measured, noise, settings)
     saturated = write_prediction(output, measured, restored)
     logger.info("%s: %s -> %s, %d voxels clipped", source, measured.data.shape, restored.shape, saturated)
 
@@ -55,16 +102,32 @@ def apply(model: Path, source: Path, plane: str, settings: Infer, device: str, o
 def add_arguments(parser: ArgumentParser) -> None:
     """Declares the options of this stage."""
     add_path(parser, "--model", "generator.safetensors of a trained method")
-    add_path(parser, "--input", "the volume to sharpen (NIfTI)")
-    add_path(parser, "--output", "the sharpened volume (.nii or .nii.gz)")
+    add_path(parser, "--input", "the image to sharpen: a file, or a folder or zip of DICOM files or of pictures")
+    add_path(parser, "--output", "the sharpened image, of the same format: .nii.gz, .mgz, .dicom.zip, .ome.tiff, .png")
     parser.add_argument(
         "--plane", default="axial", choices=("axial", "coronal", "sagittal"), help="plane of the slices"
+    )
+    parser.add_argument("--frame", type=int, metavar="N", help="of a 4-D image or time series: which one, from 0")
+    parser.add_argument("--channel", type=_channel, metavar="N|NAME", help="of several channels: which one, from 0")
+    parser.add_argument("--series", metavar="NAME", help="of several images in one file or folder: which one")
+    parser.add_argument(
+        "--voxel-um", type=float, nargs=3, metavar=("X", "Y", "Z"), help="size of a voxel, where the file does not say"
+    )
+    parser.add_argument(
+        "--foreground", default="head", choices=("head", "all"), help="all: a micrograph that fills the field"
     )
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to compute")
     add_settings(parser, Infer)
 
 
+def _channel(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text
+
+
 def main(arguments: Namespace) -> None:
     """Runs the stage."""
     settings = read_section(Infer, arguments.settings)
-    apply(arguments.model, arguments.input, arguments.plane, settings, arguments.device, arguments.output)
+    voxel_um = tuple(arguments.voxel_um) if arguments.voxel_um else None
+    part = Part(arguments.frame, arguments.channel, arguments.series, voxel_um)
+    extraction = Extract(plane=arguments.plane, foreground=arguments.foreground)
+    apply(arguments.model, arguments.input, part, extraction, settings, arguments.device, arguments.output)

@@ -10,18 +10,28 @@ from pipeline.config.stages import Degrade
 from pipeline.files import write_json
 from pipeline.image.container import read_image, write_image
 from pipeline.image.image import Image
-from pipeline.physics.forward import ForwardModel, volume_seed
+from pipeline.physics.forward import ForwardModel, drawn_model, volume_seed
 from pipeline.physics.grid import coarse_affine
+from pipeline.physics.parameters import MILLIMETRES, axes_along
 
 logger = logging.getLogger(__name__)
 
 
 def forward_model(image: Image, settings: Degrade, seed: int) -> ForwardModel:
-    """Returns the forward model of a volume: the factor along both axes of its plane, 1 across the slices."""
-    factors = tuple(1 if axis == image.facts["slice_axis"] else settings.factor for axis in range(3))
+    """Returns the forward model of a volume; numbers are drawn from ranges by the seed and the volume's name."""
+    slice_axis = int(image.facts["slice_axis"])
+    coarser = axes_along(settings.direction, slice_axis)
+    factors = tuple(settings.factor if axis in coarser else 1 for axis in range(3))
     shape = tuple(int(size) for size in image.data.shape)
     noise_seed = volume_seed(seed, image.facts["id"])
-    return ForwardModel(settings.operator, factors, shape, settings.noise, settings.noise_sigma, noise_seed)
+    noise, spacing = settings.noise_settings, _spacing_mm(image)
+    return drawn_model(factors, shape, settings.noise_sigma, noise_seed, settings.operators, noise, slice_axis, spacing)
+
+
+def _spacing_mm(image: Image) -> tuple[float, ...] | None:
+    """Distance of the voxels, in mm; None where the image says nothing of it."""
+    unit = MILLIMETRES.get(image.unit)
+    return tuple(unit * length for length in image.spacing) if unit else None
 
 
 def degrade(image: Image, model: ForwardModel) -> Image:

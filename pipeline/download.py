@@ -21,7 +21,7 @@ from pipeline.files import replacing, sha256_of, write_json
 from pipeline.sources.chunks import read_pieces, write_pieces
 from pipeline.sources.members import read_member
 from pipeline.sources.network import Patience, shown
-from pipeline.sources.pictures import pack
+from pipeline.sources.packing import pack
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +83,8 @@ def record_path(output: Path) -> Path:
 def take(original: Path, source: Source, output: Path) -> tuple[str, int]:
     """Copies the wanted file, or the wanted member of an archive, to `output`, whole or not at all.
 
+    What was downloaded is checked already; the user's own files are checked here.
+
     A folder of pictures becomes a zip archive of them, so that all stages after this one read one checked file.
 
     Returns:
@@ -91,20 +93,26 @@ def take(original: Path, source: Source, output: Path) -> tuple[str, int]:
     Raises:
         UserError: the original cannot be read or is not the file it should be, or `output` cannot be written.
     """
-    member = None if isinstance(source, LocalSource) else source.member
-    content = read_pieces(original) if member is None else read_member(original, member)
+    if source.member is not None and isinstance(source, LocalSource):
+        _check(original, source, sha256_of(original))
+    content = read_pieces(original) if source.member is None else read_member(original, source.member)
     with replacing(output) as partial:
         if original.is_dir():
             pack(original, partial)
         else:
             write_pieces(content, partial, "wb", output.name)
         found = sha256_of(partial)
-        if member is None and source.sha256 not in (None, found):
-            raise UserError(
-                f"{original} is not the file it should be: expected SHA-256 {source.sha256}, found {found}. "
-                "Restore the file, or correct the key sha256."
-            )
+        if source.member is None:
+            _check(original, source, found)
         return found, partial.stat().st_size
+
+
+def _check(original: Path, source: Source, found: str) -> None:
+    if source.sha256 not in (None, found):
+        raise UserError(
+            f"{original} is not the file it should be: expected SHA-256 {source.sha256}, found {found}. "
+            "Restore the file, or correct the key sha256."
+        )
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""Reads a volume, cuts its block of slices, finds the foreground and normalises the intensities.
+"""Reads an image, cuts its block of slices, finds the foreground and normalises the intensities.
 
 Whatever is estimated (mask, bias field, normalisation) is estimated from the block alone, so that nothing of one
 block reaches another. Of a collection of pictures, those of one stack are read; there each is its own block.
@@ -12,29 +12,40 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline import plugins
 from pipeline.cli import ArgumentParser, Namespace, add_path, add_settings
 from pipeline.config.load import read_entry, read_section
 from pipeline.config.stages import Extract
 from pipeline.config.volumes import Volume
-from pipeline.duplicates import read_left_out
+from pipeline.duplicate_table import read_left_out
 from pipeline.errors import UserError
 from pipeline.files import sha256_of
 from pipeline.image.container import write_image
 from pipeline.image.foreground import foreground_mask
-from pipeline.image.formats import format_of
+from pipeline.image.formats import ROOM, Part, format_of
 from pipeline.image.image import PLANE_AXIS, Image
 from pipeline.image.intensity import PERCENTILE
 from pipeline.image.pictures import stack_image, usable
+from pipeline.image.stack import PLANE, SLICE_AXIS
+from pipeline.image.stack import UNIT as PIXEL
 from pipeline.sources.pictures import picture_names, read_pictures
 
 logger = logging.getLogger(__name__)
+
+
+def slicing(image: Image, settings: Extract) -> tuple[str, int]:
+    """Returns the name of the plane of the slices, and the axis along which they follow each other.
+
+    Micrographs and pictures have no anatomical plane: their slices are what the file holds.
+    """
+    return (settings.plane, PLANE_AXIS[settings.plane]) if image.is_anatomical else (PLANE, SLICE_AXIS)
 
 
 def normalise(image: Image, settings: Extract) -> Image:
     """Masks and normalises a block.
 
     Args:
-        image: canonical volume with physical intensities.
+        image: canonical volume, or micrograph, with physical intensities.
         settings: the section `extract`.
 
     Returns:
@@ -44,21 +55,19 @@ def normalise(image: Image, settings: Extract) -> Image:
     Raises:
         UserError: nothing stands out from the background, or no slice has enough of it.
     """
-    mask = foreground_mask(image.data)
+    mask = _foreground(image.data, settings)
     data = _without_bias(image.data, mask) if settings.bias_correction else image.data
     scale = float(np.percentile(data[mask], PERCENTILE))
     if scale <= 0:
         raise UserError(f"the {PERCENTILE}th percentile of the foreground is {scale:g}; intensities must be positive.")
     intensity = type(image.intensity)(scale, image.intensity.slope, image.intensity.intercept, image.intensity.dtype)
-    axis = PLANE_AXIS[settings.plane]
+    plane, axis = slicing(image, settings)
     coverage = mask.mean(axis=tuple(other for other in range(3) if other != axis))
     chosen = np.flatnonzero(coverage >= settings.min_foreground)
     if chosen.size == 0:
-        raise UserError(
-            f"no {settings.plane} slice has {settings.min_foreground:.0%} foreground (extract.min_foreground)."
-        )
+        raise UserError(f"no {plane} slice has {settings.min_foreground:.0%} foreground (extract.min_foreground).")
     facts = {
-        "plane": settings.plane,
+        "plane": plane,
         "slice_axis": axis,
         "foreground_slices": chosen.tolist(),
         "foreground_fraction": float(mask.mean()),
@@ -69,6 +78,14 @@ def normalise(image: Image, settings: Extract) -> Image:
     return image.with_data(
         intensity.normalise(data), intensity=intensity, masks={"foreground": mask}, facts={**image.facts, **facts}
     )
+
+
+def _foreground(data: np.ndarray, settings: Extract) -> np.ndarray:
+    if settings.foreground == "head":
+        return foreground_mask(data)
+    if data.min() == data.max():
+        raise UserError(f"every voxel is {data.min():g}; there is nothing in the image.")
+    return np.ones(data.shape, dtype=bool)
 
 
 def _without_bias(data: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -92,18 +109,32 @@ def cut_block(image: Image, slices: tuple[int, int] | None, axis: int) -> Image:
     offset[axis], offset[3] = start, 1
     affine = image.affine.copy()
     affine[:, 3] = image.affine @ offset
-    return image.with_data(image.data[tuple(index)], affine=affine, facts={**image.facts, "slices": [start, stop]})
+    facts = {**image.facts, "slices": [start, stop]}
+    if "slice_names" in facts:
+        facts["slice_names"] = facts["slice_names"][start:stop]
+    return image.with_data(image.data[tuple(index)], affine=affine, facts=facts)
 
 
-def read_block(source: Path, volume: Volume, settings: Extract) -> Image:
-    """Reads a block of slices; see `normalise`, `source` is the volume's file.
+def read_block(source: Path, volume: Volume, settings: Extract, format_name: str | None = None) -> Image:
+    """Reads a block of slices; see `normalise`.
+
+    Args:
+        source: the volume's file.
+        volume: its entry of the configuration.
+        settings: the section `extract`.
+        format_name: a module of pipeline.image.formats; None lets the file tell.
 
     Raises:
         UserError: naming the file.
     """
-    image = format_of(source).read(source)
+    module = plugins.load(ROOM, format_name) if format_name else format_of(source)
+    image = module.read(source, Part(volume.frame, volume.channel, volume.series, volume.voxel_um))
+    if image.unit == PIXEL:
+        logger.warning(
+            "%s: how large a pixel is, is not known: lengths are in pixels until voxel_um is given", volume.id
+        )
     try:
-        return normalise(cut_block(image, volume.slices, PLANE_AXIS[settings.plane]), settings)
+        return normalise(cut_block(image, volume.slices, slicing(image, settings)[1]), settings)
     except UserError as error:
         raise UserError(f"volume {volume.id!r} from {source}: {error}") from error
 
@@ -143,16 +174,21 @@ def read_stack(archive: Path, volume: Volume, settings: Extract, near_duplicates
     if settings.bias_correction:
         logger.warning("%s: extract.bias_correction does nothing, since these are pictures", volume.id)
     try:
-        image = stack_image(pictures, settings.min_foreground)
+        image = stack_image(pictures, settings.min_foreground, settings.foreground)
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
     return image.with_data(image.data, facts={**image.facts, "left_out": left_out})
 
 
 def extract(
-    source: Path, volume: Volume, settings: Extract, output: Path, near_duplicates: Collection[str] = ()
+    source: Path,
+    volume: Volume,
+    settings: Extract,
+    output: Path,
+    near_duplicates: Collection[str] = (),
+    format_name: str | None = None,
 ) -> None:
-    """Extracts one volume of the configuration from a file; see `normalise`, and `read_stack` for pictures.
+    """Extracts one volume of the configuration from a file; see `read_block`, and `read_stack` for collections.
 
     Raises:
         UserError: naming the file.
@@ -160,7 +196,7 @@ def extract(
     if volume.is_stack:
         result = read_stack(source, volume, settings, near_duplicates)
     else:
-        result = read_block(source, volume, settings)
+        result = read_block(source, volume, settings, format_name)
     identity = {
         "id": volume.id,
         "subject": volume.subject,
@@ -177,9 +213,12 @@ def extract(
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declares the options of this stage."""
-    add_path(parser, "--input", "the volume's file (NIfTI), or an archive of pictures (.zip)")
+    add_path(parser, "--input", "the volume's file, or an archive of pictures or DICOM files (.zip)")
     add_path(parser, "--output", "extracted volume (.safetensors)")
     parser.add_argument("--volume", required=True, metavar="JSON", help="the volume's entry of the configuration")
+    names = plugins.names(ROOM)
+    text = "format of the file (default: what its name or content tells)"
+    parser.add_argument("--format", choices=names, metavar="NAME", help=f"{text}: {', '.join(names)}")
     text = "of pictures: what the stage duplicates wrote (.csv); without it, none is left out as a near-duplicate"
     parser.add_argument("--duplicates", type=Path, nargs="*", default=[], metavar="PATH", help=text)
     add_settings(parser, Extract)
@@ -190,4 +229,4 @@ def main(arguments: Namespace) -> None:
     settings = read_section(Extract, arguments.settings)
     volume = read_entry(Volume, arguments.volume, "volume")
     near_duplicates = {name for path in arguments.duplicates for name in read_left_out(path, volume.id)}
-    extract(arguments.input, volume, settings, arguments.output, near_duplicates)
+    extract(arguments.input, volume, settings, arguments.output, near_duplicates, arguments.format)

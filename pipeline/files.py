@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,6 +47,54 @@ def replacing(target: Path) -> Iterator[Path]:
         raise
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder_beside(target: Path) -> Iterator[Path]:
+    """Gives an empty folder on the disk of `target`, which is removed when the block ends; see `publish_folder`.
+
+    Raises:
+        UserError: the folder cannot be made or written to, or the disk is full.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=".partial-", dir=target.parent))
+    except OSError as error:
+        raise UserError(f"cannot write {target}: {error.strerror}. Is its folder writable?") from error
+    folder = aside / target.name  # made by mkdir, it has the permissions that the umask grants
+    try:
+        folder.mkdir()
+        yield folder
+    except OSError as error:
+        if error.errno in DISK_ERRORS:
+            raise UserError(f"cannot write {target}: {error.strerror}. Make room on the disk.") from error
+        raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def publish_folder(folder: Path, target: Path) -> None:
+    """Flushes a whole folder to the disk and renames it to `target`; a folder that stood there is removed.
+
+    Args:
+        folder: on the disk of `target`.
+        target: the final name, in a folder that exists.
+    """
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            with path.open("rb+") as stream:
+                os.fsync(stream.fileno())
+    # A folder that holds files cannot be replaced in one step.
+    with tempfile.TemporaryDirectory(prefix=".replaced-", dir=target.parent) as aside:
+        earlier = Path(aside) / target.name
+        if target.exists():
+            target.rename(earlier)
+        try:
+            folder.rename(target)
+        except OSError:
+            if earlier.exists():
+                earlier.rename(target)
+            raise
 
 
 def _publish(partial: Path, target: Path) -> None:

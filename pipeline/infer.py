@@ -22,6 +22,7 @@ from pipeline.models.generator import Generator
 from pipeline.models.weights import load_generator
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.noise_level import estimate_sigma
+from pipeline.physics.parameters import PhysicalParameters
 
 logger = logging.getLogger(__name__)
 
@@ -58,14 +59,14 @@ def restore(network: Generator, image: Image, settings: Infer) -> NDArray[np.flo
         Normalised intensities, float32, of shape image.data.shape * factors.
     """
     model = ForwardModel.from_json(image.facts["forward_model"])
-    restored, sigma = restore_uncorrected(network, image, model.noise, settings)
+    restored, sigma = restore_uncorrected(network, image, model.noise_settings, settings)
     share = share_at(sigma, network.facts.get("shares", [])) if settings.consistency else 0.0
     logger.info("%.0f%% of the difference to the measurement is put back", 100 * share)
     return toward_measurement(restored, image.data, replace(model, noise_sigma=sigma), share)
 
 
 def restore_uncorrected(
-    network: Generator, image: Image, noise: str, settings: Infer
+    network: Generator, image: Image, noise: str | PhysicalParameters, settings: Infer
 ) -> tuple[NDArray[np.float32], float]:
     """Restores a volume whose forward model need not be known; arguments as in `restore` and `noise_sigma`.
 
@@ -78,12 +79,12 @@ def restore_uncorrected(
     return restore_volume(network, image.data, factors, axis, settings, sigma, views), sigma
 
 
-def noise_sigma(image: Image, noise: str, settings: Infer) -> float:
+def noise_sigma(image: Image, noise: str | PhysicalParameters, settings: Infer) -> float:
     """Returns the noise that a network is told: what the settings say, or else what the image itself shows.
 
     Args:
         image: low-resolution volume.
-        noise: name of its noise, a module of pipeline.physics.noise.
+        noise: name of its noise, a module of pipeline.physics.noise, or the noise's parameters.
         settings: the section `infer`.
     """
     if settings.noise_sigma is not None:
@@ -97,7 +98,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Declares the options of this stage."""
     add_path(parser, "--model", "generator.safetensors of the method")
     add_path(parser, "--lr", "low-resolution volume (.safetensors)")
-    add_path(parser, "--output", "prediction (.nii.gz)")
+    add_path(parser, "--output", "prediction; its suffix is that of the volume's format")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to compute")
     add_settings(parser, Infer)
 

@@ -52,7 +52,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Declares the options of this stage."""
     add_path(parser, "--lr", "low-resolution volume (.safetensors)")
     add_path(parser, "--tuning", "settings chosen by the stage tune (.json)")
-    add_path(parser, "--predictions", "folder of the results: <folder>/<method>/<volume>.nii.gz, of pictures .tiff")
+    add_path(parser, "--predictions", "folder of the results: <folder>/<method>/<volume> and the suffix of its format")
 
 
 def main(arguments: Namespace) -> None:

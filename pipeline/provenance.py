@@ -16,6 +16,7 @@ from pipeline.config.known import known_sources
 from pipeline.config.load import read_run, read_yaml
 from pipeline.config.run import Run
 from pipeline.config.volumes import Volume
+from pipeline.duplicate_table import counted
 from pipeline.errors import UserError
 from pipeline.files import read_json, write_json
 from pipeline.image.container import read_image
@@ -42,12 +43,13 @@ VOLUME_FACTS = (
 
 
 def read_config(text: str) -> Run:
-    """Reads a whole configuration from its JSON or from a file.
+    """Reads a whole configuration from a file, or from the JSON of one that was read, whose data sets are volumes.
 
     Raises:
         UserError: with every mistake, one a line.
     """
-    return read_run(json.loads(text) if text.lstrip().startswith("{") else read_yaml(Path(text)))
+    is_json = text.lstrip().startswith("{")
+    return read_run(json.loads(text) if is_json else read_yaml(Path(text)), look=not is_json)
 
 
 def gaps(volumes: Sequence[Volume]) -> list[dict[str, Any]]:
@@ -90,13 +92,19 @@ def describe_volume(image: Image) -> dict[str, Any]:
     }
 
 
-def provenance(run: Run, sources: Sequence[Mapping[str, Any]], volumes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def provenance(
+    run: Run,
+    sources: Sequence[Mapping[str, Any]],
+    volumes: Sequence[Mapping[str, Any]],
+    near_duplicates: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Any]:
     """Puts the record together; it holds no clock, so that the same run gives the same record.
 
     Args:
         run: the whole configuration.
         sources: what `describe_source` gave for every source.
         volumes: what `describe_volume` gave for every volume.
+        near_duplicates: pairs of volumes in different splits with pictures or slices in common, and how many.
     """
     order = {volume.id: place for place, volume in enumerate(run.volumes)}
     return {
@@ -109,6 +117,7 @@ def provenance(run: Run, sources: Sequence[Mapping[str, Any]], volumes: Sequence
         "sources": sorted(sources, key=lambda source: source["name"]),
         "volumes": sorted(volumes, key=lambda volume: order.get(volume["id"], len(order))),
         "gaps": gaps(run.volumes),
+        "near_duplicates": list(near_duplicates),
     }
 
 
@@ -129,6 +138,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--config", required=True, metavar="JSON|FILE", help="the whole configuration")
     add_path(parser, "--sources", "records of the downloads (.source.json)", many=True)
     add_path(parser, "--volumes", "extracted volumes (.safetensors)", many=True)
+    add_path(parser, "--duplicates", "what the stage duplicates wrote (.csv)", required=False)
     add_path(parser, "--output", "where the record is written (.json)")
 
 
@@ -137,5 +147,6 @@ def main(arguments: Namespace) -> None:
     run = read_config(arguments.config)
     sources = [describe_source(read_source_record(path), run) for path in arguments.sources]
     volumes = [describe_volume(read_image(path)) for path in arguments.volumes]
-    write_json(arguments.output, provenance(run, sources, volumes))
+    near_duplicates = counted(arguments.duplicates) if arguments.duplicates else []
+    write_json(arguments.output, provenance(run, sources, volumes, near_duplicates))
     logger.info("%d sources, %d volumes", len(sources), len(volumes))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 STAGES = {
     "download": "fetch a source and check it",
-    "duplicates": "find pictures that stand in two splits",
+    "duplicates": "find pictures and volumes that stand in two splits",
     "extract": "read a volume, find the foreground, normalise",
     "degrade": "make the low-resolution volume",
+    "own_slices": "make training pairs out of a volume of thick slices alone",
     "tune": "choose the settings of denoise-then-interpolate on the validation volumes",
     "convert": "turn downloaded weights into a one-channel network",
     "features": "turn downloaded VGG weights into a feature network",
@@ -16,6 +17,7 @@ STAGES = {
     "denoise": "make a denoised reference of a volume whose truth is noisy",
     "evaluate": "measure every method on a volume",
     "summarise": "put all measurements into the tables",
+    "mismatch": "try networks on images that were degraded otherwise than their training data",
     "provenance": "record what made the results",
     "derivatives": "write a result under its name in a BIDS data set",
     "describe_derivatives": "describe the BIDS data set of the results",

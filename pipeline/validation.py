@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.image.image import Image
-from pipeline.image.slices import evenly_spaced
+from pipeline.image.slices import evenly_spaced, filled_slices
 from pipeline.metrics._range import data_range
 from pipeline.physics.forward import ForwardModel
-from pipeline.physics.grid import crop_to
+from pipeline.physics.grid import crop_to, cuts
 
 PerSlice = Callable[..., float]
 """`per_slice(truth, estimate, mask, data_range)` of a module of pipeline.metrics."""
@@ -25,12 +25,14 @@ class Excerpt:
     Attributes:
         truth: high-resolution slices with their mask "foreground".
         measured: the low-resolution slices, normalised.
-        model: the forward model between the two; the factor across slices is 1.
+        model: the forward model between the two; along the axis of the slices it does nothing.
+        noiseless: the low-resolution slices before the noise.
     """
 
     truth: Image
     measured: NDArray[np.float32]
     model: ForwardModel
+    noiseless: NDArray[np.float32]
 
     @property
     def slice_axis(self) -> int:
@@ -40,7 +42,7 @@ class Excerpt:
     def at_noise(self, sigma: float) -> Excerpt:
         """Returns the same slices, measured anew with another noise level; the draw is always the same."""
         model = replace(self.model, noise_sigma=sigma)
-        return replace(self, measured=model.measure(self.truth.data), model=model)
+        return replace(self, measured=model.measured(self.noiseless), model=model)
 
     def mean_over_slices(self, estimate: NDArray[np.floating], metrics: Mapping[str, PerSlice]) -> dict[str, float]:
         """Measures an estimate over the foreground of every slice.
@@ -62,11 +64,23 @@ class Excerpt:
 
 
 def excerpt(truth: Image, lr: Image, most: int) -> Excerpt:
-    """Takes at most `most` evenly spaced slices with foreground of a volume and its low-resolution image."""
-    axis = truth.facts["slice_axis"]
-    chosen = evenly_spaced(truth.facts["foreground_slices"], most)
-    masks = {"foreground": np.take(truth.masks["foreground"], chosen, axis)}
-    kept = truth.with_data(np.take(truth.data, chosen, axis), masks=masks)
+    """Takes at most `most` evenly spaced slices with foreground of a volume and its low-resolution image.
+
+    The slices are cut so that they show what was lost, see `pipeline.physics.grid.cuts`. A blur across them is part of
+    what was measured, though not of the excerpt's model, since a few slices do not hold what it needs.
+
+    Raises:
+        UserError: the volume was coarsened along all three axes.
+    """
     model = ForwardModel.from_json(lr.facts["forward_model"])
+    slice_axis = truth.facts["slice_axis"]
+    axis = cuts(model.factors, slice_axis)[0].normal
+    usual = axis == slice_axis
+    candidates = truth.facts["foreground_slices"] if usual else filled_slices(truth.masks["foreground"], axis)
+    chosen = evenly_spaced(candidates, most)
+    masks = {"foreground": np.take(truth.masks["foreground"], chosen, axis)}
+    facts = {**truth.facts, "slice_axis": axis}
+    kept = truth.with_data(np.take(truth.data, chosen, axis), masks=masks, facts=facts)
     shape = tuple(int(size) for size in kept.data.shape)
-    return Excerpt(kept, np.take(lr.data, chosen, axis), replace(model, hr_shape=shape))
+    apart = replace(model, hr_shape=shape, still_axis=axis)
+    return Excerpt(kept, np.take(lr.data, chosen, axis), apart, model.coarsen_slices(truth.data, axis, chosen))

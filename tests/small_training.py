@@ -53,7 +53,7 @@ def training_volume(
     """Returns a synthetic head to draw patches from."""
     data = synthetic_head(shape) / np.float32(1000)
     factors = tuple(1 if axis == slice_axis else factor for axis in range(3))
-    model = ForwardModel("kspace_truncation", factors, shape, "rician", sigma, seed=1)
+    model = ForwardModel(factors, shape, "rician", sigma, seed=1)
     mask = data > 0.1
     slices = tuple(int(index) for index in np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {slice_axis}))))
     return TrainingVolume(data, mask, slice_axis, slices, model)
@@ -65,7 +65,7 @@ def small_excerpt(noise: str = "rician", sigma: float = 0.02, seed: int = 4, mos
     mask = data > 0.1
     facts = {"slice_axis": 2, "foreground_slices": list(range(6, 30))}
     truth = Image(data, np.eye(4), masks={"foreground": mask}, facts=facts)
-    model = ForwardModel("kspace_truncation", (4, 4, 1), SHAPE, noise, sigma, seed=9)
+    model = ForwardModel((4, 4, 1), SHAPE, noise, sigma, seed=9)
     lr = Image(model.measure(data), np.eye(4), facts={"forward_model": model.to_json()})
     return excerpt(truth, lr, most)
 
@@ -105,7 +105,6 @@ class ChangedSampler:
 
     def __init__(self, sampler: PatchSampler, change: Callable[[int, Patches], Patches]) -> None:
         self._sampler, self._change = sampler, change
-        self.operator = sampler.operator
 
     def batch(self, step: int, part: slice = slice(None)) -> Patches:
         """Returns the changed batch of a step."""

@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel
+from pydantic import AfterValidator, BaseModel, Tag
 from pydantic.fields import FieldInfo
 
-from pipeline.config.names import PluginName
+from pipeline.config.names import PluginName, PluginParameters
+from pipeline.physics.parameters import RANGE
 
 SIGNS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
-WORDS = {bool: "true or false", int: "whole number", float: "number"}
+WORDS = {bool: "true or false", int: "whole number", float: "number", Any: "anything"}
+TAG_KEYS = ("kind", "name")
+"""Keys by whose value one kind of table is told from another."""
 KEY = "[key]"
 """How pydantic marks that a mistake is in a key and not in its value."""
 
@@ -49,7 +52,8 @@ class Place:
         if get_origin(self.annotation) not in (Union, UnionType):
             return [self]
         arms = [arm for arm in get_args(self.annotation) if arm is not type(None)]
-        return [Place(arm, self.constraints, self.description).bare() for arm in arms]
+        places = [Place(arm, self.constraints, self.description).bare() for arm in arms]
+        return [alternative for place in places for alternative in place.alternatives]
 
     @property
     def optional(self) -> bool:
@@ -61,6 +65,16 @@ class Place:
         """The models that may stand here: none, one, or several kinds that a tag tells apart."""
         kinds = [place.annotation for place in self.alternatives]
         return [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+
+    @property
+    def tag(self) -> str:
+        """How pydantic tells this alternative from others; empty where it does not."""
+        return next((item.tag for item in self.constraints if isinstance(item, Tag)), "")
+
+    @property
+    def plugin_parameters(self) -> PluginParameters | None:
+        """The mark of a table that holds the parameters of a plug-in."""
+        return next((item for item in self.constraints if isinstance(item, PluginParameters)), None)
 
     @property
     def plugin_name(self) -> PluginName | None:
@@ -87,6 +101,9 @@ def step(place: Place, part: int | str) -> tuple[Place | None, bool]:
     if models:
         field = models[0].model_fields.get(str(part))
         return (Place.of_field(field) if field else None), True
+    tagged = next((alternative for alternative in place.alternatives if alternative.tag == part), None)
+    if tagged is not None:
+        return tagged, False
     for alternative in place.alternatives:
         inner = _inner(alternative, part)
         if inner is not None:
@@ -111,10 +128,19 @@ def key_place(place: Place | None) -> Place | None:
     return Place.of_type(get_args(place.annotation)[0])
 
 
+def tag_key(model: type[BaseModel]) -> str:
+    """Returns the key by whose value a kind of table is told from the others; empty where it has none."""
+    return next((key for key in TAG_KEYS if choices(_place_of_key(model, key))), "")
+
+
 def tags(model: type[BaseModel]) -> tuple[str, ...]:
-    """Returns the values by which a kind of source is told from the others."""
-    field = model.model_fields.get("kind")
-    return get_args(field.annotation) if field else ()
+    """Returns the values by which a kind of table is told from the others."""
+    return choices(_place_of_key(model, tag_key(model)))
+
+
+def _place_of_key(model: type[BaseModel], key: str) -> Place | None:
+    field = model.model_fields.get(key)
+    return Place.of_field(field) if field else None
 
 
 def choices(place: Place | None) -> tuple[str, ...]:
@@ -145,6 +171,10 @@ def _one_in_words(place: Place) -> str:
 def _container_in_words(place: Place) -> str:
     origin, arguments = get_origin(place.annotation), get_args(place.annotation)
     inner = [in_words(Place.of_type(one)) for one in arguments if one is not Ellipsis]
+    if place.tag == RANGE:
+        return "range [low, high]"
+    if place.plugin_parameters:
+        return f"keys and values that the module of {place.plugin_parameters.package.replace('.', '/')} knows"
     if origin is tuple and Ellipsis in arguments:
         return f"list, each item: {inner[0]}"
     if origin is tuple:

@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
 from pipeline import plugins
+from pipeline.bids_names import derivative_path
 from pipeline.config.known import known_sources
 from pipeline.config.recipe import PRETRAINED, SCRATCH, Recipe, preset, preset_names
-from pipeline.config.sources import Source
+from pipeline.config.sources import LocalSource, Source
 from pipeline.config.stages import Degrade, Infer, Train
-from pipeline.config.volumes import Volume
+from pipeline.config.volumes import EVALUATED_SPLITS, Volume
 
+NETWORK_FACTORS = (2, 3, 4, 8)
+"""By which factors networks can enlarge."""
+TRUNK_FACTOR = 3
+"""Networks of smaller factors may begin with a pixel-unshuffle, and start no network of another factor."""
 PAGES = ("index", "training")
 """Names of pages of the report, which are no volume's."""
 
 
-def check_volumes(volumes: Sequence[Volume], sources: Mapping[str, Source]) -> Iterator[str]:
-    """Names double ids, unknown sources, empty blocks and splits that the run cannot do without."""
+def check_volumes(
+    volumes: Sequence[Volume], sources: Mapping[str, Source], from_datasets: bool = False, own_slices: bool = False
+) -> Iterator[str]:
+    """Names double ids, unknown sources, empty blocks and splits that the run cannot do without.
+
+    Args:
+        volumes: all of the run.
+        sources: all of the configuration.
+        from_datasets: some of the volumes may owe their split to the hash of a name.
+        own_slices: networks learn from the volumes that they restore.
+    """
     counts = Counter(volume.id for volume in volumes)
     yield from (f"volumes: the id {name!r} stands {count} times" for name, count in counts.items() if count > 1)
     taken = [name for name in PAGES if name in counts]
@@ -29,11 +43,13 @@ def check_volumes(volumes: Sequence[Volume], sources: Mapping[str, Source]) -> I
             yield f"volumes[{index}].slices: {list(volume.slices)} is empty; give [start, stop) with start < stop"
         yield from _check_stack(volume)
     present = {volume.split for volume in volumes}
+    remedy = "; of few subjects the hash may leave a split empty: name some by datasets[].subjects"
+    hint = remedy if from_datasets else ""
     for split, why in (("train", "nothing to learn from"), ("val", "nothing to choose settings on")):
-        if split not in present:
-            yield f"volumes: none is in split {split!r}: there is {why}"
+        if split not in present and not (own_slices and split == "train"):
+            yield f"volumes: none is in split {split!r}: there is {why}{hint}"
     if not present & {"test", "test_within_subject"}:
-        yield "volumes: none is in split 'test' or 'test_within_subject': there is nothing to prove anything on"
+        yield f"volumes: none is in split 'test' or 'test_within_subject': there is nothing to prove anything on{hint}"
 
 
 def _check_sources(volumes: Sequence[Volume], known: Mapping[str, Source]) -> Iterator[str]:
@@ -58,12 +74,12 @@ def _check_stack(volume: Volume) -> Iterator[str]:
 
 def check_leaks(volumes: Sequence[Volume], min_gap_slices: int) -> Iterator[str]:
     """Names subjects and files that stand in two splits, but for blocks of one head with a wide enough gap."""
-    for one, other in combinations(volumes, 2):
+    for one, other in _related(volumes):
         if one.split == other.split:
             continue
         pair = f"volumes {one.id!r} ({one.split}) and {other.id!r} ({other.split})"
         if one.subject != other.subject:
-            if one.source == other.source and not _pictures_apart(one, other):
+            if not _pictures_apart(one, other):
                 yield f"{pair}: the same source {one.source!r} is given two subjects"
             continue
         if "test" in (one.split, other.split):
@@ -74,6 +90,35 @@ def check_leaks(volumes: Sequence[Volume], min_gap_slices: int) -> Iterator[str]
             yield f"{pair}: subject {one.subject!r} is in two splits; give both of them `slices` of one source"
         elif gap < min_gap_slices:
             yield f"{pair}: {max(gap, 0)} slices lie between them; at least {min_gap_slices} must (min_gap_slices)"
+
+
+def _related(volumes: Sequence[Volume]) -> Iterator[tuple[Volume, Volume]]:
+    """Gives every two volumes of one subject or one source once, in the order of the volumes.
+
+    Looking at all pairs would take minutes for ten thousand volumes, at every start of snakemake.
+    """
+    groups: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for index, volume in enumerate(volumes):
+        groups["subject", volume.subject].append(index)
+        groups["source", volume.source].append(index)
+    pairs = {pair for group in groups.values() for pair in combinations(group, 2)}
+    yield from ((volumes[one], volumes[other]) for one, other in sorted(pairs))
+
+
+def check_derivatives(volumes: Sequence[Volume], sources: Mapping[str, Source]) -> Iterator[str]:
+    """Names volumes whose results would have the same name among the BIDS derivatives."""
+    taken: dict[str, Volume] = {}
+    for volume in volumes:
+        source = sources.get(volume.source)
+        if volume.split not in EVALUATED_SPLITS or not isinstance(source, LocalSource) or source.bids is None:
+            continue
+        name = derivative_path(source.path_in_bids)
+        first = taken.setdefault(name, volume)
+        if first is not volume:
+            yield (
+                f"volumes {first.id!r} and {volume.id!r}: both results would be called {name} among the BIDS "
+                "derivatives; give each BIDS folder a run of its own, and each file one volume"
+            )
 
 
 def _pictures_apart(one: Volume, other: Volume) -> bool:
@@ -101,11 +146,16 @@ def check_train(train: Train, sources: Mapping[str, Source], degrade: Degrade) -
     if network is None:
         nearest = plugins.suggest(train.initial_weights, networks)
         yield f"train.initial_weights: {train.initial_weights!r} is unknown; {nearest}"
-    elif network.factor != degrade.factor:
+    elif degrade.factor not in NETWORK_FACTORS:
+        known = ", ".join(map(str, NETWORK_FACTORS))
+        yield f"degrade.factor: no network enlarges by {degrade.factor}; choose one of {known}"
+    elif network.factor != degrade.factor and (network.architecture != "rrdbnet" or network.factor < TRUNK_FACTOR):
         yield (
-            f"degrade.factor: {degrade.factor} is not what train.initial_weights: {train.initial_weights} enlarges by, "
-            f"{network.factor}; choose weights for your factor"
+            f"train.initial_weights: {train.initial_weights} enlarges by {network.factor}, and cannot start a network "
+            f"that enlarges by {degrade.factor} (degrade.factor); choose weights for your factor"
         )
+    if degrade.direction == "isotropic":
+        yield "degrade.direction: isotropic coarsens all three axes, but networks sharpen slices; choose another"
     features = [name for name, source in known.items() if source.features]
     if train.perceptual_weights not in features:
         nearest = plugins.suggest(train.perceptual_weights, features)

@@ -13,8 +13,9 @@ from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
 
-from pipeline.config.allowed import Place, in_words, tags
+from pipeline.config.allowed import Place, in_words, tag_key, tags
 from pipeline.config.demo import DEMO
 from pipeline.config.load import read_run
 from pipeline.config.run import Run
@@ -80,7 +81,8 @@ def _key(name: str, place: Place, value: Any, indent: int = 0) -> list[str]:
     inner = _inner_models(place)
     allowed = "" if inner else f" ({in_words(place)})"
     comment = _wrapped(f"{place.description}{allowed}", indent)
-    return [*_comments([*comment, *_keys_of(inner)]), *_value(name, value)]
+    named_by = place.plugin_parameters.key if place.plugin_parameters else ""
+    return [*_comments([*comment, *_keys_of(inner, named_by)]), *_value(name, value)]
 
 
 def _value(name: str, value: Any) -> list[str]:
@@ -105,24 +107,31 @@ def _dump(value: Any, flow: bool | None) -> list[str]:
 
 def _inner_models(place: Place) -> list[type[BaseModel]]:
     """The model of a table, or the models of the entries of a list or table."""
-    if place.models:
-        return place.models
+    if place.models or place.plugin_parameters:
+        return place.models or (place.plugin_parameters.models if place.plugin_parameters else [])
     types = [one for one in get_args(place.annotation) if one is not Ellipsis]
     return Place.of_type(types[-1]).models if types else []
 
 
-def _keys_of(models: list[type[BaseModel]]) -> list[str]:
-    """Describes the keys that an entry has; of several kinds, the keys that all share come last."""
+def _keys_of(models: list[type[BaseModel]], named_by: str = "") -> list[str]:
+    """Describes the keys that an entry has; of several kinds, the keys that all share come last.
+
+    Args:
+        models: the kinds.
+        named_by: the key beside the entry that names its kind; empty where a key of the entry does.
+    """
     if len(models) <= 1:
         return [line for model in models for line in _key_table(_fields(model))]
     fields = {model: _fields(model) for model in models}
     shared = set.intersection(*(set(table.items()) for table in fields.values()))
     lines: list[str] = []
     for model, table in fields.items():
-        own = {key: words for key, words in table.items() if (key, words) not in shared and key != "kind"}
-        lines.extend([f"kind: {' or '.join(tags(model))} ({_purpose(model)})", *_key_table(own)])
+        key = tag_key(model)
+        own = {name: words for name, words in table.items() if (name, words) not in shared and name != key}
+        heading = f"{named_by or key}: {' or '.join(tags(model))} ({_purpose(model)})"
+        lines.extend([*_wrapped(heading), *_key_table(own)])
     common = {key: words for key, words in fields[models[0]].items() if (key, words) in shared}
-    return [*lines, "of every kind:", *_key_table(common)]
+    return [*lines, "of every kind:", *_key_table(common)] if common else lines
 
 
 def _fields(model: type[BaseModel]) -> dict[str, str]:
@@ -131,7 +140,7 @@ def _fields(model: type[BaseModel]) -> dict[str, str]:
     for name, field in model.model_fields.items():
         place = Place.of_field(field)
         stated = not field.is_required() and not isinstance(field.default, BaseModel)
-        default = f"; default {json.dumps(field.default)}" if stated else ""
+        default = f"; default {json.dumps(to_jsonable_python(field.default))}" if stated else ""
         found[name] = f"{place.description} ({in_words(place)}{default})"
         for inner in place.models:
             found |= {f"{name}.{key}": words for key, words in _fields(inner).items()}

@@ -13,18 +13,34 @@ from yaml.error import MarkedYAMLError
 
 from pipeline import plugins
 from pipeline.config.base import Section
-from pipeline.config.checks import check_infer, check_leaks, check_recipes, check_train, check_volumes
+from pipeline.config.checks import (
+    check_derivatives,
+    check_infer,
+    check_leaks,
+    check_recipes,
+    check_train,
+    check_volumes,
+)
+from pipeline.config.families import check_formats
+from pipeline.config.finding import find_all
+from pipeline.config.known import known_sources
 from pipeline.config.mistakes import explain
 from pipeline.config.recipe import filled
 from pipeline.config.run import Run
+from pipeline.config.stages import learns_from_own_slices
 from pipeline.config.volumes import with_stacks
 from pipeline.errors import UserError
 
 SectionType = TypeVar("SectionType", bound=Section)
 
 
-def read_run(values: Mapping[str, Any]) -> Run:
+def read_run(values: Mapping[str, Any], look: bool = True) -> Run:
     """Checks a whole configuration.
+
+    Args:
+        values: what the file says.
+        look: look up what `datasets` hold. What a rule hands to a stage has their volumes already, and must not change
+            when a file comes or goes while the run goes on.
 
     Raises:
         UserError: with every mistake, one a line.
@@ -42,6 +58,13 @@ def read_run(values: Mapping[str, Any]) -> Run:
             mistakes.extend(explain(error, Run))
     if {"volumes", "collections"} <= good.keys():
         good["volumes"] = with_stacks(good["volumes"], good["collections"])
+    if look and {"volumes", "datasets", "sources"} <= good.keys():
+        found = find_all(good["datasets"], good["sources"])
+        mistakes.extend(found.mistakes)
+        good["volumes"] = (*good["volumes"], *found.volumes)
+        good["sources"] = {**good["sources"], **found.sources}
+        if found.mistakes:
+            del good["datasets"]
     mistakes.extend(_contradictions(good))
     if mistakes:
         raise UserError(listed("the configuration", mistakes))
@@ -64,9 +87,11 @@ def _filled_recipes(recipes: Any) -> Any:
 
 def _contradictions(good: Mapping[str, Any]) -> Iterator[str]:
     """Checks across sections, each as far as the sections it needs are sound."""
-    if {"volumes", "collections", "sources"} <= good.keys():
-        yield from check_volumes(good["volumes"], good["sources"])
-    if {"volumes", "collections", "min_gap_slices"} <= good.keys():
+    if {"volumes", "collections", "datasets", "sources"} <= good.keys():
+        yield from check_volumes(good["volumes"], good["sources"], bool(good["datasets"]), _own_slices(good))
+        yield from check_derivatives(good["volumes"], good["sources"])
+        yield from check_formats(good["volumes"], {**known_sources(), **good["sources"]})
+    if {"volumes", "collections", "datasets", "min_gap_slices"} <= good.keys():
         yield from check_leaks(good["volumes"], good["min_gap_slices"])
     if {"train", "sources", "degrade"} <= good.keys():
         yield from check_train(good["train"], good["sources"], good["degrade"])
@@ -74,6 +99,11 @@ def _contradictions(good: Mapping[str, Any]) -> Iterator[str]:
         yield from check_recipes(good["methods"], good["recipes"])
     if {"infer", "methods", "recipes"} <= good.keys():
         yield from check_infer(good["infer"], good["methods"], good["recipes"])
+
+
+def _own_slices(good: Mapping[str, Any]) -> bool:
+    """Whether networks learn from the volumes that they restore, as far as the sections that say so are sound."""
+    return {"train", "degrade"} <= good.keys() and learns_from_own_slices(good["train"], good["degrade"])
 
 
 def listed(what: str, mistakes: Sequence[str]) -> str:

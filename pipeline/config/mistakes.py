@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from pipeline import plugins
-from pipeline.config.allowed import KEY, Place, choices, in_words, key_place, step
+from pipeline.config.allowed import KEY, Place, choices, in_words, key_place, step, tags
 
 LONGEST_VALUE = 80
 """Characters of a wrong value that are shown."""
@@ -52,7 +52,7 @@ def _trouble(detail: ErrorDetails, place: Place | None, holder: Place | None) ->
         case "missing":
             return f": is missing and has no default; {_wanted(place)}"
         case "union_tag_invalid" | "union_tag_not_found":
-            return _kind_trouble(detail)
+            return _kind_trouble(detail, place)
         case "json_invalid":
             return f": {shown(detail['input'])} is not valid JSON ({detail.get('ctx', {}).get('error')})"
     return f": {_refused(detail, place)}"
@@ -65,13 +65,15 @@ def _refused(detail: ErrorDetails, place: Place | None) -> str:
     return f"{shown(detail['input'])} is not allowed; {_wanted(place)}{_hint(detail, place)}"
 
 
-def _kind_trouble(detail: ErrorDetails) -> str:
-    """What is wrong with a source whose kind is missing or unknown."""
-    if detail["type"] == "union_tag_not_found":
-        return ".kind: is missing and has no default; allowed: one of package, http, local"
+def _kind_trouble(detail: ErrorDetails, place: Place | None) -> str:
+    """What is wrong with a table, such as a source, whose kind is missing or unknown."""
     context = detail.get("ctx", {})
+    key = str(context.get("discriminator")).strip("'")
+    if detail["type"] == "union_tag_not_found":
+        kinds = [tag for model in (place.models if place else []) for tag in tags(model)]
+        return f".{key}: is missing and has no default; allowed: one of {', '.join(kinds)}"
     expected = [tag.strip(" '") for tag in str(context.get("expected_tags")).split(",")]
-    return f".kind: {shown(context.get('tag'))} is not allowed; {plugins.suggest(str(context.get('tag')), expected)}"
+    return f".{key}: {shown(context.get('tag'))} is not allowed; {plugins.suggest(str(context.get('tag')), expected)}"
 
 
 def _wanted(place: Place | None) -> str:

@@ -99,6 +99,9 @@ class Recipe(Section):
     """decay per step of the averaged weights that are kept in the end"""
     contrast_augmentation: Fraction = 0.5
     """share of the patches whose contrast is changed at random, so that other scanners' contrasts are met"""
+    shading_augmentation: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """patches and their truths are multiplied by smooth fields, as coils and uneven light do, that are drawn anew; this
+    is the largest change of an intensity, as a fraction"""
     losses: dict[LossName, Annotated[float, Field(gt=0)]] = Field(default={"l1": 1.0})
     """loss terms and their weights"""
     perceptual: Perceptual = Perceptual()

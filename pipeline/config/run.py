@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from functools import cached_property
 from typing import Annotated
 
 from pydantic import Field
 
+from pipeline.bids_names import derivative_path
 from pipeline.config.base import Section
+from pipeline.config.datasets import Dataset
 from pipeline.config.recipe import PRETRAINED, SCRATCH, Recipe, filled
-from pipeline.config.sources import Source
-from pipeline.config.stages import Degrade, Evaluate, Extract, Infer, Report, Resources, Train
+from pipeline.config.sources import LocalSource, Source
+from pipeline.config.stages import Degrade, Evaluate, Extract, Infer, Report, Resources, Train, learns_from_own_slices
 from pipeline.config.volumes import EVALUATED_SPLITS, Collection, Duplicates, Identifier, Volume
 
 
@@ -25,6 +28,9 @@ class Run(Section):
     """the volumes, or blocks of volumes, and what each is for"""
     collections: tuple[Collection, ...] = ()
     """folders of 2-D pictures, beside the volumes, or instead of them where `volumes` is []"""
+    datasets: tuple[Dataset, ...] = ()
+    """many volumes at once, beside the volumes, or instead of them where `volumes` is []: a table, the files of a
+    pattern, a BIDS folder or the members of an archive; looked up when the configuration is read"""
     duplicates: Duplicates = Duplicates()
     min_gap_slices: Annotated[int, Field(ge=1)] = 8
     """fewest slices that must lie between blocks of one head in different splits"""
@@ -37,6 +43,9 @@ class Run(Section):
     extract: Extract = Extract()
     degrade: Degrade = Degrade()
     train: Train = Train()
+    degradations: dict[Identifier, Degrade] = Field(default={})
+    """for the target `mismatch` alone: degradations that networks are trained with and tried on, each with keys of
+    `degrade`; {} takes k-space truncation, bicubic and Gaussian, each with and without noise"""
     infer: Infer = Infer()
     evaluate: Evaluate = Evaluate()
     report: Report = Report()
@@ -56,6 +65,11 @@ class Run(Section):
         return self.recipes.get(method) or Recipe.model_validate_json(json.dumps(filled(method, {})))
 
     @property
+    def learns_from_own_slices(self) -> bool:
+        """Whether networks learn from the low-resolution volumes that they restore, see the stage own_slices."""
+        return learns_from_own_slices(self.train, self.degrade)
+
+    @property
     def trained_methods(self) -> list[str]:
         """All networks that this run trains, each after the one it starts from."""
         ordered: list[str] = []
@@ -73,4 +87,28 @@ class Run(Section):
 
     def volume(self, identifier: str) -> Volume:
         """Returns the volume with this id."""
-        return next(volume for volume in self.volumes if volume.id == identifier)
+        return self._by_id[identifier]
+
+    @cached_property
+    def _by_id(self) -> dict[str, Volume]:
+        return {volume.id: volume for volume in self.volumes}
+
+    @property
+    def bids_links(self) -> dict[str, str]:
+        """Names by which the sidecars of BIDS derivatives call the folders that images were taken from, by folder."""
+        found = (source for source in self.sources.values() if isinstance(source, LocalSource))
+        roots = sorted({source.bids for source in found if source.bids is not None})
+        return {root: "raw" if len(roots) == 1 else f"raw{number}" for number, root in enumerate(roots, start=1)}
+
+    @property
+    def derivatives(self) -> dict[str, str]:
+        """Ids of the evaluated volumes that came from a BIDS folder, by the path of their result in the derivatives.
+
+        The paths have no extension: sub-01/anat/sub-01_desc-brainsr_T1w.
+        """
+        found: dict[str, str] = {}
+        for identifier in self.evaluated_ids:
+            source = self.sources.get(self.volume(identifier).source)
+            if isinstance(source, LocalSource) and source.bids is not None:
+                found[derivative_path(source.path_in_bids)] = identifier
+        return found

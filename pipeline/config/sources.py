@@ -8,8 +8,9 @@ from urllib.parse import unquote, urlparse
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from pipeline.bids_names import derivative_path
+from pipeline.bids_names import derivative_path, parse
 from pipeline.config.base import Section
+from pipeline.config.names import PluginName
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$"), "64 digits 0-9 and a-f"]
 
@@ -75,6 +76,8 @@ class _Described(Section):
     """set where the source holds network weights"""
     features: FeatureArchitecture | None = None
     """set where the source holds the weights of a VGG, for the perceptual loss"""
+    format: Annotated[str, AfterValidator(PluginName("pipeline.image.formats"))] | None = None
+    """format of the images, where the name does not tell it: for folders and zip archives, dicom or pictures (a stack)"""
 
 
 class PackageSource(_Described):
@@ -129,7 +132,7 @@ class HttpSource(_Described):
 
 
 class LocalSource(_Described):
-    """A file on this machine, or a folder of pictures."""
+    """A file on this machine, or a folder of pictures or of DICOM files."""
 
     kind: Literal["local"]
     path: LocalPath
@@ -155,6 +158,11 @@ class LocalSource(_Described):
             ValueError: it does not lie there.
         """
         return PurePosixPath(self.path).relative_to(PurePosixPath(self.bids or "")).as_posix()
+
+    @property
+    def sidecar(self) -> str:
+        """Where BIDS keeps what is known of the file, if anything."""
+        return str(PurePosixPath(self.path).with_name(parse(self.file_name).stem)) + ".json"
 
     @property
     def file_name(self) -> str:

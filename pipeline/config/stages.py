@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import json
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator
 
+from pipeline import plugins
 from pipeline.config.base import Section
-from pipeline.config.names import PluginName
+from pipeline.config.mistakes import explain
+from pipeline.config.names import PluginName, PluginParameters, any_parameters
+from pipeline.physics.operators import kspace_truncation
+from pipeline.physics.parameters import Direction, PhysicalParameters
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Threads = Annotated[int, Field(ge=1, le=256)]
+OPERATORS, NOISES = "pipeline.physics.operators", "pipeline.physics.noise"
 MetricName = Annotated[str, AfterValidator(PluginName("pipeline.metrics"))]
+
+if TYPE_CHECKING:
+    OperatorStep = PhysicalParameters
+else:
+    OperatorStep = any_parameters(OPERATORS)
 
 
 class Extract(Section):
     """How a volume is read, masked and normalised."""
 
     plane: Literal["axial", "coronal", "sagittal"] = "axial"
-    """plane of the slices that are sharpened"""
+    """plane of the slices that are sharpened; micrographs and pictures have no anatomical plane and are taken as they
+    are"""
+    foreground: Literal["head", "all"] = "head"
+    """head: what stands out from dark surroundings; all: everything, for micrographs that fill the field"""
     bias_correction: bool = False
     """N4 bias field correction (Tustison et al. 2010) before normalisation"""
     min_foreground: Fraction = 0.05
@@ -30,14 +44,50 @@ class Extract(Section):
 class Degrade(Section):
     """The forward model: how the low-resolution image comes about."""
 
-    operator: Annotated[str, AfterValidator(PluginName("pipeline.physics.operators"))] = "kspace_truncation"
-    """linear operator that coarsens the image"""
+    operators: tuple[OperatorStep, ...] = (kspace_truncation.Parameters(),)
+    """linear steps, applied in their order; exactly one of them coarsens the grid, and a parameter that may be a range
+    [low, high] is drawn evenly from it, once for a volume and anew for every training patch"""
+    direction: Direction = "in_plane"
+    """axes that become coarser: both of the plane, the one across the slices, or all three"""
     factor: Annotated[int, Field(ge=2, le=8)] = 4
-    """high-resolution voxels per low-resolution voxel, along both axes of the plane"""
-    noise: Annotated[str, AfterValidator(PluginName("pipeline.physics.noise"))] = "rician"
+    """high-resolution voxels per low-resolution voxel, along each of these axes"""
+    noise: Annotated[str, AfterValidator(PluginName(NOISES))] = "rician"
     """distribution of the noise that is added to the low-resolution image"""
     noise_sigma: Fraction = 0.02
-    """its standard deviation, as a fraction of the normalised range"""
+    """its standard deviation, as a fraction of the normalised range; where noise grows with the intensity, at 1.0"""
+    noise_parameters: Annotated[dict[str, Any], PluginParameters(NOISES, "noise")] = Field(default={})
+    """its other parameters; what is left out has its default"""
+
+    @field_validator("operators")
+    @classmethod
+    def _check_operators(cls, steps: tuple[PhysicalParameters, ...]) -> tuple[PhysicalParameters, ...]:
+        coarsening = [name for name in plugins.names(OPERATORS) if plugins.load(OPERATORS, name).COARSENS]
+        found = [step.name for step in steps if step.name in coarsening]
+        if len(found) != 1:
+            given = " and ".join(found) or "none"
+            raise ValueError(f"exactly one step must be one that coarsens ({', '.join(coarsening)}), found: {given}")
+        return steps
+
+    @field_validator("noise_parameters")
+    @classmethod
+    def _check_noise_parameters(cls, given: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        if "noise" in info.data:  # otherwise the noise itself is what is wrong
+            _noise_parameters(info.data["noise"], given)
+        return given
+
+    @property
+    def noise_settings(self) -> PhysicalParameters:
+        """All parameters of the noise."""
+        return _noise_parameters(self.noise, self.noise_parameters)
+
+
+def _noise_parameters(noise: str, given: dict[str, Any]) -> PhysicalParameters:
+    """Fills what is left out; raises ValueError with what is wrong."""
+    model = plugins.load(NOISES, noise).Parameters
+    try:
+        return model.model_validate_json(json.dumps({**given, "name": noise}))
+    except ValidationError as error:
+        raise ValueError("; ".join(explain(error, model))) from error
 
 
 class Sentinel(Section):
@@ -71,6 +121,9 @@ class Train(Section):
     (natural images, 23 blocks), or one of `sources`"""
     perceptual_weights: str = "vgg16-brain-tumor"
     """a source that holds the weights of a VGG, for the perceptual loss and the fidelity dial"""
+    own_slices: bool = True
+    """of thick slices (degrade.direction: through_plane): networks learn from the slices of the low-resolution volumes
+    themselves, also of those that are tested, whose truth stays unseen; false takes the truths of split train"""
     validate_every: Annotated[int, Field(ge=1)] = 50
     """steps between two looks at the validation volumes"""
     record_every: Annotated[int, Field(ge=1)] = 10
@@ -85,6 +138,11 @@ class Train(Section):
     """threads of the computation; the sums, and so the weights, depend on it"""
     sentinel: Sentinel = Sentinel()
     """watches over the training"""
+
+
+def learns_from_own_slices(train: Train, degrade: Degrade) -> bool:
+    """Whether networks learn from the low-resolution volumes that they restore."""
+    return degrade.direction == "through_plane" and train.own_slices
 
 
 class Infer(Section):
@@ -111,8 +169,10 @@ class Evaluate(Section):
 
     metrics: tuple[MetricName, ...] = ("psnr", "ssim")
     """measures of likeness to the truth"""
-    regions: tuple[Literal["foreground", "whole"], ...] = ("foreground", "whole")
-    """parts of a slice over which they are taken"""
+    regions: tuple[Literal["foreground", "whole", "neighbours", "denoised"], ...] = ("foreground", "whole")
+    """parts of a slice over which they are taken. For truths that are noisy themselves, two that compare the foreground
+    with another reference: neighbours, the mean of the slices before and after, whose noise is another; and denoised,
+    the truth denoised by self-supervision, where the noise of a voxel knows nothing of its neighbours"""
     bootstrap_samples: Annotated[int, Field(ge=100, le=100_000)] = 2000
     """resamples behind every interval"""
     bootstrap_block_slices: Annotated[int, Field(ge=1, le=1000)] = 8

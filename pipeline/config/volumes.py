@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from pipeline.config.base import Section
 
@@ -35,6 +35,9 @@ def _check_folder(folder: str) -> str:
 Folder = Annotated[str, AfterValidator(_check_folder)]
 
 
+Micrometres = Annotated[float, Field(gt=0)]
+
+
 class Volume(Section):
     """One volume, or one block of slices of it."""
 
@@ -52,6 +55,22 @@ class Volume(Section):
     """for pictures: the folder inside the source; null takes the whole source"""
     shard: Annotated[tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1)]] | None, Field()] = None
     """for pictures: [index, count], which of how many parts of the folder's pictures; null for a volume"""
+
+    frame: Annotated[int, Field(ge=0)] | None = None
+    """of a 4-D image or a time series: which volume, counted from 0"""
+    channel: Annotated[int, Field(ge=0)] | str | None = None
+    """of a micrograph or picture: number of the channel, counted from 0, or its name (red, green or blue of RGB)"""
+    series: str | None = None
+    """of several images in one file or folder: DICOM's SeriesDescription or SeriesInstanceUID, or the image's name"""
+    voxel_um: Annotated[tuple[Micrometres, Micrometres, Micrometres] | None, Field()] = None
+    """size of a voxel along x (columns), y (rows) and z (slices) in micrometres, where a micrograph does not tell it"""
+
+    @model_validator(mode="after")
+    def _check_part(self) -> Volume:
+        given = [key for key in ("frame", "channel", "series", "voxel_um") if getattr(self, key) is not None]
+        if self.is_stack and given:
+            raise ValueError(f"{given[0]} is of volumes; this is a stack of a collection's pictures")
+        return self
 
     @property
     def is_stack(self) -> bool:

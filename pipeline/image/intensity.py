@@ -38,25 +38,29 @@ class IntensityMap:
         """Maps normalised to physical intensities, float64."""
         return np.asarray(normalised, dtype=np.float64) * self.scale
 
-    def to_stored(self, normalised: NDArray[np.floating]) -> tuple[NDArray, int]:
+    def to_stored(self, normalised: NDArray[np.floating], limits: tuple[int, int] | None = None) -> tuple[NDArray, int]:
         """Maps normalised intensities to the values and dtype of the input file.
 
+        Args:
+            normalised: intensities.
+            limits: smallest and largest integer that the file can hold; None for those of the dtype.
+
         Returns:
-            The stored values, and how many of them had to be clipped to the dtype's range.
+            The stored values, and how many of them had to be clipped to that range.
         """
         stored = (self.to_physical(normalised) - self.intercept) / self.slope
         dtype = np.dtype(self.dtype)
         if dtype.kind == "f":
             return stored.astype(dtype), 0
-        limits = np.iinfo(dtype)
+        lowest, highest = limits or (np.iinfo(dtype).min, np.iinfo(dtype).max)
         rounded = np.rint(stored)
-        saturated = int(np.count_nonzero((rounded < limits.min) | (rounded > limits.max)))
-        return clip_to(rounded, limits).astype(dtype), saturated
+        saturated = int(np.count_nonzero((rounded < lowest) | (rounded > highest)))
+        return clip_to(rounded, lowest, highest).astype(dtype), saturated
 
 
-def clip_to(values: NDArray[np.float64], limits: np.iinfo) -> NDArray[np.float64]:
+def clip_to(values: NDArray[np.float64], lowest: int, highest: int) -> NDArray[np.float64]:
     """Clips to an integer range; the largest 64-bit integers have no float64, so the bound steps inward."""
-    top = float(limits.max)
-    if int(top) > limits.max:
+    top = float(highest)
+    if int(top) > highest:
         top = float(np.nextafter(top, 0))
-    return np.clip(values, float(limits.min), top)
+    return np.clip(values, float(lowest), top)

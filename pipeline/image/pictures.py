@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +21,12 @@ from pipeline.image.stack import PLANE, SLICE_AXIS, UNIT, stack_origin, stacked
 
 COLOUR_LIMIT = 16
 """Grey pictures that are stored as RGB differ between their channels by no more, of 255: the rounding of JPEG."""
+GREY_AXES = 2
 DEPTHS = {"uint8": 255, "uint16": 65535}
 """Stored value that becomes 1.0, by dtype."""
 
 
-def read_picture(name: str, content: bytes) -> NDArray | None:
+def decoded(name: str, content: bytes) -> tuple[NDArray, tuple[float, float] | None]:
     """Decodes a JPEG or PNG picture.
 
     Args:
@@ -31,24 +34,43 @@ def read_picture(name: str, content: bytes) -> NDArray | None:
         content: of the file.
 
     Returns:
-        Grey values, shape (rows, columns), uint8 or uint16, turned as the file says; None for a coloured picture.
+        Values, turned as the file says: grey ones, shape (rows, columns), uint8 or uint16, or RGB, uint8, shape (rows,
+        columns, 3); and the dots per inch along columns and rows, where the file states them.
 
     Raises:
         UserError: it cannot be decoded.
     """
     try:
-        with PillowImage.open(io.BytesIO(content), formats=("JPEG", "PNG")) as stored:
+        with warnings.catch_warnings(), PillowImage.open(io.BytesIO(content), formats=("JPEG", "PNG")) as stored:
+            warnings.simplefilter("ignore")
+            dots_per_inch = _dots_per_inch(stored.info)
             picture = ImageOps.exif_transpose(stored)
             if picture.mode in ("I", "I;16", "I;16B"):
-                return np.asarray(picture).astype(np.uint16)
-            if picture.mode in ("1", "L"):
-                return np.asarray(picture.convert("L"))
-            channels = picture.convert("RGB")
-            values = np.asarray(channels).astype(np.int16)
+                return np.asarray(picture).astype(np.uint16), dots_per_inch
+            grey = picture.mode in ("1", "L", "LA")
+            return np.asarray(picture.convert("L" if grey else "RGB")), dots_per_inch
     except (OSError, ValueError, SyntaxError, PillowImage.DecompressionBombError) as error:
         raise UserError(f"{name}: cannot be read as a picture ({error}). Replace or remove it.") from error
+
+
+def _dots_per_inch(info: Mapping[Any, Any]) -> tuple[float, float] | None:
+    """What a file says about its printed size; None where it says nothing that can be true."""
+    stated = [float(number) for number in info.get("dpi", ())]
+    return (stated[0], stated[1]) if stated and min(stated) > 0 else None
+
+
+def read_picture(name: str, content: bytes) -> NDArray | None:
+    """Decodes a JPEG or PNG picture that is to be grey; arguments and errors as `decoded`.
+
+    Returns:
+        Grey values, shape (rows, columns), uint8 or uint16; None for a coloured picture.
+    """
+    picture, _ = decoded(name, content)
+    if picture.ndim == GREY_AXES:
+        return picture
+    values = picture.astype(np.int16)
     coloured = np.any(values.max(axis=2) - values.min(axis=2) > COLOUR_LIMIT)
-    return None if coloured else np.asarray(channels.convert("L"))
+    return None if coloured else np.asarray(PillowImage.fromarray(picture).convert("L"))
 
 
 def usable(contents: Iterable[tuple[str, bytes]]) -> tuple[dict[str, NDArray], list[str]]:
@@ -62,12 +84,13 @@ def usable(contents: Iterable[tuple[str, bytes]]) -> tuple[dict[str, NDArray], l
     return grey, [name for name, picture in decoded.items() if picture is None]
 
 
-def stack_image(pictures: Mapping[str, NDArray], min_foreground: float) -> Image:
+def stack_image(pictures: Mapping[str, NDArray], min_foreground: float, foreground: str = "head") -> Image:
     """Makes an extracted stack of grey pictures.
 
     Args:
         pictures: grey values by name, shape (rows, columns), all uint8 or all uint16.
         min_foreground: pictures with a smaller fraction of foreground are neither trained on nor measured.
+        foreground: "head", or "all" where the whole picture counts.
 
     Returns:
         Intensities between 0 and 1, where 1.0 is the highest value of the dtype; the masks "foreground" and "picture"
@@ -79,13 +102,14 @@ def stack_image(pictures: Mapping[str, NDArray], min_foreground: float) -> Image
     names, arrays = list(pictures), list(pictures.values())
     dtype = _common_depth(pictures)
     data = stacked(arrays)
-    foregrounds = [picture_foreground(picture) for picture in arrays]
+    whole = [np.ones(picture.shape, dtype=bool) for picture in arrays]
+    foregrounds = whole if foreground == "all" else [picture_foreground(picture) for picture in arrays]
     fractions = np.array([mask.mean() for mask in foregrounds])
     chosen = np.flatnonzero(fractions >= min_foreground)
     if chosen.size == 0:
         raise UserError(f"none of {len(names)} pictures has {min_foreground:.0%} foreground (extract.min_foreground).")
     sizes = [[picture.shape[1], picture.shape[0]] for picture in arrays]
-    masks = {"foreground": stacked(foregrounds), "picture": stacked([np.ones(one.shape, bool) for one in arrays])}
+    masks = {"foreground": stacked(foregrounds), "picture": stacked(whole)}
     intensity = IntensityMap(scale=float(DEPTHS[dtype]), dtype=dtype)
     facts = {
         "plane": PLANE,

@@ -1,4 +1,4 @@
-"""Predictions: super-resolved volumes as files, in the orientation, dtype and units of the source, and back."""
+"""Predictions: super-resolved images as files, in the format, orientation, dtype and units of the source, and back."""
 
 from __future__ import annotations
 
@@ -7,26 +7,39 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline import plugins
 from pipeline.errors import UserError
-from pipeline.image.formats import format_of
+from pipeline.image.formats import ROOM, written_suffixes
 from pipeline.image.image import Image
-from pipeline.image.stack import FORMAT as PICTURES
+from pipeline.image.stack import UNIT as PIXEL
 from pipeline.physics.grid import crop_to, fine_affine
 
-SUFFIX, STACK_SUFFIX = ".nii.gz", ".tiff"
-AFFINE_TOLERANCE_MM = 1e-4
+AFFINE_TOLERANCE = 1e-4
+"""In the image's unit."""
 AFFINE_PRECISION = float(np.finfo(np.float32).eps)
 """NIfTI keeps affines in single precision."""
 
 
-def prediction_path(folder: Path, method: str, volume: str, suffix: str = SUFFIX) -> Path:
+def prediction_path(folder: Path, method: str, volume: str, suffix: str = ".nii.gz") -> Path:
     """Returns where a method's result lies, below results/<run>/predictions."""
     return folder / method / f"{volume}{suffix}"
 
 
 def suffix_of(image: Image) -> str:
-    """Returns the suffix of an image's predictions: pictures become TIFF pages, volumes stay NIfTI."""
-    return STACK_SUFFIX if image.origin.get("format") == PICTURES else SUFFIX
+    """Returns the suffix of an image's predictions, such as ".nii.gz": they stay of the family of the source."""
+    return written_suffixes(image.origin["format"])[0]
+
+
+def check_output(path: Path, image: Image) -> None:
+    """Refuses names under which an image cannot be written.
+
+    Raises:
+        UserError: the name belongs to another format than the image came in.
+    """
+    name = image.origin["format"]
+    known = written_suffixes(name)
+    if not path.name.lower().endswith(known):
+        raise UserError(f"{path}: the image came as {name} and is written as such; name the file {' or '.join(known)}.")
 
 
 def restored_image(lr_image: Image, sr: NDArray[np.floating]) -> Image:
@@ -61,8 +74,12 @@ def write_prediction(path: Path, lr_image: Image, sr: NDArray[np.floating]) -> i
 
     Returns:
         How many voxels had to be clipped to the range of the dtype.
+
+    Raises:
+        UserError: the file's name belongs to another format, or it cannot be written.
     """
-    return format_of(path).write(path, restored_image(lr_image, sr))
+    check_output(path, lr_image)
+    return plugins.load(ROOM, lr_image.origin["format"]).write(path, restored_image(lr_image, sr))
 
 
 def read_prediction(path: Path, truth: Image) -> NDArray[np.float32]:
@@ -74,17 +91,27 @@ def read_prediction(path: Path, truth: Image) -> NDArray[np.float32]:
     Raises:
         UserError: the file cannot be read, or does not lie on the grid of the truth.
     """
-    image = format_of(path).read(path)
+    image = plugins.load(ROOM, truth.origin["format"]).read(path)
     name = truth.facts.get("id", "the truth")
     if image.data.shape != truth.data.shape:
         raise UserError(
             f"{path}: has shape {image.data.shape}, but volume {name!r} has {truth.data.shape}, both in RAS order. "
             "Is it a prediction of this volume?"
         )
-    if not np.allclose(image.affine, truth.affine, rtol=AFFINE_PRECISION, atol=AFFINE_TOLERANCE_MM):
-        distance = float(np.max(np.abs(image.affine - truth.affine)))
+    found, expected = _comparable(image, truth)
+    if not np.allclose(found, expected, rtol=AFFINE_PRECISION, atol=AFFINE_TOLERANCE):
+        distance = float(np.max(np.abs(found - expected)))
         raise UserError(
-            f"{path}: its affine differs from that of volume {name!r} by up to {distance:.4g} mm. "
+            f"{path}: its affine differs from that of volume {name!r} by up to {distance:.4g} {truth.unit}. "
             "Is it a prediction of this volume?"
         )
     return truth.intensity.normalise(image.data)
+
+
+def _comparable(image: Image, truth: Image) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Returns what files can hold of both affines: none says where a picture lies, some not how large a pixel is."""
+    if image.is_anatomical:
+        return image.affine, truth.affine
+    if PIXEL in (image.unit, truth.unit):
+        return np.eye(3), np.eye(3)
+    return np.diag(image.spacing), np.diag(truth.spacing)

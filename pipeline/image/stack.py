@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,16 @@ PLANE = "picture"
 """What stands in the facts where a volume has the name of its plane: nobody knows how a picture lay in the head."""
 SLICE_AXIS = 2
 UNIT = "pixel"
-FORMAT = "pictures"
+FORMAT = "tiff_stack"
+
+
+def is_collection(facts: Mapping[str, Any]) -> bool:
+    """Says whether an image is a stack of a collection's pictures: one has nothing to do with the next.
+
+    Args:
+        facts: of the image, or what the record of a run says about it.
+    """
+    return facts["plane"] == PLANE and facts["scale_percentile"] is None
 
 
 def lay(picture: NDArray) -> NDArray:

@@ -15,8 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.physics.forward import ForwardModel
-from pipeline.physics.grid import apply_along_axes, crop_to, pad_to_multiple
+from pipeline.physics.grid import Matrices, apply_along_axes, apply_terms, crop_to, pad_to_multiple
 from pipeline.validation import Excerpt
+
+SMALLEST_GAIN = 0.1
+"""Patterns that the operator weakens to less than this share of the strongest are not put back: their noise would be
+put back that many times as strong."""
 
 
 def toward_measurement(
@@ -27,7 +31,8 @@ def toward_measurement(
     Args:
         restored: normalised intensities, of shape measured.shape * model.factors.
         measured: low-resolution volume, normalised.
-        model: the forward model behind `measured`; A is its operator, A+ the operator's pseudo-inverse.
+        model: the forward model behind `measured`; A is its operator, A+ the operator's pseudo-inverse as far as it is
+            stable.
         share: 0 leaves `restored` as it is, 1 makes it agree with the measurement, noise included.
 
     Returns:
@@ -43,15 +48,15 @@ def correction(
 ) -> NDArray[np.float64]:
     """Returns what full agreement with the measurement would add; arguments as in `toward_measurement`."""
     surplus = measured - model.expected_value(degraded_again(restored, model))
-    inverses = [None if matrix is None else _pseudo_inverse(matrix) for matrix in model.axis_matrices]
-    return apply_along_axes(inverses, surplus)
+    # Where the operator is a sum of terms, the first holds nearly all of it.
+    return _put_back(model.terms[0], surplus)
 
 
 def degraded_again(restored: NDArray[np.float32], model: ForwardModel) -> NDArray[np.float64]:
     """Applies the forward model's operator, without noise, to a restored volume."""
     # What lies beyond the recorded size was padding when the measurement was made, and is padded alike here.
     inside = tuple(slice(size) for size in model.hr_shape)
-    return apply_along_axes(model.axis_matrices, pad_to_multiple(restored[inside], model.factors))
+    return apply_terms(model.terms, pad_to_multiple(restored[inside], model.factors))
 
 
 def best_share(restored: NDArray[np.float32], excerpt: Excerpt) -> float:
@@ -86,5 +91,13 @@ def share_at(sigma: float, shares: Sequence[Sequence[float]]) -> float:
     return float(np.interp(sigma, levels, values))
 
 
-def _pseudo_inverse(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(np.linalg.pinv(matrix), dtype=np.float64)
+def _put_back(matrices: Matrices, surplus: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Applies the pseudo-inverse of matrices along the axes, as far as it is stable."""
+    parts = [None if matrix is None else np.linalg.svd(matrix, full_matrices=False) for matrix in matrices]
+    modes = apply_along_axes([None if part is None else part[0].T for part in parts], surplus)
+    gains = np.ones([1] * surplus.ndim)
+    for axis, part in enumerate(parts):
+        if part is not None:
+            gains = gains * part[1].reshape([-1 if other == axis else 1 for other in range(surplus.ndim)])
+    factors = np.where(gains >= SMALLEST_GAIN * gains.max(), 1 / np.maximum(gains, np.finfo(float).tiny), 0)
+    return apply_along_axes([None if part is None else part[2].T for part in parts], modes * factors)

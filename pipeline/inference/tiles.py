@@ -46,14 +46,14 @@ def restore_in_tiles(
         for column in tile_starts(image.shape[1], tile, overlap):
             part = image[row : row + tile, column : column + tile]
             sides = list(zip((row, column), part.shape, factors, strict=True))
-            weight = np.outer(*(_ramp(size * factor, overlap * factor) for _, size, factor in sides))
+            weight = np.outer(*(ramp(size * factor, overlap * factor) for _, size, factor in sides))
             place = tuple(slice(start * factor, (start + size) * factor) for start, size, factor in sides)
             sums[place] += weight * restore(part)
             weights[place] += weight
     return (sums / weights).astype(np.float32)
 
 
-def _ramp(size: int, overlap: int) -> NDArray[np.float64]:
+def ramp(size: int, overlap: int) -> NDArray[np.float64]:
     """Weights along one axis of a tile.
 
     Next to nothing in the outermost quarter of the overlap, where the tile's end disturbs the network; then a linear

@@ -14,6 +14,7 @@ from pipeline.cli import show_progress
 from pipeline.config.stages import Infer
 from pipeline.inference.tiles import restore_in_tiles
 from pipeline.models.generator import Generator
+from pipeline.physics.grid import Cut, cuts
 from pipeline.validation import Excerpt
 
 
@@ -45,6 +46,13 @@ def _turned_back(image: NDArray[np.float32], view: int) -> NDArray[np.float32]:
     return flipped[:: -1 if view & 1 else 1, :: -1 if view & 2 else 1]
 
 
+def restore_in_views(network: Generator, image: NDArray[np.float32], sigma: float, views: int) -> NDArray[np.float32]:
+    """Restores a slice, or a tile of one, and averages over views of it; see `restore_slice` and `restore_volume`."""
+    possible = range(min(views, 4) if _columns_alone(network) else views)
+    turned = [_turned_back(restore_slice(network, _turned(image, view), sigma), view) for view in possible]
+    return np.asarray(np.mean(turned, axis=0), dtype=np.float32)
+
+
 def restore_excerpt(network: Generator, excerpt: Excerpt, views: int = 1) -> NDArray[np.float32]:
     """Restores the slices of an excerpt, told the noise that they were measured with; see `restore_volume`."""
     model = excerpt.model
@@ -64,8 +72,8 @@ def restore_volume(
 ) -> NDArray[np.float32]:
     """Restores a volume slice by slice.
 
-    Where the slices themselves are enlarged, these are the slices. Where they are to lie closer together, the slices
-    that cut through all of them are restored, along both of the other axes, and the two results averaged.
+    Which slices these are depends on what is enlarged, see `pipeline.physics.grid.cuts`; where there are two ways to
+    cut, their results are averaged.
 
     Args:
         network: one-channel network, in evaluation mode.
@@ -80,10 +88,7 @@ def restore_volume(
     Returns:
         Restored volume, float32, larger by the factors.
     """
-    across = [axis for axis in range(3) if axis != slice_axis]
-    normals = [slice_axis] if factors[slice_axis] == 1 else across
-    columns = int(np.argmax(factors)) if _columns_alone(network) else across[1]
-    results = [_restore_slices(network, lr, (normal, columns), settings, sigma, views) for normal in normals]
+    results = [_restore_slices(network, lr, cut, settings, sigma, views) for cut in cuts(factors, slice_axis)]
     return np.asarray(np.mean(results, axis=0), dtype=np.float32)
 
 
@@ -93,10 +98,9 @@ def _columns_alone(network: Generator) -> bool:
 
 
 def _restore_slices(
-    network: Generator, lr: NDArray[np.float32], axes: tuple[int, int], settings: Infer, sigma: float, views: int
+    network: Generator, lr: NDArray[np.float32], cut: Cut, settings: Infer, sigma: float, views: int
 ) -> NDArray[np.float32]:
-    """Restores the slices across the first of two axes; their columns lie along the second."""
-    slices = np.moveaxis(lr, axes, (0, -1))
+    """Restores all slices of one way to cut the volume."""
     possible = range(min(views, 4) if _columns_alone(network) else views)
 
     def restore(image: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -105,6 +109,6 @@ def _restore_slices(
 
     results = [
         restore_in_tiles(image, restore, network.factors, settings.tile_lr, settings.overlap_lr)
-        for image in tqdm(slices, unit="slice", disable=not show_progress())
+        for image in tqdm(np.moveaxis(lr, cut, (0, 1, 2)), unit="slice", disable=not show_progress())
     ]
-    return np.moveaxis(np.stack(results), (0, -1), axes)
+    return np.moveaxis(np.stack(results), (0, 1, 2), cut)

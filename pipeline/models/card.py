@@ -10,6 +10,7 @@ from torch import nn
 from pipeline.config.recipe import PRETRAINED, SCRATCH, Recipe
 from pipeline.config.sources import Source
 from pipeline.models.generator import Generator
+from pipeline.physics.forward import ForwardModel, operators_in_words
 
 CAUTION = """## Limits
 
@@ -115,12 +116,13 @@ def _origin(recipe: Recipe, source: Source) -> list[str]:
     ]
 
 
-def _forward(model: Mapping[str, Any], recipe: Recipe) -> str:
+def _forward(values: Mapping[str, Any], recipe: Recipe) -> str:
     """The forward model of the training patches, in words."""
-    low, high = recipe.noise_sigma_range or (model["noise_sigma"],) * 2
+    model = ForwardModel.from_json(values)
+    low, high = recipe.noise_sigma_range or (model.noise_sigma,) * 2
     told = ", which the network is told" if recipe.noise_map else ""
-    noise = f"{model['noise']} noise of {low:.1%} to {high:.1%}{told}"
-    return f"{model['operator']}, factors {tuple(model['factors'])}, {noise}"
+    steps = operators_in_words(model.operator_ranges or model.operators)
+    return f"{steps}, factors {model.factors}, {model.noise.replace('_', ' ')} noise of {low:.1%} to {high:.1%}{told}"
 
 
 def _losses(recipe: Recipe) -> str:

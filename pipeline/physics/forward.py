@@ -1,9 +1,10 @@
-"""The forward model of a volume: a linear operator along each axis, then noise. It is data, kept as JSON."""
+"""The forward model of a volume: linear steps, then noise. It is data, kept as JSON."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -11,7 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import plugins
-from pipeline.physics.grid import apply_along_axes, coarse_shape, pad_to_multiple
+from pipeline.physics.grid import Terms, apply_terms, coarse_shape, pad_to_multiple
+from pipeline.physics.linear import OPERATORS, Lattice, compose, without_axis
+from pipeline.physics.operators import kspace_truncation
+from pipeline.physics.parameters import PhysicalParameters
+
+NOISES = "pipeline.physics.noise"
+
+DRAW = 1
+"""Told to the random generator with a volume's seed, so that its parameters hang on other numbers than its noise."""
 
 
 @dataclass(frozen=True)
@@ -19,29 +28,71 @@ class ForwardModel:
     """How a low-resolution volume comes about; the same object is rebuilt from its JSON wherever it is needed.
 
     Attributes:
-        operator: name of a module of pipeline.physics.operators.
         factors: high-resolution voxels per low-resolution voxel, one per axis.
         hr_shape: shape of the high-resolution volume, before padding to a multiple of the factors.
         noise: name of a module of pipeline.physics.noise.
         noise_sigma: fraction of the normalised range.
         seed: of the noise of this volume.
+        operators: the linear steps in their order, parameters of modules of pipeline.physics.operators.
+        noise_parameters: of the noise; None stands for the module's defaults.
+        operator_ranges: the steps as they were configured, with the ranges that the numbers in `operators` were drawn
+            from; None where there were none.
+        noise_ranges: the same of the noise.
+        slice_axis: axis along which the slices follow each other; an image of two dimensions has none left for it.
+        spacing_mm: distance of high-resolution voxels along each axis, in mm; None where nobody knows it.
+        still_axis: axis along which the image is taken not to change, for slices that lie apart; None for volumes.
     """
 
-    operator: str
     factors: tuple[int, ...]
     hr_shape: tuple[int, ...]
-    noise: str
-    noise_sigma: float
-    seed: int
+    noise: str = "none"
+    noise_sigma: float = 0.0
+    seed: int = 0
+    operators: tuple[PhysicalParameters, ...] = (kspace_truncation.Parameters(),)
+    noise_parameters: PhysicalParameters | None = None
+    operator_ranges: tuple[PhysicalParameters, ...] | None = None
+    noise_ranges: PhysicalParameters | None = None
+    slice_axis: int = 2
+    spacing_mm: tuple[float, ...] | None = None
+    still_axis: int | None = None
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> ForwardModel:
+    def from_json(cls, values: Mapping[str, Any]) -> ForwardModel:
         """Rebuilds a model from `to_json`'s result."""
-        return cls(**{**values, "factors": tuple(values["factors"]), "hr_shape": tuple(values["hr_shape"])})
+        readers: dict[str, Callable[[Any], Any]] = {
+            "operators": _steps,
+            "operator_ranges": _steps,
+            "noise_parameters": _noise,
+            "noise_ranges": _noise,
+            "factors": tuple,
+            "hr_shape": tuple,
+            "spacing_mm": tuple,
+        }
+        read: dict[str, Any] = {
+            name: readers[name](value) if name in readers and value is not None else value
+            for name, value in values.items()
+        }
+        return cls(**read)
 
     def to_json(self) -> dict[str, Any]:
         """Returns plain values that JSON can hold."""
-        return asdict(self)
+        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+
+    @property
+    def has_ranges(self) -> bool:
+        """Whether `redrawn` gives another model each time."""
+        return self.operator_ranges is not None or self.noise_ranges is not None
+
+    def redrawn(self, generator: np.random.Generator) -> ForwardModel:
+        """Returns the model with numbers drawn anew from its ranges; the model itself where it has none."""
+        if not self.has_ranges:
+            return self
+        steps, noise = self.operator_ranges, self.noise_ranges
+        return replace(
+            self,
+            operators=self.operators if steps is None else tuple(step.drawn(generator) for step in steps),
+            noise_parameters=self.noise_parameters if noise is None else noise.drawn(generator),
+        )
 
     @property
     def lr_shape(self) -> tuple[int, ...]:
@@ -49,47 +100,163 @@ class ForwardModel:
         return coarse_shape(self.hr_shape, self.factors)
 
     @cached_property
-    def axis_matrices(self) -> tuple[NDArray[np.float64] | None, ...]:
-        """The operator along each axis, of shape (lr size, padded hr size); None where the factor is 1."""
-        build = plugins.load("pipeline.physics.operators", self.operator).axis_matrix
-        sizes = zip(self.lr_shape, self.factors, strict=True)
-        return tuple(None if factor == 1 else build(size * factor, factor) for size, factor in sizes)
+    def terms(self) -> Terms:
+        """The linear part: terms of matrices (lr size, padded hr size), None where nothing happens along an axis."""
+        sizes = tuple(size * factor for size, factor in zip(self.lr_shape, self.factors, strict=True))
+        terms = compose(self.operators, Lattice(sizes, self.factors, self.spacing_mm, self.slice_axis))
+        return terms if self.still_axis is None else without_axis(terms, self.still_axis)
 
     def coarsen(self, hr: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Applies the operator, without noise, to an array of shape `hr_shape`; gives float32 of shape `lr_shape`."""
+        """Applies the linear part to an array of shape `hr_shape`; gives float32 of shape `lr_shape`."""
+        return apply_terms(self.terms, pad_to_multiple(hr, self.factors)).astype(np.float32)
+
+    def coarsen_slices(self, hr: NDArray[np.floating], axis: int, chosen: Sequence[int]) -> NDArray[np.float32]:
+        """Returns some slices of `coarsen`'s result, without computing the others.
+
+        Args:
+            hr: array of shape `hr_shape`.
+            axis: along which the slices follow each other; its factor is 1.
+            chosen: their indices.
+        """
         padded = pad_to_multiple(hr, self.factors)
-        return apply_along_axes(self.axis_matrices, padded).astype(np.float32)
+        needed = sorted({*chosen, *(int(index) for matrices in self.terms for index in _reads(matrices[axis], chosen))})
+        selection = np.searchsorted(needed, chosen)
+        terms = tuple(
+            tuple(
+                _rows(matrix, chosen, needed, selection) if place == axis else matrix
+                for place, matrix in enumerate(matrices)
+            )
+            for matrices in self.terms
+        )
+        return apply_terms(terms, np.take(padded, needed, axis)).astype(np.float32)
 
     def add_noise(
         self, lr: NDArray[np.float32], generator: np.random.Generator, sigma: float | None = None
     ) -> NDArray[np.float32]:
-        """Adds this model's noise, drawn from `generator`, to a low-resolution array of any shape.
+        """Adds this model's noise, drawn from `generator`, to a low-resolution volume or slice.
 
         Args:
-            lr: noiseless low-resolution image.
+            lr: noiseless low-resolution image of three dimensions, or one slice of it.
             generator: source of the random numbers.
             sigma: standard deviation of the noise; None takes this model's own.
         """
-        add = plugins.load("pipeline.physics.noise", self.noise).add_noise
-        return add(lr, self.noise_sigma if sigma is None else sigma, generator)
+        add = plugins.load(NOISES, self.noise).add_noise
+        level = self.noise_sigma if sigma is None else sigma
+        return self._sliced(lr, lambda image: add(image, level, generator, self.noise_settings))
 
     def expected_value(self, lr: NDArray[np.floating], sigma: float | None = None) -> NDArray[np.floating]:
         """Returns the mean over the noise of what is measured where the noiseless low-resolution image is `lr`."""
-        expected = plugins.load("pipeline.physics.noise", self.noise).expected_value
-        return expected(lr, self.noise_sigma if sigma is None else sigma)
+        expected = plugins.load(NOISES, self.noise).expected_value
+        level = self.noise_sigma if sigma is None else sigma
+        return self._sliced(lr, lambda image: expected(image, level, self.noise_settings))
+
+    def _sliced(self, lr: NDArray, function: Callable[[NDArray], NDArray]) -> NDArray:
+        """Applies a function that wants the axes of a slice first."""
+        if lr.ndim < len(self.factors):
+            return function(lr)
+        return np.moveaxis(function(np.moveaxis(lr, self._last_axis, -1)), -1, self._last_axis)
+
+    @property
+    def _last_axis(self) -> int:
+        return min(self.slice_axis, len(self.factors) - 1)
+
+    @property
+    def noise_settings(self) -> PhysicalParameters:
+        """All parameters of the noise."""
+        return self.noise_parameters or plugins.load(NOISES, self.noise).Parameters()
 
     def measure(self, hr: NDArray[np.floating]) -> NDArray[np.float32]:
         """Returns the low-resolution volume with the one noise draw that `seed` stands for."""
-        return self.add_noise(self.coarsen(hr), np.random.default_rng(self.seed))
+        return self.measured(self.coarsen(hr))
+
+    def measured(self, lr: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Adds the one noise draw that `seed` stands for."""
+        return self.add_noise(lr, np.random.default_rng(self.seed))
 
     def describe(self) -> str:
         """Returns the model in words, for reports."""
         factors = " x ".join(str(factor) for factor in self.factors)
-        words = f"{self.operator.replace('_', ' ')} by {factors} along the axes x, y, z"
-        return f"{words}; {self.noise} noise, standard deviation {self.noise_sigma:.1%} of the normalised range"
+        return f"{operators_in_words(self.operators)} by {factors} along the axes x, y and z, {self.noise_in_words()}"
+
+    def noise_in_words(self) -> str:
+        """Returns what noise is added, in words."""
+        return noise_in_words(self.noise_settings, self.noise_sigma)
+
+
+def drawn_model(
+    factors: tuple[int, ...],
+    hr_shape: tuple[int, ...],
+    noise_sigma: float,
+    seed: int,
+    operators: tuple[PhysicalParameters, ...],
+    noise_parameters: PhysicalParameters,
+    slice_axis: int,
+    spacing_mm: tuple[float, ...] | None,
+) -> ForwardModel:
+    """Returns the model of one volume: where there are ranges, with the numbers that its seed stands for."""
+    model = ForwardModel(
+        factors,
+        hr_shape,
+        noise_parameters.name,
+        noise_sigma,
+        seed,
+        operators,
+        noise_parameters,
+        operators if any(step.has_ranges for step in operators) else None,
+        noise_parameters if noise_parameters.has_ranges else None,
+        slice_axis,
+        spacing_mm,
+    )
+    return model.redrawn(np.random.default_rng([seed, DRAW]))
+
+
+def operators_in_words(operators: Sequence[PhysicalParameters]) -> str:
+    """Returns the linear steps in words, in their order."""
+    return ", then ".join(step.words() for step in operators)
+
+
+def noise_in_words(parameters: PhysicalParameters, sigma: float) -> str:
+    """Returns what noise is added after the linear steps, in words."""
+    if parameters.name == "none":
+        return "without noise"
+    return f"then {parameters.words()} with a standard deviation of {sigma:.1%} of the normalised range"
 
 
 def volume_seed(root_seed: int, volume_id: str) -> int:
     """Returns the seed of a volume's noise: it depends on the run's seed and the volume's name, not on its order."""
     digest = hashlib.sha256(f"{root_seed}/{volume_id}".encode()).digest()
     return int.from_bytes(digest[:4], "big")
+
+
+def _steps(values: Sequence[Mapping[str, Any]]) -> tuple[PhysicalParameters, ...]:
+    return tuple(_parameters(OPERATORS, one) for one in values)
+
+
+def _noise(values: Mapping[str, Any]) -> PhysicalParameters:
+    return _parameters(NOISES, values)
+
+
+def _parameters(room: str, values: Mapping[str, Any]) -> PhysicalParameters:
+    # JSON knows no tuples, which a strict model would miss.
+    parameters = plugins.load(room, values["name"]).Parameters
+    return parameters.model_validate({key: tuple(one) if isinstance(one, list) else one for key, one in values.items()})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, PhysicalParameters):
+        return value.model_dump(mode="json")
+    return [_plain(one) for one in value] if isinstance(value, tuple) else value
+
+
+def _reads(matrix: NDArray[np.float64] | None, chosen: Sequence[int]) -> NDArray[np.intp]:
+    """The slices that the chosen rows of a matrix read."""
+    return np.array(chosen) if matrix is None else np.flatnonzero(matrix[list(chosen)].any(axis=0))
+
+
+def _rows(
+    matrix: NDArray[np.float64] | None, chosen: Sequence[int], needed: Sequence[int], selection: NDArray[np.intp]
+) -> NDArray[np.float64] | None:
+    """The rows of a matrix that give the chosen slices out of the needed ones."""
+    if matrix is not None:
+        return matrix[np.ix_(list(chosen), list(needed))]
+    return None if list(chosen) == list(needed) else np.eye(len(needed))[selection]

@@ -6,9 +6,56 @@ Its centre is at s*j + (s - 1) / 2. Every degrader, interpolator and network sha
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pipeline.errors import UserError
+
+Matrices = tuple[NDArray[np.float64] | None, ...]
+"""One matrix per axis, of shape (size out, size in); None leaves its axis as it is."""
+
+Terms = tuple[Matrices, ...]
+"""A linear operator: the sum of what its terms give. An operator that works along each axis by itself has one term."""
+
+
+class Cut(NamedTuple):
+    """How a volume is cut into the slices that a network sharpens.
+
+    Attributes:
+        normal: axis along which the slices follow each other; nothing is coarser along it.
+        rows: axis of a slice's rows' index.
+        columns: axis of its columns' index.
+    """
+
+    normal: int
+    rows: int
+    columns: int
+
+
+def cuts(factors: Sequence[int], slice_axis: int) -> tuple[Cut, ...]:
+    """Returns the ways to cut a volume into slices that show what was lost.
+
+    Where the slices themselves were coarsened, these are the slices. Where they were made thicker, slices that cut
+    through all of them, along either of the other axes; their columns run across the thick slices.
+
+    Args:
+        factors: high-resolution voxels per low-resolution voxel, one per axis.
+        slice_axis: axis along which the volume's own slices follow each other.
+
+    Raises:
+        UserError: all three axes were coarsened; networks sharpen slices.
+    """
+    first, second = (axis for axis in range(3) if axis != slice_axis)
+    if factors[slice_axis] == 1:
+        return (Cut(slice_axis, first, second),)
+    if factors[first] == factors[second] == 1:
+        return Cut(first, second, slice_axis), Cut(second, first, slice_axis)
+    raise UserError(
+        "degrade.direction: isotropic coarsens all three axes, but networks sharpen slices; choose in_plane or "
+        "through_plane to train them."
+    )
 
 
 def coarse_shape(shape: Sequence[int], factors: Sequence[int]) -> tuple[int, ...]:
@@ -41,6 +88,12 @@ def _scaling(scales: Sequence[float]) -> NDArray[np.float64]:
     matrix = np.diag([*scales, 1.0])
     matrix[:3, 3] = [(scale - 1) / 2 for scale in scales]
     return matrix
+
+
+def apply_terms(terms: Terms, data: NDArray) -> NDArray[np.float64]:
+    """Applies a linear operator to `data`: the sum over its terms."""
+    first, *others = (apply_along_axes(matrices, data) for matrices in terms)
+    return sum(others, first)
 
 
 def apply_along_axes(matrices: Sequence[NDArray[np.float64] | None], data: NDArray) -> NDArray[np.float64]:

@@ -12,13 +12,19 @@ chosen by its neighbours, and measured by itself. White noise knows nothing of i
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from pipeline import plugins
 from pipeline.errors import UserError
+from pipeline.physics.parameters import PhysicalParameters
+
+NOISES = "pipeline.physics.noise"
 
 AIR_SHARE = 0.02
 """Share of all voxels, the darkest by their neighbours, that is taken for air."""
@@ -57,6 +63,12 @@ WINDOW = np.ones(4)
 """The voxels that a coefficient is made of."""
 RING_SIZE = (2 * FLAT_REACH + 1) ** 2 - 1
 """How many neighbours a wavelet detail has."""
+ROUNDS = 4
+"""How often noise that grows with the intensity is estimated from the estimate before."""
+LEAST_SIGMA = 1e-4
+"""Below it nobody asks how noise grows."""
+LEAST_RELATIVE = 0.02
+"""Details that are darker count as having this share of the noise at 1.0, so that none counts without limit."""
 SMALLEST_SIDE = 16
 """Rows and columns below which an image says too little."""
 
@@ -73,14 +85,15 @@ class Estimate(NamedTuple):
     method: Literal["air", "wavelet"]
 
 
-def estimate_sigma(lr: NDArray[np.floating], slice_axis: int, noise: str = "rician") -> Estimate:
+def estimate_sigma(lr: NDArray[np.floating], slice_axis: int, noise: str | PhysicalParameters = "rician") -> Estimate:
     """Estimates the noise of a volume or a stack of slices.
 
     Args:
         lr: normalised intensities (1.0 is bright), shape (x, y, z). Its noise is taken to be white: an image that was
             interpolated after its measurement has less of it than it seems.
         slice_axis: axis along which the slices lie.
-        noise: kind of noise, a name of pipeline.physics.noise; only "rician" noise is looked for in air.
+        noise: kind of noise, a name of pipeline.physics.noise, or parameters of one; only "rician" noise is looked for
+            in air. Where noise grows with the intensity, sigma is that at intensity 1.0.
 
     Returns:
         Sigma, and how it was found. Air that is exactly zero was blanked and is passed over. Without air, fine
@@ -95,7 +108,12 @@ def estimate_sigma(lr: NDArray[np.floating], slice_axis: int, noise: str = "rici
             f"slices of {slices.shape[1]} x {slices.shape[2]} voxels are too small to estimate their noise; "
             f"{SMALLEST_SIDE} voxels along both axes are needed."
         )
-    if noise != "rician":
+    kind = noise if isinstance(noise, str) else noise.name
+    module = plugins.load(NOISES, kind)
+    if hasattr(module, "relative_std"):
+        parameters = module.Parameters() if isinstance(noise, str) else noise
+        return Estimate(_sigma_at_one(slices, partial(module.relative_std, parameters=parameters)), "wavelet")
+    if kind != "rician":
         return Estimate(_sigma_of_details(slices), "wavelet")
     air, of_details = _air(slices), _sigma_of_details(slices)
     if air.size == 0:
@@ -128,14 +146,30 @@ def _is_rayleigh(values: NDArray[np.float64]) -> bool:
     return abs(float(np.mean(values)) / spread / RAYLEIGH_RATIO - 1) < RATIO_TOLERANCE + by_chance
 
 
-def _sigma_of_details(slices: NDArray[np.float64]) -> float:
+def _sigma_at_one(slices: NDArray[np.float64], relative_std: Callable[..., NDArray[np.float64]]) -> float:
+    """Returns sigma at intensity 1.0: every detail is measured by the noise that its own intensity has."""
+    intensity = _details(slices, WINDOW, WINDOW) / WINDOW.size**2
+    sigma = _sigma_of_details(slices)
+    for _ in range(ROUNDS):
+        # How the noise grows depends on sigma itself, but little.
+        relative = relative_std(intensity, max(sigma, LEAST_SIGMA))
+        sigma = _sigma_of_details(slices, np.maximum(relative, LEAST_RELATIVE))
+    return sigma
+
+
+def _sigma_of_details(slices: NDArray[np.float64], relative: NDArray[np.float64] | float = 1.0) -> float:
     """Returns the median magnitude of the diagonal details where all details around are small, as a sigma.
 
     The median of a normal distribution's magnitudes is 0.6745 sigma. The details across and along count among the
     neighbours of a diagonal one, since white noise is independent between them.
+
+    Args:
+        slices: normalised intensities, shape (slice, rows, columns).
+        relative: by what the noise is stronger at each detail than where sigma is asked for.
     """
-    diagonal = _details(slices, HIGH_PASS, HIGH_PASS)
+    diagonal = _details(slices, HIGH_PASS, HIGH_PASS) / relative
     others = _details(slices, HIGH_PASS, LOW_PASS) ** 2 + _details(slices, LOW_PASS, HIGH_PASS) ** 2
+    others = others / np.square(relative)
     power = _mean_of_neighbours(diagonal**2 + others, FLAT_REACH) + others / RING_SIZE
     measured = _details((slices == 0).astype(np.float64), WINDOW, WINDOW) == 0
     if not measured.any():

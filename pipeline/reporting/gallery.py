@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.image.image import Image
 from pipeline.image.slices import evenly_spaced
-from pipeline.image.stack import PLANE
+from pipeline.image.stack import is_collection
 from pipeline.reporting.pictures import (
     LONGEST_SIDE,
     PLANE_EDGES,
@@ -91,7 +91,7 @@ class Gallery:
 
 def is_stack(truth: Image) -> bool:
     """Says whether the slices are pictures without order and without known orientation."""
-    return truth.facts["plane"] == PLANE
+    return is_collection(truth.facts)
 
 
 def choose_slices(truth: Image, count: int) -> list[int]:
@@ -109,7 +109,7 @@ def slice_label(index: int, truth: Image) -> str:
 
     A picture has the name of its file.
     """
-    if is_stack(truth):
+    if "slice_names" in truth.facts:
         return truth.facts["slice_names"][index]
     start = truth.facts["slices"][0]
     return f"Slice {index}" if start == 0 else f"Slice {index} of the block, {start + index} of the volume"

@@ -83,6 +83,7 @@ SPARE_COLOURS = ("#5b4b8a", "#8b1a4a", "#5d6b1e", "#4d4d4d", "#a0522d")
 REGION_TITLES = {
     "foreground": "Foreground",
     "whole": "Whole slice",
+    "neighbours": "Against the neighbouring slices (other noise, nearly the same structure)",
     "denoised": "Against a denoised reference (an estimate, no truth)",
 }
 

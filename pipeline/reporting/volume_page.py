@@ -228,7 +228,9 @@ def slice_curves(run: RunRecord, truth: Image, columns: Sequence[Column], delive
 
 def place_words(truth: Image) -> str:
     """Returns what the places along a curve are."""
-    return "picture of the stack" if is_stack(truth) else f"{truth.facts['plane']} slice of the block"
+    if is_stack(truth):
+        return "picture of the stack"
+    return f"{truth.facts['plane']} slice of the block" if truth.is_anatomical else "slice of the block"
 
 
 def curve_methods(baseline: str, deliver: str) -> dict[str, str]:

@@ -9,8 +9,10 @@ from typing import Any
 
 from pipeline import plugins
 from pipeline.config.recipe import PRETRAINED, SCRATCH, Recipe, filled, preset
-from pipeline.image.stack import PLANE
-from pipeline.physics.forward import ForwardModel
+from pipeline.config.stages import Degrade
+from pipeline.image.stack import PLANE, is_collection
+from pipeline.physics.forward import ForwardModel, noise_in_words, operators_in_words
+from pipeline.physics.parameters import PhysicalParameters
 from pipeline.reporting.methods import (
     NETWORKS,
     UPSAMPLERS,
@@ -23,11 +25,6 @@ from pipeline.reporting.methods import (
 from pipeline.reporting.references import LITERATURE, Bibliography
 
 Record = Mapping[str, Any]
-
-SIMULATED = (
-    "One seed a volume fixes the noise, so that all methods were given the same measurement. A real low-resolution "
-    "scan may differ in ways that this simulation leaves out, such as motion, other artefacts and thick slices."
-)
 
 LEFT_OUT = {
     "coloured": "coloured pictures",
@@ -62,8 +59,8 @@ def gap_of(record: Record, volume: str) -> int | None:
 
 
 def stacks_of(record: Record) -> set[str]:
-    """Returns the volumes that are stacks of pictures."""
-    return {volume["id"] for volume in record["volumes"] if volume["plane"] == PLANE}
+    """Returns the volumes that are stacks of a collection's pictures."""
+    return {volume["id"] for volume in record["volumes"] if is_collection(volume)}
 
 
 def source_of(record: Record, name: str) -> Record:
@@ -95,19 +92,34 @@ def extraction_words(record: Record, books: Bibliography) -> Paragraph:
     """Says how volumes were read, masked and normalised, and pictures where there are any."""
     settings = record["config"]["extract"]
     stacks = [volume for volume in record["volumes"] if volume["id"] in stacks_of(record)]
-    pictures = picture_words(stacks, settings["min_foreground"]) if stacks else ""
-    if len(stacks) == len(record["volumes"]) and stacks:
-        return Paragraph("Extraction", pictures)
-    percentile = next((volume["scale_percentile"] for volume in record["volumes"] if volume not in stacks), None)
-    bias = f"The bias field was removed with N4{books.cite('n4')}. " if settings["bias_correction"] else ""
+    others = [volume for volume in record["volumes"] if volume not in stacks]
+    sentences = volume_sentences(others, settings, books) if others else []
     return Paragraph(
-        "Extraction",
-        "Each volume was turned to RAS orientation without resampling. Its foreground is the largest connected part "
-        f"above half of Otsu's threshold, with holes filled. {bias}Intensities were divided by the {percentile}th "
-        "percentile of the foreground, so that 1.0 is that value. All of this was estimated from the block of slices "
-        f"alone. {settings['plane'].capitalize()} slices with at least {settings['min_foreground']:.0%} foreground "
-        f"were used.{' ' if pictures else ''}{pictures}",
+        "Extraction", " ".join([*sentences, *([picture_words(stacks, settings["min_foreground"])] if stacks else [])])
     )
+
+
+def volume_sentences(volumes: Sequence[Record], settings: Record, books: Bibliography) -> list[str]:
+    """Says how volumes and micrographs were read, masked and normalised; `settings` is the section `extract`."""
+    anatomical = [volume for volume in volumes if volume["plane"] != PLANE]
+    plane = f"{settings['plane'].capitalize()} slices" if len(anatomical) == len(volumes) else "Slices"
+    sentences = []
+    if anatomical:
+        sentences.append("Each volume was turned to RAS orientation without resampling.")
+    if len(anatomical) < len(volumes):
+        sentences.append("The slices of micrographs were taken as they are.")
+    if settings.get("foreground") == "all":
+        sentences.append("All of an image counts as foreground.")
+    else:
+        sentences.append("The foreground is the largest connected part above half of Otsu's threshold, holes filled.")
+    if settings["bias_correction"]:
+        sentences.append(f"The bias field was removed with N4{books.cite('n4')}.")
+    sentences.append(
+        f"Intensities were divided by the {volumes[0]['scale_percentile']}th percentile of the foreground, so that 1.0 "
+        "is that value. All of this was estimated from the block of slices alone. "
+        f"{plane} with at least {settings['min_foreground']:.0%} foreground were used."
+    )
+    return sentences
 
 
 def picture_words(stacks: Sequence[Record], min_foreground: float) -> str:
@@ -121,42 +133,47 @@ def picture_words(stacks: Sequence[Record], min_foreground: float) -> str:
     )
 
 
-def operator_words(name: str) -> str:
-    """Returns the name of an operator as it is written in a sentence."""
-    return name.replace("_", " ").replace("kspace", "k-space")
+def simulated_words(operators: Sequence[PhysicalParameters]) -> str:
+    """Says what a simulated measurement is good for, and what it leaves out."""
+    thick = "" if any(step.name == "slice_profile" for step in operators) else "thick slices, "
+    return (
+        "One seed a volume fixes the noise, so that all methods were given the same measurement. A real low-resolution "
+        f"scan may differ in ways that this simulation leaves out, such as {thick}motion and other artefacts."
+    )
 
 
-def noise_words(name: str, sigma: float) -> str:
-    """Says what noise was added."""
-    if name == "none" or sigma == 0:
-        return "without noise"
-    title = {"rician": "Rician"}.get(name, name.replace("_", " "))
-    return f"then {title} noise with a standard deviation of {sigma:.1%} of the normalised range"
+def noise_citation(name: str, books: Bibliography) -> str:
+    """Returns the mark of the work that a noise comes from; empty where none is cited."""
+    return books.cite(name) if name in LITERATURE else ""
 
 
 def forward_words(model: ForwardModel, spacing: Sequence[float], unit: str, books: Bibliography) -> Paragraph:
     """Says how the low-resolution volume came about, with voxel sizes before and after."""
     before = " x ".join(f"{length:.3g}" for length in spacing)
     after = " x ".join(f"{length * factor:.3g}" for length, factor in zip(spacing, model.factors, strict=True))
-    factors = " x ".join(str(factor) for factor in model.factors)
-    mark = books.cite("rician") if model.noise == "rician" else ""
     return Paragraph(
         "Low-resolution volume",
-        f"The low-resolution volume was simulated from the truth: {operator_words(model.operator)} by {factors} along "
-        f"the axes x, y and z, {noise_words(model.noise, model.noise_sigma)}{mark}. Voxels grew from {before} {unit} "
-        f"to {after} {unit}. {SIMULATED}",
+        f"The low-resolution volume was simulated from the truth: {model.describe()}"
+        f"{noise_citation(model.noise, books)}. Voxels grew from {before} {unit} to {after} {unit}. "
+        f"{simulated_words(model.operators)}",
     )
 
 
 def degrade_words(record: Record, books: Bibliography) -> Paragraph:
     """Says how all low-resolution volumes came about, from the configuration."""
-    settings = record["config"]["degrade"]
-    mark = books.cite("rician") if settings["noise"] == "rician" else ""
+    settings = Degrade.model_validate_json(json.dumps(record["config"]["degrade"]))
+    plane = record["config"]["extract"]["plane"]
+    axes = {
+        "in_plane": f"both axes of the {plane} plane",
+        "through_plane": f"the axis across the {plane} slices",
+        "isotropic": "all three axes",
+    }
     return Paragraph(
         "Low-resolution volumes",
-        f"The low-resolution volumes were simulated from the truth: {operator_words(settings['operator'])} by "
-        f"{settings['factor']} along both axes of the {record['config']['extract']['plane']} plane, "
-        f"{noise_words(settings['noise'], settings['noise_sigma'])}{mark}. {SIMULATED}",
+        f"The low-resolution volumes were simulated from the truth: {operators_in_words(settings.operators)} by "
+        f"{settings.factor} along {axes[settings.direction]}, "
+        f"{noise_in_words(settings.noise_settings, settings.noise_sigma)}"
+        f"{noise_citation(settings.noise, books)}. {simulated_words(settings.operators)}",
     )
 
 

@@ -1,17 +1,21 @@
-"""The folder of downloaded files: each is whole and checked, and none is fetched twice."""
+"""The folder of downloaded files: each is whole and checked, and none is fetched twice.
+
+Beside a file stands the SHA-256 that was found, with the size and the time of the file that it was found of: of an
+archive with hundreds of members, each of them a source, the whole is hashed once and not hundreds of times.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from pipeline.errors import UserError
-from pipeline.files import sha256_of
+from pipeline.files import read_json, sha256_of, write_json
 from pipeline.sources.network import Patience, UnreachableError
 from pipeline.sources.transfer import size_of, transfer
 
@@ -43,12 +47,13 @@ def archive(folder: Path, name: str, sha256: str, locate: Callable[[], str], pat
         UserError: the file cannot be had, is not what it should be, or the folder cannot be written to.
     """
     path = archive_path(folder, name, sha256)
-    if _is_whole(path, sha256):
+    if _found(path) == sha256:
         return path
     with _alone_at(path):
-        if not _is_whole(path, sha256):
+        if _found(path) != sha256:
             _remove_corrupt(path, sha256)
             _download(path, sha256, locate, patience)
+            note_sha256(path, sha256)
     return path
 
 
@@ -74,9 +79,37 @@ def unchecked_archive(folder: Path, name: str, address: str, patience: Patience)
                 _download_unchecked(path, address, patience)
     logger.warning(
         "%s is not checked, since its source has no sha256. To be sure of the same file in all runs, give it: %s",
-        *(name, sha256_of(path)),
+        *(name, _found(path)),
     )
     return path
+
+
+def note_sha256(path: Path, sha256: str) -> None:
+    """Writes down the SHA-256 that a file was found to have; where that cannot be written, it is found again."""
+    with suppress(UserError):
+        write_json(_note_path(path), {"sha256": sha256, **_state(path)})
+
+
+def _found(path: Path) -> str | None:
+    """Returns the SHA-256 of a file, as noted where the file is as it was then; None where there is no file."""
+    if not path.is_file():
+        return None
+    with suppress(UserError, KeyError, TypeError):
+        noted = read_json(_note_path(path))
+        if {key: noted[key] for key in ("size_bytes", "changed_ns")} == _state(path):
+            return str(noted["sha256"])
+    sha256 = sha256_of(path)
+    note_sha256(path, sha256)
+    return sha256
+
+
+def _note_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256.json")
+
+
+def _state(path: Path) -> dict[str, int]:
+    status = path.stat()
+    return {"size_bytes": status.st_size, "changed_ns": status.st_mtime_ns}
 
 
 def _download_unchecked(path: Path, address: str, patience: Patience) -> None:
@@ -84,14 +117,10 @@ def _download_unchecked(path: Path, address: str, patience: Patience) -> None:
     partial.unlink(missing_ok=True)
     logger.info("%s: downloading", path.name)
     try:
-        transfer(address, partial, path.name, patience)
+        transfer(address, partial, path.name, patience, checked=False)
     except UnreachableError as error:
         raise UserError(f"{error} Or put the file at {path} by hand.") from error
     partial.replace(path)
-
-
-def _is_whole(path: Path, sha256: str) -> bool:
-    return path.is_file() and sha256_of(path) == sha256
 
 
 def _remove_corrupt(path: Path, sha256: str) -> None:

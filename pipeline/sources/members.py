@@ -5,20 +5,31 @@ Nothing is ever extracted by a path that stands in an archive, so that no archiv
 
 from __future__ import annotations
 
+import bz2
 import difflib
+import gzip
+import io
 import lzma
 import stat
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any, cast
 
 from pipeline.errors import UserError
 from pipeline.sources.chunks import pieces
 
 LIMIT_BYTES = 20 * 2**30
 """Largest member that is taken; a small archive may claim to hold petabytes."""
+MOST_MEMBERS = 1_000_000
+"""Members of a tar archive that are passed on the way to the wanted one."""
+LARGEST_HEADER_BYTES = 2**24
+"""Most that is read of a tar archive at a time; a member's header may claim to be of any size."""
+LARGEST_DICTIONARY_BYTES = 2**28
+"""Most memory that xz may ask for; its highest level needs a quarter of that."""
 
 DAMAGE = (
     zipfile.BadZipFile,
@@ -32,6 +43,9 @@ DAMAGE = (
 )
 """What the standard library raises on damaged archives, and on compressions that it does not know."""
 
+XZ_SIGNATURE = b"\xfd7zXZ"
+OPENERS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, XZ_SIGNATURE: lzma.open}
+"""What unpacks a compressed tar archive, by its first bytes."""
 ZIP_SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06")
 
 
@@ -72,18 +86,71 @@ def _read_zip(archive: Path, member: str, limit_bytes: int) -> Iterator[bytes]:
 
 def _read_tar(archive: Path, member: str, limit_bytes: int) -> Iterator[bytes]:
     names: list[str] = []
-    with tarfile.open(archive) as content:
+    with _unpacked(archive) as stream, tarfile.open(fileobj=stream, mode="r:") as content:
         for info in content:
+            cast(Any, content).members.clear()  # or all that were passed would stay in memory
+            if len(names) > MOST_MEMBERS:
+                raise UserError(f"{archive} has more than {MOST_MEMBERS} members; more are refused.")
             if _plain(info.name) != _plain(member):
-                names.extend([_plain(info.name)] if info.isreg() else [])
+                names.append(_plain(info.name) if info.isreg() else "")
                 continue
-            stream = content.extractfile(info) if info.isreg() else None
-            if stream is None:
+            found = content.extractfile(info) if info.isreg() else None
+            if found is None:
                 raise _not_a_file(archive, member, _kind(info))
             _check_size(archive, member, info.size, limit_bytes)
-            yield from pieces(stream)
+            yield from pieces(found)
             return
-    raise _missing(archive, member, names)
+    raise _missing(archive, member, [name for name in names if name])
+
+
+class _Careful(io.RawIOBase):
+    """A stream of a tar archive that refuses to be read in pieces as large as a bomb's header makes them."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def read(self, size: int = -1) -> bytes:
+        """Reads a piece; see the class."""
+        if not 0 <= size <= LARGEST_HEADER_BYTES:
+            raise tarfile.ReadError(f"a header claims {size} bytes")
+        return self._stream.read(size)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Goes to another place."""
+        return self._stream.seek(offset, whence)
+
+    def tell(self) -> int:
+        """Returns the place."""
+        return self._stream.tell()
+
+    def readable(self) -> bool:
+        """Says that it can be read."""
+        return True
+
+    def seekable(self) -> bool:
+        """Says that another place can be gone to."""
+        return True
+
+
+@contextmanager
+def _unpacked(archive: Path) -> Iterator[_Careful]:
+    """Opens a tar archive, decompressing it as its first bytes tell."""
+    with archive.open("rb") as raw:
+        start = raw.read(6)
+        raw.seek(0)
+        if start.startswith(XZ_SIGNATURE):
+            _check_dictionary(archive)
+        opened = next((opener(raw) for signature, opener in OPENERS.items() if start.startswith(signature)), raw)
+        with opened as stream:
+            yield _Careful(cast(IO[bytes], stream))
+
+
+def _check_dictionary(archive: Path) -> None:
+    """Refuses an xz file that asks for too much memory."""
+    with archive.open("rb") as stream:
+        decompressor = lzma.LZMADecompressor(memlimit=LARGEST_DICTIONARY_BYTES)
+        decompressor.decompress(stream.read(2**16), max_length=1)
 
 
 def _plain(name: str) -> str:

@@ -90,7 +90,7 @@ def telling(address: str) -> Iterator[None]:
         _raise_for(cast(requests.Response, error.response), address)  # raise_for_status always sets it
     except (requests.ConnectionError, requests.Timeout, urllib3.exceptions.HTTPError) as error:
         raise TransientError(f"{shown(address)}: {root_of(error)}") from error
-    except requests.RequestException as error:
+    except (requests.RequestException, ValueError) as error:  # the latter for an address that a redirect made up
         raise UnreachableError(
             f"{shown(address)} cannot be fetched: {type(error).__name__}. Check the address."
         ) from error

@@ -1,4 +1,4 @@
-"""Folders of 2-D pictures (JPEG, PNG), packed into a zip archive or in one that came so.
+"""Collections of 2-D pictures (JPEG, PNG) in a zip archive.
 
 Pictures are read out of the archive into memory; nothing is ever extracted by a path that stands in it.
 """
@@ -6,7 +6,6 @@ Pictures are read out of the archive into memory; nothing is ever extracted by a
 from __future__ import annotations
 
 import hashlib
-import os
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -14,51 +13,12 @@ from pathlib import Path, PurePosixPath
 from pipeline import plugins
 from pipeline.errors import UserError
 from pipeline.sources.members import DAMAGE
-
-SUFFIXES = (".jpg", ".jpeg", ".png")
-LIMIT_BYTES = 2**28
-"""Largest file that is taken for a picture; a small archive may claim to hold petabytes."""
-FIRST_DAY = (1980, 1, 1, 0, 0, 0)
-"""Of the zip format; written into packed archives, so that the same pictures always give the same bytes."""
-
-
-def is_picture(path: str) -> bool:
-    """Says whether a file is one by its name; hidden files, such as those some systems put beside pictures, are not."""
-    parts = PurePosixPath(path).parts
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
-    return bool(parts) and parts[-1].lower().endswith(SUFFIXES) and not hidden
+from pipeline.sources.packing import LIMIT_BYTES, PICTURES, is_picture
 
 
 def shard_of(name: str, count: int) -> int:
     """Returns to which of `count` parts a picture belongs, by its name alone: SHA-256 of the name, modulo `count`."""
     return int(hashlib.sha256(name.encode()).hexdigest(), 16) % count
-
-
-def pack(folder: Path, output: Path) -> None:
-    """Packs the pictures of a folder and of the folders below it into a zip archive, uncompressed as JPEG and PNG are.
-
-    Raises:
-        UserError: there is no picture, or one cannot be read.
-    """
-    files = [Path(top) / name for top, _, names in os.walk(folder) for name in names]
-    pictures = {file.relative_to(folder).as_posix(): file for file in files}
-    chosen = sorted(name for name in pictures if is_picture(name))
-    if not chosen:
-        known = ", ".join(SUFFIXES)
-        raise UserError(f"{folder} is a folder without pictures ({known}); name a file, or a folder of pictures.")
-    odd = next((name for name in chosen if not name.isprintable()), None)
-    if odd is not None:
-        raise UserError(f"{folder}: the name {odd!r} has characters that cannot be printed; rename the picture.")
-    with zipfile.ZipFile(output, "w") as archive:
-        for name in chosen:
-            archive.writestr(zipfile.ZipInfo(name, FIRST_DAY), _content(pictures[name]))
-
-
-def _content(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise UserError(f"cannot read {file}: {error.strerror}.") from error
 
 
 def picture_names(archive: Path, folder: str | None, shard: tuple[int, int] = (0, 1)) -> list[str]:
@@ -78,7 +38,7 @@ def picture_names(archive: Path, folder: str | None, shard: tuple[int, int] = (0
     names = [name.removeprefix(start) for name in listed if name.startswith(start)]
     if not names:
         where = f"no pictures in a folder {folder!r}; {_nearest(str(folder), listed)}" if folder else "no pictures"
-        raise UserError(f"{archive}: holds {where} ({', '.join(SUFFIXES)}).")
+        raise UserError(f"{archive}: holds {where} ({', '.join(PICTURES)}).")
     index, count = shard
     return [name for name in names if shard_of(name, count) == index]
 

@@ -3,35 +3,164 @@
 from __future__ import annotations
 
 import re
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import requests
 
+from pipeline.errors import UserError
 from pipeline.sources.chunks import write_pieces
 from pipeline.sources.network import Patience, TransientError, check_status, persistently, shown, telling
 
 PIECE_BYTES = 2**16
-"""Small, since a piece that is cut off is lost."""
+LIMIT_BYTES = 2**40
+"""Largest file that is fetched; a server may send without end."""
+LEAST_BYTES = 2**10
+"""A server that sends less than this within the patience's longest silence counts as silent."""
 
-CONTENT_RANGE = re.compile(r"bytes (?P<first>\d+)-(?P<last>\d+)/(?P<total>\d+|\*)")
+CONTENT_RANGE = re.compile(r"bytes (?:(?P<first>\d+)-(?P<last>\d+)|\*)/(?P<total>\d+|\*)")
+MEANINGLESS_ENCODINGS = ("", "identity")
 
 
-def transfer(address: str, partial: Path, title: str, patience: Patience) -> None:
+@dataclass
+class _Transfer:
+    """One download.
+
+    Attributes:
+        address: http or https.
+        partial: where the bytes go.
+        title: what stands before the progress bar.
+        timeout_seconds: longest silence.
+        limit_bytes: more than these are not taken.
+        checked: whether the caller knows the SHA-256 that the file must have. Otherwise parts are only put together
+            where the server says that they are of one file.
+        version: what the server called the version of the file (If-Range, RFC 9110, section 13.1.5), if it did.
+    """
+
+    address: str
+    partial: Path
+    title: str
+    timeout_seconds: float
+    limit_bytes: int
+    checked: bool
+    version: str = ""
+
+    def go_on(self) -> None:
+        """Asks for what is missing; raises TransientError where another try may bring more."""
+        if not self.checked and not self.version:
+            self.partial.unlink(missing_ok=True)  # nothing says that the rest would be of the same file
+        begun = size_of(self.partial)
+        with (
+            telling(self.address),
+            requests.get(
+                self.address, headers=self._headers(begun), stream=True, timeout=self.timeout_seconds
+            ) as response,
+        ):
+            if begun and response.status_code == requests.codes.requested_range_not_satisfiable:
+                self._end_of(response, begun)
+                return
+            check_status(response, self.address)
+            self._check_encoding(response)
+            self._store(response, begun)
+
+    def _headers(self, begun: int) -> dict[str, str]:
+        # Compressed on the way, the bytes would be others than those that the SHA-256 and the ranges count.
+        headers = {"Accept-Encoding": "identity"}
+        if begun:
+            headers["Range"] = f"bytes={begun}-"
+            if self.version:
+                headers["If-Range"] = self.version  # another version is sent whole
+        return headers
+
+    def _end_of(self, response: requests.Response, begun: int) -> None:
+        """The server has nothing beyond what is here: good, unless what is here is not all."""
+        _, total = _extent(response)
+        if total != begun and not (self.checked and total is None):
+            self.partial.unlink(missing_ok=True)
+            raise TransientError(f"{shown(self.address)}: the server has {total} bytes, but {begun} came before")
+
+    def _check_encoding(self, response: requests.Response) -> None:
+        """Refuses a file that was compressed on the way; one that is a gzip file itself may be called so by mistake."""
+        encoding = response.headers.get("Content-Encoding", "").strip().lower()
+        if encoding not in MEANINGLESS_ENCODINGS and not self.title.endswith((".gz", ".tgz")):
+            raise UserError(
+                f"{shown(self.address)}: the server sends the file in another form (Content-Encoding: {encoding}), "
+                "though it was asked not to. Fetch the file by hand and name it with kind: local."
+            )
+
+    def _store(self, response: requests.Response, begun: int) -> None:
+        first, total = _extent(response)
+        if first not in (0, begun):
+            self.partial.unlink(missing_ok=True)  # the next try asks for the whole file
+            raise TransientError(f"{shown(self.address)}: the server sent another part than the one asked for")
+        self.version = _version_of(response)
+        self._check_room(total, first or 0)
+        mode = "ab" if first else "wb"
+        write_pieces(self._pieces(response, first or 0), self.partial, mode, self.title, total)
+        if total is not None and size_of(self.partial) < total:
+            raise TransientError(f"{shown(self.address)}: {size_of(self.partial)} of {total} bytes came")
+
+    def _check_room(self, total: int | None, first: int) -> None:
+        """Refuses at once what cannot end well; a server that states no size is stopped by the limit."""
+        if total is not None and total > self.limit_bytes:
+            raise self._too_large(f"claims to hold {total} bytes")
+        missing, free = (total or 0) - first, shutil.disk_usage(self.partial.parent).free
+        if missing > free:
+            raise UserError(
+                f"{shown(self.address)}: {missing} bytes are to come, but {free} are free in {self.partial.parent}. "
+                "Make room, or put the folder elsewhere."
+            )
+
+    def _pieces(self, response: requests.Response, first: int) -> Iterator[bytes]:
+        """Gives the body as it comes, and stops a server that sends too much, or hardly anything."""
+        size = first
+        since, mark = time.monotonic(), size
+        while piece := response.raw.read1(PIECE_BYTES, decode_content=False):
+            size += len(piece)
+            if size > self.limit_bytes:
+                self.partial.unlink(missing_ok=True)
+                raise self._too_large("does not end")
+            yield piece
+            if time.monotonic() - since > self.timeout_seconds:
+                if size - mark < LEAST_BYTES:
+                    raise TransientError(
+                        f"{shown(self.address)}: {size - mark} bytes in {self.timeout_seconds:g} s; the server hardly "
+                        "sends anything"
+                    )
+                since, mark = time.monotonic(), size
+
+    def _too_large(self, what: str) -> UserError:
+        return UserError(f"{shown(self.address)}: {what}; more than {self.limit_bytes} bytes are refused.")
+
+
+def transfer(
+    address: str,
+    partial: Path,
+    title: str,
+    patience: Patience,
+    *,
+    checked: bool = True,
+    limit_bytes: int = LIMIT_BYTES,
+) -> None:
     """Downloads a file, going on with what is in `partial`, until the server says that nothing is missing.
-
-    No If-Range is sent: the caller knows the SHA-256 that the file must have, so that a file which changed between
-    two tries is found out in any case.
 
     Args:
         address: http or https.
         partial: where the bytes go; it stays when the download fails.
-        title: what stands before the progress bar.
+        title: the file's name; it stands before the progress bar.
         patience: how long the server is waited for.
+        checked: whether the caller checks the SHA-256 afterwards, so that a file which changed between two tries is
+            found out in any case. If not, only parts that the server calls the same version are put together.
+        limit_bytes: a larger file is refused.
 
     Raises:
-        UserError: the server refuses or stays away, or `partial` cannot be written.
+        UserError: the server refuses or stays away, sends no end, or `partial` cannot be written.
     """
-    persistently(lambda: _go_on(address, partial, title, patience.timeout_seconds), patience, lambda: size_of(partial))
+    one = _Transfer(address, partial, title, patience.timeout_seconds, limit_bytes, checked)
+    persistently(one.go_on, patience, lambda: size_of(partial) // LEAST_BYTES)
 
 
 def size_of(path: Path) -> int:
@@ -39,30 +168,19 @@ def size_of(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _go_on(address: str, partial: Path, title: str, timeout_seconds: float) -> None:
-    begun = size_of(partial)
-    # Compressed on the way, the bytes would be others than those that the SHA-256 and the ranges count.
-    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={begun}-"} if begun else {})
-    with telling(address), requests.get(address, headers=headers, stream=True, timeout=timeout_seconds) as response:
-        if begun and response.status_code == requests.codes.requested_range_not_satisfiable:
-            return  # the server has nothing beyond what is here
-        check_status(response, address)
-        first, total = _extent(response)
-        if first not in (0, begun):
-            partial.unlink(missing_ok=True)  # the next try asks for the whole file
-            raise TransientError(f"{shown(address)}: the server sent another part than the one asked for")
-        mode = "ab" if first else "wb"
-        write_pieces(response.raw.stream(PIECE_BYTES, decode_content=False), partial, mode, title, total)
-    if total is not None and size_of(partial) < total:
-        raise TransientError(f"{shown(address)}: {size_of(partial)} of {total} bytes came")
+def _version_of(response: requests.Response) -> str:
+    """Returns the strong entity tag of a file, else the time of its last change, else nothing."""
+    tag = response.headers.get("ETag", "").strip()
+    return tag if tag.startswith('"') else response.headers.get("Last-Modified", "").strip()
 
 
 def _extent(response: requests.Response) -> tuple[int | None, int | None]:
     """Returns the place of the body's first byte in the file, and the file's size, as far as they are stated."""
     length = response.headers.get("Content-Length", "")
-    if response.status_code != requests.codes.partial_content:
+    if response.status_code == requests.codes.ok:
         return 0, int(length) if length.isdecimal() else None
     match = CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
     if match is None:
         return None, None
-    return int(match["first"]), int(match["last"]) + 1 if match["total"] == "*" else int(match["total"])
+    last = int(match["last"]) + 1 if match["last"] else None
+    return int(match["first"] or 0), last if match["total"] == "*" else int(match["total"])

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import plugins
 from pipeline.config.recipe import Recipe
+from pipeline.image.slices import filled_slices
 from pipeline.physics.forward import ForwardModel
-from pipeline.physics.grid import apply_along_axes, pad_to_multiple
+from pipeline.physics.grid import Cut, Terms, cuts, pad_to_multiple
+from pipeline.physics.linear import Lattice, compose, without_axis
+from pipeline.physics.parameters import PhysicalParameters
+from pipeline.physics.shading import draw_field
 from pipeline.training.contrast import change_contrast
+
+PatchTerms = tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]
+"""The linear part of a forward model for patches: terms of a matrix along rows and one along columns."""
+
+SHARED = 2
+"""Dimensions of a matrix that all patches of a batch share."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +45,18 @@ class TrainingVolume:
 
     @property
     def plane_axes(self) -> tuple[int, int]:
-        """The two axes within a slice."""
-        first, second = (axis for axis in range(3) if axis != self.slice_axis)
-        return first, second
+        """The axes of a patch's rows and columns; where there are two ways to cut, those of the first."""
+        cut = cuts(self.model.factors, self.slice_axis)[0]
+        return cut.rows, cut.columns
 
-    def slice_of(self, array: NDArray, index: int) -> NDArray:
-        """Returns one slice of an array of this volume's shape."""
-        return np.asarray(np.take(array, index, axis=self.slice_axis))
+    @cached_property
+    def places(self) -> list[tuple[Cut, int]]:
+        """All slices that patches may be cut from: how the volume is cut, and the slice's index."""
+        return [
+            (cut, index)
+            for cut in cuts(self.model.factors, self.slice_axis)
+            for index in (self.slices if cut.normal == self.slice_axis else filled_slices(self.mask, cut.normal))
+        ]
 
 
 @dataclass(frozen=True)
@@ -50,13 +65,21 @@ class Patches:
 
     Attributes:
         measured: low-resolution patches with noise, shape (batch, 1, p, p) with p = patch_lr, float32.
-        truth: shape (batch, 1, s p, s p), float32.
+        truth: shape (batch, 1, s p, t p) with the factors s and t of rows and columns, float32.
         sigma: standard deviation of the noise of each patch, shape (batch,), float32.
+        operator: the linear part of the forward model for a patch: terms of two matrices, shape (p, s p) and (p, t p)
+            where all patches share them, else (batch, 1, p, s p) and (batch, 1, p, t p), float32.
     """
 
     measured: NDArray[np.float32]
     truth: NDArray[np.float32]
     sigma: NDArray[np.float32]
+    operator: PatchTerms
+
+    def part(self, chosen: slice) -> Patches:
+        """Returns some of the patches."""
+        operator = tuple(tuple(one if one.ndim == SHARED else one[chosen] for one in pair) for pair in self.operator)
+        return Patches(self.measured[chosen], self.truth[chosen], self.sigma[chosen], operator)  # pyright: ignore[reportArgumentType]
 
 
 class PatchSampler:
@@ -66,45 +89,131 @@ class PatchSampler:
         volumes: where patches come from; each slice with foreground is equally likely.
         recipe: the recipe of the training.
         seed: of the run.
+
+    Raises:
+        UserError: a volume was coarsened along all three axes.
     """
 
     def __init__(self, volumes: list[TrainingVolume], recipe: Recipe, seed: int) -> None:
-        self._places = [(volume, index) for volume in volumes for index in volume.slices]
+        self._places = [(volume, *place) for volume in volumes for place in volume.places]
         self._recipe = recipe
         self._seed = seed
-
-    @cached_property
-    def operator(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The forward model's operator for one patch, along both axes: matrices (p, s p)."""
-        volume = self._places[0][0]
-        build = plugins.load("pipeline.physics.operators", volume.model.operator).axis_matrix
-        factors = [volume.model.factors[axis] for axis in volume.plane_axes]
-        rows, columns = (build(self._recipe.patch_lr * factor, factor).astype(np.float32) for factor in factors)
-        return rows, columns
 
     def batch(self, step: int, part: slice = slice(None)) -> Patches:
         """Returns the batch of a step, or the part of it that one of several devices takes."""
         indices = range(self._recipe.batch_size)[part]
         drawn = [self._draw(np.random.default_rng([self._seed, step, index])) for index in indices]
-        measured, truth, sigma = zip(*drawn, strict=True)
-        return Patches(np.stack(measured)[:, None], np.stack(truth)[:, None], np.array(sigma, dtype=np.float32))
+        measured, truth, sigma, operators = zip(*drawn, strict=True)
+        levels = np.array(sigma, dtype=np.float32)
+        return Patches(np.stack(measured)[:, None], np.stack(truth)[:, None], levels, stacked(operators))
 
-    def _draw(self, generator: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32], float]:
-        volume, index = self._places[generator.integers(len(self._places))]
-        factors = [volume.model.factors[axis] for axis in volume.plane_axes]
-        matrices = [volume.model.axis_matrices[axis] for axis in volume.plane_axes]
-        fine = pad_to_multiple(volume.slice_of(volume.data, index), factors)
-        mask = pad_to_multiple(volume.slice_of(volume.mask, index), factors)
+    def _draw(
+        self, generator: np.random.Generator
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], float, PatchTerms]:
+        volume, cut, index = self._places[generator.integers(len(self._places))]
+        model = volume.model.redrawn(generator)
+        factors = (model.factors[cut.rows], model.factors[cut.columns])
+        mask = pad_to_multiple(_slab(volume.mask, cut, [index])[0], factors)
+        needed = _needed(model.terms, cut.normal, index)
+        fine = pad_to_multiple(_slab(volume.data, cut, needed), (1, *factors))
         if generator.random() < self._recipe.contrast_augmentation:
             fine = change_contrast(fine, generator)
-        coarse = apply_along_axes(matrices, fine).astype(np.float32)
-        coarse, fine = _crop(coarse, fine, mask, self._recipe.patch_lr, factors, generator)
-        sigma = self._sigma(volume.model, generator)
-        return *_turn(volume.model.add_noise(coarse, generator, sigma), fine, generator), sigma
+        if self._recipe.shading_augmentation:
+            fine = fine * draw_field(fine.shape[1:], self._recipe.shading_augmentation, generator)
+        coarse = _coarsened(model.terms, cut, needed, index, fine)
+        coarse, truth = _crop(coarse, fine[needed.index(index)], mask, self._recipe.patch_lr, factors, generator)
+        operator = patch_operator(
+            model.operators, model.factors, model.spacing_mm, model.slice_axis, cut, self._recipe.patch_lr
+        )
+        coarse, truth = _turn(coarse, truth, generator, transpose=_is_symmetric(operator))
+        sigma = self._sigma(model, generator)
+        return model.add_noise(coarse, generator, sigma), truth, sigma, operator
 
     def _sigma(self, model: ForwardModel, generator: np.random.Generator) -> float:
         noise_range = self._recipe.noise_sigma_range
         return model.noise_sigma if noise_range is None else float(generator.uniform(*noise_range))
+
+
+@lru_cache(maxsize=64)
+def patch_operator(
+    operators: tuple[PhysicalParameters, ...],
+    factors: tuple[int, ...],
+    spacing_mm: tuple[float, ...] | None,
+    slice_axis: int,
+    cut: Cut,
+    side: int,
+) -> PatchTerms:
+    """Returns the linear part of a forward model for an image that is one patch.
+
+    Args:
+        operators: steps of the forward model of a whole volume, without ranges.
+        factors: of that model.
+        spacing_mm: of that model.
+        slice_axis: of that model.
+        cut: how the patch lies in the volume.
+        side: of the patch, in low-resolution voxels.
+
+    Returns:
+        Terms of two matrices along rows and columns, float32, shape (side, factor side).
+    """
+    sizes = tuple(1 if axis == cut.normal else side * factor for axis, factor in enumerate(factors))
+    terms = without_axis(compose(operators, Lattice(sizes, factors, spacing_mm, slice_axis)), cut.normal)
+    pairs = [(matrices[cut.rows], matrices[cut.columns]) for matrices in terms]
+    return tuple((_matrix(rows, side), _matrix(columns, side)) for rows, columns in pairs)
+
+
+def _matrix(matrix: NDArray[np.float64] | None, side: int) -> NDArray[np.float32]:
+    return np.eye(side, dtype=np.float32) if matrix is None else matrix.astype(np.float32)
+
+
+def stacked(operators: Sequence[PatchTerms]) -> PatchTerms:
+    """Joins the operators of the patches of a batch: one for all where they share it, else a stack of them."""
+    first = operators[0]
+    if all(operator is first for operator in operators):
+        return first
+    count = max(map(len, operators))
+    # A term of zeros adds nothing: so all have the same number of terms.
+    filled = [[*operator, *[_zeros_like(operator[0])] * (count - len(operator))] for operator in operators]
+    return tuple(
+        (np.stack([one[term][0] for one in filled])[:, None], np.stack([one[term][1] for one in filled])[:, None])
+        for term in range(count)
+    )
+
+
+def _zeros_like(pair: tuple[NDArray[np.float32], NDArray[np.float32]]) -> tuple[NDArray, NDArray]:
+    return np.zeros_like(pair[0]), np.zeros_like(pair[1])
+
+
+def _is_symmetric(operator: PatchTerms) -> bool:
+    """Says whether rows and columns are treated alike, so that a transposed patch is as likely as the patch itself."""
+    # Terms of one sum may be exchanged for each other, which is not looked for: then there are flips alone.
+    return all(rows.shape == columns.shape and np.allclose(rows, columns, atol=1e-6) for rows, columns in operator)
+
+
+def _slab(array: NDArray, cut: Cut, indices: Sequence[int]) -> NDArray:
+    """Returns some slices of a volume, shape (slice, rows, columns); neighbours are read in one piece."""
+    low, high = min(indices), max(indices) + 1
+    whole = array[tuple(slice(low, high) if axis == cut.normal else slice(None) for axis in range(3))]
+    return np.asarray(np.moveaxis(whole, cut, (0, 1, 2)))[[index - low for index in indices]]
+
+
+def _needed(terms: Terms, normal: int, index: int) -> list[int]:
+    """The slices that one slice's measurement mixes, and itself."""
+    mixed = {int(one) for term in terms if (row := term[normal]) is not None for one in np.flatnonzero(row[index])}
+    return sorted({index, *mixed})
+
+
+def _coarsened(
+    terms: Terms, cut: Cut, needed: Sequence[int], index: int, fine: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Returns one low-resolution slice without noise, made of the slices that it needs."""
+    result = 0.0
+    for term in terms:
+        across, rows, columns = (term[axis] for axis in cut)
+        one = fine[needed.index(index)] if across is None else np.tensordot(across[index, needed], fine, axes=1)
+        one = one if rows is None else rows @ one
+        result = result + (one if columns is None else one @ columns.T)
+    return np.asarray(result, dtype=np.float32)
 
 
 def _crop(
@@ -112,7 +221,7 @@ def _crop(
     fine: NDArray[np.float32],
     mask: NDArray[np.bool_],
     side: int,
-    factors: list[int],
+    factors: tuple[int, int],
     generator: np.random.Generator,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Cuts a patch of `side` coarse voxels whose centre lies in the foreground, as far as the image's edge allows."""
@@ -130,10 +239,10 @@ def _crop(
 
 
 def _turn(
-    coarse: NDArray[np.float32], fine: NDArray[np.float32], generator: np.random.Generator
+    coarse: NDArray[np.float32], fine: NDArray[np.float32], generator: np.random.Generator, transpose: bool
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Applies one of the eight flips and transposes to both."""
-    flip_rows, flip_columns, transpose = generator.integers(2, size=3)
+    """Applies one of the four flips to both, and a transpose to every second pair where it is allowed."""
+    flip_rows, flip_columns, exchange = generator.integers(2, size=3)
     steps = (slice(None, None, -1 if flip_rows else 1), slice(None, None, -1 if flip_columns else 1))
     pair = coarse[steps], fine[steps]
-    return (pair[0].T, pair[1].T) if transpose else pair
+    return (pair[0].T, pair[1].T) if exchange and transpose else pair

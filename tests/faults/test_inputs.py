@@ -89,7 +89,7 @@ BROKEN: dict[str, tuple[str, Callable[[Path], Any], str]] = {
     "all one value": ("x.nii.gz", lambda path: write_nifti(path, np.full((9, 9, 9), 7, np.int16)), "every voxel is 7"),
     "2-D": ("x.nii.gz", lambda path: write_nifti(path, head()[:, :, 5]), "holds no volume"),
     "one slice": ("x.nii.gz", lambda path: write_nifti(path, head()[:, :, 5:6]), "holds no volume"),
-    "4-D": ("x.nii.gz", lambda path: write_nifti(path, np.stack([head()] * 3, -1)), "4 dimensions"),
+    "4-D": ("x.nii.gz", lambda path: write_nifti(path, np.stack([head()] * 3, -1)), "choose one with frame: 0 to 2"),
     "no voxels": ("x.nii", lambda path: write_nifti(path, np.zeros((0, 4, 4), np.int16)), "is empty"),
     "complex": ("x.nii.gz", lambda path: write_nifti(path, head().astype(np.complex64)), "are not intensities"),
     "colours": ("x.nii.gz", lambda path: write_nifti(path, colours()), "are not intensities"),

@@ -45,7 +45,7 @@ def centroid(data: np.ndarray) -> np.ndarray:
 
 
 def restored(data: np.ndarray, factors: tuple[int, ...]) -> np.ndarray:
-    model = ForwardModel("kspace_truncation", factors, data.shape, "none", 0.0, 0)
+    model = ForwardModel(factors, data.shape, "none", 0.0, 0)
     return crop_to(bicubic.upsample(model.coarsen(data), factors, {}), data.shape)
 
 

@@ -24,25 +24,26 @@ from pipeline.config.load import read_run
 from pipeline.config.stages import Degrade, Evaluate, Extract
 from pipeline.config.volumes import Volume
 from pipeline.degrade import degrade, forward_model
-from pipeline.duplicates import read_left_out
+from pipeline.duplicate_table import read_left_out
 from pipeline.errors import UserError
 from pipeline.evaluate import evaluate, measure, write_measurements
 from pipeline.extract import extract
 from pipeline.files import folders_of
 from pipeline.image.container import read_image, write_image
-from pipeline.image.formats import format_of
+from pipeline.image.formats import nifti, tiff_stack
 from pipeline.image.image import Image
 from pipeline.image.pictures import read_picture, stack_image
-from pipeline.image.predictions import prediction_path, read_prediction, suffix_of, write_prediction
+from pipeline.image.predictions import check_output, prediction_path, read_prediction, suffix_of, write_prediction
 from pipeline.interpolate import interpolate
 from pipeline.reporting.inputs import read_run_record
 from pipeline.reporting.pictures import draw_slice
 from pipeline.reporting.volume_page import shown_slices
-from pipeline.sources.pictures import pack, picture_names, shard_of
+from pipeline.sources.packing import pack
+from pipeline.sources.pictures import picture_names, shard_of
 from pipeline.statistics.bootstrap import resampled_means
 from pipeline.statistics.summary import summarise
 from pipeline.statistics.tables import read_parts, volume_table, write_table
-from tests.helpers import configuration, synthetic_head
+from tests.helpers import configuration, synthetic_head, write_nifti
 
 SHARDS = {"train": 2, "val": 1, "test": 1}
 
@@ -349,15 +350,16 @@ def test_the_truth_written_as_a_prediction_is_the_truth(tmp_path: Path) -> None:
 def test_other_tiff_files_are_refused(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "x.tiff", np.zeros((2, 9, 9), np.uint8))
     with pytest.raises(UserError, match="no stack of grey pictures"):
-        format_of(tmp_path / "x.tiff").read(tmp_path / "x.tiff")
+        tiff_stack.read(tmp_path / "x.tiff")
     (tmp_path / "y.tiff").write_bytes(b"no TIFF")
     with pytest.raises(UserError, match="cannot be read as TIFF"):
-        format_of(tmp_path / "y.tiff").read(tmp_path / "y.tiff")
+        tiff_stack.read(tmp_path / "y.tiff")
 
 
 def test_a_volume_is_not_written_as_tiff(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="only pictures are written as TIFF"):
-        format_of(tmp_path / "x.tiff").write(tmp_path / "x.tiff", Image(np.zeros((4, 4, 4)), np.eye(4)))
+    volume = nifti.read(write_nifti(tmp_path / "x.nii.gz", synthetic_head((8, 8, 8))))
+    with pytest.raises(UserError, match=r"came as nifti and is written as such; name the file \.nii\.gz or \.nii"):
+        check_output(tmp_path / "x.tiff", volume)
 
 
 def test_the_whole_of_a_picture_ends_at_its_edges() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,14 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from pipeline.config import demo, documents
-from pipeline.config.allowed import Place, in_words
+from pipeline.config.allowed import TAG_KEYS, Place, in_words
 from pipeline.config.checks import check_leaks, gap_between
 from pipeline.config.known import known_sources
 from pipeline.config.load import read_run, read_section, read_yaml
 from pipeline.config.run import Run
 from pipeline.config.stages import Degrade, Train
 from pipeline.config.volumes import Volume
-from pipeline.configure import CHECKOUT, CONFIG_FILE, SCHEMA_FILE, write
+from pipeline.configure import CHECKOUT, CONFIG_FILE, SCHEMA_FILE, check, write
 from pipeline.configure import documents as generated
 from pipeline.errors import UserError
 from tests.helpers import configuration, volume_entry
@@ -52,11 +53,11 @@ def test_the_default_file_shows_every_key_with_its_meaning() -> None:
 
 
 def all_fields(model: type[BaseModel]) -> Iterator[tuple[type[BaseModel], Any]]:
-    """All keys at every depth; `kind`, which tells sources apart, explains itself."""
+    """All keys at every depth; those that tell kinds of tables apart explain themselves."""
     for name, field in model.model_fields.items():
         place = Place.of_field(field)
         inner = [*place.models, *documents._inner_models(place)]
-        if name != "kind" and not place.models:
+        if name not in TAG_KEYS and not place.models:
             yield model, field
         for one in inner:
             yield from all_fields(one)
@@ -72,7 +73,7 @@ def test_any_configuration_can_be_written_out_and_read_back() -> None:
     values = configuration(
         sources={
             "mine": {"kind": "local", "path": "a: b #c.nii", "title": "Größe, 'quoted'"},
-            "theirs": {"kind": "local", "path": "x", "network": None},
+            "theirs": {"kind": "local", "path": "x", "format": "dicom", "network": None},
             "w": {"kind": "local", "path": "w.pth", "network": {"blocks": 6, "trained_on": "heads " * 40}},
         },
         train={"initial_weights": "w"},
@@ -141,6 +142,43 @@ def test_allowed_values_are_told_in_words() -> None:
     assert words["split"] == "one of train, val, test, test_within_subject"
     assert words["slices"] == "list of 2: [whole number >= 0; whole number >= 1], or null"
     assert words["source"] == "text"
+
+
+PUBLIC_DATA = ("bids.yaml", "em.yaml", "fluorescence.yaml", "ixi.yaml", "openneuro.yaml")
+EXAMPLES = sorted(path.name for path in (CHECKOUT / "examples").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_is_sound_says_what_it_is_and_puts_nobody_in_two_splits(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for subject in ("sub-01", "sub-02", "sub-03", "sub-04"):
+        image = tmp_path / f"data/my-bids/{subject}/anat/{subject}_T1w.nii.gz"
+        image.parent.mkdir(parents=True)
+        image.touch()
+    facts = {"Name": "Mine", "BIDSVersion": "1.8.0", "License": "not to be shared", "Authors": ["A"]}
+    (tmp_path / "data/my-bids/dataset_description.json").write_text(json.dumps(facts))
+    values = read_yaml(CHECKOUT / "examples" / name)
+    run = read_run(values)
+    check(CHECKOUT / "examples" / name)
+    assert run.run != "demo" and "volumes" in values, "or the volumes of the default run would be used too"
+    known = {**known_sources(), **run.sources}
+    used = [known[source] for source in {volume.source for volume in run.volumes}]
+    if name == "own-volumes.yaml":
+        return
+    assert all(source.licence != "not stated" and source.citation and source.title for source in used)
+    if name in PUBLIC_DATA:
+        text = " ".join((CHECKOUT / "examples" / name).read_text().replace("#", " ").split())
+        assert "cannot be concluded" in text and "estimated" in text and "What it takes" in text
+        assert "kind: local" in text or "path: data/" in text, "it says how to name a copy that is there already"
+
+
+def test_the_people_of_an_archive_are_split_by_a_hash_that_leaves_no_split_empty() -> None:
+    run = read_run(read_yaml(CHECKOUT / "examples/ixi.yaml"))
+    counts = Counter(volume.split for volume in run.volumes)
+    assert set(counts) == {"train", "val", "test"} and len(run.volumes) == len({v.subject for v in run.volumes})
+    assert len({getattr(source, "url", None) for name, source in run.sources.items() if name != "ixi-t1"}) == 1
 
 
 def leaks(*entries: dict[str, Any], gap: int = 8) -> list[str]:

@@ -120,7 +120,7 @@ def test_between_thick_slices_the_planes_that_cut_them_are_restored_and_averaged
 
 
 def low_resolution(truth, sigma):
-    model = ForwardModel("kspace_truncation", (4, 4, 1), truth.shape, "rician", sigma, seed=3)
+    model = ForwardModel((4, 4, 1), truth.shape, "rician", sigma, seed=3)
     return Image(model.measure(truth), np.eye(4), facts={"id": "a", "slice_axis": 2, "forward_model": model.to_json()})
 
 

@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from pipeline.errors import UserError
 from pipeline.physics.forward import ForwardModel
-from pipeline.physics.noise import rician
+from pipeline.physics.noise import electron, poisson_gaussian, rician
 from pipeline.physics.noise_level import (
     HIGH_PASS,
     LOW_PASS,
@@ -33,7 +33,7 @@ def rayleigh(shape, sigma, seed=0):
 def noisy_head(sigma, axis=2, factor=2):
     head = synthetic_head((96, 104, 24)) / 1000
     factors = tuple(1 if index == 2 else factor for index in range(3))
-    lr = ForwardModel("kspace_truncation", factors, head.shape, "rician", sigma, 7).measure(head)
+    lr = ForwardModel(factors, head.shape, "rician", sigma, 7).measure(head)
     return np.moveaxis(lr, 2, axis)
 
 
@@ -64,7 +64,7 @@ def test_the_noise_of_a_real_head_is_measured_in_air(sigma):
     volume = np.asarray(load_nifti(known_file("mni152-2009a")).dataobj)
     head = volume[:, :, 60:140:8].astype(np.float32)
     head /= np.percentile(head[head > 0], 99.9)
-    lr = ForwardModel("kspace_truncation", (4, 4, 1), head.shape, "rician", sigma, 3).measure(head)
+    lr = ForwardModel((4, 4, 1), head.shape, "rician", sigma, 3).measure(head)
     estimate = estimate_sigma(lr, 2)
     assert estimate.method == "air"
     assert estimate.sigma == pytest.approx(sigma, rel=0.1)
@@ -92,7 +92,7 @@ def test_images_without_noise_have_about_none(noise):
 @pytest.mark.parametrize("sigma", SIGMAS)
 def test_without_air_flat_parts_tell(sigma, noise):
     tissue = smooth_tissue().astype(np.float32)
-    estimate = estimate_sigma(rician.add_noise(tissue, sigma, np.random.default_rng(0)), 0, noise)
+    estimate = estimate_sigma(rician.add_noise(tissue, sigma, np.random.default_rng(0), rician.Parameters()), 0, noise)
     assert estimate.method == "wavelet"
     assert estimate.sigma == pytest.approx(sigma, rel=0.1)
 
@@ -104,15 +104,37 @@ def test_other_noise_is_not_looked_for_in_air():
     assert estimate.sigma == pytest.approx(0.0655, rel=0.1)
 
 
+@pytest.mark.parametrize("brightness", [0.1, 0.5, 1.0])
+@pytest.mark.parametrize("sigma", [0.01, 0.03, 0.1])
+@pytest.mark.parametrize("read_noise", [0.0, 5.0])
+def test_the_noise_of_a_camera_is_told_for_intensity_one(brightness, sigma, read_noise):
+    camera = poisson_gaussian.Parameters(read_noise_electrons=read_noise)
+    cells = (brightness / 0.6 * smooth_tissue((6, 128, 128))).astype(np.float32)
+    noisy = [poisson_gaussian.add_noise(cells, sigma, np.random.default_rng(seed), camera) for seed in range(6)]
+    estimates = [estimate_sigma(one, 0, camera) for one in noisy]
+    assert {estimate.method for estimate in estimates} == {"wavelet"}
+    assert np.mean([estimate.sigma for estimate in estimates]) == pytest.approx(sigma, rel=0.06)
+    # What the noise is where the image is, is less.
+    if brightness < 1:
+        assert np.mean([estimate_sigma(one, 0, "gaussian").sigma for one in noisy]) < 0.85 * sigma
+
+
+def test_the_noise_of_an_electron_microscope_is_told_for_intensity_one():
+    dose = electron.Parameters(jitter_pixels=0.0, detector_noise_electrons=3.0)
+    section = (0.5 / 0.6 * smooth_tissue((6, 128, 128))).astype(np.float32)
+    noisy = electron.add_noise(section, 0.05, np.random.default_rng(0), dose)
+    assert estimate_sigma(noisy, 0, dose).sigma == pytest.approx(0.05, rel=0.1)
+
+
 def test_edges_do_not_pass_for_noise():
     steps = np.tile(np.kron(np.eye(4), np.ones((16, 16))), (8, 1, 1)).astype(np.float32) + 0.5
-    noisy = rician.add_noise(steps, 0.02, np.random.default_rng(0))
+    noisy = rician.add_noise(steps, 0.02, np.random.default_rng(0), rician.Parameters())
     assert estimate_sigma(noisy, 0).sigma == pytest.approx(0.02, rel=0.1)
 
 
 def test_blanked_air_is_passed_over():
     blanked = smooth_tissue().astype(np.float32)
-    blanked = rician.add_noise(blanked, 0.02, np.random.default_rng(0))
+    blanked = rician.add_noise(blanked, 0.02, np.random.default_rng(0), rician.Parameters())
     blanked[:, :, :40] = 0
     estimate = estimate_sigma(blanked, 0)
     assert estimate.method == "wavelet"
@@ -132,7 +154,9 @@ def test_dark_smooth_tissue_does_not_pass_for_air():
 
 @pytest.mark.parametrize(("signal", "expected"), [(0.0, True), (2.0, False)])
 def test_signal_is_told_from_pure_noise(signal, expected):
-    values = rician.add_noise(np.full(5000, signal, dtype=np.float32), 1.0, np.random.default_rng(0))
+    values = rician.add_noise(
+        np.full(5000, signal, dtype=np.float32), 1.0, np.random.default_rng(0), rician.Parameters()
+    )
     assert _is_rayleigh(values.astype(np.float64)) is expected
 
 

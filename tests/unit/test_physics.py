@@ -3,19 +3,38 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from scipy import stats
+from torchio.transforms.augmentation.intensity.random_bias_field import BiasField
 
-from pipeline import plugins
-from pipeline.physics.forward import ForwardModel, volume_seed
-from pipeline.physics.grid import apply_along_axes, coarse_affine, coarse_shape, crop_to, fine_affine, pad_to_multiple
-from pipeline.physics.noise.rician import add_noise
-from pipeline.physics.operators.kspace_truncation import axis_matrix
+from pipeline.config.stages import Degrade
+from pipeline.degrade import degrade, forward_model
+from pipeline.errors import UserError
+from pipeline.image.image import Image
+from pipeline.physics.forward import ForwardModel, drawn_model, volume_seed
+from pipeline.physics.grid import (
+    apply_along_axes,
+    coarse_affine,
+    coarse_shape,
+    crop_to,
+    cuts,
+    fine_affine,
+    pad_to_multiple,
+)
+from pipeline.physics.noise import electron, poisson_gaussian
+from pipeline.physics.operators import airy_psf, binning, gaussian_psf, kspace_truncation, slice_profile
+from pipeline.physics.operators.kspace_truncation import Parameters
+from pipeline.physics.shading import ORDER, draw_coefficients, draw_field, field
+from pipeline.physics.torch_operator import as_torch
 
 SIZES = [(12, 2), (12, 3), (12, 4), (18, 2), (20, 4), (15, 3), (15, 5), (9, 3), (8, 8), (16, 8), (256, 4)]
+
+
+def axis_matrix(size: int, factor: int) -> np.ndarray:
+    return kspace_truncation.axis_matrix(size, factor, None, Parameters())
 
 
 def trigonometric_sum(samples: np.ndarray, factor: int) -> np.ndarray:
@@ -88,42 +107,33 @@ def test_affines_of_both_grids_follow_the_definition() -> None:
     np.testing.assert_allclose(fine_affine(coarse, (4, 1, 3)), affine, atol=1e-12)
 
 
-SIGMA = 0.05
-COUNT = 400_000
-
-
-def noisy(level: float) -> np.ndarray:
-    return add_noise(np.full(COUNT, level, dtype=np.float32), SIGMA, np.random.default_rng(11))
-
-
-def test_noise_without_signal_follows_a_rayleigh_distribution() -> None:
-    found, expected = noisy(0.0), stats.rayleigh(scale=SIGMA)
-    error = expected.std() / np.sqrt(COUNT)
-    assert abs(found.mean() - expected.mean()) < 5 * error
-    assert found.var() == pytest.approx(expected.var(), rel=0.01)
-    assert stats.kstest(found[:20_000], expected.cdf).pvalue > 1e-3
-
-
-@pytest.mark.parametrize("level", [0.02, 0.1, 1.0])
-def test_noise_on_signal_follows_a_rice_distribution(level: float) -> None:
-    found, expected = noisy(level), stats.rice(level / SIGMA, scale=SIGMA)
-    assert abs(found.mean() - expected.mean()) < 5 * expected.std() / np.sqrt(COUNT)
-    assert found.var() == pytest.approx(expected.var(), rel=0.01)
-    assert stats.kstest(found[:20_000], expected.cdf).pvalue > 1e-3
-
-
 def a_model(**changes: object) -> ForwardModel:
-    values = {"operator": "kspace_truncation", "factors": (2, 2, 1), "hr_shape": (9, 8, 3), "noise": "rician"}
-    return ForwardModel(**{**values, "noise_sigma": 0.1, "seed": 7, **changes})  # pyright: ignore[reportArgumentType]
+    values = {"factors": (2, 2, 1), "hr_shape": (9, 8, 3), "noise": "rician", "noise_sigma": 0.1, "seed": 7}
+    return ForwardModel(**{**values, **changes})  # pyright: ignore[reportArgumentType]
 
 
-def test_a_model_rebuilt_from_its_json_measures_the_same() -> None:
-    model = a_model()
+THICK = slice_profile.Parameters(thickness_mm=3.0)
+RANGED = slice_profile.Parameters(thickness_mm=(2.0, 6.0))
+MICROSCOPE = (airy_psf.Parameters(numerical_aperture=0.5), binning.Parameters())
+MODELS = {
+    "k-space": a_model(),
+    "thick slices": a_model(operators=(THICK, kspace_truncation.Parameters()), spacing_mm=(1.0, 1.0, 1.5)),
+    "across": a_model(operators=(THICK, binning.Parameters()), factors=(1, 1, 3), spacing_mm=(1.0, 1.0, 1.0)),
+    "microscope": a_model(operators=MICROSCOPE, spacing_mm=(2e-4, 3e-4, 1e-3), noise="poisson_gaussian"),
+    "electrons": a_model(
+        noise="electron", noise_parameters=electron.Parameters(jitter_pixels=0.5), slice_axis=0, factors=(1, 2, 2)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_rebuilt_from_its_json_measures_the_same(name: str) -> None:
+    model = MODELS[name]
     again = ForwardModel.from_json(json.loads(json.dumps(model.to_json())))
     data = np.random.default_rng(0).random((9, 8, 3))
     assert again == model
     np.testing.assert_array_equal(again.measure(data), model.measure(data))
-    assert model.measure(data).shape == model.lr_shape == (5, 4, 3)
+    assert model.measure(data).shape == model.lr_shape == coarse_shape((9, 8, 3), model.factors)
     assert model.measure(data).dtype == np.float32
 
 
@@ -141,7 +151,197 @@ def test_without_noise_the_measurement_is_the_operator_alone() -> None:
     np.testing.assert_array_equal(model.measure(data), model.coarsen(data))
 
 
-@pytest.mark.parametrize("operator", plugins.names("pipeline.physics.operators"))
-def test_every_operator_keeps_constants(operator: str) -> None:
-    model = a_model(operator=operator, noise="none", hr_shape=(10, 13, 3), factors=(3, 4, 1))
-    np.testing.assert_allclose(model.coarsen(np.full((10, 13, 3), 0.7)), 0.7, rtol=1e-6)
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_keeps_constants(name: str) -> None:
+    np.testing.assert_allclose(MODELS[name].coarsen(np.full((9, 8, 3), 0.7)), 0.7, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_one_slice_is_that_of_the_whole_volume(name: str) -> None:
+    model = MODELS[name]
+    data = np.random.default_rng(0).random((9, 8, 3))
+    axis = cuts(model.factors, model.slice_axis)[0].normal
+    chosen = [0, 2]
+    expected = np.take(model.coarsen(data), chosen, axis)
+    np.testing.assert_allclose(model.coarsen_slices(data, axis, chosen), expected, atol=1e-6)
+
+
+def test_steps_are_applied_in_their_order() -> None:
+    blur, cut = gaussian_psf.Parameters(fwhm_voxels=3.0), kspace_truncation.Parameters()
+    data = np.random.default_rng(0).random((12, 8, 2))
+    first = gaussian_psf.axis_matrix(12, 2, None, blur), gaussian_psf.axis_matrix(8, 2, None, blur)
+    blurred = np.einsum("ai,bj,ijk->abk", *first, data)
+    expected = np.einsum("ai,bj,ijk->abk", axis_matrix(12, 2), axis_matrix(8, 2), blurred)
+    found = a_model(operators=(blur, cut), hr_shape=(12, 8, 2)).coarsen(data)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    # After the coarsening the grid is another, so that three voxels are six.
+    later = a_model(operators=(cut, blur), hr_shape=(12, 8, 2)).coarsen(data)
+    coarse = np.einsum("ai,bj,ijk->abk", axis_matrix(12, 2), axis_matrix(8, 2), data)
+    expected = np.einsum("ai,bj,ijk->abk", *(gaussian_psf.axis_matrix(size, 1, None, blur) for size in (6, 4)), coarse)
+    np.testing.assert_allclose(later, expected, atol=1e-6)
+
+
+def test_a_length_counts_in_the_voxels_that_there_are() -> None:
+    blur = gaussian_psf.Parameters(fwhm_mm=3.0)
+    data = np.random.default_rng(0).random((24, 24, 2))
+    model = a_model(operators=(blur, binning.Parameters()), hr_shape=(24, 24, 2), spacing_mm=(1.0, 1.5, 5.0))
+    wide, narrow = (gaussian_psf.Parameters(fwhm_voxels=width) for width in (3.0, 2.0))
+    rows, columns = gaussian_psf.axis_matrix(24, 2, None, wide), gaussian_psf.axis_matrix(24, 2, None, narrow)
+    mean = binning.axis_matrix(24, 2, None, binning.Parameters())
+    np.testing.assert_allclose(
+        model.coarsen(data), np.einsum("ai,bj,ijk->abk", mean @ rows, mean @ columns, data), atol=1e-6
+    )
+
+
+def test_an_image_without_a_voxel_size_is_refused_where_a_length_is_needed() -> None:
+    model = a_model(operators=(gaussian_psf.Parameters(fwhm_um=3.0), binning.Parameters()))
+    with pytest.raises(UserError, match=r"gaussian_psf\.fwhm_um is a length.*voxel_um"):
+        model.coarsen(np.zeros((9, 8, 3)))
+
+
+@pytest.mark.parametrize("steps", [(), (THICK,), (binning.Parameters(), kspace_truncation.Parameters())])
+def test_exactly_one_step_coarsens(steps: tuple) -> None:
+    with pytest.raises(UserError, match="exactly one step"):
+        _ = a_model(operators=steps, spacing_mm=(1.0, 1.0, 1.0)).terms
+
+
+# Ranges
+
+
+def ranged(seed: int) -> ForwardModel:
+    noise = poisson_gaussian.Parameters(read_noise_electrons=(1.0, 5.0))
+    steps = (RANGED, kspace_truncation.Parameters())
+    return drawn_model((2, 2, 1), (9, 8, 3), 0.1, seed, steps, noise, 2, (1.0, 1.0, 1.0))
+
+
+def test_a_volume_has_one_draw_that_its_json_records_with_the_ranges() -> None:
+    models = [ranged(seed) for seed in range(50)]
+    widths = np.array([model.operators[0].thickness_mm for model in models])  # pyright: ignore[reportAttributeAccessIssue]
+    assert 2 <= widths.min() < 2.5
+    assert 5.5 < widths.max() <= 6
+    assert ranged(3) == models[3] != models[4]
+    again = ForwardModel.from_json(json.loads(json.dumps(models[3].to_json())))
+    assert again == models[3]
+    assert again.to_json()["operators"][0]["thickness_mm"] == widths[3]
+    assert again.to_json()["operator_ranges"][0]["thickness_mm"] == [2.0, 6.0]
+
+
+def test_patches_can_draw_anew_what_a_volume_has_drawn_once() -> None:
+    model = ranged(0)
+    others = [model.redrawn(np.random.default_rng(seed)) for seed in (1, 1, 2)]
+    assert others[0] == others[1]
+    assert len({model.operators, others[0].operators, others[2].operators}) == 3
+    assert others[0].noise_parameters != model.noise_parameters
+    assert a_model().redrawn(np.random.default_rng(0)) == a_model()
+
+
+# From the configuration
+
+
+def an_image(unit: str = "mm", slice_axis: int = 2) -> Image:
+    data = np.random.default_rng(0).random((12, 8, 6)).astype(np.float32)
+    return Image(data, np.diag([0.5, 1.0, 2.0, 1.0]), unit=unit, facts={"id": "a", "slice_axis": slice_axis})
+
+
+@pytest.mark.parametrize(
+    ("direction", "expected"),
+    [("in_plane", (2, 1, 2)), ("through_plane", (1, 2, 1)), ("isotropic", (2, 2, 2))],
+)
+def test_the_direction_says_which_axes_become_coarser(direction: str, expected: tuple[int, ...]) -> None:
+    image = an_image(slice_axis=1)
+    model = forward_model(image, Degrade.model_validate({"direction": direction, "factor": 2, "noise": "none"}), 0)
+    assert model.factors == expected
+    low = degrade(image, model)
+    assert low.data.shape == coarse_shape((12, 8, 6), expected)
+    np.testing.assert_allclose(low.spacing, np.multiply([0.5, 1.0, 2.0], expected))
+
+
+def test_the_size_of_the_voxels_goes_into_the_model() -> None:
+    assert forward_model(an_image("mm"), Degrade(), 0).spacing_mm == (0.5, 1.0, 2.0)
+    assert forward_model(an_image("um"), Degrade(), 0).spacing_mm == pytest.approx((5e-4, 1e-3, 2e-3))
+    assert forward_model(an_image("pixel"), Degrade(), 0).spacing_mm is None
+
+
+def test_the_model_is_told_in_words_with_units() -> None:
+    settings = Degrade(operators=(THICK, kspace_truncation.Parameters(window="hamming")), noise_sigma=0.03)
+    words = forward_model(an_image(), settings, 0).describe()
+    assert words == (
+        "Gaussian slice profile, full width at half maximum 3 mm, then k-space truncation, Hamming window by 4 x 4 x 1 "
+        "along the axes x, y and z, then Rician noise with a standard deviation of 3.0% of the normalised range"
+    )
+    assert ForwardModel((2, 2), (4, 4), "none").describe().endswith("without noise")
+
+
+# As an operator of torch
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_torch_gives_what_numpy_gives(name: str) -> None:
+    model = MODELS[name]
+    shape = tuple(size * factor for size, factor in zip(model.lr_shape, model.factors, strict=True))
+    data = np.random.default_rng(0).random(shape)
+    operator = as_torch(model.terms, dtype=torch.float64)
+    found = operator(torch.from_numpy(data)[None, None])[0, 0].numpy()
+    expected = replace(model, hr_shape=shape).coarsen(data)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_gradients_flow_through_the_operator() -> None:
+    model = replace(MODELS["microscope"], hr_shape=(6, 8), factors=(2, 2), spacing_mm=(2e-4, 3e-4))
+    assert len(model.terms) > 1
+    operator = as_torch(model.terms, dtype=torch.float64)
+    image = torch.rand(2, 1, 6, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    assert torch.autograd.gradcheck(operator, (image,))
+
+
+def test_every_image_of_a_batch_may_have_its_own_operator() -> None:
+    matrices = [np.random.default_rng(seed).random((2, 3, 6)) for seed in (0, 1)]
+    images = torch.rand(2, 1, 6, 6, generator=torch.Generator().manual_seed(0))
+    operator = as_torch([(np.stack([m[0] for m in matrices])[:, None], np.stack([m[1] for m in matrices])[:, None])])
+    for index in (0, 1):
+        rows, columns = matrices[index]
+        expected = rows @ images[index, 0].numpy() @ columns.T
+        np.testing.assert_allclose(operator(images)[index, 0].numpy(), expected, rtol=1e-5)
+
+
+def test_half_precision_is_no_reason_to_sum_coarsely() -> None:
+    operator = as_torch(a_model(hr_shape=(64, 64), factors=(4, 4)).terms)
+    image = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(operator(image), operator(image.float()))
+
+
+# Slices that show what was lost
+
+
+def test_thick_slices_are_cut_through_along_both_other_axes() -> None:
+    assert cuts((4, 4, 1), 2) == ((2, 0, 1),)
+    assert cuts((1, 4, 1), 1) == ((0, 2, 1), (2, 0, 1))
+    with pytest.raises(UserError, match="isotropic"):
+        cuts((4, 4, 4), 2)
+
+
+# Shading
+
+
+def test_a_field_is_smooth_and_no_stronger_than_it_may_be() -> None:
+    for seed in range(20):
+        found = draw_field((40, 50), 0.4, np.random.default_rng(seed))
+        assert found.dtype == np.float32
+        assert 0.6 - 1e-6 <= found.min() <= 1 <= found.max() * (1 + 1e-6) <= 1 / 0.6 + 1e-5
+        assert np.abs(np.diff(found, 2, axis=0)).max() < 0.02
+    strongest = field((40, 50), draw_coefficients(np.random.default_rng(0)), 0.4)
+    assert max(1 - strongest.min(), 1 - 1 / strongest.max()) == pytest.approx(0.4, abs=1e-6)
+
+
+def test_a_field_is_that_of_torchio() -> None:
+    """TorchIO's random bias field is the exponential of a polynomial as well, over coordinates from -1 to 1."""
+    values = np.random.default_rng(0).uniform(-0.3, 0.3, (ORDER + 1, ORDER + 1))
+    powers = [(i, j, k) for i in range(4) for j in range(4 - i) for k in range(4 - i - j)]
+    coefficients = np.zeros_like(values)
+    for i, j, _ in powers:
+        coefficients[i, j] = values[i, j]
+    listed = [coefficients[i, j] if k == 0 else 0.0 for i, j, k in powers]
+    expected = np.log(BiasField.generate_bias_field(torch.ones(1, 20, 24, 1), ORDER, listed)[:, :, 0])
+    found = np.log(field((20, 24), coefficients, 0.2))
+    np.testing.assert_allclose(found / np.abs(found).max(), expected / np.abs(expected).max(), atol=1e-5)

@@ -17,6 +17,8 @@ from pipeline.__main__ import main
 from pipeline.config.volumes import Volume
 from pipeline.image.container import read_image
 from pipeline.image.slices import evenly_spaced
+from pipeline.physics.forward import noise_in_words
+from pipeline.physics.noise import none, rician
 from pipeline.provenance import gaps
 from pipeline.reporting.curves import Interval, Line, draw_intervals, draw_lines
 from pipeline.reporting.gallery import enlarge_pixels, error_scale
@@ -41,7 +43,7 @@ from pipeline.reporting.templates import cited, linked, render
 from pipeline.reporting.verdict import verdict
 from pipeline.reporting.versions import git_state, package_versions
 from pipeline.reporting.volume_page import volume_numbers
-from pipeline.reporting.words import gap_of, noise_words
+from pipeline.reporting.words import gap_of
 from tests.helpers import Tags, run_stage, the_message
 from tests.report_run import BLOCKS, HOSTILE, index_command, make_run, provenance_command, report_command
 
@@ -320,8 +322,8 @@ def test_every_split_says_what_it_can_prove():
 
 
 def test_no_noise_is_told_as_such():
-    assert noise_words("none", 0.02) == "without noise"
-    assert "Rician" in noise_words("rician", 0.02)
+    assert noise_in_words(none.Parameters(), 0.02) == "without noise"
+    assert "Rician" in noise_in_words(rician.Parameters(), 0.02)
 
 
 # Provenance

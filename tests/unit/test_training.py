@@ -124,8 +124,7 @@ def test_without_a_range_the_noise_is_that_of_the_forward_model():
 
 
 def test_the_operator_of_a_patch_is_that_of_a_volume_of_its_size():
-    sampler = PatchSampler([training_volume()], tiny_recipe(), seed=0)
-    rows, columns = sampler.operator
+    ((rows, columns),) = PatchSampler([training_volume()], tiny_recipe(), seed=0).batch(0).operator
     patch = np.random.default_rng(0).random((32, 32)).astype(np.float32)
     model = replace(training_volume().model, factors=(4, 4, 1), hr_shape=(32, 32, 1))
     assert np.allclose(rows @ patch @ columns.T, model.coarsen(patch[:, :, None])[:, :, 0], atol=1e-5)

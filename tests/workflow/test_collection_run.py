@@ -93,8 +93,7 @@ def test_everything_of_a_run_is_planned(finished: Path) -> None:
     result = snakemake(finished, "--configfile", finished / "pictures.yaml", "--dry-run")
     assert result.returncode == 0, result.stderr
     planned = jobs(result)
-    assert planned["report_volume"] == 2 and planned["infer_stack"] >= 2 and planned["deliver_stack"] == 1
-    assert not {"infer", "interpolate", "deliver"} & set(planned)
+    assert planned["report_volume"] == 2 and planned["infer"] >= 2 and planned["deliver"] == 1
 
 
 def test_a_new_picture_is_noticed(finished: Path, tmp_path: Path) -> None:
@@ -104,4 +103,4 @@ def test_a_new_picture_is_noticed(finished: Path, tmp_path: Path) -> None:
     assert jobs(snakemake(copy, *asked)) == {}
     _save(copy / "my pictures/Testing/a/another.jpg", scene(30))
     planned = jobs(snakemake(copy, *asked))
-    assert {"download", "duplicates", "extract", "interpolate_stack"} <= set(planned)
+    assert {"download", "duplicates", "extract", "interpolate"} <= set(planned)

@@ -12,8 +12,10 @@ sys.path.insert(0, str(CHECKOUT))
 
 from pipeline import plugins
 from pipeline.code_version import code_version, files_version
+from pipeline.config.families import format_of_volume, result_suffix, result_suffixes
 from pipeline.config.known import known_sources
-from pipeline.config.load import read_run
+from pipeline.config.load import as_json, read_run
+from pipeline.config.mismatch import degradations, single_minded
 from pipeline.config.recipe import SCRATCH
 from pipeline.config.volumes import EVALUATED_SPLITS
 from pipeline.errors import UserError
@@ -37,7 +39,10 @@ SOURCES = {**known_sources(), **RUN.sources}
 TRAINED_METHODS = RUN.trained_methods
 NETWORK_METHODS = RUN.network_methods
 CLASSICAL_METHODS = plugins.names("pipeline.upsamplers")
+DEGRADATIONS = degradations(RUN.degradations, RUN.degrade)
 PREDICTIONS = f"{RESULTS}/predictions"
+OWN_SLICES = f"{RESULTS}/own_slices/{{volume}}/{{role}}.{{kind}}.safetensors"
+OWN_ROLES = ["train-columns", "train-rows", "val"]
 WEIGHTS = RUN.train.initial_weights
 PERCEPTUAL = f"resources/{RUN.train.perceptual_weights}/features.safetensors"
 TRAIN_SETTINGS = RUN.train.model_dump_json(
@@ -68,6 +73,11 @@ def volume_source(wildcards):
     return source_file(RUN.volume(wildcards.volume).source)
 
 
+def volume_format(wildcards):
+    """Returns the name of the format that a volume is read as."""
+    return format_of_volume(RUN.volume(wildcards.volume), SOURCES)
+
+
 def extracted(*splits):
     """Returns the extracted volumes of the given splits."""
     return expand(
@@ -78,6 +88,29 @@ def extracted(*splits):
 def degraded(*splits):
     """Returns the low-resolution volumes of the given splits."""
     return expand(f"{RESULTS}/degraded/{{volume}}.safetensors", volume=RUN.ids(*splits))
+
+
+def learnt_from(split, kind):
+    """Returns the truths (hr) or low-resolution images (lr) of training or validation."""
+    if not RUN.learns_from_own_slices:
+        return extracted(split) if kind == "hr" else degraded(split)
+    return expand(
+        OWN_SLICES,
+        volume=RUN.ids("train", *EVALUATED_SPLITS),
+        role=[role for role in OWN_ROLES if role.startswith(split)],
+        kind=kind,
+    )
+
+
+def degraded_otherwise(degradation, *splits):
+    """Returns the low-resolution volumes of the given splits under one degradation of the mismatch matrix."""
+    pattern = f"{RESULTS}/mismatch/{{degradation}}/degraded/{{volume}}.safetensors"
+    return expand(pattern, degradation=degradation, volume=RUN.ids(*splits))
+
+
+def degradation_entry(wildcards):
+    """Returns the settings of a degradation of the mismatch matrix as JSON."""
+    return DEGRADATIONS[wildcards.degradation].model_dump_json()
 
 
 def local_file(wildcards):
@@ -100,8 +133,8 @@ def source_entry(wildcards):
 
 
 def suffix_of(volume):
-    """Returns the suffix of a volume's predictions: stacks of pictures become TIFF pages."""
-    return ".tiff" if RUN.volume(volume).is_stack else ".nii.gz"
+    """Returns the suffix of a volume's predictions: they are of the family of its source."""
+    return result_suffix(RUN.volume(volume), SOURCES)
 
 
 def predictions_of(wildcards):
@@ -148,6 +181,8 @@ def volume_duplicates(wildcards):
 
 
 wildcard_constraints:
+    degradation="|".join(DEGRADATIONS),
     volume="|".join(volume.id for volume in RUN.volumes),
     source="|".join(SOURCES),
     method="|".join(NETWORK_METHODS),
+    suffix="|".join(re.escape(suffix) for suffix in result_suffixes()),

@@ -5,6 +5,10 @@ STACK_SOURCES = list(dict.fromkeys(volume.source for volume in STACKS))
 rule duplicates:
     input:
         archives=[source_file(source) for source in STACK_SOURCES],
+        extracted=expand(
+            f"{RESULTS}/extracted/{{volume}}.safetensors",
+            volume=[volume.id for volume in RUN.volumes if not volume.is_stack],
+        ),
     output:
         table=f"{RESULTS}/duplicates.csv",
     log:
@@ -23,10 +27,10 @@ rule duplicates:
         settings=section("duplicates"),
         code=code_version("pipeline.duplicates"),
     message:
-        "Looking for pictures that stand in two splits"
+        "Looking for pictures and volumes that stand in two splits"
     shell:
         "python -m pipeline duplicates --input {input.archives:q} --sources {params.sources:q}"
-        " --volumes {params.volumes:q} --output {output.table:q} --settings {params.settings:q} > {log:q} 2>&1"
+        " --volumes {params.volumes:q} --extracted {input.extracted:q} --output {output.table:q} --settings {params.settings:q} > {log:q} 2>&1"
 
 
 rule extract:
@@ -48,9 +52,10 @@ rule extract:
     params:
         settings=section("extract"),
         volume=volume_entry,
+        format=volume_format,
         code=code_version("pipeline.extract"),
     message:
         "Extracting {wildcards.volume}"
     shell:
         "python -m pipeline extract --input {input.source:q} --output {output.volume:q}"
-        " --duplicates {input.duplicates:q} --volume {params.volume:q} --settings {params.settings:q} > {log:q} 2>&1"
+        " --format {params.format} --duplicates {input.duplicates:q} --volume {params.volume:q} --settings {params.settings:q} > {log:q} 2>&1"

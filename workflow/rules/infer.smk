@@ -4,12 +4,13 @@ rule interpolate:
         tuning=rules.tune.output.settings,
     output:
         predictions=expand(
-            f"{PREDICTIONS}/{{method}}/{{{{volume}}}}.nii.gz", method=CLASSICAL_METHODS
+            f"{PREDICTIONS}/{{method}}/{{{{volume}}}}{{{{suffix}}}}",
+            method=CLASSICAL_METHODS,
         ),
     log:
-        f"{RESULTS}/logs/interpolate/{{volume}}.log",
+        f"{RESULTS}/logs/interpolate/{{volume}}{{suffix}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/interpolate/{{volume}}.tsv"
+        f"{RESULTS}/benchmarks/interpolate/{{volume}}{{suffix}}.tsv"
     conda:
         "../../envs/imaging.yaml"
     threads: 1
@@ -26,24 +27,16 @@ rule interpolate:
         " --predictions {params.folder:q} > {log:q} 2>&1"
 
 
-# Pictures are restored like volumes, but written as TIFF.
-use rule interpolate as interpolate_stack with:
-    output:
-        predictions=expand(
-            f"{PREDICTIONS}/{{method}}/{{{{volume}}}}.tiff", method=CLASSICAL_METHODS
-        ),
-
-
 rule infer:
     input:
         model=f"{RESULTS}/models/{{method}}/generator.safetensors",
         lr=rules.degrade.output.volume,
     output:
-        prediction=f"{PREDICTIONS}/{{method}}/{{volume}}.nii.gz",
+        prediction=f"{PREDICTIONS}/{{method}}/{{volume}}{{suffix}}",
     log:
-        f"{RESULTS}/logs/infer/{{method}}/{{volume}}.log",
+        f"{RESULTS}/logs/infer/{{method}}/{{volume}}{{suffix}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/infer/{{method}}/{{volume}}.tsv"
+        f"{RESULTS}/benchmarks/infer/{{method}}/{{volume}}{{suffix}}.tsv"
     conda:
         "../../envs/learning.yaml"
     threads: RUN.infer.threads
@@ -62,25 +55,20 @@ rule infer:
         " --device {resources.device} --settings {params.settings:q} > {log:q} 2>&1"
 
 
-use rule infer as infer_stack with:
-    output:
-        prediction=f"{PREDICTIONS}/{{method}}/{{volume}}.tiff",
-
-
 rule deliver:
     input:
-        prediction=f"{PREDICTIONS}/{RUN.infer.deliver}/{{volume}}.nii.gz",
+        prediction=f"{PREDICTIONS}/{RUN.infer.deliver}/{{volume}}{{suffix}}",
     output:
         volume=report(
-            f"{RESULTS}/sr/{{volume}}.nii.gz",
+            f"{RESULTS}/sr/{{volume}}{{suffix}}",
             caption="../report/deliverable.rst",
             category="Super-resolved volumes",
             labels={"volume": "{volume}"},
         ),
     log:
-        f"{RESULTS}/logs/deliver/{{volume}}.log",
+        f"{RESULTS}/logs/deliver/{{volume}}{{suffix}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/deliver/{{volume}}.tsv"
+        f"{RESULTS}/benchmarks/deliver/{{volume}}{{suffix}}.tsv"
     localrule: True
     conda:
         "../../envs/imaging.yaml"
@@ -88,15 +76,3 @@ rule deliver:
         f"Delivering {{wildcards.volume}} as restored by {RUN.infer.deliver}"
     shell:
         "(cp {input.prediction:q} {output.volume:q}.partial && mv {output.volume:q}.partial {output.volume:q}) > {log:q} 2>&1"
-
-
-use rule deliver as deliver_stack with:
-    input:
-        prediction=f"{PREDICTIONS}/{RUN.infer.deliver}/{{volume}}.tiff",
-    output:
-        volume=report(
-            f"{RESULTS}/sr/{{volume}}.tiff",
-            caption="../report/deliverable.rst",
-            category="Super-resolved volumes",
-            labels={"volume": "{volume}"},
-        ),

@@ -13,6 +13,7 @@ rule provenance:
     input:
         records=[f"{source_file(source)}.source.json" for source in USED_SOURCES],
         volumes=extracted("train", *EVALUATED_SPLITS),
+        duplicates=rules.duplicates.output.table,
     output:
         provenance=f"{RESULTS}/provenance.json",
     log:
@@ -32,7 +33,7 @@ rule provenance:
         "Recording what made the results"
     shell:
         "python -m pipeline provenance --config {params.config:q} --sources {input.records:q}"
-        " --volumes {input.volumes:q} --output {output.provenance:q} > {log:q} 2>&1"
+        " --volumes {input.volumes:q} --duplicates {input.duplicates:q} --output {output.provenance:q} > {log:q} 2>&1"
 
 
 rule report_volume:

@@ -43,12 +43,13 @@ rule convert:
         folder=subpath(output.generator, parent=True),
         source=SOURCES[WEIGHTS].model_dump_json(),
         factor=RUN.degrade.factor,
+        along="columns" if RUN.degrade.direction == "through_plane" else "both",
         code=code_version("pipeline.convert"),
     message:
         f"Converting {WEIGHTS} to one channel"
     shell:
         "python -m pipeline convert --weights {input.weights:q} --output {params.folder:q}"
-        " --source {params.source:q} --factor {params.factor} > {log:q} 2>&1"
+        " --source {params.source:q} --factor {params.factor} --along {params.along} > {log:q} 2>&1"
 
 
 rule features:
@@ -76,12 +77,36 @@ rule features:
         " --source {params.source:q} > {log:q} 2>&1"
 
 
+rule own_slices:
+    input:
+        lr=rules.degrade.output.volume,
+    output:
+        pairs=expand(OWN_SLICES, role=OWN_ROLES, kind=["hr", "lr"], allow_missing=True),
+    log:
+        f"{RESULTS}/logs/own_slices/{{volume}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/own_slices/{{volume}}.tsv"
+    conda:
+        "../../envs/imaging.yaml"
+    threads: 1
+    resources:
+        mem_mb=RUN.resources.memory_mb,
+        runtime=RUN.resources.runtime_minutes,
+    params:
+        folder=subpath(output[0], parent=True),
+        code=code_version("pipeline.own_slices"),
+    message:
+        "Making training pairs of the slices of {wildcards.volume} itself"
+    shell:
+        "python -m pipeline own_slices --lr {input.lr:q} --output {params.folder:q} > {log:q} 2>&1"
+
+
 rule train:
     input:
-        hr=extracted("train"),
-        lr=degraded("train"),
-        val_hr=extracted("val"),
-        val_lr=degraded("val"),
+        hr=learnt_from("train", "hr"),
+        lr=learnt_from("train", "lr"),
+        val_hr=learnt_from("val", "hr"),
+        val_lr=learnt_from("val", "lr"),
         start=start_of,
         perceptual=perceptual_of,
     output:

@@ -1,24 +1,109 @@
-"""File formats. Each module offers SUFFIXES, `read(path)` and `write(path, image)`."""
+"""File formats: one module each, whose name is the format's name.
+
+A module offers
+
+- `SUFFIXES`: endings of the names of the files that it reads; none where a name does not tell the format.
+- `WRITTEN`: endings that a result may have, first that of the workflow; left out where it is the same as `SUFFIXES`.
+- `read(path, part) -> Image`: `origin["format"]` of the image names the module that writes it back.
+- `write(path, image) -> int`: how many voxels had to be clipped to the range of the dtype.
+- `accepts(path) -> bool`, where a name does not always tell: whether an existing file or folder is of this format.
+
+`SUFFIXES` and `WRITTEN` are tuples of plain text, since the workflow reads them without importing the module.
+"""
 
 from __future__ import annotations
 
+import ast
+from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
 from pipeline import plugins
 from pipeline.errors import UserError
 
+ROOM = "pipeline.image.formats"
+
+
+@dataclass(frozen=True)
+class Part:
+    """Which image of a file is meant, and how large its voxels are where the file does not say.
+
+    Attributes:
+        frame: volume of a 4-D image, or time point, counted from 0.
+        channel: number of a channel counted from 0, or its name.
+        series: of several images in a file or folder, the name or identifier of one.
+        voxel_um: size of a voxel along x (columns), y (rows) and z (slices), in micrometres.
+    """
+
+    frame: int | None = None
+    channel: int | str | None = None
+    series: str | None = None
+    voxel_um: tuple[float, float, float] | None = None
+
+    def check(self, path: Path, title: str, known: tuple[str, ...]) -> None:
+        """Refuses keys that a format has no notion of.
+
+        Args:
+            path: for the message.
+            title: the format's name in words.
+            known: keys that the format knows.
+
+        Raises:
+            UserError: another key is set.
+        """
+        for one in fields(self):
+            if getattr(self, one.name) is not None and one.name not in known:
+                offered = f"the keys that it has are {', '.join(known)}" if known else "it has no such keys"
+                raise UserError(f"{path}: {title} has no {one.name}; {offered}. Leave {one.name} out.")
+
+
+@cache
+def _endings(name: str, constant: str) -> tuple[str, ...] | None:
+    """Returns a constant of a format's module from its source; None where the module has no such constant."""
+    tree = ast.parse(Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == constant for t in node.targets):
+            return tuple(ast.literal_eval(node.value))
+    return None
+
+
+def read_suffixes(name: str) -> tuple[str, ...]:
+    """Returns the endings of the names of the files that a format reads."""
+    return _endings(name, "SUFFIXES") or ()
+
+
+def written_suffixes(name: str) -> tuple[str, ...]:
+    """Returns the endings that the results of a format may have; the first is that of the workflow."""
+    return _endings(name, "WRITTEN") or read_suffixes(name)
+
+
+def format_by_name(file_name: str) -> str | None:
+    """Returns the format that a file's name tells, by its longest known ending; None where it tells none."""
+    found = {
+        suffix: name
+        for name in plugins.names(ROOM)
+        for suffix in read_suffixes(name)
+        if file_name.lower().endswith(suffix)
+    }
+    return found[max(found, key=len)] if found else None
+
 
 def format_of(path: Path) -> ModuleType:
-    """Returns the module whose SUFFIXES fit a file's name.
+    """Returns the module that reads a file or folder, by its name or else by what is in it.
 
     Raises:
-        UserError: no format fits.
+        UserError: no format fits, or there is nothing at `path`.
     """
-    room = "pipeline.image.formats"
-    modules = [plugins.load(room, name) for name in plugins.names(room)]
-    for module in modules:
-        if path.name.lower().endswith(module.SUFFIXES):
+    name = format_by_name(path.name)
+    if name is not None:
+        return plugins.load(ROOM, name)
+    if not path.exists():
+        raise UserError(f"{path}: there is no such file.")
+    for module in (plugins.load(ROOM, name) for name in plugins.names(ROOM)):
+        if hasattr(module, "accepts") and module.accepts(path):
             return module
-    known = ", ".join(suffix for module in modules for suffix in module.SUFFIXES)
-    raise UserError(f"{path}: this format is unknown; known are {known}.")
+    known = ", ".join(suffix for name in plugins.names(ROOM) for suffix in read_suffixes(name))
+    raise UserError(
+        f"{path}: this format is unknown; known are {known}, and folders and zip archives of DICOM files or pictures."
+    )

@@ -1,6 +1,6 @@
-"""Stacks of pictures as multi-page TIFF: one page a picture, of the picture's own size, named like its file.
+"""Pictures of a collection as multi-page TIFF: one page a picture, of the picture's own size, named like its file.
 
-Other TIFF files are refused: what their pages mean is not known.
+This is how BrainSR writes its results of collections. Other TIFF files are of the format `tiff`.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 
 from pipeline.errors import UserError
 from pipeline.files import replacing
+from pipeline.image.formats import Part
 from pipeline.image.image import Image
 from pipeline.image.intensity import IntensityMap
-from pipeline.image.stack import FORMAT, SLICE_AXIS, UNIT, one_slice, stack_origin, stacked
+from pipeline.image.stack import SLICE_AXIS, UNIT, one_slice, stack_origin, stacked
 
-SUFFIXES = (".tiff", ".tif")
+SUFFIXES = ()
+WRITTEN = (".tiff",)
 PAGE_NAME = 285
 """Number of the tag PageName (TIFF 6.0, section 12), in which the name of the picture's file stands."""
 PICTURE_AXES = 2
@@ -26,12 +28,13 @@ TEXT = 2
 """Number of the tag type; names are written as UTF-8, as most programs do."""
 
 
-def read(path: Path) -> Image:
+def read(path: Path, part: Part = Part()) -> Image:
     """Reads a stack that `write` wrote, with stored intensities (float64), axes x, y and picture.
 
     Raises:
         UserError: the file is missing, damaged, or no stack of pictures.
     """
+    part.check(path, "a collection of pictures", ())
     if not path.is_file():
         raise UserError(f"{path}: there is no such file.")
     try:
@@ -42,7 +45,7 @@ def read(path: Path) -> Image:
     except (tifffile.TiffFileError, OSError, ValueError, RuntimeError) as error:
         raise UserError(f"{path}: cannot be read as TIFF ({error}). Is it whole?") from error
     if not pictures or None in names or any(picture.ndim != PICTURE_AXES for picture in pictures):
-        raise UserError(f"{path}: is no stack of grey pictures that BrainSR wrote; other TIFF files cannot be read.")
+        raise UserError(f"{path}: is no stack of grey pictures that BrainSR wrote.")
     dtype = pictures[0].dtype.name
     sizes = [[picture.shape[1], picture.shape[0]] for picture in pictures]
     return Image(
@@ -62,11 +65,9 @@ def write(path: Path, image: Image) -> int:
         How many pixels had to be clipped to the dtype's range.
 
     Raises:
-        UserError: the image is no stack of pictures, or has another size than these.
+        UserError: the image has another size than its pictures.
     """
     origin = image.origin
-    if origin.get("format") != FORMAT:
-        raise UserError(f"{path}: only pictures are written as TIFF; name a file .nii or .nii.gz.")
     widest = [max(size[axis] for size in origin["sizes"]) for axis in (0, 1)]
     if list(image.data.shape) != [*widest, len(origin["names"])]:
         raise UserError(f"{path}: the stack of shape {image.data.shape} has not the size of its pictures {widest}.")

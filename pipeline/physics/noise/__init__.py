@@ -1,4 +1,14 @@
-"""Noise of the measurement.
+"""Noise of the measurement. Each module is one kind of noise.
 
-Each module offers `add_noise(image, sigma, generator)` and `expected_value(image, sigma)`.
+It offers
+
+- `Parameters`, a `pipeline.physics.parameters.PhysicalParameters` whose `name` is the module's name, and its `words()`.
+- `add_noise(image, sigma, generator, parameters)`: one draw, float32. The first two axes of the image are those of a
+  slice; further axes count slices.
+- `expected_value(image, sigma, parameters)`: the mean over all draws, for a noiseless image of the same layout.
+- where the strength depends on the intensity, `relative_std(intensity, sigma, parameters)`: the standard deviation
+  there over that at intensity 1.0.
+
+`sigma` is a fraction of the normalised range: the standard deviation per channel of magnitude images, and at
+intensity 1.0 where noise grows with the intensity.
 """

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Literal
+
+from pipeline.physics.parameters import PhysicalParameters
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
-def add_noise(image: NDArray[np.float32], sigma: float, generator: np.random.Generator) -> NDArray[np.float32]:
+class Parameters(PhysicalParameters):
+    """No noise; it has no parameters."""
+
+    name: Literal["none"] = "none"
+
+
+def add_noise(
+    image: NDArray[np.float32], sigma: float, generator: np.random.Generator, parameters: Parameters
+) -> NDArray[np.float32]:
     """Returns `image` unchanged; arguments as in the other modules of this package."""
-    del sigma, generator
+    del sigma, generator, parameters
     return image
 
 
-def expected_value(image: NDArray[np.floating], sigma: float) -> NDArray[np.floating]:
+def expected_value(image: NDArray[np.floating], sigma: float, parameters: Parameters) -> NDArray[np.floating]:
     """Returns `image` unchanged."""
-    del sigma
+    del sigma, parameters
     return image

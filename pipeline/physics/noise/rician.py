@@ -2,37 +2,62 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy import special
+from typing import TYPE_CHECKING, Literal
+
+from pipeline.physics.parameters import PhysicalParameters
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
-def add_noise(image: NDArray[np.float32], sigma: float, generator: np.random.Generator) -> NDArray[np.float32]:
+class Parameters(PhysicalParameters):
+    """Rician noise of one receive coil; it has no parameters."""
+
+    name: Literal["rician"] = "rician"
+
+    def words(self) -> str:
+        """Returns the noise in words."""
+        return "Rician noise"
+
+
+def add_noise(
+    image: NDArray[np.float32], sigma: float, generator: np.random.Generator, parameters: Parameters
+) -> NDArray[np.float32]:
     """Adds complex Gaussian noise and takes the magnitude.
 
     Args:
         image: normalised intensities, any shape.
         sigma: standard deviation per channel (real and imaginary), in the same normalised units.
         generator: source of the random numbers.
+        parameters: none.
 
     Returns:
         The noisy magnitude, float32, of the same shape.
     """
+    import numpy as np
+
+    del parameters
     real = image + sigma * generator.standard_normal(image.shape, dtype=np.float32)
     imaginary = sigma * generator.standard_normal(image.shape, dtype=np.float32)
     return np.hypot(real, imaginary)
 
 
-def expected_value(image: NDArray[np.floating], sigma: float) -> NDArray[np.float64]:
+def expected_value(image: NDArray[np.floating], sigma: float, parameters: Parameters) -> NDArray[np.float64]:
     """Returns the mean of the noisy magnitude, which lies above a dark image.
 
     Args:
         image: noiseless intensities; what is below zero has the mean of its magnitude.
         sigma: as in `add_noise`.
+        parameters: none.
 
     Returns:
         sigma sqrt(pi / 2) L(-image^2 / (2 sigma^2)) with the Laguerre polynomial L of degree 1/2, float64.
     """
+    import numpy as np
+    from scipy import special
+
+    del parameters
     if sigma == 0:
         return np.abs(np.asarray(image, dtype=np.float64))
     half = np.square(np.asarray(image, dtype=np.float64)) / (4 * sigma**2)

@@ -1,0 +1,133 @@
+"""Memory and time of `python -m pipeline apply` on images of growing size.
+
+    python -m benchmarks.large_images --sides 2000 5000 20000 --work results/benchmark-large
+
+Each image is synthetic, 16-bit, tiled, and made tile by tile. The network is the smallest one, with random weights:
+memory is the same as with trained ones. Every restoration runs in a process of its own, whose peak of resident memory
+the operating system tells. The table is printed; images and results are removed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import tifffile
+import torch
+import zarr
+from numpy.typing import NDArray
+
+from pipeline.image.ngff import Axis, Multiscale, attributes
+from pipeline.image.pyramid import blocks_of, create_level
+from pipeline.models.generator import Generator, Shape
+from pipeline.models.weights import save_generator
+
+TILE = 512
+FORMATS = {"TIFF": ".ome.tiff", "OME-Zarr": ".ome.zarr"}
+PIXEL_UM = 0.5
+BYTES_PER_KIB = 1024
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+
+class Cost(NamedTuple):
+    """What a process took: wall-clock seconds, and bytes of resident memory at the peak."""
+
+    seconds: float
+    peak_bytes: int
+
+
+def block(rows: slice, columns: slice) -> NDArray[np.uint16]:
+    """Returns a part of a synthetic micrograph: bright cells on a dark ground, with noise. The same place, the same."""
+    y, x = np.arange(rows.start, rows.stop)[:, None], np.arange(columns.start, columns.stop)[None, :]
+    cells = np.sin(y / 23 + np.sin(x / 91)) * np.sin(x / 19 + np.sin(y / 57))
+    noise = np.random.default_rng((rows.start, columns.start)).normal(0, 400, (y.size, x.size))
+    return (1000 + 20000 * np.clip(cells, 0, None) ** 2 + noise).clip(0, 65535).astype(np.uint16)
+
+
+def make_image(path: Path, rows: int, columns: int) -> Path:
+    """Writes a tiled, compressed image of one plane in the format that its name tells; returns `path`."""
+    if path.suffix == ".zarr":
+        group = zarr.open_group(path, mode="w", zarr_format=3)
+        level = create_level(group, "0", (rows, columns), np.dtype(np.uint16), "yx")
+        for place in blocks_of((rows, columns), TILE):
+            level[place] = block(*place)
+        axes = tuple(Axis(name, "micrometer", PIXEL_UM) for name in "yx")
+        group.attrs.put(attributes(Multiscale("0.5", "0", axes), 1))
+        return path
+    size = {"PhysicalSizeX": PIXEL_UM, "PhysicalSizeY": PIXEL_UM}
+    with tifffile.TiffWriter(path, ome=True, bigtiff=True) as file:
+        file.write(
+            _tiles(rows, columns),
+            shape=(rows, columns),
+            dtype=np.uint16,
+            tile=(TILE, TILE),
+            compression="zlib",
+            metadata={"axes": "YX", **size},
+        )
+    return path
+
+
+def _tiles(rows: int, columns: int) -> Iterator[NDArray[np.uint16]]:
+    for place in blocks_of((rows, columns), TILE):
+        part = block(*place)
+        yield np.pad(part, [(0, TILE - side) for side in part.shape])
+
+
+def make_network(path: Path) -> Path:
+    """Writes the smallest network, which enlarges by 2; returns `path`."""
+    torch.manual_seed(0)
+    save_generator(path, Generator(Shape(factor=2, blocks=1, features=8, growth=4, noise_map=True)))
+    return path
+
+
+def apply_measured(network: Path, source: Path, output: Path, *options: str) -> Cost:
+    """Runs `python -m pipeline apply` in a process of its own.
+
+    Raises:
+        RuntimeError: it failed; the text is what it wrote.
+    """
+    command = [sys.executable, "-m", "pipeline", "apply", "--device", "cpu", "--foreground", "all"]
+    command += ["--model", str(network), "--input", str(source), "--output", str(output), *options]
+    log = output.with_name(f"{output.name}.log")
+    begin = time.monotonic()
+    with log.open("w") as stream:
+        process = subprocess.Popen(
+            command, cwd=CHECKOUT, env={**os.environ, "PYTHONPATH": str(CHECKOUT)}, stdout=stream, stderr=stream
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(log.read_text())
+    return Cost(time.monotonic() - begin, usage.ru_maxrss * BYTES_PER_KIB)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Makes the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sides", type=int, nargs="+", default=[2000, 5000], metavar="PIXELS", help="of the images")
+    parser.add_argument("--work", type=Path, required=True, metavar="FOLDER", help="for images and results; made")
+    parsed = parser.parse_args(arguments)
+    parsed.work.mkdir(parents=True)
+    network = make_network(parsed.work / "generator.safetensors")
+    print("| side / pixels | format | time / s | peak memory / MiB |\n| ---: | --- | ---: | ---: |")  # noqa: T201
+    for side in parsed.sides:
+        for title, suffix in FORMATS.items():
+            folder = parsed.work / f"{side}{suffix}"
+            folder.mkdir()
+            source = make_image(folder / f"in{suffix}", side, side)
+            cost = apply_measured(network, source, folder / f"out{suffix}")
+            print(f"| {side} | {title} | {cost.seconds:.0f} | {cost.peak_bytes / 2**20:.0f} |", flush=True)  # noqa: T201
+            shutil.rmtree(folder)
+    shutil.rmtree(parsed.work)
+
+
+if __name__ == "__main__":
+    main()

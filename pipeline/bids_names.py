@@ -1,0 +1,87 @@
+"""Names of files in the Brain Imaging Data Structure (Gorgolewski et al., Scientific Data 3:160044, 2016).
+
+A name is a chain of entities (sub-01, ses-02, run-1), then a suffix that tells what kind of image it is:
+sub-01_ses-02_run-1_T1w.nii.gz.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+EXTENSIONS = (".nii.gz", ".nii")
+LABEL = r"[A-Za-z0-9+]+"
+NAME = re.compile(rf"(?P<entities>sub-{LABEL}(?:_[A-Za-z0-9]+-{LABEL})*)_(?P<suffix>[A-Za-z0-9]+)")
+DESCRIPTION = "brainsr"
+"""Label of the entity desc, by which a result is told from what it was made of."""
+
+
+@dataclass(frozen=True)
+class BidsName:
+    """A file's name, taken apart.
+
+    Attributes:
+        entities: labels by key, in the order of the name.
+        suffix: kind of image, such as T1w.
+        extension: .nii.gz or .nii.
+    """
+
+    entities: dict[str, str]
+    suffix: str
+    extension: str
+
+    @property
+    def stem(self) -> str:
+        """The name without its extension."""
+        return "_".join([*(f"{key}-{label}" for key, label in self.entities.items()), self.suffix])
+
+
+def parse(name: str) -> BidsName:
+    """Takes the name of an image apart.
+
+    Raises:
+        ValueError: it does not follow the standard; the message says what it should look like.
+    """
+    extension = next((one for one in EXTENSIONS if name.endswith(one)), "")
+    match = NAME.fullmatch(name.removesuffix(extension)) if extension else None
+    pairs = match["entities"].split("_") if match else []
+    entities = {pair.partition("-")[0]: pair.partition("-")[2] for pair in pairs}
+    if match is None or len(entities) < len(pairs):
+        raise ValueError(f"{name!r} is no BIDS name of an image, such as sub-01_ses-02_T1w.nii.gz")
+    return BidsName(entities, match["suffix"], extension)
+
+
+def check_place(path: str) -> BidsName:
+    """Checks that an image lies in the folders that its name tells, such as sub-01/ses-02/anat.
+
+    Args:
+        path: relative to the data set, with forward slashes.
+
+    Raises:
+        ValueError: it does not, or its name does not follow the standard.
+    """
+    *folders, file = path.split("/")
+    name = parse(file)
+    wanted = [f"{key}-{name.entities[key]}" for key in ("sub", "ses") if key in name.entities]
+    if folders[:-1] != wanted:
+        raise ValueError(f"{path!r} does not lie where its name says, in {'/'.join(wanted)}/<kind of data>")
+    return name
+
+
+def derivative_path(path: str) -> str:
+    """Returns where the result made of an image goes, without an extension.
+
+    Args:
+        path: of the image, relative to its data set: sub-01/anat/sub-01_T1w.nii.gz.
+
+    Returns:
+        A path relative to the data set of derivatives: sub-01/anat/sub-01_desc-brainsr_T1w.
+
+    Raises:
+        ValueError: as `check_place`.
+    """
+    name = check_place(path)
+    described = {**name.entities, "desc": name.entities.get("desc", "") + DESCRIPTION}
+    last = {key: label for key, label in described.items() if key != "desc"} | {"desc": described["desc"]}
+    return str(PurePosixPath(path).with_name(BidsName(last, name.suffix, name.extension).stem))

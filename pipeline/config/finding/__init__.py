@@ -1,0 +1,110 @@
+"""Looks up what the data sets of a configuration hold: one module a kind in `kinds`.
+
+Snakemake does this at every start, so names and tables are all that is read: no image is opened.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from pipeline import plugins
+from pipeline.config.datasets import Dataset, TableDataset
+from pipeline.config.finding.items import Item, shortened
+from pipeline.config.finding.splitting import split_of, unknown_subjects
+from pipeline.config.known import known_sources
+from pipeline.config.mistakes import explain
+from pipeline.config.sources import Source
+from pipeline.config.volumes import Volume
+
+KINDS = "pipeline.config.finding.kinds"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What data sets hold.
+
+    Attributes:
+        volumes: in the order of the configuration.
+        sources: those that only the data sets name, by name.
+        mistakes: what stood in the way, one line each.
+    """
+
+    volumes: list[Volume] = field(default_factory=list)
+    sources: dict[str, Source] = field(default_factory=dict)
+    mistakes: list[str] = field(default_factory=list)
+
+
+def find_all(datasets: Sequence[Dataset], sources: Mapping[str, Source]) -> Found:
+    """Looks up the volumes of all data sets.
+
+    Args:
+        datasets: as they stand in the configuration.
+        sources: those of the configuration.
+    """
+    found = Found()
+    known = {**known_sources(), **sources}
+    for index, dataset in enumerate(datasets):
+        place = f"datasets[{index}]"
+        items, mistakes = plugins.load(KINDS, dataset.kind).find(dataset, place, known)
+        mistakes = [*mistakes, *_add(found, dataset, place, items, known)]
+        found.mistakes.extend(shortened(mistakes))
+    return found
+
+
+def _add(
+    found: Found, dataset: Dataset, place: str, items: Sequence[Item], known: Mapping[str, Source]
+) -> Iterator[str]:
+    """Adds the volumes of a data set and their sources to what was found; gives the mistakes."""
+    yield from unknown_subjects(place, dataset.subjects, {str(item.values["subject"]) for item in items})
+    taken: dict[str, str] = {}
+    for item in items:
+        entry = _entry(dataset, item)
+        name = entry["id"]
+        if entry["split"] is None:
+            continue  # neither named nor given a share
+        if taken.setdefault(name, item.where) != item.where:
+            yield f"{place}: {taken[name]!r} and {item.where!r} would both be called {name!r}{_remedy(dataset)}"
+        elif not isinstance(item.source, str) and (name in found.sources or name in known):
+            yield f"{place}: {item.where!r} would be called {name!r}, as another source is; give the key prefix"
+        yield from item.mistakes
+        volume, mistakes = _volume(entry, dataset, place, item)
+        yield from mistakes
+        if volume is not None:
+            found.volumes.append(volume)
+        if item.source is not None and not isinstance(item.source, str):
+            found.sources.setdefault(name, item.source)
+
+
+def _entry(dataset: Dataset, item: Item) -> dict[str, Any]:
+    """Returns what would stand in `volumes`; its split is None where the data set leaves the subject out."""
+    name, subject = (str(item.values[key]) for key in ("id", "subject"))
+    split = item.values.get("split") or split_of(subject, dataset.splits, dataset.subjects)
+    named = {"id": dataset.prefix + name, "subject": dataset.prefix + subject, "split": split}
+    source = item.source if isinstance(item.source, str) else named["id"]  # its own source is called like it
+    return {**dataset.each_volume, **item.values, **named, "source": source}
+
+
+def _remedy(dataset: Dataset) -> str:
+    return "; give the key volume" if hasattr(dataset, "volume") else ""
+
+
+def _volume(entry: Mapping[str, Any], dataset: Dataset, place: str, item: Item) -> tuple[Volume | None, list[str]]:
+    """Returns the volume of an entry, or what is wrong with it, by its column where it has one."""
+    try:
+        return Volume.model_validate_json(json.dumps(entry)), []
+    except ValidationError as error:
+        lines = explain(error, Volume)
+    return None, [_told(line, dataset, place, item) for line in lines]
+
+
+def _told(line: str, dataset: Dataset, place: str, item: Item) -> str:
+    key = re.split(r"[:.\[]", line, maxsplit=1)[0]
+    if key in dataset.each_volume and key not in item.values:
+        return f"{place}.each_volume.{line}"
+    return f"{item.where}, column {line}" if isinstance(dataset, TableDataset) else f"{place}: {item.where!r}: {line}"

@@ -1,0 +1,87 @@
+"""What a data set holds, before it becomes a volume of the configuration."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from pipeline.config.sources import Source
+
+ENDING = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,5}")
+"""What counts as the ending of a file name, such as .nii or .gz, and not as a part of it."""
+MOST_SHOWN = 40
+"""Mistakes of one data set that are told one by one."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One volume that a data set holds.
+
+    Attributes:
+        where: the line, file or member that it comes from, for messages.
+        source: what it is read from: a source of its own, or the name of one of the configuration; None where there
+            is something wrong with it.
+        values: keys of the volume, with at least `id` and `subject`; `split` may be among them.
+        mistakes: what is wrong with it as far as is known yet.
+    """
+
+    where: str
+    source: Source | str | None
+    values: Mapping[str, Any]
+    mistakes: Sequence[str] = ()
+
+
+Outcome = tuple[list[Item], list[str]]
+"""The items of a data set, and the mistakes that were met, one line each."""
+
+
+def shortened(mistakes: list[str]) -> list[str]:
+    """Returns the mistakes, of very many only the first ones."""
+    rest = len(mistakes) - MOST_SHOWN
+    return mistakes if rest <= 1 else [*mistakes[:MOST_SHOWN], f"and {rest} more mistakes like these"]
+
+
+def holds(check: Callable[[], bool]) -> bool:
+    """Says whether a check of a path, such as Path.is_file, holds; a name that no file can have is none."""
+    try:
+        return check()
+    except (OSError, ValueError):
+        return False
+
+
+def captured(expression: str, path: str) -> str | None:
+    """Returns what a regular expression finds in a path: its groups joined by -, or all of it; None if nothing."""
+    match = re.search(expression, path)
+    if match is None:
+        return None
+    groups = [group for group in match.groups() if group]
+    return "-".join(groups) if match.re.groups else match[0]
+
+
+def named_after(file: str) -> str:
+    """Returns a volume's name after a file: without the endings, other characters than A-Z a-z 0-9 _ - made to -."""
+    name = PurePosixPath(file).name
+    while (suffix := PurePosixPath(name).suffix) and ENDING.fullmatch(suffix):
+        name = name.removesuffix(suffix)
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-_")
+
+
+def item_of_path(path: str, source: Source, subject: str, volume: str | None) -> Item | str:
+    """Returns the item of a file or member, or the mistake that its path does not fit the expressions.
+
+    Args:
+        path: what the expressions are applied to.
+        source: what it is read from.
+        subject: regular expression of the subject.
+        volume: regular expression of the volume's name, or None.
+    """
+    found = captured(subject, path)
+    if not found:
+        return f"subject: {subject!r} finds nothing in {path!r}"
+    name = named_after(path) if volume is None else captured(volume, path)
+    if not name:
+        return f"volume: {volume!r} finds nothing in {path!r}"
+    return Item(path, source, {"id": name, "subject": found})

@@ -1,0 +1,47 @@
+"""Files, or folders of one series each, whose path fits a pattern."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Mapping
+from itertools import islice
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from pipeline.config.datasets import GlobDataset
+from pipeline.config.finding.items import Item, Outcome, item_of_path
+from pipeline.config.mistakes import explain
+from pipeline.config.sources import LocalSource, Source
+
+MOST_FILES = 100_000
+"""More than these are taken for a mistake in the pattern."""
+
+
+def find(dataset: GlobDataset, place: str, sources: Mapping[str, Source]) -> Outcome:
+    """Finds the files of a pattern, in the order of their paths; nothing is read but their names."""
+    del sources
+    paths = sorted(islice(glob.iglob(dataset.pattern, recursive=True), MOST_FILES + 1))  # noqa: PTH207 (Path.glob takes no absolute pattern)
+    if not paths:
+        where = "" if Path(dataset.pattern).is_absolute() else f" in {Path.cwd()}"
+        return [], [f"{place}.pattern: no file fits {dataset.pattern!r}{where}"]
+    if len(paths) > MOST_FILES:
+        return [], [f"{place}.pattern: more than {MOST_FILES} files fit {dataset.pattern!r}; narrow it"]
+    outcomes = [_item(dataset, path) for path in paths]
+    items = [one for one in outcomes if isinstance(one, Item)]
+    return items, [f"{place}.{one}" for one in outcomes if isinstance(one, str)]
+
+
+def _item(dataset: GlobDataset, path: str) -> Item | str:
+    try:
+        source = LocalSource(
+            kind="local",
+            path=path,
+            format=dataset.format,
+            title=dataset.title,
+            licence=dataset.licence,
+            citation=dataset.citation,
+        )
+    except ValidationError as error:
+        return f"pattern: {explain(error, LocalSource)[0]}"
+    return item_of_path(path, source, dataset.subject, dataset.volume)

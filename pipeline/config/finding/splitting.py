@@ -1,0 +1,43 @@
+"""Which split a subject belongs to: by hand, or by a hash of its name."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from pipeline import plugins
+from pipeline.config.datasets import SPLIT_ORDER, DatasetSplit
+
+
+def point_of(subject: str) -> float:
+    """Returns the subject's place between 0 and 1: the first 64 bits of the SHA-256 of its name, as a fraction."""
+    return int.from_bytes(hashlib.sha256(subject.encode()).digest()[:8], "big") / 2**64
+
+
+def split_by_hash(subject: str, shares: Mapping[DatasetSplit, float]) -> DatasetSplit | None:
+    """Returns the split of a subject, which hangs on its name and the shares alone; None where there are no shares."""
+    point, reached = point_of(subject), 0.0
+    given: list[DatasetSplit] = [split for split in SPLIT_ORDER if shares.get(split, 0) > 0]
+    for split in given:
+        reached += shares[split]
+        if point < reached:
+            return split
+    return given[-1] if given else None  # the shares add up to 1 but for rounding
+
+
+def split_of(
+    subject: str, shares: Mapping[DatasetSplit, float], subjects: Mapping[DatasetSplit, Sequence[str]]
+) -> DatasetSplit | None:
+    """Returns the split of a subject: the one that names it, else that of its hash, else None."""
+    named: DatasetSplit | None = next((split for split, names in subjects.items() if subject in names), None)
+    return named or split_by_hash(subject, shares)
+
+
+def unknown_subjects(
+    place: str, subjects: Mapping[DatasetSplit, Sequence[str]], found: Collection[str]
+) -> Iterator[str]:
+    """Names subjects of the configuration that the data set does not have."""
+    for split, names in subjects.items():
+        for name in names:
+            if name not in found:
+                yield f"{place}.subjects.{split}: no subject is called {name!r}; {plugins.suggest(name, sorted(found))}"

@@ -1,0 +1,94 @@
+"""Writes the result made of an image of a BIDS folder under its name in a data set of derivatives.
+
+Beside the image stands a sidecar (JSON) with what it was made of and how. The standard: Brain Imaging Data Structure
+1.10, common data types of derivatives.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nibabel import nifti1
+from nibabel.filebasedimages import ImageFileError
+
+from pipeline.cli import ArgumentParser, Namespace, add_path
+from pipeline.config.load import read_entry
+from pipeline.config.sources import LocalSource
+from pipeline.errors import UserError
+from pipeline.files import read_json, replacing, write_json
+from pipeline.sources.chunks import read_pieces, write_pieces
+
+logger = logging.getLogger(__name__)
+
+KEPT_KEYS = ("SkullStripped",)
+"""What a result has in common with the image it was made of, where that image's own sidecar tells it."""
+
+
+def sidecar(
+    source: LocalSource, link: str, method: str, forward_model: Mapping[str, Any], spacing: Sequence[float], raw: Any
+) -> dict[str, Any]:
+    """Returns what is written down beside a result.
+
+    Args:
+        source: the image that it was made of.
+        link: name of that image's data set among the DatasetLinks.
+        method: that made it.
+        forward_model: by which the low-resolution image came about; see `pipeline.physics.forward`.
+        spacing: lengths of the result's voxels, in millimetres.
+        raw: content of the sidecar of the image that it was made of.
+    """
+    known = {key: raw[key] for key in KEPT_KEYS if isinstance(raw, Mapping) and key in raw}
+    factors = [int(factor) for factor in forward_model["factors"]]
+    return {
+        "Description": f"Super-resolved by BrainSR ({method}) from a low-resolution image that was made of the source "
+        "with the ForwardModel",
+        "Sources": [f"bids:{link}:{source.path_in_bids}"],
+        "Method": method,
+        "Factors": factors,
+        "ForwardModel": dict(forward_model),
+        "VoxelSizeMillimetres": [round(float(length), 6) for length in spacing],
+        **known,
+    }
+
+
+def write_derivative(image: Path, output: Path) -> tuple[float, ...]:
+    """Copies a result under its new name, whole or not at all, and returns the lengths of its voxels.
+
+    Raises:
+        UserError: it cannot be read, or is no image.
+    """
+    try:
+        spacing = nifti1.load(image).header.get_zooms()[:3]
+    except (OSError, ImageFileError) as error:
+        raise UserError(f"cannot read {image}: {error}. Delete it and run again.") from error
+    with replacing(output) as partial:
+        write_pieces(read_pieces(image), partial, "wb", output.name)
+    return tuple(map(float, spacing))
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declares the options of this stage."""
+    add_path(parser, "--image", "the result, as it was delivered (.nii.gz)")
+    add_path(parser, "--forward-model", "how its low-resolution image came about (.json)")
+    parser.add_argument("--source", required=True, metavar="JSON", help="the source's entry, with its key bids")
+    parser.add_argument("--link", default="raw", help="name of its data set among the DatasetLinks (default: raw)")
+    parser.add_argument("--method", required=True, help="method that made it")
+    text = "sidecar of the image that it was made of, where there is one"
+    parser.add_argument("--raw-sidecar", type=Path, nargs="*", default=[], metavar="PATH", help=text)
+    add_path(parser, "--output", "the result under its new name")
+    add_path(parser, "--sidecar", "what is written down beside it (.json)")
+
+
+def main(arguments: Namespace) -> None:
+    """Runs the stage."""
+    source: LocalSource = read_entry(LocalSource, arguments.source, "source")
+    if source.bids is None:
+        raise UserError(f"source: {source.path} belongs to no BIDS folder; name it with the key bids.")
+    raw = read_json(arguments.raw_sidecar[0]) if arguments.raw_sidecar else {}
+    model = read_json(arguments.forward_model)
+    spacing = write_derivative(arguments.image, arguments.output)
+    write_json(arguments.sidecar, sidecar(source, arguments.link, arguments.method, model, spacing, raw))
+    logger.info("%s, made of %s", arguments.output, source.path)

@@ -1,0 +1,152 @@
+"""OME-Zarr (OME-NGFF 0.4 and 0.5), as a folder or zipped without compression: one channel of one time point is read.
+
+It is written in the version that it came in, with its axes, units, channel name and display settings, as a pyramid.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from pipeline.errors import UserError
+from pipeline.files import folder_beside
+from pipeline.image.formats import Part
+from pipeline.image.formats._checks import MOST_VOXELS, check_finite, chosen_frame
+from pipeline.image.formats._colours import chosen_channel
+from pipeline.image.formats._plain import plain_image, plain_sections, section_names
+from pipeline.image.image import Image
+from pipeline.image.intensity import IntensityMap
+from pipeline.image.ngff import ZARR_FORMAT, Axis, Multiscale
+from pipeline.image.pyramid import add_coarser_levels, create_level, planes_of
+from pipeline.image.tiled import TiledImage, chosen
+from pipeline.image.tiled.ome_zarr import check_output, open_tiled, publish
+
+SUFFIXES = (".ome.zarr", ".zarr", ".ome.zarr.zip", ".zarr.zip")
+# A rule's result is more simply a file than a folder.
+WRITTEN = (".ome.zarr.zip", ".ome.zarr", ".zarr", ".zarr.zip")
+FORMAT = "ome_zarr"
+SPACE = "xyz"
+"""Axes of an Image by their names in OME-NGFF."""
+
+
+def read(path: Path, part: Part = Part()) -> Image:
+    """Reads one channel of one time point, with stored intensities (float64), axes x, y and z.
+
+    Args:
+        path: folder, or zip of one.
+        part: which channel, time point and series.
+
+    Raises:
+        UserError: the store is missing, damaged, too large to be read at once or no image of OME-NGFF, or there are
+            several channels or time points and none is chosen.
+    """
+    with open_tiled(path, part.series) as image:
+        single = _one_channel(image, part)
+        if math.prod(single.shape) > MOST_VOXELS:
+            raise UserError(f"{path}: of shape {single.shape}, it is too large to be read at once; cut it.")
+        rows, columns = (slice(0, size) for size in single.plane_shape)
+        sections = np.stack([single.read(plane, rows, columns) for plane in single.planes])
+    check_finite(path, sections)
+    multiscale = cast(Multiscale, single.metadata)
+    plain = plain_image(
+        sections,
+        IntensityMap(dtype=sections.dtype.name),
+        multiscale.voxel_um,
+        section_names(len(sections)),
+        {"format": FORMAT, "multiscale": asdict(multiscale), "shape": list(sections.shape[::-1])},
+    )
+    return replace(plain, affine=_affine(multiscale, sections.shape[::-1]))
+
+
+def write(path: Path, image: Image) -> int:
+    """Writes a normalised image in the version, axes, units and dtype that it came in, as a pyramid.
+
+    Returns:
+        How many voxels had to be clipped to the range of the dtype.
+
+    Raises:
+        UserError: the image is of another format, or something else stands at `path`.
+    """
+    if image.origin.get("format") != FORMAT:
+        raise UserError(f"{path}: only an image that was OME-Zarr is written as OME-Zarr; choose another suffix.")
+    check_output(path)
+    multiscale = _moved(_from_json(image.origin["multiscale"]), image)
+    names = multiscale.axis_names
+    sections, saturated = plain_sections(image)
+    stored = sections.reshape([len(sections) if name == "z" else 1 for name in names[:-2]] + [*sections.shape[1:]])
+    with folder_beside(path) as folder:
+        group = zarr.open_group(folder, mode="w", zarr_format=ZARR_FORMAT[multiscale.version])
+        level = create_level(group, "0", stored.shape, stored.dtype, names)
+        for plane in planes_of(stored.shape[:-2]):
+            level[plane] = stored[plane]
+        add_coarser_levels(group, names)
+        publish(folder, multiscale, {}, path)
+    return saturated
+
+
+def _one_channel(image: TiledImage, part: Part) -> TiledImage:
+    """Returns the wanted channel and time point; where there is but one, it need not be named."""
+    sizes = dict(zip(image.leading, image.shape, strict=False))
+    chosen_frame(image.path, sizes.get("t", 1), part.frame)
+    chosen_channel(image.path, sizes.get("c", 1), image.metadata.labels, part.channel)
+    return chosen(image, part)
+
+
+def _affine(multiscale: Multiscale, shape: Sequence[int]) -> NDArray[np.float64]:
+    """Returns the affine of an array (x, y, z) that is laid as `pipeline.image.stack.lay` does: x and y run backward.
+
+    In micrometres where the file tells them.
+    """
+    told = multiscale.voxel_um
+    affine = np.eye(4)
+    affine[2, 2] = told[2] if told else 1.0
+    for place, name in enumerate(SPACE):
+        axis = multiscale.axis(name)
+        if axis is None:
+            continue
+        unit = (axis.micrometres or 1.0) if told else 1.0
+        step, first = axis.scale * unit, axis.translation * unit
+        backward = name != "z"
+        affine[place, place] = -step if backward else step
+        affine[place, 3] = first + step * (shape[place] - 1) if backward else first
+    return affine
+
+
+def _moved(multiscale: Multiscale, image: Image) -> Multiscale:
+    """Returns the axes that an image has after its affine and shape have changed.
+
+    Changes are counted in the voxels of the source: so what has not changed comes back to the last digit.
+    """
+    before = _affine(multiscale, image.origin["shape"])
+    changed: dict[str, Axis] = {}
+    for place, name in enumerate(SPACE):
+        axis = multiscale.axis(name)
+        if axis is None:
+            continue
+        size = abs(before[place, place])
+        scale = axis.scale / _tidy(size / abs(image.affine[place, place]))
+        ends = [
+            matrix[place, 3] + (matrix[place, place] * (count - 1) if matrix[place, place] < 0 else 0.0)
+            for matrix, count in ((before, image.origin["shape"][place]), (image.affine, image.data.shape[place]))
+        ]
+        shift = round((ends[1] - ends[0]) / size, 9)
+        changed[name] = replace(axis, scale=scale, translation=axis.translation + shift * axis.scale)
+    return multiscale.with_axes(**changed)
+
+
+def _tidy(value: float) -> float:
+    """Takes off the last digits, which hold rounding errors."""
+    return float(f"{value:.12g}")
+
+
+def _from_json(values: dict[str, Any]) -> Multiscale:
+    """Undoes `dataclasses.asdict`, also after the values were JSON."""
+    axes = tuple(Axis(**axis) for axis in values["axes"])
+    return Multiscale(**{**values, "axes": axes, "channels": tuple(values["channels"])})

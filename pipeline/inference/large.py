@@ -1,0 +1,382 @@
+"""Images that do not fit into memory: restored tile by tile, band by band, and written as they are finished.
+
+Tiles overlap and are blended as in pipeline.inference.tiles. In memory is no more than one row of tiles; the part of it
+that overlaps the next row waits for that. Finished rows go to a folder beside the output, whose name begins with a dot.
+A run that was killed goes on from there, and under the output's name nothing stands until all is done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import zarr
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+from scipy.stats import qmc
+from tqdm import tqdm
+
+from pipeline.cli import show_progress
+from pipeline.code_version import code_version
+from pipeline.config.stages import Infer
+from pipeline.errors import UserError
+from pipeline.files import DISK_ERRORS, read_json, write_json
+from pipeline.image.intensity import PERCENTILE, IntensityMap
+from pipeline.image.pyramid import CHUNK, add_coarser_levels, create_level
+from pipeline.image.tiled import Plane, TiledImage, fitting_format
+from pipeline.inference.tiles import ramp, tile_starts
+from pipeline.inference.volume import restore_in_views
+from pipeline.models.generator import Generator
+from pipeline.physics.noise_level import estimate_sigma
+
+logger = logging.getLogger(__name__)
+
+SAMPLE_TILES, SAMPLE_SIDE = 32, 256
+"""Squares of pixels of each channel from which its brightness and noise are estimated."""
+PIECE = 4096
+"""Columns that are rounded to the output's dtype at once."""
+
+Restore = Callable[[NDArray], NDArray[np.float32]]
+ReadRows = Callable[[slice], NDArray]
+
+
+class Tiling(NamedTuple):
+    """How an image is cut.
+
+    Attributes:
+        shape: rows and columns of the image.
+        factor: enlargement along both.
+        tile: side of a tile, in pixels of the image.
+        overlap: of neighbouring tiles, in pixels of the image.
+    """
+
+    shape: tuple[int, int]
+    factor: int
+    tile: int
+    overlap: int
+
+    def starts(self, axis: int) -> list[int]:
+        """Returns where tiles begin along an axis."""
+        return tile_starts(self.shape[axis], self.tile, self.overlap)
+
+    def shares(self, axis: int) -> list[NDArray[np.float32]]:
+        """Returns the weights of each tile along an axis; at every pixel of the result they add up to one."""
+        size, factor = self.shape[axis], self.factor
+        places = [slice(start * factor, min(start + self.tile, size) * factor) for start in self.starts(axis)]
+        weights = [ramp(place.stop - place.start, self.overlap * factor) for place in places]
+        total = np.zeros(size * factor)
+        for place, weight in zip(places, weights, strict=True):
+            total[place] += weight
+        return [(weight / total[place]).astype(np.float32) for place, weight in zip(places, weights, strict=True)]
+
+
+@dataclass(frozen=True)
+class Level:
+    """What is known of a channel.
+
+    Attributes:
+        scale: physical value that counts as 1.0: the 99.9th percentile of the pixels that were looked at.
+        noise_sigma: standard deviation of its noise, as a fraction of that.
+    """
+
+    scale: float
+    noise_sigma: float
+
+
+def restored_bands(read: ReadRows, tiling: Tiling, restore: Restore, first: int = 0) -> Iterator[NDArray[np.float32]]:
+    """Restores an image and yields its rows from `first` on, in bands whose heights differ.
+
+    Args:
+        read: returns rows of the image, all columns.
+        tiling: how the image is cut.
+        restore: maps a part of the image to one that is larger by the factor.
+        first: row of the result with which to begin. Rows do not depend on where one begins.
+
+    Yields:
+        Finished rows, float32, shape (any, columns * factor).
+    """
+    factor, (height, width) = tiling.factor, tiling.shape
+    tops, lefts = tiling.starts(0), tiling.starts(1)
+    row_shares, column_shares = tiling.shares(0), tiling.shares(1)
+    waiting = np.zeros((0, width * factor), dtype=np.float32)
+    for top, following, row_share in zip(tops, [*tops[1:], height], row_shares, strict=True):
+        bottom = min(top + tiling.tile, height)
+        if bottom * factor <= first:
+            continue
+        band = np.zeros(((bottom - top) * factor, width * factor), dtype=np.float32)
+        band[: len(waiting)] = waiting
+        rows = read(slice(top, bottom))
+        for left, column_share in zip(lefts, column_shares, strict=True):
+            place = slice(left * factor, left * factor + len(column_share))
+            band[:, place] += np.outer(row_share, column_share) * restore(rows[:, left : left + tiling.tile])
+        finished = (following - top) * factor
+        begin = min(max(first - top * factor, 0), finished)
+        if begin < finished:
+            yield band[begin:finished]
+        waiting = band[finished:].copy()
+
+
+def in_chunks(bands: Iterator[NDArray[np.float32]], height: int) -> Iterator[NDArray[np.float32]]:
+    """Joins and cuts bands of rows so that each has the given height; the last one has what is left.
+
+    Yields:
+        Rows, in memory that is used again for the next ones.
+    """
+    chunk = np.empty((0, 0), dtype=np.float32)
+    filled = 0
+    for band in bands:
+        if chunk.shape[1] != band.shape[1]:
+            chunk = np.empty((height, band.shape[1]), dtype=np.float32)
+        taken = 0
+        while taken < len(band):
+            count = min(height - filled, len(band) - taken)
+            chunk[filled : filled + count] = band[taken : taken + count]
+            filled, taken = filled + count, taken + count
+            if filled == height:
+                yield chunk
+                filled = 0
+    if filled:
+        yield chunk[:filled]
+
+
+def restore_large(network: Generator, image: TiledImage, settings: Infer, output: Path, generator_sha256: str) -> int:
+    """Restores all planes of an image and writes them like the image, whole or not at all.
+
+    Args:
+        network: one-channel network on its device, in evaluation mode.
+        image: open for as long as this takes.
+        settings: the section `infer`.
+        output: where the result goes, in the format of the image.
+        generator_sha256: of the network's file; a run that was killed goes on only with the same one.
+
+    Returns:
+        How many pixels had to be clipped to the range of the dtype.
+
+    Raises:
+        UserError: the image is damaged, dark or too small, the output is of another format, the network enlarges
+            columns alone, or another process writes the same output.
+    """
+    rows_factor, factor = network.factors
+    if rows_factor != factor:
+        raise UserError(
+            "--model: this network brings slices closer together; a plane needs one that enlarges both axes."
+        )
+    module = fitting_format(image.path, output)
+    key = _key(network, image, settings, generator_sha256)
+    with _workplace(output) as folder:
+        job = _Job.resumed(folder, key, image, factor) or _Job.started(folder, key, image, factor, settings)
+        job.restore_planes(network, settings)
+        logger.info("writing %s", output)
+        add_coarser_levels(job.group, f"{image.leading}yx")
+        facts = {
+            "channels": [asdict(level) for level in job.levels],
+            "factor": factor,
+            "generator_sha256": generator_sha256,
+            "scale_percentile": PERCENTILE,
+        }
+        module.deliver(folder / "image", image, factor, facts, output)
+        shutil.rmtree(folder)
+    return job.saturated
+
+
+class _Job:
+    """A restoration that remembers on the disk how far it is."""
+
+    def __init__(self, folder: Path, image: TiledImage, factor: int, record: dict[str, Any]) -> None:
+        self._folder, self._image, self._factor = folder, image, factor
+        self._record = record
+        self.group = zarr.open_group(folder / "image", mode="a", zarr_format=image.zarr_format)
+        self.levels = [Level(**level) for level in record["levels"]]
+
+    @property
+    def saturated(self) -> int:
+        """Pixels that had to be clipped."""
+        return self._record["saturated"]
+
+    @classmethod
+    def resumed(cls, folder: Path, key: str, image: TiledImage, factor: int) -> _Job | None:
+        """Returns the job that was interrupted in a folder; None where there is none, or another one."""
+        if not (folder / "progress.json").is_file():
+            return None
+        record = read_json(folder / "progress.json")
+        if record["key"] != key:
+            logger.info("an unfinished result is there, but image, network, settings or code have changed")
+            return None
+        logger.info("continuing with plane %d, row %d", record["plane"], record["row"])
+        return cls(folder, image, factor, record)
+
+    @classmethod
+    def started(cls, folder: Path, key: str, image: TiledImage, factor: int, settings: Infer) -> _Job:
+        """Empties the folder and begins with the first plane."""
+        for name in ("image", "progress.json"):
+            shutil.rmtree(folder / name, ignore_errors=True)
+            (folder / name).unlink(missing_ok=True)
+        levels = [asdict(level) for level in measured_levels(image, settings)]
+        job = cls(folder, image, factor, {"key": key, "levels": levels, "plane": 0, "row": 0, "saturated": 0})
+        shape = (*image.shape[:-2], *(size * factor for size in image.plane_shape))
+        create_level(job.group, "0", shape, np.dtype(image.intensity.dtype), f"{image.leading}yx")
+        write_json(folder / "progress.json", job._record)
+        return job
+
+    def restore_planes(self, network: Generator, settings: Infer) -> None:
+        """Restores what is not yet done."""
+        tiling = Tiling(self._image.plane_shape, self._factor, settings.tile_lr, settings.overlap_lr)
+        planes = self._image.planes
+        total = len(planes) * len(tiling.starts(0)) * len(tiling.starts(1))
+        done = self._record["plane"] * total // len(planes)
+        with tqdm(total=total, initial=done, unit="tile", disable=not show_progress()) as bar:
+            for number in range(self._record["plane"], len(planes)):
+                self._restore_plane(network, settings, tiling, planes[number], bar)
+                self._remember(plane=number + 1, row=0)
+
+    def _restore_plane(self, network: Generator, settings: Infer, tiling: Tiling, plane: Plane, bar: tqdm) -> None:
+        level = self.levels[self._image.channel_of(plane)]
+        intensity = replace(self._image.intensity, scale=level.scale)
+        views = network.facts.get("recipe", {}).get("self_ensemble", 1)
+
+        def restore(part: NDArray) -> NDArray[np.float32]:
+            bar.update()
+            return restore_in_views(network, normalised(part, intensity), level.noise_sigma, views)
+
+        def read(rows: slice) -> NDArray:
+            return read_finite(self._image, plane, rows, slice(0, tiling.shape[1]))
+
+        row = self._record["row"]
+        for rows in in_chunks(restored_bands(read, tiling, restore, row), CHUNK):
+            stored, saturated = _stored(rows, intensity)
+            cast(zarr.Array, self.group["0"])[(*plane, slice(row, row + len(rows)), slice(None))] = stored
+            row += len(rows)
+            self._remember(row=row, saturated=self.saturated + saturated)
+
+    def _remember(self, **changes: int) -> None:
+        self._record.update(changes)
+        write_json(self._folder / "progress.json", self._record)
+
+
+def measured_levels(image: TiledImage, settings: Infer) -> list[Level]:
+    """Estimates brightness and noise of every channel from squares spread over its planes.
+
+    Args:
+        image: open.
+        settings: the section `infer`; where it gives the noise, that is taken.
+
+    Raises:
+        UserError: a channel is dark, or the image is too small to tell its noise.
+    """
+    channels: dict[int, list[Plane]] = {}
+    for plane in image.planes:
+        channels.setdefault(image.channel_of(plane), []).append(plane)
+    levels = []
+    for channel, planes in sorted(channels.items()):
+        level = _measured(image, channel, sample(image, planes), settings)
+        logger.info("channel %d: 1.0 = %g, noise %.4f of that", channel, level.scale, level.noise_sigma)
+        levels.append(level)
+    return levels
+
+
+def sample(image: TiledImage, planes: list[Plane]) -> NDArray:
+    """Returns squares of pixels that are spread evenly over planes: shape (SAMPLE_TILES, rows, columns).
+
+    Their places are a Halton sequence (Numerische Mathematik 2:84-90, 1960), the same for every image of a size.
+    """
+    sides = [min(size, SAMPLE_SIDE) for size in image.plane_shape]
+    free = [size - side + 1 for size, side in zip(image.plane_shape, sides, strict=True)]
+    squares = []
+    for number, place in enumerate(qmc.Halton(2, scramble=False).random(SAMPLE_TILES)):
+        plane = planes[number * len(planes) // SAMPLE_TILES]
+        starts = [int(share * count) for share, count in zip(place, free, strict=True)]
+        squares.append(read_finite(image, plane, *(slice(a, a + b) for a, b in zip(starts, sides, strict=True))))
+    return np.stack(squares)
+
+
+def _measured(image: TiledImage, channel: int, squares: NDArray, settings: Infer) -> Level:
+    where = f"{image.path}: channel {channel}"
+    physical = squares.astype(np.float64) * image.intensity.slope + image.intensity.intercept
+    scale = float(np.percentile(physical, PERCENTILE))
+    if scale <= 0:
+        raise UserError(f"{where} is dark: the {PERCENTILE}th percentile of its pixels is {scale:g}; leave it out.")
+    if settings.noise_sigma is not None:
+        return Level(scale, settings.noise_sigma)
+    try:
+        return Level(scale, estimate_sigma(physical / scale, 0, "gaussian").sigma)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
+
+
+def read_finite(image: TiledImage, plane: Plane, rows: slice, columns: slice) -> NDArray:
+    """Reads a region.
+
+    Raises:
+        UserError: a pixel is NaN or infinite.
+    """
+    region = image.read(plane, rows, columns)
+    if not np.all(np.isfinite(region)):
+        raise UserError(f"{image.path}: rows {rows.start} to {rows.stop} have pixels that are NaN or infinite.")
+    return region
+
+
+def normalised(stored: NDArray, intensity: IntensityMap) -> NDArray[np.float32]:
+    """Maps stored to normalised intensities."""
+    return intensity.normalise(stored.astype(np.float64) * intensity.slope + intensity.intercept)
+
+
+def _stored(rows: NDArray[np.float32], intensity: IntensityMap) -> tuple[NDArray, int]:
+    """Maps normalised to stored intensities, piece by piece since it takes memory; counts the clipped ones."""
+    stored = np.empty(rows.shape, dtype=intensity.dtype)
+    saturated = 0
+    for left in range(0, rows.shape[1], PIECE):
+        stored[:, left : left + PIECE], clipped = intensity.to_stored(rows[:, left : left + PIECE])
+        saturated += clipped
+    return stored, saturated
+
+
+def _key(network: Generator, image: TiledImage, settings: Infer, generator_sha256: str) -> str:
+    """Returns a hash of everything that the result depends on."""
+    files = sorted(path for path in image.path.rglob("*") if path.is_file()) or [image.path]
+    stamps = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    parts = (
+        generator_sha256,
+        next(network.parameters()).device.type,
+        settings.model_dump_json(),
+        code_version(__name__),
+        str(image.path.resolve()),
+        image.wanted,
+        image.metadata,
+        stamps,
+    )
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+@contextmanager
+def _workplace(output: Path) -> Iterator[Path]:
+    """Gives the folder in which an output is made, and keeps other processes off it.
+
+    Raises:
+        UserError: another process works there, or the disk is full or cannot be written to.
+    """
+    folder = output.with_name(f".{output.name}.unfinished")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / "lease.lock")
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise UserError(f"{output}: another process is making it; wait for it or stop it.") from error
+    except OSError as error:
+        raise UserError(f"cannot write {output}: {error.strerror}. Is its folder writable?") from error
+    try:
+        yield folder
+    except OSError as error:
+        if error.errno in DISK_ERRORS:
+            raise UserError(
+                f"cannot write {output}: {error.strerror}. Make room on the disk and run again; it then goes on."
+            ) from error
+        raise
+    finally:
+        lock.release()

@@ -1,0 +1,104 @@
+"""Noise of a scanning electron microscope: dose, detector, and lines that start a little early or late.
+
+The dose of electrons is Poisson's, the detector adds Gaussian noise, and the beam's position errs from one scan line to
+the next (Jones and Nellist, Microscopy and Microanalysis 19:1050-1060, 2013). Scan lines run along the first axis of a
+slice, x, which pages show from left to right; a line is read between its pixels linearly.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from pipeline.physics.noise import poisson_gaussian
+from pipeline.physics.parameters import PhysicalParameters, Ranged, number, shown
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+REACH = 5
+"""Standard deviations of the shift after which it counts as impossible."""
+
+
+class Parameters(PhysicalParameters):
+    """Noise of a scanning electron microscope: dose, detector and jitter of the scan lines."""
+
+    name: Literal["electron"] = "electron"
+    detector_noise_electrons: Ranged[Annotated[float, Field(ge=0, le=100)]] = 5.0
+    """standard deviation of the detector's noise, in electrons"""
+    jitter_pixels: Ranged[Annotated[float, Field(ge=0, le=5)]] = 0.2
+    """standard deviation of the shift of a scan line, in low-resolution pixels"""
+
+    def words(self) -> str:
+        """Returns the noise in words."""
+        detector = shown(self.detector_noise_electrons, "electrons")
+        return (
+            f"dose noise, detector noise of {detector} and scan lines shifted by {shown(self.jitter_pixels, 'pixels')}"
+        )
+
+
+def add_noise(
+    image: NDArray[np.float32], sigma: float, generator: np.random.Generator, parameters: Parameters
+) -> NDArray[np.float32]:
+    """Draws what the detector records, see the package; what is below zero counts as dark.
+
+    The jitter is there also where sigma is 0.
+    """
+    import numpy as np
+
+    shifts = number(parameters.jitter_pixels) * generator.standard_normal(image.shape[1:])
+    shifted = _shifted(np.asarray(image, dtype=np.float64), shifts)
+    if sigma == 0:
+        return shifted.astype(np.float32)
+    detector = number(parameters.detector_noise_electrons)
+    electrons = poisson_gaussian.photons_at_one(sigma, detector)
+    dose = generator.poisson(np.maximum(shifted, 0) * electrons)
+    return ((dose + detector * generator.standard_normal(image.shape)) / electrons).astype(np.float32)
+
+
+def expected_value(image: NDArray[np.floating], sigma: float, parameters: Parameters) -> NDArray[np.float64]:
+    """Returns the mean over dose, detector and shifts: the image, a little blurred along the scan lines."""
+    import numpy as np
+    from scipy import ndimage
+
+    kernel = _mean_kernel(number(parameters.jitter_pixels))
+    mean = ndimage.convolve1d(np.asarray(image, dtype=np.float64), kernel, axis=0, mode="nearest")
+    return mean if sigma == 0 else np.maximum(mean, 0)
+
+
+def relative_std(intensity: NDArray[np.floating], sigma: float, parameters: Parameters) -> NDArray[np.float64]:
+    """Returns the standard deviation at an intensity over that at 1.0, without the jitter."""
+    return poisson_gaussian.relative_power(intensity, sigma, number(parameters.detector_noise_electrons)) ** 0.5
+
+
+def _mean_kernel(jitter: float) -> NDArray[np.float64]:
+    """The mean of a linear interpolation's weights over normally distributed shifts.
+
+    The weights are a triangle, the second difference of a ramp; the mean of a ramp over a normal distribution is known.
+    """
+    import numpy as np
+    from scipy import stats
+
+    places = np.arange(-math.ceil(REACH * jitter) - 2, math.ceil(REACH * jitter) + 3)
+    if jitter == 0:
+        ramp = np.maximum(places, 0).astype(np.float64)
+    else:
+        ramp = jitter * stats.norm.pdf(places / jitter) + places * stats.norm.cdf(places / jitter)
+    weights = np.diff(ramp, 2)
+    return weights / weights.sum()
+
+
+def _shifted(image: NDArray[np.float64], shifts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Shifts every line along the first axis, each by its own number of pixels; its ends are repeated."""
+    import numpy as np
+
+    size = len(image)
+    places = np.clip(np.arange(size).reshape(-1, *[1] * shifts.ndim) - shifts, 0, size - 1)
+    lower = np.minimum(places.astype(int), max(size - 2, 0))
+    part = places - lower
+    low = np.take_along_axis(image, lower, 0)
+    high = np.take_along_axis(image, np.minimum(lower + 1, size - 1), 0)
+    return low + part * (high - low)

@@ -1,0 +1,95 @@
+"""Noise of magnitude MRI whose receive coils are combined as the root of the sum of squares.
+
+The noncentral chi distribution (Constantinides, Atalar and McVeigh, Magnetic Resonance in Medicine 38:852-857, 1997),
+for coils of equal noise that does not correlate. With one coil it is the Rician distribution.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from pipeline.physics.parameters import PhysicalParameters
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Parameters(PhysicalParameters):
+    """Noncentral chi noise of several receive coils."""
+
+    name: Literal["noncentral_chi"] = "noncentral_chi"
+    coils: Annotated[int, Field(ge=1, le=128)] = 8
+    """receive coils whose squares are added"""
+
+    def words(self) -> str:
+        """Returns the noise in words."""
+        return f"noncentral chi noise of {self.coils} coils"
+
+
+def add_noise(
+    image: NDArray[np.float32], sigma: float, generator: np.random.Generator, parameters: Parameters
+) -> NDArray[np.float32]:
+    """Adds complex Gaussian noise of `sigma` per channel to every coil and combines the coils, see the package."""
+    import numpy as np
+
+    # All of the signal may stand in one channel: the sum of squares is the same whichever way it is turned.
+    signal = image + sigma * generator.standard_normal(image.shape, dtype=np.float32)
+    others = 2 * parameters.coils - 1
+    rest = sigma**2 * 2 * generator.standard_gamma(others / 2, image.shape, dtype=np.float32)
+    return np.sqrt(signal**2 + rest).astype(np.float32)
+
+
+def expected_value(image: NDArray[np.floating], sigma: float, parameters: Parameters) -> NDArray[np.float64]:
+    """Returns the mean of the combined magnitude.
+
+    Args:
+        image: noiseless combined magnitude; what is below zero has the mean of its magnitude.
+        sigma: standard deviation per channel.
+        parameters: of the noise.
+
+    Returns:
+        sqrt(2) sigma Gamma(n + 1/2) / Gamma(n) 1F1(-1/2; n; -image^2 / (2 sigma^2)) for n coils, float64.
+    """
+    import numpy as np
+    from scipy import special
+
+    magnitude: NDArray[np.float64] = np.asarray(np.abs(image), dtype=np.float64)
+    if sigma == 0:
+        return magnitude
+    coils = parameters.coils
+    x = np.square(magnitude / sigma) / 2
+    bright = x > coils
+    near, far = _near(np.where(bright, 0, x), coils), _far(np.where(bright, x, coils), coils)
+    return np.asarray(math.sqrt(2) * sigma * special.poch(coils, 0.5) * np.where(bright, far, near), dtype=np.float64)
+
+
+def _near(x: NDArray[np.float64], coils: int) -> NDArray[np.float64]:
+    """1F1(-1/2; n; -x) for x <= n: exp(-x) 1F1(n + 1/2; n; x), whose series has only positive terms."""
+    import numpy as np
+
+    term = np.exp(-x)
+    total = term.copy()
+    for k in range(math.ceil(coils + 10 * math.sqrt(coils)) + 20):
+        term = term * (coils + 0.5 + k) / (coils + k) * x / (k + 1)
+        total += term
+    return total
+
+
+def _far(x: NDArray[np.float64], coils: int) -> NDArray[np.float64]:
+    """1F1(-1/2; n; -x) for x >= n, by rising n from Bessel functions on, where the series overflows.
+
+    The relation of neighbours (Abramowitz and Stegun, 13.4.2) adds only positive numbers there, so that it is stable.
+    """
+    from scipy import special
+
+    # The scaled Bessel functions hold exp(-x / 2) already.
+    zeroth, first = special.ive(0, x / 2), special.ive(1, x / 2)
+    # What begins the relation is n - 1 times its left neighbour, which stays finite as n comes to 1.
+    before, function = x / 2 * (zeroth + first), (1 + x) * zeroth + x * first
+    for n in range(1, coils):
+        before, function = n * function, n * (before + (1 - n + x) * function) / (x * (n + 0.5))
+    return function

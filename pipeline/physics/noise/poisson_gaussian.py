@@ -1,0 +1,82 @@
+"""Noise of a camera: photon noise, read noise, and rounding to whole counts.
+
+Photons arrive at random (Poisson), reading them adds Gaussian noise, and the converter rounds (Foi, Trimeche, Katkovnik
+and Egiazarian, IEEE Transactions on Image Processing 17:1737-1754, 2008; Huang et al., Nature Methods 10:653-658,
+2013, for the parameters of a scientific CMOS camera). How many photons stand for intensity 1.0 follows from sigma, the
+standard deviation of both noises there: sigma^2 N^2 = N + r^2 for N photons and r electrons of read noise.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from pipeline.physics.parameters import PhysicalParameters, Ranged, number, shown
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Parameters(PhysicalParameters):
+    """Noise of a camera: photons, read noise and rounding."""
+
+    name: Literal["poisson_gaussian"] = "poisson_gaussian"
+    read_noise_electrons: Ranged[Annotated[float, Field(ge=0, le=100)]] = 1.6
+    """standard deviation of the read noise, in electrons"""
+    gain_counts_per_electron: Ranged[Annotated[float, Field(gt=0, le=100)]] = 2.2
+    """counts of the converter per electron"""
+    offset_counts: Ranged[Annotated[float, Field(ge=0, le=10_000)]] = 100.0
+    """counts without light; a count is never negative, so that no offset clips the read noise"""
+
+    def words(self) -> str:
+        """Returns the noise in words."""
+        return f"photon noise, read noise of {shown(self.read_noise_electrons, 'electrons')} and rounding to counts"
+
+
+def photons_at_one(sigma: float, read_noise_electrons: float) -> float:
+    """Returns the photons behind intensity 1.0 for a total standard deviation of `sigma` there."""
+    return (1 + math.sqrt(1 + 4 * sigma**2 * read_noise_electrons**2)) / (2 * sigma**2)
+
+
+def add_noise(
+    image: NDArray[np.float32], sigma: float, generator: np.random.Generator, parameters: Parameters
+) -> NDArray[np.float32]:
+    """Draws what the camera records, see the package; what is below zero counts as dark, sigma 0 adds nothing."""
+    import numpy as np
+
+    if sigma == 0:
+        return image
+    read_noise, gain = number(parameters.read_noise_electrons), number(parameters.gain_counts_per_electron)
+    offset = number(parameters.offset_counts)
+    photons = photons_at_one(sigma, read_noise)
+    electrons = generator.poisson(np.maximum(image, 0) * photons) + read_noise * generator.standard_normal(image.shape)
+    counts = np.maximum(np.rint(gain * electrons + offset), 0)
+    return ((counts - offset) / (gain * photons)).astype(np.float32)
+
+
+def expected_value(image: NDArray[np.floating], sigma: float, parameters: Parameters) -> NDArray[np.floating]:
+    """Returns the mean: the image, dark where it is below zero.
+
+    Left out is the clip at zero counts, which matters only where the offset is less than a few times the read noise.
+    """
+    import numpy as np
+
+    del parameters
+    return image if sigma == 0 else np.maximum(image, 0)
+
+
+def relative_std(intensity: NDArray[np.floating], sigma: float, parameters: Parameters) -> NDArray[np.float64]:
+    """Returns the standard deviation at an intensity over that at 1.0, without the rounding."""
+    return relative_power(intensity, sigma, number(parameters.read_noise_electrons)) ** 0.5
+
+
+def relative_power(intensity: NDArray[np.floating], sigma: float, read_noise_electrons: float) -> NDArray[np.float64]:
+    """Returns the variance at an intensity over that at 1.0; `sigma`, the standard deviation there, is above 0."""
+    import numpy as np
+
+    photons = photons_at_one(sigma, read_noise_electrons)
+    light = np.maximum(np.asarray(intensity, dtype=np.float64), 0) * photons
+    return (light + read_noise_electrons**2) / (photons + read_noise_electrons**2)

@@ -1,0 +1,97 @@
+"""The Airy pattern: the point spread function in focus of a wide-field microscope with a round aperture.
+
+Scalar and paraxial: intensity (2 J1(v) / v)^2 with v = 2 pi aperture radius / wavelength (Born and Wolf, Principles of
+Optics, section 8.5.2), integrated over each pixel as a camera does. Left out are defocus, aberrations and
+polarisation, which matters above an aperture of about 1. The pattern is no product of two axes; it is written as a
+short sum of products.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from pipeline.physics.parameters import PhysicalParameters, Ranged, in_voxels, number, shown
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+COARSENS = False
+LARGEST_V = 32.2
+"""The pattern is cut after its tenth dark ring, within which 98 % of the light falls."""
+SUBPIXELS = 6
+"""Nodes of Gauss and Legendre along each side of a pixel, by which the pattern is integrated."""
+REMAINDER = 1e-4
+"""Share of the kernel's energy that the sum of products may leave out."""
+
+
+class Parameters(PhysicalParameters):
+    """Airy pattern of a microscope's objective, in the plane (blurs)."""
+
+    name: Literal["airy_psf"] = "airy_psf"
+    numerical_aperture: Ranged[Annotated[float, Field(gt=0, le=1.7)]] = 0.8
+    """of the objective"""
+    wavelength_nm: Ranged[Annotated[float, Field(ge=100, le=2000)]] = 520.0
+    """of the light in vacuum, in nm"""
+    refractive_index: Annotated[float, Field(ge=1, le=2)] = 1.0
+    """of what lies before the lens: air 1, water 1.33, oil 1.52; no aperture can exceed it"""
+
+    @model_validator(mode="after")
+    def _check_aperture(self) -> Parameters:
+        apertures = self.numerical_aperture
+        if (apertures[1] if isinstance(apertures, tuple) else apertures) >= self.refractive_index:
+            raise ValueError(
+                f"numerical_aperture must be less than refractive_index, {self.refractive_index:g}; an immersion "
+                "objective needs that of its medium (water 1.33, oil 1.52)"
+            )
+        return self
+
+    def words(self) -> str:
+        """Returns the step in words."""
+        optics = f"numerical aperture {shown(self.numerical_aperture)}, {shown(self.wavelength_nm, 'nm')}"
+        return f"Airy point spread function ({optics})"
+
+
+def plane_terms(
+    sizes: tuple[int, int], spacings_mm: tuple[float | None, float | None], parameters: Parameters
+) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Returns the blur of a plane as pairs of square matrices, see the package.
+
+    Raises:
+        UserError: the image has no voxel size.
+    """
+    from pipeline.physics.kernels import blur_matrix, separable_terms
+
+    wavelength_mm = number(parameters.wavelength_nm) * 1e-6
+    per_v = wavelength_mm / (2 * math.pi * number(parameters.numerical_aperture))
+    radii = [in_voxels(per_v, spacing, "airy_psf.wavelength_nm") for spacing in spacings_mm]
+    terms = separable_terms(kernel((radii[0], radii[1])), REMAINDER)
+    return [(blur_matrix(sizes[0], one), blur_matrix(sizes[1], other)) for one, other in terms]
+
+
+def kernel(radii: tuple[float, float]) -> NDArray[np.float64]:
+    """Returns the pattern's share in every pixel, shape (2 reach + 1, 2 reach + 1), with the sum 1.
+
+    Args:
+        radii: pixels along both axes in which v grows by 1.
+    """
+    import numpy as np
+    from scipy import special
+
+    nodes, weights = np.polynomial.legendre.leggauss(SUBPIXELS)
+    reaches = [math.ceil(LARGEST_V * radius) for radius in radii]
+    # One quadrant is enough: the others mirror it.
+    first, second = (
+        ((np.arange(reach + 1)[:, None] + nodes / 2) / radius).ravel()
+        for reach, radius in zip(reaches, radii, strict=True)
+    )
+    v = np.hypot(first[:, None], second[None])
+    pattern = np.square(2 * special.j1(np.maximum(v, 1e-9)) / np.maximum(v, 1e-9)) * (v <= LARGEST_V)
+    shape = (reaches[0] + 1, SUBPIXELS, reaches[1] + 1, SUBPIXELS)
+    quadrant = np.einsum("isjt,s,t->ij", pattern.reshape(shape), weights, weights)
+    half = np.concatenate([quadrant[:0:-1], quadrant])
+    whole = np.concatenate([half[:, :0:-1], half], axis=1)
+    return whole / whole.sum()

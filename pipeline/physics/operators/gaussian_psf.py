@@ -1,0 +1,92 @@
+"""A Gaussian point spread function, of known width or as the best match of a wide-field microscope's.
+
+From numerical aperture and wavelength, sigma = wavelength / (sqrt(2) pi aperture), which has the curvature of the Airy
+pattern at its peak (Zhang, Zerubia and Olivo-Marin, Applied Optics 46:1819-1829, 2007, two-dimensional paraxial case).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from pipeline.physics.parameters import Direction, PhysicalParameters, Ranged, in_voxels, number, shown
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+COARSENS = False
+FWHM_PER_SIGMA = math.sqrt(8 * math.log(2))
+REACH = 5
+"""Standard deviations after which the kernel counts as zero."""
+
+
+class Parameters(PhysicalParameters):
+    """Gaussian point spread function (blurs); its width is given in one of four ways."""
+
+    name: Literal["gaussian_psf"] = "gaussian_psf"
+    along: Direction = "in_plane"
+    """axes that are blurred"""
+    fwhm_mm: Ranged[Annotated[float, Field(gt=0, le=50)]] | None = None
+    """full width at half maximum, in mm"""
+    fwhm_um: Ranged[Annotated[float, Field(gt=0, le=1000)]] | None = None
+    """the same in micrometres"""
+    fwhm_voxels: Ranged[Annotated[float, Field(gt=0, le=100)]] | None = None
+    """the same in voxels of the grid that the step works on"""
+    numerical_aperture: Ranged[Annotated[float, Field(gt=0, le=1.7)]] | None = None
+    """of the objective, together with wavelength_nm"""
+    wavelength_nm: Ranged[Annotated[float, Field(ge=100, le=2000)]] | None = None
+    """of the light in vacuum, in nm"""
+
+    @model_validator(mode="after")
+    def _check_width(self) -> Parameters:
+        optics = (self.numerical_aperture, self.wavelength_nm)
+        ways = [self.fwhm_mm, self.fwhm_um, self.fwhm_voxels, None if optics == (None, None) else optics]
+        if sum(way is not None for way in ways) != 1 or (None in optics and optics != (None, None)):
+            raise ValueError(
+                "give its width in exactly one way: fwhm_mm, fwhm_um, fwhm_voxels, or numerical_aperture together with "
+                "wavelength_nm"
+            )
+        return self
+
+    def words(self) -> str:
+        """Returns the step in words."""
+        if self.numerical_aperture is not None and self.wavelength_nm is not None:
+            width = f"of an aperture of {shown(self.numerical_aperture)} at {shown(self.wavelength_nm, 'nm')}"
+        else:
+            given = ((self.fwhm_mm, "mm"), (self.fwhm_um, "µm"), (self.fwhm_voxels, "voxels"))
+            words = [shown(value, unit) for value, unit in given if value is not None]
+            width = f"with a full width at half maximum of {words[0]}"
+        return f"Gaussian point spread function {width}"
+
+
+def axis_matrix(size: int, factor: int, spacing_mm: float | None, parameters: Parameters) -> NDArray[np.float64]:
+    """Returns the blur along one axis, see the package.
+
+    Raises:
+        UserError: the width is a length and the image has no voxel size.
+    """
+    from scipy import special
+
+    from pipeline.physics.kernels import blur_matrix, voxel_weights
+
+    del factor
+    sigma = _sigma(spacing_mm, parameters)
+    return blur_matrix(
+        size, voxel_weights(lambda x: special.erf(x / sigma / math.sqrt(2)) / 2, math.ceil(REACH * sigma))
+    )
+
+
+def _sigma(spacing_mm: float | None, parameters: Parameters) -> float:
+    """The standard deviation, in voxels."""
+    if parameters.fwhm_voxels is not None:
+        return number(parameters.fwhm_voxels) / FWHM_PER_SIGMA
+    if parameters.fwhm_mm is not None:
+        return in_voxels(number(parameters.fwhm_mm) / FWHM_PER_SIGMA, spacing_mm, "gaussian_psf.fwhm_mm")
+    if parameters.fwhm_um is not None:
+        return in_voxels(number(parameters.fwhm_um) / FWHM_PER_SIGMA * 1e-3, spacing_mm, "gaussian_psf.fwhm_um")
+    wavelength_mm = number(parameters.wavelength_nm or 0) * 1e-6
+    sigma = wavelength_mm / (math.sqrt(2) * math.pi * number(parameters.numerical_aperture or 0))
+    return in_voxels(sigma, spacing_mm, "gaussian_psf.wavelength_nm")

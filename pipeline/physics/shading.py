@@ -1,0 +1,44 @@
+"""Smooth multiplicative fields: receive coils, uneven illumination.
+
+A field is the exponential of a polynomial in both coordinates of a slice, as in bias correction models (Van Leemput,
+Maes, Vandermeulen and Suetens, IEEE Transactions on Medical Imaging 18:885-896, 1999).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+ORDER = 3
+"""Highest total degree of the polynomial."""
+
+
+def draw_coefficients(generator: np.random.Generator) -> NDArray[np.float64]:
+    """Returns random coefficients, shape (ORDER + 1, ORDER + 1), of x^i y^j with 1 <= i + j <= ORDER."""
+    coefficients = generator.uniform(-1, 1, (ORDER + 1, ORDER + 1))
+    degrees = np.add.outer(np.arange(ORDER + 1), np.arange(ORDER + 1))
+    return np.where((degrees >= 1) & (degrees <= ORDER), coefficients, 0)
+
+
+def field(shape: tuple[int, int], coefficients: NDArray[np.float64], strength: float) -> NDArray[np.float32]:
+    """Returns the field of a slice.
+
+    Args:
+        shape: of the slice; the coordinates run from -1 to 1 along both axes.
+        coefficients: of x^i y^j.
+        strength: largest change: the field lies between 1 - strength and 1 / (1 - strength), and reaches one of them.
+
+    Returns:
+        Factors of the intensities, float32, of the given shape.
+    """
+    rows, columns = (np.linspace(-1, 1, size) if size > 1 else np.zeros(1) for size in shape)
+    logarithm = np.polynomial.polynomial.polygrid2d(rows, columns, coefficients)
+    largest = np.abs(logarithm).max()
+    scaled = logarithm * (-np.log1p(-strength) / largest) if largest else logarithm
+    return np.exp(scaled).astype(np.float32)
+
+
+def draw_field(shape: tuple[int, int], most: float, generator: np.random.Generator) -> NDArray[np.float32]:
+    """Returns a random field whose strength is evenly drawn between 0 and `most`; see `field`."""
+    strength = generator.uniform(0, most)
+    return field(shape, draw_coefficients(generator), strength)

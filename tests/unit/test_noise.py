@@ -1,0 +1,209 @@
+"""Every noise against the distributions of scipy, and against moments of its own draws."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import numpy as np
+import pytest
+from scipy import ndimage, stats
+
+from pipeline import plugins
+from pipeline.physics.forward import NOISES, ForwardModel
+from pipeline.physics.noise import electron, gaussian, noncentral_chi, poisson_gaussian, rician
+from pipeline.physics.parameters import PhysicalParameters
+
+NAMES = plugins.names(NOISES)
+SIGMA = 0.05
+COUNT = 400_000
+LEVELS = [0.0, 0.02, 0.1, 1.0]
+
+
+def draws(module, level, parameters=None, sigma=SIGMA, count=COUNT):
+    image = np.full((count, 1), level, dtype=np.float32)
+    parameters = parameters or module.Parameters()
+    return module.add_noise(image, sigma, np.random.default_rng(11), parameters)[:, 0].astype(np.float64)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_noise_says_what_it_is_and_keeps_shape_and_dtype(name):
+    module = plugins.load(NOISES, name)
+    assert issubclass(module.Parameters, PhysicalParameters)
+    assert get_args(module.Parameters.model_fields["name"].annotation) == (name,)
+    image = np.random.default_rng(0).random((7, 5, 3)).astype(np.float32)
+    for sigma in (0.0, 0.03):
+        noisy = module.add_noise(image, sigma, np.random.default_rng(1), module.Parameters())
+        assert noisy.shape == image.shape
+        assert noisy.dtype == np.float32
+        assert np.isfinite(noisy).all()
+        again = module.add_noise(image, sigma, np.random.default_rng(1), module.Parameters())
+        np.testing.assert_array_equal(noisy, again)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("level", LEVELS)
+def test_the_expected_value_is_the_mean_of_many_draws(name, level):
+    module = plugins.load(NOISES, name)
+    found = draws(module, level)
+    expected = module.expected_value(np.full((3, 1), level), SIGMA, module.Parameters())
+    assert abs(found.mean() - expected[1, 0]) < 5 * found.std() / np.sqrt(COUNT) + 1e-7
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_without_noise_there_is_none(name):
+    module = plugins.load(NOISES, name)
+    still = {"jitter_pixels": 0.0} if name == "electron" else {}
+    image = np.random.default_rng(0).random((6, 5)).astype(np.float32)
+    np.testing.assert_array_equal(
+        module.add_noise(image, 0.0, np.random.default_rng(0), module.Parameters(**still)), image
+    )
+    np.testing.assert_allclose(module.expected_value(image, 0.0, module.Parameters(**still)), image, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("none", "rician", "noncentral_chi")])
+def test_sigma_is_the_standard_deviation_at_intensity_one(name):
+    assert draws(plugins.load(NOISES, name), 1.0).std() == pytest.approx(SIGMA, rel=0.01)
+
+
+def test_gaussian_noise_is_normal_at_every_level():
+    for level in LEVELS:
+        found = draws(gaussian, level)
+        assert stats.kstest(found[:20_000], stats.norm(level, SIGMA).cdf).pvalue > 1e-3
+
+
+# Magnitude images
+
+
+def test_noise_without_signal_follows_a_rayleigh_distribution():
+    found, expected = draws(rician, 0.0), stats.rayleigh(scale=SIGMA)
+    assert abs(found.mean() - expected.mean()) < 5 * expected.std() / np.sqrt(COUNT)
+    assert found.var() == pytest.approx(expected.var(), rel=0.01)
+    assert stats.kstest(found[:20_000], expected.cdf).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("level", LEVELS[1:])
+def test_noise_on_signal_follows_a_rice_distribution(level):
+    found, expected = draws(rician, level), stats.rice(level / SIGMA, scale=SIGMA)
+    assert found.var() == pytest.approx(expected.var(), rel=0.01)
+    assert stats.kstest(found[:20_000], expected.cdf).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("coils", [1, 4, 32])
+def test_the_squares_of_several_coils_follow_a_noncentral_chi_square_distribution(level, coils):
+    found = draws(noncentral_chi, level, noncentral_chi.Parameters(coils=coils))
+    expected = stats.ncx2(2 * coils, (level / SIGMA) ** 2) if level else stats.chi2(2 * coils)
+    assert stats.kstest((found[:20_000] / SIGMA) ** 2, expected.cdf).pvalue > 1e-3
+
+
+def test_one_coil_is_rician():
+    image = np.linspace(0, 1.5, 400)
+    for sigma in (0.003, 0.05, 0.5):
+        one = noncentral_chi.expected_value(image, sigma, noncentral_chi.Parameters(coils=1))
+        np.testing.assert_allclose(one, rician.expected_value(image, sigma, rician.Parameters()), rtol=1e-6)
+
+
+@pytest.mark.parametrize("coils", [2, 8, 32, 128])
+def test_the_mean_over_coils_is_that_of_the_distribution(coils):
+    """By quadrature over scipy's density of the squared magnitude; dark to so bright that the series takes over."""
+    for ratio in (0.5, 3.0, 12.0, 60.0, 300.0):
+        centre, spread = 2 * coils + ratio**2, np.sqrt(4 * coils + 4 * ratio**2)
+        squares = np.linspace(max(0, centre - 12 * spread), centre + 12 * spread, 40_001)
+        density = stats.ncx2.pdf(squares, 2 * coils, ratio**2)
+        expected = np.trapezoid(np.sqrt(squares) * density, squares) / np.trapezoid(density, squares)
+        found = noncentral_chi.expected_value(np.array([ratio]), 1.0, noncentral_chi.Parameters(coils=coils))
+        assert found[0] == pytest.approx(expected, rel=1e-4)
+
+
+# Cameras
+
+
+CAMERA = poisson_gaussian.Parameters(read_noise_electrons=5.0, gain_counts_per_electron=4.0, offset_counts=200.0)
+
+
+@pytest.mark.parametrize("level", [0.05, 0.3, 1.0])
+def test_the_variance_of_a_camera_grows_with_the_light(level):
+    """The photon transfer curve: variance over gain squared is photons and read noise."""
+    photons = poisson_gaussian.photons_at_one(SIGMA, 5.0)
+    assert (photons + 25) / photons**2 == pytest.approx(SIGMA**2)
+    found = draws(poisson_gaussian, level, CAMERA)
+    expected = (level * photons + 25 + 1 / 12 / 4.0**2) / photons**2
+    assert found.var() == pytest.approx(expected, rel=0.01)
+    relative = poisson_gaussian.relative_std(np.array([level]), SIGMA, CAMERA)
+    assert found.std() == pytest.approx(SIGMA * relative[0], rel=0.01)
+
+
+def test_without_read_noise_photons_are_poisson():
+    quiet = poisson_gaussian.Parameters(read_noise_electrons=0.0, gain_counts_per_electron=1.0, offset_counts=0.0)
+    found = draws(poisson_gaussian, 0.1, quiet, sigma=0.1)
+    photons = poisson_gaussian.photons_at_one(0.1, 0.0)
+    assert photons == pytest.approx(100)
+    counts = np.rint(found * 100).astype(int)
+    np.testing.assert_allclose(found * 100, counts, atol=1e-4)
+    shares = np.bincount(counts, minlength=40)[:40] / COUNT
+    np.testing.assert_allclose(shares, stats.poisson.pmf(np.arange(40), 10), atol=0.003)
+
+
+def test_a_camera_knows_whole_counts_alone_and_none_below_zero():
+    dark = poisson_gaussian.Parameters(read_noise_electrons=5.0, gain_counts_per_electron=2.0, offset_counts=3.0)
+    photons = poisson_gaussian.photons_at_one(SIGMA, 5.0)
+    counts = draws(poisson_gaussian, 0.01, dark) * 2.0 * photons + 3
+    np.testing.assert_allclose(counts, np.rint(counts), atol=1e-3)
+    assert counts.min() == pytest.approx(0, abs=1e-3)
+
+
+# Electron microscopes
+
+
+def test_scan_lines_are_shifted_as_scipy_shifts_them():
+    image = np.random.default_rng(0).random((30, 4)).astype(np.float32)
+    parameters = electron.Parameters(jitter_pixels=0.7)
+    found = electron.add_noise(image, 0.0, np.random.default_rng(5), parameters)
+    shifts = 0.7 * np.random.default_rng(5).standard_normal(4)
+    for line, shift in enumerate(shifts):
+        expected = ndimage.shift(image[:, line].astype(float), shift, order=1, mode="nearest")
+        np.testing.assert_allclose(found[:, line], expected, atol=1e-5)
+
+
+def test_all_lines_of_all_slices_shift_by_themselves_along_the_first_axis():
+    image = np.zeros((21, 400, 5), dtype=np.float32)
+    image[10] = 1
+    found = electron.add_noise(image, 0.0, np.random.default_rng(0), electron.Parameters(jitter_pixels=0.5))
+    places = (found * np.arange(21)[:, None, None]).sum(axis=0) - 10
+    assert places.shape == (400, 5)
+    assert places.std() == pytest.approx(0.5, rel=0.05)
+    assert abs(np.corrcoef(places[:, 0], places[:, 1])[0, 1]) < 0.2
+
+
+def test_the_mean_over_the_jitter_is_a_blur_along_the_lines():
+    image = np.zeros((41, 3))
+    image[20] = 1
+    parameters = electron.Parameters(jitter_pixels=0.8)
+    expected = electron.expected_value(image, 0.0, parameters)
+    many = [
+        electron.add_noise(
+            np.repeat(image[:, :1], 4000, 1).astype(np.float32), 0.0, np.random.default_rng(seed), parameters
+        )
+        for seed in range(20)
+    ]
+    np.testing.assert_allclose(expected[:, 0], np.mean(many, axis=(0, 2)), atol=0.005)
+    places = np.arange(41) - 20
+    # A linear interpolation spreads by 1/6 of a pixel on the mean, where all shifts are alike.
+    assert expected[:, 1] @ places**2 == pytest.approx(0.8**2 + 1 / 6, abs=0.03)
+
+
+@pytest.mark.parametrize("slice_axis", [0, 1, 2])
+def test_a_volume_is_scanned_slice_by_slice_whatever_its_axes(slice_axis):
+    shape = [12, 12, 12]
+    shape[slice_axis] = 2
+    factors = tuple(1 if axis == slice_axis else 2 for axis in range(3))
+    parameters = electron.Parameters(jitter_pixels=2.0)
+    model = ForwardModel(factors, tuple(shape), "electron", 0.0, 3, noise_parameters=parameters, slice_axis=slice_axis)
+    first, second = (axis for axis in range(3) if axis != slice_axis)
+    data = np.zeros(shape, dtype=np.float32)
+    ramp = np.arange(12, dtype=np.float32)
+    data += ramp.reshape([-1 if axis == second else 1 for axis in range(3)])
+    # Along the lines the image is constant: no shift is seen.
+    low = model.coarsen(data)
+    np.testing.assert_allclose(model.measured(low), low, atol=1e-5)
+    assert not np.allclose(model.measured(np.swapaxes(low, first, second)), np.swapaxes(low, first, second), atol=0.1)
