@@ -3,9 +3,9 @@
 There is no truth to compare with, so nothing is measured. Trust the result no further than the report of the run that
 trained the network allows, and only for volumes that were made alike.
 
-TIFF and OME-Zarr images of more than 4096 rows or columns are restored part by part, in memory that does not grow with
-their size: all channels, slices and time points unless some are chosen, each channel in its own range. A run that was
-stopped goes on when it is started again.
+TIFF and OME-Zarr images of more than 1024 rows or columns, or 8 million pixels, are restored part by part, in memory
+that does not grow with their size: all channels and time points unless one is chosen, each channel in its own range,
+and the whole field, whatever --foreground says. A run that was stopped goes on when it is started again.
 """
 
 from __future__ import annotations
@@ -103,7 +103,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Declares the options of this stage."""
     add_path(parser, "--model", "generator.safetensors of a trained method")
     add_path(parser, "--input", "the image to sharpen: a file, or a folder or zip of DICOM files or of pictures")
-    add_path(parser, "--output", "the sharpened image, of the same format: .nii.gz, .mgz, .dicom.zip, .ome.tiff, .png")
+    suffixes = ".nii.gz, .mgz, .dicom.zip, .ome.tiff, .ome.zarr, .png"
+    add_path(parser, "--output", f"the sharpened image, of the same format: {suffixes}")
     parser.add_argument(
         "--plane", default="axial", choices=("axial", "coronal", "sagittal"), help="plane of the slices"
     )

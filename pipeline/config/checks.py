@@ -147,8 +147,8 @@ def check_train(train: Train, sources: Mapping[str, Source], degrade: Degrade) -
         nearest = plugins.suggest(train.initial_weights, networks)
         yield f"train.initial_weights: {train.initial_weights!r} is unknown; {nearest}"
     elif degrade.factor not in NETWORK_FACTORS:
-        known = ", ".join(map(str, NETWORK_FACTORS))
-        yield f"degrade.factor: no network enlarges by {degrade.factor}; choose one of {known}"
+        factors = ", ".join(map(str, NETWORK_FACTORS))
+        yield f"degrade.factor: no network enlarges by {degrade.factor}; choose one of {factors}"
     elif network.factor != degrade.factor and (network.architecture != "rrdbnet" or network.factor < TRUNK_FACTOR):
         yield (
             f"train.initial_weights: {train.initial_weights} enlarges by {network.factor}, and cannot start a network "

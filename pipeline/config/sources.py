@@ -77,7 +77,7 @@ class _Described(Section):
     features: FeatureArchitecture | None = None
     """set where the source holds the weights of a VGG, for the perceptual loss"""
     format: Annotated[str, AfterValidator(PluginName("pipeline.image.formats"))] | None = None
-    """format of the images, where the name does not tell it: for folders and zip archives, dicom or pictures (a stack)"""
+    """format of the images, where the name does not tell it: dicom or pictures (a stack) of folders and archives"""
 
 
 class PackageSource(_Described):

@@ -123,7 +123,7 @@ class Train(Section):
     """a source that holds the weights of a VGG, for the perceptual loss and the fidelity dial"""
     own_slices: bool = True
     """of thick slices (degrade.direction: through_plane): networks learn from the slices of the low-resolution volumes
-    themselves, also of those that are tested, whose truth stays unseen; false takes the truths of split train"""
+    of train and test themselves; their truth stays unseen. false takes the truths of split train"""
     validate_every: Annotated[int, Field(ge=1)] = 50
     """steps between two looks at the validation volumes"""
     record_every: Annotated[int, Field(ge=1)] = 10

@@ -203,13 +203,16 @@ class _Job:
     @classmethod
     def resumed(cls, folder: Path, key: str, image: TiledImage, factor: int) -> _Job | None:
         """Returns the job that was interrupted in a folder; None where there is none, or another one."""
-        if not (folder / "progress.json").is_file():
+        # A run that was killed after it had delivered the image left the rest.
+        if not (folder / "progress.json").is_file() or not (folder / "image").is_dir():
             return None
         record = read_json(folder / "progress.json")
         if record["key"] != key:
             logger.info("an unfinished result is there, but image, network, settings or code have changed")
             return None
         logger.info("continuing with plane %d, row %d", record["plane"], record["row"])
+        for stray in (folder / "image").rglob("*.partial"):  # zarr was writing it when it was killed
+            stray.unlink()
         return cls(folder, image, factor, record)
 
     @classmethod

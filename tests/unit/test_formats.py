@@ -17,6 +17,7 @@ import pytest
 import SimpleITK
 import tifffile
 import torch
+import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -53,6 +54,7 @@ from pipeline.models.generator import Generator, Shape
 from pipeline.models.weights import save_generator
 from pipeline.reporting.gallery import LOW, TRUTH, build_gallery, draw_slices
 from pipeline.reporting.pictures import draw_slice
+from pipeline.sources.packing import pack
 from pipeline.statistics.summary import summarise
 from pipeline.statistics.tables import read_parts, write_table
 from pipeline.statistics.tables import volume_table as table_of_volumes
@@ -678,6 +680,23 @@ def test_one_of_several_images_in_a_tiff_is_chosen(tmp_path: Path) -> None:
     assert tiff.read(tmp_path / "a.tif", Part(series="1")).data.shape == (12, 12, 1)
 
 
+def test_a_folder_that_is_an_ome_zarr_is_read_after_packing_too(tmp_path: Path) -> None:
+    source = tmp_path / "a.ome.zarr"
+    group = zarr.open_group(source, mode="w", zarr_format=2)
+    group.create_array("0", data=numbers((2, 30, 40), "uint16"), chunks=(1, 16, 16))
+    axes = [{"name": name, "type": "space", "unit": "micrometer"} for name in "zyx"]
+    scale = {"type": "scale", "scale": [2, 0.5, 0.25]}
+    dataset = {"path": "0", "coordinateTransformations": [scale]}
+    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": [dataset]}]
+    image = format_of(source).read(source)
+    (tmp_path / "packed").mkdir()
+    pack(source, tmp_path / "packed/a.ome.zarr")
+    packed = format_of(tmp_path / "packed/a.ome.zarr").read(tmp_path / "packed/a.ome.zarr")
+    np.testing.assert_array_equal(packed.data, image.data)
+    assert packed.spacing == image.spacing == (0.25, 0.5, 2.0)
+    assert suffix_of(image) == ".ome.zarr.zip"
+
+
 # names
 
 
@@ -847,6 +866,19 @@ def test_apply_takes_any_format_and_gives_the_same_back(kind: str, generator: Pa
     with pytest.raises(UserError, match=f"came as {before.origin['format']}"):
         apply(generator, path, part, Extract(), quiet, "cpu", tmp_path / "out.xyz")
     assert not (tmp_path / "out.xyz").exists()
+
+
+def test_the_command_line_names_the_part(generator: Path, tmp_path: Path) -> None:
+    head = synthetic_head((20, 22, 4), texture=100).astype(np.uint16).transpose(2, 1, 0)
+    path, output = tmp_path / "a.tif", tmp_path / "b.ome.tif"
+    tifffile.imwrite(path, np.stack([head, head]), photometric="minisblack", metadata={"axes": "CZYX"}, ome=True)
+    paths = ("--model", generator, "--input", path, "--output", output)
+    command(
+        "apply", *paths, "--channel", "1", "--voxel-um", "0.5", "0.5", "2", "--foreground", "all", "--device", "cpu"
+    )
+    image = format_of(output).read(output)
+    assert image.spacing == (0.125, 0.125, 2.0) and image.data.shape == (80, 88, 4)
+    assert main(["apply", *map(str, paths), "--device", "cpu"]) == 1
 
 
 METHODS = ("bicubic", "nearest", "rrdb_l1")

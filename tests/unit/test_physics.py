@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 import torch
 from torchio.transforms.augmentation.intensity.random_bias_field import BiasField
 
+from pipeline.config.load import read_run
 from pipeline.config.stages import Degrade
 from pipeline.degrade import degrade, forward_model
 from pipeline.errors import UserError
@@ -29,6 +32,7 @@ from pipeline.physics.operators import airy_psf, binning, gaussian_psf, kspace_t
 from pipeline.physics.operators.kspace_truncation import Parameters
 from pipeline.physics.shading import ORDER, draw_coefficients, draw_field, field
 from pipeline.physics.torch_operator import as_torch
+from tests.helpers import CHECKOUT, configuration
 
 SIZES = [(12, 2), (12, 3), (12, 4), (18, 2), (20, 4), (15, 3), (15, 5), (9, 3), (8, 8), (16, 8), (256, 4)]
 
@@ -260,6 +264,65 @@ def test_the_size_of_the_voxels_goes_into_the_model() -> None:
     assert forward_model(an_image("mm"), Degrade(), 0).spacing_mm == (0.5, 1.0, 2.0)
     assert forward_model(an_image("um"), Degrade(), 0).spacing_mm == pytest.approx((5e-4, 1e-3, 2e-3))
     assert forward_model(an_image("pixel"), Degrade(), 0).spacing_mm is None
+
+
+BINNING = {"name": "binning"}
+WRONG = {
+    "unknown step": ({"operators": [{"name": "binnig"}]}, ("degrade.operators[0].name", "did you mean 'binning'?")),
+    "step without a name": ({"operators": [{"thickness_mm": 3}]}, ("operators[0].name: is missing", "airy_psf")),
+    "unknown parameter": (
+        {"operators": [{"name": "slice_profile", "thicknes_mm": 3}, BINNING]},
+        ("degrade.operators[0].thicknes_mm: there is no such key", "mean 'thickness_mm'?"),
+    ),
+    "out of range": (
+        {"operators": [{"name": "slice_profile", "thickness_mm": 300}, BINNING]},
+        ("degrade.operators[0].thickness_mm: 300", "number > 0, <= 50"),
+    ),
+    "range out of range": (
+        {"operators": [{"name": "slice_profile", "thickness_mm": [3, 300]}, BINNING]},
+        ("degrade.operators[0].thickness_mm[1]: 300", "number > 0, <= 50"),
+    ),
+    "falling range": (
+        {"operators": [{"name": "slice_profile", "thickness_mm": [5, 3]}, BINNING]},
+        ("degrade.operators[0].thickness_mm: [5, 3]", "the range must rise"),
+    ),
+    "two widths": (
+        {"operators": [{"name": "gaussian_psf", "fwhm_mm": 1, "fwhm_um": 1}, BINNING]},
+        ("degrade.operators[0]", "exactly one way"),
+    ),
+    "nothing coarsens": ({"operators": [{"name": "slice_profile"}]}, ("degrade.operators", "found: none")),
+    "unknown parameter of the noise": (
+        {"noise": "poisson_gaussian", "noise_parameters": {"read_noise": 3}},
+        ("degrade.noise_parameters", "did you mean 'read_noise_electrons'?"),
+    ),
+    "parameter of the noise out of range": (
+        {"noise": "poisson_gaussian", "noise_parameters": {"read_noise_electrons": 300}},
+        ("degrade.noise_parameters", "read_noise_electrons: 300", "number >= 0, <= 100"),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_a_wrong_forward_model_is_refused_in_words(kind: str) -> None:
+    values, expected = WRONG[kind]
+    with pytest.raises(UserError) as caught:
+        read_run(configuration(degrade=values))
+    message = str(caught.value)
+    assert "a mistake:" in message
+    for part in expected:
+        assert part in message
+
+
+def test_the_configuration_is_checked_where_numpy_is_absent() -> None:
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(('numpy', 'scipy', 'torch')))\n"
+        "from pipeline.config.load import read_section\n"
+        "from pipeline.config.stages import Degrade\n"
+        "step = '{\"name\": \"airy_psf\"}, {\"name\": \"binning\"}'\n"
+        "print(read_section(Degrade, '{\"operators\": [' + step + '], \"noise\": \"electron\"}').noise_settings.name)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=CHECKOUT)
+    assert done.stdout.strip() == "electron"
 
 
 def test_the_model_is_told_in_words_with_units() -> None:

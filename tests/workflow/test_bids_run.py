@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-import ancpbids
 import nibabel as nib
 import numpy as np
 import pytest
 import torch
 import yaml
+from ancpbids.pybids_compat import BIDSLayout
 from safetensors.torch import save_file
 
 from pipeline.models.generator import Generator, Shape
@@ -75,7 +75,7 @@ def needed() -> list[str]:
 
 
 def test_another_program_reads_the_derivatives(finished: Path) -> None:
-    layout = ancpbids.BIDSLayout(str(finished / "results/heads/bids"))
+    layout: Any = BIDSLayout(str(finished / "results/heads/bids"))
     found = layout.get(suffix="T1w", desc="brainsr", extension=".nii.gz", return_type="filename")
     assert sorted(Path(path).name for path in found) == [f"{Path(name).name}.nii.gz" for name in DERIVATIVES]
     assert sorted(layout.get_subjects()) == ["02", "03"]

@@ -96,7 +96,7 @@ def learnt_from(split, kind):
         return extracted(split) if kind == "hr" else degraded(split)
     return expand(
         OWN_SLICES,
-        volume=RUN.ids("train", *EVALUATED_SPLITS),
+        volume=RUN.ids("train", "test", "test_within_subject"),
         role=[role for role in OWN_ROLES if role.startswith(split)],
         kind=kind,
     )

@@ -4,7 +4,7 @@ Each module offers
 
 - SUFFIXES: the ends of its files' names,
 - `open_tiled(path, series)`: a context that gives a TiledImage,
-- `longest_side(path, series)`: rows or columns, whichever is more,
+- `shape_of(path, series)`: sizes along all axes, rows and columns last,
 - `check_output(path)`: raises UserError where a result cannot be written to `path`,
 - `deliver(levels, image, factor, facts, output)`: writes a restored pyramid like the image that it was made of,
   whole or not at all.
@@ -13,6 +13,7 @@ Each module offers
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -33,8 +34,8 @@ from pipeline.image.pyramid import planes_of
 logger = logging.getLogger(__name__)
 
 ROOM = "pipeline.image.tiled"
-LONGEST_WHOLE_SIDE = 4096
-"""Rows or columns up to which an image is read at once."""
+LONGEST_WHOLE_SIDE, MOST_WHOLE_PIXELS = 1024, 2**23
+"""Rows or columns, and pixels of all planes, up to which an image is read at once; it takes some 150 bytes a pixel."""
 Plane = tuple[int, ...]
 """Indices along the axes before rows and columns."""
 ReadRegion = Callable[[Plane, slice, slice], NDArray]
@@ -171,7 +172,10 @@ def open_tiled(path: Path, series: str | None = None) -> AbstractContextManager[
 def is_large(path: Path, series: str | None = None) -> bool:
     """Tells whether an image is to be read and written part by part; of other formats, none is."""
     module = tiled_format_of(path)
-    return module is not None and module.longest_side(path, series) > LONGEST_WHOLE_SIDE
+    if module is None:
+        return False
+    shape = module.shape_of(path, series)
+    return max(shape[-2:]) > LONGEST_WHOLE_SIDE or math.prod(shape) > MOST_WHOLE_PIXELS
 
 
 def fitting_format(source: Path, output: Path) -> ModuleType:

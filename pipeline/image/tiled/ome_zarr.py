@@ -80,10 +80,10 @@ def open_tiled(path: Path, series: str | None = None) -> Iterator[TiledImage]:
         )
 
 
-def longest_side(path: Path, series: str | None) -> int:
-    """Returns the number of rows or columns, whichever is more; errors as in `open_tiled`."""
+def shape_of(path: Path, series: str | None) -> tuple[int, ...]:
+    """Returns the sizes along all axes; errors as in `open_tiled`."""
     with open_tiled(path, series) as image:
-        return max(image.plane_shape)
+        return image.shape
 
 
 def check_output(path: Path) -> None:
@@ -134,7 +134,8 @@ def stored_names(path: Path) -> list[str]:
     Raises:
         UserError: there is no such store, or a link leads out of it.
     """
-    if path.is_file() and path.name.lower().endswith(ZIPPED):
+    # The stage download packs a folder into a zip that keeps the folder's name.
+    if path.is_file() and (path.name.lower().endswith(ZIPPED) or zipfile.is_zipfile(path)):
         try:
             with zipfile.ZipFile(path) as archive:
                 return archive.namelist()

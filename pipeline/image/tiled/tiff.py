@@ -91,15 +91,21 @@ def open_tiled(path: Path, series: str | None = None) -> Iterator[TiledImage]:
         yield image
 
 
-def longest_side(path: Path, series: str | None) -> int:
-    """Returns the number of rows or columns of the largest image of a file, whichever is more.
+def shape_of(path: Path, series: str | None) -> tuple[int, ...]:
+    """Returns the sizes along all axes of the largest image of a file, if none of several is chosen.
+
+    It says nothing about whether the image can be read.
 
     Raises:
-        UserError: the file is missing or damaged.
+        UserError: the file is missing or damaged, or has no such image.
     """
     check_is_file(path)
     with _telling(path), tifffile.TiffFile(path, _multifile=False) as file:
-        return max(max(one.keyframe.imagelength, one.keyframe.imagewidth) for one in file.series)
+        found = file.series if series is None else [chosen_series(path, file, series)]
+        largest = max(found, key=lambda one: math.prod(one.shape))
+        page = largest.keyframe
+        others = [size for axis, size in zip(largest.axes, largest.shape, strict=True) if axis not in "YX"]
+        return (*others, page.imagelength, page.imagewidth)
 
 
 def check_output(path: Path) -> None:
@@ -267,7 +273,11 @@ class _Pages:
                 raise UserError(f"{self._path}: parts of this OME-TIFF stand in other files; save it as one file.")
             segments = list(zip(page.dataoffsets, page.databytecounts, strict=False))
             is_there = all(start >= 0 and start + count <= end for start, count in segments)
-            if len(segments) != math.prod(self._keyframe.chunked) or not is_there or not any(count for _, count in segments):
+            if (
+                len(segments) != math.prod(self._keyframe.chunked)
+                or not is_there
+                or not any(count for _, count in segments)
+            ):
                 raise ValueError(f"page {page.index} ends before its pixels do")
 
     @property
