@@ -85,7 +85,8 @@ def trained_card(
             f"# {method}",
             "",
             f"- Recipe: {recipe.source or 'of your own'}",
-            f"- Architecture: {network.shape.architecture}, {_size(network)} parameters, one channel, {_enlarges(network)}",
+            f"- Architecture: {network.shape.architecture}, {_size(network)} parameters, one channel, "
+            f"{_enlarges(network)}",
             *_origin(recipe, source),
             "- Learnt from:",
             *learnt,

@@ -278,7 +278,7 @@ def test_data_of_another_factor_is_refused(data, tmp_path):
     command = arguments(data, tmp_path)
     command[command.index("--lr") + 1] = str(tmp_path / "lr2.safetensors")
     message = the_message(run_stage(*command), after_progress=True)
-    assert "start.safetensors: enlarges by 4, but the data was degraded by 2" in message
+    assert "start.safetensors: enlarges by (4, 4), but the data was degraded by (2, 2)" in message
 
 
 def test_a_damaged_volume_is_named(data, tmp_path):

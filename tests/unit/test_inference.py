@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,7 +56,7 @@ def test_tiles_cover_a_slice_and_overlap_enough(size, tile, overlap):
 
 
 def test_tiles_join_without_a_seam(image):
-    network = Enlarger()
+    network: Any = Enlarger()
     whole = restore_slice(network, image, 0.0)
     tiled = restore_in_tiles(image, lambda part: restore_slice(network, part, 0.0), (4, 4), tile=32, overlap=16)
     assert tiled.shape == whole.shape == (284, 200)
@@ -72,7 +73,7 @@ def test_tiles_of_a_method_without_surroundings_change_nothing(image):
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_a_volume_is_restored_slice_by_slice_along_any_axis(axis):
-    network = Enlarger()
+    network: Any = Enlarger()
     volume = np.random.default_rng(4).random((5, 6, 7), dtype=np.float32)
     factors = [1 if other == axis else 4 for other in range(3)]
     restored = restore_volume(network, volume, factors, axis, Infer(), 0.03)
@@ -82,13 +83,13 @@ def test_a_volume_is_restored_slice_by_slice_along_any_axis(axis):
 
 
 def test_the_network_is_told_the_noise(image):
-    network = Enlarger()
+    network: Any = Enlarger()
     difference = restore_slice(network, image, 0.25) - restore_slice(network, image, 0.0)
     assert np.allclose(difference, 0.25, atol=1e-6)
 
 
 def test_averaged_over_all_views_a_result_turns_with_its_image():
-    network = Enlarger()
+    network: Any = Enlarger()
     volume = np.random.default_rng(5).random((9, 9, 2), dtype=np.float32)
 
     def restored(array, views):

@@ -318,8 +318,8 @@ def test_the_configuration_is_checked_where_numpy_is_absent() -> None:
         "import sys; sys.modules.update(dict.fromkeys(('numpy', 'scipy', 'torch')))\n"
         "from pipeline.config.load import read_section\n"
         "from pipeline.config.stages import Degrade\n"
-        "step = '{\"name\": \"airy_psf\"}, {\"name\": \"binning\"}'\n"
-        "print(read_section(Degrade, '{\"operators\": [' + step + '], \"noise\": \"electron\"}').noise_settings.name)"
+        'step = \'{"name": "airy_psf"}, {"name": "binning"}\'\n'
+        'print(read_section(Degrade, \'{"operators": [\' + step + \'], "noise": "electron"}\').noise_settings.name)'
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=CHECKOUT)
     assert done.stdout.strip() == "electron"
