@@ -105,11 +105,12 @@ def _split_part(run: RunRecord, split: str, deliver: str) -> SplitPart:
     volumes = tuple(distinct(here, "volume"))
     gaps = [gap for volume in volumes if (gap := words.gap_of(run.provenance, volume)) is not None]
     pictures = not words.stacks_of(run.provenance).isdisjoint(volumes)
+    own_slices = words.learnt_from_own_slices(run.provenance)
     table = split_table(run.summary, split, deliver)
     return SplitPart(
         name=split,
-        title=split_title(split, pictures=pictures),
-        claim=split_claim(split, min(gaps, default=None), pictures=pictures),
+        title=split_title(split, pictures=pictures, own_slices=own_slices),
+        claim=split_claim(split, min(gaps, default=None), pictures=pictures, own_slices=own_slices),
         heads=heads_words(len(distinct(here, "subject")), pictures=pictures),
         covered=covered_words(len(distinct(here, "subject")), pictures=pictures),
         volumes=volumes,
@@ -122,14 +123,14 @@ def heads_words(subjects: int, *, pictures: bool) -> str:
     """Says how many heads a split holds; of pictures, nobody knows."""
     if pictures:
         return "pictures of heads that are not named"
-    return "1 head" if subjects == 1 else f"{subjects} heads"
+    return "1 subject" if subjects == 1 else f"{subjects} subjects"
 
 
 def covered_words(subjects: int, *, pictures: bool) -> str:
     """Says over what the intervals of a split were taken."""
     if pictures:
         return "over the pictures of this split"
-    return "over the slices of this head" if subjects == 1 else "over heads and slices"
+    return "over the slices of this subject" if subjects == 1 else "over subjects and slices"
 
 
 def volume_rows(run: RunRecord) -> list[dict[str, Any]]:
@@ -139,7 +140,11 @@ def volume_rows(run: RunRecord) -> list[dict[str, Any]]:
         {
             **volume,
             "spacing_words": " \N{MULTIPLICATION SIGN} ".join(f"{length:.4g}" for length in volume["spacing"]),
-            "split_title": split_title(volume["split"], pictures=volume["id"] in words.stacks_of(run.provenance)),
+            "split_title": split_title(
+                volume["split"],
+                pictures=volume["id"] in words.stacks_of(run.provenance),
+                own_slices=words.learnt_from_own_slices(run.provenance),
+            ),
             "source_title": words.source_of(run.provenance, volume["source"]).get("title") or volume["source"],
             "page": f"{volume['id']}.html" if volume["id"] in measured else "",
         }

@@ -88,12 +88,18 @@ REGION_TITLES = {
 }
 
 SPLIT_TITLES: Mapping[str, str] = {
-    "test": "Another head",
-    "test_within_subject": "Held-out block of the same head",
+    "test": "Another subject",
+    "test_within_subject": "Held-out block of the same subject",
     "val": "Validation",
     "train": "Training",
 }
 
+TESTED = ("test", "test_within_subject")
+OWN_SLICES_TITLE = "Learnt from its own slices"
+OWN_SLICES_CLAIM = (
+    "The network learnt from the thick slices of this very volume, and saw nothing of its truth. It shows what can be "
+    "gained without other data. It does not show that the network carries over to other volumes."
+)
 PICTURES_TITLE = "Other pictures"
 """Of the split test, where it holds pictures without the names of the subjects."""
 PICTURES_CLAIM = (
@@ -152,27 +158,33 @@ def in_order(methods: Iterable[str], deliver: str) -> list[str]:
     return sorted(set(methods), key=place)
 
 
-def split_title(split: str, *, pictures: bool = False) -> str:
+def split_title(split: str, *, pictures: bool = False, own_slices: bool = False) -> str:
     """Names what a split holds; arguments as in `split_claim`."""
+    if own_slices and split in TESTED:
+        return OWN_SLICES_TITLE
     return PICTURES_TITLE if pictures and split == "test" else SPLIT_TITLES[split]
 
 
-def split_claim(split: str, gap_slices: int | None = None, *, pictures: bool = False) -> str:
+def split_claim(split: str, gap_slices: int | None = None, *, pictures: bool = False, own_slices: bool = False) -> str:
     """Says what the results on a split can prove, and what they cannot.
 
     Args:
         split: one of the configuration's splits.
         gap_slices: slices between a held-out block and the nearest slice that was learnt from, where known.
         pictures: whether it holds pictures of which nobody knows whose heads they show.
+        own_slices: whether the networks learnt from the low-resolution volumes that they restored.
     """
+    if own_slices and split in TESTED:
+        return OWN_SLICES_CLAIM
     if pictures and split == "test":
         return PICTURES_CLAIM
     gap = f", kept apart from them by at least {gap_slices} slices" if gap_slices is not None else ", kept apart"
     claims = {
-        "test": "Another head, of which nothing was learnt. It shows whether the network carries over to a head that "
+        "test": "Another subject, of which nothing was learnt. It shows whether the network carries over to one that "
         "it has never seen.",
-        "test_within_subject": "Slices of the same head that the network learnt from"
-        f"{gap}. They show that it learnt this head and this scanner. They do not show that it works on other heads.",
+        "test_within_subject": "Slices of the same subject that the network learnt from"
+        f"{gap}. They show that it learnt this subject and this instrument. They do not show that it works on "
+        "others.",
         "val": "Used to choose settings and to watch the training. Good numbers here prove nothing.",
         "train": "The network learnt from these slices. They are neither restored nor measured.",
     }

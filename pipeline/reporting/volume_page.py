@@ -75,13 +75,16 @@ def volume_page(
     numbers = volume_numbers(run, facts["id"])
     table = volume_table(numbers, run.summary, deliver)
     primary = table.columns[0].baseline
+    own_slices = words.learnt_from_own_slices(record)
     return render(
         "volume.html.j2",
         site_title=settings.title,
         volume=facts,
         stack=is_stack(truth),
-        split_title=split_title(facts["split"], pictures=is_stack(truth)),
-        claim=split_claim(facts["split"], words.gap_of(record, facts["id"]), pictures=is_stack(truth)),
+        split_title=split_title(facts["split"], pictures=is_stack(truth), own_slices=own_slices),
+        claim=split_claim(
+            facts["split"], words.gap_of(record, facts["id"]), pictures=is_stack(truth), own_slices=own_slices
+        ),
         verdict=verdict(table, deliver),
         table=table,
         confidence=record["config"]["evaluate"]["confidence"],

@@ -58,6 +58,12 @@ def gap_of(record: Record, volume: str) -> int | None:
     return min(distances, default=None)
 
 
+def learnt_from_own_slices(record: Record) -> bool:
+    """Says whether networks learnt from the low-resolution volumes that they restored."""
+    config = record["config"]
+    return config["degrade"]["direction"] == "through_plane" and config["train"]["own_slices"]
+
+
 def stacks_of(record: Record) -> set[str]:
     """Returns the volumes that are stacks of a collection's pictures."""
     return {volume["id"] for volume in record["volumes"] if is_collection(volume)}
@@ -288,7 +294,7 @@ def measure_words(record: Record, books: Bibliography) -> Paragraph:
         f"Differences to it are paired. Their {settings['confidence']:.0%} intervals come from a circular block "
         f"bootstrap{books.cite('bootstrap')} over slices ({settings['bootstrap_block_slices']} neighbouring slices "
         f"drawn together{alone}, {settings['bootstrap_samples']} resamples). On the page of a volume, such an interval "
-        "tells how sure the difference is for the slices of this volume. It tells nothing of other heads.",
+        "tells how sure the difference is for the slices of this volume. It tells nothing of other subjects.",
     )
 
 

@@ -13,7 +13,7 @@ from pipeline.statistics.summary import FEWEST_SUBJECTS
 
 SPLIT_TITLES = {
     "test": "Heads that training never saw",
-    "test_within_subject": "A block kept apart from a head that training saw (within subject)",
+    "test_within_subject": "A block kept apart from a subject that training saw (within subject)",
 }
 
 PICTURES_TITLE = "Pictures that training never saw"
@@ -101,10 +101,10 @@ def _reach(split: str, volumes: pd.DataFrame) -> str:
     """Says what population the intervals speak of."""
     count = volumes.loc[volumes["split"] == split, "subject"].nunique()
     if count >= FEWEST_SUBJECTS:
-        return f"Split {split} holds {count} heads; the intervals cover the choice of heads and of slices."
+        return f"Split {split} holds {count} subjects; the intervals cover the choice of subjects and of slices."
     if count == 1:
-        covered = "the interval covers only the slices of this head"
+        covered = "the interval covers only the slices of this subject"
     else:
-        covered = f"the interval covers only these {count} heads and their slices"
-    heads = "1 head" if count == 1 else f"{count} heads"
-    return f"Split {split} holds {heads}: {covered}. So few heads allow no conclusion about subjects in general."
+        covered = f"the interval covers only these {count} subjects and their slices"
+    subjects = "1 subject" if count == 1 else f"{count} subjects"
+    return f"Split {split} holds {subjects}: {covered}. So few allow no conclusion about subjects in general."

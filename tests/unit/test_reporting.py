@@ -316,7 +316,8 @@ def test_marks_and_identifiers_become_links_and_all_else_is_escaped():
 
 def test_every_split_says_what_it_can_prove():
     assert "at least 8 slices" in split_claim("test_within_subject", 8)
-    assert "do not show that it works on other heads" in split_claim("test_within_subject")
+    assert "do not show that it works on others" in split_claim("test_within_subject")
+    assert "learnt from the thick slices of this very volume" in split_claim("test", own_slices=True)
     assert "prove nothing" in split_claim("val")
     assert all(split_claim(split) for split in SPLIT_ORDER)
 

@@ -239,7 +239,7 @@ def test_the_conclusion_names_baseline_difference_interval_and_reach():
     assert sentences == [
         "Heads that training never saw: rrdb_l1 is better than bicubic, the best classical method on validation, "
         "by PSNR over the foreground: +2.50 dB (95% interval +2.50 to +2.50, 1 volume).",
-        "Split test holds 1 head: the interval covers only the slices of this head. So few heads allow no conclusion "
+        "Split test holds 1 subject: the interval covers only the slices of this subject. So few allow no conclusion "
         "about subjects in general.",
     ]
 
