@@ -40,6 +40,8 @@ TRAINED_METHODS = RUN.trained_methods
 NETWORK_METHODS = RUN.network_methods
 CLASSICAL_METHODS = plugins.names("pipeline.upsamplers")
 DEGRADATIONS = degradations(RUN.degradations, RUN.degrade)
+DERIVATIVES = RUN.derivatives
+BIDS_LINKS = RUN.bids_links
 PREDICTIONS = f"{RESULTS}/predictions"
 OWN_SLICES = f"{RESULTS}/own_slices/{{volume}}/{{role}}.{{kind}}.safetensors"
 OWN_ROLES = ["train-columns", "train-rows", "val"]
@@ -178,6 +180,48 @@ def volume_duplicates(wildcards):
     return (
         rules.duplicates.output.table if RUN.volume(wildcards.volume).is_stack else []
     )
+
+
+def derived_from(wildcards):
+    """Returns the id of the volume that a derivative is the result of."""
+    return DERIVATIVES[wildcards.derivative]
+
+
+def derived_source(wildcards):
+    """Returns the source of a derivative's volume."""
+    return SOURCES[RUN.volume(derived_from(wildcards)).source]
+
+
+def derived_image(wildcards):
+    """Returns the deliverable that becomes a derivative."""
+    return delivered([derived_from(wildcards)])
+
+
+def derived_model(wildcards):
+    """Returns the forward model of a derivative's volume."""
+    return f"{RESULTS}/degraded/{derived_from(wildcards)}.forward.json"
+
+
+def derived_link(wildcards):
+    """Returns the name of the data set that a derivative was made of."""
+    return BIDS_LINKS[derived_source(wildcards).bids]
+
+
+def derived_entry(wildcards):
+    """Returns the source of a derivative's volume as JSON."""
+    return derived_source(wildcards).model_dump_json()
+
+
+def raw_sidecar(wildcards):
+    """Returns the sidecar of the image that a derivative was made of, where it has one."""
+    path = Path(derived_source(wildcards).sidecar)
+    return str(path) if path.is_file() else []
+
+
+def bids_results():
+    """Returns the whole data set of derivatives; nothing where no volume came from a BIDS folder."""
+    files = expand(rules.derivative.output, derivative=DERIVATIVES)
+    return [*rules.describe_derivatives.output, *files] if DERIVATIVES else []
 
 
 wildcard_constraints:
