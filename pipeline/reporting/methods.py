@@ -132,7 +132,7 @@ def network_description(name: str) -> str:
 
 def loss_title(name: str) -> str:
     """Returns the name of a loss term as a reader sees it."""
-    titles = {"l1": "L1", "mse": "squared error", "ldl": "LDL", "ms_ssim": "MS-SSIM"}
+    titles = {"l1": "L1", "mse": "squared error", "ldl": "LDL", "ms_ssim": "MS-SSIM", "ssim": "SSIM"}
     return titles.get(name, name.replace("_", " "))
 
 

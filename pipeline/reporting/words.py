@@ -276,6 +276,22 @@ def baseline_words(tuning: Record | None) -> Paragraph:
     return Paragraph("Classical methods", " ".join(described))
 
 
+NOISY_REGIONS = {"neighbours", "denoised"}
+NOISY_TRUTH = " The truth is noisy itself, which no method can foretell: measures against it stay low however good a restoration is."
+
+
+def region_words(regions: Sequence[str]) -> str:
+    """Says over what measures were taken, and against what."""
+    words = {
+        "foreground": "over the foreground",
+        "whole": "over the whole slice",
+        "neighbours": "over the foreground against the mean of the slices before and after",
+        "denoised": "over the foreground against the truth as self-supervision denoised it",
+    }
+    *others, last = (words[region] for region in regions)
+    return f"{', '.join(others)} and {last}" if others else last
+
+
 def measure_words(record: Record, books: Bibliography) -> Paragraph:
     """Says what the metrics are and how intervals were found."""
     settings = record["config"]["evaluate"]
@@ -288,8 +304,8 @@ def measure_words(record: Record, books: Bibliography) -> Paragraph:
     )
     return Paragraph(
         "Measures and statistics",
-        f"{measures} Each was taken slice by slice, over the foreground and over the whole slice, and averaged over "
-        "the slices of a volume. The full range is 1.0 in the truth's normalised intensities, for all methods and "
+        f"{measures} Each was taken slice by slice, {region_words(settings['regions'])}, and averaged over the slices of "
+        f"a volume.{NOISY_TRUTH if NOISY_REGIONS & set(settings['regions']) else ''} The full range is 1.0 in the truth's normalised intensities, for all methods and "
         "slices. The best classical method was chosen on the validation volumes, for each measure and region. "
         f"Differences to it are paired. Their {settings['confidence']:.0%} intervals come from a circular block "
         f"bootstrap{books.cite('bootstrap')} over slices ({settings['bootstrap_block_slices']} neighbouring slices "
