@@ -277,7 +277,10 @@ def baseline_words(tuning: Record | None) -> Paragraph:
 
 
 NOISY_REGIONS = {"neighbours", "denoised"}
-NOISY_TRUTH = " The truth is noisy itself, which no method can foretell: measures against it stay low however good a restoration is."
+NOISY_TRUTH = (
+    " The truth is noisy itself, which no method can foretell: measures against it stay low however good a "
+    "restoration is."
+)
 
 
 def region_words(regions: Sequence[str]) -> str:
@@ -302,10 +305,11 @@ def measure_words(record: Record, books: Bibliography) -> Paragraph:
         f"{'higher' if module.HIGHER_IS_BETTER else 'lower'} is better."
         for name, module in modules.items()
     )
+    noisy = NOISY_TRUTH if NOISY_REGIONS & set(settings["regions"]) else ""
     return Paragraph(
         "Measures and statistics",
-        f"{measures} Each was taken slice by slice, {region_words(settings['regions'])}, and averaged over the slices of "
-        f"a volume.{NOISY_TRUTH if NOISY_REGIONS & set(settings['regions']) else ''} The full range is 1.0 in the truth's normalised intensities, for all methods and "
+        f"{measures} Each was taken slice by slice, {region_words(settings['regions'])}, and averaged over the slices "
+        f"of a volume.{noisy} The full range is 1.0 in the truth's normalised intensities, for all methods and "
         "slices. The best classical method was chosen on the validation volumes, for each measure and region. "
         f"Differences to it are paired. Their {settings['confidence']:.0%} intervals come from a circular block "
         f"bootstrap{books.cite('bootstrap')} over slices ({settings['bootstrap_block_slices']} neighbouring slices "

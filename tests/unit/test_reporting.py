@@ -43,7 +43,7 @@ from pipeline.reporting.templates import cited, linked, render
 from pipeline.reporting.verdict import verdict
 from pipeline.reporting.versions import git_state, package_versions
 from pipeline.reporting.volume_page import volume_numbers
-from pipeline.reporting.words import gap_of
+from pipeline.reporting.words import gap_of, region_words
 from tests.helpers import Tags, run_stage, the_message
 from tests.report_run import BLOCKS, HOSTILE, index_command, make_run, provenance_command, report_command
 
@@ -318,6 +318,8 @@ def test_every_split_says_what_it_can_prove():
     assert "at least 8 slices" in split_claim("test_within_subject", 8)
     assert "do not show that it works on others" in split_claim("test_within_subject")
     assert "learnt from the thick slices of this very volume" in split_claim("test", own_slices=True)
+    assert region_words(["foreground", "whole"]) == "over the foreground and over the whole slice"
+    assert "against the mean of the slices before and after" in region_words(["neighbours"])
     assert "prove nothing" in split_claim("val")
     assert all(split_claim(split) for split in SPLIT_ORDER)
 
