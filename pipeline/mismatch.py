@@ -23,15 +23,14 @@ from pipeline.errors import UserError
 from pipeline.files import replacing
 from pipeline.image.container import read_image
 from pipeline.inference.volume import restore_excerpt
-from pipeline.metrics import psnr, ssim
 from pipeline.models.device import choose_device, use_threads
 from pipeline.models.generator import Generator
 from pipeline.models.weights import load_generator
+from pipeline.training.dial import METRICS
 from pipeline.validation import Excerpt, excerpt
 
 logger = logging.getLogger(__name__)
 
-METRICS = {"psnr": psnr.per_slice, "ssim": ssim.per_slice}
 CLASSICAL = "best classical"
 MOST_SLICES = 6
 """Evenly spaced slices a volume."""

@@ -101,11 +101,9 @@ def _restore_slices(
     network: Generator, lr: NDArray[np.float32], cut: Cut, settings: Infer, sigma: float, views: int
 ) -> NDArray[np.float32]:
     """Restores all slices of one way to cut the volume."""
-    possible = range(min(views, 4) if _columns_alone(network) else views)
 
     def restore(image: NDArray[np.float32]) -> NDArray[np.float32]:
-        turned = [_turned_back(restore_slice(network, _turned(image, view), sigma), view) for view in possible]
-        return np.asarray(np.mean(turned, axis=0), dtype=np.float32)
+        return restore_in_views(network, image, sigma, views)
 
     results = [
         restore_in_tiles(image, restore, network.factors, settings.tile_lr, settings.overlap_lr)
