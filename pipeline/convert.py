@@ -9,16 +9,14 @@ from typing import get_args
 
 from pipeline.cli import ArgumentParser, Namespace, add_path
 from pipeline.config.load import read_entry
-from pipeline.config.sources import Network, Source
+from pipeline.config.sources import Source
 from pipeline.errors import UserError
 from pipeline.files import write_text
 from pipeline.models.card import pretrained_card
 from pipeline.models.generator import Along, Generator, Shape, enlarging_by
+from pipeline.models.generators.rrdbnet import UNSHUFFLE
 from pipeline.models.weights import fold_to_one_channel, read_weights, save_generator
 from pipeline.training.history import write_history
-
-LARGEST_UNSHUFFLED = 2
-"""Networks of larger factors begin with no pixel-unshuffle, whatever their source says."""
 
 logger = logging.getLogger(__name__)
 
@@ -40,9 +38,9 @@ def convert(weights: Path, source: Source, output: Path, factor: int, along: Alo
     """
     if source.network is None:
         raise UserError(f"{weights}: its source has no `network`, so the shape is unknown.")
-    shape = Shape(
-        **source.network.model_dump(exclude={"trained_on", "unshuffle"}), unshuffle=_unshuffles(source.network)
-    )
+    described = source.network.model_dump(exclude={"trained_on"})
+    # Networks of other factors begin with no pixel-unshuffle, whatever their source says.
+    shape = Shape(**{**described, "unshuffle": source.network.unshuffle and source.network.factor in UNSHUFFLE})
     state = read_weights(weights, Generator(shape).network)
     single = Generator(replace(shape, channels=1))
     single.network.load_state_dict(fold_to_one_channel(state))
@@ -58,10 +56,6 @@ def convert(weights: Path, source: Source, output: Path, factor: int, along: Alo
         factor,
         shape.channels,
     )
-
-
-def _unshuffles(network: Network) -> bool:
-    return network.unshuffle and network.factor <= LARGEST_UNSHUFFLED
 
 
 def add_arguments(parser: ArgumentParser) -> None:
