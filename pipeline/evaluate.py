@@ -1,14 +1,16 @@
-"""Measures every method on a volume, slice by slice, against the truth."""
+"""Measures every method on a volume, slice by slice or as a whole, against the truth."""
 
 from __future__ import annotations
 
 import csv
 import io
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from types import ModuleType
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,18 +24,21 @@ from pipeline.errors import UserError
 from pipeline.files import write_text
 from pipeline.image.container import read_image
 from pipeline.image.image import Image
-from pipeline.image.predictions import read_prediction
+from pipeline.image.predictions import read_prediction, restored_image
+from pipeline.image.stack import is_collection
+from pipeline.metrics import WHOLE_VOLUME
 from pipeline.metrics._range import data_range
+from pipeline.upsamplers import bspline3
 
 logger = logging.getLogger(__name__)
 
-
+METRICS = "pipeline.metrics"
 NEIGHBOURS, DENOISED = "neighbours", "denoised"
 """The regions whose measures are taken against another reference than the truth."""
 
 
 class Measurement(NamedTuple):
-    """One row of a table of slices."""
+    """One row: a slice, or the volume as a whole where the slice is WHOLE_VOLUME."""
 
     volume: str
     subject: str
@@ -55,25 +60,94 @@ def region_mask(truth: Image, region: str) -> NDArray[np.bool_]:
     return truth.masks[region]
 
 
-def measure(truth: Image, estimate: NDArray[np.floating], metric: str, region: str) -> Iterator[tuple[int, float]]:
-    """Measures the slices with enough foreground; slices without a voxel of the region are left out.
+@dataclass(frozen=True)
+class Aids:
+    """What some metrics ask for beside truth and estimate, see `pipeline.metrics`.
+
+    Attributes:
+        measured: the low-resolution image on the grid of the truth, see `on_grid`; None where no metric needs it.
+    """
+
+    measured: NDArray[np.floating] | None = None
+
+
+NO_AIDS = Aids()
+
+
+def on_grid(lr_image: Image, truth: Image) -> NDArray[np.floating]:
+    """Returns a low-resolution image interpolated by cubic B-splines to the grid of its truth, normalised.
+
+    Raises:
+        UserError: it is another volume's.
+    """
+    name, other = truth.facts["id"], lr_image.facts["id"]
+    if name != other:
+        raise UserError(f"--lr: is volume {other!r}, but the truth is {name!r}; give the same volume's.")
+    factors = lr_image.facts["forward_model"]["factors"]
+    return restored_image(lr_image, bspline3.upsample(lr_image.data, factors, {})).data
+
+
+def needs_measured(metric: str) -> bool:
+    """Says whether a metric asks for the measured image."""
+    return getattr(plugins.load(METRICS, metric), "NEEDS_MEASURED", False)
+
+
+def measure(
+    truth: Image,
+    estimate: NDArray[np.floating],
+    metric: str,
+    masks: Mapping[str, NDArray[np.bool_]],
+    aids: Aids = NO_AIDS,
+) -> Iterator[tuple[str, int, float]]:
+    """Measures slice by slice, the volume as a whole, or both, whatever the metric offers.
+
+    Of single slices, those with enough foreground are measured; of the whole, all. Where a region has no voxel, there
+    is no value. Stacks of pictures that have nothing to do with each other are no volume as a whole.
 
     Args:
         truth: extracted volume.
         estimate: normalised intensities, of the same shape.
         metric: name of a module of pipeline.metrics.
-        region: "whole" or a mask of the truth.
+        masks: the regions, of the same shape, by name.
+        aids: what the metric may ask for.
 
     Yields:
-        Index of the slice in the volume, and its value.
+        Name of the region, index of the slice in the volume (WHOLE_VOLUME for the volume as a whole), and the value.
+
+    Raises:
+        UserError: the metric asks for what is not there, or cannot measure slices of this size.
     """
-    per_slice = plugins.load("pipeline.metrics", metric).per_slice
+    module = plugins.load(METRICS, metric)
     axis, full = truth.facts["slice_axis"], data_range(truth)
-    volumes = [np.moveaxis(volume, axis, 0) for volume in (truth.data, estimate, region_mask(truth, region))]
-    for index in truth.facts["foreground_slices"]:
-        one, other, mask = (volume[index] for volume in volumes)
-        if mask.any():
-            yield index, per_slice(one, other, mask, full)
+    given = {"truth": truth.data, "estimate": estimate}
+    if needs_measured(metric):
+        if aids.measured is None:
+            raise UserError(f"--lr: the metric {metric} needs the low-resolution volume; give it.")
+        given["measured"] = aids.measured
+    volumes = {name: np.moveaxis(array, axis, 0) for name, array in given.items()}
+    regions = {name: np.moveaxis(mask, axis, 0) for name, mask in masks.items()}
+    if hasattr(module, "per_slice"):
+        for index in truth.facts["foreground_slices"]:
+            here = {name: mask[index] for name, mask in regions.items()}
+            slices = {name: volume[index] for name, volume in volumes.items()}
+            for name, value in _over(here, module, module.per_slice, **slices, data_range=full):
+                yield name, index, value
+    if hasattr(module, "per_volume") and not is_collection(truth.facts):
+        spacing = (truth.spacing[axis], *np.delete(truth.spacing, axis).tolist())
+        for name, value in _over(regions, module, module.per_volume, **volumes, data_range=full, spacing=spacing):
+            yield name, WHOLE_VOLUME, value
+
+
+def _over(
+    masks: Mapping[str, NDArray[np.bool_]], module: ModuleType, function: Callable[..., float], **given: Any
+) -> Iterator[tuple[str, float]]:
+    """Measures over every region that has a voxel; a metric that is a mean over a map draws the map once for all."""
+    found = {name: mask for name, mask in masks.items() if mask.any()}
+    if found and hasattr(module, "per_voxel"):
+        drawn = module.per_voxel(**given)
+        yield from ((name, float(np.mean(drawn[mask]))) for name, mask in found.items())
+    else:
+        yield from ((name, function(mask=mask, **given)) for name, mask in found.items())
 
 
 def neighbours(truth: Image) -> Image:
@@ -94,7 +168,12 @@ def neighbours(truth: Image) -> Image:
 
 
 def evaluate(
-    truth: Image, method: str, estimate: NDArray[np.floating], settings: Evaluate, reference: Image | None = None
+    truth: Image,
+    method: str,
+    estimate: NDArray[np.floating],
+    settings: Evaluate,
+    reference: Image | None = None,
+    aids: Aids = NO_AIDS,
 ) -> Iterator[Measurement]:
     """Measures one method on one volume: all metrics over all regions; arguments as in `measure`.
 
@@ -104,16 +183,25 @@ def evaluate(
         estimate: normalised intensities, of the same shape.
         settings: the section `evaluate`.
         reference: the denoised truth, for the region "denoised".
+        aids: what metrics may ask for.
     """
     volume, subject, split = (truth.facts[name] for name in ("id", "subject", "split"))
-    for region in settings.regions:
-        compared, where = truth, region
-        if region in (NEIGHBOURS, DENOISED):
-            compared, where = neighbours(truth) if region == NEIGHBOURS else reference, "foreground"
-        assert compared is not None
+    for compared, masks in _references(truth, settings.regions, reference):
         for metric in settings.metrics:
-            for index, value in measure(compared, estimate, metric, where):
+            for region, index, value in measure(compared, estimate, metric, masks, aids):
                 yield Measurement(volume, subject, split, method, region, metric, index, value)
+
+
+def _references(
+    truth: Image, regions: Sequence[str], denoised: Image | None
+) -> Iterator[tuple[Image, dict[str, NDArray[np.bool_]]]]:
+    """Gives what is compared with, the truth first, and the masks of its regions by their names in the tables."""
+    yield truth, {name: region_mask(truth, name) for name in regions if name not in (NEIGHBOURS, DENOISED)}
+    if NEIGHBOURS in regions:
+        yield neighbours(truth), {NEIGHBOURS: region_mask(truth, "foreground")}
+    if DENOISED in regions:
+        assert denoised is not None
+        yield denoised, {DENOISED: region_mask(truth, "foreground")}
 
 
 def method_of(prediction: Path) -> str:
@@ -147,10 +235,17 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Declares the options of this stage."""
     add_path(parser, "--hr", "extracted volume: the truth (.safetensors)")
     add_path(parser, "--predictions", "restored volumes, each in a folder named after its method", many=True)
+    add_path(parser, "--lr", "its low-resolution volume (.safetensors); some metrics need it", required=False)
     text = "the truth as the stage denoise made it; the region denoised needs it"
     parser.add_argument("--denoised", type=Path, nargs="*", default=[], metavar="PATH", help=text)
     add_path(parser, "--output", "one row a slice, region, metric and method (.csv)")
     add_settings(parser, Evaluate)
+
+
+def _aids(arguments: Namespace, settings: Evaluate, truth: Image) -> Aids:
+    """Reads what the metrics ask for, as far as it was given."""
+    measured = arguments.lr if any(map(needs_measured, settings.metrics)) else None
+    return Aids(measured=on_grid(read_image(measured), truth) if measured else None)
 
 
 def main(arguments: Namespace) -> None:
@@ -160,8 +255,9 @@ def main(arguments: Namespace) -> None:
     if DENOISED in settings.regions and not arguments.denoised:
         raise UserError("--denoised: evaluate.regions names denoised; give the file that the stage denoise wrote.")
     reference = read_image(arguments.denoised[0]) if arguments.denoised else None
+    aids = _aids(arguments, settings, truth)
     rows: list[Measurement] = []
     for path in tqdm(by_method(arguments.predictions), truth.facts["id"], disable=not show_progress()):
-        rows.extend(evaluate(truth, method_of(path), read_prediction(path, truth), settings, reference))
+        rows.extend(evaluate(truth, method_of(path), read_prediction(path, truth), settings, reference, aids))
         logger.info("%s: %s measured", truth.facts["id"], method_of(path))
     write_measurements(arguments.output, rows)

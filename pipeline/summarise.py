@@ -8,7 +8,7 @@ from pipeline.cli import ArgumentParser, Namespace, add_path, add_settings
 from pipeline.config.load import read_section
 from pipeline.config.stages import Evaluate
 from pipeline.statistics.summary import summarise
-from pipeline.statistics.tables import read_parts, volume_table, write_table
+from pipeline.statistics.tables import read_parts, slices_of, volume_table, write_table
 
 logger = logging.getLogger(__name__)
 
@@ -16,8 +16,8 @@ logger = logging.getLogger(__name__)
 def add_arguments(parser: ArgumentParser) -> None:
     """Declares the options of this stage."""
     add_path(parser, "--parts", "measurements of all volumes (.csv)", many=True)
-    add_path(parser, "--volumes", "means over the slices of every volume (.csv)")
-    add_path(parser, "--slices", "all measurements (.csv)")
+    add_path(parser, "--volumes", "value of every volume: of the whole, or the mean over its slices (.csv)")
+    add_path(parser, "--slices", "all measurements of slices (.csv)")
     add_path(parser, "--summary", "means over volumes, intervals and comparison with the baseline (.csv)")
     text = "volumes whose slices are pictures without order, which are drawn one by one"
     parser.add_argument("--stacks", nargs="*", default=[], metavar="VOLUME", help=text)
@@ -28,9 +28,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 def main(arguments: Namespace) -> None:
     """Runs the stage."""
     settings = read_section(Evaluate, arguments.settings)
-    slices = read_parts(arguments.parts)
-    summary = summarise(slices, settings, arguments.seed, arguments.stacks)
-    write_table(arguments.slices, slices)
-    write_table(arguments.volumes, volume_table(slices))
+    rows = read_parts(arguments.parts)
+    summary = summarise(rows, settings, arguments.seed, arguments.stacks)
+    write_table(arguments.slices, slices_of(rows))
+    write_table(arguments.volumes, volume_table(rows))
     write_table(arguments.summary, summary)
-    logger.info("%d volumes, %d methods", slices["volume"].nunique(), slices["method"].nunique())
+    logger.info("%d volumes, %d methods", rows["volume"].nunique(), rows["method"].nunique())

@@ -25,9 +25,15 @@ WINDOW_SIDE = 11
 def per_slice(
     truth: NDArray[np.floating], estimate: NDArray[np.floating], mask: NDArray[np.bool_], data_range: float
 ) -> float:
-    """Returns the mean over the mask of the map of structural similarity.
+    """Returns the mean over the mask of `per_voxel`.
 
     The window may reach beyond the mask: what surrounds a voxel belongs to its structure.
+    """
+    return float(np.mean(per_voxel(truth, estimate, data_range)[mask]))
+
+
+def per_voxel(truth: NDArray[np.floating], estimate: NDArray[np.floating], data_range: float) -> NDArray[np.float64]:
+    """Returns the map of structural similarity.
 
     Raises:
         UserError: the slice is smaller than the window.
@@ -46,5 +52,4 @@ def per_slice(
         use_sample_covariance=False,
         full=True,
     )
-    similarity = np.asarray(result[1])
-    return float(np.mean(similarity[mask]))
+    return np.asarray(result[1])

@@ -36,6 +36,7 @@ class Column:
         decimals: digits after the point.
         higher_is_better: the direction of good values.
         baseline: the classical method that differences are taken against.
+        of_volumes: whether it is measured on volumes as a whole, and the value of a volume is no mean over its slices.
     """
 
     metric: str
@@ -45,6 +46,7 @@ class Column:
     decimals: int
     higher_is_better: bool
     baseline: str
+    of_volumes: bool = False
 
     @property
     def heading(self) -> str:
@@ -157,7 +159,8 @@ def columns_of(summary: pd.DataFrame) -> tuple[Column, ...]:
 
 def _column(region: str, metric: str, baseline: str) -> Column:
     module = plugins.load("pipeline.metrics", metric)
-    return Column(metric, region, module.TITLE, module.UNIT, module.DECIMALS, module.HIGHER_IS_BETTER, baseline)
+    facts = (module.TITLE, module.UNIT, module.DECIMALS, module.HIGHER_IS_BETTER)
+    return Column(metric, region, *facts, baseline, hasattr(module, "per_volume"))
 
 
 def split_table(summary: pd.DataFrame, split: str, deliver: str) -> Table:

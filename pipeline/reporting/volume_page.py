@@ -15,6 +15,7 @@ from pipeline.config.stages import Evaluate, Report
 from pipeline.errors import UserError
 from pipeline.image.image import Image
 from pipeline.image.predictions import read_prediction
+from pipeline.metrics import WHOLE_VOLUME
 from pipeline.physics.forward import ForwardModel
 from pipeline.reporting import words
 from pipeline.reporting.curves import Line, draw_lines
@@ -135,13 +136,15 @@ def volume_numbers(run: RunRecord, volume: str) -> list[dict[str, Any]]:
     """
     settings = Evaluate.model_validate_json(json.dumps(run.provenance["config"]["evaluate"]))
     seed = int(run.provenance["seed"])
-    part = where(run.slices, volume=volume)
+    part, wholes = (where(table, volume=volume) for table in (run.slices, run.volumes))
     stacks = words.stacks_of(run.provenance)
     if part.empty:
         raise UserError(f"volume {volume!r} is not in the table of slices; evaluate it and summarise again.")
     rows: list[dict[str, Any]] = []
     for column in columns_of(run.summary):
         here = where(part, region=column.region, metric=column.metric)
+        if column.of_volumes and volume not in stacks:
+            here = where(wholes, region=column.region, metric=column.metric).assign(slice=WHOLE_VOLUME)
         values = {method: course(here, method)[1] for method in distinct(here, "method")}
         for method, measured in values.items():
             with np.errstate(invalid="ignore"):
@@ -217,6 +220,8 @@ def slice_curves(run: RunRecord, truth: Image, columns: Sequence[Column], delive
         if column.region != columns[0].region:
             continue
         here = where(part, region=column.region, metric=column.metric)
+        if here.empty:  # measured on the volume as a whole
+            continue
         lines = [
             Line(method_title(method), *course(here, method), style)
             for method, style in curve_methods(column.baseline, deliver).items()

@@ -305,11 +305,13 @@ def measure_words(record: Record, books: Bibliography) -> Paragraph:
         f"{'higher' if module.HIGHER_IS_BETTER else 'lower'} is better."
         for name, module in modules.items()
     )
+    wholes = [module.TITLE for module in modules.values() if hasattr(module, "per_volume")]
+    whole = f" On every volume as a whole, and not slice by slice: {', '.join(wholes)}." if wholes else ""
     noisy = NOISY_TRUTH if NOISY_REGIONS & set(settings["regions"]) else ""
     return Paragraph(
         "Measures and statistics",
         f"{measures} Each was taken slice by slice, {region_words(settings['regions'])}, and averaged over the slices "
-        f"of a volume.{noisy} The full range is 1.0 in the truth's normalised intensities, for all methods and "
+        f"of a volume.{whole}{noisy} The full range is 1.0 in the truth's normalised intensities, for all methods and "
         "slices. The best classical method was chosen on the validation volumes, for each measure and region. "
         f"Differences to it are paired. Their {settings['confidence']:.0%} intervals come from a circular block "
         f"bootstrap{books.cite('bootstrap')} over slices ({settings['bootstrap_block_slices']} neighbouring slices "

@@ -77,7 +77,7 @@ def _comparison(row: Any, region: str, confidence: float, title: Callable[[str],
 def _interval(row: Any, decimals: int, confidence: float) -> str:
     low, high = row["diff_ci_low"], row["diff_ci_high"]
     if math.isnan(low):
-        return "one slice, hence no interval"
+        return "one value, hence no interval"
     return f"{confidence:.0%} interval {low:+.{decimals}f} to {high:+.{decimals}f}"
 
 

@@ -14,7 +14,7 @@ from pipeline import plugins
 from pipeline.config.stages import Evaluate
 from pipeline.errors import UserError
 from pipeline.statistics.bootstrap import Floats, percentile_interval, resampled_means
-from pipeline.statistics.tables import volume_table
+from pipeline.statistics.tables import deciding, volume_table
 
 SUMMARY_COLUMNS = [
     *("split", "method", "region", "metric", "n", "mean", "ci_low", "ci_high"),
@@ -51,11 +51,11 @@ def choose_baselines(volumes: pd.DataFrame) -> dict[tuple[str, str], str]:
     return chosen
 
 
-def summarise(slices: pd.DataFrame, settings: Evaluate, seed: int, stacks: Collection[str] = ()) -> pd.DataFrame:
+def summarise(rows: pd.DataFrame, settings: Evaluate, seed: int, stacks: Collection[str] = ()) -> pd.DataFrame:
     """Makes the summary table.
 
     Args:
-        slices: table of slices.
+        rows: measurements of slices and of volumes as a whole, see `read_parts`.
         settings: the section `evaluate`.
         seed: root of the random numbers of the bootstrap.
         stacks: volumes whose slices are pictures without order.
@@ -68,16 +68,16 @@ def summarise(slices: pd.DataFrame, settings: Evaluate, seed: int, stacks: Colle
     Raises:
         UserError: a method was not measured on the slices that the others were, or there is no baseline.
     """
-    baselines = choose_baselines(volume_table(slices))
-    rows: list[dict[str, Any]] = []
-    groups: Any = slices.groupby(["split", "region", "metric"], sort=True)
+    baselines = choose_baselines(volume_table(rows))
+    compared: list[dict[str, Any]] = []
+    groups: Any = deciding(rows).groupby(["split", "region", "metric"], sort=True)
     for (split, region, metric), group in groups:
         baseline = baselines[region, metric]
-        rows.extend(
+        compared.extend(
             {"split": split, "region": region, "metric": metric, **row}
             for row in _compare(group, baseline, settings, seed, stacks)
         )
-    table = pd.DataFrame(rows, columns=SUMMARY_COLUMNS)
+    table = pd.DataFrame(compared, columns=SUMMARY_COLUMNS)
     return table.sort_values(["split", "method", "region", "metric"], ignore_index=True)
 
 
@@ -128,10 +128,12 @@ def estimate(
 ) -> tuple[float, float, float]:
     """Returns the mean over volumes of the means over slices, and the bounds of its interval.
 
-    The bounds are NaN where one slice is all there is. Arguments as in `resampled_means`.
+    The bounds are NaN where there is nothing to draw from: one subject, and one value a volume. Arguments as in
+    `resampled_means`.
     """
     mean = float(np.mean([values.mean() for values in series.values()]))
-    if sum(len(values) for values in series.values()) == 1 or not math.isfinite(mean):
+    one_subject = len({subjects[volume] for volume in series}) == 1
+    if (one_subject and max(map(len, series.values())) == 1) or not math.isfinite(mean):
         return mean, math.nan, math.nan
     block, samples = settings.bootstrap_block_slices, settings.bootstrap_samples
     resampled = resampled_means(series, subjects, block, samples, seed, stacks)

@@ -10,6 +10,7 @@ import pandas as pd
 
 from pipeline.errors import UserError
 from pipeline.files import write_text
+from pipeline.metrics import WHOLE_VOLUME
 
 VOLUME_KEYS = ["volume", "subject", "split", "method", "region", "metric"]
 SLICE_KEYS = [*VOLUME_KEYS, "slice"]
@@ -17,7 +18,7 @@ SLICE_COLUMNS = [*SLICE_KEYS, "value"]
 
 
 def read_parts(paths: Sequence[Path]) -> pd.DataFrame:
-    """Reads the measurements of all volumes into one table of slices, in an order of its own.
+    """Reads the measurements of all volumes, slices and wholes, into one table, in an order of its own.
 
     Raises:
         UserError: a file is no table of measurements, or two measure the same.
@@ -43,9 +44,23 @@ def _read_part(path: Path) -> pd.DataFrame:
     return part
 
 
-def volume_table(slices: pd.DataFrame) -> pd.DataFrame:
-    """Returns the mean over the slices of every volume, method, region and metric."""
-    means: Any = slices.groupby(VOLUME_KEYS, sort=True)["value"].mean()
+def slices_of(rows: pd.DataFrame) -> pd.DataFrame:
+    """Returns the measurements of single slices, without those of volumes as a whole."""
+    return rows.loc[rows["slice"] != WHOLE_VOLUME].reset_index(drop=True)
+
+
+def deciding(rows: pd.DataFrame) -> pd.DataFrame:
+    """Returns the measurements that make up the value of a volume.
+
+    Where it was measured as a whole, that measurement alone, whatever its slices are; else all of its slices.
+    """
+    first: Any = rows.groupby(VOLUME_KEYS)["slice"].transform("min")
+    return rows.loc[(rows["slice"] == WHOLE_VOLUME) | (first != WHOLE_VOLUME)].reset_index(drop=True)
+
+
+def volume_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """Returns the value of every volume, method, region and metric: of the whole, or the mean over its slices."""
+    means: Any = deciding(rows).groupby(VOLUME_KEYS, sort=True)["value"].mean()
     return means.reset_index()
 
 

@@ -26,7 +26,7 @@ from pipeline.config.volumes import Volume
 from pipeline.degrade import degrade, forward_model
 from pipeline.duplicate_table import read_left_out
 from pipeline.errors import UserError
-from pipeline.evaluate import evaluate, measure, write_measurements
+from pipeline.evaluate import evaluate, measure, region_mask, write_measurements
 from pipeline.extract import extract
 from pipeline.files import folders_of
 from pipeline.image.container import read_image, write_image
@@ -366,7 +366,7 @@ def test_the_whole_of_a_picture_ends_at_its_edges() -> None:
     truth = stack((48, 40), (30, 61))
     estimate = np.asarray(truth.data) + 0.1
     estimate[~truth.masks["picture"]] = 7.0
-    values = [value for _, value in measure(truth, estimate, "psnr", "whole")]
+    values = [value for *_, value in measure(truth, estimate, "psnr", {"whole": region_mask(truth, "whole")})]
     np.testing.assert_allclose(values, 20.0, atol=1e-4)
 
 

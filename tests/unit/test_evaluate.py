@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +11,21 @@ import nibabel as nib
 import numpy as np
 import pytest
 from scipy import ndimage
+from skimage.metrics import peak_signal_noise_ratio
 
-from pipeline import plugins
+from pipeline import metrics, plugins
 from pipeline.__main__ import main as run
 from pipeline.config.stages import Degrade, Evaluate, Extract
 from pipeline.degrade import degrade, forward_model
 from pipeline.errors import UserError
-from pipeline.evaluate import evaluate
+from pipeline.evaluate import evaluate, region_mask
 from pipeline.extract import normalise
 from pipeline.image.container import read_image
 from pipeline.image.formats import nifti
 from pipeline.image.image import Image
 from pipeline.image.predictions import read_prediction, restored_image, write_prediction
 from pipeline.image.slices import evenly_spaced
-from pipeline.metrics import psnr
+from pipeline.metrics import WHOLE_VOLUME, psnr, ssim
 from pipeline.physics.grid import fine_affine
 from pipeline.tune import tune
 from pipeline.validation import excerpt
@@ -338,3 +340,87 @@ def test_against_the_neighbours_noise_of_the_truth_itself_does_not_count():
     single = Image(data[..., :1], np.eye(4), masks={"foreground": mask}, facts={**facts, "foreground_slices": [0]})
     with pytest.raises(UserError, match="'a': a single slice has no neighbours"):
         list(evaluate(single, "m", data[..., :1], settings))
+
+
+NEW_METRIC = """
+from pipeline.metrics.psnr import *
+NEEDS_MEASURED = True
+
+
+def per_slice(truth, estimate, mask, data_range, measured):
+    assert measured.shape == mask.shape == estimate.shape
+    return float(abs(measured - truth)[mask].max())
+
+
+def per_volume(truth, estimate, mask, data_range, spacing, measured):
+    assert measured.shape == mask.shape == (14, 42, 45)
+    assert [round(length, 3) for length in spacing] == [1.5, 1.0, 1.1]
+    return float(abs(measured - truth)[mask].max())
+"""
+
+
+@pytest.fixture
+def metric_of_the_measured(tmp_path, monkeypatch):
+    """A metric that asks for the low-resolution image and for the whole volume, as a file that nothing lists."""
+    (tmp_path / "far_from_measured.py").write_text(NEW_METRIC)
+    monkeypatch.setattr(metrics, "__path__", [*metrics.__path__, str(tmp_path)])
+    yield "far_from_measured"
+    sys.modules.pop("pipeline.metrics.far_from_measured", None)
+
+
+def test_a_metric_may_ask_for_what_was_measured_and_for_the_whole_volume(results, tmp_path, metric_of_the_measured):
+    hr, lr = (results / f"{kind}/three.safetensors" for kind in ("extracted", "degraded"))
+    settings = json.dumps({"metrics": ["psnr", metric_of_the_measured]})
+    mine = ["--predictions", results / "predictions/nearest/three.nii.gz", "--settings", settings]
+    _run("evaluate", "--hr", hr, "--lr", lr, *mine, "--output", tmp_path / "part.csv")
+    truth = read_image(hr)
+    enlarged = read_prediction(results / "predictions/bspline3/three.nii.gz", truth)
+    rows = [row for row in read_rows(tmp_path / "part.csv") if row["metric"] == metric_of_the_measured]
+    error = np.abs(enlarged - truth.data) * truth.masks["foreground"]
+    found = {int(row["slice"]): float(row["value"]) for row in rows if row["region"] == "foreground"}
+    expected = {index: error[:, :, index].max() for index in truth.facts["foreground_slices"]}
+    rounding = 1 / truth.facts["scale"]  # predictions are whole numbers
+    assert found == pytest.approx({**expected, WHOLE_VOLUME: error.max()}, abs=rounding)
+
+
+def test_a_metric_that_asks_for_the_measured_gets_it_or_says_so(results, tmp_path, capsys, metric_of_the_measured):
+    hr, other = results / "extracted/three.safetensors", results / "degraded/one.safetensors"
+    mine = ["--predictions", results / "predictions/nearest/three.nii.gz", "--output", tmp_path / "part.csv"]
+    settings = ["--settings", json.dumps({"metrics": [metric_of_the_measured]})]
+    assert run(list(map(str, ["evaluate", "--hr", hr, *mine, *settings]))) == 1
+    assert "--lr: the metric far_from_measured needs the low-resolution volume" in capsys.readouterr().err
+    assert run(list(map(str, ["evaluate", "--hr", hr, "--lr", other, *mine, *settings]))) == 1
+    assert "--lr: is volume 'one', but the truth is 'three'" in capsys.readouterr().err
+
+
+def test_a_map_is_made_once_for_all_regions(pair, monkeypatch):
+    truth, _ = pair
+    estimate = truth.data + np.float32(0.05) * np.random.default_rng(0).random(truth.data.shape, dtype=np.float32)
+    settings = Evaluate(metrics=("ssim",), regions=("whole", "foreground"))
+    values = {(row.region, row.slice): row.value for row in evaluate(truth, "m", estimate, settings)}
+    for (region, index), value in values.items():
+        mask = region_mask(truth, region)[:, :, index]
+        one, other = (array[:, :, index] for array in (truth.data, estimate))
+        assert value == pytest.approx(ssim.per_slice(one, other, mask, 1.0))
+    calls = []
+    monkeypatch.setattr(ssim, "per_voxel", lambda truth, **_: calls.append(1) or truth)
+    list(evaluate(truth, "m", estimate, settings))
+    assert len(calls) == len(truth.facts["foreground_slices"]) == len(values) / 2
+
+
+def test_unrelated_pictures_are_no_volume(pair):
+    truth, _ = pair
+    settings = Evaluate(metrics=("psnr_3d",))
+    assert [row.slice for row in evaluate(truth, "m", truth.data, settings)] == [WHOLE_VOLUME, WHOLE_VOLUME]
+    pictures = truth.with_data(truth.data, facts={**truth.facts, "plane": "picture", "scale_percentile": None})
+    assert list(evaluate(pictures, "m", truth.data, settings)) == []
+
+
+def test_psnr_of_a_volume_is_that_of_all_its_voxels(pair):
+    truth, _ = pair
+    estimate = truth.data + np.linspace(0, 0.1, SHAPE[2], dtype=np.float32)
+    inside = truth.masks["foreground"]
+    expected = peak_signal_noise_ratio(truth.data[inside], estimate[inside], data_range=1.0)
+    settings = Evaluate(metrics=("psnr_3d",), regions=("foreground",))
+    [row] = evaluate(truth, "m", estimate, settings)
+    assert row.value == pytest.approx(expected, rel=1e-6)

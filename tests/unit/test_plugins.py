@@ -10,7 +10,7 @@ from pipeline.errors import UserError
 
 PACKAGES = {
     "pipeline.image.formats": ("SUFFIXES", "read", "write"),
-    "pipeline.metrics": ("per_slice", "HIGHER_IS_BETTER"),
+    "pipeline.metrics": ("HIGHER_IS_BETTER", "PERFECT"),
     "pipeline.physics.noise": ("add_noise", "expected_value", "Parameters"),
     "pipeline.physics.operators": ("COARSENS", "Parameters"),
     "pipeline.training.adversarial": ("discriminator_loss", "generator_loss"),

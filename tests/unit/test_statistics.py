@@ -13,10 +13,11 @@ from scipy.stats import ks_2samp
 from pipeline.__main__ import main as run
 from pipeline.config.stages import Evaluate
 from pipeline.errors import UserError
+from pipeline.metrics import WHOLE_VOLUME
 from pipeline.statistics.bootstrap import circular_block_means, percentile_interval, resampled_means
 from pipeline.statistics.conclusion import conclusion
 from pipeline.statistics.summary import SUMMARY_COLUMNS, choose_baselines, estimate, signed_rank_p, summarise
-from pipeline.statistics.tables import SLICE_COLUMNS, read_parts, volume_table
+from pipeline.statistics.tables import SLICE_COLUMNS, read_parts, slices_of, volume_table
 
 SETTINGS = Evaluate(metrics=("psnr",), regions=("foreground",), bootstrap_samples=4000, bootstrap_block_slices=4)
 
@@ -174,6 +175,34 @@ def test_means_are_over_volumes_whatever_their_number_of_slices():
     assert ours["mean"] == pytest.approx((23.5 + 11.5) / 2)
     assert ours["diff"] == pytest.approx((2.5 + 1.5) / 2)
     assert (ours["diff_ci_low"], ours["diff_ci_high"]) == (1.5, 2.5)
+
+
+def whole(volume, subject, split, method, value, metric="psnr_3d"):
+    return [(volume, subject, split, method, "foreground", metric, WHOLE_VOLUME, float(value))]
+
+
+def test_a_volume_that_was_measured_as_a_whole_has_that_value_and_no_slices():
+    methods = {"bicubic": (20, 30), "rrdb_l1": (21, 33)}
+    parts = [whole("val1", "A", "val", method, values[0]) for method, values in methods.items()]
+    parts += [whole("t1", "B", "test", method, values[0]) for method, values in methods.items()]
+    parts += [rows("t1", "B", "test", method, [1, 2], metric="psnr_3d") for method in methods]
+    one = table(*parts)
+    summary = summarise(one, SETTINGS, 1)
+    ours = row_of(summary, "test", "rrdb_l1")
+    assert tuple(ours[["n", "mean", "diff"]]) == (1, 21, 1)
+    assert all(math.isnan(ours[name]) for name in ("ci_low", "ci_high", "diff_ci_low", "diff_ci_high", "p"))
+    assert "(one value, hence no interval, 1 volume)" in conclusion(summary, volume_table(one))[0]
+    # a second volume of the same subject brings no second subject
+    same = table(*parts, *(whole("t2", "B", "test", method, values[1]) for method, values in methods.items()))
+    ours = row_of(summarise(same, SETTINGS, 1), "test", "rrdb_l1")
+    assert (ours["n"], ours["mean"]) == (2, 27)
+    assert math.isnan(ours["ci_low"])
+    # another subject does, and the difference of each is one value
+    two = table(*parts, *(whole("t2", "C", "test", method, values[1]) for method, values in methods.items()))
+    ours = row_of(summarise(two, SETTINGS, 1), "test", "rrdb_l1")
+    assert tuple(ours[["diff", "diff_ci_low", "diff_ci_high"]]) == (2, 1, 3)
+    assert set(slices_of(two)["slice"]) == {0, 1}
+    assert len(volume_table(two)) == 6
 
 
 def test_every_metric_has_its_own_baseline():

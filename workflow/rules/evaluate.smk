@@ -24,6 +24,7 @@ rule denoise:
 rule evaluate:
     input:
         hr=rules.extract.output.volume,
+        lr=rules.degrade.output.volume,
         denoised=(
             rules.denoise.output.volume if "denoised" in RUN.evaluate.regions else []
         ),
@@ -46,7 +47,7 @@ rule evaluate:
     message:
         "Measuring every method on {wildcards.volume}"
     shell:
-        "python -m pipeline evaluate --hr {input.hr:q} --denoised {input.denoised:q} --predictions {input.predictions:q}"
+        "python -m pipeline evaluate --hr {input.hr:q} --lr {input.lr:q} --denoised {input.denoised:q} --predictions {input.predictions:q}"
         " --output {output.rows:q} --settings {params.settings:q} > {log:q} 2>&1"
 
 
