@@ -24,6 +24,7 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/infer.smk"
 include: "workflow/rules/bids.smk"
 include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/fidelity.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/mismatch.smk"
 
@@ -37,4 +38,5 @@ rule all:
         rules.report_training.output,
         expand(rules.report_volume.output, volume=RUN.evaluated_ids),
         delivered(RUN.evaluated_ids),
+        downstream_results(),
         bids_results(),

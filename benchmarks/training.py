@@ -29,7 +29,6 @@ from numpy.typing import NDArray
 from PIL import Image as Picture
 from scipy import stats
 
-from benchmarks.classifier import predict, train_classifier
 from pipeline import plugins
 from pipeline.config.known import known_sources
 from pipeline.config.load import as_json
@@ -39,6 +38,7 @@ from pipeline.convert import convert
 from pipeline.degrade import degrade, forward_model
 from pipeline.download import download
 from pipeline.features import features
+from pipeline.fidelity.classifier import predict, train_classifier
 from pipeline.image.container import read_image, write_image
 from pipeline.image.image import Image
 from pipeline.image.intensity import IntensityMap

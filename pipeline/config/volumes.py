@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
@@ -37,6 +37,12 @@ Folder = Annotated[str, AfterValidator(_check_folder)]
 
 Micrometres = Annotated[float, Field(gt=0)]
 
+TISSUE_ORDERS: Mapping[str, tuple[str, str, str]] = {
+    "csf-grey-white": ("csf", "grey", "white"),
+    "white-grey-csf": ("white", "grey", "csf"),
+}
+"""Tissues of a brain from dark to bright."""
+
 
 class Volume(Section):
     """One volume, or one block of slices of it."""
@@ -64,10 +70,13 @@ class Volume(Section):
     """of several images in one file or folder: DICOM's SeriesDescription or SeriesInstanceUID, or the image's name"""
     voxel_um: Annotated[tuple[Micrometres, Micrometres, Micrometres] | None, Field()] = None
     """size of a voxel along x (columns), y (rows) and z (slices) in micrometres, where a micrograph does not tell it"""
+    tissues: Literal["csf-grey-white", "white-grey-csf"] | None = None
+    """where the volume shows nothing but brain: its tissues from dark to bright, csf-grey-white in T1-weighted and
+    white-grey-csf in T2-weighted images; null names the three classes of its voxels dark, medium and bright"""
 
     @model_validator(mode="after")
     def _check_part(self) -> Volume:
-        given = [key for key in ("frame", "channel", "series", "voxel_um") if getattr(self, key) is not None]
+        given = [key for key in ("frame", "channel", "series", "voxel_um", "tissues") if getattr(self, key) is not None]
         if self.is_stack and given:
             raise ValueError(f"{given[0]} is of volumes; this is a stack of a collection's pictures")
         return self

@@ -1,4 +1,4 @@
-"""The classifier of the benchmarks, on toys that it must tell apart."""
+"""The classifier behind the agreement of diagnoses, on toys that it must tell apart."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import classifier
-from benchmarks.classifier import agreement, predict, train_classifier
+from pipeline.fidelity import classifier
+from pipeline.fidelity.classifier import agreement, predict, train_classifier
 
 
 @pytest.fixture(autouse=True)

@@ -146,6 +146,13 @@ def predictions_of(wildcards):
     return expand(f"{PREDICTIONS}/{{method}}/{name}", method=methods)
 
 
+def all_predictions(volumes):
+    """Returns the predictions of all methods for several volumes."""
+    methods = [*CLASSICAL_METHODS, *NETWORK_METHODS]
+    names = [f"{volume}{suffix_of(volume)}" for volume in volumes]
+    return expand(f"{PREDICTIONS}/{{method}}/{{name}}", method=methods, name=names)
+
+
 def delivered(volumes):
     """Returns the deliverables of volumes."""
     return [f"{RESULTS}/sr/{volume}{suffix_of(volume)}" for volume in volumes]
@@ -180,6 +187,18 @@ def volume_duplicates(wildcards):
     return (
         rules.duplicates.output.table if RUN.volume(wildcards.volume).is_stack else []
     )
+
+
+def tissues_option(wildcards):
+    """Returns the option that names the tissues of a volume which shows nothing but brain."""
+    tissues = RUN.volume(wildcards.volume).tissues
+    return f"--tissues {tissues}" if tissues else ""
+
+
+def downstream_results():
+    """Returns the tables of what is done with restored images: each only where a run has such images."""
+    tissue = rules.tissue_agreement.output if TISSUE_VOLUMES else []
+    return [*tissue, *(rules.diagnosis.output if all(CLASSED.values()) else [])]
 
 
 def derived_from(wildcards):

@@ -92,7 +92,7 @@ def train_classifier(images: NDArray[np.floating], labels: NDArray[np.integer], 
         raise ValueError("every class needs two images: one to learn from, one to hold out.")
     generator = np.random.default_rng(seed)
     held_out = _held_out(labels, generator)
-    inputs, targets = _resized(images), torch.from_numpy(labels.astype(np.int64))
+    inputs, targets = _inputs(images), torch.from_numpy(labels.astype(np.int64))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = Classifier(int(labels.max()) + 1)
@@ -101,7 +101,7 @@ def train_classifier(images: NDArray[np.floating], labels: NDArray[np.integer], 
 
 def predict(network: nn.Module, images: NDArray[np.floating]) -> NDArray[np.int64]:
     """Returns the class of every image; `images` as for `train_classifier`, the result of shape (n,)."""
-    return _scores(network, _resized(images)).argmax(dim=1).numpy()
+    return _scores(network, _inputs(images)).argmax(dim=1).numpy()
 
 
 def agreement(network: nn.Module, truth: NDArray[np.floating], estimate: NDArray[np.floating]) -> float:
@@ -124,12 +124,17 @@ def _held_out(labels: NDArray[np.integer], generator: np.random.Generator) -> ND
     return chosen
 
 
-def _resized(images: NDArray[np.floating]) -> Tensor:
-    """Returns float32 of shape (n, 1, SIDE, SIDE), about zero."""
+def resized(images: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Returns images as the classifier sees them, shape (n, SIDE, SIDE); `images` as for `train_classifier`."""
     tensor = torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32))[:, None]
     same = tuple(tensor.shape[2:]) == (SIDE, SIDE)
-    resized = tensor if same else functional.interpolate(tensor, (SIDE, SIDE), mode="bilinear", antialias=True)
-    return 4 * resized - 1  # brain images are dark on the average
+    smaller = tensor if same else functional.interpolate(tensor, (SIDE, SIDE), mode="bilinear", antialias=True)
+    return smaller[:, 0].numpy()
+
+
+def _inputs(images: NDArray[np.floating]) -> Tensor:
+    """Returns float32 of shape (n, 1, SIDE, SIDE), about zero."""
+    return 4 * torch.from_numpy(resized(images))[:, None] - 1  # brain images are dark on the average
 
 
 def _fit(
