@@ -1,5 +1,7 @@
 """Sharpens an image of your own with a trained network: the same format, orientation, dtype and units come out.
 
+A network that was trained on volumes that are coarse along all three axes enlarges all three.
+
 There is no truth to compare with, so nothing is measured. Trust the result no further than the report of the run that
 trained the network allows, and only for volumes that were made alike.
 
@@ -26,7 +28,9 @@ from pipeline.image.tiled import chosen, is_large, open_tiled
 from pipeline.infer import restore_uncorrected
 from pipeline.inference.large import restore_large
 from pipeline.models.device import choose_device, use_threads
+from pipeline.models.generator import Generator
 from pipeline.models.weights import load_generator
+from pipeline.physics.parameters import Direction, axes_along
 
 logger = logging.getLogger(__name__)
 
@@ -34,14 +38,29 @@ MAGNITUDE_NOISE, MICROSCOPE_NOISE = "rician", "gaussian"
 """What noise is looked for: modules of pipeline/physics/noise."""
 
 
-def as_measured(image: Image, plane_factors: tuple[int, int]) -> Image:
-    """Takes a normalised volume as the low-resolution one of a network that enlarges rows and columns by these factors.
+def direction_of(network: Generator) -> Direction:
+    """Returns along which axes of a volume a network enlarges: as it was trained to, where its file says so.
 
     A network that enlarges columns alone makes thick slices thin: its columns run across them.
     """
-    axis, (rows, factor) = image.facts["slice_axis"], plane_factors
-    across = rows != factor
-    factors = [factor if (other == axis) == across else 1 for other in range(3)]
+    rows, columns = network.factors
+    return network.facts.get("direction", "in_plane" if rows == columns else "through_plane")
+
+
+def as_measured(image: Image, factor: int, direction: Direction) -> Image:
+    """Takes a normalised volume as the low-resolution one of a network that enlarges by a factor along some axes.
+
+    Raises:
+        UserError: all axes are to be enlarged, but there is one slice alone.
+    """
+    axis = image.facts["slice_axis"]
+    if direction == "isotropic" and image.data.shape[axis] == 1:
+        raise UserError(
+            "--model: this network enlarges a volume along all three axes, but the image has one slice alone; choose "
+            "a network that was trained with degrade.direction: in_plane."
+        )
+    enlarged = axes_along(direction, axis)
+    factors = [factor if other in enlarged else 1 for other in range(3)]
     shape = [int(size) * scale for size, scale in zip(image.data.shape, factors, strict=True)]
     return image.with_data(
         image.data, masks={}, facts={**image.facts, "forward_model": {"factors": factors, "hr_shape": shape}}
@@ -83,16 +102,24 @@ def apply(
         output: the result; its suffix must be of the source's format.
 
     Raises:
-        UserError: a file cannot be read or has no foreground, or the device cannot be used.
+        UserError: a file cannot be read or has no foreground, the network does not fit the image, or the device cannot
+            be used.
     """
     use_threads(settings.threads)
     network = load_generator(model).to(choose_device(device)).eval()
     if is_large(source, part.series):
+        if direction_of(network) == "isotropic":
+            raise UserError(
+                f"{source}: is so large that it is restored slice by slice, but this network enlarges a volume along "
+                "all three axes; cut the volume into smaller files, or choose a network that was trained with "
+                "degrade.direction: in_plane."
+            )
         with open_tiled(source, part.series) as image:
             saturated = restore_large(network, chosen(image, part), settings, output, sha256_of(model))
         logger.info("%s: restored part by part, %d pixels clipped", source, saturated)
         return
-    measured = as_measured(read_normalised(source, part, extraction, output), network.factors)
+    image = read_normalised(source, part, extraction, output)
+    measured = as_measured(image, network.shape.factor, direction_of(network))
     noise = MAGNITUDE_NOISE if measured.is_anatomical else MICROSCOPE_NOISE
     restored, _ = restore_uncorrected(network, measured, noise, settings)
     saturated = write_prediction(output, measured, restored)

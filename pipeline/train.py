@@ -42,7 +42,8 @@ from pipeline.models.generator import Generator, Shape, with_noise_map
 from pipeline.models.vgg import read_vgg
 from pipeline.models.weights import load_generator, save_generator
 from pipeline.physics.forward import ForwardModel
-from pipeline.physics.grid import crop_to
+from pipeline.physics.grid import crop_to, is_isotropic
+from pipeline.physics.parameters import Direction
 from pipeline.training.checkpoint import CheckpointFolder
 from pipeline.training.dial import METRICS, between, try_settings
 from pipeline.training.engine import start_engine
@@ -140,15 +141,27 @@ def plane_factors(volumes: Sequence[TrainingVolume]) -> tuple[int, int]:
     """Returns the factors by which the slices of all volumes were degraded, along rows and columns.
 
     Raises:
-        UserError: there are several.
+        UserError: there are several, or some volumes were degraded across their slices as well.
     """
     factors = {tuple(volume.model.factors[axis] for axis in volume.plane_axes) for volume in volumes}
     if len(factors) > 1:
         raise UserError(
             f"the training volumes were degraded by different factors {sorted(factors)}. Degrade them alike."
         )
+    if len({is_isotropic(volume.model.factors) for volume in volumes}) > 1:
+        raise UserError(
+            "some training volumes were degraded along all three axes, others were not. Degrade them alike."
+        )
     rows, columns = factors.pop()
     return rows, columns
+
+
+def direction(volumes: Sequence[TrainingVolume]) -> Direction:
+    """Returns along which axes of a volume a network that learns from these volumes enlarges."""
+    if is_isotropic(volumes[0].model.factors):
+        return "isotropic"
+    rows, columns = plane_factors(volumes)
+    return "in_plane" if rows == columns else "through_plane"
 
 
 def look_at(network: Generator, excerpts: Sequence[Excerpt]) -> Look:
@@ -161,10 +174,12 @@ def look_at(network: Generator, excerpts: Sequence[Excerpt]) -> Look:
 
 
 def _diversity(network: Generator, one: Excerpt, result: np.ndarray) -> float:
-    """How much the first slice of a result changes when the input grows darker, per change of the input."""
-    first, before = (np.take(array, [0], one.slice_axis) for array in (one.measured, result))
+    """How much the first slice of a result, or a whole block, changes when the input grows darker, per its change."""
+    count, axis = one.measured_slices, one.slice_axis
+    first = np.take(one.measured, range(count), axis)
+    before = np.take(result, range(count * one.model.factors[axis]), axis)
     sigma = one.model.noise_sigma
-    darker = restore_volume(network, DARKER * first, one.model.factors, one.slice_axis, Infer(), sigma)
+    darker = restore_volume(network, DARKER * first, one.model.factors, axis, Infer(), sigma)
     change, given = (float(np.sqrt(np.mean(array**2))) for array in (darker - before, (1 - DARKER) * first))
     return change / given if given else 0.0
 
@@ -242,6 +257,7 @@ def train(
             network, dial = _dialled(start, network, excerpts, recipe, perceptual)
             facts = {
                 "method": output.name,
+                "direction": direction(volumes),
                 "recipe": recipe.model_dump(mode="json"),
                 "shares": shares(network, excerpts, recipe),
             }

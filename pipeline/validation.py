@@ -1,4 +1,7 @@
-"""A few slices of the validation volumes, on which settings are chosen and progress is watched."""
+"""A few slices of the validation volumes, on which settings are chosen and progress is watched.
+
+Of volumes that are coarse along all three axes, where no slice was measured by itself, a block.
+"""
 
 from __future__ import annotations
 
@@ -12,20 +15,24 @@ from pipeline.image.image import Image
 from pipeline.image.slices import evenly_spaced, filled_slices
 from pipeline.metrics._range import data_range
 from pipeline.physics.forward import ForwardModel
-from pipeline.physics.grid import crop_to, cuts
+from pipeline.physics.grid import crop_to, cuts, is_isotropic
 
 PerSlice = Callable[..., float]
 """`per_slice(truth, estimate, mask, data_range)` of a module of pipeline.metrics."""
 
 
+SIDE_LR = 5
+"""A block's sides have this many low-resolution voxels for every slice that is asked for."""
+
+
 @dataclass(frozen=True)
 class Excerpt:
-    """Some slices of a volume, with the truth and with what was measured.
+    """Some slices or a block of a volume, with the truth and with what was measured.
 
     Attributes:
         truth: high-resolution slices with their mask "foreground".
         measured: the low-resolution slices, normalised.
-        model: the forward model between the two; along the axis of the slices it does nothing.
+        model: the forward model between the two; along the axis of slices that lie apart it does nothing.
         noiseless: the low-resolution slices before the noise.
     """
 
@@ -38,6 +45,11 @@ class Excerpt:
     def slice_axis(self) -> int:
         """Axis along which the slices follow each other."""
         return self.truth.facts["slice_axis"]
+
+    @property
+    def measured_slices(self) -> int:
+        """Fewest low-resolution slices that can be restored apart from the others: of a block, all of it."""
+        return self.measured.shape[self.slice_axis] if is_isotropic(self.model.factors) else 1
 
     def at_noise(self, sigma: float) -> Excerpt:
         """Returns the same slices, measured anew with another noise level; the draw is always the same."""
@@ -69,10 +81,15 @@ def excerpt(truth: Image, lr: Image, most: int) -> Excerpt:
     The slices are cut so that they show what was lost, see `pipeline.physics.grid.cuts`. A blur across them is part of
     what was measured, though not of the excerpt's model, since a few slices do not hold what it needs.
 
+    Of a volume that was coarsened along all three axes it takes a block, whose sides grow with `most`. The block is
+    degraded as if it were the whole volume, so that it agrees with its own model.
+
     Raises:
-        UserError: the volume was coarsened along all three axes.
+        UserError: the volume was coarsened by different factors along its axes.
     """
     model = ForwardModel.from_json(lr.facts["forward_model"])
+    if is_isotropic(model.factors):
+        return _block(truth, model, SIDE_LR * most)
     slice_axis = truth.facts["slice_axis"]
     axis = cuts(model.factors, slice_axis)[0].normal
     usual = axis == slice_axis
@@ -84,3 +101,24 @@ def excerpt(truth: Image, lr: Image, most: int) -> Excerpt:
     shape = tuple(int(size) for size in kept.data.shape)
     apart = replace(model, hr_shape=shape, still_axis=axis)
     return Excerpt(kept, np.take(lr.data, chosen, axis), apart, model.coarsen_slices(truth.data, axis, chosen))
+
+
+def _block(truth: Image, model: ForwardModel, side: int) -> Excerpt:
+    """Cuts a block with sides of at most `side` low-resolution voxels, from the rim of the foreground to its inside.
+
+    Along the first axis within the slices it begins where the foreground does, along the others it lies in the middle:
+    so it holds the outer layers as well as what is deep inside.
+    """
+    mask, slice_axis = truth.masks["foreground"], truth.facts["slice_axis"]
+    rim = min(axis for axis in range(mask.ndim) if axis != slice_axis)
+    places = []
+    for axis, (size, factor) in enumerate(zip(model.lr_shape, model.factors, strict=True)):
+        filled = filled_slices(mask, axis)
+        low, high = filled[0] // factor, filled[-1] // factor + 1
+        start = int(np.clip(low if axis == rim else (low + high - side) // 2, 0, max(0, size - side)))
+        places.append(slice(start * factor, (start + side) * factor))
+    place = tuple(places)
+    kept = truth.with_data(truth.data[place], masks={"foreground": mask[place]})
+    apart = replace(model, hr_shape=tuple(int(size) for size in kept.data.shape))
+    noiseless = apart.coarsen(kept.data)
+    return Excerpt(kept, apart.measured(noiseless), apart, noiseless)

@@ -154,8 +154,6 @@ def check_train(train: Train, sources: Mapping[str, Source], degrade: Degrade) -
             f"train.initial_weights: {train.initial_weights} enlarges by {network.factor}, and cannot start a network "
             f"that enlarges by {degrade.factor} (degrade.factor); choose weights for your factor"
         )
-    if degrade.direction == "isotropic":
-        yield "degrade.direction: isotropic coarsens all three axes, but networks sharpen slices; choose another"
     features = [name for name, source in known.items() if source.features]
     if train.perceptual_weights not in features:
         nearest = plugins.suggest(train.perceptual_weights, features)

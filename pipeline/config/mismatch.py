@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.config.recipe import Recipe
 from pipeline.config.stages import Degrade
+from pipeline.physics.parameters import Direction
 
 OPERATORS: Mapping[str, list[dict[str, Any]]] = {
     "kspace": [{"name": "kspace_truncation"}],
     "bicubic": [{"name": "antialiased_bicubic"}],
     "gaussian": [{"name": "gaussian_psf", "fwhm_voxels": 4.0}, {"name": "decimation"}],
 }
+BLURS = ("gaussian_psf",)
+"""Steps that are told along which axes they work: those that become coarser."""
 NOISE: Mapping[str, dict[str, Any]] = {
     "": {"noise": "none", "noise_sigma": 0.0},
     "-noise": {"noise_sigma": 0.02},
@@ -34,11 +37,15 @@ def degradations(configured: Mapping[str, Degrade], usual: Degrade) -> dict[str,
     kind = usual.noise if usual.noise != "none" else "gaussian"
     return {
         f"{name}{suffix}": Degrade.model_validate_json(
-            json.dumps({**base, "noise": kind, "operators": operators, **noise})
+            json.dumps({**base, "noise": kind, "operators": _along(operators, usual.direction), **noise})
         )
         for name, operators in OPERATORS.items()
         for suffix, noise in NOISE.items()
     }
+
+
+def _along(operators: Sequence[Mapping[str, Any]], direction: Direction) -> list[dict[str, Any]]:
+    return [{**step, **({"along": direction} if step["name"] in BLURS else {})} for step in operators]
 
 
 def single_minded(recipe: Recipe) -> Recipe:

@@ -48,7 +48,8 @@ class Degrade(Section):
     """linear steps, applied in their order; exactly one of them coarsens the grid, and a parameter that may be a range
     [low, high] is drawn evenly from it, once for a volume and anew for every training patch"""
     direction: Direction = "in_plane"
-    """axes that become coarser: both of the plane, the one across the slices, or all three"""
+    """axes that become coarser: both of the plane, the one across the slices, or all three; of all three, networks
+    enlarge the slices of all three planes, and the mean of the three results is taken"""
     factor: Annotated[int, Field(ge=2, le=8)] = 4
     """high-resolution voxels per low-resolution voxel, along each of these axes"""
     noise: Annotated[str, AfterValidator(PluginName(NOISES))] = "rician"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from pipeline.cli import show_progress
 from pipeline.config.stages import Infer
 from pipeline.inference.tiles import restore_in_tiles
 from pipeline.models.generator import Generator
+from pipeline.physics.between import slices_between
 from pipeline.physics.grid import Cut, cuts
 from pipeline.validation import Excerpt
 
@@ -72,8 +74,9 @@ def restore_volume(
 ) -> NDArray[np.float32]:
     """Restores a volume slice by slice.
 
-    Which slices these are depends on what is enlarged, see `pipeline.physics.grid.cuts`; where there are two ways to
-    cut, their results are averaged.
+    Which slices these are depends on what is enlarged, see `pipeline.physics.grid.cuts`; where there are two or three
+    ways to cut, their results are averaged. Where the axis across the slices is enlarged as well, the volume is first
+    interpolated along it, see `pipeline.physics.between`.
 
     Args:
         network: one-channel network, in evaluation mode.
@@ -81,15 +84,19 @@ def restore_volume(
         factors: enlargement along each axis: the network's.
         slice_axis: axis along which the slices follow each other.
         settings: the section `infer`.
-        sigma: standard deviation of the noise, as a fraction of the normalised range.
+        sigma: standard deviation of the noise of `lr`, as a fraction of the normalised range.
         views: flips and transposes of each slice, 1 to 8, whose results are turned back and averaged. Networks that
             enlarge columns alone have no transposes, and 4 views at most.
 
     Returns:
         Restored volume, float32, larger by the factors.
     """
-    results = [_restore_slices(network, lr, cut, settings, sigma, views) for cut in cuts(factors, slice_axis)]
-    return np.asarray(np.mean(results, axis=0), dtype=np.float32)
+    ways = cuts(factors, slice_axis)
+    results = (
+        _restore_slices(network, slices_between(lr, factors[cut.normal], cut.normal), cut, settings, sigma, views)
+        for cut in ways
+    )
+    return np.asarray(reduce(np.add, results) / len(ways), dtype=np.float32)
 
 
 def _columns_alone(network: Generator) -> bool:

@@ -11,6 +11,7 @@ from pipeline.config.recipe import PRETRAINED, SCRATCH, Recipe
 from pipeline.config.sources import Source
 from pipeline.models.generator import Generator
 from pipeline.physics.forward import ForwardModel, operators_in_words
+from pipeline.physics.grid import is_isotropic
 
 CAUTION = """## Limits
 
@@ -87,6 +88,7 @@ def trained_card(
             f"- Recipe: {recipe.source or 'of your own'}",
             f"- Architecture: {network.shape.architecture}, {_size(network)} parameters, one channel, "
             f"{_enlarges(network)}",
+            *_planes(volumes[0]["forward_model"]),
             *_origin(recipe, source),
             "- Learnt from:",
             *learnt,
@@ -103,6 +105,17 @@ def trained_card(
             CAUTION,
         ]
     )
+
+
+def _planes(forward_model: Mapping[str, Any]) -> list[str]:
+    """How the network enlarges volumes that are coarse along all three axes; nothing for others."""
+    if not is_isotropic(forward_model["factors"]):
+        return []
+    return [
+        "- Enlarges volumes along all three axes: for each of them the volume is interpolated along it by cubic",
+        "  B-splines, the slices across it are enlarged, and the three results are averaged. It learnt from slices",
+        "  that were interpolated alike; the noise that it is told is that of the volume before",
+    ]
 
 
 def _origin(recipe: Recipe, source: Source) -> list[str]:

@@ -24,7 +24,8 @@ class Cut(NamedTuple):
     """How a volume is cut into the slices that a network sharpens.
 
     Attributes:
-        normal: axis along which the slices follow each other; nothing is coarser along it.
+        normal: axis along which the slices follow each other. Where it is coarser as well, slices are interpolated
+            along it first, see `pipeline.physics.between`.
         rows: axis of a slice's rows' index.
         columns: axis of its columns' index.
     """
@@ -38,24 +39,33 @@ def cuts(factors: Sequence[int], slice_axis: int) -> tuple[Cut, ...]:
     """Returns the ways to cut a volume into slices that show what was lost.
 
     Where the slices themselves were coarsened, these are the slices. Where they were made thicker, slices that cut
-    through all of them, along either of the other axes; their columns run across the thick slices.
+    through all of them, along either of the other axes; their columns run across the thick slices. Where all axes were
+    coarsened, both: the slices of all three planes.
 
     Args:
         factors: high-resolution voxels per low-resolution voxel, one per axis.
         slice_axis: axis along which the volume's own slices follow each other.
 
     Raises:
-        UserError: all three axes were coarsened; networks sharpen slices.
+        UserError: axes were coarsened by different factors; a network enlarges by one.
     """
     first, second = (axis for axis in range(3) if axis != slice_axis)
+    own, across = Cut(slice_axis, first, second), (Cut(first, second, slice_axis), Cut(second, first, slice_axis))
     if factors[slice_axis] == 1:
-        return (Cut(slice_axis, first, second),)
+        return (own,)
     if factors[first] == factors[second] == 1:
-        return Cut(first, second, slice_axis), Cut(second, first, slice_axis)
-    raise UserError(
-        "degrade.direction: isotropic coarsens all three axes, but networks sharpen slices; choose in_plane or "
-        "through_plane to train them."
-    )
+        return across
+    if len(set(factors)) > 1:
+        raise UserError(
+            f"the volume was degraded by the factors {tuple(factors)} along its axes, but a network enlarges by one; "
+            "degrade all three axes alike, those within the slices, or the one across them."
+        )
+    return own, *across
+
+
+def is_isotropic(factors: Sequence[int]) -> bool:
+    """Says whether all axes of a volume were coarsened, so that no slice of it was measured as it was."""
+    return min(factors) > 1
 
 
 def coarse_shape(shape: Sequence[int], factors: Sequence[int]) -> tuple[int, ...]:

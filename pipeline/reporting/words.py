@@ -39,6 +39,18 @@ COMMON_TRAINING = (
 )
 
 
+PLANES = {
+    "in_plane": "",
+    "through_plane": "They enlarge slices that cut through all of the thick ones; the results for those along both "
+    "other axes were averaged. ",
+    "isotropic": "They enlarge slices. For each of the three axes in turn, the low-resolution volume was interpolated "
+    "along it by cubic B-splines and the slices across it were enlarged; the three results were averaged. Patches to "
+    "learn from were made alike: degraded along all three axes, with noise, then interpolated across the slice. The "
+    "noise that a network is told is that of the volume before it is interpolated. ",
+}
+"""How networks that know slices enlarge volumes, by the axes that became coarser."""
+
+
 @dataclass(frozen=True)
 class Paragraph:
     """A paragraph of the methods, with its heading."""
@@ -213,6 +225,7 @@ def network_words(record: Record, networks: Sequence[str], deliver: str, books: 
         f"The initial network is an RRDBNet{blocks}{books.cite('esrgan')}. Its weights are "
         f"{origin}{books.cite_text(source.get('citation') or '')}, {weights_words(record)}. They were folded to one "
         "grey channel, which does not change what the network makes of a grey picture. "
+        f"{PLANES[record['config']['degrade']['direction']]}"
         f"{_quoted(PRETRAINED)} is that network as it is. "
         f"{''.join(training_words(record, name, books) for name in trained)}{COMMON_TRAINING if trained else ''}"
         f"{consistency_words(record, trained, books)}{deliverable}",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,16 +11,19 @@ GAMMA_RANGE = (0.6, 1.6)
 SCALE_RANGE = (0.7, 1.1)
 
 
-def change_contrast(image: NDArray[np.floating], generator: np.random.Generator) -> NDArray[np.float32]:
-    """Applies a random monotone tone curve, scale * image ** gamma; zero stays zero, as air does.
+Curve = Callable[[NDArray[np.floating]], NDArray[np.float32]]
+"""Changes intensities, one by one."""
+
+
+def draw_curve(generator: np.random.Generator) -> Curve:
+    """Returns a random monotone tone curve, scale * image ** gamma; zero stays zero, as air does.
 
     Args:
-        image: normalised intensities, not negative (what is below zero is taken as zero), any shape.
         generator: source of the random numbers; gamma is drawn uniformly on a logarithmic scale.
 
     Returns:
-        Changed intensities, float32, same shape.
+        A function of normalised intensities, not negative (what is below zero is taken as zero), of any shape.
     """
     gamma = np.exp(generator.uniform(*np.log(GAMMA_RANGE)))
     scale = generator.uniform(*SCALE_RANGE)
-    return (scale * np.maximum(image, 0) ** gamma).astype(np.float32)
+    return lambda image: (scale * np.maximum(image, 0) ** gamma).astype(np.float32)

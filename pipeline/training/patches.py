@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, reduce
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.config.recipe import Recipe
 from pipeline.image.slices import filled_slices
+from pipeline.physics.between import weights_between
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import Cut, Terms, cuts, pad_to_multiple
 from pipeline.physics.linear import Lattice, compose, without_axis
 from pipeline.physics.parameters import PhysicalParameters
 from pipeline.physics.shading import draw_field
-from pipeline.training.contrast import change_contrast
+from pipeline.training.contrast import draw_curve
 
 PatchTerms = tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]
 """The linear part of a forward model for patches: terms of a matrix along rows and one along columns."""
 
+ReadSlices = Callable[[Sequence[int]], NDArray[np.float32]]
+"""Returns slices of a truth, padded, shape (slice, rows, columns), by their indices."""
+
+SLAB = 32
+"""Slices of a truth that are in memory at a time, where a measured slice mixes many."""
 SHARED = 2
 """Dimensions of a matrix that all patches of a batch share."""
 
@@ -64,9 +70,10 @@ class Patches:
     """A batch of patches.
 
     Attributes:
-        measured: low-resolution patches with noise, shape (batch, 1, p, p) with p = patch_lr, float32.
+        measured: low-resolution patches with noise, shape (batch, 1, p, p) with p = patch_lr, float32. Where the axis
+            across the slices was coarsened as well, they are interpolated along it, noise included.
         truth: shape (batch, 1, s p, t p) with the factors s and t of rows and columns, float32.
-        sigma: standard deviation of the noise of each patch, shape (batch,), float32.
+        sigma: standard deviation of the noise of each patch, before any interpolation, shape (batch,), float32.
         operator: the linear part of the forward model for a patch: terms of two matrices, shape (p, s p) and (p, t p)
             where all patches share them, else (batch, 1, p, s p) and (batch, 1, p, t p), float32.
     """
@@ -91,7 +98,7 @@ class PatchSampler:
         seed: of the run.
 
     Raises:
-        UserError: a volume was coarsened along all three axes.
+        UserError: a volume was coarsened by different factors along its axes.
     """
 
     def __init__(self, volumes: list[TrainingVolume], recipe: Recipe, seed: int) -> None:
@@ -114,20 +121,23 @@ class PatchSampler:
         model = volume.model.redrawn(generator)
         factors = (model.factors[cut.rows], model.factors[cut.columns])
         mask = pad_to_multiple(_slab(volume.mask, cut, [index])[0], factors)
-        needed = _needed(model.terms, cut.normal, index)
-        fine = pad_to_multiple(_slab(volume.data, cut, needed), (1, *factors))
-        if generator.random() < self._recipe.contrast_augmentation:
-            fine = change_contrast(fine, generator)
-        if self._recipe.shading_augmentation:
-            fine = fine * draw_field(fine.shape[1:], self._recipe.shading_augmentation, generator)
-        coarse = _coarsened(model.terms, cut, needed, index, fine)
-        coarse, truth = _crop(coarse, fine[needed.index(index)], mask, self._recipe.patch_lr, factors, generator)
+        change = draw_curve(generator) if generator.random() < self._recipe.contrast_augmentation else np.asarray
+        strength = self._recipe.shading_augmentation
+        field = draw_field(mask.shape, strength, generator) if strength else np.float32(1)
+
+        def read(indices: Sequence[int]) -> NDArray[np.float32]:
+            return change(pad_to_multiple(_slab(volume.data, cut, indices), (1, *factors))) * field
+
+        layers, weights = _layers(model, cut.normal, index)
+        coarse = _coarsened(model.terms, cut, layers, read)
+        coarse, truth = _crop(coarse, read([index])[0], mask, self._recipe.patch_lr, factors, generator)
         operator = patch_operator(
             model.operators, model.factors, model.spacing_mm, model.slice_axis, cut, self._recipe.patch_lr
         )
         coarse, truth = _turn(coarse, truth, generator, transpose=_is_symmetric(operator))
         sigma = self._sigma(model, generator)
-        return model.add_noise(coarse, generator, sigma), truth, sigma, operator
+        noisy = _with_noise(model, coarse, cut, generator, sigma)
+        return np.tensordot(weights, noisy, axes=1), truth, sigma, operator
 
     def _sigma(self, model: ForwardModel, generator: np.random.Generator) -> float:
         noise_range = self._recipe.noise_sigma_range
@@ -156,7 +166,7 @@ def patch_operator(
     Returns:
         Terms of two matrices along rows and columns, float32, shape (side, factor side).
     """
-    sizes = tuple(1 if axis == cut.normal else side * factor for axis, factor in enumerate(factors))
+    sizes = tuple(factor if axis == cut.normal else side * factor for axis, factor in enumerate(factors))
     terms = without_axis(compose(operators, Lattice(sizes, factors, spacing_mm, slice_axis)), cut.normal)
     pairs = [(matrices[cut.rows], matrices[cut.columns]) for matrices in terms]
     return tuple((_matrix(rows, side), _matrix(columns, side)) for rows, columns in pairs)
@@ -191,29 +201,49 @@ def _is_symmetric(operator: PatchTerms) -> bool:
 
 
 def _slab(array: NDArray, cut: Cut, indices: Sequence[int]) -> NDArray:
-    """Returns some slices of a volume, shape (slice, rows, columns); neighbours are read in one piece."""
-    low, high = min(indices), max(indices) + 1
+    """Returns some slices of a volume, shape (slice, rows, columns); neighbours are read in one piece.
+
+    Beyond the last slice there are more of it, as padding has it.
+    """
+    inside = np.minimum(indices, array.shape[cut.normal] - 1)
+    low, high = int(inside.min()), int(inside.max()) + 1
     whole = array[tuple(slice(low, high) if axis == cut.normal else slice(None) for axis in range(3))]
-    return np.asarray(np.moveaxis(whole, cut, (0, 1, 2)))[[index - low for index in indices]]
+    return np.asarray(np.moveaxis(whole, cut, (0, 1, 2)))[inside - low]
 
 
-def _needed(terms: Terms, normal: int, index: int) -> list[int]:
-    """The slices that one slice's measurement mixes, and itself."""
-    mixed = {int(one) for term in terms if (row := term[normal]) is not None for one in np.flatnonzero(row[index])}
-    return sorted({index, *mixed})
+def _layers(model: ForwardModel, normal: int, index: int) -> tuple[list[int], NDArray[np.float32]]:
+    """The low-resolution slices that make the slice at a place of the fine grid, and the weight of each."""
+    weights = weights_between(model.lr_shape[normal], model.factors[normal])[index]
+    layers = np.flatnonzero(weights)
+    return layers.tolist(), weights[layers].astype(np.float32)
 
 
-def _coarsened(
-    terms: Terms, cut: Cut, needed: Sequence[int], index: int, fine: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Returns one low-resolution slice without noise, made of the slices that it needs."""
+def _coarsened(terms: Terms, cut: Cut, layers: Sequence[int], read: ReadSlices) -> NDArray[np.float32]:
+    """Returns some low-resolution slices without noise, shape (slice, rows, columns)."""
     result = 0.0
     for term in terms:
         across, rows, columns = (term[axis] for axis in cut)
-        one = fine[needed.index(index)] if across is None else np.tensordot(across[index, needed], fine, axes=1)
+        one = read(layers) if across is None else _mixed(across[layers], read)
         one = one if rows is None else rows @ one
         result = result + (one if columns is None else one @ columns.T)
     return np.asarray(result, dtype=np.float32)
+
+
+def _mixed(across: NDArray[np.float64], read: ReadSlices) -> NDArray[np.float64]:
+    """Returns weighted sums of slices, one for each row of weights; not all slices are in memory at once."""
+    needed = np.flatnonzero(across.any(axis=0))
+    slabs = (needed[start : start + SLAB] for start in range(0, needed.size, SLAB))
+    return reduce(np.add, (np.tensordot(across[:, slab], read(slab.tolist()), axes=1) for slab in slabs))
+
+
+def _with_noise(
+    model: ForwardModel, layers: NDArray[np.float32], cut: Cut, generator: np.random.Generator, sigma: float
+) -> NDArray[np.float32]:
+    """Adds noise to slices of shape (slice, rows, columns), which lie in a volume as `cut` says."""
+    if len(layers) == 1:
+        return model.add_noise(layers[0], generator, sigma)[None]
+    noisy = model.add_noise(np.moveaxis(layers, (0, 1, 2), cut), generator, sigma)
+    return np.moveaxis(noisy, cut, (0, 1, 2))
 
 
 def _crop(
@@ -224,18 +254,21 @@ def _crop(
     factors: tuple[int, int],
     generator: np.random.Generator,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Cuts a patch of `side` coarse voxels whose centre lies in the foreground, as far as the image's edge allows."""
+    """Cuts a patch of `side` coarse voxels whose centre lies in the foreground, as far as the image's edge allows.
+
+    `coarse` has shape (slice, rows, columns), `fine` and `mask` are one slice.
+    """
     rows, columns = np.nonzero(mask)
     chosen = generator.integers(rows.size)
     centre = (rows[chosen] // factors[0], columns[chosen] // factors[1])
-    missing = [max(0, side - size) for size in coarse.shape]
+    missing = [max(0, side - size) for size in coarse.shape[1:]]
     if any(missing):
-        coarse = np.pad(coarse, [(0, count) for count in missing])
+        coarse = np.pad(coarse, [(0, 0), *((0, count) for count in missing)])
         fine = np.pad(fine, [(0, count * factor) for count, factor in zip(missing, factors, strict=True)])
-    starts = [int(np.clip(c - side // 2, 0, size - side)) for c, size in zip(centre, coarse.shape, strict=True)]
+    starts = [int(np.clip(c - side // 2, 0, size - side)) for c, size in zip(centre, coarse.shape[1:], strict=True)]
     coarse_part = tuple(slice(start, start + side) for start in starts)
     fine_part = tuple(slice(s * f, (s + side) * f) for s, f in zip(starts, factors, strict=True))
-    return coarse[coarse_part], fine[fine_part]
+    return coarse[:, *coarse_part], fine[fine_part]
 
 
 def _turn(
@@ -244,5 +277,5 @@ def _turn(
     """Applies one of the four flips to both, and a transpose to every second pair where it is allowed."""
     flip_rows, flip_columns, exchange = generator.integers(2, size=3)
     steps = (slice(None, None, -1 if flip_rows else 1), slice(None, None, -1 if flip_columns else 1))
-    pair = coarse[steps], fine[steps]
-    return (pair[0].T, pair[1].T) if exchange and transpose else pair
+    pair = coarse[..., *steps], fine[steps]
+    return (pair[0].swapaxes(-2, -1), pair[1].T) if exchange and transpose else pair
