@@ -18,7 +18,7 @@ from pipeline.models.weights import save_generator
 from pipeline.train import NOISE_LEVELS, check_batch, look_at, plane_factors, shares, starting_generator
 from pipeline.training.average import Average
 from pipeline.training.checkpoint import CheckpointFolder
-from pipeline.training.contrast import GAMMA_RANGE, SCALE_RANGE, change_contrast
+from pipeline.training.contrast import GAMMA_RANGE, SCALE_RANGE, draw_curve
 from pipeline.training.patches import Patches, PatchSampler, TrainingVolume
 from pipeline.training.rates import FINAL_RATE, adversarial_weight_at, group_rate_at, rate_at
 from pipeline.training.trainer import Trainer
@@ -133,7 +133,7 @@ def test_the_operator_of_a_patch_is_that_of_a_volume_of_its_size():
 def test_contrast_changes_keep_air_and_order():
     image = np.linspace(-0.1, 1.2, 500, dtype=np.float32)
     for seed in range(20):
-        changed = change_contrast(image, np.random.default_rng(seed))
+        changed = draw_curve(np.random.default_rng(seed))(image)
         assert np.all(changed[image <= 0] == 0)
         assert np.all(np.diff(changed[image > 0]) > 0)
         assert changed.max() <= SCALE_RANGE[1] * 1.2 ** GAMMA_RANGE[1] + 1e-6

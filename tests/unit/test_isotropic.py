@@ -1,0 +1,369 @@
+"""Volumes that are coarse along all three axes: training patches, whole volumes, excerpts, and a small training."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from scipy import ndimage
+from torch.nn import functional
+
+from pipeline.apply import apply, as_measured, direction_of
+from pipeline.config.mismatch import degradations
+from pipeline.config.sources import PackageSource
+from pipeline.config.stages import Degrade, Extract, Infer
+from pipeline.degrade import degrade, forward_model
+from pipeline.errors import UserError
+from pipeline.image.container import write_image
+from pipeline.image.formats import Part
+from pipeline.image.image import Image
+from pipeline.infer import restore
+from pipeline.inference.consistency import best_share, degraded_again
+from pipeline.inference.volume import restore_excerpt, restore_slice, restore_volume
+from pipeline.models.weights import load_generator, save_generator
+from pipeline.physics.between import LEAST_WEIGHT, slices_between, weights_between
+from pipeline.physics.forward import ForwardModel
+from pipeline.physics.grid import cuts
+from pipeline.physics.parameters import Direction
+from pipeline.reporting import words
+from pipeline.train import TrainingFiles, direction, look_at, plane_factors, train
+from pipeline.training.patches import PatchSampler, TrainingVolume
+from pipeline.upsamplers import bspline3
+from pipeline.validation import SIDE_LR, excerpt
+from tests.helpers import load_nifti, ras_affine, reoriented, run_stage, synthetic_head, write_nifti
+from tests.small_training import tiny_generator, tiny_recipe, tiny_settings
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+SHAPE = (40, 44, 37)
+"""The last size is odd, so that it is padded."""
+CUT = {"name": "kspace_truncation"}
+BLUR = {"name": "gaussian_psf", "fwhm_voxels": 2.0, "along": "isotropic"}
+PLAIN = {"noise_sigma_range": None, "contrast_augmentation": 0.0}
+
+
+class Repeating(torch.nn.Module):
+    """Repeats voxels along rows and columns, and adds the noise that it is told."""
+
+    factors = (2, 2)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.nothing = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, image, sigma):
+        return functional.interpolate(image, scale_factor=2, mode="nearest") + sigma[:, None, None, None]
+
+
+def a_head(seed: int = 0, slice_axis: int = 2) -> Image:
+    data = synthetic_head(SHAPE, seed=seed) / np.float32(1000)
+    facts = {"id": f"head{seed}", "subject": str(seed), "split": "train", "slice_axis": slice_axis, "plane": "axial"}
+    filled = list(range(4, SHAPE[slice_axis] - 4))
+    facts = {**facts, "slices": [0, SHAPE[slice_axis]], "foreground_slices": filled}
+    return Image(data, np.eye(4), masks={"foreground": data > 0.1}, facts=facts)
+
+
+def degraded(image: Image, **changes: Any) -> Image:
+    settings = {"direction": "isotropic", "factor": 2, "noise": "none", "noise_sigma": 0.0, **changes}
+    return degrade(image, forward_model(image, Degrade.model_validate_json(json.dumps(settings)), 7))
+
+
+def a_volume(slice_axis: int = 2, data: np.ndarray | None = None, **changes: Any) -> TrainingVolume:
+    image = a_head(slice_axis=slice_axis)
+    image = image if data is None else image.with_data(data)
+    model = ForwardModel.from_json(degraded(image, **changes).facts["forward_model"])
+    slices = tuple(image.facts["foreground_slices"])
+    return TrainingVolume(np.asarray(image.data), image.masks["foreground"], slice_axis, slices, model)
+
+
+# Cuts, and slices between slices
+
+
+def test_a_volume_that_is_coarse_along_all_axes_is_cut_in_three_ways() -> None:
+    for axis in range(3):
+        found = cuts((2, 2, 2), axis)
+        assert [cut.normal for cut in found] == [axis, *(other for other in range(3) if other != axis)]
+        assert all(sorted(cut) == [0, 1, 2] for cut in found)
+    with pytest.raises(UserError, match=r"factors \(4, 4, 2\)"):
+        cuts((4, 4, 2), 2)
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4, 8])
+def test_slices_between_slices_are_those_of_the_cubic_spline(factor) -> None:
+    weights = weights_between(20, factor)
+    np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-12)
+    assert np.count_nonzero(weights, axis=1).max() <= 14, "a slice is made of those around it"
+    lr = np.random.default_rng(0).random((6, 20, 7)).astype(np.float32)
+    whole = bspline3.upsample(lr, (1, factor, 1), {})
+    assert np.abs(slices_between(lr, factor, 1) - whole).max() < 5 * LEAST_WEIGHT
+    assert slices_between(lr, 1, 1) is lr
+
+
+# Patches
+
+
+@pytest.mark.parametrize("operators", [[CUT], [BLUR, {"name": "decimation"}]])
+@pytest.mark.parametrize("slice_axis", [0, 2])
+def test_a_patch_shows_what_the_network_is_given_when_a_volume_is_restored(slice_axis, operators) -> None:
+    """Every patch is found in one of the three interpolated volumes, at the place of its truth."""
+    volume = a_volume(slice_axis, operators=operators)
+    lr = volume.model.coarsen(volume.data)
+    patches = PatchSampler([volume], tiny_recipe(**PLAIN, batch_size=24), seed=3).batch(0)
+    normals = set()
+    for measured, truth in zip(patches.measured[:, 0], patches.truth[:, 0], strict=True):
+        cut, index, rows, columns, turned = place_of(truth, volume)
+        normals.add(cut.normal)
+        slices = np.moveaxis(slices_between(lr, 2, cut.normal), cut, (0, 1, 2))
+        expected = slices[index, rows // 2 : rows // 2 + 8, columns // 2 : columns // 2 + 8]
+        np.testing.assert_allclose(turned(measured), expected, atol=2e-6)
+    assert normals == {0, 1, 2}
+
+
+def place_of(truth: np.ndarray, volume: TrainingVolume) -> Any:
+    """Looks for a patch's truth in its volume: the cut, the slice, its first row and column, and how to turn it."""
+    padded = np.pad(volume.data, [(0, size % 2) for size in volume.data.shape], mode="edge")
+    for cut in cuts(volume.model.factors, volume.slice_axis):
+        slices = np.moveaxis(padded, cut, (0, 1, 2))
+        for view in range(8):
+            turned = turn(view)
+            wanted = turned(truth)
+            for index, row, column in np.argwhere(slices == wanted[8, 8]):
+                rows, columns = row - 8, column - 8
+                if min(rows, columns) < 0:
+                    continue
+                found = slices[index, rows : rows + 16, columns : columns + 16]
+                if np.array_equal(found, wanted):
+                    return cut, index, rows, columns, turned
+    raise AssertionError("the truth of a patch is no part of its volume")
+
+
+def turn(view: int) -> Any:
+    def turned(image):
+        flipped = image[:: -1 if view & 1 else 1, :: -1 if view & 2 else 1]
+        return flipped.T if view & 4 else flipped
+
+    return turned
+
+
+def test_the_noise_that_is_told_is_that_before_the_interpolation() -> None:
+    """So patches are as noisy as volumes of that noise are after they were interpolated, which makes noise weaker."""
+    bright = np.ones(SHAPE, dtype=np.float32)
+    changes = {"noise": "gaussian", "noise_sigma": 0.05}
+    volume = a_volume(data=bright, **changes)
+    recipe = tiny_recipe(**{**PLAIN, "batch_size": 150})
+    patches = PatchSampler([volume], recipe, seed=2).batch(0)
+    assert np.allclose(patches.sigma, 0.05)
+    lr = volume.model.measure(bright)
+    inside = 0.05 * np.sqrt(np.sum(weights_between(20, 2)[20] ** 2))
+    assert 0.9 * 0.05 < inside < 0.95 * 0.05
+    assert np.std(patches.measured - 1) == pytest.approx(inside, rel=0.03)
+    for axis in range(3):
+        assert np.std(slices_between(lr, 2, axis) - 1) == pytest.approx(inside, rel=0.04)
+
+
+def test_patches_of_a_constant_volume_are_constant_whatever_is_changed_alike() -> None:
+    volume = a_volume(data=np.full(SHAPE, 0.5, dtype=np.float32))
+    patches = PatchSampler([volume], tiny_recipe(noise_sigma_range=(0, 0), batch_size=12), seed=1).batch(0)
+    for measured, truth in zip(patches.measured, patches.truth, strict=True):
+        assert np.ptp(truth) == 0
+        np.testing.assert_allclose(measured, truth[0, 0, 0], rtol=1e-5)
+    assert np.ptp(patches.truth) > 0, "contrasts were changed"
+
+
+def test_a_wide_mixture_of_slices_is_summed_slab_by_slab(monkeypatch) -> None:
+    volume = a_volume()
+    recipe = tiny_recipe(**PLAIN, batch_size=6)
+    whole = PatchSampler([volume], recipe, seed=1).batch(0)
+    read = []
+    monkeypatch.setattr("pipeline.training.patches.SLAB", 5)
+    monkeypatch.setattr("pipeline.training.patches._slab", counted(read))
+    parts = PatchSampler([volume], recipe, seed=1).batch(0)
+    assert max(read) == 5
+    np.testing.assert_allclose(parts.measured, whole.measured, atol=1e-6)
+
+
+def counted(read: list[int]) -> Any:
+    from pipeline.training.patches import _slab
+
+    def slab(array, cut, indices):
+        read.append(len(indices))
+        return _slab(array, cut, indices)
+
+    return slab
+
+
+def test_volumes_that_are_coarse_along_other_axes_are_not_mixed() -> None:
+    isotropic = a_volume()
+    plane = replace(isotropic, model=replace(isotropic.model, factors=(2, 2, 1)))
+    assert plane_factors([isotropic, isotropic]) == (2, 2)
+    assert [direction([one]) for one in (isotropic, plane)] == ["isotropic", "in_plane"]
+    with pytest.raises(UserError, match="all three axes"):
+        plane_factors([isotropic, plane])
+
+
+# Whole volumes
+
+
+@pytest.mark.parametrize("slice_axis", [0, 1, 2])
+def test_the_three_planes_are_enlarged_and_averaged(slice_axis) -> None:
+    network = tiny_generator(factor=2).eval()
+    lr = np.random.default_rng(4).random((7, 9, 8), dtype=np.float32)
+    restored = restore_volume(network, lr, (2, 2, 2), slice_axis, Infer(), 0.03)
+    assert restored.shape == (14, 18, 16)
+    means = []
+    for cut in cuts((2, 2, 2), slice_axis):
+        between = bspline3.upsample(lr, [2 if axis == cut.normal else 1 for axis in range(3)], {})
+        planes = [restore_slice(network, plane, 0.03) for plane in np.moveaxis(between, cut, (0, 1, 2))]
+        means.append(np.moveaxis(np.stack(planes), (0, 1, 2), cut))
+    assert np.abs(restored - np.mean(means, axis=0)).max() < 0.02 * np.ptp(restored)
+    assert np.abs(means[0] - means[1]).max() > 0.1 * np.ptp(restored)
+
+
+def test_a_constant_volume_stays_constant() -> None:
+    network: Any = Repeating()
+    lr = np.full((7, 9, 8), 0.4, dtype=np.float32)
+    np.testing.assert_allclose(restore_volume(network, lr, (2, 2, 2), 2, Infer(), 0.0), 0.4, rtol=1e-6)
+    # The noise that is told is that of the volume, in every plane.
+    np.testing.assert_allclose(restore_volume(network, lr, (2, 2, 2), 2, Infer(), 0.1), 0.5, rtol=1e-6)
+
+
+def test_a_linear_network_gives_the_mean_of_three_interpolations() -> None:
+    network: Any = Repeating()
+    lr = ndimage.gaussian_filter(np.random.default_rng(1).random((12, 13, 14)), 2).astype(np.float32)
+    expected = np.zeros((24, 26, 28))
+    for axis in range(3):
+        between = bspline3.upsample(lr, [2 if other == axis else 1 for other in range(3)], {})
+        for other in {0, 1, 2} - {axis}:
+            between = np.repeat(between, 2, other)
+        expected += between / 3
+    found = restore_volume(network, lr, (2, 2, 2), 0, Infer(), 0.0)
+    np.testing.assert_allclose(found, expected, atol=5 * LEAST_WEIGHT * np.ptp(lr))
+
+
+# Excerpts
+
+
+def test_an_excerpt_is_a_block_that_agrees_with_its_model() -> None:
+    head = a_head()
+    one = excerpt(head, degraded(head, noise="rician", noise_sigma=0.02), 2)
+    assert one.measured.shape == (2 * SIDE_LR,) * 3
+    assert one.truth.data.shape == one.truth.masks["foreground"].shape == (4 * SIDE_LR,) * 3
+    assert one.measured_slices == 2 * SIDE_LR
+    again = degraded_again(np.asarray(one.truth.data), one.model)
+    np.testing.assert_allclose(again, one.noiseless, atol=1e-6)
+    assert np.std(one.measured - one.noiseless) == pytest.approx(0.02, rel=0.15)
+    np.testing.assert_array_equal(one.at_noise(0.0).measured, np.abs(one.noiseless))
+    # From the rim of the head inwards.
+    rim = one.truth.masks["foreground"].mean(axis=(1, 2))
+    assert rim[0] < 1 == rim[-1]
+
+
+def test_an_excerpt_of_a_small_volume_is_all_of_it() -> None:
+    head = a_head()
+    one = excerpt(head, degraded(head), 8)
+    assert one.truth.data.shape == SHAPE
+    assert one.measured.shape == (20, 22, 19)
+    np.testing.assert_allclose(one.measured, degraded(head).data, atol=1e-6)
+
+
+def test_a_look_and_the_share_see_three_planes() -> None:
+    head = a_head(1)
+    one = excerpt(head, degraded(head), 2)
+    network: Any = Repeating()
+    restored = restore_excerpt(network, one)
+    assert restored.shape == (4 * SIDE_LR,) * 3
+    assert 0.5 < best_share(restored, one) <= 1, "without noise, what was measured is right"
+    look = look_at(network, [one])
+    assert look.values["psnr"] > 10
+    assert look.diversity == pytest.approx(1, abs=0.2), "an interpolation follows its input"
+
+
+def test_degradations_of_the_mismatch_matrix_blur_the_axes_that_become_coarser() -> None:
+    found = degradations({}, Degrade(direction="isotropic", factor=2))
+    assert {one.direction for one in found.values()} == {"isotropic"}
+    head = a_head()
+    lines = np.zeros(SHAPE, dtype=np.float32)
+    lines[:, :, ::2] = 1
+    model = forward_model(head, found["gaussian"], 1)
+    assert np.ptp(model.coarsen(lines)[5:-5, 5:-5, 5:-5]) < 0.05, "or every second slice would be lost unseen"
+
+
+# From files to files
+
+
+def test_a_training_writes_a_network_that_apply_takes_for_all_axes(tmp_path: Path) -> None:
+    volumes = {}
+    for seed, split in ((0, "train"), (1, "val")):
+        head = a_head(seed)
+        volumes[split] = (tmp_path / f"{split}.hr.safetensors", tmp_path / f"{split}.lr.safetensors")
+        write_image(volumes[split][0], head)
+        write_image(volumes[split][1], degraded(head, noise="rician", noise_sigma=0.02))
+    hr, lr, val_hr, val_lr = ([volumes[split][kind]] for split in ("train", "val") for kind in (0, 1))
+    files = TrainingFiles(hr, lr, val_hr, val_lr)
+    source = PackageSource.model_validate(
+        {"kind": "package", "project": "p", "version": "1", "file": "f", "sha256": "0" * 64, "title": "none"}
+    )
+    recipe = tiny_recipe(starts_from="scratch", blocks=1, features=8, steps=6)
+    output = tmp_path / "models" / "small"
+    train(files, recipe, tiny_settings(), source, 1, "cpu", output, tmp_path / "work")
+    network = load_generator(output / "generator.safetensors").eval()
+    assert direction_of(network) == "isotropic"
+    assert len(network.facts["shares"]) > 1
+    card = (output / "model_card.md").read_text()
+    assert "along all three axes" in card and "factors (2, 2, 2)" in card
+    image = degraded(a_head(2), noise="rician", noise_sigma=0.02)
+    restored = restore(network, image, Infer(noise_sigma=0.02))
+    assert restored.shape == tuple(2 * size for size in image.data.shape)
+    assert not np.array_equal(restored, restore(network, image, Infer(noise_sigma=0.02, consistency=False)))
+    check_apply(output / "generator.safetensors", tmp_path)
+
+
+def check_apply(model: Path, folder: Path) -> None:
+    """A volume that is stored otherwise comes back at half the spacing, in its own orientation, at the same place."""
+    voxels = np.round(synthetic_head((20, 22, 24))).astype(np.int16)
+    affine = ras_affine((2.0, 2.0, 2.0))
+    stored, its_affine = reoriented(voxels, affine, np.array([[1, -1], [2, 1], [0, -1]]))
+    source = write_nifti(folder / "coarse.nii.gz", stored, its_affine)
+    result = run_stage("apply", "--model", model, "--input", source, "--output", folder / "fine.nii.gz")
+    assert result.returncode == 0, result.stderr
+    fine = load_nifti(folder / "fine.nii.gz")
+    assert fine.shape == tuple(2 * size for size in stored.shape)
+    assert fine.get_data_dtype() == np.int16
+    np.testing.assert_allclose(fine.header.get_zooms(), 1.0, rtol=1e-5)
+    corners = [fine.affine @ [2 * x + 0.5, 2 * y + 0.5, 2 * z + 0.5, 1] for x, y, z in ((0, 0, 0), (3, 5, 7))]
+    expected = [its_affine @ [x, y, z, 1] for x, y, z in ((0, 0, 0), (3, 5, 7))]
+    np.testing.assert_allclose(corners, expected, atol=1e-4)
+
+
+def test_networks_of_before_and_others_enlarge_as_they_did() -> None:
+    assert direction_of(tiny_generator()) == "in_plane"
+    assert direction_of(tiny_generator(along="columns")) == "through_plane"
+    image = a_head()
+    found = {name: as_measured(image, 2, name).facts["forward_model"]["factors"] for name in FACTORS}
+    assert found == FACTORS
+    single = image.with_data(image.data[:, :, :1], masks={})
+    with pytest.raises(UserError, match="one slice alone"):
+        as_measured(single, 2, "isotropic")
+
+
+def test_images_that_are_restored_part_by_part_are_refused(tmp_path: Path) -> None:
+    network = tiny_generator(factor=2)
+    save_generator(tmp_path / "network.safetensors", network, {"direction": "isotropic"})
+    source = tmp_path / "large.tif"
+    tifffile.imwrite(source, np.zeros((2, 1100, 1100), dtype=np.uint8))
+    with pytest.raises(UserError, match=r"large.tif: is so large"):
+        apply(tmp_path / "network.safetensors", source, Part(), Extract(), Infer(), "cpu", tmp_path / "out.tif")
+
+
+def test_the_methods_say_that_three_planes_were_averaged() -> None:
+    assert "three results were averaged" in words.PLANES["isotropic"]
+    assert set(words.PLANES) == set(get_args(Direction))
+
+
+FACTORS: dict[Any, list[int]] = {"in_plane": [2, 2, 1], "through_plane": [1, 1, 2], "isotropic": [2, 2, 2]}
