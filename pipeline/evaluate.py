@@ -27,6 +27,7 @@ from pipeline.image.image import Image
 from pipeline.image.predictions import read_prediction, restored_image
 from pipeline.image.stack import is_collection
 from pipeline.metrics import WHOLE_VOLUME
+from pipeline.metrics._features import Features, read_features
 from pipeline.metrics._range import data_range
 from pipeline.upsamplers import bspline3
 
@@ -66,9 +67,11 @@ class Aids:
 
     Attributes:
         measured: the low-resolution image on the grid of the truth, see `on_grid`; None where no metric needs it.
+        features: a VGG; None where no metric needs it.
     """
 
     measured: NDArray[np.floating] | None = None
+    features: Features | None = None
 
 
 NO_AIDS = Aids()
@@ -87,9 +90,9 @@ def on_grid(lr_image: Image, truth: Image) -> NDArray[np.floating]:
     return restored_image(lr_image, bspline3.upsample(lr_image.data, factors, {})).data
 
 
-def needs_measured(metric: str) -> bool:
-    """Says whether a metric asks for the measured image."""
-    return getattr(plugins.load(METRICS, metric), "NEEDS_MEASURED", False)
+def needs(metric: str, aid: str) -> bool:
+    """Says whether a metric asks for one of the `Aids`, such as "measured"."""
+    return getattr(plugins.load(METRICS, metric), f"NEEDS_{aid.upper()}", False)
 
 
 def measure(
@@ -120,21 +123,26 @@ def measure(
     module = plugins.load(METRICS, metric)
     axis, full = truth.facts["slice_axis"], data_range(truth)
     given = {"truth": truth.data, "estimate": estimate}
-    if needs_measured(metric):
+    if needs(metric, "measured"):
         if aids.measured is None:
             raise UserError(f"--lr: the metric {metric} needs the low-resolution volume; give it.")
         given["measured"] = aids.measured
+    more: dict[str, Any] = {"data_range": full}
+    if needs(metric, "features"):
+        if aids.features is None:
+            raise UserError(f"--features: the metric {metric} needs a feature network; give what `features` wrote.")
+        more["features"] = aids.features
     volumes = {name: np.moveaxis(array, axis, 0) for name, array in given.items()}
     regions = {name: np.moveaxis(mask, axis, 0) for name, mask in masks.items()}
     if hasattr(module, "per_slice"):
         for index in truth.facts["foreground_slices"]:
             here = {name: mask[index] for name, mask in regions.items()}
             slices = {name: volume[index] for name, volume in volumes.items()}
-            for name, value in _over(here, module, module.per_slice, **slices, data_range=full):
+            for name, value in _over(here, module, module.per_slice, **slices, **more):
                 yield name, index, value
     if hasattr(module, "per_volume") and not is_collection(truth.facts):
         spacing = (truth.spacing[axis], *np.delete(truth.spacing, axis).tolist())
-        for name, value in _over(regions, module, module.per_volume, **volumes, data_range=full, spacing=spacing):
+        for name, value in _over(regions, module, module.per_volume, **volumes, **more, spacing=spacing):
             yield name, WHOLE_VOLUME, value
 
 
@@ -236,6 +244,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_path(parser, "--hr", "extracted volume: the truth (.safetensors)")
     add_path(parser, "--predictions", "restored volumes, each in a folder named after its method", many=True)
     add_path(parser, "--lr", "its low-resolution volume (.safetensors); some metrics need it", required=False)
+    text = "a VGG, as the stage features wrote it (.safetensors); some metrics need it"
+    parser.add_argument("--features", type=Path, nargs="*", default=[], metavar="PATH", help=text)
     text = "the truth as the stage denoise made it; the region denoised needs it"
     parser.add_argument("--denoised", type=Path, nargs="*", default=[], metavar="PATH", help=text)
     add_path(parser, "--output", "one row a slice, region, metric and method (.csv)")
@@ -244,8 +254,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def _aids(arguments: Namespace, settings: Evaluate, truth: Image) -> Aids:
     """Reads what the metrics ask for, as far as it was given."""
-    measured = arguments.lr if any(map(needs_measured, settings.metrics)) else None
-    return Aids(measured=on_grid(read_image(measured), truth) if measured else None)
+    wanted = {aid for aid in ("measured", "features") for metric in settings.metrics if needs(metric, aid)}
+    return Aids(
+        measured=on_grid(read_image(arguments.lr), truth) if arguments.lr and "measured" in wanted else None,
+        features=read_features(arguments.features[0]) if arguments.features and "features" in wanted else None,
+    )
 
 
 def main(arguments: Namespace) -> None:

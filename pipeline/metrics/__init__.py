@@ -15,6 +15,8 @@ the mean over the region of a map: the map, which is then made once for all regi
 A module with NEEDS_MEASURED = True gets one more keyword in all of these, `measured`: what the instrument measured, the
 low-resolution image interpolated to the grid of the truth by cubic B-splines, of the shape of the truth.
 
+A module with NEEDS_FEATURES = True gets `features`, the network of the run's perceptual loss (`_features.Features`).
+
 Arguments are given by name. The facts: TITLE, UNIT, HIGHER_IS_BETTER, PERFECT (the value of an image measured against
 itself), RANGE in words, SOURCE, and DECIMALS for tables.
 """

@@ -40,7 +40,7 @@ def per_voxel(truth: NDArray[np.floating], estimate: NDArray[np.floating], data_
     """
     if min(truth.shape) < WINDOW_SIDE:
         raise UserError(
-            f"slices of {truth.shape[0]} x {truth.shape[1]} voxels are too small for SSIM, whose window is "
+            f"{' x '.join(map(str, truth.shape))} voxels are too few for SSIM, whose window is "
             f"{WINDOW_SIDE} voxels wide. Take it out of evaluate.metrics."
         )
     result = structural_similarity(

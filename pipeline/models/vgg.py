@@ -19,6 +19,7 @@ from torch.nn import functional
 from pipeline import plugins
 from pipeline.config.sources import FeatureArchitecture
 from pipeline.errors import UserError
+from pipeline.models.normalisations import NORMALISATIONS
 from pipeline.models.onnx_file import read_convolutions
 from pipeline.models.weights import check_fit, read_metadata, read_safetensors, read_torch, save_tensors
 
@@ -27,13 +28,6 @@ CONVOLUTIONS: dict[FeatureArchitecture, tuple[int, ...]] = {"vgg16": (2, 2, 3, 3
 
 WIDTHS = (64, 128, 256, 512, 512)
 """Their channels."""
-
-NORMALISATIONS = {
-    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    "none": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
-}
-"""Mean and standard deviation by which red, green and blue are shifted and divided: those of the pictures that the
-published networks were trained on (as in torchvision's documentation), or nothing."""
 
 
 class VggFeatures(nn.Module):

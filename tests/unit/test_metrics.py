@@ -1,20 +1,45 @@
 """Metrics against a second implementation of their formulas."""
 
 import math
+from functools import cache
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from scipy import ndimage
 from skimage import data
-from skimage.metrics import peak_signal_noise_ratio
+from skimage.metrics import normalized_root_mse, peak_signal_noise_ratio
+from torch.nn import functional
+from torchmetrics.functional.image import structural_similarity_index_measure
 
 from pipeline import plugins
 from pipeline.errors import UserError
 from pipeline.evaluate import Aids, measure
 from pipeline.image.image import Image
 from pipeline.image.intensity import IntensityMap
-from pipeline.metrics import WHOLE_VOLUME, edge_sharpness, frc, gmsd, haarpsi, psnr, residual_noise, ssim, vif
+from pipeline.metrics import (
+    WHOLE_VOLUME,
+    edge_sharpness,
+    frc,
+    fsc,
+    gmsd,
+    haarpsi,
+    hfen,
+    ms_ssim,
+    nrmse,
+    psnr,
+    residual_noise,
+    ssim,
+    ssim_3d,
+    vgg_distance,
+    vif,
+)
+from pipeline.metrics._features import Features, read_features
 from pipeline.metrics._range import data_range
+from pipeline.metrics._shells import shell_correlation
+from pipeline.models.vgg import VggFeatures, save_vgg
 
 METRICS = plugins.names("pipeline.metrics")
 
@@ -117,10 +142,24 @@ def test_a_region_is_judged_by_what_is_in_it(photographs, name):
     assert right != pytest.approx(metric.PERFECT, abs=0.005)
 
 
+@cache
+def small_network():
+    """A feature network of random weights that keep features alive: five blocks of one convolution."""
+    generator = np.random.default_rng(3)
+    widths = [3, 8, 8, 8, 8, 8]
+    shapes = [(3, 3, after, before) for before, after in pairwise(widths)]
+    weights = [generator.standard_normal(shape) * math.sqrt(2 / (9 * shape[3])) for shape in shapes]
+    layers = [
+        (f"conv{number}_1", weight.astype(np.float32), np.zeros(8, dtype=np.float32))
+        for number, weight in enumerate(weights, start=1)
+    ]
+    return Features(tuple(layers), np.zeros(3, dtype=np.float32), np.ones(3, dtype=np.float32))
+
+
 def judged(name, truth, estimate, mask):
     """What evaluation gives for arrays (slices, rows, columns): the mean over slices, or the measure of the whole."""
     facts = {"slice_axis": 0, "foreground_slices": range(len(truth)), "plane": "axial", "scale_percentile": 99.9}
-    aids = Aids(measured=ndimage.gaussian_filter(truth, 2.0))
+    aids = Aids(ndimage.gaussian_filter(truth, 2.0), small_network())
     image = Image(truth, np.eye(4), facts=facts)
     values = [(index, value) for _, index, value in measure(image, estimate, name, {"region": mask}, aids)]
     wholes = [value for index, value in values if index == WHOLE_VOLUME]
@@ -182,7 +221,7 @@ def test_flat_volumes_have_a_value(name):
     metric = plugins.load("pipeline.metrics", name)
     assert judged(name, flat, flat.copy(), whole) == pytest.approx(metric.PERFECT)
     noisy = flat + 0.1 * np.random.default_rng(0).standard_normal(flat.shape)
-    assert math.isfinite(judged(name, flat, noisy, whole))
+    assert not math.isnan(judged(name, flat, noisy, whole))
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -339,7 +378,7 @@ def test_ring_correlation_is_what_its_definition_says(shape):
     generator = np.random.default_rng(5)
     one = ndimage.gaussian_filter(generator.random(shape), 1.0)
     other = one + 0.05 * generator.standard_normal(shape)
-    _, found = frc.ring_correlation(one, other)
+    _, found = shell_correlation(one, other)
     assert np.allclose(found, rings_one_by_one(one, other), rtol=1e-4, atol=1e-9)
 
 
@@ -360,3 +399,201 @@ def test_where_nothing_agrees_or_the_region_is_tiny_the_cut_off_is_zero():
     assert frc.per_slice(one, other, mask, 1.0) == 0
     mask[6:] = False
     assert frc.per_slice(one, one, mask, 1.0) == 0
+
+
+@pytest.mark.parametrize("full", [1.0, 2.5])
+def test_nrmse_equals_the_library(pictures, full):
+    truth, noise, mask = pictures
+    estimate = truth + 0.1 * noise
+    expected = normalized_root_mse(truth[mask], estimate[mask], normalization="euclidean")
+    assert nrmse.per_slice(full * truth, full * estimate, mask, full) == pytest.approx(expected, rel=1e-9)
+
+
+def test_where_the_truth_is_empty_errors_have_no_share_of_it():
+    empty, mask = np.zeros((20, 20)), np.ones((20, 20), dtype=bool)
+    for metric in (nrmse, hfen):
+        assert metric.per_slice(empty, empty, mask, 1.0) == 0
+        assert metric.per_slice(empty, np.random.default_rng(0).random((20, 20)), mask, 1.0) == math.inf
+
+
+def fspecial_log(side, sigma):
+    """MATLAB's documented formula: the Laplacian of a Gaussian, shifted so that it sums to zero."""
+    y, x = np.mgrid[-(side // 2) : side // 2 + 1, -(side // 2) : side // 2 + 1]
+    gaussian = np.exp(-(x**2 + y**2) / (2 * sigma**2))
+    kernel = gaussian * (x**2 + y**2 - 2 * sigma**2) / (sigma**4 * gaussian.sum())
+    return kernel - kernel.mean()
+
+
+@pytest.mark.parametrize("damage", ["noise", "blur", "shift"])
+def test_hfen_equals_the_filter_as_one_convolution(photographs, damage):
+    truth, estimate = photographs["camera", damage]
+    mask = np.zeros(truth.shape, dtype=bool)
+    mask[3:200, 0:150] = True
+    kernel = torch.tensor(fspecial_log(15, 1.5))[None, None]
+
+    def filtered(picture):
+        wide = functional.pad(torch.tensor(picture)[None, None], (7, 7, 7, 7), mode="replicate")
+        return functional.conv2d(wide, kernel)[0, 0].numpy()
+
+    one, other = filtered(truth)[mask], filtered(estimate)[mask]
+    expected = np.linalg.norm(one - other) / np.linalg.norm(one)
+    assert hfen.per_slice(truth, estimate, mask, 1.0) == pytest.approx(expected, rel=1e-9)
+
+
+def torchmetrics_ssim(truth, estimate, **settings):
+    """The second result of torchmetrics' structural similarity, without axes of length 1."""
+    one, other = (torch.tensor(picture)[None, None] for picture in (estimate, truth))
+    found: Any = structural_similarity_index_measure(one, other, **settings)
+    return found[1].numpy().squeeze()
+
+
+@pytest.mark.parametrize(("damage", "full"), [("noise", 2.5), ("blur", 1.0), ("shift", 1.0)])
+def test_ms_ssim_compares_what_torchmetrics_compares_at_every_scale(photographs, damage, full):
+    """The borders are left out: torchmetrics mirrors the picture there in another way."""
+    one, other = (full * picture[:192, :224] for picture in photographs["camera", damage])
+    for _ in range(4):
+        structure, luminance = (drawn[5:-5, 5:-5] for drawn in ms_ssim.similarity_maps(one, other, full))
+        contrast = torchmetrics_ssim(one, other, data_range=full, return_contrast_sensitivity=True)
+        similarity = torchmetrics_ssim(one, other, data_range=full, return_full_image=True)
+        assert structure.mean() == pytest.approx(contrast, rel=1e-4)
+        assert (structure * luminance).mean() == pytest.approx(similarity[5:-5, 5:-5].mean(), rel=1e-4)
+        one, other = (functional.avg_pool2d(torch.tensor(one)[None], 2)[0].numpy() for one in (one, other))
+
+
+def test_ms_ssim_of_a_region_is_the_product_of_its_scales(photographs):
+    truth, estimate = one, other = photographs["camera", "blur"]
+    mask = np.zeros(truth.shape, dtype=bool)
+    mask[64:192, 48:160] = True
+    product = 1.0
+    for scale, exponent in enumerate((0.0448, 0.2856, 0.3001, 0.2363, 0.1333)):
+        similar = contrast_map(one, other)
+        if scale == 4:
+            similar = ssim_map_of_the_paper(one, other, 1.0)
+        product *= similar[mask[:: 2**scale, :: 2**scale]].mean() ** exponent
+        one, other = (functional.avg_pool2d(torch.tensor(one)[None], 2)[0].numpy() for one in (one, other))
+    assert ms_ssim.per_slice(truth, estimate, mask, 1.0) == pytest.approx(product, rel=1e-4)
+
+
+def contrast_map(one, other):
+    """The contrast and structure term, by a two-dimensional window; far from the borders."""
+    offsets = np.arange(-5, 6)
+    window = np.exp(-(offsets[:, None] ** 2 + offsets**2) / (2 * 1.5**2))
+    window /= window.sum()
+
+    def mean(picture):
+        return ndimage.correlate(picture, window)
+
+    covariance = mean(one * other) - mean(one) * mean(other)
+    variances = mean(one**2) - mean(one) ** 2 + mean(other**2) - mean(other) ** 2
+    return (2 * covariance + 0.03**2) / (variances + 0.03**2)
+
+
+def test_ms_ssim_has_as_many_scales_as_fit_and_says_where_none_does():
+    truth = ndimage.gaussian_filter(np.random.default_rng(0).random((30, 30)), 1)
+    estimate = truth + 0.1
+    mask = np.ones(truth.shape, dtype=bool)
+    structure, luminance = ms_ssim.similarity_maps(truth, estimate, 1.0)
+    one, other = (ms_ssim.halve(picture) for picture in (truth, estimate))
+    coarse = np.prod(ms_ssim.similarity_maps(one, other, 1.0), axis=0)
+    shares = np.array([0.0448, 0.2856]) / (0.0448 + 0.2856)
+    expected = structure.mean() ** shares[0] * coarse.mean() ** shares[1]
+    assert ms_ssim.per_slice(truth, estimate, mask, 1.0) == pytest.approx(expected)
+    assert luminance.mean() < 1
+    with pytest.raises(UserError, match="10 x 30 voxels are too small for MS-SSIM"):
+        ms_ssim.per_slice(truth[:10], estimate[:10], mask[:10], 1.0)
+
+
+def test_ssim_of_a_volume_equals_torchmetrics(head):
+    truth = head[0][:, :20, :20]
+    estimate = DAMAGES["noise"](truth, 1)
+    expected = torchmetrics_ssim(truth, estimate, data_range=1.0, return_full_image=True)
+    inner = np.zeros(truth.shape, dtype=bool)
+    inner[5:-5, 5:-5, 5:-5] = True
+    value = ssim_3d.per_volume(truth, estimate, inner, 1.0, (1, 1, 1))
+    assert value == pytest.approx(expected[inner].mean(), rel=1e-4)
+
+
+def test_slices_that_do_not_fit_together_are_seen_in_three_dimensions_alone():
+    generator = np.random.default_rng(0)
+    truth = np.repeat(ndimage.gaussian_filter(generator.random((1, 48, 48)), (0, 1, 1)), 16, axis=0)
+    offsets = 0.05 * (-1.0) ** np.arange(16)[:, None, None]
+    mask = np.ones(truth.shape, dtype=bool)
+    flat = np.mean([ssim.per_slice(*pair, mask[0], 1.0) for pair in zip(truth, truth + offsets, strict=True)])
+    assert flat > 0.95 > ssim_3d.per_volume(truth, truth + offsets, mask, 1.0, (1, 1, 1)) + 0.15
+
+
+@pytest.mark.parametrize(("shape", "spacing"), [((24, 26, 22), (1, 1, 1)), ((12, 24, 30), (2, 1, 0.8))])
+def test_shell_correlation_is_what_its_definition_says(shape, spacing):
+    generator = np.random.default_rng(5)
+    one = ndimage.gaussian_filter(generator.random(shape), 0.7)
+    other = one + 0.03 * generator.standard_normal(shape)
+    frequencies, found = shell_correlation(one, other, spacing)
+    spectra = []
+    for volume in (one, other):
+        windowed = np.einsum("ijk,i,j,k->ijk", volume - volume.mean(), *map(np.hanning, shape))
+        spectra.append(np.fft.fftshift(np.fft.fftn(windowed)))
+    steps = [(np.arange(size) - size // 2) / (size * length) for size, length in zip(shape, spacing, strict=True)]
+    radius = np.sqrt(sum(step**2 for step in np.meshgrid(*steps, indexing="ij")))  # cycles per unit of the spacing
+    nyquist = 0.5 / max(spacing)
+    count = int(min(np.multiply(shape, spacing)) / max(spacing)) // 2
+    expected = []
+    for shell in range(count):
+        chosen = (radius >= shell * nyquist / count - 1e-12) & (radius < (shell + 1) * nyquist / count - 1e-12)
+        first, second = (spectrum[chosen] for spectrum in spectra)
+        expected.append(np.vdot(second, first).real / np.linalg.norm(first) / np.linalg.norm(second))
+    assert np.allclose(found, expected, rtol=1e-4, atol=1e-9)
+    assert frequencies[-1] == pytest.approx(0.5 - 0.25 / count)
+
+
+@pytest.mark.parametrize("cut_off", [0.15, 0.3])
+def test_the_frequency_at_which_detail_ends_is_found_in_a_volume(cut_off):
+    truth, noise = np.random.default_rng(6).random((2, 40, 40, 40))
+    radius = np.sqrt(sum(axis**2 for axis in np.meshgrid(*(np.fft.fftfreq(40),) * 3, indexing="ij")))
+    mixed = np.fft.ifftn(np.where(radius < cut_off, np.fft.fftn(truth), np.fft.fftn(noise))).real
+    mask = np.ones(truth.shape, dtype=bool)
+    assert fsc.per_volume(truth, mixed, mask, 1.0, (1, 1, 1)) == pytest.approx(cut_off, abs=0.02)
+
+
+@pytest.fixture(scope="module")
+def vgg(tmp_path_factory):
+    """A VGG16 of random weights that keep features alive, as torch has it and as the metric reads it."""
+    torch.manual_seed(0)
+    network = VggFeatures("vgg16", "imagenet")
+    convolutions: Any = network.convolutions.values()
+    for convolution in convolutions:
+        torch.nn.init.kaiming_normal_(convolution.weight)
+        torch.nn.init.normal_(convolution.bias, std=0.1)
+    path = tmp_path_factory.mktemp("vgg") / "features.safetensors"
+    save_vgg(path, network)
+    return network, read_features(path)
+
+
+def test_the_vgg_distance_equals_torch(vgg, photographs):
+    network, features = vgg
+    truth, estimate = (picture[:48, :64] for picture in photographs["camera", "noise"])
+    last = ("conv1_2", "conv2_2", "conv3_3", "conv4_3", "conv5_3")
+    sides = [torch.tensor(picture, dtype=torch.float32)[None, None] for picture in (truth, estimate)]
+    found = [network(one, last, before_activation=False) for one in sides]
+    parts = [
+        (functional.normalize(found[0][name]) - functional.normalize(found[1][name])).square().sum(1) for name in last
+    ]
+    expected = float(np.mean([float(part.mean()) for part in parts]))
+    whole = np.ones(truth.shape, dtype=bool)
+    value = vgg_distance.per_slice(2.5 * truth, 2.5 * estimate, whole, 2.5, features)
+    assert value == pytest.approx(expected, rel=1e-4)
+    quarter = np.zeros_like(whole)
+    quarter[16:32, 16:48] = True
+    here = [float(part[0, 16 >> n : 32 >> n, 16 >> n : 48 >> n].mean()) for n, part in enumerate(parts)]
+    assert vgg_distance.per_slice(truth, estimate, quarter, 1.0, features) == pytest.approx(np.mean(here), rel=1e-4)
+
+
+def test_a_picture_too_small_or_a_file_of_another_kind_is_named(tmp_path, vgg):
+    small = np.zeros((15, 40))
+    with pytest.raises(UserError, match="15 x 40 voxels are too small for the VGG distance"):
+        vgg_distance.per_voxel(small, small, 1.0, vgg[1])
+    for name, content in {"absent": None, "wrong": b"not one"}.items():
+        path = tmp_path / f"{name}.safetensors"
+        if content:
+            path.write_bytes(content)
+        with pytest.raises(UserError, match=rf"{name}\.safetensors: is not a feature network"):
+            read_features(path)

@@ -28,6 +28,7 @@ rule evaluate:
         denoised=(
             rules.denoise.output.volume if "denoised" in RUN.evaluate.regions else []
         ),
+        features=PERCEPTUAL if "vgg_distance" in RUN.evaluate.metrics else [],
         predictions=predictions_of,
     output:
         rows=f"{RESULTS}/metrics/parts/{{volume}}.csv",
@@ -47,7 +48,7 @@ rule evaluate:
     message:
         "Measuring every method on {wildcards.volume}"
     shell:
-        "python -m pipeline evaluate --hr {input.hr:q} --lr {input.lr:q} --denoised {input.denoised:q} --predictions {input.predictions:q}"
+        "python -m pipeline evaluate --hr {input.hr:q} --lr {input.lr:q} --denoised {input.denoised:q} --features {input.features:q} --predictions {input.predictions:q}"
         " --output {output.rows:q} --settings {params.settings:q} > {log:q} 2>&1"
 
 

@@ -1,0 +1,96 @@
+"""Correlation of two spectra, shell by shell: rings of a plane, shells of a volume."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+THRESHOLD = 0.5
+"""Usual threshold against a reference (Rosenthal and Henderson, Journal of Molecular Biology 333:721-745, 2003)."""
+NYQUIST = 0.5
+SMALLEST_SIDE = 8
+"""Of the region's box, in voxels; smaller ones have too few frequencies."""
+ROUNDING = 1e-9
+"""So that frequencies on the border of two shells always belong to the outer one."""
+
+Floats = NDArray[np.float64]
+
+
+def cut_off(
+    truth: NDArray[np.floating],
+    estimate: NDArray[np.floating],
+    mask: NDArray[np.bool_],
+    spacing: Sequence[float] | None = None,
+) -> float:
+    """Returns the frequency at which the correlation of shells of frequencies first falls below 0.5.
+
+    Args:
+        truth: image of two or three dimensions, in any unit of intensity.
+        estimate: of the same shape.
+        mask: the region, same shape, not empty; its box is looked at, under a Hann window.
+        spacing: as in `shell_correlation`.
+
+    Returns:
+        Cycles per voxel; 0.5, the highest frequency there is, where the correlation never falls so low, and 0 where the
+        box has a side below 8 voxels, so that no frequency can be told.
+    """
+    box = tuple(slice(int(places.min()), int(places.max()) + 1) for places in np.nonzero(mask))
+    frequencies, correlation = shell_correlation(truth[box], estimate[box], spacing)
+    below = np.flatnonzero(correlation < THRESHOLD)
+    if frequencies.size == 0 or (below.size and below[0] == 0):
+        return 0.0
+    if below.size == 0:
+        return NYQUIST
+    first = int(below[0])
+    pair = slice(first - 1, first + 1)
+    return float(np.interp(-THRESHOLD, -correlation[pair], frequencies[pair]))
+
+
+def shell_correlation(
+    one: NDArray[np.floating], other: NDArray[np.floating], spacing: Sequence[float] | None = None
+) -> tuple[Floats, Floats]:
+    """Returns the correlation of two images, shell by shell of their spectra.
+
+    Args:
+        one: image of two or three dimensions, in any unit of intensity.
+        other: same shape.
+        spacing: distance of voxels along the axes; None where it is the same along all. Shells are round in physical
+            space, and reach to the highest frequency that all axes hold.
+
+    Returns:
+        The middle frequency of each shell in cycles per voxel (of the axis with the largest voxels), and the
+        correlation there, between -1 and 1; both are empty where a side is below 8 voxels. A shell in which neither has
+        power counts as the same, one in which one of them has none as uncorrelated.
+    """
+    if min(one.shape) < SMALLEST_SIDE:
+        return np.empty(0), np.empty(0)
+    lengths = np.ones(one.ndim) if spacing is None else np.asarray(spacing) / max(spacing)
+    count = int(min(size * length for size, length in zip(one.shape, lengths, strict=True)) + ROUNDING) // 2
+    if count == 0:
+        return np.empty(0), np.empty(0)
+    first, second = (_spectrum(image) for image in (one, other))
+    axes = [np.fft.fftfreq(size) / length for size, length in zip(one.shape, lengths, strict=True)]
+    common, power, other_power = (np.zeros(count) for _ in range(3))
+    across = sum(np.square(axis) for axis in np.ix_(*axes[1:]))
+    for place, frequency in enumerate(axes[0]):  # one plane at a time, so that a volume needs little memory
+        radius = np.sqrt(frequency**2 + across)
+        shells = np.floor(radius / NYQUIST * count + ROUNDING).astype(int)
+        inside = shells < count
+        chosen, mine, theirs = shells[inside], first[place][inside], second[place][inside]
+        common += np.bincount(chosen, (mine * theirs.conj()).real, count)
+        power += np.bincount(chosen, np.abs(mine) ** 2, count)
+        other_power += np.bincount(chosen, np.abs(theirs) ** 2, count)
+    both = np.sqrt(power * other_power)
+    alike = (power == other_power).astype(float)
+    correlation = np.divide(common, both, out=alike, where=both > 0)
+    return (np.arange(count) + 0.5) / count * NYQUIST, correlation
+
+
+def _spectrum(image: NDArray[np.floating]) -> NDArray[np.complexfloating]:
+    """Returns the Fourier transform of an image without its mean, under a Hann window."""
+    values = np.asarray(image - np.mean(image, dtype=np.float64), dtype=np.float64)
+    for axis, size in enumerate(values.shape):
+        values *= np.hanning(size).reshape([-1 if other == axis else 1 for other in range(values.ndim)])
+    return np.fft.fftn(values)

@@ -1,0 +1,36 @@
+"""Fourier shell correlation: up to which spatial frequency a volume agrees with the truth, in three dimensions.
+
+Harauz and van Heel, Optik 73:146-156, 1986; against a reference instead of a second measurement, as `frc` for slices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.metrics._shells import NYQUIST, cut_off
+
+TITLE = "FSC cut-off"
+UNIT = "cycles/voxel"
+HIGHER_IS_BETTER = True
+PERFECT = NYQUIST
+RANGE = "0 to 0.5; per voxel of the axis along which voxels are largest"
+SOURCE = "Harauz and van Heel, Optik 73:146-156, 1986"
+DECIMALS = 3
+
+
+def per_volume(
+    truth: NDArray[np.floating],
+    estimate: NDArray[np.floating],
+    mask: NDArray[np.bool_],
+    data_range: float,
+    spacing: Sequence[float],
+) -> float:
+    """Returns the frequency at which the correlation of shells falls below 0.5, see `_shells.cut_off`.
+
+    It is 0 where the box of the region has fewer than 8 voxels along an axis.
+    """
+    del data_range
+    return cut_off(truth, estimate, mask, spacing)

@@ -1,0 +1,80 @@
+"""Multi-scale structural similarity (Wang, Simoncelli and Bovik, Asilomar Conference on Signals and Systems, 2003).
+
+The paper's five scales need 176 voxels along both axes. Smaller slices have fewer scales, and the exponents of those
+that remain are divided by their sum, as in the training loss of the same name.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from pipeline.errors import UserError
+from pipeline.metrics._halving import halve, halve_mask
+from pipeline.metrics.ssim import WINDOW_SIDE, WINDOW_SIGMA
+
+TITLE = "MS-SSIM"
+UNIT = ""
+HIGHER_IS_BETTER = True
+PERFECT = 1.0
+RANGE = "0 to 1; 1 for images that are the same at every scale"
+SOURCE = "Wang, Simoncelli and Bovik, Asilomar Conference on Signals, Systems and Computers, 2003"
+DECIMALS = 3
+
+EXPONENTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+"""Of the scales, the finest first."""
+LUMINANCE, CONTRAST = 0.01, 0.03
+"""The constants K1 and K2 of structural similarity, as fractions of the data range."""
+
+
+def per_slice(
+    truth: NDArray[np.floating], estimate: NDArray[np.floating], mask: NDArray[np.bool_], data_range: float
+) -> float:
+    """Returns the product over the scales of the mean similarity over the mask, each to the power of its exponent.
+
+    Contrast and structure count at every scale, luminance at the coarsest alone. A mean below zero counts as zero.
+
+    Raises:
+        UserError: the slice is smaller than the window.
+    """
+    exponents = _exponents(truth.shape)
+    one, other = (np.asarray(picture, dtype=np.float64) for picture in (truth, estimate))
+    product = 1.0
+    for scale, exponent in enumerate(exponents):
+        if scale > 0:
+            one, other, mask = halve(one), halve(other), halve_mask(mask)
+        structure, luminance = similarity_maps(one, other, data_range)
+        drawn = structure * luminance if scale == len(exponents) - 1 else structure
+        product *= max(float(np.mean(drawn[mask])), 0.0) ** exponent
+    return product
+
+
+def similarity_maps(
+    one: NDArray[np.float64], other: NDArray[np.float64], data_range: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Returns how alike contrast and structure are at every voxel, and how alike the luminance is.
+
+    Beyond the border, the picture is mirrored. The product of the two is the map of `ssim`.
+    """
+    mean, other_mean = _windowed(one), _windowed(other)
+    variances = _windowed(one**2) - mean**2 + _windowed(other**2) - other_mean**2
+    covariance = _windowed(one * other) - mean * other_mean
+    c1, c2 = (LUMINANCE * data_range) ** 2, (CONTRAST * data_range) ** 2
+    structure = (2 * covariance + c2) / (variances + c2)
+    return structure, (2 * mean * other_mean + c1) / (mean**2 + other_mean**2 + c1)
+
+
+def _windowed(picture: NDArray[np.float64]) -> NDArray[np.float64]:
+    return ndimage.gaussian_filter(picture, WINDOW_SIGMA, radius=WINDOW_SIDE // 2)
+
+
+def _exponents(shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Returns the exponents of the scales on which the slice holds the window; their sum is 1."""
+    kept = [exponent for scale, exponent in enumerate(EXPONENTS) if min(shape) // 2**scale >= WINDOW_SIDE]
+    if not kept:
+        raise UserError(
+            f"slices of {shape[0]} x {shape[1]} voxels are too small for MS-SSIM, whose window is {WINDOW_SIDE} voxels "
+            "wide. Take it out of evaluate.metrics."
+        )
+    return np.array(kept) / sum(kept)

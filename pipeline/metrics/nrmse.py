@@ -1,0 +1,29 @@
+"""Root mean squared error as a share of the truth's own strength (Fienup, Applied Optics 36:8352-8357, 1997)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+TITLE = "NRMSE"
+UNIT = ""
+HIGHER_IS_BETTER = False
+PERFECT = 0.0
+RANGE = "root mean squared error as a fraction of the truth's root mean square; 1 for an empty image"
+SOURCE = "Fienup, Applied Optics 36:8352-8357, 1997"
+DECIMALS = 4
+
+
+def per_slice(
+    truth: NDArray[np.floating], estimate: NDArray[np.floating], mask: NDArray[np.bool_], data_range: float
+) -> float:
+    """Returns the norm of the error over the mask, divided by that of the truth; infinite where the truth is empty."""
+    del data_range
+    inside = np.asarray(truth, dtype=np.float64)[mask]
+    error = np.linalg.norm(inside - np.asarray(estimate, dtype=np.float64)[mask])
+    strength = np.linalg.norm(inside)
+    if strength == 0:
+        return PERFECT if error == 0 else math.inf
+    return float(error / strength)
