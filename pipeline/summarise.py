@@ -1,4 +1,4 @@
-"""Puts all measurements into the tables: slices, volumes, and the summary with intervals and the paired comparison."""
+"""Puts all measurements into the tables: slices, volumes, the summary with intervals, and all paired comparisons."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 from pipeline.cli import ArgumentParser, Namespace, add_path, add_settings
 from pipeline.config.load import read_section
 from pipeline.config.stages import Evaluate
+from pipeline.statistics.comparisons import compare_all
 from pipeline.statistics.summary import summarise
 from pipeline.statistics.tables import read_parts, slices_of, volume_table, write_table
 
@@ -19,6 +20,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_path(parser, "--volumes", "value of every volume: of the whole, or the mean over its slices (.csv)")
     add_path(parser, "--slices", "all measurements of slices (.csv)")
     add_path(parser, "--summary", "means over volumes, intervals and comparison with the baseline (.csv)")
+    add_path(parser, "--comparisons", "every network against every baseline (.csv)", required=False)
     text = "volumes whose slices are pictures without order, which are drawn one by one"
     parser.add_argument("--stacks", nargs="*", default=[], metavar="VOLUME", help=text)
     parser.add_argument("--seed", type=int, default=0, help="root of the bootstrap's random numbers")
@@ -33,4 +35,6 @@ def main(arguments: Namespace) -> None:
     write_table(arguments.slices, slices_of(rows))
     write_table(arguments.volumes, volume_table(rows))
     write_table(arguments.summary, summary)
+    if arguments.comparisons:
+        write_table(arguments.comparisons, compare_all(rows, settings, arguments.seed, arguments.stacks))
     logger.info("%d volumes, %d methods", rows["volume"].nunique(), rows["method"].nunique())

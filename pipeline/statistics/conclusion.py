@@ -108,3 +108,71 @@ def _reach(split: str, volumes: pd.DataFrame) -> str:
         covered = f"the interval covers only these {count} subjects and their slices"
     subjects = "1 subject" if count == 1 else f"{count} subjects"
     return f"Split {split} holds {subjects}: {covered}. So few allow no conclusion about subjects in general."
+
+
+def against_all(
+    comparisons: pd.DataFrame,
+    *,
+    split: str,
+    region: str = "foreground",
+    confidence: float = 0.95,
+    title: Callable[[str], str] = str,
+) -> list[str]:
+    """Says against which of all baselines the networks hold, and what that cannot prove.
+
+    From six subjects on, the corrected signed-rank test over subjects decides. Below, it can decide nothing, and the
+    intervals over slices are told with their limits.
+
+    Args:
+        comparisons: the table with the columns of comparisons.csv.
+        split: which volumes are spoken of.
+        region: where the metrics were taken.
+        confidence: coverage of the intervals; the test's level is what it leaves.
+        title: gives a method's name as a reader knows it.
+
+    Returns:
+        One sentence a network and metric, and one on their reach; none where the table holds nothing of the split.
+    """
+    rows: Any = comparisons[(comparisons["split"] == split) & (comparisons["region"] == region)]
+    if rows.empty:
+        return []
+    sentences = [
+        _standing(str(method), str(metric), part, confidence, title)
+        for (method, metric), part in rows.groupby(["method", "metric"], sort=True)
+    ]
+    return [*sentences, _reach_of_tests(int(rows["subjects"].min()), confidence)]
+
+
+def _standing(method: str, metric: str, rows: Any, confidence: float, title: Callable[[str], str]) -> str:
+    """Sorts the baselines of one network and metric by what can be said of them."""
+    module = plugins.load("pipeline.metrics", metric)
+    verdicts: dict[str, list[str]] = {}
+    for _, row in rows.sort_values("baseline").iterrows():
+        said = _tested(row, module.HIGHER_IS_BETTER, confidence)
+        verdicts.setdefault(said, []).append(title(row["baseline"]))
+    parts = [f"{said} {', '.join(verdicts[said])}" for said in VERDICTS if said in verdicts]
+    return f"By {module.TITLE}, {title(method)} {'; it '.join(parts)}."
+
+
+VERDICTS = ("is better than", "is worse than", "cannot be told from")
+
+
+def _tested(row: Any, higher_is_better: bool, confidence: float) -> str:
+    if row["subjects"] < FEWEST_SUBJECTS:
+        return _verdict(row, higher_is_better)
+    if math.isnan(row["p_holm"]) or row["p_holm"] >= 1 - confidence:
+        return VERDICTS[2]
+    return VERDICTS[0] if (row["effect"] > 0) == higher_is_better else VERDICTS[1]
+
+
+def _reach_of_tests(subjects: int, confidence: float) -> str:
+    if subjects >= FEWEST_SUBJECTS:
+        return (
+            f"This rests on the signed-rank test over {subjects} subjects, corrected for the number of baselines by "
+            f"Holm's method, at the level {1 - confidence:.2g}. What cannot be told apart may still differ."
+        )
+    counted = "1 subject" if subjects == 1 else f"{subjects} subjects"
+    return (
+        f"With {counted}, no test over subjects can reach p < 0.05 (six are needed): this rests on intervals alone, "
+        "which are not corrected for the number of baselines, and allows no conclusion about subjects in general."
+    )

@@ -86,9 +86,9 @@ def _compare(
 ) -> list[dict[str, Any]]:
     """Compares all methods within one split, region and metric."""
     subjects = dict(zip(group["volume"], group["subject"], strict=True))
-    tables = {str(volume): _slices_by_method(part) for volume, part in group.groupby("volume", sort=True)}
+    tables = {str(volume): slices_by_method(part) for volume, part in group.groupby("volume", sort=True)}
     methods = sorted(group["method"].unique())
-    _check_complete(tables, {*methods, baseline})
+    check_complete(tables, {*methods, baseline})
     rows: list[dict[str, Any]] = []
     for method in methods:
         values = {volume: table[method].to_numpy() for volume, table in tables.items()}
@@ -105,11 +105,17 @@ def _compare(
     return rows
 
 
-def _slices_by_method(part: pd.DataFrame) -> pd.DataFrame:
+def slices_by_method(part: pd.DataFrame) -> pd.DataFrame:
+    """Returns the values of one volume, metric and region: one row a slice, one column a method."""
     return part.pivot_table(index="slice", columns="method", values="value", aggfunc="first", sort=True)
 
 
-def _check_complete(tables: Mapping[str, pd.DataFrame], methods: set[str]) -> None:
+def check_complete(tables: Mapping[str, pd.DataFrame], methods: set[str]) -> None:
+    """Refuses volumes on which a method misses a slice.
+
+    Raises:
+        UserError: naming the volume and the method.
+    """
     for volume, table in tables.items():
         for method in sorted(methods):
             if method not in table or np.isnan(table[method].to_numpy()).any():
@@ -145,11 +151,16 @@ def signed_rank_p(differences: Mapping[str, Floats], subjects: Mapping[str, str]
 
     NaN below six subjects, and where nothing differs.
     """
-    by_subject: dict[str, list[float]] = {}
-    for volume, values in differences.items():
-        by_subject.setdefault(subjects[volume], []).append(float(values.mean()))
-    means = [float(np.mean(of_volumes)) for of_volumes in by_subject.values()]
+    means = subject_means(differences, subjects)
     if len(means) < FEWEST_SUBJECTS or not any(means):
         return math.nan
     result: Any = wilcoxon(means)
     return float(result.pvalue)
+
+
+def subject_means(differences: Mapping[str, Floats], subjects: Mapping[str, str]) -> list[float]:
+    """Returns one number a subject: the mean over its volumes of the means over their slices."""
+    by_subject: dict[str, list[float]] = {}
+    for volume, values in differences.items():
+        by_subject.setdefault(subjects[volume], []).append(float(values.mean()))
+    return [float(np.mean(of_volumes)) for of_volumes in by_subject.values()]

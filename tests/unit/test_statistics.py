@@ -8,14 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from arch.bootstrap import CircularBlockBootstrap
-from scipy.stats import ks_2samp
+from scipy.stats import ks_2samp, wilcoxon
+from statsmodels.stats.multitest import multipletests
 
 from pipeline.__main__ import main as run
 from pipeline.config.stages import Evaluate
 from pipeline.errors import UserError
 from pipeline.metrics import WHOLE_VOLUME
 from pipeline.statistics.bootstrap import circular_block_means, percentile_interval, resampled_means
-from pipeline.statistics.conclusion import conclusion
+from pipeline.statistics.comparisons import COMPARISON_COLUMNS, compare_all, holm, rank_biserial
+from pipeline.statistics.conclusion import against_all, conclusion
 from pipeline.statistics.summary import SUMMARY_COLUMNS, choose_baselines, estimate, signed_rank_p, summarise
 from pipeline.statistics.tables import SLICE_COLUMNS, read_parts, slices_of, volume_table
 
@@ -299,3 +301,117 @@ def test_summary_survives_a_round_trip_through_its_file():
     summary = summarise(HAND, SETTINGS, 1)
     again = pd.read_csv(io.StringIO(summary.to_csv(index=False)))
     assert conclusion(again, volume_table(HAND)) == conclusion(summary, volume_table(HAND))
+
+
+def test_holm_agrees_with_statsmodels_and_leaves_out_what_was_not_tested():
+    generator = np.random.default_rng(0)
+    for count in (1, 2, 7):
+        values = generator.random(count) ** 3
+        expected = multipletests(values, method="holm")[1]
+        assert holm(values.tolist()) == pytest.approx(expected)
+    # Holm's own way: 3 * 0.01, 2 * 0.03, then no smaller than what came before
+    assert holm([0.03, 0.01, 0.04]) == pytest.approx([0.06, 0.03, 0.06])
+    assert holm([math.nan, 0.02, 0.03]) == pytest.approx([math.nan, 0.04, 0.04], nan_ok=True)
+
+
+def test_rank_biserial_is_the_share_of_ranks():
+    # Kerby's simple difference: ranks 1 2 3 4, of which 2 is negative: (8 - 2) / 10
+    assert rank_biserial([0.5, -1.0, 2.0, 3.0, 0.0]) == pytest.approx(0.6)
+    values = np.random.default_rng(1).standard_normal(9) + 0.4
+    statistic: Any = wilcoxon(values)
+    smaller_sum, total = statistic.statistic, 9 * 10 / 2
+    assert abs(rank_biserial(list(values))) == pytest.approx(1 - 2 * smaller_sum / total)
+    assert rank_biserial([1.0, 2.0]) == 1
+    for undefined in ([], [2.0], [0.0, 0.0, 1.0], [0.0, 0.0], [1.0, math.inf, 2.0]):
+        assert math.isnan(rank_biserial(undefined))
+
+
+def cohort(subjects, gains):
+    """Heads on which bicubic has some level, and others differ from it by their gain, a bit more from head to head."""
+    parts = []
+    for split, count in (("val", 1), ("test", subjects)):
+        for index in range(count):
+            level = 20 + index
+            parts.append(rows(f"{split}{index}", f"{split}{index}", split, "bicubic", [level, level + 1]))
+            for method, gain in gains.items():
+                values = [level + gain * (1 + index / 10), level + 1 + gain]
+                parts.append(rows(f"{split}{index}", f"{split}{index}", split, method, values))
+    return table(*parts)
+
+
+GAINS = {"lanczos": 0.5, "zerofill": -0.2, "pretrained": -3.0, "brainsr": 2.0}
+
+
+def test_every_network_is_compared_with_every_baseline():
+    found: Any = compare_all(cohort(7, GAINS), SETTINGS, 1)
+    assert list(found.columns) == COMPARISON_COLUMNS
+    test = found[found["split"] == "test"]
+    pairs = set(zip(test["method"], test["baseline"], strict=True))
+    classical = {"bicubic", "lanczos", "zerofill"}
+    ours = {("brainsr", baseline) for baseline in {*classical, "pretrained"}}
+    assert pairs == ours | {("pretrained", baseline) for baseline in classical}
+    row = test[(test["method"] == "brainsr") & (test["baseline"] == "lanczos")].iloc[0]
+    means = [1.5 * (2 + index / 10) / 2 for index in range(7)]
+    assert row["subjects"] == 7
+    assert row["diff"] == pytest.approx(np.mean(means))
+    assert row["diff_ci_low"] < row["diff"] < row["diff_ci_high"]
+    assert row["effect"] == 1
+    assert (row["p"], row["p_holm"]) == pytest.approx((2 / 2**7, 4 * 2 / 2**7))
+    worse = test[test["method"] == "pretrained"]
+    assert set(worse["effect"]) == {-1}
+    assert list(worse["p_holm"]) == pytest.approx([3 * 2 / 2**7] * 3)
+
+
+def test_the_difference_to_the_chosen_baseline_is_that_of_the_summary():
+    slices = cohort(3, GAINS)
+    summary = summarise(slices, SETTINGS, 1)
+    found: Any = compare_all(slices, SETTINGS, 1)
+    ours = row_of(summary, "test", "brainsr")
+    same = found[(found["split"] == "test") & (found["method"] == "brainsr") & (found["baseline"] == ours["baseline"])]
+    for name in ("diff", "diff_ci_low", "diff_ci_high"):
+        assert same.iloc[0][name] == pytest.approx(ours[name])
+
+
+def test_below_six_subjects_nothing_is_tested_and_below_two_there_is_no_effect():
+    five: Any = compare_all(cohort(5, GAINS), SETTINGS, 1)
+    one: Any = compare_all(cohort(1, GAINS), SETTINGS, 1)
+    assert five["p"].isna().all()
+    assert five["p_holm"].isna().all()
+    assert set(five.loc[five["split"] == "test", "effect"]) == {-1, 1}
+    assert one["effect"].isna().all()
+    assert one["diff_ci_low"].notna().all()
+
+
+def test_the_words_follow_the_corrected_test():
+    # Six subjects: the smallest p is 2 / 2^6 = 0.031, which four baselines correct to 0.125.
+    six, ten = (against_all(compare_all(cohort(count, GAINS), SETTINGS, 1), split="test") for count in (6, 10))
+    assert six[0] == "By PSNR, brainsr cannot be told from bicubic, lanczos, pretrained, zerofill."
+    assert ten[0] == "By PSNR, brainsr is better than bicubic, lanczos, pretrained, zerofill."
+    assert ten[1] == "By PSNR, pretrained is worse than bicubic, lanczos, zerofill."
+    assert "signed-rank test over 10 subjects, corrected for the number of baselines" in ten[-1]
+    mixed = {**GAINS, "nearest": 2.5}
+    [first, *_, last] = against_all(compare_all(cohort(1, mixed), SETTINGS, 1), split="test")
+    expected = "By PSNR, brainsr is better than bicubic, lanczos, pretrained, zerofill; it is worse than nearest."
+    assert first == expected
+    assert "With 1 subject, no test over subjects can reach p < 0.05" in last
+    assert "no conclusion about subjects in general" in last
+    assert against_all(compare_all(cohort(1, mixed), SETTINGS, 1), split="test_within_subject") == []
+
+
+def test_an_error_that_shrinks_is_better():
+    slices = cohort(10, {"pretrained": 1.0, "brainsr": -2.0}).assign(metric="nrmse")
+    words = against_all(compare_all(slices, SETTINGS, 1), split="test")
+    assert words[0] == "By NRMSE, brainsr is better than bicubic, pretrained."
+
+
+def test_comparisons_are_written_beside_the_other_tables(tmp_path):
+    cohort(2, GAINS).to_csv(tmp_path / "part.csv", index=False)
+    outputs = [f"--{kind}={tmp_path / f'{kind}.csv'}" for kind in ("volumes", "slices", "summary", "comparisons")]
+    settings = ["--settings", SETTINGS.model_dump_json()]
+    assert run(["summarise", "--parts", str(tmp_path / "part.csv"), *outputs, *settings]) == 0
+    lines = (tmp_path / "comparisons.csv").read_text().splitlines()
+    columns = "split,method,region,metric,baseline,subjects,diff,diff_ci_low,diff_ci_high,effect,p,p_holm"
+    assert lines[0] == columns
+    assert len(lines) == 1 + 2 * (4 + 3)
+    assert lines[1].startswith("test,brainsr,foreground,psnr,bicubic,2,2.05,")
+    assert lines[1].endswith(",1,,")

@@ -35,6 +35,7 @@ CONTRACT = (
     "metrics/volumes.csv",
     "metrics/slices.csv",
     "metrics/summary.csv",
+    "metrics/comparisons.csv",
     "reports/index.html",
     "reports/training.html",
     "reports/head-test.html",

@@ -69,6 +69,12 @@ rule summarise:
             category="Metrics",
             labels={"table": "summary with intervals"},
         ),
+        comparisons=report(
+            f"{RESULTS}/metrics/comparisons.csv",
+            caption="../report/comparisons.rst",
+            category="Metrics",
+            labels={"table": "every network against every baseline"},
+        ),
     log:
         f"{RESULTS}/logs/summarise.log",
     benchmark:
@@ -88,4 +94,4 @@ rule summarise:
         "Putting all measurements into the tables"
     shell:
         "python -m pipeline summarise --parts {input.parts:q} --volumes {output.volumes:q} --slices {output.slices:q}"
-        " --summary {output.summary:q} --stacks {params.stacks:q} --seed {params.seed} --settings {params.settings:q} > {log:q} 2>&1"
+        " --summary {output.summary:q} --comparisons {output.comparisons:q} --stacks {params.stacks:q} --seed {params.seed} --settings {params.settings:q} > {log:q} 2>&1"

@@ -1,0 +1,127 @@
+"""Every network against every baseline: all classical methods, and the untouched network.
+
+The summary compares with one baseline, the best on validation. A network that is better than that one may still be no
+better than another; here it has to hold against all, with the tests corrected for their number.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import rankdata
+
+from pipeline import plugins
+from pipeline.config.recipe import PRETRAINED
+from pipeline.config.stages import Evaluate
+from pipeline.statistics.bootstrap import Floats
+from pipeline.statistics.summary import check_complete, estimate, signed_rank_p, slices_by_method, subject_means
+from pipeline.statistics.tables import deciding
+
+COMPARISON_COLUMNS = [
+    *("split", "method", "region", "metric", "baseline", "subjects"),
+    *("diff", "diff_ci_low", "diff_ci_high", "effect", "p", "p_holm"),
+]
+FEWEST_PAIRS = 2
+"""A single pair has the effect +1 or -1 whatever it is."""
+
+
+def compare_all(rows: pd.DataFrame, settings: Evaluate, seed: int, stacks: Collection[str] = ()) -> pd.DataFrame:
+    """Makes the table of comparisons.
+
+    Args:
+        rows: measurements of slices and of volumes as a whole, see `read_parts`.
+        settings: the section `evaluate`.
+        seed: root of the random numbers of the bootstrap, the same as of the summary.
+        stacks: volumes whose slices are pictures without order.
+
+    Returns:
+        One row per split, network, region, metric and baseline, with COMPARISON_COLUMNS. `diff` is paired, network
+        minus baseline, the mean over volumes, with its bootstrap interval; `effect` is `rank_biserial` over the
+        subjects' mean differences; p is of the signed-rank test over subjects, NaN below six; p_holm is p corrected for
+        all baselines of the same network, split, region and metric.
+
+    Raises:
+        UserError: a method was not measured on the slices that the others were.
+    """
+    found: list[dict[str, Any]] = []
+    groups: Any = deciding(rows).groupby(["split", "region", "metric"], sort=True)
+    for (split, region, metric), group in groups:
+        subjects = dict(zip(group["volume"], group["subject"], strict=True))
+        tables = {str(volume): slices_by_method(part) for volume, part in group.groupby("volume", sort=True)}
+        methods = sorted(group["method"].unique())
+        check_complete(tables, set(methods))
+        for network, baselines in pairs_of(methods):
+            against = [
+                {"baseline": one, **_compared(_differences(tables, network, one), subjects, settings, seed, stacks)}
+                for one in baselines
+            ]
+            corrected = holm([row["p"] for row in against])
+            key = {"split": split, "method": network, "region": region, "metric": metric}
+            found.extend({**key, **row, "p_holm": p} for row, p in zip(against, corrected, strict=True))
+    table = pd.DataFrame(found, columns=COMPARISON_COLUMNS)
+    return table.sort_values(["split", "method", "region", "metric", "baseline"], ignore_index=True)
+
+
+def pairs_of(methods: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+    """Gives every network with the baselines that it has to beat; the untouched network is both."""
+    classical = plugins.names("pipeline.upsamplers")
+    baselines = [method for method in methods if method in classical or method == PRETRAINED]
+    for network in methods:
+        if network not in classical:
+            yield network, [one for one in baselines if one != network]
+
+
+def _differences(tables: Mapping[str, pd.DataFrame], network: str, baseline: str) -> dict[str, Floats]:
+    with np.errstate(invalid="ignore"):  # of two perfect values
+        return {volume: (table[network] - table[baseline]).to_numpy() for volume, table in tables.items()}
+
+
+def _compared(
+    differences: Mapping[str, Floats],
+    subjects: Mapping[str, str],
+    settings: Evaluate,
+    seed: int,
+    stacks: Collection[str],
+) -> dict[str, Any]:
+    diff, low, high = estimate(differences, subjects, settings, seed, stacks)
+    means = subject_means(differences, subjects)
+    return {
+        **{"subjects": len(means), "diff": diff, "diff_ci_low": low, "diff_ci_high": high},
+        **{"effect": rank_biserial(means), "p": signed_rank_p(differences, subjects)},
+    }
+
+
+def rank_biserial(differences: Sequence[float]) -> float:
+    """Returns the matched-pairs rank-biserial correlation (Kerby, Comprehensive Psychology 3:11.IT.3.1, 2014).
+
+    The differences are ranked by their size; it is the share of the sum of ranks that is positive, minus the share that
+    is negative: +1 where every pair has a positive difference, -1 where every one has a negative one. Differences of
+    zero are left out, as in the signed-rank test, whose effect size this is.
+
+    Returns:
+        -1 to 1; NaN below two pairs that differ, and where a difference is not finite.
+    """
+    values = np.asarray([one for one in differences if one != 0], dtype=np.float64)
+    if len(values) < FEWEST_PAIRS or not np.isfinite(values).all():
+        return math.nan
+    ranks = rankdata(np.abs(values))
+    return float(np.sum(np.sign(values) * ranks) / np.sum(ranks))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Corrects p values for their number (Holm, Scandinavian Journal of Statistics 6:65-70, 1979).
+
+    Returns:
+        Corrected values in the same order, at most 1; NaN stays NaN and does not count.
+    """
+    corrected = [math.nan] * len(p_values)
+    tested = sorted((p, index) for index, p in enumerate(p_values) if not math.isnan(p))
+    largest = 0.0
+    for place, (p, index) in enumerate(tested):
+        largest = max(largest, min(1.0, (len(tested) - place) * p))
+        corrected[index] = largest
+    return corrected
