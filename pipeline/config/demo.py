@@ -29,9 +29,7 @@ DEMO: dict[str, Any] = {
     "methods": ["brainsr"],
     "recipes": {"rrdb_l1": {"steps": 300}, "brainsr": {"steps": 60}},
     "evaluate": {
-        "metrics": [
-            *("psnr", "ssim", "ms_ssim", "nrmse", "hfen", "gmsd", "haarpsi", "edge_sharpness", "residual_noise"),
-        ]
+        "metrics": ["psnr", "ssim", "ms_ssim", "nrmse", "hfen", "gmsd", "haarpsi", "edge_sharpness", "residual_noise"]
     },
 }
 """Values for `pipeline.config.load.read_run`; keys that are left out have the models' defaults."""
