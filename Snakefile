@@ -27,6 +27,7 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/fidelity.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/mismatch.smk"
+include: "workflow/rules/reading.smk"
 
 
 rule all:

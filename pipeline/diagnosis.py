@@ -17,11 +17,10 @@ from tqdm import tqdm
 from pipeline import plugins
 from pipeline.cli import ArgumentParser, Namespace, add_path, add_settings, show_progress
 from pipeline.config.load import read_section
-from pipeline.config.stages import Evaluate
+from pipeline.config.stages import TRUTH, Evaluate
 from pipeline.evaluate import by_method, method_of
 from pipeline.fidelity.classifier import predict, train_classifier
 from pipeline.fidelity.diagnosis import (
-    TRUTH,
     Diagnoses,
     class_numbers,
     classes_of,
@@ -32,7 +31,7 @@ from pipeline.fidelity.diagnosis import (
 )
 from pipeline.image.container import read_image
 from pipeline.image.image import Image
-from pipeline.image.predictions import read_prediction
+from pipeline.image.predictions import of_volume, read_prediction
 from pipeline.models.device import use_threads
 from pipeline.statistics.tables import write_table
 
@@ -75,11 +74,6 @@ def diagnose(truth: Image, predictions: Sequence[Path], classes: Sequence[str], 
     for path in by_method(predictions):
         found[method_of(path)] = predict(network, pictures_of(truth, read_prediction(path, truth))[known])
     return Diagnoses(labels[known], found)
-
-
-def of_volume(predictions: Sequence[Path], volume: str) -> list[Path]:
-    """Returns the predictions of a volume; ids hold no dots, so that the name ends where the first one stands."""
-    return [path for path in predictions if path.name.split(".")[0] == volume]
 
 
 def add_arguments(parser: ArgumentParser) -> None:

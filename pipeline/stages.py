@@ -20,6 +20,8 @@ STAGES = {
     "tissue_agreement": "say how far volumes of tissue agree with the truth",
     "summarise": "put all measurements into the tables",
     "diagnosis": "ask a classifier whether restored pictures keep their class",
+    "reading_page": "write the page on which readers judge images blindly",
+    "reading_scores": "turn readers' answers into scores",
     "mismatch": "try networks on images that were degraded otherwise than their training data",
     "provenance": "record what made the results",
     "derivatives": "write a result under its name in a BIDS data set",

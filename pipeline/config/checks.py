@@ -11,7 +11,7 @@ from pipeline.bids_names import derivative_path
 from pipeline.config.known import known_sources
 from pipeline.config.recipe import PRETRAINED, SCRATCH, Recipe, preset, preset_names
 from pipeline.config.sources import LocalSource, Source
-from pipeline.config.stages import Degrade, Infer, Train
+from pipeline.config.stages import TRUTH, Degrade, Infer, Reading, Train
 from pipeline.config.volumes import EVALUATED_SPLITS, Volume
 
 NETWORK_FACTORS = (2, 3, 4, 8)
@@ -167,7 +167,7 @@ def check_recipes(methods: Sequence[str], recipes: Mapping[str, Recipe]) -> Iter
         if method not in known:
             yield f"methods[{index}]: there is no recipe {method!r}; {plugins.suggest(method, known)}"
     for name, recipe in recipes.items():
-        if name in (SCRATCH, PRETRAINED) or name in plugins.names("pipeline.upsamplers"):
+        if name in (SCRATCH, PRETRAINED, TRUTH) or name in plugins.names("pipeline.upsamplers"):
             yield f"recipes.{name}: the name is taken; choose another"
         if recipe.based_on and preset(recipe.based_on) is None:
             yield f"recipes.{name}.based_on: {plugins.suggest(recipe.based_on, preset_names())}"
@@ -191,10 +191,27 @@ def _chain(name: str, recipes: Mapping[str, Recipe]) -> list[str]:
 
 def check_infer(infer: Infer, methods: Sequence[str], recipes: Mapping[str, Recipe]) -> Iterator[str]:
     """Names a deliverable that no method makes, and an overlap that leaves no tile."""
-    trained = dict.fromkeys(name for method in methods for name in _chain(method, recipes))
-    methods = [*trained, PRETRAINED, *plugins.names("pipeline.upsamplers")]
-    if infer.deliver not in methods:
-        yield f"infer.deliver: {infer.deliver!r} is unknown; {plugins.suggest(infer.deliver, methods)}"
+    made = _all_methods(methods, recipes)
+    if infer.deliver not in made:
+        yield f"infer.deliver: {infer.deliver!r} is unknown; {plugins.suggest(infer.deliver, made)}"
     if 2 * infer.overlap_lr >= infer.tile_lr:
         half = f"half of infer.tile_lr, {infer.tile_lr / 2:g}"
         yield f"infer.overlap_lr: {infer.overlap_lr} is not allowed: it must be less than {half}"
+
+
+def check_reading(reading: Reading, methods: Sequence[str], recipes: Mapping[str, Recipe]) -> Iterator[str]:
+    """Names methods that readers are to judge and nobody makes, and too few or double ones."""
+    known = [TRUTH, *_all_methods(methods, recipes)]
+    for index, name in enumerate(reading.methods):
+        if name not in known:
+            yield f"reading.methods[{index}]: {name!r} is unknown; {plugins.suggest(name, known)}"
+        elif name in reading.methods[:index]:
+            yield f"reading.methods[{index}]: {name!r} stands there twice"
+    if len(reading.methods) == 1:
+        yield "reading.methods: there is one method; give two or more, or [] for the default"
+
+
+def _all_methods(methods: Sequence[str], recipes: Mapping[str, Recipe]) -> list[str]:
+    """Everything that makes a result: the networks, trained and untouched, and the classical methods."""
+    trained = dict.fromkeys(name for method in methods for name in _chain(method, recipes))
+    return [*trained, PRETRAINED, *plugins.names("pipeline.upsamplers")]

@@ -17,6 +17,7 @@ from pipeline.config.checks import (
     check_derivatives,
     check_infer,
     check_leaks,
+    check_reading,
     check_recipes,
     check_train,
     check_volumes,
@@ -99,6 +100,8 @@ def _contradictions(good: Mapping[str, Any]) -> Iterator[str]:
         yield from check_recipes(good["methods"], good["recipes"])
     if {"infer", "methods", "recipes"} <= good.keys():
         yield from check_infer(good["infer"], good["methods"], good["recipes"])
+    if {"reading", "methods", "recipes"} <= good.keys():
+        yield from check_reading(good["reading"], good["methods"], good["recipes"])
 
 
 def _own_slices(good: Mapping[str, Any]) -> bool:

@@ -13,7 +13,18 @@ from pipeline.config.base import Section
 from pipeline.config.datasets import Dataset
 from pipeline.config.recipe import PRETRAINED, SCRATCH, Recipe, filled
 from pipeline.config.sources import LocalSource, Source
-from pipeline.config.stages import Degrade, Evaluate, Extract, Infer, Report, Resources, Train, learns_from_own_slices
+from pipeline.config.stages import (
+    TRUTH,
+    Degrade,
+    Evaluate,
+    Extract,
+    Infer,
+    Reading,
+    Report,
+    Resources,
+    Train,
+    learns_from_own_slices,
+)
 from pipeline.config.volumes import EVALUATED_SPLITS, Collection, Duplicates, Identifier, Volume
 
 
@@ -49,6 +60,7 @@ class Run(Section):
     infer: Infer = Infer()
     evaluate: Evaluate = Evaluate()
     report: Report = Report()
+    reading: Reading = Reading()
     resources: Resources = Resources()
 
     def ids(self, *splits: str) -> list[str]:
@@ -84,6 +96,18 @@ class Run(Section):
     def network_methods(self) -> list[str]:
         """The untouched network, and all that this run trains."""
         return [PRETRAINED, *self.trained_methods]
+
+    @property
+    def read_methods(self) -> list[str]:
+        """What the readers of the target `reading` judge."""
+        return list(self.reading.methods) or [TRUTH, "bicubic", "nlm_bspline3", *self.trained_methods]
+
+    @property
+    def read_ids(self) -> list[str]:
+        """Ids of the tested volumes that readers see slices of: all, or as many as slices, spread evenly."""
+        tested, count = self.ids("test", "test_within_subject"), self.reading.slices
+        places = sorted({place * len(tested) // count for place in range(count)})
+        return [tested[place] for place in places]
 
     def volume(self, identifier: str) -> Volume:
         """Returns the volume with this id."""

@@ -16,6 +16,8 @@ from pipeline.physics.parameters import Direction, PhysicalParameters
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Threads = Annotated[int, Field(ge=1, le=256)]
+TRUTH = "truth"
+"""Stands beside the names of methods where the truth itself is looked at."""
 OPERATORS, NOISES = "pipeline.physics.operators", "pipeline.physics.noise"
 MetricName = Annotated[str, AfterValidator(PluginName("pipeline.metrics"))]
 
@@ -180,6 +182,20 @@ class Evaluate(Section):
     """neighbouring slices that are drawn together, since they resemble each other"""
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     """coverage of the intervals"""
+
+
+class Reading(Section):
+    """For the target `reading` alone: a page on which people judge images without knowing how they were made."""
+
+    methods: tuple[str, ...] = ()
+    """what is judged: truth, networks of this run, pretrained, or modules of pipeline/upsamplers; [] takes the truth,
+    bicubic, nlm_bspline3 and the networks that this run trains"""
+    slices: Annotated[int, Field(ge=1, le=200)] = 8
+    """slices on which every method is rated, spread over the tested volumes"""
+    choices_per_pair: Annotated[int, Field(ge=0, le=200)] = 3
+    """slices on which a reader chooses between each two methods"""
+    repeats: Annotated[int, Field(ge=0, le=200)] = 6
+    """ratings, and as many choices, that are asked a second time, to see how steady a reader is"""
 
 
 class Report(Section):

@@ -14,13 +14,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pipeline.config.stages import TRUTH
 from pipeline.fidelity.classifier import SIDE, resized
 from pipeline.image.image import Image
 from pipeline.image.stack import one_slice
 from pipeline.statistics.bootstrap import Floats, percentile_interval, resampled_means
 
-TRUTH = "truth"
-"""Stands among the methods: what the classifier makes of the truth itself."""
 FEWEST_PICTURES = 2
 """Of a class that is to be learnt: one to learn from, one to hold out."""
 COLUMNS = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,11 @@ AFFINE_PRECISION = float(np.finfo(np.float32).eps)
 def prediction_path(folder: Path, method: str, volume: str, suffix: str = ".nii.gz") -> Path:
     """Returns where a method's result lies, below results/<run>/predictions."""
     return folder / method / f"{volume}{suffix}"
+
+
+def of_volume(predictions: Iterable[Path], volume: str) -> list[Path]:
+    """Returns the predictions of a volume; ids hold no dots, so that one ends where the first dot of a name stands."""
+    return [path for path in predictions if path.name.split(".")[0] == volume]
 
 
 def suffix_of(image: Image) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -39,12 +40,20 @@ def environment() -> Environment:
     return made
 
 
-def render(template: str, **context: Any) -> str:
-    """Returns a page with style sheet and script inside it.
+def render(
+    template: str, *, style_files: Sequence[str] = ("style.css",), script_file: str = "script.js", **context: Any
+) -> str:
+    """Returns a page with style sheets and script inside it.
 
     The page forbids itself every request, and every script but its own, which is named by its SHA-256.
+
+    Args:
+        template: name of the template.
+        style_files: names of its style sheets, one after the other.
+        script_file: name of its script.
+        context: what the template is filled with.
     """
-    style, script = _source("style.css"), _source("script.js")
+    style, script = "".join(map(_source, style_files)), _source(script_file)
     digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
     policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
     page = environment().get_template(template)

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from pipeline.__main__ import main
+from pipeline.config.stages import TRUTH
 from pipeline.fidelity import classifier
 from pipeline.fidelity.diagnosis import (
-    TRUTH,
     Diagnoses,
     class_numbers,
     classes_of,

@@ -17,6 +17,7 @@ from pipeline.config.known import known_sources
 from pipeline.config.load import as_json, read_run
 from pipeline.config.mismatch import degradations, single_minded
 from pipeline.config.recipe import SCRATCH
+from pipeline.config.stages import TRUTH
 from pipeline.config.volumes import EVALUATED_SPLITS
 from pipeline.errors import UserError
 from pipeline.files import folders_of

@@ -27,7 +27,7 @@ rule provenance:
         mem_mb=RUN.resources.memory_mb,
         runtime=RUN.resources.runtime_minutes,
     params:
-        config=RUN.model_dump_json(exclude={"resources", "report"}),
+        config=RUN.model_dump_json(exclude={"resources", "report", "reading"}),
         code=code_version("pipeline.provenance"),
     message:
         "Recording what made the results"

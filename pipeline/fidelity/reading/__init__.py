@@ -1,0 +1,1 @@
+"""Blind reading: people judge images without knowing how they were made."""

@@ -1,0 +1,86 @@
+"""Readers' answers, as the page saved them, checked against the key."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline.errors import UserError
+from pipeline.fidelity.reading.design import ANSWERS, RATING
+from pipeline.fidelity.reading.key import Key
+
+logger = logging.getLogger(__name__)
+
+COLUMNS = ["study", "reader", "item", "question", "answer", "seconds"]
+
+
+def read_answers(paths: Sequence[Path], key: Key) -> pd.DataFrame:
+    """Reads the answers of several readers, and says what every one of them means.
+
+    Args:
+        paths: one file a reader, or several readers in one.
+        key: of the study.
+
+    Returns:
+        One row an answer, in the order of readers and of the page: reader, item, question, case, repeats, first,
+        second, rating (NaN for a choice) and chosen (the method; empty for a rating).
+
+    Raises:
+        UserError: a file is no table of answers, belongs to another study, or answers something twice.
+    """
+    table = pd.concat([_read_file(path, key) for path in paths], ignore_index=True)
+    doubled = table[table.duplicated(["reader", "item"])]
+    if not doubled.empty:
+        row = doubled.iloc[0]
+        raise UserError(
+            f"{row['file']}: reader {row['reader']!r} answered item {row['item']!r} twice. "
+            "Give one file a reader, and each reader a code of their own."
+        )
+    places = {item.code: place for place, item in enumerate(key.items)}
+    order = [places[item] for item in table["item"]]
+    table = table.assign(place=order).sort_values(["reader", "place"], ignore_index=True)
+    for reader, part in table.groupby("reader"):
+        missing = len(key.items) - len(part)
+        if missing:
+            logger.warning("reader %s left out %d of %d items", reader, missing, len(key.items))
+    return table.drop(columns=["file", "place", "study", "answer"])
+
+
+def _read_file(path: Path, key: Key) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(path, dtype="str", keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read {path} as answers: {error}.") from error
+    if list(table.columns) != COLUMNS:
+        raise UserError(
+            f"{path}: has the columns {', '.join(map(str, table.columns))}; those of answers are {', '.join(COLUMNS)}. "
+            "Give the file that the page saved, unchanged."
+        )
+    if table.empty:
+        raise UserError(f"{path}: holds no answers.")
+    items = {item.code: item for item in key.items}
+    meant = [_meaning(path, line, row, items, key.study) for line, row in enumerate(table.to_dict("records"), start=2)]
+    return pd.concat([table[["study", "reader", "item", "question", "answer"]], pd.DataFrame(meant)], axis=1)
+
+
+def _meaning(path: Path, line: int, row: dict, items: dict, study: str) -> dict[str, object]:
+    """What an answer says, or the mistake in it."""
+    where = f"{path}, line {line}"
+    if row["study"] != study:
+        raise UserError(f"{where}: is of study {row['study']!r}, the key of {study!r}. Give the key of that page.")
+    if not row["reader"].strip():
+        raise UserError(f"{where}: names no reader.")
+    item = items.get(row["item"])
+    if item is None:
+        raise UserError(f"{where}: the key knows no item {row['item']!r}. Was the file changed by hand?")
+    allowed = ANSWERS[item.question]
+    if row["answer"] not in allowed:
+        raise UserError(f"{where}: the answer {row['answer']!r} is none of {', '.join(allowed)}.")
+    rated = item.question == RATING
+    chosen = "" if rated else (item.first if row["answer"] == allowed[0] else item.second)
+    rating = float(row["answer"]) if rated else float("nan")
+    shown = {"case": item.case, "repeats": item.repeats, "first": item.first, "second": item.second}
+    return {"file": str(path), **shown, "rating": rating, "chosen": chosen}

@@ -1,0 +1,189 @@
+"""From answers to scores: mean opinions, preferences, and how far readers agree with each other and with themselves.
+
+Intervals are of a bootstrap that draws readers and cases, both with replacement, and takes every answer as often as its
+reader and its case were drawn: they cover the choice of both. A single reader, or a single case, is always drawn, and
+the interval says nothing of others. Cases are slices: of slices of the same volume the intervals are too narrow.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pipeline.fidelity.reading.design import CHOICE, RATING
+from pipeline.statistics.bootstrap import Floats, percentile_interval
+from pipeline.statistics.reliability import FEWEST_READERS, Level, krippendorff_alpha
+
+ALL = "all others"
+"""Stands for the other methods together."""
+SCORE_COLUMNS = ["method", "readers", "cases", "ratings", "mean_opinion", "ci_low", "ci_high"]
+PREFERENCE_COLUMNS = ["method", "other", "choices", "won", "share", "ci_low", "ci_high"]
+READER_COLUMNS = [
+    *("reader", "ratings", "mean_rating", "repeated_ratings", "same_rating", "rating_alpha"),
+    *("choices", "first_taken", "repeated_choices", "same_choice"),
+]
+AGREEMENT_COLUMNS = ["question", "readers", "items", "alpha", "ci_low", "ci_high"]
+
+Draws = tuple[NDArray[np.integer], NDArray[np.integer]]
+"""How often each reader, shape (samples, readers), and each case, shape (samples, cases), was drawn."""
+
+
+def drawn(readers: int, cases: int, samples: int, seed: int) -> Draws:
+    """Draws readers and cases with replacement."""
+    generator = np.random.default_rng(seed)
+    return tuple(  # pyright: ignore[reportReturnType]
+        generator.multinomial(count, np.full(count, 1 / count), size=samples) for count in (readers, cases)
+    )
+
+
+def share(sums: Floats, counts: Floats, draws: Draws, confidence: float) -> tuple[float, float, float]:
+    """Returns a mean over answers and its interval.
+
+    Args:
+        sums: of the values that a reader gave on a case, shape (readers, cases).
+        counts: how many values these were, same shape.
+        draws: what `drawn` gave.
+        confidence: coverage of the interval.
+    """
+    readers, cases = draws
+    totals = [np.einsum("sr,rc,sc->s", readers, one, cases) for one in (sums, counts)]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        resampled = totals[0] / totals[1]
+    usable = resampled[np.isfinite(resampled)]  # a draw may miss all who judged
+    interval = percentile_interval(usable, confidence) if usable.size and counts.sum() > 1 else (math.nan, math.nan)
+    return (float(sums.sum() / counts.sum()), *interval)
+
+
+class Study:
+    """The answers of a study as arrays over readers and cases."""
+
+    def __init__(self, answers: pd.DataFrame, samples: int, confidence: float, seed: int) -> None:
+        self.answers = answers
+        self.fresh: Any = answers[answers["repeats"] == ""]
+        self.readers = sorted(answers["reader"].unique())
+        self.cases = sorted(answers["case"].unique())
+        self.confidence = confidence
+        self.draws = drawn(len(self.readers), len(self.cases), samples, seed)
+        self.seed, self.samples = seed, samples
+
+    def question(self, question: str) -> Any:
+        """Returns the answers to a question that were asked for the first time."""
+        return self.fresh[self.fresh["question"] == question]
+
+    def mean(self, rows: pd.DataFrame, values: Sequence[float] | Floats) -> tuple[float, float, float]:
+        """Returns the mean of values that belong to rows of answers, and its interval."""
+        reader = np.searchsorted(self.readers, rows["reader"].to_numpy(dtype=object))
+        case = np.searchsorted(self.cases, rows["case"].to_numpy(dtype=object))
+        sums, counts = np.zeros((2, len(self.readers), len(self.cases)))
+        np.add.at(sums, (reader, case), np.asarray(values, dtype=np.float64))
+        np.add.at(counts, (reader, case), 1.0)
+        return share(sums, counts, self.draws, self.confidence)
+
+
+def opinion_scores(study: Study) -> pd.DataFrame:
+    """Returns the mean opinion score of every method, the best first, with SCORE_COLUMNS."""
+    rows = []
+    for method, part in study.question(RATING).groupby("first"):
+        mean, low, high = study.mean(part, part["rating"].to_numpy())
+        rows.append((method, part["reader"].nunique(), part["case"].nunique(), len(part), mean, low, high))
+    table = pd.DataFrame(rows, columns=pd.Index(SCORE_COLUMNS))
+    return table.sort_values(["mean_opinion", "method"], ascending=[False, True], ignore_index=True)
+
+
+def preferences(study: Study) -> pd.DataFrame:
+    """Returns how often a method was taken before all others together and before each, with PREFERENCE_COLUMNS."""
+    choices = study.question(CHOICE)
+    methods = sorted({*choices["first"], *choices["second"]})
+    rows: list[Any] = []
+    for method in methods:
+        for other in (ALL, *(one for one in methods if one != method)):
+            mine = (choices["first"] == method) | (choices["second"] == method)
+            theirs = (choices["first"] == other) | (choices["second"] == other) | (other == ALL)
+            part: Any = choices[mine & theirs]
+            if part.empty:
+                continue
+            won = (part["chosen"] == method).to_numpy(dtype=np.float64)
+            rows.append((method, other, len(part), int(won.sum()), *study.mean(part, won)))
+    return pd.DataFrame(rows, columns=pd.Index(PREFERENCE_COLUMNS))
+
+
+def reader_table(study: Study) -> pd.DataFrame:
+    """Returns how steady every reader was on what was asked twice, with READER_COLUMNS.
+
+    `first_taken` is the share of choices in which image A was taken: far from one half, a reader did not look.
+    `rating_alpha` is Krippendorff's alpha between the first and second rating of the same images.
+    """
+    rows = []
+    for reader in study.readers:
+        own: Any = study.answers[study.answers["reader"] == reader]
+        fresh = own[own["repeats"] == ""]
+        ratings, choices = (fresh[fresh["question"] == one] for one in (RATING, CHOICE))
+        rated, chosen = (_twice(own, question, value) for question, value in ((RATING, "rating"), (CHOICE, "chosen")))
+        both: Any = np.array(rated, dtype=np.float64).reshape(-1, 2).T
+        rows.append(
+            (
+                *(reader, len(ratings), _mean(ratings["rating"]), len(rated), _mean([a == b for a, b in rated])),
+                krippendorff_alpha(both, "ordinal"),
+                *(len(choices), _mean(choices["chosen"] == choices["first"])),
+                *(len(chosen), _mean([a == b for a, b in chosen])),
+            )
+        )
+    return pd.DataFrame(rows, columns=pd.Index(READER_COLUMNS))
+
+
+def _twice(own: Any, question: str, value: str) -> list[tuple[Any, Any]]:
+    """A reader's first and second answer to what was asked twice."""
+    part = own[own["question"] == question]
+    first = dict(zip(part["item"], part[value], strict=True))
+    again = part[part["repeats"].isin(first)]
+    return [(first[item], answer) for item, answer in zip(again["repeats"], again[value], strict=True)]
+
+
+def _mean(values: Any) -> float:
+    array = np.asarray(values, dtype=np.float64)
+    return float(array.mean()) if array.size else math.nan
+
+
+def reader_agreement(study: Study) -> pd.DataFrame:
+    """Returns Krippendorff's alpha between readers, with AGREEMENT_COLUMNS; not known of a single reader.
+
+    Ratings are ordinal. Of a choice, which of the two images was taken is nominal: chance put them first or second. The
+    interval is of a bootstrap over cases alone: readers who are drawn twice agree with themselves.
+    """
+    rows: list[Any] = []
+    levels: tuple[tuple[str, Level], ...] = ((RATING, "ordinal"), (CHOICE, "nominal"))
+    for question, level in levels:
+        part = study.question(question)
+        values, cases = _by_reader(part, study.readers)
+        alpha = krippendorff_alpha(values, level) if len(study.readers) >= FEWEST_READERS else math.nan
+        interval = (math.nan, math.nan)
+        if math.isfinite(alpha):
+            interval = _alpha_interval(values, cases, level, study)
+        rows.append((question, part["reader"].nunique(), part["item"].nunique(), alpha, *interval))
+    return pd.DataFrame(rows, columns=pd.Index(AGREEMENT_COLUMNS))
+
+
+def _by_reader(part: pd.DataFrame, readers: Sequence[str]) -> tuple[Floats, NDArray]:
+    """Answers as numbers, shape (readers, items), NaN where there is none, and the cases of the items."""
+    number = np.where(part["question"] == RATING, part["rating"], part["chosen"] == part["first"]).astype(np.float64)
+    wide = part.assign(number=number).pivot_table(index="reader", columns=["case", "item"], values="number")
+    wide = wide.reindex(index=pd.Index(readers))
+    return wide.to_numpy(dtype=np.float64), wide.columns.get_level_values("case").to_numpy()
+
+
+def _alpha_interval(values: Floats, cases: NDArray, level: Level, study: Study) -> tuple[float, float]:
+    generator = np.random.default_rng(study.seed)
+    members = [np.flatnonzero(cases == case) for case in np.unique(cases)]
+    if len(members) == 1:
+        return math.nan, math.nan
+    samples = []
+    for _ in range(study.samples):
+        chosen = np.concatenate([members[index] for index in generator.integers(len(members), size=len(members))])
+        samples.append(krippendorff_alpha(values[:, chosen], level))
+    usable = np.array([one for one in samples if math.isfinite(one)])
+    return percentile_interval(usable, study.confidence) if usable.size else (math.nan, math.nan)

@@ -1,0 +1,41 @@
+# The page of a blind reader study, made on demand: snakemake --cores 8 reading
+
+
+rule reading:
+    input:
+        hr=expand(rules.extract.output.volume, volume=RUN.read_ids),
+        predictions=[
+            f"{PREDICTIONS}/{method}/{volume}{suffix_of(volume)}"
+            for method in RUN.read_methods
+            for volume in RUN.read_ids
+            if method != TRUTH
+        ],
+    output:
+        page=report(
+            f"{RESULTS}/reading/study.html",
+            caption="../report/reading.rst",
+            category="Reader study",
+            labels={"page": "for the readers"},
+        ),
+        key=f"{RESULTS}/reading/key.json",
+    log:
+        f"{RESULTS}/logs/reading.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/reading.tsv"
+    conda:
+        "../../envs/imaging.yaml"
+    threads: 1
+    resources:
+        mem_mb=RUN.resources.memory_mb,
+        runtime=RUN.resources.runtime_minutes,
+    params:
+        truth="" if TRUTH in RUN.read_methods else "--without-truth",
+        settings=section("reading"),
+        seed=RUN.seed,
+        page_sources=PAGE_SOURCES,
+        code=code_version("pipeline.reading_page"),
+    message:
+        "Writing the page of the reader study; give {output.page} to the readers and keep {output.key}"
+    shell:
+        "python -m pipeline reading_page --hr {input.hr:q} --predictions {input.predictions:q} {params.truth}"
+        " --page {output.page:q} --key {output.key:q} --seed {params.seed} --settings {params.settings:q} > {log:q} 2>&1"
