@@ -1,8 +1,14 @@
-"""Restores a volume with a network and writes it like the volume's own file."""
+"""Restores a volume with a network and writes it like the volume's own file.
+
+With --spread, the standard deviation over the eight flips and transposes is written as well, in one pass: where a
+network disagrees with itself (pipeline/fidelity/disagreement.py). It is that of the network's own results, before they
+are corrected toward the measurement.
+"""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,11 +18,11 @@ from numpy.typing import NDArray
 from pipeline.cli import ArgumentParser, Namespace, add_path, add_settings
 from pipeline.config.load import read_section
 from pipeline.config.stages import Infer
-from pipeline.image.container import read_image
+from pipeline.image.container import read_image, write_image
 from pipeline.image.image import Image
-from pipeline.image.predictions import write_prediction
+from pipeline.image.predictions import restored_image, write_prediction
 from pipeline.inference.consistency import share_at, toward_measurement
-from pipeline.inference.volume import restore_volume
+from pipeline.inference.volume import restore_volume, restore_with_spread
 from pipeline.models.device import choose_device, use_threads
 from pipeline.models.generator import Generator
 from pipeline.models.weights import load_generator
@@ -27,7 +33,15 @@ from pipeline.physics.parameters import PhysicalParameters
 logger = logging.getLogger(__name__)
 
 
-def infer(generator: Path, lr: Path, settings: Infer, device: str, output: Path) -> None:
+def infer(
+    generator: Path,
+    lr: Path,
+    settings: Infer,
+    device: str,
+    output: Path,
+    spread: Path | None = None,
+    others: Sequence[Path] = (),
+) -> None:
     """Restores the low-resolution volume `lr` with `generator` and writes the prediction.
 
     Args:
@@ -36,14 +50,22 @@ def infer(generator: Path, lr: Path, settings: Infer, device: str, output: Path)
         settings: the section `infer`.
         device: auto, cpu or cuda.
         output: the prediction.
+        spread: where the standard deviation over the views goes, in normalised intensities; None for nowhere.
+        others: weights of further networks, whose disagreement counts in the spread.
 
     Raises:
         UserError: a file cannot be read, or the device cannot be used.
     """
     use_threads(settings.threads)
-    network = load_generator(generator).to(choose_device(device)).eval()
+    chosen = choose_device(device)
+    networks = [load_generator(path).to(chosen).eval() for path in (generator, *others)]
     image = read_image(lr)
-    saturated = write_prediction(output, image, restore(network, image, settings))
+    if spread is None:
+        restored = restore(networks[0], image, settings)
+    else:
+        restored, disagreement = restore_and_doubt(networks, image, settings)
+        write_image(spread, restored_image(image, disagreement))
+    saturated = write_prediction(output, image, restored)
     logger.info("%s: restored, %d voxels clipped", image.facts["id"], saturated)
 
 
@@ -60,9 +82,30 @@ def restore(network: Generator, image: Image, settings: Infer) -> NDArray[np.flo
     """
     model = ForwardModel.from_json(image.facts["forward_model"])
     restored, sigma = restore_uncorrected(network, image, model.noise_settings, settings)
-    share = share_at(sigma, network.facts.get("shares", [])) if settings.consistency else 0.0
+    return _corrected(network, restored, image, replace(model, noise_sigma=sigma), settings)
+
+
+def restore_and_doubt(
+    networks: Sequence[Generator], image: Image, settings: Infer
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Returns what `restore` makes of the first network, and the spread of `restore_with_spread` over all of them."""
+    model = ForwardModel.from_json(image.facts["forward_model"])
+    sigma = noise_sigma(image, model.noise_settings, settings)
+    axis, views = image.facts["slice_axis"], _views_of(networks[0])
+    restored, spread = restore_with_spread(networks, image.data, model.factors, axis, settings, sigma, views)
+    return _corrected(networks[0], restored, image, replace(model, noise_sigma=sigma), settings), spread
+
+
+def _corrected(
+    network: Generator, restored: NDArray[np.float32], image: Image, model: ForwardModel, settings: Infer
+) -> NDArray[np.float32]:
+    share = share_at(model.noise_sigma, network.facts.get("shares", [])) if settings.consistency else 0.0
     logger.info("%.0f%% of the difference to the measurement is put back", 100 * share)
-    return toward_measurement(restored, image.data, replace(model, noise_sigma=sigma), share)
+    return toward_measurement(restored, image.data, model, share)
+
+
+def _views_of(network: Generator) -> int:
+    return network.facts.get("recipe", {}).get("self_ensemble", 1)
 
 
 def restore_uncorrected(
@@ -74,9 +117,8 @@ def restore_uncorrected(
         Normalised intensities, and the noise that the network was told.
     """
     sigma = noise_sigma(image, noise, settings)
-    views = network.facts.get("recipe", {}).get("self_ensemble", 1)
     factors, axis = image.facts["forward_model"]["factors"], image.facts["slice_axis"]
-    return restore_volume(network, image.data, factors, axis, settings, sigma, views), sigma
+    return restore_volume(network, image.data, factors, axis, settings, sigma, _views_of(network)), sigma
 
 
 def noise_sigma(image: Image, noise: str | PhysicalParameters, settings: Infer) -> float:
@@ -99,6 +141,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_path(parser, "--model", "generator.safetensors of the method")
     add_path(parser, "--lr", "low-resolution volume (.safetensors)")
     add_path(parser, "--output", "prediction; its suffix is that of the volume's format")
+    add_path(parser, "--spread", "where the disagreement over views is written (.safetensors)", required=False)
+    text = "generator.safetensors of further networks, whose disagreement counts in the spread"
+    parser.add_argument("--others", type=Path, nargs="*", default=[], metavar="PATH", help=text)
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to compute")
     add_settings(parser, Infer)
 
@@ -106,4 +151,5 @@ def add_arguments(parser: ArgumentParser) -> None:
 def main(arguments: Namespace) -> None:
     """Runs the stage."""
     settings = read_section(Infer, arguments.settings)
-    infer(arguments.model, arguments.lr, settings, arguments.device, arguments.output)
+    spread, others = arguments.spread, arguments.others
+    infer(arguments.model, arguments.lr, settings, arguments.device, arguments.output, spread, others)

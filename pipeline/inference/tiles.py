@@ -30,26 +30,30 @@ def restore_in_tiles(
 
     Args:
         image: low-resolution slice, shape (rows, columns).
-        restore: maps a slice to one that is larger by the factors.
+        restore: maps a slice to one that is larger by the factors, or to several of them, stacked along leading axes.
         factors: enlargement along rows and columns.
         tile: side of a tile, in low-resolution voxels.
         overlap: of neighbouring tiles, in low-resolution voxels.
 
     Returns:
-        Restored slice, float32, larger by the factors.
+        Restored slice, float32, larger by the factors, with the leading axes of what `restore` returns.
     """
     if max(image.shape) <= tile:
         return restore(image)
-    sums = np.zeros([size * factor for size, factor in zip(image.shape, factors, strict=True)], dtype=np.float64)
-    weights = np.zeros_like(sums)
+    weights = np.zeros([size * factor for size, factor in zip(image.shape, factors, strict=True)], dtype=np.float64)
+    sums: NDArray[np.float64] | None = None
     for row in tile_starts(image.shape[0], tile, overlap):
         for column in tile_starts(image.shape[1], tile, overlap):
             part = image[row : row + tile, column : column + tile]
             sides = list(zip((row, column), part.shape, factors, strict=True))
             weight = np.outer(*(ramp(size * factor, overlap * factor) for _, size, factor in sides))
             place = tuple(slice(start * factor, (start + size) * factor) for start, size, factor in sides)
-            sums[place] += weight * restore(part)
+            restored = restore(part)
+            if sums is None:
+                sums = np.zeros((*restored.shape[:-2], *weights.shape), dtype=np.float64)
+            sums[..., *place] += weight * restored
             weights[place] += weight
+    assert sums is not None
     return (sums / weights).astype(np.float32)
 
 

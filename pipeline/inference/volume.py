@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import reduce
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -13,11 +12,15 @@ from tqdm import tqdm
 
 from pipeline.cli import show_progress
 from pipeline.config.stages import Infer
-from pipeline.inference.tiles import restore_in_tiles
+from pipeline.fidelity.disagreement import Moments, moments_of, spread_of
+from pipeline.inference.tiles import Restore, restore_in_tiles
 from pipeline.models.generator import Generator
 from pipeline.physics.between import slices_between
 from pipeline.physics.grid import Cut, cuts
 from pipeline.validation import Excerpt
+
+MOST_VIEWS = 8
+"""The flips and transposes that a slice has."""
 
 
 def restore_slice(network: nn.Module, image: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
@@ -50,9 +53,13 @@ def _turned_back(image: NDArray[np.float32], view: int) -> NDArray[np.float32]:
 
 def restore_in_views(network: Generator, image: NDArray[np.float32], sigma: float, views: int) -> NDArray[np.float32]:
     """Restores a slice, or a tile of one, and averages over views of it; see `restore_slice` and `restore_volume`."""
+    return np.asarray(np.mean(restored_views(network, image, sigma, views), axis=0), dtype=np.float32)
+
+
+def restored_views(network: Generator, image: NDArray[np.float32], sigma: float, views: int) -> NDArray[np.float32]:
+    """Restores views of a slice and turns the results back; returns them all, shape (views, rows, columns)."""
     possible = range(min(views, 4) if _columns_alone(network) else views)
-    turned = [_turned_back(restore_slice(network, _turned(image, view), sigma), view) for view in possible]
-    return np.asarray(np.mean(turned, axis=0), dtype=np.float32)
+    return np.stack([_turned_back(restore_slice(network, _turned(image, view), sigma), view) for view in possible])
 
 
 def restore_excerpt(network: Generator, excerpt: Excerpt, views: int = 1) -> NDArray[np.float32]:
@@ -91,12 +98,65 @@ def restore_volume(
     Returns:
         Restored volume, float32, larger by the factors.
     """
+
+    def restore(image: NDArray[np.float32]) -> NDArray[np.float32]:
+        return restore_in_views(network, image, sigma, views)
+
     ways = cuts(factors, slice_axis)
-    results = (
-        _restore_slices(network, slices_between(lr, factors[cut.normal], cut.normal), cut, settings, sigma, views)
+    return _mean(_restore_slices(network, lr, factors, cut, settings, restore) for cut in ways)
+
+
+def restore_with_spread(
+    networks: Sequence[Generator],
+    lr: NDArray[np.float32],
+    factors: Sequence[int],
+    slice_axis: int,
+    settings: Infer,
+    sigma: float,
+    views: int = 1,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Restores a volume, and tells where the views of its slices disagree, in one pass.
+
+    Args:
+        networks: the one whose result is wanted, then those whose disagreement with it counts as well.
+        lr: as in `restore_volume`.
+        factors: as in `restore_volume`.
+        slice_axis: as in `restore_volume`.
+        settings: as in `restore_volume`.
+        sigma: as in `restore_volume`.
+        views: of the result; the spread is always over all views that a network has.
+
+    Returns:
+        What `restore_volume` returns for the first network, to the last bit, and the standard deviation over all views,
+        ways to cut and networks, float32, of the same shape.
+    """
+    ways = cuts(factors, slice_axis)
+    found = [
+        _restore_slices(network, lr, factors, cut, settings, _with_moments(network, sigma, views))
+        for network in networks
         for cut in ways
-    )
-    return np.asarray(reduce(np.add, results) / len(ways), dtype=np.float32)
+    ]
+    return _mean(one[0] for one in found[: len(ways)]), spread_of([Moments(one[1], one[2]) for one in found])
+
+
+def _mean(results: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Returns the mean of volumes, without holding more than two of them where they are made one by one."""
+    total: NDArray[np.float32] | None = None
+    count = 0
+    for one in results:
+        total, count = one if total is None else total + one, count + 1
+    assert total is not None
+    return np.asarray(total / count, dtype=np.float32)
+
+
+def _with_moments(network: Generator, sigma: float, views: int) -> Restore:
+    """Gives a function that restores a slice: the mean over the views wanted, then mean and variance over all."""
+
+    def restore(image: NDArray[np.float32]) -> NDArray[np.float32]:
+        seen = restored_views(network, image, sigma, MOST_VIEWS)
+        return np.stack([np.mean(seen[:views], axis=0), *moments_of(seen)])
+
+    return restore
 
 
 def _columns_alone(network: Generator) -> bool:
@@ -105,15 +165,17 @@ def _columns_alone(network: Generator) -> bool:
 
 
 def _restore_slices(
-    network: Generator, lr: NDArray[np.float32], cut: Cut, settings: Infer, sigma: float, views: int
+    network: Generator,
+    lr: NDArray[np.float32],
+    factors: Sequence[int],
+    cut: Cut,
+    settings: Infer,
+    restore: Restore,
 ) -> NDArray[np.float32]:
-    """Restores all slices of one way to cut the volume."""
-
-    def restore(image: NDArray[np.float32]) -> NDArray[np.float32]:
-        return restore_in_views(network, image, sigma, views)
-
+    """Restores all slices of one way to cut the volume; leading axes of what `restore` returns lead here as well."""
+    between = slices_between(lr, factors[cut.normal], cut.normal)
     results = [
         restore_in_tiles(image, restore, network.factors, settings.tile_lr, settings.overlap_lr)
-        for image in tqdm(np.moveaxis(lr, cut, (0, 1, 2)), unit="slice", disable=not show_progress())
+        for image in tqdm(np.moveaxis(between, cut, (0, 1, 2)), unit="slice", disable=not show_progress())
     ]
-    return np.moveaxis(np.stack(results), (0, 1, 2), cut)
+    return np.moveaxis(np.stack(results, axis=-3), (-3, -2, -1), [axis - 3 for axis in cut])
