@@ -18,6 +18,7 @@ STAGES = {
     "evaluate": "measure every method on a volume",
     "tissue": "measure the volumes of tissue classes",
     "tissue_agreement": "say how far volumes of tissue agree with the truth",
+    "plant": "plant small structures and count which of them every method shows",
     "summarise": "put all measurements into the tables",
     "diagnosis": "ask a classifier whether restored pictures keep their class",
     "reading_page": "write the page on which readers judge images blindly",

@@ -19,6 +19,7 @@ Threads = Annotated[int, Field(ge=1, le=256)]
 TRUTH = "truth"
 """Stands beside the names of methods where the truth itself is looked at."""
 OPERATORS, NOISES = "pipeline.physics.operators", "pipeline.physics.noise"
+KindName = Annotated[str, AfterValidator(PluginName("pipeline.fidelity.planted.kinds"))]
 MetricName = Annotated[str, AfterValidator(PluginName("pipeline.metrics"))]
 
 if TYPE_CHECKING:
@@ -196,6 +197,21 @@ class Reading(Section):
     """slices on which a reader chooses between each two methods"""
     repeats: Annotated[int, Field(ge=0, le=200)] = 6
     """ratings, and as many choices, that are asked a second time, to see how steady a reader is"""
+class Planted(Section):
+    """Small structures are planted in the truth, degraded with it, and looked for in what every method restores."""
+
+    kinds: tuple[KindName, ...] = ("lesion", "vessel", "spine")
+    """what is planted; [] plants nothing"""
+    sizes_voxels: tuple[Annotated[float, Field(gt=0, le=64)], ...] = (2.0, 3.0, 4.0)
+    """their sizes, in high-resolution voxels: diameters of lesions and of the heads of spines, widths of vessels"""
+    contrasts: tuple[Annotated[float, Field(ge=-1, le=1)], ...] = (0.1, 0.2, 0.4)
+    """what is added to the tissue where they are, as fractions of the normalised range; negative ones darken it"""
+    count: Annotated[int, Field(ge=2, le=1000)] = 16
+    """structures of each kind and size in a volume, at every contrast, as far as there is room"""
+    slices: Annotated[int, Field(ge=1, le=1000)] = 6
+    """slices of a volume that they are planted in; each is restored once a contrast and once without them"""
+    false_alarm_rate: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    """how often the observer may find one where none is"""
 
 
 class Report(Section):

@@ -1,0 +1,102 @@
+"""Plants small structures in a volume, restores it with every method, and counts how many an observer finds.
+
+See pipeline/fidelity/planted: the structures lie in a few slices of the truth, which are degraded by the volume's own
+forward model with its own noise. Networks are told the noise of the whole volume, as the stage infer tells it.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pipeline import plugins
+from pipeline.cli import ArgumentParser, Namespace, add_path, add_settings
+from pipeline.config.load import read_section
+from pipeline.config.stages import Infer, Planted
+from pipeline.fidelity.planted.study import Detection, Restore, study
+from pipeline.files import write_text
+from pipeline.image.container import read_image
+from pipeline.image.image import Image
+from pipeline.infer import noise_sigma, restore
+from pipeline.interpolate import METHODS, read_tuning
+from pipeline.models.device import choose_device, use_threads
+from pipeline.models.generator import Generator
+from pipeline.models.weights import load_generator
+from pipeline.physics.forward import ForwardModel
+
+logger = logging.getLogger(__name__)
+
+
+def classical_methods(tuned: Mapping[str, Mapping[str, Any]]) -> dict[str, Restore]:
+    """Returns the classical methods by name, with the settings that were tuned for them."""
+
+    def upsample(name: str, image: Image) -> Any:
+        factors = image.facts["forward_model"]["factors"]
+        return plugins.load(METHODS, name).upsample(image.data, factors, tuned.get(name, {}))
+
+    return {name: partial(upsample, name) for name in plugins.names(METHODS)}
+
+
+def network_methods(networks: Mapping[str, Generator], lr: Image, settings: Infer) -> dict[str, Restore]:
+    """Returns networks as methods, which are told the noise of a volume.
+
+    Args:
+        networks: by name, on their device, in evaluation mode.
+        lr: the low-resolution volume.
+        settings: the section `infer`.
+    """
+    noise = ForwardModel.from_json(lr.facts["forward_model"]).noise_settings
+    told = settings.model_copy(update={"noise_sigma": noise_sigma(lr, noise, settings)})
+    return {name: partial(_restored, network, told) for name, network in networks.items()}
+
+
+def _restored(network: Generator, settings: Infer, image: Image) -> Any:
+    return restore(network, image, settings)
+
+
+def write_detections(path: Path, rows: Sequence[Detection]) -> None:
+    """Writes rows as CSV with nine significant digits, whole or not at all; what is not known stays empty."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(Detection._fields)
+    writer.writerows([_told(value) for value in row] for row in rows)
+    write_text(path, text.getvalue())
+
+
+def _told(value: Any) -> Any:
+    if not isinstance(value, float):
+        return value
+    return "" if math.isnan(value) else f"{value:.9g}"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declares the options of this stage."""
+    add_path(parser, "--hr", "extracted volume: the truth (.safetensors)")
+    add_path(parser, "--lr", "its low-resolution volume (.safetensors)")
+    add_path(parser, "--models", "generator.safetensors of networks, in folders named after the methods", many=True)
+    add_path(parser, "--tuning", "settings chosen by the stage tune (.json)")
+    add_path(parser, "--output", "one row a method, kind, size and contrast (.csv)")
+    parser.add_argument("--infer", default="{}", metavar="JSON|FILE", help="the section infer, as --settings")
+    parser.add_argument("--seed", type=int, default=0, help="root of the random numbers behind the places")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to compute")
+    add_settings(parser, Planted)
+
+
+def main(arguments: Namespace) -> None:
+    """Runs the stage."""
+    settings, infer = read_section(Planted, arguments.settings), read_section(Infer, arguments.infer)
+    use_threads(infer.threads)
+    device = choose_device(arguments.device)
+    truth, lr = read_image(arguments.hr), read_image(arguments.lr)
+    networks = {path.resolve().parent.name: load_generator(path).to(device).eval() for path in arguments.models}
+    methods = {**classical_methods(read_tuning(arguments.tuning)), **network_methods(networks, lr, infer)}
+    rows = list(study(truth, lr, methods, settings, arguments.seed))
+    write_detections(arguments.output, rows)
+    count = sum(row.planted for row in rows if row.method == next(iter(methods)))
+    logger.info("%s: %d structures planted, %d methods", truth.facts["id"], count, len(methods))
