@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def overview() -> str:
     """Returns the list of stages."""
-    lines = [f"  {name:<15} {purpose}" for name, purpose in STAGES.items()]
+    lines = [f"  {name:<19} {purpose}" for name, purpose in STAGES.items()]
     return "\n".join(
         ["usage: python -m pipeline STAGE ...", "", *lines, "", "python -m pipeline STAGE --help tells more."]
     )

@@ -19,6 +19,7 @@ from pipeline.config.stages import (
     Evaluate,
     Extract,
     Infer,
+    Planted,
     Reading,
     Report,
     Resources,
@@ -59,6 +60,7 @@ class Run(Section):
     `degrade`; {} takes k-space truncation, bicubic and Gaussian, each with and without noise"""
     infer: Infer = Infer()
     evaluate: Evaluate = Evaluate()
+    planted: Planted = Planted()
     report: Report = Report()
     reading: Reading = Reading()
     resources: Resources = Resources()

@@ -197,6 +197,8 @@ class Reading(Section):
     """slices on which a reader chooses between each two methods"""
     repeats: Annotated[int, Field(ge=0, le=200)] = 6
     """ratings, and as many choices, that are asked a second time, to see how steady a reader is"""
+
+
 class Planted(Section):
     """Small structures are planted in the truth, degraded with it, and looked for in what every method restores."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,30 @@ def write_prediction(path: Path, lr_image: Image, sr: NDArray[np.floating]) -> i
     """
     check_output(path, lr_image)
     return plugins.load(ROOM, lr_image.origin["format"]).write(path, restored_image(lr_image, sr))
+
+
+def write_quantity(path: Path, image: Image) -> int:
+    """Writes values that are not intensities, such as expected errors, in the place and units of an image.
+
+    They are 32-bit floats where the format can hold them; elsewhere its `as_quantity` says what is nearest.
+
+    Args:
+        path: the file; its suffix names the format.
+        image: values that are not negative, normalised like intensities.
+
+    Returns:
+        How many voxels had to be clipped.
+
+    Raises:
+        UserError: the file's name belongs to another format, or it cannot be written.
+    """
+    check_output(path, image)
+    module = plugins.load(ROOM, image.origin["format"])
+    return module.write(path, getattr(module, "as_quantity", _as_floats)(image))
+
+
+def _as_floats(image: Image) -> Image:
+    return replace(image, intensity=replace(image.intensity, slope=1.0, intercept=0.0, dtype="float32"))
 
 
 def read_prediction(path: Path, truth: Image) -> NDArray[np.float32]:

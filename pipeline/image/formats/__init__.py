@@ -6,6 +6,8 @@ A module offers
 - `WRITTEN`: endings that a result may have, first that of the workflow; left out where it is the same as `SUFFIXES`.
 - `read(path, part) -> Image`: `origin["format"]` of the image names the module that writes it back.
 - `write(path, image) -> int`: how many voxels had to be clipped to the range of the dtype.
+- `as_quantity(image) -> Image`, where it cannot hold 32-bit floats as they are: the nearest it can hold to an image of
+  values that are not intensities and not negative, such as expected errors.
 - `accepts(path) -> bool`, where a name does not always tell: whether an existing file or folder is of this format.
 
 `SUFFIXES` and `WRITTEN` are tuples of plain text, since the workflow reads them without importing the module.

@@ -15,6 +15,7 @@ import io
 import logging
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,8 @@ DEPTHS = (8, 16, 32)
 LARGEST_SIDE = 2**16 - 1
 """Rows and Columns are unsigned 16-bit numbers."""
 MARK = "BrainSR"
+QUANTITY = "expected error"
+WINDOWS = ("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation", "VOILUTSequence")
 PRIVATE_GROUPS = 2
 """Groups with odd numbers are private: a remainder of one."""
 PIXEL_GROUPS = (0x7FE0, *range(0x6000, 0x6100, 2))
@@ -124,6 +127,26 @@ def write(path: Path, image: Image) -> int:
     with replacing(path) as partial:
         write_archive(partial, _files(header, image, data, TO_RAS @ affine), compressed=True)
     return saturated
+
+
+def as_quantity(image: Image) -> Image:
+    """Returns an image as integers with a slope of its own: the largest value takes the whole range of the pixels.
+
+    The series says that it holds expected errors. Windows are left out, since they are meant for intensities.
+    """
+    header = pydicom.Dataset.from_json(image.origin["header"])
+    lowest, highest = _limits(int(header.BitsStored), signed=bool(header.PixelRepresentation))
+    largest = float(np.max(image.intensity.to_physical(image.data)))
+    step = float(_number(largest / (highest - max(lowest, 0)) * (1 + 1e-9))) if largest else 1.0
+    # Of MONOCHROME1, much is shown bright only where the slope is negative.
+    inverted = image.intensity.slope < 0
+    slope, intercept = (-step, float(_number(step * highest))) if inverted else (step, 0.0)
+    header.SeriesDescription = f"{header.get('SeriesDescription') or ''} {QUANTITY}".strip()
+    for name in WINDOWS:
+        if name in header:
+            delattr(header, name)
+    origin = {**image.origin, "header": header.to_json_dict()}
+    return replace(image, intensity=replace(image.intensity, slope=slope, intercept=intercept), origin=origin)
 
 
 def _limits(bits: int, *, signed: bool) -> tuple[int, int]:

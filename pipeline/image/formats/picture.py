@@ -67,6 +67,11 @@ def write(path: Path, image: Image) -> int:
     return saturated
 
 
+def as_quantity(image: Image) -> Image:
+    """Returns values rounded up to whole grey levels: a PNG holds neither floats nor a scale, and zero says "none"."""
+    return image.with_data(image.intensity.normalise(np.ceil(image.intensity.to_physical(image.data))))
+
+
 def grey(path: Path, values: NDArray, channel: int | str | None) -> tuple[NDArray, str]:
     """Returns the grey values of a decoded picture, or one of its colours, and the name of that.
 

@@ -13,6 +13,7 @@ import logging
 import uuid
 import warnings
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,12 @@ def write(path: Path, image: Image) -> int:
             sections, photometric=image.origin["photometric"], compression="zlib", metadata=metadata, software=False
         )
     return saturated
+
+
+def as_quantity(image: Image) -> Image:
+    """Returns an image as 32-bit floats of which zero is black, whatever it was in the source."""
+    floats = replace(image.intensity, slope=1.0, intercept=0.0, dtype="float32")
+    return replace(image, intensity=floats, origin={**image.origin, "photometric": GREY})
 
 
 def _sizes(image: Image) -> dict[str, Any]:
