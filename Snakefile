@@ -40,4 +40,6 @@ rule all:
         expand(rules.report_volume.output, volume=RUN.evaluated_ids),
         delivered(RUN.evaluated_ids),
         downstream_results(),
+        uncertainty_results(),
+        rules.planted_table.output,
         bids_results(),

@@ -366,7 +366,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--source", required=True, metavar="JSON", help="the initial weights' entry in the table of sources"
     )
-    parser.add_argument("--seed", type=int, default=0, help="root of all random numbers")
+    parser.add_argument("--seed", type=int, default=0, help="root of all random numbers, unless the recipe has its own")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to compute")
     add_settings(parser, Train)
 
@@ -389,4 +389,5 @@ def main(arguments: Namespace) -> None:
     )
     source = read_entry(Source, arguments.source, "source")
     settings = read_section(Train, arguments.settings)
-    train(files, recipe, settings, source, arguments.seed, arguments.device, arguments.output, arguments.checkpoints)
+    seed = arguments.seed if recipe.seed is None else recipe.seed
+    train(files, recipe, settings, source, seed, arguments.device, arguments.output, arguments.checkpoints)

@@ -85,6 +85,8 @@ class Recipe(Section):
     noise_sigma_range: Annotated[tuple[Fraction, Fraction] | None, Field()] = (0.0, 0.06)
     """noise of the training patches, drawn evenly between these fractions of the normalised range; null takes
     degrade.noise_sigma"""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
+    """root of this training's random numbers; null takes that of the run"""
     steps: Annotated[int, Field(ge=1)] = 300
     """optimiser steps"""
     batch_size: Annotated[int, Field(ge=1, le=1024)] = 2

@@ -155,6 +155,9 @@ class Infer(Section):
     deliver: str = "brainsr"
     """method whose result is written to results/<run>/sr: one of `methods`, pretrained, or a module of
     pipeline/upsamplers"""
+    disagree_with: tuple[str, ...] = ()
+    """further networks of this run, such as the same recipe with another `seed`: where they disagree with the delivered
+    network counts in its error map"""
     noise_sigma: Fraction | None = None
     """noise that the networks are told, as a fraction of the normalised range; null estimates it from the image"""
     consistency: bool = True

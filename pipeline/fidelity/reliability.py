@@ -10,7 +10,7 @@ of the true ones should be the same (reliability curve: Guo et al., ICML 2017; f
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,12 +57,13 @@ def reliability_curve(predicted: NDArray[np.floating], error: NDArray[np.floatin
     order = np.argsort(predicted, kind="stable")
     for part in np.array_split(order, min(bins, len(order)) or 1):
         if len(part):
-            means = (float(np.mean(values[part], dtype=np.float64)) for values in (predicted, error))
-            yield Bin(*means, len(part))
+            expected, found = (float(np.mean(values[part], dtype=np.float64)) for values in (predicted, error))
+            yield Bin(expected, found, len(part))
 
 
 def rank_correlation(predicted: NDArray[np.floating], error: NDArray[np.floating]) -> float:
     """Returns Spearman's correlation: 1 where the order of the predictions is that of the errors; NaN for constants."""
     if not len(predicted) or min(np.ptp(predicted), np.ptp(error)) == 0:
         return float("nan")
-    return float(stats.spearmanr(predicted, error).statistic)
+    result: Any = stats.spearmanr(predicted, error)
+    return float(result.statistic)

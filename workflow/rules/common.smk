@@ -44,6 +44,10 @@ DEGRADATIONS = degradations(RUN.degradations, RUN.degrade)
 DERIVATIVES = RUN.derivatives
 BIDS_LINKS = RUN.bids_links
 PREDICTIONS = f"{RESULTS}/predictions"
+# Classical methods treat all flips and transposes alike: they never disagree with themselves.
+DOUBTED = RUN.infer.deliver if RUN.infer.deliver in NETWORK_METHODS else "none"
+SPREAD = f"{RESULTS}/uncertainty/spread/{{method}}/{{volume}}{{suffix}}.safetensors"
+PLANTED_SPLITS = ("test", "test_within_subject")
 OWN_SLICES = f"{RESULTS}/own_slices/{{volume}}/{{role}}.{{kind}}.safetensors"
 OWN_ROLES = ["train-columns", "train-rows", "val"]
 WEIGHTS = RUN.train.initial_weights
@@ -157,6 +161,49 @@ def all_predictions(volumes):
 def delivered(volumes):
     """Returns the deliverables of volumes."""
     return [f"{RESULTS}/sr/{volume}{suffix_of(volume)}" for volume in volumes]
+
+
+def delivered_predictions(volumes):
+    """Returns the predictions of the delivered method."""
+    folder = f"{PREDICTIONS}/{RUN.infer.deliver}"
+    return [f"{folder}/{volume}{suffix_of(volume)}" for volume in volumes]
+
+
+def delivered_spreads(volumes):
+    """Returns the disagreement of the delivered method over views."""
+    return [
+        SPREAD.format(method=DOUBTED, volume=volume, suffix=suffix_of(volume))
+        for volume in volumes
+    ]
+
+
+def delivered_prediction(wildcards):
+    """Returns the prediction of the delivered method for a volume."""
+    return delivered_predictions([wildcards.volume])
+
+
+def delivered_spread(wildcards):
+    """Returns the disagreement of the delivered method for a volume."""
+    return delivered_spreads([wildcards.volume])
+
+
+def spread_options(wildcards, input, output):
+    """Returns the options that ask for the disagreement over views, where the rule makes it."""
+    if "spread" not in output.keys():
+        return ""
+    others = shlex.join(input.others)
+    return f"--spread {shlex.quote(output.spread)} --others {others}"
+
+
+def uncertainty_results():
+    """Returns the error maps and what they are worth; nothing where a classical method is delivered."""
+    if DOUBTED == "none":
+        return []
+    maps = [
+        f"{RESULTS}/sr/{volume}.uncertainty{suffix_of(volume)}"
+        for volume in RUN.evaluated_ids
+    ]
+    return [rules.reliability.output, rules.uncertainty_table.output, maps]
 
 
 def start_of(wildcards):

@@ -101,3 +101,183 @@ rule diagnosis:
     shell:
         "python -m pipeline diagnosis --train {input.train:q} --hr {input.hr:q} --predictions {input.predictions:q}"
         " --output {output.table:q} --seed {params.seed} --threads {params.training_threads} --settings {params.settings:q} > {log:q} 2>&1"
+
+
+# Error maps without truth: where the delivered network disagrees with itself, and what that is worth.
+
+
+rule calibrate:
+    input:
+        hr=extracted("val"),
+        predictions=delivered_predictions(RUN.ids("val")),
+        spreads=delivered_spreads(RUN.ids("val")),
+    output:
+        calibration=f"{RESULTS}/uncertainty/calibration.json",
+    log:
+        f"{RESULTS}/logs/calibrate.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/calibrate.tsv"
+    conda:
+        "../../envs/imaging.yaml"
+    threads: 1
+    resources:
+        mem_mb=RUN.resources.memory_mb,
+        runtime=RUN.resources.runtime_minutes,
+    params:
+        code=code_version("pipeline.calibrate"),
+    message:
+        "Finding what disagreement is worth on the validation volumes"
+    shell:
+        "python -m pipeline calibrate --hr {input.hr:q} --predictions {input.predictions:q} --spreads {input.spreads:q}"
+        " --output {output.calibration:q} > {log:q} 2>&1"
+
+
+rule uncertainty:
+    input:
+        hr=rules.extract.output.volume,
+        prediction=delivered_prediction,
+        spread=delivered_spread,
+        calibration=rules.calibrate.output.calibration,
+    output:
+        volume=f"{RESULTS}/uncertainty/{{volume}}.safetensors",
+        reliability=f"{RESULTS}/uncertainty/{{volume}}.reliability.csv",
+        summary=f"{RESULTS}/uncertainty/{{volume}}.summary.csv",
+    log:
+        f"{RESULTS}/logs/uncertainty/{{volume}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/uncertainty/{{volume}}.tsv"
+    conda:
+        "../../envs/imaging.yaml"
+    threads: 1
+    resources:
+        mem_mb=RUN.resources.memory_mb,
+        runtime=RUN.resources.runtime_minutes,
+    params:
+        code=code_version("pipeline.uncertainty"),
+    message:
+        "Making the error map of {wildcards.volume}"
+    shell:
+        "python -m pipeline uncertainty --hr {input.hr:q} --prediction {input.prediction:q} --spread {input.spread:q}"
+        " --calibration {input.calibration:q} --output {output.volume:q} --reliability {output.reliability:q}"
+        " --summary {output.summary:q} > {log:q} 2>&1"
+
+
+rule deliver_uncertainty:
+    input:
+        volume=rules.uncertainty.output.volume,
+    output:
+        volume=report(
+            f"{RESULTS}/sr/{{volume}}.uncertainty{{suffix}}",
+            caption="../report/uncertainty.rst",
+            category="Super-resolved volumes",
+            labels={"volume": "{volume}, expected error"},
+        ),
+    log:
+        f"{RESULTS}/logs/deliver_uncertainty/{{volume}}{{suffix}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/deliver_uncertainty/{{volume}}{{suffix}}.tsv"
+    conda:
+        "../../envs/imaging.yaml"
+    threads: 1
+    resources:
+        mem_mb=RUN.resources.memory_mb,
+        runtime=RUN.resources.runtime_minutes,
+    params:
+        code=code_version("pipeline.deliver_uncertainty"),
+    message:
+        "Delivering the error map of {wildcards.volume}"
+    shell:
+        "python -m pipeline deliver_uncertainty --input {input.volume:q} --output {output.volume:q} > {log:q} 2>&1"
+
+
+rule reliability:
+    input:
+        parts=expand(rules.uncertainty.output.reliability, volume=RUN.evaluated_ids),
+    output:
+        table=report(
+            f"{RESULTS}/metrics/reliability.csv",
+            caption="../report/reliability.rst",
+            category="Metrics",
+            labels={"table": "predicted and true errors"},
+        ),
+    log:
+        f"{RESULTS}/logs/reliability.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/reliability.tsv"
+    localrule: True
+    conda:
+        "../../envs/imaging.yaml"
+    params:
+        code=code_version("pipeline.merge"),
+    message:
+        "Putting predicted and true errors into one table"
+    shell:
+        "python -m pipeline merge --parts {input.parts:q} --output {output.table:q} > {log:q} 2>&1"
+
+
+use rule reliability as uncertainty_table with:
+    input:
+        parts=expand(rules.uncertainty.output.summary, volume=RUN.evaluated_ids),
+    output:
+        table=f"{RESULTS}/metrics/uncertainty.csv",
+    log:
+        f"{RESULTS}/logs/uncertainty_table.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/uncertainty_table.tsv"
+
+
+# Planted structures: what every method shows of lesions, vessels and spines whose places are known.
+
+
+rule plant:
+    input:
+        hr=rules.extract.output.volume,
+        lr=rules.degrade.output.volume,
+        models=expand(
+            f"{RESULTS}/models/{{method}}/generator.safetensors",
+            method=NETWORK_METHODS,
+        ),
+        tuning=rules.tune.output.settings,
+    output:
+        rows=f"{RESULTS}/planted/{{volume}}.csv",
+    log:
+        f"{RESULTS}/logs/plant/{{volume}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plant/{{volume}}.tsv"
+    conda:
+        "../../envs/learning.yaml"
+    threads: RUN.infer.threads
+    resources:
+        gpu=RUN.resources.gpu,
+        device=RUN.resources.device,
+        mem_mb=RUN.resources.memory_mb,
+        runtime=RUN.resources.runtime_minutes,
+    params:
+        settings=section("planted"),
+        infer=RUN.infer.model_dump_json(exclude={"deliver", "disagree_with"}),
+        seed=RUN.seed,
+        code=code_version("pipeline.plant"),
+    message:
+        "Planting structures in {wildcards.volume}"
+    shell:
+        "python -m pipeline plant --hr {input.hr:q} --lr {input.lr:q} --models {input.models:q} --tuning {input.tuning:q}"
+        " --output {output.rows:q} --seed {params.seed} --device {resources.device} --infer {params.infer:q}"
+        " --settings {params.settings:q} > {log:q} 2>&1"
+
+
+use rule reliability as planted_table with:
+    input:
+        parts=expand(rules.plant.output.rows, volume=RUN.ids(*PLANTED_SPLITS)),
+    output:
+        table=report(
+            f"{RESULTS}/metrics/planted.csv",
+            caption="../report/planted.rst",
+            category="Metrics",
+            labels={"table": "planted structures"},
+        ),
+    log:
+        f"{RESULTS}/logs/planted_table.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/planted_table.tsv"
+    message:
+        "Putting planted structures into one table"

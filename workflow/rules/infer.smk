@@ -31,6 +31,7 @@ rule infer:
     input:
         model=f"{RESULTS}/models/{{method}}/generator.safetensors",
         lr=rules.degrade.output.volume,
+        others=[],
     output:
         prediction=f"{PREDICTIONS}/{{method}}/{{volume}}{{suffix}}",
     log:
@@ -47,12 +48,32 @@ rule infer:
         runtime=RUN.resources.runtime_minutes,
     params:
         settings=section("infer"),
+        spread=spread_options,
         code=code_version("pipeline.infer"),
     message:
         "Restoring {wildcards.volume} with {wildcards.method}"
     shell:
         "python -m pipeline infer --model {input.model:q} --lr {input.lr:q} --output {output.prediction:q}"
-        " --device {resources.device} --settings {params.settings:q} > {log:q} 2>&1"
+        " {params.spread} --device {resources.device} --settings {params.settings:q} > {log:q} 2>&1"
+
+
+# Of the network whose result is delivered, its disagreement over views is found in the same pass.
+use rule infer as infer_delivered with:
+    input:
+        model=f"{RESULTS}/models/{{method}}/generator.safetensors",
+        lr=rules.degrade.output.volume,
+        others=expand(
+            f"{RESULTS}/models/{{other}}/generator.safetensors",
+            other=RUN.infer.disagree_with,
+        ),
+    output:
+        prediction=f"{PREDICTIONS}/{{method}}/{{volume}}{{suffix}}",
+        spread=SPREAD,
+    wildcard_constraints:
+        method=DOUBTED,
+
+
+ruleorder: infer_delivered > infer
 
 
 rule deliver:

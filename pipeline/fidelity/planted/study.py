@@ -159,6 +159,8 @@ def study(
     foreground = np.moveaxis(base.truth.masks["foreground"], base.slice_axis, 0)
     seed = volume_seed(root_seed, f"{truth.facts['id']}/planted")
     plan = plan_structures(foreground, max(base.model.factors), settings, seed)
+    if not any(len(looks.planted.places) for looks in plan.looks.values()):
+        return
     absent = _planted(base, plan, 0.0)
     present = {contrast: _planted(base, plan, contrast) for contrast in settings.contrasts}
     todo: dict[str, Restore] = {TRUTH: lambda image: image.data, **methods}
