@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-PARTS = 8
+PARTS = 16
 """A voxel's share that a shape covers is counted on this many points along each of its sides."""
 
 Inside = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.bool_]]

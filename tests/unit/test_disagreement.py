@@ -1,0 +1,303 @@
+"""Where a network disagrees with itself, what that is worth, and how it is written."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image as Picture
+from scipy import stats
+from torch import nn
+from torch.nn import functional
+
+from pipeline import plugins
+from pipeline.config.load import read_run
+from pipeline.config.stages import Infer
+from pipeline.degrade import degrade
+from pipeline.deliver_uncertainty import expected_error
+from pipeline.errors import UserError
+from pipeline.fidelity.disagreement import moments_of, spread_of
+from pipeline.fidelity.reliability import calibration_factor, rank_correlation, reliability_curve, sums_of
+from pipeline.image.container import read_image, write_image
+from pipeline.image.formats import ROOM
+from pipeline.image.image import Image
+from pipeline.image.intensity import IntensityMap
+from pipeline.image.predictions import write_prediction, write_quantity
+from pipeline.inference.volume import restore_slice, restore_volume, restore_with_spread
+from pipeline.models.weights import save_generator
+from pipeline.physics.forward import ForwardModel
+from tests.helpers import configuration, extract, ras_affine, run_stage, synthetic_head, write_nifti
+from tests.image_files import write_series
+from tests.small_training import tiny_generator
+
+
+class Enlarger(nn.Module):
+    """A convolution and an enlargement; the convolution sees directions unless its kernel is the same in all views."""
+
+    factors = (4, 4)
+
+    def __init__(self, alike: bool = False, seed: int = 1) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.convolution = nn.Conv2d(1, 1, 3, padding=1)
+        if alike:
+            kernel = torch.tensor([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]])
+            self.convolution.weight.data = kernel[None, None] / 16
+
+    def forward(self, image, sigma):
+        """Enlarges, and adds the noise that it is told."""
+        wide = functional.interpolate(self.convolution(image), scale_factor=4, mode="nearest")
+        return wide + sigma[:, None, None, None]
+
+
+def eight_views(network: Any, image: np.ndarray) -> np.ndarray:
+    """The eight restorations of a slice by numpy's own turns: four rotations, each with and without a flip."""
+    found = []
+    for turns in range(4):
+        for flip in (False, True):
+            turned = np.rot90(image, turns)
+            turned = np.fliplr(turned) if flip else turned
+            restored = restore_slice(network, turned, 0.0)
+            restored = np.fliplr(restored) if flip else restored
+            found.append(np.rot90(restored, -turns))
+    return np.array(found, dtype=np.float64)
+
+
+@pytest.fixture
+def volume():
+    return np.random.default_rng(5).random((9, 13, 3), dtype=np.float32)
+
+
+def test_the_spread_is_the_standard_deviation_over_eight_views(volume):
+    network: Any = Enlarger()
+    _, spread = restore_with_spread([network], volume, (4, 4, 1), 2, Infer(), 0.0)
+    for index in range(3):
+        expected = eight_views(network, volume[:, :, index]).std(axis=0)
+        assert np.allclose(spread[:, :, index], expected, atol=1e-6)
+    assert spread.max() > 0.01
+
+
+def test_a_network_that_sees_no_direction_never_disagrees(volume):
+    network: Any = Enlarger(alike=True)
+    _, spread = restore_with_spread([network], volume, (4, 4, 1), 2, Infer(), 0.0)
+    assert spread.max() < 1e-6
+
+
+@pytest.mark.parametrize("views", [1, 2, 4, 8])
+@pytest.mark.parametrize("tile", [16, 256])
+def test_the_result_of_the_one_pass_is_that_of_the_other_to_the_last_bit(views, tile):
+    network: Any = Enlarger()
+    volume = np.random.default_rng(5).random((30, 21, 2), dtype=np.float32)
+    settings = Infer(tile_lr=tile, overlap_lr=4)
+    alone = restore_volume(network, volume, (4, 4, 1), 2, settings, 0.02, views)
+    result, _ = restore_with_spread([network], volume, (4, 4, 1), 2, settings, 0.02, views)
+    assert result.dtype == alone.dtype
+    assert np.array_equal(result, alone)
+
+
+def test_between_thick_slices_both_ways_to_cut_count_as_views():
+    network = tiny_generator(factor=2, along="columns", noise_map=False).eval()
+    volume = np.random.default_rng(4).random((6, 7, 5), dtype=np.float32)
+    result, spread = restore_with_spread([network], volume, (1, 1, 2), 2, Infer(), 0.0, views=4)
+    found = []
+    for normal in (0, 1):
+        for rows in (1, -1):
+            for columns in (1, -1):
+                planes = np.moveaxis(volume, normal, 0)[:, ::rows, ::columns]
+                restored = np.stack([restore_slice(network, plane, 0.0) for plane in planes])
+                found.append(np.moveaxis(restored[:, ::rows, ::columns], 0, normal))
+    assert np.allclose(spread, np.std(found, axis=0), atol=1e-5)
+    assert np.allclose(result, np.mean(found, axis=0), atol=1e-5)
+    assert np.array_equal(result, restore_volume(network, volume, (1, 1, 2), 2, Infer(), 0.0, 4))
+
+
+def test_networks_of_other_seeds_count_in_the_spread_alone(volume):
+    networks: list[Any] = [Enlarger(), Enlarger(seed=2)]
+    result, spread = restore_with_spread(networks, volume, (4, 4, 1), 2, Infer(), 0.0)
+    assert np.array_equal(result, restore_volume(networks[0], volume, (4, 4, 1), 2, Infer(), 0.0))
+    views = np.concatenate([eight_views(network, volume[:, :, 1]) for network in networks])
+    assert np.allclose(spread[:, :, 1], views.std(axis=0), atol=1e-6)
+
+
+def test_groups_of_views_have_the_spread_of_all_views():
+    views = np.random.default_rng(0).normal(size=(3, 8, 5, 6)).astype(np.float32) + np.arange(3)[:, None, None, None]
+    spread = spread_of([moments_of(group) for group in views])
+    assert np.allclose(spread, views.reshape(24, 5, 6).std(axis=0), atol=1e-5)
+
+
+@pytest.fixture
+def synthetic():
+    """A spread, and errors whose mean is three times that: a normal error's mean magnitude is sqrt(2 / pi) sigma."""
+    generator = np.random.default_rng(1)
+    spread = generator.uniform(0.01, 0.1, 200_000)
+    sigma = 3 * spread / np.sqrt(2 / np.pi)
+    return spread, np.abs(sigma * generator.standard_normal(spread.size))
+
+
+def test_the_calibration_finds_the_scale_of_an_error(synthetic):
+    spread, error = synthetic
+    assert calibration_factor(sums_of(spread, error)) == pytest.approx(3, rel=0.01)
+    assert calibration_factor(sums_of(np.zeros(5), np.ones(5))) == 0
+
+
+def test_the_reliability_of_an_error_of_known_scale_is_a_straight_line(synthetic):
+    spread, error = synthetic
+    bins = list(reliability_curve(3 * spread, error))
+    predicted, observed, voxels = (np.array(column) for column in zip(*bins, strict=True))
+    assert list(voxels) == [20_000] * 10
+    assert np.allclose(observed, predicted, rtol=0.02)
+    assert np.all(np.diff(predicted) > 0)
+    expected = stats.binned_statistic(spread, error, "mean", np.quantile(spread, np.linspace(0, 1, 11))).statistic
+    assert np.allclose(observed, expected, rtol=1e-3)
+
+
+def test_few_voxels_have_fewer_bins_and_constants_no_correlation():
+    assert [one.voxels for one in reliability_curve(np.array([2.0, 1.0]), np.array([5.0, 6.0]))] == [1, 1]
+    assert list(reliability_curve(np.zeros(0), np.zeros(0))) == []
+    assert rank_correlation(np.arange(9.0), np.arange(9.0) ** 3) == pytest.approx(1)
+    assert np.isnan(rank_correlation(np.ones(4), np.arange(4.0)))
+
+
+def test_formats_with_floats_hold_an_error_map_as_it_is(tmp_path):
+    errors = np.random.default_rng(2).uniform(0, 0.2, (6, 7, 5)).astype(np.float32)
+    source = write_nifti(tmp_path / "head.nii.gz", np.full((6, 7, 5), 9, dtype=np.int16), slope=0.5, intercept=3.0)
+    module = plugins.load(ROOM, "nifti")
+    read = module.read(source)
+    image = replace(read, data=errors, intensity=replace(read.intensity, scale=200.0))
+    assert write_quantity(tmp_path / "map.nii.gz", image) == 0
+    written: Any = nib.load(tmp_path / "map.nii.gz")
+    assert written.get_data_dtype() == np.float32
+    assert np.allclose(written.get_fdata(), 200 * errors, rtol=1e-6)
+    assert np.allclose(written.affine, ras_affine())
+
+
+def test_a_png_holds_an_error_map_rounded_up(tmp_path):
+    errors = np.array([[0.0, 0.001, 0.5], [0.9, 1.2, 254.7]])
+    module = plugins.load(ROOM, "picture")
+    Picture.fromarray(np.zeros((3, 2), dtype=np.uint8)).save(tmp_path / "source.png")
+    read = module.read(tmp_path / "source.png")
+    image = replace(read, data=errors[..., None].astype(np.float32) / 255, intensity=IntensityMap(255.0, dtype="uint8"))
+    write_quantity(tmp_path / "map.png", image)
+    found = module.read(tmp_path / "map.png").data[..., 0]
+    assert np.array_equal(found, [[0, 1, 1], [1, 2, 255]])
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+def test_a_dicom_series_holds_an_error_map_with_a_slope_of_its_own(tmp_path, inverted):
+    pixels = np.random.default_rng(3).integers(0, 900, (9, 8, 4)).astype(np.uint16)
+    changes = {"PhotometricInterpretation": "MONOCHROME1"} if inverted else {}
+    source = write_series(tmp_path / "series", pixels, **changes)
+    module = plugins.load(ROOM, "dicom")
+    read = module.read(source)
+    errors = np.random.default_rng(2).uniform(0, 0.05, read.data.shape).astype(np.float32)
+    errors[0, 0, 0] = 0
+    image = replace(read, data=errors, intensity=replace(read.intensity, scale=800.0))
+    assert write_quantity(tmp_path / "map.dicom.zip", image) == 0
+    found = module.read(tmp_path / "map.dicom.zip")
+    step = float(800 * errors.max()) / 2**15
+    assert np.abs(found.data - 800 * errors).max() <= step
+    assert found.data[0, 0, 0] == pytest.approx(0, abs=step)
+    assert "expected error" in json.dumps(found.origin["header"])
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A volume, its low-resolution image and a network of random weights, as files."""
+    head = synthetic_head((48, 52, 6))
+    extract(write_nifti(tmp_path / "head.nii.gz", head), tmp_path / "hr.safetensors", id="head")
+    truth = read_image(tmp_path / "hr.safetensors")
+    model = ForwardModel((4, 4, 1), truth.data.shape, "rician", 0.02, seed=3)
+    write_image(tmp_path / "lr.safetensors", degrade(truth, model))
+    for name in ("rrdb_l1", "other"):
+        save_generator(tmp_path / name / "generator.safetensors", tiny_generator(seed=len(name)))
+    return tmp_path
+
+
+def test_the_stages_make_an_error_map_and_say_what_it_is_worth(project):
+    lr, hr, spread = (project / f"{name}.safetensors" for name in ("lr", "hr", "spread"))
+    prediction, weights = project / "predictions/rrdb_l1/head.nii.gz", project / "rrdb_l1/generator.safetensors"
+    settings = ("--settings", json.dumps({"noise_sigma": 0.02, "threads": 1}), "--device", "cpu")
+    files = ("--model", weights, "--lr", lr)
+    made = run_stage("infer", *files, "--output", prediction, "--spread", spread, *settings)
+    assert made.returncode == 0, made.stderr
+    alone = project / "alone/head.nii.gz"
+    assert run_stage("infer", *files, "--output", alone, *settings).returncode == 0
+    assert alone.read_bytes() == prediction.read_bytes()
+
+    calibration = project / "calibration.json"
+    made = run_stage(
+        *("calibrate", "--hr", hr, "--predictions", prediction, "--spreads", spread, "--output", calibration)
+    )
+    assert made.returncode == 0, made.stderr
+    outputs = {name: project / f"out.{name}.csv" for name in ("reliability", "summary")}
+    made = run_stage(
+        *("uncertainty", "--hr", hr, "--prediction", prediction, "--spread", spread, "--calibration", calibration),
+        *("--output", project / "map.safetensors"),
+        *(option for name, path in outputs.items() for option in (f"--{name}", path)),
+    )
+    assert made.returncode == 0, made.stderr
+    curve, summary = pd.read_csv(outputs["reliability"]), pd.read_csv(outputs["summary"])
+    assert list(curve) == ["volume", "subject", "split", "method", "bin", "predicted", "observed", "voxels"]
+    assert set(curve["method"]) == {"rrdb_l1"} and list(curve["bin"]) == list(range(10))
+    # The volume is the one that the factor was found on.
+    assert summary["predicted"][0] == pytest.approx(summary["observed"][0], rel=1e-4)
+    assert np.average(curve["observed"], weights=curve["voxels"]) == pytest.approx(summary["observed"][0], rel=1e-6)
+
+    made = run_stage("merge", "--parts", *[outputs["reliability"]] * 2, "--output", project / "all.csv")
+    assert made.returncode == 0, made.stderr
+    assert len(pd.read_csv(project / "all.csv")) == 20
+
+    delivered = project / "sr/head.uncertainty.nii.gz"
+    made = run_stage("deliver_uncertainty", "--input", project / "map.safetensors", "--output", delivered)
+    assert made.returncode == 0, made.stderr
+    held: Any = nib.load(delivered)
+    truth, found = read_image(hr), read_image(project / "map.safetensors")
+    factor = json.loads(calibration.read_text())["factor"]
+    assert np.allclose(held.get_fdata(), factor * truth.intensity.to_physical(found.data), rtol=1e-4)
+    assert np.allclose(expected_error(found).data, factor * read_image(spread).data, rtol=1e-6)
+
+
+def test_files_of_different_volumes_are_refused(project):
+    truth = read_image(project / "hr.safetensors")
+    write_prediction(
+        project / "p/head.nii.gz", read_image(project / "lr.safetensors"), np.asarray(truth.data, dtype=np.float32)
+    )
+    other = Image(truth.data, truth.affine, facts={**truth.facts, "id": "another"})
+    write_image(project / "other.safetensors", other)
+    files = ("--hr", project / "hr.safetensors", "--predictions", project / "p/head.nii.gz")
+    refused = run_stage("calibrate", *files, "--spreads", project / "other.safetensors", "--output", project / "c.json")
+    assert refused.returncode == 1
+    assert "is of volume 'another'" in refused.stderr
+
+
+def test_tables_of_other_columns_are_not_merged(tmp_path):
+    from pipeline.merge import merged
+
+    for name, text in (("a", "x,y\n1,2\n"), ("b", "x,z\n1,2\n"), ("c", "x,y\n3,4\n")):
+        (tmp_path / name).write_text(text)
+    assert merged([tmp_path / "a", tmp_path / "c"]) == "x,y\n1,2\n3,4\n"
+    with pytest.raises(UserError, match="has the columns 'x,z'"):
+        merged([tmp_path / "a", tmp_path / "b"])
+
+
+def test_a_second_network_of_another_seed_can_be_named():
+    second = {"based_on": "rrdb_l1", "seed": 7}
+    run = read_run(
+        configuration(
+            methods=["rrdb_l1", "second"],
+            recipes={"second": second},
+            infer={"deliver": "rrdb_l1", "disagree_with": ["second"]},
+        )
+    )
+    assert run.recipe("second").seed == 7 and run.recipe("rrdb_l1").seed is None
+    for name, message in (("secnd", "this run trains no 'secnd'"), ("rrdb_l1", "is the delivered method itself")):
+        with pytest.raises(UserError, match=message):
+            read_run(
+                configuration(methods=["rrdb_l1"], infer={"deliver": "rrdb_l1", "disagree_with": [name]}),
+            )

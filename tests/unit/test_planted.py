@@ -1,0 +1,256 @@
+"""Structures of known place, and an observer that looks for them."""
+
+from __future__ import annotations
+
+import json
+import math
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import ndimage, stats
+
+from pipeline import plugins
+from pipeline.config.stages import Planted
+from pipeline.degrade import degrade
+from pipeline.fidelity.planted import observer
+from pipeline.fidelity.planted.placing import DIRECTIONS, KINDS, Condition, plain_sites, plant_sites
+from pipeline.fidelity.planted.structure import Structure, covered, disk
+from pipeline.fidelity.planted.study import Detection, plan_structures, study
+from pipeline.files import write_json
+from pipeline.image.container import write_image
+from pipeline.image.image import Image
+from pipeline.models.weights import save_generator
+from pipeline.physics.forward import ForwardModel
+from pipeline.plant import classical_methods
+from tests.helpers import run_stage, synthetic_head
+from tests.small_training import tiny_generator
+
+NO_DENOISING = {"sigma": 0.02, "h_in_sigma": 0.0, "patch_size": 3, "patch_distance": 3}
+SHAPES = list(product(plugins.names(KINDS), (2.0, 3.5), range(len(DIRECTIONS))))
+
+
+def structure_of(kind: str, size: float, direction: int) -> Structure:
+    """Returns a structure with a margin of four voxels."""
+    radius = Condition(kind, size).radius(4)
+    return plugins.load(KINDS, kind).structure(size, DIRECTIONS[direction], radius)
+
+
+@pytest.mark.parametrize(("kind", "size", "direction"), SHAPES)
+def test_a_structure_keeps_to_the_middle_of_its_window(kind, size, direction):
+    structure = structure_of(kind, size, direction)
+    for part in structure:
+        assert part.shape == structure.signal.shape
+        rim = part.copy()
+        rim[4:-4, 4:-4] = 0
+        assert np.abs(rim).max() == 0
+    assert structure.signal.min() >= 0 and structure.signal.max() <= 1
+    assert np.all(structure.signal + structure.carrier <= 1 + 1 / 16)
+
+
+@pytest.mark.parametrize("direction", range(len(DIRECTIONS)))
+def test_structures_have_the_area_of_their_shape(direction):
+    radius = Condition("vessel", 3.0).radius(4)
+    for size in (2.0, 3.0, 4.5):
+        lesion, vessel, spine = (
+            plugins.load(KINDS, kind).structure(size, DIRECTIONS[direction], radius)
+            for kind in ("lesion", "vessel", "spine")
+        )
+        assert lesion.signal.sum() == pytest.approx(math.pi * size**2 / 4, rel=0.03)
+        assert vessel.signal.sum() == pytest.approx(12 * size, rel=0.05)
+        assert spine.signal.sum() == pytest.approx(math.pi * size**2 / 4, rel=0.03)
+        assert spine.carrier.sum() == pytest.approx(12 * 2, rel=0.05)
+
+
+def test_partial_volume_agrees_with_a_finer_count():
+    points = (np.arange(13 * 50) + 0.5) / 50 - 0.5 - 6
+    fine = (points[:, None] ** 2 + points[None] ** 2 <= 2.3**2).reshape(13, 50, 13, 50).mean(axis=(1, 3))
+    assert np.abs(covered(disk(4.6), 0.0, 6) - fine).max() < 0.03
+
+
+@pytest.mark.parametrize(("kind", "size", "direction"), SHAPES)
+def test_the_observer_sees_the_contrast_and_no_slope(kind, size, direction):
+    structure = structure_of(kind, size, direction)
+    weights = observer.weights(structure)
+    rows, columns = np.indices(weights.shape)
+    assert np.sum(weights * structure.signal) == pytest.approx(1)
+    for background in (np.ones(weights.shape), rows, columns):
+        assert np.sum(weights * background) == pytest.approx(0, abs=1e-10)
+
+
+@pytest.mark.parametrize("blur", [0.0, 1.0, 3.0])
+@pytest.mark.parametrize("direction", range(len(DIRECTIONS)))
+def test_a_bare_shaft_gives_no_answer_however_blurred(direction, blur):
+    structure = structure_of("spine", 3.0, direction)
+    shaft = ndimage.gaussian_filter(structure.carrier, blur) if blur else structure.carrier
+    assert np.sum(observer.weights(structure) * shaft) == pytest.approx(0, abs=0.01)
+
+
+def test_in_white_noise_detectability_has_its_closed_form():
+    contrast, sigma, count = 0.15, 0.1, 20_000
+    generator = np.random.default_rng(7)
+    structure = structure_of("lesion", 3.5, 0)
+    weights = observer.weights(structure)
+    windows = sigma * generator.standard_normal((2 * count, *weights.shape))
+    windows[:count] += 0.5 + contrast * structure.signal
+    places = np.column_stack([np.arange(2 * count), *[np.full(2 * count, weights.shape[0] // 2)] * 2])
+    found = observer.responses(windows, places, [weights] * (2 * count))
+    present, absent = found[:count], found[count:]
+    # The template without the plane that fits it best is what the plane leaves of the structure: ||s|| of the formula.
+    seen = weights / np.sum(weights**2)
+    expected = contrast * np.linalg.norm(seen) / sigma
+    assert np.mean(present) == pytest.approx(contrast, rel=0.03)
+    assert observer.detectability(present, absent) == pytest.approx(expected, rel=0.03)
+    assert observer.area_under_curve(present, absent) == pytest.approx(
+        stats.norm.cdf(expected / math.sqrt(2)), abs=0.01
+    )
+    limit = observer.threshold(absent, 0.05)
+    assert np.mean(present > limit) == pytest.approx(stats.norm.cdf(expected - stats.norm.ppf(0.95)), abs=0.02)
+
+
+def test_the_area_under_the_curve_counts_pairs_and_halves_ties():
+    present, absent = np.array([1.0, 2.0, 2.0]), np.array([0.0, 2.0])
+    pairs = [(one > other) + 0.5 * (one == other) for one in present for other in absent]
+    assert observer.area_under_curve(present, absent) == pytest.approx(np.mean(pairs))
+    assert np.isnan(observer.detectability(present[:1], absent))
+
+
+def test_structures_stand_in_the_foreground_and_never_overlap():
+    foreground = np.zeros((3, 90, 80), dtype=bool)
+    foreground[:, 5:85, 6:70] = True
+    conditions = [Condition("lesion", 2.0), Condition("vessel", 3.0)]
+    found = plant_sites(foreground, conditions, 6, 4, np.random.default_rng(1))
+    used = np.zeros(foreground.shape, dtype=int)
+    for condition, sites in found.items():
+        radius = condition.radius(4)
+        assert len(sites.places) == 6
+        for index, row, column in sites.places:
+            window = (index, slice(row - radius, row + radius + 1), slice(column - radius, column + radius + 1))
+            assert foreground[window].all()
+            used[window] += 1
+    assert used.max() == 1
+    plain = plain_sites(foreground, used > 0, 5, 50, np.random.default_rng(2))
+    for index, row, column in plain.places:
+        window = (index, slice(row - 5, row + 6), slice(column - 5, column + 6))
+        assert foreground[window].all() and not used[window].any()
+
+
+def test_where_there_is_no_room_fewer_are_planted():
+    foreground = np.ones((1, 24, 24), dtype=bool)
+    found = plant_sites(foreground, [Condition("lesion", 2.0)], 50, 4, np.random.default_rng(1))
+    assert 1 <= len(found[Condition("lesion", 2.0)].places) <= 4
+    nothing = plan_structures(foreground[:, :8, :8], 4, Planted(), 1)
+    assert nothing.signals.max() == 0
+
+
+@pytest.fixture(scope="module")
+def pair():
+    """A large head with the usual degradation."""
+    head = synthetic_head((160, 168, 8), texture=15.0) / np.float32(1000)
+    mask = head > 0.05
+    facts = {"id": "head", "subject": "S1", "split": "test", "slice_axis": 2, "foreground_slices": list(range(2, 6))}
+    truth = Image(head, np.diag([0.5, 0.5, 2.0, 1.0]), masks={"foreground": mask}, facts=facts)
+    return truth, degrade(truth, ForwardModel((4, 4, 1), head.shape, "rician", 0.02, seed=9))
+
+
+SMALL = Planted(kinds=("lesion",), sizes_voxels=(2.0, 6.0), contrasts=(0.1, 0.8), count=12, slices=4)
+
+
+@pytest.fixture(scope="module")
+def table(pair):
+    methods = {name: method for name, method in classical_methods({}).items() if name in ("bspline3", "zerofill")}
+    return pd.DataFrame(study(*pair, methods, SMALL, 2026), columns=pd.Index(Detection._fields))
+
+
+def test_more_is_detected_of_larger_and_brighter_structures(table):
+    assert set(table["method"]) == {"truth", "bspline3", "zerofill"}
+    assert set(table["planted"]) == {12}
+    for _, rows in table[table["method"] != "truth"].groupby("method"):
+        found: Any = rows.set_index(["size_voxels", "contrast"])
+        for column in ("d_prime", "auc", "detected"):
+            by_contrast = [found.loc[(6.0, contrast), column] for contrast in (0.1, 0.8)]
+            by_size = [found.loc[(size, 0.8), column] for size in (2.0, 6.0)]
+            assert by_contrast[0] < by_contrast[1], column
+            assert by_size[0] < by_size[1], column
+        assert found.loc[(6.0, 0.8), "detected"] == 12
+
+
+def test_nothing_is_seen_better_than_in_the_truth(table):
+    means = table.groupby("method")["auc"].mean()
+    assert means["truth"] > max(means["bspline3"], means["zerofill"])
+
+
+def test_sizes_are_told_in_the_unit_of_the_image(table):
+    assert np.allclose(table["size"], 0.5 * table["size_voxels"])
+    assert set(table["unit"]) == {"mm"}
+
+
+def test_the_same_seed_plants_the_same(pair, table):
+    methods = {"zerofill": classical_methods({})["zerofill"]}
+    again = pd.DataFrame(study(*pair, methods, SMALL, 2026), columns=pd.Index(Detection._fields))
+    first = table[table["method"] == "zerofill"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(again[again["method"] == "zerofill"].reset_index(drop=True), first)
+    other = pd.DataFrame(study(*pair, methods, SMALL, 2027), columns=pd.Index(Detection._fields))
+    assert list(other["auc"]) != list(again["auc"])
+
+
+def test_dark_structures_are_found_as_bright_ones_are(pair):
+    settings = SMALL.model_copy(update={"contrasts": (0.4, -0.4), "sizes_voxels": (6.0,)})
+    rows = [row for row in study(*pair, {}, settings, 2026) if row.method == "truth"]
+    assert [row.contrast for row in rows] == [0.4, -0.4]
+    assert rows[0].auc == pytest.approx(rows[1].auc, abs=0.1)
+    assert min(row.detected for row in rows) >= 10
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.3])
+def test_in_noise_alone_false_alarms_come_at_the_rate_that_was_asked_for(rate):
+    shape = (200, 200, 12)
+    noise = np.random.default_rng(3).normal(0.5, 0.05, shape).astype(np.float32)
+    facts = {"id": "noise", "subject": "S", "split": "test", "slice_axis": 2, "foreground_slices": list(range(12))}
+    truth = Image(noise, np.eye(4), masks={"foreground": np.ones(shape, dtype=bool)}, facts=facts)
+    lr = degrade(truth, ForwardModel((2, 2, 1), shape))
+    settings = SMALL.model_copy(update={"count": 150, "slices": 12, "false_alarm_rate": rate, "contrasts": (0.1,)})
+    rows = [row for row in study(truth, lr, {}, settings, 1) if row.method == "truth"]
+    alarms, places = sum(row.false_alarms for row in rows), sum(row.planted for row in rows)
+    assert places > 250
+    assert alarms / places == pytest.approx(rate, abs=3 * math.sqrt(rate * (1 - rate) / places))
+
+
+def test_the_stage_writes_one_row_a_method_kind_size_and_contrast(pair, tmp_path):
+    truth, lr = pair
+    write_image(tmp_path / "hr.safetensors", truth)
+    write_image(tmp_path / "lr.safetensors", lr)
+    save_generator(tmp_path / "rrdb_l1" / "generator.safetensors", tiny_generator())
+    write_json(tmp_path / "tuning.json", {"method": "nlm_bspline3", "settings": NO_DENOISING})
+    settings = {"count": 2, "slices": 1, "sizes_voxels": [2, 4], "contrasts": [0.2]}
+    command = (
+        *("plant", "--hr", tmp_path / "hr.safetensors", "--lr", tmp_path / "lr.safetensors", "--device", "cpu"),
+        *("--models", tmp_path / "rrdb_l1/generator.safetensors", "--tuning", tmp_path / "tuning.json"),
+        *("--infer", json.dumps({"threads": 1}), "--settings"),
+    )
+    made = run_stage(*command, json.dumps(settings), "--output", tmp_path / "planted.csv")
+    assert made.returncode == 0, made.stderr
+    found = pd.read_csv(tmp_path / "planted.csv")
+    assert list(found)[:10] == [
+        *("volume", "subject", "split", "method", "kind", "size_voxels", "contrast"),
+        *("planted", "detected", "false_alarms"),
+    ]
+    classical = plugins.names("pipeline.upsamplers")
+    assert set(found["method"]) == {"truth", "rrdb_l1", *classical}
+    assert len(found) == (len(classical) + 2) * 3 * 2
+    made = run_stage(*command, json.dumps({"kinds": []}), "--output", tmp_path / "none.csv")
+    assert made.returncode == 0, made.stderr
+    assert (tmp_path / "none.csv").read_text() == ",".join(Detection._fields) + "\n"
+
+
+def test_of_thick_slices_those_that_cut_through_them_are_planted():
+    head = synthetic_head((40, 96, 96), texture=15.0) / np.float32(1000)
+    facts = {"id": "head", "subject": "S1", "split": "test", "slice_axis": 2, "foreground_slices": list(range(20, 70))}
+    truth = Image(head, np.eye(4), masks={"foreground": head > 0.05}, facts=facts)
+    lr = degrade(truth, ForwardModel((1, 1, 4), head.shape, "rician", 0.02, seed=9))
+    settings = SMALL.model_copy(update={"count": 4})
+    rows = list(study(truth, lr, {"bspline3": classical_methods({})["bspline3"]}, settings, 1))
+    assert {row.planted for row in rows} == {4}
+    assert {row.method for row in rows} == {"truth", "bspline3"}
