@@ -209,7 +209,7 @@ class Planted(Section):
     """what is planted; [] plants nothing"""
     sizes_voxels: tuple[Annotated[float, Field(gt=0, le=64)], ...] = (2.0, 3.0, 4.0)
     """their sizes, in high-resolution voxels: diameters of lesions and of the heads of spines, widths of vessels"""
-    contrasts: tuple[Annotated[float, Field(ge=-1, le=1)], ...] = (0.1, 0.2, 0.4)
+    contrasts: tuple[Annotated[float, Field(ge=-1, le=1)], ...] = (0.2, 0.4)
     """what is added to the tissue where they are, as fractions of the normalised range; negative ones darken it"""
     count: Annotated[int, Field(ge=2, le=1000)] = 16
     """structures of each kind and size in a volume, at every contrast, as far as there is room"""

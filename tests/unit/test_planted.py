@@ -25,6 +25,7 @@ from pipeline.image.image import Image
 from pipeline.models.weights import save_generator
 from pipeline.physics.forward import ForwardModel
 from pipeline.plant import classical_methods
+from pipeline.reporting.fidelity_curves import detection_rates, draw_detection, draw_reliability
 from tests.helpers import run_stage, synthetic_head
 from tests.small_training import tiny_generator
 
@@ -159,7 +160,7 @@ SMALL = Planted(kinds=("lesion",), sizes_voxels=(2.0, 6.0), contrasts=(0.1, 0.8)
 
 
 @pytest.fixture(scope="module")
-def table(pair):
+def table(pair: tuple[Image, Image]) -> pd.DataFrame:
     methods = {name: method for name, method in classical_methods({}).items() if name in ("bspline3", "zerofill")}
     return pd.DataFrame(study(*pair, methods, SMALL, 2026), columns=pd.Index(Detection._fields))
 
@@ -187,16 +188,17 @@ def test_sizes_are_told_in_the_unit_of_the_image(table):
     assert set(table["unit"]) == {"mm"}
 
 
-def test_the_same_seed_plants_the_same(pair, table):
+def test_the_same_seed_plants_the_same(pair: tuple[Image, Image], table: pd.DataFrame):
     methods = {"zerofill": classical_methods({})["zerofill"]}
-    again = pd.DataFrame(study(*pair, methods, SMALL, 2026), columns=pd.Index(Detection._fields))
-    first = table[table["method"] == "zerofill"].reset_index(drop=True)
-    pd.testing.assert_frame_equal(again[again["method"] == "zerofill"].reset_index(drop=True), first)
+    again: Any = pd.DataFrame(study(*pair, methods, SMALL, 2026), columns=pd.Index(Detection._fields))
+    first: Any = table[table["method"] == "zerofill"].reset_index(drop=True)
+    repeated: Any = again[again["method"] == "zerofill"]
+    pd.testing.assert_frame_equal(repeated.reset_index(drop=True), first)
     other = pd.DataFrame(study(*pair, methods, SMALL, 2027), columns=pd.Index(Detection._fields))
     assert list(other["auc"]) != list(again["auc"])
 
 
-def test_dark_structures_are_found_as_bright_ones_are(pair):
+def test_dark_structures_are_found_as_bright_ones_are(pair: tuple[Image, Image]):
     settings = SMALL.model_copy(update={"contrasts": (0.4, -0.4), "sizes_voxels": (6.0,)})
     rows = [row for row in study(*pair, {}, settings, 2026) if row.method == "truth"]
     assert [row.contrast for row in rows] == [0.4, -0.4]
@@ -254,3 +256,21 @@ def test_of_thick_slices_those_that_cut_through_them_are_planted():
     rows = list(study(truth, lr, {"bspline3": classical_methods({})["bspline3"]}, settings, 1))
     assert {row.planted for row in rows} == {4}
     assert {row.method for row in rows} == {"truth", "bspline3"}
+
+
+def test_rates_add_up_over_volumes_and_are_drawn(table):
+    other = table.assign(volume="other", planted=4, detected=1, false_alarms=0)
+    rates = detection_rates(pd.concat([table, other]))
+    one = rates[(rates["method"] == "truth") & (rates["size_voxels"] == 6.0) & (rates["contrast"] == 0.8)]
+    assert one["planted"].item() == 16
+    assert one["detected"].item() == pytest.approx(13 / 16)
+    methods = {"zerofill": ("Zero-filled", "baseline"), "truth": ("Truth", "dashed"), "absent": ("Absent", "network")}
+    drawn = draw_detection(table, "lesion", 0.8, methods)
+    assert drawn.startswith("data:image/svg+xml;base64,")
+    assert drawn == draw_detection(table, "lesion", 0.8, methods)
+    assert drawn != draw_detection(table, "lesion", 0.1, methods)
+
+
+def test_reliability_is_drawn():
+    table = pd.DataFrame({"bin": [1, 0], "predicted": [0.02, 0.01], "observed": [0.03, 0.02]})
+    assert draw_reliability(table, "a <volume>").startswith("data:image/svg+xml;base64,")

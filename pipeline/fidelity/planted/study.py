@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from pipeline import plugins
 from pipeline.cli import show_progress
-from pipeline.config.stages import Planted
+from pipeline.config.stages import TRUTH, Planted
 from pipeline.degrade import degrade
 from pipeline.fidelity.planted import observer
 from pipeline.fidelity.planted.placing import DIRECTIONS, KINDS, Condition, Sites, plain_sites, plant_sites
@@ -27,8 +27,6 @@ from pipeline.physics.forward import volume_seed
 from pipeline.physics.grid import crop_to
 from pipeline.validation import Excerpt, excerpt
 
-TRUTH = "truth"
-"""The method that changes nothing: how well the observer does where nothing was lost."""
 CARRIER_CONTRAST = 0.4
 """Of what carries a structure, as a fraction of the normalised range."""
 PLAIN_SITES = 2000
