@@ -191,7 +191,7 @@ def test_a_png_holds_an_error_map_rounded_up(tmp_path):
 @pytest.mark.parametrize("inverted", [False, True])
 def test_a_dicom_series_holds_an_error_map_with_a_slope_of_its_own(tmp_path, inverted):
     pixels = np.random.default_rng(3).integers(0, 900, (9, 8, 4)).astype(np.uint16)
-    changes = {"PhotometricInterpretation": "MONOCHROME1"} if inverted else {}
+    changes: dict[str, Any] = {"PhotometricInterpretation": "MONOCHROME1"} if inverted else {}
     source = write_series(tmp_path / "series", pixels, **changes)
     module = plugins.load(ROOM, "dicom")
     read = module.read(source)
@@ -242,7 +242,8 @@ def test_the_stages_make_an_error_map_and_say_what_it_is_worth(project):
         *(option for name, path in outputs.items() for option in (f"--{name}", path)),
     )
     assert made.returncode == 0, made.stderr
-    curve, summary = pd.read_csv(outputs["reliability"]), pd.read_csv(outputs["summary"])
+    curve: Any = pd.read_csv(outputs["reliability"])
+    summary: Any = pd.read_csv(outputs["summary"])
     assert list(curve) == ["volume", "subject", "split", "method", "bin", "predicted", "observed", "voxels"]
     assert set(curve["method"]) == {"rrdb_l1"} and list(curve["bin"]) == list(range(10))
     # The volume is the one that the factor was found on.
@@ -296,7 +297,7 @@ def test_a_second_network_of_another_seed_can_be_named():
         )
     )
     assert run.recipe("second").seed == 7 and run.recipe("rrdb_l1").seed is None
-    for name, message in (("secnd", "this run trains no 'secnd'"), ("rrdb_l1", "is the delivered method itself")):
+    for name, message in (("third", "this run trains no 'third'"), ("rrdb_l1", "is the delivered method itself")):
         with pytest.raises(UserError, match=message):
             read_run(
                 configuration(methods=["rrdb_l1"], infer={"deliver": "rrdb_l1", "disagree_with": [name]}),

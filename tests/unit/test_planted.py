@@ -274,3 +274,26 @@ def test_rates_add_up_over_volumes_and_are_drawn(table):
 def test_reliability_is_drawn():
     table = pd.DataFrame({"bin": [1, 0], "predicted": [0.02, 0.01], "observed": [0.03, 0.02]})
     assert draw_reliability(table, "a <volume>").startswith("data:image/svg+xml;base64,")
+
+
+def test_in_a_volume_that_is_coarse_along_all_axes_structures_are_as_thick_as_their_size():
+    foreground = np.ones((40, 60, 60), dtype=bool)
+    settings = SMALL.model_copy(update={"sizes_voxels": (4.0,), "count": 5})
+    plan = plan_structures(foreground, 2, settings, 1, neighbours=True)
+    places = plan.looks[Condition("lesion", 4.0)].planted.places
+    assert len(places) == 5
+    for index, row, column in places:
+        column_of_slices = plan.signals[:, row, column]
+        assert column_of_slices[index - 2 : index + 2].tolist() == [1.0] * 4
+        assert column_of_slices[index - 4 : index - 2].max() == column_of_slices[index + 2 : index + 4].max() == 0
+
+
+def test_in_such_a_volume_the_whole_study_runs():
+    head = synthetic_head((72, 76, 64), texture=15.0) / np.float32(1000)
+    facts = {"id": "head", "subject": "S1", "split": "test", "slice_axis": 2, "foreground_slices": list(range(10, 50))}
+    truth = Image(head, np.eye(4), masks={"foreground": head > 0.05}, facts=facts)
+    lr = degrade(truth, ForwardModel((2, 2, 2), head.shape, "rician", 0.02, seed=9))
+    settings = SMALL.model_copy(update={"slices": 6, "sizes_voxels": (6.0,), "contrasts": (0.8,)})
+    rows = list(study(truth, lr, {"bspline3": classical_methods({})["bspline3"]}, settings, 1))
+    assert {row.planted for row in rows} == {12}
+    assert min(row.auc for row in rows) > 0.9

@@ -7,6 +7,7 @@ of the restoration without, which are not those of the structures, so that it sa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from itertools import product
 from typing import NamedTuple
@@ -24,7 +25,7 @@ from pipeline.fidelity.planted.placing import DIRECTIONS, KINDS, Condition, Site
 from pipeline.fidelity.planted.structure import Structure
 from pipeline.image.image import Image
 from pipeline.physics.forward import volume_seed
-from pipeline.physics.grid import crop_to
+from pipeline.physics.grid import crop_to, is_isotropic
 from pipeline.validation import Excerpt, excerpt
 
 CARRIER_CONTRAST = 0.4
@@ -98,7 +99,9 @@ class Plan(NamedTuple):
     looks: dict[Condition, Looks]
 
 
-def plan_structures(foreground: NDArray[np.bool_], margin: int, settings: Planted, seed: int) -> Plan:
+def plan_structures(
+    foreground: NDArray[np.bool_], margin: int, settings: Planted, seed: int, neighbours: bool = False
+) -> Plan:
     """Decides what is planted where.
 
     Args:
@@ -106,16 +109,22 @@ def plan_structures(foreground: NDArray[np.bool_], margin: int, settings: Plante
         margin: of background around each structure, in voxels.
         settings: the section `planted`.
         seed: of the places.
+        neighbours: slices are neighbours that are coarsened together. There, structures are as thick as their size, and
+            lie in slices that are apart.
     """
     generator = np.random.default_rng(seed)
     conditions = [Condition(*one) for one in product(settings.kinds, settings.sizes_voxels)]
-    sites = plant_sites(foreground, conditions, settings.count, margin, generator)
+    step = math.ceil(max(settings.sizes_voxels, default=1)) + 2 * margin if neighbours else 1
+    apart = np.arange(len(foreground)) % step == step // 2
+    sites = plant_sites(foreground & apart[:, None, None], conditions, settings.count, margin, generator)
     shapes = {one: _structures(one, margin) for one in conditions}
     signals, carriers = np.zeros(foreground.shape), np.zeros(foreground.shape)
     for condition, found in sites.items():
         radius = condition.radius(margin)
+        depth = max(1, round(condition.size_voxels)) if neighbours else 1
         for (index, row, column), direction in zip(found.places, found.directions, strict=True):
-            window = (index, slice(row - radius, row + radius + 1), slice(column - radius, column + radius + 1))
+            thick = slice(max(0, index - depth // 2), index - depth // 2 + depth)
+            window = (thick, slice(row - radius, row + radius + 1), slice(column - radius, column + radius + 1))
             signals[window] += shapes[condition][direction].signal
             carriers[window] += shapes[condition][direction].carrier
     looks = {
@@ -156,7 +165,9 @@ def study(
     base = excerpt(truth, lr, settings.slices)
     foreground = np.moveaxis(base.truth.masks["foreground"], base.slice_axis, 0)
     seed = volume_seed(root_seed, f"{truth.facts['id']}/planted")
-    plan = plan_structures(foreground, max(base.model.factors), settings, seed)
+    plan = plan_structures(
+        foreground, max(base.model.factors), settings, seed, neighbours=is_isotropic(base.model.factors)
+    )
     if not any(len(looks.planted.places) for looks in plan.looks.values()):
         return
     absent = _planted(base, plan, 0.0)
