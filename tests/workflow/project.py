@@ -32,6 +32,9 @@ CONTRACT = (
         for method in ("nearest", "bicubic", "bspline3", "lanczos", "zerofill", "nlm_bspline3", "pretrained", "rrdb_l1")
     ),
     "sr/head-test.nii.gz",
+    "sr/head-test.uncertainty.nii.gz",
+    "uncertainty/head-test.safetensors",
+    *(f"metrics/{table}.csv" for table in ("reliability", "uncertainty", "planted")),
     "metrics/volumes.csv",
     "metrics/slices.csv",
     "metrics/summary.csv",
