@@ -53,7 +53,7 @@ def calibrate(triples: Iterable[tuple[Path, Path, Path]]) -> Sums:
     for hr, prediction, spread in triples:
         truth = read_image(hr)
         one = sums_of(*compared(truth, read_prediction(prediction, truth), read_image(spread)))
-        total = Sums(*(sum(pair) for pair in zip(total, one, strict=True)))
+        total = Sums(total.spread + one.spread, total.error + one.error, total.voxels + one.voxels)
     return total
 
 

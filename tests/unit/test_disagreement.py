@@ -153,7 +153,8 @@ def test_the_reliability_of_an_error_of_known_scale_is_a_straight_line(synthetic
     assert list(voxels) == [20_000] * 10
     assert np.allclose(observed, predicted, rtol=0.02)
     assert np.all(np.diff(predicted) > 0)
-    expected = stats.binned_statistic(spread, error, "mean", np.quantile(spread, np.linspace(0, 1, 11))).statistic
+    edges: Any = np.quantile(spread, np.linspace(0, 1, 11))
+    expected = stats.binned_statistic(spread, error, "mean", edges).statistic
     assert np.allclose(observed, expected, rtol=1e-3)
 
 
