@@ -37,7 +37,7 @@ from pipeline.image.stack import upright
 from pipeline.inference.consistency import best_share
 from pipeline.inference.volume import restore_excerpt, restore_volume
 from pipeline.models.card import trained_card
-from pipeline.models.device import use_threads
+from pipeline.models.device import device_words, use_threads
 from pipeline.models.generator import Generator, Shape, with_noise_map
 from pipeline.models.vgg import read_vgg
 from pipeline.models.weights import load_generator, save_generator
@@ -263,7 +263,9 @@ def train(
             }
             _write(output, trainer, dial, excerpts)
             learnt = [read_facts(path) for path in (*files.lr, *files.val_lr)]
-            card = trained_card(output.name, source, network, recipe, learnt, trainer.history)
+            card = trained_card(
+                output.name, source, network, recipe, learnt, trainer.history, device_words(engine.device)
+            )
             write_text(output / "model_card.md", card)
             save_generator(output / "generator.safetensors", network, facts)
             checkpoints.remove()

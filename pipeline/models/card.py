@@ -64,6 +64,7 @@ def trained_card(
     recipe: Recipe,
     volumes: Sequence[Mapping[str, Any]],
     history: Sequence[Mapping[str, float]],
+    device: str,
 ) -> str:
     """Returns the card of a trained network.
 
@@ -74,6 +75,7 @@ def trained_card(
         recipe: how it was trained.
         volumes: facts of the training and validation volumes.
         history: rows of the training's history.
+        device: on which it was trained.
     """
     learnt = [f"  - {_describe(facts)}" for facts in volumes if facts["split"] == "train"]
     validated = [f"  - {_describe(facts)}" for facts in volumes if facts["split"] == "val"]
@@ -98,6 +100,7 @@ def trained_card(
             f"- Loss: {_losses(recipe)}; Adam, learning rate {recipe.learning_rate:g} with a cosine decay",
             f"- Length: {recipe.steps} steps, {recipe.batch_size} patches of {recipe.patch_lr} x "
             f"{recipe.patch_lr} low-resolution voxels each",
+            f"- Computed on: {device}",
             f"- Contrast changed at random in {recipe.contrast_augmentation:.0%} of the patches",
             f"- Averaged weights (decay {recipe.ema_decay:g}) are kept; on some validation slices, before the fidelity "
             f"dial: {measured}",

@@ -24,8 +24,13 @@ def choose_device(wanted: str) -> torch.device:
         )
     name = "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
     device = torch.device(name)
-    logger.info("device: %s%s", name, f" ({torch.cuda.get_device_name()})" if name == "cuda" else "")
+    logger.info("device: %s", device_words(device))
     return device
+
+
+def device_words(device: torch.device) -> str:
+    """Names a device for a reader."""
+    return f"{device.type} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else device.type
 
 
 def use_threads(count: int) -> None:

@@ -38,13 +38,22 @@ def _version(name: str) -> str | None:
 
 
 def platform_facts() -> dict[str, Any]:
-    """Returns operating system, processor kind and Python version."""
+    """Returns operating system, processor and Python version."""
     return {
         "system": platform.system(),
         "release": platform.release(),
         "machine": platform.machine(),
+        "processor": processor_name(),
         "python": platform.python_version(),
     }
+
+
+def processor_name(facts: Path = Path("/proc/cpuinfo")) -> str:
+    """Returns what the processor is called, from the file in which Linux describes it; empty where nobody knows."""
+    if not facts.is_file():
+        return platform.processor()
+    found = re.search(r"^model name\s*:\s*(.+)$", facts.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
+    return found[1].strip() if found else platform.processor()
 
 
 def git_state(folder: Path = CHECKOUT) -> dict[str, Any] | None:
