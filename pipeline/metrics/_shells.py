@@ -37,7 +37,11 @@ def cut_off(
         box has a side below 8 voxels, so that no frequency can be told.
     """
     box = tuple(slice(int(places.min()), int(places.max()) + 1) for places in np.nonzero(mask))
-    frequencies, correlation = shell_correlation(truth[box], estimate[box], spacing)
+    return first_below(*shell_correlation(truth[box], estimate[box], spacing))
+
+
+def first_below(frequencies: Floats, correlation: Floats) -> float:
+    """Returns the frequency at which a correlation first falls below 0.5, as `cut_off` does."""
     below = np.flatnonzero(correlation < THRESHOLD)
     if frequencies.size == 0 or (below.size and below[0] == 0):
         return 0.0

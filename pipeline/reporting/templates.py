@@ -41,26 +41,31 @@ def environment() -> Environment:
 
 
 def render(
-    template: str, *, style_files: Sequence[str] = ("style.css",), script_file: str = "script.js", **context: Any
+    template: str,
+    *,
+    style_files: Sequence[str] = ("style.css",),
+    scripts: Sequence[str] = ("script.js",),
+    **context: Any,
 ) -> str:
-    """Returns a page with style sheets and script inside it.
+    """Returns a page with style sheets and scripts inside it.
 
     The page forbids itself every request, and every script but its own, which is named by its SHA-256.
 
     Args:
         template: name of the template.
         style_files: names of its style sheets, one after the other.
-        script_file: name of its script.
+        scripts: names of its scripts, which become one.
         context: what the template is filled with.
     """
-    style, script = "".join(map(_source, style_files)), _source(script_file)
+    style, script = "".join(map(source, style_files)), "\n".join(map(source, scripts))
     digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
     policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
     page = environment().get_template(template)
     return page.render(style=Markup(style), script=Markup(script), policy=policy, **context)
 
 
-def _source(name: str) -> str:
+def source(name: str) -> str:
+    """Returns the text of a file of reports/."""
     return (FOLDER / name).read_text(encoding="utf-8")
 
 

@@ -64,7 +64,7 @@ def reading_page(key: Key, pictures: Pictures) -> str:
     return render(
         "reading.html.j2",
         style_files=("style.css", "reading.css"),
-        script_file="reading.js",
+        scripts=("reading.js",),
         study=Markup(text),
         counts=counts,
     )
