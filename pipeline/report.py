@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 from pipeline.cli import ArgumentParser, Namespace, add_path, add_settings
 from pipeline.config.load import read_section
@@ -10,10 +11,25 @@ from pipeline.config.stages import Report
 from pipeline.evaluate import by_method, method_of
 from pipeline.files import read_json, write_text
 from pipeline.image.container import read_image
+from pipeline.reporting.durations import read_durations
+from pipeline.reporting.extras import KINDS, read_extra
+from pipeline.reporting.gallery import is_stack
+from pipeline.reporting.gates import read_gates
 from pipeline.reporting.inputs import read_run_record
-from pipeline.reporting.volume_page import draw_all, shown_slices, volume_page
+from pipeline.reporting.looks import look
+from pipeline.reporting.volume_page import Examined, main_methods, primary_baseline, shown_slices, volume_page
 
 logger = logging.getLogger(__name__)
+
+
+OPTIONAL = {
+    "--uncertainty": "standard deviation of the deliverable (.safetensors)",
+    "--gates": "table of gates (.csv)",
+    "--planted": "table of planted structures (.csv)",
+    "--tissue": "table of tissue volumes (.csv)",
+    "--reliability": "table of predicted and observed errors (.csv)",
+}
+"""A part of the page is shown where its file is given."""
 
 
 def add_tables(parser: ArgumentParser) -> None:
@@ -33,6 +49,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_tables(parser)
     add_path(parser, "--tuning", "settings chosen on validation (nlm_bspline3.json)")
     parser.add_argument("--deliver", required=True, metavar="METHOD", help="method of the deliverable")
+    add_path(parser, "--benchmarks", "folder of what snakemake measured of the jobs", required=False)
+    for flag, text in OPTIONAL.items():
+        parser.add_argument(flag, type=Path, nargs="*", default=[], metavar="PATH", help=f"{text}, where there is one")
     add_path(parser, "--output", "the page (.html)")
     add_settings(parser, Report)
 
@@ -44,17 +63,35 @@ def main(arguments: Namespace) -> None:
     run = read_run_record(
         arguments.volumes_table, arguments.slices, arguments.summary, arguments.provenance, arguments.models
     )
+    volume, deliver = truth.facts["id"], arguments.deliver
     files = {method_of(path): path for path in by_method(arguments.predictions)}
-    indices = shown_slices(truth, run, arguments.deliver, settings.slices_shown)
+    indices = shown_slices(truth, run, deliver, settings.slices_shown)
+    looks = look(
+        truth,
+        low,
+        files,
+        deliver=deliver,
+        main=main_methods(files, primary_baseline(run), deliver),
+        indices=indices,
+        order=shown_slices(truth, run, deliver, len(truth.facts["foreground_slices"])) if is_stack(truth) else None,
+    )
+    suffix = next(iter(files.values())).name.removeprefix(volume)
+    extras = [read_extra(name, getattr(arguments, name), volume, deliver) for name in KINDS]
     page = volume_page(
         truth,
         low,
-        draw_all(truth, low, files, arguments.deliver, indices),
+        looks,
         run,
         indices=indices,
         tuning=read_json(arguments.tuning),
-        deliver=arguments.deliver,
+        deliver=deliver,
         settings=settings,
+        examined=Examined(
+            gates=read_gates(arguments.gates, volume, deliver),
+            extras=[extra for extra in extras if extra is not None],
+            durations=read_durations(arguments.benchmarks, volume, suffix, [model.method for model in run.models]),
+            uncertainty=next(iter(arguments.uncertainty), None),
+        ),
     )
     write_text(arguments.output, page)
     logger.info("%s: %.1f MB", arguments.output, len(page) / 1e6)

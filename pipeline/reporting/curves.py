@@ -17,6 +17,8 @@ STYLES: Mapping[str, Mapping[str, Any]] = {
     "delivered": {"color": "#0b6e75", "linewidth": 2.0, "linestyle": "-"},
     "baseline": {"color": "#b45309", "linewidth": 1.6, "linestyle": "-"},
     "network": {"color": "#667085", "linewidth": 1.4, "linestyle": (0, (4, 2))},
+    "truth": {"color": "#1d2733", "linewidth": 1.2, "linestyle": (0, (1, 1.2))},
+    "measured": {"color": "#8c5fa8", "linewidth": 1.2, "linestyle": "-"},
     "part": {"color": "#0072b2", "linewidth": 1.2, "linestyle": "-"},
     "dashed": {"color": "#667085", "linewidth": 1.2, "linestyle": (0, (4, 2))},
 }
@@ -118,6 +120,7 @@ def draw_lines(
     *,
     marks: Sequence[Marks] = (),
     logarithmic: bool = False,
+    whole_numbers: bool = True,
 ) -> str:
     """Draws lines over a common axis; returns a data URI.
 
@@ -128,6 +131,7 @@ def draw_lines(
         lines: what is drawn; values that are not finite are left out.
         marks: events, as vertical lines over the whole height.
         logarithmic: whether the values are drawn on a logarithmic axis; those that are not positive are left out.
+        whole_numbers: whether only whole numbers stand below the axis from left to right.
     """
     from matplotlib import rc_context
 
@@ -143,7 +147,7 @@ def draw_lines(
         for mark in marks:
             _draw_marks(axes, mark)
         axes.set(title=plain(title), xlabel=plain(x_label), ylabel=plain(y_label))
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.get_major_locator().set_params(integer=whole_numbers)
         if entries > 1:
             figure.legend(loc="outside lower left", ncols=columns, handlelength=2.6)
         return as_uri(figure)

@@ -70,14 +70,27 @@ def draw_slice(volume: NDArray, axis: int, index: int) -> NDArray:
     return np.take(volume, index, axis=axis).T[::-1, ::-1]
 
 
+def drawn_slices(volume: NDArray, axis: int) -> NDArray:
+    """Takes all slices of a volume the way `draw_slice` takes one, much faster than one after the other.
+
+    Args:
+        volume: shape (x, y, z).
+        axis: along which the slices follow each other.
+
+    Returns:
+        Shape (slices, rows, columns), a copy.
+    """
+    return np.ascontiguousarray(np.moveaxis(volume, axis, 0).transpose(0, 2, 1)[:, ::-1, ::-1])
+
+
 def drawn_spacing(spacing: Sequence[float], axis: int) -> tuple[float, float]:
     """Returns the distance between the rows and between the columns of a drawn slice, in the unit of `spacing`."""
     columns, rows = (spacing[other] for other in range(3) if other != axis)
     return rows, columns
 
 
-def bounding_box(masks: Iterable[NDArray[np.bool_]]) -> Box:
-    """Returns the smallest box around the foreground of all `masks` (of one shape), with a margin.
+def bounding_box(masks: Iterable[NDArray[np.bool_]], margin: float = MARGIN) -> Box:
+    """Returns the smallest box around the foreground of all `masks` (of one shape), with a margin (a share of it).
 
     Raises:
         ValueError: no mask has any foreground.
@@ -86,13 +99,13 @@ def bounding_box(masks: Iterable[NDArray[np.bool_]]) -> Box:
     rows, columns = np.flatnonzero(together.any(axis=1)), np.flatnonzero(together.any(axis=0))
     if rows.size == 0:
         raise ValueError("the masks are empty")
-    margin = round(MARGIN * max(np.ptp(rows), np.ptp(columns))) + 1
+    more = round(margin * max(np.ptp(rows), np.ptp(columns))) + 1 if margin else 0
     height, width = together.shape
     return Box(
-        max(int(rows[0]) - margin, 0),
-        min(int(rows[-1]) + 1 + margin, height),
-        max(int(columns[0]) - margin, 0),
-        min(int(columns[-1]) + 1 + margin, width),
+        max(int(rows[0]) - more, 0),
+        min(int(rows[-1]) + 1 + more, height),
+        max(int(columns[0]) - more, 0),
+        min(int(columns[-1]) + 1 + more, width),
     )
 
 
@@ -184,3 +197,9 @@ def data_uri(picture: NDArray[np.uint8], quality: int | None = None) -> str:
         buffer, "WEBP", lossless=lossless, quality=100 if lossless else quality, method=4
     )
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def red_of(uri: str) -> NDArray[np.uint8]:
+    """Decodes what `data_uri` encoded and returns the red channel, as the pages' script does for grey pictures."""
+    picture = PillowImage.open(io.BytesIO(base64.b64decode(uri.split(",", 1)[1])))
+    return np.asarray(picture.convert("RGB"))[..., 0]

@@ -114,14 +114,15 @@ class Table:
         return [(title, "; ".join(columns)) for title, columns in titles.items()]
 
 
-def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+def read_table(path: Path, columns: Sequence[str], separator: str = ",") -> pd.DataFrame:
     """Reads a metric table.
 
     Raises:
         UserError: the file is missing, no table, or lacks one of `columns`.
     """
     try:
-        table = pd.read_csv(path, dtype=dict.fromkeys(TEXT_COLUMNS, str), keep_default_na=False, na_values=[""])
+        texts: Any = dict.fromkeys(TEXT_COLUMNS, str)
+        table = pd.read_csv(path, sep=separator, dtype=texts, keep_default_na=False, na_values=[""])
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}.") from error
     except ValueError as error:

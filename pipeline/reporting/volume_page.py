@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,16 @@ from numpy.typing import NDArray
 from pipeline.config.stages import Evaluate, Report
 from pipeline.errors import UserError
 from pipeline.image.image import Image
-from pipeline.image.predictions import read_prediction
 from pipeline.metrics import WHOLE_VOLUME
 from pipeline.physics.forward import ForwardModel
 from pipeline.reporting import words
+from pipeline.reporting.against import against_every
+from pipeline.reporting.bibtex import bibtex
+from pipeline.reporting.cautions import Case, cautions
+from pipeline.reporting.closeness import correlation_drawing, distribution_drawing, profile_drawing
 from pipeline.reporting.curves import Line, draw_lines
+from pipeline.reporting.durations import Duration
+from pipeline.reporting.extras import Extra
 from pipeline.reporting.gallery import (
     LOW,
     TITLES,
@@ -27,46 +33,69 @@ from pipeline.reporting.gallery import (
     Gallery,
     build_gallery,
     choose_slices,
-    draw_slices,
-    enlarge_pixels,
     is_stack,
+    slice_label,
 )
+from pipeline.reporting.gates import Gates
 from pipeline.reporting.inputs import RunRecord
-from pipeline.reporting.methods import in_order, method_title, split_claim, split_title
+from pipeline.reporting.looks import Looks, uncertainty_layer
+from pipeline.reporting.methods import method_title, split_claim, split_title
 from pipeline.reporting.references import Bibliography
 from pipeline.reporting.tables import Column, columns_of, distinct, records, volume_table, where
 from pipeline.reporting.templates import render
 from pipeline.reporting.verdict import verdict
+from pipeline.reporting.viewer import pack, viewer_data
 from pipeline.statistics.summary import estimate
 
 WORST_BY = (("foreground", "ssim"), ("foreground", "psnr"))
 """What decides which pictures are the worst, by preference; else the first measure that was taken."""
-SAME_AS_LOW = "nearest"
-"""Looks like the measurement itself, and is left out of the pictures."""
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What was found out about a volume beside the tables of all runs; empty where a run has it not.
+
+    Attributes:
+        gates: limits that the results must keep.
+        extras: further tables.
+        durations: of the jobs.
+        uncertainty: file of the deliverable's uncertainty, see `uncertainty_layer`.
+    """
+
+    gates: Gates | None = None
+    extras: Sequence[Extra] = ()
+    durations: Sequence[Duration] = ()
+    uncertainty: Path | None = None
+
+
+LEDGER_BASE = "bspline3"
+"""Plain interpolation of the measurement: what a method adds to it is the detail that the ledger accounts for."""
 
 
 def volume_page(
     truth: Image,
     low: Image,
-    drawn: Drawn,
+    looks: Looks,
     run: RunRecord,
     *,
     indices: Sequence[int],
     tuning: Mapping[str, Any],
     deliver: str,
     settings: Report,
+    examined: Examined,
 ) -> str:
     """Writes the page of a volume as HTML.
 
     Args:
         truth: extracted volume.
         low: its low-resolution volume.
-        drawn: what `draw_all` gave.
-        indices: the slices that it drew.
+        looks: what `look` gave.
         run: tables and records of the run.
+        indices: the slices that are drawn as static pictures.
         tuning: what the stage `tune` wrote.
         deliver: method of the deliverable.
         settings: the section `report`.
+        examined: what else is known of the volume.
 
     Raises:
         UserError: the tables hold nothing about this volume.
@@ -75,10 +104,14 @@ def volume_page(
     record = run.provenance
     numbers = volume_numbers(run, facts["id"])
     table = volume_table(numbers, run.summary, deliver)
-    primary = table.columns[0].baseline
+    primary = primary_baseline(run)
     own_slices = words.learnt_from_own_slices(record)
+    gallery = gallery_of(truth, looks.drawn, indices, primary)
+    split = where(run.volumes, split=facts["split"])
+    case = Case(truth, low, record, deliver, distinct(split, "subject"), examined.gates, looks.at_limit)
     return render(
         "volume.html.j2",
+        scripts=("script.js", "viewer.js"),
         site_title=settings.title,
         volume=facts,
         stack=is_stack(truth),
@@ -87,18 +120,71 @@ def volume_page(
             facts["split"], words.gap_of(record, facts["id"]), pictures=is_stack(truth), own_slices=own_slices
         ),
         verdict=verdict(table, deliver),
+        gates=examined.gates,
+        cautions=cautions(case),
         table=table,
+        against=against_every(run, facts["id"], first_region(table.columns), deliver),
+        against_columns=first_region(table.columns),
         confidence=record["config"]["evaluate"]["confidence"],
         slice_count=len(distinct(where(run.slices, volume=facts["id"]), "slice")),
-        gallery=gallery_of(truth, drawn, indices, primary),
-        main_methods=main_methods(drawn, primary, deliver),
-        primary=primary,
+        gallery=gallery,
+        **viewer_of(truth, looks, gallery, primary, deliver, examined.uncertainty),
+        main_methods=main_methods(looks.drawn, primary, deliver),
         deliver=deliver,
         curves=slice_curves(run, truth, table.columns, deliver),
+        closeness=closeness_drawings(truth, low, looks, primary, deliver),
+        extras=examined.extras,
+        durations=examined.durations,
         **prose(truth, low, record, [model.method for model in run.models], tuning, deliver),
         record=record,
         models=run.models,
     )
+
+
+def first_region(columns: Sequence[Column]) -> list[Column]:
+    """Returns the columns of the first region: the foreground, where it was measured."""
+    return [column for column in columns if column.region == columns[0].region]
+
+
+def viewer_of(
+    truth: Image, looks: Looks, gallery: Gallery, primary: str, deliver: str, uncertainty: Path | None
+) -> dict[str, Any]:
+    """Returns what the viewer reads as `viewer`, and the sheets behind it as `packed`."""
+    main = main_methods(looks.titles, primary, deliver)
+    part, top = looks.part, gallery.error_top
+    maps = [] if uncertainty is None else [uncertainty_layer(uncertainty, truth, part, top)]
+    packed = pack([*looks.layers, *maps], part, [*main, LEDGER_BASE])
+    shown = [layer["name"] for layer in packed.layers if layer["role"] != "map"]
+    estimates = [name for name in shown if name not in TITLES] or [LOW]
+    first = deliver if deliver in shown else estimates[-1]
+    second = primary if primary in shown and primary != first else LOW
+    viewer = viewer_data(
+        packed,
+        truth,
+        white=gallery.white / truth.intensity.scale,
+        error_top=top,
+        base=LEDGER_BASE,
+        first=first,
+        second=second,
+        keys=list(dict.fromkeys([*main, *shown])),
+        labels=[slice_label(index, truth) for index in packed.part.slices],
+    )
+    return {"viewer": viewer, "packed": packed, "whole_slices": len(part.slices)}
+
+
+def closeness_drawings(truth: Image, low: Image, looks: Looks, primary: str, deliver: str) -> list[dict[str, str]]:
+    """Draws correlation by frequency, intensities along a line, and their distribution, for the main methods."""
+    titles, found, yardstick = looks.titles, looks.closeness, looks.yardstick
+    lines = {name: style for name, style in curve_methods(primary, deliver).items() if name in found}
+    whole = {TRUTH: "truth", **lines}
+    profiled = {LOW: "measured", **{name: style for name, style in whole.items() if name != "pretrained"}}
+    factors = np.delete(low.facts["forward_model"]["factors"], truth.facts["slice_axis"]).tolist()
+    drawings = [
+        correlation_drawing(found, titles, lines, factors),
+        profile_drawing(found, titles, profiled, yardstick, slice_label(yardstick.profile.index, truth)),
+        distribution_drawing(found, titles, whole, yardstick),
+    ]
+    return [drawing for drawing in drawings if drawing is not None]
 
 
 def prose(
@@ -123,7 +209,7 @@ def prose(
         words.measure_words(record, books),
         words.workflow_words(record, books),
     ]
-    return {"paragraphs": paragraphs, "references": books.texts}
+    return {"paragraphs": paragraphs, "references": books.texts, "bibtex": bibtex(books.texts)}
 
 
 def volume_numbers(run: RunRecord, volume: str) -> list[dict[str, Any]]:
@@ -182,23 +268,6 @@ def shown_slices(truth: Image, run: RunRecord, deliver: str, count: int) -> list
     return [int(index) for index in slices[order[:count]]]
 
 
-def draw_all(truth: Image, low: Image, predictions: Mapping[str, Path], deliver: str, indices: Sequence[int]) -> Drawn:
-    """Draws the chosen slices of every method; one volume at a time is in memory.
-
-    Args:
-        truth: extracted volume.
-        low: its low-resolution volume.
-        predictions: files by method.
-        deliver: method of the deliverable, which comes last before the truth.
-        indices: slices to draw.
-    """
-    drawn = {LOW: draw_slices(enlarge_pixels(low, truth), truth, indices)}
-    for method in in_order(predictions, deliver):
-        if method != SAME_AS_LOW:
-            drawn[method] = draw_slices(read_prediction(predictions[method], truth), truth, indices)
-    return {**drawn, TRUTH: draw_slices(truth.data, truth, indices)}
-
-
 def gallery_of(truth: Image, drawn: Drawn, indices: Sequence[int], primary: str) -> Gallery:
     """Builds the pictures of all drawn methods; errors are scaled by those of the best classical method."""
     titles = {**{method: method_title(method) for method in drawn if method not in TITLES}, **TITLES}
@@ -206,10 +275,15 @@ def gallery_of(truth: Image, drawn: Drawn, indices: Sequence[int], primary: str)
     return build_gallery(truth, indices, drawn, titles, scale)
 
 
-def main_methods(drawn: Drawn, primary: str, deliver: str) -> list[str]:
+def main_methods(methods: Collection[str], primary: str, deliver: str) -> list[str]:
     """Returns what stands side by side: the measurement, best classical, pretrained, deliverable, truth."""
     wanted = dict.fromkeys([LOW, primary, "pretrained", deliver, TRUTH])
-    return [method for method in wanted if method in drawn]
+    return [method for method in wanted if method in (LOW, TRUTH) or method in methods]
+
+
+def primary_baseline(run: RunRecord) -> str:
+    """Returns the best classical method by the first measure."""
+    return columns_of(run.summary)[0].baseline
 
 
 def slice_curves(run: RunRecord, truth: Image, columns: Sequence[Column], deliver: str) -> list[dict[str, str]]:

@@ -3,88 +3,99 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pipeline.__main__ import main
+from pipeline.image.container import read_image
+from pipeline.image.predictions import prediction_path, read_prediction
+from pipeline.reporting.pictures import Box, drawn_slices
+from pipeline.reporting.viewer import choose_part
+from tests.browsing import requests, show
 from tests.report_run import HOSTILE, index_command, make_run, provenance_command, report_command
 
-CHROMIUM = shutil.which("chromium")
-DRIVER = shutil.which("chromedriver")
-FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-)
 PAGES = ("block", "index")
 
 
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory) -> Path:
-    folder = make_run(tmp_path_factory.mktemp("pages"))
-    for command in (
-        provenance_command(folder),
-        report_command(folder, "block", folder / "reports/block.html", title=HOSTILE),
-        index_command(folder, folder / "reports/index.html", title=HOSTILE),
-    ):
-        assert main(command) == 0
-    return folder / "reports"
+def run(tmp_path_factory) -> Path:
+    return make_run(tmp_path_factory.mktemp("pages"))
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory) -> Iterator[Any]:
-    if not (CHROMIUM and DRIVER):
-        reason = "needs the Debian packages chromium and chromium-driver"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    from selenium.webdriver import Chrome
-    from selenium.webdriver.chrome.options import Options
-    from selenium.webdriver.chrome.service import Service
-
-    options = Options()
-    options.binary_location = CHROMIUM
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = Chrome(options=options, service=Service(DRIVER))
-    try:
-        yield driver
-    finally:
-        driver.quit()
-
-
-def show(browser: Any, page: Path, width: int = 1400) -> None:
-    """Opens a page in a window of a width in CSS pixels; what was logged before is thrown away."""
-    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    browser.get("about:blank")
-    for log in ("browser", "performance"):
-        browser.get_log(log)
-    browser.get(page.as_uri())
+def pages(run) -> Path:
+    for command in (
+        provenance_command(run),
+        report_command(run, "block", run / "reports/block.html", title=HOSTILE),
+        index_command(run, run / "reports/index.html", title=HOSTILE),
+    ):
+        assert main(command) == 0
+    return run / "reports"
 
 
 def part(browser: Any, name: str) -> Any:
-    return browser.find_element("id", f"compare-{name}")
+    return browser.find_element("id", f"viewer-{name}")
+
+
+def ready(browser: Any) -> Any:
+    """Waits until all images of the viewer are decoded and drawn; returns the box that has the keys."""
+    from selenium.webdriver.support.wait import WebDriverWait
+
+    WebDriverWait(browser, 20).until(lambda _: part(browser, "panes").get_attribute("aria-busy") == "false")
+    return part(browser, "panes")
+
+
+def press(browser: Any, *keys: str) -> None:
+    ready(browser).send_keys(*keys)
+    ready(browser)
+
+
+def chosen(browser: Any, name: str) -> str:
+    return part(browser, name).get_attribute("value")
+
+
+def headings(browser: Any) -> list[str]:
+    return [caption.text for caption in browser.find_elements("css selector", "#viewer-panes figcaption")]
+
+
+def pixels(browser: Any, place: int) -> np.ndarray:
+    """Returns what a pane shows, shape (rows, columns, 3), in device pixels."""
+    read = """
+    const canvas = document.querySelectorAll("#viewer-panes .canvas canvas")[arguments[0]];
+    const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+    return [canvas.width, canvas.height, Array.from(data)];
+    """
+    width, height, data = browser.execute_script(read, place)
+    return np.array(data, dtype=float).reshape(height, width, 4)[..., :3]
+
+
+def comparing(browser: Any, page: Path, width: int = 1400) -> Any:
+    """Opens a page, shows two methods with the slider, and returns its stage, in the middle of the window."""
+    show(browser, page, width)
+    press(browser, "v")
+    stage = browser.find_element("id", "compare-stage")
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", stage)
+    return stage
 
 
 def split(browser: Any) -> float:
     """Returns where the two pictures meet, in percent, as the browser draws it."""
-    stage, divider = part(browser, "stage").rect, browser.find_element("class name", "divider").rect
+    ready(browser)
+    stage, divider = (browser.find_element("css selector", one).rect for one in ("#compare-stage", ".divider"))
     return 100 * (divider["x"] + divider["width"] / 2 - stage["x"]) / stage["width"]
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_raises_no_error_and_asks_nothing_of_the_network(browser, pages, page):
+    from selenium.webdriver.common.keys import Keys
+
     show(browser, pages / f"{page}.html")
-    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    asked = [item["params"]["request"]["url"] for item in messages if item["method"] == "Network.requestWillBeSent"]
-    assert asked[0] == (pages / f"{page}.html").as_uri()
-    assert [url for url in asked[1:] if not url.startswith("data:")] == []
+    if page == "block":
+        press(browser, "v", Keys.ARROW_UP, Keys.SPACE, "v", "p", "+", "v", "3")
+    assert requests(browser) == []
     assert browser.get_log("browser") == []
     broken = "return [...document.images].filter(image => image.src && !(image.complete && image.naturalWidth)).length"
     assert browser.execute_script(broken) == 0
@@ -94,7 +105,8 @@ def test_what_comes_from_data_stays_text(browser, pages):
     show(browser, pages / "block.html")
     assert HOSTILE in browser.title
     assert HOSTILE in browser.find_element("id", "licences").text
-    assert browser.execute_script("return document.scripts.length") == 1
+    scripts = "return [...document.scripts].filter(script => script.type !== 'application/json').length"
+    assert browser.execute_script(scripts) == 1
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -110,22 +122,19 @@ def test_a_page_never_scrolls_sideways(browser, pages, page, width):
 def test_the_slider_follows_the_mouse(browser, pages):
     from selenium.webdriver import ActionChains
 
-    show(browser, pages / "block.html")
-    stage = part(browser, "stage")
-    browser.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", stage)
+    stage = comparing(browser, pages / "block.html")
     assert split(browser) == pytest.approx(50, abs=0.5)
     quarter = stage.rect["width"] / 4
     ActionChains(browser).move_to_element(stage).click_and_hold().move_by_offset(-round(quarter), 0).release().perform()
     assert split(browser) == pytest.approx(25, abs=1)
-    assert float(part(browser, "position").get_attribute("value")) == pytest.approx(25, abs=1)
+    position = browser.find_element("id", "compare-position")
+    assert float(position.get_attribute("value")) == pytest.approx(25, abs=1)
     ActionChains(browser).move_by_offset(round(quarter), 5).perform()
     assert split(browser) == pytest.approx(25, abs=1), "without a pressed button nothing moves"
 
 
 def test_the_slider_follows_a_finger(browser, pages):
-    show(browser, pages / "block.html", 400)
-    stage = part(browser, "stage")
-    browser.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", stage)
+    stage = comparing(browser, pages / "block.html", 400)
     edges = browser.execute_script("return arguments[0].getBoundingClientRect().toJSON()", stage)
     y = edges["top"] + edges["height"] / 2
     for kind, share in (("touchStart", 0.5), ("touchMove", 0.6), ("touchMove", 0.8), ("touchEnd", None)):
@@ -137,37 +146,167 @@ def test_the_slider_follows_a_finger(browser, pages):
 def test_the_slider_follows_the_keyboard(browser, pages):
     from selenium.webdriver.common.keys import Keys
 
-    show(browser, pages / "block.html")
-    position = part(browser, "position")
+    comparing(browser, pages / "block.html")
+    position = browser.find_element("id", "compare-position")
     position.send_keys(Keys.ARROW_RIGHT * 3)
     assert split(browser) == pytest.approx(53, abs=0.5)
     position.send_keys(Keys.HOME)
     assert split(browser) == pytest.approx(0, abs=0.5)
-    position.send_keys(Keys.END)
-    assert split(browser) == pytest.approx(100, abs=0.5)
-
-
-def test_any_two_methods_can_be_compared_on_any_slice(browser, pages):
-    from selenium.webdriver.support.select import Select
-
-    show(browser, pages / "block.html")
-    slices = [str(option.get_attribute("value")) for option in Select(part(browser, "slice")).options]
-    assert len(slices) == 4
-    Select(part(browser, "slice")).select_by_value(slices[-1])
-    Select(part(browser, "left")).select_by_value("low")
-    Select(part(browser, "right")).select_by_value("truth")
-    for place, method in (("over", "low"), ("under", "truth")):
-        picture = browser.find_element("id", f"picture-{slices[-1]}-{method}")
-        assert part(browser, place).get_attribute("src") == picture.get_attribute("src")
-    assert "pixels" in part(browser, "over").get_attribute("class")
-    assert part(browser, "left-name").text == "Low resolution, as measured"
+    press(browser, ".", ".", ".")
+    assert split(browser) == pytest.approx(15, abs=0.5)
 
 
 def test_left_of_the_divider_the_left_method_is_seen(browser, pages):
+    from selenium.webdriver.common.keys import Keys
+
+    comparing(browser, pages / "block.html")
+    both = pixels(browser, 0)
+    half = both.shape[1] // 2
+    for position, side in ((Keys.END, slice(0, half - 4)), (Keys.HOME, slice(half + 4, None))):
+        browser.find_element("id", "compare-position").send_keys(position)
+        ready(browser)
+        alone = pixels(browser, 0)
+        assert np.array_equal(alone[:, side], both[:, side])
+        assert not np.array_equal(alone, both)
+
+
+def test_the_keys_scroll_switch_swap_and_zoom(browser, pages):
+    from selenium.webdriver.common.keys import Keys
+
     show(browser, pages / "block.html")
-    clip = "return getComputedStyle(arguments[0]).clipPath"
-    assert "50%" in browser.execute_script(clip, part(browser, "over"))
-    assert browser.execute_script(clip, part(browser, "under")) == "none"
+    press(browser)
+    assert headings(browser)[:4] == [
+        *("Low resolution, as measured", "B: Zero-filled k-space", "A: RRDB network, pixel loss", "Truth")
+    ]
+    before, state = pixels(browser, 2), part(browser, "state").text
+    assert "(5 of 8)" in state
+    press(browser, Keys.ARROW_UP, Keys.ARROW_UP, Keys.ARROW_LEFT)
+    assert "(6 of 8)" in part(browser, "state").text
+    assert chosen(browser, "slice") == "5"
+    assert not np.array_equal(pixels(browser, 2), before)
+    press(browser, Keys.END, Keys.ARROW_UP)
+    assert "(8 of 8)" in part(browser, "state").text
+    press(browser, Keys.HOME)
+    assert "(1 of 8)" in part(browser, "state").text
+    press(browser, Keys.SPACE)
+    assert (chosen(browser, "first"), chosen(browser, "second")) == ("zerofill", "rrdb_l1")
+    press(browser, "5", "0")
+    assert chosen(browser, "first") == "truth"
+    press(browser, "+", "+")
+    assert "zoom 156%" in part(browser, "state").text
+    press(browser, "-", "-")
+    assert "zoom 100%" in part(browser, "state").text
+
+
+def test_a_click_goes_to_a_place_in_all_planes(browser, pages):
+    from selenium.webdriver import ActionChains
+    from selenium.webdriver.support.select import Select
+
+    show(browser, pages / "block.html")
+    ready(browser)
+    Select(part(browser, "view")).select_by_value("planes")
+    ready(browser)
+    assert [text.split(", ")[-1] for text in headings(browser)] == ["axial", "sagittal", "coronal"]
+    axial = browser.find_elements("css selector", "#viewer-panes .canvas canvas")[0]
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", axial)
+    quarter = round(axial.rect["height"] / 4)
+    ActionChains(browser).move_to_element_with_offset(axial, 0, -quarter).click().perform()
+    Select(part(browser, "plane")).select_by_visible_text("coronal")
+    ready(browser)
+    rows = int(part(browser, "slice").get_attribute("max")) + 1
+    assert int(chosen(browser, "slice")) == pytest.approx(0.75 * rows, abs=1.5), "the front is at the top"
+    assert "coronal" in part(browser, "state").text
+
+
+def test_the_window_follows_its_dials_and_a_drag_with_shift(browser, pages):
+    from selenium.webdriver import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    show(browser, pages / "block.html")
+    ready(browser)
+    before = pixels(browser, 3)
+    part(browser, "width").send_keys(Keys.ARROW_LEFT * 60)
+    ready(browser)
+    assert pixels(browser, 3).std() > before.std(), "a narrow window has more contrast"
+    part(browser, "reset").click()
+    ready(browser)
+    assert np.array_equal(pixels(browser, 3), before)
+    truth = browser.find_elements("css selector", "#viewer-panes .canvas canvas")[3]
+    drag = ActionChains(browser).move_to_element(truth).key_down(Keys.SHIFT).click_and_hold()
+    drag.move_by_offset(-40, 0).release().key_up(Keys.SHIFT).perform()
+    ready(browser)
+    assert pixels(browser, 3).std() > before.std()
+
+
+def account(wanted: np.ndarray, added: np.ndarray) -> np.ndarray:
+    """Returns how much detail is right, missing and invented: what both have of one sign, and what is beyond it."""
+    right = np.maximum(0, np.minimum(wanted, added)) - np.minimum(0, np.maximum(wanted, added))
+    return np.stack([right, abs(wanted) - right, abs(added) - right], axis=-1)
+
+
+def test_the_viewer_shows_the_voxels_of_the_files(browser, run, pages):
+    """Every pane, in the place and with the value of the file: what is left is the rounding to 256 levels."""
+    show(browser, pages / "block.html")
+    ready(browser)
+    held = json.loads(browser.find_element("id", "viewer-data").get_attribute("textContent"))
+    truth = read_image(run / "extracted/block.safetensors")
+    found = read_prediction(prediction_path(run / "predictions", "rrdb_l1", "block"), truth)
+    base = read_prediction(prediction_path(run / "predictions", "bspline3", "block"), truth)
+    part_shown = choose_part(truth, None, Box(0, 1, 0, 1))
+    tiles = {name: part_shown.grey(drawn_slices(one, 2))[4].astype(float) for name, one in
+             (("truth", np.asarray(truth.data)), ("a", found), ("base", base))}  # fmt: skip
+    grey = np.clip(np.round(255 * tiles["truth"] / held["white"]), 0, 255)
+    colours = np.array(held["inferno"]).reshape(-1, 3)
+    level = np.minimum(255, np.round(255 * np.abs(tiles["a"] - tiles["truth"]) / held["error_top"])).astype(int)
+    ledger = account(tiles["truth"] - tiles["base"], tiles["a"] - tiles["base"])
+    hues = np.array([[190, 196, 204], [40, 130, 255], [255, 96, 24]])
+    drawn = np.clip(ledger @ hues / held["error_top"], 0, 255)
+    for place, expected in ((3, np.repeat(grey[..., None], 3, axis=-1)), (5, colours[level]), (6, drawn)):
+        picture = pixels(browser, place)
+        rows, columns = expected.shape[:2]
+        assert picture.shape[1] / picture.shape[0] == pytest.approx(columns / rows, rel=0.02)
+        y = ((np.arange(rows) + 0.5) * picture.shape[0] / rows).astype(int)
+        x = ((np.arange(columns) + 0.5) * picture.shape[1] / columns).astype(int)
+        inner = (slice(8, -8), slice(8, -8))  # Letters stand at the edges.
+        difference = np.abs(picture[np.ix_(y, x)] - expected)[inner]
+        assert np.median(difference) <= 1.5
+        assert np.mean(difference) < 4
+
+
+def test_help_is_a_dialog_that_closes(browser, pages):
+    from selenium.webdriver.common.keys import Keys
+
+    show(browser, pages / "block.html")
+    press(browser, "?")
+    helping = part(browser, "help")
+    assert helping.is_displayed()
+    assert "swap A and B" in helping.text
+    browser.switch_to.active_element.send_keys(Keys.ESCAPE)
+    assert not helping.is_displayed()
+
+
+def test_a_page_for_paper_has_pictures_and_no_controls(browser, pages):
+    show(browser, pages / "block.html")
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    try:
+        assert not part(browser, "view").is_displayed()
+        assert not browser.find_element("css selector", "[data-copy]").is_displayed()
+        assert browser.find_element("css selector", ".strip img").is_displayed()
+    finally:
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
+def test_texts_can_be_copied(browser, pages):
+    show(browser, pages / "block.html")
+    button = browser.find_element("css selector", "[data-copy=bibtex]")
+    browser.execute_script("window.scrollTo(0, arguments[0].getBoundingClientRect().top - 200)", button)
+    browser.execute_script(
+        "navigator.clipboard.writeText = async (text) => { document.body.dataset.copied = text; };arguments[0].click()",
+        button,
+    )
+    copied = browser.execute_script("return document.body.dataset.copied")
+    assert "@inproceedings{esrgan" in copied
+    assert button.text == "Copied"
 
 
 def test_everything_that_acts_can_be_reached_with_the_tab_key(browser, pages):
@@ -178,4 +317,5 @@ def test_everything_that_acts_can_be_reached_with_the_tab_key(browser, pages):
     for _ in range(40):
         browser.switch_to.active_element.send_keys(Keys.TAB)
         reached.append(browser.switch_to.active_element.get_attribute("id"))
-    assert {"compare-left", "compare-right", "compare-slice", "compare-position"} <= set(reached)
+    controls = ("view", "first", "second", "plane", "slice", "level", "width", "swap", "in", "reset", "keys", "panes")
+    assert {f"viewer-{name}" for name in controls} <= set(reached)

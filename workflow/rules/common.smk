@@ -243,6 +243,11 @@ def tissues_option(wildcards):
     return f"--tissues {tissues}" if tissues else ""
 
 
+def volume_tissue(wildcards):
+    """Returns the volumes of tissue of a volume; stacks of pictures have none."""
+    return rules.tissue.output.rows if wildcards.volume in TISSUE_VOLUMES else []
+
+
 def downstream_results():
     """Returns the tables of what is done with restored images: each only where a run has such images."""
     tissue = rules.tissue_agreement.output if TISSUE_VOLUMES else []

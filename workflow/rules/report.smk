@@ -52,6 +52,7 @@ rule report_volume:
             f"{RESULTS}/models/{{method}}/history.csv", method=NETWORK_METHODS
         ),
         tuning=rules.tune.output.settings,
+        tissue=volume_tissue,
     output:
         page=report(
             f"{RESULTS}/reports/{{volume}}.html",
@@ -71,6 +72,7 @@ rule report_volume:
         runtime=RUN.resources.runtime_minutes,
     params:
         models=expand(f"{RESULTS}/models/{{method}}", method=NETWORK_METHODS),
+        benchmarks=f"{RESULTS}/benchmarks",
         deliver=RUN.infer.deliver,
         settings=section("report"),
         page_sources=PAGE_SOURCES,
@@ -81,7 +83,8 @@ rule report_volume:
         "python -m pipeline report --hr {input.hr:q} --lr {input.lr:q} --predictions {input.predictions:q}"
         " --volumes-table {input.volumes:q} --slices {input.slices:q} --summary {input.summary:q}"
         " --provenance {input.provenance:q} --models {params.models:q} --tuning {input.tuning:q}"
-        " --deliver {params.deliver} --settings {params.settings:q} --output {output.page:q} > {log:q} 2>&1"
+        " --deliver {params.deliver} --tissue {input.tissue:q} --benchmarks {params.benchmarks:q}"
+        " --settings {params.settings:q} --output {output.page:q} > {log:q} 2>&1"
 
 
 rule report_index:

@@ -1,0 +1,64 @@
+"""The deliverable of one volume against every other method, measure by measure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.config.stages import Evaluate
+from pipeline.reporting import words
+from pipeline.reporting.inputs import RunRecord
+from pipeline.reporting.methods import in_order, method_title
+from pipeline.reporting.tables import Cell, Column, distinct, interval_text, verdict_of, where
+from pipeline.statistics.summary import estimate
+
+
+@dataclass(frozen=True)
+class Opponent:
+    """A method, and by how much the deliverable is better or worse in every column."""
+
+    method: str
+    title: str
+    cells: tuple[Cell, ...]
+
+
+def against_every(run: RunRecord, volume: str, columns: Sequence[Column], deliver: str) -> list[Opponent]:
+    """Compares the deliverable with every method on the same slices, paired.
+
+    Args:
+        run: tables and records of the run.
+        volume: its id.
+        columns: measures and regions; those that were not taken slice by slice have no difference.
+        deliver: method of the deliverable.
+    """
+    here = where(run.slices, volume=volume)
+    others = [method for method in in_order(distinct(here, "method"), deliver) if method != deliver]
+    return [
+        Opponent(
+            method,
+            method_title(method),
+            tuple(_difference(run, volume, column, method, deliver) for column in columns),
+        )
+        for method in others
+    ]
+
+
+def _difference(run: RunRecord, volume: str, column: Column, method: str, deliver: str) -> Cell:
+    table = where(run.slices, volume=volume, region=column.region, metric=column.metric)
+    values = [where(table, method=name).sort_values("slice")["value"].to_numpy(float) for name in (deliver, method)]
+    if values[0].size == 0 or values[0].shape != values[1].shape:
+        return Cell("n/a")
+    settings = Evaluate.model_validate_json(json.dumps(run.provenance["config"]["evaluate"]))
+    with np.errstate(invalid="ignore"):
+        differences = {volume: values[0] - values[1]}
+    stacks = words.stacks_of(run.provenance)
+    diff, low, high = estimate(differences, {volume: volume}, settings, int(run.provenance["seed"]), stacks)
+    numbers = {"diff": diff, "diff_ci_low": low, "diff_ci_high": high}
+    return Cell(
+        column.format(diff, sign=True),
+        interval=interval_text(numbers, column),
+        verdict=verdict_of(numbers, column),
+    )

@@ -1,0 +1,189 @@
+"""What must not be trusted about a volume's results, as far as the records of the run tell it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.image.image import Image
+from pipeline.physics.forward import ForwardModel
+from pipeline.reporting import words
+from pipeline.reporting.gates import Gates
+from pipeline.reporting.methods import TESTED, classical_methods, method_title, split_title
+
+Record = Mapping[str, Any]
+
+
+SMALLEST_SHARE = 0.0001
+"""That two digits of a percentage tell from nothing."""
+
+
+@dataclass(frozen=True)
+class Caution:
+    """One thing that limits what the results can be trusted for."""
+
+    title: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Case:
+    """What the cautions are drawn from.
+
+    Attributes:
+        truth: extracted volume.
+        low: its low-resolution volume.
+        record: of the run.
+        deliver: method of the deliverable.
+        subjects: measured in the volume's split.
+        gates: of the volume, where there are any.
+        at_limit: share of the deliverable's voxels as bright as its file can hold; see `share_at_limit`.
+    """
+
+    truth: Image
+    low: Image
+    record: Record
+    deliver: str
+    subjects: Sequence[str]
+    gates: Gates | None
+    at_limit: float
+
+
+def cautions(case: Case) -> list[Caution]:
+    """Returns what a reader must know, the gravest first."""
+    found = [*_gates(case), *_split(case), *_duplicates(case), *_noise(case), *_intensities(case), *_code(case)]
+    return [*found, SIMULATED]
+
+
+SIMULATED = Caution(
+    "A simulated measurement",
+    "The low-resolution volume was computed from the truth. A real scan may differ in ways that the simulation leaves "
+    "out; how the networks bear another degradation is told by the mismatch matrix, where the run has one.",
+)
+
+
+def _gates(case: Case) -> list[Caution]:
+    failed = case.gates.failed if case.gates else ()
+    return [
+        Caution(
+            f"The gate \N{LEFT DOUBLE QUOTATION MARK}{gate.title}\N{RIGHT DOUBLE QUOTATION MARK} was failed",
+            f"{gate.method_title}: {gate.value}, limit {gate.limit}. Do not use this result before you know why.",
+        )
+        for gate in failed
+    ]
+
+
+def _split(case: Case) -> list[Caution]:
+    facts = case.truth.facts
+    split = facts["split"]
+    if split == "val":
+        return [Caution("Validation", "Settings were chosen on this volume. Good numbers here prove nothing.")]
+    found = []
+    if words.learnt_from_own_slices(case.record) and split in TESTED:
+        found.append(
+            Caution("Learnt from its own slices", "The network saw thick slices of this very volume as it learnt.")
+        )
+    elif split == "test_within_subject":
+        gap = words.gap_of(case.record, facts["id"])
+        apart = f", {gap} slices from the nearest one of them" if gap is not None else ""
+        found.append(
+            Caution(
+                "Same subject as in training",
+                f"The network learnt from other slices of this head{apart}. The result says nothing of other heads.",
+            )
+        )
+    if len(case.subjects) == 1 and not words.stacks_of(case.record):
+        where = split_title(split).lower()
+        found.append(
+            Caution(
+                "One subject",
+                f"The split \N{LEFT DOUBLE QUOTATION MARK}{where}\N{RIGHT DOUBLE QUOTATION MARK} holds one subject. "
+                "Intervals tell of its slices, not of how far subjects differ.",
+            )
+        )
+    learnt = {volume["subject"] for volume in case.record["volumes"] if volume["split"] == "train"}
+    if len(learnt) == 1 and case.deliver not in classical_methods() and not words.stacks_of(case.record):
+        found.append(Caution("Learnt from one subject", "All training slices come from one head and one scan."))
+    return found
+
+
+def _duplicates(case: Case) -> list[Caution]:
+    volume = case.truth.facts["id"]
+    found = []
+    for pair in case.record.get("near_duplicates", []):
+        if volume in (pair["volume"], pair["near_duplicate_volume"]):
+            other = pair["near_duplicate_volume"] if pair["volume"] == volume else pair["volume"]
+            split = pair["near_duplicate_split"] if pair["volume"] == volume else pair["split"]
+            what = "pictures or slices" if pair["pictures"] != 1 else "picture or slice"
+            left_out = " They were left out." if volume in words.stacks_of(case.record) else " They stay in."
+            found.append(
+                Caution(
+                    "Near-duplicates in another split",
+                    f"{pair['pictures']} {what} of this volume look like some of {other}, split {split}.{left_out}",
+                )
+            )
+    return found
+
+
+def _noise(case: Case) -> list[Caution]:
+    recipe = words.recipe_of(case.record, case.deliver) if case.deliver not in classical_methods() else None
+    if recipe is None:
+        return []
+    model = ForwardModel.from_json(case.low.facts["forward_model"])
+    sigma = model.noise_sigma
+    low, high = recipe.noise_sigma_range or (case.record["config"]["degrade"]["noise_sigma"],) * 2
+    if low - 1e-9 <= sigma <= high + 1e-9:
+        return []
+    return [
+        Caution(
+            "Other noise than in training",
+            f"The measurement has noise of {sigma:.1%} of the range; {method_title(case.deliver)} learnt with "
+            f"{low:.1%} to {high:.1%}.",
+        )
+    ]
+
+
+def _intensities(case: Case) -> list[Caution]:
+    found = []
+    if case.truth.facts.get("bias_corrected"):
+        found.append(
+            Caution("Bias-corrected", "Measures and pictures are of the volume after its bias field was removed.")
+        )
+    if case.at_limit > 0:
+        found.append(
+            Caution(
+                "Clipped voxels",
+                f"{_percent(case.at_limit)} of the deliverable's voxels are as bright as the file can hold. What was "
+                "brighter was cut off there.",
+            )
+        )
+    return found
+
+
+def _code(case: Case) -> list[Caution]:
+    git = case.record.get("git")
+    if not (git and git["changed"]):
+        return []
+    return [Caution("Changed code", "The code was changed after the commit that is named under Provenance.")]
+
+
+def _percent(share: float) -> str:
+    return f"{share:.2%}" if share >= SMALLEST_SHARE else f"Less than {SMALLEST_SHARE:.2%}"
+
+
+def share_at_limit(truth: Image, estimate: NDArray[np.floating]) -> float:
+    """Returns the share of voxels that hold the highest integer of the volume's dtype; 0 for floating point.
+
+    Args:
+        truth: extracted volume, whose dtype the results share.
+        estimate: a result as it was read back, normalised.
+    """
+    dtype = np.dtype(truth.intensity.dtype)
+    if dtype.kind == "f":
+        return 0.0
+    stored, _ = truth.intensity.to_stored(estimate)
+    return float(np.mean(stored == np.iinfo(dtype).max))

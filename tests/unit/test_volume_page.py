@@ -1,0 +1,382 @@
+"""What the page of a volume is made of: sheets of the viewer, closeness, gates, warnings, BibTeX, durations."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import wasserstein_distance
+
+from pipeline.__main__ import main
+from pipeline.errors import UserError
+from pipeline.image.container import read_image, write_image
+from pipeline.image.image import Image
+from pipeline.image.intensity import IntensityMap
+from pipeline.metrics import frc
+from pipeline.metrics._shells import first_below
+from pipeline.reporting import viewer
+from pipeline.reporting.against import against_every
+from pipeline.reporting.bibtex import as_tex, bibtex, entries
+from pipeline.reporting.cautions import Case, cautions, share_at_limit
+from pipeline.reporting.closeness import (
+    FREQUENCIES,
+    Yardstick,
+    along,
+    distribution_distance,
+    strongest_edge,
+)
+from pipeline.reporting.durations import Duration, read_durations
+from pipeline.reporting.extras import KINDS, read_extra
+from pipeline.reporting.gates import read_gates
+from pipeline.reporting.inputs import read_run_record
+from pipeline.reporting.pictures import Box, draw_slice, drawn_slices, red_of
+from pipeline.reporting.references import LITERATURE
+from pipeline.reporting.tables import columns_of
+from pipeline.reporting.versions import processor_name
+from pipeline.reporting.viewer import Layer, Part, choose_part, limit, mosaics, pack, viewer_data
+from pipeline.reporting.volume_page import volume_numbers
+from tests.helpers import Tags
+from tests.report_run import HOSTILE, make_run, provenance_command, report_command
+
+GATES = "volume,subject,split,method,gate,value,limit,passed"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    folder = make_run(tmp_path_factory.mktemp("run"))
+    assert main(provenance_command(folder)) == 0
+    return folder
+
+
+def volume(shape: tuple[int, ...] = (24, 30, 12), **facts: Any) -> Image:
+    data = np.random.default_rng(0).random(shape).astype(np.float32)
+    mask = np.zeros(shape, dtype=bool)
+    mask[4:20, 6:28, 2:9] = True
+    told = {"id": "v", "split": "test", "plane": "axial", "slice_axis": 2, "foreground_slices": list(range(2, 9))}
+    return Image(
+        data, np.diag([1.0, 2.0, 3.0, 1.0]), IntensityMap(scale=100.0), masks={"foreground": mask}, facts=told | facts
+    )
+
+
+# The sheets of the viewer
+
+
+def test_all_slices_are_drawn_as_one_is():
+    data = volume().data
+    for axis in range(3):
+        drawn = drawn_slices(data, axis)
+        assert all(np.array_equal(drawn[index], draw_slice(data, axis, index)) for index in range(data.shape[axis]))
+
+
+def test_the_viewer_holds_the_box_of_the_foreground_through_all_its_slices():
+    truth = volume()
+    part = choose_part(truth, None, Box(0, 1, 0, 1))
+    assert part.slices == tuple(range(2, 9))
+    whole = drawn_slices(truth.masks["foreground"], 2)
+    assert part.box.cut(whole[3]).sum() == whole[3].sum()
+    levels = part.grey(drawn_slices(truth.data, 2))
+    expected = np.clip(np.round(255 * part.box.cut(draw_slice(truth.data, 2, 5)) / part.top), 0, 255)
+    assert np.array_equal(levels[3], expected)
+
+
+def test_images_that_are_too_large_are_cut_around_the_detail():
+    assert limit(Box(0, 100, 0, 90), Box(5, 9, 1, 2)) == Box(0, 100, 0, 90)
+    large = limit(Box(0, 3000, 0, 90), Box(1990, 2010, 0, 9))
+    assert (large.top, large.bottom) == (2000 - viewer.LARGEST_SIDE // 2, 2000 + viewer.LARGEST_SIDE // 2)
+    assert limit(Box(0, 3000, 0, 90), Box(2990, 3000, 0, 9)).bottom == 3000
+
+
+def unpacked(layer: Any, data: Any) -> np.ndarray:
+    """Takes the tiles off the sheets again, as the script does."""
+    count, rows, columns = data["shape"]
+    found = []
+    for sheet in map(red_of, layer["sheets"]):
+        for tile in range(data["across"] * data["down"]):
+            top, left = tile // data["across"] * rows, tile % data["across"] * columns
+            if len(found) < count:
+                found.append(sheet[top : top + rows, left : left + columns])
+    return np.array(found)
+
+
+def test_sheets_hold_every_slice_without_loss(monkeypatch):
+    monkeypatch.setattr(viewer, "SHEET_SIDE", 60)
+    truth = volume()
+    part = choose_part(truth, None, Box(0, 1, 0, 1))
+    tiles = part.grey(drawn_slices(truth.data, 2))
+    packed = pack([Layer("truth", "Truth", "truth", tiles)], part, [])
+    given = {"white": 1.0, "error_top": 0.2, "base": "bspline3", "first": "truth", "second": "truth"}
+    data = viewer_data(packed, truth, keys=["truth"], labels=list("abcdefg"), **given)
+    assert len(data["layers"][0]["sheets"]) > 1
+    assert np.array_equal(unpacked(data["layers"][0], data), tiles)
+    assert data["spacing"] == [1.0, 2.0, 3.0]
+    assert [plane["name"] for plane in data["planes"]] == ["axial", "sagittal", "coronal"]
+    assert data["base"] == ""
+    assert data["error_top"] == round(255 * 0.2 / part.top)
+    assert packed.departure == 0
+
+
+def test_pictures_have_one_plane():
+    truth = volume(plane="picture")
+    part = choose_part(truth, [4, 2], Box(0, 1, 0, 1))
+    packed = pack([Layer("truth", "Truth", "truth", part.grey(drawn_slices(truth.data, 2)))], part, [])
+    given = {"white": 1.0, "error_top": 0.2, "base": "", "first": "truth", "second": "truth"}
+    data = viewer_data(packed, truth, keys=[], labels=[HOSTILE, "b"], **given)
+    assert [plane["axis"] for plane in data["planes"]] == [2]
+    assert part.slices == (4, 2)
+
+
+def smooth_tiles(count: int) -> np.ndarray:
+    rows, columns = np.mgrid[:64, :64]
+    noise = np.random.default_rng(1).integers(0, 8, (count, 64, 64))
+    return (100 + 60 * np.sin(rows / 9) * np.cos(columns / 7) + noise).astype(np.uint8)
+
+
+def test_a_smaller_budget_costs_quality_then_methods_then_slices():
+    part = Part(2, tuple(range(8)), Box(0, 64, 0, 64), 1.0, ranked=False)
+    layers = [Layer(name, name, role, smooth_tiles(8)) for name, role in
+              (("low", "measured"), ("bicubic", "estimate"), ("brainsr", "estimate"), ("truth", "truth"))]  # fmt: skip
+    whole = pack(layers, part, ["brainsr"], 10**9)
+    assert whole.quality is None and whole.left_out == () and whole.departure == 0
+    lossy = pack(layers, part, ["brainsr"], int(whole.size_bytes * 0.75))
+    assert lossy.quality is not None and lossy.left_out == ()
+    assert 0 < lossy.departure < 3
+    assert lossy.size_bytes <= whole.size_bytes * 0.75
+    smallest = pack(layers, part, ["brainsr"], int(lossy.size_bytes * 0.3))
+    assert smallest.left_out == ("bicubic",)
+    assert 0 < len(smallest.part.slices) < 8
+    assert smallest.size_bytes <= lossy.size_bytes * 0.35
+    assert [layer["name"] for layer in smallest.layers] == ["low", "brainsr", "truth"]
+    measured = mosaics(layers[0].tiles[list(smallest.part.slices)])[0]
+    assert np.array_equal(red_of(smallest.layers[0]["sheets"][0]), measured), "blocks are never stored with loss"
+
+
+def test_of_a_ranked_stack_the_last_pictures_go_first():
+    part = Part(2, (7, 3, 5, 1), Box(0, 1, 0, 1), 1.0, ranked=True)
+    assert part.fewer(2).slices == (7, 3)
+    assert Part(2, (1, 2, 3, 4), Box(0, 1, 0, 1), 1.0, ranked=False).fewer(2).slices == (2, 3)
+
+
+# Closeness
+
+
+def test_the_distance_of_distributions_is_that_of_scipy():
+    generator = np.random.default_rng(3)
+    one, other = generator.random(500), generator.normal(0.4, 0.3, 500)
+    found = distribution_distance(np.sort(one), np.sort(other))
+    assert found == pytest.approx(wasserstein_distance(one, other), rel=1e-9)
+
+
+def test_the_correlation_agrees_with_the_metric_of_a_single_slice():
+    from scipy import ndimage
+
+    truth = volume((40, 40, 3), foreground_slices=[1])
+    truth.masks["foreground"] = np.ones((40, 40, 3), dtype=bool)
+    blurred = np.asarray(ndimage.gaussian_filter(truth.data, (1.0, 1.0, 0.0)))
+    estimate = (blurred + np.random.default_rng(2).normal(0, 0.02, blurred.shape)).astype(np.float32)
+    correlation = Yardstick(truth, [1]).correlation(drawn_slices(estimate, 2))
+    one, other = (draw_slice(data, 2, 1) for data in (truth.data, estimate))
+    expected = frc.per_slice(one, other, np.ones(one.shape, dtype=bool), 1.0)
+    assert first_below(FREQUENCIES, correlation) == pytest.approx(expected, abs=0.01)
+    assert correlation.shape == FREQUENCIES.shape
+    perfect = Yardstick(truth, [1]).correlation(drawn_slices(truth.data, 2))
+    assert perfect == pytest.approx(np.ones(64))
+
+
+def test_the_line_crosses_the_strongest_edge_at_a_right_angle():
+    truth = volume((60, 60, 2), foreground_slices=[0, 1])
+    x, y = np.meshgrid(np.arange(60.0), np.arange(60.0), indexing="ij")
+    truth.masks["foreground"] = np.ones((60, 60, 2), dtype=bool)
+    weak = (x > 30).astype(np.float32) * 0.2
+    strong = (2 * y > 60).astype(np.float32)  # spacing 2 along y: the edge lies at y = 30 voxels
+    data = np.stack([weak, strong], axis=-1)
+    line = strongest_edge(truth.with_data(data), [0, 1])
+    assert line.index == 1
+    assert np.ptp(line.columns) < 1e-6, "the edge runs along x, which are the columns"
+    intensities = along(draw_slice(data, 2, 1), line)
+    assert intensities[0] < 0.05 and intensities[-1] > 0.95, "it climbs from dark to bright"
+    assert np.abs(line.distances[np.argmin(abs(intensities - 0.5))]) <= 2
+    steps = np.hypot(np.diff(line.rows) * 2.0, np.diff(line.columns) * 1.0)
+    assert steps == pytest.approx(np.diff(line.distances)), "distances are in the unit of the spacing"
+
+
+# Gates, extras, durations
+
+
+def test_the_gates_of_a_volume_put_the_deliverable_apart(tmp_path):
+    path = tmp_path / "gates.csv"
+    rows = ["v,S,test,rrdb_l1,mean_square,1.7,1.1,false", "v,S,test,rrdb_l1,shift,0.01,0.1,true",
+            "v,S,test,bicubic,shift,0.2,0.1,false", "w,S,test,rrdb_l1,shift,9,0.1,false"]  # fmt: skip
+    path.write_text("\n".join([GATES, *rows]) + "\n")
+    gates = read_gates([path], "v", "rrdb_l1")
+    assert gates is not None
+    assert [(gate.title, gate.value, gate.limit) for gate in gates.failed] == [("mean square", "1.7", "1.1")]
+    assert [gate.passed for gate in gates.delivered] == [False, True]
+    assert [gate.method for gate in gates.others] == ["bicubic"]
+    assert read_gates([path], "nothing", "rrdb_l1") is None
+    assert read_gates([], "v", "rrdb_l1") is None
+    path.write_text("volume,method\n")
+    with pytest.raises(UserError, match=r"gates\.csv"):
+        read_gates([path], "v", "rrdb_l1")
+
+
+def test_durations_are_those_of_the_volume_and_the_networks(tmp_path):
+    for name, seconds in (("extract/v.tsv", 2.5), ("infer/rrdb_l1/v.nii.gz.tsv", 75), ("train/rrdb_l1.tsv", 7300),
+                          ("extract/other.tsv", 9)):  # fmt: skip
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(f"s\th:m:s\tmax_rss\n{seconds}\t0\t120.4\n")
+    found = read_durations(tmp_path, "v", ".nii.gz", ["rrdb_l1"])
+    assert [(one.title.split()[0], one.words) for one in found] == [
+        ("Training", "2 h 1 min"), ("Extraction", "2.5 s"), ("Network:", "1 min 15 s")
+    ]  # fmt: skip
+    assert read_durations(None, "v", "", []) == []
+    assert Duration("x", 59.7, None).words == "1 min 0 s"
+
+
+def test_the_processor_is_named_by_linux(tmp_path):
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: A Chip 3000\n")
+    assert processor_name(tmp_path / "cpuinfo") == "A Chip 3000"
+    assert isinstance(processor_name(tmp_path / "nothing"), str)
+
+
+# Warnings
+
+
+def case(tmp: Path, volume: str, **changes: Any) -> Case:
+    record = json.loads((tmp / "provenance.json").read_text())
+    truth, low = (read_image(tmp / f"{kind}/{volume}.safetensors") for kind in ("extracted", "degraded"))
+    given: dict[str, Any] = {"record": record, "deliver": "rrdb_l1", "subjects": ["S1"], "gates": None, "at_limit": 0.0}
+    return Case(truth, low, **(given | changes))
+
+
+def titles(found: Case) -> list[str]:
+    return [one.title for one in cautions(found)]
+
+
+def test_warnings_come_from_the_records(run, tmp_path):
+    assert {"Same subject as in training", "One subject", "Learnt from one subject"} <= set(titles(case(run, "block")))
+    other = titles(case(run, "other", subjects=["S2", "S3"]))
+    assert not {"Same subject as in training", "One subject"} & set(other)
+    assert titles(case(run, "mid"))[0] == "Validation"
+    path = tmp_path / "gates.csv"
+    path.write_text(f"{GATES}\nblock,S,test,rrdb_l1,shift,9,0.1,false\n")
+    assert "shift" in titles(case(run, "block", gates=read_gates([path], "block", "rrdb_l1")))[0]
+    record = case(run, "other").record
+    pair = {"volume": "other", "split": "test", "near_duplicate_volume": "low", "near_duplicate_split": "train"}
+    twins = {**record, "near_duplicates": [{**pair, "pictures": 3}]}
+    texts = [one.text for one in cautions(case(run, "other", record=twins))]
+    assert any("3 pictures or slices of this volume look like some of low, split train" in text for text in texts)
+    assert "Near-duplicates in another split" not in titles(case(run, "block", record=twins))
+    assert "Clipped voxels" in titles(case(run, "block", at_limit=0.002))
+
+
+def test_noise_that_training_did_not_see_is_told(run):
+    assert "Other noise than in training" not in titles(case(run, "other"))
+    found = case(run, "other")
+    model = {**found.low.facts["forward_model"], "noise_sigma": 0.2}
+    noisy = found.low.with_data(found.low.data, facts={**found.low.facts, "forward_model": model})
+    changed = Case(found.truth, noisy, found.record, "rrdb_l1", ["S2"], None, 0.0)
+    told = next(one for one in cautions(changed) if one.title == "Other noise than in training")
+    assert "noise of 20.0% of the range" in told.text and "0.0% to 6.0%" in told.text
+
+
+def test_clipped_voxels_are_those_at_the_top_of_the_dtype():
+    image = Image(np.zeros((2, 2, 1)), np.eye(4), IntensityMap(scale=200.0, dtype="uint8"))
+    estimate = np.array([0.0, 0.5, 255 / 200, 254 / 200]).reshape(2, 2, 1)
+    assert share_at_limit(image, estimate) == 0.25
+    floating = Image(np.zeros((2, 2, 1)), np.eye(4), IntensityMap(dtype="float32"))
+    assert share_at_limit(floating, estimate) == 0.0
+
+
+# BibTeX
+
+
+def test_every_work_has_an_entry_with_its_year_and_identifier():
+    assert set(entries()) == set(LITERATURE)
+    for key, text in LITERATURE.items():
+        entry = entries()[key]
+        for mark, field in ((r"doi:(\S+)", "doi"), (r"arXiv:(\S+)", "eprint")):
+            for found in re.findall(mark, text):
+                assert f"{field} = {{{found}}}" in entry, key
+        year = re.search(r"year = \{(\d{4})\}", entry)
+        assert year and year[1] in text, key
+        assert entry.count("{") == entry.count("}"), key
+        surname = re.search(r"author = \{([^,{\\]+)", entry)
+        assert surname and text.startswith(surname[1][:1]), key
+
+
+def test_works_that_come_with_data_are_notes_in_which_nothing_means_anything_to_tex():
+    text = bibtex([LITERATURE["adam"], "Own & others {50%} _x_ $5 #1 \\ ~ ^"])
+    assert text.startswith("@inproceedings{adam,")
+    assert "@misc{reference2" in text
+    assert r"Own \& others \{50\%\} \_x\_ \$5 \#1 \textbackslash{} \textasciitilde{} \textasciicircum{}" in text
+    assert as_tex("plain") == "plain"
+
+
+# The page
+
+
+def test_the_deliverable_is_compared_with_every_method_in_pairs(run):
+    volumes, slices, summary = (run / name for name in ("volumes.csv", "slices.csv", "summary.csv"))
+    record = read_run_record(volumes, slices, summary, run / "provenance.json", [run / "models/rrdb_l1"])
+    columns = [column for column in columns_of(record.summary) if column.region == "foreground"]
+    found = against_every(record, "other", columns, "rrdb_l1")
+    assert [one.method for one in found] == ["nearest", "bicubic", "bspline3", "zerofill", "nlm_bspline3", "pretrained"]
+    numbers = {(row["method"], row["region"], row["metric"]): row for row in volume_numbers(record, "other")}
+    for place, column in enumerate(columns):
+        delivered = numbers["rrdb_l1", "foreground", column.metric]
+        baseline = next(one for one in found if one.method == column.baseline)
+        assert baseline.cells[place].text == column.format(delivered["diff"], sign=True)
+        for one in found:
+            difference = delivered["value"] - numbers[one.method, "foreground", column.metric]["value"]
+            assert one.cells[place].text == column.format(difference, sign=True)
+
+
+def long_page(run: Path, tmp: Path) -> str:
+    """Returns a page with all its parts, in whose tables names try to break out of it and are long."""
+    truth = read_image(run / "extracted/block.safetensors")
+    spread = truth.with_data(np.full(truth.data.shape, 0.01, np.float32), masks={})
+    write_image(tmp / "spread.safetensors", spread)
+    name = (HOSTILE + "\N{BRAIN}").ljust(300, "x").replace('"', '""')
+    values = {"kind": f'"{name}"', "tissue": f'"{name}"', "bin": "3"}
+    given = ["--uncertainty", str(tmp / "spread.safetensors")]
+    for kind, table in KINDS.items():
+        header = ["volume", "method", *table.columns]
+        row = ["block", "rrdb_l1", *(values.get(column, "0.5") for column in table.columns)]
+        (tmp / f"{kind}.csv").write_text(f"{','.join(header)}\n{','.join(row)}\n")
+        given += [f"--{kind}", str(tmp / f"{kind}.csv")]
+    (tmp / "gates.csv").write_text(f'{GATES}\nblock,S1,test,rrdb_l1,"{name}",9.5,0.1,false\n')
+    given += ["--gates", str(tmp / "gates.csv"), "--benchmarks", str(tmp)]
+    assert main([*report_command(run, "block", tmp / "full.html", title=HOSTILE), *given]) == 0
+    return (tmp / "full.html").read_text(encoding="utf-8")
+
+
+def test_every_part_is_shown_where_its_table_is_given_and_names_stay_text(run, tmp_path):
+    text = long_page(run, tmp_path)
+    tags = Tags(text)
+    assert tags.open == []
+    assert HOSTILE not in text
+    identifiers = [attributes.get("id") for _, attributes in tags.found]
+    assert {"gates", *KINDS} <= set(identifiers)
+    assert "A gate was failed" in text
+    held = json.loads(text.split('id="viewer-data">')[1].split("</script>")[0])
+    assert [layer["name"] for layer in held["layers"] if layer["role"] == "map"] == ["uncertainty"]
+    assert main(report_command(run, "block", tmp_path / "plain.html")) == 0
+    plain = Tags((tmp_path / "plain.html").read_text(encoding="utf-8"))
+    assert not {"gates", *KINDS} & {attributes.get("id") for _, attributes in plain.found}
+
+
+def test_a_map_of_another_volume_is_refused(run, tmp_path):
+    command = report_command(run, "block", tmp_path / "page.html")
+    assert main([*command, "--uncertainty", str(run / "extracted/other.safetensors")]) == 1
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_an_extra_table_without_the_volume_is_no_part(tmp_path):
+    (tmp_path / "t.csv").write_text("volume,method,tissue,truth_ml,method_ml,dice\nw,bicubic,grey,1,2,0.5\n")
+    assert read_extra("tissue", [tmp_path / "t.csv"], "v", "rrdb_l1") is None
+    found = read_extra("tissue", [tmp_path / "t.csv"], "w", "rrdb_l1")
+    assert found is not None and found.rows == (("Bicubic", "grey", "1", "2", "0.5"),)
