@@ -17,7 +17,15 @@ from pipeline.reporting.gallery import is_stack
 from pipeline.reporting.gates import read_gates
 from pipeline.reporting.inputs import read_run_record
 from pipeline.reporting.looks import look
-from pipeline.reporting.volume_page import Examined, main_methods, primary_baseline, shown_slices, volume_page
+from pipeline.reporting.methods import method_title
+from pipeline.reporting.volume_page import (
+    Examined,
+    curve_methods,
+    main_methods,
+    primary_baseline,
+    shown_slices,
+    volume_page,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +84,8 @@ def main(arguments: Namespace) -> None:
         order=shown_slices(truth, run, deliver, len(truth.facts["foreground_slices"])) if is_stack(truth) else None,
     )
     suffix = next(iter(files.values())).name.removeprefix(volume)
-    extras = [read_extra(name, getattr(arguments, name), volume, deliver) for name in KINDS]
+    lines = {name: (method_title(name), style) for name, style in curve_methods(primary_baseline(run), deliver).items()}
+    extras = [read_extra(name, getattr(arguments, name), volume, deliver, lines) for name in KINDS]
     page = volume_page(
         truth,
         low,

@@ -341,7 +341,7 @@ def long_page(run: Path, tmp: Path) -> str:
     spread = truth.with_data(np.full(truth.data.shape, 0.01, np.float32), masks={})
     write_image(tmp / "spread.safetensors", spread)
     name = (HOSTILE + "\N{BRAIN}").ljust(300, "x").replace('"', '""')
-    values = {"kind": f'"{name}"', "tissue": f'"{name}"', "bin": "3"}
+    values = {"bin": "3", "kind": f'"{name}"', "tissue": f'"{name}"'}
     given = ["--uncertainty", str(tmp / "spread.safetensors")]
     for kind, table in KINDS.items():
         header = ["volume", "method", *table.columns]
@@ -377,6 +377,13 @@ def test_a_map_of_another_volume_is_refused(run, tmp_path):
 
 def test_an_extra_table_without_the_volume_is_no_part(tmp_path):
     (tmp_path / "t.csv").write_text("volume,method,tissue,truth_ml,method_ml,dice\nw,bicubic,grey,1,2,0.5\n")
-    assert read_extra("tissue", [tmp_path / "t.csv"], "v", "rrdb_l1") is None
-    found = read_extra("tissue", [tmp_path / "t.csv"], "w", "rrdb_l1")
+    assert read_extra("tissue", [tmp_path / "t.csv"], "v", "rrdb_l1", {}) is None
+    found = read_extra("tissue", [tmp_path / "t.csv"], "w", "rrdb_l1", {})
     assert found is not None and found.rows == (("Bicubic", "grey", "1", "2", "0.5"),)
+    assert found.drawings == []
+    (tmp_path / "p.csv").write_text(
+        "volume,method,kind,size_voxels,contrast,planted,detected,false_alarms\n"
+        "w,bicubic,lesion,2,0.3,20,9,1\nw,bicubic,lesion,4,0.3,20,15,1\nw,bicubic,vessel,2,0.3,20,9,1\n"
+    )
+    planted = read_extra("planted", [tmp_path / "p.csv"], "w", "rrdb_l1", {"bicubic": ("Bicubic", "baseline")})
+    assert planted is not None and ["lesion" in one["text"] for one in planted.drawings] == [True, False]

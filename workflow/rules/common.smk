@@ -243,9 +243,20 @@ def tissues_option(wildcards):
     return f"--tissues {tissues}" if tissues else ""
 
 
-def volume_tissue(wildcards):
-    """Returns the volumes of tissue of a volume; stacks of pictures have none."""
-    return rules.tissue.output.rows if wildcards.volume in TISSUE_VOLUMES else []
+def examined(wildcards):
+    """Returns what was found out about a volume beside its measures, by the option of the page that names it."""
+    volume = wildcards.volume
+    doubted = DOUBTED != "none"
+    found = {
+        "tissue": (rules.tissue.output.rows, volume in TISSUE_VOLUMES),
+        "planted": (rules.plant.output.rows, volume in RUN.ids(*PLANTED_SPLITS)),
+        "uncertainty": (rules.uncertainty.output.volume, doubted),
+        "reliability": (rules.uncertainty.output.reliability, doubted),
+    }
+    return {
+        option: path.format(volume=volume) if known else []
+        for option, (path, known) in found.items()
+    }
 
 
 def downstream_results():

@@ -38,6 +38,7 @@ rule provenance:
 
 rule report_volume:
     input:
+        unpack(examined),
         hr=rules.extract.output.volume,
         lr=rules.degrade.output.volume,
         predictions=predictions_of,
@@ -52,7 +53,6 @@ rule report_volume:
             f"{RESULTS}/models/{{method}}/history.csv", method=NETWORK_METHODS
         ),
         tuning=rules.tune.output.settings,
-        tissue=volume_tissue,
     output:
         page=report(
             f"{RESULTS}/reports/{{volume}}.html",
@@ -83,7 +83,8 @@ rule report_volume:
         "python -m pipeline report --hr {input.hr:q} --lr {input.lr:q} --predictions {input.predictions:q}"
         " --volumes-table {input.volumes:q} --slices {input.slices:q} --summary {input.summary:q}"
         " --provenance {input.provenance:q} --models {params.models:q} --tuning {input.tuning:q}"
-        " --deliver {params.deliver} --tissue {input.tissue:q} --benchmarks {params.benchmarks:q}"
+        " --deliver {params.deliver} --tissue {input.tissue:q} --planted {input.planted:q}"
+        " --uncertainty {input.uncertainty:q} --reliability {input.reliability:q} --benchmarks {params.benchmarks:q}"
         " --settings {params.settings:q} --output {output.page:q} > {log:q} 2>&1"
 
 
