@@ -1,13 +1,14 @@
 """Sharpens an image of your own with a trained network: the same format, orientation, dtype and units come out.
 
-A network that was trained on volumes that are coarse along all three axes enlarges all three.
+A network that was trained on volumes that are coarse along all three axes enlarges all three. All channels and colours
+are restored, unless one is chosen: each with its own noise and in its own range, but red, green and blue in one range.
 
 There is no truth to compare with, so nothing is measured. Trust the result no further than the report of the run that
 trained the network allows, and only for volumes that were made alike.
 
 TIFF and OME-Zarr images of more than 1024 rows or columns, or 8 million pixels, are restored part by part, in memory
-that does not grow with their size: all channels and time points unless one is chosen, each channel in its own range,
-and the whole field, whatever --foreground says. A run that was stopped goes on when it is started again.
+that does not grow with their size: all time points too unless one is chosen, and the whole field, whatever --foreground
+says. A run that was stopped goes on when it is started again.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pipeline.config.stages import Extract, Infer
 from pipeline.errors import UserError
 from pipeline.extract import normalise
 from pipeline.files import sha256_of
+from pipeline.image.channels import apart, channel_count, together
 from pipeline.image.formats import Part, format_of
 from pipeline.image.image import Image
 from pipeline.image.predictions import check_output, write_prediction
@@ -54,7 +56,7 @@ def as_measured(image: Image, factor: int, direction: Direction) -> Image:
         UserError: all axes are to be enlarged, but there is one slice alone.
     """
     axis = image.facts["slice_axis"]
-    if direction == "isotropic" and image.data.shape[axis] == 1:
+    if direction == "isotropic" and image.data.shape[axis] == channel_count(image.facts):
         raise UserError(
             "--model: this network enlarges a volume along all three axes, but the image has one slice alone; choose "
             "a network that was trained with degrade.direction: in_plane."
@@ -121,7 +123,11 @@ def apply(
     image = read_normalised(source, part, extraction, output)
     measured = as_measured(image, network.shape.factor, direction_of(network))
     noise = MAGNITUDE_NOISE if measured.is_anatomical else MICROSCOPE_NOISE
-    restored, _ = restore_uncorrected(network, measured, noise, settings)
+    channels = [
+        restore_uncorrected(network, measured.with_data(channel), noise, settings)[0]
+        for channel in apart(measured.data, channel_count(measured.facts))
+    ]
+    restored = together(channels)
     saturated = write_prediction(output, measured, restored)
     logger.info("%s: %s -> %s, %d voxels clipped", source, measured.data.shape, restored.shape, saturated)
 
@@ -136,7 +142,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--plane", default="axial", choices=("axial", "coronal", "sagittal"), help="plane of the slices"
     )
     parser.add_argument("--frame", type=int, metavar="N", help="of a 4-D image or time series: which one, from 0")
-    parser.add_argument("--channel", type=_channel, metavar="N|NAME", help="of several channels: which one, from 0")
+    parser.add_argument("--channel", type=_channel, metavar="N|NAME", help="of several channels: which one alone")
     parser.add_argument("--series", metavar="NAME", help="of several images in one file or folder: which one")
     parser.add_argument(
         "--voxel-um", type=float, nargs=3, metavar=("X", "Y", "Z"), help="size of a voxel, where the file does not say"

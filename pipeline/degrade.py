@@ -7,7 +7,9 @@ import logging
 from pipeline.cli import ArgumentParser, Namespace, add_path, add_settings
 from pipeline.config.load import read_section
 from pipeline.config.stages import Degrade
+from pipeline.errors import UserError
 from pipeline.files import write_json
+from pipeline.image.channels import has_channels
 from pipeline.image.container import read_image, write_image
 from pipeline.image.image import Image
 from pipeline.physics.forward import ForwardModel, drawn_model, volume_seed
@@ -18,14 +20,25 @@ logger = logging.getLogger(__name__)
 
 
 def forward_model(image: Image, settings: Degrade, seed: int) -> ForwardModel:
-    """Returns the forward model of a volume; numbers are drawn from ranges by the seed and the volume's name."""
+    """Returns the forward model of a volume; numbers are drawn from ranges by the seed and the volume's name.
+
+    Raises:
+        UserError: it works across the slices, between which there are channels.
+    """
     slice_axis = int(image.facts["slice_axis"])
     coarser = axes_along(settings.direction, slice_axis)
     factors = tuple(settings.factor if axis in coarser else 1 for axis in range(3))
     shape = tuple(int(size) for size in image.data.shape)
     noise_seed = volume_seed(seed, image.facts["id"])
     noise, spacing = settings.noise_settings, _spacing_mm(image)
-    return drawn_model(factors, shape, settings.noise_sigma, noise_seed, settings.operators, noise, slice_axis, spacing)
+    sigma, operators = settings.noise_sigma, settings.operators
+    model = drawn_model(factors, shape, sigma, noise_seed, operators, noise, slice_axis, spacing)
+    if has_channels(image.facts) and any(matrices[slice_axis] is not None for matrices in model.terms):
+        raise UserError(
+            f"volume {image.facts['id']!r}: has several channels, which would be mixed where degrade blurs or coarsens "
+            "across the slices. Choose one of them with the volume's key `channel`, or work in the plane."
+        )
+    return model
 
 
 def _spacing_mm(image: Image) -> tuple[float, ...] | None:

@@ -25,8 +25,9 @@ from pipeline.cli import ArgumentParser, Namespace, add_path, add_settings, show
 from pipeline.config.load import read_entry, read_section
 from pipeline.config.volumes import Duplicates, Volume
 from pipeline.duplicate_table import Duplicate, write_duplicates
+from pipeline.image.channels import labelled, section_of
 from pipeline.image.container import map_array, read_facts
-from pipeline.image.pictures import read_picture
+from pipeline.image.pictures import as_grey, read_picture
 from pipeline.sources.pictures import picture_names, read_pictures
 
 logger = logging.getLogger(__name__)
@@ -51,17 +52,21 @@ class Hashed(NamedTuple):
 
 
 def perceptual_hash(picture: NDArray) -> int:
-    """Returns the 64 bits of a grey picture (rows, columns), uint8 or uint16, as a number."""
+    """Returns the 64 bits of a picture's brightness as a number.
+
+    Args:
+        picture: grey, shape (rows, columns), uint8 or uint16, or RGB, shape (rows, columns, 3), uint8.
+    """
     import imagehash
     from PIL import Image as PillowImage
 
-    grey = picture if picture.dtype == np.uint8 else (picture >> 8).astype(np.uint8)
+    grey = as_grey(picture) if picture.dtype == np.uint8 else (picture >> 8).astype(np.uint8)
     bits = imagehash.phash(PillowImage.fromarray(grey)).hash.ravel()
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
 
 
 def hashed(volume: Volume, archive: Path) -> Iterator[Hashed]:
-    """Gives the hashes of a stack's pictures; coloured ones, which are left out anyway, have none.
+    """Gives the hashes of a stack's pictures.
 
     Raises:
         UserError: a picture cannot be read.
@@ -69,9 +74,7 @@ def hashed(volume: Volume, archive: Path) -> Iterator[Hashed]:
     names = picture_names(archive, volume.folder, volume.shard or (0, 1))
     contents = read_pictures(archive, volume.folder, names)
     for name, content in tqdm(contents, volume.id, total=len(names), disable=not show_progress()):
-        picture = read_picture(f"{archive}: {name}", content)
-        if picture is not None:
-            yield Hashed(volume, name, perceptual_hash(picture))
+        yield Hashed(volume, name, perceptual_hash(read_picture(f"{archive}: {name}", content)))
 
 
 def hashed_slices(extracted: Path) -> Iterator[Hashed]:
@@ -85,10 +88,13 @@ def hashed_slices(extracted: Path) -> Iterator[Hashed]:
     data, mask = map_array(extracted, "data"), map_array(extracted, "mask.foreground")
     chosen = facts["foreground_slices"]
     axis, start = facts["slice_axis"], facts.get("slices", [0])[0]
+    channels = facts.get("channels", [""])
     for index in spread(chosen, SLICES):
         picture = cut_to(data.take(index, axis), mask.take(index, axis))
         grey = np.rint(255 * picture.clip(0, 1)).astype(np.uint8)
-        yield Hashed(volume, f"slice {start + index}", perceptual_hash(grey))
+        channel = channels[index % len(channels)] if len(channels) > 1 else ""
+        name = labelled(f"slice {start + section_of(facts, index)}", channel)
+        yield Hashed(volume, name, perceptual_hash(grey))
 
 
 def spread(things: Sequence[Any], count: int) -> list[Any]:

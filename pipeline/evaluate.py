@@ -1,4 +1,8 @@
-"""Measures every method on a volume, slice by slice or as a whole, against the truth."""
+"""Measures every method on a volume, slice by slice or as a whole, against the truth.
+
+Where a slice has several channels, or a picture colours, each of them is measured and the mean is taken: they show the
+same place, so that they are no further slices to whoever counts on these being apart.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +26,7 @@ from pipeline.config.load import read_section
 from pipeline.config.stages import Evaluate
 from pipeline.errors import UserError
 from pipeline.files import write_text
+from pipeline.image.channels import channel_count, section_of
 from pipeline.image.container import read_image
 from pipeline.image.image import Image
 from pipeline.image.predictions import read_prediction, restored_image
@@ -115,11 +120,23 @@ def measure(
         aids: what the metric may ask for.
 
     Yields:
-        Name of the region, index of the slice in the volume (WHOLE_VOLUME for the volume as a whole), and the value.
+        Name of the region, index of the slice in the block (WHOLE_VOLUME for the volume as a whole), and the value: the
+        mean over the channels where there are several.
 
     Raises:
         UserError: the metric asks for what is not there, or cannot measure slices of this size.
     """
+    found: dict[tuple[str, int], list[float]] = {}
+    for region, index, value in _measure(truth, estimate, metric, masks, aids):
+        section = index if index == WHOLE_VOLUME else section_of(truth.facts, index)
+        found.setdefault((region, section), []).append(value)
+    yield from ((*key, float(np.mean(values))) for key, values in found.items())
+
+
+def _measure(
+    truth: Image, estimate: NDArray[np.floating], metric: str, masks: Mapping[str, NDArray[np.bool_]], aids: Aids
+) -> Iterator[tuple[str, int, float]]:
+    """Measures channel by channel; arguments as in `measure`, slices are those of the array."""
     module = plugins.load(METRICS, metric)
     axis, full = truth.facts["slice_axis"], data_range(truth)
     given = {"truth": truth.data, "estimate": estimate}
@@ -142,8 +159,12 @@ def measure(
                 yield name, index, value
     if hasattr(module, "per_volume") and not is_collection(truth.facts):
         spacing = (truth.spacing[axis], *np.delete(truth.spacing, axis).tolist())
-        for name, value in _over(regions, module, module.per_volume, **volumes, **more, spacing=spacing):
-            yield name, WHOLE_VOLUME, value
+        step = channel_count(truth.facts)
+        for channel in range(step):
+            here = {name: mask[channel::step] for name, mask in regions.items()}
+            whole = {name: volume[channel::step] for name, volume in volumes.items()}
+            for name, value in _over(here, module, module.per_volume, **whole, **more, spacing=spacing):
+                yield name, WHOLE_VOLUME, value
 
 
 def _over(
@@ -167,11 +188,12 @@ def neighbours(truth: Image) -> Image:
     Raises:
         UserError: the volume has a single slice.
     """
-    axis = truth.facts["slice_axis"]
+    axis, step = truth.facts["slice_axis"], channel_count(truth.facts)
     slices = np.moveaxis(np.asarray(truth.data), axis, 0)
-    if len(slices) == 1:
+    if len(slices) == step:
         raise UserError(f"volume {truth.facts['id']!r}: a single slice has no neighbours (evaluate.regions).")
-    before, after = np.concatenate([slices[1:2], slices[:-1]]), np.concatenate([slices[1:], slices[-2:-1]])
+    before = np.concatenate([slices[step : 2 * step], slices[:-step]])
+    after = np.concatenate([slices[step:], slices[-2 * step : -step]])
     return truth.with_data(np.moveaxis((before + after) / 2, 0, axis))
 
 

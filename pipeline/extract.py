@@ -2,13 +2,19 @@
 
 Whatever is estimated (mask, bias field, normalisation) is estimated from the block alone, so that nothing of one
 block reaches another. Of a collection of pictures, those of one stack are read; there each is its own block.
+
+Channels are further slices (see `pipeline.image.channels`). Those of fluorescence are treated as images of their own,
+each with its foreground and range; red, green and blue share them, so that no colour changes.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -20,17 +26,20 @@ from pipeline.config.volumes import Volume
 from pipeline.duplicate_table import read_left_out
 from pipeline.errors import UserError
 from pipeline.files import sha256_of
+from pipeline.image.channels import apart, channel_count, has_channels, sections_of, together
 from pipeline.image.container import write_image
 from pipeline.image.foreground import foreground_mask
 from pipeline.image.formats import ROOM, Part, format_of
 from pipeline.image.image import PLANE_AXIS, Image
 from pipeline.image.intensity import PERCENTILE
-from pipeline.image.pictures import stack_image, usable
+from pipeline.image.pictures import read_all, stack_image
 from pipeline.image.stack import PLANE, SLICE_AXIS
 from pipeline.image.stack import UNIT as PIXEL
 from pipeline.sources.pictures import picture_names, read_pictures
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 def slicing(image: Image, settings: Extract) -> tuple[str, int]:
@@ -55,12 +64,10 @@ def normalise(image: Image, settings: Extract) -> Image:
     Raises:
         UserError: nothing stands out from the background, or no slice has enough of it.
     """
-    mask = _foreground(image.data, settings)
-    data = _without_bias(image.data, mask) if settings.bias_correction else image.data
-    scale = float(np.percentile(data[mask], PERCENTILE))
-    if scale <= 0:
-        raise UserError(f"the {PERCENTILE}th percentile of the foreground is {scale:g}; intensities must be positive.")
-    intensity = type(image.intensity)(scale, image.intensity.slope, image.intensity.intercept, image.intensity.dtype)
+    mask = _foreground(image, settings)
+    data = _without_bias(image, mask) if settings.bias_correction else image.data
+    scale = _scale(image, data, mask)
+    intensity = replace(image.intensity, scale=scale)
     plane, axis = slicing(image, settings)
     coverage = mask.mean(axis=tuple(other for other in range(3) if other != axis))
     chosen = np.flatnonzero(coverage >= settings.min_foreground)
@@ -80,7 +87,46 @@ def normalise(image: Image, settings: Extract) -> Image:
     )
 
 
-def _foreground(data: np.ndarray, settings: Extract) -> np.ndarray:
+def _ranges(image: Image) -> int:
+    """Returns how many channels have a range of their own: red, green and blue share theirs."""
+    return 1 if image.origin.get("coloured") else channel_count(image.facts)
+
+
+def _foreground(image: Image, settings: Extract) -> np.ndarray:
+    """The foreground of every channel; that of colours is the same and seen in their mean."""
+    channels = apart(image.data, channel_count(image.facts))
+    seen = channels if _ranges(image) > 1 else [np.mean(channels, axis=0)] if len(channels) > 1 else channels
+    masks = [_of_channel(image, index, partial(_foreground_of, one, settings)) for index, one in enumerate(seen)]
+    return together((masks * len(channels))[: len(channels)])
+
+
+def _scale(image: Image, data: np.ndarray, mask: np.ndarray) -> float | tuple[float, ...]:
+    """What becomes 1.0, for each channel that has a range of its own."""
+    count = _ranges(image)
+    pairs = enumerate(zip(apart(data, count), apart(mask, count), strict=True))
+    scales = tuple(_of_channel(image, index, partial(_percentile, one, where)) for index, (one, where) in pairs)
+    return scales if count > 1 else scales[0]
+
+
+def _percentile(data: np.ndarray, mask: np.ndarray) -> float:
+    scale = float(np.percentile(data[mask], PERCENTILE))
+    if scale <= 0:
+        raise UserError(f"the {PERCENTILE}th percentile of the foreground is {scale:g}; intensities must be positive.")
+    return scale
+
+
+def _of_channel(image: Image, index: int, function: Callable[[], T]) -> T:
+    """Calls a function about a channel, whose name stands before what it has to complain of."""
+    try:
+        return function()
+    except UserError as error:
+        if _ranges(image) == 1:
+            raise
+        name = image.facts["channels"][index]
+        raise UserError(f"{name}: {error} Choose a channel with the key `channel`, or leave this one out.") from error
+
+
+def _foreground_of(data: np.ndarray, settings: Extract) -> np.ndarray:
     if settings.foreground == "head":
         return foreground_mask(data)
     if data.min() == data.max():
@@ -88,30 +134,37 @@ def _foreground(data: np.ndarray, settings: Extract) -> np.ndarray:
     return np.ones(data.shape, dtype=bool)
 
 
-def _without_bias(data: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def _without_bias(image: Image, mask: np.ndarray) -> np.ndarray:
     from pipeline.image.bias import correct_bias
 
-    return correct_bias(data, mask)
+    count = channel_count(image.facts)
+    pairs = zip(apart(image.data, count), apart(mask, count), strict=True)
+    return together([correct_bias(one, where) for one, where in pairs])
 
 
 def cut_block(image: Image, slices: tuple[int, int] | None, axis: int) -> Image:
-    """Keeps slices [start, stop) along an axis and moves the affine along.
+    """Keeps slices [start, stop) along an axis, with all their channels, and moves the affine along.
 
     Raises:
         UserError: the volume has fewer slices.
     """
-    start, stop = slices or (0, image.data.shape[axis])
-    if stop > image.data.shape[axis]:
-        raise UserError(f"slices [{start}, {stop}) were asked for, but there are only {image.data.shape[axis]}.")
+    sections = sections_of(image.facts, image.data.shape[axis])
+    count = int(sections[-1]) + 1
+    start, stop = slices or (0, count)
+    if stop > count:
+        raise UserError(f"slices [{start}, {stop}) were asked for, but there are only {count}.")
+    first, last = (int(place) for place in np.searchsorted(sections, [start, stop]))
     index = [slice(None)] * 3
-    index[axis] = slice(start, stop)
+    index[axis] = slice(first, last)
     offset = np.zeros(4)
     offset[axis], offset[3] = start, 1
     affine = image.affine.copy()
     affine[:, 3] = image.affine @ offset
     facts = {**image.facts, "slices": [start, stop]}
     if "slice_names" in facts:
-        facts["slice_names"] = facts["slice_names"][start:stop]
+        facts["slice_names"] = facts["slice_names"][first:last]
+    if has_channels(facts):
+        facts["sections"] = (sections[first:last] - start).tolist()
     return image.with_data(image.data[tuple(index)], affine=affine, facts=facts)
 
 
@@ -155,13 +208,12 @@ def read_stack(archive: Path, volume: Volume, settings: Extract, near_duplicates
     names = [name for name in listed if name not in near_duplicates]
     where = f"volume {volume.id!r} from {archive}"
     try:
-        pictures, coloured = usable(read_pictures(archive, volume.folder, names))
+        pictures = read_all(read_pictures(archive, volume.folder, names))
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
-    too_large = [name for name, one in pictures.items() if max(one.shape) > settings.longest_side_pixels]
+    too_large = [name for name, one in pictures.items() if max(one.shape[:2]) > settings.longest_side_pixels]
     pictures = {name: one for name, one in pictures.items() if name not in too_large}
     left_out = {
-        "coloured": coloured,
         "too_large": too_large,
         "near_duplicate": [name for name in listed if name in near_duplicates],
     }
@@ -169,8 +221,6 @@ def read_stack(archive: Path, volume: Volume, settings: Extract, near_duplicates
     if not pictures:
         raise UserError(f"{where}: of {len(listed)} pictures none is left ({told}); give the collection fewer shards.")
     logger.info("%s: %d of %d pictures; left out: %s", volume.id, len(pictures), len(listed), told)
-    for name in coloured:
-        logger.warning("%s: %s is coloured and is left out; only grey pictures are restored", volume.id, name)
     if settings.bias_correction:
         logger.warning("%s: extract.bias_correction does nothing, since these are pictures", volume.id)
     try:
@@ -206,9 +256,8 @@ def extract(
     }
     write_image(output, result.with_data(result.data, facts={**result.facts, **identity}))
     count = len(result.facts["foreground_slices"])
-    logger.info(
-        "%s: shape %s, %d slices with foreground, 1.0 = %g", volume.id, result.data.shape, count, result.facts["scale"]
-    )
+    ones = ", ".join(f"{scale:g}" for scale in np.atleast_1d(result.facts["scale"]))
+    logger.info("%s: shape %s, %d slices with foreground, 1.0 = %s", volume.id, result.data.shape, count, ones)
 
 
 def add_arguments(parser: ArgumentParser) -> None:

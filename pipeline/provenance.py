@@ -19,6 +19,7 @@ from pipeline.config.volumes import Volume
 from pipeline.duplicate_table import counted
 from pipeline.errors import UserError
 from pipeline.files import read_json, write_json
+from pipeline.image.channels import count_sections
 from pipeline.image.container import read_image
 from pipeline.image.image import Image
 from pipeline.reporting.versions import git_state, package_versions, platform_facts
@@ -34,6 +35,7 @@ SOURCE_KEYS = ("title", "licence", "citation", "version", "sha256", "downloaded_
 VOLUME_FACTS = (
     "plane",
     "slices",
+    "channels",
     "bias_corrected",
     "scale",
     "scale_percentile",
@@ -82,7 +84,7 @@ def describe_volume(image: Image) -> dict[str, Any]:
     return {
         **{name: facts[name] for name in ("id", "subject", "split", "source")},
         **{name: facts.get(name) for name in VOLUME_FACTS},
-        "foreground_slices": len(facts["foreground_slices"]),
+        "foreground_slices": count_sections(facts, facts["foreground_slices"]),
         "left_out": {why: len(names) for why, names in facts.get("left_out", {}).items()},
         "shape": list(image.data.shape),
         "spacing": [round(length, 6) for length in image.spacing],

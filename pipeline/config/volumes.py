@@ -65,7 +65,8 @@ class Volume(Section):
     frame: Annotated[int, Field(ge=0)] | None = None
     """of a 4-D image or a time series: which volume, counted from 0"""
     channel: Annotated[int, Field(ge=0)] | str | None = None
-    """of a micrograph or picture: number of the channel, counted from 0, or its name (red, green or blue of RGB)"""
+    """of a micrograph or picture: number of the one channel to take, counted from 0, or its name (red, green or blue of
+    RGB); null takes all of them"""
     series: str | None = None
     """of several images in one file or folder: DICOM's SeriesDescription or SeriesInstanceUID, or the image's name"""
     voxel_um: Annotated[tuple[Micrometres, Micrometres, Micrometres] | None, Field()] = None
@@ -92,7 +93,7 @@ COLLECTION_SPLITS: tuple[CollectionSplit, ...] = ("train", "val", "test")
 
 
 class Collection(Section):
-    """A folder of 2-D pictures (JPEG, PNG), which is cut into stacks, each of them a volume of its own."""
+    """A folder of 2-D pictures (JPEG, PNG), grey or coloured, which is cut into stacks, each a volume of its own."""
 
     id: CollectionIdentifier
     """names the stacks: <id>-0, <id>-1 and so on"""

@@ -58,13 +58,19 @@ def read_image(path: Path) -> Image:
         return Image(
             data=arrays.pop("data"),
             affine=np.array(metadata["affine"]),
-            intensity=IntensityMap(**metadata["intensity"]),
+            intensity=_intensity(metadata["intensity"]),
             axes=tuple(metadata["axes"]),
             unit=metadata["unit"],
             origin=metadata["origin"],
             masks={name.removeprefix("mask."): array for name, array in arrays.items()},
             facts=metadata["facts"],
         )
+
+
+def _intensity(values: dict[str, Any]) -> IntensityMap:
+    """Undoes `asdict` after the values were JSON, which knows no tuples."""
+    scale = values["scale"]
+    return IntensityMap(**{**values, "scale": tuple(scale) if isinstance(scale, list) else scale})
 
 
 def read_facts(path: Path) -> dict[str, Any]:

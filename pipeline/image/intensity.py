@@ -19,24 +19,31 @@ class IntensityMap:
     images is measured from zero.
 
     Attributes:
-        scale: physical value that becomes 1.0.
+        scale: physical value that becomes 1.0; where channels have ranges of their own, one value a channel, which the
+            slices along the last axis take in turn (see `pipeline.image.channels`).
         slope: as in the file's header (NIfTI scl_slope).
         intercept: as in the file's header (NIfTI scl_inter).
         dtype: of the stored values.
     """
 
-    scale: float = 1.0
+    scale: float | tuple[float, ...] = 1.0
     slope: float = 1.0
     intercept: float = 0.0
     dtype: str = "float32"
 
     def normalise(self, physical: NDArray[np.floating]) -> NDArray[np.float32]:
         """Maps physical to normalised intensities, float32."""
-        return (np.asarray(physical, dtype=np.float64) / self.scale).astype(np.float32)
+        values = np.asarray(physical, dtype=np.float64)
+        return (values / self._scales(values)).astype(np.float32)
 
     def to_physical(self, normalised: NDArray[np.floating]) -> NDArray[np.float64]:
         """Maps normalised to physical intensities, float64."""
-        return np.asarray(normalised, dtype=np.float64) * self.scale
+        values = np.asarray(normalised, dtype=np.float64)
+        return values * self._scales(values)
+
+    def _scales(self, values: NDArray[np.float64]) -> float | NDArray[np.float64]:
+        """The scale, or those of the slices along the last axis."""
+        return np.resize(self.scale, values.shape[-1]) if isinstance(self.scale, tuple) else self.scale
 
     def to_stored(self, normalised: NDArray[np.floating], limits: tuple[int, int] | None = None) -> tuple[NDArray, int]:
         """Maps normalised intensities to the values and dtype of the input file.

@@ -1,4 +1,4 @@
-"""Decodes 2-D pictures, and makes an Image of those that are grey: one slice a picture."""
+"""Decodes 2-D pictures, and makes an Image of them: one slice a grey picture, three a coloured one."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from PIL import Image as PillowImage
 from PIL import ImageOps
 
 from pipeline.errors import UserError
+from pipeline.image.channels import COLOURS, labelled
 from pipeline.image.foreground import picture_foreground
 from pipeline.image.image import Image
 from pipeline.image.intensity import IntensityMap
@@ -59,73 +60,92 @@ def _dots_per_inch(info: Mapping[Any, Any]) -> tuple[float, float] | None:
     return (stated[0], stated[1]) if stated and min(stated) > 0 else None
 
 
-def read_picture(name: str, content: bytes) -> NDArray | None:
-    """Decodes a JPEG or PNG picture that is to be grey; arguments and errors as `decoded`.
+def is_coloured(picture: NDArray) -> bool:
+    """Says whether a decoded picture has colours, beyond the rounding of grey ones that are stored as RGB."""
+    if picture.ndim == GREY_AXES:
+        return False
+    values = picture.astype(np.int16)
+    return bool(np.any(values.max(axis=2) - values.min(axis=2) > COLOUR_LIMIT))
+
+
+def as_grey(picture: NDArray) -> NDArray:
+    """Returns the brightness (ITU-R 601-2) of a decoded picture, shape (rows, columns); a grey one is that itself."""
+    return picture if picture.ndim == GREY_AXES else np.asarray(PillowImage.fromarray(picture).convert("L"))
+
+
+def read_picture(name: str, content: bytes) -> NDArray:
+    """Decodes a JPEG or PNG picture; arguments and errors as `decoded`.
 
     Returns:
-        Grey values, shape (rows, columns), uint8 or uint16; None for a coloured picture.
+        Grey values, shape (rows, columns), uint8 or uint16; of a coloured picture RGB, uint8, shape (rows, columns, 3).
     """
     picture, _ = decoded(name, content)
-    if picture.ndim == GREY_AXES:
-        return picture
-    values = picture.astype(np.int16)
-    coloured = np.any(values.max(axis=2) - values.min(axis=2) > COLOUR_LIMIT)
-    return None if coloured else np.asarray(PillowImage.fromarray(picture).convert("L"))
+    return picture if is_coloured(picture) else as_grey(picture)
 
 
-def usable(contents: Iterable[tuple[str, bytes]]) -> tuple[dict[str, NDArray], list[str]]:
-    """Decodes pictures; returns the grey ones by name, and the names of the coloured ones.
+def read_all(contents: Iterable[tuple[str, bytes]]) -> dict[str, NDArray]:
+    """Decodes pictures by name; see `read_picture`.
 
     Raises:
         UserError: one cannot be decoded.
     """
-    decoded = {name: read_picture(name, content) for name, content in contents}
-    grey = {name: picture for name, picture in decoded.items() if picture is not None}
-    return grey, [name for name, picture in decoded.items() if picture is None]
+    return {name: read_picture(name, content) for name, content in contents}
 
 
 def stack_image(pictures: Mapping[str, NDArray], min_foreground: float, foreground: str = "head") -> Image:
-    """Makes an extracted stack of grey pictures.
+    """Makes an extracted stack of pictures.
 
     Args:
-        pictures: grey values by name, shape (rows, columns), all uint8 or all uint16.
+        pictures: by name, grey, shape (rows, columns), or coloured, shape (rows, columns, 3); all uint8 or all uint16.
         min_foreground: pictures with a smaller fraction of foreground are neither trained on nor measured.
         foreground: "head", or "all" where the whole picture counts.
 
     Returns:
         Intensities between 0 and 1, where 1.0 is the highest value of the dtype; the masks "foreground" and "picture"
-        (where there is a picture); in the facts the names, classes (the folder each lies in) and sizes [columns, rows].
+        (where there is a picture); in the facts, for every slice, its name, class (the folder it lies in) and size
+        [columns, rows]. Where there are colours, each is a slice: see `pipeline.image.channels`.
 
     Raises:
         UserError: the pictures differ in depth, or none has enough foreground.
     """
-    names, arrays = list(pictures), list(pictures.values())
     dtype = _common_depth(pictures)
-    data = stacked(arrays)
-    whole = [np.ones(picture.shape, dtype=bool) for picture in arrays]
-    foregrounds = whole if foreground == "all" else [picture_foreground(picture) for picture in arrays]
-    fractions = np.array([mask.mean() for mask in foregrounds])
-    chosen = np.flatnonzero(fractions >= min_foreground)
+    names, sections, arrays, foregrounds = [], [], [], []
+    for section, (name, picture) in enumerate(pictures.items()):
+        channels = [picture] if picture.ndim == GREY_AXES else list(np.moveaxis(picture, -1, 0))
+        mask = np.ones(picture.shape[:2], dtype=bool) if foreground == "all" else picture_foreground(as_grey(picture))
+        names += [labelled(name, colour) for colour in (COLOURS if len(channels) > 1 else ("",))]
+        sections += [section] * len(channels)
+        arrays += channels
+        foregrounds += [mask] * len(channels)
+    chosen = np.flatnonzero(np.array([mask.mean() for mask in foregrounds]) >= min_foreground)
     if chosen.size == 0:
-        raise UserError(f"none of {len(names)} pictures has {min_foreground:.0%} foreground (extract.min_foreground).")
-    sizes = [[picture.shape[1], picture.shape[0]] for picture in arrays]
-    masks = {"foreground": stacked(foregrounds), "picture": stacked(whole)}
+        raise UserError(
+            f"none of {len(pictures)} pictures has {min_foreground:.0%} foreground (extract.min_foreground)."
+        )
+    sizes = [[picture.shape[1], picture.shape[0]] for picture in pictures.values()]
+    samples = np.bincount(sections).tolist()
+    masks = {
+        "foreground": stacked(foregrounds),
+        "picture": stacked([np.ones(picture.shape, dtype=bool) for picture in arrays]),
+    }
     intensity = IntensityMap(scale=float(DEPTHS[dtype]), dtype=dtype)
     facts = {
         "plane": PLANE,
         "slice_axis": SLICE_AXIS,
-        "slices": [0, len(names)],
+        "slices": [0, len(pictures)],
         "slice_names": names,
-        "slice_classes": [PurePosixPath(name).parent.name for name in names],
-        "picture_sizes": sizes,
+        "slice_classes": [PurePosixPath(list(pictures)[section]).parent.name for section in sections],
+        "picture_sizes": [sizes[section] for section in sections],
         "foreground_slices": chosen.tolist(),
         "foreground_fraction": float(masks["foreground"].sum() / masks["picture"].sum()),
         "bias_corrected": False,
         "scale": intensity.scale,
         "scale_percentile": None,
     }
-    normalised = data.astype(np.float32) / np.float32(intensity.scale)
-    origin = stack_origin(names, sizes)
+    if len(sections) > len(pictures):
+        facts["sections"] = sections
+    normalised = stacked(arrays).astype(np.float32) / np.float32(DEPTHS[dtype])
+    origin = stack_origin(list(pictures), sizes, samples)
     return Image(normalised, np.eye(4), intensity, unit=UNIT, origin=origin, masks=masks, facts=facts)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline import plugins
 from pipeline.errors import UserError
-from pipeline.image.formats import ROOM, written_suffixes
+from pipeline.image.formats import ROOM, Part, written_suffixes
 from pipeline.image.image import Image
 from pipeline.image.stack import UNIT as PIXEL
 from pipeline.physics.grid import crop_to, fine_affine
@@ -122,7 +122,9 @@ def read_prediction(path: Path, truth: Image) -> NDArray[np.float32]:
     Raises:
         UserError: the file cannot be read, or does not lie on the grid of the truth.
     """
-    image = plugins.load(ROOM, truth.origin["format"]).read(path)
+    # A method may make the faint colours of a picture so grey that its file would pass for a grey one.
+    part = Part(coloured=truth.origin.get("coloured") or None)
+    image = plugins.load(ROOM, truth.origin["format"]).read(path, part)
     name = truth.facts.get("id", "the truth")
     if image.data.shape != truth.data.shape:
         raise UserError(

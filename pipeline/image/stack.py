@@ -52,6 +52,13 @@ def one_slice(data: NDArray, index: int, size: Sequence[int]) -> NDArray:
     return upright(data[: size[0], : size[1], index])
 
 
-def stack_origin(names: Sequence[str], sizes: Sequence[Sequence[int]]) -> dict[str, Any]:
-    """Returns the record by which a stack is written like its pictures; sizes are columns and rows."""
-    return {"format": FORMAT, "names": list(names), "sizes": [list(size) for size in sizes], "orientation_code": None}
+def stack_origin(names: Sequence[str], sizes: Sequence[Sequence[int]], samples: Sequence[int]) -> dict[str, Any]:
+    """Returns the record by which a stack is written like its pictures.
+
+    Args:
+        names: of the pictures.
+        sizes: columns and rows of each.
+        samples: slices that each takes: one where it is grey, three where it is coloured.
+    """
+    record = {"names": list(names), "sizes": [list(size) for size in sizes], "samples": list(samples)}
+    return {"format": FORMAT, **record, "orientation_code": None}

@@ -82,7 +82,8 @@ class Level:
     """What is known of a channel.
 
     Attributes:
-        scale: physical value that counts as 1.0: the 99.9th percentile of the pixels that were looked at.
+        scale: physical value that counts as 1.0: the 99.9th percentile of the pixels that were looked at; of colours,
+            which share it so that no hue changes, the greatest.
         noise_sigma: standard deviation of its noise, as a fraction of that.
     """
 
@@ -276,9 +277,11 @@ def measured_levels(image: TiledImage, settings: Infer) -> list[Level]:
     channels: dict[int, list[Plane]] = {}
     for plane in image.planes:
         channels.setdefault(image.channel_of(plane), []).append(plane)
+    squares = {channel: sample(image, planes) for channel, planes in sorted(channels.items())}
+    scales = {channel: _brightness(image, one) for channel, one in squares.items()}
     levels = []
-    for channel, planes in sorted(channels.items()):
-        level = _measured(image, channel, sample(image, planes), settings)
+    for channel, one in squares.items():
+        level = _measured(image, channel, one, max(scales.values()) if image.coloured else scales[channel], settings)
         logger.info("channel %d: 1.0 = %g, noise %.4f of that", channel, level.scale, level.noise_sigma)
         levels.append(level)
     return levels
@@ -299,16 +302,22 @@ def sample(image: TiledImage, planes: list[Plane]) -> NDArray:
     return np.stack(squares)
 
 
-def _measured(image: TiledImage, channel: int, squares: NDArray, settings: Infer) -> Level:
+def _physical(image: TiledImage, squares: NDArray) -> NDArray[np.float64]:
+    return squares.astype(np.float64) * image.intensity.slope + image.intensity.intercept
+
+
+def _brightness(image: TiledImage, squares: NDArray) -> float:
+    return float(np.percentile(_physical(image, squares), PERCENTILE))
+
+
+def _measured(image: TiledImage, channel: int, squares: NDArray, scale: float, settings: Infer) -> Level:
     where = f"{image.path}: channel {channel}"
-    physical = squares.astype(np.float64) * image.intensity.slope + image.intensity.intercept
-    scale = float(np.percentile(physical, PERCENTILE))
     if scale <= 0:
         raise UserError(f"{where} is dark: the {PERCENTILE}th percentile of its pixels is {scale:g}; leave it out.")
     if settings.noise_sigma is not None:
         return Level(scale, settings.noise_sigma)
     try:
-        return Level(scale, estimate_sigma(physical / scale, 0, "gaussian").sigma)
+        return Level(scale, estimate_sigma(_physical(image, squares) / scale, 0, "gaussian").sigma)
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
 

@@ -14,4 +14,5 @@ def data_range(truth: Image) -> float:
     of the normalisation. It is taken once a volume and from the truth alone, so that no method and no slice changes
     the yardstick.
     """
-    return float(truth.intensity.normalise(np.array(truth.intensity.scale)))
+    # Channels with ranges of their own have 1.0 each.
+    return float(np.max(truth.intensity.normalise(np.array(truth.intensity.scale))))

@@ -9,6 +9,7 @@ from torch import nn
 
 from pipeline.config.recipe import PRETRAINED, SCRATCH, Recipe
 from pipeline.config.sources import Source
+from pipeline.image.channels import count_sections
 from pipeline.models.generator import Generator
 from pipeline.physics.forward import ForwardModel, operators_in_words
 from pipeline.physics.grid import is_isotropic
@@ -159,5 +160,6 @@ def _trained_on(source: Source) -> str:
 
 def _describe(facts: Mapping[str, Any]) -> str:
     start, stop = facts["slices"]
-    block = f"{facts['plane']} slices {start} to {stop - 1} ({len(facts['foreground_slices'])} with foreground)"
+    count = count_sections(facts, facts["foreground_slices"])
+    block = f"{facts['plane']} slices {start} to {stop - 1} ({count} with foreground)"
     return f"{facts['id']}: subject {facts['subject']}, {block}"

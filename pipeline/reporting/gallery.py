@@ -66,7 +66,7 @@ class Gallery:
         slices: from the first to the last.
         aspect: width over height of the pictures, in millimetres.
         edges: what lies at the left, right, upper and lower edge; nothing where that is not known.
-        white: physical intensity that is drawn white.
+        white: physical intensity that is drawn white; of each channel, where they have ranges of their own.
         error_top: error that has the brightest colour, as a share of the normalised range.
         bar: picture of the error colours from zero to `error_top`.
         lossless: whether the pictures hold every grey level that was drawn.
@@ -76,7 +76,7 @@ class Gallery:
     slices: tuple[ShownSlice, ...]
     aspect: float
     edges: tuple[str, ...]
-    white: float
+    white: str
     error_top: float
     bar: str
     lossless: bool
@@ -113,6 +113,19 @@ def slice_label(index: int, truth: Image) -> str:
         return truth.facts["slice_names"][index]
     start = truth.facts["slices"][0]
     return f"Slice {index}" if start == 0 else f"Slice {index} of the block, {start + index} of the volume"
+
+
+def words_of_white(white: float, truth: Image) -> str:
+    """Returns the physical intensity that is drawn white, with the names of the channels that have ranges of their own.
+
+    Args:
+        white: normalised intensity.
+        truth: extracted volume.
+    """
+    physical = [f"{white * scale:.4g}" for scale in np.atleast_1d(truth.intensity.scale)]
+    if len(physical) == 1:
+        return physical[0]
+    return ", ".join(f"{value} ({name})" for value, name in zip(physical, truth.facts["channels"], strict=True))
 
 
 def enlarge_pixels(low: Image, truth: Image) -> NDArray[np.float32]:
@@ -167,7 +180,7 @@ def _build(
         slices=tuple(slices),
         aspect=round(width / height, 4),
         edges=PLANE_EDGES.get(truth.facts["plane"], ()),
-        white=white * truth.intensity.scale,
+        white=words_of_white(white, truth),
         error_top=top,
         bar=data_uri(colour_bar()),
         lossless=quality is None,

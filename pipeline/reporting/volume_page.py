@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.config.stages import Evaluate, Report
 from pipeline.errors import UserError
+from pipeline.image.channels import middle_slice
 from pipeline.image.image import Image
 from pipeline.metrics import WHOLE_VOLUME
 from pipeline.physics.forward import ForwardModel
@@ -265,7 +266,7 @@ def shown_slices(truth: Image, run: RunRecord, deliver: str, count: int) -> list
     column = next((named[key] for key in WORST_BY if key in named), columns[0])
     slices, values = course(where(here, region=column.region, metric=column.metric), deliver)
     order = np.argsort(values if column.higher_is_better else -values, kind="stable")
-    return [int(index) for index in slices[order[:count]]]
+    return [middle_slice(truth.facts, int(index)) for index in slices[order[:count]]]
 
 
 def gallery_of(truth: Image, drawn: Drawn, indices: Sequence[int], primary: str) -> Gallery:

@@ -27,10 +27,14 @@ from pipeline.reporting.references import LITERATURE, Bibliography
 Record = Mapping[str, Any]
 
 LEFT_OUT = {
-    "coloured": "coloured pictures",
     "too_large": "pictures of more than the allowed size",
     "near_duplicate": "validation or test pictures with a near-duplicate in another split",
 }
+
+CHANNELS = (
+    "Each channel is restored as slices of its own, with a foreground and range of its own, but red, green and blue of "
+    "a coloured image share these. Measures are means over the channels."
+)
 
 COMMON_TRAINING = (
     "All of them learnt from the training slices alone. Patches were turned and mirrored at random, some also changed "
@@ -137,6 +141,8 @@ def volume_sentences(volumes: Sequence[Record], settings: Record, books: Bibliog
         "is that value. All of this was estimated from the block of slices alone. "
         f"{plane} with at least {settings['min_foreground']:.0%} foreground were used."
     )
+    if any(len(volume.get("channels") or ()) > 1 for volume in volumes):
+        sentences.append(CHANNELS)
     return sentences
 
 
@@ -146,7 +152,8 @@ def picture_words(stacks: Sequence[Record], min_foreground: float) -> str:
     left_out = ", ".join(f"{count} {LEFT_OUT[why]}" for why, count in counts.items())
     return (
         "Each picture is taken by itself: its foreground is the largest connected part above half of Otsu's threshold, "
-        "with holes filled, and 1.0 is the highest value that its file can hold. Pictures with at least "
+        "with holes filled, and 1.0 is the highest value that its file can hold. Of coloured pictures, red, green and "
+        "blue are treated alike, each as a slice, and measures are means over the three. Pictures with at least "
         f"{min_foreground:.0%} foreground were used; left out were {left_out}."
     )
 

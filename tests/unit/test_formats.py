@@ -554,18 +554,16 @@ def test_inverted_grey_is_turned_and_written_inverted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("planar", ["contig", "separate"])
-def test_of_a_coloured_tiff_one_colour_is_taken(planar: str, tmp_path: Path) -> None:
+def test_of_a_coloured_tiff_one_colour_may_be_chosen(planar: str, tmp_path: Path) -> None:
     data = numbers((8, 9, 3), "uint8")
     stored = data if planar == "contig" else np.moveaxis(data, -1, 0)
     tifffile.imwrite(tmp_path / "a.tif", stored, photometric="rgb", planarconfig=planar)
     tiff = format_of(tmp_path / "a.tif")
-    with pytest.raises(UserError, match="channel: red, green or blue"):
-        tiff.read(tmp_path / "a.tif")
     for index, name in enumerate(("red", "green", "blue")):
         image, same = (tiff.read(tmp_path / "a.tif", Part(channel=channel)) for channel in (name, index))
         np.testing.assert_array_equal(draw_slice(image.data, 2, 0), data[:, :, index])
         np.testing.assert_array_equal(same.data, image.data)
-        assert image.origin["channel"] == name
+        assert image.origin["channels"] == [name] and not image.origin["coloured"]
 
 
 def test_a_pyramid_is_read_at_its_finest_level(tmp_path: Path) -> None:
@@ -610,12 +608,10 @@ def test_a_jpeg_is_delivered_as_png(tmp_path: Path) -> None:
         write_prediction(tmp_path / "b.jpg", image, image.data)
 
 
-def test_of_a_coloured_picture_one_colour_is_taken_and_grey_rgb_needs_none(tmp_path: Path) -> None:
+def test_of_a_coloured_picture_one_colour_may_be_chosen_and_grey_rgb_is_grey(tmp_path: Path) -> None:
     data = numbers((9, 8, 3), "uint8")
     (tmp_path / "c.png").write_bytes(png(data))
     picture = format_of(tmp_path / "c.png")
-    with pytest.raises(UserError, match="is coloured; choose what to restore with channel: red, green or blue"):
-        picture.read(tmp_path / "c.png")
     np.testing.assert_array_equal(
         draw_slice(picture.read(tmp_path / "c.png", Part(channel="green")).data, 2, 0), data[:, :, 1]
     )
@@ -652,7 +648,6 @@ def test_numbers_in_names_sort_as_numbers(values: list[int], start: str) -> None
         (Case("nifti", "a.nii", ("int16", "RAS")), Part(channel=0), "NIfTI has no channel"),
         (Case("mgh", "a.mgz", ("int16", "RAS", 2)), Part(), "holds 2 frames"),
         (Case("dicom", "series", ("int16", "axial")), Part(frame=0), "DICOM has no frame"),
-        (Case("ome", "a.ome.tif", ("uint8", "TCZYX")), Part(frame=0), "3 channels; choose one with channel: 0 ('DAPI'"),
         (Case("ome", "a.ome.tif", ("uint8", "TCZYX")), Part(channel=0), "holds 2 frames"),
         (Case("ome", "a.ome.tif", ("uint8", "CYX")), Part(channel="RFP"), "no channel 'RFP'; it holds 0 ('DAPI'), 1"),
         (Case("ome", "a.ome.tif", ("uint8", "CYX")), Part(channel=3), "there is no channel 3"),
@@ -878,7 +873,7 @@ def test_the_command_line_names_the_part(generator: Path, tmp_path: Path) -> Non
     )
     image = format_of(output).read(output)
     assert image.spacing == (0.125, 0.125, 2.0) and image.data.shape == (80, 88, 4)
-    assert main(["apply", *map(str, paths), "--device", "cpu"]) == 1
+    assert main(["apply", *map(str, paths), "--channel", "2", "--device", "cpu"]) == 1
 
 
 METHODS = ("bicubic", "nearest", "rrdb_l1")

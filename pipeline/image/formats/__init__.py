@@ -33,15 +33,17 @@ class Part:
 
     Attributes:
         frame: volume of a 4-D image, or time point, counted from 0.
-        channel: number of a channel counted from 0, or its name.
+        channel: number of a channel counted from 0, or its name; None takes all of them.
         series: of several images in a file or folder, the name or identifier of one.
         voxel_um: size of a voxel along x (columns), y (rows) and z (slices), in micrometres.
+        coloured: True keeps the colours of RGB though they are all grey, as in a prediction of a coloured picture.
     """
 
     frame: int | None = None
     channel: int | str | None = None
     series: str | None = None
     voxel_um: tuple[float, float, float] | None = None
+    coloured: bool | None = None
 
     def check(self, path: Path, title: str, known: tuple[str, ...]) -> None:
         """Refuses keys that a format has no notion of.

@@ -1,4 +1,4 @@
-"""One channel out of several, and one of red, green and blue."""
+"""All channels of a file or one of them, and the colours of RGB."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import UserError
+from pipeline.image.channels import COLOURS
 
-COLOURS = ("red", "green", "blue")
 
-
-def chosen_channel(path: Path, count: int, names: Sequence[str], channel: int | str | None) -> int:
-    """Returns which of the channels of a file is meant; the only one needs not be named.
+def chosen_channel(path: Path, count: int, names: Sequence[str], channel: int | str) -> int:
+    """Returns which of the channels of a file is meant.
 
     Args:
         path: for the message.
@@ -23,40 +22,48 @@ def chosen_channel(path: Path, count: int, names: Sequence[str], channel: int | 
         channel: number or name of the one that was asked for.
 
     Raises:
-        UserError: there is no such channel, or there are several and none was asked for.
+        UserError: there is no such channel.
     """
-    there = ", ".join(f"{index} ({names[index]!r})" if index < len(names) else str(index) for index in range(count))
-    if channel is None and count == 1:
-        return 0
-    if channel is None:
-        raise UserError(f"{path}: holds {count} channels; choose one with channel: {there}.")
     matching = [index for index, name in enumerate(names[:count]) if name == channel]
     if matching:
         return matching[0]
     if isinstance(channel, int) and 0 <= channel < count:
         return channel
+    there = ", ".join(f"{index} ({names[index]!r})" if index < len(names) else str(index) for index in range(count))
     raise UserError(f"{path}: there is no channel {channel!r}; it holds {there}.")
 
 
-def one_colour(path: Path, pictures: NDArray, channel: int | str | None) -> tuple[NDArray, str]:
-    """Returns one colour of RGB pictures; of pictures that are grey though stored as RGB, the grey values.
+def wanted_channels(path: Path, count: int, names: Sequence[str], channel: int | str | None) -> list[int]:
+    """Returns the channels of a file that are meant: all of them where none is named; else as `chosen_channel`."""
+    return list(range(count)) if channel is None else [chosen_channel(path, count, names, channel)]
+
+
+def names_of(wanted: Sequence[int], names: Sequence[str]) -> list[str]:
+    """Returns the names of channels, "" of those that the file does not name."""
+    return [names[index] if index < len(names) else "" for index in wanted]
+
+
+def colours_of(
+    path: Path, pictures: NDArray, channel: int | str | None, keep: bool = False
+) -> tuple[NDArray, list[str]]:
+    """Returns the colours of RGB pictures, or one of them; of pictures that are grey though stored as RGB, the grey.
 
     Args:
         path: for the message.
-        pictures: shape (slices, rows, columns, samples); a fourth sample, the opacity, is left out.
-        channel: red, green or blue, or its number; None for pictures that are grey.
+        pictures: shape (sections, rows, columns, samples); a fourth sample, the opacity, is left out.
+        channel: red, green or blue, or its number; None for all.
+        keep: whether three colours are wanted of grey pictures too.
 
     Returns:
-        Shape (slices, rows, columns), and the name of the colour, "" for grey.
+        Shape (sections, channels, rows, columns), and the names of the colours; one "" for grey.
 
     Raises:
-        UserError: the pictures are coloured and none of their colours was chosen.
+        UserError: there is no such colour.
     """
-    colours = pictures[..., : len(COLOURS)]
-    grey = colours.shape[-1] < len(COLOURS) or bool(np.all(colours[..., :1] == colours))
+    colours = np.moveaxis(pictures[..., : len(COLOURS)], -1, 1)
+    has_three = colours.shape[1] == len(COLOURS)
+    grey = not has_three or (not keep and bool(np.all(colours[:, :1] == colours)))
     if grey and channel is None:
-        return colours[..., 0], ""
-    if channel is None:
-        raise UserError(f"{path}: is coloured; choose what to restore with channel: red, green or blue.")
-    index = chosen_channel(path, colours.shape[-1], COLOURS, channel)
-    return colours[..., index], COLOURS[index]
+        return colours[:, :1], [""]
+    wanted = wanted_channels(path, colours.shape[1], COLOURS, channel)
+    return colours[:, wanted], names_of(wanted, COLOURS)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.image.channels import channel_labels, labelled
 from pipeline.image.image import Image
 from pipeline.image.intensity import IntensityMap
 from pipeline.image.stack import UNIT as PIXEL
@@ -20,35 +21,52 @@ def plain_image(
     intensity: IntensityMap,
     voxel_um: Sequence[float] | None,
     names: Sequence[str],
+    channels: Sequence[str],
     origin: Mapping[str, Any],
 ) -> Image:
     """Makes an Image of sections, so that reports draw them upright (see `pipeline.image.stack.lay`).
 
+    Channels become further slices: see `pipeline.image.channels`.
+
     Args:
-        sections: stored values, shape (slices, rows, columns).
+        sections: stored values, shape (sections, channels, rows, columns).
         intensity: slope, intercept and dtype of the file.
         voxel_um: size of a voxel along x, y and z in micrometres; None where the file does not say, then 1 pixel.
-        names: of the slices, for reports.
-        origin: what the file looked like, with its "format".
+        names: of the sections, for reports.
+        channels: their names as the file has them, "" where it has none.
+        origin: what the file looked like, with its "format"; the channels are added.
 
     Returns:
-        Physical intensities, float64, shape (x, y, z); the orientation is not known.
+        Physical intensities, float64, shape (x, y, sections x channels); the orientation is not known.
     """
-    data = sections[:, ::-1, ::-1].transpose(2, 1, 0).astype(np.float64) * intensity.slope + intensity.intercept
+    count, several = len(channels), len(channels) > 1
+    slices = sections.reshape(-1, *sections.shape[-2:])
+    data = slices[:, ::-1, ::-1].transpose(2, 1, 0).astype(np.float64) * intensity.slope + intensity.intercept
+    labels = channel_labels(channels)
+    facts: dict[str, Any] = {
+        "slice_names": [labelled(name, label) if several else name for name in names for label in labels],
+        "channels": labels,
+    }
+    if several:
+        facts["sections"] = np.repeat(np.arange(len(names)), count).tolist()
     return Image(
         data=data,
         affine=np.diag([*(voxel_um or (1.0, 1.0, 1.0)), 1.0]).astype(np.float64),
         intensity=intensity,
         unit=PIXEL if voxel_um is None else MICROMETRE,
-        origin={**origin, "orientation_code": None},
-        facts={"slice_names": list(names)},
+        origin={**origin, "channels": list(channels), "orientation_code": None},
+        facts=facts,
     )
 
 
 def plain_sections(image: Image) -> tuple[NDArray, int]:
-    """Returns the stored values of an image, shape (slices, rows, columns), and how many had to be clipped."""
+    """Returns the stored values of an image, and how many had to be clipped.
+
+    Their shape is (sections, channels, rows, columns).
+    """
     stored, saturated = image.intensity.to_stored(image.data)
-    return np.ascontiguousarray(stored.transpose(2, 1, 0)[:, ::-1, ::-1]), saturated
+    slices = stored.transpose(2, 1, 0)[:, ::-1, ::-1]
+    return np.ascontiguousarray(slices.reshape(-1, len(image.origin["channels"]), *slices.shape[1:])), saturated
 
 
 def section_names(count: int) -> list[str]:

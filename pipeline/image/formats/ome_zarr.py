@@ -1,6 +1,8 @@
-"""OME-Zarr (OME-NGFF 0.4 and 0.5), as a folder or zipped without compression: one channel of one time point is read.
+"""OME-Zarr (OME-NGFF 0.4 and 0.5), as a folder or zipped without compression: one time point is read, all channels.
 
-It is written in the version that it came in, with its axes, units, channel name and display settings, as a pyramid.
+It is written in the version that it came in, with its axes, units, names and display settings of the channels, as a
+pyramid. Lost are labels (their masks have the pixels of the source), what `metadata` and other programs' attributes
+hold, and all images of the store but the one that was read.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from pipeline.errors import UserError
 from pipeline.files import folder_beside
 from pipeline.image.formats import Part
 from pipeline.image.formats._checks import MOST_VOXELS, check_finite, chosen_frame
-from pipeline.image.formats._colours import chosen_channel
+from pipeline.image.formats._colours import names_of, wanted_channels
 from pipeline.image.formats._plain import plain_image, plain_sections, section_names
 from pipeline.image.image import Image
 from pipeline.image.intensity import IntensityMap
@@ -37,32 +39,42 @@ SPACE = "xyz"
 
 
 def read(path: Path, part: Part = Part()) -> Image:
-    """Reads one channel of one time point, with stored intensities (float64), axes x, y and z.
+    """Reads one time point, with stored intensities (float64), axes x, y and z; channels are further slices.
 
     Args:
         path: folder, or zip of one.
-        part: which channel, time point and series.
+        part: which channel (None for all), time point and series.
 
     Raises:
         UserError: the store is missing, damaged, too large to be read at once or no image of OME-NGFF, or there are
-            several channels or time points and none is chosen.
+            several time points and none is chosen.
     """
     with open_tiled(path, part.series) as image:
-        single = _one_channel(image, part)
+        single = _one_time(image, part)
         if math.prod(single.shape) > MOST_VOXELS:
             raise UserError(f"{path}: of shape {single.shape}, it is too large to be read at once; cut it.")
         rows, columns = (slice(0, size) for size in single.plane_shape)
-        sections = np.stack([single.read(plane, rows, columns) for plane in single.planes])
-    check_finite(path, sections)
+        planes = np.stack([single.read(plane, rows, columns) for plane in single.planes])
+    check_finite(path, planes)
     multiscale = cast(Multiscale, single.metadata)
+    sections = _sections(planes.reshape(single.shape), single.leading)
+    count, _, height, width = sections.shape
     plain = plain_image(
         sections,
         IntensityMap(dtype=sections.dtype.name),
         multiscale.voxel_um,
-        section_names(len(sections)),
-        {"format": FORMAT, "multiscale": asdict(multiscale), "shape": list(sections.shape[::-1])},
+        section_names(count),
+        names_of(range(sections.shape[1]), multiscale.labels),
+        {"format": FORMAT, "multiscale": asdict(multiscale), "shape": [width, height, count]},
     )
-    return replace(plain, affine=_affine(multiscale, sections.shape[::-1]))
+    return replace(plain, affine=_affine(multiscale, (width, height, count)))
+
+
+def _sections(planes: NDArray, leading: str) -> NDArray:
+    """Returns one time point (axes `leading`, rows and columns) as (sections, channels, rows, columns)."""
+    before = -2
+    with_channels = np.moveaxis(planes, leading.index("c"), before - 1) if "c" in leading else planes[..., None, :, :]
+    return with_channels.reshape(-1, *with_channels.shape[before - 1 :])
 
 
 def write(path: Path, image: Image) -> int:
@@ -80,7 +92,9 @@ def write(path: Path, image: Image) -> int:
     multiscale = _moved(_from_json(image.origin["multiscale"]), image)
     names = multiscale.axis_names
     sections, saturated = plain_sections(image)
-    stored = sections.reshape([len(sections) if name == "z" else 1 for name in names[:-2]] + [*sections.shape[1:]])
+    sizes = dict(zip("zcyx", sections.shape, strict=True))
+    # The standard puts channels before z.
+    stored = np.moveaxis(sections, 1, 0).reshape([sizes.get(name, 1) for name in names])
     with folder_beside(path) as folder:
         group = zarr.open_group(folder, mode="w", zarr_format=ZARR_FORMAT[multiscale.version])
         level = create_level(group, "0", stored.shape, stored.dtype, names)
@@ -91,11 +105,11 @@ def write(path: Path, image: Image) -> int:
     return saturated
 
 
-def _one_channel(image: TiledImage, part: Part) -> TiledImage:
-    """Returns the wanted channel and time point; where there is but one, it need not be named."""
+def _one_time(image: TiledImage, part: Part) -> TiledImage:
+    """Returns the wanted time point, which needs not be named where there is but one, and the wanted channels."""
     sizes = dict(zip(image.leading, image.shape, strict=False))
     chosen_frame(image.path, sizes.get("t", 1), part.frame)
-    chosen_channel(image.path, sizes.get("c", 1), image.metadata.labels, part.channel)
+    wanted_channels(image.path, sizes.get("c", 1), image.metadata.labels, part.channel)
     return chosen(image, part)
 
 

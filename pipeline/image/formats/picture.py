@@ -1,9 +1,10 @@
-"""One grey picture as PNG or JPEG, written as PNG.
+"""One picture as PNG or JPEG, grey or RGB, written as PNG.
 
 A result of a JPEG is PNG, which loses nothing: to compress a restored picture with loss would undo what was restored.
-Pictures of 8 and 16 bits keep their depth; 16-bit colours have 8 bits after reading. Of a coloured picture one colour
-is taken (`channel`). How large a pixel is, no picture tells: lengths are in pixels until `voxel_um` is given. What the
-file says to printers about its size is kept.
+Grey pictures of 8 and 16 bits keep their depth; 16-bit colours have 8 bits after reading. RGB stays RGB, unless it is
+grey, or one colour is chosen (`channel`). How large a pixel is, no picture tells: lengths are in pixels until
+`voxel_um` is given. What the file says to printers about its size is kept. Lost are opacity, palettes (which become
+RGB), colour profiles, and texts such as EXIF.
 """
 
 from __future__ import annotations
@@ -19,39 +20,39 @@ from pipeline.errors import UserError
 from pipeline.files import replacing
 from pipeline.image.formats import Part
 from pipeline.image.formats._checks import check_is_file
-from pipeline.image.formats._colours import chosen_channel, one_colour
+from pipeline.image.formats._colours import colours_of, wanted_channels
 from pipeline.image.formats._plain import MICROMETRE, plain_image, plain_sections
 from pipeline.image.image import Image
 from pipeline.image.intensity import IntensityMap
-from pipeline.image.pictures import COLOUR_LIMIT, decoded
+from pipeline.image.pictures import GREY_AXES, as_grey, decoded, is_coloured
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 WRITTEN = (".png",)
 TITLE = "a picture"
-GREY_AXES = 2
 MICROMETRES_PER_INCH = 25400.0
 
 
 def read(path: Path, part: Part = Part()) -> Image:
-    """Reads a picture as one slice, stored intensities as float64, shape (x, y, 1).
+    """Reads a picture as one slice a channel, stored intensities as float64, shape (x, y, 1) or (x, y, 3).
 
     Raises:
-        UserError: the file is missing or damaged, or coloured and no colour was chosen.
+        UserError: the file is missing or damaged, or has no such colour.
     """
-    part.check(path, TITLE, ("channel", "voxel_um"))
+    part.check(path, TITLE, ("channel", "voxel_um", "coloured"))
     check_is_file(path)
     try:
         content = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}).") from error
     values, dots_per_inch = decoded(str(path), content)
-    picture, channel = grey(path, values, part.channel)
-    origin = {"format": "picture", "channel": channel, "dots_per_inch": dots_per_inch}
-    return plain_image(picture[None], IntensityMap(dtype=picture.dtype.name), part.voxel_um, [path.name], origin)
+    picture, channels = channels_of(path, values, part.channel, part.coloured or is_coloured(values))
+    origin = {"format": "picture", "coloured": len(channels) > 1, "dots_per_inch": dots_per_inch}
+    intensity = IntensityMap(dtype=picture.dtype.name)
+    return plain_image(picture[None], intensity, part.voxel_um, [path.name], channels, origin)
 
 
 def write(path: Path, image: Image) -> int:
-    """Writes one slice as PNG; the same picture always gives the same bytes.
+    """Writes one section as PNG, grey or RGB; the same picture always gives the same bytes.
 
     Returns:
         How many pixels had to be clipped to the dtype's range.
@@ -62,8 +63,10 @@ def write(path: Path, image: Image) -> int:
     sections, saturated = plain_sections(image)
     if len(sections) != 1:
         raise UserError(f"{path}: {len(sections)} slices are no picture; write them as TIFF.")
+    channels = sections[0]
+    picture = channels[0] if len(channels) == 1 else np.ascontiguousarray(np.moveaxis(channels, 0, -1))
     with replacing(path) as partial:
-        PillowImage.fromarray(sections[0]).save(partial, "PNG", **_dots_per_inch(image))
+        PillowImage.fromarray(picture).save(partial, "PNG", **_dots_per_inch(image))
     return saturated
 
 
@@ -72,25 +75,29 @@ def as_quantity(image: Image) -> Image:
     return image.with_data(image.intensity.normalise(np.ceil(image.intensity.to_physical(image.data))))
 
 
-def grey(path: Path, values: NDArray, channel: int | str | None) -> tuple[NDArray, str]:
-    """Returns the grey values of a decoded picture, or one of its colours, and the name of that.
+def channels_of(path: Path, values: NDArray, channel: int | str | None, coloured: bool) -> tuple[NDArray, list[str]]:
+    """Returns the channels of a decoded picture, or one of its colours.
 
     Args:
         path: for messages.
         values: shape (rows, columns), or (rows, columns, 3) for RGB.
-        channel: red, green or blue.
+        channel: red, green or blue; None for all.
+        coloured: whether three colours are wanted where none is chosen; a grey picture has three alike.
+
+    Returns:
+        Shape (channels, rows, columns), and the names of the colours; one "" for grey.
 
     Raises:
-        UserError: it is coloured and no colour was chosen, or grey and a colour was.
+        UserError: a colour was chosen that the picture has not.
     """
-    if values.ndim == GREY_AXES:
-        chosen_channel(path, 1, (), channel)
-        return values, ""
-    wide = values.astype(np.int16)
-    if channel is None and np.all(wide.max(axis=2) - wide.min(axis=2) <= COLOUR_LIMIT):
-        return np.asarray(PillowImage.fromarray(values).convert("L")), ""
-    pictures, name = one_colour(path, values[None], channel)
-    return pictures[0], name
+    if values.ndim == GREY_AXES and not coloured:
+        wanted_channels(path, 1, (), channel)
+        return values[None], [""]
+    if not coloured and channel is None:
+        return as_grey(values)[None], [""]
+    rgb = values if values.ndim > GREY_AXES else np.stack([values] * 3, axis=-1)
+    sections, names = colours_of(path, rgb[None], channel, keep=True)
+    return sections[0], names
 
 
 def _dots_per_inch(image: Image) -> dict[str, Any]:

@@ -1,9 +1,12 @@
 """Micrographs as TIFF: OME-TIFF, ImageJ's TIFF, and plain TIFF of one or many pages; written as OME-TIFF.
 
-Of several time points one is taken (`frame`), of several channels one (`channel`), of several images one (`series`).
-The pages that are left are slices, one above the other. Kept are voxels, dtype, size of a pixel and name of the
-channel; other metadata of the microscope is not. A plain TIFF does not say how large a pixel is: lengths are in pixels
-until `voxel_um` is given.
+Of several time points one is taken (`frame`), of several images one (`series`). Channels and colours are all taken,
+unless one is chosen (`channel`). The pages that are left are slices, one above the other. Kept are voxels, dtype, size
+of a pixel, and names and order of the channels; RGB stays RGB, unless it is grey. A plain TIFF does not say how large a
+pixel is: lengths are in pixels until `voxel_um` is given.
+
+Lost is whatever else the microscope wrote: colours, wavelengths and exposures of the channels, places and times of the
+planes, the objective, the image's name, description and annotations, and the opacity of RGB.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ from pipeline.errors import UserError
 from pipeline.files import replacing
 from pipeline.image.formats import Part
 from pipeline.image.formats._checks import check_finite, check_is_file, check_size, chosen_frame, first_line
-from pipeline.image.formats._colours import chosen_channel, one_colour
+from pipeline.image.formats._colours import colours_of, names_of, wanted_channels
 from pipeline.image.formats._plain import MICROMETRE, plain_image, plain_sections, section_names
 from pipeline.image.formats._tiff_metadata import Stated, stated_by_imagej, stated_by_ome
 from pipeline.image.image import Image
@@ -67,52 +70,56 @@ logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 
 def read(path: Path, part: Part = Part()) -> Image:
-    """Reads one stack of slices, axes x, y and z, stored intensities as float64.
+    """Reads one stack of slices, axes x, y and z, stored intensities as float64; channels are further slices.
 
     Raises:
-        UserError: the file is missing or damaged, or holds several images, time points or channels of which none was
-            chosen, or pixels that are no intensities.
+        UserError: the file is missing or damaged, or holds several images or time points of which none was chosen, or
+            pixels that are no intensities.
     """
-    part.check(path, TITLE, ("frame", "channel", "series", "voxel_um"))
+    part.check(path, TITLE, ("frame", "channel", "series", "voxel_um", "coloured"))
     check_is_file(path)
     try:
         with tifffile.TiffFile(path, _multifile=False) as file:
             series = chosen_series(path, file, part.series)
             _check(path, file, series)
             stated = stated_by(file, series)
-            sections, channel = _sections(path, series, stated.channels, part)
+            sections, channels = _sections(path, series, stated.channels, part)
             intensity = intensity_of(series.keyframe, sections.dtype)
             origin = {
                 "format": "tiff",
                 "byte_order": file.byteorder,
                 "photometric": GREY_INVERTED if intensity.slope < 0 else GREY,
-                "channel": channel,
+                "coloured": series.keyframe.photometric.name.lower() == COLOUR and len(channels) > 1,
                 "states_z": stated.sizes_um[2] is not None or part.voxel_um is not None,
             }
     except DAMAGE as error:
         raise UserError(f"{path}: cannot be read as TIFF ({first_line(error)}). Is it whole?") from error
     voxel_um = _voxel_um(path, stated, part)
-    image = plain_image(sections, intensity, voxel_um, section_names(len(sections)), origin)
+    image = plain_image(sections, intensity, voxel_um, section_names(len(sections)), channels, origin)
     check_finite(path, image.data)
     return image
 
 
 def write(path: Path, image: Image) -> int:
-    """Writes slices as OME-TIFF in the dtype they came in; the same image always gives the same bytes.
+    """Writes slices as OME-TIFF in the dtype they came in, channels as channels and colours as RGB.
+
+    The same image always gives the same bytes.
 
     Returns:
         How many pixels had to be clipped to the dtype's range.
     """
     sections, saturated = plain_sections(image)
     digest = hashlib.sha256(sections.tobytes() + image.affine.tobytes()).digest()
+    pages, axes = _pages_of(sections, image.origin["coloured"])
     metadata: dict[str, Any] = {
-        "axes": "ZYX",
+        "axes": axes,
         "UUID": str(uuid.UUID(bytes=digest[:16])),
         "Creator": "BrainSR",
         **_sizes(image),
     }
-    if image.origin["channel"]:
-        metadata["Channel"] = {"Name": [image.origin["channel"]]}
+    if any(image.origin["channels"]) and not image.origin["coloured"]:
+        metadata["Channel"] = {"Name": image.origin["channels"]}
+    photometric = COLOUR if image.origin["coloured"] else image.origin["photometric"]
     with (
         replacing(path) as partial,
         tifffile.TiffWriter(
@@ -122,9 +129,7 @@ def write(path: Path, image: Image) -> int:
             bigtiff=sections.nbytes > LARGEST_CLASSIC_BYTES,
         ) as file,
     ):
-        file.write(
-            sections, photometric=image.origin["photometric"], compression="zlib", metadata=metadata, software=False
-        )
+        file.write(pages, photometric=photometric, compression="zlib", metadata=metadata, software=False)
     return saturated
 
 
@@ -132,6 +137,13 @@ def as_quantity(image: Image) -> Image:
     """Returns an image as 32-bit floats of which zero is black, whatever it was in the source."""
     floats = replace(image.intensity, slope=1.0, intercept=0.0, dtype="float32")
     return replace(image, intensity=floats, origin={**image.origin, "photometric": GREY})
+
+
+def _pages_of(sections: NDArray, coloured: bool) -> tuple[NDArray, str]:
+    """Returns sections (sections, channels, rows, columns) as tifffile wants them, with the names of the axes."""
+    if coloured:
+        return np.ascontiguousarray(np.moveaxis(sections, 1, -1)), "ZYXS"
+    return (sections, "ZCYX") if sections.shape[1] > 1 else (sections[:, 0], "ZYX")
 
 
 def _sizes(image: Image) -> dict[str, Any]:
@@ -211,29 +223,30 @@ def _voxel_um(path: Path, stated: Stated, part: Part) -> tuple[float, float, flo
     return stated.voxel_um
 
 
-def _sections(path: Path, series: Any, names: tuple[str, ...], part: Part) -> tuple[NDArray, str]:
-    """Returns the chosen slices, shape (slices, rows, columns), and the name of their channel."""
+def _sections(path: Path, series: Any, names: tuple[str, ...], part: Part) -> tuple[NDArray, list[str]]:
+    """Returns the chosen slices, shape (sections, channels, rows, columns), and the names of their channels."""
     leading = {axis: size for axis, size in zip(series.axes, series.shape, strict=True) if axis not in "YXS"}
     unknown = [axis for axis, size in leading.items() if size > 1 and axis not in f"TC{SLICE_AXES}"]
     depths = [axis for axis, size in leading.items() if size > 1 and axis in SLICE_AXES]
     if unknown or len(depths) > 1:
         raise UserError(f"{path}: has the axes {series.axes} of sizes {series.shape}; save one stack of slices.")
-    chosen = {"T": chosen_frame(path, leading.get("T", 1), part.frame)}
-    channel = ""
-    if leading.get("C", 1) > 1 or names:
-        chosen["C"] = chosen_channel(path, leading.get("C", 1), names, part.channel)
-        channel = names[chosen["C"]] if chosen["C"] < len(names) else ""
     places = np.arange(int(np.prod(list(leading.values()), dtype=np.int64))).reshape(list(leading.values()))
-    for position, axis in enumerate(leading):
-        places = np.take(places, [chosen.get(axis, 0)], axis=position) if axis in chosen else places
-    pages = _pages(path, series, [int(place) for place in places.ravel()])
-    if pages.ndim == len("ZYXS"):
-        if "C" in chosen and leading.get("C", 1) > 1:
+    axes = list(leading)
+    frame = chosen_frame(path, leading.get("T", 1), part.frame)
+    if "T" in axes:
+        places = np.take(places, [frame], axis=axes.index("T"))
+    places = np.moveaxis(places, axes.index("C"), -1) if "C" in axes else places[..., None]
+    count = leading.get("C", 1)
+    places = places.reshape(-1, count)
+    if series.keyframe.samplesperpixel > 1:
+        if count > 1:
             raise UserError(f"{path}: has channels of coloured pixels, axes {series.axes}; save grey ones.")
-        return one_colour(path, pages, part.channel)
-    if "C" not in chosen:
-        chosen_channel(path, 1, (), part.channel)
-    return pages, channel
+        pages = _pages(path, series, places.ravel().tolist())
+        return colours_of(path, pages, part.channel, bool(part.coloured))
+    wanted = wanted_channels(path, count, names, part.channel)
+    places = places[:, wanted]
+    pages = _pages(path, series, places.ravel().tolist())
+    return pages.reshape(*places.shape, *pages.shape[1:]), names_of(wanted, names)
 
 
 def _pages(path: Path, series: Any, places: list[int]) -> NDArray:

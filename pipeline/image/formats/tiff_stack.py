@@ -1,6 +1,7 @@
-"""Pictures of a collection as multi-page TIFF: one page a picture, of the picture's own size, named like its file.
+"""Pictures of a collection as multi-page TIFF: one page a picture, of its own size, named like its file.
 
-This is how BrainSR writes its results of collections. Other TIFF files are of the format `tiff`.
+Coloured pictures are RGB pages. This is how BrainSR writes its results of collections. Other TIFF files are of the
+format `tiff`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import UserError
 from pipeline.files import replacing
+from pipeline.image.channels import COLOURS
 from pipeline.image.formats import Part
 from pipeline.image.image import Image
 from pipeline.image.intensity import IntensityMap
@@ -23,13 +25,13 @@ SUFFIXES = ()
 WRITTEN = (".tiff",)
 PAGE_NAME = 285
 """Number of the tag PageName (TIFF 6.0, section 12), in which the name of the picture's file stands."""
-PICTURE_AXES = 2
+GREY_AXES, RGB_AXES = 2, 3
 TEXT = 2
 """Number of the tag type; names are written as UTF-8, as most programs do."""
 
 
 def read(path: Path, part: Part = Part()) -> Image:
-    """Reads a stack that `write` wrote, with stored intensities (float64), axes x, y and picture.
+    """Reads a stack that `write` wrote, with stored intensities (float64), axes x, y and slice: three of coloured ones.
 
     Raises:
         UserError: the file is missing, damaged, or no stack of pictures.
@@ -44,16 +46,18 @@ def read(path: Path, part: Part = Part()) -> Image:
             pictures = [page.asarray() for page in pages]
     except (tifffile.TiffFileError, OSError, ValueError, RuntimeError) as error:
         raise UserError(f"{path}: cannot be read as TIFF ({error}). Is it whole?") from error
-    if not pictures or None in names or any(picture.ndim != PICTURE_AXES for picture in pictures):
-        raise UserError(f"{path}: is no stack of grey pictures that BrainSR wrote.")
+    if not pictures or None in names or any(not _is_picture(picture) for picture in pictures):
+        raise UserError(f"{path}: is no stack of pictures that BrainSR wrote.")
     dtype = pictures[0].dtype.name
     sizes = [[picture.shape[1], picture.shape[0]] for picture in pictures]
+    slices = [colour for picture in pictures for colour in np.atleast_3d(picture).transpose(2, 0, 1)]
+    samples = [picture.shape[2] if picture.ndim == RGB_AXES else 1 for picture in pictures]
     return Image(
-        data=stacked(pictures).astype(np.float64),
+        data=stacked(slices).astype(np.float64),
         affine=np.eye(4),
         intensity=IntensityMap(dtype=dtype),
         unit=UNIT,
-        origin=stack_origin([str(name) for name in names], sizes),
+        origin=stack_origin([str(name) for name in names], sizes, samples),
         facts={"slice_axis": SLICE_AXIS},
     )
 
@@ -69,15 +73,20 @@ def write(path: Path, image: Image) -> int:
     """
     origin = image.origin
     widest = [max(size[axis] for size in origin["sizes"]) for axis in (0, 1)]
-    if list(image.data.shape) != [*widest, len(origin["names"])]:
+    if list(image.data.shape) != [*widest, sum(origin["samples"])]:
         raise UserError(f"{path}: the stack of shape {image.data.shape} has not the size of its pictures {widest}.")
-    saturated = 0
+    saturated, first = 0, 0
     with replacing(path) as partial, tifffile.TiffWriter(partial) as file:
-        for index, (name, size) in enumerate(zip(origin["names"], origin["sizes"], strict=True)):
-            stored, clipped = image.intensity.to_stored(one_slice(image.data, index, size))
-            _write_page(file, name, stored)
-            saturated += clipped
+        for name, size, samples in zip(origin["names"], origin["sizes"], origin["samples"], strict=True):
+            slices = [one_slice(image.data, index, size) for index in range(first, first + samples)]
+            stored, clipped = image.intensity.to_stored(np.stack(slices, axis=-1))
+            _write_page(file, name, stored[..., 0] if samples == 1 else stored)
+            saturated, first = saturated + clipped, first + samples
     return saturated
+
+
+def _is_picture(page: NDArray) -> bool:
+    return page.ndim == GREY_AXES or (page.ndim == RGB_AXES and page.shape[2] == len(COLOURS))
 
 
 def _name_of(page: Any) -> str | None:
@@ -88,7 +97,7 @@ def _name_of(page: Any) -> str | None:
 def _write_page(file: Any, name: str, picture: NDArray) -> None:
     file.write(
         np.ascontiguousarray(picture),
-        photometric="minisblack",
+        photometric="minisblack" if picture.ndim == GREY_AXES else "rgb",
         compression="zlib",
         metadata=None,
         software=False,

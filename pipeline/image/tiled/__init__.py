@@ -72,6 +72,7 @@ class TiledImage:
         read_region: see `read`.
         zarr_format: version of zarr in which results are kept until they are delivered.
         wanted: axes of which one index was chosen, with that index.
+        coloured: whether the channels are red, green and blue, which share one range.
     """
 
     path: Path
@@ -83,6 +84,7 @@ class TiledImage:
     read_region: ReadRegion
     zarr_format: Literal[2, 3] = 3
     wanted: tuple[tuple[str, int], ...] = ()
+    coloured: bool = False
 
     @property
     def plane_shape(self) -> tuple[int, int]:
@@ -128,6 +130,7 @@ class TiledImage:
             metadata=self.metadata.only(axis, index),
             read_region=read_region,
             wanted=(*self.wanted, (axis, index)),
+            coloured=self.coloured and axis != "c",
         )
 
 

@@ -57,7 +57,7 @@ class TiffMetadata:
         voxel_um: size of a voxel along x, y, z; None where it is not known.
         states_z: whether the file says how thick a voxel is.
         byte_order: "<" or ">".
-        photometric: whether 0 is black or white.
+        photometric: whether 0 is black or white, or RGB.
     """
 
     labels: list[str]
@@ -68,7 +68,10 @@ class TiffMetadata:
 
     def only(self, axis: str, index: int) -> TiffMetadata:
         """Returns what remains when an axis has nothing but the given index."""
-        return replace(self, labels=self.labels[index : index + 1]) if axis == "c" else self
+        if axis != "c":
+            return self
+        photometric = GREY if self.photometric == COLOUR else self.photometric
+        return replace(self, labels=self.labels[index : index + 1], photometric=photometric)
 
     def with_voxel_um(self, voxel_um: tuple[float, float, float]) -> TiffMetadata:
         """Returns the same with another size of a voxel."""
@@ -132,7 +135,12 @@ def deliver(levels: Path, image: TiledImage, factor: int, facts: Mapping[str, An
         "software": False,
         "maxworkers": 1,
     }
+    axes = f"{image.leading.upper()}YX"
+    if image.coloured:
+        options["planarconfig"] = "separate"  # in planes of one colour, as they were restored
+        axes = axes.replace("C", SAMPLES)
     described = _described(image, known, factor, facts, np.asarray(pyramid[-1][...]))
+    described["axes"] = axes
     is_large = finest.nbytes > LARGEST_CLASSIC_BYTES / 2  # the coarser levels come on top
     with (
         replacing(output) as partial,
@@ -150,12 +158,11 @@ def _described(
     text = json.dumps({"brainsr": facts}, sort_keys=True)
     digest = hashlib.sha256(text.encode() + coarsest.tobytes()).digest()
     described: dict[str, Any] = {
-        "axes": f"{image.leading.upper()}YX",
         "UUID": str(uuid.UUID(bytes=digest[:16])),
         "Creator": "BrainSR",
         "Description": text,
     }
-    if known.labels:
+    if known.labels and not image.coloured:
         described["Channel"] = {"Name": known.labels}
     if known.voxel_um is not None:
         x, y, z = known.voxel_um
@@ -199,23 +206,25 @@ def _image(path: Path, file: Any, series: Any) -> TiledImage:
     samples = min(page.samplesperpixel, len(COLOURS))
     sizes = [size for axis, size in zip(series.axes, series.shape, strict=True) if axis not in f"YX{SAMPLES}"]
     intensity = intensity_of(page, series.dtype)
-    is_coloured = samples > 1
+    has_samples = samples > 1
+    is_coloured = kind == COLOUR and samples == len(COLOURS)
     return TiledImage(
         path=path,
-        leading=leading + "c" * is_coloured,
-        shape=(*sizes, *[samples] * is_coloured, page.imagelength, page.imagewidth),
+        leading=leading + "c" * has_samples,
+        shape=(*sizes, *[samples] * has_samples, page.imagelength, page.imagewidth),
         intensity=intensity,
         voxel_um=stated.voxel_um,
         metadata=TiffMetadata(
-            labels=list(COLOURS[:samples] if is_coloured else stated.channels),
+            labels=list(COLOURS[:samples] if has_samples else stated.channels),
             voxel_um=stated.voxel_um,
             states_z=stated.sizes_um[2] is not None,
             byte_order=file.byteorder,
-            photometric=GREY_INVERTED if kind == GREY_INVERTED else GREY,
+            photometric=COLOUR if is_coloured else GREY_INVERTED if kind == GREY_INVERTED else GREY,
         ),
+        coloured=is_coloured,
         read_region=lambda plane, rows, columns: pages.read(
             int(np.ravel_multi_index(plane[: len(sizes)], sizes)) if sizes else 0,
-            plane[-1] if is_coloured else 0,
+            plane[-1] if has_samples else 0,
             rows,
             columns,
         ),
