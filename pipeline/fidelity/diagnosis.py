@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from pipeline.config.stages import TRUTH
 from pipeline.fidelity.classifier import SIDE, resized
+from pipeline.image.channels import by_section
 from pipeline.image.image import Image
 from pipeline.image.stack import one_slice
 from pipeline.statistics.bootstrap import Floats, percentile_interval, resampled_means
@@ -52,18 +53,26 @@ class Diagnoses:
 def pictures_of(truth: Image, data: NDArray[np.floating]) -> NDArray[np.float32]:
     """Returns the pictures of a stack that are measured, as the classifier takes them: shape (n, SIDE, SIDE).
 
+    Of coloured ones it takes the mean of their colours.
+
     Args:
         truth: extracted stack of pictures.
         data: its intensities, or those of a restoration of it, same shape; what lies outside [0, 1] is clipped.
     """
-    sizes, chosen = truth.facts["picture_sizes"], truth.facts["foreground_slices"]
-    pictures = [resized(np.clip(one_slice(data, index, sizes[index]), 0, 1)[None]) for index in chosen]
+    sizes = truth.facts["picture_sizes"]
+    colours = [[one_slice(data, index, sizes[index]) for index in picture] for picture in _chosen(truth)]
+    pictures = [resized(np.clip(np.mean(one, axis=0), 0, 1)[None]) for one in colours]
     return np.concatenate(pictures) if pictures else np.zeros((0, SIDE, SIDE), dtype=np.float32)
 
 
 def classes_of(truth: Image) -> list[str]:
     """Returns the folder that each of the pictures of `pictures_of` came from."""
-    return [truth.facts["slice_classes"][index] for index in truth.facts["foreground_slices"]]
+    return [truth.facts["slice_classes"][picture[0]] for picture in _chosen(truth)]
+
+
+def _chosen(truth: Image) -> list[list[int]]:
+    """The slices of each picture that is measured: one, or three where it is coloured."""
+    return by_section(truth.facts, truth.facts["foreground_slices"])
 
 
 def learnable(names: Sequence[str]) -> list[str]:

@@ -41,9 +41,17 @@ def section_of(facts: Mapping[str, Any], index: int) -> int:
     return int(facts["sections"][index]) if has_channels(facts) else index
 
 
+def by_section(facts: Mapping[str, Any], slices: Iterable[int]) -> list[list[int]]:
+    """Returns some slices of the array, those that show the same section together."""
+    found: dict[int, list[int]] = {}
+    for index in slices:
+        found.setdefault(section_of(facts, index), []).append(index)
+    return list(found.values())
+
+
 def count_sections(facts: Mapping[str, Any], slices: Iterable[int]) -> int:
     """Returns how many sections some slices of the array belong to."""
-    return len({section_of(facts, index) for index in slices})
+    return len(by_section(facts, slices))
 
 
 def middle_slice(facts: Mapping[str, Any], section: int) -> int:

@@ -25,6 +25,8 @@ from pipeline.duplicates import hashed, hashed_slices, near_duplicates
 from pipeline.errors import UserError
 from pipeline.evaluate import evaluate, measure, neighbours
 from pipeline.extract import cut_block, extract, normalise, read_block
+from pipeline.fidelity.classifier import resized
+from pipeline.fidelity.diagnosis import classes_of, pictures_of
 from pipeline.image.container import read_image, write_image
 from pipeline.image.formats import Part, format_of
 from pipeline.image.image import Image
@@ -32,6 +34,7 @@ from pipeline.image.predictions import prediction_path, read_prediction, suffix_
 from pipeline.image.tiled import open_tiled
 from pipeline.inference.large import measured_levels, restore_large
 from pipeline.interpolate import interpolate
+from pipeline.metrics import WHOLE_VOLUME
 from pipeline.metrics._range import data_range
 from pipeline.models.generator import Generator, Shape
 from pipeline.models.weights import save_generator
@@ -294,9 +297,32 @@ def test_a_section_is_measured_as_the_mean_of_its_channels(tmp_path: Path) -> No
     truth = prepared(SOURCES["ome"](tmp_path))
     estimate = truth.data + np.float32(0.01) * np.arange(1, 7, dtype=np.float32)
     expected = [np.mean([-20 * np.log10(0.01 * (3 * section + c + 1)) for c in range(3)]) for section in range(2)]
-    found = list(measure(truth, estimate, "psnr", "foreground"))
-    assert [index for index, _ in found] == [0, 1]
-    np.testing.assert_allclose([value for _, value in found], expected, atol=1e-3)
+    found = list(measure(truth, estimate, "psnr", {"foreground": truth.masks["foreground"]}))
+    assert [index for _, index, _ in found] == [0, 1]
+    np.testing.assert_allclose([value for *_, value in found], expected, atol=1e-3)
+
+
+def test_a_whole_volume_is_measured_channel_by_channel(tmp_path: Path) -> None:
+    source = SOURCES["ome"](tmp_path)
+
+    def measured(truth: Image, estimate: NDArray) -> float:
+        ((_, index, value),) = measure(truth, estimate, "psnr_3d", {"foreground": truth.masks["foreground"]})
+        assert index == WHOLE_VOLUME
+        return value
+
+    truth = prepared(source)
+    estimate = truth.data + np.random.default_rng(0).normal(0, 0.02, truth.data.shape) * [1, 2, 3, 1, 2, 3]
+    alone = [measured(prepared(source, channel=index), estimate[..., index::3]) for index in range(3)]
+    assert measured(truth, estimate) == pytest.approx(np.mean(alone))
+    assert np.ptp(alone) > 5
+
+
+def test_a_coloured_picture_is_diagnosed_once(archive: Path, tmp_path: Path) -> None:
+    extract(archive, stack_of(archive), ALL, tmp_path / "s.safetensors")
+    truth = read_image(tmp_path / "s.safetensors")
+    pictures = pictures_of(truth, truth.data)
+    assert classes_of(truth) == ["a", "a", "b"] and len(pictures) == 3
+    np.testing.assert_allclose(pictures[0], resized(tinted(1).mean(axis=2)[None] / 255)[0], atol=1e-5)
 
 
 def test_neighbours_are_of_the_same_channel(tmp_path: Path) -> None:
