@@ -463,13 +463,12 @@ def test_channels_of_thick_slices_are_made_thin_each_by_itself(tmp_path: Path) -
     torch.manual_seed(3)
     shape = {"blocks": 1, "features": 8, "growth": 4, "factor": 2, "along": "columns"}
     save_generator(path, Generator(Shape.from_json(shape)))
-    data = np.stack([synthetic_head((24, 26, 20), seed, 100).transpose(2, 1, 0) for seed in range(2)]).astype(np.uint16)
+    data = np.stack([synthetic_head((16, 17, 6), seed, 100).transpose(2, 1, 0) for seed in range(2)]).astype(np.uint16)
     source = write_ome(tmp_path / "a.ome.tif", data, "CZYX")
     whole = format_of(source).read(sharpened(path, source, tmp_path / "all.ome.tif"))
-    assert whole.data.shape == (24, 26, 80) and whole.spacing == pytest.approx((0.25, 0.5, 1.0))
-    for index, name in enumerate(("DAPI", "GFP")):
-        alone = format_of(source).read(sharpened(path, source, tmp_path / "one.ome.tif", "--channel", name))
-        np.testing.assert_array_equal(whole.data[..., index::2], alone.data)
+    assert whole.data.shape == (16, 17, 24) and whole.spacing == pytest.approx((0.25, 0.5, 1.0))
+    alone = format_of(source).read(sharpened(path, source, tmp_path / "one.ome.tif", "--channel", "GFP"))
+    np.testing.assert_array_equal(whole.data[..., 1::2], alone.data)
 
 
 @pytest.mark.parametrize("sections", [1, 2])
