@@ -41,6 +41,11 @@ class IntensityMap:
         values = np.asarray(normalised, dtype=np.float64)
         return values * self._scales(values)
 
+    @property
+    def shown_scale(self) -> float:
+        """By what reports multiply normalised intensities: where channels have ranges of their own, by nothing."""
+        return 1.0 if isinstance(self.scale, tuple) else self.scale
+
     def _scales(self, values: NDArray[np.float64]) -> float | NDArray[np.float64]:
         """The scale, or those of the slices along the last axis."""
         return np.resize(self.scale, values.shape[-1]) if isinstance(self.scale, tuple) else self.scale

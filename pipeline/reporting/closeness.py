@@ -212,7 +212,7 @@ def profile_drawing(
     """Draws intensities along the line; `where` names the slice, other arguments as in `correlation_drawing`."""
     truth, line = yardstick.truth, yardstick.profile
     lines = [
-        Line(titles[method], line.distances, found[method].profile * truth.intensity.scale, style)
+        Line(titles[method], line.distances, found[method].profile * truth.intensity.shown_scale, style)
         for method, style in styles.items()
     ]
     image = draw_lines(
@@ -232,7 +232,7 @@ def distribution_drawing(
     """Draws how often each intensity occurs in the foreground; arguments as in `profile_drawing`."""
     middles = (yardstick.edges[:-1] + yardstick.edges[1:]) / 2
     lines = [
-        Line(titles[method], middles * yardstick.truth.intensity.scale, 100 * shares(found[method].counts), style)
+        Line(titles[method], middles * yardstick.truth.intensity.shown_scale, 100 * shares(found[method].counts), style)
         for method, style in styles.items()
     ]
     image = draw_lines("Distribution of intensities", "intensity", "% of the foreground", lines, whole_numbers=False)

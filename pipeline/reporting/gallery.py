@@ -67,6 +67,7 @@ class Gallery:
         aspect: width over height of the pictures, in millimetres.
         edges: what lies at the left, right, upper and lower edge; nothing where that is not known.
         white: physical intensity that is drawn white; of each channel, where they have ranges of their own.
+        window: the same, normalised.
         error_top: error that has the brightest colour, as a share of the normalised range.
         bar: picture of the error colours from zero to `error_top`.
         lossless: whether the pictures hold every grey level that was drawn.
@@ -77,6 +78,7 @@ class Gallery:
     aspect: float
     edges: tuple[str, ...]
     white: str
+    window: float
     error_top: float
     bar: str
     lossless: bool
@@ -181,6 +183,7 @@ def _build(
         aspect=round(width / height, 4),
         edges=PLANE_EDGES.get(truth.facts["plane"], ()),
         white=words_of_white(white, truth),
+        window=white,
         error_top=top,
         bar=data_uri(colour_bar()),
         lossless=quality is None,

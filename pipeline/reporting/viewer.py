@@ -291,7 +291,7 @@ def viewer_data(
         "spacing": list(truth.spacing),
         "unit": truth.unit,
         "labels": list(labels),
-        "top": part.top * truth.intensity.scale,
+        "top": part.top * truth.intensity.shown_scale,
         "white": _level(white, part.top),
         "error_top": max(1, round(LEVELS * error_top / part.top)),
         "error_share": error_top,

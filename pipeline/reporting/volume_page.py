@@ -162,7 +162,7 @@ def viewer_of(
     viewer = viewer_data(
         packed,
         truth,
-        white=gallery.white / truth.intensity.scale,
+        white=gallery.window,
         error_top=top,
         base=LEDGER_BASE,
         first=first,

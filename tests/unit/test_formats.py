@@ -879,14 +879,16 @@ def test_the_command_line_names_the_part(generator: Path, tmp_path: Path) -> Non
 METHODS = ("bicubic", "nearest", "rrdb_l1")
 
 
-@pytest.fixture(scope="module")
-def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+@pytest.fixture(scope="module", params=["ZYX", "ZCYX"])
+def pages(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The pages about a micrograph that three methods restored, the last of them a mixture with the truth."""
     folder = tmp_path_factory.mktemp("micrographs")
     volumes, sources = [], {}
     for seed, split in enumerate(("train", "val", "test")):
         stack = synthetic_head((40, 44, 6), seed).astype(np.uint16)
-        write_ome(folder / f"{split}.ome.tif", np.ascontiguousarray(stack.transpose(2, 1, 0)), "ZYX")
+        sections = np.ascontiguousarray(stack.transpose(2, 1, 0))
+        channels = np.stack([sections, sections // 3], axis=1) if "C" in request.param else sections
+        write_ome(folder / f"{split}.ome.tif", channels, request.param)
         volumes.append({"id": f"{split}-0", "subject": f"M{seed}", "split": split, "source": split})
         sources[split] = {"kind": "local", "path": f"{split}.ome.tif", "sha256": None}
     values = configuration(volumes=volumes, sources=sources, evaluate={"bootstrap_samples": 200})
@@ -931,7 +933,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     command("report", "--hr", parts[2], "--lr", low, "--predictions", *predictions, *tables,
             "--tuning", folder / "tuning.json", "--deliver", "rrdb_l1", "--output", folder / "test-0.html")  # fmt: skip
     command("index", *tables, "--output", folder / "index.html")
-    return {name: (folder / f"{name}.html").read_text() for name in ("test-0", "index")}
+    texts = {name: (folder / f"{name}.html").read_text() for name in ("test-0", "index")}
+    return {"axes": request.param, **texts}
 
 
 def command(*arguments: str | Path) -> None:
@@ -944,6 +947,11 @@ def test_the_page_of_a_micrograph_names_its_sections_and_no_plane(pages: dict[st
     assert "The slices of micrographs were taken as they are" in text
     wrong = ("axial slices", "RAS orientation", "Radiological", "Whose heads", "picture slice")
     assert [words for words in wrong if words in text] == []
+
+
+def test_slices_of_several_channels_are_named_by_them(pages: dict[str, str]) -> None:
+    told = ("section 0, DAPI", "section 5, GFP", "Each channel is restored as slices of its own", "(GFP) (white)")
+    assert [words in pages["test-0"] for words in told] == [pages["axes"] == "ZCYX"] * len(told)
 
 
 def test_the_page_over_all_micrographs_knows_whose_they_are(pages: dict[str, str]) -> None:
