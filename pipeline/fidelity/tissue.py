@@ -4,6 +4,10 @@ Every image is segmented by itself, since a user has no truth to take thresholds
 thresholds (IEEE Transactions on Systems, Man, and Cybernetics 9:62-66, 1979) splits the intensities of the foreground
 into the three classes that differ least within. The foreground is that of the truth, the same for all methods.
 
+What is found hangs on this model of the classes: a mixture of Gaussians draws its limits elsewhere, and so finds other
+volumes and other biases. On the demo's atlas, Otsu's classes are the nearer to the maps of grey and white matter that
+others made of it (`tests/unit/test_tissue.py`).
+
 Only where an image is known to show nothing but brain do the classes have the names of tissues. Of a whole head they
 are what they are: dark, medium and bright voxels.
 """

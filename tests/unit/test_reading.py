@@ -203,7 +203,7 @@ def test_the_best_method_wins(tmp_path):
 
 def test_of_one_reader_no_agreement_is_known(tmp_path):
     answers = of_readers(tmp_path, asked(), r1=TASTE)
-    table = reader_agreement(study(answers))
+    table: Any = reader_agreement(study(answers))
     assert table["readers"].tolist() == [1, 1] and table["alpha"].isna().all()
 
 

@@ -38,6 +38,8 @@ CONTRACT = (
     "metrics/volumes.csv",
     "metrics/slices.csv",
     "metrics/summary.csv",
+    "metrics/tissue.csv",
+    "metrics/tissue_agreement.csv",
     "metrics/comparisons.csv",
     "reports/index.html",
     "reports/training.html",
