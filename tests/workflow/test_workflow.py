@@ -107,6 +107,10 @@ def test_a_change_of_the_resources_reruns_nothing(dry_run):
     assert dry_run(resources={"device": "cpu", "memory_mb": 5000, "gpu": 0, "runtime_minutes": 9}) == {}
 
 
+def test_a_change_of_the_reader_study_reruns_nothing(dry_run):
+    assert dry_run(reading={"slices": 3, "methods": ["truth", "bicubic"]}) == {}
+
+
 def test_a_change_of_the_training_keeps_what_came_before(dry_run):
     planned = dry_run(recipes={"rrdb_l1": {**configuration()["recipes"]["rrdb_l1"], "steps": 7}})
     assert {"train", "infer", "evaluate", "summarise"} <= set(planned)
