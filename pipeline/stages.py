@@ -34,6 +34,7 @@ STAGES = {
     "report": "write the page of a volume",
     "report_training": "write the page over the trainings",
     "index": "write the page over all volumes",
+    "failures": "write a page on a run that failed",
     "apply": "sharpen a file of your own with a trained network",
     "figure": "draw a slice as several methods restored it",
     "table": "print the metric table of a run",

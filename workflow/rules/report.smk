@@ -7,6 +7,28 @@ USED_SOURCES = sorted(
     {volume.source for volume in RUN.volumes} | {WEIGHTS} | NEEDED_FEATURES
 )
 PAGE_SOURCES = files_version(CHECKOUT / "reports")
+# No output of a rule: Snakemake neither waits for this page nor takes it for a result, and no index is overwritten.
+FAILURES = f"{RESULTS}/reports/failures.html"
+
+
+def failure_command(logs):
+    """Returns the command that writes the page on a failed run, by the Python that Snakemake itself runs in."""
+    settings = ["--settings", section("report"), "--output", FAILURES]
+    return shlex.join(
+        [
+            *(sys.executable, "-m", "pipeline", "failures", "--log", *logs),
+            *("--run", RESULTS, *settings),
+        ]
+    )
+
+
+onerror:
+    command = failure_command(log)
+    shell("{command} || true")
+
+
+onsuccess:
+    Path(FAILURES).unlink(missing_ok=True)
 
 
 rule provenance:
