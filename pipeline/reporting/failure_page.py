@@ -62,6 +62,8 @@ def failure_page(log: RunLog, run: Path, title: str) -> str:
     failures = failures_of(log, run / "logs")
     return render(
         "failures.html.j2",
+        style_files=("style.css", "cohort.css"),
+        scripts=("listing.js",),
         site_title=title,
         run_name=run.name,
         run_folder=str(run),

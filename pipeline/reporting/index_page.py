@@ -2,38 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
 from pipeline.config.stages import Report
 from pipeline.reporting import words
-from pipeline.reporting.curves import Interval, draw_intervals
-from pipeline.reporting.inputs import RunRecord
-from pipeline.reporting.methods import (
-    SPLIT_ORDER,
-    classical_methods,
-    in_order,
-    method_title,
-    split_claim,
-    split_title,
+from pipeline.reporting.cohort_inputs import Cohort
+from pipeline.reporting.cohort_parts import (
+    Part,
+    comparisons_part,
+    diagnosis_part,
+    duplicates_part,
+    gates_part,
+    ledger_part,
+    planted_part,
+    reliability_part,
+    spread_pictures,
+    tissue_part,
 )
+from pipeline.reporting.cohort_volumes import in_large_type, leading, tested_volumes, troubles, volume_listing, winners
+from pipeline.reporting.inputs import RunRecord
+from pipeline.reporting.methods import SPLIT_ORDER, TESTED, method_title, split_claim, split_title
 from pipeline.reporting.references import Bibliography
-from pipeline.reporting.tables import Column, Table, columns_of, distinct, records, split_table, where
+from pipeline.reporting.tables import Table, columns_of, distinct, records, split_table, where
 from pipeline.reporting.templates import render
-from pipeline.reporting.training_curves import overview_drawings
+from pipeline.reporting.training_curves import Drawing, overview_drawings
+from pipeline.reporting.training_dial import dial_drawing, dial_points
 from pipeline.reporting.verdict import Verdict, verdict
-from pipeline.statistics.conclusion import conclusion
+from pipeline.statistics.conclusion import findings, reach
 
-UNREADABLE = ("nearest",)
-"""Methods so far off that drawing them would squeeze the others together."""
+STYLE_FILES, SCRIPTS = ("style.css", "cohort.css"), ("listing.js",)
 
 
 @dataclass(frozen=True)
 class SplitPart:
-    """One split on the page: what it is, what it proves, its table and its verdict."""
+    """One split on the page: what it is, what it proves, which methods win, its table and its verdict."""
 
     name: str
     title: str
@@ -41,42 +47,87 @@ class SplitPart:
     heads: str
     covered: str
     volumes: tuple[str, ...]
+    winners: list[tuple[str, list[str]]]
     table: Table
     verdict: Verdict
 
 
-def index_page(run: RunRecord, settings: Report) -> str:
+def index_page(run: RunRecord, settings: Report, cohort: Cohort | None = None) -> str:
     """Writes the page over all volumes as HTML.
 
     Args:
         run: tables and records of the run.
         settings: the section `report`.
+        cohort: tables that not every run has.
     """
     record = run.provenance
+    cohort = cohort or Cohort()
     deliver = record["config"]["infer"]["deliver"]
     confidence = record["config"]["evaluate"]["confidence"]
+    stacks = words.stacks_of(record)
+    shown, folded = (
+        findings(table, run.volumes, confidence=confidence, title=method_title, stacks=stacks)
+        for table in by_deliverable(run.summary, deliver)
+    )
     parts = split_parts(run, deliver)
     return render(
         "index.html.j2",
+        style_files=STYLE_FILES,
+        scripts=SCRIPTS,
         site_title=settings.title,
         run_name=record["config"]["run"],
         parts=parts,
         volumes=volume_rows(run),
-        conclusions=conclusion(
-            run.summary,
-            run.volumes,
-            confidence=confidence,
-            title=method_title,
-            stacks=words.stacks_of(run.provenance),
-        ),
+        conclusions=[sentence for sentences in shown.values() for sentence in sentences],
+        more_conclusions=[sentence for sentences in folded.values() for sentence in sentences],
+        limits=[reach(part.name, run.volumes, stacks) for part in parts if part.name in TESTED],
         confidence=confidence,
-        intervals=interval_drawings(run, parts, deliver),
+        listing=volume_listing(run, cohort, deliver),
+        troubles=troubles(run, cohort, deliver),
+        tested=len(tested_volumes(run)),
+        gated=not cohort.gates.empty,
+        measured=deliver in distinct(run.volumes, "method"),
+        spreads=spread_pictures(run, deliver),
+        sections=sections(run, cohort, deliver),
         training=overview_drawings(run.models, deliver),
+        dials=dial_drawings(cohort),
         deliver=deliver,
+        deliver_title=method_title(deliver),
         **prose(record, [model.method for model in run.models], deliver),
         record=record,
         models=run.models,
     )
+
+
+def sections(run: RunRecord, cohort: Cohort, deliver: str) -> list[Part]:
+    """Returns the parts for which the run has a table with rows, in the order of the page."""
+    baseline = leading(columns_of(run.summary))[0].baseline
+    found = [
+        gates_part(cohort, deliver),
+        ledger_part(run, deliver),
+        planted_part(cohort, deliver, baseline),
+        reliability_part(cohort, deliver),
+        comparisons_part(run, cohort, deliver),
+        tissue_part(cohort, deliver),
+        diagnosis_part(cohort, deliver),
+        duplicates_part(cohort),
+    ]
+    return [part for part in found if part is not None]
+
+
+def dial_drawings(cohort: Cohort) -> list[Drawing]:
+    """Draws the fidelity dial of every network that has one."""
+    return [
+        dial_drawing(points, method_title(method))
+        for method, table in sorted(cohort.dials.items())
+        if (points := dial_points(table, method))
+    ]
+
+
+def by_deliverable(summary: pd.DataFrame, deliver: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Returns the rows of the deliverable, and those of all other methods."""
+    own: Any = summary["method"] == deliver
+    return cast(pd.DataFrame, summary[own]), cast(pd.DataFrame, summary[~own])
 
 
 def prose(record: words.Record, networks: Sequence[str], deliver: str) -> dict[str, Sequence[Any]]:
@@ -114,9 +165,22 @@ def _split_part(run: RunRecord, split: str, deliver: str) -> SplitPart:
         heads=heads_words(len(distinct(here, "subject")), pictures=pictures),
         covered=covered_words(len(distinct(here, "subject")), pictures=pictures),
         volumes=volumes,
+        winners=split_winners(run, split),
         table=table,
-        verdict=verdict(table, deliver),
+        verdict=in_large_type(verdict(table, deliver), table.columns),
     )
+
+
+def split_winners(run: RunRecord, split: str) -> list[tuple[str, list[str]]]:
+    """Returns the methods with the best means on a split, by title, each with the measures that it leads in."""
+    means = {
+        column: {
+            row["method"]: row["mean"]
+            for row in records(where(run.summary, split=split, region=column.region, metric=column.metric))
+        }
+        for column in leading(columns_of(run.summary))
+    }
+    return [(method_title(method), measures) for method, measures in winners(means)]
 
 
 def heads_words(subjects: int, *, pictures: bool) -> str:
@@ -150,32 +214,3 @@ def volume_rows(run: RunRecord) -> list[dict[str, Any]]:
         }
         for volume in run.provenance["volumes"]
     ]
-
-
-def interval_drawings(run: RunRecord, parts: Sequence[SplitPart], deliver: str) -> list[dict[str, str]]:
-    """Draws, for every test split and metric over the foreground, the differences to the best classical method."""
-    columns = columns_of(run.summary)
-    found = []
-    for part in parts:
-        if part.name == "val":
-            continue
-        for column in columns:
-            if column.region == columns[0].region:
-                found.append(_interval_drawing(run.summary, part, column, deliver))
-    return found
-
-
-def _interval_drawing(summary: pd.DataFrame, part: SplitPart, column: Column, deliver: str) -> dict[str, str]:
-    here = records(where(summary, split=part.name, region=column.region, metric=column.metric))
-    found = {row["method"]: row for row in here}
-    methods = [name for name in in_order(found, deliver) if name not in UNREADABLE]
-    rows = [_interval(found[name], name, deliver) for name in methods]
-    title = f"{part.title}: {column.title}"
-    label = f"{column.heading}, difference to {method_title(column.baseline)}"
-    text = "; ".join(f"{row.label} {column.format(row.value, sign=True)}" for row in rows)
-    return {"image": draw_intervals(title, label, rows), "text": f"{title}. {label}: {text}"}
-
-
-def _interval(numbers: Mapping[str, Any], method: str, deliver: str) -> Interval:
-    style = "delivered" if method == deliver else "baseline" if method in classical_methods() else "network"
-    return Interval(method_title(method), numbers["diff"], numbers["diff_ci_low"], numbers["diff_ci_high"], style)

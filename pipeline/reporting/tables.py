@@ -13,7 +13,11 @@ from pipeline import plugins
 from pipeline.errors import UserError
 from pipeline.reporting.methods import REGION_TITLES, classical_methods, in_order, method_title
 
-TEXT_COLUMNS = ("volume", "subject", "split", "method", "region", "metric", "baseline")
+TEXT_COLUMNS = (
+    *("volume", "subject", "split", "method", "region", "metric", "baseline"),
+    *("gate", "passed", "kind", "tissue", "picture", "near_duplicate_of", "near_duplicate_split"),
+    "near_duplicate_volume",
+)
 VOLUMES = ("volume", "subject", "split", "method", "region", "metric", "value")
 SLICES = (*VOLUMES, "slice")
 SUMMARY = (

@@ -115,6 +115,8 @@ def training_page(trainings: Sequence[TrainingRecord], record: words.Record, set
     columns = list(dict.fromkeys(name for part in parts for name in part.measures))
     return render(
         "training.html.j2",
+        style_files=("style.css", "cohort.css"),
+        scripts=("listing.js",),
         site_title=settings.title,
         run_name=record["config"]["run"],
         parts=parts,

@@ -40,19 +40,37 @@ def conclusion(
         Sentences, for every test split one a network and metric over the foreground (or, without it, over the first
         region), and one on how far they reach.
     """
+    found = findings(summary, volumes, confidence=confidence, title=title, stacks=stacks)
+    return [sentence for split, sentences in found.items() for sentence in (*sentences, reach(split, volumes, stacks))]
+
+
+def findings(
+    summary: pd.DataFrame,
+    volumes: pd.DataFrame,
+    *,
+    confidence: float = 0.95,
+    title: Callable[[str], str] = str,
+    stacks: Collection[str] = (),
+) -> dict[str, list[str]]:
+    """Returns for every test split the sentences on its networks; arguments as in `conclusion`."""
     regions = list(summary["region"].unique())
-    region = "foreground" if "foreground" in regions else regions[0]
-    sentences: list[str] = []
+    region = "foreground" if "foreground" in regions else next(iter(regions), "")
+    found: dict[str, list[str]] = {}
     for split, heading in SPLIT_TITLES.items():
         rows: Any = summary[(summary["split"] == split) & (summary["region"] == region)]
-        if rows.empty:
-            continue
-        members = set(volumes.loc[volumes["split"] == split, "volume"])
-        pictures = not members.isdisjoint(stacks)
-        named = PICTURES_TITLE if pictures else heading
-        sentences += [f"{named}: {text}" for text in _comparisons(rows, region, confidence, title)]
-        sentences.append(_pictures_reach(split) if pictures else _reach(split, volumes))
-    return sentences
+        if not rows.empty:
+            named = PICTURES_TITLE if _holds_pictures(split, volumes, stacks) else heading
+            found[split] = [f"{named}: {text}" for text in _comparisons(rows, region, confidence, title)]
+    return found
+
+
+def reach(split: str, volumes: pd.DataFrame, stacks: Collection[str] = ()) -> str:
+    """Says how far the findings on a split reach, and what cannot be concluded; arguments as in `conclusion`."""
+    return _pictures_reach(split) if _holds_pictures(split, volumes, stacks) else _reach(split, volumes)
+
+
+def _holds_pictures(split: str, volumes: pd.DataFrame, stacks: Collection[str]) -> bool:
+    return not set(volumes.loc[volumes["split"] == split, "volume"]).isdisjoint(stacks)
 
 
 def _comparisons(rows: Any, region: str, confidence: float, title: Callable[[str], str]) -> Iterator[str]:

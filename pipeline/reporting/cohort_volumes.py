@@ -1,0 +1,167 @@
+"""Volume by volume: how the deliverable fares against the best classical method, the worst first, and what failed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+
+from pipeline.reporting.cohort_inputs import Cohort
+from pipeline.reporting.inputs import RunRecord
+from pipeline.reporting.listing import Entry, Listing, words
+from pipeline.reporting.methods import TESTED, method_title
+from pipeline.reporting.tables import Column, columns_of, records, where
+from pipeline.reporting.verdict import Verdict
+
+LEADING = ("psnr", "ssim")
+"""Measures that come first where they were taken: every reader knows them."""
+TRAILING = ("edge_sharpness", "residual_noise")
+"""Measures of one property alone, in which a wrong image can win; they come last."""
+MOST_FIGURES = 4
+"""Measures in the large type of a split's verdict; the others stand in its table."""
+PASSED = {"true": True, "false": False}
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Something that went wrong in some volumes: what, and in which of them."""
+
+    what: str
+    volumes: tuple[str, ...]
+
+
+def leading(columns: Sequence[Column]) -> list[Column]:
+    """Returns the measures over the first region, the best known ones first."""
+    first = [column for column in columns if column.region == columns[0].region]
+    return sorted(first, key=lambda column: (column.metric in TRAILING, column.metric not in LEADING, column.metric))
+
+
+def in_large_type(verdict: Verdict, columns: Sequence[Column]) -> Verdict:
+    """Returns a verdict with the figures of the leading measures alone."""
+    order = [column.title for column in leading(columns)]
+    figures = sorted(verdict.figures, key=lambda figure: order.index(figure.title) if figure.title in order else 99)
+    return replace(verdict, figures=tuple(figures[:MOST_FIGURES]))
+
+
+def gains(run: RunRecord, column: Column, deliver: str) -> pd.DataFrame:
+    """Returns, by volume of the test splits, the deliverable's value and its difference to the baseline of a measure.
+
+    Returns:
+        Index volume; columns value, difference (better is positive), NaN where one of both was not measured.
+    """
+    here: Any = where(run.volumes, region=column.region, metric=column.metric)
+    here = here[here["split"].isin(TESTED)]
+    by_method = here.pivot_table(index="volume", columns="method", values="value", aggfunc="first", sort=False)
+    by_method = by_method.reindex(columns=list(dict.fromkeys([deliver, column.baseline])))
+    difference = by_method[deliver] - by_method[column.baseline]
+    sign = 1.0 if column.higher_is_better else -1.0
+    return pd.DataFrame({"value": by_method[deliver], "difference": sign * difference})
+
+
+def tested_volumes(run: RunRecord) -> dict[str, tuple[str, str]]:
+    """Returns subject and split of every volume of the test splits."""
+    here: Any = run.volumes[run.volumes["split"].isin(TESTED)]
+    return {row["volume"]: (row["subject"], row["split"]) for row in records(here.drop_duplicates("volume"))}
+
+
+def failed_gates(gates: pd.DataFrame, deliver: str) -> dict[str, list[str]]:
+    """Returns the gates that the deliverable failed, by volume."""
+    found: dict[str, list[str]] = {}
+    for row in records(where(gates, method=deliver)):
+        if not has_passed(row["passed"]):
+            found.setdefault(row["volume"], []).append(gate_title(row["gate"]))
+    return found
+
+
+def has_passed(text: str) -> bool:
+    """Reads the column `passed`; what is neither true nor false has not passed."""
+    return PASSED.get(str(text).strip().lower(), False)
+
+
+def gate_title(name: str) -> str:
+    """Returns the name of a gate as a reader sees it."""
+    return str(name).replace("_", " ")
+
+
+def volume_listing(run: RunRecord, cohort: Cohort, deliver: str) -> Listing:
+    """Returns the volumes of the test splits with every leading measure, the smallest gain first."""
+    columns = leading(columns_of(run.summary))
+    measured = {column: gains(run, column, deliver) for column in columns}
+    failed = failed_gates(cohort.gates, deliver)
+    gated = set(where(cohort.gates, method=deliver)["volume"].tolist())
+    rows = [
+        (
+            Entry(volume, link=f"{volume}.html"),
+            Entry(split.replace("_", " "), chip=split),
+            Entry(words(subject)),
+            *(_gain(measured[column], volume, column) for column in columns),
+            *([_gates(failed.get(volume, []), volume in gated)] if gated else []),
+        )
+        for volume, (subject, split) in tested_volumes(run).items()
+    ]
+    first = 3
+    rows.sort(key=lambda row: (row[first].key == "", row[first].number or 0.0))
+    arrows = [f"{column.heading} {'↑' if column.higher_is_better else '↓'}" for column in columns]
+    headings = ("Volume", "Role", "Subject", *arrows, *(["Failed gates"] if gated else []))
+    caption = f"{method_title(deliver)} on every test volume, the smallest gain first"
+    return Listing("volumes-listing", caption, headings, tuple(rows), first)
+
+
+def _gain(measured: pd.DataFrame, volume: str, column: Column) -> Entry:
+    """Returns a value with the difference below it; it is sorted by how much better it is than the baseline's."""
+    if volume not in measured.index:
+        return Entry("n/a", float("nan"))
+    found: Any = measured.loc[volume]
+    value, better = float(found["value"]), float(found["difference"])
+    difference = better if column.higher_is_better else -better
+    return Entry(
+        column.format(value),
+        better,
+        kind="worse" if better < 0 else "",
+        aside="" if pd.isna(better) else column.format(difference, sign=True),
+    )
+
+
+def _gates(failed: Sequence[str], gated: bool) -> Entry:
+    if not gated:
+        return Entry("not tested", float("nan"))
+    return Entry(", ".join(failed) or "none", float(len(failed)), kind="failed" if failed else "")
+
+
+def troubles(run: RunRecord, cohort: Cohort, deliver: str) -> list[Trouble]:
+    """Returns what went wrong in test volumes: failed gates, and measures by which the deliverable is worse."""
+    return [*_gate_troubles(cohort.gates, deliver), *_losses(run, deliver)]
+
+
+def _gate_troubles(gates: pd.DataFrame, deliver: str) -> Iterator[Trouble]:
+    by_gate: dict[str, list[str]] = {}
+    for volume, names in failed_gates(gates, deliver).items():
+        for name in names:
+            by_gate.setdefault(name, []).append(volume)
+    for name, volumes in by_gate.items():
+        yield Trouble(f"{method_title(deliver)} failed the gate “{name}”", tuple(volumes))
+
+
+def _losses(run: RunRecord, deliver: str) -> Iterator[Trouble]:
+    for column in leading(columns_of(run.summary)):
+        difference: Any = gains(run, column, deliver)["difference"].sort_values()
+        worse = [str(volume) for volume in difference.index[difference < 0]]
+        if worse and column.baseline != deliver:
+            baseline = method_title(column.baseline)
+            yield Trouble(f"{method_title(deliver)} is worse than {baseline} by {column.title}", tuple(worse))
+
+
+def winners(means: Mapping[Column, Mapping[str, float]]) -> list[tuple[str, list[str]]]:
+    """Returns the methods that have the best mean of some measure, with these measures; the one with most comes first.
+
+    Args:
+        means: of every method, by measure.
+    """
+    found: dict[str, list[str]] = {}
+    for column, values in means.items():
+        usable = {method: column.better(value) for method, value in values.items() if pd.notna(value)}
+        if usable:
+            found.setdefault(max(usable, key=lambda method: usable[method]), []).append(column.title)
+    return sorted(found.items(), key=lambda pair: -len(pair[1]))
