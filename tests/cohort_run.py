@@ -56,7 +56,7 @@ def _slices(names: list[str], subjects: dict[str, str], generator: np.random.Gen
     for volume, subject, split in places:
         own = generator.normal(0, 1.5)
         for method in METHODS:
-            level = LEVELS.get(method, 15.0 if method == "pretrained" else 25.2) + own + generator.normal(0, 0.4)
+            level = LEVELS.get(method, 15.0 if method == "pretrained" else 24.7) + own + generator.normal(0, 0.4)
             for index in range(SLICES):
                 psnr = level + generator.normal(0, 0.3)
                 ssim = float(np.clip(0.5 + psnr / 80, 0, 1))

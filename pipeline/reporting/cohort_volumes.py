@@ -103,8 +103,8 @@ def volume_listing(run: RunRecord, cohort: Cohort, deliver: str) -> Listing:
     ]
     first = 3
     rows.sort(key=lambda row: (row[first].key == "", row[first].number or 0.0))
-    arrows = [f"{column.heading} {'↑' if column.higher_is_better else '↓'}" for column in columns]
-    headings = ("Volume", "Role", "Subject", *arrows, *(["Failed gates"] if gated else []))
+    measures = [column.heading for column in columns]
+    headings = ("Volume", "Role", "Subject", *measures, *(["Failed gates"] if gated else []))
     caption = f"{method_title(deliver)} on every test volume, the smallest gain first"
     return Listing("volumes-listing", caption, headings, tuple(rows), first)
 
@@ -146,7 +146,8 @@ def _gate_troubles(gates: pd.DataFrame, deliver: str) -> Iterator[Trouble]:
 
 def _losses(run: RunRecord, deliver: str) -> Iterator[Trouble]:
     for column in leading(columns_of(run.summary)):
-        difference: Any = gains(run, column, deliver)["difference"].sort_values()
+        measured: Any = gains(run, column, deliver)
+        difference = measured["difference"].sort_values()
         worse = [str(volume) for volume in difference.index[difference < 0]]
         if worse and column.baseline != deliver:
             baseline = method_title(column.baseline)

@@ -35,6 +35,8 @@ from pipeline.reporting.verdict import Verdict, verdict
 from pipeline.statistics.conclusion import findings, reach
 
 STYLE_FILES, SCRIPTS = ("style.css", "cohort.css"), ("listing.js",)
+MOST_CONCLUDED = 2
+"""Measures whose conclusions on the deliverable are shown at once; the others are folded away."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def index_page(run: RunRecord, settings: Report, cohort: Cohort | None = None) -
     stacks = words.stacks_of(record)
     shown, folded = (
         findings(table, run.volumes, confidence=confidence, title=method_title, stacks=stacks)
-        for table in by_deliverable(run.summary, deliver)
+        for table in by_weight(run.summary, deliver)
     )
     parts = split_parts(run, deliver)
     return render(
@@ -124,9 +126,10 @@ def dial_drawings(cohort: Cohort) -> list[Drawing]:
     ]
 
 
-def by_deliverable(summary: pd.DataFrame, deliver: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Returns the rows of the deliverable, and those of all other methods."""
-    own: Any = summary["method"] == deliver
+def by_weight(summary: pd.DataFrame, deliver: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Returns the rows of the deliverable by the leading measures, and all others."""
+    measures = [column.metric for column in leading(columns_of(summary))[:MOST_CONCLUDED]]
+    own: Any = (summary["method"] == deliver) & summary["metric"].isin(measures)
     return cast(pd.DataFrame, summary[own]), cast(pd.DataFrame, summary[~own])
 
 

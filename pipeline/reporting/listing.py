@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,25 +84,3 @@ def interval(low: Any, high: Any, decimals: int | None = None, *, sign: bool = T
     """Writes an interval; nothing where it is not known."""
     ends = (number(low, decimals, sign=sign), number(high, decimals, sign=sign))
     return "" if MISSING in (ends[0].text, ends[1].text) else f"[{ends[0].text}, {ends[1].text}]"
-
-
-def plain_listing(name: str, caption: str, table: pd.DataFrame, titles: Sequence[str] = ()) -> Listing:
-    """Returns a table as it stands in a file: numbers with four digits, all else as text.
-
-    Args:
-        name: of the listing.
-        caption: what it holds.
-        table: the table.
-        titles: headings; without them the columns' own names.
-    """
-    columns = [table[column].tolist() for column in table.columns]
-    numeric = [pd.api.types.is_numeric_dtype(table[column]) for column in table.columns]
-    rows = [
-        tuple(
-            number(value) if is_number else Entry(words(value))
-            for value, is_number in zip(values, numeric, strict=True)
-        )
-        for values in zip(*columns, strict=True)
-    ]
-    headings = tuple(titles) or tuple(str(column).replace("_", " ").capitalize() for column in table.columns)
-    return Listing(name, caption, headings, tuple(rows))

@@ -50,3 +50,13 @@ def test_a_dry_run_for_slurm_needs_only_its_plugin_on_top(bare_python, tmp_path)
     result = plan(bare_python, tmp_path, "--executor", "slurm", "--jobs", "2")
     assert result.returncode == 0, result.stderr
     assert re.search(r"^train\s+2$", result.stdout, re.MULTILINE)
+
+
+def test_the_page_on_a_failed_run_needs_only_snakemake(bare_python, tmp_path):
+    log = tmp_path / "run.log"
+    log.write_text("Error in rule extract:\n    jobid: 1\n    log: absent.log (check log file(s) for error details)\n")
+    page = tmp_path / "failures.html"
+    command = [bare_python, "-m", "pipeline", "failures", "--log", log, "--run", tmp_path, "--output", page]
+    result = subprocess.run(list(map(str, command)), cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "One step failed" in page.read_text(encoding="utf-8")

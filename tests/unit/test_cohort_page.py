@@ -1,0 +1,189 @@
+"""The page over all volumes: what stands in its parts, and that a part stands there only where there is a table."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pipeline.__main__ import main
+from pipeline.reporting.cohort_inputs import COLUMNS, Cohort, read_cohort
+from pipeline.reporting.cohort_parts import (
+    comparisons_part,
+    gates_part,
+    ledger_part,
+    planted_part,
+    reliability_part,
+    spread_pictures,
+)
+from pipeline.reporting.cohort_volumes import leading, troubles, volume_listing, winners
+from pipeline.reporting.inputs import RunRecord, read_run_record
+from pipeline.reporting.listing import Entry, interval, number
+from pipeline.reporting.tables import Column, columns_of
+from tests.cohort_run import HOSTILE_NAME, cohort_command, make_cohort
+from tests.helpers import Tags, run_stage, the_message
+from tests.report_run import index_command, make_run, provenance_command
+
+PARTS = {"gates", "planted", "reliability", "comparisons", "tissue", "diagnosis", "duplicates"}
+COUNT = 8
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    folder = make_run(tmp_path_factory.mktemp("run"))
+    assert main(provenance_command(folder)) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tables(run, tmp_path_factory) -> Path:
+    return make_cohort(run, tmp_path_factory.mktemp("cohort"), COUNT)
+
+
+@pytest.fixture(scope="module")
+def page(run, tables) -> str:
+    assert main(cohort_command(run, tables, tables / "index.html")) == 0
+    return (tables / "index.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def record(run, tables) -> RunRecord:
+    files = [tables / f"{name}.csv" for name in ("volumes", "slices", "summary")]
+    return read_run_record(files[0], files[1], files[2], tables / "provenance.json", [run / "models/rrdb_l1"])
+
+
+@pytest.fixture(scope="module")
+def cohort(tables) -> Cohort:
+    return read_cohort({name: tables / f"{name}.csv" for name in COLUMNS}, [])
+
+
+def sections(text: str) -> set[str]:
+    return {str(attributes.get("id")) for tag, attributes in Tags(text).found if tag == "section"}
+
+
+def test_every_table_has_its_part(page):
+    assert sections(page) >= PARTS
+    assert {"failures", "conclusions", "volumes", "numbers", "training", "data"} <= sections(page)
+
+
+def test_a_part_stands_there_only_where_its_table_has_rows(run, tables, tmp_path):
+    assert main(index_command(run, tmp_path / "none.html")) == 0
+    assert not PARTS & sections((tmp_path / "none.html").read_text())
+    (tmp_path / "gates.csv").write_text(",".join(COLUMNS["gates"]) + "\n")
+    command = [*index_command(run, tmp_path / "some.html"), "--gates", str(tmp_path / "gates.csv")]
+    command += ["--planted", str(tmp_path / "absent.csv"), "--duplicates", str(tables / "duplicates.csv")]
+    assert main(command) == 0
+    assert PARTS & sections((tmp_path / "some.html").read_text()) == {"duplicates"}
+
+
+def test_a_table_with_other_columns_is_named(run, tmp_path):
+    (tmp_path / "gates.csv").write_text("volume\nx\n")
+    command = [*index_command(run, tmp_path / "index.html"), "--gates", str(tmp_path / "gates.csv")]
+    message = the_message(run_stage(*command))
+    assert "gates.csv" in message and "'subject'" in message
+
+
+def test_hostile_names_are_text(page):
+    tags = Tags(page)
+    assert tags.open == []
+    assert HOSTILE_NAME not in page
+    assert page.count("&#34;&gt;&lt;img src=x onerror=alert(1)&gt;") >= 2
+    assert not [1 for _, attributes in tags.found for name in attributes if name.startswith("on")]
+    assert sum(tag == "script" for tag, _ in tags.found) == 1
+    assert all(str(a.get("src")).startswith("data:") for tag, a in tags.found if tag == "img")
+    identifiers = [attributes["id"] for _, attributes in tags.found if "id" in attributes]
+    assert len(identifiers) == len(set(identifiers))
+
+
+def test_the_worst_volume_comes_first_and_validation_is_no_proof(tables, record, cohort):
+    listing = volume_listing(record, cohort, "rrdb_l1")
+    psnr = columns_of(record.summary)[0]
+    wanted = "split == 'test' and region == 'foreground' and metric == 'psnr'"
+    volumes = pd.read_csv(tables / "volumes.csv").query(wanted)
+    by_method = volumes.pivot_table(index="volume", columns="method", values="value")
+    expected = (by_method["rrdb_l1"] - by_method[psnr.baseline]).sort_values()
+    assert [row[0].text for row in listing.rows] == expected.index.tolist()
+    assert [row[3].number for row in listing.rows] == pytest.approx(expected.tolist())
+    assert "mid" not in [row[0].text for row in listing.rows]
+    worse = next(trouble for trouble in troubles(record, cohort, "rrdb_l1") if "by PSNR" in trouble.what)
+    assert list(worse.volumes) == expected.index[expected < 0].tolist()
+
+
+def test_what_is_lower_where_lower_is_better_counts_as_gain():
+    column = Column("gmsd", "foreground", "GMSD", "", 3, False, "bicubic")
+    assert winners({column: {"bicubic": 0.2, "rrdb_l1": 0.1, "x": math.nan}}) == [("rrdb_l1", ["GMSD"])]
+
+
+def test_well_known_measures_come_first_and_those_of_one_property_last():
+    made = [Column(name, "foreground", name, "", 2, True, "x") for name in ("edge_sharpness", "gmsd", "psnr", "ssim")]
+    other = Column("psnr", "whole", "psnr", "", 2, True, "x")
+    assert [column.metric for column in leading([*made, other])] == ["psnr", "ssim", "gmsd", "edge_sharpness"]
+
+
+def test_gates_that_the_deliverable_failed_are_listed_each(cohort):
+    gates = cohort.gates.assign(passed="true")
+    gates.loc[gates.index[2], "passed"] = "false"
+    part = gates_part(Cohort(gates=gates), "rrdb_l1")
+    assert part is not None
+    row = gates.iloc[2]
+    assert row["method"] == "rrdb_l1"
+    (failed,) = next(listing for listing in part.listings if listing.name == "gates-failed").rows
+    assert failed[0] == Entry(row["volume"], link=f"{row['volume']}.html", kind="failed")
+    assert failed[3].number == row["value"]
+    kept = gates_part(Cohort(gates=gates.assign(passed="True")), "rrdb_l1")
+    assert kept is not None and [listing.name for listing in kept.listings] == ["gates-listing"]
+
+
+def test_planted_structures_are_counted_over_volumes(cohort):
+    part = planted_part(cohort, "rrdb_l1", "zerofill")
+    assert part is not None
+    rows = {tuple(entry.text for entry in row[:4]): row for row in part.folded[0].rows}
+    found = rows["RRDB network, pixel loss", "lesion", "4", "\N{MINUS SIGN}0.2"]
+    assert found[4].number == 20 * COUNT
+    assert found[5].text == "70 %"  # 4 * 4 - 2 * 2 + 2 of 20
+    assert found[6].text == "5 %"
+    assert len(part.pictures) == 4
+
+
+def test_reliability_is_pooled_as_root_mean_squares_over_voxels():
+    rows = [("a", "A", "test", "m", 1, 0.1, 0.3, 30), ("b", "B", "test", "m", 1, 0.2, 0.1, 10)]
+    val = ("c", "C", "val", "m", 1, 9.0, 9.0, 1000)
+    table = pd.DataFrame([*rows, val], columns=pd.Index(COLUMNS["reliability"]))
+    part = reliability_part(Cohort(reliability=table), "m")
+    assert part is not None
+    (row,) = part.folded[0].rows
+    assert row[2].number == pytest.approx(math.sqrt((30 * 0.1**2 + 10 * 0.2**2) / 40))
+    assert row[3].number == pytest.approx(math.sqrt((30 * 0.3**2 + 10 * 0.1**2) / 40))
+    assert row[4].number == 40
+
+
+def test_comparisons_show_every_baseline_with_the_corrected_p(record, cohort):
+    part = comparisons_part(record, cohort, "rrdb_l1")
+    assert part is not None
+    (listing,) = part.listings
+    assert len(listing.rows) == len(cohort.comparisons)
+    assert listing.rows[0][3].aside == "[+0.30, +0.50]"
+    assert listing.rows[0][6].number == pytest.approx(0.006)
+    assert {row[3].kind for row in listing.rows} == {"better"}
+
+
+def test_the_ledger_needs_its_measures(record):
+    assert ledger_part(record, "rrdb_l1") is None
+
+
+def test_a_split_of_one_volume_shows_its_slices(run):
+    files = [run / f"{name}.csv" for name in ("volumes", "slices", "summary")]
+    lone = read_run_record(files[0], files[1], files[2], run / "provenance.json", [run / "models/rrdb_l1"])
+    pictures = spread_pictures(lone, "rrdb_l1")
+    assert [picture.caption for picture in pictures][:1] == ["Strokes are 16 slices."]
+    assert len(pictures) == 4
+    assert spread_pictures(lone, "rrdb_l1") == pictures
+
+
+def test_numbers_know_their_signs_and_what_is_not_known():
+    assert number(-1.5, 1) == Entry("\N{MINUS SIGN}1.5", -1.5)
+    assert number(None).text == "n/a"
+    assert number(math.nan).key == ""
+    assert interval(math.nan, 1) == ""
