@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -101,7 +102,7 @@ def test_the_worst_volume_comes_first_and_validation_is_no_proof(tables, record,
     listing = volume_listing(record, cohort, "rrdb_l1")
     psnr = columns_of(record.summary)[0]
     wanted = "split == 'test' and region == 'foreground' and metric == 'psnr'"
-    volumes = pd.read_csv(tables / "volumes.csv").query(wanted)
+    volumes: Any = pd.read_csv(tables / "volumes.csv").query(wanted)
     by_method = volumes.pivot_table(index="volume", columns="method", values="value")
     expected = (by_method["rrdb_l1"] - by_method[psnr.baseline]).sort_values()
     assert [row[0].text for row in listing.rows] == expected.index.tolist()

@@ -51,6 +51,8 @@ PLANTED_SPLITS = ("test", "test_within_subject")
 OWN_SLICES = f"{RESULTS}/own_slices/{{volume}}/{{role}}.{{kind}}.safetensors"
 OWN_ROLES = ["train-columns", "train-rows", "val"]
 WEIGHTS = RUN.train.initial_weights
+# No output of a rule: Snakemake neither waits for this page nor takes it for a result, and no index is overwritten.
+FAILURES = f"{RESULTS}/reports/failures.html"
 PERCEPTUAL = f"resources/{RUN.train.perceptual_weights}/features.safetensors"
 TRAIN_SETTINGS = RUN.train.model_dump_json(
     exclude={"initial_weights", "perceptual_weights"}
@@ -63,6 +65,17 @@ LAUNCH = f"torch.distributed.run --standalone --nproc-per-node={RUN.resources.gp
 def section(name):
     """Returns one section of the configuration as JSON: a rule is given its own and no other."""
     return getattr(RUN, name).model_dump_json()
+
+
+def failure_command(logs):
+    """Returns the command that writes the page on a failed run, by the Python that Snakemake itself runs in."""
+    settings = ["--settings", section("report"), "--output", FAILURES]
+    return shlex.join(
+        [
+            *(sys.executable, "-m", "pipeline", "failures", "--log", *logs),
+            *("--run", RESULTS, *settings),
+        ]
+    )
 
 
 def source_file(name):

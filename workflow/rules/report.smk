@@ -7,19 +7,6 @@ USED_SOURCES = sorted(
     {volume.source for volume in RUN.volumes} | {WEIGHTS} | NEEDED_FEATURES
 )
 PAGE_SOURCES = files_version(CHECKOUT / "reports")
-# No output of a rule: Snakemake neither waits for this page nor takes it for a result, and no index is overwritten.
-FAILURES = f"{RESULTS}/reports/failures.html"
-
-
-def failure_command(logs):
-    """Returns the command that writes the page on a failed run, by the Python that Snakemake itself runs in."""
-    settings = ["--settings", section("report"), "--output", FAILURES]
-    return shlex.join(
-        [
-            *(sys.executable, "-m", "pipeline", "failures", "--log", *logs),
-            *("--run", RESULTS, *settings),
-        ]
-    )
 
 
 onerror:
@@ -118,6 +105,10 @@ rule report_index:
         provenance=rules.provenance.output.provenance,
         cards=rules.report_volume.input.cards,
         histories=rules.report_volume.input.histories,
+        duplicates=rules.duplicates.output.table,
+        comparisons=rules.summarise.output.comparisons,
+        tissue=rules.tissue_agreement.output.agreement if TISSUE_VOLUMES else [],
+        diagnosis=rules.diagnosis.output.table if all(CLASSED.values()) else [],
     output:
         page=report(
             f"{RESULTS}/reports/index.html",
@@ -146,6 +137,8 @@ rule report_index:
     shell:
         "python -m pipeline index --volumes-table {input.volumes:q} --slices {input.slices:q} --summary {input.summary:q}"
         " --provenance {input.provenance:q} --models {params.models:q} --settings {params.settings:q}"
+        " --duplicates {input.duplicates:q} --comparisons {input.comparisons:q}"
+        " --tissue-agreement {input.tissue:q} --diagnosis {input.diagnosis:q}"
         " --output {output.page:q} > {log:q} 2>&1"
 
 
