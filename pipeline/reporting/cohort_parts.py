@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from pipeline.reporting.cohort_inputs import Cohort
@@ -405,8 +404,8 @@ def reliability_part(cohort: Cohort, deliver: str) -> Part | None:
         "reliability",
         "Reliability of the uncertainty",
         (
-            "Voxels in bins of the error that was predicted for them, and the error that they have. On the dashed line "
-            "the two agree; above it the results are worse than they claim.",
+            "Voxels in bins of the absolute error that was predicted for them, and the mean error that they "
+            "have. On the dashed line the two agree; above it the results are worse than they claim.",
         ),
         (Picture(image, f"{title}. {text}", ""),),
         folded=(Listing("reliability-listing", "Predicted and observed error by bin", headings, tuple(rows)),),
@@ -418,11 +417,11 @@ def _voxels(row: Mapping[str, Any]) -> Entry:
 
 
 def _pooled(table: pd.DataFrame) -> pd.DataFrame:
-    """Returns root mean squares over volumes, bin by bin, in which every voxel counts once."""
+    """Returns means over volumes, bin by bin, in which every voxel counts once."""
     weight = table["voxels"].to_numpy(float)
-    squares = table.assign(**{name: weight * table[name].to_numpy(float) ** 2 for name in ("predicted", "observed")})
-    sums: Any = squares.groupby("bin", sort=True, as_index=False)[["predicted", "observed", "voxels"]].sum()
-    return sums.assign(**{name: np.sqrt(sums[name] / sums["voxels"]) for name in ("predicted", "observed")})
+    products = table.assign(**{name: weight * table[name].to_numpy(float) for name in ("predicted", "observed")})
+    sums: Any = products.groupby("bin", sort=True, as_index=False)[["predicted", "observed", "voxels"]].sum()
+    return sums.assign(**{name: sums[name] / sums["voxels"] for name in ("predicted", "observed")})
 
 
 # Tissue, diagnosis, duplicates
