@@ -28,6 +28,7 @@ include: "workflow/rules/fidelity.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/mismatch.smk"
 include: "workflow/rules/reading.smk"
+include: "workflow/rules/enforce.smk"
 
 
 rule all:
@@ -43,3 +44,5 @@ rule all:
         uncertainty_results(),
         rules.planted_table.output,
         bids_results(),
+        rules.gate_table.output,
+        rules.enforce.output,

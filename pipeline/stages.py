@@ -23,6 +23,8 @@ STAGES = {
     "uncertainty": "make the error map of a volume and measure how well it tells the error",
     "deliver_uncertainty": "write the error map beside the super-resolved volume",
     "merge": "put tables of single volumes into one",
+    "gate": "tell whether restored volumes agree with what was measured",
+    "enforce": "stop where the delivered volumes contradict what was measured",
     "summarise": "put all measurements into the tables",
     "diagnosis": "ask a classifier whether restored pictures keep their class",
     "reading_page": "write the page on which readers judge images blindly",

@@ -186,6 +186,9 @@ class Evaluate(Section):
     """neighbouring slices that are drawn together, since they resemble each other"""
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     """coverage of the intervals"""
+    on_gate: Literal["warn", "fail"] = "warn"
+    """what to do where a delivered volume, degraded again, contradicts the measurement (metrics/gates.csv): warn marks
+    it, fail also stops the run once all pages are written; needs no truth"""
 
 
 class Reading(Section):

@@ -150,6 +150,12 @@ class ForwardModel:
         level = self.noise_sigma if sigma is None else sigma
         return self._sliced(lr, lambda image: expected(image, level, self.noise_settings))
 
+    def standard_deviation(self, lr: NDArray[np.floating], sigma: float | None = None) -> NDArray[np.float64]:
+        """Returns the standard deviation of what is measured where the noiseless low-resolution image is `lr`."""
+        deviation = plugins.load(NOISES, self.noise).standard_deviation
+        level = self.noise_sigma if sigma is None else sigma
+        return self._sliced(lr, lambda image: deviation(image, level, self.noise_settings))
+
     def _sliced(self, lr: NDArray, function: Callable[[NDArray], NDArray]) -> NDArray:
         """Applies a function that wants the axes of a slice first."""
         if lr.ndim < len(self.factors):

@@ -50,6 +50,38 @@ def test_the_expected_value_is_the_mean_of_many_draws(name, level):
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("level", LEVELS)
+def test_the_standard_deviation_is_that_of_many_draws(name, level):
+    module = plugins.load(NOISES, name)
+    found = draws(module, level)
+    image = np.full((3, 1), level)
+    deviation = module.standard_deviation(image, SIGMA, module.Parameters())
+    assert deviation.shape == image.shape
+    assert deviation[1, 0] == pytest.approx(found.std(), rel=0.01, abs=1e-9)
+    still = {"jitter_pixels": 0.0} if name == "electron" else {}
+    assert module.standard_deviation(image, 0.0, module.Parameters(**still)).max() == pytest.approx(0, abs=1e-9)
+
+
+def test_the_standard_deviation_of_magnitudes_is_that_of_scipy():
+    for ratio in (0.1, 1.0, 4.0, 20.0):
+        expected = stats.rice(ratio).std()
+        image = np.array([ratio])
+        assert rician.standard_deviation(image, 1.0, rician.Parameters())[0] == pytest.approx(expected, rel=1e-6)
+        one = noncentral_chi.standard_deviation(image, 1.0, noncentral_chi.Parameters(coils=1))
+        assert one[0] == pytest.approx(expected, rel=1e-5)
+
+
+def test_shifted_lines_deviate_where_the_image_changes():
+    image = np.zeros((31, 20_000), dtype=np.float32)
+    image[12:20] = 1
+    for sigma in (0.0, SIGMA):
+        parameters = electron.Parameters(jitter_pixels=0.7)
+        found = electron.add_noise(image, sigma, np.random.default_rng(2), parameters).std(axis=1)
+        expected = electron.standard_deviation(image[:, :3], sigma, parameters)[:, 1]
+        np.testing.assert_allclose(expected, found, atol=0.006)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_without_noise_there_is_none(name):
     module = plugins.load(NOISES, name)
     still = {"jitter_pixels": 0.0} if name == "electron" else {}

@@ -41,6 +41,7 @@ CONTRACT = (
     "metrics/tissue.csv",
     "metrics/tissue_agreement.csv",
     "metrics/comparisons.csv",
+    "metrics/gates.csv",
     "reports/index.html",
     "reports/training.html",
     "reports/head-test.html",

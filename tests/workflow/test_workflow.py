@@ -20,7 +20,7 @@ import yaml
 from tests.helpers import CHECKOUT, contents
 from tests.workflow.project import CONTRACT, configuration, environment, jobs, make_project, snakemake
 
-REPORTS = {"provenance", "report_index", "report_training", "report_volume", "all"}
+REPORTS = {"provenance", "report_index", "report_training", "report_volume", "enforce", "all"}
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +110,25 @@ def test_a_change_of_the_resources_reruns_nothing(dry_run):
 
 def test_a_change_of_the_reader_study_reruns_nothing(dry_run):
     assert dry_run(reading={"slices": 3, "methods": ["truth", "bicubic"]}) == {}
+
+
+def test_what_contradicts_the_measurement_stops_the_run_where_the_user_wants_it(finished, dry_run, tmp_path):
+    """A network of six steps is no good, and says so without a truth."""
+    gates = pd.read_csv(finished / "results/small/metrics/gates.csv")
+    assert list(gates) == ["volume", "subject", "split", "method", "gate", "value", "limit", "passed"]
+    assert not gates.loc[gates["method"] == "rrdb_l1", "passed"].all()
+    assert "rrdb_l1 contradicts what was measured" in (finished / "results/small/metrics/gates.txt").read_text()
+    stopping = {**configuration(), "evaluate": {**configuration()["evaluate"], "on_gate": "fail"}}
+    assert set(dry_run(evaluate=stopping["evaluate"])) == {"enforce", "all"}
+    folder = tmp_path / "copy"
+    shutil.copytree(finished, folder)
+    (folder / "small.yaml").write_text(yaml.safe_dump(stopping), encoding="utf-8")
+    result = snakemake(folder, "--configfile", folder / "small.yaml")
+    assert result.returncode != 0
+    assert "rrdb_l1 contradicts what was measured" in result.stdout + result.stderr
+    assert "evaluate.on_gate" in result.stdout + result.stderr
+    assert (folder / "results/small/reports/index.html").is_file()
+    assert not (folder / "results/small/metrics/gates.txt").exists()
 
 
 def test_a_change_of_the_training_keeps_what_came_before(dry_run):

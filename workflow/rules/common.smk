@@ -63,8 +63,11 @@ LAUNCH = f"torch.distributed.run --standalone --nproc-per-node={RUN.resources.gp
 
 
 def section(name):
-    """Returns one section of the configuration as JSON: a rule is given its own and no other."""
-    return getattr(RUN, name).model_dump_json()
+    """Returns one section of the configuration as JSON: a rule is given its own and no other.
+
+    What the rule enforce alone looks at is left out.
+    """
+    return getattr(RUN, name).model_dump_json(exclude={"on_gate"})
 
 
 def failure_command(logs):
@@ -261,6 +264,7 @@ def examined(wildcards):
     volume = wildcards.volume
     doubted = DOUBTED != "none"
     found = {
+        "gates": (rules.gate.output.rows, True),
         "tissue": (rules.tissue.output.rows, volume in TISSUE_VOLUMES),
         "planted": (rules.plant.output.rows, volume in RUN.ids(*PLANTED_SPLITS)),
         "uncertainty": (rules.uncertainty.output.volume, doubted),

@@ -281,3 +281,58 @@ use rule reliability as planted_table with:
         f"{RESULTS}/benchmarks/planted_table.tsv"
     message:
         "Putting planted structures into one table"
+
+
+# The consistency gate: restored volumes, degraded again, against what was measured.
+
+
+rule gate:
+    input:
+        lr=rules.degrade.output.volume,
+        predictions=predictions_of,
+    output:
+        rows=f"{RESULTS}/gates/{{volume}}.csv",
+    log:
+        f"{RESULTS}/logs/gate/{{volume}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/gate/{{volume}}.tsv"
+    conda:
+        "../../envs/imaging.yaml"
+    threads: 1
+    resources:
+        mem_mb=RUN.resources.memory_mb,
+        runtime=RUN.resources.runtime_minutes,
+    params:
+        code=code_version("pipeline.gate"),
+    message:
+        "Comparing every method on {wildcards.volume} with what was measured"
+    shell:
+        "python -m pipeline gate --lr {input.lr:q} --predictions {input.predictions:q} --output {output.rows:q} > {log:q} 2>&1"
+
+
+rule gate_table:
+    input:
+        gates=expand(rules.gate.output.rows, volume=RUN.evaluated_ids),
+    output:
+        table=report(
+            f"{RESULTS}/metrics/gates.csv",
+            caption="../report/gates.rst",
+            category="Metrics",
+            labels={"table": "agreement with the measurement"},
+        ),
+    log:
+        f"{RESULTS}/logs/gate_table.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/gate_table.tsv"
+    conda:
+        "../../envs/imaging.yaml"
+    threads: 1
+    resources:
+        mem_mb=RUN.resources.memory_mb,
+        runtime=RUN.resources.runtime_minutes,
+    params:
+        code=code_version("pipeline.merge"),
+    message:
+        "Putting the gates of all volumes into one table"
+    shell:
+        "python -m pipeline merge --parts {input.gates:q} --output {output.table:q} > {log:q} 2>&1"

@@ -36,7 +36,14 @@ rule provenance:
         mem_mb=RUN.resources.memory_mb,
         runtime=RUN.resources.runtime_minutes,
     params:
-        config=RUN.model_dump_json(exclude={"resources", "report", "reading"}),
+        config=RUN.model_dump_json(
+            exclude={
+                "resources": True,
+                "report": True,
+                "reading": True,
+                "evaluate": {"on_gate"},
+            }
+        ),
         code=code_version("pipeline.provenance"),
     message:
         "Recording what made the results"
@@ -92,7 +99,7 @@ rule report_volume:
         "python -m pipeline report --hr {input.hr:q} --lr {input.lr:q} --predictions {input.predictions:q}"
         " --volumes-table {input.volumes:q} --slices {input.slices:q} --summary {input.summary:q}"
         " --provenance {input.provenance:q} --models {params.models:q} --tuning {input.tuning:q}"
-        " --deliver {params.deliver} --tissue {input.tissue:q} --planted {input.planted:q}"
+        " --deliver {params.deliver} --gates {input.gates:q} --tissue {input.tissue:q} --planted {input.planted:q}"
         " --uncertainty {input.uncertainty:q} --reliability {input.reliability:q} --benchmarks {params.benchmarks:q}"
         " --settings {params.settings:q} --output {output.page:q} > {log:q} 2>&1"
 

@@ -6,6 +6,7 @@ It offers
 - `add_noise(image, sigma, generator, parameters)`: one draw, float32. The first two axes of the image are those of a
   slice; further axes count slices.
 - `expected_value(image, sigma, parameters)`: the mean over all draws, for a noiseless image of the same layout.
+- `standard_deviation(image, sigma, parameters)`: that of all draws, for a noiseless image of the same layout.
 - where the strength depends on the intensity, `relative_std(intensity, sigma, parameters)`: the standard deviation
   there over that at intensity 1.0.
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 REACH = 5
 """Standard deviations of the shift after which it counts as impossible."""
+SHIFTS = 41
+"""Shifts over which the variance of shifted lines is summed."""
 
 
 class Parameters(PhysicalParameters):
@@ -67,6 +69,29 @@ def expected_value(image: NDArray[np.floating], sigma: float, parameters: Parame
     kernel = _mean_kernel(number(parameters.jitter_pixels))
     mean = ndimage.convolve1d(np.asarray(image, dtype=np.float64), kernel, axis=0, mode="nearest")
     return mean if sigma == 0 else np.maximum(mean, 0)
+
+
+def standard_deviation(image: NDArray[np.floating], sigma: float, parameters: Parameters) -> NDArray[np.float64]:
+    """Returns the standard deviation over dose, detector and shifts, float64; arguments as in `add_noise`.
+
+    The shifts of the lines add the variance of the shifted image, which is summed over a grid of shifts. Voxels of one
+    line err together there; the standard deviation is that of each alone.
+    """
+    import numpy as np
+
+    bright = np.maximum(np.asarray(image, dtype=np.float64), 0)
+    jitter, detector = number(parameters.jitter_pixels), number(parameters.detector_noise_electrons)
+    mean, variance = bright, np.zeros(image.shape)
+    if jitter:
+        places = np.linspace(-REACH, REACH, SHIFTS)
+        weights = np.exp(-np.square(places) / 2) / np.exp(-np.square(places) / 2).sum()
+        moved = [_shifted(bright, np.full(image.shape[1:], jitter * place)) for place in places]
+        mean = sum((weight * one for weight, one in zip(weights, moved, strict=True)), start=variance)
+        variance = sum((w * np.square(one - mean) for w, one in zip(weights, moved, strict=True)), start=variance)
+    if sigma:
+        electrons = poisson_gaussian.photons_at_one(sigma, detector)
+        variance = variance + mean / electrons + detector**2 / electrons**2
+    return np.sqrt(variance)
 
 
 def relative_std(intensity: NDArray[np.floating], sigma: float, parameters: Parameters) -> NDArray[np.float64]:

@@ -35,3 +35,11 @@ def expected_value(image: NDArray[np.floating], sigma: float, parameters: Parame
     """Returns `image` unchanged: the noise has the mean zero."""
     del sigma, parameters
     return image
+
+
+def standard_deviation(image: NDArray[np.floating], sigma: float, parameters: Parameters) -> NDArray[np.float64]:
+    """Returns `sigma` everywhere, in the shape of `image`."""
+    import numpy as np
+
+    del parameters
+    return np.full(image.shape, sigma, dtype=np.float64)

@@ -67,6 +67,17 @@ def expected_value(image: NDArray[np.floating], sigma: float, parameters: Parame
     return np.asarray(math.sqrt(2) * sigma * special.poch(coils, 0.5) * np.where(bright, far, near), dtype=np.float64)
 
 
+def standard_deviation(image: NDArray[np.floating], sigma: float, parameters: Parameters) -> NDArray[np.float64]:
+    """Returns the standard deviation of the combined magnitude, float64; arguments as in `expected_value`.
+
+    The mean of the squared magnitude is image^2 + 2 n sigma^2 for n coils.
+    """
+    import numpy as np
+
+    power = np.square(np.asarray(image, dtype=np.float64)) + 2 * parameters.coils * sigma**2
+    return np.sqrt(np.maximum(power - expected_value(image, sigma, parameters) ** 2, 0))
+
+
 def _near(x: NDArray[np.float64], coils: int) -> NDArray[np.float64]:
     """1F1(-1/2; n; -x) for x <= n: exp(-x) 1F1(n + 1/2; n; x), whose series has only positive terms."""
     import numpy as np

@@ -68,6 +68,21 @@ def expected_value(image: NDArray[np.floating], sigma: float, parameters: Parame
     return image if sigma == 0 else np.maximum(image, 0)
 
 
+def standard_deviation(image: NDArray[np.floating], sigma: float, parameters: Parameters) -> NDArray[np.float64]:
+    """Returns the standard deviation at every intensity, with the rounding, whose variance is 1/12 of a count.
+
+    Left out is the clip at zero counts, as in `expected_value`.
+    """
+    import numpy as np
+
+    if sigma == 0:
+        return np.zeros(image.shape)
+    read_noise, gain = number(parameters.read_noise_electrons), number(parameters.gain_counts_per_electron)
+    photons = photons_at_one(sigma, read_noise)
+    light = np.maximum(np.asarray(image, dtype=np.float64), 0) * photons
+    return np.sqrt(light + read_noise**2 + 1 / (12 * gain**2)) / photons
+
+
 def relative_std(intensity: NDArray[np.floating], sigma: float, parameters: Parameters) -> NDArray[np.float64]:
     """Returns the standard deviation at an intensity over that at 1.0, without the rounding."""
     return relative_power(intensity, sigma, number(parameters.read_noise_electrons)) ** 0.5

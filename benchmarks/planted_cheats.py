@@ -1,0 +1,226 @@
+"""Does the consistency gate catch planted cheating, and does it let honest outputs pass?
+
+    python -m benchmarks.planted_cheats --run results/demo --volumes mni152 s1-block
+    python -m benchmarks.planted_cheats --run results/demo --volumes s1-block --slices 8 --noise 0.01 0.05
+
+Judged are the run's own predictions by its networks and by zero-filling, and the truth itself. With --noise, slices in
+the middle of each volume are measured anew at these levels, and restored anew. Into each of these honest outputs
+lesions are planted, or taken away, it is shifted by half a voxel, and its intensities are bent by a gamma. Printed is
+how often the gate caught each, and how far the gate that went furthest came: 1 is its limit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from pipeline.config.stages import Infer
+from pipeline.fidelity.gate import Check, judge
+from pipeline.gate import windows
+from pipeline.image.container import read_image
+from pipeline.image.image import Image
+from pipeline.image.predictions import prediction_path, read_prediction, suffix_of
+from pipeline.infer import restore
+from pipeline.models.device import use_threads
+from pipeline.models.weights import load_generator
+from pipeline.physics.forward import ForwardModel
+from pipeline.physics.grid import crop_to
+from pipeline.upsamplers import zerofill
+
+LESIONS = ((2.0, 0.2), (3.0, 0.15), (4.0, 0.1))
+"""Diameters, in low-resolution voxels, and contrasts, as fractions of the range, that must be caught."""
+SMALL_LESIONS = ((1.0, 0.2), (1.5, 0.2), (2.0, 0.1))
+"""The same that show where the gate ends."""
+GAMMAS = (0.9, 1.1)
+SHIFT = 0.5
+"""In high-resolution voxels, along every axis that was coarsened."""
+TRUTH, ZEROFILL = "truth", "zerofill"
+
+
+class Case(NamedTuple):
+    """What the gate is shown.
+
+    Attributes:
+        kind: what was done, "honest" where nothing was.
+        amount: how much of it, in words.
+        restored: the output, normalised.
+        measured: the measurement.
+    """
+
+    kind: str
+    amount: str
+    restored: NDArray[np.floating]
+    measured: NDArray[np.float32]
+
+
+def ball(shape: tuple[int, ...], centre: NDArray[np.intp], radii: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Returns an ellipsoid of ones with a rim of one voxel: radii in voxels along each axis."""
+    grids = np.ogrid[tuple(slice(size) for size in shape)]
+    places = zip(grids, centre, radii, strict=True)
+    distance = np.sqrt(sum(((grid - middle) / radius) ** 2 for grid, middle, radius in places))
+    return np.clip((1 - distance) * radii.max() + 0.5, 0, 1).astype(np.float32)
+
+
+def shifted(image: NDArray[np.floating], axis: int) -> NDArray[np.floating]:
+    """Returns the image half a voxel further along an axis."""
+    moves = [SHIFT if one == axis else 0.0 for one in range(image.ndim)]
+    return np.asarray(ndimage.shift(image, moves, order=3, mode="nearest"), dtype=np.float32)
+
+
+def cheats(
+    honest: NDArray[np.floating],
+    truth: Image,
+    measured: NDArray[np.float32],
+    model: ForwardModel,
+    seed: int,
+    lesions: Sequence[tuple[float, float]] = LESIONS,
+) -> Iterator[Case]:
+    """Plants cheating into an honest output.
+
+    Args:
+        honest: the output, of the shape of the truth.
+        truth: the volume with its mask "foreground".
+        measured: what the output was made of.
+        model: the forward model.
+        seed: of the lesions' places and signs.
+        lesions: their diameters and contrasts.
+
+    Yields:
+        Lesions that the measurement knows nothing of, lesions that the output knows nothing of, shifts, gammas.
+    """
+    generator = np.random.default_rng(seed)
+    coarse = max(factor * length for factor, length in zip(model.factors, truth.spacing, strict=True))
+    for diameter, contrast in lesions:
+        radii = diameter / 2 * coarse / np.array(truth.spacing)
+        # A volume of a few slices holds a part of a lesion that is cut by its first and last.
+        inside = _eroded(truth.masks["foreground"], radii)
+        for kind in ("invented lesion", "removed lesion"):
+            centre = generator.choice(np.argwhere(inside))
+            # What is dark already cannot become much darker: there is no intensity below zero.
+            dark = truth.data[tuple(centre)] < 2 * contrast
+            sign = 1 if dark else generator.choice([-1, 1])
+            lesion = sign * contrast * ball(truth.data.shape, centre, radii)
+            amount = f"{diameter:g} voxels, {contrast:.0%}"
+            if kind == "invented lesion":
+                yield Case(kind, amount, honest + lesion, measured)
+            else:
+                yield Case(kind, amount, honest, model.measure(truth.data + lesion))
+    for axis, factor in enumerate(model.factors):
+        if factor > 1:
+            yield Case("shift", f"{SHIFT} voxels", shifted(honest, axis), measured)
+    for gamma in GAMMAS:
+        yield Case("gamma", f"{gamma}", np.maximum(honest, 0) ** gamma, measured)
+
+
+def _eroded(mask: NDArray[np.bool_], radii: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Where a lesion's centre may lie: within the foreground, at least a radius away from its rim inside the slices."""
+    size = [
+        1 if length <= 2 * radius else 2 * int(radius) + 1 for length, radius in zip(mask.shape, radii, strict=True)
+    ]
+    filled = np.asarray(ndimage.binary_fill_holes(mask), dtype=np.uint8)
+    eroded = ndimage.minimum_filter(filled, size, mode="constant").astype(bool)
+    return eroded if eroded.any() else mask
+
+
+def block(image: Image, most: int) -> Image:
+    """Returns the slices in the middle of a volume."""
+    axis = image.facts["slice_axis"]
+    size = image.data.shape[axis]
+    chosen = np.arange(max(0, (size - most) // 2), min(size, (size + most) // 2))
+    data, mask = (np.take(array, chosen, axis) for array in (image.data, image.masks["foreground"]))
+    return image.with_data(data, masks={"foreground": mask})
+
+
+class Scene(NamedTuple):
+    """A volume, how it was measured, the measurement, and outputs that were not tampered with, by method."""
+
+    truth: Image
+    lr: Image
+    model: ForwardModel
+    outputs: dict[str, NDArray[np.floating]]
+
+
+def as_in_the_run(run: Path, volume: str, methods: list[str]) -> Scene:
+    """Takes a volume with the predictions of a run."""
+    truth, lr = (read_image(run / f"{kind}/{volume}.safetensors") for kind in ("extracted", "degraded"))
+    paths = {method: prediction_path(run / "predictions", method, volume, suffix_of(lr)) for method in methods}
+    outputs = {method: read_prediction(path, truth) for method, path in paths.items()}
+    return Scene(truth, lr, ForwardModel.from_json(lr.facts["forward_model"]), {TRUTH: truth.data, **outputs})
+
+
+def anew(run: Path, volume: str, methods: list[str], sigma: float, most: int) -> Scene:
+    """Measures the slices in the middle of a volume with another noise, and restores them."""
+    whole = as_in_the_run(run, volume, [])
+    truth = block(whole.truth, most)
+    model = replace(whole.model, hr_shape=tuple(truth.data.shape), noise_sigma=sigma)
+    measured = model.measure(truth.data)
+    lr = whole.lr.with_data(measured, facts={**whole.lr.facts, "forward_model": model.to_json()})
+    outputs = {TRUTH: truth.data}
+    for method in methods:
+        if method == ZEROFILL:
+            restored = zerofill.upsample(measured, model.factors, {})
+        else:
+            restored = restore(load_generator(run / f"models/{method}/generator.safetensors").eval(), lr, Infer())
+        outputs[method] = crop_to(restored, truth.data.shape)
+    return Scene(truth, lr, model, outputs)
+
+
+def judged(scene: Scene, volume: str) -> Iterator[dict[str, object]]:
+    """Judges the honest outputs of a scene, and what is planted into them."""
+    truth, lr, model, honest = scene
+    for seed, (method, restored) in enumerate(honest.items()):
+        planted = cheats(restored, truth, lr.data, model, seed, (*LESIONS, *SMALL_LESIONS))
+        for case in (Case("honest", "", restored, lr.data), *planted):
+            checks = judge(case.restored, case.measured, model, windows(lr, model))
+            yield row(volume, model.noise_sigma, method, case, checks)
+
+
+def row(volume: str, sigma: float, method: str, case: Case, checks: list[Check]) -> dict[str, object]:
+    """Returns a line of the table: how far the gates came to their limits, 1 being the limit."""
+    shares = {check.gate: check.value / check.limit for check in checks}
+    caught = any(not check.passed for check in checks)
+    known = {"volume": volume, "noise": sigma, "method": method, "kind": case.kind, "amount": case.amount}
+    return {**known, "caught": caught, **shares}
+
+
+def main() -> None:
+    """Prints how many planted cases were caught, and how many honest outputs were."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", type=Path, required=True, help="folder of a finished run, such as results/demo")
+    parser.add_argument("--volumes", nargs="+", required=True, help="volumes of the run")
+    methods = [ZEROFILL, "rrdb_l1", "brainsr"]
+    parser.add_argument("--methods", nargs="*", default=methods, help="methods of the run")
+    parser.add_argument("--noise", type=float, nargs="*", default=[], help="noise levels; none takes the run as it is")
+    parser.add_argument("--slices", type=int, default=24, help="with --noise: most slices of a volume")
+    parser.add_argument("--output", type=Path, help="where all cases are written (.csv)")
+    arguments = parser.parse_args()
+    use_threads(2)
+    run, methods = arguments.run, arguments.methods
+    rows = []
+    for volume in arguments.volumes:
+        scenes = [anew(run, volume, methods, sigma, arguments.slices) for sigma in arguments.noise]
+        for scene in scenes or [as_in_the_run(run, volume, methods)]:
+            rows.extend(judged(scene, volume))
+    table = pd.DataFrame(rows)
+    if arguments.output:
+        table.to_csv(arguments.output, index=False)
+    gates = ["residual", "local", "shift", "intensity"]
+    table["furthest"] = table[gates].max(axis=1)
+    groups = table.groupby(["kind", "amount", "noise"])
+    counted = groups.agg(
+        cases=("caught", "size"), caught=("caught", "sum"), least=("furthest", "min"), most=("furthest", "max")
+    )
+    sys.stdout.write(f"{counted.round(2).to_string()}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,338 @@
+"""The consistency gate: it catches planted cheating, lets honest outputs pass, and needs no truth."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import ndimage, stats
+
+from benchmarks.planted_cheats import ball, cheats, shifted
+from pipeline.errors import UserError
+from pipeline.fidelity import gate
+from pipeline.fidelity.gate import GATES, judge, matched, residuals, windows_of
+from pipeline.fidelity.gate_rows import GateRow, read_gates, write_gates
+from pipeline.gate import as_measured
+from pipeline.image.container import read_image
+from pipeline.image.image import Image
+from pipeline.image.predictions import write_prediction
+from pipeline.physics.forward import ForwardModel
+from pipeline.physics.noise import noncentral_chi
+from pipeline.physics.operators import antialiased_bicubic, binning
+from pipeline.upsamplers import bspline3, lanczos, nlm_bspline3, zerofill
+from tests.helpers import ras_affine, run_stage, synthetic_head, the_message, write_nifti
+
+SHAPE = (94, 104, 18)
+FACTORS = (4, 4, 1)
+WINDOWS = windows_of((4.0, 4.0, 1.0), 2, connected=True)
+NLM = {"h_in_sigma": 1.0, "patch_size": 3, "patch_distance": 3}
+
+
+def truth(seed: int = 0) -> Image:
+    data = synthetic_head((94, 104, 40), seed)[..., 12:30] / np.float32(1000)
+    return Image(data, ras_affine(), masks={"foreground": data > 0.1})
+
+
+def model(sigma: float = 0.02, noise: str = "rician", seed: int = 5, **changes) -> ForwardModel:
+    return ForwardModel(FACTORS, SHAPE, noise, sigma, seed, **changes)
+
+
+def restorations(measured: np.ndarray, sigma: float) -> dict[str, np.ndarray]:
+    """Outputs that were not tampered with."""
+    made = {
+        "zerofill": zerofill.upsample(measured, FACTORS, {}),
+        "bspline3": bspline3.upsample(measured, FACTORS, {}),
+        "lanczos": lanczos.upsample(measured, FACTORS, {}),
+        "nlm_bspline3": nlm_bspline3.upsample(measured, FACTORS, {**NLM, "sigma": sigma}),
+    }
+    return {name: volume[: SHAPE[0], : SHAPE[1]] for name, volume in made.items()}
+
+
+@cache
+def scene(sigma: float, noise: str, seed: int) -> tuple[Image, ForwardModel, np.ndarray, dict[str, np.ndarray]]:
+    """A head, how it is measured, the measurement, and honest outputs: restorations and the truth."""
+    head, forward = truth(seed), model(sigma, noise, seed)
+    measured = forward.measure(head.data)
+    return head, forward, measured, {"truth": head.data, **restorations(measured, sigma)}
+
+
+SCENES = [(0.01, "rician", 0), (0.02, "rician", 1), (0.05, "rician", 2), (0.02, "gaussian", 3)]
+METHODS = ["truth", "zerofill", "bspline3", "lanczos", "nlm_bspline3"]
+
+
+@pytest.mark.parametrize("setting", SCENES, ids=str)
+@pytest.mark.parametrize("method", METHODS)
+def test_an_honest_output_passes(setting, method):
+    """Twenty cases: no false alarm."""
+    _, forward, measured, honest = scene(*setting)
+    checks = judge(honest[method], measured, forward, WINDOWS)
+    assert [check.gate for check in checks] == list(GATES)
+    assert [check for check in checks if not check.passed] == []
+
+
+@pytest.mark.parametrize("setting", SCENES, ids=str)
+@pytest.mark.parametrize("method", ["truth", "nlm_bspline3"])
+def test_every_planted_cheat_is_caught(setting, method):
+    """Eight times ten cases: lesions added and removed, half a voxel of shift, a gamma. None is missed."""
+    head, forward, measured, honest = scene(*setting)
+    cases = list(cheats(honest[method], head, measured, forward, seed=7))
+    kinds = [case.kind for case in cases]
+    assert {kind: kinds.count(kind) for kind in kinds} == {
+        "invented lesion": 3,
+        "removed lesion": 3,
+        "shift": 2,
+        "gamma": 2,
+    }
+    missed = [
+        case.kind for case in cases if all(one.passed for one in judge(case.restored, case.measured, forward, WINDOWS))
+    ]
+    assert missed == []
+
+
+def test_each_kind_of_cheating_is_seen_by_the_gate_that_is_made_for_it():
+    head, forward, measured, honest = scene(*SCENES[1])
+    expected = {"invented lesion": "local", "removed lesion": "local", "shift": "shift", "gamma": "intensity"}
+    for case in cheats(honest["zerofill"], head, measured, forward, seed=3):
+        failed = {check.gate for check in judge(case.restored, case.measured, forward, WINDOWS) if not check.passed}
+        assert expected[case.kind] in failed
+
+
+@pytest.mark.parametrize("noise", ["none", "gaussian", "noncentral_chi", "poisson_gaussian", "electron"])
+def test_other_noises_are_weighed_by_their_own_deviation(noise):
+    sigma = 0.0 if noise == "none" else 0.03
+    head, forward, measured, honest = scene(sigma, noise, 4)
+    for method in ("truth", "zerofill"):
+        checks = judge(honest[method], measured, forward, WINDOWS)
+        assert [check for check in checks if not check.passed] == []
+    lesion = 0.2 * ball(SHAPE, np.array([47, 52, 9]), np.array([8.0, 8.0, 8.0]))
+    assert not all(check.passed for check in judge(head.data + lesion, measured, forward, WINDOWS))
+
+
+def test_many_coils_raise_the_floor_and_honest_outputs_may_show_it():
+    forward = model(0.03, "noncentral_chi", noise_parameters=noncentral_chi.Parameters(coils=32))
+    measured = forward.measure(truth().data)
+    for restored in (truth().data, restorations(measured, 0.03)["zerofill"]):
+        assert all(check.passed for check in judge(restored, measured, forward, WINDOWS))
+
+
+@pytest.mark.parametrize("operator", [binning, antialiased_bicubic])
+def test_other_operators(operator):
+    head, forward = truth(), model(operators=(operator.Parameters(),))
+    measured = forward.measure(head.data)
+    assert all(check.passed for check in judge(head.data, measured, forward, WINDOWS))
+    assert not all(check.passed for check in judge(shifted(head.data, 0), measured, forward, WINDOWS))
+
+
+def test_detail_below_the_resolution_cannot_be_seen():
+    """What the operator wipes out leaves no trace: no gate can tell it, which the documentation says."""
+    head, forward, measured, _ = scene(*SCENES[1])
+    stripes = 0.2 * np.cos(np.pi * np.arange(SHAPE[1]))[None, :, None] * head.masks["foreground"]
+    assert all(check.passed for check in judge(head.data + stripes, measured, forward, WINDOWS))
+
+
+def test_numbers_that_are_none_do_not_pass():
+    head, forward, measured, _ = scene(*SCENES[1])
+    broken = head.data.copy()
+    broken[40, 40, 5] = np.nan
+    assert not any(check.passed for check in judge(broken, measured, forward, WINDOWS))
+
+
+def test_noise_alone_seldom_exceeds_a_limit():
+    """The values of 120 right outputs, without any tolerance, against the limits that 16 draws set."""
+    head, forward = truth().data[:60, :60, :4], replace(model(), hr_shape=(60, 60, 4))
+    exceeded = 0
+    for seed in range(30):
+        one = replace(forward, seed=seed)
+        found = residuals(head, one.measure(head), one)
+        statistics = gate.Statistics(found, one, WINDOWS)
+        by_chance = gate.limits(np.array([statistics.of(draw) for draw in gate._draws(found, one)]))
+        exceeded += int(np.sum(np.array(statistics.of(found)) > by_chance))
+    # 0.12 are expected; three have a probability below 1e-3.
+    assert exceeded <= 2
+
+
+def test_limits_are_quantiles_of_gumbels_distribution():
+    draws = np.random.default_rng(0).gumbel([1.0, 20.0], [0.5, 3.0], size=(16, 2))
+    scale = draws.std(axis=0, ddof=1) * np.sqrt(6) / np.pi
+    place = draws.mean(axis=0) - np.euler_gamma * scale
+    expected = stats.gumbel_r.ppf(1 - gate.FALSE_ALARMS, place, scale)
+    np.testing.assert_allclose(gate.limits(draws), expected, rtol=1e-6)
+
+
+def test_residuals_of_the_truth_are_standardised():
+    head, forward, measured, _ = scene(*SCENES[1])
+    found = residuals(head.data, measured, forward)
+    whitened = (found.measured - found.expected) / found.deviation
+    assert abs(whitened.mean()) < 4 / np.sqrt(whitened.size)
+    assert whitened.std() == pytest.approx(1, abs=0.02)
+
+
+def test_windows_keep_the_variance_of_white_noise_up_to_the_border():
+    noise = np.random.default_rng(0).standard_normal((4000, 9, 7))
+    found = matched(noise, (0.0, 1.3, 2.0))
+    np.testing.assert_allclose(found.std(axis=0), 1, atol=0.05)
+    place = np.zeros((1, 41, 41))
+    place[0, 20, 20] = 1
+    kernel = np.asarray(ndimage.gaussian_filter(place, (0, 1.3, 2.0)))
+    np.testing.assert_allclose(matched(place, (0.0, 1.3, 2.0)), kernel / np.sqrt(np.sum(kernel**2)), atol=2e-3)
+
+
+def test_a_constant_error_within_the_tolerance_is_none_and_beyond_it_is():
+    head, forward, measured, _ = scene(*SCENES[2])
+    dark, bright = (judge(head.data + offset, measured, forward, WINDOWS) for offset in (0.01, 0.06))
+    assert all(check.passed for check in dark)
+    assert {check.gate for check in bright if not check.passed} >= {"local", "intensity"}
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_the_shift_is_measured_in_voxels(axis):
+    smooth = np.asarray(ndimage.gaussian_filter(truth().data, 3), dtype=np.float32)
+    forward = replace(model(0.005, "gaussian"), factors=(2, 2, 1))
+    measured = forward.measure(smooth)
+    found = residuals(shifted(smooth, axis), measured, forward)
+    moved = gate.Statistics(found, forward, WINDOWS).shift(found)
+    assert moved[axis] == pytest.approx(0.5, abs=0.06)
+    assert np.abs(np.delete(moved, axis)).max() < 0.05
+
+
+def test_windows_reach_across_slices_in_heads_alone():
+    assert windows_of((4.0, 4.0, 1.0), 2, connected=True)[0] == (0.75, 0.75, 3.0)
+    assert windows_of((2.0, 1.0, 9.0), 2, connected=False)[0] == (0.75, 1.5, 0.0)
+    assert windows_of((1.0, 1.0, 4.0), 2, connected=True)[0] == (3.0, 3.0, 0.75)
+
+
+def test_slices_that_have_nothing_to_do_with_each_other_are_looked_at_one_by_one():
+    head, forward = truth(), model()
+    measured = forward.measure(head.data)
+    apart = windows_of((4.0, 4.0, 1.0), 2, connected=False)
+    assert all(check.passed for check in judge(head.data, measured, forward, apart))
+    lesion = 0.2 * ball(SHAPE, np.array([47, 52, 9]), np.array([5.0, 5.0, 0.5]))
+    assert "local" in {check.gate for check in judge(head.data + lesion, measured, forward, apart) if not check.passed}
+
+
+def test_a_single_slice_is_judged():
+    head = truth().data[..., 9:10]
+    forward = replace(model(), hr_shape=(94, 104, 1))
+    measured = forward.measure(head)
+    assert all(check.passed for check in judge(head, measured, forward, WINDOWS))
+    assert not all(check.passed for check in judge(shifted(head, 1), measured, forward, WINDOWS))
+
+
+# The stages
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory) -> Path:
+    """An extracted volume, its measurement, an honest prediction and one that was shifted."""
+    folder = tmp_path_factory.mktemp("gate")
+    source = write_nifti(folder / "head.nii.gz", np.rint(synthetic_head((64, 72, 16))).astype(np.int16), ras_affine())
+    entry = '{"id": "head", "subject": "S1", "split": "test", "source": "x"}'
+    volumes = ("--input", folder / "hr.safetensors", "--output", folder / "lr.safetensors")
+    for command in (
+        ("extract", "--input", source, "--output", folder / "hr.safetensors", "--volume", entry),
+        ("degrade", *volumes, "--forward-model", folder / "forward.json", "--seed", "3"),
+    ):
+        result = run_stage(*command)
+        assert result.returncode == 0, result.stderr
+    measured = read_image(folder / "lr.safetensors")
+    restored = zerofill.upsample(measured.data, FACTORS, {})
+    write_prediction(folder / "zerofill/head.nii.gz", measured, restored)
+    write_prediction(folder / "cheat/head.nii.gz", measured, shifted(restored, 0))
+    return folder
+
+
+def gate_command(files: Path, output: Path, *more: str | Path):
+    predictions = [files / name / "head.nii.gz" for name in ("cheat", "zerofill")]
+    return run_stage("gate", "--lr", files / "lr.safetensors", "--predictions", *predictions, "--output", output, *more)
+
+
+def test_the_stage_judges_without_truth_and_twice_alike(files, tmp_path):
+    for name in ("one.csv", "two.csv"):
+        result = gate_command(files, tmp_path / name)
+        assert result.returncode == 0, result.stderr
+    assert "head: cheat: shift" in result.stderr and "FAILED" in result.stderr
+    assert (tmp_path / "one.csv").read_bytes() == (tmp_path / "two.csv").read_bytes()
+    with (tmp_path / "one.csv").open(newline="") as stream:
+        table = list(csv.DictReader(stream))
+    assert list(table[0]) == ["volume", "subject", "split", "method", "gate", "value", "limit", "passed"]
+    assert {(row["volume"], row["subject"], row["split"]) for row in table} == {("head", "S1", "test")}
+    assert {row["passed"] for row in table if row["method"] == "zerofill"} == {"true"}
+    assert [row["passed"] for row in table if (row["method"], row["gate"]) == ("cheat", "shift")] == ["false"]
+
+
+def test_a_prediction_of_another_volume_is_refused(files, tmp_path):
+    (tmp_path / "m").mkdir()
+    other = write_nifti(tmp_path / "m/head.nii.gz", synthetic_head((60, 72, 16)))
+    command = ("gate", "--lr", files / "lr.safetensors", "--predictions", other, "--output", tmp_path / "g.csv")
+    assert "Is it a prediction of this volume?" in the_message(run_stage(*command))
+
+
+def test_an_image_of_ones_own_is_checked_by_hand(files, tmp_path):
+    """The measurement as an ordinary file: another program wrote it, nothing is recorded in it."""
+    measured = read_image(files / "lr.safetensors")
+    scan = write_nifti(tmp_path / "scan.nii.gz", measured.data * np.float32(1000), measured.affine)
+    (tmp_path / "zerofill").mkdir()
+    restored = zerofill.upsample(measured.data, FACTORS, {})
+    image = measured.affine @ np.diag([0.25, 0.25, 1, 1])
+    image[:2, 3] = measured.affine[:2, 3] - 1.5
+    sharp = write_nifti(tmp_path / "zerofill/sharp.nii.gz", restored * np.float32(1000), image)
+    command = ("gate", "--lr", scan, "--predictions", sharp, "--output", tmp_path / "g.csv")
+    assert "--forward-model" in the_message(run_stage(*command))
+    result = run_stage(*command, "--forward-model", files / "forward.json")
+    assert result.returncode == 0, result.stderr
+    assert {row.passed for row in read_gates(tmp_path / "g.csv")} == {True}
+    assert {row.volume for row in read_gates(tmp_path / "g.csv")} == {"scan"}
+
+
+def test_another_plane_takes_its_factors_along():
+    lr = Image(np.zeros((20, 30, 10), np.float32), ras_affine((1.0, 4.0, 4.0)), facts={"slice_axis": 0})
+    taken = ForwardModel.from_json(as_measured(lr, model(), 0.03, "scan").facts["forward_model"])
+    assert (taken.factors, taken.hr_shape, taken.noise_sigma) == ((1, 4, 4), (20, 120, 40), 0.03)
+    assert taken.spacing_mm == (1.0, 1.0, 1.0)
+
+
+def row(**changes) -> GateRow:
+    return GateRow("head", "S1", "test", "brainsr", "local", 3.0, 5.5, True)._replace(**changes)
+
+
+def test_the_tables_of_volumes_are_read_back_when_they_are_put_together(tmp_path):
+    write_gates(tmp_path / "b.csv", [row(volume="b"), row(volume="b", gate="shift", value=np.nan, passed=False)])
+    write_gates(tmp_path / "a.csv", [row(volume="007")])
+    command = ("merge", "--parts", tmp_path / "b.csv", tmp_path / "a.csv", "--output", tmp_path / "all.csv")
+    assert run_stage(*command).returncode == 0
+    found = read_gates(tmp_path / "all.csv")
+    assert [(one.volume, one.passed) for one in found] == [("b", True), ("b", False), ("007", True)]
+
+
+@pytest.mark.parametrize("text", ["", "volume,value\nx,1\n", "{},x,y,z,m,local,1,2,maybe\n"])
+def test_damaged_tables_are_told(tmp_path, text):
+    path = tmp_path / "gates.csv"
+    path.write_text(text.replace("{}", f"{','.join(GateRow._fields)}\nv"))
+    with pytest.raises(UserError, match=r"gates\.csv"):
+        read_gates(path)
+
+
+def enforce(folder: Path, on_gate: str, method: str = "brainsr"):
+    output = folder / "gates.txt"
+    return run_stage(
+        *("enforce", "--gates", folder / "gates.csv", "--method", method, "--on-gate", on_gate, "--output", output)
+    )
+
+
+def test_enforcement_stops_for_the_delivered_method_alone(tmp_path):
+    bad = row(volume="other", value=12.25, passed=False)
+    write_gates(tmp_path / "gates.csv", [row(), bad, row(method="srgan")])
+    message = the_message(enforce(tmp_path, "fail"))
+    assert "brainsr contradicts what was measured in 1 of 2 volumes" in message
+    assert "volume 'other': local is 12.25, limit 5.5" in message
+    assert "evaluate.on_gate" in message
+    assert not (tmp_path / "gates.txt").exists()
+    assert enforce(tmp_path, "warn").returncode == 0
+    assert "'other': local is 12.25" in (tmp_path / "gates.txt").read_text()
+    assert enforce(tmp_path, "fail", "srgan").returncode == 0
+    assert "agrees with the measurement of all 1 volumes" in (tmp_path / "gates.txt").read_text()
+    assert "no 'esrgan'" in the_message(enforce(tmp_path, "warn", "esrgan"))

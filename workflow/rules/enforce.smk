@@ -1,0 +1,28 @@
+# The last rule: where it stops the run, everything else is there to look at.
+rule enforce:
+    input:
+        table=rules.gate_table.output.table,
+        pages=[
+            rules.report_index.output.page,
+            rules.report_training.output.page,
+            *expand(rules.report_volume.output.page, volume=RUN.evaluated_ids),
+        ],
+        delivered=delivered(RUN.evaluated_ids),
+    output:
+        verdict=f"{RESULTS}/metrics/gates.txt",
+    log:
+        f"{RESULTS}/logs/enforce.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/enforce.tsv"
+    localrule: True
+    conda:
+        "../../envs/imaging.yaml"
+    params:
+        method=RUN.infer.deliver,
+        on_gate=RUN.evaluate.on_gate,
+        code=code_version("pipeline.enforce"),
+    message:
+        "Asking whether the delivered volumes agree with what was measured"
+    shell:
+        "python -m pipeline enforce --gates {input.table:q} --method {params.method} --on-gate {params.on_gate}"
+        " --output {output.verdict:q} > {log:q} 2>&1"
