@@ -30,6 +30,7 @@ from pipeline.image.channels import channel_count, section_of
 from pipeline.image.container import read_image
 from pipeline.image.image import Image
 from pipeline.image.predictions import read_prediction, restored_image
+from pipeline.image.segmentation import label_regions
 from pipeline.image.stack import is_collection
 from pipeline.metrics import WHOLE_VOLUME
 from pipeline.metrics._features import Features, read_features
@@ -41,6 +42,8 @@ logger = logging.getLogger(__name__)
 METRICS = "pipeline.metrics"
 NEIGHBOURS, DENOISED = "neighbours", "denoised"
 """The regions whose measures are taken against another reference than the truth."""
+LABELS = "labels"
+"""Stands for the regions of a segmentation."""
 
 
 class Measurement(NamedTuple):
@@ -216,17 +219,21 @@ def evaluate(
         aids: what metrics may ask for.
     """
     volume, subject, split = (truth.facts[name] for name in ("id", "subject", "split"))
-    for compared, masks in _references(truth, settings.regions, reference):
+    for compared, masks in _references(truth, settings, reference):
         for metric in settings.metrics:
             for region, index, value in measure(compared, estimate, metric, masks, aids):
                 yield Measurement(volume, subject, split, method, region, metric, index, value)
 
 
 def _references(
-    truth: Image, regions: Sequence[str], denoised: Image | None
+    truth: Image, settings: Evaluate, denoised: Image | None
 ) -> Iterator[tuple[Image, dict[str, NDArray[np.bool_]]]]:
     """Gives what is compared with, the truth first, and the masks of its regions by their names in the tables."""
-    yield truth, {name: region_mask(truth, name) for name in regions if name not in (NEIGHBOURS, DENOISED)}
+    regions = settings.regions
+    parts = {name: region_mask(truth, name) for name in regions if name not in (NEIGHBOURS, DENOISED, LABELS)}
+    if LABELS in regions:
+        parts |= label_regions(truth, settings.labels)
+    yield truth, parts
     if NEIGHBOURS in regions:
         yield neighbours(truth), {NEIGHBOURS: region_mask(truth, "foreground")}
     if DENOISED in regions:

@@ -33,6 +33,7 @@ from pipeline.image.formats import ROOM, Part, format_of
 from pipeline.image.image import PLANE_AXIS, Image
 from pipeline.image.intensity import PERCENTILE
 from pipeline.image.pictures import read_all, stack_image
+from pipeline.image.segmentation import label_masks, read_segmentation
 from pipeline.image.stack import PLANE, SLICE_AXIS
 from pipeline.image.stack import UNIT as PIXEL
 from pipeline.sources.pictures import picture_names, read_pictures
@@ -168,7 +169,13 @@ def cut_block(image: Image, slices: tuple[int, int] | None, axis: int) -> Image:
     return image.with_data(image.data[tuple(index)], affine=affine, facts=facts)
 
 
-def read_block(source: Path, volume: Volume, settings: Extract, format_name: str | None = None) -> Image:
+def read_block(
+    source: Path,
+    volume: Volume,
+    settings: Extract,
+    format_name: str | None = None,
+    segmentation: Path | None = None,
+) -> Image:
     """Reads a block of slices; see `normalise`.
 
     Args:
@@ -176,6 +183,7 @@ def read_block(source: Path, volume: Volume, settings: Extract, format_name: str
         volume: its entry of the configuration.
         settings: the section `extract`.
         format_name: a module of pipeline.image.formats; None lets the file tell.
+        segmentation: a label volume on the same grid, which gives a mask a label.
 
     Raises:
         UserError: naming the file.
@@ -186,10 +194,17 @@ def read_block(source: Path, volume: Volume, settings: Extract, format_name: str
         logger.warning(
             "%s: how large a pixel is, is not known: lengths are in pixels until voxel_um is given", volume.id
         )
+    axis = slicing(image, settings)[1]
+    labels = read_segmentation(segmentation, image, volume.id) if segmentation else None
     try:
-        return normalise(cut_block(image, volume.slices, slicing(image, settings)[1]), settings)
+        block = normalise(cut_block(image, volume.slices, axis), settings)
+        if labels is None:
+            return block
+        kept = cut_block(image.with_data(labels), volume.slices, axis).data
     except UserError as error:
         raise UserError(f"volume {volume.id!r} from {source}: {error}") from error
+    facts = {**block.facts, "labels": [int(label) for label in np.unique(labels) if label != 0]}
+    return block.with_data(block.data, masks={**block.masks, **label_masks(kept)}, facts=facts)
 
 
 def read_stack(archive: Path, volume: Volume, settings: Extract, near_duplicates: Collection[str]) -> Image:
@@ -237,6 +252,7 @@ def extract(
     output: Path,
     near_duplicates: Collection[str] = (),
     format_name: str | None = None,
+    segmentation: Path | None = None,
 ) -> None:
     """Extracts one volume of the configuration from a file; see `read_block`, and `read_stack` for collections.
 
@@ -246,7 +262,7 @@ def extract(
     if volume.is_stack:
         result = read_stack(source, volume, settings, near_duplicates)
     else:
-        result = read_block(source, volume, settings, format_name)
+        result = read_block(source, volume, settings, format_name, segmentation)
     identity = {
         "id": volume.id,
         "subject": volume.subject,
@@ -268,6 +284,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     names = plugins.names(ROOM)
     text = "format of the file (default: what its name or content tells)"
     parser.add_argument("--format", choices=names, metavar="NAME", help=f"{text}: {', '.join(names)}")
+    text = "a label volume on the grid of the volume; each of its labels becomes a mask"
+    parser.add_argument("--segmentation", type=Path, nargs="*", default=[], metavar="PATH", help=text)
     text = "of pictures: what the stage duplicates wrote (.csv); without it, none is left out as a near-duplicate"
     parser.add_argument("--duplicates", type=Path, nargs="*", default=[], metavar="PATH", help=text)
     add_settings(parser, Extract)
@@ -278,4 +296,5 @@ def main(arguments: Namespace) -> None:
     settings = read_section(Extract, arguments.settings)
     volume = read_entry(Volume, arguments.volume, "volume")
     near_duplicates = {name for path in arguments.duplicates for name in read_left_out(path, volume.id)}
-    extract(arguments.input, volume, settings, arguments.output, near_duplicates, arguments.format)
+    segmentation = arguments.segmentation[0] if arguments.segmentation else None
+    extract(arguments.input, volume, settings, arguments.output, near_duplicates, arguments.format, segmentation)

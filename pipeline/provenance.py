@@ -71,6 +71,7 @@ def describe_source(record: Mapping[str, Any], run: Run) -> dict[str, Any]:
     source = {**known_sources(), **run.sources}.get(name)
     network = source.network.model_dump(mode="json") if source and source.network else None
     uses = [volume.id for volume in run.volumes if volume.source == name]
+    uses += [f"segmentation of {volume.id}" for volume in run.volumes if volume.segmentation == name]
     if run.train.initial_weights == name:
         uses.append("initial weights")
     if run.train.perceptual_weights == name:

@@ -11,7 +11,7 @@ from pipeline.bids_names import derivative_path
 from pipeline.config.known import known_sources
 from pipeline.config.recipe import PRETRAINED, SCRATCH, Recipe, preset, preset_names
 from pipeline.config.sources import LocalSource, Source
-from pipeline.config.stages import TRUTH, Degrade, Infer, Reading, Train
+from pipeline.config.stages import TRUTH, Degrade, Evaluate, Infer, Reading, Train
 from pipeline.config.volumes import EVALUATED_SPLITS, Volume
 
 NETWORK_FACTORS = (2, 3, 4, 8)
@@ -60,6 +60,19 @@ def _check_sources(volumes: Sequence[Volume], known: Mapping[str, Source]) -> It
             yield f"{place}: {volume.source!r} is unknown; {plugins.suggest(volume.source, known)}"
         elif known[volume.source].network is not None:
             yield f"{place}: {volume.source!r} holds network weights, not an image"
+        if volume.segmentation is not None and volume.segmentation not in known:
+            nearest = plugins.suggest(volume.segmentation, known)
+            yield f"volumes[{index}].segmentation: {volume.segmentation!r} is unknown; {nearest}"
+
+
+def check_labels(volumes: Sequence[Volume], evaluate: Evaluate) -> Iterator[str]:
+    """Names regions of labels that no volume has, and names of labels that nothing is measured over."""
+    wanted = "labels" in evaluate.regions
+    segmented = [volume for volume in volumes if volume.segmentation and volume.split in EVALUATED_SPLITS]
+    if wanted and not segmented:
+        yield "evaluate.regions: labels are measured where a volume has a `segmentation`, and no val or test volume has"
+    if evaluate.labels and not wanted:
+        yield "evaluate.labels: names labels that are not measured; add labels to evaluate.regions"
 
 
 def _check_stack(volume: Volume) -> Iterator[str]:

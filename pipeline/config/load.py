@@ -16,6 +16,7 @@ from pipeline.config.base import Section
 from pipeline.config.checks import (
     check_derivatives,
     check_infer,
+    check_labels,
     check_leaks,
     check_reading,
     check_recipes,
@@ -92,6 +93,8 @@ def _contradictions(good: Mapping[str, Any]) -> Iterator[str]:
         yield from check_volumes(good["volumes"], good["sources"], bool(good["datasets"]), _own_slices(good))
         yield from check_derivatives(good["volumes"], good["sources"])
         yield from check_formats(good["volumes"], {**known_sources(), **good["sources"]})
+    if {"volumes", "datasets", "evaluate"} <= good.keys():
+        yield from check_labels(good["volumes"], good["evaluate"])
     if {"volumes", "collections", "datasets", "min_gap_slices"} <= good.keys():
         yield from check_leaks(good["volumes"], good["min_gap_slices"])
     if {"train", "sources", "degrade"} <= good.keys():

@@ -11,6 +11,7 @@ from pipeline import plugins
 from pipeline.config.base import Section
 from pipeline.config.mistakes import explain
 from pipeline.config.names import PluginName, PluginParameters, any_parameters
+from pipeline.config.volumes import Identifier
 from pipeline.physics.operators import kspace_truncation
 from pipeline.physics.parameters import Direction, PhysicalParameters
 
@@ -176,10 +177,14 @@ class Evaluate(Section):
 
     metrics: tuple[MetricName, ...] = ("psnr", "ssim")
     """measures of likeness to the truth"""
-    regions: tuple[Literal["foreground", "whole", "neighbours", "denoised"], ...] = ("foreground", "whole")
-    """parts of a slice over which they are taken. For truths that are noisy themselves, two that compare the foreground
-    with another reference: neighbours, the mean of the slices before and after, whose noise is another; and denoised,
-    the truth denoised by self-supervision, where the noise of a voxel knows nothing of its neighbours"""
+    regions: tuple[Literal["foreground", "whole", "neighbours", "denoised", "labels"], ...] = ("foreground", "whole")
+    """parts of a slice over which they are taken; labels: each structure of a volume's segmentation. For truths that
+    are noisy themselves, two that compare the foreground with another reference: neighbours, the mean of the slices
+    before and after, whose noise is another; and denoised, the truth denoised by self-supervision, where the noise of a
+    voxel knows nothing of its neighbours"""
+    labels: dict[Annotated[int, Field(ge=1)], Identifier] = Field(default={})
+    """names of the structures of the segmentations, by their numbers, such as {17: hippocampus, 53: hippocampus}; those
+    of one name are one region, those without a name are left out; {} takes all, by their numbers"""
     bootstrap_samples: Annotated[int, Field(ge=100, le=100_000)] = 2000
     """resamples behind every interval"""
     bootstrap_block_slices: Annotated[int, Field(ge=1, le=1000)] = 8

@@ -55,6 +55,9 @@ class Volume(Section):
     """train: teaches; val: chooses settings; test: another subject; test_within_subject: a block kept apart"""
     source: str
     """a name of the table of known sources, or of `sources` below"""
+    segmentation: str | None = None
+    """a source that holds a segmentation: a whole number for every voxel of the volume, 0 where there is no structure;
+    for the regions `labels` of evaluate"""
     slices: Annotated[tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1)]] | None, Field()] = None
     """[start, stop) in slices of the chosen plane, counted in canonical RAS order; null takes all"""
     folder: Folder | None = None
@@ -77,7 +80,8 @@ class Volume(Section):
 
     @model_validator(mode="after")
     def _check_part(self) -> Volume:
-        given = [key for key in ("frame", "channel", "series", "voxel_um", "tissues") if getattr(self, key) is not None]
+        keys = ("segmentation", "frame", "channel", "series", "voxel_um", "tissues")
+        given = [key for key in keys if getattr(self, key) is not None]
         if self.is_stack and given:
             raise ValueError(f"{given[0]} is of volumes; this is a stack of a collection's pictures")
         return self

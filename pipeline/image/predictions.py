@@ -11,15 +11,10 @@ from numpy.typing import NDArray
 
 from pipeline import plugins
 from pipeline.errors import UserError
+from pipeline.image.alignment import check_same_grid
 from pipeline.image.formats import ROOM, Part, written_suffixes
 from pipeline.image.image import Image
-from pipeline.image.stack import UNIT as PIXEL
 from pipeline.physics.grid import crop_to, fine_affine
-
-AFFINE_TOLERANCE = 1e-4
-"""In the image's unit."""
-AFFINE_PRECISION = float(np.finfo(np.float32).eps)
-"""NIfTI keeps affines in single precision."""
 
 
 def prediction_path(folder: Path, method: str, volume: str, suffix: str = ".nii.gz") -> Path:
@@ -125,26 +120,5 @@ def read_prediction(path: Path, truth: Image) -> NDArray[np.float32]:
     # A method may make the faint colours of a picture so grey that its file would pass for a grey one.
     part = Part(coloured=truth.origin.get("coloured") or None)
     image = plugins.load(ROOM, truth.origin["format"]).read(path, part)
-    name = truth.facts.get("id", "the truth")
-    if image.data.shape != truth.data.shape:
-        raise UserError(
-            f"{path}: has shape {image.data.shape}, but volume {name!r} has {truth.data.shape}, both in RAS order. "
-            "Is it a prediction of this volume?"
-        )
-    found, expected = _comparable(image, truth)
-    if not np.allclose(found, expected, rtol=AFFINE_PRECISION, atol=AFFINE_TOLERANCE):
-        distance = float(np.max(np.abs(found - expected)))
-        raise UserError(
-            f"{path}: its affine differs from that of volume {name!r} by up to {distance:.4g} {truth.unit}. "
-            "Is it a prediction of this volume?"
-        )
+    check_same_grid(path, image, truth, truth.facts.get("id", "the truth"), "prediction")
     return truth.intensity.normalise(image.data)
-
-
-def _comparable(image: Image, truth: Image) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Returns what files can hold of both affines: none says where a picture lies, some not how large a pixel is."""
-    if image.is_anatomical:
-        return image.affine, truth.affine
-    if PIXEL in (image.unit, truth.unit):
-        return np.eye(3), np.eye(3)
-    return np.diag(image.spacing), np.diag(truth.spacing)

@@ -310,6 +310,7 @@ def region_words(regions: Sequence[str]) -> str:
         "whole": "over the whole slice",
         "neighbours": "over the foreground against the mean of the slices before and after",
         "denoised": "over the foreground against the truth as self-supervision denoised it",
+        "labels": "over every structure of the segmentations",
     }
     *others, last = (words[region] for region in regions)
     return f"{', '.join(others)} and {last}" if others else last

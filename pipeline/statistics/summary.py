@@ -27,6 +27,8 @@ FEWEST_SUBJECTS = 6
 def choose_baselines(volumes: pd.DataFrame) -> dict[tuple[str, str], str]:
     """Chooses the best classical method for every region and metric, on validation alone.
 
+    A region that no validation volume has, such as a structure of a segmentation, takes the choice over the foreground.
+
     Args:
         volumes: table of volumes.
 
@@ -39,13 +41,15 @@ def choose_baselines(volumes: pd.DataFrame) -> dict[tuple[str, str], str]:
     classical = volumes[(volumes["split"] == "val") & volumes["method"].isin(plugins.names("pipeline.upsamplers"))]
     means: Any = classical.groupby(["region", "metric", "method"])["value"].mean()
     chosen: dict[tuple[str, str], str] = {}
+    measured = set(means.index.droplevel("method"))
     for region, metric in sorted({*zip(volumes["region"], volumes["metric"], strict=True)}):
-        if (region, metric) not in means.index.droplevel("method"):
+        judged_by = region if (region, metric) in measured else "foreground"
+        if (judged_by, metric) not in measured:
             raise UserError(
                 f"no classical method was measured by {metric} over {region} on a volume of split 'val', "
                 "so that there is no baseline to compare with. Give such a volume too."
             )
-        scores = means.loc[region, metric]
+        scores = means.loc[judged_by, metric]
         better = plugins.load("pipeline.metrics", metric).HIGHER_IS_BETTER
         chosen[region, metric] = str(scores.idxmax() if better else scores.idxmin())
     return chosen

@@ -57,6 +57,22 @@ BROKEN: dict[str, tuple[str | dict[Any, Any], tuple[str, ...]]] = {
     ),
     "true for a number": (configuration(degrade={"factor": True}), ("degrade.factor: true", "whole number")),
     "text for true or false": (configuration(extract={"bias_correction": "on"}), ("bias_correction", "true or false")),
+    "segmentation that nobody knows": (
+        volumes(segmentation="vgg16-brain-tumors"),
+        ("volumes[0].segmentation: 'vgg16-brain-tumors' is unknown", "did you mean 'vgg16-brain-tumor'?"),
+    ),
+    "labels without a segmentation": (
+        configuration(evaluate={"regions": ["foreground", "labels"]}),
+        ("evaluate.regions: labels are measured where a volume has a `segmentation`",),
+    ),
+    "names of labels that are not measured": (
+        configuration(evaluate={"labels": {17: "hippocampus"}}),
+        ("evaluate.labels: names labels that are not measured; add labels to evaluate.regions",),
+    ),
+    "a label that is no number": (
+        configuration(evaluate={"regions": ["labels"], "labels": {"hippocampus": 17}}),
+        ("evaluate.labels", "hippocampus", "whole number >= 1"),
+    ),
     "NaN": ("run: x\ndegrade: {noise_sigma: .nan}\n", ("degrade.noise_sigma: NaN", "number >= 0, <= 1")),
     "null for a section": (configuration(train=None), ("train: null", "keys and values")),
     "mapping for a list": (configuration(volumes={"a": {}}), ('volumes: {"a": {}}', "allowed: list")),

@@ -424,3 +424,86 @@ def test_psnr_of_a_volume_is_that_of_all_its_voxels(pair):
     settings = Evaluate(metrics=("psnr_3d",), regions=("foreground",))
     [row] = evaluate(truth, "m", estimate, settings)
     assert row.value == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.fixture(scope="module")
+def segmented(tmp_path_factory):
+    """A head and its segmentation, stored in another orientation than the head: 1 and 3 in its middle, 2 at its end."""
+    folder = tmp_path_factory.mktemp("segmented")
+    labels = np.zeros(SHAPE, dtype=np.uint8)
+    labels[10:20, 12:30, 2:8], labels[25:30, 12:30, 2:8], labels[10:20, 12:30, 12:] = 1, 3, 2
+    affine = np.diag([1.0, 1.1, 1.5, 1.0])
+    affine[:3, 3] = (-20.3, -30.1, 12.7)
+    write_head(folder / "head.nii.gz", 4)
+    nib.save(nib.Nifti1Image(labels, affine), folder / "labels.nii.gz")
+    return folder, labels, affine
+
+
+def extracted(folder, labels="labels.nii.gz", **settings):
+    """Runs the stage `extract` on slices [2, 10); returns its exit status and the image, where there is one."""
+    entry = json.dumps({"id": "v", "subject": "s", "split": "val", "source": "x", "slices": [2, 10], **settings})
+    out = folder / "out.safetensors"
+    files = ["--input", folder / "head.nii.gz", "--segmentation", folder / labels, "--output", out]
+    status = run(["extract", *map(str, files), "--volume", entry])
+    return status, read_image(out) if status == 0 else None
+
+
+def test_labels_lie_on_the_voxels_of_the_block(segmented):
+    folder, labels, _ = segmented
+    _, image = extracted(folder)
+    assert image is not None
+    assert image.facts["labels"] == [1, 2, 3]
+    assert {"foreground", "label-1", "label-3"} == set(image.masks)  # the block does not reach label 2
+    np.testing.assert_array_equal(image.masks["label-1"], labels[:, :, 2:10] == 1)
+
+
+def test_every_label_is_a_region_by_its_number_or_name(segmented):
+    folder, labels, _ = segmented
+    _, image = extracted(folder)
+    assert image is not None
+    generator = np.random.default_rng(0)
+    estimate = image.data + np.float32(0.05) * generator.standard_normal(image.data.shape, dtype=np.float32)
+    by_number = Evaluate(metrics=("psnr", "psnr_3d"), regions=("labels",))
+    rows = list(evaluate(image, "m", estimate, by_number))
+    assert {row.region for row in rows} == {"label-1", "label-3"}
+    chosen = [row for row in rows if (row.region, row.metric) == ("label-1", "psnr")]
+    assert [row.slice for row in chosen] == list(range(6))  # slices 2 to 7 of the head
+    error = (estimate - image.data)[:, :, 0][labels[:, :, 2] == 1]
+    assert chosen[0].value == pytest.approx(-10 * np.log10(np.mean(np.square(error, dtype=float))), rel=1e-5)
+    named = by_number.model_copy(update={"labels": {1: "inner", 3: "inner", 2: "end"}})
+    rows = list(evaluate(image, "m", estimate, named))
+    assert {row.region for row in rows} == {"label-inner"}
+    both = (labels == 1) | (labels == 3)
+    error = (estimate - image.data)[both[:, :, 2:10]]
+    [whole] = [row.value for row in rows if row.slice == WHOLE_VOLUME]
+    assert whole == pytest.approx(-10 * np.log10(np.mean(np.square(error, dtype=float))), rel=1e-5)
+    with pytest.raises(UserError, match=r"'v': its segmentation has no label 7 \('lost'.*it has 1, 2, 3"):
+        list(evaluate(image, "m", estimate, by_number.model_copy(update={"labels": {7: "lost"}})))
+
+
+def test_volumes_without_a_segmentation_have_no_such_regions(pair):
+    truth, _ = pair
+    settings = Evaluate(metrics=("psnr",), regions=("labels", "whole"), labels={1: "inner"})
+    assert {row.region for row in evaluate(truth, "m", truth.data, settings)} == {"whole"}
+
+
+@pytest.mark.parametrize(
+    ("shape", "shift", "value", "message"),
+    [
+        ((42, 45, 13), 0, 1, "has shape (42, 45, 13), but volume 'v' has (42, 45, 14)"),
+        (SHAPE, 0.5, 1, "its affine differs from that of volume 'v' by up to 0.5 mm. Is it a segmentation"),
+        (SHAPE, 0, 1.5, "a segmentation holds whole numbers from 0 on"),
+        (SHAPE, 0, -1, "a segmentation holds whole numbers from 0 on"),
+        (SHAPE, 0, np.arange(math.prod(SHAPE)).reshape(SHAPE), "holds 26460 different values"),
+    ],
+)
+def test_what_is_no_segmentation_of_the_volume_is_refused(segmented, capsys, shape, shift, value, message):
+    folder, _, affine = segmented
+    moved = affine.copy()
+    moved[1, 3] += shift
+    nib.save(nib.Nifti1Image(np.zeros(shape, dtype=np.float32) + np.float32(value), moved), folder / "wrong.nii.gz")
+    assert extracted(folder, "wrong.nii.gz") == (1, None)
+    told = capsys.readouterr().err
+    assert message in told
+    assert "wrong.nii.gz" in told
+    assert "Traceback" not in told

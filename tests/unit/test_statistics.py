@@ -217,6 +217,15 @@ def test_every_metric_has_its_own_baseline():
     assert choose_baselines(volume_table(both)) == expected
 
 
+def test_a_region_that_no_validation_volume_has_takes_the_choice_over_the_foreground():
+    structure = [rows("t1", "B", "test", method, [1, 2]) for method in ("bicubic", "zerofill", "rrdb_l1")]
+    one = table(*structure).assign(region="label-hippocampus")
+    both = pd.concat([HAND, one])
+    assert choose_baselines(volume_table(both))["label-hippocampus", "psnr"] == "bicubic"
+    found: Any = summarise(both, SETTINGS, 1)
+    assert set(found.loc[found["region"] == "label-hippocampus", "split"]) == {"test"}
+
+
 def test_order_of_rows_does_not_matter(tmp_path):
     for name, part in {"a": HAND, "b": HAND.sample(frac=1, random_state=3)}.items():
         part.to_csv(tmp_path / f"{name}.csv", index=False)

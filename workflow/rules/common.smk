@@ -96,6 +96,12 @@ def volume_source(wildcards):
     return source_file(RUN.volume(wildcards.volume).source)
 
 
+def volume_segmentation(wildcards):
+    """Returns the file of a volume's labels, where it has any."""
+    source = RUN.volume(wildcards.volume).segmentation
+    return source_file(source) if source else []
+
+
 def volume_format(wildcards):
     """Returns the name of the format that a volume is read as."""
     return format_of_volume(RUN.volume(wildcards.volume), SOURCES)

@@ -36,6 +36,7 @@ rule duplicates:
 rule extract:
     input:
         source=volume_source,
+        segmentation=volume_segmentation,
         duplicates=volume_duplicates,
     output:
         volume=f"{RESULTS}/extracted/{{volume}}.safetensors",
@@ -57,5 +58,5 @@ rule extract:
     message:
         "Extracting {wildcards.volume}"
     shell:
-        "python -m pipeline extract --input {input.source:q} --output {output.volume:q}"
+        "python -m pipeline extract --input {input.source:q} --segmentation {input.segmentation:q} --output {output.volume:q}"
         " --format {params.format} --duplicates {input.duplicates:q} --volume {params.volume:q} --settings {params.settings:q} > {log:q} 2>&1"

@@ -3,8 +3,14 @@ NEEDED_FEATURES = {
     for method in TRAINED_METHODS
     if RUN.recipe(method).needs_perceptual
 }
+if "vgg_distance" in RUN.evaluate.metrics:
+    NEEDED_FEATURES.add(RUN.train.perceptual_weights)
+SEGMENTATIONS = {volume.segmentation for volume in RUN.volumes if volume.segmentation}
 USED_SOURCES = sorted(
-    {volume.source for volume in RUN.volumes} | {WEIGHTS} | NEEDED_FEATURES
+    {volume.source for volume in RUN.volumes}
+    | SEGMENTATIONS
+    | {WEIGHTS}
+    | NEEDED_FEATURES
 )
 PAGE_SOURCES = files_version(CHECKOUT / "reports")
 

@@ -1,0 +1,83 @@
+"""Label volumes: a whole number at every voxel says which structure it belongs to, 0 none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import UserError
+from pipeline.image.alignment import check_same_grid
+from pipeline.image.formats import Part, format_of
+from pipeline.image.image import Image
+
+PREFIX = "label-"
+"""Begins the names of the masks and regions of labels."""
+MOST_LABELS = 1000
+"""A file with more is an image and no segmentation; the finest atlases of the brain have some hundred."""
+
+
+def read_segmentation(path: Path, image: Image, name: str) -> NDArray[np.int32]:
+    """Reads the labels of a whole volume.
+
+    Args:
+        path: a label volume, in any format of images.
+        image: the volume as its file holds it, before it is cut.
+        name: of the volume, for messages.
+
+    Returns:
+        Labels, of the shape of the image.
+
+    Raises:
+        UserError: the file cannot be read, does not lie on the grid of the image, or holds something else than labels.
+    """
+    read = format_of(path).read(path, Part())
+    check_same_grid(path, read, image, name, "segmentation")
+    labels = np.rint(read.data)
+    if not np.array_equal(labels, read.data) or labels.min() < 0:
+        raise UserError(f"{path}: a segmentation holds whole numbers from 0 on; this holds others. Is it an image?")
+    count = len(np.unique(labels))
+    if count > MOST_LABELS:
+        raise UserError(f"{path}: holds {count} different values, too many for a segmentation. Is it an image?")
+    return labels.astype(np.int32)
+
+
+def label_masks(labels: NDArray[np.integer]) -> dict[str, NDArray[np.bool_]]:
+    """Returns a mask for every label but 0, by its name in an image: label-17."""
+    return {f"{PREFIX}{label}": labels == label for label in np.unique(labels) if label != 0}
+
+
+def label_regions(image: Image, names: Mapping[int, str]) -> dict[str, NDArray[np.bool_]]:
+    """Returns the regions of an extracted volume's labels.
+
+    Args:
+        image: extracted volume; without a segmentation, it has no such region.
+        names: what labels are called, by number. Labels of one name are one region, and those without a name are left
+            out; where there are no names at all, every label is a region called by its number.
+
+    Returns:
+        Masks by name: label-hippocampus. A label that the block of slices does not reach has none.
+
+    Raises:
+        UserError: a label that has a name is not in the segmentation.
+    """
+    if "labels" not in image.facts:
+        return {}
+    known = image.facts["labels"]
+    absent = [label for label in names if label not in known]
+    if absent:
+        there = ", ".join(map(str, known)) or "none"
+        raise UserError(
+            f"volume {image.facts['id']!r}: its segmentation has no label {absent[0]} ({names[absent[0]]!r}, "
+            f"evaluate.labels); it has {there}."
+        )
+    called = names or {label: str(label) for label in known}
+    regions: dict[str, NDArray[np.bool_]] = {}
+    for label, name in called.items():
+        mask = image.masks.get(f"{PREFIX}{label}")
+        if mask is not None:
+            region = f"{PREFIX}{name}"
+            regions[region] = regions[region] | mask if region in regions else mask
+    return regions
