@@ -20,6 +20,7 @@ WINDOW_SIGMA = 1.5
 """Standard deviation of the Gaussian window of the paper, in voxels."""
 WINDOW_SIDE = 11
 """Side of that window, in voxels."""
+PLANE_AXES = 2
 
 
 def per_slice(
@@ -36,11 +37,12 @@ def per_voxel(truth: NDArray[np.floating], estimate: NDArray[np.floating], data_
     """Returns the map of structural similarity.
 
     Raises:
-        UserError: the slice is smaller than the window.
+        UserError: the slice (or, for `ssim_3d`, the volume) is smaller than the window.
     """
     if min(truth.shape) < WINDOW_SIDE:
+        name = "ssim" if truth.ndim == PLANE_AXES else "ssim_3d"
         raise UserError(
-            f"{' x '.join(map(str, truth.shape))} voxels are too few for SSIM, whose window is "
+            f"{' x '.join(map(str, truth.shape))} voxels are too few for {name}, whose window is "
             f"{WINDOW_SIDE} voxels wide. Take it out of evaluate.metrics."
         )
     result = structural_similarity(

@@ -345,8 +345,11 @@ def test_every_metric_says_what_it_is(name):
 
 def test_ssim_refuses_slices_smaller_than_its_window():
     small = np.zeros((10, 40))
-    with pytest.raises(UserError, match="10 x 40"):
+    with pytest.raises(UserError, match="10 x 40 voxels are too few for ssim, "):
         ssim.per_slice(small, small, small == 0, 1.0)
+    flat = np.zeros((8, 40, 40))
+    with pytest.raises(UserError, match="8 x 40 x 40 voxels are too few for ssim_3d, "):
+        ssim_3d.per_volume(flat, flat, flat == 0, 1.0, (1, 1, 1))
 
 
 @pytest.mark.parametrize("scale", [1.0, 236.0, 1e-3, 4095.5])
