@@ -525,5 +525,5 @@ def duplicates_part(cohort: Cohort) -> Part | None:
             "say.",
             *rest,
         ),
-        listings=(Listing("duplicates-listing", "Near-duplicates across splits", headings, tuple(rows)),),
+        listings=(Listing("duplicates-listing", "Pictures and slices that look alike", headings, tuple(rows)),),
     )

@@ -80,7 +80,8 @@ def model(history: str, method: str = "brainsr") -> ModelRecord:
 def config(**changes: Any) -> dict[str, Any]:
     train = {"initial_weights": "realesrgan-6b"}
     infer = {"deliver": "brainsr", "consistency": True}
-    return {"run": HOSTILE, "train": train, "infer": infer, "recipes": {}, **changes}
+    degrade = {"direction": "in_plane"}
+    return {"run": HOSTILE, "train": train, "infer": infer, "degrade": degrade, "recipes": {}, **changes}
 
 
 def command(folder: Path, output: Path) -> list[str]:
