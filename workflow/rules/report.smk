@@ -120,6 +120,7 @@ rule report_index:
         histories=rules.report_volume.input.histories,
         duplicates=rules.duplicates.output.table,
         comparisons=rules.summarise.output.comparisons,
+        gates=rules.gate_table.output.table,
         planted=rules.planted_table.output.table,
         reliability=rules.reliability.output.table if DOUBTED != "none" else [],
         tissue=rules.tissue_agreement.output.agreement if TISSUE_VOLUMES else [],
@@ -152,7 +153,7 @@ rule report_index:
     shell:
         "python -m pipeline index --volumes-table {input.volumes:q} --slices {input.slices:q} --summary {input.summary:q}"
         " --provenance {input.provenance:q} --models {params.models:q} --settings {params.settings:q}"
-        " --duplicates {input.duplicates:q} --comparisons {input.comparisons:q}"
+        " --duplicates {input.duplicates:q} --comparisons {input.comparisons:q} --gates {input.gates:q}"
         " --planted {input.planted:q} --reliability {input.reliability:q}"
         " --tissue-agreement {input.tissue:q} --diagnosis {input.diagnosis:q}"
         " --output {output.page:q} > {log:q} 2>&1"
