@@ -17,8 +17,8 @@ from pipeline.reporting.verdict import Verdict
 
 LEADING = ("psnr", "ssim")
 """Measures that come first where they were taken: every reader knows them."""
-TRAILING = ("edge_sharpness", "residual_noise")
-"""Measures of one property alone, in which a wrong image can win; they come last."""
+TRAILING = ("edge_sharpness", "residual_noise", "detail_missing", "detail_invented")
+"""Measures of one property alone, in which a wrong image can win, or one without any detail. They come last."""
 MOST_FIGURES = 4
 """Measures in the large type of a split's verdict; the others stand in its table."""
 PASSED = {"true": True, "false": False}
@@ -157,12 +157,14 @@ def _losses(run: RunRecord, deliver: str) -> Iterator[Trouble]:
 def winners(means: Mapping[Column, Mapping[str, float]]) -> list[tuple[str, list[str]]]:
     """Returns the methods that have the best mean of some measure, with these measures; the one with most comes first.
 
+    Measures of one property alone make no winner.
+
     Args:
         means: of every method, by measure.
     """
     found: dict[str, list[str]] = {}
     for column, values in means.items():
         usable = {method: column.better(value) for method, value in values.items() if pd.notna(value)}
-        if usable:
+        if usable and column.metric not in TRAILING:
             found.setdefault(max(usable, key=lambda method: usable[method]), []).append(column.title)
     return sorted(found.items(), key=lambda pair: -len(pair[1]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 from typing import Any
@@ -114,7 +115,9 @@ def test_the_worst_volume_comes_first_and_validation_is_no_proof(tables, record,
 
 def test_what_is_lower_where_lower_is_better_counts_as_gain():
     column = Column("gmsd", "foreground", "GMSD", "", 3, False, "bicubic")
-    assert winners({column: {"bicubic": 0.2, "rrdb_l1": 0.1, "x": math.nan}}) == [("rrdb_l1", ["GMSD"])]
+    sharp = Column("edge_sharpness", "foreground", "Edge sharpness", "", 3, True, "bicubic")
+    means = {column: {"bicubic": 0.2, "rrdb_l1": 0.1, "x": math.nan}, sharp: {"pretrained": 1.0}}
+    assert winners(means) == [("rrdb_l1", ["GMSD"])], "whoever draws the sharpest edges has won nothing"
 
 
 def test_well_known_measures_come_first_and_those_of_one_property_last():
@@ -170,8 +173,19 @@ def test_comparisons_show_every_baseline_with_the_corrected_p(record, cohort):
     assert {row[3].kind for row in listing.rows} == {"better"}
 
 
-def test_the_ledger_needs_its_measures(record):
+def test_the_ledger_shows_right_missing_and_invented_detail(record):
     assert ledger_part(record, "rrdb_l1") is None
+    rows = [
+        ("test", method, "foreground", f"detail_{kind}", 1, share, share, share, "zerofill", 0.0, 0.0, 0.0, 1.0)
+        for method, shares in {"zerofill": (0.1, 0.8, 0.1), "rrdb_l1": (0.5, 0.2, 0.3)}.items()
+        for kind, share in zip(("right", "missing", "invented"), shares, strict=True)
+    ]
+    summary = pd.DataFrame(rows, columns=record.summary.columns)
+    part = ledger_part(dataclasses.replace(record, summary=summary), "rrdb_l1")
+    assert part is not None
+    (listing,) = part.listings
+    assert [[entry.number for entry in row[2:]] for row in listing.rows] == [[0.1, 0.8, 0.1], [0.5, 0.2, 0.3]]
+    assert "RRDB network, pixel loss: right 0.5, missing 0.2, invented 0.3" in part.pictures[0].text
 
 
 def test_a_split_of_one_volume_shows_its_slices(run):

@@ -153,8 +153,8 @@ rule report_index:
     shell:
         "python -m pipeline index --volumes-table {input.volumes:q} --slices {input.slices:q} --summary {input.summary:q}"
         " --provenance {input.provenance:q} --models {params.models:q} --settings {params.settings:q}"
-        " --duplicates {input.duplicates:q} --comparisons {input.comparisons:q} --gates {input.gates:q}"
-        " --planted {input.planted:q} --reliability {input.reliability:q}"
+        " --duplicates {input.duplicates:q} --comparisons {input.comparisons:q}"
+        " --gates {input.gates:q} --planted {input.planted:q} --reliability {input.reliability:q}"
         " --tissue-agreement {input.tissue:q} --diagnosis {input.diagnosis:q}"
         " --output {output.page:q} > {log:q} 2>&1"
 
