@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from pipeline.reporting.cohort_inputs import Cohort
 from pipeline.reporting.cohort_volumes import gate_title, has_passed, leading
+from pipeline.reporting.curves import INK
 from pipeline.reporting.distributions import Bar, Course, Spread, draw_bars, draw_courses, draw_spreads
 from pipeline.reporting.inputs import RunRecord
 from pipeline.reporting.listing import Entry, Listing, interval, number, words
@@ -25,6 +27,8 @@ from pipeline.reporting.tables import Column, columns_of, distinct, records, whe
 
 UNREADABLE = ("nearest",)
 """Methods so far off that drawing them would squeeze the others together."""
+TRUTH = "truth"
+"""What stands in place of a method where the truth itself was looked at."""
 LEDGER: Mapping[str, str] = {
     "detail_right": "right",
     "detail_missing": "missing",
@@ -71,7 +75,12 @@ def tested(table: pd.DataFrame) -> Any:
 
 def method_entry(method: str, deliver: str) -> Entry:
     """Returns a cell that names a method."""
-    return Entry(method_title(method), kind="delivered" if method == deliver else "")
+    return Entry(title_of(method), kind="delivered" if method == deliver else "")
+
+
+def title_of(method: str) -> str:
+    """Returns the name of a method; that of the truth says that no method can show more."""
+    return "Truth itself" if method == TRUTH else method_title(method)
 
 
 def split_entry(split: str) -> Entry:
@@ -86,8 +95,8 @@ def style_of(method: str, deliver: str) -> str:
 
 def colours_of(methods: Sequence[str], deliver: str) -> dict[str, str]:
     """Returns a colour for every network but the deliverable, which has its style's."""
-    networks = [name for name in methods if name not in classical_methods() and name != deliver]
-    return {name: colour for name, colour in network_colours(networks).items() if name != "truth"}
+    networks = [name for name in methods if name not in (*classical_methods(), deliver, TRUTH)]
+    return {**network_colours(networks), TRUTH: INK}
 
 
 # Distributions
@@ -214,7 +223,8 @@ def gates_part(cohort: Cohort, deliver: str) -> Part | None:
     groups: Any = table.groupby(["method", "gate"], sort=True)
     for (method, gate), part in sorted(groups, key=lambda group: (order.index(group[0][0]), group[0][1])):
         failed = int((~part["kept"]).sum())
-        worst = part.loc[(part["value"] - part["limit"]).idxmax()] if part["value"].notna().any() else part.iloc[0]
+        share = (part["value"] / part["limit"]).to_numpy(float)
+        worst = part.iloc[int(np.nanargmax(share))] if np.isfinite(share).any() else part.iloc[0]
         rows.append(
             (
                 method_entry(method, deliver),
@@ -225,7 +235,7 @@ def gates_part(cohort: Cohort, deliver: str) -> Part | None:
                 number(worst["limit"]),
             )
         )
-    headings = ("Method", "Gate", "Tested", "Failed", "Largest value", "Its limit")
+    headings = ("Method", "Gate", "Tested", "Failed", "Value nearest to its limit", "This limit")
     failures = _failed_gates(where(table, method=deliver), deliver)
     return Part(
         name="gates",
@@ -332,7 +342,7 @@ def planted_part(cohort: Cohort, deliver: str, baseline: str) -> Part | None:
         for row in sorted(records(sums), key=lambda row: order.index(row["method"]))
     ]
     headings = ("Method", "Structure", "Size (voxels)", "Contrast", "Planted", "Found", "False alarms")
-    chosen = [name for name in order if name in (deliver, baseline, "truth") or name not in classical_methods()]
+    chosen = [name for name in order if name in (deliver, baseline, TRUTH) or name not in classical_methods()]
     groups: Any = sums[sums["method"].isin(chosen)].groupby(["kind", "contrast"], sort=True)
     return Part(
         name="planted",
@@ -352,7 +362,7 @@ def _planted_picture(kind: str, contrast: float, part: pd.DataFrame, methods: Se
     colours = colours_of(methods, deliver)
     lines = [
         Course(
-            method_title(name),
+            title_of(name),
             one["size_voxels"].to_numpy(float),
             one["rate"].to_numpy(float),
             style_of(name, deliver),

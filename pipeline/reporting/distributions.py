@@ -127,7 +127,8 @@ def draw_bars(title: str, label: str, parts: Sequence[str], bars: Sequence[Bar])
         axes.set_yticks(range(len(bars)), [plain(bar.label) for bar in bars])
         axes.set_ylim(len(bars) - 0.5, -0.5)
         axes.tick_params(axis="y", length=0)
-        axes.set(title=plain(title), xlabel=plain(label))
+        axes.set(xlabel=plain(label))
+        figure.suptitle(plain(title), x=0.01, ha="left", size=10, weight="bold", color=INK)
         figure.legend(loc="outside lower left", ncols=len(parts))
         return as_uri(figure)
 
@@ -162,6 +163,7 @@ def draw_courses(title: str, x_label: str, y_label: str, lines: Sequence[Course]
             axes.plot([0, top], [0, top], color=QUIET, linewidth=1.0, linestyle=(0, (4, 2)), label="as predicted")
         else:
             axes.set_ylim(-0.04, 1.04)
+            axes.set_xticks(np.unique(np.concatenate([line.x for line in lines])))
         for line in lines:
             colour = line.colour or STYLES[line.style]["color"]
             axes.plot(line.x, line.y, "-o", color=colour, linewidth=STYLES[line.style]["linewidth"], markersize=4)
