@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import UserError
 from pipeline.image.alignment import check_same_grid
+from pipeline.image.channels import apart, channel_count, together
 from pipeline.image.formats import Part, format_of
 from pipeline.image.image import Image
 
@@ -28,20 +29,21 @@ def read_segmentation(path: Path, image: Image, name: str) -> NDArray[np.int32]:
         name: of the volume, for messages.
 
     Returns:
-        Labels, of the shape of the image.
+        Labels, of the shape of the image; where it has several channels, the same for all of them.
 
     Raises:
         UserError: the file cannot be read, does not lie on the grid of the image, or holds something else than labels.
     """
     read = format_of(path).read(path, Part())
-    check_same_grid(path, read, image, name, "segmentation")
+    channels = apart(image.data, channel_count(image.facts))
+    check_same_grid(path, read, image.with_data(channels[0]), name, "segmentation")
     labels = np.rint(read.data)
     if not np.array_equal(labels, read.data) or labels.min() < 0:
         raise UserError(f"{path}: a segmentation holds whole numbers from 0 on; this holds others. Is it an image?")
     count = len(np.unique(labels))
     if count > MOST_LABELS:
         raise UserError(f"{path}: holds {count} different values, too many for a segmentation. Is it an image?")
-    return labels.astype(np.int32)
+    return together([labels.astype(np.int32)] * len(channels))
 
 
 def label_masks(labels: NDArray[np.integer]) -> dict[str, NDArray[np.bool_]]:

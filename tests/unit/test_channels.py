@@ -317,6 +317,19 @@ def test_a_whole_volume_is_measured_channel_by_channel(tmp_path: Path) -> None:
     assert np.ptp(alone) > 5
 
 
+def test_a_segmentation_counts_for_every_channel(tmp_path: Path) -> None:
+    labels = np.zeros((2, 48, 40), dtype=np.uint8)
+    labels[0, 5:20, 7:30] = 4
+    tifffile.imwrite(tmp_path / "labels.tif", labels, imagej=True, metadata={"axes": "ZYX"})
+    source = SOURCES["ome"](tmp_path)
+    truth = read_block(source, volume(), ALL, segmentation=tmp_path / "labels.tif")
+    alone = read_block(source, volume(channel=1), ALL, segmentation=tmp_path / "labels.tif")
+    assert truth.facts["labels"] == [4]
+    for channel in range(3):
+        np.testing.assert_array_equal(truth.masks["label-4"][..., channel::3], alone.masks["label-4"])
+    assert np.count_nonzero(alone.masks["label-4"]) == 15 * 23
+
+
 def test_a_coloured_picture_is_diagnosed_once(archive: Path, tmp_path: Path) -> None:
     extract(archive, stack_of(archive), ALL, tmp_path / "s.safetensors")
     truth = read_image(tmp_path / "s.safetensors")
