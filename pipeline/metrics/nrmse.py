@@ -19,11 +19,12 @@ DECIMALS = 4
 def per_slice(
     truth: NDArray[np.floating], estimate: NDArray[np.floating], mask: NDArray[np.bool_], data_range: float
 ) -> float:
-    """Returns the norm of the error over the mask, divided by that of the truth; infinite where the truth is empty."""
+    """Returns the root mean square of the error over the mask, divided by the truth's; infinite where that is 0."""
     del data_range
     inside = np.asarray(truth, dtype=np.float64)[mask]
-    error = np.linalg.norm(inside - np.asarray(estimate, dtype=np.float64)[mask])
-    strength = np.linalg.norm(inside)
+    error, strength = (
+        math.sqrt(np.mean(values**2)) for values in (inside - np.asarray(estimate, dtype=np.float64)[mask], inside)
+    )
     if strength == 0:
         return PERFECT if error == 0 else math.inf
-    return float(error / strength)
+    return error / strength
