@@ -112,6 +112,16 @@ def test_other_noises_are_weighed_by_their_own_deviation(noise):
     assert not all(check.passed for check in judge(head.data + lesion, measured, forward, WINDOWS))
 
 
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.7])
+def test_an_output_that_holds_a_part_of_the_noise_is_honest(share):
+    """What is left of the noise rises with what is held; neither says anything of the intensities."""
+    head, forward, measured, honest = scene(*SCENES[2])
+    mixed = (1 - share) * head.data + share * honest["zerofill"]
+    assert [check for check in judge(mixed, measured, forward, WINDOWS) if not check.passed] == []
+    bent = judge(np.maximum(mixed, 0) ** 0.9, measured, forward, WINDOWS)
+    assert "intensity" in {check.gate for check in bent if not check.passed}
+
+
 def test_many_coils_raise_the_floor_and_honest_outputs_may_show_it():
     forward = model(0.03, "noncentral_chi", noise_parameters=noncentral_chi.Parameters(coils=32))
     measured = forward.measure(truth().data)
