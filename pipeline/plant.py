@@ -6,21 +6,19 @@ forward model with its own noise. Networks are told the noise of the whole volum
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from pipeline import plugins
 from pipeline.cli import ArgumentParser, Namespace, add_path, add_settings
 from pipeline.config.load import read_section
 from pipeline.config.stages import Infer, Planted
 from pipeline.fidelity.planted.study import Detection, Restore, study
-from pipeline.files import write_text
 from pipeline.image.container import read_image
 from pipeline.image.image import Image
 from pipeline.infer import noise_sigma, restore
@@ -29,6 +27,7 @@ from pipeline.models.device import choose_device, use_threads
 from pipeline.models.generator import Generator
 from pipeline.models.weights import load_generator
 from pipeline.physics.forward import ForwardModel
+from pipeline.statistics.tables import write_table
 
 logger = logging.getLogger(__name__)
 
@@ -61,18 +60,8 @@ def _restored(network: Generator, settings: Infer, image: Image) -> Any:
 
 
 def write_detections(path: Path, rows: Sequence[Detection]) -> None:
-    """Writes rows as CSV with nine significant digits, whole or not at all; what is not known stays empty."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(Detection._fields)
-    writer.writerows([_told(value) for value in row] for row in rows)
-    write_text(path, text.getvalue())
-
-
-def _told(value: Any) -> Any:
-    if not isinstance(value, float):
-        return value
-    return "" if math.isnan(value) else f"{value:.9g}"
+    """Writes rows as CSV; see `write_table`."""
+    write_table(path, pd.DataFrame(rows, columns=pd.Index(Detection._fields)))
 
 
 def add_arguments(parser: ArgumentParser) -> None:

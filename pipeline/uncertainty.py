@@ -14,6 +14,7 @@ import pandas as pd
 
 from pipeline.calibrate import compared, read_factor
 from pipeline.cli import ArgumentParser, Namespace, add_path
+from pipeline.evaluate import method_of
 from pipeline.fidelity.reliability import rank_correlation, reliability_curve
 from pipeline.image.container import read_image, write_image
 from pipeline.image.image import Image
@@ -69,7 +70,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def main(arguments: Namespace) -> None:
     """Runs the stage."""
     truth, spread, factor = read_image(arguments.hr), read_image(arguments.spread), read_factor(arguments.calibration)
-    method = arguments.prediction.resolve().parent.name
+    method = method_of(arguments.prediction)
     curve, summary = tables(truth, method, arguments.prediction, spread, factor)
     facts = {**spread.facts, "method": method, "expected_error_factor": factor}
     write_image(arguments.output, spread.with_data(spread.data, facts=facts))

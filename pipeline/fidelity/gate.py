@@ -69,7 +69,6 @@ LEAST_DEVIATION = 1e-3
 """Standard deviation that a measurement without noise counts as having."""
 SEED = 2
 """Told to the random generator with a volume's seed, so that the draws are other ones than the measurement's noise."""
-EULER = 0.5772156649015329
 
 Windows = tuple[tuple[float, ...], ...]
 """Standard deviations along each axis, in low-resolution voxels; 0 looks at one slice alone."""
@@ -292,7 +291,7 @@ def limits(by_chance: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     quantile = -math.log(-math.log1p(-FALSE_ALARMS))
     spread = by_chance.std(axis=0, ddof=1) * math.sqrt(6) / math.pi
-    return by_chance.mean(axis=0) + spread * (quantile - EULER)
+    return by_chance.mean(axis=0) + spread * (quantile - np.euler_gamma)
 
 
 def _draws(found: Residuals, model: ForwardModel) -> Iterator[Residuals]:

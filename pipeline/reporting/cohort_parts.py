@@ -73,6 +73,17 @@ def tested(table: pd.DataFrame) -> Any:
     return table[table["split"].isin(TESTED)]
 
 
+def listed_order(table: pd.DataFrame, deliver: str) -> list[str]:
+    """Returns the methods of a table as listings have them: what is delivered first."""
+    return in_order(distinct(table, "method"), deliver)[::-1]
+
+
+def by_split_and_method(table: pd.DataFrame, deliver: str) -> list[dict[str, Any]]:
+    """Returns the rows of a table of test splits, in the order of the splits and of `listed_order`."""
+    order = listed_order(table, deliver)
+    return sorted(records(table), key=lambda row: (TESTED.index(row["split"]), order.index(row["method"])))
+
+
 def method_entry(method: str, deliver: str) -> Entry:
     """Returns a cell that names a method."""
     return Entry(title_of(method), kind="delivered" if method == deliver else "")
@@ -218,7 +229,7 @@ def gates_part(cohort: Cohort, deliver: str) -> Part | None:
     if table.empty:
         return None
     table = table.assign(kept=[has_passed(text) for text in table["passed"].tolist()])
-    order = in_order(distinct(table, "method"), deliver)[::-1]
+    order = listed_order(table, deliver)
     rows = []
     groups: Any = table.groupby(["method", "gate"], sort=True)
     for (method, gate), part in sorted(groups, key=lambda group: (order.index(group[0][0]), group[0][1])):
@@ -328,7 +339,7 @@ def planted_part(cohort: Cohort, deliver: str, baseline: str) -> Part | None:
     sums: Any = table.groupby(keys, sort=True, as_index=False)[["planted", "detected", "false_alarms"]].sum()
     sums = sums[sums["planted"] > 0]
     sums = sums.assign(rate=sums["detected"] / sums["planted"], alarms=sums["false_alarms"] / sums["planted"])
-    order = in_order(distinct(sums, "method"), deliver)[::-1]
+    order = listed_order(sums, deliver)
     rows = [
         (
             method_entry(row["method"], deliver),
@@ -442,7 +453,6 @@ def tissue_part(cohort: Cohort, deliver: str) -> Part | None:
     table = tested(cohort.tissue_agreement)
     if table.empty:
         return None
-    order = in_order(distinct(table, "method"), deliver)[::-1]
     rows = [
         (
             method_entry(row["method"], deliver),
@@ -456,7 +466,7 @@ def tissue_part(cohort: Cohort, deliver: str) -> Part | None:
             Entry(interval(row["loa_low_ml"], row["loa_high_ml"]) or "n/a"),
             number(row["n"], 0),
         )
-        for row in sorted(records(table), key=lambda row: (TESTED.index(row["split"]), order.index(row["method"])))
+        for row in by_split_and_method(table, deliver)
     ]
     headings = ("Method", "Split", "Tissue", "Bias (ml)", "Limits of agreement (ml)", "Subjects")
     return Part(
@@ -472,7 +482,6 @@ def diagnosis_part(cohort: Cohort, deliver: str) -> Part | None:
     table = tested(cohort.diagnosis)
     if table.empty:
         return None
-    order = in_order(distinct(table, "method"), deliver)[::-1]
     rows = [
         (
             method_entry(row["method"], deliver),
@@ -491,7 +500,7 @@ def diagnosis_part(cohort: Cohort, deliver: str) -> Part | None:
             ),
             Entry(method_title(words(row["baseline"]))),
         )
-        for row in sorted(records(table), key=lambda row: (TESTED.index(row["split"]), order.index(row["method"])))
+        for row in by_split_and_method(table, deliver)
     ]
     headings = ("Method", "Split", "Pictures", "Accuracy", "Agreement", "Difference", "Baseline")
     return Part(
