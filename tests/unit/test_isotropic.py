@@ -243,7 +243,7 @@ def test_a_linear_network_gives_the_mean_of_three_interpolations() -> None:
             between = np.repeat(between, 2, other)
         expected += between / 3
     found = restore_volume(network, lr, (2, 2, 2), 0, Infer(), 0.0)
-    np.testing.assert_allclose(found, expected, atol=5 * LEAST_WEIGHT * np.ptp(lr))
+    np.testing.assert_allclose(found, expected, atol=5 * LEAST_WEIGHT * float(np.ptp(lr)))
 
 
 # Excerpts
