@@ -97,7 +97,7 @@ def _split(case: Case) -> list[Caution]:
             )
         )
     if len(case.subjects) == 1 and not words.stacks_of(case.record):
-        where = split_title(split).lower()
+        where = split_title(split, own_slices=words.learnt_from_own_slices(case.record)).lower()
         found.append(
             Caution(
                 "One subject",

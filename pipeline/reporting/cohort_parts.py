@@ -24,6 +24,7 @@ from pipeline.reporting.methods import (
     split_title,
 )
 from pipeline.reporting.tables import Column, columns_of, distinct, records, where
+from pipeline.reporting.words import learnt_from_own_slices, stacks_of
 
 UNREADABLE = ("nearest",)
 """Methods so far off that drawing them would squeeze the others together."""
@@ -94,6 +95,12 @@ def title_of(method: str) -> str:
     return "Truth itself" if method == TRUTH else method_title(method)
 
 
+def title_of_split(run: RunRecord, split: str) -> str:
+    """Names what a split of a run holds; nobody knows whose heads pictures show."""
+    pictures = not stacks_of(run.provenance).isdisjoint(distinct(where(run.volumes, split=split), "volume"))
+    return split_title(split, pictures=pictures, own_slices=learnt_from_own_slices(run.provenance))
+
+
 def split_entry(split: str) -> Entry:
     """Returns a cell that names a split."""
     return Entry(str(split).replace("_", " "), chip=str(split))
@@ -151,7 +158,7 @@ def _spread_picture(run: RunRecord, split: str, column: Column, deliver: str) ->
         for name in methods
     ]
     arrow = "higher is better" if column.higher_is_better else "lower is better"
-    title = f"{split_title(split)}: {column.title}, {arrow}"
+    title = f"{title_of_split(run, split)}: {column.title}, {arrow}"
     units = f"{count} {unit}{'s' if count > 1 else ''}"
     difference = f"difference to {method_title(column.baseline)}"
     text = "; ".join(f"{row.label} {column.format(row.mean, sign=True)}" for row in rows)
@@ -297,7 +304,7 @@ def ledger_part(run: RunRecord, deliver: str) -> Part | None:
             found.setdefault(row["method"], {})[row["metric"]] = row
         order = [name for name in in_order(found, deliver) if set(kinds) <= set(found[name])]
         bars = [Bar(method_title(name), tuple(float(found[name][kind]["mean"]) for kind in kinds)) for name in order]
-        title = f"{split_title(split)}: detail"
+        title = f"{title_of_split(run, split)}: detail"
         text = "; ".join(
             f"{bar.label}: {', '.join(f'{LEDGER[k]} {s:.3g}' for k, s in zip(kinds, bar.shares, strict=True))}"
             for bar in bars

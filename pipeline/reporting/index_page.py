@@ -22,6 +22,7 @@ from pipeline.reporting.cohort_parts import (
     reliability_part,
     spread_pictures,
     tissue_part,
+    title_of_split,
 )
 from pipeline.reporting.cohort_volumes import in_large_type, leading, tested_volumes, troubles, volume_listing, winners
 from pipeline.reporting.inputs import RunRecord
@@ -163,7 +164,7 @@ def _split_part(run: RunRecord, split: str, deliver: str) -> SplitPart:
     table = split_table(run.summary, split, deliver)
     return SplitPart(
         name=split,
-        title=split_title(split, pictures=pictures, own_slices=own_slices),
+        title=title_of_split(run, split),
         claim=split_claim(split, min(gaps, default=None), pictures=pictures, own_slices=own_slices),
         heads=heads_words(len(distinct(here, "subject")), pictures=pictures),
         covered=covered_words(len(distinct(here, "subject")), pictures=pictures),

@@ -133,7 +133,7 @@ def test_what_contradicts_the_measurement_stops_the_run_where_the_user_wants_it(
 
 def test_a_change_of_the_training_keeps_what_came_before(dry_run):
     planned = dry_run(recipes={"rrdb_l1": {**configuration()["recipes"]["rrdb_l1"], "steps": 7}})
-    assert {"train", "infer", "evaluate", "summarise"} <= set(planned)
+    assert {"train", "infer_delivered", "evaluate", "summarise"} <= set(planned)
     assert not {"download", "extract", "degrade", "tune", "interpolate", "convert"} & set(planned)
 
 
