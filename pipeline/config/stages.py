@@ -244,6 +244,6 @@ class Resources(Section):
     gpu: Annotated[int, Field(ge=0, le=8)] = 1
     """GPUs that training and inference ask the scheduler for"""
     memory_mb: Annotated[int, Field(ge=500)] = 4000
-    """memory that a job asks the scheduler for, in MB"""
+    """memory that a job asks the scheduler for, in MB; its second try asks for twice as much, and so on"""
     runtime_minutes: Annotated[int, Field(ge=1)] = 240
-    """time that a job asks the scheduler for, in minutes"""
+    """time that a job asks the scheduler for, in minutes; its second try asks for twice as much, and so on"""

@@ -70,6 +70,16 @@ def section(name):
     return getattr(RUN, name).model_dump_json(exclude={"on_gate"})
 
 
+def memory_mb(wildcards, attempt):
+    """Returns the memory that a job asks for: a job that is tried again may have run out of it."""
+    return attempt * RUN.resources.memory_mb
+
+
+def runtime_minutes(wildcards, attempt):
+    """Returns the time that a job asks for: a job that is tried again may have run out of it."""
+    return attempt * RUN.resources.runtime_minutes
+
+
 def failure_command(logs):
     """Returns the command that writes the page on a failed run, by the Python that Snakemake itself runs in."""
     settings = ["--settings", section("report"), "--output", FAILURES]

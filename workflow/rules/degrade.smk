@@ -12,8 +12,8 @@ rule degrade:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=RUN.resources.memory_mb,
-        runtime=RUN.resources.runtime_minutes,
+        mem_mb=memory_mb,
+        runtime=runtime_minutes,
     params:
         settings=section("degrade"),
         seed=RUN.seed,

@@ -11,8 +11,8 @@ rule denoise:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=RUN.resources.memory_mb,
-        runtime=RUN.resources.runtime_minutes,
+        mem_mb=memory_mb,
+        runtime=runtime_minutes,
     params:
         code=code_version("pipeline.denoise"),
     message:
@@ -40,8 +40,8 @@ rule evaluate:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=RUN.resources.memory_mb,
-        runtime=RUN.resources.runtime_minutes,
+        mem_mb=memory_mb,
+        runtime=runtime_minutes,
     params:
         settings=section("evaluate"),
         code=code_version("pipeline.evaluate"),
@@ -83,8 +83,8 @@ rule summarise:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=RUN.resources.memory_mb,
-        runtime=RUN.resources.runtime_minutes,
+        mem_mb=memory_mb,
+        runtime=runtime_minutes,
     params:
         settings=section("evaluate"),
         seed=RUN.seed,

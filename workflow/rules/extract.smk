@@ -19,8 +19,8 @@ rule duplicates:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=RUN.resources.memory_mb,
-        runtime=RUN.resources.runtime_minutes,
+        mem_mb=memory_mb,
+        runtime=runtime_minutes,
     params:
         sources=STACK_SOURCES,
         volumes=f"[{','.join(volume.model_dump_json() for volume in STACKS)}]",
@@ -48,8 +48,8 @@ rule extract:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=RUN.resources.memory_mb,
-        runtime=RUN.resources.runtime_minutes,
+        mem_mb=memory_mb,
+        runtime=runtime_minutes,
     params:
         settings=section("extract"),
         volume=volume_entry,

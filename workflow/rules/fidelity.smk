@@ -25,8 +25,8 @@ rule tissue:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=RUN.resources.memory_mb,
-        runtime=RUN.resources.runtime_minutes,
+        mem_mb=memory_mb,
+        runtime=runtime_minutes,
     params:
         tissues=tissues_option,
         code=code_version("pipeline.tissue"),
@@ -56,8 +56,8 @@ rule tissue_agreement:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=RUN.resources.memory_mb,
-        runtime=RUN.resources.runtime_minutes,
+        mem_mb=memory_mb,
+        runtime=runtime_minutes,
     params:
         settings=section("evaluate"),
         code=code_version("pipeline.tissue_agreement"),
@@ -88,8 +88,8 @@ rule diagnosis:
         "../../envs/learning.yaml"
     threads: RUN.train.threads
     resources:
-        mem_mb=RUN.resources.memory_mb,
-        runtime=RUN.resources.runtime_minutes,
+        mem_mb=memory_mb,
+        runtime=runtime_minutes,
     params:
         # The weights hang on the number of threads, and it on the configuration alone.
         training_threads=RUN.train.threads,
@@ -121,8 +121,8 @@ rule calibrate:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=RUN.resources.memory_mb,
-        runtime=RUN.resources.runtime_minutes,
+        mem_mb=memory_mb,
+        runtime=runtime_minutes,
     params:
         code=code_version("pipeline.calibrate"),
     message:
@@ -150,8 +150,8 @@ rule uncertainty:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=RUN.resources.memory_mb,
-        runtime=RUN.resources.runtime_minutes,
+        mem_mb=memory_mb,
+        runtime=runtime_minutes,
     params:
         code=code_version("pipeline.uncertainty"),
     message:
@@ -180,8 +180,8 @@ rule deliver_uncertainty:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=RUN.resources.memory_mb,
-        runtime=RUN.resources.runtime_minutes,
+        mem_mb=memory_mb,
+        runtime=runtime_minutes,
     params:
         code=code_version("pipeline.deliver_uncertainty"),
     message:
@@ -250,8 +250,8 @@ rule plant:
     resources:
         gpu=RUN.resources.gpu,
         device=RUN.resources.device,
-        mem_mb=RUN.resources.memory_mb,
-        runtime=RUN.resources.runtime_minutes,
+        mem_mb=memory_mb,
+        runtime=runtime_minutes,
     params:
         settings=section("planted"),
         infer=RUN.infer.model_dump_json(exclude={"deliver", "disagree_with"}),
@@ -300,8 +300,8 @@ rule gate:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=RUN.resources.memory_mb,
-        runtime=RUN.resources.runtime_minutes,
+        mem_mb=memory_mb,
+        runtime=runtime_minutes,
     params:
         code=code_version("pipeline.gate"),
     message:
@@ -328,8 +328,8 @@ rule gate_table:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=RUN.resources.memory_mb,
-        runtime=RUN.resources.runtime_minutes,
+        mem_mb=memory_mb,
+        runtime=runtime_minutes,
     params:
         code=code_version("pipeline.merge"),
     message:

@@ -15,8 +15,8 @@ rule interpolate:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=RUN.resources.memory_mb,
-        runtime=RUN.resources.runtime_minutes,
+        mem_mb=memory_mb,
+        runtime=runtime_minutes,
     params:
         folder=subpath(output[0], ancestor=2),
         code=code_version("pipeline.interpolate"),
@@ -44,8 +44,8 @@ rule infer:
     resources:
         gpu=RUN.resources.gpu,
         device=RUN.resources.device,
-        mem_mb=RUN.resources.memory_mb,
-        runtime=RUN.resources.runtime_minutes,
+        mem_mb=memory_mb,
+        runtime=runtime_minutes,
     params:
         settings=section("infer"),
         spread=spread_options,

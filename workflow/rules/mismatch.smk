@@ -80,8 +80,8 @@ rule mismatch:
     resources:
         gpu=RUN.resources.gpu,
         device=RUN.resources.device,
-        mem_mb=RUN.resources.memory_mb,
-        runtime=RUN.resources.runtime_minutes,
+        mem_mb=memory_mb,
+        runtime=runtime_minutes,
     params:
         names=list(DEGRADATIONS),
         code=code_version("pipeline.mismatch"),

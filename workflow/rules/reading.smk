@@ -26,8 +26,8 @@ rule reading:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=RUN.resources.memory_mb,
-        runtime=RUN.resources.runtime_minutes,
+        mem_mb=memory_mb,
+        runtime=runtime_minutes,
     params:
         truth="" if TRUTH in RUN.read_methods else "--without-truth",
         settings=section("reading"),

@@ -39,8 +39,8 @@ rule provenance:
         "../../envs/learning.yaml"
     threads: 1
     resources:
-        mem_mb=RUN.resources.memory_mb,
-        runtime=RUN.resources.runtime_minutes,
+        mem_mb=memory_mb,
+        runtime=runtime_minutes,
     params:
         config=RUN.model_dump_json(
             exclude={
@@ -90,8 +90,8 @@ rule report_volume:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=RUN.resources.memory_mb,
-        runtime=RUN.resources.runtime_minutes,
+        mem_mb=memory_mb,
+        runtime=runtime_minutes,
     params:
         models=expand(f"{RESULTS}/models/{{method}}", method=NETWORK_METHODS),
         benchmarks=f"{RESULTS}/benchmarks",
@@ -140,8 +140,8 @@ rule report_index:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=RUN.resources.memory_mb,
-        runtime=RUN.resources.runtime_minutes,
+        mem_mb=memory_mb,
+        runtime=runtime_minutes,
     params:
         models=rules.report_volume.params.models,
         deliver=RUN.infer.deliver,
@@ -180,8 +180,8 @@ rule report_training:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=RUN.resources.memory_mb,
-        runtime=RUN.resources.runtime_minutes,
+        mem_mb=memory_mb,
+        runtime=runtime_minutes,
     params:
         models=rules.report_volume.params.models,
         settings=section("report"),

@@ -12,8 +12,8 @@ rule tune:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=RUN.resources.memory_mb,
-        runtime=RUN.resources.runtime_minutes,
+        mem_mb=memory_mb,
+        runtime=runtime_minutes,
     params:
         code=code_version("pipeline.tune"),
     message:
@@ -37,8 +37,8 @@ rule convert:
         "../../envs/learning.yaml"
     threads: 1
     resources:
-        mem_mb=RUN.resources.memory_mb,
-        runtime=RUN.resources.runtime_minutes,
+        mem_mb=memory_mb,
+        runtime=runtime_minutes,
     params:
         folder=subpath(output.generator, parent=True),
         source=SOURCES[WEIGHTS].model_dump_json(),
@@ -65,8 +65,8 @@ rule features:
         "../../envs/learning.yaml"
     threads: 1
     resources:
-        mem_mb=RUN.resources.memory_mb,
-        runtime=RUN.resources.runtime_minutes,
+        mem_mb=memory_mb,
+        runtime=runtime_minutes,
     params:
         source=SOURCES[RUN.train.perceptual_weights].model_dump_json(),
         code=code_version("pipeline.features"),
@@ -90,8 +90,8 @@ rule own_slices:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=RUN.resources.memory_mb,
-        runtime=RUN.resources.runtime_minutes,
+        mem_mb=memory_mb,
+        runtime=runtime_minutes,
     params:
         folder=subpath(output[0], parent=True),
         code=code_version("pipeline.own_slices"),
@@ -128,8 +128,8 @@ rule train:
         gpu=RUN.resources.gpu,
         device=RUN.resources.device,
         launch=LAUNCH if SHARED else "",
-        mem_mb=RUN.resources.memory_mb,
-        runtime=RUN.resources.runtime_minutes,
+        mem_mb=memory_mb,
+        runtime=runtime_minutes,
     params:
         folder=subpath(output.generator, parent=True),
         checkpoints=f"{RESULTS}/checkpoints/{{method}}",
