@@ -42,7 +42,7 @@ rule all:
         delivered(RUN.evaluated_ids),
         downstream_results(),
         uncertainty_results(),
-        rules.planted_table.output,
+        rules.detection.output,
         bids_results(),
         rules.gate_table.output,
         rules.enforce.output,

@@ -20,6 +20,7 @@ OPTIONAL = {
     "comparisons": "every network against every other method",
     "gates": "limits that results must keep",
     "planted": "structures of known place, and whether they were found",
+    "planted_rates": "the share of them that every method shows, with intervals",
     "reliability": "predicted and observed errors",
     "tissue_agreement": "volumes of tissue against those of the truth",
     "diagnosis": "classes of pictures against those of the truth",

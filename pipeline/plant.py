@@ -7,7 +7,7 @@ forward model with its own noise. Networks are told the noise of the whole volum
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from pipeline import plugins
 from pipeline.cli import ArgumentParser, Namespace, add_path, add_settings
 from pipeline.config.load import read_section
 from pipeline.config.stages import Infer, Planted
-from pipeline.fidelity.planted.study import Detection, Restore, study
+from pipeline.fidelity.planted.study import Detection, Place, Restore, detections, place_rows, study
 from pipeline.image.container import read_image
 from pipeline.image.image import Image
 from pipeline.infer import noise_sigma, restore
@@ -59,9 +59,9 @@ def _restored(network: Generator, settings: Infer, image: Image) -> Any:
     return restore(network, image, settings)
 
 
-def write_detections(path: Path, rows: Sequence[Detection]) -> None:
-    """Writes rows as CSV; see `write_table`."""
-    write_table(path, pd.DataFrame(rows, columns=pd.Index(Detection._fields)))
+def write_rows(path: Path, rows: Iterable[Detection] | Iterable[Place], columns: Sequence[str]) -> None:
+    """Writes rows as CSV, whose columns stand there without any row, too; see `write_table`."""
+    write_table(path, pd.DataFrame(rows, columns=pd.Index(columns)))
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -71,6 +71,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_path(parser, "--models", "generator.safetensors of networks, in folders named after the methods", many=True)
     add_path(parser, "--tuning", "settings chosen by the stage tune (.json)")
     add_path(parser, "--output", "one row a method, kind, size and contrast (.csv)")
+    add_path(parser, "--places", "one row a method, structure and contrast (.csv)")
     parser.add_argument("--infer", default="{}", metavar="JSON|FILE", help="the section infer, as --settings")
     parser.add_argument("--seed", type=int, default=0, help="root of the random numbers behind the places")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to compute")
@@ -85,7 +86,9 @@ def main(arguments: Namespace) -> None:
     truth, lr = read_image(arguments.hr), read_image(arguments.lr)
     networks = {path.resolve().parent.name: load_generator(path).to(device).eval() for path in arguments.models}
     methods = {**classical_methods(read_tuning(arguments.tuning)), **network_methods(networks, lr, infer)}
-    rows = list(study(truth, lr, methods, settings, arguments.seed))
-    write_detections(arguments.output, rows)
+    seen = list(study(truth, lr, methods, settings, arguments.seed))
+    rows = detections(truth, seen)
+    write_rows(arguments.output, rows, Detection._fields)
+    write_rows(arguments.places, place_rows(truth, seen), Place._fields)
     count = sum(row.planted for row in rows if row.method == next(iter(methods)))
     logger.info("%s: %d structures planted, %d methods", truth.facts["id"], count, len(methods))

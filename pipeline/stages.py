@@ -19,6 +19,7 @@ STAGES = {
     "tissue": "measure the volumes of tissue classes",
     "tissue_agreement": "say how far volumes of tissue agree with the truth",
     "plant": "plant small structures and count which of them every method shows",
+    "detection": "say which share of what was planted every method shows, with intervals",
     "calibrate": "find on the validation volumes what a network's disagreement is worth as an error",
     "uncertainty": "make the error map of a volume and measure how well it tells the error",
     "deliver_uncertainty": "write the error map beside the super-resolved volume",

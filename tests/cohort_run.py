@@ -97,6 +97,17 @@ def optional_tables(
         for size in (1, 2, 4)
         for contrast in (-0.2, 0.4)
     )
+    conditions: Any = planted.groupby(["split", "method", "kind", "size_voxels", "contrast"], as_index=False)
+    rates = conditions[["planted", "detected", "false_alarms"]].sum()
+    together: Any = rates.groupby(["split", "method"], as_index=False)[["planted", "detected", "false_alarms"]].sum()
+    planted_rates = pd.concat([rates, together])
+    planted_rates = planted_rates.assign(
+        subjects=len(set(subjects.values())),
+        rate=planted_rates["detected"] / planted_rates["planted"],
+        false_alarm_rate=planted_rates["false_alarms"] / planted_rates["planted"],
+        **{"diff": -0.1, "diff_ci_low": -0.15, "diff_ci_high": -0.05},
+    )
+    planted_rates["ci_low"], planted_rates["ci_high"] = planted_rates["rate"] - 0.1, planted_rates["rate"] + 0.1
     reliability = pd.concat(
         base.assign(bin=place, predicted=0.01 * place, observed=0.012 * place, voxels=1000 - 100 * place)
         for place in range(1, 8)
@@ -143,7 +154,8 @@ def optional_tables(
         ),
     )
     return {
-        **{"comparisons": comparisons, "gates": gates, "planted": planted, "reliability": reliability},
+        **{"comparisons": comparisons, "gates": gates, "planted": planted, "planted_rates": planted_rates},
+        "reliability": reliability,
         **{"tissue_agreement": tissue, "diagnosis": diagnosis, "duplicates": duplicates},
     }
 

@@ -223,6 +223,8 @@ class Planted(Section):
     """structures of each kind and size in a volume, at every contrast, as far as there is room"""
     slices: Annotated[int, Field(ge=1, le=1000)] = 6
     """slices of a volume that they are planted in; each is restored once a contrast and once without them"""
+    draws: Annotated[int, Field(ge=1, le=100)] = 1
+    """times that they are planted, each at other places and with other noise; each costs as much time as the first"""
     false_alarm_rate: Annotated[float, Field(gt=0, lt=1)] = 0.05
     """how often the observer may find one where none is"""
 

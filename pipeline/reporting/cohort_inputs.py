@@ -22,6 +22,10 @@ COLUMNS: Mapping[str, Sequence[str]] = {
         *("volume", "subject", "split", "method", "kind", "size_voxels", "contrast"),
         *("planted", "detected", "false_alarms"),
     ),
+    "planted_rates": (
+        *("split", "method", "kind", "size_voxels", "contrast", "subjects", "planted", "rate", "ci_low", "ci_high"),
+        *("false_alarm_rate", "diff", "diff_ci_low", "diff_ci_high"),
+    ),
     "reliability": ("volume", "subject", "split", "method", "bin", "predicted", "observed", "voxels"),
     "tissue_agreement": (
         *("split", "method", "tissue", "n", "bias_ml", "bias_ci_low", "bias_ci_high"),
@@ -52,6 +56,7 @@ class Cohort:
         comparisons: every network against every classical method and the untouched network.
         gates: limits that results must keep.
         planted: structures of known place, and whether they were found.
+        planted_rates: the share of them that every method shows, with intervals.
         reliability: predicted and observed errors.
         tissue_agreement: volumes of tissue against those of the truth.
         diagnosis: classes of pictures against those of the truth.
@@ -62,6 +67,7 @@ class Cohort:
     comparisons: pd.DataFrame = field(default_factory=lambda: nothing("comparisons"))
     gates: pd.DataFrame = field(default_factory=lambda: nothing("gates"))
     planted: pd.DataFrame = field(default_factory=lambda: nothing("planted"))
+    planted_rates: pd.DataFrame = field(default_factory=lambda: nothing("planted_rates"))
     reliability: pd.DataFrame = field(default_factory=lambda: nothing("reliability"))
     tissue_agreement: pd.DataFrame = field(default_factory=lambda: nothing("tissue_agreement"))
     diagnosis: pd.DataFrame = field(default_factory=lambda: nothing("diagnosis"))

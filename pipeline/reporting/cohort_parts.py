@@ -35,6 +35,7 @@ LEDGER: Mapping[str, str] = {
     "detail_missing": "missing",
     "detail_invented": "invented",
 }
+PERCENT = 100
 MOST_LISTED = 2000
 """Rows of one table on the page; what is beyond is counted, and stands in the file."""
 
@@ -345,21 +346,8 @@ def planted_part(cohort: Cohort, deliver: str, baseline: str) -> Part | None:
     keys = ["method", "kind", "size_voxels", "contrast"]
     sums: Any = table.groupby(keys, sort=True, as_index=False)[["planted", "detected", "false_alarms"]].sum()
     sums = sums[sums["planted"] > 0]
-    sums = sums.assign(rate=sums["detected"] / sums["planted"], alarms=sums["false_alarms"] / sums["planted"])
+    sums = sums.assign(rate=sums["detected"] / sums["planted"])
     order = listed_order(sums, deliver)
-    rows = [
-        (
-            method_entry(row["method"], deliver),
-            Entry(words(row["kind"]).replace("_", " ")),
-            number(row["size_voxels"]),
-            number(row["contrast"], sign=True),
-            number(row["planted"], 0),
-            number(100 * row["rate"], 0, unit=" %"),
-            number(100 * row["alarms"], 0, unit=" %"),
-        )
-        for row in sorted(records(sums), key=lambda row: order.index(row["method"]))
-    ]
-    headings = ("Method", "Structure", "Size (voxels)", "Contrast", "Planted", "Found", "False alarms")
     chosen = [name for name in order if name in (deliver, baseline, TRUTH) or name not in classical_methods()]
     groups: Any = sums[sums["method"].isin(chosen)].groupby(["kind", "contrast"], sort=True)
     return Part(
@@ -369,10 +357,60 @@ def planted_part(cohort: Cohort, deliver: str, baseline: str) -> Part | None:
             "Structures of known place, size and contrast were put into the truth before it was degraded, and looked "
             "for in every result. Found: share of them that were found. False alarms: share of places where one was "
             "found though none had been put there.",
+            "Below stand all structures together, with intervals over slices and places (over subjects too, where "
+            "there are several), and the difference of the deliverable to each other method on the same places. Of "
+            "one subject, intervals say nothing of other heads.",
         ),
+        listings=_planted_rates(cohort, deliver),
         pictures=tuple(_planted_picture(kind, contrast, part, chosen, deliver) for (kind, contrast), part in groups),
-        folded=(Listing("planted-listing", "Planted structures, every method", headings, tuple(rows)),),
+        folded=_planted_conditions(cohort, deliver),
     )
+
+
+def _planted_rates(cohort: Cohort, deliver: str) -> tuple[Listing, ...]:
+    """Lists what every method shows of all structures together; nothing where no rates are known."""
+    table = tested(cohort.planted_rates)
+    rows = [
+        (
+            method_entry(row["method"], deliver),
+            split_entry(row["split"]),
+            number(row["subjects"], 0),
+            number(row["planted"], 0),
+            _share(row["rate"], row["ci_low"], row["ci_high"]),
+            _share(row["false_alarm_rate"]),
+            _share(row["diff"], row["diff_ci_low"], row["diff_ci_high"], sign=True),
+        )
+        for row in by_split_and_method(table[table["kind"].isna()], deliver)
+    ]
+    headings = ("Method", "Split", "Subjects", "Planted", "Found", "False alarms", "Deliverable minus this")
+    return (Listing("planted-rates", "All planted structures together", headings, tuple(rows)),) if rows else ()
+
+
+def _planted_conditions(cohort: Cohort, deliver: str) -> tuple[Listing, ...]:
+    """Lists what every method shows of each kind, size and contrast."""
+    table = tested(cohort.planted_rates)
+    rows = [
+        (
+            method_entry(row["method"], deliver),
+            Entry(words(row["kind"]).replace("_", " ")),
+            number(row["size_voxels"]),
+            number(row["contrast"], sign=True),
+            split_entry(row["split"]),
+            number(row["planted"], 0),
+            _share(row["rate"], row["ci_low"], row["ci_high"]),
+            _share(row["false_alarm_rate"]),
+        )
+        for row in by_split_and_method(table[table["size_voxels"].notna()], deliver)
+    ]
+    headings = ("Method", "Structure", "Size (voxels)", "Contrast", "Split", "Planted", "Found", "False alarms")
+    return (Listing("planted-listing", "Planted structures, every method", headings, tuple(rows)),) if rows else ()
+
+
+def _share(value: float, low: float = np.nan, high: float = np.nan, *, sign: bool = False) -> Entry:
+    """Returns a cell for a share, or a difference of shares, in percent; its interval stands below."""
+    between = interval(PERCENT * low, PERCENT * high, 0, sign=sign)
+    entry = number(PERCENT * value, 0, sign=sign, unit=" %")
+    return Entry(entry.text, entry.number, aside=between)
 
 
 def _planted_picture(kind: str, contrast: float, part: pd.DataFrame, methods: Sequence[str], deliver: str) -> Picture:

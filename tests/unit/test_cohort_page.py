@@ -145,9 +145,15 @@ def test_planted_structures_are_counted_over_volumes(cohort):
     assert part is not None
     rows = {tuple(entry.text for entry in row[:4]): row for row in part.folded[0].rows}
     found = rows["RRDB network, pixel loss", "lesion", "4", "\N{MINUS SIGN}0.2"]
-    assert found[4].number == 20 * COUNT
-    assert found[5].text == "70 %"  # 4 * 4 - 2 * 2 + 2 of 20
-    assert found[6].text == "5 %"
+    assert found[5].number == 20 * COUNT
+    assert found[6].text == "70 %"  # 4 * 4 - 2 * 2 + 2 of 20
+    assert found[6].aside == "[60, 80]"
+    assert found[7].text == "5 %"
+    (together,) = part.listings
+    assert next(row[0].text for row in together.rows) == "RRDB network, pixel loss"
+    assert len(together.rows) == 3
+    assert together.rows[0][6].text == "\N{MINUS SIGN}10 %"
+    assert together.rows[0][6].aside == "[\N{MINUS SIGN}15, \N{MINUS SIGN}5]"
     assert len(part.pictures) == 4
 
 

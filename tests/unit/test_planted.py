@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from itertools import product
 from typing import Any
 
@@ -18,7 +19,7 @@ from pipeline.degrade import degrade
 from pipeline.fidelity.planted import observer
 from pipeline.fidelity.planted.placing import DIRECTIONS, KINDS, Condition, plain_sites, plant_sites
 from pipeline.fidelity.planted.structure import Structure, covered, disk
-from pipeline.fidelity.planted.study import Detection, plan_structures, study
+from pipeline.fidelity.planted.study import Detection, Place, Seen, detections, plan_structures, study
 from pipeline.files import write_json
 from pipeline.image.container import write_image
 from pipeline.image.image import Image
@@ -156,13 +157,18 @@ def pair():
     return truth, degrade(truth, ForwardModel((4, 4, 1), head.shape, "rician", 0.02, seed=9))
 
 
-SMALL = Planted(kinds=("lesion",), sizes_voxels=(2.0, 6.0), contrasts=(0.1, 0.8), count=12, slices=4)
+def counted(truth: Image, seen: Iterable[Seen]) -> pd.DataFrame:
+    """Returns the table of detections."""
+    return pd.DataFrame(detections(truth, seen), columns=pd.Index(Detection._fields))
+
+
+SMALL = Planted(draws=1, kinds=("lesion",), sizes_voxels=(2.0, 6.0), contrasts=(0.1, 0.8), count=12, slices=4)
 
 
 @pytest.fixture(scope="module")
 def table(pair: tuple[Image, Image]) -> pd.DataFrame:
     methods = {name: method for name, method in classical_methods({}).items() if name in ("bspline3", "zerofill")}
-    return pd.DataFrame(study(*pair, methods, SMALL, 2026), columns=pd.Index(Detection._fields))
+    return counted(pair[0], study(*pair, methods, SMALL, 2026))
 
 
 def test_more_is_detected_of_larger_and_brighter_structures(table):
@@ -190,17 +196,30 @@ def test_sizes_are_told_in_the_unit_of_the_image(table):
 
 def test_the_same_seed_plants_the_same(pair: tuple[Image, Image], table: pd.DataFrame):
     methods = {"zerofill": classical_methods({})["zerofill"]}
-    again: Any = pd.DataFrame(study(*pair, methods, SMALL, 2026), columns=pd.Index(Detection._fields))
+    again: Any = counted(pair[0], study(*pair, methods, SMALL, 2026))
     first: Any = table[table["method"] == "zerofill"].reset_index(drop=True)
     repeated: Any = again[again["method"] == "zerofill"]
     pd.testing.assert_frame_equal(repeated.reset_index(drop=True), first)
-    other = pd.DataFrame(study(*pair, methods, SMALL, 2027), columns=pd.Index(Detection._fields))
+    other = counted(pair[0], study(*pair, methods, SMALL, 2027))
     assert list(other["auc"]) != list(again["auc"])
+
+
+def test_every_draw_has_places_and_noise_of_its_own(pair: tuple[Image, Image], table: pd.DataFrame):
+    methods = {"zerofill": classical_methods({})["zerofill"]}
+    settings = SMALL.model_copy(update={"draws": 2})
+    seen = list(study(*pair, methods, settings, 2026))
+    first, second = ([one for one in seen if one.draw == draw] for draw in (0, 1))
+    alone: Any = table[table["method"].isin(["truth", "zerofill"])].reset_index(drop=True)
+    pd.testing.assert_frame_equal(counted(pair[0], first), alone)
+    assert not np.array_equal(first[-1].present, second[-1].present)
+    both = counted(pair[0], seen)
+    assert set(both["planted"]) == {24}
+    assert list(both["detected"]) == list(alone["detected"] + counted(pair[0], second)["detected"])
 
 
 def test_dark_structures_are_found_as_bright_ones_are(pair: tuple[Image, Image]):
     settings = SMALL.model_copy(update={"contrasts": (0.4, -0.4), "sizes_voxels": (6.0,)})
-    rows = [row for row in study(*pair, {}, settings, 2026) if row.method == "truth"]
+    rows = [row for row in detections(pair[0], study(*pair, {}, settings, 2026)) if row.method == "truth"]
     assert [row.contrast for row in rows] == [0.4, -0.4]
     assert rows[0].auc == pytest.approx(rows[1].auc, abs=0.1)
     assert min(row.detected for row in rows) >= 10
@@ -214,7 +233,7 @@ def test_in_noise_alone_false_alarms_come_at_the_rate_that_was_asked_for(rate):
     truth = Image(noise, np.eye(4), masks={"foreground": np.ones(shape, dtype=bool)}, facts=facts)
     lr = degrade(truth, ForwardModel((2, 2, 1), shape))
     settings = SMALL.model_copy(update={"count": 150, "slices": 12, "false_alarm_rate": rate, "contrasts": (0.1,)})
-    rows = [row for row in study(truth, lr, {}, settings, 1) if row.method == "truth"]
+    rows = [row for row in detections(truth, study(truth, lr, {}, settings, 1)) if row.method == "truth"]
     alarms, places = sum(row.false_alarms for row in rows), sum(row.planted for row in rows)
     assert places > 250
     assert alarms / places == pytest.approx(rate, abs=3 * math.sqrt(rate * (1 - rate) / places))
@@ -226,13 +245,15 @@ def test_the_stage_writes_one_row_a_method_kind_size_and_contrast(pair, tmp_path
     write_image(tmp_path / "lr.safetensors", lr)
     save_generator(tmp_path / "rrdb_l1" / "generator.safetensors", tiny_generator())
     write_json(tmp_path / "tuning.json", {"method": "nlm_bspline3", "settings": NO_DENOISING})
-    settings = {"count": 2, "slices": 1, "sizes_voxels": [2, 4], "contrasts": [0.2]}
+    settings = {"count": 2, "slices": 1, "draws": 2, "sizes_voxels": [2, 4], "contrasts": [0.2]}
     command = (
         *("plant", "--hr", tmp_path / "hr.safetensors", "--lr", tmp_path / "lr.safetensors", "--device", "cpu"),
         *("--models", tmp_path / "rrdb_l1/generator.safetensors", "--tuning", tmp_path / "tuning.json"),
         *("--infer", json.dumps({"threads": 1}), "--settings"),
     )
-    made = run_stage(*command, json.dumps(settings), "--output", tmp_path / "planted.csv")
+    made = run_stage(
+        *command, json.dumps(settings), "--output", tmp_path / "planted.csv", "--places", tmp_path / "places.csv"
+    )
     assert made.returncode == 0, made.stderr
     found = pd.read_csv(tmp_path / "planted.csv")
     assert list(found)[:10] == [
@@ -242,9 +263,40 @@ def test_the_stage_writes_one_row_a_method_kind_size_and_contrast(pair, tmp_path
     classical = plugins.names("pipeline.upsamplers")
     assert set(found["method"]) == {"truth", "rrdb_l1", *classical}
     assert len(found) == (len(classical) + 2) * 3 * 2
-    made = run_stage(*command, json.dumps({"kinds": []}), "--output", tmp_path / "none.csv")
+    made = run_stage(
+        *command, json.dumps({"kinds": []}), "--output", tmp_path / "none.csv", "--places", tmp_path / "no.csv"
+    )
     assert made.returncode == 0, made.stderr
     assert (tmp_path / "none.csv").read_text() == ",".join(Detection._fields) + "\n"
+    assert (tmp_path / "no.csv").read_text() == ",".join(Place._fields) + "\n"
+
+    listed: Any = pd.read_csv(tmp_path / "places.csv")
+    assert set(listed["draw"]) == {0, 1}
+    keys = ["method", "kind", "size_voxels", "contrast"]
+    sums: Any = listed.groupby(keys)[["detected", "false_alarm"]].sum()
+    counts = found.set_index(keys).loc[sums.index]
+    assert np.array_equal(sums.to_numpy(), counts[["detected", "false_alarms"]].to_numpy())
+    assert np.array_equal(listed.groupby(keys).size(), counts["planted"])
+
+    both = [[tmp_path / f"{name}.csv" for name in names] for names in (("planted", "none"), ("places", "no"))]
+    made = run_stage(
+        *("detection", "--parts", *both[0], "--places", *both[1], "--deliver", "rrdb_l1"),
+        *("--table", tmp_path / "table.csv", "--rates", tmp_path / "rates.csv"),
+    )
+    assert made.returncode == 0, made.stderr
+    merged: Any = pd.read_csv(tmp_path / "table.csv")
+    pd.testing.assert_frame_equal(merged[list(found)], found)
+    assert np.all(merged["ci_low"] <= merged["rate"]) and np.all(merged["rate"] <= merged["ci_high"])
+    rates: Any = pd.read_csv(tmp_path / "rates.csv")
+    everything = rates[rates["kind"].isna()].set_index("method")
+    truth_row = everything.loc["truth"]
+    assert truth_row["detected"] == found.loc[found["method"] == "truth", "detected"].sum()
+    assert truth_row["diff"] == pytest.approx(everything.loc["rrdb_l1", "rate"] - truth_row["rate"])
+    refused = run_stage(
+        *("detection", "--parts", tmp_path / "places.csv", "--places", tmp_path / "no.csv", "--deliver", "rrdb_l1"),
+        *("--table", tmp_path / "table.csv", "--rates", tmp_path / "rates.csv"),
+    )
+    assert refused.returncode == 1 and "has the columns" in refused.stderr
 
 
 def test_of_thick_slices_those_that_cut_through_them_are_planted():
@@ -253,7 +305,7 @@ def test_of_thick_slices_those_that_cut_through_them_are_planted():
     truth = Image(head, np.eye(4), masks={"foreground": head > 0.05}, facts=facts)
     lr = degrade(truth, ForwardModel((1, 1, 4), head.shape, "rician", 0.02, seed=9))
     settings = SMALL.model_copy(update={"count": 4})
-    rows = list(study(truth, lr, {"bspline3": classical_methods({})["bspline3"]}, settings, 1))
+    rows = detections(truth, study(truth, lr, {"bspline3": classical_methods({})["bspline3"]}, settings, 1))
     assert {row.planted for row in rows} == {4}
     assert {row.method for row in rows} == {"truth", "bspline3"}
 
@@ -294,6 +346,6 @@ def test_in_such_a_volume_the_whole_study_runs():
     truth = Image(head, np.eye(4), masks={"foreground": head > 0.05}, facts=facts)
     lr = degrade(truth, ForwardModel((2, 2, 2), head.shape, "rician", 0.02, seed=9))
     settings = SMALL.model_copy(update={"slices": 6, "sizes_voxels": (6.0,), "contrasts": (0.8,)})
-    rows = list(study(truth, lr, {"bspline3": classical_methods({})["bspline3"]}, settings, 1))
+    rows = detections(truth, study(truth, lr, {"bspline3": classical_methods({})["bspline3"]}, settings, 1))
     assert {row.planted for row in rows} == {12}
     assert min(row.auc for row in rows) > 0.9

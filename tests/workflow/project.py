@@ -34,7 +34,7 @@ CONTRACT = (
     "sr/head-test.nii.gz",
     "sr/head-test.uncertainty.nii.gz",
     "uncertainty/head-test.safetensors",
-    *(f"metrics/{table}.csv" for table in ("reliability", "uncertainty", "planted")),
+    *(f"metrics/{table}.csv" for table in ("reliability", "uncertainty", "planted", "planted_rates")),
     "metrics/volumes.csv",
     "metrics/slices.csv",
     "metrics/summary.csv",

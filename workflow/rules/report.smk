@@ -121,7 +121,8 @@ rule report_index:
         duplicates=rules.duplicates.output.table,
         comparisons=rules.summarise.output.comparisons,
         gates=rules.gate_table.output.table,
-        planted=rules.planted_table.output.table,
+        planted=rules.detection.output.table,
+        planted_rates=rules.detection.output.rates,
         reliability=rules.reliability.output.table if DOUBTED != "none" else [],
         tissue=rules.tissue_agreement.output.agreement if TISSUE_VOLUMES else [],
         diagnosis=rules.diagnosis.output.table if all(CLASSED.values()) else [],
@@ -154,8 +155,8 @@ rule report_index:
         "python -m pipeline index --volumes-table {input.volumes:q} --slices {input.slices:q} --summary {input.summary:q}"
         " --provenance {input.provenance:q} --models {params.models:q} --settings {params.settings:q}"
         " --duplicates {input.duplicates:q} --comparisons {input.comparisons:q}"
-        " --gates {input.gates:q} --planted {input.planted:q} --reliability {input.reliability:q}"
-        " --tissue-agreement {input.tissue:q} --diagnosis {input.diagnosis:q}"
+        " --gates {input.gates:q} --planted {input.planted:q} --planted-rates {input.planted_rates:q}"
+        " --reliability {input.reliability:q} --tissue-agreement {input.tissue:q} --diagnosis {input.diagnosis:q}"
         " --output {output.page:q} > {log:q} 2>&1"
 
 

@@ -1,0 +1,98 @@
+"""Rates of detection: their intervals cover what they claim to, and methods are compared on the same places."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.statistics.detection import place_weights, rate_table, resampled_sums, with_intervals
+
+SAMPLES = 400
+
+
+def volume(hits: dict[str, np.ndarray], name: str = "v", subject: str = "s", split: str = "test") -> Any:
+    """Returns the tables of a volume: hits by method, shape (slices, places); one condition, one contrast."""
+    places, counts = [], []
+    for method, found in hits.items():
+        common = {"volume": name, "subject": subject, "split": split, "method": method, "kind": "lesion"}
+        common |= {"size_voxels": 2.0, "contrast": 0.2}
+        slices, columns = np.indices(found.shape).reshape(2, -1)
+        number = slices * found.shape[1] + columns
+        places.append(pd.DataFrame({"draw": 0, "slice": slices, "place": number, "detected": found.ravel(), **common}))
+        counts.append({**common, "planted": found.size, "detected": found.sum(), "false_alarms": found.size // 20})
+    return pd.DataFrame(counts), pd.concat(places).assign(false_alarm=0)
+
+
+def everything(table: pd.DataFrame) -> Any:
+    """Returns the rows over all conditions, by method."""
+    return table[table["kind"].isna()].set_index("method")
+
+
+def test_a_resample_has_as_many_places_of_whole_slices():
+    slices = np.repeat([4, 7, 9], 5)
+    weights = place_weights(slices, 3000, np.random.default_rng(0))
+    by_slice = weights.reshape(3000, 3, 5).sum(axis=2)
+    assert np.all(weights.sum(axis=1) == 15)
+    assert np.all(by_slice % 5 == 0)
+    assert weights.mean(axis=0) == pytest.approx(np.ones(15), abs=0.1)
+    # Slices are drawn by a multinomial: its variance is 3 * (1/3) * (2/3), of whole slices of five.
+    assert by_slice.var(axis=0) == pytest.approx(25 * 2 / 3 * np.ones(3), rel=0.1)
+
+
+@pytest.mark.parametrize("likeness", [0.0, 0.1])
+def test_intervals_cover_the_truth_also_where_places_of_a_slice_are_alike(likeness):
+    generator = np.random.default_rng(5)
+    rate, covered, trials = 0.45, 0, 150
+    for trial in range(trials):
+        shares = np.full(6, rate)
+        if likeness:  # the intraclass correlation of a beta-binomial distribution
+            total = 1 / likeness - 1
+            shares = generator.beta(rate * total, (1 - rate) * total, 6)
+        hits = (generator.random((6, 24)) < shares[:, None]).astype(int)
+        counts, places = volume({"m": hits}, f"v{trial}")
+        row = with_intervals(counts, places, SAMPLES, 0.95, 1).iloc[0]
+        assert row["rate"] == pytest.approx(hits.mean())
+        covered += row["ci_low"] <= rate <= row["ci_high"]
+    assert covered / trials >= 0.9
+
+
+def test_methods_are_compared_on_the_same_places():
+    generator = np.random.default_rng(1)
+    hits = (generator.random((6, 20)) < 0.5).astype(int)
+    fewer = hits.copy()
+    fewer[:, :2] = 0
+    table = everything(rate_table([volume({"ours": fewer, "same": fewer, "more": hits})], "ours", SAMPLES, 0.95, 3))
+    assert table.loc["same", ["diff", "diff_ci_low", "diff_ci_high"]].tolist() == [0, 0, 0]
+    more = table.loc["more"]
+    assert more["diff"] == pytest.approx(fewer.mean() - hits.mean())
+    assert more["diff_ci_low"] < more["diff"] < more["diff_ci_high"] <= 0
+    assert more["diff_ci_high"] - more["diff_ci_low"] < (more["ci_high"] - more["ci_low"]) / 2
+    assert np.isnan(table.loc["ours", "diff"])
+    assert more["false_alarm_rate"] == pytest.approx(6 / 120)
+
+
+def test_subjects_are_drawn_where_there_are_several():
+    heads = [volume({"m": np.full((4, 6), value)}, f"v{value}", f"s{value}") for value in (0, 1)]
+    row = everything(rate_table(heads, "m", SAMPLES, 0.95, 3)).loc["m"]
+    assert (row["subjects"], row["rate"], row["ci_low"], row["ci_high"]) == (2, 0.5, 0, 1)
+    blocks = [(counts.assign(subject="s"), places.assign(subject="s")) for counts, places in heads]
+    row = everything(rate_table(blocks, "m", SAMPLES, 0.95, 3)).loc["m"]
+    assert (row["subjects"], row["rate"], row["ci_low"], row["ci_high"]) == (1, 0.5, 0.5, 0.5)
+
+
+def test_the_random_numbers_hang_on_the_name_of_the_volume_and_not_on_the_method():
+    hits = (np.random.default_rng(1).random((6, 20)) < 0.5).astype(int)
+    one, other = (resampled_sums(volume({name: hits})[1], SAMPLES, 3) for name in ("a", "b"))
+    assert np.array_equal(one["a", "lesion", 2.0, 0.2], other["b", "lesion", 2.0, 0.2])
+    renamed = resampled_sums(volume({"a": hits}, "w")[1], SAMPLES, 3)
+    assert not np.array_equal(one["a", "lesion", 2.0, 0.2], renamed["a", "lesion", 2.0, 0.2])
+
+
+def test_without_structures_there_are_no_rates():
+    counts, places = volume({"m": np.zeros((2, 2), dtype=int)})
+    table = rate_table([(counts.iloc[:0], places.iloc[:0])], "m", SAMPLES, 0.95, 3)
+    assert table.empty and "diff_ci_low" in table
+    assert {"rate", "ci_low", "ci_high"} <= set(with_intervals(counts.iloc[:0], places.iloc[:0], SAMPLES, 0.95, 3))
