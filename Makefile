@@ -7,7 +7,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-dev demo test test-long lint format docs lock clean
+.PHONY: help setup setup-dev demo test test-long test-gpu lint format docs lock clean
 
 PYTHON ?= python3
 TORCH ?= cpu
@@ -33,6 +33,9 @@ test: lint  ## every check, and every test that fits in 30 minutes
 
 test-long: setup-dev  ## the tests that take longer
 	$(IN_VENV) python -m pytest -m long
+
+test-gpu: setup-dev  ## what a GPU computes, against the processor; needs one (make setup TORCH=cuda)
+	$(IN_VENV) python -m pytest -m gpu
 
 lint: setup-dev  ## style, types, spelling, and snakemake's own linter
 	$(IN_VENV) ruff check pipeline tests benchmarks

@@ -79,8 +79,9 @@ def make_trainer(
     sampler: Any = None,
     look: Callable[[Generator], Look] | None = None,
     perceptual: PerceptualDistance | None = None,
+    device: str = "cpu",
 ) -> Trainer:
-    """Returns a trainer on the CPU whose checkpoints lie in `folder`."""
+    """Returns a trainer whose checkpoints lie in `folder`."""
     settings = settings or tiny_settings()
     generator = generator or tiny_generator(noise_map=recipe.noise_map)
     excerpts = [small_excerpt()]
@@ -96,7 +97,7 @@ def make_trainer(
         settings,
         CheckpointFolder(folder, "key"),
         look or (lambda network: look_at(network, excerpts)),
-        start_engine("cpu", settings.precision),
+        start_engine(device, settings.precision),
     )
 
 

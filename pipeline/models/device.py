@@ -22,6 +22,8 @@ def choose_device(wanted: str) -> torch.device:
         raise UserError(
             f"resources.device: cuda was asked for, but {reason} (torch {torch.__version__}). Use auto or cpu."
         )
+    # GPUs round the products of 32-bit convolutions to 10 bits unless they are told not to, which shows in the voxels.
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     name = "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
     device = torch.device(name)
     logger.info("device: %s", device_words(device))

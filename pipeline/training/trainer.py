@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
@@ -144,8 +145,10 @@ class Trainer:
         self._progress = Progress()
         self._step = 0
         self._good: dict[str, Any] = {}
-        self._reader = ThreadPoolExecutor(1)
-        self._waiting: Future[Patches] | None = None
+        # A processor computes and draws patches with the same cores; a GPU leaves its processor free to draw.
+        self._readers = 1 if engine.device.type == "cpu" else settings.threads
+        self._reader = ThreadPoolExecutor(self._readers)
+        self._waiting: deque[Future[Patches]] = deque()
 
     def run(self) -> Generator:
         """Trains to the end, from the last checkpoint where there is one; returns the network with averaged weights.
@@ -205,11 +208,12 @@ class Trainer:
         self._step += 1
 
     def _next_batch(self) -> Patches:
-        """Takes the batch that was drawn while the last step was computed, and has the next one drawn."""
+        """Takes a batch that was drawn while earlier steps were computed, and has as many drawn as there are readers."""
         began = time.monotonic()
-        batch = (self._waiting or self._read(self._step)).result()
+        while len(self._waiting) <= self._readers:
+            self._waiting.append(self._read(self._step + len(self._waiting)))
+        batch = self._waiting.popleft().result()
         self._progress.waiting += time.monotonic() - began
-        self._waiting = self._read(self._step + 1)
         return batch
 
     def _read(self, step: int) -> Future[Patches]:
