@@ -17,6 +17,9 @@ low-resolution image interpolated to the grid of the truth by cubic B-splines, o
 
 A module with NEEDS_FEATURES = True gets `features`, the network of the run's perceptual loss (`_features.Features`).
 
+A module with OF_ONE_PROPERTY = True measures one property of an image, in which a wrong image can be the best, or one
+without any detail, such as the steepness of edges. It is shown with the others, but no headline rests on it.
+
 Arguments are given by name. The facts: TITLE, UNIT, HIGHER_IS_BETTER, PERFECT (the value of an image measured against
 itself), RANGE in words, SOURCE, and DECIMALS for tables.
 """

@@ -15,6 +15,7 @@ RANGE = "0 (none) to 1 (all), share of all detail in the truth or the result"
 SOURCE = "after Aybar et al. 2024"
 DECIMALS = 3
 NEEDS_MEASURED = True
+OF_ONE_PROPERTY = True
 
 
 def per_slice(

@@ -18,6 +18,7 @@ PERFECT = 1.0
 RANGE = "0 to 1; 1 where the truth's strongest edges are as steep as in the truth, 0.5 where half or twice as steep"
 SOURCE = "ratio of mean gradients, after Higgins and Jones, Journal of the SMPTE 58:277-290, 1952"
 DECIMALS = 3
+OF_ONE_PROPERTY = True
 
 STRONGEST = 0.1
 """Share of the region's voxels that counts as edges, by the gradient of the truth."""

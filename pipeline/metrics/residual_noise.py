@@ -19,6 +19,7 @@ PERFECT = 0.0
 RANGE = "standard deviation of the fine-grained error where the truth is flat, as a fraction of the full range"
 SOURCE = "this project"
 DECIMALS = 4
+OF_ONE_PROPERTY = True
 
 FLATTEST = 0.3
 """Share of the region's voxels that counts as flat, by the gradient of the smoothed truth."""

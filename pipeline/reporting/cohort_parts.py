@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.reporting.cohort_inputs import Cohort
-from pipeline.reporting.cohort_volumes import gate_title, has_passed, leading
+from pipeline.reporting.cohort_volumes import gate_title, has_passed
 from pipeline.reporting.curves import INK
 from pipeline.reporting.distributions import Bar, Course, Spread, draw_bars, draw_courses, draw_spreads
 from pipeline.reporting.inputs import RunRecord
@@ -23,7 +23,7 @@ from pipeline.reporting.methods import (
     network_colours,
     split_title,
 )
-from pipeline.reporting.tables import Column, columns_of, distinct, records, where
+from pipeline.reporting.tables import Column, columns_of, distinct, first_region, records, where
 from pipeline.reporting.words import learnt_from_own_slices, stacks_of
 
 UNREADABLE = ("nearest",)
@@ -122,14 +122,14 @@ def colours_of(methods: Sequence[str], deliver: str) -> dict[str, str]:
 
 
 def spread_pictures(run: RunRecord, deliver: str) -> list[Picture]:
-    """Draws how every leading measure is spread over the volumes of each test split.
+    """Draws how every measure over the first region is spread over the volumes of each test split.
 
     A split of one volume shows its slices instead, where the measure was taken on slices.
     """
     found = []
     for split in TESTED:
         if split in distinct(run.summary, "split"):
-            for column in leading(columns_of(run.summary)):
+            for column in first_region(columns_of(run.summary)):
                 found.append(_spread_picture(run, split, column, deliver))
     return [picture for picture in found if picture is not None]
 
@@ -179,7 +179,7 @@ def _by_method(table: pd.DataFrame, unit: str) -> Any:
 
 def comparisons_part(run: RunRecord, cohort: Cohort, deliver: str) -> Part | None:
     """Returns the comparisons of every network with every other method, over the first region of the test splits."""
-    columns = leading(columns_of(run.summary))
+    columns = first_region(columns_of(run.summary))
     found = {column.metric: column for column in columns}
     table = tested(where(cohort.comparisons, region=columns[0].region))
     table = table[table["metric"].isin(found)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -12,15 +12,8 @@ from pipeline.reporting.cohort_inputs import Cohort
 from pipeline.reporting.inputs import RunRecord
 from pipeline.reporting.listing import Entry, Listing, words
 from pipeline.reporting.methods import TESTED, method_title
-from pipeline.reporting.tables import Column, columns_of, records, where
-from pipeline.reporting.verdict import Verdict
+from pipeline.reporting.tables import Column, columns_of, first_region, records, where
 
-LEADING = ("psnr", "ssim")
-"""Measures that come first where they were taken: every reader knows them."""
-TRAILING = ("edge_sharpness", "residual_noise", "detail_missing", "detail_invented")
-"""Measures of one property alone, in which a wrong image can win, or one without any detail. They come last."""
-MOST_FIGURES = 4
-"""Measures in the large type of a split's verdict; the others stand in its table."""
 PASSED = {"true": True, "false": False}
 
 
@@ -30,19 +23,6 @@ class Trouble:
 
     what: str
     volumes: tuple[str, ...]
-
-
-def leading(columns: Sequence[Column]) -> list[Column]:
-    """Returns the measures over the first region, the best known ones first."""
-    first = [column for column in columns if column.region == columns[0].region]
-    return sorted(first, key=lambda column: (column.metric in TRAILING, column.metric not in LEADING, column.metric))
-
-
-def in_large_type(verdict: Verdict, columns: Sequence[Column]) -> Verdict:
-    """Returns a verdict with the figures of the leading measures alone."""
-    order = [column.title for column in leading(columns)]
-    figures = sorted(verdict.figures, key=lambda figure: order.index(figure.title) if figure.title in order else 99)
-    return replace(verdict, figures=tuple(figures[:MOST_FIGURES]))
 
 
 def gains(run: RunRecord, column: Column, deliver: str) -> pd.DataFrame:
@@ -86,8 +66,8 @@ def gate_title(name: str) -> str:
 
 
 def volume_listing(run: RunRecord, cohort: Cohort, deliver: str) -> Listing:
-    """Returns the volumes of the test splits with every leading measure, the smallest gain first."""
-    columns = leading(columns_of(run.summary))
+    """Returns the volumes of the test splits with every measure over the first region, the smallest gain first."""
+    columns = first_region(columns_of(run.summary))
     measured = {column: gains(run, column, deliver) for column in columns}
     failed = failed_gates(cohort.gates, deliver)
     gated = set(where(cohort.gates, method=deliver)["volume"].tolist())
@@ -145,7 +125,7 @@ def _gate_troubles(gates: pd.DataFrame, deliver: str) -> Iterator[Trouble]:
 
 
 def _losses(run: RunRecord, deliver: str) -> Iterator[Trouble]:
-    for column in leading(columns_of(run.summary)):
+    for column in first_region(columns_of(run.summary)):
         measured: Any = gains(run, column, deliver)
         difference = measured["difference"].sort_values()
         worse = [str(volume) for volume in difference.index[difference < 0]]
@@ -165,6 +145,6 @@ def winners(means: Mapping[Column, Mapping[str, float]]) -> list[tuple[str, list
     found: dict[str, list[str]] = {}
     for column, values in means.items():
         usable = {method: column.better(value) for method, value in values.items() if pd.notna(value)}
-        if usable and column.metric not in TRAILING:
+        if usable and not column.of_one_property:
             found.setdefault(max(usable, key=lambda method: usable[method]), []).append(column.title)
     return sorted(found.items(), key=lambda pair: -len(pair[1]))

@@ -24,11 +24,11 @@ from pipeline.reporting.cohort_parts import (
     tissue_part,
     title_of_split,
 )
-from pipeline.reporting.cohort_volumes import in_large_type, leading, tested_volumes, troubles, volume_listing, winners
+from pipeline.reporting.cohort_volumes import tested_volumes, troubles, volume_listing, winners
 from pipeline.reporting.inputs import RunRecord
 from pipeline.reporting.methods import SPLIT_ORDER, TESTED, method_title, split_claim, split_title
 from pipeline.reporting.references import Bibliography
-from pipeline.reporting.tables import Table, columns_of, distinct, records, split_table, where
+from pipeline.reporting.tables import Table, columns_of, distinct, first_region, records, split_table, where
 from pipeline.reporting.templates import render
 from pipeline.reporting.training_curves import Drawing, overview_drawings
 from pipeline.reporting.training_dial import dial_drawing, dial_points
@@ -104,7 +104,7 @@ def index_page(run: RunRecord, settings: Report, cohort: Cohort | None = None) -
 
 def sections(run: RunRecord, cohort: Cohort, deliver: str) -> list[Part]:
     """Returns the parts for which the run has a table with rows, in the order of the page."""
-    baseline = leading(columns_of(run.summary))[0].baseline
+    baseline = first_region(columns_of(run.summary))[0].baseline
     found = [
         gates_part(cohort, deliver),
         ledger_part(run, deliver),
@@ -128,8 +128,9 @@ def dial_drawings(cohort: Cohort) -> list[Drawing]:
 
 
 def by_weight(summary: pd.DataFrame, deliver: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Returns the rows of the deliverable by the leading measures, and all others."""
-    measures = [column.metric for column in leading(columns_of(summary))[:MOST_CONCLUDED]]
+    """Returns the rows of the deliverable by the first measures of likeness, and all others."""
+    likeness = [column.metric for column in first_region(columns_of(summary)) if not column.of_one_property]
+    measures = likeness[:MOST_CONCLUDED]
     own: Any = (summary["method"] == deliver) & summary["metric"].isin(measures)
     return cast(pd.DataFrame, summary[own]), cast(pd.DataFrame, summary[~own])
 
@@ -171,7 +172,7 @@ def _split_part(run: RunRecord, split: str, deliver: str) -> SplitPart:
         volumes=volumes,
         winners=split_winners(run, split),
         table=table,
-        verdict=in_large_type(verdict(table, deliver), table.columns),
+        verdict=verdict(table, deliver),
     )
 
 
@@ -182,7 +183,7 @@ def split_winners(run: RunRecord, split: str) -> list[tuple[str, list[str]]]:
             row["method"]: row["mean"]
             for row in records(where(run.summary, split=split, region=column.region, metric=column.metric))
         }
-        for column in leading(columns_of(run.summary))
+        for column in first_region(columns_of(run.summary))
     }
     return [(method_title(method), measures) for method, measures in winners(means)]
 

@@ -25,7 +25,7 @@ class ModelRecord:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """The tables and records of a run."""
+    """The tables and records of a run; the metrics of the summary stand in the order of the configuration."""
 
     volumes: pd.DataFrame
     slices: pd.DataFrame
@@ -36,12 +36,21 @@ class RunRecord:
 
 def read_run_record(volumes: Path, slices: Path, summary: Path, provenance: Path, models: Sequence[Path]) -> RunRecord:
     """Reads everything; errors as `read_table`, `read_json` and `read_model`."""
+    record = read_json(provenance)
     return RunRecord(
         volumes=read_table(volumes, VOLUMES),
         slices=read_table(slices, SLICES),
-        summary=read_table(summary, SUMMARY),
-        provenance=read_json(provenance),
+        summary=by_metric(read_table(summary, SUMMARY), record["config"]["evaluate"]["metrics"]),
+        provenance=record,
         models=tuple(read_model(folder) for folder in sorted(models, key=lambda folder: folder.name)),
+    )
+
+
+def by_metric(table: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
+    """Sorts the rows of a table by their metrics, as a user listed these; any others come last."""
+    places = {metric: place for place, metric in enumerate(metrics)}
+    return table.sort_values(
+        "metric", key=lambda names: names.map(places).fillna(len(places)), kind="stable", ignore_index=True
     )
 
 

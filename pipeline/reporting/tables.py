@@ -41,6 +41,7 @@ class Column:
         higher_is_better: the direction of good values.
         baseline: the classical method that differences are taken against.
         of_volumes: whether it is measured on volumes as a whole, and the value of a volume is no mean over its slices.
+        of_one_property: whether it measures one property alone, and not likeness to the truth as a whole.
     """
 
     metric: str
@@ -51,6 +52,7 @@ class Column:
     higher_is_better: bool
     baseline: str
     of_volumes: bool = False
+    of_one_property: bool = False
 
     @property
     def heading(self) -> str:
@@ -155,17 +157,26 @@ def distinct(table: pd.DataFrame, column: str) -> list[str]:
 
 
 def columns_of(summary: pd.DataFrame) -> tuple[Column, ...]:
-    """Returns the columns that a summary fills: regions from left to right, in each its metrics."""
+    """Returns the columns that a summary fills: regions from left to right, in each the metrics in their order there.
+
+    `pipeline.reporting.inputs.read_run_record` puts the metrics of a summary into the order of the configuration.
+    """
     regions = [*REGION_TITLES, *sorted(set(distinct(summary, "region")) - set(REGION_TITLES))]
     found = {(row["region"], row["metric"]): row["baseline"] for row in records(summary)}
-    ordered = sorted(found, key=lambda key: (regions.index(key[0]), key[1]))
+    ordered = sorted(found, key=lambda key: regions.index(key[0]))
     return tuple(_column(region, metric, found[region, metric]) for region, metric in ordered)
 
 
 def _column(region: str, metric: str, baseline: str) -> Column:
     module = plugins.load("pipeline.metrics", metric)
     facts = (module.TITLE, module.UNIT, module.DECIMALS, module.HIGHER_IS_BETTER)
-    return Column(metric, region, *facts, baseline, hasattr(module, "per_volume"))
+    one_property = getattr(module, "OF_ONE_PROPERTY", False)
+    return Column(metric, region, *facts, baseline, hasattr(module, "per_volume"), one_property)
+
+
+def first_region(columns: Sequence[Column]) -> list[Column]:
+    """Returns the columns of the first region: the foreground, where it was measured."""
+    return [column for column in columns if column.region == columns[0].region]
 
 
 def split_table(summary: pd.DataFrame, split: str, deliver: str) -> Table:

@@ -1,25 +1,44 @@
-"""The verdict on a volume: is the deliverable better than the best classical method?"""
+"""The verdict on a volume or split: is the deliverable better than the best classical method?
+
+Measures of likeness to the truth as a whole decide it. Those of one property alone (`pipeline.metrics`) stand in the
+tables: an image can have the sharpest edges, or no noise at all, and be wrong.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.reporting.methods import method_title
-from pipeline.reporting.tables import Row, Table
+from pipeline.reporting.methods import classical_methods, method_title
+from pipeline.reporting.tables import Row, Table, first_region
 
 HEADLINES = {
     "better": "Better than the best classical method",
-    "worse": "Worse than the best classical method",
+    "partly_better": "Better than the best classical method by some measures, no clear difference by others",
     "unclear": "No clear difference from the best classical method",
-    "mixed": "Better by one measure, not by another",
+    "mixed": "Better than the best classical method by some measures, worse by others",
+    "partly_worse": "Worse than the best classical method by some measures, no clear difference by others",
+    "worse": "Worse than the best classical method",
+    "untold": "No measure of likeness was taken",
     "classical": "The deliverable is a classical method",
     "absent": "The deliverable was not measured",
 }
+KINDS = {
+    frozenset({"better"}): "better",
+    frozenset({"better", "unclear"}): "partly_better",
+    frozenset({"worse", "unclear"}): "partly_worse",
+    frozenset({"worse"}): "worse",
+    frozenset({"unclear"}): "unclear",
+    frozenset[str](): "unclear",
+}
+"""What the verdicts of single measures come to; every other set of them is mixed."""
+MOST_FIGURES = 4
+"""Measures in large type; the others stand in the table."""
+COUNTED = {"better": "better by", "unclear": "no clear difference by", "worse": "worse by"}
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One measure in large type: the deliverable's value, the baseline's, and the difference with its interval."""
+    """One measure: the deliverable's value, the baseline's, and the difference with its interval."""
 
     title: str
     unit: str
@@ -33,30 +52,51 @@ class Figure:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the summary box says: a key of `HEADLINES`, and the figures behind it."""
+    """What the summary box says.
+
+    Attributes:
+        kind: a key of `HEADLINES`.
+        region: where the measures were taken, as a reader sees it.
+        deciding: measures of likeness that have an interval, on which the headline rests.
+        figures: what stands in large type: the first measures of likeness.
+    """
 
     kind: str
-    figures: tuple[Figure, ...]
+    region: str = ""
+    deciding: tuple[Figure, ...] = ()
+    figures: tuple[Figure, ...] = ()
 
     @property
     def headline(self) -> str:
         """The verdict in one line."""
         return HEADLINES[self.kind]
 
+    @property
+    def counts(self) -> str:
+        """Says by which measures the deliverable is what; nothing where these are all in large type."""
+        if self.kind == "classical" or set(self.deciding) <= set(self.figures):
+            return ""
+        titles = {kind: [one.title for one in self.deciding if one.verdict == kind] for kind in COUNTED}
+        parts = [f"{words} {', '.join(titles[kind])}" for kind, words in COUNTED.items() if titles[kind]]
+        return f"Of {len(self.deciding)} measures of likeness: {'; '.join(parts)}."
+
 
 def verdict(table: Table, deliver: str) -> Verdict:
     """Judges the deliverable over the foreground (or over the first region, where the foreground was not measured)."""
     rows = {row.method: row for row in table.rows}
     if deliver not in rows or not table.columns:
-        return Verdict("absent", ())
-    regions = [column.region for column in table.columns]
-    region = "foreground" if "foreground" in regions else regions[0]
-    places = [place for place, column in enumerate(table.columns) if column.region == region]
-    figures = tuple(_figure(table, rows, rows[deliver], place) for place in places)
-    if rows[deliver].kind == "classical" or any(table.columns[place].baseline == deliver for place in places):
-        return Verdict("classical", figures)
-    found = {figure.verdict for figure in figures}
-    return Verdict(found.pop() if len(found) == 1 else "mixed", figures)
+        return Verdict("absent")
+    columns = first_region(table.columns)
+    places = [table.columns.index(column) for column in columns if not column.of_one_property]
+    likeness = tuple(_figure(table, rows, rows[deliver], place) for place in places)
+    deciding = tuple(figure for figure in likeness if figure.interval)
+    region, figures = columns[0].region_title.lower(), likeness[:MOST_FIGURES]
+    if deliver in classical_methods():
+        return Verdict("classical", region, deciding, figures)
+    if not likeness:
+        return Verdict("untold", region)
+    kind = KINDS.get(frozenset(figure.verdict for figure in deciding), "mixed")
+    return Verdict(kind, region, deciding, figures)
 
 
 def _figure(table: Table, rows: dict[str, Row], delivered: Row, place: int) -> Figure:

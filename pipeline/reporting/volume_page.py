@@ -42,7 +42,7 @@ from pipeline.reporting.inputs import RunRecord
 from pipeline.reporting.looks import Looks, uncertainty_layer
 from pipeline.reporting.methods import method_title, split_claim, split_title
 from pipeline.reporting.references import Bibliography
-from pipeline.reporting.tables import Column, columns_of, distinct, records, volume_table, where
+from pipeline.reporting.tables import Column, columns_of, distinct, first_region, records, volume_table, where
 from pipeline.reporting.templates import render
 from pipeline.reporting.verdict import verdict
 from pipeline.reporting.viewer import pack, viewer_data
@@ -140,11 +140,6 @@ def volume_page(
         record=record,
         models=run.models,
     )
-
-
-def first_region(columns: Sequence[Column]) -> list[Column]:
-    """Returns the columns of the first region: the foreground, where it was measured."""
-    return [column for column in columns if column.region == columns[0].region]
 
 
 def viewer_of(
@@ -283,7 +278,7 @@ def main_methods(methods: Collection[str], primary: str, deliver: str) -> list[s
 
 
 def primary_baseline(run: RunRecord) -> str:
-    """Returns the best classical method by the first measure."""
+    """Returns the best classical method by the first measure of the configuration."""
     return columns_of(run.summary)[0].baseline
 
 

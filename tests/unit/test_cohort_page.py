@@ -20,10 +20,10 @@ from pipeline.reporting.cohort_parts import (
     reliability_part,
     spread_pictures,
 )
-from pipeline.reporting.cohort_volumes import leading, troubles, volume_listing, winners
-from pipeline.reporting.inputs import RunRecord, read_run_record
+from pipeline.reporting.cohort_volumes import troubles, volume_listing, winners
+from pipeline.reporting.inputs import RunRecord, by_metric, read_run_record
 from pipeline.reporting.listing import Entry, interval, number
-from pipeline.reporting.tables import Column, columns_of
+from pipeline.reporting.tables import Column, columns_of, first_region
 from tests.cohort_run import HOSTILE_NAME, cohort_command, make_cohort
 from tests.helpers import Tags, run_stage, the_message
 from tests.report_run import index_command, make_run, provenance_command
@@ -115,15 +115,20 @@ def test_the_worst_volume_comes_first_and_validation_is_no_proof(tables, record,
 
 def test_what_is_lower_where_lower_is_better_counts_as_gain():
     column = Column("gmsd", "foreground", "GMSD", "", 3, False, "bicubic")
-    sharp = Column("edge_sharpness", "foreground", "Edge sharpness", "", 3, True, "bicubic")
+    sharp = Column("edge_sharpness", "foreground", "Edge sharpness", "", 3, True, "bicubic", of_one_property=True)
     means = {column: {"bicubic": 0.2, "rrdb_l1": 0.1, "x": math.nan}, sharp: {"pretrained": 1.0}}
     assert winners(means) == [("rrdb_l1", ["GMSD"])], "whoever draws the sharpest edges has won nothing"
 
 
-def test_well_known_measures_come_first_and_those_of_one_property_last():
-    made = [Column(name, "foreground", name, "", 2, True, "x") for name in ("edge_sharpness", "gmsd", "psnr", "ssim")]
-    other = Column("psnr", "whole", "psnr", "", 2, True, "x")
-    assert [column.metric for column in leading([*made, other])] == ["psnr", "ssim", "gmsd", "edge_sharpness"]
+def test_measures_stand_in_the_order_of_the_configuration(record):
+    named = ["residual_noise", "ssim", "gmsd", "psnr"]
+    row = record.summary.iloc[0].to_dict()
+    regions = ("whole", "foreground")
+    table = pd.DataFrame([{**row, "metric": m, "region": r} for m in sorted([*named, "vif"]) for r in regions])
+    columns = columns_of(by_metric(table, named))
+    assert [column.metric for column in first_region(columns)] == [*named, "vif"]
+    assert [column.region for column in columns] == ["foreground"] * 5 + ["whole"] * 5
+    assert [column.metric for column in columns if column.of_one_property] == ["residual_noise"] * 2
 
 
 def test_gates_that_the_deliverable_failed_are_listed_each(cohort):

@@ -40,7 +40,7 @@ from pipeline.reporting.pictures import (
 from pipeline.reporting.references import LITERATURE, Bibliography
 from pipeline.reporting.tables import Column, read_table, split_table, verdict_of
 from pipeline.reporting.templates import cited, linked, render
-from pipeline.reporting.verdict import verdict
+from pipeline.reporting.verdict import Verdict, verdict
 from pipeline.reporting.versions import git_state, package_versions
 from pipeline.reporting.volume_page import volume_numbers
 from pipeline.reporting.words import gap_of, region_words
@@ -282,9 +282,52 @@ def test_the_verdict_compares_over_the_foreground(run):
     psnr = mixed["metric"] == "psnr"
     mixed.loc[psnr, ["diff_ci_low", "diff_ci_high"]] *= -1
     assert verdict(split_table(mixed, "test", "rrdb_l1"), "rrdb_l1").kind == "mixed"
-    baseline = summary["baseline"].iloc[0]
-    assert verdict(split_table(summary, "test", baseline), baseline).kind == "classical"
+    for classical in ("nearest", summary["baseline"].iloc[0]):
+        assert verdict(split_table(summary, "test", classical), classical).kind == "classical"
     assert verdict(split_table(summary, "test", "nothing"), "nothing").kind == "absent"
+
+
+def judged(run: Path, **ends: tuple[float, float]) -> Verdict:
+    """Returns the verdict on a network of which the intervals of the differences are given by metric."""
+    row = read_table(run / "summary.csv", ()).query("split == 'test' and method == 'rrdb_l1'").iloc[0].to_dict()
+    rows = [{**row, "metric": name, "diff_ci_low": low, "diff_ci_high": high} for name, (low, high) in ends.items()]
+    return verdict(split_table(pd.DataFrame(rows), "test", "rrdb_l1"), "rrdb_l1")
+
+
+GAIN, LOSS, NEITHER, UNKNOWN = (0.1, 0.2), (-0.2, -0.1), (-0.1, 0.2), (math.nan, math.nan)
+
+
+@pytest.mark.parametrize(
+    ("ends", "kind"),
+    [
+        ({"psnr": GAIN, "gmsd": LOSS}, "better"),
+        ({"psnr": GAIN, "ssim": NEITHER}, "partly_better"),
+        ({"psnr": LOSS, "ssim": NEITHER}, "partly_worse"),
+        ({"psnr": LOSS, "ssim": NEITHER, "vif": GAIN}, "mixed"),
+        ({"psnr": NEITHER}, "unclear"),
+        ({"psnr": GAIN, "psnr_3d": UNKNOWN}, "better"),
+        ({"psnr_3d": UNKNOWN}, "unclear"),
+        ({"edge_sharpness": GAIN}, "untold"),
+    ],
+)
+def test_the_headline_says_no_more_than_the_measures(run, ends, kind):
+    assert judged(run, **ends).kind == kind
+
+
+def test_measures_of_one_property_decide_no_headline(run):
+    one_property = ("detail_right", "edge_sharpness", "residual_noise", "detail_missing", "detail_invented")
+    found = judged(run, **dict.fromkeys(one_property, NEITHER), psnr=GAIN, ssim=GAIN)
+    assert found.kind == "better"
+    assert [figure.title for figure in found.figures] == ["PSNR", "SSIM"]
+    assert found.counts == "", "all that decides is in large type"
+
+
+def test_a_measure_that_is_not_in_large_type_is_told_where_it_decides(run):
+    better = dict.fromkeys(("ssim", "psnr", "ms_ssim", "vif"), GAIN)
+    found = judged(run, **better, haarpsi=LOSS)
+    assert [figure.title for figure in found.figures] == ["SSIM", "PSNR", "MS-SSIM", "VIF"]
+    assert found.kind == "mixed"
+    assert found.counts == "Of 5 measures of likeness: better by SSIM, PSNR, MS-SSIM, VIF; worse by HaarPSI."
 
 
 def test_a_volume_may_be_called_na(tmp_path):
