@@ -18,6 +18,7 @@ from pipeline.reporting.gates import read_gates
 from pipeline.reporting.inputs import read_run_record
 from pipeline.reporting.looks import look
 from pipeline.reporting.methods import method_title
+from pipeline.reporting.setbacks import read_setbacks
 from pipeline.reporting.volume_page import (
     Examined,
     curve_methods,
@@ -100,6 +101,7 @@ def main(arguments: Namespace) -> None:
             extras=[extra for extra in extras if extra is not None],
             durations=read_durations(arguments.benchmarks, volume, suffix, [model.method for model in run.models]),
             uncertainty=next(iter(arguments.uncertainty), None),
+            setbacks=read_setbacks(arguments.planted, arguments.tissue, volume, deliver),
         ),
     )
     write_text(arguments.output, page)

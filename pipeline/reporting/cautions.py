@@ -14,6 +14,7 @@ from pipeline.physics.forward import ForwardModel
 from pipeline.reporting import words
 from pipeline.reporting.gates import Gates
 from pipeline.reporting.methods import TESTED, classical_methods, method_title, split_title
+from pipeline.reporting.setbacks import Setback
 
 Record = Mapping[str, Any]
 
@@ -42,6 +43,7 @@ class Case:
         subjects: measured in the volume's split.
         gates: of the volume, where there are any.
         at_limit: share of the deliverable's voxels as bright as its file can hold; see `share_at_limit`.
+        setbacks: where the deliverable falls behind the best classical method beside measures of likeness.
     """
 
     truth: Image
@@ -51,12 +53,14 @@ class Case:
     subjects: Sequence[str]
     gates: Gates | None
     at_limit: float
+    setbacks: Sequence[Setback] = ()
 
 
 def cautions(case: Case) -> list[Caution]:
     """Returns what a reader must know, the gravest first."""
-    found = [*_gates(case), *_split(case), *_duplicates(case), *_noise(case), *_intensities(case), *_code(case)]
-    return [*found, SIMULATED]
+    behind = [Caution(one.title, one.text) for one in case.setbacks]
+    of_data = [*_split(case), *_duplicates(case), *_noise(case), *_intensities(case), *_code(case)]
+    return [*_gates(case), *behind, *of_data, SIMULATED]
 
 
 SIMULATED = Caution(

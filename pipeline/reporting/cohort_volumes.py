@@ -12,6 +12,7 @@ from pipeline.reporting.cohort_inputs import Cohort
 from pipeline.reporting.inputs import RunRecord
 from pipeline.reporting.listing import Entry, Listing, words
 from pipeline.reporting.methods import TESTED, method_title
+from pipeline.reporting.setbacks import Setback, agreement_setbacks, diagnosis_setbacks, planted_setbacks
 from pipeline.reporting.tables import Column, columns_of, first_region, records, where
 
 PASSED = {"true": True, "false": False}
@@ -19,10 +20,11 @@ PASSED = {"true": True, "false": False}
 
 @dataclass(frozen=True)
 class Trouble:
-    """Something that went wrong in some volumes: what, and in which of them."""
+    """Something that went wrong: what, in which volumes (none: in a split as a whole), and the numbers behind it."""
 
     what: str
-    volumes: tuple[str, ...]
+    volumes: tuple[str, ...] = ()
+    text: str = ""
 
 
 def gains(run: RunRecord, column: Column, deliver: str) -> pd.DataFrame:
@@ -111,8 +113,30 @@ def _gates(failed: Sequence[str], gated: bool) -> Entry:
 
 
 def troubles(run: RunRecord, cohort: Cohort, deliver: str) -> list[Trouble]:
-    """Returns what went wrong in test volumes: failed gates, and measures by which the deliverable is worse."""
-    return [*_gate_troubles(cohort.gates, deliver), *_losses(run, deliver)]
+    """Returns what went wrong in test volumes: failed gates, setbacks, measures by which the deliverable is worse."""
+    planted: Any = cohort.planted
+    found = [
+        *planted_setbacks(planted[planted["split"].isin(TESTED)], deliver),
+        *(setback for split in TESTED for setback in _of_split(cohort, split, deliver)),
+    ]
+    behind = [Trouble(one.title, one.volumes, one.text) for one in found]
+    return [*_gate_troubles(cohort.gates, deliver), *behind, *_losses(run, deliver)]
+
+
+def split_setbacks(cohort: Cohort, split: str, deliver: str) -> list[Setback]:
+    """Returns where the deliverable falls behind on a test split in what is asked beside measures of likeness."""
+    if split not in TESTED:
+        return []
+    planted = planted_setbacks(where(cohort.planted, split=split), deliver)
+    return [*(one for one in planted if one.in_total), *_of_split(cohort, split, deliver)]
+
+
+def _of_split(cohort: Cohort, split: str, deliver: str) -> list[Setback]:
+    """Returns the setbacks that are told over all volumes of a split."""
+    return [
+        *agreement_setbacks(where(cohort.tissue_agreement, split=split), deliver),
+        *diagnosis_setbacks(where(cohort.diagnosis, split=split), deliver),
+    ]
 
 
 def _gate_troubles(gates: pd.DataFrame, deliver: str) -> Iterator[Trouble]:

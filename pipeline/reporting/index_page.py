@@ -24,10 +24,11 @@ from pipeline.reporting.cohort_parts import (
     tissue_part,
     title_of_split,
 )
-from pipeline.reporting.cohort_volumes import tested_volumes, troubles, volume_listing, winners
+from pipeline.reporting.cohort_volumes import split_setbacks, tested_volumes, troubles, volume_listing, winners
 from pipeline.reporting.inputs import RunRecord
 from pipeline.reporting.methods import SPLIT_ORDER, TESTED, method_title, split_claim, split_title
 from pipeline.reporting.references import Bibliography
+from pipeline.reporting.setbacks import Setback
 from pipeline.reporting.tables import Table, columns_of, distinct, first_region, records, split_table, where
 from pipeline.reporting.templates import render
 from pipeline.reporting.training_curves import Drawing, overview_drawings
@@ -42,7 +43,7 @@ MOST_CONCLUDED = 2
 
 @dataclass(frozen=True)
 class SplitPart:
-    """One split on the page: what it is, what it proves, which methods win, its table and its verdict."""
+    """One split on the page: what it is and proves, which methods win, its table, verdict, and what speaks against."""
 
     name: str
     title: str
@@ -53,6 +54,7 @@ class SplitPart:
     winners: list[tuple[str, list[str]]]
     table: Table
     verdict: Verdict
+    setbacks: list[Setback]
 
 
 def index_page(run: RunRecord, settings: Report, cohort: Cohort | None = None) -> str:
@@ -72,7 +74,7 @@ def index_page(run: RunRecord, settings: Report, cohort: Cohort | None = None) -
         findings(table, run.volumes, confidence=confidence, title=method_title, stacks=stacks)
         for table in by_weight(run.summary, deliver)
     )
-    parts = split_parts(run, deliver)
+    parts = split_parts(run, cohort, deliver)
     return render(
         "index.html.j2",
         style_files=STYLE_FILES,
@@ -89,6 +91,8 @@ def index_page(run: RunRecord, settings: Report, cohort: Cohort | None = None) -
         troubles=troubles(run, cohort, deliver),
         tested=len(tested_volumes(run)),
         gated=not cohort.gates.empty,
+        planted=not cohort.planted.empty,
+        tissue=not cohort.tissue_agreement.empty,
         measured=deliver in distinct(run.volumes, "method"),
         spreads=spread_pictures(run, deliver),
         sections=sections(run, cohort, deliver),
@@ -150,13 +154,13 @@ def prose(record: words.Record, networks: Sequence[str], deliver: str) -> dict[s
     return {"paragraphs": paragraphs, "references": books.texts}
 
 
-def split_parts(run: RunRecord, deliver: str) -> list[SplitPart]:
+def split_parts(run: RunRecord, cohort: Cohort, deliver: str) -> list[SplitPart]:
     """Returns the splits that were measured, the most telling first."""
     measured = distinct(run.summary, "split")
-    return [_split_part(run, split, deliver) for split in SPLIT_ORDER if split in measured]
+    return [_split_part(run, cohort, split, deliver) for split in SPLIT_ORDER if split in measured]
 
 
-def _split_part(run: RunRecord, split: str, deliver: str) -> SplitPart:
+def _split_part(run: RunRecord, cohort: Cohort, split: str, deliver: str) -> SplitPart:
     here = where(run.volumes, split=split)
     volumes = tuple(distinct(here, "volume"))
     gaps = [gap for volume in volumes if (gap := words.gap_of(run.provenance, volume)) is not None]
@@ -173,6 +177,7 @@ def _split_part(run: RunRecord, split: str, deliver: str) -> SplitPart:
         winners=split_winners(run, split),
         table=table,
         verdict=verdict(table, deliver),
+        setbacks=split_setbacks(cohort, split, deliver),
     )
 
 

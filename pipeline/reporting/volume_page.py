@@ -42,6 +42,7 @@ from pipeline.reporting.inputs import RunRecord
 from pipeline.reporting.looks import Looks, uncertainty_layer
 from pipeline.reporting.methods import method_title, split_claim, split_title
 from pipeline.reporting.references import Bibliography
+from pipeline.reporting.setbacks import Setback
 from pipeline.reporting.tables import Column, columns_of, distinct, first_region, records, volume_table, where
 from pipeline.reporting.templates import render
 from pipeline.reporting.verdict import verdict
@@ -61,12 +62,14 @@ class Examined:
         extras: further tables.
         durations: of the jobs.
         uncertainty: file of the deliverable's uncertainty, see `uncertainty_layer`.
+        setbacks: where the deliverable falls behind the best classical method beside measures of likeness.
     """
 
     gates: Gates | None = None
     extras: Sequence[Extra] = ()
     durations: Sequence[Duration] = ()
     uncertainty: Path | None = None
+    setbacks: Sequence[Setback] = ()
 
 
 LEDGER_BASE = "bspline3"
@@ -109,7 +112,8 @@ def volume_page(
     own_slices = words.learnt_from_own_slices(record)
     gallery = gallery_of(truth, looks.drawn, indices, primary)
     split = where(run.volumes, split=facts["split"])
-    case = Case(truth, low, record, deliver, distinct(split, "subject"), examined.gates, looks.at_limit)
+    subjects, setbacks = distinct(split, "subject"), examined.setbacks
+    case = Case(truth, low, record, deliver, subjects, examined.gates, looks.at_limit, setbacks)
     return render(
         "volume.html.j2",
         scripts=("script.js", "viewer.js"),
@@ -121,6 +125,7 @@ def volume_page(
             facts["split"], words.gap_of(record, facts["id"]), pictures=is_stack(truth), own_slices=own_slices
         ),
         verdict=verdict(table, deliver),
+        setbacks=setbacks,
         gates=examined.gates,
         cautions=cautions(case),
         table=table,

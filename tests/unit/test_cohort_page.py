@@ -113,6 +113,15 @@ def test_the_worst_volume_comes_first_and_validation_is_no_proof(tables, record,
     assert list(worse.volumes) == expected.index[expected < 0].tolist()
 
 
+def test_what_speaks_against_the_deliverable_stands_beside_its_headline(page, record, cohort):
+    told = [trouble.what for trouble in troubles(record, cohort, "rrdb_l1")]
+    behind = "RRDB network, pixel loss shows fewer planted structures than Zero-filled k-space"
+    assert behind in told
+    assert page.count(behind) == 2
+    level = Cohort(planted=cohort.planted.assign(detected=3), tissue_agreement=cohort.tissue_agreement)
+    assert not [trouble for trouble in troubles(record, level, "rrdb_l1") if "planted" in trouble.what]
+
+
 def test_what_is_lower_where_lower_is_better_counts_as_gain():
     column = Column("gmsd", "foreground", "GMSD", "", 3, False, "bicubic")
     sharp = Column("edge_sharpness", "foreground", "Edge sharpness", "", 3, True, "bicubic", of_one_property=True)

@@ -348,6 +348,8 @@ def long_page(run: Path, tmp: Path) -> str:
         row = ["block", "rrdb_l1", *(values.get(column, "0.5") for column in table.columns)]
         (tmp / f"{kind}.csv").write_text(f"{','.join(header)}\n{','.join(row)}\n")
         given += [f"--{kind}", str(tmp / f"{kind}.csv")]
+    with (tmp / "planted.csv").open("a") as table:
+        table.write("block,zerofill,lesion,2,0.3,20,9,1\nblock,rrdb_l1,lesion,2,0.3,20,8,1\n")
     (tmp / "gates.csv").write_text(f'{GATES}\nblock,S1,test,rrdb_l1,"{name}",9.5,0.1,false\n')
     given += ["--gates", str(tmp / "gates.csv"), "--benchmarks", str(tmp)]
     assert main([*report_command(run, "block", tmp / "full.html", title=HOSTILE), *given]) == 0
@@ -362,6 +364,8 @@ def test_every_part_is_shown_where_its_table_is_given_and_names_stay_text(run, t
     identifiers = [attributes.get("id") for _, attributes in tags.found]
     assert {"gates", *KINDS} <= set(identifiers)
     assert "A gate was failed" in text
+    behind = "RRDB network, pixel loss shows fewer planted structures than Zero-filled k-space"
+    assert text.count(behind) == 2, "beside the headline, and in what must not be trusted"
     held = json.loads(text.split('id="viewer-data">')[1].split("</script>")[0])
     assert [layer["name"] for layer in held["layers"] if layer["role"] == "map"] == ["uncertainty"]
     assert main(report_command(run, "block", tmp_path / "plain.html")) == 0

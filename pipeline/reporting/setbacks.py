@@ -1,0 +1,146 @@
+"""Where the deliverable falls behind the best classical method in what is asked beside measures of likeness.
+
+A higher PSNR is no promise that a small lesion is shown or that volumes of tissue are right. These are counted and
+compared as they are, whether or not a difference is larger than chance: the best classical method is the one that does
+best on the very same volumes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipeline.reporting.listing import number
+from pipeline.reporting.methods import classical_methods, method_title
+from pipeline.reporting.tables import distinct, read_table, records, where
+
+PLANTED = ("volume", "method", "planted", "detected")
+TISSUE = ("volume", "method", "tissue", "truth_ml", "method_ml")
+
+
+@dataclass(frozen=True)
+class Setback:
+    """Something in which the deliverable falls behind.
+
+    Attributes:
+        title: what it is, as a sentence without its stop.
+        text: the numbers behind it.
+        volumes: in which this is so; none where it is told over all volumes of a split.
+        in_total: whether it is so over all volumes together.
+    """
+
+    title: str
+    text: str
+    volumes: tuple[str, ...] = ()
+    in_total: bool = True
+
+
+def planted_setbacks(table: pd.DataFrame, deliver: str) -> list[Setback]:
+    """Says where fewer planted structures were found than after the classical method that shows most of them.
+
+    Args:
+        table: counts by volume and method, with the columns `PLANTED`.
+        deliver: method of the deliverable.
+    """
+    counts: Any = table.groupby(["method", "volume"], sort=True)[["planted", "detected"]].sum()
+    found: Any = counts["detected"].unstack()
+    classical = [name for name in classical_methods() if name in found.index]
+    if deliver not in found.index or not classical:
+        return []
+    baseline = max(classical, key=lambda name: found.loc[name].sum())
+    difference = (found.loc[deliver] - found.loc[baseline]).sort_values(kind="stable")
+    fewer = tuple(str(volume) for volume in difference.index[difference < 0])
+    if not fewer:
+        return []
+    own, other = (_share(counts.loc[name].sum()) for name in (deliver, baseline))
+    return [
+        Setback(
+            f"{method_title(deliver)} shows fewer planted structures than {method_title(baseline)}",
+            f"Found after {method_title(deliver)}: {own}; after {method_title(baseline)}: {other}. One draw.",
+            fewer,
+            in_total=bool(difference.sum() < 0),
+        )
+    ]
+
+
+def _share(counts: Any) -> str:
+    detected, planted = int(counts["detected"]), int(counts["planted"])
+    return f"{detected} of {planted} ({detected / max(planted, 1):.0%})"
+
+
+def tissue_setbacks(biases: Mapping[str, Mapping[str, float]], deliver: str) -> list[Setback]:
+    """Says which volumes of tissue are further from the truth than those of the classical method that is nearest.
+
+    Args:
+        biases: by tissue and method, volume minus that of the truth in millilitres.
+        deliver: method of the deliverable.
+    """
+    further = [words for tissue, found in biases.items() if (words := _further(tissue, found, deliver))]
+    if not further:
+        return []
+    title = f"Volumes of tissue are further from the truth after {method_title(deliver)} than after a classical method"
+    return [Setback(title, f"Result minus truth: {'; '.join(further)}.")]
+
+
+def _further(tissue: str, biases: Mapping[str, float], deliver: str) -> str:
+    """Writes a tissue's volumes where the deliverable's is further off than the nearest classical one, else nothing."""
+    known = {name: bias for name, bias in biases.items() if pd.notna(bias)}
+    classical = [name for name in classical_methods() if name in known]
+    if deliver not in known or not classical:
+        return ""
+    nearest = min(classical, key=lambda name: abs(known[name]))
+    if abs(known[deliver]) <= abs(known[nearest]):
+        return ""
+    own, other = (number(known[name], 1, sign=True, unit=" ml").text for name in (deliver, nearest))
+    return f"{tissue.replace('_', ' ')} {own}, {method_title(nearest)} {other}"
+
+
+def agreement_setbacks(table: pd.DataFrame, deliver: str) -> list[Setback]:
+    """Says the same of a split's mean differences; `table` has the columns method, tissue and bias_ml."""
+    return tissue_setbacks(_by_tissue(table, "bias_ml"), deliver)
+
+
+def _by_tissue(table: pd.DataFrame, column: str) -> dict[str, dict[str, float]]:
+    return {
+        tissue: {row["method"]: row[column] for row in records(where(table, tissue=tissue))}
+        for tissue in distinct(table, "tissue")
+    }
+
+
+def diagnosis_setbacks(table: pd.DataFrame, deliver: str) -> list[Setback]:
+    """Says where pictures keep fewer of their diagnoses; `table` has the columns of diagnosis.csv, of one split."""
+    return [
+        Setback(
+            f"Pictures keep fewer of their diagnoses after {method_title(deliver)} than after "
+            f"{method_title(str(row['baseline']))}",
+            f"Agreement {number(row['agreement'], 3).text}, difference {number(row['diff'], 3, sign=True).text}.",
+        )
+        for row in records(where(table, method=deliver))
+        if row["diff"] < 0
+    ]
+
+
+def read_setbacks(planted: Sequence[Path], tissue: Sequence[Path], volume: str, deliver: str) -> list[Setback]:
+    """Reads what speaks against the deliverable on one volume.
+
+    Args:
+        planted: tables of planted structures.
+        tissue: tables of volumes of tissue.
+        volume: its id.
+        deliver: method of the deliverable.
+
+    Raises:
+        UserError: a file is no such table.
+    """
+    found = []
+    for path in planted:
+        found += planted_setbacks(where(read_table(path, PLANTED), volume=volume), deliver)
+    for path in tissue:
+        table = where(read_table(path, TISSUE), volume=volume)
+        biases = table.assign(bias_ml=table["method_ml"].astype(float) - table["truth_ml"].astype(float))
+        found += agreement_setbacks(biases, deliver)
+    return found
