@@ -13,7 +13,7 @@ from pipeline.reporting.cohort_inputs import Cohort
 from pipeline.reporting.cohort_volumes import gate_title, has_passed
 from pipeline.reporting.curves import INK
 from pipeline.reporting.distributions import Bar, Course, Spread, draw_bars, draw_courses, draw_spreads
-from pipeline.reporting.inputs import RunRecord
+from pipeline.reporting.inputs import RunRecord, by_metric
 from pipeline.reporting.listing import Entry, Listing, interval, number, words
 from pipeline.reporting.methods import (
     TESTED,
@@ -25,6 +25,7 @@ from pipeline.reporting.methods import (
 )
 from pipeline.reporting.tables import Column, columns_of, distinct, first_region, records, where
 from pipeline.reporting.words import learnt_from_own_slices, stacks_of
+from pipeline.statistics.conclusion import against_all
 
 UNREADABLE = ("nearest",)
 """Methods so far off that drawing them would squeeze the others together."""
@@ -57,6 +58,7 @@ class Part:
         name: of its section, unlike those of all others.
         title: its heading.
         notes: what it is, and how to read it, a paragraph each.
+        sentences: what it shows, in words.
         pictures: drawings.
         listings: tables that are shown.
         folded: tables that are folded away, each under its caption.
@@ -65,6 +67,7 @@ class Part:
     name: str
     title: str
     notes: tuple[str, ...]
+    sentences: tuple[str, ...] = ()
     pictures: tuple[Picture, ...] = ()
     listings: tuple[Listing, ...] = ()
     folded: tuple[Listing, ...] = ()
@@ -195,12 +198,34 @@ def comparisons_part(run: RunRecord, cohort: Cohort, deliver: str) -> Part | Non
         name="comparisons",
         title="Against every other method",
         notes=(
-            "Paired differences, network minus baseline, with their intervals. The effect size is the mean difference "
-            "in units of its standard deviation over subjects. p is of a signed-rank test over subjects and is only "
-            "known where there are enough of them; beside it stands p corrected for all comparisons (Holm).",
+            "Paired differences, network minus baseline, with their intervals. The effect size is the matched-pairs "
+            "rank-biserial correlation over subjects: +1 where all differ upwards, -1 where all differ downwards. p is "
+            "of a signed-rank test over subjects and is only known where there are enough of them; beside it stands p "
+            "corrected for the number of baselines (Holm).",
         ),
+        sentences=standings(table, [one for one in columns if not one.of_one_property], run, deliver),
         listings=delivered,
         folded=others,
+    )
+
+
+def standings(table: pd.DataFrame, columns: Sequence[Column], run: RunRecord, deliver: str) -> tuple[str, ...]:
+    """Says against which of all other methods the deliverable holds, split by split.
+
+    Args:
+        table: comparisons over one region, of test splits.
+        columns: measures of which it is said.
+        run: titles of its splits, and the coverage of its intervals.
+        deliver: method of the deliverable.
+    """
+    own: Any = where(table, method=deliver)
+    own = own[own["metric"].isin([column.metric for column in columns])]
+    own = by_metric(own, [column.metric for column in columns])
+    confidence, title = run.provenance["config"]["evaluate"]["confidence"], method_title
+    return tuple(
+        f"{title_of_split(run, split)}: {sentence}"
+        for split in distinct(own, "split")
+        for sentence in against_all(own, split=split, region=columns[0].region, confidence=confidence, title=title)
     )
 
 
@@ -242,8 +267,7 @@ def gates_part(cohort: Cohort, deliver: str) -> Part | None:
     groups: Any = table.groupby(["method", "gate"], sort=True)
     for (method, gate), part in sorted(groups, key=lambda group: (order.index(group[0][0]), group[0][1])):
         failed = int((~part["kept"]).sum())
-        share = (part["value"] / part["limit"]).to_numpy(float)
-        worst = part.iloc[int(np.nanargmax(share))] if np.isfinite(share).any() else part.iloc[0]
+        worst = part.iloc[nearest_to_limit(part)]
         rows.append(
             (
                 method_entry(method, deliver),
@@ -265,6 +289,15 @@ def gates_part(cohort: Cohort, deliver: str) -> Part | None:
         ),
         listings=(*failures, Listing("gates-listing", "Gates of every method", headings, tuple(rows))),
     )
+
+
+def nearest_to_limit(gates: pd.DataFrame) -> int:
+    """Returns the row of the volume that is furthest beyond its limit, or nearest to it where all pass.
+
+    A value or limit that is no number is the worst there is: the result holds numbers that are none.
+    """
+    share = (gates["value"] / gates["limit"]).to_numpy(float)
+    return int(np.argmax(np.where(np.isnan(share), np.inf, share)))
 
 
 def _failed_gates(table: pd.DataFrame, deliver: str) -> Iterator[Listing]:
@@ -325,8 +358,8 @@ def ledger_part(run: RunRecord, deliver: str) -> Part | None:
             "Detail finer than the low-resolution voxels: how much of it is right, how much is missing, and how much "
             "was invented. Right detail is what a method is for. Invented detail is what it must not be trusted for.",
         ),
-        tuple(pictures),
-        (listing,),
+        pictures=tuple(pictures),
+        listings=(listing,),
     )
 
 
@@ -473,7 +506,7 @@ def reliability_part(cohort: Cohort, deliver: str) -> Part | None:
             "Voxels in bins of the absolute error that was predicted for them, and the mean error that they "
             "have. On the dashed line the two agree; above it the results are worse than they claim.",
         ),
-        (Picture(image, f"{title}. {text}", ""),),
+        pictures=(Picture(image, f"{title}. {text}", ""),),
         folded=(Listing("reliability-listing", "Predicted and observed error by bin", headings, tuple(rows)),),
     )
 

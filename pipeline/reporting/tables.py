@@ -128,7 +128,10 @@ def read_table(path: Path, columns: Sequence[str], separator: str = ",") -> pd.D
     """
     try:
         texts: Any = dict.fromkeys(TEXT_COLUMNS, str)
-        table = pd.read_csv(path, sep=separator, dtype=texts, keep_default_na=False, na_values=[""])
+        # A volume may be called nan; a number that is none is written so, too.
+        names = pd.read_csv(path, sep=separator, nrows=0).columns
+        nothing = {name: [""] if name in TEXT_COLUMNS else ["", "nan"] for name in names}
+        table = pd.read_csv(path, sep=separator, dtype=texts, keep_default_na=False, na_values=nothing)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}.") from error
     except ValueError as error:

@@ -112,6 +112,7 @@ def volume_page(
     own_slices = words.learnt_from_own_slices(record)
     gallery = gallery_of(truth, looks.drawn, indices, primary)
     split = where(run.volumes, split=facts["split"])
+    slice_count = len(distinct(where(run.slices, volume=facts["id"]), "slice"))
     subjects, setbacks = distinct(split, "subject"), examined.setbacks
     case = Case(truth, low, record, deliver, subjects, examined.gates, looks.at_limit, setbacks)
     return render(
@@ -132,7 +133,8 @@ def volume_page(
         against=against_every(run, facts["id"], first_region(table.columns), deliver),
         against_columns=first_region(table.columns),
         confidence=record["config"]["evaluate"]["confidence"],
-        slice_count=len(distinct(where(run.slices, volume=facts["id"]), "slice")),
+        slice_count=slice_count,
+        caption=table_caption(table.columns, slice_count, facts["id"], stack=is_stack(truth)),
         gallery=gallery,
         **viewer_of(truth, looks, gallery, primary, deliver, examined.uncertainty),
         main_methods=main_methods(looks.drawn, primary, deliver),
@@ -145,6 +147,13 @@ def volume_page(
         record=record,
         models=run.models,
     )
+
+
+def table_caption(columns: Sequence[Column], slice_count: int, volume: str, *, stack: bool) -> str:
+    """Says what the numbers of a volume are: means over its slices, or values of the volume as a whole."""
+    caption = f"Means over {slice_count} {'pictures' if stack else 'slices'} of {volume}"
+    wholes = [] if stack else list(dict.fromkeys(column.title for column in columns if column.of_volumes))
+    return f"{caption}; of the volume as a whole: {'; '.join(wholes)}" if wholes else caption
 
 
 def viewer_of(

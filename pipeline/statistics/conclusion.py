@@ -156,7 +156,7 @@ def against_all(
         return []
     sentences = [
         _standing(str(method), str(metric), part, confidence, title)
-        for (method, metric), part in rows.groupby(["method", "metric"], sort=True)
+        for (method, metric), part in rows.groupby(["method", "metric"], sort=False)
     ]
     return [*sentences, _reach_of_tests(int(rows["subjects"].min()), confidence)]
 

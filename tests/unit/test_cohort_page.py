@@ -16,6 +16,7 @@ from pipeline.reporting.cohort_parts import (
     comparisons_part,
     gates_part,
     ledger_part,
+    nearest_to_limit,
     planted_part,
     reliability_part,
     spread_pictures,
@@ -154,6 +155,20 @@ def test_gates_that_the_deliverable_failed_are_listed_each(cohort):
     assert kept is not None and [listing.name for listing in kept.listings] == ["gates-listing"]
 
 
+def test_a_volume_with_numbers_that_are_none_is_the_worst_of_a_gate(cohort, tmp_path):
+    gates = cohort.gates[cohort.gates["method"] == "rrdb_l1"].astype({"value": str})
+    gates.loc[gates.index[1], ["value", "passed"]] = ["nan", "false"]
+    gates.to_csv(tmp_path / "gates.csv", index=False)
+    part = gates_part(read_cohort({"gates": tmp_path / "gates.csv"}, []), "rrdb_l1")
+    assert part is not None
+    failed, every = part.listings
+    assert "n/a" in [row[3].text for row in failed.rows]
+    assert [row[4].text for row in every.rows] == ["n/a"], "and not the largest that is a number"
+    far = cohort.gates.assign(value=0.01, limit=0.09)
+    far.loc[far.index[5], "value"] = 0.08
+    assert nearest_to_limit(far) == 5
+
+
 def test_planted_structures_are_counted_over_volumes(cohort):
     part = planted_part(cohort, "rrdb_l1", "zerofill")
     assert part is not None
@@ -191,6 +206,10 @@ def test_comparisons_show_every_baseline_with_the_corrected_p(record, cohort):
     assert listing.rows[0][3].aside == "[+0.30, +0.50]"
     assert listing.rows[0][6].number == pytest.approx(0.006)
     assert {row[3].kind for row in listing.rows} == {"better"}
+    by_psnr, by_ssim, reach = part.sentences
+    assert by_psnr.startswith("Another subject: By PSNR, RRDB network, pixel loss is better than ")
+    assert by_ssim.startswith("Another subject: By SSIM")
+    assert f"over {COUNT} subjects, corrected for the number of baselines by Holm's method" in reach
 
 
 def test_the_ledger_shows_right_missing_and_invented_detail(record):

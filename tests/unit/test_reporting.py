@@ -332,10 +332,10 @@ def test_a_measure_that_is_not_in_large_type_is_told_where_it_decides(run):
 
 def test_a_volume_may_be_called_na(tmp_path):
     path = tmp_path / "volumes.csv"
-    path.write_text("volume,value\nNA,inf\n007,\n")
+    path.write_text("volume,value\nNA,inf\n007,\nnan,nan\n")
     table = read_table(path, ("volume", "value"))
-    assert table["volume"].tolist() == ["NA", "007"]
-    assert str(table["value"].tolist()) == "[inf, nan]"
+    assert table["volume"].tolist() == ["NA", "007", "nan"]
+    assert str(table["value"].tolist()) == "[inf, nan, nan]"
 
 
 # Words

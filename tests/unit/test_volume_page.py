@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -35,10 +36,10 @@ from pipeline.reporting.gates import read_gates
 from pipeline.reporting.inputs import read_run_record
 from pipeline.reporting.pictures import Box, draw_slice, drawn_slices, red_of
 from pipeline.reporting.references import LITERATURE
-from pipeline.reporting.tables import columns_of
+from pipeline.reporting.tables import Column, columns_of
 from pipeline.reporting.versions import processor_name
 from pipeline.reporting.viewer import Layer, Part, choose_part, limit, mosaics, pack, viewer_data
-from pipeline.reporting.volume_page import volume_numbers
+from pipeline.reporting.volume_page import table_caption, volume_numbers
 from tests.helpers import Tags
 from tests.report_run import HOSTILE, make_run, provenance_command, report_command
 
@@ -371,6 +372,14 @@ def test_every_part_is_shown_where_its_table_is_given_and_names_stay_text(run, t
     assert main(report_command(run, "block", tmp_path / "plain.html")) == 0
     plain = Tags((tmp_path / "plain.html").read_text(encoding="utf-8"))
     assert not {"gates", *KINDS} & {attributes.get("id") for _, attributes in plain.found}
+
+
+def test_the_caption_tells_means_over_slices_from_values_of_the_whole():
+    psnr, fsc = (Column(name, "foreground", name.upper(), "", 2, True, "bicubic") for name in ("psnr", "fsc"))
+    columns = [psnr, dataclasses.replace(fsc, of_volumes=True)]
+    assert table_caption(columns, 24, "v", stack=False) == "Means over 24 slices of v; of the volume as a whole: FSC"
+    assert table_caption(columns, 24, "v", stack=True) == "Means over 24 pictures of v"
+    assert table_caption(columns[:1], 24, "v", stack=False) == "Means over 24 slices of v"
 
 
 def test_a_map_of_another_volume_is_refused(run, tmp_path):
