@@ -33,6 +33,7 @@ from pipeline.extract import normalise
 from pipeline.fidelity.gate import Windows, judge, windows_of
 from pipeline.fidelity.gate_rows import GateRow, write_gates
 from pipeline.files import read_json
+from pipeline.image.channels import slices_are_neighbours
 from pipeline.image.container import SUFFIX, read_image
 from pipeline.image.formats import Part, format_of
 from pipeline.image.image import Image
@@ -58,7 +59,7 @@ def check(lr: Image, prediction: Path) -> list[GateRow]:
     volume, subject, split = (str(lr.facts.get(name, "")) for name in ("id", "subject", "split"))
     return [
         GateRow(volume, subject, split, method_of(prediction), one.gate, one.value, one.limit, one.passed)
-        for one in judge(restored, lr.data, model, windows(lr, model))
+        for one in judge(restored, lr.data, model, windows(lr, model), neighbours=slices_are_neighbours(lr.facts))
     ]
 
 

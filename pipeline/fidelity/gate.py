@@ -123,7 +123,12 @@ class Residuals:
 
 
 def judge(
-    restored: NDArray[np.floating], measured: NDArray[np.floating], model: ForwardModel, windows: Windows
+    restored: NDArray[np.floating],
+    measured: NDArray[np.floating],
+    model: ForwardModel,
+    windows: Windows,
+    *,
+    neighbours: bool = True,
 ) -> list[Check]:
     """Judges a restored volume by what was measured.
 
@@ -132,6 +137,8 @@ def judge(
         measured: the measurement, normalised, of shape model.lr_shape.
         model: how the measurement came about, with the strength of its noise.
         windows: see `windows_of`.
+        neighbours: whether slices that follow each other show neighbouring places; otherwise shifts are looked for
+            within the slices alone.
 
     Returns:
         One check a gate, in the order of `GATES`; a volume that holds numbers that are none passes none.
@@ -139,7 +146,7 @@ def judge(
     found = residuals(restored, measured, model)
     if not np.isfinite(found.again).all():
         return [Check(gate, math.nan, math.nan) for gate in GATES]
-    statistics = Statistics(found, model, windows)
+    statistics = Statistics(found, model, windows, neighbours)
     by_chance = limits(np.array([statistics.of(one) for one in _draws(found, model)]))
     allowed = (TOLERANCE**2 / statistics.noise_power, 0.0, SHIFT_TOLERANCE, TOLERANCE)
     values = statistics.of(found, TOLERANCE)
@@ -179,9 +186,11 @@ class Statistics:
         found: residuals whose degraded volume, support and standard deviation the draws share.
         model: the forward model.
         windows: see `windows_of`.
+        neighbours: see `judge`.
     """
 
-    def __init__(self, found: Residuals, model: ForwardModel, windows: Windows) -> None:
+    def __init__(self, found: Residuals, model: ForwardModel, windows: Windows, neighbours: bool = True) -> None:
+        self._apart = None if neighbours else model.slice_axis
         self._factors = np.array(model.factors, dtype=np.float64)
         self._windows = windows
         self._support = found.support
@@ -220,7 +229,7 @@ class Statistics:
         gamma are fitted beside the shifts, so that none is taken for another.
         """
         smooth = ndimage.gaussian_filter(expected, self._smoothing)
-        axes = [axis for axis, size in enumerate(smooth.shape) if size >= SLOPE_VOXELS]
+        axes = [axis for axis, size in enumerate(smooth.shape) if size >= SLOPE_VOXELS and axis != self._apart]
         slopes = [np.gradient(smooth, axis=axis)[self._support] for axis in axes]
         level = smooth[self._support]
         return axes, np.stack([*slopes, np.ones_like(level), level, level**2])

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.image.stack import is_collection
+
 COLOURS = ("red", "green", "blue")
 SLICE_AXIS = 2
 """Images with channels are micrographs and pictures: their slices follow each other along z."""
@@ -29,6 +31,14 @@ def channel_count(facts: Mapping[str, Any]) -> int:
 def has_channels(facts: Mapping[str, Any]) -> bool:
     """Says whether some section of an image has several channels, so that neighbouring slices show one place."""
     return "sections" in facts
+
+
+def slices_are_neighbours(facts: Mapping[str, Any]) -> bool:
+    """Says whether slices that follow each other in the array show places that do so, too.
+
+    They do not in a stack of a collection's pictures, and where the channels of a section lie between the sections.
+    """
+    return not (has_channels(facts) or is_collection(facts))
 
 
 def sections_of(facts: Mapping[str, Any], count: int) -> NDArray[np.int64]:

@@ -16,7 +16,7 @@ from pipeline.errors import UserError
 from pipeline.fidelity import gate
 from pipeline.fidelity.gate import GATES, judge, matched, residuals, windows_of
 from pipeline.fidelity.gate_rows import GateRow, read_gates, write_gates
-from pipeline.gate import as_measured
+from pipeline.gate import as_measured, check
 from pipeline.image.container import read_image
 from pipeline.image.image import Image
 from pipeline.image.predictions import write_prediction
@@ -272,6 +272,28 @@ def test_the_stage_judges_without_truth_and_twice_alike(files, tmp_path):
     assert {(row["volume"], row["subject"], row["split"]) for row in table} == {("head", "S1", "test")}
     assert {row["passed"] for row in table if row["method"] == "zerofill"} == {"true"}
     assert [row["passed"] for row in table if (row["method"], row["gate"]) == ("cheat", "shift")] == ["false"]
+
+
+def test_shifts_are_looked_for_across_slices_only_where_these_are_neighbours(files, tmp_path):
+    lr = read_image(files / "lr.safetensors")
+    honest = zerofill.upsample(lr.data, FACTORS, {})
+    for axis in (0, 2):
+        write_prediction(tmp_path / f"{axis}/head.nii.gz", lr, shifted(honest, axis))
+    count = lr.data.shape[2]
+    unrelated = {
+        "channels": {"channels": ["a", "b"], "sections": [index // 2 for index in range(count)]},
+        "pictures": {"plane": "picture", "scale_percentile": None},
+    }
+
+    def moved(measured: Image, axis: int) -> bool:
+        rows = {row.gate: row for row in check(measured, tmp_path / f"{axis}/head.nii.gz")}
+        return not rows["shift"].passed
+
+    assert moved(lr, 0) and moved(lr, 2)
+    for facts in unrelated.values():
+        apart = lr.with_data(lr.data, facts={**lr.facts, **facts})
+        assert moved(apart, 0), "shifts within the slices are seen as before"
+        assert not moved(apart, 2), "what lies before and after says nothing"
 
 
 def test_a_prediction_of_another_volume_is_refused(files, tmp_path):
