@@ -1,7 +1,8 @@
 """Pages in a real browser: how it is started, how a page is opened, and what keeps a person from using one.
 
 The checks are of the Web Content Accessibility Guidelines 2.2, level AA, as far as a program can judge: names,
-landmarks, headings, tables, contrast, the keyboard. Any page can be given to them.
+landmarks, headings, tables, contrast, the keyboard. Any page can be given to them. Beside our own stand those of
+axe-core: what it finds serious or critical counts.
 """
 
 from __future__ import annotations
@@ -140,6 +141,14 @@ while (walker.nextNode()) {
 return [...found.values()];
 """
 
+AXE = """
+const done = arguments[arguments.length - 1];
+axe.run(document, {resultTypes: ["violations"]}).then(
+  ({violations}) => done(violations.filter(({impact}) => ["serious", "critical"].includes(impact)).map(
+    ({id, help, nodes}) => `${id}: ${help}: ${nodes.slice(0, 3).map(({html}) => html.slice(0, 120)).join(" | ")}`)),
+  (error) => done(["axe failed: " + error]));
+"""
+
 REACHABLE = """
 const every = "a[href], button, input, select, textarea, summary, [tabindex]";
 return [...document.querySelectorAll(every)].filter((element) => element.checkVisibility({visibilityProperty: true})
@@ -202,7 +211,16 @@ def open_details(browser: Any) -> None:
 def accessibility_mistakes(browser: Any) -> list[str]:
     """Says what on the open page keeps a person from using it: names, structure, contrast. Everything is unfolded."""
     open_details(browser)
-    return [*browser.execute_script(STRUCTURE), *browser.execute_script(CONTRAST)]
+    return [*browser.execute_script(STRUCTURE), *browser.execute_script(CONTRAST), *axe_mistakes(browser)]
+
+
+def axe_mistakes(browser: Any) -> list[str]:
+    """Says what axe-core finds serious or critical on the open page, as it stands."""
+    import axe_core_python
+
+    source = Path(axe_core_python.__file__).with_name("axe.min.js").read_text(encoding="utf-8")
+    browser.execute_script(source)
+    return browser.execute_async_script(AXE)
 
 
 def keyboard_mistakes(browser: Any, most: int = 400) -> list[str]:
