@@ -114,26 +114,20 @@ def _gates(failed: Sequence[str], gated: bool) -> Entry:
 
 def troubles(run: RunRecord, cohort: Cohort, deliver: str) -> list[Trouble]:
     """Returns what went wrong in test volumes: failed gates, setbacks, measures by which the deliverable is worse."""
-    planted: Any = cohort.planted
-    found = [
-        *planted_setbacks(planted[planted["split"].isin(TESTED)], deliver),
-        *(setback for split in TESTED for setback in _of_split(cohort, split, deliver)),
-    ]
-    behind = [Trouble(one.title, one.volumes, one.text) for one in found]
+    behind = [trouble for split in TESTED for trouble in _behind(cohort, split, deliver)]
     return [*_gate_troubles(cohort.gates, deliver), *behind, *_losses(run, deliver)]
 
 
+def _behind(cohort: Cohort, split: str, deliver: str) -> Iterator[Trouble]:
+    for one in split_setbacks(cohort, split, deliver):
+        yield Trouble(one.title if one.volumes else f"{one.title}, split {split}", one.volumes, one.text)
+
+
 def split_setbacks(cohort: Cohort, split: str, deliver: str) -> list[Setback]:
-    """Returns where the deliverable falls behind on a test split in what is asked beside measures of likeness."""
-    if split not in TESTED:
-        return []
-    planted = planted_setbacks(where(cohort.planted, split=split), deliver)
-    return [*(one for one in planted if one.in_total), *_of_split(cohort, split, deliver)]
-
-
-def _of_split(cohort: Cohort, split: str, deliver: str) -> list[Setback]:
-    """Returns the setbacks that are told over all volumes of a split."""
+    """Returns where the deliverable falls behind on a split in what is asked beside measures of likeness."""
+    rates = where(cohort.planted_rates, split=split)
     return [
+        *planted_setbacks(where(cohort.planted, split=split), deliver, rates),
         *agreement_setbacks(where(cohort.tissue_agreement, split=split), deliver),
         *diagnosis_setbacks(where(cohort.diagnosis, split=split), deliver),
     ]

@@ -177,7 +177,7 @@ def _split_part(run: RunRecord, cohort: Cohort, split: str, deliver: str) -> Spl
         winners=split_winners(run, split),
         table=table,
         verdict=verdict(table, deliver),
-        setbacks=split_setbacks(cohort, split, deliver),
+        setbacks=[one for one in split_setbacks(cohort, split, deliver) if one.in_total],
     )
 
 

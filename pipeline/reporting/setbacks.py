@@ -39,12 +39,13 @@ class Setback:
     in_total: bool = True
 
 
-def planted_setbacks(table: pd.DataFrame, deliver: str) -> list[Setback]:
+def planted_setbacks(table: pd.DataFrame, deliver: str, rates: pd.DataFrame | None = None) -> list[Setback]:
     """Says where fewer planted structures were found than after the classical method that shows most of them.
 
     Args:
         table: counts by volume and method, with the columns `PLANTED`.
         deliver: method of the deliverable.
+        rates: rows of planted_rates.csv for the same volumes, where they are known.
     """
     counts: Any = table.groupby(["method", "volume"], sort=True)[["planted", "detected"]].sum()
     found: Any = counts["detected"].unstack()
@@ -60,11 +61,21 @@ def planted_setbacks(table: pd.DataFrame, deliver: str) -> list[Setback]:
     return [
         Setback(
             f"{method_title(deliver)} shows fewer planted structures than {method_title(baseline)}",
-            f"Found after {method_title(deliver)}: {own}; after {method_title(baseline)}: {other}. One draw.",
+            f"Found: {own} against {other}{_difference(rates, baseline)}.",
             fewer,
             in_total=bool(difference.sum() < 0),
         )
     ]
+
+
+def _difference(rates: pd.DataFrame | None, baseline: str) -> str:
+    """Writes the difference to a method over all structures with its interval; nothing where it is not known."""
+    of_all = [] if rates is None else [row for row in records(where(rates, method=baseline)) if pd.isna(row["kind"])]
+    if not of_all:
+        return ""
+    (row,) = of_all
+    low, high = (number(100 * row[name], 1, sign=True).text for name in ("diff_ci_low", "diff_ci_high"))
+    return f", a difference of {number(100 * row['diff'], 1, sign=True).text} % [{low}, {high}]"
 
 
 def _share(counts: Any) -> str:
@@ -73,30 +84,40 @@ def _share(counts: Any) -> str:
 
 
 def tissue_setbacks(biases: Mapping[str, Mapping[str, float]], deliver: str) -> list[Setback]:
-    """Says which volumes of tissue are further from the truth than those of the classical method that is nearest.
+    """Says which volumes of tissue are further from the truth than after the classical method that is nearest to it.
 
     Args:
         biases: by tissue and method, volume minus that of the truth in millilitres.
         deliver: method of the deliverable.
     """
-    further = [words for tissue, found in biases.items() if (words := _further(tissue, found, deliver))]
+    nearest = _nearest(biases)
+    compared = {
+        tissue: (found[deliver], found[nearest])
+        for tissue, found in biases.items()
+        if deliver in found and nearest in found
+    }
+    further = [
+        f"{tissue.replace('_', ' ')} {_millilitres(own)} against {_millilitres(other)}"
+        for tissue, (own, other) in compared.items()
+        if abs(own) > abs(other)
+    ]
     if not further:
         return []
-    title = f"Volumes of tissue are further from the truth after {method_title(deliver)} than after a classical method"
+    title = (
+        f"Volumes of tissue are further from the truth after {method_title(deliver)} than after {method_title(nearest)}"
+    )
     return [Setback(title, f"Result minus truth: {'; '.join(further)}.")]
 
 
-def _further(tissue: str, biases: Mapping[str, float], deliver: str) -> str:
-    """Writes a tissue's volumes where the deliverable's is further off than the nearest classical one, else nothing."""
-    known = {name: bias for name, bias in biases.items() if pd.notna(bias)}
-    classical = [name for name in classical_methods() if name in known]
-    if deliver not in known or not classical:
-        return ""
-    nearest = min(classical, key=lambda name: abs(known[name]))
-    if abs(known[deliver]) <= abs(known[nearest]):
-        return ""
-    own, other = (number(known[name], 1, sign=True, unit=" ml").text for name in (deliver, nearest))
-    return f"{tissue.replace('_', ' ')} {own}, {method_title(nearest)} {other}"
+def _nearest(biases: Mapping[str, Mapping[str, float]]) -> str:
+    """Returns the classical method whose volumes of all tissues together are least off; empty where none is known."""
+    sums = {name: sum(abs(found.get(name, float("nan"))) for found in biases.values()) for name in classical_methods()}
+    known = {name: off for name, off in sums.items() if pd.notna(off)}
+    return min(known, key=lambda name: known[name], default="") if biases else ""
+
+
+def _millilitres(bias: float) -> str:
+    return number(bias, 1, sign=True, unit=" ml").text
 
 
 def agreement_setbacks(table: pd.DataFrame, deliver: str) -> list[Setback]:

@@ -14,7 +14,7 @@ from pipeline.reporting.curves import GRID, INK, SETTINGS, SIZE_INCHES, as_uri, 
 from pipeline.reporting.tables import records
 from pipeline.reporting.training_curves import Drawing
 
-ACCENT, PALE = "#0b6e75", "#e6f2f2"
+ACCENT = "#0b6e75"
 TRUTH_VALUES = {"true": True, "false": False}
 LEAST_LABEL_DISTANCE = 0.07
 """Labels of points nearer to each other than this share of the axes would overlap; the later one is left out."""
@@ -22,7 +22,7 @@ LEAST_LABEL_DISTANCE = 0.07
 CAPTION = (
     "Every point is the network with its weights that share (alpha) of the way from the start of this training, 0, to "
     "its end, 1. Up is nearer to the truth voxel by voxel, left is nearer to it in the features of a VGG network. "
-    "Filled points in the shaded region keep to the limits on PSNR and on the disagreement with the measurement; the "
+    "Filled points keep to the limits on PSNR and on the disagreement with the measurement, hollow ones do not; the "
     "ringed one was chosen, on validation volumes."
 )
 
@@ -98,19 +98,6 @@ def dial_drawing(points: Sequence[Point], title: str) -> Drawing:
     return Drawing(_draw(usable), f"{title}, fidelity dial. {words}", CAPTION)
 
 
-def allowed_spans(points: Sequence[Point]) -> list[tuple[float, float]]:
-    """Returns the stretches of perceptual distance that hold allowed points and no other, from first to last."""
-    spans: list[tuple[float, float]] = []
-    open_span = False
-    for point in sorted(points, key=lambda one: (one.perceptual, one.alpha)):
-        if point.allowed and open_span:
-            spans[-1] = (spans[-1][0], point.perceptual)
-        elif point.allowed:
-            spans.append((point.perceptual, point.perceptual))
-        open_span = point.allowed
-    return spans
-
-
 def _draw(points: Sequence[Point]) -> str:
     from matplotlib import rc_context
 
@@ -126,19 +113,10 @@ def _draw(points: Sequence[Point]) -> str:
                 axes.plot(
                     point.perceptual, point.psnr, "o", markersize=12, markerfacecolor="none", color="#b45309", mew=1.6
                 )
-        _shade(axes, points)
         _label(axes, points)
         axes.set(title="Fidelity dial", xlabel="Perceptual distance", ylabel="PSNR (dB)")
         axes.grid(color=GRID)
         return as_uri(figure)
-
-
-def _shade(axes: Any, points: Sequence[Point]) -> None:
-    left, right = axes.get_xlim()
-    border = 0.015 * (right - left)
-    for start, stop in allowed_spans(points):
-        axes.axvspan(start - border, stop + border, color=PALE, zorder=0, linewidth=0)
-    axes.set_xlim(left, right)
 
 
 def _label(axes: Any, points: Sequence[Point]) -> None:

@@ -102,4 +102,5 @@ def _note(shown: Sequence[int], steps: Sequence[int]) -> str:
     left_out = len(steps) - len(shown)
     even = len({later - earlier for earlier, later in pairwise(steps)}) <= 1
     every = f"every {steps[1] - steps[0]} steps" if len(steps) > 1 and even else f"{len(steps)} times"
-    return f"Excerpts were kept {every}{f'; {left_out} states are not shown' if left_out else ''}."
+    missing = "one state is" if left_out == 1 else f"{left_out} states are"
+    return f"Excerpts were kept {every}{f'; {missing} not shown' if left_out else ''}."

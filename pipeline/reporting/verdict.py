@@ -76,6 +76,8 @@ class Verdict:
         """Says by which measures the deliverable is what; nothing where these are all in large type."""
         if self.kind == "classical" or set(self.deciding) <= set(self.figures):
             return ""
+        if len({one.verdict for one in self.deciding}) == 1:
+            return f"The same holds for all {len(self.deciding)} measures of likeness that were taken."
         titles = {kind: [one.title for one in self.deciding if one.verdict == kind] for kind in COUNTED}
         parts = [f"{words} {', '.join(titles[kind])}" for kind, words in COUNTED.items() if titles[kind]]
         return f"Of {len(self.deciding)} measures of likeness: {'; '.join(parts)}."

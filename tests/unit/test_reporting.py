@@ -322,6 +322,11 @@ def test_measures_of_one_property_decide_no_headline(run):
     assert found.counts == "", "all that decides is in large type"
 
 
+def test_measures_that_agree_need_not_be_listed(run):
+    found = judged(run, **dict.fromkeys(("ssim", "psnr", "ms_ssim", "vif", "haarpsi"), GAIN))
+    assert found.counts == "The same holds for all 5 measures of likeness that were taken."
+
+
 def test_a_measure_that_is_not_in_large_type_is_told_where_it_decides(run):
     better = dict.fromkeys(("ssim", "psnr", "ms_ssim", "vif"), GAIN)
     found = judged(run, **better, haarpsi=LOSS)

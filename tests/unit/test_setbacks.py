@@ -27,7 +27,7 @@ def planted(**detected: tuple[int, int]) -> pd.DataFrame:
 def test_fewer_planted_structures_than_the_best_classical_method_are_told():
     (found,) = planted_setbacks(planted(bicubic=(9, 9), zerofill=(10, 12), brainsr=(11, 5), truth=(20, 20)), "brainsr")
     assert found.title == "BrainSR shows fewer planted structures than Zero-filled k-space"
-    assert found.text.startswith("Found after BrainSR: 16 of 80 (20%); after Zero-filled k-space: 22 of 80 (28%).")
+    assert found.text == "Found: 16 of 80 (20%) against 22 of 80 (28%)."
     assert found.volumes == ("b",)
     assert found.in_total
 
@@ -43,21 +43,35 @@ def test_one_volume_with_fewer_is_none_of_the_split_as_a_whole():
     table = planted(zerofill=(10, 12), brainsr=(30, 11))
     (found,) = planted_setbacks(table, "brainsr")
     assert found.volumes == ("b",) and not found.in_total
-    assert split_setbacks(Cohort(planted=table), "test", "brainsr") == []
-    assert len(split_setbacks(Cohort(planted=planted(zerofill=(10, 12), brainsr=(1, 1))), "test", "brainsr")) == 1
-    assert split_setbacks(Cohort(planted=planted(zerofill=(10, 12), brainsr=(1, 1))), "val", "brainsr") == []
+    assert split_setbacks(Cohort(planted=table), "test", "brainsr") == [found]
+    assert split_setbacks(Cohort(planted=table), "test_within_subject", "brainsr") == []
 
 
-def test_each_tissue_is_compared_with_the_nearest_classical_method():
+def test_the_interval_is_that_of_the_difference_over_all_structures():
+    names = pd.Index(["split", "method", "kind", "diff", "diff_ci_low", "diff_ci_high"])
+    rows = [
+        ("test", "zerofill", "lesion", 9.0, 9.0, 9.0),
+        ("test", "zerofill", None, -0.075, -0.101, 0.0204),
+        ("test", "bicubic", None, 7.0, 7.0, 7.0),
+    ]
+    table = planted(bicubic=(9, 9), zerofill=(10, 12), brainsr=(11, 5))
+    (found,) = planted_setbacks(table, "brainsr", pd.DataFrame(rows, columns=names))
+    minus = "\N{MINUS SIGN}"
+    expected = f"Found: 16 of 80 (20%) against 22 of 80 (28%), a difference of {minus}7.5 % [{minus}10.1, +2.0]."
+    assert found.text == expected
+
+
+def test_tissues_are_compared_with_the_classical_method_that_is_least_off():
     biases = {
         "white_matter": {"bspline3": 5.0, "zerofill": -8.0, "brainsr": -6.5, "pretrained": 0.1},
-        "grey_matter": {"bspline3": 5.0, "brainsr": -4.9},
-        "csf": {"bspline3": float("nan"), "brainsr": 90.0},
+        "grey_matter": {"bspline3": 5.0, "zerofill": -4.0, "brainsr": -4.9, "bicubic": 0.1},
     }
     (found,) = tissue_setbacks(biases, "brainsr")
-    assert found.text == "Result minus truth: white matter \N{MINUS SIGN}6.5 ml, Cubic B-spline +5.0 ml."
-    assert tissue_setbacks({"csf": biases["grey_matter"]}, "brainsr") == []
-    assert tissue_setbacks(biases, "esrgan") == []
+    assert found.title.endswith("further from the truth after BrainSR than after Cubic B-spline")
+    assert found.text == "Result minus truth: white matter \N{MINUS SIGN}6.5 ml against +5.0 ml."
+    assert tissue_setbacks({"csf": {"bspline3": 5.0, "brainsr": -4.9}}, "brainsr") == []
+    assert tissue_setbacks({"csf": {"bspline3": float("nan"), "brainsr": 90.0}}, "brainsr") == []
+    assert tissue_setbacks(biases, "esrgan") == [] and tissue_setbacks({}, "brainsr") == []
 
 
 def test_diagnoses_that_are_lost_are_told():
@@ -78,7 +92,7 @@ def test_those_of_a_volume_are_read_from_its_rows_alone(tmp_path: Path):
     paths = [tmp_path / "planted.csv"], [tmp_path / "tissue.csv"]
     assert read_setbacks(*paths, "a", "brainsr") == []
     found = read_setbacks(*paths, "b", "brainsr")
-    assert [one.text.split(":")[0] for one in found] == ["Found after BrainSR", "Result minus truth"]
+    assert [one.text.split(":")[0] for one in found] == ["Found", "Result minus truth"]
     assert read_setbacks([], [], "b", "brainsr") == []
     with pytest.raises(UserError, match=r"tissue\.csv: the column 'planted' is missing"):
         read_setbacks(paths[1], [], "b", "brainsr")

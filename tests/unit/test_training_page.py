@@ -19,7 +19,7 @@ from pipeline.reporting.inputs import ModelRecord
 from pipeline.reporting.methods import NETWORKS, in_order, method_title, network_colours
 from pipeline.reporting.references import LITERATURE, Bibliography
 from pipeline.reporting.training_curves import MOST_POINTS, course, overview_drawings, thinned, training_drawings
-from pipeline.reporting.training_dial import Point, allowed_spans, dial_drawing, dial_points
+from pipeline.reporting.training_dial import dial_drawing, dial_points
 from pipeline.reporting.training_inputs import Samples, read_samples, read_training
 from pipeline.reporting.training_page import MOST_EVENTS, card_facts, event_rows, measures
 from pipeline.reporting.training_samples import MOST_STEPS, build_grids, shown_steps
@@ -208,16 +208,6 @@ def test_the_best_value_goes_by_the_direction_of_its_measure():
 
 
 # Dial
-
-
-def point(perceptual: float, allowed: bool) -> Point:
-    return Point(perceptual, 24.0, 0.7, perceptual, 0.02, 0.02, allowed, False)
-
-
-def test_the_shaded_stretches_hold_no_point_that_is_not_allowed():
-    points = [point(x, allowed) for x, allowed in ((0.5, True), (0.1, False), (0.2, True), (0.4, False), (0.3, True))]
-    assert allowed_spans(points) == [(0.2, 0.3), (0.5, 0.5)]
-    assert allowed_spans([point(0.1, False)]) == []
 
 
 def test_the_dial_is_read_by_rising_alpha_and_told_in_words():
