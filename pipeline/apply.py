@@ -9,13 +9,26 @@ trained the network allows, and only for volumes that were made alike.
 TIFF and OME-Zarr images of more than 1024 rows or columns, or 8 million pixels, are restored part by part, in memory
 that does not grow with their size: all time points too unless one is chosen, and the whole field, whatever --foreground
 says. A run that was stopped goes on when it is started again.
+
+Beside the result stands its error map, OUTPUT.uncertainty.SUFFIX: the disagreement over the flips and transposes of
+each slice, in the units of the image. With --calibration, which names the uncertainty/calibration.json of the run that
+trained the network, it is the absolute error to expect on images like those of that run. It is made of eight
+restorations instead of the one to eight that the result needs (--no-uncertainty leaves it out). Of images that are
+restored part by part it is made where --uncertainty asks for it, in a second pass over them.
 """
 
 from __future__ import annotations
 
 import logging
+from argparse import BooleanOptionalAction
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline import plugins
+from pipeline.calibrate import read_factor
 from pipeline.cli import ArgumentParser, Namespace, add_path, add_settings
 from pipeline.config.load import read_section
 from pipeline.config.stages import Extract, Infer
@@ -23,12 +36,13 @@ from pipeline.errors import UserError
 from pipeline.extract import normalise
 from pipeline.files import sha256_of
 from pipeline.image.channels import apart, channel_count, together
-from pipeline.image.formats import Part, format_of
+from pipeline.image.formats import ROOM, Part, format_of, written_suffixes
 from pipeline.image.image import Image
-from pipeline.image.predictions import check_output, write_prediction
+from pipeline.image.predictions import check_output, restored_image, write_prediction, write_quantity
 from pipeline.image.tiled import chosen, is_large, open_tiled
-from pipeline.infer import restore_uncorrected
-from pipeline.inference.large import restore_large
+from pipeline.infer import noise_sigma, views_of
+from pipeline.inference.large import doubt_large, restore_large
+from pipeline.inference.volume import restore_volume, restore_with_spread
 from pipeline.models.device import choose_device, use_threads
 from pipeline.models.generator import Generator
 from pipeline.models.weights import load_generator
@@ -89,10 +103,40 @@ def read_normalised(source: Path, part: Part, settings: Extract, output: Path) -
         raise UserError(f"{source}: {error}") from error
 
 
+class Doubt(NamedTuple):
+    """Whether an error map is made.
+
+    Attributes:
+        wanted: None makes one of what is restored at once, and none of what is restored part by part.
+        factor: by which the disagreement over views is multiplied.
+    """
+
+    wanted: bool | None = None
+    factor: float = 1.0
+
+
+NO_WISH = Doubt()
+
+
+def uncertainty_path(output: Path) -> Path:
+    """Returns where the error map of a result goes: sharp.nii.gz has sharp.uncertainty.nii.gz."""
+    known = [suffix for name in plugins.names(ROOM) for suffix in written_suffixes(name)]
+    length = max((len(suffix) for suffix in known if output.name.lower().endswith(suffix)), default=len(output.suffix))
+    stem, suffix = output.name[: len(output.name) - length], output.name[len(output.name) - length :]
+    return output.with_name(f"{stem}.uncertainty{suffix}")
+
+
 def apply(
-    model: Path, source: Path, part: Part, extraction: Extract, settings: Infer, device: str, output: Path
+    model: Path,
+    source: Path,
+    part: Part,
+    extraction: Extract,
+    settings: Infer,
+    device: str,
+    output: Path,
+    doubt: Doubt = NO_WISH,
 ) -> None:
-    """Restores the image in `source` and writes it to `output`.
+    """Restores the image in `source` and writes it to `output`, and its error map beside it.
 
     Args:
         model: generator.safetensors of a trained method.
@@ -102,6 +146,7 @@ def apply(
         settings: the section `infer`.
         device: auto, cpu or cuda.
         output: the result; its suffix must be of the source's format.
+        doubt: about the error map.
 
     Raises:
         UserError: a file cannot be read or has no foreground, the network does not fit the image, or the device cannot
@@ -110,26 +155,55 @@ def apply(
     use_threads(settings.threads)
     network = load_generator(model).to(choose_device(device)).eval()
     if is_large(source, part.series):
-        if direction_of(network) == "isotropic":
-            raise UserError(
-                f"{source}: is so large that it is restored slice by slice, but this network enlarges a volume along "
-                "all three axes; cut the volume into smaller files, or choose a network that was trained with "
-                "degrade.direction: in_plane."
-            )
-        with open_tiled(source, part.series) as image:
-            saturated = restore_large(network, chosen(image, part), settings, output, sha256_of(model))
-        logger.info("%s: restored part by part, %d pixels clipped", source, saturated)
+        _apply_by_parts(network, sha256_of(model), source, part, settings, output, doubt)
         return
     image = read_normalised(source, part, extraction, output)
     measured = as_measured(image, network.shape.factor, direction_of(network))
-    noise = MAGNITUDE_NOISE if measured.is_anatomical else MICROSCOPE_NOISE
+    wanted = doubt.wanted is not False
     channels = [
-        restore_uncorrected(network, measured.with_data(channel), noise, settings)[0]
+        _restored(network, measured.with_data(channel), settings, wanted)
         for channel in apart(measured.data, channel_count(measured.facts))
     ]
-    restored = together(channels)
+    restored = together([channel for channel, _ in channels])
     saturated = write_prediction(output, measured, restored)
     logger.info("%s: %s -> %s, %d voxels clipped", source, measured.data.shape, restored.shape, saturated)
+    spreads = [spread for _, spread in channels if spread is not None]
+    if spreads:
+        path = uncertainty_path(output)
+        write_quantity(path, restored_image(measured, doubt.factor * together(spreads)))
+        logger.info("%s: the disagreement over views, times %.3g", path, doubt.factor)
+
+
+def _restored(
+    network: Generator, channel: Image, settings: Infer, doubted: bool
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    """Restores one channel; with its disagreement over views where that is wanted."""
+    noise = MAGNITUDE_NOISE if channel.is_anatomical else MICROSCOPE_NOISE
+    factors, axis = channel.facts["forward_model"]["factors"], channel.facts["slice_axis"]
+    told = (settings, noise_sigma(channel, noise, settings), views_of(network))
+    if doubted:
+        return restore_with_spread([network], channel.data, factors, axis, *told)
+    return restore_volume(network, channel.data, factors, axis, *told), None
+
+
+def _apply_by_parts(
+    network: Generator, digest: str, source: Path, part: Part, settings: Infer, output: Path, doubt: Doubt
+) -> None:
+    """Restores an image that does not fit into memory, and makes its error map where that is asked for."""
+    if direction_of(network) == "isotropic":
+        raise UserError(
+            f"{source}: is so large that it is restored slice by slice, but this network enlarges a volume along "
+            "all three axes; cut the volume into smaller files, or choose a network that was trained with "
+            "degrade.direction: in_plane."
+        )
+    with open_tiled(source, part.series) as image:
+        wanted = chosen(image, part)
+        saturated = restore_large(network, wanted, settings, output, digest)
+        logger.info("%s: restored part by part, %d pixels clipped", source, saturated)
+        if doubt.wanted:
+            path = uncertainty_path(output)
+            doubt_large(network, wanted, settings, path, digest, doubt.factor)
+            logger.info("%s: the disagreement over views, times %.3g", path, doubt.factor)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -150,6 +224,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--foreground", default="head", choices=("head", "all"), help="all: a micrograph that fills the field"
     )
+    text = "write the error map beside the output (default: of all but images that are restored part by part)"
+    parser.add_argument("--uncertainty", action=BooleanOptionalAction, default=None, help=text)
+    text = "uncertainty/calibration.json of the network's run: what its disagreement is worth as an error"
+    parser.add_argument("--calibration", type=Path, metavar="PATH", help=text)
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to compute")
     add_settings(parser, Infer)
 
@@ -164,4 +242,6 @@ def main(arguments: Namespace) -> None:
     voxel_um = tuple(arguments.voxel_um) if arguments.voxel_um else None
     part = Part(arguments.frame, arguments.channel, arguments.series, voxel_um)
     extraction = Extract(plane=arguments.plane, foreground=arguments.foreground)
-    apply(arguments.model, arguments.input, part, extraction, settings, arguments.device, arguments.output)
+    factor = read_factor(arguments.calibration) if arguments.calibration else 1.0
+    doubt = Doubt(arguments.uncertainty, factor)
+    apply(arguments.model, arguments.input, part, extraction, settings, arguments.device, arguments.output, doubt)

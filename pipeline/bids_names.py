@@ -15,6 +15,8 @@ LABEL = r"[A-Za-z0-9+]+"
 NAME = re.compile(rf"(?P<entities>sub-{LABEL}(?:_[A-Za-z0-9]+-{LABEL})*)_(?P<suffix>[A-Za-z0-9]+)")
 DESCRIPTION = "brainsr"
 """Label of the entity desc, by which a result is told from what it was made of."""
+ERROR_MAP = "uncertainty"
+"""The same of the error map of a result."""
 
 
 @dataclass(frozen=True)
@@ -69,11 +71,12 @@ def check_place(path: str) -> BidsName:
     return name
 
 
-def derivative_path(path: str) -> str:
+def derivative_path(path: str, label: str = DESCRIPTION) -> str:
     """Returns where the result made of an image goes, without an extension.
 
     Args:
         path: of the image, relative to its data set: sub-01/anat/sub-01_T1w.nii.gz.
+        label: of the entity desc, put behind the one that the image has.
 
     Returns:
         A path relative to the data set of derivatives: sub-01/anat/sub-01_desc-brainsr_T1w.
@@ -82,6 +85,6 @@ def derivative_path(path: str) -> str:
         ValueError: as `check_place`.
     """
     name = check_place(path)
-    described = {**name.entities, "desc": name.entities.get("desc", "") + DESCRIPTION}
+    described = {**name.entities, "desc": name.entities.get("desc", "") + label}
     last = {key: label for key, label in described.items() if key != "desc"} | {"desc": described["desc"]}
     return str(PurePosixPath(path).with_name(BidsName(last, name.suffix, name.extension).stem))

@@ -1,4 +1,4 @@
-"""Writes the result made of an image of a BIDS folder under its name in a data set of derivatives.
+"""Writes the result made of an image of a BIDS folder, or its error map, under its name in a data set of derivatives.
 
 Beside the image stands a sidecar (JSON) with what it was made of and how. The standard: Brain Imaging Data Structure
 1.10, common data types of derivatives.
@@ -23,12 +23,25 @@ from pipeline.sources.chunks import read_pieces, write_pieces
 
 logger = logging.getLogger(__name__)
 
+RESULT = (
+    "Super-resolved by BrainSR ({method}) from a low-resolution image that was made of the source with the ForwardModel"
+)
+MAP = (
+    "Absolute error to expect in the image of the same name with desc-brainsr, super-resolved by BrainSR ({method}): "
+    "its disagreement over flips and transposes, in its units"
+)
 KEPT_KEYS = ("SkullStripped",)
 """What a result has in common with the image it was made of, where that image's own sidecar tells it."""
 
 
 def sidecar(
-    source: LocalSource, link: str, method: str, forward_model: Mapping[str, Any], spacing: Sequence[float], raw: Any
+    source: LocalSource,
+    link: str,
+    method: str,
+    forward_model: Mapping[str, Any],
+    spacing: Sequence[float],
+    raw: Any,
+    description: str = RESULT,
 ) -> dict[str, Any]:
     """Returns what is written down beside a result.
 
@@ -39,12 +52,12 @@ def sidecar(
         forward_model: by which the low-resolution image came about; see `pipeline.physics.forward`.
         spacing: lengths of the result's voxels, in millimetres.
         raw: content of the sidecar of the image that it was made of.
+        description: RESULT or MAP.
     """
     known = {key: raw[key] for key in KEPT_KEYS if isinstance(raw, Mapping) and key in raw}
     factors = [int(factor) for factor in forward_model["factors"]]
     return {
-        "Description": f"Super-resolved by BrainSR ({method}) from a low-resolution image that was made of the source "
-        "with the ForwardModel",
+        "Description": description.format(method=method),
         "Sources": [f"bids:{link}:{source.path_in_bids}"],
         "Method": method,
         "Factors": factors,
@@ -78,6 +91,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--method", required=True, help="method that made it")
     text = "sidecar of the image that it was made of, where there is one"
     parser.add_argument("--raw-sidecar", type=Path, nargs="*", default=[], metavar="PATH", help=text)
+    parser.add_argument("--error-map", action="store_true", help="the image is the error map of a result")
     add_path(parser, "--output", "the result under its new name")
     add_path(parser, "--sidecar", "what is written down beside it (.json)")
 
@@ -90,5 +104,6 @@ def main(arguments: Namespace) -> None:
     raw = read_json(arguments.raw_sidecar[0]) if arguments.raw_sidecar else {}
     model = read_json(arguments.forward_model)
     spacing = write_derivative(arguments.image, arguments.output)
-    write_json(arguments.sidecar, sidecar(source, arguments.link, arguments.method, model, spacing, raw))
+    description = MAP if arguments.error_map else RESULT
+    write_json(arguments.sidecar, sidecar(source, arguments.link, arguments.method, model, spacing, raw, description))
     logger.info("%s, made of %s", arguments.output, source.path)

@@ -91,7 +91,7 @@ def restore_and_doubt(
     """Returns what `restore` makes of the first network, and the spread of `restore_with_spread` over all of them."""
     model = ForwardModel.from_json(image.facts["forward_model"])
     sigma = noise_sigma(image, model.noise_settings, settings)
-    axis, views = image.facts["slice_axis"], _views_of(networks[0])
+    axis, views = image.facts["slice_axis"], views_of(networks[0])
     restored, spread = restore_with_spread(networks, image.data, model.factors, axis, settings, sigma, views)
     return _corrected(networks[0], restored, image, replace(model, noise_sigma=sigma), settings), spread
 
@@ -104,7 +104,8 @@ def _corrected(
     return toward_measurement(restored, image.data, model, share)
 
 
-def _views_of(network: Generator) -> int:
+def views_of(network: Generator) -> int:
+    """Returns over how many flips and transposes a network's result is averaged, as its recipe says."""
     return network.facts.get("recipe", {}).get("self_ensemble", 1)
 
 
@@ -118,7 +119,7 @@ def restore_uncorrected(
     """
     sigma = noise_sigma(image, noise, settings)
     factors, axis = image.facts["forward_model"]["factors"], image.facts["slice_axis"]
-    return restore_volume(network, image.data, factors, axis, settings, sigma, _views_of(network)), sigma
+    return restore_volume(network, image.data, factors, axis, settings, sigma, views_of(network)), sigma
 
 
 def noise_sigma(image: Image, noise: str | PhysicalParameters, settings: Infer) -> float:

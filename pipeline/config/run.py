@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from pipeline.bids_names import derivative_path
+from pipeline.bids_names import DESCRIPTION, ERROR_MAP, derivative_path
 from pipeline.config.base import Section
 from pipeline.config.datasets import Dataset
 from pipeline.config.recipe import PRETRAINED, SCRATCH, Recipe, filled
@@ -132,9 +132,17 @@ class Run(Section):
 
         The paths have no extension: sub-01/anat/sub-01_desc-brainsr_T1w.
         """
+        return self._derived(DESCRIPTION)
+
+    @property
+    def derived_error_maps(self) -> dict[str, str]:
+        """The same of their error maps, such as sub-01/anat/sub-01_desc-uncertainty_T1w, where a network delivers."""
+        return self._derived(ERROR_MAP) if self.infer.deliver in self.network_methods else {}
+
+    def _derived(self, label: str) -> dict[str, str]:
         found: dict[str, str] = {}
         for identifier in self.evaluated_ids:
             source = self.sources.get(self.volume(identifier).source)
             if isinstance(source, LocalSource) and source.bids is not None:
-                found[derivative_path(source.path_in_bids)] = identifier
+                found[derivative_path(source.path_in_bids, label)] = identifier
         return found

@@ -32,7 +32,7 @@ from pipeline.image.intensity import PERCENTILE, IntensityMap
 from pipeline.image.pyramid import CHUNK, add_coarser_levels, create_level
 from pipeline.image.tiled import Plane, TiledImage, fitting_format
 from pipeline.inference.tiles import ramp, tile_starts
-from pipeline.inference.volume import restore_in_views
+from pipeline.inference.volume import MOST_VIEWS, restore_in_views, restored_views
 from pipeline.models.generator import Generator
 from pipeline.physics.noise_level import estimate_sigma
 
@@ -164,15 +164,38 @@ def restore_large(network: Generator, image: TiledImage, settings: Infer, output
         UserError: the image is damaged, dark or too small, the output is of another format, the network enlarges
             columns alone, or another process writes the same output.
     """
+    return _made(network, image, settings, output, generator_sha256, None)
+
+
+def doubt_large(
+    network: Generator, image: TiledImage, settings: Infer, output: Path, generator_sha256: str, factor: float
+) -> None:
+    """Writes where the eight views of an image disagree, as `restore_large` writes the image; arguments as there.
+
+    The standard deviation over the views times `factor`, in the units of the image, as 32-bit floats.
+    """
+    _made(network, image, settings, output, generator_sha256, factor)
+
+
+def _made(
+    network: Generator,
+    image: TiledImage,
+    settings: Infer,
+    output: Path,
+    generator_sha256: str,
+    doubt: float | None,
+) -> int:
+    """Writes the restored image, or, times `doubt`, its disagreement over views; arguments as in `restore_large`."""
     rows_factor, factor = network.factors
     if rows_factor != factor:
         raise UserError(
             "--model: this network brings slices closer together; a plane needs one that enlarges both axes."
         )
     module = fitting_format(image.path, output)
-    key = _key(network, image, settings, generator_sha256)
+    key = _key(network, image, settings, generator_sha256, doubt)
     with _workplace(output) as folder:
-        job = _Job.resumed(folder, key, image, factor) or _Job.started(folder, key, image, factor, settings)
+        target = (image, factor, doubt)
+        job = _Job.resumed(folder, key, *target) or _Job.started(folder, key, *target, settings)
         job.restore_planes(network, settings)
         logger.info("writing %s", output)
         add_coarser_levels(job.group, f"{image.leading}yx")
@@ -181,6 +204,7 @@ def restore_large(network: Generator, image: TiledImage, settings: Infer, output
             "factor": factor,
             "generator_sha256": generator_sha256,
             "scale_percentile": PERCENTILE,
+            **({} if doubt is None else {"disagreement_over_views_times": doubt}),
         }
         module.deliver(folder / "image", image, factor, facts, output)
         shutil.rmtree(folder)
@@ -190,8 +214,10 @@ def restore_large(network: Generator, image: TiledImage, settings: Infer, output
 class _Job:
     """A restoration that remembers on the disk how far it is."""
 
-    def __init__(self, folder: Path, image: TiledImage, factor: int, record: dict[str, Any]) -> None:
-        self._folder, self._image, self._factor = folder, image, factor
+    def __init__(
+        self, folder: Path, image: TiledImage, factor: int, doubt: float | None, record: dict[str, Any]
+    ) -> None:
+        self._folder, self._image, self._factor, self._doubt = folder, image, factor, doubt
         self._record = record
         self.group = zarr.open_group(folder / "image", mode="a", zarr_format=image.zarr_format)
         self.levels = [Level(**level) for level in record["levels"]]
@@ -202,7 +228,7 @@ class _Job:
         return self._record["saturated"]
 
     @classmethod
-    def resumed(cls, folder: Path, key: str, image: TiledImage, factor: int) -> _Job | None:
+    def resumed(cls, folder: Path, key: str, image: TiledImage, factor: int, doubt: float | None) -> _Job | None:
         """Returns the job that was interrupted in a folder; None where there is none, or another one."""
         # A run that was killed after it had delivered the image left the rest.
         if not (folder / "progress.json").is_file() or not (folder / "image").is_dir():
@@ -214,18 +240,22 @@ class _Job:
         logger.info("continuing with plane %d, row %d", record["plane"], record["row"])
         for stray in (folder / "image").rglob("*.partial"):  # zarr was writing it when it was killed
             stray.unlink()
-        return cls(folder, image, factor, record)
+        return cls(folder, image, factor, doubt, record)
 
     @classmethod
-    def started(cls, folder: Path, key: str, image: TiledImage, factor: int, settings: Infer) -> _Job:
+    def started(
+        cls, folder: Path, key: str, image: TiledImage, factor: int, doubt: float | None, settings: Infer
+    ) -> _Job:
         """Empties the folder and begins with the first plane."""
         for name in ("image", "progress.json"):
             shutil.rmtree(folder / name, ignore_errors=True)
             (folder / name).unlink(missing_ok=True)
         levels = [asdict(level) for level in measured_levels(image, settings)]
-        job = cls(folder, image, factor, {"key": key, "levels": levels, "plane": 0, "row": 0, "saturated": 0})
+        record = {"key": key, "levels": levels, "plane": 0, "row": 0, "saturated": 0}
+        job = cls(folder, image, factor, doubt, record)
         shape = (*image.shape[:-2], *(size * factor for size in image.plane_shape))
-        create_level(job.group, "0", shape, np.dtype(image.intensity.dtype), f"{image.leading}yx")
+        dtype = np.dtype(_written(image.intensity, doubt).dtype)
+        create_level(job.group, "0", shape, dtype, f"{image.leading}yx")
         write_json(folder / "progress.json", job._record)
         return job
 
@@ -247,14 +277,18 @@ class _Job:
 
         def restore(part: NDArray) -> NDArray[np.float32]:
             bar.update()
-            return restore_in_views(network, normalised(part, intensity), level.noise_sigma, views)
+            values = normalised(part, intensity)
+            if self._doubt is None:
+                return restore_in_views(network, values, level.noise_sigma, views)
+            seen = restored_views(network, values, level.noise_sigma, MOST_VIEWS)
+            return np.asarray(self._doubt * np.std(seen, axis=0), dtype=np.float32)
 
         def read(rows: slice) -> NDArray:
             return read_finite(self._image, plane, rows, slice(0, tiling.shape[1]))
 
         row = self._record["row"]
         for rows in in_chunks(restored_bands(read, tiling, restore, row), CHUNK):
-            stored, saturated = _stored(rows, intensity)
+            stored, saturated = _stored(rows, _written(intensity, self._doubt))
             cast(zarr.Array, self.group["0"])[(*plane, slice(row, row + len(rows)), slice(None))] = stored
             row += len(rows)
             self._remember(row=row, saturated=self.saturated + saturated)
@@ -349,7 +383,12 @@ def _stored(rows: NDArray[np.float32], intensity: IntensityMap) -> tuple[NDArray
     return stored, saturated
 
 
-def _key(network: Generator, image: TiledImage, settings: Infer, generator_sha256: str) -> str:
+def _written(intensity: IntensityMap, doubt: float | None) -> IntensityMap:
+    """Returns how results are stored: as the image is, or, where they are no intensities, as floats."""
+    return intensity if doubt is None else replace(intensity, slope=1.0, intercept=0.0, dtype="float32")
+
+
+def _key(network: Generator, image: TiledImage, settings: Infer, generator_sha256: str, doubt: float | None) -> str:
     """Returns a hash of everything that the result depends on."""
     files = sorted(path for path in image.path.rglob("*") if path.is_file()) or [image.path]
     stamps = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
@@ -362,6 +401,7 @@ def _key(network: Generator, image: TiledImage, settings: Infer, generator_sha25
         image.wanted,
         image.metadata,
         stamps,
+        doubt,
     )
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 

@@ -28,13 +28,16 @@ from pipeline.image.container import read_image, write_image
 from pipeline.image.formats import ROOM
 from pipeline.image.image import Image
 from pipeline.image.intensity import IntensityMap
-from pipeline.image.predictions import write_prediction, write_quantity
+from pipeline.image.predictions import suffix_of, write_prediction, write_quantity
+from pipeline.infer import infer
 from pipeline.inference.volume import restore_slice, restore_volume, restore_with_spread
 from pipeline.models.weights import save_generator
 from pipeline.physics.forward import ForwardModel
+from pipeline.training.patches import PatchSampler
 from tests.helpers import configuration, extract, ras_affine, run_stage, synthetic_head, write_nifti
-from tests.image_files import write_series
-from tests.small_training import tiny_generator
+from tests.image_files import write_ome, write_series
+from tests.small_training import make_trainer, tiny_generator, tiny_recipe, training_volume
+from tests.unit.test_ome_zarr import write_store
 
 
 class Enlarger(nn.Module):
@@ -56,14 +59,14 @@ class Enlarger(nn.Module):
         return wide + sigma[:, None, None, None]
 
 
-def eight_views(network: Any, image: np.ndarray) -> np.ndarray:
+def eight_views(network: Any, image: np.ndarray, sigma: float = 0.0) -> np.ndarray:
     """The eight restorations of a slice by numpy's own turns: four rotations, each with and without a flip."""
     found = []
     for turns in range(4):
         for flip in (False, True):
             turned = np.rot90(image, turns)
             turned = np.fliplr(turned) if flip else turned
-            restored = restore_slice(network, turned, 0.0)
+            restored = restore_slice(network, turned, sigma)
             restored = np.fliplr(restored) if flip else restored
             found.append(np.rot90(restored, -turns))
     return np.array(found, dtype=np.float64)
@@ -178,6 +181,31 @@ def test_formats_with_floats_hold_an_error_map_as_it_is(tmp_path):
     assert np.allclose(written.affine, ras_affine())
 
 
+@pytest.mark.parametrize("kind", ["mgh", "tiff", "ome_zarr"])
+def test_formats_other_than_nifti_hold_it_as_it_is_in_its_place(tmp_path, kind):
+    sections = np.random.default_rng(3).integers(0, 900, (5, 7, 6)).astype(np.uint16)
+    if kind == "mgh":
+        source = tmp_path / "head.mgz"
+        nib.MGHImage(np.ascontiguousarray(sections.T.astype(np.int16)), ras_affine()).to_filename(source)  # pyright: ignore
+    elif kind == "tiff":
+        source = write_ome(tmp_path / "stack.ome.tif", sections, "ZYX")
+    else:
+        source = write_store(tmp_path / "stack.ome.zarr", sections, "zyx")
+    module = plugins.load(ROOM, kind)
+    read = module.read(source)
+    errors = np.random.default_rng(2).uniform(0, 0.2, read.data.shape).astype(np.float32)
+    image = replace(read, data=errors, intensity=replace(read.intensity, scale=200.0))
+    path = tmp_path / f"map{suffix_of(read)}"
+    assert write_quantity(path, image) == 0
+    found = module.read(path)
+    assert found.intensity.dtype == "float32"
+    np.testing.assert_allclose(found.data, 200 * errors, rtol=1e-6)
+    np.testing.assert_allclose(found.affine, read.affine, rtol=1e-6)
+    assert (found.unit, found.spacing) == (read.unit, pytest.approx(read.spacing))
+    with pytest.raises(UserError, match="is written as such"):
+        write_quantity(tmp_path / "map.nii.gz", image)
+
+
 def test_a_png_holds_an_error_map_rounded_up(tmp_path):
     errors = np.array([[0.0, 0.001, 0.5], [0.9, 1.2, 254.7]])
     module = plugins.load(ROOM, "picture")
@@ -263,6 +291,27 @@ def test_the_stages_make_an_error_map_and_say_what_it_is_worth(project):
     factor = json.loads(calibration.read_text())["factor"]
     assert np.allclose(held.get_fdata(), factor * truth.intensity.to_physical(found.data), rtol=1e-4)
     assert np.allclose(expected_error(found).data, factor * read_image(spread).data, rtol=1e-6)
+
+
+def test_a_second_training_of_another_seed_counts_in_the_error_map(project):
+    recipe = tiny_recipe(steps=6)
+    networks: list[Any] = []
+    for seed in (5, 6):
+        sampler = PatchSampler([training_volume()], recipe, seed=seed)
+        networks.append(make_trainer(project / f"{seed}", recipe, sampler=sampler).run().eval())
+        save_generator(project / f"{seed}.safetensors", networks[-1])
+    spreads = {}
+    for name, others in (("alone", []), ("both", [project / "6.safetensors"])):
+        paths = (project / f"{name}.nii.gz", project / f"{name}.safetensors")
+        settings = Infer(noise_sigma=0.02, threads=1)
+        infer(project / "5.safetensors", project / "lr.safetensors", settings, "cpu", *paths, others)
+        spreads[name] = read_image(paths[1]).data[:, :, 2]
+    assert (project / "alone.nii.gz").read_bytes() == (project / "both.nii.gz").read_bytes()
+    measured = np.asarray(read_image(project / "lr.safetensors").data[:, :, 2])
+    first, second = (eight_views(network, measured, 0.02) for network in networks)
+    np.testing.assert_allclose(spreads["alone"], first.std(axis=0), atol=1e-5)
+    np.testing.assert_allclose(spreads["both"], np.concatenate([first, second]).std(axis=0), atol=1e-5)
+    assert np.abs(first.mean(axis=0) - second.mean(axis=0)).max() > 1e-3, "trainings of two seeds differ"
 
 
 def test_files_of_different_volumes_are_refused(project):

@@ -26,7 +26,7 @@ from pydicom.data import get_testdata_file
 
 from pipeline import plugins
 from pipeline.__main__ import main
-from pipeline.apply import apply
+from pipeline.apply import Doubt, apply, uncertainty_path
 from pipeline.config.families import COLLECTION_FORMAT, format_of_volume, result_suffix, result_suffixes
 from pipeline.config.load import read_run
 from pipeline.config.sources import LocalSource
@@ -858,9 +858,26 @@ def test_apply_takes_any_format_and_gives_the_same_back(kind: str, generator: Pa
     after = module_of(before).read(output)
     assert after.data.shape == tuple(size * factor for size, factor in zip(before.data.shape, (4, 4, 1), strict=True))
     assert after.intensity.dtype == before.intensity.dtype
+    doubtful = module_of(before).read(tmp_path / f"out.uncertainty{suffix_of(before)}")
+    assert doubtful.data.shape == after.data.shape
+    np.testing.assert_allclose(doubtful.affine, after.affine)
+    assert doubtful.data.min() >= 0 and doubtful.data.max() > 0
+    assert (doubtful.intensity.dtype == "float32") == (kind in ("mgh", "tiff"))
+    alone = tmp_path / f"alone{suffix_of(before)}"
+    apply(generator, path, part, Extract(), quiet, "cpu", alone, Doubt(wanted=False))
+    np.testing.assert_array_equal(module_of(before).read(alone).data, after.data)
+    assert len(list(tmp_path.glob("*.uncertainty.*"))) == 1
     with pytest.raises(UserError, match=f"came as {before.origin['format']}"):
         apply(generator, path, part, Extract(), quiet, "cpu", tmp_path / "out.xyz")
     assert not (tmp_path / "out.xyz").exists()
+
+
+@pytest.mark.parametrize("name", ["a.b.nii.gz", "a.ome.tiff", "a.dicom.zip", "a.ome.zarr", "a.mgz", "a.png", "a.xyz"])
+def test_an_error_map_keeps_the_ending_of_its_result(name: str) -> None:
+    made = uncertainty_path(Path("folder") / name)
+    assert made.parent == Path("folder")
+    assert made.name.replace(".uncertainty", "") == name
+    assert made.name.endswith(f".uncertainty{name[name.index('.', 2 if name[1:3] == '.b' else 0) :]}")
 
 
 def test_the_command_line_names_the_part(generator: Path, tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ from pipeline.image.tiled import chosen, is_large, open_tiled
 from pipeline.inference.large import (
     Level,
     Tiling,
+    doubt_large,
     in_chunks,
     measured_levels,
     normalised,
@@ -498,8 +499,63 @@ def test_the_command_restores_what_is_chosen_of_a_large_image(tmp_path, network_
     with open_tiled(output) as image:
         assert image.shape == (80, 2200)  # tifffile leaves out axes of size 1
         assert image.voxel_um == (0.05, 0.1, 0.3)
+    assert not list(tmp_path.glob("*.uncertainty.*")), "eight views of a large image are made where they are asked for"
     wrong = run_stage("apply", "--model", network_file, "--input", source, "--output", tmp_path / "out.nii.gz")
     assert "ends in .tiff or .tif" in the_message(wrong, after_progress=True)
+
+
+@pytest.mark.parametrize("suffix", [".ome.tiff", ".ome.zarr"])
+def test_the_error_map_of_a_large_image_is_the_spread_over_eight_views(tmp_path, network, network_file, suffix):
+    data = micrograph((40, 70))
+    source = tmp_path / f"in{suffix}"
+    if suffix == ".ome.tiff":
+        write_tiff(source, data)
+    else:
+        write_store(source, data, "yx")
+    with open_tiled(source) as image:
+        (level,) = measured_levels(image, SMALL)
+        doubt_large(network, image, SMALL.model_copy(update={"tile_lr": 128}), tmp_path / f"map{suffix}", "x", 2.5)
+    small = (data / level.scale).astype(np.float32)
+    seen = []
+    for turns in range(4):
+        for flip in (False, True):
+            turned = np.rot90(small, turns)
+            restored = restore_slice(network, np.fliplr(turned) if flip else turned, 0.02)
+            seen.append(np.rot90(np.fliplr(restored) if flip else restored, -turns))
+    expected = 2.5 * level.scale * np.std(np.array(seen, dtype=np.float64), axis=0)
+    found = whole(tmp_path / f"map{suffix}")
+    assert found.dtype == np.float32 and found.shape == (80, 140)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4 * level.scale)
+    assert expected.max() > 1e-3 * level.scale
+    with open_tiled(source) as image, open_tiled(tmp_path / f"map{suffix}") as made:
+        assert made.voxel_um is not None and image.voxel_um is not None
+        assert made.voxel_um[:2] == pytest.approx([size / 2 for size in image.voxel_um[:2]])
+
+
+def test_the_command_makes_the_error_map_of_a_large_image_where_it_is_asked_for(tmp_path, network, network_file):
+    source = write_tiff(tmp_path / "in.ome.tiff", micrograph((20, 1100)))
+    (tmp_path / "calibration.json").write_text('{"factor": 2.0}')
+    wide = SMALL.model_copy(update={"tile_lr": 512})
+    result = run_stage(
+        *(
+            "apply",
+            "--model",
+            network_file,
+            "--input",
+            source,
+            "--output",
+            tmp_path / "out.ome.tiff",
+            "--device",
+            "cpu",
+        ),
+        *("--uncertainty", "--calibration", tmp_path / "calibration.json", "--settings", wide.model_dump_json()),
+    )
+    assert result.returncode == 0, result.stderr
+    with open_tiled(source) as image:
+        doubt_large(network, image, wide, tmp_path / "alone.ome.tiff", "x", 1.0)
+    alone, doubled = (whole(tmp_path / name) for name in ("alone.ome.tiff", "out.uncertainty.ome.tiff"))
+    assert alone.max() > 0
+    np.testing.assert_allclose(doubled, 2 * alone, rtol=1e-5, atol=1e-3)
 
 
 def test_memory_does_not_grow_with_the_number_of_rows_and_hardly_with_columns(tmp_path, network_file):

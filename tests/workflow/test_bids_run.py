@@ -29,8 +29,11 @@ DERIVATIVES = (
 )
 
 
+ERROR_MAP = DERIVATIVES[1].replace("desc-brainsr", "desc-uncertainty")
+
+
 def configuration() -> dict[str, Any]:
-    """Returns a configuration whose deliverable is a classical method, so that nothing needs to be trained for it."""
+    """Returns a configuration whose deliverable is the untouched network: nothing needs to be trained for it."""
     network = {"blocks": 1, "features": 8, "growth": 4, "trained_on": "nothing, random numbers"}
     subjects = {"train": ["sub-01"], "val": ["sub-02"], "test": ["sub-03"]}
     return {
@@ -39,7 +42,7 @@ def configuration() -> dict[str, Any]:
         "datasets": [{"kind": "bids", "path": "my heads", "subjects": subjects}],
         "sources": {"small": {"kind": "local", "path": "small.safetensors", "network": network}},
         "train": {"initial_weights": "small"},
-        "infer": {"deliver": "bicubic"},
+        "infer": {"deliver": "pretrained", "noise_sigma": 0.02},
         "degrade": {"factor": 2},
     }
 
@@ -70,7 +73,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def needed() -> list[str]:
     """The files of the data set of derivatives."""
-    files = [f"{name}{extension}" for name in DERIVATIVES for extension in (".nii.gz", ".json")]
+    files = [f"{name}{extension}" for name in (*DERIVATIVES, ERROR_MAP) for extension in (".nii.gz", ".json")]
     return [f"results/heads/bids/{name}" for name in ("dataset_description.json", *files)]
 
 
@@ -78,6 +81,8 @@ def test_another_program_reads_the_derivatives(finished: Path) -> None:
     layout: Any = BIDSLayout(str(finished / "results/heads/bids"))
     found = layout.get(suffix="T1w", desc="brainsr", extension=".nii.gz", return_type="filename")
     assert sorted(Path(path).name for path in found) == [f"{Path(name).name}.nii.gz" for name in DERIVATIVES]
+    found = layout.get(suffix="T1w", desc="uncertainty", extension=".nii.gz", return_type="filename")
+    assert sorted(Path(path).name for path in found) == [f"{Path(ERROR_MAP).name}.nii.gz"]
     assert sorted(layout.get_subjects()) == ["02", "03"]
     assert sorted(layout.get_sessions()) == ["a", "b"]
 
@@ -92,7 +97,7 @@ def test_the_derivatives_say_what_they_are(finished: Path) -> None:
     told = json.loads((finished / f"results/heads/bids/{DERIVATIVES[1]}.json").read_text())
     assert told["Sources"] == [f"bids:raw:{IMAGES['sub-03']}"]
     assert told["SkullStripped"] is False and "EchoTime" not in told
-    assert told["Method"] == "bicubic" and 2 in told["Factors"]
+    assert told["Method"] == "pretrained" and 2 in told["Factors"]
     image: Any = nib.load(finished / f"results/heads/bids/{DERIVATIVES[1]}.nii.gz")
     np.testing.assert_allclose(told["VoxelSizeMillimetres"], image.header.get_zooms(), rtol=1e-6)
 
@@ -102,6 +107,20 @@ def test_a_derivative_is_the_deliverable(finished: Path) -> None:
     assert (finished / f"results/heads/bids/{DERIVATIVES[1]}.nii.gz").read_bytes() == delivered
 
 
+def test_error_maps_lie_on_the_grid_of_their_result_and_say_what_they_are(finished: Path) -> None:
+    folder = finished / "results/heads"
+    told = json.loads((folder / f"bids/{ERROR_MAP}.json").read_text())
+    assert told["Description"].startswith("Absolute error to expect") and told["Sources"] == [
+        f"bids:raw:{IMAGES['sub-03']}"
+    ]
+    made, delivered = (nib.load(folder / f"bids/{name}.nii.gz") for name in (ERROR_MAP, DERIVATIVES[1]))
+    one, other = (np.asanyarray(image.dataobj) for image in (made, delivered))  # pyright: ignore
+    np.testing.assert_array_equal(made.affine, delivered.affine)  # pyright: ignore
+    assert one.shape == other.shape and one.dtype == np.float32 and one.min() >= 0 and one.max() > 0
+    map_file = folder / "sr/sub-03_ses-b_run-1_T1w.uncertainty.nii.gz"
+    assert (folder / f"bids/{ERROR_MAP}.nii.gz").read_bytes() == map_file.read_bytes()
+
+
 def test_the_records_of_the_download_name_the_data_set(finished: Path) -> None:
     path = finished / "resources/sub-03_ses-b_run-1_T1w/sub-03_ses-b_run-1_T1w.nii.gz.source.json"
     assert json.loads(path.read_text())["licence"] == "CC0"
@@ -109,6 +128,6 @@ def test_the_records_of_the_download_name_the_data_set(finished: Path) -> None:
 
 def test_all_of_it_is_planned_and_a_second_run_does_nothing(finished: Path) -> None:
     planned = jobs(snakemake(finished, "--configfile", finished / "heads.yaml", "--dry-run"))
-    assert "derivative" not in planned and planned["report_volume"] == 2
+    assert "derivative" not in planned and "derivative_map" not in planned and planned["report_volume"] == 2
     result = snakemake(finished, *needed(), "--configfile", finished / "heads.yaml", "--dry-run")
     assert "Nothing to be done" in result.stdout + result.stderr

@@ -128,7 +128,13 @@ def test_what_contradicts_the_measurement_stops_the_run_where_the_user_wants_it(
     assert "rrdb_l1 contradicts what was measured" in result.stdout + result.stderr
     assert "evaluate.on_gate" in result.stdout + result.stderr
     assert (folder / "results/small/reports/index.html").is_file()
+    page = (folder / "results/small/reports/failures.html").read_text(encoding="utf-8")
+    assert "1 step failed" in page and "rrdb_l1 contradicts what was measured" in page
     assert not (folder / "results/small/metrics/gates.txt").exists()
+    (folder / "small.yaml").write_text(yaml.safe_dump(configuration()), encoding="utf-8")
+    result = snakemake(folder, "--configfile", folder / "small.yaml")
+    assert result.returncode == 0, result.stderr
+    assert not (folder / "results/small/reports/failures.html").exists()
 
 
 def test_a_change_of_the_training_keeps_what_came_before(dry_run):

@@ -22,13 +22,29 @@ rule derivative:
         source=derived_entry,
         link=derived_link,
         method=RUN.infer.deliver,
+        kind="",
         code=code_version("pipeline.derivatives"),
     message:
         "Naming {input.image} as a BIDS derivative"
     shell:
         "python -m pipeline derivatives --image {input.image:q} --forward-model {input.forward_model:q}"
         " --source {params.source:q} --link {params.link} --method {params.method} --raw-sidecar {input.sidecar:q}"
-        " --output {output.image:q} --sidecar {output.sidecar:q} > {log:q} 2>&1"
+        " {params.kind} --output {output.image:q} --sidecar {output.sidecar:q} > {log:q} 2>&1"
+
+
+use rule derivative as derivative_map with:
+    input:
+        image=derived_map,
+        forward_model=derived_model,
+        sidecar=raw_sidecar,
+    wildcard_constraints:
+        derivative="|".join(map(re.escape, DERIVED_MAPS)) or "none",
+    params:
+        source=derived_entry,
+        link=derived_link,
+        method=RUN.infer.deliver,
+        kind="--error-map",
+        code=code_version("pipeline.derivatives"),
 
 
 rule describe_derivatives:

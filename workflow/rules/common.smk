@@ -42,6 +42,7 @@ NETWORK_METHODS = RUN.network_methods
 CLASSICAL_METHODS = plugins.names("pipeline.upsamplers")
 DEGRADATIONS = degradations(RUN.degradations, RUN.degrade)
 DERIVATIVES = RUN.derivatives
+DERIVED_MAPS = RUN.derived_error_maps
 BIDS_LINKS = RUN.bids_links
 PREDICTIONS = f"{RESULTS}/predictions"
 # Classical methods treat all flips and transposes alike: they never disagree with themselves.
@@ -300,7 +301,7 @@ def downstream_results():
 
 def derived_from(wildcards):
     """Returns the id of the volume that a derivative is the result of."""
-    return DERIVATIVES[wildcards.derivative]
+    return {**DERIVATIVES, **DERIVED_MAPS}[wildcards.derivative]
 
 
 def derived_source(wildcards):
@@ -311,6 +312,12 @@ def derived_source(wildcards):
 def derived_image(wildcards):
     """Returns the deliverable that becomes a derivative."""
     return delivered([derived_from(wildcards)])
+
+
+def derived_map(wildcards):
+    """Returns the error map that becomes a derivative."""
+    volume = derived_from(wildcards)
+    return f"{RESULTS}/sr/{volume}.uncertainty{suffix_of(volume)}"
 
 
 def derived_model(wildcards):
@@ -337,7 +344,8 @@ def raw_sidecar(wildcards):
 def bids_results():
     """Returns the whole data set of derivatives; nothing where no volume came from a BIDS folder."""
     files = expand(rules.derivative.output, derivative=DERIVATIVES)
-    return [*rules.describe_derivatives.output, *files] if DERIVATIVES else []
+    maps = expand(rules.derivative_map.output, derivative=DERIVED_MAPS)
+    return [*rules.describe_derivatives.output, *files, *maps] if DERIVATIVES else []
 
 
 wildcard_constraints:
