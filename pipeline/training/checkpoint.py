@@ -5,16 +5,14 @@ from __future__ import annotations
 import logging
 import pickle
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 
-from pipeline.errors import UserError
 from pipeline.files import replacing
+from pipeline.training.lease import lease
 
 logger = logging.getLogger(__name__)
 
@@ -32,23 +30,13 @@ class CheckpointFolder:
         self._key = key
         self._generations = (folder / "generation-0.pt", folder / "generation-1.pt")
 
-    @contextmanager
-    def lease(self) -> Iterator[None]:
+    def lease(self) -> AbstractContextManager[None]:
         """Keeps any other trainer off this folder for as long as the block lasts, or the process lives.
 
         Raises:
             UserError: another process holds it.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self._folder / "lease.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise UserError(f"{self._folder}: another training is writing here; wait for it or stop it.") from error
-        try:
-            yield
-        finally:
-            lock.release()
+        return lease(self._folder)
 
     def save(self, step: int, state: dict[str, Any]) -> None:
         """Writes the state over the older of the two generations."""

@@ -21,6 +21,7 @@ from pipeline.config.stages import TRUTH
 from pipeline.config.volumes import EVALUATED_SPLITS
 from pipeline.errors import UserError
 from pipeline.files import folders_of
+from pipeline.leftovers import left_over_jobs, message_on
 
 # Under conda, snakemake removes an inherited PYTHONPATH; jobs find the package through this.
 shell.prefix(f"set -euo pipefail; export PYTHONPATH={shlex.quote(str(CHECKOUT))}; ")
@@ -32,6 +33,12 @@ def checked_run():
         return read_run(config)
     except UserError as error:
         raise WorkflowError(str(error)) from None
+
+
+onstart:
+    left_over = left_over_jobs(Path.cwd())
+    if left_over:
+        raise WorkflowError(message_on(left_over))
 
 
 RUN = checked_run()
@@ -58,7 +65,8 @@ PERCEPTUAL = f"resources/{RUN.train.perceptual_weights}/features.safetensors"
 TRAIN_SETTINGS = RUN.train.model_dump_json(
     exclude={"initial_weights", "perceptual_weights"}
 )
-# Several GPUs share one training through torchrun. A resource, since it must rerun nothing.
+# Several GPUs share one training through torchrun; those of several nodes through srun as well, which the profile for
+# Slurm sets. Resources, since they must rerun nothing.
 SHARED = RUN.resources.gpu > 1 and RUN.resources.device != "cpu"
 LAUNCH = f"torch.distributed.run --standalone --nproc-per-node={RUN.resources.gpu} -m"
 

@@ -2,6 +2,14 @@
 
 # Tissue volumes of heads and brains, and the agreement of diagnoses on pictures that came in folders of classes.
 
+
+# Putting tables together is no work for a job of its own; localrule is not inherited through `use rule`.
+localrules:
+    gate_table,
+    planted_table,
+    uncertainty_table,
+
+
 TISSUE_VOLUMES = [
     volume for volume in RUN.evaluated_ids if not RUN.volume(volume).is_stack
 ]

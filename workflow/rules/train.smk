@@ -127,6 +127,7 @@ rule train:
     resources:
         gpu=RUN.resources.gpu,
         device=RUN.resources.device,
+        srun="",
         launch=LAUNCH if SHARED else "",
         mem_mb=memory_mb,
         runtime=runtime_minutes,
@@ -142,6 +143,6 @@ rule train:
     message:
         "Training {wildcards.method}; watch it with: tail -f {log}"
     shell:
-        "python -m {resources.launch} pipeline train --hr {input.hr:q} --lr {input.lr:q} --val-hr {input.val_hr:q} --val-lr {input.val_lr:q}"
+        "{resources.srun} python -m {resources.launch} pipeline train --hr {input.hr:q} --lr {input.lr:q} --val-hr {input.val_hr:q} --val-lr {input.val_lr:q}"
         " {params.files} --output {params.folder:q} --checkpoints {params.checkpoints:q} --recipe {params.recipe:q}"
         " --source {params.source:q} --seed {params.seed} --device {resources.device} --settings {params.settings:q} > {log:q} 2>&1"
