@@ -7,7 +7,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-dev demo test test-long test-gpu lint format docs lock clean
+.PHONY: help setup setup-dev demo test test-long test-gpu test-slurm lint format docs lock clean
 
 PYTHON ?= python3
 TORCH ?= cpu
@@ -36,6 +36,9 @@ test-long: setup-dev  ## the tests that take longer
 
 test-gpu: setup-dev  ## what a GPU computes, against the processor; needs one (make setup TORCH=cuda)
 	$(IN_VENV) python -m pytest -m gpu
+
+test-slurm: setup-dev  ## a run through a real Slurm, and what goes wrong there (as root, with slurm-wlm and munge installed)
+	$(IN_VENV) python -m pytest -m slurm tests/slurm
 
 lint: setup-dev  ## style, types, spelling, and snakemake's own linter
 	$(IN_VENV) ruff check pipeline tests benchmarks
