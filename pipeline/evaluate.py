@@ -177,7 +177,7 @@ def _over(
     found = {name: mask for name, mask in masks.items() if mask.any()}
     if found and hasattr(module, "per_voxel"):
         drawn = module.per_voxel(**given)
-        yield from ((name, float(np.mean(drawn[mask]))) for name, mask in found.items())
+        yield from ((name, float(np.mean(drawn[mask], dtype=np.float64))) for name, mask in found.items())
     else:
         yield from ((name, function(mask=mask, **given)) for name, mask in found.items())
 

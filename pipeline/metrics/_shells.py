@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import fft
 
 THRESHOLD = 0.5
 """Usual threshold against a reference (Rosenthal and Henderson, Journal of Molecular Biology 333:721-745, 2003)."""
@@ -36,8 +37,14 @@ def cut_off(
         Cycles per voxel; 0.5, the highest frequency there is, where the correlation never falls so low, and 0 where the
         box has a side below 8 voxels, so that no frequency can be told.
     """
-    box = tuple(slice(int(places.min()), int(places.max()) + 1) for places in np.nonzero(mask))
+    box = tuple(_extent(mask, axis) for axis in range(mask.ndim))
     return first_below(*shell_correlation(truth[box], estimate[box], spacing))
+
+
+def _extent(mask: NDArray[np.bool_], axis: int) -> slice:
+    """Returns from where to where a mask reaches along an axis."""
+    filled = np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
+    return slice(int(filled[0]), int(filled[-1]) + 1)
 
 
 def first_below(frequencies: Floats, correlation: Floats) -> float:
@@ -76,6 +83,8 @@ def shell_correlation(
         return np.empty(0), np.empty(0)
     first, second = (_spectrum(image) for image in (one, other))
     axes = [np.fft.fftfreq(size) / length for size, length in zip(one.shape, lengths, strict=True)]
+    axes[-1] = np.fft.rfftfreq(one.shape[-1]) / lengths[-1]
+    twice = _multiplicity(one.shape[-1])
     common, power, other_power = (np.zeros(count) for _ in range(3))
     across = sum(np.square(axis) for axis in np.ix_(*axes[1:]))
     for place, frequency in enumerate(axes[0]):  # one plane at a time, so that a volume needs little memory
@@ -83,18 +92,29 @@ def shell_correlation(
         shells = np.floor(radius / NYQUIST * count + ROUNDING).astype(int)
         inside = shells < count
         chosen, mine, theirs = shells[inside], first[place][inside], second[place][inside]
-        common += np.bincount(chosen, (mine * theirs.conj()).real, count)
-        power += np.bincount(chosen, np.abs(mine) ** 2, count)
-        other_power += np.bincount(chosen, np.abs(theirs) ** 2, count)
+        weight = np.broadcast_to(twice, radius.shape)[inside]
+        common += np.bincount(chosen, weight * (mine * theirs.conj()).real, count)
+        power += np.bincount(chosen, weight * np.abs(mine) ** 2, count)
+        other_power += np.bincount(chosen, weight * np.abs(theirs) ** 2, count)
     both = np.sqrt(power * other_power)
     alike = (power == other_power).astype(float)
     correlation = np.divide(common, both, out=alike, where=both > 0)
     return (np.arange(count) + 0.5) / count * NYQUIST, correlation
 
 
+def _multiplicity(size: int) -> Floats:
+    """Returns how often each frequency of a real axis stands in the whole spectrum: with its negative, or alone."""
+    found = np.full(size // 2 + 1, 2.0)
+    found[0] = 1.0
+    if size % 2 == 0:
+        found[-1] = 1.0
+    return found
+
+
 def _spectrum(image: NDArray[np.floating]) -> NDArray[np.complexfloating]:
-    """Returns the Fourier transform of an image without its mean, under a Hann window."""
-    values = np.asarray(image - np.mean(image, dtype=np.float64), dtype=np.float64)
+    """Returns the half of the Fourier transform of an image that tells the other, without mean, under a Hann window."""
+    values = np.array(image, dtype=np.float64)
+    values -= np.mean(values)
     for axis, size in enumerate(values.shape):
         values *= np.hanning(size).reshape([-1 if other == axis else 1 for other in range(values.ndim)])
-    return np.fft.fftn(values)
+    return np.asarray(fft.rfftn(values, overwrite_x=True))

@@ -6,7 +6,9 @@ sharp, but do not fit together, this measure sees it and `ssim` does not.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,11 @@ TITLE = "SSIM, 3-D"
 UNIT, HIGHER_IS_BETTER, PERFECT, RANGE = ssim.UNIT, ssim.HIGHER_IS_BETTER, ssim.PERFECT, ssim.RANGE
 SOURCE, DECIMALS = ssim.SOURCE, ssim.DECIMALS
 
+REACH = ssim.WINDOW_SIDE // 2
+"""Voxels to either side of one that count in its window."""
+MOST_VOXELS = 2**23
+"""Of a slab that is measured at once."""
+
 
 def per_volume(
     truth: NDArray[np.floating],
@@ -26,16 +33,40 @@ def per_volume(
     spacing: Sequence[float],
 ) -> float:
     """Returns the mean over the mask of `per_voxel`."""
-    return float(np.mean(per_voxel(truth, estimate, data_range, spacing)[mask]))
+    return float(np.mean(per_voxel(truth, estimate, data_range, spacing)[mask], dtype=np.float64))
 
 
 def per_voxel(
     truth: NDArray[np.floating], estimate: NDArray[np.floating], data_range: float, spacing: Sequence[float]
-) -> NDArray[np.float64]:
+) -> NDArray[np.float32]:
     """Returns the map of structural similarity; the window has the same side in voxels along all axes.
+
+    The map is drawn slab by slab, since its moments take some 130 bytes a voxel. A slab brings as many neighbours as
+    the window reaches, so that nothing changes.
 
     Raises:
         UserError: the volume is smaller than the window.
     """
     del spacing
-    return ssim.per_voxel(truth, estimate, data_range)
+    found = np.empty(truth.shape, dtype=np.float32)
+    for start, stop in slabs(truth.shape):
+        before, after = max(0, start - REACH), min(len(truth), stop + REACH)
+        drawn = ssim.per_voxel(truth[before:after], estimate[before:after], data_range)
+        found[start:stop] = drawn[start - before : stop - before]
+    return found
+
+
+def slabs(shape: Sequence[int], most: int = MOST_VOXELS) -> list[tuple[int, int]]:
+    """Cuts a volume along its first axis into equal slabs of at most `most` voxels, none thinner than the window.
+
+    Args:
+        shape: of the volume.
+        most: voxels of a slab; the window's width counts more.
+
+    Returns:
+        First slice and the one after the last of each slab.
+    """
+    wanted = math.ceil(math.prod(shape) / most)
+    count = max(1, min(wanted, shape[0] // ssim.WINDOW_SIDE))
+    edges = [round(index * shape[0] / count) for index in range(count + 1)]
+    return list(pairwise(edges))
