@@ -129,7 +129,7 @@ def test_what_contradicts_the_measurement_stops_the_run_where_the_user_wants_it(
     assert "evaluate.on_gate" in result.stdout + result.stderr
     assert (folder / "results/small/reports/index.html").is_file()
     page = (folder / "results/small/reports/failures.html").read_text(encoding="utf-8")
-    assert "1 step failed" in page and "rrdb_l1 contradicts what was measured" in page
+    assert "One step failed" in page and "rrdb_l1 contradicts what was measured" in page
     assert not (folder / "results/small/metrics/gates.txt").exists()
     (folder / "small.yaml").write_text(yaml.safe_dump(configuration()), encoding="utf-8")
     result = snakemake(folder, "--configfile", folder / "small.yaml")
