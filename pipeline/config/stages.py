@@ -140,8 +140,8 @@ class Train(Section):
     accumulate: Annotated[int, Field(ge=1, le=1024)] = 1
     """parts into which a batch is cut, one after the other, where it does not fit into memory whole"""
     threads: Threads = 2
-    """threads of the computation; the sums, and so the weights, depend on it. On a GPU, threads that draw patches: 8
-    keep a fast one busy"""
+    """threads of the computation; the sums, and so the weights, depend on it. On a GPU: processes that
+    draw patches, of which a fast one needs 8"""
     sentinel: Sentinel = Sentinel()
     """watches over the training"""
 

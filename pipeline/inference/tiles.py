@@ -24,28 +24,30 @@ def tile_starts(size: int, tile: int, overlap: int) -> list[int]:
 def restore_in_tiles(
     image: NDArray[np.float32], restore: Restore, factors: tuple[int, int], tile: int, overlap: int
 ) -> NDArray[np.float32]:
-    """Restores a slice tile by tile.
+    """Restores slices tile by tile.
 
     Neighbouring tiles are blended with weights that rise within the overlap, so that no seam is left.
 
     Args:
-        image: low-resolution slice, shape (rows, columns).
-        restore: maps a slice to one that is larger by the factors, or to several of them, stacked along leading axes.
+        image: low-resolution slice, shape (rows, columns), or several, stacked along leading axes.
+        restore: maps slices to others that are larger by the factors, with leading axes of its own before theirs.
         factors: enlargement along rows and columns.
         tile: side of a tile, in low-resolution voxels.
         overlap: of neighbouring tiles, in low-resolution voxels.
 
     Returns:
-        Restored slice, float32, larger by the factors, with the leading axes of what `restore` returns.
+        Restored slices, float32, larger by the factors, with the leading axes of what `restore` returns.
     """
-    if max(image.shape) <= tile:
+    if max(image.shape[-2:]) <= tile:
         return restore(image)
-    weights = np.zeros([size * factor for size, factor in zip(image.shape, factors, strict=True)], dtype=np.float64)
+    weights = np.zeros(
+        [size * factor for size, factor in zip(image.shape[-2:], factors, strict=True)], dtype=np.float64
+    )
     sums: NDArray[np.float64] | None = None
-    for row in tile_starts(image.shape[0], tile, overlap):
-        for column in tile_starts(image.shape[1], tile, overlap):
-            part = image[row : row + tile, column : column + tile]
-            sides = list(zip((row, column), part.shape, factors, strict=True))
+    for row in tile_starts(image.shape[-2], tile, overlap):
+        for column in tile_starts(image.shape[-1], tile, overlap):
+            part = image[..., row : row + tile, column : column + tile]
+            sides = list(zip((row, column), part.shape[-2:], factors, strict=True))
             weight = np.outer(*(ramp(size * factor, overlap * factor) for _, size, factor in sides))
             place = tuple(slice(start * factor, (start + size) * factor) for start, size, factor in sides)
             restored = restore(part)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -12,52 +13,62 @@ from tqdm import tqdm
 
 from pipeline.cli import show_progress
 from pipeline.config.stages import Infer
+from pipeline.errors import UserError
 from pipeline.fidelity.disagreement import Moments, moments_of, spread_of
+from pipeline.inference.memory import device_of, slices_at_once
 from pipeline.inference.tiles import Restore, restore_in_tiles
+from pipeline.models.device import device_words
 from pipeline.models.generator import Generator
 from pipeline.physics.between import slices_between
 from pipeline.physics.grid import Cut, cuts
 from pipeline.validation import Excerpt
 
+logger = logging.getLogger(__name__)
+
+SMALLEST_TILE = 32
+"""Low-resolution voxels along a tile's sides, below which a lack of memory is not answered by smaller tiles."""
 MOST_VIEWS = 8
 """The flips and transposes that a slice has."""
 
 
 def restore_slice(network: nn.Module, image: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
-    """Passes one low-resolution slice (rows, columns) through a one-channel network on whatever device it is.
+    """Passes low-resolution slices through a one-channel network on whatever device it is.
 
     Args:
         network: maps a batch, and the noise of each image in it, to restored images.
-        image: normalised intensities.
+        image: normalised intensities, one slice (rows, columns), or several of one size along leading axes.
         sigma: standard deviation of the noise, as a fraction of the normalised range.
+
+    Returns:
+        The restored slices, float32, with the same leading axes.
     """
     device = next(network.parameters()).device
-    batch = torch.from_numpy(np.array(image, dtype=np.float32))[None, None].to(
-        device, memory_format=torch.channels_last
-    )
+    batch = torch.from_numpy(np.array(image, dtype=np.float32)).reshape(-1, 1, *image.shape[-2:])
+    batch = batch.to(device, memory_format=torch.channels_last)
     with torch.inference_mode():
-        return network(batch, torch.full((1,), sigma, device=device))[0, 0].float().cpu().numpy()
+        restored = network(batch, torch.full((len(batch),), sigma, device=device)).float().cpu().numpy()
+    return restored.reshape(*image.shape[:-2], *restored.shape[-2:])
 
 
 def _turned(image: NDArray[np.float32], view: int) -> NDArray[np.float32]:
-    """One of eight views of an image: bit 0 flips the rows, bit 1 the columns, bit 2 transposes."""
-    flipped = image[:: -1 if view & 1 else 1, :: -1 if view & 2 else 1]
-    return flipped.T if view & 4 else flipped
+    """One of eight views of images: bit 0 flips the rows, bit 1 the columns, bit 2 transposes."""
+    flipped = image[..., :: -1 if view & 1 else 1, :: -1 if view & 2 else 1]
+    return flipped.swapaxes(-2, -1) if view & 4 else flipped
 
 
 def _turned_back(image: NDArray[np.float32], view: int) -> NDArray[np.float32]:
     """Undoes `_turned`."""
-    flipped = image.T if view & 4 else image
-    return flipped[:: -1 if view & 1 else 1, :: -1 if view & 2 else 1]
+    flipped = image.swapaxes(-2, -1) if view & 4 else image
+    return flipped[..., :: -1 if view & 1 else 1, :: -1 if view & 2 else 1]
 
 
 def restore_in_views(network: Generator, image: NDArray[np.float32], sigma: float, views: int) -> NDArray[np.float32]:
-    """Restores a slice, or a tile of one, and averages over views of it; see `restore_slice` and `restore_volume`."""
+    """Restores slices, or tiles of them, and averages over their views; see `restore_slice` and `restore_volume`."""
     return np.asarray(np.mean(restored_views(network, image, sigma, views), axis=0), dtype=np.float32)
 
 
 def restored_views(network: Generator, image: NDArray[np.float32], sigma: float, views: int) -> NDArray[np.float32]:
-    """Restores views of a slice and turns the results back; returns them all, shape (views, rows, columns)."""
+    """Restores views of slices and turns the results back; returns them all, the views along the first axis."""
     possible = range(min(views, 4) if _columns_alone(network) else views)
     return np.stack([_turned_back(restore_slice(network, _turned(image, view), sigma), view) for view in possible])
 
@@ -150,7 +161,7 @@ def _mean(results: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
 
 
 def _with_moments(network: Generator, sigma: float, views: int) -> Restore:
-    """Gives a function that restores a slice: the mean over the views wanted, then mean and variance over all."""
+    """Gives a function that restores slices: the mean over the views wanted, then mean and variance over all."""
 
     def restore(image: NDArray[np.float32]) -> NDArray[np.float32]:
         seen = restored_views(network, image, sigma, MOST_VIEWS)
@@ -173,9 +184,34 @@ def _restore_slices(
     restore: Restore,
 ) -> NDArray[np.float32]:
     """Restores all slices of one way to cut the volume; leading axes of what `restore` returns lead here as well."""
-    between = slices_between(lr, factors[cut.normal], cut.normal)
-    results = [
-        restore_in_tiles(image, restore, network.factors, settings.tile_lr, settings.overlap_lr)
-        for image in tqdm(np.moveaxis(between, cut, (0, 1, 2)), unit="slice", disable=not show_progress())
-    ]
-    return np.moveaxis(np.stack(results, axis=-3), (-3, -2, -1), [axis - 3 for axis in cut])
+    between = np.moveaxis(slices_between(lr, factors[cut.normal], cut.normal), cut, (0, 1, 2))
+    with tqdm(total=len(between), unit="slice", disable=not show_progress()) as bar:
+        results = list(_in_batches(between, network, settings, restore, bar))
+    return np.moveaxis(np.concatenate(results, axis=-3), (-3, -2, -1), [axis - 3 for axis in cut])
+
+
+def _in_batches(
+    slices: NDArray[np.float32], network: Generator, settings: Infer, restore: Restore, bar: tqdm
+) -> Iterator[NDArray[np.float32]]:
+    """Restores slices of shape (slice, rows, columns), as many at a time as the device's memory holds.
+
+    Where memory does not suffice after all, batches are halved, then tiles.
+    """
+    tile, done = settings.tile_lr, 0
+    count = slices_at_once(network, min(tile, slices.shape[1]) * min(tile, slices.shape[2]))
+    while done < len(slices):
+        try:
+            part = slices[done : done + count]
+            result = restore_in_tiles(part, restore, network.factors, tile, min(settings.overlap_lr, tile // 2))
+        except torch.OutOfMemoryError:
+            if count == 1 and tile <= SMALLEST_TILE:
+                raise UserError(
+                    f"the memory of {device_words(device_of(network))} does not hold a tile of {tile} voxels a side. "
+                    "Free it, or use another device (resources.device: cpu)."
+                ) from None
+            count, tile = (count // 2, tile) if count > 1 else (1, max(SMALLEST_TILE, tile // 2))
+            logger.warning("out of memory; going on with %d slice(s) at a time, tiles of %d voxels", count, tile)
+            continue
+        yield result
+        done += len(part)
+        bar.update(len(part))

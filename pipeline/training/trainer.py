@@ -8,9 +8,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,7 +27,8 @@ from pipeline.models.generator import Generator
 from pipeline.physics.torch_operator import as_torch
 from pipeline.training.average import Average
 from pipeline.training.checkpoint import CheckpointFolder
-from pipeline.training.patches import Patches, PatchSampler
+from pipeline.training.loading import Sampler, batches
+from pipeline.training.patches import Patches
 from pipeline.training.perceptual import PerceptualDistance
 from pipeline.training.rates import adversarial_weight_at, group_rate_at, rate_at
 from pipeline.training.scene import Scene
@@ -115,7 +114,7 @@ class Trainer:
     def __init__(
         self,
         parts: Parts,
-        sampler: PatchSampler,
+        sampler: Sampler,
         recipe: Recipe,
         settings: Train,
         checkpoints: CheckpointFolder,
@@ -145,10 +144,7 @@ class Trainer:
         self._progress = Progress()
         self._step = 0
         self._good: dict[str, Any] = {}
-        # A processor computes and draws patches with the same cores; a GPU leaves its processor free to draw.
-        self._readers = 1 if engine.device.type == "cpu" else settings.threads
-        self._reader = ThreadPoolExecutor(self._readers)
-        self._waiting: deque[Future[Patches]] = deque()
+        self._batches: Iterator[Patches] | None = None
 
     def run(self) -> Generator:
         """Trains to the end, from the last checkpoint where there is one; returns the network with averaged weights.
@@ -165,7 +161,7 @@ class Trainer:
             self._good = self._networks(self._average.network)
             self._validate()
         bar = tqdm(total=self._recipe.steps, initial=self._step, unit="step", disable=not show_progress())
-        with bar, self._reader:
+        with bar:
             while self._step < self._recipe.steps:
                 began = time.monotonic()
                 self._take_step()
@@ -208,18 +204,19 @@ class Trainer:
         self._step += 1
 
     def _next_batch(self) -> Patches:
-        """Takes a batch that was drawn while earlier steps were computed, and has as many drawn as there are readers."""
+        """Takes the batch of this step; on a GPU it was drawn while earlier steps were computed."""
         began = time.monotonic()
-        while len(self._waiting) <= self._readers:
-            self._waiting.append(self._read(self._step + len(self._waiting)))
-        batch = self._waiting.popleft().result()
+        self._batches = self._batches or self._draw_from(self._step)
+        batch = next(self._batches)
         self._progress.waiting += time.monotonic() - began
         return batch
 
-    def _read(self, step: int) -> Future[Patches]:
+    def _draw_from(self, step: int) -> Iterator[Patches]:
         count = self._recipe.batch_size // self._engine.world_size
         first = self._engine.global_rank * count
-        return self._reader.submit(self._sampler.batch, step, slice(first, first + count))
+        # The processor has no cores to spare where it trains, and drawing takes hundredths of a step there.
+        processes = 0 if self._engine.device.type == "cpu" else self._settings.threads
+        return batches(self._sampler, range(step, self._recipe.steps), slice(first, first + count), processes)
 
     def _scene(self, patches: Patches) -> Scene:
         device = self._engine.device

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,7 +44,8 @@ def network() -> Generator:
 
 
 def on_gpu(generator: Generator) -> Generator:
-    return copy.deepcopy(generator).to(choose_device("cuda")).to(memory_format=torch.channels_last)
+    placed: Any = copy.deepcopy(generator).to(choose_device("cuda"))
+    return placed.to(memory_format=torch.channels_last)
 
 
 def test_auto_takes_the_gpu(caplog):
@@ -66,6 +68,21 @@ def test_the_spread_over_views_is_that_of_the_processor(head):
     found = restore_with_spread([on_gpu(generator)], head[..., :2], FACTORS, 2, Infer(), 0.02, views=4)
     for one, other in zip(found, expected, strict=True):
         assert np.abs(one - other).max() < AGREEMENT * np.ptp(expected[0])
+
+
+def test_more_slices_than_memory_holds_are_restored_in_parts(head, monkeypatch):
+    generator = on_gpu(network())
+    expected = restore_volume(generator, head, FACTORS, 2, Infer(), 0.02)
+    torch.cuda.empty_cache()
+    kept = torch.cuda.memory_allocated()
+    total = torch.cuda.get_device_properties(0).total_memory
+    monkeypatch.setattr("pipeline.inference.volume.slices_at_once", lambda *_: 6)
+    torch.cuda.set_per_process_memory_fraction((kept + 150 * 2**20) / total)
+    try:
+        found = restore_volume(generator, head, FACTORS, 2, Infer(), 0.02)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert np.abs(found - expected).max() < AGREEMENT * np.ptp(expected)
 
 
 def weights(generator: Generator) -> np.ndarray:
@@ -115,11 +132,14 @@ def test_a_training_is_close_to_that_on_the_processor(tmp_path):
 
 
 @pytest.mark.parametrize("precision", ["bf16-mixed", "16-mixed"])
-def test_less_precise_trainings_come_to_nearly_the_same(tmp_path, precision):
-    _, whole = train(tmp_path / "whole", steps=40)
-    _, half = train(tmp_path / "half", steps=40, precision=precision)
+def test_less_precise_trainings_learn_nearly_as_much(tmp_path, precision):
+    _, whole = train(tmp_path / "whole", steps=60)
+    _, half = train(tmp_path / "half", steps=60, precision=precision)
     assert all(math.isfinite(row["loss"]) for row in half)
-    assert half[-1]["val_psnr"] == pytest.approx(whole[-1]["val_psnr"], abs=0.5)
+    gains = [[row["val_psnr"] for row in history if "val_psnr" in row] for history in (whole, half)]
+    gain, of_half = (each[-1] - each[0] for each in gains)
+    # Sixteen bits leave out the first steps until their scale is found.
+    assert gain > 1 and of_half > 0.6 * gain
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed"])

@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from pipeline.config.stages import Infer
+from pipeline.errors import UserError
 from pipeline.image.image import Image
 from pipeline.infer import noise_sigma, restore
 from pipeline.inference.consistency import toward_measurement
@@ -80,6 +81,39 @@ def test_a_volume_is_restored_slice_by_slice_along_any_axis(axis):
     assert restored.shape == tuple(size * factor for size, factor in zip(volume.shape, factors, strict=True))
     one = restore_slice(network, np.take(volume, 2, axis=axis), 0.03)
     assert np.array_equal(np.take(restored, 2, axis=axis), one)
+
+
+class Narrow(Enlarger):
+    """A network whose device has memory for a certain number of voxels; remembers how much it was given each time."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most, self.given = most, []
+
+    def forward(self, image, sigma):
+        """Fails as a GPU does."""
+        self.given.append((len(image), image.shape[-1]))
+        if image.numel() > self.most:
+            raise torch.OutOfMemoryError
+        return super().forward(image, sigma)
+
+
+@pytest.mark.parametrize("most", [10**9, 4 * 64 * 60, 64 * 60, 40 * 40])
+def test_slices_at_a_time_and_lack_of_memory_change_nothing(monkeypatch, most):
+    volume = np.random.default_rng(3).random((64, 60, 11), dtype=np.float32)
+    expected = restore_volume(Narrow(10**9), volume, (4, 4, 1), 2, Infer(), 0.03, views=2)  # pyright: ignore[reportArgumentType]
+    monkeypatch.setattr("pipeline.inference.volume.slices_at_once", lambda *_: 8)
+    network: Any = Narrow(most)
+    found = restore_volume(network, volume, (4, 4, 1), 2, Infer(), 0.03, views=2)
+    assert np.abs(found - expected).max() < 1e-5
+    assert max(network.given)[0] == 8, "slices go together"
+    passed = [count * side for count, side in network.given if count * side * side <= 1.1 * most]
+    assert passed, "and in smaller parts where memory does not suffice"
+
+
+def test_memory_for_nothing_is_told(monkeypatch):
+    with pytest.raises(UserError, match="does not hold a tile of 32 voxels"):
+        restore_volume(Narrow(100), np.zeros((64, 60, 2), np.float32), (4, 4, 1), 2, Infer(), 0.03)  # pyright: ignore[reportArgumentType]
 
 
 def test_the_network_is_told_the_noise(image):
