@@ -411,11 +411,11 @@ def _planted_rates(cohort: Cohort, deliver: str) -> tuple[Listing, ...]:
             number(row["planted"], 0),
             _share(row["rate"], row["ci_low"], row["ci_high"]),
             _share(row["false_alarm_rate"]),
-            _share(row["diff"], row["diff_ci_low"], row["diff_ci_high"], sign=True),
+            _points(row["diff"], row["diff_ci_low"], row["diff_ci_high"]),
         )
         for row in by_split_and_method(table[table["kind"].isna()], deliver)
     ]
-    headings = ("Method", "Split", "Subjects", "Planted", "Found", "False alarms", "Deliverable minus this")
+    headings = ("Method", "Split", "Subjects", "Planted", "Found", "False alarms", "Deliverable minus this (points)")
     return (Listing("planted-rates", "All planted structures together", headings, tuple(rows)),) if rows else ()
 
 
@@ -439,11 +439,17 @@ def _planted_conditions(cohort: Cohort, deliver: str) -> tuple[Listing, ...]:
     return (Listing("planted-listing", "Planted structures, every method", headings, tuple(rows)),) if rows else ()
 
 
-def _share(value: float, low: float = np.nan, high: float = np.nan, *, sign: bool = False) -> Entry:
-    """Returns a cell for a share, or a difference of shares, in percent; its interval stands below."""
-    between = interval(PERCENT * low, PERCENT * high, 0, sign=sign)
-    entry = number(PERCENT * value, 0, sign=sign, unit=" %")
-    return Entry(entry.text, entry.number, aside=between)
+def _share(value: float, low: float = np.nan, high: float = np.nan) -> Entry:
+    """Returns a cell for a share in percent; its interval stands below."""
+    entry = number(PERCENT * value, 0, unit=" %")
+    return Entry(entry.text, entry.number, aside=interval(PERCENT * low, PERCENT * high, 0, sign=False))
+
+
+def _points(value: float, low: float, high: float) -> Entry:
+    """Returns a cell for a difference of shares in percentage points, coloured where its interval leaves out zero."""
+    entry = number(PERCENT * value, 1, sign=True)
+    kind = "better" if low > 0 else "worse" if high < 0 else ""
+    return Entry(entry.text, entry.number, kind=kind, aside=interval(PERCENT * low, PERCENT * high, 1))
 
 
 def _planted_picture(kind: str, contrast: float, part: pd.DataFrame, methods: Sequence[str], deliver: str) -> Picture:

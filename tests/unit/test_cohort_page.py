@@ -181,8 +181,9 @@ def test_planted_structures_are_counted_over_volumes(cohort):
     (together,) = part.listings
     assert next(row[0].text for row in together.rows) == "RRDB network, pixel loss"
     assert len(together.rows) == 3
-    assert together.rows[0][6].text == "\N{MINUS SIGN}10 %"
-    assert together.rows[0][6].aside == "[\N{MINUS SIGN}15, \N{MINUS SIGN}5]"
+    assert together.rows[0][6].text == "\N{MINUS SIGN}10.0"
+    assert together.rows[0][6].aside == "[\N{MINUS SIGN}15.0, \N{MINUS SIGN}5.0]"
+    assert together.rows[0][6].kind == "worse"
     assert len(part.pictures) == 4
 
 
