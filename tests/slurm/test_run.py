@@ -34,6 +34,10 @@ def test_small_steps_stay_where_snakemake_runs(undisturbed):
     assert not LOCAL_RULES & {job.name for job in undisturbed.jobs}
 
 
+def test_small_jobs_of_many_volumes_share_one(undisturbed):
+    assert [job.cpus for job in undisturbed.jobs if "extract" in job.name or "degrade" in job.name] == ["4"]
+
+
 def test_jobs_ask_for_what_their_rules_say(undisturbed):
     training, summary = (next(job for job in undisturbed.jobs if job.name == name) for name in ("train", "summarise"))
     assert (training.cpus, training.memory, training.time_limit, training.gpus) == (

@@ -79,6 +79,14 @@ def section(name):
     return getattr(RUN, name).model_dump_json(exclude={"on_gate"})
 
 
+def prepared_with(wildcards):
+    """Returns the group of small jobs that share one of a cluster's.
+
+    Stacks wait for the table of duplicates, and it for volumes: in one group they would wait for themselves.
+    """
+    return "stacks" if RUN.volume(wildcards.volume).is_stack else "volumes"
+
+
 def memory_mb(wildcards, attempt):
     """Returns the memory that a job asks for: a job that is tried again may have run out of it."""
     return attempt * RUN.resources.memory_mb

@@ -8,6 +8,8 @@ rule degrade:
         f"{RESULTS}/logs/degrade/{{volume}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/degrade/{{volume}}.tsv"
+    group:
+        prepared_with
     conda:
         "../../envs/imaging.yaml"
     threads: 1

@@ -44,6 +44,8 @@ rule extract:
         f"{RESULTS}/logs/extract/{{volume}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/extract/{{volume}}.tsv"
+    group:
+        prepared_with
     conda:
         "../../envs/imaging.yaml"
     threads: 1

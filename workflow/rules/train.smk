@@ -86,6 +86,8 @@ rule own_slices:
         f"{RESULTS}/logs/own_slices/{{volume}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/own_slices/{{volume}}.tsv"
+    group:
+        prepared_with
     conda:
         "../../envs/imaging.yaml"
     threads: 1
