@@ -22,7 +22,8 @@ SlurmctldPort={controller_port}
 SlurmdPort={node_port}
 SlurmUser=root
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket
+# A job that was requeued waits until what its first run may identify itself with has expired.
+AuthInfo=socket={folder}/munge.socket,cred_expire=10
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool
 SlurmctldPidFile={folder}/slurmctld.pid
@@ -35,6 +36,7 @@ TaskProlog={folder}/task_prolog
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 SchedulerType=sched/builtin
+SchedulerParameters=sched_interval=2
 GresTypes=gpu
 # Memory is watched by adding up what the processes of a job use, since there are no cgroups for it.
 JobAcctGatherType=jobacct_gather/linux

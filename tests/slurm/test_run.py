@@ -11,12 +11,12 @@ from tests.workflow.project import CONTRACT
 pytestmark = pytest.mark.slurm
 
 GPU_RULES = {"train", "infer", "infer_delivered", "plant"}
-LOCAL_RULES = {"download", "deliver", "reliability", "uncertainty_table", "planted_table", "gate_table", "enforce"}
+LOCAL_RULES = {"download", "deliver", "reliability", "uncertainty_table", "gate_table", "enforce"}
 SHARED_TRAINING = (
     *("train:tasks=2", "train:tasks_per_gpu=0", "train:mpi=srun", "train:nodes=1", "train:gpu=2"),
     "train:srun=srun --ntasks=2 --nodes=1 --cpus-per-task=2",
     "train:launch=torch.distributed.run --nnodes=2 --nproc-per-node=1 --rdzv-backend=c10d"
-    " --rdzv-endpoint=$(hostname):29400 --rdzv-id=$SLURM_JOB_ID -m",
+    " --rdzv-endpoint=$(hostname):$((20000+SLURM_JOB_ID%10000)) --rdzv-id=$SLURM_JOB_ID -m",
 )
 
 

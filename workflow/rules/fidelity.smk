@@ -6,7 +6,6 @@
 # Putting tables together is no work for a job of its own; localrule is not inherited through `use rule`.
 localrules:
     gate_table,
-    planted_table,
     uncertainty_table,
 
 
