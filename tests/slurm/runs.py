@@ -26,7 +26,7 @@ WITHOUT_MODEL = ("models/rrdb_l1", "predictions/rrdb_l1", "uncertainty", "metric
 TARGETS = (RESULTS / "metrics/volumes.csv", RESULTS / "sr/head-test.nii.gz")
 """What a disturbed run is asked for: weights, voxels and tables come on the way there."""
 STEPS, CHECKPOINT_EVERY = 12, 4
-BUSY_S = 240
+BUSY_S = 600
 """How long anything may take on a machine that has much else to do."""
 
 
