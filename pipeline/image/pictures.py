@@ -23,6 +23,11 @@ from pipeline.image.stack import PLANE, SLICE_AXIS, UNIT, stack_origin, stacked
 COLOUR_LIMIT = 16
 """Grey pictures that are stored as RGB differ between their channels by no more, of 255: the rounding of JPEG."""
 GREY_AXES = 2
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_BIT_DEPTH = 24
+"""Where a PNG tells its bits a value: behind the signature and the sizes in its header (RFC 2083, 4.1.1)."""
+DEEP = 16
+"""Bits a value that Pillow keeps of grey pictures, but not of colours or transparency."""
 DEPTHS = {"uint8": 255, "uint16": 65535}
 """Stored value that becomes 1.0, by dtype."""
 
@@ -48,6 +53,10 @@ def decoded(name: str, content: bytes) -> tuple[NDArray, tuple[float, float] | N
             picture = ImageOps.exif_transpose(stored)
             if picture.mode in ("I", "I;16", "I;16B"):
                 return np.asarray(picture).astype(np.uint16), dots_per_inch
+            if content.startswith(PNG_SIGNATURE) and content[PNG_BIT_DEPTH] == DEEP:
+                raise UserError(
+                    f"{name}: of its {DEEP} bits a value, reading PNG would keep 8. Save it as TIFF, or as grey PNG."
+                )
             grey = picture.mode in ("1", "L", "LA")
             return np.asarray(picture.convert("L" if grey else "RGB")), dots_per_inch
     except (OSError, ValueError, SyntaxError, PillowImage.DecompressionBombError) as error:

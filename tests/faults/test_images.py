@@ -22,7 +22,7 @@ from pipeline.errors import UserError
 from pipeline.image.formats import format_of, pictures
 from pipeline.sources.packing import LIMIT_BYTES, pack
 from tests.helpers import contents, ras_affine, run_stage, the_message, volume_entry
-from tests.image_files import dicom_slice, numbers, png, write_dicom, write_ome, write_series, write_zip
+from tests.image_files import deep_png, dicom_slice, numbers, png, write_dicom, write_ome, write_series, write_zip
 
 GIBIBYTE = 2**30
 WIDTH, HEIGHT, BITS, STRIPS = 256, 257, 258, 273
@@ -255,6 +255,8 @@ BROKEN: dict[str, tuple[str, Callable[[Path], Any], str]] = {
         "x.zip", lambda p: write_zip(p, {"1.png": png(PICTURE), "2.png": png(numbers((9, 9), "uint16"))}), "different"),
     "pictures with a broken one": (
         "x.zip", lambda p: write_zip(p, {"1.png": png(PICTURE), "2.png": png(PICTURE)[:99]}), "2.png: cannot"),
+    "colours of 16 bits": (
+        "x.png", lambda p: p.write_bytes(deep_png(numbers((9, 8, 3), "uint16"))), "reading PNG would keep 8"),
     "an empty folder": ("folder", lambda p: p.mkdir(), "format is unknown"),
     "a folder with a link out of it": (
         "folder", lambda p: (p.mkdir(), (p / "a.png").symlink_to("/etc/hostname")), "is a link that leads out of"),

@@ -1,8 +1,8 @@
 """One picture as PNG or JPEG, grey or RGB, written as PNG.
 
 A result of a JPEG is PNG, which loses nothing: to compress a restored picture with loss would undo what was restored.
-Grey pictures of 8 and 16 bits keep their depth; 16-bit colours have 8 bits after reading. RGB stays RGB, unless it is
-grey, or one colour is chosen (`channel`). How large a pixel is, no picture tells: lengths are in pixels until
+Grey pictures of 8 and 16 bits keep their depth; PNG of 16-bit colours is refused (TIFF holds them). RGB stays RGB,
+unless it is grey, or one colour is chosen (`channel`). How large a pixel is, no picture tells: lengths are in pixels until
 `voxel_um` is given. What the file says to printers about its size is kept. Lost are opacity, palettes (which become
 RGB), colour profiles, and texts such as EXIF.
 """
