@@ -106,6 +106,7 @@ def optional_tables(
         rate=planted_rates["detected"] / planted_rates["planted"],
         false_alarm_rate=planted_rates["false_alarms"] / planted_rates["planted"],
         **{"diff": -0.1, "diff_ci_low": -0.15, "diff_ci_high": -0.05},
+        **{"net_diff": 0.02, "net_diff_ci_low": -0.01, "net_diff_ci_high": 0.05},
     )
     planted_rates["ci_low"], planted_rates["ci_high"] = planted_rates["rate"] - 0.1, planted_rates["rate"] + 0.1
     reliability = pd.concat(

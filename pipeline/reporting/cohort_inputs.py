@@ -25,6 +25,7 @@ COLUMNS: Mapping[str, Sequence[str]] = {
     "planted_rates": (
         *("split", "method", "kind", "size_voxels", "contrast", "subjects", "planted", "rate", "ci_low", "ci_high"),
         *("false_alarm_rate", "diff", "diff_ci_low", "diff_ci_high"),
+        *("net_diff", "net_diff_ci_low", "net_diff_ci_high"),
     ),
     "reliability": ("volume", "subject", "split", "method", "bin", "predicted", "observed", "voxels"),
     "tissue_agreement": (

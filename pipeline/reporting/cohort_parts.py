@@ -391,8 +391,9 @@ def planted_part(cohort: Cohort, deliver: str, baseline: str) -> Part | None:
             "for in every result. Found: share of them that were found. False alarms: share of places where one was "
             "found though none had been put there.",
             "Below stand all structures together, with intervals over slices and places (over subjects too, where "
-            "there are several), and the difference of the deliverable to each other method on the same places. Of "
-            "one subject, intervals say nothing of other heads.",
+            "there are several), and the difference of the deliverable to each other method on the same places, also "
+            "of shares from which those of false alarms were taken. Of one subject, intervals say nothing of other "
+            "heads.",
         ),
         listings=_planted_rates(cohort, deliver),
         pictures=tuple(_planted_picture(kind, contrast, part, chosen, deliver) for (kind, contrast), part in groups),
@@ -412,10 +413,12 @@ def _planted_rates(cohort: Cohort, deliver: str) -> tuple[Listing, ...]:
             _share(row["rate"], row["ci_low"], row["ci_high"]),
             _share(row["false_alarm_rate"]),
             _points(row["diff"], row["diff_ci_low"], row["diff_ci_high"]),
+            _points(row["net_diff"], row["net_diff_ci_low"], row["net_diff_ci_high"]),
         )
         for row in by_split_and_method(table[table["kind"].isna()], deliver)
     ]
-    headings = ("Method", "Split", "Subjects", "Planted", "Found", "False alarms", "Deliverable minus this (points)")
+    headings = ("Method", "Split", "Subjects", "Planted", "Found", "False alarms")
+    headings = (*headings, "Deliverable minus this (points)", "The same, less false alarms")
     return (Listing("planted-rates", "All planted structures together", headings, tuple(rows)),) if rows else ()
 
 

@@ -6,6 +6,11 @@ Bootstrap Methods and their Application, section 3.8, Cambridge 1997). Drawing s
 narrow where they are few. A place brings all that was planted there, at every contrast, and what every method showed of
 it, so that differences between methods are paired.
 
+The rate at which an observer says "there" where nothing is was set elsewhere in the volume. At the planted places
+themselves it may differ by chance, or since what carries a structure looks like one, and more so for some methods.
+So methods are also compared by the rate of detection less that of false alarms at the same places (Youden's index,
+Cancer 3:32-35, 1950).
+
 Where there is one subject, intervals say what other places and slices of this head would have given, and nothing of
 other heads.
 """
@@ -23,13 +28,15 @@ from pipeline.statistics.bootstrap import percentile_interval
 
 Floats = NDArray[np.float64]
 
-IDENTITY = ["volume", "subject", "split"]
 CONDITION = ["kind", "size_voxels", "contrast"]
 PLACE = ["draw", "kind", "size_voxels", "slice", "place"]
 RATE_COLUMNS = [
     *("split", "method", *CONDITION, "subjects", "planted", "detected", "rate", "ci_low", "ci_high"),
     *("false_alarm_rate", "delivered", "diff", "diff_ci_low", "diff_ci_high"),
+    *("net_diff", "net_diff_ci_low", "net_diff_ci_high"),
 ]
+DETECTED, NET = 1, 2
+"""Columns of resampled sums, beside the first, which counts what was planted."""
 
 
 def place_weights(slices: NDArray[np.integer], samples: int, generator: np.random.Generator) -> Floats:
@@ -62,7 +69,8 @@ def resampled_sums(places: pd.DataFrame, samples: int, seed: int) -> dict[tuple[
         seed: root of the random numbers.
 
     Returns:
-        By method, kind, size and contrast: planted and detected structures, shape (samples, 2).
+        By method, kind, size and contrast: planted and detected structures, and the latter less the places with false
+        alarms, shape (samples, 3).
     """
     sites: Any = places[PLACE].drop_duplicates()
     sites = sites.sort_values(PLACE, ignore_index=True)
@@ -73,7 +81,8 @@ def resampled_sums(places: pd.DataFrame, samples: int, seed: int) -> dict[tuple[
     found = {}
     for key, rows in groups:
         chosen = weights[:, [number[row] for row in rows[PLACE].itertuples(index=False, name=None)]]
-        found[key] = np.column_stack([chosen.sum(axis=1), chosen @ rows["detected"].to_numpy(float)])
+        detected, alarms = (rows[name].to_numpy(float) for name in ("detected", "false_alarm"))
+        found[key] = np.column_stack([chosen.sum(axis=1), chosen @ detected, chosen @ (detected - alarms)])
     return found
 
 
@@ -92,7 +101,7 @@ def with_intervals(counts: pd.DataFrame, places: pd.DataFrame, samples: int, con
     """
     sums = resampled_sums(places, samples, seed) if len(places) else {}
     keys = counts[["method", *CONDITION]].itertuples(index=False, name=None)
-    low, high = np.reshape([_interval(_ratio(sums[key]), confidence) for key in keys], (-1, 2)).T
+    low, high = np.reshape([_interval(_ratio(sums[key], DETECTED), confidence) for key in keys], (-1, 2)).T
     return counts.assign(rate=counts["detected"] / counts["planted"], ci_low=low, ci_high=high)
 
 
@@ -110,7 +119,8 @@ def rate_table(
 
     Returns:
         RATE_COLUMNS. Kind, size and contrast are empty where they are all taken together; `diff` is the rate of the
-        delivered method less that of the row's method, of the same resamples.
+        delivered method less that of the row's method, of the same resamples, and `net_diff` the same of rates less
+        those of false alarms.
     """
     filled = [pair for pair in volumes if len(pair[0])]
     rows: list[tuple[Any, ...]] = []
@@ -146,23 +156,27 @@ def _rates(
     fits = [_matches(one, wanted) for one in counts[CONDITION].itertuples(index=False, name=None)]
     chosen: Any = counts[np.array(fits)]
     totals: Any = chosen.groupby("method", sort=True)[["planted", "detected", "false_alarms"]].sum()
-    resampled = {
-        method: _ratio(sum(one for key, one in sums.items() if key[0] == method and _matches(key[1:], wanted)))
+    merged = {
+        method: sum(one for key, one in sums.items() if key[0] == method and _matches(key[1:], wanted))
         for method in totals.index
     }
-    rates = totals["detected"] / totals["planted"]
+    totals = totals.assign(net=totals["detected"] - totals["false_alarms"])
+    rates = totals.div(totals["planted"], axis=0)
     rows = []
     for method, total in totals.iterrows():
-        difference = (np.nan, np.nan, np.nan)
-        if deliver in resampled and method != deliver:
-            between = _interval(resampled[deliver] - resampled[method], confidence)
-            difference = (rates[deliver] - rates[method], *between)
+        differences: list[float] = []
+        for name, column in (("detected", DETECTED), ("net", NET)):
+            if deliver in merged and method != deliver:
+                between = _ratio(merged[deliver], column) - _ratio(merged[method], column)
+                differences += [rates.loc[deliver, name] - rates.loc[method, name], *_interval(between, confidence)]
+            else:
+                differences += [np.nan] * 3
         rows.append(
             (
                 *(split, method, *wanted, chosen["subject"].nunique()),
-                *(int(total["planted"]), int(total["detected"]), rates[method]),
-                *_interval(resampled[method], confidence),
-                *(total["false_alarms"] / total["planted"], deliver, *difference),
+                *(int(total["planted"]), int(total["detected"]), rates.loc[method, "detected"]),
+                *_interval(_ratio(merged[method], DETECTED), confidence),
+                *(rates.loc[method, "false_alarms"], deliver, *differences),
             )
         )
     return rows
@@ -182,7 +196,7 @@ def _over_subjects(volumes: Sequence[pd.DataFrame], samples: int, seed: int) -> 
     for index, name in enumerate(names):
         for places in by_subject[name]:
             for key, sums in resampled_sums(places, samples, seed).items():
-                total = totals.setdefault(key, np.zeros((samples, 2)))
+                total = totals.setdefault(key, np.zeros((samples, 3)))
                 if len(names) == 1:
                     total += sums
                     continue
@@ -192,10 +206,10 @@ def _over_subjects(volumes: Sequence[pd.DataFrame], samples: int, seed: int) -> 
     return totals
 
 
-def _ratio(sums: Any) -> Floats:
-    """Detected over planted; NaN in resamples that hold none."""
-    planted, detected = np.asarray(sums, dtype=np.float64).T
-    return np.divide(detected, planted, out=np.full(len(planted), np.nan), where=planted > 0)
+def _ratio(sums: Any, column: int) -> Floats:
+    """A column of resampled sums over what was planted; NaN in resamples that hold nothing."""
+    found, planted = (np.asarray(sums, dtype=np.float64)[:, place] for place in (column, 0))
+    return np.divide(found, planted, out=np.full(len(planted), np.nan), where=planted > 0)
 
 
 def _interval(resampled: Floats, confidence: float) -> tuple[float, float]:

@@ -74,6 +74,20 @@ def test_methods_are_compared_on_the_same_places():
     assert more["false_alarm_rate"] == pytest.approx(6 / 120)
 
 
+def test_false_alarms_at_the_same_places_are_taken_off():
+    hits = (np.random.default_rng(1).random((6, 20)) < 0.5).astype(int)
+    quiet, loud = volume({"quiet": hits}), volume({"loud": hits})
+    counts, places = (pd.concat(parts) for parts in zip(quiet, loud, strict=True))
+    alarms = np.zeros(hits.shape, dtype=int)
+    alarms[:, :4] = 1
+    of_loud = counts["method"] == "loud"
+    counts.loc[of_loud, "false_alarms"], counts.loc[~of_loud, "false_alarms"] = alarms.sum(), 0
+    places.loc[places["method"] == "loud", "false_alarm"] = alarms.ravel()
+    row = everything(rate_table([(counts, places)], "quiet", SAMPLES, 0.95, 3)).loc["loud"]
+    assert (row["diff"], row["net_diff"]) == (0, pytest.approx(4 / 20))
+    assert row["net_diff_ci_low"] < 4 / 20 < row["net_diff_ci_high"]
+
+
 def test_subjects_are_drawn_where_there_are_several():
     heads = [volume({"m": np.full((4, 6), value)}, f"v{value}", f"s{value}") for value in (0, 1)]
     row = everything(rate_table(heads, "m", SAMPLES, 0.95, 3)).loc["m"]
