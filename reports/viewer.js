@@ -36,10 +36,11 @@
 
   const volumes = new Map();
 
+  // A coloured picture is three tiles, one after the other; returns a volume for each colour, or one of grey levels.
   async function decode(layer) {
     const [, rows, columns] = data.shape;
     const [c, r] = others(data.axis);
-    const volume = new Uint8Array(size[0] * size[1] * size[2]);
+    const found = Array.from({ length: data.colours }, () => new Uint8Array(size[0] * size[1] * size[2]));
     const perSheet = data.across * data.down;
     for (let sheet = 0; sheet < layer.sheets.length; sheet++) {
       const image = new Image();
@@ -51,11 +52,13 @@
       const context = canvas.getContext("2d", { willReadFrequently: true });
       context.drawImage(image, 0, 0);
       const pixels = context.getImageData(0, 0, canvas.width, canvas.height).data;
-      const last = Math.min(perSheet, data.shape[0] - sheet * perSheet);
+      const last = Math.min(perSheet, data.shape[0] * data.colours - sheet * perSheet);
       for (let tile = 0; tile < last; tile++) {
         const left = (tile % data.across) * columns;
         const top = Math.floor(tile / data.across) * rows;
-        const start = (sheet * perSheet + tile) * stride[data.axis];
+        const place = sheet * perSheet + tile;
+        const volume = found[place % data.colours];
+        const start = Math.floor(place / data.colours) * stride[data.axis];
         for (let row = 0; row < rows; row++) {
           let from = ((top + row) * canvas.width + left) * 4;
           let to = start + (rows - 1 - row) * stride[r] + (columns - 1) * stride[c];
@@ -63,15 +66,15 @@
         }
       }
     }
-    return volume;
+    return found;
   }
 
-  // Returns the volume of a layer; null until it is decoded, after which everything is drawn again.
+  // Returns the volumes of a layer, one for each colour; null until it is decoded, after which everything is drawn again.
   function volumeOf(name) {
     if (!volumes.has(name)) {
       volumes.set(name, null);
-      decode(layers.get(name)).then((volume) => {
-        volumes.set(name, volume);
+      decode(layers.get(name)).then((found) => {
+        volumes.set(name, found);
         schedule();
       });
     }
@@ -98,6 +101,19 @@
     return [right, Math.abs(wanted) - right, Math.abs(added) - right];
   }
 
+  // The mean over the colours; of a grey volume, its value.
+  function mean(of) {
+    let sum = 0;
+    for (let colour = 0; colour < data.colours; colour++) sum += of(colour);
+    return sum / data.colours;
+  }
+
+  function detailAt(base, own, reference, at) {
+    if (data.colours === 1) return detail(base[0][at], own[0][at], reference[0][at]);
+    const each = base.map((_, colour) => detail(base[colour][at], own[colour][at], reference[colour][at]));
+    return [0, 1, 2].map((kind) => mean((colour) => each[colour][kind]));
+  }
+
   // Drawing
 
   // Returns what gives the colour of a voxel (as red, green, blue, written into `to`); null until all is decoded.
@@ -107,7 +123,7 @@
     if (names.some((name) => !volumeOf(name))) return null;
     if (item.kind === "ledger") {
       return function (at, pixels, to) {
-        const amounts = detail(base[at], own[at], reference[at]);
+        const amounts = detailAt(base, own, reference, at);
         for (let channel = 0; channel < 3; channel++) {
           let sum = 0;
           for (let kind = 0; kind < 3; kind++) sum += amounts[kind] * DETAIL[kind][1][channel];
@@ -115,10 +131,17 @@
         }
       };
     }
-    const table = item.kind === "error" ? data.inferno : layers.get(item.name).colours || greyTable();
+    const map = layers.get(item.name).colours;
+    if (item.kind !== "error" && !map) {
+      const grey = greyTable();
+      return function (at, pixels, to) {
+        for (let channel = 0; channel < 3; channel++) pixels[to + channel] = grey[3 * own[channel % own.length][at]];
+      };
+    }
+    const table = item.kind === "error" ? data.inferno : map;
     const level = item.kind === "error"
-      ? (at) => Math.min(LEVELS, Math.round((LEVELS * Math.abs(own[at] - reference[at])) / data.error_top))
-      : (at) => own[at];
+      ? (at) => Math.min(LEVELS, Math.round((LEVELS * mean((colour) => Math.abs(own[colour][at] - reference[colour][at]))) / data.error_top))
+      : (at) => Math.round(mean((colour) => own[colour][at]));
     return function (at, pixels, to) {
       const from = 3 * level(at);
       for (let channel = 0; channel < 3; channel++) pixels[to + channel] = table[from + channel];
@@ -376,10 +399,10 @@
   function valuesAt(place) {
     const at = place[0] * stride[0] + place[1] * stride[1] + place[2] * stride[2];
     const names = [...new Set([measured, state.second, state.first, truth])];
-    const values = names.filter((name) => volumes.get(name)).map((name) => layers.get(name).title + " " + inUnits(volumes.get(name)[at]));
+    const values = names.filter((name) => volumes.get(name)).map((name) => layers.get(name).title + " " + volumes.get(name).map((one) => inUnits(one[at])).join(", "));
     const [base, own, reference] = [data.base, state.first, truth].map((name) => volumes.get(name));
     if (base && own && reference) {
-      const amounts = detail(base[at], own[at], reference[at]);
+      const amounts = detailAt(base, own, reference, at);
       values.push("detail of A: " + DETAIL.map(([kind], place) => kind + " " + inUnits(amounts[place])).join(", "));
     }
     return "about: " + values.join(" · ");

@@ -41,6 +41,30 @@ def slices_are_neighbours(facts: Mapping[str, Any]) -> bool:
     return not (has_channels(facts) or is_collection(facts))
 
 
+def colours_of(facts: Mapping[str, Any]) -> int:
+    """Returns how many slices of the array make one coloured picture: 3 where all sections have red, green and blue.
+
+    It is 1 for grey images, for channels of other meaning, and for stacks in which some pictures are grey.
+    """
+    if not has_channels(facts):
+        return 1
+    named = is_collection(facts) or tuple(facts.get("channels", ())) == COLOURS
+    _, counts = np.unique(facts["sections"], return_counts=True)
+    return len(COLOURS) if named and set(counts.tolist()) == {len(COLOURS)} else 1
+
+
+def with_its_colours(index: int, colours: int) -> range:
+    """Returns the slices of the picture that a slice belongs to, where every `colours` slices make one."""
+    first = index - index % colours
+    return range(first, first + colours)
+
+
+def one_a_picture(facts: Mapping[str, Any], slices: Iterable[int]) -> list[int]:
+    """Returns one of some slices for each picture: of coloured ones, green; all where they are grey."""
+    colours = colours_of(facts)
+    return list(dict.fromkeys(with_its_colours(index, colours)[colours // 2] for index in slices))
+
+
 def sections_of(facts: Mapping[str, Any], count: int) -> NDArray[np.int64]:
     """Returns the section that each of the `count` slices of an array belongs to, counted from 0 and rising."""
     return np.asarray(facts["sections"]) if has_channels(facts) else np.arange(count)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.image.channels import COLOURS, colours_of, one_a_picture, section_of, with_its_colours
 from pipeline.image.image import Image
 from pipeline.image.slices import evenly_spaced
 from pipeline.image.stack import is_collection
@@ -97,13 +98,39 @@ def is_stack(truth: Image) -> bool:
 
 
 def choose_slices(truth: Image, count: int) -> list[int]:
-    """Returns evenly spaced slices of those with enough foreground."""
-    return evenly_spaced(truth.facts["foreground_slices"], count)
+    """Returns evenly spaced slices of those with enough foreground; of coloured pictures, their green ones."""
+    return evenly_spaced(one_a_picture(truth.facts, truth.facts["foreground_slices"]), count)
 
 
 def draw_slices(volume: NDArray, truth: Image, indices: Sequence[int]) -> list[NDArray]:
     """Draws some slices of a volume that lies on the grid of `truth`."""
     return [draw_slice(volume, truth.facts["slice_axis"], index) for index in indices]
+
+
+def in_colour(slices: NDArray, index: int, colours: int) -> NDArray:
+    """Copies one of drawn slices, with its colours where it has such.
+
+    Args:
+        slices: drawn slices, shape (slices, rows, columns).
+        index: of the slice.
+        colours: see `colours_of`.
+
+    Returns:
+        Shape (rows, columns), or (rows, columns, 3).
+    """
+    if colours == 1:
+        return slices[index].copy()
+    return np.stack([slices[one] for one in with_its_colours(index, colours)], axis=-1)
+
+
+def grey(drawn: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Returns the mean over the colours of a drawn slice, shape (rows, columns); one without colours as it is."""
+    return drawn.mean(axis=-1) if drawn.shape[2:] else drawn
+
+
+def error_of(drawn: NDArray[np.floating], truth: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Returns the absolute difference of two drawn slices, the mean over their colours."""
+    return grey(np.abs(drawn - truth))
 
 
 def slice_label(index: int, truth: Image) -> str:
@@ -115,6 +142,16 @@ def slice_label(index: int, truth: Image) -> str:
         return truth.facts["slice_names"][index]
     start = truth.facts["slices"][0]
     return f"Slice {index}" if start == 0 else f"Slice {index} of the block, {start + index} of the volume"
+
+
+def picture_label(index: int, truth: Image) -> str:
+    """Names a slice, or where it is one of three colours, the picture that they make."""
+    name = slice_label(index, truth)
+    if colours_of(truth.facts) == 1:
+        return name
+    colour = COLOURS[index % len(COLOURS)]
+    title = name.removesuffix(colour).removesuffix(", ")
+    return title or f"Picture {section_of(truth.facts, index)}"
 
 
 def words_of_white(white: float, truth: Image) -> str:
@@ -167,7 +204,7 @@ def _build(
     top = error_scale(drawn[scale], drawn[TRUTH], masks)
     slices = []
     for place, index in enumerate(indices):
-        detail = detail_box(drawn[TRUTH][place], masks[place], box, spacing)
+        detail = detail_box(grey(drawn[TRUTH][place]), masks[place], box, spacing)
         ink = Ink(box, detail, white, top, quality)
         pictures = tuple(
             ink.picture(method, titles.get(method, method), drawn[method][place], drawn[TRUTH][place])
@@ -175,7 +212,7 @@ def _build(
         )
         height, width = (size * step for size, step in zip(detail.shape, spacing, strict=True))
         slices.append(
-            ShownSlice(index, slice_label(index, truth), pictures, frame_of(detail, box), round(width / height, 4))
+            ShownSlice(index, picture_label(index, truth), pictures, frame_of(detail, box), round(width / height, 4))
         )
     height, width = (size * step for size, step in zip(box.shape, spacing, strict=True))
     return Gallery(
@@ -207,14 +244,14 @@ class Ink:
         detail = to_grey(self.detail.cut(drawn), 0.0, self.white)
         error = ""
         if method not in TITLES:
-            difference = np.abs(self.box.cut(drawn) - self.box.cut(truth))
+            difference = error_of(self.box.cut(drawn), self.box.cut(truth))
             error = data_uri(to_colour(fit(difference), self.error_top), self.quality)
         return Picture(method, title, data_uri(whole, self.quality), data_uri(detail, self.quality), error)
 
 
 def error_scale(estimates: Sequence[NDArray], truths: Sequence[NDArray], masks: Sequence[NDArray[np.bool_]]) -> float:
     """Returns the error that has the brightest colour: a high percentile over the foreground, rounded up to 1 %."""
-    errors = [np.abs(one - truth)[mask] for one, truth, mask in zip(estimates, truths, masks, strict=True)]
+    errors = [error_of(one, truth)[mask] for one, truth, mask in zip(estimates, truths, masks, strict=True)]
     return float(np.ceil(100 * np.percentile(np.concatenate(errors), ERROR_PERCENTILE)) / 100) or 0.01
 
 

@@ -15,7 +15,7 @@ from pipeline.image.image import Image
 from pipeline.image.predictions import read_prediction
 from pipeline.reporting.cautions import share_at_limit
 from pipeline.reporting.closeness import Closeness, Yardstick
-from pipeline.reporting.gallery import LOW, TITLES, TRUTH, enlarge_pixels
+from pipeline.reporting.gallery import LOW, TITLES, TRUTH, enlarge_pixels, in_colour
 from pipeline.reporting.methods import in_order, method_title
 from pipeline.reporting.pictures import Box, bounding_box, colours, detail_box, draw_slice, drawn_slices, drawn_spacing
 from pipeline.reporting.viewer import Layer, Part, choose_part
@@ -103,7 +103,7 @@ def look(
         layers.append(Layer(name, TITLES.get(name) or method_title(name), role, part.grey(slices)))
         closeness[name] = yardstick.compare(slices)
         if name in main:
-            drawn[name] = [slices[index].copy() for index in indices]
+            drawn[name] = [in_colour(slices, index, part.colours) for index in indices]
         if name == deliver:
             at_limit = share_at_limit(truth, volume)
     return Looks(drawn, tuple(layers), part, closeness, yardstick, at_limit)

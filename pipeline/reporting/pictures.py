@@ -176,11 +176,11 @@ def colour_bar() -> NDArray[np.uint8]:
 
 def fit(picture: NDArray[np.floating]) -> NDArray[np.floating]:
     """Averages blocks of pixels where a picture is larger than `LONGEST_SIDE`; what fills no block is left out."""
-    step = -(-max(picture.shape) // LONGEST_SIDE)
+    step = -(-max(picture.shape[:2]) // LONGEST_SIDE)
     if step == 1:
         return picture
-    rows, columns = (size // step for size in picture.shape)
-    blocks = picture[: rows * step, : columns * step].reshape(rows, step, columns, step)
+    rows, columns = (size // step for size in picture.shape[:2])
+    blocks = picture[: rows * step, : columns * step].reshape(rows, step, columns, step, *picture.shape[2:])
     return blocks.mean(axis=(1, 3))
 
 

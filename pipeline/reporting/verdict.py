@@ -19,6 +19,7 @@ HEADLINES = {
     "partly_worse": "Worse than the best classical method by some measures, no clear difference by others",
     "worse": "Worse than the best classical method",
     "untold": "No measure of likeness was taken",
+    "undecided": "One value a measure, no interval: nothing can be concluded",
     "classical": "The deliverable is a classical method",
     "absent": "The deliverable was not measured",
 }
@@ -28,7 +29,7 @@ KINDS = {
     frozenset({"worse", "unclear"}): "partly_worse",
     frozenset({"worse"}): "worse",
     frozenset({"unclear"}): "unclear",
-    frozenset[str](): "unclear",
+    frozenset[str](): "undecided",
 }
 """What the verdicts of single measures come to; every other set of them is mixed."""
 MOST_FIGURES = 4

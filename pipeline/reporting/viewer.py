@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.image.channels import colours_of, with_its_colours
 from pipeline.image.image import PLANE_AXIS, Image
 from pipeline.image.stack import PLANE as PICTURE
 from pipeline.reporting.pictures import PLANE_EDGES, Box, bounding_box, colours, data_uri, draw_slice, red_of
@@ -43,6 +44,7 @@ class Part:
         box: rows and columns of a drawn slice.
         top: normalised intensity of the lightest grey level; the darkest is zero.
         ranked: whether the slices stand in the order of what they tell, so that the last ones are left out first.
+        colours: slices, one after the other, that are drawn as one coloured picture: 3, or 1 where all are grey.
     """
 
     axis: int
@@ -50,6 +52,12 @@ class Part:
     box: Box
     top: float
     ranked: bool
+    colours: int = 1
+
+    @property
+    def pictures(self) -> tuple[int, ...]:
+        """The first slice of every picture."""
+        return self.slices[:: self.colours]
 
     def grey(self, drawn: NDArray[np.floating]) -> Tiles:
         """Cuts the part out of drawn slices (slices, rows, columns), as grey levels of the same axes."""
@@ -62,9 +70,9 @@ class Part:
         return np.rint(np.clip(cut * np.float32(LEVELS / max(top, 1e-9)), 0, LEVELS)).astype(np.uint8)
 
     def fewer(self, count: int) -> Part:
-        """Returns the part with `count` slices: the first ones where they are ranked, else those in the middle."""
-        first = 0 if self.ranked else (len(self.slices) - count) // 2
-        return replace(self, slices=self.slices[first : first + count])
+        """Returns the part with `count` pictures: the first ones where they are ranked, else those in the middle."""
+        first = 0 if self.ranked else (len(self.pictures) - count) // 2
+        return replace(self, slices=self.slices[first * self.colours : (first + count) * self.colours])
 
 
 @dataclass(frozen=True)
@@ -127,8 +135,10 @@ def choose_part(truth: Image, order: Sequence[int] | None, detail: Box) -> Part:
     drawn = draw_slice(np.asarray(mask.any(axis=axis, keepdims=True)), axis, 0)
     box = limit(bounding_box([drawn]), detail)
     top = HEADROOM * float(np.percentile(np.asarray(truth.data)[mask], 99.9))
-    part = Part(axis, slices, box, top, ranked=order is not None)
-    return part.fewer(max(1, min(len(slices), MOST_VOXELS // (box.shape[0] * box.shape[1]))))
+    colours = colours_of(truth.facts)
+    whole = tuple(index for one in slices for index in with_its_colours(one, colours))
+    part = Part(axis, tuple(dict.fromkeys(whole)), box, top, ranked=order is not None, colours=colours)
+    return part.fewer(max(1, min(len(part.pictures), MOST_VOXELS // (colours * box.shape[0] * box.shape[1]))))
 
 
 def limit(box: Box, detail: Box) -> Box:
@@ -160,7 +170,7 @@ def pack(layers: Sequence[Layer], part: Part, main: Sequence[str], budget: int |
     kept = [layer for layer in layers if layer.name in main or layer.role in ("measured", "truth", "map")]
     chosen, quality, expected = _first_that_fits([layers, kept], budget)
     if expected > budget:
-        part, chosen = _thin(part, chosen, int(len(part.slices) * budget / expected))
+        part, chosen = _thin(part, chosen, int(len(part.pictures) * budget / expected))
     packed = [_sheets(layer, quality) for layer in chosen]
     names = {layer.name for layer in chosen}
     return Packed(
@@ -268,10 +278,10 @@ def viewer_data(
         first: method that is looked at when the page opens.
         second: method that it is compared with.
         keys: methods in the order of the number keys.
-        labels: names of the slices, in the order of the part.
+        labels: names of the pictures, in the order of the part.
     """
     part = packed.part
-    shape = (len(part.slices), *part.box.shape)
+    shape = (len(part.pictures), *part.box.shape)
     sample = np.zeros(shape, dtype=np.uint8)
     anatomical = truth.is_anatomical and truth.facts["plane"] != PICTURE
     planes = [
@@ -286,6 +296,7 @@ def viewer_data(
         "across": grid(sample)[0],
         "down": grid(sample)[1],
         "shape": shape,
+        "colours": part.colours,
         "axis": part.axis,
         "planes": [here, *others],
         "spacing": list(truth.spacing),

@@ -35,6 +35,7 @@ from pipeline.reporting.gallery import (
     build_gallery,
     choose_slices,
     is_stack,
+    picture_label,
     slice_label,
 )
 from pipeline.reporting.gates import Gates
@@ -151,7 +152,8 @@ def volume_page(
 
 def table_caption(columns: Sequence[Column], slice_count: int, volume: str, *, stack: bool) -> str:
     """Says what the numbers of a volume are: means over its slices, or values of the volume as a whole."""
-    caption = f"Means over {slice_count} {'pictures' if stack else 'slices'} of {volume}"
+    unit = "picture" if stack else "slice"
+    caption = f"Of one {unit} of {volume}" if slice_count == 1 else f"Means over {slice_count} {unit}s of {volume}"
     wholes = [] if stack else list(dict.fromkeys(column.title for column in columns if column.of_volumes))
     return f"{caption}; of the volume as a whole: {'; '.join(wholes)}" if wholes else caption
 
@@ -177,9 +179,9 @@ def viewer_of(
         first=first,
         second=second,
         keys=list(dict.fromkeys([*main, *shown])),
-        labels=[slice_label(index, truth) for index in packed.part.slices],
+        labels=[picture_label(index, truth) for index in packed.part.pictures],
     )
-    return {"viewer": viewer, "packed": packed, "whole_slices": len(part.slices)}
+    return {"viewer": viewer, "packed": packed, "whole_slices": len(part.pictures)}
 
 
 def closeness_drawings(truth: Image, low: Image, looks: Looks, primary: str, deliver: str) -> list[dict[str, str]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections import Counter
 from itertools import combinations
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image as PillowImage
 
 from pipeline.__main__ import main
 from pipeline.config.load import read_run
@@ -28,6 +31,7 @@ from pipeline.fidelity.reading.scores import (
     reader_table,
     share,
 )
+from pipeline.image.channels import COLOURS
 from pipeline.image.image import Image
 from pipeline.statistics.reliability import krippendorff_alpha
 from tests.helpers import configuration
@@ -107,6 +111,19 @@ def test_of_large_slices_a_part_is_shown_and_nothing_is_scaled_down():
 
 
 # What answers mean
+
+
+def test_colours_are_shown_as_one_picture():
+    grey = volume("a")
+    colours = {"channels": list(COLOURS), "sections": [0, 0, 0], "plane": "picture", "scale_percentile": 99.9}
+    facts = {**grey.facts, **colours, "foreground_slices": [0, 1, 2]}
+    count = grey.data.shape[2]
+    data = np.repeat(np.asarray(grey.data)[..., :1], 3, axis=2) * np.float32([1, 0.5, 0])
+    mask = np.repeat(grey.masks["foreground"][..., count // 2][..., None], 3, axis=2)
+    (case,) = choose_cases([grey.with_data(data, masks={"foreground": mask}, facts=facts)], 5)
+    encoded = case.picture(data, 2).split(",", 1)[1]
+    drawn = np.asarray(PillowImage.open(io.BytesIO(base64.b64decode(encoded))).convert("RGB"), dtype=float)
+    assert drawn[..., 2].max() == 0 and drawn[..., 0].max() > drawn[..., 1].max() > 0
 
 
 def answer(item: Item, taste: dict[str, int]) -> str:

@@ -306,7 +306,7 @@ GAIN, LOSS, NEITHER, UNKNOWN = (0.1, 0.2), (-0.2, -0.1), (-0.1, 0.2), (math.nan,
         ({"psnr": LOSS, "ssim": NEITHER, "vif": GAIN}, "mixed"),
         ({"psnr": NEITHER}, "unclear"),
         ({"psnr": GAIN, "psnr_3d": UNKNOWN}, "better"),
-        ({"psnr_3d": UNKNOWN}, "unclear"),
+        ({"psnr_3d": UNKNOWN}, "undecided"),
         ({"edge_sharpness": GAIN}, "untold"),
     ],
 )

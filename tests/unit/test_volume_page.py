@@ -14,6 +14,7 @@ from scipy.stats import wasserstein_distance
 
 from pipeline.__main__ import main
 from pipeline.errors import UserError
+from pipeline.image.channels import COLOURS
 from pipeline.image.container import read_image, write_image
 from pipeline.image.image import Image
 from pipeline.image.intensity import IntensityMap
@@ -32,6 +33,7 @@ from pipeline.reporting.closeness import (
 )
 from pipeline.reporting.durations import Duration, read_durations
 from pipeline.reporting.extras import KINDS, read_extra
+from pipeline.reporting.gallery import choose_slices, error_of, in_colour, picture_label
 from pipeline.reporting.gates import read_gates
 from pipeline.reporting.inputs import read_run_record
 from pipeline.reporting.pictures import Box, draw_slice, drawn_slices, red_of
@@ -118,6 +120,42 @@ def test_sheets_hold_every_slice_without_loss(monkeypatch):
     assert data["base"] == ""
     assert data["error_top"] == round(255 * 0.2 / part.top)
     assert packed.departure == 0
+
+
+def coloured(**facts: Any) -> Image:
+    """Returns two sections of red, green and blue, of which red is the brightest."""
+    grey = volume((24, 30, 6))
+    tint = np.tile(np.float32([1.0, 0.5, 0.25]), 2)
+    mask = np.zeros(grey.data.shape, dtype=bool)
+    mask[4:20, 6:28] = True
+    told = {"channels": list(COLOURS), "sections": [0, 0, 0, 1, 1, 1], "plane": "picture", "scale_percentile": 99.9}
+    given = {**grey.facts, "foreground_slices": list(range(6)), **told, **facts}
+    return grey.with_data(np.asarray(grey.data) * tint, masks={"foreground": mask}, facts=given)
+
+
+def test_slices_of_one_colour_each_are_one_picture():
+    truth = coloured()
+    assert choose_slices(truth, 4) == [1, 4], "each section once, by its green"
+    part = choose_part(truth, None, Box(0, 1, 0, 1))
+    assert (part.colours, part.slices, part.pictures) == (3, tuple(range(6)), (0, 3))
+    assert part.fewer(1).slices == (0, 1, 2), "no colour is left behind"
+    ranked = choose_part(truth, [4, 1], Box(0, 1, 0, 1))
+    assert ranked.slices == (3, 4, 5, 0, 1, 2)
+    drawn = in_colour(drawn_slices(truth.data, 2), 4, 3)
+    assert np.array_equal(drawn[..., 2], draw_slice(truth.data, 2, 5))
+    assert error_of(drawn, 0 * drawn) == pytest.approx(drawn.mean(axis=-1))
+    named = coloured(slice_names=[f"a.png, {colour}" for colour in (*COLOURS, *COLOURS)])
+    assert picture_label(4, named) == "a.png"
+    assert picture_label(4, coloured(slice_names=list(COLOURS) * 2)) == "Picture 1"
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [{"channels": ["red", "green", "DAPI"]}, {"sections": [0, 0, 0, 1, 2, 3]}, {"channels": ["a", "b", "c"]}],
+)
+def test_other_channels_stay_grey_slices(facts):
+    part = choose_part(coloured(**facts), None, Box(0, 1, 0, 1))
+    assert (part.colours, len(part.pictures)) == (1, 6)
 
 
 def test_pictures_have_one_plane():
@@ -380,6 +418,7 @@ def test_the_caption_tells_means_over_slices_from_values_of_the_whole():
     assert table_caption(columns, 24, "v", stack=False) == "Means over 24 slices of v; of the volume as a whole: FSC"
     assert table_caption(columns, 24, "v", stack=True) == "Means over 24 pictures of v"
     assert table_caption(columns[:1], 24, "v", stack=False) == "Means over 24 slices of v"
+    assert table_caption(columns[:1], 1, "v", stack=False) == "Of one slice of v"
 
 
 def test_a_map_of_another_volume_is_refused(run, tmp_path):

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from pipeline.__main__ import main
-from pipeline.image.container import read_image
+from pipeline.image.channels import COLOURS
+from pipeline.image.container import read_image, write_image
 from pipeline.image.predictions import prediction_path, read_prediction
 from pipeline.reporting.pictures import Box, drawn_slices
 from pipeline.reporting.viewer import choose_part
@@ -117,6 +118,37 @@ def test_a_page_never_scrolls_sideways(browser, pages, page, width):
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
     wide = "return [...document.querySelectorAll('.scroll')].filter(one => one.scrollWidth > one.clientWidth).length"
     assert width > 400 or browser.execute_script(wide) > 0, "the tables scroll inside their own box instead"
+
+
+def test_red_green_and_blue_are_drawn_as_colours(browser, run, pages):
+    """Six slices of a head stand for two pictures: red, half as bright green, and blue of a quarter."""
+    truth, tint = read_image(run / "extracted/mid.safetensors"), np.tile(np.float32([1, 0.5, 0.25]), 2)
+    facts = {**truth.facts, "channels": list(COLOURS), "sections": [0, 0, 0, 1, 1, 1]}
+    levels = np.repeat(np.asarray(truth.data)[..., [2]], 6, axis=2) * tint
+    write_image(run / "coloured.safetensors", truth.with_data(levels, facts=facts))
+    command = report_command(run, "mid", run / "reports/coloured.html")
+    command[command.index("--hr") + 1] = str(run / "coloured.safetensors")
+    assert main(command) == 0
+    show(browser, run / "reports/coloured.html")
+    assert "(1 of 2)" in part(browser, "state").text or "(2 of 2)" in part(browser, "state").text
+    press(browser, "0")
+    titles = headings(browser)
+    for pane, ratios in (
+        (titles.index("Truth"), [1, 0.5, 0.25]),
+        (titles.index("Low resolution, as measured"), [1] * 3),
+    ):
+        means = pixels(browser, pane).mean(axis=(0, 1))
+        assert means / means[0] == pytest.approx(ratios, abs=0.05)
+    stacked = browser.execute_script("""
+      const image = document.querySelector('img[id$="-truth"]');
+      const canvas = document.createElement("canvas");
+      canvas.width = image.naturalWidth; canvas.height = image.naturalHeight;
+      const context = canvas.getContext("2d"); context.drawImage(image, 0, 0);
+      const pixels = context.getImageData(0, 0, canvas.width, canvas.height).data, sums = [0, 0, 0];
+      pixels.forEach((value, place) => { if (place % 4 < 3) sums[place % 4] += value; });
+      return sums;""")
+    assert np.array(stacked) / stacked[0] == pytest.approx([1, 0.5, 0.25], abs=0.05)
+    assert browser.get_log("browser") == []
 
 
 def test_the_slider_follows_the_mouse(browser, pages):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.image.channels import colours_of, one_a_picture, with_its_colours
 from pipeline.image.image import Image
 from pipeline.image.slices import evenly_spaced
 from pipeline.reporting.gallery import WHITE_PERCENTILE
@@ -25,13 +26,14 @@ from pipeline.reporting.pictures import (
 
 @dataclass(frozen=True)
 class Case:
-    """One slice of a study: which one, the part that is shown, and the intensity that is drawn white."""
+    """One slice of a study: which one, the part that is shown, the intensity that is drawn white, and its colours."""
 
     volume: str
     index: int
     box: Box
     white: float
     aspect: float
+    colours: int = 1
 
     @property
     def name(self) -> str:
@@ -40,7 +42,9 @@ class Case:
 
     def picture(self, volume: NDArray[np.floating], axis: int) -> str:
         """Draws this slice of a volume that lies on the grid of the truth, losslessly; returns a data URI."""
-        return data_uri(to_grey(self.box.cut(draw_slice(volume, axis, self.index)), 0.0, self.white))
+        each = [draw_slice(volume, axis, index) for index in with_its_colours(self.index, self.colours)]
+        drawn = each[0] if self.colours == 1 else np.stack(each, axis=-1)
+        return data_uri(to_grey(self.box.cut(drawn), 0.0, self.white))
 
 
 def choose_cases(truths: Sequence[Image], count: int) -> list[Case]:
@@ -56,7 +60,8 @@ def choose_cases(truths: Sequence[Image], count: int) -> list[Case]:
     found: list[Case] = []
     for place, truth in enumerate(truths):
         share = (count * (place + 1)) // len(truths) - (count * place) // len(truths)
-        found.extend(_case(truth, index) for index in evenly_spaced(truth.facts["foreground_slices"], share) if share)
+        slices = one_a_picture(truth.facts, truth.facts["foreground_slices"])
+        found.extend(_case(truth, index) for index in evenly_spaced(slices, share) if share)
     return found
 
 
@@ -69,7 +74,7 @@ def _case(truth: Image, index: int) -> Case:
         box = _around(detail_box(drawn, mask, box, spacing), drawn.shape)
     white = float(np.percentile(drawn[mask], WHITE_PERCENTILE))
     height, width = (size * step for size, step in zip(box.shape, spacing, strict=True))
-    return Case(truth.facts["id"], index, box, white, round(width / height, 4))
+    return Case(truth.facts["id"], index, box, white, round(width / height, 4), colours_of(truth.facts))
 
 
 def _around(detail: Box, shape: tuple[int, ...]) -> Box:
