@@ -117,9 +117,7 @@ def test_colours_are_shown_as_one_picture():
     grey = volume("a")
     colours = {"channels": list(COLOURS), "sections": [0, 0, 0], "plane": "picture", "scale_percentile": 99.9}
     facts = {**grey.facts, **colours, "foreground_slices": [0, 1, 2]}
-    count = grey.data.shape[2]
-    data = np.repeat(np.asarray(grey.data)[..., :1], 3, axis=2) * np.float32([1, 0.5, 0])
-    mask = np.repeat(grey.masks["foreground"][..., count // 2][..., None], 3, axis=2)
+    data, mask = np.asarray(grey.data)[..., 4:5] * np.array([1, 0.5, 0], np.float32), grey.masks["foreground"][..., 3:6]
     (case,) = choose_cases([grey.with_data(data, masks={"foreground": mask}, facts=facts)], 5)
     encoded = case.picture(data, 2).split(",", 1)[1]
     drawn = np.asarray(PillowImage.open(io.BytesIO(base64.b64decode(encoded))).convert("RGB"), dtype=float)

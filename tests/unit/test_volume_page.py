@@ -125,7 +125,7 @@ def test_sheets_hold_every_slice_without_loss(monkeypatch):
 def coloured(**facts: Any) -> Image:
     """Returns two sections of red, green and blue, of which red is the brightest."""
     grey = volume((24, 30, 6))
-    tint = np.tile(np.float32([1.0, 0.5, 0.25]), 2)
+    tint = np.tile(np.array([1.0, 0.5, 0.25], np.float32), 2)
     mask = np.zeros(grey.data.shape, dtype=bool)
     mask[4:20, 6:28] = True
     told = {"channels": list(COLOURS), "sections": [0, 0, 0, 1, 1, 1], "plane": "picture", "scale_percentile": 99.9}

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pipeline.image.channels import colours_of, one_a_picture, with_its_colours
 from pipeline.image.image import Image
 from pipeline.image.slices import evenly_spaced
-from pipeline.reporting.gallery import WHITE_PERCENTILE
+from pipeline.reporting.gallery import WHITE_PERCENTILE, grey
 from pipeline.reporting.pictures import (
     LONGEST_SIDE,
     Box,
@@ -42,9 +42,7 @@ class Case:
 
     def picture(self, volume: NDArray[np.floating], axis: int) -> str:
         """Draws this slice of a volume that lies on the grid of the truth, losslessly; returns a data URI."""
-        each = [draw_slice(volume, axis, index) for index in with_its_colours(self.index, self.colours)]
-        drawn = each[0] if self.colours == 1 else np.stack(each, axis=-1)
-        return data_uri(to_grey(self.box.cut(drawn), 0.0, self.white))
+        return data_uri(to_grey(self.box.cut(_drawn(volume, axis, self.index, self.colours)), 0.0, self.white))
 
 
 def choose_cases(truths: Sequence[Image], count: int) -> list[Case]:
@@ -65,16 +63,23 @@ def choose_cases(truths: Sequence[Image], count: int) -> list[Case]:
     return found
 
 
+def _drawn(volume: NDArray, axis: int, index: int, colours: int) -> NDArray:
+    """Draws a slice, shape (rows, columns), or with the colours of its picture (rows, columns, 3)."""
+    each = [draw_slice(volume, axis, one) for one in with_its_colours(index, colours)]
+    return each[0] if colours == 1 else np.stack(each, axis=-1)
+
+
 def _case(truth: Image, index: int) -> Case:
-    axis = int(truth.facts["slice_axis"])
-    drawn, mask = (draw_slice(one, axis, index) for one in (truth.data, truth.masks["foreground"]))
+    axis, colours = int(truth.facts["slice_axis"]), colours_of(truth.facts)
+    drawn = _drawn(np.asarray(truth.data), axis, index, colours)
+    mask = draw_slice(truth.masks["foreground"], axis, index)
     spacing = drawn_spacing(truth.spacing, axis)
     box = bounding_box([mask])
     if max(box.shape) > LONGEST_SIDE:
-        box = _around(detail_box(drawn, mask, box, spacing), drawn.shape)
+        box = _around(detail_box(grey(drawn), mask, box, spacing), mask.shape)
     white = float(np.percentile(drawn[mask], WHITE_PERCENTILE))
     height, width = (size * step for size, step in zip(box.shape, spacing, strict=True))
-    return Case(truth.facts["id"], index, box, white, round(width / height, 4), colours_of(truth.facts))
+    return Case(truth.facts["id"], index, box, white, round(width / height, 4), colours)
 
 
 def _around(detail: Box, shape: tuple[int, ...]) -> Box:
