@@ -84,6 +84,9 @@ class Aids:
 
 NO_AIDS = Aids()
 
+Made = dict[tuple[Callable[..., Any], str, int], Any]
+"""Results that several metrics share, by the function that made them, the region and the slice."""
+
 
 def on_grid(lr_image: Image, truth: Image) -> NDArray[np.floating]:
     """Returns a low-resolution image interpolated by cubic B-splines to the grid of its truth, normalised.
@@ -109,6 +112,7 @@ def measure(
     metric: str,
     masks: Mapping[str, NDArray[np.bool_]],
     aids: Aids = NO_AIDS,
+    made: Made | None = None,
 ) -> Iterator[tuple[str, int, float]]:
     """Measures slice by slice, the volume as a whole, or both, whatever the metric offers.
 
@@ -121,6 +125,7 @@ def measure(
         metric: name of a module of pipeline.metrics.
         masks: the regions, of the same shape, by name.
         aids: what the metric may ask for.
+        made: what other metrics of the same truth and estimate have computed; see `SHARED` in `pipeline.metrics`.
 
     Yields:
         Name of the region, index of the slice in the block (WHOLE_VOLUME for the volume as a whole), and the value: the
@@ -130,14 +135,19 @@ def measure(
         UserError: the metric asks for what is not there, or cannot measure slices of this size.
     """
     found: dict[tuple[str, int], list[float]] = {}
-    for region, index, value in _measure(truth, estimate, metric, masks, aids):
+    for region, index, value in _measure(truth, estimate, metric, masks, aids, {} if made is None else made):
         section = index if index == WHOLE_VOLUME else section_of(truth.facts, index)
         found.setdefault((region, section), []).append(value)
     yield from ((*key, float(np.mean(values))) for key, values in found.items())
 
 
 def _measure(
-    truth: Image, estimate: NDArray[np.floating], metric: str, masks: Mapping[str, NDArray[np.bool_]], aids: Aids
+    truth: Image,
+    estimate: NDArray[np.floating],
+    metric: str,
+    masks: Mapping[str, NDArray[np.bool_]],
+    aids: Aids,
+    made: Made,
 ) -> Iterator[tuple[str, int, float]]:
     """Measures channel by channel; arguments as in `measure`, slices are those of the array."""
     module = plugins.load(METRICS, metric)
@@ -158,8 +168,11 @@ def _measure(
         for index in truth.facts["foreground_slices"]:
             here = {name: mask[index] for name, mask in regions.items()}
             slices = {name: volume[index] for name, volume in volumes.items()}
-            for name, value in _over(here, module, module.per_slice, **slices, **more):
-                yield name, index, value
+            if hasattr(module, "SHARED"):
+                values = _off_shared(here, module, made, index, **slices, **more)
+            else:
+                values = _over(here, module, module.per_slice, **slices, **more)
+            yield from ((name, index, value) for name, value in values)
     if hasattr(module, "per_volume") and not is_collection(truth.facts):
         spacing = (truth.spacing[axis], *np.delete(truth.spacing, axis).tolist())
         step = channel_count(truth.facts)
@@ -168,6 +181,18 @@ def _measure(
             whole = {name: volume[channel::step] for name, volume in volumes.items()}
             for name, value in _over(here, module, module.per_volume, **whole, **more, spacing=spacing):
                 yield name, WHOLE_VOLUME, value
+
+
+def _off_shared(
+    masks: Mapping[str, NDArray[np.bool_]], module: ModuleType, made: Made, index: int, **given: Any
+) -> Iterator[tuple[str, float]]:
+    """Reads a metric of a slice off what several metrics share, which is computed for the first of them."""
+    for name, mask in masks.items():
+        if mask.any():
+            key = (module.SHARED, name, index)
+            if key not in made:
+                made[key] = module.SHARED(mask=mask, **given)
+            yield name, module.of_shared(made[key])
 
 
 def _over(
@@ -220,8 +245,9 @@ def evaluate(
     """
     volume, subject, split = (truth.facts[name] for name in ("id", "subject", "split"))
     for compared, masks in _references(truth, settings, reference):
+        made: Made = {}
         for metric in settings.metrics:
-            for region, index, value in measure(compared, estimate, metric, masks, aids):
+            for region, index, value in measure(compared, estimate, metric, masks, aids, made):
                 yield Measurement(volume, subject, split, method, region, metric, index, value)
 
 

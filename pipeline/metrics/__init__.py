@@ -12,6 +12,9 @@ of unrelated pictures are not measured by it.
 `per_voxel(truth, estimate, data_range)`, beside one of them (with `spacing`, beside `per_volume`), where the measure is
 the mean over the region of a map: the map, which is then made once for all regions.
 
+`SHARED`, beside `per_slice`, where several metrics are read off one result: a function of the arguments of `per_slice`,
+which is then called once for all metrics that name it; `of_shared(result)` gives the metric's own value.
+
 A module with NEEDS_MEASURED = True gets one more keyword in all of these, `measured`: what the instrument measured, the
 low-resolution image interpolated to the grid of the truth by cubic B-splines, of the shape of the truth.
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.fidelity.ledger import shares
+from pipeline.fidelity.ledger import Shares
+from pipeline.metrics._ledger import account
 
 TITLE = "Invented detail"
 UNIT = ""
@@ -16,6 +17,12 @@ SOURCE = "after Aybar et al. 2024"
 DECIMALS = 3
 NEEDS_MEASURED = True
 OF_ONE_PROPERTY = True
+SHARED = account
+
+
+def of_shared(found: Shares) -> float:
+    """Returns this metric's share of an account."""
+    return found.invented
 
 
 def per_slice(
@@ -34,5 +41,4 @@ def per_slice(
         data_range: does not matter: shares have no unit.
         measured: the measurement, interpolated to the same grid.
     """
-    del data_range
-    return shares(truth, estimate, measured, mask).invented
+    return of_shared(account(truth, estimate, mask, data_range, measured))

@@ -18,14 +18,15 @@ from pipeline.__main__ import main as run
 from pipeline.config.stages import Degrade, Evaluate, Extract
 from pipeline.degrade import degrade, forward_model
 from pipeline.errors import UserError
-from pipeline.evaluate import evaluate, region_mask
+from pipeline.evaluate import Aids, evaluate, on_grid, region_mask
 from pipeline.extract import normalise
+from pipeline.fidelity.ledger import CHANNELS, shares
 from pipeline.image.container import read_image
 from pipeline.image.formats import nifti
 from pipeline.image.image import Image
 from pipeline.image.predictions import read_prediction, restored_image, write_prediction
 from pipeline.image.slices import evenly_spaced
-from pipeline.metrics import WHOLE_VOLUME, psnr, ssim
+from pipeline.metrics import WHOLE_VOLUME, _ledger, psnr, ssim
 from pipeline.physics.grid import fine_affine
 from pipeline.tune import tune
 from pipeline.validation import excerpt
@@ -406,6 +407,32 @@ def test_a_map_is_made_once_for_all_regions(pair, monkeypatch):
     monkeypatch.setattr(ssim, "per_voxel", lambda truth, **_: calls.append(1) or truth)
     list(evaluate(truth, "m", estimate, settings))
     assert len(calls) == len(truth.facts["foreground_slices"]) == len(values) / 2
+
+
+def test_the_ledger_is_kept_once_for_its_three_metrics(pair, monkeypatch):
+    truth, lr = pair
+    wanted = ("detail_right", "detail_missing", "psnr", "detail_invented")
+    settings = Evaluate(metrics=wanted, regions=("foreground", "whole"))
+    measured = on_grid(lr, truth)
+    estimate = np.asarray(0.5 * truth.data + 0.5 * measured)
+    kept = []
+
+    def account(**given: Any) -> Any:
+        kept.append(given["mask"])
+        return _ledger.account(**given)
+
+    for name in ("detail_right", "detail_missing", "detail_invented"):
+        monkeypatch.setattr(plugins.load("pipeline.metrics", name), "SHARED", account)
+    rows = list(evaluate(truth, "m", estimate, settings, aids=Aids(measured=measured)))
+    count = len(truth.facts["foreground_slices"])
+    assert len(kept) == 2 * count, "once a slice and region"
+    own = {(row.region, row.slice, row.metric): row.value for row in rows}
+    assert len(own) == len(rows) == 4 * 2 * count
+    index = truth.facts["foreground_slices"][0]
+    axis = truth.facts["slice_axis"]
+    one = [np.take(array, index, axis) for array in (truth.data, estimate, measured, truth.masks["foreground"])]
+    found = [own["foreground", index, f"detail_{name}"] for name in CHANNELS]
+    assert found == pytest.approx(list(shares(*one)))
 
 
 def test_unrelated_pictures_are_no_volume(pair):
