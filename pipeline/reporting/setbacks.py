@@ -75,7 +75,7 @@ def _difference(rates: pd.DataFrame | None, baseline: str) -> str:
         return ""
     (row,) = of_all
     low, high = (number(100 * row[name], 1, sign=True).text for name in ("diff_ci_low", "diff_ci_high"))
-    return f", a difference of {number(100 * row['diff'], 1, sign=True).text} % [{low}, {high}]"
+    return f", a difference of {number(100 * row['diff'], 1, sign=True).text} percentage points [{low}, {high}]"
 
 
 def _share(counts: Any) -> str:

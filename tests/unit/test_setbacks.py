@@ -57,8 +57,8 @@ def test_the_interval_is_that_of_the_difference_over_all_structures():
     table = planted(bicubic=(9, 9), zerofill=(10, 12), brainsr=(11, 5))
     (found,) = planted_setbacks(table, "brainsr", pd.DataFrame(rows, columns=names))
     minus = "\N{MINUS SIGN}"
-    expected = f"Found: 16 of 80 (20%) against 22 of 80 (28%), a difference of {minus}7.5 % [{minus}10.1, +2.0]."
-    assert found.text == expected
+    difference = f"{minus}7.5 percentage points [{minus}10.1, +2.0]"
+    assert found.text == f"Found: 16 of 80 (20%) against 22 of 80 (28%), a difference of {difference}."
 
 
 def test_tissues_are_compared_with_the_classical_method_that_is_least_off():
