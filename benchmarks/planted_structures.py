@@ -5,7 +5,7 @@
 Printed are, for every volume and method:
 
 - the share that the study's observer finds, with its interval, and the difference of the delivered method to each other
-  one (the tables planted_rates.csv of a run, with more draws);
+  one, false alarms taken off (the table planted_rates.csv of a run, with more draws);
 - what becomes of a structure: its contrast after the restoration, as the observer's template sees it, and the spread
   (standard deviation) of the template's answers where nothing is, both as fractions of the contrast that was planted;
 - the share that a second observer finds, at the same rate of false alarms: a channelised Hotelling observer (Barrett
@@ -160,7 +160,7 @@ def rates_of(truth: Image, seen: list[Seen], deliver: str, detailed: bool) -> pd
     table: Any = rate_table([pair], deliver, evaluate.bootstrap_samples, evaluate.confidence, SEED)
     table = table[table["size_voxels"].isna() if detailed else table["kind"].isna()]
     columns = ["method", "kind", "planted", "detected", "rate", "ci_low", "ci_high", "false_alarm_rate"]
-    return table[[*columns, "diff", "diff_ci_low", "diff_ci_high"]].round(3)
+    return table[[*columns, "net_diff", "net_diff_ci_low", "net_diff_ci_high"]].round(3)
 
 
 def study_volume(run: Path, volume: str, settings: Planted, deliver: str) -> None:
@@ -192,9 +192,10 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True, help="folder of a finished run, such as results/demo")
     parser.add_argument("--volumes", nargs="+", required=True, help="volumes of the run")
     parser.add_argument("--draws", type=int, default=4, help="times that structures are planted")
+    parser.add_argument("--threads", type=int, default=2, help="of the computation")
     parser.add_argument("--deliver", default="brainsr", help="method that the others are compared with")
     arguments = parser.parse_args()
-    use_threads(2)
+    use_threads(arguments.threads)
     pd.set_option("display.width", 200)
     for volume in arguments.volumes:
         study_volume(arguments.run, volume, Planted(draws=arguments.draws), arguments.deliver)
