@@ -23,8 +23,10 @@ TRAINED = RESULTS / "models/rrdb_l1"
 CHECKPOINTS = RESULTS / "checkpoints/rrdb_l1"
 WITHOUT_MODEL = ("models/rrdb_l1", "predictions/rrdb_l1", "uncertainty", "metrics", "sr")
 """What a run has not yet made whose training is still to come."""
-TARGETS = (RESULTS / "metrics/volumes.csv", RESULTS / "sr/head-test.nii.gz")
-"""What a disturbed run is asked for: weights, voxels and tables come on the way there."""
+TARGETS = (RESULTS / "metrics/parts/head-test.csv", RESULTS / "sr/head-test.nii.gz")
+"""What a disturbed run is asked for: weights, voxels and measurements of one volume."""
+TABLES = tuple(RESULTS / f"metrics/{table}.csv" for table in ("volumes", "slices", "summary", "comparisons"))
+"""What one of them is asked for as well: the tables over all volumes, which follow from the measurements."""
 STEPS, CHECKPOINT_EVERY = 12, 4
 BUSY_S = 600
 """How long anything may take on a machine that has much else to do."""

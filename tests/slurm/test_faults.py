@@ -15,7 +15,7 @@ import pytest
 
 from tests.helpers import CHECKOUT
 from tests.slurm.cluster import wait_for
-from tests.slurm.runs import BUSY_S, CHECKPOINT_EVERY, TARGETS, TRAINED, ClusterRun, finished
+from tests.slurm.runs import BUSY_S, CHECKPOINT_EVERY, TABLES, TARGETS, TRAINED, ClusterRun, finished
 
 pytestmark = pytest.mark.slurm
 
@@ -55,7 +55,7 @@ def cancelled(run: ClusterRun) -> Outcome:
     stopped = finished(first)
     assert stopped.returncode != 0
     assert "SLURM status is: 'CANCELLED'" in stopped.stdout
-    _finish(run)
+    _finish(run, *TABLES)
     return Outcome(run, ended=1, steps_repeated=lost)
 
 
@@ -65,7 +65,7 @@ def requeued(run: ClusterRun) -> Outcome:
     run.frozen_training()
     lost = run.steps_done() - run.steps_saved()
     run.cluster.tell("scontrol", "requeue", run.trainings[-1].number)
-    assert finished(first).returncode == 0
+    _ends_well(finished(first))
     assert [job.restarts for job in run.trainings] == ["1"]
     return Outcome(run, ended=0, steps_repeated=lost)
 
@@ -76,7 +76,7 @@ def out_of_time(run: ClusterRun) -> Outcome:
     run.frozen_training()
     lost = run.steps_done() - run.steps_saved()
     run.cluster.tell("scontrol", "update", f"JobId={run.trainings[-1].number}", "TimeLimit=1")
-    assert finished(first).returncode == 0
+    _ends_well(finished(first))
     assert [job.state for job in run.trainings] == ["TIMEOUT", "COMPLETED"]
     assert run.trainings[-1].time_limit == "8:00:00"
     return Outcome(run, ended=1, steps_repeated=lost)
@@ -85,7 +85,7 @@ def out_of_time(run: ClusterRun) -> Outcome:
 def out_of_memory(run: ClusterRun) -> Outcome:
     """A training that is granted too little memory: it is tried again with more, until it is enough."""
     run.change({"resources": {"memory_mb": 500}})
-    assert run.finish(TRAINED / "generator.safetensors").returncode == 0
+    _ends_well(run.finish(TRAINED / "generator.safetensors"))
     granted = [job.memory for job in run.trainings]
     assert granted == ["500M", "1000M", "1500M"][: len(granted)]
     assert len(granted) > 1
@@ -102,7 +102,7 @@ def node_restarted(run: ClusterRun) -> Outcome:
     run.cluster.kill_node()
     os.kill(process, signal.SIGCONT)
     run.cluster.start_node()
-    assert finished(first).returncode == 0
+    _ends_well(finished(first))
     return Outcome(run, ended=0, steps_repeated=0)
 
 
@@ -116,7 +116,7 @@ def abandoned(run: ClusterRun) -> Outcome:
     locked = run.finish(*TARGETS)
     assert locked.returncode != 0
     assert "--unlock" in locked.stdout
-    assert run.finish("--unlock").returncode == 0
+    _ends_well(run.finish("--unlock"))
     early = run.finish(*TARGETS)
     assert early.returncode != 0
     assert f"{job} rule_train_wildcards_rrdb_l1 (RUNNING)" in early.stdout
@@ -137,8 +137,11 @@ def _second_trainer_is_refused(run: ClusterRun, first: int) -> None:
     assert f"Slurm job {run.trainings[-1].number}" in result.stderr
 
 
-def _finish(run: ClusterRun) -> None:
-    result = run.finish(*TARGETS)
+def _finish(run: ClusterRun, *more: Path) -> None:
+    _ends_well(run.finish(*TARGETS, *more))
+
+
+def _ends_well(result: subprocess.CompletedProcess[str]) -> None:
     assert result.returncode == 0, result.stdout
 
 
