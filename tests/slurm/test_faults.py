@@ -30,20 +30,18 @@ class Outcome:
 
     Attributes:
         run: it.
-        ended: jobs that the fault ended, which have to be done again.
         steps_repeated: training steps that were computed twice.
     """
 
     run: ClusterRun
-    ended: int
     steps_repeated: int
 
     @property
     def jobs_repeated(self) -> int:
-        """Jobs that ran again although no fault had ended them, and jobs whose results had been there before."""
-        counts = Counter(job.rule for job in self.run.jobs)
-        finished_before = sum(count for rule, count in counts.items() if rule.split("_")[1] in UPSTREAM)
-        return sum(counts.values()) - len(counts) - self.ended + finished_before
+        """Jobs that ran although their results had been there: another of their kind had ended well."""
+        done = Counter(job.rule for job in self.run.jobs if job.state == "COMPLETED")
+        again = sum(count - 1 for count in done.values())
+        return again + sum(job.name.split("_")[0] in UPSTREAM for job in self.run.jobs)
 
 
 def cancelled(run: ClusterRun) -> Outcome:
@@ -56,7 +54,7 @@ def cancelled(run: ClusterRun) -> Outcome:
     assert stopped.returncode != 0
     assert "SLURM status is: 'CANCELLED'" in stopped.stdout
     _finish(run, *TABLES)
-    return Outcome(run, ended=1, steps_repeated=lost)
+    return Outcome(run, lost)
 
 
 def requeued(run: ClusterRun) -> Outcome:
@@ -67,7 +65,7 @@ def requeued(run: ClusterRun) -> Outcome:
     run.cluster.tell("scontrol", "requeue", run.trainings[-1].number)
     _ends_well(finished(first))
     assert [job.restarts for job in run.trainings] == ["1"]
-    return Outcome(run, ended=0, steps_repeated=lost)
+    return Outcome(run, lost)
 
 
 def out_of_time(run: ClusterRun) -> Outcome:
@@ -79,7 +77,7 @@ def out_of_time(run: ClusterRun) -> Outcome:
     _ends_well(finished(first))
     assert [job.state for job in run.trainings] == ["TIMEOUT", "COMPLETED"]
     assert run.trainings[-1].time_limit == "8:00:00"
-    return Outcome(run, ended=1, steps_repeated=lost)
+    return Outcome(run, lost)
 
 
 def out_of_memory(run: ClusterRun) -> Outcome:
@@ -92,7 +90,7 @@ def out_of_memory(run: ClusterRun) -> Outcome:
     assert run.trainings[-1].state == "COMPLETED"
     run.change({"resources": {"memory_mb": 4000}})
     _finish(run)
-    return Outcome(run, ended=len(granted) - 1, steps_repeated=0)
+    return Outcome(run, 0)
 
 
 def node_restarted(run: ClusterRun) -> Outcome:
@@ -103,7 +101,8 @@ def node_restarted(run: ClusterRun) -> Outcome:
     os.kill(process, signal.SIGCONT)
     run.cluster.start_node()
     _ends_well(finished(first))
-    return Outcome(run, ended=0, steps_repeated=0)
+    assert [(job.state, job.restarts) for job in run.trainings] == [("COMPLETED", "0")]
+    return Outcome(run, 0)
 
 
 def abandoned(run: ClusterRun) -> Outcome:
@@ -125,7 +124,7 @@ def abandoned(run: ClusterRun) -> Outcome:
     os.kill(process, signal.SIGCONT)
     wait_for(lambda: run.trainings[-1].state == "COMPLETED", "the abandoned training ends well", BUSY_S)
     _finish(run)
-    return Outcome(run, ended=0, steps_repeated=0)
+    return Outcome(run, 0)
 
 
 def _second_trainer_is_refused(run: ClusterRun, first: int) -> None:
