@@ -7,7 +7,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-dev demo test test-long test-gpu test-slurm lint format docs lock clean
+.PHONY: help setup setup-dev demo reproduce test test-long test-gpu test-slurm lint format docs lock clean
 
 PYTHON ?= python3
 TORCH ?= cpu
@@ -27,6 +27,16 @@ setup-dev: setup $(VENV)/dev-installed  ## and what the checks and tests need
 demo: setup  ## run config.yaml and show what came out
 	$(IN_VENV) snakemake --cores all
 	$(IN_VENV) python -m pipeline table results/demo
+
+# RUN is the folder of a run, or its name; INTO is where it is repeated. Downloads are shared, nothing is checked out.
+RUN ?= demo
+
+reproduce: setup  ## repeat a run from its provenance and compare: make reproduce RUN=results/demo
+	@run="$(RUN)"; [[ "$$run" == */* ]] || run="results/$$run"; name="$$(basename "$$run")"; \
+	into="$(INTO)"; into="$${into:-reproductions/$$name}"; export PATH="$(BIN):$$PATH"; \
+	python -m pipeline repeat --run "$$run" --into "$$into"; \
+	snakemake --directory "$$into" --configfile "$$into/config.json" --cores all; \
+	python -m pipeline compare_runs --run "$$run" --again "$$into/results/$$name"
 
 test: lint  ## every check, and every test that fits in 30 minutes
 	$(IN_VENV) python -m pytest

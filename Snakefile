@@ -38,6 +38,7 @@ rule all:
         rules.summarise.output,
         rules.report_index.output,
         rules.report_training.output,
+        rules.report_resources.output,
         expand(rules.report_volume.output, volume=RUN.evaluated_ids),
         delivered(RUN.evaluated_ids),
         downstream_results(),
@@ -45,4 +46,5 @@ rule all:
         rules.detection.output,
         bids_results(),
         rules.gate_table.output,
+        rules.ro_crate.output,
         rules.enforce.output,

@@ -100,6 +100,7 @@ def provenance(
     sources: Sequence[Mapping[str, Any]],
     volumes: Sequence[Mapping[str, Any]],
     near_duplicates: Sequence[Mapping[str, Any]] = (),
+    snakemake: str | None = None,
 ) -> dict[str, Any]:
     """Puts the record together; it holds no clock, so that the same run gives the same record.
 
@@ -108,12 +109,13 @@ def provenance(
         sources: what `describe_source` gave for every source.
         volumes: what `describe_volume` gave for every volume.
         near_duplicates: pairs of volumes in different splits with pictures or slices in common, and how many.
+        snakemake: its version; None where it is installed here, or did not run this.
     """
     order = {volume.id: place for place, volume in enumerate(run.volumes)}
     return {
         "brainsr": __version__,
         "git": git_state(),
-        "packages": package_versions(),
+        "packages": {**package_versions(), **({"snakemake": snakemake} if snakemake else {})},
         "platform": platform_facts(),
         "config": run.model_dump(mode="json", exclude=set(NOT_RECORDED)),
         "seed": run.seed,
@@ -142,6 +144,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_path(parser, "--sources", "records of the downloads (.source.json)", many=True)
     add_path(parser, "--volumes", "extracted volumes (.safetensors)", many=True)
     add_path(parser, "--duplicates", "what the stage duplicates wrote (.csv)", required=False)
+    parser.add_argument(
+        "--snakemake", metavar="VERSION", help="of the Snakemake that runs this, where it is not installed here"
+    )
     add_path(parser, "--output", "where the record is written (.json)")
 
 
@@ -151,5 +156,5 @@ def main(arguments: Namespace) -> None:
     sources = [describe_source(read_source_record(path), run) for path in arguments.sources]
     volumes = [describe_volume(read_image(path)) for path in arguments.volumes]
     near_duplicates = counted(arguments.duplicates) if arguments.duplicates else []
-    write_json(arguments.output, provenance(run, sources, volumes, near_duplicates))
+    write_json(arguments.output, provenance(run, sources, volumes, near_duplicates, arguments.snakemake))
     logger.info("%d sources, %d volumes", len(sources), len(volumes))

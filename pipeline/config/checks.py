@@ -18,7 +18,7 @@ NETWORK_FACTORS = (2, 3, 4, 8)
 """By which factors networks can enlarge."""
 TRUNK_FACTOR = 3
 """Networks of smaller factors may begin with a pixel-unshuffle, and start no network of another factor."""
-PAGES = ("index", "training")
+PAGES = ("index", "training", "resources")
 """Names of pages of the report, which are no volume's."""
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipeline.reporting.methods import method_title
 from pipeline.reporting.tables import read_table, records
+from pipeline.reporting.usage import duration_words
 
 STAGES = (
     ("extract", "Extraction"),
@@ -30,11 +31,7 @@ class Duration:
     @property
     def words(self) -> str:
         """The time as a reader sees it."""
-        minutes, seconds = divmod(round(self.seconds), 60)
-        hours, minutes = divmod(minutes, 60)
-        if hours:
-            return f"{hours} h {minutes} min"
-        return f"{minutes} min {seconds} s" if minutes else f"{self.seconds:.1f} s"
+        return duration_words(self.seconds)
 
 
 def read_durations(folder: Path | None, volume: str, suffix: str, networks: Sequence[str]) -> list[Duration]:

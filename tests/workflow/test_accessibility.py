@@ -11,6 +11,7 @@ from pipeline.files import write_json
 from tests.browsing import accessibility_mistakes, keyboard_mistakes, open_details, show
 from tests.report_run import HOSTILE, index_command, make_run, provenance_command, report_command
 from tests.unit import test_training_page as training
+from tests.unit.test_resources_page import write_benchmarks
 
 BAD = """<!doctype html><html><head><title>x</title><style>:focus { outline: none }</style></head><body>
 <main><h1>one</h1><h3>three</h3><img src="data:,"><input><a href="#nowhere">to</a><p style="color: #999">pale</p>
@@ -32,18 +33,21 @@ def pages(tmp_path_factory) -> Path:
     training.write_network(learnt / "models/brainsr", training.CARD, training.HISTORY, events, training.DIAL)
     write_json(learnt / "provenance.json", {"brainsr": "0.0", "config": training.config(run="n" * 300)})
     assert main(training.command(learnt, folder / "reports/training.html")) == 0
+    measured = write_benchmarks(folder / "benchmarks")
+    asked = ["--benchmarks", str(measured), "--provenance", str(learnt / "provenance.json")]
+    assert main(["report_resources", *asked, "--output", str(folder / "reports/resources.html")]) == 0
     return folder / "reports"
 
 
 @pytest.mark.parametrize("width", [400, 1400])
-@pytest.mark.parametrize("page", ["block", "index", "training"])
+@pytest.mark.parametrize("page", ["block", "index", "training", "resources"])
 def test_a_page_passes_the_checks(browser, pages, page, width):
     show(browser, pages / f"{page}.html", width)
     assert accessibility_mistakes(browser) == []
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
 
 
-@pytest.mark.parametrize("page", ["block", "index", "training"])
+@pytest.mark.parametrize("page", ["block", "index", "training", "resources"])
 def test_the_tab_key_goes_through_a_page_in_order(browser, pages, page):
     show(browser, pages / f"{page}.html")
     open_details(browser)

@@ -12,7 +12,7 @@ rule derivative:
     log:
         f"{RESULTS}/logs/bids/{{derivative}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/bids/{{derivative}}.tsv"
+        f"{RESULTS}/benchmarks/derivative/{{derivative}}.tsv"
     wildcard_constraints:
         derivative="|".join(map(re.escape, DERIVATIVES)) or "none",
     localrule: True

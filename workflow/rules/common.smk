@@ -5,6 +5,7 @@ import re
 import shlex
 import sys
 
+from snakemake import __version__ as snakemake_version
 from snakemake.exceptions import WorkflowError
 
 CHECKOUT = Path(workflow.basedir)

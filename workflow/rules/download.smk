@@ -7,7 +7,7 @@ rule download:
     log:
         "resources/logs/{source}/{file}.log",
     benchmark:
-        "resources/benchmarks/{source}/{file}.tsv"
+        "resources/benchmarks/download/{source}/{file}.tsv"
     wildcard_constraints:
         file="|".join(re.escape(source.file_name) for source in SOURCES.values()),
     localrule: True

@@ -8,6 +8,7 @@ rule enforce:
             *expand(rules.report_volume.output.page, volume=RUN.evaluated_ids),
         ],
         delivered=delivered(RUN.evaluated_ids),
+        crate=rules.ro_crate.output.crate,
     output:
         verdict=f"{RESULTS}/metrics/gates.txt",
     log:

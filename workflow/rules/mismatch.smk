@@ -11,7 +11,7 @@ use rule degrade as degrade_otherwise with:
     log:
         f"{RESULTS}/logs/mismatch/{{degradation}}/degrade/{{volume}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/mismatch/{{degradation}}/degrade/{{volume}}.tsv"
+        f"{RESULTS}/benchmarks/degrade_otherwise/{{degradation}}/{{volume}}.tsv"
     params:
         settings=degradation_entry,
         seed=RUN.seed,
@@ -37,7 +37,7 @@ use rule train as train_otherwise with:
     log:
         f"{RESULTS}/logs/mismatch/{{degradation}}/train.log",
     benchmark:
-        f"{RESULTS}/benchmarks/mismatch/{{degradation}}/train.tsv"
+        f"{RESULTS}/benchmarks/train_otherwise/{{degradation}}.tsv"
     params:
         folder=subpath(output.generator, parent=True),
         checkpoints=f"{RESULTS}/checkpoints/mismatch-{{degradation}}",
@@ -73,7 +73,7 @@ rule mismatch:
     log:
         f"{RESULTS}/logs/mismatch/mismatch.log",
     benchmark:
-        f"{RESULTS}/benchmarks/mismatch/mismatch.tsv"
+        f"{RESULTS}/benchmarks/mismatch.tsv"
     conda:
         "../../envs/learning.yaml"
     threads: RUN.infer.threads

@@ -41,6 +41,8 @@ rule provenance:
     resources:
         mem_mb=memory_mb,
         runtime=runtime_minutes,
+        # Not installed in the environment of the job. A resource, since it must rerun nothing.
+        snakemake_version=snakemake_version,
     params:
         config=RUN.model_dump_json(
             exclude={
@@ -55,7 +57,8 @@ rule provenance:
         "Recording what made the results"
     shell:
         "python -m pipeline provenance --config {params.config:q} --sources {input.records:q}"
-        " --volumes {input.volumes:q} --duplicates {input.duplicates:q} --output {output.provenance:q} > {log:q} 2>&1"
+        " --volumes {input.volumes:q} --duplicates {input.duplicates:q}"
+        " --snakemake {resources.snakemake_version} --output {output.provenance:q} > {log:q} 2>&1"
 
 
 rule report_volume:
@@ -85,7 +88,7 @@ rule report_volume:
     log:
         f"{RESULTS}/logs/report/{{volume}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/report/{{volume}}.tsv"
+        f"{RESULTS}/benchmarks/report_volume/{{volume}}.tsv"
     conda:
         "../../envs/imaging.yaml"
     threads: 1
@@ -193,3 +196,81 @@ rule report_training:
     shell:
         "python -m pipeline report_training --models {params.models:q} --provenance {input.provenance:q}"
         " --settings {params.settings:q} --output {output.page:q} > {log:q} 2>&1"
+
+
+# Last of the pages: a benchmark is there when its job has ended.
+rule report_resources:
+    input:
+        provenance=rules.provenance.output.provenance,
+        last=[
+            rules.report_index.output.page,
+            rules.report_training.output.page,
+            *expand(rules.report_volume.output.page, volume=RUN.evaluated_ids),
+            *delivered(RUN.evaluated_ids),
+            *uncertainty_results(),
+            *bids_results(),
+        ],
+    output:
+        page=report(
+            f"{RESULTS}/reports/resources.html",
+            caption="../report/resources.rst",
+            category="Reports",
+            labels={"page": "time and memory"},
+        ),
+    log:
+        f"{RESULTS}/logs/report_resources.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/report_resources.tsv"
+    conda:
+        "../../envs/imaging.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory_mb,
+        runtime=runtime_minutes,
+    params:
+        benchmarks=f"{RESULTS}/benchmarks",
+        settings=section("report"),
+        page_sources=PAGE_SOURCES,
+        code=code_version("pipeline.report_resources"),
+    message:
+        "Writing where time and memory went"
+    shell:
+        "python -m pipeline report_resources --benchmarks {params.benchmarks:q} --provenance {input.provenance:q}"
+        " --settings {params.settings:q} --output {output.page:q} > {log:q} 2>&1"
+
+
+# After all that it describes, but before the rule that may stop the run.
+rule ro_crate:
+    input:
+        rules.report_resources.output.page,
+        rules.report_resources.input.last,
+        downstream_results(),
+        rules.detection.output,
+        rules.gate_table.output.table,
+        provenance=rules.provenance.output.provenance,
+    output:
+        config=f"{RESULTS}/config.json",
+        crate=report(
+            f"{RESULTS}/ro-crate-metadata.json",
+            caption="../report/ro_crate.rst",
+            category="Provenance",
+            labels={"file": "RO-Crate"},
+        ),
+    log:
+        f"{RESULTS}/logs/ro_crate.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/ro_crate.tsv"
+    conda:
+        "../../envs/imaging.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory_mb,
+        runtime=runtime_minutes,
+    params:
+        # The folder, not its files: of ten thousand volumes their names would be too long for a command line.
+        run=subpath(output.crate, parent=True),
+        code=code_version("pipeline.ro_crate"),
+    message:
+        "Describing the results as an RO-Crate"
+    shell:
+        "python -m pipeline ro_crate --run {params.run:q} --config {output.config:q} --output {output.crate:q} > {log:q} 2>&1"

@@ -1,0 +1,50 @@
+"""Bar drawings for the pages, as SVG inside data URIs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pipeline.reporting.curves import INK, SETTINGS, SIZE_INCHES, STYLES, as_uri, empty_figure, plain
+
+ROW_INCHES = 0.3
+LIGHT = "#b7d8da"
+
+
+def draw_bars(
+    title: str,
+    x_label: str,
+    labels: Sequence[str],
+    bars: Sequence[float],
+    inner: Sequence[float] = (),
+    legend: Sequence[str] = (),
+) -> str:
+    """Draws horizontal bars from top to bottom; returns a data URI.
+
+    Args:
+        title: of the drawing.
+        x_label: what runs from left to right.
+        labels: of the bars.
+        bars: their lengths; what is not known has no bar.
+        inner: lengths of a narrow bar over each, may be empty.
+        legend: what bar and inner bar are, where there are both.
+    """
+    from matplotlib import rc_context
+
+    places = np.arange(len(labels))
+    with rc_context({**SETTINGS, "axes.grid.axis": "x"}):
+        figure, axes = empty_figure((SIZE_INCHES[0], 1.1 + ROW_INCHES * len(labels)))
+        wide = LIGHT if len(inner) else STYLES["delivered"]["color"]
+        axes.barh(places, np.nan_to_num(bars), height=0.7, color=wide, label=plain(legend[0]) if legend else None)
+        if len(inner):
+            colour = STYLES["delivered"]["color"]
+            axes.barh(places, np.nan_to_num(inner), height=0.28, color=colour, label=plain(legend[1]))
+            figure.legend(loc="outside lower left", ncols=2)
+        axes.set_yticks(places, [plain(label) for label in labels])
+        axes.set_ylim(len(labels) - 0.5, -0.5)
+        axes.set_axisbelow(True)
+        axes.tick_params(axis="y", length=0)
+        figure.suptitle(plain(title), x=0.01, ha="left", size=10, weight="bold", color=INK)
+        axes.set_xlabel(plain(x_label))
+        return as_uri(figure)

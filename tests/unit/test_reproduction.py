@@ -1,0 +1,188 @@
+"""Repeating a run: the folder that is prepared, what has changed since, and what of two runs is the same."""
+
+from __future__ import annotations
+
+import copy
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.errors import UserError
+from pipeline.files import read_json, write_json
+from pipeline.repeat import prepare
+from pipeline.reproduction.crate import crate, file_entity
+from pipeline.reproduction.outputs import ADDED, DIFFERENT, IDENTICAL, MISSING, compare, counts
+from pipeline.reproduction.record import differences, repeatable_config
+from tests.helpers import run_stage, the_message
+
+RECORD: dict[str, Any] = {
+    "brainsr": "0.1.0",
+    "git": {"commit": "a" * 40, "changed": False},
+    "packages": {"numpy": "2.4.6", "torch": "2.13.0"},
+    "platform": {"system": "Linux", "release": "6", "machine": "x86_64", "python": "3.11.7"},
+    "config": {
+        "run": "small",
+        "infer": {"deliver": "brainsr"},
+        "datasets": [{"kind": "glob"}],
+        "sources": {
+            "mine": {"kind": "local", "path": "my data/one.nii.gz"},
+            "theirs": {"kind": "local", "path": "../two.nii.gz"},
+            "far": {"kind": "package"},
+        },
+    },
+    "volumes": [{"id": "one"}],
+    "sources": [
+        {
+            **dict.fromkeys(("title", "citation", "version")),
+            "name": "mine",
+            "licence": "CC0",
+            "sha256": "b" * 64,
+            "used_for": ["one"],
+        }
+    ],
+}
+
+
+def write_run(project: Path, record: dict[str, Any] = RECORD) -> Path:
+    """Writes some outputs of a run, and returns its folder."""
+    results = project / "results/small"
+    files = {
+        "models/brainsr/generator.safetensors": "weights",
+        "models/brainsr/history.csv": "step,loss,seconds\n3,0.5,0.31\n6,0.25,0.62\n",
+        "sr/one.nii.gz": "voxels",
+        "metrics/volumes.csv": "volume,value\none,1\n",
+        "metrics/parts/one.csv": "on the way",
+        "reports/index.html": "a clock",
+        "logs/train.log": "a clock",
+    }
+    for name, text in files.items():
+        path = results / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    write_json(results / "provenance.json", record)
+    return results
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    folder = tmp_path / "a/project"
+    for path in (folder / "my data/one.nii.gz", folder / "resources/mine/one.nii.gz", tmp_path / "a/two.nii.gz"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+    os.utime(folder / "my data", ns=(10**18, 10**18))
+    write_run(folder)
+    return folder
+
+
+def test_a_repetition_finds_downloads_and_own_files_where_the_run_found_them(project, tmp_path):
+    again = tmp_path / "again"
+    config = prepare(project / "results/small", again)
+    assert read_json(again / "config.json") == config
+    assert config["datasets"] == []
+    assert (again / "resources/mine/one.nii.gz").read_text() == "x"
+    assert (again / config["sources"]["mine"]["path"]).read_text() == "x"
+    assert config["sources"]["mine"]["path"] == "my data/one.nii.gz"
+    assert Path(config["sources"]["theirs"]["path"]).read_text() == "x"
+    # A link that is younger than its file would make Snakemake fetch the file again, for the run that is repeated too.
+    assert (again / "my data").lstat().st_mtime_ns == 10**18
+
+
+def test_a_repetition_can_be_started_twice_but_not_over_something_else(project, tmp_path):
+    again = tmp_path / "again"
+    assert prepare(project / "results/small", again) == prepare(project / "results/small", again)
+    write_json(again / "config.json", {"run": "other"})
+    with pytest.raises(UserError, match="not empty and not a repetition"):
+        prepare(project / "results/small", again)
+
+
+def test_what_has_changed_since_is_said(project, tmp_path):
+    result = run_stage("repeat", "--run", project / "results/small", "--into", tmp_path / "again")
+    assert result.returncode == 0, result.stderr
+    assert f"not as it was: git commit: {'a' * 40} then" in result.stderr
+    assert "not as it was: torch: 2.13.0 then" in result.stderr
+
+
+def test_a_run_without_a_record_is_refused(tmp_path):
+    message = the_message(run_stage("repeat", "--run", tmp_path, "--into", tmp_path / "again"))
+    assert "provenance.json is missing" in message
+
+
+def test_records_differ_in_code_packages_machine_and_data():
+    assert list(differences(RECORD, copy.deepcopy(RECORD))) == []
+    other = copy.deepcopy(RECORD)
+    other["git"] = {"commit": "c" * 40, "changed": True}
+    other["packages"]["numpy"] = "1.0"
+    del other["packages"]["torch"]
+    other["platform"]["python"] = "3.12.0"
+    other["sources"][0]["sha256"] = "d" * 64
+    told = "\n".join(differences(RECORD, other))
+    for part in (
+        f"git commit: {'a' * 40} then, {'c' * 40} now",
+        "the code now had changes",
+        "numpy: 2.4.6 then, 1.0 now",
+        "torch: 2.13.0 then, not installed now",
+        "python of the machine: 3.11.7 then, 3.12.0 now",
+        f"the data of mine: SHA-256 {'b' * 64} then, {'d' * 64} now",
+    ):
+        assert part in told
+    assert len(told.splitlines()) == 6
+
+
+def test_two_runs_are_the_same_but_for_clocks_and_what_is_on_the_way(project, tmp_path):
+    again = write_run(tmp_path / "again")
+    (again / "models/brainsr/history.csv").write_text("step,loss,seconds\n3,0.5,9.99\n6,0.25,19\n")
+    for name in ("reports/index.html", "logs/train.log", "metrics/parts/one.csv"):
+        (again / name).write_text("another")
+    result = run_stage("compare_runs", "--run", project / "results/small", "--again", again)
+    assert result.returncode == 0, result.stderr
+    assert "all 4 files are the same" in result.stdout
+
+
+def test_one_changed_byte_one_missing_and_one_new_file_are_found(project, tmp_path):
+    again = write_run(tmp_path / "again")
+    (again / "sr/one.nii.gz").write_text("voxelz")
+    (again / "models/brainsr/history.csv").write_text("step,loss,seconds\n3,0.5,0.31\n6,0.75,0.62\n")
+    (again / "metrics/volumes.csv").unlink()
+    (again / "metrics/more.csv").write_text("x")
+    found = {one.path: one.verdict for one in compare(project / "results/small", again)}
+    assert found == {
+        "models/brainsr/generator.safetensors": IDENTICAL,
+        "models/brainsr/history.csv": DIFFERENT,
+        "sr/one.nii.gz": DIFFERENT,
+        "metrics/volumes.csv": MISSING,
+        "metrics/more.csv": ADDED,
+    }
+    assert counts(compare(project / "results/small", again)).loc["networks"].tolist() == [1, 1, 0, 0]
+    result = run_stage("compare_runs", "--run", project / "results/small", "--again", again)
+    assert "4 of 5 files are not the same" in the_message(result)
+    assert "different: sr/one.nii.gz" in result.stdout
+
+
+def test_a_folder_without_results_is_no_equal_run(tmp_path):
+    for name in ("one", "other"):
+        write_json(tmp_path / name / "provenance.json", RECORD)
+    message = the_message(run_stage("compare_runs", "--run", tmp_path / "one", "--again", tmp_path / "other"))
+    assert "Has the run ended?" in message
+
+
+def test_a_crate_names_what_went_in_and_what_came_out():
+    files = [file_entity("config.json", "configuration", 2, "e" * 64), file_entity("sr/a b.nii.gz", "sr", 9, "f" * 64)]
+    graph = {entity["@id"]: entity for entity in crate(RECORD, files, ["logs/"], "2026-01-01T00:00:00+00:00")["@graph"]}
+    run = graph["#run"]
+    assert [one["@id"] for one in run["object"]] == ["config.json", "#source-mine"]
+    assert [one["@id"] for one in run["result"]] == ["sr/a%20b.nii.gz", "logs/"]
+    assert graph["sr/a%20b.nii.gz"]["sha256"] == "f" * 64
+    assert graph["#source-mine"]["license"] == "CC0" and "citation" not in graph["#source-mine"]
+    assert "mine: CC0" in graph["#licences"]["description"]
+    assert graph["#package-numpy"]["softwareVersion"] == "2.4.6"
+    assert "a" * 40 in graph["#brainsr"]["softwareVersion"]
+    mentioned = {one["@id"] for one in graph["./"]["hasPart"]}
+    assert mentioned == {"config.json", "sr/a%20b.nii.gz", "logs/"}
+
+
+def test_the_configuration_of_a_record_is_left_as_it_was():
+    before = copy.deepcopy(RECORD)
+    assert repeatable_config(RECORD)["datasets"] == []
+    assert before == RECORD
