@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,9 @@ CONTRACT = (
     "metrics/gates.csv",
     "reports/index.html",
     "reports/training.html",
+    "reports/resources.html",
+    "config.json",
+    "ro-crate-metadata.json",
     "reports/head-test.html",
     "reports/head-block.html",
 )
@@ -97,10 +101,26 @@ def configuration() -> dict[str, Any]:
     }
 
 
-def snakemake(folder: Path, *arguments: str | Path, checkout: Path = CHECKOUT) -> subprocess.CompletedProcess[str]:
-    """Runs snakemake as a user types it, working in `folder`, with this test's Python on the PATH."""
+@dataclass(frozen=True)
+class Conda:
+    """A stand-in for conda: its programs, the folder of its environments, and the record of what jobs import."""
+
+    programs: Path
+    prefix: Path
+    watch: Path
+
+
+def snakemake(
+    folder: Path, *arguments: str | Path, checkout: Path = CHECKOUT, conda: Conda | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Runs snakemake as a user types it, working in `folder`, with this test's Python, and conda's, on the PATH."""
     command = ["snakemake", "--snakefile", checkout / "Snakefile", "--directory", folder, "--cores", "2", *arguments]
-    return subprocess.run(list(map(str, command)), env=environment(), capture_output=True, text=True, check=False)
+    variables = environment()
+    if conda:
+        command += ["--use-conda", "--conda-prefix", conda.prefix]
+        variables["PATH"] = f"{conda.programs}{os.pathsep}{variables['PATH']}"
+        variables["WATCH_IMPORTS"] = str(conda.watch)
+    return subprocess.run(list(map(str, command)), env=variables, capture_output=True, text=True, check=False)
 
 
 def environment() -> dict[str, str]:

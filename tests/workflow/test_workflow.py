@@ -6,6 +6,7 @@ import json
 import shutil
 import signal
 import subprocess
+import sys
 import time
 import zipfile
 from pathlib import Path
@@ -17,30 +18,23 @@ import pandas as pd
 import pytest
 import yaml
 
-from tests.helpers import CHECKOUT, contents
-from tests.workflow.project import CONTRACT, configuration, environment, jobs, make_project, snakemake
+from tests.helpers import CHECKOUT, contents, run_stage
+from tests.workflow.project import CONTRACT, configuration, environment, jobs, snakemake
 
-REPORTS = {"provenance", "report_index", "report_training", "report_volume", "enforce", "all"}
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> Path:
-    """A folder in which the workflow has run to its end; its name has a blank, as folders of users do."""
-    folder = tmp_path_factory.mktemp("a project")
-    config = make_project(folder)
-    result = snakemake(folder, "--configfile", config)
-    assert result.returncode == 0, result.stderr
-    return folder
+REPORTS = {
+    *("provenance", "report_index", "report_training", "report_volume", "report_resources"),
+    *("ro_crate", "enforce", "all"),
+}
 
 
 @pytest.fixture
-def dry_run(finished):
+def dry_run(finished, conda):
     """Plans a run of the finished project with a changed configuration; returns the jobs by rule."""
 
     def plan(checkout: Path = CHECKOUT, **changes) -> dict[str, int]:
         config = finished / "changed.yaml"
         config.write_text(yaml.safe_dump({**configuration(), **changes}), encoding="utf-8")
-        result = snakemake(finished, "--configfile", config, "--dry-run", checkout=checkout)
+        result = snakemake(finished, "--configfile", config, "--dry-run", checkout=checkout, conda=conda)
         assert result.returncode == 0, result.stderr
         return jobs(result)
 
@@ -94,8 +88,8 @@ def test_the_provenance_names_data_code_and_settings(finished):
     assert str(configuration()["recipes"]["rrdb_l1"]["steps"]) in text
 
 
-def test_a_second_run_does_nothing(finished):
-    result = snakemake(finished, "--configfile", finished / "small.yaml", "--dry-run")
+def test_a_second_run_does_nothing(finished, conda):
+    result = snakemake(finished, "--configfile", finished / "small.yaml", "--dry-run", conda=conda)
     assert "Nothing to be done" in result.stdout + result.stderr
 
 
@@ -112,7 +106,7 @@ def test_a_change_of_the_reader_study_reruns_nothing(dry_run):
     assert dry_run(reading={"slices": 3, "methods": ["truth", "bicubic"]}) == {}
 
 
-def test_what_contradicts_the_measurement_stops_the_run_where_the_user_wants_it(finished, dry_run, tmp_path):
+def test_what_contradicts_the_measurement_stops_the_run_where_the_user_wants_it(finished, conda, dry_run, tmp_path):
     """A network of six steps is no good, and says so without a truth."""
     gates = pd.read_csv(finished / "results/small/metrics/gates.csv")
     assert list(gates) == ["volume", "subject", "split", "method", "gate", "value", "limit", "passed"]
@@ -123,7 +117,7 @@ def test_what_contradicts_the_measurement_stops_the_run_where_the_user_wants_it(
     folder = tmp_path / "copy"
     shutil.copytree(finished, folder)
     (folder / "small.yaml").write_text(yaml.safe_dump(stopping), encoding="utf-8")
-    result = snakemake(folder, "--configfile", folder / "small.yaml")
+    result = snakemake(folder, "--configfile", folder / "small.yaml", conda=conda)
     assert result.returncode != 0
     assert "rrdb_l1 contradicts what was measured" in result.stdout + result.stderr
     assert "evaluate.on_gate" in result.stdout + result.stderr
@@ -132,7 +126,7 @@ def test_what_contradicts_the_measurement_stops_the_run_where_the_user_wants_it(
     assert "One step failed" in page and "rrdb_l1 contradicts what was measured" in page
     assert not (folder / "results/small/metrics/gates.txt").exists()
     (folder / "small.yaml").write_text(yaml.safe_dump(configuration()), encoding="utf-8")
-    result = snakemake(folder, "--configfile", folder / "small.yaml")
+    result = snakemake(folder, "--configfile", folder / "small.yaml", conda=conda)
     assert result.returncode == 0, result.stderr
     assert not (folder / "results/small/reports/failures.html").exists()
 
@@ -155,16 +149,23 @@ def test_an_edit_of_the_code_reruns_what_it_affects(finished, dry_run, tmp_path)
     assert not {"extract", "degrade", "train", "infer"} & planned
 
 
-def test_snakemake_makes_its_own_report(finished):
+def test_snakemake_makes_its_own_report(finished, conda):
     report = finished / "report.zip"
-    result = snakemake(finished, "--configfile", finished / "small.yaml", "--report", report)
+    result = snakemake(finished, "--configfile", finished / "small.yaml", "--report", report, conda=conda)
     assert result.returncode == 0, result.stderr
     with zipfile.ZipFile(report) as archive:
         inside = {name: archive.read(name) for name in archive.namelist()}
     main = next(content.decode() for name, content in inside.items() if name.endswith("report.html"))
-    for part in ("Reports", "Metrics", "which method wins and by how much", "all volumes", "trainings"):
+    for part in (
+        "Reports",
+        "Metrics",
+        "which method wins and by how much",
+        "all volumes",
+        "trainings",
+        "time and memory",
+    ):
         assert part in main, part
-    for page in ("index", "training", "head-test"):
+    for page in ("index", "training", "resources", "head-test"):
         assert (finished / f"results/small/reports/{page}.html").read_bytes() in inside.values(), page
 
 
@@ -189,13 +190,12 @@ def test_a_failed_stage_shows_its_message(finished, tmp_path):
     assert "Traceback" not in result.stderr
 
 
-def test_a_killed_run_goes_on_and_ends_the_same(finished, tmp_path):
-    folder = tmp_path / "killed"
-    folder.mkdir()
-    for name in ("one.nii.gz", "other.nii.gz", "small.safetensors", "small.yaml"):
-        shutil.copy(finished / name, folder / name)
+def test_a_repetition_from_the_provenance_ends_the_same_though_it_was_killed(finished, tmp_path):
+    run, folder = finished / "results/small", tmp_path / "again"
+    prepared = run_stage("repeat", "--run", run, "--into", folder)
+    assert prepared.returncode == 0, prepared.stderr
     command = ["snakemake", "--snakefile", CHECKOUT / "Snakefile", "--directory", folder, "--cores", "2"]
-    command += ["--configfile", folder / "small.yaml"]
+    command += ["--configfile", folder / "config.json"]
     running = subprocess.Popen(
         list(map(str, command)),
         env=environment(),
@@ -210,15 +210,25 @@ def test_a_killed_run_goes_on_and_ends_the_same(finished, tmp_path):
     subprocess.run(["pkill", "-KILL", "-s", str(running.pid)], check=False)
     running.wait()
     assert running.returncode == -signal.SIGKILL, "the run ended before it was killed"
-    snakemake(folder, "--configfile", folder / "small.yaml", "--unlock")
-    again = snakemake(folder, "--configfile", folder / "small.yaml")
-    assert again.returncode == 0, again.stderr
-    results = "results/small"
-    same = {**_comparable(finished / results), "provenance.json": ""}
-    assert {**_comparable(folder / results), "provenance.json": ""} == same
+    snakemake(folder, "--configfile", folder / "config.json", "--unlock")
+    again = reproduce(run, folder)
+    assert again.returncode == 0, again.stderr + again.stdout
+    assert "files are the same, byte by byte" in again.stdout
+    assert "Fetching" not in again.stderr, "downloads are shared"
+    assert _comparable(folder / "results/small") == _comparable(run)
+    (folder / "results/small/sr/head-test.nii.gz").write_bytes(b"another")
+    changed = run_stage("compare_runs", "--run", run, "--again", folder / "results/small")
+    assert changed.returncode == 1
+    assert "different: sr/head-test.nii.gz" in changed.stdout
+
+
+def reproduce(run: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Runs `make reproduce` with this test's environment in place of the one that make would set up."""
+    command = ["make", "reproduce", f"RUN={run}", f"INTO={folder}", f"VENV={sys.prefix}", "--assume-old=setup"]
+    return subprocess.run(command, cwd=CHECKOUT, env=environment(), capture_output=True, text=True, check=False)
 
 
 def _comparable(results: Path) -> dict[str, str]:
-    """Hashes of all results but those with a clock in them."""
-    clocks = ("logs/", "benchmarks/", "models/rrdb_l1/history.csv", "reports/")
+    """Hashes of all results but those with a clock in them, or with what was installed."""
+    clocks = ("logs/", "benchmarks/", "models/rrdb_l1/history.csv", "reports/", "provenance.json", "ro-crate")
     return {name: digest for name, digest in contents(results).items() if not name.startswith(clocks)}

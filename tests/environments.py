@@ -1,0 +1,64 @@
+"""The conda environments: what their files name, and how conda, the package index and Python call it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import yaml
+
+from tests.helpers import CHECKOUT
+
+LOCK = CHECKOUT / "requirements/run.lock"
+
+CONDA_NAMES = {
+    "PIL": "pillow",
+    "SimpleITK": "simpleitk",
+    "google": "onnx",
+    "matplotlib": "matplotlib-base",
+    "markupsafe": "jinja2",
+    "pydantic_core": "pydantic",
+    "pypi_simple": "pypi-simple",
+    "skimage": "scikit-image",
+    "torch": "pytorch",
+    "urllib3": "requests",
+    "yaml": "pyyaml",
+}
+"""Modules that conda knows by another name than Python, or that always come with another package."""
+
+INDEX_NAMES = {"matplotlib-base": "matplotlib", "pytorch": "torch"}
+"""Packages that the package index knows by another name than conda."""
+
+
+def packages(path: Path) -> dict[str, str]:
+    """Returns conda's names and the versions of an environment file; Python is one of them."""
+    entries = yaml.safe_load(path.read_text(encoding="utf-8"))["dependencies"]
+    return dict(entry.split("=") for entry in entries)
+
+
+def environment_file(name: str) -> Path:
+    """Returns the file of an environment."""
+    return CHECKOUT / f"envs/{name}.yaml"
+
+
+def locked_requirements() -> list[str]:
+    """Returns what run.lock allows, such as "numpy==2.4.6 ; python_full_version < '3.12'", without its hashes."""
+    found = re.findall(r"^[A-Za-z0-9][^\\\n]*", LOCK.read_text(encoding="utf-8"), re.MULTILINE)
+    return [line.strip() for line in found]
+
+
+def locked_names() -> set[str]:
+    """Returns the names of all locked packages."""
+    return {line.partition("==")[0] for line in locked_requirements()}
+
+
+def stages_with_environments() -> dict[str, str]:
+    """Returns the environment of every stage, from the rules that call it."""
+    found: dict[str, str] = {}
+    for rules in (CHECKOUT / "workflow/rules").glob("*.smk"):
+        for rule in f"\n{rules.read_text()}".split("\nrule ")[1:]:
+            environment = re.search(r"envs/(\w+)\.yaml", rule)
+            stage = re.search(r"python -m (?:\{resources.launch\} )?pipeline (\w+)", rule)
+            if environment and stage:
+                found[stage.group(1)] = environment.group(1)
+    return found
