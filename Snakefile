@@ -17,6 +17,7 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/shards.smk"
 include: "workflow/rules/download.smk"
 include: "workflow/rules/extract.smk"
 include: "workflow/rules/degrade.smk"
@@ -39,7 +40,7 @@ rule all:
         rules.report_index.output,
         rules.report_training.output,
         rules.report_resources.output,
-        expand(rules.report_volume.output, volume=RUN.evaluated_ids),
+        expand(PAGE, volume=RUN.evaluated_ids),
         delivered(RUN.evaluated_ids),
         downstream_results(),
         uncertainty_results(),

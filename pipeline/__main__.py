@@ -7,8 +7,10 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from pipeline.cli import stage_parser, start_logging
+from pipeline.each_volume import run_volumes
 from pipeline.errors import UserError
 from pipeline.stages import STAGES
 
@@ -43,10 +45,12 @@ def run_stage(stage: str, arguments: Sequence[str]) -> int:
     module = importlib.import_module(f"pipeline.{stage}")
     parser = stage_parser(stage, module.__doc__)
     module.add_arguments(parser)
+    text = "folders of results: each appears when all that goes into it is written"
+    parser.add_argument("--whole", type=Path, nargs="*", default=[], metavar="FOLDER", help=text)
     parsed = parser.parse_args(arguments)
     start_logging()
     try:
-        module.main(parsed)
+        run_volumes(module, parser, parsed)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

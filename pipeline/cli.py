@@ -2,12 +2,40 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 import sys
-from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from argparse import Namespace, RawDescriptionHelpFormatter
 from pathlib import Path
+from typing import Any
 
 from pipeline.config.base import Section
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """A parser of a stage that may handle several volumes, see `pipeline.each_volume`.
+
+    What is written @FILE stands for the lines of a file, since a command line has an end: rules hand the files of
+    thousands of volumes over as @<(printf ...).
+
+    Attributes:
+        of_each_volume: options that take what belongs to all volumes, in the same order, and whether there are several
+            values a volume.
+        tables: options that name a table into which the rows of all volumes go.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(fromfile_prefix_chars="@", **options)
+        self.of_each_volume: dict[str, bool] = {}
+        self.tables: list[str] = []
+
+    def convert_arg_line_to_args(self, arg_line: str) -> list[str]:
+        """Returns the value on a line of a file; an empty list is printed as an empty line."""
+        return [arg_line] if arg_line else []
+
+    def each_volume(self, action: argparse.Action, *, many: bool = False) -> None:
+        """Marks an option that takes one value a volume, or, where `many`, equally many."""
+        self.of_each_volume[action.dest] = many
 
 
 def stage_parser(stage: str, description: str | None) -> ArgumentParser:
@@ -28,10 +56,26 @@ def add_settings(parser: ArgumentParser, section: type[Section]) -> None:
     )
 
 
-def add_path(parser: ArgumentParser, flag: str, help_text: str, *, many: bool = False, required: bool = True) -> None:
-    """Adds an option that takes a path, or several."""
-    nargs = "+" if many else None
-    parser.add_argument(flag, type=Path, nargs=nargs, required=required, metavar="PATH", help=help_text)
+def add_path(
+    parser: ArgumentParser,
+    flag: str,
+    help_text: str,
+    *,
+    many: bool = False,
+    required: bool = True,
+    each_volume: bool = False,
+) -> None:
+    """Adds an option that takes a path, or several; where `each_volume`, so many for every volume."""
+    nargs = "+" if many or each_volume else None
+    action = parser.add_argument(flag, type=Path, nargs=nargs, required=required, metavar="PATH", help=help_text)
+    if each_volume:
+        parser.each_volume(action, many=many)
+
+
+def add_table(parser: ArgumentParser, flag: str, help_text: str) -> None:
+    """Adds an option that takes the path of a table (.csv); the rows of all volumes go into it."""
+    action = parser.add_argument(flag, type=Path, required=True, metavar="PATH", help=help_text)
+    parser.tables.append(action.dest)
 
 
 def start_logging() -> None:
@@ -46,4 +90,13 @@ def show_progress() -> bool:
     return sys.stderr.isatty()
 
 
-__all__ = ["ArgumentParser", "Namespace", "add_path", "add_settings", "show_progress", "stage_parser", "start_logging"]
+__all__ = [
+    "ArgumentParser",
+    "Namespace",
+    "add_path",
+    "add_settings",
+    "add_table",
+    "show_progress",
+    "stage_parser",
+    "start_logging",
+]

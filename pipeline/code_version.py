@@ -12,6 +12,7 @@ WITHOUT_EFFECT = PACKAGE_FOLDER / "config"
 """The configuration's own code: a rule hands its stage complete settings, so that results hang on these alone."""
 
 
+@cache
 def code_version(module: str) -> str:
     """Returns 16 hexadecimal digits that change when `module`, or anything of `pipeline` it imports, changes.
 
@@ -28,6 +29,7 @@ def code_version(module: str) -> str:
     return digest.hexdigest()[:16]
 
 
+@cache
 def files_version(folder: Path) -> str:
     """Returns 16 hexadecimal digits that change when any file below `folder` changes."""
     digest = hashlib.sha256()

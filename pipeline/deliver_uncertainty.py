@@ -25,8 +25,10 @@ def expected_error(disagreement: Image) -> Image:
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declares the options of this stage."""
-    add_path(parser, "--input", "the disagreement of a volume, as the stage uncertainty wrote it (.safetensors)")
-    add_path(parser, "--output", "the map of expected errors; its suffix is that of the volume's format")
+    text = "the disagreement of a volume, as the stage uncertainty wrote it (.safetensors)"
+    add_path(parser, "--input", text, each_volume=True)
+    text = "the map of expected errors; its suffix is that of the volume's format"
+    add_path(parser, "--output", text, each_volume=True)
 
 
 def main(arguments: Namespace) -> None:

@@ -85,8 +85,8 @@ def denoise(image: Image) -> Image:
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declares the options of this stage."""
-    add_path(parser, "--input", "extracted volume (.safetensors)")
-    add_path(parser, "--output", "the same volume, denoised (.safetensors)")
+    add_path(parser, "--input", "extracted volume (.safetensors)", each_volume=True)
+    add_path(parser, "--output", "the same volume, denoised (.safetensors)", each_volume=True)
 
 
 def main(arguments: Namespace) -> None:

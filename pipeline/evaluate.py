@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pipeline import plugins
-from pipeline.cli import ArgumentParser, Namespace, add_path, add_settings, show_progress
+from pipeline.cli import ArgumentParser, Namespace, add_path, add_settings, add_table, show_progress
 from pipeline.config.load import read_section
 from pipeline.config.stages import Evaluate
 from pipeline.errors import UserError
@@ -296,14 +296,18 @@ def write_measurements(path: Path, rows: Iterable[Measurement]) -> None:
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declares the options of this stage."""
-    add_path(parser, "--hr", "extracted volume: the truth (.safetensors)")
-    add_path(parser, "--predictions", "restored volumes, each in a folder named after its method", many=True)
-    add_path(parser, "--lr", "its low-resolution volume (.safetensors); some metrics need it", required=False)
+    add_path(parser, "--hr", "extracted volume: the truth (.safetensors)", each_volume=True)
+    text = "restored volumes, each in a folder named after its method"
+    add_path(parser, "--predictions", text, many=True, each_volume=True)
+    text = "its low-resolution volume (.safetensors); some metrics need it"
+    add_path(parser, "--lr", text, required=False, each_volume=True)
     text = "a VGG, as the stage features wrote it (.safetensors); some metrics need it"
     parser.add_argument("--features", type=Path, nargs="*", default=[], metavar="PATH", help=text)
     text = "the truth as the stage denoise made it; the region denoised needs it"
-    parser.add_argument("--denoised", type=Path, nargs="*", default=[], metavar="PATH", help=text)
-    add_path(parser, "--output", "one row a slice, region, metric and method (.csv)")
+    parser.each_volume(
+        parser.add_argument("--denoised", type=Path, nargs="*", default=[], metavar="PATH", help=text), many=True
+    )
+    add_table(parser, "--output", "one row a slice, region, metric and method (.csv)")
     add_settings(parser, Evaluate)
 
 

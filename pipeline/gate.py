@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from pipeline.cli import ArgumentParser, Namespace, add_path, show_progress
+from pipeline.cli import ArgumentParser, Namespace, add_path, add_table, show_progress
 from pipeline.config.stages import Extract
 from pipeline.errors import UserError
 from pipeline.evaluate import by_method, method_of
@@ -131,9 +131,11 @@ def check_all(lr: Image, predictions: Iterable[Path]) -> Iterator[GateRow]:
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declares the options of this stage."""
-    add_path(parser, "--lr", "what was measured: a low-resolution volume of a run (.safetensors), or an image")
-    add_path(parser, "--predictions", "restored volumes, each in a folder named after its method", many=True)
-    add_path(parser, "--output", "one row a method and gate (.csv)")
+    text = "what was measured: a low-resolution volume of a run (.safetensors), or an image"
+    add_path(parser, "--lr", text, each_volume=True)
+    text = "restored volumes, each in a folder named after its method"
+    add_path(parser, "--predictions", text, many=True, each_volume=True)
+    add_table(parser, "--output", "one row a method and gate (.csv)")
     text = "forward model of an image that is no volume of a run (.forward.json)"
     add_path(parser, "--forward-model", text, required=False)
     parser.add_argument(

@@ -10,9 +10,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from pipeline.cli import ArgumentParser, Namespace, add_path, add_settings
@@ -58,7 +60,7 @@ def infer(
     """
     use_threads(settings.threads)
     chosen = choose_device(device)
-    networks = [load_generator(path).to(chosen).eval() for path in (generator, *others)]
+    networks = [network_on(path, chosen) for path in (generator, *others)]
     image = read_image(lr)
     if spread is None:
         restored = restore(networks[0], image, settings)
@@ -67,6 +69,12 @@ def infer(
         write_image(spread, restored_image(image, disagreement))
     saturated = write_prediction(output, image, restored)
     logger.info("%s: restored, %d voxels clipped", image.facts["id"], saturated)
+
+
+@cache
+def network_on(path: Path, device: torch.device) -> Generator:
+    """Returns a network on a device, in evaluation mode; it is read once a process, which may restore many volumes."""
+    return load_generator(path).to(device).eval()
 
 
 def restore(network: Generator, image: Image, settings: Infer) -> NDArray[np.float32]:
@@ -140,9 +148,10 @@ def noise_sigma(image: Image, noise: str | PhysicalParameters, settings: Infer) 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declares the options of this stage."""
     add_path(parser, "--model", "generator.safetensors of the method")
-    add_path(parser, "--lr", "low-resolution volume (.safetensors)")
-    add_path(parser, "--output", "prediction; its suffix is that of the volume's format")
-    add_path(parser, "--spread", "where the disagreement over views is written (.safetensors)", required=False)
+    add_path(parser, "--lr", "low-resolution volume (.safetensors)", each_volume=True)
+    add_path(parser, "--output", "prediction; its suffix is that of the volume's format", each_volume=True)
+    text = "where the disagreement over views is written (.safetensors)"
+    parser.each_volume(parser.add_argument("--spread", type=Path, nargs="*", default=[], metavar="PATH", help=text))
     text = "generator.safetensors of further networks, whose disagreement counts in the spread"
     parser.add_argument("--others", type=Path, nargs="*", default=[], metavar="PATH", help=text)
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to compute")
@@ -152,5 +161,5 @@ def add_arguments(parser: ArgumentParser) -> None:
 def main(arguments: Namespace) -> None:
     """Runs the stage."""
     settings = read_section(Infer, arguments.settings)
-    spread, others = arguments.spread, arguments.others
+    spread, others = arguments.spread or None, arguments.others
     infer(arguments.model, arguments.lr, settings, arguments.device, arguments.output, spread, others)

@@ -50,7 +50,7 @@ def read_tuning(path: Path) -> dict[str, dict[str, Any]]:
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declares the options of this stage."""
-    add_path(parser, "--lr", "low-resolution volume (.safetensors)")
+    add_path(parser, "--lr", "low-resolution volume (.safetensors)", each_volume=True)
     add_path(parser, "--tuning", "settings chosen by the stage tune (.json)")
     add_path(parser, "--predictions", "folder of the results: <folder>/<method>/<volume> and the suffix of its format")
 

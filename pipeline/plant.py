@@ -15,17 +15,16 @@ from typing import Any
 import pandas as pd
 
 from pipeline import plugins
-from pipeline.cli import ArgumentParser, Namespace, add_path, add_settings
+from pipeline.cli import ArgumentParser, Namespace, add_path, add_settings, add_table
 from pipeline.config.load import read_section
 from pipeline.config.stages import Infer, Planted
 from pipeline.fidelity.planted.study import Detection, Place, Restore, detections, place_rows, study
 from pipeline.image.container import read_image
 from pipeline.image.image import Image
-from pipeline.infer import noise_sigma, restore
+from pipeline.infer import network_on, noise_sigma, restore
 from pipeline.interpolate import METHODS, read_tuning
 from pipeline.models.device import choose_device, use_threads
 from pipeline.models.generator import Generator
-from pipeline.models.weights import load_generator
 from pipeline.physics.forward import ForwardModel
 from pipeline.statistics.tables import write_table
 
@@ -66,12 +65,12 @@ def write_rows(path: Path, rows: Iterable[Detection] | Iterable[Place], columns:
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declares the options of this stage."""
-    add_path(parser, "--hr", "extracted volume: the truth (.safetensors)")
-    add_path(parser, "--lr", "its low-resolution volume (.safetensors)")
+    add_path(parser, "--hr", "extracted volume: the truth (.safetensors)", each_volume=True)
+    add_path(parser, "--lr", "its low-resolution volume (.safetensors)", each_volume=True)
     add_path(parser, "--models", "generator.safetensors of networks, in folders named after the methods", many=True)
     add_path(parser, "--tuning", "settings chosen by the stage tune (.json)")
-    add_path(parser, "--output", "one row a method, kind, size and contrast (.csv)")
-    add_path(parser, "--places", "one row a method, structure and contrast (.csv)")
+    add_table(parser, "--output", "one row a method, kind, size and contrast (.csv)")
+    add_table(parser, "--places", "one row a method, structure and contrast (.csv)")
     parser.add_argument("--infer", default="{}", metavar="JSON|FILE", help="the section infer, as --settings")
     parser.add_argument("--seed", type=int, default=0, help="root of the random numbers behind the places")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to compute")
@@ -84,7 +83,7 @@ def main(arguments: Namespace) -> None:
     use_threads(infer.threads)
     device = choose_device(arguments.device)
     truth, lr = read_image(arguments.hr), read_image(arguments.lr)
-    networks = {path.resolve().parent.name: load_generator(path).to(device).eval() for path in arguments.models}
+    networks = {path.resolve().parent.name: network_on(path, device) for path in arguments.models}
     methods = {**classical_methods(read_tuning(arguments.tuning)), **network_methods(networks, lr, infer)}
     seen = list(study(truth, lr, methods, settings, arguments.seed))
     rows = detections(truth, seen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import cache
 from pathlib import Path
 
 from pipeline.cli import ArgumentParser, Namespace, add_path, add_settings
@@ -11,11 +12,11 @@ from pipeline.config.stages import Report
 from pipeline.evaluate import by_method, method_of
 from pipeline.files import read_json, write_text
 from pipeline.image.container import read_image
-from pipeline.reporting.durations import read_durations
+from pipeline.reporting.durations import Shard, read_durations
 from pipeline.reporting.extras import KINDS, read_extra
 from pipeline.reporting.gallery import is_stack
 from pipeline.reporting.gates import read_gates
-from pipeline.reporting.inputs import read_run_record
+from pipeline.reporting.inputs import RunRecord, read_run_record
 from pipeline.reporting.looks import look
 from pipeline.reporting.methods import method_title
 from pipeline.reporting.setbacks import read_setbacks
@@ -32,7 +33,6 @@ logger = logging.getLogger(__name__)
 
 
 OPTIONAL = {
-    "--uncertainty": "standard deviation of the deliverable (.safetensors)",
     "--gates": "table of gates (.csv)",
     "--planted": "table of planted structures (.csv)",
     "--tissue": "table of tissue volumes (.csv)",
@@ -52,25 +52,39 @@ def add_tables(parser: ArgumentParser) -> None:
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declares the options of this stage."""
-    add_path(parser, "--hr", "extracted volume: the truth (.safetensors)")
-    add_path(parser, "--lr", "low-resolution volume (.safetensors)")
-    add_path(parser, "--predictions", "restored volumes, each in a folder named after its method", many=True)
+    _run_record.cache_clear()  # what stood in the files of another command may have changed
+    add_path(parser, "--hr", "extracted volume: the truth (.safetensors)", each_volume=True)
+    add_path(parser, "--lr", "low-resolution volume (.safetensors)", each_volume=True)
+    text = "restored volumes, each in a folder named after its method"
+    add_path(parser, "--predictions", text, many=True, each_volume=True)
     add_tables(parser)
     add_path(parser, "--tuning", "settings chosen on validation (nlm_bspline3.json)")
     parser.add_argument("--deliver", required=True, metavar="METHOD", help="method of the deliverable")
     add_path(parser, "--benchmarks", "folder of what snakemake measured of the jobs", required=False)
+    parser.add_argument("--shard", default="", metavar="NAME", help="of the jobs that this volume was a part of")
+    parser.add_argument("--shard-volumes", type=int, default=1, metavar="NUMBER", help="volumes of these jobs")
+    text = "standard deviation of the deliverable, where there is one (.safetensors)"
+    parser.each_volume(
+        parser.add_argument("--uncertainty", type=Path, nargs="*", default=[], metavar="PATH", help=text), many=True
+    )
     for flag, text in OPTIONAL.items():
         parser.add_argument(flag, type=Path, nargs="*", default=[], metavar="PATH", help=f"{text}, where there is one")
-    add_path(parser, "--output", "the page (.html)")
+    add_path(parser, "--output", "the page (.html)", each_volume=True)
     add_settings(parser, Report)
+
+
+@cache
+def _run_record(volumes: Path, slices: Path, summary: Path, provenance: Path, models: tuple[Path, ...]) -> RunRecord:
+    """Reads what the pages of all volumes share, once a process."""
+    return read_run_record(volumes, slices, summary, provenance, models)
 
 
 def main(arguments: Namespace) -> None:
     """Runs the stage."""
     settings = read_section(Report, arguments.settings)
     truth, low = read_image(arguments.hr), read_image(arguments.lr)
-    run = read_run_record(
-        arguments.volumes_table, arguments.slices, arguments.summary, arguments.provenance, arguments.models
+    run = _run_record(
+        arguments.volumes_table, arguments.slices, arguments.summary, arguments.provenance, tuple(arguments.models)
     )
     volume, deliver = truth.facts["id"], arguments.deliver
     files = {method_of(path): path for path in by_method(arguments.predictions)}
@@ -84,7 +98,6 @@ def main(arguments: Namespace) -> None:
         indices=indices,
         order=shown_slices(truth, run, deliver, len(truth.facts["foreground_slices"])) if is_stack(truth) else None,
     )
-    suffix = next(iter(files.values())).name.removeprefix(volume)
     lines = {name: (method_title(name), style) for name, style in curve_methods(primary_baseline(run), deliver).items()}
     extras = [read_extra(name, getattr(arguments, name), volume, deliver, lines) for name in KINDS]
     page = volume_page(
@@ -99,7 +112,12 @@ def main(arguments: Namespace) -> None:
         examined=Examined(
             gates=read_gates(arguments.gates, volume, deliver),
             extras=[extra for extra in extras if extra is not None],
-            durations=read_durations(arguments.benchmarks, volume, suffix, [model.method for model in run.models]),
+            durations=read_durations(
+                arguments.benchmarks,
+                volume,
+                Shard(arguments.shard or volume, arguments.shard_volumes),
+                [model.method for model in run.models],
+            ),
             uncertainty=next(iter(arguments.uncertainty), None),
             setbacks=read_setbacks(arguments.planted, arguments.tissue, volume, deliver),
         ),

@@ -14,6 +14,7 @@ STAGES = {
     "train": "fine-tune a network",
     "interpolate": "restore a volume with every classical method",
     "infer": "restore a volume with a network",
+    "publish": "give results the names that other programs rely on",
     "denoise": "make a denoised reference of a volume whose truth is noisy",
     "evaluate": "measure every method on a volume",
     "tissue": "measure the volumes of tissue classes",

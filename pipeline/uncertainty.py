@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.calibrate import compared, read_factor
-from pipeline.cli import ArgumentParser, Namespace, add_path
+from pipeline.cli import ArgumentParser, Namespace, add_path, add_table
 from pipeline.evaluate import method_of
 from pipeline.fidelity.reliability import rank_correlation, reliability_curve
 from pipeline.image.container import read_image, write_image
@@ -58,13 +58,13 @@ def tables(truth: Image, method: str, prediction: Path, spread: Image, factor: f
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declares the options of this stage."""
-    add_path(parser, "--hr", "extracted volume: the truth (.safetensors)")
-    add_path(parser, "--prediction", "the delivered restoration, in a folder named after its method")
-    add_path(parser, "--spread", "the method's disagreement over views (.safetensors)")
+    add_path(parser, "--hr", "extracted volume: the truth (.safetensors)", each_volume=True)
+    add_path(parser, "--prediction", "the delivered restoration, in a folder named after its method", each_volume=True)
+    add_path(parser, "--spread", "the method's disagreement over views (.safetensors)", each_volume=True)
     add_path(parser, "--calibration", "the factor that the stage calibrate found (.json)")
-    add_path(parser, "--output", "the map, with the factor in its facts (.safetensors)")
-    add_path(parser, "--reliability", "predicted and true error, one row a bin (.csv)")
-    add_path(parser, "--summary", "rank correlation and means (.csv)")
+    add_path(parser, "--output", "the map, with the factor in its facts (.safetensors)", each_volume=True)
+    add_table(parser, "--reliability", "predicted and true error, one row a bin (.csv)")
+    add_table(parser, "--summary", "rank correlation and means (.csv)")
 
 
 def main(arguments: Namespace) -> None:

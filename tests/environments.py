@@ -56,7 +56,7 @@ def stages_with_environments() -> dict[str, str]:
     """Returns the environment of every stage, from the rules that call it."""
     found: dict[str, str] = {}
     for rules in (CHECKOUT / "workflow/rules").glob("*.smk"):
-        for rule in f"\n{rules.read_text()}".split("\nrule ")[1:]:
+        for rule in re.split(r"^ *rule\b", rules.read_text(), flags=re.MULTILINE)[1:]:
             environment = re.search(r"envs/(\w+)\.yaml", rule)
             stage = re.search(r"python -m (?:\{resources.launch\} )?pipeline (\w+)", rule)
             if environment and stage:

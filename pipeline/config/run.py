@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Annotated
 
@@ -13,6 +14,7 @@ from pipeline.config.base import Section
 from pipeline.config.datasets import Dataset
 from pipeline.config.recipe import PRETRAINED, SCRATCH, Recipe, filled
 from pipeline.config.sources import LocalSource, Source
+from pipeline.config.stable_hash import hash_of
 from pipeline.config.stages import (
     TRUTH,
     Degrade,
@@ -64,10 +66,25 @@ class Run(Section):
     report: Report = Report()
     reading: Reading = Reading()
     resources: Resources = Resources()
+    shards: Annotated[int, Field(ge=1, le=10000)] = 256
+    """parts that volumes are dealt to by a hash of their ids; the volumes of one part are restored, measured and
+    reported by one job a stage, and a new volume reruns its own part alone; fewer parts make longer jobs; another
+    number restores and measures everything again"""
 
     def ids(self, *splits: str) -> list[str]:
         """Returns the ids of all volumes of the given splits, in the order of the configuration."""
         return [volume.id for volume in self.volumes if volume.split in splits]
+
+    def sharded(self, identifiers: Iterable[str]) -> dict[str, list[str]]:
+        """Returns volumes by the name of their shard, which hangs on their id and `shards` alone; none is empty.
+
+        The names are numbers with leading zeros, in order; within a shard, volumes keep theirs.
+        """
+        digits = len(str(self.shards - 1))
+        found: dict[str, list[str]] = {}
+        for identifier in identifiers:
+            found.setdefault(f"{hash_of(identifier) % self.shards:0{digits}}", []).append(identifier)
+        return dict(sorted(found.items()))
 
     @property
     def evaluated_ids(self) -> list[str]:

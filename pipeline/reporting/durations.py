@@ -1,4 +1,4 @@
-"""How long the stages took for one volume, and how much memory, from what Snakemake measured."""
+"""How long the jobs took that made a volume's results, and how much memory, from what Snakemake measured."""
 
 from __future__ import annotations
 
@@ -11,13 +11,26 @@ from pipeline.reporting.tables import read_table, records
 from pipeline.reporting.usage import duration_words
 
 STAGES = (
-    ("extract", "Extraction"),
-    ("degrade", "Degradation"),
     ("interpolate", "Classical methods"),
     ("infer", "Network"),
     ("evaluate", "Measures"),
 )
-"""Folders of benchmarks, and what a reader calls them."""
+"""Folders of benchmarks of jobs that handle a shard, and what a reader calls them."""
+OF_ONE_VOLUME = (("extract", "Extraction"), ("degrade", "Degradation"))
+"""The same of jobs that handle one volume."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Volumes that one job handles: the name of their shard, and how many they are."""
+
+    name: str
+    volumes: int
+
+    @property
+    def words(self) -> str:
+        """What is to be said of a job's time, since it is not one volume's."""
+        return "" if self.volumes == 1 else f" ({self.volumes} volumes together)"
 
 
 @dataclass(frozen=True)
@@ -34,13 +47,13 @@ class Duration:
         return duration_words(self.seconds)
 
 
-def read_durations(folder: Path | None, volume: str, suffix: str, networks: Sequence[str]) -> list[Duration]:
+def read_durations(folder: Path | None, volume: str, shard: Shard, networks: Sequence[str]) -> list[Duration]:
     """Reads what was measured of a volume's jobs and of the trainings; what was not measured is left out.
 
     Args:
         folder: `benchmarks` of a run; None gives nothing.
         volume: its id.
-        suffix: of its predictions.
+        shard: the volume's.
         networks: names of the networks.
 
     Raises:
@@ -49,12 +62,12 @@ def read_durations(folder: Path | None, volume: str, suffix: str, networks: Sequ
     if folder is None:
         return []
     jobs = [(f"Training of {method_title(name)}", folder / "train" / f"{name}.tsv") for name in networks]
+    jobs += [(title, folder / stage / f"{volume}.tsv") for stage, title in OF_ONE_VOLUME]
     for stage, title in STAGES:
-        parents = [""] if stage != "infer" else networks
-        for parent in parents:
+        for parent in networks if stage == "infer" else [""]:
             named = f"{title}: {method_title(parent)}" if parent else title
-            jobs += [(named, folder / stage / parent / f"{volume}{end}.tsv") for end in ("", suffix)]
-    return [_read(title, path) for title, path in dict.fromkeys(jobs) if path.is_file()]
+            jobs.append((named + shard.words, folder / stage / parent / f"{shard.name}.tsv"))
+    return [_read(title, path) for title, path in jobs if path.is_file()]
 
 
 def _read(title: str, path: Path) -> Duration:

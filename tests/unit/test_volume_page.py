@@ -31,7 +31,7 @@ from pipeline.reporting.closeness import (
     distribution_distance,
     strongest_edge,
 )
-from pipeline.reporting.durations import Duration, read_durations
+from pipeline.reporting.durations import Duration, Shard, read_durations
 from pipeline.reporting.extras import KINDS, read_extra
 from pipeline.reporting.gallery import choose_slices, error_of, in_colour, picture_label
 from pipeline.reporting.gates import read_gates
@@ -263,15 +263,16 @@ def test_the_gates_of_a_volume_put_the_deliverable_apart(tmp_path):
 
 
 def test_durations_are_those_of_the_volume_and_the_networks(tmp_path):
-    for name, seconds in (("extract/v.tsv", 2.5), ("infer/rrdb_l1/v.nii.gz.tsv", 75), ("train/rrdb_l1.tsv", 7300),
+    for name, seconds in (("extract/v.tsv", 2.5), ("infer/rrdb_l1/017.tsv", 75), ("train/rrdb_l1.tsv", 7300),
                           ("extract/other.tsv", 9)):  # fmt: skip
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(f"s\th:m:s\tmax_rss\n{seconds}\t0\t120.4\n")
-    found = read_durations(tmp_path, "v", ".nii.gz", ["rrdb_l1"])
+    found = read_durations(tmp_path, "v", Shard("017", 2), ["rrdb_l1"])
     assert [(one.title.split()[0], one.words) for one in found] == [
         ("Training", "2 h 1 min"), ("Extraction", "2.5 s"), ("Network:", "1 min 15 s")
     ]  # fmt: skip
-    assert read_durations(None, "v", "", []) == []
+    assert "2 volumes together" in found[-1].title
+    assert read_durations(None, "v", Shard("017", 1), []) == []
     assert Duration("x", 59.7, None).words == "1 min 0 s"
 
 

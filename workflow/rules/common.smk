@@ -13,7 +13,7 @@ sys.path.insert(0, str(CHECKOUT))
 
 from pipeline import plugins
 from pipeline.code_version import code_version, files_version
-from pipeline.config.families import format_of_volume, result_suffix, result_suffixes
+from pipeline.config.families import format_of_volume, result_suffix
 from pipeline.config.known import known_sources
 from pipeline.config.load import as_json, read_run
 from pipeline.config.mismatch import degradations, single_minded
@@ -55,7 +55,6 @@ BIDS_LINKS = RUN.bids_links
 PREDICTIONS = f"{RESULTS}/predictions"
 # Classical methods treat all flips and transposes alike: they never disagree with themselves.
 DOUBTED = RUN.infer.deliver if RUN.infer.deliver in NETWORK_METHODS else "none"
-SPREAD = f"{RESULTS}/uncertainty/spread/{{method}}/{{volume}}{{suffix}}.safetensors"
 PLANTED_SPLITS = ("test", "test_within_subject")
 OWN_SLICES = f"{RESULTS}/own_slices/{{volume}}/{{role}}.{{kind}}.safetensors"
 OWN_ROLES = ["train-columns", "train-rows", "val"]
@@ -189,70 +188,11 @@ def source_entry(wildcards):
     return SOURCES[wildcards.source].model_dump_json()
 
 
-def suffix_of(volume):
-    """Returns the suffix of a volume's predictions: they are of the family of its source."""
-    return result_suffix(RUN.volume(volume), SOURCES)
-
-
-def predictions_of(wildcards):
-    """Returns the predictions of all methods for a volume."""
-    methods = [*CLASSICAL_METHODS, *NETWORK_METHODS]
-    name = f"{wildcards.volume}{suffix_of(wildcards.volume)}"
-    return expand(f"{PREDICTIONS}/{{method}}/{name}", method=methods)
-
-
-def all_predictions(volumes):
-    """Returns the predictions of all methods for several volumes."""
-    methods = [*CLASSICAL_METHODS, *NETWORK_METHODS]
-    names = [f"{volume}{suffix_of(volume)}" for volume in volumes]
-    return expand(f"{PREDICTIONS}/{{method}}/{{name}}", method=methods, name=names)
-
-
-def delivered(volumes):
-    """Returns the deliverables of volumes."""
-    return [f"{RESULTS}/sr/{volume}{suffix_of(volume)}" for volume in volumes]
-
-
-def delivered_predictions(volumes):
-    """Returns the predictions of the delivered method."""
-    folder = f"{PREDICTIONS}/{RUN.infer.deliver}"
-    return [f"{folder}/{volume}{suffix_of(volume)}" for volume in volumes]
-
-
-def delivered_spreads(volumes):
-    """Returns the disagreement of the delivered method over views."""
-    return [
-        SPREAD.format(method=DOUBTED, volume=volume, suffix=suffix_of(volume))
-        for volume in volumes
-    ]
-
-
-def delivered_prediction(wildcards):
-    """Returns the prediction of the delivered method for a volume."""
-    return delivered_predictions([wildcards.volume])
-
-
-def delivered_spread(wildcards):
-    """Returns the disagreement of the delivered method for a volume."""
-    return delivered_spreads([wildcards.volume])
-
-
-def spread_options(wildcards, input, output):
-    """Returns the options that ask for the disagreement over views, where the rule makes it."""
-    if "spread" not in output.keys():
-        return ""
-    others = shlex.join(input.others)
-    return f"--spread {shlex.quote(output.spread)} --others {others}"
-
-
 def uncertainty_results():
     """Returns the error maps and what they are worth; nothing where a classical method is delivered."""
     if DOUBTED == "none":
         return []
-    maps = [
-        f"{RESULTS}/sr/{volume}.uncertainty{suffix_of(volume)}"
-        for volume in RUN.evaluated_ids
-    ]
+    maps = error_maps(RUN.evaluated_ids)
     return [rules.reliability.output, rules.uncertainty_table.output, maps]
 
 
@@ -285,29 +225,6 @@ def volume_duplicates(wildcards):
     return (
         rules.duplicates.output.table if RUN.volume(wildcards.volume).is_stack else []
     )
-
-
-def tissues_option(wildcards):
-    """Returns the option that names the tissues of a volume which shows nothing but brain."""
-    tissues = RUN.volume(wildcards.volume).tissues
-    return f"--tissues {tissues}" if tissues else ""
-
-
-def examined(wildcards):
-    """Returns what was found out about a volume beside its measures, by the option of the page that names it."""
-    volume = wildcards.volume
-    doubted = DOUBTED != "none"
-    found = {
-        "gates": (rules.gate.output.rows, True),
-        "tissue": (rules.tissue.output.rows, volume in TISSUE_VOLUMES),
-        "planted": (rules.plant.output.rows, volume in RUN.ids(*PLANTED_SPLITS)),
-        "uncertainty": (rules.uncertainty.output.volume, doubted),
-        "reliability": (rules.uncertainty.output.reliability, doubted),
-    }
-    return {
-        option: path.format(volume=volume) if known else []
-        for option, (path, known) in found.items()
-    }
 
 
 def downstream_results():
@@ -370,4 +287,4 @@ wildcard_constraints:
     volume="|".join(volume.id for volume in RUN.volumes),
     source="|".join(SOURCES),
     method="|".join(NETWORK_METHODS),
-    suffix="|".join(re.escape(suffix) for suffix in result_suffixes()),
+    shard=r"\d+",

@@ -5,7 +5,7 @@ rule enforce:
         pages=[
             rules.report_index.output.page,
             rules.report_training.output.page,
-            *expand(rules.report_volume.output.page, volume=RUN.evaluated_ids),
+            *expand(PAGE, volume=RUN.evaluated_ids),
         ],
         delivered=delivered(RUN.evaluated_ids),
         crate=rules.ro_crate.output.crate,

@@ -1,12 +1,12 @@
 rule denoise:
     input:
-        volume=rules.extract.output.volume,
+        volumes=of_shard(truths, SHARDS),
     output:
-        volume=f"{RESULTS}/denoised/{{volume}}.safetensors",
+        folder=directory(DENOISED),
     log:
-        f"{RESULTS}/logs/denoise/{{volume}}.log",
+        f"{RESULTS}/logs/denoise/{{shard}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/denoise/{{volume}}.tsv"
+        f"{RESULTS}/benchmarks/denoise/{{shard}}.tsv"
     conda:
         "../../envs/imaging.yaml"
     threads: 1
@@ -14,28 +14,29 @@ rule denoise:
         mem_mb=memory_mb,
         runtime=runtime_minutes,
     params:
+        volumes=of_shard(named, SHARDS),
+        files=written_to("folder", stored),
         code=code_version("pipeline.denoise"),
     message:
-        "Denoising the truth of {wildcards.volume}, as a further reference"
+        "Denoising the truth of {params.volumes}, as a further reference"
     shell:
-        "python -m pipeline denoise --input {input.volume:q} --output {output.volume:q} > {log:q} 2>&1"
+        "python -m pipeline denoise --input {input.volumes:q} --output {params.files:q} --whole {output.folder:q} > {log:q} 2>&1"
 
 
 rule evaluate:
     input:
-        hr=rules.extract.output.volume,
-        lr=rules.degrade.output.volume,
-        denoised=(
-            rules.denoise.output.volume if "denoised" in RUN.evaluate.regions else []
-        ),
+        hr=of_shard(truths, SHARDS),
+        lr=of_shard(measured, SHARDS),
+        denoised=DENOISED if "denoised" in RUN.evaluate.regions else [],
         features=PERCEPTUAL if "vgg_distance" in RUN.evaluate.metrics else [],
-        predictions=predictions_of,
+        classical=CLASSICAL,
+        networks=expand(RESTORED, method=NETWORK_METHODS, allow_missing=True),
     output:
-        rows=f"{RESULTS}/metrics/parts/{{volume}}.csv",
+        rows=f"{RESULTS}/metrics/parts/{{shard}}.csv",
     log:
-        f"{RESULTS}/logs/evaluate/{{volume}}.log",
+        f"{RESULTS}/logs/evaluate/{{shard}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/evaluate/{{volume}}.tsv"
+        f"{RESULTS}/benchmarks/evaluate/{{shard}}.tsv"
     conda:
         "../../envs/imaging.yaml"
     threads: 1
@@ -43,18 +44,21 @@ rule evaluate:
         mem_mb=memory_mb,
         runtime=runtime_minutes,
     params:
+        volumes=of_shard(named, SHARDS),
+        predictions=restored_files(SHARDS),
+        denoised=read_from("denoised", stored),
         settings=section("evaluate"),
         code=code_version("pipeline.evaluate"),
     message:
-        "Measuring every method on {wildcards.volume}"
+        "Measuring every method on {params.volumes}"
     shell:
-        "python -m pipeline evaluate --hr {input.hr:q} --lr {input.lr:q} --denoised {input.denoised:q} --features {input.features:q} --predictions {input.predictions:q}"
+        "python -m pipeline evaluate --hr {input.hr:q} --lr {input.lr:q} --denoised {params.denoised:q} --features {input.features:q} --predictions {params.predictions:q}"
         " --output {output.rows:q} --settings {params.settings:q} > {log:q} 2>&1"
 
 
 rule summarise:
     input:
-        parts=expand(rules.evaluate.output.rows, volume=RUN.evaluated_ids),
+        parts=expand(rules.evaluate.output.rows, shard=SHARDS),
     output:
         volumes=report(
             f"{RESULTS}/metrics/volumes.csv",

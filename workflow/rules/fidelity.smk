@@ -12,6 +12,9 @@ localrules:
 TISSUE_VOLUMES = [
     volume for volume in RUN.evaluated_ids if not RUN.volume(volume).is_stack
 ]
+TISSUE_SHARDS = RUN.sharded(TISSUE_VOLUMES)
+VAL_SHARDS = RUN.sharded(RUN.ids("val"))
+PLANTED_SHARDS = RUN.sharded(RUN.ids(*PLANTED_SPLITS))
 CLASSED = {
     split: [volume.id for volume in STACKS if volume.split in splits]
     for split, splits in (("train", ("train",)), ("evaluated", EVALUATED_SPLITS))
@@ -20,14 +23,15 @@ CLASSED = {
 
 rule tissue:
     input:
-        hr=rules.extract.output.volume,
-        predictions=predictions_of,
+        hr=of_shard(truths, TISSUE_SHARDS),
+        classical=CLASSICAL,
+        networks=expand(RESTORED, method=NETWORK_METHODS, allow_missing=True),
     output:
-        rows=f"{RESULTS}/tissue/{{volume}}.csv",
+        rows=f"{RESULTS}/tissue/{{shard}}.csv",
     log:
-        f"{RESULTS}/logs/tissue/{{volume}}.log",
+        f"{RESULTS}/logs/tissue/{{shard}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/tissue/{{volume}}.tsv"
+        f"{RESULTS}/benchmarks/tissue/{{shard}}.tsv"
     conda:
         "../../envs/imaging.yaml"
     threads: 1
@@ -35,18 +39,20 @@ rule tissue:
         mem_mb=memory_mb,
         runtime=runtime_minutes,
     params:
-        tissues=tissues_option,
+        volumes=of_shard(named, TISSUE_SHARDS),
+        predictions=restored_files(TISSUE_SHARDS),
+        tissues=tissues_of,
         code=code_version("pipeline.tissue"),
     message:
-        "Measuring volumes of tissue in {wildcards.volume}"
+        "Measuring volumes of tissue in {params.volumes}"
     shell:
-        "python -m pipeline tissue --hr {input.hr:q} --predictions {input.predictions:q} {params.tissues}"
+        "python -m pipeline tissue --hr {input.hr:q} --predictions {params.predictions:q} --tissues {params.tissues}"
         " --output {output.rows:q} > {log:q} 2>&1"
 
 
 rule tissue_agreement:
     input:
-        parts=expand(rules.tissue.output.rows, volume=TISSUE_VOLUMES),
+        parts=expand(rules.tissue.output.rows, shard=TISSUE_SHARDS),
     output:
         tissue=report(
             f"{RESULTS}/metrics/tissue.csv",
@@ -116,8 +122,8 @@ rule diagnosis:
 rule calibrate:
     input:
         hr=extracted("val"),
-        predictions=delivered_predictions(RUN.ids("val")),
-        spreads=delivered_spreads(RUN.ids("val")),
+        predictions=predictions_by([RUN.infer.deliver], RUN.ids("val")),
+        spreads=expand(SPREAD, method=DOUBTED, shard=VAL_SHARDS),
     output:
         calibration=f"{RESULTS}/uncertainty/calibration.json",
     log:
@@ -131,28 +137,29 @@ rule calibrate:
         mem_mb=memory_mb,
         runtime=runtime_minutes,
     params:
+        spreads=spreads_of_val,
         code=code_version("pipeline.calibrate"),
     message:
         "Finding what disagreement is worth on the validation volumes"
     shell:
-        "python -m pipeline calibrate --hr {input.hr:q} --predictions {input.predictions:q} --spreads {input.spreads:q}"
+        "python -m pipeline calibrate --hr {input.hr:q} --predictions {input.predictions:q} --spreads {params.spreads:q}"
         " --output {output.calibration:q} > {log:q} 2>&1"
 
 
 rule uncertainty:
     input:
-        hr=rules.extract.output.volume,
-        prediction=delivered_prediction,
-        spread=delivered_spread,
+        hr=of_shard(truths, SHARDS),
+        folder=expand(RESTORED, method=DOUBTED, allow_missing=True),
+        spreads=expand(SPREAD, method=DOUBTED, allow_missing=True),
         calibration=rules.calibrate.output.calibration,
     output:
-        volume=f"{RESULTS}/uncertainty/{{volume}}.safetensors",
-        reliability=f"{RESULTS}/uncertainty/{{volume}}.reliability.csv",
-        summary=f"{RESULTS}/uncertainty/{{volume}}.summary.csv",
+        folder=directory(DISAGREEMENT),
+        reliability=RELIABILITY,
+        summary=f"{RESULTS}/uncertainty/{{shard}}.summary.csv",
     log:
-        f"{RESULTS}/logs/uncertainty/{{volume}}.log",
+        f"{RESULTS}/logs/uncertainty/{{shard}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/uncertainty/{{volume}}.tsv"
+        f"{RESULTS}/benchmarks/uncertainty/{{shard}}.tsv"
     conda:
         "../../envs/imaging.yaml"
     threads: 1
@@ -160,46 +167,58 @@ rule uncertainty:
         mem_mb=memory_mb,
         runtime=runtime_minutes,
     params:
+        volumes=of_shard(named, SHARDS),
+        predictions=read_from("folder", suffix_of),
+        spreads=read_from("spreads", stored),
+        maps=written_to("folder", stored),
         code=code_version("pipeline.uncertainty"),
     message:
-        "Making the error map of {wildcards.volume}"
+        "Making the error map of {params.volumes}"
     shell:
-        "python -m pipeline uncertainty --hr {input.hr:q} --prediction {input.prediction:q} --spread {input.spread:q}"
-        " --calibration {input.calibration:q} --output {output.volume:q} --reliability {output.reliability:q}"
+        "python -m pipeline uncertainty --hr {input.hr:q} --prediction {params.predictions:q} --spread {params.spreads:q}"
+        " --calibration {input.calibration:q} --output {params.maps:q} --whole {output.folder:q} --reliability {output.reliability:q}"
         " --summary {output.summary:q} > {log:q} 2>&1"
 
 
-rule deliver_uncertainty:
-    input:
-        volume=rules.uncertainty.output.volume,
-    output:
-        volume=report(
-            f"{RESULTS}/sr/{{volume}}.uncertainty{{suffix}}",
-            caption="../report/uncertainty.rst",
-            category="Super-resolved volumes",
-            labels={"volume": "{volume}, expected error"},
-        ),
-    log:
-        f"{RESULTS}/logs/deliver_uncertainty/{{volume}}{{suffix}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/deliver_uncertainty/{{volume}}{{suffix}}.tsv"
-    conda:
-        "../../envs/imaging.yaml"
-    threads: 1
-    resources:
-        mem_mb=memory_mb,
-        runtime=runtime_minutes,
-    params:
-        code=code_version("pipeline.deliver_uncertainty"),
-    message:
-        "Delivering the error map of {wildcards.volume}"
-    shell:
-        "python -m pipeline deliver_uncertainty --input {input.volume:q} --output {output.volume:q} > {log:q} 2>&1"
+for SHARD, VOLUMES in SHARDS.items():
+
+    rule:
+        name:
+            f"deliver_uncertainty_{SHARD}"
+        input:
+            folder=DISAGREEMENT.format(shard=SHARD),
+        output:
+            volumes=[
+                report(
+                    path,
+                    caption="../report/uncertainty.rst",
+                    category="Super-resolved volumes",
+                    labels={"volume": f"{volume}, expected error"},
+                )
+                for volume, path in zip(VOLUMES, error_maps(VOLUMES))
+            ],
+        log:
+            f"{RESULTS}/logs/deliver_uncertainty/{SHARD}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/deliver_uncertainty/{SHARD}.tsv"
+        conda:
+            "../../envs/imaging.yaml"
+        threads: 1
+        resources:
+            mem_mb=memory_mb,
+            runtime=runtime_minutes,
+        params:
+            maps=maps_of(VOLUMES),
+            code=code_version("pipeline.deliver_uncertainty"),
+        message:
+            f"Delivering the error map of {named(VOLUMES)}"
+        shell:
+            "python -m pipeline deliver_uncertainty --input {params.maps:q} --output {output.volumes:q} > {log:q} 2>&1"
 
 
 rule reliability:
     input:
-        parts=expand(rules.uncertainty.output.reliability, volume=RUN.evaluated_ids),
+        parts=expand(rules.uncertainty.output.reliability, shard=SHARDS),
     output:
         table=report(
             f"{RESULTS}/metrics/reliability.csv",
@@ -224,7 +243,7 @@ rule reliability:
 
 use rule reliability as uncertainty_table with:
     input:
-        parts=expand(rules.uncertainty.output.summary, volume=RUN.evaluated_ids),
+        parts=expand(rules.uncertainty.output.summary, shard=SHARDS),
     output:
         table=f"{RESULTS}/metrics/uncertainty.csv",
     log:
@@ -238,20 +257,20 @@ use rule reliability as uncertainty_table with:
 
 rule plant:
     input:
-        hr=rules.extract.output.volume,
-        lr=rules.degrade.output.volume,
+        hr=of_shard(truths, PLANTED_SHARDS),
+        lr=of_shard(measured, PLANTED_SHARDS),
         models=expand(
             f"{RESULTS}/models/{{method}}/generator.safetensors",
             method=NETWORK_METHODS,
         ),
         tuning=rules.tune.output.settings,
     output:
-        rows=f"{RESULTS}/planted/{{volume}}.csv",
-        places=f"{RESULTS}/planted/{{volume}}.places.csv",
+        rows=f"{RESULTS}/planted/{{shard}}.csv",
+        places=f"{RESULTS}/planted/{{shard}}.places.csv",
     log:
-        f"{RESULTS}/logs/plant/{{volume}}.log",
+        f"{RESULTS}/logs/plant/{{shard}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/plant/{{volume}}.tsv"
+        f"{RESULTS}/benchmarks/plant/{{shard}}.tsv"
     conda:
         "../../envs/learning.yaml"
     threads: RUN.infer.threads
@@ -261,12 +280,13 @@ rule plant:
         mem_mb=memory_mb,
         runtime=runtime_minutes,
     params:
+        volumes=of_shard(named, PLANTED_SHARDS),
         settings=section("planted"),
         infer=RUN.infer.model_dump_json(exclude={"deliver", "disagree_with"}),
         seed=RUN.seed,
         code=code_version("pipeline.plant"),
     message:
-        "Planting structures in {wildcards.volume}"
+        "Planting structures in {params.volumes}"
     shell:
         "python -m pipeline plant --hr {input.hr:q} --lr {input.lr:q} --models {input.models:q} --tuning {input.tuning:q}"
         " --output {output.rows:q} --places {output.places:q} --seed {params.seed} --device {resources.device}"
@@ -275,8 +295,8 @@ rule plant:
 
 rule detection:
     input:
-        parts=expand(rules.plant.output.rows, volume=RUN.ids(*PLANTED_SPLITS)),
-        places=expand(rules.plant.output.places, volume=RUN.ids(*PLANTED_SPLITS)),
+        parts=expand(rules.plant.output.rows, shard=PLANTED_SHARDS),
+        places=expand(rules.plant.output.places, shard=PLANTED_SHARDS),
     output:
         table=report(
             f"{RESULTS}/metrics/planted.csv",
@@ -318,14 +338,15 @@ rule detection:
 
 rule gate:
     input:
-        lr=rules.degrade.output.volume,
-        predictions=predictions_of,
+        lr=of_shard(measured, SHARDS),
+        classical=CLASSICAL,
+        networks=expand(RESTORED, method=NETWORK_METHODS, allow_missing=True),
     output:
-        rows=f"{RESULTS}/gates/{{volume}}.csv",
+        rows=f"{RESULTS}/gates/{{shard}}.csv",
     log:
-        f"{RESULTS}/logs/gate/{{volume}}.log",
+        f"{RESULTS}/logs/gate/{{shard}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/gate/{{volume}}.tsv"
+        f"{RESULTS}/benchmarks/gate/{{shard}}.tsv"
     conda:
         "../../envs/imaging.yaml"
     threads: 1
@@ -333,16 +354,18 @@ rule gate:
         mem_mb=memory_mb,
         runtime=runtime_minutes,
     params:
+        volumes=of_shard(named, SHARDS),
+        predictions=restored_files(SHARDS),
         code=code_version("pipeline.gate"),
     message:
-        "Comparing every method on {wildcards.volume} with what was measured"
+        "Comparing every method on {params.volumes} with what was measured"
     shell:
-        "python -m pipeline gate --lr {input.lr:q} --predictions {input.predictions:q} --output {output.rows:q} > {log:q} 2>&1"
+        "python -m pipeline gate --lr {input.lr:q} --predictions {params.predictions:q} --output {output.rows:q} > {log:q} 2>&1"
 
 
 rule gate_table:
     input:
-        gates=expand(rules.gate.output.rows, volume=RUN.evaluated_ids),
+        gates=expand(rules.gate.output.rows, shard=SHARDS),
     output:
         table=report(
             f"{RESULTS}/metrics/gates.csv",

@@ -1,16 +1,13 @@
 rule interpolate:
     input:
-        lr=rules.degrade.output.volume,
+        lr=of_shard(measured, SHARDS),
         tuning=rules.tune.output.settings,
     output:
-        predictions=expand(
-            f"{PREDICTIONS}/{{method}}/{{{{volume}}}}{{{{suffix}}}}",
-            method=CLASSICAL_METHODS,
-        ),
+        folder=directory(CLASSICAL),
     log:
-        f"{RESULTS}/logs/interpolate/{{volume}}{{suffix}}.log",
+        f"{RESULTS}/logs/interpolate/{{shard}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/interpolate/{{volume}}{{suffix}}.tsv"
+        f"{RESULTS}/benchmarks/interpolate/{{shard}}.tsv"
     conda:
         "../../envs/imaging.yaml"
     threads: 1
@@ -18,26 +15,26 @@ rule interpolate:
         mem_mb=memory_mb,
         runtime=runtime_minutes,
     params:
-        folder=subpath(output[0], ancestor=2),
+        volumes=of_shard(named, SHARDS),
         code=code_version("pipeline.interpolate"),
     message:
-        "Restoring {wildcards.volume} with every classical method"
+        "Restoring {params.volumes} with every classical method"
     shell:
         "python -m pipeline interpolate --lr {input.lr:q} --tuning {input.tuning:q}"
-        " --predictions {params.folder:q} > {log:q} 2>&1"
+        " --predictions {output.folder:q} --whole {output.folder:q} > {log:q} 2>&1"
 
 
 rule infer:
     input:
         model=f"{RESULTS}/models/{{method}}/generator.safetensors",
-        lr=rules.degrade.output.volume,
+        lr=of_shard(measured, SHARDS),
         others=[],
     output:
-        prediction=f"{PREDICTIONS}/{{method}}/{{volume}}{{suffix}}",
+        folder=directory(RESTORED),
     log:
-        f"{RESULTS}/logs/infer/{{method}}/{{volume}}{{suffix}}.log",
+        f"{RESULTS}/logs/infer/{{method}}/{{shard}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/infer/{{method}}/{{volume}}{{suffix}}.tsv"
+        f"{RESULTS}/benchmarks/infer/{{method}}/{{shard}}.tsv"
     conda:
         "../../envs/learning.yaml"
     threads: RUN.infer.threads
@@ -47,28 +44,30 @@ rule infer:
         mem_mb=memory_mb,
         runtime=runtime_minutes,
     params:
+        volumes=of_shard(named, SHARDS),
         settings=section("infer"),
-        spread=spread_options,
+        predictions=written_to("folder", suffix_of),
+        spreads=written_to("spread", stored),
         code=code_version("pipeline.infer"),
     message:
-        "Restoring {wildcards.volume} with {wildcards.method}"
+        "Restoring {params.volumes} with {wildcards.method}"
     shell:
-        "python -m pipeline infer --model {input.model:q} --lr {input.lr:q} --output {output.prediction:q}"
-        " {params.spread} --device {resources.device} --settings {params.settings:q} > {log:q} 2>&1"
+        "python -m pipeline infer --model {input.model:q} --lr {input.lr:q} --output {params.predictions:q}"
+        " --spread {params.spreads:q} --others {input.others:q} --whole {output:q} --device {resources.device} --settings {params.settings:q} > {log:q} 2>&1"
 
 
 # Of the network whose result is delivered, its disagreement over views is found in the same pass.
 use rule infer as infer_delivered with:
     input:
         model=f"{RESULTS}/models/{{method}}/generator.safetensors",
-        lr=rules.degrade.output.volume,
+        lr=of_shard(measured, SHARDS),
         others=expand(
             f"{RESULTS}/models/{{other}}/generator.safetensors",
             other=RUN.infer.disagree_with,
         ),
     output:
-        prediction=f"{PREDICTIONS}/{{method}}/{{volume}}{{suffix}}",
-        spread=SPREAD,
+        folder=directory(RESTORED),
+        spread=directory(SPREAD),
     wildcard_constraints:
         method=DOUBTED,
 
@@ -76,24 +75,37 @@ use rule infer as infer_delivered with:
 ruleorder: infer_delivered > infer
 
 
-rule deliver:
-    input:
-        prediction=f"{PREDICTIONS}/{RUN.infer.deliver}/{{volume}}{{suffix}}",
-    output:
-        volume=report(
-            f"{RESULTS}/sr/{{volume}}{{suffix}}",
-            caption="../report/deliverable.rst",
-            category="Super-resolved volumes",
-            labels={"volume": "{volume}"},
-        ),
-    log:
-        f"{RESULTS}/logs/deliver/{{volume}}{{suffix}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/deliver/{{volume}}{{suffix}}.tsv"
-    localrule: True
-    conda:
-        "../../envs/imaging.yaml"
-    message:
-        f"Delivering {{wildcards.volume}} as restored by {RUN.infer.deliver}"
-    shell:
-        "(cp {input.prediction:q} {output.volume:q}.partial && mv {output.volume:q}.partial {output.volume:q}) > {log:q} 2>&1"
+# Under the names that other programs rely on. A hard link takes no room.
+for SHARD, VOLUMES in SHARDS.items():
+
+    rule:
+        name:
+            f"publish_{SHARD}"
+        input:
+            classical=CLASSICAL.format(shard=SHARD),
+            networks=expand(RESTORED, method=NETWORK_METHODS, shard=SHARD),
+        output:
+            predictions=all_predictions(VOLUMES),
+            delivered=[
+                report(
+                    path,
+                    caption="../report/deliverable.rst",
+                    category="Super-resolved volumes",
+                    labels={"volume": volume},
+                )
+                for volume, path in zip(VOLUMES, delivered(VOLUMES))
+            ],
+        log:
+            f"{RESULTS}/logs/publish/{SHARD}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/publish/{SHARD}.tsv"
+        localrule: True
+        conda:
+            "../../envs/imaging.yaml"
+        params:
+            restored=published(VOLUMES),
+            code=code_version("pipeline.publish"),
+        message:
+            f"Publishing what was made of {named(VOLUMES)}; delivered is {RUN.infer.deliver}"
+        shell:
+            "python -m pipeline publish --restored {params.restored:q} --output {output:q} > {log:q} 2>&1"

@@ -12,6 +12,9 @@ USED_SOURCES = sorted(
     | {WEIGHTS}
     | NEEDED_FEATURES
 )
+MODEL_FOLDERS = expand(f"{RESULTS}/models/{{method}}", method=NETWORK_METHODS)
+CARDS = expand(f"{RESULTS}/models/{{method}}/model_card.md", method=NETWORK_METHODS)
+HISTORIES = expand(f"{RESULTS}/models/{{method}}/history.csv", method=NETWORK_METHODS)
 PAGE_SOURCES = files_version(CHECKOUT / "reports")
 
 
@@ -56,61 +59,74 @@ rule provenance:
     message:
         "Recording what made the results"
     shell:
-        "python -m pipeline provenance --config {params.config:q} --sources {input.records:q}"
-        " --volumes {input.volumes:q} --duplicates {input.duplicates:q}"
+        "python -m pipeline provenance --config @<(printf '%s\\n' {params.config:q})"
+        " --sources @<(printf '%s\\n' {input.records:q}) --volumes @<(printf '%s\\n' {input.volumes:q}) --duplicates {input.duplicates:q}"
         " --snakemake {resources.snakemake_version} --output {output.provenance:q} > {log:q} 2>&1"
 
 
-rule report_volume:
-    input:
-        unpack(examined),
-        hr=rules.extract.output.volume,
-        lr=rules.degrade.output.volume,
-        predictions=predictions_of,
-        volumes=rules.summarise.output.volumes,
-        slices=rules.summarise.output.slices,
-        summary=rules.summarise.output.summary,
-        provenance=rules.provenance.output.provenance,
-        cards=expand(
-            f"{RESULTS}/models/{{method}}/model_card.md", method=NETWORK_METHODS
-        ),
-        histories=expand(
-            f"{RESULTS}/models/{{method}}/history.csv", method=NETWORK_METHODS
-        ),
-        tuning=rules.tune.output.settings,
-    output:
-        page=report(
-            f"{RESULTS}/reports/{{volume}}.html",
-            caption="../report/volume.rst",
-            category="Reports",
-            labels={"page": "{volume}"},
-        ),
-    log:
-        f"{RESULTS}/logs/report/{{volume}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/report_volume/{{volume}}.tsv"
-    conda:
-        "../../envs/imaging.yaml"
-    threads: 1
-    resources:
-        mem_mb=memory_mb,
-        runtime=runtime_minutes,
-    params:
-        models=expand(f"{RESULTS}/models/{{method}}", method=NETWORK_METHODS),
-        benchmarks=f"{RESULTS}/benchmarks",
-        deliver=RUN.infer.deliver,
-        settings=section("report"),
-        page_sources=PAGE_SOURCES,
-        code=code_version("pipeline.report"),
-    message:
-        "Writing the report of {wildcards.volume}"
-    shell:
-        "python -m pipeline report --hr {input.hr:q} --lr {input.lr:q} --predictions {input.predictions:q}"
-        " --volumes-table {input.volumes:q} --slices {input.slices:q} --summary {input.summary:q}"
-        " --provenance {input.provenance:q} --models {params.models:q} --tuning {input.tuning:q}"
-        " --deliver {params.deliver} --gates {input.gates:q} --tissue {input.tissue:q} --planted {input.planted:q}"
-        " --uncertainty {input.uncertainty:q} --reliability {input.reliability:q} --benchmarks {params.benchmarks:q}"
-        " --settings {params.settings:q} --output {output.page:q} > {log:q} 2>&1"
+for SHARD, VOLUMES in SHARDS.items():
+
+    rule:
+        name:
+            f"report_volume_{SHARD}"
+        input:
+            hr=truths(VOLUMES),
+            lr=measured(VOLUMES),
+            classical=CLASSICAL.format(shard=SHARD),
+            networks=expand(RESTORED, method=NETWORK_METHODS, shard=SHARD),
+            volumes=rules.summarise.output.volumes,
+            slices=rules.summarise.output.slices,
+            summary=rules.summarise.output.summary,
+            provenance=rules.provenance.output.provenance,
+            cards=CARDS,
+            histories=HISTORIES,
+            tuning=rules.tune.output.settings,
+            gates=expand(rules.gate.output.rows, shard=SHARD),
+            tissue=part_of(rules.tissue.output.rows, SHARD, TISSUE_SHARDS),
+            planted=part_of(rules.plant.output.rows, SHARD, PLANTED_SHARDS),
+            folder=part_of(DISAGREEMENT, SHARD, DOUBTED_SHARDS),
+            reliability=part_of(RELIABILITY, SHARD, DOUBTED_SHARDS),
+        output:
+            pages=[
+                report(
+                    PAGE.format(volume=volume),
+                    caption="../report/volume.rst",
+                    category="Reports",
+                    labels={"page": volume},
+                )
+                for volume in VOLUMES
+            ],
+        log:
+            f"{RESULTS}/logs/report/{SHARD}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/report_volume/{SHARD}.tsv"
+        conda:
+            "../../envs/imaging.yaml"
+        threads: 1
+        resources:
+            mem_mb=memory_mb,
+            runtime=runtime_minutes,
+        params:
+            predictions=restored_of(VOLUMES),
+            maps=maps_of(VOLUMES),
+            models=MODEL_FOLDERS,
+            benchmarks=f"{RESULTS}/benchmarks",
+            shard=SHARD,
+            shard_volumes=len(VOLUMES),
+            deliver=RUN.infer.deliver,
+            settings=section("report"),
+            page_sources=PAGE_SOURCES,
+            code=code_version("pipeline.report"),
+        message:
+            f"Writing the report of {named(VOLUMES)}"
+        shell:
+            "python -m pipeline report --hr {input.hr:q} --lr {input.lr:q} --predictions {params.predictions:q}"
+            " --volumes-table {input.volumes:q} --slices {input.slices:q} --summary {input.summary:q}"
+            " --provenance {input.provenance:q} --models {params.models:q} --tuning {input.tuning:q}"
+            " --deliver {params.deliver} --gates {input.gates:q} --tissue {input.tissue:q} --planted {input.planted:q}"
+            " --uncertainty {params.maps:q} --reliability {input.reliability:q} --benchmarks {params.benchmarks:q}"
+            " --shard {params.shard} --shard-volumes {params.shard_volumes}"
+            " --settings {params.settings:q} --output {output.pages:q} > {log:q} 2>&1"
 
 
 rule report_index:
@@ -119,8 +135,8 @@ rule report_index:
         slices=rules.summarise.output.slices,
         summary=rules.summarise.output.summary,
         provenance=rules.provenance.output.provenance,
-        cards=rules.report_volume.input.cards,
-        histories=rules.report_volume.input.histories,
+        cards=CARDS,
+        histories=HISTORIES,
         duplicates=rules.duplicates.output.table,
         comparisons=rules.summarise.output.comparisons,
         gates=rules.gate_table.output.table,
@@ -147,7 +163,7 @@ rule report_index:
         mem_mb=memory_mb,
         runtime=runtime_minutes,
     params:
-        models=rules.report_volume.params.models,
+        models=MODEL_FOLDERS,
         deliver=RUN.infer.deliver,
         settings=section("report"),
         page_sources=PAGE_SOURCES,
@@ -166,8 +182,8 @@ rule report_index:
 rule report_training:
     input:
         provenance=rules.provenance.output.provenance,
-        cards=rules.report_volume.input.cards,
-        histories=rules.report_volume.input.histories,
+        cards=CARDS,
+        histories=HISTORIES,
         trainings=expand(rules.train.output, method=TRAINED_METHODS),
     output:
         page=report(
@@ -187,7 +203,7 @@ rule report_training:
         mem_mb=memory_mb,
         runtime=runtime_minutes,
     params:
-        models=rules.report_volume.params.models,
+        models=MODEL_FOLDERS,
         settings=section("report"),
         page_sources=PAGE_SOURCES,
         code=code_version("pipeline.report_training"),
@@ -205,7 +221,7 @@ rule report_resources:
         last=[
             rules.report_index.output.page,
             rules.report_training.output.page,
-            *expand(rules.report_volume.output.page, volume=RUN.evaluated_ids),
+            *expand(PAGE, volume=RUN.evaluated_ids),
             *delivered(RUN.evaluated_ids),
             *uncertainty_results(),
             *bids_results(),

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from pipeline import plugins
 from pipeline.config.datasets import SPLIT_ORDER, DatasetSplit
+from pipeline.config.stable_hash import HASHES, hash_of
 
 
 def point_of(subject: str) -> float:
     """Returns the subject's place between 0 and 1: the first 64 bits of the SHA-256 of its name, as a fraction."""
-    return int.from_bytes(hashlib.sha256(subject.encode()).digest()[:8], "big") / 2**64
+    return hash_of(subject) / HASHES
 
 
 def split_by_hash(subject: str, shares: Mapping[DatasetSplit, float]) -> DatasetSplit | None:

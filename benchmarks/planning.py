@@ -1,0 +1,131 @@
+"""What planning costs: time and memory of `snakemake --dry-run` for growing numbers of volumes.
+
+    python -m benchmarks.planning --work /tmp/planning --figure docs/planning.png
+
+Each project is a table of volumes, one a subject, of which 90 % are tested, 5 % chosen on and 5 % learnt from; nothing
+of it exists yet, so that everything is planned. The files are empty: planning looks at names and times alone. Snakemake
+runs in a process of its own, whose processor time and peak of resident memory the operating system tells. The table is
+printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import yaml
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+SPLITS = {"train": 0.05, "val": 0.05, "test": 0.9}
+BYTES_PER_KIB = 1024
+MOST_MINUTES, MOST_GIB = 5, 4
+"""The bound for 10,000 volumes on two cores."""
+
+
+class Cost(NamedTuple):
+    """What a dry run took.
+
+    Attributes:
+        volumes: how many were planned.
+        jobs: how many jobs that makes.
+        seconds: by the clock.
+        processor_seconds: of all threads, in user and kernel mode.
+        peak_bytes: of resident memory.
+    """
+
+    volumes: int
+    jobs: int
+    seconds: float
+    processor_seconds: float
+    peak_bytes: int
+
+
+def make_project(folder: Path, volumes: int) -> Path:
+    """Writes a table of volumes, empty files and the configuration; returns the latter."""
+    folder.mkdir(parents=True)
+    names = [f"scan-{number:05}" for number in range(volumes)]
+    for name in names:
+        (folder / f"{name}.nii.gz").touch()
+    rows = [f"{name}\tsub-{name[5:]}\t{name}.nii.gz" for name in names]
+    (folder / "volumes.tsv").write_text("\n".join(["id\tsubject\tpath", *rows]) + "\n")
+    dataset = {"kind": "table", "file": "volumes.tsv", "splits": SPLITS}
+    path = folder / "planning.yaml"
+    path.write_text(yaml.safe_dump({"run": "planning", "volumes": [], "datasets": [dataset]}))
+    return path
+
+
+def plan(config: Path, volumes: int) -> Cost:
+    """Plans a run that was never started.
+
+    Raises:
+        RuntimeError: it failed; the text is what Snakemake wrote.
+    """
+    command = ["snakemake", "--snakefile", str(CHECKOUT / "Snakefile"), "--directory", str(config.parent)]
+    command += ["--configfile", str(config), "--cores", "2", "--dry-run", "--quiet", "all"]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    log = config.with_suffix(".log")
+    begin = time.monotonic()
+    with log.open("w") as stream:
+        process = subprocess.Popen(command, env={**os.environ, "PATH": path}, stdout=stream, stderr=stream)
+        _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.monotonic() - begin
+    process.returncode = os.waitstatus_to_exitcode(status)
+    text = log.read_text()
+    if process.returncode:
+        raise RuntimeError(text)
+    jobs = next(int(line.split()[1]) for line in text.splitlines() if line.startswith("total "))
+    return Cost(volumes, jobs, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * BYTES_PER_KIB)
+
+
+def draw(costs: Sequence[Cost], path: Path) -> None:
+    """Draws processor time and memory over the number of volumes, on logarithmic axes, with the bounds."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), constrained_layout=True)
+    volumes = [cost.volumes for cost in costs]
+    time_axis = [cost.processor_seconds / 60 for cost in costs]
+    memory_axis = [cost.peak_bytes / 2**30 for cost in costs]
+    for axes, values, bound, name in (
+        (left, time_axis, MOST_MINUTES, "Processor time / minutes"),
+        (right, memory_axis, MOST_GIB, "Peak memory / GiB"),
+    ):
+        axes.loglog(volumes, values, "o-", color="#1b6ca8", label="snakemake --dry-run")
+        axes.axhline(bound, color="#b3541e", linestyle="--", label=f"bound for 10,000: {bound}")
+        axes.set_xlabel("Volumes")
+        axes.set_ylabel(name)
+        axes.grid(visible=True, which="both", alpha=0.25)
+        axes.legend(frameon=False)
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Makes the table and the figure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--volumes", type=int, nargs="+", default=[100, 1000, 10000], metavar="NUMBER")
+    parser.add_argument("--work", type=Path, required=True, metavar="FOLDER", help="for the projects; made")
+    parser.add_argument("--figure", type=Path, metavar="PATH", help="the picture (.png)")
+    parsed = parser.parse_args(arguments)
+    costs = []
+    print("| volumes | jobs | time / s | processor time / s | peak memory / MiB |")  # noqa: T201
+    print("| ---: | ---: | ---: | ---: | ---: |")  # noqa: T201
+    for number in parsed.volumes:
+        cost = plan(make_project(parsed.work / str(number), number), number)
+        costs.append(cost)
+        row = (f"{cost.volumes:,}", f"{cost.jobs:,}", f"{cost.seconds:.0f}", f"{cost.processor_seconds:.0f}")
+        print(f"| {' | '.join(row)} | {cost.peak_bytes / 2**20:,.0f} |", flush=True)  # noqa: T201
+    if parsed.figure:
+        draw(costs, parsed.figure)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+# Shards: one job a stage handles the evaluated volumes of a shard, and writes a table or a folder. What other programs rely
+# on is a file a volume: the rules that write these are one rule a shard, since their outputs have no wildcard in common.
+
+from functools import cache
+
+SHARDS = RUN.sharded(RUN.evaluated_ids)
+CLASSICAL = f"{RESULTS}/restored/{{shard}}/classical"
+RESTORED = f"{RESULTS}/restored/{{shard}}/networks/{{method}}"
+DENOISED = f"{RESULTS}/denoised/{{shard}}"
+SPREAD = f"{RESULTS}/uncertainty/spread/{{method}}/{{shard}}"
+DISAGREEMENT = f"{RESULTS}/uncertainty/maps/{{shard}}"
+RELIABILITY = f"{RESULTS}/uncertainty/{{shard}}.reliability.csv"
+DOUBTED_SHARDS = SHARDS if DOUBTED != "none" else {}
+PAGE = f"{RESULTS}/reports/{{volume}}.html"
+
+
+@cache
+def suffix_of(volume):
+    """Returns the suffix of a volume's predictions: they are of the family of its source."""
+    return result_suffix(RUN.volume(volume), SOURCES)
+
+
+def named(volumes):
+    """Returns how a message calls the volumes of a shard."""
+    rest = f"{len(volumes) - 1} more volumes" if len(volumes) > 2 else volumes[-1]
+    return volumes[0] if len(volumes) == 1 else f"{volumes[0]} and {rest}"
+
+
+def of_shard(files, shards):
+    """Returns an input function: what another function gives for the volumes of a shard."""
+    return lambda wildcards: files(shards[wildcards.shard])
+
+
+def part_of(table, shard, shards):
+    """Returns a shard's part of a table, where the shard is among those that have one."""
+    return expand(table, shard=[shard] if shard in shards else [])
+
+
+def truths(volumes):
+    """Returns the extracted volumes."""
+    return expand(rules.extract.output.volume, volume=volumes)
+
+
+def measured(volumes):
+    """Returns the low-resolution volumes."""
+    return expand(rules.degrade.output.volume, volume=volumes)
+
+
+def stored(volume):
+    """Returns the ending of a volume's files between stages."""
+    return ".safetensors"
+
+
+def files_in(folder, volumes, ending):
+    """Returns the files of volumes in a folder, where there is one."""
+    return [f"{folder}/{volume}{ending(volume)}" for volume in volumes if folder]
+
+
+def read_from(name, ending):
+    """Returns a function for params: the files of a shard's volumes in the input folder of this name."""
+    return lambda wildcards, input: files_in(
+        input.get(name), SHARDS[wildcards.shard], ending
+    )
+
+
+def written_to(name, ending):
+    """Returns a function for params: the files of a shard's volumes in the output folder of this name, if it has one."""
+    return lambda wildcards, output: files_in(
+        output.get(name), SHARDS[wildcards.shard], ending
+    )
+
+
+def restored_in(classical, networks, volumes):
+    """Returns the results of all methods in the folders of a shard: all of the first volume, then all of the next."""
+    folders = [f"{classical}/{method}" for method in CLASSICAL_METHODS]
+    return [
+        f"{folder}/{volume}{suffix_of(volume)}"
+        for volume in volumes
+        for folder in [*folders, *networks]
+    ]
+
+
+def restored_files(shards):
+    """Returns a function for params: the results of all methods in the input folders of a shard."""
+    return lambda wildcards, input: restored_in(
+        input.classical, input.networks, shards[wildcards.shard]
+    )
+
+
+def restored_of(volumes):
+    """Returns a function for params: the results of all methods for volumes of one shard, in its input folders."""
+    return lambda wildcards, input: restored_in(
+        input.classical, input.networks, volumes
+    )
+
+
+def published(volumes):
+    """Returns a function for params: the results of all methods, then those of the delivered one."""
+
+    def paths(wildcards, input):
+        folder = delivered_folder(input.classical, input.networks)
+        chosen = files_in(folder, volumes, suffix_of)
+        return [*restored_in(input.classical, input.networks, volumes), *chosen]
+
+    return paths
+
+
+def spreads_of_val(wildcards, input):
+    """Returns the disagreement over views of the validation volumes, in the input folders of their shards."""
+    folders = dict(zip(VAL_SHARDS, input.spreads))
+    names = {name: shard for shard, names in VAL_SHARDS.items() for name in names}
+    return [f"{folders[names[name]]}/{name}.safetensors" for name in RUN.ids("val")]
+
+
+def maps_of(volumes):
+    """Returns a function for params: the error maps of volumes in their input folder, where there is one."""
+    return lambda wildcards, input: files_in(input.folder, volumes, stored)
+
+
+def predictions_by(methods, volumes):
+    """Returns the predictions of methods: all of the first volume, then all of the next one."""
+    return [
+        f"{PREDICTIONS}/{method}/{volume}{suffix_of(volume)}"
+        for volume in volumes
+        for method in methods
+    ]
+
+
+def all_predictions(volumes):
+    """Returns the predictions of all methods, volume by volume."""
+    return predictions_by([*CLASSICAL_METHODS, *NETWORK_METHODS], volumes)
+
+
+def delivered(volumes):
+    """Returns the deliverables of volumes."""
+    return [f"{RESULTS}/sr/{volume}{suffix_of(volume)}" for volume in volumes]
+
+
+def delivered_folder(classical, networks):
+    """Returns the folder of the delivered method, of the folders of a shard."""
+    method = RUN.infer.deliver
+    folders = dict(zip(NETWORK_METHODS, networks))
+    return folders.get(method) or f"{classical}/{method}"
+
+
+def error_maps(volumes):
+    """Returns the maps of expected errors that stand beside the deliverables."""
+    return [
+        f"{RESULTS}/sr/{volume}.uncertainty{suffix_of(volume)}" for volume in volumes
+    ]
+
+
+def tissues_of(wildcards):
+    """Returns the order of the tissues of volumes which show nothing but brain, "unnamed" for others."""
+    volumes = TISSUE_SHARDS[wildcards.shard]
+    return [RUN.volume(volume).tissues or "unnamed" for volume in volumes]
