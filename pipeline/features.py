@@ -9,6 +9,7 @@ from pipeline.cli import ArgumentParser, Namespace, add_path
 from pipeline.config.load import read_entry
 from pipeline.config.sources import Source
 from pipeline.errors import UserError
+from pipeline.models.lpips_weights import calibration_of
 from pipeline.models.vgg import read_vgg, save_vgg
 
 logger = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ def features(weights: Path, source: Source, output: Path) -> None:
     vgg = read_vgg(weights)
     if vgg.architecture != source.features:
         raise UserError(f"{weights}: is a {vgg.architecture}, but its source says features: {source.features}.")
-    save_vgg(output, vgg)
+    save_vgg(output, vgg, calibration_of(vgg))
     logger.info("%s: %s, %d convolutions", source.title or weights.name, vgg.architecture, len(vgg.layers))
 
 

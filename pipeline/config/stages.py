@@ -196,6 +196,11 @@ class Evaluate(Section):
     """what to do where a delivered volume, degraded again, contradicts the measurement (metrics/gates.csv): warn marks
     it, fail also stops the run once all pages are written; needs no truth"""
 
+    @property
+    def needs_features(self) -> bool:
+        """Whether a measure compares images in the features of a VGG."""
+        return not {"vgg_distance", "lpips"}.isdisjoint(self.metrics)
+
 
 class Reading(Section):
     """For the target `reading` alone: a page on which people judge images without knowing how they were made."""

@@ -16,6 +16,8 @@ from pipeline.errors import UserError
 from pipeline.models.normalisations import NORMALISATIONS
 
 Floats = NDArray[np.float32]
+LPIPS = "lpips."
+"""With this begin the names of LPIPS's weights in such a file, and end with the number of the block."""
 METADATA = "brainsr"
 """Under this key, the facts about a network stand in its file, see `pipeline.models.weights`."""
 
@@ -28,11 +30,14 @@ class Features:
         layers: name (conv1_1 ...), weights of shape (3, 3, out, in) and biases of shape (out,), in their order.
         mean: by which red, green and blue are shifted, shape (3,).
         std: by which they are then divided, shape (3,).
+        calibration: LPIPS's weight of each feature, shape (features,), for each block; nothing for networks that it was
+            not made for.
     """
 
     layers: tuple[tuple[str, Floats, Floats], ...]
     mean: Floats
     std: Floats
+    calibration: tuple[Floats, ...] = ()
 
     def blocks(self, picture: NDArray[np.floating]) -> Iterator[Floats]:
         """Gives the rectified result of the last convolution of every block.
@@ -78,7 +83,9 @@ def read_features(path: Path) -> Features:
         with safe_open(path, framework="numpy") as stream:
             header = json.loads((stream.metadata() or {})[METADATA])
             mean, std = NORMALISATIONS[json.loads(header["vgg"])["normalisation"]]
-            names = sorted({name.rsplit(".", 1)[0] for name in stream.keys()})  # noqa: SIM118
+            keys = sorted(stream.keys())
+            names = sorted({key.rsplit(".", 1)[0] for key in keys if not key.startswith(LPIPS)})
+            calibration = tuple(stream.get_tensor(key) for key in keys if key.startswith(LPIPS))
             arrays = [[stream.get_tensor(f"{name}.{kind}") for kind in ("weight", "bias")] for name in names]
     except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
         raise UserError(f"{path}: is not a feature network of BrainSR ({error}).") from error
@@ -87,4 +94,4 @@ def read_features(path: Path) -> Features:
         (name, np.ascontiguousarray(weight.transpose(2, 3, 0, 1)), bias)
         for name, (weight, bias) in zip(names, arrays, strict=True)
     )
-    return Features(layers, np.array(mean, dtype=np.float32), np.array(std, dtype=np.float32))
+    return Features(layers, np.array(mean, dtype=np.float32), np.array(std, dtype=np.float32), calibration)

@@ -7,6 +7,8 @@ trained with that loss, this measure is no independent judge. It takes a second 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,6 +26,8 @@ NEEDS_FEATURES = True
 
 SMALLEST_SIDE = 16
 """In voxels: what the network's four poolings need."""
+BLOCKS = 5
+"""Between the poolings of a VGG."""
 TINY = 1e-10
 """Keeps places without any feature from being divided by zero; the constant of the authors' code."""
 
@@ -49,6 +53,29 @@ def per_voxel(
     Raises:
         UserError: the slice is too small for the network.
     """
+    alike = [np.float32(1 / BLOCKS)] * BLOCKS
+    return apart(truth, estimate, data_range, features, alike)
+
+
+def apart(
+    truth: NDArray[np.floating],
+    estimate: NDArray[np.floating],
+    data_range: float,
+    features: Features,
+    weights: Sequence[NDArray[np.float32] | np.float32],
+) -> NDArray[np.float64]:
+    """Returns weighted sums over all features of what `per_voxel` averages.
+
+    Args:
+        truth: as in `per_slice`.
+        estimate: as in `per_slice`.
+        data_range: as in `per_slice`.
+        features: the network.
+        weights: for each block, one weight for all its features, or one for each, shape (features,).
+
+    Raises:
+        UserError: the slice is too small for the network.
+    """
     if min(truth.shape) < SMALLEST_SIDE:
         raise UserError(
             f"slices of {truth.shape[0]} x {truth.shape[1]} voxels are too small for the VGG distance, which needs "
@@ -56,11 +83,10 @@ def per_voxel(
         )
     pairs = zip(*(features.blocks(np.clip(one / data_range, 0, 1)) for one in (truth, estimate)), strict=True)
     total: NDArray[np.float64] = np.zeros(truth.shape)
-    blocks = 0
-    for one, other in pairs:
-        apart = np.asarray(np.sum((_unit(one) - _unit(other)) ** 2, axis=0, dtype=np.float64))
-        total, blocks = total + _spread(apart, 2**blocks, truth.shape), blocks + 1
-    return total / blocks
+    for block, ((one, other), weight) in enumerate(zip(pairs, weights, strict=True)):
+        squares = (_unit(one) - _unit(other)) ** 2 * np.reshape(weight, (-1, 1, 1))
+        total = total + _spread(np.asarray(np.sum(squares, axis=0, dtype=np.float64)), 2**block, truth.shape)
+    return total
 
 
 def _unit(features: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -19,6 +19,7 @@ from torch.nn import functional
 from pipeline import plugins
 from pipeline.config.sources import FeatureArchitecture
 from pipeline.errors import UserError
+from pipeline.metrics._features import LPIPS
 from pipeline.models.normalisations import NORMALISATIONS
 from pipeline.models.onnx_file import read_convolutions
 from pipeline.models.weights import check_fit, read_metadata, read_safetensors, read_torch, save_tensors
@@ -112,14 +113,19 @@ def _layer_shapes(architecture: FeatureArchitecture) -> dict[str, tuple[int, int
     return shapes
 
 
-def save_vgg(path: Path, vgg: VggFeatures) -> None:
+def save_vgg(path: Path, vgg: VggFeatures, calibration: Mapping[str, Tensor] | None = None) -> None:
     """Writes the convolutions as safetensors, with the architecture and the normalisation of the input.
+
+    Args:
+        path: the file.
+        vgg: the network.
+        calibration: weights of LPIPS, which `pipeline.metrics.lpips` reads.
 
     Raises:
         UserError: the file cannot be written.
     """
     facts = {"architecture": vgg.architecture, "normalisation": vgg.normalisation}
-    save_tensors(path, vgg.convolutions.state_dict(), {"vgg": facts})
+    save_tensors(path, {**vgg.convolutions.state_dict(), **(calibration or {})}, {"vgg": facts})
 
 
 def read_vgg(path: Path) -> VggFeatures:
@@ -152,7 +158,8 @@ def _read_own(path: Path) -> VggFeatures:
         vgg = VggFeatures(facts["architecture"], facts["normalisation"])
     except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
         raise UserError(f"{path}: is not a feature network of BrainSR ({error}).") from error
-    return _filled(vgg, path, read_safetensors(path))
+    state = {name: tensor for name, tensor in read_safetensors(path).items() if not name.startswith(LPIPS)}
+    return _filled(vgg, path, state)
 
 
 def _torchvision_names(architecture: FeatureArchitecture) -> dict[str, str]:

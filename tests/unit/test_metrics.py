@@ -3,6 +3,7 @@
 import math
 import tracemalloc
 from functools import cache, partial
+from importlib import resources
 from itertools import pairwise
 from typing import Any
 
@@ -28,6 +29,7 @@ from pipeline.metrics import (
     gmsd,
     haarpsi,
     hfen,
+    lpips,
     ms_ssim,
     nrmse,
     psnr,
@@ -40,7 +42,8 @@ from pipeline.metrics import (
 from pipeline.metrics._features import Features, read_features
 from pipeline.metrics._range import data_range
 from pipeline.metrics._shells import shell_correlation
-from pipeline.models.vgg import VggFeatures, save_vgg
+from pipeline.models.lpips_weights import calibration_of
+from pipeline.models.vgg import VggFeatures, read_vgg, save_vgg
 
 METRICS = plugins.names("pipeline.metrics")
 
@@ -154,7 +157,8 @@ def small_network():
         (f"conv{number}_1", weight.astype(np.float32), np.zeros(8, dtype=np.float32))
         for number, weight in enumerate(weights, start=1)
     ]
-    return Features(tuple(layers), np.zeros(3, dtype=np.float32), np.ones(3, dtype=np.float32))
+    calibration = tuple(generator.random(8, dtype=np.float32) for _ in layers)
+    return Features(tuple(layers), np.zeros(3, dtype=np.float32), np.ones(3, dtype=np.float32), calibration)
 
 
 def judged(name, truth, estimate, mask):
@@ -621,6 +625,37 @@ def test_the_vgg_distance_equals_torch(vgg, photographs):
     quarter[16:32, 16:48] = True
     here = [float(part[0, 16 >> n : 32 >> n, 16 >> n : 48 >> n].mean()) for n, part in enumerate(parts)]
     assert vgg_distance.per_slice(truth, estimate, quarter, 1.0, features) == pytest.approx(np.mean(here), rel=1e-4)
+
+
+def test_lpips_is_what_its_definition_says(tmp_path, vgg, photographs):
+    network, uncalibrated = vgg
+    save_vgg(tmp_path / "features.safetensors", network, calibration_of(network))
+    features = read_features(tmp_path / "features.safetensors")
+    truth, estimate = (picture[:48, :64] for picture in photographs["camera", "noise"])
+    theirs = resources.files("torchmetrics.functional.image.lpips_models") / "vgg.pth"
+    with resources.as_file(theirs) as path:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    # The scaling layer of the authors' code, for images between -1 and 1.
+    shift, scale = torch.tensor([-0.030, -0.088, -0.188]), torch.tensor([0.458, 0.448, 0.450])
+    total = 0.0
+    sides = [2 * torch.tensor(picture, dtype=torch.float32).expand(1, 3, -1, -1) - 1 for picture in (truth, estimate)]
+    sides = [(one - shift[:, None, None]) / scale[:, None, None] for one in sides]
+    number = 0
+    for name, convolution in network.convolutions.items():
+        if name.endswith("_1") and name != "conv1_1":
+            sides = [functional.max_pool2d(one, 2) for one in sides]
+        sides = [functional.relu(convolution(one)) for one in sides]
+        if name in ("conv1_2", "conv2_2", "conv3_3", "conv4_3", "conv5_3"):
+            first, second = (one / (one.square().sum(1, keepdim=True).sqrt() + 1e-10) for one in sides)
+            weights = state[f"lin{number}.model.1.weight"]
+            total += float(functional.conv2d((first - second).square(), weights).mean())
+            number += 1
+    value = lpips.per_slice(3 * truth, 3 * estimate, np.ones(truth.shape, dtype=bool), 3.0, features)
+    assert value == pytest.approx(total, rel=1e-4)
+    again = read_vgg(tmp_path / "features.safetensors").state_dict()
+    assert all(torch.equal(tensor, again[key]) for key, tensor in network.state_dict().items())
+    with pytest.raises(UserError, match="lpips needs the VGG16 that was trained on ImageNet"):
+        lpips.per_slice(truth, estimate, np.ones(truth.shape, dtype=bool), 1.0, uncalibrated)
 
 
 def test_a_picture_too_small_or_a_file_of_another_kind_is_named(tmp_path, vgg):

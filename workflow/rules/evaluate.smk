@@ -28,7 +28,7 @@ rule evaluate:
         hr=of_shard(truths, SHARDS),
         lr=of_shard(measured, SHARDS),
         denoised=DENOISED if "denoised" in RUN.evaluate.regions else [],
-        features=PERCEPTUAL if "vgg_distance" in RUN.evaluate.metrics else [],
+        features=PERCEPTUAL if RUN.evaluate.needs_features else [],
         classical=CLASSICAL,
         networks=expand(RESTORED, method=NETWORK_METHODS, allow_missing=True),
     output:

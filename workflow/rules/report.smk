@@ -3,7 +3,7 @@ NEEDED_FEATURES = {
     for method in TRAINED_METHODS
     if RUN.recipe(method).needs_perceptual
 }
-if "vgg_distance" in RUN.evaluate.metrics:
+if RUN.evaluate.needs_features:
     NEEDED_FEATURES.add(RUN.train.perceptual_weights)
 SEGMENTATIONS = {volume.segmentation for volume in RUN.volumes if volume.segmentation}
 USED_SOURCES = sorted(

@@ -1,0 +1,20 @@
+"""The calibrated weights of LPIPS (Zhang et al., CVPR 2018), which the package torchmetrics carries."""
+
+from __future__ import annotations
+
+from importlib.resources import as_file, files
+
+import torch
+from torch import Tensor
+
+from pipeline.metrics._features import LPIPS
+from pipeline.models.vgg import VggFeatures
+
+
+def calibration_of(vgg: VggFeatures) -> dict[str, Tensor]:
+    """Returns the weights of each block's features, shape (features,); none for networks that they do not belong to."""
+    if (vgg.architecture, vgg.normalisation) != ("vgg16", "imagenet"):
+        return {}
+    with as_file(files("torchmetrics.functional.image.lpips_models") / "vgg.pth") as path:
+        state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    return {f"{LPIPS}{block}": state[f"lin{block}.model.1.weight"].flatten().clone() for block in range(len(state))}
