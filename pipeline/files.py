@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -24,29 +26,15 @@ def replacing(target: Path) -> Iterator[Path]:
     """Gives a temporary path beside `target`; it is flushed and takes target's place when the block ends well.
 
     The temporary name keeps target's suffixes, since writers choose the format by them. When the block raises,
-    the temporary file is removed and whatever stood at `target` stays as it was.
+    the temporary file is removed and whatever stood at `target` stays as it was. A process that is killed leaves its
+    temporary file behind; the next one that writes `target` removes it.
 
     Raises:
         UserError: the folder cannot be made or written to, or the disk is full.
     """
-    try:
-        if target.is_dir():
-            raise UserError(f"cannot write {target}: a folder of this name stands there.")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".partial-", suffix="".join(target.suffixes[-2:]), dir=target.parent)
-    except OSError as error:
-        raise UserError(f"cannot write {target}: {error.strerror}. Is its folder writable?") from error
-    os.close(handle)
-    partial = Path(name)
-    try:
+    with _told_of(target), _temporary(target, _new_file) as partial:
         yield partial
         _publish(partial, target)
-    except OSError as error:
-        if error.errno in DISK_ERRORS:
-            raise UserError(f"cannot write {target}: {error.strerror}. Make room on the disk.") from error
-        raise
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -56,21 +44,10 @@ def folder_beside(target: Path) -> Iterator[Path]:
     Raises:
         UserError: the folder cannot be made or written to, or the disk is full.
     """
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=".partial-", dir=target.parent))
-    except OSError as error:
-        raise UserError(f"cannot write {target}: {error.strerror}. Is its folder writable?") from error
-    folder = aside / target.name  # made by mkdir, it has the permissions that the umask grants
-    try:
+    with _told_of(target), _temporary(target, _new_folder) as aside:
+        folder = aside / target.name  # made by mkdir, it has the permissions that the umask grants
         folder.mkdir()
         yield folder
-    except OSError as error:
-        if error.errno in DISK_ERRORS:
-            raise UserError(f"cannot write {target}: {error.strerror}. Make room on the disk.") from error
-        raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 def publish_folder(folder: Path, target: Path) -> None:
@@ -85,8 +62,8 @@ def publish_folder(folder: Path, target: Path) -> None:
             with path.open("rb+") as stream:
                 os.fsync(stream.fileno())
     # A folder that holds files cannot be replaced in one step.
-    with tempfile.TemporaryDirectory(prefix=".replaced-", dir=target.parent) as aside:
-        earlier = Path(aside) / target.name
+    with _temporary(target, _new_folder) as aside:
+        earlier = aside / target.name
         if target.exists():
             target.rename(earlier)
         try:
@@ -95,6 +72,121 @@ def publish_folder(folder: Path, target: Path) -> None:
             if earlier.exists():
                 earlier.rename(target)
             raise
+
+
+def cannot_write(target: Path, error: OSError) -> UserError:
+    """Returns what to tell the user where writing `target` failed: why, and what to do."""
+    advice = "Make room on the disk." if error.errno in DISK_ERRORS else "Is its folder writable?"
+    return UserError(f"cannot write {target}: {error.strerror}. {advice}")
+
+
+@contextmanager
+def _told_of(target: Path) -> Iterator[None]:
+    """Makes a full disk a user's mistake that names the target."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in DISK_ERRORS:
+            raise cannot_write(target, error) from error
+        raise
+
+
+@contextmanager
+def _temporary(target: Path, make: Callable[[Path], Path]) -> Iterator[Path]:
+    """Gives what `make` makes beside `target`, locked against those who clear up, and removes it in the end."""
+    try:
+        if make is _new_file and target.is_dir():
+            raise UserError(f"cannot write {target}: a folder of this name stands there.")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(target)
+        path, descriptor = _locked(target, make)
+    except OSError as error:
+        raise cannot_write(target, error) from error
+    try:
+        yield path
+    finally:
+        _remove(path)
+        os.close(descriptor)
+
+
+def _new_file(target: Path) -> Path:
+    """Makes an empty file beside `target` under a temporary name."""
+    suffix = "".join(target.suffixes[-2:])
+    handle, name = tempfile.mkstemp(prefix=_temporary_prefix(target), suffix=suffix, dir=target.parent)
+    os.close(handle)
+    return Path(name)
+
+
+def _new_folder(target: Path) -> Path:
+    """Makes an empty folder beside `target` under a temporary name."""
+    return Path(tempfile.mkdtemp(prefix=_temporary_prefix(target), dir=target.parent))
+
+
+def _temporary_prefix(target: Path) -> str:
+    """Returns how temporary names of a target begin: of one length, however long the target's own name is."""
+    return f".partial-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:12]}-"
+
+
+def _locked(target: Path, make: Callable[[Path], Path]) -> tuple[Path, int]:
+    """Makes something temporary and locks it: the system takes the lock away from a process that is killed.
+
+    Returns:
+        Its path, and the descriptor that holds the lock for as long as it is open.
+    """
+    while True:
+        path = make(target)
+        try:
+            descriptor = _open(path)
+        except FileNotFoundError:  # another writer came before the lock, and cleared it up
+            continue
+        if _lock(descriptor) is not Lock.ELSEWHERE and path.exists():
+            return path, descriptor
+        os.close(descriptor)
+
+
+class Lock(Enum):
+    """Who has the lock of a file."""
+
+    HERE = "this descriptor"
+    ELSEWHERE = "another descriptor"
+    UNKNOWN = "nobody: the disk has no locks"
+
+
+def _open(path: Path) -> int:
+    # A folder cannot be opened for writing; of a file, NFS grants a lock only then.
+    return os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+
+
+def _lock(descriptor: int) -> Lock:
+    """Tries to take the lock of an open file or folder."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return Lock.ELSEWHERE
+    except OSError:
+        return Lock.UNKNOWN
+    return Lock.HERE
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Removes what processes that were killed have left of `target`; on a disk without locks it stays."""
+    for path in target.parent.glob(f"{_temporary_prefix(target)}*"):
+        try:
+            descriptor = _open(path)
+        except OSError:
+            continue
+        if _lock(descriptor) is Lock.HERE:
+            _remove(path)
+        os.close(descriptor)
+
+
+def _remove(path: Path) -> None:
+    """Removes a file or folder that may be gone already."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
 
 
 def _publish(partial: Path, target: Path) -> None:

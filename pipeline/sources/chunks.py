@@ -40,24 +40,21 @@ def write_pieces(
     """Writes pieces to a file and flushes it to the disk, with a progress bar.
 
     Args:
-        source: the pieces; it must not raise OSError, which stands for a failed write here.
+        source: the pieces; it should not raise OSError, which callers take for a failed write.
         path: the file.
         mode: "wb" to begin the file, "ab" to go on with it.
         title: what stands before the bar.
         total: size of the finished file in bytes, where it is known.
 
     Raises:
-        UserError: the file cannot be written.
+        OSError: the file cannot be written.
     """
-    try:
-        with path.open(mode) as stream, _byte_bar(title, stream.tell(), total) as bar:
-            for piece in source:
-                stream.write(piece)
-                bar.update(len(piece))
-            stream.flush()
-            os.fsync(stream.fileno())
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}.") from error
+    with path.open(mode) as stream, _byte_bar(title, stream.tell(), total) as bar:
+        for piece in source:
+            stream.write(piece)
+            bar.update(len(piece))
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def _byte_bar(title: str, begun: int, total: int | None) -> tqdm:

@@ -12,6 +12,7 @@ from pathlib import Path
 import requests
 
 from pipeline.errors import UserError
+from pipeline.files import cannot_write
 from pipeline.sources.chunks import write_pieces
 from pipeline.sources.network import Patience, TransientError, check_status, persistently, shown, telling
 
@@ -99,7 +100,10 @@ class _Transfer:
         self.version = _version_of(response)
         self._check_room(total, first or 0)
         mode = "ab" if first else "wb"
-        write_pieces(self._pieces(response, first or 0), self.partial, mode, self.title, total)
+        try:
+            write_pieces(self._pieces(response, first or 0), self.partial, mode, self.title, total)
+        except OSError as error:
+            raise cannot_write(self.partial, error) from error
         if total is not None and size_of(self.partial) < total:
             raise TransientError(f"{shown(self.address)}: {size_of(self.partial)} of {total} bytes came")
 

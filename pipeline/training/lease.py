@@ -21,7 +21,7 @@ from threading import Event, Thread
 from filelock import FileLock, Timeout
 
 from pipeline.errors import UserError
-from pipeline.files import write_text
+from pipeline.files import cannot_write, write_text
 
 logger = logging.getLogger(__name__)
 
@@ -41,9 +41,12 @@ def lease(folder: Path) -> Iterator[None]:
         folder: it is made where it is missing. Two files in it are the lease's.
 
     Raises:
-        UserError: another process holds the lease; says which.
+        UserError: another process holds the lease, says which; or the folder cannot be written to.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
     note = folder / "lease.json"
     lock = FileLock(folder / "lease.lock", fallback_to_soft=False)
     try:
@@ -52,7 +55,7 @@ def lease(folder: Path) -> Iterator[None]:
         raise _refusal(folder, _read(note)) from error
     except OSError as error:
         if error.errno not in WITHOUT_LOCKS:
-            raise
+            raise cannot_write(folder, error) from error
         logger.warning("%s: this disk has no file locks; the note that trainings leave has to do", folder)
     try:
         _wait_out(folder, note, locked=lock.is_locked)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.files import read_json, replacing, sha256_of, write_json, write_text
+from pipeline.files import folder_beside, read_json, replacing, sha256_of, write_json, write_text
 from pipeline.image.container import map_array, read_facts, read_image, write_image
 from pipeline.image.image import Image
 from pipeline.image.intensity import IntensityMap
+from tests.helpers import CHECKOUT
 
 
 def names(folder: Path) -> list[str]:
@@ -38,6 +43,56 @@ def test_a_new_file_appears_only_when_it_is_whole(tmp_path: Path) -> None:
         assert not target.exists()
     assert target.read_text() == "whole"
     assert names(target.parent) == ["a.nii.gz"]
+
+
+HOLDING = """
+import sys, time
+from pathlib import Path
+from pipeline.files import folder_beside, replacing
+with {"file": replacing, "folder": folder_beside}[sys.argv[1]](Path(sys.argv[2])) as partial:
+    (partial / "a" if partial.is_dir() else partial).write_text("half")
+    print(flush=True)
+    time.sleep(60)
+"""
+
+
+def started_writing(kind: str, target: Path) -> subprocess.Popen[bytes]:
+    """A process that has written half of a target and goes on for a minute."""
+    process = subprocess.Popen([sys.executable, "-c", HOLDING, kind, target], cwd=CHECKOUT, stdout=subprocess.PIPE)
+    assert process.stdout
+    assert process.stdout.readline() == b"\n"
+    return process
+
+
+@pytest.mark.parametrize(("kind", "write"), [("file", replacing), ("folder", folder_beside)])
+def test_what_a_killed_process_left_is_removed_by_the_next_write_of_its_target(kind, write, tmp_path: Path) -> None:
+    processes = [started_writing(kind, tmp_path / name) for name in ("a", "b")]
+    partials = names(tmp_path)
+    assert len(partials) == 2
+    with write(tmp_path / "a"):
+        assert len(names(tmp_path)) == 3, "what a living process writes is left alone"
+    for process in processes:
+        process.kill()
+        process.communicate()
+    assert set(partials) <= set(names(tmp_path))
+    with write(tmp_path / "a"):
+        pass
+    left = [name for name in names(tmp_path) if name.startswith(".partial-")]
+    assert len(left) == 1, "what belongs to b stays"
+    with write(tmp_path / "b"):
+        pass
+    assert [name for name in names(tmp_path) if name.startswith(".partial-")] == []
+
+
+def test_on_a_disk_without_locks_nothing_of_others_is_removed(tmp_path: Path, monkeypatch) -> None:
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "no locks here")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with replacing(tmp_path / "a"):
+        write_text(tmp_path / "a", "whole")
+        assert len(names(tmp_path)) == 2
+    assert names(tmp_path) == ["a"]
 
 
 def test_an_exception_about_another_file_is_passed_on(tmp_path: Path) -> None:
