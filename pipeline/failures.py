@@ -18,6 +18,9 @@ from pipeline.reporting.failure_page import failure_page
 
 logger = logging.getLogger(__name__)
 
+CLOCK_SKEW = "could indicate a clock skew problem"
+"""What Snakemake says when something that was just made seems older than what it was made of."""
+
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declares the options of this stage."""
@@ -33,4 +36,17 @@ def main(arguments: Namespace) -> None:
     log = read_run_logs(arguments.log)
     settings = read_section(Report, arguments.settings)
     write_text(arguments.output, failure_page(log, arguments.run, settings.title))
+    if any(tells_of_clock_skew(path) for path in arguments.log):
+        logger.warning(
+            "some files have a time that is still to come. Set the clock right if it is wrong, give these files the "
+            "time of now, and run again: find results resources -newermt now -exec touch {} +"
+        )
     logger.info("%d failed; open %s", len(log.failed), arguments.output)
+
+
+def tells_of_clock_skew(log: Path) -> bool:
+    """Says whether Snakemake stopped because files come from the future, by its log."""
+    try:
+        return CLOCK_SKEW in log.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False

@@ -1,6 +1,7 @@
 # What all rules share: the checked configuration, and how a rule names its part of it.
 # Only what snakemake itself installs is imported here.
 
+import glob
 import re
 import shlex
 import sys
@@ -23,6 +24,7 @@ from pipeline.config.volumes import EVALUATED_SPLITS
 from pipeline.errors import UserError
 from pipeline.files import folders_of
 from pipeline.leftovers import left_over_jobs, message_on
+from pipeline.writable import check_writable
 
 # Under conda, snakemake removes an inherited PYTHONPATH; jobs find the package through this.
 shell.prefix(f"set -euo pipefail; export PYTHONPATH={shlex.quote(str(CHECKOUT))}; ")
@@ -36,7 +38,16 @@ def checked_run():
         raise WorkflowError(str(error)) from None
 
 
+def stop_where_unwritable(*folders):
+    """Stops where one of these folders cannot be written into."""
+    try:
+        check_writable(map(Path, folders))
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+
+
 onstart:
+    stop_where_unwritable(RESULTS, *sorted(glob.glob(f"{RESULTS}/*/")))
     left_over = left_over_jobs(Path.cwd())
     if left_over:
         raise WorkflowError(message_on(left_over))
@@ -44,6 +55,8 @@ onstart:
 
 RUN = checked_run()
 RESULTS = f"results/{RUN.run}"
+# Snakemake keeps its own records here, before any run starts.
+stop_where_unwritable(".snakemake")
 SOURCES = {**known_sources(), **RUN.sources}
 TRAINED_METHODS = RUN.trained_methods
 NETWORK_METHODS = RUN.network_methods
