@@ -297,7 +297,8 @@ def bids_results():
 
 wildcard_constraints:
     degradation="|".join(DEGRADATIONS),
-    volume="|".join(volume.id for volume in RUN.volumes),
-    source="|".join(SOURCES),
+    # Not the ids themselves: of ten thousand, looking for one among all of them at every file takes minutes.
+    volume="[A-Za-z0-9][A-Za-z0-9_-]*",
+    source="[A-Za-z0-9][A-Za-z0-9_-]*",
     method="|".join(NETWORK_METHODS),
     shard=r"\d+",

@@ -9,7 +9,8 @@ rule download:
     benchmark:
         "resources/benchmarks/download/{source}/{file}.tsv"
     wildcard_constraints:
-        file="|".join(re.escape(source.file_name) for source in SOURCES.values()),
+        # Neither the record of a file nor what the rule features makes of one.
+        file=r"(?!features\.safetensors$)[^/]+(?<!\.source\.json)",
     localrule: True
     conda:
         "../../envs/imaging.yaml"
