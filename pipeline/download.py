@@ -7,6 +7,7 @@ from there. Beside it, FILE.source.json records title, licence, citation and che
 from __future__ import annotations
 
 import logging
+import os
 from argparse import ArgumentTypeError
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from pipeline import plugins
 from pipeline.cli import ArgumentParser, Namespace, add_path
 from pipeline.config.known import known_sources
 from pipeline.config.load import read_entry
-from pipeline.config.sources import HttpSource, LocalSource, PackageSource, Source
+from pipeline.config.sources import HttpSource, LocalSource, S3Source, Source
 from pipeline.errors import UserError
 from pipeline.files import replacing, sha256_of, write_json
 from pipeline.sources.chunks import read_pieces, write_pieces
@@ -26,6 +27,8 @@ from pipeline.sources.packing import pack
 logger = logging.getLogger(__name__)
 
 KINDS = "pipeline.sources.kinds"
+ARCHIVES_VARIABLE = "BRAINSR_ARCHIVES"
+"""Environment variable with the folder of downloads, for workflows that share one."""
 
 
 def record(name: str, source: Source, sha256: str, size_bytes: int) -> dict[str, Any]:
@@ -53,7 +56,9 @@ def record(name: str, source: Source, sha256: str, size_bytes: int) -> dict[str,
     }
 
 
-def download(name: str, source: Source, output: Path, archives: Path, patience: Patience) -> None:
+def download(
+    name: str, source: Source, output: Path, archives: Path, patience: Patience, fetched: Path | None = None
+) -> None:
     """Makes the wanted file of a source and its record, FILE.source.json, beside it.
 
     Args:
@@ -62,12 +67,13 @@ def download(name: str, source: Source, output: Path, archives: Path, patience: 
         output: the wanted file.
         archives: folder of downloaded files.
         patience: how long a server is waited for.
+        fetched: a copy of what the source names, where it is here already.
 
     Raises:
         UserError: naming the source.
     """
     try:
-        original = plugins.load(KINDS, source.kind).fetch(source, archives, patience)
+        original = fetched or plugins.load(KINDS, source.kind).fetch(source, archives, patience)
         sha256, size_bytes = take(original, source, output)
     except UserError as error:
         raise UserError(f"source {name!r}: {error}") from error
@@ -83,7 +89,7 @@ def record_path(output: Path) -> Path:
 def take(original: Path, source: Source, output: Path) -> tuple[str, int]:
     """Copies the wanted file, or the wanted member of an archive, to `output`, whole or not at all.
 
-    What was downloaded is checked already; the user's own files are checked here.
+    What was downloaded is checked already; the user's own files, and those of S3, are checked here.
 
     A folder of pictures becomes a zip archive of them, so that all stages after this one read one checked file.
 
@@ -93,7 +99,7 @@ def take(original: Path, source: Source, output: Path) -> tuple[str, int]:
     Raises:
         UserError: the original cannot be read or is not the file it should be, or `output` cannot be written.
     """
-    if source.member is not None and isinstance(source, LocalSource):
+    if source.member is not None and isinstance(source, LocalSource | S3Source):
         _check(original, source, sha256_of(original))
     content = read_pieces(original) if source.member is None else read_member(original, source.member)
     with replacing(output) as partial:
@@ -123,13 +129,17 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="JSON",
         help="the source's entry of the configuration; default: the known source of that name",
     )
+    parser.add_argument(
+        "--fetched", type=Path, nargs="?", metavar="PATH", help="a copy of a file of S3, which snakemake has made"
+    )
     add_path(parser, "--output", "the wanted file; its record is written beside it")
     parser.add_argument(
         "--archives",
         type=Path,
-        default=Path("resources/archives"),
+        default=Path(os.environ.get(ARCHIVES_VARIABLE) or "resources/archives"),
         metavar="PATH",
-        help="folder in which whole downloads are kept (default: %(default)s)",
+        help="folder in which whole downloads are kept, each under its checksum, so that many workflows may share it "
+        f"(default: that of the environment variable {ARCHIVES_VARIABLE}, or else resources/archives)",
     )
     patience = Patience()
     for flag, kind, default, help_text in (
@@ -157,7 +167,7 @@ def _positive(kind: type[int] | type[float]) -> Any:
     return parse
 
 
-def _source(name: str, text: str | None) -> PackageSource | HttpSource | LocalSource:
+def _source(name: str, text: str | None) -> Source:
     if text is not None:
         return read_entry(Source, text, "source")
     known = known_sources()
@@ -172,4 +182,4 @@ def main(arguments: Namespace) -> None:
     """Runs the stage."""
     source = _source(arguments.name, arguments.source)
     patience = Patience(arguments.attempts, arguments.retry_delay, arguments.timeout)
-    download(arguments.name, source, arguments.output, arguments.archives, patience)
+    download(arguments.name, source, arguments.output, arguments.archives, patience, arguments.fetched)

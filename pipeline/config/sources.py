@@ -1,4 +1,4 @@
-"""Where a file, or a folder of pictures, comes from: the package index, a web server, or this machine."""
+"""Where a file, or a folder of pictures, comes from: the package index, a web server, S3, or this machine."""
 
 from __future__ import annotations
 
@@ -32,16 +32,27 @@ def _check_path(path: str) -> str:
     return path
 
 
+def _check_on_this_machine(path: str) -> str:
+    if path.startswith(S3_SCHEME):
+        raise ValueError("it is in S3; write kind: s3 for it")
+    return path
+
+
 def _without_last_slash(path: str) -> str:
     return path.rstrip("/") or path
 
+
+S3_SCHEME = "s3://"
+S3_ADDRESS = r"^s3://[a-z0-9][a-z0-9.-]+/[^{}]+$"
 
 FeatureArchitecture = Literal["vgg16", "vgg19"]
 """Networks whose features the perceptual loss can compare."""
 
 FileName = Annotated[str, AfterValidator(_check_name)]
 FilePath = Annotated[str, AfterValidator(_check_path)]
-LocalPath = Annotated[str, AfterValidator(_without_last_slash), AfterValidator(_check_path)]
+LocalPath = Annotated[
+    str, AfterValidator(_check_on_this_machine), AfterValidator(_without_last_slash), AfterValidator(_check_path)
+]
 
 
 class Network(Section):
@@ -131,6 +142,23 @@ class HttpSource(_Described):
         return PurePosixPath(self.member or self.downloaded_name).name
 
 
+class S3Source(_Described):
+    """A file in S3, or in another object storage that speaks its protocol; Snakemake's storage plugin reads it."""
+
+    kind: Literal["s3"]
+    path: Annotated[FilePath, StringConstraints(pattern=S3_ADDRESS), "such as s3://bucket/key, without { }"]
+    """address of the file, such as s3://bucket/folder/scan.nii.gz"""
+    sha256: Sha256 | None = None
+    """SHA-256, checked where it is given"""
+    member: FilePath | None = None
+    """path of the wanted file, where `path` is an archive"""
+
+    @property
+    def file_name(self) -> str:
+        """Name under which the wanted file is kept."""
+        return PurePosixPath(self.member or self.path).name
+
+
 class LocalSource(_Described):
     """A file on this machine, or a folder of pictures or of DICOM files."""
 
@@ -170,4 +198,4 @@ class LocalSource(_Described):
         return PurePosixPath(self.member or self.path).name
 
 
-Source = Annotated[PackageSource | HttpSource | LocalSource, Field(discriminator="kind")]
+Source = Annotated[PackageSource | HttpSource | S3Source | LocalSource, Field(discriminator="kind")]

@@ -19,7 +19,7 @@ from pipeline.config.finding.items import captured, named_after
 from pipeline.config.finding.splitting import point_of, split_by_hash
 from pipeline.config.load import read_run
 from pipeline.config.run import Run
-from pipeline.config.sources import LocalSource
+from pipeline.config.sources import LocalSource, S3Source
 from pipeline.errors import UserError
 from pipeline.provenance import read_config
 from tests.helpers import CHECKOUT
@@ -107,7 +107,7 @@ def test_a_row_becomes_a_volume_and_a_local_source() -> None:
             "",
             "two|A|train|a.nii.gz|n/a||0",
             'three|B|val|my b.nii|"[1, 2]"||DAPI',
-            "four|C|test|my b.nii|||",
+            "four|C|test|s3://bucket/c/b.nii||CC-BY|",
         ),
         sources={},
         min_gap_slices=1,
@@ -118,6 +118,8 @@ def test_a_row_becomes_a_volume_and_a_local_source() -> None:
     assert run.volume("three").slices == (1, 2)
     first = run.sources["one"]
     assert isinstance(first, LocalSource) and (first.path, first.licence) == ("a.nii.gz", "CC0")
+    last = run.sources["four"]
+    assert isinstance(last, S3Source) and (last.path, last.licence) == ("s3://bucket/c/b.nii", "CC-BY")
 
 
 def test_a_table_may_name_sources_and_leave_the_split_to_the_hash() -> None:

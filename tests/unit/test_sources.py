@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from pipeline.config.known import known_sources
 from pipeline.config.load import read_entry
-from pipeline.config.sources import HttpSource, LocalSource, PackageSource, Source
+from pipeline.config.sources import HttpSource, LocalSource, PackageSource, S3Source, Source
 from pipeline.download import download, record, record_path
 from pipeline.errors import UserError
 from pipeline.sources.chunks import CHUNK_BYTES
@@ -56,6 +56,7 @@ def http(url: str, **changes: Any) -> HttpSource:
         (http("https://host/download/77/", file="scan.nii"), "scan.nii"),
         (http("https://host/a.zip", member="folder/scan.nii"), "scan.nii"),
         (LocalSource(kind="local", path="/data/scan.nii"), "scan.nii"),
+        (S3Source(kind="s3", path="s3://bucket/a/scan.nii"), "scan.nii"),
         (PackageSource(kind="package", project="p", version="1", file="p-1.tar.gz", sha256=DIGEST), "p-1.tar.gz"),
     ],
 )
@@ -69,6 +70,33 @@ def test_the_wanted_file_is_kept_under_its_own_name(source: Source, name: str):
 def test_an_address_without_a_file_name_is_refused(url: str):
     with pytest.raises(UserError, match="source: "):
         read_entry(Source, json.dumps({"kind": "http", "url": url, "sha256": DIGEST}), "source")
+
+
+@pytest.mark.parametrize(
+    "path", ["s3://bucket", "s3://bucket/a/", "s3://bucket/..", "S3://bucket/a", "s3://bb/{a}", "a"]
+)
+def test_an_address_in_s3_names_a_bucket_and_a_file(path: str):
+    with pytest.raises(UserError, match=r"source\.path: .* is not allowed"):
+        read_entry(Source, json.dumps({"kind": "s3", "path": path}), "source")
+
+
+def test_a_file_of_this_machine_has_no_address_in_s3():
+    with pytest.raises(UserError, match="write kind: s3"):
+        read_entry(Source, json.dumps({"kind": "local", "path": "s3://bucket/a.nii"}), "source")
+
+
+def test_a_file_of_s3_is_taken_from_the_copy_that_is_given_and_checked(tmp_path: Path):
+    copy, output = tmp_path / "copy", tmp_path / "out" / "scan.nii"
+    copy.write_bytes(b"voxels")
+    address, digest = "s3://bucket/scan.nii", hashlib.sha256(b"voxels").hexdigest()
+    source = S3Source(kind="s3", path=address, sha256=digest)
+    with pytest.raises(UserError, match="by snakemake"):
+        download("mine", source, output, tmp_path, Patience())
+    download("mine", source, output, tmp_path, Patience(), copy)
+    assert output.read_bytes() == b"voxels"
+    copy.write_bytes(b"others")
+    with pytest.raises(UserError, match="expected SHA-256"):
+        download("mine", source, output, tmp_path, Patience(), copy)
 
 
 @pytest.mark.parametrize("key", ["file", "member"])

@@ -8,8 +8,10 @@ import venv
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.helpers import CHECKOUT
+from tests.workflow.project import configuration
 
 
 def locked(name: str) -> str:
@@ -60,3 +62,14 @@ def test_the_page_on_a_failed_run_needs_only_snakemake(bare_python, tmp_path):
     result = subprocess.run(list(map(str, command)), cwd=CHECKOUT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert "One step failed" in page.read_text(encoding="utf-8")
+
+
+def test_images_in_s3_need_a_plugin_which_is_named(bare_python, tmp_path):
+    given = configuration()
+    given["sources"]["one"] = {"kind": "s3", "path": "s3://scans/one.nii.gz"}
+    config = tmp_path / "stored.yaml"
+    config.write_text(yaml.safe_dump(given))
+    result = plan(bare_python, tmp_path, "--cores", "1", "--configfile", str(config))
+    assert result.returncode != 0
+    assert "source 'one' is in S3" in result.stdout
+    assert "pip install snakemake-storage-plugin-s3" in result.stdout

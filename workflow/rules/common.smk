@@ -5,6 +5,7 @@ import glob
 import re
 import shlex
 import sys
+from importlib.util import find_spec
 
 from snakemake import __version__ as snakemake_version
 from snakemake.exceptions import WorkflowError
@@ -28,6 +29,19 @@ from pipeline.writable import check_writable
 
 # Under conda, snakemake removes an inherited PYTHONPATH; jobs find the package through this.
 shell.prefix(f"set -euo pipefail; export PYTHONPATH={shlex.quote(str(CHECKOUT))}; ")
+
+
+def in_s3(sources):
+    """Returns the files of sources in S3, by source, as Snakemake's storage plugin reads them."""
+    paths = {
+        name: source.path for name, source in sources.items() if source.kind == "s3"
+    }
+    if paths and find_spec("snakemake_storage_plugin_s3") is None:
+        raise WorkflowError(
+            f"source {min(paths)!r} is in S3, but Snakemake's plug-in for it is not installed. "
+            "Install it where snakemake is: pip install snakemake-storage-plugin-s3"
+        )
+    return {name: storage.s3(path) for name, path in paths.items()}
 
 
 def checked_run():
@@ -58,6 +72,7 @@ RESULTS = f"results/{RUN.run}"
 # Snakemake keeps its own records here, before any run starts.
 stop_where_unwritable(".snakemake")
 SOURCES = {**known_sources(), **RUN.sources}
+IN_S3 = in_s3(SOURCES)
 TRAINED_METHODS = RUN.trained_methods
 NETWORK_METHODS = RUN.network_methods
 CLASSICAL_METHODS = plugins.names("pipeline.upsamplers")
@@ -194,6 +209,11 @@ def local_file(wildcards):
     return (
         [str(folder) for folder in folders_of(path)] if path.is_dir() else [source.path]
     )
+
+
+def s3_file(wildcards):
+    """Returns the file in S3 that a source names."""
+    return IN_S3.get(wildcards.source, [])
 
 
 def source_entry(wildcards):

@@ -1,6 +1,7 @@
 rule download:
     input:
         local=local_file,
+        stored=s3_file,
     output:
         file="resources/{source}/{file}",
         record="resources/{source}/{file}.source.json",
@@ -21,4 +22,4 @@ rule download:
         "Fetching {wildcards.source}"
     shell:
         "python -m pipeline download --name {wildcards.source} --source {params.entry:q}"
-        " --output {output.file:q} --archives resources/archives > {log:q} 2>&1"
+        " --fetched {input.stored:q} --output {output.file:q} > {log:q} 2>&1"

@@ -17,7 +17,7 @@ from pipeline.config.allowed import Place
 from pipeline.config.datasets import TableDataset
 from pipeline.config.finding.items import Item, Outcome, holds
 from pipeline.config.mistakes import explain, shown
-from pipeline.config.sources import LocalSource, Source
+from pipeline.config.sources import S3_SCHEME, LocalSource, S3Source, Source
 from pipeline.config.volumes import Volume
 
 LARGEST_BYTES = 2**26
@@ -83,7 +83,7 @@ def _header_troubles(columns: Sequence[str]) -> Iterator[str]:
         if name not in columns:
             yield f"the column {name!r} is missing"
     if not {"path", "source"} & set(columns):
-        yield "a column 'path' (a file on this machine) or 'source' (a name of `sources`) is missing"
+        yield "a column 'path' (a file on this machine, or s3://...) or 'source' (a name of `sources`) is missing"
 
 
 def _item(where: str, row: Mapping[str, str], sources: Mapping[str, Source]) -> Item:
@@ -117,9 +117,17 @@ def _source(
     if path is None:
         known = name in sources
         return name, [] if known else [f"source: {name!r} is unknown; {plugins.suggest(name, sources)}"]
+    if path.startswith(S3_SCHEME):
+        return _described_as(S3Source, "s3", described)
     if not holds(Path(path).exists):
         return None, [f"path: there is no file {shown(path)}"]
+    return _described_as(LocalSource, "local", described)
+
+
+def _described_as(
+    model: type[LocalSource | S3Source], kind: str, described: Mapping[str, str]
+) -> tuple[Source | None, list[str]]:
     try:
-        return LocalSource.model_validate_json(json.dumps({"kind": "local", **described})), []
+        return model.model_validate_json(json.dumps({"kind": kind, **described})), []
     except ValidationError as error:
-        return None, explain(error, LocalSource)
+        return None, explain(error, model)
