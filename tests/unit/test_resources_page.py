@@ -100,11 +100,11 @@ def test_benchmarks_of_every_rule_lie_under_its_name():
     """The page takes the first part of a benchmark's path for the rule."""
     found = {}
     for path in (CHECKOUT / "workflow/rules").glob("*.smk"):
-        for rule in re.split(r"^(?=(?:use )?rule )", path.read_text(), flags=re.MULTILINE)[1:]:
-            heading = re.match(r"rule (\w+):|use rule \w+ as (\w+) with:", rule)
+        for rule in re.split(r"^ *(?=(?:use )?rule[ :])", path.read_text(), flags=re.MULTILINE)[1:]:
+            heading = re.match(r"rule (\w+):|use rule \w+ as (\w+) with:|rule:\s+name:\s+f\"(\w+)_\{SHARD\}\"", rule)
             place = re.search(r"benchmark:\s+f?\"(?:\{RESULTS\}|resources)/benchmarks/([^/.\"]+)", rule)
             assert heading
             if place:
-                found[heading[1] or heading[2]] = place[1]
+                found[heading[1] or heading[2] or heading[3]] = place[1]
     assert len(found) > 30
     assert {rule: place for rule, place in found.items() if rule != place} == {}

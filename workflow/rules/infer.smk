@@ -86,7 +86,28 @@ for SHARD, VOLUMES in SHARDS.items():
             networks=expand(RESTORED, method=NETWORK_METHODS, shard=SHARD),
         output:
             predictions=all_predictions(VOLUMES),
-            delivered=[
+        log:
+            f"{RESULTS}/logs/publish/{SHARD}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/publish/{SHARD}.tsv"
+        localrule: True
+        conda:
+            "../../envs/imaging.yaml"
+        params:
+            restored=restored_of(VOLUMES),
+            code=code_version("pipeline.publish"),
+        message:
+            f"Publishing what every method made of {named(VOLUMES)}"
+        shell:
+            "python -m pipeline publish --restored {params.restored:q} --output {output:q} > {log:q} 2>&1"
+
+    rule:
+        name:
+            f"deliver_{SHARD}"
+        input:
+            folder=delivered_folder(SHARD),
+        output:
+            volumes=[
                 report(
                     path,
                     caption="../report/deliverable.rst",
@@ -96,16 +117,16 @@ for SHARD, VOLUMES in SHARDS.items():
                 for volume, path in zip(VOLUMES, delivered(VOLUMES))
             ],
         log:
-            f"{RESULTS}/logs/publish/{SHARD}.log",
+            f"{RESULTS}/logs/deliver/{SHARD}.log",
         benchmark:
-            f"{RESULTS}/benchmarks/publish/{SHARD}.tsv"
+            f"{RESULTS}/benchmarks/deliver/{SHARD}.tsv"
         localrule: True
         conda:
             "../../envs/imaging.yaml"
         params:
-            restored=published(VOLUMES),
+            restored=delivered_in(VOLUMES),
             code=code_version("pipeline.publish"),
         message:
-            f"Publishing what was made of {named(VOLUMES)}; delivered is {RUN.infer.deliver}"
+            f"Delivering {named(VOLUMES)} as restored by {RUN.infer.deliver}"
         shell:
             "python -m pipeline publish --restored {params.restored:q} --output {output:q} > {log:q} 2>&1"

@@ -94,15 +94,18 @@ def restored_of(volumes):
     )
 
 
-def published(volumes):
-    """Returns a function for params: the results of all methods, then those of the delivered one."""
+def delivered_folder(shard):
+    """Returns the folder of a shard in which the delivered method's results are, among others."""
+    pattern = RESTORED if RUN.infer.deliver in NETWORK_METHODS else CLASSICAL
+    return pattern.format(method=RUN.infer.deliver, shard=shard)
 
-    def paths(wildcards, input):
-        folder = delivered_folder(input.classical, input.networks)
-        chosen = files_in(folder, volumes, suffix_of)
-        return [*restored_in(input.classical, input.networks, volumes), *chosen]
 
-    return paths
+def delivered_in(volumes):
+    """Returns a function for params: the delivered method's results for volumes of one shard, in its input folder."""
+    inside = "" if RUN.infer.deliver in NETWORK_METHODS else f"/{RUN.infer.deliver}"
+    return lambda wildcards, input: files_in(
+        f"{input.folder}{inside}", volumes, suffix_of
+    )
 
 
 def spreads_of_val(wildcards, input):
@@ -134,13 +137,6 @@ def all_predictions(volumes):
 def delivered(volumes):
     """Returns the deliverables of volumes."""
     return [f"{RESULTS}/sr/{volume}{suffix_of(volume)}" for volume in volumes]
-
-
-def delivered_folder(classical, networks):
-    """Returns the folder of the delivered method, of the folders of a shard."""
-    method = RUN.infer.deliver
-    folders = dict(zip(NETWORK_METHODS, networks))
-    return folders.get(method) or f"{classical}/{method}"
 
 
 def error_maps(volumes):
