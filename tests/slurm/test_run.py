@@ -15,8 +15,8 @@ pytestmark = pytest.mark.slurm
 GPU_RULES = {"train", "infer", "infer_delivered", "plant"}
 LOCAL_RULES = {
     "download",
-    "publish_2",
-    "publish_3",
+    "publish_classical_2",
+    "publish_network_3",
     "deliver_2",
     "deliver_3",
     "reliability",

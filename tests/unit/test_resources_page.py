@@ -101,7 +101,9 @@ def test_benchmarks_of_every_rule_lie_under_its_name():
     found = {}
     for path in (CHECKOUT / "workflow/rules").glob("*.smk"):
         for rule in re.split(r"^ *(?=(?:use )?rule[ :])", path.read_text(), flags=re.MULTILINE)[1:]:
-            heading = re.match(r"rule (\w+):|use rule \w+ as (\w+) with:|rule:\s+name:\s+f\"(\w+)_\{SHARD\}\"", rule)
+            heading = re.match(
+                r"rule (\w+):|use rule \w+ as (\w+) with:|rule:\s+name:\s+f\"([\w{}]+)_\{SHARD\}\"", rule
+            )
             place = re.search(r"benchmark:\s+f?\"(?:\{RESULTS\}|resources)/benchmarks/([^/.\"]+)", rule)
             assert heading
             if place:

@@ -143,7 +143,10 @@ def jobs(result: subprocess.CompletedProcess[str]) -> dict[str, int]:
 
 
 def _counts(lines: Sequence[str]) -> Iterator[tuple[str, int]]:
+    """Gives the rows of the first table; a dry run ends with the same one again."""
     for line in lines:
         words = line.split()
-        if len(words) == 2 and words[0].isidentifier() and words[1].isdigit() and words[0] != "total":
+        if words[:1] == ["total"]:
+            return
+        if len(words) == 2 and words[0].isidentifier() and words[1].isdigit():
             yield words[0], int(words[1])

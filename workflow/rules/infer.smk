@@ -77,29 +77,29 @@ ruleorder: infer_delivered > infer
 
 # Under the names that other programs rely on. A hard link takes no room.
 for SHARD, VOLUMES in SHARDS.items():
+    for KIND, METHODS in METHODS_BY_KIND.items():
 
-    rule:
-        name:
-            f"publish_{SHARD}"
-        input:
-            classical=CLASSICAL.format(shard=SHARD),
-            networks=expand(RESTORED, method=NETWORK_METHODS, shard=SHARD),
-        output:
-            predictions=all_predictions(VOLUMES),
-        log:
-            f"{RESULTS}/logs/publish/{SHARD}.log",
-        benchmark:
-            f"{RESULTS}/benchmarks/publish/{SHARD}.tsv"
-        localrule: True
-        conda:
-            "../../envs/imaging.yaml"
-        params:
-            restored=restored_of(VOLUMES),
-            code=code_version("pipeline.publish"),
-        message:
-            f"Publishing what every method made of {named(VOLUMES)}"
-        shell:
-            "python -m pipeline publish --restored {params.restored:q} --output {output:q} > {log:q} 2>&1"
+        rule:
+            name:
+                f"publish_{KIND}_{SHARD}"
+            input:
+                restored_folders(KIND, SHARD),
+            output:
+                predictions=predictions_by(METHODS, VOLUMES),
+            log:
+                f"{RESULTS}/logs/publish_{KIND}/{SHARD}.log",
+            benchmark:
+                f"{RESULTS}/benchmarks/publish_{KIND}/{SHARD}.tsv"
+            localrule: True
+            conda:
+                "../../envs/imaging.yaml"
+            params:
+                restored=restored_by(KIND, VOLUMES),
+                code=code_version("pipeline.publish"),
+            message:
+                f"Publishing what {KIND} methods made of {named(VOLUMES)}"
+            shell:
+                "python -m pipeline publish --restored {params.restored:q} --output {output:q} > {log:q} 2>&1"
 
     rule:
         name:

@@ -4,6 +4,7 @@
 from functools import cache
 
 SHARDS = RUN.sharded(RUN.evaluated_ids)
+METHODS_BY_KIND = {"classical": CLASSICAL_METHODS, "network": NETWORK_METHODS}
 CLASSICAL = f"{RESULTS}/restored/{{shard}}/classical"
 RESTORED = f"{RESULTS}/restored/{{shard}}/networks/{{method}}"
 DENOISED = f"{RESULTS}/denoised/{{shard}}"
@@ -92,6 +93,28 @@ def restored_of(volumes):
     return lambda wildcards, input: restored_in(
         input.classical, input.networks, volumes
     )
+
+
+def restored_folders(kind, shard):
+    """Returns the folders of a shard with the results of all methods of a kind."""
+    if kind == "classical":
+        return [CLASSICAL.format(shard=shard)]
+    return expand(RESTORED, method=NETWORK_METHODS, shard=shard)
+
+
+def restored_by(kind, volumes):
+    """Returns a function for params: the results of a kind's methods for volumes of one shard, volume by volume."""
+
+    def paths(wildcards, input):
+        inside = [f"{input[0]}/{method}" for method in CLASSICAL_METHODS]
+        folders = inside if kind == "classical" else list(input)
+        return [
+            f"{folder}/{volume}{suffix_of(volume)}"
+            for volume in volumes
+            for folder in folders
+        ]
+
+    return paths
 
 
 def delivered_folder(shard):
