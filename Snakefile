@@ -30,6 +30,7 @@ include: "workflow/rules/report.smk"
 include: "workflow/rules/mismatch.smk"
 include: "workflow/rules/reading.smk"
 include: "workflow/rules/enforce.smk"
+include: "workflow/rules/store.smk"
 
 
 rule all:

@@ -26,8 +26,8 @@ from pipeline.reporting.versions import git_state, package_versions, platform_fa
 
 logger = logging.getLogger(__name__)
 
-NOT_RECORDED = ("reading", "report", "resources")
-"""Sections that change no result; left out, so that they do not make the record, and all that reads it, anew."""
+NOT_RECORDED = ("reading", "report", "resources", "store")
+"""Keys that change no result; left out, so that they do not make the record, and all that reads it, anew."""
 
 SOURCE_KEYS = ("title", "licence", "citation", "version", "sha256", "downloaded_sha256")
 """Always in the record of a source, null where they are not known."""

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from pipeline.bids_names import DESCRIPTION, ERROR_MAP, derivative_path
 from pipeline.config.base import Section
 from pipeline.config.datasets import Dataset
 from pipeline.config.recipe import PRETRAINED, SCRATCH, Recipe, filled
-from pipeline.config.sources import LocalSource, Source
+from pipeline.config.sources import S3_FOLDER, LocalSource, Source
 from pipeline.config.stable_hash import hash_of
 from pipeline.config.stages import (
     TRUTH,
@@ -49,7 +49,7 @@ class Run(Section):
     min_gap_slices: Annotated[int, Field(ge=1)] = 8
     """fewest slices that must lie between blocks of one head in different splits"""
     sources: dict[Identifier, Source] = Field(default={})
-    """your own files and weights, by a name that you choose; each is of one of three kinds"""
+    """your own files and weights, by a name that you choose; each is of one of four kinds"""
     methods: tuple[Identifier, ...] = ("brainsr",)
     """networks to train, each a preset or one of `recipes`; the networks that they start from are trained too"""
     recipes: dict[Identifier, Recipe] = Field(default={})
@@ -70,6 +70,10 @@ class Run(Section):
     """parts that volumes are dealt to by a hash of their ids; the volumes of one part are restored, measured and
     reported by one job a stage, and a new volume reruns its own part alone; fewer parts make longer jobs; another
     number restores and measures everything again"""
+    store: Annotated[str, StringConstraints(pattern=S3_FOLDER), "such as s3://bucket or s3://bucket/project"] | None = (
+        None
+    )
+    """for the target `store` alone: where in S3 it copies the results to, below the name of the run"""
 
     def ids(self, *splits: str) -> list[str]:
         """Returns the ids of all volumes of the given splits, in the order of the configuration."""

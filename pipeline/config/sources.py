@@ -43,6 +43,7 @@ def _without_last_slash(path: str) -> str:
 
 
 S3_SCHEME = "s3://"
+S3_FOLDER = r"^s3://[a-z0-9][a-z0-9.-]+(/[^/{}]+)*$"
 S3_ADDRESS = r"^s3://[a-z0-9][a-z0-9.-]+/[^{}]+$"
 
 FeatureArchitecture = Literal["vgg16", "vgg19"]

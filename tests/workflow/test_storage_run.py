@@ -1,8 +1,10 @@
-"""Downloads that several folders share, images that are read from S3."""
+"""Downloads that several folders share, images that are read from S3, results that are kept there."""
 
 from __future__ import annotations
 
 import hashlib
+import re
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +17,7 @@ from moto.server import ThreadedMotoServer
 
 from pipeline.files import read_json
 from tests.faults.file_server import FileServer, serving
-from tests.workflow.project import configuration, make_project, snakemake
+from tests.workflow.project import CONTRACT, configuration, jobs, make_project, snakemake
 
 UNTIL = ("--until", "download")
 
@@ -68,7 +70,7 @@ def test_two_runs_at_once_download_a_file_once_and_keep_their_own_files_apart(se
 
 @pytest.fixture(scope="module")
 def s3() -> Iterator[Any]:
-    """A client of an S3 of its own, which snakemake's plug-in finds too; it has an empty bucket `scans`."""
+    """A client of an S3 that snakemake's plug-in finds too; its buckets `scans` and `results` are empty."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -79,7 +81,8 @@ def s3() -> Iterator[Any]:
             patch.setenv(f"SNAKEMAKE_STORAGE_S3_{name}", value)
         credentials = {"aws_access_key_id": "somebody", "aws_secret_access_key": "secret"}
         client = boto3.client("s3", endpoint_url=address, region_name="us-east-1", **credentials)
-        client.create_bucket(Bucket="scans")
+        for bucket in ("scans", "results"):
+            client.create_bucket(Bucket=bucket)
         yield client
     server.stop()
 
@@ -114,3 +117,50 @@ def test_an_image_that_s3_does_not_have_is_named(s3, tmp_path):
     assert result.returncode != 0
     assert "Missing input files for rule download" in result.stdout
     assert "s3://scans/heads/absent.nii.gz" in result.stdout
+
+
+# --- results in S3 -----------------------------------------------------------------------------------------------
+
+
+def stored(s3) -> dict[str, bytes]:
+    """Returns what lies in the bucket `results`, by its key."""
+    listed = s3.list_objects_v2(Bucket="results").get("Contents", [])
+    return {one["Key"]: s3.get_object(Bucket="results", Key=one["Key"])["Body"].read() for one in listed}
+
+
+def test_results_are_copied_to_s3_once_and_again_where_they_have_changed(s3, finished, conda, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(finished, folder)
+    config = folder / "stored.yaml"
+    config.write_text(yaml.safe_dump({**configuration(), "store": "s3://results/project"}), encoding="utf-8")
+    command = ("store", "--configfile", config)
+    planned = jobs(snakemake(folder, *command, "--dry-run", conda=conda))
+    assert set(planned) == {"store", "store_file"}
+    result = snakemake(folder, *command, conda=conda)
+    assert result.returncode == 0, result.stderr
+    found = stored(s3)
+    assert {f"project/small/{name}" for name in CONTRACT} <= set(found)
+    results = folder / "results/small"
+    assert {key: (results / key.removeprefix("project/small/")).read_bytes() for key in found} == found
+    restored = [path for place in ("sr", "predictions") for path in (results / place).rglob("*.nii.gz")]
+    assert {f"project/small/{path.relative_to(results)}" for path in restored} <= set(found)
+
+    again = snakemake(folder, *command, "--dry-run", conda=conda)
+    assert "Nothing to be done" in again.stdout + again.stderr
+    (results / "metrics/gates.txt").write_text("another verdict", encoding="utf-8")
+    changed = snakemake(folder, *command, "--dry-run", conda=conda)
+    assert re.findall(r"Copying (\S+) to S3", changed.stdout) == ["results/small/metrics/gates.txt"]
+    assert set(jobs(changed)) == {"store", "store_file"}
+
+
+def test_storing_asks_where(tmp_path):
+    result = snakemake(tmp_path, "--configfile", write_config(tmp_path), "--dry-run", "--", "store")
+    assert result.returncode != 0
+    assert "store: say where in S3" in result.stdout + result.stderr
+
+
+def test_a_run_is_not_made_in_storage(s3, tmp_path):
+    options = ("--default-storage-provider", "s3", "--default-storage-prefix", "s3://results/other")
+    result = snakemake(tmp_path, "--configfile", write_config(tmp_path), *options, "--dry-run")
+    assert result.returncode != 0
+    assert "the target `store` copies" in result.stdout + result.stderr

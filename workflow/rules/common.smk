@@ -31,17 +31,32 @@ from pipeline.writable import check_writable
 shell.prefix(f"set -euo pipefail; export PYTHONPATH={shlex.quote(str(CHECKOUT))}; ")
 
 
+def check_storage_plugin(user):
+    """Stops where Snakemake has no plug-in for S3; the message begins with what needs it."""
+    if find_spec("snakemake_storage_plugin_s3") is None:
+        raise WorkflowError(
+            f"{user} is in S3, but Snakemake's plug-in for it is not installed. "
+            "Install it where snakemake is: pip install snakemake-storage-plugin-s3"
+        )
+
+
 def in_s3(sources):
-    """Returns the files of sources in S3, by source, as Snakemake's storage plugin reads them."""
+    """Returns the files of sources in S3, by source, as Snakemake's storage plug-in reads them."""
     paths = {
         name: source.path for name, source in sources.items() if source.kind == "s3"
     }
-    if paths and find_spec("snakemake_storage_plugin_s3") is None:
-        raise WorkflowError(
-            f"source {min(paths)!r} is in S3, but Snakemake's plug-in for it is not installed. "
-            "Install it where snakemake is: pip install snakemake-storage-plugin-s3"
-        )
+    if paths:
+        check_storage_plugin(f"source {min(paths)!r}")
     return {name: storage.s3(path) for name, path in paths.items()}
+
+
+def stop_where_all_is_stored():
+    """Stops where Snakemake would keep all files in storage: checkpoints, benchmarks and the RO-Crate need a disk."""
+    if workflow.storage_settings.default_storage_provider is not None:
+        raise WorkflowError(
+            "results are made on a disk, not with --default-storage-provider. Leave it out; the target `store` copies "
+            "what is made to S3, see docs/storage.md."
+        )
 
 
 def checked_run():
@@ -67,6 +82,7 @@ onstart:
         raise WorkflowError(message_on(left_over))
 
 
+stop_where_all_is_stored()
 RUN = checked_run()
 RESULTS = f"results/{RUN.run}"
 # Snakemake keeps its own records here, before any run starts.
@@ -87,6 +103,7 @@ PLANTED_SPLITS = ("test", "test_within_subject")
 OWN_SLICES = f"{RESULTS}/own_slices/{{volume}}/{{role}}.{{kind}}.safetensors"
 OWN_ROLES = ["train-columns", "train-rows", "val"]
 WEIGHTS = RUN.train.initial_weights
+STORE = f"{RUN.store}/{RUN.run}"
 # No output of a rule: Snakemake neither waits for this page nor takes it for a result, and no index is overwritten.
 FAILURES = f"{RESULTS}/reports/failures.html"
 PERCEPTUAL = f"resources/{RUN.train.perceptual_weights}/features.safetensors"
@@ -313,6 +330,21 @@ def bids_results():
     files = expand(rules.derivative.output, derivative=DERIVATIVES)
     maps = expand(rules.derivative_map.output, derivative=DERIVED_MAPS)
     return [*rules.describe_derivatives.output, *files, *maps] if DERIVATIVES else []
+
+
+def stored_results(wildcards):
+    """Returns the results in S3: what a run ends with, its networks, and what every method restored."""
+    if RUN.store is None:
+        raise WorkflowError(
+            "store: say where in S3 the results are kept, such as s3://bucket/project"
+        )
+    models = [
+        *rules.convert.output,
+        *expand(rules.train.output, method=TRAINED_METHODS),
+    ]
+    made = [*rules.all.input, *models, *all_predictions(RUN.evaluated_ids)]
+    files = [path.removeprefix(f"{RESULTS}/") for path in made]
+    return [storage.s3(f"{STORE}/{file}") for file in dict.fromkeys(files)]
 
 
 wildcard_constraints:

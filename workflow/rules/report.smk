@@ -52,6 +52,7 @@ rule provenance:
                 "resources": True,
                 "report": True,
                 "reading": True,
+                "store": True,
                 "evaluate": {"on_gate"},
             }
         ),
