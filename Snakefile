@@ -43,6 +43,7 @@ rule all:
         rules.report_resources.output,
         expand(PAGE, volume=RUN.evaluated_ids),
         delivered(RUN.evaluated_ids),
+        all_predictions(RUN.evaluated_ids),
         downstream_results(),
         uncertainty_results(),
         rules.detection.output,

@@ -333,7 +333,7 @@ def bids_results():
 
 
 def stored_results(wildcards):
-    """Returns the results in S3: what a run ends with, its networks, and what every method restored."""
+    """Returns the results in S3: what a run ends with, and its networks."""
     if RUN.store is None:
         raise WorkflowError(
             "store: say where in S3 the results are kept, such as s3://bucket/project"
@@ -342,8 +342,7 @@ def stored_results(wildcards):
         *rules.convert.output,
         *expand(rules.train.output, method=TRAINED_METHODS),
     ]
-    made = [*rules.all.input, *models, *all_predictions(RUN.evaluated_ids)]
-    files = [path.removeprefix(f"{RESULTS}/") for path in made]
+    files = [path.removeprefix(f"{RESULTS}/") for path in [*rules.all.input, *models]]
     return [storage.s3(f"{STORE}/{file}") for file in dict.fromkeys(files)]
 
 

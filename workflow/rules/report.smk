@@ -224,6 +224,7 @@ rule report_resources:
             rules.report_training.output.page,
             *expand(PAGE, volume=RUN.evaluated_ids),
             *delivered(RUN.evaluated_ids),
+            *all_predictions(RUN.evaluated_ids),
             *uncertainty_results(),
             *bids_results(),
         ],
