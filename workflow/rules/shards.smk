@@ -71,14 +71,23 @@ def written_to(name, ending):
     )
 
 
-def restored_in(classical, networks, volumes):
-    """Returns the results of all methods in the folders of a shard: all of the first volume, then all of the next."""
-    folders = [f"{classical}/{method}" for method in CLASSICAL_METHODS]
+def results_in(folders, volumes):
+    """Returns the results in folders, each of one method: all of the first volume, then all of the next one."""
     return [
         f"{folder}/{volume}{suffix_of(volume)}"
         for volume in volumes
-        for folder in [*folders, *networks]
+        for folder in folders
     ]
+
+
+def classical_folders(folder):
+    """Returns the folders of the classical methods inside a shard's folder."""
+    return [f"{folder}/{method}" for method in CLASSICAL_METHODS]
+
+
+def restored_in(classical, networks, volumes):
+    """Returns the results of all methods in the folders of a shard: all of the first volume, then all of the next."""
+    return results_in([*classical_folders(classical), *networks], volumes)
 
 
 def restored_files(shards):
@@ -104,17 +113,9 @@ def restored_folders(kind, shard):
 
 def restored_by(kind, volumes):
     """Returns a function for params: the results of a kind's methods for volumes of one shard, volume by volume."""
-
-    def paths(wildcards, input):
-        inside = [f"{input[0]}/{method}" for method in CLASSICAL_METHODS]
-        folders = inside if kind == "classical" else list(input)
-        return [
-            f"{folder}/{volume}{suffix_of(volume)}"
-            for volume in volumes
-            for folder in folders
-        ]
-
-    return paths
+    if kind == "classical":
+        return lambda wildcards, input: results_in(classical_folders(input[0]), volumes)
+    return lambda wildcards, input: results_in(input, volumes)
 
 
 def delivered_folder(shard):
@@ -125,10 +126,12 @@ def delivered_folder(shard):
 
 def delivered_in(volumes):
     """Returns a function for params: the delivered method's results for volumes of one shard, in its input folder."""
-    inside = "" if RUN.infer.deliver in NETWORK_METHODS else f"/{RUN.infer.deliver}"
-    return lambda wildcards, input: files_in(
-        f"{input.folder}{inside}", volumes, suffix_of
-    )
+
+    def paths(wildcards, input):
+        folders = dict(zip(CLASSICAL_METHODS, classical_folders(input.folder)))
+        return results_in([folders.get(RUN.infer.deliver, input.folder)], volumes)
+
+    return paths
 
 
 def spreads_of_val(wildcards, input):
@@ -145,11 +148,7 @@ def maps_of(volumes):
 
 def predictions_by(methods, volumes):
     """Returns the predictions of methods: all of the first volume, then all of the next one."""
-    return [
-        f"{PREDICTIONS}/{method}/{volume}{suffix_of(volume)}"
-        for volume in volumes
-        for method in methods
-    ]
+    return results_in([f"{PREDICTIONS}/{method}" for method in methods], volumes)
 
 
 def all_predictions(volumes):
