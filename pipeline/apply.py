@@ -24,9 +24,6 @@ from argparse import BooleanOptionalAction
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from pipeline import plugins
 from pipeline.calibrate import read_factor
 from pipeline.cli import ArgumentParser, Namespace, add_path, add_settings
@@ -40,9 +37,8 @@ from pipeline.image.formats import ROOM, Part, format_of, written_suffixes
 from pipeline.image.image import Image
 from pipeline.image.predictions import check_output, restored_image, write_prediction, write_quantity
 from pipeline.image.tiled import chosen, is_large, open_tiled
-from pipeline.infer import noise_sigma, views_of
+from pipeline.infer import restore_uncorrected
 from pipeline.inference.large import doubt_large, restore_large
-from pipeline.inference.volume import restore_volume, restore_with_spread
 from pipeline.models.device import choose_device, use_threads
 from pipeline.models.generator import Generator
 from pipeline.models.weights import load_generator
@@ -159,31 +155,19 @@ def apply(
         return
     image = read_normalised(source, part, extraction, output)
     measured = as_measured(image, network.shape.factor, direction_of(network))
-    wanted = doubt.wanted is not False
+    noise = MAGNITUDE_NOISE if measured.is_anatomical else MICROSCOPE_NOISE
     channels = [
-        _restored(network, measured.with_data(channel), settings, wanted)
+        restore_uncorrected([network], measured.with_data(channel), noise, settings, doubted=doubt.wanted is not False)
         for channel in apart(measured.data, channel_count(measured.facts))
     ]
-    restored = together([channel for channel, _ in channels])
+    restored = together([channel.restored for channel in channels])
     saturated = write_prediction(output, measured, restored)
     logger.info("%s: %s -> %s, %d voxels clipped", source, measured.data.shape, restored.shape, saturated)
-    spreads = [spread for _, spread in channels if spread is not None]
+    spreads = [channel.spread for channel in channels if channel.spread is not None]
     if spreads:
         path = uncertainty_path(output)
         write_quantity(path, restored_image(measured, doubt.factor * together(spreads)))
         logger.info("%s: the disagreement over views, times %.3g", path, doubt.factor)
-
-
-def _restored(
-    network: Generator, channel: Image, settings: Infer, doubted: bool
-) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-    """Restores one channel; with its disagreement over views where that is wanted."""
-    noise = MAGNITUDE_NOISE if channel.is_anatomical else MICROSCOPE_NOISE
-    factors, axis = channel.facts["forward_model"]["factors"], channel.facts["slice_axis"]
-    told = (settings, noise_sigma(channel, noise, settings), views_of(network))
-    if doubted:
-        return restore_with_spread([network], channel.data, factors, axis, *told)
-    return restore_volume(network, channel.data, factors, axis, *told), None
 
 
 def _apply_by_parts(

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -89,8 +90,8 @@ def restore(network: Generator, image: Image, settings: Infer) -> NDArray[np.flo
         Normalised intensities, float32, of shape image.data.shape * factors.
     """
     model = ForwardModel.from_json(image.facts["forward_model"])
-    restored, sigma = restore_uncorrected(network, image, model.noise_settings, settings)
-    return _corrected(network, restored, image, replace(model, noise_sigma=sigma), settings)
+    found = restore_uncorrected([network], image, model.noise_settings, settings)
+    return _corrected(network, found.restored, image, replace(model, noise_sigma=found.sigma), settings)
 
 
 def restore_and_doubt(
@@ -98,10 +99,11 @@ def restore_and_doubt(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Returns what `restore` makes of the first network, and the spread of `restore_with_spread` over all of them."""
     model = ForwardModel.from_json(image.facts["forward_model"])
-    sigma = noise_sigma(image, model.noise_settings, settings)
-    axis, views = image.facts["slice_axis"], views_of(networks[0])
-    restored, spread = restore_with_spread(networks, image.data, model.factors, axis, settings, sigma, views)
-    return _corrected(networks[0], restored, image, replace(model, noise_sigma=sigma), settings), spread
+    found = restore_uncorrected(networks, image, model.noise_settings, settings, doubted=True)
+    assert found.spread is not None
+    return _corrected(
+        networks[0], found.restored, image, replace(model, noise_sigma=found.sigma), settings
+    ), found.spread
 
 
 def _corrected(
@@ -117,17 +119,43 @@ def views_of(network: Generator) -> int:
     return network.facts.get("recipe", {}).get("self_ensemble", 1)
 
 
-def restore_uncorrected(
-    network: Generator, image: Image, noise: str | PhysicalParameters, settings: Infer
-) -> tuple[NDArray[np.float32], float]:
-    """Restores a volume whose forward model need not be known; arguments as in `restore` and `noise_sigma`.
+class Uncorrected(NamedTuple):
+    """What a network made of a volume.
 
-    Returns:
-        Normalised intensities, and the noise that the network was told.
+    Attributes:
+        restored: normalised intensities.
+        spread: its disagreement over views, of the same shape, where that was asked for.
+        sigma: the noise that the network was told.
+    """
+
+    restored: NDArray[np.float32]
+    spread: NDArray[np.float32] | None
+    sigma: float
+
+
+def restore_uncorrected(
+    networks: Sequence[Generator],
+    image: Image,
+    noise: str | PhysicalParameters,
+    settings: Infer,
+    *,
+    doubted: bool = False,
+) -> Uncorrected:
+    """Restores a volume whose forward model need not be known, with the first of the networks.
+
+    Args:
+        networks: as in `restore_with_spread`; those beyond the first count in the spread alone.
+        image: as in `restore`.
+        noise: as in `noise_sigma`.
+        settings: the section `infer`.
+        doubted: whether the spread is wanted.
     """
     sigma = noise_sigma(image, noise, settings)
     factors, axis = image.facts["forward_model"]["factors"], image.facts["slice_axis"]
-    return restore_volume(network, image.data, factors, axis, settings, sigma, views_of(network)), sigma
+    told = (settings, sigma, views_of(networks[0]))
+    if doubted:
+        return Uncorrected(*restore_with_spread(networks, image.data, factors, axis, *told), sigma)
+    return Uncorrected(restore_volume(networks[0], image.data, factors, axis, *told), None, sigma)
 
 
 def noise_sigma(image: Image, noise: str | PhysicalParameters, settings: Infer) -> float:

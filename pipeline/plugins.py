@@ -5,11 +5,14 @@ Names are found without importing anything, so that a configuration can be check
 
 from __future__ import annotations
 
+import ast
 import difflib
 import importlib
 import pkgutil
 from collections.abc import Iterable
+from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from pipeline.errors import UserError
 
@@ -18,6 +21,16 @@ def names(package: str) -> list[str]:
     """Returns the names of all plug-ins of `package` (such as "pipeline.metrics"), sorted."""
     paths = importlib.import_module(package).__path__
     return sorted(module.name for module in pkgutil.iter_modules(paths) if not module.name.startswith("_"))
+
+
+def constant(package: str, name: str, wanted: str, default: Any = None) -> Any:
+    """Returns the literal that a plug-in sets a constant of its module to; its source is parsed, never run."""
+    paths = importlib.import_module(package).__path__
+    source = next(path for path in (Path(folder) / f"{name}.py" for folder in paths) if path.is_file())
+    for node in ast.parse(source.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and wanted in (ast.unparse(target) for target in node.targets):
+            return ast.literal_eval(node.value)
+    return default
 
 
 def load(package: str, name: str) -> ModuleType:

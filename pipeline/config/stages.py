@@ -21,7 +21,8 @@ TRUTH = "truth"
 """Stands beside the names of methods where the truth itself is looked at."""
 OPERATORS, NOISES = "pipeline.physics.operators", "pipeline.physics.noise"
 KindName = Annotated[str, AfterValidator(PluginName("pipeline.fidelity.planted.kinds"))]
-MetricName = Annotated[str, AfterValidator(PluginName("pipeline.metrics"))]
+METRICS = "pipeline.metrics"
+MetricName = Annotated[str, AfterValidator(PluginName(METRICS))]
 
 if TYPE_CHECKING:
     OperatorStep = PhysicalParameters
@@ -199,7 +200,7 @@ class Evaluate(Section):
     @property
     def needs_features(self) -> bool:
         """Whether a measure compares images in the features of a VGG."""
-        return not {"vgg_distance", "lpips"}.isdisjoint(self.metrics)
+        return any(plugins.constant(METRICS, name, "NEEDS_FEATURES", False) for name in self.metrics)
 
 
 class Reading(Section):

@@ -31,6 +31,7 @@ from pipeline.files import DISK_ERRORS, read_json, write_json
 from pipeline.image.intensity import PERCENTILE, IntensityMap
 from pipeline.image.pyramid import CHUNK, add_coarser_levels, create_level
 from pipeline.image.tiled import Plane, TiledImage, fitting_format
+from pipeline.inference.memory import device_of
 from pipeline.inference.tiles import ramp, tile_starts
 from pipeline.inference.volume import MOST_VIEWS, restore_in_views, restored_views
 from pipeline.models.generator import Generator
@@ -394,7 +395,7 @@ def _key(network: Generator, image: TiledImage, settings: Infer, generator_sha25
     stamps = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     parts = (
         generator_sha256,
-        next(network.parameters()).device.type,
+        device_of(network).type,
         settings.model_dump_json(),
         code_version(__name__),
         str(image.path.resolve()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import nn
 
 from pipeline.models.generator import Generator
 
@@ -13,7 +14,7 @@ MOST = 32
 FLOAT_BYTES = 4
 
 
-def device_of(network: Generator) -> torch.device:
+def device_of(network: nn.Module) -> torch.device:
     """Returns where a network's weights are."""
     return next(network.parameters()).device
 

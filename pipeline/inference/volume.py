@@ -42,7 +42,7 @@ def restore_slice(network: nn.Module, image: NDArray[np.float32], sigma: float) 
     Returns:
         The restored slices, float32, with the same leading axes.
     """
-    device = next(network.parameters()).device
+    device = device_of(network)
     batch = torch.from_numpy(np.array(image, dtype=np.float32)).reshape(-1, 1, *image.shape[-2:])
     batch = batch.to(device, memory_format=torch.channels_last)
     with torch.inference_mode():

@@ -13,11 +13,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from pipeline.errors import UserError
-from pipeline.models.normalisations import NORMALISATIONS
+from pipeline.models.normalisations import LPIPS, NORMALISATIONS
 
 Floats = NDArray[np.float32]
-LPIPS = "lpips."
-"""With this begin the names of LPIPS's weights in such a file, and end with the number of the block."""
 METADATA = "brainsr"
 """Under this key, the facts about a network stand in its file, see `pipeline.models.weights`."""
 

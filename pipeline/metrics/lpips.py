@@ -44,9 +44,16 @@ def per_slice(
     Raises:
         UserError: these are other features, or the slice is too small for the network.
     """
+    return float(np.mean(per_voxel(truth, estimate, data_range, features)[mask]))
+
+
+def per_voxel(
+    truth: NDArray[np.floating], estimate: NDArray[np.floating], data_range: float, features: Features
+) -> NDArray[np.float64]:
+    """Returns the calibrated distances of features; arguments and errors as of `per_slice`."""
     if not features.calibration:
         raise UserError(
             "the metric lpips needs the VGG16 that was trained on ImageNet. Name torchvision's file of weights as a "
             "source (features: vgg16) and that source as train.perceptual_weights; or measure vgg_distance."
         )
-    return float(np.mean(vgg_distance.apart(truth, estimate, data_range, features, features.calibration)[mask]))
+    return vgg_distance.apart(truth, estimate, data_range, features, features.calibration)

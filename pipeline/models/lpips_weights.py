@@ -7,7 +7,7 @@ from importlib.resources import as_file, files
 import torch
 from torch import Tensor
 
-from pipeline.metrics._features import LPIPS
+from pipeline.models.normalisations import LPIPS
 from pipeline.models.vgg import VggFeatures
 
 

@@ -1,4 +1,4 @@
-"""What the published feature networks expect as input."""
+"""What the published feature networks expect as input, and how their files name the weights of LPIPS."""
 
 from __future__ import annotations
 
@@ -8,3 +8,6 @@ NORMALISATIONS = {
 }
 """Mean and standard deviation by which red, green and blue are shifted and divided: those of the pictures that the
 published networks were trained on (as in torchvision's documentation), or nothing."""
+
+LPIPS = "lpips."
+"""With this begin the names of LPIPS's weights in a file of features, and end with the number of the block."""

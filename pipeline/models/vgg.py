@@ -19,8 +19,7 @@ from torch.nn import functional
 from pipeline import plugins
 from pipeline.config.sources import FeatureArchitecture
 from pipeline.errors import UserError
-from pipeline.metrics._features import LPIPS
-from pipeline.models.normalisations import NORMALISATIONS
+from pipeline.models.normalisations import LPIPS, NORMALISATIONS
 from pipeline.models.onnx_file import read_convolutions
 from pipeline.models.weights import check_fit, read_metadata, read_safetensors, read_torch, save_tensors
 

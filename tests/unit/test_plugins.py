@@ -19,6 +19,13 @@ PACKAGES = {
 }
 
 
+@pytest.mark.parametrize("constant", ["NEEDS_FEATURES", "NEEDS_MEASURED", "OF_ONE_PROPERTY", "TITLE"])
+def test_a_constant_is_read_without_importing(constant: str) -> None:
+    for name in plugins.names("pipeline.metrics"):
+        module = plugins.load("pipeline.metrics", name)
+        assert plugins.constant("pipeline.metrics", name, constant) == getattr(module, constant, None)
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_every_plugin_offers_what_its_package_promises(package: str) -> None:
     assert plugins.names(package)
