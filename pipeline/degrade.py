@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 
+from threadpoolctl import threadpool_limits
+
 from pipeline.cli import ArgumentParser, Namespace, add_path, add_settings
 from pipeline.config.load import read_section
 from pipeline.config.stages import Degrade
 from pipeline.errors import UserError
 from pipeline.files import write_json
 from pipeline.image.channels import has_channels
-from pipeline.image.container import read_image, write_image
+from pipeline.image.container import map_image, write_image
 from pipeline.image.image import Image
 from pipeline.physics.forward import ForwardModel, drawn_model, volume_seed
 from pipeline.physics.grid import coarse_affine
@@ -66,8 +68,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 def main(arguments: Namespace) -> None:
     """Runs the stage."""
     settings = read_section(Degrade, arguments.settings)
-    image = read_image(arguments.input)
+    image = map_image(arguments.input)
     model = forward_model(image, settings, arguments.seed)
-    write_image(arguments.output, degrade(image, model))
+    # More threads would pay for large products alone, and add up in another order.
+    with threadpool_limits(limits=1, user_api="blas"):
+        write_image(arguments.output, degrade(image, model))
     write_json(arguments.forward_model, model.to_json())
     logger.info("%s: %s -> %s; %s", image.facts["id"], image.data.shape, model.lr_shape, model.describe())

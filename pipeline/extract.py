@@ -26,6 +26,7 @@ from pipeline.config.volumes import Volume
 from pipeline.duplicate_table import read_left_out
 from pipeline.errors import UserError
 from pipeline.files import sha256_of
+from pipeline.image.blocks import memory_order, slices_first
 from pipeline.image.channels import apart, channel_count, has_channels, sections_of, together
 from pipeline.image.container import write_image
 from pipeline.image.foreground import foreground_mask
@@ -55,7 +56,8 @@ def normalise(image: Image, settings: Extract) -> Image:
     """Masks and normalises a block.
 
     Args:
-        image: canonical volume, or micrograph, with physical intensities.
+        image: canonical volume, or micrograph, with physical intensities; quickest where its slices are contiguous in
+            memory, see `slices_first`.
         settings: the section `extract`.
 
     Returns:
@@ -70,7 +72,8 @@ def normalise(image: Image, settings: Extract) -> Image:
     scale = _scale(image, data, mask)
     intensity = replace(image.intensity, scale=scale)
     plane, axis = slicing(image, settings)
-    coverage = mask.mean(axis=tuple(other for other in range(3) if other != axis))
+    counts = np.count_nonzero(mask, axis=tuple(other for other in range(3) if other != axis))
+    coverage = counts / (mask.size // mask.shape[axis])
     chosen = np.flatnonzero(coverage >= settings.min_foreground)
     if chosen.size == 0:
         raise UserError(f"no {plane} slice has {settings.min_foreground:.0%} foreground (extract.min_foreground).")
@@ -78,7 +81,7 @@ def normalise(image: Image, settings: Extract) -> Image:
         "plane": plane,
         "slice_axis": axis,
         "foreground_slices": chosen.tolist(),
-        "foreground_fraction": float(mask.mean()),
+        "foreground_fraction": int(counts.sum()) / mask.size,
         "bias_corrected": settings.bias_correction,
         "scale": scale,
         "scale_percentile": PERCENTILE,
@@ -110,7 +113,10 @@ def _scale(image: Image, data: np.ndarray, mask: np.ndarray) -> float | tuple[fl
 
 
 def _percentile(data: np.ndarray, mask: np.ndarray) -> float:
-    scale = float(np.percentile(data[mask], PERCENTILE))
+    # In the order of the memory, which a percentile does not depend on.
+    order = memory_order(data)
+    values = data.transpose(order)[mask.transpose(order)]
+    scale = float(np.percentile(values.astype(np.float64), PERCENTILE))
     if scale <= 0:
         raise UserError(f"the {PERCENTILE}th percentile of the foreground is {scale:g}; intensities must be positive.")
     return scale
@@ -197,7 +203,8 @@ def read_block(
     axis = slicing(image, settings)[1]
     labels = read_segmentation(segmentation, image, volume.id) if segmentation else None
     try:
-        block = normalise(cut_block(image, volume.slices, axis), settings)
+        cut = cut_block(image, volume.slices, axis)
+        block = normalise(cut.with_data(slices_first(cut.data, axis)), settings)
         if labels is None:
             return block
         kept = cut_block(image.with_data(labels), volume.slices, axis).data

@@ -22,12 +22,14 @@ from pipeline.image.image import Image
 from pipeline.image.intensity import IntensityMap
 
 SUFFIX = ".safetensors"
+MASK = "mask."
+"""Begins the names of masks in a file."""
 
 
 def write_image(path: Path, image: Image) -> None:
     """Writes an image, whole or not at all."""
     first = int(image.facts.get("slice_axis", 0))
-    arrays = {"data": image.data, **{f"mask.{name}": mask for name, mask in image.masks.items()}}
+    arrays = {"data": image.data, **{f"{MASK}{name}": mask for name, mask in image.masks.items()}}
     arrays = {name: np.ascontiguousarray(np.moveaxis(array, first, 0)) for name, array in arrays.items()}
     metadata = {
         "first_axis": first,
@@ -55,16 +57,30 @@ def read_image(path: Path) -> Image:
         metadata = _metadata(path, stream)
         first = metadata["first_axis"]
         arrays = {name: np.ascontiguousarray(np.moveaxis(stream.get_tensor(name), 0, first)) for name in stream.keys()}  # noqa: SIM118
-        return Image(
-            data=arrays.pop("data"),
-            affine=np.array(metadata["affine"]),
-            intensity=_intensity(metadata["intensity"]),
-            axes=tuple(metadata["axes"]),
-            unit=metadata["unit"],
-            origin=metadata["origin"],
-            masks={name.removeprefix("mask."): array for name, array in arrays.items()},
-            facts=metadata["facts"],
-        )
+        return _image(metadata, arrays)
+
+
+def _image(metadata: dict[str, Any], arrays: dict[str, np.ndarray]) -> Image:
+    return Image(
+        data=arrays["data"],
+        affine=np.array(metadata["affine"]),
+        intensity=_intensity(metadata["intensity"]),
+        axes=tuple(metadata["axes"]),
+        unit=metadata["unit"],
+        origin=metadata["origin"],
+        masks={name.removeprefix(MASK): array for name, array in arrays.items() if name.startswith(MASK)},
+        facts=metadata["facts"],
+    )
+
+
+def map_image(path: Path) -> Image:
+    """Maps an image that `write_image` wrote: its intensities are read when they are used, and its masks are left out.
+
+    Raises:
+        UserError: as `read_image`.
+    """
+    with _open(path) as stream:
+        return _image(_metadata(path, stream), {"data": map_array(path, "data")})
 
 
 def _intensity(values: dict[str, Any]) -> IntensityMap:

@@ -2,41 +2,47 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
-from skimage.filters import gaussian, threshold_otsu
+from skimage.filters import threshold_otsu
 
 from pipeline.errors import UserError
+from pipeline.image.blocks import in_memory_order, memory_order, undo_order
+from pipeline.image.runs import fill_holes, largest_part
+from pipeline.image.smoothing import gaussian
+
+SMOOTHING_VOXELS = 1.0
+"""Standard deviation of the smoothing: noise in air no longer hangs on to the head."""
+
+BINS = 256
+"""Of the histogram that Otsu's threshold is found in."""
 
 
-def foreground_mask(data: NDArray[np.floating]) -> NDArray[np.bool_]:
+def foreground_mask(data: NDArray) -> NDArray[np.bool_]:
     """Finds the foreground of a volume from the volume alone.
 
     Half of Otsu's threshold of the smoothed volume (dark tissue still belongs to the head), the largest connected
     part, its holes filled slice by slice along every axis.
 
     Args:
-        data: intensities, shape (x, y, z); air is dark.
+        data: intensities, shape (x, y, z), any order in memory; air is dark.
 
     Returns:
-        Boolean array of the same shape.
+        Boolean array of the same shape and order in memory.
 
     Raises:
         UserError: nothing stands out from the background.
     """
     if data.min() == data.max():
         raise UserError(f"every voxel is {data.min():g}; there is nothing in the image.")
-    mask = _largest_bright_part(data)
-    if mask is None:
+    bright = _bright_part(data)
+    order = memory_order(bright)
+    mask = largest_part(in_memory_order(bright))
+    if not mask.any():
         raise UserError("no foreground was found: the image has no bright part.")
-    for axis in range(mask.ndim):
-        slices = np.moveaxis(mask, axis, 0)
-        filled = np.stack([np.asarray(ndimage.binary_fill_holes(one)) for one in slices])
-        mask = np.moveaxis(filled, 0, axis)
-    return mask
+    for axis in range(data.ndim):
+        mask = fill_holes(mask, order.index(axis))
+    return undo_order(mask, order)
 
 
 def picture_foreground(picture: NDArray) -> NDArray[np.bool_]:
@@ -48,18 +54,14 @@ def picture_foreground(picture: NDArray) -> NDArray[np.bool_]:
     Returns:
         Boolean array of the same shape; nothing is foreground where nothing stands out.
     """
-    empty = np.zeros(picture.shape, dtype=bool)
-    mask = None if picture.min() == picture.max() else _largest_bright_part(picture)
-    return empty if mask is None else np.asarray(ndimage.binary_fill_holes(mask))
+    if picture.min() == picture.max():
+        return np.zeros(picture.shape, dtype=bool)
+    return fill_holes(largest_part(_bright_part(picture)[np.newaxis]), 0)[0]
 
 
-def _largest_bright_part(data: NDArray) -> NDArray[np.bool_] | None:
-    """The largest connected part above half of Otsu's threshold of the smoothed image; None where there is none."""
-    smooth = gaussian(np.asarray(data, dtype=np.float32), sigma=1.0, preserve_range=True)
-    labelled: Any = ndimage.label(smooth > 0.5 * threshold_otsu(smooth.ravel()))
-    labels, count = labelled
-    if count == 0:
-        return None
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    return labels == int(np.argmax(sizes))
+def _bright_part(data: NDArray) -> NDArray[np.bool_]:
+    """What is above half of Otsu's threshold in the smoothed image."""
+    smooth = gaussian(data, SMOOTHING_VOXELS)
+    # To a histogram, the order of the memory is as good as that of the axes, and it needs no copy.
+    counts, edges = np.histogram(smooth.ravel(order="K"), bins=BINS)
+    return smooth > 0.5 * threshold_otsu(hist=(counts, (edges[:-1] + edges[1:]) / 2))

@@ -33,8 +33,10 @@ class IntensityMap:
 
     def normalise(self, physical: NDArray[np.floating]) -> NDArray[np.float32]:
         """Maps physical to normalised intensities, float32."""
-        values = np.asarray(physical, dtype=np.float64)
-        return (values / self._scales(values)).astype(np.float32)
+        values = np.asarray(physical)
+        # Divided in double precision and rounded once, without an array of doubles in between.
+        normalised = np.empty_like(values, dtype=np.float32)
+        return np.divide(values, self._scales(values), out=normalised, dtype=np.float64)
 
     def to_physical(self, normalised: NDArray[np.floating]) -> NDArray[np.float64]:
         """Maps normalised to physical intensities, float64."""
@@ -46,7 +48,7 @@ class IntensityMap:
         """By what reports multiply normalised intensities: where channels have ranges of their own, by nothing."""
         return 1.0 if isinstance(self.scale, tuple) else self.scale
 
-    def _scales(self, values: NDArray[np.float64]) -> float | NDArray[np.float64]:
+    def _scales(self, values: NDArray) -> float | NDArray[np.float64]:
         """The scale, or those of the slices along the last axis."""
         return np.resize(self.scale, values.shape[-1]) if isinstance(self.scale, tuple) else self.scale
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import UserError
+from pipeline.image.blocks import memory_order, planes, undo_order
 
 Matrices = tuple[NDArray[np.float64] | None, ...]
 """One matrix per axis, of shape (size out, size in); None leaves its axis as it is."""
@@ -76,7 +77,10 @@ def coarse_shape(shape: Sequence[int], factors: Sequence[int]) -> tuple[int, ...
 def pad_to_multiple(data: NDArray, factors: Sequence[int]) -> NDArray:
     """Repeats the last samples at the high end of each axis until the factors divide the shape."""
     widths = [(0, -size % factor) for size, factor in zip(data.shape, factors, strict=True)]
-    return np.pad(data, widths, mode="edge") if any(high for _, high in widths) else data
+    if not any(high for _, high in widths):
+        return data
+    order = memory_order(data)
+    return undo_order(np.pad(data.transpose(order), [widths[axis] for axis in order], mode="edge"), order)
 
 
 def crop_to(data: NDArray, shape: Sequence[int]) -> NDArray:
@@ -108,8 +112,24 @@ def apply_terms(terms: Terms, data: NDArray) -> NDArray[np.float64]:
 
 def apply_along_axes(matrices: Sequence[NDArray[np.float64] | None], data: NDArray) -> NDArray[np.float64]:
     """Multiplies `data` by one matrix per axis, of shape (size out, size in); None leaves its axis as it is."""
-    result = np.asarray(data, dtype=np.float64)
+    result = data
     for axis, matrix in enumerate(matrices):
         if matrix is not None:
-            result = np.moveaxis(np.tensordot(matrix, result, axes=(1, axis)), 0, axis)
-    return result
+            result = _multiplied(np.asarray(matrix, dtype=np.float64), result, axis)
+    return np.asarray(result, dtype=np.float64)
+
+
+def _multiplied(matrix: NDArray[np.float64], data: NDArray, axis: int) -> NDArray[np.float64]:
+    """Multiplies one axis of an array by a matrix, plane after plane.
+
+    Only the plane at hand is turned to double precision, and the result lies in memory as `data` does, so that nothing
+    as large as the array is copied.
+    """
+    order = memory_order(data)
+    ordered, place = data.transpose(order), order.index(axis)
+    shape = list(ordered.shape)
+    shape[place] = len(matrix)
+    result = np.empty(shape)
+    for plane, product in zip(planes(ordered, place), planes(result, place), strict=True):
+        np.matmul(matrix, plane.astype(np.float64), out=product)
+    return undo_order(result, order)

@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.config.stages import Extract
+from pipeline.config.stages import Degrade, Extract
+from pipeline.degrade import degrade, forward_model
 from pipeline.errors import UserError
 from pipeline.extract import cut_block, normalise
 from pipeline.image.bias import correct_bias
-from pipeline.image.container import read_image
+from pipeline.image.container import map_image, read_image
 from pipeline.image.foreground import foreground_mask
 from pipeline.image.image import Image
 from pipeline.physics.grid import coarse_shape
-from tests.helpers import extract, ras_affine, synthetic_head, write_nifti
+from tests.helpers import extract, ras_affine, run_stage, synthetic_head, write_nifti
 
 HEAD = synthetic_head()
 
@@ -47,6 +48,43 @@ def test_the_same_file_gives_the_same_bytes(tmp_path: Path) -> None:
     for name in ("a", "b"):
         extract(source, tmp_path / name)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_the_number_of_threads_changes_no_byte(tmp_path: Path) -> None:
+    source = write_nifti(tmp_path / "x.nii.gz", synthetic_head((65, 72, 40)))
+    extracted, model = tmp_path / "hr.safetensors", tmp_path / "model.json"
+    extract(source, extracted)
+    results = []
+    for count in ("1", "2", "5"):
+        output = tmp_path / f"{count}.safetensors"
+        paths = ("--input", extracted, "--output", output, "--forward-model", model)
+        done = run_stage("degrade", *paths, environment={"OPENBLAS_NUM_THREADS": count, "OMP_NUM_THREADS": count})
+        assert done.returncode == 0, done.stderr
+        results.append(output.read_bytes())
+    assert results[0] == results[1] == results[2]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "int32", "float32", "float64"])
+def test_intensities_are_those_of_double_precision(tmp_path: Path, dtype: str) -> None:
+    source = write_nifti(tmp_path / "x.nii.gz", (HEAD / 5).astype(dtype))
+    extract(source, tmp_path / "x.safetensors")
+    image = read_image(tmp_path / "x.safetensors")
+    physical = (HEAD / 5).astype(dtype).astype(np.float64)
+    scale = np.percentile(physical[image.masks["foreground"]], image.facts["scale_percentile"])
+    assert image.facts["scale"] == scale
+    np.testing.assert_array_equal(image.data, (physical / scale).astype(np.float32))
+
+
+@pytest.mark.parametrize("plane", ["sagittal", "coronal", "axial"])
+def test_a_mapped_volume_is_the_volume_without_its_masks(tmp_path: Path, plane: str) -> None:
+    path = tmp_path / "x.safetensors"
+    extract(write_nifti(tmp_path / "x.nii.gz", HEAD), path, settings={"plane": plane})
+    mapped, image = map_image(path), read_image(path)
+    np.testing.assert_array_equal(mapped.data, image.data)
+    np.testing.assert_array_equal(mapped.affine, image.affine)
+    assert (mapped.masks, mapped.facts, mapped.intensity) == ({}, image.facts, image.intensity)
+    model = forward_model(image, Degrade(), seed=1)
+    np.testing.assert_array_equal(degrade(mapped, model).data, degrade(image, model).data)
 
 
 @pytest.mark.parametrize(("plane", "axis"), [("sagittal", 0), ("coronal", 1), ("axial", 2)])

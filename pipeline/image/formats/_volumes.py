@@ -20,11 +20,11 @@ from pipeline.image.formats import Part
 from pipeline.image.formats._checks import (
     check_affine,
     check_finite,
-    check_gzip,
     check_is_file,
     check_size,
     chosen_frame,
     first_line,
+    read_gzip,
 )
 from pipeline.image.geometry import Orientation
 from pipeline.image.image import Image
@@ -58,19 +58,26 @@ def load(path: Path, title: str, check: Callable[[Any], None], compressed: str, 
     """
     check_is_file(path)
     try:
-        if path.name.lower().endswith(compressed):
-            check_gzip(path)
+        path.open("rb").close()  # where this is forbidden, nibabel would not say why it failed
         file: Any = nib.load(path)
         _check_shape(path, file)
         check(file)
         check_affine(path, np.asarray(file.affine))
         frame = chosen_frame(path, _frames(file), part.frame)
-        raw = np.asanyarray(file.dataobj.get_unscaled())
+        zipped = path.name.lower().endswith(compressed)
+        raw = _unzipped(path, file.dataobj) if zipped else np.asanyarray(file.dataobj.get_unscaled())
         return file, raw.reshape((*raw.shape[:SPATIAL_AXES], -1))[..., frame]
     except DAMAGE as error:
         raise UserError(f"{path}: cannot be read as {title} ({first_line(error)}). Is it whole?") from error
     except MemoryError as error:
         raise UserError(f"{path}: the volume does not fit into memory. Is its header right?") from error
+
+
+def _unzipped(path: Path, proxy: Any) -> NDArray:
+    """The stored voxels of a gzipped file, read once; `proxy` is nibabel's account of where they lie in it."""
+    count = int(np.prod(proxy.shape, dtype=np.int64))
+    content = read_gzip(path, proxy.offset + count * proxy.dtype.itemsize)
+    return np.frombuffer(content, proxy.dtype, count, proxy.offset).reshape(proxy.shape, order=proxy.order)
 
 
 def _frames(file: Any) -> int:
@@ -95,7 +102,10 @@ def _check_shape(path: Path, file: Any) -> None:
 def canonical_image(
     path: Path, raw: NDArray, affine: NDArray, intensity: IntensityMap, unit: str, origin: Mapping[str, Any]
 ) -> Image:
-    """Turns stored voxels into an Image in canonical order with physical intensities, float64.
+    """Turns stored voxels into an Image in canonical order with physical intensities.
+
+    These are 64-bit floats, or 32-bit floats where they lose nothing: of integers up to 16 bits, and of 32-bit floats,
+    with neither slope nor intercept.
 
     Args:
         path: for messages.
@@ -109,7 +119,7 @@ def canonical_image(
         UserError: a voxel is no number.
     """
     affine = np.asarray(affine, dtype=np.float64)
-    physical = raw.astype(np.float64) * intensity.slope + intensity.intercept
+    physical = _physical(raw, intensity)
     check_finite(path, physical)
     orientation = Orientation.of_affine(affine)
     data, turned = orientation.to_canonical(physical, affine)
@@ -119,6 +129,16 @@ def canonical_image(
         "shape": list(raw.shape),
     }
     return Image(data=data, affine=turned, intensity=intensity, unit=unit, origin={**origin, **placed})
+
+
+def _physical(raw: NDArray, intensity: IntensityMap) -> NDArray[np.floating]:
+    """Applies slope and intercept, without further arrays as large as the volume."""
+    if (intensity.slope, intensity.intercept) == (1, 0) and np.can_cast(raw.dtype, np.float32):
+        return raw.astype(np.float32)
+    physical = raw.astype(np.float64)
+    physical *= intensity.slope
+    physical += intensity.intercept
+    return physical
 
 
 def stored_volume(image: Image) -> tuple[NDArray, NDArray[np.float64], int]:

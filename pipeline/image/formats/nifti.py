@@ -31,7 +31,7 @@ UNIT_BITS = 7
 
 
 def read(path: Path, part: Part = Part()) -> Image:
-    """Reads a volume into canonical order with physical intensities (float64, slope and intercept applied).
+    """Reads a volume into canonical order with physical intensities (slope and intercept applied).
 
     Raises:
         UserError: the file is missing, damaged, no volume, has NaN or infinite voxels, a useless geometry, or no such
