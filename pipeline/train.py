@@ -37,7 +37,7 @@ from pipeline.image.stack import upright
 from pipeline.inference.consistency import best_share
 from pipeline.inference.volume import restore_excerpt, restore_volume
 from pipeline.models.card import trained_card
-from pipeline.models.device import device_words, use_threads
+from pipeline.models.device import device_words, keep_memory, use_threads
 from pipeline.models.generator import Generator, Shape, with_noise_map
 from pipeline.models.vgg import read_vgg
 from pipeline.models.weights import load_generator, save_generator
@@ -48,6 +48,7 @@ from pipeline.training.checkpoint import CheckpointFolder
 from pipeline.training.dial import METRICS, between, try_settings
 from pipeline.training.engine import start_engine
 from pipeline.training.history import write_history
+from pipeline.training.loading import draw_with_one_thread
 from pipeline.training.patches import PatchSampler, TrainingVolume
 from pipeline.training.perceptual import PerceptualDistance
 from pipeline.training.trainer import Look, Parts, Trainer
@@ -236,6 +237,8 @@ def train(
             failed so often that the sentinel stopped it.
     """
     use_threads(settings.threads)
+    draw_with_one_thread()
+    keep_memory()
     engine = start_engine(device, settings.precision)
     check_batch(recipe, settings, engine.world_size)
     torch.manual_seed(seed)

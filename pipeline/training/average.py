@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 
 class Average:
@@ -26,9 +25,7 @@ class Average:
         """Moves toward `network` after the step numbered `step` (from 0); what is no weight is taken over."""
         # Early on the average follows closely, so that it does not drag the initial weights along.
         decay = min(self._decay, (1 + step) / (10 + step))
-        current: Mapping[str, Tensor] = dict(network.named_parameters())
-        for name, kept in self.network.named_parameters():
-            kept.lerp_(current[name], 1 - decay)
-        buffers = dict(network.named_buffers())
-        for name, kept in self.network.named_buffers():
-            kept.copy_(buffers[name])
+        # The copy has the same layers in the same order, so that no names need be compared.
+        torch._foreach_lerp_(list(self.network.parameters()), list(network.parameters()), 1 - decay)  # pyright: ignore[reportPrivateImportUsage]
+        for kept, current in zip(self.network.buffers(), network.buffers(), strict=True):
+            kept.copy_(current)

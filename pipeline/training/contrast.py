@@ -24,6 +24,7 @@ def draw_curve(generator: np.random.Generator) -> Curve:
     Returns:
         A function of normalised intensities, not negative (what is below zero is taken as zero), of any shape.
     """
-    gamma = np.exp(generator.uniform(*np.log(GAMMA_RANGE)))
-    scale = generator.uniform(*SCALE_RANGE)
-    return lambda image: (scale * np.maximum(image, 0) ** gamma).astype(np.float32)
+    # In single precision powers take a tenth of the time.
+    gamma = np.float32(np.exp(generator.uniform(*np.log(GAMMA_RANGE))))
+    scale = np.float32(generator.uniform(*SCALE_RANGE))
+    return lambda image: scale * np.maximum(image, 0, dtype=np.float32) ** gamma

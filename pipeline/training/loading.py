@@ -51,7 +51,7 @@ def batches(sampler: Sampler, steps: range, part: slice, processes: int) -> Iter
             prefetch_factor=AHEAD if processes else None,
             multiprocessing_context="fork" if processes else None,  # truths are mapped, and shared so, not copied
             collate_fn=_as_it_is,
-            worker_init_fn=_compute_alone,
+            worker_init_fn=_start_worker,
         )
     )
 
@@ -60,6 +60,15 @@ def _as_it_is(patches: Any) -> Any:
     return patches
 
 
-def _compute_alone(_: int) -> None:
+def _start_worker(_: int) -> None:
     """Leaves one thread to each process: there are as many processes as threads were granted."""
     threadpool_limits(1)
+
+
+def draw_with_one_thread() -> None:
+    """Leaves one thread to the products of numpy's matrices in this process; torch keeps its own.
+
+    The matrices of a patch are small. Threads of numpy that wait for each other while those of torch hold the cores
+    made a patch ten times as slow.
+    """
+    threadpool_limits(1, user_api="blas")

@@ -13,7 +13,7 @@ from pipeline.config.recipe import Recipe
 from pipeline.image.slices import filled_slices
 from pipeline.physics.between import weights_between
 from pipeline.physics.forward import ForwardModel
-from pipeline.physics.grid import Cut, Terms, cuts, pad_to_multiple
+from pipeline.physics.grid import Cut, Terms, coarse_shape, cuts
 from pipeline.physics.linear import Lattice, compose, without_axis
 from pipeline.physics.parameters import PhysicalParameters
 from pipeline.physics.shading import draw_field
@@ -22,8 +22,13 @@ from pipeline.training.contrast import draw_curve
 PatchTerms = tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]
 """The linear part of a forward model for patches: terms of a matrix along rows and one along columns."""
 
-ReadSlices = Callable[[Sequence[int]], NDArray[np.float32]]
-"""Returns slices of a truth, padded, shape (slice, rows, columns), by their indices."""
+Window = tuple[slice, slice]
+"""Rows and columns of a part of a slice."""
+
+WHOLE: Window = (slice(None), slice(None))
+
+ReadSlices = Callable[[Sequence[int], Window], NDArray[np.float32]]
+"""Returns a part of some slices of a truth, padded, shape (slice, rows, columns), by their indices."""
 
 SLAB = 32
 """Slices of a truth that are in memory at a time, where a measured slice mixes many."""
@@ -120,17 +125,19 @@ class PatchSampler:
         volume, cut, index = self._places[generator.integers(len(self._places))]
         model = volume.model.redrawn(generator)
         factors = (model.factors[cut.rows], model.factors[cut.columns])
-        mask = pad_to_multiple(_slab(volume.mask, cut, [index])[0], factors)
+        mask = _slab(volume.mask, cut, [index], factors)[0]
         change = draw_curve(generator) if generator.random() < self._recipe.contrast_augmentation else np.asarray
         strength = self._recipe.shading_augmentation
-        field = draw_field(mask.shape, strength, generator) if strength else np.float32(1)
+        field = draw_field(mask.shape, strength, generator) if strength else None
 
-        def read(indices: Sequence[int]) -> NDArray[np.float32]:
-            return change(pad_to_multiple(_slab(volume.data, cut, indices), (1, *factors))) * field
+        def read(indices: Sequence[int], window: Window) -> NDArray[np.float32]:
+            part = change(_slab(volume.data, cut, indices, factors, window))
+            return part if field is None else part * field[window]
 
         layers, weights = _layers(model, cut.normal, index)
-        coarse = _coarsened(model.terms, cut, layers, read)
-        coarse, truth = _crop(coarse, read([index])[0], mask, self._recipe.patch_lr, factors, generator)
+        place = _draw_place(mask, self._recipe.patch_lr, factors, generator)
+        coarse, truth = _pair(model.terms, cut, layers, index, read, place, factors)
+        coarse, truth = _filled(coarse, truth, self._recipe.patch_lr, factors)
         operator = patch_operator(
             model.operators, model.factors, model.spacing_mm, model.slice_axis, cut, self._recipe.patch_lr
         )
@@ -200,15 +207,24 @@ def _is_symmetric(operator: PatchTerms) -> bool:
     return all(rows.shape == columns.shape and np.allclose(rows, columns, atol=1e-6) for rows, columns in operator)
 
 
-def _slab(array: NDArray, cut: Cut, indices: Sequence[int]) -> NDArray:
-    """Returns some slices of a volume, shape (slice, rows, columns); neighbours are read in one piece.
+def _slab(
+    array: NDArray, cut: Cut, indices: Sequence[int], factors: tuple[int, int], window: Window = WHOLE
+) -> NDArray:
+    """Returns a part of some slices of a volume, shape (slice, rows, columns); neighbours are read in one piece.
 
-    Beyond the last slice there are more of it, as padding has it.
+    Beyond the last slice, row and column there are more of it, as padding to a multiple of the factors has it.
     """
-    inside = np.minimum(indices, array.shape[cut.normal] - 1)
+    shape = tuple(array.shape[axis] for axis in cut)
+    inside = np.minimum(indices, shape[0] - 1)
     low, high = int(inside.min()), int(inside.max()) + 1
-    whole = array[tuple(slice(low, high) if axis == cut.normal else slice(None) for axis in range(3))]
-    return np.asarray(np.moveaxis(whole, cut, (0, 1, 2)))[inside - low]
+    padded = coarse_shape(shape[1:], factors)
+    bounds = [part.indices(size * factor) for part, size, factor in zip(window, padded, factors, strict=True)]
+    chosen = dict(zip(cut, (slice(low, high), *(slice(start, stop) for start, stop, _ in bounds)), strict=True))
+    part = np.moveaxis(array[tuple(chosen[axis] for axis in range(3))], cut, (0, 1, 2))
+    missing = [stop - start - size for (start, stop, _), size in zip(bounds, part.shape[1:], strict=True)]
+    # In the order of memory, which products of matrices want.
+    part = np.ascontiguousarray(part if len(part) == len(indices) else part[inside - low])
+    return np.pad(part, [(0, 0), *((0, count) for count in missing)], mode="edge") if any(missing) else part
 
 
 def _layers(model: ForwardModel, normal: int, index: int) -> tuple[list[int], NDArray[np.float32]]:
@@ -218,22 +234,62 @@ def _layers(model: ForwardModel, normal: int, index: int) -> tuple[list[int], ND
     return layers.tolist(), weights[layers].astype(np.float32)
 
 
-def _coarsened(terms: Terms, cut: Cut, layers: Sequence[int], read: ReadSlices) -> NDArray[np.float32]:
-    """Returns some low-resolution slices without noise, shape (slice, rows, columns)."""
-    result = 0.0
-    for term in terms:
-        across, rows, columns = (term[axis] for axis in cut)
-        one = read(layers) if across is None else _mixed(across[layers], read)
-        one = one if rows is None else rows @ one
-        result = result + (one if columns is None else one @ columns.T)
-    return np.asarray(result, dtype=np.float32)
+def _pair(
+    terms: Terms,
+    cut: Cut,
+    layers: Sequence[int],
+    index: int,
+    read: ReadSlices,
+    place: Window,
+    factors: tuple[int, int],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Returns some low-resolution slices without noise, shape (slice, rows, columns), and the true slice at an index.
+
+    Both are computed at one place alone, and of the truth nothing is read that does not show there.
+
+    Args:
+        terms: the linear part of the forward model of the whole volume.
+        cut: how the slices lie in it.
+        layers: the low-resolution slices.
+        index: of the true slice.
+        read: gives slices of the truth.
+        place: rows and columns of the low-resolution slices.
+        factors: high-resolution voxels per low-resolution voxel along rows and columns.
+    """
+    fine = [slice(part.start * factor, part.stop * factor) for part, factor in zip(place, factors, strict=True)]
+    planes = [(_rows_of(term[cut.rows], place[0]), _rows_of(term[cut.columns], place[1])) for term in terms]
+    seen = _seen([rows for rows, _ in planes], fine[0]), _seen([columns for _, columns in planes], fine[1])
+    truth = read([index], seen)
+    result = np.float32(0)
+    for term, (rows, columns) in zip(terms, planes, strict=True):
+        across = term[cut.normal]
+        if across is not None:
+            one = _mixed(across[layers].astype(np.float32), read, seen)
+        else:
+            one = truth if layers == [index] else read(layers, seen)
+        one = one if rows is None else rows[:, seen[0]] @ one
+        result = result + (one if columns is None else one @ columns[:, seen[1]].T)
+    inner = tuple(slice(one.start - read_.start, one.stop - read_.start) for one, read_ in zip(fine, seen, strict=True))
+    return np.asarray(result, dtype=np.float32), truth[0][inner]
 
 
-def _mixed(across: NDArray[np.float64], read: ReadSlices) -> NDArray[np.float64]:
+def _rows_of(matrix: NDArray[np.float64] | None, part: slice) -> NDArray[np.float32] | None:
+    return None if matrix is None else matrix[part].astype(np.float32)
+
+
+def _seen(matrices: Sequence[NDArray[np.float32] | None], fine: slice) -> slice:
+    """The columns of some matrices that are not all zero, and `fine` in any case."""
+    found = [np.flatnonzero(matrix.any(axis=0)) for matrix in matrices if matrix is not None]
+    bounds = [(int(one[0]), int(one[-1]) + 1) for one in found if one.size]
+    starts, stops = zip((fine.start, fine.stop), *bounds, strict=True)
+    return slice(min(starts), max(stops))
+
+
+def _mixed(across: NDArray[np.float32], read: ReadSlices, seen: Window) -> NDArray[np.float32]:
     """Returns weighted sums of slices, one for each row of weights; not all slices are in memory at once."""
     needed = np.flatnonzero(across.any(axis=0))
     slabs = (needed[start : start + SLAB] for start in range(0, needed.size, SLAB))
-    return reduce(np.add, (np.tensordot(across[:, slab], read(slab.tolist()), axes=1) for slab in slabs))
+    return reduce(np.add, (np.tensordot(across[:, slab], read(slab.tolist(), seen), axes=1) for slab in slabs))
 
 
 def _with_noise(
@@ -246,29 +302,30 @@ def _with_noise(
     return np.moveaxis(noisy, cut, (0, 1, 2))
 
 
-def _crop(
-    coarse: NDArray[np.float32],
-    fine: NDArray[np.float32],
-    mask: NDArray[np.bool_],
-    side: int,
-    factors: tuple[int, int],
-    generator: np.random.Generator,
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Cuts a patch of `side` coarse voxels whose centre lies in the foreground, as far as the image's edge allows.
+def _draw_place(mask: NDArray[np.bool_], side: int, factors: tuple[int, int], generator: np.random.Generator) -> Window:
+    """Draws `side` low-resolution rows and columns around a voxel of the foreground, as far as the edge allows."""
+    foreground = np.flatnonzero(mask)
+    voxel = np.unravel_index(foreground[generator.integers(foreground.size)], mask.shape)
+    starts = [
+        int(np.clip(one // factor - side // 2, 0, max(0, size // factor - side)))
+        for one, factor, size in zip(voxel, factors, mask.shape, strict=True)
+    ]
+    rows, columns = (
+        slice(start, min(start + side, size // factor))
+        for start, factor, size in zip(starts, factors, mask.shape, strict=True)
+    )
+    return rows, columns
 
-    `coarse` has shape (slice, rows, columns), `fine` and `mask` are one slice.
-    """
-    rows, columns = np.nonzero(mask)
-    chosen = generator.integers(rows.size)
-    centre = (rows[chosen] // factors[0], columns[chosen] // factors[1])
-    missing = [max(0, side - size) for size in coarse.shape[1:]]
-    if any(missing):
-        coarse = np.pad(coarse, [(0, 0), *((0, count) for count in missing)])
-        fine = np.pad(fine, [(0, count * factor) for count, factor in zip(missing, factors, strict=True)])
-    starts = [int(np.clip(c - side // 2, 0, size - side)) for c, size in zip(centre, coarse.shape[1:], strict=True)]
-    coarse_part = tuple(slice(start, start + side) for start in starts)
-    fine_part = tuple(slice(s * f, (s + side) * f) for s, f in zip(starts, factors, strict=True))
-    return coarse[:, *coarse_part], fine[fine_part]
+
+def _filled(
+    coarse: NDArray[np.float32], fine: NDArray[np.float32], side: int, factors: tuple[int, int]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Fills what is smaller than a patch with zeros at the high end."""
+    missing = [side - size for size in coarse.shape[1:]]
+    if not any(missing):
+        return coarse, fine
+    coarse = np.pad(coarse, [(0, 0), *((0, count) for count in missing)])
+    return coarse, np.pad(fine, [(0, count * factor) for count, factor in zip(missing, factors, strict=True)])
 
 
 def _turn(

@@ -56,7 +56,7 @@ class PerceptualDistance:
     """
 
     def __init__(self, vgg: VggFeatures, settings: Perceptual) -> None:
-        self._vgg = vgg.eval().requires_grad_(False)
+        self._vgg = vgg.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self._settings = settings
 
     def to(self, device: torch.device | str) -> Self:

@@ -99,20 +99,20 @@ class Sentinel:
         vanished = usual is not None and gradient < self._settings.least_gradient * usual
         return self._ill(step, "vanished", vanished, "the generator's gradient vanished", gradient)
 
-    def judge_discriminator(self, step: int, real: float, fake: float, change: float) -> Verdict:
+    def judge_discriminator(self, step: int, real: float, fake: float, stands_still: bool) -> Verdict:
         """Judges a step of the discriminator after it was taken.
 
         Args:
             step: steps taken so far.
             real: mean probability that it gave to truth.
             fake: mean probability that it gave to results.
-            change: norm of what its weights changed by.
+            stands_still: whether none of its weights changed.
         """
         gap = real - fake
         won = not math.isfinite(gap) or gap > self._settings.most_discriminator_gap
         verdicts = (
             self._ill(step, "won", won, "the discriminator tells truth from result without effort", gap),
-            self._ill(step, "still", change == 0, "the discriminator does not learn", change),
+            self._ill(step, "still", stands_still, "the discriminator does not learn", 0.0),
         )
         return "roll_back" if "roll_back" in verdicts else "fine"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
+from torch.nn.utils import get_total_norm, parametrize
 from tqdm import tqdm
 
 from pipeline import plugins
@@ -81,6 +82,14 @@ class Progress:
         means = {name: total / self.counts[name] for name, total in self.sums.items()}
         self.sums, self.counts = {}, {}
         return means
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The discriminator's logits for true and for generated patches, of any shape."""
+
+    real: Tensor
+    fake: Tensor
 
 
 @dataclass(frozen=True)
@@ -163,9 +172,7 @@ class Trainer:
         bar = tqdm(total=self._recipe.steps, initial=self._step, unit="step", disable=not show_progress())
         with bar:
             while self._step < self._recipe.steps:
-                began = time.monotonic()
-                self._take_step()
-                self._progress.seconds += time.monotonic() - began
+                self.take_step()
                 bar.update()
                 self._look_back()
         return self._average.network  # pyright: ignore[reportReturnType]
@@ -192,16 +199,19 @@ class Trainer:
 
     # One step
 
-    def _take_step(self) -> None:
+    def take_step(self) -> None:
+        """Takes one step of the networks, or leaves it out where the sentinel says so."""
+        began = time.monotonic()
         scenes = [self._scene(part) for part in _cut(self._next_batch(), self._settings.accumulate)]
-        verdict, estimates = self._generator_step(scenes)
-        if verdict == "fine" and self._discriminator:
-            verdict = self._discriminator_step(scenes, estimates)
+        verdict, estimates, judgements = self._generator_step(scenes)
+        if verdict == "fine" and judgements:
+            verdict = self._discriminator_step(scenes, estimates, judgements)
         if verdict == "roll_back":
             self._roll_back()
         elif verdict == "fine":
             self._average.follow(self._generator, self._step)
         self._step += 1
+        self._progress.seconds += time.monotonic() - began
 
     def _next_batch(self) -> Patches:
         """Takes the batch of this step; on a GPU it was drawn while earlier steps were computed."""
@@ -235,23 +245,29 @@ class Trainer:
 
         return estimate
 
-    def _generator_step(self, scenes: list[Scene]) -> tuple[Verdict, list[Tensor]]:
-        if self._discriminator:
-            self._discriminator.requires_grad_(False)
+    def _generator_step(self, scenes: list[Scene]) -> tuple[Verdict, list[Tensor], list[Judgement]]:
+        """Takes the generator's step; also returns its results and, where it is listened to, what was thought of them.
+
+        The discriminator has the same weights until its own step, so that what it thinks is computed once for both.
+        """
         for group in self._optimizer.param_groups:
             share = group_rate_at(self._step, group["name"], self._recipe)
             group["lr"] = self._recipe.learning_rate * share
         self._optimizer.zero_grad(set_to_none=True)
         buffers = [buffer.clone() for buffer in self._generator.buffers()]
         estimates: list[Tensor] = []
+        judgements: list[Judgement] = []
         total = 0.0
         for scene, quiet in self._parts(scenes, self._learner):
             with quiet:
                 estimate = self._learner(scene.measured, scene.sigma)
-                loss = self._generator_loss(estimate, scene, len(scenes))
-                self._engine.backward(loss)
+                judgement = self._judgement(scene, estimate, len(scenes)) if self._is_heard else None
+                loss = self._generator_loss(estimate, scene, judgement, len(scenes))
+                # The inputs keep the weights of the discriminator out of it; its graph is needed once more.
+                self._engine.backward(loss, inputs=list(self._generator.parameters()), retain_graph=bool(judgement))
             total += self._mean(loss)
             estimates.append(estimate.detach())
+            judgements += [judgement] if judgement else []
         gradient = self._gradient(self._learner, self._optimizer)
         self._progress.add({"loss": total, "gradient_generator": gradient})
         verdict = self._sentinel.judge_step(self._step, total, gradient)
@@ -259,7 +275,7 @@ class Trainer:
             self._optimizer.step()
         else:
             self._leave_out_step(buffers)
-        return verdict, estimates
+        return verdict, estimates, judgements
 
     def _leave_out_step(self, buffers: list[Tensor]) -> None:
         """Undoes what a forward pass of the generator has done, such as to the statistics of a normalisation."""
@@ -270,45 +286,73 @@ class Trainer:
             self._optimizer.zero_grad(set_to_none=True)
             self._optimizer.step()
 
-    def _generator_loss(self, estimate: Tensor, scene: Scene, parts: int) -> Tensor:
+    @property
+    def _adversarial_weight(self) -> float:
+        """Weight of the generator's adversarial loss at this step; once it is zero it stays so."""
+        if self._recipe.adversarial is None:
+            return 0.0
+        weight = adversarial_weight_at(self._step, self._recipe.adversarial, self._recipe)
+        return weight * self._sentinel.adversarial_share
+
+    @property
+    def _is_heard(self) -> bool:
+        """Whether the discriminator has a say; where it has none, it is not computed and does not learn."""
+        return self._adversarial_weight > 0
+
+    def _judgement(self, scene: Scene, estimate: Tensor, parts: int) -> Judgement:
+        """What the discriminator thinks of a part of the batch while the generator takes its step.
+
+        Of a batch in one part, the discriminator learns from the same judgement. Of several, it judges each again in
+        its own step: otherwise the graphs of all would have to be kept, and parts are for where memory is short.
+        """
+        if parts == 1:
+            return self._judged(self._critic, scene, estimate)
+        with torch.no_grad():
+            real = self._discriminator(scene.truth)  # pyright: ignore[reportOptionalCall]
+        return Judgement(real, self._discriminator(estimate))  # pyright: ignore[reportOptionalCall]
+
+    def _judged(self, critic: Any, scene: Scene, estimate: Tensor) -> Judgement:
+        # Weights are normalised once for both: they are the same, and another power iteration costs time.
+        with self._engine.autocast(), parametrize.cached():
+            return Judgement(critic(scene.truth), critic(estimate))
+
+    def _generator_loss(self, estimate: Tensor, scene: Scene, judgement: Judgement | None, parts: int) -> Tensor:
         with self._engine.autocast():
             terms = {name: loss(estimate, scene) for name, loss in self._losses.items()}
             weighted = [self._recipe.losses[name] * term for name, term in terms.items()]
-            if self._discriminator and self._recipe.adversarial:
-                weight = adversarial_weight_at(self._step, self._recipe.adversarial, self._recipe)
-                weight *= self._sentinel.adversarial_share
-                self._progress.add({"adversarial_weight": weight})
-                if weight > 0:
-                    with torch.no_grad():
-                        real = self._discriminator(scene.truth)
-                    terms["adversarial"] = self._adversarial.generator_loss(real, self._discriminator(estimate))
-                    weighted.append(weight * terms["adversarial"])
+            if self._recipe.adversarial:
+                self._progress.add({"adversarial_weight": self._adversarial_weight})
+            if judgement:
+                terms["adversarial"] = self._adversarial.generator_loss(judgement.real, judgement.fake)
+                weighted.append(self._adversarial_weight * terms["adversarial"])
         self._progress.add({f"loss_{name}": self._mean(term) for name, term in terms.items()})
         # Where the adversarial weight was cut to zero, a recipe without other terms has nothing to learn from.
         return torch.stack(weighted or [0 * estimate.sum()]).sum() / parts
 
-    def _discriminator_step(self, scenes: list[Scene], estimates: list[Tensor]) -> Verdict:
+    def _discriminator_step(self, scenes: list[Scene], estimates: list[Tensor], judgements: list[Judgement]) -> Verdict:
         assert self._discriminator is not None
-        self._discriminator.requires_grad_(True)
-        before = [parameter.detach().clone() for parameter in self._discriminator.parameters()]
+        weights = list(self._discriminator.parameters())
+        before = [parameter.detach().clone() for parameter in weights]
         self._critic_optimizer.zero_grad(set_to_none=True)
         chances: list[tuple[float, float]] = []
         for index, (scene, quiet) in enumerate(self._parts(scenes, self._critic)):
             with quiet:
-                real, fake = self._critic(scene.truth), self._critic(estimates[index])
-                loss = self._adversarial.discriminator_loss(real, fake) / len(scenes)
-                self._engine.backward(loss)
+                once = len(scenes) == 1
+                judgement = judgements[index] if once else self._judged(self._critic, scene, estimates[index])
+                loss = self._adversarial.discriminator_loss(judgement.real, judgement.fake) / len(scenes)
+                # The inputs keep the generator out of it.
+                self._engine.backward(loss, inputs=weights)
             self._progress.add({"loss_discriminator": self._mean(loss) * len(scenes)})
-            chances.append((self._mean(real.sigmoid().mean()), self._mean(fake.sigmoid().mean())))
+            chances.append((self._mean(judgement.real.sigmoid().mean()), self._mean(judgement.fake.sigmoid().mean())))
         gradient = self._gradient(self._critic, self._critic_optimizer)
         if math.isfinite(gradient) or self._half:
             self._critic_optimizer.step()
-        change = _distance(before, list(self._discriminator.parameters()))
+        stands_still = all(map(torch.equal, before, weights))
         real_mean, fake_mean = (sum(column) / len(chances) for column in zip(*chances, strict=True))
         self._progress.add(
             {"gradient_discriminator": gradient, "discriminator_real": real_mean, "discriminator_fake": fake_mean}
         )
-        return self._sentinel.judge_discriminator(self._step, real_mean, fake_mean, change)
+        return self._sentinel.judge_discriminator(self._step, real_mean, fake_mean, stands_still)
 
     def _parts(self, scenes: list[Scene], module: Any) -> Iterator[tuple[Scene, AbstractContextManager]]:
         """The parts of a batch; all devices exchange their gradients with the last one only."""
@@ -318,8 +362,9 @@ class Trainer:
 
     def _gradient(self, module: Any, optimizer: Any) -> float:
         """Norm of the gradient, unscaled where half precision scaled it."""
-        norm = self._engine.clip_gradients(module, optimizer, max_norm=math.inf, error_if_nonfinite=False)
-        return float(norm) if norm is not None else math.nan
+        self._engine.strategy.precision.unscale_gradients(optimizer.optimizer)
+        gradients = [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
+        return float(get_total_norm(gradients))
 
     def _mean(self, value: Tensor) -> float:
         """Mean of a number over all processes, so that all of them come to the same verdict."""
@@ -416,13 +461,6 @@ class Trainer:
 
 def _placed(network: Any, engine: Fabric) -> Any:
     return network.to(engine.device).to(memory_format=torch.channels_last)
-
-
-@torch.no_grad()
-def _distance(before: Sequence[Tensor], after: Sequence[Tensor]) -> float:
-    """Norm of what weights changed by."""
-    changes = [torch.linalg.vector_norm(new - old) for old, new in zip(before, after, strict=True)]
-    return float(torch.linalg.vector_norm(torch.stack(changes)))
 
 
 def _copied(network: nn.Module) -> dict[str, Tensor]:

@@ -116,8 +116,8 @@ def test_a_training_that_goes_on_ends_in_the_same_weights(tmp_path):
     def stop(*_):
         raise KeyboardInterrupt
 
-    step = cut._take_step
-    cut._take_step = lambda: stop() if cut._step == 10 else step()
+    step = cut.take_step
+    cut.take_step = lambda: stop() if cut._step == 10 else step()
     with pytest.raises(KeyboardInterrupt):
         cut.run()
     resumed = make_trainer(tmp_path / "cut", recipe, settings, device="cuda").run()

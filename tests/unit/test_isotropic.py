@@ -191,9 +191,9 @@ def test_a_wide_mixture_of_slices_is_summed_slab_by_slab(monkeypatch) -> None:
 def counted(read: list[int]) -> Any:
     from pipeline.training.patches import _slab
 
-    def slab(array, cut, indices):
+    def slab(array, cut, indices, *others):
         read.append(len(indices))
-        return _slab(array, cut, indices)
+        return _slab(array, cut, indices, *others)
 
     return slab
 

@@ -107,19 +107,19 @@ def test_a_vanished_gradient_sets_back_when_it_lasts():
 
 
 @pytest.mark.parametrize(
-    ("real", "fake", "change", "what"),
+    ("real", "fake", "still", "what"),
     [
-        (0.995, 0.01, 0.1, "without effort"),
-        (np.nan, 0.5, 0.1, "without effort"),
-        (0.6, 0.4, 0.0, "does not learn"),
+        (0.995, 0.01, False, "without effort"),
+        (np.nan, 0.5, False, "without effort"),
+        (0.6, 0.4, True, "does not learn"),
     ],
 )
-def test_a_discriminator_that_has_won_or_stands_still_sets_back_when_it_lasts(real, fake, change, what):
+def test_a_discriminator_that_has_won_or_stands_still_sets_back_when_it_lasts(real, fake, still, what):
     sentinel = Sentinel(Settings(patience_steps=3))
-    assert [sentinel.judge_discriminator(step, real, fake, change) for step in range(2)] == ["fine", "fine"]
-    assert sentinel.judge_discriminator(2, 0.6, 0.4, 0.1) == "fine"
+    assert [sentinel.judge_discriminator(step, real, fake, still) for step in range(2)] == ["fine", "fine"]
+    assert sentinel.judge_discriminator(2, 0.6, 0.4, False) == "fine"
     assert sentinel.events == []
-    verdicts = [sentinel.judge_discriminator(step, real, fake, change) for step in range(3, 6)]
+    verdicts = [sentinel.judge_discriminator(step, real, fake, still) for step in range(3, 6)]
     assert verdicts == ["fine", "fine", "roll_back"]
     assert what in sentinel.events[-1].what
     assert sentinel.adversarial_share == 0.5
@@ -127,7 +127,7 @@ def test_a_discriminator_that_has_won_or_stands_still_sets_back_when_it_lasts(re
 
 def test_a_discriminator_that_confuses_the_two_the_other_way_round_has_not_won():
     sentinel = Sentinel(Settings(patience_steps=1))
-    assert sentinel.judge_discriminator(0, 0.01, 0.99, 0.1) == "fine"
+    assert sentinel.judge_discriminator(0, 0.01, 0.99, False) == "fine"
 
 
 @pytest.mark.parametrize(
@@ -171,9 +171,9 @@ def test_set_backs_are_counted_and_cut_the_adversarial_weight_each_time():
 def test_while_a_symptom_lasts_the_training_is_not_healthy():
     sentinel = used_to(1.0, patience_steps=3)
     assert sentinel.healthy
-    assert sentinel.judge_discriminator(1, 1.0, 0.0, 0.1) == "fine"
+    assert sentinel.judge_discriminator(1, 1.0, 0.0, False) == "fine"
     assert not sentinel.healthy
-    assert sentinel.judge_discriminator(2, 0.5, 0.5, 0.1) == "fine"
+    assert sentinel.judge_discriminator(2, 0.5, 0.5, False) == "fine"
     assert sentinel.healthy
 
 
@@ -190,7 +190,7 @@ def judged(sentinel: Sentinel) -> list[str]:
         loss = np.nan if generator.random() < 0.2 else 1.0
         real, fake, change = generator.random(3).round(1).tolist()
         verdicts.append(sentinel.judge_step(step, loss, generator.random()))
-        verdicts.append(sentinel.judge_discriminator(step, real, fake, change))
+        verdicts.append(sentinel.judge_discriminator(step, real, fake, change == 0))
         verdicts.append(sentinel.judge_validation(step, 20 + 4 * generator.random(), generator.random()))
     return verdicts
 
@@ -218,13 +218,13 @@ def sampler(recipe: Recipe, change) -> ChangedSampler:
 def weights_after_steps(trainer: Trainer) -> list[dict[str, torch.Tensor]]:
     """Runs a training; returns its learning network's weights after every step."""
     found: list[dict[str, torch.Tensor]] = []
-    take = trainer._take_step
+    take = trainer.take_step
 
     def take_and_look() -> None:
         take()
         found.append(copy.deepcopy(trainer._generator.state_dict()))
 
-    trainer._take_step = take_and_look
+    trainer.take_step = take_and_look
     trainer.run()
     return found
 

@@ -236,7 +236,7 @@ def test_frozen_layers_stand_still_until_they_thaw(tmp_path):
     trainer = make_trainer(tmp_path, recipe)
     groups = trainer._generator.layer_groups()
     moved: dict[str, list[bool]] = {name: [] for name in groups}
-    take = trainer._take_step
+    take = trainer.take_step
 
     def take_and_compare() -> None:
         before = {name: [one.detach().clone() for one in group] for name, group in groups.items()}
@@ -244,7 +244,7 @@ def test_frozen_layers_stand_still_until_they_thaw(tmp_path):
         for name, group in groups.items():
             moved[name].append(any(not torch.equal(*pair) for pair in zip(before[name], group, strict=True)))
 
-    trainer._take_step = take_and_compare
+    trainer.take_step = take_and_compare
     trainer.run()
     assert moved == {"upsampler": [True] * 8, "trunk": [False] * 4 + [True] * 4}
     rates = {group["name"]: group["lr"] for group in trainer._optimizer.param_groups}
@@ -341,14 +341,14 @@ def test_an_interrupted_training_goes_on_to_the_same_end_with_its_events(tmp_pat
     undisturbed = trainer("whole")
     expected = copy.deepcopy(undisturbed.run())
     interrupted = trainer("cut")
-    take = interrupted._take_step
+    take = interrupted.take_step
 
     def take_until_nine() -> None:
         if interrupted._step == 9:
             raise KeyboardInterrupt
         take()
 
-    interrupted._take_step = take_until_nine
+    interrupted.take_step = take_until_nine
     with pytest.raises(KeyboardInterrupt):
         interrupted.run()
     resumed = trainer("cut")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
@@ -49,7 +50,25 @@ def _activate(features: Tensor) -> Tensor:
 
 
 def _double(features: Tensor) -> Tensor:
+    if features.is_cuda and torch.are_deterministic_algorithms_enabled():
+        # torch's own way back is then one of sorted indices, which took most of an adversarial step.
+        return doubled_along(doubled_along(features, -1), -2)
     return functional.interpolate(features, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def doubled_along(features: Tensor, axis: int) -> Tensor:
+    """Doubles one axis by linear interpolation between the centres of cells; beyond the edges its values go on.
+
+    Args:
+        features: of any shape.
+        axis: counted from the end, negative.
+    """
+    size = features.shape[axis]
+    first, last = features.narrow(axis, 0, 1), features.narrow(axis, size - 1, 1)
+    before = torch.cat([first, features.narrow(axis, 0, size - 1)], dim=axis)
+    after = torch.cat([features.narrow(axis, 1, size - 1), last], dim=axis)
+    pair = [torch.lerp(features, neighbour, 0.25) for neighbour in (before, after)]
+    return torch.stack(pair, dim=axis).flatten(axis - 1, axis)
 
 
 class UnetSn(nn.Module):

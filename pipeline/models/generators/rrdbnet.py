@@ -78,6 +78,32 @@ def _activate(features: Tensor) -> Tensor:
     return functional.leaky_relu(features, negative_slope=0.2, inplace=True)
 
 
+def enlarged(features: Tensor, step: tuple[int, int], convolution: nn.Conv2d, at_once: bool) -> Tensor:
+    """Repeats pixels `step` times along rows and columns, then applies a convolution of 3 x 3 pixels.
+
+    Args:
+        features: shape (batch, features, y, x).
+        step: enlargement along rows and columns.
+        convolution: pads by one pixel.
+        at_once: does both as one transposed convolution. Pixels that are equal are then multiplied once, with the sum
+            of the weights that meet them: for a step of 2, 16 products instead of 36. The result is the same but for
+            the order of sums.
+    """
+    if not at_once:
+        return convolution(functional.interpolate(features, scale_factor=step, mode="nearest"))
+    rows, columns = (_spread(one, features) for one in step)
+    kernel = torch.einsum("kt,lu,oitu->iokl", rows, columns, convolution.weight)
+    return functional.conv_transpose2d(features, kernel, convolution.bias, stride=step, padding=1)
+
+
+def _spread(step: int, like: Tensor) -> Tensor:
+    """Says which of three weights meet copies of one pixel, by the place of the result; shape (step + 2, 3)."""
+    places, weights = torch.arange(step + 2).unsqueeze(1), torch.arange(3)
+    # Place 0 lies one before the first copy, and there the last weight meets it.
+    copies = places + weights - 2
+    return ((copies >= 0) & (copies < step)).to(like)
+
+
 class ResidualDenseBlock(nn.Module):
     """Five convolutions, each of which sees the outputs of all before it."""
 
@@ -133,9 +159,9 @@ class RRDBNet(nn.Module):
         self.conv_hr = _convolution(features, features)
         self.conv_last = _convolution(features, shape.channels)
 
-    def enlarging(self) -> list[nn.Module]:
+    def enlarging(self) -> list[nn.Conv2d]:
         """Returns the convolution after each enlargement."""
-        return [self.get_submodule(f"conv_up{number}") for number in range(1, len(self.steps) + 1)]
+        return [cast(nn.Conv2d, self.get_submodule(f"conv_up{number}")) for number in range(1, len(self.steps) + 1)]
 
     def forward(self, image: Tensor) -> Tensor:
         """Maps (batch, in_channels, y, x) to (batch, channels, factors[0] y, factors[1] x), normalised intensities."""
@@ -143,7 +169,7 @@ class RRDBNet(nn.Module):
         shallow = self.conv_first(self._unshuffled(image))
         features = shallow + self.conv_body(self.body(shallow))
         for step, convolution in zip(self.steps, self.enlarging(), strict=True):
-            features = _activate(convolution(functional.interpolate(features, scale_factor=step, mode="nearest")))
+            features = _activate(enlarged(features, step, convolution, at_once=self.training))
         result = self.conv_last(_activate(self.conv_hr(features)))
         return result[..., : height * self.factors[0], : width * self.factors[1]]
 

@@ -1,0 +1,307 @@
+"""A step of training beside the step that BasicSR describes: same network, losses, batch and patch.
+
+    python -m benchmarks.training_step [--steps 3] [--rounds 7] [--threads 2] [--json PATH]
+
+The peer is written from the published description of BasicSR's SRModel and ESRGANModel (Wang et al., BasicSR, 2022):
+float32 in the usual order of memory; the generator forward, its losses, backward, Adam; then the discriminator, whose
+judgement of true and of generated patches goes backward one after the other, Adam; averaged weights of decay 0.999.
+Both train one 6-block RRDBNet of one channel on patches of 32 x 32 voxels, enlarged by 4. The peer is given the same
+batch at every step, ours draws a fresh one. The peer runs in a process of its own, with torch as it is when it is
+installed: how this process handles memory is part of ours. Weights of the VGG are random, which costs the same time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import logging
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pipeline import plugins
+from pipeline.config.recipe import Recipe, filled
+from pipeline.config.stages import Train
+from pipeline.models.device import keep_memory, use_threads
+from pipeline.models.generator import Generator, Shape
+from pipeline.models.vgg import VggFeatures
+from pipeline.physics.forward import ForwardModel
+from pipeline.training.checkpoint import CheckpointFolder
+from pipeline.training.engine import start_engine
+from pipeline.training.loading import draw_with_one_thread
+from pipeline.training.patches import PatchSampler, TrainingVolume
+from pipeline.training.perceptual import PerceptualDistance
+from pipeline.training.trainer import Look, Parts, Trainer
+
+BATCH, SIDE, FACTOR, DECAY = 4, 32, 4, 0.999
+COMMON = {
+    "batch_size": BATCH,
+    "patch_lr": SIDE,
+    "noise_map": False,
+    "ema_decay": DECAY,
+    "steps": 10_000,
+    "thaw": {"trunk_from": 0.0, "trunk_rate": 1.0},
+}
+STAGES = {"L1": "rrdb_l1", "GAN (ESRGAN)": "esrgan", "GAN (Real-ESRGAN)": "real-esrgan"}
+"""Rows of the table, and the recipes that they train by."""
+VOLUME = (192, 224, 192)
+RADIUS = 0.9
+WARM_UP = 2
+
+
+def recipe_of(stage: str) -> Recipe:
+    """Returns the recipe of a row."""
+    return Recipe.model_validate({**filled(STAGES[stage], {}), **COMMON})
+
+
+@dataclass
+class Networks:
+    """The networks of a training, with the same random weights whoever trains them."""
+
+    generator: Generator
+    discriminator: nn.Module | None
+    vgg: VggFeatures | None
+
+
+def networks_of(recipe: Recipe) -> Networks:
+    """Returns fresh networks."""
+    torch.manual_seed(0)
+    discriminator = None
+    if recipe.adversarial:
+        build = plugins.load("pipeline.models.discriminators", recipe.adversarial.discriminator).build
+        discriminator = build(1, SIDE * FACTOR, recipe.adversarial.features)
+    vgg = VggFeatures("vgg19", "imagenet") if "perceptual" in recipe.losses else None
+    return Networks(Generator(Shape(factor=FACTOR)), discriminator, vgg)
+
+
+# The peer
+
+
+class PlainTraining:
+    """A training as BasicSR describes it."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        networks = networks_of(recipe)
+        # This network computes as published when it does not know that it trains; no layer of it behaves otherwise.
+        self._generator, self._discriminator, self._vgg = (
+            networks.generator.eval(),
+            networks.discriminator,
+            networks.vgg,
+        )
+        self._recipe = recipe
+        self._average = copy.deepcopy(self._generator).requires_grad_(False)
+        self._optimizer = torch.optim.Adam(self._generator.parameters(), lr=recipe.learning_rate)
+        if self._discriminator and recipe.adversarial:
+            self._critic_optimizer = torch.optim.Adam(
+                self._discriminator.parameters(), lr=recipe.adversarial.learning_rate
+            )
+        generator = torch.Generator().manual_seed(1)
+        self._measured = torch.rand(BATCH, 1, SIDE, SIDE, generator=generator)
+        self._truth = torch.rand(BATCH, 1, SIDE * FACTOR, SIDE * FACTOR, generator=generator)
+
+    def take_step(self) -> None:
+        """Takes one step of all networks."""
+        if self._discriminator:
+            self._discriminator.requires_grad_(False)
+        self._optimizer.zero_grad()
+        estimate = self._generator(self._measured)
+        loss = self._recipe.losses.get("l1", 0.0) * functional.l1_loss(estimate, self._truth)
+        if self._vgg:
+            loss = loss + self._recipe.losses["perceptual"] * self._perceptual(self._vgg, estimate)
+        if self._discriminator and self._recipe.adversarial:
+            loss = loss + self._recipe.adversarial.weight * self._generator_gan(self._discriminator, estimate)
+        loss.backward()
+        self._optimizer.step()
+        if self._discriminator:
+            self._discriminator.requires_grad_(True)
+            self._critic_optimizer.zero_grad()
+            self._discriminator_gan(self._discriminator, estimate)
+            self._critic_optimizer.step()
+        with torch.no_grad():
+            for kept, current in zip(self._average.parameters(), self._generator.parameters(), strict=True):
+                kept.mul_(DECAY).add_(current, alpha=1 - DECAY)
+
+    def _perceptual(self, vgg: VggFeatures, estimate: Tensor) -> Tensor:
+        layers = self._recipe.perceptual.layers
+        found = vgg(estimate, list(layers), before_activation=True)
+        wanted = vgg(self._truth, list(layers), before_activation=True)
+        return sum(
+            (weight * functional.l1_loss(found[name], wanted[name]) for name, weight in layers.items()),
+            torch.zeros(()),
+        )
+
+    @property
+    def _is_relativistic(self) -> bool:
+        return self._recipe.adversarial is not None and self._recipe.adversarial.loss == "relativistic"
+
+    def _generator_gan(self, discriminator: nn.Module, estimate: Tensor) -> Tensor:
+        if not self._is_relativistic:
+            return _looks(discriminator(estimate), True)
+        real, fake = discriminator(self._truth).detach(), discriminator(estimate)
+        return (_looks(real - fake.mean(), False) + _looks(fake - real.mean(), True)) / 2
+
+    def _discriminator_gan(self, discriminator: nn.Module, estimate: Tensor) -> None:
+        """Goes backward twice, once for true and once for generated patches."""
+        if not self._is_relativistic:
+            _looks(discriminator(self._truth), True).backward()
+            _looks(discriminator(estimate.detach()), False).backward()
+            return
+        fake, real = discriminator(estimate).detach(), discriminator(self._truth)
+        (_looks(real - fake.mean(), True) / 2).backward()
+        fake = discriminator(estimate.detach())
+        (_looks(fake - real.mean().detach(), False) / 2).backward()
+
+
+def _looks(logits: Tensor, real: bool) -> Tensor:
+    """Binary cross entropy of logits against one answer for all."""
+    return functional.binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(real)))
+
+
+def _serve_peer(connection: Connection, stage: str, threads: int) -> None:
+    """Takes as many steps as it is asked for, until it is asked for none."""
+    torch.set_num_threads(threads)
+    training = PlainTraining(recipe_of(stage))
+    for steps in iter(connection.recv, 0):
+        began = time.perf_counter()
+        for _ in range(steps):
+            training.take_step()
+        connection.send(time.perf_counter() - began)
+
+
+@contextmanager
+def peer(stage: str, threads: int) -> Iterator[Callable[[int], float]]:
+    """Starts the peer in a process of its own; gives a function that takes steps and returns their seconds."""
+    context = get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve_peer, args=(theirs, stage, threads), daemon=True)
+    process.start()
+
+    def take(steps: int) -> float:
+        ours.send(steps)
+        return ours.recv()
+
+    yield take
+    ours.send(0)
+    process.join()
+
+
+# Ours
+
+
+def training_volume(folder: Path) -> TrainingVolume:
+    """Writes a smooth ball of noise and opens it memory-mapped, as a training opens its volumes."""
+    grid = np.meshgrid(*(np.linspace(-1, 1, size) for size in VOLUME), indexing="ij", sparse=True)
+    mask = sum(axis**2 for axis in grid) < RADIUS**2
+    noise = np.random.default_rng(0).random(VOLUME, dtype=np.float32)
+    np.save(folder / "data.npy", np.where(mask, ndimage.gaussian_filter(noise, 1), 0).astype(np.float32))
+    np.save(folder / "mask.npy", mask)
+    data, mask = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("data", "mask"))
+    slices = tuple(int(index) for index in np.flatnonzero(mask.any(axis=(0, 1))))
+    return TrainingVolume(data, mask, 2, slices, ForwardModel((FACTOR, FACTOR, 1), VOLUME, "rician", 0.02, seed=1))
+
+
+def our_trainer(stage: str, threads: int, folder: Path) -> Trainer:
+    """Returns our training, as the stage `train` sets it up."""
+    use_threads(threads)
+    draw_with_one_thread()
+    keep_memory()
+    recipe = recipe_of(stage)
+    networks = networks_of(recipe)
+    perceptual = PerceptualDistance(networks.vgg, recipe.perceptual) if networks.vgg else None
+    return Trainer(
+        Parts(networks.generator, networks.discriminator, perceptual),
+        PatchSampler([training_volume(folder)], recipe, seed=0),
+        recipe,
+        Train(threads=threads),
+        CheckpointFolder(folder, "benchmark"),
+        lambda network: Look({}, 1.0, torch.zeros(0)),
+        start_engine("cpu", "32-true"),
+    )
+
+
+# Both
+
+
+def measure(stage: str, steps: int, rounds: int, threads: int) -> dict[str, Any]:
+    """Returns one row: medians over interleaved rounds, in seconds a step."""
+    with tempfile.TemporaryDirectory() as folder, peer(stage, threads) as theirs:
+        trainer = our_trainer(stage, threads, Path(folder))
+
+        def ours(count: int) -> float:
+            began = time.perf_counter()
+            for _ in range(count):
+                trainer.take_step()
+            return time.perf_counter() - began
+
+        for side in (theirs, ours):
+            side(WARM_UP)
+        pairs = [(theirs(steps) / steps, ours(steps) / steps) for _ in range(rounds)]
+        peer_s, ours_s = (statistics.median(column) for column in zip(*pairs, strict=True))
+        ratio = statistics.median(one / other for one, other in pairs)
+    return {
+        "case": f"training step, {stage}",
+        "peer_s": peer_s,
+        "ours_s": ours_s,
+        "ratio": ratio,
+        "data_share": trainer.waiting_share,
+        "steps": steps,
+        "rounds": rounds,
+    }
+
+
+def machine(threads: int) -> dict[str, str]:
+    """Describes where this runs."""
+    return {
+        "platform": platform.platform(terse=True),
+        "processor": torch.backends.cpu.get_cpu_capability(),
+        "cores": str(os.cpu_count()),
+        "threads": str(threads),
+        "torch": torch.__version__,
+    }
+
+
+def table_of(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Returns the rows as a table in Markdown."""
+    lines = ["| case | peer, ms | ours, ms | ratio | data, % of ours |", "| --- | --- | --- | --- | --- |"]
+    for row in rows:
+        cells = f"{1000 * row['peer_s']:.0f} | {1000 * row['ours_s']:.0f} | {row['ratio']:.2f}"
+        lines.append(f"| {row['case']} | {cells} | {100 * row['data_share']:.1f} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--steps", type=int, default=3, help="steps of each round")
+    parser.add_argument("--rounds", type=int, default=7, help="rounds, of which the median counts")
+    parser.add_argument("--threads", type=int, default=2, help="threads of the computation")
+    parser.add_argument("--only", nargs="*", choices=STAGES, default=list(STAGES), help="stages")
+    parser.add_argument("--json", type=Path, help="where the rows are written")
+    arguments = parser.parse_args()
+    logging.getLogger("lightning").setLevel(logging.ERROR)
+    rows = [measure(stage, arguments.steps, arguments.rounds, arguments.threads) for stage in arguments.only]
+    sys.stdout.write(table_of(rows) + "\n")
+    if arguments.json:
+        result = {"title": "A step of training", "machine": machine(arguments.threads), "rows": rows}
+        arguments.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

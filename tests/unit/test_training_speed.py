@@ -1,0 +1,261 @@
+"""What makes a training quick leaves its results as they are: each way of saving time against the plain way."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from pipeline.models.discriminators.unet_sn import doubled_along
+from pipeline.models.generator import Generator, Shape
+from pipeline.models.vgg import VggFeatures
+from pipeline.physics.between import weights_between
+from pipeline.physics.grid import Cut, pad_to_multiple
+from pipeline.physics.operators import binning, kspace_truncation, slice_profile
+from pipeline.training.average import Average
+from pipeline.training.contrast import draw_curve
+from pipeline.training.patches import PatchSampler, TrainingVolume
+from pipeline.training.perceptual import PerceptualDistance
+from pipeline.training.scene import Scene
+from pipeline.training.trainer import Judgement, Trainer
+from tests.small_training import ADVERSARIAL, TINY, make_trainer, tiny_recipe, tiny_settings
+from tests.unit.test_patches import MODELS, a_model, a_volume
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+SEED, STEP = 3, 4
+
+
+# Patches
+
+
+def drawn_plainly(volume: TrainingVolume, index: int, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """A patch as it was described first: the whole volume is degraded, and what is wanted is cut out."""
+    generator = np.random.default_rng([SEED, STEP, index])
+    cut, place = volume.places[generator.integers(len(volume.places))]
+    model = volume.model.redrawn(generator)
+    generator.random()  # whether the contrast is changed
+    factors = (model.factors[cut.rows], model.factors[cut.columns])
+    coarse = as_slices(model.coarsen(volume.data), cut)
+    weights = weights_between(coarse.shape[0], model.factors[cut.normal])[place]
+    measured = np.tensordot(weights, coarse, axes=1)
+    truth = pad_to_multiple(as_slices(volume.data, cut)[min(place, volume.data.shape[cut.normal] - 1)], factors)
+    mask = pad_to_multiple(as_slices(volume.mask, cut)[min(place, volume.data.shape[cut.normal] - 1)], factors)
+    rows, columns = np.nonzero(mask)
+    chosen = generator.integers(rows.size)
+    centre = (rows[chosen] // factors[0], columns[chosen] // factors[1])
+    missing = [max(0, side - size) for size in measured.shape]
+    measured = np.pad(measured, [(0, count) for count in missing])
+    truth = np.pad(truth, [(0, count * factor) for count, factor in zip(missing, factors, strict=True)])
+    starts = [int(np.clip(c - side // 2, 0, size - side)) for c, size in zip(centre, measured.shape, strict=True)]
+    measured = measured[tuple(slice(start, start + side) for start in starts)]
+    truth = truth[tuple(slice(s * f, (s + side) * f) for s, f in zip(starts, factors, strict=True))]
+    return measured, truth
+
+
+def as_slices(volume: np.ndarray, cut: Cut) -> np.ndarray:
+    return np.moveaxis(volume, cut, (0, 1, 2))
+
+
+ALL_MODELS = {
+    **MODELS,
+    "all axes": a_model((slice_profile.Parameters(thickness_mm=4.0), kspace_truncation.Parameters()), (4, 4, 4)),
+    "sizes that the factor does not divide": a_model((binning.Parameters(),), (3, 3, 3)),
+    "k-space of such sizes": a_model((kspace_truncation.Parameters(),), (3, 3, 1)),
+}
+
+
+@pytest.mark.parametrize("side", [8, 16])
+@pytest.mark.parametrize("name", ALL_MODELS)
+def test_a_patch_is_cut_from_what_the_whole_volume_would_have_measured(name, side, monkeypatch):
+    monkeypatch.setattr("pipeline.training.patches._turn", lambda coarse, fine, *_, **__: (coarse, fine))
+    volume = a_volume(ALL_MODELS[name])
+    recipe = tiny_recipe(batch_size=8, patch_lr=side, noise_sigma_range=(0, 0), contrast_augmentation=0)
+    patches = PatchSampler([volume], recipe, SEED).batch(STEP)
+    for index in range(8):
+        measured, truth = drawn_plainly(volume, index, side)
+        np.testing.assert_array_equal(patches.truth[index, 0], truth)
+        # Rician noise of no strength takes the magnitude.
+        found = patches.measured[index, 0]
+        np.testing.assert_allclose(np.abs(found), np.abs(measured), atol=2e-6)
+
+
+def test_powers_of_single_precision_are_near_those_of_double():
+    image = np.random.default_rng(0).random((64, 64), dtype=np.float32)
+    for seed in range(10):
+        generator = np.random.default_rng(seed)
+        gamma, scale = np.exp(generator.uniform(*np.log((0.6, 1.6)))), generator.uniform(0.7, 1.1)
+        found = draw_curve(np.random.default_rng(seed))(image)
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, scale * image.astype(np.float64) ** gamma, rtol=2e-6)
+
+
+# Networks
+
+
+@pytest.mark.parametrize(
+    ("factor", "along"), [(2, "both"), (3, "both"), (4, "both"), (8, "both"), (3, "columns"), (4, "columns")]
+)
+def test_a_generator_that_trains_computes_what_it_computes_afterwards(factor, along):
+    torch.manual_seed(0)
+    generator = Generator(Shape.from_json({**TINY, "factor": factor, "along": along})).double()
+    image = torch.rand(2, 1, 7, 9, dtype=torch.float64)
+    results, gradients = [], []
+    for trains in (True, False):
+        generator.train(trains).zero_grad()
+        result = generator(image)
+        result.square().sum().backward()
+        results.append(result.detach())
+        gradients.append([parameter.grad for parameter in generator.parameters()])
+    torch.testing.assert_close(*results, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(*gradients, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 5, 4), (1, 2, 1, 3)])
+def test_doubling_by_hand_is_bilinear_interpolation(shape):
+    image = torch.rand(shape, dtype=torch.float64, requires_grad=True)
+    expected = functional.interpolate(image, scale_factor=2, mode="bilinear", align_corners=False)
+    found = doubled_along(doubled_along(image, -1), -2)
+    torch.testing.assert_close(found, expected)
+    change = torch.rand_like(expected)
+    gradients = [torch.autograd.grad(result, image, change)[0] for result in (found, expected)]
+    torch.testing.assert_close(*gradients)
+
+
+def test_averages_of_all_weights_at_once_are_those_of_each():
+    torch.manual_seed(0)
+    network, average = (Generator(Shape.from_json(TINY)) for _ in range(2))
+    average = Average(average, 0.99)
+    expected = [parameter.clone() for parameter in average.network.parameters()]
+    for step in (0, 5, 2000):
+        average.follow(network, step)
+        decay = min(0.99, (1 + step) / (10 + step))
+        for kept, current in zip(expected, network.parameters(), strict=True):
+            kept.lerp_(current.detach(), 1 - decay)
+    assert all(map(torch.equal, expected, average.network.parameters()))
+
+
+# The discriminator's part
+
+
+class JudgesTwice(Trainer):
+    """The step as it is described: the discriminator judges anew in its own step, and is frozen before it."""
+
+    def _judgement(self, scene: Scene, estimate: torch.Tensor, parts: int) -> Judgement:
+        assert self._discriminator is not None
+        self._discriminator.requires_grad_(False)
+        with torch.no_grad():
+            real = self._discriminator(scene.truth)
+        return Judgement(real, self._discriminator(estimate))
+
+    def _discriminator_step(self, scenes: list[Scene], estimates: list[torch.Tensor], judgements: list[Judgement]):
+        assert self._discriminator is not None
+        self._discriminator.requires_grad_(True)
+        again = [self._judged(self._critic, scene, one) for scene, one in zip(scenes, estimates, strict=True)]
+        return super()._discriminator_step(scenes, estimates, again)
+
+
+@pytest.mark.parametrize("loss", ["relativistic", "standard", "hinge"])
+def test_one_judgement_for_both_networks_gives_the_same_bits_as_two(tmp_path, loss, monkeypatch):
+    adversarial = {**ADVERSARIAL, "discriminator": "vgg_style", "loss": loss, "weight": 0.1}
+    recipe = tiny_recipe(steps=5, adversarial=adversarial)
+    once = make_trainer(tmp_path / "once", recipe, tiny_settings(record_every=1))
+    once.run()
+    monkeypatch.setattr("tests.small_training.Trainer", JudgesTwice)
+    twice = make_trainer(tmp_path / "twice", recipe, tiny_settings(record_every=1))
+    twice.run()
+    assert isinstance(twice, JudgesTwice)
+    for one, other in ((once._generator, twice._generator), (once._discriminator, twice._discriminator)):
+        assert one is not None and other is not None
+        assert all(map(torch.equal, one.parameters(), other.parameters()))
+    timeless = [[{**row, "seconds": 0} for row in trainer.history] for trainer in (once, twice)]
+    assert timeless[0] == timeless[1]
+
+
+@contextmanager
+def counted(module: nn.Module) -> Iterator[Callable[[], int]]:
+    """Counts how often a module is computed."""
+    calls: list[Any] = []
+    handle = module.register_forward_hook(lambda *_: calls.append(None))
+    yield lambda: len(calls)
+    handle.remove()
+
+
+@pytest.mark.parametrize(("accumulate", "passes"), [(1, 2), (2, 8)])
+def test_a_step_judges_truth_and_result_once_unless_the_batch_is_in_parts(tmp_path, accumulate, passes):
+    trainer = make_trainer(tmp_path, tiny_recipe(adversarial=ADVERSARIAL), tiny_settings(accumulate=accumulate))
+    assert trainer._discriminator is not None
+    down = trainer._discriminator.get_submodule("down.0.parametrizations.weight")
+    with counted(trainer._discriminator) as count, counted(down) as normalised:
+        trainer.take_step()
+        assert count() == passes
+        assert accumulate > 1 or normalised() == 1
+
+
+def test_a_discriminator_of_no_weight_is_neither_computed_nor_trained(tmp_path):
+    recipe = tiny_recipe(steps=2, adversarial={**ADVERSARIAL, "weight": 0.0})
+    silent = make_trainer(tmp_path / "silent", recipe)
+    plain = make_trainer(tmp_path / "plain", tiny_recipe(steps=2))
+    assert silent._discriminator is not None
+    before = [parameter.detach().clone() for parameter in silent._discriminator.parameters()]
+    with counted(silent._discriminator) as count:
+        silent.run()
+        assert count() == 0
+    assert all(map(torch.equal, before, silent._discriminator.parameters()))
+    plain.run()
+    assert all(map(torch.equal, silent._generator.parameters(), plain._generator.parameters()))
+
+
+def test_a_vgg_that_no_term_asks_for_is_not_computed(tmp_path):
+    torch.manual_seed(0)
+    vgg = VggFeatures("vgg16", "none")
+    distance = PerceptualDistance(vgg, tiny_recipe().perceptual)
+    with counted(vgg) as count:
+        make_trainer(tmp_path / "without", tiny_recipe(steps=1), perceptual=distance).run()
+        assert count() == 0
+        losses = {"l1": 1.0, "perceptual": 0.1}
+        make_trainer(tmp_path / "with", tiny_recipe(steps=1, losses=losses), perceptual=distance).run()
+        assert count() == 2
+    assert all(parameter.grad is None for parameter in vgg.parameters())
+
+
+# The process
+
+STEPS_OF_MEMORY = """
+import resource
+import numpy as np
+import torch
+from threadpoolctl import threadpool_info
+from pipeline.models.device import keep_memory
+from pipeline.training.loading import draw_with_one_thread
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(4):
+        pieces = [torch.ones(size, 2**18) for size in (1, 3, 12, 40)]
+        del pieces
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+first = faults()
+keep_memory()
+draw_with_one_thread()
+faults()
+print(first, faults(), max(one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the allocator of glibc")
+def test_memory_is_kept_and_numpy_keeps_to_one_thread():
+    told = subprocess.run([sys.executable, "-c", STEPS_OF_MEMORY], capture_output=True, text=True, check=True).stdout
+    before, after, threads = map(int, told.split())
+    assert before > 10_000
+    assert after < before / 100
+    assert threads == 1
