@@ -12,8 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from pipeline.image.blocks import slices_first
 
@@ -101,9 +99,17 @@ def _labels(runs: Runs, steps: Iterable[int]) -> Positions:
     """Numbers connected runs alike; `steps` lead to the lines whose runs a run may touch."""
     pairs = [_touching(runs, step) for step in steps]
     one, other = (np.concatenate(ends) for ends in zip(*pairs, strict=True))
-    count = runs.starts.size
-    graph = coo_array((np.ones(one.size, dtype=bool), (one, other)), shape=(count, count))
-    return connected_components(graph, directed=False)[1]
+    labels = np.arange(runs.starts.size)
+    while one.size:
+        # Every label stands for its part. Of two that touch, the higher one is hung below the lower one, and then all
+        # are handed the label at their top (Shiloach and Vishkin, Journal of Algorithms 3:57-67, 1982).
+        low, high = np.minimum(labels[one], labels[other]), np.maximum(labels[one], labels[other])
+        np.minimum.at(labels, high, low)
+        while not np.array_equal(top := labels[labels], labels):
+            labels = top
+        apart = labels[one] != labels[other]
+        one, other = one[apart], other[apart]
+    return labels
 
 
 def _touching(runs: Runs, step: int) -> tuple[Positions, Positions]:

@@ -1,0 +1,320 @@
+"""Extracting and degrading a volume, beside the same steps by torchio and monai.
+
+    python -m benchmarks.preprocessing --side 256 --rounds 5 --json results/benchmark-preprocessing.json
+
+A head of 16-bit integers with noise in its air, gzipped and stored L-I-A, is read, turned to canonical order, parted
+from the air, scaled to its 99.9th percentile, made four times coarser in the plane, given noise, and both volumes are
+written without compression. The three take turns in one process; medians of the seconds are shown, by step and in
+total. Then each handles volumes in two processes of one thread at once, from the start of Python to its end, as a
+workflow does. `python -m pip install torchio monai` installs who is missing.
+
+What differs. Ours cuts k-space, finds the foreground by smoothing, Otsu's threshold, the largest part and its holes,
+and flushes both files to the disk. torchio has no cut of k-space (it smooths and interpolates), no Otsu's threshold
+(the mean is taken), no filling of holes and no Rician noise (Gaussian noise is taken). monai has no cut of k-space (it
+averages over cells) and no percentiles of a mask (those of all voxels are taken). "least" is the quickest that a
+library offers: nothing but a threshold finds the foreground, and torchio interpolates without smoothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from importlib.util import find_spec
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+from unittest.mock import patch
+
+import nibabel as nib
+import numpy as np
+
+from pipeline import degrade, extract
+from pipeline.config.stages import Degrade, Extract
+from pipeline.config.volumes import Volume
+from pipeline.image.formats import nifti
+from pipeline.image.intensity import PERCENTILE
+from pipeline.physics.forward import ForwardModel
+
+FACTOR = 4
+SIGMA = 0.02
+AT_ONCE = 2
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")
+SHELLS = ((0.9, 500.0), (0.78, 120.0), (0.72, 700.0), (0.5, 1000.0), (0.15, 200.0))
+"""Of the head: scalp, skull, grey matter, white matter, ventricle; outer radius and intensity."""
+CHECKOUT = Path(__file__).resolve().parents[1]
+VOLUME = {"id": "head", "subject": "head", "split": "test", "source": "head"}
+
+Seconds = dict[str, float]
+Run = Callable[[Path, Path], Seconds]
+
+
+def make_head(path: Path, side: int) -> None:
+    """Writes a head of shells with folds and Rician noise, int16, stored L-I-A with 1 mm."""
+    x, y, z = np.meshgrid(*[np.linspace(-1, 1, side, dtype=np.float32)] * 3, indexing="ij", sparse=True)
+    radius = np.sqrt(x**2 + y**2 + z**2) + 0.02 * np.sin(24 * x) * np.sin(21 * y) * np.sin(18 * z)
+    head = np.zeros((side,) * 3, np.float32)
+    for outer, intensity in SHELLS:
+        head[radius < outer] = intensity
+    generator = np.random.default_rng(0)
+    real, imaginary = (10 * generator.standard_normal(head.shape, np.float32) for _ in range(2))
+    affine = np.array([[-1, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]], float)
+    nib.save(nib.Nifti1Image(np.rint(np.hypot(head + real, imaginary)).astype(np.int16), affine), path)
+
+
+class Clock:
+    """Adds up seconds by step."""
+
+    def __init__(self) -> None:
+        self.seconds: Seconds = {}
+        self._begin = time.perf_counter()
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Counts what happens inside the block for a step."""
+        begin = time.perf_counter()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begin
+
+    def watching(self, owner: Any, function: str, name: str) -> Any:
+        """Counts all calls of a function for a step, inside a with statement."""
+        original = getattr(owner, function)
+
+        def timed(*arguments: Any, **options: Any) -> Any:
+            with self.step(name):
+                return original(*arguments, **options)
+
+        return patch.object(owner, function, timed)
+
+    def stopped(self, rest: str) -> Seconds:
+        """Returns the seconds by step; those between the steps count for `rest`."""
+        total = time.perf_counter() - self._begin
+        self.seconds[rest] = self.seconds.get(rest, 0.0) + total - sum(self.seconds.values())
+        return {**self.seconds, "total": total}
+
+
+def run_ours(source: Path, folder: Path) -> Seconds:
+    """Runs the stages extract and degrade as their command lines do."""
+    arguments = degrade_arguments(folder)
+    clock = Clock()
+    with (
+        clock.watching(nifti, "read", "read"),
+        clock.watching(extract, "slices_first", "read"),
+        clock.watching(extract, "foreground_mask", "foreground"),
+        clock.watching(extract, "write_image", "write"),
+        clock.watching(degrade, "write_image", "write"),
+        clock.watching(ForwardModel, "coarsen", "coarsen"),
+        clock.watching(ForwardModel, "add_noise", "noise"),
+    ):
+        extract.extract(source, Volume(**VOLUME), Extract(), arguments.input, format_name="nifti")
+        degrade.main(arguments)
+    return clock.stopped("scale")
+
+
+def degrade_arguments(folder: Path) -> argparse.Namespace:
+    """Returns the arguments of the stage degrade."""
+    low, model = folder / "low.safetensors", folder / "low.json"
+    settings = Degrade(factor=FACTOR, noise_sigma=SIGMA).model_dump_json()
+    return argparse.Namespace(
+        input=folder / "high.safetensors", output=low, forward_model=model, seed=0, settings=settings
+    )
+
+
+def run_torchio(source: Path, folder: Path, least: bool) -> Seconds:
+    """Takes the same steps with the transforms of torchio."""
+    import torchio
+
+    clock = Clock()
+    with clock.step("read"):
+        image = torchio.ToCanonical()(torchio.ScalarImage(source))
+    subject: Any = torchio.Subject(image=image)
+    method: Any = torchio.ZNormalization.mean
+    if not least:
+        with clock.step("foreground"):
+            smooth: Any = torchio.Blur((1.0, 1.0, 1.0))(image)
+            mask = torchio.LabelMap(tensor=torchio.ZNormalization.mean(smooth.data), affine=image.affine)
+            subject.add_image(torchio.KeepLargestComponent()(mask), "mask")
+            method = "mask"
+    with clock.step("scale"):
+        high = torchio.RescaleIntensity((0, 1), percentiles=(0, PERCENTILE), masking_method=method)(subject)["image"]
+    with clock.step("coarsen"):
+        low = torchio.Resample((FACTOR, FACTOR, 1), antialias=not least)(high)
+    with clock.step("noise"):
+        low = torchio.RandomNoise(std=(SIGMA, SIGMA))(low)
+    with clock.step("write"):
+        high.save(folder / "torchio-high.nii")
+        low.save(folder / "torchio-low.nii")
+    return clock.stopped("scale")
+
+
+def run_monai(source: Path, folder: Path, least: bool) -> Seconds:
+    """Takes the same steps with the transforms of monai."""
+    from monai import transforms
+
+    clock = Clock()
+    with clock.step("read"):
+        image: Any = transforms.LoadImage(image_only=True, ensure_channel_first=True)(source)
+        image = transforms.Orientation("RAS")(image)
+    with clock.step("foreground"):
+        smooth = image if least else transforms.GaussianSmooth(1.0)(image)
+        mask: Any = transforms.ForegroundMask(threshold="otsu", invert=True)(smooth)
+        if not least:
+            transforms.FillHoles()(transforms.KeepLargestConnectedComponent()(mask))
+    with clock.step("scale"):
+        high = transforms.ScaleIntensityRangePercentiles(0, PERCENTILE, 0, 1)(image)
+    with clock.step("coarsen"):
+        low = transforms.Zoom((1 / FACTOR, 1 / FACTOR, 1), mode="area", keep_size=False)(high)
+    with clock.step("noise"):
+        low = transforms.RandRicianNoise(prob=1, std=SIGMA, sample_std=False)(low)
+    with clock.step("write"):
+        for name, one in (("high", high), ("low", low)):
+            options = {"output_ext": ".nii", "separate_folder": False, "print_log": False}
+            transforms.SaveImage(folder, f"monai-{name}", **options)(one)
+    return clock.stopped("scale")
+
+
+def contenders() -> dict[str, Run]:
+    """Returns who takes part, by name: ours first, then the libraries that are installed."""
+    found: dict[str, Run] = {"ours": run_ours}
+    for name, run in (("torchio", run_torchio), ("monai", run_monai)):
+        if find_spec(name) is None:
+            print(f"{name} is not installed and left out: python -m pip install {name}", file=sys.stderr)  # noqa: T201
+        else:
+            found |= {name: partial(run, least=False), f"{name}, least": partial(run, least=True)}
+    return found
+
+
+def in_turns(runs: Mapping[str, Callable[[], Seconds]], rounds: int) -> dict[str, Seconds]:
+    """Runs all in turns, and once before that does not count; returns the median of every step."""
+    measured: dict[str, list[Seconds]] = {name: [] for name in runs}
+    for number in range(rounds + 1):
+        for name, run in runs.items():
+            seconds = run()
+            measured[name] += [seconds] if number else []
+    return {name: {step: median(one[step] for one in all_) for step in all_[0]} for name, all_ in measured.items()}
+
+
+def at_once(name: str, source: Path, folder: Path, volumes: int) -> tuple[float, float]:
+    """Handles volumes in `AT_ONCE` processes of one thread each.
+
+    Ours starts two processes a volume, one a stage, as the workflow does; the others start once for all their volumes.
+
+    Returns:
+        Seconds a volume, and the largest peak of resident memory of a process, in MiB.
+    """
+    begin = time.perf_counter()
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        peaks = pool.map(lambda part: _one_after_the_other(name, source, folder / str(part), volumes), range(AT_ONCE))
+        peak = max(peaks)
+    return (time.perf_counter() - begin) / volumes / AT_ONCE, peak
+
+
+def _one_after_the_other(name: str, source: Path, folder: Path, volumes: int) -> float:
+    folder.mkdir(exist_ok=True)
+    if name != "ours":
+        call = (
+            f"from pathlib import Path; from benchmarks.preprocessing import contenders; run = contenders()[{name!r}]"
+        )
+        code = f"{call}\nfor _ in range({volumes}): run(Path({str(source)!r}), Path({str(folder)!r}))"
+        return _peak_mib("-c", code)
+    given = degrade_arguments(folder)
+    extracting = ("--input", source, "--output", given.input, "--volume", json.dumps(VOLUME))
+    degrading = ("--input", given.input, "--output", given.output, "--forward-model", given.forward_model)
+    commands = [("extract", *extracting), ("degrade", *degrading, "--settings", given.settings)]
+    return max(_peak_mib("-m", "pipeline", *command) for _ in range(volumes) for command in commands)
+
+
+def _peak_mib(*arguments: str | Path) -> float:
+    """Runs a process of Python with one thread and returns its peak of resident memory."""
+    variables = {**os.environ, "PYTHONPATH": str(CHECKOUT), **dict.fromkeys(THREADS, "1")}
+    command = [sys.executable, *map(str, arguments)]
+    process = subprocess.Popen(command, cwd=CHECKOUT, env=variables, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed")
+    return usage.ru_maxrss / 1024
+
+
+def machine() -> dict[str, str]:
+    """Describes the machine."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
+    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return {"processor": model, "cores": str(os.cpu_count()), "python": platform.python_version()}
+
+
+def measured(source: Path, folder: Path, rounds: int, volumes: int) -> list[dict[str, Any]]:
+    """Returns a row for every peer."""
+    runs = contenders()
+    # First, since a new process is said to have had the memory of the one that it was forked from.
+    costs = {name: at_once(name, source, folder, volumes) for name in runs}
+    steps = in_turns({name: partial(run, source, folder) for name, run in runs.items()}, rounds)
+    return [
+        {
+            "case": name,
+            "ours_s": steps["ours"]["total"],
+            "peer_s": steps[name]["total"],
+            "ratio": steps[name]["total"] / steps["ours"]["total"],
+            "ours_steps_s": steps["ours"],
+            "peer_steps_s": steps[name],
+            "ours_at_once_s": costs["ours"][0],
+            "peer_at_once_s": costs[name][0],
+            "ratio_at_once": costs[name][0] / costs["ours"][0],
+            "ours_peak_mib": costs["ours"][1],
+            "peer_peak_mib": costs[name][1],
+        }
+        for name in runs
+    ]
+
+
+COLUMNS = ("read", "foreground", "scale", "coarsen", "noise", "write", "total")
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Returns the rows as a table of Markdown, seconds by step."""
+    titles = ["", *COLUMNS, "to ours", "two at once, s a volume", "to ours", "peak MiB"]
+    lines = [f"| {' | '.join(titles)} |", f"| --- {'| ---: ' * (len(titles) - 1)}|"]
+    for row in rows:
+        steps = [f"{row['peer_steps_s'].get(step, 0):.2f}" for step in COLUMNS]
+        ratios = [f"{row['ratio']:.2f}", f"{row['peer_at_once_s']:.2f}", f"{row['ratio_at_once']:.2f}"]
+        lines.append(f"| {' | '.join([row['case'], *steps, *ratios, format(row['peer_peak_mib'], '.0f')])} |")
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Makes the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--side", type=int, default=256, metavar="VOXELS", help="of the head (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, metavar="NUMBER", help="that count (default: %(default)s)")
+    text = "handled by each of the two processes (default: %(default)s)"
+    parser.add_argument("--volumes", type=int, default=4, metavar="NUMBER", help=text)
+    parser.add_argument("--input", type=Path, metavar="PATH", help="a NIfTI file instead of the made head")
+    parser.add_argument("--json", type=Path, metavar="PATH", help="where the rows are written as well")
+    parsed = parser.parse_args(arguments)
+    warnings.simplefilter("ignore")
+    with TemporaryDirectory() as folder:
+        work = Path(folder)
+        source = (parsed.input or work / "head.nii.gz").resolve()
+        if not parsed.input:
+            with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+                pool.submit(make_head, source, parsed.side).result()
+        rows = measured(source, work, parsed.rounds, parsed.volumes)
+        title = f"Extract and degrade a volume of {' x '.join(map(str, nib.load(source).shape))} voxels"
+    print(f"{title}, seconds\n\n{table(rows)}")  # noqa: T201
+    if parsed.json:
+        parsed.json.write_text(json.dumps({"title": title, "machine": machine(), "rows": rows[1:]}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
