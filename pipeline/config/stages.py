@@ -140,6 +140,9 @@ class Train(Section):
     """of the computation; the mixed ones are for GPUs"""
     accumulate: Annotated[int, Field(ge=1, le=1024)] = 1
     """parts into which a batch is cut, one after the other, where it does not fit into memory whole"""
+    gradient_checkpointing: bool = False
+    """the blocks of a generator are computed a second time for their gradients instead of being kept: larger patches
+    fit into memory, a step takes about a third longer, and the weights become the same"""
     threads: Threads = 2
     """threads of the computation; the sums, and so the weights, depend on it. On a GPU: processes that
     draw patches, of which a fast one needs 8"""

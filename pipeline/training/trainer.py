@@ -32,6 +32,7 @@ from pipeline.training.loading import Sampler, batches
 from pipeline.training.patches import Patches
 from pipeline.training.perceptual import PerceptualDistance
 from pipeline.training.rates import adversarial_weight_at, group_rate_at, rate_at
+from pipeline.training.recomputing import recompute_trunk
 from pipeline.training.scene import Scene
 from pipeline.training.sentinel import Event, Sentinel, Verdict
 
@@ -135,6 +136,8 @@ class Trainer:
         self._losses = {name: plugins.load("pipeline.training.losses", name).loss for name in recipe.losses}
         self._generator = _placed(parts.generator, engine)
         self._average = Average(self._generator, recipe.ema_decay)
+        if settings.gradient_checkpointing:
+            recompute_trunk(self._generator)
         self._discriminator = _placed(parts.discriminator, engine) if parts.discriminator else None
         self._perceptual = parts.perceptual.to(engine.device) if parts.perceptual else None
         groups = [{"params": parameters, "name": name} for name, parameters in self._generator.layer_groups().items()]

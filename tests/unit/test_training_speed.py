@@ -24,6 +24,7 @@ from pipeline.training.average import Average
 from pipeline.training.contrast import draw_curve
 from pipeline.training.patches import PatchSampler, TrainingVolume
 from pipeline.training.perceptual import PerceptualDistance
+from pipeline.training.recomputing import recompute_trunk
 from pipeline.training.scene import Scene
 from pipeline.training.trainer import Judgement, Trainer
 from tests.small_training import ADVERSARIAL, TINY, make_trainer, tiny_recipe, tiny_settings
@@ -225,6 +226,50 @@ def test_a_vgg_that_no_term_asks_for_is_not_computed(tmp_path):
         make_trainer(tmp_path / "with", tiny_recipe(steps=1, losses=losses), perceptual=distance).run()
         assert count() == 2
     assert all(parameter.grad is None for parameter in vgg.parameters())
+
+
+# Gradient checkpointing
+
+
+@pytest.mark.parametrize("architecture", ["rrdbnet", "srresnet"])
+@pytest.mark.parametrize("adversarial", [None, ADVERSARIAL], ids=["pixels", "adversarial"])
+def test_blocks_that_are_computed_again_give_the_same_bits(tmp_path, architecture, adversarial):
+    recipe = tiny_recipe(steps=4, adversarial=adversarial, losses={"l1": 1.0, "ldl": 1.0}, noise_map=False)
+    trainers = []
+    for again in (False, True):
+        torch.manual_seed(0)
+        generator = Generator(Shape.from_json({**TINY, "architecture": architecture, "blocks": 2}))
+        settings = tiny_settings(gradient_checkpointing=again, record_every=1)
+        trainers.append(make_trainer(tmp_path / str(again), recipe, settings, generator=generator))
+        trainers[-1].run()
+    first, second = (trainer._generator.state_dict() for trainer in trainers)
+    assert list(first) == list(second)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    timeless = [[{**row, "seconds": 0} for row in trainer.history] for trainer in trainers]
+    assert timeless[0] == timeless[1]
+
+
+def test_blocks_that_are_computed_again_are_not_kept():
+    torch.manual_seed(0)
+    generator = Generator(Shape.from_json({**TINY, "blocks": 6}))
+    image = torch.rand(1, 1, 16, 16)
+    before = kept_bytes(generator, image)
+    recompute_trunk(generator)
+    assert kept_bytes(generator, image) < before / 2
+
+
+def kept_bytes(network: nn.Module, image: torch.Tensor) -> int:
+    """Memory of everything that autograd keeps between a pass and its way back."""
+    kept: dict[int, int] = {}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        result = network(image)
+    assert result.requires_grad
+    return sum(kept.values())
 
 
 # The process
