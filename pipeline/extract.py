@@ -116,7 +116,7 @@ def _percentile(data: np.ndarray, mask: np.ndarray) -> float:
     # In the order of the memory, which a percentile does not depend on.
     order = memory_order(data)
     values = data.transpose(order)[mask.transpose(order)]
-    scale = float(np.percentile(values.astype(np.float64), PERCENTILE))
+    scale = float(np.percentile(values.astype(np.float64), PERCENTILE, overwrite_input=True))
     if scale <= 0:
         raise UserError(f"the {PERCENTILE}th percentile of the foreground is {scale:g}; intensities must be positive.")
     return scale

@@ -18,6 +18,7 @@ from safetensors.numpy import save_file
 
 from pipeline.errors import UserError
 from pipeline.files import replacing
+from pipeline.image.blocks import contiguous
 from pipeline.image.image import Image
 from pipeline.image.intensity import IntensityMap
 
@@ -30,7 +31,7 @@ def write_image(path: Path, image: Image) -> None:
     """Writes an image, whole or not at all."""
     first = int(image.facts.get("slice_axis", 0))
     arrays = {"data": image.data, **{f"{MASK}{name}": mask for name, mask in image.masks.items()}}
-    arrays = {name: np.ascontiguousarray(np.moveaxis(array, first, 0)) for name, array in arrays.items()}
+    arrays = {name: contiguous(np.moveaxis(array, first, 0)) for name, array in arrays.items()}
     metadata = {
         "first_axis": first,
         "affine": np.asarray(image.affine, dtype=np.float64).tolist(),
@@ -56,7 +57,7 @@ def read_image(path: Path) -> Image:
     with _open(path) as stream:
         metadata = _metadata(path, stream)
         first = metadata["first_axis"]
-        arrays = {name: np.ascontiguousarray(np.moveaxis(stream.get_tensor(name), 0, first)) for name in stream.keys()}  # noqa: SIM118
+        arrays = {name: contiguous(np.moveaxis(stream.get_tensor(name), 0, first)) for name in stream.keys()}  # noqa: SIM118
         return _image(metadata, arrays)
 
 

@@ -13,13 +13,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.image.blocks import slices_first
+from pipeline.image.blocks import contiguous
 
 Positions = NDArray[np.intp]
 
 
 class Runs(NamedTuple):
-    """All runs of a mask of shape (planes, rows, columns), in their order.
+    """All runs of a mask of shape (planes, rows, columns), or all gaps between them, in their order.
 
     Positions count the voxels of the mask as if every row had one more column, and every plane one more row: so no run
     seems to touch another one across an edge of the mask.
@@ -46,14 +46,14 @@ class Runs(NamedTuple):
         return self.starts // plane, self.starts % plane // row, self.starts % row
 
 
-def find_runs(mask: NDArray[np.bool_]) -> Runs:
-    """Finds the runs of a mask, shape (planes, rows, columns)."""
+def find_runs(mask: NDArray[np.bool_], value: bool = True) -> Runs:
+    """Finds the runs of a mask, shape (planes, rows, columns), or the gaps where `value` is False."""
     planes, rows, columns = mask.shape
-    padded = np.zeros((planes, rows + 1, columns + 1), dtype=bool)
+    padded = np.full((planes, rows + 1, columns + 1), not value)
     padded[:, :rows, :columns] = mask
     flat = padded.ravel()
     changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    changes = np.concatenate([[0], changes]) if flat[0] else changes
+    changes = np.concatenate([[0], changes]) if flat[0] == value else changes
     return Runs((planes, rows, columns), changes[::2], changes[1::2])
 
 
@@ -82,8 +82,9 @@ def fill_holes(mask: NDArray[np.bool_], slice_axis: int) -> NDArray[np.bool_]:
     """
     if slice_axis == mask.ndim - 1:
         # Runs must lie inside a slice.
-        return np.moveaxis(fill_holes(np.moveaxis(slices_first(mask, slice_axis), -1, 0), 0), 0, -1)
-    gaps = find_runs(~mask)
+        filled = fill_holes(contiguous(np.moveaxis(mask, -1, 0)), 0)
+        return contiguous(np.moveaxis(filled, 0, -1))
+    gaps = find_runs(mask, value=False)
     across = 1 - slice_axis
     place, column = gaps.places()[across], gaps.places()[2]
     last = column + gaps.ends - gaps.starts == mask.shape[2]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
-from pipeline.image.blocks import in_memory_order, memory_order, slices_first, undo_order
+from pipeline.image.blocks import contiguous, in_memory_order, memory_order, slices_first, undo_order
 from pipeline.image.foreground import foreground_mask, otsu_threshold
 from pipeline.image.runs import fill_holes, largest_part
 from pipeline.image.smoothing import gaussian
@@ -39,6 +39,9 @@ def test_slices_are_laid_one_after_the_other(order: tuple[int, ...]) -> None:
         np.testing.assert_array_equal(laid, data)
         assert np.moveaxis(laid, axis, 0).flags.c_contiguous
         assert slices_first(laid, axis) is laid
+    copy = contiguous(data)
+    np.testing.assert_array_equal(copy, data)
+    assert copy.flags.c_contiguous
     np.testing.assert_array_equal(undo_order(in_memory_order(data), memory_order(data)), data)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from pipeline.image.container import map_image, read_image
 from pipeline.image.foreground import foreground_mask
 from pipeline.image.image import Image
 from pipeline.physics.grid import coarse_shape
-from tests.helpers import extract, ras_affine, run_stage, synthetic_head, write_nifti
+from tests.helpers import extract, ras_affine, run_stage, synthetic_head, volume_entry, write_nifti
 
 HEAD = synthetic_head()
 
@@ -52,16 +54,38 @@ def test_the_same_file_gives_the_same_bytes(tmp_path: Path) -> None:
 
 def test_the_number_of_threads_changes_no_byte(tmp_path: Path) -> None:
     source = write_nifti(tmp_path / "x.nii.gz", synthetic_head((65, 72, 40)))
-    extracted, model = tmp_path / "hr.safetensors", tmp_path / "model.json"
-    extract(source, extracted)
     results = []
     for count in ("1", "2", "5"):
-        output = tmp_path / f"{count}.safetensors"
-        paths = ("--input", extracted, "--output", output, "--forward-model", model)
-        done = run_stage("degrade", *paths, environment={"OPENBLAS_NUM_THREADS": count, "OMP_NUM_THREADS": count})
-        assert done.returncode == 0, done.stderr
-        results.append(output.read_bytes())
+        high, low, model = (tmp_path / f"{count}{name}" for name in ("high.safetensors", "low.safetensors", "low.json"))
+        variables = {"OPENBLAS_NUM_THREADS": count, "OMP_NUM_THREADS": count}
+        entry = ("--volume", json.dumps(volume_entry()))
+        run_whole("extract", "--input", source, "--output", high, *entry, environment=variables)
+        paths = ("--input", high, "--output", low, "--forward-model", model)
+        run_whole("degrade", *paths, environment=variables)
+        results.append((high.read_bytes(), low.read_bytes()))
     assert results[0] == results[1] == results[2]
+
+
+def test_a_large_volume_needs_little_memory(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    noise = generator.integers(0, 30, (256, 256, 256), np.int16)
+    noise[40:220, 30:230, 50:200] += generator.integers(400, 900, (180, 200, 150), np.int16)
+    source = write_nifti(tmp_path / "x.nii", noise)
+    high, low, model = (tmp_path / name for name in ("high.safetensors", "low.safetensors", "low.json"))
+    entry = ("--volume", json.dumps(volume_entry()))
+    run_whole("extract", "--input", source, "--output", high, *entry, before=limit_memory)
+    run_whole("degrade", "--input", high, "--output", low, "--forward-model", model, before=limit_memory)
+    assert read_image(low).data.shape == (64, 64, 256)
+
+
+def run_whole(*arguments: Any, **options: Any) -> None:
+    done = run_stage(*arguments, **options)
+    assert done.returncode == 0, done.stderr
+
+
+def limit_memory() -> None:
+    """Refuses the process more than 1 GiB of addresses for what it allocates: half of what is promised."""
+    resource.setrlimit(resource.RLIMIT_DATA, (2**30, 2**30))
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "int32", "float32", "float64"])

@@ -48,6 +48,7 @@ rule extract:
         prepared_with
     conda:
         "../../envs/imaging.yaml"
+    # Volumes are handled side by side, each on one core: a second thread gains a single volume nothing.
     threads: 1
     resources:
         mem_mb=memory_mb,
