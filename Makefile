@@ -69,7 +69,7 @@ docs: setup  ## write config.yaml and its schema anew from the typed configurati
 lock: setup-dev  ## choose the newest versions that fit together, for every supported Python
 	$(PIP) install --quiet uv
 	for name in run dev; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --no-header --override requirements/overrides.txt --no-emit-package torch \
+	  --no-emit-index-url --no-header --override requirements/overrides.txt --no-emit-package torch --no-emit-package openvino-telemetry \
 	  requirements/$$name.in -o requirements/$$name.lock; done
 
 clean:  ## remove the environment; results and downloads stay

@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 from pipeline import plugins
 from pipeline.calibrate import read_factor
-from pipeline.cli import ArgumentParser, Namespace, add_path, add_settings
+from pipeline.cli import ArgumentParser, Namespace, add_memory, add_path, add_settings
 from pipeline.config.load import read_section
 from pipeline.config.stages import Extract, Infer
 from pipeline.errors import UserError
@@ -39,6 +39,7 @@ from pipeline.image.predictions import check_output, restored_image, write_predi
 from pipeline.image.tiled import chosen, is_large, open_tiled
 from pipeline.infer import restore_uncorrected
 from pipeline.inference.large import doubt_large, restore_large
+from pipeline.inference.memory import use_memory
 from pipeline.models.device import choose_device, use_threads
 from pipeline.models.generator import Generator
 from pipeline.models.weights import load_generator
@@ -213,6 +214,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     text = "uncertainty/calibration.json of the network's run: what its disagreement is worth as an error"
     parser.add_argument("--calibration", type=Path, metavar="PATH", help=text)
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to compute")
+    add_memory(parser)
     add_settings(parser, Infer)
 
 
@@ -223,6 +225,7 @@ def _channel(text: str) -> int | str:
 def main(arguments: Namespace) -> None:
     """Runs the stage."""
     settings = read_section(Infer, arguments.settings)
+    use_memory(arguments.memory_mb)
     voxel_um = tuple(arguments.voxel_um) if arguments.voxel_um else None
     part = Part(arguments.frame, arguments.channel, arguments.series, voxel_um)
     extraction = Extract(plane=arguments.plane, foreground=arguments.foreground)

@@ -78,6 +78,12 @@ def add_table(parser: ArgumentParser, flag: str, help_text: str) -> None:
     parser.tables.append(action.dest)
 
 
+def add_memory(parser: ArgumentParser) -> None:
+    """Adds --memory-mb, the memory that a scheduler lets the stage take."""
+    text = "memory that this may take, in MB; fewer slices are computed side by side (default: what is free)"
+    parser.add_argument("--memory-mb", type=int, metavar="N", help=text)
+
+
 def start_logging() -> None:
     """Sends progress messages to standard error, which the rules write into their log."""
     logging.basicConfig(
@@ -93,6 +99,7 @@ def show_progress() -> bool:
 __all__ = [
     "ArgumentParser",
     "Namespace",
+    "add_memory",
     "add_path",
     "add_settings",
     "add_table",

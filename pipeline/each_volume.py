@@ -1,11 +1,16 @@
-"""Runs a stage, which is written for one volume, for the volumes of a shard, one after the other."""
+"""Runs a stage, which is written for one volume, for the volumes of a shard, one after the other.
+
+A stage may return a function that writes what it made. It is called while the next volume is already being computed.
+"""
 
 from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -51,12 +56,22 @@ def _moved(value: Any, aside: Mapping[Path, Path]) -> Any:
 def _run_volumes(module: ModuleType, parser: ArgumentParser, arguments: Namespace) -> None:
     volumes = list(by_volume(parser, arguments))
     if len(volumes) == 1:
-        module.main(volumes[0])
+        write = module.main(volumes[0])
+        if write:
+            write()
         return
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(max_workers=1) as writer:
+        writing: Future[None] | None = None
         for number, own in enumerate(volumes):
             vars(own).update({name: _part(folder, name, number) for name in parser.tables})
-            _run_named(module, own, f"{number + 1} of {len(volumes)}, {getattr(own, _counted(parser))}")
+            place = f"{number + 1} of {len(volumes)}, {getattr(own, _counted(parser))}"
+            logger.info("%s", place)
+            write = _named(place, partial(module.main, own))
+            if writing:
+                writing.result()
+            writing = writer.submit(_named, place, write) if write else None
+        if writing:
+            writing.result()
         for name in parser.tables:
             parts = [_part(folder, name, number) for number in range(len(volumes))]
             write_text(getattr(arguments, name), merged(parts))
@@ -66,10 +81,10 @@ def _part(folder: str, name: str, number: int) -> Path:
     return Path(folder) / f"{name}-{number}.csv"
 
 
-def _run_named(module: ModuleType, arguments: Namespace, place: str) -> None:
-    logger.info("%s", place)
+def _named(place: str, function: Callable[[], Any]) -> Any:
+    """Calls a function; what it complains of names the volume."""
     try:
-        module.main(arguments)
+        return function()
     except UserError as error:
         raise UserError(f"{place}: {error}") from error
 

@@ -8,7 +8,7 @@ are corrected toward the measurement.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -18,13 +18,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline.cli import ArgumentParser, Namespace, add_path, add_settings
+from pipeline.cli import ArgumentParser, Namespace, add_memory, add_path, add_settings
 from pipeline.config.load import read_section
 from pipeline.config.stages import Infer
 from pipeline.image.container import read_image, write_image
 from pipeline.image.image import Image
 from pipeline.image.predictions import restored_image, write_prediction
+from pipeline.inference.air import Air, has_air, tissue_of
 from pipeline.inference.consistency import share_at, toward_measurement
+from pipeline.inference.halo import halo_of
+from pipeline.inference.memory import use_memory
 from pipeline.inference.volume import restore_volume, restore_with_spread
 from pipeline.models.device import choose_device, use_threads
 from pipeline.models.generator import Generator
@@ -44,8 +47,8 @@ def infer(
     output: Path,
     spread: Path | None = None,
     others: Sequence[Path] = (),
-) -> None:
-    """Restores the low-resolution volume `lr` with `generator` and writes the prediction.
+) -> Callable[[], None]:
+    """Restores the low-resolution volume `lr` with `generator`; returns what writes the prediction.
 
     Args:
         generator: its weights.
@@ -64,12 +67,17 @@ def infer(
     networks = [network_on(path, chosen) for path in (generator, *others)]
     image = read_image(lr)
     if spread is None:
-        restored = restore(networks[0], image, settings)
+        restored, disagreement = restore(networks[0], image, settings), None
     else:
         restored, disagreement = restore_and_doubt(networks, image, settings)
-        write_image(spread, restored_image(image, disagreement))
-    saturated = write_prediction(output, image, restored)
-    logger.info("%s: restored, %d voxels clipped", image.facts["id"], saturated)
+
+    def write() -> None:
+        if spread is not None and disagreement is not None:
+            write_image(spread, restored_image(image, disagreement))
+        saturated = write_prediction(output, image, restored)
+        logger.info("%s: restored, %d voxels clipped", image.facts["id"], saturated)
+
+    return write
 
 
 @cache
@@ -152,10 +160,19 @@ def restore_uncorrected(
     """
     sigma = noise_sigma(image, noise, settings)
     factors, axis = image.facts["forward_model"]["factors"], image.facts["slice_axis"]
-    told = (settings, sigma, views_of(networks[0]))
+    told = (settings, sigma, views_of(networks[0]), _air_in(image, networks, settings))
     if doubted:
         return Uncorrected(*restore_with_spread(networks, image.data, factors, axis, *told), sigma)
     return Uncorrected(restore_volume(networks[0], image.data, factors, axis, *told), None, sigma)
+
+
+def _air_in(image: Image, networks: Sequence[Generator], settings: Infer) -> Air | None:
+    """Returns what need not be computed of a volume by any of the networks."""
+    if settings.air_tolerance == 0 or not has_air(image):
+        return None
+    halos = [halo_of(network, settings.air_tolerance) for network in networks]
+    known = [halo for halo in halos if halo is not None]
+    return Air(tissue_of(image.data, image.facts["slice_axis"]), max(known) if len(known) == len(halos) else None)
 
 
 def noise_sigma(image: Image, noise: str | PhysicalParameters, settings: Infer) -> float:
@@ -183,11 +200,13 @@ def add_arguments(parser: ArgumentParser) -> None:
     text = "generator.safetensors of further networks, whose disagreement counts in the spread"
     parser.add_argument("--others", type=Path, nargs="*", default=[], metavar="PATH", help=text)
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to compute")
+    add_memory(parser)
     add_settings(parser, Infer)
 
 
-def main(arguments: Namespace) -> None:
-    """Runs the stage."""
+def main(arguments: Namespace) -> Callable[[], None]:
+    """Runs the stage but for its writing, which what it returns does."""
     settings = read_section(Infer, arguments.settings)
+    use_memory(arguments.memory_mb)
     spread, others = arguments.spread or None, arguments.others
-    infer(arguments.model, arguments.lr, settings, arguments.device, arguments.output, spread, others)
+    return infer(arguments.model, arguments.lr, settings, arguments.device, arguments.output, spread, others)

@@ -15,13 +15,14 @@ from typing import Any
 import pandas as pd
 
 from pipeline import plugins
-from pipeline.cli import ArgumentParser, Namespace, add_path, add_settings, add_table
+from pipeline.cli import ArgumentParser, Namespace, add_memory, add_path, add_settings, add_table
 from pipeline.config.load import read_section
 from pipeline.config.stages import Infer, Planted
 from pipeline.fidelity.planted.study import Detection, Place, Restore, detections, place_rows, study
 from pipeline.image.container import read_image
 from pipeline.image.image import Image
 from pipeline.infer import network_on, noise_sigma, restore
+from pipeline.inference.memory import use_memory
 from pipeline.interpolate import METHODS, read_tuning
 from pipeline.models.device import choose_device, use_threads
 from pipeline.models.generator import Generator
@@ -74,6 +75,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--infer", default="{}", metavar="JSON|FILE", help="the section infer, as --settings")
     parser.add_argument("--seed", type=int, default=0, help="root of the random numbers behind the places")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to compute")
+    add_memory(parser)
     add_settings(parser, Planted)
 
 
@@ -81,6 +83,7 @@ def main(arguments: Namespace) -> None:
     """Runs the stage."""
     settings, infer = read_section(Planted, arguments.settings), read_section(Infer, arguments.infer)
     use_threads(infer.threads)
+    use_memory(arguments.memory_mb)
     device = choose_device(arguments.device)
     truth, lr = read_image(arguments.hr), read_image(arguments.lr)
     networks = {path.resolve().parent.name: network_on(path, device) for path in arguments.models}

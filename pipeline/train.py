@@ -34,6 +34,7 @@ from pipeline.errors import UserError
 from pipeline.files import replacing, sha256_of, write_text
 from pipeline.image.container import map_array, read_facts, read_image
 from pipeline.image.stack import upright
+from pipeline.inference import halo
 from pipeline.inference.consistency import best_share
 from pipeline.inference.volume import restore_excerpt, restore_volume
 from pipeline.models.card import trained_card
@@ -263,9 +264,11 @@ def train(
                 "direction": direction(volumes),
                 "recipe": recipe.model_dump(mode="json"),
                 "shares": shares(network, excerpts, recipe),
+                halo.FACT: halo.departures(network, excerpts),
             }
             _write(output, trainer, dial, excerpts)
             learnt = [read_facts(path) for path in (*files.lr, *files.val_lr)]
+            network.facts = facts
             card = trained_card(
                 output.name, source, network, recipe, learnt, trainer.history, device_words(engine.device)
             )

@@ -183,3 +183,11 @@ def the_message(result: subprocess.CompletedProcess[str], *, after_progress: boo
     assert len(starts) == 1, result.stderr
     assert starts == [0] or after_progress, result.stderr
     return "\n".join(lines[starts[0] :]).removeprefix("error: ").strip()
+
+
+def restore_slice(network: Any, image: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+    """Restores slices by torch, which all other ways to restore them are held against."""
+    from pipeline.config.stages import Infer
+    from pipeline.inference.engine import engine_for
+
+    return engine_for(network, Infer(backend="torch")).restore(image, sigma)

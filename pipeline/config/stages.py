@@ -169,6 +169,13 @@ class Infer(Section):
     consistency: bool = True
     """trained networks' results are corrected toward the measurement, the less the noisier it is; each network carries
     the share that was best on the validation volumes"""
+    air_tolerance: Fraction = 0.001
+    """of heads, air is interpolated rather than computed where that was measured to change tissue by less than this
+    fraction of the range; 0 computes all"""
+    backend: Literal["auto", "torch", "openvino", "onnxruntime"] = "auto"
+    """what computes the networks; auto takes OpenVINO on a processor where it is installed, and torch otherwise"""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """of the computation; what a lower one changes is told in the log"""
     tile_lr: Annotated[int, Field(ge=16, le=4096)] = 256
     """slices larger than this are cut into tiles, in low-resolution voxels"""
     overlap_lr: Annotated[int, Field(ge=0, le=256)] = 16

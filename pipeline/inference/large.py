@@ -31,6 +31,7 @@ from pipeline.files import DISK_ERRORS, read_json, write_json
 from pipeline.image.intensity import PERCENTILE, IntensityMap
 from pipeline.image.pyramid import CHUNK, add_coarser_levels, create_level
 from pipeline.image.tiled import Plane, TiledImage, fitting_format
+from pipeline.inference.engine import engine_for
 from pipeline.inference.memory import device_of
 from pipeline.inference.tiles import ramp, tile_starts
 from pipeline.inference.volume import MOST_VIEWS, restore_in_views, restored_views
@@ -274,14 +275,15 @@ class _Job:
     def _restore_plane(self, network: Generator, settings: Infer, tiling: Tiling, plane: Plane, bar: tqdm) -> None:
         level = self.levels[self._image.channel_of(plane)]
         intensity = replace(self._image.intensity, scale=level.scale)
+        engine = engine_for(network, settings)
         views = network.facts.get("recipe", {}).get("self_ensemble", 1)
 
         def restore(part: NDArray) -> NDArray[np.float32]:
             bar.update()
             values = normalised(part, intensity)
             if self._doubt is None:
-                return restore_in_views(network, values, level.noise_sigma, views)
-            seen = restored_views(network, values, level.noise_sigma, MOST_VIEWS)
+                return restore_in_views(engine, values, level.noise_sigma, views)
+            seen = restored_views(engine, values, level.noise_sigma, MOST_VIEWS)
             return np.asarray(self._doubt * np.std(seen, axis=0), dtype=np.float32)
 
         def read(rows: slice) -> NDArray:

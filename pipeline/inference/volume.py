@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 from tqdm import tqdm
 
 from pipeline.cli import show_progress
 from pipeline.config.stages import Infer
 from pipeline.errors import UserError
 from pipeline.fidelity.disagreement import Moments, moments_of, spread_of
+from pipeline.inference.air import Air, Window, computed_share, tissue_in_slices, windows_around
+from pipeline.inference.engine import REFERENCE, Engine, engine_for
 from pipeline.inference.memory import device_of, slices_at_once
 from pipeline.inference.tiles import Restore, restore_in_tiles
 from pipeline.models.device import device_words
 from pipeline.models.generator import Generator
 from pipeline.physics.between import slices_between
 from pipeline.physics.grid import Cut, cuts
+from pipeline.upsamplers import bspline3
 from pipeline.validation import Excerpt
 
 logger = logging.getLogger(__name__)
@@ -29,25 +32,9 @@ SMALLEST_TILE = 32
 """Low-resolution voxels along a tile's sides, below which a lack of memory is not answered by smaller tiles."""
 MOST_VIEWS = 8
 """The flips and transposes that a slice has."""
-
-
-def restore_slice(network: nn.Module, image: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
-    """Passes low-resolution slices through a one-channel network on whatever device it is.
-
-    Args:
-        network: maps a batch, and the noise of each image in it, to restored images.
-        image: normalised intensities, one slice (rows, columns), or several of one size along leading axes.
-        sigma: standard deviation of the noise, as a fraction of the normalised range.
-
-    Returns:
-        The restored slices, float32, with the same leading axes.
-    """
-    device = device_of(network)
-    batch = torch.from_numpy(np.array(image, dtype=np.float32)).reshape(-1, 1, *image.shape[-2:])
-    batch = batch.to(device, memory_format=torch.channels_last)
-    with torch.inference_mode():
-        restored = network(batch, torch.full((len(batch),), sigma, device=device)).float().cpu().numpy()
-    return restored.reshape(*image.shape[:-2], *restored.shape[-2:])
+FULL_PRECISION = "float32"
+AS_LEARNT = Infer(backend=REFERENCE)
+"""Of networks whose weights change."""
 
 
 def _turned(image: NDArray[np.float32], view: int) -> NDArray[np.float32]:
@@ -62,22 +49,28 @@ def _turned_back(image: NDArray[np.float32], view: int) -> NDArray[np.float32]:
     return flipped[..., :: -1 if view & 1 else 1, :: -1 if view & 2 else 1]
 
 
-def restore_in_views(network: Generator, image: NDArray[np.float32], sigma: float, views: int) -> NDArray[np.float32]:
-    """Restores slices, or tiles of them, and averages over their views; see `restore_slice` and `restore_volume`."""
-    return np.asarray(np.mean(restored_views(network, image, sigma, views), axis=0), dtype=np.float32)
+def restore_in_views(engine: Engine, image: NDArray[np.float32], sigma: float, views: int) -> NDArray[np.float32]:
+    """Restores slices, or tiles of them, and averages over their views; see `restore_volume`."""
+    return np.asarray(np.mean(restored_views(engine, image, sigma, views), axis=0), dtype=np.float32)
 
 
-def restored_views(network: Generator, image: NDArray[np.float32], sigma: float, views: int) -> NDArray[np.float32]:
+def restored_views(engine: Engine, image: NDArray[np.float32], sigma: float, views: int) -> NDArray[np.float32]:
     """Restores views of slices and turns the results back; returns them all, the views along the first axis."""
-    possible = range(min(views, 4) if _columns_alone(network) else views)
-    return np.stack([_turned_back(restore_slice(network, _turned(image, view), sigma), view) for view in possible])
+    possible = range(min(views, 4) if _columns_alone(engine) else views)
+    # Those of one size go together, which keeps a processor's threads busy; a GPU has enough to do with one.
+    together = [[view] for view in possible] if engine.device.type == "cuda" else [possible[:4], possible[4:]]
+    results = [engine.restore(np.stack([_turned(image, view) for view in group]), sigma) for group in together if group]
+    return np.stack([_turned_back(one, view) for view, one in enumerate(one for group in results for one in group)])
 
 
 def restore_excerpt(network: Generator, excerpt: Excerpt, views: int = 1) -> NDArray[np.float32]:
-    """Restores the slices of an excerpt, told the noise that they were measured with; see `restore_volume`."""
+    """Restores the slices of an excerpt, told the noise that they were measured with; see `restore_volume`.
+
+    The network may still be learning.
+    """
     model = excerpt.model
     return restore_volume(
-        network, excerpt.measured, model.factors, excerpt.slice_axis, Infer(), model.noise_sigma, views
+        network, excerpt.measured, model.factors, excerpt.slice_axis, AS_LEARNT, model.noise_sigma, views
     )
 
 
@@ -89,6 +82,7 @@ def restore_volume(
     settings: Infer,
     sigma: float,
     views: int = 1,
+    air: Air | None = None,
 ) -> NDArray[np.float32]:
     """Restores a volume slice by slice.
 
@@ -105,16 +99,18 @@ def restore_volume(
         sigma: standard deviation of the noise of `lr`, as a fraction of the normalised range.
         views: flips and transposes of each slice, 1 to 8, whose results are turned back and averaged. Networks that
             enlarge columns alone have no transposes, and 4 views at most.
+        air: what need not be computed; None computes all.
 
     Returns:
         Restored volume, float32, larger by the factors.
     """
+    engine = engine_for(network, settings)
 
     def restore(image: NDArray[np.float32]) -> NDArray[np.float32]:
-        return restore_in_views(network, image, sigma, views)
+        return restore_in_views(engine, image, sigma, views)
 
-    ways = cuts(factors, slice_axis)
-    return _mean(_restore_slices(network, lr, factors, cut, settings, restore) for cut in ways)
+    pass_ = _Pass(network, settings, restore, np.asarray, views, sigma)
+    return _mean(_restore_slices(pass_, lr, factors, cut, air) for cut in cuts(factors, slice_axis))
 
 
 def restore_with_spread(
@@ -125,6 +121,7 @@ def restore_with_spread(
     settings: Infer,
     sigma: float,
     views: int = 1,
+    air: Air | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Restores a volume, and tells where the views of its slices disagree, in one pass.
 
@@ -136,6 +133,7 @@ def restore_with_spread(
         settings: as in `restore_volume`.
         sigma: as in `restore_volume`.
         views: of the result; the spread is always over all views that a network has.
+        air: as in `restore_volume`; where it is not computed, the spread is zero.
 
     Returns:
         What `restore_volume` returns for the first network, to the last bit, and the standard deviation over all views,
@@ -143,7 +141,7 @@ def restore_with_spread(
     """
     ways = cuts(factors, slice_axis)
     found = [
-        _restore_slices(network, lr, factors, cut, settings, _with_moments(network, sigma, views))
+        _restore_slices(_with_moments(network, settings, sigma, views), lr, factors, cut, air)
         for network in networks
         for cut in ways
     ]
@@ -160,49 +158,122 @@ def _mean(results: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
     return np.asarray(total / count, dtype=np.float32)
 
 
-def _with_moments(network: Generator, sigma: float, views: int) -> Restore:
-    """Gives a function that restores slices: the mean over the views wanted, then mean and variance over all."""
+@dataclass(frozen=True)
+class _Pass:
+    """How slices are restored.
+
+    Attributes:
+        network: the network.
+        settings: the section `infer`.
+        restore: maps low-resolution slices to restored ones, maybe several quantities of each along leading axes.
+        interpolated: maps interpolated slices to the same quantities of air that is not computed.
+        passes: how often each slice goes through the network.
+        sigma: what the network is told, as a fraction of the normalised range.
+    """
+
+    network: Generator
+    settings: Infer
+    restore: Restore
+    interpolated: Restore
+    passes: int
+    sigma: float
+
+
+def _with_moments(network: Generator, settings: Infer, sigma: float, views: int) -> _Pass:
+    """Gives what restores slices: the mean over the views wanted, then mean and variance over all."""
+    engine = engine_for(network, settings)
 
     def restore(image: NDArray[np.float32]) -> NDArray[np.float32]:
-        seen = restored_views(network, image, sigma, MOST_VIEWS)
+        seen = restored_views(engine, image, sigma, MOST_VIEWS)
         return np.stack([np.mean(seen[:views], axis=0), *moments_of(seen)])
 
-    return restore
+    def interpolated(image: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.stack([image, image, np.zeros_like(image)])
+
+    return _Pass(network, settings, restore, interpolated, MOST_VIEWS, sigma)
 
 
-def _columns_alone(network: Generator) -> bool:
-    rows, columns = network.factors
+def _columns_alone(engine: Engine) -> bool:
+    rows, columns = engine.factors
     return rows != columns
 
 
 def _restore_slices(
-    network: Generator,
-    lr: NDArray[np.float32],
-    factors: Sequence[int],
-    cut: Cut,
-    settings: Infer,
-    restore: Restore,
+    pass_: _Pass, lr: NDArray[np.float32], factors: Sequence[int], cut: Cut, air: Air | None
 ) -> NDArray[np.float32]:
-    """Restores all slices of one way to cut the volume; leading axes of what `restore` returns lead here as well."""
-    between = np.moveaxis(slices_between(lr, factors[cut.normal], cut.normal), cut, (0, 1, 2))
-    with tqdm(total=len(between), unit="slice", disable=not show_progress()) as bar:
-        results = list(_in_batches(between, network, settings, restore, bar))
-    return np.moveaxis(np.concatenate(results, axis=-3), (-3, -2, -1), [axis - 3 for axis in cut])
+    """Restores all slices of one way to cut the volume; leading axes of what is restored lead here as well."""
+    slices = np.moveaxis(slices_between(lr, factors[cut.normal], cut.normal), cut, (0, 1, 2))
+    if pass_.settings.precision != FULL_PRECISION:
+        _tell_change(pass_, slices[len(slices) // 2])
+    with tqdm(total=len(slices), unit="slice", disable=not show_progress()) as bar:
+        if air is None:
+            restored = np.concatenate(list(_in_batches(slices, pass_, bar)), axis=-3)
+        else:
+            windows = windows_around(tissue_in_slices(air.tissue, cut, factors[cut.normal]), air.halo, pass_.passes)
+            restored = _within_windows(slices, windows, pass_, bar)
+    return np.moveaxis(restored, (-3, -2, -1), [axis - 3 for axis in cut])
 
 
-def _in_batches(
-    slices: NDArray[np.float32], network: Generator, settings: Infer, restore: Restore, bar: tqdm
-) -> Iterator[NDArray[np.float32]]:
+def _tell_change(pass_: _Pass, image: NDArray[np.float32]) -> None:
+    """Logs what a lower precision changes in a slice."""
+    settings = pass_.settings
+    exact = engine_for(pass_.network, settings.model_copy(update={"precision": FULL_PRECISION}))
+    changed = engine_for(pass_.network, settings).restore(image, pass_.sigma) - exact.restore(image, pass_.sigma)
+    logger.info(
+        "%s changes the middle slice by at most %.2g of the range, %.2g on average (root mean square)",
+        *(settings.precision, np.abs(changed).max(), np.sqrt(np.mean(changed**2))),
+    )
+
+
+def _within_windows(
+    slices: NDArray[np.float32], windows: Sequence[Window | None], pass_: _Pass, bar: tqdm
+) -> NDArray[np.float32]:
+    """Restores what lies in the windows of slices, and interpolates the rest."""
+    share = computed_share(windows, (slices.shape[1], slices.shape[2]))
+    logger.info("%.0f%% of the image is air and interpolated by cubic B-splines", 100 * (1 - share))
+    factors = pass_.network.factors
+    restored = pass_.interpolated(bspline3.upsample(slices, (1, *factors), {}))
+    for places in _of_one_size(windows):
+        cut = np.stack([slices[place][_of(windows, place).place()] for place in places])
+        done = 0
+        for batch in _in_batches(cut, pass_, bar):
+            for offset in range(batch.shape[-3]):
+                place = places[done + offset]
+                window = _of(windows, place)
+                into = restored[..., place, *window.place(factors)]
+                into += window.weights(factors) * (batch[..., offset, :, :] - into)
+            done += batch.shape[-3]
+    bar.update(sum(window is None for window in windows))
+    return restored
+
+
+def _of_one_size(windows: Sequence[Window | None]) -> list[list[int]]:
+    """Returns the places of windows that have the same size."""
+    places: dict[tuple[int, int], list[int]] = {}
+    for place, window in enumerate(windows):
+        if window:
+            places.setdefault(window.shape, []).append(place)
+    return list(places.values())
+
+
+def _of(windows: Sequence[Window | None], place: int) -> Window:
+    window = windows[place]
+    assert window is not None
+    return window
+
+
+def _in_batches(slices: NDArray[np.float32], pass_: _Pass, bar: tqdm) -> Iterator[NDArray[np.float32]]:
     """Restores slices of shape (slice, rows, columns), as many at a time as the device's memory holds.
 
     Where memory does not suffice after all, batches are halved, then tiles.
     """
+    network, settings = pass_.network, pass_.settings
     tile, done = settings.tile_lr, 0
     count = slices_at_once(network, min(tile, slices.shape[1]) * min(tile, slices.shape[2]))
     while done < len(slices):
         try:
             part = slices[done : done + count]
-            result = restore_in_tiles(part, restore, network.factors, tile, min(settings.overlap_lr, tile // 2))
+            result = restore_in_tiles(part, pass_.restore, network.factors, tile, min(settings.overlap_lr, tile // 2))
         except torch.OutOfMemoryError:
             if count == 1 and tile <= SMALLEST_TILE:
                 raise UserError(

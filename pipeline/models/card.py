@@ -72,7 +72,7 @@ def trained_card(
     Args:
         method: its name in the tables.
         source: the initial weights' entry in the table of sources.
-        network: the trained network.
+        network: the trained network, with its facts.
         recipe: how it was trained.
         volumes: facts of the training and validation volumes.
         history: rows of the training's history.
@@ -105,10 +105,23 @@ def trained_card(
             f"- Contrast changed at random in {recipe.contrast_augmentation:.0%} of the patches",
             f"- Averaged weights (decay {recipe.ema_decay:g}) are kept; on some validation slices, before the fidelity "
             f"dial: {measured}",
+            *_air(network.facts.get("air_departures", ())),
             "",
             CAUTION,
         ]
     )
+
+
+def _air(departures: Sequence[Sequence[float]]) -> list[str]:
+    """What becomes of the air around heads; nothing where that was not measured."""
+    if not departures:
+        return []
+    told = ", ".join(f"{departure:.2g} by {halo:g}" for halo, departure in departures)
+    return [
+        "- Air around heads: interpolated by cubic B-splines, not computed, where tissue is so far off that it changes",
+        "  by less than `infer.air_tolerance`. Largest change of tissue, as a fraction of the range, where it is",
+        f"  surrounded by so many low-resolution voxels of computed air: {told}",
+    ]
 
 
 def _planes(forward_model: Mapping[str, Any]) -> list[str]:

@@ -30,11 +30,11 @@ from pipeline.image.image import Image
 from pipeline.image.intensity import IntensityMap
 from pipeline.image.predictions import suffix_of, write_prediction, write_quantity
 from pipeline.infer import infer
-from pipeline.inference.volume import restore_slice, restore_volume, restore_with_spread
+from pipeline.inference.volume import restore_volume, restore_with_spread
 from pipeline.models.weights import save_generator
 from pipeline.physics.forward import ForwardModel
 from pipeline.training.patches import PatchSampler
-from tests.helpers import configuration, extract, ras_affine, run_stage, synthetic_head, write_nifti
+from tests.helpers import configuration, extract, ras_affine, restore_slice, run_stage, synthetic_head, write_nifti
 from tests.image_files import write_ome, write_series
 from tests.small_training import make_trainer, tiny_generator, tiny_recipe, training_volume
 from tests.unit.test_ome_zarr import write_store
@@ -304,7 +304,7 @@ def test_a_second_training_of_another_seed_counts_in_the_error_map(project):
     for name, others in (("alone", []), ("both", [project / "6.safetensors"])):
         paths = (project / f"{name}.nii.gz", project / f"{name}.safetensors")
         settings = Infer(noise_sigma=0.02, threads=1)
-        infer(project / "5.safetensors", project / "lr.safetensors", settings, "cpu", *paths, others)
+        infer(project / "5.safetensors", project / "lr.safetensors", settings, "cpu", *paths, others)()
         spreads[name] = read_image(paths[1]).data[:, :, 2]
     assert (project / "alone.nii.gz").read_bytes() == (project / "both.nii.gz").read_bytes()
     measured = np.asarray(read_image(project / "lr.safetensors").data[:, :, 2])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 from types import ModuleType
 
 import pytest
@@ -59,6 +61,40 @@ def test_one_volume_is_no_special_case(tmp_path):
     run(stage(), *options(tmp_path, "a"))
     assert (tmp_path / "made/a.txt").read_text() == "a one/a two/a None"
     assert (tmp_path / "rows.csv").read_text() == "volume,value\na,1\n"
+
+
+def test_what_a_volume_made_is_written_while_the_next_one_is_computed(tmp_path):
+    """Each waits for the other: were they done in turn, neither would end."""
+    second_begun, first_written = Event(), Event()
+    module = ModuleType("told")
+
+    def main(arguments: Namespace) -> Callable[[], None]:
+        if arguments.lr.name == "b":
+            second_begun.set()
+            assert first_written.wait(10)
+
+        def write() -> None:
+            if arguments.lr.name == "a":
+                assert second_begun.wait(10)
+                first_written.set()
+            arguments.output.parent.mkdir(parents=True, exist_ok=True)
+            arguments.output.write_text(arguments.lr.name)
+            arguments.rows.write_text(f"volume\n{arguments.lr}\n")
+            if arguments.lr.name == "c":
+                raise UserError("the disk is full.")
+
+        return write
+
+    setattr(module, "main", main)  # noqa: B010 - as above
+    run(module, *options(tmp_path, "a", "b"))
+    assert {path.name: path.read_text() for path in (tmp_path / "made").iterdir()} == {"a.txt": "a", "b.txt": "b"}
+    first_written.clear()
+    second_begun.clear()
+    for volumes in (("a", "b", "c"), ("c", "a", "b")):
+        place = volumes.index("c") + 1
+        with pytest.raises(UserError, match=rf"^{place} of 3, c: the disk is full\.$"):
+            run(module, *options(tmp_path / "other", *volumes))
+    assert list((tmp_path / "other").iterdir()) == []
 
 
 def test_a_volume_that_fails_is_named_and_leaves_what_stood_there(tmp_path):

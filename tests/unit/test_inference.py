@@ -17,10 +17,10 @@ from pipeline.image.image import Image
 from pipeline.infer import noise_sigma, restore
 from pipeline.inference.consistency import toward_measurement
 from pipeline.inference.tiles import restore_in_tiles, tile_starts
-from pipeline.inference.volume import restore_slice, restore_volume
+from pipeline.inference.volume import restore_volume
 from pipeline.models.generator import Generator, Shape
 from pipeline.physics.forward import ForwardModel
-from tests.helpers import synthetic_head
+from tests.helpers import restore_slice, synthetic_head
 
 
 class Enlarger(nn.Module):
@@ -98,15 +98,16 @@ class Narrow(Enlarger):
         return super().forward(image, sigma)
 
 
-@pytest.mark.parametrize("most", [10**9, 4 * 64 * 60, 64 * 60, 40 * 40])
+@pytest.mark.parametrize("most", [10**9, 8 * 64 * 60, 2 * 64 * 60, 2 * 40 * 40])
 def test_slices_at_a_time_and_lack_of_memory_change_nothing(monkeypatch, most):
     volume = np.random.default_rng(3).random((64, 60, 11), dtype=np.float32)
     expected = restore_volume(Narrow(10**9), volume, (4, 4, 1), 2, Infer(), 0.03, views=2)  # pyright: ignore[reportArgumentType]
     monkeypatch.setattr("pipeline.inference.volume.slices_at_once", lambda *_: 8)
+    monkeypatch.setattr("pipeline.inference.backends.torch.AT_ONCE", 16)
     network: Any = Narrow(most)
     found = restore_volume(network, volume, (4, 4, 1), 2, Infer(), 0.03, views=2)
     assert np.abs(found - expected).max() < 1e-5
-    assert max(network.given)[0] == 8, "slices go together"
+    assert max(network.given)[0] == 16, "slices go together, both views of them"
     passed = [count * side for count, side in network.given if count * side * side <= 1.1 * most]
     assert passed, "and in smaller parts where memory does not suffice"
 

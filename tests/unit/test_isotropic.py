@@ -25,7 +25,7 @@ from pipeline.image.formats import Part
 from pipeline.image.image import Image
 from pipeline.infer import restore
 from pipeline.inference.consistency import best_share, degraded_again
-from pipeline.inference.volume import restore_excerpt, restore_slice, restore_volume
+from pipeline.inference.volume import restore_excerpt, restore_volume
 from pipeline.models.weights import load_generator, save_generator
 from pipeline.physics.between import LEAST_WEIGHT, slices_between, weights_between
 from pipeline.physics.forward import ForwardModel
@@ -36,7 +36,7 @@ from pipeline.train import TrainingFiles, direction, look_at, plane_factors, tra
 from pipeline.training.patches import PatchSampler, TrainingVolume
 from pipeline.upsamplers import bspline3
 from pipeline.validation import SIDE_LR, excerpt
-from tests.helpers import load_nifti, ras_affine, reoriented, run_stage, synthetic_head, write_nifti
+from tests.helpers import load_nifti, ras_affine, reoriented, restore_slice, run_stage, synthetic_head, write_nifti
 from tests.small_training import tiny_generator, tiny_recipe, tiny_settings
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -41,15 +41,14 @@ from pipeline.inference.large import (
     restored_bands,
 )
 from pipeline.inference.tiles import restore_in_tiles
-from pipeline.inference.volume import restore_slice
 from pipeline.models.generator import Generator
 from pipeline.models.weights import save_generator
-from tests.helpers import CHECKOUT, contents, run_stage, the_message
+from tests.helpers import CHECKOUT, contents, restore_slice, run_stage, the_message
 from tests.small_training import tiny_generator
 from tests.unit.test_ome_zarr import described, pixels, transformations, write_store
 
 GIB = 2**30
-SMALL = Infer(tile_lr=64, overlap_lr=16, noise_sigma=0.02, threads=1)
+SMALL = Infer(tile_lr=64, overlap_lr=16, noise_sigma=0.02, threads=1, backend="torch")
 UM = {"PhysicalSizeX": 0.5, "PhysicalSizeY": 0.25, "PhysicalSizeXUnit": "µm", "PhysicalSizeYUnit": "µm"}
 OME = "{http://www.openmicroscopy.org/Schemas/OME/2016-06}"
 

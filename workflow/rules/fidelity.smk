@@ -290,6 +290,7 @@ rule plant:
     shell:
         "python -m pipeline plant --hr {input.hr:q} --lr {input.lr:q} --models {input.models:q} --tuning {input.tuning:q}"
         " --output {output.rows:q} --places {output.places:q} --seed {params.seed} --device {resources.device}"
+        " --memory-mb {resources.mem_mb}"
         " --infer {params.infer:q} --settings {params.settings:q} > {log:q} 2>&1"
 
 

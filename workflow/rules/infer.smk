@@ -53,7 +53,8 @@ rule infer:
         "Restoring {params.volumes} with {wildcards.method}"
     shell:
         "python -m pipeline infer --model {input.model:q} --lr {input.lr:q} --output {params.predictions:q}"
-        " --spread {params.spreads:q} --others {input.others:q} --whole {output:q} --device {resources.device} --settings {params.settings:q} > {log:q} 2>&1"
+        " --spread {params.spreads:q} --others {input.others:q} --whole {output:q} --device {resources.device}"
+        " --memory-mb {resources.mem_mb} --settings {params.settings:q} > {log:q} 2>&1"
 
 
 # Of the network whose result is delivered, its disagreement over views is found in the same pass.

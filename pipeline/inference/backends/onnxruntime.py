@@ -1,0 +1,41 @@
+"""ONNX Runtime, on processors; only where it is installed."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from pipeline.errors import UserError
+from pipeline.inference.backends import Compute
+from pipeline.inference.backends._onnx import as_onnx, readable
+from pipeline.models.generator import Generator
+
+
+def usable(network: nn.Module) -> bool:
+    """Whether the package is there and the network in the processor's memory."""
+    return readable(network, "onnxruntime")
+
+
+def prepare(network: Generator, precision: str, threads: int) -> Compute:
+    """Returns a function that computes one slice after the other.
+
+    Raises:
+        UserError: another precision than float32 is wanted.
+    """
+    import onnxruntime
+
+    if precision != "float32":
+        raise UserError(f"infer.precision: {precision} is not for infer.backend: onnxruntime; use openvino or torch.")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(as_onnx(network), options, providers=["CPUExecutionProvider"])
+    told = network.shape.noise_map
+
+    def restore(images: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+        noise = {"sigma": np.array([sigma], dtype=np.float32)} if told else {}
+        return np.concatenate(
+            [session.run(None, {"image": image[None, None], **noise})[0][:, 0] for image in images]  # pyright: ignore
+        )
+
+    return restore

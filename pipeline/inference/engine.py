@@ -1,0 +1,103 @@
+"""The one way in which slices pass through a network, whatever computes it and wherever it is."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from pipeline import plugins
+from pipeline.config.stages import Infer
+from pipeline.errors import UserError
+from pipeline.inference.backends import Compute
+from pipeline.inference.memory import device_of
+
+logger = logging.getLogger(__name__)
+
+BACKENDS = "pipeline.inference.backends"
+REFERENCE = "torch"
+FASTEST_FIRST = ("openvino", REFERENCE)
+"""What `auto` tries, in the order of their speed on processors (docs/performance.md). It is not measured anew on every
+machine, since the last digits of a result must not hang on how busy one was."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A network that is ready to restore slices.
+
+    Attributes:
+        compute: see `pipeline.inference.backends`.
+        factors: enlargement along rows and columns.
+        device: where the network is.
+    """
+
+    compute: Compute
+    factors: tuple[int, int]
+    device: torch.device
+
+    def restore(self, images: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+        """Passes low-resolution slices through the network.
+
+        Args:
+            images: normalised intensities, one slice (rows, columns), or several of one size along leading axes.
+            sigma: standard deviation of the noise, as a fraction of the normalised range.
+
+        Returns:
+            The restored slices, float32, with the same leading axes.
+        """
+        flat = np.array(images, dtype=np.float32).reshape(-1, *images.shape[-2:])
+        restored = self.compute(flat, sigma)
+        return restored.reshape(*images.shape[:-2], *restored.shape[-2:])
+
+
+_ready: WeakKeyDictionary[nn.Module, dict[tuple[str, str, int], Engine]] = WeakKeyDictionary()
+
+
+def engine_for(network: Any, settings: Infer) -> Engine:
+    """Returns the engine of a network. What takes time to make ready is made once a process.
+
+    A network that is still learning has to be computed by torch, which sees its weights change.
+
+    Args:
+        network: one-channel network on its device, in evaluation mode.
+        settings: the section `infer`.
+
+    Raises:
+        UserError: the backend that was asked for is not installed, or does not compute on this device.
+    """
+    backend = chosen_backend(network, settings.backend)
+    if backend == REFERENCE:
+        return _prepared(network, backend, settings)
+    engines, key = _ready.setdefault(network, {}), (backend, settings.precision, settings.threads)
+    if key not in engines:
+        engines[key] = _prepared(network, backend, settings)
+        logger.info("computed by %s in %s", backend, settings.precision)
+    return engines[key]
+
+
+def _prepared(network: Any, backend: str, settings: Infer) -> Engine:
+    compute = plugins.load(BACKENDS, backend).prepare(network, settings.precision, settings.threads)
+    return Engine(compute, network.factors, device_of(network))
+
+
+def chosen_backend(network: nn.Module, wanted: str) -> str:
+    """Returns the name of the backend for a network; `auto` takes the fastest that this machine has.
+
+    Raises:
+        UserError: the one that was asked for is not installed, or does not compute on this device.
+    """
+    if wanted == "auto":
+        return next(name for name in FASTEST_FIRST if plugins.load(BACKENDS, name).usable(network))
+    if not plugins.load(BACKENDS, wanted).usable(network):
+        where = device_of(network).type
+        raise UserError(
+            f"infer.backend: {wanted} is not installed, or cannot compute this network on this device ({where}). "
+            f"Install it (pip install {wanted}), set resources.device: cpu, or take auto."
+        )
+    return wanted

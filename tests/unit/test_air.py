@@ -1,0 +1,222 @@
+"""Air around heads is interpolated, and tissue is what it would be if all were computed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from pipeline.config.stages import Infer
+from pipeline.image.image import Image
+from pipeline.infer import restore_uncorrected
+from pipeline.inference.air import Air, Span, tissue_in_slices, tissue_of, windows_around
+from pipeline.inference.halo import FACT, HALOS, departures, halo_of
+from pipeline.inference.volume import restore_volume, restore_with_spread
+from pipeline.models.generator import Generator, Shape
+from pipeline.physics.forward import ForwardModel
+from pipeline.physics.grid import cuts
+from pipeline.upsamplers import bspline3
+from pipeline.validation import excerpt
+from tests.helpers import synthetic_head
+
+REACH = 3
+"""Voxels that the network below sees on each side."""
+
+
+class Seer(nn.Module):
+    """Enlarges what it sees within REACH voxels; says how many voxels it was given."""
+
+    factors = (2, 2)
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.convolution = nn.Conv2d(1, 1, 2 * REACH + 1, padding=REACH)
+        self.facts: dict[str, Any] = {}
+        self.given = 0
+
+    def forward(self, image, sigma):
+        """Enlarges by repetition."""
+        del sigma
+        self.given += image.numel()
+        return functional.interpolate(self.convolution(image), scale_factor=2, mode="nearest")
+
+
+def head_in_air(sigma=0.02) -> tuple[np.ndarray, np.ndarray]:
+    """A head that fills a third of its slices, the first and last of which show air alone, and where it is."""
+    rng, shape = np.random.default_rng(0), (60, 70, 12)
+    head = np.zeros(shape, np.float32)
+    head[15:35, 20:48, 2:10] = 0.3 + 0.5 * rng.random((20, 28, 8), dtype=np.float32)
+    noisy = np.hypot(head + rng.normal(0, sigma, shape), rng.normal(0, sigma, shape)).astype(np.float32)
+    return noisy, head > 0
+
+
+def test_tissue_is_what_is_bright_connected_or_not():
+    lr, head = head_in_air(sigma=0.05)
+    lr[3:7, 3:7, 5] = 0.7  # a fiducial marker
+    tissue = tissue_of(lr, 2)
+    assert tissue[head].mean() > 0.99
+    assert tissue[4:6, 4:6, 5].all()
+    assert tissue.sum() < 1.3 * head.sum()
+    assert tissue_of(np.zeros((4, 4, 4), np.float32), 2).all(), "where nothing stands out, nothing is air"
+
+
+@pytest.mark.parametrize("halo", [REACH, 2 * REACH, 9])
+def test_tissue_is_the_same_and_air_is_interpolated(halo):
+    lr, head = head_in_air()
+    network: Any = Seer()
+    whole = restore_volume(network, lr, (2, 2, 1), 2, Infer(), 0.0)
+    everything = network.given
+    network.given = 0
+    part = restore_volume(network, lr, (2, 2, 1), 2, Infer(), 0.0, air=Air(head, halo))
+    assert network.given < 0.6 * everything
+    tissue = np.repeat(np.repeat(head, 2, axis=0), 2, axis=1)
+    # The cut's own disturbance reaches REACH voxels; what lies nearer to it is not certain.
+    assert np.abs(part - whole)[tissue].max() < 1e-6
+    interpolated = bspline3.upsample(lr, (2, 2, 1), {})
+    assert np.array_equal(part[..., 0], interpolated[..., 0]), "a slice of air"
+    assert np.array_equal(part[:4], interpolated[:4])
+
+
+def test_a_halo_that_is_too_small_is_seen():
+    lr, head = head_in_air()
+    network: Any = Seer()
+    whole, part = (
+        restore_volume(network, lr, (2, 2, 1), 2, Infer(), 0.0, air=one) for one in (None, Air(head, REACH - 2))
+    )
+    tissue = np.repeat(np.repeat(head, 2, axis=0), 2, axis=1)
+    assert np.abs(part - whole)[tissue].max() > 1e-3
+
+
+def test_air_is_not_doubted_and_the_result_is_that_of_a_run_without_doubt():
+    lr, head = head_in_air()
+    network = Generator(Shape(blocks=1, features=8, growth=4, factor=2)).eval()
+    given = ([network], lr, (2, 2, 1), 2, Infer(), 0.02, 4, Air(head, 6))
+    restored, spread = restore_with_spread(*given)
+    assert np.array_equal(restored, restore_volume(network, *given[1:]))
+    assert (spread[..., 0] == 0).all()
+    assert (spread[:4] == 0).all()
+    assert (spread[40:60, 50:80, 5] > 0).all()
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_slices_across_thick_ones_hold_the_tissue_of_both_neighbours(axis):
+    tissue = np.moveaxis(head_in_air()[1], 2, axis)
+    factors = tuple(2 if one == axis else 1 for one in range(3))
+    for cut in cuts(factors, axis):
+        assert np.array_equal(tissue_in_slices(tissue, cut, 1), np.moveaxis(tissue, cut, (0, 1, 2)))
+    isotropic = cuts((2, 2, 2), axis)[0]
+    slices = tissue_in_slices(tissue, isotropic, 2)
+    assert slices.shape[0] == 2 * tissue.shape[isotropic.normal]
+    own = np.moveaxis(tissue, isotropic, (0, 1, 2))
+    assert np.array_equal(slices[2], own[0] | own[1] | own[2])
+
+
+def test_few_sizes_are_made_of_many():
+    tissue = np.zeros((120, 90, 100), bool)
+    for place, one in enumerate(tissue[1:]):
+        one[20 : 24 + place // 2, 30 : 34 + place // 3] = True
+    windows = windows_around(tissue, 3)
+    exact = {(window.rows.last - window.rows.first, window.columns.last) for window in windows if window}
+    sizes = Counter(window.shape for window in windows if window)
+    assert windows[0] is None
+    assert 2 <= len(sizes) < len(exact) / 4
+    for one, window in zip(tissue[1:], windows[1:], strict=True):
+        assert window is not None
+        rows, columns = window.place()
+        assert one[rows, columns].sum() == one.sum()
+        assert rows.start <= 17
+        assert columns.start <= 27
+        assert rows.stop >= window.rows.last + 3
+        assert columns.stop >= window.columns.last + 3
+    many = {window.shape for window in windows_around(tissue, 3, passes=8) if window}
+    assert len(many) > len(sizes), "what is computed often may be ready in more sizes"
+
+
+def test_no_window_is_larger_than_its_slice():
+    tissue = np.zeros((2, 30, 31), bool)
+    tissue[:, 1:29, 15] = True
+    for halo in (2, 40, None):
+        for window in windows_around(tissue, halo):
+            assert window is not None
+            assert window.rows.start >= 0
+            assert window.shape <= (30, 31)
+    whole = windows_around(tissue, None)[0]
+    assert whole is not None
+    assert whole.shape == (30, 31)
+    assert (whole.weights((2, 3)) == 1).all()
+
+
+def test_the_share_of_the_computed_falls_from_the_middle_of_the_halo_on():
+    weights = Span(start=10, stop=50, first=20, last=40, size=100).weights(2)
+    assert (weights[10:70] == 1).all(), "five voxels around the tissue"
+    assert weights[0] == pytest.approx(0.05)
+    assert weights[-1] == pytest.approx(0.05)
+    assert (np.diff(weights[:10]) > 0).all()
+    assert (Span(start=0, stop=50, first=20, last=40, size=50).weights(2) == 1).all()
+
+
+def low_resolution(**facts) -> Image:
+    truth = synthetic_head((96, 104, 6)) / np.float32(1000)
+    model = ForwardModel((4, 4, 1), truth.shape, "rician", 0.02, seed=3)
+    known = {"id": "a", "slice_axis": 2, "forward_model": model.to_json(), "foreground_fraction": 0.4}
+    return Image(model.measure(truth), np.eye(4), facts={**known, **facts})
+
+
+@pytest.mark.parametrize(
+    ("facts", "tolerance", "skipped"),
+    [({}, 0.001, True), ({}, 0.0, False), ({"foreground_fraction": 1.0}, 0.001, False), ({}, 1e-9, None)],
+)
+def test_air_is_left_out_of_heads_alone_and_as_the_settings_say(monkeypatch, facts, tolerance, skipped):
+    network = Generator(Shape(blocks=1, features=8, growth=4)).eval()
+    network.facts = {FACT: [[8, 0.1], [16, 0.0005], [24, 0.0001]]}
+    seen = []
+    monkeypatch.setattr("pipeline.infer.restore_volume", lambda *given: seen.append(given[-1]) or given[1])
+    image = low_resolution(**facts)
+    restore_uncorrected([network], image, "rician", Infer(air_tolerance=tolerance, noise_sigma=0.02))
+    assert (seen[0] is None) == (skipped is False)
+    if skipped is not False:
+        assert seen[0].halo == (16 if skipped else None)
+
+
+def test_several_networks_take_the_largest_halo(monkeypatch):
+    networks = [Generator(Shape(blocks=1, features=8, growth=4)).eval() for _ in range(3)]
+    for network, halo in zip(networks, (16, 24, 8), strict=True):
+        network.facts = {FACT: [[halo, 0.0]]}
+    seen = []
+    monkeypatch.setattr("pipeline.infer.restore_with_spread", lambda *given: seen.append(given[-1]) or given[1:3])
+    for _ in range(2):
+        restore_uncorrected(networks, low_resolution(), "rician", Infer(noise_sigma=0.02), doubted=True)
+        networks[1].facts = {}
+    assert [one.halo for one in seen] == [24, None]
+
+
+def test_the_halo_is_measured_in_more_air_than_the_slices_have():
+    truth = synthetic_head((96, 104, 6)) / np.float32(1000)
+    lr = low_resolution()
+    mask = truth > 0.05
+    facts = {**lr.facts, "foreground_slices": list(range(6)), "foreground_fraction": float(mask.mean())}
+    hr = Image(truth, np.eye(4), masks={"foreground": mask}, facts=facts)
+    one = excerpt(hr, lr, 4)
+    network: Any = Seer()
+    network.factors = (4, 4)
+    network.forward = lambda image, sigma: functional.interpolate(network.convolution(image), scale_factor=4)
+    # REACH is smaller than the smallest halo tried.
+    assert departures(network, [one]) == [[halo, pytest.approx(0.0, abs=1e-6)] for halo in HALOS]
+    wide = nn.Conv2d(1, 1, 41, padding=20)
+    network.forward = lambda image, sigma: functional.interpolate(wide(image), scale_factor=4)
+    found = departures(network, [one])
+    assert found[0][1] > 1e-4
+    assert [value for halo, value in found if halo >= 24] == [pytest.approx(0.0, abs=1e-6)] * 3
+    network.facts = {FACT: found}
+    assert halo_of(network, 1e-5) == 24
+    assert halo_of(network, 1.0) == 8
+    network.facts = {}
+    assert halo_of(network, 0.001) is None
+    all_tissue = excerpt(hr.with_data(truth, facts={**facts, "foreground_fraction": 1.0}), lr, 4)
+    assert departures(network, [all_tissue]) == []

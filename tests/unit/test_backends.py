@@ -1,0 +1,114 @@
+"""Every backend computes what torch does."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline import plugins
+from pipeline.config.stages import Infer
+from pipeline.errors import UserError
+from pipeline.inference import engine as engines
+from pipeline.inference.engine import BACKENDS, FASTEST_FIRST, REFERENCE, chosen_backend, engine_for
+from pipeline.inference.volume import restore_volume
+from pipeline.models.generator import Generator, Shape
+
+BOUND = 1e-4
+"""Of the normalised range."""
+OTHERS = [name for name in plugins.names(BACKENDS) if name != REFERENCE]
+SHAPES = [
+    Shape(blocks=1, features=32, growth=16, noise_map=True),
+    Shape(blocks=1, features=16, growth=8),
+    Shape(blocks=1, features=16, growth=8, factor=2, unshuffle=True, noise_map=True),
+    Shape(blocks=1, features=16, growth=8, factor=3, along="columns"),
+    Shape("srresnet", blocks=2, features=16, noise_map=True),
+]
+
+
+def generator(shape: Shape) -> Generator:
+    torch.manual_seed(3)
+    network = Generator(shape).eval()
+    with torch.no_grad():
+        # As large as trained ones, so that rounding shows.
+        for weight in network.parameters():
+            weight.mul_(2.0)
+    return network
+
+
+@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: f"{shape.architecture}-{shape.factor}-{shape.along}")
+def test_every_backend_agrees_with_torch(name, shape):
+    network = generator(shape)
+    images = np.random.default_rng(1).random((3, 2, 13, 18), dtype=np.float32)
+    expected = engine_for(network, Infer(backend="torch")).restore(images, 0.03)
+    found = engine_for(network, Infer(backend=name)).restore(images, 0.03)
+    assert found.shape == expected.shape == (3, 2, 13 * network.factors[0], 18 * network.factors[1])
+    assert np.ptp(expected) > 0.1
+    assert np.abs(found - expected).max() < BOUND * max(1, np.ptp(expected))
+    other = engine_for(network, Infer(backend=name)).restore(images, 0.5)
+    assert np.array_equal(other, found) != shape.noise_map, "the noise is told"
+
+
+@pytest.mark.parametrize("name", ["openvino", "torch"])
+def test_neither_threads_nor_company_nor_memory_change_a_slice(monkeypatch, name):
+    network = generator(SHAPES[0])
+    images = np.random.default_rng(1).random((5, 24, 30), dtype=np.float32)
+    together = engine_for(network, Infer(backend=name, threads=2)).restore(images, 0.03)
+    alone = [engine_for(network, Infer(backend=name, threads=1)).restore(one, 0.03) for one in images]
+    assert np.array_equal(together, np.stack(alone))
+    monkeypatch.setattr("pipeline.inference.memory.SHARE", 0.0)
+    narrow = engine_for(generator(SHAPES[0]), Infer(backend=name, threads=2)).restore(images, 0.03)
+    assert np.array_equal(together, narrow)
+
+
+def test_the_fastest_that_is_installed_is_taken():
+    network = generator(SHAPES[1])
+    assert chosen_backend(network, "auto") == "openvino"
+    assert chosen_backend(torch.nn.Conv2d(1, 1, 3), "auto") == REFERENCE, "which no other backend could read"
+    assert {*FASTEST_FIRST} <= {*plugins.names(BACKENDS)}
+
+
+def test_a_backend_that_is_not_there_is_named(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    network = generator(SHAPES[1])
+    assert chosen_backend(network, "auto") == REFERENCE
+    with pytest.raises(UserError, match=r"infer.backend: openvino is not installed.*pip install openvino"):
+        engine_for(network, Infer(backend="openvino"))
+
+
+def test_a_network_is_made_ready_once_and_is_not_kept(monkeypatch):
+    made = []
+    module = plugins.load(BACKENDS, "openvino")
+    prepare = module.prepare
+    monkeypatch.setattr(module, "prepare", lambda *given: made.append(given) or prepare(*given))
+    network = generator(SHAPES[1])
+    for _ in range(2):
+        engine_for(network, Infer())
+    assert len(made) == 1
+    count = len(engines._ready)
+    made.clear()
+    del network
+    assert len(engines._ready) == count - 1
+
+
+@pytest.mark.parametrize("name", ["openvino", "torch"])
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_a_lower_precision_tells_what_it_changes(caplog, name, precision):
+    caplog.set_level("INFO")
+    network = generator(SHAPES[0])
+    volume = np.random.default_rng(1).random((20, 24, 3), dtype=np.float32)
+    exact, lower = (
+        restore_volume(network, volume, (4, 4, 1), 2, Infer(backend=name, precision=one), 0.03)
+        for one in ("float32", precision)
+    )
+    changed = np.abs(exact - lower)[..., 1].max()
+    assert 0 <= changed < 0.05
+    [told] = [record.args for record in caplog.records if "changes the middle slice" in record.msg]
+    assert told[0] == precision
+    assert told[1] == pytest.approx(changed, rel=0.02, abs=1e-6)
+
+
+def test_onnx_runtime_has_no_lower_precision():
+    with pytest.raises(UserError, match=r"infer\.precision: bfloat16"):
+        engine_for(generator(SHAPES[1]), Infer(backend="onnxruntime", precision="bfloat16"))
