@@ -29,14 +29,14 @@ from pipeline.code_version import code_version
 from pipeline.config.load import read_entry, read_section
 from pipeline.config.recipe import SCRATCH, Recipe
 from pipeline.config.sources import Source
-from pipeline.config.stages import Infer, Train
+from pipeline.config.stages import Train
 from pipeline.errors import UserError
 from pipeline.files import replacing, sha256_of, write_text
 from pipeline.image.container import map_array, read_facts, read_image
 from pipeline.image.stack import upright
 from pipeline.inference import halo
 from pipeline.inference.consistency import best_share
-from pipeline.inference.volume import restore_excerpt, restore_volume
+from pipeline.inference.volume import AS_LEARNT, restore_excerpt, restore_volume
 from pipeline.models.card import trained_card
 from pipeline.models.device import device_words, keep_memory, use_threads
 from pipeline.models.generator import Generator, Shape, with_noise_map
@@ -181,7 +181,7 @@ def _diversity(network: Generator, one: Excerpt, result: np.ndarray) -> float:
     first = np.take(one.measured, range(count), axis)
     before = np.take(result, range(count * one.model.factors[axis]), axis)
     sigma = one.model.noise_sigma
-    darker = restore_volume(network, DARKER * first, one.model.factors, axis, Infer(), sigma)
+    darker = restore_volume(network, DARKER * first, one.model.factors, axis, AS_LEARNT, sigma)
     change, given = (float(np.sqrt(np.mean(array**2))) for array in (darker - before, (1 - DARKER) * first))
     return change / given if given else 0.0
 

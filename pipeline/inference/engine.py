@@ -56,13 +56,14 @@ class Engine:
         return restored.reshape(*images.shape[:-2], *restored.shape[-2:])
 
 
-_ready: WeakKeyDictionary[nn.Module, dict[tuple[str, str, int], Engine]] = WeakKeyDictionary()
+_ready: WeakKeyDictionary[nn.Module, tuple[Any, Engine]] = WeakKeyDictionary()
+"""The last engine of each network, and what it was made for."""
 
 
 def engine_for(network: Any, settings: Infer) -> Engine:
-    """Returns the engine of a network. What takes time to make ready is made once a process.
+    """Returns the engine of a network. What takes time to make ready is made once a process and state of the weights.
 
-    A network that is still learning has to be computed by torch, which sees its weights change.
+    A network that is still learning is best computed by torch, which sees its weights change.
 
     Args:
         network: one-channel network on its device, in evaluation mode.
@@ -74,11 +75,13 @@ def engine_for(network: Any, settings: Infer) -> Engine:
     backend = chosen_backend(network, settings.backend)
     if backend == REFERENCE:
         return _prepared(network, backend, settings)
-    engines, key = _ready.setdefault(network, {}), (backend, settings.precision, settings.threads)
-    if key not in engines:
-        engines[key] = _prepared(network, backend, settings)
+    # Torch counts the changes of a parameter.
+    weights = tuple((id(weight), weight._version) for weight in network.parameters())
+    key = (backend, settings.precision, settings.threads, weights)
+    if network not in _ready or _ready[network][0] != key:
+        _ready[network] = key, _prepared(network, backend, settings)
         logger.info("computed by %s in %s", backend, settings.precision)
-    return engines[key]
+    return _ready[network][1]
 
 
 def _prepared(network: Any, backend: str, settings: Infer) -> Engine:

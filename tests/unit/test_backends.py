@@ -86,6 +86,13 @@ def test_a_network_is_made_ready_once_and_is_not_kept(monkeypatch):
     for _ in range(2):
         engine_for(network, Infer())
     assert len(made) == 1
+    image = np.random.default_rng(1).random((9, 9), dtype=np.float32)
+    before = engine_for(network, Infer()).restore(image, 0.0)
+    with torch.no_grad():
+        next(network.parameters()).mul_(2.0)
+    after = engine_for(network, Infer()).restore(image, 0.0)
+    assert np.abs(after - before).max() > 1e-3, "weights that change are seen"
+    assert np.abs(after - engine_for(network, Infer(backend="torch")).restore(image, 0.0)).max() < BOUND
     count = len(engines._ready)
     made.clear()
     del network

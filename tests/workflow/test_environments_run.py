@@ -26,8 +26,8 @@ from tests.workflow.project import snakemake
 
 RUN = "results/small"
 NOT_MISSED = {("learning", "simpleitk"), ("learning", "openvino")}
-"""The first is imported where `python -m pipeline apply` reads DICOM that pydicom cannot decode; no rule does so. Without
-the second, torch computes what it would."""
+"""The first is imported where `python -m pipeline apply` reads DICOM that pydicom cannot decode; no rule does so.
+Without the second, torch computes what it would."""
 
 DECLARED = [
     (environment, name)
