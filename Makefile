@@ -7,7 +7,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-dev demo reproduce test test-long test-gpu test-slurm lint format docs lock clean
+.PHONY: help setup setup-dev demo reproduce test test-long test-gpu test-slurm bench lint format docs lock clean
 
 PYTHON ?= python3
 TORCH ?= cpu
@@ -49,6 +49,9 @@ test-gpu: setup-dev  ## what a GPU computes, against the processor; needs one (m
 
 test-slurm: setup-dev  ## a run through a real Slurm, and what goes wrong there (as root, with slurm-wlm and munge installed)
 	$(IN_VENV) python -m pytest -m slurm tests/slurm
+
+bench: setup-dev  ## speed against peers, and docs/performance.md; after make demo, on an idle machine
+	$(IN_VENV) python -m benchmarks.performance
 
 lint: setup-dev  ## style, types, spelling, and snakemake's own linter
 	$(IN_VENV) ruff check pipeline tests benchmarks

@@ -18,8 +18,8 @@ HALOS = (8, 16, 24, 32, 48)
 """Low-resolution voxels that are tried."""
 BEYOND = 8
 """Further voxels of air, so that the largest halo leaves something out as well."""
-MOST_SLICES = 2
-"""Of each volume; their surroundings make them large."""
+MOST_SLICES = 1
+"""Of each volume; its surroundings make it ten times as large."""
 FACT = "air_departures"
 """Fact about a network: pairs of a halo, in low-resolution voxels, and what `departures` found for it."""
 

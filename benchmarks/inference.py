@@ -1,0 +1,333 @@
+"""Whole slices and a whole head through a network, beside the loop in which such networks are run today.
+
+    python -m benchmarks.inference [--model PATH] [--head PATH] [--rounds 5] [--threads 2] [--json PATH]
+
+The peer is the loop of Real-ESRGAN's program, written from its description (Wang et al., ICCV Workshops 2021, and the
+program's documentation): one slice after the other, float32, PyTorch as it is when it is installed, in the usual order
+of memory; larger slices in tiles of 400 pixels with a margin of 10 that is cut off. It has the same one-channel network
+as ours, which is to its advantage: users give it three channels. Both return the same voxels to 1e-4 of the range.
+
+The ceiling is the fastest 3 x 3 convolution of 64 channels that was measured in the same run, by torch and by OpenVINO.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import logging
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from benchmarks.timing import against, interleaved, machine
+from pipeline.config.stages import Extract, Infer
+from pipeline.extract import normalise
+from pipeline.image.formats import nifti
+from pipeline.inference.air import Air, computed_share, tissue_in_slices, tissue_of, windows_around
+from pipeline.inference.engine import engine_for
+from pipeline.inference.halo import halo_of
+from pipeline.inference.volume import restore_volume
+from pipeline.models.device import use_threads
+from pipeline.models.generator import Generator
+from pipeline.models.weights import load_generator
+from pipeline.physics.forward import ForwardModel
+from pipeline.physics.grid import cuts
+
+MODEL = Path("results/demo/models/rrdb_l1/generator.safetensors")
+HEAD = Path("resources/pycortex-s1/raw.nii.gz")
+FACTORS, SIGMA = (4, 4, 1), 0.02
+TILE, MARGIN = 400, 10
+SIDES = (32, 64, 128, 192, 256, 384, 512)
+SLICES = 16
+EVERY = 16
+BACKENDS = ("torch", "onnxruntime", "openvino")
+BOUND = 1e-4
+
+
+# The peer
+
+
+def peer_slice(network: nn.Module, image: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+    """Restores a slice as Real-ESRGAN's program does."""
+    tensor = torch.from_numpy(image)[None, None]
+    told = torch.full((1,), sigma)
+    with torch.no_grad():
+        if max(image.shape) <= TILE:
+            return network(tensor, told)[0, 0].numpy()
+        rows, columns = image.shape
+        result = torch.empty(rows * FACTORS[0], columns * FACTORS[1])
+        for top in range(0, rows, TILE):
+            for left in range(0, columns, TILE):
+                bottom, right = min(top + TILE, rows), min(left + TILE, columns)
+                above, before = max(0, top - MARGIN), max(0, left - MARGIN)
+                part = tensor[..., above : bottom + MARGIN, before : right + MARGIN]
+                restored = network(part, told)[0, 0]
+                inside = restored[(top - above) * 4 : (bottom - above) * 4, (left - before) * 4 : (right - before) * 4]
+                result[top * 4 : bottom * 4, left * 4 : right * 4] = inside
+    return result.numpy()
+
+
+def peer_volume(network: nn.Module, slices: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Restores slices, the first axis, one after the other."""
+    return np.stack([peer_slice(network, one, SIGMA) for one in slices])
+
+
+# The head
+
+
+def head_slices(path: Path) -> NDArray[np.float32]:
+    """Returns all axial slices of a head, four times coarser in the plane, with noise: shape (slice, rows, columns)."""
+    image = normalise(nifti.read(path), Extract())
+    shape = tuple(int(size) for size in image.data.shape)
+    model = ForwardModel(FACTORS, shape, "rician", SIGMA, seed=1)
+    return np.ascontiguousarray(np.moveaxis(model.measure(image.data), 2, 0))
+
+
+def fine_slices(path: Path) -> NDArray[np.float32]:
+    """Returns every EVERY-th axial slice as it was scanned, with noise, as if that were what is to be enlarged."""
+    image = normalise(nifti.read(path), Extract())
+    data = np.moveaxis(image.data, 2, 0)[::EVERY]
+    rng = np.random.default_rng(1)
+    noisy = np.hypot(data + rng.normal(0, SIGMA, data.shape), rng.normal(0, SIGMA, data.shape))
+    return np.ascontiguousarray(noisy, dtype=np.float32)
+
+
+# What is measured
+
+
+def network_flops(network: Generator, rows: int, columns: int) -> float:
+    """Returns twice the multiplications of all convolutions for one slice, counted by running it."""
+    total = 0.0
+
+    def count(layer: nn.Module, _: Any, output: torch.Tensor) -> None:
+        nonlocal total
+        assert isinstance(layer, nn.Conv2d)
+        total += 2 * output.numel() * layer.weight[0].numel()
+
+    copied = copy.deepcopy(network)
+    for layer in copied.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.register_forward_hook(count)
+    with torch.inference_mode():
+        copied(torch.zeros(1, 1, rows, columns), torch.zeros(1))
+    return total
+
+
+def ceiling(threads: int) -> dict[str, float]:
+    """Returns the most that this machine multiplied and added in a second, in GFLOP/s, by what computed it."""
+    side, channels = 256, 64
+    layer = nn.Conv2d(channels, channels, 3, padding=1).eval()
+    flops = 2.0 * 9 * channels**2 * side**2
+    image = torch.rand(1, channels, side, side)
+    layers = {
+        "torch, usual order": (layer, image),
+        "torch, channels last": (
+            copy.deepcopy(layer).to(memory_format=torch.channels_last),
+            image.to(memory_format=torch.channels_last),
+        ),
+    }
+    found: dict[str, float] = {}
+    with torch.inference_mode():
+        for name, (one, given) in layers.items():
+            found[name] = flops / min(interleaved({"": partial(one, given)}, 30)[""]) / 1e9
+        left = torch.rand(2048, 2048)
+        found["matrix product of 2048 x 2048"] = 2 * 2048**3 / min(interleaved({"": lambda: left @ left}, 10)[""]) / 1e9
+    if find_spec("openvino"):
+        found["OpenVINO"] = _openvino_peak(layer, image.numpy(), flops, threads)
+    return found
+
+
+def _openvino_peak(layer: nn.Module, image: NDArray[np.float32], flops: float, threads: int) -> float:
+    """A stack of convolutions, so that what enters and leaves the engine does not count."""
+    import io
+
+    import openvino
+
+    depth, buffer = 8, io.BytesIO()
+    stack = nn.Sequential(*(copy.deepcopy(layer) for _ in range(depth)))
+    torch.onnx.export(stack, (torch.from_numpy(image),), buffer, dynamo=False)  # pyright: ignore[reportArgumentType]
+    core = openvino.Core()
+    hints = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
+    compiled = core.compile_model(core.read_model(buffer.getvalue()), "CPU", hints)
+    return depth * flops / min(interleaved({"": lambda: compiled([image])}, 15)[""]) / 1e9
+
+
+def slices_case(network: Generator, slices: NDArray[np.float32], rounds: int, threads: int) -> list[dict[str, Any]]:
+    """Measures full slices through every backend that is installed."""
+    middle = slices[len(slices) // 4 :][:SLICES]
+    engines = {
+        name: engine_for(copy.deepcopy(network), Infer(backend=name, threads=threads))
+        for name in BACKENDS
+        if name == "torch" or find_spec(name)
+    }
+    runs: dict[str, Callable[[], Any]] = {
+        name: partial(engine.restore, middle, SIGMA) for name, engine in engines.items()
+    }
+    expected = peer_volume(network, middle)
+    changed = {name: float(np.abs(run() - expected).max()) for name, run in runs.items()}
+    assert max(changed.values()) < BOUND, changed
+    if "openvino" in engines:
+        lower = engine_for(copy.deepcopy(network), Infer(backend="openvino", precision="bfloat16", threads=threads))
+        runs["openvino, bfloat16"] = partial(lower.restore, middle, SIGMA)
+        changed["openvino, bfloat16"] = float(np.abs(lower.restore(middle, SIGMA) - expected).max())
+    seconds = interleaved({"peer": partial(peer_volume, network, middle), **runs}, rounds)
+    work = len(middle) * network_flops(network, *middle.shape[1:]) / 1e9
+    size = " x ".join(map(str, middle.shape[1:]))
+    return [
+        {
+            "case": f"{len(middle)} slices of {size}, {name}",
+            "gflops": work / median(seconds[name]),
+            "largest_difference": changed[name],
+            **against(seconds, name, "peer"),
+        }
+        for name in runs
+    ] + [{"case": "peer", "gflops": work / median(seconds["peer"])}]
+
+
+def head_case(network: Generator, slices: NDArray[np.float32], rounds: int, threads: int, what: str) -> dict[str, Any]:
+    """Measures a head as `infer` restores it, air left out."""
+    settings = Infer(threads=threads)
+    volume = np.ascontiguousarray(np.moveaxis(slices, 0, 2))
+    halo = halo_of(network, settings.air_tolerance)
+    ours = copy.deepcopy(network)
+
+    def restored() -> NDArray[np.float32]:
+        air = Air(tissue_of(volume, 2), halo)
+        return restore_volume(ours, volume, FACTORS, 2, settings, SIGMA, air=air)
+
+    tissue = tissue_of(volume, 2)
+    windows = windows_around(tissue_in_slices(tissue, cuts(FACTORS, 2)[0], 1), halo)
+    inside = np.repeat(np.repeat(tissue, 4, axis=0), 4, axis=1)
+    changed = np.abs(restored() - np.moveaxis(peer_volume(network, slices), 0, 2))[inside].max()
+    seconds = interleaved({"peer": partial(peer_volume, network, slices), "ours": restored}, rounds)
+    return {
+        "case": f"{what}: {len(slices)} slices of {slices.shape[1]} x {slices.shape[2]}",
+        "air": float(1 - tissue.mean()),
+        "computed": computed_share(windows, (slices.shape[1], slices.shape[2])),
+        "halo": halo,
+        "largest_difference_in_tissue": float(changed),
+        **against(seconds, "ours", "peer"),
+    }
+
+
+def curve(model: Path, threads: int) -> list[dict[str, Any]]:
+    """Returns seconds and peak memory by the side of a slice; each by processes of their own."""
+    rows = []
+    for side in SIDES:
+        row: dict[str, Any] = {"side": side}
+        for who in ("peer", "ours"):
+            command = [sys.executable, "-m", "benchmarks.inference", "--one", who, str(side)]
+            done = subprocess.run(
+                [*command, "--model", model, "--threads", str(threads)], check=True, capture_output=True, text=True
+            )
+            row[who] = json.loads(done.stdout.splitlines()[-1])
+        rows.append(row)
+    return rows
+
+
+def one(who: str, side: int, model: Path, threads: int) -> None:
+    """Prints what one slice costs."""
+    import resource
+
+    use_threads(threads) if who == "ours" else torch.set_num_threads(threads)
+    network = load_generator(model).eval()
+    image = np.random.default_rng(0).random((side, side), dtype=np.float32)
+    if who == "peer":
+        run: Callable[[], Any] = partial(peer_slice, network, image, SIGMA)
+    else:
+        run = partial(restore_volume, network, image[..., None], FACTORS, 2, Infer(threads=threads), SIGMA)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    run()
+    times = []
+    for _ in range(3):
+        began = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - began)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    sys.stdout.write(json.dumps({"seconds": min(times), "peak_mib": peak / 1024, "start_mib": before / 1024}) + "\n")
+
+
+def measure(model: Path, head: Path, rounds: int, threads: int) -> dict[str, Any]:
+    """Returns all of it."""
+    use_threads(threads)
+    network = load_generator(model).eval()
+    coarse = head_slices(head)
+    peak = ceiling(threads)
+    return {
+        "title": f"{network.shape.blocks}-block RRDBNet, {threads} threads, float32",
+        "machine": machine(),
+        "ceiling_gflops": peak,
+        "rows": slices_case(network, coarse, rounds, threads),
+        "heads": [
+            head_case(network, coarse, max(1, rounds // 2), threads, "whole head"),
+            head_case(network, fine_slices(head), max(1, rounds // 2), threads, f"every {EVERY}th slice as scanned"),
+        ],
+        "curve": curve(model, threads),
+    }
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """Returns the result as tables of Markdown."""
+    best = max(value for name, value in result["ceiling_gflops"].items() if "matrix" not in name)
+    lines = ["| case | peer, s | ours, s | ratio | GFLOP/s | of the ceiling | largest difference |"]
+    lines.append("| --- " + "| ---: " * 6 + "|")
+    for row in result["rows"]:
+        speed = f"{row['gflops']:.0f} | {row['gflops'] / best:.0%}"
+        if "ratio" not in row:
+            lines.append(f"| {row['case']} | | | 1 | {speed} | |")
+            continue
+        times = f"{row['peer_s']:.2f} | {row['ours_s']:.2f} | {row['ratio']:.2f}"
+        lines.append(f"| {row['case']} | {times} | {speed} | {row['largest_difference']:.1e} |")
+    lines += ["", "| case | air | computed | peer, s | ours, s | ratio | largest difference in tissue |"]
+    lines.append("| --- " + "| ---: " * 6 + "|")
+    lines += [
+        f"| {row['case']} | {row['air']:.0%} | {row['computed']:.0%} | {row['peer_s']:.1f} | {row['ours_s']:.1f} | "
+        f"{row['ratio']:.2f} | {row['largest_difference_in_tissue']:.1e} |"
+        for row in result["heads"]
+    ]
+    peaks = ", ".join(f"{name} {value:.0f}" for name, value in result["ceiling_gflops"].items())
+    return "\n".join([*lines, "", f"Ceiling, GFLOP/s: {peaks}."])
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declares what a person may choose."""
+    parser.add_argument("--model", type=Path, default=MODEL, help="a network (default: the demo's)")
+    parser.add_argument("--head", type=Path, default=HEAD, help="a head (default: the one that the demo downloads)")
+    parser.add_argument("--threads", type=int, default=2, help="threads of the computation")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Prints the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_options(parser)
+    parser.add_argument("--rounds", type=int, default=5, help="that count")
+    parser.add_argument("--json", type=Path, metavar="PATH", help="where all is written as well")
+    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
+    parsed = parser.parse_args(arguments)
+    logging.disable(logging.WARNING)
+    for path in (parsed.model, parsed.head):
+        if not path.is_file() and not parsed.one:
+            parser.error(f"{path} is not there: run `make demo` first, or name another one")
+    if parsed.one:
+        one(parsed.one[0], int(parsed.one[1]), parsed.model, parsed.threads)
+        return
+    result = measure(parsed.model, parsed.head, parsed.rounds, parsed.threads)
+    sys.stdout.write(f"{result['title']}\n\n{table(result)}\n")
+    if parsed.json:
+        parsed.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

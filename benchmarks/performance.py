@@ -1,0 +1,146 @@
+"""All measurements of speed, and docs/performance.md with its figures, of which every number comes from here.
+
+    python -m benchmarks.performance [--results results/benchmarks] [--rounds 5] [--threads 2] [--only-write]
+
+Each part runs in a process of its own and leaves its numbers in the folder of results; --only-write draws them anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from jinja2 import Environment, StrictUndefined
+
+from benchmarks import inference, preprocessing, training_step
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+TEMPLATE = Path(__file__).with_name("performance.md.j2")
+PARTS = ("inference", "training_step", "preprocessing")
+OURS, THEIRS = "#0b7285", "#9aa3ad"
+TARGETS = {"inference": 1.4, "training_step": 1.2, "preprocessing": 2.0}
+"""Ratios that were aimed at."""
+
+
+def run_part(name: str, folder: Path, options: Sequence[str]) -> None:
+    """Measures a part in a process of its own; what it prints is shown."""
+    command = [sys.executable, "-m", f"benchmarks.{name}", "--json", str(folder / f"{name}.json"), *options]
+    subprocess.run(command, check=True)
+
+
+def read_parts(folder: Path) -> dict[str, Any]:
+    """Returns the results of all parts by name."""
+    return {name: json.loads((folder / f"{name}.json").read_text(encoding="utf-8")) for name in PARTS}
+
+
+def bars(parts: Mapping[str, Any]) -> list[tuple[str, float, float]]:
+    """Returns what is drawn of each comparison: its name, the ratio, and the ratio that was aimed at."""
+    found = [
+        (row["case"].rpartition(", ")[2].join(("64 x 64 slices, ", "")), row["ratio"], TARGETS["inference"])
+        for row in parts["inference"]["rows"]
+        if "ratio" in row and "float16" not in row["case"]
+    ]
+    found += [(row["case"].partition(":")[0], row["ratio"], 2.5) for row in parts["inference"]["heads"]]
+    for name in ("training_step", "preprocessing"):
+        found += [(row["case"], row["ratio"], TARGETS[name]) for row in parts[name]["rows"]]
+    return found
+
+
+def draw_ratios(parts: Mapping[str, Any], path: Path) -> None:
+    """Draws how many times faster than its peer each part is."""
+    rows = bars(parts)
+    figure, axes = plt.subplots(figsize=(8, 0.42 * len(rows) + 1.2), layout="constrained")
+    places = np.arange(len(rows))[::-1]
+    reached = [OURS if ratio >= target else THEIRS for _, ratio, target in rows]
+    axes.barh(places, [ratio for _, ratio, _ in rows], color=reached, height=0.62)
+    for place, (_, ratio, target) in zip(places, rows, strict=True):
+        axes.plot([target, target], [place - 0.4, place + 0.4], color="#c92a2a", linewidth=2)
+        axes.annotate(f"{ratio:.2f}", (ratio, place), (4, 0), textcoords="offset points", va="center")
+    axes.axvline(1, color="#495057", linewidth=0.8)
+    axes.set_yticks(places, [name for name, _, _ in rows])
+    axes.set_xlabel("times as fast as the peer; red: what was aimed at; grey: not reached")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
+def draw_curves(curve: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Draws time and memory of one slice against its size."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    voxels = np.array([row["side"] ** 2 for row in curve])
+    for who, colour in (("peer", THEIRS), ("ours", OURS)):
+        seconds = [row[who]["seconds"] for row in curve]
+        left.plot(voxels, seconds, "o-", color=colour, label=who)
+        right.plot(voxels, [row[who]["peak_mib"] for row in curve], "o-", color=colour, label=who)
+    middle = len(curve) // 2
+    left.plot(voxels, curve[middle]["ours"]["seconds"] / voxels[middle] * voxels, ":", color="#495057", label="linear")
+    left.set(xscale="log", yscale="log", ylabel="seconds a slice")
+    right.set(xscale="log", ylabel="peak memory, MiB", ylim=0)
+    for axes in (left, right):
+        axes.set_xlabel("low-resolution voxels of the slice")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False)
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
+def text(parts: Mapping[str, Any]) -> str:
+    """Returns docs/performance.md."""
+    restoring, training, prepared = (parts[name] for name in PARTS)
+    template = Environment(undefined=StrictUndefined, keep_trailing_newline=True).from_string(TEMPLATE.read_text())
+    return template.render(
+        machine=", ".join(f"{name} {value}" for name, value in restoring["machine"].items()),
+        restoring=restoring,
+        restoring_table=inference.table(restoring),
+        halo=restoring["heads"][0]["halo"],
+        training=training,
+        about_training=_told(training_step),
+        training_table=training_step.table_of(training["rows"]),
+        preprocessing=prepared,
+        about_preprocessing=_told(preprocessing),
+        preprocessing_table=preprocessing.table(prepared["rows"]),
+    )
+
+
+def _told(module: ModuleType) -> str:
+    """Returns what a measurement says of itself, below its title and its command."""
+    return (module.__doc__ or "").split("\n\n", 2)[2].strip()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measures, and writes the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    inference.add_options(parser)
+    parser.add_argument("--results", type=Path, default=Path("results/benchmarks"), help="folder of the numbers")
+    parser.add_argument("--rounds", type=int, default=5, help="that count")
+    parser.add_argument("--only-write", action="store_true", help="measure nothing")
+    parsed = parser.parse_args(arguments)
+    parsed.results.mkdir(parents=True, exist_ok=True)
+    if not parsed.only_write:
+        threads = ["--threads", str(parsed.threads)]
+        own = {
+            "inference": ["--model", str(parsed.model), "--head", str(parsed.head), *threads],
+            "training_step": threads,
+            "preprocessing": ["--input", str(parsed.head)],
+        }
+        for name in PARTS:
+            run_part(name, parsed.results, ["--rounds", str(parsed.rounds), *own[name]])
+    parts = read_parts(parsed.results)
+    draw_ratios(parts, DOCS / "performance.png")
+    draw_curves(parts["inference"]["curve"], DOCS / "performance-curves.png")
+    (DOCS / "performance.md").write_text(text(parts), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
