@@ -160,7 +160,7 @@ def _one_in_words(place: Place) -> str:
     if choices(place):
         return f"one of {', '.join(choices(place))}" if len(choices(place)) > 1 else choices(place)[0]
     if place.plugin_name:
-        return f"name of a module of {place.plugin_name.folder}"
+        return ", ".join([*place.plugin_name.words, f"name of a module of {place.plugin_name.folder}"])
     if place.annotation is str:
         return f"text{_text_limits(place)}"
     if place.annotation in WORDS:

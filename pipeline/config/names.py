@@ -12,9 +12,10 @@ from pipeline import plugins
 
 @dataclass(frozen=True)
 class PluginName:
-    """A check that a text is the name of a plug-in of a package such as "pipeline.metrics"."""
+    """A check that a text is the name of a plug-in of a package such as "pipeline.metrics", or one of other words."""
 
     package: str
+    words: tuple[str, ...] = ()
 
     @property
     def folder(self) -> str:
@@ -27,7 +28,7 @@ class PluginName:
         Raises:
             ValueError: no such plug-in; the message names the nearest one.
         """
-        known = plugins.names(self.package)
+        known = [*self.words, *plugins.names(self.package)]
         if name not in known:
             raise ValueError(f"unknown name; {plugins.suggest(name, known)}")
         return name

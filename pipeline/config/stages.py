@@ -172,7 +172,7 @@ class Infer(Section):
     air_tolerance: Fraction = 0.001
     """of heads, air is interpolated rather than computed where that was measured to change tissue by less than this
     fraction of the range; 0 computes all"""
-    backend: Literal["auto", "torch", "openvino", "onnxruntime"] = "auto"
+    backend: Annotated[str, AfterValidator(PluginName("pipeline.inference.backends", ("auto",)))] = "auto"
     """what computes the networks; auto takes OpenVINO on a processor where it is installed, and torch otherwise"""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """of the computation; what a lower one changes is told in the log"""
