@@ -32,6 +32,7 @@ def modules_of(stage: str) -> set[Path]:
             # The configuration names plug-ins without importing them.
             found = _dependencies(path)
             rooms = {
+                "backends",
                 "formats",
                 "upsamplers",
                 "losses",
