@@ -20,7 +20,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import time
@@ -40,6 +39,7 @@ from unittest.mock import patch
 import nibabel as nib
 import numpy as np
 
+from benchmarks.timing import machine
 from pipeline import degrade, extract
 from pipeline.config.stages import Degrade, Extract
 from pipeline.config.volumes import Volume
@@ -247,13 +247,6 @@ def _peak_mib(*arguments: str | Path) -> float:
     return usage.ru_maxrss / 1024
 
 
-def machine() -> dict[str, str]:
-    """Describes the machine."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
-    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
-    return {"processor": model, "cores": str(os.cpu_count()), "python": platform.python_version()}
-
-
 def measured(source: Path, folder: Path, rounds: int, volumes: int) -> list[dict[str, Any]]:
     """Returns a row for every peer."""
     runs = contenders()
@@ -313,7 +306,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         title = f"Extract and degrade a volume of {' x '.join(map(str, nib.load(source).shape))} voxels"
     print(f"{title}, seconds\n\n{table(rows)}")  # noqa: T201
     if parsed.json:
-        parsed.json.write_text(json.dumps({"title": title, "machine": machine(), "rows": rows[1:]}, indent=2) + "\n")
+        parsed.json.write_text(json.dumps({"title": title, "machine": machine(), "rows": rows}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -16,8 +16,6 @@ import argparse
 import copy
 import json
 import logging
-import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -36,6 +34,7 @@ from scipy import ndimage
 from torch import Tensor, nn
 from torch.nn import functional
 
+from benchmarks.timing import machine
 from pipeline import plugins
 from pipeline.config.recipe import Recipe, filled
 from pipeline.config.stages import Train
@@ -272,17 +271,6 @@ def measure(stage: str, steps: int, rounds: int, threads: int) -> dict[str, Any]
     }
 
 
-def machine(threads: int) -> dict[str, str]:
-    """Describes where this runs."""
-    return {
-        "platform": platform.platform(terse=True),
-        "processor": torch.backends.cpu.get_cpu_capability(),
-        "cores": str(os.cpu_count()),
-        "threads": str(threads),
-        "torch": torch.__version__,
-    }
-
-
 def table_of(rows: Sequence[Mapping[str, Any]]) -> str:
     """Returns the rows as a table in Markdown."""
     lines = [HEADING, "| --- | --- | --- | --- | --- | --- |"]
@@ -307,7 +295,11 @@ def main() -> None:
     rows = [measure(stage, arguments.steps, arguments.rounds, arguments.threads) for stage in arguments.only]
     sys.stdout.write(table_of(rows) + "\n")
     if arguments.json:
-        result = {"title": "A step of training", "machine": machine(arguments.threads), "rows": rows}
+        result = {
+            "title": "A step of training",
+            "machine": {**machine(), "threads": str(arguments.threads)},
+            "rows": rows,
+        }
         arguments.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 

@@ -263,6 +263,7 @@ class Resources(Section):
     gpu: Annotated[int, Field(ge=0, le=8)] = 1
     """GPUs that training and inference ask the scheduler for"""
     memory_mb: Annotated[int, Field(ge=500)] = 4000
-    """memory that a job asks the scheduler for, in MB; its second try asks for twice as much, and so on"""
+    """memory that a job asks the scheduler for, in MB; its second try asks for twice as much, and so on. Networks
+    restore so many slices side by side as fit into half of it"""
     runtime_minutes: Annotated[int, Field(ge=1)] = 240
     """time that a job asks the scheduler for, in minutes; its second try asks for twice as much, and so on"""
