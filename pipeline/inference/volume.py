@@ -204,7 +204,8 @@ def _restore_slices(
     """Restores all slices of one way to cut the volume; leading axes of what is restored lead here as well."""
     slices = np.moveaxis(slices_between(lr, factors[cut.normal], cut.normal), cut, (0, 1, 2))
     if pass_.settings.precision != FULL_PRECISION:
-        _tell_change(pass_, slices[len(slices) // 2])
+        tile = slice(pass_.settings.tile_lr)
+        _tell_change(pass_, slices[len(slices) // 2, tile, tile])
     with tqdm(total=len(slices), unit="slice", disable=not show_progress()) as bar:
         if air is None:
             restored = np.concatenate(list(_in_batches(slices, pass_, bar)), axis=-3)
