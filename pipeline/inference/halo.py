@@ -20,13 +20,15 @@ BEYOND = 8
 """Further voxels of air, so that the largest halo leaves something out as well."""
 MOST_SLICES = 1
 """Of each volume; its surroundings make it ten times as large."""
+RESERVE = 0.5
+"""Of the tolerance, what the measured change may take: other slices than those measured change more."""
 FACT = "air_departures"
 """Fact about a network: pairs of a halo, in low-resolution voxels, and what `departures` found for it."""
 
 
 def halo_of(network: Generator, tolerance: float) -> int | None:
-    """Returns the least halo that was measured to change tissue by less than `tolerance`; None where none was."""
-    fits = [int(halo) for halo, departure in network.facts.get(FACT, ()) if departure < tolerance]
+    """Returns the least halo that changes tissue by less than `tolerance`; None where none was measured to do so."""
+    fits = [int(halo) for halo, departure in network.facts.get(FACT, ()) if departure < RESERVE * tolerance]
     return min(fits, default=None)
 
 
