@@ -16,9 +16,7 @@ import argparse
 import copy
 import json
 import logging
-import subprocess
 import sys
-import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -50,7 +48,6 @@ MODEL = Path("results/demo/models/rrdb_l1/generator.safetensors")
 HEAD = Path("resources/pycortex-s1/raw.nii.gz")
 FACTORS, SIGMA = (4, 4, 1), 0.02
 TILE, MARGIN = 400, 10
-SIDES = (32, 64, 128, 192, 256, 384)
 SLICES = 16
 EVERY = 32
 BACKENDS = ("torch", "onnxruntime", "openvino")
@@ -226,43 +223,6 @@ def head_case(network: Generator, slices: NDArray[np.float32], rounds: int, thre
     }
 
 
-def curve(model: Path, threads: int) -> list[dict[str, Any]]:
-    """Returns seconds and peak memory by the side of a slice; each by processes of their own."""
-    rows = []
-    for side in SIDES:
-        row: dict[str, Any] = {"side": side}
-        for who in ("peer", "ours"):
-            command = [sys.executable, "-m", "benchmarks.inference", "--one", who, str(side)]
-            done = subprocess.run(
-                [*command, "--model", model, "--threads", str(threads)], check=True, capture_output=True, text=True
-            )
-            row[who] = json.loads(done.stdout.splitlines()[-1])
-        rows.append(row)
-    return rows
-
-
-def one(who: str, side: int, model: Path, threads: int) -> None:
-    """Prints what one slice costs."""
-    import resource
-
-    use_threads(threads) if who == "ours" else torch.set_num_threads(threads)
-    network = load_generator(model).eval()
-    image = np.random.default_rng(0).random((side, side), dtype=np.float32)
-    if who == "peer":
-        run: Callable[[], Any] = partial(peer_slice, network, image, SIGMA)
-    else:
-        run = partial(restore_volume, network, image[..., None], FACTORS, 2, Infer(threads=threads), SIGMA)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    run()
-    times = []
-    for _ in range(3):
-        began = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - began)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    sys.stdout.write(json.dumps({"seconds": min(times), "peak_mib": peak / 1024, "start_mib": before / 1024}) + "\n")
-
-
 def measure(model: Path, head: Path, rounds: int, threads: int) -> dict[str, Any]:
     """Returns all of it."""
     use_threads(threads)
@@ -278,7 +238,6 @@ def measure(model: Path, head: Path, rounds: int, threads: int) -> dict[str, Any
             head_case(network, coarse, max(1, rounds // 2), threads, "whole head"),
             head_case(network, fine_slices(head), max(1, rounds // 2), threads, f"every {EVERY}nd slice as scanned"),
         ],
-        "curve": curve(model, threads),
     }
 
 
@@ -318,15 +277,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add_options(parser)
     parser.add_argument("--rounds", type=int, default=5, help="that count")
     parser.add_argument("--json", type=Path, metavar="PATH", help="where all is written as well")
-    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     parsed = parser.parse_args(arguments)
     logging.disable(logging.WARNING)
     for path in (parsed.model, parsed.head):
-        if not path.is_file() and not parsed.one:
+        if not path.is_file():
             parser.error(f"{path} is not there: run `make demo` first, or name another one")
-    if parsed.one:
-        one(parsed.one[0], int(parsed.one[1]), parsed.model, parsed.threads)
-        return
     result = measure(parsed.model, parsed.head, parsed.rounds, parsed.threads)
     sys.stdout.write(f"{result['title']}\n\n{table(result)}\n")
     if parsed.json:

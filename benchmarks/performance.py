@@ -20,14 +20,14 @@ import matplotlib as mpl
 import numpy as np
 from jinja2 import Environment, StrictUndefined
 
-from benchmarks import inference, preprocessing, training_step
+from benchmarks import inference, preprocessing, slice_size, training_step
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 TEMPLATE = Path(__file__).with_name("performance.md.j2")
-PARTS = ("inference", "training_step", "preprocessing")
+PARTS = ("inference", "slice_size", "training_step", "preprocessing")
 OURS, THEIRS = "#0b7285", "#9aa3ad"
 
 
@@ -46,7 +46,7 @@ def bars(parts: Mapping[str, Any]) -> list[tuple[str, float, float]]:
     """Returns what is drawn of each comparison: its name, the ratio, and the ratio that was aimed at."""
     one = parts["inference"]
     found = [(row["case"], row["ratio"], 1.4) for row in one["rows"] if "ratio" in row and "float16" not in row["case"]]
-    found += [(row["case"].partition(":")[0], row["ratio"], 2.5) for row in one["heads"]]
+    found += [(row["case"].replace(": ", ",\n"), row["ratio"], 2.5) for row in one["heads"]]
     found += [(row["case"], row["ratio"], 1.2) for row in parts["training_step"]["rows"]]
     prepared = [row for row in parts["preprocessing"]["rows"] if row["case"] != "ours"]
     return found + [(f"extract and degrade, {row['case']}", row["ratio"], 2.0) for row in prepared]
@@ -92,12 +92,13 @@ def draw_curves(curve: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 def text(parts: Mapping[str, Any]) -> str:
     """Returns docs/performance.md."""
-    restoring, training, prepared = (parts[name] for name in PARTS)
+    restoring, size, training, prepared = (parts[name] for name in PARTS)
     template = Environment(undefined=StrictUndefined, keep_trailing_newline=True).from_string(TEMPLATE.read_text())
     return template.render(
         machine=", ".join(f"{name} {value}" for name, value in restoring["machine"].items()),
         restoring=restoring,
         restoring_table=inference.table(restoring),
+        size_table=slice_size.table_of(size["rows"]),
         halo=restoring["heads"][0]["halo"],
         training=training,
         about_training=_told(training_step),
@@ -123,17 +124,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parsed = parser.parse_args(arguments)
     parsed.results.mkdir(parents=True, exist_ok=True)
     if not parsed.only_write:
-        threads = ["--threads", str(parsed.threads)]
+        threads, rounds = ["--threads", str(parsed.threads)], ["--rounds", str(parsed.rounds)]
+        model = ["--model", str(parsed.model)]
         own = {
-            "inference": ["--model", str(parsed.model), "--head", str(parsed.head), *threads],
-            "training_step": threads,
-            "preprocessing": ["--input", str(parsed.head)],
+            "inference": [*model, "--head", str(parsed.head), *threads, *rounds],
+            "slice_size": [*model, *threads],
+            "training_step": [*threads, *rounds],
+            "preprocessing": ["--input", str(parsed.head), *rounds],
         }
         for name in PARTS:
-            run_part(name, parsed.results, ["--rounds", str(parsed.rounds), *own[name]])
+            run_part(name, parsed.results, own[name])
     parts = read_parts(parsed.results)
     draw_ratios(parts, DOCS / "performance.png")
-    draw_curves(parts["inference"]["curve"], DOCS / "performance-curves.png")
+    draw_curves(parts["slice_size"]["rows"], DOCS / "performance-curves.png")
     (DOCS / "performance.md").write_text(text(parts), encoding="utf-8")
 
 
