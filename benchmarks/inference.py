@@ -236,7 +236,7 @@ def measure(model: Path, head: Path, rounds: int, threads: int) -> dict[str, Any
         "rows": slices_case(network, coarse, rounds, threads),
         "heads": [
             head_case(network, coarse, max(1, rounds // 2), threads, "whole head"),
-            head_case(network, fine_slices(head), max(1, rounds // 2), threads, f"every {EVERY}nd slice as scanned"),
+            head_case(network, fine_slices(head), max(1, rounds // 2), threads, f"one slice in {EVERY}, as scanned"),
         ],
     }
 
