@@ -15,7 +15,7 @@ from torch import nn
 from pipeline import plugins
 from pipeline.config.stages import Infer
 from pipeline.errors import UserError
-from pipeline.inference.backends import Compute
+from pipeline.inference.backends._compute import Compute
 from pipeline.inference.memory import device_of
 
 logger = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pipeline.errors import UserError
-from pipeline.inference.backends import Compute
+from pipeline.inference.backends._compute import Compute
 from pipeline.inference.backends._onnx import as_onnx, readable
 from pipeline.models.generator import Generator
 

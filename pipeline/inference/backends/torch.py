@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from pipeline.inference.backends import Compute
+from pipeline.inference.backends._compute import Compute
 from pipeline.inference.memory import device_of
 
 AT_ONCE = 1
