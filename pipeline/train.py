@@ -268,10 +268,8 @@ def train(
             }
             _write(output, trainer, dial, excerpts)
             learnt = [read_facts(path) for path in (*files.lr, *files.val_lr)]
-            network.facts = facts
-            card = trained_card(
-                output.name, source, network, recipe, learnt, trainer.history, device_words(engine.device)
-            )
+            about = (recipe, learnt, trainer.history, device_words(engine.device), facts[halo.FACT])
+            card = trained_card(output.name, source, network, *about)
             write_text(output / "model_card.md", card)
             save_generator(output / "generator.safetensors", network, facts)
             checkpoints.remove()

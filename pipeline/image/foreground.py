@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,7 +36,7 @@ def foreground_mask(data: NDArray) -> NDArray[np.bool_]:
     """
     if data.min() == data.max():
         raise UserError(f"every voxel is {data.min():g}; there is nothing in the image.")
-    bright = _bright_part(data)
+    bright = bright_part(data)
     order = memory_order(bright)
     mask = largest_part(in_memory_order(bright))
     if not mask.any():
@@ -55,12 +57,20 @@ def picture_foreground(picture: NDArray) -> NDArray[np.bool_]:
     """
     if picture.min() == picture.max():
         return np.zeros(picture.shape, dtype=bool)
-    return fill_holes(largest_part(_bright_part(picture)[np.newaxis]), 0)[0]
+    return fill_holes(largest_part(bright_part(picture)[np.newaxis]), 0)[0]
 
 
-def _bright_part(data: NDArray) -> NDArray[np.bool_]:
-    """What is above half of Otsu's threshold in the smoothed image."""
-    smooth = gaussian(data, SMOOTHING_VOXELS)
+def bright_part(data: NDArray, axes: Iterable[int] | None = None) -> NDArray[np.bool_]:
+    """Finds what is above half of Otsu's threshold in the smoothed image.
+
+    Args:
+        data: intensities, not all the same, any order in memory; air is dark.
+        axes: along which it is smoothed; None for all.
+
+    Returns:
+        Boolean array of the same shape.
+    """
+    smooth = gaussian(data, SMOOTHING_VOXELS, axes)
     # To a histogram, the order of the memory is as good as that of the axes, and it needs no copy.
     return smooth > 0.5 * otsu_threshold(smooth.ravel(order="K"))
 

@@ -6,7 +6,7 @@ products and sums, in less than half the time: whole blocks that fit into the ca
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +19,13 @@ BLOCK = 1 << 15
 """Values that are smoothed at a time; three such arrays in double precision fit into a core's cache."""
 
 
-def gaussian(data: NDArray, sigma: float) -> NDArray[np.float32]:
-    """Smooths an array along all its axes, one after the other; beyond its edges the last value goes on.
+def gaussian(data: NDArray, sigma: float, axes: Iterable[int] | None = None) -> NDArray[np.float32]:
+    """Smooths an array along its axes, one after the other; beyond its edges the last value goes on.
 
     Args:
         data: intensities of two or three axes, any order in memory.
         sigma: standard deviation, in voxels.
+        axes: along which it is smoothed; None for all.
 
     Returns:
         Array of the same shape. Sums are in double precision, and rounded after each axis.
@@ -32,7 +33,7 @@ def gaussian(data: NDArray, sigma: float) -> NDArray[np.float32]:
     weights = gaussian_kernel(sigma)
     order = memory_order(data)
     result = np.array(in_memory_order(data), dtype=np.float32)  # always a copy: it is written to
-    for axis in range(data.ndim):
+    for axis in range(data.ndim) if axes is None else axes:
         for lines in _blocks(result, order.index(axis)):
             _smooth(lines, weights)
     return undo_order(result, order)

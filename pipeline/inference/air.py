@@ -13,12 +13,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from itertools import combinations
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.filters import gaussian, threshold_otsu
 
+from pipeline.image.foreground import bright_part
 from pipeline.image.image import Image
 from pipeline.physics.grid import Cut
 
@@ -118,9 +118,9 @@ def tissue_of(lr: NDArray[np.float32], slice_axis: int) -> NDArray[np.bool_]:
         lr: normalised intensities, shape (x, y, z).
         slice_axis: axis along which the slices follow each other.
     """
-    sigma: Any = [0.0 if axis == slice_axis else 1.0 for axis in range(lr.ndim)]
-    smooth = gaussian(lr, sigma=sigma, preserve_range=True)
-    return smooth > 0.5 * threshold_otsu(smooth.ravel()) if smooth.min() < smooth.max() else np.ones(lr.shape, bool)
+    if lr.min() == lr.max():
+        return np.ones(lr.shape, dtype=bool)
+    return bright_part(lr, [axis for axis in range(lr.ndim) if axis != slice_axis])
 
 
 def tissue_in_slices(tissue: NDArray[np.bool_], cut: Cut, factor: int) -> NDArray[np.bool_]:

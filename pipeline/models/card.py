@@ -66,17 +66,19 @@ def trained_card(
     volumes: Sequence[Mapping[str, Any]],
     history: Sequence[Mapping[str, float]],
     device: str,
+    departures: Sequence[Sequence[float]],
 ) -> str:
     """Returns the card of a trained network.
 
     Args:
         method: its name in the tables.
         source: the initial weights' entry in the table of sources.
-        network: the trained network, with its facts.
+        network: the trained network.
         recipe: how it was trained.
         volumes: facts of the training and validation volumes.
         history: rows of the training's history.
         device: on which it was trained.
+        departures: by how much tissue changes where less air is computed, see `pipeline.inference.halo`.
     """
     learnt = [f"  - {_describe(facts)}" for facts in volumes if facts["split"] == "train"]
     validated = [f"  - {_describe(facts)}" for facts in volumes if facts["split"] == "val"]
@@ -105,7 +107,7 @@ def trained_card(
             f"- Contrast changed at random in {recipe.contrast_augmentation:.0%} of the patches",
             f"- Averaged weights (decay {recipe.ema_decay:g}) are kept; on some validation slices, before the fidelity "
             f"dial: {measured}",
-            *_air(network.facts.get("air_departures", ())),
+            *_air(departures),
             "",
             CAUTION,
         ]

@@ -56,6 +56,14 @@ def test_smoothing_is_that_of_scipy(order: tuple[int, ...], sigma: float) -> Non
     np.testing.assert_array_equal(data, before)
 
 
+@pytest.mark.parametrize("still", [0, 1, 2])
+def test_an_axis_may_be_left_out_of_the_smoothing(still: int) -> None:
+    data = np.random.default_rng(0).normal(300, 100, (41, 3, 57)).astype(np.float32)
+    expected = ndimage.gaussian_filter(data, [0.0 if axis == still else 1.0 for axis in range(3)], mode="nearest")
+    found = gaussian(data, 1.0, [axis for axis in range(3) if axis != still])
+    np.testing.assert_allclose(found, expected, rtol=ONE_ROUNDING)
+
+
 def test_smoothing_in_many_blocks_and_of_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     picture = np.random.default_rng(0).integers(0, 255, (300, 200), np.uint8)
     whole = gaussian(picture, 1.0)
