@@ -142,7 +142,7 @@ class Train(Section):
     """parts into which a batch is cut, one after the other, where it does not fit into memory whole"""
     gradient_checkpointing: bool = False
     """the blocks of a generator are computed a second time for their gradients instead of being kept: larger patches
-    fit into memory, a step takes about a third longer, and the weights become the same"""
+    fit into memory, a step takes longer, and the weights become the same"""
     threads: Threads = 2
     """threads of the computation; the sums, and so the weights, depend on it. On a GPU: processes that
     draw patches, of which a fast one needs 8"""
