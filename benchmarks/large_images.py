@@ -10,14 +10,10 @@ the operating system tells. The table is printed; images and results are removed
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
-import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import tifffile
@@ -25,6 +21,7 @@ import torch
 import zarr
 from numpy.typing import NDArray
 
+from benchmarks.timing import Cost, run_apart
 from pipeline.image.ngff import Axis, Multiscale, attributes
 from pipeline.image.pyramid import blocks_of, create_level
 from pipeline.models.generator import Generator, Shape
@@ -33,15 +30,6 @@ from pipeline.models.weights import save_generator
 TILE = 512
 FORMATS = {"TIFF": ".ome.tiff", "OME-Zarr": ".ome.zarr"}
 PIXEL_UM = 0.5
-BYTES_PER_KIB = 1024
-CHECKOUT = Path(__file__).resolve().parents[1]
-
-
-class Cost(NamedTuple):
-    """What a process took: wall-clock seconds, and bytes of resident memory at the peak."""
-
-    seconds: float
-    peak_bytes: int
 
 
 def block(rows: slice, columns: slice) -> NDArray[np.uint16]:
@@ -94,19 +82,9 @@ def apply_measured(network: Path, source: Path, output: Path, *options: str) -> 
     Raises:
         RuntimeError: it failed; the text is what it wrote.
     """
-    command = [sys.executable, "-m", "pipeline", "apply", "--device", "cpu", "--foreground", "all"]
-    command += ["--model", str(network), "--input", str(source), "--output", str(output), *options]
-    log = output.with_name(f"{output.name}.log")
-    begin = time.monotonic()
-    with log.open("w") as stream:
-        process = subprocess.Popen(
-            command, cwd=CHECKOUT, env={**os.environ, "PYTHONPATH": str(CHECKOUT)}, stdout=stream, stderr=stream
-        )
-        _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(log.read_text())
-    return Cost(time.monotonic() - begin, usage.ru_maxrss * BYTES_PER_KIB)
+    command: list[str | Path] = [sys.executable, "-m", "pipeline", "apply", "--device", "cpu", "--foreground", "all"]
+    command += ["--model", network, "--input", source, "--output", output, *options]
+    return run_apart(command, output.with_name(f"{output.name}.log"))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

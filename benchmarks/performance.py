@@ -20,14 +20,14 @@ import matplotlib as mpl
 import numpy as np
 from jinja2 import Environment, StrictUndefined
 
-from benchmarks import inference, preprocessing, slice_size, training_step
+from benchmarks import cost_curves, inference, preprocessing, training_step
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 TEMPLATE = Path(__file__).with_name("performance.md.j2")
-PARTS = ("inference", "slice_size", "training_step", "preprocessing")
+PARTS = ("inference", "cost_curves", "training_step", "preprocessing")
 OURS, THEIRS = "#0b7285", "#9aa3ad"
 
 
@@ -70,35 +70,42 @@ def draw_ratios(parts: Mapping[str, Any], path: Path) -> None:
     plt.close(figure)
 
 
-def draw_curves(curve: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Draws time and memory of one slice against its size."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
-    voxels = np.array([row["side"] ** 2 for row in curve])
-    for who, colour in (("peer", THEIRS), ("ours", OURS)):
-        seconds = [row[who]["seconds"] for row in curve]
-        left.plot(voxels, seconds, "o-", color=colour, label=who)
-        right.plot(voxels, [row[who]["peak_mib"] for row in curve], "o-", color=colour, label=who)
-    middle = len(curve) // 2
-    left.plot(voxels, curve[middle]["ours"]["seconds"] / voxels[middle] * voxels, ":", color="#495057", label="linear")
-    left.set(xscale="log", yscale="log", ylabel="seconds a slice")
-    right.set(xscale="log", ylabel="peak memory, MiB", ylim=0)
-    for axes in (left, right):
-        axes.set_xlabel("low-resolution voxels of the slice")
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False)
+def draw_curves(costs: Mapping[str, Any], path: Path) -> None:
+    """Draws time and memory against the size of a slice, the number of volumes and that of tiles."""
+    kinds = {
+        "low-resolution voxels of a slice": ([row["side"] ** 2 for row in costs["slices"]], costs["slices"]),
+        "volumes": ([row["count"] for row in costs["volumes"]], costs["volumes"]),
+        "tiles": ([row["count"] for row in costs["tiles"]], costs["tiles"]),
+    }
+    figure, all_axes = plt.subplots(2, len(kinds), figsize=(11, 6), layout="constrained", sharex="col")
+    for (name, (numbers, rows)), (above, below) in zip(kinds.items(), all_axes.T, strict=True):
+        places = np.array(numbers)
+        for who, colour in (("peer", THEIRS), ("ours", OURS)):
+            if who in rows[0]:
+                above.plot(places, [row[who]["seconds"] for row in rows], "o-", color=colour, label=who)
+                below.plot(places, [row[who]["peak_mib"] for row in rows], "o-", color=colour, label=who)
+        line = np.polynomial.Polynomial.fit(places, [row["ours"]["seconds"] for row in rows], 1)
+        above.plot(places, line(places), ":", color="#495057", label="straight line through ours")
+        above.set(ylabel="seconds", ylim=0)
+        below.set(ylabel="peak memory, MiB", ylim=0, xlabel=name)
+        for axes in (above, below):
+            axes.spines[["top", "right"]].set_visible(False)
+            axes.legend(frameon=False)
     figure.savefig(path, dpi=130)
     plt.close(figure)
 
 
 def text(parts: Mapping[str, Any]) -> str:
     """Returns docs/performance.md."""
-    restoring, size, training, prepared = (parts[name] for name in PARTS)
+    restoring, costs, training, prepared = (parts[name] for name in PARTS)
     template = Environment(undefined=StrictUndefined, keep_trailing_newline=True).from_string(TEMPLATE.read_text())
     return template.render(
         machine=", ".join(f"{name} {value}" for name, value in restoring["machine"].items()),
         restoring=restoring,
         restoring_table=inference.table(restoring),
-        size_table=slice_size.table_of(size["rows"]),
+        costs=costs,
+        about_costs=_told(cost_curves),
+        costs_table=cost_curves.table(costs),
         halo=restoring["heads"][0]["halo"],
         training=training,
         about_training=_told(training_step),
@@ -128,7 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         model = ["--model", str(parsed.model)]
         own = {
             "inference": [*model, "--head", str(parsed.head), *threads, *rounds],
-            "slice_size": [*model, *threads],
+            "cost_curves": [*model, *threads],
             "training_step": [*threads, *rounds],
             "preprocessing": ["--input", str(parsed.head), *rounds],
         }
@@ -136,7 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             run_part(name, parsed.results, own[name])
     parts = read_parts(parsed.results)
     draw_ratios(parts, DOCS / "performance.png")
-    draw_curves(parts["slice_size"]["rows"], DOCS / "performance-curves.png")
+    draw_curves(parts["cost_curves"], DOCS / "performance-curves.png")
     (DOCS / "performance.md").write_text(text(parts), encoding="utf-8")
 
 

@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -26,29 +24,25 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import yaml
 
-CHECKOUT = Path(__file__).resolve().parents[1]
+from benchmarks.timing import CHECKOUT, Cost, run_apart
+
 SPLITS = {"train": 0.05, "val": 0.05, "test": 0.9}
-BYTES_PER_KIB = 1024
 MOST_MINUTES, MOST_GIB = 5, 4
 """The bound for 10,000 volumes on two cores."""
 
 
-class Cost(NamedTuple):
-    """What a dry run took.
+class Plan(NamedTuple):
+    """A dry run.
 
     Attributes:
         volumes: how many were planned.
         jobs: how many jobs that makes.
-        seconds: by the clock.
-        processor_seconds: of all threads, in user and kernel mode.
-        peak_bytes: of resident memory.
+        cost: what it took.
     """
 
     volumes: int
     jobs: int
-    seconds: float
-    processor_seconds: float
-    peak_bytes: int
+    cost: Cost
 
 
 def make_project(folder: Path, volumes: int) -> Path:
@@ -65,35 +59,27 @@ def make_project(folder: Path, volumes: int) -> Path:
     return path
 
 
-def plan(config: Path, volumes: int) -> Cost:
+def plan(config: Path, volumes: int) -> Plan:
     """Plans a run that was never started.
 
     Raises:
         RuntimeError: it failed; the text is what Snakemake wrote.
     """
-    command = ["snakemake", "--snakefile", str(CHECKOUT / "Snakefile"), "--directory", str(config.parent)]
-    command += ["--configfile", str(config), "--cores", "2", "--dry-run", "--quiet", "all"]
+    command = ["snakemake", "--snakefile", CHECKOUT / "Snakefile", "--directory", config.parent]
+    command += ["--configfile", config, "--cores", "2", "--dry-run", "--quiet", "all"]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     log = config.with_suffix(".log")
-    begin = time.monotonic()
-    with log.open("w") as stream:
-        process = subprocess.Popen(command, env={**os.environ, "PATH": path}, stdout=stream, stderr=stream)
-        _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.monotonic() - begin
-    process.returncode = os.waitstatus_to_exitcode(status)
-    text = log.read_text()
-    if process.returncode:
-        raise RuntimeError(text)
-    jobs = next(int(line.split()[1]) for line in text.splitlines() if line.startswith("total "))
-    return Cost(volumes, jobs, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * BYTES_PER_KIB)
+    cost = run_apart(command, log, {"PATH": path})
+    jobs = next(int(line.split()[1]) for line in log.read_text().splitlines() if line.startswith("total "))
+    return Plan(volumes, jobs, cost)
 
 
-def draw(costs: Sequence[Cost], path: Path) -> None:
+def draw(plans: Sequence[Plan], path: Path) -> None:
     """Draws processor time and memory over the number of volumes, on logarithmic axes, with the bounds."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), constrained_layout=True)
-    volumes = [cost.volumes for cost in costs]
-    time_axis = [cost.processor_seconds / 60 for cost in costs]
-    memory_axis = [cost.peak_bytes / 2**30 for cost in costs]
+    volumes = [plan.volumes for plan in plans]
+    time_axis = [plan.cost.processor_seconds / 60 for plan in plans]
+    memory_axis = [plan.cost.peak_bytes / 2**30 for plan in plans]
     for axes, values, bound, name in (
         (left, time_axis, MOST_MINUTES, "Processor time / minutes"),
         (right, memory_axis, MOST_GIB, "Peak memory / GiB"),
@@ -115,16 +101,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--work", type=Path, required=True, metavar="FOLDER", help="for the projects; made")
     parser.add_argument("--figure", type=Path, metavar="PATH", help="the picture (.png)")
     parsed = parser.parse_args(arguments)
-    costs = []
+    plans = []
     print("| volumes | jobs | time / s | processor time / s | peak memory / MiB |")  # noqa: T201
     print("| ---: | ---: | ---: | ---: | ---: |")  # noqa: T201
     for number in parsed.volumes:
-        cost = plan(make_project(parsed.work / str(number), number), number)
-        costs.append(cost)
-        row = (f"{cost.volumes:,}", f"{cost.jobs:,}", f"{cost.seconds:.0f}", f"{cost.processor_seconds:.0f}")
+        plans.append(plan(make_project(parsed.work / str(number), number), number))
+        _, jobs, cost = plans[-1]
+        row = (f"{number:,}", f"{jobs:,}", f"{cost.seconds:.0f}", f"{cost.processor_seconds:.0f}")
         print(f"| {' | '.join(row)} | {cost.peak_bytes / 2**20:,.0f} |", flush=True)  # noqa: T201
     if parsed.figure:
-        draw(costs, parsed.figure)
+        draw(plans, parsed.figure)
 
 
 if __name__ == "__main__":

@@ -19,8 +19,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import time
 import warnings
@@ -39,7 +37,7 @@ from unittest.mock import patch
 import nibabel as nib
 import numpy as np
 
-from benchmarks.timing import machine
+from benchmarks.timing import machine, run_apart
 from pipeline import degrade, extract
 from pipeline.config.stages import Degrade, Extract
 from pipeline.config.volumes import Volume
@@ -53,7 +51,6 @@ AT_ONCE = 2
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")
 SHELLS = ((0.9, 500.0), (0.78, 120.0), (0.72, 700.0), (0.5, 1000.0), (0.15, 200.0))
 """Of the head: scalp, skull, grey matter, white matter, ventricle; outer radius and intensity."""
-CHECKOUT = Path(__file__).resolve().parents[1]
 VOLUME = {"id": "head", "subject": "head", "split": "test", "source": "head"}
 
 Seconds = dict[str, float]
@@ -227,24 +224,18 @@ def _one_after_the_other(name: str, source: Path, folder: Path, volumes: int) ->
             f"from pathlib import Path; from benchmarks.preprocessing import contenders; run = contenders()[{name!r}]"
         )
         code = f"{call}\nfor _ in range({volumes}): run(Path({str(source)!r}), Path({str(folder)!r}))"
-        return _peak_mib("-c", code)
+        return _peak_mib(folder, "-c", code)
     given = degrade_arguments(folder)
     extracting = ("--input", source, "--output", given.input, "--volume", json.dumps(VOLUME))
     degrading = ("--input", given.input, "--output", given.output, "--forward-model", given.forward_model)
     commands = [("extract", *extracting), ("degrade", *degrading, "--settings", given.settings)]
-    return max(_peak_mib("-m", "pipeline", *command) for _ in range(volumes) for command in commands)
+    return max(_peak_mib(folder, "-m", "pipeline", *command) for _ in range(volumes) for command in commands)
 
 
-def _peak_mib(*arguments: str | Path) -> float:
+def _peak_mib(folder: Path, *arguments: str | Path) -> float:
     """Runs a process of Python with one thread and returns its peak of resident memory."""
-    variables = {**os.environ, "PYTHONPATH": str(CHECKOUT), **dict.fromkeys(THREADS, "1")}
-    command = [sys.executable, *map(str, arguments)]
-    process = subprocess.Popen(command, cwd=CHECKOUT, env=variables, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"{' '.join(command)} failed")
-    return usage.ru_maxrss / 1024
+    cost = run_apart([sys.executable, *arguments], folder / "log", dict.fromkeys(THREADS, "1"))
+    return cost.peak_bytes / 2**20
 
 
 def measured(source: Path, folder: Path, rounds: int, volumes: int) -> list[dict[str, Any]]:

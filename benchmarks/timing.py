@@ -1,17 +1,57 @@
-"""What all measurements share: contenders take turns, so that a busy moment strikes all; the machine is described."""
+"""What measurements share: contenders take turns, so that a busy moment strikes all; the machine is described."""
 
 from __future__ import annotations
 
 import os
 import platform
 import statistics
+import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
-import torch
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+BYTES_PER_KIB = 1024
+
+
+class Cost(NamedTuple):
+    """What a process took.
+
+    Attributes:
+        seconds: by the clock on the wall.
+        processor_seconds: of all its threads.
+        peak_bytes: of resident memory; Linux tells at least what this process, which started it, takes itself.
+    """
+
+    seconds: float
+    processor_seconds: float
+    peak_bytes: int
+
+
+def run_apart(command: Sequence[str | Path], log: Path, variables: Mapping[str, str] | None = None) -> Cost:
+    """Runs a command to its end.
+
+    Args:
+        command: program and arguments; Python finds the packages of this checkout.
+        log: where all goes that it prints.
+        variables: of its environment, beside those of this process.
+
+    Raises:
+        RuntimeError: it failed; the text is what it printed.
+    """
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT), **(variables or {})}
+    began = time.monotonic()
+    with log.open("w") as stream:
+        process = subprocess.Popen([str(part) for part in command], env=environment, stdout=stream, stderr=stream)
+        _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.monotonic() - began
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(log.read_text())
+    return Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * BYTES_PER_KIB)
 
 
 def interleaved(functions: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
@@ -45,6 +85,8 @@ def against(seconds: Mapping[str, Sequence[float]], name: str, peer: str) -> dic
 
 def machine() -> dict[str, str]:
     """Describes where this runs."""
+    import torch  # large, so that not every measurement starts processes from beside it
+
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
     model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
     return {
