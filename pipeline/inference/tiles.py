@@ -13,12 +13,21 @@ NEXT_TO_NOTHING = 1e-6
 Restore = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
-def tile_starts(size: int, tile: int, overlap: int) -> list[int]:
-    """Returns where tiles begin so that neighbours overlap by at least `overlap` and the last ends at the edge."""
-    if size <= tile:
-        return [0]
-    count = -(-(size - overlap) // (tile - overlap))
-    return [round(index * (size - tile) / (count - 1)) for index in range(count)]
+def tiles_along(size: int, tile: int, overlap: int) -> list[slice]:
+    """Cuts an axis into tiles of equal length.
+
+    They are as few as possible and no longer than they need be, so that neighbours overlap by little more than
+    `overlap`, and the last ends where the axis does.
+
+    Args:
+        size: of the axis.
+        tile: greatest length of a tile.
+        overlap: least overlap of neighbouring tiles; less than `tile`.
+    """
+    count = max(1, -(-(size - overlap) // (tile - overlap)))
+    length = -(-(size + (count - 1) * overlap) // count)
+    starts = [round(index * (size - length) / max(1, count - 1)) for index in range(count)]
+    return [slice(start, start + length) for start in starts]
 
 
 def restore_in_tiles(
@@ -32,8 +41,8 @@ def restore_in_tiles(
         image: low-resolution slice, shape (rows, columns), or several, stacked along leading axes.
         restore: maps slices to others that are larger by the factors, with leading axes of its own before theirs.
         factors: enlargement along rows and columns.
-        tile: side of a tile, in low-resolution voxels.
-        overlap: of neighbouring tiles, in low-resolution voxels.
+        tile: greatest side of a tile, in low-resolution voxels.
+        overlap: least overlap of neighbouring tiles, in low-resolution voxels.
 
     Returns:
         Restored slices, float32, larger by the factors, with the leading axes of what `restore` returns.
@@ -44,12 +53,14 @@ def restore_in_tiles(
         [size * factor for size, factor in zip(image.shape[-2:], factors, strict=True)], dtype=np.float64
     )
     sums: NDArray[np.float64] | None = None
-    for row in tile_starts(image.shape[-2], tile, overlap):
-        for column in tile_starts(image.shape[-1], tile, overlap):
-            part = image[..., row : row + tile, column : column + tile]
-            sides = list(zip((row, column), part.shape[-2:], factors, strict=True))
-            weight = np.outer(*(ramp(size * factor, overlap * factor) for _, size, factor in sides))
-            place = tuple(slice(start * factor, (start + size) * factor) for start, size, factor in sides)
+    for rows in tiles_along(image.shape[-2], tile, overlap):
+        for columns in tiles_along(image.shape[-1], tile, overlap):
+            sides = list(zip((rows, columns), factors, strict=True))
+            place = tuple(slice(side.start * factor, side.stop * factor) for side, factor in sides)
+            weight = np.outer(
+                *(ramp(fine.stop - fine.start, overlap * factor) for fine, factor in zip(place, factors, strict=True))
+            )
+            part = image[..., rows, columns]
             restored = restore(part)
             if sums is None:
                 sums = np.zeros((*restored.shape[:-2], *weights.shape), dtype=np.float64)

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import example, given
+from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
@@ -16,7 +18,7 @@ from pipeline.errors import UserError
 from pipeline.image.image import Image
 from pipeline.infer import noise_sigma, restore
 from pipeline.inference.consistency import toward_measurement
-from pipeline.inference.tiles import restore_in_tiles, tile_starts
+from pipeline.inference.tiles import restore_in_tiles, tiles_along
 from pipeline.inference.volume import restore_volume
 from pipeline.models.generator import Generator, Shape
 from pipeline.physics.forward import ForwardModel
@@ -45,15 +47,18 @@ def image():
     return np.random.default_rng(3).random((71, 50), dtype=np.float32)
 
 
-@pytest.mark.parametrize(
-    ("size", "tile", "overlap"), [(100, 32, 8), (33, 32, 4), (64, 32, 0), (1000, 48, 20), (10, 32, 8)]
-)
-def test_tiles_cover_a_slice_and_overlap_enough(size, tile, overlap):
-    starts = tile_starts(size, tile, overlap)
-    assert starts[0] == 0
-    assert starts[-1] + tile == size or size <= tile
-    assert all(first + tile - second >= overlap for first, second in pairwise(starts))
-    assert len(set(starts)) == len(starts)
+@given(size=st.integers(1, 3000), tile=st.integers(16, 300), share=st.floats(0, 0.5))
+@example(size=384, tile=256, share=1 / 16)
+def test_tiles_cover_a_slice_overlap_enough_and_are_no_longer_than_that_takes(size, tile, share):
+    overlap = int(share * tile)
+    tiles = tiles_along(size, tile, overlap)
+    lengths = {one.stop - one.start for one in tiles}
+    assert (tiles[0].start, tiles[-1].stop, len(lengths)) == (0, size, 1)
+    [length] = lengths
+    assert length <= tile
+    assert all(first.stop - second.start >= overlap for first, second in pairwise(tiles))
+    assert len(tiles) * length - size < overlap * (len(tiles) - 1) + len(tiles), "a voxel less would be too little"
+    assert len(tiles) == 1 or (len(tiles) - 1) * (tile - overlap) + overlap < size, "one tile less would be too few"
 
 
 def test_tiles_join_without_a_seam(image):
