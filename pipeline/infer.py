@@ -28,7 +28,7 @@ from pipeline.inference.air import Air, has_air, tissue_of
 from pipeline.inference.consistency import share_at, toward_measurement
 from pipeline.inference.halo import halo_of
 from pipeline.inference.memory import use_memory
-from pipeline.inference.volume import restore_volume, restore_with_spread
+from pipeline.inference.volume import restore_volume, restore_with_spread, views_of
 from pipeline.models.device import choose_device, use_threads
 from pipeline.models.generator import Generator
 from pipeline.models.weights import load_generator
@@ -120,11 +120,6 @@ def _corrected(
     share = share_at(model.noise_sigma, network.facts.get("shares", [])) if settings.consistency else 0.0
     logger.info("%.0f%% of the difference to the measurement is put back", 100 * share)
     return toward_measurement(restored, image.data, model, share)
-
-
-def views_of(network: Generator) -> int:
-    """Returns over how many flips and transposes a network's result is averaged, as its recipe says."""
-    return network.facts.get("recipe", {}).get("self_ensemble", 1)
 
 
 class Uncorrected(NamedTuple):

@@ -176,6 +176,9 @@ class Infer(Section):
     """what computes the networks; auto takes OpenVINO on a processor where it is installed, and torch otherwise"""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """of the computation; what a lower one changes is told in the log"""
+    compile: bool = False
+    """where torch computes, above all on GPUs: compiles the network first, which takes a minute or two for every job
+    and needs a compiler on processors"""
     tile_lr: Annotated[int, Field(ge=16, le=4096)] = 256
     """slices larger than this are cut into tiles, in low-resolution voxels"""
     overlap_lr: Annotated[int, Field(ge=0, le=256)] = 16

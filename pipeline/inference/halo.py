@@ -11,6 +11,7 @@ from pipeline.image.slices import evenly_spaced
 from pipeline.inference.air import Air, has_air, tissue_of
 from pipeline.inference.volume import AS_LEARNT, restore_volume
 from pipeline.models.generator import Generator
+from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import crop_to, is_isotropic
 from pipeline.validation import Excerpt
 
@@ -58,7 +59,7 @@ def _of_excerpt(network: Generator, one: Excerpt) -> list[float]:
     measured = np.take(one.measured, chosen, one.slice_axis)
     margin = HALOS[-1] + BEYOND
     widths = [(0, 0) if axis == one.slice_axis else (margin, margin) for axis in range(3)]
-    slices = _in_air(measured, widths, one.model.noise_sigma)
+    slices = _in_air(measured, widths, one.model)
     tissue = np.pad(tissue_of(measured, one.slice_axis), widths)
     inside = tuple(
         slice(low * factor, (low + size) * factor)
@@ -74,9 +75,10 @@ def _of_excerpt(network: Generator, one: Excerpt) -> list[float]:
     return [float(np.abs(restored(Air(tissue, halo)) - whole).max(initial=0.0)) for halo in HALOS]
 
 
-def _in_air(measured: NDArray[np.float32], widths: Sequence[tuple[int, int]], sigma: float) -> NDArray[np.float32]:
-    """Surrounds slices with air as a magnitude image shows it: Rayleigh noise; always the same draw."""
-    shape = [low + size + high for size, (low, high) in zip(measured.shape, widths, strict=True)]
-    padded = np.random.default_rng(0).rayleigh(sigma, shape).astype(np.float32)
+def _in_air(
+    measured: NDArray[np.float32], widths: Sequence[tuple[int, int]], model: ForwardModel
+) -> NDArray[np.float32]:
+    """Surrounds slices with air as it is measured where nothing is; always the same draw."""
+    padded = model.add_noise(np.zeros_like(np.pad(measured, widths)), np.random.default_rng(0))
     padded[tuple(slice(low, low + size) for size, (low, _) in zip(measured.shape, widths, strict=True))] = measured
     return padded

@@ -31,10 +31,11 @@ from pipeline.files import DISK_ERRORS, read_json, write_json
 from pipeline.image.intensity import PERCENTILE, IntensityMap
 from pipeline.image.pyramid import CHUNK, add_coarser_levels, create_level
 from pipeline.image.tiled import Plane, TiledImage, fitting_format
-from pipeline.inference.engine import engine_for
+from pipeline.inference.backends._compute import FULL_PRECISION
+from pipeline.inference.engine import engine_for, tell_change
 from pipeline.inference.memory import device_of
-from pipeline.inference.tiles import ramp, tile_starts
-from pipeline.inference.volume import MOST_VIEWS, restore_in_views, restored_views
+from pipeline.inference.tiles import ramp, tiles_along
+from pipeline.inference.volume import MOST_VIEWS, restore_in_views, restored_views, views_of
 from pipeline.models.generator import Generator
 from pipeline.physics.noise_level import estimate_sigma
 
@@ -55,8 +56,8 @@ class Tiling(NamedTuple):
     Attributes:
         shape: rows and columns of the image.
         factor: enlargement along both.
-        tile: side of a tile, in pixels of the image.
-        overlap: of neighbouring tiles, in pixels of the image.
+        tile: greatest side of a tile, in pixels of the image.
+        overlap: least overlap of neighbouring tiles, in pixels of the image.
     """
 
     shape: tuple[int, int]
@@ -64,16 +65,15 @@ class Tiling(NamedTuple):
     tile: int
     overlap: int
 
-    def starts(self, axis: int) -> list[int]:
-        """Returns where tiles begin along an axis."""
-        return tile_starts(self.shape[axis], self.tile, self.overlap)
+    def along(self, axis: int) -> list[slice]:
+        """Returns the tiles along an axis."""
+        return tiles_along(self.shape[axis], self.tile, self.overlap)
 
     def shares(self, axis: int) -> list[NDArray[np.float32]]:
         """Returns the weights of each tile along an axis; at every pixel of the result they add up to one."""
-        size, factor = self.shape[axis], self.factor
-        places = [slice(start * factor, min(start + self.tile, size) * factor) for start in self.starts(axis)]
-        weights = [ramp(place.stop - place.start, self.overlap * factor) for place in places]
-        total = np.zeros(size * factor)
+        places = [slice(one.start * self.factor, one.stop * self.factor) for one in self.along(axis)]
+        weights = [ramp(place.stop - place.start, self.overlap * self.factor) for place in places]
+        total = np.zeros(self.shape[axis] * self.factor)
         for place, weight in zip(places, weights, strict=True):
             total[place] += weight
         return [(weight / total[place]).astype(np.float32) for place, weight in zip(places, weights, strict=True)]
@@ -106,19 +106,19 @@ def restored_bands(read: ReadRows, tiling: Tiling, restore: Restore, first: int 
         Finished rows, float32, shape (any, columns * factor).
     """
     factor, (height, width) = tiling.factor, tiling.shape
-    tops, lefts = tiling.starts(0), tiling.starts(1)
-    row_shares, column_shares = tiling.shares(0), tiling.shares(1)
+    tiles = list(zip(tiling.along(1), tiling.shares(1), strict=True))
+    tops = [rows.start for rows in tiling.along(0)]
     waiting = np.zeros((0, width * factor), dtype=np.float32)
-    for top, following, row_share in zip(tops, [*tops[1:], height], row_shares, strict=True):
-        bottom = min(top + tiling.tile, height)
-        if bottom * factor <= first:
+    for rows, following, row_share in zip(tiling.along(0), [*tops[1:], height], tiling.shares(0), strict=True):
+        top = rows.start
+        if rows.stop * factor <= first:
             continue
-        band = np.zeros(((bottom - top) * factor, width * factor), dtype=np.float32)
+        band = np.zeros((len(row_share), width * factor), dtype=np.float32)
         band[: len(waiting)] = waiting
-        rows = read(slice(top, bottom))
-        for left, column_share in zip(lefts, column_shares, strict=True):
-            place = slice(left * factor, left * factor + len(column_share))
-            band[:, place] += np.outer(row_share, column_share) * restore(rows[:, left : left + tiling.tile])
+        source = read(rows)
+        for columns, share in tiles:
+            place = slice(columns.start * factor, columns.stop * factor)
+            band[:, place] += np.outer(row_share, share) * restore(source[:, columns])
         finished = (following - top) * factor
         begin = min(max(first - top * factor, 0), finished)
         if begin < finished:
@@ -265,7 +265,7 @@ class _Job:
         """Restores what is not yet done."""
         tiling = Tiling(self._image.plane_shape, self._factor, settings.tile_lr, settings.overlap_lr)
         planes = self._image.planes
-        total = len(planes) * len(tiling.starts(0)) * len(tiling.starts(1))
+        total = len(planes) * len(tiling.along(0)) * len(tiling.along(1))
         done = self._record["plane"] * total // len(planes)
         with tqdm(total=total, initial=done, unit="tile", disable=not show_progress()) as bar:
             for number in range(self._record["plane"], len(planes)):
@@ -276,7 +276,7 @@ class _Job:
         level = self.levels[self._image.channel_of(plane)]
         intensity = replace(self._image.intensity, scale=level.scale)
         engine = engine_for(network, settings)
-        views = network.facts.get("recipe", {}).get("self_ensemble", 1)
+        views = views_of(network)
 
         def restore(part: NDArray) -> NDArray[np.float32]:
             bar.update()
@@ -289,6 +289,10 @@ class _Job:
         def read(rows: slice) -> NDArray:
             return read_finite(self._image, plane, rows, slice(0, tiling.shape[1]))
 
+        if settings.precision != FULL_PRECISION:
+            middle = [tiles[len(tiles) // 2] for tiles in (tiling.along(0), tiling.along(1))]
+            values = normalised(read_finite(self._image, plane, *middle), intensity)
+            tell_change(network, settings, values, level.noise_sigma, "the middle tile")
         row = self._record["row"]
         for rows in in_chunks(restored_bands(read, tiling, restore, row), CHUNK):
             stored, saturated = _stored(rows, _written(intensity, self._doubt))

@@ -16,7 +16,8 @@ from pipeline.config.stages import Infer
 from pipeline.errors import UserError
 from pipeline.fidelity.disagreement import Moments, moments_of, spread_of
 from pipeline.inference.air import Air, Window, computed_share, tissue_in_slices, windows_around
-from pipeline.inference.engine import REFERENCE, Engine, engine_for
+from pipeline.inference.backends._compute import FULL_PRECISION
+from pipeline.inference.engine import REFERENCE, Engine, engine_for, tell_change
 from pipeline.inference.memory import device_of, slices_at_once
 from pipeline.inference.tiles import Restore, restore_in_tiles
 from pipeline.models.device import device_words
@@ -32,7 +33,6 @@ SMALLEST_TILE = 32
 """Low-resolution voxels along a tile's sides, below which a lack of memory is not answered by smaller tiles."""
 MOST_VIEWS = 8
 """The flips and transposes that a slice has."""
-FULL_PRECISION = "float32"
 AS_LEARNT = Infer(backend=REFERENCE)
 """Of networks whose weights change."""
 
@@ -47,6 +47,11 @@ def _turned_back(image: NDArray[np.float32], view: int) -> NDArray[np.float32]:
     """Undoes `_turned`."""
     flipped = image.swapaxes(-2, -1) if view & 4 else image
     return flipped[..., :: -1 if view & 1 else 1, :: -1 if view & 2 else 1]
+
+
+def views_of(network: Generator) -> int:
+    """Returns over how many flips and transposes a network's result is averaged, as its recipe says."""
+    return network.facts.get("recipe", {}).get("self_ensemble", 1)
 
 
 def restore_in_views(engine: Engine, image: NDArray[np.float32], sigma: float, views: int) -> NDArray[np.float32]:
@@ -205,7 +210,8 @@ def _restore_slices(
     slices = np.moveaxis(slices_between(lr, factors[cut.normal], cut.normal), cut, (0, 1, 2))
     if pass_.settings.precision != FULL_PRECISION:
         tile = slice(pass_.settings.tile_lr)
-        _tell_change(pass_, slices[len(slices) // 2, tile, tile])
+        middle = slices[len(slices) // 2, tile, tile]
+        tell_change(pass_.network, pass_.settings, middle, pass_.sigma, "the middle slice")
     with tqdm(total=len(slices), unit="slice", disable=not show_progress()) as bar:
         if air is None:
             restored = np.concatenate(list(_in_batches(slices, pass_, bar)), axis=-3)
@@ -213,17 +219,6 @@ def _restore_slices(
             windows = windows_around(tissue_in_slices(air.tissue, cut, factors[cut.normal]), air.halo, pass_.passes)
             restored = _within_windows(slices, windows, pass_, bar)
     return np.moveaxis(restored, (-3, -2, -1), [axis - 3 for axis in cut])
-
-
-def _tell_change(pass_: _Pass, image: NDArray[np.float32]) -> None:
-    """Logs what a lower precision changes in a slice."""
-    settings = pass_.settings
-    exact = engine_for(pass_.network, settings.model_copy(update={"precision": FULL_PRECISION}))
-    changed = engine_for(pass_.network, settings).restore(image, pass_.sigma) - exact.restore(image, pass_.sigma)
-    logger.info(
-        "%s changes the middle slice by at most %.2g of the range, %.2g on average (root mean square)",
-        *(settings.precision, np.abs(changed).max(), np.sqrt(np.mean(changed**2))),
-    )
 
 
 def _within_windows(

@@ -62,6 +62,13 @@ def test_volumes_are_restored_as_on_the_processor(head):
     assert np.abs(found - expected).max() < AGREEMENT * np.ptp(expected)
 
 
+def test_a_compiled_network_restores_the_same(head):
+    generator = on_gpu(network())
+    expected = restore_volume(generator, head, FACTORS, 2, Infer(), 0.02)
+    found = restore_volume(generator, head, FACTORS, 2, Infer(compile=True), 0.02)
+    assert np.abs(found - expected).max() < AGREEMENT * np.ptp(expected)
+
+
 def test_the_spread_over_views_is_that_of_the_processor(head):
     generator = network()
     expected = restore_with_spread([generator], head[..., :2], FACTORS, 2, Infer(), 0.02, views=4)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -16,12 +18,14 @@ from pipeline.models.generator import Generator, Shape
 
 BOUND = 1e-4
 """Of the normalised range."""
+needs_a_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="no compiler is installed")
 OTHERS = [name for name in plugins.names(BACKENDS) if name != REFERENCE]
 SHAPES = [
     Shape(blocks=1, features=32, growth=16, noise_map=True),
     Shape(blocks=1, features=16, growth=8),
     Shape(blocks=1, features=16, growth=8, factor=2, unshuffle=True, noise_map=True),
     Shape(blocks=1, features=16, growth=8, factor=3, along="columns"),
+    Shape(blocks=1, features=16, growth=8, factor=8),
     Shape("srresnet", blocks=2, features=16, noise_map=True),
 ]
 
@@ -111,11 +115,31 @@ def test_a_lower_precision_tells_what_it_changes(caplog, name, precision):
     )
     changed = np.abs(exact - lower)[..., 1].max()
     assert 0 <= changed < 0.05
-    [told] = [record.args for record in caplog.records if "changes the middle slice" in record.msg]
-    assert told[0] == precision
-    assert told[1] == pytest.approx(changed, rel=0.02, abs=1e-6)
+    [told] = [record.args for record in caplog.records if record.msg.startswith("%s changes %s")]
+    assert told[:2] == (precision, "the middle slice")
+    assert told[2] == pytest.approx(changed, rel=0.02, abs=1e-5)
 
 
 def test_onnx_runtime_has_no_lower_precision():
     with pytest.raises(UserError, match=r"infer\.precision: bfloat16"):
         engine_for(generator(SHAPES[1]), Infer(backend="onnxruntime", precision="bfloat16"))
+
+
+@needs_a_compiler
+def test_a_compiled_network_is_the_same_network(monkeypatch):
+    network = generator(SHAPES[0])
+    images = np.random.default_rng(1).random((3, 18, 22), dtype=np.float32)
+    expected = engine_for(network, Infer(backend="torch")).restore(images, 0.03)
+    compiled = engine_for(network, Infer(backend="torch", compile=True))
+    assert np.abs(compiled.restore(images, 0.03) - expected).max() < BOUND * np.ptp(expected)
+    monkeypatch.setattr(torch, "compile", None)
+    assert engine_for(network, Infer(backend="torch", compile=True)) is compiled, "which is done once"
+
+
+def test_where_nothing_can_be_compiled_that_is_said(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", (None, "/no/compiler"))
+    torch.compiler.reset()
+    engine = engine_for(generator(SHAPES[1]), Infer(backend="torch", compile=True))
+    with pytest.raises(UserError, match=r"cannot compile networks here \(.*no/compiler.*Set infer\.compile: false"):
+        engine.restore(np.zeros((12, 14), dtype=np.float32), 0.0)

@@ -212,6 +212,23 @@ def test_no_seam_is_left(tmp_path, network, suffix):
     assert np.abs(cut[-1] - untiled[127]).max() > 1e-3 * level.scale
 
 
+def test_a_lower_precision_tells_what_it_changes_in_a_tile(tmp_path, network, caplog):
+    caplog.set_level("INFO")
+    source = write_tiff(tmp_path / "in.ome.tiff", micrograph((90, 80)), tile=(64, 64))
+    results = {}
+    for precision in ("float32", "bfloat16"):
+        output = tmp_path / f"{precision}.ome.tiff"
+        restored(network, source, output, SMALL.model_copy(update={"precision": precision}))
+        results[precision] = whole(output).astype(float)
+    [told] = [record.args for record in caplog.records if record.msg.startswith("%s changes %s")]
+    assert told[:2] == ("bfloat16", "the middle tile")
+    with open_tiled(source) as image:
+        scale = measured_levels(image, SMALL)[0].scale
+    changed = np.abs(results["bfloat16"] - results["float32"]).max() / scale
+    assert 0 < told[2] < 0.05
+    assert changed == pytest.approx(told[2], rel=0.5), "it is one of four tiles"
+
+
 def test_channels_and_slices_are_restored_each_by_itself(tmp_path, network):
     data = micrograph((2, 3, 70, 61))
     data[1] //= 4

@@ -4,8 +4,8 @@ A backend is a module with these functions:
 
     usable(network) -> bool
         Whether this machine can compute the network with it, where the network is.
-    prepare(network, precision, threads) -> Compute (pipeline.inference.backends._compute)
-        Makes ready whatever it needs. Of weights that change afterwards it need not know.
+    prepare(network, settings) -> Compute (pipeline.inference.backends._compute)
+        Makes ready whatever it needs for the section `infer`. Of weights that change afterwards it need not know.
 
 They agree to 1e-4 of the normalised range in float32 (tests/unit/test_backends.py).
 """

@@ -10,3 +10,5 @@ from numpy.typing import NDArray
 Compute = Callable[[NDArray[np.float32], float], NDArray[np.float32]]
 """Maps slices, shape (slice, rows, columns), and the noise that the network is told, as a fraction of the normalised
 range, to restored slices, shape (slice, rows * factor, columns * factor)."""
+
+FULL_PRECISION = "float32"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import io
 import warnings
@@ -23,9 +24,17 @@ def readable(network: torch.nn.Module, package: str) -> bool:
     return next(network.parameters()).device.type == "cpu"
 
 
-def as_onnx(network: Generator) -> bytes:
-    """Returns a network as ONNX: image (batch, 1, y, x) and, where it has a noise map, sigma (batch,), float32."""
-    buffer = io.BytesIO()
+def as_onnx(network: Generator, *, at_once: bool) -> bytes:
+    """Returns a network as ONNX: image (batch, 1, y, x) and, where it has a noise map, sigma (batch,), float32.
+
+    Args:
+        network: in evaluation mode.
+        at_once: whether an enlargement and the convolution after it become one transposed convolution, in networks
+            that offer this by an attribute of that name.
+    """
+    buffer, exported = io.BytesIO(), copy.deepcopy(network)
+    if hasattr(exported.network, "at_once"):
+        exported.network.at_once = at_once  # pyright: ignore[reportArgumentType]
     names = INPUTS if network.shape.noise_map else INPUTS[:1]
     example = (torch.zeros(1, 1, SIDE, SIDE), torch.zeros(1))[: len(names)]
     axes = {"image": {0: "batch", 2: "y", 3: "x"}, "sigma": {0: "batch"}, "restored": {0: "batch", 2: "Y", 3: "X"}}
@@ -33,7 +42,7 @@ def as_onnx(network: Generator) -> bytes:
         # The newer exporter needs two further packages and writes the same graph.
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            network,
+            exported,
             example,
             buffer,  # pyright: ignore[reportArgumentType]
             dynamo=False,

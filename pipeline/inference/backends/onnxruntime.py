@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from pipeline.config.stages import Infer
 from pipeline.errors import UserError
-from pipeline.inference.backends._compute import Compute
+from pipeline.inference.backends._compute import FULL_PRECISION, Compute
 from pipeline.inference.backends._onnx import as_onnx, readable
 from pipeline.models.generator import Generator
 
@@ -17,7 +18,7 @@ def usable(network: nn.Module) -> bool:
     return readable(network, "onnxruntime")
 
 
-def prepare(network: Generator, precision: str, threads: int) -> Compute:
+def prepare(network: Generator, settings: Infer) -> Compute:
     """Returns a function that computes one slice after the other.
 
     Raises:
@@ -25,11 +26,14 @@ def prepare(network: Generator, precision: str, threads: int) -> Compute:
     """
     import onnxruntime
 
-    if precision != "float32":
-        raise UserError(f"infer.precision: {precision} is not for infer.backend: onnxruntime; use openvino or torch.")
+    if settings.precision != FULL_PRECISION:
+        raise UserError(
+            f"infer.precision: {settings.precision} is not for infer.backend: onnxruntime; use openvino or torch."
+        )
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(as_onnx(network), options, providers=["CPUExecutionProvider"])
+    options.intra_op_num_threads = settings.threads
+    source = as_onnx(network, at_once=False)  # its transposed convolution takes twice as long
+    session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     told = network.shape.noise_map
 
     def restore(images: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from pipeline.config.stages import Infer
 from pipeline.errors import UserError
 from pipeline.inference.backends._compute import Compute
 from pipeline.inference.backends._onnx import as_onnx, readable
@@ -30,11 +31,12 @@ def usable(network: nn.Module) -> bool:
     return readable(network, "openvino")
 
 
-def prepare(network: Generator, precision: str, threads: int) -> Compute:
+def prepare(network: Generator, settings: Infer) -> Compute:
     """Returns a function that readies the network for each size of slices that it meets."""
     import openvino
 
-    core, source = openvino.Core(), as_onnx(network)
+    threads = settings.threads
+    core, source = openvino.Core(), as_onnx(network, at_once=True)
     factors, noise_map, need = network.factors, network.shape.noise_map, bytes_per_voxel(network)
 
     @lru_cache(maxsize=SIZES_KEPT)
@@ -43,7 +45,7 @@ def prepare(network: Generator, precision: str, threads: int) -> Compute:
         fixed = {"image": [1, 1, rows, columns], "sigma": [1]}
         model.reshape({name: fixed[name] for one in model.inputs for name in one.names})
         # Without the hint, processors that multiply bfloat16 would do so.
-        hints = {"INFERENCE_PRECISION_HINT": PRECISIONS[precision]}
+        hints = {"INFERENCE_PRECISION_HINT": PRECISIONS[settings.precision]}
         compiled = core.compile_model(model, "CPU", {**hints, "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": streams})
         return [compiled.create_infer_request() for _ in range(streams)]
 

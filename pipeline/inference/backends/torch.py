@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
-from pipeline.inference.backends._compute import Compute
+from pipeline.config.stages import Infer
+from pipeline.errors import UserError
+from pipeline.inference.backends._compute import FULL_PRECISION, Compute
 from pipeline.inference.memory import device_of
 
 AT_ONCE = 1
@@ -20,19 +24,41 @@ def usable(network: nn.Module) -> bool:
     return True
 
 
-def prepare(network: nn.Module, precision: str, threads: int) -> Compute:
-    """Returns the network's own pass; its weights are brought into the order of memory that is quickest."""
-    del threads  # those of the whole process: pipeline.models.device.use_threads
+def prepare(network: nn.Module, settings: Infer) -> Compute:
+    """Returns the network's own pass; its weights are brought into the order of memory that is quickest.
+
+    Raises:
+        UserError: it is to be compiled, and that is not possible here; raised when the first slices are computed.
+    """
     device = device_of(network)
     # A single channel has no order of its own, so that the weights' decides.
     network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    lower = torch.autocast(device.type, getattr(torch, precision), enabled=precision != "float32")
+    lower = torch.autocast(
+        device.type, getattr(torch, settings.precision), enabled=settings.precision != FULL_PRECISION
+    )
+    forward = _compiled(network) if settings.compile else network
 
     def restore(images: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
         batch = torch.from_numpy(images[:, None]).to(device)
         parts = batch.split(len(batch) if device.type == "cuda" else AT_ONCE)
         with torch.inference_mode(), lower:
-            restored = [network(part, torch.full((len(part),), sigma, device=device)) for part in parts]
+            restored = [forward(part, torch.full((len(part),), sigma, device=device)) for part in parts]
         return torch.cat(restored).float().cpu().numpy()[:, 0]
 
     return restore
+
+
+def _compiled(network: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
+    from torch._dynamo.exc import TorchDynamoException  # takes more than a second to load
+
+    compiled = torch.compile(network)
+
+    def forward(images: Tensor, sigma: Tensor) -> Tensor:
+        try:
+            return compiled(images, sigma)
+        except TorchDynamoException as error:
+            raise UserError(
+                f"torch cannot compile networks here ({str(error).splitlines()[0]}). Set infer.compile: false."
+            ) from error
+
+    return forward

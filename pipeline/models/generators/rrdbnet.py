@@ -142,10 +142,16 @@ class RRDBNet(nn.Module):
 
     An enlargement that repeats pixels treats all of them alike, so that no checkerboard can come of it (Odena et al.,
     Distill 2016, doi:10.23915/distill.00003).
+
+    Attributes:
+        at_once: whether repeated pixels are multiplied once (see `enlarged`) not only while the network learns. Some
+            engines are quicker so, others slower; without it, it computes as published, and the others are held
+            against that.
     """
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
+        self.at_once = False
         self.factors = shape.factors
         self.unshuffle = UNSHUFFLE.get(shape.factor, 1) if shape.unshuffle else 1
         steps = STEPS[shape.factor * self.unshuffle]
@@ -169,7 +175,7 @@ class RRDBNet(nn.Module):
         shallow = self.conv_first(self._unshuffled(image))
         features = shallow + self.conv_body(self.body(shallow))
         for step, convolution in zip(self.steps, self.enlarging(), strict=True):
-            features = _activate(enlarged(features, step, convolution, at_once=self.training))
+            features = _activate(enlarged(features, step, convolution, self.training or self.at_once))
         result = self.conv_last(_activate(self.conv_hr(features)))
         return result[..., : height * self.factors[0], : width * self.factors[1]]
 
