@@ -203,7 +203,7 @@ def _chain(name: str, recipes: Mapping[str, Recipe]) -> list[str]:
 
 
 def check_infer(infer: Infer, methods: Sequence[str], recipes: Mapping[str, Recipe]) -> Iterator[str]:
-    """Names a deliverable or further network that the run does not make, and an overlap that leaves no tile."""
+    """Names a deliverable or further network that the run does not make."""
     made = _all_methods(methods, recipes)
     if infer.deliver not in made:
         yield f"infer.deliver: {infer.deliver!r} is unknown; {plugins.suggest(infer.deliver, made)}"
@@ -214,9 +214,6 @@ def check_infer(infer: Infer, methods: Sequence[str], recipes: Mapping[str, Reci
             yield f"{place}: this run trains no {other!r}; {plugins.suggest(other, networks)}"
         elif other == infer.deliver:
             yield f"{place}: {other!r} is the delivered method itself; name another network"
-    if 2 * infer.overlap_lr >= infer.tile_lr:
-        half = f"half of infer.tile_lr, {infer.tile_lr / 2:g}"
-        yield f"infer.overlap_lr: {infer.overlap_lr} is not allowed: it must be less than {half}"
 
 
 def check_reading(reading: Reading, methods: Sequence[str], recipes: Mapping[str, Recipe]) -> Iterator[str]:

@@ -181,10 +181,18 @@ class Infer(Section):
     and needs a compiler on processors"""
     tile_lr: Annotated[int, Field(ge=16, le=4096)] = 256
     """slices larger than this are cut into tiles, in low-resolution voxels"""
-    overlap_lr: Annotated[int, Field(ge=0, le=256)] = 16
+    overlap_lr: Annotated[int, Field(ge=0, le=256, validate_default=True)] = 16
     """overlap of neighbouring tiles, in low-resolution voxels"""
     threads: Threads = 2
     """threads of the computation"""
+
+    @field_validator("overlap_lr")
+    @classmethod
+    def _check_overlap(cls, overlap: int, info: ValidationInfo) -> int:
+        tile = info.data.get("tile_lr")
+        if tile and 2 * overlap >= tile:
+            raise ValueError(f"it must be less than half of infer.tile_lr, {tile / 2:g}")
+        return overlap
 
 
 class Evaluate(Section):
