@@ -21,7 +21,7 @@ from pipeline.config.checks import check_leaks, gap_between
 from pipeline.config.known import known_sources
 from pipeline.config.load import read_run, read_section, read_yaml
 from pipeline.config.run import Run
-from pipeline.config.stages import Degrade, Train
+from pipeline.config.stages import Degrade, Infer, Train
 from pipeline.config.volumes import Volume
 from pipeline.configure import CHECKOUT, CONFIG_FILE, SCHEMA_FILE, check, write
 from pipeline.configure import documents as generated
@@ -126,6 +126,13 @@ def test_a_section_is_read_from_json_and_from_a_file_alike(tmp_path: Path) -> No
     path.write_text("degrade: {factor: 2}\n")
     assert read_section(Degrade, str(path)) == read_section(Degrade, '{"factor": 2}') == Degrade(factor=2)
     assert read_section(Train, str(path)) == Train()
+
+
+def test_an_overlap_that_leaves_no_tile_is_refused_in_a_section_alone() -> None:
+    with pytest.raises(UserError, match=r"infer\.overlap_lr: 64 is not allowed: it must be less than .* 8"):
+        read_section(Infer, '{"tile_lr": 16, "overlap_lr": 64}')
+    with pytest.raises(UserError, match=r"infer\.overlap_lr: 16"):
+        read_section(Infer, '{"tile_lr": 20}')
 
 
 def test_every_known_source_says_what_it_is() -> None:
