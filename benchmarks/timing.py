@@ -7,7 +7,10 @@ import platform
 import statistics
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,6 +55,39 @@ def run_apart(command: Sequence[str | Path], log: Path, variables: Mapping[str, 
     if process.returncode:
         raise RuntimeError(log.read_text())
     return Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * BYTES_PER_KIB)
+
+
+@contextmanager
+def kept_apart(make: Callable[..., Callable[[Any], Any]], *arguments: Any) -> Iterator[Callable[[Any], Any]]:
+    """Keeps a function ready in a process of its own, so that it is as quick as where nothing else runs.
+
+    Args:
+        make: returns the function, in that process; itself a function of a module.
+        arguments: of `make`.
+
+    Yields:
+        The function. What it is given and what it returns go from process to process; None ends it.
+    """
+    context = get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs, make, arguments), daemon=True)
+    process.start()
+    # Whoever waits for a process that has died would wait forever, were its end of the pipe still open here.
+    theirs.close()
+
+    def call(given: Any) -> Any:
+        ours.send(given)
+        return ours.recv()
+
+    yield call
+    ours.send(None)
+    process.join()
+
+
+def _serve(connection: Connection, make: Callable[..., Callable[[Any], Any]], arguments: Sequence[Any]) -> None:
+    function = make(*arguments)
+    for given in iter(connection.recv, None):
+        connection.send(function(given))
 
 
 def interleaved(functions: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:

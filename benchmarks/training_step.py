@@ -20,11 +20,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +31,7 @@ from scipy import ndimage
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.timing import machine
+from benchmarks.timing import kept_apart, machine
 from pipeline import plugins
 from pipeline.config.recipe import Recipe, filled
 from pipeline.config.stages import Train
@@ -174,32 +171,20 @@ def _looks(logits: Tensor, real: bool) -> Tensor:
     return functional.binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(real)))
 
 
-def _serve_peer(connection: Connection, stage: str, threads: int) -> None:
-    """Takes as many steps as it is asked for, until it is asked for none."""
+def peer(stage: str, threads: int) -> Callable[[int], float]:
+    """Returns a function that takes steps as the peer does and tells their seconds."""
     torch.set_num_threads(threads)
-    training = PlainTraining(recipe_of(stage))
-    for steps in iter(connection.recv, 0):
+    return _timed(PlainTraining(recipe_of(stage)).take_step)
+
+
+def _timed(take_step: Callable[[], object]) -> Callable[[int], float]:
+    def take(steps: int) -> float:
         began = time.perf_counter()
         for _ in range(steps):
-            training.take_step()
-        connection.send(time.perf_counter() - began)
+            take_step()
+        return time.perf_counter() - began
 
-
-@contextmanager
-def peer(stage: str, threads: int) -> Iterator[Callable[[int], float]]:
-    """Starts the peer in a process of its own; gives a function that takes steps and returns their seconds."""
-    context = get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_serve_peer, args=(theirs, stage, threads), daemon=True)
-    process.start()
-
-    def take(steps: int) -> float:
-        ours.send(steps)
-        return ours.recv()
-
-    yield take
-    ours.send(0)
-    process.join()
+    return take
 
 
 # Ours
@@ -244,15 +229,9 @@ def measure(stage: str, steps: int, rounds: int, threads: int) -> dict[str, Any]
 
     On a machine that others use as well, the ratio of the best rounds says more.
     """
-    with tempfile.TemporaryDirectory() as folder, peer(stage, threads) as theirs:
+    with tempfile.TemporaryDirectory() as folder, kept_apart(peer, stage, threads) as theirs:
         trainer = our_trainer(stage, threads, Path(folder))
-
-        def ours(count: int) -> float:
-            began = time.perf_counter()
-            for _ in range(count):
-                trainer.take_step()
-            return time.perf_counter() - began
-
+        ours = _timed(trainer.take_step)
         for side in (theirs, ours):
             side(WARM_UP)
         pairs = [(theirs(steps) / steps, ours(steps) / steps) for _ in range(rounds)]
