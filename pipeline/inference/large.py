@@ -1,7 +1,8 @@
-"""Images that do not fit into memory: restored tile by tile, band by band, and written as they are finished.
+"""Images that do not fit into memory: restored tile by tile, and written as they are finished.
 
-Tiles overlap and are blended as in pipeline.inference.tiles. In memory is no more than one row of tiles; the part of it
-that overlaps the next row waits for that. Finished rows go to a folder beside the output, whose name begins with a dot.
+Tiles overlap and are blended as in pipeline.inference.tiles. In memory are the pixels of one row of tiles, the result
+of one tile, and those results that overlap the next row, where they wait for it. What is finished goes to a folder
+beside the output, whose name begins with a dot.
 A run that was killed goes on from there, and under the output's name nothing stands until all is done.
 """
 
@@ -29,7 +30,7 @@ from pipeline.config.stages import Infer
 from pipeline.errors import UserError
 from pipeline.files import DISK_ERRORS, read_json, write_json
 from pipeline.image.intensity import PERCENTILE, IntensityMap
-from pipeline.image.pyramid import CHUNK, add_coarser_levels, create_level
+from pipeline.image.pyramid import add_coarser_levels, create_level
 from pipeline.image.tiled import Plane, TiledImage, fitting_format
 from pipeline.inference.backends._compute import FULL_PRECISION
 from pipeline.inference.engine import engine_for, tell_change
@@ -43,8 +44,6 @@ logger = logging.getLogger(__name__)
 
 SAMPLE_TILES, SAMPLE_SIDE = 32, 256
 """Squares of pixels of each channel from which its brightness and noise are estimated."""
-PIECE = 4096
-"""Columns that are rounded to the output's dtype at once."""
 
 Restore = Callable[[NDArray], NDArray[np.float32]]
 ReadRows = Callable[[slice], NDArray]
@@ -93,60 +92,52 @@ class Level:
     noise_sigma: float
 
 
-def restored_bands(read: ReadRows, tiling: Tiling, restore: Restore, first: int = 0) -> Iterator[NDArray[np.float32]]:
-    """Restores an image and yields its rows from `first` on, in bands whose heights differ.
+class Block(NamedTuple):
+    """A finished part of a result.
+
+    Attributes:
+        rows: where it lies.
+        columns: where it lies.
+        values: float32.
+    """
+
+    rows: slice
+    columns: slice
+    values: NDArray[np.float32]
+
+
+def restored_blocks(read: ReadRows, tiling: Tiling, restore: Restore, first: int = 0) -> Iterator[Block]:
+    """Restores an image and yields its parts from row `first` on: all of some rows, from left to right, then the next.
 
     Args:
         read: returns rows of the image, all columns.
         tiling: how the image is cut.
         restore: maps a part of the image to one that is larger by the factor.
-        first: row of the result with which to begin. Rows do not depend on where one begins.
-
-    Yields:
-        Finished rows, float32, shape (any, columns * factor).
+        first: row of the result with which to begin. Values do not depend on where one begins.
     """
     factor, (height, width) = tiling.factor, tiling.shape
-    tiles = list(zip(tiling.along(1), tiling.shares(1), strict=True))
-    tops = [rows.start for rows in tiling.along(0)]
-    waiting = np.zeros((0, width * factor), dtype=np.float32)
+    tops, lefts = ([tile.start for tile in tiling.along(axis)] for axis in (0, 1))
+    tiles = list(zip(tiling.along(1), [*lefts[1:], width], tiling.shares(1), strict=True))
+    above = np.zeros((0, width * factor), dtype=np.float32)
     for rows, following, row_share in zip(tiling.along(0), [*tops[1:], height], tiling.shares(0), strict=True):
-        top = rows.start
         if rows.stop * factor <= first:
             continue
-        band = np.zeros((len(row_share), width * factor), dtype=np.float32)
-        band[: len(waiting)] = waiting
+        top, finished = rows.start * factor, (following - rows.start) * factor
+        begin = max(first - top, 0)
+        below = np.zeros((len(row_share) - finished, width * factor), dtype=np.float32)
+        before = np.zeros((len(row_share), 0), dtype=np.float32)
         source = read(rows)
-        for columns, share in tiles:
-            place = slice(columns.start * factor, columns.stop * factor)
-            band[:, place] += np.outer(row_share, share) * restore(source[:, columns])
-        finished = (following - top) * factor
-        begin = min(max(first - top * factor, 0), finished)
-        if begin < finished:
-            yield band[begin:finished]
-        waiting = band[finished:].copy()
-
-
-def in_chunks(bands: Iterator[NDArray[np.float32]], height: int) -> Iterator[NDArray[np.float32]]:
-    """Joins and cuts bands of rows so that each has the given height; the last one has what is left.
-
-    Yields:
-        Rows, in memory that is used again for the next ones.
-    """
-    chunk = np.empty((0, 0), dtype=np.float32)
-    filled = 0
-    for band in bands:
-        if chunk.shape[1] != band.shape[1]:
-            chunk = np.empty((height, band.shape[1]), dtype=np.float32)
-        taken = 0
-        while taken < len(band):
-            count = min(height - filled, len(band) - taken)
-            chunk[filled : filled + count] = band[taken : taken + count]
-            filled, taken = filled + count, taken + count
-            if filled == height:
-                yield chunk
-                filled = 0
-    if filled:
-        yield chunk[:filled]
+        for columns, right, share in tiles:
+            left, done = columns.start * factor, (right - columns.start) * factor
+            block = np.zeros((len(row_share), len(share)), dtype=np.float32)
+            block[: len(above)] = above[:, left : left + len(share)]
+            block[:, : before.shape[1]] = before  # with what is above it
+            block += np.outer(row_share, share) * restore(source[:, columns])
+            below[:, left : left + done] = block[finished:, :done]
+            before = block[:, done:]
+            if begin < finished:
+                yield Block(slice(top + begin, top + finished), slice(left, left + done), block[begin:finished, :done])
+        above = below
 
 
 def restore_large(network: Generator, image: TiledImage, settings: Infer, output: Path, generator_sha256: str) -> int:
@@ -293,12 +284,13 @@ class _Job:
             middle = [tiles[len(tiles) // 2] for tiles in (tiling.along(0), tiling.along(1))]
             values = normalised(read_finite(self._image, plane, *middle), intensity)
             tell_change(network, settings, values, level.noise_sigma, "the middle tile")
-        row = self._record["row"]
-        for rows in in_chunks(restored_bands(read, tiling, restore, row), CHUNK):
-            stored, saturated = _stored(rows, _written(intensity, self._doubt))
-            cast(zarr.Array, self.group["0"])[(*plane, slice(row, row + len(rows)), slice(None))] = stored
-            row += len(rows)
-            self._remember(row=row, saturated=self.saturated + saturated)
+        array, written = cast(zarr.Array, self.group["0"]), _written(intensity, self._doubt)
+        saturated = self.saturated
+        for rows, columns, values in restored_blocks(read, tiling, restore, self._record["row"]):
+            array[(*plane, rows, columns)], clipped = written.to_stored(values)
+            saturated += clipped
+            if columns.stop == array.shape[-1]:
+                self._remember(row=rows.stop, saturated=saturated)
 
     def _remember(self, **changes: int) -> None:
         self._record.update(changes)
@@ -378,16 +370,6 @@ def read_finite(image: TiledImage, plane: Plane, rows: slice, columns: slice) ->
 def normalised(stored: NDArray, intensity: IntensityMap) -> NDArray[np.float32]:
     """Maps stored to normalised intensities."""
     return intensity.normalise(stored.astype(np.float64) * intensity.slope + intensity.intercept)
-
-
-def _stored(rows: NDArray[np.float32], intensity: IntensityMap) -> tuple[NDArray, int]:
-    """Maps normalised to stored intensities, piece by piece since it takes memory; counts the clipped ones."""
-    stored = np.empty(rows.shape, dtype=intensity.dtype)
-    saturated = 0
-    for left in range(0, rows.shape[1], PIECE):
-        stored[:, left : left + PIECE], clipped = intensity.to_stored(rows[:, left : left + PIECE])
-        saturated += clipped
-    return stored, saturated
 
 
 def _written(intensity: IntensityMap, doubt: float | None) -> IntensityMap:
