@@ -103,6 +103,9 @@ def configuration() -> dict[str, Any]:
     }
 
 
+PROGRAMS = Path(sys.executable).parent
+
+
 @dataclass(frozen=True)
 class Conda:
     """A stand-in for conda: its programs, the folder of its environments, and the record of what jobs import."""
@@ -113,11 +116,14 @@ class Conda:
 
 
 def snakemake(
-    folder: Path, *arguments: str | Path, checkout: Path = CHECKOUT, conda: Conda | None = None
+    folder: Path, *arguments: str | Path, checkout: Path = CHECKOUT, conda: Conda | None = None, activated: bool = True
 ) -> subprocess.CompletedProcess[str]:
-    """Runs snakemake as a user types it, working in `folder`, with this test's Python, and conda's, on the PATH."""
-    command = ["snakemake", "--snakefile", checkout / "Snakefile", "--directory", folder, "--cores", "2", *arguments]
-    variables = environment()
+    """Runs snakemake as a user types it, working in `folder`, with this test's Python, and conda's, on the PATH.
+
+    Where that Python's environment is not activated, snakemake is called by its path.
+    """
+    program, variables = "snakemake" if activated else PROGRAMS / "snakemake", environment(activated)
+    command = [program, "--snakefile", checkout / "Snakefile", "--directory", folder, "--cores", "2", *arguments]
     if conda:
         command += ["--use-conda", "--conda-prefix", conda.prefix]
         variables["PATH"] = f"{conda.programs}{os.pathsep}{variables['PATH']}"
@@ -125,10 +131,11 @@ def snakemake(
     return subprocess.run(list(map(str, command)), env=variables, capture_output=True, text=True, check=False)
 
 
-def environment() -> dict[str, str]:
-    """Returns the environment of a user who has activated this test's virtual environment, and no PYTHONPATH."""
+def environment(activated: bool = True) -> dict[str, str]:
+    """Returns the environment of a user who has activated this test's virtual environment or not, and no PYTHONPATH."""
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    return {**inherited, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    others = [folder for folder in inherited["PATH"].split(os.pathsep) if folder != str(PROGRAMS)]
+    return {**inherited, "PATH": os.pathsep.join([str(PROGRAMS), *others] if activated else others)}
 
 
 def jobs(result: subprocess.CompletedProcess[str]) -> dict[str, int]:

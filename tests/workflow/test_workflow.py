@@ -190,6 +190,14 @@ def test_a_failed_stage_shows_its_message(finished, tmp_path):
     assert "Traceback" not in result.stderr
 
 
+def test_snakemake_may_be_called_by_its_path(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "p", ignore=shutil.ignore_patterns("results", "resources", ".snakemake"))
+    wanted = ("--configfile", tmp_path / "p" / "small.yaml", "--until", "extract")
+    result = snakemake(tmp_path / "p", *wanted, activated=False)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "p/results/small/extracted/head-test.safetensors").is_file()
+
+
 def test_a_repetition_from_the_provenance_ends_the_same_though_it_was_killed(finished, tmp_path):
     run, folder = finished / "results/small", tmp_path / "again"
     prepared = run_stage("repeat", "--run", run, "--into", folder)

@@ -2,6 +2,7 @@
 # Only what snakemake itself installs is imported here.
 
 import glob
+import os
 import re
 import shlex
 import sys
@@ -9,6 +10,7 @@ from importlib.util import find_spec
 
 from snakemake import __version__ as snakemake_version
 from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import DeploymentMethod
 
 CHECKOUT = Path(workflow.basedir)
 sys.path.insert(0, str(CHECKOUT))
@@ -27,8 +29,28 @@ from pipeline.files import folders_of
 from pipeline.leftovers import left_over_jobs, message_on
 from pipeline.writable import check_writable
 
-# Under conda, snakemake removes an inherited PYTHONPATH; jobs find the package through this.
-shell.prefix(f"set -euo pipefail; export PYTHONPATH={shlex.quote(str(CHECKOUT))}; ")
+
+def jobs_variables():
+    """Returns the environment variables by which jobs find the package and their Python.
+
+    Under conda, snakemake removes an inherited PYTHONPATH. Without it, and where snakemake was called by its path, the
+    folder of its Python is not on the PATH.
+    """
+    found = {"PYTHONPATH": str(CHECKOUT)}
+    programs, path = str(Path(sys.executable).parent), os.environ.get("PATH", "")
+    has_conda = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
+    if not has_conda and programs not in path.split(os.pathsep):
+        found["PATH"] = f"{programs}{os.pathsep}{path}"
+    return found
+
+
+shell.prefix(
+    "set -euo pipefail; "
+    + "".join(
+        f"export {name}={shlex.quote(value)}; "
+        for name, value in jobs_variables().items()
+    )
+)
 
 
 def check_storage_plugin(user):
