@@ -108,11 +108,11 @@ def peer(model: Path, threads: int) -> Peer:
 # The head
 
 
-def head_slices(path: Path) -> NDArray[np.float32]:
-    """Returns all axial slices of a head, four times coarser in the plane, with noise: shape (slice, rows, columns)."""
+def head_slices(path: Path, factor: int) -> NDArray[np.float32]:
+    """Returns the axial slices of a head, coarser in the plane by a factor, with noise: (slice, rows, columns)."""
     image = normalise(nifti.read(path), Extract())
     shape = tuple(int(size) for size in image.data.shape)
-    model = ForwardModel(FACTORS, shape, "rician", SIGMA, seed=1)
+    model = ForwardModel((factor, factor, 1), shape, "rician", SIGMA, seed=1)
     return np.ascontiguousarray(np.moveaxis(model.measure(image.data), 2, 0))
 
 
@@ -254,11 +254,15 @@ def measure(model: Path, head: Path, rounds: int, threads: int) -> dict[str, Any
     """Returns all of it."""
     use_threads(threads)
     network = load_generator(model).eval()
-    coarse = head_slices(head)
+    coarse = head_slices(head, 4)
     peak = ceiling(threads)
     with kept_apart(peer, model, threads) as theirs:
         rows = slices_case(network, theirs, coarse, rounds, threads)
-        cases = {"whole head": coarse, f"one slice in {EVERY}, as scanned": fine_slices(head)}
+        cases = {
+            "whole head": coarse,
+            "whole head, every other slice": head_slices(head, 2)[::2],
+            f"one slice in {EVERY}, as scanned": fine_slices(head),
+        }
         heads = [
             head_case(network, theirs, slices, max(1, rounds // 2), threads, what) for what, slices in cases.items()
         ]
