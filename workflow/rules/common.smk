@@ -30,27 +30,22 @@ from pipeline.leftovers import left_over_jobs, message_on
 from pipeline.writable import check_writable
 
 
-def jobs_variables():
-    """Returns the environment variables by which jobs find the package and their Python.
+def before_every_job():
+    """Returns the shell commands by which jobs find the package and their Python.
 
     Under conda, snakemake removes an inherited PYTHONPATH. Without it, and where snakemake was called by its path, the
-    folder of its Python is not on the PATH.
+    folder of its Python is not on the PATH; if it has the packages, it comes first.
     """
-    found = {"PYTHONPATH": str(CHECKOUT)}
-    programs, path = str(Path(sys.executable).parent), os.environ.get("PATH", "")
+    programs = str(Path(sys.executable).parent)
+    is_missing = programs not in os.environ.get("PATH", "").split(os.pathsep)
     has_conda = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
-    if not has_conda and programs not in path.split(os.pathsep):
-        found["PATH"] = f"{programs}{os.pathsep}{path}"
-    return found
+    commands = f"set -euo pipefail; export PYTHONPATH={shlex.quote(str(CHECKOUT))}; "
+    if is_missing and not has_conda and find_spec("torch"):
+        commands += f'export PATH={shlex.quote(programs)}:"$PATH"; '
+    return commands
 
 
-shell.prefix(
-    "set -euo pipefail; "
-    + "".join(
-        f"export {name}={shlex.quote(value)}; "
-        for name, value in jobs_variables().items()
-    )
-)
+shell.prefix(before_every_job())
 
 
 def check_storage_plugin(user):
