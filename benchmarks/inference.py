@@ -6,7 +6,7 @@ The peer is the loop of Real-ESRGAN's program, written from its description (Wan
 program's documentation): one slice after the other, float32, PyTorch as it is when it is installed, in the usual order
 of memory; larger slices in tiles of 400 pixels with a margin of 10 that is cut off. It has the same one-channel network
 as ours, which is to its advantage: users give it three channels. Both return the same voxels to 1e-4 of the range. The
-peer has a process of its own, in which it is as quick as where nothing else runs.
+peer has a process of its own, so that what other engines leave in memory does not concern it.
 
 The ceiling is the fastest 3 x 3 convolution of 64 channels that was measured in the same run, by torch and by OpenVINO.
 """

@@ -59,7 +59,7 @@ def run_apart(command: Sequence[str | Path], log: Path, variables: Mapping[str, 
 
 @contextmanager
 def kept_apart(make: Callable[..., Callable[[Any], Any]], *arguments: Any) -> Iterator[Callable[[Any], Any]]:
-    """Keeps a function ready in a process of its own, so that it is as quick as where nothing else runs.
+    """Keeps a function ready in a process of its own, where no other contender has changed how memory is handled.
 
     Args:
         make: returns the function, in that process; itself a function of a module.
