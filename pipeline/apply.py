@@ -21,8 +21,12 @@ from __future__ import annotations
 
 import logging
 from argparse import BooleanOptionalAction
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pipeline import plugins
 from pipeline.calibrate import read_factor
@@ -35,20 +39,25 @@ from pipeline.files import sha256_of
 from pipeline.image.channels import apart, channel_count, together
 from pipeline.image.formats import ROOM, Part, format_of, written_suffixes
 from pipeline.image.image import Image
+from pipeline.image.limits import limited
+from pipeline.image.missing import MASK as MISSING
 from pipeline.image.predictions import check_output, restored_image, write_prediction, write_quantity
 from pipeline.image.tiled import chosen, is_large, open_tiled
-from pipeline.infer import restore_uncorrected
+from pipeline.infer import Uncorrected, restore_uncorrected
+from pipeline.inference.agreement import Agreement, agreement_of, cell_means, check_agreement, without_outliers
+from pipeline.inference.domain import outside_training
 from pipeline.inference.large import doubt_large, restore_large
 from pipeline.inference.memory import use_memory
 from pipeline.models.device import choose_device, use_threads
 from pipeline.models.generator import Generator
 from pipeline.models.weights import load_generator
-from pipeline.physics.parameters import Direction, axes_along
+from pipeline.physics.parameters import MILLIMETRES, Direction, axes_along
 
 logger = logging.getLogger(__name__)
 
-MAGNITUDE_NOISE, MICROSCOPE_NOISE = "rician", "gaussian"
-"""What noise is looked for: modules of pipeline/physics/noise."""
+MAGNITUDE_NOISE, SIGNED_NOISE = "rician", "gaussian"
+"""Kinds of noise that are estimated, modules of pipeline/physics/noise: in heads without negative values, and in all
+other images."""
 
 
 def direction_of(network: Generator) -> Direction:
@@ -75,29 +84,42 @@ def as_measured(image: Image, factor: int, direction: Direction) -> Image:
     enlarged = axes_along(direction, axis)
     factors = [factor if other in enlarged else 1 for other in range(3)]
     shape = [int(size) * scale for size, scale in zip(image.data.shape, factors, strict=True)]
+    masks = {name: mask for name, mask in image.masks.items() if name == MISSING}
     return image.with_data(
-        image.data, masks={}, facts={**image.facts, "forward_model": {"factors": factors, "hr_shape": shape}}
+        image.data, masks=masks, facts={**image.facts, "forward_model": {"factors": factors, "hr_shape": shape}}
     )
 
 
-def read_normalised(source: Path, part: Part, settings: Extract, output: Path) -> Image:
-    """Reads the image that is to be sharpened.
+class Source(NamedTuple):
+    """The image to be sharpened.
+
+    Attributes:
+        physical: as it was read, physical intensities.
+        normalised: the same, normalised.
+    """
+
+    physical: NDArray[np.floating]
+    normalised: Image
+
+
+def read_source(path: Path, part: Part, settings: Extract, output: Path) -> Source:
+    """Read and normalise the image that is to be sharpened.
 
     Args:
-        source: file or folder.
+        path: file or folder.
         part: which image of several is meant.
         settings: the section `extract`.
-        output: where the result is to go; a name that its format cannot have is told before any work is done.
+        output: where the result is to go; a name that its format cannot have is refused before any work is done.
 
     Raises:
         UserError: the image cannot be read or has no foreground, or the result cannot be called `output`.
     """
-    image = format_of(source).read(source, part)
+    image = format_of(path).read(path, part)
     check_output(output, image)
     try:
-        return normalise(image, settings)
+        return Source(image.data, normalise(image, settings))
     except UserError as error:
-        raise UserError(f"{source}: {error}") from error
+        raise UserError(f"{path}: {error}") from error
 
 
 class Doubt(NamedTuple):
@@ -146,22 +168,23 @@ def apply(
         doubt: about the error map.
 
     Raises:
-        UserError: a file cannot be read or has no foreground, the network does not fit the image, or the device cannot
-            be used.
+        UserError: a file cannot be read or has no foreground, the network does not fit the image, the device cannot
+            be used, or the result disagrees with its input.
     """
     use_threads(settings.threads)
     network = load_generator(model).to(choose_device(device)).eval()
     if is_large(source, part.series):
         _apply_by_parts(network, sha256_of(model), source, part, settings, output, doubt)
         return
-    image = read_normalised(source, part, extraction, output)
-    measured = as_measured(image, network.shape.factor, direction_of(network))
-    noise = MAGNITUDE_NOISE if measured.is_anatomical else MICROSCOPE_NOISE
+    read = read_source(source, part, extraction, output)
+    measured = as_measured(read.normalised, network.shape.factor, direction_of(network))
     channels = [
-        restore_uncorrected([network], measured.with_data(channel), noise, settings, doubted=doubt.wanted is not False)
+        _restored(network, source, measured.with_data(channel), settings, doubted=doubt.wanted is not False)
         for channel in apart(measured.data, channel_count(measured.facts))
     ]
     restored = together([channel.restored for channel in channels])
+    found = _agreement(read.physical, measured, restored, [channel.sigma for channel in channels])
+    check_agreement(source, found, force=settings.force)
     saturated = write_prediction(output, measured, restored)
     logger.info("%s: %s -> %s, %d voxels clipped", source, measured.data.shape, restored.shape, saturated)
     spreads = [channel.spread for channel in channels if channel.spread is not None]
@@ -171,8 +194,49 @@ def apply(
         logger.info("%s: the disagreement over views, times %.3g", path, doubt.factor)
 
 
+def _restored(network: Generator, source: Path, measured: Image, settings: Infer, *, doubted: bool) -> Uncorrected:
+    """Restore one channel within the limits of intensity that networks know."""
+    factors = measured.facts["forward_model"]["factors"]
+    within = limited(measured.data)
+    within.log(source)
+    image = measured.with_data(within.values)
+    found = restore_uncorrected([network], image, _noise_of(measured), settings, doubted=doubted)
+    enlarged = [length for length, factor in zip(measured.spacing, factors, strict=True) if factor > 1]
+    unit = MILLIMETRES.get(measured.unit)
+    for sentence in outside_training(network, found.sigma, [unit * length for length in enlarged] if unit else None):
+        logger.warning("%s: %s. The result may be worse than interpolation.", source, sentence)
+    return found._replace(restored=within.added_to(found.restored, factors))
+
+
+def _noise_of(image: Image) -> str:
+    return MAGNITUDE_NOISE if image.is_anatomical and image.facts["stored_minimum"] >= 0 else SIGNED_NOISE
+
+
+def _agreement(
+    physical: NDArray[np.floating], measured: Image, restored: NDArray[np.float32], sigmas: Sequence[float]
+) -> Agreement:
+    """Compare the result, brought back to the grid of the input and to its units, with the input."""
+    again = measured.intensity.to_physical(cell_means(restored, measured.facts["forward_model"]["factors"]))
+    kept = without_outliers(physical, measured.data)
+    magnitude = _noise_of(measured) == MAGNITUDE_NOISE
+    scales = np.resize(measured.intensity.scale, kept.shape[-1])
+    count = len(sigmas)
+    parts = zip(apart(again, count), apart(kept, count), sigmas, strict=True)
+    found = [
+        agreement_of(one, image, scales[channel::count], sigma, magnitude=magnitude)
+        for channel, (one, image, sigma) in enumerate(parts)
+    ]
+    return sum(found, Agreement())
+
+
 def _apply_by_parts(
-    network: Generator, digest: str, source: Path, part: Part, settings: Infer, output: Path, doubt: Doubt
+    network: Generator,
+    digest: str,
+    source: Path,
+    part: Part,
+    settings: Infer,
+    output: Path,
+    doubt: Doubt,
 ) -> None:
     """Restores an image that does not fit into memory, and makes its error map where that is asked for."""
     if direction_of(network) == "isotropic":
@@ -209,6 +273,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--foreground", default="head", choices=("head", "all"), help="all: a micrograph that fills the field"
     )
+    text = "noise level as a fraction of the intensity range, instead of the one estimated from the image"
+    parser.add_argument("--noise-sigma", type=float, metavar="S", help=text)
+    text = "write a result that disagrees with its input, which is refused otherwise"
+    parser.add_argument("--force", action="store_true", help=text)
     text = "write the error map beside the output (default: of all but images that are restored part by part)"
     parser.add_argument("--uncertainty", action=BooleanOptionalAction, default=None, help=text)
     text = "uncertainty/calibration.json of the network's run: what its disagreement is worth as an error"
@@ -225,6 +293,10 @@ def _channel(text: str) -> int | str:
 def main(arguments: Namespace) -> None:
     """Runs the stage."""
     settings = read_section(Infer, arguments.settings)
+    if arguments.noise_sigma is not None:
+        settings = read_section(
+            Infer, settings.model_copy(update={"noise_sigma": arguments.noise_sigma}).model_dump_json()
+        )
     use_memory(arguments.memory_mb)
     voxel_um = tuple(arguments.voxel_um) if arguments.voxel_um else None
     part = Part(arguments.frame, arguments.channel, arguments.series, voxel_um)

@@ -14,6 +14,8 @@ from pipeline.files import write_json
 from pipeline.image.channels import has_channels
 from pipeline.image.container import map_image, write_image
 from pipeline.image.image import Image
+from pipeline.image.missing import MASK as MISSING
+from pipeline.image.missing import coarse_missing
 from pipeline.physics.forward import ForwardModel, drawn_model, volume_seed
 from pipeline.physics.grid import coarse_affine
 from pipeline.physics.parameters import MILLIMETRES, axes_along
@@ -50,10 +52,12 @@ def _spacing_mm(image: Image) -> tuple[float, ...] | None:
 
 
 def degrade(image: Image, model: ForwardModel) -> Image:
-    """Returns the low-resolution image, on the grid of cell centres, without masks."""
+    """Returns the low-resolution image, on the grid of cell centres, with no mask but "missing", if there is one."""
     affine = coarse_affine(image.affine, model.factors)
     facts = {**image.facts, "forward_model": model.to_json()}
-    return image.with_data(model.measure(image.data), affine=affine, masks={}, facts=facts)
+    missing = image.masks.get(MISSING)
+    masks = {} if missing is None else {MISSING: coarse_missing(missing, model.factors, model.lr_shape)}
+    return image.with_data(model.measure(image.data), affine=affine, masks=masks, facts=facts)
 
 
 def add_arguments(parser: ArgumentParser) -> None:

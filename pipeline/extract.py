@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -26,13 +25,23 @@ from pipeline.config.volumes import Volume
 from pipeline.duplicate_table import read_left_out
 from pipeline.errors import UserError
 from pipeline.files import sha256_of
-from pipeline.image.blocks import memory_order, slices_first
+from pipeline.image.blocks import slices_first
 from pipeline.image.channels import apart, channel_count, has_channels, sections_of, together
 from pipeline.image.container import write_image
 from pipeline.image.foreground import foreground_mask
 from pipeline.image.formats import ROOM, Part, format_of
 from pipeline.image.image import PLANE_AXIS, Image
-from pipeline.image.intensity import PERCENTILE
+from pipeline.image.intensity import (
+    LOW_PERCENTILE,
+    PERCENTILE,
+    IntensityMap,
+    IntensityRange,
+    describe_range,
+    intensity_range,
+    robust_percentile,
+)
+from pipeline.image.missing import MASK as MISSING
+from pipeline.image.missing import check_is_background, filled, missing_voxels
 from pipeline.image.pictures import read_all, stack_image
 from pipeline.image.segmentation import label_masks, read_segmentation
 from pipeline.image.stack import PLANE, SLICE_AXIS
@@ -62,16 +71,23 @@ def normalise(image: Image, settings: Extract) -> Image:
 
     Returns:
         The same block with normalised float32 intensities, the mask "foreground", and in its facts the plane, the
-        slice axis, the slices with enough foreground and what was estimated.
+        slice axis, the slices with enough foreground and what was estimated. Voxels that are NaN have the lowest
+        intensity and the mask "missing".
 
     Raises:
-        UserError: nothing stands out from the background, or no slice has enough of it.
+        UserError: nothing stands out from the background, no slice has enough of it, or voxels inside it are NaN.
     """
-    mask = _foreground(image, settings)
-    data = _without_bias(image, mask) if settings.bias_correction else image.data
-    scale = _scale(image, data, mask)
-    intensity = replace(image.intensity, scale=scale)
+    missing = missing_voxels(image.data)
+    source = image.with_data(filled(image.data, missing))
+    mask = _foreground(source, settings)
     plane, axis = slicing(image, settings)
+    masks = {"foreground": mask}
+    if missing is not None:
+        check_is_background(missing, mask, axis)
+        masks = {"foreground": mask & ~missing, MISSING: missing}
+        logger.info("%d voxels are NaN and count as background", np.count_nonzero(missing))
+    data = _without_bias(source, mask) if settings.bias_correction else source.data
+    intensity = image.intensity.with_range(*_ranges(image, data, mask))
     counts = np.count_nonzero(mask, axis=tuple(other for other in range(3) if other != axis))
     coverage = counts / (mask.size // mask.shape[axis])
     chosen = np.flatnonzero(coverage >= settings.min_foreground)
@@ -83,51 +99,48 @@ def normalise(image: Image, settings: Extract) -> Image:
         "foreground_slices": chosen.tolist(),
         "foreground_fraction": int(counts.sum()) / mask.size,
         "bias_corrected": settings.bias_correction,
-        "scale": scale,
-        "scale_percentile": PERCENTILE,
+        **range_facts(intensity, float(source.data.min())),
     }
-    return image.with_data(
-        intensity.normalise(data), intensity=intensity, masks={"foreground": mask}, facts={**image.facts, **facts}
-    )
+    return image.with_data(intensity.normalise(data), intensity=intensity, masks=masks, facts={**image.facts, **facts})
 
 
-def _ranges(image: Image) -> int:
-    """Returns how many channels have a range of their own: red, green and blue share theirs."""
+def range_facts(intensity: IntensityMap, lowest: float) -> dict[str, Any]:
+    """Return what is recorded of the range of an image whose lowest physical value is `lowest`."""
+    return {
+        "offset": intensity.offset,
+        "offset_percentile": LOW_PERCENTILE,
+        "scale": intensity.scale,
+        "scale_percentile": PERCENTILE,
+        "stored_minimum": lowest,
+    }
+
+
+def _range_count(image: Image) -> int:
+    """Return how many channels have a range of their own: red, green and blue share theirs."""
     return 1 if image.origin.get("coloured") else channel_count(image.facts)
 
 
 def _foreground(image: Image, settings: Extract) -> np.ndarray:
     """The foreground of every channel; that of colours is the same and seen in their mean."""
     channels = apart(image.data, channel_count(image.facts))
-    seen = channels if _ranges(image) > 1 else [np.mean(channels, axis=0)] if len(channels) > 1 else channels
+    seen = channels if _range_count(image) > 1 else [np.mean(channels, axis=0)] if len(channels) > 1 else channels
     masks = [_of_channel(image, index, partial(_foreground_of, one, settings)) for index, one in enumerate(seen)]
     return together((masks * len(channels))[: len(channels)])
 
 
-def _scale(image: Image, data: np.ndarray, mask: np.ndarray) -> float | tuple[float, ...]:
-    """What becomes 1.0, for each channel that has a range of its own."""
-    count = _ranges(image)
+def _ranges(image: Image, data: np.ndarray, mask: np.ndarray) -> list[IntensityRange]:
+    """The range of each channel that has one of its own."""
+    count = _range_count(image)
     pairs = enumerate(zip(apart(data, count), apart(mask, count), strict=True))
-    scales = tuple(_of_channel(image, index, partial(_percentile, one, where)) for index, (one, where) in pairs)
-    return scales if count > 1 else scales[0]
-
-
-def _percentile(data: np.ndarray, mask: np.ndarray) -> float:
-    # In the order of the memory, which a percentile does not depend on.
-    order = memory_order(data)
-    values = data.transpose(order)[mask.transpose(order)]
-    scale = float(np.percentile(values.astype(np.float64), PERCENTILE, overwrite_input=True))
-    if scale <= 0:
-        raise UserError(f"the {PERCENTILE}th percentile of the foreground is {scale:g}; intensities must be positive.")
-    return scale
+    return [_of_channel(image, index, partial(intensity_range, one, where)) for index, (one, where) in pairs]
 
 
 def _of_channel(image: Image, index: int, function: Callable[[], T]) -> T:
-    """Calls a function about a channel, whose name stands before what it has to complain of."""
+    """Call a function about a channel; the channel's name precedes the message of an error."""
     try:
         return function()
     except UserError as error:
-        if _ranges(image) == 1:
+        if _range_count(image) == 1:
             raise
         name = image.facts["channels"][index]
         raise UserError(f"{name}: {error} Choose a channel with the key `channel`, or leave this one out.") from error
@@ -142,11 +155,15 @@ def _foreground_of(data: np.ndarray, settings: Extract) -> np.ndarray:
 
 
 def _without_bias(image: Image, mask: np.ndarray) -> np.ndarray:
+    """Remove the bias field, which multiplies what lies above the image's low percentile."""
     from pipeline.image.bias import correct_bias
 
     count = channel_count(image.facts)
-    pairs = zip(apart(image.data, count), apart(mask, count), strict=True)
-    return together([correct_bias(one, where) for one, where in pairs])
+    corrected = []
+    for one, where in zip(apart(image.data, count), apart(mask, count), strict=True):
+        offset = float(robust_percentile(one, LOW_PERCENTILE))
+        corrected.append(correct_bias(np.maximum(one - offset, 0), where) + offset)
+    return together(corrected)
 
 
 def cut_block(image: Image, slices: tuple[int, int] | None, axis: int) -> Image:
@@ -279,8 +296,10 @@ def extract(
     }
     write_image(output, result.with_data(result.data, facts={**result.facts, **identity}))
     count = len(result.facts["foreground_slices"])
-    ones = ", ".join(f"{scale:g}" for scale in np.atleast_1d(result.facts["scale"]))
-    logger.info("%s: shape %s, %d slices with foreground, 1.0 = %s", volume.id, result.data.shape, count, ones)
+    logger.info(
+        "%s: shape %s, %d slices with foreground, %s",
+        *(volume.id, result.data.shape, count, describe_range(result.intensity)),
+    )
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -23,9 +23,12 @@ from pipeline.config.load import read_section
 from pipeline.config.stages import Infer
 from pipeline.image.container import read_image, write_image
 from pipeline.image.image import Image
+from pipeline.image.limits import limited
 from pipeline.image.predictions import restored_image, write_prediction
+from pipeline.inference.agreement import agreement_of, check_agreement, without_outliers
 from pipeline.inference.air import Air, has_air, tissue_of
-from pipeline.inference.consistency import share_at, toward_measurement
+from pipeline.inference.consistency import degraded_again, share_at, toward_measurement
+from pipeline.inference.domain import enlarged_voxels, outside_training
 from pipeline.inference.halo import halo_of
 from pipeline.inference.memory import use_memory
 from pipeline.inference.volume import restore_volume, restore_with_spread, views_of
@@ -97,21 +100,36 @@ def restore(network: Generator, image: Image, settings: Infer) -> NDArray[np.flo
     Returns:
         Normalised intensities, float32, of shape image.data.shape * factors.
     """
-    model = ForwardModel.from_json(image.facts["forward_model"])
-    found = restore_uncorrected([network], image, model.noise_settings, settings)
-    return _corrected(network, found.restored, image, replace(model, noise_sigma=found.sigma), settings)
+    return _restored([network], image, settings, doubted=False).restored
 
 
 def restore_and_doubt(
     networks: Sequence[Generator], image: Image, settings: Infer
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Returns what `restore` makes of the first network, and the spread of `restore_with_spread` over all of them."""
-    model = ForwardModel.from_json(image.facts["forward_model"])
-    found = restore_uncorrected(networks, image, model.noise_settings, settings, doubted=True)
+    found = _restored(networks, image, settings, doubted=True)
     assert found.spread is not None
-    return _corrected(
-        networks[0], found.restored, image, replace(model, noise_sigma=found.sigma), settings
-    ), found.spread
+    return found.restored, found.spread
+
+
+def _restored(networks: Sequence[Generator], image: Image, settings: Infer, *, doubted: bool) -> Uncorrected:
+    """Restore within the limits of intensity that networks know, and correct toward the measurement."""
+    model = ForwardModel.from_json(image.facts["forward_model"])
+    within = limited(image.data)
+    name = image.facts.get("id", "the image")
+    within.log(name)
+    inside = image.with_data(within.values)
+    found = restore_uncorrected(networks, inside, model.noise_settings, settings, doubted=doubted)
+    told = replace(model, noise_sigma=found.sigma)
+    corrected = _corrected(networks[0], found.restored, inside, told, settings)
+    for sentence in outside_training(networks[0], found.sigma, enlarged_voxels(model)):
+        logger.warning("%s: %s", name, sentence)
+    again = degraded_again(corrected, model)
+    compared = without_outliers(image.data, image.data)
+    # A result may show the signal, or the mean of the noisy magnitude, which lies above it in the dark.
+    readings = [agreement_of(one, compared, 1.0, found.sigma) for one in (told.expected_value(again), again)]
+    check_agreement(name, min(readings, key=lambda one: one.squares), force=settings.force)
+    return found._replace(restored=within.added_to(corrected, model.factors))
 
 
 def _corrected(

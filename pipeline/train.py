@@ -34,7 +34,7 @@ from pipeline.errors import UserError
 from pipeline.files import replacing, sha256_of, write_text
 from pipeline.image.container import map_array, read_facts, read_image
 from pipeline.image.stack import upright
-from pipeline.inference import halo
+from pipeline.inference import domain, halo
 from pipeline.inference.consistency import best_share
 from pipeline.inference.volume import AS_LEARNT, restore_excerpt, restore_volume
 from pipeline.models.card import trained_card
@@ -262,6 +262,7 @@ def train(
             facts = {
                 "method": output.name,
                 "direction": direction(volumes),
+                domain.FACT: domain.training_domain([volume.model for volume in volumes], recipe),
                 "recipe": recipe.model_dump(mode="json"),
                 "shares": shares(network, excerpts, recipe),
                 halo.FACT: halo.departures(network, excerpts),

@@ -365,8 +365,13 @@
 
   // The words below the controls
 
-  function inUnits(level) {
+  // A difference of intensities in the units of the image, and an intensity, which counts from where black is.
+  function difference(level) {
     return Number(((level / LEVELS) * data.top).toPrecision(4)).toString();
+  }
+
+  function inUnits(level) {
+    return Number((data.bottom + (level / LEVELS) * data.top).toPrecision(4)).toString();
   }
 
   function placeWords(plane) {
@@ -385,7 +390,7 @@
     slice.setAttribute("aria-valuetext", placeWords(plane));
     for (const name of ["level", "width"]) {
       part(name).value = String(state[name]);
-      part(name).setAttribute("aria-valuetext", inUnits(state[name]));
+      part(name).setAttribute("aria-valuetext", name === "width" ? difference(state[name]) : inUnits(state[name]));
     }
     part("view").value = state.view;
     part("first").value = state.first;
@@ -403,7 +408,7 @@
     const [base, own, reference] = [data.base, state.first, truth].map((name) => volumes.get(name));
     if (base && own && reference) {
       const amounts = detailAt(base, own, reference, at);
-      values.push("detail of A: " + DETAIL.map(([kind], place) => kind + " " + inUnits(amounts[place])).join(", "));
+      values.push("detail of A: " + DETAIL.map(([kind], place) => kind + " " + difference(amounts[place])).join(", "));
     }
     return "about: " + values.join(" · ");
   }

@@ -75,19 +75,20 @@ def _image(metadata: dict[str, Any], arrays: dict[str, np.ndarray]) -> Image:
 
 
 def map_image(path: Path) -> Image:
-    """Maps an image that `write_image` wrote: its intensities are read when they are used, and its masks are left out.
+    """Map an image that `write_image` wrote: its intensities and masks are read when they are used.
 
     Raises:
         UserError: as `read_image`.
     """
     with _open(path) as stream:
-        return _image(_metadata(path, stream), {"data": map_array(path, "data")})
+        names = list(stream.keys())
+        return _image(_metadata(path, stream), {name: map_array(path, name) for name in names})
 
 
 def _intensity(values: dict[str, Any]) -> IntensityMap:
     """Undoes `asdict` after the values were JSON, which knows no tuples."""
-    scale = values["scale"]
-    return IntensityMap(**{**values, "scale": tuple(scale) if isinstance(scale, list) else scale})
+    read: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in values.items()}
+    return IntensityMap(**read)
 
 
 def read_facts(path: Path) -> dict[str, Any]:

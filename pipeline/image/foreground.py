@@ -1,4 +1,4 @@
-"""The head, or the tissue, as against air."""
+"""The foreground: the head, or the tissue, as opposed to the background."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from pipeline.errors import UserError
 from pipeline.image.blocks import in_memory_order, memory_order, undo_order
+from pipeline.image.intensity import LOW_PERCENTILE, PERCENTILE, robust_percentile
 from pipeline.image.runs import fill_holes, largest_part
 from pipeline.image.smoothing import gaussian
 
 SMOOTHING_VOXELS = 1.0
-"""Standard deviation of the smoothing: noise in air no longer hangs on to the head."""
+"""Standard deviation of the smoothing, which separates noise in the background from the head."""
 
 BINS = 256
 """Of the histogram that Otsu's threshold is found in."""
@@ -61,18 +62,33 @@ def picture_foreground(picture: NDArray) -> NDArray[np.bool_]:
 
 
 def bright_part(data: NDArray, axes: Iterable[int] | None = None) -> NDArray[np.bool_]:
-    """Finds what is above half of Otsu's threshold in the smoothed image.
+    """Find what lies above half of Otsu's threshold in the smoothed image.
+
+    Half is measured from the image's low percentile, and values beyond its percentiles are limited to them, so that
+    neither a constant added to the image nor a single hot or dead voxel changes the result.
 
     Args:
-        data: intensities, not all the same, any order in memory; air is dark.
+        data: intensities, not all the same, any order in memory; the background is dark.
         axes: along which it is smoothed; None for all.
 
     Returns:
         Boolean array of the same shape.
     """
-    smooth = gaussian(data, SMOOTHING_VOXELS, axes)
+    smooth = gaussian(_unit_range(data), SMOOTHING_VOXELS, axes)
     # To a histogram, the order of the memory is as good as that of the axes, and it needs no copy.
     return smooth > 0.5 * otsu_threshold(smooth.ravel(order="K"))
+
+
+def _unit_range(data: NDArray) -> NDArray[np.float32]:
+    """Map the image's low and high percentiles to 0 and 1, and limit what lies beyond."""
+    values = data.ravel(order="K")
+    low, high = (float(robust_percentile(values, one)) for one in (LOW_PERCENTILE, PERCENTILE))
+    if low == high:  # nearly all voxels have one value: what is left decides
+        low, high = float(values.min()), float(values.max())
+    scaled = np.empty_like(data, dtype=np.float32)
+    np.subtract(data, low, out=scaled, dtype=np.float64)
+    np.divide(scaled, high - low, out=scaled, dtype=np.float64)
+    return np.clip(scaled, 0, 1, out=scaled)
 
 
 def otsu_threshold(values: NDArray[np.float32]) -> np.float32:

@@ -2,55 +2,156 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.errors import UserError
+from pipeline.image.blocks import memory_order
+
+LOW_PERCENTILE = 0.1
+"""Normalised 0.0 is this percentile of the whole image."""
 PERCENTILE = 99.9
-"""Normalised 1.0 is this percentile of the foreground; it shuts out single bright vessels and artefacts."""
+"""Normalised 1.0 is this percentile of the foreground."""
+
+
+SHOWN_RANGES = 8
+"""Ranges that the log lists."""
+
+
+class IntensityRange(NamedTuple):
+    """The physical intensities that become 0 and 1: `offset` and `offset + scale`."""
+
+    offset: float
+    scale: float
+
+
+def intensity_range(image: NDArray, foreground: NDArray[np.bool_] | None = None) -> IntensityRange:
+    """Find the range of an image from its own values.
+
+    Both ends are values of the image, not interpolated between two of them, so that the range of a * image + c is
+    exactly a * offset + c and a * scale for a > 0. Of any image of more than two values, neither end is an extreme
+    value, so that a single hot or dead voxel cannot move it.
+
+    Args:
+        image: physical intensities, any shape, any order in memory. NaN is left out.
+        foreground: boolean array of the same shape; None for all of the image.
+
+    Returns:
+        The `LOW_PERCENTILE` of the image, and the distance from there to the `PERCENTILE` of the foreground.
+
+    Raises:
+        UserError: the two are the same.
+    """
+    order = memory_order(image)
+    values = image.transpose(order)
+    inside = values if foreground is None else values[foreground.transpose(order)]
+    offset = float(robust_percentile(values, LOW_PERCENTILE))
+    scale = float(robust_percentile(inside, PERCENTILE)) - offset
+    if scale <= 0:
+        raise UserError(
+            f"the image has no contrast: the {LOW_PERCENTILE}th percentile of all voxels and the {PERCENTILE}th "
+            f"percentile of the foreground are both {offset:g}."
+        )
+    return IntensityRange(offset, scale)
+
+
+def robust_percentile(values: NDArray, percentile: float) -> NDArray:
+    """Return the value at a percentile, rounded toward the middle, so that extreme values are left out where possible.
+
+    Args:
+        values: any shape. NaN is left out.
+        percentile: between 0 and 100.
+    """
+    flat = values.ravel(order="K")
+    if flat.dtype.kind == "f" and np.isnan(np.sum(flat)):
+        flat = flat[~np.isnan(flat)]
+    last = flat.size - 1
+    place = percentile / 100 * last
+    upper = percentile > 50  # noqa: PLR2004
+    index = math.floor(place) if upper else math.ceil(place)
+    if last > 1:
+        index = min(max(index, 1), last - 1)
+    return np.partition(flat, index)[index]
+
+
+def describe_range(intensity: IntensityMap) -> str:
+    """Return the range in words, for logs; of many ranges, the number."""
+    ranges = list(zip(np.atleast_1d(intensity.offset), np.atleast_1d(intensity.scale), strict=True))
+    if len(ranges) > SHOWN_RANGES:
+        return f"{len(ranges)} slices with intensity ranges of their own"
+    return "intensity range " + ", ".join(f"{offset:g} to {offset + scale:g}" for offset, scale in ranges)
 
 
 @dataclass(frozen=True)
 class IntensityMap:
-    """Between three scales: stored (what the file holds), physical (slope and intercept applied) and normalised.
+    """Between three scales: stored (in the file), physical (slope and intercept applied) and normalised.
 
-    physical = slope * stored + intercept; normalised = physical / scale. Zero stays zero, since noise of magnitude
-    images is measured from zero.
+    physical = slope * stored + intercept; normalised = (physical - offset) / scale.
 
     Attributes:
-        scale: physical value that becomes 1.0; where channels have ranges of their own, one value a channel, which the
-            slices along the last axis take in turn (see `pipeline.image.channels`).
+        scale: distance of the physical values that become 0.0 and 1.0. Where slices have ranges of their own, such as
+            channels and the pictures of a collection, a tuple, which the slices along the last axis take in turn (see
+            `pipeline.image.channels`).
         slope: as in the file's header (NIfTI scl_slope).
         intercept: as in the file's header (NIfTI scl_inter).
         dtype: of the stored values.
+        offset: physical value that becomes 0.0; a tuple where `scale` is one.
     """
 
     scale: float | tuple[float, ...] = 1.0
     slope: float = 1.0
     intercept: float = 0.0
     dtype: str = "float32"
+    offset: float | tuple[float, ...] = 0.0
+
+    def with_range(self, *ranges: IntensityRange) -> IntensityMap:
+        """Return the map with another range, or with one for each of several channels or slices."""
+        if len(ranges) == 1:
+            return replace(self, offset=ranges[0].offset, scale=ranges[0].scale)
+        offsets, scales = zip(*ranges, strict=True)
+        return replace(self, offset=tuple(offsets), scale=tuple(scales))
+
+    def of_differences(self) -> IntensityMap:
+        """Return the map of values that are differences of intensities, such as errors: 0 stays 0."""
+        return replace(self, offset=0.0)
+
+    def of_slices(self, slices: Sequence[int]) -> IntensityMap:
+        """Return the map of some slices along the last axis."""
+
+        def taken(one: float | tuple[float, ...]) -> float | tuple[float, ...]:
+            return tuple(one[index % len(one)] for index in slices) if isinstance(one, tuple) else one
+
+        return replace(self, offset=taken(self.offset), scale=taken(self.scale))
 
     def normalise(self, physical: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Maps physical to normalised intensities, float32."""
+        """Map physical to normalised intensities, float32."""
         values = np.asarray(physical)
-        # Divided in double precision and rounded once, without an array of doubles in between.
         normalised = np.empty_like(values, dtype=np.float32)
-        return np.divide(values, self._scales(values), out=normalised, dtype=np.float64)
+        # In double precision, without an array of doubles: differences of integers below 2**24 are exact in single.
+        np.subtract(values, self._along_slices(self.offset, values), out=normalised, dtype=np.float64)
+        return np.divide(normalised, self._along_slices(self.scale, values), out=normalised, dtype=np.float64)
 
     def to_physical(self, normalised: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Maps normalised to physical intensities, float64."""
+        """Map normalised to physical intensities, float64."""
         values = np.asarray(normalised, dtype=np.float64)
-        return values * self._scales(values)
+        return values * self._along_slices(self.scale, values) + self._along_slices(self.offset, values)
 
     @property
-    def shown_scale(self) -> float:
-        """By what reports multiply normalised intensities: where channels have ranges of their own, by nothing."""
-        return 1.0 if isinstance(self.scale, tuple) else self.scale
+    def shown_range(self) -> IntensityRange:
+        """The range in which reports show intensities: 0 to 1 where slices have ranges of their own."""
+        if isinstance(self.scale, tuple) or isinstance(self.offset, tuple):
+            return IntensityRange(0.0, 1.0)
+        return IntensityRange(self.offset, self.scale)
 
-    def _scales(self, values: NDArray) -> float | NDArray[np.float64]:
-        """The scale, or those of the slices along the last axis."""
-        return np.resize(self.scale, values.shape[-1]) if isinstance(self.scale, tuple) else self.scale
+    @staticmethod
+    def _along_slices(one: float | tuple[float, ...], values: NDArray) -> float | NDArray[np.float64]:
+        """The number itself, or, of a tuple, one for each slice along the last axis."""
+        return np.resize(one, values.shape[-1]) if isinstance(one, tuple) else one
 
     def to_stored(self, normalised: NDArray[np.floating], limits: tuple[int, int] | None = None) -> tuple[NDArray, int]:
         """Maps normalised intensities to the values and dtype of the input file.

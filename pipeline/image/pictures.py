@@ -17,7 +17,7 @@ from pipeline.errors import UserError
 from pipeline.image.channels import COLOURS, labelled
 from pipeline.image.foreground import picture_foreground
 from pipeline.image.image import Image
-from pipeline.image.intensity import IntensityMap
+from pipeline.image.intensity import LOW_PERCENTILE, PERCENTILE, IntensityMap, IntensityRange, intensity_range
 from pipeline.image.stack import PLANE, SLICE_AXIS, UNIT, stack_origin, stacked
 
 COLOUR_LIMIT = 16
@@ -28,8 +28,6 @@ PNG_BIT_DEPTH = 24
 """Where a PNG tells its bits a value: behind the signature and the sizes in its header (RFC 2083, 4.1.1)."""
 DEEP = 16
 """Bits a value that Pillow keeps of grey pictures, but not of colours or transparency."""
-DEPTHS = {"uint8": 255, "uint16": 65535}
-"""Stored value that becomes 1.0, by dtype."""
 
 
 def decoded(name: str, content: bytes) -> tuple[NDArray, tuple[float, float] | None]:
@@ -110,7 +108,7 @@ def stack_image(pictures: Mapping[str, NDArray], min_foreground: float, foregrou
         foreground: "head", or "all" where the whole picture counts.
 
     Returns:
-        Intensities between 0 and 1, where 1.0 is the highest value of the dtype; the masks "foreground" and "picture"
+        Intensities normalised picture by picture, as volumes are; the masks "foreground" and "picture"
         (where there is a picture); in the facts, for every slice, its name, class (the folder it lies in) and size
         [columns, rows]. Where there are colours, each is a slice: see `pipeline.image.channels`.
 
@@ -118,7 +116,7 @@ def stack_image(pictures: Mapping[str, NDArray], min_foreground: float, foregrou
         UserError: the pictures differ in depth, or none has enough foreground.
     """
     dtype = _common_depth(pictures)
-    names, sections, arrays, foregrounds = [], [], [], []
+    names, sections, arrays, foregrounds, ranges = [], [], [], [], []
     for section, (name, picture) in enumerate(pictures.items()):
         channels = [picture] if picture.ndim == GREY_AXES else list(np.moveaxis(picture, -1, 0))
         mask = np.ones(picture.shape[:2], dtype=bool) if foreground == "all" else picture_foreground(as_grey(picture))
@@ -126,6 +124,7 @@ def stack_image(pictures: Mapping[str, NDArray], min_foreground: float, foregrou
         sections += [section] * len(channels)
         arrays += channels
         foregrounds += [mask] * len(channels)
+        ranges += [_range_of(picture, mask)] * len(channels)
     chosen = np.flatnonzero(np.array([mask.mean() for mask in foregrounds]) >= min_foreground)
     if chosen.size == 0:
         raise UserError(
@@ -137,7 +136,8 @@ def stack_image(pictures: Mapping[str, NDArray], min_foreground: float, foregrou
         "foreground": stacked(foregrounds),
         "picture": stacked([np.ones(picture.shape, dtype=bool) for picture in arrays]),
     }
-    intensity = IntensityMap(scale=float(DEPTHS[dtype]), dtype=dtype)
+    offsets, scales = (tuple(one) for one in zip(*ranges, strict=True))
+    intensity = IntensityMap(offset=offsets, scale=scales, dtype=dtype)
     facts = {
         "plane": PLANE,
         "slice_axis": SLICE_AXIS,
@@ -148,14 +148,27 @@ def stack_image(pictures: Mapping[str, NDArray], min_foreground: float, foregrou
         "foreground_slices": chosen.tolist(),
         "foreground_fraction": float(masks["foreground"].sum() / masks["picture"].sum()),
         "bias_corrected": False,
-        "scale": intensity.scale,
-        "scale_percentile": None,
+        "collection": True,
+        "offset_percentile": LOW_PERCENTILE,
+        "scale_percentile": PERCENTILE,
+        "stored_minimum": float(min(picture.min() for picture in arrays)),
     }
     if len(sections) > len(pictures):
         facts["sections"] = sections
-    normalised = stacked(arrays).astype(np.float32) / np.float32(DEPTHS[dtype])
+    # What lies beside a smaller picture is as dark as the picture's background.
+    normalised = np.where(masks["picture"], intensity.normalise(stacked(arrays)), np.float32(0))
     origin = stack_origin(list(pictures), sizes, samples)
     return Image(normalised, np.eye(4), intensity, unit=UNIT, origin=origin, masks=masks, facts=facts)
+
+
+def _range_of(picture: NDArray, mask: NDArray[np.bool_]) -> IntensityRange:
+    """The range of a picture, which its colours share; one that shows nothing keeps its values."""
+    foreground = mask if mask.any() else np.ones_like(mask)
+    colours = foreground if picture.ndim == GREY_AXES else np.repeat(foreground[..., None], picture.shape[-1], axis=-1)
+    try:
+        return intensity_range(picture.astype(np.float32), colours)
+    except UserError:
+        return IntensityRange(0.0, 1.0)
 
 
 def _common_depth(pictures: Mapping[str, NDArray]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,14 @@ from pipeline.errors import UserError
 from pipeline.image.alignment import check_same_grid
 from pipeline.image.formats import ROOM, Part, written_suffixes
 from pipeline.image.image import Image
+from pipeline.image.missing import MASK as MISSING
+from pipeline.image.missing import filled, fine_missing, missing_voxels
 from pipeline.physics.grid import crop_to, fine_affine
+
+logger = logging.getLogger(__name__)
+
+CLIPPED_SHARE = 0.01
+"""Share of clipped voxels above which a warning is logged."""
 
 
 def prediction_path(folder: Path, method: str, volume: str, suffix: str = ".nii.gz") -> Path:
@@ -52,7 +60,7 @@ def restored_image(lr_image: Image, sr: NDArray[np.floating]) -> Image:
         sr: normalised intensities, of shape lr_image.data.shape * factors.
 
     Returns:
-        The image, cropped to the recorded shape.
+        The image, cropped to the recorded shape; its mask "missing" is that of the low-resolution volume, if any.
 
     Raises:
         ValueError: `sr` has another shape.
@@ -61,8 +69,10 @@ def restored_image(lr_image: Image, sr: NDArray[np.floating]) -> Image:
     expected = tuple(int(size) * factor for size, factor in zip(lr_image.data.shape, model["factors"], strict=True))
     if sr.shape != expected:
         raise ValueError(f"the super-resolved array has shape {sr.shape}, expected was {expected}")
+    missing = lr_image.masks.get(MISSING)
+    masks = {} if missing is None else {MISSING: fine_missing(missing, model["factors"], model["hr_shape"])}
     return lr_image.with_data(
-        crop_to(sr, model["hr_shape"]), affine=fine_affine(lr_image.affine, model["factors"]), masks={}
+        crop_to(sr, model["hr_shape"]), affine=fine_affine(lr_image.affine, model["factors"]), masks=masks
     )
 
 
@@ -81,7 +91,22 @@ def write_prediction(path: Path, lr_image: Image, sr: NDArray[np.floating]) -> i
         UserError: the file's name belongs to another format, or it cannot be written.
     """
     check_output(path, lr_image)
-    return plugins.load(ROOM, lr_image.origin["format"]).write(path, restored_image(lr_image, sr))
+    image = restored_image(lr_image, sr)
+    saturated = plugins.load(ROOM, lr_image.origin["format"]).write(path, _with_missing(image))
+    if saturated > CLIPPED_SHARE * image.data.size:
+        logger.warning(
+            "%s: %.1f %% of the voxels were clipped to the range that the file can store (%s)",
+            *(path, 100 * saturated / image.data.size, image.intensity.dtype),
+        )
+    return saturated
+
+
+def _with_missing(image: Image) -> Image:
+    """Return an image that is NaN where its source is, if its file can store that."""
+    missing = image.masks.get(MISSING)
+    if missing is None or np.dtype(image.intensity.dtype).kind != "f":
+        return image
+    return image.with_data(np.where(missing, np.float32(np.nan), image.data))
 
 
 def write_quantity(path: Path, image: Image) -> int:
@@ -101,7 +126,8 @@ def write_quantity(path: Path, image: Image) -> int:
     """
     check_output(path, image)
     module = plugins.load(ROOM, image.origin["format"])
-    return module.write(path, getattr(module, "as_quantity", _as_floats)(image))
+    differences = replace(image, intensity=image.intensity.of_differences())
+    return module.write(path, getattr(module, "as_quantity", _as_floats)(differences))
 
 
 def _as_floats(image: Image) -> Image:
@@ -112,7 +138,7 @@ def read_prediction(path: Path, truth: Image) -> NDArray[np.float32]:
     """Reads a prediction for comparison with the truth.
 
     Returns:
-        Intensities of shape truth.data.shape, normalised as the truth is.
+        Intensities of shape truth.data.shape, normalised as the truth is; background that is NaN has the lowest value.
 
     Raises:
         UserError: the file cannot be read, or does not lie on the grid of the truth.
@@ -121,4 +147,4 @@ def read_prediction(path: Path, truth: Image) -> NDArray[np.float32]:
     part = Part(coloured=truth.origin.get("coloured") or None)
     image = plugins.load(ROOM, truth.origin["format"]).read(path, part)
     check_same_grid(path, image, truth, truth.facts.get("id", "the truth"), "prediction")
-    return truth.intensity.normalise(image.data)
+    return truth.intensity.normalise(filled(image.data, missing_voxels(image.data)))

@@ -21,7 +21,7 @@ def is_collection(facts: Mapping[str, Any]) -> bool:
     Args:
         facts: of the image, or what the record of a run says about it.
     """
-    return facts["plane"] == PLANE and facts["scale_percentile"] is None
+    return bool(facts.get("collection"))
 
 
 def lay(picture: NDArray) -> NDArray:

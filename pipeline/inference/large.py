@@ -29,9 +29,11 @@ from pipeline.code_version import code_version
 from pipeline.config.stages import Infer
 from pipeline.errors import UserError
 from pipeline.files import DISK_ERRORS, read_json, write_json
-from pipeline.image.intensity import PERCENTILE, IntensityMap
+from pipeline.image.intensity import LOW_PERCENTILE, PERCENTILE, IntensityMap, IntensityRange, intensity_range
+from pipeline.image.limits import limited, log_limited
 from pipeline.image.pyramid import add_coarser_levels, create_level
 from pipeline.image.tiled import Plane, TiledImage, fitting_format
+from pipeline.inference.agreement import Agreement, agreement_of, cell_means, check_agreement, without_outliers
 from pipeline.inference.backends._compute import FULL_PRECISION
 from pipeline.inference.engine import engine_for, tell_change
 from pipeline.inference.memory import device_of
@@ -83,11 +85,13 @@ class Level:
     """What is known of a channel.
 
     Attributes:
-        scale: physical value that counts as 1.0: the 99.9th percentile of the pixels that were looked at; of colours,
-            which share it so that no hue changes, the greatest.
-        noise_sigma: standard deviation of its noise, as a fraction of that.
+        offset: physical value that becomes 0: the 0.1th percentile of the pixels that were looked at. Colours share
+            one range, so that no hue changes: their lowest offset, and the highest end.
+        scale: distance from there to the physical value that becomes 1, the 99.9th percentile of these pixels.
+        noise_sigma: standard deviation of its noise, as a fraction of the scale.
     """
 
+    offset: float
     scale: float
     noise_sigma: float
 
@@ -140,7 +144,13 @@ def restored_blocks(read: ReadRows, tiling: Tiling, restore: Restore, first: int
         above = below
 
 
-def restore_large(network: Generator, image: TiledImage, settings: Infer, output: Path, generator_sha256: str) -> int:
+def restore_large(
+    network: Generator,
+    image: TiledImage,
+    settings: Infer,
+    output: Path,
+    generator_sha256: str,
+) -> int:
     """Restores all planes of an image and writes them like the image, whole or not at all.
 
     Args:
@@ -154,8 +164,8 @@ def restore_large(network: Generator, image: TiledImage, settings: Infer, output
         How many pixels had to be clipped to the range of the dtype.
 
     Raises:
-        UserError: the image is damaged, dark or too small, the output is of another format, the network enlarges
-            columns alone, or another process writes the same output.
+        UserError: the image is damaged, without contrast or too small, the output is of another format, the network
+            enlarges columns alone, another process writes the same output, or the result disagrees with the image.
     """
     return _made(network, image, settings, output, generator_sha256, None)
 
@@ -190,12 +200,16 @@ def _made(
         target = (image, factor, doubt)
         job = _Job.resumed(folder, key, *target) or _Job.started(folder, key, *target, settings)
         job.restore_planes(network, settings)
+        if doubt is None:
+            check_agreement(image.path, job.agreement, force=settings.force)
+            job.log_limited()
         logger.info("writing %s", output)
         add_coarser_levels(job.group, f"{image.leading}yx")
         facts = {
             "channels": [asdict(level) for level in job.levels],
             "factor": factor,
             "generator_sha256": generator_sha256,
+            "offset_percentile": LOW_PERCENTILE,
             "scale_percentile": PERCENTILE,
             **({} if doubt is None else {"disagreement_over_views_times": doubt}),
         }
@@ -219,6 +233,16 @@ class _Job:
     def saturated(self) -> int:
         """Pixels that had to be clipped."""
         return self._record["saturated"]
+
+    @property
+    def agreement(self) -> Agreement:
+        """Of the result with the image."""
+        return Agreement(*self._record["agreement"])
+
+    def log_limited(self) -> None:
+        """Log how many pixels were limited, if any were."""
+        if self._record["limited"]:
+            log_limited(self._image.path, self._record["limited"])
 
     @classmethod
     def resumed(cls, folder: Path, key: str, image: TiledImage, factor: int, doubt: float | None) -> _Job | None:
@@ -244,7 +268,15 @@ class _Job:
             shutil.rmtree(folder / name, ignore_errors=True)
             (folder / name).unlink(missing_ok=True)
         levels = [asdict(level) for level in measured_levels(image, settings)]
-        record = {"key": key, "levels": levels, "plane": 0, "row": 0, "saturated": 0}
+        record = {
+            "key": key,
+            "levels": levels,
+            "plane": 0,
+            "row": 0,
+            "saturated": 0,
+            "limited": 0,
+            "agreement": (0.0, 0.0, 0),
+        }
         job = cls(folder, image, factor, doubt, record)
         shape = (*image.shape[:-2], *(size * factor for size in image.plane_shape))
         dtype = np.dtype(_written(image.intensity, doubt).dtype)
@@ -265,16 +297,27 @@ class _Job:
 
     def _restore_plane(self, network: Generator, settings: Infer, tiling: Tiling, plane: Plane, bar: tqdm) -> None:
         level = self.levels[self._image.channel_of(plane)]
-        intensity = replace(self._image.intensity, scale=level.scale)
+        intensity = replace(self._image.intensity, offset=level.offset, scale=level.scale)
         engine = engine_for(network, settings)
         views = views_of(network)
 
+        agreement, outliers = self.agreement, int(self._record["limited"])
+
         def restore(part: NDArray) -> NDArray[np.float32]:
+            nonlocal agreement, outliers
             bar.update()
             values = normalised(part, intensity)
+            within = limited(values)
+            factors = (self._factor, self._factor)
             if self._doubt is None:
-                return restore_in_views(engine, values, level.noise_sigma, views)
-            seen = restored_views(engine, values, level.noise_sigma, MOST_VIEWS)
+                restored = restore_in_views(engine, within.values, level.noise_sigma, views)
+                restored = within.added_to(restored, factors)
+                again = intensity.to_physical(cell_means(restored, factors))
+                physical = without_outliers(physical_values(part, intensity), values)
+                agreement += agreement_of(again, physical, level.scale, level.noise_sigma)
+                outliers += within.voxels
+                return restored
+            seen = restored_views(engine, within.values, level.noise_sigma, MOST_VIEWS)
             return np.asarray(self._doubt * np.std(seen, axis=0), dtype=np.float32)
 
         def read(rows: slice) -> NDArray:
@@ -283,16 +326,17 @@ class _Job:
         if settings.precision != FULL_PRECISION:
             middle = [tiles[len(tiles) // 2] for tiles in (tiling.along(0), tiling.along(1))]
             values = normalised(read_finite(self._image, plane, *middle), intensity)
-            tell_change(network, settings, values, level.noise_sigma, "the middle tile")
+            tell_change(network, settings, limited(values).values, level.noise_sigma, "the middle tile")
         array, written = cast(zarr.Array, self.group["0"]), _written(intensity, self._doubt)
         saturated = self.saturated
         for rows, columns, values in restored_blocks(read, tiling, restore, self._record["row"]):
             array[(*plane, rows, columns)], clipped = written.to_stored(values)
             saturated += clipped
             if columns.stop == array.shape[-1]:
-                self._remember(row=rows.stop, saturated=saturated)
+                record = (agreement.squares, agreement.noise, agreement.count)
+                self._remember(row=rows.stop, saturated=saturated, limited=outliers, agreement=record)
 
-    def _remember(self, **changes: int) -> None:
+    def _remember(self, **changes: Any) -> None:
         self._record.update(changes)
         write_json(self._folder / "progress.json", self._record)
 
@@ -311,11 +355,18 @@ def measured_levels(image: TiledImage, settings: Infer) -> list[Level]:
     for plane in image.planes:
         channels.setdefault(image.channel_of(plane), []).append(plane)
     squares = {channel: sample(image, planes) for channel, planes in sorted(channels.items())}
-    scales = {channel: _brightness(image, one) for channel, one in squares.items()}
+    ranges = {channel: _range_of(image, channel, one) for channel, one in squares.items()}
+    if image.coloured:
+        offset = min(one.offset for one in ranges.values())
+        shared = IntensityRange(offset, max(one.offset + one.scale for one in ranges.values()) - offset)
+        ranges = dict.fromkeys(ranges, shared)
     levels = []
     for channel, one in squares.items():
-        level = _measured(image, channel, one, max(scales.values()) if image.coloured else scales[channel], settings)
-        logger.info("channel %d: 1.0 = %g, noise %.4f of that", channel, level.scale, level.noise_sigma)
+        level = _measured(image, channel, one, ranges[channel], settings)
+        logger.info(
+            "channel %d: intensity range %g to %g, noise %.4f of it",
+            *(channel, level.offset, level.offset + level.scale, level.noise_sigma),
+        )
         levels.append(level)
     return levels
 
@@ -335,24 +386,21 @@ def sample(image: TiledImage, planes: list[Plane]) -> NDArray:
     return np.stack(squares)
 
 
-def _physical(image: TiledImage, squares: NDArray) -> NDArray[np.float64]:
-    return squares.astype(np.float64) * image.intensity.slope + image.intensity.intercept
-
-
-def _brightness(image: TiledImage, squares: NDArray) -> float:
-    return float(np.percentile(_physical(image, squares), PERCENTILE))
-
-
-def _measured(image: TiledImage, channel: int, squares: NDArray, scale: float, settings: Infer) -> Level:
-    where = f"{image.path}: channel {channel}"
-    if scale <= 0:
-        raise UserError(f"{where} is dark: the {PERCENTILE}th percentile of its pixels is {scale:g}; leave it out.")
-    if settings.noise_sigma is not None:
-        return Level(scale, settings.noise_sigma)
+def _range_of(image: TiledImage, channel: int, squares: NDArray) -> IntensityRange:
     try:
-        return Level(scale, estimate_sigma(_physical(image, squares) / scale, 0, "gaussian").sigma)
+        return intensity_range(physical_values(squares, image.intensity))
     except UserError as error:
-        raise UserError(f"{where}: {error}") from error
+        raise UserError(f"{image.path}: channel {channel}: {error} Leave it out (--channel).") from error
+
+
+def _measured(image: TiledImage, channel: int, squares: NDArray, found: IntensityRange, settings: Infer) -> Level:
+    if settings.noise_sigma is not None:
+        return Level(*found, settings.noise_sigma)
+    try:
+        within = limited((physical_values(squares, image.intensity) - found.offset) / found.scale)
+        return Level(*found, estimate_sigma(within.values, 0, "gaussian").sigma)
+    except UserError as error:
+        raise UserError(f"{image.path}: channel {channel}: {error}") from error
 
 
 def read_finite(image: TiledImage, plane: Plane, rows: slice, columns: slice) -> NDArray:
@@ -367,14 +415,21 @@ def read_finite(image: TiledImage, plane: Plane, rows: slice, columns: slice) ->
     return region
 
 
+def physical_values(stored: NDArray, intensity: IntensityMap) -> NDArray[np.float64]:
+    """Map stored to physical intensities."""
+    return stored.astype(np.float64) * intensity.slope + intensity.intercept
+
+
 def normalised(stored: NDArray, intensity: IntensityMap) -> NDArray[np.float32]:
     """Maps stored to normalised intensities."""
-    return intensity.normalise(stored.astype(np.float64) * intensity.slope + intensity.intercept)
+    return intensity.normalise(physical_values(stored, intensity))
 
 
 def _written(intensity: IntensityMap, doubt: float | None) -> IntensityMap:
     """Returns how results are stored: as the image is, or, where they are no intensities, as floats."""
-    return intensity if doubt is None else replace(intensity, slope=1.0, intercept=0.0, dtype="float32")
+    if doubt is None:
+        return intensity
+    return replace(intensity.of_differences(), slope=1.0, intercept=0.0, dtype="float32")
 
 
 def _key(network: Generator, image: TiledImage, settings: Infer, generator_sha256: str, doubt: float | None) -> str:
@@ -384,7 +439,7 @@ def _key(network: Generator, image: TiledImage, settings: Infer, generator_sha25
     parts = (
         generator_sha256,
         device_of(network).type,
-        settings.model_dump_json(),
+        settings.model_dump_json(exclude={"force"}),
         code_version(__name__),
         str(image.path.resolve()),
         image.wanted,

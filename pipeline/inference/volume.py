@@ -15,6 +15,7 @@ from pipeline.cli import show_progress
 from pipeline.config.stages import Infer
 from pipeline.errors import UserError
 from pipeline.fidelity.disagreement import Moments, moments_of, spread_of
+from pipeline.image.limits import limited
 from pipeline.inference.air import Air, Window, computed_share, tissue_in_slices, windows_around
 from pipeline.inference.backends._compute import FULL_PRECISION
 from pipeline.inference.engine import REFERENCE, Engine, engine_for, tell_change
@@ -75,7 +76,13 @@ def restore_excerpt(network: Generator, excerpt: Excerpt, views: int = 1) -> NDA
     """
     model = excerpt.model
     return restore_volume(
-        network, excerpt.measured, model.factors, excerpt.slice_axis, AS_LEARNT, model.noise_sigma, views
+        network,
+        limited(excerpt.measured).values,
+        model.factors,
+        excerpt.slice_axis,
+        AS_LEARNT,
+        model.noise_sigma,
+        views,
     )
 
 

@@ -202,6 +202,12 @@ def correlation_drawing(
     return {"image": image, "text": f"Fourier ring correlation with the truth. {caption}", "caption": caption}
 
 
+def _in_units(normalised: NDArray[np.floating], truth: Image) -> NDArray[np.float64]:
+    """Return intensities in the units of the image."""
+    offset, scale = truth.intensity.shown_range
+    return offset + scale * np.asarray(normalised, dtype=np.float64)
+
+
 def profile_drawing(
     found: Mapping[str, Closeness],
     titles: Mapping[str, str],
@@ -212,7 +218,7 @@ def profile_drawing(
     """Draws intensities along the line; `where` names the slice, other arguments as in `correlation_drawing`."""
     truth, line = yardstick.truth, yardstick.profile
     lines = [
-        Line(titles[method], line.distances, found[method].profile * truth.intensity.shown_scale, style)
+        Line(titles[method], line.distances, _in_units(found[method].profile, truth), style)
         for method, style in styles.items()
     ]
     image = draw_lines(
@@ -232,7 +238,7 @@ def distribution_drawing(
     """Draws how often each intensity occurs in the foreground; arguments as in `profile_drawing`."""
     middles = (yardstick.edges[:-1] + yardstick.edges[1:]) / 2
     lines = [
-        Line(titles[method], middles * yardstick.truth.intensity.shown_scale, 100 * shares(found[method].counts), style)
+        Line(titles[method], _in_units(middles, yardstick.truth), 100 * shares(found[method].counts), style)
         for method, style in styles.items()
     ]
     image = draw_lines("Distribution of intensities", "intensity", "% of the foreground", lines, whole_numbers=False)

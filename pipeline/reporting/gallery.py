@@ -161,7 +161,11 @@ def words_of_white(white: float, truth: Image) -> str:
         white: normalised intensity.
         truth: extracted volume.
     """
-    physical = [f"{white * scale:.4g}" for scale in np.atleast_1d(truth.intensity.scale)]
+    if truth.facts.get("collection"):
+        return f"{white:.3g} times the range of each picture"
+    intensity = truth.intensity
+    ranges = zip(np.atleast_1d(intensity.offset), np.atleast_1d(intensity.scale), strict=True)
+    physical = [f"{offset + white * scale:.4g}" for offset, scale in ranges]
     if len(physical) == 1:
         return physical[0]
     return ", ".join(f"{value} ({name})" for value, name in zip(physical, truth.facts["channels"], strict=True))

@@ -137,8 +137,9 @@ def volume_sentences(volumes: Sequence[Record], settings: Record, books: Bibliog
     if settings["bias_correction"]:
         sentences.append(f"The bias field was removed with N4{books.cite('n4')}.")
     sentences.append(
-        f"Intensities were divided by the {volumes[0]['scale_percentile']}th percentile of the foreground, so that 1.0 "
-        "is that value. All of this was estimated from the block of slices alone. "
+        f"Intensities were mapped linearly, so that 0 is the {volumes[0]['offset_percentile']}th percentile of the "
+        f"image and 1 the {volumes[0]['scale_percentile']}th percentile of its foreground. All of this was estimated "
+        "from the block of slices alone. "
         f"{plane} with at least {settings['min_foreground']:.0%} foreground were used."
     )
     if any(len(volume.get("channels") or ()) > 1 for volume in volumes):
@@ -152,9 +153,9 @@ def picture_words(stacks: Sequence[Record], min_foreground: float) -> str:
     left_out = ", ".join(f"{count} {LEFT_OUT[why]}" for why, count in counts.items())
     return (
         "Each picture is taken by itself: its foreground is the largest connected part above half of Otsu's threshold, "
-        "with holes filled, and 1.0 is the highest value that its file can hold. Of coloured pictures, red, green and "
-        "blue are treated alike, each as a slice, and measures are means over the three. Pictures with at least "
-        f"{min_foreground:.0%} foreground were used; left out were {left_out}."
+        "with holes filled; 0 is the 0.1th percentile of the picture and 1 the 99.9th percentile of its foreground. Of "
+        "coloured pictures, red, green and blue are treated alike, each as a slice, and measures are means over the "
+        f"three. Pictures with at least {min_foreground:.0%} foreground were used; left out were {left_out}."
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.config.recipe import Recipe
+from pipeline.image.limits import limited
 from pipeline.image.slices import filled_slices
 from pipeline.physics.between import weights_between
 from pipeline.physics.forward import ForwardModel
@@ -131,7 +132,7 @@ class PatchSampler:
         field = draw_field(mask.shape, strength, generator) if strength else None
 
         def read(indices: Sequence[int], window: Window) -> NDArray[np.float32]:
-            part = change(_slab(volume.data, cut, indices, factors, window))
+            part = change(limited(_slab(volume.data, cut, indices, factors, window)).values)
             return part if field is None else part * field[window]
 
         layers, weights = _layers(model, cut.normal, index)

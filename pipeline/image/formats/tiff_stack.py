@@ -78,8 +78,9 @@ def write(path: Path, image: Image) -> int:
     saturated, first = 0, 0
     with replacing(path) as partial, tifffile.TiffWriter(partial) as file:
         for name, size, samples in zip(origin["names"], origin["sizes"], origin["samples"], strict=True):
-            slices = [one_slice(image.data, index, size) for index in range(first, first + samples)]
-            stored, clipped = image.intensity.to_stored(np.stack(slices, axis=-1))
+            indices = range(first, first + samples)
+            slices = [one_slice(image.data, index, size) for index in indices]
+            stored, clipped = image.intensity.of_slices(indices).to_stored(np.stack(slices, axis=-1))
             _write_page(file, name, stored[..., 0] if samples == 1 else stored)
             saturated, first = saturated + clipped, first + samples
     return saturated

@@ -1,0 +1,86 @@
+"""Voxels without a value: SPM and FSL write NaN where nothing was computed, mostly around the brain.
+
+They count as background. For the computation they get the lowest value of the image, and results are NaN there again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from pipeline.errors import UserError
+
+MASK = "missing"
+"""Name of the mask of these voxels in an Image."""
+
+
+def missing_voxels(data: NDArray) -> NDArray[np.bool_] | None:
+    """Return where an array is NaN, or None where it is NaN nowhere."""
+    if data.dtype.kind != "f" or not np.isnan(np.sum(data)):
+        return None
+    missing = np.isnan(data)
+    return missing if missing.any() else None
+
+
+def filled(data: NDArray, missing: NDArray[np.bool_] | None) -> NDArray:
+    """Return the data with the lowest value in place of those that are missing.
+
+    Raises:
+        UserError: every voxel is missing.
+    """
+    if missing is None:
+        return data
+    if missing.all():
+        raise UserError("every voxel is NaN; there is nothing in the image.")
+    return np.where(missing, data[~missing].min(), data)
+
+
+def check_is_background(missing: NDArray[np.bool_], foreground: NDArray[np.bool_], slice_axis: int) -> None:
+    """Refuse NaN inside the head.
+
+    Args:
+        missing: where the image is NaN, shape (x, y, z).
+        foreground: same shape, its holes filled.
+        slice_axis: axis along which the slices follow each other.
+
+    Raises:
+        UserError: some of the missing voxels lie in the foreground and are not connected to the sides of the slices.
+    """
+    parts = np.empty(missing.shape, dtype=np.int32)
+    count = int(ndimage.label(missing, ndimage.generate_binary_structure(missing.ndim, missing.ndim), output=parts))  # pyright: ignore[reportArgumentType]
+    outside = np.zeros(count + 1, dtype=bool)
+    for axis in range(missing.ndim):
+        if axis != slice_axis:
+            outside[np.unique(np.take(parts, [0, -1], axis))] = True
+    outside[0] = True
+    inside = foreground & ~outside[parts]
+    if inside.any():
+        place = tuple(int(index[0]) for index in np.nonzero(inside))
+        raise UserError(
+            f"{int(np.count_nonzero(inside))} voxels inside the foreground are NaN, one of them at {place} (counted "
+            "from 0 along x, y and z). NaN may mark the background alone: fill the holes, or mask them out."
+        )
+
+
+def coarse_missing(missing: NDArray[np.bool_], factors: Sequence[int], shape: Sequence[int]) -> NDArray[np.bool_]:
+    """Return which cells of a coarser grid have no voxel with a value.
+
+    Args:
+        missing: on the fine grid.
+        factors: fine voxels per coarse voxel along each axis.
+        shape: of the coarse grid.
+    """
+    widths = [(0, factor * size - old) for factor, size, old in zip(factors, shape, missing.shape, strict=True)]
+    padded = np.pad(missing, widths, mode="edge")
+    split = [part for size, factor in zip(shape, factors, strict=True) for part in (size, factor)]
+    return np.asarray(padded.reshape(split).all(axis=tuple(range(1, 2 * len(factors), 2))))
+
+
+def fine_missing(missing: NDArray[np.bool_], factors: Sequence[int], shape: Sequence[int]) -> NDArray[np.bool_]:
+    """Return the voxels of a finer grid that lie in missing cells, cropped to `shape`."""
+    for axis, factor in enumerate(factors):
+        missing = np.repeat(missing, factor, axis)
+    return missing[tuple(slice(size) for size in shape)]
