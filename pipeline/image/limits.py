@@ -59,9 +59,9 @@ class Limited(NamedTuple):
 def log_limited(name: object, count: int) -> None:
     """Log that some voxels of an image were limited."""
     logger.warning(
-        "%s: %d voxels lie far beyond the intensity range (below %g or above %g of it); the network sees them limited, "
+        "%s: %d %s far beyond the intensity range (below %g or above %g of it); the network sees such voxels limited, "
         "and what lies beyond is interpolated",
-        *(name, count, *LIMITS),
+        *(name, count, "voxel lies" if count == 1 else "voxels lie", *LIMITS),
     )
 
 

@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -29,6 +30,7 @@ from pipeline.config.stages import Infer
 from pipeline.errors import UserError
 from pipeline.files import sha256_of
 from pipeline.image.formats import Part
+from pipeline.image.intensity import IntensityMap
 from pipeline.image.tiled import chosen, is_large, open_tiled
 from pipeline.inference.large import (
     Level,
@@ -47,7 +49,7 @@ from tests.small_training import tiny_generator
 from tests.unit.test_ome_zarr import described, pixels, transformations, write_store
 
 GIB = 2**30
-SMALL = Infer(tile_lr=64, overlap_lr=16, noise_sigma=0.02, threads=1, backend="torch")
+SMALL = Infer(tile_lr=64, overlap_lr=16, noise_sigma=0.02, threads=1, backend="torch", force=True)
 UM = {"PhysicalSizeX": 0.5, "PhysicalSizeY": 0.25, "PhysicalSizeXUnit": "µm", "PhysicalSizeYUnit": "µm"}
 OME = "{http://www.openmicroscopy.org/Schemas/OME/2016-06}"
 
@@ -200,12 +202,13 @@ def test_no_seam_is_left(tmp_path, network, suffix):
     assert restored(network, source, tmp_path / f"out{suffix}") == 0
     with open_tiled(source) as image:
         level = measured_levels(image, SMALL)[0]
-        untiled = restore_slice(network, normalised(data, image.intensity) / level.scale, 0.02) * level.scale
+        intensity = in_range(image.intensity, level)
+    untiled = intensity.to_physical(restore_slice(network, normalised(data, intensity), 0.02))
     tiled = whole(tmp_path / f"out{suffix}")
     assert tiled.shape == (406, 342)
     assert np.abs(tiled - untiled).max() < 1e-3 * level.scale
     # Without the blending there would be a seam, so that the comparison above says something.
-    cut = restore_slice(network, normalised(data[:64], image.intensity) / level.scale, 0.02) * level.scale
+    cut = intensity.to_physical(restore_slice(network, normalised(data[:64], intensity), 0.02))
     assert np.abs(cut[-1] - untiled[127]).max() > 1e-3 * level.scale
 
 
@@ -237,9 +240,9 @@ def test_channels_and_slices_are_restored_each_by_itself(tmp_path, network):
         levels = measured_levels(image, SMALL)
     assert levels[0].scale == pytest.approx(4 * levels[1].scale, rel=0.02)
     for channel, z in ((0, 0), (0, 2), (1, 1)):
-        level = levels[channel]
-        alone = restore_slice(network, (data[channel, z] / level.scale).astype(np.float32), 0.02)
-        assert np.abs(result[channel, z] - np.rint(alone * level.scale).clip(0, 65535)).max() <= 1
+        intensity = in_range(image.intensity, levels[channel])
+        alone = intensity.to_physical(restore_slice(network, normalised(data[channel, z], intensity), 0.02))
+        assert np.abs(result[channel, z] - np.rint(alone).clip(0, 65535)).max() <= 1
     one = tmp_path / "one.ome.tiff"
     restored(network, source, one, SMALL.model_copy(update={"tile_lr": 256}), Part(channel="GFP"))
     assert np.array_equal(whole(one), result[1])
@@ -280,7 +283,8 @@ def test_an_ome_tiff_keeps_its_metadata_and_holds_a_pyramid_of_tiles(tmp_path, n
     assert [channel.get("Name") for channel in pixels_element.iter(f"{OME}Channel")] == ["DAPI", "GFP"]
     recorded = json.loads(root.findtext(f"{OME}Image/{OME}Description") or "")["brainsr"]
     assert [channel["noise_sigma"] for channel in recorded["channels"]] == [0.02, 0.02]
-    assert recorded["channels"][0]["scale"] == pytest.approx(np.percentile(data[0], 99.9), rel=0.02)
+    assert recorded["channels"][0]["offset"] == pytest.approx(np.percentile(data[0], 0.1), abs=60)
+    assert recorded["channels"][0]["scale"] == pytest.approx(np.ptp(np.percentile(data[0], [0.1, 99.9])), rel=0.02)
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
@@ -299,15 +303,21 @@ def test_an_ome_zarr_keeps_its_metadata_and_version(tmp_path, network, version):
     assert "brainsr" in after["multiscales"][0]["metadata"]
 
 
+def in_range(intensity: IntensityMap, level: Level) -> IntensityMap:
+    """The map that the pixels of a channel are normalised by."""
+    return replace(intensity, offset=level.offset, scale=level.scale)
+
+
 def test_brightness_and_noise_are_found_from_few_tiles(tmp_path):
     y, x = np.mgrid[:900, :1100]
     clean = 1000 + 400 * np.sin(y / 60) * np.sin(x / 70)
     data = (clean + np.random.default_rng(3).normal(0, 28, clean.shape)).astype("u2")
     with open_tiled(write_tiff(tmp_path / "in.tiff", data, tile=(128, 128))) as image:
         (level,) = measured_levels(image, Infer())
-        assert level.scale == pytest.approx(np.percentile(data, 99.9), rel=0.02)
+        assert level.offset == pytest.approx(np.percentile(data, 0.1), rel=0.02)
+        assert level.scale == pytest.approx(np.ptp(np.percentile(data, [0.1, 99.9])), rel=0.02)
         assert level.noise_sigma == pytest.approx(28 / level.scale, rel=0.15)
-        assert measured_levels(image, Infer(noise_sigma=0.3)) == [Level(level.scale, 0.3)]
+        assert measured_levels(image, Infer(noise_sigma=0.3)) == [Level(level.offset, level.scale, 0.3)]
 
 
 def test_pixels_beyond_the_dtype_are_clipped_and_counted(tmp_path, network):
@@ -333,7 +343,7 @@ def test_a_killed_run_leaves_nothing_half_written_and_goes_on(tmp_path, network,
     source = make_image(tmp_path / "in.ome.zarr", 2100, 120)
     options = {"tile_lr": 128, "overlap_lr": 16, "threads": 1}
     output, other = tmp_path / "out.ome.zarr", tmp_path / "other.ome.zarr"
-    command = ["apply", "--model", network_file, "--input", source, "--output", output, "--device", "cpu"]
+    command = ["apply", "--model", network_file, "--input", source, "--output", output, "--device", "cpu", "--force"]
     command += ["--settings", json.dumps(options)]
     process = subprocess.Popen(
         [sys.executable, "-m", "pipeline", *map(str, command)],
@@ -426,7 +436,7 @@ def test_mistakes_are_told_before_any_work_is_done(tmp_path, network):
 
 def test_dark_and_tiny_images_are_refused(tmp_path, network):
     dark = write_tiff(tmp_path / "dark.tiff", np.zeros((100, 90), "u2"))
-    with pytest.raises(UserError, match=r"dark.tiff: channel 0 is dark"):
+    with pytest.raises(UserError, match=r"dark.tiff: channel 0: the image has no contrast"):
         restored(network, dark, tmp_path / "out.tiff")
     tiny = write_tiff(tmp_path / "tiny.tiff", micrograph((100, 9)))
     with pytest.raises(UserError, match=r"tiny.tiff: channel 0: slices of 100 x 9"):
@@ -505,7 +515,7 @@ def test_the_command_restores_what_is_chosen_of_a_large_image(tmp_path, network_
     source = write_tiff(tmp_path / "in.ome.tiff", micrograph((2, 40, 1100)), "CYX")
     output = tmp_path / "out.ome.tiff"
     result = run_stage(
-        *("apply", "--model", network_file, "--input", source, "--output", output, "--device", "cpu"),
+        *("apply", "--model", network_file, "--input", source, "--output", output, "--device", "cpu", "--force"),
         *("--channel", "1", "--voxel-um", "0.1", "0.2", "0.3"),
     )
     assert result.returncode == 0, result.stderr
@@ -528,7 +538,7 @@ def test_the_error_map_of_a_large_image_is_the_spread_over_eight_views(tmp_path,
     with open_tiled(source) as image:
         (level,) = measured_levels(image, SMALL)
         doubt_large(network, image, SMALL.model_copy(update={"tile_lr": 128}), tmp_path / f"map{suffix}", "x", 2.5)
-    small = (data / level.scale).astype(np.float32)
+        small = normalised(data, in_range(image.intensity, level))
     seen = []
     for turns in range(4):
         for flip in (False, True):
