@@ -15,6 +15,9 @@ import pydicom
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import (
     UID,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
     MRSpectroscopyStorage,
     RawDataStorage,
     RTDoseStorage,
@@ -64,6 +67,16 @@ def telling(path: Path, name: str) -> Iterator[None]:
         raise UserError(f"{path}: {name!r} cannot be read as DICOM ({first_line(error)}). Is it whole?") from error
 
 
+def parsed(content: bytes, *, stop_before_pixels: bool = False) -> Any:
+    """Reads a dataset; where old files do not name their transfer syntax, it follows from how they are encoded."""
+    dataset = pydicom.dcmread(io.BytesIO(content), stop_before_pixels=stop_before_pixels, force=True)
+    if not dataset.file_meta.get("TransferSyntaxUID"):
+        implicit, little = dataset.original_encoding
+        explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
+    return dataset
+
+
 def images_in(bundle: Bundle) -> dict[str, pydicom.Dataset]:
     """Returns the headers of all images of a bundle by file name.
 
@@ -78,7 +91,7 @@ def images_in(bundle: Bundle) -> dict[str, pydicom.Dataset]:
     for name in bundle.sizes:
         if bundle.is_dicom(name):
             with telling(bundle.path, name):
-                header = pydicom.dcmread(io.BytesIO(bundle.read(name)), stop_before_pixels=True)
+                header = parsed(bundle.read(name), stop_before_pixels=True)
                 if "Rows" in header and "Columns" in header and header.get("SOPClassUID") not in NO_IMAGES:
                     found[name] = header
                 else:

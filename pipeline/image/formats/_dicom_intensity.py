@@ -48,8 +48,8 @@ def intensity_of(path: Path, one: Slice, dtype: str) -> IntensityMap:
         slope, intercept = float(header.get("RescaleSlope", 1.0)), float(header.get("RescaleIntercept", 0.0))
     if slope == 0 or not np.isfinite([slope, intercept]).all():
         raise UserError(
-            f"{path}: {one.name!r} has RescaleSlope {slope}, RescaleIntercept {intercept}, by which no intensity can be "
-            "computed; export it anew."
+            f"{path}: {one.name!r} has RescaleSlope {slope}, RescaleIntercept {intercept}, which give no intensities; "
+            "export it anew."
         )
     if header.PhotometricInterpretation == "MONOCHROME1":
         slope, intercept = -slope, slope * sum(limits(header)) + intercept
@@ -92,10 +92,10 @@ def common_map(
     header = pydicom.Dataset(header)
     finest = min(abs(one.slope) for one in maps)
     lowest, highest = float(physical.min()), float(physical.max())
-    slope, intercept = _with_head_room(lowest, highest, limits(header))
+    slope, intercept = with_head_room(lowest, highest, limits(header))
     if slope > finest and header.BitsStored < header.BitsAllocated:
         header.BitsStored, header.HighBit = header.BitsAllocated, header.BitsAllocated - 1
-        slope, intercept = _with_head_room(lowest, highest, limits(header))
+        slope, intercept = with_head_room(lowest, highest, limits(header))
     logger.info("%s: slices have rescale slopes of their own; the result has one, %g", path, slope)
     if slope > finest:
         logger.warning(
@@ -114,10 +114,10 @@ def common_map(
     return common, header
 
 
-def _with_head_room(lowest: float, highest: float, ends: tuple[int, int]) -> tuple[float, float]:
+def with_head_room(lowest: float, highest: float, ends: tuple[int, int]) -> tuple[float, float]:
     """Returns a slope and an intercept by which a range and its head room fit between two integers.
 
-    Both are numbers that decimal strings hold, and an integer stands for exactly zero.
+    Both are numbers that decimal strings hold. Where zero lies in the range, an integer stands for exactly zero.
     """
     span = highest - lowest
     if span == 0:
@@ -129,6 +129,8 @@ def _with_head_room(lowest: float, highest: float, ends: tuple[int, int]) -> tup
     first = math.ceil(least / unit)
     for count in range(first, first + TRIES):
         slope = float(as_text(count * unit))
+        if not lowest <= 0 <= highest:
+            return slope, float(as_text(lowest - room - slope * ends[0]))
         zero = math.ceil(ends[0] + (room - lowest) / slope)
         intercept = float(as_text(-zero * slope))
         if zero * slope + intercept == 0:

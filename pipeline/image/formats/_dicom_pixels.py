@@ -6,7 +6,7 @@ as a part of SimpleITK, decodes the other JPEG, JPEG-LS and JPEG 2000 images (PS
 
 from __future__ import annotations
 
-import io
+import logging
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,11 @@ from pydicom.dataset import FileMetaDataset
 
 from pipeline.errors import UserError
 from pipeline.image.formats._checks import first_line
-from pipeline.image.formats._dicom_files import DAMAGE, telling
+from pipeline.image.formats._dicom_files import DAMAGE, parsed, telling
 from pipeline.image.formats._dicom_places import Slice
 from pipeline.sources.packing import Bundle
+
+logger = logging.getLogger(__name__)
 
 BY_GDCM = (
     *(uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEGLossless, uid.JPEGLosslessSV1),
@@ -62,7 +64,7 @@ def stored_pixels(bundle: Bundle, one: Slice) -> NDArray:
     content = bundle.read(one.name)
     where = f"{bundle.path}: {one.name!r}"
     with telling(bundle.path, one.name):
-        dataset: Any = pydicom.dcmread(io.BytesIO(content))
+        dataset = parsed(content)
         if "PixelData" not in dataset:
             floats = "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset
             found = "floating-point pixels, which are not supported; convert it" if floats else "no pixels; export it"
@@ -70,22 +72,36 @@ def stored_pixels(bundle: Bundle, one: Slice) -> NDArray:
         pixels = _decoded(where, dataset)
         if pixels.shape != (dataset.Rows, dataset.Columns):
             raise ValueError(f"pixels of shape {pixels.shape}")
-        _check_padding(where, dataset, pixels)
+        if syntax_of(dataset) in (*LOSSY, uid.JPEG2000) and not dataset.PixelRepresentation:
+            pixels = np.clip(pixels, *limits(dataset))  # what is compressed with loss may overshoot
         # Bits above those stored may hold an overlay or anything: they are pushed out and replaced by the sign.
         spare = dataset.BitsAllocated - dataset.BitsStored
         dtype = np.dtype(f"{'i' if dataset.PixelRepresentation else 'u'}{dataset.BitsAllocated // 8}")
-        return ((pixels.astype(dtype) << spare) >> spare).T
+        stored = (pixels.astype(dtype) << spare) >> spare
+        if spare and not syntax_of(dataset).is_compressed:
+            _check_spare_bits(where, dataset, stored)
+        return stored.T
 
 
-def _check_padding(where: str, header: Any, pixels: NDArray) -> None:
-    """Refuses pixels of a padding value that has more bits than those stored: nobody knows what they would become."""
-    padding = header.get("PixelPaddingValue")
-    lowest, highest = limits(header)
-    if padding is not None and not lowest <= int(padding) <= highest and np.any(pixels == int(padding)):
+def _check_spare_bits(where: str, dataset: Any, stored: NDArray) -> None:
+    """Refuses padding of more bits than those stored, which would pass for intensities; mentions other such pixels."""
+    order = "<" if syntax_of(dataset).is_little_endian else ">"
+    raw = np.frombuffer(dataset.PixelData, stored.dtype.newbyteorder(order), stored.size).reshape(stored.shape)
+    beyond = (raw != stored) & (raw >> dataset.BitsStored != 0)
+    if not np.any(beyond):
+        return
+    padding = dataset.get("PixelPaddingValue")
+    if padding is not None and np.any(raw[beyond] == int(padding)):
         raise UserError(
-            f"{where} is padded with the PixelPaddingValue {padding}, too large for BitsStored {header.BitsStored}. "
+            f"{where} is padded with the PixelPaddingValue {padding}, too large for BitsStored {dataset.BitsStored}. "
             "Export it anew."
         )
+    logger.warning(
+        "%s has %d pixels with bits beyond BitsStored %d, as overlays have; they are left out",
+        where,
+        np.count_nonzero(beyond),
+        dataset.BitsStored,
+    )
 
 
 def _decoded(where: str, dataset: Any) -> NDArray:
