@@ -179,6 +179,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], list[str]]] = {
         ["is coloured (RGB: red, green and blue)"],
     ),
     "table of values": (lambda p: with_sequence(p, "ModalityLUTSequence"), ["by a table (ModalityLUTSequence)"]),
+    "an empty slope": (lambda p: series(p, lambda _: {"RescaleSlope": None}), ["RescaleSlope None", "Export it anew"]),
     "high bit": (lambda p: series(p, lambda _: {"BitsStored": 12}), ["BitsStored 12, HighBit 15", "Export it anew"]),
     "more bits than there are": (
         lambda p: series(p, lambda _: {"BitsStored": 20, "HighBit": 19}), ["BitsAllocated 16, BitsStored 20"]),
@@ -432,16 +433,23 @@ def test_a_result_keeps_what_is_true_of_it_and_names_the_rest(syntax: str, tmp_p
     }
     untrue = {"PixelAspectRatio": [3, 2], "LargestPixelValueInSeries": 900, "NumberOfTemporalPositions": 2}
     for index in range(3):
-        one = dicom_slice(numbers((6, 7), "int16"), index, **true, **untrue, WindowCenter=40 + index)
+        one = dicom_slice(numbers((6, 7), "int16"), index, **true, **untrue, WindowCenter=40 + index, PatientWeight=70)
         one.private_block(0x0029, "A VENDOR").add_new(0x01, "LO", "secret")
         one.add_new((0x6000, 0x3000), "OW", b"\0\0")
-        write_dicom(tmp_path / f"in/{index}", one, syntax)
+        path = write_dicom(tmp_path / f"in/{index}", one, syntax)
+        path.write_bytes(path.read_bytes().replace(b"70.0", b"7x.0"))
     result = refined(tmp_path / "in", (2, 2, 1))[0]
     assert {key: result[key].value for key in true} == true
-    assert not [key for key in (*untrue, "WindowCenter") if key in result]
+    assert not [key for key in (*untrue, "WindowCenter", "PatientWeight") if key in result]
     assert not [element for element in result if element.tag.group % 2 or element.tag.group == 0x6000]
     assert caplog.text.count("the result does not keep") == 1
-    named = ["1 private elements", "overlays", "differ between the slices (WindowCenter)", *untrue]
+    named = [
+        "1 private elements",
+        "overlays",
+        "differ between the slices (WindowCenter)",
+        "not valid (PatientWeight)",
+        *untrue,
+    ]
     assert [word for word in named if word not in caplog.text] == []
 
 

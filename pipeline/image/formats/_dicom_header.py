@@ -60,18 +60,20 @@ def shared_elements(path: Path, slices: Sequence[Slice]) -> Mapping[str, Any]:
     """
     found: dict[str, Any] = {}
     differing: set[str] = set()
+    damaged: set[str] = set()
     for number, one in enumerate(slices):
         with telling(path, one.name):
             kept = pydicom.Dataset({tag: one.header[tag] for tag in one.header.keys() if _is_kept(tag)})  # noqa: SIM118
             kept.remove_private_tags()
             entries = kept.to_json_dict(suppress_invalid_tags=True)
+            damaged |= {f"{int(tag):08X}" for tag in kept.keys()} - entries.keys()  # noqa: SIM118
         if number == 0:
             found = entries
             continue
         same = {tag: value for tag, value in found.items() if entries.get(tag) == value}
         differing |= (found.keys() | entries.keys()) - same.keys()
         found = same
-    _log_left_out(path, slices[0].header, differing)
+    _log_left_out(path, slices[0].header, differing - damaged, damaged)
     return found
 
 
@@ -80,17 +82,20 @@ def _is_kept(tag: Any) -> bool:
     return outside and keyword_for_tag(tag) not in (*OF_ONE_IMAGE, *UNTRUE)
 
 
-def _log_left_out(path: Path, header: Any, differing: set[str]) -> None:
+def _log_left_out(path: Path, header: Any, differing: set[str], damaged: set[str]) -> None:
     """Names what the result will not have; the elements that are written anew are not mentioned."""
     tags = list(header.keys())
     private = sum(tag.group % PRIVATE_GROUPS == 1 and tag.element > 0xFF for tag in tags)  # noqa: PLR2004
     overlays = any(tag.group in OVERLAY_GROUPS for tag in tags)
-    names = sorted(keyword_for_tag(int(tag, 16)) or tag for tag in differing)
+    names, broken = (
+        shortened(sorted(keyword_for_tag(int(tag, 16)) or tag for tag in found)) for found in (differing, damaged)
+    )
     untrue = [keyword_for_tag(tag) for tag in tags if keyword_for_tag(tag) in UNTRUE]
     parts = [
         f"{private} private elements" if private else "",
         "overlays" if overlays else "",
-        f"elements that differ between the slices ({shortened(names)})" if names else "",
+        f"elements that differ between the slices ({names})" if names else "",
+        f"elements with values that are not valid ({broken})" if broken else "",
         f"elements that describe the pixels of the source alone ({shortened(untrue)})" if untrue else "",
     ]
     said = "; ".join(part for part in parts if part)

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from pydicom.valuerep import format_number_as_ds
 
 from pipeline.errors import UserError
-from pipeline.image.formats._dicom_files import telling
 from pipeline.image.formats._dicom_pixels import limits
 from pipeline.image.formats._dicom_places import Slice
 from pipeline.image.intensity import IntensityMap
@@ -44,12 +43,12 @@ def intensity_of(path: Path, one: Slice, dtype: str) -> IntensityMap:
         UserError: the slope is zero, or a value is infinite or no number.
     """
     header = one.header
-    with telling(path, one.name):
-        slope, intercept = float(header.get("RescaleSlope", 1.0)), float(header.get("RescaleIntercept", 0.0))
+    given = header.get("RescaleSlope", 1.0), header.get("RescaleIntercept", 0.0)
+    slope, intercept = (math.nan if value in (None, "") else float(value) for value in given)
     if slope == 0 or not np.isfinite([slope, intercept]).all():
         raise UserError(
-            f"{path}: {one.name!r} has RescaleSlope {slope}, RescaleIntercept {intercept}, which give no intensities; "
-            "export it anew."
+            f"{path}: {one.name!r} has RescaleSlope {given[0]}, RescaleIntercept {given[1]}; by these no intensity can "
+            "be computed. Export it anew."
         )
     if header.PhotometricInterpretation == "MONOCHROME1":
         slope, intercept = -slope, slope * sum(limits(header)) + intercept
