@@ -164,11 +164,11 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], list[str]]] = {
     "mosaic known by its private header": (mosaic_by_vendor, ["'0.dcm' is a mosaic of 4 slices"]),
     "several frames": (
         lambda p: series(p, lambda _: {"NumberOfFrames": 4, "SOPClassUID": uid.NuclearMedicineImageStorage}),
-        ["Nuclear Medicine Image Storage that holds 4 frames", "dcm2niix"],
+        ["Nuclear Medicine Image Storage, and holds 4 frames", "dcm2niix"],
     ),
     "enhanced, of one frame": (
         lambda p: with_sequence(p, "PerFrameFunctionalGroupsSequence", SOPClassUID=uid.EnhancedMRImageStorage),
-        ["an enhanced multi-frame file, Enhanced MR Image Storage that holds 1 frames"],
+        ["an enhanced multi-frame file, Enhanced MR Image Storage, and holds 1 frame;"],
     ),
     "palette": (
         lambda p: series(p, lambda _: {"PhotometricInterpretation": "PALETTE COLOR"}),
@@ -205,6 +205,8 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], list[str]]] = {
     ),
     "distances that grow too little for any pair to show": (
         creeping, ["the slices lie unevenly: that at 35.50 mm", "from its place among 20 even ones"]),
+    "a pixel size that differs by half a pixel over 500": (
+        lambda p: series(p, lambda i: {"PixelSpacing": [0.75, 0.5 + 0.0005 * (i == 4)]}), ["their PixelSpacing is"]),
     "two stacks side by side": (
         lambda p: frames(p, lambda i, f: {"ImagePositionPatient": place(i, aside=(40.0 * f, 0))}),
         ["lie in one plane, at 10.50 mm, but 40.00 mm apart"],

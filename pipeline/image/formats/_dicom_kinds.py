@@ -62,8 +62,8 @@ def _check_single(where: str, header: Any) -> None:
     if frames > 1 or functional:
         what = "an enhanced multi-frame file, " if functional else ""
         raise UserError(
-            f"{where} is {what}{kind_of(header)} that holds {frames} frames; {CONVERT}, or to DICOM with one file a "
-            "slice, first."
+            f"{where} is {what}{kind_of(header)}, and holds {frames} frame{'s' if frames > 1 else ''}; {CONVERT}, or to "
+            "DICOM with one file a slice, first."
         )
 
 

@@ -26,8 +26,8 @@ ALIKE = (
     *("BitsAllocated", "BitsStored", "PixelRepresentation"),
 )
 """What all slices of a volume have in common."""
-GEOMETRY_TOLERANCE = 1e-3
-"""Of pixel sizes in mm, and of direction cosines: they are written with few digits."""
+GEOMETRY_TOLERANCE = 2e-4
+"""Of pixel sizes in mm, and of direction cosines: over 500 pixels, a tenth of a pixel."""
 SAME_PLACE_MM = 1e-3
 """Slices nearer to each other than this, or than `SAME_PLACE_SHARE` of the usual distance, lie at one position."""
 SAME_PLACE_SHARE = 0.01
