@@ -61,9 +61,10 @@ def _check_single(where: str, header: Any) -> None:
     functional = "PerFrameFunctionalGroupsSequence" in header
     if frames > 1 or functional:
         what = "an enhanced multi-frame file, " if functional else ""
+        count = f"{frames} frame{'s' if frames > 1 else ''}"
         raise UserError(
-            f"{where} is {what}{kind_of(header)}, and holds {frames} frame{'s' if frames > 1 else ''}; {CONVERT}, or to "
-            "DICOM with one file a slice, first."
+            f"{where} is {what}{kind_of(header)}, and holds {count}; {CONVERT}, or to DICOM with one file a slice, "
+            "first."
         )
 
 
