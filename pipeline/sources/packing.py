@@ -6,6 +6,7 @@ Files are read into memory; nothing is ever extracted by a path that stands in a
 from __future__ import annotations
 
 import os
+import re
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,6 +26,11 @@ PERMISSIONS = 0o644 << 16
 PICTURES = (".jpg", ".jpeg", ".png")
 DICOM_START, DICOM_MARK = 128, b"DICM"
 """Where the letters stand that every DICOM file has (DICOM PS3.10, section 7.1)."""
+BARE_START = re.compile(rb"[\x02\x08]\x00[\x00-\x18]\x00(?:(?:UL|UI|CS|SH|OB)|[\x02-\x40]\x00\x00\x00)")
+"""How DICOM files begin that lack the first 132 bytes: the tag of one of the first elements, then its VR or length."""
+BARE_TAGS = re.compile(rb"\x08\x00[\x00-\x70]\x00")
+"""Tags of the group that describes the object; a bare file has several of them within its first bytes."""
+MIN_BARE_TAGS = 2
 ZARR_FILES = (".zgroup", ".zattrs", "zarr.json")
 """One of them lies at the top of every OME-Zarr."""
 
@@ -59,10 +65,15 @@ class Bundle:
             raise UserError(f"{self.path}: {name!r} cannot be read ({error}). Is it whole?") from error
 
     def is_dicom(self, name: str) -> bool:
-        """Says whether a file is DICOM by its first bytes; the directory of a medium is none."""
+        """Says whether a file is DICOM by its first bytes; the directory of a medium is none.
+
+        Old files begin with their first element instead of a preamble and the letters DICM.
+        """
         if is_hidden(name) or PurePosixPath(name).name.upper() == "DICOMDIR":
             return False
-        return self.read(name, DICOM_START + len(DICOM_MARK))[DICOM_START:] == DICOM_MARK
+        start = self.read(name, DICOM_START + len(DICOM_MARK))
+        is_bare = BARE_START.match(start) is not None and len(BARE_TAGS.findall(start)) >= MIN_BARE_TAGS
+        return start[DICOM_START:] == DICOM_MARK or is_bare
 
 
 def is_hidden(path: str) -> bool:

@@ -218,17 +218,17 @@ BROKEN: dict[str, tuple[str, Callable[[Path], Any], str]] = {
     "DICOM cut off": ("x.dcm", lambda p: cut(p, one_dicom(p).read_bytes(), 0.95), "Is it whole?"),
     "DICOM cut off in the header": ("x.dcm", lambda p: cut(p, one_dicom(p).read_bytes(), 0.4), "x.dcm"),
     "text called DICOM": ("x.dcm", lambda p: written(p, b"not an image" * 99), "holds no DICOM image"),
-    "DICOM without pixels": ("x.dcm", lambda p: without(p, "PixelData"), "pixels of 16 bits"),
+    "DICOM without pixels": ("x.dcm", lambda p: without(p, "PixelData"), "has no pixels"),
     "DICOM without PixelSpacing": ("x.dcm", lambda p: without(p, "PixelSpacing"), "has no PixelSpacing"),
     "DICOM without a place": ("x.dcm", lambda p: without(p, "ImagePositionPatient"), "has no ImagePositionPatient"),
-    "DICOM with pixels of no size": ("x.dcm", lambda p: one_dicom(p, PixelSpacing=[0, 0.5]), "voxel size is"),
+    "DICOM with pixels of no size": ("x.dcm", lambda p: one_dicom(p, PixelSpacing=[0, 0.5]), "PixelSpacing [0.0, 0.5]"),
     "DICOM with directions of no length": (
-        "x.dcm", lambda p: one_dicom(p, ImageOrientationPatient=[0, 0, 0, 0, 1, 0]), "voxel size is"),
+        "x.dcm", lambda p: one_dicom(p, ImageOrientationPatient=[0, 0, 0, 0, 1, 0]), "no two unit vectors"),
     "DICOM with five direction cosines": (
         "x.dcm", lambda p: one_dicom(p, ImageOrientationPatient=[1, 0, 0, 0, 1]), "cannot be read as DICOM"),
     "DICOM with a slope of zero": ("x.dcm", lambda p: one_dicom(p, RescaleSlope=0), "RescaleSlope 0.0"),
     "DICOM that claims 4 billion pixels": ("x.dcm", lambda p: one_dicom(p, Rows=65535, Columns=65535), "claims 42948"),
-    "DICOM of one bit": ("x.dcm", lambda p: one_dicom(p, BitsAllocated=1, BitsStored=1), "pixels of 1 bits"),
+    "DICOM of one bit": ("x.dcm", lambda p: one_dicom(p, BitsAllocated=1, BitsStored=1), "BitsAllocated 1, "),
     "DICOM in colour": ("x.dcm", lambda p: one_dicom(p, PhotometricInterpretation="PALETTE COLOR"), "is coloured"),
     "DICOM with many frames": ("x.dcm", lambda p: one_dicom(p, NumberOfFrames=40), "holds 40 frames"),
     "DICOM with a slice missing": ("scan", lambda p: dicom_folder(p, left_out=(3,)),
@@ -240,7 +240,7 @@ BROKEN: dict[str, tuple[str, Callable[[Path], Any], str]] = {
     "DICOM of two series": (
         "scan", lambda p: dicom_folder(p, {"SeriesInstanceUID": "1.2.9", "SeriesDescription": "T2"}),
         "holds 2 series: 'T1 MPRAGE' (6 files, 1.2.3.4), 'T2' (1 files, 1.2.9)"),
-    "DICOM with a localizer inside": ("scan", lambda p: dicom_folder(p, {"plane": "sagittal"}), "their ImageOrient"),
+    "DICOM with a localizer inside": ("scan", lambda p: dicom_folder(p, {"plane": "sagittal"}), "axial 6 (such"),
     "DICOM with slices of two sizes": (
         "scan", lambda p: dicom_folder(p, {"pixels": numbers((9, 9), "int16")}), "their Rows is 8 and 9"),
     "DICOM with a broken file among whole ones": (

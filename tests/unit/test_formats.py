@@ -647,7 +647,7 @@ def test_numbers_in_names_sort_as_numbers(values: list[int], start: str) -> None
         (Case("nifti", "a.nii", ("int16", "RAS")), Part(frame=1), "no frame 1; it holds one frame"),
         (Case("nifti", "a.nii", ("int16", "RAS")), Part(channel=0), "NIfTI has no channel"),
         (Case("mgh", "a.mgz", ("int16", "RAS", 2)), Part(), "holds 2 frames"),
-        (Case("dicom", "series", ("int16", "axial")), Part(frame=0), "DICOM has no frame"),
+        (Case("dicom", "series", ("int16", "axial")), Part(channel=0), "DICOM has no channel"),
         (Case("ome", "a.ome.tif", ("uint8", "TCZYX")), Part(channel=0), "holds 2 frames"),
         (Case("ome", "a.ome.tif", ("uint8", "CYX")), Part(channel="RFP"), "no channel 'RFP'; it holds 0 ('DAPI'), 1"),
         (Case("ome", "a.ome.tif", ("uint8", "CYX")), Part(channel=3), "there is no channel 3"),
