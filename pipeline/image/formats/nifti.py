@@ -33,7 +33,8 @@ SUFFIXES = (".nii", ".nii.gz", ".hdr", ".img", ".hdr.gz", ".img.gz")
 WRITTEN = (".nii.gz", ".nii")
 IMAGE_TYPES = {1: nib.Nifti1Image, 2: nib.Nifti2Image}
 """By the version of the standard."""
-PAIR_TYPES = {1: nib.Nifti1Pair, 2: nib.Nifti2Pair}
+VERSIONS = {348: 1, 540: 2}
+"""By the bytes of a header."""
 PARTNERS = {".hdr": ".img", ".img": ".hdr"}
 UNIT_BITS = 7
 METRE, MICROMETRE = 1, 3
@@ -55,6 +56,8 @@ VECTOR_INTENTS = {
 """Intent codes of files whose fifth axis counts the components of a voxel (NIfTI-1)."""
 MAX_DISAGREEMENT = 0.1
 """Distance of corners, in voxels, up to which qform and sform agree."""
+SAME_GRID = 1e-9
+"""Difference, in voxels, that rounding alone makes between two affines of the same grid."""
 PLAUSIBLE_MM = (1.0, 1000.0)
 """Extent along the longest side, outside which the unit of length is in doubt."""
 
@@ -85,7 +88,7 @@ def read(path: Path, part: Part = Part()) -> Image:
         "um" if _unit_code(header) == MICROMETRE else "mm",
         {
             "format": "nifti",
-            "version": _version(file),
+            "version": VERSIONS[int(header["sizeof_hdr"])],
             "header": base64.b64encode(header.binaryblock).decode("ascii"),
             "extensions": [
                 [int(one.get_code()), base64.b64encode(one.content).decode("ascii")] for one in header.extensions
@@ -105,6 +108,8 @@ def write(path: Path, image: Image) -> int:
     if len(header.get_data_shape()) < SPATIAL_AXES and data.shape[-1] == 1:
         data = data[..., 0]
     change = np.linalg.inv(_affine(header)) @ affine
+    if np.allclose(change, np.eye(SPATIAL_AXES + 1), rtol=0, atol=SAME_GRID):
+        change = np.eye(SPATIAL_AXES + 1)  # so that an unchanged header comes back to the last digit
     if data.shape != header.get_data_shape()[:SPATIAL_AXES]:
         for name in ("slice_start", "slice_end", "slice_duration", "slice_code"):
             header[name] = 0
@@ -250,10 +255,6 @@ def _warn_of_contradiction(path: Path, header: Any, shape: tuple[int, ...]) -> N
         )
 
 
-def _version(file: Any) -> int:
-    return next(version for version in sorted(PAIR_TYPES, reverse=True) if isinstance(file, PAIR_TYPES[version]))
-
-
 def _check_partner(path: Path) -> None:
     """Refuses one file of a pair without the other."""
     stem, zipped = (path.name[:-3], path.name[-3:]) if path.name.lower().endswith(".gz") else (path.name, "")
@@ -272,8 +273,8 @@ def _check_partner(path: Path) -> None:
 def _check(path: Path, file: Any) -> None:
     if isinstance(file, nib.AnalyzeImage) and not isinstance(file, nib.Nifti1Pair):
         raise UserError(
-            f"{path}: is Analyze 7.5, which does not tell left from right. Convert it to NIfTI with a program that knows "
-            "where it came from."
+            f"{path}: is Analyze 7.5, which does not tell left from right. Convert it to NIfTI with a program that "
+            "knows where it came from."
         )
     if not isinstance(file, nib.Nifti1Pair):
         raise UserError(f"{path}: is not NIfTI but {type(file).__name__}.")
