@@ -118,6 +118,8 @@ def read_itk(path: Path, part: Part, kind: Kind, header: Header) -> Image:
     try:
         reader.ReadImageInformation()
         shape = tuple(int(size) for size in reader.GetSize())
+        if "complex" in SimpleITK.GetPixelIDValueAsString(reader.GetPixelID()):
+            raise UserError(f"{path}: its voxels are complex numbers, not intensities; store their magnitude.")
         _check_shape(path, shape, reader.GetNumberOfComponents(), header)
         volumes = reader.GetNumberOfComponents() * int(np.prod(shape[SPATIAL_AXES:], dtype=np.int64))
         frame = chosen_frame(path, volumes, part.frame)

@@ -23,6 +23,7 @@ SEVERAL = ("list", "%")
 """In the field ElementDataFile, where there are several."""
 LOST = {
     "comment": "",
+    "modality": "MET_MOD_UNKNOWN",
     "elementtointensityfunctionslope": "1",
     "elementtointensityfunctionoffset": "0",
 }
