@@ -25,9 +25,11 @@ from pipeline.image.intensity import IntensityMap
 
 SUFFIXES = (".mgh", ".mgz")
 WRITTEN = (".mgz", ".mgh")
-PARAMETERS = ("tr", "flip_angle", "te", "ti", "fov")
-"""Of the measurement: times in milliseconds, the angle in radians, the field of view in millimetres."""
-PARAMETER_BYTES = 4
+PARAMETERS = ("tr", "flip_angle", "te", "ti", "fov", "dof")
+"""Of the measurement: times in milliseconds, the angle in radians, the field of view in millimetres, and the degrees of
+freedom."""
+FOOTER_BYTES = 20
+"""The first five of them, behind the voxels."""
 GOOD_RAS = slice(28, 30)
 """Bytes of goodRASFlag, which says whether the file states its voxel size and position."""
 
@@ -88,5 +90,5 @@ def _check(path: Path, file: Any) -> None:
 def _tags(path: Path, file: Any) -> bytes:
     """Returns what follows the scan parameters."""
     with ImageOpener(str(path)) as stream:
-        stream.seek(file.header.get_footer_offset() + len(PARAMETERS) * PARAMETER_BYTES)
+        stream.seek(file.header.get_footer_offset() + FOOTER_BYTES)
         return stream.read()

@@ -108,12 +108,11 @@ def write(path: Path, image: Image) -> int:
     if len(header.get_data_shape()) < SPATIAL_AXES and data.shape[-1] == 1:
         data = data[..., 0]
     change = np.linalg.inv(_affine(header)) @ affine
-    if np.allclose(change, np.eye(SPATIAL_AXES + 1), rtol=0, atol=SAME_GRID):
-        change = np.eye(SPATIAL_AXES + 1)  # so that an unchanged header comes back to the last digit
     if data.shape != header.get_data_shape()[:SPATIAL_AXES]:
         for name in ("slice_start", "slice_end", "slice_duration", "slice_code"):
             header[name] = 0
-    _move_forms(header, change)
+    if not np.allclose(change, np.eye(SPATIAL_AXES + 1), rtol=0, atol=SAME_GRID):
+        _move_forms(header, change)
     sizes = header["pixdim"].copy()
     header.set_data_shape(data.shape)
     header["pixdim"] = sizes  # nibabel resets those of axes that the shape does not have
