@@ -312,9 +312,7 @@ def test_detached_voxels_are_read_and_written_into_one_file(packed: bool, tmp_pa
 
 
 def test_keys_and_values_are_kept_and_what_is_lost_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    frame = (
-        "measurement frame: (1,0,0) (0,1,0) (0,0,1)\nthicknesses: NaN NaN 5\ncontent: head\nscanner:=Prisma fit"
-    )
+    frame = "measurement frame: (1,0,0) (0,1,0) (0,0,1)\nthicknesses: NaN NaN 5\ncontent: head\nscanner:=Prisma fit"
     source = nrrd(tmp_path / "a.nrrd", f"space: LPS\n{PLACED}\n{frame}", numbers(SHAPE, "int16"))
     after = doubled(format_of(source).read(source), tmp_path / "b.nrrd")
     assert after.GetMetaData("scanner") == "Prisma fit" and after.GetMetaData("NRRD_content") == "head"
