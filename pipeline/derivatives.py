@@ -30,6 +30,8 @@ MAP = (
     "Absolute error to expect in the image of the same name with desc-brainsr, super-resolved by BrainSR ({method}): "
     "its disagreement over flips and transposes, in its units"
 )
+MILLIMETRES = {"meter": 1e3, "mm": 1.0, "micron": 1e-3}
+"""Per unit of length as nibabel calls it; files that name none are in millimetres, as is the custom."""
 KEPT_KEYS = ("SkullStripped",)
 """What a result has in common with the image it was made of, where that image's own sidecar tells it."""
 
@@ -68,18 +70,19 @@ def sidecar(
 
 
 def write_derivative(image: Path, output: Path) -> tuple[float, ...]:
-    """Copies a result under its new name, whole or not at all, and returns the lengths of its voxels.
+    """Copies a result under its new name, whole or not at all, and returns the lengths of its voxels in millimetres.
 
     Raises:
         UserError: it cannot be read, or is no image.
     """
     try:
-        spacing = nifti1.load(image).header.get_zooms()[:3]
+        header: Any = nifti1.load(image).header
     except (OSError, ImageFileError) as error:
         raise UserError(f"cannot read {image}: {error}. Delete it and run again.") from error
     with replacing(output) as partial:
         write_pieces(read_pieces(image), partial, "wb", output.name)
-    return tuple(map(float, spacing))
+    unit = MILLIMETRES.get(header.get_xyzt_units()[0], 1.0)
+    return tuple(unit * float(length) for length in header["pixdim"][1:4])
 
 
 def add_arguments(parser: ArgumentParser) -> None:

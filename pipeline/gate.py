@@ -40,6 +40,7 @@ from pipeline.image.image import Image
 from pipeline.image.predictions import read_prediction, restored_image
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.noise_level import estimate_sigma
+from pipeline.physics.parameters import MILLIMETRES
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +110,8 @@ def as_measured(image: Image, model: ForwardModel, noise_sigma: float | None, na
     sigma = estimate_sigma(image.data, axis, model.noise_settings).sigma if noise_sigma is None else noise_sigma
     logger.info("noise: %.4f of the range", sigma)
     shape = tuple(int(size) * factor for size, factor in zip(image.data.shape, factors, strict=True))
-    spacing = image.spacing if image.unit == "mm" else None
+    unit = MILLIMETRES.get(image.unit)
+    spacing = tuple(unit * length for length in image.spacing) if unit else None
     taken = replace(
         model,
         factors=factors,

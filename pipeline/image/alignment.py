@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pipeline.errors import UserError
 from pipeline.image.image import Image
 from pipeline.image.stack import UNIT as PIXEL
+from pipeline.physics.parameters import MILLIMETRES
 
 AFFINE_TOLERANCE = 1e-4
 """In the image's unit."""
@@ -45,9 +46,13 @@ def check_same_grid(path: Path, image: Image, reference: Image, name: str, kind:
 
 
 def _comparable(image: Image, reference: Image) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Returns what files can hold of both affines: none says where a picture lies, some not how large a pixel is."""
-    if image.is_anatomical:
-        return image.affine, reference.affine
-    if PIXEL in (image.unit, reference.unit):
+    """Returns what files can hold of both affines: none says where a picture lies, some not how large a pixel is.
+
+    Both are in the unit of the reference.
+    """
+    if not image.is_anatomical and PIXEL in (image.unit, reference.unit):
         return np.eye(3), np.eye(3)
-    return np.diag(image.spacing), np.diag(reference.spacing)
+    scale = MILLIMETRES.get(image.unit, 1.0) / MILLIMETRES.get(reference.unit, 1.0)
+    if image.is_anatomical:
+        return np.diag([scale, scale, scale, 1.0]) @ image.affine, reference.affine
+    return scale * np.diag(image.spacing), np.diag(reference.spacing)

@@ -19,6 +19,8 @@ PREFIX = "label-"
 MOST_LABELS = 1000
 """A file with more is an image and no segmentation; the finest atlases of the brain have some hundred."""
 
+LARGEST_LABEL = int(np.iinfo(np.int32).max)
+
 
 def read_segmentation(path: Path, image: Image, name: str) -> NDArray[np.int32]:
     """Reads the labels of a whole volume.
@@ -29,7 +31,7 @@ def read_segmentation(path: Path, image: Image, name: str) -> NDArray[np.int32]:
         name: of the volume, for messages.
 
     Returns:
-        Labels, of the shape of the image; where it has several channels, the same for all of them.
+        Labels, of the shape of the image; where it has several channels, the same for all of them. NaN is background.
 
     Raises:
         UserError: the file cannot be read, does not lie on the grid of the image, or holds something else than labels.
@@ -37,9 +39,12 @@ def read_segmentation(path: Path, image: Image, name: str) -> NDArray[np.int32]:
     read = format_of(path).read(path, Part())
     channels = apart(image.data, channel_count(image.facts))
     check_same_grid(path, read, image.with_data(channels[0]), name, "segmentation")
-    labels = np.rint(read.data)
-    if not np.array_equal(labels, read.data) or labels.min() < 0:
-        raise UserError(f"{path}: a segmentation holds whole numbers from 0 on; this holds others. Is it an image?")
+    values = np.nan_to_num(read.data, nan=0.0)
+    labels = np.rint(values)
+    if not np.array_equal(labels, values) or labels.min() < 0 or labels.max() > LARGEST_LABEL:
+        raise UserError(
+            f"{path}: a segmentation holds whole numbers from 0 to {LARGEST_LABEL}; this holds others. Is it an image?"
+        )
     count = len(np.unique(labels))
     if count > MOST_LABELS:
         raise UserError(f"{path}: holds {count} different values, too many for a segmentation. Is it an image?")

@@ -45,9 +45,9 @@ def middle_changed(content: bytearray) -> bytearray:
     return content
 
 
-def with_nan() -> np.ndarray:
+def with_infinity() -> np.ndarray:
     data = head().astype(np.float32)
-    data[5, 5, 5] = np.nan
+    data[5, 5, 5] = np.inf
     return data
 
 
@@ -84,15 +84,14 @@ BROKEN: dict[str, tuple[str, Callable[[Path], Any], str]] = {
     "text called gzip": ("x.nii.gz", lambda path: bytes_of(path, b"not an image\n" * 99), "cannot be read as NIfTI"),
     "missing": ("x.nii.gz", lambda path: path, "there is no such file"),
     "folder": ("x.nii.gz", folder_at, "is a folder"),
-    "unknown suffix": ("x.img", lambda path: bytes_of(path, b"abc"), "format is unknown"),
-    "NaN": ("x.nii.gz", lambda path: write_nifti(path, with_nan()), "1 voxels are NaN or infinite"),
+    "unknown suffix": ("x.xyz", lambda path: bytes_of(path, b"abc"), "format is unknown"),
+    "infinity": ("x.nii.gz", lambda path: write_nifti(path, with_infinity()), "1 voxels are infinite"),
     "all one value": ("x.nii.gz", lambda path: write_nifti(path, np.full((9, 9, 9), 7, np.int16)), "every voxel is 7"),
-    "2-D": ("x.nii.gz", lambda path: write_nifti(path, head()[:, :, 5]), "holds no volume"),
-    "one slice": ("x.nii.gz", lambda path: write_nifti(path, head()[:, :, 5:6]), "holds no volume"),
+    "one row": ("x.nii.gz", lambda path: write_nifti(path, head()[:, 5:6, 5:6]), "holds no volume"),
     "4-D": ("x.nii.gz", lambda path: write_nifti(path, np.stack([head()] * 3, -1)), "choose one with frame: 0 to 2"),
     "no voxels": ("x.nii", lambda path: write_nifti(path, np.zeros((0, 4, 4), np.int16)), "is empty"),
-    "complex": ("x.nii.gz", lambda path: write_nifti(path, head().astype(np.complex64)), "are not intensities"),
-    "colours": ("x.nii.gz", lambda path: write_nifti(path, colours()), "are not intensities"),
+    "complex": ("x.nii.gz", lambda path: write_nifti(path, head().astype(np.complex64)), "complex64), not intensities"),
+    "colours": ("x.nii.gz", lambda path: write_nifti(path, colours()), "colours (RGB), not intensities"),
     "zero spacing": ("x.nii", lambda path: patched(path, (PIXDIM + 4, "<f", (0.0,))), "voxel size is [0.0, 1.0, 1.0]"),
     "zero spacing without sform": (
         "x.nii",
@@ -106,7 +105,7 @@ BROKEN: dict[str, tuple[str, Callable[[Path], Any], str]] = {
         lambda path: patched(path, (SROW_X, "<12f", tuple(flat_affine()[:3].ravel()))),
         "affine is singular",
     ),
-    "unknown type of voxels": ("x.nii", lambda path: patched(path, (70, "<h", (999,))), "cannot be read as NIfTI"),
+    "unknown type of voxels": ("x.nii", lambda path: patched(path, (70, "<h", (999,))), "(datatype 999) are not"),
     "shape beyond all memory": ("x.nii", lambda path: patched(path, (42, "<3h", (32000,) * 3)), "x.nii"),
     "black": ("x.nii.gz", lambda path: write_nifti(path, -np.abs(head()) - np.int16(1)), "must be positive"),
 }

@@ -76,17 +76,19 @@ def check_size(path: Path, shape: tuple[int, ...], voxel_bytes: int, file_bytes:
 
 
 def check_finite(path: Path, data: NDArray[np.floating]) -> None:
-    """Refuses voxels that are no numbers.
+    """Refuses infinite voxels.
+
+    NaN passes: SPM and FSL write it as background, and whoever uses the image knows where its background may be.
 
     Raises:
-        UserError: a voxel is NaN or infinite.
+        UserError: a voxel is infinite.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(np.sum(data)):  # one such voxel makes the sum none, too, and a sum needs no further array
             return
-    bad = int(np.count_nonzero(~np.isfinite(data)))
-    if bad:
-        raise UserError(f"{path}: {bad} voxels are NaN or infinite; replace them before you use the volume.")
+    infinite = int(np.count_nonzero(np.isinf(data)))
+    if infinite:
+        raise UserError(f"{path}: {infinite} voxels are infinite; replace them before you use the volume.")
 
 
 def check_affine(path: Path, affine: NDArray[np.floating]) -> None:

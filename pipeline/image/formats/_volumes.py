@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -31,27 +32,34 @@ from pipeline.image.image import Image
 from pipeline.image.intensity import IntensityMap
 
 SPATIAL_AXES = 3
-SMALLEST_SIZE = 2
-"""Voxels along an axis; a single slice is no volume."""
+IMAGE_AXES = 2
+"""Axes with several voxels that an image has at least: a single slice is one, a row of voxels is none."""
+MAX_VOXEL_BYTES = 8
+"""Of a 64-bit number."""
 DAMAGE = (ImageFileError, HeaderDataError, MGHError, EOFError, OSError, zlib.error, ValueError, KeyError)
 """What nibabel raises on broken files."""
+COMPRESSED = (".gz", ".mgz")
+"""Endings of the names of gzipped files."""
+UNKNOWN_TYPE = re.compile(r"data code (\d+) not (?:supported|recognized)")
+"""What nibabel says of types of voxels that it does not read."""
+UNSUPPORTED_TYPES = {1: "binary (1 bit)", 1536: "float128", 2048: "complex256"}
+"""Names of such types in NIfTI-1."""
 
 # nibabel remarks on headers that it mends by guessing; what matters of that is an error here, told once.
 logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)
 
 
-def load(path: Path, title: str, check: Callable[[Any], None], compressed: str, part: Part) -> tuple[Any, NDArray]:
+def load(path: Path, title: str, check: Callable[[Any], None], part: Part) -> tuple[Any, NDArray]:
     """Loads a file with nibabel and picks one volume of it.
 
     Args:
         path: the file.
         title: the format's name in words.
         check: refuses files of another kind and useless headers.
-        compressed: ending of the names of gzipped files.
         part: which volume.
 
     Returns:
-        nibabel's image, and the stored voxels of the volume, shape (x, y, z).
+        nibabel's image, and the stored voxels of the volume, shape (x, y, z); z is 1 if the file has two dimensions.
 
     Raises:
         UserError: the file is missing or damaged, holds no volume, or has no such frame.
@@ -60,17 +68,30 @@ def load(path: Path, title: str, check: Callable[[Any], None], compressed: str, 
     try:
         path.open("rb").close()  # where this is forbidden, nibabel would not say why it failed
         file: Any = nib.load(path)
-        _check_shape(path, file)
         check(file)
+        _check_shape(path, file)
         check_affine(path, np.asarray(file.affine))
         frame = chosen_frame(path, _frames(file), part.frame)
-        zipped = path.name.lower().endswith(compressed)
-        raw = _unzipped(path, file.dataobj) if zipped else np.asanyarray(file.dataobj.get_unscaled())
-        return file, raw.reshape((*raw.shape[:SPATIAL_AXES], -1))[..., frame]
+        zipped = file_of(file).name.lower().endswith(COMPRESSED)
+        raw = _unzipped(file_of(file), file.dataobj) if zipped else np.asanyarray(file.dataobj.get_unscaled())
+        return file, raw.reshape((*_spatial(raw.shape), -1))[..., frame]
     except DAMAGE as error:
+        if isinstance(error, HeaderDataError) and (found := UNKNOWN_TYPE.search(str(error))):
+            code = int(found.group(1))
+            name = UNSUPPORTED_TYPES.get(code, "unknown")
+            raise UserError(
+                f"{path}: voxels of type {name} (datatype {code}) are not supported; convert them to integers or to "
+                "32- or 64-bit floats."
+            ) from error
         raise UserError(f"{path}: cannot be read as {title} ({first_line(error)}). Is it whole?") from error
     except MemoryError as error:
         raise UserError(f"{path}: the volume does not fit into memory. Is its header right?") from error
+
+
+def file_of(file: Any, part: str = "image") -> Path:
+    """Returns the file that holds the "image" or the "header" of nibabel's image; they are one, but for pairs."""
+    holders = file.file_map
+    return Path(holders.get(part, holders["image"]).filename)
 
 
 def _unzipped(path: Path, proxy: Any) -> NDArray:
@@ -80,23 +101,51 @@ def _unzipped(path: Path, proxy: Any) -> NDArray:
     return np.frombuffer(content, proxy.dtype, count, proxy.offset).reshape(proxy.shape, order=proxy.order)
 
 
+def _spatial(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The sizes of the first three axes, of which the last may be left out."""
+    return (*shape, 1)[:SPATIAL_AXES]
+
+
 def _frames(file: Any) -> int:
     return int(np.prod(file.shape[SPATIAL_AXES:], dtype=np.int64))
 
 
 def _check_shape(path: Path, file: Any) -> None:
     shape = tuple(int(size) for size in file.shape)
-    if 0 in shape:
-        raise UserError(f"{path}: is empty, its shape is {shape}.")
-    if len(shape) < SPATIAL_AXES or min(shape[:SPATIAL_AXES]) < SMALLEST_SIZE:
-        raise UserError(f"{path}: holds no volume, its shape is {shape}; a 3-D volume is needed.")
+    check_is_image(path, shape)
     if sum(size > 1 for size in shape[SPATIAL_AXES:]) > 1:
         raise UserError(f"{path}: has {len(shape)} dimensions {shape}; split it into 3-D or 4-D volumes first.")
-    if file.get_data_dtype().kind not in "iuf":
-        raise UserError(
-            f"{path}: voxels of type {file.get_data_dtype()} are not intensities; integers or floats are needed."
-        )
-    check_size(path, shape, file.get_data_dtype().itemsize, path.stat().st_size)
+    check_voxel_type(path, file.get_data_dtype())
+    check_size(path, shape, file.get_data_dtype().itemsize, file_of(file).stat().st_size)
+
+
+def check_is_image(path: Path, shape: tuple[int, ...]) -> None:
+    """Refuses shapes without at least two spatial axes of several voxels.
+
+    Raises:
+        UserError: an axis has no voxel, or fewer than two of the first three have several.
+    """
+    if 0 in shape:
+        raise UserError(f"{path}: is empty, its shape is {shape}.")
+    if sum(size > 1 for size in shape[:SPATIAL_AXES]) < IMAGE_AXES:
+        raise UserError(f"{path}: holds no volume or slice, its shape is {shape}.")
+
+
+def check_voxel_type(path: Path, dtype: np.dtype) -> None:
+    """Refuses voxels that are no real numbers of at most 64 bits.
+
+    Raises:
+        UserError: naming the type.
+    """
+    if dtype.kind in "iuf" and dtype.itemsize <= MAX_VOXEL_BYTES:
+        return
+    if dtype.names:
+        kind, what = f"colours ({''.join(dtype.names)})", "convert them to grey, or store each colour in a file"
+    elif dtype.kind == "c":
+        kind, what = f"complex numbers ({dtype.name})", "store their magnitude"
+    else:
+        kind, what = f"of type {dtype.name}", "convert them to integers or to 32- or 64-bit floats"
+    raise UserError(f"{path}: its voxels are {kind}, not intensities; {what}.")
 
 
 def canonical_image(
@@ -116,7 +165,7 @@ def canonical_image(
         origin: what else the file looked like; its orientation and shape are added.
 
     Raises:
-        UserError: a voxel is no number.
+        UserError: a voxel is infinite.
     """
     affine = np.asarray(affine, dtype=np.float64)
     physical = _physical(raw, intensity)
