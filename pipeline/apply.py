@@ -293,10 +293,9 @@ def _channel(text: str) -> int | str:
 def main(arguments: Namespace) -> None:
     """Runs the stage."""
     settings = read_section(Infer, arguments.settings)
-    if arguments.noise_sigma is not None:
-        settings = read_section(
-            Infer, settings.model_copy(update={"noise_sigma": arguments.noise_sigma}).model_dump_json()
-        )
+    options = {"noise_sigma": arguments.noise_sigma, "force": arguments.force or None}
+    given = {name: value for name, value in options.items() if value is not None}
+    settings = read_section(Infer, settings.model_copy(update=given).model_dump_json())
     use_memory(arguments.memory_mb)
     voxel_um = tuple(arguments.voxel_um) if arguments.voxel_um else None
     part = Part(arguments.frame, arguments.channel, arguments.series, voxel_um)

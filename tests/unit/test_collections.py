@@ -264,7 +264,8 @@ def test_a_stack_holds_its_pictures_upright(mixed: Path, tmp_path: Path) -> None
     assert image.data.shape == (60, 48, 6) and image.data.dtype == np.float32
     assert image.spacing == (1, 1, 1)
     drawn = draw_slice(image.data, facts["slice_axis"], 0)
-    np.testing.assert_array_equal(np.rint(255 * drawn[-48:, -40:]), scene(1))
+    [low, *_], [span, *_] = np.atleast_1d(image.intensity.offset), np.atleast_1d(image.intensity.scale)
+    np.testing.assert_array_equal(np.rint(low + span * drawn[-48:, -40:]), scene(1))
     assert not image.data[40:, :, 0].any() and not image.data[:, 30:, 5].any()
     size = 4 * 40 * 48 + 20 * 20 + 60 * 30
     assert image.masks["picture"][:40, :48, 0].all() and image.masks["picture"].sum() == size
@@ -291,8 +292,19 @@ def test_pictures_of_two_depths_are_told_apart() -> None:
 def test_16_bit_pictures_keep_their_range() -> None:
     deep = scene(1).astype(np.uint16) * 200
     image = stack_image({"x": deep}, 0.05)
-    assert image.data.max() == pytest.approx(250 * 200 / 65535)
     assert image.intensity.dtype == "uint16"
+    np.testing.assert_array_equal(np.rint(image.intensity.to_physical(image.data)).max(), 250 * 200)
+
+
+def test_the_range_of_a_picture_is_its_own() -> None:
+    """Not that of the dtype, nor that of its neighbours in the stack."""
+    bright, dark = scene(1) // 2, scene(2) // 5 + 20
+    together = stack_image({"bright": bright, "dark": dark}, 0.05)
+    for index, picture in enumerate((bright, dark)):
+        alone = stack_image({"x": picture}, 0.05)
+        np.testing.assert_array_equal(together.data[..., index], alone.data[..., 0])
+        assert np.percentile(alone.data, [0.1, 99.9]) == pytest.approx([0, 1], abs=0.05)
+        np.testing.assert_allclose(stack_image({"x": picture + 30}, 0.05).data, alone.data, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -335,7 +347,8 @@ def test_a_prediction_is_a_page_a_picture_and_comes_back(tmp_path: Path) -> None
     assert first.dtype == np.uint8
     assert np.corrcoef(first.ravel(), scene(0).ravel())[0, 1] > 0.8
     back = read_prediction(path, truth)
-    np.testing.assert_array_equal(np.rint(255 * draw_slice(back, 2, 0)[-48:, -40:]), first)
+    stored = np.rint(truth.intensity.to_physical(back))
+    np.testing.assert_array_equal(draw_slice(stored, 2, 0)[-48:, -40:], first)
     content = path.read_bytes()
     interpolate(low, "bicubic", {}, path)
     assert path.read_bytes() == content

@@ -26,6 +26,7 @@ from pipeline.image.container import read_image, write_image
 from pipeline.image.image import Image
 from pipeline.image.pictures import stack_image
 from pipeline.image.predictions import write_prediction
+from pipeline.image.stack import upright
 
 SETTINGS = '{"bootstrap_samples": 200}'
 
@@ -167,5 +168,6 @@ def test_pictures_are_taken_out_of_their_stack(tmp_path):
     taken = pictures_of(image, image.data)
     assert taken.shape == (3, classifier.SIDE, classifier.SIDE)
     for picture, one in zip(made.values(), taken, strict=True):
-        assert one == pytest.approx(classifier.resized(picture[None] / np.float32(255))[0], abs=1e-6)
+        normalised = stack_image({"x": picture}, 0.0, "all").data[..., 0]
+        assert one == pytest.approx(classifier.resized(upright(normalised)[None])[0], abs=1e-6)
     assert classes_of(image) == ["across", "down", "across"]

@@ -251,7 +251,7 @@ def project(tmp_path):
 def test_the_stages_make_an_error_map_and_say_what_it_is_worth(project):
     lr, hr, spread = (project / f"{name}.safetensors" for name in ("lr", "hr", "spread"))
     prediction, weights = project / "predictions/rrdb_l1/head.nii.gz", project / "rrdb_l1/generator.safetensors"
-    settings = ("--settings", json.dumps({"noise_sigma": 0.02, "threads": 1}), "--device", "cpu")
+    settings = ("--settings", json.dumps({"noise_sigma": 0.02, "threads": 1, "force": True}), "--device", "cpu")
     files = ("--model", weights, "--lr", lr)
     made = run_stage("infer", *files, "--output", prediction, "--spread", spread, *settings)
     assert made.returncode == 0, made.stderr
@@ -303,7 +303,7 @@ def test_a_second_training_of_another_seed_counts_in_the_error_map(project):
     spreads = {}
     for name, others in (("alone", []), ("both", [project / "6.safetensors"])):
         paths = (project / f"{name}.nii.gz", project / f"{name}.safetensors")
-        settings = Infer(noise_sigma=0.02, threads=1)
+        settings = Infer(noise_sigma=0.02, threads=1, force=True)
         infer(project / "5.safetensors", project / "lr.safetensors", settings, "cpu", *paths, others)()
         spreads[name] = read_image(paths[1]).data[:, :, 2]
     assert (project / "alone.nii.gz").read_bytes() == (project / "both.nii.gz").read_bytes()

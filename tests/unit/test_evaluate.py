@@ -439,7 +439,7 @@ def test_unrelated_pictures_are_no_volume(pair):
     truth, _ = pair
     settings = Evaluate(metrics=("psnr_3d",))
     assert [row.slice for row in evaluate(truth, "m", truth.data, settings)] == [WHOLE_VOLUME, WHOLE_VOLUME]
-    pictures = truth.with_data(truth.data, facts={**truth.facts, "plane": "picture", "scale_percentile": None})
+    pictures = truth.with_data(truth.data, facts={**truth.facts, "plane": "picture", "collection": True})
     assert list(evaluate(pictures, "m", truth.data, settings)) == []
 
 
