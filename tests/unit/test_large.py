@@ -410,7 +410,7 @@ def test_mistakes_are_told_before_any_work_is_done(tmp_path, network):
     (tmp_path / "data.zarr/thesis.tex").write_text("years")
     store = write_store(tmp_path / "in.zarr", micrograph((100, 90)), "yx")
     mistakes = {
-        "ends in .tiff or .tif": lambda: restored(network, source, tmp_path / "out.zarr"),
+        "ends in .ome.tiff or .ome.tif": lambda: restored(network, source, tmp_path / "out.zarr"),
         "a folder of this name": lambda: restored(network, source, tmp_path / "folder.tiff"),
         "is no zarr": lambda: restored(network, store, tmp_path / "data.zarr"),
         "there is no channel 2": lambda: restored(network, source, tmp_path / "out.tiff", part=Part(channel=2)),
@@ -514,7 +514,7 @@ def test_the_command_restores_what_is_chosen_of_a_large_image(tmp_path, network_
         assert image.voxel_um == (0.05, 0.1, 0.3)
     assert not list(tmp_path.glob("*.uncertainty.*")), "eight views of a large image are made where they are asked for"
     wrong = run_stage("apply", "--model", network_file, "--input", source, "--output", tmp_path / "out.nii.gz")
-    assert "ends in .tiff or .tif" in the_message(wrong, after_progress=True)
+    assert "ends in .ome.tiff or .ome.tif" in the_message(wrong, after_progress=True)
 
 
 @pytest.mark.parametrize("suffix", [".ome.tiff", ".ome.zarr"])
