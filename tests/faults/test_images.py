@@ -309,21 +309,6 @@ def test_a_bomb_is_told_by_the_command_in_bounded_memory(kind: str, tmp_path: Pa
     assert not (tmp_path / "out").exists()
 
 
-def test_an_ome_tiff_opens_no_other_file(tmp_path: Path) -> None:
-    secret = write_ome(tmp_path / "secret.ome.tif", numbers((3, 16, 20), "uint16"), "ZYX")
-    data = '<TiffData IFD="0" FirstZ="0" PlaneCount="3"><UUID FileName="secret.ome.tif">urn:uuid:{0}</UUID></TiffData>'
-
-    def pointing(text: str) -> str:
-        start = text.index("<TiffData")
-        end = text.index("</Pixels>")
-        return text[:start] + data.format("0" * 8 + "-0000-0000-0000-" + "0" * 12) + text[end:]
-
-    source = described(tmp_path / "a.ome.tif", pointing)
-    secret.write_bytes(b"not even an image")
-    image = format_of(source).read(source)
-    np.testing.assert_array_equal(np.unique(image.data), np.unique(numbers((3, 16, 20), "uint16")))
-
-
 def test_names_that_lead_out_of_an_archive_write_nothing_outside(tmp_path: Path) -> None:
     inner = tmp_path / "inner"
     inner.mkdir()

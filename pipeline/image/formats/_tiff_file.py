@@ -141,6 +141,9 @@ def _with_its_set(path: Path) -> Any:
         )
     if path.name not in (main.name, *members):
         raise UserError(f"{path}: belongs to a set that {main.name} describes, which does not name it.")
+    for name in others:  # tifffile passes over those that it cannot open
+        with telling(_beside(path, name)), tifffile.TiffFile(_beside(path, name), _multifile=False):
+            pass
     if _is_companion(main):
         if not members:
             raise UserError(f"{path}: names no files that hold its pixels.")
@@ -253,9 +256,15 @@ def stated_by(file: Any, series: Any) -> Stated:
 
 
 def tell_what_is_left_out(path: Path, file: Any, series: Any) -> None:
-    """Warns where OME-XML does not fit the pages of its file, so that they are read without it, or in part."""
+    """Warns where OME-XML does not fit the pages of its file, so that they are read without it, or in part.
+
+    Raises:
+        UserError: it does not fit those of several files.
+    """
     if not file.is_ome:
         return
+    if series.kind != "ome" and len(_file_names(path, ome_root(file.ome_metadata))) > 1:
+        raise UserError(f"{path}: its OME-XML does not fit the pages of the files that it names; mend it.")
     if series.kind != "ome":
         logger.warning("%s: its OME-XML does not fit its pages; they are read one after the other, as slices", path)
         return
