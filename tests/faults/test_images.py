@@ -184,8 +184,8 @@ BROKEN: dict[str, tuple[str, Callable[[Path], Any], str]] = {
     "TIFF with a loop": ("x.tif", looped, "x.tif"),
     "TIFF with NaN": ("x.tif", lambda p: tiff_of(p, NAN), "16 voxels are NaN"),
     "TIFF of complex numbers": ("x.tif", lambda p: tiff_of(p, NAN.astype(np.complex64)), "are no intensities"),
-    "TIFF with a palette": ("x.tif", lambda p: saved(p, PillowImage.new("P", (9, 9))), "indices into a palette of colours (photometric PALETTE)"),
-    "TIFF for printers": ("x.tif", lambda p: saved(p, PillowImage.new("CMYK", (9, 9), 7)), "amounts of ink, such as CMYK"),
+    "TIFF with a palette": ("x.tif", lambda p: saved(p, PillowImage.new("P", (9, 9))), "indices into a palette"),
+    "TIFF for printers": ("x.tif", lambda p: saved(p, PillowImage.new("CMYK", (9, 9), 7)), "amounts of ink"),
     "OME with a bomb of entities": ("x.ome.tif", lambda p: described(p, laughing), "declares entities"),
     "OME that is no XML": ("x.ome.tif", lambda p: described(p, lambda text: text[:-30] + "</OME>"), "x.ome.tif"),
     "OME with pixels of no size": (

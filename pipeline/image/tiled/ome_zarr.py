@@ -64,9 +64,10 @@ def open_tiled(path: Path, series: str | None = None) -> Iterator[TiledImage]:
     """
     path = _image_of_level(path)
     names = stored_names(path)
+    top = _root(path, names)
     with _store(path) as store:
         with _telling(path):
-            root = zarr.open_group(store, path=_root(path, names), mode="r")
+            root = zarr.open_group(store, path=top, mode="r")
             group, series = _image_group(path, root, series)
             multiscale = parse(group.attrs.asdict(), series)
             array = group[multiscale.path]
