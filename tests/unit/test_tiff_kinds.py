@@ -274,6 +274,13 @@ def test_pages_are_turned_as_pillow_turns_them(orientation: int, options: dict[s
         assert file.pages.first.tags.valueof(274, 1) == 1
 
 
+def test_pages_that_are_turned_differently_are_refused(tmp_path: Path) -> None:
+    options: Any = {"photometric": "minisblack", "metadata": None, "extratags": [(274, 3, 1, 6, True)]}
+    tifffile.imwrite(tmp_path / "x.tif", numbers((3, ROWS, COLUMNS), "uint8"), **options)
+    with pytest.raises(UserError, match="its pages differ in orientation: 6 and 1"):
+        read_both(tmp_path / "x.tif")
+
+
 # Units
 
 
@@ -502,6 +509,23 @@ def test_pixels_that_cannot_be_used_are_named(words: str, tmp_path: Path) -> Non
         with pytest.raises(UserError, match=words) as error:
             read(tmp_path / "x.tif")
         assert "whole" not in str(error.value)
+
+
+@pytest.mark.parametrize("bits", [4, 12])
+def test_packed_bits_are_unpacked(bits: int, tmp_path: Path) -> None:
+    data = numbers((2, ROWS, COLUMNS), "uint8" if bits <= 8 else "uint16") & (2**bits - 1)
+    tifffile.imwrite(tmp_path / "x.tif", data, bitspersample=bits, photometric="minisblack", metadata=None)
+    np.testing.assert_array_equal(sections_of(read_both(tmp_path / "x.tif")), data)
+
+
+@pytest.mark.parametrize("options", [{}, {"compression": "zlib"}, {"planarconfig": "separate"}])
+def test_stacks_of_coloured_pages_are_read(options: dict[str, Any], tmp_path: Path) -> None:
+    data = numbers((4, 3, ROWS, COLUMNS), "uint8")
+    stored = data if "planarconfig" in options else np.ascontiguousarray(np.moveaxis(data, 1, -1))
+    tifffile.imwrite(tmp_path / "x.tif", stored, photometric="rgb", **options)
+    np.testing.assert_array_equal(sections_of(read_both(tmp_path / "x.tif")), data.reshape(-1, ROWS, COLUMNS))
+    green = sections_of(read_both(tmp_path / "x.tif", Part(channel="green")))
+    np.testing.assert_array_equal(green, data[:, 1])
 
 
 def test_the_companion_and_bigtiff_endings_belong_to_tiff() -> None:

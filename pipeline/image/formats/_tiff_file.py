@@ -137,7 +137,7 @@ def _with_its_set(path: Path) -> Any:
     if missing:
         raise UserError(
             f"{path}: belongs to a set of {len(members)} files that {main.name} describes; missing: "
-            f"{_listed(missing)}. Put the files beside each other."
+            f"{_listed(missing)}. Put them beside it, or save the set as one file."
         )
     if path.name not in (main.name, *members):
         raise UserError(f"{path}: belongs to a set that {main.name} describes, which does not name it.")
@@ -488,18 +488,25 @@ def _check_alike(path: Path, first: Any, page: Any, handle: Any) -> None:
                 f"{page.keyframe.index} of shape {page.keyframe.shape} and type {page.keyframe.dtype}, or stored "
                 "otherwise; save pages of one kind."
             )
-    if isinstance(whole, tifffile.TiffPage) and _look(whole) != _look(first):
+    if not isinstance(whole, tifffile.TiffPage):
+        return
+    of_first, of_this = _look(first), _look(whole)
+    unlike = next((name for name, value in of_first.items() if of_this[name] != value), None)
+    if unlike is not None:
         raise UserError(
-            f"{path}: its pages differ in shape, type, photometric interpretation, opacity or orientation: "
-            f"{_look(first)} and {_look(whole)}; save pages of one kind."
+            f"{path}: its pages differ in {unlike}: {of_first[unlike]} and {of_this[unlike]}; save pages of one kind."
         )
 
 
-def _look(page: Any) -> tuple[Any, ...]:
-    """What all pages of an image must have in common."""
-    dtype = None if page.dtype is None else page.dtype.newbyteorder("=").name
-    turned = page.tags.valueof(ORIENTATION_TAG, 1)
-    return tuple(page.shape), dtype, photometric_of(page), tuple(int(kind) for kind in page.extrasamples), int(turned)
+def _look(page: Any) -> dict[str, Any]:
+    """What all pages of an image must have in common, by name."""
+    return {
+        "shape": tuple(page.shape),
+        "type": None if page.dtype is None else page.dtype.newbyteorder("=").name,
+        "photometric interpretation": photometric_of(page),
+        "extra samples": tuple(int(kind) for kind in page.extrasamples),
+        "orientation": int(page.tags.valueof(ORIENTATION_TAG, 1)),
+    }
 
 
 def check_identities(path: Path, file: Any, series: Any) -> None:
