@@ -225,6 +225,24 @@ def test_pages_that_the_xml_does_not_name_are_told(tmp_path: Path, caplog: pytes
     assert "names 3 of its pages; the other 1 are left out" in messages(caplog)
 
 
+@pytest.mark.parametrize("axis", ["Z", "C", "T"])
+def test_xml_that_does_not_fit_its_pages_is_told_or_refused(
+    axis: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data, path = numbers((3, ROWS, COLUMNS), "uint8"), tmp_path / "x.ome.tif"
+    text = xml_of(write_ome(path, data, f"{axis}YX"))
+    start, end = text.index("<TiffData"), text.index("</Pixels>")
+    content = (text[:start] + text[end:]).encode()
+    tifffile.imwrite(path, data, metadata=None, photometric="minisblack", description=content)
+    if axis == "Z":
+        image = read_both(path)
+        np.testing.assert_array_equal(sections_of(image), data)
+        assert image.spacing == (0.25, 0.5, 2.0) and "OME-XML does not fit its pages" in messages(caplog)
+    else:
+        with pytest.raises(UserError, match="OME-XML does not fit its pages"):
+            read_both(path)
+
+
 def test_tiles_that_are_left_out_are_filled_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path, data = tmp_path / "x.tif", numbers((ROWS, COLUMNS), "uint16") | 1
     tifffile.imwrite(path, data, tile=(16, 16), compression="zlib", photometric="minisblack", metadata=None)

@@ -17,7 +17,7 @@ from pipeline.errors import UserError
 from pipeline.image.formats import Part, format_of
 from pipeline.image.formats import ome_zarr as ome_zarr_format
 from pipeline.image.tiled import fitting_format, is_large, tiled_format_of
-from tests.unit.test_ome_zarr import VERSIONS, pixels, write_store
+from tests.unit.test_ome_zarr import VERSIONS, pixels, transformations, write_store
 from tests.unit.test_tiff_kinds import messages, read_both, sections_of
 
 DATA = pixels((3, 37, 50), "u2")
@@ -172,6 +172,18 @@ def test_units_that_nobody_knows_are_told(tmp_path: Path, caplog: pytest.LogCapt
     assert "the unit 'furlong' of the axis x is unknown" in messages(caplog)
     caplog.clear()
     assert read_both(store, Part(voxel_um=(1.0, 1.0, 2.0))).spacing == (1.0, 1.0, 2.0) and not messages(caplog)
+
+
+def test_slices_at_a_distance_that_nobody_knows_count_as_far_apart_as_columns(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    units = {"z": "furlong", "y": "nanometer", "x": "nanometer"}
+    axes = [{"name": name, "type": "space", "unit": unit} for name, unit in units.items()]
+    image = read_both(write_store(tmp_path / "x.zarr", DATA, "zyx", entry={"axes": axes}))
+    assert image.spacing == pytest.approx((0.13, 0.325, 0.13)) and "axis z is unknown" in messages(caplog)
+    ome_zarr_format.write(tmp_path / "out.zarr", image)
+    scale, _ = transformations(tmp_path / "out.zarr")
+    assert scale == [1.3, 325.0, 130.0]
 
 
 @pytest.mark.parametrize("dtype", ["<i2", ">i2", "f2", ">f4", "i1"])

@@ -259,13 +259,15 @@ def tell_what_is_left_out(path: Path, file: Any, series: Any) -> None:
     """Warns where OME-XML does not fit the pages of its file, so that they are read without it, or in part.
 
     Raises:
-        UserError: it does not fit those of several files.
+        UserError: it does not fit, and there are several files, channels or time points.
     """
     if not file.is_ome:
         return
-    if series.kind != "ome" and len(_file_names(path, ome_root(file.ome_metadata))) > 1:
-        raise UserError(f"{path}: its OME-XML does not fit the pages of the files that it names; mend it.")
     if series.kind != "ome":
+        root = ome_root(file.ome_metadata)
+        several = any(int(one.get(f"Size{axis}", "1")) > 1 for one in elements(root, "Pixels") for axis in "CT")
+        if several or len(_file_names(path, root)) > 1:
+            raise UserError(f"{path}: its OME-XML does not fit its pages, so nobody can tell what they show; mend it.")
         logger.warning("%s: its OME-XML does not fit its pages; they are read one after the other, as slices", path)
         return
     of_images = {page.offset for one in file.series for page in one.pages if page is not None and page.parent is file}

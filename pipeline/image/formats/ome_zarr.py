@@ -108,7 +108,8 @@ def _affine(multiscale: Multiscale, shape: Sequence[int]) -> NDArray[np.float64]
         axis = multiscale.axis(name)
         if axis is None:
             continue
-        unit = (axis.micrometres or 1.0) if told else 1.0
+        # Slices in a unit that nobody knows count as thick as `voxel_um` says.
+        unit = (axis.micrometres or told[place] / axis.scale) if told else 1.0
         step, first = axis.scale * unit, axis.translation * unit
         backward = name != "z"
         affine[place, place] = -step if backward else step
