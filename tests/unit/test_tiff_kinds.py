@@ -82,7 +82,8 @@ def write_set(folder: Path, style: str, *, unordered: bool = False) -> list[Path
     Args:
         folder: to be made.
         style: where the XML stands: "master" (in the first file), "each" (in all), or "companion".
-        unordered: whether the two pages of a file stand against the order of the XML, and the files, too.
+        unordered: whether the pages of a file stand against the order of the XML, and the files, too; the file in the
+            middle then has another byte order and no compression.
     """
     folder.mkdir()
     names = [f"part{number}.ome.tif" for number in range(3)]
@@ -116,10 +117,12 @@ def write_set(folder: Path, style: str, *, unordered: bool = False) -> list[Path
         content = pixels if is_described else f'<BinaryOnly MetadataFile="{main}" UUID="{main_key}"/>'
         section = 2 - number if unordered else number
         pages = [plane_of(channel, section) for channel in ((1, 0) if unordered else (0, 1))]
-        with tifffile.TiffWriter(folder / name) as file:
+        is_odd = unordered and number == 1
+        options: Any = {} if is_odd else {"compression": "zlib", "tile": (16, 16)}
+        with tifffile.TiffWriter(folder / name, byteorder=">" if is_odd else "<") as file:
             for index, page in enumerate(pages):
                 text = xml(keys[number], content) if index == 0 else None
-                file.write(page, description=text, metadata=None, contiguous=False, compression="zlib", tile=(16, 16))
+                file.write(page, description=text, metadata=None, contiguous=False, **options)
     return sorted(folder.iterdir())
 
 
