@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import struct
 import subprocess
 import sys
 import uuid
@@ -29,6 +30,8 @@ from tests.helpers import CHECKOUT
 from tests.image_files import numbers, png, write_ome
 
 ROWS, COLUMNS = 37, 50
+GREY = numbers((ROWS, COLUMNS), "uint8")
+RGB = numbers((ROWS, COLUMNS, 3), "uint8")
 
 
 def sections_of(image: Image) -> NDArray:
@@ -416,6 +419,18 @@ def test_inverted_and_negative_intensities_keep_their_meaning(dtype: str, tmp_pa
         np.testing.assert_allclose(file.asarray(), sections_of(image), rtol=1e-6)
 
 
+def test_a_page_that_does_not_say_what_zero_is_counts_as_grey(tmp_path: Path) -> None:
+    path = tmp_path / "x.tif"
+    tifffile.imwrite(path, GREY, photometric="minisblack", metadata=None)
+    content = path.read_bytes()
+    entry = struct.pack("<HHIHH", 262, 3, 1, 1, 0)
+    assert content.count(entry) == 1
+    path.write_bytes(
+        content.replace(entry, struct.pack("<HHIHH", 263, 3, 1, 1, 0))
+    )  # Threshholding, which says nothing
+    np.testing.assert_array_equal(sections_of(read_both(path))[0], GREY)
+
+
 def test_half_floats_become_floats_of_32_bits(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     data = numbers((2, ROWS, COLUMNS), "float16")
@@ -507,8 +522,6 @@ def with_tag(path: Path, data: NDArray, tag: int, value: int, **options: Any) ->
         file.pages.first.tags[tag].overwrite(value)
 
 
-GREY = numbers((ROWS, COLUMNS), "uint8")
-RGB = numbers((ROWS, COLUMNS, 3), "uint8")
 NAMED = {
     "PALETTE": lambda path: with_tag(path, GREY, 262, 3),
     "ink": lambda path: tifffile.imwrite(path, numbers((9, 8, 4), "uint8"), photometric="separated", metadata=None),

@@ -137,7 +137,10 @@ def test_of_several_multiscales_one_is_chosen(version: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_field_of_a_plate_is_read_and_plates_and_masks_are_refused(version: str, tmp_path: Path) -> None:
+def test_a_field_of_a_plate_is_read_and_plates_and_masks_are_refused(
+    version: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     plate = tmp_path / "x.ome.zarr"
     field = write_store(plate / "A/1/0", DATA, "zyx", version)
     for folder, kind in ((plate / "A", None), (plate / "A/1", "well"), (plate, "plate")):
@@ -152,6 +155,8 @@ def test_a_field_of_a_plate_is_read_and_plates_and_masks_are_refused(version: st
     change(mask, lambda content: content.update({"image-label": {"version": version}}))
     with pytest.raises(UserError, match="mask of labels"):
         read_both(mask)
+    read_both(field)
+    assert "its labels (cells) are not written" in messages(caplog, logging.INFO)
 
 
 @pytest.mark.parametrize(

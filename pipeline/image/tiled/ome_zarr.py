@@ -74,7 +74,7 @@ def open_tiled(path: Path, series: str | None = None) -> Iterator[TiledImage]:
         if not isinstance(array, zarr.Array):
             raise UserError(f"{path}: {multiscale.path!r} is no array; the image is not whole.")
         _check_array(path, array, multiscale, names)
-        _tell_labels(path, group)
+        _tell_labels(path, group.path, names)
         yield TiledImage(
             path=path,
             leading=multiscale.axis_names[:-2],
@@ -206,8 +206,8 @@ def _image_of_level(path: Path) -> Path:
             break
         with _telling(parent), _store(parent) as store:
             found: Any = zarr.open_group(store, mode="r").attrs.asdict()
-        entries = found.get("ome", found).get("multiscales") or []
-        levels = [[str(level.get("path")) for level in entry.get("datasets", [])] for entry in entries]
+            entries = found.get("ome", found).get("multiscales") or []
+            levels = [[str(level.get("path")) for level in entry.get("datasets", [])] for entry in entries]
         own = path.resolve().relative_to(parent).as_posix()
         if any(own in one for one in levels):
             if len(levels) == 1 and levels[0][0] == own:
@@ -229,10 +229,12 @@ def _is_array(path: Path) -> bool:
         return json.loads(described.read_text(encoding="utf-8")).get("node_type") == "array"
 
 
-def _tell_labels(path: Path, group: Any) -> None:
+def _tell_labels(path: Path, group: str, names: Sequence[str]) -> None:
     """Says that masks of labels are not taken along."""
-    if (labels := group.get("labels")) is not None:
-        logger.info("%s: its labels (%s) are not written with a result", path, ", ".join(sorted(labels.group_keys())))
+    prefix = f"{group}/labels/".removeprefix("/")
+    inside = [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
+    if labels := sorted({name.split("/")[0] for name in inside if "/" in name}):
+        logger.info("%s: its labels (%s) are not written with a result", path, ", ".join(labels))
 
 
 @contextmanager
