@@ -11,21 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from pipeline.image.lengths import NO_LENGTHS, micrometres_in
+
 ZARR_FORMAT: dict[str, Literal[2, 3]] = {"0.4": 2, "0.5": 3}
 """Version of zarr by the version of OME-NGFF."""
 AXES = "tczyx"
 """Axes that are understood, in the order that the standard demands."""
-MICROMETRES = {
-    "angstrom": 1e-4,
-    "picometer": 1e-6,
-    "nanometer": 1e-3,
-    "micrometer": 1.0,
-    "millimeter": 1e3,
-    "centimeter": 1e4,
-    "meter": 1e6,
-    "inch": 25400.0,
-}
-"""Units of length, as the standard names them."""
 KINDS = {"t": "time", "c": "channel"}
 """Of axes that are not "space"."""
 LEAST_SIDE = 256
@@ -51,7 +42,7 @@ class Axis:
     @property
     def micrometres(self) -> float | None:
         """How many micrometres its unit has; None where the unit is unknown."""
-        return MICROMETRES.get(self.unit or "")
+        return micrometres_in(self.unit or "")
 
     def refined(self, factor: int) -> Axis:
         """Returns the axis of a grid with `factor` cells in each of its cells: see pipeline.physics.grid."""
@@ -111,6 +102,20 @@ class Multiscale:
         sizes = {axis.name: axis.scale * axis.micrometres for axis in self.axes if axis.micrometres}
         return (sizes["x"], sizes["y"], sizes.get("z", sizes["x"])) if {"x", "y"} <= sizes.keys() else None
 
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What is said about units of length that nobody knows, in words."""
+        unknown = [
+            axis
+            for axis in self.axes
+            if axis.name in "zyx" and not axis.micrometres and axis.unit not in (None, *NO_LENGTHS)
+        ]
+        return tuple(
+            f"the unit {axis.unit!r} of the axis {axis.name} is unknown; the size of a voxel counts as unknown: give "
+            "it with voxel_um"
+            for axis in unknown
+        )
+
     def with_voxel_um(self, voxel_um: tuple[float, float, float]) -> Multiscale:
         """Returns the image with another size of a voxel along x, y, z, beginning at the origin."""
         told = {name: Axis(name, "micrometer", float(size)) for name, size in zip("xyz", voxel_um, strict=True)}
@@ -131,11 +136,12 @@ class Multiscale:
         return self.with_axes(**{axis.name: axis.refined(factor) for axis in self.axes if axis.name in "yx"})
 
 
-def parse(attributes: Mapping[str, Any]) -> Multiscale:
+def parse(attributes: Mapping[str, Any], wanted: str | None = None) -> Multiscale:
     """Reads the attributes of a group.
 
     Args:
         attributes: as zarr returns them.
+        wanted: name or number of one of several images of the group; None where there is but one.
 
     Raises:
         ValueError: they describe no image that can be read; the text says why.
@@ -143,10 +149,12 @@ def parse(attributes: Mapping[str, Any]) -> Multiscale:
     content = attributes.get("ome", attributes)
     if "plate" in content or "well" in content:
         raise ValueError("it is a plate of many images; name one of them, such as PLATE/A/1/0")
+    if "image-label" in content:
+        raise ValueError("it is a mask of labels (image-label), and holds no intensities; name the image")
     entries = content.get("multiscales")
-    if not isinstance(entries, list) or not entries or not isinstance(entries[0], dict):
+    if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
         raise ValueError("it is no image of OME-NGFF: the attribute 'multiscales' is missing")
-    entry = entries[0]
+    entry = _chosen(entries, wanted)
     version = content.get("version") if "ome" in attributes else entry.get("version")
     if version not in ZARR_FORMAT or (version == "0.4") == ("ome" in attributes):
         raise ValueError(f"its version of OME-NGFF is {version!r}; {' and '.join(ZARR_FORMAT)} can be read")
@@ -154,6 +162,21 @@ def parse(attributes: Mapping[str, Any]) -> Multiscale:
         return _multiscale(str(version), entry, content.get("omero") or {})
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise ValueError(f"its attribute 'multiscales' is not as OME-NGFF {version} wants it ({error!r})") from error
+
+
+def _chosen(entries: Sequence[Mapping[str, Any]], wanted: str | None) -> Mapping[str, Any]:
+    """Returns the only entry of multiscales, or the one of the given name or number."""
+    if wanted is None and len(entries) == 1:
+        return entries[0]
+    named = {str(entry.get("name", number)): entry for number, entry in enumerate(entries)}
+    if len(named) < len(entries):
+        named = {str(number): entry for number, entry in enumerate(entries)}
+    if wanted not in named:
+        asked = "choose one" if wanted is None else f"there is no {wanted!r}; choose one"
+        raise ValueError(
+            f"it holds {len(entries)} images (multiscales); {asked} by the key `series`: {', '.join(named)}"
+        )
+    return named[wanted]
 
 
 def _multiscale(version: str, entry: Mapping[str, Any], omero: Mapping[str, Any]) -> Multiscale:

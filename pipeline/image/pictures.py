@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
@@ -28,6 +29,11 @@ PNG_BIT_DEPTH = 24
 """Where a PNG tells its bits a value: behind the signature and the sizes in its header (RFC 2083, 4.1.1)."""
 DEEP = 16
 """Bits a value that Pillow keeps of grey pictures, but not of colours or transparency."""
+DEEP_MODES = ("I", "I;16", "I;16B")
+"""Of Pillow, for grey pictures of 16 bits."""
+OPAQUE = 255
+
+logger = logging.getLogger(__name__)
 
 
 def decoded(name: str, content: bytes) -> tuple[NDArray, tuple[float, float] | None]:
@@ -42,23 +48,40 @@ def decoded(name: str, content: bytes) -> tuple[NDArray, tuple[float, float] | N
         columns, 3); and the dots per inch along columns and rows, where the file states them.
 
     Raises:
-        UserError: it cannot be decoded.
+        UserError: it cannot be decoded, holds several pictures, or its values are no intensities.
     """
     try:
         with warnings.catch_warnings(), PillowImage.open(io.BytesIO(content), formats=("JPEG", "PNG")) as stored:
             warnings.simplefilter("ignore")
             dots_per_inch = _dots_per_inch(stored.info)
+            count = getattr(stored, "n_frames", 1)
+            if count > 1:
+                raise UserError(f"{name}: holds {count} pictures; save the one that is meant as a file of its own.")
+            if stored.mode == "CMYK":
+                raise UserError(f"{name}: its pixels are amounts of ink (CMYK); save it as grey or RGB.")
             picture = ImageOps.exif_transpose(stored)
-            if picture.mode in ("I", "I;16", "I;16B"):
-                return np.asarray(picture).astype(np.uint16), dots_per_inch
+            if picture.mode in DEEP_MODES:
+                values = np.asarray(picture).astype(np.uint16)
+                _tell_opacity(name, values != picture.info.get("transparency"))
+                return values, dots_per_inch
             if content.startswith(PNG_SIGNATURE) and content[PNG_BIT_DEPTH] == DEEP:
                 raise UserError(
                     f"{name}: of its {DEEP} bits a value, reading PNG would keep 8. Save it as TIFF, or as grey PNG."
                 )
+            if picture.has_transparency_data:
+                _tell_opacity(name, np.asarray(picture.convert("RGBA").getchannel("A")) == OPAQUE)
             grey = picture.mode in ("1", "L", "LA")
             return np.asarray(picture.convert("L" if grey else "RGB")), dots_per_inch
     except (OSError, ValueError, SyntaxError, PillowImage.DecompressionBombError) as error:
         raise UserError(f"{name}: cannot be read as a picture ({error}). Replace or remove it.") from error
+
+
+def _tell_opacity(name: str, opaque: NDArray[np.bool_]) -> None:
+    """Warns where some pixels of a picture are not opaque: their opacity (alpha) is left out."""
+    count = int(opaque.size - np.count_nonzero(opaque))
+    if count:
+        text = "%s: %d of %d pixels are not opaque; the opacity (alpha) of pixels is left out"
+        logger.warning(text, name, count, opaque.size)
 
 
 def _dots_per_inch(info: Mapping[Any, Any]) -> tuple[float, float] | None:

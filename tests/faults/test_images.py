@@ -177,15 +177,15 @@ BROKEN: dict[str, tuple[str, Callable[[Path], Any], str]] = {
     "TIFF of 2^40 pixels in one piece": (
         "x.tif",
         lambda p: with_tags(tiff_of(p, PICTURE, rowsperstrip=2**20), width=2**20, height=2**20),
-        "claims 1099511627776 voxels",
+        "ends before its pixels do",
     ),
     "TIFF whose pixels lie behind its end": ("x.tif", lambda p: with_tags(plain_tiff(p), strips=10**6), "ends before"),
     "TIFF with other bits": ("x.tif", lambda p: with_tags(plain_tiff(p), bits=64), "x.tif"),
     "TIFF with a loop": ("x.tif", looped, "x.tif"),
     "TIFF with NaN": ("x.tif", lambda p: tiff_of(p, NAN), "16 voxels are NaN"),
     "TIFF of complex numbers": ("x.tif", lambda p: tiff_of(p, NAN.astype(np.complex64)), "are no intensities"),
-    "TIFF with a palette": ("x.tif", lambda p: saved(p, PillowImage.new("P", (9, 9))), "are colours (palette)"),
-    "TIFF for printers": ("x.tif", lambda p: saved(p, PillowImage.new("CMYK", (9, 9), 7)), "are colours (separated)"),
+    "TIFF with a palette": ("x.tif", lambda p: saved(p, PillowImage.new("P", (9, 9))), "indices into a palette"),
+    "TIFF for printers": ("x.tif", lambda p: saved(p, PillowImage.new("CMYK", (9, 9), 7)), "amounts of ink"),
     "OME with a bomb of entities": ("x.ome.tif", lambda p: described(p, laughing), "declares entities"),
     "OME that is no XML": ("x.ome.tif", lambda p: described(p, lambda text: text[:-30] + "</OME>"), "x.ome.tif"),
     "OME with pixels of no size": (
@@ -307,21 +307,6 @@ def test_a_bomb_is_told_by_the_command_in_bounded_memory(kind: str, tmp_path: Pa
     message = the_message(run_stage("extract", "--input", tmp_path / name, *options, before=bounded, environment=alone))
     assert expected in message and "\n" not in message
     assert not (tmp_path / "out").exists()
-
-
-def test_an_ome_tiff_opens_no_other_file(tmp_path: Path) -> None:
-    secret = write_ome(tmp_path / "secret.ome.tif", numbers((3, 16, 20), "uint16"), "ZYX")
-    data = '<TiffData IFD="0" FirstZ="0" PlaneCount="3"><UUID FileName="secret.ome.tif">urn:uuid:{0}</UUID></TiffData>'
-
-    def pointing(text: str) -> str:
-        start = text.index("<TiffData")
-        end = text.index("</Pixels>")
-        return text[:start] + data.format("0" * 8 + "-0000-0000-0000-" + "0" * 12) + text[end:]
-
-    source = described(tmp_path / "a.ome.tif", pointing)
-    secret.write_bytes(b"not even an image")
-    image = format_of(source).read(source)
-    np.testing.assert_array_equal(np.unique(image.data), np.unique(numbers((3, 16, 20), "uint16")))
 
 
 def test_names_that_lead_out_of_an_archive_write_nothing_outside(tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ from pipeline.models.weights import save_generator
 from tests.helpers import CHECKOUT, contents, restore_slice, run_stage, the_message
 from tests.small_training import tiny_generator
 from tests.unit.test_ome_zarr import described, pixels, transformations, write_store
+from tests.unit.test_tiff_kinds import plane_of, write_set
 
 GIB = 2**30
 SMALL = Infer(tile_lr=64, overlap_lr=16, noise_sigma=0.02, threads=1, backend="torch", force=True)
@@ -420,7 +421,7 @@ def test_mistakes_are_told_before_any_work_is_done(tmp_path, network):
     (tmp_path / "data.zarr/thesis.tex").write_text("years")
     store = write_store(tmp_path / "in.zarr", micrograph((100, 90)), "yx")
     mistakes = {
-        "ends in .tiff or .tif": lambda: restored(network, source, tmp_path / "out.zarr"),
+        "ends in .ome.tiff or .ome.tif": lambda: restored(network, source, tmp_path / "out.zarr"),
         "a folder of this name": lambda: restored(network, source, tmp_path / "folder.tiff"),
         "is no zarr": lambda: restored(network, store, tmp_path / "data.zarr"),
         "there is no channel 2": lambda: restored(network, source, tmp_path / "out.tiff", part=Part(channel=2)),
@@ -524,7 +525,7 @@ def test_the_command_restores_what_is_chosen_of_a_large_image(tmp_path, network_
         assert image.voxel_um == (0.05, 0.1, 0.3)
     assert not list(tmp_path.glob("*.uncertainty.*")), "eight views of a large image are made where they are asked for"
     wrong = run_stage("apply", "--model", network_file, "--input", source, "--output", tmp_path / "out.nii.gz")
-    assert "ends in .tiff or .tif" in the_message(wrong, after_progress=True)
+    assert "ends in .ome.tiff or .ome.tif" in the_message(wrong, after_progress=True)
 
 
 @pytest.mark.parametrize("suffix", [".ome.tiff", ".ome.zarr"])
@@ -553,6 +554,30 @@ def test_the_error_map_of_a_large_image_is_the_spread_over_eight_views(tmp_path,
     with open_tiled(source) as image, open_tiled(tmp_path / f"map{suffix}") as made:
         assert made.voxel_um is not None and image.voxel_um is not None
         assert made.voxel_um[:2] == pytest.approx([size / 2 for size in image.voxel_um[:2]])
+
+
+def test_the_error_map_of_an_inverted_image_is_not_inverted(tmp_path, network):
+    data = 20000 - micrograph((40, 70))
+    source = write_tiff(tmp_path / "in.ome.tiff", data, photometric="miniswhite", compression="zlib")
+    with open_tiled(source) as image:
+        doubt_large(network, image, SMALL, tmp_path / "map.ome.tiff", "x", 1.0)
+    with tifffile.TiffFile(tmp_path / "map.ome.tiff") as file:
+        assert file.pages.first.photometric == tifffile.PHOTOMETRIC.MINISBLACK and file.asarray().max() > 0
+
+
+def test_a_set_of_files_and_turned_pages_are_restored_like_one_upright_file(tmp_path, network):
+    planes = np.array([[plane_of(channel, section) for channel in range(2)] for section in range(3)])
+    upright = write_tiff(tmp_path / "upright.ome.tiff", planes, "ZCYX")
+    member = write_set(tmp_path / "set", "master")[-1]
+    turned = tmp_path / "turned.ome.tiff"
+    stored = np.ascontiguousarray(planes.swapaxes(-1, -2))
+    write_tiff(turned, stored, "ZCYX", extratags=[(274, 3, 1, 5, False)], tile=(16, 16), compression="zlib")
+    results = []
+    for source in (upright, member, turned):
+        restored(network, source, tmp_path / f"out-{source.name}")
+        results.append(whole(tmp_path / f"out-{source.name}"))
+    np.testing.assert_array_equal(results[0], results[1])
+    np.testing.assert_array_equal(results[0], results[2])
 
 
 def test_the_command_makes_the_error_map_of_a_large_image_where_it_is_asked_for(tmp_path, network, network_file):

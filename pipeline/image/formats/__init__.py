@@ -109,5 +109,6 @@ def format_of(path: Path) -> ModuleType:
             return module
     known = ", ".join(suffix for name in plugins.names(ROOM) for suffix in read_suffixes(name))
     raise UserError(
-        f"{path}: this format is unknown; known are {known}, and folders and zip archives of DICOM files or pictures."
+        f"{path}: this format is unknown; known are {known}, and folders and zip archives of DICOM files, of "
+        "pictures or of an OME-Zarr."
     )

@@ -12,34 +12,25 @@ from dataclasses import dataclass
 from typing import Any
 from xml.etree import ElementTree
 
-MICROMETRES = {
-    "pm": 1e-6,
-    "\N{ANGSTROM SIGN}": 1e-4,
-    "\N{LATIN CAPITAL LETTER A WITH RING ABOVE}": 1e-4,
-    "nm": 1e-3,
-    "\N{MICRO SIGN}m": 1.0,
-    "\N{GREEK SMALL LETTER MU}m": 1.0,
-    "um": 1.0,
-    "micron": 1.0,
-    "microns": 1.0,
-    "micrometer": 1.0,
-    "mm": 1e3,
-    "cm": 1e4,
-    "m": 1e6,
-    "in": 25400.0,
-    "inch": 25400.0,
-}
-"""By the units that OME and ImageJ write; any other is no length."""
+from pipeline.image.lengths import NO_LENGTHS, micrometres_in
+
 ESCAPED_MICRO = "\\u00B5"
 """How ImageJ writes the micro sign."""
 
 
 @dataclass(frozen=True)
 class Stated:
-    """What is stated: sizes of a pixel along x, y and z in micrometres (None where nothing is), and channel names."""
+    """What a file states about an image.
+
+    Attributes:
+        sizes_um: sizes of a pixel along x, y and z in micrometres; None where nothing is stated.
+        channels: names of the channels; none where the file names none.
+        doubts: what the file states about sizes that cannot be used, in words.
+    """
 
     sizes_um: tuple[float | None, float | None, float | None] = (None, None, None)
     channels: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
     @property
     def is_sound(self) -> bool:
@@ -53,39 +44,58 @@ class Stated:
         return None if x is None or y is None else (x, y, x if z is None else z)
 
 
-def stated_by_ome(text: str, index: int) -> Stated:
-    """Reads the XML of an OME-TIFF.
+def unknown_unit(unit: str, name: str) -> str:
+    """Says in words that a unit is unknown, and what follows from that."""
+    return f"the unit {unit!r} of {name} is unknown; the size of a pixel counts as unknown: give it with voxel_um"
 
-    Args:
-        text: the XML.
-        index: number of the image in it.
+
+def ome_root(text: str) -> ElementTree.Element:
+    """Parses the XML of an OME-TIFF.
 
     Raises:
-        ValueError: it is no XML, declares entities, or a size is no number.
+        ValueError: it is no XML, or declares entities.
     """
-    if "<!" in text.replace("<!--", ""):
-        raise ValueError("the XML declares entities")
+    if "<!" in text.replace("<!--", "").replace("<![CDATA[", ""):
+        raise ValueError("its XML declares entities")
     try:
-        root = ElementTree.fromstring(text.encode())
+        return ElementTree.fromstring(text.encode())
     except ElementTree.ParseError as error:
         raise ValueError(f"no XML: {error}") from error
-    images = [element for element in root.iter() if _tag(element) == "Pixels"]
-    if index >= len(images):
-        return Stated()
-    pixels = images[index]
-    sizes = tuple(_ome_size(pixels, axis) for axis in "XYZ")
-    names = [element.get("Name", "") for element in pixels if _tag(element) == "Channel"]
-    return Stated((sizes[0], sizes[1], sizes[2]), tuple(names) if any(names) else ())
 
 
-def _tag(element: ElementTree.Element) -> str:
+def tag_of(element: ElementTree.Element) -> str:
+    """Returns the name of an element without its namespace."""
     return element.tag.rsplit("}", 1)[-1]
 
 
-def _ome_size(pixels: ElementTree.Element, axis: str) -> float | None:
-    text = pixels.get(f"PhysicalSize{axis}")
-    unit = MICROMETRES.get(pixels.get(f"PhysicalSize{axis}Unit", "um"))
-    return None if text is None or unit is None else float(text) * unit
+def elements(root: ElementTree.Element, name: str) -> list[ElementTree.Element]:
+    """Returns all elements of a name, in whatever namespace."""
+    return [element for element in root.iter() if tag_of(element) == name]
+
+
+def stated_by_ome(image: ElementTree.Element) -> Stated:
+    """Reads what OME-XML states about an image.
+
+    Args:
+        image: the element Image.
+
+    Raises:
+        ValueError: a size is no number.
+    """
+    found = elements(image, "Pixels")
+    if not found:
+        return Stated()
+    pixels = found[0]
+    names = [element.get("Name", "") for element in pixels if tag_of(element) == "Channel"]
+    sizes, doubts = _sizes({axis: _ome_size(pixels, axis) for axis in "XYZ"})
+    return Stated(sizes, tuple(names) if any(names) else (), doubts)
+
+
+def _ome_size(pixels: ElementTree.Element, axis: str) -> tuple[float | None, str, str]:
+    """Returns a size, its unit, and the name of the attribute."""
+    name = f"PhysicalSize{axis}"
+    text = pixels.get(name)
+    return None if text is None else float(text), pixels.get(f"{name}Unit", "\N{MICRO SIGN}m"), name
 
 
 def stated_by_imagej(metadata: Mapping[str, Any], tags: Any) -> Stated:
@@ -94,17 +104,39 @@ def stated_by_imagej(metadata: Mapping[str, Any], tags: Any) -> Stated:
     Raises:
         ValueError: a number is none.
     """
-    unit = MICROMETRES.get(str(metadata.get("unit", "")).replace(ESCAPED_MICRO, "\N{MICRO SIGN}"))
-    if unit is None:
-        return Stated()
+    units = {axis: _imagej_unit(metadata, axis) for axis in "XYZ"}
     spacing = metadata.get("spacing")
-    z = None if spacing is None else abs(float(spacing)) * unit
-    return Stated((_imagej_size(tags, "XResolution", unit), _imagej_size(tags, "YResolution", unit), z))
+    stated = {
+        "X": (_imagej_size(tags, "XResolution"), units["X"], "pixels along x"),
+        "Y": (_imagej_size(tags, "YResolution"), units["Y"], "pixels along y"),
+        "Z": (None if spacing is None else abs(float(spacing)), units["Z"], "the distance of slices"),
+    }
+    sizes, doubts = _sizes(stated)
+    return Stated(sizes, (), doubts)
 
 
-def _imagej_size(tags: Any, name: str, unit: float) -> float | None:
+def _imagej_unit(metadata: Mapping[str, Any], axis: str) -> str:
+    """Returns the unit along an axis: ImageJ writes that of y and z only where it is another one than that of x."""
+    unit = metadata.get(f"{axis.lower()}unit", metadata.get("unit", ""))
+    return str(unit).replace(ESCAPED_MICRO, "\N{MICRO SIGN}")
+
+
+def _imagej_size(tags: Any, name: str) -> float | None:
     tag = tags.get(name)
     if tag is None:
         return None
     pixels, units = (float(number) for number in tag.value)
-    return math.inf if pixels == 0 else units / pixels * unit
+    return math.inf if pixels == 0 else units / pixels
+
+
+def _sizes(
+    stated: Mapping[str, tuple[float | None, str, str]],
+) -> tuple[tuple[float | None, float | None, float | None], tuple[str, ...]]:
+    """Turns sizes with units, along x, y and z, into micrometres, and says which units are unknown."""
+    sizes, doubts = [], []
+    for value, unit, name in stated.values():
+        factor = micrometres_in(unit)
+        sizes.append(None if value is None or factor is None else float(f"{value * factor:.15g}"))
+        if value is not None and factor is None and unit not in NO_LENGTHS:
+            doubts.append(unknown_unit(unit, name))
+    return (sizes[0], sizes[1], sizes[2]), tuple(doubts)

@@ -1,4 +1,6 @@
-"""OME-Zarr (OME-NGFF 0.4 and 0.5), as a folder or zipped without compression: one time point is read, all channels.
+"""OME-Zarr (OME-NGFF 0.4 and 0.5), as a folder or a zip archive: one time point is read, all channels.
+
+A folder or archive is known by its name or by what is in it; of an image's finest level, the image is read.
 
 It is written in the version that it came in, with its axes, units, names and display settings of the channels, as a
 pyramid. Lost are labels (their masks have the pixels of the source), what `metadata` and other programs' attributes
@@ -7,7 +9,6 @@ hold, and all images of the store but the one that was read.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -20,14 +21,14 @@ from numpy.typing import NDArray
 from pipeline.errors import UserError
 from pipeline.files import folder_beside
 from pipeline.image.formats import Part
-from pipeline.image.formats._checks import MOST_VOXELS, check_finite, chosen_frame
-from pipeline.image.formats._colours import names_of, wanted_channels
+from pipeline.image.formats._checks import check_finite
+from pipeline.image.formats._colours import names_of
 from pipeline.image.formats._plain import plain_image, plain_sections, section_names
 from pipeline.image.image import Image
-from pipeline.image.intensity import IntensityMap
 from pipeline.image.ngff import ZARR_FORMAT, Axis, Multiscale
 from pipeline.image.pyramid import add_coarser_levels, create_level, planes_of
-from pipeline.image.tiled import TiledImage, chosen
+from pipeline.image.tiled import read_whole
+from pipeline.image.tiled.ome_zarr import accepts as holds_zarr
 from pipeline.image.tiled.ome_zarr import check_output, open_tiled, publish
 
 SUFFIXES = (".ome.zarr", ".zarr", ".ome.zarr.zip", ".zarr.zip")
@@ -36,6 +37,8 @@ WRITTEN = (".ome.zarr.zip", ".ome.zarr", ".zarr", ".zarr.zip")
 FORMAT = "ome_zarr"
 SPACE = "xyz"
 """Axes of an Image by their names in OME-NGFF."""
+
+accepts = holds_zarr
 
 
 def read(path: Path, part: Part = Part()) -> Image:
@@ -50,31 +53,19 @@ def read(path: Path, part: Part = Part()) -> Image:
             several time points and none is chosen.
     """
     with open_tiled(path, part.series) as image:
-        single = _one_time(image, part)
-        if math.prod(single.shape) > MOST_VOXELS:
-            raise UserError(f"{path}: of shape {single.shape}, it is too large to be read at once; cut it.")
-        rows, columns = (slice(0, size) for size in single.plane_shape)
-        planes = np.stack([single.read(plane, rows, columns) for plane in single.planes])
-    check_finite(path, planes)
+        single, sections = read_whole(image, part)
+    check_finite(path, sections)
     multiscale = cast(Multiscale, single.metadata)
-    sections = _sections(planes.reshape(single.shape), single.leading)
     count, _, height, width = sections.shape
     plain = plain_image(
         sections,
-        IntensityMap(dtype=sections.dtype.name),
+        single.intensity,
         multiscale.voxel_um,
         section_names(count),
         names_of(range(sections.shape[1]), multiscale.labels),
         {"format": FORMAT, "multiscale": asdict(multiscale), "shape": [width, height, count]},
     )
     return replace(plain, affine=_affine(multiscale, (width, height, count)))
-
-
-def _sections(planes: NDArray, leading: str) -> NDArray:
-    """Returns one time point (axes `leading`, rows and columns) as (sections, channels, rows, columns)."""
-    before = -2
-    with_channels = np.moveaxis(planes, leading.index("c"), before - 1) if "c" in leading else planes[..., None, :, :]
-    return with_channels.reshape(-1, *with_channels.shape[before - 1 :])
 
 
 def write(path: Path, image: Image) -> int:
@@ -105,14 +96,6 @@ def write(path: Path, image: Image) -> int:
     return saturated
 
 
-def _one_time(image: TiledImage, part: Part) -> TiledImage:
-    """Returns the wanted time point, which needs not be named where there is but one, and the wanted channels."""
-    sizes = dict(zip(image.leading, image.shape, strict=False))
-    chosen_frame(image.path, sizes.get("t", 1), part.frame)
-    wanted_channels(image.path, sizes.get("c", 1), image.metadata.labels, part.channel)
-    return chosen(image, part)
-
-
 def _affine(multiscale: Multiscale, shape: Sequence[int]) -> NDArray[np.float64]:
     """Returns the affine of an array (x, y, z) that is laid as `pipeline.image.stack.lay` does: x and y run backward.
 
@@ -125,7 +108,8 @@ def _affine(multiscale: Multiscale, shape: Sequence[int]) -> NDArray[np.float64]
         axis = multiscale.axis(name)
         if axis is None:
             continue
-        unit = (axis.micrometres or 1.0) if told else 1.0
+        # Slices in a unit that nobody knows count as thick as `voxel_um` says.
+        unit = (axis.micrometres or told[place] / axis.scale) if told else 1.0
         step, first = axis.scale * unit, axis.translation * unit
         backward = name != "z"
         affine[place, place] = -step if backward else step

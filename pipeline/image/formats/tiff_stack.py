@@ -17,6 +17,8 @@ from pipeline.errors import UserError
 from pipeline.files import replacing
 from pipeline.image.channels import COLOURS
 from pipeline.image.formats import Part
+from pipeline.image.formats._checks import first_line
+from pipeline.image.formats._tiff_file import DAMAGE
 from pipeline.image.image import Image
 from pipeline.image.intensity import IntensityMap
 from pipeline.image.stack import SLICE_AXIS, UNIT, one_slice, stack_origin, stacked
@@ -44,8 +46,8 @@ def read(path: Path, part: Part = Part()) -> Image:
             pages: Any = file.pages
             names = [_name_of(page) for page in pages]
             pictures = [page.asarray() for page in pages]
-    except (tifffile.TiffFileError, OSError, ValueError, RuntimeError) as error:
-        raise UserError(f"{path}: cannot be read as TIFF ({error}). Is it whole?") from error
+    except (*DAMAGE, ImportError) as error:
+        raise UserError(f"{path}: cannot be read as TIFF ({first_line(error)}). Is it whole?") from error
     if not pictures or None in names or any(not _is_picture(picture) for picture in pictures):
         raise UserError(f"{path}: is no stack of pictures that BrainSR wrote.")
     dtype = pictures[0].dtype.name

@@ -2,7 +2,8 @@
 
 Each module offers
 
-- SUFFIXES: the ends of its files' names,
+- its name, which is that of the same format in pipeline.image.formats,
+- `accepts(path)`, where a name does not always tell: whether an existing file or folder is of this format,
 - `open_tiled(path, series)`: a context that gives a TiledImage,
 - `shape_of(path, series)`: sizes along all axes, rows and columns last,
 - `check_output(path)`: raises UserError where a result cannot be written to `path`,
@@ -21,12 +22,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import plugins
 from pipeline.errors import UserError
-from pipeline.image.formats import Part
-from pipeline.image.formats._checks import chosen_frame
+from pipeline.image.formats import Part, format_by_name, read_suffixes, written_suffixes
+from pipeline.image.formats._checks import MOST_VOXELS, chosen_frame
 from pipeline.image.formats._colours import chosen_channel
 from pipeline.image.intensity import IntensityMap
 from pipeline.image.pyramid import planes_of
@@ -36,6 +38,8 @@ logger = logging.getLogger(__name__)
 ROOM = "pipeline.image.tiled"
 LONGEST_WHOLE_SIDE, MOST_WHOLE_PIXELS = 1024, 2**23
 """Rows or columns, and pixels of all planes, up to which an image is read at once; it takes some 150 bytes a pixel."""
+OPACITY_LEFT_OUT = "the opacity (alpha) of pixels is left out"
+PREMULTIPLIED = ", and their colours, which are stored multiplied by it (premultiplied), are read as they are"
 Plane = tuple[int, ...]
 """Indices along the axes before rows and columns."""
 ReadRegion = Callable[[Plane, slice, slice], NDArray]
@@ -73,6 +77,10 @@ class TiledImage:
         zarr_format: version of zarr in which results are kept until they are delivered.
         wanted: axes of which one index was chosen, with that index.
         coloured: whether the channels are red, green and blue, which share one range.
+        opacity: like `read_region` for the opacity (alpha) of the pixels, 0 to 1, which no channel is; None without.
+        is_premultiplied: whether the channels are stored multiplied by their opacity.
+        doubts: what the file says about its pixels' size and cannot be used, in words.
+        fault: why the image cannot be read unless the size of a voxel is given, in words; "" where it can.
     """
 
     path: Path
@@ -85,6 +93,10 @@ class TiledImage:
     zarr_format: Literal[2, 3] = 3
     wanted: tuple[tuple[str, int], ...] = ()
     coloured: bool = False
+    opacity: ReadRegion | None = None
+    is_premultiplied: bool = False
+    doubts: tuple[str, ...] = ()
+    fault: str = ""
 
     @property
     def plane_shape(self) -> tuple[int, int]:
@@ -121,14 +133,15 @@ class TiledImage:
         place = self.leading.index(axis)
         shape = (*self.shape[:place], 1, *self.shape[place + 1 :])
 
-        def read_region(plane: Plane, rows: slice, columns: slice) -> NDArray:
-            return self.read_region((*plane[:place], index, *plane[place + 1 :]), rows, columns)
+        def at_index(read: ReadRegion) -> ReadRegion:
+            return lambda plane, rows, columns: read((*plane[:place], index, *plane[place + 1 :]), rows, columns)
 
         return replace(
             self,
             shape=shape,
             metadata=self.metadata.only(axis, index),
-            read_region=read_region,
+            read_region=at_index(self.read_region),
+            opacity=None if self.opacity is None else at_index(self.opacity),
             wanted=(*self.wanted, (axis, index)),
             coloured=self.coloured and axis != "c",
         )
@@ -142,10 +155,18 @@ def chosen(image: TiledImage, part: Part) -> TiledImage:
         part: frame and channel; `voxel_um` takes the place of what the file says.
 
     Raises:
-        UserError: there is no such frame or channel; the message names those that there are.
+        UserError: there is no such frame or channel, the message names those that there are; or the file states a size
+            of a voxel that cannot be true, and none is given.
     """
     sizes = dict(zip(image.leading, image.shape, strict=False))
     labels = image.metadata.labels
+    if part.voxel_um is None:
+        if image.fault:
+            raise UserError(f"{image.path}: {image.fault}.")
+        for doubt in image.doubts:
+            logger.warning("%s: %s", image.path, doubt)
+    if image.opacity is not None:
+        logger.warning("%s: %s", image.path, OPACITY_LEFT_OUT + (PREMULTIPLIED if image.is_premultiplied else ""))
     if part.frame is not None:
         image = image.only("t", chosen_frame(image.path, sizes.get("t", 1), part.frame))
     if part.channel is not None:
@@ -153,10 +174,57 @@ def chosen(image: TiledImage, part: Part) -> TiledImage:
     return image if part.voxel_um is None else image.with_voxel_um(part.voxel_um)
 
 
+def read_whole(image: TiledImage, part: Part) -> tuple[TiledImage, NDArray]:
+    """Reads all that is wanted of an image at once: one time point, and all channels or one.
+
+    Args:
+        image: open.
+        part: frame, channel and voxel_um; the frame needs not be named where there is but one.
+
+    Returns:
+        What was chosen, and its stored pixels, shape (sections, channels, rows, columns).
+
+    Raises:
+        UserError: as `chosen`, or the image is too large or damaged, or there are several time points and none is
+            chosen.
+    """
+    sizes = dict(zip(image.leading, image.shape, strict=False))
+    chosen_frame(image.path, sizes.get("t", 1), part.frame)
+    single = chosen(replace(image, opacity=None), part)
+    if math.prod(single.shape) > MOST_VOXELS:
+        raise UserError(f"{image.path}: of shape {single.shape}, it is too large to be read at once; cut it.")
+    rows, columns = (slice(0, size) for size in single.plane_shape)
+    planes = np.stack([single.read(plane, rows, columns) for plane in single.planes]).reshape(single.shape)
+    if image.opacity is not None:
+        _tell_opacity(image, part)
+    if "c" not in single.leading:
+        return single, planes.reshape(-1, 1, *single.plane_shape)
+    with_channels = np.moveaxis(planes, single.leading.index("c"), -3)
+    return single, with_channels.reshape(-1, *with_channels.shape[-3:])
+
+
+def _tell_opacity(image: TiledImage, part: Part) -> None:
+    """Warns where the opacity of pixels, which is left out, is anything but full."""
+    image = image.only("c", 0) if part.frame is None else image.only("c", 0).only("t", part.frame)
+    read = image.opacity
+    if read is None:
+        return
+    rows, columns = (slice(0, size) for size in image.plane_shape)
+    count = sum(int(np.count_nonzero(read(plane, rows, columns) < 1)) for plane in image.planes)
+    if count:
+        total = math.prod(image.shape)
+        told = OPACITY_LEFT_OUT + (PREMULTIPLIED if image.is_premultiplied else "")
+        logger.warning("%s: %d of %d pixels are not opaque; %s", image.path, count, total, told)
+
+
 def tiled_format_of(path: Path) -> ModuleType | None:
-    """Returns the module whose SUFFIXES fit a file's name, or None."""
-    modules = (plugins.load(ROOM, name) for name in plugins.names(ROOM))
-    return next((module for module in modules if path.name.lower().endswith(module.SUFFIXES)), None)
+    """Returns the module that reads a file or folder part by part, by its name or else by what is in it, or None."""
+    known = plugins.names(ROOM)
+    name = format_by_name(path.name)
+    if name is not None:
+        return plugins.load(ROOM, name) if name in known else None
+    modules = (plugins.load(ROOM, one) for one in known)
+    return next((one for one in modules if hasattr(one, "accepts") and path.exists() and one.accepts(path)), None)
 
 
 def open_tiled(path: Path, series: str | None = None) -> AbstractContextManager[TiledImage]:
@@ -188,8 +256,9 @@ def fitting_format(source: Path, output: Path) -> ModuleType:
         UserError: the two are of different formats, or nothing can be written there.
     """
     module = _fitting(source)
-    if tiled_format_of(output) is not module:
-        raise UserError(f"{output}: the result of {source.name} ends in {' or '.join(module.SUFFIXES)}, as it does.")
+    known = written_suffixes(_name_of(module))
+    if not output.name.lower().endswith(known):
+        raise UserError(f"{output}: the result of {source.name} ends in {' or '.join(known)}.")
     module.check_output(output)
     return module
 
@@ -197,6 +266,10 @@ def fitting_format(source: Path, output: Path) -> ModuleType:
 def _fitting(path: Path) -> ModuleType:
     module = tiled_format_of(path)
     if module is None:
-        known = [suffix for name in plugins.names(ROOM) for suffix in plugins.load(ROOM, name).SUFFIXES]
+        known = [suffix for name in plugins.names(ROOM) for suffix in read_suffixes(name)]
         raise UserError(f"{path}: only {', '.join(known)} can be read part by part.")
     return module
+
+
+def _name_of(module: ModuleType) -> str:
+    return module.__name__.rpartition(".")[-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import zipfile
@@ -22,10 +23,11 @@ from pipeline.files import publish_folder, replacing
 from pipeline.image.intensity import IntensityMap
 from pipeline.image.ngff import ZARR_FORMAT, Multiscale, attributes, parse
 from pipeline.image.tiled import Plane, TiledImage
+from pipeline.sources.packing import is_hidden
 
-SUFFIXES = (".zarr", ".ome.zarr.zip", ".zarr.zip")
 ZIPPED = ".zip"
-DESCRIPTIONS = ("zarr.json", ".zgroup", ".zarray", ".zattrs", ".zmetadata")
+GROUP_FILES = ("zarr.json", ".zgroup")
+DESCRIPTIONS = (*GROUP_FILES, ".zarray", ".zattrs", ".zmetadata")
 """Files of a store that hold no pixels."""
 DAMAGE = (
     OSError,
@@ -46,6 +48,8 @@ LEAST_STORED = 0.01
 NO_DATE = (1980, 1, 1, 0, 0, 0)
 """The earliest date that zip can say: archives of the same image have the same bytes."""
 
+logger = logging.getLogger(__name__)
+
 
 @contextmanager
 def open_tiled(path: Path, series: str | None = None) -> Iterator[TiledImage]:
@@ -58,16 +62,19 @@ def open_tiled(path: Path, series: str | None = None) -> Iterator[TiledImage]:
     Raises:
         UserError: the store is missing, broken, hostile, or holds no image of OME-NGFF 0.4 or 0.5.
     """
+    path = _image_of_level(path)
     names = stored_names(path)
+    top = _root(path, names)
     with _store(path) as store:
         with _telling(path):
-            root = zarr.open_group(store, path=_root(names), mode="r")
-            group = _image_group(path, root, series)
-            multiscale = parse(group.attrs.asdict())
+            root = zarr.open_group(store, path=top, mode="r")
+            group, series = _image_group(path, root, series)
+            multiscale = parse(group.attrs.asdict(), series)
             array = group[multiscale.path]
         if not isinstance(array, zarr.Array):
             raise UserError(f"{path}: {multiscale.path!r} is no array; the image is not whole.")
         _check_array(path, array, multiscale, names)
+        _tell_labels(path, group.path, names)
         yield TiledImage(
             path=path,
             leading=multiscale.axis_names[:-2],
@@ -77,6 +84,7 @@ def open_tiled(path: Path, series: str | None = None) -> Iterator[TiledImage]:
             metadata=multiscale,
             read_region=lambda plane, rows, columns: _read(path, array, plane, rows, columns),
             zarr_format=ZARR_FORMAT[multiscale.version],
+            doubts=multiscale.doubts,
         )
 
 
@@ -155,12 +163,78 @@ def stored_names(path: Path) -> list[str]:
     return found
 
 
-def _root(names: Sequence[str]) -> str:
-    """Returns where the group lies: in a zip, often in a folder of its own."""
-    if any(name in DESCRIPTIONS for name in names):
-        return ""
-    tops = {name.split("/")[0] for name in names}
-    return tops.pop() if len(tops) == 1 else ""
+def accepts(path: Path) -> bool:
+    """Says whether an existing folder or zip archive is a zarr, or holds one in a folder of its own, by its files."""
+    if path.is_dir():
+        places = (path, *(one for one in path.iterdir() if one.is_dir() and not is_hidden(one.name)))
+        return _is_array(path) or any((place / name).is_file() for place in places for name in GROUP_FILES)
+    if not path.is_file() or not zipfile.is_zipfile(path):
+        return False
+    return bool(_tops(stored_names(path)))
+
+
+def _tops(names: Sequence[str]) -> list[str]:
+    """Returns the uppermost folders of a store that hold a group: "" for the store itself."""
+    tops = {name.rpartition("/")[0] for name in names if name.rpartition("/")[2] in GROUP_FILES}
+    tops = {top for top in tops if not is_hidden(top)}
+    highest = min((top.count("/") + bool(top) for top in tops), default=0)
+    return sorted(top for top in tops if top.count("/") + bool(top) == highest)
+
+
+def _root(path: Path, names: Sequence[str]) -> str:
+    """Returns where the group lies: in a zip, often in a folder of its own.
+
+    Raises:
+        UserError: there are several.
+    """
+    tops = _tops(names)
+    if len(tops) > 1:
+        raise UserError(f"{path}: holds {len(tops)} OME-Zarr: {', '.join(tops[:8])}; name one of them.")
+    return tops[0] if tops else ""
+
+
+def _image_of_level(path: Path) -> Path:
+    """Returns the image that a folder is a level of, where it is its finest level; else the folder itself.
+
+    Raises:
+        UserError: it is a coarser level, or an array of no image.
+    """
+    if not path.is_dir() or not _is_array(path):
+        return path
+    for parent in path.resolve().parents:
+        if not any((parent / name).is_file() for name in GROUP_FILES):
+            break
+        with _telling(parent), _store(parent) as store:
+            found: Any = zarr.open_group(store, mode="r").attrs.asdict()
+            entries = found.get("ome", found).get("multiscales") or []
+            levels = [[str(level.get("path")) for level in entry.get("datasets", [])] for entry in entries]
+        own = path.resolve().relative_to(parent).as_posix()
+        if any(own in one for one in levels):
+            if len(levels) == 1 and levels[0][0] == own:
+                logger.info("%s: is the finest level of %s, which is read", path, parent)
+                return parent
+            raise UserError(
+                f"{path}: is a coarser level of the image {parent}, or of one of its images; name {parent}."
+            )
+    raise UserError(f"{path}: is an array of zarr that belongs to no image of OME-NGFF; name the image.")
+
+
+def _is_array(path: Path) -> bool:
+    if (path / ".zarray").is_file():
+        return True
+    described = path / "zarr.json"
+    if not described.is_file():
+        return False
+    with _telling(path):
+        return json.loads(described.read_text(encoding="utf-8")).get("node_type") == "array"
+
+
+def _tell_labels(path: Path, group: str, names: Sequence[str]) -> None:
+    """Says that masks of labels are not taken along."""
+    prefix = f"{group}/labels/".removeprefix("/")
+    inside = [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
+    if labels := sorted({name.split("/")[0] for name in inside if "/" in name}):
+        logger.info("%s: its labels (%s) are not written with a result", path, ", ".join(labels))
 
 
 @contextmanager
@@ -184,20 +258,21 @@ def _telling(path: Path, what: str = "") -> Iterator[None]:
         raise UserError(f"{path}: cannot be read as OME-Zarr{what} ({reason}). Is it whole?") from error
 
 
-def _image_group(path: Path, root: Any, series: str | None) -> Any:
-    """Returns the group of the wanted image."""
+def _image_group(path: Path, root: Any, series: str | None) -> tuple[Any, str | None]:
+    """Returns the group of the wanted image, and which of the images of that group is wanted."""
     found = root.attrs.asdict()
-    if "bioformats2raw.layout" not in found.get("ome", found):
-        if series is not None:
+    content = found.get("ome", found)
+    if "bioformats2raw.layout" not in content:
+        if series is not None and len(content.get("multiscales") or ()) == 1:
             raise UserError(f"{path}: holds one image and no series; leave the series out.")
-        return root
+        return root, series
     names = sorted((name for name in root.group_keys() if name.isdecimal()), key=int)
     if series is None and len(names) == 1:
         series = names[0]
     if series not in names:
         asked = "choose one of its" if series is None else f"there is no series {series!r}; choose one of the"
         raise UserError(f"{path}: {asked} {len(names)} images by the key `series`: {', '.join(names)}.")
-    return root[series]
+    return root[series], None
 
 
 def _check_array(path: Path, array: Any, multiscale: Multiscale, names: Sequence[str]) -> None:
@@ -218,6 +293,10 @@ def _check_array(path: Path, array: Any, multiscale: Multiscale, names: Sequence
     stored = sum(name.startswith(prefix) and name.rsplit("/", 1)[-1] not in DESCRIPTIONS for name in names)
     files = array.shards or array.chunks
     expected = math.prod(-(-size // side) for size, side in zip(array.shape, files, strict=True))
+    if LEAST_STORED * expected <= stored < expected:
+        logger.info(
+            "%s: %d of %d chunks are not stored; they count as %s", where, expected - stored, expected, array.fill_value
+        )
     if stored < LEAST_STORED * expected:
         raise UserError(
             f"{where} has shape {array.shape}, which takes {expected} chunks, but {stored} are there; "

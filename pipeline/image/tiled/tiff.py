@@ -1,7 +1,7 @@
 """TIFF (OME, ImageJ's, plain; tiles or strips), read region by region; written as tiled OME-TIFF with a pyramid.
 
-What a file's metadata mean is read as for smaller files: see pipeline.image.formats.tiff. The colours of a coloured
-image are channels here, each restored by itself.
+Smaller files are read by the same code, whole: see pipeline.image.formats.tiff. The colours of a coloured image are
+channels here, each restored by itself.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import math
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -23,25 +23,31 @@ from numpy.typing import NDArray
 
 from pipeline.errors import UserError
 from pipeline.files import replacing
-from pipeline.image.formats._checks import check_is_file, first_line
-from pipeline.image.formats._colours import COLOURS
-from pipeline.image.formats.tiff import (
+from pipeline.image.channels import COLOURS
+from pipeline.image.formats._tiff_file import (
     COLOUR,
-    DAMAGE,
-    DTYPES,
     GREY,
     GREY_INVERTED,
     LARGEST_CLASSIC_BYTES,
     SLICE_AXES,
+    Handles,
+    Samples,
+    check_identities,
+    check_pages,
+    check_pixels,
     chosen_series,
     intensity_of,
+    opened_tiff,
+    samples_of,
     stated_by,
+    tell_what_is_left_out,
+    telling,
+    turn_of,
+    unknown_compression,
 )
 from pipeline.image.pyramid import CHUNK, blocks_of, planes_of
-from pipeline.image.tiled import TiledImage
-from pipeline.image.tiled._by_pillow import unpacked
+from pipeline.image.tiled import Plane, TiledImage
 
-SUFFIXES = (".tiff", ".tif")
 MOST_SEGMENT_BYTES = 512 << 20
 """A tile or strip is unpacked whole, so it must fit into memory."""
 SAMPLES = "S"
@@ -58,6 +64,7 @@ class TiffMetadata:
         states_z: whether the file says how thick a voxel is.
         byte_order: "<" or ">".
         photometric: whether 0 is black or white, or RGB.
+        files: name, size in bytes and time of change (nanoseconds) of every file that the image lies in.
     """
 
     labels: list[str]
@@ -65,6 +72,7 @@ class TiffMetadata:
     states_z: bool
     byte_order: str
     photometric: str
+    files: tuple[tuple[str, int, int], ...] = ()
 
     def only(self, axis: str, index: int) -> TiffMetadata:
         """Returns what remains when an axis has nothing but the given index."""
@@ -80,17 +88,14 @@ class TiffMetadata:
 
 @contextmanager
 def open_tiled(path: Path, series: str | None = None) -> Iterator[TiledImage]:
-    """Opens one image of a file; see pipeline.image.tiled.
+    """Opens one image of a file, or of a set of files; see pipeline.image.tiled.
 
     Raises:
         UserError: the file is missing or damaged, holds several images of which none was chosen, or no intensities.
     """
-    check_is_file(path)
-    with _telling(path):
-        file = tifffile.TiffFile(path, _multifile=False)
-    with file:
-        with _telling(path):
-            image = _image(path, file, chosen_series(path, file, series))
+    with opened_tiff(path) as file, closing(Handles()) as handles:
+        with telling(path):
+            image = _image(path, file, chosen_series(path, file, series), handles)
         yield image
 
 
@@ -102,8 +107,7 @@ def shape_of(path: Path, series: str | None) -> tuple[int, ...]:
     Raises:
         UserError: the file is missing or damaged, or has no such image.
     """
-    check_is_file(path)
-    with _telling(path), tifffile.TiffFile(path, _multifile=False) as file:
+    with opened_tiff(path) as file, telling(path):
         found = file.series if series is None else [chosen_series(path, file, series)]
         largest = max(found, key=lambda one: math.prod(one.shape))
         page = largest.keyframe
@@ -127,11 +131,13 @@ def deliver(levels: Path, image: TiledImage, factor: int, facts: Mapping[str, An
     pyramid = [cast(zarr.Array, group[name]) for name in sorted(group.array_keys(), key=int)]
     finest = pyramid[0]
     known = cast(TiffMetadata, image.metadata)
+    inverted_floats = known.photometric == GREY_INVERTED and finest.dtype.kind == "f"
     options: dict[str, Any] = {
         "dtype": finest.dtype,
         "tile": (CHUNK, CHUNK),
         "compression": "zlib",
-        "photometric": known.photometric,
+        # Error maps are floats, and zero says "none" in all of them.
+        "photometric": GREY if inverted_floats else known.photometric,
         "software": False,
         "maxworkers": 1,
     }
@@ -181,165 +187,176 @@ def _tiles(level: zarr.Array) -> Iterator[NDArray]:
             yield tile
 
 
-@contextmanager
-def _telling(path: Path) -> Iterator[None]:
-    """Turns whatever tifffile raises about a broken file into one message."""
-    try:
-        yield
-    except DAMAGE as error:
-        raise UserError(f"{path}: cannot be read as TIFF ({first_line(error)}). Is it whole?") from error
-
-
-def _image(path: Path, file: Any, series: Any) -> TiledImage:
-    page = series.keyframe
-    if series.dtype is None or series.dtype.name not in DTYPES:
-        raise UserError(f"{path}: pixels of type {series.dtype} are no intensities; known are {', '.join(DTYPES)}.")
-    kind = page.photometric.name.lower()
-    if kind not in (GREY, GREY_INVERTED, COLOUR):
-        raise UserError(f"{path}: its pixels are colours ({kind}); save it as grey or RGB, without a palette.")
-    leading = _leading(path, series)
-    pages = _Pages(path, file, series)
-    pages.check()
+def _image(path: Path, file: Any, series: Any, handles: Handles) -> TiledImage:
+    check_pixels(path, series)
+    tell_what_is_left_out(path, file, series)
+    page, samples = series.keyframe, samples_of(path, series.keyframe)
+    leading, sizes = _leading(path, series, samples)
+    pages = _Pages(path, series, handles)
+    pages.check(file)
+    turn = turn_of(path, page)
     stated = stated_by(file, series)
-    if not stated.is_sound:
-        raise UserError(f"{path}: states pixels of {stated.sizes_um} um; mend its metadata.")
-    samples = min(page.samplesperpixel, len(COLOURS))
-    sizes = [size for axis, size in zip(series.axes, series.shape, strict=True) if axis not in f"YX{SAMPLES}"]
+    stated = replace(stated, sizes_um=turn.sizes(stated.sizes_um))
+    shown = turn.shape(page.imagelength, page.imagewidth)
+    has_samples = len(samples.kept) > 1
+    names = COLOURS if samples.coloured else stated.channels
     intensity = intensity_of(page, series.dtype)
-    has_samples = samples > 1
-    is_coloured = kind == COLOUR and samples == len(COLOURS)
+
+    def region_of(plane: Plane, sample: int, rows: slice, columns: slice) -> NDArray:
+        number = int(np.ravel_multi_index(plane[: len(sizes)], sizes)) if sizes else 0
+        return turn.turned(pages.read(number, sample, *turn.stored(rows, columns, shown)))
+
+    def read_region(plane: Plane, rows: slice, columns: slice) -> NDArray:
+        region = region_of(plane, samples.kept[plane[-1] if has_samples else 0], rows, columns)
+        # Half floats become those that they are written as.
+        return region.astype(intensity.dtype, copy=False)
+
+    def read_opacity(plane: Plane, rows: slice, columns: slice) -> NDArray:
+        region = region_of(plane, cast(int, samples.opacity), rows, columns)
+        return region / (1.0 if region.dtype.kind == "f" else (1 << page.bitspersample) - 1)
+
     return TiledImage(
         path=path,
         leading=leading + "c" * has_samples,
-        shape=(*sizes, *[samples] * has_samples, page.imagelength, page.imagewidth),
+        shape=(*sizes, *[len(samples.kept)] * has_samples, *shown),
         intensity=intensity,
-        voxel_um=stated.voxel_um,
+        voxel_um=stated.voxel_um if stated.is_sound else None,
         metadata=TiffMetadata(
-            labels=list(COLOURS[:samples] if has_samples else stated.channels),
-            voxel_um=stated.voxel_um,
+            labels=list(names) if not has_samples or len(names) == len(samples.kept) else [],
+            voxel_um=stated.voxel_um if stated.is_sound else None,
             states_z=stated.sizes_um[2] is not None,
             byte_order=file.byteorder,
-            photometric=COLOUR if is_coloured else GREY_INVERTED if kind == GREY_INVERTED else GREY,
+            photometric=COLOUR if samples.coloured else GREY_INVERTED if intensity.slope < 0 else GREY,
+            files=pages.files(),
         ),
-        coloured=is_coloured,
-        read_region=lambda plane, rows, columns: pages.read(
-            int(np.ravel_multi_index(plane[: len(sizes)], sizes)) if sizes else 0,
-            plane[-1] if has_samples else 0,
-            rows,
-            columns,
-        ),
+        coloured=samples.coloured,
+        read_region=read_region,
+        opacity=None if samples.opacity is None else read_opacity,
+        is_premultiplied=samples.is_premultiplied,
+        doubts=stated.doubts,
+        fault="" if stated.is_sound else f"states pixels of {stated.sizes_um} um; give their true size with voxel_um",
     )
 
 
-def _leading(path: Path, series: Any) -> str:
-    """Returns the axes before rows and columns in our names: t, c and z."""
+def _leading(path: Path, series: Any, samples: Samples) -> tuple[str, list[int]]:
+    """Returns the axes before rows and columns in our names (t, c and z) with their sizes, without those of colours."""
     found = [(axis, size) for axis, size in zip(series.axes, series.shape, strict=True) if axis not in f"YX{SAMPLES}"]
-    ours = "".join("z" if axis in SLICE_AXES else axis.lower() for axis, _ in found)
-    is_known = set(ours) <= set("tcz") and len(set(ours)) == len(ours) and "YX" in series.axes.replace(SAMPLES, "")
-    if not is_known or (SAMPLES in series.axes and "c" in ours):
+    ours = [("z" if axis in SLICE_AXES else axis.lower(), size) for axis, size in found]
+    names = [name for name, _ in ours]
+    kept = [(name, size) for name, size in ours if size > 1 or (name in "tcz" and names.count(name) == 1)]
+    if len(samples.kept) > 1:
+        kept = [(name, size) for name, size in kept if name != "c" or size > 1]
+    names = [name for name, _ in kept]
+    is_known = set(names) <= set("tcz") and len(set(names)) == len(names)
+    if not is_known or (len(samples.kept) > 1 and "c" in names):
         raise UserError(f"{path}: has the axes {series.axes} of sizes {series.shape}; save one stack of grey slices.")
-    return ours
+    return "".join(names), [size for _, size in kept]
 
 
 class _Pages:
     """The planes of a series, of which any region is read without unpacking the whole."""
 
-    def __init__(self, path: Path, file: Any, series: Any) -> None:
+    def __init__(self, path: Path, series: Any, handles: Handles) -> None:
         self._path = path
-        self._handle = file.filehandle
         self._series = series
-        self._keyframe = page = series.keyframe  # what all pages have in common
-        self._rows, self._columns = page.imagelength, page.imagewidth
-        self._tile_rows = page.tilelength if page.is_tiled else min(page.rowsperstrip, self._rows)
-        self._tile_columns = page.tilewidth if page.is_tiled else self._columns
-        self._dtype = np.dtype(file.byteorder + series.dtype.char)
-        self._is_one_piece = bool(page.is_memmappable) and page.samplesperpixel == 1
+        self._handles = handles
+        page = series.keyframe
         count = math.prod(size for axis, size in zip(series.axes, series.shape, strict=True) if axis not in "YXS")
-        self._has_all_pages = len(series.pages) == count
         self._count = count
+        self._has_all_pages = len(series.pages) == count
+        self._plane_bytes = math.prod(page.shape) * series.dtype.itemsize
 
-    def check(self) -> None:
-        """Refuses pages that do not stand in the file or cannot be read in bounded memory.
+    def check(self, file: Any) -> None:
+        """Refuses pages that do not stand in their files or cannot be read in bounded memory.
 
         Raises:
-            UserError: tiles are too large, or lie in other files.
+            UserError: tiles are too large, or pages are missing or differ.
             ValueError: pixels are missing.
         """
-        end = self._path.stat().st_size
+        page = self._series.keyframe
         if not self._has_all_pages:
             # ImageJ keeps large stacks in one piece behind the first page.
-            size = self._count * self._rows * self._columns * self._dtype.itemsize
-            if not self._is_one_piece or self._keyframe.dataoffsets[0] + size > end:
+            end = page.parent.filehandle.size
+            if not page.is_memmappable or page.dataoffsets[0] + self._count * self._plane_bytes > end:
                 raise ValueError("it ends before its pixels do")
             return
-        if not self._is_one_piece and self._segment_bytes > MOST_SEGMENT_BYTES:
-            raise UserError(
-                f"{self._path}: is packed in pieces of {self._tile_rows} x {self._tile_columns} pixels, more than "
-                f"{MOST_SEGMENT_BYTES >> 20} MiB each; save it with tiles, such as 512 x 512."
-            )
-        for page in self._series.pages:
-            if page is None:
-                raise UserError(f"{self._path}: parts of this OME-TIFF stand in other files; save it as one file.")
-            segments = list(zip(page.dataoffsets, page.databytecounts, strict=False))
-            is_there = all(start >= 0 and start + count <= end for start, count in segments)
-            if (
-                len(segments) != math.prod(self._keyframe.chunked)
-                or not is_there
-                or not any(count for _, count in segments)
-            ):
-                raise ValueError(f"page {page.index} ends before its pixels do")
+        check_pages(self._path, self._series, self._handles)
+        check_identities(self._path, file, self._series)
+        layouts = {id(one.keyframe): one.keyframe for one in self._series.pages}
+        for layout in layouts.values():
+            rows, columns = _piece(layout)
+            samples = layout.samplesperpixel if layout.planarconfig == tifffile.PLANARCONFIG.CONTIG else 1
+            if not layout.is_memmappable and rows * columns * samples * layout.dtype.itemsize > MOST_SEGMENT_BYTES:
+                raise UserError(
+                    f"{self._path}: is packed in pieces of {rows} x {columns} pixels, more than "
+                    f"{MOST_SEGMENT_BYTES >> 20} MiB each; save it with tiles, such as 512 x 512."
+                )
 
-    @property
-    def _segment_bytes(self) -> int:
-        samples = self._keyframe.samplesperpixel
-        return self._tile_rows * self._tile_columns * samples * self._dtype.itemsize
+    def files(self) -> tuple[tuple[str, int, int], ...]:
+        """Returns name, size and time of change of every file that the planes lie in."""
+        paths = sorted({Path(page.parent.filehandle.path) for page in self._series.pages})
+        stamps = [(path.name, path.stat()) for path in paths]
+        return tuple((name, stamp.st_size, stamp.st_mtime_ns) for name, stamp in stamps)
 
     def read(self, number: int, sample: int, rows: slice, columns: slice) -> NDArray:
-        """Returns a region of a page, in the byte order of the machine."""
-        with _telling(self._path):
-            if self._is_one_piece:
-                region = self._mapped(number)[rows, columns]
+        """Returns a region of a page as it is stored, in the byte order of the machine."""
+        with telling(self._path):
+            page = self._series.pages[number] if self._has_all_pages else self._series.keyframe
+            if page.keyframe.is_memmappable:
+                start = 0 if self._has_all_pages else number * self._plane_bytes
+                region = _mapped(page, start, sample)[rows, columns]
             else:
-                region = self._assembled(self._series.pages[number], sample, rows, columns)
+                region = self._assembled(page, sample, rows, columns)
             return region.astype(region.dtype.newbyteorder("="))
-
-    def _mapped(self, number: int) -> NDArray:
-        """Maps an uncompressed page into memory, anew each time, so that what was read is let go of."""
-        if self._has_all_pages:
-            start = self._series.pages[number].dataoffsets[0]
-        else:
-            start = self._keyframe.dataoffsets[0] + number * self._rows * self._columns * self._dtype.itemsize
-        return np.memmap(self._path, self._dtype, "r", offset=start, shape=(self._rows, self._columns))
 
     def _assembled(self, page: Any, sample: int, rows: slice, columns: slice) -> NDArray:
         """Unpacks the tiles or strips that a region touches."""
-        common = self._keyframe
-        region = np.full((rows.stop - rows.start, columns.stop - columns.start), common.nodata, dtype=self._dtype)
+        common = page.keyframe
+        height, width = _piece(common)
+        region = np.full((rows.stop - rows.start, columns.stop - columns.start), common.nodata, dtype=common.dtype)
         is_planar = common.samplesperpixel > 1 and common.planarconfig != tifffile.PLANARCONFIG.CONTIG
-        across, down = -(-self._columns // self._tile_columns), -(-self._rows // self._tile_rows)
-        for row in range(rows.start // self._tile_rows, -(-rows.stop // self._tile_rows)):
-            for column in range(columns.start // self._tile_columns, -(-columns.stop // self._tile_columns)):
+        across, down = -(-common.imagewidth // width), -(-common.imagelength // height)
+        for row in range(rows.start // height, -(-rows.stop // height)):
+            for column in range(columns.start // width, -(-columns.stop // width)):
                 index = (sample * down + row if is_planar else row) * across + column
                 segment = self._segment(page, index)
                 if segment is not None:
-                    corner = (row * self._tile_rows - rows.start, column * self._tile_columns - columns.start)
+                    corner = (row * height - rows.start, column * width - columns.start)
                     _paste(region, segment[0, :, :, 0 if is_planar else sample], corner)
         return region
 
     def _segment(self, page: Any, index: int) -> NDArray | None:
         """Unpacks one tile or strip, shape (1, rows, columns, samples); None stands for one that was left out."""
-        common = self._keyframe
         if page.databytecounts[index] == 0:
             return None
-        self._handle.seek(page.dataoffsets[index])
-        data = self._handle.read(page.databytecounts[index])
+        handle = self._handles.of(page)
+        handle.seek(page.dataoffsets[index])
+        data = handle.read(page.databytecounts[index])
         try:
-            return common.decode(data, index, jpegtables=common.jpegtables)[0]
-        except ValueError as error:
-            if "imagecodecs" not in str(error) or common.samplesperpixel > 1:
+            return page.keyframe.decode(data, index, jpegtables=page.jpegtables)[0]
+        except ImportError as error:
+            raise unknown_compression(self._path, page.keyframe) from error
+        except (ValueError, NotImplementedError) as error:
+            if "imagecodecs" not in str(error) and not isinstance(error, NotImplementedError):
                 raise
-        rows = self._tile_rows if common.is_tiled else min(self._tile_rows, self._rows - index * self._tile_rows)
-        return unpacked(common, data, rows, self._tile_columns)
+            raise unknown_compression(self._path, page.keyframe) from error
+
+
+def _piece(page: Any) -> tuple[int, int]:
+    """Returns rows and columns of the tiles or strips of a page."""
+    if page.is_tiled:
+        return page.tilelength, page.tilewidth
+    return min(page.rowsperstrip, page.imagelength), page.imagewidth
+
+
+def _mapped(page: Any, start: int, sample: int) -> NDArray:
+    """Maps a sample of an uncompressed page into memory, anew each time, so that what was read is let go of."""
+    common = page.keyframe
+    dtype = np.dtype(common.parent.byteorder + common.dtype.char)
+    offset = page.dataoffsets[0] + start
+    pixels = np.memmap(common.parent.filehandle.path, dtype, "r", offset=offset, shape=tuple(common.shape))
+    places = {"YXS": np.s_[:, :, sample], "SYX": np.s_[sample]}
+    return pixels[places.get(common.axes, np.s_[:])]
 
 
 def _paste(region: NDArray, segment: NDArray, corner: tuple[int, int]) -> None:
