@@ -60,7 +60,8 @@ def nifti(folder: Path, data: NDArray) -> Path:
 
 
 def mgh(folder: Path, data: NDArray) -> Path:
-    nib.save(nib.MGHImage(np.asarray(data), np.eye(4)), folder / "in.mgz")  # pyright: ignore[reportPrivateImportUsage]
+    image: Any = nib.MGHImage(data, np.eye(4))  # pyright: ignore[reportArgumentType, reportPrivateImportUsage]
+    image.to_filename(folder / "in.mgz")
     return folder / "in.mgz"
 
 
