@@ -146,7 +146,7 @@ def test_dark_smooth_tissue_does_not_pass_for_air():
     quantiles = (np.arange(64) + 0.5) / 64
     ramp = 0.1 * np.sqrt(-2 * np.log(1 - quantiles))
     stack = np.tile(ramp, (8, 64, 1))
-    assert _is_rayleigh(stack)
+    assert _is_rayleigh(stack.ravel())
     estimate = estimate_sigma(stack + 1e-4 * np.random.default_rng(0).standard_normal(stack.shape), 0)
     assert estimate.method == "wavelet"
     assert estimate.sigma < 2e-3
