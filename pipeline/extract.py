@@ -31,11 +31,11 @@ from pipeline.image.channels import apart, channel_count, has_channels, sections
 from pipeline.image.container import write_image
 from pipeline.image.foreground import foreground_mask
 from pipeline.image.formats import ROOM, Part, format_of
-from pipeline.image.image import PLANE_AXIS, Image
+from pipeline.image.image import Image
 from pipeline.image.intensity import PERCENTILE
 from pipeline.image.pictures import read_all, stack_image
+from pipeline.image.plane import slicing_of
 from pipeline.image.segmentation import label_masks, read_segmentation
-from pipeline.image.stack import PLANE, SLICE_AXIS
 from pipeline.image.stack import UNIT as PIXEL
 from pipeline.sources.pictures import picture_names, read_pictures
 
@@ -44,12 +44,10 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-def slicing(image: Image, settings: Extract) -> tuple[str, int]:
-    """Returns the name of the plane of the slices, and the axis along which they follow each other.
-
-    Micrographs and pictures have no anatomical plane: their slices are what the file holds.
-    """
-    return (settings.plane, PLANE_AXIS[settings.plane]) if image.is_anatomical else (PLANE, SLICE_AXIS)
+def slicing(image: Image, settings: Extract) -> dict[str, str | int]:
+    """Returns the facts about the slices of an image, see `pipeline.image.plane.slicing_of`."""
+    plane, axis, reason = slicing_of(image, settings.plane)
+    return {"plane": plane, "slice_axis": axis, "plane_reason": reason}
 
 
 def normalise(image: Image, settings: Extract) -> Image:
@@ -71,15 +69,15 @@ def normalise(image: Image, settings: Extract) -> Image:
     data = _without_bias(image, mask) if settings.bias_correction else image.data
     scale = _scale(image, data, mask)
     intensity = replace(image.intensity, scale=scale)
-    plane, axis = slicing(image, settings)
+    slices = slicing(image, settings)
+    plane, axis = slices["plane"], int(slices["slice_axis"])
     counts = np.count_nonzero(mask, axis=tuple(other for other in range(3) if other != axis))
     coverage = counts / (mask.size // mask.shape[axis])
     chosen = np.flatnonzero(coverage >= settings.min_foreground)
     if chosen.size == 0:
         raise UserError(f"no {plane} slice has {settings.min_foreground:.0%} foreground (extract.min_foreground).")
     facts = {
-        "plane": plane,
-        "slice_axis": axis,
+        **slices,
         "foreground_slices": chosen.tolist(),
         "foreground_fraction": int(counts.sum()) / mask.size,
         "bias_corrected": settings.bias_correction,
@@ -200,7 +198,8 @@ def read_block(
         logger.warning(
             "%s: how large a pixel is, is not known: lengths are in pixels until voxel_um is given", volume.id
         )
-    axis = slicing(image, settings)[1]
+    image = replace(image, facts={**image.facts, **slicing(image, settings)})
+    axis = image.facts["slice_axis"]
     labels = read_segmentation(segmentation, image, volume.id) if segmentation else None
     try:
         cut = cut_block(image, volume.slices, axis)

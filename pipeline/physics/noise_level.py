@@ -230,7 +230,7 @@ def _measured_windows(unmeasured: Unmeasured) -> NDArray[np.bool_]:
     """
     marked = _touched(unmeasured.marked)
     if marked.any():
-        marked = ndimage.maximum_filter(marked, (1, 2 * FLAT_REACH + 1, 2 * FLAT_REACH + 1))
+        marked = _spread(marked, FLAT_REACH)
     strict = ~(marked | _touched(unmeasured.constant))
     loose = ~marked
     enough = FLAT_SHARE * marked.size
@@ -252,14 +252,20 @@ def _touched(flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return across[:, :, :-1] | across[:, :, 1:]
 
 
+def _spread(flags: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
+    """Returns which values are flagged or have a flagged neighbour in their slice."""
+    side = 2 * reach + 1
+    return np.asarray(ndimage.maximum_filter(flags, (1, side, side)), dtype=bool)
+
+
 def _air(slices: NDArray[np.float64], unmeasured: Unmeasured) -> NDArray[np.float64]:
     """Returns the values of the voxels with the darkest neighbours; none where too few of them were measured.
 
     A voxel with an unmeasured neighbour is not considered, since values next to clipped ones are often clipped.
     """
     wanted = _wanted(AIR_SHARE, slices.size)
-    flagged, side = unmeasured.marked | unmeasured.constant, 2 * AIR_REACH + 1
-    measured = ~ndimage.maximum_filter(flagged, (1, side, side)) if flagged.any() else ~flagged
+    flagged = unmeasured.marked | unmeasured.constant
+    measured = ~_spread(flagged, AIR_REACH) if flagged.any() else ~flagged
     if np.count_nonzero(measured) < wanted:
         return np.empty(0)
     power = _mean_of_neighbours(slices**2, AIR_REACH)
