@@ -10,6 +10,7 @@ from torch import nn
 from pipeline.config.recipe import PRETRAINED, SCRATCH, Recipe
 from pipeline.config.sources import Source
 from pipeline.image.channels import count_sections
+from pipeline.image.stack import PLANE
 from pipeline.models.generator import Generator
 from pipeline.physics.forward import ForwardModel, operators_in_words
 from pipeline.physics.grid import is_isotropic
@@ -178,6 +179,7 @@ def _trained_on(source: Source) -> str:
 def _describe(facts: Mapping[str, Any]) -> str:
     start, stop = facts["slices"]
     count = count_sections(facts, facts["foreground_slices"])
-    why = f", {facts['plane']} since {facts['plane_reason']}" if facts.get("plane_reason") else ""
+    known = facts["plane"] != PLANE and "plane_reason" in facts
+    why = f"; {facts['plane']} since {facts['plane_reason']}" if known else ""
     block = f"{facts['plane']} slices {start} to {stop - 1} ({count} with foreground{why})"
     return f"{facts['id']}: subject {facts['subject']}, {block}"

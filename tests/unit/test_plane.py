@@ -14,6 +14,7 @@ from pipeline.degrade import degrade, forward_model
 from pipeline.extract import normalise
 from pipeline.image.container import read_image
 from pipeline.image.formats import format_of
+from pipeline.image.image import Image
 from pipeline.image.plane import slicing_of
 from pipeline.physics.noise import none
 from pipeline.reporting.references import Bibliography
@@ -79,6 +80,13 @@ def test_a_dicom_series_has_the_slices_that_were_stacked(tmp_path, acquired, spa
     folder = write_series(tmp_path / "scan", data, acquired, PixelSpacing=spacing)
     found = slicing_of(format_of(folder).read(folder))
     assert (found.plane, found.axis) == (plane, AXES[plane])
+
+
+@pytest.mark.parametrize(("plane", "axis"), AXES.items())
+def test_one_slice_is_the_plane_it_shows(plane, axis):
+    shape = np.full(3, 8)
+    shape[axis] = 1
+    assert slicing_of(Image(np.ones(shape), ras_affine((1.0, 1.0, 3.0))))[:2] == (plane, axis)
 
 
 def test_one_dicom_slice_is_the_plane_it_shows(tmp_path):
