@@ -32,7 +32,7 @@ from pipeline import plugins
 from pipeline.calibrate import read_factor
 from pipeline.cli import ArgumentParser, Namespace, add_memory, add_path, add_settings
 from pipeline.config.load import read_section
-from pipeline.config.stages import Extract, Infer
+from pipeline.config.stages import PLANE_CHOICES, Extract, Infer
 from pipeline.errors import UserError
 from pipeline.extract import normalise
 from pipeline.files import sha256_of
@@ -178,10 +178,13 @@ def apply(
         return
     read = read_source(source, part, extraction, output)
     measured = as_measured(read.normalised, network.shape.factor, direction_of(network))
-    channels = [
-        _restored(network, source, measured.with_data(channel), settings, doubted=doubt.wanted is not False)
-        for channel in apart(measured.data, channel_count(measured.facts))
-    ]
+    try:
+        channels = [
+            _restored(network, source, measured.with_data(channel), settings, doubted=doubt.wanted is not False)
+            for channel in apart(measured.data, channel_count(measured.facts))
+        ]
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from error
     restored = together([channel.restored for channel in channels])
     found = _agreement(read.physical, measured, restored, [channel.sigma for channel in channels])
     check_agreement(source, found, force=settings.force)
@@ -262,7 +265,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     suffixes = ".nii.gz, .mgz, .dicom.zip, .ome.tiff, .ome.zarr, .png"
     add_path(parser, "--output", f"the sharpened image, of the same format: {suffixes}")
     parser.add_argument(
-        "--plane", default="axial", choices=("axial", "coronal", "sagittal"), help="plane of the slices"
+        "--plane", default="auto", choices=PLANE_CHOICES, help="plane of the slices (default: auto, see the log)"
     )
     parser.add_argument("--frame", type=int, metavar="N", help="of a 4-D image or time series: which one, from 0")
     parser.add_argument("--channel", type=_channel, metavar="N|NAME", help="of several channels: which one alone")

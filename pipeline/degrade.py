@@ -6,9 +6,10 @@ import logging
 
 from threadpoolctl import threadpool_limits
 
+from pipeline import plugins
 from pipeline.cli import ArgumentParser, Namespace, add_path, add_settings
 from pipeline.config.load import read_section
-from pipeline.config.stages import Degrade
+from pipeline.config.stages import NOISES, Degrade
 from pipeline.errors import UserError
 from pipeline.files import write_json
 from pipeline.image.channels import has_channels
@@ -27,8 +28,11 @@ def forward_model(image: Image, settings: Degrade, seed: int) -> ForwardModel:
     """Returns the forward model of a volume; numbers are drawn from ranges by the seed and the volume's name.
 
     Raises:
-        UserError: it works across the slices, between which there are channels.
+        UserError: it works across the slices, between which there are channels; or its noise is one of magnitudes, and
+            the image has negative values.
     """
+    remedy = "Choose degrade.noise: gaussian, or leave the volume out."
+    check_magnitude(image, f"volume {image.facts['id']!r}", settings.noise, remedy)
     slice_axis = int(image.facts["slice_axis"])
     coarser = axes_along(settings.direction, slice_axis)
     factors = tuple(settings.factor if axis in coarser else 1 for axis in range(3))
@@ -43,6 +47,27 @@ def forward_model(image: Image, settings: Degrade, seed: int) -> ForwardModel:
             "across the slices. Choose one of them with the volume's key `channel`, or work in the plane."
         )
     return model
+
+
+def check_magnitude(image: Image, name: str, noise: str, remedy: str) -> None:
+    """Refuses negative values where a noise has no meaning for them: CT, phase and signed maps are no magnitudes.
+
+    Args:
+        image: normalised; `stored_minimum` in its facts is the lowest physical value before it was normalised, and
+            counts as not negative where it is missing.
+        name: of the image.
+        noise: a module of pipeline.physics.noise.
+        remedy: what the user can do, a sentence.
+
+    Raises:
+        UserError: the image has negative values, and the noise is one of magnitudes.
+    """
+    lowest = image.facts.get("stored_minimum")
+    if plugins.load(NOISES, noise).MAGNITUDE and lowest is not None and lowest < 0:
+        raise UserError(
+            f"{name}: has negative values (the lowest is {lowest:g}), but the noise {noise} is that of magnitude "
+            f"images. {remedy}"
+        )
 
 
 def _spacing_mm(image: Image) -> tuple[float, ...] | None:

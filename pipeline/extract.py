@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,7 +31,7 @@ from pipeline.image.channels import apart, channel_count, has_channels, sections
 from pipeline.image.container import write_image
 from pipeline.image.foreground import foreground_mask
 from pipeline.image.formats import ROOM, Part, format_of
-from pipeline.image.image import PLANE_AXIS, Image
+from pipeline.image.image import Image
 from pipeline.image.intensity import (
     LOW_PERCENTILE,
     PERCENTILE,
@@ -43,8 +44,8 @@ from pipeline.image.intensity import (
 from pipeline.image.missing import MASK as MISSING
 from pipeline.image.missing import check_is_background, filled, missing_voxels
 from pipeline.image.pictures import read_all, stack_image
+from pipeline.image.plane import slicing_of
 from pipeline.image.segmentation import label_masks, read_segmentation
-from pipeline.image.stack import PLANE, SLICE_AXIS
 from pipeline.image.stack import UNIT as PIXEL
 from pipeline.sources.pictures import picture_names, read_pictures
 
@@ -53,12 +54,10 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-def slicing(image: Image, settings: Extract) -> tuple[str, int]:
-    """Returns the name of the plane of the slices, and the axis along which they follow each other.
-
-    Micrographs and pictures have no anatomical plane: their slices are what the file holds.
-    """
-    return (settings.plane, PLANE_AXIS[settings.plane]) if image.is_anatomical else (PLANE, SLICE_AXIS)
+def slicing(image: Image, settings: Extract) -> dict[str, str | int]:
+    """Returns the facts about the slices of an image, see `pipeline.image.plane.slicing_of`."""
+    plane, axis, reason = slicing_of(image, settings.plane)
+    return {"plane": plane, "slice_axis": axis, "plane_reason": reason}
 
 
 def normalise(image: Image, settings: Extract) -> Image:
@@ -80,7 +79,8 @@ def normalise(image: Image, settings: Extract) -> Image:
     missing = missing_voxels(image.data)
     source = image.with_data(filled(image.data, missing))
     mask = _foreground(source, settings)
-    plane, axis = slicing(image, settings)
+    slices = slicing(image, settings)
+    plane, axis = slices["plane"], int(slices["slice_axis"])
     masks = {"foreground": mask}
     if missing is not None:
         check_is_background(missing, mask, axis)
@@ -94,8 +94,7 @@ def normalise(image: Image, settings: Extract) -> Image:
     if chosen.size == 0:
         raise UserError(f"no {plane} slice has {settings.min_foreground:.0%} foreground (extract.min_foreground).")
     facts = {
-        "plane": plane,
-        "slice_axis": axis,
+        **slices,
         "foreground_slices": chosen.tolist(),
         "foreground_fraction": int(counts.sum()) / mask.size,
         "bias_corrected": settings.bias_correction,
@@ -217,7 +216,8 @@ def read_block(
         logger.warning(
             "%s: how large a pixel is, is not known: lengths are in pixels until voxel_um is given", volume.id
         )
-    axis = slicing(image, settings)[1]
+    image = replace(image, facts={**image.facts, **slicing(image, settings)})
+    axis = image.facts["slice_axis"]
     labels = read_segmentation(segmentation, image, volume.id) if segmentation else None
     try:
         cut = cut_block(image, volume.slices, axis)

@@ -26,7 +26,8 @@ import numpy as np
 from tqdm import tqdm
 
 from pipeline.cli import ArgumentParser, Namespace, add_path, add_table, show_progress
-from pipeline.config.stages import Extract
+from pipeline.config.stages import PLANE_CHOICES, Extract
+from pipeline.degrade import check_magnitude
 from pipeline.errors import UserError
 from pipeline.evaluate import by_method, method_of
 from pipeline.extract import normalise
@@ -103,11 +104,16 @@ def read_measurement(path: Path, model: Path | None, settings: Extract, noise_si
 
 def as_measured(image: Image, model: ForwardModel, noise_sigma: float | None, name: str) -> Image:
     """Takes an image as the measurement of a forward model that was recorded for another volume."""
+    remedy = "Choose with --forward-model one of a volume with degrade.noise: gaussian."
+    check_magnitude(image, name, model.noise, remedy)
     axis = image.facts["slice_axis"]
     across = model.factors[model.slice_axis]
     inside = next(factor for place, factor in enumerate(model.factors) if place != model.slice_axis)
     factors = tuple(across if place == axis else inside for place in range(3))
-    sigma = estimate_sigma(image.data, axis, model.noise_settings).sigma if noise_sigma is None else noise_sigma
+    try:
+        sigma = estimate_sigma(image.data, axis, model.noise_settings).sigma if noise_sigma is None else noise_sigma
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from error
     logger.info("noise: %.4f of the range", sigma)
     shape = tuple(int(size) * factor for size, factor in zip(image.data.shape, factors, strict=True))
     unit = MILLIMETRES.get(image.unit)
@@ -140,9 +146,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_table(parser, "--output", "one row a method and gate (.csv)")
     text = "forward model of an image that is no volume of a run (.forward.json)"
     add_path(parser, "--forward-model", text, required=False)
-    parser.add_argument(
-        "--plane", default="axial", choices=("axial", "coronal", "sagittal"), help="plane of the slices of an image"
-    )
+    parser.add_argument("--plane", default="auto", choices=PLANE_CHOICES, help="plane of the slices of an image")
     parser.add_argument(
         "--foreground", default="head", choices=("head", "all"), help="all: an image that fills the field"
     )

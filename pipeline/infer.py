@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from pipeline.cli import ArgumentParser, Namespace, add_memory, add_path, add_settings
 from pipeline.config.load import read_section
 from pipeline.config.stages import Infer
+from pipeline.errors import UserError
 from pipeline.image.container import read_image, write_image
 from pipeline.image.image import Image
 from pipeline.image.limits import limited
@@ -195,10 +196,18 @@ def noise_sigma(image: Image, noise: str | PhysicalParameters, settings: Infer) 
         image: low-resolution volume.
         noise: name of its noise, a module of pipeline.physics.noise, or the noise's parameters.
         settings: the section `infer`.
+
+    Raises:
+        UserError: the slices are too small to estimate it; a volume of a run is named.
     """
     if settings.noise_sigma is not None:
         return settings.noise_sigma
-    estimate = estimate_sigma(image.data, image.facts["slice_axis"], noise)
+    try:
+        estimate = estimate_sigma(image.data, image.facts["slice_axis"], noise)
+    except UserError as error:
+        if "id" not in image.facts:
+            raise
+        raise UserError(f"volume {image.facts['id']!r}: {error}") from error
     logger.info("estimated noise: %.4f of the range (%s)", estimate.sigma, estimate.method)
     return estimate.sigma
 

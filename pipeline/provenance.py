@@ -34,6 +34,7 @@ SOURCE_KEYS = ("title", "licence", "citation", "version", "sha256", "downloaded_
 
 VOLUME_FACTS = (
     "plane",
+    "plane_reason",
     "slices",
     "channels",
     "collection",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator
 
@@ -21,6 +21,8 @@ TRUTH = "truth"
 """Stands beside the names of methods where the truth itself is looked at."""
 OPERATORS, NOISES = "pipeline.physics.operators", "pipeline.physics.noise"
 KindName = Annotated[str, AfterValidator(PluginName("pipeline.fidelity.planted.kinds"))]
+PlaneChoice = Literal["auto", "axial", "coronal", "sagittal"]
+PLANE_CHOICES: tuple[PlaneChoice, ...] = get_args(PlaneChoice)
 METRICS = "pipeline.metrics"
 MetricName = Annotated[str, AfterValidator(PluginName(METRICS))]
 
@@ -33,9 +35,10 @@ else:
 class Extract(Section):
     """How a volume is read, masked and normalised."""
 
-    plane: Literal["axial", "coronal", "sagittal"] = "axial"
-    """plane of the slices that are sharpened; micrographs and pictures have no anatomical plane and are taken as they
-    are"""
+    plane: PlaneChoice = "auto"
+    """plane of the slices that are sharpened; auto: across the axis whose voxels are at least 1.5 times longer than
+    along both others, otherwise as DICOM images are stacked, otherwise axial; micrographs and pictures have no
+    anatomical plane and are taken as they are"""
     foreground: Literal["head", "all"] = "head"
     """head: what stands out from dark surroundings; all: everything, for micrographs that fill the field"""
     bias_correction: bool = False

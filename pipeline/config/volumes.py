@@ -59,7 +59,7 @@ class Volume(Section):
     """a source that holds a segmentation: a whole number for every voxel of the volume, 0 where there is no structure;
     for the regions `labels` of evaluate"""
     slices: Annotated[tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1)]] | None, Field()] = None
-    """[start, stop) in slices of the chosen plane, counted in canonical RAS order; null takes all"""
+    """[start, stop) in slices of the volume's plane (extract.plane), counted in canonical RAS order; null takes all"""
     folder: Folder | None = None
     """for pictures: the folder inside the source; null takes the whole source"""
     shard: Annotated[tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1)]] | None, Field()] = None

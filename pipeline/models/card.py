@@ -10,6 +10,7 @@ from torch import nn
 from pipeline.config.recipe import PRETRAINED, SCRATCH, Recipe
 from pipeline.config.sources import Source
 from pipeline.image.channels import count_sections
+from pipeline.image.stack import PLANE
 from pipeline.models.generator import Generator
 from pipeline.physics.forward import ForwardModel, operators_in_words
 from pipeline.physics.grid import is_isotropic
@@ -82,6 +83,7 @@ def trained_card(
     """
     learnt = [f"  - {_describe(facts)}" for facts in volumes if facts["split"] == "train"]
     validated = [f"  - {_describe(facts)}" for facts in volumes if facts["split"] == "val"]
+    models = [facts["forward_model"] for facts in volumes]
     last = history[-1]
     measured = ", ".join(
         f"{name.removeprefix('val_')} {value:.4g}" for name, value in last.items() if name.startswith("val_")
@@ -99,7 +101,7 @@ def trained_card(
             *learnt,
             "- Settings chosen and progress watched on (no evidence of quality):",
             *validated,
-            f"- Forward model: {_forward(volumes[0]['forward_model'], recipe)}; drawn afresh for every patch",
+            f"- Forward model: {_forward(models, recipe)}; drawn afresh for every patch",
             f"- Loss: {_losses(recipe)}; Adam, learning rate {recipe.learning_rate:g} with a cosine decay",
             f"- Length: {recipe.steps} steps, {recipe.batch_size} patches of {recipe.patch_lr} x "
             f"{recipe.patch_lr} low-resolution voxels each",
@@ -149,13 +151,14 @@ def _origin(recipe: Recipe, source: Source) -> list[str]:
     ]
 
 
-def _forward(values: Mapping[str, Any], recipe: Recipe) -> str:
-    """The forward model of the training patches, in words."""
-    model = ForwardModel.from_json(values)
+def _forward(models: Sequence[Mapping[str, Any]], recipe: Recipe) -> str:
+    """The forward model of the training patches, in words; volumes that differ in their plane differ in its axes."""
+    model = ForwardModel.from_json(models[0])
+    factors = " or ".join(str(one) for one in dict.fromkeys(ForwardModel.from_json(each).factors for each in models))
     low, high = recipe.noise_sigma_range or (model.noise_sigma,) * 2
     told = ", which the network is told" if recipe.noise_map else ""
     steps = operators_in_words(model.operator_ranges or model.operators)
-    return f"{steps}, factors {model.factors}, {model.noise.replace('_', ' ')} noise of {low:.1%} to {high:.1%}{told}"
+    return f"{steps}, factors {factors}, {model.noise.replace('_', ' ')} noise of {low:.1%} to {high:.1%}{told}"
 
 
 def _losses(recipe: Recipe) -> str:
@@ -176,5 +179,7 @@ def _trained_on(source: Source) -> str:
 def _describe(facts: Mapping[str, Any]) -> str:
     start, stop = facts["slices"]
     count = count_sections(facts, facts["foreground_slices"])
-    block = f"{facts['plane']} slices {start} to {stop - 1} ({count} with foreground)"
+    known = facts["plane"] != PLANE and "plane_reason" in facts
+    why = f"; {facts['plane']} since {facts['plane_reason']}" if known else ""
+    block = f"{facts['plane']} slices {start} to {stop - 1} ({count} with foreground{why})"
     return f"{facts['id']}: subject {facts['subject']}, {block}"

@@ -124,10 +124,12 @@ def extraction_words(record: Record, books: Bibliography) -> Paragraph:
 def volume_sentences(volumes: Sequence[Record], settings: Record, books: Bibliography) -> list[str]:
     """Says how volumes and micrographs were read, masked and normalised; `settings` is the section `extract`."""
     anatomical = [volume for volume in volumes if volume["plane"] != PLANE]
-    plane = f"{settings['plane'].capitalize()} slices" if len(anatomical) == len(volumes) else "Slices"
+    planes = {volume["plane"] for volume in volumes}
+    plane = f"{next(iter(planes)).capitalize()} slices" if len(planes) == 1 and anatomical else "Slices"
     sentences = []
     if anatomical:
         sentences.append("Each volume was turned to RAS orientation without resampling.")
+        sentences.append(plane_sentence(anatomical))
     if len(anatomical) < len(volumes):
         sentences.append("The slices of micrographs were taken as they are.")
     if settings.get("foreground") == "all":
@@ -145,6 +147,18 @@ def volume_sentences(volumes: Sequence[Record], settings: Record, books: Bibliog
     if any(len(volume.get("channels") or ()) > 1 for volume in volumes):
         sentences.append(CHANNELS)
     return sentences
+
+
+def plane_sentence(volumes: Sequence[Record]) -> str:
+    """Says in which plane the slices of anatomical volumes lie, and why."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for volume in volumes:
+        found.setdefault((volume["plane"], volume.get("plane_reason") or ""), []).append(volume["id"])
+    parts = []
+    for (plane, reason), names in found.items():
+        where = f" in {', '.join(names)}" if len(found) > 1 else ""
+        parts.append(f"{plane}{where}{f', since {reason}' if reason else ''}")
+    return f"Slices are {'; '.join(parts)}."
 
 
 def picture_words(stacks: Sequence[Record], min_foreground: float) -> str:
@@ -188,10 +202,11 @@ def forward_words(model: ForwardModel, spacing: Sequence[float], unit: str, book
 def degrade_words(record: Record, books: Bibliography) -> Paragraph:
     """Says how all low-resolution volumes came about, from the configuration."""
     settings = Degrade.model_validate_json(json.dumps(record["config"]["degrade"]))
-    plane = record["config"]["extract"]["plane"]
+    planes = {volume["plane"] for volume in record["volumes"]} - {PLANE}
+    plane = f"{next(iter(planes))} " if len(planes) == 1 else ""
     axes = {
-        "in_plane": f"both axes of the {plane} plane",
-        "through_plane": f"the axis across the {plane} slices",
+        "in_plane": f"both axes of the {plane}plane" if plane else "both axes of the plane of each volume's slices",
+        "through_plane": f"the axis across the {plane}slices",
         "isotropic": "all three axes",
     }
     return Paragraph(

@@ -9,6 +9,10 @@ import pytest
 from scipy import ndimage, stats
 
 from pipeline import plugins
+from pipeline.config.stages import Degrade
+from pipeline.degrade import forward_model
+from pipeline.errors import UserError
+from pipeline.image.image import Image
 from pipeline.physics.forward import NOISES, ForwardModel
 from pipeline.physics.noise import electron, gaussian, noncentral_chi, poisson_gaussian, rician
 from pipeline.physics.parameters import PhysicalParameters
@@ -126,6 +130,37 @@ def test_the_squares_of_several_coils_follow_a_noncentral_chi_square_distributio
     found = draws(noncentral_chi, level, noncentral_chi.Parameters(coils=coils))
     expected = stats.ncx2(2 * coils, (level / SIGMA) ** 2) if level else stats.chi2(2 * coils)
     assert stats.kstest((found[:20_000] / SIGMA) ** 2, expected.cdf).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if plugins.load(NOISES, name).MAGNITUDE])
+def test_signal_below_zero_counts_as_zero_in_magnitudes(name):
+    """What lies below the low quantile that became zero is not turned into its opposite."""
+    module = plugins.load(NOISES, name)
+    parameters = module.Parameters()
+    image = np.array([[-0.4, -0.01, 0.0, 0.01, 0.4]], dtype=np.float32)
+    dark = np.maximum(image, 0)
+    draw = [module.add_noise(one, SIGMA, np.random.default_rng(0), parameters) for one in (image, dark)]
+    np.testing.assert_array_equal(*draw)
+    for moment in (module.expected_value, module.standard_deviation):
+        np.testing.assert_array_equal(moment(image, SIGMA, parameters), moment(dark, SIGMA, parameters))
+    # No kink at zero, so that a gradient leads on.
+    low, middle, high = module.expected_value(np.array([-1e-4, 0.0, 1e-4]), SIGMA, parameters)
+    assert abs(high - middle) < 1e-6 and low == middle
+    np.testing.assert_array_equal(module.add_noise(image, 0.0, np.random.default_rng(0), parameters), image)
+    np.testing.assert_array_equal(module.expected_value(image, 0.0, parameters), image)
+
+
+@pytest.mark.parametrize("lowest", [-0.5, 0.0, None])
+@pytest.mark.parametrize("name", NAMES)
+def test_magnitude_noise_refuses_images_with_negative_values(name, lowest):
+    facts = {"id": "ct", "slice_axis": 2, **({} if lowest is None else {"stored_minimum": lowest})}
+    image = Image(np.ones((16, 16, 2), dtype=np.float32), np.eye(4), facts=facts)
+    settings = Degrade(noise=name)
+    if lowest == -0.5 and name in ("rician", "noncentral_chi"):
+        with pytest.raises(UserError, match=rf"'ct': has negative .*-0\.5.* noise {name} .*degrade\.noise: gaussian"):
+            forward_model(image, settings, 0)
+    else:
+        assert forward_model(image, settings, 0).noise == name
 
 
 def test_one_coil_is_rician():

@@ -8,10 +8,11 @@ from scipy import ndimage
 
 from pipeline.errors import UserError
 from pipeline.physics.forward import ForwardModel
-from pipeline.physics.noise import electron, poisson_gaussian, rician
+from pipeline.physics.noise import electron, gaussian, poisson_gaussian, rician
 from pipeline.physics.noise_level import (
     HIGH_PASS,
     LOW_PASS,
+    LOWEST_MEAN,
     RATIO_SPREAD,
     RAYLEIGH_RATIO,
     RAYLEIGH_SPREAD,
@@ -132,13 +133,132 @@ def test_edges_do_not_pass_for_noise():
     assert estimate_sigma(noisy, 0).sigma == pytest.approx(0.02, rel=0.1)
 
 
-def test_blanked_air_is_passed_over():
+# Areas that hold no measurement
+
+
+def clipped_above(image, share):
+    return np.minimum(image, np.quantile(image, 1 - share))
+
+
+def clipped_below(image, share):
+    """As a camera does that has too little offset."""
+    return np.maximum(image, np.quantile(image, share))
+
+
+def masked(image, value):
+    result = image.copy()
+    result[:, :, :40] = value
+    return result
+
+
+def with_text(image):
+    """Black strokes on a white box."""
+    result = image.copy()
+    result[:, 4:20, 4:60] = 1.2 * image.max()
+    result[:, 8:16, 8:56:3] = image.min()
+    return result
+
+
+def padded(image):
+    result = image.copy()
+    result[5:] = 0
+    return result
+
+
+SPOILT = {
+    "nothing": np.copy,
+    "2 % saturated": lambda image: clipped_above(image, 0.02),
+    "20 % saturated": lambda image: clipped_above(image, 0.2),
+    "8 % too dark": lambda image: clipped_below(image, 0.08),
+    "mask of 0": lambda image: masked(image, 0),
+    "mask of -1000": lambda image: masked(image, -1000),
+    "mask within the range": lambda image: masked(image, np.rint(np.median(image))),
+    "mask and saturated": lambda image: masked(clipped_above(image, 0.02), -1000),
+    "burnt-in text": with_text,
+    "slices of padding": padded,
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILT.values(), ids=SPOILT.keys())
+@pytest.mark.parametrize("sigma", [0.01, 0.05, 0.1])
+@pytest.mark.parametrize("levels", [180, 4000, 0])
+def test_areas_of_one_value_are_skipped_whatever_it_is(spoil, sigma, levels):
+    """With gray levels of an integer type, or without rounding (0), and with an offset."""
+    tissue = smooth_tissue((8, 96, 96))
+    noisy = gaussian.add_noise(tissue.astype(np.float32), sigma, np.random.default_rng(0), gaussian.Parameters())
+    stored = np.rint(levels * noisy + 37) if levels else 1000.0 * noisy + 37
+    found = estimate_sigma(normalised(spoil(stored), levels or 1000), 0, "gaussian")
+    assert found.sigma == pytest.approx(sigma, rel=0.1)
+
+
+def normalised(stored, scale):
+    """Normalises by an affine map that keeps one grey value in `scale` the unit of noise."""
+    return (stored - np.quantile(stored, 0.001)) / scale
+
+
+@pytest.mark.parametrize("gain", [0.01, 1.0, 300.0])
+@pytest.mark.parametrize("offset", [-30_000.0, 0.0, 1000.0])
+@pytest.mark.parametrize("noise", [rician, gaussian], ids=["rician", "gaussian"])
+@pytest.mark.parametrize("sigma", [0.0, 0.005, 0.02, 0.1])
+def test_gain_and_offset_of_an_image_do_not_matter(gain, offset, noise, sigma):
+    """Nothing is blanked here: the background of magnitudes is Rayleigh's distribution plus a constant."""
+    name = noise.Parameters().name
+    head = np.moveaxis(synthetic_head((96, 104, 12)) / 1000, 2, 0)
+    head = ndimage.gaussian_filter(head, (0, 1, 1)).astype(np.float32)
+    noisy = noise.add_noise(head, sigma, np.random.default_rng(0), noise.Parameters()).astype(np.float64)
+    found = estimate_sigma(normalised(gain * noisy + offset, gain), 0, name)
+    assert found.sigma == pytest.approx(sigma, rel=0.08, abs=5e-4)
+    if sigma:
+        assert found.method == ("air" if name == "rician" else "wavelet")
+
+
+@pytest.mark.parametrize("noise", ["rician", "gaussian"])
+@pytest.mark.parametrize("place", [(3, 2, 2), (3, 50, 50)], ids=["in the background", "in the head"])
+@pytest.mark.parametrize("value", [1e6, -1e6])
+def test_one_voxel_does_not_matter(noise, place, value):
+    lr = np.moveaxis(noisy_head(0.02), 2, 0).astype(np.float64)
+    before = estimate_sigma(lr, 0, noise)
+    lr[place[0], place[1] % lr.shape[1], place[2] % lr.shape[2]] = value
+    after = estimate_sigma(lr, 0, noise)
+    assert after.method == before.method
+    assert after.sigma == pytest.approx(before.sigma, rel=0.01)
+
+
+def test_blanked_background_is_skipped_and_the_head_measured():
     blanked = smooth_tissue().astype(np.float32)
     blanked = rician.add_noise(blanked, 0.02, np.random.default_rng(0), rician.Parameters())
-    blanked[:, :, :40] = 0
-    estimate = estimate_sigma(blanked, 0)
-    assert estimate.method == "wavelet"
-    assert estimate.sigma == pytest.approx(0.02, rel=0.15)
+    for value in (0, -7, 3):
+        blanked[:, :, :40] = value
+        estimate = estimate_sigma(blanked, 0)
+        assert estimate.method == "wavelet"
+        assert estimate.sigma == pytest.approx(0.02, rel=0.15)
+
+
+@pytest.mark.parametrize("saturated", [False, True])
+@pytest.mark.parametrize("levels", [0.3, 0.5, 1.0, 2.0])
+def test_weak_noise_of_an_8_bit_image_includes_the_rounding(levels, saturated):
+    """Sigma in grey levels: rounding makes areas of one value by chance, which are not skipped for that."""
+    grey = 100 * smooth_tissue((8, 128, 128)) + levels * np.random.default_rng(0).standard_normal((8, 128, 128))
+    image = np.rint(grey)
+    if saturated:
+        image[:, 5:30, 5:30] = 255
+    found = estimate_sigma(image / 255, 0, "gaussian").sigma * 255
+    assert found == pytest.approx(np.sqrt(levels**2 + 1 / 12), rel=0.12)
+
+
+def test_photons_that_can_be_counted_are_no_clipped_image():
+    for mean in (0.5, 1.0, 3.0):
+        counts = np.random.default_rng(0).poisson(mean, (4, 128, 128)).astype(float)
+        assert estimate_sigma(counts, 0, "gaussian").sigma == pytest.approx(np.sqrt(mean), rel=0.2)
+
+
+def test_a_phantom_of_few_values_has_no_noise():
+    phantom = np.zeros((4, 96, 96))
+    row, column = np.mgrid[:96, :96] - 48
+    for radius, value in ((44, 1.0), (38, 0.2), (30, 0.4), (12, 0.7), (5, 0.3)):
+        phantom[:, np.hypot(row, column) < radius] = value
+    assert estimate_sigma(phantom, 0).sigma < 5e-4
+    assert estimate_sigma((phantom > 0.3).astype(float), 0).sigma < 5e-4
 
 
 def test_dark_smooth_tissue_does_not_pass_for_air():
@@ -146,7 +266,7 @@ def test_dark_smooth_tissue_does_not_pass_for_air():
     quantiles = (np.arange(64) + 0.5) / 64
     ramp = 0.1 * np.sqrt(-2 * np.log(1 - quantiles))
     stack = np.tile(ramp, (8, 64, 1))
-    assert _is_rayleigh(stack)
+    assert _is_rayleigh(stack.ravel())
     estimate = estimate_sigma(stack + 1e-4 * np.random.default_rng(0).standard_normal(stack.shape), 0)
     assert estimate.method == "wavelet"
     assert estimate.sigma < 2e-3
@@ -160,19 +280,22 @@ def test_signal_is_told_from_pure_noise(signal, expected):
     assert _is_rayleigh(values.astype(np.float64)) is expected
 
 
-def test_values_below_zero_are_no_magnitudes():
-    values = rayleigh(5000, 1.0)
-    values[17] = -0.1
-    assert not _is_rayleigh(values)
+@pytest.mark.parametrize("shift", [-0.4, 0.0, 25.0])
+def test_only_the_shape_of_a_distribution_tells_pure_noise(shift):
+    assert _is_rayleigh(rayleigh(5000, 1.0) + shift)
+    assert not _is_rayleigh(np.random.default_rng(0).standard_normal(5000) + shift)
+    assert not _is_rayleigh(np.maximum(rayleigh(5000, 1.0), 0.8) + shift)
 
 
 def test_constants_of_rayleigh_follow_from_its_moments():
     values = rayleigh(2_000_000, 1.0)
-    assert values.mean() / values.std() == pytest.approx(RAYLEIGH_RATIO, rel=0.003)
     assert values.std() == pytest.approx(RAYLEIGH_SPREAD, rel=0.003)
-    groups = values.reshape(-1, 400)
-    spread = np.std(groups.mean(axis=1) / groups.std(axis=1)) / RAYLEIGH_RATIO * np.sqrt(400)
-    assert spread == pytest.approx(RATIO_SPREAD, rel=0.05)
+    lowest = np.sort(values)[:100_000]
+    assert lowest.mean() == pytest.approx(LOWEST_MEAN, rel=0.01)
+    assert (values.mean() - lowest.mean()) / values.std() == pytest.approx(RAYLEIGH_RATIO, rel=0.003)
+    groups = np.sort(values.reshape(-1, 400), axis=1)
+    ratios = (groups.mean(axis=1) - groups[:, :20].mean(axis=1)) / groups.std(axis=1)
+    assert np.std(ratios) / RAYLEIGH_RATIO * np.sqrt(400) == pytest.approx(RATIO_SPREAD, rel=0.05)
 
 
 def test_wavelet_filters_are_orthonormal_and_blind_to_ramps():
@@ -194,5 +317,5 @@ def test_white_noise_keeps_its_strength_in_the_details():
 
 
 def test_tiny_slices_are_refused():
-    with pytest.raises(UserError, match="12 x 40"):
+    with pytest.raises(UserError, match=r"12 x 40 .*--noise-sigma .*infer.noise_sigma.*--plane .*extract.plane"):
         estimate_sigma(np.ones((12, 3, 40)), 1)

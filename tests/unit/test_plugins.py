@@ -11,7 +11,7 @@ from pipeline.errors import UserError
 PACKAGES = {
     "pipeline.image.formats": ("SUFFIXES", "read", "write"),
     "pipeline.metrics": ("HIGHER_IS_BETTER", "PERFECT"),
-    "pipeline.physics.noise": ("add_noise", "expected_value", "standard_deviation", "Parameters"),
+    "pipeline.physics.noise": ("add_noise", "expected_value", "standard_deviation", "Parameters", "MAGNITUDE"),
     "pipeline.physics.operators": ("COARSENS", "Parameters"),
     "pipeline.training.adversarial": ("discriminator_loss", "generator_loss"),
     "pipeline.training.losses": ("loss",),

@@ -46,6 +46,25 @@ def test_apply_sharpens_a_file_in_place_and_kind(generator, tmp_path, plane, axi
         assert np.allclose(after.affine @ [*scaled, 1], before.affine @ [*corner, 1], atol=1e-4)
 
 
+def test_apply_enlarges_thick_slices_within_them(generator, tmp_path):
+    source = write_nifti(tmp_path / "in.nii.gz", synthetic_head((20, 64, 64)), ras_affine((5.0, 1.0, 1.0)))
+    output = tmp_path / "out.nii.gz"
+    result = run_stage("apply", "--model", generator, "--input", source, "--output", output, "--no-uncertainty")
+    assert result.returncode == 0, result.stderr
+    after: Any = nib.load(output)
+    assert after.shape == (20, 256, 256)
+    np.testing.assert_allclose(after.header.get_zooms(), [5.0, 0.25, 0.25])
+    assert "slices: sagittal, since voxels are at least 1.5 times longer" in result.stderr
+
+
+def test_slices_that_are_too_small_name_the_file_and_what_to_do(generator, tmp_path):
+    source = write_nifti(tmp_path / "in.nii.gz", synthetic_head((12, 40, 40)))
+    result = run_stage("apply", "--model", generator, "--input", source, "--output", tmp_path / "out.nii.gz")
+    message = the_message(result, after_progress=True)
+    assert "in.nii.gz: slices of 12 x 40 voxels" in message
+    assert "--plane" in message and "--noise-sigma" in message
+
+
 def test_apply_names_a_file_that_is_no_network(generator, tmp_path):
     source = write_nifti(tmp_path / "in.nii", synthetic_head((20, 22, 18)))
     message = the_message(run_stage("apply", "--model", source, "--input", source, "--output", tmp_path / "out.nii"))

@@ -2,6 +2,9 @@
 
 It offers
 
+- `MAGNITUDE`: whether it is noise of magnitudes. Its distribution has no meaning for images with negative values: such
+  images are refused, and noiseless values below zero (undershoot, or what is darker than the low quantile that became
+  zero) count as zero. Where sigma is 0, they stay as they are.
 - `Parameters`, a `pipeline.physics.parameters.PhysicalParameters` whose `name` is the module's name, and its `words()`.
 - `add_noise(image, sigma, generator, parameters)`: one draw, float32. The first two axes of the image are those of a
   slice; further axes count slices.

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+MAGNITUDE = False
 REACH = 5
 """Standard deviations of the shift after which it counts as impossible."""
 SHIFTS = 41

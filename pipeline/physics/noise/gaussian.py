@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+MAGNITUDE = False
+
+
 class Parameters(PhysicalParameters):
     """Gaussian noise; it has no parameters."""
 

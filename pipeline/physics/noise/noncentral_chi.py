@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+MAGNITUDE = True
+
+
 class Parameters(PhysicalParameters):
     """Noncentral chi noise of several receive coils."""
 
@@ -33,11 +36,16 @@ class Parameters(PhysicalParameters):
 def add_noise(
     image: NDArray[np.float32], sigma: float, generator: np.random.Generator, parameters: Parameters
 ) -> NDArray[np.float32]:
-    """Adds complex Gaussian noise of `sigma` per channel to every coil and combines the coils, see the package."""
+    """Adds complex Gaussian noise of `sigma` per channel to every coil and combines the coils, see the package.
+
+    Sigma 0 adds nothing.
+    """
     import numpy as np
 
+    if sigma == 0:
+        return image
     # All of the signal may stand in one channel: the sum of squares is the same whichever way it is turned.
-    signal = image + sigma * generator.standard_normal(image.shape, dtype=np.float32)
+    signal = np.maximum(image, 0) + sigma * generator.standard_normal(image.shape, dtype=np.float32)
     others = 2 * parameters.coils - 1
     rest = sigma**2 * 2 * generator.standard_gamma(others / 2, image.shape, dtype=np.float32)
     return np.sqrt(signal**2 + rest).astype(np.float32)
@@ -47,7 +55,8 @@ def expected_value(image: NDArray[np.floating], sigma: float, parameters: Parame
     """Returns the mean of the combined magnitude.
 
     Args:
-        image: noiseless combined magnitude; what is below zero has the mean of its magnitude.
+        image: noiseless combined magnitude; values below zero count as zero, where the mean has no slope. Where
+            sigma is 0, the mean is the image itself.
         sigma: standard deviation per channel.
         parameters: of the noise.
 
@@ -57,9 +66,9 @@ def expected_value(image: NDArray[np.floating], sigma: float, parameters: Parame
     import numpy as np
     from scipy import special
 
-    magnitude: NDArray[np.float64] = np.asarray(np.abs(image), dtype=np.float64)
     if sigma == 0:
-        return magnitude
+        return np.asarray(image, dtype=np.float64)
+    magnitude: NDArray[np.float64] = np.maximum(np.asarray(image, dtype=np.float64), 0)
     coils = parameters.coils
     x = np.square(magnitude / sigma) / 2
     bright = x > coils
@@ -74,7 +83,10 @@ def standard_deviation(image: NDArray[np.floating], sigma: float, parameters: Pa
     """
     import numpy as np
 
-    power = np.square(np.asarray(image, dtype=np.float64)) + 2 * parameters.coils * sigma**2
+    if sigma == 0:
+        return np.zeros(image.shape)
+    signal = np.maximum(np.asarray(image, dtype=np.float64), 0)
+    power = np.square(signal) + 2 * parameters.coils * sigma**2
     return np.sqrt(np.maximum(power - expected_value(image, sigma, parameters) ** 2, 0))
 
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+MAGNITUDE = False
+
+
 class Parameters(PhysicalParameters):
     """Noise of a camera: photons, read noise and rounding."""
 

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+MAGNITUDE = True
+
+
 class Parameters(PhysicalParameters):
     """Rician noise of one receive coil; it has no parameters."""
 
@@ -27,7 +30,7 @@ def add_noise(
     """Adds complex Gaussian noise and takes the magnitude.
 
     Args:
-        image: normalised intensities, any shape.
+        image: normalised intensities, any shape; those below zero count as zero. Sigma 0 adds nothing.
         sigma: standard deviation per channel (real and imaginary), in the same normalised units.
         generator: source of the random numbers.
         parameters: none.
@@ -38,7 +41,9 @@ def add_noise(
     import numpy as np
 
     del parameters
-    real = image + sigma * generator.standard_normal(image.shape, dtype=np.float32)
+    if sigma == 0:
+        return image
+    real = np.maximum(image, 0) + sigma * generator.standard_normal(image.shape, dtype=np.float32)
     imaginary = sigma * generator.standard_normal(image.shape, dtype=np.float32)
     return np.hypot(real, imaginary)
 
@@ -47,7 +52,8 @@ def expected_value(image: NDArray[np.floating], sigma: float, parameters: Parame
     """Returns the mean of the noisy magnitude, which lies above a dark image.
 
     Args:
-        image: noiseless intensities; what is below zero has the mean of its magnitude.
+        image: noiseless intensities; those below zero count as zero, where the mean has no slope. Where sigma is 0,
+            the mean is the image itself.
         sigma: as in `add_noise`.
         parameters: none.
 
@@ -59,8 +65,8 @@ def expected_value(image: NDArray[np.floating], sigma: float, parameters: Parame
 
     del parameters
     if sigma == 0:
-        return np.abs(np.asarray(image, dtype=np.float64))
-    half = np.square(np.asarray(image, dtype=np.float64)) / (4 * sigma**2)
+        return np.asarray(image, dtype=np.float64)
+    half = np.square(np.maximum(np.asarray(image, dtype=np.float64), 0)) / (4 * sigma**2)
     # The scaled Bessel functions hold exp(-half) already, so that bright voxels do not overflow.
     laguerre = (1 + 2 * half) * special.ive(0, half) + 2 * half * special.ive(1, half)
     return sigma * np.sqrt(np.pi / 2) * laguerre
@@ -73,5 +79,8 @@ def standard_deviation(image: NDArray[np.floating], sigma: float, parameters: Pa
     """
     import numpy as np
 
+    if sigma == 0:
+        return np.zeros(image.shape)
     mean = expected_value(image, sigma, parameters)
-    return np.sqrt(np.maximum(np.square(np.asarray(image, dtype=np.float64)) + 2 * sigma**2 - mean**2, 0))
+    signal = np.maximum(np.asarray(image, dtype=np.float64), 0)
+    return np.sqrt(np.maximum(np.square(signal) + 2 * sigma**2 - mean**2, 0))
