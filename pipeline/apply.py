@@ -51,7 +51,7 @@ from pipeline.inference.memory import use_memory
 from pipeline.models.device import choose_device, use_threads
 from pipeline.models.generator import Generator
 from pipeline.models.weights import load_generator
-from pipeline.physics.parameters import MILLIMETRES, Direction, axes_along
+from pipeline.physics.parameters import Direction, axes_along, spacing_mm
 
 logger = logging.getLogger(__name__)
 
@@ -204,9 +204,9 @@ def _restored(network: Generator, source: Path, measured: Image, settings: Infer
     within.log(source)
     image = measured.with_data(within.values)
     found = restore_uncorrected([network], image, _noise_of(measured), settings, doubted=doubted)
-    enlarged = [length for length, factor in zip(measured.spacing, factors, strict=True) if factor > 1]
-    unit = MILLIMETRES.get(measured.unit)
-    for sentence in outside_training(network, found.sigma, [unit * length for length in enlarged] if unit else None):
+    sizes = spacing_mm(measured)
+    enlarged = [size for size, factor in zip(sizes, factors, strict=True) if factor > 1] if sizes else None
+    for sentence in outside_training(network, found.sigma, enlarged):
         logger.warning("%s: %s. The result may be worse than interpolation.", source, sentence)
     return found._replace(restored=within.added_to(found.restored, factors))
 

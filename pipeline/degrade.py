@@ -19,7 +19,7 @@ from pipeline.image.missing import MASK as MISSING
 from pipeline.image.missing import coarse_missing
 from pipeline.physics.forward import ForwardModel, drawn_model, volume_seed
 from pipeline.physics.grid import coarse_affine
-from pipeline.physics.parameters import MILLIMETRES, axes_along
+from pipeline.physics.parameters import axes_along, spacing_mm
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def forward_model(image: Image, settings: Degrade, seed: int) -> ForwardModel:
     factors = tuple(settings.factor if axis in coarser else 1 for axis in range(3))
     shape = tuple(int(size) for size in image.data.shape)
     noise_seed = volume_seed(seed, image.facts["id"])
-    noise, spacing = settings.noise_settings, _spacing_mm(image)
+    noise, spacing = settings.noise_settings, spacing_mm(image)
     sigma, operators = settings.noise_sigma, settings.operators
     model = drawn_model(factors, shape, sigma, noise_seed, operators, noise, slice_axis, spacing)
     if has_channels(image.facts) and any(matrices[slice_axis] is not None for matrices in model.terms):
@@ -68,12 +68,6 @@ def check_magnitude(image: Image, name: str, noise: str, remedy: str) -> None:
             f"{name}: has negative values (the lowest is {lowest:g}), but the noise {noise} is that of magnitude "
             f"images. {remedy}"
         )
-
-
-def _spacing_mm(image: Image) -> tuple[float, ...] | None:
-    """Distance of the voxels, in mm; None where the image says nothing of it."""
-    unit = MILLIMETRES.get(image.unit)
-    return tuple(unit * length for length in image.spacing) if unit else None
 
 
 def degrade(image: Image, model: ForwardModel) -> Image:

@@ -47,6 +47,7 @@ from pipeline.image.pictures import read_all, stack_image
 from pipeline.image.plane import slicing_of
 from pipeline.image.segmentation import label_masks, read_segmentation
 from pipeline.image.stack import UNIT as PIXEL
+from pipeline.physics.parameters import spacing_mm
 from pipeline.sources.pictures import picture_names, read_pictures
 
 logger = logging.getLogger(__name__)
@@ -98,6 +99,7 @@ def normalise(image: Image, settings: Extract) -> Image:
         "foreground_slices": chosen.tolist(),
         "foreground_fraction": int(counts.sum()) / mask.size,
         "bias_corrected": settings.bias_correction,
+        "spacing_mm": spacing_mm(image),
         **range_facts(intensity, float(source.data.min())),
     }
     return image.with_data(intensity.normalise(data), intensity=intensity, masks=masks, facts={**image.facts, **facts})

@@ -26,9 +26,9 @@ from pipeline.image.container import read_image, write_image
 from pipeline.image.image import Image
 from pipeline.image.limits import limited
 from pipeline.image.predictions import restored_image, write_prediction
-from pipeline.inference.agreement import agreement_of, check_agreement, without_outliers
+from pipeline.inference.agreement import agreement_with_measurement, check_agreement
 from pipeline.inference.air import Air, has_air, tissue_of
-from pipeline.inference.consistency import degraded_again, share_at, toward_measurement
+from pipeline.inference.consistency import share_at, toward_measurement
 from pipeline.inference.domain import enlarged_voxels, outside_training
 from pipeline.inference.halo import halo_of
 from pipeline.inference.memory import use_memory
@@ -125,11 +125,7 @@ def _restored(networks: Sequence[Generator], image: Image, settings: Infer, *, d
     corrected = _corrected(networks[0], found.restored, inside, told, settings)
     for sentence in outside_training(networks[0], found.sigma, enlarged_voxels(model)):
         logger.warning("%s: %s", name, sentence)
-    again = degraded_again(corrected, model)
-    compared = without_outliers(image.data, image.data)
-    # A result may show the signal, or the mean of the noisy magnitude, which lies above it in the dark.
-    readings = [agreement_of(one, compared, 1.0, found.sigma) for one in (told.expected_value(again), again)]
-    check_agreement(name, min(readings, key=lambda one: one.squares), force=settings.force)
+    check_agreement(name, agreement_with_measurement(corrected, image.data, told), force=settings.force)
     return found._replace(restored=within.added_to(corrected, model.factors))
 
 

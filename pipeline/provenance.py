@@ -38,6 +38,7 @@ VOLUME_FACTS = (
     "slices",
     "channels",
     "collection",
+    "spacing_mm",
     "bias_corrected",
     "offset",
     "offset_percentile",

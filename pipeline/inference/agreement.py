@@ -19,6 +19,8 @@ from scipy import ndimage
 
 from pipeline.errors import UserError
 from pipeline.image.limits import LIMITS
+from pipeline.inference.consistency import degraded_again
+from pipeline.physics.forward import ForwardModel
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +78,25 @@ def agreement_of(
     kept = difference[~np.isnan(image)]
     power = 2 * sigma**2 if magnitude else sigma**2
     return Agreement(float(np.sum(np.square(kept))), power * kept.size, kept.size)
+
+
+def agreement_with_measurement(
+    restored: NDArray[np.floating], measured: NDArray[np.floating], model: ForwardModel
+) -> Agreement:
+    """Compare a restored volume, degraded again, with the measurement.
+
+    A result may show the signal, or the mean of the noisy magnitude, which lies above it in the dark: the one that
+    agrees better counts.
+
+    Args:
+        restored: normalised intensities, of shape model.hr_shape or larger at the high ends.
+        measured: normalised intensities, of shape model.lr_shape.
+        model: how the measurement came about, with its noise level.
+    """
+    again = degraded_again(np.asarray(restored, dtype=np.float32), model)
+    compared = without_outliers(measured, measured)
+    readings = [agreement_of(one, compared, 1.0, model.noise_sigma) for one in (model.expected_value(again), again)]
+    return min(readings, key=lambda one: one.squares)
 
 
 def without_outliers(image: NDArray[np.floating], normalised: NDArray[np.floating]) -> NDArray[np.float64]:

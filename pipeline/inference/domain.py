@@ -8,11 +8,10 @@ from typing import Any
 from pipeline.config.recipe import Recipe
 from pipeline.models.generator import Generator
 from pipeline.physics.forward import ForwardModel
+from pipeline.physics.parameters import is_outside
 
 FACT = "trained_on"
 """Fact about a network: what `training_domain` returns."""
-TOLERANCE = 0.25
-"""How far an image may lie beyond either end of a range, as a share of that end, before it counts as outside."""
 NEGLIGIBLE_NOISE = 0.005
 """Noise below this fraction of the intensity range is never too low."""
 
@@ -51,13 +50,13 @@ def outside_training(network: Generator, sigma: float, voxel_mm: Sequence[float]
     """
     domain = network.facts.get(FACT) or {}
     found = []
-    if domain.get("noise_sigma") and sigma > NEGLIGIBLE_NOISE and _is_outside([sigma], domain["noise_sigma"]):
+    if domain.get("noise_sigma") and sigma > NEGLIGIBLE_NOISE and is_outside([sigma], domain["noise_sigma"]):
         low, high = domain["noise_sigma"]
         found.append(
             f"the noise level of the image is {sigma:.1%} of its intensity range; the network was trained on "
             f"{low:.1%} to {high:.1%}"
         )
-    if domain.get("voxel_mm") and voxel_mm and _is_outside(voxel_mm, domain["voxel_mm"]):
+    if domain.get("voxel_mm") and voxel_mm and is_outside(voxel_mm, domain["voxel_mm"]):
         low, high = domain["voxel_mm"]
         sizes = " x ".join(f"{size:.3g}" for size in voxel_mm)
         trained = f"{low:.3g} mm" if low == high else f"{low:.3g} to {high:.3g} mm"
@@ -70,8 +69,3 @@ def enlarged_voxels(model: ForwardModel) -> list[float] | None:
     if model.spacing_mm is None:
         return None
     return [length * factor for length, factor in zip(model.spacing_mm, model.factors, strict=True) if factor > 1]
-
-
-def _is_outside(values: Sequence[float], ends: Sequence[float]) -> bool:
-    low, high = ends
-    return min(values) < low * (1 - TOLERANCE) or max(values) > high * (1 + TOLERANCE)

@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.image.image import Image
+from pipeline.image.image import PLANE_AXIS, Image
+from pipeline.image.stack import SLICE_AXIS
+from pipeline.inference.agreement import WARN_BEYOND
 from pipeline.physics.forward import ForwardModel
+from pipeline.physics.parameters import Direction, axes_along, is_outside
 from pipeline.reporting import words
 from pipeline.reporting.gates import Gates
 from pipeline.reporting.methods import TESTED, classical_methods, method_title, split_title
@@ -44,6 +47,8 @@ class Case:
         gates: of the volume, where there are any.
         at_limit: share of the deliverable's voxels as bright as its file can hold; see `share_at_limit`.
         setbacks: where the deliverable falls behind the best classical method beside measures of likeness.
+        beyond_noise: how far the deliverable, degraded again, differs from the measurement beyond the noise, as a
+            fraction of the intensity range.
     """
 
     truth: Image
@@ -54,13 +59,14 @@ class Case:
     gates: Gates | None
     at_limit: float
     setbacks: Sequence[Setback] = ()
+    beyond_noise: float = 0.0
 
 
 def cautions(case: Case) -> list[Caution]:
     """Returns what a reader must know, the gravest first."""
     behind = [Caution(one.title, one.text) for one in case.setbacks]
-    of_data = [*_split(case), *_duplicates(case), *_noise(case), *_intensities(case), *_code(case)]
-    return [*_gates(case), *behind, *of_data, SIMULATED]
+    of_data = [*_split(case), *_duplicates(case), *_noise(case), *_voxels(case), *_intensities(case), *_code(case)]
+    return [*_gates(case), *_agreement(case), *behind, *of_data, SIMULATED]
 
 
 SIMULATED = Caution(
@@ -78,6 +84,18 @@ def _gates(case: Case) -> list[Caution]:
             f"{gate.method_title}: {gate.value}, limit {gate.limit}. Do not use this result before you know why.",
         )
         for gate in failed
+    ]
+
+
+def _agreement(case: Case) -> list[Caution]:
+    if case.beyond_noise <= WARN_BEYOND:
+        return []
+    return [
+        Caution(
+            "Differs from the measurement",
+            f"The result, degraded again, differs from the measurement by {case.beyond_noise:.1%} of the intensity "
+            f"range (root mean square) beyond the noise. Results that can be relied on stay below {WARN_BEYOND:.0%}.",
+        )
     ]
 
 
@@ -149,6 +167,30 @@ def _noise(case: Case) -> list[Caution]:
             f"{low:.1%} to {high:.1%}.",
         )
     ]
+
+
+def _voxels(case: Case) -> list[Caution]:
+    """Compare the voxel size along the enlarged axes with that of the training volumes."""
+    if case.deliver in classical_methods():
+        return []
+    direction = case.record["config"]["degrade"]["direction"]
+    trained = [_enlarged_mm(one, direction) for one in case.record["volumes"] if one["split"] == "train"]
+    here, known = _enlarged_mm(case.truth.facts, direction), [size for sizes in trained for size in sizes]
+    if not here or not known or not is_outside(here, (min(known), max(known))):
+        return []
+    return [
+        Caution(
+            "Other voxel size than in training",
+            f"The voxels of the reference measure {' x '.join(f'{size:.3g}' for size in here)} mm along the "
+            f"enlarged axes; the training volumes have {min(known):.3g} to {max(known):.3g} mm.",
+        )
+    ]
+
+
+def _enlarged_mm(facts: Record, direction: Direction) -> list[float]:
+    """The voxel sizes of an extracted volume along the axes that are enlarged; none where they are not known."""
+    sizes = facts.get("spacing_mm")
+    return [sizes[axis] for axis in axes_along(direction, PLANE_AXIS.get(facts["plane"], SLICE_AXIS))] if sizes else []
 
 
 def _intensities(case: Case) -> list[Caution]:

@@ -13,6 +13,8 @@ from pipeline.errors import UserError
 from pipeline.image.container import read_image
 from pipeline.image.image import Image
 from pipeline.image.predictions import read_prediction
+from pipeline.inference.agreement import agreement_with_measurement
+from pipeline.physics.forward import ForwardModel
 from pipeline.reporting.cautions import share_at_limit
 from pipeline.reporting.closeness import Closeness, Yardstick
 from pipeline.reporting.gallery import LOW, TITLES, TRUTH, enlarge_pixels, in_colour
@@ -35,6 +37,8 @@ class Looks:
         closeness: to the truth, by method.
         yardstick: what the methods were compared with.
         at_limit: share of the deliverable's voxels as bright as its file can hold.
+        beyond_noise: how far the deliverable, degraded again, differs from the measurement beyond the noise, as a
+            fraction of the intensity range.
     """
 
     drawn: Mapping[str, list[NDArray]]
@@ -43,6 +47,7 @@ class Looks:
     closeness: Mapping[str, Closeness]
     yardstick: Yardstick
     at_limit: float
+    beyond_noise: float
 
     @property
     def titles(self) -> dict[str, str]:
@@ -97,7 +102,8 @@ def look(
     drawn: dict[str, list[NDArray]] = {}
     closeness: dict[str, Closeness] = {}
     layers: list[Layer] = []
-    at_limit = 0.0
+    at_limit = beyond_noise = 0.0
+    model = ForwardModel.from_json(low.facts["forward_model"])
     for name, role, volume in volumes(truth, low, predictions, deliver):
         slices = drawn_slices(volume, part.axis)
         layers.append(Layer(name, TITLES.get(name) or method_title(name), role, part.grey(slices)))
@@ -106,7 +112,8 @@ def look(
             drawn[name] = [in_colour(slices, index, part.colours) for index in indices]
         if name == deliver:
             at_limit = share_at_limit(truth, volume)
-    return Looks(drawn, tuple(layers), part, closeness, yardstick, at_limit)
+            beyond_noise = agreement_with_measurement(volume, low.data, model).beyond_noise
+    return Looks(drawn, tuple(layers), part, closeness, yardstick, at_limit, beyond_noise)
 
 
 def middle_detail(truth: Image, indices: Sequence[int]) -> Box:

@@ -115,7 +115,7 @@ def volume_page(
     split = where(run.volumes, split=facts["split"])
     slice_count = len(distinct(where(run.slices, volume=facts["id"]), "slice"))
     subjects, setbacks = distinct(split, "subject"), examined.setbacks
-    case = Case(truth, low, record, deliver, subjects, examined.gates, looks.at_limit, setbacks)
+    case = Case(truth, low, record, deliver, subjects, examined.gates, looks.at_limit, setbacks, looks.beyond_noise)
     return render(
         "volume.html.j2",
         scripts=("script.js", "viewer.js"),
