@@ -48,5 +48,7 @@ def load(package: str, name: str) -> ModuleType:
 def suggest(name: str, known: Iterable[str]) -> str:
     """Says which of `known` is nearest to `name`, or lists them all."""
     options = list(known)
+    if not options:
+        return "there is none"
     nearest = difflib.get_close_matches(name, options, n=1)
     return f"did you mean {nearest[0]!r}?" if nearest else f"choose one of {', '.join(options)}"

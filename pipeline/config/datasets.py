@@ -128,16 +128,18 @@ class ArchiveDataset(_Named):
 
 
 class BidsDataset(_Dataset):
-    """A folder in the Brain Imaging Data Structure; its results are written as BIDS derivatives too."""
+    """A folder in the Brain Imaging Data Structure, of MRI or microscopy; its results become BIDS derivatives too."""
 
     kind: Literal["bids"]
     path: LocalPath
     """the folder with dataset_description.json in it, whose name, licence and citation are taken over; relative to the
-    folder where snakemake works"""
+    folder where snakemake works. What its .bidsignore names is left out"""
     suffix: Suffix = "T1w"
-    """kind of image: what file names end in before .nii.gz or .nii"""
-    only: dict[Suffix, tuple[Label, ...]] = Field(default={})
-    """takes just the files with these labels, such as {sub: ["01", "02"], ses: [baseline], run: ["1"]}"""
+    """kind of image, such as T1w, FLAIR or SEM: what file names end in before .nii.gz, or .png and .ome.tif of
+    micrographs, the size of whose voxels is read from their sidecars (PixelSize)"""
+    only: dict[Suffix, tuple[Label | None, ...]] = Field(default={})
+    """takes just the files with these labels, such as {sub: ["01", "02"], ses: [baseline], run: ["1"]}; null stands for
+    files without the entity. Unless it names part, only magnitude images are taken: part-mag, or without part"""
 
 
 Dataset = Annotated[TableDataset | GlobDataset | BidsDataset | ArchiveDataset, Field(discriminator="kind")]

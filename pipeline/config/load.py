@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,10 +29,12 @@ from pipeline.config.finding import find_all
 from pipeline.config.known import known_sources
 from pipeline.config.mistakes import explain
 from pipeline.config.recipe import filled
-from pipeline.config.run import Run
+from pipeline.config.run import NOT_TESTED, Run
 from pipeline.config.stages import learns_from_own_slices
 from pipeline.config.volumes import with_stacks
 from pipeline.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 SectionType = TypeVar("SectionType", bound=Section)
 
@@ -44,12 +47,16 @@ def read_run(values: Mapping[str, Any], look: bool = True) -> Run:
         look: look up what `datasets` hold. What a rule hands to a stage has their volumes already, and must not change
             when a file comes or goes while the run goes on.
 
+    What is no mistake but should be known is logged as a warning: images that a data set leaves out, a run without
+    test volumes.
+
     Raises:
         UserError: with every mistake, one a line.
     """
     mistakes = list(_unknown_keys(values))
     values = {**values, "recipes": _filled_recipes(values["recipes"])} if "recipes" in values else values
     good: dict[str, Any] = {}
+    notes: list[str] = []
     for name, field in Run.model_fields.items():
         definition: Any = {name: (field.annotation, field)}
         holder = create_model("Holder", __base__=Section, **definition)
@@ -63,6 +70,7 @@ def read_run(values: Mapping[str, Any], look: bool = True) -> Run:
     if look and {"volumes", "datasets", "sources"} <= good.keys():
         found = find_all(good["datasets"], good["sources"])
         mistakes.extend(found.mistakes)
+        notes.extend(found.notes)
         good["volumes"] = (*good["volumes"], *found.volumes)
         good["sources"] = {**good["sources"], **found.sources}
         if found.mistakes:
@@ -70,7 +78,11 @@ def read_run(values: Mapping[str, Any], look: bool = True) -> Run:
     mistakes.extend(_contradictions(good))
     if mistakes:
         raise UserError(listed("the configuration", mistakes))
-    return Run.model_construct(**good)
+    run = Run.model_construct(**good)
+    if look:
+        for note in (*notes, *([] if run.is_tested else [NOT_TESTED])):
+            logger.warning("warning: %s", note)
+    return run
 
 
 def _unknown_keys(values: Mapping[str, Any]) -> Iterator[str]:

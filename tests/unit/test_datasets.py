@@ -331,7 +331,7 @@ def test_the_images_of_a_bids_folder_carry_its_description() -> None:
     source = run.sources["sub-02_ses-a_acq-x_run-1_T1w"]
     assert isinstance(source, LocalSource)
     assert (source.path, source.bids, source.licence) == (f"ds/{IMAGES[1]}", "ds", "CC0")
-    assert source.citation == "A, B. A set" and source.sidecar == f"ds/{IMAGES[1].removesuffix('.nii')}.json"
+    assert source.citation == "A, B. A set" and source.sidecars == []
     assert run.derivatives == {
         "sub-02/ses-a/anat/sub-02_ses-a_acq-x_run-1_desc-brainsr_T1w": "sub-02_ses-a_acq-x_run-1_T1w",
         "sub-03/anat/sub-03_desc-brainsr_T1w": "sub-03_T1w",
@@ -416,7 +416,7 @@ def test_a_stage_is_handed_volumes_and_looks_nothing_up() -> None:
     (Path("ds") / IMAGES[0]).unlink()
     assert read_config(text) == run
     Path("x.yaml").write_text(json.dumps({"run": "x", "volumes": [], "datasets": [dataset]}))
-    with pytest.raises(UserError, match="no subject is called 'sub-01'"):
+    with pytest.raises(UserError, match="'sub-01' has no volume: its folder holds no image"):
         read_config("x.yaml")
 
 

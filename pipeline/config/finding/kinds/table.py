@@ -35,22 +35,22 @@ def find(dataset: TableDataset, place: str, sources: Mapping[str, Source]) -> Ou
         rows = [(reader.line_num, row) for row in reader]
     except csv.Error as error:
         hint = "a quotation mark in it may not be closed"
-        return [], [f"{place}.file: {dataset.file}: cannot be taken apart into cells ({error}); {hint}"]
+        return Outcome(mistakes=[f"{place}.file: {dataset.file}: cannot be taken apart into cells ({error}); {hint}"])
     except ValueError as error:
-        return [], [f"{place}.file: {shown(dataset.file)}: {error}"]
+        return Outcome(mistakes=[f"{place}.file: {shown(dataset.file)}: {error}"])
     if not rows or not any(rows[0][1]):
-        return [], [f"{place}.file: {dataset.file}: is empty; its first line must name the columns"]
+        return Outcome(mistakes=[f"{place}.file: {dataset.file}: is empty; its first line must name the columns"])
     columns = [name.strip() for name in rows[0][1]]
     mistakes = [f"{place}.file: {dataset.file}, line 1: {trouble}" for trouble in _header_troubles(columns)]
     if mistakes:
-        return [], mistakes
+        return Outcome(mistakes=mistakes)
     filled = [(number, row) for number, row in rows[1:] if any(cell.strip() for cell in row)]
     if not filled:
-        return [], [f"{place}.file: {dataset.file}: has no rows below the names of the columns"]
+        return Outcome(mistakes=[f"{place}.file: {dataset.file}: has no rows below the names of the columns"])
     uneven = [(number, len(row)) for number, row in filled if len(row) != len(columns)]
     mistakes = [f"{dataset.file}, line {n}: it has {count} columns, line 1 {len(columns)}" for n, count in uneven]
     even = [(f"{dataset.file}, line {number}", row) for number, row in filled if len(row) == len(columns)]
-    return [_item(where, dict(zip(columns, row, strict=True)), sources) for where, row in even], mistakes
+    return Outcome([_item(where, dict(zip(columns, row, strict=True)), sources) for where, row in even], mistakes)
 
 
 def _text(path: Path) -> str:
