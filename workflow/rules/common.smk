@@ -80,7 +80,7 @@ def stop_where_all_is_stored():
 def checked_run():
     """Returns the typed configuration, or stops with all its mistakes."""
     try:
-        return read_run(config)
+        return read_run(config, files=[Path(file) for file in workflow.configfiles])
     except UserError as error:
         raise WorkflowError(str(error)) from None
 
