@@ -59,6 +59,7 @@ def read_run(values: Mapping[str, Any], look: bool = True, files: Sequence[Path]
     Raises:
         UserError: with every mistake, one a line.
     """
+    as_json(values)  # refuses what contains itself
     mistakes = [*_unknown_keys(values), *_not_text(values)]
     values = {**values, "recipes": _filled_recipes(values["recipes"])} if "recipes" in values else values
     good: dict[str, Any] = {}
