@@ -12,6 +12,7 @@ import yaml
 from tests.faults.tiny import Ended, make_tiny, run, serving
 from tests.workflow.project import jobs, snakemake
 
+pytestmark = pytest.mark.long
 WARNING = "warning: no volume has the split test (or test_within_subject)"
 
 
