@@ -34,7 +34,7 @@ def check_volumes(
         own_slices: networks learn from the volumes that they restore.
     """
     counts = Counter(volume.id for volume in volumes)
-    yield from (f"volumes: the id {name!r} stands {count} times" for name, count in counts.items() if count > 1)
+    yield from (f"volumes: the id {name!r} is given to {count} volumes" for name, count in counts.items() if count > 1)
     taken = [name for name in PAGES if name in counts]
     yield from (f"volumes: the id {name!r} is the name of a page of the report; choose another" for name in taken)
     yield from dict.fromkeys(_check_sources(volumes, {**known_sources(), **sources}))
@@ -225,7 +225,7 @@ def check_reading(reading: Reading, methods: Sequence[str], recipes: Mapping[str
         if name not in known:
             yield f"reading.methods[{index}]: {name!r} is unknown; {plugins.suggest(name, known)}"
         elif name in reading.methods[:index]:
-            yield f"reading.methods[{index}]: {name!r} stands there twice"
+            yield f"reading.methods[{index}]: {name!r} is listed twice"
     if len(reading.methods) == 1:
         yield "reading.methods: there is one method; give two or more, or [] for the default"
 

@@ -32,13 +32,13 @@ def _check_expression(text: str) -> str:
     try:
         re.compile(text)
     except re.error as error:
-        raise ValueError(f"it is no regular expression: {error}") from error
+        raise ValueError(f"it is not a regular expression: {error}") from error
     return text
 
 
 def _check_pattern(pattern: str) -> str:
     if not pattern.isprintable() or not pattern.strip("/. "):
-        raise ValueError("it is no pattern of paths, such as data/*/*_T1w.nii.gz")
+        raise ValueError("it is not a pattern of paths, such as data/*/*_T1w.nii.gz")
     return pattern
 
 
@@ -54,7 +54,7 @@ def _check_once(subjects: dict[DatasetSplit, tuple[str, ...]]) -> dict[DatasetSp
     for split, names in subjects.items():
         for name in names:
             if seen.setdefault(name, split) != split:
-                raise ValueError(f"the subject {name!r} stands in {seen[name]} and in {split}")
+                raise ValueError(f"the subject {name!r} is listed in both {seen[name]} and {split}")
     return subjects
 
 

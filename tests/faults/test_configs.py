@@ -129,7 +129,7 @@ BROKEN: dict[str, tuple[str | dict[Any, Any], tuple[str, ...]]] = {
     ),
     "unknown deliverable": (configuration(infer={"deliver": "bicubc"}), ("infer.deliver", "mean 'bicubic'?")),
     "empty block": (volumes(slices=[9, 9]), ("volumes[0].slices: [9, 9] is empty",)),
-    "id given twice": (volumes(id="mid"), ("the id 'mid' stands 2 times",)),
+    "id given twice": (volumes(id="mid"), ("the id 'mid' is given to 2 volumes",)),
     "subject in train and test": (volumes(subject="S2", source="theirs"), ("'S2' is in two splits",)),
     "blocks too near": (volumes(slices=[0, 15]), ("5 slices lie between them", "at least 8")),
     "nothing to train on": (configuration(volumes=configuration()["volumes"][1:]), ("none is in split 'train'",)),

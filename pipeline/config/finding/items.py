@@ -83,7 +83,7 @@ def named_after(file: str) -> str:
 
 
 def item_of_path(path: str, source: Source, subject: str, volume: str | None) -> Item | str:
-    """Returns the item of a file or member, or the mistake that its path does not fit the expressions.
+    """Returns the item of a file or member, or the mistake that its path does not match the expressions.
 
     Args:
         path: what the expressions are applied to.
@@ -93,8 +93,8 @@ def item_of_path(path: str, source: Source, subject: str, volume: str | None) ->
     """
     found = captured(subject, path)
     if not found:
-        return f"subject: {subject!r} finds nothing in {path!r}"
+        return f"subject: {subject!r} matches nothing in {path!r}"
     name = named_after(path) if volume is None else captured(volume, path)
     if not name:
-        return f"volume: {volume!r} finds nothing in {path!r}"
+        return f"volume: {volume!r} matches nothing in {path!r}"
     return Item(path, source, {"id": name, "subject": found})

@@ -20,7 +20,7 @@ def find(dataset: ArchiveDataset, place: str, sources: Mapping[str, Source]) -> 
         )
     twice = [member for member, count in Counter(dataset.members).items() if count > 1]
     if twice:
-        return Outcome(mistakes=[f"{place}.members: {member!r} stands there more than once" for member in twice])
+        return Outcome(mistakes=[f"{place}.members: {member!r} is listed more than once" for member in twice])
     outcomes = [
         item_of_path(member, source.model_copy(update={"member": member}), dataset.subject, dataset.volume)
         for member in dataset.members
