@@ -375,3 +375,12 @@ def test_the_workflow_plans_micrographs_with_the_names_of_bids(here: Path) -> No
     assert (planned["derivative"], planned["derivative_folder"], planned["derivative_sidecar"]) == (2, 1, 3)
     everything = jobs(snakemake(here, "--configfile", here / "slices.json", "--dry-run"))
     assert (everything["derivative"], everything["derivative_folder"], everything["derivative_sidecar"]) == (2, 1, 3)
+
+
+@pytest.mark.parametrize(("suffix", "words"), [("phase1", "hold phases"), ("dseg", "hold labels"), ("T1w", "")])
+def test_kinds_of_images_that_are_no_intensities_are_named(
+    suffix: str, words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = [f"sub-{name}/anat/sub-{name}_{suffix}.nii.gz" for name in ("01", "02", "03")]
+    text = notes_of(bids(*files, suffix=suffix), caplog)
+    assert words in text and bool(text) == bool(words)

@@ -28,6 +28,11 @@ LARGEST_DESCRIPTION_BYTES = 2**20
 OTHER_FOLDERS = ("derivatives", "sourcedata", "rawdata", "code", "stimuli", "phenotype", "logs")
 """Folders that hold no images of the data set itself, wherever they lie."""
 MAGNITUDE = "mag"
+NO_INTENSITIES = {
+    **dict.fromkeys(("phase", "phase1", "phase2", "phasediff"), "phases, which wrap around"),
+    **dict.fromkeys(("mask", "dseg", "probseg", "defacemask", "roi"), "labels"),
+}
+"""Suffixes of images whose values are no intensities, and what they are."""
 REPEATED = ("sub", "ses", "run")
 """Entities by which the images of one kind of a subject differ in any case."""
 MOST_NAMED = 5
@@ -310,6 +315,8 @@ class _Search:
         if any(reason != "by `only`" for reason in self.left_out):
             taken = len(self.items)
             yield f"{taken} image{'s' if taken != 1 else ''} taken; left out: {self._counts()}"
+        if self.dataset.suffix in NO_INTENSITIES:
+            yield f"images *_{self.dataset.suffix} hold {NO_INTENSITIES[self.dataset.suffix]}, and no intensities"
         for what, count in self.sizes.items():
             yield f"{count} image{'s have' if count != 1 else ' has'} {what}"
         varied = self._varied() if self.dataset.suffix not in MICROSCOPY_SUFFIXES else []
