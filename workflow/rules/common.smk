@@ -393,7 +393,9 @@ def stored_results(wildcards):
         *rules.convert.output,
         *expand(rules.train.output, method=TRAINED_METHODS),
     ]
-    files = [path.removeprefix(f"{RESULTS}/") for path in [*rules.all.input, *models]]
+    # Derivatives that are folders are stored as the zipped deliverables that they come from.
+    single = [path for path in rules.all.input if not path.endswith(".ome.zarr")]
+    files = [path.removeprefix(f"{RESULTS}/") for path in [*single, *models]]
     return [storage.s3(f"{STORE}/{file}") for file in dict.fromkeys(files)]
 
 
