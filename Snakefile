@@ -46,7 +46,6 @@ rule all:
         all_predictions(RUN.evaluated_ids),
         downstream_results(),
         uncertainty_results(),
-        rules.detection.output,
         bids_results(),
         rules.gate_table.output,
         rules.ro_crate.output,

@@ -1,5 +1,7 @@
 """Names of files in the Brain Imaging Data Structure (Gorgolewski et al., Scientific Data 3:160044, 2016).
 
+Microscopy: Bourget et al., Frontiers in Neuroscience 16:871228, 2022.
+
 A name is a chain of entities (sub-01, ses-02, run-1), then a suffix that tells what kind of image it is:
 sub-01_ses-02_run-1_T1w.nii.gz.
 """
@@ -10,9 +12,17 @@ import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-EXTENSIONS = (".nii.gz", ".nii")
+NIFTI_EXTENSIONS = (".nii.gz", ".nii")
+MICROSCOPY_EXTENSIONS = (".ome.zarr", ".ome.tif", ".ome.btf", ".tif", ".png")
+EXTENSIONS = (*NIFTI_EXTENSIONS, *MICROSCOPY_EXTENSIONS)
+"""Of images; a name has the first that fits."""
+MICROSCOPY_SUFFIXES = (
+    *("TEM", "SEM", "uCT", "BF", "DF", "PC", "DIC", "FLUO", "CONF", "PLI", "CARS", "2PE", "MPE", "SR", "NLO", "OCT"),
+    *("SPIM", "XPCT"),
+)
+"""Suffixes of micrographs."""
 LABEL = r"[A-Za-z0-9+]+"
-NAME = re.compile(rf"(?P<entities>sub-{LABEL}(?:_[A-Za-z0-9]+-{LABEL})*)_(?P<suffix>[A-Za-z0-9]+)")
+STEM = re.compile(rf"(?P<entities>(?:[A-Za-z0-9]+-{LABEL}_)*)(?P<suffix>[A-Za-z0-9]+)")
 DESCRIPTION = "brainsr"
 """Label of the entity desc, by which a result is told from what it was made of."""
 ERROR_MAP = "uncertainty"
@@ -26,7 +36,7 @@ class BidsName:
     Attributes:
         entities: labels by key, in the order of the name.
         suffix: kind of image, such as T1w.
-        extension: .nii.gz or .nii.
+        extension: one of `EXTENSIONS`.
     """
 
     entities: dict[str, str]
@@ -39,6 +49,28 @@ class BidsName:
         return "_".join([*(f"{key}-{label}" for key, label in self.entities.items()), self.suffix])
 
 
+def extensions_of(suffix: str) -> tuple[str, ...]:
+    """Returns the endings that files of a kind of image have."""
+    return MICROSCOPY_EXTENSIONS if suffix in MICROSCOPY_SUFFIXES else NIFTI_EXTENSIONS
+
+
+def parse_stem(stem: str) -> tuple[dict[str, str], str]:
+    """Takes a name without its extension apart.
+
+    Returns:
+        Labels by key, in the order of the name, and the suffix.
+
+    Raises:
+        ValueError: it does not follow the standard.
+    """
+    match = STEM.fullmatch(stem)
+    pairs = [pair.split("-", 1) for pair in match["entities"].split("_")[:-1]] if match else []
+    entities = dict(pairs)
+    if match is None or len(entities) < len(pairs):
+        raise ValueError(f"{stem!r} is no BIDS name")
+    return entities, match["suffix"]
+
+
 def parse(name: str) -> BidsName:
     """Takes the name of an image apart.
 
@@ -46,16 +78,17 @@ def parse(name: str) -> BidsName:
         ValueError: it does not follow the standard; the message says what it should look like.
     """
     extension = next((one for one in EXTENSIONS if name.endswith(one)), "")
-    match = NAME.fullmatch(name.removesuffix(extension)) if extension else None
-    pairs = match["entities"].split("_") if match else []
-    entities = {pair.partition("-")[0]: pair.partition("-")[2] for pair in pairs}
-    if match is None or len(entities) < len(pairs):
+    try:
+        entities, suffix = parse_stem(name.removesuffix(extension))
+    except ValueError:
+        entities, suffix = {}, ""
+    if not extension or next(iter(entities), "") != "sub":
         raise ValueError(f"{name!r} is no BIDS name of an image, such as sub-01_ses-02_T1w.nii.gz")
-    return BidsName(entities, match["suffix"], extension)
+    return BidsName(entities, suffix, extension)
 
 
 def check_place(path: str) -> BidsName:
-    """Checks that an image lies in the folders that its name tells, such as sub-01/ses-02/anat.
+    """Checks that an image lies in the folders that its name says, such as sub-01/ses-02/anat.
 
     Args:
         path: relative to the data set, with forward slashes.

@@ -1,4 +1,4 @@
-"""Checks a configuration and tells all its mistakes; writes or prints the default one and its schema.
+"""Checks a configuration and lists all its mistakes; writes or prints the default one and its schema.
 
 config.yaml and workflow/schemas/config.schema.json are generated from the typed models in pipeline/config: after a
 change there, --write brings both up to date.
@@ -31,7 +31,7 @@ def check(path: Path) -> None:
     """
     values = read_yaml(path)
     try:
-        run = read_run(values)
+        run = read_run(values, files=[path])
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     logger.info("%s: no mistakes; run %r, %d volumes", path, run.run, len(run.volumes))

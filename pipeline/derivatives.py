@@ -10,15 +10,18 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 from nibabel import nifti1
 from nibabel.filebasedimages import ImageFileError
 
+from pipeline.bids_names import NIFTI_EXTENSIONS
+from pipeline.bids_sidecars import read_sidecars
 from pipeline.cli import ArgumentParser, Namespace, add_path
 from pipeline.config.load import read_entry
 from pipeline.config.sources import LocalSource
 from pipeline.errors import UserError
-from pipeline.files import read_json, replacing, write_json
+from pipeline.files import folder_beside, publish_folder, read_json, replacing, write_json
 from pipeline.sources.chunks import read_pieces, write_pieces
 
 logger = logging.getLogger(__name__)
@@ -33,7 +36,7 @@ MAP = (
 MILLIMETRES = {"meter": 1e3, "mm": 1.0, "micron": 1e-3}
 """Per unit of length as nibabel calls it; files that name none are in millimetres, as is the custom."""
 KEPT_KEYS = ("SkullStripped",)
-"""What a result has in common with the image it was made of, where that image's own sidecar tells it."""
+"""What a result has in common with the image it was made of, where that image's own sidecars tell it."""
 
 
 def sidecar(
@@ -41,8 +44,8 @@ def sidecar(
     link: str,
     method: str,
     forward_model: Mapping[str, Any],
-    spacing: Sequence[float],
-    raw: Any,
+    size: Mapping[str, Any],
+    raw: Mapping[str, Any],
     description: str = RESULT,
 ) -> dict[str, Any]:
     """Returns what is written down beside a result.
@@ -52,11 +55,11 @@ def sidecar(
         link: name of that image's data set among the DatasetLinks.
         method: that made it.
         forward_model: by which the low-resolution image came about; see `pipeline.physics.forward`.
-        spacing: lengths of the result's voxels, in millimetres.
-        raw: content of the sidecar of the image that it was made of.
+        size: of the result's voxels, as `size_of` gives it.
+        raw: what the sidecars of the image that it was made of say together.
         description: RESULT or MAP.
     """
-    known = {key: raw[key] for key in KEPT_KEYS if isinstance(raw, Mapping) and key in raw}
+    known = {key: raw[key] for key in KEPT_KEYS if key in raw}
     factors = [int(factor) for factor in forward_model["factors"]]
     return {
         "Description": description.format(method=method),
@@ -64,49 +67,90 @@ def sidecar(
         "Method": method,
         "Factors": factors,
         "ForwardModel": dict(forward_model),
-        "VoxelSizeMillimetres": [round(float(length), 6) for length in spacing],
+        **size,
         **known,
     }
 
 
-def write_derivative(image: Path, output: Path) -> tuple[float, ...]:
-    """Copies a result under its new name, whole or not at all, and returns the lengths of its voxels in millimetres.
+def size_of(image: Path, voxel_um: Sequence[float], raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the size of a result's voxels as it stands in a sidecar.
+
+    Args:
+        image: the result; the header of a NIfTI file tells the size.
+        voxel_um: x, y and z of a micrograph in micrometres; empty where it is not known.
+        raw: what the sidecars of the image say: a result lies on the grid of its source.
 
     Raises:
-        UserError: it cannot be read, or is no image.
+        UserError: the image cannot be read.
     """
+    if image.name.endswith(NIFTI_EXTENSIONS):
+        try:
+            header: Any = nifti1.load(image).header
+        except (OSError, ImageFileError) as error:
+            raise UserError(f"cannot read {image}: {error}. Delete it and run again.") from error
+        unit = MILLIMETRES.get(header.get_xyzt_units()[0], 1.0)
+        return {"VoxelSizeMillimetres": [round(unit * float(length), 6) for length in header["pixdim"][1:4]]}
+    stated = raw.get("PixelSize")
+    if not voxel_um:
+        return {key: raw[key] for key in ("PixelSize", "PixelSizeUnits") if key in raw}
+    count = len(stated) if isinstance(stated, list) else len(voxel_um)
+    return {"PixelSize": list(voxel_um[:count]), "PixelSizeUnits": "um"}
+
+
+def write_image(image: Path, output: Path) -> None:
+    """Writes a result under its new name, whole or not at all; where that is a folder (OME-Zarr), it is unpacked.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    if output.suffix != ".zarr":
+        with replacing(output) as partial:
+            write_pieces(read_pieces(image), partial, "wb", output.name)
+        return
     try:
-        header: Any = nifti1.load(image).header
-    except (OSError, ImageFileError) as error:
+        with folder_beside(output) as folder, ZipFile(image) as archive:
+            archive.extractall(folder)  # our own archive, and zipfile keeps its members inside the folder
+            publish_folder(folder, output)
+    except (OSError, BadZipFile) as error:
         raise UserError(f"cannot read {image}: {error}. Delete it and run again.") from error
-    with replacing(output) as partial:
-        write_pieces(read_pieces(image), partial, "wb", output.name)
-    unit = MILLIMETRES.get(header.get_xyzt_units()[0], 1.0)
-    return tuple(unit * float(length) for length in header["pixdim"][1:4])
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declares the options of this stage."""
-    add_path(parser, "--image", "the result, as it was delivered (.nii.gz)")
-    add_path(parser, "--forward-model", "how its low-resolution image came about (.json)")
-    parser.add_argument("--source", required=True, metavar="JSON", help="the source's entry, with its key bids")
+    add_path(parser, "--image", "the result, as it was delivered")
+    add_path(parser, "--output", "write the result under this name", required=False)
+    add_path(parser, "--sidecar", "write what the result is (.json); needs the options below", required=False)
+    add_path(parser, "--forward-model", "how its low-resolution image came about (.json)", required=False)
+    parser.add_argument("--source", metavar="JSON", help="the source's entry, with its key bids")
     parser.add_argument("--link", default="raw", help="name of its data set among the DatasetLinks (default: raw)")
-    parser.add_argument("--method", required=True, help="method that made it")
-    text = "sidecar of the image that it was made of, where there is one"
+    parser.add_argument("--method", help="method that made it")
+    text = "sidecars of the image that it was made of, the most general first"
     parser.add_argument("--raw-sidecar", type=Path, nargs="*", default=[], metavar="PATH", help=text)
+    text = "size of a micrograph's voxel along x, y and z in micrometres"
+    parser.add_argument("--voxel-um", type=float, nargs="*", default=[], metavar="SIZE", help=text)
     parser.add_argument("--error-map", action="store_true", help="the image is the error map of a result")
-    add_path(parser, "--output", "the result under its new name")
-    add_path(parser, "--sidecar", "what is written down beside it (.json)")
 
 
 def main(arguments: Namespace) -> None:
-    """Runs the stage."""
+    """Runs the stage.
+
+    Raises:
+        UserError: an option is missing, or a file cannot be read.
+    """
+    if arguments.output:
+        write_image(arguments.image, arguments.output)
+        logger.info("%s: %s", arguments.output, arguments.image)
+    if not arguments.sidecar:
+        return
+    missing = [name for name in ("forward_model", "source", "method") if getattr(arguments, name) is None]
+    if missing:
+        raise UserError(f"--{missing[0].replace('_', '-')}: a sidecar needs this option.")
     source: LocalSource = read_entry(LocalSource, arguments.source, "source")
     if source.bids is None:
         raise UserError(f"source: {source.path} belongs to no BIDS folder; name it with the key bids.")
-    raw = read_json(arguments.raw_sidecar[0]) if arguments.raw_sidecar else {}
+    raw = read_sidecars(list(map(str, arguments.raw_sidecar)))
+    size = size_of(arguments.image, arguments.voxel_um, raw)
     model = read_json(arguments.forward_model)
-    spacing = write_derivative(arguments.image, arguments.output)
     description = MAP if arguments.error_map else RESULT
-    write_json(arguments.sidecar, sidecar(source, arguments.link, arguments.method, model, spacing, raw, description))
-    logger.info("%s, made of %s", arguments.output, source.path)
+    write_json(arguments.sidecar, sidecar(source, arguments.link, arguments.method, model, size, raw, description))
+    logger.info("%s, made of %s", arguments.sidecar, source.path)

@@ -25,6 +25,7 @@ from pipeline.cli import ArgumentParser, Namespace, add_path, add_settings, show
 from pipeline.config.load import read_entry, read_section
 from pipeline.config.volumes import Duplicates, Volume
 from pipeline.duplicate_table import Duplicate, write_duplicates
+from pipeline.errors import about
 from pipeline.image.channels import labelled, section_of
 from pipeline.image.container import map_array, read_facts
 from pipeline.image.pictures import as_grey, read_picture
@@ -71,10 +72,11 @@ def hashed(volume: Volume, archive: Path) -> Iterator[Hashed]:
     Raises:
         UserError: a picture cannot be read.
     """
-    names = picture_names(archive, volume.folder, volume.shard or (0, 1))
-    contents = read_pictures(archive, volume.folder, names)
-    for name, content in tqdm(contents, volume.id, total=len(names), disable=not show_progress()):
-        yield Hashed(volume, name, perceptual_hash(read_picture(f"{archive}: {name}", content)))
+    with about(f"volume {volume.id!r}"):
+        names = picture_names(archive, volume.folder, volume.shard or (0, 1))
+        contents = read_pictures(archive, volume.folder, names)
+        for name, content in tqdm(contents, volume.id, total=len(names), disable=not show_progress()):
+            yield Hashed(volume, name, perceptual_hash(read_picture(f"{archive}: {name}", content)))
 
 
 def hashed_slices(extracted: Path) -> Iterator[Hashed]:
@@ -83,6 +85,11 @@ def hashed_slices(extracted: Path) -> Iterator[Hashed]:
     Raises:
         UserError: the file cannot be read.
     """
+    with about(f"volume {extracted.stem!r}"):
+        yield from _hashed_slices(extracted)
+
+
+def _hashed_slices(extracted: Path) -> Iterator[Hashed]:
     facts = read_facts(extracted)
     volume = Volume(**{key: facts[key] for key in ("id", "subject", "split", "source")})
     data, mask = map_array(extracted, "data"), map_array(extracted, "mask.foreground")

@@ -28,7 +28,7 @@ from tqdm import tqdm
 from pipeline.cli import ArgumentParser, Namespace, add_path, add_table, show_progress
 from pipeline.config.stages import PLANE_CHOICES, Extract
 from pipeline.degrade import check_magnitude
-from pipeline.errors import UserError
+from pipeline.errors import UserError, about
 from pipeline.evaluate import by_method, method_of
 from pipeline.extract import normalise
 from pipeline.fidelity.gate import Windows, judge, windows_of
@@ -57,11 +57,13 @@ def check(lr: Image, prediction: Path) -> list[GateRow]:
         UserError: the file cannot be read, or is no prediction of this volume.
     """
     model = ForwardModel.from_json(lr.facts["forward_model"])
-    restored = read_prediction(prediction, grid_of(lr, model))
     volume, subject, split = (str(lr.facts.get(name, "")) for name in ("id", "subject", "split"))
+    with about(f"volume {volume!r} ({prediction})"):
+        restored = read_prediction(prediction, grid_of(lr, model))
+        judged = judge(restored, lr.data, model, windows(lr, model), neighbours=slices_are_neighbours(lr.facts))
     return [
         GateRow(volume, subject, split, method_of(prediction), one.gate, one.value, one.limit, one.passed)
-        for one in judge(restored, lr.data, model, windows(lr, model), neighbours=slices_are_neighbours(lr.facts))
+        for one in judged
     ]
 
 

@@ -16,6 +16,9 @@ from typing import Any
 
 from pipeline.errors import UserError
 
+MAX_LISTED = 30
+"""Maximum number of names that a message lists to choose from."""
+
 
 def names(package: str) -> list[str]:
     """Returns the names of all plug-ins of `package` (such as "pipeline.metrics"), sorted."""
@@ -46,7 +49,13 @@ def load(package: str, name: str) -> ModuleType:
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """Says which of `known` is nearest to `name`, or lists them all."""
+    """Returns which of `known` is nearest to `name`, or lists them."""
     options = list(known)
+    if not options:
+        return "there is none"
     nearest = difflib.get_close_matches(name, options, n=1)
-    return f"did you mean {nearest[0]!r}?" if nearest else f"choose one of {', '.join(options)}"
+    if nearest:
+        return f"did you mean {nearest[0]!r}?"
+    rest = len(options) - MAX_LISTED
+    more = f" and {rest} more" if rest > 0 else ""
+    return f"choose one of {', '.join(options[:MAX_LISTED])}{more}"

@@ -8,6 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.cli import ArgumentParser, Namespace
+from pipeline.config.run import NOT_TESTED
+from pipeline.config.volumes import TEST_SPLITS
 from pipeline.errors import UserError
 
 
@@ -36,7 +38,8 @@ def table(run: Path) -> str:
     except FileNotFoundError as error:
         raise UserError(f"{path}: there is no such file. Has the run ended?") from error
     shown = metric_table(summary).to_string(float_format=lambda value: f"{value:.3f}")
-    return f"Mean over the foreground\n\n{shown}\n\nReport: {run / 'reports' / 'index.html'}\n"
+    untested = "" if set(summary["split"]) & set(TEST_SPLITS) else f"Nothing was tested: {NOT_TESTED}.\n\n"
+    return f"{untested}Mean over the foreground\n\n{shown}\n\nReport: {run / 'reports' / 'index.html'}\n"
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -30,7 +30,7 @@ from pipeline.config.load import read_entry, read_section
 from pipeline.config.recipe import SCRATCH, Recipe
 from pipeline.config.sources import Source
 from pipeline.config.stages import Train
-from pipeline.errors import UserError
+from pipeline.errors import UserError, about
 from pipeline.files import replacing, sha256_of, write_text
 from pipeline.image.container import map_array, read_facts, read_image
 from pipeline.image.stack import upright
@@ -104,14 +104,15 @@ def training_key(files: TrainingFiles, recipe: Recipe, settings: Train, seed: in
 
 def training_volume(hr: Path, lr: Path) -> TrainingVolume:
     """Opens a truth for drawing patches, with the forward model that its low-resolution volume recorded."""
-    facts = read_facts(lr)
-    return TrainingVolume(
-        data=map_array(hr, "data"),
-        mask=map_array(hr, "mask.foreground"),
-        slice_axis=facts["slice_axis"],
-        slices=tuple(facts["foreground_slices"]),
-        model=ForwardModel.from_json(facts["forward_model"]),
-    )
+    with about(f"training volume {hr}"):
+        facts = read_facts(lr)
+        return TrainingVolume(
+            data=map_array(hr, "data"),
+            mask=map_array(hr, "mask.foreground"),
+            slice_axis=facts["slice_axis"],
+            slices=tuple(facts["foreground_slices"]),
+            model=ForwardModel.from_json(facts["forward_model"]),
+        )
 
 
 def starting_generator(start: Path | None, recipe: Recipe, factors: tuple[int, int]) -> Generator:
@@ -291,7 +292,8 @@ def check_batch(recipe: Recipe, settings: Train, devices: int) -> None:
 
 
 def _excerpt(hr: Path, lr: Path) -> Excerpt:
-    return excerpt(read_image(hr), read_image(lr), VALIDATION_SLICES)
+    with about(f"validation volume {hr}"):
+        return excerpt(read_image(hr), read_image(lr), VALIDATION_SLICES)
 
 
 def _discriminator(recipe: Recipe, factors: tuple[int, int]) -> torch.nn.Module | None:

@@ -12,7 +12,7 @@ from pipeline.config.known import known_sources
 from pipeline.config.recipe import PRETRAINED, SCRATCH, Recipe, preset, preset_names
 from pipeline.config.sources import LocalSource, Source
 from pipeline.config.stages import TRUTH, Degrade, Evaluate, Infer, Reading, Train
-from pipeline.config.volumes import EVALUATED_SPLITS, Volume
+from pipeline.config.volumes import EVALUATED_SPLITS, TEST_SPLITS, Volume
 
 NETWORK_FACTORS = (2, 3, 4, 8)
 """By which factors networks can enlarge."""
@@ -34,7 +34,7 @@ def check_volumes(
         own_slices: networks learn from the volumes that they restore.
     """
     counts = Counter(volume.id for volume in volumes)
-    yield from (f"volumes: the id {name!r} stands {count} times" for name, count in counts.items() if count > 1)
+    yield from (f"volumes: the id {name!r} is given to {count} volumes" for name, count in counts.items() if count > 1)
     taken = [name for name in PAGES if name in counts]
     yield from (f"volumes: the id {name!r} is the name of a page of the report; choose another" for name in taken)
     yield from dict.fromkeys(_check_sources(volumes, {**known_sources(), **sources}))
@@ -45,11 +45,13 @@ def check_volumes(
     present = {volume.split for volume in volumes}
     remedy = "; of few subjects the hash may leave a split empty: name some by datasets[].subjects"
     hint = remedy if from_datasets else ""
-    for split, why in (("train", "nothing to learn from"), ("val", "nothing to choose settings on")):
-        if split not in present and not (own_slices and split == "train"):
-            yield f"volumes: none is in split {split!r}: there is {why}{hint}"
-    if not present & {"test", "test_within_subject"}:
-        yield f"volumes: none is in split 'test' or 'test_within_subject': there is nothing to prove anything on{hint}"
+    if "train" not in present and not (own_slices and present & set(TEST_SPLITS)):
+        yield f"volumes: none is in split 'train': there is nothing to learn from{hint}"
+    if "val" not in present:
+        yield (
+            "volumes: none is in split 'val': the training is watched on it, and the networks' corrections, the tuned "
+            f"baseline and the best baseline are chosen on it; name another subject, or a block of slices, for it{hint}"
+        )
 
 
 def _check_sources(volumes: Sequence[Volume], known: Mapping[str, Source]) -> Iterator[str]:
@@ -223,7 +225,7 @@ def check_reading(reading: Reading, methods: Sequence[str], recipes: Mapping[str
         if name not in known:
             yield f"reading.methods[{index}]: {name!r} is unknown; {plugins.suggest(name, known)}"
         elif name in reading.methods[:index]:
-            yield f"reading.methods[{index}]: {name!r} stands there twice"
+            yield f"reading.methods[{index}]: {name!r} is listed twice"
     if len(reading.methods) == 1:
         yield "reading.methods: there is one method; give two or more, or [] for the default"
 

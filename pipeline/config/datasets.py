@@ -32,13 +32,13 @@ def _check_expression(text: str) -> str:
     try:
         re.compile(text)
     except re.error as error:
-        raise ValueError(f"it is no regular expression: {error}") from error
+        raise ValueError(f"it is not a regular expression: {error}") from error
     return text
 
 
 def _check_pattern(pattern: str) -> str:
     if not pattern.isprintable() or not pattern.strip("/. "):
-        raise ValueError("it is no pattern of paths, such as data/*/*_T1w.nii.gz")
+        raise ValueError("it is not a pattern of paths, such as data/*/*_T1w.nii.gz")
     return pattern
 
 
@@ -54,7 +54,7 @@ def _check_once(subjects: dict[DatasetSplit, tuple[str, ...]]) -> dict[DatasetSp
     for split, names in subjects.items():
         for name in names:
             if seen.setdefault(name, split) != split:
-                raise ValueError(f"the subject {name!r} stands in {seen[name]} and in {split}")
+                raise ValueError(f"the subject {name!r} is listed in both {seen[name]} and {split}")
     return subjects
 
 
@@ -128,16 +128,18 @@ class ArchiveDataset(_Named):
 
 
 class BidsDataset(_Dataset):
-    """A folder in the Brain Imaging Data Structure; its results are written as BIDS derivatives too."""
+    """A folder in the Brain Imaging Data Structure, of MRI or microscopy; its results become BIDS derivatives too."""
 
     kind: Literal["bids"]
     path: LocalPath
     """the folder with dataset_description.json in it, whose name, licence and citation are taken over; relative to the
-    folder where snakemake works"""
+    folder where snakemake works. What its .bidsignore names is left out"""
     suffix: Suffix = "T1w"
-    """kind of image: what file names end in before .nii.gz or .nii"""
-    only: dict[Suffix, tuple[Label, ...]] = Field(default={})
-    """takes just the files with these labels, such as {sub: ["01", "02"], ses: [baseline], run: ["1"]}"""
+    """kind of image, such as T1w, FLAIR or SEM: what file names end in before .nii.gz, or .png and .ome.tif of
+    micrographs, the size of whose voxels is read from their sidecars (PixelSize)"""
+    only: dict[Suffix, tuple[Label | None, ...]] = Field(default={})
+    """takes just the files with these labels, such as {sub: ["01", "02"], ses: [baseline], run: ["1"]}; null stands for
+    files without the entity. Unless it names part, only magnitude images are taken: part-mag, or without part"""
 
 
 Dataset = Annotated[TableDataset | GlobDataset | BidsDataset | ArchiveDataset, Field(discriminator="kind")]

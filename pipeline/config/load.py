@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,30 +29,41 @@ from pipeline.config.checks import (
 from pipeline.config.families import check_formats
 from pipeline.config.finding import find_all
 from pipeline.config.known import known_sources
-from pipeline.config.mistakes import explain
+from pipeline.config.mistakes import explain, key_path
 from pipeline.config.recipe import filled
-from pipeline.config.run import Run
+from pipeline.config.run import NOT_TESTED, Run
 from pipeline.config.stages import learns_from_own_slices
 from pipeline.config.volumes import with_stacks
 from pipeline.errors import UserError
 
+logger = logging.getLogger(__name__)
+
+NUMBERED = ("evaluate", "labels")
+"""The one table whose keys are numbers."""
+
 SectionType = TypeVar("SectionType", bound=Section)
 
 
-def read_run(values: Mapping[str, Any], look: bool = True) -> Run:
+def read_run(values: Mapping[str, Any], look: bool = True, files: Sequence[Path] = ()) -> Run:
     """Checks a whole configuration.
 
     Args:
         values: what the file says.
         look: look up what `datasets` hold. What a rule hands to a stage has their volumes already, and must not change
             when a file comes or goes while the run goes on.
+        files: where the values come from, for messages; the first one that has a key counts.
+
+    What is no mistake but should be known is logged as a warning: images that a data set leaves out, a run without
+    test volumes.
 
     Raises:
         UserError: with every mistake, one a line.
     """
-    mistakes = list(_unknown_keys(values))
+    as_json(values)  # refuses what contains itself
+    mistakes = [*_unknown_keys(values), *_not_text(values)]
     values = {**values, "recipes": _filled_recipes(values["recipes"])} if "recipes" in values else values
     good: dict[str, Any] = {}
+    notes: list[str] = []
     for name, field in Run.model_fields.items():
         definition: Any = {name: (field.annotation, field)}
         holder = create_model("Holder", __base__=Section, **definition)
@@ -57,12 +71,13 @@ def read_run(values: Mapping[str, Any], look: bool = True) -> Run:
             text = as_json({name: values[name]} if name in values else {})
             good[name] = getattr(holder.model_validate_json(text), name)
         except ValidationError as error:
-            mistakes.extend(explain(error, Run))
+            mistakes.extend(explain(error, Run, written=partial(as_written, files)))
     if {"volumes", "collections"} <= good.keys():
         good["volumes"] = with_stacks(good["volumes"], good["collections"])
     if look and {"volumes", "datasets", "sources"} <= good.keys():
         found = find_all(good["datasets"], good["sources"])
         mistakes.extend(found.mistakes)
+        notes.extend(found.notes)
         good["volumes"] = (*good["volumes"], *found.volumes)
         good["sources"] = {**good["sources"], **found.sources}
         if found.mistakes:
@@ -70,7 +85,11 @@ def read_run(values: Mapping[str, Any], look: bool = True) -> Run:
     mistakes.extend(_contradictions(good))
     if mistakes:
         raise UserError(listed("the configuration", mistakes))
-    return Run.model_construct(**good)
+    run = Run.model_construct(**good)
+    if look:
+        for note in (*notes, *([] if run.is_tested else [NOT_TESTED])):
+            logger.warning("warning: %s", note)
+    return run
 
 
 def _unknown_keys(values: Mapping[str, Any]) -> Iterator[str]:
@@ -78,6 +97,47 @@ def _unknown_keys(values: Mapping[str, Any]) -> Iterator[str]:
     for key in values:
         if key not in known:
             yield f"{key}: there is no such key; {plugins.suggest(str(key), known)}"
+
+
+def _not_text(values: Any, parts: tuple[int | str, ...] = ()) -> Iterator[str]:
+    """Names keys and points in time that YAML did not read as the text that they are in the file."""
+    items = values.items() if isinstance(values, Mapping) else enumerate(values) if isinstance(values, list) else ()
+    place = key_path(parts) or "the configuration"
+    for key, value in items:
+        numbers_wanted = isinstance(values, list) or parts == NUMBERED
+        if not isinstance(key, str) and not (numbers_wanted and isinstance(key, int)):
+            shown = json.dumps(key, default=str)
+            quoted = f'"{_plain_key(key)}"'
+            yield (
+                f"{place}: the key {shown} is not text to YAML: put quotes around it, as it stands in your file: "
+                f"{quoted}: (YAML reads 007 as 7 and no as false)"
+            )
+        elif isinstance(value, datetime):
+            yield f"{key_path((*parts, key))}: to YAML this is a point in time: put quotes around it"
+        else:
+            yield from _not_text(value, (*parts, key))
+
+
+def as_written(files: Sequence[Path], parts: Sequence[int | str]) -> str | None:
+    """Returns how the value at a key path is written in the first of some YAML files that has it; None if none has."""
+    for file in files:
+        try:
+            node = yaml.compose(file.read_text(encoding="utf-8"), yaml.SafeLoader)
+        except (OSError, ValueError, yaml.YAMLError):
+            continue
+        for part in parts:
+            node = _child(node, part)
+        if isinstance(node, yaml.ScalarNode):
+            return node.value
+    return None
+
+
+def _child(node: yaml.Node | None, part: int | str) -> yaml.Node | None:
+    if isinstance(node, yaml.MappingNode):
+        return next((value for key, value in node.value if key.value == part), None)
+    if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+        return node.value[part]
+    return None
 
 
 def _filled_recipes(recipes: Any) -> Any:

@@ -1,9 +1,9 @@
-"""Tells what is wrong with a configuration: all of it at once, in the user's words."""
+"""Lists what is wrong with a configuration: all of it at once, in the user's words."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -16,18 +16,26 @@ LONGEST_VALUE = 80
 """Characters of a wrong value that are shown."""
 
 
-def explain(error: ValidationError, annotation: Any, prefix: tuple[str, ...] = ()) -> list[str]:
+Written = Callable[[tuple[int | str, ...]], str | None]
+"""Returns how the value at a key path is written in the configuration file; None where nobody knows."""
+
+
+def explain(
+    error: ValidationError, annotation: Any, prefix: tuple[str, ...] = (), written: Written = lambda parts: None
+) -> list[str]:
     """Returns one line a mistake: key path, the value found, what is allowed, and the nearest valid key.
 
     Args:
         error: what pydantic found.
         annotation: the type that was validated.
         prefix: keys that lead to it.
+        written: how a value is written in the configuration file.
     """
-    return list(dict.fromkeys(_line(detail, Place.of_type(annotation), prefix) for detail in error.errors()))
+    root = Place.of_type(annotation)
+    return list(dict.fromkeys(_line(detail, root, prefix, written) for detail in error.errors()))
 
 
-def _line(detail: ErrorDetails, root: Place, prefix: tuple[str, ...]) -> str:
+def _line(detail: ErrorDetails, root: Place, prefix: tuple[str, ...], written: Written) -> str:
     in_key = detail["loc"][-1:] == (KEY,)
     location = detail["loc"][:-2] if in_key else detail["loc"]
     place, parts = follow(root, location)
@@ -36,7 +44,8 @@ def _line(detail: ErrorDetails, root: Place, prefix: tuple[str, ...]) -> str:
     holder, above = follow(root, location[:-1])
     if detail["type"] == "missing" and holder and not holder.models:  # a list is too short: the list is what is wrong
         return f"{_named(prefix, above)}: {_refused(detail, holder)}"
-    return f"{_named(prefix, parts)}{_trouble(detail, place, holder)}"
+    quotes = _quotes(detail, parts, written((*prefix, *parts)))
+    return f"{_named(prefix, parts)}{_trouble(detail, place, holder)}{quotes}"
 
 
 def _named(prefix: tuple[str, ...], parts: tuple[int | str, ...]) -> str:
@@ -89,6 +98,18 @@ def _hint(detail: ErrorDetails, place: Place | None) -> str:
     if detail["type"] in ("float_type", "int_type") and _is_number(value):
         return "; to YAML this is text: write it without quotes and with a decimal point, such as 2.0e-4"
     return ""
+
+
+def _quotes(detail: ErrorDetails, parts: Sequence[int | str], text: str | None) -> str:
+    """What to do where YAML took text for a number or for true or false."""
+    value = detail["input"]
+    if detail["type"] != "string_type" or not isinstance(value, bool | int | float) or not parts:
+        return ""
+    what = "true or false" if isinstance(value, bool) else "a number"
+    quoted = json.dumps(text if text is not None else str(value).lower(), ensure_ascii=False)
+    line = f"[{quoted}]" if isinstance(parts[-1], int) else f"{parts[-1]}: {quoted}"
+    as_written = "" if text is not None else ", as it stands in your file (YAML reads 007 as 7 and no as false)"
+    return f"; to YAML this is {what}: put quotes around it{as_written}: {line}"
 
 
 def _is_number(value: Any) -> bool:

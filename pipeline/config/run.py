@@ -28,7 +28,12 @@ from pipeline.config.stages import (
     Train,
     learns_from_own_slices,
 )
-from pipeline.config.volumes import EVALUATED_SPLITS, Collection, Duplicates, Identifier, Volume
+from pipeline.config.volumes import EVALUATED_SPLITS, TEST_SPLITS, Collection, Duplicates, Identifier, Volume
+
+NOT_TESTED = (
+    "no volume has the split test (or test_within_subject): networks are trained, and nothing is measured on persons "
+    "that they never saw"
+)
 
 
 class Run(Section):
@@ -95,6 +100,11 @@ class Run(Section):
         """Ids of all volumes that are restored and measured."""
         return self.ids(*EVALUATED_SPLITS)
 
+    @property
+    def is_tested(self) -> bool:
+        """Whether any volume is kept for the test; without one, a run trains networks and says so."""
+        return any(volume.split in TEST_SPLITS for volume in self.volumes)
+
     def recipe(self, method: str) -> Recipe:
         """Returns the recipe of a method: one of `recipes`, or the preset of that name."""
         return self.recipes.get(method) or Recipe.model_validate_json(json.dumps(filled(method, {})))
@@ -128,8 +138,8 @@ class Run(Section):
     @property
     def read_ids(self) -> list[str]:
         """Ids of the tested volumes that readers see slices of: all, or as many as slices, spread evenly."""
-        tested, count = self.ids("test", "test_within_subject"), self.reading.slices
-        places = sorted({place * len(tested) // count for place in range(count)})
+        tested, count = self.ids(*TEST_SPLITS), self.reading.slices
+        places = sorted({place * len(tested) // count for place in range(count if tested else 0)})
         return [tested[place] for place in places]
 
     def volume(self, identifier: str) -> Volume:

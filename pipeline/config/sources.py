@@ -8,7 +8,8 @@ from urllib.parse import unquote, urlparse
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from pipeline.bids_names import derivative_path, parse
+from pipeline.bids_names import derivative_path
+from pipeline.bids_sidecars import sidecars_of
 from pipeline.config.base import Section
 from pipeline.config.names import PluginName
 
@@ -189,9 +190,9 @@ class LocalSource(_Described):
         return PurePosixPath(self.path).relative_to(PurePosixPath(self.bids or "")).as_posix()
 
     @property
-    def sidecar(self) -> str:
-        """Where BIDS keeps what is known of the file, if anything."""
-        return str(PurePosixPath(self.path).with_name(parse(self.file_name).stem)) + ".json"
+    def sidecars(self) -> list[str]:
+        """Files in which BIDS keeps what is known of the image, the most general first."""
+        return sidecars_of(self.bids or "", self.path_in_bids)
 
     @property
     def file_name(self) -> str:

@@ -10,7 +10,8 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from pipeline.config.base import Section
 
 Split = Literal["train", "val", "test", "test_within_subject"]
-EVALUATED_SPLITS: tuple[Split, ...] = ("test", "test_within_subject", "val")
+TEST_SPLITS: tuple[Split, ...] = ("test", "test_within_subject")
+EVALUATED_SPLITS: tuple[Split, ...] = (*TEST_SPLITS, "val")
 
 Identifier = Annotated[
     str,

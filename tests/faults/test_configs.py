@@ -51,6 +51,30 @@ BROKEN: dict[str, tuple[str | dict[Any, Any], tuple[str, ...]]] = {
         "run: x\nrecipes: {mine: {learning_rate: 2e-4}}\n",
         ("recipes.mine.learning_rate", "2.0e-4"),
     ),
+    "subject that YAML reads as a number": (
+        "run: x\nvolumes:\n  - {id: a, subject: 010, split: val, source: mni152-2009a}\n",
+        ("volumes[0].subject: 8 is not allowed", 'this is a number: put quotes around it: subject: "010"'),
+    ),
+    "subject that YAML reads as a fraction": (
+        "run: x\nvolumes:\n  - {id: a, subject: 1.0e+3, split: val, source: mni152-2009a}\n",
+        ("volumes[0].subject: 1000.0 is not allowed", 'put quotes around it: subject: "1.0e+3"'),
+    ),
+    "text that YAML reads as true or false": (
+        "run: no\nreport: {title: Yes}\n",
+        ('this is true or false: put quotes around it: run: "no"', 'put quotes around it: title: "Yes"'),
+    ),
+    "list with numbers for text": (
+        "run: x\ndatasets:\n  - {kind: bids, path: ds, only: {run: [a, 01]}, subjects: {test: [007]}}\n",
+        ("datasets[0].only.run[1]: 1 is not allowed", 'quotes around it: ["01"]', 'quotes around it: ["007"]'),
+    ),
+    "name of a source that is a number": (
+        "run: x\nsources: {001: {kind: local, path: a.nii}}\n",
+        ("sources: the key 1 is not text to YAML: put quotes around it", "YAML reads 007 as 7"),
+    ),
+    "text that YAML reads as a point in time": (
+        "run: x\nreport: {title: 2026-01-01 10:00:00}\n",
+        ("report.title: to YAML this is a point in time: put quotes around it",),
+    ),
     "fraction for a whole number": (
         configuration(train={"validate_every": 1.5}),
         ("train.validate_every: 1.5", "whole number >= 1"),
@@ -105,7 +129,7 @@ BROKEN: dict[str, tuple[str | dict[Any, Any], tuple[str, ...]]] = {
     ),
     "unknown deliverable": (configuration(infer={"deliver": "bicubc"}), ("infer.deliver", "mean 'bicubic'?")),
     "empty block": (volumes(slices=[9, 9]), ("volumes[0].slices: [9, 9] is empty",)),
-    "id given twice": (volumes(id="mid"), ("the id 'mid' stands 2 times",)),
+    "id given twice": (volumes(id="mid"), ("the id 'mid' is given to 2 volumes",)),
     "subject in train and test": (volumes(subject="S2", source="theirs"), ("'S2' is in two splits",)),
     "blocks too near": (volumes(slices=[0, 15]), ("5 slices lie between them", "at least 8")),
     "nothing to train on": (configuration(volumes=configuration()["volumes"][1:]), ("none is in split 'train'",)),

@@ -71,6 +71,19 @@ def test_every_table_has_its_part(page):
     assert {"failures", "conclusions", "volumes", "numbers", "training", "data"} <= sections(page)
 
 
+def test_without_test_volumes_the_page_says_that_nothing_was_tested(run, tmp_path):
+    command = index_command(run, tmp_path / "untested.html")
+    for name in ("volumes", "slices", "summary"):
+        table = pd.read_csv(run / f"{name}.csv")
+        table[table["split"] == "val"].to_csv(tmp_path / f"{name}.csv", index=False)
+        command[command.index(str(run / f"{name}.csv"))] = str(tmp_path / f"{name}.csv")
+    assert main(command) == 0
+    text = (tmp_path / "untested.html").read_text(encoding="utf-8")
+    assert "untested" in sections(text) and "No volume of this run has the split test" in text
+    assert not {"failures", "conclusions", "volumes"} & sections(text)
+    assert "Validation: used to choose settings, proves nothing" in text
+
+
 def test_a_part_stands_there_only_where_its_table_has_rows(run, tables, tmp_path):
     assert main(index_command(run, tmp_path / "none.html")) == 0
     assert not PARTS & sections((tmp_path / "none.html").read_text())

@@ -160,7 +160,7 @@ def test_all_mistakes_of_a_table_are_told_with_line_and_column() -> None:
     ("rows", "words"),
     [
         (["id|subjct|path"], ["no column 'subjct'; did you mean 'subject'?", "'subject' is missing"]),
-        (["id|id|subject|path"], ["the column 'id' stands 2 times"]),
+        (["id|id|subject|path"], ["the column 'id' appears 2 times"]),
         (["id|subject"], ["'path'", "'source'", "is missing"]),
         (["id;subject;path", "a;b;c"], ["separate columns by tabs"]),
         (["id|subject|path"], ["has no rows"]),
@@ -243,11 +243,11 @@ def test_folders_of_dicom_files_are_found_like_files() -> None:
     ("changes", "words"),
     [
         ({"pattern": "*.mgz"}, "datasets[0].pattern: no file fits '*.mgz'"),
-        ({"subject": "sub-"}, "datasets[0].subject: 'sub-' finds nothing in 'a.nii'"),
-        ({"subject": "("}, "it is no regular expression"),
-        ({"volume": "z"}, "datasets[0].volume: 'z' finds nothing"),
+        ({"subject": "sub-"}, "datasets[0].subject: 'sub-' matches nothing in 'a.nii'"),
+        ({"subject": "("}, "it is not a regular expression"),
+        ({"volume": "z"}, "datasets[0].volume: 'z' matches nothing"),
         ({"subjects": {"test": ["d"]}}, "datasets[0].subjects.test: no subject is called 'd'"),
-        ({"subjects": {"test": ["a"], "val": ["a"]}}, "the subject 'a' stands in test and in val"),
+        ({"subjects": {"test": ["a"], "val": ["a"]}}, "the subject 'a' is listed in both test and val"),
         ({"splits": {"train": 0.9, "test": 0.3}}, "the shares add up to 1.2, not to 1"),
         ({"splits": {"train": 1.0}}, "none is in split 'val'"),
         ({"splits": {"training": 1.0}}, "datasets[0].splits"),
@@ -307,7 +307,7 @@ def test_wrong_members_are_told() -> None:
     dataset = {"kind": "archive", "source": "tr", "members": ["a.nii", "a.nii"], "subject": "a"}
     sources = {"tar": {"kind": "local", "path": "all.tar"}}
     assert "datasets[0].source: 'tr' is unknown; did you mean 'tar'?" in mistakes_of(dataset, sources=sources)
-    assert "'a.nii' stands there more than once" in mistakes_of({**dataset, "source": "tar"}, sources=sources)
+    assert "'a.nii' is listed more than once" in mistakes_of({**dataset, "source": "tar"}, sources=sources)
     assert "datasets[0].members" in mistakes_of({**dataset, "source": "tar", "members": ["a/.."]}, sources=sources)
 
 
@@ -331,7 +331,7 @@ def test_the_images_of_a_bids_folder_carry_its_description() -> None:
     source = run.sources["sub-02_ses-a_acq-x_run-1_T1w"]
     assert isinstance(source, LocalSource)
     assert (source.path, source.bids, source.licence) == (f"ds/{IMAGES[1]}", "ds", "CC0")
-    assert source.citation == "A, B. A set" and source.sidecar == f"ds/{IMAGES[1].removesuffix('.nii')}.json"
+    assert source.citation == "A, B. A set" and source.sidecars == []
     assert run.derivatives == {
         "sub-02/ses-a/anat/sub-02_ses-a_acq-x_run-1_desc-brainsr_T1w": "sub-02_ses-a_acq-x_run-1_T1w",
         "sub-03/anat/sub-03_desc-brainsr_T1w": "sub-03_T1w",
@@ -416,7 +416,7 @@ def test_a_stage_is_handed_volumes_and_looks_nothing_up() -> None:
     (Path("ds") / IMAGES[0]).unlink()
     assert read_config(text) == run
     Path("x.yaml").write_text(json.dumps({"run": "x", "volumes": [], "datasets": [dataset]}))
-    with pytest.raises(UserError, match="no subject is called 'sub-01'"):
+    with pytest.raises(UserError, match="'sub-01' has no volume: its folder holds no image"):
         read_config("x.yaml")
 
 
@@ -434,3 +434,19 @@ def test_reading_needs_nothing_that_snakemake_does_not_install() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, env={"PYTHONPATH": str(CHECKOUT)}
     )
     assert result.stdout.split() == ["3", "2"], result.stderr
+
+
+def test_a_subject_of_an_incomplete_line_is_not_mistaken_for_another() -> None:
+    touch("a.nii")
+    dataset = table("id|subject|split|path", "one|A1|train|a.nii", "two|A2|a.nii")
+    text = mistakes_of({**dataset, "subjects": {"test": ["A2", "A3"]}})
+    assert "'A2' has no volume: the line that names it is incomplete" in text
+    assert "no subject is called 'A3'; choose one of A1" in text
+
+
+def test_of_very_many_subjects_only_some_are_listed() -> None:
+    names = [f"{index:05}" for index in range(2000)]
+    touch("a.nii")
+    dataset = table("id|subject|path", *(f"v{name}|{name}|a.nii" for name in names))
+    text = mistakes_of({**dataset, "subjects": {"test": ["xyz"]}})
+    assert "choose one of 00000, " in text and "and 1970 more" in text and len(text) < 1000

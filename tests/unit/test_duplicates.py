@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import logging
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from pipeline.__main__ import main
 from pipeline.duplicate_table import counted
 from pipeline.duplicates import PROBES, cut_to, spread
 from pipeline.image.container import read_facts
-from tests.helpers import configuration, extract, reoriented, synthetic_head, write_nifti
+from tests.helpers import configuration, extract, reoriented, run_stage, synthetic_head, the_message, write_nifti
 
 
 def head(seed: int) -> NDArray[np.float32]:
@@ -118,6 +119,19 @@ def test_the_order_of_axes_in_the_file_makes_no_difference(folder: Path, volumes
 def test_without_volumes_the_table_is_empty(tmp_path: Path) -> None:
     assert main(["duplicates", "--output", str(tmp_path / "d.csv")]) == 0
     assert counted(tmp_path / "d.csv") == []
+
+
+def test_a_failure_names_the_volume(tmp_path: Path) -> None:
+    damaged = tmp_path / "broken.safetensors"
+    damaged.write_bytes(b"\x00" * 40)
+    command = ["duplicates", "--extracted", damaged, "--output", tmp_path / "d.csv"]
+    assert "volume 'broken': cannot read" in the_message(run_stage(*command))
+    with zipfile.ZipFile(tmp_path / "pictures.zip", "w") as archive:
+        archive.writestr("a.png", b"no picture")
+    stack = {"id": "slices-0", "subject": "slices-0", "split": "val", "source": "pictures", "shard": [0, 1]}
+    command = ["duplicates", "--input", tmp_path / "pictures.zip", "--sources", "pictures", "--volumes"]
+    message = the_message(run_stage(*command, json.dumps([stack]), "--output", tmp_path / "d.csv"))
+    assert "volume 'slices-0'" in message and "a.png" in message
 
 
 def test_things_are_spread_with_the_first_and_the_last() -> None:

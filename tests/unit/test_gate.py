@@ -300,7 +300,8 @@ def test_a_prediction_of_another_volume_is_refused(files, tmp_path):
     (tmp_path / "m").mkdir()
     other = write_nifti(tmp_path / "m/head.nii.gz", synthetic_head((60, 72, 16)))
     command = ("gate", "--lr", files / "lr.safetensors", "--predictions", other, "--output", tmp_path / "g.csv")
-    assert "Is it a prediction of this volume?" in the_message(run_stage(*command))
+    message = the_message(run_stage(*command))
+    assert "Is it a prediction of this volume?" in message and f"volume 'head' ({other})" in message
 
 
 def test_an_image_of_ones_own_is_checked_by_hand(files, tmp_path):

@@ -294,7 +294,7 @@ def test_readers_see_as_many_volumes_as_there_are_slices():
     [
         (["truth", "brainrs"], r"reading\.methods\[1\]: 'brainrs' is unknown; did you mean 'brainsr'"),
         (["bicubic"], "there is one method"),
-        (["bicubic", "bicubic"], "stands there twice"),
+        (["bicubic", "bicubic"], "is listed twice"),
     ],
 )
 def test_methods_that_cannot_be_judged_are_told(methods, words):

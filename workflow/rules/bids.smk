@@ -4,17 +4,46 @@
 rule derivative:
     input:
         image=derived_image,
-        forward_model=derived_model,
-        sidecar=raw_sidecar,
     output:
-        image=f"{RESULTS}/bids/{{derivative}}.nii.gz",
-        sidecar=f"{RESULTS}/bids/{{derivative}}.json",
+        image=f"{RESULTS}/bids/{{derivative}}",
     log:
         f"{RESULTS}/logs/bids/{{derivative}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/derivative/{{derivative}}.tsv"
     wildcard_constraints:
-        derivative="|".join(map(re.escape, DERIVATIVES)) or "none",
+        derivative=r"sub-[^.]+\.(nii\.gz|png|ome\.tif)",
+    localrule: True
+    conda:
+        "../../envs/imaging.yaml"
+    params:
+        code=code_version("pipeline.derivatives"),
+    message:
+        "Naming {input.image} as a BIDS derivative"
+    shell:
+        "python -m pipeline derivatives --image {input.image:q} --output {output.image:q} > {log:q} 2>&1"
+
+
+# An image that is a folder.
+use rule derivative as derivative_folder with:
+    output:
+        image=directory(f"{RESULTS}/bids/{{derivative}}"),
+    wildcard_constraints:
+        derivative=r"sub-[^.]+\.ome\.zarr",
+
+
+rule derivative_sidecar:
+    input:
+        image=derived_result,
+        forward_model=derived_model,
+        sidecars=raw_sidecars,
+    output:
+        sidecar=f"{RESULTS}/bids/{{derivative}}.json",
+    log:
+        f"{RESULTS}/logs/bids/{{derivative}}.sidecar.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/derivative_sidecar/{{derivative}}.tsv"
+    wildcard_constraints:
+        derivative=r"sub-[^.]+",
     localrule: True
     conda:
         "../../envs/imaging.yaml"
@@ -22,29 +51,15 @@ rule derivative:
         source=derived_entry,
         link=derived_link,
         method=RUN.infer.deliver,
-        kind="",
+        voxel_um=derived_size,
+        kind=derived_kind,
         code=code_version("pipeline.derivatives"),
     message:
-        "Naming {input.image} as a BIDS derivative"
+        "Describing {input.image} as a BIDS derivative"
     shell:
         "python -m pipeline derivatives --image {input.image:q} --forward-model {input.forward_model:q}"
-        " --source {params.source:q} --link {params.link} --method {params.method} --raw-sidecar {input.sidecar:q}"
-        " {params.kind} --output {output.image:q} --sidecar {output.sidecar:q} > {log:q} 2>&1"
-
-
-use rule derivative as derivative_map with:
-    input:
-        image=derived_map,
-        forward_model=derived_model,
-        sidecar=raw_sidecar,
-    wildcard_constraints:
-        derivative="|".join(map(re.escape, DERIVED_MAPS)) or "none",
-    params:
-        source=derived_entry,
-        link=derived_link,
-        method=RUN.infer.deliver,
-        kind="--error-map",
-        code=code_version("pipeline.derivatives"),
+        " --source {params.source:q} --link {params.link} --method {params.method} --raw-sidecar {input.sidecars:q}"
+        " --voxel-um {params.voxel_um} {params.kind} --sidecar {output.sidecar:q} > {log:q} 2>&1"
 
 
 rule describe_derivatives:

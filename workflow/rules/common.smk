@@ -23,7 +23,8 @@ from pipeline.config.load import as_json, read_run
 from pipeline.config.mismatch import degradations, single_minded
 from pipeline.config.recipe import SCRATCH
 from pipeline.config.stages import TRUTH
-from pipeline.config.volumes import EVALUATED_SPLITS
+from pipeline.config.run import NOT_TESTED
+from pipeline.config.volumes import EVALUATED_SPLITS, TEST_SPLITS
 from pipeline.errors import UserError
 from pipeline.files import folders_of
 from pipeline.leftovers import left_over_jobs, message_on
@@ -79,7 +80,7 @@ def stop_where_all_is_stored():
 def checked_run():
     """Returns the typed configuration, or stops with all its mistakes."""
     try:
-        return read_run(config)
+        return read_run(config, files=[Path(file) for file in workflow.configfiles])
     except UserError as error:
         raise WorkflowError(str(error)) from None
 
@@ -112,11 +113,13 @@ CLASSICAL_METHODS = plugins.names("pipeline.upsamplers")
 DEGRADATIONS = degradations(RUN.degradations, RUN.degrade)
 DERIVATIVES = RUN.derivatives
 DERIVED_MAPS = RUN.derived_error_maps
+DERIVED = {**DERIVATIVES, **DERIVED_MAPS}
+# How BIDS writes the endings of results.
+BIDS_ENDINGS = {".ome.tiff": ".ome.tif", ".ome.zarr.zip": ".ome.zarr"}
 BIDS_LINKS = RUN.bids_links
 PREDICTIONS = f"{RESULTS}/predictions"
 # Classical methods treat all flips and transposes alike: they never disagree with themselves.
 DOUBTED = RUN.infer.deliver if RUN.infer.deliver in NETWORK_METHODS else "none"
-PLANTED_SPLITS = ("test", "test_within_subject")
 OWN_SLICES = f"{RESULTS}/own_slices/{{volume}}/{{role}}.{{kind}}.safetensors"
 OWN_ROLES = ["train-columns", "train-rows", "val"]
 WEIGHTS = RUN.train.initial_weights
@@ -214,7 +217,7 @@ def learnt_from(split, kind):
         return extracted(split) if kind == "hr" else degraded(split)
     return expand(
         OWN_SLICES,
-        volume=RUN.ids("train", "test", "test_within_subject"),
+        volume=RUN.ids("train", *TEST_SPLITS),
         role=[role for role in OWN_ROLES if role.startswith(split)],
         kind=kind,
     )
@@ -296,34 +299,52 @@ def volume_duplicates(wildcards):
 
 def downstream_results():
     """Returns the tables of what is done with restored images: each only where a run has such images."""
-    tissue = rules.tissue_agreement.output if TISSUE_VOLUMES else []
-    return [*tissue, *(rules.diagnosis.output if all(CLASSED.values()) else [])]
+    return [
+        *(rules.tissue_agreement.output if TISSUE_VOLUMES else []),
+        *(rules.diagnosis.output if all(CLASSED.values()) else []),
+        *(rules.detection.output if PLANTED_SHARDS else []),
+    ]
 
 
-def derived_from(wildcards):
-    """Returns the id of the volume that a derivative is the result of."""
-    return {**DERIVATIVES, **DERIVED_MAPS}[wildcards.derivative]
+def tested(wildcards):
+    """Returns the extracted test volumes, or stops where there are none."""
+    if not RUN.is_tested:
+        raise WorkflowError(f"this target needs test volumes; {NOT_TESTED}")
+    return extracted(*TEST_SPLITS)
+
+
+def read_truths(wildcards):
+    """Returns the extracted volumes that readers see slices of, or stops where there are none."""
+    tested(wildcards)
+    return expand(rules.extract.output.volume, volume=RUN.read_ids)
+
+
+def derived_file(derivative):
+    """Returns the result that becomes a derivative: the deliverable of a volume, or its error map."""
+    volume = DERIVED[derivative]
+    of_map = ".uncertainty" if derivative in DERIVED_MAPS else ""
+    return f"{RESULTS}/sr/{volume}{of_map}{suffix_of(volume)}"
+
+
+def derived_image(wildcards):
+    """Returns the result that becomes an image among the derivatives; the wildcard has its extension."""
+    folder, _, name = wildcards.derivative.rpartition("/")
+    return derived_file(f"{folder}/{name.partition('.')[0]}")
+
+
+def derived_result(wildcards):
+    """Returns the result that a sidecar among the derivatives describes."""
+    return derived_file(wildcards.derivative)
 
 
 def derived_source(wildcards):
     """Returns the source of a derivative's volume."""
-    return SOURCES[RUN.volume(derived_from(wildcards)).source]
-
-
-def derived_image(wildcards):
-    """Returns the deliverable that becomes a derivative."""
-    return delivered([derived_from(wildcards)])
-
-
-def derived_map(wildcards):
-    """Returns the error map that becomes a derivative."""
-    volume = derived_from(wildcards)
-    return f"{RESULTS}/sr/{volume}.uncertainty{suffix_of(volume)}"
+    return SOURCES[RUN.volume(DERIVED[wildcards.derivative]).source]
 
 
 def derived_model(wildcards):
     """Returns the forward model of a derivative's volume."""
-    return f"{RESULTS}/degraded/{derived_from(wildcards)}.forward.json"
+    return f"{RESULTS}/degraded/{DERIVED[wildcards.derivative]}.forward.json"
 
 
 def derived_link(wildcards):
@@ -336,17 +357,30 @@ def derived_entry(wildcards):
     return derived_source(wildcards).model_dump_json()
 
 
-def raw_sidecar(wildcards):
-    """Returns the sidecar of the image that a derivative was made of, where it has one."""
-    path = Path(derived_source(wildcards).sidecar)
-    return str(path) if path.is_file() else []
+def derived_size(wildcards):
+    """Returns the size of a derivative's voxels in micrometres, where the configuration or a sidecar gives it."""
+    return RUN.volume(DERIVED[wildcards.derivative]).voxel_um or []
+
+
+def derived_kind(wildcards):
+    """Returns the option that marks an error map."""
+    return "--error-map" if wildcards.derivative in DERIVED_MAPS else ""
+
+
+def raw_sidecars(wildcards):
+    """Returns the sidecars of the image that a derivative was made of, the most general first."""
+    return derived_source(wildcards).sidecars
 
 
 def bids_results():
     """Returns the whole data set of derivatives; nothing where no volume came from a BIDS folder."""
-    files = expand(rules.derivative.output, derivative=DERIVATIVES)
-    maps = expand(rules.derivative_map.output, derivative=DERIVED_MAPS)
-    return [*rules.describe_derivatives.output, *files, *maps] if DERIVATIVES else []
+    endings = {name: suffix_of(volume) for name, volume in DERIVED.items()}
+    images = [
+        f"{RESULTS}/bids/{name}{BIDS_ENDINGS.get(ending, ending)}"
+        for name, ending in endings.items()
+    ]
+    sidecars = expand(rules.derivative_sidecar.output, derivative=DERIVED)
+    return [*rules.describe_derivatives.output, *images, *sidecars] if DERIVED else []
 
 
 def stored_results(wildcards):
@@ -359,7 +393,9 @@ def stored_results(wildcards):
         *rules.convert.output,
         *expand(rules.train.output, method=TRAINED_METHODS),
     ]
-    files = [path.removeprefix(f"{RESULTS}/") for path in [*rules.all.input, *models]]
+    # Derivatives that are folders are stored as the zipped deliverables that they come from.
+    single = [path for path in rules.all.input if not path.endswith(".ome.zarr")]
+    files = [path.removeprefix(f"{RESULTS}/") for path in [*single, *models]]
     return [storage.s3(f"{STORE}/{file}") for file in dict.fromkeys(files)]
 
 

@@ -14,7 +14,7 @@ TISSUE_VOLUMES = [
 ]
 TISSUE_SHARDS = RUN.sharded(TISSUE_VOLUMES)
 VAL_SHARDS = RUN.sharded(RUN.ids("val"))
-PLANTED_SHARDS = RUN.sharded(RUN.ids(*PLANTED_SPLITS))
+PLANTED_SHARDS = RUN.sharded(RUN.ids(*TEST_SPLITS))
 CLASSED = {
     split: [volume.id for volume in STACKS if volume.split in splits]
     for split, splits in (("train", ("train",)), ("evaluated", EVALUATED_SPLITS))

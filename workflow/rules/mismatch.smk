@@ -53,11 +53,11 @@ use rule train as train_otherwise with:
 
 rule mismatch:
     input:
-        hr=extracted("test", "test_within_subject"),
+        hr=tested,
         lr=[
             path
             for name in DEGRADATIONS
-            for path in degraded_otherwise(name, "test", "test_within_subject")
+            for path in degraded_otherwise(name, *TEST_SPLITS)
         ],
         models=expand(
             rules.train_otherwise.output.generator, degradation=list(DEGRADATIONS)

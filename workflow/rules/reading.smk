@@ -3,7 +3,7 @@
 
 rule reading:
     input:
-        hr=expand(rules.extract.output.volume, volume=RUN.read_ids),
+        hr=read_truths,
         predictions=[
             f"{PREDICTIONS}/{method}/{volume}{suffix_of(volume)}"
             for method in RUN.read_methods

@@ -141,8 +141,8 @@ rule report_index:
         duplicates=rules.duplicates.output.table,
         comparisons=rules.summarise.output.comparisons,
         gates=rules.gate_table.output.table,
-        planted=rules.detection.output.table,
-        planted_rates=rules.detection.output.rates,
+        planted=rules.detection.output.table if PLANTED_SHARDS else [],
+        planted_rates=rules.detection.output.rates if PLANTED_SHARDS else [],
         reliability=rules.reliability.output.table if DOUBTED != "none" else [],
         tissue=rules.tissue_agreement.output.agreement if TISSUE_VOLUMES else [],
         diagnosis=rules.diagnosis.output.table if all(CLASSED.values()) else [],
@@ -263,7 +263,6 @@ rule ro_crate:
         rules.report_resources.output.page,
         rules.report_resources.input.last,
         downstream_results(),
-        rules.detection.output,
         rules.gate_table.output.table,
         provenance=rules.provenance.output.provenance,
     output:

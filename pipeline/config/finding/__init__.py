@@ -1,6 +1,6 @@
 """Looks up what the data sets of a configuration hold: one module a kind in `kinds`.
 
-Snakemake does this at every start, so names and tables are all that is read: no image is opened.
+Snakemake does this at every start, so names, tables and sidecars are all that is read: no image is opened.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from pipeline import plugins
-from pipeline.config.datasets import Dataset, TableDataset
-from pipeline.config.finding.items import Item, shortened
+from pipeline.config.datasets import BidsDataset, Dataset, TableDataset
+from pipeline.config.finding.items import Item, Outcome, shortened
 from pipeline.config.finding.splitting import split_of, unknown_subjects
 from pipeline.config.known import known_sources
 from pipeline.config.mistakes import explain
@@ -32,12 +32,14 @@ class Found:
     Attributes:
         volumes: in the order of the configuration.
         sources: those that only the data sets name, by name.
-        mistakes: what stood in the way, one line each.
+        mistakes: what is wrong, one line each.
+        notes: what is not wrong but should be known, one line each.
     """
 
     volumes: list[Volume] = field(default_factory=list)
     sources: dict[str, Source] = field(default_factory=dict)
     mistakes: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def find_all(datasets: Sequence[Dataset], sources: Mapping[str, Source]) -> Found:
@@ -51,17 +53,17 @@ def find_all(datasets: Sequence[Dataset], sources: Mapping[str, Source]) -> Foun
     known = {**known_sources(), **sources}
     for index, dataset in enumerate(datasets):
         place = f"datasets[{index}]"
-        items, mistakes = plugins.load(KINDS, dataset.kind).find(dataset, place, known)
-        mistakes = [*mistakes, *_add(found, dataset, place, items, known)]
-        found.mistakes.extend(shortened(mistakes))
+        outcome: Outcome = plugins.load(KINDS, dataset.kind).find(dataset, place, known)
+        found.mistakes.extend(shortened([*outcome.mistakes, *_add(found, dataset, place, outcome, known)]))
+        found.notes.extend(outcome.notes)
     return found
 
 
-def _add(
-    found: Found, dataset: Dataset, place: str, items: Sequence[Item], known: Mapping[str, Source]
-) -> Iterator[str]:
+def _add(found: Found, dataset: Dataset, place: str, outcome: Outcome, known: Mapping[str, Source]) -> Iterator[str]:
     """Adds the volumes of a data set and their sources to what was found; gives the mistakes."""
-    yield from unknown_subjects(place, dataset.subjects, {str(item.values["subject"]) for item in items})
+    items = outcome.items
+    subjects = {str(item.values["subject"]) for item in items}
+    yield from unknown_subjects(place, dataset.subjects, subjects, outcome.left_out)
     taken: dict[str, str] = {}
     for item in items:
         entry = _entry(dataset, item)
@@ -91,6 +93,8 @@ def _entry(dataset: Dataset, item: Item) -> dict[str, Any]:
 
 
 def _remedy(dataset: Dataset) -> str:
+    if isinstance(dataset, BidsDataset):
+        return "; if they are one image in two formats, name one of them in .bidsignore"
     return "; give the key volume" if hasattr(dataset, "volume") else ""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -13,7 +13,7 @@ from pipeline.config.sources import Source
 ENDING = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,5}")
 """What counts as the ending of a file name, such as .nii or .gz, and not as a part of it."""
 MOST_SHOWN = 40
-"""Mistakes of one data set that are told one by one."""
+"""Maximum number of mistakes of one data set that are listed."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,21 @@ class Item:
     mistakes: Sequence[str] = ()
 
 
-Outcome = tuple[list[Item], list[str]]
-"""The items of a data set, and the mistakes that were met, one line each."""
+@dataclass(frozen=True)
+class Outcome:
+    """What was found in a data set.
+
+    Attributes:
+        items: its volumes.
+        mistakes: what is wrong, one line each.
+        left_out: why subjects have no volume, by subject, where they were left out for a reason.
+        notes: what is not wrong but should be known, one line each.
+    """
+
+    items: list[Item] = field(default_factory=list)
+    mistakes: list[str] = field(default_factory=list)
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
 
 def shortened(mistakes: list[str]) -> list[str]:
@@ -70,7 +83,7 @@ def named_after(file: str) -> str:
 
 
 def item_of_path(path: str, source: Source, subject: str, volume: str | None) -> Item | str:
-    """Returns the item of a file or member, or the mistake that its path does not fit the expressions.
+    """Returns the item of a file or member, or the mistake that its path does not match the expressions.
 
     Args:
         path: what the expressions are applied to.
@@ -80,8 +93,8 @@ def item_of_path(path: str, source: Source, subject: str, volume: str | None) ->
     """
     found = captured(subject, path)
     if not found:
-        return f"subject: {subject!r} finds nothing in {path!r}"
+        return f"subject: {subject!r} matches nothing in {path!r}"
     name = named_after(path) if volume is None else captured(volume, path)
     if not name:
-        return f"volume: {volume!r} finds nothing in {path!r}"
+        return f"volume: {volume!r} matches nothing in {path!r}"
     return Item(path, source, {"id": name, "subject": found})

@@ -34,10 +34,16 @@ def split_of(
 
 
 def unknown_subjects(
-    place: str, subjects: Mapping[DatasetSplit, Sequence[str]], found: Collection[str]
+    place: str,
+    subjects: Mapping[DatasetSplit, Sequence[str]],
+    found: Collection[str],
+    left_out: Mapping[str, str],
 ) -> Iterator[str]:
-    """Names subjects of the configuration that the data set does not have."""
+    """Names subjects of the configuration that the data set does not have, or that it leaves out, and why."""
     for split, names in subjects.items():
-        for name in names:
-            if name not in found:
-                yield f"{place}.subjects.{split}: no subject is called {name!r}; {plugins.suggest(name, sorted(found))}"
+        for name in (name for name in names if name not in found):
+            if name in left_out:
+                yield f"{place}.subjects.{split}: {name!r} has no volume: {left_out[name]}"
+            else:
+                nearest = plugins.suggest(name, sorted(found))
+                yield f"{place}.subjects.{split}: no subject is called {name!r}; {nearest}"

@@ -15,13 +15,15 @@ def find(dataset: ArchiveDataset, place: str, sources: Mapping[str, Source]) -> 
     """Makes a source of each member. What the archive really holds is seen when it has been fetched."""
     source = sources.get(dataset.source)
     if source is None:
-        return [], [f"{place}.source: {dataset.source!r} is unknown; {plugins.suggest(dataset.source, sources)}"]
+        return Outcome(
+            mistakes=[f"{place}.source: {dataset.source!r} is unknown; {plugins.suggest(dataset.source, sources)}"]
+        )
     twice = [member for member, count in Counter(dataset.members).items() if count > 1]
     if twice:
-        return [], [f"{place}.members: {member!r} stands there more than once" for member in twice]
+        return Outcome(mistakes=[f"{place}.members: {member!r} is listed more than once" for member in twice])
     outcomes = [
         item_of_path(member, source.model_copy(update={"member": member}), dataset.subject, dataset.volume)
         for member in dataset.members
     ]
     items = [one for one in outcomes if isinstance(one, Item)]
-    return items, [f"{place}.{one}" for one in outcomes if isinstance(one, str)]
+    return Outcome(items, [f"{place}.{one}" for one in outcomes if isinstance(one, str)])

@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
+import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline import plugins
-from pipeline.bids_names import EXTENSIONS, BidsName, check_place
+from pipeline.bids_ignore import IGNORE_FILE, Ignored, read_ignored
+from pipeline.bids_names import MICROSCOPY_SUFFIXES, BidsName, check_place, extensions_of, parse
+from pipeline.bids_sidecars import PLANE_AXES, forget_sidecars, pixel_size_um, read_sidecars, sidecars_of
 from pipeline.config.datasets import BidsDataset
 from pipeline.config.finding.items import Item, Outcome, holds, named_after
 from pipeline.config.mistakes import explain, shown
 from pipeline.config.sources import LocalSource, Source
+from pipeline.errors import UserError
 
 DESCRIPTION_FILE = "dataset_description.json"
+PARTICIPANTS_FILE = "participants.tsv"
 LARGEST_DESCRIPTION_BYTES = 2**20
+OTHER_FOLDERS = ("derivatives", "sourcedata", "rawdata", "code", "stimuli", "phenotype", "logs")
+"""Folders that hold no images of the data set itself, wherever they lie."""
+MAGNITUDE = "mag"
+NO_INTENSITIES = {
+    **dict.fromkeys(("phase", "phase1", "phase2", "phasediff"), "phases, which wrap around"),
+    **dict.fromkeys(("mask", "dseg", "probseg", "defacemask", "roi"), "labels"),
+}
+"""Suffixes of images whose values are no intensities, and what they are."""
+REPEATED = ("sub", "ses", "run")
+"""Entities by which the images of one kind of a subject differ in any case."""
+MOST_NAMED = 5
+"""Subjects that are named in one message."""
 
 
 class Description(BaseModel):
@@ -41,38 +60,36 @@ class Description(BaseModel):
 
 
 def find(dataset: BidsDataset, place: str, sources: Mapping[str, Source]) -> Outcome:
-    """Finds the images of a BIDS folder, in the order of their paths; only the description of the data set is read."""
+    """Finds the images of a BIDS folder, in the order of their paths.
+
+    Names are read, the description of the data set, its list of participants, and the sidecars of micrographs.
+    """
     del sources
     root = Path(dataset.path)
     if not holds(root.is_dir):
         where = "" if root.is_absolute() else f" in {Path.cwd()}"
-        return [], [f"{place}.path: there is no folder {shown(dataset.path)}{where}"]
+        return Outcome(mistakes=[f"{place}.path: there is no folder {shown(dataset.path)}{where}"])
     description = read_description(root)
     if isinstance(description, list):
-        return [], [f"{place}.path: {trouble}" for trouble in description]
-    items: list[Item] = []
-    mistakes: list[str] = []
-    labels: dict[str, set[str]] = {}
+        return Outcome(mistakes=[f"{place}.path: {trouble}" for trouble in description])
+    try:
+        ignored, participants = read_ignored(root), read_participants(root)
+    except (OSError, ValueError) as error:
+        return Outcome(mistakes=[f"{place}.path: {IGNORE_FILE} or {PARTICIPANTS_FILE} cannot be read: {error}"])
+    forget_sidecars()
+    search = _Search(dataset, root, description, ignored)
     for path in images(root, dataset.suffix):
-        one = _item(dataset, root, path, description)
-        if isinstance(one, str):
-            mistakes.append(f"{place}.path: {one}")
-            continue
-        name, item = one
-        for key, label in name.entities.items():
-            labels.setdefault(key, set()).add(label)
-        if all(name.entities.get(key) in wanted for key, wanted in dataset.only.items()):
-            items.append(item)
-    mistakes.extend(f"{place}.only.{trouble}" for trouble in _unknown_labels(dataset, labels))
-    if not items and not mistakes:
-        chosen = f" with the labels of `only`: {dict(dataset.only)}" if dataset.only else ""
-        what = f"sub-*/**/*_{dataset.suffix}{EXTENSIONS[0]}"
-        mistakes.append(f"{place}.path: {dataset.path!r} holds no image {what}{chosen}")
-    return items, mistakes
+        search.look_at(path)
+    folders = [path.name for path in sorted(root.glob("sub-*")) if path.is_dir()]
+    mistakes = [*(f"{place}.path: {one}" for one in search.mistakes), *search.unknown_labels(f"{place}.only")]
+    if not search.items and not mistakes:
+        mistakes.append(f"{place}.path: {search.none_found()}")
+    notes = [f"{place} ({dataset.path}): {note}" for note in (*search.notes(), *_unlisted(search.items, participants))]
+    return Outcome(search.items, mistakes, search.reasons(folders, participants), notes)
 
 
 def read_description(root: Path) -> Description | list[str]:
-    """Reads what a data set says of itself; returns the mistakes where it cannot be read."""
+    """Reads the description of a data set; returns the mistakes where it cannot be read."""
     path = root / DESCRIPTION_FILE
     if not path.is_file():
         return [
@@ -98,43 +115,240 @@ def _mapping(path: Path) -> dict[str, Any]:
     return values
 
 
+def read_participants(root: Path) -> list[str]:
+    """Returns the subjects that participants.tsv lists, such as sub-01; none where there is no such file."""
+    path = root / PARTICIPANTS_FILE
+    if not path.is_file():
+        return []
+    rows = csv.reader(path.read_text(encoding="utf-8-sig").splitlines(), delimiter="\t")
+    header = next(rows, [])
+    if "participant_id" not in header:
+        return []
+    column = header.index("participant_id")
+    return [row[column].strip() for row in rows if len(row) > column and row[column].strip()]
+
+
 def images(root: Path, suffix: str) -> Iterator[Path]:
-    """Gives the files that end in _<suffix>.nii.gz or .nii in the subjects' folders, sorted by path."""
-    endings = tuple(f"_{suffix}{extension}" for extension in EXTENSIONS)
+    """Gives the images of a kind in the subjects' folders, sorted by path; of a folder, its name counts."""
+    endings = tuple(f"_{suffix}{extension}" for extension in extensions_of(suffix))
     for subject in sorted(root.glob("sub-*")):
         places = [*subject.glob("*"), *subject.glob("ses-*/*")]
-        for folder in sorted(path for path in places if path.is_dir() and not path.name.startswith("ses-")):
+        for folder in sorted(path for path in places if _may_hold_images(path)):
             yield from sorted(path for path in folder.iterdir() if path.name.endswith(endings))
 
 
-def _item(dataset: BidsDataset, root: Path, path: Path, description: Description) -> tuple[BidsName, Item] | str:
-    """Returns the parts of an image's name and its item, or what is wrong with it."""
-    relative = path.relative_to(root).as_posix()
-    try:
-        name = check_place(relative)
-    except ValueError as error:
-        return str(error)
-    if not path.resolve().is_relative_to(root.resolve()):
-        return f"{relative!r} is a link that leads out of the data set"
-    if not path.is_file():
-        return f"{relative!r} is no file that can be read; where it is a link of DataLad, fetch it with: datalad get"
-    source = LocalSource(
-        kind="local",
-        path=f"{dataset.path}/{relative}",
-        bids=dataset.path,
-        title=f"{description.Name}: {path.name}",
-        licence=description.License,
-        citation=description.citation,
-    )
-    values: dict[str, Any] = {"id": named_after(path.name), "subject": f"sub-{name.entities['sub']}"}
-    return name, Item(relative, source, values)
+def _may_hold_images(path: Path) -> bool:
+    return path.is_dir() and not path.name.startswith(("ses-", ".")) and path.name not in OTHER_FOLDERS
 
 
-def _unknown_labels(dataset: BidsDataset, labels: Mapping[str, set[str]]) -> Iterator[str]:
-    for key, wanted in dataset.only.items():
-        if key not in labels:
-            yield f"{key}: no image has this entity; {plugins.suggest(key, sorted(labels))}"
-            continue
-        for label in wanted:
-            if label not in labels[key]:
-                yield f"{key}: no image has {key}-{label}; {plugins.suggest(label, sorted(labels[key]))}"
+def _unlisted(items: Iterable[Item], participants: list[str]) -> Iterator[str]:
+    """Names subjects that the data set has, though its list of participants does not."""
+    found = dict.fromkeys(str(item.values["subject"]) for item in items)
+    unlisted = [name for name in found if name not in participants]
+    if participants and unlisted:
+        yield (
+            f"{PARTICIPANTS_FILE} does not list {_some(unlisted)}, whose images are taken nevertheless; if they are to "
+            f"be left out, name them in {IGNORE_FILE}"
+        )
+
+
+def _some(names: list[str]) -> str:
+    rest = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+
+
+@dataclass
+class _Search:
+    """What was found in a data set so far, and what was left out.
+
+    Attributes:
+        dataset: its entry of the configuration.
+        root: its folder.
+        description: of the data set.
+        ignored: what its .bidsignore leaves out.
+        items: images that are taken.
+        names: of these, in the same order.
+        mistakes: what is wrong, one line each.
+        left_out: numbers of images, by the reason.
+        why: reasons why images of a subject were left out.
+        labels: labels by entity, of all images but those that .bidsignore leaves out.
+        ignored_labels: labels by entity, of those.
+        sizes: numbers of micrographs whose sidecars do not give their whole size, by what is missing.
+    """
+
+    dataset: BidsDataset
+    root: Path
+    description: Description
+    ignored: Ignored
+    items: list[Item] = field(default_factory=list)
+    names: list[BidsName] = field(default_factory=list)
+    mistakes: list[str] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+    why: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    labels: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    ignored_labels: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    sizes: Counter[str] = field(default_factory=Counter)
+
+    def look_at(self, path: Path) -> None:
+        """Takes an image, or leaves it out."""
+        relative = path.relative_to(self.root).as_posix()
+        subject = relative.split("/", 1)[0]
+        is_ignored = self.ignored(relative, path.is_dir())
+        try:
+            name = parse(path.name)
+        except ValueError as error:
+            if is_ignored:
+                self._leave_out(subject, f"by {IGNORE_FILE}", f"{IGNORE_FILE} leaves it out")
+            else:
+                self._mistake(subject, f"{error}. Rename it, or name it in {IGNORE_FILE}")
+            return
+        for key, label in name.entities.items():
+            (self.ignored_labels if is_ignored else self.labels)[key].add(label)
+        reason = self._reason(name, is_ignored)
+        if reason:
+            self._leave_out(subject, *reason)
+            return
+        try:
+            self._take(path, relative, name)
+        except ValueError as error:
+            self._mistake(subject, str(error))
+
+    def _reason(self, name: BidsName, is_ignored: bool) -> tuple[str, str] | None:
+        """Why an image is left out: of one image, and of a subject that has no other; None where it is taken."""
+        if is_ignored:
+            return f"by {IGNORE_FILE}", f"{IGNORE_FILE} leaves it out"
+        only, part = self.dataset.only, name.entities.get("part")
+        if any(name.entities.get(key) not in wanted for key, wanted in only.items()):
+            return "by `only`", "`only` leaves its images out"
+        if "part" not in only and part not in (None, MAGNITUDE):
+            remedy = f"taken with only: {{part: [{part}]}}"
+            return f"part-{part}, no magnitude ({remedy})", f"its images are no magnitude but part-{part}, {remedy}"
+        return None
+
+    def _leave_out(self, subject: str, count_as: str, why: str) -> None:
+        self.left_out[count_as] += 1
+        self.why[subject].append(why)
+
+    def _mistake(self, subject: str, text: str) -> None:
+        self.mistakes.append(text)
+        self.why[subject].append("something is wrong with its images, see the other mistakes")
+
+    def _take(self, path: Path, relative: str, name: BidsName) -> None:
+        """Adds the item of an image; raises ValueError with what is wrong with it."""
+        check_place(relative)
+        if not path.resolve().is_relative_to(self.root.resolve()):
+            raise ValueError(f"{relative!r} is a link that leads out of the data set")
+        if not (path.is_dir() if name.extension == ".ome.zarr" else path.is_file()):
+            raise ValueError(
+                f"{relative!r} is no file that can be read; where it is a link of DataLad, fetch it with: datalad get"
+            )
+        values: dict[str, Any] = {"id": named_after(path.name), "subject": f"sub-{name.entities['sub']}"}
+        source = LocalSource(
+            kind="local",
+            path=f"{self.dataset.path}/{relative}",
+            bids=self.dataset.path,
+            title=f"{self.description.Name}: {path.name}",
+            licence=self.description.License,
+            citation=self.description.citation,
+            format="tiff" if name.extension == ".ome.btf" else None,
+        )
+        if name.suffix in MICROSCOPY_SUFFIXES and "voxel_um" not in self.dataset.each_volume:
+            values.update(self._size(relative, name))
+        self.items.append(Item(relative, source, values))
+        self.names.append(name)
+
+    def _size(self, relative: str, name: BidsName) -> dict[str, Any]:
+        """Returns the size of a micrograph's voxels by its sidecars, as a key of its volume."""
+        paths = sidecars_of(self.dataset.path, relative)
+        try:
+            size = pixel_size_um(read_sidecars(paths))
+        except UserError as error:
+            raise ValueError(str(error)) from error
+        except ValueError as error:
+            raise ValueError(f"{relative}: its sidecar ({', '.join(paths)}): {error}") from error
+        if size is None:
+            self.sizes["no PixelSize: their lengths are in pixels, unless the file states a size"] += 1
+            return {}
+        if len(size) == PLANE_AXES and name.extension.startswith(".ome"):
+            self.sizes["a PixelSize without z: the size that the OME file states is taken"] += 1
+            return {}
+        if len(size) == PLANE_AXES and name.extension == ".tif":
+            self.sizes[
+                "a PixelSize without z: if one has several planes, give their distance with "
+                "each_volume: {voxel_um: [x, y, z]}"
+            ] += 1
+        return {"voxel_um": [*size, size[0]][:3]}
+
+    def unknown_labels(self, place: str) -> Iterator[str]:
+        """Names entities and labels of `only` that no image has, or just one that is left out."""
+        for key, wanted in self.dataset.only.items():
+            known, ignored = self.labels.get(key, set()), self.ignored_labels.get(key, set())
+            asked = [label for label in wanted if label is not None and label not in known]
+            if not self.labels:
+                continue  # there is no image at all
+            if not known and not ignored:
+                yield f"{place}.{key}: no image has this entity; {plugins.suggest(key, sorted(self.labels))}"
+                continue
+            for label in asked:
+                if label in ignored:
+                    yield f"{place}.{key}: {IGNORE_FILE} leaves out all images with {key}-{label}"
+                elif key == "sub" and (self.root / f"sub-{label}").is_dir():
+                    yield f"{place}.{key}: the folder of sub-{label} holds no image {self._pattern}"
+                else:
+                    yield f"{place}.{key}: no image has {key}-{label}; {plugins.suggest(label, sorted(known))}"
+
+    @property
+    def _pattern(self) -> str:
+        return f"*_{self.dataset.suffix}" + " or ".join(extensions_of(self.dataset.suffix))
+
+    def none_found(self) -> str:
+        """Says that there is no image, and why some were left out."""
+        found = f"{self.dataset.path!r} holds no image sub-*/**/{self._pattern}"
+        only = f" with the labels of `only`: {json.dumps(dict(self.dataset.only))}" if self.dataset.only else ""
+        return f"{found}{only}{f'; left out: {self._counts()}' if self.left_out else ''}"
+
+    def _counts(self) -> str:
+        return ", ".join(f"{count} {reason}" for reason, count in self.left_out.items())
+
+    def notes(self) -> Iterator[str]:
+        """Gives what a user should know of what was taken."""
+        if any(reason != "by `only`" for reason in self.left_out):
+            taken = len(self.items)
+            yield f"{taken} image{'s' if taken != 1 else ''} taken; left out: {self._counts()}"
+        if self.dataset.suffix in NO_INTENSITIES:
+            yield f"images *_{self.dataset.suffix} hold {NO_INTENSITIES[self.dataset.suffix]}, and no intensities"
+        for what, count in self.sizes.items():
+            yield f"{count} image{'s have' if count != 1 else ' has'} {what}"
+        varied = self._varied() if self.dataset.suffix not in MICROSCOPY_SUFFIXES else []
+        if varied:
+            yield (
+                f"images of one subject and session differ in {', '.join(varied)}, and each becomes a volume; `only` "
+                f"chooses among them, such as only: {{{varied[0]}: [{_shown_label(self.names, varied[0])}]}}"
+            )
+
+    def _varied(self) -> list[str]:
+        """Returns the entities in which images of one subject and session differ."""
+        groups: dict[tuple[str | None, ...], list[BidsName]] = defaultdict(list)
+        for name in self.names:
+            groups[name.entities["sub"], name.entities.get("ses")].append(name)
+        keys = dict.fromkeys(key for name in self.names for key in name.entities if key not in REPEATED)
+        return [
+            key for key in keys if any(len({one.entities.get(key) for one in group}) > 1 for group in groups.values())
+        ]
+
+    def reasons(self, folders: list[str], participants: list[str]) -> dict[str, str]:
+        """Returns why subjects have no volume, by subject; `folders` are those of subjects in the data set."""
+        taken = {str(item.values["subject"]) for item in self.items}
+        found = dict.fromkeys(participants, f"{PARTICIPANTS_FILE} lists it, but it has no folder")
+        found |= {
+            name: f"{IGNORE_FILE} leaves it out"
+            if self.ignored(name, True)
+            else f"its folder holds no image {self._pattern}"
+            for name in folders
+        }
+        found |= {name: ", and ".join(dict.fromkeys(whys)) for name, whys in self.why.items()}
+        return {name: reason for name, reason in found.items() if name not in taken}
+
+
+def _shown_label(names: Iterable[BidsName], key: str) -> str:
+    return next(name.entities[key] for name in names if key in name.entities)

@@ -24,12 +24,12 @@ def find(dataset: GlobDataset, place: str, sources: Mapping[str, Source]) -> Out
     paths = sorted(islice(glob.iglob(dataset.pattern, recursive=True), MOST_FILES + 1))  # noqa: PTH207 (Path.glob takes no absolute pattern)
     if not paths:
         where = "" if Path(dataset.pattern).is_absolute() else f" in {Path.cwd()}"
-        return [], [f"{place}.pattern: no file fits {dataset.pattern!r}{where}"]
+        return Outcome(mistakes=[f"{place}.pattern: no file fits {dataset.pattern!r}{where}"])
     if len(paths) > MOST_FILES:
-        return [], [f"{place}.pattern: more than {MOST_FILES} files fit {dataset.pattern!r}; narrow it"]
+        return Outcome(mistakes=[f"{place}.pattern: more than {MOST_FILES} files fit {dataset.pattern!r}; narrow it"])
     outcomes = [_item(dataset, path) for path in paths]
     items = [one for one in outcomes if isinstance(one, Item)]
-    return items, [f"{place}.{one}" for one in outcomes if isinstance(one, str)]
+    return Outcome(items, [f"{place}.{one}" for one in outcomes if isinstance(one, str)])
 
 
 def _item(dataset: GlobDataset, path: str) -> Item | str:

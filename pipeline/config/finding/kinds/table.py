@@ -22,35 +22,39 @@ from pipeline.config.volumes import Volume
 
 LARGEST_BYTES = 2**26
 EMPTY = ("", "n/a")
-"""Cells that say nothing; the second is how BIDS writes them."""
+"""Empty cells; the second is how BIDS writes them."""
 SOURCE_COLUMNS = tuple(name for name in LocalSource.model_fields if name not in ("kind", "network", "features"))
 COLUMNS = tuple(dict.fromkeys([*Volume.model_fields, *SOURCE_COLUMNS]))
 
 
 def find(dataset: TableDataset, place: str, sources: Mapping[str, Source]) -> Outcome:
-    """Reads the rows; every mistake is told with its line and column."""
+    """Reads the rows; every mistake names its line and column."""
     path = Path(dataset.file)
     try:
         reader = csv.reader(io.StringIO(_text(path), newline=""), delimiter="\t", strict=True)
         rows = [(reader.line_num, row) for row in reader]
     except csv.Error as error:
         hint = "a quotation mark in it may not be closed"
-        return [], [f"{place}.file: {dataset.file}: cannot be taken apart into cells ({error}); {hint}"]
+        return Outcome(mistakes=[f"{place}.file: {dataset.file}: cannot be split into cells ({error}); {hint}"])
     except ValueError as error:
-        return [], [f"{place}.file: {shown(dataset.file)}: {error}"]
+        return Outcome(mistakes=[f"{place}.file: {shown(dataset.file)}: {error}"])
     if not rows or not any(rows[0][1]):
-        return [], [f"{place}.file: {dataset.file}: is empty; its first line must name the columns"]
+        return Outcome(mistakes=[f"{place}.file: {dataset.file}: is empty; its first line must name the columns"])
     columns = [name.strip() for name in rows[0][1]]
     mistakes = [f"{place}.file: {dataset.file}, line 1: {trouble}" for trouble in _header_troubles(columns)]
     if mistakes:
-        return [], mistakes
+        return Outcome(mistakes=mistakes)
     filled = [(number, row) for number, row in rows[1:] if any(cell.strip() for cell in row)]
     if not filled:
-        return [], [f"{place}.file: {dataset.file}: has no rows below the names of the columns"]
+        return Outcome(mistakes=[f"{place}.file: {dataset.file}: has no rows below the names of the columns"])
     uneven = [(number, len(row)) for number, row in filled if len(row) != len(columns)]
     mistakes = [f"{dataset.file}, line {n}: it has {count} columns, line 1 {len(columns)}" for n, count in uneven]
+    incomplete = "the line that names it is incomplete, see the other mistakes"
+    left_out = {cell.strip(): incomplete for n, row in filled if len(row) != len(columns) for cell in row}
     even = [(f"{dataset.file}, line {number}", row) for number, row in filled if len(row) == len(columns)]
-    return [_item(where, dict(zip(columns, row, strict=True)), sources) for where, row in even], mistakes
+    return Outcome(
+        [_item(where, dict(zip(columns, row, strict=True)), sources) for where, row in even], mistakes, left_out
+    )
 
 
 def _text(path: Path) -> str:
@@ -78,7 +82,7 @@ def _header_troubles(columns: Sequence[str]) -> Iterator[str]:
         if name not in COLUMNS:
             yield f"there is no column {name!r}; {plugins.suggest(name, COLUMNS)}"
         elif count > 1:
-            yield f"the column {name!r} stands {count} times"
+            yield f"the column {name!r} appears {count} times"
     for name in ("id", "subject"):
         if name not in columns:
             yield f"the column {name!r} is missing"
