@@ -1,0 +1,169 @@
+"""The check of every result: brought back to the grid of its input, it must agree with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.apply import Doubt, apply
+from pipeline.config.stages import Extract, Infer
+from pipeline.errors import UserError
+from pipeline.image.formats import Part
+from pipeline.infer import restore
+from pipeline.inference.agreement import (
+    REFUSE_BEYOND,
+    WARN_BEYOND,
+    Agreement,
+    agreement_of,
+    agreement_with_measurement,
+    cell_means,
+    check_agreement,
+    without_outliers,
+)
+from pipeline.inference.domain import FACT, outside_training, training_domain
+from pipeline.models.generator import Generator
+from pipeline.models.weights import save_generator
+from pipeline.physics.forward import ForwardModel
+from tests.helpers import contents, synthetic_head, write_nifti
+from tests.small_training import small_excerpt, tiny_generator, tiny_recipe
+
+HEAD = synthetic_head((40, 44, 6)).astype(np.float32) / 1000
+
+
+def repeating(gain: float) -> Generator:
+    """A network whose weights repeat every voxel along rows and columns, and multiply it."""
+    network = tiny_generator(factor=2)
+    weights = dict(network.network.named_parameters())
+    with torch.no_grad():
+        for weight in weights.values():
+            weight.zero_()
+        for layer in ("conv_first", "conv_up1", "conv_hr", "conv_last"):
+            weights[f"{layer}.weight"][0, 0, 1, 1] = gain if layer == "conv_last" else 1.0
+    return network
+
+
+def test_noise_and_what_lies_beyond_it() -> None:
+    noise = np.random.default_rng(0).normal(0, 0.05, HEAD.shape)
+    denoised = agreement_of(HEAD, HEAD + noise, 1.0, 0.05)
+    assert denoised.beyond_noise < 0.005
+    offset = agreement_of(HEAD + 0.1, HEAD + noise, 1.0, 0.05)
+    assert offset.beyond_noise == pytest.approx(0.1, rel=0.02)
+    assert agreement_of(1000 * HEAD - 30, 1000 * (HEAD + noise) - 30, 1000.0, 0.05).beyond_noise == pytest.approx(
+        denoised.beyond_noise, abs=1e-6
+    )
+    assert agreement_of(np.full_like(HEAD, np.nan), HEAD, 1.0, 0.0).beyond_noise == np.inf
+
+
+def test_magnitude_noise_may_be_shown_as_the_signal_or_as_its_mean() -> None:
+    random = np.random.default_rng(0)
+    noisy = np.hypot(HEAD + random.normal(0, 0.05, HEAD.shape), random.normal(0, 0.05, HEAD.shape))
+    assert agreement_of(HEAD, noisy, 1.0, 0.05, magnitude=True).beyond_noise < 0.005
+    excerpt = small_excerpt("rician", 0.05)
+    model = excerpt.model
+    assert agreement_with_measurement(excerpt.truth.data, excerpt.measured, model).beyond_noise < 0.01
+
+
+def test_parts_add_up() -> None:
+    whole = agreement_of(HEAD + 0.03, HEAD, 1.0, 0.01)
+    halves = [agreement_of(one + 0.03, one, 1.0, 0.01) for one in (HEAD[:13], HEAD[13:])]
+    assert sum(halves, Agreement()).beyond_noise == pytest.approx(whole.beyond_noise)
+
+
+def test_cells_are_averaged() -> None:
+    fine = np.random.default_rng(0).normal(size=(8, 6, 3))
+    np.testing.assert_allclose(cell_means(fine.repeat(2, 0).repeat(3, 1), (2, 3, 1)), fine)
+
+
+def test_what_was_interpolated_is_not_compared() -> None:
+    hot = HEAD.copy()
+    hot[20, 20, 3] = 50
+    compared = without_outliers(hot, hot)
+    assert np.count_nonzero(np.isnan(compared)) == 27
+    assert np.isnan(compared[20, 20, 3])
+
+
+@pytest.mark.parametrize(("gain", "outcome"), [(1.0, "kept"), (1.2, "warned"), (2.5, "refused")])
+def test_results_are_kept_warned_of_or_refused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, gain: float, outcome: str
+) -> None:
+    model = tmp_path / "generator.safetensors"
+    save_generator(model, repeating(gain), {})
+    source, output = write_nifti(tmp_path / "in.nii.gz", 1000 * HEAD - 300), tmp_path / "out.nii.gz"
+    settings = Infer(noise_sigma=0.0, threads=1, backend="torch")
+    before = contents(tmp_path)
+
+    def make(**changes: Any) -> None:
+        wanted = settings.model_copy(update=changes)
+        apply(model, source, Part(), Extract(), wanted, "cpu", output, Doubt(False))
+
+    if outcome == "refused":
+        with pytest.raises(UserError, match=r"in\.nii\.gz: the result.*differs.*--force"):
+            make()
+        assert contents(tmp_path) == before, "nothing is written"
+        make(force=True)
+        assert output.exists() and "Do not rely on it" in caplog.text
+        return
+    make()
+    assert ("Do not rely on it" in caplog.text) == (outcome == "warned")
+    assert output.exists()
+
+
+def test_a_run_refuses_as_well() -> None:
+    excerpt = small_excerpt("gaussian", 0.01)
+    image = excerpt.truth.with_data(
+        excerpt.measured, masks={}, facts={**excerpt.truth.facts, "id": "v", "forward_model": excerpt.model.to_json()}
+    )
+    network = tiny_generator().eval()
+    settings = Infer(noise_sigma=0.01, threads=1, backend="torch", consistency=False)
+    with pytest.raises(UserError, match=r"^v: the result, brought back"):
+        restore(network, image, settings)
+    assert restore(network, image, settings.model_copy(update={"force": True})).shape == excerpt.truth.data.shape
+
+
+def test_the_bounds_are_checked(caplog: pytest.LogCaptureFixture) -> None:
+    def found(share: float) -> Agreement:
+        return Agreement(share**2 * 100, 0.0, 100)
+
+    check_agreement("a", found(0.99 * WARN_BEYOND), force=False)
+    assert "rely" not in caplog.text
+    check_agreement("a", found(1.01 * WARN_BEYOND), force=False)
+    assert "rely" in caplog.text
+    with pytest.raises(UserError):
+        check_agreement("a", found(1.01 * REFUSE_BEYOND), force=False)
+
+
+def test_the_range_of_the_training_is_recorded_and_left_with_a_warning() -> None:
+    models = [
+        ForwardModel((4, 4, 1), (40, 40, 5), "rician", 0.02, spacing_mm=(1.0, 1.0, 5.0)),
+        ForwardModel((1, 4, 4), (5, 40, 40), "rician", 0.03, spacing_mm=(5.0, 0.8, 0.8)),
+    ]
+    recipe = tiny_recipe()
+    domain = training_domain(models, recipe)
+    assert domain["voxel_mm"] == [pytest.approx(3.2), 4.0]
+    low, high = recipe.noise_sigma_range or (0.02, 0.03)
+    assert domain["noise_sigma"] == [low, high]
+    network = tiny_generator()
+    network.facts = {FACT: {"noise_sigma": [0.01, 0.04], "voxel_mm": [3.2, 4.0]}}
+    assert outside_training(network, 0.02, [3.5, 3.5]) == []
+    assert outside_training(network, 0.049, [4.9, 2.5]) == []
+    [noise] = outside_training(network, 0.06, [3.5, 3.5])
+    assert "6.0%" in noise and "1.0% to 4.0%" in noise
+    [size] = outside_training(network, 0.001, [0.5, 0.5])
+    assert "0.5 x 0.5 mm" in size and "3.2 to 4 mm" in size
+    assert outside_training(network, 0.02, None) == []
+    network.facts = {}
+    assert outside_training(network, 0.9, [99.0]) == [], "older networks say nothing of their training"
+    no_size = [ForwardModel((4, 4, 1), (40, 40, 5))]
+    assert training_domain(no_size, recipe)["voxel_mm"] is None
+
+
+def test_the_domain_travels_with_the_network(tmp_path: Path) -> None:
+    from pipeline.models.weights import load_generator
+
+    facts = {FACT: {"noise_sigma": [0.0, 0.05], "voxel_mm": None}}
+    save_generator(tmp_path / "generator.safetensors", tiny_generator(), facts)
+    assert load_generator(tmp_path / "generator.safetensors").facts[FACT] == facts[FACT]
