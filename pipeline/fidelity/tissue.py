@@ -25,6 +25,7 @@ from skimage.filters import threshold_multiotsu
 
 from pipeline.config.volumes import TISSUE_ORDERS
 from pipeline.image.image import Image
+from pipeline.image.intensity import LOW_PERCENTILE, PERCENTILE, robust_percentile
 from pipeline.physics.parameters import MILLIMETRES
 
 logger = logging.getLogger(__name__)
@@ -66,8 +67,10 @@ def segment(values: NDArray[np.floating]) -> NDArray[np.intp]:
     Returns:
         Shape (n,); all are 0 where there are fewer than three different intensities.
     """
+    # Single voxels far beyond the others would stretch the histogram.
+    ends = [robust_percentile(values, one) for one in (LOW_PERCENTILE, PERCENTILE)]
     try:
-        thresholds = threshold_multiotsu(values, CLASSES, nbins=BINS)
+        thresholds = threshold_multiotsu(np.clip(values, *ends), CLASSES, nbins=BINS)
     except ValueError:
         logger.warning("fewer than three different intensities: all voxels are of one class")
         return np.zeros(values.shape, dtype=np.intp)

@@ -76,6 +76,14 @@ def test_every_image_is_segmented_by_itself(scale):
     assert all(one.dice > 0.999 for one in found), "thresholds of the truth would fail here"
 
 
+def test_a_hot_voxel_moves_no_threshold():
+    truth, _ = phantom()
+    values = truth.data[truth.masks["foreground"]]
+    hot = values.copy()
+    hot[7] = 1e6
+    assert np.count_nonzero(segment(hot) != segment(values)) <= 1
+
+
 def within(values: np.ndarray, labels: np.ndarray) -> float:
     """The sum of squares within the classes."""
     return sum(float(np.sum((values[labels == k] - values[labels == k].mean()) ** 2)) for k in range(3))
