@@ -81,7 +81,7 @@ def test_a_hot_voxel_moves_no_threshold():
     values = truth.data[truth.masks["foreground"]]
     hot = values.copy()
     hot[7] = 1e6
-    assert np.count_nonzero(segment(hot) != segment(values)) <= 1
+    assert np.mean(segment(hot) != segment(values)) < 0.002
 
 
 def within(values: np.ndarray, labels: np.ndarray) -> float:
