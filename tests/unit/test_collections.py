@@ -126,7 +126,7 @@ def test_reading_what_was_written_brings_no_stack_twice() -> None:
         ([collection(source="picture")], [], ["'picture' is unknown", "did you mean 'pictures'"]),
         ([collection(), collection(id="all", folder=None)], [], ["the same source"]),
         ([collection(), collection(id="part", folder="Training/glioma")], [], ["the same source"]),
-        ([collection(), collection()], [], ["the id 'scans-0' stands"]),
+        ([collection(), collection()], [], ["the id 'scans-0' is given to 2 volumes"]),
         ([collection(folder="../other")], [], ["collections[0].folder", "not a folder inside"]),
         ([collection(shards={"train": 1, "test": 1})], [], ["none is in split 'val'"]),
         ([collection(shards={"train": 0, "val": 1, "test": 1})], [], ["collections[0].shards.train", ">= 1"]),
