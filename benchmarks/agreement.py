@@ -1,7 +1,7 @@
 """How far honest results differ from their input beyond its noise: the bounds of `pipeline.inference.agreement`.
 
-Every network of a run restores low-resolution images of its test volumes, drawn with several noise levels and changed by
-constants and factors, as `apply` restores a scan of a user's own: the forward model is not known. Prints the largest
+Every network of a run restores low-resolution images of its test volumes, drawn with several noise levels and changed
+by constants and factors, as `apply` restores a scan of a user's own: the forward model is not known. Prints the largest
 difference of each network, as a fraction of the intensity range.
 
   python -m benchmarks.agreement --run results/demo
