@@ -43,7 +43,7 @@ from pipeline.image.limits import limited
 from pipeline.image.missing import MASK as MISSING
 from pipeline.image.predictions import check_output, restored_image, write_prediction, write_quantity
 from pipeline.image.tiled import chosen, is_large, open_tiled
-from pipeline.infer import Uncorrected, restore_uncorrected
+from pipeline.infer import Restored, restore_uncorrected
 from pipeline.inference.agreement import Agreement, agreement_of, cell_means, check_agreement, without_outliers
 from pipeline.inference.domain import outside_training
 from pipeline.inference.large import doubt_large, restore_large
@@ -197,7 +197,7 @@ def apply(
         logger.info("%s: the disagreement over views, times %.3g", path, doubt.factor)
 
 
-def _restored(network: Generator, source: Path, measured: Image, settings: Infer, *, doubted: bool) -> Uncorrected:
+def _restored(network: Generator, source: Path, measured: Image, settings: Infer, *, doubted: bool) -> Restored:
     """Restore one channel within the limits of intensity that networks know."""
     factors = measured.facts["forward_model"]["factors"]
     within = limited(measured.data)

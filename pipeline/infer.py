@@ -64,21 +64,20 @@ def infer(
         others: weights of further networks, whose disagreement counts in the spread.
 
     Raises:
-        UserError: a file cannot be read, or the device cannot be used.
+        UserError: a file cannot be read, the device cannot be used, or the result of the delivered method disagrees
+            with the measurement; those of other methods are warned of, and measured.
     """
     use_threads(settings.threads)
     chosen = choose_device(device)
     networks = [network_on(path, chosen) for path in (generator, *others)]
     image = read_image(lr)
-    if spread is None:
-        restored, disagreement = restore(networks[0], image, settings), None
-    else:
-        restored, disagreement = restore_and_doubt(networks, image, settings)
+    found = restore_measured(networks, image, settings, doubted=spread is not None)
+    _check(networks[0], image, found, force=settings.force or output.parent.name != settings.deliver)
 
     def write() -> None:
-        if spread is not None and disagreement is not None:
-            write_image(spread, restored_image(image, disagreement))
-        saturated = write_prediction(output, image, restored)
+        if spread is not None and found.spread is not None:
+            write_image(spread, restored_image(image, found.spread))
+        saturated = write_prediction(output, image, found.restored)
         logger.info("%s: restored, %d voxels clipped", image.facts["id"], saturated)
 
     return write
@@ -101,32 +100,38 @@ def restore(network: Generator, image: Image, settings: Infer) -> NDArray[np.flo
     Returns:
         Normalised intensities, float32, of shape image.data.shape * factors.
     """
-    return _restored([network], image, settings, doubted=False).restored
+    return restore_measured([network], image, settings).restored
 
 
-def restore_and_doubt(
-    networks: Sequence[Generator], image: Image, settings: Infer
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Returns what `restore` makes of the first network, and the spread of `restore_with_spread` over all of them."""
-    found = _restored(networks, image, settings, doubted=True)
-    assert found.spread is not None
-    return found.restored, found.spread
+def restore_measured(
+    networks: Sequence[Generator], image: Image, settings: Infer, *, doubted: bool = False
+) -> Restored:
+    """Restore as `restore` does, with the first of the networks.
 
-
-def _restored(networks: Sequence[Generator], image: Image, settings: Infer, *, doubted: bool) -> Uncorrected:
-    """Restore within the limits of intensity that networks know, and correct toward the measurement."""
+    Args:
+        networks: as in `restore_with_spread`; those beyond the first count in the spread alone.
+        image: as in `restore`.
+        settings: the section `infer`.
+        doubted: whether the spread over views is wanted.
+    """
     model = ForwardModel.from_json(image.facts["forward_model"])
+    # Networks see no intensities beyond their limits; what lies beyond is added at the end.
     within = limited(image.data)
-    name = image.facts.get("id", "the image")
-    within.log(name)
     inside = image.with_data(within.values)
     found = restore_uncorrected(networks, inside, model.noise_settings, settings, doubted=doubted)
-    told = replace(model, noise_sigma=found.sigma)
-    corrected = _corrected(networks[0], found.restored, inside, told, settings)
-    for sentence in outside_training(networks[0], found.sigma, enlarged_voxels(model)):
-        logger.warning("%s: %s", name, sentence)
-    check_agreement(name, agreement_with_measurement(corrected, image.data, told), force=settings.force)
+    corrected = _corrected(networks[0], found.restored, inside, replace(model, noise_sigma=found.sigma), settings)
     return found._replace(restored=within.added_to(corrected, model.factors))
+
+
+def _check(network: Generator, image: Image, found: Restored, *, force: bool) -> None:
+    """Compare a result with its measurement, and the measurement with what the network was trained on."""
+    name = image.facts["id"]
+    model = ForwardModel.from_json(image.facts["forward_model"])
+    limited(image.data).log(name)
+    for sentence in outside_training(network, found.sigma, enlarged_voxels(model)):
+        logger.warning("%s: %s", name, sentence)
+    agreement = agreement_with_measurement(found.restored, image.data, replace(model, noise_sigma=found.sigma))
+    check_agreement(name, agreement, force=force)
 
 
 def _corrected(
@@ -137,7 +142,7 @@ def _corrected(
     return toward_measurement(restored, image.data, model, share)
 
 
-class Uncorrected(NamedTuple):
+class Restored(NamedTuple):
     """What a network made of a volume.
 
     Attributes:
@@ -158,7 +163,7 @@ def restore_uncorrected(
     settings: Infer,
     *,
     doubted: bool = False,
-) -> Uncorrected:
+) -> Restored:
     """Restores a volume whose forward model need not be known, with the first of the networks.
 
     Args:
@@ -172,8 +177,8 @@ def restore_uncorrected(
     factors, axis = image.facts["forward_model"]["factors"], image.facts["slice_axis"]
     told = (settings, sigma, views_of(networks[0]), _air_in(image, networks, settings))
     if doubted:
-        return Uncorrected(*restore_with_spread(networks, image.data, factors, axis, *told), sigma)
-    return Uncorrected(restore_volume(networks[0], image.data, factors, axis, *told), None, sigma)
+        return Restored(*restore_with_spread(networks, image.data, factors, axis, *told), sigma)
+    return Restored(restore_volume(networks[0], image.data, factors, axis, *told), None, sigma)
 
 
 def _air_in(image: Image, networks: Sequence[Generator], settings: Infer) -> Air | None:

@@ -173,8 +173,8 @@ class Infer(Section):
     """trained networks' results are corrected toward the measurement, the less the noisier it is; each network carries
     the share that was best on the validation volumes"""
     force: bool = False
-    """write results that, brought back to the grid of their input, differ from it by more than a fifth of the intensity
-    range beyond the noise; otherwise they are refused"""
+    """write results of the delivered method that, brought back to the grid of their input, differ from it by more than
+    a fifth of the intensity range beyond the noise; otherwise they are refused"""
     air_tolerance: Fraction = 0.001
     """of heads, air is interpolated rather than computed where that was measured to change tissue by less than this
     fraction of the range; 0 computes all"""

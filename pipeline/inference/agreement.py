@@ -93,7 +93,8 @@ def agreement_with_measurement(
         measured: normalised intensities, of shape model.lr_shape.
         model: how the measurement came about, with its noise level.
     """
-    again = degraded_again(np.asarray(restored, dtype=np.float32), model)
+    # Intensities far beyond the range were interpolated, and the operator would spread them.
+    again = degraded_again(np.clip(np.asarray(restored, dtype=np.float32), *LIMITS), model)
     compared = without_outliers(measured, measured)
     readings = [agreement_of(one, compared, 1.0, model.noise_sigma) for one in (model.expected_value(again), again)]
     return min(readings, key=lambda one: one.squares)

@@ -12,8 +12,9 @@ import torch
 from pipeline.apply import Doubt, apply
 from pipeline.config.stages import Extract, Infer
 from pipeline.errors import UserError
+from pipeline.image.container import write_image
 from pipeline.image.formats import Part
-from pipeline.infer import restore
+from pipeline.infer import infer
 from pipeline.inference.agreement import (
     REFUSE_BEYOND,
     WARN_BEYOND,
@@ -112,16 +113,26 @@ def test_results_are_kept_warned_of_or_refused(
     assert output.exists()
 
 
-def test_a_run_refuses_as_well() -> None:
+@pytest.mark.parametrize(("method", "force", "written"), [("a", False, False), ("a", True, True), ("b", False, True)])
+def test_a_run_refuses_what_it_would_deliver(tmp_path: Path, method: str, force: bool, written: bool) -> None:
+    """Results of methods that are compared, and not delivered, are measured however bad they are."""
     excerpt = small_excerpt("gaussian", 0.01)
-    image = excerpt.truth.with_data(
-        excerpt.measured, masks={}, facts={**excerpt.truth.facts, "id": "v", "forward_model": excerpt.model.to_json()}
-    )
-    network = tiny_generator().eval()
-    settings = Infer(noise_sigma=0.01, threads=1, backend="torch", consistency=False)
-    with pytest.raises(UserError, match=r"^v: the result, brought back"):
-        restore(network, image, settings)
-    assert restore(network, image, settings.model_copy(update={"force": True})).shape == excerpt.truth.data.shape
+    origin = {"format": "mgh", "orientation": {"axes": [0, 1, 2], "flips": [1, 1, 1]}, "orientation_code": "RAS"}
+    facts = {**excerpt.truth.facts, "id": "v", "forward_model": excerpt.model.to_json()}
+    image = excerpt.truth.with_data(excerpt.measured, masks={}, facts=facts, origin=origin)
+    write_image(tmp_path / "v.safetensors", image)
+    save_generator(tmp_path / "generator.safetensors", tiny_generator(), {})
+    settings = Infer(deliver="a", noise_sigma=0.01, threads=1, backend="torch", force=force)
+
+    def make() -> None:
+        files = (tmp_path / "generator.safetensors", tmp_path / "v.safetensors")
+        infer(*files, settings, "cpu", tmp_path / method / "v.mgz")
+
+    if written:
+        make()
+        return
+    with pytest.raises(UserError, match=r"^v: the result, brought back.*infer\.force: true"):
+        make()
 
 
 def test_the_bounds_are_checked(caplog: pytest.LogCaptureFixture) -> None:
