@@ -1,8 +1,10 @@
 """A stand-in for conda, so that `snakemake --use-conda` runs where no channel can be reached.
 
 It builds what an environment file names, and what that requires, in a new virtual environment from the package index:
-nothing else can be imported there. torch is taken from where the tests run, since its builds are large and differ by
-machine. `conda_base` makes a folder like that of an installed conda; the commands are those that Snakemake gives.
+nothing else can be imported there. Of the versions that the file's ranges allow, it takes those of run.lock, so that no
+release of today changes a test, or the lowest. torch is taken from where the tests run, since its builds are large and
+differ by machine. `conda_base` makes a folder like that of an installed conda; the commands are those that Snakemake
+gives.
 """
 
 from __future__ import annotations
@@ -19,10 +21,11 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from uv import find_uv_bin
 
-from tests.environments import INDEX_NAMES, locked_names, locked_requirements, packages
+from tests.environments import INDEX_NAMES, locked_names, locked_requirements, packages, ranges
 from tests.helpers import CHECKOUT
 
 VERSION = "26.5.0"
@@ -35,32 +38,42 @@ unset PYTHONDONTWRITEBYTECODE
 WATCH = Path(__file__).with_name("watch_imports.py")
 
 
-def conda_base(folder: Path) -> Path:
-    """Makes the folder of an installed conda; returns the folder to put on the PATH."""
+def conda_base(folder: Path, lowest: bool = False) -> Path:
+    """Makes the folder of an installed conda; returns the folder to put on the PATH.
+
+    Args:
+        folder: the folder to make.
+        lowest: whether environments get the lowest versions that their files allow, and not the locked ones.
+    """
     programs = folder / "bin"
     programs.mkdir(parents=True)
     (programs / "activate").write_text(ACTIVATE)
     command = [sys.executable, str(Path(__file__).resolve()), "--base", str(folder)]
+    if lowest:
+        command.append("--lowest")
     conda = programs / "conda"
     conda.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
     conda.chmod(0o755)
     return programs
 
 
-def build(environment: Path, prefix: Path) -> None:
+def build(environment: Path, prefix: Path, lowest: bool = False) -> None:
     """Builds the packages of an environment file, and those that they require, in a new virtual environment."""
-    names = [INDEX_NAMES.get(name, name) for name in packages(environment) if name != "python"]
-    wanted = [name for name in names if name != "torch"]
+    wanted = {INDEX_NAMES.get(name, name): versions for name, versions in packages(environment).items()}
     linked: list[str] = []
-    if "torch" in names:
+    if "torch" in wanted:
         required, linked = required_by_torch()
-        wanted += required
+        wanted = {name: ranges().get(name, SpecifierSet()) for name in required} | wanted
+    requirements = [f"{name}{versions}" for name, versions in wanted.items() if name not in ("python", "torch")]
     uv("venv", "--python", sys.executable, prefix)
-    constraints = prefix / "constraints.txt"
-    constraints.write_text("\n".join(locked_requirements()))
-    overrides = CHECKOUT / "requirements/overrides.txt"
-    given = ["--constraint", constraints, "--override", overrides]
-    uv("pip", "install", "--python", prefix / "bin/python", *given, *wanted)
+    given: list[str | Path] = ["--override", CHECKOUT / "requirements/overrides.txt"]
+    if lowest:
+        given += ["--resolution", "lowest-direct"]
+    else:
+        constraints = prefix / "constraints.txt"
+        constraints.write_text("\n".join(locked_requirements()))
+        given += ["--constraint", constraints]
+    uv("pip", "install", "--python", prefix / "bin/python", *given, *requirements)
     packages_folder = next(prefix.glob("lib/python*/site-packages"))
     for name in linked:
         link(name, packages_folder)
@@ -103,6 +116,7 @@ def main(arguments: list[str]) -> None:
     """Answers the commands that Snakemake gives to conda."""
     parser = ArgumentParser()
     parser.add_argument("--base", required=True)
+    parser.add_argument("--lowest", action="store_true")
     parser.add_argument("--version", action="store_true")
     parser.add_argument("words", nargs="*")
     for flag in ("--file", "--prefix"):
@@ -117,7 +131,7 @@ def main(arguments: list[str]) -> None:
     elif given.words == ["config", "channel_priority"]:
         answer(json.dumps({"get": {"channel_priority": "strict"}}))
     elif given.words == ["env", "create"]:
-        build(given.file, given.prefix)
+        build(given.file, given.prefix, given.lowest)
     elif given.words != ["clean"]:
         sys.exit(f"the stand-in for conda knows no {arguments}")
 

@@ -6,10 +6,15 @@ import re
 from pathlib import Path
 
 import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 
 from tests.helpers import CHECKOUT
 
-LOCK = CHECKOUT / "requirements/run.lock"
+REQUIREMENTS = CHECKOUT / "requirements"
+LOCK = REQUIREMENTS / "run.lock"
+ENVIRONMENTS = ("imaging", "learning")
 
 CONDA_NAMES = {
     "PIL": "pillow",
@@ -29,11 +34,27 @@ CONDA_NAMES = {
 INDEX_NAMES = {"matplotlib-base": "matplotlib", "pytorch": "torch"}
 """Packages that the package index knows by another name than conda."""
 
+PLUG_INS = {"imagecodecs": "tifffile"}
+"""Packages that another package imports for some files, and that BrainSR itself does not import."""
 
-def packages(path: Path) -> dict[str, str]:
-    """Returns conda's names and the versions of an environment file; Python is one of them."""
-    entries = yaml.safe_load(path.read_text(encoding="utf-8"))["dependencies"]
-    return dict(entry.split("=") for entry in entries)
+
+def packages(path: Path) -> dict[str, SpecifierSet]:
+    """Returns the packages of an environment file by conda's names, with their ranges; Python is one of them.
+
+    A single equals sign, as in python=3.12, stands for all releases that begin with what follows, as conda reads it.
+    """
+    found = {}
+    for entry in yaml.safe_load(path.read_text(encoding="utf-8"))["dependencies"]:
+        name, versions = re.fullmatch(r"([a-z0-9._-]+)(.*)", entry).groups()  # pyright: ignore[reportOptionalMemberAccess]
+        found[name] = SpecifierSet(re.sub(r"^=([\d.]+)$", r"==\1.*", versions))
+    return found
+
+
+def ranges(name: str = "run") -> dict[str, SpecifierSet]:
+    """Returns the ranges that requirements/NAME.in states itself, by the package index's names."""
+    lines = (REQUIREMENTS / f"{name}.in").read_text(encoding="utf-8").splitlines()
+    stated = [Requirement(line) for line in lines if line and not line.startswith(("#", "-r "))]
+    return {canonicalize_name(one.name): one.specifier for one in stated}
 
 
 def environment_file(name: str) -> Path:
