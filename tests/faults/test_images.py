@@ -165,7 +165,7 @@ def tiff_of(path: Path, data: np.ndarray, **options: Any) -> Path:
     return path
 
 
-NAN = np.full((4, 4), np.nan, np.float32)
+INFINITE = np.full((4, 4), np.inf, np.float32)
 PICTURE = numbers((40, 40), "uint8")
 BROKEN: dict[str, tuple[str, Callable[[Path], Any], str]] = {
     "TIFF cut off": ("x.tif", lambda p: cut(p, plain_tiff(p).read_bytes()), "cannot be read as TIFF"),
@@ -182,8 +182,8 @@ BROKEN: dict[str, tuple[str, Callable[[Path], Any], str]] = {
     "TIFF whose pixels lie behind its end": ("x.tif", lambda p: with_tags(plain_tiff(p), strips=10**6), "ends before"),
     "TIFF with other bits": ("x.tif", lambda p: with_tags(plain_tiff(p), bits=64), "x.tif"),
     "TIFF with a loop": ("x.tif", looped, "x.tif"),
-    "TIFF with NaN": ("x.tif", lambda p: tiff_of(p, NAN), "16 voxels are NaN"),
-    "TIFF of complex numbers": ("x.tif", lambda p: tiff_of(p, NAN.astype(np.complex64)), "are no intensities"),
+    "TIFF with infinite pixels": ("x.tif", lambda p: tiff_of(p, INFINITE), "16 voxels are infinite"),
+    "TIFF of complex numbers": ("x.tif", lambda p: tiff_of(p, INFINITE.astype(np.complex64)), "are no intensities"),
     "TIFF with a palette": ("x.tif", lambda p: saved(p, PillowImage.new("P", (9, 9))), "indices into a palette"),
     "TIFF for printers": ("x.tif", lambda p: saved(p, PillowImage.new("CMYK", (9, 9), 7)), "amounts of ink"),
     "OME with a bomb of entities": ("x.ome.tif", lambda p: described(p, laughing), "declares entities"),

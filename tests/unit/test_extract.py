@@ -94,19 +94,22 @@ def test_intensities_are_those_of_double_precision(tmp_path: Path, dtype: str) -
     extract(source, tmp_path / "x.safetensors")
     image = read_image(tmp_path / "x.safetensors")
     physical = (HEAD / 5).astype(dtype).astype(np.float64)
-    scale = np.percentile(physical[image.masks["foreground"]], image.facts["scale_percentile"])
-    assert image.facts["scale"] == scale
-    np.testing.assert_array_equal(image.data, (physical / scale).astype(np.float32))
+    inside = physical[image.masks["foreground"]]
+    low = np.percentile(physical, image.facts["offset_percentile"], method="higher")
+    high = np.percentile(inside, image.facts["scale_percentile"], method="lower")
+    assert (image.facts["offset"], image.facts["scale"]) == (low, high - low)
+    np.testing.assert_allclose(image.data, (physical - low) / (high - low), rtol=1e-6)
 
 
 @pytest.mark.parametrize("plane", ["sagittal", "coronal", "axial"])
-def test_a_mapped_volume_is_the_volume_without_its_masks(tmp_path: Path, plane: str) -> None:
+def test_a_mapped_volume_is_the_volume(tmp_path: Path, plane: str) -> None:
     path = tmp_path / "x.safetensors"
     extract(write_nifti(tmp_path / "x.nii.gz", HEAD), path, settings={"plane": plane})
     mapped, image = map_image(path), read_image(path)
     np.testing.assert_array_equal(mapped.data, image.data)
     np.testing.assert_array_equal(mapped.affine, image.affine)
-    assert (mapped.masks, mapped.facts, mapped.intensity) == ({}, image.facts, image.intensity)
+    assert (mapped.facts, mapped.intensity) == (image.facts, image.intensity)
+    np.testing.assert_array_equal(mapped.masks["foreground"], image.masks["foreground"])
     model = forward_model(image, Degrade(), seed=1)
     np.testing.assert_array_equal(degrade(mapped, model).data, degrade(image, model).data)
 
@@ -145,11 +148,12 @@ def test_a_bright_spot_outside_the_head_is_not_foreground() -> None:
     assert not foreground_mask(data)[1:4, 1:4, 1:4].any()
 
 
-def test_intensities_are_a_fraction_of_a_high_percentile_of_the_foreground() -> None:
+def test_intensities_count_from_a_low_percentile_to_a_high_one_of_the_foreground() -> None:
     result = normalise(whole(), Extract())
     inside = result.data[result.masks["foreground"]]
     assert result.data.dtype == np.float32
-    assert np.percentile(inside, 99.9) == pytest.approx(1, abs=1e-5)
+    assert np.percentile(result.data, 0.1) == pytest.approx(0, abs=1e-3)
+    assert np.percentile(inside, 99.9) == pytest.approx(1, abs=1e-3)
     np.testing.assert_allclose(result.intensity.to_physical(result.data), HEAD, rtol=1e-6, atol=1e-6)
 
 

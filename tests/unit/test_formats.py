@@ -853,7 +853,7 @@ def test_apply_takes_any_format_and_gives_the_same_back(kind: str, generator: Pa
     part = Part(frame=1) if kind == "tiff" else Part()
     before = format_of(path).read(path, part)
     output = tmp_path / f"out{suffix_of(before)}"
-    quiet = Infer(noise_sigma=0.01)
+    quiet = Infer(noise_sigma=0.01, force=True)
     apply(generator, path, part, Extract(), quiet, "cpu", output)
     after = module_of(before).read(output)
     assert after.data.shape == tuple(size * factor for size, factor in zip(before.data.shape, (4, 4, 1), strict=True))
@@ -886,7 +886,8 @@ def test_the_command_line_names_the_part(generator: Path, tmp_path: Path) -> Non
     tifffile.imwrite(path, np.stack([head, head]), photometric="minisblack", metadata={"axes": "CZYX"}, ome=True)
     paths = ("--model", generator, "--input", path, "--output", output)
     command(
-        "apply", *paths, "--channel", "1", "--voxel-um", "0.5", "0.5", "2", "--foreground", "all", "--device", "cpu"
+        *("apply", *paths, "--channel", "1", "--voxel-um", "0.5", "0.5", "2"),
+        *("--foreground", "all", "--device", "cpu", "--force"),
     )
     image = format_of(output).read(output)
     assert image.spacing == (0.125, 0.125, 2.0) and image.data.shape == (80, 88, 4)

@@ -441,6 +441,6 @@ def test_what_is_no_store_at_all_gives_one_clear_message(tmp_path):
 
 def test_voxels_that_are_no_numbers_are_refused(tmp_path):
     data = pixels((40, 51), "f4")
-    data[3, 4] = np.nan
-    with pytest.raises(UserError, match="1 voxels are NaN"):
+    data[3, 4] = np.inf
+    with pytest.raises(UserError, match="1 voxels are infinite"):
         read(write_store(tmp_path / "in.zarr", data, "yx"))

@@ -157,7 +157,7 @@ def test_one_training_takes_volumes_of_different_planes(tmp_path):
 
 def record_of(*volumes: dict[str, Any]) -> dict[str, Any]:
     extraction = {**Extract().model_dump(), "plane": "auto"}
-    common = {"scale_percentile": 99.9, "shape": [1, 1, 1]}
+    common = {"offset_percentile": 0.1, "scale_percentile": 99.9, "shape": [1, 1, 1]}
     degradation = Degrade().model_dump(mode="json")
     return {"config": {"extract": extraction, "degrade": degradation}, "volumes": [{**common, **v} for v in volumes]}
 

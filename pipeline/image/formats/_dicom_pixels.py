@@ -1,7 +1,7 @@
 """Reads the stored pixels of DICOM slices, whatever their compression.
 
-pydicom decodes what needs no further package: uncompressed and deflated files, RLE, and with Pillow some JPEGs. GDCM,
-as a part of SimpleITK, decodes the other JPEG, JPEG-LS and JPEG 2000 images (PS3.5, A.4).
+pydicom decodes what needs no further package: uncompressed and deflated files, and RLE. GDCM, as a part of SimpleITK,
+decodes JPEG, JPEG-LS and JPEG 2000 images (PS3.5, A.4). Which other decoders are installed makes no difference.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def _check_spare_bits(where: str, dataset: Any, stored: NDArray) -> None:
 
 
 def _decoded(where: str, dataset: Any) -> NDArray:
-    """Decodes the pixels with pydicom, or with GDCM where pydicom has no decoder.
+    """Decode the pixels with pydicom's own decoders or with GDCM.
 
     Raises:
         UserError: the compression is not supported, or compressed pixels cannot be decoded.
@@ -118,12 +118,10 @@ def _decoded(where: str, dataset: Any) -> NDArray:
     if syntax not in (*BY_GDCM, uid.RLELossless):
         raise UserError(f"{where} is compressed as {syntax.name}, which is not supported; {DECOMPRESS}.")
     try:
+        if syntax in BY_GDCM:
+            return _by_gdcm(dataset)
+        dataset.pixel_array_options(decoding_plugin="pydicom")
         return np.asarray(dataset.pixel_array)
-    except (*DAMAGE, ImportError) as error:
-        if syntax == uid.RLELossless:
-            raise _undecodable(where, syntax, error) from error
-    try:
-        return _by_gdcm(dataset)
     except (*DAMAGE, ImportError) as error:
         raise _undecodable(where, syntax, error) from error
 
