@@ -42,7 +42,7 @@ def configuration() -> dict[str, Any]:
         "datasets": [{"kind": "bids", "path": "my heads", "subjects": subjects}],
         "sources": {"small": {"kind": "local", "path": "small.safetensors", "network": network}},
         "train": {"initial_weights": "small"},
-        "infer": {"deliver": "pretrained", "noise_sigma": 0.02},
+        "infer": {"deliver": "pretrained", "noise_sigma": 0.02, "force": True},
         "degrade": {"factor": 2},
     }
 
