@@ -262,7 +262,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Declares the options of this stage."""
     add_path(parser, "--model", "generator.safetensors of a trained method")
     add_path(parser, "--input", "the image to sharpen: a file, or a folder or zip of DICOM files or of pictures")
-    suffixes = ".nii.gz, .mgz, .dicom.zip, .ome.tiff, .ome.zarr, .png"
+    suffixes = ".nii.gz, .mgz, .nrrd, .mha, .dicom.zip, .ome.tiff, .ome.zarr, .png"
     add_path(parser, "--output", f"the sharpened image, of the same format: {suffixes}")
     parser.add_argument(
         "--plane", default="auto", choices=PLANE_CHOICES, help="plane of the slices (default: auto, see the log)"

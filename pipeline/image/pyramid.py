@@ -10,6 +10,7 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+import zarr
 from numpy.typing import NDArray
 
 from pipeline.image.intensity import clip_to
@@ -18,6 +19,10 @@ from pipeline.physics.grid import pad_to_multiple
 
 CHUNK = 512
 """Side of the chunks that are written, in pixels."""
+
+
+# Chunks of zeros are written like others: one that is not there could as well have been lost.
+zarr.config.set({"array.write_empty_chunks": True})
 
 
 def create_level(group: Any, name: str, shape: Sequence[int], dtype: np.dtype, axes: str) -> Any:

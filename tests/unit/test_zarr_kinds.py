@@ -207,3 +207,11 @@ def test_types_shards_and_fill_values(
     assert ("chunks are not stored; they count as" in messages(caplog, logging.INFO)) and not messages(caplog)
     ome_zarr_format.write(tmp_path / "out.zarr", image)
     np.testing.assert_array_equal(zarr.open_group(tmp_path / "out.zarr", mode="r")["0"], data)
+
+
+def test_a_result_of_zeros_is_written_whole_and_can_be_read(tmp_path: Path) -> None:
+    source = write_store(tmp_path / "a.ome.zarr", pixels((130, 70), "u2"), "yx")
+    image = format_of(source).read(source)
+    target = tmp_path / "b.ome.zarr"
+    format_of(source).write(target, image.with_data(np.zeros_like(image.data)))
+    assert not format_of(target).read(target).data.any()
