@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from pipeline.apply import Doubt, apply
 from pipeline.config.stages import Extract, Infer
@@ -29,7 +30,7 @@ from pipeline.inference.domain import FACT, outside_training, training_domain
 from pipeline.models.generator import Generator
 from pipeline.models.weights import save_generator
 from pipeline.physics.forward import ForwardModel
-from tests.helpers import contents, synthetic_head, write_nifti
+from tests.helpers import contents, load_nifti, synthetic_head, write_nifti
 from tests.small_training import small_excerpt, tiny_generator, tiny_recipe
 
 HEAD = synthetic_head((40, 44, 6)).astype(np.float32) / 1000
@@ -111,6 +112,29 @@ def test_results_are_kept_warned_of_or_refused(
     make()
     assert ("Do not rely on it" in caplog.text) == (outcome == "warned")
     assert output.exists()
+
+
+def hounsfield() -> np.ndarray:
+    """A CT of a head: air at -1024, padding at -3024 outside of the field of view, brain at 40 with a spread of 6."""
+    inside = synthetic_head((64, 64, 2)) > 100
+    random = np.random.default_rng(3)
+    values = np.where(inside, random.normal(40, 6, inside.shape), -1024 + random.normal(0, 4, inside.shape))
+    bone = inside & ~np.asarray(ndimage.binary_erosion(inside, np.ones((5, 5, 1))), dtype=bool)
+    values[bone] = 1200
+    x, y = np.mgrid[:64, :64] - 31.5
+    values[np.hypot(x, y) > 31.5] = -3024
+    return np.rint(values).astype(np.int16)
+
+
+@pytest.mark.parametrize("foreground", ["head", "all"])
+@pytest.mark.parametrize("voxels", [hounsfield(), (hounsfield() - 3000) // 4], ids=["CT", "all negative"])
+def test_values_below_zero_come_back_as_they_were(tmp_path: Path, voxels: np.ndarray, foreground: Any) -> None:
+    model, output = tmp_path / "generator.safetensors", tmp_path / "out.nii.gz"
+    save_generator(model, repeating(1.0), {})
+    source = write_nifti(tmp_path / "in.nii.gz", voxels)
+    settings = Infer(threads=1, backend="torch")
+    apply(model, source, Part(), Extract(foreground=foreground), settings, "cpu", output, Doubt(False))
+    np.testing.assert_allclose(load_nifti(output).dataobj, voxels.repeat(2, 0).repeat(2, 1), atol=1)
 
 
 @pytest.mark.parametrize(("method", "force", "written"), [("a", False, False), ("a", True, True), ("b", False, True)])

@@ -33,7 +33,9 @@ def test_apply_sharpens_a_file_in_place_and_kind(generator, tmp_path, plane, axi
     data, affine = reoriented(synthetic_head((20, 22, 18)), ras_affine((2.0, 2.0, 3.0)), table)
     source = write_nifti(tmp_path / "in.nii.gz", np.rint(data).astype(np.int16), affine)
     output = tmp_path / "out.nii.gz"
-    result = run_stage("apply", "--model", generator, "--input", source, "--output", output, "--plane", plane, "--force")
+    result = run_stage(
+        "apply", "--model", generator, "--input", source, "--output", output, "--plane", plane, "--force"
+    )
     assert result.returncode == 0, result.stderr
     before: Any = nib.load(source)
     after: Any = nib.load(output)
@@ -49,7 +51,9 @@ def test_apply_sharpens_a_file_in_place_and_kind(generator, tmp_path, plane, axi
 def test_apply_enlarges_thick_slices_within_them(generator, tmp_path):
     source = write_nifti(tmp_path / "in.nii.gz", synthetic_head((20, 64, 64)), ras_affine((5.0, 1.0, 1.0)))
     output = tmp_path / "out.nii.gz"
-    result = run_stage("apply", "--model", generator, "--input", source, "--output", output, "--no-uncertainty", "--force")
+    result = run_stage(
+        "apply", "--model", generator, "--input", source, "--output", output, "--no-uncertainty", "--force"
+    )
     assert result.returncode == 0, result.stderr
     after: Any = nib.load(output)
     assert after.shape == (20, 256, 256)
