@@ -19,9 +19,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from skimage.filters import threshold_multiotsu
 
-from pipeline.fidelity.tissue import BINS, CLASSES, MICROLITRES
+from pipeline.fidelity.tissue import CLASSES, MICROLITRES, class_thresholds
 from pipeline.image.container import read_image
 from pipeline.image.image import Image
 from pipeline.image.predictions import prediction_path, read_prediction, restored_image, suffix_of
@@ -53,12 +52,12 @@ def main() -> None:
     truth = read_image(arguments.run / f"extracted/{arguments.volume}.safetensors")
     mask = truth.masks["foreground"]
     millilitres = math.prod(MILLIMETRES[truth.unit] * length for length in truth.spacing) / MICROLITRES
-    limits = threshold_multiotsu(truth.data[mask], CLASSES, nbins=BINS)
+    limits = class_thresholds(truth.data[mask])
     of_truth = np.digitize(truth.data[mask], limits)
     rows: dict[str, dict[str, Any]] = {}
     for name, image in images(arguments.run, arguments.volume, truth).items():
         values = image[mask]
-        own = threshold_multiotsu(values, CLASSES, nbins=BINS)
+        own = class_thresholds(values)
         rows[name] = {
             **{f"threshold {index}": limit for index, limit in enumerate(own, start=1)},
             **{f"class {kind}, ml": millilitres * np.sum(np.digitize(values, own) == kind) for kind in range(CLASSES)},

@@ -67,14 +67,24 @@ def segment(values: NDArray[np.floating]) -> NDArray[np.intp]:
     Returns:
         Shape (n,); all are 0 where there are fewer than three different intensities.
     """
-    # Single voxels far beyond the others would stretch the histogram.
-    ends = [robust_percentile(values, one) for one in (LOW_PERCENTILE, PERCENTILE)]
     try:
-        thresholds = threshold_multiotsu(np.clip(values, *ends), CLASSES, nbins=BINS)
+        thresholds = class_thresholds(values)
     except ValueError:
         logger.warning("fewer than three different intensities: all voxels are of one class")
         return np.zeros(values.shape, dtype=np.intp)
     return np.digitize(values, thresholds)
+
+
+def class_thresholds(values: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return the two thresholds between the classes; arguments as in `segment`.
+
+    Values beyond the range of the intensities are limited to it, since single ones would stretch the histogram.
+
+    Raises:
+        ValueError: there are fewer than three different intensities.
+    """
+    ends = [robust_percentile(values, one) for one in (LOW_PERCENTILE, PERCENTILE)]
+    return threshold_multiotsu(np.clip(values, *ends), CLASSES, nbins=BINS)
 
 
 def tissue_volumes(
