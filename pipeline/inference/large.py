@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -35,12 +35,14 @@ from pipeline.image.pyramid import add_coarser_levels, create_level
 from pipeline.image.tiled import Plane, TiledImage, fitting_format
 from pipeline.inference.agreement import Agreement, agreement_of, cell_means, check_agreement, without_outliers
 from pipeline.inference.backends._compute import FULL_PRECISION
+from pipeline.inference.domain import outside_training
 from pipeline.inference.engine import engine_for, tell_change
 from pipeline.inference.memory import device_of
 from pipeline.inference.tiles import ramp, tiles_along
 from pipeline.inference.volume import MOST_VIEWS, restore_in_views, restored_views, views_of
 from pipeline.models.generator import Generator
 from pipeline.physics.noise_level import estimate_sigma
+from pipeline.physics.parameters import MILLIMETRES
 
 logger = logging.getLogger(__name__)
 
@@ -199,6 +201,8 @@ def _made(
     with _workplace(output) as folder:
         target = (image, factor, doubt)
         job = _Job.resumed(folder, key, *target) or _Job.started(folder, key, *target, settings)
+        if doubt is None:
+            _warn_outside_training(network, image, job.levels)
         job.restore_planes(network, settings)
         if doubt is None:
             check_agreement(image.path, job.agreement, force=settings.force)
@@ -339,6 +343,14 @@ class _Job:
     def _remember(self, **changes: Any) -> None:
         self._record.update(changes)
         write_json(self._folder / "progress.json", self._record)
+
+
+def _warn_outside_training(network: Generator, image: TiledImage, levels: Sequence[Level]) -> None:
+    """Log what about an image lies outside of what the network was trained on."""
+    sizes = None if image.voxel_um is None else [MILLIMETRES["um"] * size for size in image.voxel_um[:2]]
+    found = [sentence for level in levels for sentence in outside_training(network, level.noise_sigma, sizes)]
+    for sentence in dict.fromkeys(found):
+        logger.warning("%s: %s. The result may be worse than interpolation.", image.path, sentence)
 
 
 def measured_levels(image: TiledImage, settings: Infer) -> list[Level]:

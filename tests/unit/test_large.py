@@ -633,3 +633,12 @@ def test_images_of_2000_and_5000_pixels_a_side_are_restored_in_bounded_memory(tm
             assert image.plane_shape == (2 * side, 2 * side)
     assert max(peaks) < 3 * GIB
     assert peaks[1] < 1.1 * peaks[0]
+
+
+def test_what_the_network_was_not_trained_on_is_named(tmp_path, network, caplog):
+    trained = Generator(network.shape).eval()
+    trained.facts = {"trained_on": {"noise_sigma": [0.1, 0.2], "voxel_mm": [0.9, 1.1]}}
+    source = write_tiff(tmp_path / "in.ome.tiff", micrograph((70, 61)))
+    restored(trained, source, tmp_path / "out.ome.tiff")
+    told = [record.getMessage() for record in caplog.records if "was trained on" in record.getMessage()]
+    assert len(told) == 2 and all(str(source) in message for message in told)
