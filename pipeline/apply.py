@@ -55,9 +55,8 @@ from pipeline.physics.parameters import Direction, axes_along, spacing_mm
 
 logger = logging.getLogger(__name__)
 
-MAGNITUDE_NOISE, SIGNED_NOISE = "rician", "gaussian"
-"""Kinds of noise that are estimated, modules of pipeline/physics/noise: in heads without negative values, and in all
-other images."""
+MAGNITUDE_NOISE, MICROSCOPE_NOISE = "rician", "gaussian"
+"""Kinds of noise that are looked for, modules of pipeline/physics/noise."""
 
 
 def direction_of(network: Generator) -> Direction:
@@ -212,7 +211,8 @@ def _restored(network: Generator, source: Path, measured: Image, settings: Infer
 
 
 def _noise_of(image: Image) -> str:
-    return MAGNITUDE_NOISE if image.is_anatomical and image.facts["stored_minimum"] >= 0 else SIGNED_NOISE
+    """The kind of noise that is looked for. It does not depend on where the zero of the image lies."""
+    return MAGNITUDE_NOISE if image.is_anatomical else MICROSCOPE_NOISE
 
 
 def _agreement(

@@ -42,11 +42,12 @@ from tests.known import known_file
 from tests.small_training import tiny_generator
 from tests.unit.test_ome_zarr import write_store
 
-SIDE, SLICES = 24, 4
+SIDE, SLICES = 36, 4
 HEAD = np.rint(synthetic_head((SIDE, SIDE, SLICES), texture=60.0) / 12).astype(np.int64)
 """An image of whole numbers from 0 to about 100, with dark background."""
 NOISY = HEAD + np.random.default_rng(5).integers(0, 6, HEAD.shape)
-WIDE = Infer(force=True, noise_sigma=0.02, threads=1, backend="torch")
+WIDE = Infer(force=True, threads=1, backend="torch")
+"""The noise level is estimated."""
 
 MEANS = {"sigma": 0.05, "h_in_sigma": 1.0, "patch_size": 3, "patch_distance": 3}
 """Settings of the non-local means."""
