@@ -174,7 +174,7 @@ class Infer(Section):
     the share that was best on the validation volumes"""
     force: bool = False
     """write results of the delivered method that, brought back to the grid of their input, differ from it by more than
-    a fifth of the intensity range beyond the noise; otherwise they are refused"""
+    35 % of the intensity range beyond the noise; otherwise they are refused"""
     air_tolerance: Fraction = 0.001
     """of heads, air is interpolated rather than computed where that was measured to change tissue by less than this
     fraction of the range; 0 computes all"""

@@ -36,15 +36,16 @@ from tests.small_training import small_excerpt, tiny_generator, tiny_recipe
 HEAD = synthetic_head((40, 44, 6)).astype(np.float32) / 1000
 
 
-def repeating(gain: float) -> Generator:
+def repeating(gain: float, factor: int = 2) -> Generator:
     """A network whose weights repeat every voxel along rows and columns, and multiply it."""
-    network = tiny_generator(factor=2)
+    network = tiny_generator(factor=factor)
     weights = dict(network.network.named_parameters())
     with torch.no_grad():
         for weight in weights.values():
             weight.zero_()
-        for layer in ("conv_first", "conv_up1", "conv_hr", "conv_last"):
-            weights[f"{layer}.weight"][0, 0, 1, 1] = gain if layer == "conv_last" else 1.0
+        for layer in ("conv_first", "conv_up1", "conv_up2", "conv_hr", "conv_last"):
+            if f"{layer}.weight" in weights:
+                weights[f"{layer}.weight"][0, 0, 1, 1] = gain if layer == "conv_last" else 1.0
     return network
 
 
@@ -145,7 +146,7 @@ def test_a_run_refuses_what_it_would_deliver(tmp_path: Path, method: str, force:
     facts = {**excerpt.truth.facts, "id": "v", "forward_model": excerpt.model.to_json()}
     image = excerpt.truth.with_data(excerpt.measured, masks={}, facts=facts, origin=origin)
     write_image(tmp_path / "v.safetensors", image)
-    save_generator(tmp_path / "generator.safetensors", tiny_generator(), {})
+    save_generator(tmp_path / "generator.safetensors", repeating(3.0, factor=4), {})
     settings = Infer(deliver="a", noise_sigma=0.01, threads=1, backend="torch", force=force)
 
     def make() -> None:
