@@ -24,7 +24,7 @@ from pipeline.physics.forward import ForwardModel
 
 logger = logging.getLogger(__name__)
 
-WARN_BEYOND, REFUSE_BEYOND = 0.05, 0.35
+WARN_BEYOND, REFUSE_BEYOND = 0.06, 0.35
 """Difference beyond the noise, as a fraction of the intensity range, from which on a result is warned of, and refused.
 What honest results have is measured in docs/fidelity.md."""
 
