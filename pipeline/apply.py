@@ -20,7 +20,8 @@ restored part by part it is made where --uncertainty asks for it, in a second pa
 from __future__ import annotations
 
 import logging
-from argparse import BooleanOptionalAction
+import math
+from argparse import ArgumentTypeError, BooleanOptionalAction
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -136,6 +137,20 @@ class Doubt(NamedTuple):
 NO_WISH = Doubt()
 
 
+def check_apart(source: Path, output: Path) -> None:
+    """Refuse to write over the image that is read, into it, or over a folder that contains it.
+
+    Raises:
+        UserError: naming both.
+    """
+    read = source.resolve()
+    for written in (output.resolve(), uncertainty_path(output).resolve()):
+        if written == read or written in read.parents or (read.is_dir() and read in written.parents):
+            raise UserError(
+                f"--output: {written} would overwrite the input {source}, or lie inside it; name another file."
+            )
+
+
 def uncertainty_path(output: Path) -> Path:
     """Returns where the error map of a result goes: sharp.nii.gz has sharp.uncertainty.nii.gz."""
     known = [suffix for name in plugins.names(ROOM) for suffix in written_suffixes(name)]
@@ -167,9 +182,10 @@ def apply(
         doubt: about the error map.
 
     Raises:
-        UserError: a file cannot be read or has no foreground, the network does not fit the image, the device cannot
-            be used, or the result disagrees with its input.
+        UserError: the output would replace the input, a file cannot be read or has no foreground, the network does
+            not fit the image, the device cannot be used, or the result disagrees with its input.
     """
+    check_apart(source, output)
     use_threads(settings.threads)
     network = load_generator(model).to(choose_device(device)).eval()
     if is_large(source, part.series):
@@ -190,8 +206,10 @@ def apply(
     saturated = write_prediction(output, measured, restored)
     logger.info("%s: %s -> %s, %d voxels clipped", source, measured.data.shape, restored.shape, saturated)
     spreads = [channel.spread for channel in channels if channel.spread is not None]
+    path = uncertainty_path(output)
+    if not spreads and path.exists():
+        logger.warning("%s: is the error map of an earlier result and was not written anew", path)
     if spreads:
-        path = uncertainty_path(output)
         write_quantity(path, restored_image(measured, doubt.factor * together(spreads)))
         logger.info("%s: the disagreement over views, times %.3g", path, doubt.factor)
 
@@ -252,8 +270,10 @@ def _apply_by_parts(
         wanted = chosen(image, part)
         saturated = restore_large(network, wanted, settings, output, digest)
         logger.info("%s: restored part by part, %d pixels clipped", source, saturated)
+        path = uncertainty_path(output)
+        if not doubt.wanted and path.exists():
+            logger.warning("%s: is the error map of an earlier result and was not written anew", path)
         if doubt.wanted:
-            path = uncertainty_path(output)
             doubt_large(network, wanted, settings, path, digest, doubt.factor)
             logger.info("%s: the disagreement over views, times %.3g", path, doubt.factor)
 
@@ -271,7 +291,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--channel", type=_channel, metavar="N|NAME", help="of several channels: which one alone")
     parser.add_argument("--series", metavar="NAME", help="of several images in one file or folder: which one")
     parser.add_argument(
-        "--voxel-um", type=float, nargs=3, metavar=("X", "Y", "Z"), help="size of a voxel, where the file does not say"
+        "--voxel-um",
+        type=_length,
+        nargs=3,
+        metavar=("X", "Y", "Z"),
+        help="size of a voxel, where the file does not say",
     )
     parser.add_argument(
         "--foreground", default="head", choices=("head", "all"), help="all: a micrograph that fills the field"
@@ -287,6 +311,13 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to compute")
     add_memory(parser)
     add_settings(parser, Infer)
+
+
+def _length(text: str) -> float:
+    length = float(text)
+    if not (math.isfinite(length) and length > 0):
+        raise ArgumentTypeError(f"{text} is no size of a voxel: it must be greater than 0")
+    return length
 
 
 def _channel(text: str) -> int | str:

@@ -37,6 +37,7 @@ from pipeline.image.intensity import (
     PERCENTILE,
     IntensityMap,
     IntensityRange,
+    bulk_of,
     describe_range,
     intensity_range,
     robust_percentile,
@@ -162,7 +163,7 @@ def _without_bias(image: Image, mask: np.ndarray) -> np.ndarray:
     count = channel_count(image.facts)
     corrected = []
     for one, where in zip(apart(image.data, count), apart(mask, count), strict=True):
-        offset = float(robust_percentile(one, LOW_PERCENTILE))
+        offset = float(robust_percentile(one, LOW_PERCENTILE, bulk_of(one)))
         corrected.append(correct_bias(np.maximum(one - offset, 0), where) + offset)
     return together(corrected)
 

@@ -25,7 +25,7 @@ from skimage.filters import threshold_multiotsu
 
 from pipeline.config.volumes import TISSUE_ORDERS
 from pipeline.image.image import Image
-from pipeline.image.intensity import LOW_PERCENTILE, PERCENTILE, robust_percentile
+from pipeline.image.intensity import LOW_PERCENTILE, PERCENTILE, bulk_of, robust_percentile
 from pipeline.physics.parameters import MILLIMETRES
 
 logger = logging.getLogger(__name__)
@@ -83,7 +83,8 @@ def class_thresholds(values: NDArray[np.floating]) -> NDArray[np.floating]:
     Raises:
         ValueError: there are fewer than three different intensities.
     """
-    ends = [robust_percentile(values, one) for one in (LOW_PERCENTILE, PERCENTILE)]
+    bulk = bulk_of(values)
+    ends = [robust_percentile(values, one, bulk) for one in (LOW_PERCENTILE, PERCENTILE)]
     return threshold_multiotsu(np.clip(values, *ends), CLASSES, nbins=BINS)
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import UserError
 from pipeline.image.blocks import in_memory_order, memory_order, undo_order
-from pipeline.image.intensity import LOW_PERCENTILE, PERCENTILE, robust_percentile
+from pipeline.image.intensity import LOW_PERCENTILE, PERCENTILE, IntensityMap, bulk_of, robust_percentile
 from pipeline.image.runs import fill_holes, largest_part
 from pipeline.image.smoothing import gaussian
 
@@ -82,12 +82,11 @@ def bright_part(data: NDArray, axes: Iterable[int] | None = None) -> NDArray[np.
 def _unit_range(data: NDArray) -> NDArray[np.float32]:
     """Map the image's low and high percentiles to 0 and 1, and limit what lies beyond."""
     values = data.ravel(order="K")
-    low, high = (float(robust_percentile(values, one)) for one in (LOW_PERCENTILE, PERCENTILE))
+    bulk = bulk_of(values)
+    low, high = (float(robust_percentile(values, one, bulk)) for one in (LOW_PERCENTILE, PERCENTILE))
     if low == high:  # nearly all voxels have one value: what is left decides
         low, high = float(values.min()), float(values.max())
-    scaled = np.empty_like(data, dtype=np.float32)
-    np.subtract(data, low, out=scaled, dtype=np.float64)
-    np.divide(scaled, high - low, out=scaled, dtype=np.float64)
+    scaled = IntensityMap(offset=low, scale=high - low).normalise(data)
     return np.clip(scaled, 0, 1, out=scaled)
 
 

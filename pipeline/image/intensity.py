@@ -23,6 +23,11 @@ SHOWN_RANGES = 8
 """Ranges that the log lists."""
 
 
+TAIL, GAP = 0.01, 2.0
+"""Largest share of an image that may be outliers on either side, and how wide a gap separates them from the rest, as a
+multiple of the range of the rest."""
+
+
 class IntensityRange(NamedTuple):
     """The physical intensities that become 0 and 1: `offset` and `offset + scale`."""
 
@@ -33,9 +38,8 @@ class IntensityRange(NamedTuple):
 def intensity_range(image: NDArray, foreground: NDArray[np.bool_] | None = None) -> IntensityRange:
     """Find the range of an image from its own values.
 
-    Both ends are values of the image, not interpolated between two of them, so that the range of a * image + c is
-    exactly a * offset + c and a * scale for a > 0. Of any image of more than two values, neither end is an extreme
-    value, so that a single hot or dead voxel cannot move it.
+    Outliers are left out, see `bulk_of`. Both ends are values of the image, not interpolated between two of them, so
+    that the range of a * image + c is exactly a * offset + c and a * scale for a > 0.
 
     Args:
         image: physical intensities, any shape, any order in memory. NaN is left out.
@@ -49,34 +53,79 @@ def intensity_range(image: NDArray, foreground: NDArray[np.bool_] | None = None)
     """
     order = memory_order(image)
     values = image.transpose(order)
+    bulk = bulk_of(values)
     inside = values if foreground is None else values[foreground.transpose(order)]
-    offset = float(robust_percentile(values, LOW_PERCENTILE))
-    scale = float(robust_percentile(inside, PERCENTILE)) - offset
+    offset = float(robust_percentile(values, LOW_PERCENTILE, bulk))
+    scale = float(robust_percentile(inside, PERCENTILE, bulk)) - offset
     if scale <= 0:
-        raise UserError(
-            f"the image has no contrast: the {LOW_PERCENTILE}th percentile of all voxels and the {PERCENTILE}th "
-            f"percentile of the foreground are both {offset:g}."
-        )
+        raise UserError(f"nearly all voxels have the same value ({offset:g}), so there is nothing to sharpen.")
     return IntensityRange(offset, scale)
 
 
-def robust_percentile(values: NDArray, percentile: float) -> NDArray:
-    """Return the value at a percentile, rounded toward the middle, so that extreme values are left out where possible.
+class Bulk(NamedTuple):
+    """The lowest and highest value of an image that are no outliers."""
+
+    low: float
+    high: float
+
+
+EVERYTHING = Bulk(-math.inf, math.inf)
+
+
+def bulk_of(values: NDArray) -> Bulk:
+    """Find the values of an image without outliers: hot and dead voxels, metal, burnt-in marks.
+
+    Outliers are at most the lowest and the highest `TAIL` of the voxels. They are separated from all other values by a
+    gap that is more than `GAP` times as wide as the range of those, so that sparse bright structures, whose edges have
+    all values in between, are none. The result does not depend on how far away they lie.
+
+    Args:
+        values: any shape. NaN is left out.
+    """
+    flat = _without_nan(values)
+    last = flat.size - 1
+    if last < 2:  # noqa: PLR2004
+        return EVERYTHING
+    low, high = max(math.floor(TAIL * last), 1), min(math.ceil((1 - TAIL) * last), last - 1)
+    parts = np.partition(flat, (low, high))
+    first, final = float(parts[low]), float(parts[high])
+    if first == final:
+        return EVERYTHING
+    above = _before_gap(np.sort(parts[high:]).astype(np.float64), first)
+    below = -_before_gap(np.sort(-parts[: low + 1].astype(np.float64)), -final)
+    return Bulk(below, above)
+
+
+def _before_gap(tail: NDArray[np.float64], start: float) -> float:
+    """Return the last value before the first wide gap in a rising tail of values, whose others begin at `start`."""
+    wide = np.flatnonzero(np.diff(tail) > GAP * (tail[:-1] - start))
+    return float(tail[wide[0]]) if wide.size else float(tail[-1])
+
+
+def robust_percentile(values: NDArray, percentile: float, bulk: Bulk = EVERYTHING) -> NDArray:
+    """Return the value at a percentile, rounded toward the middle.
 
     Args:
         values: any shape. NaN is left out.
         percentile: between 0 and 100.
+        bulk: values beyond are left out, unless there are no others.
     """
-    flat = values.ravel(order="K")
-    if flat.dtype.kind == "f" and np.isnan(np.sum(flat)):
-        flat = flat[~np.isnan(flat)]
+    flat = _without_nan(values)
+    if bulk != EVERYTHING:
+        kept = (flat >= bulk.low) & (flat <= bulk.high)
+        flat = flat if kept.all() or not kept.any() else flat[kept]
     last = flat.size - 1
     place = percentile / 100 * last
-    upper = percentile > 50  # noqa: PLR2004
-    index = math.floor(place) if upper else math.ceil(place)
-    if last > 1:
+    index = math.floor(place) if percentile > 50 else math.ceil(place)  # noqa: PLR2004
+    if last > 1:  # a single extreme value is always left out
         index = min(max(index, 1), last - 1)
     return np.partition(flat, index)[index]
+
+
+def _without_nan(values: NDArray) -> NDArray:
+    """Return the values in one dimension, without those that are NaN."""
+    flat = values.ravel(order="K")
+    return flat[~np.isnan(flat)] if flat.dtype.kind == "f" and np.isnan(np.sum(flat)) else flat
 
 
 def describe_range(intensity: IntensityMap) -> str:
@@ -132,9 +181,13 @@ class IntensityMap:
         """Map physical to normalised intensities, float32."""
         values = np.asarray(physical)
         normalised = np.empty_like(values, dtype=np.float32)
-        # In double precision, without an array of doubles: differences of integers below 2**24 are exact in single.
-        np.subtract(values, self._along_slices(self.offset, values), out=normalised, dtype=np.float64)
-        return np.divide(normalised, self._along_slices(self.scale, values), out=normalised, dtype=np.float64)
+        offset, scale = self._along_slices(self.offset, values), self._along_slices(self.scale, values)
+        if values.dtype.itemsize > np.dtype(np.float32).itemsize:
+            difference = np.subtract(values, offset, dtype=np.float64)
+            return np.divide(difference, scale, out=normalised, casting="same_kind")
+        # Without an array of doubles: differences of integers below 2**24 are exact in single precision.
+        np.subtract(values, offset, out=normalised, dtype=np.float64)
+        return np.divide(normalised, scale, out=normalised, dtype=np.float64)
 
     def to_physical(self, normalised: NDArray[np.floating]) -> NDArray[np.float64]:
         """Map normalised to physical intensities, float64."""

@@ -69,6 +69,8 @@ def _recorded(image: Image, choice: PlaneChoice) -> Slicing | None:
 
 def _chosen(image: Image, choice: PlaneChoice) -> Slicing:
     if not image.is_anatomical:
+        if choice != "auto":
+            logger.warning("the plane %s is ignored: micrographs and pictures have no anatomical planes", choice)
         return Slicing(PLANE, SLICE_AXIS, "micrographs and pictures have the slices of their file")
     if choice != "auto":
         return Slicing(choice, PLANE_AXIS[choice], "this plane was asked for")

@@ -93,12 +93,17 @@ def write_prediction(path: Path, lr_image: Image, sr: NDArray[np.floating]) -> i
     check_output(path, lr_image)
     image = restored_image(lr_image, sr)
     saturated = plugins.load(ROOM, lr_image.origin["format"]).write(path, _with_missing(image))
-    if saturated > CLIPPED_SHARE * image.data.size:
+    warn_of_clipping(path, saturated, image.data.size, image.intensity.dtype)
+    return saturated
+
+
+def warn_of_clipping(path: Path, clipped: int, count: int, dtype: str) -> None:
+    """Log how many of the `count` voxels of a result were clipped to the range of its dtype, if they are many."""
+    if clipped > CLIPPED_SHARE * count:
         logger.warning(
             "%s: %.1f %% of the voxels were clipped to the range that the file can store (%s)",
-            *(path, 100 * saturated / image.data.size, image.intensity.dtype),
+            *(path, 100 * clipped / count, dtype),
         )
-    return saturated
 
 
 def _with_missing(image: Image) -> Image:

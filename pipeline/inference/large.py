@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -31,6 +32,7 @@ from pipeline.errors import UserError
 from pipeline.files import DISK_ERRORS, read_json, write_json
 from pipeline.image.intensity import LOW_PERCENTILE, PERCENTILE, IntensityMap, IntensityRange, intensity_range
 from pipeline.image.limits import limited, log_limited
+from pipeline.image.predictions import warn_of_clipping
 from pipeline.image.pyramid import add_coarser_levels, create_level
 from pipeline.image.tiled import Plane, TiledImage, fitting_format
 from pipeline.inference.agreement import Agreement, agreement_of, cell_means, check_agreement, without_outliers
@@ -207,6 +209,7 @@ def _made(
         if doubt is None:
             check_agreement(image.path, job.agreement, force=settings.force)
             job.log_limited()
+            warn_of_clipping(output, job.saturated, math.prod(job.shape), image.intensity.dtype)
         logger.info("writing %s", output)
         add_coarser_levels(job.group, f"{image.leading}yx")
         facts = {
@@ -237,6 +240,11 @@ class _Job:
     def saturated(self) -> int:
         """Pixels that had to be clipped."""
         return self._record["saturated"]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the result."""
+        return cast(zarr.Array, self.group["0"]).shape
 
     @property
     def agreement(self) -> Agreement:
@@ -488,3 +496,5 @@ def _workplace(output: Path) -> Iterator[Path]:
         raise
     finally:
         lock.release()
+        if not (folder / "progress.json").exists():  # nothing was begun
+            shutil.rmtree(folder, ignore_errors=True)
