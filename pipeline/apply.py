@@ -46,16 +46,21 @@ from pipeline.image.predictions import check_output, restored_image, write_predi
 from pipeline.image.tiled import chosen, is_large, open_tiled
 from pipeline.infer import Restored, restore_uncorrected
 from pipeline.inference.agreement import Agreement, agreement_of, cell_means, check_agreement, without_outliers
+from pipeline.inference.domain import FACT as TRAINED_ON
 from pipeline.inference.domain import outside_training
 from pipeline.inference.large import doubt_large, restore_large
 from pipeline.inference.memory import use_memory
 from pipeline.models.device import choose_device, use_threads
 from pipeline.models.generator import Generator
 from pipeline.models.weights import load_generator
-from pipeline.physics.parameters import Direction, axes_along, spacing_mm
+from pipeline.physics.noise_level import estimate_sigma
+from pipeline.physics.parameters import Direction, axes_along, is_outside, spacing_mm
 
 logger = logging.getLogger(__name__)
 
+UNLIKE, NEGLIGIBLE = 2.0, 0.01
+"""A noise level that was given is unlike the estimated one if it differs by more than this factor, and this fraction of
+the intensity range."""
 MAGNITUDE_NOISE, MICROSCOPE_NOISE = "rician", "gaussian"
 """Kinds of noise that are looked for, modules of pipeline/physics/noise."""
 
@@ -201,7 +206,12 @@ def apply(
     except UserError as error:
         raise UserError(f"{source}: {error}") from error
     restored = together([channel.restored for channel in channels])
-    found = _agreement(read.physical, measured, restored, [channel.sigma for channel in channels])
+    images = apart(measured.data, channel_count(measured.facts))
+    sigmas = [
+        _noise_of_channel(source, measured.with_data(image), channel.sigma, settings)
+        for image, channel in zip(images, channels, strict=True)
+    ]
+    found = _agreement(read.physical, measured, restored, sigmas)
     check_agreement(source, found, force=settings.force)
     saturated = write_prediction(output, measured, restored)
     logger.info("%s: %s -> %s, %d voxels clipped", source, measured.data.shape, restored.shape, saturated)
@@ -211,7 +221,9 @@ def apply(
         logger.warning("%s: is the error map of an earlier result and was not written anew", path)
     if spreads:
         write_quantity(path, restored_image(measured, doubt.factor * together(spreads)))
-        logger.info("%s: the disagreement over views, times %.3g", path, doubt.factor)
+        logger.info(
+            "%s: error map written: standard deviation over flips and transposes, times %.3g", path, doubt.factor
+        )
 
 
 def _restored(network: Generator, source: Path, measured: Image, settings: Infer, *, doubted: bool) -> Restored:
@@ -223,9 +235,32 @@ def _restored(network: Generator, source: Path, measured: Image, settings: Infer
     found = restore_uncorrected([network], image, _noise_of(measured), settings, doubted=doubted)
     sizes = spacing_mm(measured)
     enlarged = [size for size, factor in zip(sizes, factors, strict=True) if factor > 1] if sizes else None
+    if not network.facts.get(TRAINED_ON):
+        logger.info("the network does not state what it was trained on, so that the image was not compared with that")
     for sentence in outside_training(network, found.sigma, enlarged):
         logger.warning("%s: %s. The result may be worse than interpolation.", source, sentence)
     return found._replace(restored=within.added_to(found.restored, factors))
+
+
+def _noise_of_channel(source: Path, image: Image, used: float, settings: Infer) -> float:
+    """Return the noise level that explains differences between a channel and its result.
+
+    It is the one estimated from the image, also where another one was given to the network; that is warned of.
+    """
+    if settings.noise_sigma is None:
+        return used
+    try:
+        estimated = estimate_sigma(limited(image.data).values, image.facts["slice_axis"], _noise_of(image)).sigma
+    except UserError:  # the slices are too small for an estimate
+        return used
+    if is_outside([used], (estimated / UNLIKE - NEGLIGIBLE, UNLIKE * estimated + NEGLIGIBLE)):
+        logger.warning(
+            "%s: the noise level that was given is %.3g of the intensity range; the image shows %.3g",
+            source,
+            used,
+            estimated,
+        )
+    return estimated
 
 
 def _noise_of(image: Image) -> str:
@@ -275,7 +310,9 @@ def _apply_by_parts(
             logger.warning("%s: is the error map of an earlier result and was not written anew", path)
         if doubt.wanted:
             doubt_large(network, wanted, settings, path, digest, doubt.factor)
-            logger.info("%s: the disagreement over views, times %.3g", path, doubt.factor)
+            logger.info(
+                "%s: error map written: standard deviation over flips and transposes, times %.3g", path, doubt.factor
+            )
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -298,11 +335,11 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="size of a voxel, where the file does not say",
     )
     parser.add_argument(
-        "--foreground", default="head", choices=("head", "all"), help="all: a micrograph that fills the field"
+        "--foreground", default="head", choices=("head", "all"), help="head: find the head; all: use the whole image"
     )
     text = "noise level as a fraction of the intensity range, instead of the one estimated from the image"
     parser.add_argument("--noise-sigma", type=float, metavar="S", help=text)
-    text = "write a result that disagrees with its input, which is refused otherwise"
+    text = "write the result even if it differs too much from its input"
     parser.add_argument("--force", action="store_true", help=text)
     text = "write the error map beside the output (default: of all but images that are restored part by part)"
     parser.add_argument("--uncertainty", action=BooleanOptionalAction, default=None, help=text)

@@ -23,6 +23,10 @@ from pipeline.image.predictions import read_prediction
 logger = logging.getLogger(__name__)
 
 
+LARGEST_FACTOR = 1e6
+"""No network's standard deviation over its views is that much smaller than its error."""
+
+
 def compared(truth: Image, prediction: NDArray[np.floating], spread: Image) -> tuple[NDArray, NDArray]:
     """Returns spread and absolute error of the foreground of a volume, normalised, shape (voxels,) each.
 
@@ -66,7 +70,10 @@ def read_factor(path: Path) -> float:
     content = read_json(path)
     if not isinstance(content, dict) or "factor" not in content:
         raise UserError(f"{path}: holds no calibration; delete it and run the stage calibrate again.")
-    return float(content["factor"])
+    factor = content["factor"]
+    if isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 < factor < LARGEST_FACTOR:
+        raise UserError(f"{path}: the factor must be a number above 0, not {factor!r}; run the stage calibrate again.")
+    return float(factor)
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -94,7 +94,10 @@ def normalise(image: Image, settings: Extract) -> Image:
     coverage = counts / (mask.size // mask.shape[axis])
     chosen = np.flatnonzero(coverage >= settings.min_foreground)
     if chosen.size == 0:
-        raise UserError(f"no {plane} slice has {settings.min_foreground:.0%} foreground (extract.min_foreground).")
+        raise UserError(
+            f"no {plane} slice has {settings.min_foreground:.0%} foreground (extract.min_foreground): almost nothing "
+            "stands out from the background. To use the whole image, take foreground: all (--foreground all)."
+        )
     facts = {
         **slices,
         "foreground_slices": chosen.tolist(),

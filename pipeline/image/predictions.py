@@ -132,7 +132,7 @@ def write_quantity(path: Path, image: Image) -> int:
     check_output(path, image)
     module = plugins.load(ROOM, image.origin["format"])
     differences = replace(image, intensity=image.intensity.of_differences())
-    return module.write(path, getattr(module, "as_quantity", _as_floats)(differences))
+    return module.write(path, _with_missing(getattr(module, "as_quantity", _as_floats)(differences)))
 
 
 def _as_floats(image: Image) -> Image:

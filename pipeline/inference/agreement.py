@@ -135,7 +135,10 @@ def check_agreement(name: object, found: Agreement, *, force: bool) -> None:
         UserError: the difference exceeds `REFUSE_BEYOND`, and `force` is not set.
     """
     share = found.beyond_noise
-    logger.info("%s: the result differs from its input by %.2f %% of the range beyond the noise", name, 100 * share)
+    logger.info(
+        "%s: the result differs from its input by %.2f %% of the range beyond the noise (warning above %.0f %%)",
+        *(name, 100 * share, 100 * WARN_BEYOND),
+    )
     told = (
         f"{name}: the result, brought back to the grid of its input, differs from it by {share:.1%} of the intensity "
         f"range (root mean square) beyond the noise; honest results stay below {WARN_BEYOND:.0%}"

@@ -22,6 +22,7 @@ from pipeline.image.formats._dicom_kinds import GEOMETRY, check_kind
 logger = logging.getLogger(__name__)
 
 ALIKE = (
+    *("PatientID", "FrameOfReferenceUID", "Units", "RescaleType"),
     *("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation"),
     *("BitsAllocated", "BitsStored", "PixelRepresentation"),
 )
