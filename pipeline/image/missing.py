@@ -1,6 +1,7 @@
 """Voxels without a value: SPM and FSL write NaN where nothing was computed, mostly around the brain.
 
-They count as background. For the computation they get the lowest value of the image, and results are NaN there again.
+They count as background, as does the declared padding of DICOM images. For the computation they get the lowest value of
+the image, and results have NaN, or the value of the padding, there again.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from pipeline.errors import UserError
 
 MASK = "missing"
 """Name of the mask of these voxels in an Image."""
+VALUE = "missing_value"
+"""Key of an image's origin: the physical value of these voxels in files that cannot store NaN."""
 
 
 def missing_voxels(data: NDArray) -> NDArray[np.bool_] | None:
@@ -49,20 +52,25 @@ def check_is_background(missing: NDArray[np.bool_], foreground: NDArray[np.bool_
     Raises:
         UserError: some of the missing voxels lie in the foreground and are not connected to the sides of the slices.
     """
-    parts = np.empty(missing.shape, dtype=np.int32)
-    count = int(ndimage.label(missing, ndimage.generate_binary_structure(missing.ndim, missing.ndim), output=parts))  # pyright: ignore[reportArgumentType]
-    outside = np.zeros(count + 1, dtype=bool)
-    for axis in range(missing.ndim):
-        if axis != slice_axis:
-            outside[np.unique(np.take(parts, [0, -1], axis))] = True
-    outside[0] = True
-    inside = foreground & ~outside[parts]
+    inside = foreground & missing & ~connected_to_sides(missing, slice_axis)
     if inside.any():
         place = tuple(int(index[0]) for index in np.nonzero(inside))
         raise UserError(
             f"{int(np.count_nonzero(inside))} voxels inside the foreground are NaN, one of them at {place} (counted "
             "from 0 along x, y and z). NaN may mark the background alone: fill the holes, or mask them out."
         )
+
+
+def connected_to_sides(mask: NDArray[np.bool_], slice_axis: int) -> NDArray[np.bool_]:
+    """Return the parts of a mask, shape (x, y, z), that reach the sides of the slices."""
+    parts = np.empty(mask.shape, dtype=np.int32)
+    count = int(ndimage.label(mask, ndimage.generate_binary_structure(mask.ndim, mask.ndim), output=parts))  # pyright: ignore[reportArgumentType]
+    outside = np.zeros(count + 1, dtype=bool)
+    for axis in range(mask.ndim):
+        if axis != slice_axis:
+            outside[np.unique(np.take(parts, [0, -1], axis))] = True
+    outside[0] = False
+    return outside[parts]
 
 
 def coarse_missing(missing: NDArray[np.bool_], factors: Sequence[int], shape: Sequence[int]) -> NDArray[np.bool_]:

@@ -16,6 +16,7 @@ from pipeline.image.alignment import check_same_grid
 from pipeline.image.formats import ROOM, Part, written_suffixes
 from pipeline.image.image import Image
 from pipeline.image.missing import MASK as MISSING
+from pipeline.image.missing import VALUE as MISSING_VALUE
 from pipeline.image.missing import filled, fine_missing, missing_voxels
 from pipeline.physics.grid import crop_to, fine_affine
 
@@ -107,11 +108,17 @@ def warn_of_clipping(path: Path, clipped: int, count: int, dtype: str) -> None:
 
 
 def _with_missing(image: Image) -> Image:
-    """Return an image that is NaN where its source is, if its file can store that."""
+    """Return an image that has no value where its source has none, as far as its file can store that."""
     missing = image.masks.get(MISSING)
-    if missing is None or np.dtype(image.intensity.dtype).kind != "f":
+    if missing is None:
         return image
-    return image.with_data(np.where(missing, np.float32(np.nan), image.data))
+    if np.dtype(image.intensity.dtype).kind == "f":
+        return image.with_data(np.where(missing, np.float32(np.nan), image.data))
+    if MISSING_VALUE not in image.origin:
+        return image
+    return image.with_data(
+        np.where(missing, image.intensity.normalise(np.array(image.origin[MISSING_VALUE])), image.data)
+    )
 
 
 def write_quantity(path: Path, image: Image) -> int:
@@ -132,7 +139,9 @@ def write_quantity(path: Path, image: Image) -> int:
     check_output(path, image)
     module = plugins.load(ROOM, image.origin["format"])
     differences = replace(image, intensity=image.intensity.of_differences())
-    return module.write(path, _with_missing(getattr(module, "as_quantity", _as_floats)(differences)))
+    quantity = getattr(module, "as_quantity", _as_floats)(differences)
+    without_value = {key: value for key, value in quantity.origin.items() if key != MISSING_VALUE}
+    return module.write(path, _with_missing(replace(quantity, origin=without_value)))
 
 
 def _as_floats(image: Image) -> Image:

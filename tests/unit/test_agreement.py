@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
 import torch
 from scipy import ndimage
@@ -13,8 +16,11 @@ from scipy import ndimage
 from pipeline.apply import Doubt, apply
 from pipeline.config.stages import Extract, Infer
 from pipeline.errors import UserError
+from pipeline.extract import normalise
 from pipeline.image.container import write_image
-from pipeline.image.formats import Part
+from pipeline.image.formats import Part, format_of
+from pipeline.image.image import Image
+from pipeline.image.intensity import bulk_of
 from pipeline.infer import infer
 from pipeline.inference.agreement import (
     REFUSE_BEYOND,
@@ -31,6 +37,7 @@ from pipeline.models.generator import Generator
 from pipeline.models.weights import save_generator
 from pipeline.physics.forward import ForwardModel
 from tests.helpers import contents, load_nifti, synthetic_head, write_nifti
+from tests.image_files import write_series
 from tests.small_training import small_excerpt, tiny_generator, tiny_recipe
 
 HEAD = synthetic_head((40, 44, 6)).astype(np.float32) / 1000
@@ -136,6 +143,74 @@ def test_values_below_zero_come_back_as_they_were(tmp_path: Path, voxels: np.nda
     settings = Infer(threads=1, backend="torch")
     apply(model, source, Part(), Extract(foreground=foreground), settings, "cpu", output, Doubt(False))
     np.testing.assert_allclose(load_nifti(output).dataobj, voxels.repeat(2, 0).repeat(2, 1), atol=1)
+
+
+@pytest.mark.parametrize("padding", [65535, 0])
+def test_the_declared_padding_of_dicom_comes_back_exactly(tmp_path: Path, padding: int) -> None:
+    """Around the field of view; the same value inside the head is an intensity."""
+    voxels = np.rint(synthetic_head((64, 64, 3)) + 20).astype(np.uint16)
+    x, y = np.mgrid[:64, :64] - 31.5
+    corners = np.broadcast_to((np.hypot(x, y) > 31.5)[..., None], voxels.shape)
+    voxels[corners] = padding
+    source = write_series(tmp_path / "in", voxels, PixelPaddingValue=padding)
+    model, output = tmp_path / "generator.safetensors", tmp_path / "out.dicom.zip"
+    save_generator(model, repeating(1.1), {})
+    settings = Infer(threads=1, backend="torch", force=True)
+    apply(model, source, Part(), Extract(), settings, "cpu", output, Doubt(True))
+    result, before = (format_of(path).read(path) for path in (output, source))
+    expected = np.isnan(before.data).repeat(2, 0).repeat(2, 1)
+    np.testing.assert_array_equal(np.isnan(result.data), expected)
+    assert np.count_nonzero(expected) == 4 * np.count_nonzero(corners)
+    stored = np.concatenate([one.ravel() for one in dicom_pixels(output)])
+    assert np.count_nonzero(stored == padding) == np.count_nonzero(expected)
+    tissue = np.abs(result.data - 1.1 * before.data.repeat(2, 0).repeat(2, 1))[~expected]
+    assert np.median(tissue) < 3
+
+
+def dicom_pixels(archive: Path) -> list[np.ndarray]:
+    """Reads the pixels of a zip of DICOM files with pydicom alone."""
+    with zipfile.ZipFile(archive) as files:
+        return [pydicom.dcmread(io.BytesIO(files.read(name))).pixel_array for name in files.namelist()]
+
+
+MANY = {
+    "dead": lambda data, span: np.put(data, range(0, data.size, data.size // 29), -100 * span),
+    "hot": lambda data, span: np.put(data, range(0, data.size, data.size // 29), 100 * span),
+    "metal": lambda data, span: data.__setitem__((slice(30, 34), slice(30, 34), 0), 20 * span),
+    "dark mark": lambda data, span: data.__setitem__((slice(1, 4), slice(1, 13)), -20 * span),
+    "bright mark": lambda data, span: data.__setitem__((slice(1, 4), slice(1, 13)), 20 * span),
+}
+"""Outliers that are more than a thousandth of the image."""
+
+
+@pytest.mark.parametrize("kind", MANY)
+@pytest.mark.parametrize("slices", [1, 6])
+def test_no_number_of_outliers_stretches_the_range(kind: str, slices: int) -> None:
+    noise = np.random.default_rng(1).normal(0, 15, (64, 64, slices))
+    calm = synthetic_head((64, 64, slices)).astype(np.float64) + noise
+    changed = calm.copy()
+    MANY[kind](changed, 1000.0)
+    assert np.count_nonzero(changed != calm) > 0
+    results = [normalise(image_of(data), Extract()) for data in (calm, changed)]
+    for one, other in zip(*(image.intensity.shown_range for image in results), strict=True):
+        assert one == pytest.approx(other, abs=0.03 * results[0].intensity.shown_range.scale)
+    kept = changed == calm
+    masks = [image.masks["foreground"] & kept for image in results]
+    assert np.mean(masks[0] != masks[1]) < 0.02
+
+
+def image_of(data: np.ndarray) -> Image:
+    return Image(data, np.eye(4), origin={"format": "nifti", "orientation_code": "RAS"})
+
+
+def test_sparse_bright_structures_are_no_outliers() -> None:
+    """Cells in fluorescence fill less than a hundredth of the image, but their edges have all values in between."""
+    cells = np.zeros((64, 64, 16))
+    places = np.random.default_rng(2).integers(4, 60, (6, 2))
+    cells[places[:, 0], places[:, 1], 8] = 40_000
+    image = 100 + np.random.default_rng(3).normal(0, 5, cells.shape) + ndimage.gaussian_filter(cells, 1.2)
+    assert 0.001 < np.mean(image > 200) < 0.01
+    assert bulk_of(image).high == image.max()
 
 
 @pytest.mark.parametrize(("method", "force", "written"), [("a", False, False), ("a", True, True), ("b", False, True)])

@@ -18,7 +18,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pydicom
@@ -37,6 +37,9 @@ from pipeline.image.formats._dicom_pixels import is_lossy, limits, stored_pixels
 from pipeline.image.formats._dicom_places import UNEVEN_SHARE, Slice, slice_normal, volume_slices
 from pipeline.image.geometry import Orientation
 from pipeline.image.image import Image
+from pipeline.image.intensity import IntensityMap
+from pipeline.image.missing import VALUE as MISSING_VALUE
+from pipeline.image.missing import connected_to_sides
 from pipeline.sources.packing import is_picture, opened, write_archive
 
 logger = logging.getLogger(__name__)
@@ -93,6 +96,9 @@ def read(path: Path, part: Part = Part()) -> Image:
             path,
             syntax_of(slices[0].header).name,
         )
+    padded = _padding(header, physical, intensity)
+    if padded:
+        physical[padded.mask] = np.nan
     orientation = Orientation.of_affine(affine)
     data, turned = orientation.to_canonical(physical, affine)
     return Image(
@@ -107,8 +113,35 @@ def read(path: Path, part: Part = Part()) -> Image:
             "header": header.to_json_dict(),
             "series": str(slices[0].header.get("SeriesInstanceUID", "")),
             "distance_mm": float(np.linalg.norm(affine[:3, 2])),
+            **({MISSING_VALUE: padded.value} if padded else {}),
         },
     )
+
+
+class Padding(NamedTuple):
+    """Where a series is padded, shape (columns, rows, slices), and the physical value there."""
+
+    mask: NDArray[np.bool_]
+    value: float
+
+
+def _padding(header: Any, physical: NDArray[np.float64], intensity: IntensityMap) -> Padding | None:
+    """Return the declared padding (PS3.3, C.7.5.1.1.2) around the image, such as the corners beyond the field of a CT.
+
+    Padding counts only where it reaches the sides of the slices and lies beyond all other values: many scanners declare
+    0, which occurs in heads as well.
+    """
+    stored = header.get("PixelPaddingValue")
+    if stored is None:
+        return None
+    limit = header.get("PixelPaddingRangeLimit", stored)
+    value, other = (float(one) * intensity.slope + intensity.intercept for one in (stored, limit))
+    half = abs(intensity.slope) / 2
+    mask = (physical > min(value, other) - half) & (physical < max(value, other) + half)
+    rest = physical[~mask]
+    if not mask.any() or not rest.size or (rest.min() < min(value, other) and rest.max() > max(value, other)):
+        return None
+    return Padding(connected_to_sides(mask, 2), value)
 
 
 def write(path: Path, image: Image) -> int:
