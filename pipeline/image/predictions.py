@@ -110,15 +110,9 @@ def warn_of_clipping(path: Path, clipped: int, count: int, dtype: str) -> None:
 def _with_missing(image: Image) -> Image:
     """Return an image that has no value where its source has none, as far as its file can store that."""
     missing = image.masks.get(MISSING)
-    if missing is None:
+    if missing is None or (np.dtype(image.intensity.dtype).kind != "f" and MISSING_VALUE not in image.origin):
         return image
-    if np.dtype(image.intensity.dtype).kind == "f":
-        return image.with_data(np.where(missing, np.float32(np.nan), image.data))
-    if MISSING_VALUE not in image.origin:
-        return image
-    return image.with_data(
-        np.where(missing, image.intensity.normalise(np.array(image.origin[MISSING_VALUE])), image.data)
-    )
+    return image.with_data(np.where(missing, np.float32(np.nan), image.data))
 
 
 def write_quantity(path: Path, image: Image) -> int:

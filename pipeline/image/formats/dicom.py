@@ -154,7 +154,11 @@ def write(path: Path, image: Image) -> int:
         UserError: a slice has more rows or columns than DICOM allows.
     """
     header = pydicom.Dataset.from_json(image.origin["header"])
-    stored, saturated = image.intensity.to_stored(image.data, limits(header))
+    values = image.data
+    if MISSING_VALUE in image.origin:
+        padding = image.intensity.normalise(np.array(image.origin[MISSING_VALUE]))
+        values = np.where(np.isnan(values), padding, values)
+    stored, saturated = image.intensity.to_stored(values, limits(header))
     orientation = Orientation(**{name: tuple(value) for name, value in image.origin["orientation"].items()})
     data, affine = orientation.from_canonical(stored, image.affine)
     if max(data.shape[:2]) > LARGEST_SIDE:
