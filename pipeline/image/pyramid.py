@@ -21,10 +21,6 @@ CHUNK = 512
 """Side of the chunks that are written, in pixels."""
 
 
-# Chunks of zeros are written like others: one that is not there could as well have been lost.
-zarr.config.set({"array.write_empty_chunks": True})
-
-
 def create_level(group: Any, name: str, shape: Sequence[int], dtype: np.dtype, axes: str) -> Any:
     """Makes an empty array in a zarr group; its chunks are squares of one plane.
 
@@ -36,7 +32,7 @@ def create_level(group: Any, name: str, shape: Sequence[int], dtype: np.dtype, a
         axes: names of all axes.
     """
     is_version_3 = group.metadata.zarr_format > 2  # noqa: PLR2004
-    return group.create_array(
+    group.create_array(
         name,
         shape=tuple(shape),
         chunks=tuple(min(size, CHUNK) for size in (*[1] * (len(shape) - 2), *shape[-2:])),
@@ -46,6 +42,16 @@ def create_level(group: Any, name: str, shape: Sequence[int], dtype: np.dtype, a
         dimension_names=list(axes) if is_version_3 else None,
         overwrite=True,
     )
+    return open_level(group, name)
+
+
+def open_level(group: Any, name: str) -> Any:
+    """Open an array of a zarr group for writing; its chunks of zeros are written like others.
+
+    A chunk that is missing could otherwise as well have been lost.
+    """
+    with zarr.config.set({"array.write_empty_chunks": True}):
+        return group[name]
 
 
 def halved(block: NDArray) -> NDArray:

@@ -33,7 +33,7 @@ from pipeline.files import DISK_ERRORS, read_json, write_json
 from pipeline.image.intensity import LOW_PERCENTILE, PERCENTILE, IntensityMap, IntensityRange, intensity_range
 from pipeline.image.limits import limited, log_limited
 from pipeline.image.predictions import warn_of_clipping
-from pipeline.image.pyramid import add_coarser_levels, create_level
+from pipeline.image.pyramid import add_coarser_levels, create_level, open_level
 from pipeline.image.tiled import Plane, TiledImage, fitting_format
 from pipeline.inference.agreement import Agreement, agreement_of, cell_means, check_agreement, without_outliers
 from pipeline.inference.backends._compute import FULL_PRECISION
@@ -339,7 +339,7 @@ class _Job:
             middle = [tiles[len(tiles) // 2] for tiles in (tiling.along(0), tiling.along(1))]
             values = normalised(read_finite(self._image, plane, *middle), intensity)
             tell_change(network, settings, limited(values).values, level.noise_sigma, "the middle tile")
-        array, written = cast(zarr.Array, self.group["0"]), _written(intensity, self._doubt)
+        array, written = open_level(self.group, "0"), _written(intensity, self._doubt)
         saturated = self.saturated
         for rows, columns, values in restored_blocks(read, tiling, restore, self._record["row"]):
             array[(*plane, rows, columns)], clipped = written.to_stored(values)
