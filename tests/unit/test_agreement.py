@@ -278,3 +278,26 @@ def test_the_domain_travels_with_the_network(tmp_path: Path) -> None:
     facts = {FACT: {"noise_sigma": [0.0, 0.05], "voxel_mm": None}}
     save_generator(tmp_path / "generator.safetensors", tiny_generator(), facts)
     assert load_generator(tmp_path / "generator.safetensors").facts[FACT] == facts[FACT]
+
+
+@pytest.mark.parametrize("place", ["in.nii.gz", "in.uncertainty.nii.gz"])
+def test_the_input_is_never_overwritten(tmp_path: Path, place: str) -> None:
+    model, source = tmp_path / "generator.safetensors", tmp_path / place
+    save_generator(model, repeating(1.0), {})
+    write_nifti(source, 1000 * HEAD)
+    before = contents(tmp_path)
+    with pytest.raises(UserError, match="would overwrite the input"):
+        apply(model, source, Part(), Extract(), Infer(noise_sigma=0.0), "cpu", tmp_path / "in.nii.gz", Doubt(True))
+    assert contents(tmp_path) == before
+
+
+def test_a_noise_level_that_the_image_does_not_show_is_named_and_excuses_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model, output = tmp_path / "generator.safetensors", tmp_path / "out.nii.gz"
+    save_generator(model, repeating(1.2), {})
+    source = write_nifti(tmp_path / "in.nii.gz", 1000 * HEAD)
+    settings = Infer(noise_sigma=0.5, threads=1, backend="torch")
+    apply(model, source, Part(), Extract(), settings, "cpu", output, Doubt(False))
+    assert "the noise level that was given is 0.5" in caplog.text
+    assert "Do not rely on it" in caplog.text
