@@ -28,6 +28,10 @@ TAIL, GAP = 0.01, 2.0
 multiple of the range of the rest."""
 
 
+SAMPLE = 1 << 20
+"""Voxels in which outliers are looked for."""
+
+
 class IntensityRange(NamedTuple):
     """The physical intensities that become 0 and 1: `offset` and `offset + scale`."""
 
@@ -82,7 +86,9 @@ def bulk_of(values: NDArray) -> Bulk:
     Args:
         values: any shape. NaN is left out.
     """
-    flat = _without_nan(values)
+    # Outliers that are too rare for a sample of a million voxels cannot move a percentile.
+    flat = values.ravel(order="K")
+    flat = _without_nan(flat[:: max(1, flat.size // SAMPLE)])
     last = flat.size - 1
     if last < 2:  # noqa: PLR2004
         return EVERYTHING
@@ -91,15 +97,18 @@ def bulk_of(values: NDArray) -> Bulk:
     first, final = float(parts[low]), float(parts[high])
     if first == final:
         return EVERYTHING
-    above = _before_gap(np.sort(parts[high:]).astype(np.float64), first)
+    above = _before_gap(np.sort(parts[high:].astype(np.float64)), first)
     below = -_before_gap(np.sort(-parts[: low + 1].astype(np.float64)), -final)
     return Bulk(below, above)
 
 
 def _before_gap(tail: NDArray[np.float64], start: float) -> float:
-    """Return the last value before the first wide gap in a rising tail of values, whose others begin at `start`."""
+    """Return the last value before the first wide gap in a rising tail of values, whose others begin at `start`.
+
+    It is infinite where there is no such gap.
+    """
     wide = np.flatnonzero(np.diff(tail) > GAP * (tail[:-1] - start))
-    return float(tail[wide[0]]) if wide.size else float(tail[-1])
+    return float(tail[wide[0]]) if wide.size else math.inf
 
 
 def robust_percentile(values: NDArray, percentile: float, bulk: Bulk = EVERYTHING) -> NDArray:

@@ -210,7 +210,7 @@ def test_sparse_bright_structures_are_no_outliers() -> None:
     cells[places[:, 0], places[:, 1], 8] = 40_000
     image = 100 + np.random.default_rng(3).normal(0, 5, cells.shape) + ndimage.gaussian_filter(cells, 1.2)
     assert 0.001 < np.mean(image > 200) < 0.01
-    assert bulk_of(image).high == image.max()
+    assert bulk_of(image).high == np.inf
 
 
 @pytest.mark.parametrize(("method", "force", "written"), [("a", False, False), ("a", True, True), ("b", False, True)])
