@@ -23,6 +23,7 @@ from pipeline.config.checks import (
     check_leaks,
     check_reading,
     check_recipes,
+    check_same_files,
     check_train,
     check_volumes,
 )
@@ -83,6 +84,8 @@ def read_run(values: Mapping[str, Any], look: bool = True, files: Sequence[Path]
         if found.mistakes:
             del good["datasets"]
     mistakes.extend(_contradictions(good))
+    if look and {"volumes", "collections", "datasets", "sources"} <= good.keys():
+        mistakes.extend(check_same_files(good["volumes"], {**known_sources(), **good["sources"]}))
     if mistakes:
         raise UserError(listed("the configuration", mistakes))
     run = Run.model_construct(**good)
