@@ -260,8 +260,15 @@ def check_train(train: Train, sources: Mapping[str, Source], degrade: Degrade) -
 
 
 def check_recipes(methods: Sequence[str], recipes: Mapping[str, Recipe]) -> Iterator[str]:
-    """Names methods without a recipe, recipes that start from nothing known, and chains that never begin."""
+    """Names methods without a recipe, misspelt recipes, those that start from nothing known, and endless chains."""
     known = sorted({*recipes, *preset_names()})
+    for name in unused_recipes(methods, recipes):
+        nearest = plugins.suggest(name, preset_names())
+        if recipes[name].based_on is None and preset(name) is None and nearest.startswith("did you mean"):
+            yield (
+                f"recipes.{name}: no method uses this recipe; {nearest} If it is one of your own, list it in "
+                "`methods`, or say what it is `based_on`"
+            )
     for index, method in enumerate(methods):
         if method not in known:
             yield f"methods[{index}]: there is no recipe {method!r}; {plugins.suggest(method, known)}"
@@ -276,6 +283,12 @@ def check_recipes(methods: Sequence[str], recipes: Mapping[str, Recipe]) -> Iter
             yield f"recipes.{name}.starts_from: there is no network {recipe.starts_from!r}; {nearest}"
         elif name in _chain(recipe.starts_from, recipes):
             yield f"recipes.{name}.starts_from: {recipe.starts_from!r} starts, in the end, from {name!r} itself"
+
+
+def unused_recipes(methods: Sequence[str], recipes: Mapping[str, Recipe]) -> list[str]:
+    """Returns the names of recipes by which nothing is trained: neither a method nor what one starts from."""
+    used = {name for method in methods for name in _chain(method, recipes)}
+    return [name for name in recipes if name not in used]
 
 
 def _chain(name: str, recipes: Mapping[str, Recipe]) -> list[str]:

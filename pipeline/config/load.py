@@ -26,12 +26,14 @@ from pipeline.config.checks import (
     check_same_files,
     check_train,
     check_volumes,
+    unused_recipes,
 )
+from pipeline.config.demo import DEMO
 from pipeline.config.families import check_formats
 from pipeline.config.finding import find_all
 from pipeline.config.known import known_sources
 from pipeline.config.mistakes import explain, key_path
-from pipeline.config.recipe import filled
+from pipeline.config.recipe import Recipe, filled
 from pipeline.config.run import NOT_TESTED, Run
 from pipeline.config.stages import learns_from_own_slices
 from pipeline.config.volumes import with_stacks
@@ -55,7 +57,7 @@ def read_run(values: Mapping[str, Any], look: bool = True, files: Sequence[Path]
         files: where the values come from, for messages; the first one that has a key counts.
 
     What is no mistake but should be known is logged as a warning: images that a data set leaves out, a run without
-    test volumes.
+    test volumes, a recipe that nothing is trained by.
 
     Raises:
         UserError: with every mistake, one a line.
@@ -90,6 +92,7 @@ def read_run(values: Mapping[str, Any], look: bool = True, files: Sequence[Path]
         raise UserError(listed("the configuration", mistakes))
     run = Run.model_construct(**good)
     if look:
+        notes.extend(_unused(run))
         for note in (*notes, *([] if run.is_tested else [NOT_TESTED])):
             logger.warning("warning: %s", note)
     return run
@@ -168,6 +171,17 @@ def _contradictions(good: Mapping[str, Any]) -> Iterator[str]:
         yield from check_infer(good["infer"], good["methods"], good["recipes"])
     if {"reading", "methods", "recipes"} <= good.keys():
         yield from check_reading(good["reading"], good["methods"], good["recipes"])
+
+
+def _unused(run: Run) -> Iterator[str]:
+    """Names recipes that nothing is trained by, but for those of the default configuration, which others build on."""
+    default = DEMO["recipes"]
+    for name in unused_recipes(run.methods, run.recipes):
+        is_default = name in default and run.recipes[name] == read_entry(
+            Recipe, as_json(filled(name, default[name])), name
+        )
+        if not is_default:
+            yield f"recipes.{name}: no method uses this recipe: it has no effect; to train by it, list it in `methods`"
 
 
 def _own_slices(good: Mapping[str, Any]) -> bool:

@@ -110,6 +110,10 @@ BROKEN: dict[str, tuple[str | dict[Any, Any], tuple[str, ...]]] = {
         ('recipes.mine.losses: the key "l11"', "mean 'l1'?"),
     ),
     "no loss": (configuration(recipes={"mine": {"losses": {}}}), ("recipes.mine", "nothing to learn from")),
+    "misspelt recipe": (
+        configuration(recipes={"brainrs": {"steps": 4}}),
+        ("recipes.brainrs: no method uses this recipe; did you mean 'brainsr'?",),
+    ),
     "name with a slash": (configuration(run="../demo"), ('run: "../demo"', "letters, digits")),
     "name of a source with a space": (
         configuration(sources={"a b": {"kind": "local", "path": "x"}}),

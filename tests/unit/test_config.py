@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -133,6 +134,24 @@ def test_an_overlap_that_leaves_no_tile_is_refused_in_a_section_alone() -> None:
         read_section(Infer, '{"tile_lr": 16, "overlap_lr": 64}')
     with pytest.raises(UserError, match=r"infer\.overlap_lr: 16"):
         read_section(Infer, '{"tile_lr": 20}')
+
+
+@pytest.mark.parametrize(
+    ("methods", "recipes", "unused"),
+    [
+        (["thick"], {"thick": {"starts_from": "first"}, "first": {}, "thikc": {"steps": 9}}, ["thikc"]),
+        (["rrdb_l1"], {"brainsr2": {"based_on": "brainsr"}, "esrgan": {"steps": 4}}, ["brainsr2", "esrgan"]),
+        (["rrdb_l1"], {"brainsr": {"steps": 4}}, ["brainsr"]),
+        (["rrdb_l1"], demo.DEMO["recipes"], []),
+        (["brainsr"], {"rrdb_l1": {"steps": 4}}, []),
+    ],
+)
+def test_a_recipe_that_nothing_is_trained_by_is_named(
+    methods: list[str], recipes: dict[str, Any], unused: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    run = read_run(configuration(methods=methods, recipes=recipes, infer={"deliver": methods[0]}))
+    assert set(run.trained_methods) & set(unused) == set()
+    assert re.findall(r"recipes\.(\S+): no method uses this recipe", caplog.text) == unused
 
 
 def test_every_known_source_says_what_it_is() -> None:
