@@ -31,10 +31,12 @@ from pipeline.config.checks import (
 from pipeline.config.demo import DEMO
 from pipeline.config.families import check_formats
 from pipeline.config.finding import find_all
+from pipeline.config.finding.items import holds, shortened
 from pipeline.config.known import known_sources
-from pipeline.config.mistakes import explain, key_path
+from pipeline.config.mistakes import explain, key_path, shown
 from pipeline.config.recipe import Recipe, filled
 from pipeline.config.run import NOT_TESTED, Run
+from pipeline.config.sources import LocalSource
 from pipeline.config.stages import learns_from_own_slices
 from pipeline.config.volumes import with_stacks
 from pipeline.errors import UserError
@@ -187,6 +189,41 @@ def _unused(run: Run) -> Iterator[str]:
 def _own_slices(good: Mapping[str, Any]) -> bool:
     """Whether networks learn from the volumes that they restore, as far as the sections that say so are sound."""
     return {"train", "degrade"} <= good.keys() and learns_from_own_slices(good["train"], good["degrade"])
+
+
+def check_files(run: Run) -> None:
+    """Makes sure that the files on this machine that a run needs are there.
+
+    A file that the workflow has taken over into its folder `resources` need not be there any longer.
+
+    Raises:
+        UserError: with every file that is missing, one a line.
+    """
+    weights = [run.train.initial_weights]
+    if run.evaluate.needs_features or any(run.recipe(method).needs_perceptual for method in run.trained_methods):
+        weights.append(run.train.perceptual_weights)
+    used = [name for volume in run.volumes for name in (volume.source, volume.segmentation) if name]
+    local = {name: run.sources.get(name) for name in dict.fromkeys([*used, *weights])}
+    mistakes = [
+        _missing(name, source)
+        for name, source in local.items()
+        if isinstance(source, LocalSource)
+        and not any(holds(Path(path).exists) for path in (source.path, f"resources/{name}/{source.file_name}"))
+    ]
+    if mistakes:
+        raise UserError(listed("the configuration", shortened(mistakes)))
+
+
+def _missing(name: str, source: LocalSource) -> str:
+    """Says that a source's file is not there, and why that may be."""
+    path = Path(source.path)
+    where = "" if path.is_absolute() else f" in {Path.cwd()}"
+    hint = ""
+    if source.path.startswith("~"):
+        hint = "; ~ is not understood here: write the whole path of your home folder"
+    elif holds(path.is_symlink):
+        hint = "; it is a link to something that is not there (where it is one of DataLad, fetch it with: datalad get)"
+    return f"sources.{name}.path: there is no file {shown(source.path)}{where}{hint}"
 
 
 def listed(what: str, mistakes: Sequence[str]) -> str:

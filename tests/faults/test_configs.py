@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from tests.helpers import configuration, contents, run_stage, the_message, volume_entry
+from tests.workflow.project import snakemake
 
 
 def volumes(**changes: Any) -> dict[str, Any]:
@@ -196,8 +197,38 @@ def test_a_file_without_read_permission_is_named(tmp_path: Path) -> None:
 
 
 def test_a_sound_configuration_passes(tmp_path: Path) -> None:
-    result = run_stage("configure", "--check", written(tmp_path, configuration()))
+    for name in ("mine.nii.gz", "theirs.nii.gz"):
+        (tmp_path / name).touch()
+    result = run_stage("configure", "--check", written(tmp_path, configuration()), folder=tmp_path)
     assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [("gone.nii.gz", "gone"), ("~/gone.nii.gz", "~ is not understood here"), ("link.nii.gz", "datalad get")],
+)
+def test_files_that_are_not_there_are_named_before_anything_is_run(path: str, hint: str, tmp_path: Path) -> None:
+    (tmp_path / "theirs.nii.gz").touch()
+    (tmp_path / "link.nii.gz").symlink_to("annex")
+    network = {"blocks": 1, "trained_on": "nothing"}
+    sources = {
+        **configuration()["sources"],
+        "mine": {"kind": "local", "path": path},
+        "unused": {"kind": "local", "path": "unused.nii.gz"},
+        "small": {"kind": "local", "path": "small.pth", "network": network},
+    }
+    file = written(tmp_path, configuration(sources=sources, train={"initial_weights": "small"}))
+    message = the_message(run_stage("configure", "--check", file, folder=tmp_path))
+    assert f'sources.mine.path: there is no file "{path}" in {tmp_path}' in message and hint in message
+    assert f'sources.small.path: there is no file "small.pth" in {tmp_path}' in message
+    assert message.count("there is no file") == 2
+    planned = snakemake(tmp_path, "--configfile", file, "--dry-run")
+    assert planned.returncode == 1 and "Traceback" not in planned.stderr + planned.stdout
+    assert f'sources.mine.path: there is no file "{path}" in {tmp_path}' in planned.stderr + planned.stdout
+    for name, source in (("mine", path), ("small", "small.pth")):
+        (tmp_path / "resources" / name).mkdir(parents=True)
+        (tmp_path / "resources" / name / Path(source).name).touch()
+    assert run_stage("configure", "--check", file, folder=tmp_path).returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -183,6 +183,8 @@ def test_an_example_is_sound_says_what_it_is_and_puts_nobody_in_two_splits(
         image = tmp_path / f"data/my-bids/{subject}/anat/{subject}_T1w.nii.gz"
         image.parent.mkdir(parents=True)
         image.touch()
+    for subject in ("sub-01", "sub-02", "sub-03"):
+        (tmp_path / f"data/{subject}_T1w.nii.gz").touch()
     facts = {"Name": "Mine", "BIDSVersion": "1.8.0", "License": "not to be shared", "Authors": ["A"]}
     (tmp_path / "data/my-bids/dataset_description.json").write_text(json.dumps(facts))
     values = read_yaml(CHECKOUT / "examples" / name)

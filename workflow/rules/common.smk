@@ -19,7 +19,7 @@ from pipeline import plugins
 from pipeline.code_version import code_version, files_version
 from pipeline.config.families import format_of_volume, result_suffix
 from pipeline.config.known import known_sources
-from pipeline.config.load import as_json, read_run
+from pipeline.config.load import as_json, check_files, read_run
 from pipeline.config.mismatch import degradations, single_minded
 from pipeline.config.recipe import SCRATCH
 from pipeline.config.stages import TRUTH
@@ -80,7 +80,9 @@ def stop_where_all_is_stored():
 def checked_run():
     """Returns the typed configuration, or stops with all its mistakes."""
     try:
-        return read_run(config, files=[Path(file) for file in workflow.configfiles])
+        run = read_run(config, files=[Path(file) for file in workflow.configfiles])
+        check_files(run)
+        return run
     except UserError as error:
         raise WorkflowError(str(error)) from None
 
