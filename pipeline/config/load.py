@@ -111,13 +111,18 @@ def _not_text(values: Any, parts: tuple[int | str, ...] = ()) -> Iterator[str]:
     """Names keys and points in time that YAML did not read as the text that they are in the file."""
     items = values.items() if isinstance(values, Mapping) else enumerate(values) if isinstance(values, list) else ()
     place = key_path(parts) or "the configuration"
+    before: Any = None
     for key, value in items:
+        last, before = before, key
         numbers_wanted = isinstance(values, list) or parts == NUMBERED
         if not isinstance(key, str) and not (numbers_wanted and isinstance(key, int)):
-            shown = json.dumps(key, default=str)
+            if isinstance(key, int) and value is None and isinstance(last, str):  # {noise_sigma: 0,1}
+                yield f"{key_path((*parts, last))}: write decimals with a point, such as 0.1, and not with a comma"
+                continue
+            found = json.dumps(key, default=str)
             quoted = f'"{_plain_key(key)}"'
             yield (
-                f"{place}: the key {shown} is not text to YAML: put quotes around it, as it stands in your file: "
+                f"{place}: the key {found} is not text to YAML: put quotes around it, as it stands in your file: "
                 f"{quoted}: (YAML reads 007 as 7 and no as false)"
             )
         elif isinstance(value, datetime):

@@ -52,6 +52,19 @@ BROKEN: dict[str, tuple[str | dict[Any, Any], tuple[str, ...]]] = {
         "run: x\nrecipes: {mine: {learning_rate: 2e-4}}\n",
         ("recipes.mine.learning_rate", "2.0e-4"),
     ),
+    "whole number in quotes": ('run: x\ndegrade: {factor: "4"}\n', ("degrade.factor", "text: write 4 without quotes")),
+    "fraction in quotes": ('run: x\ndegrade: {noise_sigma: "0.1"}\n', ("noise_sigma", "write 0.1 without quotes")),
+    "decimal comma": ("run: x\ndegrade:\n  noise_sigma: 0,1\n", ("noise_sigma", "write decimals with a point: 0.1")),
+    "decimal comma in braces": (
+        "run: x\ndegrade: {noise_sigma: 0,1}\n",
+        ("degrade.noise_sigma: write decimals with a point, such as 0.1",),
+    ),
+    "BIDS folder that is not there": (
+        configuration(
+            datasets=[{"kind": "bids", "path": "nowhere", "subjects": {"train": ["sub-1"], "val": ["sub-2"]}}]
+        ),
+        ("has a mistake: datasets[0].path: there is no folder",),
+    ),
     "subject that YAML reads as a number": (
         "run: x\nvolumes:\n  - {id: a, subject: 010, split: val, source: mni152-2009a}\n",
         ("volumes[0].subject: 8 is not allowed", 'this is a number: put quotes around it: subject: "010"'),
@@ -246,9 +259,27 @@ def test_settings_of_one_stage_are_checked_the_same_way(settings: str, expected:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "2", "-0.1"])
+def test_a_noise_that_cannot_be_is_refused_and_not_estimated_instead(value: str, tmp_path: Path) -> None:
+    options = (f"--noise-sigma={value}", "--output", tmp_path / "b.nii", "--model", tmp_path / "m.safetensors")
+    message = the_message(run_stage("apply", "--input", tmp_path / "a.nii", *options))
+    assert "infer.noise_sigma: " in message and "allowed: number >= 0, <= 1" in message
+
+
+def test_warnings_are_told_from_progress(tmp_path: Path) -> None:
+    (tmp_path / "mine.nii.gz").touch()
+    values = configuration(volumes=configuration()["volumes"][:2])
+    lines = run_stage("configure", "--check", written(tmp_path, values), folder=tmp_path).stderr.splitlines()
+    assert [line.split()[0] == "WARNING" for line in lines] == [
+        "no volume has the split test" in line for line in lines
+    ]
+    assert len(lines) == 2 and "no mistakes" in lines[1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
+        *((("apply", "--memory-mb", text), f"{text!r} is not a whole number above 0") for text in ("-5", "0", "4G")),
         ((), "usage: "),
         (("extrct",), "no stage 'extrct'"),
         (("configure",), "required"),
