@@ -80,9 +80,7 @@ def stop_where_all_is_stored():
 def checked_run():
     """Returns the typed configuration, or stops with all its mistakes."""
     try:
-        run = read_run(config, files=[Path(file) for file in workflow.configfiles])
-        check_files(run)
-        return run
+        return read_run(config, files=[Path(file) for file in workflow.configfiles])
     except UserError as error:
         raise WorkflowError(str(error)) from None
 
@@ -239,12 +237,18 @@ def degradation_entry(wildcards):
 def local_file(wildcards):
     """Returns the user's own file that a source names, so that snakemake notices when it changes.
 
-    A folder of pictures is watched through its folders: they change when a picture comes, goes or is replaced.
+    A folder of pictures is watched through its folders: they change when a picture comes, goes or is replaced. Where a
+    file is missing and no copy of it was kept, it stops and names all that the run lacks.
     """
     source = SOURCES[wildcards.source]
     if source.kind != "local":
         return []
     path = Path(source.path)
+    if not path.exists():
+        try:
+            check_files(RUN)
+        except UserError as error:
+            raise WorkflowError(str(error)) from None
     return (
         [str(folder) for folder in folders_of(path)] if path.is_dir() else [source.path]
     )
