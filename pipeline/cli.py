@@ -78,17 +78,37 @@ def add_table(parser: ArgumentParser, flag: str, help_text: str) -> None:
     parser.tables.append(action.dest)
 
 
+def _above_zero(text: str) -> int:
+    """Reads a whole number above 0."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return number
+
+
 def add_memory(parser: ArgumentParser) -> None:
     """Adds --memory-mb, the memory that a scheduler lets the stage take."""
     text = "memory that this may take, in MB; fewer slices are computed side by side (default: what is free)"
-    parser.add_argument("--memory-mb", type=int, metavar="N", help=text)
+    parser.add_argument("--memory-mb", type=_above_zero, metavar="N", help=text)
+
+
+class _Lines(logging.Formatter):
+    """Writes WARNING or ERROR in front of what is more than progress, so that it is not read as such."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (the name that logging calls)
+        """Returns the line of a record."""
+        line = super().formatMessage(record)
+        return f"{record.levelname} {line}" if record.levelno >= logging.WARNING else line
 
 
 def start_logging() -> None:
-    """Sends progress messages to standard error, which the rules write into their log."""
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S", stream=sys.stderr
-    )
+    """Sends progress messages to standard error, which the rules write into their log; see `_Lines`."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Lines("%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
 def show_progress() -> bool:

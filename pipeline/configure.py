@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pipeline.cli import ArgumentParser, Namespace
 from pipeline.config.documents import default_config, schema
-from pipeline.config.load import read_run, read_yaml
+from pipeline.config.load import check_files, read_run, read_yaml
 from pipeline.errors import UserError
 from pipeline.files import write_text
 
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 def check(path: Path) -> None:
-    """Checks a configuration file.
+    """Checks a configuration file, and that the files on this machine that it names are there.
 
     Raises:
         UserError: with every mistake, naming the file.
@@ -32,6 +32,7 @@ def check(path: Path) -> None:
     values = read_yaml(path)
     try:
         run = read_run(values, files=[path])
+        check_files(run)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     logger.info("%s: no mistakes; run %r, %d volumes", path, run.run, len(run.volumes))

@@ -9,5 +9,10 @@ class Section(BaseModel):
     """A frozen, strictly typed part of the configuration that refuses keys it does not know."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        ser_json_inf_nan="constants",  # or NaN would be written as null, and read as "not given"
+        use_attribute_docstrings=True,
     )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from itertools import combinations
+from pathlib import Path
 
 from pipeline import plugins
 from pipeline.bids_names import derivative_path
 from pipeline.config.known import known_sources
 from pipeline.config.recipe import PRETRAINED, SCRATCH, Recipe, preset, preset_names
-from pipeline.config.sources import LocalSource, Source
+from pipeline.config.sources import HttpSource, LocalSource, PackageSource, S3Source, Source
 from pipeline.config.stages import TRUTH, Degrade, Evaluate, Infer, Reading, Train
 from pipeline.config.volumes import EVALUATED_SPLITS, TEST_SPLITS, Volume
 
@@ -107,6 +109,88 @@ def check_leaks(volumes: Sequence[Volume], min_gap_slices: int) -> Iterator[str]
             yield f"{pair}: {max(gap, 0)} slices lie between them; at least {min_gap_slices} must (min_gap_slices)"
 
 
+def check_same_files(volumes: Sequence[Volume], sources: Mapping[str, Source]) -> Iterator[str]:
+    """Names files that several sources name, and that stand in two splits as different subjects.
+
+    Files are the same if they have the same SHA-256 or address, or if their paths lead to one file, also by links.
+    Subjects in two splits are what `check_leaks` names.
+
+    Args:
+        volumes: all of the run.
+        sources: all that are known; volumes of other sources are left out.
+    """
+    groups: dict[Hashable, list[Volume]] = defaultdict(list)
+    identities = {name: _identities(sources[name]) for name in {volume.source for volume in volumes} & sources.keys()}
+    for volume in volumes:
+        for identity in identities.get(volume.source, ()):
+            groups[identity].append(volume)
+    told: set[frozenset[str]] = set()
+    for group in groups.values():
+        one, other = _first_leak(group) or (None, None)
+        if one is None or other is None or frozenset((one.id, other.id)) in told:
+            continue
+        told.add(frozenset((one.id, other.id)))
+        yield (
+            f"volumes {one.id!r} ({one.split}) and {other.id!r} ({other.split}): the sources {one.source!r} and "
+            f"{other.source!r} are the same file ({_address(sources[one.source])}), which is given two subjects; name "
+            "another file, or give both volumes one subject and one split"
+        )
+
+
+def _first_leak(group: Sequence[Volume]) -> tuple[Volume, Volume] | None:
+    """Returns the first two volumes of one file that are in different splits as different subjects and sources."""
+    if len({volume.split for volume in group}) < 2 or len({volume.source for volume in group}) < 2:  # noqa: PLR2004
+        return None
+    pairs = ((one, other) for one, other in combinations(group, 2) if one.split != other.split)
+    return next(
+        (
+            (one, other)
+            for one, other in pairs
+            if one.source != other.source and one.subject != other.subject and not _images_apart(one, other)
+        ),
+        None,
+    )
+
+
+def _images_apart(one: Volume, other: Volume) -> bool:
+    """Says whether two volumes of one file can have no image in common: other pictures, or another series."""
+    return _pictures_apart(one, other) or (None not in (one.series, other.series) and one.series != other.series)
+
+
+def _identities(source: Source) -> list[Hashable]:
+    """Returns what a file is told from others by: two sources with one of these in common are the same file."""
+    found: list[Hashable] = []
+    if source.sha256 is not None:
+        found.append(("sha256", source.sha256, source.member))
+    match source:
+        case LocalSource():
+            found.append(("file", *_place_of(source.path), source.member))
+        case HttpSource() | S3Source():
+            found.append(("address", _address(source), source.member))
+        case PackageSource():
+            pass  # it always has a SHA-256
+    return found
+
+
+def _place_of(path: str) -> tuple[Hashable, ...]:
+    """Returns device and inode of a file, so that links lead to the same; its full path where there is none."""
+    try:
+        status = Path(path).stat()
+    except (OSError, ValueError):
+        return (os.path.normpath(Path.cwd() / path),)
+    return (status.st_dev, status.st_ino)
+
+
+def _address(source: Source) -> str:
+    match source:
+        case LocalSource() | S3Source():
+            return source.path
+        case HttpSource():
+            return source.url
+        case PackageSource():
+            return source.file
+
+
 def _related(volumes: Sequence[Volume]) -> Iterator[tuple[Volume, Volume]]:
     """Gives every two volumes of one subject or one source once, in the order of the volumes.
 
@@ -176,8 +260,15 @@ def check_train(train: Train, sources: Mapping[str, Source], degrade: Degrade) -
 
 
 def check_recipes(methods: Sequence[str], recipes: Mapping[str, Recipe]) -> Iterator[str]:
-    """Names methods without a recipe, recipes that start from nothing known, and chains that never begin."""
+    """Names methods without a recipe, misspelt recipes, those that start from nothing known, and endless chains."""
     known = sorted({*recipes, *preset_names()})
+    for name in unused_recipes(methods, recipes):
+        nearest = plugins.suggest(name, preset_names())
+        if recipes[name].based_on is None and preset(name) is None and nearest.startswith("did you mean"):
+            yield (
+                f"recipes.{name}: no method uses this recipe; {nearest} If it is one of your own, list it in "
+                "`methods`, or say what it is `based_on`"
+            )
     for index, method in enumerate(methods):
         if method not in known:
             yield f"methods[{index}]: there is no recipe {method!r}; {plugins.suggest(method, known)}"
@@ -192,6 +283,12 @@ def check_recipes(methods: Sequence[str], recipes: Mapping[str, Recipe]) -> Iter
             yield f"recipes.{name}.starts_from: there is no network {recipe.starts_from!r}; {nearest}"
         elif name in _chain(recipe.starts_from, recipes):
             yield f"recipes.{name}.starts_from: {recipe.starts_from!r} starts, in the end, from {name!r} itself"
+
+
+def unused_recipes(methods: Sequence[str], recipes: Mapping[str, Recipe]) -> list[str]:
+    """Returns the names of recipes by which nothing is trained: neither a method nor what one starts from."""
+    used = {name for method in methods for name in _chain(method, recipes)}
+    return [name for name in recipes if name not in used]
 
 
 def _chain(name: str, recipes: Mapping[str, Recipe]) -> list[str]:

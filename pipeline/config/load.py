@@ -23,15 +23,20 @@ from pipeline.config.checks import (
     check_leaks,
     check_reading,
     check_recipes,
+    check_same_files,
     check_train,
     check_volumes,
+    unused_recipes,
 )
+from pipeline.config.demo import DEMO
 from pipeline.config.families import check_formats
 from pipeline.config.finding import find_all
+from pipeline.config.finding.items import holds, shortened
 from pipeline.config.known import known_sources
-from pipeline.config.mistakes import explain, key_path
-from pipeline.config.recipe import filled
+from pipeline.config.mistakes import explain, key_path, shown
+from pipeline.config.recipe import Recipe, filled
 from pipeline.config.run import NOT_TESTED, Run
+from pipeline.config.sources import LocalSource
 from pipeline.config.stages import learns_from_own_slices
 from pipeline.config.volumes import with_stacks
 from pipeline.errors import UserError
@@ -54,7 +59,7 @@ def read_run(values: Mapping[str, Any], look: bool = True, files: Sequence[Path]
         files: where the values come from, for messages; the first one that has a key counts.
 
     What is no mistake but should be known is logged as a warning: images that a data set leaves out, a run without
-    test volumes.
+    test volumes, a recipe that nothing is trained by.
 
     Raises:
         UserError: with every mistake, one a line.
@@ -83,10 +88,13 @@ def read_run(values: Mapping[str, Any], look: bool = True, files: Sequence[Path]
         if found.mistakes:
             del good["datasets"]
     mistakes.extend(_contradictions(good))
+    if look and {"volumes", "collections", "datasets", "sources"} <= good.keys():
+        mistakes.extend(check_same_files(good["volumes"], {**known_sources(), **good["sources"]}))
     if mistakes:
         raise UserError(listed("the configuration", mistakes))
     run = Run.model_construct(**good)
     if look:
+        notes.extend(_unused(run))
         for note in (*notes, *([] if run.is_tested else [NOT_TESTED])):
             logger.warning("warning: %s", note)
     return run
@@ -103,13 +111,18 @@ def _not_text(values: Any, parts: tuple[int | str, ...] = ()) -> Iterator[str]:
     """Names keys and points in time that YAML did not read as the text that they are in the file."""
     items = values.items() if isinstance(values, Mapping) else enumerate(values) if isinstance(values, list) else ()
     place = key_path(parts) or "the configuration"
+    before: Any = None
     for key, value in items:
+        last, before = before, key
         numbers_wanted = isinstance(values, list) or parts == NUMBERED
         if not isinstance(key, str) and not (numbers_wanted and isinstance(key, int)):
-            shown = json.dumps(key, default=str)
+            if isinstance(key, int) and value is None and isinstance(last, str):  # {noise_sigma: 0,1}
+                yield f"{key_path((*parts, last))}: write decimals with a point, such as 0.1, and not with a comma"
+                continue
+            found = json.dumps(key, default=str)
             quoted = f'"{_plain_key(key)}"'
             yield (
-                f"{place}: the key {shown} is not text to YAML: put quotes around it, as it stands in your file: "
+                f"{place}: the key {found} is not text to YAML: put quotes around it, as it stands in your file: "
                 f"{quoted}: (YAML reads 007 as 7 and no as false)"
             )
         elif isinstance(value, datetime):
@@ -167,9 +180,55 @@ def _contradictions(good: Mapping[str, Any]) -> Iterator[str]:
         yield from check_reading(good["reading"], good["methods"], good["recipes"])
 
 
+def _unused(run: Run) -> Iterator[str]:
+    """Names recipes that nothing is trained by, but for those of the default configuration, which others build on."""
+    default = DEMO["recipes"]
+    for name in unused_recipes(run.methods, run.recipes):
+        is_default = name in default and run.recipes[name] == read_entry(
+            Recipe, as_json(filled(name, default[name])), name
+        )
+        if not is_default:
+            yield f"recipes.{name}: no method uses this recipe: it has no effect; to train by it, list it in `methods`"
+
+
 def _own_slices(good: Mapping[str, Any]) -> bool:
     """Whether networks learn from the volumes that they restore, as far as the sections that say so are sound."""
     return {"train", "degrade"} <= good.keys() and learns_from_own_slices(good["train"], good["degrade"])
+
+
+def check_files(run: Run) -> None:
+    """Makes sure that the files on this machine that a run needs are there.
+
+    A file that the workflow has taken over into its folder `resources` need not be there any longer.
+
+    Raises:
+        UserError: with every file that is missing, one a line.
+    """
+    weights = [run.train.initial_weights]
+    if run.evaluate.needs_features or any(run.recipe(method).needs_perceptual for method in run.trained_methods):
+        weights.append(run.train.perceptual_weights)
+    used = [name for volume in run.volumes for name in (volume.source, volume.segmentation) if name]
+    local = {name: run.sources.get(name) for name in dict.fromkeys([*used, *weights])}
+    mistakes = [
+        _missing(name, source)
+        for name, source in local.items()
+        if isinstance(source, LocalSource)
+        and not any(holds(Path(path).exists) for path in (source.path, f"resources/{name}/{source.file_name}"))
+    ]
+    if mistakes:
+        raise UserError(listed("the configuration", shortened(mistakes)))
+
+
+def _missing(name: str, source: LocalSource) -> str:
+    """Says that a source's file is not there, and why that may be."""
+    path = Path(source.path)
+    where = "" if path.is_absolute() else f" in {Path.cwd()}"
+    hint = ""
+    if source.path.startswith("~"):
+        hint = "; ~ is not understood here: write the whole path of your home folder"
+    elif holds(path.is_symlink):
+        hint = "; it is a link to something that is not there (where it is one of DataLad, fetch it with: datalad get)"
+    return f"sources.{name}.path: there is no file {shown(source.path)}{where}{hint}"
 
 
 def listed(what: str, mistakes: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -15,6 +16,10 @@ from pipeline.config.allowed import KEY, Place, choices, in_words, key_place, st
 LONGEST_VALUE = 80
 """Characters of a wrong value that are shown."""
 
+
+DECIMAL_COMMA = re.compile(r"[-+]?[0-9]*,[0-9]+")
+YAML_NUMBER = re.compile(r"[-+]?([0-9]+|[0-9]+\.[0-9]*([eE][-+][0-9]+)?)")
+"""Digits that YAML 1.1 reads as a number, where they have no quotes."""
 
 Written = Callable[[tuple[int | str, ...]], str | None]
 """Returns how the value at a key path is written in the configuration file; None where nobody knows."""
@@ -95,9 +100,24 @@ def _hint(detail: ErrorDetails, place: Place | None) -> str:
     if detail["type"] == "literal_error" and isinstance(value, str):
         nearest = plugins.suggest(value, choices(place))
         return f"; {nearest}" if nearest.startswith("did") else ""
-    if detail["type"] in ("float_type", "int_type") and _is_number(value):
-        return "; to YAML this is text: write it without quotes and with a decimal point, such as 2.0e-4"
+    if detail["type"] in ("float_type", "int_type") and isinstance(value, str):
+        return _number_hint(value.strip(), whole=detail["type"] == "int_type")
     return ""
+
+
+def _number_hint(text: str, whole: bool) -> str:
+    """How to write a number that YAML read as text; nothing where it is none."""
+    if DECIMAL_COMMA.fullmatch(text):
+        return f"; write decimals with a point: {text.replace(',', '.')}"
+    try:
+        number = float(text)
+    except ValueError:
+        return ""
+    if whole:
+        return f"; to YAML this is text: write {int(number)} without quotes" if number.is_integer() else ""
+    if YAML_NUMBER.fullmatch(text):
+        return f"; to YAML this is text: write {text} without quotes"
+    return "; to YAML this is text: write it without quotes and with a decimal point, such as 2.0e-4"
 
 
 def _quotes(detail: ErrorDetails, parts: Sequence[int | str], text: str | None) -> str:
@@ -110,16 +130,6 @@ def _quotes(detail: ErrorDetails, parts: Sequence[int | str], text: str | None) 
     line = f"[{quoted}]" if isinstance(parts[-1], int) else f"{parts[-1]}: {quoted}"
     as_written = "" if text is not None else ", as it stands in your file (YAML reads 007 as 7 and no as false)"
     return f"; to YAML this is {what}: put quotes around it{as_written}: {line}"
-
-
-def _is_number(value: Any) -> bool:
-    if not isinstance(value, str):
-        return False
-    try:
-        float(value)
-    except ValueError:
-        return False
-    return True
 
 
 def follow(root: Place, location: Iterable[int | str]) -> tuple[Place | None, tuple[int | str, ...]]:

@@ -74,6 +74,11 @@ def _read(archive: Path, content: zipfile.ZipFile, name: str) -> bytes:
 
 
 def _opened(archive: Path) -> zipfile.ZipFile:
+    if archive.is_dir():
+        raise UserError(
+            f"{archive}: is a folder; pack it as a zip archive first, or name it as a source in the configuration, and "
+            "the workflow packs it."
+        )
     if not archive.is_file():
         raise UserError(f"{archive}: there is no such file.")
     try:

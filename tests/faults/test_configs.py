@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from tests.helpers import configuration, contents, run_stage, the_message, volume_entry
+from tests.workflow.project import snakemake
 
 
 def volumes(**changes: Any) -> dict[str, Any]:
@@ -50,6 +51,19 @@ BROKEN: dict[str, tuple[str | dict[Any, Any], tuple[str, ...]]] = {
     "number that YAML reads as text": (
         "run: x\nrecipes: {mine: {learning_rate: 2e-4}}\n",
         ("recipes.mine.learning_rate", "2.0e-4"),
+    ),
+    "whole number in quotes": ('run: x\ndegrade: {factor: "4"}\n', ("degrade.factor", "text: write 4 without quotes")),
+    "fraction in quotes": ('run: x\ndegrade: {noise_sigma: "0.1"}\n', ("noise_sigma", "write 0.1 without quotes")),
+    "decimal comma": ("run: x\ndegrade:\n  noise_sigma: 0,1\n", ("noise_sigma", "write decimals with a point: 0.1")),
+    "decimal comma in braces": (
+        "run: x\ndegrade: {noise_sigma: 0,1}\n",
+        ("degrade.noise_sigma: write decimals with a point, such as 0.1",),
+    ),
+    "BIDS folder that is not there": (
+        configuration(
+            datasets=[{"kind": "bids", "path": "nowhere", "subjects": {"train": ["sub-1"], "val": ["sub-2"]}}]
+        ),
+        ("has a mistake: datasets[0].path: there is no folder",),
     ),
     "subject that YAML reads as a number": (
         "run: x\nvolumes:\n  - {id: a, subject: 010, split: val, source: mni152-2009a}\n",
@@ -110,6 +124,10 @@ BROKEN: dict[str, tuple[str | dict[Any, Any], tuple[str, ...]]] = {
         ('recipes.mine.losses: the key "l11"', "mean 'l1'?"),
     ),
     "no loss": (configuration(recipes={"mine": {"losses": {}}}), ("recipes.mine", "nothing to learn from")),
+    "misspelt recipe": (
+        configuration(recipes={"brainrs": {"steps": 4}}),
+        ("recipes.brainrs: no method uses this recipe; did you mean 'brainsr'?",),
+    ),
     "name with a slash": (configuration(run="../demo"), ('run: "../demo"', "letters, digits")),
     "name of a source with a space": (
         configuration(sources={"a b": {"kind": "local", "path": "x"}}),
@@ -192,8 +210,39 @@ def test_a_file_without_read_permission_is_named(tmp_path: Path) -> None:
 
 
 def test_a_sound_configuration_passes(tmp_path: Path) -> None:
-    result = run_stage("configure", "--check", written(tmp_path, configuration()))
+    for name in ("mine.nii.gz", "theirs.nii.gz"):
+        (tmp_path / name).touch()
+    result = run_stage("configure", "--check", written(tmp_path, configuration()), folder=tmp_path)
     assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [("gone.nii.gz", "gone"), ("~/gone.nii.gz", "~ is not understood here"), ("link.nii.gz", "datalad get")],
+)
+def test_files_that_are_not_there_are_named_before_anything_is_run(path: str, hint: str, tmp_path: Path) -> None:
+    (tmp_path / "theirs.nii.gz").touch()
+    (tmp_path / "link.nii.gz").symlink_to("annex")
+    network = {"blocks": 1, "trained_on": "nothing"}
+    sources = {
+        **configuration()["sources"],
+        "mine": {"kind": "local", "path": path},
+        "unused": {"kind": "local", "path": "unused.nii.gz"},
+        "small": {"kind": "local", "path": "small.pth", "network": network},
+    }
+    file = written(tmp_path, configuration(sources=sources, train={"initial_weights": "small"}))
+    message = the_message(run_stage("configure", "--check", file, folder=tmp_path))
+    assert f'sources.mine.path: there is no file "{path}" in {tmp_path}' in message and hint in message
+    assert f'sources.small.path: there is no file "small.pth" in {tmp_path}' in message
+    assert message.count("there is no file") == 2
+    planned = snakemake(tmp_path, "--configfile", file, "--dry-run")
+    told = planned.stderr + planned.stdout
+    assert planned.returncode == 1 and "MissingInputException" not in told
+    assert f'sources.mine.path: there is no file "{path}" in {tmp_path}' in told and "small.pth" in told
+    for name, source in (("mine", path), ("small", "small.pth")):
+        (tmp_path / "resources" / name).mkdir(parents=True)
+        (tmp_path / "resources" / name / Path(source).name).touch()
+    assert run_stage("configure", "--check", file, folder=tmp_path).returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -211,9 +260,27 @@ def test_settings_of_one_stage_are_checked_the_same_way(settings: str, expected:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "2", "-0.1"])
+def test_a_noise_that_cannot_be_is_refused_and_not_estimated_instead(value: str, tmp_path: Path) -> None:
+    options = (f"--noise-sigma={value}", "--output", tmp_path / "b.nii", "--model", tmp_path / "m.safetensors")
+    message = the_message(run_stage("apply", "--input", tmp_path / "a.nii", *options))
+    assert "infer.noise_sigma: " in message and "allowed: number >= 0, <= 1" in message
+
+
+def test_warnings_are_told_from_progress(tmp_path: Path) -> None:
+    (tmp_path / "mine.nii.gz").touch()
+    values = configuration(volumes=configuration()["volumes"][:2])
+    lines = run_stage("configure", "--check", written(tmp_path, values), folder=tmp_path).stderr.splitlines()
+    assert [line.split()[0] == "WARNING" for line in lines] == [
+        "no volume has the split test" in line for line in lines
+    ]
+    assert len(lines) == 2 and "no mistakes" in lines[1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
+        *((("apply", "--memory-mb", text), f"{text!r} is not a whole number above 0") for text in ("-5", "0", "4G")),
         ((), "usage: "),
         (("extrct",), "no stage 'extrct'"),
         (("configure",), "required"),

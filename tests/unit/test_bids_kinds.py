@@ -264,12 +264,58 @@ def test_micrographs_are_read_with_the_size_of_their_sidecars(caplog: pytest.Log
     ids = [f"sub-{name}_sample-A_stain-LFB_BF" for name in ("01", "02", "03", "04")]
     assert [volume.id for volume in run.volumes] == ids
     assert [volume.voxel_um for volume in run.volumes] == [(0.5, 0.6, 0.5), (0.5, 0.6, 0.5), (0.5, 0.6, 2.0), None]
-    assert "1 image has a PixelSize without z: if one has several planes" in text
+    assert "1 image has a PixelSize without z: slices count as far apart as columns" in text
     assert "1 image has a PixelSize without z: the size that the OME file states is taken" in text
     endings = [result_suffix(volume, run.sources) for volume in run.volumes]
     assert endings == [".png", ".ome.tiff", ".ome.tiff", ".ome.zarr.zip"]
     given = {**dataset, "each_volume": {"voxel_um": [1.0, 1.0, 4.0]}}
     assert {volume.voxel_um for volume in run_of(given).volumes} == {(1.0, 1.0, 4.0)}
+
+
+def ome_tiff(path: Path, **sizes: Any) -> None:
+    tifffile.imwrite(path, picture(3), metadata={"axes": "YX", **sizes})
+
+
+def ome_zarr(path: Path, **axis: str) -> None:
+    group = zarr.open_group(path, mode="w", zarr_format=3)
+    group.create_array("0", shape=(40, 48), chunks=(40, 48), dtype="u1")[:] = picture(4)
+    scale = {"type": "scale", "scale": [0.3, 0.3]}
+    axes = [{"name": name, "type": "space", **axis} for name in "yx"]
+    datasets = [{"path": "0", "coordinateTransformations": [scale]}]
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": datasets}]}
+
+
+STATED = {"PhysicalSizeX": 0.3, "PhysicalSizeXUnit": "µm", "PhysicalSizeY": 0.3, "PhysicalSizeYUnit": "µm"}
+
+
+@pytest.mark.parametrize(
+    ("extension", "write", "stated", "spacing", "warned"),
+    [
+        (".ome.tif", ome_tiff, {}, (0.004, 0.005), False),
+        (".ome.btf", ome_tiff, {}, (0.004, 0.005), False),
+        (".ome.tif", ome_tiff, STATED, (0.004, 0.005), True),
+        (".ome.zarr", ome_zarr, {}, (0.004, 0.005), False),
+        (".ome.zarr", ome_zarr, {"unit": "elephant"}, (0.004, 0.005), False),
+        (".ome.zarr", ome_zarr, {"unit": "micrometer"}, (0.3, 0.3), False),
+    ],
+)
+def test_an_ome_file_without_a_size_has_that_of_its_sidecar(
+    extension: str, write: Any, stated: dict[str, str], spacing: Any, warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = [f"sub-{name}/micr/sub-{name}_sample-A_SEM{extension}" for name in ("01", "02", "03")]
+    Path("ds").mkdir()
+    Path("ds/SEM.json").write_text('{"PixelSize": [4, 5], "PixelSizeUnits": "nm"}')
+    dataset = bids(*names, suffix="SEM")
+    for name in names:
+        (Path("ds") / name).unlink()
+        write(Path("ds") / name, **stated)
+    run = run_of(dataset)
+    assert "3 images have a PixelSize without z" in notes_of(dataset, caplog)
+    caplog.clear()
+    path = Path("ds") / names[0]
+    image = format_of(path).read(path, Part(voxel_um=run.volumes[0].voxel_um))
+    assert image.spacing[:2] == pytest.approx(spacing) and image.unit == "um"
+    assert ("voxel_um says otherwise" in caplog.text) == warned
 
 
 def test_a_stack_has_the_size_of_its_sidecar_after_extraction(here: Path) -> None:

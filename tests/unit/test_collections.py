@@ -214,6 +214,12 @@ def test_a_local_folder_is_a_source(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "is a folder without pictures" in capsys.readouterr().err
 
 
+def test_a_folder_that_nobody_packed_is_no_archive(tmp_path: Path) -> None:
+    folder = pictures_folder(tmp_path / "pictures")
+    with pytest.raises(UserError, match="is a folder; pack it as a zip archive first"):
+        picture_names(folder, None)
+
+
 def test_every_folder_below_a_source_is_watched(tmp_path: Path) -> None:
     folder = pictures_folder(tmp_path / "pictures")
     found = folders_of(folder)

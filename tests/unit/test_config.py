@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -135,6 +136,24 @@ def test_an_overlap_that_leaves_no_tile_is_refused_in_a_section_alone() -> None:
         read_section(Infer, '{"tile_lr": 20}')
 
 
+@pytest.mark.parametrize(
+    ("methods", "recipes", "unused"),
+    [
+        (["thick"], {"thick": {"starts_from": "first"}, "first": {}, "thikc": {"steps": 9}}, ["thikc"]),
+        (["rrdb_l1"], {"brainsr2": {"based_on": "brainsr"}, "esrgan": {"steps": 4}}, ["brainsr2", "esrgan"]),
+        (["rrdb_l1"], {"brainsr": {"steps": 4}}, ["brainsr"]),
+        (["rrdb_l1"], demo.DEMO["recipes"], []),
+        (["brainsr"], {"rrdb_l1": {"steps": 4}}, []),
+    ],
+)
+def test_a_recipe_that_nothing_is_trained_by_is_named(
+    methods: list[str], recipes: dict[str, Any], unused: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    run = read_run(configuration(methods=methods, recipes=recipes, infer={"deliver": methods[0]}))
+    assert set(run.trained_methods) & set(unused) == set()
+    assert re.findall(r"recipes\.(\S+): no method uses this recipe", caplog.text) == unused
+
+
 def test_every_known_source_says_what_it_is() -> None:
     for name, source in known_sources().items():
         assert source.title, name
@@ -164,6 +183,8 @@ def test_an_example_is_sound_says_what_it_is_and_puts_nobody_in_two_splits(
         image = tmp_path / f"data/my-bids/{subject}/anat/{subject}_T1w.nii.gz"
         image.parent.mkdir(parents=True)
         image.touch()
+    for subject in ("sub-01", "sub-02", "sub-03"):
+        (tmp_path / f"data/{subject}_T1w.nii.gz").touch()
     facts = {"Name": "Mine", "BIDSVersion": "1.8.0", "License": "not to be shared", "Authors": ["A"]}
     (tmp_path / "data/my-bids/dataset_description.json").write_text(json.dumps(facts))
     values = read_yaml(CHECKOUT / "examples" / name)

@@ -177,12 +177,70 @@ def test_a_wrong_table_is_told(rows: list[str], words: list[str]) -> None:
 
 
 def test_ten_thousand_rows_are_read_in_seconds() -> None:
-    touch("a.nii")
-    rows = [f"v{index}|S{index}|{('train', 'val', 'test')[index % 3]}|a.nii" for index in range(10_000)]
+    touch(*(f"{index}.nii" for index in range(10_000)))
+    rows = [f"v{index}|S{index}|{('train', 'val', 'test')[index % 3]}|{index}.nii" for index in range(10_000)]
     begin = time.perf_counter()
     run = run_of(table("id|subject|split|path", *rows))
     assert len(run.volumes) == 10_000 and run.volume("v9999").subject == "S9999"
     assert time.perf_counter() - begin < 20
+
+
+# one file under two names
+
+SHA = hashlib.sha256(b"").hexdigest()
+SAME_FILES: dict[str, tuple[dict[str, Any], ...]] = {
+    "one path": ({"path": "a.nii"}, {"path": "a.nii"}),
+    "one path written in two ways": ({"path": "a.nii"}, {"path": "./folder/../a.nii"}),
+    "a link": ({"path": "a.nii"}, {"path": "link.nii"}),
+    "a hard link": ({"path": "a.nii"}, {"path": "hard.nii"}),
+    "a folder and a link to it": ({"path": "folder", "format": "dicom"}, {"path": "again", "format": "dicom"}),
+    "a file that is not there": ({"path": "gone.nii"}, {"path": "./gone.nii"}),
+    "one checksum": ({"path": "a.nii", "sha256": SHA}, {"path": "b.nii", "sha256": SHA}),
+    "a download and its copy": (
+        {"path": "a.nii", "sha256": SHA},
+        {"kind": "http", "url": "https://example.org/x.nii", "sha256": SHA},
+    ),
+    "one address": ({"kind": "http", "url": "https://example.org/x.nii", "sha256": None},) * 2,
+    "one object": ({"kind": "s3", "path": "s3://bucket/x.nii"},) * 2,
+    "one member": ({"path": "all.zip", "member": "x.nii"},) * 2,
+}
+
+
+def run_of_two_sources(*described: dict[str, Any]) -> Run:
+    """Reads a run whose first source teaches and whose second one tests."""
+    touch("a.nii", "b.nii", "folder/slice.dcm", "all.zip")
+    Path("link.nii").symlink_to("a.nii")
+    Path("again").symlink_to("folder")
+    Path("hard.nii").hardlink_to("a.nii")
+    sources = {name: {"kind": "local", **source} for name, source in zip(("one", "other"), described, strict=True)}
+    volumes = [
+        {"id": "a", "subject": "A", "split": "train", "source": "one"},
+        {"id": "b", "subject": "B", "split": "val", "source": "mni152-2009a"},
+        {"id": "c", "subject": "C", "split": "test", "source": "other"},
+    ]
+    return read_run({"run": "x", "volumes": volumes, "sources": sources})
+
+
+@pytest.mark.parametrize("kind", SAME_FILES)
+def test_one_file_under_two_names_is_no_second_subject(kind: str) -> None:
+    with pytest.raises(UserError) as error:
+        run_of_two_sources(*SAME_FILES[kind])
+    assert str(error.value).count("same file") == 1
+    assert "volumes 'a' (train) and 'c' (test): the sources 'one' and 'other'" in str(error.value)
+
+
+def test_other_files_and_other_images_of_a_file_are_other_subjects() -> None:
+    members = [{"path": "all.zip", "member": f"{name}.nii", "sha256": SHA} for name in "xy"]
+    assert run_of_two_sources(*members).ids("test") == ["c"]
+    for path in ("link.nii", "again", "hard.nii"):
+        Path(path).unlink()
+    assert run_of_two_sources({"path": "a.nii"}, {"path": "b.nii"}).ids("train") == ["a"]
+
+
+def test_rows_of_a_table_that_name_one_file_are_refused() -> None:
+    touch("a.nii", "b.nii")
+    rows = ("one|A|train|a.nii", "two|B|val|b.nii", "three|C|test|./a.nii")
+    assert "which is given two subjects" in mistakes_of(table("id|subject|split|path", *rows))
 
 
 # patterns

@@ -19,7 +19,7 @@ from pipeline import plugins
 from pipeline.code_version import code_version, files_version
 from pipeline.config.families import format_of_volume, result_suffix
 from pipeline.config.known import known_sources
-from pipeline.config.load import as_json, read_run
+from pipeline.config.load import as_json, check_files, read_run
 from pipeline.config.mismatch import degradations, single_minded
 from pipeline.config.recipe import SCRATCH
 from pipeline.config.stages import TRUTH
@@ -237,12 +237,18 @@ def degradation_entry(wildcards):
 def local_file(wildcards):
     """Returns the user's own file that a source names, so that snakemake notices when it changes.
 
-    A folder of pictures is watched through its folders: they change when a picture comes, goes or is replaced.
+    A folder of pictures is watched through its folders: they change when a picture comes, goes or is replaced. Where a
+    file is missing and no copy of it was kept, it stops and names all that the run lacks.
     """
     source = SOURCES[wildcards.source]
     if source.kind != "local":
         return []
     path = Path(source.path)
+    if not path.exists():
+        try:
+            check_files(RUN)
+        except UserError as error:
+            raise WorkflowError(str(error)) from None
     return (
         [str(folder) for folder in folders_of(path)] if path.is_dir() else [source.path]
     )

@@ -62,6 +62,8 @@ def find_all(datasets: Sequence[Dataset], sources: Mapping[str, Source]) -> Foun
 def _add(found: Found, dataset: Dataset, place: str, outcome: Outcome, known: Mapping[str, Source]) -> Iterator[str]:
     """Adds the volumes of a data set and their sources to what was found; gives the mistakes."""
     items = outcome.items
+    if outcome.mistakes and not items and not outcome.left_out:
+        return  # nothing could be looked up, so nobody knows which subjects there are
     subjects = {str(item.values["subject"]) for item in items}
     yield from unknown_subjects(place, dataset.subjects, subjects, outcome.left_out)
     taken: dict[str, str] = {}

@@ -21,6 +21,7 @@ from pipeline.config.finding.items import Item, Outcome, holds, named_after
 from pipeline.config.mistakes import explain, shown
 from pipeline.config.sources import LocalSource, Source
 from pipeline.errors import UserError
+from pipeline.image.ngff import parse as parse_multiscale
 
 DESCRIPTION_FILE = "dataset_description.json"
 PARTICIPANTS_FILE = "participants.tsv"
@@ -139,6 +140,19 @@ def images(root: Path, suffix: str) -> Iterator[Path]:
 
 def _may_hold_images(path: Path) -> bool:
     return path.is_dir() and not path.name.startswith(("ses-", ".")) and path.name not in OTHER_FOLDERS
+
+
+def _states_size(path: Path) -> bool:
+    """Says whether an OME-Zarr states the size of its pixels, in units that are known."""
+    for name in ("zarr.json", ".zattrs"):
+        try:
+            values = _mapping(path / name)
+            return parse_multiscale(values.get("attributes", values)).voxel_um is not None
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError, RecursionError, AttributeError):
+            return False  # what is wrong with it is told when it is read
+    return False
 
 
 def _unlisted(items: Iterable[Item], participants: list[str]) -> Iterator[str]:
@@ -269,13 +283,14 @@ class _Search:
         if size is None:
             self.sizes["no PixelSize: their lengths are in pixels, unless the file states a size"] += 1
             return {}
-        if len(size) == PLANE_AXES and name.extension.startswith(".ome"):
+        if len(size) == PLANE_AXES and name.extension == ".ome.zarr" and _states_size(self.root / relative):
             self.sizes["a PixelSize without z: the size that the OME file states is taken"] += 1
             return {}
-        if len(size) == PLANE_AXES and name.extension == ".tif":
+        if len(size) == PLANE_AXES and name.extension != ".png":
+            # Whether an OME-TIFF states a size is not looked up here; where it states another one, reading it says so.
             self.sizes[
-                "a PixelSize without z: if one has several planes, give their distance with "
-                "each_volume: {voxel_um: [x, y, z]}"
+                "a PixelSize without z: slices count as far apart as columns, whatever the file states; if one has "
+                "several planes, give their distance with each_volume: {voxel_um: [x, y, z]}, or in PixelSize"
             ] += 1
         return {"voxel_um": [*size, size[0]][:3]}
 
