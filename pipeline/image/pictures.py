@@ -7,7 +7,7 @@ import logging
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +21,11 @@ from pipeline.image.image import Image
 from pipeline.image.intensity import LOW_PERCENTILE, PERCENTILE, IntensityMap, IntensityRange, intensity_range
 from pipeline.image.stack import PLANE, SLICE_AXIS, UNIT, stack_origin, stacked
 
-COLOUR_LIMIT = 16
-"""Grey pictures that are stored as RGB differ between their channels by no more, of 255: the rounding of JPEG."""
+MAX_JPEG_ROUNDING = 2
+"""Largest difference between the channels, of 255, of a grey JPEG picture that is stored as RGB.
+
+A conversion to YCbCr and back rounds every channel (ITU-T T.871). PNG is lossless: the channels of grey are equal.
+"""
 GREY_AXES = 2
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_BIT_DEPTH = 24
@@ -36,16 +39,26 @@ OPAQUE = 255
 logger = logging.getLogger(__name__)
 
 
-def decoded(name: str, content: bytes) -> tuple[NDArray, tuple[float, float] | None]:
-    """Decodes a JPEG or PNG picture.
+class Picture(NamedTuple):
+    """A decoded picture.
+
+    Attributes:
+        values: grey ones, shape (rows, columns), uint8 or uint16, or RGB, uint8, shape (rows, columns, 3).
+        dots_per_inch: along columns and rows; None where the file does not state them.
+        is_coloured: whether it has colours; RGB whose channels are equal, up to the rounding of JPEG, has none.
+    """
+
+    values: NDArray
+    dots_per_inch: tuple[float, float] | None
+    is_coloured: bool
+
+
+def decoded(name: str, content: bytes) -> Picture:
+    """Decodes a JPEG or PNG picture, turned as its Orientation says.
 
     Args:
         name: for messages.
         content: of the file.
-
-    Returns:
-        Values, turned as the file says: grey ones, shape (rows, columns), uint8 or uint16, or RGB, uint8, shape (rows,
-        columns, 3); and the dots per inch along columns and rows, where the file states them.
 
     Raises:
         UserError: it cannot be decoded, holds several pictures, or its values are no intensities.
@@ -63,7 +76,7 @@ def decoded(name: str, content: bytes) -> tuple[NDArray, tuple[float, float] | N
             if picture.mode in DEEP_MODES:
                 values = np.asarray(picture).astype(np.uint16)
                 _tell_opacity(name, values != picture.info.get("transparency"))
-                return values, dots_per_inch
+                return Picture(values, dots_per_inch, False)
             if content.startswith(PNG_SIGNATURE) and content[PNG_BIT_DEPTH] == DEEP:
                 raise UserError(
                     f"{name}: of its {DEEP} bits a value, reading PNG would keep 8. Save it as TIFF, or as grey PNG."
@@ -71,7 +84,9 @@ def decoded(name: str, content: bytes) -> tuple[NDArray, tuple[float, float] | N
             if picture.has_transparency_data:
                 _tell_opacity(name, np.asarray(picture.convert("RGBA").getchannel("A")) == OPAQUE)
             grey = picture.mode in ("1", "L", "LA")
-            return np.asarray(picture.convert("L" if grey else "RGB")), dots_per_inch
+            values = np.asarray(picture.convert("L" if grey else "RGB"))
+            tolerance = 0 if content.startswith(PNG_SIGNATURE) else MAX_JPEG_ROUNDING
+            return Picture(values, dots_per_inch, _is_coloured(values, tolerance))
     except (OSError, ValueError, SyntaxError, PillowImage.DecompressionBombError) as error:
         raise UserError(f"{name}: cannot be read as a picture ({error}). Replace or remove it.") from error
 
@@ -90,12 +105,12 @@ def _dots_per_inch(info: Mapping[Any, Any]) -> tuple[float, float] | None:
     return (stated[0], stated[1]) if stated and min(stated) > 0 else None
 
 
-def is_coloured(picture: NDArray) -> bool:
-    """Says whether a decoded picture has colours, beyond the rounding of grey ones that are stored as RGB."""
-    if picture.ndim == GREY_AXES:
+def _is_coloured(values: NDArray, tolerance: int) -> bool:
+    """Says whether the channels of a picture differ by more than a tolerance anywhere."""
+    if values.ndim == GREY_AXES:
         return False
-    values = picture.astype(np.int16)
-    return bool(np.any(values.max(axis=2) - values.min(axis=2) > COLOUR_LIMIT))
+    signed = values.astype(np.int16)
+    return bool(np.any(signed.max(axis=2) - signed.min(axis=2) > tolerance))
 
 
 def as_grey(picture: NDArray) -> NDArray:
@@ -109,8 +124,8 @@ def read_picture(name: str, content: bytes) -> NDArray:
     Returns:
         Grey values, shape (rows, columns), uint8 or uint16; of a coloured picture RGB, uint8, shape (rows, columns, 3).
     """
-    picture, _ = decoded(name, content)
-    return picture if is_coloured(picture) else as_grey(picture)
+    picture = decoded(name, content)
+    return picture.values if picture.is_coloured else as_grey(picture.values)
 
 
 def read_all(contents: Iterable[tuple[str, bytes]]) -> dict[str, NDArray]:

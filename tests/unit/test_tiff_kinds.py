@@ -623,3 +623,26 @@ def test_a_jpeg_of_inks_is_refused(tmp_path: Path) -> None:
     path = saved(tmp_path / "x.jpg", PillowImage.fromarray(RGB).convert("CMYK"), "JPEG")
     with pytest.raises(UserError, match="CMYK"):
         picture_format.read(path)
+
+
+DIM = np.stack([numbers((16, 16), "uint8", seed) % 16 for seed in range(3)], axis=-1)
+TINTED = np.repeat(GREY[:16, :16, None] // 2, 3, axis=2) + np.array([1, 0, 0], np.uint8)
+
+
+@pytest.mark.parametrize("data", [DIM, DIM * np.array([1, 0, 0], np.uint8), TINTED], ids=["dim", "red", "tinted"])
+def test_small_differences_of_colours_are_kept(data: NDArray, tmp_path: Path) -> None:
+    path = saved(tmp_path / "1.png", PillowImage.fromarray(data), "PNG")
+    np.testing.assert_array_equal(sections_of(picture_format.read(path)), np.moveaxis(data, -1, 0))
+    stack = format_of(tmp_path).read(tmp_path)
+    np.testing.assert_array_equal(sections_of(stack), np.moveaxis(data, -1, 0))
+
+
+def test_a_dim_jpeg_keeps_its_colours_and_a_grey_one_is_grey(tmp_path: Path) -> None:
+    rows = np.tile(np.arange(16, dtype=np.uint8)[:, None], (4, 64))
+    dim = saved(tmp_path / "dim.jpg", PillowImage.fromarray(np.stack([rows, rows // 2, 0 * rows], -1)), "JPEG")
+    with PillowImage.open(dim) as picture:
+        expected = np.asarray(picture)
+    np.testing.assert_array_equal(sections_of(picture_format.read(dim)), np.moveaxis(expected, -1, 0))
+    for quality in (30, 75, 98):
+        grey = saved(tmp_path / "grey.jpg", PillowImage.fromarray(GREY).convert("RGB"), "JPEG", quality=quality)
+        assert picture_format.read(grey).data.shape == (COLUMNS, ROWS, 1)

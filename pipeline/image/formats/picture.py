@@ -24,7 +24,7 @@ from pipeline.image.formats._colours import colours_of, wanted_channels
 from pipeline.image.formats._plain import MICROMETRE, plain_image, plain_sections
 from pipeline.image.image import Image
 from pipeline.image.intensity import IntensityMap
-from pipeline.image.pictures import GREY_AXES, as_grey, decoded, is_coloured
+from pipeline.image.pictures import GREY_AXES, as_grey, decoded
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 WRITTEN = (".png",)
@@ -44,9 +44,9 @@ def read(path: Path, part: Part = Part()) -> Image:
         content = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}).") from error
-    values, dots_per_inch = decoded(str(path), content)
-    picture, channels = channels_of(path, values, part.channel, part.coloured or is_coloured(values))
-    origin = {"format": "picture", "coloured": len(channels) > 1, "dots_per_inch": dots_per_inch}
+    found = decoded(str(path), content)
+    picture, channels = channels_of(path, found.values, part.channel, part.coloured or found.is_coloured)
+    origin = {"format": "picture", "coloured": len(channels) > 1, "dots_per_inch": found.dots_per_inch}
     intensity = IntensityMap(dtype=picture.dtype.name)
     return plain_image(picture[None], intensity, part.voxel_um, [path.name], channels, origin)
 
