@@ -201,7 +201,9 @@ def test_types_shards_and_fill_values(
     caplog.set_level(logging.INFO)
     data = pixels((3, 64, 80), dtype)
     data[1] = options.get("fill_value", 0)
-    store = write_store(tmp_path / "x.zarr", data, "zyx", **{"chunks": (1, 64, 64), **options})
+    store = write_store(
+        tmp_path / "x.zarr", data, "zyx", **{"chunks": (1, 64, 64), "config": {"write_empty_chunks": False}, **options}
+    )
     image = read_both(store)
     np.testing.assert_array_equal(sections_of(image), data.astype(float))
     assert ("chunks are not stored; they count as" in messages(caplog, logging.INFO)) and not messages(caplog)
@@ -215,3 +217,26 @@ def test_a_result_of_zeros_is_written_whole_and_can_be_read(tmp_path: Path) -> N
     target = tmp_path / "b.ome.zarr"
     format_of(source).write(target, image.with_data(np.zeros_like(image.data)))
     assert not format_of(target).read(target).data.any()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("packed", [False, True])
+def test_missing_chunks_are_counted_whatever_else_lies_beside_them(
+    version: str, packed: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    store = write_store(tmp_path / "x.ome.zarr", DATA, "zyx", version, chunks=(1, 16, 16))
+    first = "c/1/0" if version == "0.5" else "1/0"
+    chunks = [file for file in (store / "s0").rglob("*") if file.is_file() and not file.name.startswith((".z", "zarr"))]
+    assert len(chunks) == 36
+    for file in sorted(chunks)[:4]:
+        file.unlink()
+    for junk in (".DS_Store", f"{first}/.DS_Store", f"{first}/7", f"{first}/2.8f3a.partial", f"{first}/0.tmp"):
+        (store / "s0" / junk).parent.mkdir(parents=True, exist_ok=True)
+        (store / "s0" / junk).write_bytes(b"junk")
+    source = store
+    if packed:  # with entries of the folders, as other programs write them
+        source = Path(shutil.make_archive(str(tmp_path / "x.ome.zarr"), "zip", store))
+    image = read_both(source)
+    assert "4 of 36 chunks are not stored" in messages(caplog, logging.INFO)
+    assert np.count_nonzero(sections_of(image) != DATA) > 0

@@ -6,8 +6,9 @@ import json
 import logging
 import math
 import os
+import re
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -289,10 +290,12 @@ def _check_array(path: Path, array: Any, multiscale: Multiscale, names: Sequence
             f"{where} has chunks of {array.chunks} pixels, more than {MOST_CHUNK_BYTES >> 20} MiB each; "
             "write it anew with smaller chunks, such as 512 x 512."
         )
-    prefix = f"{array.path}/"
-    stored = sum(name.startswith(prefix) and name.rsplit("/", 1)[-1] not in DESCRIPTIONS for name in names)
     files = array.shards or array.chunks
-    expected = math.prod(-(-size // side) for size, side in zip(array.shape, files, strict=True))
+    grid = tuple(-(-size // side) for size, side in zip(array.shape, files, strict=True))
+    expected = math.prod(grid)
+    prefix = f"{array.path}/"
+    keys = {name.removeprefix(prefix) for name in names if name.startswith(prefix)}
+    stored = sum(_is_chunk(key, grid, array.metadata.encode_chunk_key) for key in keys)
     if LEAST_STORED * expected <= stored < expected:
         logger.info(
             "%s: %d of %d chunks are not stored; they count as %s", where, expected - stored, expected, array.fill_value
@@ -302,6 +305,13 @@ def _check_array(path: Path, array: Any, multiscale: Multiscale, names: Sequence
             f"{where} has shape {array.shape}, which takes {expected} chunks, but {stored} are there; "
             "the copy is not whole, or its description is wrong."
         )
+
+
+def _is_chunk(key: str, grid: tuple[int, ...], encode: Callable[[tuple[int, ...]], str]) -> bool:
+    """Says whether a file of an array is one of its chunks: other files and the folders of a zip are not."""
+    place = tuple(int(number) for number in re.findall("[0-9]+", key.removeprefix("c")))
+    is_inside = len(place) == len(grid) and all(index < count for index, count in zip(place, grid, strict=True))
+    return is_inside and encode(place) == key
 
 
 def _read(path: Path, array: Any, plane: Plane, rows: slice, columns: slice) -> NDArray:
