@@ -44,6 +44,14 @@ class Axis:
         """How many micrometres its unit has; None where the unit is unknown."""
         return micrometres_in(self.unit or "")
 
+    def sized(self, micrometres: float) -> Axis:
+        """Returns the axis with another distance between neighbours; the unit is kept where the distance is its own."""
+        if self.micrometres and math.isclose(self.scale * self.micrometres, micrometres):
+            return self
+        return replace(
+            self, unit="micrometer", scale=float(micrometres), translation=self.translation * micrometres / self.scale
+        )
+
     def refined(self, factor: int) -> Axis:
         """Returns the axis of a grid with `factor` cells in each of its cells: see pipeline.physics.grid."""
         shift = self.scale * (1 / factor - 1) / 2
@@ -104,7 +112,7 @@ class Multiscale:
 
     @property
     def doubts(self) -> tuple[str, ...]:
-        """What is said about units of length that nobody knows, in words."""
+        """What the file states about lengths and cannot be used, in words."""
         unknown = [
             axis
             for axis in self.axes
@@ -117,9 +125,9 @@ class Multiscale:
         )
 
     def with_voxel_um(self, voxel_um: tuple[float, float, float]) -> Multiscale:
-        """Returns the image with another size of a voxel along x, y, z, beginning at the origin."""
-        told = {name: Axis(name, "micrometer", float(size)) for name, size in zip("xyz", voxel_um, strict=True)}
-        return self.with_axes(**told)
+        """Returns the image with another size of a voxel along x, y, z; its place, counted in voxels, stays."""
+        sizes = zip("xyz", voxel_um, strict=True)
+        return self.with_axes(**{name: axis.sized(size) for name, size in sizes if (axis := self.axis(name))})
 
     def only(self, axis: str, index: int) -> Multiscale:
         """Returns what an image is that has nothing but one index along an axis."""
@@ -162,6 +170,12 @@ def parse(attributes: Mapping[str, Any], wanted: str | None = None) -> Multiscal
         return _multiscale(str(version), entry, content.get("omero") or {})
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise ValueError(f"its attribute 'multiscales' is not as OME-NGFF {version} wants it ({error!r})") from error
+
+
+def level_paths(attributes: Mapping[str, Any], wanted: str | None = None) -> list[str]:
+    """Returns the paths of all resolutions of an image that `parse` accepts, in the order of the file."""
+    entry = _chosen(attributes.get("ome", attributes)["multiscales"], wanted)
+    return [str(dataset["path"]) for dataset in entry["datasets"]]
 
 
 def _chosen(entries: Sequence[Mapping[str, Any]], wanted: str | None) -> Mapping[str, Any]:
