@@ -118,10 +118,13 @@ class Multiscale:
             for axis in self.axes
             if axis.name in "zyx" and not axis.micrometres and axis.unit not in (None, *NO_LENGTHS)
         ]
-        return tuple(
-            f"the unit {axis.unit!r} of the axis {axis.name} is unknown; the size of a voxel counts as unknown: give "
-            "it with voxel_um"
-            for axis in unknown
+        consequence = "the size of a voxel counts as unknown: give it with voxel_um"
+        known = [axis.name for axis in self.axes if axis.name in "zyx" and axis.micrometres]
+        without = [axis.name for axis in self.axes if axis.name in "yx" and axis.unit is None]
+        half = [f"states a unit of {' and '.join(known)} but none of {' and '.join(without)}; {consequence}"]
+        return (
+            *(f"the unit {axis.unit!r} of the axis {axis.name} is unknown; {consequence}" for axis in unknown),
+            *(half if known and without else ()),
         )
 
     def with_voxel_um(self, voxel_um: tuple[float, float, float]) -> Multiscale:

@@ -333,6 +333,33 @@ def test_units_that_nobody_knows_are_told(tmp_path: Path, caplog: pytest.LogCapt
 
 
 @pytest.mark.parametrize(
+    ("kept", "told"),
+    [("X", "states PhysicalSizeX but not PhysicalSizeY"), ("Z", "states PhysicalSizeZ but not PhysicalSizeX and"),
+     ("YZ", "states PhysicalSizeY and PhysicalSizeZ but not PhysicalSizeX"), ("XY", ""), ("", "")],
+)  # fmt: skip
+def test_sizes_that_are_half_stated_are_named(
+    kept: str, told: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = numbers((3, 9, 8), "uint8")
+    sizes = {f"PhysicalSize{axis}": 0.5 for axis in kept}
+    path, options = tmp_path / "x.ome.tif", {"ome": True, "photometric": "minisblack"}
+    tifffile.imwrite(path, data, metadata={"axes": "ZYX", **sizes}, **options)
+    assert read_both(path).unit == ("um" if kept == "XY" else "pixel")
+    assert told in messages(caplog) and bool(told) == bool(messages(caplog)) == ("voxel_um" in messages(caplog))
+    caplog.clear()
+    assert read_both(path, Part(voxel_um=(1.0, 2.0, 3.0))).spacing == (1.0, 2.0, 3.0) and "counts" not in caplog.text
+
+
+def test_a_size_that_is_no_number_is_refused_unless_one_is_given(tmp_path: Path) -> None:
+    path = write_ome(tmp_path / "x.ome.tif", numbers((3, 9, 8), "uint8"), "ZYX")
+    tifffile.tiffcomment(path, xml_of(path).replace('PhysicalSizeX="0.25"', 'PhysicalSizeX="0,5"').encode())
+    with pytest.raises(UserError, match="PhysicalSizeX is '0,5', which is no number; give the size") as error:
+        read_both(path)
+    assert "whole" not in str(error.value)
+    assert read_both(path, Part(voxel_um=(1.0, 2.0, 3.0))).spacing == (1.0, 2.0, 3.0)
+
+
+@pytest.mark.parametrize(
     ("unit", "extra", "spacing", "told"),
     [("inch", {}, (25400 / 4, 25400 / 2, 50800.0), ""), ("nm", {"yunit": "mm"}, (0.25e-3, 500.0, 2e-3), ""),
      ("pixel", {}, None, ""), ("cubit", {}, None, "the unit 'cubit' of pixels along x is unknown")],

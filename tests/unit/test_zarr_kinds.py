@@ -221,6 +221,12 @@ def test_units_that_nobody_knows_are_told(tmp_path: Path, caplog: pytest.LogCapt
     assert read_both(store, Part(voxel_um=(1.0, 1.0, 2.0))).spacing == (1.0, 1.0, 2.0) and not messages(caplog)
 
 
+def test_a_unit_of_one_axis_only_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    axes = [{"name": "z", "type": "space"}, {"name": "y", "type": "space"}, {"name": "x", "unit": "micrometer"}]
+    assert read_both(write_store(tmp_path / "x.zarr", DATA, "zyx", entry={"axes": axes})).unit == "pixel"
+    assert "states a unit of x but none of y" in messages(caplog)
+
+
 def test_slices_at_a_distance_that_nobody_knows_count_as_far_apart_as_columns(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

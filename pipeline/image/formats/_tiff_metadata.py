@@ -7,7 +7,7 @@ TIFF files is meant for printers, and is not taken for the size of anything.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from xml.etree import ElementTree
@@ -88,14 +88,33 @@ def stated_by_ome(image: ElementTree.Element) -> Stated:
     pixels = found[0]
     names = [element.get("Name", "") for element in pixels if tag_of(element) == "Channel"]
     sizes, doubts = _sizes({axis: _ome_size(pixels, axis) for axis in "XYZ"})
-    return Stated(sizes, tuple(names) if any(names) else (), doubts)
+    return Stated(sizes, tuple(names) if any(names) else (), doubts + _half_stated(sizes, "PhysicalSize"))
 
 
 def _ome_size(pixels: ElementTree.Element, axis: str) -> tuple[float | None, str, str]:
     """Returns a size, its unit, and the name of the attribute."""
     name = f"PhysicalSize{axis}"
     text = pixels.get(name)
-    return None if text is None else float(text), pixels.get(f"{name}Unit", "\N{MICRO SIGN}m"), name
+    return None if text is None else _number(text, name), pixels.get(f"{name}Unit", "\N{MICRO SIGN}m"), name
+
+
+def _number(text: Any, name: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise ValueError(f"{name} is {text!r}, which is no number") from error
+
+
+def _half_stated(sizes: Sequence[float | None], name: str) -> tuple[str, ...]:
+    """Says in words that the size of a pixel is stated along some axes only, so that it is unknown."""
+    stated = [f"{name}{axis}" for axis, size in zip("XYZ", sizes, strict=True) if size is not None]
+    missing = [f"{name}{axis}" for axis, size in zip("XY", sizes, strict=False) if size is None]
+    if not stated or not missing:
+        return ()
+    return (
+        f"states {' and '.join(stated)} but not {' and '.join(missing)}; the size of a pixel counts as unknown: give "
+        "it with voxel_um",
+    )
 
 
 def stated_by_imagej(metadata: Mapping[str, Any], tags: Any) -> Stated:
@@ -109,7 +128,7 @@ def stated_by_imagej(metadata: Mapping[str, Any], tags: Any) -> Stated:
     stated = {
         "X": (_imagej_size(tags, "XResolution"), units["X"], "pixels along x"),
         "Y": (_imagej_size(tags, "YResolution"), units["Y"], "pixels along y"),
-        "Z": (None if spacing is None else abs(float(spacing)), units["Z"], "the distance of slices"),
+        "Z": (None if spacing is None else abs(_number(spacing, "spacing")), units["Z"], "the distance of slices"),
     }
     sizes, doubts = _sizes(stated)
     return Stated(sizes, (), doubts)

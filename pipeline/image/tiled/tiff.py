@@ -45,6 +45,7 @@ from pipeline.image.formats._tiff_file import (
     turn_of,
     unknown_compression,
 )
+from pipeline.image.formats._tiff_metadata import Stated
 from pipeline.image.pyramid import CHUNK, blocks_of, planes_of
 from pipeline.image.tiled import Plane, TiledImage
 
@@ -195,7 +196,13 @@ def _image(path: Path, file: Any, series: Any, handles: Handles) -> TiledImage:
     pages = _Pages(path, series, handles)
     pages.check(file)
     turn = turn_of(path, page)
-    stated = stated_by(file, series)
+    stated, fault = Stated(), ""
+    try:
+        stated = stated_by(file, series)
+    except ValueError as error:
+        fault = f"{error}; give the size of a voxel with voxel_um, or correct the file"
+    if not stated.is_sound:
+        fault = f"states pixels of {stated.sizes_um} um; give their true size with voxel_um"
     stated = replace(stated, sizes_um=turn.sizes(stated.sizes_um))
     shown = turn.shape(page.imagelength, page.imagewidth)
     has_samples = len(samples.kept) > 1
@@ -234,7 +241,7 @@ def _image(path: Path, file: Any, series: Any, handles: Handles) -> TiledImage:
         opacity=None if samples.opacity is None else read_opacity,
         is_premultiplied=samples.is_premultiplied,
         doubts=stated.doubts,
-        fault="" if stated.is_sound else f"states pixels of {stated.sizes_um} um; give their true size with voxel_um",
+        fault=fault,
     )
 
 
