@@ -249,6 +249,33 @@ def test_xml_that_does_not_fit_its_pages_is_told_or_refused(
             read_both(path)
 
 
+@pytest.mark.parametrize(
+    ("text", "pages"),
+    [("images=3\nslices=3", 1), ("images=2\nslices=2", 3), ("images=3\nslices=3", 2),
+     ("images=4\nchannels=2\nslices=2", 3), ("images=4\nchannels=2\nslices=2", 6)],
+)  # fmt: skip
+def test_a_text_of_imagej_that_does_not_fit_its_pages_is_refused(text: str, pages: int, tmp_path: Path) -> None:
+    path = tmp_path / "x.tif"
+    with tifffile.TiffWriter(path) as file:
+        for index in range(pages):
+            description = f"ImageJ=1.53t\n{text}\nunit=um\n" if index == 0 else None
+            options: Any = {"photometric": "minisblack", "metadata": None, "contiguous": False}
+            file.write(GREY, description=description, **options)
+    with pytest.raises(UserError, match=f"its text of ImageJ .* does not fit its pages, of which there are {pages}"):
+        read_both(path)
+
+
+@pytest.mark.parametrize(("zero", "step"), [(-32768, 1), (10.0, 2.5), (0, 1)])
+def test_a_calibration_of_imagej_is_named(
+    zero: float, step: float, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data, metadata = numbers((3, 9, 8), "uint16"), {"axes": "ZYX", "cf": 0, "c0": zero, "c1": step}
+    tifffile.imwrite(tmp_path / "x.tif", data, imagej=True, metadata=metadata)
+    np.testing.assert_array_equal(sections_of(read_both(tmp_path / "x.tif")), data)
+    told = f"(cf=0, c0={zero}, c1={step}) is neither applied nor kept"
+    assert (told in messages(caplog)) == (zero != 0) == bool(messages(caplog))
+
+
 def test_tiles_that_are_left_out_are_filled_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path, data = tmp_path / "x.tif", numbers((ROWS, COLUMNS), "uint16") | 1
     tifffile.imwrite(path, data, tile=(16, 16), compression="zlib", photometric="minisblack", metadata=None)

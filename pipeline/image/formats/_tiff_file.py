@@ -7,6 +7,7 @@ says which page of which file holds which plane, and stands in one of them, in a
 from __future__ import annotations
 
 import logging
+import math
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
@@ -61,6 +62,7 @@ OTHER_PIXELS = {
 """By tifffile's names of photometric interpretations."""
 ASSOCIATED, UNASSOCIATED = 1, 2
 """Kinds of extra samples (TIFF 6.0, section 18): opacity that the colours are multiplied by, and other opacity."""
+IMAGEJ_AXES = ("channels", "slices", "frames")
 PHOTOMETRIC_TAG, ORIENTATION_TAG = 262, 274
 DAMAGE = (
     tifffile.TiffFileError,
@@ -256,24 +258,52 @@ def stated_by(file: Any, series: Any) -> Stated:
 
 
 def tell_what_is_left_out(path: Path, file: Any, series: Any) -> None:
-    """Warns where OME-XML does not fit the pages of its file, so that they are read without it, or in part.
+    """Warns where metadata do not fit the pages of a file or are not kept, and refuses those that cannot be right.
 
     Raises:
-        UserError: it does not fit, and there are several files, channels or time points.
+        UserError: the text of ImageJ does not fit the pages; or the XML of OME does not, and there are several files,
+            channels or time points.
     """
     if not file.is_ome:
+        if file.is_imagej:
+            _check_imagej(path, file, series)
         return
     if series.kind != "ome":
         root = ome_root(file.ome_metadata)
         several = any(int(one.get(f"Size{axis}", "1")) > 1 for one in elements(root, "Pixels") for axis in "CT")
         if several or len(_file_names(path, root)) > 1:
-            raise UserError(f"{path}: its OME-XML does not fit its pages, so nobody can tell what they show; mend it.")
+            raise UserError(
+                f"{path}: its OME-XML does not fit its pages, so it is not known "
+                "which channel or time point they show; correct it."
+            )
         logger.warning("%s: its OME-XML does not fit its pages; they are read one after the other, as slices", path)
         return
     of_images = {page.offset for one in file.series for page in one.pages if page is not None and page.parent is file}
     left = len(file.pages) - len(of_images)
     if of_images and left > 0:
         logger.warning("%s: its OME-XML names %d of its pages; the other %d are left out", path, len(of_images), left)
+
+
+def _check_imagej(path: Path, file: Any, series: Any) -> None:
+    """Refuses a text of ImageJ that states other numbers of images than the file holds; warns of its calibration."""
+    found: Mapping[str, Any] = file.imagej_metadata or {}
+    planes = math.prod(size for axis, size in zip(series.axes, series.shape, strict=True) if axis not in "YXS")
+    # Large stacks lie in one piece behind their only page; tifffile falls back to other kinds where they cannot.
+    if series.kind in ("generic", "uniform") or (len(file.pages) > 1 and len(file.pages) != planes):
+        stated = ", ".join(f"{name}={found[name]}" for name in ("images", *IMAGEJ_AXES) if name in found)
+        raise UserError(
+            f"{path}: its text of ImageJ ({stated}) does not fit its pages, of which there are {len(file.pages)}. "
+            "It may have been cut off; save it anew."
+        )
+    calibration = {name: found[name] for name in ("cf", "c0", "c1", "vunit") if name in found}
+    if "c0" in calibration and (calibration["c0"], calibration.get("c1", 1)) != (0, 1):
+        listed = ", ".join(f"{name}={value}" for name, value in calibration.items())
+        logger.warning(
+            "%s: ImageJ's calibration of grey values (%s) is neither applied nor kept; intensities are those "
+            "that are stored",
+            path,
+            listed,
+        )
 
 
 def photometric_of(page: Any) -> str:
