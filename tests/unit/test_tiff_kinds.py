@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import struct
 import subprocess
 import sys
@@ -140,6 +141,36 @@ def test_any_file_of_a_set_gives_all_its_planes_in_order(style: str, unordered: 
     output = tmp_path / "out.ome.tif"
     tiff_format.write(output, read_both(members[-1]))
     np.testing.assert_array_equal(tifffile.imread(output).reshape(expected.shape), expected)
+
+
+@pytest.mark.parametrize("own", ["nothing", "one plane"])
+def test_a_companion_file_is_found_from_a_member_that_does_not_name_it(own: str, tmp_path: Path) -> None:
+    expected = np.stack([plane_of(channel, section) for section in range(3) for channel in range(2)])
+    members = write_set(tmp_path / "set", "companion")
+    (tmp_path / "set/other.companion.ome").write_text("no XML", encoding="utf-8")
+    for number, member in enumerate(members[:3]):
+        pages = np.stack([plane_of(channel, number) for channel in range(2)])
+        options: Any = {"metadata": {"axes": "CYX"}, "ome": True} if own == "one plane" else {"metadata": None}
+        tifffile.imwrite(member, pages, photometric="minisblack", **options)
+    for member in members:
+        np.testing.assert_array_equal(sections_of(read_both(member)), expected)
+    alone = tmp_path / "set/alone.ome.tif"
+    alone.write_bytes(members[0].read_bytes())
+    assert read_both(alone).data.shape == (COLUMNS, ROWS, 2)
+
+
+@pytest.mark.parametrize("style", ["each", "companion"])
+def test_files_that_are_identified_by_uuid_alone_are_refused(style: str, tmp_path: Path) -> None:
+    members = write_set(tmp_path / "set", style)
+    for member in members:
+        if member.name.endswith(".companion.ome"):
+            member.write_text(re.sub(' FileName="[^"]+"', "", member.read_text(encoding="utf-8")), encoding="utf-8")
+        elif style == "each":
+            tifffile.tiffcomment(member, re.sub(' FileName="[^"]+"', "", xml_of(member)).encode())
+    with pytest.raises(UserError, match="other files that it identifies by UUID alone"):
+        read_both(members[-1])
+    with pytest.raises(UserError, match=r"UUID alone|does not name it"):
+        read_both(members[0])
 
 
 @pytest.mark.parametrize("style", ["master", "companion"])

@@ -118,16 +118,14 @@ def opened_tiff(path: Path) -> Iterator[Any]:
 
 
 def _with_its_set(path: Path) -> Any:
-    text, main = _ome_xml(path), path
+    text, main = _ome_xml(path), _main_file(path)
+    if main != path:
+        text = _ome_xml(main)
     if text is None:
         return tifffile.TiffFile(path, _multifile=False)
     root = ome_root(text)
-    pointers = [element for element in root if tag_of(element) == "BinaryOnly"]
-    if pointers:
-        main = _described_by(path, pointers[0].get("MetadataFile"))
-        text = _ome_xml(main)
-        root = ome_root(text or "")
     names = _file_names(path, root)
+    _check_files_are_named(main, root)
     own = [name for uuid, name in names.items() if main.name.lower() == name.lower() or uuid == root.get("UUID")]
     others = [name for name in dict.fromkeys(names.values()) if name not in own]
     is_renamed = main == path and len(others) == 1 and not own and not (path.parent / others[0]).exists()
@@ -151,6 +149,45 @@ def _with_its_set(path: Path) -> Any:
             raise UserError(f"{path}: names no files that hold its pixels.")
         return tifffile.TiffFile(_beside(path, members[0]), omexml=text, _multifile=True)
     return tifffile.TiffFile(main, _multifile=bool(others))
+
+
+def _main_file(path: Path) -> Path:
+    """Returns the file that describes the image: itself, the one that its XML points to, or a companion file."""
+    text = _ome_xml(path)
+    root = None if text is None else ome_root(text)
+    pointers = [] if root is None else [element for element in root if tag_of(element) == "BinaryOnly"]
+    if pointers:
+        return _described_by(path, pointers[0].get("MetadataFile"))
+    if _is_companion(path) or (root is not None and len(_file_names(path, root)) > 1):
+        return path
+    for companion in sorted(one for one in path.parent.iterdir() if _is_companion(one) and _lies_beside(one, path)):
+        try:
+            members = _file_names(companion, ome_root(_ome_xml(companion) or "")).values()
+        except (UserError, *DAMAGE):  # it may belong to other files
+            continue
+        if path.name in members:
+            logger.info("%s: is read as a part of the set that %s describes", path, companion.name)
+            return companion
+    return path
+
+
+def _check_files_are_named(path: Path, root: ElementTree.Element) -> None:
+    """Refuses XML that identifies other files by their UUID alone, so that they cannot be found.
+
+    Raises:
+        UserError: it does.
+    """
+    named = {(element.text or "").strip() for element in elements(root, "UUID") if element.get("FileName")}
+    known = {*named, root.get("UUID")}
+    blocks = [[one for one in block if tag_of(one) == "UUID"] for block in elements(root, "TiffData")]
+    found = {(uuids[0].text or "").strip() if uuids else None for uuids in blocks}
+    lost = found - known - {None}
+    # One that is the only one is the file itself, whatever it is called.
+    if lost and (named or len(found) > 1 or _is_companion(path)):
+        raise UserError(
+            f"{path}: its OME-XML places planes in {len(lost)} other files that it identifies by UUID alone (no "
+            "FileName), so they cannot be found. Save the image as one file."
+        )
 
 
 def _is_companion(path: Path) -> bool:
@@ -195,6 +232,10 @@ def _beside(path: Path, name: str) -> Path:
     if Path(name).name != name or "\\" in name or not found.resolve().parent == path.parent.resolve():
         raise UserError(f"{path}: its OME-XML names the file {name!r}; only files in its own folder are read.")
     return found
+
+
+def _lies_beside(one: Path, other: Path) -> bool:
+    return one.is_file() and one.resolve().parent == other.parent.resolve()
 
 
 def _listed(names: list[str]) -> str:
