@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import io
 import logging
+import math
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import ExifTags, ImageOps, UnidentifiedImageError
 from PIL import Image as PillowImage
-from PIL import ImageOps
 
 from pipeline.errors import UserError
 from pipeline.image.channels import COLOURS, labelled
@@ -28,13 +29,21 @@ A conversion to YCbCr and back rounds every channel (ITU-T T.871). PNG is lossle
 """
 GREY_AXES = 2
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-PNG_BIT_DEPTH = 24
-"""Where a PNG tells its bits a value: behind the signature and the sizes in its header (RFC 2083, 4.1.1)."""
+PNG_BIT_DEPTH, PNG_COLOUR_TYPE = 24, 25
+"""Where a PNG states bits a value and colour type (0 is grey): behind signature and sizes (RFC 2083, 4.1.1)."""
+BYTE = 8
 DEEP = 16
 """Bits a value that Pillow keeps of grey pictures, but not of colours or transparency."""
 DEEP_MODES = ("I", "I;16", "I;16B")
 """Of Pillow, for grey pictures of 16 bits."""
 OPAQUE = 255
+PLANE_AXES = 2
+JFIF_UNITS = (1, 2)
+"""Of densities that are resolutions, per inch and per cm (JFIF 1.02); others are a ratio of the sides of pixels."""
+DOTS_PER_INCH = {2: 1.0, 3: 2.54}
+"""By the ResolutionUnit of EXIF: inch and centimetre."""
+EXCHANGED = (5, 6, 7, 8)
+"""Orientations of EXIF that exchange rows and columns."""
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +75,7 @@ def decoded(name: str, content: bytes) -> Picture:
     try:
         with warnings.catch_warnings(), PillowImage.open(io.BytesIO(content), formats=("JPEG", "PNG")) as stored:
             warnings.simplefilter("ignore")
-            dots_per_inch = _dots_per_inch(stored.info)
+            dots_per_inch = _dots_per_inch(stored)
             count = getattr(stored, "n_frames", 1)
             if count > 1:
                 raise UserError(f"{name}: holds {count} pictures; save the one that is meant as a file of its own.")
@@ -81,14 +90,28 @@ def decoded(name: str, content: bytes) -> Picture:
                 raise UserError(
                     f"{name}: of its {DEEP} bits a value, reading PNG would keep 8. Save it as TIFF, or as grey PNG."
                 )
+            if content.startswith(PNG_SIGNATURE) and content[PNG_COLOUR_TYPE] == 0:
+                _check_bits(name, content[PNG_BIT_DEPTH])
             if picture.has_transparency_data:
                 _tell_opacity(name, np.asarray(picture.convert("RGBA").getchannel("A")) == OPAQUE)
             grey = picture.mode in ("1", "L", "LA")
             values = np.asarray(picture.convert("L" if grey else "RGB"))
             tolerance = 0 if content.startswith(PNG_SIGNATURE) else MAX_JPEG_ROUNDING
             return Picture(values, dots_per_inch, _is_coloured(values, tolerance))
+    except UnidentifiedImageError as error:
+        what = "it is no PNG or JPEG file, or a damaged one"
+        raise UserError(f"{name}: cannot be read as a picture ({what}). Replace or remove it.") from error
     except (OSError, ValueError, SyntaxError, PillowImage.DecompressionBombError) as error:
         raise UserError(f"{name}: cannot be read as a picture ({error}). Replace or remove it.") from error
+
+
+def _check_bits(name: str, bits: int) -> None:
+    """Refuses black and white, and warns that grey values of fewer than 8 bits are scaled to 8."""
+    if bits == 1:
+        raise UserError(f"{name}: its pixels have 1 bit, black or white, and are no intensities; save it as grey.")
+    if bits < BYTE:
+        factor = OPAQUE // (2**bits - 1)
+        logger.warning("%s: its grey values of %d bits are scaled to 8 bits (times %d)", name, bits, factor)
 
 
 def _tell_opacity(name: str, opaque: NDArray[np.bool_]) -> None:
@@ -99,10 +122,21 @@ def _tell_opacity(name: str, opaque: NDArray[np.bool_]) -> None:
         logger.warning(text, name, count, opaque.size)
 
 
-def _dots_per_inch(info: Mapping[Any, Any]) -> tuple[float, float] | None:
-    """What a file says about its printed size; None where it says nothing that can be true."""
-    stated = [float(number) for number in info.get("dpi", ())]
-    return (stated[0], stated[1]) if stated and min(stated) > 0 else None
+def _dots_per_inch(stored: PillowImage.Image) -> tuple[float, float] | None:
+    """Returns the resolution that a file states, of its columns and rows as they are shown; None where it states none.
+
+    A JPEG file states it in the JFIF header or else in EXIF, of which Pillow assumes 72 where both are silent.
+    """
+    exif, dpi = stored.getexif(), stored.info.get("dpi")
+    if stored.format != "PNG" and stored.info.get("jfif_unit") not in JFIF_UNITS:
+        scale = DOTS_PER_INCH.get(exif.get(ExifTags.Base.ResolutionUnit, 0))
+        tags = (ExifTags.Base.XResolution, ExifTags.Base.YResolution)
+        dpi = [scale * exif[tag] for tag in tags if tag in exif] if scale else []
+    stated = [float(number) for number in dpi or ()]
+    if len(stated) != PLANE_AXES or not all(math.isfinite(number) and number > 0 for number in stated):
+        return None
+    x, y = stated
+    return (y, x) if exif.get(ExifTags.Base.Orientation) in EXCHANGED else (x, y)
 
 
 def _is_coloured(values: NDArray, tolerance: int) -> bool:

@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import uuid
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -731,3 +732,67 @@ def test_a_dim_jpeg_keeps_its_colours_and_a_grey_one_is_grey(tmp_path: Path) -> 
     for quality in (30, 75, 98):
         grey = saved(tmp_path / "grey.jpg", PillowImage.fromarray(GREY).convert("RGB"), "JPEG", quality=quality)
         assert picture_format.read(grey).data.shape == (COLUMNS, ROWS, 1)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_turned_picture_exchanges_its_resolutions(kind: str, orientation: int, tmp_path: Path) -> None:
+    exif = PillowImage.Exif()
+    exif[274] = orientation
+    picture = PillowImage.fromarray(GREY)
+    path = saved(tmp_path / f"x.{kind.lower()}", picture, kind, exif=exif, dpi=(300, 150))
+    image = picture_format.read(path)
+    assert image.data.shape[:2] == ((ROWS, COLUMNS) if orientation > 4 else (COLUMNS, ROWS))
+    picture_format.write(tmp_path / "out.png", image)
+    with PillowImage.open(tmp_path / "out.png") as written:
+        assert written.info["dpi"] == pytest.approx((150, 300) if orientation > 4 else (300, 150), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [({}, None), ({274: 1}, None), ({282: 300.0, 283: 150.0, 296: 2}, (300, 150)),
+     ({282: 10.0, 283: 20.0, 296: 1}, None), ({282: 100.0, 283: 50.0, 296: 3, 274: 6}, (127, 254)), ({282: 300.0, 296: 2}, None)],
+)  # fmt: skip
+def test_a_resolution_is_taken_from_exif_and_never_invented(
+    tags: dict[int, Any], expected: Any, tmp_path: Path
+) -> None:
+    exif = PillowImage.Exif()
+    exif.update(tags)
+    path = saved(tmp_path / "x.jpg", PillowImage.fromarray(GREY), "JPEG", exif=exif)
+    assert path.read_bytes()[13:14] == b"\0", "the JFIF header states no unit"
+    picture_format.write(tmp_path / "out.png", picture_format.read(path))
+    with PillowImage.open(tmp_path / "out.png") as written:
+        assert written.info.get("dpi") == (None if expected is None else pytest.approx(expected, rel=1e-3))
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_grey_values_of_few_bits_are_scaled_with_a_warning(
+    bits: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    content = png(np.zeros((2, 8), np.uint8))
+    samples = np.arange(16, dtype=np.uint8).reshape(2, 8) % 2**bits
+    unpacked = (samples[..., None] >> np.arange(bits - 1, -1, -1, dtype=np.uint8)) & 1
+    lines = b"".join(b"\0" + np.packbits(line.ravel()).tobytes() for line in unpacked)
+    parts = [
+        (b"IHDR", struct.pack(">IIBBBBB", 8, 2, bits, 0, 0, 0, 0)),
+        (b"IDAT", zlib.compress(lines)),
+        (b"IEND", b""),
+    ]
+    content = content[:8] + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in parts
+    )
+    (tmp_path / "x.png").write_bytes(content)
+    if bits == 1:
+        with pytest.raises(UserError, match="its pixels have 1 bit, black or white"):
+            picture_format.read(tmp_path / "x.png")
+        return
+    factor = 255 // (2**bits - 1)
+    image = picture_format.read(tmp_path / "x.png")
+    np.testing.assert_array_equal(sections_of(image)[0], samples.astype(int) * factor)
+    assert f"grey values of {bits} bits are scaled to 8 bits (times {factor})" in messages(caplog)
+
+
+def test_a_file_that_is_no_picture_is_named_as_such(tmp_path: Path) -> None:
+    path = saved(tmp_path / "x.png", PillowImage.fromarray(GREY), "TIFF")
+    with pytest.raises(UserError, match=r"x\.png: cannot be read as a picture \(it is no PNG or JPEG file"):
+        picture_format.read(path)
