@@ -229,7 +229,7 @@ def test_what_is_read_and_written_unchanged_comes_back_the_same(case: Case, tmp_
     if case.kind != "picture":
         np.testing.assert_allclose(back.affine, image.affine, rtol=1e-6, atol=1e-6)
         assert back.unit == image.unit
-        told_anew = ("header", "series", "states_z", "distance_mm")
+        told_anew = ("header", "series", "states_z", "distance_mm", "title")
         assert {**back.origin, **dict.fromkeys(told_anew)} == {**image.origin, **dict.fromkeys(told_anew)}
     content = target.read_bytes()
     written(image, tmp_path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL import ImageOps
@@ -26,7 +28,7 @@ from pipeline.image.formats import picture as picture_format
 from pipeline.image.formats import tiff as tiff_format
 from pipeline.image.image import Image
 from pipeline.image.lengths import micrometres_in
-from pipeline.image.predictions import write_quantity
+from pipeline.image.predictions import check_output, write_quantity
 from pipeline.image.tiled import chosen, open_tiled, tiled_format_of
 from tests.helpers import CHECKOUT
 from tests.image_files import numbers, png, write_ome
@@ -751,7 +753,8 @@ def test_a_turned_picture_exchanges_its_resolutions(kind: str, orientation: int,
 @pytest.mark.parametrize(
     ("tags", "expected"),
     [({}, None), ({274: 1}, None), ({282: 300.0, 283: 150.0, 296: 2}, (300, 150)),
-     ({282: 10.0, 283: 20.0, 296: 1}, None), ({282: 100.0, 283: 50.0, 296: 3, 274: 6}, (127, 254)), ({282: 300.0, 296: 2}, None)],
+     ({282: 10.0, 283: 20.0, 296: 1}, None), ({282: 300.0, 296: 2}, None),
+     ({282: 100.0, 283: 50.0, 296: 3, 274: 6}, (127, 254))],
 )  # fmt: skip
 def test_a_resolution_is_taken_from_exif_and_never_invented(
     tags: dict[int, Any], expected: Any, tmp_path: Path
@@ -796,3 +799,49 @@ def test_a_file_that_is_no_picture_is_named_as_such(tmp_path: Path) -> None:
     path = saved(tmp_path / "x.png", PillowImage.fromarray(GREY), "TIFF")
     with pytest.raises(UserError, match=r"x\.png: cannot be read as a picture \(it is no PNG or JPEG file"):
         picture_format.read(path)
+
+
+# Sizes that are given, and folders of other images
+
+
+@pytest.mark.parametrize("wrong", [0.0, -1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("name", ["x.tif", "x.png", "folder", "x.ome.zarr"])
+def test_a_given_size_that_cannot_be_true_is_refused(wrong: float, name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    if name == "x.tif":
+        tifffile.imwrite(path, GREY)
+    elif name == "x.ome.zarr":
+        group = zarr.open_group(path, mode="w", zarr_format=2)
+        group.create_array("0", data=GREY)
+        axes = [{"name": axis, "type": "space"} for axis in "yx"]
+        dataset = {"path": "0", "coordinateTransformations": [{"type": "scale", "scale": [1.0, 1.0]}]}
+        group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": [dataset]}]
+    else:
+        path.mkdir() if name == "folder" else None
+        (path / "1.png" if name == "folder" else path).write_bytes(png(GREY))
+    part = Part(voxel_um=(1.0, wrong, 1.0))
+    with pytest.raises(UserError, match=r"voxel_um is .*; it needs three finite sizes above zero, in micrometres"):
+        format_of(path).read(path, part)
+    if tiled_format_of(path) is not None:
+        with open_tiled(path) as image, pytest.raises(UserError, match="three finite sizes above zero"):
+            chosen(image, part)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_folder_of_tiff_files_is_refused_with_advice(packed: bool, tmp_path: Path) -> None:
+    source = tmp_path / "scans"
+    source.mkdir()
+    for index in range(2):
+        tifffile.imwrite(source / f"{index}.tif", GREY)
+    if packed:
+        source = Path(shutil.make_archive(str(source), "zip", source))
+    with pytest.raises(UserError, match="holds 2 TIFF files; save them as one stack, or name one of them"):
+        format_of(source)
+
+
+def test_a_stack_of_pictures_says_how_it_is_written(tmp_path: Path) -> None:
+    (tmp_path / "1.png").write_bytes(png(GREY))
+    image = format_of(tmp_path).read(tmp_path)
+    with pytest.raises(UserError, match=r"a stack of pictures is written as .*\.ome\.tiff"):
+        check_output(tmp_path / "out.png", image)
+    check_output(tmp_path / "out.ome.tiff", image)

@@ -87,6 +87,7 @@ def read(path: Path, part: Part = Part()) -> Image:
     sections, channels = np.stack([section for section, _ in found]), found[0][1]
     origin = {
         "format": "tiff",
+        "title": TITLE,
         "byte_order": "<" if sys.byteorder == "little" else ">",
         "photometric": "minisblack",
         "coloured": coloured,

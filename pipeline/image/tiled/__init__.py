@@ -158,6 +158,7 @@ def chosen(image: TiledImage, part: Part) -> TiledImage:
         UserError: there is no such frame or channel, the message names those that there are; or the file states a size
             of a voxel that cannot be true, and none is given.
     """
+    part.check_voxel_um(image.path)
     sizes = dict(zip(image.leading, image.shape, strict=False))
     labels = image.metadata.labels
     if part.voxel_um is None:
