@@ -103,7 +103,7 @@ class Multiscale:
 
     @property
     def voxel_um(self) -> tuple[float, float, float] | None:
-        """Size of a voxel along x, y, z in micrometres; None where the unit of x or y is not told.
+        """Size of a voxel along x, y, z in micrometres; None where the unit of x or y is not stated.
 
         Without an axis z, or without its unit, a voxel is as thick as it is wide.
         """
@@ -111,7 +111,7 @@ class Multiscale:
         return (sizes["x"], sizes["y"], sizes.get("z", sizes["x"])) if {"x", "y"} <= sizes.keys() else None
 
     @property
-    def doubts(self) -> tuple[str, ...]:
+    def warnings(self) -> tuple[str, ...]:
         """What the file states about lengths and cannot be used, in words."""
         unknown = [
             axis

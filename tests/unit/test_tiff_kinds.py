@@ -310,6 +310,23 @@ def test_a_calibration_of_imagej_is_named(
     assert (told in messages(caplog)) == (zero != 0) == bool(messages(caplog))
 
 
+@pytest.mark.parametrize(
+    ("ome", "metadata", "told"),
+    [(True, {"Plane": {"PositionX": [1.0] * 3, "PositionZ": [0.0] * 3}, "TimeIncrement": 2.0},
+      "PositionX, PositionZ, TimeIncrement"),
+     (False, {"xorigin": 12.5, "zorigin": 3.0, "finterval": 0.0}, "xorigin, zorigin"), (False, {"xorigin": 0.0}, "")],
+)  # fmt: skip
+def test_places_and_times_that_a_result_does_not_keep_are_named(
+    ome: bool, metadata: dict[str, Any], told: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "x.tif"
+    options: dict[str, Any] = {"ome": True} if ome else {"imagej": True}
+    data = numbers((3, 9, 8), "uint8")
+    tifffile.imwrite(path, data, photometric="minisblack", metadata={"axes": "ZYX", **metadata}, **options)
+    format_of(path).read(path)
+    assert messages(caplog) == (f"{path}: not kept in a result: {told}" if told else "")
+
+
 def test_tiles_that_are_left_out_are_filled_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path, data = tmp_path / "x.tif", numbers((ROWS, COLUMNS), "uint16") | 1
     tifffile.imwrite(path, data, tile=(16, 16), compression="zlib", photometric="minisblack", metadata=None)
@@ -403,7 +420,8 @@ def test_sizes_that_are_half_stated_are_named(
 ) -> None:
     data = numbers((3, 9, 8), "uint8")
     sizes = {f"PhysicalSize{axis}": 0.5 for axis in kept}
-    path, options = tmp_path / "x.ome.tif", {"ome": True, "photometric": "minisblack"}
+    path = tmp_path / "x.ome.tif"
+    options: dict[str, Any] = {"ome": True, "photometric": "minisblack"}
     tifffile.imwrite(path, data, metadata={"axes": "ZYX", **sizes}, **options)
     assert read_both(path).unit == ("um" if kept == "XY" else "pixel")
     assert told in messages(caplog) and bool(told) == bool(messages(caplog)) == ("voxel_um" in messages(caplog))

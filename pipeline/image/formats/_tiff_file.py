@@ -1,7 +1,7 @@
 """TIFF files as they are opened and judged before a pixel is decoded: for whole images, and part by part.
 
 An OME-TIFF may lie in several files (https://ome-model.readthedocs.io/en/stable/ome-tiff/specification.html): its XML
-says which page of which file holds which plane, and stands in one of them, in all, or in a companion file.
+states which page of which file holds which plane, and is stored in one of them, in all, or in a companion file.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ SHOWN = 8
 """Names that a message lists before it only counts."""
 
 logger = logging.getLogger(__name__)
-# tifffile remarks on what it mends by guessing; what matters of that is an error here, told once.
+# tifffile logs what it corrects by guessing; what matters of that is an error here.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 
@@ -218,7 +218,7 @@ def _file_names(path: Path, root: ElementTree.Element) -> dict[str, str]:
     for element in elements(root, "UUID"):
         uuid, name = (element.text or "").strip(), element.get("FileName")
         if name is not None and names.setdefault(uuid, name) != name:
-            raise UserError(f"{path}: its OME-XML calls {names[uuid]!r} and {name!r} the same file; mend it.")
+            raise UserError(f"{path}: its OME-XML calls {names[uuid]!r} and {name!r} the same file; correct it.")
     return names
 
 
@@ -244,7 +244,7 @@ def _listed(names: list[str]) -> str:
 
 
 def _without_files(root: ElementTree.Element) -> str:
-    """Returns OME-XML that does not say in which file the planes lie: they are in the file that it stands in."""
+    """Returns OME-XML that does not state in which file the planes are: they are in its own file."""
     for block in elements(root, "TiffData"):
         for element in [one for one in block if tag_of(one) == "UUID"]:
             block.remove(element)
@@ -425,7 +425,7 @@ class Samples(NamedTuple):
 
 
 def samples_of(path: Path, page: Any) -> Samples:
-    """Tells what the samples of a pixel are, and warns about those that nobody can tell."""
+    """Returns what the samples of a pixel are, and warns about those of unknown meaning."""
     coloured = photometric_of(page) == COLOUR
     first = COLOUR_SAMPLES if coloured else 1
     kinds = dict(zip(range(first, page.samplesperpixel), page.extrasamples, strict=False))
@@ -479,7 +479,7 @@ TURNS: Mapping[int, Turn] = {
 
 
 def turn_of(path: Path, page: Any) -> Turn:
-    """Returns how a page is turned; a value that the standard does not know turns nothing, and is told."""
+    """Returns how a page is turned; a value that is not in the standard is ignored, with a warning."""
     value = page.tags.valueof(ORIENTATION_TAG, 1)
     if value not in TURNS:
         logger.warning("%s: its Orientation %s is none of 1 to 8, and is not followed", path, value)
@@ -504,7 +504,7 @@ class Handles:
     _last: Any = None
 
     def of(self, page: Any) -> Any:
-        """Returns the open file that a page stands in."""
+        """Returns the open file that contains a page."""
         handle = page.parent.filehandle
         if handle.closed:
             self.close()
@@ -520,9 +520,9 @@ class Handles:
 
 
 def check_pages(path: Path, series: Any, handles: Handles) -> None:
-    """Refuses pages that differ or do not stand in their files: tifffile reads every page as if it were like the first.
+    """Refuses pages that differ or are missing: tifffile reads every page as if it were like the first.
 
-    Tiles may be left out, as GDAL does with those of one colour; they are told.
+    Tiles may be left out, as GDAL does with those of one colour; they are counted in a warning.
 
     Raises:
         UserError: a page is missing, or is not like the others.
@@ -531,9 +531,7 @@ def check_pages(path: Path, series: Any, handles: Handles) -> None:
     left_out = 0
     for number, page in enumerate(series.pages):
         if page is None:
-            raise UserError(
-                f"{path}: of its {len(series.pages)} planes, number {number + 1} stands in none of its pages."
-            )
+            raise UserError(f"{path}: of its {len(series.pages)} planes, number {number + 1} is in none of its pages.")
         handle = handles.of(page)
         _check_alike(path, series.keyframe, page, handle)
         common = page.keyframe
@@ -592,4 +590,4 @@ def check_identities(path: Path, file: Any, series: Any) -> None:
         text = parent.pages.first.description if parent.is_ome else ""
         found = ome_root(text).get("UUID") if text.strip().endswith("OME>") else None
         if name in expected and found not in (None, expected[name]):
-            logger.warning("%s: %s is not the file that the set was made with: another UUID stands in it", path, name)
+            logger.warning("%s: %s is not the file that the set was made with: it has another UUID", path, name)

@@ -3,7 +3,7 @@
 A result of a JPEG is PNG, which loses nothing: to compress a restored picture with loss would undo what was restored.
 Grey pictures of 8 and 16 bits keep their depth; PNG of 16-bit colours is refused (TIFF holds them). RGB stays RGB,
 unless it is grey, or one colour is chosen (`channel`). How large a pixel is, no picture tells: lengths are in pixels
-until `voxel_um` is given. What the file says to printers about its size is kept. Lost are opacity (which is told),
+until `voxel_um` is given. The resolution for printing is kept. Lost are opacity (with a warning),
 palettes (which become RGB), colour profiles, and texts such as EXIF. Files of several pictures and CMYK are refused.
 """
 

@@ -88,7 +88,7 @@ def open_tiled(path: Path, series: str | None = None) -> Iterator[TiledImage]:
             metadata=multiscale,
             read_region=lambda plane, rows, columns: _read(path, array, plane, rows, columns),
             zarr_format=ZARR_FORMAT[multiscale.version],
-            doubts=multiscale.doubts,
+            warnings=multiscale.warnings,
         )
 
 
@@ -99,16 +99,16 @@ def shape_of(path: Path, series: str | None) -> tuple[int, ...]:
 
 
 def check_output(path: Path) -> None:
-    """Makes sure that a result may take the place of what stands at `path`.
+    """Makes sure that a result may replace what is at `path`.
 
     Raises:
-        UserError: something else than an OME-Zarr of the same kind stands there.
+        UserError: something else than an OME-Zarr of the same kind is there.
     """
     is_zip = path.name.lower().endswith(ZIPPED)
     if path.exists() and path.is_dir() == is_zip:
-        raise UserError(f"cannot write {path}: a {'folder' if is_zip else 'file'} of this name stands there.")
+        raise UserError(f"cannot write {path}: a {'folder' if is_zip else 'file'} of this name exists.")
     if path.is_dir() and any(path.iterdir()) and not any((path / name).is_file() for name in DESCRIPTIONS):
-        raise UserError(f"cannot write {path}: a folder that is no zarr stands there; choose another name.")
+        raise UserError(f"cannot write {path}: a folder that is no zarr exists there; choose another name.")
 
 
 def deliver(levels: Path, image: TiledImage, factor: int, facts: Mapping[str, Any], output: Path) -> None:
