@@ -682,6 +682,14 @@ def test_other_files_beside_pictures_are_refused_or_named(
             format_of(source).read(source)
 
 
+def test_files_that_are_not_packed_with_pictures_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("1.png", "2.tif", "3.png", "Thumbs.db", ".DS_Store", "sub/notes.txt"):
+        (tmp_path / "stack" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "stack" / name).write_bytes(b"anything")
+    pack(tmp_path / "stack", tmp_path / "stack.zip")
+    assert "left out: 2.tif, sub/notes.txt" in caplog.text and len(caplog.records) == 1
+
+
 # what a part may be
 
 

@@ -25,7 +25,7 @@ from pipeline.image.formats.picture import channels_of
 from pipeline.image.image import Image
 from pipeline.image.intensity import IntensityMap
 from pipeline.image.pictures import decoded
-from pipeline.sources.packing import is_hidden, is_picture, opened
+from pipeline.sources.packing import is_picture, listed, opened, other_files
 
 SUFFIXES = ()
 WRITTEN = (".ome.tiff", ".ome.tif", ".tiff", ".tif")
@@ -47,9 +47,6 @@ OTHER_IMAGES = (
     ".webp",
 )
 """Endings of images that no module of this folder reads."""
-BY_PRODUCTS = ("thumbs.db", "desktop.ini")
-"""Files that operating systems put beside pictures, in lower case; hidden files are ignored as well."""
-MAX_LISTED = 8
 
 logger = logging.getLogger(__name__)
 
@@ -108,21 +105,15 @@ def _check_others(path: Path, names: Iterable[str]) -> None:
     Raises:
         UserError: there are images of other formats.
     """
-    others = [name for name in names if not is_picture(name) and not is_hidden(name)]
-    others = [name for name in others if PurePosixPath(name).name.lower() not in BY_PRODUCTS]
+    others = other_files(names)
     images = [name for name in others if name.lower().endswith(OTHER_IMAGES) or format_by_name(name) is not None]
     if images:
         raise UserError(
-            f"{path}: of its images, only PNG and JPEG are read as a stack of pictures, not {_listed(images)}. Save "
+            f"{path}: of its images, only PNG and JPEG are read as a stack of pictures, not {listed(images)}. Save "
             "all slices in one format, or move these files to another folder."
         )
     if others:
-        logger.warning("%s: files that are no pictures are ignored: %s", path, _listed(others))
-
-
-def _listed(names: list[str]) -> str:
-    more = len(names) - MAX_LISTED
-    return ", ".join(names[:MAX_LISTED]) + (f" and {more} more" if more > 0 else "")
+        logger.warning("%s: files that are no pictures are ignored: %s", path, listed(others))
 
 
 def _check_alike(path: Path, first_name: str, first: np.ndarray, name: str, other: np.ndarray) -> None:
