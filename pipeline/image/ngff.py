@@ -44,6 +44,14 @@ class Axis:
         """How many micrometres its unit has; None where the unit is unknown."""
         return micrometres_in(self.unit or "")
 
+    def sized(self, micrometres: float) -> Axis:
+        """Returns the axis with another distance between neighbours; the unit is kept where the distance is its own."""
+        if self.micrometres and math.isclose(self.scale * self.micrometres, micrometres):
+            return self
+        return replace(
+            self, unit="micrometer", scale=float(micrometres), translation=self.translation * micrometres / self.scale
+        )
+
     def refined(self, factor: int) -> Axis:
         """Returns the axis of a grid with `factor` cells in each of its cells: see pipeline.physics.grid."""
         shift = self.scale * (1 / factor - 1) / 2
@@ -95,7 +103,7 @@ class Multiscale:
 
     @property
     def voxel_um(self) -> tuple[float, float, float] | None:
-        """Size of a voxel along x, y, z in micrometres; None where the unit of x or y is not told.
+        """Size of a voxel along x, y, z in micrometres; None where the unit of x or y is not stated.
 
         Without an axis z, or without its unit, a voxel is as thick as it is wide.
         """
@@ -103,23 +111,26 @@ class Multiscale:
         return (sizes["x"], sizes["y"], sizes.get("z", sizes["x"])) if {"x", "y"} <= sizes.keys() else None
 
     @property
-    def doubts(self) -> tuple[str, ...]:
-        """What is said about units of length that nobody knows, in words."""
+    def warnings(self) -> tuple[str, ...]:
+        """What the file states about lengths and cannot be used, in words."""
         unknown = [
             axis
             for axis in self.axes
             if axis.name in "zyx" and not axis.micrometres and axis.unit not in (None, *NO_LENGTHS)
         ]
-        return tuple(
-            f"the unit {axis.unit!r} of the axis {axis.name} is unknown; the size of a voxel counts as unknown: give "
-            "it with voxel_um"
-            for axis in unknown
+        consequence = "the size of a voxel counts as unknown: give it with voxel_um"
+        known = [axis.name for axis in self.axes if axis.name in "zyx" and axis.micrometres]
+        without = [axis.name for axis in self.axes if axis.name in "yx" and axis.unit is None]
+        half = [f"states a unit of {' and '.join(known)} but none of {' and '.join(without)}; {consequence}"]
+        return (
+            *(f"the unit {axis.unit!r} of the axis {axis.name} is unknown; {consequence}" for axis in unknown),
+            *(half if known and without else ()),
         )
 
     def with_voxel_um(self, voxel_um: tuple[float, float, float]) -> Multiscale:
-        """Returns the image with another size of a voxel along x, y, z, beginning at the origin."""
-        told = {name: Axis(name, "micrometer", float(size)) for name, size in zip("xyz", voxel_um, strict=True)}
-        return self.with_axes(**told)
+        """Returns the image with another size of a voxel along x, y, z; its place, counted in voxels, stays."""
+        sizes = zip("xyz", voxel_um, strict=True)
+        return self.with_axes(**{name: axis.sized(size) for name, size in sizes if (axis := self.axis(name))})
 
     def only(self, axis: str, index: int) -> Multiscale:
         """Returns what an image is that has nothing but one index along an axis."""
@@ -162,6 +173,12 @@ def parse(attributes: Mapping[str, Any], wanted: str | None = None) -> Multiscal
         return _multiscale(str(version), entry, content.get("omero") or {})
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise ValueError(f"its attribute 'multiscales' is not as OME-NGFF {version} wants it ({error!r})") from error
+
+
+def level_paths(attributes: Mapping[str, Any], wanted: str | None = None) -> list[str]:
+    """Returns the paths of all resolutions of an image that `parse` accepts, in the order of the file."""
+    entry = _chosen(attributes.get("ome", attributes)["multiscales"], wanted)
+    return [str(dataset["path"]) for dataset in entry["datasets"]]
 
 
 def _chosen(entries: Sequence[Mapping[str, Any]], wanted: str | None) -> Mapping[str, Any]:

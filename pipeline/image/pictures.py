@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import io
 import logging
+import math
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import ExifTags, ImageOps, UnidentifiedImageError
 from PIL import Image as PillowImage
-from PIL import ImageOps
 
 from pipeline.errors import UserError
 from pipeline.image.channels import COLOURS, labelled
@@ -21,31 +22,52 @@ from pipeline.image.image import Image
 from pipeline.image.intensity import LOW_PERCENTILE, PERCENTILE, IntensityMap, IntensityRange, intensity_range
 from pipeline.image.stack import PLANE, SLICE_AXIS, UNIT, stack_origin, stacked
 
-COLOUR_LIMIT = 16
-"""Grey pictures that are stored as RGB differ between their channels by no more, of 255: the rounding of JPEG."""
+MAX_JPEG_ROUNDING = 2
+"""Largest difference between the channels, of 255, of a grey JPEG picture that is stored as RGB.
+
+A conversion to YCbCr and back rounds every channel (ITU-T T.871). PNG is lossless: the channels of grey are equal.
+"""
 GREY_AXES = 2
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-PNG_BIT_DEPTH = 24
-"""Where a PNG tells its bits a value: behind the signature and the sizes in its header (RFC 2083, 4.1.1)."""
+PNG_BIT_DEPTH, PNG_COLOUR_TYPE = 24, 25
+"""Where a PNG states bits a value and colour type (0 is grey): behind signature and sizes (RFC 2083, 4.1.1)."""
+BYTE = 8
 DEEP = 16
 """Bits a value that Pillow keeps of grey pictures, but not of colours or transparency."""
 DEEP_MODES = ("I", "I;16", "I;16B")
 """Of Pillow, for grey pictures of 16 bits."""
 OPAQUE = 255
+PLANE_AXES = 2
+JFIF_UNITS = (1, 2)
+"""Of densities that are resolutions, per inch and per cm (JFIF 1.02); others are a ratio of the sides of pixels."""
+DOTS_PER_INCH = {2: 1.0, 3: 2.54}
+"""By the ResolutionUnit of EXIF: inch and centimetre."""
+EXCHANGED = (5, 6, 7, 8)
+"""Orientations of EXIF that exchange rows and columns."""
 
 logger = logging.getLogger(__name__)
 
 
-def decoded(name: str, content: bytes) -> tuple[NDArray, tuple[float, float] | None]:
-    """Decodes a JPEG or PNG picture.
+class Picture(NamedTuple):
+    """A decoded picture.
+
+    Attributes:
+        values: grey ones, shape (rows, columns), uint8 or uint16, or RGB, uint8, shape (rows, columns, 3).
+        dots_per_inch: along columns and rows; None where the file does not state them.
+        is_coloured: whether it has colours; RGB whose channels are equal, up to the rounding of JPEG, has none.
+    """
+
+    values: NDArray
+    dots_per_inch: tuple[float, float] | None
+    is_coloured: bool
+
+
+def decoded(name: str, content: bytes) -> Picture:
+    """Decodes a JPEG or PNG picture, turned as its Orientation says.
 
     Args:
         name: for messages.
         content: of the file.
-
-    Returns:
-        Values, turned as the file says: grey ones, shape (rows, columns), uint8 or uint16, or RGB, uint8, shape (rows,
-        columns, 3); and the dots per inch along columns and rows, where the file states them.
 
     Raises:
         UserError: it cannot be decoded, holds several pictures, or its values are no intensities.
@@ -53,7 +75,7 @@ def decoded(name: str, content: bytes) -> tuple[NDArray, tuple[float, float] | N
     try:
         with warnings.catch_warnings(), PillowImage.open(io.BytesIO(content), formats=("JPEG", "PNG")) as stored:
             warnings.simplefilter("ignore")
-            dots_per_inch = _dots_per_inch(stored.info)
+            dots_per_inch = _dots_per_inch(stored)
             count = getattr(stored, "n_frames", 1)
             if count > 1:
                 raise UserError(f"{name}: holds {count} pictures; save the one that is meant as a file of its own.")
@@ -63,17 +85,33 @@ def decoded(name: str, content: bytes) -> tuple[NDArray, tuple[float, float] | N
             if picture.mode in DEEP_MODES:
                 values = np.asarray(picture).astype(np.uint16)
                 _tell_opacity(name, values != picture.info.get("transparency"))
-                return values, dots_per_inch
+                return Picture(values, dots_per_inch, False)
             if content.startswith(PNG_SIGNATURE) and content[PNG_BIT_DEPTH] == DEEP:
                 raise UserError(
                     f"{name}: of its {DEEP} bits a value, reading PNG would keep 8. Save it as TIFF, or as grey PNG."
                 )
+            if content.startswith(PNG_SIGNATURE) and content[PNG_COLOUR_TYPE] == 0:
+                _check_bits(name, content[PNG_BIT_DEPTH])
             if picture.has_transparency_data:
                 _tell_opacity(name, np.asarray(picture.convert("RGBA").getchannel("A")) == OPAQUE)
             grey = picture.mode in ("1", "L", "LA")
-            return np.asarray(picture.convert("L" if grey else "RGB")), dots_per_inch
+            values = np.asarray(picture.convert("L" if grey else "RGB"))
+            tolerance = 0 if content.startswith(PNG_SIGNATURE) else MAX_JPEG_ROUNDING
+            return Picture(values, dots_per_inch, _is_coloured(values, tolerance))
+    except UnidentifiedImageError as error:
+        what = "it is no PNG or JPEG file, or a damaged one"
+        raise UserError(f"{name}: cannot be read as a picture ({what}). Replace or remove it.") from error
     except (OSError, ValueError, SyntaxError, PillowImage.DecompressionBombError) as error:
         raise UserError(f"{name}: cannot be read as a picture ({error}). Replace or remove it.") from error
+
+
+def _check_bits(name: str, bits: int) -> None:
+    """Refuses black and white, and warns that grey values of fewer than 8 bits are scaled to 8."""
+    if bits == 1:
+        raise UserError(f"{name}: its pixels have 1 bit, black or white, and are no intensities; save it as grey.")
+    if bits < BYTE:
+        factor = OPAQUE // (2**bits - 1)
+        logger.warning("%s: its grey values of %d bits are scaled to 8 bits (times %d)", name, bits, factor)
 
 
 def _tell_opacity(name: str, opaque: NDArray[np.bool_]) -> None:
@@ -84,18 +122,29 @@ def _tell_opacity(name: str, opaque: NDArray[np.bool_]) -> None:
         logger.warning(text, name, count, opaque.size)
 
 
-def _dots_per_inch(info: Mapping[Any, Any]) -> tuple[float, float] | None:
-    """What a file says about its printed size; None where it says nothing that can be true."""
-    stated = [float(number) for number in info.get("dpi", ())]
-    return (stated[0], stated[1]) if stated and min(stated) > 0 else None
+def _dots_per_inch(stored: PillowImage.Image) -> tuple[float, float] | None:
+    """Returns the resolution that a file states, of its columns and rows as they are shown; None where it states none.
+
+    A JPEG file states it in the JFIF header or else in EXIF, of which Pillow assumes 72 where both are silent.
+    """
+    exif, dpi = stored.getexif(), stored.info.get("dpi")
+    if stored.format != "PNG" and stored.info.get("jfif_unit") not in JFIF_UNITS:
+        scale = DOTS_PER_INCH.get(exif.get(ExifTags.Base.ResolutionUnit, 0))
+        tags = (ExifTags.Base.XResolution, ExifTags.Base.YResolution)
+        dpi = [scale * exif[tag] for tag in tags if tag in exif] if scale else []
+    stated = [float(number) for number in dpi or ()]
+    if len(stated) != PLANE_AXES or not all(math.isfinite(number) and number > 0 for number in stated):
+        return None
+    x, y = stated
+    return (y, x) if exif.get(ExifTags.Base.Orientation) in EXCHANGED else (x, y)
 
 
-def is_coloured(picture: NDArray) -> bool:
-    """Says whether a decoded picture has colours, beyond the rounding of grey ones that are stored as RGB."""
-    if picture.ndim == GREY_AXES:
+def _is_coloured(values: NDArray, tolerance: int) -> bool:
+    """Says whether the channels of a picture differ by more than a tolerance anywhere."""
+    if values.ndim == GREY_AXES:
         return False
-    values = picture.astype(np.int16)
-    return bool(np.any(values.max(axis=2) - values.min(axis=2) > COLOUR_LIMIT))
+    signed = values.astype(np.int16)
+    return bool(np.any(signed.max(axis=2) - signed.min(axis=2) > tolerance))
 
 
 def as_grey(picture: NDArray) -> NDArray:
@@ -109,8 +158,8 @@ def read_picture(name: str, content: bytes) -> NDArray:
     Returns:
         Grey values, shape (rows, columns), uint8 or uint16; of a coloured picture RGB, uint8, shape (rows, columns, 3).
     """
-    picture, _ = decoded(name, content)
-    return picture if is_coloured(picture) else as_grey(picture)
+    picture = decoded(name, content)
+    return picture.values if picture.is_coloured else as_grey(picture.values)
 
 
 def read_all(contents: Iterable[tuple[str, bytes]]) -> dict[str, NDArray]:

@@ -50,6 +50,8 @@ def check_output(path: Path, image: Image) -> None:
     name = image.origin["format"]
     known = written_suffixes(name)
     if not path.name.lower().endswith(known):
+        if "title" in image.origin:
+            raise UserError(f"{path}: {image.origin['title']} is written as {', '.join(known)}; choose such a name.")
         raise UserError(f"{path}: the image came as {name} and is written as such; name the file {' or '.join(known)}.")
 
 

@@ -5,6 +5,7 @@ Files are read into memory; nothing is ever extracted by a path that stands in a
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import zipfile
@@ -31,8 +32,13 @@ BARE_START = re.compile(rb"[\x02\x08]\x00[\x00-\x18]\x00(?:(?:UL|UI|CS|SH|OB)|[\
 BARE_TAGS = re.compile(rb"\x08\x00[\x00-\x70]\x00")
 """Tags of the group that describes the object; a bare file has several of them within its first bytes."""
 MIN_BARE_TAGS = 2
+BY_PRODUCTS = ("thumbs.db", "desktop.ini", "dicomdir")
+"""Files that operating systems and media put beside images, in lower case."""
+MAX_LISTED = 8
 ZARR_FILES = (".zgroup", ".zattrs", "zarr.json")
 """One of them lies at the top of every OME-Zarr."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,21 @@ def is_hidden(path: str) -> bool:
 def is_picture(path: str) -> bool:
     """Says whether a file is a picture by its name; hidden files are not."""
     return path.lower().endswith(PICTURES) and not is_hidden(path)
+
+
+def other_files(names: Iterable[str]) -> list[str]:
+    """Returns the files that are neither pictures by their names, nor hidden, nor by-products of a system."""
+    return [
+        name
+        for name in names
+        if not is_picture(name) and not is_hidden(name) and PurePosixPath(name).name.lower() not in BY_PRODUCTS
+    ]
+
+
+def listed(names: list[str]) -> str:
+    """Returns the first names of a list and the number of the others, for a message."""
+    more = len(names) - MAX_LISTED
+    return ", ".join(names[:MAX_LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
 @contextmanager
@@ -159,6 +180,9 @@ def pack(folder: Path, output: Path) -> None:
                 f"{folder} is a folder without pictures ({', '.join(PICTURES)}) and without DICOM files; "
                 "name a file, or a folder of these."
             )
+        left_out = other_files(sorted(bundle.sizes.keys() - set(chosen)))
+        if left_out:
+            logger.warning("%s: files that are neither PNG, JPEG nor DICOM are left out: %s", folder, listed(left_out))
         odd = next((name for name in chosen if not name.isprintable()), None)
         if odd is not None:
             raise UserError(f"{folder}: the name {odd!r} has characters that cannot be printed; rename the file.")

@@ -201,7 +201,7 @@ BROKEN: dict[str, tuple[str, Callable[[Path], Any], str]] = {
     "OME with a size that is no number": (
         "x.ome.tif",
         lambda p: described(p, lambda text: text.replace('PhysicalSizeY="500.0"', 'PhysicalSizeY="big"')),
-        "could not convert",
+        "which is no number",
     ),
     "PNG cut off": ("x.png", lambda p: cut(p, png(PICTURE)), "cannot be read as a picture"),
     "PNG with changed bytes": ("x.png", changed_png, "cannot be read as a picture"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -228,7 +229,7 @@ def test_what_is_read_and_written_unchanged_comes_back_the_same(case: Case, tmp_
     if case.kind != "picture":
         np.testing.assert_allclose(back.affine, image.affine, rtol=1e-6, atol=1e-6)
         assert back.unit == image.unit
-        told_anew = ("header", "series", "states_z", "distance_mm")
+        told_anew = ("header", "series", "states_z", "distance_mm", "title")
         assert {**back.origin, **dict.fromkeys(told_anew)} == {**image.origin, **dict.fromkeys(told_anew)}
     content = target.read_bytes()
     written(image, tmp_path)
@@ -634,6 +635,59 @@ def test_a_stack_of_pictures_is_in_natural_order_and_becomes_a_tiff(tmp_path: Pa
 def test_numbers_in_names_sort_as_numbers(values: list[int], start: str) -> None:
     names = [f"{start}{value}.png" for value in values]
     assert sorted(names, key=natural) == [f"{start}{value}.png" for value in sorted(values)]
+
+
+NATURAL = (
+    ["a_1", "a_2", "a_10", "b_1", "b_2"],
+    ["left/1", "left/2", "right/1", "right/2"],
+    ["s2/9", "s10/1"],
+    ["alpha5", "beta3"],
+    ["brain2_z1", "brain2_z2", "brain2_z10", "Brain3_z1", "brain10_z1"],
+    ["scan", "scan1", "scan1b", "scan01c"],
+)
+
+
+@pytest.mark.parametrize("order", NATURAL)
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_stack_of_pictures_is_in_the_order_that_the_log_states(
+    order: list[str], packed: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    files = {f"{name}.png": png(numbers((9, 8), "uint8", index)) for index, name in enumerate(order)}
+    folder = tmp_path / "stack"
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    source = write_zip(tmp_path / "stack.zip", dict(sorted(files.items(), reverse=True))) if packed else folder
+    image = format_of(source).read(source)
+    assert image.facts["slice_names"] == list(files)
+    for index in range(len(order)):
+        np.testing.assert_array_equal(draw_slice(image.data, 2, index), numbers((9, 8), "uint8", index))
+    assert f"{len(order)} slices in the order of their names, from {order[0]}.png to {order[-1]}.png" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "name", ["2.tif", "2.BMP", "sub/2.ome.tiff", "2.nii.gz", "notes.txt", "Thumbs.db", ".DS_Store"]
+)
+def test_other_files_beside_pictures_are_refused_or_named(
+    name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = {"1.png": png(numbers((9, 8), "uint8")), "3.png": png(numbers((9, 8), "uint8", 3))}
+    source = write_zip(tmp_path / "stack.zip", {**files, name: b"anything"})
+    if name in ("notes.txt", "Thumbs.db", ".DS_Store"):
+        assert format_of(source).read(source).data.shape == (8, 9, 2)
+        assert ("ignored: notes.txt" in caplog.text) == (name == "notes.txt") == bool(caplog.text)
+    else:
+        with pytest.raises(UserError, match=f"only PNG and JPEG are read as a stack of pictures, not {name}"):
+            format_of(source).read(source)
+
+
+def test_files_that_are_not_packed_with_pictures_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("1.png", "2.tif", "3.png", "Thumbs.db", ".DS_Store", "sub/notes.txt"):
+        (tmp_path / "stack" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "stack" / name).write_bytes(b"anything")
+    pack(tmp_path / "stack", tmp_path / "stack.zip")
+    assert "left out: 2.tif, sub/notes.txt" in caplog.text and len(caplog.records) == 1
 
 
 # what a part may be

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import io
 import logging
+import re
+import shutil
 import struct
 import subprocess
 import sys
 import uuid
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL import ImageOps
@@ -24,7 +28,7 @@ from pipeline.image.formats import picture as picture_format
 from pipeline.image.formats import tiff as tiff_format
 from pipeline.image.image import Image
 from pipeline.image.lengths import micrometres_in
-from pipeline.image.predictions import write_quantity
+from pipeline.image.predictions import check_output, write_quantity
 from pipeline.image.tiled import chosen, open_tiled, tiled_format_of
 from tests.helpers import CHECKOUT
 from tests.image_files import numbers, png, write_ome
@@ -142,6 +146,36 @@ def test_any_file_of_a_set_gives_all_its_planes_in_order(style: str, unordered: 
     np.testing.assert_array_equal(tifffile.imread(output).reshape(expected.shape), expected)
 
 
+@pytest.mark.parametrize("own", ["nothing", "one plane"])
+def test_a_companion_file_is_found_from_a_member_that_does_not_name_it(own: str, tmp_path: Path) -> None:
+    expected = np.stack([plane_of(channel, section) for section in range(3) for channel in range(2)])
+    members = write_set(tmp_path / "set", "companion")
+    (tmp_path / "set/other.companion.ome").write_text("no XML", encoding="utf-8")
+    for number, member in enumerate(members[:3]):
+        pages = np.stack([plane_of(channel, number) for channel in range(2)])
+        options: Any = {"metadata": {"axes": "CYX"}, "ome": True} if own == "one plane" else {"metadata": None}
+        tifffile.imwrite(member, pages, photometric="minisblack", **options)
+    for member in members:
+        np.testing.assert_array_equal(sections_of(read_both(member)), expected)
+    alone = tmp_path / "set/alone.ome.tif"
+    alone.write_bytes(members[0].read_bytes())
+    assert read_both(alone).data.shape == (COLUMNS, ROWS, 2)
+
+
+@pytest.mark.parametrize("style", ["each", "companion"])
+def test_files_that_are_identified_by_uuid_alone_are_refused(style: str, tmp_path: Path) -> None:
+    members = write_set(tmp_path / "set", style)
+    for member in members:
+        if member.name.endswith(".companion.ome"):
+            member.write_text(re.sub(' FileName="[^"]+"', "", member.read_text(encoding="utf-8")), encoding="utf-8")
+        elif style == "each":
+            tifffile.tiffcomment(member, re.sub(' FileName="[^"]+"', "", xml_of(member)).encode())
+    with pytest.raises(UserError, match="other files that it identifies by UUID alone"):
+        read_both(members[-1])
+    with pytest.raises(UserError, match=r"UUID alone|does not name it"):
+        read_both(members[0])
+
+
 @pytest.mark.parametrize("style", ["master", "companion"])
 def test_a_set_that_is_not_whole_names_what_is_missing(style: str, tmp_path: Path) -> None:
     members = write_set(tmp_path / "set", style)
@@ -249,6 +283,50 @@ def test_xml_that_does_not_fit_its_pages_is_told_or_refused(
             read_both(path)
 
 
+@pytest.mark.parametrize(
+    ("text", "pages"),
+    [("images=3\nslices=3", 1), ("images=2\nslices=2", 3), ("images=3\nslices=3", 2),
+     ("images=4\nchannels=2\nslices=2", 3), ("images=4\nchannels=2\nslices=2", 6)],
+)  # fmt: skip
+def test_a_text_of_imagej_that_does_not_fit_its_pages_is_refused(text: str, pages: int, tmp_path: Path) -> None:
+    path = tmp_path / "x.tif"
+    with tifffile.TiffWriter(path) as file:
+        for index in range(pages):
+            description = f"ImageJ=1.53t\n{text}\nunit=um\n" if index == 0 else None
+            options: Any = {"photometric": "minisblack", "metadata": None, "contiguous": False}
+            file.write(GREY, description=description, **options)
+    with pytest.raises(UserError, match=f"its text of ImageJ .* does not fit its pages, of which there are {pages}"):
+        read_both(path)
+
+
+@pytest.mark.parametrize(("zero", "step"), [(-32768, 1), (10.0, 2.5), (0, 1)])
+def test_a_calibration_of_imagej_is_named(
+    zero: float, step: float, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data, metadata = numbers((3, 9, 8), "uint16"), {"axes": "ZYX", "cf": 0, "c0": zero, "c1": step}
+    tifffile.imwrite(tmp_path / "x.tif", data, imagej=True, metadata=metadata)
+    np.testing.assert_array_equal(sections_of(read_both(tmp_path / "x.tif")), data)
+    told = f"(cf=0, c0={zero}, c1={step}) is neither applied nor kept"
+    assert (told in messages(caplog)) == (zero != 0) == bool(messages(caplog))
+
+
+@pytest.mark.parametrize(
+    ("ome", "metadata", "told"),
+    [(True, {"Plane": {"PositionX": [1.0] * 3, "PositionZ": [0.0] * 3}, "TimeIncrement": 2.0},
+      "PositionX, PositionZ, TimeIncrement"),
+     (False, {"xorigin": 12.5, "zorigin": 3.0, "finterval": 0.0}, "xorigin, zorigin"), (False, {"xorigin": 0.0}, "")],
+)  # fmt: skip
+def test_places_and_times_that_a_result_does_not_keep_are_named(
+    ome: bool, metadata: dict[str, Any], told: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "x.tif"
+    options: dict[str, Any] = {"ome": True} if ome else {"imagej": True}
+    data = numbers((3, 9, 8), "uint8")
+    tifffile.imwrite(path, data, photometric="minisblack", metadata={"axes": "ZYX", **metadata}, **options)
+    format_of(path).read(path)
+    assert messages(caplog) == (f"{path}: not kept in a result: {told}" if told else "")
+
+
 def test_tiles_that_are_left_out_are_filled_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path, data = tmp_path / "x.tif", numbers((ROWS, COLUMNS), "uint16") | 1
     tifffile.imwrite(path, data, tile=(16, 16), compression="zlib", photometric="minisblack", metadata=None)
@@ -330,6 +408,34 @@ def test_units_that_nobody_knows_are_told(tmp_path: Path, caplog: pytest.LogCapt
     assert "the unit 'furlong' of PhysicalSizeX is unknown" in messages(caplog) and "voxel_um" in messages(caplog)
     caplog.clear()
     assert read_both(path, Part(voxel_um=(1.0, 1.0, 2.0))).unit == "um" and "furlong" not in messages(caplog)
+
+
+@pytest.mark.parametrize(
+    ("kept", "told"),
+    [("X", "states PhysicalSizeX but not PhysicalSizeY"), ("Z", "states PhysicalSizeZ but not PhysicalSizeX and"),
+     ("YZ", "states PhysicalSizeY and PhysicalSizeZ but not PhysicalSizeX"), ("XY", ""), ("", "")],
+)  # fmt: skip
+def test_sizes_that_are_half_stated_are_named(
+    kept: str, told: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = numbers((3, 9, 8), "uint8")
+    sizes = {f"PhysicalSize{axis}": 0.5 for axis in kept}
+    path = tmp_path / "x.ome.tif"
+    options: dict[str, Any] = {"ome": True, "photometric": "minisblack"}
+    tifffile.imwrite(path, data, metadata={"axes": "ZYX", **sizes}, **options)
+    assert read_both(path).unit == ("um" if kept == "XY" else "pixel")
+    assert told in messages(caplog) and bool(told) == bool(messages(caplog)) == ("voxel_um" in messages(caplog))
+    caplog.clear()
+    assert read_both(path, Part(voxel_um=(1.0, 2.0, 3.0))).spacing == (1.0, 2.0, 3.0) and "counts" not in caplog.text
+
+
+def test_a_size_that_is_no_number_is_refused_unless_one_is_given(tmp_path: Path) -> None:
+    path = write_ome(tmp_path / "x.ome.tif", numbers((3, 9, 8), "uint8"), "ZYX")
+    tifffile.tiffcomment(path, xml_of(path).replace('PhysicalSizeX="0.25"', 'PhysicalSizeX="0,5"').encode())
+    with pytest.raises(UserError, match="PhysicalSizeX is '0,5', which is no number; give the size") as error:
+        read_both(path)
+    assert "whole" not in str(error.value)
+    assert read_both(path, Part(voxel_um=(1.0, 2.0, 3.0))).spacing == (1.0, 2.0, 3.0)
 
 
 @pytest.mark.parametrize(
@@ -623,3 +729,137 @@ def test_a_jpeg_of_inks_is_refused(tmp_path: Path) -> None:
     path = saved(tmp_path / "x.jpg", PillowImage.fromarray(RGB).convert("CMYK"), "JPEG")
     with pytest.raises(UserError, match="CMYK"):
         picture_format.read(path)
+
+
+DIM = np.stack([numbers((16, 16), "uint8", seed) % 16 for seed in range(3)], axis=-1)
+TINTED = np.repeat(GREY[:16, :16, None] // 2, 3, axis=2) + np.array([1, 0, 0], np.uint8)
+
+
+@pytest.mark.parametrize("data", [DIM, DIM * np.array([1, 0, 0], np.uint8), TINTED], ids=["dim", "red", "tinted"])
+def test_small_differences_of_colours_are_kept(data: NDArray, tmp_path: Path) -> None:
+    path = saved(tmp_path / "1.png", PillowImage.fromarray(data), "PNG")
+    np.testing.assert_array_equal(sections_of(picture_format.read(path)), np.moveaxis(data, -1, 0))
+    stack = format_of(tmp_path).read(tmp_path)
+    np.testing.assert_array_equal(sections_of(stack), np.moveaxis(data, -1, 0))
+
+
+def test_a_dim_jpeg_keeps_its_colours_and_a_grey_one_is_grey(tmp_path: Path) -> None:
+    rows = np.tile(np.arange(16, dtype=np.uint8)[:, None], (4, 64))
+    dim = saved(tmp_path / "dim.jpg", PillowImage.fromarray(np.stack([rows, rows // 2, 0 * rows], -1)), "JPEG")
+    with PillowImage.open(dim) as picture:
+        expected = np.asarray(picture)
+    np.testing.assert_array_equal(sections_of(picture_format.read(dim)), np.moveaxis(expected, -1, 0))
+    for quality in (30, 75, 98):
+        grey = saved(tmp_path / "grey.jpg", PillowImage.fromarray(GREY).convert("RGB"), "JPEG", quality=quality)
+        assert picture_format.read(grey).data.shape == (COLUMNS, ROWS, 1)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_turned_picture_exchanges_its_resolutions(kind: str, orientation: int, tmp_path: Path) -> None:
+    exif = PillowImage.Exif()
+    exif[274] = orientation
+    picture = PillowImage.fromarray(GREY)
+    path = saved(tmp_path / f"x.{kind.lower()}", picture, kind, exif=exif, dpi=(300, 150))
+    image = picture_format.read(path)
+    assert image.data.shape[:2] == ((ROWS, COLUMNS) if orientation > 4 else (COLUMNS, ROWS))
+    picture_format.write(tmp_path / "out.png", image)
+    with PillowImage.open(tmp_path / "out.png") as written:
+        assert written.info["dpi"] == pytest.approx((150, 300) if orientation > 4 else (300, 150), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [({}, None), ({274: 1}, None), ({282: 300.0, 283: 150.0, 296: 2}, (300, 150)),
+     ({282: 10.0, 283: 20.0, 296: 1}, None), ({282: 300.0, 296: 2}, None),
+     ({282: 100.0, 283: 50.0, 296: 3, 274: 6}, (127, 254))],
+)  # fmt: skip
+def test_a_resolution_is_taken_from_exif_and_never_invented(
+    tags: dict[int, Any], expected: Any, tmp_path: Path
+) -> None:
+    exif = PillowImage.Exif()
+    exif.update(tags)
+    path = saved(tmp_path / "x.jpg", PillowImage.fromarray(GREY), "JPEG", exif=exif)
+    assert path.read_bytes()[13:14] == b"\0", "the JFIF header states no unit"
+    picture_format.write(tmp_path / "out.png", picture_format.read(path))
+    with PillowImage.open(tmp_path / "out.png") as written:
+        assert written.info.get("dpi") == (None if expected is None else pytest.approx(expected, rel=1e-3))
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_grey_values_of_few_bits_are_scaled_with_a_warning(
+    bits: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    content = png(np.zeros((2, 8), np.uint8))
+    samples = np.arange(16, dtype=np.uint8).reshape(2, 8) % 2**bits
+    unpacked = (samples[..., None] >> np.arange(bits - 1, -1, -1, dtype=np.uint8)) & 1
+    lines = b"".join(b"\0" + np.packbits(line.ravel()).tobytes() for line in unpacked)
+    parts = [
+        (b"IHDR", struct.pack(">IIBBBBB", 8, 2, bits, 0, 0, 0, 0)),
+        (b"IDAT", zlib.compress(lines)),
+        (b"IEND", b""),
+    ]
+    content = content[:8] + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in parts
+    )
+    (tmp_path / "x.png").write_bytes(content)
+    if bits == 1:
+        with pytest.raises(UserError, match="its pixels have 1 bit, black or white"):
+            picture_format.read(tmp_path / "x.png")
+        return
+    factor = 255 // (2**bits - 1)
+    image = picture_format.read(tmp_path / "x.png")
+    np.testing.assert_array_equal(sections_of(image)[0], samples.astype(int) * factor)
+    assert f"grey values of {bits} bits are scaled to 8 bits (times {factor})" in messages(caplog)
+
+
+def test_a_file_that_is_no_picture_is_named_as_such(tmp_path: Path) -> None:
+    path = saved(tmp_path / "x.png", PillowImage.fromarray(GREY), "TIFF")
+    with pytest.raises(UserError, match=r"x\.png: cannot be read as a picture \(it is no PNG or JPEG file"):
+        picture_format.read(path)
+
+
+# Sizes that are given, and folders of other images
+
+
+@pytest.mark.parametrize("wrong", [0.0, -1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("name", ["x.tif", "x.png", "folder", "x.ome.zarr"])
+def test_a_given_size_that_cannot_be_true_is_refused(wrong: float, name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    if name == "x.tif":
+        tifffile.imwrite(path, GREY)
+    elif name == "x.ome.zarr":
+        group = zarr.open_group(path, mode="w", zarr_format=2)
+        group.create_array("0", data=GREY)
+        axes = [{"name": axis, "type": "space"} for axis in "yx"]
+        dataset = {"path": "0", "coordinateTransformations": [{"type": "scale", "scale": [1.0, 1.0]}]}
+        group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": [dataset]}]
+    else:
+        path.mkdir() if name == "folder" else None
+        (path / "1.png" if name == "folder" else path).write_bytes(png(GREY))
+    part = Part(voxel_um=(1.0, wrong, 1.0))
+    with pytest.raises(UserError, match=r"voxel_um is .*; it needs three finite sizes above zero, in micrometres"):
+        format_of(path).read(path, part)
+    if tiled_format_of(path) is not None:
+        with open_tiled(path) as image, pytest.raises(UserError, match="three finite sizes above zero"):
+            chosen(image, part)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_folder_of_tiff_files_is_refused_with_advice(packed: bool, tmp_path: Path) -> None:
+    source = tmp_path / "scans"
+    source.mkdir()
+    for index in range(2):
+        tifffile.imwrite(source / f"{index}.tif", GREY)
+    if packed:
+        source = Path(shutil.make_archive(str(source), "zip", source))
+    with pytest.raises(UserError, match="holds 2 TIFF files; save them as one stack, or name one of them"):
+        format_of(source)
+
+
+def test_a_stack_of_pictures_says_how_it_is_written(tmp_path: Path) -> None:
+    (tmp_path / "1.png").write_bytes(png(GREY))
+    image = format_of(tmp_path).read(tmp_path)
+    with pytest.raises(UserError, match=r"a stack of pictures is written as .*\.ome\.tiff"):
+        check_output(tmp_path / "out.png", image)
+    check_output(tmp_path / "out.ome.tiff", image)

@@ -113,11 +113,53 @@ def test_a_coarser_level_and_an_array_of_no_image_are_refused_by_name(version: s
         read_both(store / "notes")
 
 
-def test_an_archive_of_several_images_is_refused_by_name(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        write_store(tmp_path / f"data/{name}.zarr", DATA, "zyx")
-    with pytest.raises(UserError, match=r"holds 2 OME-Zarr: a\.zarr, b\.zarr; name one"):
-        read_both(zipped(tmp_path / "data", tmp_path / "x.zip"))
+@pytest.mark.parametrize("packed", [False, True])
+def test_of_several_images_in_a_folder_or_archive_one_is_chosen(packed: bool, tmp_path: Path) -> None:
+    for name, data in (("a", DATA), ("b", DATA[::-1]), ("c", DATA[:1])):
+        write_store(tmp_path / f"data/{name}.zarr", data, "zyx")
+    group = zarr.open_group(tmp_path / "data/c.zarr", mode="r+")
+    content: Any = group.attrs["ome"]
+    group.attrs["ome"] = {**content, "multiscales": [{**content["multiscales"][0], "name": name} for name in "de"]}
+    source = zipped(tmp_path / "data", tmp_path / "x.zip") if packed else tmp_path / "data"
+    for series in (None, "d", "b", "b.zar"):
+        with pytest.raises(UserError, match=r"3 OME-Zarr; .*choose one by the key `series`: a\.zarr, b\.zarr") as error:
+            read_both(source, Part(series=series))
+        assert "whole" not in str(error.value)
+    for series, expected in (("a.zarr", DATA), ("b.zarr", DATA[::-1]), ("c.zarr/e", DATA[:1])):
+        np.testing.assert_array_equal(sections_of(read_both(source, Part(series=series))), expected)
+        assert not is_large(source, series)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_coarser_level_that_comes_first_is_refused(version: str, tmp_path: Path) -> None:
+    store = write_store(tmp_path / "x.zarr", DATA, "zyx", version)
+    zarr.open_group(store, mode="r+").create_array("s1", shape=(3, 19, 25), dtype="u2")[...] = 1
+
+    def add(content: Any) -> None:
+        datasets = content["multiscales"][0]["datasets"]
+        gone = {"path": "gone", "coordinateTransformations": [STEPS]}
+        content["multiscales"][0]["datasets"] = [{**gone, "path": "s1"}, gone, *datasets]
+
+    change(store, add)
+    with pytest.raises(UserError, match=r"'s1' of shape \(3, 19, 25\) comes before 's0' of shape \(3, 37, 50\)"):
+        read_both(store)
+
+
+@pytest.mark.parametrize(("voxel_um", "ratio"), [((0.13, 0.325, 1.3), 1.0), ((0.26, 0.65, 2.6), 2.0)])
+@pytest.mark.parametrize("unit", ["nanometer", None])
+def test_a_given_size_of_a_voxel_keeps_the_place(voxel_um: Any, ratio: float, unit: Any, tmp_path: Path) -> None:
+    axes = [{"name": name, "type": "space", **({"unit": unit} if unit else {})} for name in "zyx"]
+    scale, shift = [1300.0, 325.0, 130.0], [-4000.0, 1000.0, 21.7]
+    steps = [{"type": "scale", "scale": scale}, {"type": "translation", "translation": shift}]
+    datasets = [{"path": "s0", "coordinateTransformations": steps}]
+    store = write_store(tmp_path / "x.zarr", DATA, "zyx", entry={"axes": axes, "datasets": datasets})
+    ome_zarr_format.write(tmp_path / "out.zarr", read_both(store, Part(voxel_um=voxel_um)))
+    is_kept = unit is not None and ratio == 1
+    factor = 1.0 if is_kept else ratio / 1000
+    found = transformations(tmp_path / "out.zarr")
+    assert found == tuple(pytest.approx([factor * one for one in values]) for values in (scale, shift))
+    written: Any = zarr.open_group(tmp_path / "out.zarr", mode="r").attrs["ome"]
+    assert written["multiscales"][0]["axes"][0]["unit"] == ("nanometer" if is_kept else "micrometer")
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -179,6 +221,12 @@ def test_units_that_nobody_knows_are_told(tmp_path: Path, caplog: pytest.LogCapt
     assert read_both(store, Part(voxel_um=(1.0, 1.0, 2.0))).spacing == (1.0, 1.0, 2.0) and not messages(caplog)
 
 
+def test_a_unit_of_one_axis_only_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    axes = [{"name": "z", "type": "space"}, {"name": "y", "type": "space"}, {"name": "x", "unit": "micrometer"}]
+    assert read_both(write_store(tmp_path / "x.zarr", DATA, "zyx", entry={"axes": axes})).unit == "pixel"
+    assert "states a unit of x but none of y" in messages(caplog)
+
+
 def test_slices_at_a_distance_that_nobody_knows_count_as_far_apart_as_columns(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -201,7 +249,9 @@ def test_types_shards_and_fill_values(
     caplog.set_level(logging.INFO)
     data = pixels((3, 64, 80), dtype)
     data[1] = options.get("fill_value", 0)
-    store = write_store(tmp_path / "x.zarr", data, "zyx", **{"chunks": (1, 64, 64), **options})
+    store = write_store(
+        tmp_path / "x.zarr", data, "zyx", **{"chunks": (1, 64, 64), "config": {"write_empty_chunks": False}, **options}
+    )
     image = read_both(store)
     np.testing.assert_array_equal(sections_of(image), data.astype(float))
     assert ("chunks are not stored; they count as" in messages(caplog, logging.INFO)) and not messages(caplog)
@@ -215,3 +265,26 @@ def test_a_result_of_zeros_is_written_whole_and_can_be_read(tmp_path: Path) -> N
     target = tmp_path / "b.ome.zarr"
     format_of(source).write(target, image.with_data(np.zeros_like(image.data)))
     assert not format_of(target).read(target).data.any()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("packed", [False, True])
+def test_missing_chunks_are_counted_whatever_else_lies_beside_them(
+    version: str, packed: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    store = write_store(tmp_path / "x.ome.zarr", DATA, "zyx", version, chunks=(1, 16, 16))
+    first = "c/1/0" if version == "0.5" else "1/0"
+    chunks = [file for file in (store / "s0").rglob("*") if file.is_file() and not file.name.startswith((".z", "zarr"))]
+    assert len(chunks) == 36
+    for file in sorted(chunks)[:4]:
+        file.unlink()
+    for junk in (".DS_Store", f"{first}/.DS_Store", f"{first}/7", f"{first}/2.8f3a.partial", f"{first}/0.tmp"):
+        (store / "s0" / junk).parent.mkdir(parents=True, exist_ok=True)
+        (store / "s0" / junk).write_bytes(b"junk")
+    source = store
+    if packed:  # with entries of the folders, as other programs write them
+        source = Path(shutil.make_archive(str(tmp_path / "x.ome.zarr"), "zip", store))
+    image = read_both(source)
+    assert "4 of 36 chunks are not stored" in messages(caplog, logging.INFO)
+    assert np.count_nonzero(sections_of(image) != DATA) > 0

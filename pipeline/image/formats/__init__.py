@@ -16,6 +16,8 @@ A module offers
 from __future__ import annotations
 
 import ast
+import math
+import zipfile
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
@@ -23,8 +25,10 @@ from types import ModuleType
 
 from pipeline import plugins
 from pipeline.errors import UserError
+from pipeline.sources.packing import is_hidden, opened
 
 ROOM = "pipeline.image.formats"
+AXES = 3
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Part:
     coloured: bool | None = None
 
     def check(self, path: Path, title: str, known: tuple[str, ...]) -> None:
-        """Refuses keys that a format has no notion of.
+        """Refuses keys that a format has no notion of, and sizes of a voxel that cannot be true.
 
         Args:
             path: for the message.
@@ -54,12 +58,24 @@ class Part:
             known: keys that the format knows.
 
         Raises:
-            UserError: another key is set.
+            UserError: another key is set, or a size is not above zero.
         """
+        self.check_voxel_um(path)
         for one in fields(self):
             if getattr(self, one.name) is not None and one.name not in known:
                 offered = f"the keys that it has are {', '.join(known)}" if known else "it has no such keys"
                 raise UserError(f"{path}: {title} has no {one.name}; {offered}. Leave {one.name} out.")
+
+    def check_voxel_um(self, path: Path) -> None:
+        """Refuses a size of a voxel that cannot be true.
+
+        Raises:
+            UserError: there are not three sizes, or one is zero, negative, NaN or infinite.
+        """
+        sizes = self.voxel_um
+        if sizes is not None and (len(sizes) != AXES or not all(math.isfinite(size) and size > 0 for size in sizes)):
+            listed = ", ".join(f"{size:g}" for size in sizes)
+            raise UserError(f"{path}: voxel_um is {listed}; it needs three finite sizes above zero, in micrometres.")
 
 
 @cache
@@ -107,8 +123,21 @@ def format_of(path: Path) -> ModuleType:
     for module in (plugins.load(ROOM, name) for name in plugins.names(ROOM)):
         if hasattr(module, "accepts") and module.accepts(path):
             return module
+    inside = [name for name in _names_inside(path) if format_by_name(name) == "tiff"]
+    if inside:
+        raise UserError(
+            f"{path}: holds {len(inside)} TIFF files; save them as one stack, or name one of them, such as {inside[0]}."
+        )
     known = ", ".join(suffix for name in plugins.names(ROOM) for suffix in read_suffixes(name))
     raise UserError(
         f"{path}: this format is unknown; known are {known}, and folders and zip archives of DICOM files, of "
         "pictures or of an OME-Zarr."
     )
+
+
+def _names_inside(path: Path) -> list[str]:
+    """Returns the names of the files in a folder or zip archive; none where it is neither."""
+    if not path.is_dir() and not zipfile.is_zipfile(path):
+        return []
+    with opened(path) as bundle:
+        return [name for name in bundle.sizes if not is_hidden(name)]

@@ -1,12 +1,13 @@
 """TIFF files as they are opened and judged before a pixel is decoded: for whole images, and part by part.
 
 An OME-TIFF may lie in several files (https://ome-model.readthedocs.io/en/stable/ome-tiff/specification.html): its XML
-says which page of which file holds which plane, and stands in one of them, in all, or in a companion file.
+states which page of which file holds which plane, and is stored in one of them, in all, or in a companion file.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
@@ -61,6 +62,7 @@ OTHER_PIXELS = {
 """By tifffile's names of photometric interpretations."""
 ASSOCIATED, UNASSOCIATED = 1, 2
 """Kinds of extra samples (TIFF 6.0, section 18): opacity that the colours are multiplied by, and other opacity."""
+IMAGEJ_AXES = ("channels", "slices", "frames")
 PHOTOMETRIC_TAG, ORIENTATION_TAG = 262, 274
 DAMAGE = (
     tifffile.TiffFileError,
@@ -86,7 +88,7 @@ SHOWN = 8
 """Names that a message lists before it only counts."""
 
 logger = logging.getLogger(__name__)
-# tifffile remarks on what it mends by guessing; what matters of that is an error here, told once.
+# tifffile logs what it corrects by guessing; what matters of that is an error here.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 
@@ -116,16 +118,14 @@ def opened_tiff(path: Path) -> Iterator[Any]:
 
 
 def _with_its_set(path: Path) -> Any:
-    text, main = _ome_xml(path), path
+    text, main = _ome_xml(path), _main_file(path)
+    if main != path:
+        text = _ome_xml(main)
     if text is None:
         return tifffile.TiffFile(path, _multifile=False)
     root = ome_root(text)
-    pointers = [element for element in root if tag_of(element) == "BinaryOnly"]
-    if pointers:
-        main = _described_by(path, pointers[0].get("MetadataFile"))
-        text = _ome_xml(main)
-        root = ome_root(text or "")
     names = _file_names(path, root)
+    _check_files_are_named(main, root)
     own = [name for uuid, name in names.items() if main.name.lower() == name.lower() or uuid == root.get("UUID")]
     others = [name for name in dict.fromkeys(names.values()) if name not in own]
     is_renamed = main == path and len(others) == 1 and not own and not (path.parent / others[0]).exists()
@@ -149,6 +149,45 @@ def _with_its_set(path: Path) -> Any:
             raise UserError(f"{path}: names no files that hold its pixels.")
         return tifffile.TiffFile(_beside(path, members[0]), omexml=text, _multifile=True)
     return tifffile.TiffFile(main, _multifile=bool(others))
+
+
+def _main_file(path: Path) -> Path:
+    """Returns the file that describes the image: itself, the one that its XML points to, or a companion file."""
+    text = _ome_xml(path)
+    root = None if text is None else ome_root(text)
+    pointers = [] if root is None else [element for element in root if tag_of(element) == "BinaryOnly"]
+    if pointers:
+        return _described_by(path, pointers[0].get("MetadataFile"))
+    if _is_companion(path) or (root is not None and len(_file_names(path, root)) > 1):
+        return path
+    for companion in sorted(one for one in path.parent.iterdir() if _is_companion(one) and _lies_beside(one, path)):
+        try:
+            members = _file_names(companion, ome_root(_ome_xml(companion) or "")).values()
+        except (UserError, *DAMAGE):  # it may belong to other files
+            continue
+        if path.name in members:
+            logger.info("%s: is read as a part of the set that %s describes", path, companion.name)
+            return companion
+    return path
+
+
+def _check_files_are_named(path: Path, root: ElementTree.Element) -> None:
+    """Refuses XML that identifies other files by their UUID alone, so that they cannot be found.
+
+    Raises:
+        UserError: it does.
+    """
+    named = {(element.text or "").strip() for element in elements(root, "UUID") if element.get("FileName")}
+    known = {*named, root.get("UUID")}
+    blocks = [[one for one in block if tag_of(one) == "UUID"] for block in elements(root, "TiffData")]
+    found = {(uuids[0].text or "").strip() if uuids else None for uuids in blocks}
+    lost = found - known - {None}
+    # One that is the only one is the file itself, whatever it is called.
+    if lost and (named or len(found) > 1 or _is_companion(path)):
+        raise UserError(
+            f"{path}: its OME-XML places planes in {len(lost)} other files that it identifies by UUID alone (no "
+            "FileName), so they cannot be found. Save the image as one file."
+        )
 
 
 def _is_companion(path: Path) -> bool:
@@ -179,7 +218,7 @@ def _file_names(path: Path, root: ElementTree.Element) -> dict[str, str]:
     for element in elements(root, "UUID"):
         uuid, name = (element.text or "").strip(), element.get("FileName")
         if name is not None and names.setdefault(uuid, name) != name:
-            raise UserError(f"{path}: its OME-XML calls {names[uuid]!r} and {name!r} the same file; mend it.")
+            raise UserError(f"{path}: its OME-XML calls {names[uuid]!r} and {name!r} the same file; correct it.")
     return names
 
 
@@ -195,13 +234,17 @@ def _beside(path: Path, name: str) -> Path:
     return found
 
 
+def _lies_beside(one: Path, other: Path) -> bool:
+    return one.is_file() and one.resolve().parent == other.parent.resolve()
+
+
 def _listed(names: list[str]) -> str:
     more = len(names) - SHOWN
     return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _without_files(root: ElementTree.Element) -> str:
-    """Returns OME-XML that does not say in which file the planes lie: they are in the file that it stands in."""
+    """Returns OME-XML that does not state in which file the planes are: they are in its own file."""
     for block in elements(root, "TiffData"):
         for element in [one for one in block if tag_of(one) == "UUID"]:
             block.remove(element)
@@ -256,24 +299,52 @@ def stated_by(file: Any, series: Any) -> Stated:
 
 
 def tell_what_is_left_out(path: Path, file: Any, series: Any) -> None:
-    """Warns where OME-XML does not fit the pages of its file, so that they are read without it, or in part.
+    """Warns where metadata do not fit the pages of a file or are not kept, and refuses those that cannot be right.
 
     Raises:
-        UserError: it does not fit, and there are several files, channels or time points.
+        UserError: the text of ImageJ does not fit the pages; or the XML of OME does not, and there are several files,
+            channels or time points.
     """
     if not file.is_ome:
+        if file.is_imagej:
+            _check_imagej(path, file, series)
         return
     if series.kind != "ome":
         root = ome_root(file.ome_metadata)
         several = any(int(one.get(f"Size{axis}", "1")) > 1 for one in elements(root, "Pixels") for axis in "CT")
         if several or len(_file_names(path, root)) > 1:
-            raise UserError(f"{path}: its OME-XML does not fit its pages, so nobody can tell what they show; mend it.")
+            raise UserError(
+                f"{path}: its OME-XML does not fit its pages, so it is not known "
+                "which channel or time point they show; correct it."
+            )
         logger.warning("%s: its OME-XML does not fit its pages; they are read one after the other, as slices", path)
         return
     of_images = {page.offset for one in file.series for page in one.pages if page is not None and page.parent is file}
     left = len(file.pages) - len(of_images)
     if of_images and left > 0:
         logger.warning("%s: its OME-XML names %d of its pages; the other %d are left out", path, len(of_images), left)
+
+
+def _check_imagej(path: Path, file: Any, series: Any) -> None:
+    """Refuses a text of ImageJ that states other numbers of images than the file holds; warns of its calibration."""
+    found: Mapping[str, Any] = file.imagej_metadata or {}
+    planes = math.prod(size for axis, size in zip(series.axes, series.shape, strict=True) if axis not in "YXS")
+    # Large stacks lie in one piece behind their only page; tifffile falls back to other kinds where they cannot.
+    if series.kind in ("generic", "uniform") or (len(file.pages) > 1 and len(file.pages) != planes):
+        stated = ", ".join(f"{name}={found[name]}" for name in ("images", *IMAGEJ_AXES) if name in found)
+        raise UserError(
+            f"{path}: its text of ImageJ ({stated}) does not fit its pages, of which there are {len(file.pages)}. "
+            "It may have been cut off; save it anew."
+        )
+    calibration = {name: found[name] for name in ("cf", "c0", "c1", "vunit") if name in found}
+    if "c0" in calibration and (calibration["c0"], calibration.get("c1", 1)) != (0, 1):
+        listed = ", ".join(f"{name}={value}" for name, value in calibration.items())
+        logger.warning(
+            "%s: ImageJ's calibration of grey values (%s) is neither applied nor kept; intensities are those "
+            "that are stored",
+            path,
+            listed,
+        )
 
 
 def photometric_of(page: Any) -> str:
@@ -354,7 +425,7 @@ class Samples(NamedTuple):
 
 
 def samples_of(path: Path, page: Any) -> Samples:
-    """Tells what the samples of a pixel are, and warns about those that nobody can tell."""
+    """Returns what the samples of a pixel are, and warns about those of unknown meaning."""
     coloured = photometric_of(page) == COLOUR
     first = COLOUR_SAMPLES if coloured else 1
     kinds = dict(zip(range(first, page.samplesperpixel), page.extrasamples, strict=False))
@@ -408,7 +479,7 @@ TURNS: Mapping[int, Turn] = {
 
 
 def turn_of(path: Path, page: Any) -> Turn:
-    """Returns how a page is turned; a value that the standard does not know turns nothing, and is told."""
+    """Returns how a page is turned; a value that is not in the standard is ignored, with a warning."""
     value = page.tags.valueof(ORIENTATION_TAG, 1)
     if value not in TURNS:
         logger.warning("%s: its Orientation %s is none of 1 to 8, and is not followed", path, value)
@@ -433,7 +504,7 @@ class Handles:
     _last: Any = None
 
     def of(self, page: Any) -> Any:
-        """Returns the open file that a page stands in."""
+        """Returns the open file that contains a page."""
         handle = page.parent.filehandle
         if handle.closed:
             self.close()
@@ -449,9 +520,9 @@ class Handles:
 
 
 def check_pages(path: Path, series: Any, handles: Handles) -> None:
-    """Refuses pages that differ or do not stand in their files: tifffile reads every page as if it were like the first.
+    """Refuses pages that differ or are missing: tifffile reads every page as if it were like the first.
 
-    Tiles may be left out, as GDAL does with those of one colour; they are told.
+    Tiles may be left out, as GDAL does with those of one colour; they are counted in a warning.
 
     Raises:
         UserError: a page is missing, or is not like the others.
@@ -460,9 +531,7 @@ def check_pages(path: Path, series: Any, handles: Handles) -> None:
     left_out = 0
     for number, page in enumerate(series.pages):
         if page is None:
-            raise UserError(
-                f"{path}: of its {len(series.pages)} planes, number {number + 1} stands in none of its pages."
-            )
+            raise UserError(f"{path}: of its {len(series.pages)} planes, number {number + 1} is in none of its pages.")
         handle = handles.of(page)
         _check_alike(path, series.keyframe, page, handle)
         common = page.keyframe
@@ -521,4 +590,4 @@ def check_identities(path: Path, file: Any, series: Any) -> None:
         text = parent.pages.first.description if parent.is_ome else ""
         found = ome_root(text).get("UUID") if text.strip().endswith("OME>") else None
         if name in expected and found not in (None, expected[name]):
-            logger.warning("%s: %s is not the file that the set was made with: another UUID stands in it", path, name)
+            logger.warning("%s: %s is not the file that the set was made with: it has another UUID", path, name)

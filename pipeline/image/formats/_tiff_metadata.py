@@ -7,13 +7,17 @@ TIFF files is meant for printers, and is not taken for the size of anything.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from xml.etree import ElementTree
 
 from pipeline.image.lengths import NO_LENGTHS, micrometres_in
 
+PLANE_PLACES = ("PositionX", "PositionY", "PositionZ", "DeltaT")
+"""Attributes of OME about where and when a plane was acquired."""
+IMAGEJ_PLACES = ("xorigin", "yorigin", "zorigin", "finterval")
+"""Places of the origin and the interval of frames, as ImageJ names them."""
 ESCAPED_MICRO = "\\u00B5"
 """How ImageJ writes the micro sign."""
 
@@ -25,12 +29,14 @@ class Stated:
     Attributes:
         sizes_um: sizes of a pixel along x, y and z in micrometres; None where nothing is stated.
         channels: names of the channels; none where the file names none.
-        doubts: what the file states about sizes that cannot be used, in words.
+        warnings: what the file states about sizes that cannot be used, in words.
+        lost: what the file states that a result does not contain, by the names of the file.
     """
 
     sizes_um: tuple[float | None, float | None, float | None] = (None, None, None)
     channels: tuple[str, ...] = ()
-    doubts: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
 
     @property
     def is_sound(self) -> bool:
@@ -87,15 +93,45 @@ def stated_by_ome(image: ElementTree.Element) -> Stated:
         return Stated()
     pixels = found[0]
     names = [element.get("Name", "") for element in pixels if tag_of(element) == "Channel"]
-    sizes, doubts = _sizes({axis: _ome_size(pixels, axis) for axis in "XYZ"})
-    return Stated(sizes, tuple(names) if any(names) else (), doubts)
+    sizes, warnings = _sizes({axis: _ome_size(pixels, axis) for axis in "XYZ"})
+    return Stated(
+        sizes, tuple(names) if any(names) else (), warnings + _half_stated(sizes, "PhysicalSize"), _lost(pixels)
+    )
+
+
+def _lost(pixels: ElementTree.Element) -> tuple[str, ...]:
+    """Returns the names of the attributes about places and times of the planes."""
+    of_planes = {name for element in pixels if tag_of(element) == "Plane" for name in element.keys()}  # noqa: SIM118
+    return (
+        *(name for name in PLANE_PLACES if name in of_planes),
+        *(("TimeIncrement",) if "TimeIncrement" in pixels.attrib else ()),
+    )
 
 
 def _ome_size(pixels: ElementTree.Element, axis: str) -> tuple[float | None, str, str]:
     """Returns a size, its unit, and the name of the attribute."""
     name = f"PhysicalSize{axis}"
     text = pixels.get(name)
-    return None if text is None else float(text), pixels.get(f"{name}Unit", "\N{MICRO SIGN}m"), name
+    return None if text is None else _number(text, name), pixels.get(f"{name}Unit", "\N{MICRO SIGN}m"), name
+
+
+def _number(text: Any, name: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise ValueError(f"{name} is {text!r}, which is no number") from error
+
+
+def _half_stated(sizes: Sequence[float | None], name: str) -> tuple[str, ...]:
+    """Says in words that the size of a pixel is stated along some axes only, so that it is unknown."""
+    stated = [f"{name}{axis}" for axis, size in zip("XYZ", sizes, strict=True) if size is not None]
+    missing = [f"{name}{axis}" for axis, size in zip("XY", sizes, strict=False) if size is None]
+    if not stated or not missing:
+        return ()
+    return (
+        f"states {' and '.join(stated)} but not {' and '.join(missing)}; the size of a pixel counts as unknown: give "
+        "it with voxel_um",
+    )
 
 
 def stated_by_imagej(metadata: Mapping[str, Any], tags: Any) -> Stated:
@@ -109,10 +145,11 @@ def stated_by_imagej(metadata: Mapping[str, Any], tags: Any) -> Stated:
     stated = {
         "X": (_imagej_size(tags, "XResolution"), units["X"], "pixels along x"),
         "Y": (_imagej_size(tags, "YResolution"), units["Y"], "pixels along y"),
-        "Z": (None if spacing is None else abs(float(spacing)), units["Z"], "the distance of slices"),
+        "Z": (None if spacing is None else abs(_number(spacing, "spacing")), units["Z"], "the distance of slices"),
     }
-    sizes, doubts = _sizes(stated)
-    return Stated(sizes, (), doubts)
+    sizes, warnings = _sizes(stated)
+    lost = tuple(name for name in IMAGEJ_PLACES if float(metadata.get(name, 0) or 0) != 0)
+    return Stated(sizes, (), warnings + _half_stated(sizes, "the size along "), lost)
 
 
 def _imagej_unit(metadata: Mapping[str, Any], axis: str) -> str:
@@ -133,10 +170,10 @@ def _sizes(
     stated: Mapping[str, tuple[float | None, str, str]],
 ) -> tuple[tuple[float | None, float | None, float | None], tuple[str, ...]]:
     """Turns sizes with units, along x, y and z, into micrometres, and says which units are unknown."""
-    sizes, doubts = [], []
+    sizes, warnings = [], []
     for value, unit, name in stated.values():
         factor = micrometres_in(unit)
         sizes.append(None if value is None or factor is None else float(f"{value * factor:.15g}"))
         if value is not None and factor is None and unit not in NO_LENGTHS:
-            doubts.append(unknown_unit(unit, name))
-    return (sizes[0], sizes[1], sizes[2]), tuple(doubts)
+            warnings.append(unknown_unit(unit, name))
+    return (sizes[0], sizes[1], sizes[2]), tuple(warnings)

@@ -75,7 +75,7 @@ def write(path: Path, image: Image) -> int:
         How many voxels had to be clipped to the range of the dtype.
 
     Raises:
-        UserError: the image is of another format, or something else stands at `path`.
+        UserError: the image is of another format, or there is something else at `path`.
     """
     if image.origin.get("format") != FORMAT:
         raise UserError(f"{path}: only an image that was OME-Zarr is written as OME-Zarr; choose another suffix.")
@@ -101,15 +101,15 @@ def _affine(multiscale: Multiscale, shape: Sequence[int]) -> NDArray[np.float64]
 
     In micrometres where the file tells them.
     """
-    told = multiscale.voxel_um
+    stated = multiscale.voxel_um
     affine = np.eye(4)
-    affine[2, 2] = told[2] if told else 1.0
+    affine[2, 2] = stated[2] if stated else 1.0
     for place, name in enumerate(SPACE):
         axis = multiscale.axis(name)
         if axis is None:
             continue
-        # Slices in a unit that nobody knows count as thick as `voxel_um` says.
-        unit = (axis.micrometres or told[place] / axis.scale) if told else 1.0
+        # Slices in an unknown unit are as thick as `voxel_um` states.
+        unit = (axis.micrometres or stated[place] / axis.scale) if stated else 1.0
         step, first = axis.scale * unit, axis.translation * unit
         backward = name != "z"
         affine[place, place] = -step if backward else step

@@ -3,7 +3,7 @@
 A result of a JPEG is PNG, which loses nothing: to compress a restored picture with loss would undo what was restored.
 Grey pictures of 8 and 16 bits keep their depth; PNG of 16-bit colours is refused (TIFF holds them). RGB stays RGB,
 unless it is grey, or one colour is chosen (`channel`). How large a pixel is, no picture tells: lengths are in pixels
-until `voxel_um` is given. What the file says to printers about its size is kept. Lost are opacity (which is told),
+until `voxel_um` is given. The resolution for printing is kept. Lost are opacity (with a warning),
 palettes (which become RGB), colour profiles, and texts such as EXIF. Files of several pictures and CMYK are refused.
 """
 
@@ -24,7 +24,7 @@ from pipeline.image.formats._colours import colours_of, wanted_channels
 from pipeline.image.formats._plain import MICROMETRE, plain_image, plain_sections
 from pipeline.image.image import Image
 from pipeline.image.intensity import IntensityMap
-from pipeline.image.pictures import GREY_AXES, as_grey, decoded, is_coloured
+from pipeline.image.pictures import GREY_AXES, as_grey, decoded
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 WRITTEN = (".png",)
@@ -44,9 +44,9 @@ def read(path: Path, part: Part = Part()) -> Image:
         content = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}).") from error
-    values, dots_per_inch = decoded(str(path), content)
-    picture, channels = channels_of(path, values, part.channel, part.coloured or is_coloured(values))
-    origin = {"format": "picture", "coloured": len(channels) > 1, "dots_per_inch": dots_per_inch}
+    found = decoded(str(path), content)
+    picture, channels = channels_of(path, found.values, part.channel, part.coloured or found.is_coloured)
+    origin = {"format": "picture", "coloured": len(channels) > 1, "dots_per_inch": found.dots_per_inch}
     intensity = IntensityMap(dtype=picture.dtype.name)
     return plain_image(picture[None], intensity, part.voxel_um, [path.name], channels, origin)
 

@@ -8,7 +8,8 @@ says, and the result needs no turning. A plain TIFF does not say how large a pix
 `voxel_um` is given.
 
 Lost is whatever else the microscope wrote: colours, wavelengths and exposures of the channels, places and times of the
-planes, the objective, the image's name, description and annotations, and the opacity of pixels, which is told.
+planes, the objective, the image's name, description and annotations, and the opacity of pixels. Positions, time
+steps and opacity are named in warnings.
 """
 
 from __future__ import annotations

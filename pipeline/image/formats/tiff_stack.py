@@ -26,7 +26,7 @@ from pipeline.image.stack import SLICE_AXIS, UNIT, one_slice, stack_origin, stac
 SUFFIXES = ()
 WRITTEN = (".tiff",)
 PAGE_NAME = 285
-"""Number of the tag PageName (TIFF 6.0, section 12), in which the name of the picture's file stands."""
+"""Number of the tag PageName (TIFF 6.0, section 12), which holds the name of the picture's file."""
 GREY_AXES, RGB_AXES = 2, 3
 TEXT = 2
 """Number of the tag type; names are written as UTF-8, as most programs do."""

@@ -79,7 +79,7 @@ class TiledImage:
         coloured: whether the channels are red, green and blue, which share one range.
         opacity: like `read_region` for the opacity (alpha) of the pixels, 0 to 1, which no channel is; None without.
         is_premultiplied: whether the channels are stored multiplied by their opacity.
-        doubts: what the file says about its pixels' size and cannot be used, in words.
+        warnings: what the file states about the size of its pixels and cannot be used, in words.
         fault: why the image cannot be read unless the size of a voxel is given, in words; "" where it can.
     """
 
@@ -95,7 +95,7 @@ class TiledImage:
     coloured: bool = False
     opacity: ReadRegion | None = None
     is_premultiplied: bool = False
-    doubts: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     fault: str = ""
 
     @property
@@ -158,13 +158,14 @@ def chosen(image: TiledImage, part: Part) -> TiledImage:
         UserError: there is no such frame or channel, the message names those that there are; or the file states a size
             of a voxel that cannot be true, and none is given.
     """
+    part.check_voxel_um(image.path)
     sizes = dict(zip(image.leading, image.shape, strict=False))
     labels = image.metadata.labels
     if part.voxel_um is None:
         if image.fault:
             raise UserError(f"{image.path}: {image.fault}.")
-        for doubt in image.doubts:
-            logger.warning("%s: %s", image.path, doubt)
+        for warning in image.warnings:
+            logger.warning("%s: %s", image.path, warning)
     if image.opacity is not None:
         logger.warning("%s: %s", image.path, OPACITY_LEFT_OUT + (PREMULTIPLIED if image.is_premultiplied else ""))
     if part.frame is not None:
@@ -213,8 +214,8 @@ def _tell_opacity(image: TiledImage, part: Part) -> None:
     count = sum(int(np.count_nonzero(read(plane, rows, columns) < 1)) for plane in image.planes)
     if count:
         total = math.prod(image.shape)
-        told = OPACITY_LEFT_OUT + (PREMULTIPLIED if image.is_premultiplied else "")
-        logger.warning("%s: %d of %d pixels are not opaque; %s", image.path, count, total, told)
+        remark = OPACITY_LEFT_OUT + (PREMULTIPLIED if image.is_premultiplied else "")
+        logger.warning("%s: %d of %d pixels are not opaque; %s", image.path, count, total, remark)
 
 
 def tiled_format_of(path: Path) -> ModuleType | None:
@@ -241,7 +242,7 @@ def open_tiled(path: Path, series: str | None = None) -> AbstractContextManager[
 
 
 def is_large(path: Path, series: str | None = None) -> bool:
-    """Tells whether an image is to be read and written part by part; of other formats, none is."""
+    """Returns whether an image is to be read and written part by part; of other formats, none is."""
     module = tiled_format_of(path)
     if module is None:
         return False

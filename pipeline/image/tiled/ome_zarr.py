@@ -6,8 +6,9 @@ import json
 import logging
 import math
 import os
+import re
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from zarr.storage import LocalStore, ZipStore
 from pipeline.errors import UserError
 from pipeline.files import publish_folder, replacing
 from pipeline.image.intensity import IntensityMap
-from pipeline.image.ngff import ZARR_FORMAT, Multiscale, attributes, parse
+from pipeline.image.ngff import ZARR_FORMAT, Multiscale, attributes, level_paths, parse
 from pipeline.image.tiled import Plane, TiledImage
 from pipeline.sources.packing import is_hidden
 
@@ -43,6 +44,8 @@ DAMAGE = (
 """What zarr raises when a store is broken."""
 MOST_CHUNK_BYTES = 512 << 20
 """A chunk is unpacked whole, so it must fit into memory."""
+MAX_LISTED = 8
+"""Names that a message lists."""
 LEAST_STORED = 0.01
 """Share of the chunks that must be there: those of one colour may be left out, but hardly all."""
 NO_DATE = (1980, 1, 1, 0, 0, 0)
@@ -64,16 +67,17 @@ def open_tiled(path: Path, series: str | None = None) -> Iterator[TiledImage]:
     """
     path = _image_of_level(path)
     names = stored_names(path)
-    top = _root(path, names)
+    top, series = _root(path, names, series)
     with _store(path) as store:
         with _telling(path):
             root = zarr.open_group(store, path=top, mode="r")
             group, series = _image_group(path, root, series)
-            multiscale = parse(group.attrs.asdict(), series)
+            multiscale = _parsed(path, group.attrs.asdict(), series)
             array = group[multiscale.path]
         if not isinstance(array, zarr.Array):
             raise UserError(f"{path}: {multiscale.path!r} is no array; the image is not whole.")
         _check_array(path, array, multiscale, names)
+        _check_is_finest(path, group, array, level_paths(group.attrs.asdict(), series))
         _tell_labels(path, group.path, names)
         yield TiledImage(
             path=path,
@@ -84,7 +88,7 @@ def open_tiled(path: Path, series: str | None = None) -> Iterator[TiledImage]:
             metadata=multiscale,
             read_region=lambda plane, rows, columns: _read(path, array, plane, rows, columns),
             zarr_format=ZARR_FORMAT[multiscale.version],
-            doubts=multiscale.doubts,
+            warnings=multiscale.warnings,
         )
 
 
@@ -95,16 +99,16 @@ def shape_of(path: Path, series: str | None) -> tuple[int, ...]:
 
 
 def check_output(path: Path) -> None:
-    """Makes sure that a result may take the place of what stands at `path`.
+    """Makes sure that a result may replace what is at `path`.
 
     Raises:
-        UserError: something else than an OME-Zarr of the same kind stands there.
+        UserError: something else than an OME-Zarr of the same kind is there.
     """
     is_zip = path.name.lower().endswith(ZIPPED)
     if path.exists() and path.is_dir() == is_zip:
-        raise UserError(f"cannot write {path}: a {'folder' if is_zip else 'file'} of this name stands there.")
+        raise UserError(f"cannot write {path}: a {'folder' if is_zip else 'file'} of this name exists.")
     if path.is_dir() and any(path.iterdir()) and not any((path / name).is_file() for name in DESCRIPTIONS):
-        raise UserError(f"cannot write {path}: a folder that is no zarr stands there; choose another name.")
+        raise UserError(f"cannot write {path}: a folder that is no zarr exists there; choose another name.")
 
 
 def deliver(levels: Path, image: TiledImage, factor: int, facts: Mapping[str, Any], output: Path) -> None:
@@ -181,16 +185,25 @@ def _tops(names: Sequence[str]) -> list[str]:
     return sorted(top for top in tops if top.count("/") + bool(top) == highest)
 
 
-def _root(path: Path, names: Sequence[str]) -> str:
-    """Returns where the group lies: in a zip, often in a folder of its own.
+def _root(path: Path, names: Sequence[str], series: str | None) -> tuple[str, str | None]:
+    """Returns where the group lies, and which of the images in it is wanted.
+
+    A zip or folder often holds the group in a folder of its own. Of several groups, `series` is the name of one, or
+    NAME/IMAGE where that one holds several images.
 
     Raises:
-        UserError: there are several.
+        UserError: there are several, and none is chosen.
     """
     tops = _tops(names)
-    if len(tops) > 1:
-        raise UserError(f"{path}: holds {len(tops)} OME-Zarr: {', '.join(tops[:8])}; name one of them.")
-    return tops[0] if tops else ""
+    if len(tops) <= 1:
+        return (tops[0] if tops else ""), series
+    chosen = next((top for top in tops if f"{series}/".startswith(f"{top}/")), None)
+    if series is None or chosen is None:
+        asked = "choose one" if series is None else f"there is no {series!r}; choose one"
+        more = f" and {len(tops) - MAX_LISTED} more" if len(tops) > MAX_LISTED else ""
+        listed = ", ".join(tops[:MAX_LISTED]) + more
+        raise UserError(f"{path}: holds {len(tops)} OME-Zarr; {asked} by the key `series`: {listed}.")
+    return chosen, series.removeprefix(chosen).removeprefix("/") or None
 
 
 def _image_of_level(path: Path) -> Path:
@@ -275,6 +288,13 @@ def _image_group(path: Path, root: Any, series: str | None) -> tuple[Any, str | 
     return root[series], None
 
 
+def _parsed(path: Path, found: Mapping[str, Any], series: str | None) -> Multiscale:
+    try:
+        return parse(found, series)
+    except ValueError as error:
+        raise UserError(f"{path}: cannot be read as OME-Zarr: {error}.") from error
+
+
 def _check_array(path: Path, array: Any, multiscale: Multiscale, names: Sequence[str]) -> None:
     """Refuses what cannot be an image, or cannot be read in bounded memory, before anything is unpacked."""
     where = f"{path}: its array {multiscale.path!r}"
@@ -289,10 +309,12 @@ def _check_array(path: Path, array: Any, multiscale: Multiscale, names: Sequence
             f"{where} has chunks of {array.chunks} pixels, more than {MOST_CHUNK_BYTES >> 20} MiB each; "
             "write it anew with smaller chunks, such as 512 x 512."
         )
-    prefix = f"{array.path}/"
-    stored = sum(name.startswith(prefix) and name.rsplit("/", 1)[-1] not in DESCRIPTIONS for name in names)
     files = array.shards or array.chunks
-    expected = math.prod(-(-size // side) for size, side in zip(array.shape, files, strict=True))
+    grid = tuple(-(-size // side) for size, side in zip(array.shape, files, strict=True))
+    expected = math.prod(grid)
+    prefix = f"{array.path}/"
+    keys = {name.removeprefix(prefix) for name in names if name.startswith(prefix)}
+    stored = sum(_is_chunk(key, grid, array.metadata.encode_chunk_key) for key in keys)
     if LEAST_STORED * expected <= stored < expected:
         logger.info(
             "%s: %d of %d chunks are not stored; they count as %s", where, expected - stored, expected, array.fill_value
@@ -302,6 +324,27 @@ def _check_array(path: Path, array: Any, multiscale: Multiscale, names: Sequence
             f"{where} has shape {array.shape}, which takes {expected} chunks, but {stored} are there; "
             "the copy is not whole, or its description is wrong."
         )
+
+
+def _check_is_finest(path: Path, group: Any, array: Any, levels: Sequence[str]) -> None:
+    """Refuses an image whose first resolution is not its finest, against the standard."""
+    for level in levels[1:]:
+        try:
+            other = group[level]
+        except DAMAGE:  # of the coarser levels nothing is read
+            continue
+        if math.prod(other.shape) > math.prod(array.shape):
+            raise UserError(
+                f"{path}: its datasets are not in the order of OME-NGFF, the finest first: {levels[0]!r} of shape "
+                f"{array.shape} comes before {level!r} of shape {other.shape}. Reorder `datasets` in its metadata."
+            )
+
+
+def _is_chunk(key: str, grid: tuple[int, ...], encode: Callable[[tuple[int, ...]], str]) -> bool:
+    """Says whether a file of an array is one of its chunks: other files and the folders of a zip are not."""
+    place = tuple(int(number) for number in re.findall("[0-9]+", key.removeprefix("c")))
+    is_inside = len(place) == len(grid) and all(index < count for index, count in zip(place, grid, strict=True))
+    return is_inside and encode(place) == key
 
 
 def _read(path: Path, array: Any, plane: Plane, rows: slice, columns: slice) -> NDArray:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 import uuid
 from collections.abc import Iterator, Mapping
@@ -45,8 +46,11 @@ from pipeline.image.formats._tiff_file import (
     turn_of,
     unknown_compression,
 )
+from pipeline.image.formats._tiff_metadata import Stated
 from pipeline.image.pyramid import CHUNK, blocks_of, planes_of
 from pipeline.image.tiled import Plane, TiledImage
+
+logger = logging.getLogger(__name__)
 
 MOST_SEGMENT_BYTES = 512 << 20
 """A tile or strip is unpacked whole, so it must fit into memory."""
@@ -116,13 +120,13 @@ def shape_of(path: Path, series: str | None) -> tuple[int, ...]:
 
 
 def check_output(path: Path) -> None:
-    """Makes sure that a result may take the place of what stands at `path`.
+    """Makes sure that a result may replace what is at `path`.
 
     Raises:
-        UserError: a folder stands there.
+        UserError: a folder is there.
     """
     if path.is_dir():
-        raise UserError(f"cannot write {path}: a folder of this name stands there.")
+        raise UserError(f"cannot write {path}: a folder of this name exists.")
 
 
 def deliver(levels: Path, image: TiledImage, factor: int, facts: Mapping[str, Any], output: Path) -> None:
@@ -195,7 +199,15 @@ def _image(path: Path, file: Any, series: Any, handles: Handles) -> TiledImage:
     pages = _Pages(path, series, handles)
     pages.check(file)
     turn = turn_of(path, page)
-    stated = stated_by(file, series)
+    stated, fault = Stated(), ""
+    try:
+        stated = stated_by(file, series)
+    except ValueError as error:
+        fault = f"{error}; give the size of a voxel with voxel_um, or correct the file"
+    if stated.lost:
+        logger.warning("%s: not kept in a result: %s", path, ", ".join(stated.lost))
+    if not stated.is_sound:
+        fault = f"states pixels of {stated.sizes_um} um; give their true size with voxel_um"
     stated = replace(stated, sizes_um=turn.sizes(stated.sizes_um))
     shown = turn.shape(page.imagelength, page.imagewidth)
     has_samples = len(samples.kept) > 1
@@ -233,8 +245,8 @@ def _image(path: Path, file: Any, series: Any, handles: Handles) -> TiledImage:
         read_region=read_region,
         opacity=None if samples.opacity is None else read_opacity,
         is_premultiplied=samples.is_premultiplied,
-        doubts=stated.doubts,
-        fault="" if stated.is_sound else f"states pixels of {stated.sizes_um} um; give their true size with voxel_um",
+        warnings=stated.warnings,
+        fault=fault,
     )
 
 
@@ -267,7 +279,7 @@ class _Pages:
         self._plane_bytes = math.prod(page.shape) * series.dtype.itemsize
 
     def check(self, file: Any) -> None:
-        """Refuses pages that do not stand in their files or cannot be read in bounded memory.
+        """Refuses pages that are missing in their files or cannot be read in bounded memory.
 
         Raises:
             UserError: tiles are too large, or pages are missing or differ.
@@ -326,7 +338,7 @@ class _Pages:
         return region
 
     def _segment(self, page: Any, index: int) -> NDArray | None:
-        """Unpacks one tile or strip, shape (1, rows, columns, samples); None stands for one that was left out."""
+        """Unpacks one tile or strip, shape (1, rows, columns, samples); None for one that was left out."""
         if page.databytecounts[index] == 0:
             return None
         handle = self._handles.of(page)
