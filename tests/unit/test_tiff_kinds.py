@@ -441,6 +441,7 @@ def test_a_size_that_is_no_number_is_refused_unless_one_is_given(tmp_path: Path)
 @pytest.mark.parametrize(
     ("unit", "extra", "spacing", "told"),
     [("inch", {}, (25400 / 4, 25400 / 2, 50800.0), ""), ("nm", {"yunit": "mm"}, (0.25e-3, 500.0, 2e-3), ""),
+     ("\\u00B5m", {}, (0.25, 0.5, 2.0), ""), ("\\u00C5", {}, (0.25e-4, 0.5e-4, 2e-4), ""),
      ("pixel", {}, None, ""), ("cubit", {}, None, "the unit 'cubit' of pixels along x is unknown")],
 )  # fmt: skip
 def test_units_of_imagej(

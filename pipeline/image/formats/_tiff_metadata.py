@@ -7,6 +7,7 @@ TIFF files is meant for printers, and is not taken for the size of anything.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,8 +19,8 @@ PLANE_PLACES = ("PositionX", "PositionY", "PositionZ", "DeltaT")
 """Attributes of OME about where and when a plane was acquired."""
 IMAGEJ_PLACES = ("xorigin", "yorigin", "zorigin", "finterval")
 """Places of the origin and the interval of frames, as ImageJ names them."""
-ESCAPED_MICRO = "\\u00B5"
-"""How ImageJ writes the micro sign."""
+ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
+"""How ImageJ writes signs such as micro and angstrom."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ def stated_by_imagej(metadata: Mapping[str, Any], tags: Any) -> Stated:
 def _imagej_unit(metadata: Mapping[str, Any], axis: str) -> str:
     """Returns the unit along an axis: ImageJ writes that of y and z only where it is another one than that of x."""
     unit = metadata.get(f"{axis.lower()}unit", metadata.get("unit", ""))
-    return str(unit).replace(ESCAPED_MICRO, "\N{MICRO SIGN}")
+    return ESCAPED.sub(lambda found: chr(int(found[1], 16)), str(unit))
 
 
 def _imagej_size(tags: Any, name: str) -> float | None:
