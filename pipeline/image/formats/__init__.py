@@ -25,7 +25,6 @@ from types import ModuleType
 
 from pipeline import plugins
 from pipeline.errors import UserError
-from pipeline.sources.packing import is_hidden, opened
 
 ROOM = "pipeline.image.formats"
 AXES = 3
@@ -139,5 +138,7 @@ def _names_inside(path: Path) -> list[str]:
     """Returns the names of the files in a folder or zip archive; none where it is neither."""
     if not path.is_dir() and not zipfile.is_zipfile(path):
         return []
+    from pipeline.sources.packing import is_hidden, opened  # the workflow imports this module where tqdm is absent
+
     with opened(path) as bundle:
         return [name for name in bundle.sizes if not is_hidden(name)]
