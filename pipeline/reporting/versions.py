@@ -17,9 +17,9 @@ CODE = ("pipeline", "workflow", "Snakefile", "requirements", "reports", "envs")
 
 def package_versions() -> dict[str, str]:
     """Returns the versions of all runtime packages that are installed, by name, without importing any of them."""
-    found = {
-        name: _version(name) for name in sorted([*_runtime_packages(CHECKOUT / "requirements" / "run.in"), "torch"])
-    }
+    listings = (CHECKOUT / "requirements" / name for name in ("run.in", "optional.in"))
+    names = sorted({"torch", *(name for listing in listings for name in _runtime_packages(listing))})
+    found = {name: _version(name) for name in names}
     return {name: version for name, version in found.items() if version is not None}
 
 
