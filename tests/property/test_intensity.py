@@ -121,8 +121,9 @@ def test_normalising_is_undone(intensity: IntensityMap, data: st.DataObject) -> 
     assert again.dtype == stored.dtype
     if stored.dtype.kind == "f":  # what float32 loses of the largest term
         largest = np.abs(stored) + abs(intensity.intercept / intensity.slope)
-        # Below its smallest normal number float32 keeps fewer digits.
-        smallest = float(np.finfo(np.float32).tiny)
+        # Below its smallest normal number float32 keeps fewer digits, stored or normalised.
+        spread = float(np.max(intensity.scale)) / abs(intensity.slope)
+        smallest = float(np.finfo(np.float32).tiny) + spread * float(np.finfo(np.float32).smallest_subnormal)
         assert np.all(np.abs(again - stored.astype(np.float64)) <= 2**-22 * largest + smallest)
         return
     np.testing.assert_array_equal(again, stored)
