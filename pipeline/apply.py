@@ -47,14 +47,14 @@ from pipeline.image.tiled import chosen, is_large, open_tiled
 from pipeline.infer import Restored, restore_uncorrected
 from pipeline.inference.agreement import Agreement, agreement_of, cell_means, check_agreement, without_outliers
 from pipeline.inference.domain import FACT as TRAINED_ON
-from pipeline.inference.domain import outside_training
+from pipeline.inference.domain import enlarged_voxels, outside_training
 from pipeline.inference.large import doubt_large, restore_large
 from pipeline.inference.memory import use_memory
 from pipeline.models.device import choose_device, use_threads
 from pipeline.models.generator import Generator
 from pipeline.models.weights import load_generator
 from pipeline.physics.noise_level import estimate_sigma
-from pipeline.physics.parameters import Direction, axes_along, is_outside, spacing_mm
+from pipeline.physics.parameters import Direction, axes_along, is_outside
 
 logger = logging.getLogger(__name__)
 
@@ -198,17 +198,14 @@ def apply(
         return
     read = read_source(source, part, extraction, output)
     measured = as_measured(read.normalised, network.shape.factor, direction_of(network))
+    images = [measured.with_data(channel) for channel in apart(measured.data, channel_count(measured.facts))]
     try:
-        channels = [
-            _restored(network, source, measured.with_data(channel), settings, doubted=doubt.wanted is not False)
-            for channel in apart(measured.data, channel_count(measured.facts))
-        ]
+        channels = [_restored(network, source, image, settings, doubted=doubt.wanted is not False) for image in images]
     except UserError as error:
         raise UserError(f"{source}: {error}") from error
     restored = together([channel.restored for channel in channels])
-    images = apart(measured.data, channel_count(measured.facts))
     sigmas = [
-        _noise_of_channel(source, measured.with_data(image), channel.sigma, settings)
+        _noise_of_channel(source, image, channel.sigma, settings)
         for image, channel in zip(images, channels, strict=True)
     ]
     found = _agreement(read.physical, measured, restored, sigmas)
@@ -217,13 +214,18 @@ def apply(
     logger.info("%s: %s -> %s, %d voxels clipped", source, measured.data.shape, restored.shape, saturated)
     spreads = [channel.spread for channel in channels if channel.spread is not None]
     path = uncertainty_path(output)
-    if not spreads and path.exists():
-        logger.warning("%s: is the error map of an earlier result and was not written anew", path)
-    if spreads:
+    if not spreads:
+        _warn_of_old_map(path)
+    else:
         write_quantity(path, restored_image(measured, doubt.factor * together(spreads)))
         logger.info(
             "%s: error map written: standard deviation over flips and transposes, times %.3g", path, doubt.factor
         )
+
+
+def _warn_of_old_map(path: Path) -> None:
+    if path.exists():
+        logger.warning("%s: is the error map of an earlier result and was not written anew", path)
 
 
 def _restored(network: Generator, source: Path, measured: Image, settings: Infer, *, doubted: bool) -> Restored:
@@ -233,11 +235,9 @@ def _restored(network: Generator, source: Path, measured: Image, settings: Infer
     within.log(source)
     image = measured.with_data(within.values)
     found = restore_uncorrected([network], image, _noise_of(measured), settings, doubted=doubted)
-    sizes = spacing_mm(measured)
-    enlarged = [size for size, factor in zip(sizes, factors, strict=True) if factor > 1] if sizes else None
     if not network.facts.get(TRAINED_ON):
         logger.info("the network does not state what it was trained on, so that the image was not compared with that")
-    for sentence in outside_training(network, found.sigma, enlarged):
+    for sentence in outside_training(network, found.sigma, enlarged_voxels(measured)):
         logger.warning("%s: %s. The result may be worse than interpolation.", source, sentence)
     return found._replace(restored=within.added_to(found.restored, factors))
 
@@ -306,9 +306,9 @@ def _apply_by_parts(
         saturated = restore_large(network, wanted, settings, output, digest)
         logger.info("%s: restored part by part, %d pixels clipped", source, saturated)
         path = uncertainty_path(output)
-        if not doubt.wanted and path.exists():
-            logger.warning("%s: is the error map of an earlier result and was not written anew", path)
-        if doubt.wanted:
+        if not doubt.wanted:
+            _warn_of_old_map(path)
+        else:
             doubt_large(network, wanted, settings, path, digest, doubt.factor)
             logger.info(
                 "%s: error map written: standard deviation over flips and transposes, times %.3g", path, doubt.factor

@@ -37,10 +37,9 @@ from pipeline.image.intensity import (
     PERCENTILE,
     IntensityMap,
     IntensityRange,
-    bulk_of,
     describe_range,
     intensity_range,
-    robust_percentile,
+    robust_ends,
 )
 from pipeline.image.missing import MASK as MISSING
 from pipeline.image.missing import check_is_background, filled, missing_voxels
@@ -166,7 +165,7 @@ def _without_bias(image: Image, mask: np.ndarray) -> np.ndarray:
     count = channel_count(image.facts)
     corrected = []
     for one, where in zip(apart(image.data, count), apart(mask, count), strict=True):
-        offset = float(robust_percentile(one, LOW_PERCENTILE, bulk_of(one)))
+        offset, _ = robust_ends(one)
         corrected.append(correct_bias(np.maximum(one - offset, 0), where) + offset)
     return together(corrected)
 

@@ -128,7 +128,7 @@ def _check(network: Generator, image: Image, found: Restored, *, force: bool) ->
     name = image.facts["id"]
     model = ForwardModel.from_json(image.facts["forward_model"])
     limited(image.data).log(name)
-    for sentence in outside_training(network, found.sigma, enlarged_voxels(model)):
+    for sentence in outside_training(network, found.sigma, enlarged_voxels(image)):
         logger.warning("%s: %s", name, sentence)
     agreement = agreement_with_measurement(found.restored, image.data, replace(model, noise_sigma=found.sigma))
     check_agreement(name, agreement, force=force)

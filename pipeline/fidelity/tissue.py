@@ -25,7 +25,7 @@ from skimage.filters import threshold_multiotsu
 
 from pipeline.config.volumes import TISSUE_ORDERS
 from pipeline.image.image import Image
-from pipeline.image.intensity import LOW_PERCENTILE, PERCENTILE, bulk_of, robust_percentile
+from pipeline.image.intensity import robust_ends
 from pipeline.physics.parameters import MILLIMETRES
 
 logger = logging.getLogger(__name__)
@@ -83,9 +83,7 @@ def class_thresholds(values: NDArray[np.floating]) -> NDArray[np.floating]:
     Raises:
         ValueError: there are fewer than three different intensities.
     """
-    bulk = bulk_of(values)
-    ends = [robust_percentile(values, one, bulk) for one in (LOW_PERCENTILE, PERCENTILE)]
-    return threshold_multiotsu(np.clip(values, *ends), CLASSES, nbins=BINS)
+    return threshold_multiotsu(np.clip(values, *robust_ends(values)), CLASSES, nbins=BINS)
 
 
 def tissue_volumes(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import UserError
 from pipeline.image.blocks import in_memory_order, memory_order, undo_order
-from pipeline.image.intensity import LOW_PERCENTILE, PERCENTILE, IntensityMap, bulk_of, robust_percentile
+from pipeline.image.intensity import IntensityMap, robust_ends
 from pipeline.image.runs import fill_holes, largest_part
 from pipeline.image.smoothing import gaussian
 
@@ -82,8 +82,7 @@ def bright_part(data: NDArray, axes: Iterable[int] | None = None) -> NDArray[np.
 def _unit_range(data: NDArray) -> NDArray[np.float32]:
     """Map the image's low and high percentiles to 0 and 1, and limit what lies beyond."""
     values = data.ravel(order="K")
-    bulk = bulk_of(values)
-    low, high = (float(robust_percentile(values, one, bulk)) for one in (LOW_PERCENTILE, PERCENTILE))
+    low, high = robust_ends(values)
     if low == high:  # nearly all voxels have one value: what is left decides
         low, high = float(values.min()), float(values.max())
     scaled = IntensityMap(offset=low, scale=high - low).normalise(data)

@@ -131,6 +131,17 @@ def robust_percentile(values: NDArray, percentile: float, bulk: Bulk = EVERYTHIN
     return np.partition(flat, index)[index]
 
 
+def robust_ends(values: NDArray) -> tuple[float, float]:
+    """Return the low and the high percentile of an image, outliers left out.
+
+    Args:
+        values: any shape. NaN is left out.
+    """
+    bulk = bulk_of(values)
+    low, high = (float(robust_percentile(values, one, bulk)) for one in (LOW_PERCENTILE, PERCENTILE))
+    return low, high
+
+
 def _without_nan(values: NDArray) -> NDArray:
     """Return the values in one dimension, without those that are NaN."""
     flat = values.ravel(order="K")
