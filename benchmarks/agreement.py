@@ -1,4 +1,4 @@
-"""How far honest results differ from their input beyond its noise: the bounds of `pipeline.inference.agreement`.
+"""How far honest results differ from their input beyond its noise: the bounds of `pipeline.inference.result_check`.
 
 Every network of a run restores low-resolution images of its test volumes, drawn with several noise levels and changed
 by constants and factors, as `apply` restores a scan of a user's own: the forward model is not known. Prints the largest
@@ -20,10 +20,10 @@ from pathlib import Path
 import numpy as np
 
 from pipeline import plugins
-from pipeline.apply import Doubt, apply
-from pipeline.config.stages import Extract, Infer
-from pipeline.image.container import read_image
-from pipeline.image.formats import ROOM, Part
+from pipeline.commands.apply import Doubt, apply
+from pipeline.config.sections import Extract, Infer
+from pipeline.formats import ROOM, Part
+from pipeline.formats.io.container import read_image
 from pipeline.image.image import Image
 from pipeline.physics.forward import ForwardModel
 
@@ -70,8 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--run", type=Path, required=True, metavar="FOLDER", help="folder of a finished run")
     run = parser.parse_args(arguments).run
     shares = Shares()
-    logging.getLogger("pipeline.inference.agreement").addHandler(shares)
-    logging.getLogger("pipeline.inference.agreement").setLevel(logging.INFO)
+    logging.getLogger("pipeline.inference.result_check").addHandler(shares)
+    logging.getLogger("pipeline.inference.result_check").setLevel(logging.INFO)
     settings = Infer(force=True)
     print("| network | largest difference | image | results |\n| --- | ---: | --- | ---: |")  # noqa: T201
     for model in sorted((run / "models").glob("*/generator.safetensors")):

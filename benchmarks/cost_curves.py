@@ -5,7 +5,7 @@
 All three are expected to take time in proportion, and the last two no more memory.
 
 *Slices*: one alone, beside the loop of benchmarks.inference; the fewest seconds of three, without the start.
-*Volumes*: `python -m pipeline infer` for the demo's mni152 over and over, from its start to its end. *Tiles*:
+*Volumes*: `python -m pipeline.steps infer` for the demo's mni152 over and over, from its start to its end. *Tiles*:
 `python -m pipeline apply` of a TIFF image that is cut into tiles of 256 pixels, through the smallest network, which
 doubles it; also from its start to its end. Everything that is measured has a process of its own, whose memory includes
 Python, the libraries and the weights.
@@ -85,7 +85,7 @@ def one_slice(who: str, side: int, model: Path, threads: int) -> dict[str, float
     import torch
 
     from benchmarks.inference import FACTORS, SIGMA, peer_slice
-    from pipeline.config.stages import Infer
+    from pipeline.config.sections import Infer
     from pipeline.inference.volume import restore_volume
     from pipeline.models.device import use_threads
     from pipeline.models.weights import load_generator

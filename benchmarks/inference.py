@@ -32,18 +32,18 @@ from numpy.typing import NDArray
 from torch import nn
 
 from benchmarks.timing import against, interleaved, kept_apart, machine
-from pipeline.config.stages import Extract, Infer
-from pipeline.extract import normalise
-from pipeline.image.formats import nifti
-from pipeline.inference.air import Air, computed_share, tissue_in_slices, tissue_of, windows_around
-from pipeline.inference.engine import engine_for
-from pipeline.inference.halo import halo_of
+from pipeline.config.sections import Extract, Infer
+from pipeline.formats import nifti
+from pipeline.inference.background import Air, computed_share, tissue_in_slices, tissue_of, windows_around
+from pipeline.inference.background_margin import halo_of
+from pipeline.inference.forward_pass import engine_for
 from pipeline.inference.volume import restore_volume
 from pipeline.models.device import use_threads
 from pipeline.models.generator import Generator
 from pipeline.models.weights import load_generator
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import cuts
+from pipeline.steps.extract import normalise
 
 MODEL = Path("results/demo/models/rrdb_l1/generator.safetensors")
 HEAD = Path("resources/pycortex-s1/raw.nii.gz")

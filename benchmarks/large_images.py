@@ -22,8 +22,8 @@ import zarr
 from numpy.typing import NDArray
 
 from benchmarks.timing import Cost, run_apart
-from pipeline.image.ngff import Axis, Multiscale, attributes
-from pipeline.image.pyramid import blocks_of, create_level
+from pipeline.formats._ngff import Axis, Multiscale, attributes
+from pipeline.formats._pyramid import blocks_of, create_level
 from pipeline.models.generator import Generator, Shape
 from pipeline.models.weights import save_generator
 

@@ -17,17 +17,17 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.training import NOISE, best_classical, classical, difference
-from pipeline.config.stages import Degrade, Extract, Infer
-from pipeline.degrade import degrade, forward_model
-from pipeline.extract import cut_block, normalise
-from pipeline.image.container import read_facts
-from pipeline.image.formats import format_of
+from pipeline.config.sections import Degrade, Extract, Infer
+from pipeline.formats import format_of
+from pipeline.formats.io.container import read_facts
 from pipeline.image.image import Image
-from pipeline.infer import restore
 from pipeline.metrics import psnr, ssim
 from pipeline.models.device import use_threads
 from pipeline.models.weights import load_generator
 from pipeline.physics.grid import crop_to
+from pipeline.steps.degrade import degrade, forward_model
+from pipeline.steps.extract import cut_block, normalise
+from pipeline.steps.infer import restore
 
 METRICS = {"psnr": psnr.per_slice, "ssim": ssim.per_slice}
 EVERY = 3

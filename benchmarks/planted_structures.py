@@ -32,21 +32,21 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from pipeline import plugins
-from pipeline.config.stages import Evaluate, Infer, Planted
-from pipeline.detection import Detection, Place
-from pipeline.fidelity.planted import observer
-from pipeline.fidelity.planted.placing import DIRECTIONS, KINDS, Condition, Sites
-from pipeline.fidelity.planted.structure import Structure
-from pipeline.fidelity.planted.study import Restore, Restored, Seen, detections, looked_at, place_rows, restorations
-from pipeline.image.container import read_image
+from pipeline.config.sections import Evaluate, Infer, Planted
+from pipeline.fidelity.insertion import observer
+from pipeline.fidelity.insertion.placing import DIRECTIONS, KINDS, Condition, Sites
+from pipeline.fidelity.insertion.structure import Structure
+from pipeline.fidelity.insertion.study import Restore, Restored, Seen, detections, looked_at, place_rows, restorations
+from pipeline.formats.io.container import read_image
 from pipeline.image.image import Image
-from pipeline.infer import restore
-from pipeline.interpolate import read_tuning
 from pipeline.models.device import use_threads
 from pipeline.models.weights import load_generator
-from pipeline.plant import classical_methods, network_methods
 from pipeline.statistics.detection import rate_table
-from pipeline.validation import excerpt
+from pipeline.steps.detection_rates import Detection, Place
+from pipeline.steps.infer import restore
+from pipeline.steps.insert_structures import classical_methods, network_methods
+from pipeline.steps.interpolate import read_tuning
+from pipeline.training.excerpts import excerpt
 
 SEED = 2026
 CLASSICAL = ("bicubic", "bspline3", "zerofill", "nlm_bspline3")

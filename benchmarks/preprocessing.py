@@ -38,12 +38,12 @@ import nibabel as nib
 import numpy as np
 
 from benchmarks.timing import machine, run_apart
-from pipeline import degrade, extract
-from pipeline.config.stages import Degrade, Extract
+from pipeline.config.sections import Degrade, Extract
 from pipeline.config.volumes import Volume
-from pipeline.image.formats import nifti
+from pipeline.formats import nifti
 from pipeline.image.intensity import PERCENTILE
 from pipeline.physics.forward import ForwardModel
+from pipeline.steps import degrade, extract
 
 FACTOR = 4
 SIGMA = 0.02

@@ -20,13 +20,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pipeline.baselines import bspline3
 from pipeline.fidelity.tissue import CLASSES, MICROLITRES, class_thresholds
-from pipeline.image.container import read_image
+from pipeline.formats.io.container import read_image
+from pipeline.formats.io.predictions import prediction_path, read_prediction, restored_image, suffix_of
 from pipeline.image.image import Image
-from pipeline.image.predictions import prediction_path, read_prediction, restored_image, suffix_of
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.parameters import MILLIMETRES
-from pipeline.upsamplers import bspline3
 
 TRUTH = "truth"
 

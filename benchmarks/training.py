@@ -33,21 +33,21 @@ from pipeline import plugins
 from pipeline.config.known import known_sources
 from pipeline.config.load import as_json
 from pipeline.config.recipe import filled
-from pipeline.config.stages import Degrade, Infer
-from pipeline.convert import convert
-from pipeline.degrade import degrade, forward_model
-from pipeline.download import download
-from pipeline.features import features
+from pipeline.config.sections import Degrade, Infer
 from pipeline.fidelity.classifier import predict, train_classifier
-from pipeline.image.container import read_image, write_image
+from pipeline.formats.io.container import read_image, write_image
 from pipeline.image.image import Image
 from pipeline.image.intensity import IntensityMap
-from pipeline.infer import restore
 from pipeline.metrics import edge_sharpness, gmsd, haarpsi, psnr, residual_noise, ssim, vif
 from pipeline.models.device import use_threads
 from pipeline.models.weights import load_generator, save_generator
-from pipeline.sources.network import Patience
-from pipeline.tune import tune
+from pipeline.sources.retries import Patience
+from pipeline.steps.convert_vgg import features
+from pipeline.steps.convert_weights import convert
+from pipeline.steps.degrade import degrade, forward_model
+from pipeline.steps.download import download
+from pipeline.steps.infer import restore
+from pipeline.steps.tune import tune
 
 logger = logging.getLogger("benchmarks.training")
 
@@ -255,8 +255,8 @@ def classical(image: Image, val: Path, sigma: float) -> dict[str, NDArray[np.flo
     settings = tune([truth], [degraded(truth, sigma)])["settings"]
     factors = image.facts["forward_model"]["factors"]
     results = {}
-    for name in plugins.names("pipeline.upsamplers"):
-        upsample = plugins.load("pipeline.upsamplers", name).upsample
+    for name in plugins.names("pipeline.baselines"):
+        upsample = plugins.load("pipeline.baselines", name).upsample
         results[name] = upsample(image.data, factors, settings if name == "nlm_bspline3" else {})
     return results
 
@@ -312,7 +312,7 @@ def diagnose(images: Path, work: Path) -> None:
     of_truth = predict(network, truth)
     rows = []
     for sigma in NOISE:
-        for method in [*plugins.names("pipeline.upsamplers"), "pretrained", *MAIN]:
+        for method in [*plugins.names("pipeline.baselines"), "pretrained", *MAIN]:
             restored = np.load(work / "restored" / f"{method}.{sigma:g}.npy").astype(np.float32)
             found = predict(network, np.clip(np.moveaxis(restored, -1, 0), 0, 1))
             rows.extend(
@@ -340,7 +340,7 @@ def difference(table: pd.DataFrame, metric: str, method: str, baseline: str) -> 
 
 def best_classical(means: pd.DataFrame, metric: str) -> str:
     """Returns the classical method with the best mean."""
-    column = means.loc[plugins.names("pipeline.upsamplers"), metric]
+    column = means.loc[plugins.names("pipeline.baselines"), metric]
     return str(column.idxmax() if METRICS[metric].HIGHER_IS_BETTER else column.idxmin())
 
 
@@ -357,7 +357,7 @@ def main_table(work: Path) -> list[str]:
             f"| method | {' | '.join(METRICS)} |",
             "| --- |" + " --- |" * len(METRICS),
         ]
-        for method in [*plugins.names("pipeline.upsamplers"), "pretrained", *MAIN]:
+        for method in [*plugins.names("pipeline.baselines"), "pretrained", *MAIN]:
             values = " | ".join(f"{means.loc[method, name]:.{2 if name == 'psnr' else 3}f}" for name in METRICS)
             remark = f" ({MAIN[method].what})" if method in MAIN and MAIN[method].what else ""
             lines.append(f"| {method}{remark} | {values} |")

@@ -34,13 +34,13 @@ from torch.nn import functional
 from benchmarks.timing import kept_apart, machine
 from pipeline import plugins
 from pipeline.config.recipe import Recipe, filled
-from pipeline.config.stages import Train
+from pipeline.config.sections import Train
 from pipeline.models.device import keep_memory, use_threads
 from pipeline.models.generator import Generator, Shape
 from pipeline.models.vgg import VggFeatures
 from pipeline.physics.forward import ForwardModel
 from pipeline.training.checkpoint import CheckpointFolder
-from pipeline.training.engine import start_engine
+from pipeline.training.fabric import start_engine
 from pipeline.training.loading import draw_with_one_thread
 from pipeline.training.patches import PatchSampler, TrainingVolume
 from pipeline.training.perceptual import PerceptualDistance

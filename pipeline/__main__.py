@@ -9,10 +9,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.cli import stage_parser, start_logging
-from pipeline.each_volume import run_volumes
 from pipeline.errors import UserError
-from pipeline.stages import STAGES
+from pipeline.steps._cli import stage_parser, start_logging
+from pipeline.steps._each_volume import run_volumes
+from pipeline.steps._names import STAGES, module_of
 
 INTERRUPTED = 130
 
@@ -42,7 +42,7 @@ def overview() -> str:
 
 def run_stage(stage: str, arguments: Sequence[str]) -> int:
     """Parses a stage's arguments and runs it; a user's mistake becomes one message and exit status 1."""
-    module = importlib.import_module(f"pipeline.{stage}")
+    module = importlib.import_module(module_of(stage))
     parser = stage_parser(stage, module.__doc__)
     module.add_arguments(parser)
     text = "folders of results: each appears when all that goes into it is written"

@@ -23,7 +23,8 @@ MAX_LISTED = 30
 def names(package: str) -> list[str]:
     """Returns the names of all plug-ins of `package` (such as "pipeline.metrics"), sorted."""
     paths = importlib.import_module(package).__path__
-    return sorted(module.name for module in pkgutil.iter_modules(paths) if not module.name.startswith("_"))
+    found = pkgutil.iter_modules(paths)
+    return sorted(module.name for module in found if not module.name.startswith("_") and not module.ispkg)
 
 
 def constant(package: str, name: str, wanted: str, default: Any = None) -> Any:

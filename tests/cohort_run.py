@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.config.stages import Evaluate
-from pipeline.index import OPTIONAL, option
+from pipeline.config.sections import Evaluate
 from pipeline.statistics.summary import summarise
-from pipeline.statistics.tables import volume_table, write_table
+from pipeline.steps.report_index import OPTIONAL, option
+from pipeline.tables.measurements import volume_table, write_table
 from tests.report_run import index_command
 
 METHODS = ("nearest", "bicubic", "bspline3", "zerofill", "nlm_bspline3", "pretrained", "rrdb_l1")

@@ -79,7 +79,7 @@ def stages_with_environments() -> dict[str, str]:
     for rules in (CHECKOUT / "workflow/rules").glob("*.smk"):
         for rule in re.split(r"^ *rule\b", rules.read_text(), flags=re.MULTILINE)[1:]:
             environment = re.search(r"envs/(\w+)\.yaml", rule)
-            stage = re.search(r"python -m (?:\{resources.launch\} )?pipeline (\w+)", rule)
+            stage = re.search(r"python -m (?:\{resources.launch\} )?pipeline.steps (\w+)", rule)
             if environment and stage:
                 found[stage.group(1)] = environment.group(1)
     return found

@@ -155,9 +155,9 @@ def without_privileges() -> list[str]:
 
 def extract(source: Path, output: Path, *, settings: Mapping[str, Any] | None = None, **entry: Any) -> None:
     """Runs the stage `extract` in this process."""
-    from pipeline.config.stages import Extract
+    from pipeline.config.sections import Extract
     from pipeline.config.volumes import Volume
-    from pipeline.extract import extract as run
+    from pipeline.steps.extract import extract as run
 
     volume = Volume.model_validate_json(json.dumps(volume_entry(**entry)))
     run(source, volume, Extract(**(settings or {})), output)
@@ -187,7 +187,7 @@ def the_message(result: subprocess.CompletedProcess[str], *, after_progress: boo
 
 def restore_slice(network: Any, image: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
     """Restores slices by torch, which all other ways to restore them are held against."""
-    from pipeline.config.stages import Infer
-    from pipeline.inference.engine import engine_for
+    from pipeline.config.sections import Infer
+    from pipeline.inference.forward_pass import engine_for
 
     return engine_for(network, Infer(backend="torch")).restore(image, sigma)

@@ -9,9 +9,9 @@ import pytest
 
 from pipeline.config.known import known_sources
 from pipeline.config.sources import PackageSource, Source
-from pipeline.download import download
 from pipeline.errors import UserError
-from pipeline.sources.network import Patience
+from pipeline.sources.retries import Patience
+from pipeline.steps.download import download
 from tests.helpers import CHECKOUT
 
 

@@ -8,20 +8,20 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pipeline.config.stages import Degrade, Evaluate, Extract
+from pipeline.baselines import bspline3
+from pipeline.config.sections import Degrade, Evaluate, Extract
 from pipeline.config.volumes import Volume
-from pipeline.degrade import degrade, forward_model
-from pipeline.evaluate import evaluate, write_measurements
-from pipeline.extract import extract
 from pipeline.files import write_json, write_text
-from pipeline.image.container import read_image, write_image
-from pipeline.image.predictions import prediction_path, read_prediction, write_prediction
-from pipeline.interpolate import interpolate
+from pipeline.formats.io.container import read_image, write_image
+from pipeline.formats.io.predictions import prediction_path, read_prediction, write_prediction
 from pipeline.physics.grid import pad_to_multiple
 from pipeline.statistics.summary import summarise
-from pipeline.statistics.tables import read_parts, volume_table, write_table
-from pipeline.tune import tune
-from pipeline.upsamplers import bspline3
+from pipeline.steps.degrade import degrade, forward_model
+from pipeline.steps.evaluate import evaluate, write_measurements
+from pipeline.steps.extract import extract
+from pipeline.steps.interpolate import interpolate
+from pipeline.steps.tune import tune
+from pipeline.tables.measurements import read_parts, volume_table, write_table
 from tests.helpers import ras_affine, synthetic_head, write_nifti
 
 HOSTILE = '<script>alert("pwned")</script>\'"&'
@@ -140,7 +140,7 @@ def report_command(folder: Path, volume: str, output: Path, **settings: Any) -> 
     """Returns the command line of the stage `report`."""
     predictions = sorted(str(path) for path in (folder / "predictions").glob(f"*/{volume}.nii.gz"))
     return [
-        *("report", "--hr", str(folder / f"extracted/{volume}.safetensors")),
+        *("report_volume", "--hr", str(folder / f"extracted/{volume}.safetensors")),
         *("--lr", str(folder / f"degraded/{volume}.safetensors"), "--predictions", *predictions),
         *tables(folder),
         *("--tuning", str(folder / "tuning.json"), "--deliver", "rrdb_l1", "--settings", json.dumps(settings)),
@@ -150,4 +150,4 @@ def report_command(folder: Path, volume: str, output: Path, **settings: Any) -> 
 
 def index_command(folder: Path, output: Path, **settings: Any) -> list[str]:
     """Returns the command line of the stage `index`."""
-    return ["index", *tables(folder), "--settings", json.dumps(settings), "--output", str(output)]
+    return ["report_index", *tables(folder), "--settings", json.dumps(settings), "--output", str(output)]

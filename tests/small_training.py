@@ -11,17 +11,17 @@ import torch
 
 from pipeline import plugins
 from pipeline.config.recipe import Recipe
-from pipeline.config.stages import Sentinel, Train
+from pipeline.config.sections import Sentinel, Train
 from pipeline.image.image import Image
 from pipeline.models.generator import Generator, Shape
 from pipeline.physics.forward import ForwardModel
-from pipeline.train import look_at
+from pipeline.steps.train import look_at
 from pipeline.training.checkpoint import CheckpointFolder
-from pipeline.training.engine import start_engine
+from pipeline.training.excerpts import Excerpt, excerpt
+from pipeline.training.fabric import start_engine
 from pipeline.training.patches import Patches, PatchSampler, TrainingVolume
 from pipeline.training.perceptual import PerceptualDistance
 from pipeline.training.trainer import Look, Parts, Trainer
-from pipeline.validation import Excerpt, excerpt
 from tests.helpers import synthetic_head
 
 TINY = {"blocks": 1, "features": 8, "growth": 4}

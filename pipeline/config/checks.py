@@ -9,11 +9,11 @@ from itertools import combinations
 from pathlib import Path
 
 from pipeline import plugins
-from pipeline.bids_names import derivative_path
+from pipeline.config.bids.names import derivative_path
 from pipeline.config.known import known_sources
 from pipeline.config.recipe import PRETRAINED, SCRATCH, Recipe, preset, preset_names
+from pipeline.config.sections import TRUTH, Degrade, Evaluate, Infer, Reading, Train
 from pipeline.config.sources import HttpSource, LocalSource, PackageSource, S3Source, Source
-from pipeline.config.stages import TRUTH, Degrade, Evaluate, Infer, Reading, Train
 from pipeline.config.volumes import EVALUATED_SPLITS, TEST_SPLITS, Volume
 
 NETWORK_FACTORS = (2, 3, 4, 8)
@@ -273,7 +273,7 @@ def check_recipes(methods: Sequence[str], recipes: Mapping[str, Recipe]) -> Iter
         if method not in known:
             yield f"methods[{index}]: there is no recipe {method!r}; {plugins.suggest(method, known)}"
     for name, recipe in recipes.items():
-        if name in (SCRATCH, PRETRAINED, TRUTH) or name in plugins.names("pipeline.upsamplers"):
+        if name in (SCRATCH, PRETRAINED, TRUTH) or name in plugins.names("pipeline.baselines"):
             yield f"recipes.{name}: the name is taken; choose another"
         if recipe.based_on and preset(recipe.based_on) is None:
             yield f"recipes.{name}.based_on: {plugins.suggest(recipe.based_on, preset_names())}"
@@ -306,7 +306,7 @@ def check_infer(infer: Infer, methods: Sequence[str], recipes: Mapping[str, Reci
     made = _all_methods(methods, recipes)
     if infer.deliver not in made:
         yield f"infer.deliver: {infer.deliver!r} is unknown; {plugins.suggest(infer.deliver, made)}"
-    networks = [name for name in made if name not in plugins.names("pipeline.upsamplers")]
+    networks = [name for name in made if name not in plugins.names("pipeline.baselines")]
     for index, other in enumerate(infer.disagree_with):
         place = f"infer.disagree_with[{index}]"
         if other not in networks:
@@ -330,4 +330,4 @@ def check_reading(reading: Reading, methods: Sequence[str], recipes: Mapping[str
 def _all_methods(methods: Sequence[str], recipes: Mapping[str, Recipe]) -> list[str]:
     """Everything that makes a result: the networks, trained and untouched, and the classical methods."""
     trained = dict.fromkeys(name for method in methods for name in _chain(method, recipes))
-    return [*trained, PRETRAINED, *plugins.names("pipeline.upsamplers")]
+    return [*trained, PRETRAINED, *plugins.names("pipeline.baselines")]

@@ -16,7 +16,7 @@ from pipeline.config.names import PluginName
 from pipeline.config.sources import FilePath, LocalPath
 
 DatasetSplit = Literal["train", "val", "test"]
-FormatName = Annotated[str, AfterValidator(PluginName("pipeline.image.formats"))]
+FormatName = Annotated[str, AfterValidator(PluginName("pipeline.formats"))]
 SPLIT_ORDER: tuple[DatasetSplit, ...] = ("train", "val", "test")
 
 Prefix = Annotated[

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pipeline import plugins
 from pipeline.config.sources import Source
 from pipeline.config.volumes import Volume
-from pipeline.image.formats import ROOM, format_by_name, written_suffixes
+from pipeline.formats import ROOM, format_by_name, written_suffixes
 
 COLLECTION_FORMAT = "tiff_stack"
 """Of the results of pictures of a collection."""

@@ -36,8 +36,8 @@ from pipeline.config.known import known_sources
 from pipeline.config.mistakes import explain, key_path, shown
 from pipeline.config.recipe import Recipe, filled
 from pipeline.config.run import NOT_TESTED, Run
+from pipeline.config.sections import learns_from_own_slices
 from pipeline.config.sources import LocalSource
-from pipeline.config.stages import learns_from_own_slices
 from pipeline.config.volumes import with_stacks
 from pipeline.errors import UserError
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.config.recipe import Recipe
-from pipeline.config.stages import Degrade
+from pipeline.config.sections import Degrade
 from pipeline.physics.parameters import Direction
 
 OPERATORS: Mapping[str, list[dict[str, Any]]] = {

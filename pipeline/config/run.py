@@ -9,13 +9,11 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from pipeline.bids_names import DESCRIPTION, ERROR_MAP, derivative_path
 from pipeline.config.base import Section
+from pipeline.config.bids.names import DESCRIPTION, ERROR_MAP, derivative_path
 from pipeline.config.datasets import Dataset
 from pipeline.config.recipe import PRETRAINED, SCRATCH, Recipe, filled
-from pipeline.config.sources import S3_FOLDER, LocalSource, Source
-from pipeline.config.stable_hash import hash_of
-from pipeline.config.stages import (
+from pipeline.config.sections import (
     TRUTH,
     Degrade,
     Evaluate,
@@ -28,6 +26,8 @@ from pipeline.config.stages import (
     Train,
     learns_from_own_slices,
 )
+from pipeline.config.sources import S3_FOLDER, LocalSource, Source
+from pipeline.config.stable_hash import hash_of
 from pipeline.config.volumes import EVALUATED_SPLITS, TEST_SPLITS, Collection, Duplicates, Identifier, Volume
 
 NOT_TESTED = (

@@ -8,9 +8,9 @@ from urllib.parse import unquote, urlparse
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from pipeline.bids_names import derivative_path
-from pipeline.bids_sidecars import sidecars_of
 from pipeline.config.base import Section
+from pipeline.config.bids.names import derivative_path
+from pipeline.config.bids.sidecars import sidecars_of
 from pipeline.config.names import PluginName
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$"), "64 digits 0-9 and a-f"]
@@ -89,7 +89,7 @@ class _Described(Section):
     """set where the source holds network weights"""
     features: FeatureArchitecture | None = None
     """set where the source holds the weights of a VGG, for the perceptual loss"""
-    format: Annotated[str, AfterValidator(PluginName("pipeline.image.formats"))] | None = None
+    format: Annotated[str, AfterValidator(PluginName("pipeline.formats"))] | None = None
     """format of the images, where the name does not tell it: dicom or pictures (a stack) of folders and archives"""
 
 

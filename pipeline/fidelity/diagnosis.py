@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.config.stages import TRUTH
+from pipeline.config.sections import TRUTH
 from pipeline.fidelity.classifier import SIDE, resized
 from pipeline.image.channels import by_section
 from pipeline.image.image import Image

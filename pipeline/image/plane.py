@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import NamedTuple
 
-from pipeline.config.stages import PlaneChoice
+from pipeline.config.sections import PlaneChoice
 from pipeline.image.image import PLANE_AXIS, Image
 from pipeline.image.stack import PLANE, SLICE_AXIS
 

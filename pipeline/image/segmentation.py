@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import UserError
+from pipeline.formats import Part, format_of
 from pipeline.image.alignment import check_same_grid
 from pipeline.image.channels import apart, channel_count, together
-from pipeline.image.formats import Part, format_of
 from pipeline.image.image import Image
 
 PREFIX = "label-"

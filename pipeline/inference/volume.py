@@ -11,22 +11,22 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from pipeline.cli import show_progress
-from pipeline.config.stages import Infer
+from pipeline.baselines import bspline3
+from pipeline.config.sections import Infer
 from pipeline.errors import UserError
-from pipeline.fidelity.disagreement import Moments, moments_of, spread_of
-from pipeline.image.limits import limited
-from pipeline.inference.air import Air, Window, computed_share, tissue_in_slices, windows_around
+from pipeline.fidelity.tta_error_map import Moments, moments_of, spread_of
+from pipeline.image.intensity_limits import limited
 from pipeline.inference.backends._compute import FULL_PRECISION
-from pipeline.inference.engine import REFERENCE, Engine, engine_for, tell_change
+from pipeline.inference.background import Air, Window, computed_share, tissue_in_slices, windows_around
+from pipeline.inference.forward_pass import REFERENCE, Engine, engine_for, tell_change
 from pipeline.inference.memory import device_of, slices_at_once
 from pipeline.inference.tiles import Restore, restore_in_tiles
 from pipeline.models.device import device_words
 from pipeline.models.generator import Generator
 from pipeline.physics.between import slices_between
 from pipeline.physics.grid import Cut, cuts
-from pipeline.upsamplers import bspline3
-from pipeline.validation import Excerpt
+from pipeline.steps._cli import show_progress
+from pipeline.training.excerpts import Excerpt
 
 logger = logging.getLogger(__name__)
 

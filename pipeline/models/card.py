@@ -79,7 +79,7 @@ def trained_card(
         volumes: facts of the training and validation volumes.
         history: rows of the training's history.
         device: on which it was trained.
-        departures: by how much tissue changes where less air is computed, see `pipeline.inference.halo`.
+        departures: by how much tissue changes where less air is computed, see `pipeline.inference.background_margin`.
     """
     learnt = [f"  - {_describe(facts)}" for facts in volumes if facts["split"] == "train"]
     validated = [f"  - {_describe(facts)}" for facts in volumes if facts["split"] == "val"]

@@ -16,8 +16,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.baselines import bspline3
 from pipeline.physics.grid import apply_along_axes
-from pipeline.upsamplers import bspline3
 
 LEAST_WEIGHT = 1e-3
 """Weights below this are left out, so that a slice is made of the few slices around it; the spline's fall to a quarter

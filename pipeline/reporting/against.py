@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.config.stages import Evaluate
+from pipeline.config.sections import Evaluate
 from pipeline.reporting import words
 from pipeline.reporting.inputs import RunRecord
 from pipeline.reporting.methods import in_order, method_title

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.reporting.curves import INK, QUIET, SETTINGS, SIZE_INCHES, STYLES, as_uri, empty_figure, plain
-from pipeline.statistics.agreement import Agreement
+from pipeline.statistics.bland_altman import Agreement
 
 
 def draw_bland_altman(

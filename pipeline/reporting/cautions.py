@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.image.image import PLANE_AXIS, Image
 from pipeline.image.stack import SLICE_AXIS
-from pipeline.inference.agreement import WARN_BEYOND
+from pipeline.inference.result_check import WARN_BEYOND
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.parameters import Direction, axes_along, is_outside
 from pipeline.reporting import words

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pandas as pd
 
-from pipeline.config.stages import Report
+from pipeline.config.sections import Report
 from pipeline.reporting import words
 from pipeline.reporting.cohort_inputs import Cohort
 from pipeline.reporting.cohort_parts import (

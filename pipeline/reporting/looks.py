@@ -10,16 +10,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import UserError
-from pipeline.image.container import read_image
+from pipeline.formats.io.container import read_image
+from pipeline.formats.io.predictions import read_prediction
 from pipeline.image.image import Image
-from pipeline.image.predictions import read_prediction
-from pipeline.inference.agreement import agreement_with_measurement
+from pipeline.inference.result_check import agreement_with_measurement
 from pipeline.physics.forward import ForwardModel
 from pipeline.reporting.cautions import share_at_limit
 from pipeline.reporting.closeness import Closeness, Yardstick
 from pipeline.reporting.gallery import LOW, TITLES, TRUTH, enlarge_pixels, in_colour
 from pipeline.reporting.methods import in_order, method_title
-from pipeline.reporting.pictures import Box, bounding_box, colours, detail_box, draw_slice, drawn_slices, drawn_spacing
+from pipeline.reporting.slice_images import (
+    Box,
+    bounding_box,
+    colours,
+    detail_box,
+    draw_slice,
+    drawn_slices,
+    drawn_spacing,
+)
 from pipeline.reporting.viewer import Layer, Part, choose_part
 
 SAME_AS_LOW = "nearest"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pipeline import plugins
 
-UPSAMPLERS = "pipeline.upsamplers"
+UPSAMPLERS = "pipeline.baselines"
 
 CLASSICAL_ORDER = ("nearest", "bicubic", "bspline3", "lanczos", "zerofill", "nlm_bspline3")
 """From the simplest on; plug-ins that are not named here follow by name."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from pipeline.config.stages import Report
+from pipeline.config.sections import Report
 from pipeline.reporting.bars import draw_bars
 from pipeline.reporting.listing import Entry, Listing, number
 from pipeline.reporting.templates import render

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.config.stages import Report
+from pipeline.config.sections import Report
 from pipeline.reporting import words
 from pipeline.reporting.inputs import ModelRecord
 from pipeline.reporting.methods import NETWORKS, in_order, method_title, network_description

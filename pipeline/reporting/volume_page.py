@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.config.stages import Evaluate, Report
+from pipeline.config.sections import Evaluate, Report
 from pipeline.errors import UserError
 from pipeline.image.channels import middle_slice
 from pipeline.image.image import Image

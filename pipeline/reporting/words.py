@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline import plugins
 from pipeline.config.recipe import PRETRAINED, SCRATCH, Recipe, filled, preset
-from pipeline.config.stages import Degrade
+from pipeline.config.sections import Degrade
 from pipeline.image.stack import PLANE, is_collection
 from pipeline.physics.forward import ForwardModel, noise_in_words, operators_in_words
 from pipeline.physics.parameters import PhysicalParameters

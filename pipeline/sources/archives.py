@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from pipeline.errors import UserError
 from pipeline.files import read_json, sha256_of, write_json
-from pipeline.sources.network import Patience, UnreachableError
+from pipeline.sources.retries import Patience, UnreachableError
 from pipeline.sources.transfer import size_of, transfer
 
 logger = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ import requests
 from pipeline.errors import UserError
 from pipeline.files import cannot_write
 from pipeline.sources.chunks import write_pieces
-from pipeline.sources.network import Patience, TransientError, check_status, persistently, shown, telling
+from pipeline.sources.retries import Patience, TransientError, check_status, persistently, shown, telling
 
 PIECE_BYTES = 2**16
 LIMIT_BYTES = 2**40

@@ -16,10 +16,10 @@ from scipy.stats import rankdata
 
 from pipeline import plugins
 from pipeline.config.recipe import PRETRAINED
-from pipeline.config.stages import Evaluate
+from pipeline.config.sections import Evaluate
 from pipeline.statistics.bootstrap import Floats
 from pipeline.statistics.summary import check_complete, estimate, signed_rank_p, slices_by_method, subject_means
-from pipeline.statistics.tables import deciding
+from pipeline.tables.measurements import deciding
 
 COMPARISON_COLUMNS = [
     *("split", "method", "region", "metric", "baseline", "subjects"),
@@ -68,7 +68,7 @@ def compare_all(rows: pd.DataFrame, settings: Evaluate, seed: int, stacks: Colle
 
 def pairs_of(methods: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
     """Gives every network with the baselines that it has to beat; the untouched network is both."""
-    classical = plugins.names("pipeline.upsamplers")
+    classical = plugins.names("pipeline.baselines")
     baselines = [method for method in methods if method in classical or method == PRETRAINED]
     for network in methods:
         if network not in classical:

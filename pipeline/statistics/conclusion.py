@@ -74,7 +74,7 @@ def _holds_pictures(split: str, volumes: pd.DataFrame, stacks: Collection[str]) 
 
 
 def _comparisons(rows: Any, region: str, confidence: float, title: Callable[[str], str]) -> Iterator[str]:
-    networks = rows[~rows["method"].isin(plugins.names("pipeline.upsamplers"))]
+    networks = rows[~rows["method"].isin(plugins.names("pipeline.baselines"))]
     for _, row in networks.sort_values("method", kind="stable").iterrows():
         yield _comparison(row, region, confidence, title)
 

@@ -11,10 +11,10 @@ import pandas as pd
 from scipy.stats import wilcoxon
 
 from pipeline import plugins
-from pipeline.config.stages import Evaluate
+from pipeline.config.sections import Evaluate
 from pipeline.errors import UserError
 from pipeline.statistics.bootstrap import Floats, percentile_interval, resampled_means
-from pipeline.statistics.tables import deciding, volume_table
+from pipeline.tables.measurements import deciding, volume_table
 
 SUMMARY_COLUMNS = [
     *("split", "method", "region", "metric", "n", "mean", "ci_low", "ci_high"),
@@ -38,7 +38,7 @@ def choose_baselines(volumes: pd.DataFrame) -> dict[tuple[str, str], str]:
     Raises:
         UserError: a classical method was never measured on validation.
     """
-    classical = volumes[(volumes["split"] == "val") & volumes["method"].isin(plugins.names("pipeline.upsamplers"))]
+    classical = volumes[(volumes["split"] == "val") & volumes["method"].isin(plugins.names("pipeline.baselines"))]
     means: Any = classical.groupby(["region", "metric", "method"])["value"].mean()
     chosen: dict[tuple[str, str], str] = {}
     measured = set(means.index.droplevel("method"))

@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from pipeline.config.recipe import Dial
-from pipeline.inference.consistency import best_share, degraded_again, toward_measurement
 from pipeline.inference.volume import restore_excerpt
 from pipeline.metrics import psnr, ssim
 from pipeline.models.generator import Generator
+from pipeline.physics.data_consistency import best_share, degraded_again, toward_measurement
 from pipeline.physics.grid import crop_to
+from pipeline.training.excerpts import Excerpt
 from pipeline.training.perceptual import PerceptualDistance
-from pipeline.validation import Excerpt
 
 METRICS = {"psnr": psnr.per_slice, "ssim": ssim.per_slice}
 """What is measured on validation slices."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.config.recipe import Recipe
-from pipeline.image.limits import limited
+from pipeline.image.intensity_limits import limited
 from pipeline.image.slices import filled_slices
 from pipeline.physics.between import weights_between
 from pipeline.physics.forward import ForwardModel

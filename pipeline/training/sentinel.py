@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from pipeline.config.stages import Sentinel as Settings
+from pipeline.config.sections import Sentinel as Settings
 
 USUAL_STEPS = 50
 """Steps over which the usual gradient is taken."""

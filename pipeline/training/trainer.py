@@ -20,20 +20,20 @@ from torch.nn.utils import get_total_norm, parametrize
 from tqdm import tqdm
 
 from pipeline import plugins
-from pipeline.cli import show_progress
 from pipeline.config.recipe import Recipe
-from pipeline.config.stages import Train
+from pipeline.config.sections import Train
 from pipeline.errors import UserError
 from pipeline.models.generator import Generator
 from pipeline.physics.torch_operator import as_torch
+from pipeline.steps._cli import show_progress
 from pipeline.training.average import Average
 from pipeline.training.checkpoint import CheckpointFolder
 from pipeline.training.loading import Sampler, batches
+from pipeline.training.loss_inputs import Scene
 from pipeline.training.patches import Patches
 from pipeline.training.perceptual import PerceptualDistance
 from pipeline.training.rates import adversarial_weight_at, group_rate_at, rate_at
 from pipeline.training.recomputing import recompute_trunk
-from pipeline.training.scene import Scene
 from pipeline.training.sentinel import Event, Sentinel, Verdict
 
 logger = logging.getLogger(__name__)
@@ -471,7 +471,7 @@ def _copied(network: nn.Module) -> dict[str, Tensor]:
 
 
 def _cut(patches: Patches, parts: int) -> list[Patches]:
-    """Cuts a batch into equal parts; `parts` divides it (see check_batch of pipeline.train)."""
+    """Cuts a batch into equal parts; `parts` divides it (see check_batch of pipeline.steps.train)."""
     size = len(patches.sigma) // parts
     places = [slice(index * size, (index + 1) * size) for index in range(parts)]
     return [patches.part(one) for one in places]

@@ -1,8 +1,8 @@
 """Runs stages without loading everything anew for each: as forks of one process that has loaded it.
 
 `python -m tests.faults.stage_server PLACE [COMMAND ...]` listens in the folder PLACE, and runs a command meanwhile. In
-PLACE lies a program called `python`, which the command finds first: `python -m pipeline STAGE ...` is handed to the
-server and takes milliseconds to start. The stage runs through the same function as the command line, as a process of
+PLACE lies a program called `python`, which the command finds first: `python -m pipeline.steps STEP ...` is handed to
+the server and takes milliseconds to start. The stage runs through the same function as the command line, as a process of
 its own that can be killed; an order may say at which change of a file it kills itself.
 """
 
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.__main__ import main  # first of all, since it says how threads are to wait
-from pipeline.stages import STAGES
+from pipeline.steps._names import STAGES
 
 FOR_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 CHANGES = ("os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.chmod", "os.link", "os.symlink")
@@ -32,7 +32,7 @@ BROKEN = 70
 
 CLIENT = """#!{python} -IS
 import json, os, socket, sys
-if sys.argv[1:3] != ["-m", "pipeline"]:
+if sys.argv[1:3] != ["-m", "pipeline.steps"]:
     os.execv({python!r}, [{python!r}, *sys.argv[1:]])
 words = []
 for word in sys.argv[3:]:

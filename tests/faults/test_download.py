@@ -28,11 +28,11 @@ import pytest
 import requests
 
 from pipeline.config.sources import HttpSource
-from pipeline.download import download as fetch
 from pipeline.errors import UserError
 from pipeline.sources.archives import archive_path
-from pipeline.sources.network import Patience
+from pipeline.sources.retries import Patience
 from pipeline.sources.transfer import transfer
+from pipeline.steps.download import download as fetch
 from tests.faults.file_server import FileServer, serving
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -88,7 +88,7 @@ def download(
 def as_nobody(folder: Path, source: dict[str, Any]) -> subprocess.CompletedProcess[str]:
     """Runs the command without the rights of root, who is refused nothing; modules are imported before."""
     code = (
-        "import os, sys; import pipeline.__main__, pipeline.download\n"
+        "import os, sys; import pipeline.__main__, pipeline.steps.download\n"
         "import pipeline.sources.kinds.http, pipeline.sources.kinds.local\n"
         f"os.getuid() == 0 and (os.setgroups([]), os.setgid({NOBODY}), os.setuid({NOBODY}))\n"
         "sys.exit(pipeline.__main__.main(sys.argv[1:]))"

@@ -18,8 +18,18 @@ from tests.faults.tiny import Clean, Server, differing, earlier_results_differ, 
 from tests.helpers import contents
 
 STAGES = {
-    *("download", "extract", "degrade", "convert", "tune", "train", "interpolate", "infer", "evaluate", "gate"),
-    *("tissue", "plant", "uncertainty", "merge", "summarise", "provenance", "report", "report_training", "index"),
+    *("download", "extract", "degrade", "convert_weights", "tune", "train", "interpolate", "infer", "evaluate", "gate"),
+    *(
+        "tissue",
+        "insert_structures",
+        "uncertainty",
+        "merge",
+        "summarise",
+        "provenance",
+        "report_volume",
+        "report_training",
+        "report_index",
+    ),
 }
 NEEDS_NO_ROOM = {"publish"}
 """It makes links."""

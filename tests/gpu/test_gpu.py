@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.config.stages import Infer
+from pipeline.config.sections import Infer
 from pipeline.inference.volume import restore_volume, restore_with_spread
 from pipeline.models.device import choose_device, use_threads
 from pipeline.models.generator import Generator, Shape

@@ -14,15 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nibabel.affines import apply_affine
 
-from pipeline.config.stages import Degrade
-from pipeline.degrade import degrade, forward_model
-from pipeline.image.container import read_image
-from pipeline.image.formats import nifti
+from pipeline.baselines import bicubic
+from pipeline.config.sections import Degrade
+from pipeline.formats import nifti
+from pipeline.formats.io.container import read_image
 from pipeline.image.geometry import Orientation
 from pipeline.image.image import PLANE_AXIS
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import crop_to, fine_affine
-from pipeline.upsamplers import bicubic
+from pipeline.steps.degrade import degrade, forward_model
 from tests.helpers import extract, load_nifti, ras_affine, reoriented, write_nifti
 
 ORIENTATIONS = [

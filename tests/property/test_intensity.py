@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from pipeline.image.formats import nifti
+from pipeline.formats import nifti
 from pipeline.image.intensity import IntensityMap
 from tests.helpers import load_nifti, ras_affine, write_nifti
 

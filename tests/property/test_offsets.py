@@ -21,21 +21,21 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pipeline import plugins
-from pipeline.apply import Doubt, apply
+from pipeline.commands.apply import Doubt, apply
 from pipeline.config.known import known_sources
-from pipeline.config.stages import Degrade, Extract, Infer
+from pipeline.config.sections import Degrade, Extract, Infer
 from pipeline.config.volumes import Volume
-from pipeline.convert import convert
-from pipeline.degrade import degrade, forward_model
-from pipeline.extract import read_block
-from pipeline.image.formats import Part, format_of
+from pipeline.formats import Part, format_of
+from pipeline.formats.io.predictions import write_prediction
+from pipeline.formats.tiled import open_tiled
 from pipeline.image.intensity import IntensityMap, intensity_range
-from pipeline.image.predictions import write_prediction
-from pipeline.image.tiled import open_tiled
-from pipeline.infer import restore
-from pipeline.inference.large import restore_large
+from pipeline.inference.large_images import restore_large
 from pipeline.models.generator import Generator
 from pipeline.models.weights import save_generator
+from pipeline.steps.convert_weights import convert
+from pipeline.steps.degrade import degrade, forward_model
+from pipeline.steps.extract import read_block
+from pipeline.steps.infer import restore
 from tests.helpers import load_nifti, synthetic_head, write_nifti
 from tests.image_files import png, write_series
 from tests.known import known_file
@@ -181,13 +181,13 @@ def test_a_run_follows_constants_and_factors(
             image = replace(image, facts={**image.facts, "id": "one", "subject": "one", "split": "test"})
             low = degrade(image, forward_model(image, Degrade.model_validate(options), 3))
             made = {"brainsr": restore(network, low, WIDE)}
-            for name in plugins.names("pipeline.upsamplers"):
+            for name in plugins.names("pipeline.baselines"):
                 tuned = (
                     {"sigma": 0.05, "h_in_sigma": 1.0, "patch_size": 3, "patch_distance": 3}
                     if name == "nlm_bspline3"
                     else {}
                 )
-                upsample = plugins.load("pipeline.upsamplers", name).upsample
+                upsample = plugins.load("pipeline.baselines", name).upsample
                 made[name] = upsample(low.data, low.facts["forward_model"]["factors"], tuned)
             results.append({})
             for method, restored in made.items():

@@ -13,16 +13,15 @@ import pytest
 import torch
 from scipy import ndimage
 
-from pipeline.apply import Doubt, apply
-from pipeline.config.stages import Extract, Infer
+from pipeline.commands.apply import Doubt, apply
+from pipeline.config.sections import Extract, Infer
 from pipeline.errors import UserError
-from pipeline.extract import normalise
-from pipeline.image.container import write_image
-from pipeline.image.formats import Part, format_of
+from pipeline.formats import Part, format_of
+from pipeline.formats.io.container import write_image
 from pipeline.image.image import Image
 from pipeline.image.intensity import bulk_of
-from pipeline.infer import infer
-from pipeline.inference.agreement import (
+from pipeline.inference.domain import FACT, outside_training, training_domain
+from pipeline.inference.result_check import (
     REFUSE_BEYOND,
     WARN_BEYOND,
     Agreement,
@@ -32,10 +31,11 @@ from pipeline.inference.agreement import (
     check_agreement,
     without_outliers,
 )
-from pipeline.inference.domain import FACT, outside_training, training_domain
 from pipeline.models.generator import Generator
 from pipeline.models.weights import save_generator
 from pipeline.physics.forward import ForwardModel
+from pipeline.steps.extract import normalise
+from pipeline.steps.infer import infer
 from tests.helpers import contents, load_nifti, synthetic_head, write_nifti
 from tests.image_files import write_series
 from tests.small_training import small_excerpt, tiny_generator, tiny_recipe

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from pipeline import plugins
-from pipeline.config.stages import Infer
+from pipeline.config.sections import Infer
 from pipeline.errors import UserError
-from pipeline.inference import engine as engines
-from pipeline.inference.engine import BACKENDS, FASTEST_FIRST, REFERENCE, chosen_backend, engine_for
+from pipeline.inference import forward_pass as engines
+from pipeline.inference.forward_pass import BACKENDS, FASTEST_FIRST, REFERENCE, chosen_backend, engine_for
 from pipeline.inference.volume import restore_volume
 from pipeline.models.generator import Generator, Shape
 

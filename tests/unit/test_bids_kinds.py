@@ -15,15 +15,15 @@ import tifffile
 import zarr
 from PIL import Image as PillowImage
 
-from pipeline.bids_ignore import Ignored, parse_line, read_ignored
-from pipeline.bids_names import derivative_path
-from pipeline.bids_sidecars import forget_sidecars, pixel_size_um, read_sidecars, sidecars_of
+from pipeline.config.bids.ignore import Ignored, parse_line, read_ignored
+from pipeline.config.bids.names import derivative_path
+from pipeline.config.bids.sidecars import forget_sidecars, pixel_size_um, read_sidecars, sidecars_of
 from pipeline.config.families import result_suffix
 from pipeline.config.load import read_run
 from pipeline.config.run import Run
-from pipeline.derivatives import size_of, write_image
 from pipeline.errors import UserError
-from pipeline.image.formats import Part, format_of
+from pipeline.formats import Part, format_of
+from pipeline.steps.derivatives import size_of, write_image
 from tests.workflow.project import jobs, snakemake
 
 SUBJECTS = {"train": ["sub-01"], "val": ["sub-02"], "test": ["sub-03"]}

@@ -18,29 +18,29 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from pipeline.__main__ import main
-from pipeline.config.stages import Degrade, Evaluate, Extract, Infer
+from pipeline.config.sections import Degrade, Evaluate, Extract, Infer
 from pipeline.config.volumes import Volume
-from pipeline.degrade import degrade, forward_model
-from pipeline.duplicates import hashed, hashed_slices, near_duplicates
 from pipeline.errors import UserError
-from pipeline.evaluate import evaluate, measure, neighbours
-from pipeline.extract import cut_block, extract, normalise, read_block
 from pipeline.fidelity.classifier import resized
 from pipeline.fidelity.diagnosis import classes_of, pictures_of
-from pipeline.image.container import read_image, write_image
-from pipeline.image.formats import Part, format_of
+from pipeline.formats import Part, format_of
+from pipeline.formats.io.container import read_image, write_image
+from pipeline.formats.io.predictions import prediction_path, read_prediction, suffix_of, write_prediction
+from pipeline.formats.tiled import open_tiled
 from pipeline.image.image import Image
-from pipeline.image.predictions import prediction_path, read_prediction, suffix_of, write_prediction
-from pipeline.image.tiled import open_tiled
-from pipeline.inference.large import measured_levels, restore_large
-from pipeline.interpolate import interpolate
+from pipeline.inference.large_images import measured_levels, restore_large
 from pipeline.metrics import WHOLE_VOLUME
 from pipeline.metrics._range import data_range
 from pipeline.models.generator import Generator, Shape
 from pipeline.models.weights import save_generator
-from pipeline.provenance import describe_volume
 from pipeline.reporting.gallery import slice_label, words_of_white
-from pipeline.reporting.pictures import draw_slice
+from pipeline.reporting.slice_images import draw_slice
+from pipeline.steps.degrade import degrade, forward_model
+from pipeline.steps.duplicates import hashed, hashed_slices, near_duplicates
+from pipeline.steps.evaluate import evaluate, measure, neighbours
+from pipeline.steps.extract import cut_block, extract, normalise, read_block
+from pipeline.steps.interpolate import interpolate
+from pipeline.steps.provenance import describe_volume
 from tests.helpers import synthetic_head
 from tests.image_files import numbers, png, write_ome, write_zip
 from tests.unit.test_collections import scene

@@ -21,28 +21,28 @@ from scipy import ndimage
 
 from pipeline.__main__ import main
 from pipeline.config.load import read_run
-from pipeline.config.stages import Degrade, Evaluate, Extract
+from pipeline.config.sections import Degrade, Evaluate, Extract
 from pipeline.config.volumes import Volume
-from pipeline.degrade import degrade, forward_model
-from pipeline.duplicate_table import read_left_out
 from pipeline.errors import UserError
-from pipeline.evaluate import evaluate, measure, region_mask, write_measurements
-from pipeline.extract import extract
 from pipeline.files import folders_of
-from pipeline.image.container import read_image, write_image
-from pipeline.image.formats import nifti, tiff_stack
+from pipeline.formats import nifti, tiff_stack
+from pipeline.formats._picture_stack import read_picture, stack_image
+from pipeline.formats.io.container import read_image, write_image
+from pipeline.formats.io.predictions import check_output, prediction_path, read_prediction, suffix_of, write_prediction
 from pipeline.image.image import Image
-from pipeline.image.pictures import read_picture, stack_image
-from pipeline.image.predictions import check_output, prediction_path, read_prediction, suffix_of, write_prediction
-from pipeline.interpolate import interpolate
 from pipeline.reporting.inputs import read_run_record
-from pipeline.reporting.pictures import draw_slice
+from pipeline.reporting.slice_images import draw_slice
 from pipeline.reporting.volume_page import shown_slices
 from pipeline.sources.packing import pack
-from pipeline.sources.pictures import picture_names, shard_of
+from pipeline.sources.picture_archive import picture_names, shard_of
 from pipeline.statistics.bootstrap import resampled_means
 from pipeline.statistics.summary import summarise
-from pipeline.statistics.tables import read_parts, volume_table, write_table
+from pipeline.steps.degrade import degrade, forward_model
+from pipeline.steps.evaluate import evaluate, measure, region_mask, write_measurements
+from pipeline.steps.extract import extract
+from pipeline.steps.interpolate import interpolate
+from pipeline.tables.duplicates import read_left_out
+from pipeline.tables.measurements import read_parts, volume_table, write_table
 from tests.helpers import configuration, synthetic_head, write_nifti
 
 SHARDS = {"train": 2, "val": 1, "test": 1}
@@ -524,7 +524,7 @@ def test_the_page_of_a_stack_names_its_pictures(finished: Path) -> None:
     given = ["--hr", finished / "test-0.hr.safetensors", "--lr", finished / "test-0.lr.safetensors"]
     given += ["--tuning", finished / "tuning.json", "--deliver", "rrdb_l1", "--output", output]
     settings = json.dumps({"slices_shown": 2})
-    command = ["report", *map(str, given), "--predictions", *predictions, "--settings", settings]
+    command = ["report_volume", *map(str, given), "--predictions", *predictions, "--settings", settings]
     assert main([*command, *table_options(finished)]) == 0
     text = output.read_text()
     assert text.index(">j.png<") < text.index(">i.png<") and ">e.png<" not in text
@@ -534,7 +534,7 @@ def test_the_page_of_a_stack_names_its_pictures(finished: Path) -> None:
 
 def test_the_page_over_all_volumes_claims_no_heads(finished: Path) -> None:
     output = finished / "index.html"
-    assert main(["index", *table_options(finished), "--output", str(output)]) == 0
+    assert main(["report_index", *table_options(finished), "--output", str(output)]) == 0
     text = output.read_text()
     assert "Pictures that training never saw" in text and "Whose heads they show is not known" in text
     assert "Another subject" not in text and "the choice of subjects" not in text

@@ -16,16 +16,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
+from pipeline.commands.configure import CHECKOUT, CONFIG_FILE, SCHEMA_FILE, check, write
+from pipeline.commands.configure import documents as generated
 from pipeline.config import demo, documents
 from pipeline.config.allowed import TAG_KEYS, Place, in_words
 from pipeline.config.checks import check_leaks, gap_between
 from pipeline.config.known import known_sources
 from pipeline.config.load import read_run, read_section, read_yaml
 from pipeline.config.run import Run
-from pipeline.config.stages import Degrade, Infer, Train
+from pipeline.config.sections import Degrade, Infer, Train
 from pipeline.config.volumes import Volume
-from pipeline.configure import CHECKOUT, CONFIG_FILE, SCHEMA_FILE, check, write
-from pipeline.configure import documents as generated
 from pipeline.errors import UserError
 from tests.helpers import configuration, volume_entry
 

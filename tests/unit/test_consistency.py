@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from scipy import ndimage, stats
 
-from pipeline.inference.consistency import best_share, correction, degraded_again, share_at, toward_measurement
+from pipeline.baselines import bicubic
+from pipeline.physics.data_consistency import best_share, correction, degraded_again, share_at, toward_measurement
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.noise import rician
 from pipeline.physics.operators import kspace_truncation
-from pipeline.upsamplers import bicubic
 from tests.helpers import synthetic_head
 from tests.small_training import small_excerpt
 

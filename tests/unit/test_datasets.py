@@ -14,14 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.bids_names import check_place, derivative_path, parse
+from pipeline.config.bids.names import check_place, derivative_path, parse
 from pipeline.config.finding.items import captured, named_after
 from pipeline.config.finding.splitting import point_of, split_by_hash
 from pipeline.config.load import read_run
 from pipeline.config.run import Run
 from pipeline.config.sources import LocalSource, S3Source
 from pipeline.errors import UserError
-from pipeline.provenance import read_config
+from pipeline.steps.provenance import read_config
 from tests.helpers import CHECKOUT
 
 ALL = {"train": ["a"], "val": ["b"], "test": ["c"]}

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from pipeline.denoise import CANDIDATES, denoise
 from pipeline.image.image import Image
 from pipeline.metrics import psnr
+from pipeline.steps.denoise import CANDIDATES, denoise
 
 
 def cells(shape: tuple[int, int, int], seed: int) -> np.ndarray:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from pipeline.__main__ import main
-from pipeline.config.stages import TRUTH
+from pipeline.config.sections import TRUTH
 from pipeline.fidelity import classifier
 from pipeline.fidelity.diagnosis import (
     Diagnoses,
@@ -22,10 +22,10 @@ from pipeline.fidelity.diagnosis import (
     learnable,
     pictures_of,
 )
-from pipeline.image.container import read_image, write_image
+from pipeline.formats._picture_stack import stack_image
+from pipeline.formats.io.container import read_image, write_image
+from pipeline.formats.io.predictions import write_prediction
 from pipeline.image.image import Image
-from pipeline.image.pictures import stack_image
-from pipeline.image.predictions import write_prediction
 from pipeline.image.stack import upright
 
 SETTINGS = '{"bootstrap_samples": 200}'

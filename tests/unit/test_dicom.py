@@ -20,10 +20,10 @@ from pydicom import uid
 from pydicom.encaps import encapsulate
 
 from pipeline.errors import UserError
-from pipeline.image.formats import Part, dicom
-from pipeline.image.formats._dicom_intensity import HEAD_ROOM, with_head_room
+from pipeline.formats import Part, dicom
+from pipeline.formats._dicom_intensity import HEAD_ROOM, with_head_room
+from pipeline.formats.io.predictions import write_prediction
 from pipeline.image.image import Image
-from pipeline.image.predictions import write_prediction
 from pipeline.sources.packing import pack
 from tests.image_files import PLANES, dicom_slice, numbers, write_dicom, write_series
 

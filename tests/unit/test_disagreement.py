@@ -18,21 +18,21 @@ from torch.nn import functional
 
 from pipeline import plugins
 from pipeline.config.load import read_run
-from pipeline.config.stages import Infer
-from pipeline.degrade import degrade
-from pipeline.deliver_uncertainty import expected_error
+from pipeline.config.sections import Infer
 from pipeline.errors import UserError
-from pipeline.fidelity.disagreement import moments_of, spread_of
-from pipeline.fidelity.reliability import calibration_factor, rank_correlation, reliability_curve, sums_of
-from pipeline.image.container import read_image, write_image
-from pipeline.image.formats import ROOM
+from pipeline.fidelity.error_calibration import calibration_factor, rank_correlation, reliability_curve, sums_of
+from pipeline.fidelity.tta_error_map import moments_of, spread_of
+from pipeline.formats import ROOM
+from pipeline.formats.io.container import read_image, write_image
+from pipeline.formats.io.predictions import suffix_of, write_prediction, write_quantity
 from pipeline.image.image import Image
 from pipeline.image.intensity import IntensityMap
-from pipeline.image.predictions import suffix_of, write_prediction, write_quantity
-from pipeline.infer import infer
 from pipeline.inference.volume import restore_volume, restore_with_spread
 from pipeline.models.weights import save_generator
 from pipeline.physics.forward import ForwardModel
+from pipeline.steps.degrade import degrade
+from pipeline.steps.deliver_uncertainty import expected_error
+from pipeline.steps.infer import infer
 from pipeline.training.patches import PatchSampler
 from tests.helpers import configuration, extract, ras_affine, restore_slice, run_stage, synthetic_head, write_nifti
 from tests.image_files import write_ome, write_series
@@ -328,7 +328,7 @@ def test_files_of_different_volumes_are_refused(project):
 
 
 def test_tables_of_other_columns_are_not_merged(tmp_path):
-    from pipeline.merge import merged
+    from pipeline.steps.merge import merged
 
     for name, text in (("a", "x,y\n1,2\n"), ("b", "x,z\n1,2\n"), ("c", "x,y\n3,4\n")):
         (tmp_path / name).write_text(text)

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from pipeline.__main__ import main
-from pipeline.duplicate_table import counted
-from pipeline.duplicates import PROBES, cut_to, spread
-from pipeline.image.container import read_facts
+from pipeline.formats.io.container import read_facts
+from pipeline.steps.duplicates import PROBES, cut_to, spread
+from pipeline.tables.duplicates import counted
 from tests.helpers import configuration, extract, reoriented, run_stage, synthetic_head, the_message, write_nifti
 
 

@@ -10,10 +10,10 @@ from types import ModuleType
 
 import pytest
 
-from pipeline.cli import ArgumentParser, add_path, add_table
 from pipeline.config.load import read_run
-from pipeline.each_volume import run_volumes
 from pipeline.errors import UserError
+from pipeline.steps._cli import ArgumentParser, add_path, add_table
+from pipeline.steps._each_volume import run_volumes
 from tests.helpers import configuration
 
 

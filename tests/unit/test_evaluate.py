@@ -15,23 +15,23 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from pipeline import metrics, plugins
 from pipeline.__main__ import main as run
-from pipeline.config.stages import Degrade, Evaluate, Extract
-from pipeline.degrade import degrade, forward_model
+from pipeline.config.sections import Degrade, Evaluate, Extract
 from pipeline.errors import UserError
-from pipeline.evaluate import Aids, evaluate, on_grid, region_mask
-from pipeline.extract import normalise
 from pipeline.fidelity.ledger import CHANNELS, shares
-from pipeline.image.container import read_image
-from pipeline.image.formats import nifti
+from pipeline.formats import nifti
+from pipeline.formats.io.container import read_image
+from pipeline.formats.io.predictions import read_prediction, restored_image, write_prediction
 from pipeline.image.image import Image
-from pipeline.image.predictions import read_prediction, restored_image, write_prediction
 from pipeline.image.slices import evenly_spaced
 from pipeline.metrics import WHOLE_VOLUME, _ledger, psnr, ssim
 from pipeline.physics.grid import fine_affine
-from pipeline.tune import tune
-from pipeline.validation import excerpt
+from pipeline.steps.degrade import degrade, forward_model
+from pipeline.steps.evaluate import Aids, evaluate, on_grid, region_mask
+from pipeline.steps.extract import normalise
+from pipeline.steps.tune import tune
+from pipeline.training.excerpts import excerpt
 
-METHODS = plugins.names("pipeline.upsamplers")
+METHODS = plugins.names("pipeline.baselines")
 SHAPE = (42, 45, 14)
 SETTINGS = Evaluate(bootstrap_samples=200, bootstrap_block_slices=3)
 
@@ -152,7 +152,7 @@ def test_tuning_measures_what_evaluation_measures(tmp_path, plane):
     few = truth.with_data(truth.data, facts={**truth.facts, "foreground_slices": [6, 8]})
     tried = tune([few], [lr])["tried"]
     settings = {name: tried[5][name] for name in ("h_in_sigma", "patch_size", "patch_distance", "sigma")}
-    sr = plugins.load("pipeline.upsamplers", "nlm_bspline3").upsample(lr.data, _factors(lr), settings)
+    sr = plugins.load("pipeline.baselines", "nlm_bspline3").upsample(lr.data, _factors(lr), settings)
     estimate = restored_image(lr, sr).data
     values = [row.value for row in evaluate(few, "m", estimate, Evaluate(metrics=("psnr",), regions=("foreground",)))]
     assert len(values) == 2

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.config.stages import Degrade, Extract
-from pipeline.degrade import degrade, forward_model
+from pipeline.config.sections import Degrade, Extract
 from pipeline.errors import UserError
-from pipeline.extract import cut_block, normalise
+from pipeline.formats.io.container import map_image, read_image
 from pipeline.image.bias import correct_bias
-from pipeline.image.container import map_image, read_image
 from pipeline.image.foreground import foreground_mask
 from pipeline.image.image import Image
 from pipeline.physics.grid import coarse_shape
+from pipeline.steps.degrade import degrade, forward_model
+from pipeline.steps.extract import cut_block, normalise
 from tests.helpers import extract, ras_affine, run_stage, synthetic_head, volume_entry, write_nifti
 
 HEAD = synthetic_head()
@@ -207,8 +207,8 @@ def test_a_single_slice_is_extracted_but_has_no_bias_field() -> None:
 
 
 def test_planes_smaller_than_the_factor_still_degrade() -> None:
-    from pipeline.config.stages import Degrade
-    from pipeline.degrade import degrade, forward_model
+    from pipeline.config.sections import Degrade
+    from pipeline.steps.degrade import degrade, forward_model
 
     facts: dict[str, Any] = {"id": "tiny", "slice_axis": 2}
     image = Image(data=np.ones((2, 5, 3), np.float32), affine=np.eye(4), facts=facts)

@@ -15,7 +15,7 @@ import pytest
 
 from pipeline.errors import UserError
 from pipeline.files import folder_beside, read_json, replacing, sha256_of, write_json, write_text
-from pipeline.image.container import map_array, read_facts, read_image, write_image
+from pipeline.formats.io.container import map_array, read_facts, read_image, write_image
 from pipeline.image.image import Image
 from pipeline.image.intensity import IntensityMap
 from tests.helpers import CHECKOUT

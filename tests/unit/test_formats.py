@@ -27,38 +27,38 @@ from pydicom.data import get_testdata_file
 
 from pipeline import plugins
 from pipeline.__main__ import main
-from pipeline.apply import Doubt, apply, uncertainty_path
+from pipeline.commands.apply import Doubt, apply, uncertainty_path
 from pipeline.config.families import COLLECTION_FORMAT, format_of_volume, result_suffix, result_suffixes
 from pipeline.config.load import read_run
+from pipeline.config.sections import Degrade, Evaluate, Extract, Infer
 from pipeline.config.sources import LocalSource
-from pipeline.config.stages import Degrade, Evaluate, Extract, Infer
 from pipeline.config.volumes import Volume
-from pipeline.degrade import degrade, forward_model
-from pipeline.duplicates import Duplicate
 from pipeline.errors import UserError
-from pipeline.evaluate import evaluate, write_measurements
-from pipeline.extract import extract, normalise, read_block
-from pipeline.image.container import read_image, write_image
-from pipeline.image.formats import ROOM, Part, format_by_name, format_of, read_suffixes, written_suffixes
-from pipeline.image.formats.pictures import natural
-from pipeline.image.image import Image
-from pipeline.image.predictions import (
+from pipeline.formats import ROOM, Part, format_by_name, format_of, read_suffixes, written_suffixes
+from pipeline.formats.io.container import read_image, write_image
+from pipeline.formats.io.predictions import (
     prediction_path,
     read_prediction,
     restored_image,
     suffix_of,
     write_prediction,
 )
+from pipeline.formats.picture_folder import natural
+from pipeline.image.image import Image
 from pipeline.image.stack import FORMAT
-from pipeline.interpolate import interpolate
 from pipeline.models.generator import Generator, Shape
 from pipeline.models.weights import save_generator
 from pipeline.reporting.gallery import LOW, TRUTH, build_gallery, draw_slices
-from pipeline.reporting.pictures import draw_slice
+from pipeline.reporting.slice_images import draw_slice
 from pipeline.sources.packing import pack
 from pipeline.statistics.summary import summarise
-from pipeline.statistics.tables import read_parts, write_table
-from pipeline.statistics.tables import volume_table as table_of_volumes
+from pipeline.steps.degrade import degrade, forward_model
+from pipeline.steps.duplicates import Duplicate
+from pipeline.steps.evaluate import evaluate, write_measurements
+from pipeline.steps.extract import extract, normalise, read_block
+from pipeline.steps.interpolate import interpolate
+from pipeline.tables.measurements import read_parts, write_table
+from pipeline.tables.measurements import volume_table as table_of_volumes
 from tests.helpers import configuration, ras_affine, reoriented, synthetic_head, volume_entry
 from tests.image_files import PLANES, dicom_slice, numbers, png, write_dicom, write_ome, write_series, write_zip
 
@@ -1002,9 +1002,9 @@ def pages(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     tables += ["--summary", folder / "summary.csv", "--provenance", provenance, "--models", folder / "models/rrdb_l1"]
     predictions = [folder / f"predictions/{method}/test-0.ome.tiff" for method in METHODS]
     low = folder / "test-0.lr.safetensors"
-    command("report", "--hr", parts[2], "--lr", low, "--predictions", *predictions, *tables,
+    command("report_volume", "--hr", parts[2], "--lr", low, "--predictions", *predictions, *tables,
             "--tuning", folder / "tuning.json", "--deliver", "rrdb_l1", "--output", folder / "test-0.html")  # fmt: skip
-    command("index", *tables, "--output", folder / "index.html")
+    command("report_index", *tables, "--output", folder / "index.html")
     texts = {name: (folder / f"{name}.html").read_text() for name in ("test-0", "index")}
     return {"axes": request.param, **texts}
 

@@ -12,18 +12,18 @@ import pytest
 from scipy import ndimage, stats
 
 from benchmarks.planted_cheats import ball, cheats, shifted
+from pipeline.baselines import bspline3, lanczos, nlm_bspline3, zerofill
 from pipeline.errors import UserError
-from pipeline.fidelity import gate
-from pipeline.fidelity.gate import GATES, judge, matched, residuals, windows_of
-from pipeline.fidelity.gate_rows import GateRow, read_gates, write_gates
-from pipeline.gate import as_measured, check
-from pipeline.image.container import read_image
+from pipeline.fidelity import consistency_gate as gate
+from pipeline.fidelity.consistency_gate import GATES, judge, matched, residuals, windows_of
+from pipeline.formats.io.container import read_image
+from pipeline.formats.io.predictions import write_prediction
 from pipeline.image.image import Image
-from pipeline.image.predictions import write_prediction
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.noise import noncentral_chi
 from pipeline.physics.operators import antialiased_bicubic, binning
-from pipeline.upsamplers import bspline3, lanczos, nlm_bspline3, zerofill
+from pipeline.steps.gate import as_measured, check
+from pipeline.tables.gate import GateRow, read_gates, write_gates
 from tests.helpers import ras_affine, run_stage, synthetic_head, the_message, write_nifti
 
 SHAPE = (94, 104, 18)

@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
-from pipeline.config.stages import Infer
+from pipeline.config.sections import Infer
 from pipeline.errors import UserError
 from pipeline.image.image import Image
-from pipeline.infer import noise_sigma, restore
-from pipeline.inference.consistency import toward_measurement
 from pipeline.inference.tiles import restore_in_tiles, tiles_along
 from pipeline.inference.volume import restore_volume
 from pipeline.models.generator import Generator, Shape
+from pipeline.physics.data_consistency import toward_measurement
 from pipeline.physics.forward import ForwardModel
+from pipeline.steps.infer import noise_sigma, restore
 from tests.helpers import restore_slice, synthetic_head
 
 

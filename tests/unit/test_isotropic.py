@@ -14,28 +14,28 @@ import torch
 from scipy import ndimage
 from torch.nn import functional
 
-from pipeline.apply import apply, as_measured, direction_of
+from pipeline.baselines import bspline3
+from pipeline.commands.apply import apply, as_measured, direction_of
 from pipeline.config.mismatch import degradations
+from pipeline.config.sections import Degrade, Extract, Infer
 from pipeline.config.sources import PackageSource
-from pipeline.config.stages import Degrade, Extract, Infer
-from pipeline.degrade import degrade, forward_model
 from pipeline.errors import UserError
-from pipeline.image.container import write_image
-from pipeline.image.formats import Part
+from pipeline.formats import Part
+from pipeline.formats.io.container import write_image
 from pipeline.image.image import Image
-from pipeline.infer import restore
-from pipeline.inference.consistency import best_share, degraded_again
 from pipeline.inference.volume import restore_excerpt, restore_volume
 from pipeline.models.weights import load_generator, save_generator
 from pipeline.physics.between import LEAST_WEIGHT, slices_between, weights_between
+from pipeline.physics.data_consistency import best_share, degraded_again
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import cuts
 from pipeline.physics.parameters import Direction
 from pipeline.reporting import words
-from pipeline.train import TrainingFiles, direction, look_at, plane_factors, train
+from pipeline.steps.degrade import degrade, forward_model
+from pipeline.steps.infer import restore
+from pipeline.steps.train import TrainingFiles, direction, look_at, plane_factors, train
+from pipeline.training.excerpts import SIDE_LR, excerpt
 from pipeline.training.patches import PatchSampler, TrainingVolume
-from pipeline.upsamplers import bspline3
-from pipeline.validation import SIDE_LR, excerpt
 from tests.helpers import load_nifti, ras_affine, reoriented, restore_slice, run_stage, synthetic_head, write_nifti
 from tests.small_training import tiny_generator, tiny_recipe, tiny_settings
 
@@ -312,7 +312,7 @@ def test_a_training_writes_a_network_that_apply_takes_for_all_axes(
         {"kind": "package", "project": "p", "version": "1", "file": "f", "sha256": "0" * 64, "title": "none"}
     )
     recipe = tiny_recipe(starts_from="scratch", blocks=1, features=8, steps=6, noise_sigma_range=(0.02, 0.02))
-    monkeypatch.setattr("pipeline.train.VALIDATION_SLICES", 3)
+    monkeypatch.setattr("pipeline.steps.train.VALIDATION_SLICES", 3)
     output = tmp_path / "models" / "small"
     train(files, recipe, tiny_settings(), source, 1, "cpu", output, tmp_path / "work")
     network = load_generator(output / "generator.safetensors").eval()

@@ -14,10 +14,10 @@ import SimpleITK
 from numpy.typing import NDArray
 
 from pipeline.errors import UserError
-from pipeline.image.container import read_image, write_image
-from pipeline.image.formats import Part, format_by_name, format_of
+from pipeline.formats import Part, format_by_name, format_of
+from pipeline.formats.io.container import read_image, write_image
+from pipeline.formats.io.predictions import suffix_of, write_prediction, write_quantity
 from pipeline.image.image import Image
-from pipeline.image.predictions import suffix_of, write_prediction, write_quantity
 from tests.image_files import numbers
 
 SHAPE = (6, 7, 5)

@@ -26,13 +26,13 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from benchmarks.large_images import apply_measured, make_image
-from pipeline.config.stages import Infer
+from pipeline.config.sections import Infer
 from pipeline.errors import UserError
 from pipeline.files import sha256_of
-from pipeline.image.formats import Part
+from pipeline.formats import Part
+from pipeline.formats.tiled import chosen, is_large, open_tiled
 from pipeline.image.intensity import IntensityMap
-from pipeline.image.tiled import chosen, is_large, open_tiled
-from pipeline.inference.large import (
+from pipeline.inference.large_images import (
     Level,
     Tiling,
     doubt_large,

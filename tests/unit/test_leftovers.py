@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.leftovers import LeftOver, left_over_jobs, message_on
+from pipeline.config.leftovers import LeftOver, left_over_jobs, message_on
 
 
 @pytest.fixture

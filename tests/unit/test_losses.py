@@ -19,9 +19,9 @@ from pipeline.models.vgg import VggFeatures
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.torch_operator import as_torch
 from pipeline.training.adversarial import hinge, least_squares, relativistic, standard
+from pipeline.training.loss_inputs import Scene
 from pipeline.training.losses import charbonnier, consistency, l1, ldl, ms_ssim, mse, perceptual, ssim
 from pipeline.training.perceptual import VGG16_CALIBRATION, PerceptualDistance, calibration_of, layer_of
-from pipeline.training.scene import Scene
 
 LOSSES = plugins.names("pipeline.training.losses")
 ADVERSARIAL = plugins.names("pipeline.training.adversarial")

@@ -18,7 +18,6 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 
 from pipeline import plugins
 from pipeline.errors import UserError
-from pipeline.evaluate import Aids, measure
 from pipeline.image.image import Image
 from pipeline.image.intensity import IntensityMap
 from pipeline.metrics import (
@@ -44,6 +43,7 @@ from pipeline.metrics._range import data_range
 from pipeline.metrics._shells import shell_correlation
 from pipeline.models.lpips_weights import calibration_of
 from pipeline.models.vgg import VggFeatures, read_vgg, save_vgg
+from pipeline.steps.evaluate import Aids, measure
 
 METRICS = plugins.names("pipeline.metrics")
 

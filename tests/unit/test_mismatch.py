@@ -11,12 +11,12 @@ import torch
 from pipeline import plugins
 from pipeline.config.mismatch import degradations, single_minded
 from pipeline.config.recipe import Recipe
-from pipeline.config.stages import Degrade
-from pipeline.degrade import degrade, forward_model
+from pipeline.config.sections import Degrade
 from pipeline.image.image import Image
-from pipeline.mismatch import CLASSICAL, COLUMNS, METRICS, draw, measure
 from pipeline.models.generator import Generator
-from pipeline.validation import excerpt
+from pipeline.steps.degrade import degrade, forward_model
+from pipeline.steps.mismatch import CLASSICAL, COLUMNS, METRICS, draw, measure
+from pipeline.training.excerpts import excerpt
 from tests.helpers import synthetic_head
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -77,7 +77,7 @@ def test_every_network_is_measured_on_every_degradation_against_the_best_classic
     chosen: Any = table[table["metric"] == "psnr"]
     psnr = {(row.trained_on, row.tested_on): row.value for row in chosen.itertuples()}
     one = tests["bicubic"][0]
-    nearest = plugins.load("pipeline.upsamplers", "nearest").upsample(one.measured, one.model.factors, {})
+    nearest = plugins.load("pipeline.baselines", "nearest").upsample(one.measured, one.model.factors, {})
     assert psnr["kspace", "bicubic"] == pytest.approx(one.mean_over_slices(nearest, METRICS)["psnr"], abs=1e-4)
     assert psnr["kspace", "bicubic"] > psnr["bicubic", "bicubic"] > psnr["gaussian", "bicubic"]
     assert psnr[CLASSICAL, "bicubic"] > psnr["kspace", "bicubic"]

@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline.apply import Doubt, apply
-from pipeline.config.stages import Degrade, Extract, Infer
+from pipeline.commands.apply import Doubt, apply
+from pipeline.config.sections import Degrade, Extract, Infer
 from pipeline.config.volumes import Volume
-from pipeline.degrade import degrade, forward_model
 from pipeline.errors import UserError
-from pipeline.extract import normalise, read_block
-from pipeline.image.container import map_image, read_image, write_image
-from pipeline.image.formats import Part, format_of
-from pipeline.image.missing import coarse_missing, fine_missing
-from pipeline.image.predictions import read_prediction, write_prediction
+from pipeline.formats import Part, format_of
+from pipeline.formats.io.container import map_image, read_image, write_image
+from pipeline.formats.io.predictions import read_prediction, write_prediction
+from pipeline.image.missing_values import coarse_missing, fine_missing
 from pipeline.models.weights import save_generator
+from pipeline.steps.degrade import degrade, forward_model
+from pipeline.steps.extract import normalise, read_block
 from tests.helpers import synthetic_head, write_nifti
 from tests.small_training import tiny_generator
 

@@ -18,10 +18,10 @@ from torch import nn
 
 from pipeline.config.load import read_entry
 from pipeline.config.sources import Source
-from pipeline.convert import convert
 from pipeline.errors import UserError
 from pipeline.models.generator import Generator, Shape, enlarging_by
 from pipeline.models.weights import fold_to_one_channel, load_generator, read_weights, save_generator
+from pipeline.steps.convert_weights import convert
 from tests.known import graph_of, known_file
 
 ncnn: Any = ncnn_package  # it has no type hints

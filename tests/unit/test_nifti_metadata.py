@@ -17,16 +17,16 @@ from nibabel.nifti1 import Nifti1Extension
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from pipeline.derivatives import size_of
 from pipeline.errors import UserError
-from pipeline.extract import cut_block
-from pipeline.gate import as_measured
-from pipeline.image.container import read_image, write_image
-from pipeline.image.formats import Part, format_of, mgh, nifti
+from pipeline.formats import Part, format_of, mgh, nifti
+from pipeline.formats.io.container import read_image, write_image
+from pipeline.formats.io.predictions import write_prediction, write_quantity
 from pipeline.image.image import Image
-from pipeline.image.predictions import write_prediction, write_quantity
 from pipeline.image.segmentation import read_segmentation
 from pipeline.physics.forward import ForwardModel
+from pipeline.steps.derivatives import size_of
+from pipeline.steps.extract import cut_block
+from pipeline.steps.gate import as_measured
 from tests.helpers import ras_affine
 from tests.image_files import numbers
 

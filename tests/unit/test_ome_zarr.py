@@ -15,9 +15,9 @@ import zarr
 from numpy.typing import NDArray
 
 from pipeline.errors import UserError
-from pipeline.image.container import read_image, write_image
-from pipeline.image.formats import Part, format_of
-from pipeline.image.formats.ome_zarr import read, write
+from pipeline.formats import Part, format_of
+from pipeline.formats.io.container import read_image, write_image
+from pipeline.formats.ome_zarr import read, write
 from pipeline.image.image import Image
 from pipeline.image.intensity import IntensityMap
 from pipeline.image.stack import upright

@@ -13,8 +13,7 @@ import torch
 from torchio.transforms.augmentation.intensity.random_bias_field import BiasField
 
 from pipeline.config.load import read_run
-from pipeline.config.stages import Degrade
-from pipeline.degrade import degrade, forward_model
+from pipeline.config.sections import Degrade
 from pipeline.errors import UserError
 from pipeline.image.image import Image
 from pipeline.physics.forward import ForwardModel, drawn_model, volume_seed
@@ -32,6 +31,7 @@ from pipeline.physics.operators import airy_psf, binning, gaussian_psf, kspace_t
 from pipeline.physics.operators.kspace_truncation import Parameters
 from pipeline.physics.shading import ORDER, draw_coefficients, draw_field, field
 from pipeline.physics.torch_operator import as_torch
+from pipeline.steps.degrade import degrade, forward_model
 from tests.helpers import CHECKOUT, configuration
 
 SIZES = [(12, 2), (12, 3), (12, 4), (18, 2), (20, 4), (15, 3), (15, 5), (9, 3), (8, 8), (16, 8), (256, 4)]
@@ -317,7 +317,7 @@ def test_the_configuration_is_checked_where_numpy_is_absent() -> None:
     code = (
         "import sys; sys.modules.update(dict.fromkeys(('numpy', 'scipy', 'torch')))\n"
         "from pipeline.config.load import read_section\n"
-        "from pipeline.config.stages import Degrade\n"
+        "from pipeline.config.sections import Degrade\n"
         'step = \'{"name": "airy_psf"}, {"name": "binning"}\'\n'
         'print(read_section(Degrade, \'{"operators": [\' + step + \'], "noise": "electron"}\').noise_settings.name)'
     )

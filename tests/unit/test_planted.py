@@ -14,19 +14,19 @@ import pytest
 from scipy import ndimage, stats
 
 from pipeline import plugins
-from pipeline.config.stages import Planted
-from pipeline.degrade import degrade
-from pipeline.fidelity.planted import observer
-from pipeline.fidelity.planted.placing import DIRECTIONS, KINDS, Condition, plain_sites, plant_sites
-from pipeline.fidelity.planted.structure import Structure, covered, disk
-from pipeline.fidelity.planted.study import Detection, Place, Seen, detections, plan_structures, study
+from pipeline.config.sections import Planted
+from pipeline.fidelity.insertion import observer
+from pipeline.fidelity.insertion.placing import DIRECTIONS, KINDS, Condition, plain_sites, plant_sites
+from pipeline.fidelity.insertion.structure import Structure, covered, disk
+from pipeline.fidelity.insertion.study import Detection, Place, Seen, detections, plan_structures, study
 from pipeline.files import write_json
-from pipeline.image.container import write_image
+from pipeline.formats.io.container import write_image
 from pipeline.image.image import Image
 from pipeline.models.weights import save_generator
 from pipeline.physics.forward import ForwardModel
-from pipeline.plant import classical_methods
 from pipeline.reporting.fidelity_curves import detection_rates, draw_detection, draw_reliability
+from pipeline.steps.degrade import degrade
+from pipeline.steps.insert_structures import classical_methods
 from tests.helpers import run_stage, synthetic_head
 from tests.small_training import tiny_generator
 
@@ -247,7 +247,15 @@ def test_the_stage_writes_one_row_a_method_kind_size_and_contrast(pair, tmp_path
     write_json(tmp_path / "tuning.json", {"method": "nlm_bspline3", "settings": NO_DENOISING})
     settings = {"count": 2, "slices": 1, "draws": 2, "sizes_voxels": [2, 4], "contrasts": [0.2]}
     command = (
-        *("plant", "--hr", tmp_path / "hr.safetensors", "--lr", tmp_path / "lr.safetensors", "--device", "cpu"),
+        *(
+            "insert_structures",
+            "--hr",
+            tmp_path / "hr.safetensors",
+            "--lr",
+            tmp_path / "lr.safetensors",
+            "--device",
+            "cpu",
+        ),
         *("--models", tmp_path / "rrdb_l1/generator.safetensors", "--tuning", tmp_path / "tuning.json"),
         *("--infer", json.dumps({"threads": 1}), "--settings"),
     )
@@ -260,7 +268,7 @@ def test_the_stage_writes_one_row_a_method_kind_size_and_contrast(pair, tmp_path
         *("volume", "subject", "split", "method", "kind", "size_voxels", "contrast"),
         *("planted", "detected", "false_alarms"),
     ]
-    classical = plugins.names("pipeline.upsamplers")
+    classical = plugins.names("pipeline.baselines")
     assert set(found["method"]) == {"truth", "rrdb_l1", *classical}
     assert len(found) == (len(classical) + 2) * 3 * 2
     made = run_stage(
@@ -280,7 +288,7 @@ def test_the_stage_writes_one_row_a_method_kind_size_and_contrast(pair, tmp_path
 
     both = [[tmp_path / f"{name}.csv" for name in names] for names in (("planted", "none"), ("places", "no"))]
     made = run_stage(
-        *("detection", "--parts", *both[0], "--places", *both[1], "--deliver", "rrdb_l1"),
+        *("detection_rates", "--parts", *both[0], "--places", *both[1], "--deliver", "rrdb_l1"),
         *("--table", tmp_path / "table.csv", "--rates", tmp_path / "rates.csv"),
     )
     assert made.returncode == 0, made.stderr
@@ -293,7 +301,15 @@ def test_the_stage_writes_one_row_a_method_kind_size_and_contrast(pair, tmp_path
     assert truth_row["detected"] == found.loc[found["method"] == "truth", "detected"].sum()
     assert truth_row["diff"] == pytest.approx(everything.loc["rrdb_l1", "rate"] - truth_row["rate"])
     refused = run_stage(
-        *("detection", "--parts", tmp_path / "places.csv", "--places", tmp_path / "no.csv", "--deliver", "rrdb_l1"),
+        *(
+            "detection_rates",
+            "--parts",
+            tmp_path / "places.csv",
+            "--places",
+            tmp_path / "no.csv",
+            "--deliver",
+            "rrdb_l1",
+        ),
         *("--table", tmp_path / "table.csv", "--rates", tmp_path / "rates.csv"),
     )
     assert refused.returncode == 1 and "has the columns" in refused.stderr

@@ -9,13 +9,13 @@ from pipeline.config.names import PluginName
 from pipeline.errors import UserError
 
 PACKAGES = {
-    "pipeline.image.formats": ("SUFFIXES", "read", "write"),
+    "pipeline.formats": ("SUFFIXES", "read", "write"),
     "pipeline.metrics": ("HIGHER_IS_BETTER", "PERFECT"),
     "pipeline.physics.noise": ("add_noise", "expected_value", "standard_deviation", "Parameters", "MAGNITUDE"),
     "pipeline.physics.operators": ("COARSENS", "Parameters"),
     "pipeline.training.adversarial": ("discriminator_loss", "generator_loss"),
     "pipeline.training.losses": ("loss",),
-    "pipeline.upsamplers": ("upsample", "TITLE", "DESCRIPTION"),
+    "pipeline.baselines": ("upsample", "TITLE", "DESCRIPTION"),
 }
 
 
@@ -36,8 +36,8 @@ def test_every_plugin_offers_what_its_package_promises(package: str) -> None:
 
 
 def test_helpers_with_an_underscore_are_no_plugins() -> None:
-    assert "_pillow" not in plugins.names("pipeline.upsamplers")
-    assert {"nearest", "bicubic", "lanczos", "zerofill"} <= set(plugins.names("pipeline.upsamplers"))
+    assert "_pillow" not in plugins.names("pipeline.baselines")
+    assert {"nearest", "bicubic", "lanczos", "zerofill"} <= set(plugins.names("pipeline.baselines"))
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:

@@ -18,9 +18,9 @@ from pipeline.__main__ import main
 from pipeline.config.load import read_run
 from pipeline.errors import UserError
 from pipeline.fidelity.reading.answers import COLUMNS, read_answers
+from pipeline.fidelity.reading.crops import LONGEST_SIDE, choose_cases
 from pipeline.fidelity.reading.design import CHOICE, RATING, Item, design
 from pipeline.fidelity.reading.key import Key, read_key, write_key
-from pipeline.fidelity.reading.pictures import LONGEST_SIDE, choose_cases
 from pipeline.fidelity.reading.scores import (
     ALL,
     Study,
@@ -33,7 +33,7 @@ from pipeline.fidelity.reading.scores import (
 )
 from pipeline.image.channels import COLOURS
 from pipeline.image.image import Image
-from pipeline.statistics.reliability import krippendorff_alpha
+from pipeline.statistics.krippendorff import krippendorff_alpha
 from tests.helpers import configuration
 
 CASES, METHODS = [f"v/{index}" for index in range(6)], ["bicubic", "ours", "truth"]

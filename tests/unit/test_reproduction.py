@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from pipeline.commands.repeat import prepare
 from pipeline.errors import UserError
 from pipeline.files import read_json, write_json
-from pipeline.repeat import prepare
-from pipeline.reproduction.crate import crate, file_entity
-from pipeline.reproduction.outputs import ADDED, DIFFERENT, IDENTICAL, MISSING, compare, counts
-from pipeline.reproduction.record import differences, repeatable_config
+from pipeline.provenance.crate import crate, file_entity
+from pipeline.provenance.outputs import ADDED, DIFFERENT, IDENTICAL, MISSING, compare, counts
+from pipeline.provenance.record import differences, repeatable_config
 from tests.helpers import run_stage, the_message
 
 RECORD: dict[str, Any] = {

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.__main__ import main
-from pipeline.config.stages import Report
+from pipeline.config.sections import Report
 from pipeline.errors import UserError
 from pipeline.files import write_json
 from pipeline.reporting.resources_page import MOST_JOBS, facts, resources_page

@@ -13,7 +13,7 @@ from lightning.fabric import Fabric
 from lightning.fabric.plugins import MixedPrecision
 
 from pipeline.config.recipe import Recipe
-from pipeline.config.stages import Sentinel as Settings
+from pipeline.config.sections import Sentinel as Settings
 from pipeline.errors import UserError
 from pipeline.models.generator import Generator
 from pipeline.training.patches import Patches, PatchSampler

@@ -22,11 +22,10 @@ from hypothesis import strategies as st
 from pipeline.config.known import known_sources
 from pipeline.config.load import read_entry
 from pipeline.config.sources import HttpSource, LocalSource, PackageSource, S3Source, Source
-from pipeline.download import download, record, record_path
 from pipeline.errors import UserError
 from pipeline.sources.chunks import CHUNK_BYTES
 from pipeline.sources.members import read_member
-from pipeline.sources.network import (
+from pipeline.sources.retries import (
     Patience,
     TransientError,
     UnreachableError,
@@ -36,6 +35,7 @@ from pipeline.sources.network import (
     shown,
     telling,
 )
+from pipeline.steps.download import download, record, record_path
 
 DIGEST = "0" * 64
 AT_ONCE = Patience(attempts=3, delay_seconds=0)

@@ -12,14 +12,14 @@ from scipy.stats import ks_2samp, wilcoxon
 from statsmodels.stats.multitest import multipletests
 
 from pipeline.__main__ import main as run
-from pipeline.config.stages import Evaluate
+from pipeline.config.sections import Evaluate
 from pipeline.errors import UserError
 from pipeline.metrics import WHOLE_VOLUME
 from pipeline.statistics.bootstrap import circular_block_means, percentile_interval, resampled_means
 from pipeline.statistics.comparisons import COMPARISON_COLUMNS, compare_all, holm, rank_biserial
 from pipeline.statistics.conclusion import against_all, conclusion
 from pipeline.statistics.summary import SUMMARY_COLUMNS, choose_baselines, estimate, signed_rank_p, summarise
-from pipeline.statistics.tables import SLICE_COLUMNS, read_parts, slices_of, volume_table
+from pipeline.tables.measurements import SLICE_COLUMNS, read_parts, slices_of, volume_table
 
 SETTINGS = Evaluate(metrics=("psnr",), regions=("foreground",), bootstrap_samples=4000, bootstrap_block_slices=4)
 

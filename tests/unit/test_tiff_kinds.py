@@ -23,13 +23,13 @@ from PIL import Image as PillowImage
 from PIL import ImageOps
 
 from pipeline.errors import UserError
-from pipeline.image.formats import Part, format_of
-from pipeline.image.formats import picture as picture_format
-from pipeline.image.formats import tiff as tiff_format
+from pipeline.formats import Part, format_of
+from pipeline.formats import picture as picture_format
+from pipeline.formats import tiff as tiff_format
+from pipeline.formats._length_units import micrometres_in
+from pipeline.formats.io.predictions import check_output, write_quantity
+from pipeline.formats.tiled import chosen, open_tiled, tiled_format_of
 from pipeline.image.image import Image
-from pipeline.image.lengths import micrometres_in
-from pipeline.image.predictions import check_output, write_quantity
-from pipeline.image.tiled import chosen, open_tiled, tiled_format_of
 from tests.helpers import CHECKOUT
 from tests.image_files import numbers, png, write_ome
 
@@ -603,7 +603,7 @@ import sys
 sys.modules["imagecodecs"] = None
 from pathlib import Path
 from pipeline.errors import UserError
-from pipeline.image.formats import format_of
+from pipeline.formats import format_of
 path = Path(sys.argv[1])
 try:
     format_of(path).read(path)

@@ -20,12 +20,12 @@ from pipeline.config.known import known_sources
 from pipeline.config.sources import PackageSource
 from pipeline.errors import UserError
 from pipeline.fidelity.tissue import class_names, dice, foreground_classes, measurable, segment, tissue_volumes
-from pipeline.image.container import read_image, write_image
+from pipeline.formats.io.container import read_image, write_image
+from pipeline.formats.io.predictions import write_prediction
 from pipeline.image.image import Image
-from pipeline.image.predictions import write_prediction
 from pipeline.reporting.agreement import draw_bland_altman
-from pipeline.statistics.agreement import bland_altman
-from pipeline.tissue_agreement import agreement_table, read_tissue
+from pipeline.statistics.bland_altman import bland_altman
+from pipeline.steps.tissue_agreement import agreement_table, read_tissue
 from tests.helpers import extract, write_nifti
 from tests.known import fetched, known_file
 

@@ -11,11 +11,11 @@ import torch
 from torch import nn
 
 from pipeline.config.recipe import Adversarial, Recipe
-from pipeline.config.stages import Train
+from pipeline.config.sections import Train
 from pipeline.errors import UserError
 from pipeline.models.generator import Generator
 from pipeline.models.weights import save_generator
-from pipeline.train import NOISE_LEVELS, check_batch, look_at, plane_factors, shares, starting_generator
+from pipeline.steps.train import NOISE_LEVELS, check_batch, look_at, plane_factors, shares, starting_generator
 from pipeline.training.average import Average
 from pipeline.training.checkpoint import CheckpointFolder
 from pipeline.training.contrast import GAMMA_RANGE, SCALE_RANGE, draw_curve

@@ -22,10 +22,10 @@ from pipeline.physics.grid import Cut, pad_to_multiple
 from pipeline.physics.operators import binning, kspace_truncation, slice_profile
 from pipeline.training.average import Average
 from pipeline.training.contrast import draw_curve
+from pipeline.training.loss_inputs import Scene
 from pipeline.training.patches import PatchSampler, TrainingVolume
 from pipeline.training.perceptual import PerceptualDistance
 from pipeline.training.recomputing import recompute_trunk
-from pipeline.training.scene import Scene
 from pipeline.training.trainer import Judgement, Trainer
 from tests.small_training import ADVERSARIAL, TINY, make_trainer, tiny_recipe, tiny_settings
 from tests.unit.test_patches import MODELS, a_model, a_volume

@@ -9,18 +9,18 @@ from scipy.interpolate import CubicSpline
 from torch.nn import functional
 
 from pipeline import plugins
+from pipeline.baselines import bspline3, nlm_bspline3, zerofill
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import crop_to
 from pipeline.physics.operators import kspace_truncation
-from pipeline.upsamplers import bspline3, nlm_bspline3, zerofill
 
-METHODS = plugins.names("pipeline.upsamplers")
+METHODS = plugins.names("pipeline.baselines")
 DENOISING = {"patch_size": 3, "patch_distance": 3, "h_in_sigma": 0.8, "sigma": 0.02}
 SIZES_AND_FACTORS = [(16, 2), (17, 2), (16, 3), (17, 3), (16, 4), (17, 4), (8, 8)]
 
 
 def upsample(method, lr, factors):
-    return plugins.load("pipeline.upsamplers", method).upsample(lr, factors, DENOISING)
+    return plugins.load("pipeline.baselines", method).upsample(lr, factors, DENOISING)
 
 
 def line(method, values, factor):
@@ -47,7 +47,7 @@ def lanczos3(x):
 def test_all_methods_of_the_vocabulary_are_there_and_say_what_they_are():
     assert METHODS == ["bicubic", "bspline3", "lanczos", "nearest", "nlm_bspline3", "zerofill"]
     for method in METHODS:
-        module = plugins.load("pipeline.upsamplers", method)
+        module = plugins.load("pipeline.baselines", method)
         assert module.TITLE
         assert module.DESCRIPTION.endswith(".")
 

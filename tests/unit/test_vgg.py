@@ -20,8 +20,8 @@ from pipeline.config.known import known_sources
 from pipeline.config.load import read_entry
 from pipeline.config.sources import Source
 from pipeline.errors import UserError
-from pipeline.features import features
 from pipeline.models.vgg import VggFeatures, read_vgg, save_vgg
+from pipeline.steps.convert_vgg import features
 from tests.known import known_file
 
 TUMOR = "vgg16-brain-tumor"

@@ -14,8 +14,8 @@ from scipy.stats import wasserstein_distance
 
 from pipeline.__main__ import main
 from pipeline.errors import UserError
+from pipeline.formats.io.container import read_image, write_image
 from pipeline.image.channels import COLOURS
-from pipeline.image.container import read_image, write_image
 from pipeline.image.image import Image
 from pipeline.image.intensity import IntensityMap
 from pipeline.metrics import frc
@@ -36,8 +36,8 @@ from pipeline.reporting.extras import KINDS, read_extra
 from pipeline.reporting.gallery import choose_slices, error_of, in_colour, picture_label
 from pipeline.reporting.gates import read_gates
 from pipeline.reporting.inputs import read_run_record
-from pipeline.reporting.pictures import Box, draw_slice, drawn_slices, red_of
 from pipeline.reporting.references import LITERATURE
+from pipeline.reporting.slice_images import Box, draw_slice, drawn_slices, red_of
 from pipeline.reporting.tables import Column, columns_of
 from pipeline.reporting.versions import processor_name
 from pipeline.reporting.viewer import Layer, Part, choose_part, limit, mosaics, pack, viewer_data

@@ -14,9 +14,9 @@ import pytest
 import zarr
 
 from pipeline.errors import UserError
-from pipeline.image.formats import Part, format_of
-from pipeline.image.formats import ome_zarr as ome_zarr_format
-from pipeline.image.tiled import fitting_format, is_large, tiled_format_of
+from pipeline.formats import Part, format_of
+from pipeline.formats import ome_zarr as ome_zarr_format
+from pipeline.formats.tiled import fitting_format, is_large, tiled_format_of
 from tests.unit.test_ome_zarr import VERSIONS, pixels, transformations, write_store
 from tests.unit.test_tiff_kinds import messages, read_both, sections_of
 

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from skimage.data import immunohistochemistry
 from skimage.metrics import peak_signal_noise_ratio
 
-from pipeline.image.container import read_image
+from pipeline.formats.io.container import read_image
 from pipeline.models.generator import Generator, Shape
 from tests.image_files import write_ome
 from tests.workflow.project import snakemake

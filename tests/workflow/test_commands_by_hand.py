@@ -113,9 +113,9 @@ def test_figure_draws_what_it_is_given(tmp_path):
 
 
 def test_every_stage_explains_itself():
-    from pipeline.stages import STAGES
+    from pipeline.steps._names import STAGES
 
     overview = run_stage("--help").stdout
     for stage in STAGES:
         assert stage in overview
-        assert run_stage(stage, "--help").stdout.startswith(f"usage: python -m pipeline {stage}")
+        assert f"python -m pipeline {stage}" in run_stage(stage, "--help").stdout

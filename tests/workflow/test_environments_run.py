@@ -138,7 +138,7 @@ def further_commands(folder: Path) -> list[list[str]]:
         ),
         stage("extract", input=head, volume=entry("head"), settings=corrected, output="head.hr"),
         stage("degrade", input="head.hr", output="thick.lr", settings=thick, forward_model="thick.json"),
-        stage("own_slices", lr="thick.lr", output="own"),
+        stage("self_supervised_pairs", lr="thick.lr", output="own"),
         stage("denoise", input=f"{RUN}/extracted/head-val.safetensors", output="denoised.safetensors"),
         stage("reading_page", hr=extracted, predictions=predictions, page="study.html", key="key.json"),
         stage(
@@ -154,7 +154,7 @@ def further_commands(folder: Path) -> list[list[str]]:
             "describe_derivatives", run="small", method="rrdb_l1", links='{"raw": "raw"}', output=f"bids/{description}"
         ),
         stage(
-            "features", weights=known_file("vgg16-brain-tumor"), source=features.model_dump_json(), output="features"
+            "convert_vgg", weights=known_file("vgg16-brain-tumor"), source=features.model_dump_json(), output="features"
         ),
         stage(
             "mismatch",

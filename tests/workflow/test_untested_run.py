@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.table import table
+from pipeline.commands.table import table
 from tests.faults.tiny import Ended, make_tiny, run, serving
 from tests.workflow.project import jobs, snakemake
 

@@ -142,7 +142,7 @@ def test_an_edit_of_the_code_reruns_what_it_affects(finished, dry_run, tmp_path)
     ignored = shutil.ignore_patterns(".git", ".venv", "results", "resources", ".snakemake", "*cache*")
     shutil.copytree(CHECKOUT, copy, ignore=ignored)
     assert dry_run(copy) == {}
-    module = copy / "pipeline/upsamplers/bicubic.py"
+    module = copy / "pipeline/baselines/bicubic.py"
     module.write_text(module.read_text() + "\n# an edit\n")
     planned = set(dry_run(copy))
     assert "interpolate" in planned

@@ -16,11 +16,11 @@ rule derivative:
     conda:
         "../../envs/imaging.yaml"
     params:
-        code=code_version("pipeline.derivatives"),
+        code=code_version("pipeline.steps.derivatives"),
     message:
         "Naming {input.image} as a BIDS derivative"
     shell:
-        "python -m pipeline derivatives --image {input.image:q} --output {output.image:q} > {log:q} 2>&1"
+        "python -m pipeline.steps derivatives --image {input.image:q} --output {output.image:q} > {log:q} 2>&1"
 
 
 # An image that is a folder.
@@ -53,11 +53,11 @@ rule derivative_sidecar:
         method=RUN.infer.deliver,
         voxel_um=derived_size,
         kind=derived_kind,
-        code=code_version("pipeline.derivatives"),
+        code=code_version("pipeline.steps.derivatives"),
     message:
         "Describing {input.image} as a BIDS derivative"
     shell:
-        "python -m pipeline derivatives --image {input.image:q} --forward-model {input.forward_model:q}"
+        "python -m pipeline.steps derivatives --image {input.image:q} --forward-model {input.forward_model:q}"
         " --source {params.source:q} --link {params.link} --method {params.method} --raw-sidecar {input.sidecars:q}"
         " --voxel-um {params.voxel_um} {params.kind} --sidecar {output.sidecar:q} > {log:q} 2>&1"
 
@@ -78,9 +78,9 @@ rule describe_derivatives:
         run=RUN.run,
         links=as_json({link: root for root, link in BIDS_LINKS.items()}),
         method=RUN.infer.deliver,
-        code=code_version("pipeline.describe_derivatives"),
+        code=code_version("pipeline.steps.describe_derivatives"),
     message:
         "Describing the BIDS derivatives"
     shell:
-        "python -m pipeline describe_derivatives --run {params.run} --method {params.method} --links {params.links:q}"
+        "python -m pipeline.steps describe_derivatives --run {params.run} --method {params.method} --links {params.links:q}"
         " --output {output.description:q} > {log:q} 2>&1"

@@ -16,19 +16,19 @@ CHECKOUT = Path(workflow.basedir)
 sys.path.insert(0, str(CHECKOUT))
 
 from pipeline import plugins
-from pipeline.code_version import code_version, files_version
+from pipeline.provenance.code_version import code_version, files_version
 from pipeline.config.families import format_of_volume, result_suffix
 from pipeline.config.known import known_sources
 from pipeline.config.load import as_json, check_files, read_run
 from pipeline.config.mismatch import degradations, single_minded
 from pipeline.config.recipe import SCRATCH
-from pipeline.config.stages import TRUTH
+from pipeline.config.sections import TRUTH
 from pipeline.config.run import NOT_TESTED
 from pipeline.config.volumes import EVALUATED_SPLITS, TEST_SPLITS
 from pipeline.errors import UserError
 from pipeline.files import folders_of
-from pipeline.leftovers import left_over_jobs, message_on
-from pipeline.writable import check_writable
+from pipeline.config.leftovers import left_over_jobs, message_on
+from pipeline.config.writable import check_writable
 
 
 def before_every_job():
@@ -109,7 +109,7 @@ SOURCES = {**known_sources(), **RUN.sources}
 IN_S3 = in_s3(SOURCES)
 TRAINED_METHODS = RUN.trained_methods
 NETWORK_METHODS = RUN.network_methods
-CLASSICAL_METHODS = plugins.names("pipeline.upsamplers")
+CLASSICAL_METHODS = plugins.names("pipeline.baselines")
 DEGRADATIONS = degradations(RUN.degradations, RUN.degrade)
 DERIVATIVES = RUN.derivatives
 DERIVED_MAPS = RUN.derived_error_maps

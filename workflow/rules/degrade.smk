@@ -19,9 +19,9 @@ rule degrade:
     params:
         settings=section("degrade"),
         seed=RUN.seed,
-        code=code_version("pipeline.degrade"),
+        code=code_version("pipeline.steps.degrade"),
     message:
         "Degrading {wildcards.volume}"
     shell:
-        "python -m pipeline degrade --input {input.volume:q} --output {output.volume:q}"
+        "python -m pipeline.steps degrade --input {input.volume:q} --output {output.volume:q}"
         " --forward-model {output.forward_model:q} --seed {params.seed} --settings {params.settings:q} > {log:q} 2>&1"

@@ -17,9 +17,9 @@ rule download:
         "../../envs/imaging.yaml"
     params:
         entry=source_entry,
-        code=code_version("pipeline.download"),
+        code=code_version("pipeline.steps.download"),
     message:
         "Fetching {wildcards.source}"
     shell:
-        "python -m pipeline download --name {wildcards.source} --source {params.entry:q}"
+        "python -m pipeline.steps download --name {wildcards.source} --source {params.entry:q}"
         " --fetched {input.stored:q} --output {output.file:q} > {log:q} 2>&1"

@@ -21,9 +21,9 @@ rule enforce:
     params:
         method=RUN.infer.deliver,
         on_gate=RUN.evaluate.on_gate,
-        code=code_version("pipeline.enforce"),
+        code=code_version("pipeline.steps.enforce"),
     message:
         "Asking whether the delivered volumes agree with what was measured"
     shell:
-        "python -m pipeline enforce --gates {input.table:q} --method {params.method} --on-gate {params.on_gate}"
+        "python -m pipeline.steps enforce --gates {input.table:q} --method {params.method} --on-gate {params.on_gate}"
         " --output {output.verdict:q} > {log:q} 2>&1"

@@ -16,11 +16,11 @@ rule denoise:
     params:
         volumes=of_shard(named, SHARDS),
         files=written_to("folder", stored),
-        code=code_version("pipeline.denoise"),
+        code=code_version("pipeline.steps.denoise"),
     message:
         "Denoising the truth of {params.volumes}, as a further reference"
     shell:
-        "python -m pipeline denoise --input {input.volumes:q} --output {params.files:q} --whole {output.folder:q} > {log:q} 2>&1"
+        "python -m pipeline.steps denoise --input {input.volumes:q} --output {params.files:q} --whole {output.folder:q} > {log:q} 2>&1"
 
 
 rule evaluate:
@@ -48,11 +48,11 @@ rule evaluate:
         predictions=restored_files(SHARDS),
         denoised=read_from("denoised", stored),
         settings=section("evaluate"),
-        code=code_version("pipeline.evaluate"),
+        code=code_version("pipeline.steps.evaluate"),
     message:
         "Measuring every method on {params.volumes}"
     shell:
-        "python -m pipeline evaluate --hr {input.hr:q} --lr {input.lr:q} --denoised {params.denoised:q} --features {input.features:q} --predictions {params.predictions:q}"
+        "python -m pipeline.steps evaluate --hr {input.hr:q} --lr {input.lr:q} --denoised {params.denoised:q} --features {input.features:q} --predictions {params.predictions:q}"
         " --output {output.rows:q} --settings {params.settings:q} > {log:q} 2>&1"
 
 
@@ -93,9 +93,9 @@ rule summarise:
         settings=section("evaluate"),
         seed=RUN.seed,
         stacks=[volume.id for volume in STACKS],
-        code=code_version("pipeline.summarise"),
+        code=code_version("pipeline.steps.summarise"),
     message:
         "Putting all measurements into the tables"
     shell:
-        "python -m pipeline summarise --parts {input.parts:q} --volumes {output.volumes:q} --slices {output.slices:q}"
+        "python -m pipeline.steps summarise --parts {input.parts:q} --volumes {output.volumes:q} --slices {output.slices:q}"
         " --summary {output.summary:q} --comparisons {output.comparisons:q} --stacks {params.stacks:q} --seed {params.seed} --settings {params.settings:q} > {log:q} 2>&1"

@@ -25,11 +25,11 @@ rule duplicates:
         sources=STACK_SOURCES,
         volumes=f"[{','.join(volume.model_dump_json() for volume in STACKS)}]",
         settings=section("duplicates"),
-        code=code_version("pipeline.duplicates"),
+        code=code_version("pipeline.steps.duplicates"),
     message:
         "Looking for pictures and volumes that stand in two splits"
     shell:
-        "python -m pipeline duplicates --input {input.archives:q} --sources {params.sources:q}"
+        "python -m pipeline.steps duplicates --input {input.archives:q} --sources {params.sources:q}"
         " --volumes {params.volumes:q} --extracted {input.extracted:q} --output {output.table:q} --settings {params.settings:q} > {log:q} 2>&1"
 
 
@@ -57,9 +57,9 @@ rule extract:
         settings=section("extract"),
         volume=volume_entry,
         format=volume_format,
-        code=code_version("pipeline.extract"),
+        code=code_version("pipeline.steps.extract"),
     message:
         "Extracting {wildcards.volume}"
     shell:
-        "python -m pipeline extract --input {input.source:q} --segmentation {input.segmentation:q} --output {output.volume:q}"
+        "python -m pipeline.steps extract --input {input.source:q} --segmentation {input.segmentation:q} --output {output.volume:q}"
         " --format {params.format} --duplicates {input.duplicates:q} --volume {params.volume:q} --settings {params.settings:q} > {log:q} 2>&1"

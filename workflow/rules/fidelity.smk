@@ -42,11 +42,11 @@ rule tissue:
         volumes=of_shard(named, TISSUE_SHARDS),
         predictions=restored_files(TISSUE_SHARDS),
         tissues=tissues_of,
-        code=code_version("pipeline.tissue"),
+        code=code_version("pipeline.steps.tissue"),
     message:
         "Measuring volumes of tissue in {params.volumes}"
     shell:
-        "python -m pipeline tissue --hr {input.hr:q} --predictions {params.predictions:q} --tissues {params.tissues}"
+        "python -m pipeline.steps tissue --hr {input.hr:q} --predictions {params.predictions:q} --tissues {params.tissues}"
         " --output {output.rows:q} > {log:q} 2>&1"
 
 
@@ -73,11 +73,11 @@ rule tissue_agreement:
         runtime=runtime_minutes,
     params:
         settings=section("evaluate"),
-        code=code_version("pipeline.tissue_agreement"),
+        code=code_version("pipeline.steps.tissue_agreement"),
     message:
         "Comparing volumes of tissue with the truth"
     shell:
-        "python -m pipeline tissue_agreement --parts {input.parts:q} --tissue {output.tissue:q}"
+        "python -m pipeline.steps tissue_agreement --parts {input.parts:q} --tissue {output.tissue:q}"
         " --agreement {output.agreement:q} --settings {params.settings:q} > {log:q} 2>&1"
 
 
@@ -108,11 +108,11 @@ rule diagnosis:
         training_threads=RUN.train.threads,
         settings=section("evaluate"),
         seed=RUN.seed,
-        code=code_version("pipeline.diagnosis"),
+        code=code_version("pipeline.steps.diagnosis"),
     message:
         "Asking a classifier whether restored pictures keep their class"
     shell:
-        "python -m pipeline diagnosis --train {input.train:q} --hr {input.hr:q} --predictions {input.predictions:q}"
+        "python -m pipeline.steps diagnosis --train {input.train:q} --hr {input.hr:q} --predictions {input.predictions:q}"
         " --output {output.table:q} --seed {params.seed} --threads {params.training_threads} --settings {params.settings:q} > {log:q} 2>&1"
 
 
@@ -138,11 +138,11 @@ rule calibrate:
         runtime=runtime_minutes,
     params:
         spreads=spreads_of_val,
-        code=code_version("pipeline.calibrate"),
+        code=code_version("pipeline.steps.calibrate"),
     message:
         "Finding what disagreement is worth on the validation volumes"
     shell:
-        "python -m pipeline calibrate --hr {input.hr:q} --predictions {input.predictions:q} --spreads {params.spreads:q}"
+        "python -m pipeline.steps calibrate --hr {input.hr:q} --predictions {input.predictions:q} --spreads {params.spreads:q}"
         " --output {output.calibration:q} > {log:q} 2>&1"
 
 
@@ -171,11 +171,11 @@ rule uncertainty:
         predictions=read_from("folder", suffix_of),
         spreads=read_from("spreads", stored),
         maps=written_to("folder", stored),
-        code=code_version("pipeline.uncertainty"),
+        code=code_version("pipeline.steps.uncertainty"),
     message:
         "Making the error map of {params.volumes}"
     shell:
-        "python -m pipeline uncertainty --hr {input.hr:q} --prediction {params.predictions:q} --spread {params.spreads:q}"
+        "python -m pipeline.steps uncertainty --hr {input.hr:q} --prediction {params.predictions:q} --spread {params.spreads:q}"
         " --calibration {input.calibration:q} --output {params.maps:q} --whole {output.folder:q} --reliability {output.reliability:q}"
         " --summary {output.summary:q} > {log:q} 2>&1"
 
@@ -209,11 +209,11 @@ for SHARD, VOLUMES in SHARDS.items():
             runtime=runtime_minutes,
         params:
             maps=maps_of(VOLUMES),
-            code=code_version("pipeline.deliver_uncertainty"),
+            code=code_version("pipeline.steps.deliver_uncertainty"),
         message:
             f"Delivering the error map of {named(VOLUMES)}"
         shell:
-            "python -m pipeline deliver_uncertainty --input {params.maps:q} --output {output.volumes:q} > {log:q} 2>&1"
+            "python -m pipeline.steps deliver_uncertainty --input {params.maps:q} --output {output.volumes:q} > {log:q} 2>&1"
 
 
 rule reliability:
@@ -234,11 +234,11 @@ rule reliability:
     conda:
         "../../envs/imaging.yaml"
     params:
-        code=code_version("pipeline.merge"),
+        code=code_version("pipeline.steps.merge"),
     message:
         "Putting predicted and true errors into one table"
     shell:
-        "python -m pipeline merge --parts {input.parts:q} --output {output.table:q} > {log:q} 2>&1"
+        "python -m pipeline.steps merge --parts {input.parts:q} --output {output.table:q} > {log:q} 2>&1"
 
 
 use rule reliability as uncertainty_table with:
@@ -284,11 +284,11 @@ rule plant:
         settings=section("planted"),
         infer=RUN.infer.model_dump_json(exclude={"deliver", "disagree_with"}),
         seed=RUN.seed,
-        code=code_version("pipeline.plant"),
+        code=code_version("pipeline.steps.insert_structures"),
     message:
         "Planting structures in {params.volumes}"
     shell:
-        "python -m pipeline plant --hr {input.hr:q} --lr {input.lr:q} --models {input.models:q} --tuning {input.tuning:q}"
+        "python -m pipeline.steps insert_structures --hr {input.hr:q} --lr {input.lr:q} --models {input.models:q} --tuning {input.tuning:q}"
         " --output {output.rows:q} --places {output.places:q} --seed {params.seed} --device {resources.device}"
         " --memory-mb {resources.mem_mb}"
         " --infer {params.infer:q} --settings {params.settings:q} > {log:q} 2>&1"
@@ -325,11 +325,11 @@ rule detection:
         settings=section("evaluate"),
         deliver=RUN.infer.deliver,
         seed=RUN.seed,
-        code=code_version("pipeline.detection"),
+        code=code_version("pipeline.steps.detection_rates"),
     message:
         "Comparing what methods show of planted structures"
     shell:
-        "python -m pipeline detection --parts {input.parts:q} --places {input.places:q} --deliver {params.deliver}"
+        "python -m pipeline.steps detection_rates --parts {input.parts:q} --places {input.places:q} --deliver {params.deliver}"
         " --table {output.table:q} --rates {output.rates:q} --seed {params.seed} --settings {params.settings:q}"
         " > {log:q} 2>&1"
 
@@ -357,11 +357,11 @@ rule gate:
     params:
         volumes=of_shard(named, SHARDS),
         predictions=restored_files(SHARDS),
-        code=code_version("pipeline.gate"),
+        code=code_version("pipeline.steps.gate"),
     message:
         "Comparing every method on {params.volumes} with what was measured"
     shell:
-        "python -m pipeline gate --lr {input.lr:q} --predictions {params.predictions:q} --output {output.rows:q} > {log:q} 2>&1"
+        "python -m pipeline.steps gate --lr {input.lr:q} --predictions {params.predictions:q} --output {output.rows:q} > {log:q} 2>&1"
 
 
 rule gate_table:
@@ -385,8 +385,8 @@ rule gate_table:
         mem_mb=memory_mb,
         runtime=runtime_minutes,
     params:
-        code=code_version("pipeline.merge"),
+        code=code_version("pipeline.steps.merge"),
     message:
         "Putting the gates of all volumes into one table"
     shell:
-        "python -m pipeline merge --parts {input.gates:q} --output {output.table:q} > {log:q} 2>&1"
+        "python -m pipeline.steps merge --parts {input.gates:q} --output {output.table:q} > {log:q} 2>&1"

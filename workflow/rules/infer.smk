@@ -16,11 +16,11 @@ rule interpolate:
         runtime=runtime_minutes,
     params:
         volumes=of_shard(named, SHARDS),
-        code=code_version("pipeline.interpolate"),
+        code=code_version("pipeline.steps.interpolate"),
     message:
         "Restoring {params.volumes} with every classical method"
     shell:
-        "python -m pipeline interpolate --lr {input.lr:q} --tuning {input.tuning:q}"
+        "python -m pipeline.steps interpolate --lr {input.lr:q} --tuning {input.tuning:q}"
         " --predictions {output.folder:q} --whole {output.folder:q} > {log:q} 2>&1"
 
 
@@ -48,11 +48,11 @@ rule infer:
         settings=section("infer"),
         predictions=written_to("folder", suffix_of),
         spreads=written_to("spread", stored),
-        code=code_version("pipeline.infer"),
+        code=code_version("pipeline.steps.infer"),
     message:
         "Restoring {params.volumes} with {wildcards.method}"
     shell:
-        "python -m pipeline infer --model {input.model:q} --lr {input.lr:q} --output {params.predictions:q}"
+        "python -m pipeline.steps infer --model {input.model:q} --lr {input.lr:q} --output {params.predictions:q}"
         " --spread {params.spreads:q} --others {input.others:q} --whole {output:q} --device {resources.device}"
         " --memory-mb {resources.mem_mb} --settings {params.settings:q} > {log:q} 2>&1"
 
@@ -96,11 +96,11 @@ for SHARD, VOLUMES in SHARDS.items():
                 "../../envs/imaging.yaml"
             params:
                 restored=restored_by(KIND, VOLUMES),
-                code=code_version("pipeline.publish"),
+                code=code_version("pipeline.steps.publish"),
             message:
                 f"Publishing what {KIND} methods made of {named(VOLUMES)}"
             shell:
-                "python -m pipeline publish --restored {params.restored:q} --output {output:q} > {log:q} 2>&1"
+                "python -m pipeline.steps publish --restored {params.restored:q} --output {output:q} > {log:q} 2>&1"
 
     rule:
         name:
@@ -126,8 +126,8 @@ for SHARD, VOLUMES in SHARDS.items():
             "../../envs/imaging.yaml"
         params:
             restored=delivered_in(VOLUMES),
-            code=code_version("pipeline.publish"),
+            code=code_version("pipeline.steps.publish"),
         message:
             f"Delivering {named(VOLUMES)} as restored by {RUN.infer.deliver}"
         shell:
-            "python -m pipeline publish --restored {params.restored:q} --output {output:q} > {log:q} 2>&1"
+            "python -m pipeline.steps publish --restored {params.restored:q} --output {output:q} > {log:q} 2>&1"

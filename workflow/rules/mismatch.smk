@@ -15,7 +15,7 @@ use rule degrade as degrade_otherwise with:
     params:
         settings=degradation_entry,
         seed=RUN.seed,
-        code=code_version("pipeline.degrade"),
+        code=code_version("pipeline.steps.degrade"),
     message:
         "Degrading {wildcards.volume} as {wildcards.degradation}"
 
@@ -46,7 +46,7 @@ use rule train as train_otherwise with:
         files=optional_files,
         source=SOURCES[WEIGHTS].model_dump_json(),
         seed=RUN.seed,
-        code=code_version("pipeline.train"),
+        code=code_version("pipeline.steps.train"),
     message:
         "Training with {wildcards.degradation} alone; watch it with: tail -f {log}"
 
@@ -84,9 +84,9 @@ rule mismatch:
         runtime=runtime_minutes,
     params:
         names=list(DEGRADATIONS),
-        code=code_version("pipeline.mismatch"),
+        code=code_version("pipeline.steps.mismatch"),
     message:
         "Trying every network on every degradation"
     shell:
-        "python -m pipeline mismatch --hr {input.hr:q} --lr {input.lr:q} --models {input.models:q} --names {params.names:q}"
+        "python -m pipeline.steps mismatch --hr {input.hr:q} --lr {input.lr:q} --models {input.models:q} --names {params.names:q}"
         " --output {output.table:q} --figure {output.figure:q} --device {resources.device} --threads {threads} > {log:q} 2>&1"

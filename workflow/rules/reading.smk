@@ -33,9 +33,9 @@ rule reading:
         settings=section("reading"),
         seed=RUN.seed,
         page_sources=PAGE_SOURCES,
-        code=code_version("pipeline.reading_page"),
+        code=code_version("pipeline.steps.reading_page"),
     message:
         "Writing the page of the reader study; give {output.page} to the readers and keep {output.key}"
     shell:
-        "python -m pipeline reading_page --hr {input.hr:q} --predictions {input.predictions:q} {params.truth}"
+        "python -m pipeline.steps reading_page --hr {input.hr:q} --predictions {input.predictions:q} {params.truth}"
         " --page {output.page:q} --key {output.key:q} --seed {params.seed} --settings {params.settings:q} > {log:q} 2>&1"

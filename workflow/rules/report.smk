@@ -56,11 +56,11 @@ rule provenance:
                 "evaluate": {"on_gate"},
             }
         ),
-        code=code_version("pipeline.provenance"),
+        code=code_version("pipeline.steps.provenance"),
     message:
         "Recording what made the results"
     shell:
-        "python -m pipeline provenance --config @<(printf '%s\\n' {params.config:q})"
+        "python -m pipeline.steps provenance --config @<(printf '%s\\n' {params.config:q})"
         " --sources @<(printf '%s\\n' {input.records:q}) --volumes @<(printf '%s\\n' {input.volumes:q}) --duplicates {input.duplicates:q}"
         " --snakemake {resources.snakemake_version} --output {output.provenance:q} > {log:q} 2>&1"
 
@@ -117,11 +117,11 @@ for SHARD, VOLUMES in SHARDS.items():
             deliver=RUN.infer.deliver,
             settings=section("report"),
             page_sources=PAGE_SOURCES,
-            code=code_version("pipeline.report"),
+            code=code_version("pipeline.steps.report_volume"),
         message:
             f"Writing the report of {named(VOLUMES)}"
         shell:
-            "python -m pipeline report --hr {input.hr:q} --lr {input.lr:q} --predictions {params.predictions:q}"
+            "python -m pipeline.steps report_volume --hr {input.hr:q} --lr {input.lr:q} --predictions {params.predictions:q}"
             " --volumes-table {input.volumes:q} --slices {input.slices:q} --summary {input.summary:q}"
             " --provenance {input.provenance:q} --models {params.models:q} --tuning {input.tuning:q}"
             " --deliver {params.deliver} --gates {input.gates:q} --tissue {input.tissue:q} --planted {input.planted:q}"
@@ -168,11 +168,11 @@ rule report_index:
         deliver=RUN.infer.deliver,
         settings=section("report"),
         page_sources=PAGE_SOURCES,
-        code=code_version("pipeline.index"),
+        code=code_version("pipeline.steps.report_index"),
     message:
         "Writing the page over all volumes"
     shell:
-        "python -m pipeline index --volumes-table {input.volumes:q} --slices {input.slices:q} --summary {input.summary:q}"
+        "python -m pipeline.steps report_index --volumes-table {input.volumes:q} --slices {input.slices:q} --summary {input.summary:q}"
         " --provenance {input.provenance:q} --models {params.models:q} --settings {params.settings:q}"
         " --duplicates {input.duplicates:q} --comparisons {input.comparisons:q}"
         " --gates {input.gates:q} --planted {input.planted:q} --planted-rates {input.planted_rates:q}"
@@ -207,11 +207,11 @@ rule report_training:
         models=MODEL_FOLDERS,
         settings=section("report"),
         page_sources=PAGE_SOURCES,
-        code=code_version("pipeline.report_training"),
+        code=code_version("pipeline.steps.report_training"),
     message:
         "Writing the page over the trainings"
     shell:
-        "python -m pipeline report_training --models {params.models:q} --provenance {input.provenance:q}"
+        "python -m pipeline.steps report_training --models {params.models:q} --provenance {input.provenance:q}"
         " --settings {params.settings:q} --output {output.page:q} > {log:q} 2>&1"
 
 
@@ -249,11 +249,11 @@ rule report_resources:
         benchmarks=f"{RESULTS}/benchmarks",
         settings=section("report"),
         page_sources=PAGE_SOURCES,
-        code=code_version("pipeline.report_resources"),
+        code=code_version("pipeline.steps.report_resources"),
     message:
         "Writing where time and memory went"
     shell:
-        "python -m pipeline report_resources --benchmarks {params.benchmarks:q} --provenance {input.provenance:q}"
+        "python -m pipeline.steps report_resources --benchmarks {params.benchmarks:q} --provenance {input.provenance:q}"
         " --settings {params.settings:q} --output {output.page:q} > {log:q} 2>&1"
 
 
@@ -286,8 +286,8 @@ rule ro_crate:
     params:
         # The folder, not its files: of ten thousand volumes their names would be too long for a command line.
         run=subpath(output.crate, parent=True),
-        code=code_version("pipeline.ro_crate"),
+        code=code_version("pipeline.steps.ro_crate"),
     message:
         "Describing the results as an RO-Crate"
     shell:
-        "python -m pipeline ro_crate --run {params.run:q} --config {output.config:q} --output {output.crate:q} > {log:q} 2>&1"
+        "python -m pipeline.steps ro_crate --run {params.run:q} --config {output.config:q} --output {output.crate:q} > {log:q} 2>&1"

@@ -15,11 +15,11 @@ rule tune:
         mem_mb=memory_mb,
         runtime=runtime_minutes,
     params:
-        code=code_version("pipeline.tune"),
+        code=code_version("pipeline.steps.tune"),
     message:
         "Tuning denoise-then-interpolate on the validation volumes"
     shell:
-        "python -m pipeline tune --hr {input.hr:q} --lr {input.lr:q} --output {output.settings:q} > {log:q} 2>&1"
+        "python -m pipeline.steps tune --hr {input.hr:q} --lr {input.lr:q} --output {output.settings:q} > {log:q} 2>&1"
 
 
 rule convert:
@@ -44,11 +44,11 @@ rule convert:
         source=SOURCES[WEIGHTS].model_dump_json(),
         factor=RUN.degrade.factor,
         along="columns" if RUN.degrade.direction == "through_plane" else "both",
-        code=code_version("pipeline.convert"),
+        code=code_version("pipeline.steps.convert_weights"),
     message:
         f"Converting {WEIGHTS} to one channel"
     shell:
-        "python -m pipeline convert --weights {input.weights:q} --output {params.folder:q}"
+        "python -m pipeline.steps convert_weights --weights {input.weights:q} --output {params.folder:q}"
         " --source {params.source:q} --factor {params.factor} --along {params.along} > {log:q} 2>&1"
 
 
@@ -69,11 +69,11 @@ rule features:
         runtime=runtime_minutes,
     params:
         source=SOURCES[RUN.train.perceptual_weights].model_dump_json(),
-        code=code_version("pipeline.features"),
+        code=code_version("pipeline.steps.convert_vgg"),
     message:
         f"Taking the features of {RUN.train.perceptual_weights}"
     shell:
-        "python -m pipeline features --weights {input.weights:q} --output {output.features:q}"
+        "python -m pipeline.steps convert_vgg --weights {input.weights:q} --output {output.features:q}"
         " --source {params.source:q} > {log:q} 2>&1"
 
 
@@ -96,11 +96,11 @@ rule own_slices:
         runtime=runtime_minutes,
     params:
         folder=subpath(output[0], parent=True),
-        code=code_version("pipeline.own_slices"),
+        code=code_version("pipeline.steps.self_supervised_pairs"),
     message:
         "Making training pairs of the slices of {wildcards.volume} itself"
     shell:
-        "python -m pipeline own_slices --lr {input.lr:q} --output {params.folder:q} > {log:q} 2>&1"
+        "python -m pipeline.steps self_supervised_pairs --lr {input.lr:q} --output {params.folder:q} > {log:q} 2>&1"
 
 
 rule train:
@@ -141,10 +141,10 @@ rule train:
         files=optional_files,
         source=SOURCES[WEIGHTS].model_dump_json(),
         seed=RUN.seed,
-        code=code_version("pipeline.train"),
+        code=code_version("pipeline.steps.train"),
     message:
         "Training {wildcards.method}; watch it with: tail -f {log}"
     shell:
-        "{resources.srun} python -m {resources.launch} pipeline train --hr {input.hr:q} --lr {input.lr:q} --val-hr {input.val_hr:q} --val-lr {input.val_lr:q}"
+        "{resources.srun} python -m {resources.launch} pipeline.steps train --hr {input.hr:q} --lr {input.lr:q} --val-hr {input.val_hr:q} --val-lr {input.val_lr:q}"
         " {params.files} --output {params.folder:q} --checkpoints {params.checkpoints:q} --recipe {params.recipe:q}"
         " --source {params.source:q} --seed {params.seed} --device {resources.device} --settings {params.settings:q} > {log:q} 2>&1"

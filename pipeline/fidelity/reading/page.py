@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from pipeline.config.stages import Reading
+from pipeline.config.sections import Reading
 from pipeline.fidelity.reading.design import ANSWERS, Item, design, draw_code
 from pipeline.fidelity.reading.key import Key
 from pipeline.reporting.templates import render

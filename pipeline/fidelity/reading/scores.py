@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pipeline.fidelity.reading.design import CHOICE, RATING
 from pipeline.statistics.bootstrap import Floats, percentile_interval
-from pipeline.statistics.reliability import FEWEST_READERS, Level, krippendorff_alpha
+from pipeline.statistics.krippendorff import FEWEST_READERS, Level, krippendorff_alpha
 
 ALL = "all others"
 """Stands for the other methods together."""

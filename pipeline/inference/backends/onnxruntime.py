@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from pipeline.config.stages import Infer
+from pipeline.config.sections import Infer
 from pipeline.errors import UserError
 from pipeline.inference.backends._compute import FULL_PRECISION, Compute
 from pipeline.inference.backends._onnx import as_onnx, readable

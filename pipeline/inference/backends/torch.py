@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pipeline.config.stages import Infer
+from pipeline.config.sections import Infer
 from pipeline.errors import UserError
 from pipeline.inference.backends._compute import FULL_PRECISION, Compute
 from pipeline.inference.memory import device_of

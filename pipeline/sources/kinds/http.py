@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.config.sources import HttpSource
 from pipeline.sources.archives import archive, unchecked_archive
-from pipeline.sources.network import Patience
+from pipeline.sources.retries import Patience
 
 
 def fetch(source: HttpSource, archives: Path, patience: Patience) -> Path:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.config.sources import LocalSource
 from pipeline.errors import UserError
-from pipeline.sources.network import Patience
+from pipeline.sources.retries import Patience
 
 
 def fetch(source: LocalSource, archives: Path, patience: Patience) -> Path:

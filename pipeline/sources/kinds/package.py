@@ -12,7 +12,7 @@ from pipeline import plugins
 from pipeline.config.sources import PackageSource
 from pipeline.errors import UserError
 from pipeline.sources.archives import archive
-from pipeline.sources.network import Patience, persistently, shown, telling
+from pipeline.sources.retries import Patience, persistently, shown, telling
 
 INDEX_VARIABLE = "PIP_INDEX_URL"
 """Environment variable with the address of another index, as pip reads it."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.config.sources import S3Source
 from pipeline.errors import UserError
-from pipeline.sources.network import Patience
+from pipeline.sources.retries import Patience
 
 
 def fetch(source: S3Source, archives: Path, patience: Patience) -> Path:

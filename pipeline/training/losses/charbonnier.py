@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from pipeline.training.scene import Scene
+from pipeline.training.loss_inputs import Scene
 
 EPSILON = 1e-3
 """Differences well below this are penalised by their square (Lai et al. 2017); a fraction of the normalised range."""

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.training.scene import Scene
+from pipeline.training.loss_inputs import Scene
 
 WINDOW = 7
 """Side of the neighbourhood of the paper, in pixels."""

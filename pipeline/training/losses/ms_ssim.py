@@ -14,7 +14,7 @@ from torch.nn import functional
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from pipeline.errors import UserError
-from pipeline.training.scene import Scene
+from pipeline.training.loss_inputs import Scene
 
 EXPONENTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Of the scales, the finest first (Wang et al. 2003)."""

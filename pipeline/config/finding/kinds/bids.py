@@ -13,15 +13,15 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline import plugins
-from pipeline.bids_ignore import IGNORE_FILE, Ignored, read_ignored
-from pipeline.bids_names import MICROSCOPY_SUFFIXES, BidsName, check_place, extensions_of, parse
-from pipeline.bids_sidecars import PLANE_AXES, forget_sidecars, pixel_size_um, read_sidecars, sidecars_of
+from pipeline.config.bids.ignore import IGNORE_FILE, Ignored, read_ignored
+from pipeline.config.bids.names import MICROSCOPY_SUFFIXES, BidsName, check_place, extensions_of, parse
+from pipeline.config.bids.sidecars import PLANE_AXES, forget_sidecars, pixel_size_um, read_sidecars, sidecars_of
 from pipeline.config.datasets import BidsDataset
 from pipeline.config.finding.items import Item, Outcome, holds, named_after
 from pipeline.config.mistakes import explain, shown
 from pipeline.config.sources import LocalSource, Source
 from pipeline.errors import UserError
-from pipeline.image.ngff import parse as parse_multiscale
+from pipeline.formats._ngff import parse as parse_multiscale
 
 DESCRIPTION_FILE = "dataset_description.json"
 PARTICIPANTS_FILE = "participants.tsv"

@@ -1,0 +1,24 @@
+"""Cubic convolution with a = -0.5 (Keys, IEEE Transactions on Acoustics, Speech and Signal Processing 29, 1981)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import PIL.Image
+from numpy.typing import NDArray
+
+from pipeline.baselines import _pillow
+
+TITLE = "Bicubic"
+DESCRIPTION = (
+    "Cubic convolution with a = -0.5 "
+    "(Keys, IEEE Transactions on Acoustics, Speech and Signal Processing 29:1153-1160, 1981)."
+)
+
+
+def upsample(lr: NDArray[np.floating], factors: Sequence[int], settings: Mapping[str, Any]) -> NDArray[np.float32]:
+    """Interpolates by Pillow's bicubic kernel; arguments and result as in this package's docstring."""
+    del settings
+    return _pillow.resample(lr, factors, PIL.Image.Resampling.BICUBIC)

@@ -1,0 +1,45 @@
+"""Tells whether two runs gave the same networks, volumes and tables, byte by byte; exit status 1 where they did not."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from pipeline.errors import UserError
+from pipeline.provenance.outputs import IDENTICAL, Comparison, compare, counts
+from pipeline.provenance.record import differences, read_provenance
+from pipeline.steps._cli import ArgumentParser, Namespace, add_path
+
+MOST_LISTED = 30
+"""Files that are told by name."""
+
+
+def told(comparisons: Sequence[Comparison], changed: Sequence[str]) -> str:
+    """Returns the table of kinds and verdicts, the files that are not the same, and what may be the reason."""
+    odd = [one for one in comparisons if one.verdict != IDENTICAL]
+    lines = [counts(comparisons).to_string(), ""]
+    lines += [f"{one.verdict}: {one.path}" for one in odd[:MOST_LISTED]]
+    if len(odd) > MOST_LISTED:
+        lines.append(f"and {len(odd) - MOST_LISTED} more")
+    lines += [f"not as it was: {difference}" for difference in changed]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declares the options of this stage."""
+    add_path(parser, "--run", "folder of a run's results")
+    add_path(parser, "--again", "folder of its repetition's results")
+
+
+def main(arguments: Namespace) -> None:
+    """Runs the stage."""
+    records = [read_provenance(folder) for folder in (arguments.run, arguments.again)]
+    comparisons = compare(arguments.run, arguments.again)
+    if not comparisons:
+        raise UserError(f"{arguments.run}: holds no network, volume or table. Has the run ended?")
+    sys.stdout.write(told(comparisons, list(differences(*records))))
+    sys.stdout.flush()
+    odd = sum(one.verdict != IDENTICAL for one in comparisons)
+    if odd:
+        raise UserError(f"{odd} of {len(comparisons)} files are not the same in {arguments.again}.")
+    sys.stdout.write(f"all {len(comparisons)} files are the same, byte by byte (clocks of the trainings apart)\n")

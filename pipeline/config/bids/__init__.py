@@ -1,0 +1,1 @@
+"""The Brain Imaging Data Structure: file names, sidecars and .bidsignore."""

@@ -1,0 +1,113 @@
+"""Sidecars of images in the Brain Imaging Data Structure, with the principle of inheritance.
+
+A sidecar holds for all images below its folder that have its suffix and all its entities. What a sidecar nearer to the
+image says comes first.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pipeline.config.bids.names import parse, parse_stem
+from pipeline.errors import UserError
+
+MICROMETRES = {"mm": 1000.0, "um": 1.0, "µm": 1.0, "μm": 1.0, "nm": 0.001}
+"""Length of a unit of PixelSizeUnits; the standard writes um, and files in the wild use both signs for micro."""
+PLANE_AXES, SPACE_AXES = 2, 3
+
+
+def sidecars_of(root: str, path: str) -> list[str]:
+    """Returns the sidecars that hold for an image, the farthest first.
+
+    Args:
+        root: folder of the data set.
+        path: of the image, relative to it, with forward slashes.
+    """
+    return list(_sidecars_of(root, path))
+
+
+def _sidecars_of(root: str, path: str) -> list[str]:
+    name = parse(PurePosixPath(path).name)
+    folders = [folder.as_posix() for folder in reversed(PurePosixPath(path).parents)]
+    found: list[str] = []
+    for folder in folders:
+        place = root if folder == "." else f"{root}/{folder}"
+        fitting = [
+            (len(entities), file)
+            for file, entities, suffix in _json_files(place)
+            if suffix == name.suffix and entities.items() <= name.entities.items()
+        ]
+        found.extend(f"{place}/{file}" for _, file in sorted(fitting))
+    return found
+
+
+@cache
+def _json_files(folder: str) -> list[tuple[str, dict[str, str], str]]:
+    """Returns the sidecars in a folder: names, entities and suffixes."""
+    found = []
+    for path in Path(folder).glob("*.json"):
+        try:
+            entities, suffix = parse_stem(path.stem)
+        except ValueError:
+            continue  # such as dataset_description.json
+        found.append((path.name, entities, suffix))
+    return found
+
+
+@cache
+def _read(path: str) -> Mapping[str, Any]:
+    """Reads one sidecar; raises UserError."""
+    try:
+        values = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        why = "where it is a link of DataLad, fetch it with: datalad get" if Path(path).is_symlink() else error.strerror
+        raise UserError(f"{path}: cannot be read ({why}).") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: is not valid JSON ({error}).") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: is no sidecar; it must hold keys and values.")
+    return values
+
+
+def read_sidecars(paths: Sequence[str]) -> dict[str, Any]:
+    """Returns what sidecars say together; later ones come first.
+
+    Raises:
+        UserError: one cannot be read or is no JSON object.
+    """
+    return {key: value for path in paths for key, value in _read(path).items()}
+
+
+def forget_sidecars() -> None:
+    """Forgets what was read, since files may have changed."""
+    _json_files.cache_clear()
+    _read.cache_clear()
+
+
+def pixel_size_um(values: Mapping[str, Any]) -> tuple[float, ...] | None:
+    """Returns the size of a pixel by the keys PixelSize and PixelSizeUnits of microscopy.
+
+    Args:
+        values: of the sidecars.
+
+    Returns:
+        x and y, or x, y and z, in micrometres; None where the sidecars have no PixelSize.
+
+    Raises:
+        ValueError: the keys do not say what the standard wants of them; the message says what is wrong.
+    """
+    sizes, unit = values.get("PixelSize"), values.get("PixelSizeUnits")
+    if sizes is None:
+        return None
+    numbers = isinstance(sizes, list) and all(
+        isinstance(size, int | float) and not isinstance(size, bool) and size > 0 for size in sizes
+    )
+    if not numbers or len(sizes) not in (PLANE_AXES, SPACE_AXES):
+        raise ValueError(f"PixelSize: {json.dumps(sizes)} is not [x, y] or [x, y, z], each above 0")
+    if not isinstance(unit, str) or unit not in MICROMETRES:
+        raise ValueError(f"PixelSizeUnits: {json.dumps(unit, ensure_ascii=False)} is not one of mm, um, nm")
+    return tuple(float(f"{size * MICROMETRES[unit]:.12g}") for size in sizes)

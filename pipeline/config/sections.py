@@ -1,0 +1,286 @@
+"""The settings of every stage. Each stage is given its own section and no other."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+
+from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator
+
+from pipeline import plugins
+from pipeline.config.base import Section
+from pipeline.config.mistakes import explain
+from pipeline.config.names import PluginName, PluginParameters, any_parameters
+from pipeline.config.volumes import Identifier
+from pipeline.physics.operators import kspace_truncation
+from pipeline.physics.parameters import Direction, PhysicalParameters
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Threads = Annotated[int, Field(ge=1, le=256)]
+TRUTH = "truth"
+"""Stands beside the names of methods where the truth itself is looked at."""
+OPERATORS, NOISES = "pipeline.physics.operators", "pipeline.physics.noise"
+KindName = Annotated[str, AfterValidator(PluginName("pipeline.fidelity.insertion.kinds"))]
+PlaneChoice = Literal["auto", "axial", "coronal", "sagittal"]
+PLANE_CHOICES: tuple[PlaneChoice, ...] = get_args(PlaneChoice)
+METRICS = "pipeline.metrics"
+MetricName = Annotated[str, AfterValidator(PluginName(METRICS))]
+
+if TYPE_CHECKING:
+    OperatorStep = PhysicalParameters
+else:
+    OperatorStep = any_parameters(OPERATORS)
+
+
+class Extract(Section):
+    """How a volume is read, masked and normalised."""
+
+    plane: PlaneChoice = "auto"
+    """plane of the slices that are sharpened; auto: across the axis whose voxels are at least 1.5 times longer than
+    along both others, otherwise as DICOM images are stacked, otherwise axial; micrographs and pictures have no
+    anatomical plane and are taken as they are"""
+    foreground: Literal["head", "all"] = "head"
+    """head: what stands out from dark surroundings; all: everything, for micrographs that fill the field"""
+    bias_correction: bool = False
+    """N4 bias field correction (Tustison et al. 2010) before normalisation"""
+    min_foreground: Fraction = 0.05
+    """slices with a smaller fraction of foreground are neither trained on nor measured"""
+    longest_side_pixels: Annotated[int, Field(ge=16, le=16384)] = 1024
+    """of `collections`: larger pictures are left out, since all pictures of a stack take the room of the largest"""
+
+
+class Degrade(Section):
+    """The forward model: how the low-resolution image comes about."""
+
+    operators: tuple[OperatorStep, ...] = (kspace_truncation.Parameters(),)
+    """linear steps, applied in their order; exactly one of them coarsens the grid, and a parameter that may be a range
+    [low, high] is drawn evenly from it, once for a volume and anew for every training patch"""
+    direction: Direction = "in_plane"
+    """axes that become coarser: both of the plane, the one across the slices, or all three; of all three, networks
+    enlarge the slices of all three planes, and the mean of the three results is taken"""
+    factor: Annotated[int, Field(ge=2, le=8)] = 4
+    """high-resolution voxels per low-resolution voxel, along each of these axes"""
+    noise: Annotated[str, AfterValidator(PluginName(NOISES))] = "rician"
+    """distribution of the noise that is added to the low-resolution image"""
+    noise_sigma: Fraction = 0.02
+    """its standard deviation, as a fraction of the normalised range; where noise grows with the intensity, at 1.0"""
+    noise_parameters: Annotated[dict[str, Any], PluginParameters(NOISES, "noise")] = Field(default={})
+    """its other parameters; what is left out has its default"""
+
+    @field_validator("operators")
+    @classmethod
+    def _check_operators(cls, steps: tuple[PhysicalParameters, ...]) -> tuple[PhysicalParameters, ...]:
+        coarsening = [name for name in plugins.names(OPERATORS) if plugins.load(OPERATORS, name).COARSENS]
+        found = [step.name for step in steps if step.name in coarsening]
+        if len(found) != 1:
+            given = " and ".join(found) or "none"
+            raise ValueError(f"exactly one step must be one that coarsens ({', '.join(coarsening)}), found: {given}")
+        return steps
+
+    @field_validator("noise_parameters")
+    @classmethod
+    def _check_noise_parameters(cls, given: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        if "noise" in info.data:  # otherwise the noise itself is what is wrong
+            _noise_parameters(info.data["noise"], given)
+        return given
+
+    @property
+    def noise_settings(self) -> PhysicalParameters:
+        """All parameters of the noise."""
+        return _noise_parameters(self.noise, self.noise_parameters)
+
+
+def _noise_parameters(noise: str, given: dict[str, Any]) -> PhysicalParameters:
+    """Fills what is left out; raises ValueError with what is wrong."""
+    model = plugins.load(NOISES, noise).Parameters
+    try:
+        return model.model_validate_json(json.dumps({**given, "name": noise}))
+    except ValidationError as error:
+        raise ValueError("; ".join(explain(error, model))) from error
+
+
+class Sentinel(Section):
+    """When a training counts as failing, and how often it may be set back."""
+
+    most_gradient: Annotated[float, Field(gt=1)] = 20.0
+    """a step whose gradient is more than this many times the usual one (the running median) is skipped"""
+    least_gradient: Annotated[float, Field(ge=0, lt=1)] = 1e-3
+    """a gradient of the generator below this share of the usual one counts as vanished"""
+    most_discriminator_gap: Fraction = 0.98
+    """a discriminator that tells truth from result with more than this difference of probabilities has won"""
+    patience_steps: Annotated[int, Field(ge=1)] = 50
+    """steps in a row after which a vanished gradient, a discriminator that has won or one that stands still is an
+    illness; of skipped steps, a tenth of it"""
+    least_diversity: Annotated[float, Field(ge=0)] = 0.02
+    """least change of the result per change of the input (both as root mean square) before the network counts as
+    collapsed"""
+    most_loss_db: Annotated[float, Field(gt=0)] = 3.0
+    """most that validation PSNR may fall below its best value so far, in dB"""
+    adversarial_cut: Fraction = 0.5
+    """by this the adversarial weight is multiplied when the training is set back"""
+    most_rollbacks: Annotated[int, Field(ge=0)] = 3
+    """times that the training may be set back to its last good state before it stops with a message"""
+
+
+class Train(Section):
+    """What all trainings of a run share; what differs stands in their recipes."""
+
+    initial_weights: str = "realesrgan-6b"
+    """a source that holds network weights: realesrgan-6b (trained on drawings, small), realesrgan-x4plus
+    (natural images, 23 blocks), or one of `sources`"""
+    perceptual_weights: str = "vgg16-brain-tumor"
+    """a source that holds the weights of a VGG, for the perceptual loss and the fidelity dial"""
+    own_slices: bool = True
+    """of thick slices (degrade.direction: through_plane): networks learn from the slices of the low-resolution volumes
+    of train and test themselves; their truth stays unseen. false takes the truths of split train"""
+    validate_every: Annotated[int, Field(ge=1)] = 50
+    """steps between two looks at the validation volumes"""
+    record_every: Annotated[int, Field(ge=1)] = 10
+    """steps between two rows of history.csv"""
+    checkpoint_every: Annotated[int, Field(ge=1)] = 25
+    """steps between two checkpoints: the most that a killed run loses"""
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    """of the computation; the mixed ones are for GPUs"""
+    accumulate: Annotated[int, Field(ge=1, le=1024)] = 1
+    """parts into which a batch is cut, one after the other, where it does not fit into memory whole"""
+    gradient_checkpointing: bool = False
+    """the blocks of a generator are computed a second time for their gradients instead of being kept: larger patches
+    fit into memory, a step takes longer, and the weights become the same"""
+    threads: Threads = 2
+    """threads of the computation; the sums, and so the weights, depend on it. On a GPU: processes that
+    draw patches, of which a fast one needs 8"""
+    sentinel: Sentinel = Sentinel()
+    """watches over the training"""
+
+
+def learns_from_own_slices(train: Train, degrade: Degrade) -> bool:
+    """Whether networks learn from the low-resolution volumes that they restore."""
+    return degrade.direction == "through_plane" and train.own_slices
+
+
+class Infer(Section):
+    """Applying the methods to whole volumes."""
+
+    deliver: str = "brainsr"
+    """method whose result is written to results/<run>/sr: one of `methods`, pretrained, or a module of
+    pipeline/baselines"""
+    disagree_with: tuple[str, ...] = ()
+    """further networks of this run, such as the same recipe with another `seed`: where they disagree with the delivered
+    network counts in its error map"""
+    noise_sigma: Fraction | None = None
+    """noise that the networks are told, as a fraction of the normalised range; null estimates it from the image"""
+    consistency: bool = True
+    """trained networks' results are corrected toward the measurement, the less the noisier it is; each network carries
+    the share that was best on the validation volumes"""
+    force: bool = False
+    """write results of the delivered method that, brought back to the grid of their input, differ from it by more than
+    35 % of the intensity range beyond the noise; otherwise they are refused"""
+    air_tolerance: Fraction = 0.001
+    """of heads, air is interpolated rather than computed where that was measured to change tissue by less than this
+    fraction of the range; 0 computes all"""
+    backend: Annotated[str, AfterValidator(PluginName("pipeline.inference.backends", ("auto",)))] = "auto"
+    """what computes the networks; auto takes OpenVINO on a processor where it is installed, and torch otherwise"""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """of the computation; what a lower one changes is told in the log"""
+    compile: bool = False
+    """where torch computes, above all on GPUs: compiles the network first, which takes a minute or two for every job
+    and needs a compiler on processors"""
+    tile_lr: Annotated[int, Field(ge=16, le=4096)] = 256
+    """slices larger than this are cut into tiles, in low-resolution voxels"""
+    overlap_lr: Annotated[int, Field(ge=0, le=256, validate_default=True)] = 16
+    """overlap of neighbouring tiles, in low-resolution voxels"""
+    threads: Threads = 2
+    """threads of the computation"""
+
+    @field_validator("overlap_lr")
+    @classmethod
+    def _check_overlap(cls, overlap: int, info: ValidationInfo) -> int:
+        tile = info.data.get("tile_lr")
+        if tile and 2 * overlap >= tile:
+            raise ValueError(f"it must be less than half of infer.tile_lr, {tile / 2:g}")
+        return overlap
+
+
+class Evaluate(Section):
+    """Measuring every method against the truth."""
+
+    metrics: tuple[MetricName, ...] = ("psnr", "ssim")
+    """measures of likeness to the truth"""
+    regions: tuple[Literal["foreground", "whole", "neighbours", "denoised", "labels"], ...] = ("foreground", "whole")
+    """parts of a slice over which they are taken; labels: each structure of a volume's segmentation. For truths that
+    are noisy themselves, two that compare the foreground with another reference: neighbours, the mean of the slices
+    before and after, whose noise is another; and denoised, the truth denoised by self-supervision, where the noise of a
+    voxel knows nothing of its neighbours"""
+    labels: dict[Annotated[int, Field(ge=1)], Identifier] = Field(default={})
+    """names of the structures of the segmentations, by their numbers, such as {17: hippocampus, 53: hippocampus}; those
+    of one name are one region, those without a name are left out; {} takes all, by their numbers"""
+    bootstrap_samples: Annotated[int, Field(ge=100, le=100_000)] = 2000
+    """resamples behind every interval"""
+    bootstrap_block_slices: Annotated[int, Field(ge=1, le=1000)] = 8
+    """neighbouring slices that are drawn together, since they resemble each other"""
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    """coverage of the intervals"""
+    on_gate: Literal["warn", "fail"] = "warn"
+    """what to do where a delivered volume, degraded again, contradicts the measurement (metrics/gates.csv): warn marks
+    it, fail also stops the run once all pages are written; needs no truth"""
+
+    @property
+    def needs_features(self) -> bool:
+        """Whether a measure compares images in the features of a VGG."""
+        return any(plugins.constant(METRICS, name, "NEEDS_FEATURES", False) for name in self.metrics)
+
+
+class Reading(Section):
+    """For the target `reading` alone: a page on which people judge images without knowing how they were made."""
+
+    methods: tuple[str, ...] = ()
+    """what is judged: truth, networks of this run, pretrained, or modules of pipeline/baselines; [] takes the truth,
+    bicubic, nlm_bspline3 and the networks that this run trains"""
+    slices: Annotated[int, Field(ge=1, le=200)] = 8
+    """slices on which every method is rated, spread over the tested volumes"""
+    choices_per_pair: Annotated[int, Field(ge=0, le=200)] = 3
+    """slices on which a reader chooses between each two methods"""
+    repeats: Annotated[int, Field(ge=0, le=200)] = 6
+    """ratings, and as many choices, that are asked a second time, to see how steady a reader is"""
+
+
+class Planted(Section):
+    """Small structures are planted in the truth, degraded with it, and looked for in what every method restores."""
+
+    kinds: tuple[KindName, ...] = ("lesion", "vessel", "spine")
+    """what is planted; [] plants nothing"""
+    sizes_voxels: tuple[Annotated[float, Field(gt=0, le=64)], ...] = (2.0, 3.0, 4.0)
+    """their sizes, in high-resolution voxels: diameters of lesions and of the heads of spines, widths of vessels"""
+    contrasts: tuple[Annotated[float, Field(ge=-1, le=1)], ...] = (0.2, 0.4)
+    """what is added to the tissue where they are, as fractions of the normalised range; negative ones darken it"""
+    count: Annotated[int, Field(ge=2, le=1000)] = 16
+    """structures of each kind and size in a volume, at every contrast, as far as there is room"""
+    slices: Annotated[int, Field(ge=1, le=1000)] = 6
+    """slices of a volume that they are planted in; each is restored once a contrast and once without them"""
+    draws: Annotated[int, Field(ge=1, le=100)] = 1
+    """times that they are planted, each at other places and with other noise; each costs as much time as the first"""
+    false_alarm_rate: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    """how often the observer may find one where none is"""
+
+
+class Report(Section):
+    """The pages."""
+
+    title: str = "BrainSR"
+    """heading of every page"""
+    slices_shown: Annotated[int, Field(ge=1, le=20)] = 4
+    """slices drawn per volume"""
+
+
+class Resources(Section):
+    """What a job may use. Changing this section reruns nothing."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto takes a GPU where there is one and says so"""
+    gpu: Annotated[int, Field(ge=0, le=8)] = 1
+    """GPUs that training and inference ask the scheduler for"""
+    memory_mb: Annotated[int, Field(ge=500)] = 4000
+    """memory that a job asks the scheduler for, in MB; its second try asks for twice as much, and so on. Networks
+    restore so many slices side by side as fit into half of it"""
+    runtime_minutes: Annotated[int, Field(ge=1)] = 240
+    """time that a job asks the scheduler for, in minutes; its second try asks for twice as much, and so on"""

@@ -1,0 +1,20 @@
+"""A round lesion: a disk, which is a slice through a sphere. Its size is the diameter."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipeline.fidelity.insertion.structure import Structure, covered, disk
+
+TITLE = "lesion"
+
+
+def reach(size_voxels: float) -> float:
+    """Returns how far it extends from its centre, in voxels."""
+    return size_voxels / 2
+
+
+def structure(size_voxels: float, direction: float, radius: int) -> Structure:
+    """Returns a disk; arguments as in this package's docstring."""
+    signal = covered(disk(size_voxels), direction, radius)
+    return Structure(signal, np.zeros_like(signal), signal)

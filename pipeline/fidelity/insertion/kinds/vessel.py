@@ -1,0 +1,23 @@
+"""A straight piece of a vessel: a bar of 12 voxels' length. Its size is the width."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from pipeline.fidelity.insertion.structure import Structure, bar, covered
+
+TITLE = "vessel"
+LENGTH_VOXELS = 12.0
+
+
+def reach(size_voxels: float) -> float:
+    """Returns how far its corners are from its middle, in voxels."""
+    return math.hypot(LENGTH_VOXELS, size_voxels) / 2
+
+
+def structure(size_voxels: float, direction: float, radius: int) -> Structure:
+    """Returns a bar; arguments as in this package's docstring."""
+    signal = covered(bar(LENGTH_VOXELS, size_voxels), direction, radius)
+    return Structure(signal, np.zeros_like(signal), signal)

@@ -1,0 +1,92 @@
+"""The pictures of a reader study: the same part, the same window and the same size for every method."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.image.channels import colours_of, one_a_picture, with_its_colours
+from pipeline.image.image import Image
+from pipeline.image.slices import evenly_spaced
+from pipeline.reporting.gallery import WHITE_PERCENTILE, grey
+from pipeline.reporting.slice_images import (
+    LONGEST_SIDE,
+    Box,
+    bounding_box,
+    data_uri,
+    detail_box,
+    draw_slice,
+    drawn_spacing,
+    to_grey,
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One slice of a study: which one, the part that is shown, the intensity that is drawn white, and its colours."""
+
+    volume: str
+    index: int
+    box: Box
+    white: float
+    aspect: float
+    colours: int = 1
+
+    @property
+    def name(self) -> str:
+        """The volume and the slice."""
+        return f"{self.volume}/{self.index}"
+
+    def picture(self, volume: NDArray[np.floating], axis: int) -> str:
+        """Draws this slice of a volume that lies on the grid of the truth, losslessly; returns a data URI."""
+        return data_uri(to_grey(self.box.cut(_drawn(volume, axis, self.index, self.colours)), 0.0, self.white))
+
+
+def choose_cases(truths: Sequence[Image], count: int) -> list[Case]:
+    """Chooses slices, spread evenly over the volumes and within each.
+
+    Part and window are chosen from the truth alone, so that no method is favoured. Of large slices a part is shown, the
+    surroundings of the detail that the report magnifies, since pictures that are scaled down hide differences.
+
+    Args:
+        truths: extracted volumes.
+        count: slices altogether, as far as there are so many.
+    """
+    found: list[Case] = []
+    for place, truth in enumerate(truths):
+        share = (count * (place + 1)) // len(truths) - (count * place) // len(truths)
+        slices = one_a_picture(truth.facts, truth.facts["foreground_slices"])
+        found.extend(_case(truth, index) for index in evenly_spaced(slices, share) if share)
+    return found
+
+
+def _drawn(volume: NDArray, axis: int, index: int, colours: int) -> NDArray:
+    """Draws a slice, shape (rows, columns), or with the colours of its picture (rows, columns, 3)."""
+    each = [draw_slice(volume, axis, one) for one in with_its_colours(index, colours)]
+    return each[0] if colours == 1 else np.stack(each, axis=-1)
+
+
+def _case(truth: Image, index: int) -> Case:
+    axis, colours = int(truth.facts["slice_axis"]), colours_of(truth.facts)
+    drawn = _drawn(np.asarray(truth.data), axis, index, colours)
+    mask = draw_slice(truth.masks["foreground"], axis, index)
+    spacing = drawn_spacing(truth.spacing, axis)
+    box = bounding_box([mask])
+    if max(box.shape) > LONGEST_SIDE:
+        box = _around(detail_box(grey(drawn), mask, box, spacing), mask.shape)
+    white = float(np.percentile(drawn[mask], WHITE_PERCENTILE))
+    height, width = (size * step for size, step in zip(box.shape, spacing, strict=True))
+    return Case(truth.facts["id"], index, box, white, round(width / height, 4), colours)
+
+
+def _around(detail: Box, shape: tuple[int, ...]) -> Box:
+    """The part of a slice around the middle of a detail, at most LONGEST_SIDE along both sides."""
+    edges = []
+    for low, high, size in ((detail.top, detail.bottom, shape[0]), (detail.left, detail.right, shape[1])):
+        length = min(LONGEST_SIDE, size)
+        start = int(np.clip((low + high - length) // 2, 0, size - length))
+        edges += [start, start + length]
+    return Box(*edges)

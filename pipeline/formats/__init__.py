@@ -1,0 +1,144 @@
+"""File formats: one module each, whose name is the format's name.
+
+A module offers
+
+- `SUFFIXES`: endings of the names of the files that it reads; none where a name does not tell the format.
+- `WRITTEN`: endings that a result may have, first that of the workflow; left out where it is the same as `SUFFIXES`.
+- `read(path, part) -> Image`: `origin["format"]` of the image names the module that writes it back.
+- `write(path, image) -> int`: how many voxels had to be clipped to the range of the dtype.
+- `as_quantity(image) -> Image`, where it cannot hold 32-bit floats as they are: the nearest it can hold to an image of
+  values that are not intensities and not negative, such as expected errors.
+- `accepts(path) -> bool`, where a name does not always tell: whether an existing file or folder is of this format.
+
+`SUFFIXES` and `WRITTEN` are tuples of plain text, since the workflow reads them without importing the module.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import zipfile
+from dataclasses import dataclass, fields
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+from pipeline import plugins
+from pipeline.errors import UserError
+
+ROOM = "pipeline.formats"
+AXES = 3
+
+
+@dataclass(frozen=True)
+class Part:
+    """Which image of a file is meant, and how large its voxels are where the file does not say.
+
+    Attributes:
+        frame: volume of a 4-D image, or time point, counted from 0.
+        channel: number of a channel counted from 0, or its name; None takes all of them.
+        series: of several images in a file or folder, the name or identifier of one.
+        voxel_um: size of a voxel along x (columns), y (rows) and z (slices), in micrometres.
+        coloured: True keeps the colours of RGB though they are all grey, as in a prediction of a coloured picture.
+    """
+
+    frame: int | None = None
+    channel: int | str | None = None
+    series: str | None = None
+    voxel_um: tuple[float, float, float] | None = None
+    coloured: bool | None = None
+
+    def check(self, path: Path, title: str, known: tuple[str, ...]) -> None:
+        """Refuses keys that a format has no notion of, and sizes of a voxel that cannot be true.
+
+        Args:
+            path: for the message.
+            title: the format's name in words.
+            known: keys that the format knows.
+
+        Raises:
+            UserError: another key is set, or a size is not above zero.
+        """
+        self.check_voxel_um(path)
+        for one in fields(self):
+            if getattr(self, one.name) is not None and one.name not in known:
+                offered = f"the keys that it has are {', '.join(known)}" if known else "it has no such keys"
+                raise UserError(f"{path}: {title} has no {one.name}; {offered}. Leave {one.name} out.")
+
+    def check_voxel_um(self, path: Path) -> None:
+        """Refuses a size of a voxel that cannot be true.
+
+        Raises:
+            UserError: there are not three sizes, or one is zero, negative, NaN or infinite.
+        """
+        sizes = self.voxel_um
+        if sizes is not None and (len(sizes) != AXES or not all(math.isfinite(size) and size > 0 for size in sizes)):
+            listed = ", ".join(f"{size:g}" for size in sizes)
+            raise UserError(f"{path}: voxel_um is {listed}; it needs three finite sizes above zero, in micrometres.")
+
+
+@cache
+def _endings(name: str, constant: str) -> tuple[str, ...] | None:
+    """Returns a constant of a format's module from its source; None where the module has no such constant."""
+    tree = ast.parse(Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == constant for t in node.targets):
+            return tuple(ast.literal_eval(node.value))
+    return None
+
+
+def read_suffixes(name: str) -> tuple[str, ...]:
+    """Returns the endings of the names of the files that a format reads."""
+    return _endings(name, "SUFFIXES") or ()
+
+
+def written_suffixes(name: str) -> tuple[str, ...]:
+    """Returns the endings that the results of a format may have; the first is that of the workflow."""
+    return _endings(name, "WRITTEN") or read_suffixes(name)
+
+
+def format_by_name(file_name: str) -> str | None:
+    """Returns the format that a file's name tells, by its longest known ending; None where it tells none."""
+    found = {
+        suffix: name
+        for name in plugins.names(ROOM)
+        for suffix in read_suffixes(name)
+        if file_name.lower().endswith(suffix)
+    }
+    return found[max(found, key=len)] if found else None
+
+
+def format_of(path: Path) -> ModuleType:
+    """Returns the module that reads a file or folder, by its name or else by what is in it.
+
+    Raises:
+        UserError: no format fits, or there is nothing at `path`.
+    """
+    name = format_by_name(path.name)
+    if name is not None:
+        return plugins.load(ROOM, name)
+    if not path.exists():
+        raise UserError(f"{path}: there is no such file.")
+    for module in (plugins.load(ROOM, name) for name in plugins.names(ROOM)):
+        if hasattr(module, "accepts") and module.accepts(path):
+            return module
+    inside = [name for name in _names_inside(path) if format_by_name(name) == "tiff"]
+    if inside:
+        raise UserError(
+            f"{path}: holds {len(inside)} TIFF files; save them as one stack, or name one of them, such as {inside[0]}."
+        )
+    known = ", ".join(suffix for name in plugins.names(ROOM) for suffix in read_suffixes(name))
+    raise UserError(
+        f"{path}: this format is unknown; known are {known}, and folders and zip archives of DICOM files, of "
+        "pictures or of an OME-Zarr."
+    )
+
+
+def _names_inside(path: Path) -> list[str]:
+    """Returns the names of the files in a folder or zip archive; none where it is neither."""
+    if not path.is_dir() and not zipfile.is_zipfile(path):
+        return []
+    from pipeline.sources.packing import is_hidden, opened  # the workflow imports this module where tqdm is absent
+
+    with opened(path) as bundle:
+        return [name for name in bundle.sizes if not is_hidden(name)]

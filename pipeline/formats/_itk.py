@@ -1,0 +1,284 @@
+"""What the formats of ITK share: volumes read and written through SimpleITK, whose axes run left, posterior, superior.
+
+SimpleITK passes over damage in compressed voxels, so their checksum is checked here before.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK
+from numpy.typing import NDArray
+
+from pipeline.errors import UserError
+from pipeline.files import replacing
+from pipeline.formats import Part
+from pipeline.formats._checks import check_affine, check_size, chosen_frame, first_line
+from pipeline.formats._volumes import (
+    SPATIAL_AXES,
+    canonical_image,
+    check_is_image,
+    check_voxel_type,
+    stored_volume,
+)
+from pipeline.image.image import Image
+from pipeline.image.intensity import IntensityMap
+
+FLAT = 2
+"""Dimensions of a file that holds one slice."""
+MAX_DIMENSIONS = 4
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+MILLIMETRES = {
+    "": 1.0,
+    "?": 1.0,
+    "m": 1e3,
+    "cm": 10.0,
+    "mm": 1.0,
+    "millimeter": 1.0,
+    "millimeters": 1.0,
+    "millimetre": 1.0,
+    "um": 1e-3,
+    "\N{MICRO SIGN}m": 1e-3,
+    "\N{GREEK SMALL LETTER MU}m": 1e-3,
+    "micron": 1e-3,
+    "microns": 1e-3,
+    "micrometer": 1e-3,
+    "nm": 1e-6,
+}
+"""Per unit of length; files that name none are taken as millimetres, as is the custom."""
+DROPPED = ("ITK_", "NRRD_kinds", "NRRD_units", "NRRD_thicknesses", "NRRD_sizes")
+"""Beginnings of the keys of SimpleITK's metadata that are about the file or do not hold for a result."""
+UNPRINTABLE = "[UNKNOWN_PRINT_CHARACTERISTICS]"
+"""Value of metadata that SimpleITK cannot hand over."""
+UNSUPPORTED = re.compile(r"not supported|Unknown PixelType|unsupported|Error interpreting|doesn't match", re.IGNORECASE)
+ANY_WRAPPER = 47
+"""Lets zlib recognise both its own streams and those of gzip."""
+CHUNK_BYTES = 1 << 20
+MIN_VOXEL_BYTES = 1
+"""For a look at the size of a volume before its type is known."""
+
+logger = logging.getLogger(__name__)
+SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A format of ITK.
+
+    Attributes:
+        title: its name in words.
+        name: of its module, for `origin["format"]`.
+        reader: name of ITK's class that reads and writes it.
+    """
+
+    title: str
+    name: str
+    reader: str
+
+
+@dataclass(frozen=True)
+class Header:
+    """What is taken from the text at the beginning of a file, since SimpleITK does not tell it.
+
+    Attributes:
+        unit: of lengths.
+        data: file with the voxels, which may be the file itself; None if there are several.
+        compressed_from: place of its first byte of a stream of zlib or gzip; None if it is not compressed so.
+        lists_frames: components of a voxel are volumes that follow each other.
+    """
+
+    unit: str
+    data: Path | None
+    compressed_from: int | None
+    lists_frames: bool = False
+
+
+def read_itk(path: Path, part: Part, kind: Kind, header: Header) -> Image:
+    """Reads a volume into canonical order with its stored intensities, in millimetres.
+
+    Raises:
+        UserError: the file or the file of its voxels is missing or damaged, it is no volume of one number a voxel, has
+            infinite voxels, a useless geometry, or no such frame.
+    """
+    if header.data is not None and not header.data.is_file():
+        raise UserError(
+            f"{path}: its voxels are in another file, {header.data.name}, which is not beside it. Put it there, or "
+            "convert both to one file first (a run of the workflow fetches one file for each source)."
+        )
+    reader = SimpleITK.ImageFileReader()
+    reader.SetImageIO(kind.reader)
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+        shape = tuple(int(size) for size in reader.GetSize())
+        if "complex" in SimpleITK.GetPixelIDValueAsString(reader.GetPixelID()):
+            raise UserError(f"{path}: its voxels are complex numbers, not intensities; store their magnitude.")
+        _check_shape(path, shape, reader.GetNumberOfComponents(), header)
+        volumes = reader.GetNumberOfComponents() * int(np.prod(shape[SPATIAL_AXES:], dtype=np.int64))
+        frame = chosen_frame(path, volumes, part.frame)
+        affine = _affine(
+            path, header, *(getattr(reader, f"Get{name}")() for name in ("Direction", "Spacing", "Origin"))
+        )
+        picture = reader.Execute()
+    except (RuntimeError, MemoryError) as error:
+        raise _failure(path, kind, error) from error
+    # Axes of the array: frames or components apart, x comes last.
+    values = SimpleITK.GetArrayFromImage(picture)
+    check_voxel_type(path, values.dtype)
+    components = picture.GetNumberOfComponentsPerPixel()
+    if header.compressed_from is not None and header.data is not None:
+        _check_stream(path, header.data, header.compressed_from, values.nbytes)
+    frames = np.moveaxis(values.reshape((*shape[::-1], components)), -1, 0)
+    spatial = (*shape, 1)[:SPATIAL_AXES]
+    raw = frames.reshape((volumes, *spatial[::-1]))[frame].transpose()
+    return canonical_image(
+        path,
+        raw,
+        affine,
+        IntensityMap(dtype=raw.dtype.name),
+        "mm",
+        {"format": kind.name, "dimensions": min(len(shape), SPATIAL_AXES), "metadata": _metadata(picture)},
+    )
+
+
+def write_itk(path: Path, image: Image, kind: Kind) -> int:
+    """Writes a normalised canonical image in the orientation and dtype it came in, compressed.
+
+    Returns:
+        How many voxels had to be clipped to the dtype's range.
+    """
+    data, affine, saturated = stored_volume(image)
+    flat = image.origin["dimensions"] == FLAT and data.shape[-1] == 1
+    axes = FLAT if flat else SPATIAL_AXES
+    picture = SimpleITK.GetImageFromArray(np.ascontiguousarray((data[..., 0] if flat else data).transpose()))
+    placed = LPS_TO_RAS @ affine
+    spacing = np.linalg.norm(placed[:axes, :axes], axis=0)
+    picture.SetSpacing(spacing.tolist())
+    picture.SetDirection((placed[:axes, :axes] / spacing).ravel().tolist())
+    picture.SetOrigin(placed[:axes, SPATIAL_AXES].tolist())
+    for key, value in image.origin["metadata"].items():
+        picture.SetMetaData(key, value)
+    with replacing(path) as partial:
+        writer = SimpleITK.ImageFileWriter()
+        writer.SetImageIO(kind.reader)
+        writer.SetFileName(str(partial))
+        writer.SetUseCompression(True)
+        try:
+            writer.Execute(picture)
+        except RuntimeError as error:
+            raise UserError(f"cannot write {path}: {_words(error)}. Is there room on the disk?") from error
+    return saturated
+
+
+def header_fields(text: bytes, separator: str) -> dict[str, str]:
+    """Returns the fields of a header of lines "name: value" or "name = value", by their names in lower case."""
+    fields: dict[str, str] = {}
+    for line in text.decode("utf-8", errors="replace").splitlines():
+        name, found, value = line.partition(separator)
+        if found and not name.startswith("#"):
+            fields[name.strip().lower()] = value.strip()
+    return fields
+
+
+def warn_of_lost(path: Path, fields: Mapping[str, str], lost: Mapping[str, str]) -> None:
+    """Names the fields of a header that a result will not have.
+
+    Args:
+        path: for the message.
+        fields: of the file.
+        lost: names of such fields, each with the value that says nothing.
+    """
+    there = [name for name, nothing in lost.items() if fields.get(name, nothing) != nothing]
+    if there:
+        logger.warning("%s: these fields of its header are not used, and results lack them: %s", path, ", ".join(there))
+
+
+def _check_shape(path: Path, shape: tuple[int, ...], components: int, header: Header) -> None:
+    if len(shape) > MAX_DIMENSIONS:
+        raise UserError(f"{path}: has {len(shape)} dimensions {shape}; split it into 3-D or 4-D volumes first.")
+    if components > 1 and not header.lists_frames:
+        raise UserError(
+            f"{path}: its voxels are vectors or colours of {components} numbers, not intensities; store each component "
+            "in a file of its own, or convert colours to grey."
+        )
+    if len(shape) == MAX_DIMENSIONS and components > 1:
+        raise UserError(f"{path}: has time points of several components; split it into 3-D or 4-D volumes first.")
+    check_is_image(path, shape)
+    stored = header.data.stat().st_size if header.data is not None else int(np.prod(shape, dtype=np.float64))
+    check_size(path, (*shape, components), MIN_VOXEL_BYTES, stored)
+
+
+def _affine(path: Path, header: Header, direction: Any, spacing: Any, origin: Any) -> NDArray[np.float64]:
+    """Returns the affine of the first three axes, shape (4, 4), to RAS in millimetres."""
+    factor = MILLIMETRES.get(header.unit.lower())
+    if factor is None:
+        known = ", ".join(unit for unit in MILLIMETRES if unit.isascii() and unit.isalpha())
+        raise UserError(f"{path}: its unit of length {header.unit!r} is unknown; known are {known}.")
+    if factor != 1:
+        logger.warning("%s: its lengths are in %s; they are converted to mm, which results are in", path, header.unit)
+    matrix = np.reshape(direction, (len(spacing), len(spacing))) * spacing
+    axes = min(len(spacing), SPATIAL_AXES)
+    if np.any(matrix[:axes, axes:]) or np.any(matrix[axes:, :axes]):
+        raise UserError(f"{path}: its fourth axis is no time: it is mixed with those of space. Split it into volumes.")
+    affine = np.eye(SPATIAL_AXES + 1)
+    affine[:axes, :axes] = matrix[:axes, :axes]
+    affine[:axes, SPATIAL_AXES] = origin[:axes]
+    affine[:SPATIAL_AXES] *= factor
+    check_affine(path, affine)
+    return LPS_TO_RAS @ affine
+
+
+def _metadata(picture: Any) -> dict[str, str]:
+    """Returns the metadata of an image that still holds for a result."""
+    found = {key: picture.GetMetaData(key) for key in picture.GetMetaDataKeys() if not key.startswith(DROPPED)}
+    kept = {key: value for key, value in found.items() if UNPRINTABLE not in value}
+    if "time" in kept.get("NRRD_space", ""):  # of four axes, where a result has three
+        del kept["NRRD_space"]
+    return kept
+
+
+def _check_stream(path: Path, data: Path, start: int, size: int) -> None:
+    """Refuses compressed voxels whose length or checksum is another one than it should be.
+
+    Args:
+        path: for the message.
+        data: file of the voxels.
+        start: place of the stream in it.
+        size: bytes of all voxels.
+    """
+    stream, count = zlib.decompressobj(ANY_WRAPPER), 0
+    try:
+        with data.open("rb") as file:
+            file.seek(start)
+            while not stream.eof and (chunk := file.read(CHUNK_BYTES)):
+                count += len(stream.decompress(chunk))
+        whole = stream.eof and count == size
+    except zlib.error:
+        whole = False
+    if not whole:
+        raise UserError(f"{path}: its compressed voxels are damaged or incomplete. Is it whole?")
+
+
+def _failure(path: Path, kind: Kind, error: BaseException) -> UserError:
+    if isinstance(error, MemoryError):
+        return UserError(f"{path}: the volume does not fit into memory. Is its header right?")
+    advice = (
+        "SimpleITK does not read files of this kind; convert it to NIfTI with the program that made it."
+        if UNSUPPORTED.search(str(error))
+        else "Is it whole?"
+    )
+    return UserError(f"{path}: cannot be read as {kind.title} ({_words(error)}). {advice}")
+
+
+def _words(error: BaseException) -> str:
+    """Returns the last line of what SimpleITK says, without the place in its source."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.startswith("Reason:")]
+    text = lines[-1] if lines else first_line(error)
+    return re.sub(r"^(ITK|sitk::)\s*ERROR:\s*(\w+\(0x\w+\):\s*)?", "", text).rstrip(".")

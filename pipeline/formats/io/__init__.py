@@ -1,0 +1,1 @@
+"""Images on disk: the files that steps hand to each other, and the super-resolved results."""

@@ -1,0 +1,160 @@
+"""Predictions: super-resolved images as files, in the format, orientation, dtype and units of the source, and back."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline import plugins
+from pipeline.errors import UserError
+from pipeline.formats import ROOM, Part, written_suffixes
+from pipeline.image.alignment import check_same_grid
+from pipeline.image.image import Image
+from pipeline.image.missing_values import MASK as MISSING
+from pipeline.image.missing_values import VALUE as MISSING_VALUE
+from pipeline.image.missing_values import filled, fine_missing, missing_voxels
+from pipeline.physics.grid import crop_to, fine_affine
+
+logger = logging.getLogger(__name__)
+
+CLIPPED_SHARE = 0.01
+"""Share of clipped voxels above which a warning is logged."""
+
+
+def prediction_path(folder: Path, method: str, volume: str, suffix: str = ".nii.gz") -> Path:
+    """Returns where a method's result lies, below results/<run>/predictions."""
+    return folder / method / f"{volume}{suffix}"
+
+
+def of_volume(predictions: Iterable[Path], volume: str) -> list[Path]:
+    """Returns the predictions of a volume; ids hold no dots, so that one ends where the first dot of a name stands."""
+    return [path for path in predictions if path.name.split(".")[0] == volume]
+
+
+def suffix_of(image: Image) -> str:
+    """Returns the suffix of an image's predictions, such as ".nii.gz": they stay of the family of the source."""
+    return written_suffixes(image.origin["format"])[0]
+
+
+def check_output(path: Path, image: Image) -> None:
+    """Refuses names under which an image cannot be written.
+
+    Raises:
+        UserError: the name belongs to another format than the image came in.
+    """
+    name = image.origin["format"]
+    known = written_suffixes(name)
+    if not path.name.lower().endswith(known):
+        if "title" in image.origin:
+            raise UserError(f"{path}: {image.origin['title']} is written as {', '.join(known)}; choose such a name.")
+        raise UserError(f"{path}: the image came as {name} and is written as such; name the file {' or '.join(known)}.")
+
+
+def restored_image(lr_image: Image, sr: NDArray[np.floating]) -> Image:
+    """Puts a super-resolved array onto the grid of the high-resolution volume.
+
+    Args:
+        lr_image: the low-resolution volume it was made of, with its forward model in the facts.
+        sr: normalised intensities, of shape lr_image.data.shape * factors.
+
+    Returns:
+        The image, cropped to the recorded shape; its mask "missing" is that of the low-resolution volume, if any.
+
+    Raises:
+        ValueError: `sr` has another shape.
+    """
+    model = lr_image.facts["forward_model"]
+    expected = tuple(int(size) * factor for size, factor in zip(lr_image.data.shape, model["factors"], strict=True))
+    if sr.shape != expected:
+        raise ValueError(f"the super-resolved array has shape {sr.shape}, expected was {expected}")
+    missing = lr_image.masks.get(MISSING)
+    masks = {} if missing is None else {MISSING: fine_missing(missing, model["factors"], model["hr_shape"])}
+    return lr_image.with_data(
+        crop_to(sr, model["hr_shape"]), affine=fine_affine(lr_image.affine, model["factors"]), masks=masks
+    )
+
+
+def write_prediction(path: Path, lr_image: Image, sr: NDArray[np.floating]) -> int:
+    """Writes a super-resolved array in the orientation, dtype and units of the source, whole or not at all.
+
+    Args:
+        path: the file; its suffix names the format.
+        lr_image: as in `restored_image`.
+        sr: as in `restored_image`.
+
+    Returns:
+        How many voxels had to be clipped to the range of the dtype.
+
+    Raises:
+        UserError: the file's name belongs to another format, or it cannot be written.
+    """
+    check_output(path, lr_image)
+    image = restored_image(lr_image, sr)
+    saturated = plugins.load(ROOM, lr_image.origin["format"]).write(path, _with_missing(image))
+    warn_of_clipping(path, saturated, image.data.size, image.intensity.dtype)
+    return saturated
+
+
+def warn_of_clipping(path: Path, clipped: int, count: int, dtype: str) -> None:
+    """Log how many of the `count` voxels of a result were clipped to the range of its dtype, if they are many."""
+    if clipped > CLIPPED_SHARE * count:
+        logger.warning(
+            "%s: %.1f %% of the voxels were clipped to the range that the file can store (%s)",
+            *(path, 100 * clipped / count, dtype),
+        )
+
+
+def _with_missing(image: Image) -> Image:
+    """Return an image that has no value where its source has none, as far as its file can store that."""
+    missing = image.masks.get(MISSING)
+    if missing is None or (np.dtype(image.intensity.dtype).kind != "f" and MISSING_VALUE not in image.origin):
+        return image
+    return image.with_data(np.where(missing, np.float32(np.nan), image.data))
+
+
+def write_quantity(path: Path, image: Image) -> int:
+    """Writes values that are not intensities, such as expected errors, in the place and units of an image.
+
+    They are 32-bit floats where the format can hold them; elsewhere its `as_quantity` says what is nearest.
+
+    Args:
+        path: the file; its suffix names the format.
+        image: values that are not negative, normalised like intensities.
+
+    Returns:
+        How many voxels had to be clipped.
+
+    Raises:
+        UserError: the file's name belongs to another format, or it cannot be written.
+    """
+    check_output(path, image)
+    module = plugins.load(ROOM, image.origin["format"])
+    differences = replace(image, intensity=image.intensity.of_differences())
+    quantity = getattr(module, "as_quantity", _as_floats)(differences)
+    without_value = {key: value for key, value in quantity.origin.items() if key != MISSING_VALUE}
+    return module.write(path, _with_missing(replace(quantity, origin=without_value)))
+
+
+def _as_floats(image: Image) -> Image:
+    return replace(image, intensity=replace(image.intensity, slope=1.0, intercept=0.0, dtype="float32"))
+
+
+def read_prediction(path: Path, truth: Image) -> NDArray[np.float32]:
+    """Reads a prediction for comparison with the truth.
+
+    Returns:
+        Intensities of shape truth.data.shape, normalised as the truth is; background that is NaN has the lowest value.
+
+    Raises:
+        UserError: the file cannot be read, or does not lie on the grid of the truth.
+    """
+    # A method may make the faint colours of a picture so grey that its file would pass for a grey one.
+    part = Part(coloured=truth.origin.get("coloured") or None)
+    image = plugins.load(ROOM, truth.origin["format"]).read(path, part)
+    check_same_grid(path, image, truth, truth.facts.get("id", "the truth"), "prediction")
+    return truth.intensity.normalise(filled(image.data, missing_voxels(image.data)))

@@ -1,0 +1,60 @@
+"""MetaImage, in one file or with a detached header, read and written through SimpleITK.
+
+Of several volumes (a fourth axis) one is taken, and written as a 3-D image: always as one file, in millimetres, with
+the fields of the user's own that the file had.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.formats import Part
+from pipeline.formats._checks import check_is_file
+from pipeline.formats._itk import Header, Kind, header_fields, read_itk, warn_of_lost, write_itk
+from pipeline.image.image import Image
+
+SUFFIXES = (".mha", ".mhd")
+WRITTEN = (".mha",)
+KIND = Kind("MetaImage", "metaimage", "MetaImageIO")
+MAX_HEADER_BYTES = 1 << 20
+LAST_FIELD = b"ElementDataFile"
+SAME_FILE = "local"
+SEVERAL = ("list", "%")
+"""In the field ElementDataFile, where there are several."""
+LOST = {
+    "comment": "",
+    "modality": "MET_MOD_UNKNOWN",
+    "elementtointensityfunctionslope": "1",
+    "elementtointensityfunctionoffset": "0",
+}
+
+
+def read(path: Path, part: Part = Part()) -> Image:
+    """Reads a volume into canonical order with its stored intensities, in millimetres; errors as `read_itk`."""
+    part.check(path, "MetaImage", ("frame",))
+    check_is_file(path)
+    with path.open("rb") as stream:
+        text = stream.read(MAX_HEADER_BYTES)
+    end = text.find(b"\n", max(text.find(LAST_FIELD), 0)) + 1
+    text = text[: end or None]
+    fields = header_fields(text, "=")
+    image = read_itk(path, part, KIND, _header(path, fields, len(text)))
+    warn_of_lost(path, fields, LOST)
+    return image
+
+
+def write(path: Path, image: Image) -> int:
+    """Writes a normalised canonical image in the orientation and dtype it came in; see `write_itk`."""
+    return write_itk(path, image, KIND)
+
+
+def _header(path: Path, fields: dict[str, str], length: int) -> Header:
+    named = fields.get("elementdatafile", SAME_FILE)
+    inside = named.lower() == SAME_FILE
+    several = named.lower().startswith(SEVERAL[0]) or SEVERAL[1] in named
+    compressed = fields.get("compresseddata", "").lower().startswith("t") and "headersize" not in fields
+    return Header(
+        unit=fields.get("distanceunits", ""),
+        data=None if several else path if inside else path.parent / named,
+        compressed_from=(length if inside else 0) if compressed else None,
+    )

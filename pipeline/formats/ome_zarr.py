@@ -1,0 +1,150 @@
+"""OME-Zarr (OME-NGFF 0.4 and 0.5), as a folder or a zip archive: one time point is read, all channels.
+
+A folder or archive is known by its name or by what is in it; of an image's finest level, the image is read.
+
+It is written in the version that it came in, with its axes, units, names and display settings of the channels, as a
+pyramid. Lost are labels (their masks have the pixels of the source), what `metadata` and other programs' attributes
+hold, and all images of the store but the one that was read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from pipeline.errors import UserError
+from pipeline.files import folder_beside
+from pipeline.formats import Part
+from pipeline.formats._checks import check_finite
+from pipeline.formats._colours import names_of
+from pipeline.formats._ngff import ZARR_FORMAT, Axis, Multiscale
+from pipeline.formats._plain import plain_image, plain_sections, section_names
+from pipeline.formats._pyramid import add_coarser_levels, create_level, planes_of
+from pipeline.formats.tiled import read_whole
+from pipeline.formats.tiled.ome_zarr import accepts as holds_zarr
+from pipeline.formats.tiled.ome_zarr import check_output, open_tiled, publish
+from pipeline.image.image import Image
+
+SUFFIXES = (".ome.zarr", ".zarr", ".ome.zarr.zip", ".zarr.zip")
+# A rule's result is more simply a file than a folder.
+WRITTEN = (".ome.zarr.zip", ".ome.zarr", ".zarr", ".zarr.zip")
+FORMAT = "ome_zarr"
+SPACE = "xyz"
+"""Axes of an Image by their names in OME-NGFF."""
+
+accepts = holds_zarr
+
+
+def read(path: Path, part: Part = Part()) -> Image:
+    """Reads one time point, with stored intensities (float64), axes x, y and z; channels are further slices.
+
+    Args:
+        path: folder, or zip of one.
+        part: which channel (None for all), time point and series.
+
+    Raises:
+        UserError: the store is missing, damaged, too large to be read at once or no image of OME-NGFF, or there are
+            several time points and none is chosen.
+    """
+    with open_tiled(path, part.series) as image:
+        single, sections = read_whole(image, part)
+    check_finite(path, sections)
+    multiscale = cast(Multiscale, single.metadata)
+    count, _, height, width = sections.shape
+    plain = plain_image(
+        sections,
+        single.intensity,
+        multiscale.voxel_um,
+        section_names(count),
+        names_of(range(sections.shape[1]), multiscale.labels),
+        {"format": FORMAT, "multiscale": asdict(multiscale), "shape": [width, height, count]},
+    )
+    return replace(plain, affine=_affine(multiscale, (width, height, count)))
+
+
+def write(path: Path, image: Image) -> int:
+    """Writes a normalised image in the version, axes, units and dtype that it came in, as a pyramid.
+
+    Returns:
+        How many voxels had to be clipped to the range of the dtype.
+
+    Raises:
+        UserError: the image is of another format, or there is something else at `path`.
+    """
+    if image.origin.get("format") != FORMAT:
+        raise UserError(f"{path}: only an image that was OME-Zarr is written as OME-Zarr; choose another suffix.")
+    check_output(path)
+    multiscale = _moved(_from_json(image.origin["multiscale"]), image)
+    names = multiscale.axis_names
+    sections, saturated = plain_sections(image)
+    sizes = dict(zip("zcyx", sections.shape, strict=True))
+    # The standard puts channels before z.
+    stored = np.moveaxis(sections, 1, 0).reshape([sizes.get(name, 1) for name in names])
+    with folder_beside(path) as folder:
+        group = zarr.open_group(folder, mode="w", zarr_format=ZARR_FORMAT[multiscale.version])
+        level = create_level(group, "0", stored.shape, stored.dtype, names)
+        for plane in planes_of(stored.shape[:-2]):
+            level[plane] = stored[plane]
+        add_coarser_levels(group, names)
+        publish(folder, multiscale, {}, path)
+    return saturated
+
+
+def _affine(multiscale: Multiscale, shape: Sequence[int]) -> NDArray[np.float64]:
+    """Returns the affine of an array (x, y, z) that is laid as `pipeline.image.stack.lay` does: x and y run backward.
+
+    In micrometres where the file tells them.
+    """
+    stated = multiscale.voxel_um
+    affine = np.eye(4)
+    affine[2, 2] = stated[2] if stated else 1.0
+    for place, name in enumerate(SPACE):
+        axis = multiscale.axis(name)
+        if axis is None:
+            continue
+        # Slices in an unknown unit are as thick as `voxel_um` states.
+        unit = (axis.micrometres or stated[place] / axis.scale) if stated else 1.0
+        step, first = axis.scale * unit, axis.translation * unit
+        backward = name != "z"
+        affine[place, place] = -step if backward else step
+        affine[place, 3] = first + step * (shape[place] - 1) if backward else first
+    return affine
+
+
+def _moved(multiscale: Multiscale, image: Image) -> Multiscale:
+    """Returns the axes that an image has after its affine and shape have changed.
+
+    Changes are counted in the voxels of the source: so what has not changed comes back to the last digit.
+    """
+    before = _affine(multiscale, image.origin["shape"])
+    changed: dict[str, Axis] = {}
+    for place, name in enumerate(SPACE):
+        axis = multiscale.axis(name)
+        if axis is None:
+            continue
+        size = abs(before[place, place])
+        scale = axis.scale / _tidy(size / abs(image.affine[place, place]))
+        ends = [
+            matrix[place, 3] + (matrix[place, place] * (count - 1) if matrix[place, place] < 0 else 0.0)
+            for matrix, count in ((before, image.origin["shape"][place]), (image.affine, image.data.shape[place]))
+        ]
+        shift = round((ends[1] - ends[0]) / size, 9)
+        changed[name] = replace(axis, scale=scale, translation=axis.translation + shift * axis.scale)
+    return multiscale.with_axes(**changed)
+
+
+def _tidy(value: float) -> float:
+    """Takes off the last digits, which hold rounding errors."""
+    return float(f"{value:.12g}")
+
+
+def _from_json(values: dict[str, Any]) -> Multiscale:
+    """Undoes `dataclasses.asdict`, also after the values were JSON."""
+    axes = tuple(Axis(**axis) for axis in values["axes"])
+    return Multiscale(**{**values, "axes": axes, "channels": tuple(values["channels"])})

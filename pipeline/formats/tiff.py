@@ -1,0 +1,125 @@
+"""Micrographs as TIFF: OME-TIFF, ImageJ's TIFF, and plain TIFF of one or many pages; written as OME-TIFF.
+
+An OME-TIFF in several files is read whole, whichever of its files is named. Of several time points one is taken
+(`frame`), of several images one (`series`). Channels and colours are all taken, unless one is chosen (`channel`). The
+pages that are left are slices, one above the other. Kept are voxels, dtype (16-bit floats become 32-bit ones), size of
+a pixel, and names and order of the channels; RGB stays RGB, unless it is grey. Pages are turned as their Orientation
+says, and the result needs no turning. A plain TIFF does not say how large a pixel is: lengths are in pixels until
+`voxel_um` is given.
+
+Lost is whatever else the microscope wrote: colours, wavelengths and exposures of the channels, places and times of the
+planes, the objective, the image's name, description and annotations, and the opacity of pixels. Positions, time
+steps and opacity are named in warnings.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from pipeline.files import replacing
+from pipeline.formats import Part
+from pipeline.formats._checks import check_finite, check_size
+from pipeline.formats._colours import colours_of, names_of
+from pipeline.formats._plain import MICROMETRE, plain_image, plain_sections, section_names
+from pipeline.formats._tiff_file import COLOUR, GREY, LARGEST_CLASSIC_BYTES
+from pipeline.formats.tiled import read_whole
+from pipeline.formats.tiled.tiff import TiffMetadata, open_tiled
+from pipeline.image.image import Image
+
+SUFFIXES = (".ome.tiff", ".ome.tif", ".tiff", ".tif", ".ome.tf2", ".ome.tf8", ".ome.btf", ".btf", ".companion.ome")
+WRITTEN = (".ome.tiff", ".ome.tif", ".tiff", ".tif")
+TITLE = "TIFF"
+
+
+def read(path: Path, part: Part = Part()) -> Image:
+    """Reads one stack of slices, axes x, y and z, stored intensities as float64; channels are further slices.
+
+    Raises:
+        UserError: the file is missing or damaged, or holds several images or time points of which none was chosen, or
+            pixels that are no intensities.
+    """
+    part.check(path, TITLE, ("frame", "channel", "series", "voxel_um", "coloured"))
+    with open_tiled(path, part.series) as image:
+        file_bytes = sum(size for _, size, _ in cast(TiffMetadata, image.metadata).files)
+        check_size(path, image.shape, np.dtype(image.intensity.dtype).itemsize, file_bytes)
+        single, sections = read_whole(image, part)
+    known = cast(TiffMetadata, single.metadata)
+    if single.coloured:
+        sections, channels = colours_of(path, np.moveaxis(sections, 1, -1), None, bool(part.coloured))
+    else:
+        channels = names_of(range(sections.shape[1]), known.labels)
+    origin = {
+        "format": "tiff",
+        "byte_order": known.byte_order,
+        "photometric": GREY if known.photometric == COLOUR else known.photometric,
+        "coloured": single.coloured and len(channels) > 1,
+        "states_z": known.states_z,
+    }
+    found = plain_image(sections, single.intensity, single.voxel_um, section_names(len(sections)), channels, origin)
+    check_finite(path, found.data)
+    return found
+
+
+def write(path: Path, image: Image) -> int:
+    """Writes slices as OME-TIFF in the dtype they came in, channels as channels and colours as RGB.
+
+    The same image always gives the same bytes.
+
+    Returns:
+        How many pixels had to be clipped to the dtype's range.
+    """
+    sections, saturated = plain_sections(image)
+    digest = hashlib.sha256(sections.tobytes() + image.affine.tobytes()).digest()
+    pages, axes = _pages_of(sections, image.origin["coloured"])
+    metadata: dict[str, Any] = {
+        "axes": axes,
+        "UUID": str(uuid.UUID(bytes=digest[:16])),
+        "Creator": "BrainSR",
+        **_sizes(image),
+    }
+    if any(image.origin["channels"]) and not image.origin["coloured"]:
+        metadata["Channel"] = {"Name": image.origin["channels"]}
+    photometric = COLOUR if image.origin["coloured"] else image.origin["photometric"]
+    with (
+        replacing(path) as partial,
+        tifffile.TiffWriter(
+            partial,
+            ome=True,
+            byteorder=image.origin["byte_order"],
+            bigtiff=sections.nbytes > LARGEST_CLASSIC_BYTES,
+        ) as file,
+    ):
+        file.write(pages, photometric=photometric, compression="zlib", metadata=metadata, software=False)
+    return saturated
+
+
+def as_quantity(image: Image) -> Image:
+    """Returns an image as 32-bit floats of which zero is black, whatever it was in the source."""
+    floats = replace(image.intensity, slope=1.0, intercept=0.0, dtype="float32")
+    return replace(image, intensity=floats, origin={**image.origin, "photometric": GREY})
+
+
+def _pages_of(sections: NDArray, coloured: bool) -> tuple[NDArray, str]:
+    """Returns sections (sections, channels, rows, columns) as tifffile wants them, with the names of the axes."""
+    if coloured:
+        return np.ascontiguousarray(np.moveaxis(sections, 1, -1)), "ZYXS"
+    return (sections, "ZCYX") if sections.shape[1] > 1 else (sections[:, 0], "ZYX")
+
+
+def _sizes(image: Image) -> dict[str, Any]:
+    """The metadata of OME about the size of a voxel; none where it is not known."""
+    if image.unit != MICROMETRE:
+        return {}
+    stated = dict(zip("XYZ", image.spacing, strict=True))
+    if not image.origin["states_z"]:
+        del stated["Z"]
+    units = {f"PhysicalSize{axis}Unit": "\N{MICRO SIGN}m" for axis in stated}
+    return {**{f"PhysicalSize{axis}": size for axis, size in stated.items()}, **units}

@@ -1,0 +1,124 @@
+"""The one way in which slices pass through a network, whatever computes it and wherever it is."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from pipeline import plugins
+from pipeline.config.sections import Infer
+from pipeline.errors import UserError
+from pipeline.inference.backends._compute import FULL_PRECISION, Compute
+from pipeline.inference.memory import device_of
+
+logger = logging.getLogger(__name__)
+
+BACKENDS = "pipeline.inference.backends"
+REFERENCE = "torch"
+FASTEST_FIRST = ("openvino", REFERENCE)
+"""What `auto` tries, in the order of their speed on processors (docs/performance.md). It is not measured anew on every
+machine, since the last digits of a result must not hang on how busy one was."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A network that is ready to restore slices.
+
+    Attributes:
+        compute: see `pipeline.inference.backends`.
+        factors: enlargement along rows and columns.
+        device: where the network is.
+    """
+
+    compute: Compute
+    factors: tuple[int, int]
+    device: torch.device
+
+    def restore(self, images: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+        """Passes low-resolution slices through the network.
+
+        Args:
+            images: normalised intensities, one slice (rows, columns), or several of one size along leading axes.
+            sigma: standard deviation of the noise, as a fraction of the normalised range.
+
+        Returns:
+            The restored slices, float32, with the same leading axes.
+        """
+        flat = np.array(images, dtype=np.float32).reshape(-1, *images.shape[-2:])
+        restored = self.compute(flat, sigma)
+        return restored.reshape(*images.shape[:-2], *restored.shape[-2:])
+
+
+_ready: WeakKeyDictionary[nn.Module, tuple[Any, Engine]] = WeakKeyDictionary()
+"""The last engine of each network, and what it was made for."""
+
+
+def engine_for(network: Any, settings: Infer) -> Engine:
+    """Returns the engine of a network. What takes time to make ready is made once a process and state of the weights.
+
+    A network that is still learning is best computed by torch, which sees its weights change.
+
+    Args:
+        network: one-channel network on its device, in evaluation mode.
+        settings: the section `infer`.
+
+    Raises:
+        UserError: the backend that was asked for is not installed, or does not compute on this device.
+    """
+    backend = chosen_backend(network, settings.backend)
+    if backend == REFERENCE and not settings.compile:
+        return _prepared(network, backend, settings)
+    # Torch counts the changes of a parameter.
+    weights = tuple((id(weight), weight._version) for weight in network.parameters())
+    key = (backend, settings.precision, settings.threads, settings.compile, weights)
+    if network not in _ready or _ready[network][0] != key:
+        _ready[network] = key, _prepared(network, backend, settings)
+        logger.info("computed by %s in %s", backend, settings.precision)
+    return _ready[network][1]
+
+
+def _prepared(network: Any, backend: str, settings: Infer) -> Engine:
+    return Engine(plugins.load(BACKENDS, backend).prepare(network, settings), network.factors, device_of(network))
+
+
+def tell_change(network: Any, settings: Infer, image: NDArray[np.float32], sigma: float, what: str) -> None:
+    """Logs what a lower precision changes in a part of an image.
+
+    Args:
+        network: as in `engine_for`.
+        settings: the section `infer`.
+        image: the part, normalised intensities, shape (rows, columns).
+        sigma: as in `Engine.restore`.
+        what: the part in words.
+    """
+    reference = {"backend": REFERENCE, "precision": FULL_PRECISION, "compile": False}
+    exact = engine_for(network, settings.model_copy(update=reference)).restore(image, sigma)
+    changed = engine_for(network, settings).restore(image, sigma) - exact
+    logger.info(
+        "%s changes %s by at most %.2g of the range, %.2g on average (root mean square)",
+        *(settings.precision, what, np.abs(changed).max(), np.sqrt(np.mean(changed**2))),
+    )
+
+
+def chosen_backend(network: nn.Module, wanted: str) -> str:
+    """Returns the name of the backend for a network; `auto` takes the fastest that this machine has.
+
+    Raises:
+        UserError: the one that was asked for is not installed, or does not compute on this device.
+    """
+    if wanted == "auto":
+        return next(name for name in FASTEST_FIRST if plugins.load(BACKENDS, name).usable(network))
+    if not plugins.load(BACKENDS, wanted).usable(network):
+        where = device_of(network).type
+        raise UserError(
+            f"infer.backend: {wanted} is not installed, or cannot compute this network on this device ({where}). "
+            f"Install it (pip install {wanted}), set resources.device: cpu, or take auto."
+        )
+    return wanted

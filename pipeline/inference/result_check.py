@@ -1,0 +1,154 @@
+"""Whether a restored image agrees with the image that it was made of: a check of every result.
+
+The result is brought back to the grid of its input: by the forward model where that is known, otherwise by the mean
+over the voxels of each cell. A network that suppresses noise leaves a difference as strong as the noise. What goes
+beyond that is `Agreement.beyond_noise`. It needs no reference, and catches gross errors alone: wrong intensities, a
+wrong image, a network on data of another kind. The consistency gate (`pipeline.fidelity.consistency_gate`) looks
+closer.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from pipeline.errors import UserError
+from pipeline.image.intensity_limits import LIMITS
+from pipeline.physics.data_consistency import degraded_again
+from pipeline.physics.forward import ForwardModel
+
+logger = logging.getLogger(__name__)
+
+WARN_BEYOND, REFUSE_BEYOND = 0.06, 0.35
+"""Difference beyond the noise, as a fraction of the intensity range, from which on a result is warned of, and refused.
+What honest results have is measured in docs/fidelity.md."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How a result, brought back to the grid of its input, differs from it.
+
+    Attributes:
+        squares: sum of the squared differences, in fractions of the intensity range.
+        noise: what the noise contributes to that sum.
+        count: number of voxels.
+    """
+
+    squares: float = 0.0
+    noise: float = 0.0
+    count: int = 0
+
+    def __add__(self, other: Agreement) -> Agreement:
+        """Return the agreement over the voxels of both."""
+        return Agreement(self.squares + other.squares, self.noise + other.noise, self.count + other.count)
+
+    @property
+    def beyond_noise(self) -> float:
+        """Root mean square of the difference that the noise does not explain; infinite where a result is no number."""
+        if not math.isfinite(self.squares):
+            return math.inf
+        return math.sqrt(max(self.squares - self.noise, 0.0) / max(self.count, 1))
+
+
+def agreement_of(
+    again: NDArray[np.floating],
+    image: NDArray[np.floating],
+    scale: float | NDArray[np.floating],
+    sigma: float,
+    *,
+    magnitude: bool = False,
+) -> Agreement:
+    """Compare a result, on the grid of its input, with that input.
+
+    Args:
+        again: the result, brought back.
+        image: the input, same shape and unit. Voxels that are NaN are left out.
+        scale: intensity range in that unit, broadcast along the last axis.
+        sigma: noise level of the input, as a fraction of the range.
+        magnitude: whether the noise is that of magnitude images. In the background, where its mean square is
+            2 sigma^2 (Gudbjartsson and Patz, Magnetic Resonance in Medicine 34:910-914, 1995), a result may show the
+            signal, which is zero.
+    """
+    difference = (np.asarray(again, dtype=np.float64) - image) / scale
+    kept = difference[~np.isnan(image)]
+    power = 2 * sigma**2 if magnitude else sigma**2
+    return Agreement(float(np.sum(np.square(kept))), power * kept.size, kept.size)
+
+
+def agreement_with_measurement(
+    restored: NDArray[np.floating], measured: NDArray[np.floating], model: ForwardModel
+) -> Agreement:
+    """Compare a restored volume, degraded again, with the measurement.
+
+    A result may show the signal, or the mean of the noisy magnitude, which lies above it in the dark: the one that
+    agrees better counts.
+
+    Args:
+        restored: normalised intensities, of shape model.hr_shape or larger at the high ends.
+        measured: normalised intensities, of shape model.lr_shape.
+        model: how the measurement came about, with its noise level.
+    """
+    # Intensities far beyond the range were interpolated, and the operator would spread them.
+    again = degraded_again(np.clip(np.asarray(restored, dtype=np.float32), *LIMITS), model)
+    compared = without_outliers(measured, measured)
+    readings = [agreement_of(one, compared, 1.0, model.noise_sigma) for one in (model.expected_value(again), again)]
+    return min(readings, key=lambda one: one.squares)
+
+
+def without_outliers(image: NDArray[np.floating], normalised: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return an image that is NaN where intensities far beyond the range were interpolated: they and their neighbours.
+
+    Args:
+        image: any unit.
+        normalised: the same image, normalised.
+    """
+    low, high = LIMITS
+    far = (normalised < low) | (normalised > high)
+    values = np.array(image, dtype=np.float64)
+    if far.any():
+        near = ndimage.binary_dilation(far, ndimage.generate_binary_structure(far.ndim, far.ndim))
+        values[np.asarray(near, dtype=bool)] = np.nan
+    return values
+
+
+def cell_means(restored: NDArray[np.floating], factors: Sequence[int]) -> NDArray[np.float64]:
+    """Return the mean of each cell of a restored array, whose shape the factors divide."""
+    split = [part for size, factor in zip(restored.shape, factors, strict=True) for part in (size // factor, factor)]
+    cells = np.asarray(restored).reshape(split)
+    return cells.mean(axis=tuple(range(1, 2 * len(factors), 2)), dtype=np.float64)
+
+
+def check_agreement(name: object, found: Agreement, *, force: bool) -> None:
+    """Warn of a result that disagrees with its input, or refuse it.
+
+    Args:
+        name: of the image, for messages.
+        found: what was compared.
+        force: warn instead of refusing.
+
+    Raises:
+        UserError: the difference exceeds `REFUSE_BEYOND`, and `force` is not set.
+    """
+    share = found.beyond_noise
+    logger.info(
+        "%s: the result differs from its input by %.2f %% of the range beyond the noise (warning above %.0f %%)",
+        *(name, 100 * share, 100 * WARN_BEYOND),
+    )
+    told = (
+        f"{name}: the result, brought back to the grid of its input, differs from it by {share:.1%} of the intensity "
+        f"range (root mean square) beyond the noise; honest results stay below {WARN_BEYOND:.0%}"
+    )
+    if share <= WARN_BEYOND:
+        return
+    if share > REFUSE_BEYOND and not force:
+        raise UserError(
+            f"{told}. It is not written. The network may not suit this kind of image: compare with its model card, or "
+            "write the result all the same (apply --force; in a run, infer.force: true)."
+        )
+    logger.warning("%s. Do not rely on it before you know why.", told)

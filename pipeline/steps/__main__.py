@@ -1,0 +1,10 @@
+"""`python -m pipeline.steps STEP ...`: one command a step of the workflow."""
+
+from __future__ import annotations
+
+import sys
+
+from pipeline.__main__ import main
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

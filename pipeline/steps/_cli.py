@@ -1,0 +1,129 @@
+"""What all stages' command lines share."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from argparse import Namespace, RawDescriptionHelpFormatter
+from pathlib import Path
+from typing import Any
+
+from pipeline.config.base import Section
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """A parser of a stage that may handle several volumes, see `pipeline.steps._each_volume`.
+
+    What is written @FILE stands for the lines of a file, since a command line has an end: rules hand the files of
+    thousands of volumes over as @<(printf ...).
+
+    Attributes:
+        of_each_volume: options that take what belongs to all volumes, in the same order, and whether there are several
+            values a volume.
+        tables: options that name a table into which the rows of all volumes go.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(fromfile_prefix_chars="@", **options)
+        self.of_each_volume: dict[str, bool] = {}
+        self.tables: list[str] = []
+
+    def convert_arg_line_to_args(self, arg_line: str) -> list[str]:
+        """Returns the value on a line of a file; an empty list is printed as an empty line."""
+        return [arg_line] if arg_line else []
+
+    def each_volume(self, action: argparse.Action, *, many: bool = False) -> None:
+        """Marks an option that takes one value a volume, or, where `many`, equally many."""
+        self.of_each_volume[action.dest] = many
+
+
+def stage_parser(stage: str, description: str | None) -> ArgumentParser:
+    """Returns the parser of `python -m pipeline <stage>`; the stage's own description opens its help."""
+    return ArgumentParser(
+        prog=f"python -m pipeline {stage}", description=description, formatter_class=RawDescriptionHelpFormatter
+    )
+
+
+def add_settings(parser: ArgumentParser, section: type[Section]) -> None:
+    """Adds --settings, the stage's section of the configuration."""
+    name = section.__name__.lower()
+    parser.add_argument(
+        "--settings",
+        default="{}",
+        metavar="JSON|FILE",
+        help=f"the {name} section as JSON, or a configuration file that has one; what is left out has its default",
+    )
+
+
+def add_path(
+    parser: ArgumentParser,
+    flag: str,
+    help_text: str,
+    *,
+    many: bool = False,
+    required: bool = True,
+    each_volume: bool = False,
+) -> None:
+    """Adds an option that takes a path, or several; where `each_volume`, so many for every volume."""
+    nargs = "+" if many or each_volume else None
+    action = parser.add_argument(flag, type=Path, nargs=nargs, required=required, metavar="PATH", help=help_text)
+    if each_volume:
+        parser.each_volume(action, many=many)
+
+
+def add_table(parser: ArgumentParser, flag: str, help_text: str) -> None:
+    """Adds an option that takes the path of a table (.csv); the rows of all volumes go into it."""
+    action = parser.add_argument(flag, type=Path, required=True, metavar="PATH", help=help_text)
+    parser.tables.append(action.dest)
+
+
+def _above_zero(text: str) -> int:
+    """Reads a whole number above 0."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return number
+
+
+def add_memory(parser: ArgumentParser) -> None:
+    """Adds --memory-mb, the memory that a scheduler lets the stage take."""
+    text = "memory that this may take, in MB; fewer slices are computed side by side (default: what is free)"
+    parser.add_argument("--memory-mb", type=_above_zero, metavar="N", help=text)
+
+
+class _Lines(logging.Formatter):
+    """Writes WARNING or ERROR in front of what is more than progress, so that it is not read as such."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (the name that logging calls)
+        """Returns the line of a record."""
+        line = super().formatMessage(record)
+        return f"{record.levelname} {line}" if record.levelno >= logging.WARNING else line
+
+
+def start_logging() -> None:
+    """Sends progress messages to standard error, which the rules write into their log; see `_Lines`."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Lines("%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+
+
+def show_progress() -> bool:
+    """Says whether a progress bar would be seen by a person."""
+    return sys.stderr.isatty()
+
+
+__all__ = [
+    "ArgumentParser",
+    "Namespace",
+    "add_memory",
+    "add_path",
+    "add_settings",
+    "add_table",
+    "show_progress",
+    "stage_parser",
+    "start_logging",
+]

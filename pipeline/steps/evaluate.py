@@ -1,0 +1,335 @@
+"""Measures every method on a volume, slice by slice or as a whole, against the truth.
+
+Where a slice has several channels, or a picture colours, each of them is measured and the mean is taken: they show the
+same place, so that they are no further slices to whoever counts on these being apart.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from pipeline import plugins
+from pipeline.baselines import bspline3
+from pipeline.config.load import read_section
+from pipeline.config.sections import Evaluate
+from pipeline.errors import UserError
+from pipeline.files import write_text
+from pipeline.formats.io.container import read_image
+from pipeline.formats.io.predictions import read_prediction, restored_image
+from pipeline.image.channels import channel_count, section_of
+from pipeline.image.image import Image
+from pipeline.image.segmentation import label_regions
+from pipeline.image.stack import is_collection
+from pipeline.metrics import WHOLE_VOLUME
+from pipeline.metrics._features import Features, read_features
+from pipeline.metrics._range import data_range
+from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_settings, add_table, show_progress
+
+logger = logging.getLogger(__name__)
+
+METRICS = "pipeline.metrics"
+NEIGHBOURS, DENOISED = "neighbours", "denoised"
+"""The regions whose measures are taken against another reference than the truth."""
+LABELS = "labels"
+"""Stands for the regions of a segmentation."""
+
+
+class Measurement(NamedTuple):
+    """One row: a slice, or the volume as a whole where the slice is WHOLE_VOLUME."""
+
+    volume: str
+    subject: str
+    split: str
+    method: str
+    region: str
+    metric: str
+    slice: int
+    value: float
+
+
+def region_mask(truth: Image, region: str) -> NDArray[np.bool_]:
+    """Returns the voxels of a region, of the shape of the truth: its mask of that name, or all for `whole`.
+
+    Pictures of several sizes share a stack; there the whole is the picture, without what fills the stack up.
+    """
+    if region == "whole":
+        return truth.masks.get("picture", np.ones(truth.data.shape, dtype=bool))
+    return truth.masks[region]
+
+
+@dataclass(frozen=True)
+class Aids:
+    """What some metrics ask for beside truth and estimate, see `pipeline.metrics`.
+
+    Attributes:
+        measured: the low-resolution image on the grid of the truth, see `on_grid`; None where no metric needs it.
+        features: a VGG; None where no metric needs it.
+    """
+
+    measured: NDArray[np.floating] | None = None
+    features: Features | None = None
+
+
+NO_AIDS = Aids()
+
+Made = dict[tuple[Callable[..., Any], str, int], Any]
+"""Results that several metrics share, by the function that made them, the region and the slice."""
+
+
+def on_grid(lr_image: Image, truth: Image) -> NDArray[np.floating]:
+    """Returns a low-resolution image interpolated by cubic B-splines to the grid of its truth, normalised.
+
+    Raises:
+        UserError: it is another volume's.
+    """
+    name, other = truth.facts["id"], lr_image.facts["id"]
+    if name != other:
+        raise UserError(f"--lr: is volume {other!r}, but the truth is {name!r}; give the same volume's.")
+    factors = lr_image.facts["forward_model"]["factors"]
+    return restored_image(lr_image, bspline3.upsample(lr_image.data, factors, {})).data
+
+
+def needs(metric: str, aid: str) -> bool:
+    """Says whether a metric asks for one of the `Aids`, such as "measured"."""
+    return getattr(plugins.load(METRICS, metric), f"NEEDS_{aid.upper()}", False)
+
+
+def measure(
+    truth: Image,
+    estimate: NDArray[np.floating],
+    metric: str,
+    masks: Mapping[str, NDArray[np.bool_]],
+    aids: Aids = NO_AIDS,
+    made: Made | None = None,
+) -> Iterator[tuple[str, int, float]]:
+    """Measures slice by slice, the volume as a whole, or both, whatever the metric offers.
+
+    Of single slices, those with enough foreground are measured; of the whole, all. Where a region has no voxel, there
+    is no value. Stacks of pictures that have nothing to do with each other are no volume as a whole.
+
+    Args:
+        truth: extracted volume.
+        estimate: normalised intensities, of the same shape.
+        metric: name of a module of pipeline.metrics.
+        masks: the regions, of the same shape, by name.
+        aids: what the metric may ask for.
+        made: what other metrics of the same truth and estimate have computed; see `SHARED` in `pipeline.metrics`.
+
+    Yields:
+        Name of the region, index of the slice in the block (WHOLE_VOLUME for the volume as a whole), and the value: the
+        mean over the channels where there are several.
+
+    Raises:
+        UserError: the metric asks for what is not there, or cannot measure slices of this size.
+    """
+    found: dict[tuple[str, int], list[float]] = {}
+    for region, index, value in _measure(truth, estimate, metric, masks, aids, {} if made is None else made):
+        section = index if index == WHOLE_VOLUME else section_of(truth.facts, index)
+        found.setdefault((region, section), []).append(value)
+    yield from ((*key, float(np.mean(values))) for key, values in found.items())
+
+
+def _measure(
+    truth: Image,
+    estimate: NDArray[np.floating],
+    metric: str,
+    masks: Mapping[str, NDArray[np.bool_]],
+    aids: Aids,
+    made: Made,
+) -> Iterator[tuple[str, int, float]]:
+    """Measures channel by channel; arguments as in `measure`, slices are those of the array."""
+    module = plugins.load(METRICS, metric)
+    axis, full = truth.facts["slice_axis"], data_range(truth)
+    given = {"truth": truth.data, "estimate": estimate}
+    if needs(metric, "measured"):
+        if aids.measured is None:
+            raise UserError(f"--lr: the metric {metric} needs the low-resolution volume; give it.")
+        given["measured"] = aids.measured
+    more: dict[str, Any] = {"data_range": full}
+    if needs(metric, "features"):
+        if aids.features is None:
+            raise UserError(f"--features: the metric {metric} needs a feature network; give what `features` wrote.")
+        more["features"] = aids.features
+    volumes = {name: np.moveaxis(array, axis, 0) for name, array in given.items()}
+    regions = {name: np.moveaxis(mask, axis, 0) for name, mask in masks.items()}
+    if hasattr(module, "per_slice"):
+        for index in truth.facts["foreground_slices"]:
+            here = {name: mask[index] for name, mask in regions.items()}
+            slices = {name: volume[index] for name, volume in volumes.items()}
+            if hasattr(module, "SHARED"):
+                values = _off_shared(here, module, made, index, **slices, **more)
+            else:
+                values = _over(here, module, module.per_slice, **slices, **more)
+            yield from ((name, index, value) for name, value in values)
+    if hasattr(module, "per_volume") and not is_collection(truth.facts):
+        spacing = (truth.spacing[axis], *np.delete(truth.spacing, axis).tolist())
+        step = channel_count(truth.facts)
+        for channel in range(step):
+            here = {name: mask[channel::step] for name, mask in regions.items()}
+            whole = {name: volume[channel::step] for name, volume in volumes.items()}
+            for name, value in _over(here, module, module.per_volume, **whole, **more, spacing=spacing):
+                yield name, WHOLE_VOLUME, value
+
+
+def _off_shared(
+    masks: Mapping[str, NDArray[np.bool_]], module: ModuleType, made: Made, index: int, **given: Any
+) -> Iterator[tuple[str, float]]:
+    """Reads a metric of a slice off what several metrics share, which is computed for the first of them."""
+    for name, mask in masks.items():
+        if mask.any():
+            key = (module.SHARED, name, index)
+            if key not in made:
+                made[key] = module.SHARED(mask=mask, **given)
+            yield name, module.of_shared(made[key])
+
+
+def _over(
+    masks: Mapping[str, NDArray[np.bool_]], module: ModuleType, function: Callable[..., float], **given: Any
+) -> Iterator[tuple[str, float]]:
+    """Measures over every region that has a voxel; a metric that is a mean over a map draws the map once for all."""
+    found = {name: mask for name, mask in masks.items() if mask.any()}
+    if found and hasattr(module, "per_voxel"):
+        drawn = module.per_voxel(**given)
+        yield from ((name, float(np.mean(drawn[mask], dtype=np.float64))) for name, mask in found.items())
+    else:
+        yield from ((name, function(mask=mask, **given)) for name, mask in found.items())
+
+
+def neighbours(truth: Image) -> Image:
+    """Returns the mean of the slices before and after each one; the first and last slice have one neighbour alone.
+
+    In serial sections, noise is another in every section while structures go on. An estimate that is nearer to the
+    neighbours than the truth itself holds less noise than the truth. Not for stacks of unrelated pictures.
+
+    Raises:
+        UserError: the volume has a single slice.
+    """
+    axis, step = truth.facts["slice_axis"], channel_count(truth.facts)
+    slices = np.moveaxis(np.asarray(truth.data), axis, 0)
+    if len(slices) == step:
+        raise UserError(f"volume {truth.facts['id']!r}: a single slice has no neighbours (evaluate.regions).")
+    before = np.concatenate([slices[step : 2 * step], slices[:-step]])
+    after = np.concatenate([slices[step:], slices[-2 * step : -step]])
+    return truth.with_data(np.moveaxis((before + after) / 2, 0, axis))
+
+
+def evaluate(
+    truth: Image,
+    method: str,
+    estimate: NDArray[np.floating],
+    settings: Evaluate,
+    reference: Image | None = None,
+    aids: Aids = NO_AIDS,
+) -> Iterator[Measurement]:
+    """Measures one method on one volume: all metrics over all regions; arguments as in `measure`.
+
+    Args:
+        truth: extracted volume.
+        method: what made the estimate.
+        estimate: normalised intensities, of the same shape.
+        settings: the section `evaluate`.
+        reference: the denoised truth, for the region "denoised".
+        aids: what metrics may ask for.
+    """
+    volume, subject, split = (truth.facts[name] for name in ("id", "subject", "split"))
+    for compared, masks in _references(truth, settings, reference):
+        made: Made = {}
+        for metric in settings.metrics:
+            for region, index, value in measure(compared, estimate, metric, masks, aids, made):
+                yield Measurement(volume, subject, split, method, region, metric, index, value)
+
+
+def _references(
+    truth: Image, settings: Evaluate, denoised: Image | None
+) -> Iterator[tuple[Image, dict[str, NDArray[np.bool_]]]]:
+    """Gives what is compared with, the truth first, and the masks of its regions by their names in the tables."""
+    regions = settings.regions
+    parts = {name: region_mask(truth, name) for name in regions if name not in (NEIGHBOURS, DENOISED, LABELS)}
+    if LABELS in regions:
+        parts |= label_regions(truth, settings.labels)
+    yield truth, parts
+    if NEIGHBOURS in regions:
+        yield neighbours(truth), {NEIGHBOURS: region_mask(truth, "foreground")}
+    if DENOISED in regions:
+        assert denoised is not None
+        yield denoised, {DENOISED: region_mask(truth, "foreground")}
+
+
+def method_of(prediction: Path) -> str:
+    """Returns the method that made a prediction: the name of its folder."""
+    return prediction.resolve().parent.name
+
+
+def by_method(predictions: Sequence[Path]) -> list[Path]:
+    """Returns predictions in the order of their methods' names.
+
+    Raises:
+        UserError: two belong to one method.
+    """
+    ordered = sorted(predictions, key=method_of)
+    for one, other in pairwise(ordered):
+        if method_of(one) == method_of(other):
+            raise UserError(f"{one} and {other} belong to the same method; give one file a method.")
+    return ordered
+
+
+def write_measurements(path: Path, rows: Iterable[Measurement]) -> None:
+    """Writes rows as CSV with nine significant digits, whole or not at all."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(Measurement._fields)
+    writer.writerows((*row[:-1], f"{row.value:.9g}") for row in rows)
+    write_text(path, text.getvalue())
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declares the options of this stage."""
+    add_path(parser, "--hr", "extracted volume: the truth (.safetensors)", each_volume=True)
+    text = "restored volumes, each in a folder named after its method"
+    add_path(parser, "--predictions", text, many=True, each_volume=True)
+    text = "its low-resolution volume (.safetensors); some metrics need it"
+    add_path(parser, "--lr", text, required=False, each_volume=True)
+    text = "a VGG, as the stage features wrote it (.safetensors); some metrics need it"
+    parser.add_argument("--features", type=Path, nargs="*", default=[], metavar="PATH", help=text)
+    text = "the truth as the stage denoise made it; the region denoised needs it"
+    parser.each_volume(
+        parser.add_argument("--denoised", type=Path, nargs="*", default=[], metavar="PATH", help=text), many=True
+    )
+    add_table(parser, "--output", "one row a slice, region, metric and method (.csv)")
+    add_settings(parser, Evaluate)
+
+
+def _aids(arguments: Namespace, settings: Evaluate, truth: Image) -> Aids:
+    """Reads what the metrics ask for, as far as it was given."""
+    wanted = {aid for aid in ("measured", "features") for metric in settings.metrics if needs(metric, aid)}
+    return Aids(
+        measured=on_grid(read_image(arguments.lr), truth) if arguments.lr and "measured" in wanted else None,
+        features=read_features(arguments.features[0]) if arguments.features and "features" in wanted else None,
+    )
+
+
+def main(arguments: Namespace) -> None:
+    """Runs the stage."""
+    settings = read_section(Evaluate, arguments.settings)
+    truth = read_image(arguments.hr)
+    if DENOISED in settings.regions and not arguments.denoised:
+        raise UserError("--denoised: evaluate.regions names denoised; give the file that the stage denoise wrote.")
+    reference = read_image(arguments.denoised[0]) if arguments.denoised else None
+    aids = _aids(arguments, settings, truth)
+    rows: list[Measurement] = []
+    for path in tqdm(by_method(arguments.predictions), truth.facts["id"], disable=not show_progress()):
+        rows.extend(evaluate(truth, method_of(path), read_prediction(path, truth), settings, reference, aids))
+        logger.info("%s: %s measured", truth.facts["id"], method_of(path))
+    write_measurements(arguments.output, rows)

@@ -1,0 +1,331 @@
+"""Reads an image, cuts its block of slices, finds the foreground and normalises the intensities.
+
+Whatever is estimated (mask, bias field, normalisation) is estimated from the block alone, so that nothing of one
+block reaches another. Of a collection of pictures, those of one stack are read; there each is its own block.
+
+Channels are further slices (see `pipeline.image.channels`). Those of fluorescence are treated as images of their own,
+each with its foreground and range; red, green and blue share them, so that no colour changes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from pipeline import plugins
+from pipeline.config.load import read_entry, read_section
+from pipeline.config.sections import Extract
+from pipeline.config.volumes import Volume
+from pipeline.errors import UserError
+from pipeline.files import sha256_of
+from pipeline.formats import ROOM, Part, format_of
+from pipeline.formats._picture_stack import read_all, stack_image
+from pipeline.formats.io.container import write_image
+from pipeline.image.blocks import slices_first
+from pipeline.image.channels import apart, channel_count, has_channels, sections_of, together
+from pipeline.image.foreground import foreground_mask
+from pipeline.image.image import Image
+from pipeline.image.intensity import (
+    LOW_PERCENTILE,
+    PERCENTILE,
+    IntensityMap,
+    IntensityRange,
+    describe_range,
+    intensity_range,
+    robust_ends,
+)
+from pipeline.image.missing_values import MASK as MISSING
+from pipeline.image.missing_values import check_is_background, filled, missing_voxels
+from pipeline.image.plane import slicing_of
+from pipeline.image.segmentation import label_masks, read_segmentation
+from pipeline.image.stack import UNIT as PIXEL
+from pipeline.physics.parameters import spacing_mm
+from pipeline.sources.picture_archive import picture_names, read_pictures
+from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_settings
+from pipeline.tables.duplicates import read_left_out
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+def slicing(image: Image, settings: Extract) -> dict[str, str | int]:
+    """Returns the facts about the slices of an image, see `pipeline.image.plane.slicing_of`."""
+    plane, axis, reason = slicing_of(image, settings.plane)
+    return {"plane": plane, "slice_axis": axis, "plane_reason": reason}
+
+
+def normalise(image: Image, settings: Extract) -> Image:
+    """Masks and normalises a block.
+
+    Args:
+        image: canonical volume, or micrograph, with physical intensities; quickest where its slices are contiguous in
+            memory, see `slices_first`.
+        settings: the section `extract`.
+
+    Returns:
+        The same block with normalised float32 intensities, the mask "foreground", and in its facts the plane, the
+        slice axis, the slices with enough foreground and what was estimated. Voxels that are NaN have the lowest
+        intensity and the mask "missing".
+
+    Raises:
+        UserError: nothing stands out from the background, no slice has enough of it, or voxels inside it are NaN.
+    """
+    missing = missing_voxels(image.data)
+    source = image.with_data(filled(image.data, missing))
+    mask = _foreground(source, settings)
+    slices = slicing(image, settings)
+    plane, axis = slices["plane"], int(slices["slice_axis"])
+    masks = {"foreground": mask}
+    if missing is not None:
+        check_is_background(missing, mask, axis)
+        masks = {"foreground": mask & ~missing, MISSING: missing}
+        logger.info("%d voxels are NaN and count as background", np.count_nonzero(missing))
+    data = _without_bias(source, mask) if settings.bias_correction else source.data
+    intensity = image.intensity.with_range(*_ranges(image, data, mask))
+    counts = np.count_nonzero(mask, axis=tuple(other for other in range(3) if other != axis))
+    coverage = counts / (mask.size // mask.shape[axis])
+    chosen = np.flatnonzero(coverage >= settings.min_foreground)
+    if chosen.size == 0:
+        raise UserError(
+            f"no {plane} slice has {settings.min_foreground:.0%} foreground (extract.min_foreground): almost nothing "
+            "stands out from the background. To use the whole image, take foreground: all (--foreground all)."
+        )
+    facts = {
+        **slices,
+        "foreground_slices": chosen.tolist(),
+        "foreground_fraction": int(counts.sum()) / mask.size,
+        "bias_corrected": settings.bias_correction,
+        "spacing_mm": spacing_mm(image),
+        **range_facts(intensity, float(source.data.min())),
+    }
+    return image.with_data(intensity.normalise(data), intensity=intensity, masks=masks, facts={**image.facts, **facts})
+
+
+def range_facts(intensity: IntensityMap, lowest: float) -> dict[str, Any]:
+    """Return what is recorded of the range of an image whose lowest physical value is `lowest`."""
+    return {
+        "offset": intensity.offset,
+        "offset_percentile": LOW_PERCENTILE,
+        "scale": intensity.scale,
+        "scale_percentile": PERCENTILE,
+        "stored_minimum": lowest,
+    }
+
+
+def _range_count(image: Image) -> int:
+    """Return how many channels have a range of their own: red, green and blue share theirs."""
+    return 1 if image.origin.get("coloured") else channel_count(image.facts)
+
+
+def _foreground(image: Image, settings: Extract) -> np.ndarray:
+    """The foreground of every channel; that of colours is the same and seen in their mean."""
+    channels = apart(image.data, channel_count(image.facts))
+    seen = channels if _range_count(image) > 1 else [np.mean(channels, axis=0)] if len(channels) > 1 else channels
+    masks = [_of_channel(image, index, partial(_foreground_of, one, settings)) for index, one in enumerate(seen)]
+    return together((masks * len(channels))[: len(channels)])
+
+
+def _ranges(image: Image, data: np.ndarray, mask: np.ndarray) -> list[IntensityRange]:
+    """The range of each channel that has one of its own."""
+    count = _range_count(image)
+    pairs = enumerate(zip(apart(data, count), apart(mask, count), strict=True))
+    return [_of_channel(image, index, partial(intensity_range, one, where)) for index, (one, where) in pairs]
+
+
+def _of_channel(image: Image, index: int, function: Callable[[], T]) -> T:
+    """Call a function about a channel; the channel's name precedes the message of an error."""
+    try:
+        return function()
+    except UserError as error:
+        if _range_count(image) == 1:
+            raise
+        name = image.facts["channels"][index]
+        raise UserError(f"{name}: {error} Choose a channel with the key `channel`, or leave this one out.") from error
+
+
+def _foreground_of(data: np.ndarray, settings: Extract) -> np.ndarray:
+    if settings.foreground == "head":
+        return foreground_mask(data)
+    if data.min() == data.max():
+        raise UserError(f"every voxel is {data.min():g}; there is nothing in the image.")
+    return np.ones(data.shape, dtype=bool)
+
+
+def _without_bias(image: Image, mask: np.ndarray) -> np.ndarray:
+    """Remove the bias field, which multiplies what lies above the image's low percentile."""
+    from pipeline.image.bias import correct_bias
+
+    count = channel_count(image.facts)
+    corrected = []
+    for one, where in zip(apart(image.data, count), apart(mask, count), strict=True):
+        offset, _ = robust_ends(one)
+        corrected.append(correct_bias(np.maximum(one - offset, 0), where) + offset)
+    return together(corrected)
+
+
+def cut_block(image: Image, slices: tuple[int, int] | None, axis: int) -> Image:
+    """Keeps slices [start, stop) along an axis, with all their channels, and moves the affine along.
+
+    Raises:
+        UserError: the volume has fewer slices.
+    """
+    sections = sections_of(image.facts, image.data.shape[axis])
+    count = int(sections[-1]) + 1
+    start, stop = slices or (0, count)
+    if stop > count:
+        raise UserError(f"slices [{start}, {stop}) were asked for, but there are only {count}.")
+    first, last = (int(place) for place in np.searchsorted(sections, [start, stop]))
+    index = [slice(None)] * 3
+    index[axis] = slice(first, last)
+    offset = np.zeros(4)
+    offset[axis], offset[3] = start, 1
+    affine = image.affine.copy()
+    affine[:, 3] = image.affine @ offset
+    facts = {**image.facts, "slices": [start, stop]}
+    if "slice_names" in facts:
+        facts["slice_names"] = facts["slice_names"][first:last]
+    if has_channels(facts):
+        facts["sections"] = (sections[first:last] - start).tolist()
+    return image.with_data(image.data[tuple(index)], affine=affine, facts=facts)
+
+
+def read_block(
+    source: Path,
+    volume: Volume,
+    settings: Extract,
+    format_name: str | None = None,
+    segmentation: Path | None = None,
+) -> Image:
+    """Reads a block of slices; see `normalise`.
+
+    Args:
+        source: the volume's file.
+        volume: its entry of the configuration.
+        settings: the section `extract`.
+        format_name: a module of pipeline.formats; None lets the file tell.
+        segmentation: a label volume on the same grid, which gives a mask a label.
+
+    Raises:
+        UserError: naming the file.
+    """
+    module = plugins.load(ROOM, format_name) if format_name else format_of(source)
+    image = module.read(source, Part(volume.frame, volume.channel, volume.series, volume.voxel_um))
+    if image.unit == PIXEL:
+        logger.warning(
+            "%s: how large a pixel is, is not known: lengths are in pixels until voxel_um is given", volume.id
+        )
+    image = replace(image, facts={**image.facts, **slicing(image, settings)})
+    axis = image.facts["slice_axis"]
+    labels = read_segmentation(segmentation, image, volume.id) if segmentation else None
+    try:
+        cut = cut_block(image, volume.slices, axis)
+        block = normalise(cut.with_data(slices_first(cut.data, axis)), settings)
+        if labels is None:
+            return block
+        kept = cut_block(image.with_data(labels), volume.slices, axis).data
+    except UserError as error:
+        raise UserError(f"volume {volume.id!r} from {source}: {error}") from error
+    facts = {**block.facts, "labels": [int(label) for label in np.unique(labels) if label != 0]}
+    return block.with_data(block.data, masks={**block.masks, **label_masks(kept)}, facts=facts)
+
+
+def read_stack(archive: Path, volume: Volume, settings: Extract, near_duplicates: Collection[str]) -> Image:
+    """Reads the pictures of a stack from a zip archive; see `pipeline.formats._picture_stack.stack_image`.
+
+    Args:
+        archive: zip file.
+        volume: the stack's entry of the configuration.
+        settings: the section `extract`; the plane and the bias correction are of volumes only.
+        near_duplicates: names of pictures to leave out.
+
+    Raises:
+        UserError: a picture cannot be read, or none is left.
+    """
+    listed = picture_names(archive, volume.folder, volume.shard or (0, 1))
+    names = [name for name in listed if name not in near_duplicates]
+    where = f"volume {volume.id!r} from {archive}"
+    try:
+        pictures = read_all(read_pictures(archive, volume.folder, names))
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
+    too_large = [name for name, one in pictures.items() if max(one.shape[:2]) > settings.longest_side_pixels]
+    pictures = {name: one for name, one in pictures.items() if name not in too_large}
+    left_out = {
+        "too_large": too_large,
+        "near_duplicate": [name for name in listed if name in near_duplicates],
+    }
+    told = ", ".join(f"{len(one)} {why.replace('_', ' ')}" for why, one in left_out.items())
+    if not pictures:
+        raise UserError(f"{where}: of {len(listed)} pictures none is left ({told}); give the collection fewer shards.")
+    logger.info("%s: %d of %d pictures; left out: %s", volume.id, len(pictures), len(listed), told)
+    if settings.bias_correction:
+        logger.warning("%s: extract.bias_correction does nothing, since these are pictures", volume.id)
+    try:
+        image = stack_image(pictures, settings.min_foreground, settings.foreground)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
+    return image.with_data(image.data, facts={**image.facts, "left_out": left_out})
+
+
+def extract(
+    source: Path,
+    volume: Volume,
+    settings: Extract,
+    output: Path,
+    near_duplicates: Collection[str] = (),
+    format_name: str | None = None,
+    segmentation: Path | None = None,
+) -> None:
+    """Extracts one volume of the configuration from a file; see `read_block`, and `read_stack` for collections.
+
+    Raises:
+        UserError: naming the file.
+    """
+    if volume.is_stack:
+        result = read_stack(source, volume, settings, near_duplicates)
+    else:
+        result = read_block(source, volume, settings, format_name, segmentation)
+    identity = {
+        "id": volume.id,
+        "subject": volume.subject,
+        "split": volume.split,
+        "source": volume.source,
+        "source_sha256": sha256_of(source),
+    }
+    write_image(output, result.with_data(result.data, facts={**result.facts, **identity}))
+    count = len(result.facts["foreground_slices"])
+    logger.info(
+        "%s: shape %s, %d slices with foreground, %s",
+        *(volume.id, result.data.shape, count, describe_range(result.intensity)),
+    )
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declares the options of this stage."""
+    add_path(parser, "--input", "the volume's file, or an archive of pictures or DICOM files (.zip)")
+    add_path(parser, "--output", "extracted volume (.safetensors)")
+    parser.add_argument("--volume", required=True, metavar="JSON", help="the volume's entry of the configuration")
+    names = plugins.names(ROOM)
+    text = "format of the file (default: what its name or content tells)"
+    parser.add_argument("--format", choices=names, metavar="NAME", help=f"{text}: {', '.join(names)}")
+    text = "a label volume on the grid of the volume; each of its labels becomes a mask"
+    parser.add_argument("--segmentation", type=Path, nargs="*", default=[], metavar="PATH", help=text)
+    text = "of pictures: what the stage duplicates wrote (.csv); without it, none is left out as a near-duplicate"
+    parser.add_argument("--duplicates", type=Path, nargs="*", default=[], metavar="PATH", help=text)
+    add_settings(parser, Extract)
+
+
+def main(arguments: Namespace) -> None:
+    """Runs the stage."""
+    settings = read_section(Extract, arguments.settings)
+    volume = read_entry(Volume, arguments.volume, "volume")
+    near_duplicates = {name for path in arguments.duplicates for name in read_left_out(path, volume.id)}
+    segmentation = arguments.segmentation[0] if arguments.segmentation else None
+    extract(arguments.input, volume, settings, arguments.output, near_duplicates, arguments.format, segmentation)

@@ -1,0 +1,165 @@
+r"""Tells whether restored volumes agree with what was measured: the consistency gate. No truth is needed.
+
+Each volume is degraded again by the forward model that is recorded in the low-resolution volume, and compared with the
+measurement within its noise. Four gates are written for each method: residual (more is left than the noise), local (a
+structure of lesion size was added or removed), shift (in voxels of the result) and intensity (a changed gamma, gain or
+offset, as a fraction of the range). A value above its limit fails.
+
+A scan of your own that `apply` has sharpened can be checked by hand. Its forward model is not known; the gate then asks
+whether the result agrees with the scan as the network was taught to see it:
+
+  python -m pipeline.steps gate --lr scan.nii.gz --predictions sharp.nii.gz --output gates.csv \
+      --forward-model results/demo/degraded/mni152.forward.json
+
+What lies below the resolution of the measurement, no such check can see: invented detail that the scanner could not
+have shown passes. `docs/fidelity.md` says what is caught and what is not.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from pipeline.config.sections import PLANE_CHOICES, Extract
+from pipeline.errors import UserError, about
+from pipeline.fidelity.consistency_gate import Windows, judge, windows_of
+from pipeline.files import read_json
+from pipeline.formats import Part, format_of
+from pipeline.formats.io.container import SUFFIX, read_image
+from pipeline.formats.io.predictions import read_prediction, restored_image
+from pipeline.image.channels import slices_are_neighbours
+from pipeline.image.image import Image
+from pipeline.physics.forward import ForwardModel
+from pipeline.physics.noise_level import estimate_sigma
+from pipeline.physics.parameters import MILLIMETRES
+from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_table, show_progress
+from pipeline.steps.degrade import check_magnitude
+from pipeline.steps.evaluate import by_method, method_of
+from pipeline.steps.extract import normalise
+from pipeline.tables.gate import GateRow, write_gates
+
+logger = logging.getLogger(__name__)
+
+
+def check(lr: Image, prediction: Path) -> list[GateRow]:
+    """Judges one method's prediction of a volume.
+
+    Args:
+        lr: the measurement, with its forward model in the facts.
+        prediction: the file, in a folder named after its method.
+
+    Raises:
+        UserError: the file cannot be read, or is no prediction of this volume.
+    """
+    model = ForwardModel.from_json(lr.facts["forward_model"])
+    volume, subject, split = (str(lr.facts.get(name, "")) for name in ("id", "subject", "split"))
+    with about(f"volume {volume!r} ({prediction})"):
+        restored = read_prediction(prediction, grid_of(lr, model))
+        judged = judge(restored, lr.data, model, windows(lr, model), neighbours=slices_are_neighbours(lr.facts))
+    return [
+        GateRow(volume, subject, split, method_of(prediction), one.gate, one.value, one.limit, one.passed)
+        for one in judged
+    ]
+
+
+def windows(lr: Image, model: ForwardModel) -> Windows:
+    """Returns the windows of the gate `local` for a measurement: in heads they reach across the slices."""
+    return windows_of(lr.spacing, model.slice_axis, connected=lr.is_anatomical)
+
+
+def grid_of(lr: Image, model: ForwardModel) -> Image:
+    """Returns an image that stands where predictions of a measurement must lie; it takes no memory."""
+    shape = tuple(int(size) * factor for size, factor in zip(lr.data.shape, model.factors, strict=True))
+    return restored_image(lr, np.broadcast_to(np.float32(0), shape))
+
+
+def read_measurement(path: Path, model: Path | None, settings: Extract, noise_sigma: float | None) -> Image:
+    """Reads a measurement: a low-resolution volume of a run, or an image of a user's own.
+
+    Args:
+        path: the file.
+        model: forward model that an image of a user's own is taken to have come about by; None for volumes of a run.
+        settings: plane and foreground of an image of a user's own.
+        noise_sigma: its noise, as a fraction of the normalised range; None estimates it.
+
+    Raises:
+        UserError: the file cannot be read, or the forward model is missing.
+    """
+    if path.name.endswith(SUFFIX):
+        return read_image(path)
+    if model is None:
+        raise UserError(
+            f"--forward-model: {path} says nothing of its forward model; give the .forward.json of a volume that was "
+            "degraded as the network's training data were, from results/<run>/degraded."
+        )
+    try:
+        image = normalise(format_of(path).read(path, Part()), settings)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    return as_measured(image, ForwardModel.from_json(read_json(model)), noise_sigma, path.name.split(".")[0])
+
+
+def as_measured(image: Image, model: ForwardModel, noise_sigma: float | None, name: str) -> Image:
+    """Takes an image as the measurement of a forward model that was recorded for another volume."""
+    remedy = "Choose with --forward-model one of a volume with degrade.noise: gaussian."
+    check_magnitude(image, name, model.noise, remedy)
+    axis = image.facts["slice_axis"]
+    across = model.factors[model.slice_axis]
+    inside = next(factor for place, factor in enumerate(model.factors) if place != model.slice_axis)
+    factors = tuple(across if place == axis else inside for place in range(3))
+    try:
+        sigma = estimate_sigma(image.data, axis, model.noise_settings).sigma if noise_sigma is None else noise_sigma
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from error
+    logger.info("noise: %.4f of the range", sigma)
+    shape = tuple(int(size) * factor for size, factor in zip(image.data.shape, factors, strict=True))
+    unit = MILLIMETRES.get(image.unit)
+    spacing = tuple(unit * length for length in image.spacing) if unit else None
+    taken = replace(
+        model,
+        factors=factors,
+        hr_shape=shape,
+        noise_sigma=sigma,
+        slice_axis=axis,
+        spacing_mm=spacing and tuple(length / factor for length, factor in zip(spacing, factors, strict=True)),
+    )
+    return image.with_data(image.data, masks={}, facts={"id": name, **image.facts, "forward_model": taken.to_json()})
+
+
+def check_all(lr: Image, predictions: Iterable[Path]) -> Iterator[GateRow]:
+    """Judges the predictions of all methods, and says what they found; arguments as in `check`."""
+    for path in predictions:
+        for row in check(lr, path):
+            logger.info("%s", row.words())
+            yield row
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declares the options of this stage."""
+    text = "what was measured: a low-resolution volume of a run (.safetensors), or an image"
+    add_path(parser, "--lr", text, each_volume=True)
+    text = "restored volumes, each in a folder named after its method"
+    add_path(parser, "--predictions", text, many=True, each_volume=True)
+    add_table(parser, "--output", "one row a method and gate (.csv)")
+    text = "forward model of an image that is no volume of a run (.forward.json)"
+    add_path(parser, "--forward-model", text, required=False)
+    parser.add_argument("--plane", default="auto", choices=PLANE_CHOICES, help="plane of the slices of an image")
+    parser.add_argument(
+        "--foreground", default="head", choices=("head", "all"), help="all: an image that fills the field"
+    )
+    text = "noise of an image, as a fraction of the normalised range; otherwise it is estimated"
+    parser.add_argument("--noise-sigma", type=float, metavar="FRACTION", help=text)
+
+
+def main(arguments: Namespace) -> None:
+    """Runs the stage."""
+    settings = Extract(plane=arguments.plane, foreground=arguments.foreground)
+    lr = read_measurement(arguments.lr, arguments.forward_model, settings, arguments.noise_sigma)
+    predictions = by_method(arguments.predictions)
+    paths = tqdm(predictions, str(lr.facts.get("id", "")), disable=not show_progress())
+    write_gates(arguments.output, check_all(lr, paths))

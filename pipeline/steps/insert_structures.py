@@ -1,0 +1,96 @@
+"""Plants small structures in a volume, restores it with every method, and counts how many an observer finds.
+
+See pipeline/fidelity/insertion: the structures lie in a few slices of the truth, which are degraded by the volume's own
+forward model with its own noise. Networks are told the noise of the whole volume, as the stage infer tells it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipeline import plugins
+from pipeline.config.load import read_section
+from pipeline.config.sections import Infer, Planted
+from pipeline.fidelity.insertion.study import Detection, Place, Restore, detections, place_rows, study
+from pipeline.formats.io.container import read_image
+from pipeline.image.image import Image
+from pipeline.inference.memory import use_memory
+from pipeline.models.device import choose_device, use_threads
+from pipeline.models.generator import Generator
+from pipeline.physics.forward import ForwardModel
+from pipeline.steps._cli import ArgumentParser, Namespace, add_memory, add_path, add_settings, add_table
+from pipeline.steps.infer import network_on, noise_sigma, restore
+from pipeline.steps.interpolate import METHODS, read_tuning
+from pipeline.tables.measurements import write_table
+
+logger = logging.getLogger(__name__)
+
+
+def classical_methods(tuned: Mapping[str, Mapping[str, Any]]) -> dict[str, Restore]:
+    """Returns the classical methods by name, with the settings that were tuned for them."""
+
+    def upsample(name: str, image: Image) -> Any:
+        factors = image.facts["forward_model"]["factors"]
+        return plugins.load(METHODS, name).upsample(image.data, factors, tuned.get(name, {}))
+
+    return {name: partial(upsample, name) for name in plugins.names(METHODS)}
+
+
+def network_methods(networks: Mapping[str, Generator], lr: Image, settings: Infer) -> dict[str, Restore]:
+    """Returns networks as methods, which are told the noise of a volume.
+
+    Args:
+        networks: by name, on their device, in evaluation mode.
+        lr: the low-resolution volume.
+        settings: the section `infer`.
+    """
+    noise = ForwardModel.from_json(lr.facts["forward_model"]).noise_settings
+    told = settings.model_copy(update={"noise_sigma": noise_sigma(lr, noise, settings)})
+    return {name: partial(_restored, network, told) for name, network in networks.items()}
+
+
+def _restored(network: Generator, settings: Infer, image: Image) -> Any:
+    return restore(network, image, settings)
+
+
+def write_rows(path: Path, rows: Iterable[Detection] | Iterable[Place], columns: Sequence[str]) -> None:
+    """Writes rows as CSV, whose columns stand there without any row, too; see `write_table`."""
+    write_table(path, pd.DataFrame(rows, columns=pd.Index(columns)))
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declares the options of this stage."""
+    add_path(parser, "--hr", "extracted volume: the truth (.safetensors)", each_volume=True)
+    add_path(parser, "--lr", "its low-resolution volume (.safetensors)", each_volume=True)
+    add_path(parser, "--models", "generator.safetensors of networks, in folders named after the methods", many=True)
+    add_path(parser, "--tuning", "settings chosen by the stage tune (.json)")
+    add_table(parser, "--output", "one row a method, kind, size and contrast (.csv)")
+    add_table(parser, "--places", "one row a method, structure and contrast (.csv)")
+    parser.add_argument("--infer", default="{}", metavar="JSON|FILE", help="the section infer, as --settings")
+    parser.add_argument("--seed", type=int, default=0, help="root of the random numbers behind the places")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to compute")
+    add_memory(parser)
+    add_settings(parser, Planted)
+
+
+def main(arguments: Namespace) -> None:
+    """Runs the stage."""
+    settings, infer = read_section(Planted, arguments.settings), read_section(Infer, arguments.infer)
+    use_threads(infer.threads)
+    use_memory(arguments.memory_mb)
+    device = choose_device(arguments.device)
+    truth, lr = read_image(arguments.hr), read_image(arguments.lr)
+    networks = {path.resolve().parent.name: network_on(path, device) for path in arguments.models}
+    methods = {**classical_methods(read_tuning(arguments.tuning)), **network_methods(networks, lr, infer)}
+    seen = list(study(truth, lr, methods, settings, arguments.seed))
+    rows = detections(truth, seen)
+    write_rows(arguments.output, rows, Detection._fields)
+    write_rows(arguments.places, place_rows(truth, seen), Place._fields)
+    count = sum(row.planted for row in rows if row.method == next(iter(methods)))
+    logger.info("%s: %d structures planted, %d methods", truth.facts["id"], count, len(methods))

@@ -1,0 +1,90 @@
+"""Writes a page on which readers judge images without knowing how they were made, and the key that tells.
+
+The page is one file that works offline. Give it to the readers, and keep the key: which code stands for which method.
+What the readers send back is turned into scores by `python -m pipeline.steps reading_scores`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from pipeline.config.load import read_section
+from pipeline.config.sections import TRUTH, Reading
+from pipeline.errors import UserError
+from pipeline.fidelity.reading.crops import Case, choose_cases
+from pipeline.fidelity.reading.key import write_key
+from pipeline.fidelity.reading.page import Shown, make_study, reading_page
+from pipeline.files import write_text
+from pipeline.formats.io.container import read_image
+from pipeline.formats.io.predictions import of_volume, read_prediction
+from pipeline.image.image import Image
+from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_settings, show_progress
+from pipeline.steps.evaluate import by_method, method_of
+
+logger = logging.getLogger(__name__)
+
+FEWEST_METHODS = 2
+
+
+def draw_volume(truth: Image, predictions: Sequence[Path], cases: Sequence[Case]) -> dict[tuple[str, str], Shown]:
+    """Draws the cases of a volume, of every method, one method in memory at a time.
+
+    Args:
+        truth: extracted volume.
+        predictions: its restorations.
+        cases: those of this volume.
+    """
+    axis = int(truth.facts["slice_axis"])
+    shown = {(case.name, TRUTH): Shown(case.picture(truth.data, axis), case.aspect) for case in cases}
+    for path in by_method(predictions):
+        estimate = read_prediction(path, truth)
+        shown |= {(case.name, method_of(path)): Shown(case.picture(estimate, axis), case.aspect) for case in cases}
+    return shown
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declares the options of this stage."""
+    add_path(parser, "--hr", "extracted volumes (.safetensors)", many=True)
+    add_path(parser, "--predictions", "their restorations, each in a folder named after its method", many=True)
+    parser.add_argument("--without-truth", action="store_true", help="leave the truth out of what is judged")
+    add_path(parser, "--page", "the page (.html)")
+    add_path(parser, "--key", "which code stands for which method (.json); no reader must see it")
+    parser.add_argument("--seed", type=int, default=0, help="root of the random order")
+    add_settings(parser, Reading)
+
+
+def main(arguments: Namespace) -> None:
+    """Runs the stage.
+
+    Raises:
+        UserError: fewer than two methods are to be judged, or a volume lacks one that another has.
+    """
+    settings = read_section(Reading, arguments.settings)
+    truths = [read_image(path) for path in arguments.hr]
+    cases = choose_cases(truths, settings.slices)
+    pictures: dict[tuple[str, str], Shown] = {}
+    for truth in tqdm(truths, unit="volume", disable=not show_progress()):
+        own = [case for case in cases if case.volume == truth.facts["id"]]
+        pictures |= draw_volume(truth, of_volume(arguments.predictions, truth.facts["id"]), own)
+    if arguments.without_truth:
+        pictures = {shown: picture for shown, picture in pictures.items() if shown[1] != TRUTH}
+    methods = sorted({method for _, method in pictures})
+    _check(methods, cases, pictures)
+    key = make_study([case.name for case in cases], methods, pictures, settings, arguments.seed)
+    page = reading_page(key, pictures)
+    write_key(arguments.key, key)
+    write_text(arguments.page, page)
+    logger.info("%s: %.1f MB, %d questions; keep %s", arguments.page, len(page) / 1e6, len(key.items), arguments.key)
+
+
+def _check(methods: Sequence[str], cases: Sequence[Case], pictures: dict[tuple[str, str], Shown]) -> None:
+    if len(methods) < FEWEST_METHODS:
+        raise UserError(f"--predictions: {len(methods)} methods are to be judged; give at least {FEWEST_METHODS}.")
+    for case in cases:
+        missing = [method for method in methods if (case.name, method) not in pictures]
+        if missing:
+            raise UserError(f"volume {case.volume!r} has no prediction of {', '.join(missing)}, as others have.")

@@ -1,0 +1,126 @@
+"""Writes the page of one volume: a single HTML file that needs no network."""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+from pathlib import Path
+
+from pipeline.config.load import read_section
+from pipeline.config.sections import Report
+from pipeline.files import read_json, write_text
+from pipeline.formats.io.container import read_image
+from pipeline.reporting.durations import Shard, read_durations
+from pipeline.reporting.extras import KINDS, read_extra
+from pipeline.reporting.gallery import is_stack
+from pipeline.reporting.gates import read_gates
+from pipeline.reporting.inputs import RunRecord, read_run_record
+from pipeline.reporting.looks import look
+from pipeline.reporting.methods import method_title
+from pipeline.reporting.setbacks import read_setbacks
+from pipeline.reporting.volume_page import (
+    Examined,
+    curve_methods,
+    main_methods,
+    primary_baseline,
+    shown_slices,
+    volume_page,
+)
+from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_settings
+from pipeline.steps.evaluate import by_method, method_of
+
+logger = logging.getLogger(__name__)
+
+
+OPTIONAL = {
+    "--gates": "table of gates (.csv)",
+    "--planted": "table of planted structures (.csv)",
+    "--tissue": "table of tissue volumes (.csv)",
+    "--reliability": "table of predicted and observed errors (.csv)",
+}
+"""A part of the page is shown where its file is given."""
+
+
+def add_tables(parser: ArgumentParser) -> None:
+    """Declares the options that both pages share."""
+    add_path(parser, "--volumes-table", "means of every volume (volumes.csv)")
+    add_path(parser, "--slices", "all measurements (slices.csv)")
+    add_path(parser, "--summary", "means, intervals and comparisons (summary.csv)")
+    add_path(parser, "--provenance", "what made the results (provenance.json)")
+    add_path(parser, "--models", "folders of the networks, with model_card.md and history.csv", many=True)
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declares the options of this stage."""
+    _run_record.cache_clear()  # what stood in the files of another command may have changed
+    add_path(parser, "--hr", "extracted volume: the truth (.safetensors)", each_volume=True)
+    add_path(parser, "--lr", "low-resolution volume (.safetensors)", each_volume=True)
+    text = "restored volumes, each in a folder named after its method"
+    add_path(parser, "--predictions", text, many=True, each_volume=True)
+    add_tables(parser)
+    add_path(parser, "--tuning", "settings chosen on validation (nlm_bspline3.json)")
+    parser.add_argument("--deliver", required=True, metavar="METHOD", help="method of the deliverable")
+    add_path(parser, "--benchmarks", "folder of what snakemake measured of the jobs", required=False)
+    parser.add_argument("--shard", default="", metavar="NAME", help="of the jobs that this volume was a part of")
+    parser.add_argument("--shard-volumes", type=int, default=1, metavar="NUMBER", help="volumes of these jobs")
+    text = "standard deviation of the deliverable, where there is one (.safetensors)"
+    parser.each_volume(
+        parser.add_argument("--uncertainty", type=Path, nargs="*", default=[], metavar="PATH", help=text), many=True
+    )
+    for flag, text in OPTIONAL.items():
+        parser.add_argument(flag, type=Path, nargs="*", default=[], metavar="PATH", help=f"{text}, where there is one")
+    add_path(parser, "--output", "the page (.html)", each_volume=True)
+    add_settings(parser, Report)
+
+
+@cache
+def _run_record(volumes: Path, slices: Path, summary: Path, provenance: Path, models: tuple[Path, ...]) -> RunRecord:
+    """Reads what the pages of all volumes share, once a process."""
+    return read_run_record(volumes, slices, summary, provenance, models)
+
+
+def main(arguments: Namespace) -> None:
+    """Runs the stage."""
+    settings = read_section(Report, arguments.settings)
+    truth, low = read_image(arguments.hr), read_image(arguments.lr)
+    run = _run_record(
+        arguments.volumes_table, arguments.slices, arguments.summary, arguments.provenance, tuple(arguments.models)
+    )
+    volume, deliver = truth.facts["id"], arguments.deliver
+    files = {method_of(path): path for path in by_method(arguments.predictions)}
+    indices = shown_slices(truth, run, deliver, settings.slices_shown)
+    looks = look(
+        truth,
+        low,
+        files,
+        deliver=deliver,
+        main=main_methods(files, primary_baseline(run), deliver),
+        indices=indices,
+        order=shown_slices(truth, run, deliver, len(truth.facts["foreground_slices"])) if is_stack(truth) else None,
+    )
+    lines = {name: (method_title(name), style) for name, style in curve_methods(primary_baseline(run), deliver).items()}
+    extras = [read_extra(name, getattr(arguments, name), volume, deliver, lines) for name in KINDS]
+    page = volume_page(
+        truth,
+        low,
+        looks,
+        run,
+        indices=indices,
+        tuning=read_json(arguments.tuning),
+        deliver=deliver,
+        settings=settings,
+        examined=Examined(
+            gates=read_gates(arguments.gates, volume, deliver),
+            extras=[extra for extra in extras if extra is not None],
+            durations=read_durations(
+                arguments.benchmarks,
+                volume,
+                Shard(arguments.shard or volume, arguments.shard_volumes),
+                [model.method for model in run.models],
+            ),
+            uncertainty=next(iter(arguments.uncertainty), None),
+            setbacks=read_setbacks(arguments.planted, arguments.tissue, volume, deliver),
+        ),
+    )
+    write_text(arguments.output, page)
+    logger.info("%s: %.1f MB", arguments.output, len(page) / 1e6)

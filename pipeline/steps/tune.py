@@ -1,0 +1,107 @@
+"""Chooses the settings of denoise-then-interpolate on the validation volumes, by PSNR over the foreground.
+
+Not denoising at all is among the candidates. The table of everything tried is written beside the choice.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from pipeline.baselines import nlm_bspline3
+from pipeline.errors import UserError
+from pipeline.files import write_json
+from pipeline.formats.io.container import read_image
+from pipeline.image.image import Image
+from pipeline.image.slices import evenly_spaced
+from pipeline.metrics import psnr
+from pipeline.steps._cli import ArgumentParser, Namespace, add_path, show_progress
+from pipeline.training.excerpts import Excerpt, excerpt
+
+logger = logging.getLogger(__name__)
+
+METHOD = "nlm_bspline3"
+MOST_SLICES = 8
+"""Slices per volume that are looked at: the settings hang on the noise, which is the same in all of them."""
+
+
+def score(excerpts: Sequence[Excerpt], settings: Mapping) -> float:
+    """Returns the mean PSNR of one candidate over excerpts of volumes, in dB."""
+    values = [
+        one.mean_over_slices(nlm_bspline3.upsample(one.measured, one.model.factors, settings), {"psnr": psnr.per_slice})
+        for one in excerpts
+    ]
+    return float(np.mean([value["psnr"] for value in values]))
+
+
+def tune(truths: Sequence[Image], lrs: Sequence[Image]) -> dict[str, Any]:
+    """Tries all candidates on validation volumes.
+
+    Args:
+        truths: extracted volumes.
+        lrs: their low-resolution images, in the same order and all of one forward model.
+
+    Returns:
+        The method, the settings chosen, and the table of all that were tried, as plain JSON values.
+
+    Raises:
+        UserError: the volumes do not belong together.
+    """
+    check_pairs(truths, lrs)
+    excerpts = [excerpt(truth, lr, MOST_SLICES) for truth, lr in zip(truths, lrs, strict=True)]
+    candidates = nlm_bspline3.candidates(excerpts[0].model.noise_sigma)
+    scores = [score(excerpts, one) for one in tqdm(candidates, "settings", disable=not show_progress())]
+    best = int(np.argmax(scores))
+    return {
+        "method": METHOD,
+        "criterion": "mean PSNR over the foreground, in dB",
+        "settings": candidates[best],
+        "tried": [{**one, "psnr": _plain(value)} for one, value in zip(candidates, scores, strict=True)],
+        "volumes": [truth.facts["id"] for truth in truths],
+        "slices": [evenly_spaced(truth.facts["foreground_slices"], MOST_SLICES) for truth in truths],
+    }
+
+
+def _plain(value: float) -> float | None:
+    """JSON knows no infinity."""
+    return value if math.isfinite(value) else None
+
+
+def check_pairs(truths: Sequence[Image], lrs: Sequence[Image]) -> None:
+    """Checks that the volumes belong together.
+
+    Raises:
+        UserError: naming what does not fit.
+    """
+    ids, lr_ids = ([image.facts["id"] for image in images] for images in (truths, lrs))
+    if ids != lr_ids:
+        raise UserError(f"--hr holds the volumes {ids}, --lr holds {lr_ids}; give the same volumes in the same order.")
+    models = [image.facts["forward_model"] for image in lrs]
+    for name in ("factors", "noise", "noise_sigma"):
+        if any(model[name] != models[0][name] for model in models):
+            found = [model[name] for model in models]
+            raise UserError(f"the volumes {ids} were degraded differently: {name} is {found}. Degrade them alike.")
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declares the options of this stage."""
+    add_path(parser, "--hr", "extracted validation volumes (.safetensors)", many=True)
+    add_path(parser, "--lr", "their low-resolution volumes (.safetensors), in the same order", many=True)
+    add_path(parser, "--output", "the chosen settings and all that were tried (.json)")
+
+
+def main(arguments: Namespace) -> None:
+    """Runs the stage."""
+    result = tune(_read(arguments.hr), _read(arguments.lr))
+    write_json(arguments.output, result)
+    logger.info("%s: chose %s of %d candidates", METHOD, result["settings"], len(result["tried"]))
+
+
+def _read(paths: Sequence[Path]) -> list[Image]:
+    return [read_image(path) for path in paths]

@@ -1,0 +1,79 @@
+"""Makes the error map of a volume, and says how well it tells the true error.
+
+The map is where the delivered method disagrees with itself over the eight flips and transposes of each slice: a
+standard deviation, in normalised intensities. Multiplied by the factor that was found on the validation volumes, which
+its facts name, it can be read as the absolute error that is to be expected. The tables say how far that holds here.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline.fidelity.error_calibration import rank_correlation, reliability_curve
+from pipeline.formats.io.container import read_image, write_image
+from pipeline.formats.io.predictions import read_prediction
+from pipeline.image.image import Image
+from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_table
+from pipeline.steps.calibrate import compared, read_factor
+from pipeline.steps.evaluate import method_of
+from pipeline.tables.measurements import write_table
+
+logger = logging.getLogger(__name__)
+
+RELIABILITY_COLUMNS = ("volume", "subject", "split", "method", "bin", "predicted", "observed", "voxels")
+SUMMARY_COLUMNS = ("volume", "subject", "split", "method", "spearman", "factor", "predicted", "observed", "voxels")
+
+
+def tables(truth: Image, method: str, prediction: Path, spread: Image, factor: float) -> tuple[pd.DataFrame, ...]:
+    """Compares predicted with true errors of one volume, both as fractions of the normalised range.
+
+    Args:
+        truth: extracted volume.
+        method: what restored it.
+        prediction: its result.
+        spread: its disagreement over views.
+        factor: what makes an expected absolute error of that.
+
+    Returns:
+        The reliability curve, one row a bin (RELIABILITY_COLUMNS), and one row over all bins (SUMMARY_COLUMNS).
+
+    Raises:
+        UserError: a file cannot be read, or is of another volume.
+    """
+    volume, subject, split = (truth.facts[name] for name in ("id", "subject", "split"))
+    names = (volume, subject, split, method)
+    found, error = compared(truth, read_prediction(prediction, truth), spread)
+    predicted = factor * found
+    curve = [(*names, index, *one) for index, one in enumerate(reliability_curve(predicted, error))]
+    means = (float(predicted.mean()), float(error.mean()))
+    summary = [(*names, rank_correlation(predicted, error), factor, *means, error.size)]
+    return (
+        pd.DataFrame(curve, columns=pd.Index(RELIABILITY_COLUMNS)),
+        pd.DataFrame(summary, columns=pd.Index(SUMMARY_COLUMNS)),
+    )
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declares the options of this stage."""
+    add_path(parser, "--hr", "extracted volume: the truth (.safetensors)", each_volume=True)
+    add_path(parser, "--prediction", "the delivered restoration, in a folder named after its method", each_volume=True)
+    add_path(parser, "--spread", "the method's disagreement over views (.safetensors)", each_volume=True)
+    add_path(parser, "--calibration", "the factor that the stage calibrate found (.json)")
+    add_path(parser, "--output", "the map, with the factor in its facts (.safetensors)", each_volume=True)
+    add_table(parser, "--reliability", "predicted and true error, one row a bin (.csv)")
+    add_table(parser, "--summary", "rank correlation and means (.csv)")
+
+
+def main(arguments: Namespace) -> None:
+    """Runs the stage."""
+    truth, spread, factor = read_image(arguments.hr), read_image(arguments.spread), read_factor(arguments.calibration)
+    method = method_of(arguments.prediction)
+    curve, summary = tables(truth, method, arguments.prediction, spread, factor)
+    facts = {**spread.facts, "method": method, "expected_error_factor": factor}
+    write_image(arguments.output, spread.with_data(spread.data, facts=facts))
+    write_table(arguments.reliability, curve)
+    write_table(arguments.summary, summary)
+    logger.info("%s: rank correlation %.2f with the true error", truth.facts["id"], summary["spearman"].iloc[0])
