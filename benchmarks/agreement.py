@@ -55,12 +55,12 @@ def measurements(folder: Path) -> Iterator[tuple[str, Image]]:
         low = read_image(path)
         if not str(low.facts["split"]).startswith("test"):
             continue
-        truth = read_image(folder / "extracted" / path.name)
+        reference = read_image(folder / "extracted" / path.name)
         axis = int(low.facts["slice_axis"])
         places = np.unique(np.linspace(0, low.data.shape[axis] - 1, SLICES + 2).astype(int)[1:-1])
         for sigma in NOISE:
             model = replace(ForwardModel.from_json(low.facts["forward_model"]), noise_sigma=sigma)
-            data = np.take(model.measure(truth.data), places, axis)
+            data = np.take(model.measure(reference.data), places, axis)
             yield f"{path.stem}, {sigma:.0%} noise", low.with_data(data, masks={})
 
 

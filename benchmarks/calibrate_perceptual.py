@@ -69,21 +69,21 @@ def measured(vgg: VggFeatures, pictures: dict[str, Tensor]) -> dict[str, Row]:
     say(f"{vgg.architecture}: distance / pixel L1 (gradient / gradient of the pixel L1)")
     say(f"{'picture':16s}{'pixel L1':>10s}" + "".join(f"{layer:>16s}" for layer in LAYERS) + f"{'Real-ESRGAN':>16s}")
     rows: dict[str, Row] = {}
-    for name, truth in pictures.items():
-        estimate = restored(truth)
-        rows[name] = row_of(vgg, estimate, truth)
-        say(f"{name[:15]:16s}{functional.l1_loss(estimate, truth).item():10.4f}" + in_words(rows[name]))
+    for name, reference in pictures.items():
+        estimate = restored(reference)
+        rows[name] = row_of(vgg, estimate, reference)
+        say(f"{name[:15]:16s}{functional.l1_loss(estimate, reference).item():10.4f}" + in_words(rows[name]))
     medians = {layer: tuple(np.median([row[layer] for row in rows.values()], axis=0)) for layer in LAYERS}
     say(f"{'median':26s}" + in_words(medians))
     return rows
 
 
-def row_of(vgg: VggFeatures, estimate: Tensor, truth: Tensor) -> Row:
+def row_of(vgg: VggFeatures, estimate: Tensor, reference: Tensor) -> Row:
     """Returns by layer the distance and the norm of its gradient, beside those of the pixel L1."""
     estimate = estimate.requires_grad_()
-    pixel, steepness = with_gradient(functional.l1_loss(estimate, truth), estimate)
+    pixel, steepness = with_gradient(functional.l1_loss(estimate, reference), estimate)
     names = {layer: layer_of(layer, vgg.architecture) for layer in LAYERS}
-    wanted = vgg(truth, tuple(names.values()), before_activation=True)
+    wanted = vgg(reference, tuple(names.values()), before_activation=True)
     found = vgg(estimate, tuple(names.values()), before_activation=True)
     row: Row = {}
     for layer, name in names.items():
@@ -98,9 +98,9 @@ def with_gradient(loss: Tensor, estimate: Tensor) -> tuple[float, float]:
     return loss.item(), gradient.norm().item()
 
 
-def restored(truth: Tensor) -> Tensor:
+def restored(reference: Tensor) -> Tensor:
     """Returns a picture (1, 3, y, x) that was shrunk and enlarged again by Pillow's bicubic kernel, in 8 bits."""
-    picture = Image.fromarray((truth[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8))
+    picture = Image.fromarray((reference[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8))
     small = picture.resize((picture.width // FACTOR, picture.height // FACTOR), Image.Resampling.BICUBIC)
     return as_tensor(np.asarray(small.resize(picture.size, Image.Resampling.BICUBIC)))
 

@@ -34,8 +34,8 @@ from torch import nn
 from benchmarks.timing import against, interleaved, kept_apart, machine
 from pipeline.config.sections import Extract, Infer
 from pipeline.formats import nifti
-from pipeline.inference.background import Air, computed_share, tissue_in_slices, tissue_of, windows_around
-from pipeline.inference.background_margin import halo_of
+from pipeline.inference.background import Background, computed_share, tissue_in_slices, tissue_of, windows_around
+from pipeline.inference.background_margin import margin_of
 from pipeline.inference.forward_pass import engine_for
 from pipeline.inference.volume import restore_volume
 from pipeline.models.device import use_threads
@@ -225,26 +225,26 @@ def slices_case(
 def head_case(
     network: Generator, theirs: Peer, slices: NDArray[np.float32], rounds: int, threads: int, what: str
 ) -> dict[str, Any]:
-    """Measures a head as `infer` restores it, air left out."""
+    """Measures a head as `infer` restores it, background left out."""
     settings = Infer(threads=threads)
     volume = np.ascontiguousarray(np.moveaxis(slices, 0, 2))
-    halo = halo_of(network, settings.air_tolerance)
+    margin = margin_of(network, settings.background_tolerance)
     ours = copy.deepcopy(network)
 
     def restored() -> NDArray[np.float32]:
-        air = Air(tissue_of(volume, 2), halo)
-        return restore_volume(ours, volume, FACTORS, 2, settings, SIGMA, air=air)
+        background = Background(tissue_of(volume, 2), margin)
+        return restore_volume(ours, volume, FACTORS, 2, settings, SIGMA, background=background)
 
     tissue = tissue_of(volume, 2)
-    windows = windows_around(tissue_in_slices(tissue, cuts(FACTORS, 2)[0], 1), halo)
+    windows = windows_around(tissue_in_slices(tissue, cuts(FACTORS, 2)[0], 1), margin)
     inside = np.repeat(np.repeat(tissue, 4, axis=0), 4, axis=1)
     changed = np.abs(restored() - np.moveaxis(theirs(Asked(slices, returned=True)), 0, 2))[inside].max()
     seconds = interleaved({"peer": partial(theirs, Asked(slices)), "ours": restored}, rounds)
     return {
         "case": f"{what}: {len(slices)} slices of {slices.shape[1]} x {slices.shape[2]}",
-        "air": float(1 - tissue.mean()),
+        "background": float(1 - tissue.mean()),
         "computed": computed_share(windows, (slices.shape[1], slices.shape[2])),
-        "halo": halo,
+        "margin": margin,
         "largest_difference_in_tissue": float(changed),
         **against(seconds, "ours", "peer"),
     }
@@ -287,10 +287,11 @@ def table(result: Mapping[str, Any]) -> str:
             continue
         times = f"{row['peer_s']:.2f} | {row['ours_s']:.2f} | {row['ratio']:.2f}"
         lines.append(f"| {row['case']} | {times} | {speed} | {row['largest_difference']:.1e} |")
-    lines += ["", "| case | air | computed | peer, s | ours, s | ratio | largest difference in tissue |"]
+    lines += ["", "| case | background | computed | peer, s | ours, s | ratio | largest difference in tissue |"]
     lines.append("| --- " + "| ---: " * 6 + "|")
     lines += [
-        f"| {row['case']} | {row['air']:.0%} | {row['computed']:.0%} | {row['peer_s']:.1f} | {row['ours_s']:.1f} | "
+        f"| {row['case']} | {row['background']:.0%} | {row['computed']:.0%} | {row['peer_s']:.1f} | "
+        f"{row['ours_s']:.1f} | "
         f"{row['ratio']:.2f} | {row['largest_difference_in_tissue']:.1e} |"
         for row in result["heads"]
     ]

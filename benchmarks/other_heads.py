@@ -46,12 +46,12 @@ def read_head(path: Path, slices: tuple[int, int], plane: str) -> Image:
     return block.with_data(data, masks={"foreground": mask}, facts=facts)
 
 
-def measured(truth: Image, estimate: np.ndarray, method: str) -> list[dict[str, object]]:
+def measured(reference: Image, estimate: np.ndarray, method: str) -> list[dict[str, object]]:
     """Measures every slice over its foreground."""
-    found = crop_to(estimate, truth.data.shape)
+    found = crop_to(estimate, reference.data.shape)
     rows = []
-    for index in truth.facts["foreground_slices"]:
-        one = (truth.data[..., index], found[..., index], truth.masks["foreground"][..., index])
+    for index in reference.facts["foreground_slices"]:
+        one = (reference.data[..., index], found[..., index], reference.masks["foreground"][..., index])
         rows.append({"method": method, "picture": index, **{name: do(*one, 1.0) for name, do in METRICS.items()}})
     return rows
 
@@ -77,7 +77,7 @@ def main() -> None:
             means = table.groupby("method")[list(METRICS)].mean()
             best = {name: best_classical(means, name) for name in METRICS}
             words = [f"\n## {head.facts['id']}, {sigma:.0%} noise, {len(head.facts['foreground_slices'])} slices\n"]
-            words += [means.round(3).to_string(), "", "against the best classical method, paired over slices:"]
+            words += [means.round(3).to_string(), "", "against the best baseline, paired over slices:"]
             networks = [name for name in ("rrdb_l1", "brainsr") if name in means.index]
             words += [
                 f"{name} {metric}: {difference(table, metric, name, best[metric])} ({best[metric]})"

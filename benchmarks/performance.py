@@ -112,7 +112,7 @@ def text(parts: Mapping[str, Any]) -> str:
         costs=costs,
         about_costs=_told(cost_curves),
         costs_table=cost_curves.table(costs),
-        halo=restoring["heads"][0]["halo"],
+        margin=restoring["heads"][0]["margin"],
         training=training,
         about_training=_told(training_step),
         training_table=training_step.table_of(training["rows"]),

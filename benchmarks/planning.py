@@ -27,7 +27,7 @@ import yaml
 from benchmarks.timing import CHECKOUT, Cost, run_apart
 
 SPLITS = {"train": 0.05, "val": 0.05, "test": 0.9}
-MOST_MINUTES, MOST_GIB = 5, 4
+MAX_MINUTES, MAX_GIB = 5, 4
 """The bound for 10,000 volumes on two cores."""
 
 
@@ -81,8 +81,8 @@ def draw(plans: Sequence[Plan], path: Path) -> None:
     time_axis = [plan.cost.processor_seconds / 60 for plan in plans]
     memory_axis = [plan.cost.peak_bytes / 2**30 for plan in plans]
     for axes, values, bound, name in (
-        (left, time_axis, MOST_MINUTES, "Processor time / minutes"),
-        (right, memory_axis, MOST_GIB, "Peak memory / GiB"),
+        (left, time_axis, MAX_MINUTES, "Processor time / minutes"),
+        (right, memory_axis, MAX_GIB, "Peak memory / GiB"),
     ):
         axes.loglog(volumes, values, "o-", color="#1b6ca8", label="snakemake --dry-run")
         axes.axhline(bound, color="#b3541e", linestyle="--", label=f"bound for 10,000: {bound}")

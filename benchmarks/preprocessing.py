@@ -2,11 +2,11 @@
 
     python -m benchmarks.preprocessing --side 256 --rounds 5 --json results/benchmark-preprocessing.json
 
-A head of 16-bit integers with noise in its air, gzipped and stored L-I-A, is read, turned to canonical order, parted
-from the air, scaled to its 99.9th percentile, made four times coarser in the plane, given noise, and both volumes are
-written without compression. The three take turns in one process; medians of the seconds are shown, by step and in
-total. Then each handles volumes in two processes of one thread at once, from the start of Python to its end, as a
-workflow does. `python -m pip install torchio monai` installs who is missing.
+A head of 16-bit integers with noise in its background, gzipped and stored L-I-A, is read, turned to canonical order,
+parted from the background, scaled to its 99.9th percentile, made four times coarser in the plane, given noise, and both
+volumes are written without compression. The three take turns in one process; medians of the seconds are shown, by step
+and in total. Then each handles volumes in two processes of one thread at once, from the start of Python to its end, as
+a workflow does. `python -m pip install torchio monai` installs who is missing.
 
 What differs. Ours cuts k-space, finds the foreground by smoothing, Otsu's threshold, the largest part and its holes,
 and flushes both files to the disk. torchio has no cut of k-space (it smooths and interpolates), no Otsu's threshold

@@ -2,10 +2,10 @@
 
     python -m benchmarks.tissue_thresholds --run results/demo --volume mni152
 
-The stage tissue segments every image by itself, since a user has no truth to take thresholds from. Printed is, for
-every method, what that gives, and what the truth's own thresholds give of the same image: the difference of the two is
-the work of the thresholds alone. Beside the run's methods stands the cubic B-spline of the measurement without noise,
-which shows what the loss of resolution alone does.
+The stage tissue segments every image by itself, since a user has no reference to take thresholds from. Printed is, for
+every method, what that gives, and what the reference's own thresholds give of the same image: the difference of the two
+is the work of the thresholds alone. Beside the run's methods stands the cubic B-spline of the measurement without
+noise, which shows what the loss of resolution alone does.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from pipeline.image.image import Image
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.parameters import MILLIMETRES
 
-TRUTH = "truth"
+REFERENCE = "reference"
 
 
-def images(run: Path, volume: str, truth: Image) -> dict[str, NDArray[np.floating]]:
-    """Returns the truth, the results of all methods, and the interpolated measurement without noise."""
+def images(run: Path, volume: str, reference: Image) -> dict[str, NDArray[np.floating]]:
+    """Returns the reference, the results of all methods, and the interpolated measurement without noise."""
     lr = read_image(run / f"degraded/{volume}.safetensors")
     model = ForwardModel.from_json(lr.facts["forward_model"])
-    clean = bspline3.upsample(model.coarsen(truth.data).astype(np.float32), model.factors, {})
-    found = {TRUTH: truth.data, "bspline3, no noise": restored_image(lr, clean).data}
+    clean = bspline3.upsample(model.coarsen(reference.data).astype(np.float32), model.factors, {})
+    found = {REFERENCE: reference.data, "bspline3, no noise": restored_image(lr, clean).data}
     for folder in sorted((run / "predictions").iterdir()):
         path = prediction_path(run / "predictions", folder.name, volume, suffix_of(lr))
-        found[folder.name] = read_prediction(path, truth)
+        found[folder.name] = read_prediction(path, reference)
     return found
 
 
@@ -49,23 +49,24 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True, help="folder of a finished run, such as results/demo")
     parser.add_argument("--volume", required=True, help="a head or brain of the run")
     arguments = parser.parse_args()
-    truth = read_image(arguments.run / f"extracted/{arguments.volume}.safetensors")
-    mask = truth.masks["foreground"]
-    millilitres = math.prod(MILLIMETRES[truth.unit] * length for length in truth.spacing) / MICROLITRES
-    limits = class_thresholds(truth.data[mask])
-    of_truth = np.digitize(truth.data[mask], limits)
+    reference = read_image(arguments.run / f"extracted/{arguments.volume}.safetensors")
+    mask = reference.masks["foreground"]
+    millilitres = math.prod(MILLIMETRES[reference.unit] * length for length in reference.spacing) / MICROLITRES
+    limits = class_thresholds(reference.data[mask])
+    of_reference = np.digitize(reference.data[mask], limits)
     rows: dict[str, dict[str, Any]] = {}
-    for name, image in images(arguments.run, arguments.volume, truth).items():
+    for name, image in images(arguments.run, arguments.volume, reference).items():
         values = image[mask]
         own = class_thresholds(values)
         rows[name] = {
             **{f"threshold {index}": limit for index, limit in enumerate(own, start=1)},
             **{f"class {kind}, ml": millilitres * np.sum(np.digitize(values, own) == kind) for kind in range(CLASSES)},
             **{
-                f"class {kind} by the truth's thresholds, ml": millilitres * np.sum(np.digitize(values, limits) == kind)
+                f"class {kind} by the reference's thresholds, ml": millilitres
+                * np.sum(np.digitize(values, limits) == kind)
                 for kind in range(CLASSES)
             },
-            **{f"mean where the truth is {kind}": values[of_truth == kind].mean() for kind in range(CLASSES)},
+            **{f"mean where the reference is {kind}": values[of_reference == kind].mean() for kind in range(CLASSES)},
         }
     table = pd.DataFrame(rows).T
     sys.stdout.write(f"{table.round(3).T.to_string()}\n")

@@ -57,9 +57,9 @@ NEAR_DUPLICATE_BITS = 6
 """Pictures whose perceptual hashes differ in no more of their 64 bits show the same slice."""
 VALIDATION_PICTURES = 24
 CLASSICAL = "classical"
-"""Stands for all classical methods, which are restored in one task."""
+"""Stands for all baselines, which are restored in one task."""
 DARKEST = 0.08
-"""Darker parts are air, where no training patch is centred."""
+"""Darker parts are background, where no training patch is centred."""
 CLASSES = ("glioma", "meningioma", "notumor", "pituitary")
 METRICS = {
     "psnr": psnr,
@@ -250,9 +250,9 @@ def derive(work: Path) -> None:
 
 
 def classical(image: Image, val: Path, sigma: float) -> dict[str, NDArray[np.floating]]:
-    """Restores a stack with every classical method; denoise-then-interpolate is tuned on validation at this noise."""
-    truth = read_image(val)
-    settings = tune([truth], [degraded(truth, sigma)])["settings"]
+    """Restores a stack with every baseline; denoise-then-interpolate is tuned on validation at this noise."""
+    reference = read_image(val)
+    settings = tune([reference], [degraded(reference, sigma)])["settings"]
     factors = image.facts["forward_model"]["factors"]
     results = {}
     for name in plugins.names("pipeline.baselines"):
@@ -261,11 +261,11 @@ def classical(image: Image, val: Path, sigma: float) -> dict[str, NDArray[np.flo
     return results
 
 
-def measure(truth: Image, estimate: NDArray[np.floating], method: str, sigma: float) -> list[dict[str, Any]]:
+def measure(reference: Image, estimate: NDArray[np.floating], method: str, sigma: float) -> list[dict[str, Any]]:
     """Measures every picture over its whole area."""
     rows = []
-    for index in range(truth.data.shape[2]):
-        one, other = np.asarray(truth.data[..., index]), np.asarray(estimate[..., index])
+    for index in range(reference.data.shape[2]):
+        one, other = np.asarray(reference.data[..., index]), np.asarray(estimate[..., index])
         inside = np.ones(one.shape, dtype=bool)
         values = {name: metric.per_slice(one, other, inside, 1.0) for name, metric in METRICS.items()}
         rows.append({"method": method, "noise": sigma, "picture": index, **values})
@@ -286,9 +286,9 @@ def evaluate(work: Path, networks: Sequence[str], levels: Sequence[float], name:
 
 
 def restore_and_measure(work: Path, method: str, sigma: float) -> list[dict[str, Any]]:
-    """Restores the test stack by a network, or by all classical methods, keeps the result, and measures it."""
+    """Restores the test stack by a network, or by all baselines, keeps the result, and measures it."""
     use_threads(1)
-    truth, image = read_image(work / "test.safetensors"), read_image(work / f"test.{sigma:g}.safetensors")
+    reference, image = read_image(work / "test.safetensors"), read_image(work / f"test.{sigma:g}.safetensors")
     if method == CLASSICAL:
         results = classical(image, work / "val.safetensors", sigma)
     else:
@@ -296,20 +296,20 @@ def restore_and_measure(work: Path, method: str, sigma: float) -> list[dict[str,
         results = {method: restore(network, image, Infer())}
     for name, estimate in results.items():
         np.save(work / "restored" / f"{name}.{sigma:g}.npy", np.asarray(estimate, dtype=np.float16))
-    return [row for name, estimate in results.items() for row in measure(truth, estimate, name, sigma)]
+    return [row for name, estimate in results.items() for row in measure(reference, estimate, name, sigma)]
 
 
 def diagnose(images: Path, work: Path) -> None:
-    """Asks a classifier, trained on true pictures, whether restorations keep the class that the truth gets."""
+    """Asks a classifier, trained on true pictures, whether restorations keep the class that the reference gets."""
     table = work / "agreement.csv"
     if table.exists():
         return
     use_threads(2)
     paths, pictures = read_pictures(images / "Training")
     network = train_classifier(pictures, np.array([CLASSES.index(path.parent.name) for path in paths]), SEED)
-    truth = np.moveaxis(np.asarray(read_image(work / "test.safetensors").data), -1, 0)
+    reference = np.moveaxis(np.asarray(read_image(work / "test.safetensors").data), -1, 0)
     labels = np.array([CLASSES.index(name) for name in json.loads((work / "test-classes.json").read_text())])
-    of_truth = predict(network, truth)
+    of_reference = predict(network, reference)
     rows = []
     for sigma in NOISE:
         for method in [*plugins.names("pipeline.baselines"), "pretrained", *MAIN]:
@@ -317,11 +317,11 @@ def diagnose(images: Path, work: Path) -> None:
             found = predict(network, np.clip(np.moveaxis(restored, -1, 0), 0, 1))
             rows.extend(
                 {"noise": sigma, "method": method, "picture": index, "agrees": bool(one), "right": bool(two)}
-                for index, (one, two) in enumerate(zip(found == of_truth, found == labels, strict=True))
+                for index, (one, two) in enumerate(zip(found == of_reference, found == labels, strict=True))
             )
     pd.DataFrame(rows).to_csv(table, index=False)
     logger.info(
-        "the classifier is right on %.1f %% of the true test pictures", 100 * float(np.mean(of_truth == labels))
+        "the classifier is right on %.1f %% of the true test pictures", 100 * float(np.mean(of_reference == labels))
     )
 
 
@@ -339,7 +339,7 @@ def difference(table: pd.DataFrame, metric: str, method: str, baseline: str) -> 
 
 
 def best_classical(means: pd.DataFrame, metric: str) -> str:
-    """Returns the classical method with the best mean."""
+    """Returns the baseline with the best mean."""
     column = means.loc[plugins.names("pipeline.baselines"), metric]
     return str(column.idxmax() if METRICS[metric].HIGHER_IS_BETTER else column.idxmin())
 
@@ -368,7 +368,7 @@ def main_table(work: Path) -> list[str]:
             f"{difference(part, name, 'brainsr', best[name])} ({best[name]})" for name in METRICS
         )
         pixel_row = " | ".join(difference(part, name, "brainsr", "rrdb_l1") for name in METRICS)
-        lines += [f"| the best classical one | {classical_row} |", f"| rrdb_l1 | {pixel_row} |"]
+        lines += [f"| the best baseline one | {classical_row} |", f"| rrdb_l1 | {pixel_row} |"]
     return lines
 
 

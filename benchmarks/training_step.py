@@ -111,7 +111,7 @@ class PlainTraining:
             )
         generator = torch.Generator().manual_seed(1)
         self._measured = torch.rand(BATCH, 1, SIDE, SIDE, generator=generator)
-        self._truth = torch.rand(BATCH, 1, SIDE * FACTOR, SIDE * FACTOR, generator=generator)
+        self._reference = torch.rand(BATCH, 1, SIDE * FACTOR, SIDE * FACTOR, generator=generator)
 
     def take_step(self) -> None:
         """Takes one step of all networks."""
@@ -119,7 +119,7 @@ class PlainTraining:
             self._discriminator.requires_grad_(False)
         self._optimizer.zero_grad()
         estimate = self._generator(self._measured)
-        loss = self._recipe.losses.get("l1", 0.0) * functional.l1_loss(estimate, self._truth)
+        loss = self._recipe.losses.get("l1", 0.0) * functional.l1_loss(estimate, self._reference)
         if self._vgg:
             loss = loss + self._recipe.losses["perceptual"] * self._perceptual(self._vgg, estimate)
         if self._discriminator and self._recipe.adversarial:
@@ -138,7 +138,7 @@ class PlainTraining:
     def _perceptual(self, vgg: VggFeatures, estimate: Tensor) -> Tensor:
         layers = self._recipe.perceptual.layers
         found = vgg(estimate, list(layers), before_activation=True)
-        wanted = vgg(self._truth, list(layers), before_activation=True)
+        wanted = vgg(self._reference, list(layers), before_activation=True)
         return sum(
             (weight * functional.l1_loss(found[name], wanted[name]) for name, weight in layers.items()),
             torch.zeros(()),
@@ -151,16 +151,16 @@ class PlainTraining:
     def _generator_gan(self, discriminator: nn.Module, estimate: Tensor) -> Tensor:
         if not self._is_relativistic:
             return _looks(discriminator(estimate), True)
-        real, fake = discriminator(self._truth).detach(), discriminator(estimate)
+        real, fake = discriminator(self._reference).detach(), discriminator(estimate)
         return (_looks(real - fake.mean(), False) + _looks(fake - real.mean(), True)) / 2
 
     def _discriminator_gan(self, discriminator: nn.Module, estimate: Tensor) -> None:
         """Goes backward twice, once for true and once for generated patches."""
         if not self._is_relativistic:
-            _looks(discriminator(self._truth), True).backward()
+            _looks(discriminator(self._reference), True).backward()
             _looks(discriminator(estimate.detach()), False).backward()
             return
-        fake, real = discriminator(estimate).detach(), discriminator(self._truth)
+        fake, real = discriminator(estimate).detach(), discriminator(self._reference)
         (_looks(real - fake.mean(), True) / 2).backward()
         fake = discriminator(estimate.detach())
         (_looks(fake - real.mean().detach(), False) / 2).backward()

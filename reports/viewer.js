@@ -4,8 +4,8 @@
 (function () {
   const box = document.getElementById("viewer");
   if (!box) return;
-  const LEVELS = 255, MOST_ZOOM = 16, ZOOM_STEP = 1.25, TEN = 10;
-  const CLICK_PIXELS = 4, GRIP_PIXELS = 22, LEAST_HEIGHT = 90;
+  const LEVELS = 255, MAX_ZOOM = 16, ZOOM_STEP = 1.25, TEN = 10;
+  const CLICK_PIXELS = 4, GRIP_PIXELS = 22, MIN_HEIGHT = 90;
   const SHARP_FROM = 4; // Device pixels a voxel, from which on voxels are drawn as the squares that they are.
 
   const data = JSON.parse(document.getElementById("viewer-data").textContent);
@@ -15,7 +15,7 @@
   const layers = new Map(data.layers.map((layer) => [layer.name, layer]));
   const named = (role) => data.layers.filter((layer) => layer.role === role).map((layer) => layer.name);
   const [measured] = named("measured");
-  const [truth] = named("truth");
+  const [reference] = named("reference");
 
   const others = (axis) => [0, 1, 2].filter((other) => other !== axis); // Of columns, of rows.
   const size = [0, 0, 0];
@@ -91,7 +91,7 @@
     return table;
   }
 
-  // The detail ledger: the truth differs from the interpolated measurement by what was to be added, a method by what it
+  // The detail ledger: the reference differs from the interpolated measurement by what was to be added, a method by what it
   // added. Where both have one sign, the smaller is right; the rest is missing, or invented (pipeline/fidelity/ledger.py).
   const DETAIL = [["right", [190, 196, 204]], ["missing", [40, 130, 255]], ["invented", [255, 96, 24]]];
 
@@ -118,7 +118,7 @@
 
   // Returns what gives the colour of a voxel (as red, green, blue, written into `to`); null until all is decoded.
   function paintOf(item) {
-    const names = item.kind === "ledger" ? [item.name, truth, data.base] : item.kind === "error" ? [item.name, truth] : [item.name];
+    const names = item.kind === "ledger" ? [item.name, reference, data.base] : item.kind === "error" ? [item.name, reference] : [item.name];
     const [own, reference, base] = names.map(volumeOf);
     if (names.some((name) => !volumeOf(name))) return null;
     if (item.kind === "ledger") {
@@ -238,7 +238,7 @@
     const plane = data.planes[pane.plane()];
     const width = pane.stage.clientWidth;
     pane.fit = fitting(width);
-    const height = Math.round(Math.max(LEAST_HEIGHT, extent(plane)[1] * pane.fit));
+    const height = Math.round(Math.max(MIN_HEIGHT, extent(plane)[1] * pane.fit));
     const ratio = window.devicePixelRatio || 1;
     pane.canvas.width = Math.round(width * ratio);
     pane.canvas.height = Math.round(height * ratio);
@@ -354,7 +354,7 @@
       pane.stage.append(divider);
       pane.stage.id = "compare-stage";
     } else {
-      for (const name of [() => measured, second, first, () => truth]) addPane(one(name), plane);
+      for (const name of [() => measured, second, first, () => reference]) addPane(one(name), plane);
       for (const name of [second, first]) addPane(compared(name, "error"), plane, scale());
       if (data.base) addPane(compared(first, "ledger"), plane, ledgerLegend());
       for (const name of named("map")) addPane(one(() => name), plane, legendOf(...layers.get(name).legend, layers.get(name).colours));
@@ -403,9 +403,9 @@
 
   function valuesAt(place) {
     const at = place[0] * stride[0] + place[1] * stride[1] + place[2] * stride[2];
-    const names = [...new Set([measured, state.second, state.first, truth])];
+    const names = [...new Set([measured, state.second, state.first, reference])];
     const values = names.filter((name) => volumes.get(name)).map((name) => layers.get(name).title + " " + volumes.get(name).map((one) => inUnits(one[at])).join(", "));
-    const [base, own, reference] = [data.base, state.first, truth].map((name) => volumes.get(name));
+    const [base, own, reference] = [data.base, state.first, reference].map((name) => volumes.get(name));
     if (base && own && reference) {
       const amounts = detailAt(base, own, reference, at);
       values.push("detail of A: " + DETAIL.map(([kind], place) => kind + " " + difference(amounts[place])).join(", "));
@@ -441,7 +441,7 @@
   }
 
   function zoomBy(factor) {
-    state.zoom = clamp(state.zoom * factor, 1, MOST_ZOOM);
+    state.zoom = clamp(state.zoom * factor, 1, MAX_ZOOM);
     if (state.zoom < 1.01) state.zoom = 1;
     if (state.zoom === 1) state.middle = size.map(() => [0.5, 0.5]);
     schedule();

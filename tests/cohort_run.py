@@ -88,27 +88,27 @@ def optional_tables(
     base = pd.DataFrame(common)
     gates = base.assign(gate="residual_mean", value=generator.gamma(2, 0.01, len(base)), limit=0.09)
     gates["passed"] = np.where(gates["value"] <= gates["limit"], "true", "false")
-    planted = pd.concat(
+    inserted = pd.concat(
         base.assign(
-            **{"kind": kind, "size_voxels": size, "contrast": contrast, "planted": 20, "false_alarms": 1},
+            **{"kind": kind, "size_voxels": size, "contrast": contrast, "inserted": 20, "false_alarms": 1},
             detected=[4 * size - 2 * methods.index(method) + 2 for method in base["method"].tolist()],
         )
         for kind in ("lesion", "vessel")
         for size in (1, 2, 4)
         for contrast in (-0.2, 0.4)
     )
-    conditions: Any = planted.groupby(["split", "method", "kind", "size_voxels", "contrast"], as_index=False)
-    rates = conditions[["planted", "detected", "false_alarms"]].sum()
-    together: Any = rates.groupby(["split", "method"], as_index=False)[["planted", "detected", "false_alarms"]].sum()
-    planted_rates = pd.concat([rates, together])
-    planted_rates = planted_rates.assign(
+    conditions: Any = inserted.groupby(["split", "method", "kind", "size_voxels", "contrast"], as_index=False)
+    rates = conditions[["inserted", "detected", "false_alarms"]].sum()
+    together: Any = rates.groupby(["split", "method"], as_index=False)[["inserted", "detected", "false_alarms"]].sum()
+    detection_rates = pd.concat([rates, together])
+    detection_rates = detection_rates.assign(
         subjects=len(set(subjects.values())),
-        rate=planted_rates["detected"] / planted_rates["planted"],
-        false_alarm_rate=planted_rates["false_alarms"] / planted_rates["planted"],
+        rate=detection_rates["detected"] / detection_rates["inserted"],
+        false_alarm_rate=detection_rates["false_alarms"] / detection_rates["inserted"],
         **{"diff": -0.1, "diff_ci_low": -0.15, "diff_ci_high": -0.05},
         **{"net_diff": 0.02, "net_diff_ci_low": -0.01, "net_diff_ci_high": 0.05},
     )
-    planted_rates["ci_low"], planted_rates["ci_high"] = planted_rates["rate"] - 0.1, planted_rates["rate"] + 0.1
+    detection_rates["ci_low"], detection_rates["ci_high"] = detection_rates["rate"] - 0.1, detection_rates["rate"] + 0.1
     reliability = pd.concat(
         base.assign(bin=place, predicted=0.01 * place, observed=0.012 * place, voxels=1000 - 100 * place)
         for place in range(1, 8)
@@ -155,7 +155,7 @@ def optional_tables(
         ),
     )
     return {
-        **{"comparisons": comparisons, "gates": gates, "planted": planted, "planted_rates": planted_rates},
+        **{"comparisons": comparisons, "gates": gates, "inserted": inserted, "detection_rates": detection_rates},
         "reliability": reliability,
         **{"tissue_agreement": tissue, "diagnosis": diagnosis, "duplicates": duplicates},
     }

@@ -51,7 +51,7 @@ class Tags(HTMLParser):
 
 
 def synthetic_head(shape: Sequence[int] = (40, 44, 36), seed: int = 0, texture: float = 40.0) -> NDArray[np.float32]:
-    """Returns a head of ellipsoids with smooth texture inside and black air around: float32, about 0 to 1100.
+    """Returns a head of ellipsoids with smooth texture inside and black background around: float32, about 0 to 1100.
 
     The axes are x, y, z; the centre of the head is the centre of the array; the same seed gives the same head.
     """

@@ -80,31 +80,31 @@ def _measure_inputs(folder: Path, entry: dict[str, Any], plane: Plane) -> None:
     extracted = folder / f"extracted/{entry['id']}.safetensors"
     volume = Volume.model_validate_json(json.dumps(entry))
     extract(folder / f"{entry['source']}.nii.gz", volume, Extract(plane=plane), extracted)
-    truth = read_image(extracted)
-    model = forward_model(truth, Degrade(), SEED)
-    write_image(folder / f"degraded/{entry['id']}.safetensors", degrade(truth, model))
+    reference = read_image(extracted)
+    model = forward_model(reference, Degrade(), SEED)
+    write_image(folder / f"degraded/{entry['id']}.safetensors", degrade(reference, model))
 
 
 def _restore(folder: Path, volume: str, tuned: dict[str, Any]) -> None:
-    truth = read_image(folder / f"extracted/{volume}.safetensors")
+    reference = read_image(folder / f"extracted/{volume}.safetensors")
     low = read_image(folder / f"degraded/{volume}.safetensors")
     for method in CLASSICAL:
         path = prediction_path(folder / "predictions", method, volume)
         interpolate(low, method, tuned if method == "nlm_bspline3" else {}, path)
     factors = low.facts["forward_model"]["factors"]
     smooth = bspline3.upsample(low.data, factors, {})
-    sharp = pad_to_multiple(np.asarray(truth.data), factors)
+    sharp = pad_to_multiple(np.asarray(reference.data), factors)
     mixtures = {"pretrained": 1.3 * smooth - 0.1, "rrdb_l1": 0.6 * smooth + 0.4 * sharp}
     for method, estimate in mixtures.items():
         write_prediction(prediction_path(folder / "predictions", method, volume), low, estimate)
 
 
 def _evaluate(folder: Path, volume: str, settings: Evaluate) -> None:
-    truth = read_image(folder / f"extracted/{volume}.safetensors")
+    reference = read_image(folder / f"extracted/{volume}.safetensors")
     rows: list[Any] = []
     for method in (*CLASSICAL, "pretrained", "rrdb_l1"):
-        estimate = read_prediction(prediction_path(folder / "predictions", method, volume), truth)
-        rows.extend(evaluate(truth, method, estimate, settings))
+        estimate = read_prediction(prediction_path(folder / "predictions", method, volume), reference)
+        rows.extend(evaluate(reference, method, estimate, settings))
     write_measurements(folder / f"parts/{volume}.csv", rows)
 
 

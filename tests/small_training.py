@@ -64,10 +64,10 @@ def small_excerpt(noise: str = "rician", sigma: float = 0.02, seed: int = 4, mos
     data = synthetic_head(SHAPE, seed=seed) / np.float32(1000)
     mask = data > 0.1
     facts = {"slice_axis": 2, "foreground_slices": list(range(6, 30))}
-    truth = Image(data, np.eye(4), masks={"foreground": mask}, facts=facts)
+    reference = Image(data, np.eye(4), masks={"foreground": mask}, facts=facts)
     model = ForwardModel((4, 4, 1), SHAPE, noise, sigma, seed=9)
     lr = Image(model.measure(data), np.eye(4), facts={"forward_model": model.to_json()})
-    return excerpt(truth, lr, most)
+    return excerpt(reference, lr, most)
 
 
 def make_trainer(

@@ -1,4 +1,4 @@
-"""Classical methods that enlarge an image. Each module offers TITLE, DESCRIPTION and `upsample(lr, factors, settings)`.
+"""Baselines that enlarge an image. Each module offers TITLE, DESCRIPTION and `upsample(lr, factors, settings)`.
 
 `lr` is an array of shape (x, y, z), `factors` holds one factor an axis, `settings` is what was tuned for the method
 (empty for most). The result is float32, of shape lr.shape * factors, on the grid of cell centres

@@ -3,8 +3,8 @@
 A network that was trained on volumes that are coarse along all three axes enlarges all three. All channels and colours
 are restored, unless one is chosen: each with its own noise and in its own range, but red, green and blue in one range.
 
-There is no truth to compare with, so nothing is measured. Trust the result no further than the report of the run that
-trained the network allows, and only for volumes that were made alike.
+There is no reference to compare with, so nothing is measured. Trust the result no further than the report of the run
+that trained the network allows, and only for volumes that were made alike.
 
 TIFF and OME-Zarr images of more than 1024 rows or columns, or 8 million pixels, are restored part by part, in memory
 that does not grow with their size: all time points too unless one is chosen, and the whole field, whatever --foreground

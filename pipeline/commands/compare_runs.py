@@ -10,7 +10,7 @@ from pipeline.provenance.outputs import IDENTICAL, Comparison, compare, counts
 from pipeline.provenance.record import differences, read_provenance
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path
 
-MOST_LISTED = 30
+MAX_LISTED = 30
 """Files that are told by name."""
 
 
@@ -18,9 +18,9 @@ def told(comparisons: Sequence[Comparison], changed: Sequence[str]) -> str:
     """Returns the table of kinds and verdicts, the files that are not the same, and what may be the reason."""
     odd = [one for one in comparisons if one.verdict != IDENTICAL]
     lines = [counts(comparisons).to_string(), ""]
-    lines += [f"{one.verdict}: {one.path}" for one in odd[:MOST_LISTED]]
-    if len(odd) > MOST_LISTED:
-        lines.append(f"and {len(odd) - MOST_LISTED} more")
+    lines += [f"{one.verdict}: {one.path}" for one in odd[:MAX_LISTED]]
+    if len(odd) > MAX_LISTED:
+        lines.append(f"and {len(odd) - MAX_LISTED} more")
     lines += [f"not as it was: {difference}" for difference in changed]
     return "\n".join(lines).rstrip() + "\n"
 

@@ -1,4 +1,4 @@
-"""Draws one slice of a volume as several methods restored it, beside the truth: the picture for a paper or a README."""
+"""Draws one slice of a volume as restored by several methods, beside the reference, for a paper or a README."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from pipeline.steps._cli import ArgumentParser, Namespace, add_path
 INCHES_PER_PANEL = 2.6
 
 
-def panels(truth: Image, lr: Image, predictions: Sequence[Path]) -> dict[str, NDArray]:
-    """Returns the volumes to draw by title, each of the shape of `truth`: measured, restored, true."""
-    restored = {method_title(path.parent.name): read_prediction(path, truth) for path in predictions}
-    return {"Low resolution, as measured": enlarge_pixels(lr, truth), **restored, "Truth": truth.data}
+def panels(reference: Image, lr: Image, predictions: Sequence[Path]) -> dict[str, NDArray]:
+    """Returns the volumes to draw by title, each of the shape of `reference`: measured, restored, true."""
+    restored = {method_title(path.parent.name): read_prediction(path, reference) for path in predictions}
+    return {"Low resolution, as measured": enlarge_pixels(lr, reference), **restored, "Reference": reference.data}
 
 
-def draw(truth: Image, volumes: dict[str, NDArray], index: int) -> Any:
-    """Returns a matplotlib figure: whole slices above, one magnified detail (chosen from the truth alone) below."""
+def draw(reference: Image, volumes: dict[str, NDArray], index: int) -> Any:
+    """Returns a matplotlib figure: whole slices above, one magnified detail (chosen from the reference alone) below."""
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 
-    axis = truth.facts["slice_axis"]
-    mask = draw_slice(truth.masks["foreground"], axis, index)
-    spacing = drawn_spacing(truth.spacing, axis)
+    axis = reference.facts["slice_axis"]
+    mask = draw_slice(reference.masks["foreground"], axis, index)
+    spacing = drawn_spacing(reference.spacing, axis)
     box = bounding_box([mask])
-    true_slice = draw_slice(truth.data, axis, index)
+    true_slice = draw_slice(reference.data, axis, index)
     detail = detail_box(true_slice, mask, box, spacing)
     white = float(np.percentile(true_slice[mask], WHITE_PERCENTILE))
     figure = Figure(figsize=(INCHES_PER_PANEL * len(volumes), 2.1 * INCHES_PER_PANEL), facecolor="black")
@@ -65,9 +65,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(arguments: Namespace) -> None:
     """Runs the command."""
-    truth, lr = read_image(arguments.hr), read_image(arguments.lr)
-    middle = evenly_spaced(truth.facts["foreground_slices"], 1)[0]
+    reference, lr = read_image(arguments.hr), read_image(arguments.lr)
+    middle = evenly_spaced(reference.facts["foreground_slices"], 1)[0]
     index = middle if arguments.slice is None else arguments.slice
-    figure = draw(truth, panels(truth, lr, arguments.predictions), index)
+    figure = draw(reference, panels(reference, lr, arguments.predictions), index)
     with replacing(arguments.output) as partial:
         figure.savefig(partial, dpi=100, facecolor="black", metadata={"Software": None})

@@ -12,7 +12,7 @@ from pipeline import plugins
 from pipeline.config.bids.names import derivative_path
 from pipeline.config.known import known_sources
 from pipeline.config.recipe import PRETRAINED, SCRATCH, Recipe, preset, preset_names
-from pipeline.config.sections import TRUTH, Degrade, Evaluate, Infer, Reading, Train
+from pipeline.config.sections import REFERENCE, Degrade, Evaluate, Infer, Reading, Train
 from pipeline.config.sources import HttpSource, LocalSource, PackageSource, S3Source, Source
 from pipeline.config.volumes import EVALUATED_SPLITS, TEST_SPLITS, Volume
 
@@ -25,7 +25,7 @@ PAGES = ("index", "training", "resources")
 
 
 def check_volumes(
-    volumes: Sequence[Volume], sources: Mapping[str, Source], from_datasets: bool = False, own_slices: bool = False
+    volumes: Sequence[Volume], sources: Mapping[str, Source], from_datasets: bool = False, self_supervised: bool = False
 ) -> Iterator[str]:
     """Names double ids, unknown sources, empty blocks and splits that the run cannot do without.
 
@@ -33,7 +33,7 @@ def check_volumes(
         volumes: all of the run.
         sources: all of the configuration.
         from_datasets: some of the volumes may owe their split to the hash of a name.
-        own_slices: networks learn from the volumes that they restore.
+        self_supervised: networks learn from the volumes that they restore.
     """
     counts = Counter(volume.id for volume in volumes)
     yield from (f"volumes: the id {name!r} is given to {count} volumes" for name, count in counts.items() if count > 1)
@@ -47,7 +47,7 @@ def check_volumes(
     present = {volume.split for volume in volumes}
     remedy = "; of few subjects the hash may leave a split empty: name some by datasets[].subjects"
     hint = remedy if from_datasets else ""
-    if "train" not in present and not (own_slices and present & set(TEST_SPLITS)):
+    if "train" not in present and not (self_supervised and present & set(TEST_SPLITS)):
         yield f"volumes: none is in split 'train': there is nothing to learn from{hint}"
     if "val" not in present:
         yield (
@@ -273,7 +273,7 @@ def check_recipes(methods: Sequence[str], recipes: Mapping[str, Recipe]) -> Iter
         if method not in known:
             yield f"methods[{index}]: there is no recipe {method!r}; {plugins.suggest(method, known)}"
     for name, recipe in recipes.items():
-        if name in (SCRATCH, PRETRAINED, TRUTH) or name in plugins.names("pipeline.baselines"):
+        if name in (SCRATCH, PRETRAINED, REFERENCE) or name in plugins.names("pipeline.baselines"):
             yield f"recipes.{name}: the name is taken; choose another"
         if recipe.based_on and preset(recipe.based_on) is None:
             yield f"recipes.{name}.based_on: {plugins.suggest(recipe.based_on, preset_names())}"
@@ -317,7 +317,7 @@ def check_infer(infer: Infer, methods: Sequence[str], recipes: Mapping[str, Reci
 
 def check_reading(reading: Reading, methods: Sequence[str], recipes: Mapping[str, Recipe]) -> Iterator[str]:
     """Names methods that readers are to judge and nobody makes, and too few or double ones."""
-    known = [TRUTH, *_all_methods(methods, recipes)]
+    known = [REFERENCE, *_all_methods(methods, recipes)]
     for index, name in enumerate(reading.methods):
         if name not in known:
             yield f"reading.methods[{index}]: {name!r} is unknown; {plugins.suggest(name, known)}"
@@ -328,6 +328,6 @@ def check_reading(reading: Reading, methods: Sequence[str], recipes: Mapping[str
 
 
 def _all_methods(methods: Sequence[str], recipes: Mapping[str, Recipe]) -> list[str]:
-    """Everything that makes a result: the networks, trained and untouched, and the classical methods."""
+    """Everything that makes a result: the networks, trained and untouched, and the baselines."""
     trained = dict.fromkeys(name for method in methods for name in _chain(method, recipes))
     return [*trained, PRETRAINED, *plugins.names("pipeline.baselines")]

@@ -36,7 +36,7 @@ from pipeline.config.known import known_sources
 from pipeline.config.mistakes import explain, key_path, shown
 from pipeline.config.recipe import Recipe, filled
 from pipeline.config.run import NOT_TESTED, Run
-from pipeline.config.sections import learns_from_own_slices
+from pipeline.config.sections import is_self_supervised
 from pipeline.config.sources import LocalSource
 from pipeline.config.volumes import with_stacks
 from pipeline.errors import UserError
@@ -163,7 +163,7 @@ def _filled_recipes(recipes: Any) -> Any:
 def _contradictions(good: Mapping[str, Any]) -> Iterator[str]:
     """Checks across sections, each as far as the sections it needs are sound."""
     if {"volumes", "collections", "datasets", "sources"} <= good.keys():
-        yield from check_volumes(good["volumes"], good["sources"], bool(good["datasets"]), _own_slices(good))
+        yield from check_volumes(good["volumes"], good["sources"], bool(good["datasets"]), _self_supervised(good))
         yield from check_derivatives(good["volumes"], good["sources"])
         yield from check_formats(good["volumes"], {**known_sources(), **good["sources"]})
     if {"volumes", "datasets", "evaluate"} <= good.keys():
@@ -191,9 +191,9 @@ def _unused(run: Run) -> Iterator[str]:
             yield f"recipes.{name}: no method uses this recipe: it has no effect; to train by it, list it in `methods`"
 
 
-def _own_slices(good: Mapping[str, Any]) -> bool:
+def _self_supervised(good: Mapping[str, Any]) -> bool:
     """Whether networks learn from the volumes that they restore, as far as the sections that say so are sound."""
-    return {"train", "degrade"} <= good.keys() and learns_from_own_slices(good["train"], good["degrade"])
+    return {"train", "degrade"} <= good.keys() and is_self_supervised(good["train"], good["degrade"])
 
 
 def check_files(run: Run) -> None:

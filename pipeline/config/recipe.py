@@ -58,9 +58,9 @@ class Dial(Section):
 
     steps: Annotated[int, Field(ge=1, le=100)] = 5
     """parts into which the way is cut: 5 tries 0, 0.2, 0.4, 0.6, 0.8 and 1"""
-    most_loss_db: Annotated[float, Field(ge=0)] = 0.1
+    max_loss_db: Annotated[float, Field(ge=0)] = 0.1
     """most that PSNR on the validation volumes may fall below the start's, in dB"""
-    most_residual: Annotated[float, Field(ge=1)] = 1.1
+    max_residual: Annotated[float, Field(ge=1)] = 1.1
     """most that the result, degraded again, may differ from the measurement: this many times the larger of the noise
     and the start's own difference"""
 
@@ -102,8 +102,8 @@ class Recipe(Section):
     contrast_augmentation: Fraction = 0.5
     """share of the patches whose contrast is changed at random, so that other scanners' contrasts are met"""
     shading_augmentation: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """patches and their truths are multiplied by smooth fields, as coils and uneven light do, that are drawn anew; this
-    is the largest change of an intensity, as a fraction"""
+    """patches and their references are multiplied by smooth fields, as coils and uneven light do, that are drawn anew;
+    this is the largest change of an intensity, as a fraction"""
     losses: dict[LossName, Annotated[float, Field(gt=0)]] = Field(default={"l1": 1.0})
     """loss terms and their weights"""
     perceptual: Perceptual = Perceptual()

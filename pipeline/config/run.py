@@ -14,17 +14,17 @@ from pipeline.config.bids.names import DESCRIPTION, ERROR_MAP, derivative_path
 from pipeline.config.datasets import Dataset
 from pipeline.config.recipe import PRETRAINED, SCRATCH, Recipe, filled
 from pipeline.config.sections import (
-    TRUTH,
+    REFERENCE,
     Degrade,
     Evaluate,
     Extract,
     Infer,
-    Planted,
+    Insertion,
     Reading,
     Report,
     Resources,
     Train,
-    learns_from_own_slices,
+    is_self_supervised,
 )
 from pipeline.config.sources import S3_FOLDER, LocalSource, Source
 from pipeline.config.stable_hash import hash_of
@@ -67,7 +67,7 @@ class Run(Section):
     `degrade`; {} takes k-space truncation, bicubic and Gaussian, each with and without noise"""
     infer: Infer = Infer()
     evaluate: Evaluate = Evaluate()
-    planted: Planted = Planted()
+    insertion: Insertion = Insertion()
     report: Report = Report()
     reading: Reading = Reading()
     resources: Resources = Resources()
@@ -110,9 +110,9 @@ class Run(Section):
         return self.recipes.get(method) or Recipe.model_validate_json(json.dumps(filled(method, {})))
 
     @property
-    def learns_from_own_slices(self) -> bool:
-        """Whether networks learn from the low-resolution volumes that they restore, see the stage own_slices."""
-        return learns_from_own_slices(self.train, self.degrade)
+    def is_self_supervised(self) -> bool:
+        """Whether networks learn from the low-resolution volumes that they restore, see the stage self_supervised."""
+        return is_self_supervised(self.train, self.degrade)
 
     @property
     def trained_methods(self) -> list[str]:
@@ -133,7 +133,7 @@ class Run(Section):
     @property
     def read_methods(self) -> list[str]:
         """What the readers of the target `reading` judge."""
-        return list(self.reading.methods) or [TRUTH, "bicubic", "nlm_bspline3", *self.trained_methods]
+        return list(self.reading.methods) or [REFERENCE, "bicubic", "nlm_bspline3", *self.trained_methods]
 
     @property
     def read_ids(self) -> list[str]:

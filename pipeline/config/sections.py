@@ -17,8 +17,8 @@ from pipeline.physics.parameters import Direction, PhysicalParameters
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Threads = Annotated[int, Field(ge=1, le=256)]
-TRUTH = "truth"
-"""Stands beside the names of methods where the truth itself is looked at."""
+REFERENCE = "reference"
+"""Stands beside the names of methods where the reference itself is looked at."""
 OPERATORS, NOISES = "pipeline.physics.operators", "pipeline.physics.noise"
 KindName = Annotated[str, AfterValidator(PluginName("pipeline.fidelity.insertion.kinds"))]
 PlaneChoice = Literal["auto", "axial", "coronal", "sagittal"]
@@ -102,23 +102,23 @@ def _noise_parameters(noise: str, given: dict[str, Any]) -> PhysicalParameters:
 class Sentinel(Section):
     """When a training counts as failing, and how often it may be set back."""
 
-    most_gradient: Annotated[float, Field(gt=1)] = 20.0
+    max_gradient: Annotated[float, Field(gt=1)] = 20.0
     """a step whose gradient is more than this many times the usual one (the running median) is skipped"""
-    least_gradient: Annotated[float, Field(ge=0, lt=1)] = 1e-3
+    min_gradient: Annotated[float, Field(ge=0, lt=1)] = 1e-3
     """a gradient of the generator below this share of the usual one counts as vanished"""
-    most_discriminator_gap: Fraction = 0.98
-    """a discriminator that tells truth from result with more than this difference of probabilities has won"""
+    max_discriminator_gap: Fraction = 0.98
+    """a discriminator that tells reference from result with more than this difference of probabilities has won"""
     patience_steps: Annotated[int, Field(ge=1)] = 50
     """steps in a row after which a vanished gradient, a discriminator that has won or one that stands still is an
     illness; of skipped steps, a tenth of it"""
-    least_diversity: Annotated[float, Field(ge=0)] = 0.02
+    min_diversity: Annotated[float, Field(ge=0)] = 0.02
     """least change of the result per change of the input (both as root mean square) before the network counts as
     collapsed"""
-    most_loss_db: Annotated[float, Field(gt=0)] = 3.0
+    max_loss_db: Annotated[float, Field(gt=0)] = 3.0
     """most that validation PSNR may fall below its best value so far, in dB"""
     adversarial_cut: Fraction = 0.5
     """by this the adversarial weight is multiplied when the training is set back"""
-    most_rollbacks: Annotated[int, Field(ge=0)] = 3
+    max_rollbacks: Annotated[int, Field(ge=0)] = 3
     """times that the training may be set back to its last good state before it stops with a message"""
 
 
@@ -130,9 +130,9 @@ class Train(Section):
     (natural images, 23 blocks), or one of `sources`"""
     perceptual_weights: str = "vgg16-brain-tumor"
     """a source that holds the weights of a VGG, for the perceptual loss and the fidelity dial"""
-    own_slices: bool = True
+    self_supervised: bool = True
     """of thick slices (degrade.direction: through_plane): networks learn from the slices of the low-resolution volumes
-    of train and test themselves; their truth stays unseen. false takes the truths of split train"""
+    of train and test themselves; their reference stays unseen. false takes the references of split train"""
     validate_every: Annotated[int, Field(ge=1)] = 50
     """steps between two looks at the validation volumes"""
     record_every: Annotated[int, Field(ge=1)] = 10
@@ -153,9 +153,9 @@ class Train(Section):
     """watches over the training"""
 
 
-def learns_from_own_slices(train: Train, degrade: Degrade) -> bool:
+def is_self_supervised(train: Train, degrade: Degrade) -> bool:
     """Whether networks learn from the low-resolution volumes that they restore."""
-    return degrade.direction == "through_plane" and train.own_slices
+    return degrade.direction == "through_plane" and train.self_supervised
 
 
 class Infer(Section):
@@ -175,9 +175,9 @@ class Infer(Section):
     force: bool = False
     """write results of the delivered method that, brought back to the grid of their input, differ from it by more than
     35 % of the intensity range beyond the noise; otherwise they are refused"""
-    air_tolerance: Fraction = 0.001
-    """of heads, air is interpolated rather than computed where that was measured to change tissue by less than this
-    fraction of the range; 0 computes all"""
+    background_tolerance: Fraction = 0.001
+    """of heads, background is interpolated rather than computed where that was measured to change tissue by less than
+    this fraction of the range; 0 computes all"""
     backend: Annotated[str, AfterValidator(PluginName("pipeline.inference.backends", ("auto",)))] = "auto"
     """what computes the networks; auto takes OpenVINO on a processor where it is installed, and torch otherwise"""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
@@ -202,15 +202,15 @@ class Infer(Section):
 
 
 class Evaluate(Section):
-    """Measuring every method against the truth."""
+    """Measuring every method against the reference."""
 
     metrics: tuple[MetricName, ...] = ("psnr", "ssim")
-    """measures of likeness to the truth"""
+    """measures of likeness to the reference"""
     regions: tuple[Literal["foreground", "whole", "neighbours", "denoised", "labels"], ...] = ("foreground", "whole")
-    """parts of a slice over which they are taken; labels: each structure of a volume's segmentation. For truths that
-    are noisy themselves, two that compare the foreground with another reference: neighbours, the mean of the slices
-    before and after, whose noise is another; and denoised, the truth denoised by self-supervision, where the noise of a
-    voxel knows nothing of its neighbours"""
+    """parts of a slice over which they are taken; labels: each structure of a volume's segmentation. For references
+    that are noisy themselves, two that compare the foreground with another reference: neighbours, the mean of the slices
+    before and after, whose noise is another; and denoised, the reference denoised by self-supervision, where the noise
+    of a voxel knows nothing of its neighbours"""
     labels: dict[Annotated[int, Field(ge=1)], Identifier] = Field(default={})
     """names of the structures of the segmentations, by their numbers, such as {17: hippocampus, 53: hippocampus}; those
     of one name are one region, those without a name are left out; {} takes all, by their numbers"""
@@ -222,7 +222,7 @@ class Evaluate(Section):
     """coverage of the intervals"""
     on_gate: Literal["warn", "fail"] = "warn"
     """what to do where a delivered volume, degraded again, contradicts the measurement (metrics/gates.csv): warn marks
-    it, fail also stops the run once all pages are written; needs no truth"""
+    it, fail also stops the run once all pages are written; needs no reference"""
 
     @property
     def needs_features(self) -> bool:
@@ -234,8 +234,8 @@ class Reading(Section):
     """For the target `reading` alone: a page on which people judge images without knowing how they were made."""
 
     methods: tuple[str, ...] = ()
-    """what is judged: truth, networks of this run, pretrained, or modules of pipeline/baselines; [] takes the truth,
-    bicubic, nlm_bspline3 and the networks that this run trains"""
+    """what is judged: reference, networks of this run, pretrained, or modules of pipeline/baselines; [] takes the
+    reference, bicubic, nlm_bspline3 and the networks that this run trains"""
     slices: Annotated[int, Field(ge=1, le=200)] = 8
     """slices on which every method is rated, spread over the tested volumes"""
     choices_per_pair: Annotated[int, Field(ge=0, le=200)] = 3
@@ -244,11 +244,11 @@ class Reading(Section):
     """ratings, and as many choices, that are asked a second time, to see how steady a reader is"""
 
 
-class Planted(Section):
-    """Small structures are planted in the truth, degraded with it, and looked for in what every method restores."""
+class Insertion(Section):
+    """Small structures are inserted into the reference, degraded with it, and searched for in every restored volume."""
 
     kinds: tuple[KindName, ...] = ("lesion", "vessel", "spine")
-    """what is planted; [] plants nothing"""
+    """what is inserted; [] inserts nothing"""
     sizes_voxels: tuple[Annotated[float, Field(gt=0, le=64)], ...] = (2.0, 3.0, 4.0)
     """their sizes, in high-resolution voxels: diameters of lesions and of the heads of spines, widths of vessels"""
     contrasts: tuple[Annotated[float, Field(ge=-1, le=1)], ...] = (0.2, 0.4)
@@ -256,9 +256,9 @@ class Planted(Section):
     count: Annotated[int, Field(ge=2, le=1000)] = 16
     """structures of each kind and size in a volume, at every contrast, as far as there is room"""
     slices: Annotated[int, Field(ge=1, le=1000)] = 6
-    """slices of a volume that they are planted in; each is restored once a contrast and once without them"""
+    """slices of a volume that they are inserted in; each is restored once a contrast and once without them"""
     draws: Annotated[int, Field(ge=1, le=100)] = 1
-    """times that they are planted, each at other places and with other noise; each costs as much time as the first"""
+    """times that they are inserted, each at other places and with other noise; each costs as much time as the first"""
     false_alarm_rate: Annotated[float, Field(gt=0, lt=1)] = 0.05
     """how often the observer may find one where none is"""
 

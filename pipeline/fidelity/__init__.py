@@ -1,1 +1,1 @@
-"""Proof against invention: what a restoration added, lost or changed, beyond what likeness to the truth shows."""
+"""Proof against invention: what a restoration added, lost or changed, beyond what likeness to the reference shows."""

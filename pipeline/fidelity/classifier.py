@@ -1,6 +1,6 @@
 """A small network that tells kinds of brain images apart, to ask whether restored images still show what they should.
 
-It is trained on true images only. Where it gives a restored image another class than the truth of the same slice,
+It is trained on true images only. Where it gives a restored image another class than the reference of the same slice,
 the restoration changed what a reader might see. The network is a residual one (He, Zhang, Ren and Sun, CVPR 2016).
 """
 
@@ -25,7 +25,7 @@ CHANNELS = (16, 32, 64, 96)
 BATCH = 32
 LEARNING_RATE = 2e-3
 WEIGHT_DECAY = 1e-2
-MOST_EPOCHS = 30
+MAX_EPOCHS = 30
 PATIENCE = 12
 """Training ends after so many epochs in which the held-out images were classified no better."""
 HELD_OUT = 0.1
@@ -104,15 +104,15 @@ def predict(network: nn.Module, images: NDArray[np.floating]) -> NDArray[np.int6
     return _scores(network, _inputs(images)).argmax(dim=1).numpy()
 
 
-def agreement(network: nn.Module, truth: NDArray[np.floating], estimate: NDArray[np.floating]) -> float:
-    """Returns the share of images that keep the class of their truth, from 0 to 1.
+def agreement(network: nn.Module, reference: NDArray[np.floating], estimate: NDArray[np.floating]) -> float:
+    """Returns the share of images that keep the class of their reference, from 0 to 1.
 
     Args:
         network: from `train_classifier`.
-        truth: shape (n, y, x), intensities in [0, 1].
+        reference: shape (n, y, x), intensities in [0, 1].
         estimate: the same slices, restored; their sizes may differ.
     """
-    return float(np.mean(predict(network, truth) == predict(network, estimate)))
+    return float(np.mean(predict(network, reference) == predict(network, estimate)))
 
 
 def _held_out(labels: NDArray[np.integer], generator: np.random.Generator) -> NDArray[np.bool_]:
@@ -148,9 +148,9 @@ def _fit(
     shown, hidden = np.flatnonzero(~held_out), torch.from_numpy(np.flatnonzero(held_out))
     steps = -(-shown.size // BATCH)
     optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=MOST_EPOCHS * steps)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=MAX_EPOCHS * steps)
     best, best_loss, best_epoch = deepcopy(network.state_dict()), float("inf"), 0
-    for epoch in range(1, MOST_EPOCHS + 1):
+    for epoch in range(1, MAX_EPOCHS + 1):
         network.train()
         for batch in np.array_split(generator.permutation(shown), steps):
             chosen = torch.from_numpy(batch)

@@ -1,8 +1,8 @@
 """The consistency gate: does a restored volume, degraded again, agree with what was measured within its noise?
 
-No truth is needed. The restored volume x is degraded again by the recorded operator A. What the measurement has more,
-or less, than the noise model expects of A x is divided by the noise's standard deviation at that intensity. Were A x
-the noiseless image, these residuals would be independent, of mean zero and variance one. Four gates look at them:
+No reference is needed. The restored volume x is degraded again by the recorded operator A. What the measurement has
+more, or less, than the noise model expects of A x is divided by the noise's standard deviation at that intensity. Were
+A x the noiseless image, these residuals would be independent, of mean zero and variance one. Four gates look at them:
 
 - `residual`: the power that is left where there is signal, over that of the noise: a wrong output leaves more.
 - `local`: their weighted sum in windows of lesion size, as a matched filter, in standard deviations of the noise: a
@@ -20,7 +20,7 @@ volumes: the measurement is drawn anew from A x by the noise model, `DRAWS` time
 maxima) is fitted to what the gate finds in these draws.
 
 What the operator wipes out, no gate can see: detail below the resolution of the measurement leaves no trace in it.
-Whether such detail is right shows only beside a truth, see `pipeline.fidelity.ledger`.
+Whether such detail is right shows only beside a reference, see `pipeline.fidelity.ledger`.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ DRAWS = 16
 """Measurements that are drawn anew to learn what noise alone does."""
 FALSE_ALARMS = 1e-3
 """Share of volumes on which noise alone exceeds the limit of one gate."""
-LEAST_DEVIATION = 1e-3
+MIN_DEVIATION = 1e-3
 """Standard deviation that a measurement without noise counts as having."""
 SEED = 2
 """Told to the random generator with a volume's seed, so that the draws are other ones than the measurement's noise."""
@@ -159,7 +159,7 @@ def judge(
 def residuals(restored: NDArray[np.floating], measured: NDArray[np.floating], model: ForwardModel) -> Residuals:
     """Compares a restored volume, degraded again, with the measurement; arguments as in `judge`."""
     again = degraded_again(np.asarray(restored, dtype=np.float32), model)
-    deviation = np.maximum(model.standard_deviation(again), LEAST_DEVIATION)
+    deviation = np.maximum(model.standard_deviation(again), MIN_DEVIATION)
     expected = np.asarray(model.expected_value(again), dtype=np.float64)
     image = np.asarray(measured, dtype=np.float64)
     return Residuals(image, again, expected, deviation, _support(image, model))

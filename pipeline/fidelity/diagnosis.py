@@ -1,7 +1,7 @@
 """Does the class of a picture survive its restoration? A classifier that learnt from true pictures is asked.
 
 No training loss ever saw this classifier, so that no network can have learnt to please it. Where it gives a restored
-picture another class than the truth of the same picture, the restoration changed what a reader might see.
+picture another class than the reference of the same picture, the restoration changed what a reader might see.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.config.sections import TRUTH
+from pipeline.config.sections import REFERENCE
 from pipeline.fidelity.classifier import SIDE, resized
 from pipeline.image.channels import by_section
 from pipeline.image.image import Image
@@ -35,44 +35,44 @@ class Diagnoses:
 
     Attributes:
         labels: their true classes, shape (n,).
-        found: the classes that it gave, by method, `TRUTH` among them; shape (n,) each.
+        found: the classes that it gave, by method, `REFERENCE` among them; shape (n,) each.
     """
 
     labels: NDArray[np.integer]
     found: Mapping[str, NDArray[np.integer]]
 
     def agrees(self, method: str) -> Floats:
-        """Returns 1 where a method's picture keeps the class of its truth, else 0; shape (n,)."""
-        return (self.found[method] == self.found[TRUTH]).astype(np.float64)
+        """Returns 1 where a method's picture keeps the class of its reference, else 0; shape (n,)."""
+        return (self.found[method] == self.found[REFERENCE]).astype(np.float64)
 
     def accuracy(self, method: str) -> float:
         """Returns the share of a method's pictures that are given their true class."""
         return float(np.mean(self.found[method] == self.labels))
 
 
-def pictures_of(truth: Image, data: NDArray[np.floating]) -> NDArray[np.float32]:
+def pictures_of(reference: Image, data: NDArray[np.floating]) -> NDArray[np.float32]:
     """Returns the pictures of a stack that are measured, as the classifier takes them: shape (n, SIDE, SIDE).
 
     Of coloured ones it takes the mean of their colours.
 
     Args:
-        truth: extracted stack of pictures.
+        reference: extracted stack of pictures.
         data: its intensities, or those of a restoration of it, same shape; what lies outside [0, 1] is clipped.
     """
-    sizes = truth.facts["picture_sizes"]
-    colours = [[one_slice(data, index, sizes[index]) for index in picture] for picture in _chosen(truth)]
+    sizes = reference.facts["picture_sizes"]
+    colours = [[one_slice(data, index, sizes[index]) for index in picture] for picture in _chosen(reference)]
     pictures = [resized(np.clip(np.mean(one, axis=0), 0, 1)[None]) for one in colours]
     return np.concatenate(pictures) if pictures else np.zeros((0, SIDE, SIDE), dtype=np.float32)
 
 
-def classes_of(truth: Image) -> list[str]:
+def classes_of(reference: Image) -> list[str]:
     """Returns the folder that each of the pictures of `pictures_of` came from."""
-    return [truth.facts["slice_classes"][picture[0]] for picture in _chosen(truth)]
+    return [reference.facts["slice_classes"][picture[0]] for picture in _chosen(reference)]
 
 
-def _chosen(truth: Image) -> list[list[int]]:
+def _chosen(reference: Image) -> list[list[int]]:
     """The slices of each picture that is measured: one, or three where it is coloured."""
-    return by_section(truth.facts, truth.facts["foreground_slices"])
+    return by_section(reference.facts, reference.facts["foreground_slices"])
 
 
 def learnable(names: Sequence[str]) -> list[str]:
@@ -87,12 +87,12 @@ def diagnosis_table(
 ) -> pd.DataFrame:
     """Returns one row a split and method, with COLUMNS.
 
-    `agreement` is the share of pictures that keep the class of their truth, `diff` the paired difference to the
-    baseline: the classical method that agrees best on split val. Intervals are of a bootstrap over pictures.
+    `agreement` is the share of pictures that keep the class of their reference, `diff` the paired difference to the
+    baseline: the baseline that agrees best on split val. Intervals are of a bootstrap over pictures.
 
     Args:
         by_split: what the classifier said, with a split "val" or without.
-        classical: names of the classical methods.
+        classical: names of the baselines.
         samples: resamples of the bootstrap.
         confidence: coverage of the intervals.
         seed: root of the random numbers.
@@ -104,14 +104,14 @@ def diagnosis_table(
             agrees = diagnoses.agrees(method)
             mean, low, high = _estimate(agrees, samples, confidence, seed)
             diff: tuple[float, ...] = (math.nan,) * 3
-            if baseline and method != TRUTH:
+            if baseline and method != REFERENCE:
                 diff = _estimate(agrees - diagnoses.agrees(baseline), samples, confidence, seed)
             rows.append((split, method, len(agrees), diagnoses.accuracy(method), mean, low, high, baseline, *diff))
     return pd.DataFrame(rows, columns=pd.Index(COLUMNS))
 
 
 def _baseline(by_split: Mapping[str, Diagnoses], classical: Sequence[str]) -> str:
-    """The classical method that agrees best on val, of equals the first by name; none without val or methods."""
+    """The baseline that agrees best on val, of equals the first by name; none without val or methods."""
     val = by_split.get("val")
     shares = {name: float(val.agrees(name).mean()) for name in sorted(classical) if val and name in val.found}
     return max(shares, key=lambda name: shares[name], default="")

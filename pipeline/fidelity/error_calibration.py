@@ -1,4 +1,4 @@
-"""How well the disagreement of a network predicts its true error, measured where the truth is known.
+"""How well the disagreement of a network predicts its true error, measured where the reference is known.
 
 A standard deviation over views is no error yet: views share most of their mistakes. On the validation volumes it is
 found by what it must be multiplied to be, on average, the absolute error; nothing else is fitted. Whether the product

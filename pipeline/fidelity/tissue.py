@@ -1,8 +1,8 @@
-"""Volumes of three classes of voxels, as a user would get them from a restored image and from the truth.
+"""Volumes of three classes of voxels, as a user would get them from a restored image and from the reference.
 
-Every image is segmented by itself, since a user has no truth to take thresholds from: Otsu's method with two
+Every image is segmented by itself, since a user has no reference to take thresholds from: Otsu's method with two
 thresholds (IEEE Transactions on Systems, Man, and Cybernetics 9:62-66, 1979) splits the intensities of the foreground
-into the three classes that differ least within. The foreground is that of the truth, the same for all methods.
+into the three classes that differ least within. The foreground is that of the reference, the same for all methods.
 
 What is found hangs on this model of the classes: a mixture of Gaussians draws its limits elsewhere, and so finds other
 volumes and other biases. On the demo's atlas, Otsu's classes are the nearer to the maps of grey and white matter that
@@ -40,10 +40,10 @@ MICROLITRES = 1000
 
 @dataclass(frozen=True)
 class TissueVolume:
-    """One class of one image: its volume in the truth and in the estimate, in ml, and how far they overlap."""
+    """One class of one image: its volume in the reference and in the estimate, in ml, and how far they overlap."""
 
     tissue: str
-    truth_ml: float
+    reference_ml: float
     method_ml: float
     dice: float
 
@@ -87,27 +87,27 @@ def class_thresholds(values: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 def tissue_volumes(
-    truth: Image, estimate: NDArray[np.floating], truth_classes: NDArray[np.intp], names: tuple[str, ...]
+    reference: Image, estimate: NDArray[np.floating], reference_classes: NDArray[np.intp], names: tuple[str, ...]
 ) -> list[TissueVolume]:
-    """Compares the classes of an estimate with those of the truth.
+    """Compares the classes of an estimate with those of the reference.
 
     Args:
-        truth: extracted volume; its mask "foreground" is where both are segmented.
+        reference: extracted volume; its mask "foreground" is where both are segmented.
         estimate: normalised intensities of the same shape.
-        truth_classes: what `segment` gives for the foreground of the truth.
+        reference_classes: what `segment` gives for the foreground of the reference.
         names: of the classes, from dark to bright.
 
     Returns:
         One row a class. Dice (Ecology 26:297-302, 1945) is NaN where both are empty.
     """
-    voxel_ml = math.prod(MILLIMETRES[truth.unit] * length for length in truth.spacing) / MICROLITRES
-    found = segment(estimate[truth.masks["foreground"]])
+    voxel_ml = math.prod(MILLIMETRES[reference.unit] * length for length in reference.spacing) / MICROLITRES
+    found = segment(estimate[reference.masks["foreground"]])
     return [
         TissueVolume(
             name,
-            voxel_ml * float(np.count_nonzero(truth_classes == kind)),
+            voxel_ml * float(np.count_nonzero(reference_classes == kind)),
             voxel_ml * float(np.count_nonzero(found == kind)),
-            dice(truth_classes == kind, found == kind),
+            dice(reference_classes == kind, found == kind),
         )
         for kind, name in enumerate(names)
     ]
@@ -119,11 +119,11 @@ def dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
     return 2 * int(np.count_nonzero(one & other)) / total if total else math.nan
 
 
-def foreground_classes(truth: Image) -> NDArray[np.intp]:
-    """Returns the classes of the truth's own foreground."""
-    return segment(truth.data[truth.masks["foreground"]])
+def foreground_classes(reference: Image) -> NDArray[np.intp]:
+    """Returns the classes of the reference's own foreground."""
+    return segment(reference.data[reference.masks["foreground"]])
 
 
-def identity(truth: Image) -> Mapping[str, str]:
+def identity(reference: Image) -> Mapping[str, str]:
     """Returns what names a volume in the tables."""
-    return {"volume": truth.facts["id"], "subject": truth.facts["subject"], "split": truth.facts["split"]}
+    return {"volume": reference.facts["id"], "subject": reference.facts["subject"], "split": reference.facts["split"]}

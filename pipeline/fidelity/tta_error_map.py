@@ -1,4 +1,4 @@
-"""Where a network disagrees with itself: an error map that needs no truth.
+"""Where a network disagrees with itself: an error map that needs no reference.
 
 A slice that is flipped or transposed shows the same tissue, and its restoration, turned back, should be the same. Where
 it is not, the network answers by chance. The standard deviation over the eight views, over the planes that a volume can

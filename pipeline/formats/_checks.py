@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from pipeline.errors import UserError
 
-MOST_VOXELS = 2**30
+MAX_VOXELS = 2**30
 """Voxels that are read at once: 8 GiB in double precision."""
-MOST_BYTES_PER_BYTE = 4096
+MAX_BYTES_PER_BYTE = 4096
 """No compression of image files makes more of a byte; a header that claims more is wrong."""
 SMALLEST_DETERMINANT = 1e-3
 """Of the unit vectors along the axes: 1 where they are at right angles, 0 where they lie in one plane."""
@@ -68,9 +68,9 @@ def check_size(path: Path, shape: tuple[int, ...], voxel_bytes: int, file_bytes:
         count *= int(size)
     if min(shape, default=1) < 1:
         raise UserError(f"{path}: is empty, its shape is {tuple(shape)}.")
-    if count > MOST_VOXELS or count * voxel_bytes > MOST_BYTES_PER_BYTE * max(file_bytes, 1):
+    if count > MAX_VOXELS or count * voxel_bytes > MAX_BYTES_PER_BYTE * max(file_bytes, 1):
         raise UserError(
-            f"{path}: claims {count} voxels of shape {tuple(shape)} in {file_bytes} bytes; at most {MOST_VOXELS} are "
+            f"{path}: claims {count} voxels of shape {tuple(shape)} in {file_bytes} bytes; at most {MAX_VOXELS} are "
             "read at once. Is its header right? If it is, cut the image into smaller ones."
         )
 

@@ -19,7 +19,7 @@ AXES = "tczyx"
 """Axes that are understood, in the order that the standard demands."""
 KINDS = {"t": "time", "c": "channel"}
 """Of axes that are not "space"."""
-LEAST_SIDE = 256
+MIN_SIDE = 256
 """Pixels; a pyramid ends with the first level both of whose sides are smaller."""
 
 
@@ -283,7 +283,7 @@ def _transformations(multiscale: Multiscale, coarser: int) -> list[dict[str, Any
 def level_shapes(shape: Sequence[int]) -> list[tuple[int, ...]]:
     """Returns the shapes of all levels of a pyramid, the finest first; the last two axes are halved, rounding up."""
     shapes = [tuple(shape)]
-    while max(shapes[-1][-2:]) >= LEAST_SIDE:
+    while max(shapes[-1][-2:]) >= MIN_SIDE:
         *leading, rows, columns = shapes[-1]
         shapes.append((*leading, -(-rows // 2), -(-columns // 2)))
     return shapes

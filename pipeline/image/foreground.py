@@ -27,7 +27,7 @@ def foreground_mask(data: NDArray) -> NDArray[np.bool_]:
     part, its holes filled slice by slice along every axis.
 
     Args:
-        data: intensities, shape (x, y, z), any order in memory; air is dark.
+        data: intensities, shape (x, y, z), any order in memory; background is dark.
 
     Returns:
         Boolean array of the same shape and order in memory.
@@ -51,7 +51,7 @@ def picture_foreground(picture: NDArray) -> NDArray[np.bool_]:
     """Finds the foreground of a 2-D picture from that picture alone: as `foreground_mask`, its holes filled.
 
     Args:
-        picture: intensities, shape (rows, columns); air is dark.
+        picture: intensities, shape (rows, columns); background is dark.
 
     Returns:
         Boolean array of the same shape; nothing is foreground where nothing stands out.

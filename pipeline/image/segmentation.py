@@ -16,7 +16,7 @@ from pipeline.image.image import Image
 
 PREFIX = "label-"
 """Begins the names of the masks and regions of labels."""
-MOST_LABELS = 1000
+MAX_LABELS = 1000
 """A file with more is an image and no segmentation; the finest atlases of the brain have some hundred."""
 
 LARGEST_LABEL = int(np.iinfo(np.int32).max)
@@ -46,7 +46,7 @@ def read_segmentation(path: Path, image: Image, name: str) -> NDArray[np.int32]:
             f"{path}: a segmentation holds whole numbers from 0 to {LARGEST_LABEL}; this holds others. Is it an image?"
         )
     count = len(np.unique(labels))
-    if count > MOST_LABELS:
+    if count > MAX_LABELS:
         raise UserError(f"{path}: holds {count} different values, too many for a segmentation. Is it an image?")
     return together([labels.astype(np.int32)] * len(channels))
 

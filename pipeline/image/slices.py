@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-LEAST_FILLED = 0.05
+MIN_FILLED = 0.05
 """Share of a slice that its foreground must fill to be looked at, where slices are cut that the volume has not."""
 
 
@@ -28,4 +28,4 @@ def filled_slices(mask: NDArray[np.bool_], axis: int) -> list[int]:
     """
     others = tuple(other for other in range(mask.ndim) if other != axis)
     shares = np.mean(mask, axis=others)
-    return [int(index) for index in np.flatnonzero(shares >= min(LEAST_FILLED, float(shares.max())))]
+    return [int(index) for index in np.flatnonzero(shares >= min(MIN_FILLED, float(shares.max())))]

@@ -1,11 +1,11 @@
-"""Air around the head: recognised, left out of the computation, and filled by interpolation.
+"""Background around the head: recognised, left out of the computation, and filled by interpolation.
 
-More than half of a head's image is air. Each slice is cut to a window around its tissue and as much air as the network
-needs to give the tissue the values that it would have in the whole slice. How much that is, is measured for each
-network at the end of its training (`pipeline.inference.background_margin`): the receptive field is of no
+More than half of a head's image is background. Each slice is cut to a window around its tissue and as much background
+as the network needs to give the tissue the values that it would have in the whole slice. How much that is, is measured
+for each network at the end of its training (`pipeline.inference.background_margin`): the receptive field is of no
 help, it is larger than a slice. Slices without tissue are not computed at all.
 
-Toward its edges, where the cut disturbs the network, a window's result passes into the interpolated air.
+Toward its edges, where the cut disturbs the network, a window's result passes into the interpolated background.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class Span(NamedTuple):
     def weights(self, factor: int) -> NDArray[np.float32]:
         """Returns the share of the computed values along the window, on the fine grid.
 
-        One over the tissue and half of the air around it, from there falling to nothing, but for sides where the slice
-        itself ends.
+        One over the tissue and half of the background around it, from there falling to nothing, but for sides where the
+        slice itself ends.
         """
         place = self.start + (np.arange(self.length * factor) + 0.5) / factor
         low = (place - self.start) / max(1.0, (self.first - self.start) / 2)
@@ -92,25 +92,26 @@ class Window(NamedTuple):
         return np.outer(self.rows.weights(factors[0]), self.columns.weights(factors[1]))
 
 
-class Air(NamedTuple):
+class Background(NamedTuple):
     """What need not be computed of a volume.
 
     Attributes:
-        tissue: what stands out from air, of the volume's shape.
-        halo: air to be computed around it within the slices, in low-resolution voxels; None stands for all of it.
+        tissue: what stands out from background, of the volume's shape.
+        margin: background to be computed around it within the slices, in low-resolution voxels; None stands for all of
+            it.
     """
 
     tissue: NDArray[np.bool_]
-    halo: int | None
+    margin: int | None
 
 
-def has_air(image: Image) -> bool:
-    """Whether an image shows a head in air: its foreground was looked for and is not all of it."""
+def has_background(image: Image) -> bool:
+    """Whether an image shows a head in background: its foreground was looked for and is not all of it."""
     return image.is_anatomical and image.facts.get("foreground_fraction", 1.0) < 1.0
 
 
 def tissue_of(lr: NDArray[np.float32], slice_axis: int) -> NDArray[np.bool_]:
-    """Finds everything in a low-resolution volume that stands out from air, connected or not.
+    """Finds everything in a low-resolution volume that stands out from background, connected or not.
 
     Above half of Otsu's threshold once the slices are smoothed, which takes the noise away.
 
@@ -138,28 +139,28 @@ def tissue_in_slices(tissue: NDArray[np.bool_], cut: Cut, factor: int) -> NDArra
     return np.repeat(padded[:-2] | padded[1:-1] | padded[2:], factor, axis=0)
 
 
-def windows_around(tissue: NDArray[np.bool_], halo: int | None, passes: int = 1) -> list[Window | None]:
+def windows_around(tissue: NDArray[np.bool_], margin: int | None, passes: int = 1) -> list[Window | None]:
     """Returns what to compute of each slice; None of one without tissue.
 
     Args:
         tissue: shape (slice, rows, columns).
-        halo: air to be computed on all sides of the tissue, in voxels; None for the whole of each slice.
+        margin: background to be computed on all sides of the tissue, in voxels; None for the whole of each slice.
         passes: how often each window is computed; the more often, the more sizes pay.
     """
-    exact = [_around(one, max(one.shape) if halo is None else halo) for one in tissue]
+    exact = [_around(one, max(one.shape) if margin is None else margin) for one in tissue]
     counts = Counter(window.shape for window in exact if window)
     merged = _merged(counts, passes)
     return [window and _grown(window, merged[window.shape]) for window in exact]
 
 
-def _around(tissue: NDArray[np.bool_], halo: int) -> Window | None:
+def _around(tissue: NDArray[np.bool_], margin: int) -> Window | None:
     spans = []
     for axis in (0, 1):
         filled = np.flatnonzero(tissue.any(axis=1 - axis))
         if not filled.size:
             return None
         size, first, last = tissue.shape[axis], int(filled[0]), int(filled[-1]) + 1
-        start, stop = max(0, first - halo), min(size, last + halo)
+        start, stop = max(0, first - margin), min(size, last + margin)
         spans.append(Span(start, stop, first, last, size).grown(min(size, -(-(stop - start) // STEP) * STEP)))
     return Window(*spans)
 

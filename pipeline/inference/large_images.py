@@ -39,7 +39,7 @@ from pipeline.inference.forward_pass import engine_for, tell_change
 from pipeline.inference.memory import device_of
 from pipeline.inference.result_check import Agreement, agreement_of, cell_means, check_agreement, without_outliers
 from pipeline.inference.tiles import ramp, tiles_along
-from pipeline.inference.volume import MOST_VIEWS, restore_in_views, restored_views, views_of
+from pipeline.inference.volume import MAX_VIEWS, restore_in_views, restored_views, views_of
 from pipeline.models.generator import Generator
 from pipeline.physics.noise_level import estimate_sigma
 from pipeline.physics.parameters import MILLIMETRES
@@ -329,7 +329,7 @@ class _Job:
                 agreement += agreement_of(again, physical, level.scale, level.noise_sigma)
                 outliers += within.voxels
                 return restored
-            seen = restored_views(engine, within.values, level.noise_sigma, MOST_VIEWS)
+            seen = restored_views(engine, within.values, level.noise_sigma, MAX_VIEWS)
             return np.asarray(self._doubt * np.std(seen, axis=0), dtype=np.float32)
 
         def read(rows: slice) -> NDArray:

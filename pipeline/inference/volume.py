@@ -17,7 +17,7 @@ from pipeline.errors import UserError
 from pipeline.fidelity.tta_error_map import Moments, moments_of, spread_of
 from pipeline.image.intensity_limits import limited
 from pipeline.inference.backends._compute import FULL_PRECISION
-from pipeline.inference.background import Air, Window, computed_share, tissue_in_slices, windows_around
+from pipeline.inference.background import Background, Window, computed_share, tissue_in_slices, windows_around
 from pipeline.inference.forward_pass import REFERENCE, Engine, engine_for, tell_change
 from pipeline.inference.memory import device_of, slices_at_once
 from pipeline.inference.tiles import Restore, restore_in_tiles
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 SMALLEST_TILE = 32
 """Low-resolution voxels along a tile's sides, below which a lack of memory is not answered by smaller tiles."""
-MOST_VIEWS = 8
+MAX_VIEWS = 8
 """The flips and transposes that a slice has."""
 AS_LEARNT = Infer(backend=REFERENCE)
 """Of networks whose weights change."""
@@ -94,7 +94,7 @@ def restore_volume(
     settings: Infer,
     sigma: float,
     views: int = 1,
-    air: Air | None = None,
+    background: Background | None = None,
 ) -> NDArray[np.float32]:
     """Restores a volume slice by slice.
 
@@ -111,7 +111,7 @@ def restore_volume(
         sigma: standard deviation of the noise of `lr`, as a fraction of the normalised range.
         views: flips and transposes of each slice, 1 to 8, whose results are turned back and averaged. Networks that
             enlarge columns alone have no transposes, and 4 views at most.
-        air: what need not be computed; None computes all.
+        background: what need not be computed; None computes all.
 
     Returns:
         Restored volume, float32, larger by the factors.
@@ -122,7 +122,7 @@ def restore_volume(
         return restore_in_views(engine, image, sigma, views)
 
     pass_ = _Pass(network, settings, restore, np.asarray, views, sigma)
-    return _mean(_restore_slices(pass_, lr, factors, cut, air) for cut in cuts(factors, slice_axis))
+    return _mean(_restore_slices(pass_, lr, factors, cut, background) for cut in cuts(factors, slice_axis))
 
 
 def restore_with_spread(
@@ -133,7 +133,7 @@ def restore_with_spread(
     settings: Infer,
     sigma: float,
     views: int = 1,
-    air: Air | None = None,
+    background: Background | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Restores a volume, and tells where the views of its slices disagree, in one pass.
 
@@ -145,7 +145,7 @@ def restore_with_spread(
         settings: as in `restore_volume`.
         sigma: as in `restore_volume`.
         views: of the result; the spread is always over all views that a network has.
-        air: as in `restore_volume`; where it is not computed, the spread is zero.
+        background: as in `restore_volume`; where it is not computed, the spread is zero.
 
     Returns:
         What `restore_volume` returns for the first network, to the last bit, and the standard deviation over all views,
@@ -153,7 +153,7 @@ def restore_with_spread(
     """
     ways = cuts(factors, slice_axis)
     found = [
-        _restore_slices(_with_moments(network, settings, sigma, views), lr, factors, cut, air)
+        _restore_slices(_with_moments(network, settings, sigma, views), lr, factors, cut, background)
         for network in networks
         for cut in ways
     ]
@@ -178,7 +178,7 @@ class _Pass:
         network: the network.
         settings: the section `infer`.
         restore: maps low-resolution slices to restored ones, maybe several quantities of each along leading axes.
-        interpolated: maps interpolated slices to the same quantities of air that is not computed.
+        interpolated: maps interpolated slices to the same quantities of background that is not computed.
         passes: how often each slice goes through the network.
         sigma: what the network is told, as a fraction of the normalised range.
     """
@@ -196,13 +196,13 @@ def _with_moments(network: Generator, settings: Infer, sigma: float, views: int)
     engine = engine_for(network, settings)
 
     def restore(image: NDArray[np.float32]) -> NDArray[np.float32]:
-        seen = restored_views(engine, image, sigma, MOST_VIEWS)
+        seen = restored_views(engine, image, sigma, MAX_VIEWS)
         return np.stack([np.mean(seen[:views], axis=0), *moments_of(seen)])
 
     def interpolated(image: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.stack([image, image, np.zeros_like(image)])
 
-    return _Pass(network, settings, restore, interpolated, MOST_VIEWS, sigma)
+    return _Pass(network, settings, restore, interpolated, MAX_VIEWS, sigma)
 
 
 def _columns_alone(engine: Engine) -> bool:
@@ -211,7 +211,7 @@ def _columns_alone(engine: Engine) -> bool:
 
 
 def _restore_slices(
-    pass_: _Pass, lr: NDArray[np.float32], factors: Sequence[int], cut: Cut, air: Air | None
+    pass_: _Pass, lr: NDArray[np.float32], factors: Sequence[int], cut: Cut, background: Background | None
 ) -> NDArray[np.float32]:
     """Restores all slices of one way to cut the volume; leading axes of what is restored lead here as well."""
     slices = np.moveaxis(slices_between(lr, factors[cut.normal], cut.normal), cut, (0, 1, 2))
@@ -220,10 +220,12 @@ def _restore_slices(
         middle = slices[len(slices) // 2, tile, tile]
         tell_change(pass_.network, pass_.settings, middle, pass_.sigma, "the middle slice")
     with tqdm(total=len(slices), unit="slice", disable=not show_progress()) as bar:
-        if air is None:
+        if background is None:
             restored = np.concatenate(list(_in_batches(slices, pass_, bar)), axis=-3)
         else:
-            windows = windows_around(tissue_in_slices(air.tissue, cut, factors[cut.normal]), air.halo, pass_.passes)
+            windows = windows_around(
+                tissue_in_slices(background.tissue, cut, factors[cut.normal]), background.margin, pass_.passes
+            )
             restored = _within_windows(slices, windows, pass_, bar)
     return np.moveaxis(restored, (-3, -2, -1), [axis - 3 for axis in cut])
 
@@ -233,7 +235,7 @@ def _within_windows(
 ) -> NDArray[np.float32]:
     """Restores what lies in the windows of slices, and interpolates the rest."""
     share = computed_share(windows, (slices.shape[1], slices.shape[2]))
-    logger.info("%.0f%% of the image is air and interpolated by cubic B-splines", 100 * (1 - share))
+    logger.info("%.0f%% of the image is background and interpolated by cubic B-splines", 100 * (1 - share))
     factors = pass_.network.factors
     restored = pass_.interpolated(bspline3.upsample(slices, (1, *factors), {}))
     for places in _of_one_size(windows):

@@ -9,7 +9,7 @@ from pipeline.fidelity.ledger import Shares, shares
 
 
 def account(
-    truth: NDArray[np.floating],
+    reference: NDArray[np.floating],
     estimate: NDArray[np.floating],
     mask: NDArray[np.bool_],
     data_range: float,
@@ -17,4 +17,4 @@ def account(
 ) -> Shares:
     """Returns the shares over a region; arguments as of `per_slice` in `pipeline.metrics.detail_right`."""
     del data_range
-    return shares(truth, estimate, measured, mask)
+    return shares(reference, estimate, measured, mask)

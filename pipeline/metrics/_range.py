@@ -5,11 +5,11 @@ from __future__ import annotations
 from pipeline.image.image import Image
 
 
-def data_range(truth: Image) -> float:
-    """Return the intensity that counts as full range, in the normalised units of `truth`: 1.0.
+def data_range(reference: Image) -> float:
+    """Return the intensity that counts as full range, in the normalised units of `reference`: 1.0.
 
-    It is the scale of the ground-truth volume, from the low percentile of the image to the 99.9th percentile of its
+    It is the scale of the ground-reference volume, from the low percentile of the image to the 99.9th percentile of its
     foreground. It is taken once a volume and from the reference alone, so that it depends on no method and no slice.
     """
-    del truth
+    del reference
     return 1.0

@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 
 
 def cut_off(
-    truth: NDArray[np.floating],
+    reference: NDArray[np.floating],
     estimate: NDArray[np.floating],
     mask: NDArray[np.bool_],
     spacing: Sequence[float] | None = None,
@@ -28,7 +28,7 @@ def cut_off(
     """Returns the frequency at which the correlation of shells of frequencies first falls below 0.5.
 
     Args:
-        truth: image of two or three dimensions, in any unit of intensity.
+        reference: image of two or three dimensions, in any unit of intensity.
         estimate: of the same shape.
         mask: the region, same shape, not empty; its box is looked at, under a Hann window.
         spacing: as in `shell_correlation`.
@@ -38,7 +38,7 @@ def cut_off(
         box has a side below 8 voxels, so that no frequency can be told.
     """
     box = tuple(_extent(mask, axis) for axis in range(mask.ndim))
-    return first_below(*shell_correlation(truth[box], estimate[box], spacing))
+    return first_below(*shell_correlation(reference[box], estimate[box], spacing))
 
 
 def _extent(mask: NDArray[np.bool_], axis: int) -> slice:

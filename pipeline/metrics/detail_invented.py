@@ -1,4 +1,4 @@
-"""Detail that was added but is not in the truth, as a share of all detail, see `pipeline.fidelity.ledger`."""
+"""Detail that was added but is not in the reference, as a share of all detail, see `pipeline.fidelity.ledger`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TITLE = "Invented detail"
 UNIT = ""
 HIGHER_IS_BETTER = False
 PERFECT = 0.0
-RANGE = "0 (none) to 1 (all), share of all detail in the truth or the result"
+RANGE = "0 (none) to 1 (all), share of all detail in the reference or the result"
 SOURCE = "after Aybar et al. 2024"
 DECIMALS = 3
 NEEDS_MEASURED = True
@@ -26,7 +26,7 @@ def of_shared(found: Shares) -> float:
 
 
 def per_slice(
-    truth: NDArray[np.floating],
+    reference: NDArray[np.floating],
     estimate: NDArray[np.floating],
     mask: NDArray[np.bool_],
     data_range: float,
@@ -35,10 +35,10 @@ def per_slice(
     """Returns the share over a region; all arrays are of shape (rows, columns).
 
     Args:
-        truth: slice of the truth, normalised.
+        reference: slice of the reference, normalised.
         estimate: the same slice as a method restored it.
         mask: the region, not empty.
         data_range: does not matter: shares have no unit.
         measured: the measurement, interpolated to the same grid.
     """
-    return of_shared(account(truth, estimate, mask, data_range, measured))
+    return of_shared(account(reference, estimate, mask, data_range, measured))

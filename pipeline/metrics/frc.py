@@ -1,7 +1,7 @@
-"""Fourier ring correlation: up to which spatial frequency an image agrees with the truth.
+"""Fourier ring correlation: up to which spatial frequency an image agrees with the reference.
 
-Saxton and Baumeister, Journal of Microscopy 127:127-138, 1982. Where the truth holds noise of its own, no method can
-agree with it at the frequencies that are noise.
+Saxton and Baumeister, Journal of Microscopy 127:127-138, 1982. Where the reference holds noise of its own, no method
+can agree with it at the frequencies that are noise.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ DECIMALS = 3
 
 
 def per_slice(
-    truth: NDArray[np.floating], estimate: NDArray[np.floating], mask: NDArray[np.bool_], data_range: float
+    reference: NDArray[np.floating], estimate: NDArray[np.floating], mask: NDArray[np.bool_], data_range: float
 ) -> float:
     """Returns the frequency at which the correlation of rings falls below 0.5, see `_shells.cut_off`.
 
     It is 0 where the box of the region has a side below 8 voxels.
     """
     del data_range
-    return cut_off(truth, estimate, mask)
+    return cut_off(reference, estimate, mask)

@@ -1,4 +1,4 @@
-"""Fourier shell correlation: up to which spatial frequency a volume agrees with the truth, in three dimensions.
+"""Fourier shell correlation: up to which spatial frequency a volume agrees with the reference, in three dimensions.
 
 Harauz and van Heel, Optik 73:146-156, 1986; against a reference instead of a second measurement, as `frc` for slices.
 """
@@ -22,7 +22,7 @@ DECIMALS = 3
 
 
 def per_volume(
-    truth: NDArray[np.floating],
+    reference: NDArray[np.floating],
     estimate: NDArray[np.floating],
     mask: NDArray[np.bool_],
     data_range: float,
@@ -33,4 +33,4 @@ def per_volume(
     It is 0 where the box of the region has fewer than 8 voxels along an axis.
     """
     del data_range
-    return cut_off(truth, estimate, mask, spacing)
+    return cut_off(reference, estimate, mask, spacing)

@@ -25,10 +25,10 @@ STABILITY = 170 / 255**2
 
 
 def per_slice(
-    truth: NDArray[np.floating], estimate: NDArray[np.floating], mask: NDArray[np.bool_], data_range: float
+    reference: NDArray[np.floating], estimate: NDArray[np.floating], mask: NDArray[np.bool_], data_range: float
 ) -> float:
     """Returns the standard deviation over the mask of the similarity of gradient magnitudes, at half resolution."""
-    one, other = (_gradient_magnitude(halve(picture) / data_range) for picture in (truth, estimate))
+    one, other = (_gradient_magnitude(halve(picture) / data_range) for picture in (reference, estimate))
     similarity = (2 * one * other + STABILITY) / (one**2 + other**2 + STABILITY)
     return float(np.std(similarity[halve_mask(mask)]))
 

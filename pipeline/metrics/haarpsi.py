@@ -30,10 +30,10 @@ COARSE_SIDE = 8
 
 
 def per_slice(
-    truth: NDArray[np.floating], estimate: NDArray[np.floating], mask: NDArray[np.bool_], data_range: float
+    reference: NDArray[np.floating], estimate: NDArray[np.floating], mask: NDArray[np.bool_], data_range: float
 ) -> float:
     """Returns the weighted likeness of the two images' Haar wavelet coefficients; 1 where neither has any structure."""
-    one, other = (halve(picture) * (255 / data_range) for picture in (truth, estimate))
+    one, other = (halve(picture) * (255 / data_range) for picture in (reference, estimate))
     counted = halve_mask(mask)
     total, weights = 0.0, 0.0
     for axis in (0, 1):

@@ -1,7 +1,7 @@
 """High-frequency error norm (Ravishankar and Bresler, IEEE Transactions on Medical Imaging 30, 2011).
 
 The error of edges and fine structure alone. The paper takes the norm of the filtered error; so that slices and regions
-of any size compare, it is divided by that of the truth's own fine structure, as later works do.
+of any size compare, it is divided by that of the reference's own fine structure, as later works do.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ def fine_structure(picture: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def per_slice(
-    truth: NDArray[np.floating], estimate: NDArray[np.floating], mask: NDArray[np.bool_], data_range: float
+    reference: NDArray[np.floating], estimate: NDArray[np.floating], mask: NDArray[np.bool_], data_range: float
 ) -> float:
-    """Returns the norm over the mask of the error's fine structure, divided by that of the truth's.
+    """Returns the norm over the mask of the error's fine structure, divided by that of the reference's.
 
-    Infinite where the truth has none and the estimate has some.
+    Infinite where the reference has none and the estimate has some.
     """
     del data_range
-    expected = fine_structure(truth)[mask]
+    expected = fine_structure(reference)[mask]
     error, strength = (
         math.sqrt(np.mean(values**2)) for values in (fine_structure(estimate)[mask] - expected, expected)
     )

@@ -26,7 +26,7 @@ NEEDS_FEATURES = True
 
 
 def per_slice(
-    truth: NDArray[np.floating],
+    reference: NDArray[np.floating],
     estimate: NDArray[np.floating],
     mask: NDArray[np.bool_],
     data_range: float,
@@ -35,7 +35,7 @@ def per_slice(
     """Returns LPIPS, averaged over the mask: over a whole slice whose sides 16 divides, it is what the authors define.
 
     Args:
-        truth: slice of the truth, shape (rows, columns), normalised.
+        reference: slice of the reference, shape (rows, columns), normalised.
         estimate: the same slice as a method restored it.
         mask: the region, same shape, not empty.
         data_range: intensity that counts as the full range; what lies outside is cut off.
@@ -44,11 +44,11 @@ def per_slice(
     Raises:
         UserError: these are other features, or the slice is too small for the network.
     """
-    return float(np.mean(per_voxel(truth, estimate, data_range, features)[mask]))
+    return float(np.mean(per_voxel(reference, estimate, data_range, features)[mask]))
 
 
 def per_voxel(
-    truth: NDArray[np.floating], estimate: NDArray[np.floating], data_range: float, features: Features
+    reference: NDArray[np.floating], estimate: NDArray[np.floating], data_range: float, features: Features
 ) -> NDArray[np.float64]:
     """Returns the calibrated distances of features; arguments and errors as of `per_slice`."""
     if not features.calibration:
@@ -56,4 +56,4 @@ def per_voxel(
             "the metric lpips needs the VGG16 that was trained on ImageNet. Name torchvision's file of weights as a "
             "source (features: vgg16) and that source as train.perceptual_weights; or measure vgg_distance."
         )
-    return vgg_distance.apart(truth, estimate, data_range, features, features.calibration)
+    return vgg_distance.apart(reference, estimate, data_range, features, features.calibration)

@@ -29,7 +29,7 @@ LUMINANCE, CONTRAST = 0.01, 0.03
 
 
 def per_slice(
-    truth: NDArray[np.floating], estimate: NDArray[np.floating], mask: NDArray[np.bool_], data_range: float
+    reference: NDArray[np.floating], estimate: NDArray[np.floating], mask: NDArray[np.bool_], data_range: float
 ) -> float:
     """Returns the product over the scales of the mean similarity over the mask, each to the power of its exponent.
 
@@ -38,8 +38,8 @@ def per_slice(
     Raises:
         UserError: the slice is smaller than the window.
     """
-    exponents = _exponents(truth.shape)
-    one, other = (np.asarray(picture, dtype=np.float64) for picture in (truth, estimate))
+    exponents = _exponents(reference.shape)
+    one, other = (np.asarray(picture, dtype=np.float64) for picture in (reference, estimate))
     product = 1.0
     for scale, exponent in enumerate(exponents):
         if scale > 0:

@@ -17,9 +17,9 @@ DECIMALS = 2
 
 
 def per_slice(
-    truth: NDArray[np.floating], estimate: NDArray[np.floating], mask: NDArray[np.bool_], data_range: float
+    reference: NDArray[np.floating], estimate: NDArray[np.floating], mask: NDArray[np.bool_], data_range: float
 ) -> float:
     """Returns 10 log10(data_range^2 / mean squared error over the mask), in dB; infinite where nothing differs."""
-    difference = np.asarray(truth, dtype=np.float64)[mask] - np.asarray(estimate, dtype=np.float64)[mask]
+    difference = np.asarray(reference, dtype=np.float64)[mask] - np.asarray(estimate, dtype=np.float64)[mask]
     error = float(np.mean(difference**2))
     return 10 * math.log10(data_range**2 / error) if error > 0 else PERFECT

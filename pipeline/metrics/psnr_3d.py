@@ -18,7 +18,7 @@ SOURCE, DECIMALS = psnr.SOURCE, psnr.DECIMALS
 
 
 def per_volume(
-    truth: NDArray[np.floating],
+    reference: NDArray[np.floating],
     estimate: NDArray[np.floating],
     mask: NDArray[np.bool_],
     data_range: float,
@@ -26,4 +26,4 @@ def per_volume(
 ) -> float:
     """Returns 10 log10(data_range^2 / mean squared error over the mask), in dB; infinite where nothing differs."""
     del spacing
-    return psnr.per_slice(truth, estimate, mask, data_range)
+    return psnr.per_slice(reference, estimate, mask, data_range)

@@ -1,7 +1,7 @@
-"""Noise that is left where the truth is flat.
+"""Noise that is left where the reference is flat.
 
-The truth's own noise cannot be told from noise in the estimate: a smoother image than the truth scores what the truth
-holds, not zero.
+The reference's own noise cannot be told from noise in the estimate: a smoother image than the reference scores what the
+reference holds, not zero.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ TITLE = "Residual noise"
 UNIT = ""
 HIGHER_IS_BETTER = False
 PERFECT = 0.0
-RANGE = "standard deviation of the fine-grained error where the truth is flat, as a fraction of the full range"
+RANGE = "standard deviation of the fine-grained error where the reference is flat, as a fraction of the full range"
 SOURCE = "this project"
 DECIMALS = 4
 OF_ONE_PROPERTY = True
 
 FLATTEST = 0.3
-"""Share of the region's voxels that counts as flat, by the gradient of the smoothed truth."""
+"""Share of the region's voxels that counts as flat, by the gradient of the smoothed reference."""
 SMOOTHING = 2.0
 """Standard deviation of the Gaussian below whose detail an error counts as noise, in voxels."""
 PASSED = math.sqrt(1 - 1 / (math.pi * SMOOTHING**2) + 1 / (4 * math.pi * SMOOTHING**2))
@@ -30,13 +30,13 @@ PASSED = math.sqrt(1 - 1 / (math.pi * SMOOTHING**2) + 1 / (4 * math.pi * SMOOTHI
 
 
 def per_slice(
-    truth: NDArray[np.floating], estimate: NDArray[np.floating], mask: NDArray[np.bool_], data_range: float
+    reference: NDArray[np.floating], estimate: NDArray[np.floating], mask: NDArray[np.bool_], data_range: float
 ) -> float:
     """Returns the standard deviation of the error's fine part over the flattest voxels of the mask.
 
     White noise of standard deviation s in the estimate gives s / data_range.
     """
-    expected = np.asarray(truth, dtype=np.float64)
+    expected = np.asarray(reference, dtype=np.float64)
     gradient = ndimage.gaussian_gradient_magnitude(expected, SMOOTHING)
     flat = mask & (gradient <= np.quantile(gradient[mask], FLATTEST))
     error = np.asarray(estimate, dtype=np.float64) - expected

@@ -24,29 +24,31 @@ PLANE_AXES = 2
 
 
 def per_slice(
-    truth: NDArray[np.floating], estimate: NDArray[np.floating], mask: NDArray[np.bool_], data_range: float
+    reference: NDArray[np.floating], estimate: NDArray[np.floating], mask: NDArray[np.bool_], data_range: float
 ) -> float:
     """Returns the mean over the mask of `per_voxel`.
 
     The window may reach beyond the mask: what surrounds a voxel belongs to its structure.
     """
-    return float(np.mean(per_voxel(truth, estimate, data_range)[mask]))
+    return float(np.mean(per_voxel(reference, estimate, data_range)[mask]))
 
 
-def per_voxel(truth: NDArray[np.floating], estimate: NDArray[np.floating], data_range: float) -> NDArray[np.float64]:
+def per_voxel(
+    reference: NDArray[np.floating], estimate: NDArray[np.floating], data_range: float
+) -> NDArray[np.float64]:
     """Returns the map of structural similarity.
 
     Raises:
         UserError: the slice (or, for `ssim_3d`, the volume) is smaller than the window.
     """
-    if min(truth.shape) < WINDOW_SIDE:
-        name = "ssim" if truth.ndim == PLANE_AXES else "ssim_3d"
+    if min(reference.shape) < WINDOW_SIDE:
+        name = "ssim" if reference.ndim == PLANE_AXES else "ssim_3d"
         raise UserError(
-            f"{' x '.join(map(str, truth.shape))} voxels are too few for {name}, whose window is "
+            f"{' x '.join(map(str, reference.shape))} voxels are too few for {name}, whose window is "
             f"{WINDOW_SIDE} voxels wide. Take it out of evaluate.metrics."
         )
     result = structural_similarity(
-        np.asarray(truth, dtype=np.float64),
+        np.asarray(reference, dtype=np.float64),
         np.asarray(estimate, dtype=np.float64),
         data_range=data_range,
         gaussian_weights=True,

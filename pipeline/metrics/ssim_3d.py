@@ -21,23 +21,23 @@ SOURCE, DECIMALS = ssim.SOURCE, ssim.DECIMALS
 
 REACH = ssim.WINDOW_SIDE // 2
 """Voxels to either side of one that count in its window."""
-MOST_VOXELS = 2**23
+MAX_VOXELS = 2**23
 """Of a slab that is measured at once."""
 
 
 def per_volume(
-    truth: NDArray[np.floating],
+    reference: NDArray[np.floating],
     estimate: NDArray[np.floating],
     mask: NDArray[np.bool_],
     data_range: float,
     spacing: Sequence[float],
 ) -> float:
     """Returns the mean over the mask of `per_voxel`."""
-    return float(np.mean(per_voxel(truth, estimate, data_range, spacing)[mask], dtype=np.float64))
+    return float(np.mean(per_voxel(reference, estimate, data_range, spacing)[mask], dtype=np.float64))
 
 
 def per_voxel(
-    truth: NDArray[np.floating], estimate: NDArray[np.floating], data_range: float, spacing: Sequence[float]
+    reference: NDArray[np.floating], estimate: NDArray[np.floating], data_range: float, spacing: Sequence[float]
 ) -> NDArray[np.float32]:
     """Returns the map of structural similarity; the window has the same side in voxels along all axes.
 
@@ -48,15 +48,15 @@ def per_voxel(
         UserError: the volume is smaller than the window.
     """
     del spacing
-    found = np.empty(truth.shape, dtype=np.float32)
-    for start, stop in slabs(truth.shape):
-        before, after = max(0, start - REACH), min(len(truth), stop + REACH)
-        drawn = ssim.per_voxel(truth[before:after], estimate[before:after], data_range)
+    found = np.empty(reference.shape, dtype=np.float32)
+    for start, stop in slabs(reference.shape):
+        before, after = max(0, start - REACH), min(len(reference), stop + REACH)
+        drawn = ssim.per_voxel(reference[before:after], estimate[before:after], data_range)
         found[start:stop] = drawn[start - before : stop - before]
     return found
 
 
-def slabs(shape: Sequence[int], most: int = MOST_VOXELS) -> list[tuple[int, int]]:
+def slabs(shape: Sequence[int], most: int = MAX_VOXELS) -> list[tuple[int, int]]:
     """Cuts a volume along its first axis into equal slabs of at most `most` voxels, none thinner than the window.
 
     Args:

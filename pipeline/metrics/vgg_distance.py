@@ -33,18 +33,18 @@ TINY = 1e-10
 
 
 def per_slice(
-    truth: NDArray[np.floating],
+    reference: NDArray[np.floating],
     estimate: NDArray[np.floating],
     mask: NDArray[np.bool_],
     data_range: float,
     features: Features,
 ) -> float:
     """Returns the mean over the mask of `per_voxel`."""
-    return float(np.mean(per_voxel(truth, estimate, data_range, features)[mask]))
+    return float(np.mean(per_voxel(reference, estimate, data_range, features)[mask]))
 
 
 def per_voxel(
-    truth: NDArray[np.floating], estimate: NDArray[np.floating], data_range: float, features: Features
+    reference: NDArray[np.floating], estimate: NDArray[np.floating], data_range: float, features: Features
 ) -> NDArray[np.float64]:
     """Returns the squared distances of unit vectors of features, averaged over the five blocks of the network.
 
@@ -54,11 +54,11 @@ def per_voxel(
         UserError: the slice is too small for the network.
     """
     alike = [np.float32(1 / BLOCKS)] * BLOCKS
-    return apart(truth, estimate, data_range, features, alike)
+    return apart(reference, estimate, data_range, features, alike)
 
 
 def apart(
-    truth: NDArray[np.floating],
+    reference: NDArray[np.floating],
     estimate: NDArray[np.floating],
     data_range: float,
     features: Features,
@@ -67,7 +67,7 @@ def apart(
     """Returns weighted sums over all features of what `per_voxel` averages.
 
     Args:
-        truth: as in `per_slice`.
+        reference: as in `per_slice`.
         estimate: as in `per_slice`.
         data_range: as in `per_slice`.
         features: the network.
@@ -76,16 +76,17 @@ def apart(
     Raises:
         UserError: the slice is too small for the network.
     """
-    if min(truth.shape) < SMALLEST_SIDE:
+    if min(reference.shape) < SMALLEST_SIDE:
         raise UserError(
-            f"slices of {truth.shape[0]} x {truth.shape[1]} voxels are too small for the VGG distance, which needs "
+            f"slices of {reference.shape[0]} x {reference.shape[1]} voxels are too small for the VGG distance, "
+            "which needs "
             f"{SMALLEST_SIDE} voxels along both axes. Take it out of evaluate.metrics."
         )
-    pairs = zip(*(features.blocks(np.clip(one / data_range, 0, 1)) for one in (truth, estimate)), strict=True)
-    total: NDArray[np.float64] = np.zeros(truth.shape)
+    pairs = zip(*(features.blocks(np.clip(one / data_range, 0, 1)) for one in (reference, estimate)), strict=True)
+    total: NDArray[np.float64] = np.zeros(reference.shape)
     for block, ((one, other), weight) in enumerate(zip(pairs, weights, strict=True)):
         squares = (_unit(one) - _unit(other)) ** 2 * np.reshape(weight, (-1, 1, 1))
-        total = total + _spread(np.asarray(np.sum(squares, axis=0, dtype=np.float64)), 2**block, truth.shape)
+        total = total + _spread(np.asarray(np.sum(squares, axis=0, dtype=np.float64)), 2**block, reference.shape)
     return total
 
 

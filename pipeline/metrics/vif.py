@@ -15,9 +15,7 @@ TITLE = "VIF"
 UNIT = ""
 HIGHER_IS_BETTER = True
 PERFECT = 1.0
-RANGE = (
-    "0 to 1, the share of the truth's information that the image still holds; above 1 where contrast was added to it"
-)
+RANGE = "0 to 1, the share of the reference's information that the image retains; above 1 where contrast was added"
 SOURCE = "Sheikh and Bovik, IEEE Transactions on Image Processing 15:430-444, 2006"
 DECIMALS = 3
 
@@ -32,31 +30,31 @@ TINY = 1e-8
 
 
 def per_slice(
-    truth: NDArray[np.floating], estimate: NDArray[np.floating], mask: NDArray[np.bool_], data_range: float
+    reference: NDArray[np.floating], estimate: NDArray[np.floating], mask: NDArray[np.bool_], data_range: float
 ) -> float:
     """Returns the information kept over the information there was, summed over the mask and all scales.
 
     A window counts where its centre lies in the mask. Windows lie inside the image, so that the outermost voxels are
-    the centre of none. It is 1 where the truth holds no information.
+    the centre of none. It is 1 where the reference holds no information.
 
     Raises:
         UserError: the slice is smaller than the windows, or its region so near to the border that no window counts.
     """
-    if min(truth.shape) < SMALLEST_SIDE:
+    if min(reference.shape) < SMALLEST_SIDE:
         raise UserError(
-            f"slices of {truth.shape[0]} x {truth.shape[1]} voxels are too small for VIF, which needs "
+            f"slices of {reference.shape[0]} x {reference.shape[1]} voxels are too small for VIF, which needs "
             f"{SMALLEST_SIDE} voxels along both axes. Take it out of evaluate.metrics."
         )
-    one, other = (np.asarray(picture, dtype=np.float64) * (255 / data_range) for picture in (truth, estimate))
+    one, other = (np.asarray(picture, dtype=np.float64) * (255 / data_range) for picture in (reference, estimate))
     kept, present, windows = 0.0, 0.0, 0
     for scale, side in enumerate(WINDOW_SIDES):
         if scale > 0:
             one, other = (_windowed(picture, side)[::2, ::2] for picture in (one, other))
             mask = _centres(mask, side)[::2, ::2]
         counted = _centres(mask, side)
-        of_estimate, of_truth = _information(one, other, side)
+        of_estimate, of_reference = _information(one, other, side)
         kept += float(np.sum(of_estimate[counted]))
-        present += float(np.sum(of_truth[counted]))
+        present += float(np.sum(of_reference[counted]))
         windows += int(np.count_nonzero(counted))
     if windows == 0:
         raise UserError(
@@ -67,13 +65,13 @@ def per_slice(
 
 
 def _information(
-    truth: NDArray[np.float64], estimate: NDArray[np.float64], side: int
+    reference: NDArray[np.float64], estimate: NDArray[np.float64], side: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Returns what the eye learns from the estimate about the truth, and from the truth itself, at every window."""
-    mean, other_mean = _windowed(truth, side), _windowed(estimate, side)
-    variance = np.maximum(_windowed(truth**2, side) - mean**2, 0)
+    """Returns the information of the estimate about the reference, and of the reference itself, at every window."""
+    mean, other_mean = _windowed(reference, side), _windowed(estimate, side)
+    variance = np.maximum(_windowed(reference**2, side) - mean**2, 0)
     other_variance = np.maximum(_windowed(estimate**2, side) - other_mean**2, 0)
-    covariance = _windowed(truth * estimate, side) - mean * other_mean
+    covariance = _windowed(reference * estimate, side) - mean * other_mean
     related = (variance >= TINY) & (other_variance >= TINY)
     gain = np.where(related, np.maximum(covariance, 0) / (variance + TINY), 0)
     blur_noise = np.maximum(other_variance - gain * covariance, TINY)

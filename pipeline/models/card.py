@@ -79,7 +79,8 @@ def trained_card(
         volumes: facts of the training and validation volumes.
         history: rows of the training's history.
         device: on which it was trained.
-        departures: by how much tissue changes where less air is computed, see `pipeline.inference.background_margin`.
+        departures: by how much tissue changes where less background is computed, see
+            `pipeline.inference.background_margin`.
     """
     learnt = [f"  - {_describe(facts)}" for facts in volumes if facts["split"] == "train"]
     validated = [f"  - {_describe(facts)}" for facts in volumes if facts["split"] == "val"]
@@ -109,22 +110,22 @@ def trained_card(
             f"- Contrast changed at random in {recipe.contrast_augmentation:.0%} of the patches",
             f"- Averaged weights (decay {recipe.ema_decay:g}) are kept; on some validation slices, before the fidelity "
             f"dial: {measured}",
-            *_air(departures),
+            *_background(departures),
             "",
             CAUTION,
         ]
     )
 
 
-def _air(departures: Sequence[Sequence[float]]) -> list[str]:
-    """What becomes of the air around heads; nothing where that was not measured."""
+def _background(departures: Sequence[Sequence[float]]) -> list[str]:
+    """What becomes of the background around heads; nothing where that was not measured."""
     if not departures:
         return []
-    told = ", ".join(f"{departure:.2g} by {halo:g}" for halo, departure in departures)
+    told = ", ".join(f"{departure:.2g} by {margin:g}" for margin, departure in departures)
     return [
-        "- Air around heads: interpolated by cubic B-splines, not computed, where tissue is so far off that it changes",
-        "  by less than `infer.air_tolerance`. Largest change of tissue, as a fraction of the range, where it is",
-        f"  surrounded by so many low-resolution voxels of computed air: {told}",
+        "- Background around heads: interpolated by cubic B-splines, not computed, where tissue is so far off that it",
+        "  changes by less than `infer.background_tolerance`. Largest change of tissue, as a fraction of the range, where it is",
+        f"  surrounded by so many low-resolution voxels of computed background: {told}",
     ]
 
 

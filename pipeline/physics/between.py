@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pipeline.baselines import bspline3
 from pipeline.physics.grid import apply_along_axes
 
-LEAST_WEIGHT = 1e-3
+MIN_WEIGHT = 1e-3
 """Weights below this are left out, so that a slice is made of the few slices around it; the spline's fall to a quarter
 from one slice to the next."""
 
@@ -33,7 +33,7 @@ def weights_between(size: int, factor: int) -> NDArray[np.float64]:
         factor: fine slices per coarse one; 1 leaves the slices as they are.
     """
     weights = np.eye(size) if factor == 1 else bspline3.axis_matrix(size, factor)
-    kept = np.where(np.abs(weights) >= LEAST_WEIGHT, weights, 0)
+    kept = np.where(np.abs(weights) >= MIN_WEIGHT, weights, 0)
     return kept / kept.sum(axis=1, keepdims=True)
 
 

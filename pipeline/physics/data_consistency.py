@@ -60,20 +60,20 @@ def degraded_again(restored: NDArray[np.float32], model: ForwardModel) -> NDArra
 
 
 def best_share(restored: NDArray[np.float32], excerpt: Excerpt) -> float:
-    """Returns the share of the correction that brings a restored excerpt nearest to its truth, by least squares.
+    """Returns the share of the correction that brings a restored excerpt nearest to its reference, by least squares.
 
-    Air counts as tissue does: there, the correction brings back nothing but noise.
+    Background counts as tissue does: there, the correction brings back nothing but noise.
 
     Args:
         restored: what a network made of `excerpt.measured`.
-        excerpt: slices whose truth is known.
+        excerpt: slices whose reference is known.
 
     Returns:
         Between 0 and 1.
     """
-    shape = excerpt.truth.data.shape
+    shape = excerpt.reference.data.shape
     added = crop_to(correction(restored, excerpt.measured, excerpt.model), shape)
-    missing = excerpt.truth.data - crop_to(restored, shape)
+    missing = excerpt.reference.data - crop_to(restored, shape)
     power = float(np.sum(added**2))
     return float(np.clip(np.sum(added * missing) / power, 0, 1)) if power else 0.0
 

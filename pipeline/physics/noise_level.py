@@ -29,15 +29,15 @@ from pipeline.physics.parameters import PhysicalParameters
 
 NOISES = "pipeline.physics.noise"
 
-AIR_SHARE = 0.02
-"""Share of all voxels, the darkest by their neighbours, that is taken for air."""
+BACKGROUND_SHARE = 0.02
+"""Share of all voxels, the darkest by their neighbours, that is taken for background."""
 FLAT_SHARE = 0.05
 """Share of the wavelet details, those with the quietest neighbours, that is taken for flat."""
 ENOUGH = 400
 """In small images larger shares are taken, up to this number: the second moment of so many tells sigma to 2.5 %."""
 LARGEST_SHARE = 0.1
 """The largest share that is taken in small images."""
-AIR_REACH = 2
+BACKGROUND_REACH = 2
 """Neighbours of a voxel lie in its slice, at most this far away along both axes."""
 FLAT_REACH = 1
 """The same for wavelet details, in steps of their own, coarser grid."""
@@ -63,7 +63,7 @@ distribution 3 in a million, hot and dead voxels always."""
 CHANCE = 3.0
 """Standard errors that count as chance."""
 DETAIL_TOLERANCE = 0.2
-"""How far, as a fraction, the noise of air may exceed the finest detail anywhere, which holds it too, beyond chance."""
+"""Fraction by which the noise of the background may exceed the finest detail anywhere, which contains it, by chance."""
 MEDIAN_SPREAD = 1.17
 """Standard error of the median magnitude of one normal value, as a fraction: it falls with the square root."""
 BLOCK = 3
@@ -85,9 +85,9 @@ RING_SIZE = (2 * FLAT_REACH + 1) ** 2 - 1
 """How many neighbours a wavelet detail has."""
 ROUNDS = 4
 """How often noise that grows with the intensity is estimated from the estimate before."""
-LEAST_SIGMA = 1e-4
+MIN_SIGMA = 1e-4
 """Below it nobody asks how noise grows."""
-LEAST_RELATIVE = 0.02
+MIN_RELATIVE = 0.02
 """Details that are darker count as having this share of the noise at 1.0, so that none counts without limit."""
 SMALLEST_SIDE = 16
 """Rows and columns below which an image says too little."""
@@ -98,11 +98,11 @@ class Estimate(NamedTuple):
 
     Attributes:
         sigma: standard deviation, per channel for magnitude images, as a fraction of the normalised range.
-        method: "air" (the background), or "wavelet" where there is no usable background.
+        method: "background" (the background), or "wavelet" where there is no usable background.
     """
 
     sigma: float
-    method: Literal["air", "wavelet"]
+    method: Literal["background", "wavelet"]
 
 
 class Unmeasured(NamedTuple):
@@ -157,14 +157,14 @@ def estimate_sigma(lr: NDArray[np.floating], slice_axis: int, noise: str | Physi
     of_details = _sigma_of_details(slices, windows)
     if kind != "rician":
         return Estimate(of_details, "wavelet")
-    air = _without_outliers(_air(slices, unmeasured))
-    if air.size == 0:
+    background = _without_outliers(_background(slices, unmeasured))
+    if background.size == 0:
         return Estimate(of_details, "wavelet")
-    spread = float(np.std(air))
+    spread = float(np.std(background))
     # Dark tissue may have Rayleigh's ratio by chance, but then it is smooth.
     by_chance = 2 * MEDIAN_SPREAD / math.sqrt(_wanted(FLAT_SHARE, slices.size // 4))
-    if _is_rayleigh(air) and spread < (1 + DETAIL_TOLERANCE + by_chance) * of_details:
-        return Estimate(spread / RAYLEIGH_SPREAD, "air")
+    if _is_rayleigh(background) and spread < (1 + DETAIL_TOLERANCE + by_chance) * of_details:
+        return Estimate(spread / RAYLEIGH_SPREAD, "background")
     # These voxels hold more than noise or not even noise; either way, the noise cannot be stronger than all of it.
     return Estimate(min(spread / RAYLEIGH_SPREAD, of_details), "wavelet")
 
@@ -258,17 +258,17 @@ def _spread(flags: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
     return np.asarray(ndimage.maximum_filter(flags, (1, side, side)), dtype=bool)
 
 
-def _air(slices: NDArray[np.float64], unmeasured: Unmeasured) -> NDArray[np.float64]:
+def _background(slices: NDArray[np.float64], unmeasured: Unmeasured) -> NDArray[np.float64]:
     """Returns the values of the voxels with the darkest neighbours; none where too few of them were measured.
 
     A voxel with an unmeasured neighbour is not considered, since values next to clipped ones are often clipped.
     """
-    wanted = _wanted(AIR_SHARE, slices.size)
+    wanted = _wanted(BACKGROUND_SHARE, slices.size)
     flagged = unmeasured.marked | unmeasured.constant
-    measured = ~_spread(flagged, AIR_REACH) if flagged.any() else ~flagged
+    measured = ~_spread(flagged, BACKGROUND_REACH) if flagged.any() else ~flagged
     if np.count_nonzero(measured) < wanted:
         return np.empty(0)
-    power = _mean_of_neighbours(slices**2, AIR_REACH)
+    power = _mean_of_neighbours(slices**2, BACKGROUND_REACH)
     return _quietest(slices[measured], power[measured], wanted)
 
 
@@ -301,8 +301,8 @@ def _sigma_at_one(
     sigma = _sigma_of_details(slices, measured)
     for _ in range(ROUNDS):
         # How the noise grows depends on sigma itself, but little.
-        relative = relative_std(intensity, max(sigma, LEAST_SIGMA))
-        sigma = _sigma_of_details(slices, measured, np.maximum(relative, LEAST_RELATIVE))
+        relative = relative_std(intensity, max(sigma, MIN_SIGMA))
+        sigma = _sigma_of_details(slices, measured, np.maximum(relative, MIN_RELATIVE))
     return sigma
 
 

@@ -12,17 +12,17 @@ from pipeline.statistics.bland_altman import Agreement
 
 
 def draw_bland_altman(
-    title: str, unit: str, truth: NDArray[np.floating], method: NDArray[np.floating], found: Agreement
+    title: str, unit: str, reference: NDArray[np.floating], method: NDArray[np.floating], found: Agreement
 ) -> str:
-    """Draws the difference to the truth over the truth, with bias and limits of agreement; returns a data URI.
+    """Draws the difference to the reference over the reference, with bias and limits of agreement; returns a data URI.
 
-    The differences run over the truth rather than over the mean of both, since the truth is known here: against the
-    mean, a method that errs more on large volumes would seem to err elsewhere.
+    The differences run over the reference rather than over the mean of both, since the reference is known here: against
+    the mean, a method that errs more on large volumes would seem to err elsewhere.
 
     Args:
         title: of the drawing.
         unit: of both measurements.
-        truth: what is true, shape (n,).
+        reference: what is true, shape (n,).
         method: what a method gave, shape (n,).
         found: what `bland_altman` gave for their differences; limits that are not known are not drawn.
     """
@@ -31,7 +31,7 @@ def draw_bland_altman(
     with rc_context(SETTINGS):
         figure, axes = empty_figure(SIZE_INCHES)
         axes.axhline(0, color=QUIET, linewidth=0.9)
-        axes.plot(truth, method - truth, "o", color=STYLES["delivered"]["color"], markersize=5)
+        axes.plot(reference, method - reference, "o", color=STYLES["delivered"]["color"], markersize=5)
         lines = (("bias", found.bias, "-"), ("limit", found.limit_low, "--"), ("limit", found.limit_high, "--"))
         for name, place, style in lines:
             if math.isfinite(place):
@@ -39,5 +39,7 @@ def draw_bland_altman(
                 words, where = f"{name} {place:+.3g}", (1.0, place)
                 axes.annotate(words, where, xycoords=("axes fraction", "data"), ha="right", va="bottom", color=INK)
         axes.margins(y=0.15)
-        axes.set(title=plain(title), xlabel=plain(f"truth ({unit})"), ylabel=plain(f"method minus truth ({unit})"))
+        axes.set(
+            title=plain(title), xlabel=plain(f"reference ({unit})"), ylabel=plain(f"method minus reference ({unit})")
+        )
         return as_uri(figure)

@@ -39,19 +39,19 @@ class Case:
     """What the cautions are drawn from.
 
     Attributes:
-        truth: extracted volume.
+        reference: extracted volume.
         low: its low-resolution volume.
         record: of the run.
         deliver: method of the deliverable.
         subjects: measured in the volume's split.
         gates: of the volume, where there are any.
         at_limit: share of the deliverable's voxels as bright as its file can hold; see `share_at_limit`.
-        setbacks: where the deliverable falls behind the best classical method beside measures of likeness.
+        setbacks: where the deliverable falls behind the best baseline beside measures of likeness.
         beyond_noise: how far the deliverable, degraded again, differs from the measurement beyond the noise, as a
             fraction of the intensity range.
     """
 
-    truth: Image
+    reference: Image
     low: Image
     record: Record
     deliver: str
@@ -71,7 +71,8 @@ def cautions(case: Case) -> list[Caution]:
 
 SIMULATED = Caution(
     "A simulated measurement",
-    "The low-resolution volume was computed from the truth. A real scan may differ in ways that the simulation leaves "
+    "The low-resolution volume was computed from the reference. A real scan may differ in ways that the "
+    "simulation leaves "
     "out; how the networks bear another degradation is told by the mismatch matrix, where the run has one.",
 )
 
@@ -100,12 +101,12 @@ def _agreement(case: Case) -> list[Caution]:
 
 
 def _split(case: Case) -> list[Caution]:
-    facts = case.truth.facts
+    facts = case.reference.facts
     split = facts["split"]
     if split == "val":
         return [Caution("Validation", "Settings were chosen on this volume. Good numbers here prove nothing.")]
     found = []
-    if words.learnt_from_own_slices(case.record) and split in TESTED:
+    if words.learnt_from_self_supervised(case.record) and split in TESTED:
         found.append(
             Caution("Learnt from its own slices", "The network saw thick slices of this very volume as it learnt.")
         )
@@ -119,7 +120,7 @@ def _split(case: Case) -> list[Caution]:
             )
         )
     if len(case.subjects) == 1 and not words.stacks_of(case.record):
-        where = split_title(split, own_slices=words.learnt_from_own_slices(case.record)).lower()
+        where = split_title(split, self_supervised=words.learnt_from_self_supervised(case.record)).lower()
         found.append(
             Caution(
                 "One subject",
@@ -134,7 +135,7 @@ def _split(case: Case) -> list[Caution]:
 
 
 def _duplicates(case: Case) -> list[Caution]:
-    volume = case.truth.facts["id"]
+    volume = case.reference.facts["id"]
     found = []
     for pair in case.record.get("near_duplicates", []):
         if volume in (pair["volume"], pair["near_duplicate_volume"]):
@@ -175,7 +176,7 @@ def _voxels(case: Case) -> list[Caution]:
         return []
     direction = case.record["config"]["degrade"]["direction"]
     trained = [_enlarged_mm(one, direction) for one in case.record["volumes"] if one["split"] == "train"]
-    here, known = _enlarged_mm(case.truth.facts, direction), [size for sizes in trained for size in sizes]
+    here, known = _enlarged_mm(case.reference.facts, direction), [size for sizes in trained for size in sizes]
     if not here or not known or not is_outside(here, (min(known), max(known))):
         return []
     return [
@@ -195,7 +196,7 @@ def _enlarged_mm(facts: Record, direction: Direction) -> list[float]:
 
 def _intensities(case: Case) -> list[Caution]:
     found = []
-    if case.truth.facts.get("bias_corrected"):
+    if case.reference.facts.get("bias_corrected"):
         found.append(
             Caution("Bias-corrected", "Measures and pictures are of the volume after its bias field was removed.")
         )
@@ -221,15 +222,15 @@ def _percent(share: float) -> str:
     return f"{share:.2%}" if share >= SMALLEST_SHARE else f"Less than {SMALLEST_SHARE:.2%}"
 
 
-def share_at_limit(truth: Image, estimate: NDArray[np.floating]) -> float:
+def share_at_limit(reference: Image, estimate: NDArray[np.floating]) -> float:
     """Returns the share of voxels that hold the highest integer of the volume's dtype; 0 for floating point.
 
     Args:
-        truth: extracted volume, whose dtype the results share.
+        reference: extracted volume, whose dtype the results share.
         estimate: a result as it was read back, normalised.
     """
-    dtype = np.dtype(truth.intensity.dtype)
+    dtype = np.dtype(reference.intensity.dtype)
     if dtype.kind == "f":
         return 0.0
-    stored, _ = truth.intensity.to_stored(estimate)
+    stored, _ = reference.intensity.to_stored(estimate)
     return float(np.mean(stored == np.iinfo(dtype).max))

@@ -1,4 +1,4 @@
-"""How close methods come to the truth of one volume: by frequency, along an edge, and in their intensities."""
+"""How close methods come to the reference of one volume: by frequency, along an edge, and in their intensities."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipeline.reporting.slice_images import bounding_box, draw_slice, drawn_slic
 
 FREQUENCIES = (np.arange(64) + 0.5) / 128
 """In cycles per voxel, up to the highest there is; the rings of slices of any size are read off at these."""
-MOST_SLICES = 40
+MAX_SLICES = 40
 """Slices over which the correlation is averaged; more change nothing that is seen."""
 BINS = 48
 PROFILE_REACH = 10.0
@@ -52,9 +52,9 @@ class Closeness:
     """What is kept of a volume for the drawings.
 
     Attributes:
-        correlation: with the truth, at `FREQUENCIES`, mean over slices; empty where no slice is large enough.
+        correlation: with the reference, at `FREQUENCIES`, mean over slices; empty where no slice is large enough.
         counts: voxels of the foreground by intensity, shape (BINS,).
-        distance: between the distributions of its intensities and of the truth's, see `distribution_distance`.
+        distance: between the distributions of its intensities and of the reference's, see `distribution_distance`.
         profile: normalised intensities along the line.
     """
 
@@ -65,28 +65,28 @@ class Closeness:
 
 
 class Yardstick:
-    """The truth of a volume, made ready for comparing methods with it."""
+    """The reference of a volume, made ready for comparing methods with it."""
 
-    def __init__(self, truth: Image, shown: Sequence[int]) -> None:
-        """Chooses the line by the truth alone, so that no method is favoured.
+    def __init__(self, reference: Image, shown: Sequence[int]) -> None:
+        """Chooses the line by the reference alone, so that no method is favoured.
 
         Args:
-            truth: extracted volume with its foreground.
+            reference: extracted volume with its foreground.
             shown: slices of which the strongest edge is looked for.
         """
-        axis = int(truth.facts["slice_axis"])
-        self.truth = truth
-        self.drawn = drawn_slices(np.asarray(truth.data), axis)
-        self.mask = drawn_slices(truth.masks["foreground"], axis)
+        axis = int(reference.facts["slice_axis"])
+        self.reference = reference
+        self.drawn = drawn_slices(np.asarray(reference.data), axis)
+        self.mask = drawn_slices(reference.masks["foreground"], axis)
         self.sorted = np.sort(self.drawn[self.mask])
         self.edges = np.linspace(0.0, float(np.percentile(self.sorted, 99.9)) * 1.05, BINS + 1)
-        slices = truth.facts["foreground_slices"]
-        places = np.unique(np.linspace(0, len(slices) - 1, min(len(slices), MOST_SLICES)).round().astype(int))
+        slices = reference.facts["foreground_slices"]
+        places = np.unique(np.linspace(0, len(slices) - 1, min(len(slices), MAX_SLICES)).round().astype(int))
         self.slices = [slices[place] for place in places]
-        self.profile = strongest_edge(truth, shown)
+        self.profile = strongest_edge(reference, shown)
 
     def compare(self, drawn: NDArray[np.floating]) -> Closeness:
-        """Compares a volume's drawn slices, of the shape of the truth's, normalised, with the truth."""
+        """Compares a volume's drawn slices, of the shape of the reference's, normalised, with the reference."""
         values = drawn[self.mask]
         return Closeness(
             correlation=self.correlation(drawn),
@@ -123,18 +123,18 @@ def distribution_distance(one: NDArray[np.floating], other: NDArray[np.floating]
     return float(np.mean(np.abs(one.astype(np.float64) - other)))
 
 
-def strongest_edge(truth: Image, shown: Sequence[int]) -> Profile:
+def strongest_edge(reference: Image, shown: Sequence[int]) -> Profile:
     """Returns the line across the strongest edge of some drawn slices, along the gradient, away from their borders."""
     from scipy import ndimage
 
-    axis = int(truth.facts["slice_axis"])
+    axis = int(reference.facts["slice_axis"])
     blur: Any = ndimage.gaussian_filter
-    steps = np.array(drawn_spacing(truth.spacing, axis))
+    steps = np.array(drawn_spacing(reference.spacing, axis))
     reach = PROFILE_REACH * float(steps.min())
     best: tuple[float, Any] = (-1.0, None)
     for index in shown:
-        drawn = draw_slice(np.asarray(truth.data), axis, index).astype(np.float64)
-        inside = draw_slice(truth.masks["foreground"], axis, index)
+        drawn = draw_slice(np.asarray(reference.data), axis, index).astype(np.float64)
+        inside = draw_slice(reference.masks["foreground"], axis, index)
         slopes = [
             blur(drawn, EDGE_SIGMA, order=order) / step for order, step in zip(((1, 0), (0, 1)), steps, strict=True)
         ]
@@ -171,7 +171,7 @@ def along(drawn: NDArray[np.floating], profile: Profile) -> NDArray[np.float64]:
 def correlation_drawing(
     found: Mapping[str, Closeness], titles: Mapping[str, str], styles: Mapping[str, str], factors: Sequence[int]
 ) -> dict[str, str] | None:
-    """Draws the correlation with the truth over the frequency; None where no slice is large enough.
+    """Draws the correlation with the reference over the frequency; None where no slice is large enough.
 
     Args:
         found: by method.
@@ -185,8 +185,8 @@ def correlation_drawing(
     lines = [Line(titles[method], FREQUENCIES, found[method].correlation, styles[method]) for method in drawn]
     limit = NYQUIST / max(factors)
     image = draw_lines(
-        "Correlation with the truth, by frequency",
-        "spatial frequency (cycles per voxel of the truth)",
+        "Correlation with the reference, by frequency",
+        "spatial frequency (cycles per voxel of the reference)",
         "ring correlation",
         lines,
         marks=[Marks("other", "measured up to here", (limit,))] if limit < NYQUIST else (),
@@ -197,14 +197,14 @@ def correlation_drawing(
     )
     caption = (
         "1 is full agreement at that frequency, 0 none; mean over the slices. The frequency at which it falls below "
-        f"{THRESHOLD:g}, in cycles per voxel: {cut_offs}. Where the truth is noise, no method can agree with it."
+        f"{THRESHOLD:g}, in cycles per voxel: {cut_offs}. Where the reference is noise, no method can agree with it."
     )
-    return {"image": image, "text": f"Fourier ring correlation with the truth. {caption}", "caption": caption}
+    return {"image": image, "text": f"Fourier ring correlation with the reference. {caption}", "caption": caption}
 
 
-def _in_units(normalised: NDArray[np.floating], truth: Image) -> NDArray[np.float64]:
+def _in_units(normalised: NDArray[np.floating], reference: Image) -> NDArray[np.float64]:
     """Return intensities in the units of the image."""
-    offset, scale = truth.intensity.shown_range
+    offset, scale = reference.intensity.shown_range
     return offset + scale * np.asarray(normalised, dtype=np.float64)
 
 
@@ -216,17 +216,23 @@ def profile_drawing(
     where: str,
 ) -> dict[str, str]:
     """Draws intensities along the line; `where` names the slice, other arguments as in `correlation_drawing`."""
-    truth, line = yardstick.truth, yardstick.profile
+    reference, line = yardstick.reference, yardstick.profile
     lines = [
-        Line(titles[method], line.distances, _in_units(found[method].profile, truth), style)
+        Line(titles[method], line.distances, _in_units(found[method].profile, reference), style)
         for method, style in styles.items()
     ]
     image = draw_lines(
-        "Across the strongest edge", f"distance from the edge ({truth.unit})", "intensity", lines, whole_numbers=False
+        "Across the strongest edge",
+        f"distance from the edge ({reference.unit})",
+        "intensity",
+        lines,
+        whole_numbers=False,
     )
     caption = (
-        f"{where}, across the strongest edge of the truth in the slices shown (row {line.row}, column {line.column} of "
-        "the slice as drawn, counted from its upper left). A blurred edge climbs slowly; a swing beyond the truth on "
+        f"{where}, across the strongest edge of the reference in the slices shown (row {line.row}, "
+        f"column {line.column} of "
+        "the slice as drawn, counted from its upper left). A blurred edge climbs slowly; a swing beyond the reference "
+        "on "
         "either side is ringing."
     )
     return {"image": image, "text": f"Intensities along a line. {caption}", "caption": caption}
@@ -238,13 +244,15 @@ def distribution_drawing(
     """Draws how often each intensity occurs in the foreground; arguments as in `profile_drawing`."""
     middles = (yardstick.edges[:-1] + yardstick.edges[1:]) / 2
     lines = [
-        Line(titles[method], _in_units(middles, yardstick.truth), 100 * shares(found[method].counts), style)
+        Line(titles[method], _in_units(middles, yardstick.reference), 100 * shares(found[method].counts), style)
         for method, style in styles.items()
     ]
     image = draw_lines("Distribution of intensities", "intensity", "% of the foreground", lines, whole_numbers=False)
-    distances = "; ".join(f"{titles[method]} {found[method].distance:.4f}" for method in styles if method != "truth")
+    distances = "; ".join(
+        f"{titles[method]} {found[method].distance:.4f}" for method in styles if method != "reference"
+    )
     caption = (
-        "How often each intensity occurs in the foreground. Wasserstein distance to the truth's distribution, as a "
+        "How often each intensity occurs in the foreground. Wasserstein distance to the reference's distribution, as a "
         f"share of the normalised range: {distances}. Intensities beyond the ends are counted at the ends."
     )
     return {"image": image, "text": f"Distribution of intensities. {caption}", "caption": caption}

@@ -18,12 +18,12 @@ COLUMNS: Mapping[str, Sequence[str]] = {
         *("effect", "p", "p_holm"),
     ),
     "gates": ("volume", "subject", "split", "method", "gate", "value", "limit", "passed"),
-    "planted": (
+    "inserted": (
         *("volume", "subject", "split", "method", "kind", "size_voxels", "contrast"),
-        *("planted", "detected", "false_alarms"),
+        *("inserted", "detected", "false_alarms"),
     ),
-    "planted_rates": (
-        *("split", "method", "kind", "size_voxels", "contrast", "subjects", "planted", "rate", "ci_low", "ci_high"),
+    "detection_rates": (
+        *("split", "method", "kind", "size_voxels", "contrast", "subjects", "inserted", "rate", "ci_low", "ci_high"),
         *("false_alarm_rate", "diff", "diff_ci_low", "diff_ci_high"),
         *("net_diff", "net_diff_ci_low", "net_diff_ci_high"),
     ),
@@ -54,21 +54,21 @@ class Cohort:
     """The tables, each without rows where a run has none.
 
     Attributes:
-        comparisons: every network against every classical method and the untouched network.
+        comparisons: every network against every baseline and the untouched network.
         gates: limits that results must keep.
-        planted: structures of known place, and whether they were found.
-        planted_rates: the share of them that every method shows, with intervals.
+        inserted: structures of known place, and whether they were found.
+        detection_rates: the share of them that every method shows, with intervals.
         reliability: predicted and observed errors.
-        tissue_agreement: volumes of tissue against those of the truth.
-        diagnosis: classes of pictures against those of the truth.
+        tissue_agreement: volumes of tissue against those of the reference.
+        diagnosis: classes of pictures against those of the reference.
         duplicates: pictures and slices that stand in two splits.
         dials: settings of the fidelity dial by network.
     """
 
     comparisons: pd.DataFrame = field(default_factory=lambda: nothing("comparisons"))
     gates: pd.DataFrame = field(default_factory=lambda: nothing("gates"))
-    planted: pd.DataFrame = field(default_factory=lambda: nothing("planted"))
-    planted_rates: pd.DataFrame = field(default_factory=lambda: nothing("planted_rates"))
+    inserted: pd.DataFrame = field(default_factory=lambda: nothing("inserted"))
+    detection_rates: pd.DataFrame = field(default_factory=lambda: nothing("detection_rates"))
     reliability: pd.DataFrame = field(default_factory=lambda: nothing("reliability"))
     tissue_agreement: pd.DataFrame = field(default_factory=lambda: nothing("tissue_agreement"))
     diagnosis: pd.DataFrame = field(default_factory=lambda: nothing("diagnosis"))

@@ -24,20 +24,20 @@ from pipeline.reporting.methods import (
     split_title,
 )
 from pipeline.reporting.tables import Column, columns_of, distinct, first_region, records, where
-from pipeline.reporting.words import learnt_from_own_slices, stacks_of
+from pipeline.reporting.words import learnt_from_self_supervised, stacks_of
 from pipeline.statistics.conclusion import against_all
 
 UNREADABLE = ("nearest",)
 """Methods so far off that drawing them would squeeze the others together."""
-TRUTH = "truth"
-"""What stands in place of a method where the truth itself was looked at."""
+REFERENCE = "reference"
+"""What stands in place of a method where the reference itself was looked at."""
 LEDGER: Mapping[str, str] = {
     "detail_right": "right",
     "detail_missing": "missing",
     "detail_invented": "invented",
 }
 PERCENT = 100
-MOST_LISTED = 2000
+MAX_LISTED = 2000
 """Rows of one table on the page; what is beyond is counted, and stands in the file."""
 
 
@@ -95,14 +95,14 @@ def method_entry(method: str, deliver: str) -> Entry:
 
 
 def title_of(method: str) -> str:
-    """Returns the name of a method; that of the truth says that no method can show more."""
-    return "Truth itself" if method == TRUTH else method_title(method)
+    """Returns the name of a method; that of the reference says that no method can show more."""
+    return "Reference itself" if method == REFERENCE else method_title(method)
 
 
 def title_of_split(run: RunRecord, split: str) -> str:
     """Names what a split of a run holds; nobody knows whose heads pictures show."""
     pictures = not stacks_of(run.provenance).isdisjoint(distinct(where(run.volumes, split=split), "volume"))
-    return split_title(split, pictures=pictures, own_slices=learnt_from_own_slices(run.provenance))
+    return split_title(split, pictures=pictures, self_supervised=learnt_from_self_supervised(run.provenance))
 
 
 def split_entry(split: str) -> Entry:
@@ -117,8 +117,8 @@ def style_of(method: str, deliver: str) -> str:
 
 def colours_of(methods: Sequence[str], deliver: str) -> dict[str, str]:
     """Returns a colour for every network but the deliverable, which has its style's."""
-    networks = [name for name in methods if name not in (*classical_methods(), deliver, TRUTH)]
-    return {**network_colours(networks), TRUTH: INK}
+    networks = [name for name in methods if name not in (*classical_methods(), deliver, REFERENCE)]
+    return {**network_colours(networks), REFERENCE: INK}
 
 
 # Distributions
@@ -284,7 +284,8 @@ def gates_part(cohort: Cohort, deliver: str) -> Part | None:
         name="gates",
         title="Gates",
         notes=(
-            "A gate is a limit that a result must keep, and needs no truth: what fails it contradicts the measurement. "
+            "A gate is a limit that a result must keep, and needs no reference: what fails it contradicts the "
+            "measurement. "
             "Every failure of the deliverable is listed.",
         ),
         listings=(*failures, Listing("gates-listing", "Gates of every method", headings, tuple(rows))),
@@ -368,26 +369,27 @@ def _mean(row: Mapping[str, Any], column: Column) -> Entry:
     return Entry(column.format(row["mean"]), float(row["mean"]), aside=between)
 
 
-# Planted structures
+# Inserted structures
 
 
-def planted_part(cohort: Cohort, deliver: str, baseline: str) -> Part | None:
-    """Returns how many planted structures of every size and contrast can still be found after each method."""
-    table = tested(cohort.planted)
+def inserted_part(cohort: Cohort, deliver: str, baseline: str) -> Part | None:
+    """Returns how many inserted structures of every size and contrast can still be found after each method."""
+    table = tested(cohort.inserted)
     if table.empty:
         return None
     keys = ["method", "kind", "size_voxels", "contrast"]
-    sums: Any = table.groupby(keys, sort=True, as_index=False)[["planted", "detected", "false_alarms"]].sum()
-    sums = sums[sums["planted"] > 0]
-    sums = sums.assign(rate=sums["detected"] / sums["planted"])
+    sums: Any = table.groupby(keys, sort=True, as_index=False)[["inserted", "detected", "false_alarms"]].sum()
+    sums = sums[sums["inserted"] > 0]
+    sums = sums.assign(rate=sums["detected"] / sums["inserted"])
     order = listed_order(sums, deliver)
-    chosen = [name for name in order if name in (deliver, baseline, TRUTH) or name not in classical_methods()]
+    chosen = [name for name in order if name in (deliver, baseline, REFERENCE) or name not in classical_methods()]
     groups: Any = sums[sums["method"].isin(chosen)].groupby(["kind", "contrast"], sort=True)
     return Part(
-        name="planted",
-        title="Planted structures",
+        name="inserted",
+        title="Inserted structures",
         notes=(
-            "Structures of known place, size and contrast were put into the truth before it was degraded, and looked "
+            "Structures of known place, size and contrast were put into the reference before it was degraded, "
+            "and looked "
             "for in every result. Found: share of them that were found. False alarms: share of places where one was "
             "found though none had been put there.",
             "Below stand all structures together, with intervals over slices and places (over subjects too, where "
@@ -395,21 +397,21 @@ def planted_part(cohort: Cohort, deliver: str, baseline: str) -> Part | None:
             "of shares from which those of false alarms were taken. Of one subject, intervals say nothing of other "
             "heads.",
         ),
-        listings=_planted_rates(cohort, deliver),
-        pictures=tuple(_planted_picture(kind, contrast, part, chosen, deliver) for (kind, contrast), part in groups),
-        folded=_planted_conditions(cohort, deliver),
+        listings=_detection_rates(cohort, deliver),
+        pictures=tuple(_inserted_picture(kind, contrast, part, chosen, deliver) for (kind, contrast), part in groups),
+        folded=_inserted_conditions(cohort, deliver),
     )
 
 
-def _planted_rates(cohort: Cohort, deliver: str) -> tuple[Listing, ...]:
+def _detection_rates(cohort: Cohort, deliver: str) -> tuple[Listing, ...]:
     """Lists what every method shows of all structures together; nothing where no rates are known."""
-    table = tested(cohort.planted_rates)
+    table = tested(cohort.detection_rates)
     rows = [
         (
             method_entry(row["method"], deliver),
             split_entry(row["split"]),
             number(row["subjects"], 0),
-            number(row["planted"], 0),
+            number(row["inserted"], 0),
             _share(row["rate"], row["ci_low"], row["ci_high"]),
             _share(row["false_alarm_rate"]),
             _points(row["diff"], row["diff_ci_low"], row["diff_ci_high"]),
@@ -417,14 +419,14 @@ def _planted_rates(cohort: Cohort, deliver: str) -> tuple[Listing, ...]:
         )
         for row in by_split_and_method(table[table["kind"].isna()], deliver)
     ]
-    headings = ("Method", "Split", "Subjects", "Planted", "Found", "False alarms")
+    headings = ("Method", "Split", "Subjects", "Insertion", "Found", "False alarms")
     headings = (*headings, "Deliverable minus this (points)", "The same, less false alarms")
-    return (Listing("planted-rates", "All planted structures together", headings, tuple(rows)),) if rows else ()
+    return (Listing("inserted-rates", "All inserted structures together", headings, tuple(rows)),) if rows else ()
 
 
-def _planted_conditions(cohort: Cohort, deliver: str) -> tuple[Listing, ...]:
+def _inserted_conditions(cohort: Cohort, deliver: str) -> tuple[Listing, ...]:
     """Lists what every method shows of each kind, size and contrast."""
-    table = tested(cohort.planted_rates)
+    table = tested(cohort.detection_rates)
     rows = [
         (
             method_entry(row["method"], deliver),
@@ -432,14 +434,14 @@ def _planted_conditions(cohort: Cohort, deliver: str) -> tuple[Listing, ...]:
             number(row["size_voxels"]),
             number(row["contrast"], sign=True),
             split_entry(row["split"]),
-            number(row["planted"], 0),
+            number(row["inserted"], 0),
             _share(row["rate"], row["ci_low"], row["ci_high"]),
             _share(row["false_alarm_rate"]),
         )
         for row in by_split_and_method(table[table["size_voxels"].notna()], deliver)
     ]
-    headings = ("Method", "Structure", "Size (voxels)", "Contrast", "Split", "Planted", "Found", "False alarms")
-    return (Listing("planted-listing", "Planted structures, every method", headings, tuple(rows)),) if rows else ()
+    headings = ("Method", "Structure", "Size (voxels)", "Contrast", "Split", "Insertion", "Found", "False alarms")
+    return (Listing("inserted-listing", "Inserted structures, every method", headings, tuple(rows)),) if rows else ()
 
 
 def _share(value: float, low: float = np.nan, high: float = np.nan) -> Entry:
@@ -455,7 +457,7 @@ def _points(value: float, low: float, high: float) -> Entry:
     return Entry(entry.text, entry.number, kind=kind, aside=interval(PERCENT * low, PERCENT * high, 1))
 
 
-def _planted_picture(kind: str, contrast: float, part: pd.DataFrame, methods: Sequence[str], deliver: str) -> Picture:
+def _inserted_picture(kind: str, contrast: float, part: pd.DataFrame, methods: Sequence[str], deliver: str) -> Picture:
     title = f"{str(kind).replace('_', ' ').capitalize()}, contrast {number(contrast, sign=True).text}"
     colours = colours_of(methods, deliver)
     lines = [
@@ -536,7 +538,7 @@ def _pooled(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def tissue_part(cohort: Cohort, deliver: str) -> Part | None:
-    """Returns how far volumes of tissue agree with those of the truth."""
+    """Returns how far volumes of tissue agree with those of the reference."""
     table = tested(cohort.tissue_agreement)
     if table.empty:
         return None
@@ -559,13 +561,16 @@ def tissue_part(cohort: Cohort, deliver: str) -> Part | None:
     return Part(
         "tissue",
         "Volumes of tissue",
-        ("Volume of every tissue in a result, minus that in the truth, by the same segmentation (Bland and Altman).",),
-        listings=(Listing("tissue-listing", "Agreement of tissue volumes with the truth", headings, tuple(rows)),),
+        (
+            "Volume of every tissue in a result, minus that in the reference, by the same segmentation "
+            "(Bland and Altman).",
+        ),
+        listings=(Listing("tissue-listing", "Agreement of tissue volumes with the reference", headings, tuple(rows)),),
     )
 
 
 def diagnosis_part(cohort: Cohort, deliver: str) -> Part | None:
-    """Returns how often pictures keep the class that a classifier gives to their truth."""
+    """Returns how often pictures keep the class that a classifier gives to their reference."""
     table = tested(cohort.diagnosis)
     if table.empty:
         return None
@@ -595,7 +600,7 @@ def diagnosis_part(cohort: Cohort, deliver: str) -> Part | None:
         "Agreement of diagnoses",
         (
             "A classifier that learnt from true pictures was asked about restored ones. Agreement: share of pictures "
-            "that keep the class of their truth, and its difference to the classical method that agrees best on "
+            "that keep the class of their reference, and its difference to the baseline that agrees best on "
             "validation. It is no diagnosis.",
         ),
         listings=(Listing("diagnosis-listing", "Classes of restored pictures", headings, tuple(rows)),),
@@ -617,7 +622,7 @@ def duplicates_part(cohort: Cohort) -> Part | None:
             Entry(words(row["near_duplicate_volume"])),
             number(row["distance"], 0),
         )
-        for row in records(table.head(MOST_LISTED))
+        for row in records(table.head(MAX_LISTED))
     ]
     more = len(table) - len(rows)
     rest = (f"{more} more are not listed; all stand in duplicates.csv.",) if more > 0 else ()

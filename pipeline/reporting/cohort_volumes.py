@@ -1,4 +1,4 @@
-"""Volume by volume: how the deliverable fares against the best classical method, the worst first, and what failed."""
+"""Volume by volume: how the deliverable fares against the best baseline, the worst first, and what failed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipeline.reporting.cohort_inputs import Cohort
 from pipeline.reporting.inputs import RunRecord
 from pipeline.reporting.listing import Entry, Listing, words
 from pipeline.reporting.methods import TESTED, method_title
-from pipeline.reporting.setbacks import Setback, agreement_setbacks, diagnosis_setbacks, planted_setbacks
+from pipeline.reporting.setbacks import Setback, agreement_setbacks, diagnosis_setbacks, inserted_setbacks
 from pipeline.reporting.tables import Column, columns_of, first_region, records, where
 
 PASSED = {"true": True, "false": False}
@@ -125,9 +125,9 @@ def _behind(cohort: Cohort, split: str, deliver: str) -> Iterator[Trouble]:
 
 def split_setbacks(cohort: Cohort, split: str, deliver: str) -> list[Setback]:
     """Returns where the deliverable falls behind on a split in what is asked beside measures of likeness."""
-    rates = where(cohort.planted_rates, split=split)
+    rates = where(cohort.detection_rates, split=split)
     return [
-        *planted_setbacks(where(cohort.planted, split=split), deliver, rates),
+        *inserted_setbacks(where(cohort.inserted, split=split), deliver, rates),
         *agreement_setbacks(where(cohort.tissue_agreement, split=split), deliver),
         *diagnosis_setbacks(where(cohort.diagnosis, split=split), deliver),
     ]

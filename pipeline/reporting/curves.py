@@ -17,7 +17,7 @@ STYLES: Mapping[str, Mapping[str, Any]] = {
     "delivered": {"color": "#0b6e75", "linewidth": 2.0, "linestyle": "-"},
     "baseline": {"color": "#b45309", "linewidth": 1.6, "linestyle": "-"},
     "network": {"color": "#667085", "linewidth": 1.4, "linestyle": (0, (4, 2))},
-    "truth": {"color": "#1d2733", "linewidth": 1.2, "linestyle": (0, (1, 1.2))},
+    "reference": {"color": "#1d2733", "linewidth": 1.2, "linestyle": (0, (1, 1.2))},
     "measured": {"color": "#8c5fa8", "linewidth": 1.2, "linestyle": "-"},
     "part": {"color": "#0072b2", "linewidth": 1.2, "linestyle": "-"},
     "dashed": {"color": "#667085", "linewidth": 1.2, "linestyle": (0, (4, 2))},
@@ -31,10 +31,10 @@ MARK_STYLES: Mapping[str, Mapping[str, Any]] = {
     "stopped": {"color": "#1d2733", "linewidth": 1.6, "linestyle": "-"},
     "other": {"color": "#475467", "linewidth": 0.9, "linestyle": (0, (5, 1.5, 1, 1.5))},
 }
-MOST_FULL_MARKS, TICK_HEIGHT = 30, 0.08
+MAX_FULL_MARKS, TICK_HEIGHT = 30, 0.08
 """More marks of a kind would hide the curves; they only reach this share of the height."""
 
-MOST_MARKS = 200
+MAX_MARKS = 200
 """More marks of a kind than this cannot be told apart on a drawing; those that fall together are drawn once."""
 
 SETTINGS: dict[Any, Any] = {
@@ -170,10 +170,10 @@ def _draw_marks(axes: Any, marks: Marks) -> None:
     low, high = axes.get_xlim()
     places = np.unique(np.asarray(marks.places, dtype=float))
     places = places[(places >= low) & (places <= high)]
-    cells = np.floor((places - low) / (high - low) * MOST_MARKS)
+    cells = np.floor((places - low) / (high - low) * MAX_MARKS)
     places = places[np.unique(cells, return_index=True)[1]]
     x = np.repeat(places, 3)
-    y = np.tile([0.0, 1.0 if places.size <= MOST_FULL_MARKS else TICK_HEIGHT, np.nan], places.size)
+    y = np.tile([0.0, 1.0 if places.size <= MAX_FULL_MARKS else TICK_HEIGHT, np.nan], places.size)
     style = MARK_STYLES.get(marks.kind, MARK_STYLES["other"])
     axes.plot(
         x,

@@ -16,7 +16,7 @@ FEWEST_FOR_A_BOX = 5
 """Quartiles of fewer values would be little more than these themselves."""
 BOX, TICKS = 0.3, 0.22
 """Half the height of a box and of the strokes, in rows."""
-MOST_TICKS = 5
+MAX_TICKS = 5
 """Intervals between the numbers below a panel; more of them would run into each other."""
 WIDTH, ROW, MARGINS = 8.6, 0.34, 1.0
 """Size of a drawing, in inches."""
@@ -69,7 +69,7 @@ def draw_spreads(title: str, label: str, difference_label: str, rows: Sequence[S
         left.set_ylim(len(rows) - 0.5, -0.5)
         for axes, words in ((left, label), (right, difference_label)):
             axes.set_xlabel(plain(words))
-            axes.xaxis.get_major_locator().set_params(nbins=MOST_TICKS)
+            axes.xaxis.get_major_locator().set_params(nbins=MAX_TICKS)
             axes.tick_params(axis="y", length=0)
             axes.spines["left"].set_visible(False)
         figure.suptitle(plain(title), x=0.01, ha="left", size=10, weight="bold", color=INK)

@@ -11,7 +11,7 @@ from pipeline.reporting.tables import read_table, records
 from pipeline.reporting.usage import duration_words
 
 STAGES = (
-    ("interpolate", "Classical methods"),
+    ("interpolate", "Baselines"),
     ("infer", "Network"),
     ("evaluate", "Measures"),
 )

@@ -23,7 +23,7 @@ def detection_drawings(table: pd.DataFrame, methods: Lines) -> Drawings:
     return [
         {
             "image": draw_detection(table, kind, float(contrast), methods),
-            "text": f"Share of planted structures found against their size: {kind}, contrast {float(contrast):.0%}",
+            "text": f"Share of inserted structures found against their size: {kind}, contrast {float(contrast):.0%}",
         }
         for kind in distinct(table, "kind")
         for contrast in distinct(where(table, kind=kind), "contrast")
@@ -60,15 +60,16 @@ class Kind:
 
 
 KINDS: Mapping[str, Kind] = {
-    "planted": Kind(
-        "Planted structures",
-        "Small structures were put into the truth before it was degraded. A method that finds none of a size removes "
-        "real ones of that size; a false alarm is a structure that nobody planted.",
+    "inserted": Kind(
+        "Inserted structures",
+        "Small structures were put into the reference before it was degraded. A method that finds none of a "
+        "size removes "
+        "real ones of that size; a false alarm is a structure that nobody inserted.",
         {
             "kind": "Structure",
             "size_voxels": "Size (voxels)",
             "contrast": "Contrast",
-            "planted": "Planted",
+            "inserted": "Insertion",
             "detected": "Found",
             "false_alarms": "False alarms",
         },
@@ -76,8 +77,8 @@ KINDS: Mapping[str, Kind] = {
     ),
     "tissue": Kind(
         "Tissue volumes",
-        "The same segmentation of the truth and of each result.",
-        {"tissue": "Tissue", "truth_ml": "Truth (ml)", "method_ml": "Result (ml)", "dice": "Dice overlap"},
+        "The same segmentation of the reference and of each result.",
+        {"tissue": "Tissue", "reference_ml": "Reference (ml)", "method_ml": "Result (ml)", "dice": "Dice overlap"},
     ),
     "reliability": Kind(
         "Does the uncertainty tell the error?",

@@ -1,4 +1,4 @@
-"""Drawings of planted structures and of predicted errors, from the tables planted.csv and reliability.csv."""
+"""Drawings of inserted structures and of predicted errors, from the tables inserted.csv and reliability.csv."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ PERCENT = 100.0
 
 
 def detection_rates(table: pd.DataFrame) -> pd.DataFrame:
-    """Returns shares of the planted structures that were detected, and of their places without them that were alarms.
+    """Returns shares of the inserted structures that were detected, and of their places without them that were alarms.
 
     Args:
-        table: rows of planted.csv; those of several volumes are added up.
+        table: rows of inserted.csv; those of several volumes are added up.
 
     Returns:
-        One row a method, kind, size_voxels and contrast, with the columns planted, detected and false_alarms, of which
+        One row a method, kind, size_voxels and contrast, with the columns inserted, detected and false_alarms, of which
         the last two are shares from 0 to 1.
     """
     keys = ["method", "kind", "size_voxels", "contrast"]
-    sums: Any = table.groupby(keys, sort=True)[["planted", "detected", "false_alarms"]].sum()
-    return sums.assign(**{name: sums[name] / sums["planted"] for name in ("detected", "false_alarms")}).reset_index()
+    sums: Any = table.groupby(keys, sort=True)[["inserted", "detected", "false_alarms"]].sum()
+    return sums.assign(**{name: sums[name] / sums["inserted"] for name in ("detected", "false_alarms")}).reset_index()
 
 
 def draw_detection(table: pd.DataFrame, kind: str, contrast: float, methods: Mapping[str, tuple[str, str]]) -> str:
     """Draws how many structures of a kind and contrast are detected, against their size; returns a data URI.
 
     Args:
-        table: rows of planted.csv.
+        table: rows of inserted.csv.
         kind: of the structures.
         contrast: of the structures, one of the table's.
         methods: label and style (a key of `pipeline.reporting.curves.STYLES`) of the methods that are drawn, by name;

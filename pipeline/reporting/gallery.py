@@ -27,8 +27,8 @@ from pipeline.reporting.slice_images import (
     to_grey,
 )
 
-LOW, TRUTH = "low", "truth"
-TITLES = {LOW: "Low resolution, as measured", TRUTH: "Truth"}
+LOW, REFERENCE = "low", "reference"
+TITLES = {LOW: "Low resolution, as measured", REFERENCE: "Reference"}
 WHITE_PERCENTILE, ERROR_PERCENTILE = 99.5, 99.5
 BUDGET_BYTES = 5_000_000
 """Pictures beyond this are stored with loss, so that a page stays small enough to send around."""
@@ -39,7 +39,7 @@ Drawn = Mapping[str, Sequence[NDArray]]
 
 @dataclass(frozen=True)
 class Picture:
-    """One method on one slice; `error` is empty for pictures that are not compared with the truth."""
+    """One method on one slice; `error` is empty for pictures that are not compared with the reference."""
 
     method: str
     title: str
@@ -92,19 +92,19 @@ class Gallery:
         return sum(len(picture.whole) + len(picture.detail) + len(picture.error) for picture in pictures)
 
 
-def is_stack(truth: Image) -> bool:
+def is_stack(reference: Image) -> bool:
     """Says whether the slices are pictures without order and without known orientation."""
-    return is_collection(truth.facts)
+    return is_collection(reference.facts)
 
 
-def choose_slices(truth: Image, count: int) -> list[int]:
+def choose_slices(reference: Image, count: int) -> list[int]:
     """Returns evenly spaced slices of those with enough foreground; of coloured pictures, their green ones."""
-    return evenly_spaced(one_a_picture(truth.facts, truth.facts["foreground_slices"]), count)
+    return evenly_spaced(one_a_picture(reference.facts, reference.facts["foreground_slices"]), count)
 
 
-def draw_slices(volume: NDArray, truth: Image, indices: Sequence[int]) -> list[NDArray]:
-    """Draws some slices of a volume that lies on the grid of `truth`."""
-    return [draw_slice(volume, truth.facts["slice_axis"], index) for index in indices]
+def draw_slices(volume: NDArray, reference: Image, indices: Sequence[int]) -> list[NDArray]:
+    """Draws some slices of a volume that lies on the grid of `reference`."""
+    return [draw_slice(volume, reference.facts["slice_axis"], index) for index in indices]
 
 
 def in_colour(slices: NDArray, index: int, colours: int) -> NDArray:
@@ -128,102 +128,112 @@ def grey(drawn: NDArray[np.floating]) -> NDArray[np.floating]:
     return drawn.mean(axis=-1) if drawn.shape[2:] else drawn
 
 
-def error_of(drawn: NDArray[np.floating], truth: NDArray[np.floating]) -> NDArray[np.floating]:
+def error_of(drawn: NDArray[np.floating], reference: NDArray[np.floating]) -> NDArray[np.floating]:
     """Returns the absolute difference of two drawn slices, the mean over their colours."""
-    return grey(np.abs(drawn - truth))
+    return grey(np.abs(drawn - reference))
 
 
-def slice_label(index: int, truth: Image) -> str:
+def slice_label(index: int, reference: Image) -> str:
     """Names a slice by its place in the block and, where the block starts later, in the volume of the file.
 
     A picture has the name of its file.
     """
-    if "slice_names" in truth.facts:
-        return truth.facts["slice_names"][index]
-    start = truth.facts["slices"][0]
+    if "slice_names" in reference.facts:
+        return reference.facts["slice_names"][index]
+    start = reference.facts["slices"][0]
     return f"Slice {index}" if start == 0 else f"Slice {index} of the block, {start + index} of the volume"
 
 
-def picture_label(index: int, truth: Image) -> str:
+def picture_label(index: int, reference: Image) -> str:
     """Names a slice, or where it is one of three colours, the picture that they make."""
-    name = slice_label(index, truth)
-    if colours_of(truth.facts) == 1:
+    name = slice_label(index, reference)
+    if colours_of(reference.facts) == 1:
         return name
     colour = COLOURS[index % len(COLOURS)]
     title = name.removesuffix(colour).removesuffix(", ")
-    return title or f"Picture {section_of(truth.facts, index)}"
+    return title or f"Picture {section_of(reference.facts, index)}"
 
 
-def words_of_white(white: float, truth: Image) -> str:
+def words_of_white(white: float, reference: Image) -> str:
     """Returns the physical intensity that is drawn white, with the names of the channels that have ranges of their own.
 
     Args:
         white: normalised intensity.
-        truth: extracted volume.
+        reference: extracted volume.
     """
-    if truth.facts.get("collection"):
+    if reference.facts.get("collection"):
         return f"{white:.3g} times the range of each picture"
-    intensity = truth.intensity
+    intensity = reference.intensity
     ranges = zip(np.atleast_1d(intensity.offset), np.atleast_1d(intensity.scale), strict=True)
     physical = [f"{offset + white * scale:.4g}" for offset, scale in ranges]
     if len(physical) == 1:
         return physical[0]
-    return ", ".join(f"{value} ({name})" for value, name in zip(physical, truth.facts["channels"], strict=True))
+    return ", ".join(f"{value} ({name})" for value, name in zip(physical, reference.facts["channels"], strict=True))
 
 
-def enlarge_pixels(low: Image, truth: Image) -> NDArray[np.float32]:
-    """Repeats every low-resolution voxel over the voxels it covers; returns the shape of `truth`."""
+def enlarge_pixels(low: Image, reference: Image) -> NDArray[np.float32]:
+    """Repeats every low-resolution voxel over the voxels it covers; returns the shape of `reference`."""
     enlarged = low.data
     for axis, factor in enumerate(low.facts["forward_model"]["factors"]):
         enlarged = np.repeat(enlarged, factor, axis=axis)
-    return enlarged[tuple(slice(size) for size in truth.data.shape)]
+    return enlarged[tuple(slice(size) for size in reference.data.shape)]
 
 
-def build_gallery(truth: Image, indices: Sequence[int], drawn: Drawn, titles: Mapping[str, str], scale: str) -> Gallery:
+def build_gallery(
+    reference: Image, indices: Sequence[int], drawn: Drawn, titles: Mapping[str, str], scale: str
+) -> Gallery:
     """Builds all pictures.
 
     Args:
-        truth: extracted volume with its foreground.
+        reference: extracted volume with its foreground.
         indices: the slices.
-        drawn: drawn slices by method, among them `LOW` and `TRUTH`, normalised intensities, one array a slice.
+        drawn: drawn slices by method, among them `LOW` and `REFERENCE`, normalised intensities, one array a slice.
         titles: of the methods.
         scale: method whose errors fix the scale of all errors.
     """
-    gallery = _build(truth, indices, drawn, titles, scale=scale, quality=None)
+    gallery = _build(reference, indices, drawn, titles, scale=scale, quality=None)
     return (
         gallery
         if gallery.size_bytes <= BUDGET_BYTES
-        else _build(truth, indices, drawn, titles, scale=scale, quality=LOSSY_QUALITY)
+        else _build(reference, indices, drawn, titles, scale=scale, quality=LOSSY_QUALITY)
     )
 
 
 def _build(
-    truth: Image, indices: Sequence[int], drawn: Drawn, titles: Mapping[str, str], *, scale: str, quality: int | None
+    reference: Image,
+    indices: Sequence[int],
+    drawn: Drawn,
+    titles: Mapping[str, str],
+    *,
+    scale: str,
+    quality: int | None,
 ) -> Gallery:
-    masks = draw_slices(truth.masks["foreground"], truth, indices)
+    masks = draw_slices(reference.masks["foreground"], reference, indices)
     box = bounding_box(masks)
-    spacing = drawn_spacing(truth.spacing, truth.facts["slice_axis"])
-    inside = np.concatenate([one[mask] for one, mask in zip(drawn[TRUTH], masks, strict=True)])
+    spacing = drawn_spacing(reference.spacing, reference.facts["slice_axis"])
+    inside = np.concatenate([one[mask] for one, mask in zip(drawn[REFERENCE], masks, strict=True)])
     white = float(np.percentile(inside, WHITE_PERCENTILE))
-    top = error_scale(drawn[scale], drawn[TRUTH], masks)
+    top = error_scale(drawn[scale], drawn[REFERENCE], masks)
     slices = []
     for place, index in enumerate(indices):
-        detail = detail_box(grey(drawn[TRUTH][place]), masks[place], box, spacing)
+        detail = detail_box(grey(drawn[REFERENCE][place]), masks[place], box, spacing)
         ink = Ink(box, detail, white, top, quality)
         pictures = tuple(
-            ink.picture(method, titles.get(method, method), drawn[method][place], drawn[TRUTH][place])
+            ink.picture(method, titles.get(method, method), drawn[method][place], drawn[REFERENCE][place])
             for method in drawn
         )
         height, width = (size * step for size, step in zip(detail.shape, spacing, strict=True))
         slices.append(
-            ShownSlice(index, picture_label(index, truth), pictures, frame_of(detail, box), round(width / height, 4))
+            ShownSlice(
+                index, picture_label(index, reference), pictures, frame_of(detail, box), round(width / height, 4)
+            )
         )
     height, width = (size * step for size, step in zip(box.shape, spacing, strict=True))
     return Gallery(
         slices=tuple(slices),
         aspect=round(width / height, 4),
-        edges=PLANE_EDGES.get(truth.facts["plane"], ()),
-        white=words_of_white(white, truth),
+        edges=PLANE_EDGES.get(reference.facts["plane"], ()),
+        white=words_of_white(white, reference),
         window=white,
         error_top=top,
         bar=data_uri(colour_bar()),
@@ -242,20 +252,22 @@ class Ink:
     error_top: float
     quality: int | None
 
-    def picture(self, method: str, title: str, drawn: NDArray, truth: NDArray) -> Picture:
+    def picture(self, method: str, title: str, drawn: NDArray, reference: NDArray) -> Picture:
         """Makes the pictures of one method on one drawn slice."""
         whole = to_grey(fit(self.box.cut(drawn)), 0.0, self.white)
         detail = to_grey(self.detail.cut(drawn), 0.0, self.white)
         error = ""
         if method not in TITLES:
-            difference = error_of(self.box.cut(drawn), self.box.cut(truth))
+            difference = error_of(self.box.cut(drawn), self.box.cut(reference))
             error = data_uri(to_colour(fit(difference), self.error_top), self.quality)
         return Picture(method, title, data_uri(whole, self.quality), data_uri(detail, self.quality), error)
 
 
-def error_scale(estimates: Sequence[NDArray], truths: Sequence[NDArray], masks: Sequence[NDArray[np.bool_]]) -> float:
+def error_scale(
+    estimates: Sequence[NDArray], references: Sequence[NDArray], masks: Sequence[NDArray[np.bool_]]
+) -> float:
     """Returns the error that has the brightest colour: a high percentile over the foreground, rounded up to 1 %."""
-    errors = [error_of(one, truth)[mask] for one, truth, mask in zip(estimates, truths, masks, strict=True)]
+    errors = [error_of(one, reference)[mask] for one, reference, mask in zip(estimates, references, masks, strict=True)]
     return float(np.ceil(100 * np.percentile(np.concatenate(errors), ERROR_PERCENTILE)) / 100) or 0.01
 
 

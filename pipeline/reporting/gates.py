@@ -1,4 +1,4 @@
-"""What the gates found on one volume: limits that a result must keep, whether or not a truth is known."""
+"""What the gates found on one volume: limits that a result must keep, whether or not a reference is known."""
 
 from __future__ import annotations
 

@@ -17,8 +17,8 @@ from pipeline.reporting.cohort_parts import (
     diagnosis_part,
     duplicates_part,
     gates_part,
+    inserted_part,
     ledger_part,
-    planted_part,
     reliability_part,
     spread_pictures,
     tissue_part,
@@ -37,7 +37,7 @@ from pipeline.reporting.verdict import Verdict, verdict
 from pipeline.statistics.conclusion import findings, reach
 
 STYLE_FILES, SCRIPTS = ("style.css", "cohort.css"), ("listing.js",)
-MOST_CONCLUDED = 2
+MAX_CONCLUDED = 2
 """Measures whose conclusions on the deliverable are shown at once; the others are folded away."""
 
 
@@ -91,7 +91,7 @@ def index_page(run: RunRecord, settings: Report, cohort: Cohort | None = None) -
         troubles=troubles(run, cohort, deliver),
         tested=len(tested_volumes(run)),
         gated=not cohort.gates.empty,
-        planted=not cohort.planted.empty,
+        inserted=not cohort.inserted.empty,
         tissue=not cohort.tissue_agreement.empty,
         measured=deliver in distinct(run.volumes, "method"),
         spreads=spread_pictures(run, deliver),
@@ -112,7 +112,7 @@ def sections(run: RunRecord, cohort: Cohort, deliver: str) -> list[Part]:
     found = [
         gates_part(cohort, deliver),
         ledger_part(run, deliver),
-        planted_part(cohort, deliver, baseline),
+        inserted_part(cohort, deliver, baseline),
         reliability_part(cohort, deliver),
         comparisons_part(run, cohort, deliver),
         tissue_part(cohort, deliver),
@@ -134,7 +134,7 @@ def dial_drawings(cohort: Cohort) -> list[Drawing]:
 def by_weight(summary: pd.DataFrame, deliver: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Returns the rows of the deliverable by the first measures of likeness, and all others."""
     likeness = [column.metric for column in first_region(columns_of(summary)) if not column.of_one_property]
-    measures = likeness[:MOST_CONCLUDED]
+    measures = likeness[:MAX_CONCLUDED]
     own: Any = (summary["method"] == deliver) & summary["metric"].isin(measures)
     return cast(pd.DataFrame, summary[own]), cast(pd.DataFrame, summary[~own])
 
@@ -165,12 +165,12 @@ def _split_part(run: RunRecord, cohort: Cohort, split: str, deliver: str) -> Spl
     volumes = tuple(distinct(here, "volume"))
     gaps = [gap for volume in volumes if (gap := words.gap_of(run.provenance, volume)) is not None]
     pictures = not words.stacks_of(run.provenance).isdisjoint(volumes)
-    own_slices = words.learnt_from_own_slices(run.provenance)
+    self_supervised = words.learnt_from_self_supervised(run.provenance)
     table = split_table(run.summary, split, deliver)
     return SplitPart(
         name=split,
         title=title_of_split(run, split),
-        claim=split_claim(split, min(gaps, default=None), pictures=pictures, own_slices=own_slices),
+        claim=split_claim(split, min(gaps, default=None), pictures=pictures, self_supervised=self_supervised),
         heads=heads_words(len(distinct(here, "subject")), pictures=pictures),
         covered=covered_words(len(distinct(here, "subject")), pictures=pictures),
         volumes=volumes,
@@ -217,7 +217,7 @@ def volume_rows(run: RunRecord) -> list[dict[str, Any]]:
             "split_title": split_title(
                 volume["split"],
                 pictures=volume["id"] in words.stacks_of(run.provenance),
-                own_slices=words.learnt_from_own_slices(run.provenance),
+                self_supervised=words.learnt_from_self_supervised(run.provenance),
             ),
             "source_title": words.source_of(run.provenance, volume["source"]).get("title") or volume["source"],
             "page": f"{volume['id']}.html" if volume["id"] in measured else "",

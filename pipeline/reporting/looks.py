@@ -17,7 +17,7 @@ from pipeline.inference.result_check import agreement_with_measurement
 from pipeline.physics.forward import ForwardModel
 from pipeline.reporting.cautions import share_at_limit
 from pipeline.reporting.closeness import Closeness, Yardstick
-from pipeline.reporting.gallery import LOW, TITLES, TRUTH, enlarge_pixels, in_colour
+from pipeline.reporting.gallery import LOW, REFERENCE, TITLES, enlarge_pixels, in_colour
 from pipeline.reporting.methods import in_order, method_title
 from pipeline.reporting.slice_images import (
     Box,
@@ -40,9 +40,9 @@ class Looks:
 
     Attributes:
         drawn: slices of the main methods, for the static pictures, by method.
-        layers: what the viewer holds, from the measurement to the truth.
+        layers: what the viewer holds, from the measurement to the reference.
         part: what of the volume the layers hold.
-        closeness: to the truth, by method.
+        closeness: to the reference, by method.
         yardstick: what the methods were compared with.
         at_limit: share of the deliverable's voxels as bright as its file can hold.
         beyond_noise: how far the deliverable, degraded again, differs from the measurement beyond the noise, as a
@@ -64,25 +64,25 @@ class Looks:
 
 
 def volumes(
-    truth: Image, low: Image, predictions: Mapping[str, Path], deliver: str
+    reference: Image, low: Image, predictions: Mapping[str, Path], deliver: str
 ) -> Iterator[tuple[str, str, NDArray[np.floating]]]:
     """Gives name, role and volume of everything that is shown; one volume at a time is in memory.
 
     Args:
-        truth: extracted volume.
+        reference: extracted volume.
         low: its low-resolution volume.
         predictions: files by method.
-        deliver: method of the deliverable, which comes last before the truth.
+        deliver: method of the deliverable, which comes last before the reference.
     """
-    yield LOW, "measured", enlarge_pixels(low, truth)
+    yield LOW, "measured", enlarge_pixels(low, reference)
     for method in in_order(predictions, deliver):
         if method != SAME_AS_LOW:
-            yield method, "estimate", read_prediction(predictions[method], truth)
-    yield TRUTH, "truth", np.asarray(truth.data)
+            yield method, "estimate", read_prediction(predictions[method], reference)
+    yield REFERENCE, "reference", np.asarray(reference.data)
 
 
 def look(
-    truth: Image,
+    reference: Image,
     low: Image,
     predictions: Mapping[str, Path],
     *,
@@ -94,7 +94,7 @@ def look(
     """Looks at all volumes.
 
     Args:
-        truth: extracted volume.
+        reference: extracted volume.
         low: its low-resolution volume.
         predictions: files by method.
         deliver: method of the deliverable.
@@ -103,52 +103,54 @@ def look(
         order: slices of a stack in the order in which they are shown; None for volumes.
 
     Raises:
-        UserError: a file cannot be read or does not lie on the grid of the truth.
+        UserError: a file cannot be read or does not lie on the grid of the reference.
     """
-    part = choose_part(truth, order, middle_detail(truth, indices))
-    yardstick = Yardstick(truth, indices)
+    part = choose_part(reference, order, middle_detail(reference, indices))
+    yardstick = Yardstick(reference, indices)
     drawn: dict[str, list[NDArray]] = {}
     closeness: dict[str, Closeness] = {}
     layers: list[Layer] = []
     at_limit = beyond_noise = 0.0
     model = ForwardModel.from_json(low.facts["forward_model"])
-    for name, role, volume in volumes(truth, low, predictions, deliver):
+    for name, role, volume in volumes(reference, low, predictions, deliver):
         slices = drawn_slices(volume, part.axis)
         layers.append(Layer(name, TITLES.get(name) or method_title(name), role, part.grey(slices)))
         closeness[name] = yardstick.compare(slices)
         if name in main:
             drawn[name] = [in_colour(slices, index, part.colours) for index in indices]
         if name == deliver:
-            at_limit = share_at_limit(truth, volume)
+            at_limit = share_at_limit(reference, volume)
             beyond_noise = agreement_with_measurement(volume, low.data, model).beyond_noise
     return Looks(drawn, tuple(layers), part, closeness, yardstick, at_limit, beyond_noise)
 
 
-def middle_detail(truth: Image, indices: Sequence[int]) -> Box:
+def middle_detail(reference: Image, indices: Sequence[int]) -> Box:
     """Returns the magnified detail of the slice in the middle of those that are drawn."""
-    axis = truth.facts["slice_axis"]
+    axis = reference.facts["slice_axis"]
     index = indices[len(indices) // 2]
-    mask = draw_slice(truth.masks["foreground"], axis, index)
-    drawn = draw_slice(np.asarray(truth.data), axis, index)
-    return detail_box(drawn, mask, bounding_box([mask]), drawn_spacing(truth.spacing, axis))
+    mask = draw_slice(reference.masks["foreground"], axis, index)
+    drawn = draw_slice(np.asarray(reference.data), axis, index)
+    return detail_box(drawn, mask, bounding_box([mask]), drawn_spacing(reference.spacing, axis))
 
 
-def uncertainty_layer(path: Path, truth: Image, part: Part, top: float) -> Layer:
+def uncertainty_layer(path: Path, reference: Image, part: Part, top: float) -> Layer:
     """Reads a map of the uncertainty.
 
     Args:
         path: standard deviation over the views of the measurement, normalised, and in its facts, where that is known,
             the factor that makes it an expected error.
-        truth: extracted volume.
+        reference: extracted volume.
         part: what of it is shown.
         top: what has the brightest colour, as a share of the normalised range.
 
     Raises:
-        UserError: the file cannot be read or does not lie on the grid of the truth.
+        UserError: the file cannot be read or does not lie on the grid of the reference.
     """
     image = read_image(path)
-    if image.data.shape != truth.data.shape:
-        raise UserError(f"{path}: has shape {image.data.shape}, but the volume has {truth.data.shape}; infer again.")
+    if image.data.shape != reference.data.shape:
+        raise UserError(
+            f"{path}: has shape {image.data.shape}, but the volume has {reference.data.shape}; infer again."
+        )
     factor = float(image.facts.get("expected_error_factor", 1.0))
     title = "Expected error" if "expected_error_factor" in image.facts else "Disagreement over views"
     legend = ("0", f"\N{GREATER-THAN OR EQUAL TO} {top:.0%}")

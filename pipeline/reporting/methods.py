@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pipeline import plugins
 
-UPSAMPLERS = "pipeline.baselines"
+BASELINES = "pipeline.baselines"
 
 CLASSICAL_ORDER = ("nearest", "bicubic", "bspline3", "lanczos", "zerofill", "nlm_bspline3")
 """From the simplest on; plug-ins that are not named here follow by name."""
@@ -39,7 +39,7 @@ NETWORKS: Mapping[str, Network] = {
     ),
     "rrdb_l1": Network(
         "RRDB network, pixel loss",
-        "residual-in-residual dense blocks trained with a pixel loss alone: faithful, and softer than the truth",
+        "residual-in-residual dense blocks trained with a pixel loss alone: faithful, and softer than the reference",
         "esrgan",
         "#0072b2",
     ),
@@ -84,7 +84,7 @@ REGION_TITLES = {
     "foreground": "Foreground",
     "whole": "Whole slice",
     "neighbours": "Against the neighbouring slices (other noise, nearly the same structure)",
-    "denoised": "Against a denoised reference (an estimate, no truth)",
+    "denoised": "Against a denoised reference (an estimate, no reference)",
 }
 
 SPLIT_TITLES: Mapping[str, str] = {
@@ -95,9 +95,10 @@ SPLIT_TITLES: Mapping[str, str] = {
 }
 
 TESTED = ("test", "test_within_subject")
-OWN_SLICES_TITLE = "Learnt from its own slices"
-OWN_SLICES_CLAIM = (
-    "The network learnt from the thick slices of this very volume, and saw nothing of its truth. It shows what can be "
+SELF_SUPERVISED_TITLE = "Learnt from its own slices"
+SELF_SUPERVISED_CLAIM = (
+    "The network learnt from the thick slices of this very volume, and saw nothing of its reference. It shows what "
+    "can be "
     "gained without other data. It does not show that the network carries over to other volumes."
 )
 PICTURES_TITLE = "Other pictures"
@@ -112,8 +113,8 @@ SPLIT_ORDER = ("test", "test_within_subject", "val", "train")
 
 
 def classical_methods() -> list[str]:
-    """Returns the names of all classical methods, in the order of tables."""
-    known = plugins.names(UPSAMPLERS)
+    """Returns the names of all baselines, in the order of tables."""
+    known = plugins.names(BASELINES)
     first = [name for name in CLASSICAL_ORDER if name in known]
     return first + [name for name in known if name not in first]
 
@@ -122,7 +123,7 @@ def method_title(name: str) -> str:
     """Returns the name of a method as a reader sees it; an unknown method keeps its own."""
     if name in NETWORKS:
         return NETWORKS[name].title
-    return plugins.load(UPSAMPLERS, name).TITLE if name in plugins.names(UPSAMPLERS) else name
+    return plugins.load(BASELINES, name).TITLE if name in plugins.names(BASELINES) else name
 
 
 def network_description(name: str) -> str:
@@ -158,24 +159,26 @@ def in_order(methods: Iterable[str], deliver: str) -> list[str]:
     return sorted(set(methods), key=place)
 
 
-def split_title(split: str, *, pictures: bool = False, own_slices: bool = False) -> str:
+def split_title(split: str, *, pictures: bool = False, self_supervised: bool = False) -> str:
     """Names what a split holds; arguments as in `split_claim`."""
-    if own_slices and split in TESTED:
-        return OWN_SLICES_TITLE
+    if self_supervised and split in TESTED:
+        return SELF_SUPERVISED_TITLE
     return PICTURES_TITLE if pictures and split == "test" else SPLIT_TITLES[split]
 
 
-def split_claim(split: str, gap_slices: int | None = None, *, pictures: bool = False, own_slices: bool = False) -> str:
+def split_claim(
+    split: str, gap_slices: int | None = None, *, pictures: bool = False, self_supervised: bool = False
+) -> str:
     """Says what the results on a split can prove, and what they cannot.
 
     Args:
         split: one of the configuration's splits.
         gap_slices: slices between a held-out block and the nearest slice that was learnt from, where known.
         pictures: whether it holds pictures of which nobody knows whose heads they show.
-        own_slices: whether the networks learnt from the low-resolution volumes that they restored.
+        self_supervised: whether the networks learnt from the low-resolution volumes that they restored.
     """
-    if own_slices and split in TESTED:
-        return OWN_SLICES_CLAIM
+    if self_supervised and split in TESTED:
+        return SELF_SUPERVISED_CLAIM
     if pictures and split == "test":
         return PICTURES_CLAIM
     gap = f", kept apart from them by at least {gap_slices} slices" if gap_slices is not None else ", kept apart"

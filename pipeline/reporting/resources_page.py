@@ -13,10 +13,10 @@ from pipeline.reporting.training_curves import Drawing
 from pipeline.reporting.usage import Job, Usage, by_rule, duration_words, largest, memory_words, total
 from pipeline.reporting.words import Record
 
-MOST_BARS = 12
+MAX_BARS = 12
 """Rules of a drawing; the others stand in the table."""
 
-MOST_JOBS = 15
+MAX_JOBS = 15
 """Rows of the table of single jobs."""
 
 MINUTE = 60.0
@@ -68,11 +68,11 @@ def drawings(usages: Sequence[Usage]) -> list[Drawing]:
     """Draws the time and the memory of the rules that took most of it."""
     if not usages:
         return []
-    slow = usages[:MOST_BARS]
+    slow = usages[:MAX_BARS]
     hungry = sorted(
         usages, key=lambda usage: -math.inf if math.isnan(usage.memory_mb) else usage.memory_mb, reverse=True
     )
-    hungry = [usage for usage in hungry if not math.isnan(usage.memory_mb)][:MOST_BARS]
+    hungry = [usage for usage in hungry if not math.isnan(usage.memory_mb)][:MAX_BARS]
     told = "; ".join(f"{usage.rule} {duration_words(usage.seconds)}" for usage in slow)
     time = Drawing(
         draw_bars(
@@ -122,7 +122,7 @@ def _rule_row(usage: Usage, whole: float) -> tuple[Entry, ...]:
 def job_listing(jobs: Sequence[Job]) -> Listing:
     """Returns the table of the jobs that took longest."""
     headings = ("Job", "Rule", "Time", "Processor time", "Most memory")
-    longest = sorted(jobs, key=lambda job: (-job.seconds, job.rule, job.name))[:MOST_JOBS]
+    longest = sorted(jobs, key=lambda job: (-job.seconds, job.rule, job.name))[:MAX_JOBS]
     rows = (
         (
             Entry(job.name or job.rule),

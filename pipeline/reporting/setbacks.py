@@ -1,7 +1,7 @@
-"""Where the deliverable falls behind the best classical method in what is asked beside measures of likeness.
+"""Where the deliverable falls behind the best baseline in what is asked beside measures of likeness.
 
 A higher PSNR is no promise that a small lesion is shown or that volumes of tissue are right. These are counted and
-compared as they are, whether or not a difference is larger than chance: the best classical method is the one that does
+compared as they are, whether or not a difference is larger than chance: the best baseline is the one that does
 best on the very same volumes.
 """
 
@@ -18,8 +18,8 @@ from pipeline.reporting.listing import number
 from pipeline.reporting.methods import classical_methods, method_title
 from pipeline.reporting.tables import distinct, read_table, records, where
 
-PLANTED = ("volume", "method", "planted", "detected")
-TISSUE = ("volume", "method", "tissue", "truth_ml", "method_ml")
+INSERTED = ("volume", "method", "inserted", "detected")
+TISSUE = ("volume", "method", "tissue", "reference_ml", "method_ml")
 
 
 @dataclass(frozen=True)
@@ -39,15 +39,15 @@ class Setback:
     in_total: bool = True
 
 
-def planted_setbacks(table: pd.DataFrame, deliver: str, rates: pd.DataFrame | None = None) -> list[Setback]:
-    """Says where fewer planted structures were found than after the classical method that shows most of them.
+def inserted_setbacks(table: pd.DataFrame, deliver: str, rates: pd.DataFrame | None = None) -> list[Setback]:
+    """Says where fewer inserted structures were found than after the baseline that shows most of them.
 
     Args:
-        table: counts by volume and method, with the columns `PLANTED`.
+        table: counts by volume and method, with the columns `INSERTED`.
         deliver: method of the deliverable.
-        rates: rows of planted_rates.csv for the same volumes, where they are known.
+        rates: rows of detection_rates.csv for the same volumes, where they are known.
     """
-    counts: Any = table.groupby(["method", "volume"], sort=True)[["planted", "detected"]].sum()
+    counts: Any = table.groupby(["method", "volume"], sort=True)[["inserted", "detected"]].sum()
     found: Any = counts["detected"].unstack()
     classical = [name for name in classical_methods() if name in found.index]
     if deliver not in found.index or not classical:
@@ -60,7 +60,7 @@ def planted_setbacks(table: pd.DataFrame, deliver: str, rates: pd.DataFrame | No
     own, other = (_share(counts.loc[name].sum()) for name in (deliver, baseline))
     return [
         Setback(
-            f"{method_title(deliver)} shows fewer planted structures than {method_title(baseline)}",
+            f"{method_title(deliver)} shows fewer inserted structures than {method_title(baseline)}",
             f"Found: {own} against {other}{_difference(rates, baseline)}.",
             fewer,
             in_total=bool(difference.sum() < 0),
@@ -79,15 +79,15 @@ def _difference(rates: pd.DataFrame | None, baseline: str) -> str:
 
 
 def _share(counts: Any) -> str:
-    detected, planted = int(counts["detected"]), int(counts["planted"])
-    return f"{detected} of {planted} ({detected / max(planted, 1):.0%})"
+    detected, inserted = int(counts["detected"]), int(counts["inserted"])
+    return f"{detected} of {inserted} ({detected / max(inserted, 1):.0%})"
 
 
 def tissue_setbacks(biases: Mapping[str, Mapping[str, float]], deliver: str) -> list[Setback]:
-    """Says which volumes of tissue are further from the truth than after the classical method that is nearest to it.
+    """Says which volumes of tissue are further from the reference than after the baseline that is nearest to it.
 
     Args:
-        biases: by tissue and method, volume minus that of the truth in millilitres.
+        biases: by tissue and method, volume minus that of the reference in millilitres.
         deliver: method of the deliverable.
     """
     nearest = _nearest(biases)
@@ -103,14 +103,13 @@ def tissue_setbacks(biases: Mapping[str, Mapping[str, float]], deliver: str) -> 
     ]
     if not further:
         return []
-    title = (
-        f"Volumes of tissue are further from the truth after {method_title(deliver)} than after {method_title(nearest)}"
-    )
-    return [Setback(title, f"Result minus truth: {'; '.join(further)}.")]
+    worse, better = method_title(deliver), method_title(nearest)
+    title = f"Volumes of tissue are further from the reference after {worse} than after {better}"
+    return [Setback(title, f"Result minus reference: {'; '.join(further)}.")]
 
 
 def _nearest(biases: Mapping[str, Mapping[str, float]]) -> str:
-    """Returns the classical method whose volumes of all tissues together are least off; empty where none is known."""
+    """Returns the baseline whose volumes of all tissues together are least off; empty where none is known."""
     sums = {name: sum(abs(found.get(name, float("nan"))) for found in biases.values()) for name in classical_methods()}
     known = {name: off for name, off in sums.items() if pd.notna(off)}
     return min(known, key=lambda name: known[name], default="") if biases else ""
@@ -145,11 +144,11 @@ def diagnosis_setbacks(table: pd.DataFrame, deliver: str) -> list[Setback]:
     ]
 
 
-def read_setbacks(planted: Sequence[Path], tissue: Sequence[Path], volume: str, deliver: str) -> list[Setback]:
+def read_setbacks(inserted: Sequence[Path], tissue: Sequence[Path], volume: str, deliver: str) -> list[Setback]:
     """Reads what speaks against the deliverable on one volume.
 
     Args:
-        planted: tables of planted structures.
+        inserted: tables of inserted structures.
         tissue: tables of volumes of tissue.
         volume: its id.
         deliver: method of the deliverable.
@@ -158,10 +157,10 @@ def read_setbacks(planted: Sequence[Path], tissue: Sequence[Path], volume: str, 
         UserError: a file is no such table.
     """
     found = []
-    for path in planted:
-        found += planted_setbacks(where(read_table(path, PLANTED), volume=volume), deliver)
+    for path in inserted:
+        found += inserted_setbacks(where(read_table(path, INSERTED), volume=volume), deliver)
     for path in tissue:
         table = where(read_table(path, TISSUE), volume=volume)
-        biases = table.assign(bias_ml=table["method_ml"].astype(float) - table["truth_ml"].astype(float))
+        biases = table.assign(bias_ml=table["method_ml"].astype(float) - table["reference_ml"].astype(float))
         found += agreement_setbacks(biases, deliver)
     return found

@@ -109,11 +109,11 @@ def bounding_box(masks: Iterable[NDArray[np.bool_]], margin: float = MARGIN) -> 
     )
 
 
-def detail_box(truth: NDArray[np.floating], mask: NDArray[np.bool_], box: Box, spacing: tuple[float, float]) -> Box:
-    """Chooses the detail to magnify by the truth alone, so that no method is favoured.
+def detail_box(reference: NDArray[np.floating], mask: NDArray[np.bool_], box: Box, spacing: tuple[float, float]) -> Box:
+    """Chooses the detail to magnify by the reference alone, so that no method is favoured.
 
     Args:
-        truth: drawn slice, shape (rows, columns).
+        reference: drawn slice, shape (rows, columns).
         mask: its foreground, same shape.
         box: the part that is drawn; the detail's centre lies in its middle half.
         spacing: distance between rows and between columns; the detail is square in these.
@@ -127,19 +127,19 @@ def detail_box(truth: NDArray[np.floating], mask: NDArray[np.bool_], box: Box, s
     rows, columns = box.shape
     side = DETAIL_SHARE * min(rows * spacing[0], columns * spacing[1])
     size = (max(8, min(rows, round(side / spacing[0]))), max(8, min(columns, round(side / spacing[1]))))
-    size = (min(size[0], truth.shape[0]), min(size[1], truth.shape[1]))
+    size = (min(size[0], reference.shape[0]), min(size[1], reference.shape[1]))
     depth = np.asarray(ndimage.distance_transform_edt(mask, sampling=spacing))
     inner = depth > RIM_SHARE * side
-    slopes = np.gradient(truth.astype(np.float64))
+    slopes = np.gradient(reference.astype(np.float64))
     edges = np.hypot(slopes[0], slopes[1]) * inner
     coverage = average(inner.astype(np.float64), size, mode="constant")
     strength = average(edges, size, mode="constant")
     score = strength * (coverage > coverage[_middle(box)].max() - COVERAGE_SLACK)
-    allowed = np.zeros(truth.shape, dtype=bool)
+    allowed = np.zeros(reference.shape, dtype=bool)
     allowed[_middle(box)] = True
-    row, column = np.unravel_index(int(np.argmax(np.where(allowed, score, -1))), truth.shape)
-    top = int(np.clip(row - size[0] // 2, 0, truth.shape[0] - size[0]))
-    left = int(np.clip(column - size[1] // 2, 0, truth.shape[1] - size[1]))
+    row, column = np.unravel_index(int(np.argmax(np.where(allowed, score, -1))), reference.shape)
+    top = int(np.clip(row - size[0] // 2, 0, reference.shape[0] - size[0]))
+    left = int(np.clip(column - size[1] // 2, 0, reference.shape[1] - size[1]))
     return Box(top, top + size[0], left, left + size[1])
 
 

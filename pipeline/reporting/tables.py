@@ -39,9 +39,9 @@ class Column:
         unit: as shown; may be empty.
         decimals: digits after the point.
         higher_is_better: the direction of good values.
-        baseline: the classical method that differences are taken against.
+        baseline: the baseline that differences are taken against.
         of_volumes: whether it is measured on volumes as a whole, and the value of a volume is no mean over its slices.
-        of_one_property: whether it measures one property alone, and not likeness to the truth as a whole.
+        of_one_property: whether it measures one property alone, and not likeness to the reference as a whole.
     """
 
     metric: str

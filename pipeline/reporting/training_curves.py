@@ -19,7 +19,7 @@ from pipeline.reporting.inputs import ModelRecord
 from pipeline.reporting.methods import in_order, loss_title, method_title, network_colours
 from pipeline.reporting.tables import records
 
-MOST_POINTS = 160
+MAX_POINTS = 160
 """Lines with more points are drawn as means over neighbouring rows, with a band from the lowest to the highest."""
 
 STEP = "optimiser step"
@@ -62,7 +62,11 @@ PLANS = (
     Plan(
         "Discriminator",
         "probability",
-        {"discriminator_real": "given to truth", "discriminator_fake": "given to results", "gap": "gap between them"},
+        {
+            "discriminator_real": "given to reference",
+            "discriminator_fake": "given to results",
+            "gap": "gap between them",
+        },
         "Mean probability that the discriminator takes a patch for true. Where the gap is near 0 it cannot tell the "
         "two apart; where it is near 1 it has won, and the generator learns little from it.",
     ),
@@ -124,11 +128,11 @@ def course(model: ModelRecord, *columns: str) -> tuple[NDArray[np.float64], ...]
 
 
 def thinned(line: Line) -> Line:
-    """Returns a line of at most `MOST_POINTS` points: means over neighbours, with a band of their range."""
+    """Returns a line of at most `MAX_POINTS` points: means over neighbours, with a band of their range."""
     count = line.x.size
-    if count <= MOST_POINTS:
+    if count <= MAX_POINTS:
         return line
-    starts = np.arange(MOST_POINTS) * count // MOST_POINTS
+    starts = np.arange(MAX_POINTS) * count // MAX_POINTS
     sizes = np.diff(starts, append=count)
     x, y = (np.add.reduceat(values, starts) / sizes for values in (line.x, line.y))
     band = (np.minimum.reduceat(line.y, starts), np.maximum.reduceat(line.y, starts))

@@ -1,4 +1,4 @@
-"""The fidelity dial of a network: likeness to the truth against perceptual distance, and which setting was chosen."""
+"""The fidelity dial of a network: likeness to the reference against perceptual distance, and the setting chosen."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from pipeline.reporting.tables import records
 from pipeline.reporting.training_curves import Drawing
 
 ACCENT = "#0b6e75"
-TRUTH_VALUES = {"true": True, "false": False}
-LEAST_LABEL_DISTANCE = 0.07
+REFERENCE_VALUES = {"true": True, "false": False}
+MIN_LABEL_DISTANCE = 0.07
 """Labels of points nearer to each other than this share of the axes would overlap; the later one is left out."""
 
 CAPTION = (
     "Every point is the network with its weights that share (alpha) of the way from the start of this training, 0, to "
-    "its end, 1. Up is nearer to the truth voxel by voxel, left is nearer to it in the features of a VGG network. "
+    "its end, 1. Up is nearer to the reference voxel by voxel, left is nearer to it in the features of a VGG network. "
     "Filled points keep to the limits on PSNR and on the disagreement with the measurement, hollow ones do not; the "
     "ringed one was chosen, on validation volumes."
 )
@@ -77,8 +77,8 @@ def _point(row: dict[str, Any]) -> Point:
         perceptual=float(row["perceptual"]),
         residual=float(row["lr_residual"]),
         noise=float(row["noise_level"]),
-        allowed=TRUTH_VALUES[str(row["allowed"]).strip().lower()],
-        chosen=TRUTH_VALUES[str(row["chosen"]).strip().lower()],
+        allowed=REFERENCE_VALUES[str(row["allowed"]).strip().lower()],
+        chosen=REFERENCE_VALUES[str(row["chosen"]).strip().lower()],
     )
 
 
@@ -126,7 +126,7 @@ def _label(axes: Any, points: Sequence[Point]) -> None:
     taken: list[Any] = []
     for point in order:
         place = axes.transAxes.inverted().transform(axes.transData.transform((point.perceptual, point.psnr)))
-        if any(np.hypot(*(place - other)) < LEAST_LABEL_DISTANCE for other in taken):
+        if any(np.hypot(*(place - other)) < MIN_LABEL_DISTANCE for other in taken):
             continue
         taken.append(place)
         axes.annotate(

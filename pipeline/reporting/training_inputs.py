@@ -27,12 +27,12 @@ class Samples:
 
     Attributes:
         low: low-resolution excerpts, shape (excerpts, y, x).
-        truth: shape (excerpts, factor y, factor x).
-        steps: restored excerpts, of the shape of `truth`, by the step after which they were made, in their order.
+        reference: shape (excerpts, factor y, factor x).
+        steps: restored excerpts, of the shape of `reference`, by the step after which they were made, in their order.
     """
 
     low: NDArray[np.floating]
-    truth: NDArray[np.floating]
+    reference: NDArray[np.floating]
     steps: Mapping[int, NDArray[np.floating]]
 
 
@@ -95,20 +95,20 @@ def read_samples(path: Path) -> Samples:
     except (OSError, SafetensorError) as error:
         raise UserError(f"cannot read {path}: {error}. Train again.") from error
     steps = {int(match[1]): arrays[name] for name in sorted(arrays) if (match := STEP_NAME.fullmatch(name))}
-    for name in ("lr", "truth"):
+    for name in ("lr", "reference"):
         if name not in arrays:
             raise UserError(f"{path}: the excerpts {name!r} are missing. Train again.")
-    _check_shapes(path, arrays["lr"], arrays["truth"], steps)
-    return Samples(arrays["lr"], arrays["truth"], dict(sorted(steps.items())))
+    _check_shapes(path, arrays["lr"], arrays["reference"], steps)
+    return Samples(arrays["lr"], arrays["reference"], dict(sorted(steps.items())))
 
 
-def _check_shapes(path: Path, low: NDArray, truth: NDArray, steps: Mapping[int, NDArray]) -> None:
-    if low.ndim != STACK_AXES or truth.ndim != STACK_AXES or len(low) != len(truth):
+def _check_shapes(path: Path, low: NDArray, reference: NDArray, steps: Mapping[int, NDArray]) -> None:
+    if low.ndim != STACK_AXES or reference.ndim != STACK_AXES or len(low) != len(reference):
         raise UserError(
-            f"{path}: lr {low.shape} and truth {truth.shape} are no stacks of the same excerpts. Train again."
+            f"{path}: lr {low.shape} and reference {reference.shape} are no stacks of the same excerpts. Train again."
         )
     for step, restored in steps.items():
-        if restored.shape != truth.shape:
+        if restored.shape != reference.shape:
             raise UserError(
-                f"{path}: step {step} has the shape {restored.shape}, the truth {truth.shape}. Train again."
+                f"{path}: step {step} has the shape {restored.shape}, the reference {reference.shape}. Train again."
             )

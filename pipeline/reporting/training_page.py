@@ -32,7 +32,7 @@ from pipeline.reporting.training_dial import Point, dial_drawing, dial_points
 from pipeline.reporting.training_inputs import TrainingRecord
 from pipeline.reporting.training_samples import Grid, build_grids
 
-MOST_EVENTS = 60
+MAX_EVENTS = 60
 """Rows of the sentinel's table; others are counted, not listed."""
 
 SKIPPED = "skipped_step"
@@ -71,7 +71,7 @@ class TrainingPart:
         steps: the last step of the history.
         measures: of the validation, by column.
         drawings: its curves.
-        events: what the sentinel noticed, at most `MOST_EVENTS`.
+        events: what the sentinel noticed, at most `MAX_EVENTS`.
         event_counts: how often it did what.
         more_events: how many are not listed.
         grid: excerpts over time; None where none were kept.
@@ -156,7 +156,7 @@ def _part(training: TrainingRecord, grid: Grid | None, books: Bibliography) -> T
         drawings=training_drawings(model, training.events),
         events=event_rows(training.events),
         event_counts=list(Counter(event_title(str(row["kind"])) for row in records(training.events)).items()),
-        more_events=max(0, len(training.events) - MOST_EVENTS),
+        more_events=max(0, len(training.events) - MAX_EVENTS),
         grid=grid if grid and grid.rows else None,
         dial=dial_drawing(points, title) if points else None,
         points=points,
@@ -188,7 +188,7 @@ def measures(model: ModelRecord) -> dict[str, Measure]:
 
 def event_rows(events: pd.DataFrame) -> list[EventRow]:
     """Returns the sentinel's events in words, in their order; where they are too many, skipped steps are left out."""
-    rows = sorted(records(events), key=lambda row: row["kind"] == SKIPPED)[:MOST_EVENTS]
+    rows = sorted(records(events), key=lambda row: row["kind"] == SKIPPED)[:MAX_EVENTS]
     return [
         EventRow(int(row["step"]), event_title(str(row["kind"])), _text(row["what"]), _text(row["value"]))
         for row in sorted(rows, key=lambda row: row["step"])

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from pipeline.reporting.slice_images import data_uri, fit, to_grey
 from pipeline.reporting.training_inputs import Samples
 
-MOST_EXCERPTS = 4
-MOST_STEPS = 6
+MAX_EXCERPTS = 4
+MAX_STEPS = 6
 """Steps that are shown, the first and the last always among them."""
 
 WHITE_PERCENTILE = 99.5
@@ -37,7 +37,7 @@ class Grid:
     """Pictures of one network: a row an excerpt, a column a state.
 
     Attributes:
-        headings: of the columns: low resolution, the steps, truth.
+        headings: of the columns: low resolution, the steps, reference.
         rows: pictures by excerpt.
         lossless: whether the pictures hold every grey level that was drawn.
         note: which states are shown.
@@ -55,10 +55,10 @@ class Grid:
 
 
 def shown_steps(steps: Sequence[int]) -> list[int]:
-    """Returns at most `MOST_STEPS` of the steps, evenly spaced in their order, with the first and the last."""
-    if len(steps) <= MOST_STEPS:
+    """Returns at most `MAX_STEPS` of the steps, evenly spaced in their order, with the first and the last."""
+    if len(steps) <= MAX_STEPS:
         return list(steps)
-    places = np.rint(np.linspace(0, len(steps) - 1, MOST_STEPS)).astype(int)
+    places = np.rint(np.linspace(0, len(steps) - 1, MAX_STEPS)).astype(int)
     return [steps[place] for place in places]
 
 
@@ -80,14 +80,14 @@ def build_grids(samples: Sequence[Samples], titles: Sequence[str]) -> list[Grid]
 def _grid(samples: Samples, title: str, quality: int | None) -> Grid:
     steps = shown_steps(list(samples.steps))
     states = {"Low resolution": samples.low, **{f"Step {step}": samples.steps[step] for step in steps}}
-    states["Truth"] = samples.truth
-    white = float(np.percentile(samples.truth, WHITE_PERCENTILE)) if samples.truth.size else 1.0
+    states["Reference"] = samples.reference
+    white = float(np.percentile(samples.reference, WHITE_PERCENTILE)) if samples.reference.size else 1.0
     rows = tuple(
         tuple(
             Cell(_picture(stack[excerpt], white, quality), f"{title}, excerpt {excerpt + 1}: {heading.lower()}")
             for heading, stack in states.items()
         )
-        for excerpt in range(min(len(samples.truth), MOST_EXCERPTS))
+        for excerpt in range(min(len(samples.reference), MAX_EXCERPTS))
     )
     return Grid(tuple(states), rows, quality is None, _note(steps, list(samples.steps)))
 

@@ -1,6 +1,7 @@
-"""The verdict on a volume or split: is the deliverable better than the best classical method?
+"""The verdict on a volume or split: is the deliverable better than the best baseline?
 
-Measures of likeness to the truth as a whole decide it. Those of one property alone (`pipeline.metrics`) stand in the
+Measures of likeness to the reference as a whole decide it. Those of one property alone (`pipeline.metrics`) stand in
+the
 tables: an image can have the sharpest edges, or no noise at all, and be wrong.
 """
 
@@ -12,15 +13,15 @@ from pipeline.reporting.methods import classical_methods, method_title
 from pipeline.reporting.tables import Row, Table, first_region
 
 HEADLINES = {
-    "better": "Better than the best classical method",
-    "partly_better": "Better than the best classical method by some measures, no clear difference by others",
-    "unclear": "No clear difference from the best classical method",
-    "mixed": "Better than the best classical method by some measures, worse by others",
-    "partly_worse": "Worse than the best classical method by some measures, no clear difference by others",
-    "worse": "Worse than the best classical method",
+    "better": "Better than the best baseline",
+    "partly_better": "Better than the best baseline by some measures, no clear difference by others",
+    "unclear": "No clear difference from the best baseline",
+    "mixed": "Better than the best baseline by some measures, worse by others",
+    "partly_worse": "Worse than the best baseline by some measures, no clear difference by others",
+    "worse": "Worse than the best baseline",
     "untold": "No measure of likeness was taken",
     "undecided": "One value a measure, no interval: nothing can be concluded",
-    "classical": "The deliverable is a classical method",
+    "classical": "The deliverable is a baseline",
     "absent": "The deliverable was not measured",
 }
 KINDS = {
@@ -32,7 +33,7 @@ KINDS = {
     frozenset[str](): "undecided",
 }
 """What the verdicts of single measures come to; every other set of them is mixed."""
-MOST_FIGURES = 4
+MAX_FIGURES = 4
 """Measures in large type; the others stand in the table."""
 COUNTED = {"better": "better by", "unclear": "no clear difference by", "worse": "worse by"}
 
@@ -93,7 +94,7 @@ def verdict(table: Table, deliver: str) -> Verdict:
     places = [table.columns.index(column) for column in columns if not column.of_one_property]
     likeness = tuple(_figure(table, rows, rows[deliver], place) for place in places)
     deciding = tuple(figure for figure in likeness if figure.interval)
-    region, figures = columns[0].region_title.lower(), likeness[:MOST_FIGURES]
+    region, figures = columns[0].region_title.lower(), likeness[:MAX_FIGURES]
     if deliver in classical_methods():
         return Verdict("classical", region, deciding, figures)
     if not likeness:

@@ -19,7 +19,7 @@ BUDGET_BYTES = 9_000_000
 """Of all sheets of a page together, as they stand in it: six megabytes are left for everything else."""
 LARGEST_SIDE = 768
 """Of the part that is looked at, in pixels; of larger images it is the surroundings of the detail."""
-MOST_VOXELS = 24_000_000
+MAX_VOXELS = 24_000_000
 """Of one layer; more would fill the memory of a browser."""
 SHEET_SIDE = 2048
 """Longest side of a sheet of several slices, in pixels; browsers of telephones refuse much larger ones."""
@@ -82,7 +82,7 @@ class Layer:
     Attributes:
         name: of the method or map.
         title: as a reader sees it.
-        role: "measured", "estimate", "truth" or "map".
+        role: "measured", "estimate", "reference" or "map".
         tiles: grey levels, shape (slices, rows, columns).
         legend: of a map: the meaning of its darkest and lightest level.
         colours: of a map: red, green and blue by level, shape (256, 3).
@@ -120,25 +120,25 @@ class Packed:
         return sum(len(sheet) for layer in self.layers for sheet in layer["sheets"])
 
 
-def choose_part(truth: Image, order: Sequence[int] | None, detail: Box) -> Part:
+def choose_part(reference: Image, order: Sequence[int] | None, detail: Box) -> Part:
     """Chooses what of a volume is looked at: the foreground's box, through all slices that have foreground.
 
     Args:
-        truth: extracted volume with its foreground.
+        reference: extracted volume with its foreground.
         order: slices of a stack of pictures, in the order in which they are shown; None for volumes.
         detail: a drawn slice's part around which images are cut that are too large.
     """
-    axis = truth.facts["slice_axis"]
-    mask = truth.masks["foreground"]
+    axis = reference.facts["slice_axis"]
+    mask = reference.masks["foreground"]
     filled = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
     slices = tuple(range(int(filled[0]), int(filled[-1]) + 1)) if order is None else tuple(order)
     drawn = draw_slice(np.asarray(mask.any(axis=axis, keepdims=True)), axis, 0)
     box = limit(bounding_box([drawn]), detail)
-    top = HEADROOM * float(np.percentile(np.asarray(truth.data)[mask], 99.9))
-    colours = colours_of(truth.facts)
+    top = HEADROOM * float(np.percentile(np.asarray(reference.data)[mask], 99.9))
+    colours = colours_of(reference.facts)
     whole = tuple(index for one in slices for index in with_its_colours(one, colours))
     part = Part(axis, tuple(dict.fromkeys(whole)), box, top, ranked=order is not None, colours=colours)
-    return part.fewer(max(1, min(len(part.pictures), MOST_VOXELS // (colours * box.shape[0] * box.shape[1]))))
+    return part.fewer(max(1, min(len(part.pictures), MAX_VOXELS // (colours * box.shape[0] * box.shape[1]))))
 
 
 def limit(box: Box, detail: Box) -> Box:
@@ -167,7 +167,7 @@ def pack(layers: Sequence[Layer], part: Part, main: Sequence[str], budget: int |
         budget: bytes; None for `BUDGET_BYTES`.
     """
     budget = BUDGET_BYTES if budget is None else budget
-    kept = [layer for layer in layers if layer.name in main or layer.role in ("measured", "truth", "map")]
+    kept = [layer for layer in layers if layer.name in main or layer.role in ("measured", "reference", "map")]
     chosen, quality, expected = _first_that_fits([layers, kept], budget)
     if expected > budget:
         part, chosen = _thin(part, chosen, int(len(part.pictures) * budget / expected))
@@ -257,7 +257,7 @@ def _departure(layers: Sequence[Layer], packed: Sequence[list[str]], quality: in
 
 def viewer_data(
     packed: Packed,
-    truth: Image,
+    reference: Image,
     *,
     white: float,
     error_top: float,
@@ -271,7 +271,7 @@ def viewer_data(
 
     Args:
         packed: the sheets.
-        truth: extracted volume.
+        reference: extracted volume.
         white: normalised intensity that is drawn white at first.
         error_top: error that has the brightest colour, as a share of the normalised range.
         base: method that interpolates the measurement, against which detail is told; it need not be there.
@@ -283,13 +283,13 @@ def viewer_data(
     part = packed.part
     shape = (len(part.pictures), *part.box.shape)
     sample = np.zeros(shape, dtype=np.uint8)
-    anatomical = truth.is_anatomical and truth.facts["plane"] != PICTURE
+    anatomical = reference.is_anatomical and reference.facts["plane"] != PICTURE
     planes = [
         {"name": name, "axis": axis, "edges": PLANE_EDGES[name]}
         for name, axis in PLANE_AXIS.items()
         if anatomical and shape[_place(part.axis, axis)] > 1
     ]
-    here = {"name": truth.facts["plane"], "axis": part.axis, "edges": PLANE_EDGES.get(truth.facts["plane"], ())}
+    here = {"name": reference.facts["plane"], "axis": part.axis, "edges": PLANE_EDGES.get(reference.facts["plane"], ())}
     others = [plane for plane in planes if plane["axis"] != part.axis]
     return {
         "layers": list(packed.layers),
@@ -299,11 +299,11 @@ def viewer_data(
         "colours": part.colours,
         "axis": part.axis,
         "planes": [here, *others],
-        "spacing": list(truth.spacing),
-        "unit": truth.unit,
+        "spacing": list(reference.spacing),
+        "unit": reference.unit,
         "labels": list(labels),
-        "bottom": truth.intensity.shown_range.offset,
-        "top": part.top * truth.intensity.shown_range.scale,
+        "bottom": reference.intensity.shown_range.offset,
+        "top": part.top * reference.intensity.shown_range.scale,
         "white": _level(white, part.top),
         "error_top": max(1, round(LEVELS * error_top / part.top)),
         "error_share": error_top,

@@ -28,8 +28,8 @@ from pipeline.reporting.durations import Duration
 from pipeline.reporting.extras import Extra
 from pipeline.reporting.gallery import (
     LOW,
+    REFERENCE,
     TITLES,
-    TRUTH,
     Drawn,
     Gallery,
     build_gallery,
@@ -63,7 +63,7 @@ class Examined:
         extras: further tables.
         durations: of the jobs.
         uncertainty: file of the deliverable's uncertainty, see `uncertainty_layer`.
-        setbacks: where the deliverable falls behind the best classical method beside measures of likeness.
+        setbacks: where the deliverable falls behind the best baseline beside measures of likeness.
     """
 
     gates: Gates | None = None
@@ -78,7 +78,7 @@ LEDGER_BASE = "bspline3"
 
 
 def volume_page(
-    truth: Image,
+    reference: Image,
     low: Image,
     looks: Looks,
     run: RunRecord,
@@ -92,7 +92,7 @@ def volume_page(
     """Writes the page of a volume as HTML.
 
     Args:
-        truth: extracted volume.
+        reference: extracted volume.
         low: its low-resolution volume.
         looks: what `look` gave.
         run: tables and records of the run.
@@ -105,26 +105,29 @@ def volume_page(
     Raises:
         UserError: the tables hold nothing about this volume.
     """
-    facts = truth.facts
+    facts = reference.facts
     record = run.provenance
     numbers = volume_numbers(run, facts["id"])
     table = volume_table(numbers, run.summary, deliver)
     primary = primary_baseline(run)
-    own_slices = words.learnt_from_own_slices(record)
-    gallery = gallery_of(truth, looks.drawn, indices, primary)
+    self_supervised = words.learnt_from_self_supervised(record)
+    gallery = gallery_of(reference, looks.drawn, indices, primary)
     split = where(run.volumes, split=facts["split"])
     slice_count = len(distinct(where(run.slices, volume=facts["id"]), "slice"))
     subjects, setbacks = distinct(split, "subject"), examined.setbacks
-    case = Case(truth, low, record, deliver, subjects, examined.gates, looks.at_limit, setbacks, looks.beyond_noise)
+    case = Case(reference, low, record, deliver, subjects, examined.gates, looks.at_limit, setbacks, looks.beyond_noise)
     return render(
         "volume.html.j2",
         scripts=("script.js", "viewer.js"),
         site_title=settings.title,
         volume=facts,
-        stack=is_stack(truth),
-        split_title=split_title(facts["split"], pictures=is_stack(truth), own_slices=own_slices),
+        stack=is_stack(reference),
+        split_title=split_title(facts["split"], pictures=is_stack(reference), self_supervised=self_supervised),
         claim=split_claim(
-            facts["split"], words.gap_of(record, facts["id"]), pictures=is_stack(truth), own_slices=own_slices
+            facts["split"],
+            words.gap_of(record, facts["id"]),
+            pictures=is_stack(reference),
+            self_supervised=self_supervised,
         ),
         verdict=verdict(table, deliver),
         setbacks=setbacks,
@@ -135,16 +138,16 @@ def volume_page(
         against_columns=first_region(table.columns),
         confidence=record["config"]["evaluate"]["confidence"],
         slice_count=slice_count,
-        caption=table_caption(table.columns, slice_count, facts["id"], stack=is_stack(truth)),
+        caption=table_caption(table.columns, slice_count, facts["id"], stack=is_stack(reference)),
         gallery=gallery,
-        **viewer_of(truth, looks, gallery, primary, deliver, examined.uncertainty),
+        **viewer_of(reference, looks, gallery, primary, deliver, examined.uncertainty),
         main_methods=main_methods(looks.drawn, primary, deliver),
         deliver=deliver,
-        curves=slice_curves(run, truth, table.columns, deliver),
-        closeness=closeness_drawings(truth, low, looks, primary, deliver),
+        curves=slice_curves(run, reference, table.columns, deliver),
+        closeness=closeness_drawings(reference, low, looks, primary, deliver),
         extras=examined.extras,
         durations=examined.durations,
-        **prose(truth, low, record, [model.method for model in run.models], tuning, deliver),
+        **prose(reference, low, record, [model.method for model in run.models], tuning, deliver),
         record=record,
         models=run.models,
     )
@@ -159,12 +162,12 @@ def table_caption(columns: Sequence[Column], slice_count: int, volume: str, *, s
 
 
 def viewer_of(
-    truth: Image, looks: Looks, gallery: Gallery, primary: str, deliver: str, uncertainty: Path | None
+    reference: Image, looks: Looks, gallery: Gallery, primary: str, deliver: str, uncertainty: Path | None
 ) -> dict[str, Any]:
     """Returns what the viewer reads as `viewer`, and the sheets behind it as `packed`."""
     main = main_methods(looks.titles, primary, deliver)
     part, top = looks.part, gallery.error_top
-    maps = [] if uncertainty is None else [uncertainty_layer(uncertainty, truth, part, top)]
+    maps = [] if uncertainty is None else [uncertainty_layer(uncertainty, reference, part, top)]
     packed = pack([*looks.layers, *maps], part, [*main, LEDGER_BASE])
     shown = [layer["name"] for layer in packed.layers if layer["role"] != "map"]
     estimates = [name for name in shown if name not in TITLES] or [LOW]
@@ -172,35 +175,35 @@ def viewer_of(
     second = primary if primary in shown and primary != first else LOW
     viewer = viewer_data(
         packed,
-        truth,
+        reference,
         white=gallery.window,
         error_top=top,
         base=LEDGER_BASE,
         first=first,
         second=second,
         keys=list(dict.fromkeys([*main, *shown])),
-        labels=[picture_label(index, truth) for index in packed.part.pictures],
+        labels=[picture_label(index, reference) for index in packed.part.pictures],
     )
     return {"viewer": viewer, "packed": packed, "whole_slices": len(part.pictures)}
 
 
-def closeness_drawings(truth: Image, low: Image, looks: Looks, primary: str, deliver: str) -> list[dict[str, str]]:
+def closeness_drawings(reference: Image, low: Image, looks: Looks, primary: str, deliver: str) -> list[dict[str, str]]:
     """Draws correlation by frequency, intensities along a line, and their distribution, for the main methods."""
     titles, found, yardstick = looks.titles, looks.closeness, looks.yardstick
     lines = {name: style for name, style in curve_methods(primary, deliver).items() if name in found}
-    whole = {TRUTH: "truth", **lines}
+    whole = {REFERENCE: "reference", **lines}
     profiled = {LOW: "measured", **{name: style for name, style in whole.items() if name != "pretrained"}}
-    factors = np.delete(low.facts["forward_model"]["factors"], truth.facts["slice_axis"]).tolist()
+    factors = np.delete(low.facts["forward_model"]["factors"], reference.facts["slice_axis"]).tolist()
     drawings = [
         correlation_drawing(found, titles, lines, factors),
-        profile_drawing(found, titles, profiled, yardstick, slice_label(yardstick.profile.index, truth)),
+        profile_drawing(found, titles, profiled, yardstick, slice_label(yardstick.profile.index, reference)),
         distribution_drawing(found, titles, whole, yardstick),
     ]
     return [drawing for drawing in drawings if drawing is not None]
 
 
 def prose(
-    truth: Image,
+    reference: Image,
     low: Image,
     record: words.Record,
     networks: Sequence[str],
@@ -210,12 +213,12 @@ def prose(
     """Returns the methods as `paragraphs`, and the `references` they cite."""
     books = Bibliography()
     model = ForwardModel.from_json(low.facts["forward_model"])
-    volume = [one for one in record["volumes"] if one["id"] == truth.facts["id"]]
+    volume = [one for one in record["volumes"] if one["id"] == reference.facts["id"]]
     learnt = [one for one in record["volumes"] if one["split"] in ("train", "val")]
     paragraphs = [
         words.data_words([*volume, *(one for one in learnt if one not in volume)], record, books),
         words.extraction_words(record, books),
-        words.forward_words(model, truth.spacing, truth.unit, books),
+        words.forward_words(model, reference.spacing, reference.unit, books),
         words.network_words(record, networks, deliver, books),
         words.baseline_words(tuning),
         words.measure_words(record, books),
@@ -260,47 +263,47 @@ def course(table: pd.DataFrame, method: str) -> tuple[NDArray[np.float64], NDArr
     return np.array(slices, dtype=float), np.array(values, dtype=float)
 
 
-def shown_slices(truth: Image, run: RunRecord, deliver: str, count: int) -> list[int]:
+def shself_supervised(reference: Image, run: RunRecord, deliver: str, count: int) -> list[int]:
     """Returns the slices to draw: spread evenly over a volume, but the worst pictures of a stack, the worst first.
 
     Args:
-        truth: extracted volume.
+        reference: extracted volume.
         run: its table of slices says how the deliverable fared.
         deliver: method of the deliverable.
         count: slices to draw.
     """
-    if not is_stack(truth):
-        return choose_slices(truth, count)
-    here = where(run.slices, volume=truth.facts["id"], method=deliver)
+    if not is_stack(reference):
+        return choose_slices(reference, count)
+    here = where(run.slices, volume=reference.facts["id"], method=deliver)
     columns = columns_of(run.summary)
     named = {(column.region, column.metric): column for column in columns}
     column = next((named[key] for key in WORST_BY if key in named), columns[0])
     slices, values = course(where(here, region=column.region, metric=column.metric), deliver)
     order = np.argsort(values if column.higher_is_better else -values, kind="stable")
-    return [middle_slice(truth.facts, int(index)) for index in slices[order[:count]]]
+    return [middle_slice(reference.facts, int(index)) for index in slices[order[:count]]]
 
 
-def gallery_of(truth: Image, drawn: Drawn, indices: Sequence[int], primary: str) -> Gallery:
-    """Builds the pictures of all drawn methods; errors are scaled by those of the best classical method."""
+def gallery_of(reference: Image, drawn: Drawn, indices: Sequence[int], primary: str) -> Gallery:
+    """Builds the pictures of all drawn methods; errors are scaled by those of the best baseline."""
     titles = {**{method: method_title(method) for method in drawn if method not in TITLES}, **TITLES}
     scale = primary if primary in drawn else next(method for method in drawn if method not in TITLES)
-    return build_gallery(truth, indices, drawn, titles, scale)
+    return build_gallery(reference, indices, drawn, titles, scale)
 
 
 def main_methods(methods: Collection[str], primary: str, deliver: str) -> list[str]:
-    """Returns what stands side by side: the measurement, best classical, pretrained, deliverable, truth."""
-    wanted = dict.fromkeys([LOW, primary, "pretrained", deliver, TRUTH])
-    return [method for method in wanted if method in (LOW, TRUTH) or method in methods]
+    """Returns what stands side by side: the measurement, best baseline, pretrained, deliverable, reference."""
+    wanted = dict.fromkeys([LOW, primary, "pretrained", deliver, REFERENCE])
+    return [method for method in wanted if method in (LOW, REFERENCE) or method in methods]
 
 
 def primary_baseline(run: RunRecord) -> str:
-    """Returns the best classical method by the first measure of the configuration."""
+    """Returns the best baseline by the first measure of the configuration."""
     return columns_of(run.summary)[0].baseline
 
 
-def slice_curves(run: RunRecord, truth: Image, columns: Sequence[Column], deliver: str) -> list[dict[str, str]]:
+def slice_curves(run: RunRecord, reference: Image, columns: Sequence[Column], deliver: str) -> list[dict[str, str]]:
     """Draws, for every metric over the foreground, its course over the slices for the main methods."""
-    part = where(run.slices, volume=truth.facts["id"])
+    part = where(run.slices, volume=reference.facts["id"])
     found = []
     for column in columns:
         if column.region != columns[0].region:
@@ -314,17 +317,17 @@ def slice_curves(run: RunRecord, truth: Image, columns: Sequence[Column], delive
             if method in distinct(here, "method")
         ]
         title = f"{column.title}, {column.region_title.lower()}"
-        image = draw_lines(title, place_words(truth), column.heading, lines)
+        image = draw_lines(title, place_words(reference), column.heading, lines)
         shown = ", ".join(line.label for line in lines)
         found.append({"image": image, "text": f"{title}, slice by slice, for {shown}"})
     return found
 
 
-def place_words(truth: Image) -> str:
+def place_words(reference: Image) -> str:
     """Returns what the places along a curve are."""
-    if is_stack(truth):
+    if is_stack(reference):
         return "picture of the stack"
-    return f"{truth.facts['plane']} slice of the block" if truth.is_anatomical else "slice of the block"
+    return f"{reference.facts['plane']} slice of the block" if reference.is_anatomical else "slice of the block"
 
 
 def curve_methods(baseline: str, deliver: str) -> dict[str, str]:

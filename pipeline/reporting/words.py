@@ -14,8 +14,8 @@ from pipeline.image.stack import PLANE, is_collection
 from pipeline.physics.forward import ForwardModel, noise_in_words, operators_in_words
 from pipeline.physics.parameters import PhysicalParameters
 from pipeline.reporting.methods import (
+    BASELINES,
     NETWORKS,
-    UPSAMPLERS,
     classical_methods,
     in_order,
     loss_title,
@@ -74,10 +74,10 @@ def gap_of(record: Record, volume: str) -> int | None:
     return min(distances, default=None)
 
 
-def learnt_from_own_slices(record: Record) -> bool:
+def learnt_from_self_supervised(record: Record) -> bool:
     """Says whether networks learnt from the low-resolution volumes that they restored."""
     config = record["config"]
-    return config["degrade"]["direction"] == "through_plane" and config["train"]["own_slices"]
+    return config["degrade"]["direction"] == "through_plane" and config["train"]["self_supervised"]
 
 
 def stacks_of(record: Record) -> set[str]:
@@ -193,7 +193,7 @@ def forward_words(model: ForwardModel, spacing: Sequence[float], unit: str, book
     after = " x ".join(f"{length * factor:.3g}" for length, factor in zip(spacing, model.factors, strict=True))
     return Paragraph(
         "Low-resolution volume",
-        f"The low-resolution volume was simulated from the truth: {model.describe()}"
+        f"The low-resolution volume was simulated from the reference: {model.describe()}"
         f"{noise_citation(model.noise, books)}. Voxels grew from {before} {unit} to {after} {unit}. "
         f"{simulated_words(model.operators)}",
     )
@@ -211,7 +211,7 @@ def degrade_words(record: Record, books: Bibliography) -> Paragraph:
     }
     return Paragraph(
         "Low-resolution volumes",
-        f"The low-resolution volumes were simulated from the truth: {operators_in_words(settings.operators)} by "
+        f"The low-resolution volumes were simulated from the reference: {operators_in_words(settings.operators)} by "
         f"{settings.factor} along {axes[settings.direction]}, "
         f"{noise_in_words(settings.noise_settings, settings.noise_sigma)}"
         f"{noise_citation(settings.noise, books)}. {simulated_words(settings.operators)}",
@@ -300,21 +300,21 @@ def consistency_words(record: Record, trained: Sequence[str], books: Bibliograph
 
 
 def baseline_words(tuning: Record | None) -> Paragraph:
-    """Says what the classical methods are and how the tuned one was tuned."""
+    """Says what the baselines are and how the tuned one was tuned."""
     described = [
-        f"{method_title(name)}: {plugins.load(UPSAMPLERS, name).DESCRIPTION.rstrip('.')}."
+        f"{method_title(name)}: {plugins.load(BASELINES, name).DESCRIPTION.rstrip('.')}."
         for name in classical_methods()
     ]
     chosen = (tuning or {}).get("settings")
     if isinstance(chosen, Mapping):
         settings = ", ".join(f"{key.replace('_', ' ')} {chosen[key]:g}" for key in sorted(chosen))
         described.append(f"Tuning chose these settings for non-local means: {settings}.")
-    return Paragraph("Classical methods", " ".join(described))
+    return Paragraph("Baselines", " ".join(described))
 
 
 NOISY_REGIONS = {"neighbours", "denoised"}
-NOISY_TRUTH = (
-    " The truth is noisy itself, which no method can foretell: measures against it stay low however good a "
+NOISY_REFERENCE = (
+    " The reference is noisy itself, which no method can foretell: measures against it stay low however good a "
     "restoration is."
 )
 
@@ -325,7 +325,7 @@ def region_words(regions: Sequence[str]) -> str:
         "foreground": "over the foreground",
         "whole": "over the whole slice",
         "neighbours": "over the foreground against the mean of the slices before and after",
-        "denoised": "over the foreground against the truth as self-supervision denoised it",
+        "denoised": "over the foreground against the reference as self-supervision denoised it",
         "labels": "over every structure of the segmentations",
     }
     *others, last = (words[region] for region in regions)
@@ -344,12 +344,13 @@ def measure_words(record: Record, books: Bibliography) -> Paragraph:
     )
     wholes = [module.TITLE for module in modules.values() if hasattr(module, "per_volume")]
     whole = f" On every volume as a whole, and not slice by slice: {', '.join(wholes)}." if wholes else ""
-    noisy = NOISY_TRUTH if NOISY_REGIONS & set(settings["regions"]) else ""
+    noisy = NOISY_REFERENCE if NOISY_REGIONS & set(settings["regions"]) else ""
     return Paragraph(
         "Measures and statistics",
         f"{measures} Each was taken slice by slice, {region_words(settings['regions'])}, and averaged over the slices "
-        f"of a volume.{whole}{noisy} The full range is 1.0 in the truth's normalised intensities, for all methods and "
-        "slices. The best classical method was chosen on the validation volumes, for each measure and region. "
+        f"of a volume.{whole}{noisy} The full range is 1.0 in the reference's normalised intensities, for all methods "
+        "and "
+        "slices. The best baseline was chosen on the validation volumes, for each measure and region. "
         f"Differences to it are paired. Their {settings['confidence']:.0%} intervals come from a circular block "
         f"bootstrap{books.cite('bootstrap')} over slices ({settings['bootstrap_block_slices']} neighbouring slices "
         f"drawn together{alone}, {settings['bootstrap_samples']} resamples). On the page of a volume, such an interval "

@@ -24,7 +24,7 @@ from pipeline.sources.chunks import pieces
 
 LIMIT_BYTES = 20 * 2**30
 """Largest member that is taken; a small archive may claim to hold petabytes."""
-MOST_MEMBERS = 1_000_000
+MAX_MEMBERS = 1_000_000
 """Members of a tar archive that are passed on the way to the wanted one."""
 LARGEST_HEADER_BYTES = 2**24
 """Most that is read of a tar archive at a time; a member's header may claim to be of any size."""
@@ -89,8 +89,8 @@ def _read_tar(archive: Path, member: str, limit_bytes: int) -> Iterator[bytes]:
     with _unpacked(archive) as stream, tarfile.open(fileobj=stream, mode="r:") as content:
         for info in content:
             cast(Any, content).members.clear()  # or all that were passed would stay in memory
-            if len(names) > MOST_MEMBERS:
-                raise UserError(f"{archive} has more than {MOST_MEMBERS} members; more are refused.")
+            if len(names) > MAX_MEMBERS:
+                raise UserError(f"{archive} has more than {MAX_MEMBERS} members; more are refused.")
             if _plain(info.name) != _plain(member):
                 names.append(_plain(info.name) if info.isreg() else "")
                 continue

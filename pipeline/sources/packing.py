@@ -47,7 +47,7 @@ class Bundle:
 
     Attributes:
         path: the folder or archive.
-        sizes: bytes of every file, as far as the archive tells the truth.
+        sizes: bytes of every file, as far as the archive tells the reference.
         start: opens a file.
     """
 

@@ -19,7 +19,7 @@ from pipeline.sources.retries import Patience, TransientError, check_status, per
 PIECE_BYTES = 2**16
 LIMIT_BYTES = 2**40
 """Largest file that is fetched; a server may send without end."""
-LEAST_BYTES = 2**10
+MIN_BYTES = 2**10
 """A server that sends less than this within the patience's longest silence counts as silent."""
 
 CONTENT_RANGE = re.compile(r"bytes (?:(?P<first>\d+)-(?P<last>\d+)|\*)/(?P<total>\d+|\*)")
@@ -129,7 +129,7 @@ class _Transfer:
                 raise self._too_large("does not end")
             yield piece
             if time.monotonic() - since > self.timeout_seconds:
-                if size - mark < LEAST_BYTES:
+                if size - mark < MIN_BYTES:
                     raise TransientError(
                         f"{shown(self.address)}: {size - mark} bytes in {self.timeout_seconds:g} s; the server hardly "
                         "sends anything"
@@ -164,7 +164,7 @@ def transfer(
         UserError: the server refuses or stays away, sends no end, or `partial` cannot be written.
     """
     one = _Transfer(address, partial, title, patience.timeout_seconds, limit_bytes, checked)
-    persistently(one.go_on, patience, lambda: size_of(partial) // LEAST_BYTES)
+    persistently(one.go_on, patience, lambda: size_of(partial) // MIN_BYTES)
 
 
 def size_of(path: Path) -> int:

@@ -34,7 +34,7 @@ def bland_altman(differences: Floats, confidence: float) -> Agreement:
     is about the standard deviation times the square root of 3/n.
 
     Args:
-        differences: method minus truth, one a subject, shape (n,).
+        differences: method minus reference, one a subject, shape (n,).
         confidence: coverage of the interval of the bias.
     """
     n, bias = len(differences), float(np.mean(differences))

@@ -1,4 +1,4 @@
-"""Every network against every baseline: all classical methods, and the untouched network.
+"""Every network against every baseline: all baselines, and the untouched network.
 
 The summary compares with one baseline, the best on validation. A network that is better than that one may still be no
 better than another; here it has to hold against all, with the tests corrected for their number.

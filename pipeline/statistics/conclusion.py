@@ -27,7 +27,7 @@ def conclusion(
     title: Callable[[str], str] = str,
     stacks: Collection[str] = (),
 ) -> list[str]:
-    """Says how the networks fare against the best classical method, and what that can prove.
+    """Says how the networks fare against the best baseline, and what that can prove.
 
     Args:
         summary: the summary table, with the columns of summary.csv.
@@ -86,7 +86,7 @@ def _comparison(row: Any, region: str, confidence: float, title: Callable[[str],
     volumes = "1 volume" if row["n"] == 1 else f"{row['n']} volumes"
     chance = "" if math.isnan(row["p"]) else f", p = {row['p']:.2g} by the signed-rank test over subjects"
     return (
-        f"{title(row['method'])} {_verdict(row, metric.HIGHER_IS_BETTER)} {title(row['baseline'])}, the best classical "
+        f"{title(row['method'])} {_verdict(row, metric.HIGHER_IS_BETTER)} {title(row['baseline'])}, the best baseline "
         f"method on validation, by {metric.TITLE} over {place}: {row['diff']:+.{metric.DECIMALS}f}{unit} "
         f"({_interval(row, metric.DECIMALS, confidence)}, {volumes}{chance})."
     )

@@ -1,12 +1,12 @@
-"""How many planted structures methods show: rates, their intervals, and the differences between methods.
+"""How many inserted structures methods show: rates, their intervals, and the differences between methods.
 
 Places in one head are no independent heads, and places in one slice share that slice's anatomy. So subjects are drawn,
 where there are several; of each, slices; and of each slice, places (a bootstrap in two stages: Davison and Hinkley,
 Bootstrap Methods and their Application, section 3.8, Cambridge 1997). Drawing slices alone would make intervals too
-narrow where they are few. A place brings all that was planted there, at every contrast, and what every method showed of
-it, so that differences between methods are paired.
+narrow where they are few. A place brings all that was inserted there, at every contrast, and what every method showed
+of it, so that differences between methods are paired.
 
-The rate at which an observer says "there" where nothing is was set elsewhere in the volume. At the planted places
+The rate at which an observer says "there" where nothing is was set elsewhere in the volume. At the inserted places
 themselves it may differ by chance, or since what carries a structure looks like one, and more so for some methods.
 So methods are also compared by the rate of detection less that of false alarms at the same places (Youden's index,
 Cancer 3:32-35, 1950).
@@ -31,12 +31,12 @@ Floats = NDArray[np.float64]
 CONDITION = ["kind", "size_voxels", "contrast"]
 PLACE = ["draw", "kind", "size_voxels", "slice", "place"]
 RATE_COLUMNS = [
-    *("split", "method", *CONDITION, "subjects", "planted", "detected", "rate", "ci_low", "ci_high"),
+    *("split", "method", *CONDITION, "subjects", "inserted", "detected", "rate", "ci_low", "ci_high"),
     *("false_alarm_rate", "delivered", "diff", "diff_ci_low", "diff_ci_high"),
     *("net_diff", "net_diff_ci_low", "net_diff_ci_high"),
 ]
 DETECTED, NET = 1, 2
-"""Columns of resampled sums, beside the first, which counts what was planted."""
+"""Columns of resampled sums, beside the first, which counts what was inserted."""
 
 
 def place_weights(slices: NDArray[np.integer], samples: int, generator: np.random.Generator) -> Floats:
@@ -69,7 +69,7 @@ def resampled_sums(places: pd.DataFrame, samples: int, seed: int) -> dict[tuple[
         seed: root of the random numbers.
 
     Returns:
-        By method, kind, size and contrast: planted and detected structures, and the latter less the places with false
+        By method, kind, size and contrast: inserted and detected structures, and the latter less the places with false
         alarms, shape (samples, 3).
     """
     sites: Any = places[PLACE].drop_duplicates()
@@ -102,13 +102,13 @@ def with_intervals(counts: pd.DataFrame, places: pd.DataFrame, samples: int, con
     sums = resampled_sums(places, samples, seed) if len(places) else {}
     keys = counts[["method", *CONDITION]].itertuples(index=False, name=None)
     low, high = np.reshape([_interval(_ratio(sums[key], DETECTED), confidence) for key in keys], (-1, 2)).T
-    return counts.assign(rate=counts["detected"] / counts["planted"], ci_low=low, ci_high=high)
+    return counts.assign(rate=counts["detected"] / counts["inserted"], ci_low=low, ci_high=high)
 
 
 def rate_table(
     volumes: Sequence[tuple[pd.DataFrame, pd.DataFrame]], deliver: str, samples: int, confidence: float, seed: int
 ) -> pd.DataFrame:
-    """Returns the rates of every split and method: over all that was planted, by kind, and by condition.
+    """Returns the rates of every split and method: over all that was inserted, by kind, and by condition.
 
     Args:
         volumes: of each volume, its rows of the table of detections and of the table of places.
@@ -155,13 +155,13 @@ def _rates(
     """The rows of one split and condition, a method each."""
     fits = [_matches(one, wanted) for one in counts[CONDITION].itertuples(index=False, name=None)]
     chosen: Any = counts[np.array(fits)]
-    totals: Any = chosen.groupby("method", sort=True)[["planted", "detected", "false_alarms"]].sum()
+    totals: Any = chosen.groupby("method", sort=True)[["inserted", "detected", "false_alarms"]].sum()
     merged = {
         method: sum(one for key, one in sums.items() if key[0] == method and _matches(key[1:], wanted))
         for method in totals.index
     }
     totals = totals.assign(net=totals["detected"] - totals["false_alarms"])
-    rates = totals.div(totals["planted"], axis=0)
+    rates = totals.div(totals["inserted"], axis=0)
     rows = []
     for method, total in totals.iterrows():
         differences: list[float] = []
@@ -174,7 +174,7 @@ def _rates(
         rows.append(
             (
                 *(split, method, *wanted, chosen["subject"].nunique()),
-                *(int(total["planted"]), int(total["detected"]), rates.loc[method, "detected"]),
+                *(int(total["inserted"]), int(total["detected"]), rates.loc[method, "detected"]),
                 *_interval(_ratio(merged[method], DETECTED), confidence),
                 *(rates.loc[method, "false_alarms"], deliver, *differences),
             )
@@ -207,9 +207,9 @@ def _over_subjects(volumes: Sequence[pd.DataFrame], samples: int, seed: int) -> 
 
 
 def _ratio(sums: Any, column: int) -> Floats:
-    """A column of resampled sums over what was planted; NaN in resamples that hold nothing."""
-    found, planted = (np.asarray(sums, dtype=np.float64)[:, place] for place in (column, 0))
-    return np.divide(found, planted, out=np.full(len(planted), np.nan), where=planted > 0)
+    """A column of resampled sums over what was inserted; NaN in resamples that hold nothing."""
+    found, inserted = (np.asarray(sums, dtype=np.float64)[:, place] for place in (column, 0))
+    return np.divide(found, inserted, out=np.full(len(inserted), np.nan), where=inserted > 0)
 
 
 def _interval(resampled: Floats, confidence: float) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""The summary: every method in every split, with intervals, against the best classical method."""
+"""The summary: every method in every split, with intervals, against the best baseline."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FEWEST_SUBJECTS = 6
 
 
 def choose_baselines(volumes: pd.DataFrame) -> dict[tuple[str, str], str]:
-    """Chooses the best classical method for every region and metric, on validation alone.
+    """Chooses the best baseline for every region and metric, on validation alone.
 
     A region that no validation volume has, such as a structure of a segmentation, takes the choice over the foreground.
 
@@ -36,7 +36,7 @@ def choose_baselines(volumes: pd.DataFrame) -> dict[tuple[str, str], str]:
         Names of methods by (region, metric).
 
     Raises:
-        UserError: a classical method was never measured on validation.
+        UserError: a baseline was never measured on validation.
     """
     classical = volumes[(volumes["split"] == "val") & volumes["method"].isin(plugins.names("pipeline.baselines"))]
     means: Any = classical.groupby(["region", "metric", "method"])["value"].mean()
@@ -46,7 +46,7 @@ def choose_baselines(volumes: pd.DataFrame) -> dict[tuple[str, str], str]:
         judged_by = region if (region, metric) in measured else "foreground"
         if (judged_by, metric) not in measured:
             raise UserError(
-                f"no classical method was measured by {metric} over {region} on a volume of split 'val', "
+                f"no baseline was measured by {metric} over {region} on a volume of split 'val', "
                 "so that there is no baseline to compare with. Give such a volume too."
             )
         scores = means.loc[judged_by, metric]

@@ -27,36 +27,38 @@ LARGEST_FACTOR = 1e6
 """No network's standard deviation over its views is that much smaller than its error."""
 
 
-def compared(truth: Image, prediction: NDArray[np.floating], spread: Image) -> tuple[NDArray, NDArray]:
+def compared(reference: Image, prediction: NDArray[np.floating], spread: Image) -> tuple[NDArray, NDArray]:
     """Returns spread and absolute error of the foreground of a volume, normalised, shape (voxels,) each.
 
     Args:
-        truth: extracted volume.
+        reference: extracted volume.
         prediction: what the method made of it, normalised, of the same shape.
         spread: the method's disagreement over views, as the stage infer wrote it.
 
     Raises:
         UserError: the files are not of one volume.
     """
-    if spread.facts["id"] != truth.facts["id"] or spread.data.shape != truth.data.shape:
-        raise UserError(f"--spread: is of volume {spread.facts['id']!r}, but --hr of {truth.facts['id']!r}; pair them.")
-    mask = truth.masks["foreground"]
-    return spread.data[mask], np.abs(prediction - truth.data)[mask]
+    if spread.facts["id"] != reference.facts["id"] or spread.data.shape != reference.data.shape:
+        raise UserError(
+            f"--spread: is of volume {spread.facts['id']!r}, but --hr of {reference.facts['id']!r}; pair them."
+        )
+    mask = reference.masks["foreground"]
+    return spread.data[mask], np.abs(prediction - reference.data)[mask]
 
 
 def calibrate(triples: Iterable[tuple[Path, Path, Path]]) -> Sums:
     """Adds up spread and error over volumes.
 
     Args:
-        triples: truth, prediction and spread of each volume.
+        triples: reference, prediction and spread of each volume.
 
     Raises:
         UserError: a file cannot be read, or is of another volume.
     """
     total = Sums(0.0, 0.0, 0)
     for hr, prediction, spread in triples:
-        truth = read_image(hr)
-        one = sums_of(*compared(truth, read_prediction(prediction, truth), read_image(spread)))
+        reference = read_image(hr)
+        one = sums_of(*compared(reference, read_prediction(prediction, reference), read_image(spread)))
         total = Sums(total.spread + one.spread, total.error + one.error, total.voxels + one.voxels)
     return total
 

@@ -1,12 +1,13 @@
-"""Makes a denoised reference of a volume whose truth is itself noisy, by self-supervision on that volume alone.
+"""Makes a denoised reference of a volume whose reference is itself noisy, by self-supervision on that volume alone.
 
-Where the truth is noisy, as in electron microscopy, no method can agree with it beyond its noise. The reference is an
-estimate, not a truth: measures against it are marked as such, stand beside those against the measured truth, and never
-replace them. No method is trained on it.
+Where the reference is noisy, as in electron microscopy, no method can agree with it beyond its noise. The reference is
+an estimate, not a reference: measures against it are marked as such, stand beside those against the measured reference,
+and never replace them. No method is trained on it.
 
-Pixels of the truth are hidden from several denoisers, and the one that foretells them best is taken: noise that knows
-nothing of its neighbours cannot be foretold, so that this is the denoiser nearest to the clean image (Batson and Royer,
-Noise2Self, ICML 2019; scikit-image's calibrate_denoiser). Noise with structure, such as stripes, passes for image.
+Pixels of the reference are hidden from several denoisers, and the one that foretells them best is taken: noise that
+knows nothing of its neighbours cannot be foretold, so that this is the denoiser nearest to the clean image (Batson and
+Royer, Noise2Self, ICML 2019; scikit-image's calibrate_denoiser). Noise with structure, such as stripes, passes for
+image.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from pipeline.steps._cli import ArgumentParser, Namespace, add_path
 
 logger = logging.getLogger(__name__)
 
-MOST_SLICES = 2
+MAX_SLICES = 2
 """Slices on which denoisers are compared: the noise is the same in all."""
 LARGEST_SIDE = 256
 """Of the part of a slice on which they are compared, in voxels."""
@@ -75,7 +76,7 @@ def best_denoiser(slices: list[NDArray[np.floating]]) -> tuple[Denoiser, dict[st
 def denoise(image: Image) -> Image:
     """Returns an extracted volume with denoised slices; its facts say by what."""
     slices = np.moveaxis(np.asarray(image.data), image.facts["slice_axis"], 0)
-    chosen = [slices[index] for index in evenly_spaced(image.facts["foreground_slices"], MOST_SLICES)]
+    chosen = [slices[index] for index in evenly_spaced(image.facts["foreground_slices"], MAX_SLICES)]
     denoiser, settings, loss = best_denoiser(chosen)
     result = np.stack([denoiser(one, **settings) for one in slices]).astype(np.float32)
     facts = {"denoised": {"by": denoiser.__name__, **settings, "hidden_pixels_error": loss}}

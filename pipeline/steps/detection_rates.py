@@ -1,4 +1,4 @@
-"""Puts planted structures of all volumes into one table, and says how many every method shows, with intervals.
+"""Puts inserted structures of all volumes into one table, and says how many every method shows, with intervals.
 
 See pipeline/statistics/detection.py: what is drawn anew are subjects, slices and places, and methods are paired.
 """
@@ -26,7 +26,7 @@ TEXT = ["volume", "subject", "split", "method", "kind", "unit"]
 
 
 def read_rows(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """Reads a table that the stage plant wrote.
+    """Reads a table that the stage insert wrote.
 
     Args:
         path: one of its files.
@@ -41,7 +41,7 @@ def read_rows(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     try:
         table = pd.read_csv(path, dtype=types, keep_default_na=False, na_values=numbers, float_precision="round_trip")
     except (OSError, ValueError) as error:
-        raise UserError(f"cannot read {path} as planted structures: {error}. Delete it and run again.") from error
+        raise UserError(f"cannot read {path} as inserted structures: {error}. Delete it and run again.") from error
     if list(table.columns) != list(columns):
         raise UserError(f"{path}: has the columns {list(table.columns)}, expected are {list(columns)}.")
     return table
@@ -49,10 +49,10 @@ def read_rows(path: Path, columns: Sequence[str]) -> pd.DataFrame:
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declares the options of this stage."""
-    add_path(parser, "--parts", "planted structures of single volumes (.csv)", many=True)
+    add_path(parser, "--parts", "inserted structures of single volumes (.csv)", many=True)
     add_path(parser, "--places", "their places, in the same order (.csv)", many=True)
     parser.add_argument("--deliver", required=True, metavar="METHOD", help="method with which the others are compared")
-    add_path(parser, "--table", "planted structures of all volumes, with intervals (.csv)")
+    add_path(parser, "--table", "inserted structures of all volumes, with intervals (.csv)")
     add_path(parser, "--rates", "the share that every method shows, and differences to what is delivered (.csv)")
     parser.add_argument("--seed", type=int, default=0, help="root of the bootstrap's random numbers")
     add_settings(parser, Evaluate)
@@ -71,4 +71,4 @@ def main(arguments: Namespace) -> None:
     write_table(arguments.table, pd.concat([with_intervals(*pair, *drawn) for pair in volumes]))
     rates = rate_table(volumes, arguments.deliver, *drawn)
     write_table(arguments.rates, rates)
-    logger.info("%d volumes with planted structures", sum(len(pair[0]) > 0 for pair in volumes))
+    logger.info("%d volumes with inserted structures", sum(len(pair[0]) > 0 for pair in volumes))

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from pipeline import plugins
 from pipeline.config.load import read_section
-from pipeline.config.sections import TRUTH, Evaluate
+from pipeline.config.sections import REFERENCE, Evaluate
 from pipeline.fidelity.classifier import predict, train_classifier
 from pipeline.fidelity.diagnosis import (
     Diagnoses,
@@ -38,17 +38,17 @@ from pipeline.tables.measurements import write_table
 logger = logging.getLogger(__name__)
 
 
-def learn(truths: Sequence[Path], seed: int) -> tuple[list[str], nn.Module | None]:
+def learn(references: Sequence[Path], seed: int) -> tuple[list[str], nn.Module | None]:
     """Trains the classifier on the pictures of stacks.
 
     Args:
-        truths: extracted stacks of pictures.
+        references: extracted stacks of pictures.
         seed: see `train_classifier`.
 
     Returns:
         The names of the classes, and the network; none where there are no classes to learn.
     """
-    images = [read_image(path) for path in truths]
+    images = [read_image(path) for path in references]
     names = [name for image in images for name in classes_of(image)]
     classes = learnable(names)
     if not classes:
@@ -59,20 +59,20 @@ def learn(truths: Sequence[Path], seed: int) -> tuple[list[str], nn.Module | Non
     return classes, train_classifier(pictures[labels >= 0], labels[labels >= 0], seed)
 
 
-def diagnose(truth: Image, predictions: Sequence[Path], classes: Sequence[str], network: nn.Module) -> Diagnoses:
+def diagnose(reference: Image, predictions: Sequence[Path], classes: Sequence[str], network: nn.Module) -> Diagnoses:
     """Returns what the classifier says of a stack and of all its restorations.
 
     Args:
-        truth: extracted stack of pictures.
+        reference: extracted stack of pictures.
         predictions: restorations of it, one a method.
         classes: names of the classes.
         network: the classifier.
     """
-    labels = class_numbers(classes_of(truth), classes)
+    labels = class_numbers(classes_of(reference), classes)
     known = labels >= 0  # a class that training never saw cannot be found again
-    found = {TRUTH: predict(network, pictures_of(truth, truth.data)[known])}
+    found = {REFERENCE: predict(network, pictures_of(reference, reference.data)[known])}
     for path in by_method(predictions):
-        found[method_of(path)] = predict(network, pictures_of(truth, read_prediction(path, truth))[known])
+        found[method_of(path)] = predict(network, pictures_of(reference, read_prediction(path, reference))[known])
     return Diagnoses(labels[known], found)
 
 
@@ -97,10 +97,10 @@ def main(arguments: Namespace) -> None:
     parts: dict[str, list[Diagnoses]] = {}
     for path in tqdm(arguments.hr if network else [], unit="stack", disable=not show_progress()):
         assert network is not None
-        truth = read_image(path)
-        said = diagnose(truth, of_volume(arguments.predictions, truth.facts["id"]), classes, network)
+        reference = read_image(path)
+        said = diagnose(reference, of_volume(arguments.predictions, reference.facts["id"]), classes, network)
         if said.labels.size:
-            parts.setdefault(truth.facts["split"], []).append(said)
+            parts.setdefault(reference.facts["split"], []).append(said)
     table = diagnosis_table(
         {split: joined(several) for split, several in parts.items()},
         plugins.names("pipeline.baselines"),
@@ -112,5 +112,5 @@ def main(arguments: Namespace) -> None:
     if table.empty:
         logger.info("no two classes of pictures to learn: the table stays empty")
     for split, several in parts.items():
-        right = 100 * joined(several).accuracy(TRUTH)
+        right = 100 * joined(several).accuracy(REFERENCE)
         logger.info("split %s: the class of %.1f %% of the true pictures is found", split, right)

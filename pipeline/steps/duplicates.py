@@ -39,7 +39,7 @@ SLICES = 64
 """Slices of a volume that are hashed, spread evenly over those with foreground."""
 PROBES = 8
 """Of these, the slices that are looked for among all of another volume."""
-LEAST_SHARE = 0.25
+MIN_SHARE = 0.25
 """Share of the probes that must be found for two volumes to be named. Blocks of one head may overlap in part only; of
 the demo's two heads no probe is found: the nearest slices differ in 20 of 64 bits."""
 
@@ -137,7 +137,7 @@ def resembling(volumes: Sequence[Sequence[Hashed]], most: int) -> list[Duplicate
     for row in rows:
         shared.setdefault((row.volume, row.near_duplicate_volume), set()).add(row.picture)
     total = Counter(one.volume.id for one in probes)
-    named = {pair for pair, names in shared.items() if len(names) >= LEAST_SHARE * total[pair[0]]}
+    named = {pair for pair, names in shared.items() if len(names) >= MIN_SHARE * total[pair[0]]}
     for volume, other in sorted(named):
         logger.warning(
             "volume %r looks like %r, which is in an earlier split: %d of %d slices. Is it the same head? It stays in.",

@@ -1,4 +1,4 @@
-"""Measures every method on a volume, slice by slice or as a whole, against the truth.
+"""Measures every method on a volume, slice by slice or as a whole, against the reference.
 
 Where a slice has several channels, or a picture colours, each of them is measured and the mean is taken: they show the
 same place, so that they are no further slices to whoever counts on these being apart.
@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 
 METRICS = "pipeline.metrics"
 NEIGHBOURS, DENOISED = "neighbours", "denoised"
-"""The regions whose measures are taken against another reference than the truth."""
+"""The regions whose measures are taken against another reference than the reference."""
 LABELS = "labels"
 """Stands for the regions of a segmentation."""
 
@@ -59,22 +59,22 @@ class Measurement(NamedTuple):
     value: float
 
 
-def region_mask(truth: Image, region: str) -> NDArray[np.bool_]:
-    """Returns the voxels of a region, of the shape of the truth: its mask of that name, or all for `whole`.
+def region_mask(reference: Image, region: str) -> NDArray[np.bool_]:
+    """Returns the voxels of a region, of the shape of the reference: its mask of that name, or all for `whole`.
 
     Pictures of several sizes share a stack; there the whole is the picture, without what fills the stack up.
     """
     if region == "whole":
-        return truth.masks.get("picture", np.ones(truth.data.shape, dtype=bool))
-    return truth.masks[region]
+        return reference.masks.get("picture", np.ones(reference.data.shape, dtype=bool))
+    return reference.masks[region]
 
 
 @dataclass(frozen=True)
 class Aids:
-    """What some metrics ask for beside truth and estimate, see `pipeline.metrics`.
+    """What some metrics ask for beside reference and estimate, see `pipeline.metrics`.
 
     Attributes:
-        measured: the low-resolution image on the grid of the truth, see `on_grid`; None where no metric needs it.
+        measured: the low-resolution image on the grid of the reference, see `on_grid`; None where no metric needs it.
         features: a VGG; None where no metric needs it.
     """
 
@@ -88,15 +88,15 @@ Made = dict[tuple[Callable[..., Any], str, int], Any]
 """Results that several metrics share, by the function that made them, the region and the slice."""
 
 
-def on_grid(lr_image: Image, truth: Image) -> NDArray[np.floating]:
-    """Returns a low-resolution image interpolated by cubic B-splines to the grid of its truth, normalised.
+def on_grid(lr_image: Image, reference: Image) -> NDArray[np.floating]:
+    """Returns a low-resolution image interpolated by cubic B-splines to the grid of its reference, normalised.
 
     Raises:
         UserError: it is another volume's.
     """
-    name, other = truth.facts["id"], lr_image.facts["id"]
+    name, other = reference.facts["id"], lr_image.facts["id"]
     if name != other:
-        raise UserError(f"--lr: is volume {other!r}, but the truth is {name!r}; give the same volume's.")
+        raise UserError(f"--lr: is volume {other!r}, but the reference is {name!r}; give the same volume's.")
     factors = lr_image.facts["forward_model"]["factors"]
     return restored_image(lr_image, bspline3.upsample(lr_image.data, factors, {})).data
 
@@ -107,7 +107,7 @@ def needs(metric: str, aid: str) -> bool:
 
 
 def measure(
-    truth: Image,
+    reference: Image,
     estimate: NDArray[np.floating],
     metric: str,
     masks: Mapping[str, NDArray[np.bool_]],
@@ -120,12 +120,12 @@ def measure(
     is no value. Stacks of pictures that have nothing to do with each other are no volume as a whole.
 
     Args:
-        truth: extracted volume.
+        reference: extracted volume.
         estimate: normalised intensities, of the same shape.
         metric: name of a module of pipeline.metrics.
         masks: the regions, of the same shape, by name.
         aids: what the metric may ask for.
-        made: what other metrics of the same truth and estimate have computed; see `SHARED` in `pipeline.metrics`.
+        made: what other metrics of the same reference and estimate have computed; see `SHARED` in `pipeline.metrics`.
 
     Yields:
         Name of the region, index of the slice in the block (WHOLE_VOLUME for the volume as a whole), and the value: the
@@ -135,14 +135,14 @@ def measure(
         UserError: the metric asks for what is not there, or cannot measure slices of this size.
     """
     found: dict[tuple[str, int], list[float]] = {}
-    for region, index, value in _measure(truth, estimate, metric, masks, aids, {} if made is None else made):
-        section = index if index == WHOLE_VOLUME else section_of(truth.facts, index)
+    for region, index, value in _measure(reference, estimate, metric, masks, aids, {} if made is None else made):
+        section = index if index == WHOLE_VOLUME else section_of(reference.facts, index)
         found.setdefault((region, section), []).append(value)
     yield from ((*key, float(np.mean(values))) for key, values in found.items())
 
 
 def _measure(
-    truth: Image,
+    reference: Image,
     estimate: NDArray[np.floating],
     metric: str,
     masks: Mapping[str, NDArray[np.bool_]],
@@ -151,8 +151,8 @@ def _measure(
 ) -> Iterator[tuple[str, int, float]]:
     """Measures channel by channel; arguments as in `measure`, slices are those of the array."""
     module = plugins.load(METRICS, metric)
-    axis, full = truth.facts["slice_axis"], data_range(truth)
-    given = {"truth": truth.data, "estimate": estimate}
+    axis, full = reference.facts["slice_axis"], data_range(reference)
+    given = {"reference": reference.data, "estimate": estimate}
     if needs(metric, "measured"):
         if aids.measured is None:
             raise UserError(f"--lr: the metric {metric} needs the low-resolution volume; give it.")
@@ -165,7 +165,7 @@ def _measure(
     volumes = {name: np.moveaxis(array, axis, 0) for name, array in given.items()}
     regions = {name: np.moveaxis(mask, axis, 0) for name, mask in masks.items()}
     if hasattr(module, "per_slice"):
-        for index in truth.facts["foreground_slices"]:
+        for index in reference.facts["foreground_slices"]:
             here = {name: mask[index] for name, mask in regions.items()}
             slices = {name: volume[index] for name, volume in volumes.items()}
             if hasattr(module, "SHARED"):
@@ -173,9 +173,9 @@ def _measure(
             else:
                 values = _over(here, module, module.per_slice, **slices, **more)
             yield from ((name, index, value) for name, value in values)
-    if hasattr(module, "per_volume") and not is_collection(truth.facts):
-        spacing = (truth.spacing[axis], *np.delete(truth.spacing, axis).tolist())
-        step = channel_count(truth.facts)
+    if hasattr(module, "per_volume") and not is_collection(reference.facts):
+        spacing = (reference.spacing[axis], *np.delete(reference.spacing, axis).tolist())
+        step = channel_count(reference.facts)
         for channel in range(step):
             here = {name: mask[channel::step] for name, mask in regions.items()}
             whole = {name: volume[channel::step] for name, volume in volumes.items()}
@@ -207,44 +207,44 @@ def _over(
         yield from ((name, function(mask=mask, **given)) for name, mask in found.items())
 
 
-def neighbours(truth: Image) -> Image:
+def neighbours(reference: Image) -> Image:
     """Returns the mean of the slices before and after each one; the first and last slice have one neighbour alone.
 
     In serial sections, noise is another in every section while structures go on. An estimate that is nearer to the
-    neighbours than the truth itself holds less noise than the truth. Not for stacks of unrelated pictures.
+    neighbours than the reference itself holds less noise than the reference. Not for stacks of unrelated pictures.
 
     Raises:
         UserError: the volume has a single slice.
     """
-    axis, step = truth.facts["slice_axis"], channel_count(truth.facts)
-    slices = np.moveaxis(np.asarray(truth.data), axis, 0)
+    axis, step = reference.facts["slice_axis"], channel_count(reference.facts)
+    slices = np.moveaxis(np.asarray(reference.data), axis, 0)
     if len(slices) == step:
-        raise UserError(f"volume {truth.facts['id']!r}: a single slice has no neighbours (evaluate.regions).")
+        raise UserError(f"volume {reference.facts['id']!r}: a single slice has no neighbours (evaluate.regions).")
     before = np.concatenate([slices[step : 2 * step], slices[:-step]])
     after = np.concatenate([slices[step:], slices[-2 * step : -step]])
-    return truth.with_data(np.moveaxis((before + after) / 2, 0, axis))
+    return reference.with_data(np.moveaxis((before + after) / 2, 0, axis))
 
 
 def evaluate(
-    truth: Image,
+    reference: Image,
     method: str,
     estimate: NDArray[np.floating],
     settings: Evaluate,
-    reference: Image | None = None,
+    denoised: Image | None = None,
     aids: Aids = NO_AIDS,
 ) -> Iterator[Measurement]:
     """Measures one method on one volume: all metrics over all regions; arguments as in `measure`.
 
     Args:
-        truth: extracted volume.
+        reference: extracted volume.
         method: what made the estimate.
         estimate: normalised intensities, of the same shape.
         settings: the section `evaluate`.
-        reference: the denoised truth, for the region "denoised".
+        denoised: the denoised reference, for the region "denoised".
         aids: what metrics may ask for.
     """
-    volume, subject, split = (truth.facts[name] for name in ("id", "subject", "split"))
-    for compared, masks in _references(truth, settings, reference):
+    volume, subject, split = (reference.facts[name] for name in ("id", "subject", "split"))
+    for compared, masks in _references(reference, settings, denoised):
         made: Made = {}
         for metric in settings.metrics:
             for region, index, value in measure(compared, estimate, metric, masks, aids, made):
@@ -252,19 +252,19 @@ def evaluate(
 
 
 def _references(
-    truth: Image, settings: Evaluate, denoised: Image | None
+    reference: Image, settings: Evaluate, denoised: Image | None
 ) -> Iterator[tuple[Image, dict[str, NDArray[np.bool_]]]]:
-    """Gives what is compared with, the truth first, and the masks of its regions by their names in the tables."""
+    """Gives what is compared with, the reference first, and the masks of its regions by their names in the tables."""
     regions = settings.regions
-    parts = {name: region_mask(truth, name) for name in regions if name not in (NEIGHBOURS, DENOISED, LABELS)}
+    parts = {name: region_mask(reference, name) for name in regions if name not in (NEIGHBOURS, DENOISED, LABELS)}
     if LABELS in regions:
-        parts |= label_regions(truth, settings.labels)
-    yield truth, parts
+        parts |= label_regions(reference, settings.labels)
+    yield reference, parts
     if NEIGHBOURS in regions:
-        yield neighbours(truth), {NEIGHBOURS: region_mask(truth, "foreground")}
+        yield neighbours(reference), {NEIGHBOURS: region_mask(reference, "foreground")}
     if DENOISED in regions:
         assert denoised is not None
-        yield denoised, {DENOISED: region_mask(truth, "foreground")}
+        yield denoised, {DENOISED: region_mask(reference, "foreground")}
 
 
 def method_of(prediction: Path) -> str:
@@ -296,14 +296,14 @@ def write_measurements(path: Path, rows: Iterable[Measurement]) -> None:
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declares the options of this stage."""
-    add_path(parser, "--hr", "extracted volume: the truth (.safetensors)", each_volume=True)
+    add_path(parser, "--hr", "extracted volume: the reference (.safetensors)", each_volume=True)
     text = "restored volumes, each in a folder named after its method"
     add_path(parser, "--predictions", text, many=True, each_volume=True)
     text = "its low-resolution volume (.safetensors); some metrics need it"
     add_path(parser, "--lr", text, required=False, each_volume=True)
     text = "a VGG, as the stage features wrote it (.safetensors); some metrics need it"
     parser.add_argument("--features", type=Path, nargs="*", default=[], metavar="PATH", help=text)
-    text = "the truth as the stage denoise made it; the region denoised needs it"
+    text = "the reference as the stage denoise made it; the region denoised needs it"
     parser.each_volume(
         parser.add_argument("--denoised", type=Path, nargs="*", default=[], metavar="PATH", help=text), many=True
     )
@@ -311,11 +311,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_settings(parser, Evaluate)
 
 
-def _aids(arguments: Namespace, settings: Evaluate, truth: Image) -> Aids:
+def _aids(arguments: Namespace, settings: Evaluate, reference: Image) -> Aids:
     """Reads what the metrics ask for, as far as it was given."""
     wanted = {aid for aid in ("measured", "features") for metric in settings.metrics if needs(metric, aid)}
     return Aids(
-        measured=on_grid(read_image(arguments.lr), truth) if arguments.lr and "measured" in wanted else None,
+        measured=on_grid(read_image(arguments.lr), reference) if arguments.lr and "measured" in wanted else None,
         features=read_features(arguments.features[0]) if arguments.features and "features" in wanted else None,
     )
 
@@ -323,13 +323,13 @@ def _aids(arguments: Namespace, settings: Evaluate, truth: Image) -> Aids:
 def main(arguments: Namespace) -> None:
     """Runs the stage."""
     settings = read_section(Evaluate, arguments.settings)
-    truth = read_image(arguments.hr)
+    reference = read_image(arguments.hr)
     if DENOISED in settings.regions and not arguments.denoised:
         raise UserError("--denoised: evaluate.regions names denoised; give the file that the stage denoise wrote.")
-    reference = read_image(arguments.denoised[0]) if arguments.denoised else None
-    aids = _aids(arguments, settings, truth)
+    denoised = read_image(arguments.denoised[0]) if arguments.denoised else None
+    aids = _aids(arguments, settings, reference)
     rows: list[Measurement] = []
-    for path in tqdm(by_method(arguments.predictions), truth.facts["id"], disable=not show_progress()):
-        rows.extend(evaluate(truth, method_of(path), read_prediction(path, truth), settings, reference, aids))
-        logger.info("%s: %s measured", truth.facts["id"], method_of(path))
+    for path in tqdm(by_method(arguments.predictions), reference.facts["id"], disable=not show_progress()):
+        rows.extend(evaluate(reference, method_of(path), read_prediction(path, reference), settings, denoised, aids))
+        logger.info("%s: %s measured", reference.facts["id"], method_of(path))
     write_measurements(arguments.output, rows)

@@ -1,4 +1,4 @@
-r"""Tells whether restored volumes agree with what was measured: the consistency gate. No truth is needed.
+r"""Tells whether restored volumes agree with what was measured: the consistency gate. No reference is needed.
 
 Each volume is degraded again by the forward model that is recorded in the low-resolution volume, and compared with the
 measurement within its noise. Four gates are written for each method: residual (more is left than the noise), local (a

@@ -25,8 +25,8 @@ from pipeline.formats.io.container import read_image, write_image
 from pipeline.formats.io.predictions import restored_image, write_prediction
 from pipeline.image.image import Image
 from pipeline.image.intensity_limits import limited
-from pipeline.inference.background import Air, has_air, tissue_of
-from pipeline.inference.background_margin import halo_of
+from pipeline.inference.background import Background, has_background, tissue_of
+from pipeline.inference.background_margin import margin_of
 from pipeline.inference.domain import enlarged_voxels, outside_training
 from pipeline.inference.memory import use_memory
 from pipeline.inference.result_check import agreement_with_measurement, check_agreement
@@ -175,19 +175,21 @@ def restore_uncorrected(
     """
     sigma = noise_sigma(image, noise, settings)
     factors, axis = image.facts["forward_model"]["factors"], image.facts["slice_axis"]
-    told = (settings, sigma, views_of(networks[0]), _air_in(image, networks, settings))
+    told = (settings, sigma, views_of(networks[0]), _background_in(image, networks, settings))
     if doubted:
         return Restored(*restore_with_spread(networks, image.data, factors, axis, *told), sigma)
     return Restored(restore_volume(networks[0], image.data, factors, axis, *told), None, sigma)
 
 
-def _air_in(image: Image, networks: Sequence[Generator], settings: Infer) -> Air | None:
+def _background_in(image: Image, networks: Sequence[Generator], settings: Infer) -> Background | None:
     """Returns what need not be computed of a volume by any of the networks."""
-    if settings.air_tolerance == 0 or not has_air(image):
+    if settings.background_tolerance == 0 or not has_background(image):
         return None
-    halos = [halo_of(network, settings.air_tolerance) for network in networks]
-    known = [halo for halo in halos if halo is not None]
-    return Air(tissue_of(image.data, image.facts["slice_axis"]), max(known) if len(known) == len(halos) else None)
+    margins = [margin_of(network, settings.background_tolerance) for network in networks]
+    known = [margin for margin in margins if margin is not None]
+    return Background(
+        tissue_of(image.data, image.facts["slice_axis"]), max(known) if len(known) == len(margins) else None
+    )
 
 
 def noise_sigma(image: Image, noise: str | PhysicalParameters, settings: Infer) -> float:

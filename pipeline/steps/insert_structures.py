@@ -1,7 +1,7 @@
-"""Plants small structures in a volume, restores it with every method, and counts how many an observer finds.
+"""Inserts small structures in a volume, restores it with every method, and counts how many an observer finds.
 
-See pipeline/fidelity/insertion: the structures lie in a few slices of the truth, which are degraded by the volume's own
-forward model with its own noise. Networks are told the noise of the whole volume, as the stage infer tells it.
+See pipeline/fidelity/insertion: the structures lie in a few slices of the reference, which are degraded by the volume's
+own forward model with its own noise. Networks are told the noise of the whole volume, as the stage infer tells it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pandas as pd
 
 from pipeline import plugins
 from pipeline.config.load import read_section
-from pipeline.config.sections import Infer, Planted
+from pipeline.config.sections import Infer, Insertion
 from pipeline.fidelity.insertion.study import Detection, Place, Restore, detections, place_rows, study
 from pipeline.formats.io.container import read_image
 from pipeline.image.image import Image
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 
 def classical_methods(tuned: Mapping[str, Mapping[str, Any]]) -> dict[str, Restore]:
-    """Returns the classical methods by name, with the settings that were tuned for them."""
+    """Returns the baselines by name, with the settings that were tuned for them."""
 
     def upsample(name: str, image: Image) -> Any:
         factors = image.facts["forward_model"]["factors"]
@@ -66,7 +66,7 @@ def write_rows(path: Path, rows: Iterable[Detection] | Iterable[Place], columns:
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declares the options of this stage."""
-    add_path(parser, "--hr", "extracted volume: the truth (.safetensors)", each_volume=True)
+    add_path(parser, "--hr", "extracted volume: the reference (.safetensors)", each_volume=True)
     add_path(parser, "--lr", "its low-resolution volume (.safetensors)", each_volume=True)
     add_path(parser, "--models", "generator.safetensors of networks, in folders named after the methods", many=True)
     add_path(parser, "--tuning", "settings chosen by the stage tune (.json)")
@@ -76,21 +76,21 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="root of the random numbers behind the places")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to compute")
     add_memory(parser)
-    add_settings(parser, Planted)
+    add_settings(parser, Insertion)
 
 
 def main(arguments: Namespace) -> None:
     """Runs the stage."""
-    settings, infer = read_section(Planted, arguments.settings), read_section(Infer, arguments.infer)
+    settings, infer = read_section(Insertion, arguments.settings), read_section(Infer, arguments.infer)
     use_threads(infer.threads)
     use_memory(arguments.memory_mb)
     device = choose_device(arguments.device)
-    truth, lr = read_image(arguments.hr), read_image(arguments.lr)
+    reference, lr = read_image(arguments.hr), read_image(arguments.lr)
     networks = {path.resolve().parent.name: network_on(path, device) for path in arguments.models}
     methods = {**classical_methods(read_tuning(arguments.tuning)), **network_methods(networks, lr, infer)}
-    seen = list(study(truth, lr, methods, settings, arguments.seed))
-    rows = detections(truth, seen)
+    seen = list(study(reference, lr, methods, settings, arguments.seed))
+    rows = detections(reference, seen)
     write_rows(arguments.output, rows, Detection._fields)
-    write_rows(arguments.places, place_rows(truth, seen), Place._fields)
-    count = sum(row.planted for row in rows if row.method == next(iter(methods)))
-    logger.info("%s: %d structures planted, %d methods", truth.facts["id"], count, len(methods))
+    write_rows(arguments.places, place_rows(reference, seen), Place._fields)
+    count = sum(row.inserted for row in rows if row.method == next(iter(methods)))
+    logger.info("%s: %d structures inserted, %d methods", reference.facts["id"], count, len(methods))

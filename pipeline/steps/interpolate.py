@@ -1,4 +1,4 @@
-"""Restores a volume with every classical method."""
+"""Restores a volume with every baseline."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ METHODS = "pipeline.baselines"
 
 
 def interpolate(lr_image: Image, method: str, settings: Mapping[str, Any], path: Path) -> int:
-    """Restores one volume with one classical method and writes the result.
+    """Restores one volume with one baseline and writes the result.
 
     Returns:
         How many voxels had to be clipped to the range of the dtype.

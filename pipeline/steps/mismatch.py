@@ -2,7 +2,7 @@
 
 Networks that were each trained with one degradation restore images of all of them. On the diagonal training and test
 agree; beside it stands the honest answer to the question whether a network will work on another scanner. Slices of the
-test volumes are measured over their foreground, and compared with the best classical method on the same slices, the
+test volumes are measured over their foreground, and compared with the best baseline on the same slices, the
 best being chosen on these slices themselves, which favours it.
 """
 
@@ -31,8 +31,8 @@ from pipeline.training.excerpts import Excerpt, excerpt
 
 logger = logging.getLogger(__name__)
 
-CLASSICAL = "best classical"
-MOST_SLICES = 6
+CLASSICAL = "best baseline"
+MAX_SLICES = 6
 """Evenly spaced slices a volume."""
 COLUMNS = ("trained_on", "tested_on", "volume", "metric", "value")
 NEUTRAL_DB = 0.1
@@ -47,19 +47,19 @@ def measure(networks: Mapping[str, Generator], tests: Mapping[str, Sequence[Exce
         tests: excerpts of the same volumes, by degradation.
 
     Returns:
-        One row a network (or best classical method), degradation, volume and metric; see COLUMNS.
+        One row a network (or best baseline), degradation, volume and metric; see COLUMNS.
     """
     rows = []
     pairs = [(tested, one) for tested, excerpts in tests.items() for one in excerpts]
     for tested, one in tqdm(pairs, unit="excerpt", disable=not show_progress()):
         found = {name: one.mean_over_slices(restore_excerpt(net, one), METRICS) for name, net in networks.items()}
         for name, values in {CLASSICAL: _best_classical(one), **found}.items():
-            rows.extend((name, tested, one.truth.facts["id"], metric, value) for metric, value in values.items())
+            rows.extend((name, tested, one.reference.facts["id"], metric, value) for metric, value in values.items())
     return pd.DataFrame(rows, columns=pd.Index(COLUMNS))
 
 
 def _best_classical(one: Excerpt) -> dict[str, float]:
-    """The best value of each metric among the classical methods, without any tuning."""
+    """The best value of each metric among the baselines, without any tuning."""
     results = []
     for name in plugins.names("pipeline.baselines"):
         estimate = plugins.load("pipeline.baselines", name).upsample(one.measured, one.model.factors, _untuned(one))
@@ -73,7 +73,7 @@ def _untuned(one: Excerpt) -> dict[str, Any]:
 
 
 def draw(table: pd.DataFrame) -> Any:
-    """Returns a matplotlib figure: PSNR of every network on every degradation, against the best classical method."""
+    """Returns a matplotlib figure: PSNR of every network on every degradation, against the best baseline."""
     from matplotlib.colors import TwoSlopeNorm
     from matplotlib.figure import Figure
 
@@ -90,7 +90,7 @@ def draw(table: pd.DataFrame) -> Any:
     axes.set_yticks(range(len(trained)), trained)
     axes.set_xlabel("tested on")
     axes.set_ylabel("trained on")
-    axes.set_title("PSNR against the best classical method, in dB", fontsize=10)
+    axes.set_title("PSNR against the best baseline, in dB", fontsize=10)
     for row, column in np.ndindex(gains.shape):
         strong = abs(gains[row, column]) > 0.6 * most
         text = f"{gains[row, column]:+.2f}"
@@ -118,31 +118,32 @@ def main(arguments: Namespace) -> None:
     Raises:
         UserError: the numbers of files and names do not fit, a file cannot be read, or the device cannot be used.
     """
-    names, truths = arguments.names, [read_image(path) for path in arguments.hr]
-    if len(arguments.models) != len(names) or len(arguments.lr) != len(names) * len(truths):
+    names, references = arguments.names, [read_image(path) for path in arguments.hr]
+    if len(arguments.models) != len(names) or len(arguments.lr) != len(names) * len(references):
         raise UserError(
-            f"{len(names)} names need as many --models, not {len(arguments.models)}, and {len(names) * len(truths)} "
-            f"--lr for {len(truths)} --hr, not {len(arguments.lr)}."
+            f"{len(names)} names need as many --models, not {len(arguments.models)}, and "
+            f"{len(names) * len(references)} "
+            f"--lr for {len(references)} --hr, not {len(arguments.lr)}."
         )
     use_threads(arguments.threads)
     device = choose_device(arguments.device)
     networks = {
         name: load_generator(path).to(device).eval() for name, path in zip(names, arguments.models, strict=True)
     }
-    table = measure(networks, _excerpts(names, truths, arguments.lr))
+    table = measure(networks, _excerpts(names, references, arguments.lr))
     with replacing(arguments.output) as partial:
         table.to_csv(partial, index=False, float_format="%.9g", lineterminator="\n")
     with replacing(arguments.figure) as partial:
         draw(table).savefig(partial, format="png", dpi=120, metadata={"Software": None})
-    logger.info("%d networks on %d degradations of %d volumes", len(networks), len(names), len(truths))
+    logger.info("%d networks on %d degradations of %d volumes", len(networks), len(names), len(references))
 
 
-def _excerpts(names: Sequence[str], truths: Sequence[Any], lr: Sequence[Path]) -> dict[str, list[Excerpt]]:
-    count = len(truths)
+def _excerpts(names: Sequence[str], references: Sequence[Any], lr: Sequence[Path]) -> dict[str, list[Excerpt]]:
+    count = len(references)
     return {
         name: [
-            excerpt(truth, read_image(path), MOST_SLICES)
-            for truth, path in zip(truths, lr[place * count : (place + 1) * count], strict=True)
+            excerpt(reference, read_image(path), MAX_SLICES)
+            for reference, path in zip(references, lr[place * count : (place + 1) * count], strict=True)
         ]
         for place, name in enumerate(names)
     }

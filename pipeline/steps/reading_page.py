@@ -13,7 +13,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from pipeline.config.load import read_section
-from pipeline.config.sections import TRUTH, Reading
+from pipeline.config.sections import REFERENCE, Reading
 from pipeline.errors import UserError
 from pipeline.fidelity.reading.crops import Case, choose_cases
 from pipeline.fidelity.reading.key import write_key
@@ -30,18 +30,18 @@ logger = logging.getLogger(__name__)
 FEWEST_METHODS = 2
 
 
-def draw_volume(truth: Image, predictions: Sequence[Path], cases: Sequence[Case]) -> dict[tuple[str, str], Shown]:
+def draw_volume(reference: Image, predictions: Sequence[Path], cases: Sequence[Case]) -> dict[tuple[str, str], Shown]:
     """Draws the cases of a volume, of every method, one method in memory at a time.
 
     Args:
-        truth: extracted volume.
+        reference: extracted volume.
         predictions: its restorations.
         cases: those of this volume.
     """
-    axis = int(truth.facts["slice_axis"])
-    shown = {(case.name, TRUTH): Shown(case.picture(truth.data, axis), case.aspect) for case in cases}
+    axis = int(reference.facts["slice_axis"])
+    shown = {(case.name, REFERENCE): Shown(case.picture(reference.data, axis), case.aspect) for case in cases}
     for path in by_method(predictions):
-        estimate = read_prediction(path, truth)
+        estimate = read_prediction(path, reference)
         shown |= {(case.name, method_of(path)): Shown(case.picture(estimate, axis), case.aspect) for case in cases}
     return shown
 
@@ -50,7 +50,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Declares the options of this stage."""
     add_path(parser, "--hr", "extracted volumes (.safetensors)", many=True)
     add_path(parser, "--predictions", "their restorations, each in a folder named after its method", many=True)
-    parser.add_argument("--without-truth", action="store_true", help="leave the truth out of what is judged")
+    parser.add_argument("--without-reference", action="store_true", help="leave the reference out of what is judged")
     add_path(parser, "--page", "the page (.html)")
     add_path(parser, "--key", "which code stands for which method (.json); no reader must see it")
     parser.add_argument("--seed", type=int, default=0, help="root of the random order")
@@ -64,14 +64,14 @@ def main(arguments: Namespace) -> None:
         UserError: fewer than two methods are to be judged, or a volume lacks one that another has.
     """
     settings = read_section(Reading, arguments.settings)
-    truths = [read_image(path) for path in arguments.hr]
-    cases = choose_cases(truths, settings.slices)
+    references = [read_image(path) for path in arguments.hr]
+    cases = choose_cases(references, settings.slices)
     pictures: dict[tuple[str, str], Shown] = {}
-    for truth in tqdm(truths, unit="volume", disable=not show_progress()):
-        own = [case for case in cases if case.volume == truth.facts["id"]]
-        pictures |= draw_volume(truth, of_volume(arguments.predictions, truth.facts["id"]), own)
-    if arguments.without_truth:
-        pictures = {shown: picture for shown, picture in pictures.items() if shown[1] != TRUTH}
+    for reference in tqdm(references, unit="volume", disable=not show_progress()):
+        own = [case for case in cases if case.volume == reference.facts["id"]]
+        pictures |= draw_volume(reference, of_volume(arguments.predictions, reference.facts["id"]), own)
+    if arguments.without_reference:
+        pictures = {shown: picture for shown, picture in pictures.items() if shown[1] != REFERENCE}
     methods = sorted({method for _, method in pictures})
     _check(methods, cases, pictures)
     key = make_study([case.name for case in cases], methods, pictures, settings, arguments.seed)

@@ -19,11 +19,11 @@ logger = logging.getLogger(__name__)
 OPTIONAL = {
     "comparisons": "every network against every other method",
     "gates": "limits that results must keep",
-    "planted": "structures of known place, and whether they were found",
-    "planted_rates": "the share of them that every method shows, with intervals",
+    "inserted": "structures of known place, and whether they were found",
+    "detection_rates": "the share of them that every method shows, with intervals",
     "reliability": "predicted and observed errors",
-    "tissue_agreement": "volumes of tissue against those of the truth",
-    "diagnosis": "classes of pictures against those of the truth",
+    "tissue_agreement": "volumes of tissue against those of the reference",
+    "diagnosis": "classes of pictures against those of the reference",
     "duplicates": "pictures and slices that stand in two splits",
 }
 """Tables that not every run has, and what each holds."""

@@ -23,7 +23,7 @@ from pipeline.reporting.volume_page import (
     curve_methods,
     main_methods,
     primary_baseline,
-    shown_slices,
+    shself_supervised,
     volume_page,
 )
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_settings
@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 OPTIONAL = {
     "--gates": "table of gates (.csv)",
-    "--planted": "table of planted structures (.csv)",
+    "--inserted": "table of inserted structures (.csv)",
     "--tissue": "table of tissue volumes (.csv)",
     "--reliability": "table of predicted and observed errors (.csv)",
 }
@@ -53,7 +53,7 @@ def add_tables(parser: ArgumentParser) -> None:
 def add_arguments(parser: ArgumentParser) -> None:
     """Declares the options of this stage."""
     _run_record.cache_clear()  # what stood in the files of another command may have changed
-    add_path(parser, "--hr", "extracted volume: the truth (.safetensors)", each_volume=True)
+    add_path(parser, "--hr", "extracted volume: the reference (.safetensors)", each_volume=True)
     add_path(parser, "--lr", "low-resolution volume (.safetensors)", each_volume=True)
     text = "restored volumes, each in a folder named after its method"
     add_path(parser, "--predictions", text, many=True, each_volume=True)
@@ -82,26 +82,28 @@ def _run_record(volumes: Path, slices: Path, summary: Path, provenance: Path, mo
 def main(arguments: Namespace) -> None:
     """Runs the stage."""
     settings = read_section(Report, arguments.settings)
-    truth, low = read_image(arguments.hr), read_image(arguments.lr)
+    reference, low = read_image(arguments.hr), read_image(arguments.lr)
     run = _run_record(
         arguments.volumes_table, arguments.slices, arguments.summary, arguments.provenance, tuple(arguments.models)
     )
-    volume, deliver = truth.facts["id"], arguments.deliver
+    volume, deliver = reference.facts["id"], arguments.deliver
     files = {method_of(path): path for path in by_method(arguments.predictions)}
-    indices = shown_slices(truth, run, deliver, settings.slices_shown)
+    indices = shself_supervised(reference, run, deliver, settings.slices_shown)
     looks = look(
-        truth,
+        reference,
         low,
         files,
         deliver=deliver,
         main=main_methods(files, primary_baseline(run), deliver),
         indices=indices,
-        order=shown_slices(truth, run, deliver, len(truth.facts["foreground_slices"])) if is_stack(truth) else None,
+        order=shself_supervised(reference, run, deliver, len(reference.facts["foreground_slices"]))
+        if is_stack(reference)
+        else None,
     )
     lines = {name: (method_title(name), style) for name, style in curve_methods(primary_baseline(run), deliver).items()}
     extras = [read_extra(name, getattr(arguments, name), volume, deliver, lines) for name in KINDS]
     page = volume_page(
-        truth,
+        reference,
         low,
         looks,
         run,
@@ -119,7 +121,7 @@ def main(arguments: Namespace) -> None:
                 [model.method for model in run.models],
             ),
             uncertainty=next(iter(arguments.uncertainty), None),
-            setbacks=read_setbacks(arguments.planted, arguments.tissue, volume, deliver),
+            setbacks=read_setbacks(arguments.inserted, arguments.tissue, volume, deliver),
         ),
     )
     write_text(arguments.output, page)

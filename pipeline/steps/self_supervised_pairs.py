@@ -6,7 +6,7 @@ slices. The idea is SMORE's (Zhao, Dewey, Pham, Calabresi, Reich and Prince, IEE
 40:805-817, 2021). It rests on anatomy that looks alike in all directions and on the voxels being as large within the
 slices as the restored ones are across them.
 
-Nothing but the low-resolution volume is looked at, so that the truth of a test volume stays unseen.
+Nothing but the low-resolution volume is looked at, so that the reference of a test volume stays unseen.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ FEWEST = 8
 
 
 def own_pairs(lr: Image) -> dict[str, tuple[Image, Image]]:
-    """Returns pairs of what stands for the truth, and its low-resolution image, by role.
+    """Returns pairs of what stands for the reference, and its low-resolution image, by role.
 
     Args:
         lr: volume whose slices were made thicker, with its forward model in the facts.
@@ -54,7 +54,7 @@ def own_pairs(lr: Image) -> dict[str, tuple[Image, Image]]:
     name = lr.facts["id"]
     if factor == 1:
         raise UserError(
-            f"volume {name!r}: its slices are no thicker than in the truth; nothing can be learnt for them."
+            f"volume {name!r}: its slices are no thicker than in the reference; nothing can be learnt for them."
         )
     rows, columns = (other for other in range(3) if other != axis)
     mask = foreground_mask(lr.data)
@@ -62,10 +62,10 @@ def own_pairs(lr: Image) -> dict[str, tuple[Image, Image]]:
     if len(filled) < FEWEST:
         raise UserError(f"volume {name!r}: {len(filled)} slices with foreground are too few; {FEWEST} are needed.")
     last = filled[-max(2, round(VALIDATION_SHARE * len(filled)))]
-    truth = lr.with_data(lr.data, masks={"foreground": mask})
+    reference = lr.with_data(lr.data, masks={"foreground": mask})
     blocks = {"train": (filled[0], last - GAP), "val": (last, filled[-1] + 1)}
-    turned = _exchanged(truth, rows, columns)
-    sources = {"train-columns": (truth, "train"), "train-rows": (turned, "train"), "val": (truth, "val")}
+    turned = _exchanged(reference, rows, columns)
+    sources = {"train-columns": (reference, "train"), "train-rows": (turned, "train"), "val": (reference, "val")}
     return {role: _pair(source, blocks[split], columns, model, split) for role, (source, split) in sources.items()}
 
 
@@ -82,8 +82,8 @@ def _pair(image: Image, block: tuple[int, int], columns: int, model: ForwardMode
     masks = {"foreground": np.take(image.masks["foreground"], range(*block), axis)}
     name = f"{image.facts['id']}-own-{split}"
     facts = {**cut.facts, "id": name, "split": split, "foreground_slices": list(range(block[1] - block[0]))}
-    truth = cut.with_data(cut.data, masks=masks, facts=facts)
-    shape = tuple(int(size) for size in truth.data.shape)
+    reference = cut.with_data(cut.data, masks=masks, facts=facts)
+    shape = tuple(int(size) for size in reference.data.shape)
     factors = tuple(model.factors[axis] if other == columns else 1 for other in range(3))
     # To the model, the columns' axis is now the one across slices. Slices that were cut are independent images.
     along = replace(
@@ -94,7 +94,7 @@ def _pair(image: Image, block: tuple[int, int], columns: int, model: ForwardMode
         spacing_mm=None if model.spacing_mm is None else tuple(_within(model, columns) for _ in range(3)),
         seed=volume_seed(model.seed, name),
     )
-    return truth, degrade(truth, along)
+    return reference, degrade(reference, along)
 
 
 def _within(model: ForwardModel, columns: int) -> float:
@@ -114,7 +114,7 @@ def main(arguments: Namespace) -> None:
     """Runs the stage."""
     folder: Path = arguments.output
     folder.mkdir(parents=True, exist_ok=True)
-    for role, (truth, lr) in own_pairs(read_image(arguments.lr)).items():
-        write_image(folder / f"{role}.hr.safetensors", truth)
+    for role, (reference, lr) in own_pairs(read_image(arguments.lr)).items():
+        write_image(folder / f"{role}.hr.safetensors", reference)
         write_image(folder / f"{role}.lr.safetensors", lr)
-        logger.info("%s: %s -> %s", role, truth.data.shape, lr.data.shape)
+        logger.info("%s: %s -> %s", role, reference.data.shape, lr.data.shape)

@@ -1,4 +1,4 @@
-"""Measures the volumes of tissue classes in every method's result and in the truth.
+"""Measures the volumes of tissue classes in every method's result and in the reference.
 
 Only heads and brains whose voxels have a known size have any: for micrographs and pictures the table stays empty.
 """
@@ -21,7 +21,7 @@ from pipeline.tables.measurements import write_table
 
 logger = logging.getLogger(__name__)
 
-COLUMNS = ["volume", "subject", "split", "method", "tissue", "truth_ml", "method_ml", "dice"]
+COLUMNS = ["volume", "subject", "split", "method", "tissue", "reference_ml", "method_ml", "dice"]
 
 NOT_NAMED = "unnamed"
 """What stands for the tissues of a volume whose classes are called dark, medium and bright."""
@@ -29,7 +29,7 @@ NOT_NAMED = "unnamed"
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declares the options of this stage."""
-    add_path(parser, "--hr", "extracted volume: the truth (.safetensors)", each_volume=True)
+    add_path(parser, "--hr", "extracted volume: the reference (.safetensors)", each_volume=True)
     text = "restored volumes, each in a folder named after its method"
     add_path(parser, "--predictions", text, many=True, each_volume=True)
     text = "tissues from dark to bright, where the volume shows nothing but brain; unnamed: dark, medium, bright"
@@ -40,16 +40,16 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(arguments: Namespace) -> None:
     """Runs the stage."""
-    truth = read_image(arguments.hr)
+    reference = read_image(arguments.hr)
     rows: list[dict[str, Any]] = []
-    if not measurable(truth):
-        logger.info("%s: no head or brain of known voxel size, hence no volumes of tissue", truth.facts["id"])
+    if not measurable(reference):
+        logger.info("%s: no head or brain of known voxel size, hence no volumes of tissue", reference.facts["id"])
     else:
-        names, of_truth = (
+        names, of_reference = (
             class_names(None if arguments.tissues == NOT_NAMED else arguments.tissues),
-            foreground_classes(truth),
+            foreground_classes(reference),
         )
-        for path in tqdm(by_method(arguments.predictions), truth.facts["id"], disable=not show_progress()):
-            found = tissue_volumes(truth, read_prediction(path, truth), of_truth, names)
-            rows.extend({**identity(truth), "method": method_of(path), **vars(one)} for one in found)
+        for path in tqdm(by_method(arguments.predictions), reference.facts["id"], disable=not show_progress()):
+            found = tissue_volumes(reference, read_prediction(path, reference), of_reference, names)
+            rows.extend({**identity(reference), "method": method_of(path), **vars(one)} for one in found)
     write_table(arguments.output, pd.DataFrame(rows, columns=pd.Index(COLUMNS)))

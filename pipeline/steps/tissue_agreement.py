@@ -1,4 +1,4 @@
-"""Puts the volumes of tissue of a run into one table, and says how far each method agrees with the truth.
+"""Puts the volumes of tissue of a run into one table, and says how far each method agrees with the reference.
 
 The blocks of one subject count once, by the mean of their differences: they are not independent of each other.
 """
@@ -56,7 +56,7 @@ def agreement_table(tissue: pd.DataFrame, confidence: float) -> pd.DataFrame:
         confidence: coverage of the interval of the bias.
     """
     rows = []
-    differences = tissue.assign(difference=tissue["method_ml"] - tissue["truth_ml"])
+    differences = tissue.assign(difference=tissue["method_ml"] - tissue["reference_ml"])
     by_subject: Any = differences.groupby([*KEYS, "subject"], sort=True)["difference"].mean()
     for key, values in by_subject.groupby(level=KEYS, sort=True):
         found = bland_altman(values.to_numpy(), confidence)

@@ -32,7 +32,7 @@ from pipeline.errors import UserError, about
 from pipeline.files import replacing, sha256_of, write_text
 from pipeline.formats.io.container import map_array, read_facts, read_image
 from pipeline.image.stack import upright
-from pipeline.inference import background_margin as halo
+from pipeline.inference import background_margin as margin
 from pipeline.inference import domain
 from pipeline.inference.volume import AS_LEARNT, restore_excerpt, restore_volume
 from pipeline.models.card import trained_card
@@ -72,7 +72,7 @@ EVENT_COLUMNS = ("step", "kind", "what", "value")
 
 @dataclass(frozen=True)
 class TrainingFiles:
-    """What a training reads. Truths and low-resolution volumes stand in the same order.
+    """What a training reads. References and low-resolution volumes stand in the same order.
 
     Attributes:
         hr: extracted training volumes.
@@ -104,7 +104,7 @@ def training_key(files: TrainingFiles, recipe: Recipe, settings: Train, seed: in
 
 
 def training_volume(hr: Path, lr: Path) -> TrainingVolume:
-    """Opens a truth for drawing patches, with the forward model that its low-resolution volume recorded."""
+    """Opens a reference for drawing patches, with the forward model that its low-resolution volume recorded."""
     with about(f"training volume {hr}"):
         facts = read_facts(lr)
         return TrainingVolume(
@@ -189,9 +189,9 @@ def _diversity(network: Generator, one: Excerpt, result: np.ndarray) -> float:
 
 
 def _middle(volume: np.ndarray, one: Excerpt) -> np.ndarray:
-    """The middle of the middle slice of what lies on the truth's grid, as rows and columns, as it is drawn."""
+    """The middle of the middle slice of what lies on the reference's grid, as rows and columns, as it is drawn."""
     axis = one.slice_axis
-    image = upright(np.take(crop_to(volume, one.truth.data.shape), volume.shape[axis] // 2, axis))
+    image = upright(np.take(crop_to(volume, one.reference.data.shape), volume.shape[axis] // 2, axis))
     starts = [max(0, (size - EXCERPT_SIDE) // 2) for size in image.shape]
     return np.array(image[tuple(slice(start, start + EXCERPT_SIDE) for start in starts)], dtype=np.float32)
 
@@ -267,11 +267,11 @@ def train(
                 domain.FACT: domain.training_domain([volume.model for volume in volumes], recipe),
                 "recipe": recipe.model_dump(mode="json"),
                 "shares": shares(network, excerpts, recipe),
-                halo.FACT: halo.departures(network, excerpts),
+                margin.FACT: margin.departures(network, excerpts),
             }
             _write(output, trainer, dial, excerpts)
             learnt = [read_facts(path) for path in (*files.lr, *files.val_lr)]
-            about = (recipe, learnt, trainer.history, device_words(engine.device), facts[halo.FACT])
+            about = (recipe, learnt, trainer.history, device_words(engine.device), facts[margin.FACT])
             card = trained_card(output.name, source, network, *about)
             write_text(output / "model_card.md", card)
             save_generator(output / "generator.safetensors", network, facts)
@@ -337,7 +337,7 @@ def _write(
         _write_table(output / "dial.csv", dial, tuple(dial[0]))
     samples: dict[str, Tensor] = {
         "lr": torch.from_numpy(_stacked([_coarse_middle(one) for one in excerpts])),
-        "truth": torch.from_numpy(_stacked([_middle(np.asarray(one.truth.data), one) for one in excerpts])),
+        "reference": torch.from_numpy(_stacked([_middle(np.asarray(one.reference.data), one) for one in excerpts])),
         **{f"step-{step:06d}": image.contiguous() for step, image in trainer.samples.items()},
     }
     with replacing(output / "samples.safetensors") as partial:
@@ -345,7 +345,7 @@ def _write(
 
 
 def _coarse_middle(one: Excerpt) -> np.ndarray:
-    """The middle of the measured slice, enlarged by repetition so that it shows the same place as the truth's."""
+    """The middle of the measured slice, enlarged by repetition so that it shows the same place as the reference's."""
     enlarged = one.measured
     for axis, factor in enumerate(one.model.factors):
         enlarged = np.repeat(enlarged, factor, axis)

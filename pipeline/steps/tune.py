@@ -27,7 +27,7 @@ from pipeline.training.excerpts import Excerpt, excerpt
 logger = logging.getLogger(__name__)
 
 METHOD = "nlm_bspline3"
-MOST_SLICES = 8
+MAX_SLICES = 8
 """Slices per volume that are looked at: the settings hang on the noise, which is the same in all of them."""
 
 
@@ -40,11 +40,11 @@ def score(excerpts: Sequence[Excerpt], settings: Mapping) -> float:
     return float(np.mean([value["psnr"] for value in values]))
 
 
-def tune(truths: Sequence[Image], lrs: Sequence[Image]) -> dict[str, Any]:
+def tune(references: Sequence[Image], lrs: Sequence[Image]) -> dict[str, Any]:
     """Tries all candidates on validation volumes.
 
     Args:
-        truths: extracted volumes.
+        references: extracted volumes.
         lrs: their low-resolution images, in the same order and all of one forward model.
 
     Returns:
@@ -53,8 +53,8 @@ def tune(truths: Sequence[Image], lrs: Sequence[Image]) -> dict[str, Any]:
     Raises:
         UserError: the volumes do not belong together.
     """
-    check_pairs(truths, lrs)
-    excerpts = [excerpt(truth, lr, MOST_SLICES) for truth, lr in zip(truths, lrs, strict=True)]
+    check_pairs(references, lrs)
+    excerpts = [excerpt(reference, lr, MAX_SLICES) for reference, lr in zip(references, lrs, strict=True)]
     candidates = nlm_bspline3.candidates(excerpts[0].model.noise_sigma)
     scores = [score(excerpts, one) for one in tqdm(candidates, "settings", disable=not show_progress())]
     best = int(np.argmax(scores))
@@ -63,8 +63,8 @@ def tune(truths: Sequence[Image], lrs: Sequence[Image]) -> dict[str, Any]:
         "criterion": "mean PSNR over the foreground, in dB",
         "settings": candidates[best],
         "tried": [{**one, "psnr": _plain(value)} for one, value in zip(candidates, scores, strict=True)],
-        "volumes": [truth.facts["id"] for truth in truths],
-        "slices": [evenly_spaced(truth.facts["foreground_slices"], MOST_SLICES) for truth in truths],
+        "volumes": [reference.facts["id"] for reference in references],
+        "slices": [evenly_spaced(reference.facts["foreground_slices"], MAX_SLICES) for reference in references],
     }
 
 
@@ -73,13 +73,13 @@ def _plain(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def check_pairs(truths: Sequence[Image], lrs: Sequence[Image]) -> None:
+def check_pairs(references: Sequence[Image], lrs: Sequence[Image]) -> None:
     """Checks that the volumes belong together.
 
     Raises:
         UserError: naming what does not fit.
     """
-    ids, lr_ids = ([image.facts["id"] for image in images] for images in (truths, lrs))
+    ids, lr_ids = ([image.facts["id"] for image in images] for images in (references, lrs))
     if ids != lr_ids:
         raise UserError(f"--hr holds the volumes {ids}, --lr holds {lr_ids}; give the same volumes in the same order.")
     models = [image.facts["forward_model"] for image in lrs]

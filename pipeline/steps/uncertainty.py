@@ -27,11 +27,11 @@ RELIABILITY_COLUMNS = ("volume", "subject", "split", "method", "bin", "predicted
 SUMMARY_COLUMNS = ("volume", "subject", "split", "method", "spearman", "factor", "predicted", "observed", "voxels")
 
 
-def tables(truth: Image, method: str, prediction: Path, spread: Image, factor: float) -> tuple[pd.DataFrame, ...]:
+def tables(reference: Image, method: str, prediction: Path, spread: Image, factor: float) -> tuple[pd.DataFrame, ...]:
     """Compares predicted with true errors of one volume, both as fractions of the normalised range.
 
     Args:
-        truth: extracted volume.
+        reference: extracted volume.
         method: what restored it.
         prediction: its result.
         spread: its disagreement over views.
@@ -43,9 +43,9 @@ def tables(truth: Image, method: str, prediction: Path, spread: Image, factor: f
     Raises:
         UserError: a file cannot be read, or is of another volume.
     """
-    volume, subject, split = (truth.facts[name] for name in ("id", "subject", "split"))
+    volume, subject, split = (reference.facts[name] for name in ("id", "subject", "split"))
     names = (volume, subject, split, method)
-    found, error = compared(truth, read_prediction(prediction, truth), spread)
+    found, error = compared(reference, read_prediction(prediction, reference), spread)
     predicted = factor * found
     curve = [(*names, index, *one) for index, one in enumerate(reliability_curve(predicted, error))]
     means = (float(predicted.mean()), float(error.mean()))
@@ -58,7 +58,7 @@ def tables(truth: Image, method: str, prediction: Path, spread: Image, factor: f
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declares the options of this stage."""
-    add_path(parser, "--hr", "extracted volume: the truth (.safetensors)", each_volume=True)
+    add_path(parser, "--hr", "extracted volume: the reference (.safetensors)", each_volume=True)
     add_path(parser, "--prediction", "the delivered restoration, in a folder named after its method", each_volume=True)
     add_path(parser, "--spread", "the method's disagreement over views (.safetensors)", each_volume=True)
     add_path(parser, "--calibration", "the factor that the stage calibrate found (.json)")
@@ -69,11 +69,15 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(arguments: Namespace) -> None:
     """Runs the stage."""
-    truth, spread, factor = read_image(arguments.hr), read_image(arguments.spread), read_factor(arguments.calibration)
+    reference, spread, factor = (
+        read_image(arguments.hr),
+        read_image(arguments.spread),
+        read_factor(arguments.calibration),
+    )
     method = method_of(arguments.prediction)
-    curve, summary = tables(truth, method, arguments.prediction, spread, factor)
+    curve, summary = tables(reference, method, arguments.prediction, spread, factor)
     facts = {**spread.facts, "method": method, "expected_error_factor": factor}
     write_image(arguments.output, spread.with_data(spread.data, facts=facts))
     write_table(arguments.reliability, curve)
     write_table(arguments.summary, summary)
-    logger.info("%s: rank correlation %.2f with the true error", truth.facts["id"], summary["spearman"].iloc[0])
+    logger.info("%s: rank correlation %.2f with the true error", reference.facts["id"], summary["spearman"].iloc[0])

@@ -59,9 +59,9 @@ def try_settings(
     alphas = [index / dial.steps for index in range(dial.steps + 1)]
     rows = [{"alpha": alpha, **_measured(between(start, end, alpha), excerpts, perceptual)} for alpha in alphas]
     first = rows[0]
-    limit = dial.most_residual * max(first["noise_level"], first["lr_residual"])
+    limit = dial.max_residual * max(first["noise_level"], first["lr_residual"])
     for row in rows:
-        loses_little = row["psnr"] >= first["psnr"] - dial.most_loss_db
+        loses_little = row["psnr"] >= first["psnr"] - dial.max_loss_db
         row["allowed"] = bool(loses_little and row["lr_residual"] <= limit)
     best = min((row for row in rows if row["allowed"]), key=lambda row: row["perceptual"])
     return [{**row, "chosen": row is best} for row in rows]
@@ -75,7 +75,7 @@ def _measured(network: Generator, excerpts: Sequence[Excerpt], perceptual: Perce
 def _look_at(network: Generator, excerpt: Excerpt, perceptual: PerceptualDistance) -> dict[str, float]:
     restored = restore_excerpt(network, excerpt)
     restored = toward_measurement(restored, excerpt.measured, excerpt.model, best_share(restored, excerpt))
-    estimate = crop_to(restored, excerpt.truth.data.shape)
+    estimate = crop_to(restored, excerpt.reference.data.shape)
     again = excerpt.model.expected_value(degraded_again(restored, excerpt.model))
     return {
         **excerpt.mean_over_slices(estimate, METRICS),
@@ -86,15 +86,15 @@ def _look_at(network: Generator, excerpt: Excerpt, perceptual: PerceptualDistanc
 
 
 def _noise_level(excerpt: Excerpt) -> float:
-    """Root mean square of what the truth itself differs from its measurement by."""
-    truth = degraded_again(np.asarray(excerpt.truth.data), excerpt.model)
-    return float(np.sqrt(np.mean((excerpt.measured - excerpt.model.expected_value(truth)) ** 2)))
+    """Root mean square of what the reference itself differs from its measurement by."""
+    reference = degraded_again(np.asarray(excerpt.reference.data), excerpt.model)
+    return float(np.sqrt(np.mean((excerpt.measured - excerpt.model.expected_value(reference)) ** 2)))
 
 
 def _distance(perceptual: PerceptualDistance, estimate: np.ndarray, excerpt: Excerpt) -> float:
-    pairs = zip(*(_slices(array, excerpt.slice_axis) for array in (estimate, excerpt.truth.data)), strict=True)
+    pairs = zip(*(_slices(array, excerpt.slice_axis) for array in (estimate, excerpt.reference.data)), strict=True)
     with torch.inference_mode():
-        return float(np.mean([float(perceptual.distance(one, truth)) for one, truth in pairs]))
+        return float(np.mean([float(perceptual.distance(one, reference)) for one, reference in pairs]))
 
 
 def _slices(volume: np.ndarray, axis: int) -> list[Tensor]:

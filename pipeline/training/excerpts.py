@@ -18,7 +18,7 @@ from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import crop_to, cuts, is_isotropic
 
 PerSlice = Callable[..., float]
-"""`per_slice(truth, estimate, mask, data_range)` of a module of pipeline.metrics."""
+"""`per_slice(reference, estimate, mask, data_range)` of a module of pipeline.metrics."""
 
 
 SIDE_LR = 5
@@ -27,16 +27,16 @@ SIDE_LR = 5
 
 @dataclass(frozen=True)
 class Excerpt:
-    """Some slices or a block of a volume, with the truth and with what was measured.
+    """Some slices or a block of a volume, with the reference and with what was measured.
 
     Attributes:
-        truth: high-resolution slices with their mask "foreground".
+        reference: high-resolution slices with their mask "foreground".
         measured: the low-resolution slices, normalised.
         model: the forward model between the two; along the axis of slices that lie apart it does nothing.
         noiseless: the low-resolution slices before the noise.
     """
 
-    truth: Image
+    reference: Image
     measured: NDArray[np.float32]
     model: ForwardModel
     noiseless: NDArray[np.float32]
@@ -44,7 +44,7 @@ class Excerpt:
     @property
     def slice_axis(self) -> int:
         """Axis along which the slices follow each other."""
-        return self.truth.facts["slice_axis"]
+        return self.reference.facts["slice_axis"]
 
     @property
     def measured_slices(self) -> int:
@@ -60,22 +60,22 @@ class Excerpt:
         """Measures an estimate over the foreground of every slice.
 
         Args:
-            estimate: restored slices; what lies beyond the truth's size is left out.
+            estimate: restored slices; what lies beyond the reference's size is left out.
             metrics: functions `per_slice` of modules of pipeline.metrics, by name.
 
         Returns:
             The mean over the slices, by name.
         """
-        arrays = (self.truth.data, crop_to(estimate, self.truth.data.shape), self.truth.masks["foreground"])
+        arrays = (self.reference.data, crop_to(estimate, self.reference.data.shape), self.reference.masks["foreground"])
         slices = list(zip(*(np.moveaxis(array, self.slice_axis, 0) for array in arrays), strict=True))
-        full = data_range(self.truth)
+        full = data_range(self.reference)
         return {
             name: float(np.mean([measure(*one, data_range=full) for one in slices if one[2].any()]))
             for name, measure in metrics.items()
         }
 
 
-def excerpt(truth: Image, lr: Image, most: int) -> Excerpt:
+def excerpt(reference: Image, lr: Image, most: int) -> Excerpt:
     """Takes at most `most` evenly spaced slices with foreground of a volume and its low-resolution image.
 
     The slices are cut so that they show what was lost, see `pipeline.physics.grid.cuts`. A blur across them is part of
@@ -89,27 +89,27 @@ def excerpt(truth: Image, lr: Image, most: int) -> Excerpt:
     """
     model = ForwardModel.from_json(lr.facts["forward_model"])
     if is_isotropic(model.factors):
-        return _block(truth, model, SIDE_LR * most)
-    slice_axis = truth.facts["slice_axis"]
+        return _block(reference, model, SIDE_LR * most)
+    slice_axis = reference.facts["slice_axis"]
     axis = cuts(model.factors, slice_axis)[0].normal
     usual = axis == slice_axis
-    candidates = truth.facts["foreground_slices"] if usual else filled_slices(truth.masks["foreground"], axis)
+    candidates = reference.facts["foreground_slices"] if usual else filled_slices(reference.masks["foreground"], axis)
     chosen = evenly_spaced(candidates, most)
-    masks = {"foreground": np.take(truth.masks["foreground"], chosen, axis)}
-    facts = {**truth.facts, "slice_axis": axis}
-    kept = truth.with_data(np.take(truth.data, chosen, axis), masks=masks, facts=facts)
+    masks = {"foreground": np.take(reference.masks["foreground"], chosen, axis)}
+    facts = {**reference.facts, "slice_axis": axis}
+    kept = reference.with_data(np.take(reference.data, chosen, axis), masks=masks, facts=facts)
     shape = tuple(int(size) for size in kept.data.shape)
     apart = replace(model, hr_shape=shape, still_axis=axis)
-    return Excerpt(kept, np.take(lr.data, chosen, axis), apart, model.coarsen_slices(truth.data, axis, chosen))
+    return Excerpt(kept, np.take(lr.data, chosen, axis), apart, model.coarsen_slices(reference.data, axis, chosen))
 
 
-def _block(truth: Image, model: ForwardModel, side: int) -> Excerpt:
+def _block(reference: Image, model: ForwardModel, side: int) -> Excerpt:
     """Cuts a block with sides of at most `side` low-resolution voxels, from the rim of the foreground to its inside.
 
     Along the first axis within the slices it begins where the foreground does, along the others it lies in the middle:
     so it holds the outer layers as well as what is deep inside.
     """
-    mask, slice_axis = truth.masks["foreground"], truth.facts["slice_axis"]
+    mask, slice_axis = reference.masks["foreground"], reference.facts["slice_axis"]
     rim = min(axis for axis in range(mask.ndim) if axis != slice_axis)
     places = []
     for axis, (size, factor) in enumerate(zip(model.lr_shape, model.factors, strict=True)):
@@ -118,7 +118,7 @@ def _block(truth: Image, model: ForwardModel, side: int) -> Excerpt:
         start = int(np.clip(low if axis == rim else (low + high - side) // 2, 0, max(0, size - side)))
         places.append(slice(start * factor, (start + side) * factor))
     place = tuple(places)
-    kept = truth.with_data(truth.data[place], masks={"foreground": mask[place]})
+    kept = reference.with_data(reference.data[place], masks={"foreground": mask[place]})
     apart = replace(model, hr_shape=tuple(int(size) for size in kept.data.shape))
     noiseless = apart.coarsen(kept.data)
     return Excerpt(kept, apart.measured(noiseless), apart, noiseless)

@@ -49,7 +49,7 @@ def batches(sampler: Sampler, steps: range, part: slice, processes: int) -> Iter
             sampler=steps,
             num_workers=processes,
             prefetch_factor=AHEAD if processes else None,
-            multiprocessing_context="fork" if processes else None,  # truths are mapped, and shared so, not copied
+            multiprocessing_context="fork" if processes else None,  # references are mapped, and shared so, not copied
             collate_fn=_as_it_is,
             worker_init_fn=_start_worker,
         )

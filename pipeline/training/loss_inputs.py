@@ -18,7 +18,7 @@ class Scene:
 
     Attributes:
         measured: low-resolution patches with noise, shape (batch, channels, y, x), normalised intensities.
-        truth: high-resolution patches, shape (batch, channels, factor y, factor x); the factors may differ.
+        reference: high-resolution patches, shape (batch, channels, factor y, factor x); the factors may differ.
         sigma: standard deviation of the noise in each patch, shape (batch,), a fraction of the normalised range.
         operator: the linear part of the forward model for patches of this size: it maps (batch, channels, factor y,
             factor x) to (batch, channels, y, x) and is differentiable.
@@ -28,7 +28,7 @@ class Scene:
     """
 
     measured: Tensor
-    truth: Tensor
+    reference: Tensor
     sigma: Tensor
     operator: Callable[[Tensor], Tensor]
     averaged: Callable[[], Tensor]

@@ -29,17 +29,17 @@ Window = tuple[slice, slice]
 WHOLE: Window = (slice(None), slice(None))
 
 ReadSlices = Callable[[Sequence[int], Window], NDArray[np.float32]]
-"""Returns a part of some slices of a truth, padded, shape (slice, rows, columns), by their indices."""
+"""Returns a part of some slices of a reference, padded, shape (slice, rows, columns), by their indices."""
 
 SLAB = 32
-"""Slices of a truth that are in memory at a time, where a measured slice mixes many."""
+"""Slices of a reference that are in memory at a time, where a measured slice mixes many."""
 SHARED = 2
 """Dimensions of a matrix that all patches of a batch share."""
 
 
 @dataclass(frozen=True)
 class TrainingVolume:
-    """A truth to draw patches from.
+    """A reference to draw patches from.
 
     Attributes:
         data: normalised intensities, shape (x, y, z), memory-mapped.
@@ -78,21 +78,21 @@ class Patches:
     Attributes:
         measured: low-resolution patches with noise, shape (batch, 1, p, p) with p = patch_lr, float32. Where the axis
             across the slices was coarsened as well, they are interpolated along it, noise included.
-        truth: shape (batch, 1, s p, t p) with the factors s and t of rows and columns, float32.
+        reference: shape (batch, 1, s p, t p) with the factors s and t of rows and columns, float32.
         sigma: standard deviation of the noise of each patch, before any interpolation, shape (batch,), float32.
         operator: the linear part of the forward model for a patch: terms of two matrices, shape (p, s p) and (p, t p)
             where all patches share them, else (batch, 1, p, s p) and (batch, 1, p, t p), float32.
     """
 
     measured: NDArray[np.float32]
-    truth: NDArray[np.float32]
+    reference: NDArray[np.float32]
     sigma: NDArray[np.float32]
     operator: PatchTerms
 
     def part(self, chosen: slice) -> Patches:
         """Returns some of the patches."""
         operator = tuple(tuple(one if one.ndim == SHARED else one[chosen] for one in pair) for pair in self.operator)
-        return Patches(self.measured[chosen], self.truth[chosen], self.sigma[chosen], operator)  # pyright: ignore[reportArgumentType]
+        return Patches(self.measured[chosen], self.reference[chosen], self.sigma[chosen], operator)  # pyright: ignore[reportArgumentType]
 
 
 class PatchSampler:
@@ -116,9 +116,9 @@ class PatchSampler:
         """Returns the batch of a step, or the part of it that one of several devices takes."""
         indices = range(self._recipe.batch_size)[part]
         drawn = [self._draw(np.random.default_rng([self._seed, step, index])) for index in indices]
-        measured, truth, sigma, operators = zip(*drawn, strict=True)
+        measured, reference, sigma, operators = zip(*drawn, strict=True)
         levels = np.array(sigma, dtype=np.float32)
-        return Patches(np.stack(measured)[:, None], np.stack(truth)[:, None], levels, stacked(operators))
+        return Patches(np.stack(measured)[:, None], np.stack(reference)[:, None], levels, stacked(operators))
 
     def _draw(
         self, generator: np.random.Generator
@@ -137,15 +137,15 @@ class PatchSampler:
 
         layers, weights = _layers(model, cut.normal, index)
         place = _draw_place(mask, self._recipe.patch_lr, factors, generator)
-        coarse, truth = _pair(model.terms, cut, layers, index, read, place, factors)
-        coarse, truth = _filled(coarse, truth, self._recipe.patch_lr, factors)
+        coarse, reference = _pair(model.terms, cut, layers, index, read, place, factors)
+        coarse, reference = _filled(coarse, reference, self._recipe.patch_lr, factors)
         operator = patch_operator(
             model.operators, model.factors, model.spacing_mm, model.slice_axis, cut, self._recipe.patch_lr
         )
-        coarse, truth = _turn(coarse, truth, generator, transpose=_is_symmetric(operator))
+        coarse, reference = _turn(coarse, reference, generator, transpose=_is_symmetric(operator))
         sigma = self._sigma(model, generator)
         noisy = _with_noise(model, coarse, cut, generator, sigma)
-        return np.tensordot(weights, noisy, axes=1), truth, sigma, operator
+        return np.tensordot(weights, noisy, axes=1), reference, sigma, operator
 
     def _sigma(self, model: ForwardModel, generator: np.random.Generator) -> float:
         noise_range = self._recipe.noise_sigma_range
@@ -246,32 +246,32 @@ def _pair(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Returns some low-resolution slices without noise, shape (slice, rows, columns), and the true slice at an index.
 
-    Both are computed at one place alone, and of the truth nothing is read that does not show there.
+    Both are computed at one place alone, and of the reference nothing is read that does not show there.
 
     Args:
         terms: the linear part of the forward model of the whole volume.
         cut: how the slices lie in it.
         layers: the low-resolution slices.
         index: of the true slice.
-        read: gives slices of the truth.
+        read: gives slices of the reference.
         place: rows and columns of the low-resolution slices.
         factors: high-resolution voxels per low-resolution voxel along rows and columns.
     """
     fine = [slice(part.start * factor, part.stop * factor) for part, factor in zip(place, factors, strict=True)]
     planes = [(_rows_of(term[cut.rows], place[0]), _rows_of(term[cut.columns], place[1])) for term in terms]
     seen = _seen([rows for rows, _ in planes], fine[0]), _seen([columns for _, columns in planes], fine[1])
-    truth = read([index], seen)
+    reference = read([index], seen)
     result = np.float32(0)
     for term, (rows, columns) in zip(terms, planes, strict=True):
         across = term[cut.normal]
         if across is not None:
             one = _mixed(across[layers].astype(np.float32), read, seen)
         else:
-            one = truth if layers == [index] else read(layers, seen)
+            one = reference if layers == [index] else read(layers, seen)
         one = one if rows is None else rows[:, seen[0]] @ one
         result = result + (one if columns is None else one @ columns[:, seen[1]].T)
     inner = tuple(slice(one.start - read_.start, one.stop - read_.start) for one, read_ in zip(fine, seen, strict=True))
-    return np.asarray(result, dtype=np.float32), truth[0][inner]
+    return np.asarray(result, dtype=np.float32), reference[0][inner]
 
 
 def _rows_of(matrix: NDArray[np.float64] | None, part: slice) -> NDArray[np.float32] | None:

@@ -64,17 +64,17 @@ class PerceptualDistance:
         self._vgg.to(device)
         return self
 
-    def distance(self, estimate: Tensor, truth: Tensor) -> Tensor:
-        """Returns the sum over layers of weight * criterion(f(estimate), f(truth)), a scalar.
+    def distance(self, estimate: Tensor, reference: Tensor) -> Tensor:
+        """Returns the sum over layers of weight * criterion(f(estimate), f(reference)), a scalar.
 
         f stands for the features times `scale` times the calibration of the network. Gradients go to the estimate only.
 
         Args:
             estimate: shape (batch, 1 or 3, y, x), intensities within [0, 1].
-            truth: of the same shape.
+            reference: of the same shape.
         """
         with torch.no_grad():
-            wanted = self._features(truth)
+            wanted = self._features(reference)
         found = self._features(estimate)
         criterion = CRITERIA[self._settings.criterion]
         total = torch.zeros((), dtype=estimate.dtype, device=estimate.device)

@@ -56,12 +56,12 @@ class Sentinel:
 
     Args:
         settings: the section `train.sentinel`.
-        least_skips: steps in a row that may be skipped whatever the settings say.
+        min_skips: steps in a row that may be skipped whatever the settings say.
     """
 
-    def __init__(self, settings: Settings, least_skips: int = 0) -> None:
+    def __init__(self, settings: Settings, min_skips: int = 0) -> None:
         self._settings = settings
-        self._most_skips = max(1, settings.patience_steps // 10, least_skips)
+        self._most_skips = max(1, settings.patience_steps // 10, min_skips)
         self._memory = _Memory()
         self.events: list[Event] = []
 
@@ -78,7 +78,7 @@ class Sentinel:
     @property
     def exhausted(self) -> bool:
         """Whether the training was set back more often than it may be."""
-        return self._memory.rollbacks > self._settings.most_rollbacks
+        return self._memory.rollbacks > self._settings.max_rollbacks
 
     def judge_step(self, step: int, loss: float, gradient: float) -> Verdict:
         """Judges a step of the generator before it is taken.
@@ -96,7 +96,7 @@ class Sentinel:
         self._ill(step, "skipped", False, "", 0.0)
         usual = self._usual()
         self._memory.gradients = [*self._memory.gradients, gradient][-USUAL_STEPS:]
-        vanished = usual is not None and gradient < self._settings.least_gradient * usual
+        vanished = usual is not None and gradient < self._settings.min_gradient * usual
         return self._ill(step, "vanished", vanished, "the generator's gradient vanished", gradient)
 
     def judge_discriminator(self, step: int, real: float, fake: float, stands_still: bool) -> Verdict:
@@ -104,14 +104,14 @@ class Sentinel:
 
         Args:
             step: steps taken so far.
-            real: mean probability that it gave to truth.
+            real: mean probability that it gave to reference.
             fake: mean probability that it gave to results.
             stands_still: whether none of its weights changed.
         """
         gap = real - fake
-        won = not math.isfinite(gap) or gap > self._settings.most_discriminator_gap
+        won = not math.isfinite(gap) or gap > self._settings.max_discriminator_gap
         verdicts = (
-            self._ill(step, "won", won, "the discriminator tells truth from result without effort", gap),
+            self._ill(step, "won", won, "the discriminator tells reference from result without effort", gap),
             self._ill(step, "still", stands_still, "the discriminator does not learn", 0.0),
         )
         return "roll_back" if "roll_back" in verdicts else "fine"
@@ -125,11 +125,11 @@ class Sentinel:
             diversity: change of its result per change of its input.
         """
         best = self._memory.best_psnr
-        follows = diversity >= self._settings.least_diversity
+        follows = diversity >= self._settings.min_diversity
         # A network with random weights hardly follows its input yet: only one that did can have collapsed.
         if not follows and (self._memory.followed or not math.isfinite(diversity)):
             return self._set_back(step, "the output no longer follows the input", diversity)
-        if not psnr >= best - self._settings.most_loss_db:
+        if not psnr >= best - self._settings.max_loss_db:
             return self._set_back(step, f"validation PSNR fell from {best:.2f} dB", psnr)
         self._memory.best_psnr = max(best, psnr)
         self._memory.followed = self._memory.followed or follows
@@ -150,7 +150,7 @@ class Sentinel:
         if not math.isfinite(gradient):
             return "the gradient is not finite", gradient
         usual = self._usual()
-        if usual is not None and gradient > self._settings.most_gradient * usual:
+        if usual is not None and gradient > self._settings.max_gradient * usual:
             return f"the gradient exploded: usual is {usual:.3g}", gradient
         return None
 

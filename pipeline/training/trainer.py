@@ -233,13 +233,13 @@ class Trainer:
 
     def _scene(self, patches: Patches) -> Scene:
         device = self._engine.device
-        measured, truth, sigma = (
+        measured, reference, sigma = (
             torch.from_numpy(array).to(device, non_blocking=True)
-            for array in (patches.measured, patches.truth, patches.sigma)
+            for array in (patches.measured, patches.reference, patches.sigma)
         )
         measured = measured.contiguous(memory_format=torch.channels_last)
         operator = as_torch(patches.operator, device)
-        return Scene(measured, truth, sigma, operator, self._averaged(measured, sigma), self._perceptual)
+        return Scene(measured, reference, sigma, operator, self._averaged(measured, sigma), self._perceptual)
 
     def _averaged(self, measured: Tensor, sigma: Tensor) -> Callable[[], Tensor]:
         def estimate() -> Tensor:
@@ -311,13 +311,13 @@ class Trainer:
         if parts == 1:
             return self._judged(self._critic, scene, estimate)
         with torch.no_grad():
-            real = self._discriminator(scene.truth)  # pyright: ignore[reportOptionalCall]
+            real = self._discriminator(scene.reference)  # pyright: ignore[reportOptionalCall]
         return Judgement(real, self._discriminator(estimate))  # pyright: ignore[reportOptionalCall]
 
     def _judged(self, critic: Any, scene: Scene, estimate: Tensor) -> Judgement:
         # Weights are normalised once for both: they are the same, and another power iteration costs time.
         with self._engine.autocast(), parametrize.cached():
-            return Judgement(critic(scene.truth), critic(estimate))
+            return Judgement(critic(scene.reference), critic(estimate))
 
     def _generator_loss(self, estimate: Tensor, scene: Scene, judgement: Judgement | None, parts: int) -> Tensor:
         with self._engine.autocast():
@@ -412,7 +412,7 @@ class Trainer:
         if self._sentinel.exhausted:
             raise UserError(
                 f"the training stopped at step {self._step}: {event.what} ({event.value:.4g}), and it was set back "
-                f"{self._settings.sentinel.most_rollbacks} times before (train.sentinel.most_rollbacks). Lower the "
+                f"{self._settings.sentinel.max_rollbacks} times before (train.sentinel.max_rollbacks). Lower the "
                 "learning rates or the adversarial weight of the recipe, or lengthen its ramp."
             )
         logger.warning("step %d: %s (%.4g); back to the last good state", self._step, event.what, event.value)

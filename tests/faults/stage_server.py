@@ -2,8 +2,8 @@
 
 `python -m tests.faults.stage_server PLACE [COMMAND ...]` listens in the folder PLACE, and runs a command meanwhile. In
 PLACE lies a program called `python`, which the command finds first: `python -m pipeline.steps STEP ...` is handed to
-the server and takes milliseconds to start. The stage runs through the same function as the command line, as a process of
-its own that can be killed; an order may say at which change of a file it kills itself.
+the server and takes milliseconds to start. The stage runs through the same function as the command line, as a process
+of its own that can be killed; an order may say at which change of a file it kills itself.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pipeline.steps._names import STAGES
 
 FOR_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 CHANGES = ("os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.chmod", "os.link", "os.symlink")
-MOST_BYTES = 1 << 20
+MAX_BYTES = 1 << 20
 BROKEN = 70
 """The exit status of a stage that raised what it should not."""
 
@@ -101,7 +101,7 @@ def mind(connection: socket.socket, place: Path) -> None:
 
     PLACE/orders keeps all orders, one a line.
     """
-    message, outputs, *_ = socket.recv_fds(connection, MOST_BYTES, 2)
+    message, outputs, *_ = socket.recv_fds(connection, MAX_BYTES, 2)
     with (place / "orders").open("ab", buffering=0) as orders:
         orders.write(message + b"\n")
     child = os.fork()

@@ -392,7 +392,7 @@ def test_an_archive_that_would_burst_is_refused_in_little_memory(kind: str, here
 
 
 def test_an_archive_of_countless_members_is_refused(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(members, "MOST_MEMBERS", 1000)
+    monkeypatch.setattr(members, "MAX_MEMBERS", 1000)
     header = tarfile.TarInfo("x").tobuf()
     (here / "archive").write_bytes(header * 2000)
     with pytest.raises(UserError, match="more than 1000 members"):

@@ -40,13 +40,13 @@ SHARP = {
     "losses": {"l1": 1.0, "perceptual": 0.01},
     "perceptual": {"layers": {"conv1_2": 1.0}},
     "adversarial": {**ADVERSARIAL, "ramp": 0.5},
-    "dial": {"steps": 2, "most_loss_db": 100.0, "most_residual": 100.0},
+    "dial": {"steps": 2, "max_loss_db": 100.0, "max_residual": 100.0},
 }
 RECIPES = {"pixels": PIXELS, "sharp": SHARP}
 SENTINELS = {
     "pixels": {},
     # So strict that steps are skipped and the training is set back, once it knows what is usual.
-    "sharp": {"most_gradient": 1.02, "patience_steps": 1, "most_rollbacks": 1000},
+    "sharp": {"max_gradient": 1.02, "patience_steps": 1, "max_rollbacks": 1000},
 }
 WRITTEN = ["events.csv", "generator.safetensors", "history.csv", "model_card.md", "samples.safetensors"]
 
@@ -133,7 +133,7 @@ def test_a_training_leaves_its_results_and_no_checkpoints(undisturbed):
     assert {"learning_rate", "loss", "loss_l1", "val_psnr", "val_ssim", "diversity", "seconds"} <= set(history)
     assert list(pd.read_csv(folder / "events.csv").columns) == ["step", "kind", "what", "value"]
     samples = load_file(folder / "samples.safetensors")
-    assert sorted(samples) == ["lr", "step-000000", "step-000006", "step-000012", "truth"]
+    assert sorted(samples) == ["lr", "step-000000", "step-000006", "step-000012", "reference"]
     assert len({tensor.shape for tensor in samples.values()}) == 1
     facts = load_generator(folder / "generator.safetensors").facts
     assert facts["method"] == "model"
@@ -309,5 +309,5 @@ def test_features_that_the_recipe_needs_are_asked_for(data, tmp_path):
 def test_a_training_that_cannot_be_saved_ends_with_advice_and_no_results(data, tmp_path):
     command = arguments(data, tmp_path, learning_rate=50.0, warmup_steps=0, steps=100)
     message = the_message(run_stage(*command), after_progress=True)
-    assert "set back 3 times before (train.sentinel.most_rollbacks). Lower the learning rates" in message
+    assert "set back 3 times before (train.sentinel.max_rollbacks). Lower the learning rates" in message
     assert not (tmp_path / "model").exists()

@@ -26,7 +26,7 @@ SEED = 2026
 ROUNDS = 20
 KILLED_JOB_EVERY = 4
 """In one round of so many only a job is killed, in the others Snakemake with all its jobs."""
-LEAST_S = 4.0
+MIN_S = 4.0
 """Reading the rules takes as long."""
 FIRST = (RESULTS / "degraded/head-test.safetensors", RESULTS / "extracted/head-low.safetensors")
 """What a run has early."""
@@ -77,7 +77,7 @@ def test_kills_at_random_moments_of_a_run_lose_nothing_and_end_the_same(clean: C
         folder = tmp_path / f"round-{number}"
         share = generator.uniform(0, 1)
         cut_back(clean, folder, share)
-        seconds = LEAST_S + (1 - share) * clean.seconds
+        seconds = MIN_S + (1 - share) * clean.seconds
         hits += disturb(folder, generator, seconds, only_a_job=number % KILLED_JOB_EVERY == 0)
         wrong = earlier_results_differ(folder, clean.expected)
         snakemake(folder, "--configfile", folder / "small.yaml", "--unlock")

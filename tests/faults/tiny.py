@@ -36,9 +36,9 @@ def make_tiny(folder: Path) -> Path:
     config = make_project(folder)
     whole = configuration()
     volumes = [volume for volume in whole["volumes"] if volume["split"] != "test_within_subject"]
-    planted = {"kinds": ["lesion"], "sizes_voxels": [3], "contrasts": [0.4], "count": 4, "slices": 2}
+    insertion = {"kinds": ["lesion"], "sizes_voxels": [3], "contrasts": [0.4], "count": 4, "slices": 2}
     less = {"evaluate": {**whole["evaluate"], "metrics": ["psnr", "ssim"]}, "report": {"slices_shown": 1}}
-    config.write_text(yaml.safe_dump({**whole, **less, "volumes": volumes, "planted": planted}), encoding="utf-8")
+    config.write_text(yaml.safe_dump({**whole, **less, "volumes": volumes, "insertion": insertion}), encoding="utf-8")
     return folder
 
 

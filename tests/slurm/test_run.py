@@ -12,7 +12,7 @@ from tests.workflow.project import CONTRACT
 
 pytestmark = pytest.mark.slurm
 
-GPU_RULES = {"train", "infer", "infer_delivered", "plant"}
+GPU_RULES = {"train", "infer", "infer_delivered", "insert"}
 LOCAL_RULES = {
     "download",
     "publish_classical_2",

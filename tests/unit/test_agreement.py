@@ -74,7 +74,7 @@ def test_magnitude_noise_may_be_shown_as_the_signal_or_as_its_mean() -> None:
     assert agreement_of(HEAD, noisy, 1.0, 0.05, magnitude=True).beyond_noise < 0.005
     excerpt = small_excerpt("rician", 0.05)
     model = excerpt.model
-    assert agreement_with_measurement(excerpt.truth.data, excerpt.measured, model).beyond_noise < 0.01
+    assert agreement_with_measurement(excerpt.reference.data, excerpt.measured, model).beyond_noise < 0.01
 
 
 def test_parts_add_up() -> None:
@@ -123,7 +123,7 @@ def test_results_are_kept_warned_of_or_refused(
 
 
 def hounsfield() -> np.ndarray:
-    """A CT of a head: air at -1024, padding at -3024 outside of the field of view, brain at 40 with a spread of 6."""
+    """A CT of a head: background at -1024, padding at -3024 outside the field of view, brain at 40 with a spread of 6."""
     inside = synthetic_head((64, 64, 2)) > 100
     random = np.random.default_rng(3)
     values = np.where(inside, random.normal(40, 6, inside.shape), -1024 + random.normal(0, 4, inside.shape))
@@ -218,8 +218,8 @@ def test_a_run_refuses_what_it_would_deliver(tmp_path: Path, method: str, force:
     """Results of methods that are compared, and not delivered, are measured however bad they are."""
     excerpt = small_excerpt("gaussian", 0.01)
     origin = {"format": "mgh", "orientation": {"axes": [0, 1, 2], "flips": [1, 1, 1]}, "orientation_code": "RAS"}
-    facts = {**excerpt.truth.facts, "id": "v", "forward_model": excerpt.model.to_json()}
-    image = excerpt.truth.with_data(excerpt.measured, masks={}, facts=facts, origin=origin)
+    facts = {**excerpt.reference.facts, "id": "v", "forward_model": excerpt.model.to_json()}
+    image = excerpt.reference.with_data(excerpt.measured, masks={}, facts=facts, origin=origin)
     write_image(tmp_path / "v.safetensors", image)
     save_generator(tmp_path / "generator.safetensors", repeating(3.0, factor=4), {})
     settings = Infer(deliver="a", noise_sigma=0.01, threads=1, backend="torch", force=force)

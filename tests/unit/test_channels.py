@@ -203,27 +203,30 @@ def fluorescence() -> NDArray:
 
 
 def prepared(source: Path, settings: Extract = ALL, **changes: Any) -> Image:
-    truth = read_block(source, volume(**changes), settings)
-    return truth.with_data(truth.data, facts={**truth.facts, "id": "v", "subject": "v", "split": "test"})
+    reference = read_block(source, volume(**changes), settings)
+    return reference.with_data(reference.data, facts={**reference.facts, "id": "v", "subject": "v", "split": "test"})
 
 
 @pytest.mark.parametrize("kind", SOURCES)
 def test_what_is_degraded_and_restored_is_again_what_it_was(kind: str, tmp_path: Path) -> None:
     source = SOURCES[kind](tmp_path)
     write_image(tmp_path / "hr.safetensors", prepared(source))
-    truth = read_image(tmp_path / "hr.safetensors")
-    low = degrade(truth, forward_model(truth, Degrade(factor=2, noise="none"), 0))
+    reference = read_image(tmp_path / "hr.safetensors")
+    low = degrade(reference, forward_model(reference, Degrade(factor=2, noise="none"), 0))
     path = prediction_path(tmp_path, "bicubic", "v", suffix_of(low))
     interpolate(low, "bicubic", {}, path)
-    estimate = read_prediction(path, truth)
+    estimate = read_prediction(path, reference)
     result = format_of(path).read(path)
-    assert result.intensity.dtype == truth.intensity.dtype and result.origin["channels"] == truth.origin["channels"]
-    assert result.spacing == pytest.approx(truth.spacing) and result.data.shape == truth.data.shape
-    assert result.origin.get("coloured") == truth.origin.get("coloured")
-    for index in range(truth.data.shape[2]):
-        assert np.corrcoef(estimate[..., index].ravel(), truth.data[..., index].ravel())[0, 1] > 0.85
-    rows = list(evaluate(truth, "bicubic", estimate, Evaluate()))
-    assert {row.slice for row in rows} == set(range(truth.data.shape[2] // 3))
+    assert (
+        result.intensity.dtype == reference.intensity.dtype
+        and result.origin["channels"] == reference.origin["channels"]
+    )
+    assert result.spacing == pytest.approx(reference.spacing) and result.data.shape == reference.data.shape
+    assert result.origin.get("coloured") == reference.origin.get("coloured")
+    for index in range(reference.data.shape[2]):
+        assert np.corrcoef(estimate[..., index].ravel(), reference.data[..., index].ravel())[0, 1] > 0.85
+    rows = list(evaluate(reference, "bicubic", estimate, Evaluate()))
+    assert {row.slice for row in rows} == set(range(reference.data.shape[2] // 3))
 
 
 def test_channels_have_ranges_of_their_own_and_colours_share_one(tmp_path: Path) -> None:
@@ -294,10 +297,10 @@ def test_blocks_are_counted_in_sections(tmp_path: Path) -> None:
 
 
 def test_a_section_is_measured_as_the_mean_of_its_channels(tmp_path: Path) -> None:
-    truth = prepared(SOURCES["ome"](tmp_path))
-    estimate = truth.data + np.float32(0.01) * np.arange(1, 7, dtype=np.float32)
+    reference = prepared(SOURCES["ome"](tmp_path))
+    estimate = reference.data + np.float32(0.01) * np.arange(1, 7, dtype=np.float32)
     expected = [np.mean([-20 * np.log10(0.01 * (3 * section + c + 1)) for c in range(3)]) for section in range(2)]
-    found = list(measure(truth, estimate, "psnr", {"foreground": truth.masks["foreground"]}))
+    found = list(measure(reference, estimate, "psnr", {"foreground": reference.masks["foreground"]}))
     assert [index for _, index, _ in found] == [0, 1]
     np.testing.assert_allclose([value for *_, value in found], expected, atol=1e-3)
 
@@ -305,15 +308,15 @@ def test_a_section_is_measured_as_the_mean_of_its_channels(tmp_path: Path) -> No
 def test_a_whole_volume_is_measured_channel_by_channel(tmp_path: Path) -> None:
     source = SOURCES["ome"](tmp_path)
 
-    def measured(truth: Image, estimate: NDArray) -> float:
-        ((_, index, value),) = measure(truth, estimate, "psnr_3d", {"foreground": truth.masks["foreground"]})
+    def measured(reference: Image, estimate: NDArray) -> float:
+        ((_, index, value),) = measure(reference, estimate, "psnr_3d", {"foreground": reference.masks["foreground"]})
         assert index == WHOLE_VOLUME
         return value
 
-    truth = prepared(source)
-    estimate = truth.data + np.random.default_rng(0).normal(0, 0.02, truth.data.shape) * [1, 2, 3, 1, 2, 3]
+    reference = prepared(source)
+    estimate = reference.data + np.random.default_rng(0).normal(0, 0.02, reference.data.shape) * [1, 2, 3, 1, 2, 3]
     alone = [measured(prepared(source, channel=index), estimate[..., index::3]) for index in range(3)]
-    assert measured(truth, estimate) == pytest.approx(np.mean(alone))
+    assert measured(reference, estimate) == pytest.approx(np.mean(alone))
     assert np.ptp(alone) > 5
 
 
@@ -322,19 +325,19 @@ def test_a_segmentation_counts_for_every_channel(tmp_path: Path) -> None:
     labels[0, 5:20, 7:30] = 4
     tifffile.imwrite(tmp_path / "labels.tif", labels, imagej=True, metadata={"axes": "ZYX"})
     source = SOURCES["ome"](tmp_path)
-    truth = read_block(source, volume(), ALL, segmentation=tmp_path / "labels.tif")
+    reference = read_block(source, volume(), ALL, segmentation=tmp_path / "labels.tif")
     alone = read_block(source, volume(channel=1), ALL, segmentation=tmp_path / "labels.tif")
-    assert truth.facts["labels"] == [4]
+    assert reference.facts["labels"] == [4]
     for channel in range(3):
-        np.testing.assert_array_equal(truth.masks["label-4"][..., channel::3], alone.masks["label-4"])
+        np.testing.assert_array_equal(reference.masks["label-4"][..., channel::3], alone.masks["label-4"])
     assert np.count_nonzero(alone.masks["label-4"]) == 15 * 23
 
 
 def test_a_coloured_picture_is_diagnosed_once(archive: Path, tmp_path: Path) -> None:
     extract(archive, stack_of(archive), ALL, tmp_path / "s.safetensors")
-    truth = read_image(tmp_path / "s.safetensors")
-    pictures = pictures_of(truth, truth.data)
-    assert classes_of(truth) == ["a", "a", "b"] and len(pictures) == 3
+    reference = read_image(tmp_path / "s.safetensors")
+    pictures = pictures_of(reference, reference.data)
+    assert classes_of(reference) == ["a", "a", "b"] and len(pictures) == 3
     low, high = np.percentile(tinted(1), [0.1, 99.9], method="nearest")
     expected = resized((tinted(1).mean(axis=2)[None] - low) / (high - low))[0]
     np.testing.assert_allclose(pictures[0], expected, atol=0.01)
@@ -355,19 +358,19 @@ def test_neighbours_are_of_the_same_channel(tmp_path: Path) -> None:
     [Degrade(factor=2, direction="through_plane"), Degrade(factor=2, direction="isotropic")],
 )
 def test_channels_are_not_mixed_by_thick_slices(settings: Degrade, tmp_path: Path) -> None:
-    truth = prepared(SOURCES["ome"](tmp_path))
+    reference = prepared(SOURCES["ome"](tmp_path))
     with pytest.raises(UserError, match=r"'v': has several channels, which would be mixed .*`channel`"):
-        forward_model(truth, settings, 0)
+        forward_model(reference, settings, 0)
 
 
 def test_a_prediction_that_has_lost_its_colour_is_still_one_of_a_coloured_picture(tmp_path: Path) -> None:
     for kind in ("png", "tiff"):
-        truth = prepared(SOURCES[kind](tmp_path))
-        low = degrade(truth, forward_model(truth, Degrade(factor=2, noise="none"), 0))
-        grey = np.repeat(truth.data[..., :1], truth.data.shape[2], axis=2)
+        reference = prepared(SOURCES[kind](tmp_path))
+        low = degrade(reference, forward_model(reference, Degrade(factor=2, noise="none"), 0))
+        grey = np.repeat(reference.data[..., :1], reference.data.shape[2], axis=2)
         path = tmp_path / f"grey{suffix_of(low)}"
         write_prediction(path, low, grey)
-        np.testing.assert_allclose(read_prediction(path, truth), grey, atol=1 / 255)
+        np.testing.assert_allclose(read_prediction(path, reference), grey, atol=1 / 255)
 
 
 # collections
@@ -385,9 +388,9 @@ def stack_of(archive: Path, name: str = "s", split: Any = "test") -> Volume:
 
 def test_coloured_pictures_of_a_collection_are_restored_as_rgb_pages(archive: Path, tmp_path: Path) -> None:
     extract(archive, stack_of(archive), Extract(), tmp_path / "s.safetensors")
-    truth = read_image(tmp_path / "s.safetensors")
-    assert truth.facts["sections"] == [0, 0, 0, 1, 2, 2, 2] and truth.data.shape == (61, 48, 7)
-    low = degrade(truth, forward_model(truth, Degrade(factor=2, noise="none"), 0))
+    reference = read_image(tmp_path / "s.safetensors")
+    assert reference.facts["sections"] == [0, 0, 0, 1, 2, 2, 2] and reference.data.shape == (61, 48, 7)
+    low = degrade(reference, forward_model(reference, Degrade(factor=2, noise="none"), 0))
     path = prediction_path(tmp_path, "bicubic", "s", suffix_of(low))
     interpolate(low, "bicubic", {}, path)
     with tifffile.TiffFile(path) as file:
@@ -398,21 +401,21 @@ def test_coloured_pictures_of_a_collection_are_restored_as_rgb_pages(archive: Pa
         last = pages[2].asarray()
     for colour in range(3):
         assert np.corrcoef(last[..., colour].ravel(), tinted(3, 30, 61)[..., colour].ravel())[0, 1] > 0.85
-    estimate = read_prediction(path, truth)
-    rows = list(evaluate(truth, "bicubic", estimate, Evaluate()))
+    estimate = read_prediction(path, reference)
+    rows = list(evaluate(reference, "bicubic", estimate, Evaluate()))
     assert {row.slice for row in rows} == {0, 1, 2}
-    record = describe_volume(truth)
+    record = describe_volume(reference)
     assert record["foreground_slices"] == 3 and record["left_out"] == {"too_large": 0, "near_duplicate": 0}
 
 
-def test_the_truth_of_a_coloured_stack_comes_back(archive: Path, tmp_path: Path) -> None:
+def test_the_reference_of_a_coloured_stack_comes_back(archive: Path, tmp_path: Path) -> None:
     extract(archive, stack_of(archive), Extract(foreground="all"), tmp_path / "s.safetensors")
-    truth = read_image(tmp_path / "s.safetensors")
-    low = degrade(truth, forward_model(truth, Degrade(factor=2), 0))
-    padded = np.pad(np.asarray(truth.data), [(0, -size % 2) for size in truth.data.shape[:2]] + [(0, 0)])
+    reference = read_image(tmp_path / "s.safetensors")
+    low = degrade(reference, forward_model(reference, Degrade(factor=2), 0))
+    padded = np.pad(np.asarray(reference.data), [(0, -size % 2) for size in reference.data.shape[:2]] + [(0, 0)])
     assert write_prediction(tmp_path / "s.tiff", low, padded) == 0
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "s.tiff", key=0), tinted(1))
-    np.testing.assert_allclose(read_prediction(tmp_path / "s.tiff", truth), truth.data, atol=1e-6)
+    np.testing.assert_allclose(read_prediction(tmp_path / "s.tiff", reference), reference.data, atol=1e-6)
 
 
 def test_near_duplicates_in_colour_are_found(archive: Path, tmp_path: Path) -> None:
@@ -429,7 +432,7 @@ def test_slices_that_are_hashed_are_named_by_section_and_channel(tmp_path: Path)
     assert names == ["slice 1, DAPI", "slice 1, GFP", "slice 1, Cy5"]
 
 
-# sharpening images without a truth
+# sharpening images without a reference
 
 
 def network() -> Generator:
@@ -509,8 +512,8 @@ def test_one_range_for_all_colours_keeps_the_hue_of_what_is_only_scaled(tmp_path
     grey = scene(4).astype(float)
     picture = np.stack([grey, 0.5 * grey, 0.25 * grey], axis=2)
     source = rgb_tiff(tmp_path / "a.tif", picture.astype(np.float32))
-    truth = prepared(source)
-    low = degrade(truth, forward_model(truth, Degrade(factor=2, noise="none"), 0))
+    reference = prepared(source)
+    low = degrade(reference, forward_model(reference, Degrade(factor=2, noise="none"), 0))
     path = tmp_path / "b.ome.tiff"
     interpolate(low, "bspline3", {}, path)
     result = tifffile.imread(path)

@@ -14,7 +14,7 @@ from pipeline.fidelity.classifier import agreement, predict, train_classifier
 def small(monkeypatch):
     monkeypatch.setattr(classifier, "SIDE", 32)
     monkeypatch.setattr(classifier, "CHANNELS", (4, 8))
-    monkeypatch.setattr(classifier, "MOST_EPOCHS", 8)
+    monkeypatch.setattr(classifier, "MAX_EPOCHS", 8)
     monkeypatch.setattr(classifier, "BATCH", 8)
     # Two threads that wait for each other on a busy machine take a hundred times as long as one.
     threads = torch.get_num_threads()
@@ -46,7 +46,7 @@ def test_it_learns_to_tell_patterns_apart():
 
 
 def test_the_same_seed_gives_the_same_network_and_leaves_the_random_state_alone(monkeypatch):
-    monkeypatch.setattr(classifier, "MOST_EPOCHS", 2)
+    monkeypatch.setattr(classifier, "MAX_EPOCHS", 2)
     before = torch.random.get_rng_state()
     one, same, other = (train_classifier(*toys(), seed=seed).state_dict() for seed in (3, 3, 4))
     assert torch.equal(before, torch.random.get_rng_state())

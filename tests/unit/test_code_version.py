@@ -76,7 +76,7 @@ def test_early_stages_do_not_depend_on_metrics_or_training() -> None:
     """Else a new metric would extract, degrade and train again: the configuration only checks their names."""
     for stage in ("extract", "degrade"):
         rooms = {path.split("/")[0] for path in reached(stage) if "/" in path}
-        assert rooms.isdisjoint({"metrics", "training", "models", "upsamplers", "reporting", "inference"})
+        assert rooms.isdisjoint({"metrics", "training", "models", "baselines", "reporting", "inference"})
 
 
 def test_stages_depend_on_the_plugins_that_they_run() -> None:

@@ -15,9 +15,9 @@ from pipeline.reporting.cohort_inputs import COLUMNS, Cohort, read_cohort
 from pipeline.reporting.cohort_parts import (
     comparisons_part,
     gates_part,
+    inserted_part,
     ledger_part,
     nearest_to_limit,
-    planted_part,
     reliability_part,
     spread_pictures,
 )
@@ -29,7 +29,7 @@ from tests.cohort_run import HOSTILE_NAME, cohort_command, make_cohort
 from tests.helpers import Tags, run_stage, the_message
 from tests.report_run import index_command, make_run, provenance_command
 
-PARTS = {"gates", "planted", "reliability", "comparisons", "tissue", "diagnosis", "duplicates"}
+PARTS = {"gates", "inserted", "reliability", "comparisons", "tissue", "diagnosis", "duplicates"}
 COUNT = 8
 
 
@@ -89,7 +89,7 @@ def test_a_part_stands_there_only_where_its_table_has_rows(run, tables, tmp_path
     assert not PARTS & sections((tmp_path / "none.html").read_text())
     (tmp_path / "gates.csv").write_text(",".join(COLUMNS["gates"]) + "\n")
     command = [*index_command(run, tmp_path / "some.html"), "--gates", str(tmp_path / "gates.csv")]
-    command += ["--planted", str(tmp_path / "absent.csv"), "--duplicates", str(tables / "duplicates.csv")]
+    command += ["--inserted", str(tmp_path / "absent.csv"), "--duplicates", str(tables / "duplicates.csv")]
     assert main(command) == 0
     assert PARTS & sections((tmp_path / "some.html").read_text()) == {"duplicates"}
 
@@ -129,11 +129,11 @@ def test_the_worst_volume_comes_first_and_validation_is_no_proof(tables, record,
 
 def test_what_speaks_against_the_deliverable_stands_beside_its_headline(page, record, cohort):
     told = [trouble.what for trouble in troubles(record, cohort, "rrdb_l1")]
-    behind = "RRDB network, pixel loss shows fewer planted structures than Zero-filled k-space"
+    behind = "RRDB network, pixel loss shows fewer inserted structures than Zero-filled k-space"
     assert behind in told
     assert page.count(behind) == 2
-    level = Cohort(planted=cohort.planted.assign(detected=3), tissue_agreement=cohort.tissue_agreement)
-    assert not [trouble for trouble in troubles(record, level, "rrdb_l1") if "planted" in trouble.what]
+    level = Cohort(inserted=cohort.inserted.assign(detected=3), tissue_agreement=cohort.tissue_agreement)
+    assert not [trouble for trouble in troubles(record, level, "rrdb_l1") if "inserted" in trouble.what]
 
 
 def test_what_is_lower_where_lower_is_better_counts_as_gain():
@@ -182,8 +182,8 @@ def test_a_volume_with_numbers_that_are_none_is_the_worst_of_a_gate(cohort, tmp_
     assert nearest_to_limit(far) == 5
 
 
-def test_planted_structures_are_counted_over_volumes(cohort):
-    part = planted_part(cohort, "rrdb_l1", "zerofill")
+def test_inserted_structures_are_counted_over_volumes(cohort):
+    part = inserted_part(cohort, "rrdb_l1", "zerofill")
     assert part is not None
     rows = {tuple(entry.text for entry in row[:4]): row for row in part.folded[0].rows}
     found = rows["RRDB network, pixel loss", "lesion", "4", "\N{MINUS SIGN}0.2"]

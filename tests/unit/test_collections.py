@@ -32,7 +32,7 @@ from pipeline.formats.io.predictions import check_output, prediction_path, read_
 from pipeline.image.image import Image
 from pipeline.reporting.inputs import read_run_record
 from pipeline.reporting.slice_images import draw_slice
-from pipeline.reporting.volume_page import shown_slices
+from pipeline.reporting.volume_page import shself_supervised
 from pipeline.sources.packing import pack
 from pipeline.sources.picture_archive import picture_names, shard_of
 from pipeline.statistics.bootstrap import resampled_means
@@ -339,32 +339,32 @@ def stack(*sizes: tuple[int, int], min_foreground: float = 0.05) -> Image:
 
 
 def test_a_prediction_is_a_page_a_picture_and_comes_back(tmp_path: Path) -> None:
-    truth = stack((48, 40), (30, 61), (47, 42))
-    low = degrade(truth, forward_model(truth, Degrade(noise="none"), 0))
+    reference = stack((48, 40), (30, 61), (47, 42))
+    low = degrade(reference, forward_model(reference, Degrade(noise="none"), 0))
     path = prediction_path(tmp_path, "bicubic", "s", suffix_of(low))
     assert path.name == "s.tiff"
     interpolate(low, "bicubic", {}, path)
     with tifffile.TiffFile(path) as file:
         pages: Any = file.pages
         assert [page.shape for page in pages] == [(48, 40), (30, 61), (47, 42)]
-        assert [page.tags[285].value for page in pages] == truth.facts["slice_names"]
+        assert [page.tags[285].value for page in pages] == reference.facts["slice_names"]
         assert {page.compression.name for page in pages} == {"ADOBE_DEFLATE"}
         first = pages[0].asarray()
     assert first.dtype == np.uint8
     assert np.corrcoef(first.ravel(), scene(0).ravel())[0, 1] > 0.8
-    back = read_prediction(path, truth)
-    stored = np.rint(truth.intensity.to_physical(back))
+    back = read_prediction(path, reference)
+    stored = np.rint(reference.intensity.to_physical(back))
     np.testing.assert_array_equal(draw_slice(stored, 2, 0)[-48:, -40:], first)
     content = path.read_bytes()
     interpolate(low, "bicubic", {}, path)
     assert path.read_bytes() == content
 
 
-def test_the_truth_written_as_a_prediction_is_the_truth(tmp_path: Path) -> None:
-    truth = stack((32, 40), (32, 36))
-    low = degrade(truth, forward_model(truth, Degrade(), 0))
-    assert write_prediction(tmp_path / "s.tiff", low, np.asarray(truth.data)) == 0
-    np.testing.assert_allclose(read_prediction(tmp_path / "s.tiff", truth), truth.data, atol=1e-6)
+def test_the_reference_written_as_a_prediction_is_the_reference(tmp_path: Path) -> None:
+    reference = stack((32, 40), (32, 36))
+    low = degrade(reference, forward_model(reference, Degrade(), 0))
+    assert write_prediction(tmp_path / "s.tiff", low, np.asarray(reference.data)) == 0
+    np.testing.assert_allclose(read_prediction(tmp_path / "s.tiff", reference), reference.data, atol=1e-6)
 
 
 def test_other_tiff_files_are_refused(tmp_path: Path) -> None:
@@ -383,10 +383,10 @@ def test_a_volume_is_not_written_as_tiff(tmp_path: Path) -> None:
 
 
 def test_the_whole_of_a_picture_ends_at_its_edges() -> None:
-    truth = stack((48, 40), (30, 61))
-    estimate = np.asarray(truth.data) + 0.1
-    estimate[~truth.masks["picture"]] = 7.0
-    values = [value for *_, value in measure(truth, estimate, "psnr", {"whole": region_mask(truth, "whole")})]
+    reference = stack((48, 40), (30, 61))
+    estimate = np.asarray(reference.data) + 0.1
+    estimate[~reference.masks["picture"]] = 7.0
+    values = [value for *_, value in measure(reference, estimate, "psnr", {"whole": region_mask(reference, "whole")})]
     np.testing.assert_allclose(values, 20.0, atol=1e-4)
 
 
@@ -451,7 +451,7 @@ METHODS = ("bicubic", "nearest", "rrdb_l1")
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the pages are made of: three stacks, restored by two classical methods and by a mixture with the truth."""
+    """What the pages are made of: three stacks, restored by two baselines and by a mixture with the reference."""
     folder = tmp_path_factory.mktemp("stacks")
     names = {"train": "ab", "val": "cd", "test": "efghij"}
     files = {
@@ -468,19 +468,21 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for volume in read_run(values).volumes:
         extracted = folder / f"{volume.id}.hr.safetensors"
         extract(archive, volume, Extract(), extracted)
-        truth = read_image(extracted)
-        low = degrade(truth, forward_model(truth, Degrade(), 1))
+        reference = read_image(extracted)
+        low = degrade(reference, forward_model(reference, Degrade(), 1))
         write_image(folder / f"{volume.id}.lr.safetensors", low)
         rows: list[Any] = []
         for method in METHODS:
             path = prediction_path(folder / "predictions", method, volume.id, suffix_of(low))
             if method == "rrdb_l1":
                 # picture number i is the worse restored, the greater i is
-                noise = np.random.default_rng(0).standard_normal(truth.data.shape)
-                write_prediction(path, low, padded(truth.data + 0.01 * (1 + np.arange(truth.data.shape[2])) * noise))
+                noise = np.random.default_rng(0).standard_normal(reference.data.shape)
+                write_prediction(
+                    path, low, padded(reference.data + 0.01 * (1 + np.arange(reference.data.shape[2])) * noise)
+                )
             else:
                 interpolate(low, method, {}, path)
-            rows.extend(evaluate(truth, method, read_prediction(path, truth), settings))
+            rows.extend(evaluate(reference, method, read_prediction(path, reference), settings))
         if volume.split != "train":
             write_measurements(folder / f"{volume.id}.csv", rows)
     slices = read_parts([folder / "val-0.csv", folder / "test-0.csv"])
@@ -513,9 +515,9 @@ def table_options(folder: Path) -> list[str]:
 
 
 def test_the_worst_pictures_come_first(finished: Path) -> None:
-    truth = read_image(finished / "test-0.hr.safetensors")
+    reference = read_image(finished / "test-0.hr.safetensors")
     run = read_run_record(**tables(finished), provenance=finished / "provenance.json", models=[])
-    assert shown_slices(truth, run, "rrdb_l1", 3) == [5, 4, 3]
+    assert shself_supervised(reference, run, "rrdb_l1", 3) == [5, 4, 3]
 
 
 def test_the_page_of_a_stack_names_its_pictures(finished: Path) -> None:

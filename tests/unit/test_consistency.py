@@ -20,7 +20,7 @@ SHAPE = (41, 44, 6)
 
 
 @pytest.fixture
-def truth() -> np.ndarray:
+def reference() -> np.ndarray:
     return synthetic_head((41, 44, 30))[:, :, 12:18] / np.float32(1000)
 
 
@@ -28,8 +28,8 @@ def model(noise: str = "none", sigma: float = 0.0) -> ForwardModel:
     return ForwardModel((4, 4, 1), SHAPE, noise, sigma, seed=7)
 
 
-def test_all_of_the_difference_makes_the_result_agree_with_the_measurement(truth):
-    measured = model().measure(truth)
+def test_all_of_the_difference_makes_the_result_agree_with_the_measurement(reference):
+    measured = model().measure(reference)
     restored = bicubic.upsample(measured, (4, 4, 1), {}) + np.float32(0.1)
     corrected = toward_measurement(restored, measured, model(), 1.0)
     assert corrected.shape == restored.shape == (44, 44, 6)
@@ -39,24 +39,24 @@ def test_all_of_the_difference_makes_the_result_agree_with_the_measurement(truth
     assert np.abs(model().coarsen(restored[:41, :44]) - measured).mean() > 0.08
 
 
-def test_no_share_leaves_the_result_untouched(truth):
-    restored = np.repeat(np.repeat(model().measure(truth), 4, axis=0), 4, axis=1)
-    assert toward_measurement(restored, model().measure(truth), model(), 0.0) is restored
+def test_no_share_leaves_the_result_untouched(reference):
+    restored = np.repeat(np.repeat(model().measure(reference), 4, axis=0), 4, axis=1)
+    assert toward_measurement(restored, model().measure(reference), model(), 0.0) is restored
 
 
-def test_a_truth_is_left_alone_where_there_is_no_noise(truth):
-    padded = np.pad(truth, [(0, 3), (0, 0), (0, 0)], mode="edge")
-    corrected = toward_measurement(padded, model().measure(truth), model(), 1.0)
+def test_a_reference_is_left_alone_where_there_is_no_noise(reference):
+    padded = np.pad(reference, [(0, 3), (0, 0), (0, 0)], mode="edge")
+    corrected = toward_measurement(padded, model().measure(reference), model(), 1.0)
     assert np.abs(corrected - padded).max() < 1e-5
 
 
-def test_a_blurred_result_comes_closer_to_the_truth_despite_noise(truth):
+def test_a_blurred_result_comes_closer_to_the_reference_despite_noise(reference):
     noisy = model("rician", 0.02)
-    blurred = np.asarray(ndimage.gaussian_filter(truth, (2, 2, 0)), dtype=np.float32)
+    blurred = np.asarray(ndimage.gaussian_filter(reference, (2, 2, 0)), dtype=np.float32)
     padded = np.pad(blurred, [(0, 3), (0, 0), (0, 0)], mode="edge")
-    corrected = toward_measurement(padded, noisy.measure(truth), noisy, 0.5)[:41]
+    corrected = toward_measurement(padded, noisy.measure(reference), noisy, 0.5)[:41]
     # A blur of this width only touches the upper frequencies that were measured; the rest it lacks is not to be had.
-    assert np.mean((corrected - truth) ** 2) < 0.95 * np.mean((blurred - truth) ** 2)
+    assert np.mean((corrected - reference) ** 2) < 0.95 * np.mean((blurred - reference) ** 2)
 
 
 def axis_matrix(size: int) -> np.ndarray:
@@ -73,28 +73,28 @@ def low_resolution_error(measured: np.ndarray, seed: int = 0) -> np.ndarray:
 
 def test_an_error_that_the_measurement_shows_is_put_back_whole_where_there_is_no_noise():
     excerpt = small_excerpt("none", 0.0)
-    restored = np.asarray(excerpt.truth.data - low_resolution_error(excerpt.measured), dtype=np.float32)
+    restored = np.asarray(excerpt.reference.data - low_resolution_error(excerpt.measured), dtype=np.float32)
     assert best_share(restored, excerpt) == pytest.approx(1, abs=1e-4)
     corrected = toward_measurement(restored, excerpt.measured, excerpt.model, 1.0)
-    assert np.abs(corrected - excerpt.truth.data).max() < 1e-4
+    assert np.abs(corrected - excerpt.reference.data).max() < 1e-4
 
 
 def test_nothing_is_put_back_where_the_result_is_perfect():
     excerpt = small_excerpt("rician", 0.03)
-    assert best_share(np.asarray(excerpt.truth.data), excerpt) == 0.0
+    assert best_share(np.asarray(excerpt.reference.data), excerpt) == 0.0
     quiet = small_excerpt("none", 0.0)
-    assert toward_measurement(quiet.truth.data, quiet.measured, quiet.model, 1.0) == pytest.approx(
-        quiet.truth.data, abs=1e-5
+    assert toward_measurement(quiet.reference.data, quiet.measured, quiet.model, 1.0) == pytest.approx(
+        quiet.reference.data, abs=1e-5
     )
 
 
 def test_an_error_that_the_measurement_does_not_show_is_no_reason_to_put_anything_back():
     excerpt = small_excerpt("rician", 0.03)
-    noise = np.random.default_rng(3).standard_normal(excerpt.truth.data.shape)
+    noise = np.random.default_rng(3).standard_normal(excerpt.reference.data.shape)
     shown = degraded_again(noise.astype(np.float32), excerpt.model)
     rows, columns = (np.linalg.pinv(axis_matrix(4 * size)) for size in shown.shape[:2])
     hidden = noise - np.einsum("ai,ijk,bj->abk", rows, shown, columns)
-    restored = np.asarray(excerpt.truth.data + 0.05 * hidden, dtype=np.float32)
+    restored = np.asarray(excerpt.reference.data + 0.05 * hidden, dtype=np.float32)
     assert best_share(restored, excerpt) < 0.1
 
 
@@ -103,14 +103,16 @@ def test_the_share_is_that_of_wiener_and_falls_with_the_noise():
     clean = small_excerpt("none", 0.0)
     error = low_resolution_error(clean.measured)
     # Everywhere bright, so that Rician noise is as good as Gaussian, and foreground, so that nothing is left out.
-    truth = clean.truth.with_data(
-        clean.truth.data + np.float32(1), masks={"foreground": np.ones(clean.truth.data.shape, bool)}
+    reference = clean.reference.with_data(
+        clean.reference.data + np.float32(1), masks={"foreground": np.ones(clean.reference.data.shape, bool)}
     )
     shares = []
     for sigma in (0.0, 0.01, 0.02, 0.05, 0.1):
         model = replace(clean.model, noise="rician")
-        noisy = replace(clean, truth=truth, model=model, noiseless=model.coarsen(truth.data)).at_noise(sigma)
-        restored = np.asarray(truth.data - error, dtype=np.float32)
+        noisy = replace(clean, reference=reference, model=model, noiseless=model.coarsen(reference.data)).at_noise(
+            sigma
+        )
+        restored = np.asarray(reference.data - error, dtype=np.float32)
         shares.append(best_share(restored, noisy))
         assert shares[-1] == pytest.approx(0.05**2 / (0.05**2 + sigma**2), abs=0.08)
     assert shares == sorted(shares, reverse=True)
@@ -119,8 +121,8 @@ def test_the_share_is_that_of_wiener_and_falls_with_the_noise():
 def test_a_correction_of_nothing_has_no_share():
     excerpt = small_excerpt("none", 0.0)
     empty = replace(excerpt, measured=np.zeros_like(excerpt.measured))
-    assert not correction(np.zeros_like(excerpt.truth.data), empty.measured, empty.model).any()
-    assert best_share(np.zeros_like(excerpt.truth.data), empty) == 0.0
+    assert not correction(np.zeros_like(excerpt.reference.data), empty.measured, empty.model).any()
+    assert best_share(np.zeros_like(excerpt.reference.data), empty) == 0.0
 
 
 def test_between_the_measured_noise_levels_the_share_is_interpolated():

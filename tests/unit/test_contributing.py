@@ -28,8 +28,8 @@ def test_the_example_offers_what_a_metric_must(example):
 
 def test_the_example_agrees_with_torchmetrics(example):
     generator = np.random.default_rng(0)
-    truth, estimate = generator.random((2, 30, 40))
-    everywhere = np.ones(truth.shape, dtype=bool)
-    expected = float(mean_absolute_error(tensor(estimate), tensor(truth)))
-    assert example["per_slice"](truth, estimate, everywhere, 2.0) == pytest.approx(expected / 2)
-    assert example["per_slice"](truth, truth, everywhere, 1.0) == example["PERFECT"]
+    reference, estimate = generator.random((2, 30, 40))
+    everywhere = np.ones(reference.shape, dtype=bool)
+    expected = float(mean_absolute_error(tensor(estimate), tensor(reference)))
+    assert example["per_slice"](reference, estimate, everywhere, 2.0) == pytest.approx(expected / 2)
+    assert example["per_slice"](reference, reference, everywhere, 1.0) == example["PERFECT"]

@@ -17,34 +17,34 @@ def cells(shape: tuple[int, int, int], seed: int) -> np.ndarray:
     return (0.75 - 0.5 * np.exp(-((texture / texture.std() / 0.4) ** 2))).astype(np.float32)
 
 
-def noisy(truth: np.ndarray, sigma: float) -> Image:
-    data = truth + np.float32(sigma) * np.random.default_rng(9).standard_normal(truth.shape).astype(np.float32)
+def noisy(reference: np.ndarray, sigma: float) -> Image:
+    data = reference + np.float32(sigma) * np.random.default_rng(9).standard_normal(reference.shape).astype(np.float32)
     facts = {"id": "cells", "slice_axis": 2, "foreground_slices": [0, 1]}
-    return Image(data, np.eye(4), masks={"foreground": np.ones(truth.shape, bool)}, facts=facts)
+    return Image(data, np.eye(4), masks={"foreground": np.ones(reference.shape, bool)}, facts=facts)
 
 
-def score(truth: np.ndarray, estimate: np.ndarray) -> float:
-    return psnr.per_slice(truth[..., 0], estimate[..., 0], np.ones(truth.shape[:2], bool), 1.0)
+def score(reference: np.ndarray, estimate: np.ndarray) -> float:
+    return psnr.per_slice(reference[..., 0], estimate[..., 0], np.ones(reference.shape[:2], bool), 1.0)
 
 
 @pytest.mark.parametrize("sigma", [0.06, 0.15])
 def test_a_noisy_volume_comes_nearer_to_its_clean_image_which_was_never_seen(sigma):
-    truth = cells((96, 88, 2), 3)
-    image = noisy(truth, sigma)
+    reference = cells((96, 88, 2), 3)
+    image = noisy(reference, sigma)
     result = denoise(image)
-    assert score(truth, result.data) > score(truth, image.data) + 4
+    assert score(reference, result.data) > score(reference, image.data) + 4
     # No setting that was tried would have been much better: hidden pixels tell what the clean image would.
     by_hand = [
-        score(truth, denoiser(image.data[..., 0], **dict(zip(parameters, values, strict=True)))[..., None])
+        score(reference, denoiser(image.data[..., 0], **dict(zip(parameters, values, strict=True)))[..., None])
         for denoiser, parameters in CANDIDATES
         for values in zip(*[one if len(one) == 7 else [one[0]] * 7 for one in parameters.values()], strict=True)
     ]
-    assert score(truth, result.data) > max(by_hand) - 1.0
+    assert score(reference, result.data) > max(by_hand) - 1.0
     assert result.data.dtype == np.float32
     assert result.data.shape == image.data.shape
     assert np.array_equal(denoise(image).data, result.data)
 
 
 def test_a_clean_volume_is_left_nearly_alone():
-    truth = cells((96, 88, 2), 4)
-    assert np.std(denoise(noisy(truth, 0.0)).data - truth) < 0.01
+    reference = cells((96, 88, 2), 4)
+    assert np.std(denoise(noisy(reference, 0.0)).data - reference) < 0.01

@@ -22,7 +22,7 @@ def volume(hits: dict[str, np.ndarray], name: str = "v", subject: str = "s", spl
         slices, columns = np.indices(found.shape).reshape(2, -1)
         number = slices * found.shape[1] + columns
         places.append(pd.DataFrame({"draw": 0, "slice": slices, "place": number, "detected": found.ravel(), **common}))
-        counts.append({**common, "planted": found.size, "detected": found.sum(), "false_alarms": found.size // 20})
+        counts.append({**common, "inserted": found.size, "detected": found.sum(), "false_alarms": found.size // 20})
     return pd.DataFrame(counts), pd.concat(places).assign(false_alarm=0)
 
 
@@ -43,7 +43,7 @@ def test_a_resample_has_as_many_places_of_whole_slices():
 
 
 @pytest.mark.parametrize("likeness", [0.0, 0.1])
-def test_intervals_cover_the_truth_also_where_places_of_a_slice_are_alike(likeness):
+def test_intervals_cover_the_reference_also_where_places_of_a_slice_are_alike(likeness):
     generator = np.random.default_rng(5)
     rate, covered, trials = 0.45, 0, 150
     for trial in range(trials):

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from pipeline.__main__ import main
-from pipeline.config.sections import TRUTH
+from pipeline.config.sections import REFERENCE
 from pipeline.fidelity import classifier
 from pipeline.fidelity.diagnosis import (
     Diagnoses,
@@ -42,15 +42,15 @@ def said(labels: str, **found: str) -> Diagnoses:
 
 
 def test_shares_differences_and_intervals():
-    test = said("0011", truth="0010", bicubic="0110", nearest="1111", ours="0010")
-    val = said("01", truth="01", bicubic="00", nearest="01", ours="01")
+    test = said("0011", reference="0010", bicubic="0110", nearest="1111", ours="0010")
+    val = said("01", reference="01", bicubic="00", nearest="01", ours="01")
     rows = table({"test": test, "val": val})
-    assert rows.loc[("test", TRUTH), ["accuracy", "agreement"]].tolist() == [0.75, 1.0]
+    assert rows.loc[("test", REFERENCE), ["accuracy", "agreement"]].tolist() == [0.75, 1.0]
     assert rows.loc[("test", "bicubic"), ["accuracy", "agreement"]].tolist() == [0.5, 0.75]
     assert rows.loc[("test", "ours"), ["pictures", "agreement", "agreement_ci_low"]].tolist() == [4, 1, 1]
     assert set(rows["baseline"]) == {"nearest"}, "chosen on val, though bicubic agrees better on test"
     assert rows.loc[("test", "ours"), "diff"] == 0.75
-    assert pd.isna(rows.loc[("test", TRUTH), "diff"])
+    assert pd.isna(rows.loc[("test", REFERENCE), "diff"])
 
 
 def test_the_interval_is_that_of_drawing_pictures():
@@ -59,7 +59,7 @@ def test_the_interval_is_that_of_drawing_pictures():
 
     agrees = 70
     test = Diagnoses(
-        np.zeros(100, dtype=int), {TRUTH: np.zeros(100, dtype=int), "ours": (np.arange(100) >= agrees) * 1}
+        np.zeros(100, dtype=int), {REFERENCE: np.zeros(100, dtype=int), "ours": (np.arange(100) >= agrees) * 1}
     )
     row = table({"test": test}, samples=20000).loc[("test", "ours")]
     expected = binom.ppf([0.025, 0.975], 100, 0.7) / 100
@@ -68,13 +68,13 @@ def test_the_interval_is_that_of_drawing_pictures():
 
 
 def test_one_picture_has_no_interval_and_none_has_no_rows():
-    assert pd.isna(table({"test": said("0", truth="0", ours="1")}).loc[("test", "ours"), "agreement_ci_low"])
+    assert pd.isna(table({"test": said("0", reference="0", ours="1")}).loc[("test", "ours"), "agreement_ci_low"])
     assert diagnosis_table({}, ["bicubic"], samples=100, confidence=0.95, seed=0).empty
 
 
 def test_stacks_are_put_together():
-    both = joined([said("0", truth="0", a="0", b="0"), said("1", truth="1", a="0")])
-    assert both.labels.tolist() == [0, 1] and sorted(both.found) == ["a", TRUTH]
+    both = joined([said("0", reference="0", a="0", b="0"), said("1", reference="1", a="0")])
+    assert both.labels.tolist() == [0, 1] and sorted(both.found) == ["a", REFERENCE]
 
 
 def test_classes():
@@ -88,7 +88,7 @@ def test_classes():
 
 @pytest.fixture
 def small(monkeypatch):
-    for name, value in {"SIDE": 32, "CHANNELS": (4, 8), "MOST_EPOCHS": 6, "BATCH": 8}.items():
+    for name, value in {"SIDE": 32, "CHANNELS": (4, 8), "MAX_EPOCHS": 6, "BATCH": 8}.items():
         monkeypatch.setattr(classifier, name, value)
     monkeypatch.setattr("pipeline.fidelity.diagnosis.SIDE", 32)
     threads = torch.get_num_threads()
@@ -127,17 +127,17 @@ def restored(folder: Path, image: Image, estimate: np.ndarray) -> str:
 def command(folder: Path, classes: tuple[str, ...] = ("across", "down")) -> list[str]:
     stack(folder / "learn-0.safetensors", "train", pictures(24, 1, classes))
     stack(folder / "learn-1.safetensors", "train", pictures(24, 2, classes))
-    truths = {
+    references = {
         split: stack(folder / f"{split}-0.safetensors", split, pictures(16, 3, classes)) for split in ("val", "test")
     }
     predictions = []
-    for image in truths.values():
+    for image in references.values():
         faithful = np.asarray(image.data)
         turned = image.masks["picture"] * faithful.transpose(1, 0, 2)  # all sizes are square
         for method, estimate in (("bicubic", faithful), ("nearest", 0 * faithful), ("liar", turned)):
             predictions.append(restored(folder / method, image, estimate))
     learnt = [str(folder / f"learn-{index}.safetensors") for index in (0, 1)]
-    tested = [str(folder / f"{split}-0.safetensors") for split in truths]
+    tested = [str(folder / f"{split}-0.safetensors") for split in references]
     given = ["--train", *learnt, "--hr", *tested, "--predictions", *predictions, "--threads", "1"]
     return ["diagnosis", *given, "--seed", "5", "--settings", SETTINGS, "--output", str(folder / "diagnosis.csv")]
 
@@ -147,7 +147,7 @@ def test_what_changes_the_picture_changes_the_diagnosis(small, tmp_path):
     assert main(asked) == 0
     first = (tmp_path / "diagnosis.csv").read_bytes()
     rows = pd.read_csv(tmp_path / "diagnosis.csv").set_index(["split", "method"])
-    assert rows.loc[("test", TRUTH), "accuracy"] > 0.9 and rows.loc[("test", TRUTH), "pictures"] == 16
+    assert rows.loc[("test", REFERENCE), "accuracy"] > 0.9 and rows.loc[("test", REFERENCE), "pictures"] == 16
     assert rows.loc[("test", "bicubic"), "agreement"] == 1
     assert rows.loc[("test", "nearest"), "agreement"] == pytest.approx(0.5, abs=0.2)
     assert rows.loc[("test", "liar"), "agreement"] < 0.2

@@ -39,9 +39,9 @@ def test_the_two_networks_stay_as_they_are():
 class MeanDistance:
     """Stands in for a perceptual distance: mean absolute difference."""
 
-    def distance(self, estimate: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    def distance(self, estimate: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
         assert 0 <= float(estimate.min()) <= float(estimate.max()) <= 1
-        return (estimate - truth).abs().mean()
+        return (estimate - reference).abs().mean()
 
 
 STAND_IN = cast(PerceptualDistance, MeanDistance())
@@ -54,7 +54,8 @@ def test_every_setting_is_measured_from_start_to_end():
     assert all(list(row) == keys for row in rows)
     assert rows[0]["allowed"]
     assert sum(row["chosen"] for row in rows) == 1
-    # The noise level is a property of the data: about sigma, a little less in dark air, the same for all settings.
+    # The noise level is a property of the data: about sigma, a little less in dark background, the same for all
+    # settings.
     assert {row["noise_level"] for row in rows} == {rows[0]["noise_level"]}
     assert rows[0]["noise_level"] == pytest.approx(0.02, rel=0.3)
     # One end measured alone gives the row of that end.
@@ -84,7 +85,7 @@ def test_the_lowest_perceptual_distance_is_chosen(monkeypatch):
 
 
 def test_settings_that_lose_too_much_psnr_are_left_out(monkeypatch):
-    dial = Dial(steps=4, most_loss_db=0.1)
+    dial = Dial(steps=4, max_loss_db=0.1)
     psnr = [30.0, 29.95, 29.89, 30.2, 20.0]
     rows = chosen_by_rule(monkeypatch, dial, perceptual=[5.0, 4.0, 1.0, 3.0, 0.5], psnr=psnr)
     assert [row["allowed"] for row in rows] == [True, True, False, True, False]
@@ -99,7 +100,7 @@ def test_settings_that_lose_too_much_psnr_are_left_out(monkeypatch):
     ],
 )
 def test_settings_that_disagree_with_the_measurement_are_left_out(monkeypatch, first_residual, allowed):
-    dial = Dial(steps=2, most_residual=1.1)
+    dial = Dial(steps=2, max_residual=1.1)
     residual = [first_residual, 0.0219, 0.0329]
     rows = chosen_by_rule(monkeypatch, dial, perceptual=[5.0, 4.0, 1.0], lr_residual=residual)
     assert [row["allowed"] for row in rows] == allowed

@@ -240,9 +240,9 @@ def project(tmp_path):
     """A volume, its low-resolution image and a network of random weights, as files."""
     head = synthetic_head((48, 52, 6))
     extract(write_nifti(tmp_path / "head.nii.gz", head), tmp_path / "hr.safetensors", id="head")
-    truth = read_image(tmp_path / "hr.safetensors")
-    model = ForwardModel((4, 4, 1), truth.data.shape, "rician", 0.02, seed=3)
-    write_image(tmp_path / "lr.safetensors", degrade(truth, model))
+    reference = read_image(tmp_path / "hr.safetensors")
+    model = ForwardModel((4, 4, 1), reference.data.shape, "rician", 0.02, seed=3)
+    write_image(tmp_path / "lr.safetensors", degrade(reference, model))
     for name in ("rrdb_l1", "other"):
         save_generator(tmp_path / name / "generator.safetensors", tiny_generator(seed=len(name)))
     return tmp_path
@@ -287,9 +287,9 @@ def test_the_stages_make_an_error_map_and_say_what_it_is_worth(project):
     made = run_stage("deliver_uncertainty", "--input", project / "map.safetensors", "--output", delivered)
     assert made.returncode == 0, made.stderr
     held: Any = nib.load(delivered)
-    truth, found = read_image(hr), read_image(project / "map.safetensors")
+    reference, found = read_image(hr), read_image(project / "map.safetensors")
     factor = json.loads(calibration.read_text())["factor"]
-    assert np.allclose(held.get_fdata(), factor * truth.intensity.to_physical(found.data), rtol=1e-4)
+    assert np.allclose(held.get_fdata(), factor * reference.intensity.to_physical(found.data), rtol=1e-4)
     assert np.allclose(expected_error(found).data, factor * read_image(spread).data, rtol=1e-6)
 
 
@@ -315,11 +315,11 @@ def test_a_second_training_of_another_seed_counts_in_the_error_map(project):
 
 
 def test_files_of_different_volumes_are_refused(project):
-    truth = read_image(project / "hr.safetensors")
+    reference = read_image(project / "hr.safetensors")
     write_prediction(
-        project / "p/head.nii.gz", read_image(project / "lr.safetensors"), np.asarray(truth.data, dtype=np.float32)
+        project / "p/head.nii.gz", read_image(project / "lr.safetensors"), np.asarray(reference.data, dtype=np.float32)
     )
-    other = Image(truth.data, truth.affine, facts={**truth.facts, "id": "another"})
+    other = Image(reference.data, reference.affine, facts={**reference.facts, "id": "another"})
     write_image(project / "other.safetensors", other)
     files = ("--hr", project / "hr.safetensors", "--predictions", project / "p/head.nii.gz")
     refused = run_stage("calibrate", *files, "--spreads", project / "other.safetensors", "--output", project / "c.json")

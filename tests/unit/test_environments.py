@@ -41,7 +41,7 @@ def modules_of(stage: str) -> set[Path]:
             rooms = {
                 "backends",
                 "formats",
-                "upsamplers",
+                "baselines",
                 "losses",
                 "metrics",
                 "operators",

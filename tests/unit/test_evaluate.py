@@ -37,7 +37,7 @@ SETTINGS = Evaluate(bootstrap_samples=200, bootstrap_block_slices=3)
 
 
 def head(seed, shape=SHAPE):
-    """An ellipsoid with soft structure inside, and air around it."""
+    """An ellipsoid with soft structure inside, and background around it."""
     generator = np.random.default_rng(seed)
     axes = np.meshgrid(*(np.linspace(-1, 1, size) for size in shape), indexing="ij")
     radius = np.sqrt(sum((axis / extent) ** 2 for axis, extent in zip(axes, (0.8, 0.85, 1.4), strict=True)))
@@ -59,10 +59,10 @@ def write_head(path, seed, codes="LIA", dtype="int16", spacing=(1.0, 1.1, 1.5)):
 
 def make_pair(path, *, noise_sigma=0.02, plane: Any = "axial", **identity):
     """Extracts and degrades a file without the files in between."""
-    truth = normalise(nifti.read(path), Extract(plane=plane))
+    reference = normalise(nifti.read(path), Extract(plane=plane))
     facts = {"id": "v", "subject": "s", "split": "val", **identity}
-    truth = truth.with_data(truth.data, facts={**truth.facts, **facts})
-    return truth, degrade(truth, forward_model(truth, Degrade(factor=2, noise_sigma=noise_sigma), 0))
+    reference = reference.with_data(reference.data, facts={**reference.facts, **facts})
+    return reference, degrade(reference, forward_model(reference, Degrade(factor=2, noise_sigma=noise_sigma), 0))
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +75,10 @@ def pair(tmp_path_factory):
 @pytest.mark.parametrize("plane", ["axial", "sagittal"])
 def test_a_prediction_returns_in_the_orientation_dtype_and_units_of_its_source(tmp_path, codes, dtype, step, plane):
     source = write_head(tmp_path / "h.nii.gz", 2, codes, dtype)
-    truth, lr = make_pair(source, plane=plane)
-    sr = np.pad(truth.data, [(0, -size % factor) for size, factor in zip(truth.data.shape, _factors(lr), strict=True)])
+    reference, lr = make_pair(source, plane=plane)
+    sr = np.pad(
+        reference.data, [(0, -size % factor) for size, factor in zip(reference.data.shape, _factors(lr), strict=True)]
+    )
     assert write_prediction(tmp_path / "m" / "v.nii.gz", lr, sr) == 0
     before: Any = nib.load(source)
     after: Any = nib.load(tmp_path / "m" / "v.nii.gz")
@@ -85,8 +87,8 @@ def test_a_prediction_returns_in_the_orientation_dtype_and_units_of_its_source(t
     assert nib.orientations.aff2axcodes(after.affine) == tuple(codes)
     np.testing.assert_allclose(after.affine, before.affine, atol=1e-5)
     np.testing.assert_allclose(after.get_fdata(), before.get_fdata(), atol=step / 2)
-    read = read_prediction(tmp_path / "m" / "v.nii.gz", truth)
-    np.testing.assert_allclose(read, truth.data, atol=step / truth.facts["scale"])
+    read = read_prediction(tmp_path / "m" / "v.nii.gz", reference)
+    np.testing.assert_allclose(read, reference.data, atol=step / reference.facts["scale"])
 
 
 def _factors(lr):
@@ -109,24 +111,24 @@ def test_an_array_of_the_wrong_shape_is_a_defect(pair):
 
 
 def test_a_prediction_half_a_voxel_off_is_refused(tmp_path, pair):
-    truth, lr = pair
+    reference, lr = pair
     path = tmp_path / "v.nii.gz"
     affine = fine_affine(lr.affine, _factors(lr))
     affine[0, 3] += 0.5
-    nifti.write(path, truth.with_data(truth.data, affine=affine))
+    nifti.write(path, reference.with_data(reference.data, affine=affine))
     with pytest.raises(UserError, match=r"v\.nii\.gz.*'v'.*0\.5 mm"):
-        read_prediction(path, truth)
+        read_prediction(path, reference)
     affine[0, 3] -= 0.4998
-    nifti.write(path, truth.with_data(truth.data, affine=affine))
+    nifti.write(path, reference.with_data(reference.data, affine=affine))
     with pytest.raises(UserError, match="affine"):
-        read_prediction(path, truth)
+        read_prediction(path, reference)
 
 
 def test_a_prediction_of_another_shape_is_refused(tmp_path, pair):
-    truth, _ = pair
-    nifti.write(tmp_path / "v.nii.gz", truth.with_data(truth.data[:-1]))
+    reference, _ = pair
+    nifti.write(tmp_path / "v.nii.gz", reference.with_data(reference.data[:-1]))
     with pytest.raises(UserError, match="shape"):
-        read_prediction(tmp_path / "v.nii.gz", truth)
+        read_prediction(tmp_path / "v.nii.gz", reference)
 
 
 def test_evenly_spaced_takes_middles_of_parts_and_all_where_there_are_few():
@@ -148,8 +150,8 @@ def test_tuning_denoises_what_is_noisy_and_leaves_alone_what_is_not(tmp_path):
 
 @pytest.mark.parametrize("plane", ["axial", "coronal", "sagittal"])
 def test_tuning_measures_what_evaluation_measures(tmp_path, plane):
-    truth, lr = make_pair(write_head(tmp_path / "h.nii.gz", 4), plane=plane)
-    few = truth.with_data(truth.data, facts={**truth.facts, "foreground_slices": [6, 8]})
+    reference, lr = make_pair(write_head(tmp_path / "h.nii.gz", 4), plane=plane)
+    few = reference.with_data(reference.data, facts={**reference.facts, "foreground_slices": [6, 8]})
     tried = tune([few], [lr])["tried"]
     settings = {name: tried[5][name] for name in ("h_in_sigma", "patch_size", "patch_distance", "sigma")}
     sr = plugins.load("pipeline.baselines", "nlm_bspline3").upsample(lr.data, _factors(lr), settings)
@@ -157,27 +159,29 @@ def test_tuning_measures_what_evaluation_measures(tmp_path, plane):
     values = [row.value for row in evaluate(few, "m", estimate, Evaluate(metrics=("psnr",), regions=("foreground",)))]
     assert len(values) == 2
     assert np.mean(values) == pytest.approx(tried[5]["psnr"], abs=1e-4)
-    whole = excerpt(truth, lr, 8)
-    assert whole.mean_over_slices(np.asarray(whole.truth.data), {"psnr": psnr.per_slice}) == {"psnr": math.inf}
+    whole = excerpt(reference, lr, 8)
+    assert whole.mean_over_slices(np.asarray(whole.reference.data), {"psnr": psnr.per_slice}) == {"psnr": math.inf}
 
 
 def test_volumes_that_do_not_belong_together_are_not_tuned_on(pair):
-    truth, lr = pair
+    reference, lr = pair
     other = lr.with_data(lr.data, facts={**lr.facts, "id": "w"})
     with pytest.raises(UserError, match=r"\['v'\].*\['w'\]"):
-        tune([truth], [other])
+        tune([reference], [other])
     changed = {**lr.facts["forward_model"], "noise_sigma": 0.5}
     with pytest.raises(UserError, match="noise_sigma"):
-        tune([truth, truth], [lr, lr.with_data(lr.data, facts={**lr.facts, "forward_model": changed})])
+        tune([reference, reference], [lr, lr.with_data(lr.data, facts={**lr.facts, "forward_model": changed})])
 
 
 def test_slices_without_the_region_are_left_out(pair):
-    truth, _ = pair
-    mask = truth.masks["foreground"].copy()
+    reference, _ = pair
+    mask = reference.masks["foreground"].copy()
     mask[:, :, 5] = False
-    facts = {**truth.facts, "foreground_slices": [4, 5, 6]}
+    facts = {**reference.facts, "foreground_slices": [4, 5, 6]}
     rows = list(
-        evaluate(truth.with_data(truth.data, masks={"foreground": mask}, facts=facts), "m", truth.data, SETTINGS)
+        evaluate(
+            reference.with_data(reference.data, masks={"foreground": mask}, facts=facts), "m", reference.data, SETTINGS
+        )
     )
     assert {row.slice for row in rows if row.region == "foreground"} == {4, 6}
     assert {row.slice for row in rows if row.region == "whole"} == {4, 5, 6}
@@ -246,19 +250,19 @@ def test_tables_have_the_columns_of_the_contract_and_all_rows(results):
     expected = "split,method,region,metric,n,mean,ci_low,ci_high,baseline,diff,diff_ci_low,diff_ci_high,p"
     assert ",".join(summary[0]) == expected
     assert len(volumes) == len(summary) == 3 * len(METHODS) * 4
-    truths = [read_image(results / f"extracted/{name}.safetensors") for name in ("one", "two", "three")]
-    assert len(slices) == len(METHODS) * 4 * sum(len(truth.facts["foreground_slices"]) for truth in truths)
+    references = [read_image(results / f"extracted/{name}.safetensors") for name in ("one", "two", "three")]
+    assert len(slices) == len(METHODS) * 4 * sum(len(reference.facts["foreground_slices"]) for reference in references)
 
 
 def test_the_tables_say_what_the_files_say(results):
     """PSNR of one slice of one method, straight from the NIfTI files."""
-    truth = read_image(results / "extracted/three.safetensors")
+    reference = read_image(results / "extracted/three.safetensors")
     prediction: Any = nib.as_closest_canonical(nib.load(results / "predictions/lanczos/three.nii.gz"))
     source: Any = nib.as_closest_canonical(nib.load(results.parent / "three.nii.gz"))
-    index = truth.facts["foreground_slices"][2]
-    mask = truth.masks["foreground"][:, :, index]
+    index = reference.facts["foreground_slices"][2]
+    mask = reference.masks["foreground"][:, :, index]
     error = (source.get_fdata() - prediction.get_fdata())[:, :, index][mask]
-    expected = 20 * math.log10(truth.facts["scale"] / math.sqrt(np.mean(error**2)))
+    expected = 20 * math.log10(reference.facts["scale"] / math.sqrt(np.mean(error**2)))
     wanted = {"volume": "three", "method": "lanczos", "region": "foreground", "metric": "psnr", "slice": str(index)}
     found = [row for row in read_rows(results / "metrics/slices.csv") if wanted.items() <= row.items()]
     assert len(found) == 1
@@ -303,16 +307,16 @@ def test_users_mistakes_end_in_one_message(results, tmp_path, capsys):
 
 
 def test_against_a_denoised_reference_the_same_estimate_has_its_own_rows():
-    truth = Image(
+    reference = Image(
         np.random.default_rng(1).random((12, 10, 3), dtype=np.float32),
         np.eye(4),
         masks={"foreground": np.ones((12, 10, 3), dtype=bool)},
         facts={"id": "a", "subject": "a", "split": "test", "slice_axis": 2, "foreground_slices": [0, 2]},
     )
-    reference = truth.with_data(np.full((12, 10, 3), 0.5, dtype=np.float32))
+    denoised = reference.with_data(np.full((12, 10, 3), 0.5, dtype=np.float32))
     settings = Evaluate(metrics=("psnr",), regions=("foreground", "denoised"))
     estimate = np.full((12, 10, 3), 0.6, dtype=np.float32)
-    rows = list(evaluate(truth, "m", estimate, settings, reference))
+    rows = list(evaluate(reference, "m", estimate, settings, denoised))
     assert [(row.region, row.slice) for row in rows] == [
         ("foreground", 0),
         ("foreground", 2),
@@ -322,16 +326,16 @@ def test_against_a_denoised_reference_the_same_estimate_has_its_own_rows():
     assert [row.value for row in rows if row.region == "denoised"] == pytest.approx([20.0, 20.0], abs=1e-4)
 
 
-def test_against_the_neighbours_noise_of_the_truth_itself_does_not_count():
+def test_against_the_neighbours_noise_of_the_reference_itself_does_not_count():
     generator = np.random.default_rng(2)
     clean = np.repeat(ndimage.gaussian_filter(generator.random((40, 40)), 2)[..., None], 5, axis=2)
     data = (clean + 0.02 * generator.standard_normal(clean.shape)).astype(np.float32)
     facts = {"id": "a", "subject": "a", "split": "test", "slice_axis": 2, "foreground_slices": [0, 2, 4]}
-    truth = Image(data, np.eye(4), masks={"foreground": np.ones(data.shape, dtype=bool)}, facts=facts)
+    reference = Image(data, np.eye(4), masks={"foreground": np.ones(data.shape, dtype=bool)}, facts=facts)
     settings = Evaluate(metrics=("psnr",), regions=("foreground", "neighbours"))
 
     def measured(estimate):
-        rows = list(evaluate(truth, "m", estimate, settings))
+        rows = list(evaluate(reference, "m", estimate, settings))
         return [np.mean([row.value for row in rows if row.region == name]) for name in settings.regions]
 
     faithful_to_noise, clean_estimate = measured(data), measured(clean.astype(np.float32))
@@ -348,15 +352,15 @@ from pipeline.metrics.psnr import *
 NEEDS_MEASURED = True
 
 
-def per_slice(truth, estimate, mask, data_range, measured):
+def per_slice(reference, estimate, mask, data_range, measured):
     assert measured.shape == mask.shape == estimate.shape
-    return float(abs(measured - truth)[mask].max())
+    return float(abs(measured - reference)[mask].max())
 
 
-def per_volume(truth, estimate, mask, data_range, spacing, measured):
+def per_volume(reference, estimate, mask, data_range, spacing, measured):
     assert measured.shape == mask.shape == (14, 42, 45)
     assert [round(length, 3) for length in spacing] == [1.5, 1.0, 1.1]
-    return float(abs(measured - truth)[mask].max())
+    return float(abs(measured - reference)[mask].max())
 """
 
 
@@ -374,13 +378,13 @@ def test_a_metric_may_ask_for_what_was_measured_and_for_the_whole_volume(results
     settings = json.dumps({"metrics": ["psnr", metric_of_the_measured]})
     mine = ["--predictions", results / "predictions/nearest/three.nii.gz", "--settings", settings]
     _run("evaluate", "--hr", hr, "--lr", lr, *mine, "--output", tmp_path / "part.csv")
-    truth = read_image(hr)
-    enlarged = read_prediction(results / "predictions/bspline3/three.nii.gz", truth)
+    reference = read_image(hr)
+    enlarged = read_prediction(results / "predictions/bspline3/three.nii.gz", reference)
     rows = [row for row in read_rows(tmp_path / "part.csv") if row["metric"] == metric_of_the_measured]
-    error = np.abs(enlarged - truth.data) * truth.masks["foreground"]
+    error = np.abs(enlarged - reference.data) * reference.masks["foreground"]
     found = {int(row["slice"]): float(row["value"]) for row in rows if row["region"] == "foreground"}
-    expected = {index: error[:, :, index].max() for index in truth.facts["foreground_slices"]}
-    rounding = 1 / truth.facts["scale"]  # predictions are whole numbers
+    expected = {index: error[:, :, index].max() for index in reference.facts["foreground_slices"]}
+    rounding = 1 / reference.facts["scale"]  # predictions are whole numbers
     assert found == pytest.approx({**expected, WHOLE_VOLUME: error.max()}, abs=rounding)
 
 
@@ -391,30 +395,32 @@ def test_a_metric_that_asks_for_the_measured_gets_it_or_says_so(results, tmp_pat
     assert run(list(map(str, ["evaluate", "--hr", hr, *mine, *settings]))) == 1
     assert "--lr: the metric far_from_measured needs the low-resolution volume" in capsys.readouterr().err
     assert run(list(map(str, ["evaluate", "--hr", hr, "--lr", other, *mine, *settings]))) == 1
-    assert "--lr: is volume 'one', but the truth is 'three'" in capsys.readouterr().err
+    assert "--lr: is volume 'one', but the reference is 'three'" in capsys.readouterr().err
 
 
 def test_a_map_is_made_once_for_all_regions(pair, monkeypatch):
-    truth, _ = pair
-    estimate = truth.data + np.float32(0.05) * np.random.default_rng(0).random(truth.data.shape, dtype=np.float32)
+    reference, _ = pair
+    estimate = reference.data + np.float32(0.05) * np.random.default_rng(0).random(
+        reference.data.shape, dtype=np.float32
+    )
     settings = Evaluate(metrics=("ssim",), regions=("whole", "foreground"))
-    values = {(row.region, row.slice): row.value for row in evaluate(truth, "m", estimate, settings)}
+    values = {(row.region, row.slice): row.value for row in evaluate(reference, "m", estimate, settings)}
     for (region, index), value in values.items():
-        mask = region_mask(truth, region)[:, :, index]
-        one, other = (array[:, :, index] for array in (truth.data, estimate))
+        mask = region_mask(reference, region)[:, :, index]
+        one, other = (array[:, :, index] for array in (reference.data, estimate))
         assert value == pytest.approx(ssim.per_slice(one, other, mask, 1.0))
     calls = []
-    monkeypatch.setattr(ssim, "per_voxel", lambda truth, **_: calls.append(1) or truth)
-    list(evaluate(truth, "m", estimate, settings))
-    assert len(calls) == len(truth.facts["foreground_slices"]) == len(values) / 2
+    monkeypatch.setattr(ssim, "per_voxel", lambda reference, **_: calls.append(1) or reference)
+    list(evaluate(reference, "m", estimate, settings))
+    assert len(calls) == len(reference.facts["foreground_slices"]) == len(values) / 2
 
 
 def test_the_ledger_is_kept_once_for_its_three_metrics(pair, monkeypatch):
-    truth, lr = pair
+    reference, lr = pair
     wanted = ("detail_right", "detail_missing", "psnr", "detail_invented")
     settings = Evaluate(metrics=wanted, regions=("foreground", "whole"))
-    measured = on_grid(lr, truth)
-    estimate = np.asarray(0.5 * truth.data + 0.5 * measured)
+    measured = on_grid(lr, reference)
+    estimate = np.asarray(0.5 * reference.data + 0.5 * measured)
     kept = []
 
     def account(**given: Any) -> Any:
@@ -423,33 +429,33 @@ def test_the_ledger_is_kept_once_for_its_three_metrics(pair, monkeypatch):
 
     for name in ("detail_right", "detail_missing", "detail_invented"):
         monkeypatch.setattr(plugins.load("pipeline.metrics", name), "SHARED", account)
-    rows = list(evaluate(truth, "m", estimate, settings, aids=Aids(measured=measured)))
-    count = len(truth.facts["foreground_slices"])
+    rows = list(evaluate(reference, "m", estimate, settings, aids=Aids(measured=measured)))
+    count = len(reference.facts["foreground_slices"])
     assert len(kept) == 2 * count, "once a slice and region"
     own = {(row.region, row.slice, row.metric): row.value for row in rows}
     assert len(own) == len(rows) == 4 * 2 * count
-    index = truth.facts["foreground_slices"][0]
-    axis = truth.facts["slice_axis"]
-    one = [np.take(array, index, axis) for array in (truth.data, estimate, measured, truth.masks["foreground"])]
+    index = reference.facts["foreground_slices"][0]
+    axis = reference.facts["slice_axis"]
+    one = [np.take(array, index, axis) for array in (reference.data, estimate, measured, reference.masks["foreground"])]
     found = [own["foreground", index, f"detail_{name}"] for name in CHANNELS]
     assert found == pytest.approx(list(shares(*one)))
 
 
 def test_unrelated_pictures_are_no_volume(pair):
-    truth, _ = pair
+    reference, _ = pair
     settings = Evaluate(metrics=("psnr_3d",))
-    assert [row.slice for row in evaluate(truth, "m", truth.data, settings)] == [WHOLE_VOLUME, WHOLE_VOLUME]
-    pictures = truth.with_data(truth.data, facts={**truth.facts, "plane": "picture", "collection": True})
-    assert list(evaluate(pictures, "m", truth.data, settings)) == []
+    assert [row.slice for row in evaluate(reference, "m", reference.data, settings)] == [WHOLE_VOLUME, WHOLE_VOLUME]
+    pictures = reference.with_data(reference.data, facts={**reference.facts, "plane": "picture", "collection": True})
+    assert list(evaluate(pictures, "m", reference.data, settings)) == []
 
 
 def test_psnr_of_a_volume_is_that_of_all_its_voxels(pair):
-    truth, _ = pair
-    estimate = truth.data + np.linspace(0, 0.1, SHAPE[2], dtype=np.float32)
-    inside = truth.masks["foreground"]
-    expected = peak_signal_noise_ratio(truth.data[inside], estimate[inside], data_range=1.0)
+    reference, _ = pair
+    estimate = reference.data + np.linspace(0, 0.1, SHAPE[2], dtype=np.float32)
+    inside = reference.masks["foreground"]
+    expected = peak_signal_noise_ratio(reference.data[inside], estimate[inside], data_range=1.0)
     settings = Evaluate(metrics=("psnr_3d",), regions=("foreground",))
-    [row] = evaluate(truth, "m", estimate, settings)
+    [row] = evaluate(reference, "m", estimate, settings)
     assert row.value == pytest.approx(expected, rel=1e-6)
 
 
@@ -509,9 +515,9 @@ def test_every_label_is_a_region_by_its_number_or_name(segmented):
 
 
 def test_volumes_without_a_segmentation_have_no_such_regions(pair):
-    truth, _ = pair
+    reference, _ = pair
     settings = Evaluate(metrics=("psnr",), regions=("labels", "whole"), labels={1: "inner"})
-    assert {row.region for row in evaluate(truth, "m", truth.data, settings)} == {"whole"}
+    assert {row.region for row in evaluate(reference, "m", reference.data, settings)} == {"whole"}
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,7 @@ def test_a_block_keeps_its_place_in_the_world(plane: str, axis: int) -> None:
     assert normalise(block, Extract.model_validate({"plane": plane})).facts["slice_axis"] == axis
 
 
-def test_the_foreground_is_the_head_with_its_dark_parts_and_without_the_air() -> None:
+def test_the_foreground_is_the_head_with_its_dark_parts_and_without_the_background() -> None:
     noise = np.random.default_rng(2).normal(0, 15, HEAD.shape)
     mask = foreground_mask(np.abs(HEAD + noise))
     head = HEAD > 50
@@ -164,7 +164,7 @@ def test_slices_with_little_foreground_are_not_chosen() -> None:
     assert 0 < len(result.facts["foreground_slices"]) < HEAD.shape[2]
 
 
-def test_a_block_of_air_is_refused() -> None:
+def test_a_block_of_background_is_refused() -> None:
     with pytest.raises(UserError, match="no axial slice has 100% foreground"):
         normalise(whole(), Extract(min_foreground=1.0))
 

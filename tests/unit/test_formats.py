@@ -48,7 +48,7 @@ from pipeline.image.image import Image
 from pipeline.image.stack import FORMAT
 from pipeline.models.generator import Generator, Shape
 from pipeline.models.weights import save_generator
-from pipeline.reporting.gallery import LOW, TRUTH, build_gallery, draw_slices
+from pipeline.reporting.gallery import LOW, REFERENCE, build_gallery, draw_slices
 from pipeline.reporting.slice_images import draw_slice
 from pipeline.sources.packing import pack
 from pipeline.statistics.summary import summarise
@@ -249,8 +249,8 @@ def test_with_factor_two_the_physical_extent_stays(case: Case, tmp_path: Path) -
     np.testing.assert_array_equal(back.data, fine)
     assert back.intensity == low.intensity
     assert back.origin.get("orientation_code") == low.origin.get("orientation_code")
-    truth = restored_image(low, fine)
-    np.testing.assert_array_equal(read_prediction(target, truth), truth.intensity.normalise(fine))
+    reference = restored_image(low, fine)
+    np.testing.assert_array_equal(read_prediction(target, reference), reference.intensity.normalise(fine))
     if low.is_anatomical:
         for corner in itertools.product(*((-0.5, size - 0.5) for size in low.data.shape)):
             scaled = (np.array(corner) + 0.5) * [2, 2, 1] - 0.5
@@ -850,7 +850,7 @@ def test_a_single_picture_goes_through_to_the_pages(tmp_path: Path) -> None:
     drawn = {
         LOW: draw_slices(image.data, image, [0]),
         "m": draw_slices(image.data, image, [0]),
-        TRUTH: draw_slices(image.data, image, [0]),
+        REFERENCE: draw_slices(image.data, image, [0]),
     }
     gallery = build_gallery(image, [0], drawn, {}, "m")
     assert gallery.edges == () and gallery.slices[0].label == "a.png"
@@ -953,7 +953,7 @@ METHODS = ("bicubic", "nearest", "rrdb_l1")
 
 @pytest.fixture(scope="module", params=["ZYX", "ZCYX"])
 def pages(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The pages about a micrograph that three methods restored, the last of them a mixture with the truth."""
+    """The pages about a micrograph that three methods restored, the last of them a mixture with the reference."""
     folder = tmp_path_factory.mktemp("micrographs")
     volumes, sources = [], {}
     for seed, split in enumerate(("train", "val", "test")):
@@ -970,18 +970,18 @@ def pages(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     for one in read_run(values).volumes:
         hr, split = folder / f"{one.id}.hr.safetensors", one.split
         extract(folder / f"{split}.ome.tif", one, Extract(), hr)
-        truth = read_image(hr)
-        low = degrade(truth, forward_model(truth, Degrade(factor=4), 1))
+        reference = read_image(hr)
+        low = degrade(reference, forward_model(reference, Degrade(factor=4), 1))
         write_image(folder / f"{one.id}.lr.safetensors", low)
         record = {"name": split, "kind": "local", "path": f"{split}.ome.tif", "sha256": "0", "downloaded_sha256": "0"}
         (folder / f"{split}.source.json").write_text(json.dumps(record))
         for method in METHODS:
             path = prediction_path(folder / "predictions", method, one.id, suffix_of(low))
             if method == "rrdb_l1":
-                write_prediction(path, low, np.asarray(truth.data) * np.float32(0.95))
+                write_prediction(path, low, np.asarray(reference.data) * np.float32(0.95))
             else:
                 interpolate(low, method, {}, path)
-            rows.setdefault(split, []).extend(evaluate(truth, method, read_prediction(path, truth), measuring))
+            rows.setdefault(split, []).extend(evaluate(reference, method, read_prediction(path, reference), measuring))
     for split in ("val", "test"):
         write_measurements(folder / f"{split}.csv", rows[split])
     slices = read_parts([folder / "val.csv", folder / "test.csv"])

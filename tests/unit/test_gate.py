@@ -1,4 +1,4 @@
-"""The consistency gate: it catches planted cheating, lets honest outputs pass, and needs no truth."""
+"""The consistency gate: it catches inserted cheating, lets honest outputs pass, and needs no reference."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy import ndimage, stats
 
-from benchmarks.planted_cheats import ball, cheats, shifted
+from benchmarks.inserted_cheats import ball, cheats, shifted
 from pipeline.baselines import bspline3, lanczos, nlm_bspline3, zerofill
 from pipeline.errors import UserError
 from pipeline.fidelity import consistency_gate as gate
@@ -32,7 +32,7 @@ WINDOWS = windows_of((4.0, 4.0, 1.0), 2, connected=True)
 NLM = {"h_in_sigma": 1.0, "patch_size": 3, "patch_distance": 3}
 
 
-def truth(seed: int = 0) -> Image:
+def reference(seed: int = 0) -> Image:
     data = synthetic_head((94, 104, 40), seed)[..., 12:30] / np.float32(1000)
     return Image(data, ras_affine(), masks={"foreground": data > 0.1})
 
@@ -54,14 +54,14 @@ def restorations(measured: np.ndarray, sigma: float) -> dict[str, np.ndarray]:
 
 @cache
 def scene(sigma: float, noise: str, seed: int) -> tuple[Image, ForwardModel, np.ndarray, dict[str, np.ndarray]]:
-    """A head, how it is measured, the measurement, and honest outputs: restorations and the truth."""
-    head, forward = truth(seed), model(sigma, noise, seed)
+    """A head, how it is measured, the measurement, and honest outputs: restorations and the reference."""
+    head, forward = reference(seed), model(sigma, noise, seed)
     measured = forward.measure(head.data)
-    return head, forward, measured, {"truth": head.data, **restorations(measured, sigma)}
+    return head, forward, measured, {"reference": head.data, **restorations(measured, sigma)}
 
 
 SCENES = [(0.01, "rician", 0), (0.02, "rician", 1), (0.05, "rician", 2), (0.02, "gaussian", 3)]
-METHODS = ["truth", "zerofill", "bspline3", "lanczos", "nlm_bspline3"]
+METHODS = ["reference", "zerofill", "bspline3", "lanczos", "nlm_bspline3"]
 
 
 @pytest.mark.parametrize("setting", SCENES, ids=str)
@@ -75,8 +75,8 @@ def test_an_honest_output_passes(setting, method):
 
 
 @pytest.mark.parametrize("setting", SCENES, ids=str)
-@pytest.mark.parametrize("method", ["truth", "nlm_bspline3"])
-def test_every_planted_cheat_is_caught(setting, method):
+@pytest.mark.parametrize("method", ["reference", "nlm_bspline3"])
+def test_every_inserted_cheat_is_caught(setting, method):
     """Eight times ten cases: lesions added and removed, half a voxel of shift, a gamma. None is missed."""
     head, forward, measured, honest = scene(*setting)
     cases = list(cheats(honest[method], head, measured, forward, seed=7))
@@ -105,7 +105,7 @@ def test_each_kind_of_cheating_is_seen_by_the_gate_that_is_made_for_it():
 def test_other_noises_are_weighed_by_their_own_deviation(noise):
     sigma = 0.0 if noise == "none" else 0.03
     head, forward, measured, honest = scene(sigma, noise, 4)
-    for method in ("truth", "zerofill"):
+    for method in ("reference", "zerofill"):
         checks = judge(honest[method], measured, forward, WINDOWS)
         assert [check for check in checks if not check.passed] == []
     lesion = 0.2 * ball(SHAPE, np.array([47, 52, 9]), np.array([8.0, 8.0, 8.0]))
@@ -124,14 +124,14 @@ def test_an_output_that_holds_a_part_of_the_noise_is_honest(share):
 
 def test_many_coils_raise_the_floor_and_honest_outputs_may_show_it():
     forward = model(0.03, "noncentral_chi", noise_parameters=noncentral_chi.Parameters(coils=32))
-    measured = forward.measure(truth().data)
-    for restored in (truth().data, restorations(measured, 0.03)["zerofill"]):
+    measured = forward.measure(reference().data)
+    for restored in (reference().data, restorations(measured, 0.03)["zerofill"]):
         assert all(check.passed for check in judge(restored, measured, forward, WINDOWS))
 
 
 @pytest.mark.parametrize("operator", [binning, antialiased_bicubic])
 def test_other_operators(operator):
-    head, forward = truth(), model(operators=(operator.Parameters(),))
+    head, forward = reference(), model(operators=(operator.Parameters(),))
     measured = forward.measure(head.data)
     assert all(check.passed for check in judge(head.data, measured, forward, WINDOWS))
     assert not all(check.passed for check in judge(shifted(head.data, 0), measured, forward, WINDOWS))
@@ -153,7 +153,7 @@ def test_numbers_that_are_none_do_not_pass():
 
 def test_noise_alone_seldom_exceeds_a_limit():
     """The values of 120 right outputs, without any tolerance, against the limits that 16 draws set."""
-    head, forward = truth().data[:60, :60, :4], replace(model(), hr_shape=(60, 60, 4))
+    head, forward = reference().data[:60, :60, :4], replace(model(), hr_shape=(60, 60, 4))
     exceeded = 0
     for seed in range(30):
         one = replace(forward, seed=seed)
@@ -173,7 +173,7 @@ def test_limits_are_quantiles_of_gumbels_distribution():
     np.testing.assert_allclose(gate.limits(draws), expected, rtol=1e-6)
 
 
-def test_residuals_of_the_truth_are_standardised():
+def test_residuals_of_the_reference_are_standardised():
     head, forward, measured, _ = scene(*SCENES[1])
     found = residuals(head.data, measured, forward)
     whitened = (found.measured - found.expected) / found.deviation
@@ -200,7 +200,7 @@ def test_a_constant_error_within_the_tolerance_is_none_and_beyond_it_is():
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_the_shift_is_measured_in_voxels(axis):
-    smooth = np.asarray(ndimage.gaussian_filter(truth().data, 3), dtype=np.float32)
+    smooth = np.asarray(ndimage.gaussian_filter(reference().data, 3), dtype=np.float32)
     forward = replace(model(0.005, "gaussian"), factors=(2, 2, 1))
     measured = forward.measure(smooth)
     found = residuals(shifted(smooth, axis), measured, forward)
@@ -216,7 +216,7 @@ def test_windows_reach_across_slices_in_heads_alone():
 
 
 def test_slices_that_have_nothing_to_do_with_each_other_are_looked_at_one_by_one():
-    head, forward = truth(), model()
+    head, forward = reference(), model()
     measured = forward.measure(head.data)
     apart = windows_of((4.0, 4.0, 1.0), 2, connected=False)
     assert all(check.passed for check in judge(head.data, measured, forward, apart))
@@ -225,7 +225,7 @@ def test_slices_that_have_nothing_to_do_with_each_other_are_looked_at_one_by_one
 
 
 def test_a_single_slice_is_judged():
-    head = truth().data[..., 9:10]
+    head = reference().data[..., 9:10]
     forward = replace(model(), hr_shape=(94, 104, 1))
     measured = forward.measure(head)
     assert all(check.passed for check in judge(head, measured, forward, WINDOWS))
@@ -260,7 +260,7 @@ def gate_command(files: Path, output: Path, *more: str | Path):
     return run_stage("gate", "--lr", files / "lr.safetensors", "--predictions", *predictions, "--output", output, *more)
 
 
-def test_the_stage_judges_without_truth_and_twice_alike(files, tmp_path):
+def test_the_stage_judges_without_reference_and_twice_alike(files, tmp_path):
     for name in ("one.csv", "two.csv"):
         result = gate_command(files, tmp_path / name)
         assert result.returncode == 0, result.stderr

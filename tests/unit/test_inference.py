@@ -160,14 +160,16 @@ def test_between_thick_slices_the_planes_that_cut_them_are_restored_and_averaged
     assert np.abs(means[0] - means[1]).max() > 1e-3
 
 
-def low_resolution(truth, sigma):
-    model = ForwardModel((4, 4, 1), truth.shape, "rician", sigma, seed=3)
-    return Image(model.measure(truth), np.eye(4), facts={"id": "a", "slice_axis": 2, "forward_model": model.to_json()})
+def low_resolution(reference, sigma):
+    model = ForwardModel((4, 4, 1), reference.shape, "rician", sigma, seed=3)
+    return Image(
+        model.measure(reference), np.eye(4), facts={"id": "a", "slice_axis": 2, "forward_model": model.to_json()}
+    )
 
 
 def test_the_share_of_the_correction_goes_by_the_noise_of_the_image():
-    truth = synthetic_head((64, 64, 12)) / np.float32(1000)
-    image = low_resolution(truth, 0.02)
+    reference = synthetic_head((64, 64, 12)) / np.float32(1000)
+    image = low_resolution(reference, 0.02)
     network = Generator(Shape(blocks=1, features=8, growth=4)).eval()
     # Without shares in the file, or where the settings refuse it, nothing is corrected.
     plain = restore(network, image, Infer(noise_sigma=0.02))

@@ -25,7 +25,7 @@ from pipeline.formats.io.container import write_image
 from pipeline.image.image import Image
 from pipeline.inference.volume import restore_excerpt, restore_volume
 from pipeline.models.weights import load_generator, save_generator
-from pipeline.physics.between import LEAST_WEIGHT, slices_between, weights_between
+from pipeline.physics.between import MIN_WEIGHT, slices_between, weights_between
 from pipeline.physics.data_consistency import best_share, degraded_again
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import cuts
@@ -101,7 +101,7 @@ def test_slices_between_slices_are_those_of_the_cubic_spline(factor) -> None:
     assert np.count_nonzero(weights, axis=1).max() <= 14, "a slice is made of those around it"
     lr = np.random.default_rng(0).random((6, 20, 7)).astype(np.float32)
     whole = bspline3.upsample(lr, (1, factor, 1), {})
-    assert np.abs(slices_between(lr, factor, 1) - whole).max() < 5 * LEAST_WEIGHT
+    assert np.abs(slices_between(lr, factor, 1) - whole).max() < 5 * MIN_WEIGHT
     assert slices_between(lr, 1, 1) is lr
 
 
@@ -111,13 +111,13 @@ def test_slices_between_slices_are_those_of_the_cubic_spline(factor) -> None:
 @pytest.mark.parametrize("operators", [[CUT], [BLUR, {"name": "decimation"}]])
 @pytest.mark.parametrize("slice_axis", [0, 2])
 def test_a_patch_shows_what_the_network_is_given_when_a_volume_is_restored(slice_axis, operators) -> None:
-    """Every patch is found in one of the three interpolated volumes, at the place of its truth."""
+    """Every patch is found in one of the three interpolated volumes, at the place of its reference."""
     volume = a_volume(slice_axis, operators=operators)
     lr = volume.model.coarsen(volume.data)
     patches = PatchSampler([volume], tiny_recipe(**PLAIN, batch_size=24), seed=3).batch(0)
     normals = set()
-    for measured, truth in zip(patches.measured[:, 0], patches.truth[:, 0], strict=True):
-        cut, index, rows, columns, turned = place_of(truth, volume)
+    for measured, reference in zip(patches.measured[:, 0], patches.reference[:, 0], strict=True):
+        cut, index, rows, columns, turned = place_of(reference, volume)
         normals.add(cut.normal)
         slices = np.moveaxis(slices_between(lr, 2, cut.normal), cut, (0, 1, 2))
         expected = slices[index, rows // 2 : rows // 2 + 8, columns // 2 : columns // 2 + 8]
@@ -125,14 +125,14 @@ def test_a_patch_shows_what_the_network_is_given_when_a_volume_is_restored(slice
     assert normals == {0, 1, 2}
 
 
-def place_of(truth: np.ndarray, volume: TrainingVolume) -> Any:
-    """Looks for a patch's truth in its volume: the cut, the slice, its first row and column, and how to turn it."""
+def place_of(reference: np.ndarray, volume: TrainingVolume) -> Any:
+    """Looks for a patch's reference in its volume: the cut, the slice, its first row and column, and how to turn it."""
     padded = np.pad(volume.data, [(0, size % 2) for size in volume.data.shape], mode="edge")
     for cut in cuts(volume.model.factors, volume.slice_axis):
         slices = np.moveaxis(padded, cut, (0, 1, 2))
         for view in range(8):
             turned = turn(view)
-            wanted = turned(truth)
+            wanted = turned(reference)
             for index, row, column in np.argwhere(slices == wanted[8, 8]):
                 rows, columns = row - 8, column - 8
                 if min(rows, columns) < 0:
@@ -140,7 +140,7 @@ def place_of(truth: np.ndarray, volume: TrainingVolume) -> Any:
                 found = slices[index, rows : rows + 16, columns : columns + 16]
                 if np.array_equal(found, wanted):
                     return cut, index, rows, columns, turned
-    raise AssertionError("the truth of a patch is no part of its volume")
+    raise AssertionError("the reference of a patch is no part of its volume")
 
 
 def turn(view: int) -> Any:
@@ -170,10 +170,10 @@ def test_the_noise_that_is_told_is_that_before_the_interpolation() -> None:
 def test_patches_of_a_constant_volume_are_constant_whatever_is_changed_alike() -> None:
     volume = a_volume(data=np.full(SHAPE, 0.5, dtype=np.float32))
     patches = PatchSampler([volume], tiny_recipe(noise_sigma_range=(0, 0), batch_size=12), seed=1).batch(0)
-    for measured, truth in zip(patches.measured, patches.truth, strict=True):
-        assert np.ptp(truth) == 0
-        np.testing.assert_allclose(measured, truth[0, 0, 0], rtol=1e-5)
-    assert np.ptp(patches.truth) > 0, "contrasts were changed"
+    for measured, reference in zip(patches.measured, patches.reference, strict=True):
+        assert np.ptp(reference) == 0
+        np.testing.assert_allclose(measured, reference[0, 0, 0], rtol=1e-5)
+    assert np.ptp(patches.reference) > 0, "contrasts were changed"
 
 
 def test_a_wide_mixture_of_slices_is_summed_slab_by_slab(monkeypatch) -> None:
@@ -243,7 +243,7 @@ def test_a_linear_network_gives_the_mean_of_three_interpolations() -> None:
             between = np.repeat(between, 2, other)
         expected += between / 3
     found = restore_volume(network, lr, (2, 2, 2), 0, Infer(), 0.0)
-    np.testing.assert_allclose(found, expected, atol=5 * LEAST_WEIGHT * float(np.ptp(lr)))
+    np.testing.assert_allclose(found, expected, atol=5 * MIN_WEIGHT * float(np.ptp(lr)))
 
 
 # Excerpts
@@ -253,21 +253,21 @@ def test_an_excerpt_is_a_block_that_agrees_with_its_model() -> None:
     head = a_head()
     one = excerpt(head, degraded(head, noise="rician", noise_sigma=0.02), 2)
     assert one.measured.shape == (2 * SIDE_LR,) * 3
-    assert one.truth.data.shape == one.truth.masks["foreground"].shape == (4 * SIDE_LR,) * 3
+    assert one.reference.data.shape == one.reference.masks["foreground"].shape == (4 * SIDE_LR,) * 3
     assert one.measured_slices == 2 * SIDE_LR
-    again = degraded_again(np.asarray(one.truth.data), one.model)
+    again = degraded_again(np.asarray(one.reference.data), one.model)
     np.testing.assert_allclose(again, one.noiseless, atol=1e-6)
     assert np.std(one.measured - one.noiseless) == pytest.approx(0.02, rel=0.15)
     np.testing.assert_array_equal(one.at_noise(0.0).measured, one.noiseless)
     # From the rim of the head inwards.
-    rim = one.truth.masks["foreground"].mean(axis=(1, 2))
+    rim = one.reference.masks["foreground"].mean(axis=(1, 2))
     assert rim[0] < 1 == rim[-1]
 
 
 def test_an_excerpt_of_a_small_volume_is_all_of_it() -> None:
     head = a_head()
     one = excerpt(head, degraded(head), 8)
-    assert one.truth.data.shape == SHAPE
+    assert one.reference.data.shape == SHAPE
     assert one.measured.shape == (20, 22, 19)
     np.testing.assert_allclose(one.measured, degraded(head).data, atol=1e-6)
 

@@ -12,16 +12,16 @@ from pipeline.metrics import detail_invented, detail_missing, detail_right
 
 @pytest.fixture
 def pictures() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Truth, restored and measured."""
+    """Reference, restored and measured."""
     generator = np.random.default_rng(4)
-    truth, restored, measured = generator.random((3, 12, 15)).astype(np.float32)
-    return truth, restored, measured
+    reference, restored, measured = generator.random((3, 12, 15)).astype(np.float32)
+    return reference, restored, measured
 
 
-def by_hand(truth: np.ndarray, restored: np.ndarray, measured: np.ndarray) -> dict[str, float]:
-    """Walks from the measurement to the truth and counts, for every voxel, how far the result went along."""
+def by_hand(reference: np.ndarray, restored: np.ndarray, measured: np.ndarray) -> dict[str, float]:
+    """Walks from the measurement to the reference and counts, for every voxel, how far the result went along."""
     account = dict.fromkeys(CHANNELS, 0.0)
-    for end, reached, start in zip(truth.ravel(), restored.ravel(), measured.ravel(), strict=True):
+    for end, reached, start in zip(reference.ravel(), restored.ravel(), measured.ravel(), strict=True):
         direction = 1.0 if end >= start else -1.0
         way, gone = direction * (float(end) - start), direction * (float(reached) - start)
         account["right"] += min(max(gone, 0), way)
@@ -32,8 +32,8 @@ def by_hand(truth: np.ndarray, restored: np.ndarray, measured: np.ndarray) -> di
 
 
 def test_the_shares_are_those_of_an_account_kept_voxel_by_voxel(pictures):
-    truth, restored, measured = pictures
-    found = shares(truth, restored, measured, np.ones(truth.shape, dtype=bool))
+    reference, restored, measured = pictures
+    found = shares(reference, restored, measured, np.ones(reference.shape, dtype=bool))
     expected = by_hand(*pictures)
     assert found._asdict() == pytest.approx(expected, rel=1e-5)
     assert sum(found) == pytest.approx(1)
@@ -41,28 +41,28 @@ def test_the_shares_are_those_of_an_account_kept_voxel_by_voxel(pictures):
 
 @pytest.mark.parametrize("part", [-2.0, -0.5, 0.0, 0.3, 1.0, 1.5, 4.0])
 def test_a_part_of_the_detail_has_its_closed_form(pictures, part):
-    truth, _, measured = (np.asarray(one, dtype=np.float64) for one in pictures)
-    found = shares(truth, measured + part * (truth - measured), measured, np.ones(truth.shape, dtype=bool))
+    reference, _, measured = (np.asarray(one, dtype=np.float64) for one in pictures)
+    found = shares(reference, measured + part * (reference - measured), measured, np.ones(reference.shape, dtype=bool))
     total = max(part, 1, 1 - part)
     expected = (np.clip(part, 0, 1), 1 - np.clip(part, 0, 1), max(part - 1, 0) + max(-part, 0))
     assert tuple(found) == pytest.approx([amount / total for amount in expected], abs=1e-6)
 
 
 def test_the_map_balances_at_every_voxel(pictures):
-    truth, restored, measured = pictures
-    found = detail_map(truth, restored, measured, 2.0)
-    assert (found.shape, found.dtype) == ((*truth.shape, 3), np.float32)
+    reference, restored, measured = pictures
+    found = detail_map(reference, restored, measured, 2.0)
+    assert (found.shape, found.dtype) == ((*reference.shape, 3), np.float32)
     assert found.min() >= 0
-    np.testing.assert_allclose(found[..., 0] + found[..., 1], np.abs(truth - measured) / 2, atol=1e-6)
+    np.testing.assert_allclose(found[..., 0] + found[..., 1], np.abs(reference - measured) / 2, atol=1e-6)
     np.testing.assert_allclose(found[..., 0] + found[..., 2], np.abs(restored - measured) / 2, atol=1e-6)
 
 
 def test_an_invented_lesion_stands_in_the_map_where_it_is(pictures):
-    truth, _, measured = pictures
-    cheat = truth.copy()
-    cheat[3:6, 4:8] += np.sign(truth - measured)[3:6, 4:8] * 0.5
-    found = detail_map(truth, cheat, measured, 1.0)
-    invented = np.zeros(truth.shape)
+    reference, _, measured = pictures
+    cheat = reference.copy()
+    cheat[3:6, 4:8] += np.sign(reference - measured)[3:6, 4:8] * 0.5
+    found = detail_map(reference, cheat, measured, 1.0)
+    invented = np.zeros(reference.shape)
     invented[3:6, 4:8] = 0.5
     np.testing.assert_allclose(found[..., 2], invented, atol=1e-6)
     assert found[..., 1].max() == 0
@@ -70,30 +70,30 @@ def test_an_invented_lesion_stands_in_the_map_where_it_is(pictures):
 
 def test_the_ledger_sees_what_no_measurement_shows(pictures):
     """Stripes as fine as the grid, which the operator wipes out: the gate passes them, the ledger does not."""
-    truth, _, measured = pictures
-    stripes = 0.2 * np.cos(np.pi * np.arange(truth.shape[1]))[None]
-    everywhere = np.ones(truth.shape, dtype=bool)
-    assert shares(truth, truth + stripes, measured, everywhere).invented > 0.1
-    assert shares(truth, truth, measured, everywhere) == (1.0, 0.0, 0.0)
+    reference, _, measured = pictures
+    stripes = 0.2 * np.cos(np.pi * np.arange(reference.shape[1]))[None]
+    everywhere = np.ones(reference.shape, dtype=bool)
+    assert shares(reference, reference + stripes, measured, everywhere).invented > 0.1
+    assert shares(reference, reference, measured, everywhere) == (1.0, 0.0, 0.0)
 
 
 def test_only_the_region_counts_and_units_do_not(pictures):
-    truth, restored, measured = pictures
-    mask = np.zeros(truth.shape, dtype=bool)
+    reference, restored, measured = pictures
+    mask = np.zeros(reference.shape, dtype=bool)
     mask[2:7, 3:9] = True
-    inside = shares(truth[2:7, 3:9], restored[2:7, 3:9], measured[2:7, 3:9], np.ones((5, 6), dtype=bool))
-    assert shares(truth, restored, measured, mask) == pytest.approx(inside)
+    inside = shares(reference[2:7, 3:9], restored[2:7, 3:9], measured[2:7, 3:9], np.ones((5, 6), dtype=bool))
+    assert shares(reference, restored, measured, mask) == pytest.approx(inside)
     thousand = [1000 * one + 7 for one in pictures]
     assert shares(thousand[0], thousand[1], thousand[2], mask) == pytest.approx(inside, rel=1e-3)
-    assert shares(truth, truth, truth, mask) == (1.0, 0.0, 0.0)
+    assert shares(reference, reference, reference, mask) == (1.0, 0.0, 0.0)
 
 
 def test_the_metrics_are_the_three_numbers(pictures):
-    truth, restored, measured = pictures
-    mask = np.ones(truth.shape, dtype=bool)
+    reference, restored, measured = pictures
+    mask = np.ones(reference.shape, dtype=bool)
     found = [
-        module.per_slice(truth=truth, estimate=restored, mask=mask, data_range=1.0, measured=measured)
+        module.per_slice(reference=reference, estimate=restored, mask=mask, data_range=1.0, measured=measured)
         for module in (detail_right, detail_missing, detail_invented)
     ]
-    assert found == pytest.approx(list(shares(truth, restored, measured, mask)))
+    assert found == pytest.approx(list(shares(reference, restored, measured, mask)))
     assert all(plugins.load("pipeline.metrics", f"detail_{name}").NEEDS_MEASURED for name in CHANNELS)

@@ -54,24 +54,24 @@ def smooth_pictures(batch, channels, side=SIDE, seed=0):
     return torch.from_numpy(pictures.astype(np.float32))
 
 
-def scene_of(truth, averaged=None, distance=None):
-    operator = as_torch(ForwardModel((4, 4), tuple(truth.shape[-2:])).terms)
-    measured = torch.nn.functional.avg_pool2d(truth, 4)
-    kept = truth if averaged is None else averaged
-    return Scene(measured, truth, torch.zeros(len(truth)), operator, lambda: kept, distance)
+def scene_of(reference, averaged=None, distance=None):
+    operator = as_torch(ForwardModel((4, 4), tuple(reference.shape[-2:])).terms)
+    measured = torch.nn.functional.avg_pool2d(reference, 4)
+    kept = reference if averaged is None else averaged
+    return Scene(measured, reference, torch.zeros(len(reference)), operator, lambda: kept, distance)
 
 
 @pytest.fixture
 def pair():
-    truth = smooth_pictures(2, 1)
+    reference = smooth_pictures(2, 1)
     generator = torch.Generator().manual_seed(1)
-    return truth + 0.1 * torch.randn(truth.shape, generator=generator), truth
+    return reference + 0.1 * torch.randn(reference.shape, generator=generator), reference
 
 
 def test_pixel_terms_equal_their_formulas(pair):
-    estimate, truth = pair
-    difference = (estimate - truth).double().numpy()
-    scene = scene_of(truth)
+    estimate, reference = pair
+    difference = (estimate - reference).double().numpy()
+    scene = scene_of(reference)
     assert l1.loss(estimate, scene).item() == pytest.approx(np.abs(difference).mean(), rel=1e-5)
     assert mse.loss(estimate, scene).item() == pytest.approx((difference**2).mean(), rel=1e-5)
     smooth = np.hypot(difference, 1e-3).mean()
@@ -81,14 +81,14 @@ def test_pixel_terms_equal_their_formulas(pair):
 def test_charbonnier_is_quadratic_near_zero_and_absolute_far_away():
     scene = scene_of(torch.zeros(1, 1, 4, 4))
     for difference, expected in ((0.0, 1e-3), (1e-5, 1e-3 + 0.5e-7), (1.0, 1.0)):
-        assert charbonnier.loss(scene.truth + difference, scene).item() == pytest.approx(expected, rel=1e-5)
+        assert charbonnier.loss(scene.reference + difference, scene).item() == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_perfect_estimate_costs_nothing_and_has_a_finite_gradient(name):
-    truth = smooth_pictures(2, 1)
-    estimate = truth.clone().requires_grad_()
-    scene = scene_of(truth, distance=distance_of(Stub()))
+    reference = smooth_pictures(2, 1)
+    estimate = reference.clone().requires_grad_()
+    scene = scene_of(reference, distance=distance_of(Stub()))
     loss = plugins.load("pipeline.training.losses", name).loss(estimate, scene)
     loss.backward()
     assert loss.shape == ()
@@ -99,10 +99,12 @@ def test_a_perfect_estimate_costs_nothing_and_has_a_finite_gradient(name):
 @pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_following_the_gradient_lowers_every_term(name, channels):
-    truth = smooth_pictures(2, channels)
-    estimate = (truth + 0.1 * torch.randn(truth.shape, generator=torch.Generator().manual_seed(1))).requires_grad_()
-    averaged = truth + 0.05
-    scene = scene_of(truth, averaged, distance_of(Stub()))
+    reference = smooth_pictures(2, channels)
+    estimate = (
+        reference + 0.1 * torch.randn(reference.shape, generator=torch.Generator().manual_seed(1))
+    ).requires_grad_()
+    averaged = reference + 0.05
+    scene = scene_of(reference, averaged, distance_of(Stub()))
     term = plugins.load("pipeline.training.losses", name).loss
     before = term(estimate, scene)
     before.backward()
@@ -114,8 +116,8 @@ def test_following_the_gradient_lowers_every_term(name, channels):
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_terms_hold_in_mixed_precision(name, pair):
-    estimate, truth = pair
-    scene = scene_of(truth, truth + 0.05, distance_of(Stub()))
+    estimate, reference = pair
+    scene = scene_of(reference, reference + 0.05, distance_of(Stub()))
     term = plugins.load("pipeline.training.losses", name).loss
     # The network's output is coarse in half precision: the comparison is with the same coarse values, summed finely.
     coarse = estimate.bfloat16()
@@ -124,9 +126,9 @@ def test_terms_hold_in_mixed_precision(name, pair):
     assert found.item() == pytest.approx(term(coarse.float(), scene).item(), rel=2e-2)
 
 
-def artifact_map_by_loops(estimate, truth, averaged):
+def artifact_map_by_loops(estimate, reference, averaged):
     """Liang et al. 2022 for one picture (channels, y, x), pixel by pixel."""
-    residual, kept = (np.abs(picture - truth).mean(axis=0) * 3 for picture in (estimate, averaged))
+    residual, kept = (np.abs(picture - reference).mean(axis=0) * 3 for picture in (estimate, averaged))
     padded = np.pad(residual, 3, mode="reflect")
     result = np.zeros_like(residual)
     for y, x in np.ndindex(residual.shape):
@@ -137,78 +139,81 @@ def artifact_map_by_loops(estimate, truth, averaged):
 
 @pytest.mark.parametrize("channels", [1, 2, 3])
 def test_ldl_equals_loops_over_the_pixels(channels):
-    truth, other = smooth_pictures(2, channels, 20), smooth_pictures(2, channels, 20, seed=3)
-    estimate = truth + 0.2 * other * torch.randn(truth.shape, generator=torch.Generator().manual_seed(1))
-    averaged = truth + 0.1 * other
-    triples = zip(*(tensor.double().numpy() for tensor in (estimate, truth, averaged)), strict=True)
+    reference, other = smooth_pictures(2, channels, 20), smooth_pictures(2, channels, 20, seed=3)
+    estimate = reference + 0.2 * other * torch.randn(reference.shape, generator=torch.Generator().manual_seed(1))
+    averaged = reference + 0.1 * other
+    triples = zip(*(tensor.double().numpy() for tensor in (estimate, reference, averaged)), strict=True)
     maps = [artifact_map_by_loops(*triple) for triple in triples]
     assert 0.1 < np.mean(np.stack(maps) == 0) < 0.9
-    found = ldl.artifact_map(estimate, truth, averaged)
+    found = ldl.artifact_map(estimate, reference, averaged)
     assert np.allclose(found[:, 0].numpy(), maps, rtol=1e-3, atol=1e-8)
-    expected = np.mean([np.abs(e - t) * m for e, t, m in zip(estimate.numpy(), truth.numpy(), maps, strict=True)])
-    assert ldl.loss(estimate, scene_of(truth, averaged)).item() == pytest.approx(expected, rel=1e-4)
+    expected = np.mean([np.abs(e - t) * m for e, t, m in zip(estimate.numpy(), reference.numpy(), maps, strict=True)])
+    assert ldl.loss(estimate, scene_of(reference, averaged)).item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_ldl_of_a_grey_picture_is_that_of_three_equal_colours(pair):
-    estimate, truth = pair
-    averaged = truth + 0.05
-    grey = ldl.loss(estimate, scene_of(truth, averaged))
-    colours = ldl.loss(estimate.expand(-1, 3, -1, -1), scene_of(*(t.expand(-1, 3, -1, -1) for t in (truth, averaged))))
+    estimate, reference = pair
+    averaged = reference + 0.05
+    grey = ldl.loss(estimate, scene_of(reference, averaged))
+    colours = ldl.loss(
+        estimate.expand(-1, 3, -1, -1), scene_of(*(t.expand(-1, 3, -1, -1) for t in (reference, averaged)))
+    )
     assert grey.item() == pytest.approx(colours.item(), rel=1e-6)
     # The sum over three colours is what the paper's residual is.
-    residual = (estimate - truth).abs().expand(-1, 3, -1, -1).sum(dim=1)
+    residual = (estimate - reference).abs().expand(-1, 3, -1, -1).sum(dim=1)
     local = ndimage.generic_filter(residual[0].double().numpy(), lambda w: w.var(ddof=1), size=7, mode="mirror")
-    everywhere = ldl.artifact_map(estimate, truth, truth)[0, 0].numpy()
+    everywhere = ldl.artifact_map(estimate, reference, reference)[0, 0].numpy()
     assert np.allclose(everywhere, local * residual[0].numpy().var(ddof=1) ** 0.2, rtol=1e-3)
 
 
 def test_ldl_asks_only_where_the_averaged_network_is_better(pair):
-    estimate, truth = pair
-    assert ldl.loss(estimate, scene_of(truth, averaged=truth + 10)).item() == 0
-    assert ldl.loss(estimate, scene_of(truth, averaged=truth)).item() > 0
+    estimate, reference = pair
+    assert ldl.loss(estimate, scene_of(reference, averaged=reference + 10)).item() == 0
+    assert ldl.loss(estimate, scene_of(reference, averaged=reference)).item() > 0
 
 
 def test_consistency_is_the_forward_model_of_the_patch(pair):
-    estimate, truth = pair
+    estimate, reference = pair
     model = ForwardModel((4, 4), (SIDE, SIDE), "none", 0.0, seed=0)
     coarse = [
-        model.coarsen(e.numpy()) - model.coarsen(t.numpy()) for e, t in zip(estimate[:, 0], truth[:, 0], strict=True)
+        model.coarsen(e.numpy()) - model.coarsen(t.numpy())
+        for e, t in zip(estimate[:, 0], reference[:, 0], strict=True)
     ]
-    assert consistency.loss(estimate, scene_of(truth)).item() == pytest.approx(np.abs(coarse).mean(), rel=1e-4)
+    assert consistency.loss(estimate, scene_of(reference)).item() == pytest.approx(np.abs(coarse).mean(), rel=1e-4)
 
 
 def test_consistency_does_not_mix_up_the_axes():
-    truth = torch.zeros(1, 1, 16, 32)
-    estimate = torch.randn(truth.shape, generator=torch.Generator().manual_seed(0))
+    reference = torch.zeros(1, 1, 16, 32)
+    estimate = torch.randn(reference.shape, generator=torch.Generator().manual_seed(0))
     model = ForwardModel((4, 4), (16, 32), "none", 0.0, seed=0)
     expected = np.abs(model.coarsen(estimate[0, 0].numpy())).mean()
-    assert consistency.loss(estimate, scene_of(truth)).item() == pytest.approx(expected, rel=1e-4)
+    assert consistency.loss(estimate, scene_of(reference)).item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_consistency_leaves_what_was_not_measured_to_the_network():
-    truth = smooth_pictures(1, 1)
+    reference = smooth_pictures(1, 1)
     beyond = 0.1 * torch.cos(math.pi * torch.arange(SIDE)).expand(1, 1, SIDE, SIDE)
-    assert consistency.loss(truth + beyond, scene_of(truth)).item() == pytest.approx(0, abs=1e-6)
-    assert consistency.loss(truth + 0.1, scene_of(truth)).item() == pytest.approx(0.1, rel=1e-4)
+    assert consistency.loss(reference + beyond, scene_of(reference)).item() == pytest.approx(0, abs=1e-6)
+    assert consistency.loss(reference + 0.1, scene_of(reference)).item() == pytest.approx(0.1, rel=1e-4)
 
 
 def test_ms_ssim_equals_the_library_where_all_scales_fit():
-    truth = smooth_pictures(2, 1, 192)
-    estimate = truth + 0.1 * torch.randn(truth.shape, generator=torch.Generator().manual_seed(1))
-    expected = multiscale_structural_similarity_index_measure(estimate, truth, data_range=1.0, normalize="relu")
-    assert ms_ssim.loss(estimate, scene_of(truth)).item() == pytest.approx(1 - expected.item(), abs=1e-5)
+    reference = smooth_pictures(2, 1, 192)
+    estimate = reference + 0.1 * torch.randn(reference.shape, generator=torch.Generator().manual_seed(1))
+    expected = multiscale_structural_similarity_index_measure(estimate, reference, data_range=1.0, normalize="relu")
+    assert ms_ssim.loss(estimate, scene_of(reference)).item() == pytest.approx(1 - expected.item(), abs=1e-5)
 
 
 def test_ssim_equals_a_second_implementation():
-    estimate, truth = (smooth_pictures(2, 1, seed=seed) for seed in (3, 4))
+    estimate, reference = (smooth_pictures(2, 1, seed=seed) for seed in (3, 4))
     maps = []
-    for one, other in zip(estimate[:, 0].numpy(), truth[:, 0].numpy(), strict=True):
+    for one, other in zip(estimate[:, 0].numpy(), reference[:, 0].numpy(), strict=True):
         # Beyond its edges an image is mirrored about its outermost pixels.
         pair = (np.pad(image, 5, mode="reflect") for image in (one, other))
         settings = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
         found: Any = structural_similarity(*pair, data_range=1.0, full=True, **settings)
         maps.append(found[1][5:-5, 5:-5])
-    assert ssim.loss(estimate, scene_of(truth)).item() == pytest.approx(1 - np.mean(maps), abs=1e-5)
+    assert ssim.loss(estimate, scene_of(reference)).item() == pytest.approx(1 - np.mean(maps), abs=1e-5)
 
 
 def test_ms_ssim_has_fewer_scales_on_small_patches():
@@ -217,12 +222,12 @@ def test_ms_ssim_has_fewer_scales_on_small_patches():
     assert all(sum(ms_ssim.exponents_for(side)) == pytest.approx(1) for side in range(11, 260))
     with pytest.raises(UserError, match="at least 11 pixels, these have 10"):
         ms_ssim.exponents_for(10)
-    truth = smooth_pictures(2, 1)
-    estimate = truth + 0.1 * torch.randn(truth.shape, generator=torch.Generator().manual_seed(1))
+    reference = smooth_pictures(2, 1)
+    estimate = reference + 0.1 * torch.randn(reference.shape, generator=torch.Generator().manual_seed(1))
     expected = multiscale_structural_similarity_index_measure(
-        estimate, truth, data_range=1.0, normalize="relu", betas=ms_ssim.exponents_for(48)
+        estimate, reference, data_range=1.0, normalize="relu", betas=ms_ssim.exponents_for(48)
     )
-    assert ms_ssim.loss(estimate, scene_of(truth)).item() == pytest.approx(1 - expected.item(), abs=1e-5)
+    assert ms_ssim.loss(estimate, scene_of(reference)).item() == pytest.approx(1 - expected.item(), abs=1e-5)
 
 
 def test_ms_ssim_lets_other_scales_learn_where_one_is_inverted():
@@ -245,16 +250,16 @@ def test_a_perceptual_term_without_a_network_is_refused(pair):
 @pytest.mark.parametrize("criterion", ["l1", "mse"])
 @pytest.mark.parametrize("architecture", ["vgg16", "vgg19"])
 def test_perceptual_distance_equals_its_formula(pair, activation, criterion, architecture):
-    estimate, truth = pair
+    estimate, reference = pair
     settings = Perceptual(
         layers={"conv1_2": 0.5, "conv5_4": 2.0}, activation=activation, criterion=criterion, scale=0.3
     )
     vgg = Stub(architecture)
-    found = perceptual.loss(estimate, scene_of(truth, distance=distance_of(vgg, settings)))
+    found = perceptual.loss(estimate, scene_of(reference, distance=distance_of(vgg, settings)))
     expected = 0.0
     names = {"vgg19": (1.2, 5.4, 1.0), "vgg16": (1.2, 5.3, VGG16_CALIBRATION[4])}[architecture]
     for number, weight, size in ((names[0], 0.5, 1.0), (names[1], 2.0, names[2])):
-        features = [2 * number * picture.double().numpy() - 1 for picture in (estimate, truth)]
+        features = [2 * number * picture.double().numpy() - 1 for picture in (estimate, reference)]
         if activation == "after":
             features = [value.clip(0) for value in features]
         difference = 0.3 * size * (features[0] - features[1])
@@ -263,13 +268,13 @@ def test_perceptual_distance_equals_its_formula(pair, activation, criterion, arc
     assert {before for _, before in vgg.asked} == {activation == "before"}
 
 
-def test_perceptual_distance_freezes_the_network_and_spares_the_truth(pair):
-    estimate, truth = (tensor.clone().requires_grad_() for tensor in pair)
+def test_perceptual_distance_freezes_the_network_and_spares_the_reference(pair):
+    estimate, reference = (tensor.clone().requires_grad_() for tensor in pair)
     vgg = Stub()
     distance = distance_of(vgg).to("cpu")
-    distance.distance(estimate, truth).backward()
+    distance.distance(estimate, reference).backward()
     assert estimate.grad is not None and estimate.grad.abs().sum() > 0
-    assert truth.grad is None and vgg.gain.grad is None
+    assert reference.grad is None and vgg.gain.grad is None
     assert not vgg.training
 
 
@@ -282,14 +287,14 @@ def test_layers_of_vgg19_have_a_neighbour_in_vgg16():
 
 def test_a_real_vgg_fits_the_distance(pair):
     torch.manual_seed(0)
-    estimate, truth = (tensor.clone() for tensor in pair)
+    estimate, reference = (tensor.clone() for tensor in pair)
     vgg = VggFeatures("vgg16", "none")
     distance = PerceptualDistance(vgg, Perceptual(layers={"conv1_2": 1.0, "conv3_4": 1.0}))
     estimate.requires_grad_()
-    loss = distance.distance(estimate, truth)
+    loss = distance.distance(estimate, reference)
     loss.backward()
     assert estimate.grad is not None and estimate.grad.abs().sum() > 0
-    features = [vgg(picture, ("conv1_2", "conv3_3"), True) for picture in (estimate, truth)]
+    features = [vgg(picture, ("conv1_2", "conv3_3"), True) for picture in (estimate, reference)]
     expected = sum((features[0][name] - features[1][name]).abs().mean().item() for name in features[0])
     assert loss.item() == pytest.approx(expected, rel=1e-5)
 

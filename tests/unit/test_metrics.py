@@ -62,12 +62,12 @@ PIQ = {
 @pytest.fixture
 def pictures():
     generator = np.random.default_rng(0)
-    truth = ndimage.gaussian_filter(generator.random((64, 57)), 2)
-    truth = (truth - truth.min()) / np.ptp(truth)
-    noise = generator.standard_normal(truth.shape)
-    mask = np.zeros(truth.shape, dtype=bool)
+    reference = ndimage.gaussian_filter(generator.random((64, 57)), 2)
+    reference = (reference - reference.min()) / np.ptp(reference)
+    noise = generator.standard_normal(reference.shape)
+    mask = np.zeros(reference.shape, dtype=bool)
     mask[9:50, 12:49] = True
-    return truth, noise, mask
+    return reference, noise, mask
 
 
 @pytest.fixture(scope="module")
@@ -77,15 +77,15 @@ def photographs():
     parts = {"camera": data.camera()[100:356, 80:320], "cell": data.cell()[150:350, 150:410]}
     pairs = {}
     for name, part in parts.items():
-        truth = part / 255
-        noisy = np.clip(truth + 0.05 * generator.standard_normal(truth.shape), 0, 1)
-        pairs[name, "noise"] = truth, noisy
-        pairs[name, "blur"] = truth, ndimage.gaussian_filter(truth, 2.0)
-        pairs[name, "shift"] = truth, np.roll(truth, 1, axis=1)
+        reference = part / 255
+        noisy = np.clip(reference + 0.05 * generator.standard_normal(reference.shape), 0, 1)
+        pairs[name, "noise"] = reference, noisy
+        pairs[name, "blur"] = reference, ndimage.gaussian_filter(reference, 2.0)
+        pairs[name, "shift"] = reference, np.roll(reference, 1, axis=1)
     return pairs
 
 
-def ssim_map_of_the_paper(truth, estimate, full):
+def ssim_map_of_the_paper(reference, estimate, full):
     """Wang et al. 2004: a Gaussian window of 11 voxels and sigma 1.5, k1 = 0.01, k2 = 0.03, weighted moments."""
     window = np.exp(-(np.arange(-5, 6) ** 2) / 2 / 1.5**2)
     window /= window.sum()
@@ -93,56 +93,56 @@ def ssim_map_of_the_paper(truth, estimate, full):
     def mean(picture):
         return ndimage.correlate1d(ndimage.correlate1d(picture, window, axis=0), window, axis=1)
 
-    mu, nu = mean(truth), mean(estimate)
-    variance, other = mean(truth**2) - mu**2, mean(estimate**2) - nu**2
-    covariance = mean(truth * estimate) - mu * nu
+    mu, nu = mean(reference), mean(estimate)
+    variance, other = mean(reference**2) - mu**2, mean(estimate**2) - nu**2
+    covariance = mean(reference * estimate) - mu * nu
     c1, c2 = (0.01 * full) ** 2, (0.03 * full) ** 2
     return (2 * mu * nu + c1) * (2 * covariance + c2) / ((mu**2 + nu**2 + c1) * (variance + other + c2))
 
 
 @pytest.mark.parametrize("full", [1.0, 2.5])
 def test_ssim_equals_the_formula_of_the_paper(pictures, full):
-    truth, noise, mask = pictures
-    estimate = truth + 0.1 * noise
-    expected = ssim_map_of_the_paper(truth, estimate, full)
-    assert ssim.per_slice(truth, estimate, mask, full) == pytest.approx(expected[mask].mean(), abs=1e-6)
+    reference, noise, mask = pictures
+    estimate = reference + 0.1 * noise
+    expected = ssim_map_of_the_paper(reference, estimate, full)
+    assert ssim.per_slice(reference, estimate, mask, full) == pytest.approx(expected[mask].mean(), abs=1e-6)
     whole = np.ones_like(mask)
-    assert ssim.per_slice(truth, estimate, whole, full) == pytest.approx(expected.mean(), abs=1e-6)
+    assert ssim.per_slice(reference, estimate, whole, full) == pytest.approx(expected.mean(), abs=1e-6)
 
 
 @pytest.mark.parametrize("full", [1.0, 2.5])
 def test_psnr_equals_its_formula_and_the_library(pictures, full):
-    truth, noise, mask = pictures
-    estimate = truth + 0.1 * noise
-    squares = [(one - other) ** 2 for one, other in zip(truth[mask], estimate[mask], strict=True)]
+    reference, noise, mask = pictures
+    estimate = reference + 0.1 * noise
+    squares = [(one - other) ** 2 for one, other in zip(reference[mask], estimate[mask], strict=True)]
     expected = 20 * math.log10(full) - 10 * math.log10(sum(squares) / len(squares))
-    assert psnr.per_slice(truth, estimate, mask, full) == pytest.approx(expected, abs=1e-9)
-    library = peak_signal_noise_ratio(truth, estimate, data_range=full)
-    assert psnr.per_slice(truth, estimate, np.ones_like(mask), full) == pytest.approx(library, abs=1e-9)
+    assert psnr.per_slice(reference, estimate, mask, full) == pytest.approx(expected, abs=1e-9)
+    library = peak_signal_noise_ratio(reference, estimate, data_range=full)
+    assert psnr.per_slice(reference, estimate, np.ones_like(mask), full) == pytest.approx(library, abs=1e-9)
 
 
 @pytest.mark.parametrize("full", [1.0, 2.5])
 @pytest.mark.parametrize("pair", PIQ, ids="-".join)
 @pytest.mark.parametrize("name", ["gmsd", "haarpsi", "vif"])
 def test_perceptual_measures_equal_another_implementation(photographs, name, pair, full):
-    truth, estimate = photographs[pair]
-    whole = np.ones(truth.shape, dtype=bool)
-    value = plugins.load("pipeline.metrics", name).per_slice(full * truth, full * estimate, whole, full)
+    reference, estimate = photographs[pair]
+    whole = np.ones(reference.shape, dtype=bool)
+    value = plugins.load("pipeline.metrics", name).per_slice(full * reference, full * estimate, whole, full)
     assert value == pytest.approx(PIQ[pair][name], abs=1e-9)
 
 
 @pytest.mark.parametrize("name", ["gmsd", "haarpsi", "vif", "edge_sharpness", "residual_noise"])
 def test_a_region_is_judged_by_what_is_in_it(photographs, name):
-    truth, blurred = photographs["camera", "blur"]
-    left = np.zeros(truth.shape, dtype=bool)
+    reference, blurred = photographs["camera", "blur"]
+    left = np.zeros(reference.shape, dtype=bool)
     left[:, :120] = True
-    spoilt_on_the_right = np.where(left, truth, blurred)
+    spoilt_on_the_right = np.where(left, reference, blurred)
     metric = plugins.load("pipeline.metrics", name)
-    inside = np.zeros(truth.shape, dtype=bool)
+    inside = np.zeros(reference.shape, dtype=bool)
     inside[:, :72] = True  # no window of any measure reaches from here to the right half
-    assert metric.per_slice(truth, spoilt_on_the_right, inside, 1.0) == pytest.approx(metric.PERFECT, abs=1e-6)
-    right = metric.per_slice(truth, spoilt_on_the_right, ~left, 1.0)
-    assert right == pytest.approx(metric.per_slice(truth, blurred, ~left, 1.0), rel=0.03)
+    assert metric.per_slice(reference, spoilt_on_the_right, inside, 1.0) == pytest.approx(metric.PERFECT, abs=1e-6)
+    right = metric.per_slice(reference, spoilt_on_the_right, ~left, 1.0)
+    assert right == pytest.approx(metric.per_slice(reference, blurred, ~left, 1.0), rel=0.03)
     assert right != pytest.approx(metric.PERFECT, abs=0.005)
 
 
@@ -161,11 +161,11 @@ def small_network():
     return Features(tuple(layers), np.zeros(3, dtype=np.float32), np.ones(3, dtype=np.float32), calibration)
 
 
-def judged(name, truth, estimate, mask):
+def judged(name, reference, estimate, mask):
     """What evaluation gives for arrays (slices, rows, columns): the mean over slices, or the measure of the whole."""
-    facts = {"slice_axis": 0, "foreground_slices": range(len(truth)), "plane": "axial", "scale_percentile": 99.9}
-    aids = Aids(ndimage.gaussian_filter(truth, 2.0), small_network())
-    image = Image(truth, np.eye(4), facts=facts)
+    facts = {"slice_axis": 0, "foreground_slices": range(len(reference)), "plane": "axial", "scale_percentile": 99.9}
+    aids = Aids(ndimage.gaussian_filter(reference, 2.0), small_network())
+    image = Image(reference, np.eye(4), facts=facts)
     values = [(index, value) for _, index, value in measure(image, estimate, name, {"region": mask}, aids)]
     wholes = [value for index, value in values if index == WHOLE_VOLUME]
     return wholes[0] if wholes else float(np.mean([value for _, value in values]))
@@ -176,14 +176,14 @@ def head():
     """A volume of 14 slices with structures of several sizes, and the region in its middle."""
     generator = np.random.default_rng(0)
     layers = [ndimage.gaussian_filter(generator.standard_normal((14, 64, 60)), sigma) for sigma in (1.0, 2.0, 4.0)]
-    truth = np.sum([layer / layer.std() for layer in layers], axis=0)
-    mask = np.zeros(truth.shape, dtype=bool)
+    reference = np.sum([layer / layer.std() for layer in layers], axis=0)
+    mask = np.zeros(reference.shape, dtype=bool)
     mask[1:13, 9:52, 10:50] = True
-    return (truth - truth.min()) / np.ptp(truth), mask
+    return (reference - reference.min()) / np.ptp(reference), mask
 
 
 def spots(shape):
-    """Bright spots that the truth does not hold."""
+    """Bright spots that the reference does not hold."""
     places = np.zeros(shape)
     rows = np.random.default_rng(1).integers([s // 4 for s in shape], [3 * s // 4 for s in shape], size=(40, 3))
     places[tuple(rows.T)] = 1.0
@@ -192,17 +192,19 @@ def spots(shape):
 
 
 DAMAGES = {
-    "noise": lambda truth, much: truth + 0.03 * much * np.random.default_rng(2).standard_normal(truth.shape),
-    "blur": lambda truth, much: ndimage.gaussian_filter(truth, 0.6 * much),
-    "shift": lambda truth, much: ndimage.shift(truth, (0, 0, 0.5 * much), order=3, mode="nearest"),
-    "spots": lambda truth, much: truth + 0.2 * much * spots(truth.shape),
+    "noise": lambda reference, much: (
+        reference + 0.03 * much * np.random.default_rng(2).standard_normal(reference.shape)
+    ),
+    "blur": lambda reference, much: ndimage.gaussian_filter(reference, 0.6 * much),
+    "shift": lambda reference, much: ndimage.shift(reference, (0, 0, 0.5 * much), order=3, mode="nearest"),
+    "spots": lambda reference, much: reference + 0.2 * much * spots(reference.shape),
 }
 """What may happen to an image, the more the larger the number."""
 
 BLIND = {
     ("edge_sharpness", "shift"): "a mean of gradients over edges that moved by a voxel is nearly as large",
     ("frc", "blur"): "what is lost evenly at a frequency still correlates; noise would have to hide it",
-    ("residual_noise", "blur"): "it looks where the truth is flat, and a blurred flat place is as flat",
+    ("residual_noise", "blur"): "it looks where the reference is flat, and a blurred flat place is as flat",
 }
 """Measures that answer another question than that damage asks: there, no order is demanded."""
 
@@ -210,11 +212,14 @@ BLIND = {
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("name", METRICS)
 def test_every_metric_moves_the_right_way(name, damage, head):
-    truth, mask = head
+    reference, mask = head
     metric = plugins.load("pipeline.metrics", name)
-    assert judged(name, truth, truth.copy(), mask) == pytest.approx(metric.PERFECT, abs=1e-6)
+    assert judged(name, reference, reference.copy(), mask) == pytest.approx(metric.PERFECT, abs=1e-6)
     if (name, damage) not in BLIND:
-        scores = [metric.PERFECT, *(judged(name, truth, DAMAGES[damage](truth, much), mask) for much in (0.5, 1, 2))]
+        scores = [
+            metric.PERFECT,
+            *(judged(name, reference, DAMAGES[damage](reference, much), mask) for much in (0.5, 1, 2)),
+        ]
         assert scores == sorted(scores, reverse=metric.HIGHER_IS_BETTER)
         assert scores[0] != scores[-1] != scores[-2]
 
@@ -231,38 +236,40 @@ def test_flat_volumes_have_a_value(name):
 
 @pytest.mark.parametrize("name", METRICS)
 def test_a_single_voxel_is_a_region(name):
-    truth = np.random.default_rng(0).random((14, 45, 49))
-    single = np.zeros(truth.shape, dtype=bool)
+    reference = np.random.default_rng(0).random((14, 45, 49))
+    single = np.zeros(reference.shape, dtype=bool)
     single[7, 23, 21] = True
-    assert math.isfinite(judged(name, truth, truth + 0.1, single))
+    assert math.isfinite(judged(name, reference, reference + 0.1, single))
 
 
 def test_gmsd_of_a_region_is_the_deviation_of_the_map():
     # Ramps: at half resolution, two voxels are 2 * slope apart, and Prewitt's operator over three means gives twice
     # that. The similarity is one number in the ramp that is wrong and 1 in the one that is right.
     slope, wrong = 0.01, 0.02
-    truth = np.tile(slope * np.arange(80.0), (40, 1))
-    estimate = np.vstack([truth[:20], wrong / slope * truth[20:]])
+    reference = np.tile(slope * np.arange(80.0), (40, 1))
+    estimate = np.vstack([reference[:20], wrong / slope * reference[20:]])
     one, other, constant = 4 * slope, 4 * wrong, 170 / 255**2
     similarity = (2 * one * other + constant) / (one**2 + other**2 + constant)
-    mask = np.zeros(truth.shape, dtype=bool)
+    mask = np.zeros(reference.shape, dtype=bool)
     mask[6:16, 20:60] = mask[24:34, 20:60] = True
-    assert gmsd.per_slice(truth, estimate, mask, 1.0) == pytest.approx((1 - similarity) / 2, abs=1e-12)
+    assert gmsd.per_slice(reference, estimate, mask, 1.0) == pytest.approx((1 - similarity) / 2, abs=1e-12)
 
 
 def test_haarpsi_falls_with_blur(photographs):
-    truth, _ = photographs["camera", "blur"]
-    whole = np.ones(truth.shape, dtype=bool)
-    scores = [haarpsi.per_slice(truth, ndimage.gaussian_filter(truth, sigma), whole, 1.0) for sigma in (0.5, 1, 2, 4)]
+    reference, _ = photographs["camera", "blur"]
+    whole = np.ones(reference.shape, dtype=bool)
+    scores = [
+        haarpsi.per_slice(reference, ndimage.gaussian_filter(reference, sigma), whole, 1.0) for sigma in (0.5, 1, 2, 4)
+    ]
     assert scores == sorted(scores, reverse=True)
     assert 0 < scores[-1] < 0.5
 
 
 def test_vif_sees_added_contrast_and_lost_contrast(photographs):
-    truth, _ = photographs["camera", "blur"]
-    whole = np.ones(truth.shape, dtype=bool)
-    assert vif.per_slice(truth, 1.3 * truth, whole, 1.0) > 1
-    assert vif.per_slice(truth, 0.7 * truth, whole, 1.0) < 1
+    reference, _ = photographs["camera", "blur"]
+    whole = np.ones(reference.shape, dtype=bool)
+    assert vif.per_slice(reference, 1.3 * reference, whole, 1.0) > 1
+    assert vif.per_slice(reference, 0.7 * reference, whole, 1.0) < 1
 
 
 def test_vif_refuses_what_its_windows_do_not_fit():
@@ -277,10 +284,12 @@ def test_vif_refuses_what_its_windows_do_not_fit():
 
 @pytest.mark.parametrize("factor", [0.25, 0.5, 1.0, 2.0, 4.0])
 def test_edge_sharpness_is_the_ratio_of_gradients_or_its_inverse(photographs, factor):
-    truth, _ = photographs["camera", "blur"]
-    whole = np.ones(truth.shape, dtype=bool)
-    assert edge_sharpness.steepness_ratio(truth, factor * truth + 3, whole) == pytest.approx(factor)
-    assert edge_sharpness.per_slice(truth, factor * truth + 3, whole, 1.0) == pytest.approx(min(factor, 1 / factor))
+    reference, _ = photographs["camera", "blur"]
+    whole = np.ones(reference.shape, dtype=bool)
+    assert edge_sharpness.steepness_ratio(reference, factor * reference + 3, whole) == pytest.approx(factor)
+    assert edge_sharpness.per_slice(reference, factor * reference + 3, whole, 1.0) == pytest.approx(
+        min(factor, 1 / factor)
+    )
 
 
 def test_edge_sharpness_of_blurred_steps_follows_the_closed_form():
@@ -300,7 +309,7 @@ def test_edge_sharpness_of_blurred_steps_follows_the_closed_form():
     assert edge_sharpness.per_slice(step(3.0), step(1.5), mask, 1.0) == pytest.approx(expected, abs=1e-9)
 
 
-def test_edges_where_the_truth_has_none_are_not_sharp():
+def test_edges_where_the_reference_has_none_are_not_sharp():
     flat = np.zeros((45, 45))
     noisy = np.random.default_rng(0).random(flat.shape)
     assert edge_sharpness.per_slice(flat, noisy, flat == 0, 1.0) == 0
@@ -310,32 +319,32 @@ def test_edges_where_the_truth_has_none_are_not_sharp():
 @pytest.mark.parametrize("full", [1.0, 2.5])
 def test_residual_noise_of_white_noise_is_its_standard_deviation(full):
     generator = np.random.default_rng(0)
-    truth = np.tile(np.sin(np.linspace(0, 9, 300)), (300, 1))
-    estimate = truth + 0.05 * generator.standard_normal(truth.shape)
-    whole = np.ones(truth.shape, dtype=bool)
-    assert residual_noise.per_slice(truth, estimate, whole, full) == pytest.approx(0.05 / full, rel=0.02)
+    reference = np.tile(np.sin(np.linspace(0, 9, 300)), (300, 1))
+    estimate = reference + 0.05 * generator.standard_normal(reference.shape)
+    whole = np.ones(reference.shape, dtype=bool)
+    assert residual_noise.per_slice(reference, estimate, whole, full) == pytest.approx(0.05 / full, rel=0.02)
 
 
 def test_residual_noise_sees_neither_offsets_nor_lost_edges():
-    truth = np.zeros((80, 80))
-    truth[:, 40:] = 1.0
-    whole = np.ones(truth.shape, dtype=bool)
-    blurred = ndimage.gaussian_filter(truth, 1.0)
-    assert residual_noise.per_slice(truth, truth + 0.3, whole, 1.0) == pytest.approx(0, abs=1e-12)
-    assert residual_noise.per_slice(truth, blurred, whole, 1.0) == pytest.approx(0, abs=1e-4)
+    reference = np.zeros((80, 80))
+    reference[:, 40:] = 1.0
+    whole = np.ones(reference.shape, dtype=bool)
+    blurred = ndimage.gaussian_filter(reference, 1.0)
+    assert residual_noise.per_slice(reference, reference + 0.3, whole, 1.0) == pytest.approx(0, abs=1e-12)
+    assert residual_noise.per_slice(reference, blurred, whole, 1.0) == pytest.approx(0, abs=1e-4)
 
 
 def test_an_error_of_a_tenth_of_the_range_is_twenty_decibels():
-    truth = np.zeros((12, 12), dtype=np.float32)
-    mask = np.ones(truth.shape, dtype=bool)
-    assert psnr.per_slice(truth, truth + np.float32(0.1), mask, 1.0) == pytest.approx(20, abs=1e-5)
+    reference = np.zeros((12, 12), dtype=np.float32)
+    mask = np.ones(reference.shape, dtype=bool)
+    assert psnr.per_slice(reference, reference + np.float32(0.1), mask, 1.0) == pytest.approx(20, abs=1e-5)
 
 
 def test_psnr_does_not_see_what_lies_outside_the_mask(pictures):
-    truth, noise, mask = pictures
-    estimate = truth + 0.1 * noise
+    reference, noise, mask = pictures
+    estimate = reference + 0.1 * noise
     elsewhere = np.where(mask, estimate, 7.0)
-    assert psnr.per_slice(truth, estimate, mask, 1.0) == psnr.per_slice(truth, elsewhere, mask, 1.0)
+    assert psnr.per_slice(reference, estimate, mask, 1.0) == psnr.per_slice(reference, elsewhere, mask, 1.0)
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -358,9 +367,9 @@ def test_ssim_refuses_slices_smaller_than_its_window():
 
 
 @pytest.mark.parametrize("scale", [1.0, 236.0, 1e-3, 4095.5])
-def test_the_data_range_is_one_whatever_the_scale_of_the_truth(scale):
-    truth = Image(np.zeros((2, 2, 2), dtype=np.float32), np.eye(4), IntensityMap(scale, 2.0, -10.0, "int16"))
-    assert data_range(truth) == pytest.approx(1.0)
+def test_the_data_range_is_one_whatever_the_scale_of_the_reference(scale):
+    reference = Image(np.zeros((2, 2, 2), dtype=np.float32), np.eye(4), IntensityMap(scale, 2.0, -10.0, "int16"))
+    assert data_range(reference) == pytest.approx(1.0)
 
 
 def rings_one_by_one(one, other):
@@ -392,13 +401,13 @@ def test_ring_correlation_is_what_its_definition_says(shape):
 
 @pytest.mark.parametrize("cut_off", [0.1, 0.2, 0.35])
 def test_the_frequency_at_which_detail_ends_is_found(cut_off):
-    truth = np.random.default_rng(6).random((128, 128))
+    reference = np.random.default_rng(6).random((128, 128))
     rows, columns = (np.fft.fftfreq(128) for _ in range(2))
     kept = np.hypot(rows[:, None], columns) < cut_off
     noise = np.random.default_rng(7).random((128, 128))
-    mixed = np.where(kept, np.fft.fft2(truth), np.fft.fft2(noise))
-    mask = np.ones(truth.shape, dtype=bool)
-    assert frc.per_slice(truth, np.fft.ifft2(mixed).real, mask, 1.0) == pytest.approx(cut_off, abs=0.012)
+    mixed = np.where(kept, np.fft.fft2(reference), np.fft.fft2(noise))
+    mask = np.ones(reference.shape, dtype=bool)
+    assert frc.per_slice(reference, np.fft.ifft2(mixed).real, mask, 1.0) == pytest.approx(cut_off, abs=0.012)
 
 
 def test_where_nothing_agrees_or_the_region_is_tiny_the_cut_off_is_zero():
@@ -411,13 +420,13 @@ def test_where_nothing_agrees_or_the_region_is_tiny_the_cut_off_is_zero():
 
 @pytest.mark.parametrize("full", [1.0, 2.5])
 def test_nrmse_equals_the_library(pictures, full):
-    truth, noise, mask = pictures
-    estimate = truth + 0.1 * noise
-    expected = normalized_root_mse(truth[mask], estimate[mask], normalization="euclidean")
-    assert nrmse.per_slice(full * truth, full * estimate, mask, full) == pytest.approx(expected, rel=1e-9)
+    reference, noise, mask = pictures
+    estimate = reference + 0.1 * noise
+    expected = normalized_root_mse(reference[mask], estimate[mask], normalization="euclidean")
+    assert nrmse.per_slice(full * reference, full * estimate, mask, full) == pytest.approx(expected, rel=1e-9)
 
 
-def test_where_the_truth_is_empty_errors_have_no_share_of_it():
+def test_where_the_reference_is_empty_errors_have_no_share_of_it():
     empty, mask = np.zeros((20, 20)), np.ones((20, 20), dtype=bool)
     for metric in (nrmse, hfen):
         assert metric.per_slice(empty, empty, mask, 1.0) == 0
@@ -434,8 +443,8 @@ def fspecial_log(side, sigma):
 
 @pytest.mark.parametrize("damage", ["noise", "blur", "shift"])
 def test_hfen_equals_the_filter_as_one_convolution(photographs, damage):
-    truth, estimate = photographs["camera", damage]
-    mask = np.zeros(truth.shape, dtype=bool)
+    reference, estimate = photographs["camera", damage]
+    mask = np.zeros(reference.shape, dtype=bool)
     mask[3:200, 0:150] = True
     kernel = torch.tensor(fspecial_log(15, 1.5))[None, None]
 
@@ -443,14 +452,14 @@ def test_hfen_equals_the_filter_as_one_convolution(photographs, damage):
         wide = functional.pad(torch.tensor(picture)[None, None], (7, 7, 7, 7), mode="replicate")
         return functional.conv2d(wide, kernel)[0, 0].numpy()
 
-    one, other = filtered(truth)[mask], filtered(estimate)[mask]
+    one, other = filtered(reference)[mask], filtered(estimate)[mask]
     expected = np.linalg.norm(one - other) / np.linalg.norm(one)
-    assert hfen.per_slice(truth, estimate, mask, 1.0) == pytest.approx(expected, rel=1e-9)
+    assert hfen.per_slice(reference, estimate, mask, 1.0) == pytest.approx(expected, rel=1e-9)
 
 
-def torchmetrics_ssim(truth, estimate, **settings):
+def torchmetrics_ssim(reference, estimate, **settings):
     """The second result of torchmetrics' structural similarity, without axes of length 1."""
-    one, other = (torch.tensor(picture)[None, None] for picture in (estimate, truth))
+    one, other = (torch.tensor(picture)[None, None] for picture in (estimate, reference))
     found: Any = structural_similarity_index_measure(one, other, **settings)
     return found[1].numpy().squeeze()
 
@@ -469,8 +478,8 @@ def test_ms_ssim_compares_what_torchmetrics_compares_at_every_scale(photographs,
 
 
 def test_ms_ssim_of_a_region_is_the_product_of_its_scales(photographs):
-    truth, estimate = one, other = photographs["camera", "blur"]
-    mask = np.zeros(truth.shape, dtype=bool)
+    reference, estimate = one, other = photographs["camera", "blur"]
+    mask = np.zeros(reference.shape, dtype=bool)
     mask[64:192, 48:160] = True
     product = 1.0
     for scale, exponent in enumerate((0.0448, 0.2856, 0.3001, 0.2363, 0.1333)):
@@ -479,7 +488,7 @@ def test_ms_ssim_of_a_region_is_the_product_of_its_scales(photographs):
             similar = ssim_map_of_the_paper(one, other, 1.0)
         product *= similar[mask[:: 2**scale, :: 2**scale]].mean() ** exponent
         one, other = (functional.avg_pool2d(torch.tensor(one)[None], 2)[0].numpy() for one in (one, other))
-    assert ms_ssim.per_slice(truth, estimate, mask, 1.0) == pytest.approx(product, rel=1e-4)
+    assert ms_ssim.per_slice(reference, estimate, mask, 1.0) == pytest.approx(product, rel=1e-4)
 
 
 def contrast_map(one, other):
@@ -497,38 +506,38 @@ def contrast_map(one, other):
 
 
 def test_ms_ssim_has_as_many_scales_as_fit_and_says_where_none_does():
-    truth = ndimage.gaussian_filter(np.random.default_rng(0).random((30, 30)), 1)
-    estimate = truth + 0.1
-    mask = np.ones(truth.shape, dtype=bool)
-    structure, luminance = ms_ssim.similarity_maps(truth, estimate, 1.0)
-    one, other = (ms_ssim.halve(picture) for picture in (truth, estimate))
+    reference = ndimage.gaussian_filter(np.random.default_rng(0).random((30, 30)), 1)
+    estimate = reference + 0.1
+    mask = np.ones(reference.shape, dtype=bool)
+    structure, luminance = ms_ssim.similarity_maps(reference, estimate, 1.0)
+    one, other = (ms_ssim.halve(picture) for picture in (reference, estimate))
     coarse = np.prod(ms_ssim.similarity_maps(one, other, 1.0), axis=0)
     shares = np.array([0.0448, 0.2856]) / (0.0448 + 0.2856)
     expected = structure.mean() ** shares[0] * coarse.mean() ** shares[1]
-    assert ms_ssim.per_slice(truth, estimate, mask, 1.0) == pytest.approx(expected)
+    assert ms_ssim.per_slice(reference, estimate, mask, 1.0) == pytest.approx(expected)
     assert luminance.mean() < 1
     with pytest.raises(UserError, match="10 x 30 voxels are too small for MS-SSIM"):
-        ms_ssim.per_slice(truth[:10], estimate[:10], mask[:10], 1.0)
+        ms_ssim.per_slice(reference[:10], estimate[:10], mask[:10], 1.0)
 
 
 def test_ssim_of_a_volume_equals_torchmetrics(head):
-    truth = head[0][:, :20, :20]
-    estimate = DAMAGES["noise"](truth, 1)
-    expected = torchmetrics_ssim(truth, estimate, data_range=1.0, return_full_image=True)
-    inner = np.zeros(truth.shape, dtype=bool)
+    reference = head[0][:, :20, :20]
+    estimate = DAMAGES["noise"](reference, 1)
+    expected = torchmetrics_ssim(reference, estimate, data_range=1.0, return_full_image=True)
+    inner = np.zeros(reference.shape, dtype=bool)
     inner[5:-5, 5:-5, 5:-5] = True
-    value = ssim_3d.per_volume(truth, estimate, inner, 1.0, (1, 1, 1))
+    value = ssim_3d.per_volume(reference, estimate, inner, 1.0, (1, 1, 1))
     assert value == pytest.approx(expected[inner].mean(), rel=1e-4)
 
 
 def test_slabs_draw_the_same_map_as_the_whole_volume(monkeypatch):
     generator = np.random.default_rng(3)
-    truth = ndimage.gaussian_filter(generator.random((47, 20, 18)), 1)
-    estimate = truth + 0.1 * generator.random(truth.shape)
-    whole = ssim.per_voxel(truth, estimate, 1.0)
+    reference = ndimage.gaussian_filter(generator.random((47, 20, 18)), 1)
+    estimate = reference + 0.1 * generator.random(reference.shape)
+    whole = ssim.per_voxel(reference, estimate, 1.0)
     monkeypatch.setattr(ssim_3d, "slabs", partial(ssim_3d.slabs, most=20 * 18 * 12))
-    assert len(ssim_3d.slabs(truth.shape)) == 4
-    np.testing.assert_allclose(ssim_3d.per_voxel(truth, estimate, 1.0, (1, 1, 1)), whole, rtol=1e-5, atol=1e-6)
+    assert len(ssim_3d.slabs(reference.shape)) == 4
+    np.testing.assert_allclose(ssim_3d.per_voxel(reference, estimate, 1.0, (1, 1, 1)), whole, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -545,21 +554,21 @@ def test_slabs_cover_a_volume_and_are_no_thinner_than_the_window(shape, most, co
 @pytest.mark.parametrize(("metric", "most"), [(ssim_3d, 64), (fsc, 40)])
 def test_measures_of_a_volume_take_few_bytes_a_voxel(metric, most, monkeypatch):
     monkeypatch.setattr(ssim_3d, "slabs", partial(ssim_3d.slabs, most=2**18))
-    truth, estimate = np.random.default_rng(0).random((2, 64, 160, 160), dtype=np.float32)
+    reference, estimate = np.random.default_rng(0).random((2, 64, 160, 160), dtype=np.float32)
     tracemalloc.start()
-    metric.per_volume(truth, estimate, np.ones(truth.shape, dtype=bool), 1.0, (1, 1, 1))
+    metric.per_volume(reference, estimate, np.ones(reference.shape, dtype=bool), 1.0, (1, 1, 1))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak / truth.size < most
+    assert peak / reference.size < most
 
 
 def test_slices_that_do_not_fit_together_are_seen_in_three_dimensions_alone():
     generator = np.random.default_rng(0)
-    truth = np.repeat(ndimage.gaussian_filter(generator.random((1, 48, 48)), (0, 1, 1)), 16, axis=0)
+    reference = np.repeat(ndimage.gaussian_filter(generator.random((1, 48, 48)), (0, 1, 1)), 16, axis=0)
     offsets = 0.05 * (-1.0) ** np.arange(16)[:, None, None]
-    mask = np.ones(truth.shape, dtype=bool)
-    flat = np.mean([ssim.per_slice(*pair, mask[0], 1.0) for pair in zip(truth, truth + offsets, strict=True)])
-    assert flat > 0.95 > ssim_3d.per_volume(truth, truth + offsets, mask, 1.0, (1, 1, 1)) + 0.15
+    mask = np.ones(reference.shape, dtype=bool)
+    flat = np.mean([ssim.per_slice(*pair, mask[0], 1.0) for pair in zip(reference, reference + offsets, strict=True)])
+    assert flat > 0.95 > ssim_3d.per_volume(reference, reference + offsets, mask, 1.0, (1, 1, 1)) + 0.15
 
 
 @pytest.mark.parametrize(("shape", "spacing"), [((24, 26, 22), (1, 1, 1)), ((12, 24, 31), (2, 1, 0.8))])
@@ -587,11 +596,11 @@ def test_shell_correlation_is_what_its_definition_says(shape, spacing):
 
 @pytest.mark.parametrize("cut_off", [0.15, 0.3])
 def test_the_frequency_at_which_detail_ends_is_found_in_a_volume(cut_off):
-    truth, noise = np.random.default_rng(6).random((2, 40, 40, 40))
+    reference, noise = np.random.default_rng(6).random((2, 40, 40, 40))
     radius = np.sqrt(sum(axis**2 for axis in np.meshgrid(*(np.fft.fftfreq(40),) * 3, indexing="ij")))
-    mixed = np.fft.ifftn(np.where(radius < cut_off, np.fft.fftn(truth), np.fft.fftn(noise))).real
-    mask = np.ones(truth.shape, dtype=bool)
-    assert fsc.per_volume(truth, mixed, mask, 1.0, (1, 1, 1)) == pytest.approx(cut_off, abs=0.02)
+    mixed = np.fft.ifftn(np.where(radius < cut_off, np.fft.fftn(reference), np.fft.fftn(noise))).real
+    mask = np.ones(reference.shape, dtype=bool)
+    assert fsc.per_volume(reference, mixed, mask, 1.0, (1, 1, 1)) == pytest.approx(cut_off, abs=0.02)
 
 
 @pytest.fixture(scope="module")
@@ -610,35 +619,37 @@ def vgg(tmp_path_factory):
 
 def test_the_vgg_distance_equals_torch(vgg, photographs):
     network, features = vgg
-    truth, estimate = (picture[:48, :64] for picture in photographs["camera", "noise"])
+    reference, estimate = (picture[:48, :64] for picture in photographs["camera", "noise"])
     last = ("conv1_2", "conv2_2", "conv3_3", "conv4_3", "conv5_3")
-    sides = [torch.tensor(picture, dtype=torch.float32)[None, None] for picture in (truth, estimate)]
+    sides = [torch.tensor(picture, dtype=torch.float32)[None, None] for picture in (reference, estimate)]
     found = [network(one, last, before_activation=False) for one in sides]
     parts = [
         (functional.normalize(found[0][name]) - functional.normalize(found[1][name])).square().sum(1) for name in last
     ]
     expected = float(np.mean([float(part.mean()) for part in parts]))
-    whole = np.ones(truth.shape, dtype=bool)
-    value = vgg_distance.per_slice(2.5 * truth, 2.5 * estimate, whole, 2.5, features)
+    whole = np.ones(reference.shape, dtype=bool)
+    value = vgg_distance.per_slice(2.5 * reference, 2.5 * estimate, whole, 2.5, features)
     assert value == pytest.approx(expected, rel=1e-4)
     quarter = np.zeros_like(whole)
     quarter[16:32, 16:48] = True
     here = [float(part[0, 16 >> n : 32 >> n, 16 >> n : 48 >> n].mean()) for n, part in enumerate(parts)]
-    assert vgg_distance.per_slice(truth, estimate, quarter, 1.0, features) == pytest.approx(np.mean(here), rel=1e-4)
+    assert vgg_distance.per_slice(reference, estimate, quarter, 1.0, features) == pytest.approx(np.mean(here), rel=1e-4)
 
 
 def test_lpips_is_what_its_definition_says(tmp_path, vgg, photographs):
     network, uncalibrated = vgg
     save_vgg(tmp_path / "features.safetensors", network, calibration_of(network))
     features = read_features(tmp_path / "features.safetensors")
-    truth, estimate = (picture[:48, :64] for picture in photographs["camera", "noise"])
+    reference, estimate = (picture[:48, :64] for picture in photographs["camera", "noise"])
     theirs = resources.files("torchmetrics.functional.image.lpips_models") / "vgg.pth"
     with resources.as_file(theirs) as path:
         state = torch.load(path, map_location="cpu", weights_only=True)
     # The scaling layer of the authors' code, for images between -1 and 1.
     shift, scale = torch.tensor([-0.030, -0.088, -0.188]), torch.tensor([0.458, 0.448, 0.450])
     total = 0.0
-    sides = [2 * torch.tensor(picture, dtype=torch.float32).expand(1, 3, -1, -1) - 1 for picture in (truth, estimate)]
+    sides = [
+        2 * torch.tensor(picture, dtype=torch.float32).expand(1, 3, -1, -1) - 1 for picture in (reference, estimate)
+    ]
     sides = [(one - shift[:, None, None]) / scale[:, None, None] for one in sides]
     number = 0
     for name, convolution in network.convolutions.items():
@@ -650,12 +661,12 @@ def test_lpips_is_what_its_definition_says(tmp_path, vgg, photographs):
             weights = state[f"lin{number}.model.1.weight"]
             total += float(functional.conv2d((first - second).square(), weights).mean())
             number += 1
-    value = lpips.per_slice(3 * truth, 3 * estimate, np.ones(truth.shape, dtype=bool), 3.0, features)
+    value = lpips.per_slice(3 * reference, 3 * estimate, np.ones(reference.shape, dtype=bool), 3.0, features)
     assert value == pytest.approx(total, rel=1e-4)
     again = read_vgg(tmp_path / "features.safetensors").state_dict()
     assert all(torch.equal(tensor, again[key]) for key, tensor in network.state_dict().items())
     with pytest.raises(UserError, match="lpips needs the VGG16 that was trained on ImageNet"):
-        lpips.per_slice(truth, estimate, np.ones(truth.shape, dtype=bool), 1.0, uncalibrated)
+        lpips.per_slice(reference, estimate, np.ones(reference.shape, dtype=bool), 1.0, uncalibrated)
 
 
 def test_a_picture_too_small_or_a_file_of_another_kind_is_named(tmp_path, vgg):

@@ -24,7 +24,7 @@ USUAL = Degrade(factor=2)
 
 
 class Repeating(Generator):
-    """Repeats voxels: the classical method `nearest`."""
+    """Repeats voxels: the baseline `nearest`."""
 
     def __init__(self, factor: int, offset: float) -> None:
         torch.nn.Module.__init__(self)

@@ -64,9 +64,9 @@ def test_nan_background_changes_nothing_but_itself(tmp_path: Path, brain: NDArra
 
 def test_a_run_keeps_nan(tmp_path: Path, brain: NDArray) -> None:
     volume = Volume(id="one", subject="one", split="test", source="x")
-    truth = read_block(write_nifti(tmp_path / "in.nii.gz", brain), volume, Extract())
-    truth = truth.with_data(truth.data, facts={**truth.facts, "id": "one"})
-    write_image(tmp_path / "hr.safetensors", truth)
+    reference = read_block(write_nifti(tmp_path / "in.nii.gz", brain), volume, Extract())
+    reference = reference.with_data(reference.data, facts={**reference.facts, "id": "one"})
+    write_image(tmp_path / "hr.safetensors", reference)
     mapped = map_image(tmp_path / "hr.safetensors")
     low = degrade(mapped, forward_model(mapped, Degrade(factor=2, noise="gaussian", noise_sigma=0.01), 1))
     write_image(tmp_path / "lr.safetensors", low)
@@ -76,7 +76,7 @@ def test_a_run_keeps_nan(tmp_path: Path, brain: NDArray) -> None:
     result = np.asarray(nib.load(tmp_path / "sr.nii.gz").dataobj)  # pyright: ignore[reportAttributeAccessIssue, reportPrivateImportUsage]
     missing = np.isnan(brain)
     assert np.isnan(result).any() and not (np.isnan(result) & ~missing).any()
-    again = read_prediction(tmp_path / "sr.nii.gz", truth)
+    again = read_prediction(tmp_path / "sr.nii.gz", reference)
     assert np.isfinite(again).all()
 
 

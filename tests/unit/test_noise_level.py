@@ -50,24 +50,24 @@ def test_pure_noise_is_measured(shape, sigma):
     estimates = [estimate_sigma(rayleigh(shape, sigma, seed), 0) for seed in range(12)]
     assert np.mean([estimate.sigma for estimate in estimates]) == pytest.approx(sigma, rel=0.04)
     assert np.std([estimate.sigma for estimate in estimates]) < 0.08 * sigma
-    assert sum(estimate.method == "air" for estimate in estimates) >= 11
+    assert sum(estimate.method == "background" for estimate in estimates) >= 11
 
 
 @pytest.mark.parametrize("sigma", SIGMAS)
-def test_the_noise_of_a_head_is_measured_in_air(sigma):
+def test_the_noise_of_a_head_is_measured_in_background(sigma):
     estimate = estimate_sigma(noisy_head(sigma), 2)
-    assert estimate.method == "air"
+    assert estimate.method == "background"
     assert estimate.sigma == pytest.approx(sigma, rel=0.08)
 
 
 @pytest.mark.parametrize("sigma", SIGMAS)
-def test_the_noise_of_a_real_head_is_measured_in_air(sigma):
+def test_the_noise_of_a_real_head_is_measured_in_background(sigma):
     volume = np.asarray(load_nifti(known_file("mni152-2009a")).dataobj)
     head = volume[:, :, 60:140:8].astype(np.float32)
     head /= np.percentile(head[head > 0], 99.9)
     lr = ForwardModel((4, 4, 1), head.shape, "rician", sigma, 3).measure(head)
     estimate = estimate_sigma(lr, 2)
-    assert estimate.method == "air"
+    assert estimate.method == "background"
     assert estimate.sigma == pytest.approx(sigma, rel=0.1)
 
 
@@ -91,14 +91,14 @@ def test_images_without_noise_have_about_none(noise):
 
 @pytest.mark.parametrize("noise", ["rician", "none"])
 @pytest.mark.parametrize("sigma", SIGMAS)
-def test_without_air_flat_parts_tell(sigma, noise):
+def test_without_background_flat_parts_tell(sigma, noise):
     tissue = smooth_tissue().astype(np.float32)
     estimate = estimate_sigma(rician.add_noise(tissue, sigma, np.random.default_rng(0), rician.Parameters()), 0, noise)
     assert estimate.method == "wavelet"
     assert estimate.sigma == pytest.approx(sigma, rel=0.1)
 
 
-def test_other_noise_is_not_looked_for_in_air():
+def test_other_noise_is_not_looked_for_in_background():
     # Read by its details, Rayleigh's noise seems weaker by its own standard deviation of 0.655 sigma.
     estimate = estimate_sigma(rayleigh((20, 64, 64), 0.1), 0, "none")
     assert estimate.method == "wavelet"
@@ -209,7 +209,7 @@ def test_gain_and_offset_of_an_image_do_not_matter(gain, offset, noise, sigma):
     found = estimate_sigma(normalised(gain * noisy + offset, gain), 0, name)
     assert found.sigma == pytest.approx(sigma, rel=0.08, abs=5e-4)
     if sigma:
-        assert found.method == ("air" if name == "rician" else "wavelet")
+        assert found.method == ("background" if name == "rician" else "wavelet")
 
 
 @pytest.mark.parametrize("noise", ["rician", "gaussian"])
@@ -261,7 +261,7 @@ def test_a_phantom_of_few_values_has_no_noise():
     assert estimate_sigma((phantom > 0.3).astype(float), 0).sigma < 5e-4
 
 
-def test_dark_smooth_tissue_does_not_pass_for_air():
+def test_dark_smooth_tissue_does_not_pass_for_background():
     # A dark ramp whose values have the ratio of Rayleigh's distribution, without its noise.
     quantiles = (np.arange(64) + 0.5) / 64
     ramp = 0.1 * np.sqrt(-2 * np.log(1 - quantiles))

@@ -63,7 +63,7 @@ def test_the_operator_of_a_patch_gives_what_was_measured_away_from_its_edges(nam
     # Smooth, so that what k-space mixes in from outside the patch is little.
     smooth = ndimage.gaussian_filter(np.random.default_rng(0).random(SHAPE), 3).astype(np.float32)
     patches = batch_of(MODELS[name], smooth)
-    found = as_torch(patches.operator)(torch.from_numpy(patches.truth)).numpy()
+    found = as_torch(patches.operator)(torch.from_numpy(patches.reference)).numpy()
     assert found.shape == patches.measured.shape == (12, 1, 8, 8)
     inside = (slice(None), slice(None), slice(3, -3), slice(3, -3))
     spread = smooth.std()
@@ -76,7 +76,7 @@ def test_the_operator_of_every_patch_is_of_its_own_draw():
     assert rows.shape == columns.shape == (12, 1, 8, 32)
     assert len({operator.tobytes() for operator in rows}) == 12
     part = patches.part(slice(4, 8))
-    assert part.truth.shape[0] == 4
+    assert part.reference.shape[0] == 4
     np.testing.assert_array_equal(part.operator[0][0], rows[4:8])
 
 
@@ -106,28 +106,28 @@ def test_rows_and_columns_are_exchanged_only_where_they_are_alike():
     line[:, ::4] = 1
     for name, both in (("k-space", True), ("anisotropic", False)):
         patches = batch_of(MODELS[name], line, batch_size=24)
-        along_rows = [bool(np.ptp(truth[0], axis=1).max() == 0) for truth in patches.truth]
+        along_rows = [bool(np.ptp(reference[0], axis=1).max() == 0) for reference in patches.reference]
         assert any(along_rows) is both
         assert not all(along_rows)
 
 
 def test_thick_slices_are_restored_along_columns():
     patches = batch_of(MODELS["across slices"])
-    assert patches.truth.shape == (12, 1, 8, 32)
+    assert patches.reference.shape == (12, 1, 8, 32)
     assert patches.measured.shape == (12, 1, 8, 8)
     assert a_volume(MODELS["across slices"]).plane_axes == (1, 2)
     normals = {cut.normal for cut, _ in a_volume(MODELS["across slices"]).places}
     assert normals == {0, 1}
-    means = patches.truth.reshape(12, 8, 8, 4).mean(axis=-1)
+    means = patches.reference.reshape(12, 8, 8, 4).mean(axis=-1)
     assert np.corrcoef(means.ravel(), patches.measured.ravel())[0, 1] > 0.95
 
 
 def test_what_lies_beside_a_thick_slice_is_part_of_its_measurement():
-    """In-plane work on thick slices: the truth is one thin slice, the measurement mixes its neighbours in."""
+    """In-plane work on thick slices: the reference is one thin slice, the measurement mixes its neighbours in."""
     data = np.zeros(SHAPE, dtype=np.float32)
     data[:, :, ::2] = 1  # every second slice is bright
     patches = batch_of(a_model(THICK), data)
-    assert set(np.unique(patches.truth)) == {0.0, 1.0}
+    assert set(np.unique(patches.reference)) == {0.0, 1.0}
     assert np.abs(patches.measured - 0.5).max() < 0.1
 
 
@@ -140,19 +140,19 @@ def test_lines_of_a_scan_are_the_same_axis_in_all_patches():
     model = replace(MODELS["k-space"], noise="electron", noise_parameters=electron.Parameters(jitter_pixels=1.0))
     ramp = np.broadcast_to(np.arange(SHAPE[0], dtype=np.float32)[:, None, None] / SHAPE[0], SHAPE).copy()
     patches = batch_of(model, ramp, batch_size=24)
-    clean = as_torch(patches.operator)(torch.from_numpy(patches.truth)).numpy()
+    clean = as_torch(patches.operator)(torch.from_numpy(patches.reference)).numpy()
     for measured, expected in zip(patches.measured[:, 0], clean[:, 0], strict=True):
         rises_along_lines = np.ptp(expected, axis=0).max() > np.ptp(expected, axis=1).max()
         error = (measured - expected)[2:-2, 2:-2].std()
         assert (error > 0.5 / SHAPE[0]) == rises_along_lines
 
 
-def test_shading_changes_truth_and_measurement_alike():
+def test_shading_changes_reference_and_measurement_alike():
     flat = np.ones(SHAPE, dtype=np.float32)
     patches = batch_of(a_model((binning.Parameters(),)), flat, shading_augmentation=0.5)
-    assert np.ptp(patches.truth.mean(axis=(1, 2, 3))) > 0.05
-    assert 0.5 <= patches.truth.min() <= patches.truth.max() <= 2
-    means = patches.truth.reshape(12, 1, 8, 4, 8, 4).mean(axis=(3, 5))
+    assert np.ptp(patches.reference.mean(axis=(1, 2, 3))) > 0.05
+    assert 0.5 <= patches.reference.min() <= patches.reference.max() <= 2
+    means = patches.reference.reshape(12, 1, 8, 4, 8, 4).mean(axis=(3, 5))
     np.testing.assert_allclose(patches.measured, means, rtol=1e-5)
 
 
@@ -162,16 +162,16 @@ def test_shading_changes_truth_and_measurement_alike():
 def an_excerpt(model: ForwardModel, most: int = 3) -> Any:
     data = synthetic_head(SHAPE, seed=4) / np.float32(1000)
     facts = {"slice_axis": 2, "foreground_slices": list(range(6, 30))}
-    truth = Image(data, np.eye(4), masks={"foreground": data > 0.1}, facts=facts)
+    reference = Image(data, np.eye(4), masks={"foreground": data > 0.1}, facts=facts)
     lr = Image(model.measure(data), np.eye(4), facts={"forward_model": model.to_json()})
-    return excerpt(truth, lr, most)
+    return excerpt(reference, lr, most)
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_an_excerpt_holds_what_was_measured_of_its_slices(name):
     one = an_excerpt(MODELS[name])
     axis = one.slice_axis
-    assert one.measured.shape[axis] == one.truth.data.shape[axis] == 3
+    assert one.measured.shape[axis] == one.reference.data.shape[axis] == 3
     assert one.measured.shape == one.model.lr_shape
     np.testing.assert_allclose(one.noiseless, one.measured, atol=1e-6)
     np.testing.assert_array_equal(one.at_noise(0.0).measured, one.noiseless)
@@ -180,14 +180,14 @@ def test_an_excerpt_holds_what_was_measured_of_its_slices(name):
 def test_an_excerpt_of_thick_slices_cuts_through_them():
     one = an_excerpt(MODELS["across slices"])
     assert one.slice_axis == 0
-    assert one.truth.data.shape == (3, 44, 36)
+    assert one.reference.data.shape == (3, 44, 36)
     assert one.measured.shape == (3, 44, 9)
 
 
 def test_a_blur_across_the_slices_of_an_excerpt_is_not_asked_for_again():
     one = an_excerpt(a_model(THICK))
     # The excerpt's own model knows the three slices alone; what differs is what the neighbours mixed in.
-    mixed = np.abs(degraded_again(np.asarray(one.truth.data), one.model) - one.measured)
+    mixed = np.abs(degraded_again(np.asarray(one.reference.data), one.model) - one.measured)
     assert 0.001 < mixed.mean() < 0.1
     assert one.model.terms[0][2] is None
 
@@ -196,21 +196,21 @@ def test_a_blur_across_the_slices_of_an_excerpt_is_not_asked_for_again():
 
 
 @pytest.mark.parametrize("name", ["several terms", "anisotropic", "across slices"])
-def test_the_correction_brings_a_blurred_result_nearer_to_the_truth(name):
+def test_the_correction_brings_a_blurred_result_nearer_to_the_reference(name):
     one = an_excerpt(MODELS[name], most=4)
-    truth = np.asarray(one.truth.data)
+    reference = np.asarray(one.reference.data)
     widths = [0 if factor == 1 else 4 for factor in one.model.factors]
-    blurred = np.asarray(ndimage.gaussian_filter(truth, widths), dtype=np.float32)
+    blurred = np.asarray(ndimage.gaussian_filter(reference, widths), dtype=np.float32)
     share = best_share(blurred, one)
     assert 0.5 < share <= 1
-    corrected = blurred + share * correction(blurred, one.measured, one.model)[tuple(map(slice, truth.shape))]
-    assert np.mean((corrected - truth) ** 2) < 0.8 * np.mean((blurred - truth) ** 2)
+    corrected = blurred + share * correction(blurred, one.measured, one.model)[tuple(map(slice, reference.shape))]
+    assert np.mean((corrected - reference) ** 2) < 0.8 * np.mean((blurred - reference) ** 2)
 
 
 def test_what_a_wide_blur_has_taken_away_is_not_put_back_from_noise():
     wide = a_model((gaussian_psf.Parameters(fwhm_mm=12.0), binning.Parameters()))
     one = replace(an_excerpt(wide), model=replace(an_excerpt(wide).model, noise="gaussian")).at_noise(0.01)
-    truth = np.asarray(one.truth.data)
-    added = correction(truth, one.measured, one.model)
+    reference = np.asarray(one.reference.data)
+    added = correction(reference, one.measured, one.model)
     # A bare pseudo-inverse would put the noise back many hundred times as strong.
     assert added.std() < 0.05

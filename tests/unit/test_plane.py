@@ -150,7 +150,7 @@ def test_one_training_takes_volumes_of_different_planes(tmp_path):
     plain = {"noise_sigma_range": (0.0, 0.0), "contrast_augmentation": 0.0}
     batch = PatchSampler(volumes, tiny_recipe(**plain, batch_size=12), seed=3).batch(0)
     (rows, columns) = batch.operator[0]
-    again = rows @ batch.truth @ np.swapaxes(columns, -1, -2)
+    again = rows @ batch.reference @ np.swapaxes(columns, -1, -2)
     inside = (..., slice(2, -2), slice(2, -2))  # at the rim, the volume is seen by the patch alone
     assert np.abs(again - batch.measured)[inside].mean() < 0.05 * batch.measured.std()
 

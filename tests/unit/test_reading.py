@@ -36,8 +36,8 @@ from pipeline.image.image import Image
 from pipeline.statistics.krippendorff import krippendorff_alpha
 from tests.helpers import configuration
 
-CASES, METHODS = [f"v/{index}" for index in range(6)], ["bicubic", "ours", "truth"]
-TASTE = {"truth": 5, "ours": 4, "bicubic": 2}
+CASES, METHODS = [f"v/{index}" for index in range(6)], ["bicubic", "ours", "reference"]
+TASTE = {"reference": 5, "ours": 4, "bicubic": 2}
 
 
 def asked(seed: int = 0, choices: int = 4, repeats: int = 3) -> Key:
@@ -202,13 +202,13 @@ def test_the_best_method_wins(tmp_path):
     key = asked()
     answers = of_readers(tmp_path, key, r1=TASTE, r2={**TASTE, "ours": 3}, r3=TASTE)
     scores = opinion_scores(study(answers)).set_index("method")
-    assert list(scores.index) == ["truth", "ours", "bicubic"]
+    assert list(scores.index) == ["reference", "ours", "bicubic"]
     assert scores.loc["ours", "mean_opinion"] == pytest.approx(11 / 3)
     assert scores.loc["ours", "ci_low"] == 3 and scores.loc["ours", "ci_high"] == 4, "readers are drawn"
-    assert scores.loc["truth", ["readers", "cases", "ratings", "ci_low"]].tolist() == [3, 6, 18, 5]
+    assert scores.loc["reference", ["readers", "cases", "ratings", "ci_low"]].tolist() == [3, 6, 18, 5]
     shares = preferences(study(answers)).set_index(["method", "other"])
     assert shares.loc[("ours", ALL), "share"] == 0.5 and shares.loc[("ours", "bicubic"), "won"] == 12
-    assert shares.loc[("truth", ALL), "choices"] == 24 and shares.loc[("truth", ALL), "ci_low"] == 1
+    assert shares.loc[("reference", ALL), "choices"] == 24 and shares.loc[("reference", ALL), "ci_low"] == 1
     table = reader_table(study(answers))
     assert table["same_rating"].tolist() == [1, 1, 1] and table["same_choice"].tolist() == [1, 1, 1]
     agreement: Any = reader_agreement(study(answers)).set_index("question")
@@ -286,13 +286,13 @@ def test_alpha_at_its_ends():
 def test_readers_see_as_many_volumes_as_there_are_slices():
     run = read_run(configuration(reading={"slices": 1}))
     assert run.read_ids == ["other"]
-    assert run.read_methods == ["truth", "bicubic", "nlm_bspline3", "rrdb_l1", "brainsr"]
+    assert run.read_methods == ["reference", "bicubic", "nlm_bspline3", "rrdb_l1", "brainsr"]
 
 
 @pytest.mark.parametrize(
     ("methods", "words"),
     [
-        (["truth", "brainrs"], r"reading\.methods\[1\]: 'brainrs' is unknown; did you mean 'brainsr'"),
+        (["reference", "brainrs"], r"reading\.methods\[1\]: 'brainrs' is unknown; did you mean 'brainsr'"),
         (["bicubic"], "there is one method"),
         (["bicubic", "bicubic"], "is listed twice"),
     ],

@@ -115,13 +115,13 @@ def test_the_box_holds_the_foreground_of_all_slices_with_a_margin():
     assert box.cut(one).sum() + box.cut(other).sum() == one.sum() + other.sum()
 
 
-def test_the_detail_is_where_the_truth_has_edges_and_square_in_millimetres():
+def test_the_detail_is_where_the_reference_has_edges_and_square_in_millimetres():
     mask = np.zeros((100, 50), bool)
     mask[10:90, 5:45] = True
-    truth = np.zeros((100, 50))
-    truth[54:62:2, 26:30] = 1
+    reference = np.zeros((100, 50))
+    reference[54:62:2, 26:30] = 1
     box = bounding_box([mask])
-    detail = detail_box(truth, mask, box, (1.0, 2.0))
+    detail = detail_box(reference, mask, box, (1.0, 2.0))
     assert detail.top <= 54
     assert detail.bottom > 60
     assert detail.left <= 26
@@ -130,8 +130,8 @@ def test_the_detail_is_where_the_truth_has_edges_and_square_in_millimetres():
 
 
 def test_the_detail_stays_inside_small_pictures():
-    truth = np.random.default_rng(0).random((11, 13))
-    detail = detail_box(truth, np.ones((11, 13), bool), Box(0, 11, 0, 13), (1.0, 1.0))
+    reference = np.random.default_rng(0).random((11, 13))
+    detail = detail_box(reference, np.ones((11, 13), bool), Box(0, 11, 0, 13), (1.0, 1.0))
     assert detail.top >= 0
     assert detail.left >= 0
     assert detail.bottom <= 11
@@ -168,9 +168,9 @@ def test_large_pictures_are_averaged_to_fit():
 
 
 def test_low_resolution_pixels_cover_the_voxels_they_measured(run):
-    truth, low = (read_image(run / f"{kind}/block.safetensors") for kind in ("extracted", "degraded"))
-    enlarged = enlarge_pixels(low, truth)
-    assert enlarged.shape == truth.data.shape == (45, 52, 8)
+    reference, low = (read_image(run / f"{kind}/block.safetensors") for kind in ("extracted", "degraded"))
+    enlarged = enlarge_pixels(low, reference)
+    assert enlarged.shape == reference.data.shape == (45, 52, 8)
     assert (enlarged[8:12, 4:8, 3] == low.data[2, 1, 3]).all()
     assert (enlarged[44, 51] == low.data[11, 12]).all()
 
@@ -185,9 +185,9 @@ def test_pages_that_would_be_too_large_store_pictures_with_loss_and_say_so(run, 
 
 
 def test_the_scale_of_errors_is_rounded_up_to_percents():
-    truth, mask = np.zeros((10, 10)), np.ones((10, 10), bool)
-    assert error_scale([truth + 0.231], [truth], [mask]) == pytest.approx(0.24)
-    assert error_scale([truth], [truth], [mask]) == 0.01
+    reference, mask = np.zeros((10, 10)), np.ones((10, 10), bool)
+    assert error_scale([reference + 0.231], [reference], [mask]) == pytest.approx(0.24)
+    assert error_scale([reference], [reference], [mask]) == 0.01
 
 
 # Curves
@@ -365,7 +365,7 @@ def test_marks_and_identifiers_become_links_and_all_else_is_escaped():
 def test_every_split_says_what_it_can_prove():
     assert "at least 8 slices" in split_claim("test_within_subject", 8)
     assert "do not show that it works on others" in split_claim("test_within_subject")
-    assert "learnt from the thick slices of this very volume" in split_claim("test", own_slices=True)
+    assert "learnt from the thick slices of this very volume" in split_claim("test", self_supervised=True)
     assert region_words(["foreground", "whole"]) == "over the foreground and over the whole slice"
     assert "against the mean of the slices before and after" in region_words(["neighbours"])
     assert "prove nothing" in split_claim("val")
@@ -487,10 +487,10 @@ def test_pages_need_nothing_from_elsewhere_and_escape_what_comes_from_data(kind,
 def test_a_volume_page_has_every_method_and_slice(run, page):
     tags = Tags(page)
     shown = [str(attributes.get("id")) for tag, attributes in tags.found if tag == "img"]
-    for method in ("low", "zerofill", "pretrained", "rrdb_l1", "truth"):
+    for method in ("low", "zerofill", "pretrained", "rrdb_l1", "reference"):
         assert sum(name.endswith(f"-{method}") for name in shown) == 4, method
     held = json.loads(page.split('id="viewer-data">')[1].split("</script>")[0])
-    methods = ["low", "bicubic", "bspline3", "zerofill", "nlm_bspline3", "pretrained", "rrdb_l1", "truth"]
+    methods = ["low", "bicubic", "bspline3", "zerofill", "nlm_bspline3", "pretrained", "rrdb_l1", "reference"]
     assert [layer["name"] for layer in held["layers"]] == methods
     assert held["shape"][0] == len(held["labels"]) == 8
     assert len(page) < 6_000_000
@@ -499,12 +499,12 @@ def test_a_volume_page_has_every_method_and_slice(run, page):
 
 
 def test_pictures_show_the_right_slice_the_right_way_up(run, page):
-    truth = read_image(run / "extracted/block.safetensors")
-    index = evenly_spaced(truth.facts["foreground_slices"], 4)[1]
-    uri = next(a["src"] for _, a in Tags(page).found if a.get("id") == f"picture-{index}-truth")
+    reference = read_image(run / "extracted/block.safetensors")
+    index = evenly_spaced(reference.facts["foreground_slices"], 4)[1]
+    uri = next(a["src"] for _, a in Tags(page).found if a.get("id") == f"picture-{index}-reference")
     found = pixels(str(uri))
     found = (found if found.ndim == 2 else found[..., 0]).astype(float)
-    own = truth.data[:, :, index].T[::-1, ::-1]
+    own = reference.data[:, :, index].T[::-1, ::-1]
     scores = {}
     for name, candidate in (("same", own), ("left-right", own[:, ::-1]), ("upside down", own[::-1])):
         rows, columns = candidate.shape
@@ -519,7 +519,7 @@ def test_other_planes_and_long_voxels_keep_their_shape(tmp_path, plane):
     folder = make_run(tmp_path, plane, (1.0, 1.5, 2.0))
     assert main(provenance_command(folder)) == 0
     assert main(report_command(folder, "block", folder / "block.html", slices_shown=1)) == 0
-    images = [a for _, a in Tags((folder / "block.html").read_text()).found if str(a.get("id")).endswith("-truth")]
+    images = [a for _, a in Tags((folder / "block.html").read_text()).found if str(a.get("id")).endswith("-reference")]
     aspect = float(str(images[0]["style"]).split(":")[1])
     found = pixels(str(images[0]["src"]))
     rows, columns = found.shape[:2]

@@ -11,7 +11,7 @@ from pipeline.__main__ import main
 from pipeline.config.sections import Report
 from pipeline.errors import UserError
 from pipeline.files import write_json
-from pipeline.reporting.resources_page import MOST_JOBS, facts, resources_page
+from pipeline.reporting.resources_page import MAX_JOBS, facts, resources_page
 from pipeline.reporting.usage import Job, by_rule, duration_words, memory_words, read_jobs
 from tests.helpers import CHECKOUT, Tags
 
@@ -66,7 +66,7 @@ def test_many_jobs_are_not_all_listed():
     jobs = [Job("extract", f"volume-{number:05}", 1.0 + number, 1.0, 10.0) for number in range(1000)]
     page = resources_page(jobs, RECORD, Report())
     assert len(page) < 200_000
-    assert len(re.findall(r"volume-\d+", page)) <= 2 * MOST_JOBS + 2
+    assert len(re.findall(r"volume-\d+", page)) <= 2 * MAX_JOBS + 2
 
 
 def test_a_run_without_benchmarks_has_a_page_too(tmp_path):

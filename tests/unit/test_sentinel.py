@@ -97,7 +97,7 @@ def test_a_tenth_of_the_patience_in_skipped_steps_sets_back_and_a_good_step_in_b
 
 
 def test_a_vanished_gradient_sets_back_when_it_lasts():
-    sentinel = used_to(1.0, patience_steps=4, least_gradient=1e-3)
+    sentinel = used_to(1.0, patience_steps=4, min_gradient=1e-3)
     assert [sentinel.judge_step(step, 1.0, 0.9e-3) for step in range(10, 13)] == ["fine"] * 3
     assert sentinel.judge_step(13, 1.0, 1.1e-3) == "fine"
     assert [sentinel.judge_step(step, 1.0, 0.9e-3) for step in range(14, 17)] == ["fine"] * 3
@@ -157,7 +157,7 @@ def test_random_weights_need_not_follow_the_input_yet():
 
 
 def test_set_backs_are_counted_and_cut_the_adversarial_weight_each_time():
-    sentinel = Sentinel(Settings(most_rollbacks=2, adversarial_cut=0.25))
+    sentinel = Sentinel(Settings(max_rollbacks=2, adversarial_cut=0.25))
     assert sentinel.judge_validation(0, 20.0, 0.5) == "fine"
     for count in (1, 2):
         assert sentinel.judge_validation(count, 1.0, 0.5) == "roll_back"
@@ -196,7 +196,7 @@ def judged(sentinel: Sentinel) -> list[str]:
 
 
 def test_a_restored_sentinel_goes_on_as_if_nothing_had_happened(tmp_path):
-    settings = Settings(patience_steps=20, most_discriminator_gap=0.1, least_gradient=0.5, most_rollbacks=1000)
+    settings = Settings(patience_steps=20, max_discriminator_gap=0.1, min_gradient=0.5, max_rollbacks=1000)
     undisturbed = Sentinel(settings)
     judged(undisturbed)
     # As a checkpoint writes and reads it, which knows plain values and tensors alone.
@@ -249,7 +249,7 @@ def test_a_healthy_adversarial_training_has_no_events(tmp_path):
 
 def test_an_absurd_learning_rate_is_set_back_and_at_last_stopped_with_advice(tmp_path):
     recipe = tiny_recipe(steps=200, learning_rate=50.0, warmup_steps=0)
-    trainer = make_trainer(tmp_path, recipe, tiny_settings({"most_rollbacks": 2}))
+    trainer = make_trainer(tmp_path, recipe, tiny_settings({"max_rollbacks": 2}))
     with pytest.raises(UserError, match=r"stopped at step \d+: .*set back 2 times before .*Lower the learning rate"):
         trainer.run()
     assert "skipped_step" in kinds(trainer)
@@ -293,11 +293,11 @@ def test_a_frozen_discriminator_is_noticed_and_its_weight_cut(tmp_path):
 
 def test_a_discriminator_that_wins_is_noticed_and_its_weight_cut(tmp_path):
     def apart(step: int, patches: Patches) -> Patches:
-        return replace(patches, truth=patches.truth + 2)
+        return replace(patches, reference=patches.reference + 2)
 
-    # The generator hardly moves, so that brightness alone tells truth from result.
+    # The generator hardly moves, so that brightness alone tells reference from result.
     recipe = tiny_recipe(steps=16, learning_rate=1e-9, adversarial={**ADVERSARIAL, "learning_rate": 1e-2})
-    settings = tiny_settings({"most_discriminator_gap": 0.9, "patience_steps": 3}, validate_every=100, record_every=1)
+    settings = tiny_settings({"max_discriminator_gap": 0.9, "patience_steps": 3}, validate_every=100, record_every=1)
     trainer = make_trainer(tmp_path, recipe, settings, sampler=sampler(recipe, apart))
     trainer.run()
     event = trainer.events[0]
@@ -313,13 +313,13 @@ def test_a_discriminator_that_wins_is_noticed_and_its_weight_cut(tmp_path):
 
 def test_a_collapse_to_one_output_is_noticed(tmp_path):
     def constant(step: int, patches: Patches) -> Patches:
-        return replace(patches, truth=np.full_like(patches.truth, 0.2))
+        return replace(patches, reference=np.full_like(patches.reference, 0.2))
 
     generator = tiny_generator(seed=2)
     with torch.no_grad():
         generator.get_submodule("network.conv_last").get_parameter("weight").mul_(5)
     recipe = tiny_recipe(steps=40, learning_rate=3e-3, losses={"mse": 1.0}, ema_decay=0.5)
-    settings = tiny_settings({"most_loss_db": 100.0}, validate_every=8)
+    settings = tiny_settings({"max_loss_db": 100.0}, validate_every=8)
     trainer = make_trainer(tmp_path, recipe, settings, generator=generator, sampler=sampler(recipe, constant))
     trainer.run()
     diversity = {row["step"]: row["diversity"] for row in trainer.history if "diversity" in row}
@@ -369,7 +369,7 @@ def test_a_state_with_a_lasting_symptom_is_none_to_go_back_to(tmp_path):
 def test_the_discriminator_never_sees_a_bad_batch(tmp_path):
     def spoil(step: int, patches: Patches) -> Patches:
         if step == 1:
-            patches.truth[:] = np.nan
+            patches.reference[:] = np.nan
         return patches
 
     recipe = tiny_recipe(steps=3, adversarial=ADVERSARIAL)

@@ -10,10 +10,10 @@ import pytest
 from pipeline.errors import UserError
 from pipeline.reporting.cohort_inputs import COLUMNS, Cohort
 from pipeline.reporting.cohort_volumes import split_setbacks
-from pipeline.reporting.setbacks import diagnosis_setbacks, planted_setbacks, read_setbacks, tissue_setbacks
+from pipeline.reporting.setbacks import diagnosis_setbacks, inserted_setbacks, read_setbacks, tissue_setbacks
 
 
-def planted(**detected: tuple[int, int]) -> pd.DataFrame:
+def inserted(**detected: tuple[int, int]) -> pd.DataFrame:
     """Returns a table of two volumes with two conditions each, of 20 structures; counts by method and volume."""
     rows = [
         (volume, "S", "test", method, kind, 2, 0.2, 20, count if kind == "lesion" else 0, 0)
@@ -21,30 +21,32 @@ def planted(**detected: tuple[int, int]) -> pd.DataFrame:
         for volume, count in zip(("a", "b"), counts, strict=True)
         for kind in ("lesion", "vessel")
     ]
-    return pd.DataFrame(rows, columns=pd.Index(COLUMNS["planted"]))
+    return pd.DataFrame(rows, columns=pd.Index(COLUMNS["inserted"]))
 
 
-def test_fewer_planted_structures_than_the_best_classical_method_are_told():
-    (found,) = planted_setbacks(planted(bicubic=(9, 9), zerofill=(10, 12), brainsr=(11, 5), truth=(20, 20)), "brainsr")
-    assert found.title == "BrainSR shows fewer planted structures than Zero-filled k-space"
+def test_fewer_inserted_structures_than_the_best_classical_method_are_told():
+    (found,) = inserted_setbacks(
+        inserted(bicubic=(9, 9), zerofill=(10, 12), brainsr=(11, 5), reference=(20, 20)), "brainsr"
+    )
+    assert found.title == "BrainSR shows fewer inserted structures than Zero-filled k-space"
     assert found.text == "Found: 16 of 80 (20%) against 22 of 80 (28%)."
     assert found.volumes == ("b",)
     assert found.in_total
 
 
 def test_a_method_that_shows_as_many_has_nothing_against_it():
-    assert planted_setbacks(planted(zerofill=(10, 12), brainsr=(10, 12), truth=(20, 20)), "brainsr") == []
-    assert planted_setbacks(planted(pretrained=(10, 12), brainsr=(1, 1)), "brainsr") == [], "no classical method"
-    assert planted_setbacks(planted(zerofill=(1, 1)), "brainsr") == [], "the deliverable was not asked"
-    assert planted_setbacks(planted().iloc[:0], "brainsr") == []
+    assert inserted_setbacks(inserted(zerofill=(10, 12), brainsr=(10, 12), reference=(20, 20)), "brainsr") == []
+    assert inserted_setbacks(inserted(pretrained=(10, 12), brainsr=(1, 1)), "brainsr") == [], "no baseline"
+    assert inserted_setbacks(inserted(zerofill=(1, 1)), "brainsr") == [], "the deliverable was not asked"
+    assert inserted_setbacks(inserted().iloc[:0], "brainsr") == []
 
 
 def test_one_volume_with_fewer_is_none_of_the_split_as_a_whole():
-    table = planted(zerofill=(10, 12), brainsr=(30, 11))
-    (found,) = planted_setbacks(table, "brainsr")
+    table = inserted(zerofill=(10, 12), brainsr=(30, 11))
+    (found,) = inserted_setbacks(table, "brainsr")
     assert found.volumes == ("b",) and not found.in_total
-    assert split_setbacks(Cohort(planted=table), "test", "brainsr") == [found]
-    assert split_setbacks(Cohort(planted=table), "test_within_subject", "brainsr") == []
+    assert split_setbacks(Cohort(inserted=table), "test", "brainsr") == [found]
+    assert split_setbacks(Cohort(inserted=table), "test_within_subject", "brainsr") == []
 
 
 def test_the_interval_is_that_of_the_difference_over_all_structures():
@@ -54,8 +56,8 @@ def test_the_interval_is_that_of_the_difference_over_all_structures():
         ("test", "zerofill", None, -0.075, -0.101, 0.0204),
         ("test", "bicubic", None, 7.0, 7.0, 7.0),
     ]
-    table = planted(bicubic=(9, 9), zerofill=(10, 12), brainsr=(11, 5))
-    (found,) = planted_setbacks(table, "brainsr", pd.DataFrame(rows, columns=names))
+    table = inserted(bicubic=(9, 9), zerofill=(10, 12), brainsr=(11, 5))
+    (found,) = inserted_setbacks(table, "brainsr", pd.DataFrame(rows, columns=names))
     minus = "\N{MINUS SIGN}"
     difference = f"{minus}7.5 percentage points [{minus}10.1, +2.0]"
     assert found.text == f"Found: 16 of 80 (20%) against 22 of 80 (28%), a difference of {difference}."
@@ -67,8 +69,8 @@ def test_tissues_are_compared_with_the_classical_method_that_is_least_off():
         "grey_matter": {"bspline3": 5.0, "zerofill": -4.0, "brainsr": -4.9, "bicubic": 0.1},
     }
     (found,) = tissue_setbacks(biases, "brainsr")
-    assert found.title.endswith("further from the truth after BrainSR than after Cubic B-spline")
-    assert found.text == "Result minus truth: white matter \N{MINUS SIGN}6.5 ml against +5.0 ml."
+    assert found.title.endswith("further from the reference after BrainSR than after Cubic B-spline")
+    assert found.text == "Result minus reference: white matter \N{MINUS SIGN}6.5 ml against +5.0 ml."
     assert tissue_setbacks({"csf": {"bspline3": 5.0, "brainsr": -4.9}}, "brainsr") == []
     assert tissue_setbacks({"csf": {"bspline3": float("nan"), "brainsr": 90.0}}, "brainsr") == []
     assert tissue_setbacks(biases, "esrgan") == [] and tissue_setbacks({}, "brainsr") == []
@@ -84,15 +86,15 @@ def test_diagnoses_that_are_lost_are_told():
 
 
 def test_those_of_a_volume_are_read_from_its_rows_alone(tmp_path: Path):
-    planted(zerofill=(10, 12), brainsr=(11, 5)).to_csv(tmp_path / "planted.csv", index=False)
+    inserted(zerofill=(10, 12), brainsr=(11, 5)).to_csv(tmp_path / "inserted.csv", index=False)
     (tmp_path / "tissue.csv").write_text(
-        "volume,method,tissue,truth_ml,method_ml\nb,zerofill,bright,100,104\nb,brainsr,bright,100,94\n"
+        "volume,method,tissue,reference_ml,method_ml\nb,zerofill,bright,100,104\nb,brainsr,bright,100,94\n"
         "a,zerofill,bright,100,109\na,brainsr,bright,100,94\n"
     )
-    paths = [tmp_path / "planted.csv"], [tmp_path / "tissue.csv"]
+    paths = [tmp_path / "inserted.csv"], [tmp_path / "tissue.csv"]
     assert read_setbacks(*paths, "a", "brainsr") == []
     found = read_setbacks(*paths, "b", "brainsr")
-    assert [one.text.split(":")[0] for one in found] == ["Found", "Result minus truth"]
+    assert [one.text.split(":")[0] for one in found] == ["Found", "Result minus reference"]
     assert read_setbacks([], [], "b", "brainsr") == []
-    with pytest.raises(UserError, match=r"tissue\.csv: the column 'planted' is missing"):
+    with pytest.raises(UserError, match=r"tissue\.csv: the column 'inserted' is missing"):
         read_setbacks(paths[1], [], "b", "brainsr")

@@ -277,7 +277,7 @@ def test_without_validation_there_is_no_baseline():
 def test_the_conclusion_names_baseline_difference_interval_and_reach():
     sentences = conclusion(summarise(HAND, SETTINGS, 1), volume_table(HAND))
     assert sentences == [
-        "Heads that training never saw: rrdb_l1 is better than bicubic, the best classical method on validation, "
+        "Heads that training never saw: rrdb_l1 is better than bicubic, the best baseline on validation, "
         "by PSNR over the foreground: +2.50 dB (95% interval +2.50 to +2.50, 1 volume).",
         "Split test holds 1 subject: the interval covers only the slices of this subject. So few allow no conclusion "
         "about subjects in general.",

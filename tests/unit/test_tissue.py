@@ -35,7 +35,7 @@ T1 = ("csf", "grey", "white")
 
 
 def phantom(noise: float = 0.02, seed: int = 0) -> tuple[Image, np.ndarray]:
-    """Three boxes inside air, of 3 microlitres a voxel; returns the volume and its classes, -1 for air."""
+    """Three boxes inside, of 3 microlitres a voxel; returns the volume and its classes, -1 for background."""
     classes = np.full(SHAPE, -1)
     classes[2:28, 2:30, 2:22] = 1
     classes[8:22, 8:24, 6:18] = 2
@@ -48,37 +48,39 @@ def phantom(noise: float = 0.02, seed: int = 0) -> tuple[Image, np.ndarray]:
 
 
 def test_known_volumes_are_found():
-    truth, classes = phantom()
-    found = tissue_volumes(truth, np.asarray(truth.data), foreground_classes(truth), T1)
+    reference, classes = phantom()
+    found = tissue_volumes(reference, np.asarray(reference.data), foreground_classes(reference), T1)
     assert [one.tissue for one in found] == list(T1)
     for kind, one in enumerate(found):
         true_ml = 3 * np.count_nonzero(classes == kind) / 1000
-        assert one.truth_ml == one.method_ml == pytest.approx(true_ml, rel=5e-3)
+        assert one.reference_ml == one.method_ml == pytest.approx(true_ml, rel=5e-3)
         assert one.dice == 1
 
 
 def test_what_a_restoration_changes_is_seen():
-    truth, classes = phantom()
-    lost = np.where(classes == 0, truth.data + 0.7, truth.data)  # the dark part has become as bright as white matter
+    reference, classes = phantom()
+    lost = np.where(
+        classes == 0, reference.data + 0.7, reference.data
+    )  # the dark part has become as bright as white matter
     lost[2:28, 2:5, 2:22] = 0.2
-    by_name = {one.tissue: one for one in tissue_volumes(truth, lost, foreground_classes(truth), T1)}
+    by_name = {one.tissue: one for one in tissue_volumes(reference, lost, foreground_classes(reference), T1)}
     moved = 3 * np.count_nonzero(classes == 0) / 1000
     assert by_name["csf"].dice == 0
     assert by_name["csf"].method_ml == pytest.approx(3 * 26 * 3 * 20 / 1000, rel=1e-2)
-    assert by_name["white"].method_ml - by_name["white"].truth_ml == pytest.approx(moved, rel=1e-2)
+    assert by_name["white"].method_ml - by_name["white"].reference_ml == pytest.approx(moved, rel=1e-2)
 
 
 @pytest.mark.parametrize("scale", [(1.0, 0.0), (0.7, 0.1)])
 def test_every_image_is_segmented_by_itself(scale):
-    truth, _ = phantom()
-    other = scale[0] * truth.data + scale[1]
-    found = tissue_volumes(truth, other, foreground_classes(truth), T1)
-    assert all(one.dice > 0.999 for one in found), "thresholds of the truth would fail here"
+    reference, _ = phantom()
+    other = scale[0] * reference.data + scale[1]
+    found = tissue_volumes(reference, other, foreground_classes(reference), T1)
+    assert all(one.dice > 0.999 for one in found), "thresholds of the reference would fail here"
 
 
 def test_a_hot_voxel_moves_no_threshold():
-    truth, _ = phantom()
-    values = truth.data[truth.masks["foreground"]]
+    reference, _ = phantom()
+    values = reference.data[reference.masks["foreground"]]
     hot = values.copy()
     hot[7] = 1e6
     assert np.mean(segment(hot) != segment(values)) < 0.002
@@ -112,16 +114,16 @@ def test_dice():
 
 
 def test_only_brains_have_tissues_and_only_anatomy_has_volumes():
-    truth, _ = phantom()
+    reference, _ = phantom()
     assert class_names(None) == ("dark", "medium", "bright")
     assert class_names("white-grey-csf") == ("white", "grey", "csf")
-    assert measurable(truth)
-    assert not measurable(truth.with_data(truth.data, origin={"orientation_code": None}))
-    assert not measurable(truth.with_data(truth.data, unit="pixel"))
-    micrometres = truth.with_data(truth.data, unit="um")
-    found = tissue_volumes(micrometres, np.asarray(truth.data), foreground_classes(truth), T1)
-    expected = tissue_volumes(truth, np.asarray(truth.data), foreground_classes(truth), T1)
-    assert found[1].truth_ml == pytest.approx(1e-9 * expected[1].truth_ml)
+    assert measurable(reference)
+    assert not measurable(reference.with_data(reference.data, origin={"orientation_code": None}))
+    assert not measurable(reference.with_data(reference.data, unit="pixel"))
+    micrometres = reference.with_data(reference.data, unit="um")
+    found = tissue_volumes(micrometres, np.asarray(reference.data), foreground_classes(reference), T1)
+    expected = tissue_volumes(reference, np.asarray(reference.data), foreground_classes(reference), T1)
+    assert found[1].reference_ml == pytest.approx(1e-9 * expected[1].reference_ml)
 
 
 def test_bias_and_limits_are_those_of_the_paper():
@@ -140,7 +142,7 @@ def test_bias_and_limits_are_those_of_the_paper():
 def tissue_rows(values: list[tuple[str, float]]) -> pd.DataFrame:
     rows: list[dict[str, Any]] = [
         {"volume": f"{subject}-{index}", "subject": subject, "split": "test", "method": "bicubic", "tissue": "grey"}
-        | {"truth_ml": 500.0, "method_ml": 500.0 + difference, "dice": 0.9}
+        | {"reference_ml": 500.0, "method_ml": 500.0 + difference, "dice": 0.9}
         for index, (subject, difference) in enumerate(values)
     ]
     return pd.DataFrame(rows)
@@ -154,8 +156,8 @@ def test_a_subject_counts_once():
 
 
 def test_the_stages_measure_files(tmp_path):
-    truth, classes = phantom()
-    source = write_nifti(tmp_path / "phantom.nii.gz", truth.data.clip(0), np.diag([*SPACING, 1.0]))
+    reference, classes = phantom()
+    source = write_nifti(tmp_path / "phantom.nii.gz", reference.data.clip(0), np.diag([*SPACING, 1.0]))
     for subject in ("A", "B"):
         path = tmp_path / f"{subject}.safetensors"
         extract(source, path, id=subject, subject=subject)
@@ -174,16 +176,16 @@ def test_the_stages_measure_files(tmp_path):
     tissue = read_tissue([tmp_path / "tissue.csv"])
     assert list(tissue["volume"].unique()) == ["A", "B"]
     white: Any = tissue[(tissue["tissue"] == "white") & (tissue["method"] == "sharp")]
-    assert white["truth_ml"].iloc[0] == pytest.approx(3 * np.count_nonzero(classes == 2) / 1000, rel=0.05)
+    assert white["reference_ml"].iloc[0] == pytest.approx(3 * np.count_nonzero(classes == 2) / 1000, rel=0.05)
     agreement = pd.read_csv(tmp_path / "agreement.csv").set_index(["method", "tissue"])
     assert agreement.loc[("sharp", "grey"), "bias_ml"] == 0 and agreement.loc[("sharp", "grey"), "n"] == 2
     assert abs(agreement.loc[("soft", "csf"), "bias_ml"]) > 0.01
 
 
 def test_a_micrograph_has_an_empty_table(tmp_path):
-    truth, _ = phantom()
+    reference, _ = phantom()
     path, output = tmp_path / "micrograph.safetensors", tmp_path / "micrograph.csv"
-    write_image(path, truth.with_data(truth.data, origin={"orientation_code": None, "format": "tiff"}))
+    write_image(path, reference.with_data(reference.data, origin={"orientation_code": None, "format": "tiff"}))
     assert main(["tissue", "--hr", str(path), "--predictions", "none/none.tiff", "--output", str(output)]) == 0
     assert len(output.read_text().splitlines()) == 1
     assert read_tissue([output]).empty
@@ -198,11 +200,11 @@ def test_a_table_of_something_else_is_refused(tmp_path):
 
 
 def test_the_drawing_shows_limits_where_there_are_any():
-    truth, method = np.array([500.0, 510.0, 480.0]), np.array([503.0, 509.0, 486.0])
-    uri = draw_bland_altman("Grey matter", "ml", truth, method, bland_altman(method - truth, 0.95))
-    assert uri == draw_bland_altman("Grey matter", "ml", truth, method, bland_altman(method - truth, 0.95))
+    reference, method = np.array([500.0, 510.0, 480.0]), np.array([503.0, 509.0, 486.0])
+    uri = draw_bland_altman("Grey matter", "ml", reference, method, bland_altman(method - reference, 0.95))
+    assert uri == draw_bland_altman("Grey matter", "ml", reference, method, bland_altman(method - reference, 0.95))
     svg = base64.b64decode(uri.split(",")[1]).decode()
-    alone = draw_bland_altman("Grey", "ml", truth[:1], method[:1], bland_altman((method - truth)[:1], 0.95))
+    alone = draw_bland_altman("Grey", "ml", reference[:1], method[:1], bland_altman((method - reference)[:1], 0.95))
     dashes = "stroke-dasharray"
     assert svg.count(dashes) == base64.b64decode(alone.split(",")[1]).decode().count(dashes) + 2
 

@@ -49,16 +49,16 @@ def test_patches_are_pairs_of_the_same_place(slice_axis):
     volume = training_volume(slice_axis=slice_axis, shape=(66, 70, 62))
     patches = PatchSampler([volume], quiet(batch_size=8), seed=5).batch(0)
     assert patches.measured.shape == (8, 1, 8, 8)
-    assert patches.truth.shape == (8, 1, 32, 32)
+    assert patches.reference.shape == (8, 1, 32, 32)
     assert patches.sigma.shape == (8,)
-    assert patches.measured.dtype == patches.truth.dtype == patches.sigma.dtype == np.float32
+    assert patches.measured.dtype == patches.reference.dtype == patches.sigma.dtype == np.float32
     # Without noise, a low-resolution voxel is about the mean of the sixteen it covers.
-    means = patches.truth.reshape(8, 1, 8, 4, 8, 4).mean(axis=(3, 5))
+    means = patches.reference.reshape(8, 1, 8, 4, 8, 4).mean(axis=(3, 5))
     assert np.corrcoef(means.ravel(), patches.measured.ravel())[0, 1] > 0.98
 
 
 def arrays(patches: Patches) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return patches.measured, patches.truth, patches.sigma
+    return patches.measured, patches.reference, patches.sigma
 
 
 def equal(one: Patches, other: Patches) -> bool:
@@ -86,7 +86,7 @@ def test_the_parts_of_several_devices_are_the_slices_of_the_whole_batch():
 def test_a_slice_smaller_than_a_patch_is_padded():
     patches = PatchSampler([training_volume()], tiny_recipe(batch_size=3, patch_lr=32), seed=1).batch(0)
     assert patches.measured.shape == (3, 1, 32, 32)
-    assert patches.truth.shape == (3, 1, 128, 128)
+    assert patches.reference.shape == (3, 1, 128, 128)
     assert np.isfinite(patches.measured).all()
 
 
@@ -103,7 +103,7 @@ def test_the_noise_that_is_told_is_the_noise_that_is_there():
     noisy = PatchSampler([training_volume()], recipe, seed=2).batch(0)
     clean = PatchSampler([training_volume()], recipe.model_copy(update={"noise_sigma_range": (0.0, 0.0)}), seed=2)
     noiseless = clean.batch(0)
-    assert np.array_equal(noisy.truth, noiseless.truth)
+    assert np.array_equal(noisy.reference, noiseless.reference)
     assert not noiseless.sigma.any()
     # Where the image is far above the noise, Rician noise is as good as Gaussian.
     bright = noiseless.measured > 0.4
@@ -130,7 +130,7 @@ def test_the_operator_of_a_patch_is_that_of_a_volume_of_its_size():
     assert np.allclose(rows @ patch @ columns.T, model.coarsen(patch[:, :, None])[:, :, 0], atol=1e-5)
 
 
-def test_contrast_changes_keep_air_and_order():
+def test_contrast_changes_keep_background_and_order():
     image = np.linspace(-0.1, 1.2, 500, dtype=np.float32)
     for seed in range(20):
         changed = draw_curve(np.random.default_rng(seed))(image)
@@ -145,7 +145,7 @@ def test_contrast_is_changed_in_the_share_of_the_patches_that_the_recipe_says(sh
     # A flat slice stays flat, so that each patch shows its scale.
     volume = training_volume()
     flat = TrainingVolume(np.ones_like(volume.data), volume.mask, 2, volume.slices, volume.model)
-    values = PatchSampler([flat], recipe, seed=3).batch(0).truth.max(axis=(1, 2, 3))
+    values = PatchSampler([flat], recipe, seed=3).batch(0).reference.max(axis=(1, 2, 3))
     assert least <= int(np.sum(np.abs(values - 1) > 1e-6)) <= most
 
 
@@ -328,7 +328,7 @@ def test_an_interrupted_training_goes_on_to_the_same_end_with_its_events(tmp_pat
     """The sentinel's past, the scale of the adversarial weight and the good state survive as well."""
 
     def spoil(step: int, patches: Patches) -> Patches:
-        return replace(patches, truth=np.full_like(patches.truth, np.nan)) if step in (3, 12) else patches
+        return replace(patches, reference=np.full_like(patches.reference, np.nan)) if step in (3, 12) else patches
 
     recipe = tiny_recipe(steps=16, adversarial=ADVERSARIAL)
     # Every skipped step sets back: once before the interruption, once after it.

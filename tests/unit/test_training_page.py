@@ -18,11 +18,11 @@ from pipeline.reporting.curves import Line, Marks, draw_lines
 from pipeline.reporting.inputs import ModelRecord
 from pipeline.reporting.methods import NETWORKS, in_order, method_title, network_colours
 from pipeline.reporting.references import LITERATURE, Bibliography
-from pipeline.reporting.training_curves import MOST_POINTS, course, overview_drawings, thinned, training_drawings
+from pipeline.reporting.training_curves import MAX_POINTS, course, overview_drawings, thinned, training_drawings
 from pipeline.reporting.training_dial import dial_drawing, dial_points
 from pipeline.reporting.training_inputs import Samples, read_samples, read_training
-from pipeline.reporting.training_page import MOST_EVENTS, card_facts, event_rows, measures
-from pipeline.reporting.training_samples import MOST_STEPS, build_grids, shown_steps
+from pipeline.reporting.training_page import MAX_EVENTS, card_facts, event_rows, measures
+from pipeline.reporting.training_samples import MAX_STEPS, build_grids, shown_steps
 from pipeline.reporting.words import network_words
 from tests.helpers import Tags, run_stage, the_message
 
@@ -66,8 +66,8 @@ def write_network(folder: Path, card: str, history: str, events: str = "", dial:
         (folder / "dial.csv").write_text(dial)
     random = np.random.default_rng(0).random
     steps = {f"step-{step:06d}": random((2, 16, 20), dtype=np.float32) for step in (0, 20, 40)}
-    low, truth = random((2, 4, 5), dtype=np.float32), random((2, 16, 20), dtype=np.float32)
-    save_file({"lr": low, "truth": truth, **steps}, folder / "samples.safetensors")
+    low, reference = random((2, 4, 5), dtype=np.float32), random((2, 16, 20), dtype=np.float32)
+    save_file({"lr": low, "reference": reference, **steps}, folder / "samples.safetensors")
 
 
 def model(history: str, method: str = "brainsr") -> ModelRecord:
@@ -128,15 +128,15 @@ def test_a_word_in_the_history_is_told_with_the_method():
 
 
 def test_long_lines_become_means_with_the_range_behind_them():
-    y = np.random.default_rng(0).random(3 * MOST_POINTS)
+    y = np.random.default_rng(0).random(3 * MAX_POINTS)
     line = thinned(Line("a", np.arange(y.size, dtype=float), y, "part"))
-    groups = y.reshape(MOST_POINTS, 3)
+    groups = y.reshape(MAX_POINTS, 3)
     assert line.band is not None
     np.testing.assert_allclose(line.y, groups.mean(axis=1))
     np.testing.assert_array_equal(line.band, (groups.min(axis=1), groups.max(axis=1)))
-    np.testing.assert_allclose(line.x, np.arange(MOST_POINTS) * 3 + 1)
-    uneven = thinned(Line("a", np.arange(MOST_POINTS + 1.0), np.ones(MOST_POINTS + 1), "part"))
-    assert uneven.y.tolist() == [1.0] * MOST_POINTS
+    np.testing.assert_allclose(line.x, np.arange(MAX_POINTS) * 3 + 1)
+    uneven = thinned(Line("a", np.arange(MAX_POINTS + 1.0), np.ones(MAX_POINTS + 1), "part"))
+    assert uneven.y.tolist() == [1.0] * MAX_POINTS
 
 
 def test_every_part_of_the_history_is_drawn_and_told():
@@ -235,7 +235,7 @@ def test_a_damaged_dial_is_told_with_the_method(old, new):
 def test_the_first_and_the_last_step_are_always_shown():
     assert shown_steps([0, 5, 9]) == [0, 5, 9]
     shown = shown_steps(list(range(0, 1001, 10)))
-    assert len(shown) == MOST_STEPS
+    assert len(shown) == MAX_STEPS
     assert (shown[0], shown[-1]) == (0, 1000)
     assert shown == sorted(set(shown))
 
@@ -243,13 +243,13 @@ def test_the_first_and_the_last_step_are_always_shown():
 def test_excerpts_stand_in_the_order_of_time_and_fit_into_the_budget(monkeypatch):
     monkeypatch.setattr("pipeline.reporting.training_samples.BUDGET_BYTES", 100_000)
     random = np.random.default_rng(0).random
-    truth = random((3, 80, 80))
-    samples = Samples(random((3, 20, 20)), truth, {0: random(truth.shape), 100: random(truth.shape)})
+    reference = random((3, 80, 80))
+    samples = Samples(random((3, 20, 20)), reference, {0: random(reference.shape), 100: random(reference.shape)})
     grids = build_grids([samples, samples], ["One", "Two"])
-    assert grids[0].headings == ("Low resolution", "Step 0", "Step 100", "Truth")
+    assert grids[0].headings == ("Low resolution", "Step 0", "Step 100", "Reference")
     assert len(grids[0].rows) == 3
     assert not grids[0].lossless
-    small = Samples(truth[:, :4, :4], truth[:, :16, :16], {7: truth[:, :16, :16]})
+    small = Samples(reference[:, :4, :4], reference[:, :16, :16], {7: reference[:, :16, :16]})
     (grid,) = build_grids([small], ["One"])
     assert grid.lossless
     assert grid.size_bytes < 100_000
@@ -261,13 +261,13 @@ def test_excerpts_stand_in_the_order_of_time_and_fit_into_the_budget(monkeypatch
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"truth": None}, "'truth' are missing"),
+        ({"reference": None}, "'reference' are missing"),
         ({"lr": (3, 4, 4)}, "no stacks"),
         ({"step-000100": (2, 8, 8)}, "step 100"),
     ],
 )
 def test_excerpts_that_do_not_fit_are_refused(tmp_path, changes, expected):
-    shapes = {"lr": (2, 4, 4), "truth": (2, 16, 16), "step-000100": (2, 16, 16), **changes}
+    shapes = {"lr": (2, 4, 4), "reference": (2, 16, 16), "step-000100": (2, 16, 16), **changes}
     arrays = {name: np.zeros(shape, np.float32) for name, shape in shapes.items() if shape}
     save_file(arrays, tmp_path / "samples.safetensors")
     with pytest.raises(UserError, match=expected):
@@ -291,7 +291,7 @@ def test_where_events_are_many_the_grave_ones_are_listed():
     steps = [*range(1, 200), 200]
     kinds = [*["skipped_step"] * 199, "rolled_back"]
     rows = event_rows(pd.DataFrame({"step": steps, "kind": kinds, "what": "x", "value": np.nan}))
-    assert len(rows) == MOST_EVENTS
+    assert len(rows) == MAX_EVENTS
     assert (rows[-1].step, rows[-1].title, rows[-1].value) == (200, "rolled back", "")
     assert [row.step for row in rows] == sorted(row.step for row in rows)
 

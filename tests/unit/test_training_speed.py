@@ -48,18 +48,18 @@ def drawn_plainly(volume: TrainingVolume, index: int, side: int) -> tuple[np.nda
     coarse = as_slices(model.coarsen(volume.data), cut)
     weights = weights_between(coarse.shape[0], model.factors[cut.normal])[place]
     measured = np.tensordot(weights, coarse, axes=1)
-    truth = pad_to_multiple(as_slices(volume.data, cut)[min(place, volume.data.shape[cut.normal] - 1)], factors)
+    reference = pad_to_multiple(as_slices(volume.data, cut)[min(place, volume.data.shape[cut.normal] - 1)], factors)
     mask = pad_to_multiple(as_slices(volume.mask, cut)[min(place, volume.data.shape[cut.normal] - 1)], factors)
     rows, columns = np.nonzero(mask)
     chosen = generator.integers(rows.size)
     centre = (rows[chosen] // factors[0], columns[chosen] // factors[1])
     missing = [max(0, side - size) for size in measured.shape]
     measured = np.pad(measured, [(0, count) for count in missing])
-    truth = np.pad(truth, [(0, count * factor) for count, factor in zip(missing, factors, strict=True)])
+    reference = np.pad(reference, [(0, count * factor) for count, factor in zip(missing, factors, strict=True)])
     starts = [int(np.clip(c - side // 2, 0, size - side)) for c, size in zip(centre, measured.shape, strict=True)]
     measured = measured[tuple(slice(start, start + side) for start in starts)]
-    truth = truth[tuple(slice(s * f, (s + side) * f) for s, f in zip(starts, factors, strict=True))]
-    return measured, truth
+    reference = reference[tuple(slice(s * f, (s + side) * f) for s, f in zip(starts, factors, strict=True))]
+    return measured, reference
 
 
 def as_slices(volume: np.ndarray, cut: Cut) -> np.ndarray:
@@ -82,8 +82,8 @@ def test_a_patch_is_cut_from_what_the_whole_volume_would_have_measured(name, sid
     recipe = tiny_recipe(batch_size=8, patch_lr=side, noise_sigma_range=(0, 0), contrast_augmentation=0)
     patches = PatchSampler([volume], recipe, SEED).batch(STEP)
     for index in range(8):
-        measured, truth = drawn_plainly(volume, index, side)
-        np.testing.assert_array_equal(patches.truth[index, 0], truth)
+        measured, reference = drawn_plainly(volume, index, side)
+        np.testing.assert_array_equal(patches.reference[index, 0], reference)
         # Rician noise of no strength takes the magnitude.
         found = patches.measured[index, 0]
         np.testing.assert_allclose(np.abs(found), np.abs(measured), atol=2e-6)
@@ -154,7 +154,7 @@ class JudgesTwice(Trainer):
         assert self._discriminator is not None
         self._discriminator.requires_grad_(False)
         with torch.no_grad():
-            real = self._discriminator(scene.truth)
+            real = self._discriminator(scene.reference)
         return Judgement(real, self._discriminator(estimate))
 
     def _discriminator_step(self, scenes: list[Scene], estimates: list[torch.Tensor], judgements: list[Judgement]):
@@ -191,7 +191,7 @@ def counted(module: nn.Module) -> Iterator[Callable[[], int]]:
 
 
 @pytest.mark.parametrize(("accumulate", "passes"), [(1, 2), (2, 8)])
-def test_a_step_judges_truth_and_result_once_unless_the_batch_is_in_parts(tmp_path, accumulate, passes):
+def test_a_step_judges_reference_and_result_once_unless_the_batch_is_in_parts(tmp_path, accumulate, passes):
     trainer = make_trainer(tmp_path, tiny_recipe(adversarial=ADVERSARIAL), tiny_settings(accumulate=accumulate))
     assert trainer._discriminator is not None
     down = trainer._discriminator.get_submodule("down.0.parametrizations.weight")

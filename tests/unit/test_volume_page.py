@@ -76,13 +76,13 @@ def test_all_slices_are_drawn_as_one_is():
 
 
 def test_the_viewer_holds_the_box_of_the_foreground_through_all_its_slices():
-    truth = volume()
-    part = choose_part(truth, None, Box(0, 1, 0, 1))
+    reference = volume()
+    part = choose_part(reference, None, Box(0, 1, 0, 1))
     assert part.slices == tuple(range(2, 9))
-    whole = drawn_slices(truth.masks["foreground"], 2)
+    whole = drawn_slices(reference.masks["foreground"], 2)
     assert part.box.cut(whole[3]).sum() == whole[3].sum()
-    levels = part.grey(drawn_slices(truth.data, 2))
-    expected = np.clip(np.round(255 * part.box.cut(draw_slice(truth.data, 2, 5)) / part.top), 0, 255)
+    levels = part.grey(drawn_slices(reference.data, 2))
+    expected = np.clip(np.round(255 * part.box.cut(draw_slice(reference.data, 2, 5)) / part.top), 0, 255)
     assert np.array_equal(levels[3], expected)
 
 
@@ -107,12 +107,12 @@ def unpacked(layer: Any, data: Any) -> np.ndarray:
 
 def test_sheets_hold_every_slice_without_loss(monkeypatch):
     monkeypatch.setattr(viewer, "SHEET_SIDE", 60)
-    truth = volume()
-    part = choose_part(truth, None, Box(0, 1, 0, 1))
-    tiles = part.grey(drawn_slices(truth.data, 2))
-    packed = pack([Layer("truth", "Truth", "truth", tiles)], part, [])
-    given = {"white": 1.0, "error_top": 0.2, "base": "bspline3", "first": "truth", "second": "truth"}
-    data = viewer_data(packed, truth, keys=["truth"], labels=list("abcdefg"), **given)
+    reference = volume()
+    part = choose_part(reference, None, Box(0, 1, 0, 1))
+    tiles = part.grey(drawn_slices(reference.data, 2))
+    packed = pack([Layer("reference", "Reference", "reference", tiles)], part, [])
+    given = {"white": 1.0, "error_top": 0.2, "base": "bspline3", "first": "reference", "second": "reference"}
+    data = viewer_data(packed, reference, keys=["reference"], labels=list("abcdefg"), **given)
     assert len(data["layers"][0]["sheets"]) > 1
     assert np.array_equal(unpacked(data["layers"][0], data), tiles)
     assert data["spacing"] == [1.0, 2.0, 3.0]
@@ -134,15 +134,15 @@ def coloured(**facts: Any) -> Image:
 
 
 def test_slices_of_one_colour_each_are_one_picture():
-    truth = coloured()
-    assert choose_slices(truth, 4) == [1, 4], "each section once, by its green"
-    part = choose_part(truth, None, Box(0, 1, 0, 1))
+    reference = coloured()
+    assert choose_slices(reference, 4) == [1, 4], "each section once, by its green"
+    part = choose_part(reference, None, Box(0, 1, 0, 1))
     assert (part.colours, part.slices, part.pictures) == (3, tuple(range(6)), (0, 3))
     assert part.fewer(1).slices == (0, 1, 2), "no colour is left behind"
-    ranked = choose_part(truth, [4, 1], Box(0, 1, 0, 1))
+    ranked = choose_part(reference, [4, 1], Box(0, 1, 0, 1))
     assert ranked.slices == (3, 4, 5, 0, 1, 2)
-    drawn = in_colour(drawn_slices(truth.data, 2), 4, 3)
-    assert np.array_equal(drawn[..., 2], draw_slice(truth.data, 2, 5))
+    drawn = in_colour(drawn_slices(reference.data, 2), 4, 3)
+    assert np.array_equal(drawn[..., 2], draw_slice(reference.data, 2, 5))
     assert error_of(drawn, 0 * drawn) == pytest.approx(drawn.mean(axis=-1))
     named = coloured(slice_names=[f"a.png, {colour}" for colour in (*COLOURS, *COLOURS)])
     assert picture_label(4, named) == "a.png"
@@ -159,11 +159,11 @@ def test_other_channels_stay_grey_slices(facts):
 
 
 def test_pictures_have_one_plane():
-    truth = volume(plane="picture")
-    part = choose_part(truth, [4, 2], Box(0, 1, 0, 1))
-    packed = pack([Layer("truth", "Truth", "truth", part.grey(drawn_slices(truth.data, 2)))], part, [])
-    given = {"white": 1.0, "error_top": 0.2, "base": "", "first": "truth", "second": "truth"}
-    data = viewer_data(packed, truth, keys=[], labels=[HOSTILE, "b"], **given)
+    reference = volume(plane="picture")
+    part = choose_part(reference, [4, 2], Box(0, 1, 0, 1))
+    packed = pack([Layer("reference", "Reference", "reference", part.grey(drawn_slices(reference.data, 2)))], part, [])
+    given = {"white": 1.0, "error_top": 0.2, "base": "", "first": "reference", "second": "reference"}
+    data = viewer_data(packed, reference, keys=[], labels=[HOSTILE, "b"], **given)
     assert [plane["axis"] for plane in data["planes"]] == [2]
     assert part.slices == (4, 2)
 
@@ -177,7 +177,8 @@ def smooth_tiles(count: int) -> np.ndarray:
 def test_a_smaller_budget_costs_quality_then_methods_then_slices():
     part = Part(2, tuple(range(8)), Box(0, 64, 0, 64), 1.0, ranked=False)
     layers = [Layer(name, name, role, smooth_tiles(8)) for name, role in
-              (("low", "measured"), ("bicubic", "estimate"), ("brainsr", "estimate"), ("truth", "truth"))]  # fmt: skip
+              (("low", "measured"), ("bicubic", "estimate"), ("brainsr", "estimate"),
+               ("reference", "reference"))]  # fmt: skip
     whole = pack(layers, part, ["brainsr"], 10**9)
     assert whole.quality is None and whole.left_out == () and whole.departure == 0
     lossy = pack(layers, part, ["brainsr"], int(whole.size_bytes * 0.75))
@@ -188,7 +189,7 @@ def test_a_smaller_budget_costs_quality_then_methods_then_slices():
     assert smallest.left_out == ("bicubic",)
     assert 0 < len(smallest.part.slices) < 8
     assert smallest.size_bytes <= lossy.size_bytes * 0.35
-    assert [layer["name"] for layer in smallest.layers] == ["low", "brainsr", "truth"]
+    assert [layer["name"] for layer in smallest.layers] == ["low", "brainsr", "reference"]
     measured = mosaics(layers[0].tiles[list(smallest.part.slices)])[0]
     assert np.array_equal(red_of(smallest.layers[0]["sheets"][0]), measured), "blocks are never stored with loss"
 
@@ -212,27 +213,27 @@ def test_the_distance_of_distributions_is_that_of_scipy():
 def test_the_correlation_agrees_with_the_metric_of_a_single_slice():
     from scipy import ndimage
 
-    truth = volume((40, 40, 3), foreground_slices=[1])
-    truth.masks["foreground"] = np.ones((40, 40, 3), dtype=bool)
-    blurred = np.asarray(ndimage.gaussian_filter(truth.data, (1.0, 1.0, 0.0)))
+    reference = volume((40, 40, 3), foreground_slices=[1])
+    reference.masks["foreground"] = np.ones((40, 40, 3), dtype=bool)
+    blurred = np.asarray(ndimage.gaussian_filter(reference.data, (1.0, 1.0, 0.0)))
     estimate = (blurred + np.random.default_rng(2).normal(0, 0.02, blurred.shape)).astype(np.float32)
-    correlation = Yardstick(truth, [1]).correlation(drawn_slices(estimate, 2))
-    one, other = (draw_slice(data, 2, 1) for data in (truth.data, estimate))
+    correlation = Yardstick(reference, [1]).correlation(drawn_slices(estimate, 2))
+    one, other = (draw_slice(data, 2, 1) for data in (reference.data, estimate))
     expected = frc.per_slice(one, other, np.ones(one.shape, dtype=bool), 1.0)
     assert first_below(FREQUENCIES, correlation) == pytest.approx(expected, abs=0.01)
     assert correlation.shape == FREQUENCIES.shape
-    perfect = Yardstick(truth, [1]).correlation(drawn_slices(truth.data, 2))
+    perfect = Yardstick(reference, [1]).correlation(drawn_slices(reference.data, 2))
     assert perfect == pytest.approx(np.ones(64))
 
 
 def test_the_line_crosses_the_strongest_edge_at_a_right_angle():
-    truth = volume((60, 60, 2), foreground_slices=[0, 1])
+    reference = volume((60, 60, 2), foreground_slices=[0, 1])
     x, y = np.meshgrid(np.arange(60.0), np.arange(60.0), indexing="ij")
-    truth.masks["foreground"] = np.ones((60, 60, 2), dtype=bool)
+    reference.masks["foreground"] = np.ones((60, 60, 2), dtype=bool)
     weak = (x > 30).astype(np.float32) * 0.2
     strong = (2 * y > 60).astype(np.float32)  # spacing 2 along y: the edge lies at y = 30 voxels
     data = np.stack([weak, strong], axis=-1)
-    line = strongest_edge(truth.with_data(data), [0, 1])
+    line = strongest_edge(reference.with_data(data), [0, 1])
     assert line.index == 1
     assert np.ptp(line.columns) < 1e-6, "the edge runs along x, which are the columns"
     intensities = along(draw_slice(data, 2, 1), line)
@@ -287,9 +288,9 @@ def test_the_processor_is_named_by_linux(tmp_path):
 
 def case(tmp: Path, volume: str, **changes: Any) -> Case:
     record = json.loads((tmp / "provenance.json").read_text())
-    truth, low = (read_image(tmp / f"{kind}/{volume}.safetensors") for kind in ("extracted", "degraded"))
+    reference, low = (read_image(tmp / f"{kind}/{volume}.safetensors") for kind in ("extracted", "degraded"))
     given: dict[str, Any] = {"record": record, "deliver": "rrdb_l1", "subjects": ["S1"], "gates": None, "at_limit": 0.0}
-    return Case(truth, low, **(given | changes))
+    return Case(reference, low, **(given | changes))
 
 
 def titles(found: Case) -> list[str]:
@@ -318,7 +319,7 @@ def test_noise_that_training_did_not_see_is_told(run):
     found = case(run, "other")
     model = {**found.low.facts["forward_model"], "noise_sigma": 0.2}
     noisy = found.low.with_data(found.low.data, facts={**found.low.facts, "forward_model": model})
-    changed = Case(found.truth, noisy, found.record, "rrdb_l1", ["S2"], None, 0.0)
+    changed = Case(found.reference, noisy, found.record, "rrdb_l1", ["S2"], None, 0.0)
     told = next(one for one in cautions(changed) if one.title == "Other noise than in training")
     assert "noise of 20.0% of the range" in told.text and "0.0% to 6.0%" in told.text
 
@@ -377,8 +378,8 @@ def test_the_deliverable_is_compared_with_every_method_in_pairs(run):
 
 def long_page(run: Path, tmp: Path) -> str:
     """Returns a page with all its parts, in whose tables names try to break out of it and are long."""
-    truth = read_image(run / "extracted/block.safetensors")
-    spread = truth.with_data(np.full(truth.data.shape, 0.01, np.float32), masks={})
+    reference = read_image(run / "extracted/block.safetensors")
+    spread = reference.with_data(np.full(reference.data.shape, 0.01, np.float32), masks={})
     write_image(tmp / "spread.safetensors", spread)
     name = (HOSTILE + "\N{BRAIN}").ljust(300, "x").replace('"', '""')
     values = {"bin": "3", "kind": f'"{name}"', "tissue": f'"{name}"'}
@@ -388,7 +389,7 @@ def long_page(run: Path, tmp: Path) -> str:
         row = ["block", "rrdb_l1", *(values.get(column, "0.5") for column in table.columns)]
         (tmp / f"{kind}.csv").write_text(f"{','.join(header)}\n{','.join(row)}\n")
         given += [f"--{kind}", str(tmp / f"{kind}.csv")]
-    with (tmp / "planted.csv").open("a") as table:
+    with (tmp / "inserted.csv").open("a") as table:
         table.write("block,zerofill,lesion,2,0.3,20,9,1\nblock,rrdb_l1,lesion,2,0.3,20,8,1\n")
     (tmp / "gates.csv").write_text(f'{GATES}\nblock,S1,test,rrdb_l1,"{name}",9.5,0.1,false\n')
     given += ["--gates", str(tmp / "gates.csv"), "--benchmarks", str(tmp)]
@@ -404,7 +405,7 @@ def test_every_part_is_shown_where_its_table_is_given_and_names_stay_text(run, t
     identifiers = [attributes.get("id") for _, attributes in tags.found]
     assert {"gates", *KINDS} <= set(identifiers)
     assert "A gate was failed" in text
-    behind = "RRDB network, pixel loss shows fewer planted structures than Zero-filled k-space"
+    behind = "RRDB network, pixel loss shows fewer inserted structures than Zero-filled k-space"
     assert text.count(behind) == 2, "beside the headline, and in what must not be trusted"
     held = json.loads(text.split('id="viewer-data">')[1].split("</script>")[0])
     assert [layer["name"] for layer in held["layers"] if layer["role"] == "map"] == ["uncertainty"]
@@ -429,14 +430,14 @@ def test_a_map_of_another_volume_is_refused(run, tmp_path):
 
 
 def test_an_extra_table_without_the_volume_is_no_part(tmp_path):
-    (tmp_path / "t.csv").write_text("volume,method,tissue,truth_ml,method_ml,dice\nw,bicubic,grey,1,2,0.5\n")
+    (tmp_path / "t.csv").write_text("volume,method,tissue,reference_ml,method_ml,dice\nw,bicubic,grey,1,2,0.5\n")
     assert read_extra("tissue", [tmp_path / "t.csv"], "v", "rrdb_l1", {}) is None
     found = read_extra("tissue", [tmp_path / "t.csv"], "w", "rrdb_l1", {})
     assert found is not None and found.rows == (("Bicubic", "grey", "1", "2", "0.5"),)
     assert found.drawings == []
     (tmp_path / "p.csv").write_text(
-        "volume,method,kind,size_voxels,contrast,planted,detected,false_alarms\n"
+        "volume,method,kind,size_voxels,contrast,inserted,detected,false_alarms\n"
         "w,bicubic,lesion,2,0.3,20,9,1\nw,bicubic,lesion,4,0.3,20,15,1\nw,bicubic,vessel,2,0.3,20,9,1\n"
     )
-    planted = read_extra("planted", [tmp_path / "p.csv"], "w", "rrdb_l1", {"bicubic": ("Bicubic", "baseline")})
-    assert planted is not None and ["lesion" in one["text"] for one in planted.drawings] == [True, False]
+    inserted = read_extra("inserted", [tmp_path / "p.csv"], "w", "rrdb_l1", {"bicubic": ("Bicubic", "baseline")})
+    assert inserted is not None and ["lesion" in one["text"] for one in inserted.drawings] == [True, False]

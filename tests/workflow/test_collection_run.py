@@ -24,7 +24,7 @@ NEEDED = ("results/pictures/duplicates.csv", PREDICTION, DELIVERED)
 
 
 def configuration() -> dict[str, Any]:
-    """Returns a configuration whose deliverable is a classical method, so that nothing needs to be trained for it."""
+    """Returns a configuration whose deliverable is a baseline, so that nothing needs to be trained for it."""
     network = {"blocks": 1, "features": 8, "growth": 4, "trained_on": "nothing, random numbers"}
     return {
         "run": "pictures",
@@ -76,8 +76,8 @@ def test_a_picture_of_training_is_left_out_of_the_test(finished: Path) -> None:
         assert [page.tags[285].value for page in pages] == ["a/new.jpg"]
         assert pages[0].shape == (44, 52)
         restored = pages[0].asarray().astype(float)
-    with PillowImage.open(finished / "my pictures/Testing/a/new.jpg") as truth:
-        assert np.corrcoef(restored.ravel(), np.asarray(truth).astype(float).ravel())[0, 1] > 0.8
+    with PillowImage.open(finished / "my pictures/Testing/a/new.jpg") as reference:
+        assert np.corrcoef(restored.ravel(), np.asarray(reference).astype(float).ravel())[0, 1] > 0.8
 
 
 def test_the_deliverable_is_the_chosen_method(finished: Path) -> None:

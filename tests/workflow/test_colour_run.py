@@ -80,9 +80,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_colours_come_back_as_colours(finished: Path) -> None:
-    with PillowImage.open(finished / COLOUR) as restored, PillowImage.open(finished / "slide-test.png") as truth:
+    with PillowImage.open(finished / COLOUR) as restored, PillowImage.open(finished / "slide-test.png") as reference:
         assert restored.mode == "RGB" and restored.size == (SIDE, SIDE)
-        values, true = (np.asarray(each).astype(float) for each in (restored, truth))
+        values, true = (np.asarray(each).astype(float) for each in (restored, reference))
     own = [np.corrcoef(values[..., c].ravel(), true[..., c].ravel())[0, 1] for c in range(3)]
     others = [np.corrcoef(values[..., c].ravel(), true[..., 2 - c].ravel())[0, 1] for c in (0, 2)]
     assert min(own) > 0.5
@@ -102,18 +102,18 @@ def test_a_picture_is_measured_by_the_mean_over_its_colours(finished: Path) -> N
     assert row.groupby("volume").size().to_dict() == {"slide-test": 1, "pair": 1, "val": 1}
     with PillowImage.open(finished / RUN / "predictions/bicubic/slide-test.png") as restored:
         values = np.asarray(restored).astype(float)
-    with PillowImage.open(finished / "slide-test.png") as truth:
-        true = np.asarray(truth).astype(float)
+    with PillowImage.open(finished / "slide-test.png") as reference:
+        true = np.asarray(reference).astype(float)
     span = read_image(finished / RUN / "extracted/slide-test.safetensors").intensity.scale
     expected = np.mean([peak_signal_noise_ratio(true[..., c], values[..., c], data_range=span) for c in range(3)])
     assert row.set_index("volume").value["slide-test"] == pytest.approx(expected, abs=0.02)
 
 
-def test_the_gate_and_the_planted_structures_see_both(finished: Path) -> None:
+def test_the_gate_and_the_inserted_structures_see_both(finished: Path) -> None:
     gates = pd.read_csv(finished / RUN / "metrics/gates.csv")
     assert {"slide-test", "pair"} <= set(gates.volume)
-    planted = pd.read_csv(finished / RUN / "metrics/planted.csv")
-    assert len(planted) > 0
+    inserted = pd.read_csv(finished / RUN / "metrics/inserted.csv")
+    assert len(inserted) > 0
 
 
 def test_the_error_map_has_the_deliverables_form(finished: Path) -> None:

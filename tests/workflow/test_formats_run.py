@@ -24,7 +24,7 @@ SHAPE = (48, 44, 4)
 
 
 def configuration() -> dict[str, Any]:
-    """Returns a configuration whose deliverable is a classical method, so that nothing needs to be trained for it."""
+    """Returns a configuration whose deliverable is a baseline, so that nothing needs to be trained for it."""
     network = {"blocks": 1, "features": 8, "growth": 4, "trained_on": "nothing, random numbers"}
     return {
         "run": "families",
@@ -81,9 +81,9 @@ def test_a_micrograph_comes_back_with_its_pixel_size_and_channel(finished: Path)
         text = str(file.ome_metadata)
         restored = file.asarray()
     assert 'PhysicalSizeX="0.25"' in text and 'Name="GFP"' in text
-    truth = synthetic_head(SHAPE, 2).astype(np.uint16).T
-    assert restored.shape == truth.shape and restored.dtype == np.uint16
-    assert np.corrcoef(restored.ravel().astype(float), truth.ravel().astype(float))[0, 1] > 0.8
+    reference = synthetic_head(SHAPE, 2).astype(np.uint16).T
+    assert restored.shape == reference.shape and restored.dtype == np.uint16
+    assert np.corrcoef(restored.ravel().astype(float), reference.ravel().astype(float))[0, 1] > 0.8
 
 
 def test_a_second_run_does_nothing_and_a_new_slice_is_noticed(finished: Path) -> None:

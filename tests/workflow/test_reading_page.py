@@ -22,25 +22,25 @@ from tests.browsing import accessibility_mistakes, keyboard_mistakes, requests, 
 from tests.helpers import extract, ras_affine, synthetic_head, write_nifti
 
 BLUR = {"brainsr": 0.0, "bicubic": 1.0, "nearest": 2.0}
-TASTE = {"truth": 5, "brainsr": 4, "bicubic": 2, "nearest": 1}
+TASTE = {"reference": 5, "brainsr": 4, "bicubic": 2, "nearest": 1}
 SETTINGS = '{"slices": 3, "choices_per_pair": 2, "repeats": 2}'
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory) -> Path:
-    """A study of one head, three restorations of which one is nearly the truth, and the truth itself."""
+    """A study of one head, three restorations of which one is nearly the reference, and the reference itself."""
     folder = tmp_path_factory.mktemp("study")
     source = write_nifti(folder / "head.nii.gz", synthetic_head(), ras_affine())
-    truth_path = folder / "head.safetensors"
-    extract(source, truth_path)
-    truth = read_image(truth_path)
-    facts = {**truth.facts, "forward_model": {"factors": [1, 1, 1], "hr_shape": list(truth.data.shape)}}
+    reference_path = folder / "head.safetensors"
+    extract(source, reference_path)
+    reference = read_image(reference_path)
+    facts = {**reference.facts, "forward_model": {"factors": [1, 1, 1], "hr_shape": list(reference.data.shape)}}
     for method, sigma in BLUR.items():
-        estimate = gaussian_filter(truth.data, sigma) if sigma else np.asarray(truth.data) * np.float32(0.99)
-        write_prediction(folder / method / "head.nii.gz", truth.with_data(truth.data, facts=facts), estimate)
+        estimate = gaussian_filter(reference.data, sigma) if sigma else np.asarray(reference.data) * np.float32(0.99)
+        write_prediction(folder / method / "head.nii.gz", reference.with_data(reference.data, facts=facts), estimate)
     predictions = [str(folder / method / "head.nii.gz") for method in BLUR]
     outputs = ["--page", str(folder / "study.html"), "--key", str(folder / "key.json")]
-    given = ["--hr", str(truth_path), "--predictions", *predictions, *outputs, "--settings", SETTINGS]
+    given = ["--hr", str(reference_path), "--predictions", *predictions, *outputs, "--settings", SETTINGS]
     assert main(["reading_page", *given, "--seed", "3"]) == 0
     return folder
 
@@ -89,7 +89,7 @@ def saved(browser: Any, folder: Path) -> Path:
 
 def test_the_page_tells_no_method(study, key):
     text = re.sub(r"data:image/webp;base64,[A-Za-z0-9+/=]+", "", (study / "study.html").read_text())
-    for name in (*BLUR, *map(method_title, BLUR), "truth", "head", "BrainSR"):
+    for name in (*BLUR, *map(method_title, BLUR), "reference", "head", "BrainSR"):
         assert not re.search(rf"(?<![a-z]){re.escape(name)}(?![a-z>])", text, re.IGNORECASE), name
     for item in key.items:
         assert text.count(item.code) == 1
@@ -119,7 +119,7 @@ def test_two_readers_answer_by_keyboard_and_the_best_wins(browser, study, key, t
     given = ["--key", str(study / "key.json"), "--answers", *map(str, files), "--output", str(output)]
     assert main(["reading_scores", *given, "--settings", '{"bootstrap_samples": 200}']) == 0
     scores = pd.read_csv(output / "scores.csv")
-    assert scores["method"].tolist() == ["truth", "brainsr", "bicubic", "nearest"]
+    assert scores["method"].tolist() == ["reference", "brainsr", "bicubic", "nearest"]
     assert scores["mean_opinion"].tolist() == [5, 4, 2.5, 1]
     shares: Any = pd.read_csv(output / "preferences.csv").set_index(["method", "other"])["share"]
     assert shares["brainsr", "bicubic"] == 1 and shares["nearest", "all others"] == 0
@@ -191,6 +191,6 @@ def test_the_same_seed_gives_the_same_page_and_another_another_study(study, tmp_
 
 def test_one_method_alone_cannot_be_judged(study, tmp_path, capsys):
     given = ["--hr", str(study / "head.safetensors"), "--predictions", str(study / "bicubic" / "head.nii.gz")]
-    outputs = ["--page", str(tmp_path / "a.html"), "--key", str(tmp_path / "a.json"), "--without-truth"]
+    outputs = ["--page", str(tmp_path / "a.html"), "--key", str(tmp_path / "a.json"), "--without-reference"]
     assert main(["reading_page", *given, *outputs]) == 1
     assert "1 methods are to be judged" in capsys.readouterr().err

@@ -122,21 +122,21 @@ def test_a_page_never_scrolls_sideways(browser, pages, page, width):
 
 def test_red_green_and_blue_are_drawn_as_colours(browser, run, pages):
     """Six slices of a head stand for two pictures: red, half as bright green, and blue of a quarter."""
-    truth, tint = read_image(run / "extracted/mid.safetensors"), np.tile(np.array([1, 0.5, 0.25], np.float32), 2)
-    facts = {**truth.facts, "channels": list(COLOURS), "sections": [0, 0, 0, 1, 1, 1]}
-    levels = np.repeat(np.asarray(truth.data)[..., [2]], 6, axis=2) * tint
-    write_image(run / "coloured.safetensors", truth.with_data(levels, facts=facts))
+    reference, tint = read_image(run / "extracted/mid.safetensors"), np.tile(np.array([1, 0.5, 0.25], np.float32), 2)
+    facts = {**reference.facts, "channels": list(COLOURS), "sections": [0, 0, 0, 1, 1, 1]}
+    levels = np.repeat(np.asarray(reference.data)[..., [2]], 6, axis=2) * tint
+    write_image(run / "coloured.safetensors", reference.with_data(levels, facts=facts))
     command = report_command(run, "mid", run / "reports/coloured.html")
     command[command.index("--hr") + 1] = str(run / "coloured.safetensors")
     assert main(command) == 0
     show(browser, run / "reports/coloured.html")
     assert "(1 of 2)" in part(browser, "state").text or "(2 of 2)" in part(browser, "state").text
     press(browser, "0")
-    for title, ratios in (("Truth", [1, 0.5, 0.25]), ("Low resolution, as measured", [1, 1, 1])):
+    for title, ratios in (("Reference", [1, 0.5, 0.25]), ("Low resolution, as measured", [1, 1, 1])):
         means = pixels(browser, headings(browser).index(title)).mean(axis=(0, 1))
         assert means / means[0] == pytest.approx(ratios, abs=0.05)
     stacked = browser.execute_script("""
-      const image = document.querySelector('img[id$="-truth"]');
+      const image = document.querySelector('img[id$="-reference"]');
       const canvas = document.createElement("canvas");
       canvas.width = image.naturalWidth; canvas.height = image.naturalHeight;
       const context = canvas.getContext("2d"); context.drawImage(image, 0, 0);
@@ -204,7 +204,7 @@ def test_the_keys_scroll_switch_swap_and_zoom(browser, pages):
     show(browser, pages / "block.html")
     press(browser)
     assert headings(browser)[:4] == [
-        *("Low resolution, as measured", "B: Zero-filled k-space", "A: RRDB network, pixel loss", "Truth")
+        *("Low resolution, as measured", "B: Zero-filled k-space", "A: RRDB network, pixel loss", "Reference")
     ]
     before, state = pixels(browser, 2), part(browser, "state").text
     assert "(5 of 8)" in state
@@ -219,7 +219,7 @@ def test_the_keys_scroll_switch_swap_and_zoom(browser, pages):
     press(browser, Keys.SPACE)
     assert (chosen(browser, "first"), chosen(browser, "second")) == ("zerofill", "rrdb_l1")
     press(browser, "5", "0")
-    assert chosen(browser, "first") == "truth"
+    assert chosen(browser, "first") == "reference"
     press(browser, "+", "+")
     assert "zoom 156%" in part(browser, "state").text
     press(browser, "-", "-")
@@ -259,8 +259,8 @@ def test_the_window_follows_its_dials_and_a_drag_with_shift(browser, pages):
     part(browser, "reset").click()
     ready(browser)
     assert np.array_equal(pixels(browser, 3), before)
-    truth = browser.find_elements("css selector", "#viewer-panes .canvas canvas")[3]
-    drag = ActionChains(browser).move_to_element(truth).key_down(Keys.SHIFT).click_and_hold()
+    reference = browser.find_elements("css selector", "#viewer-panes .canvas canvas")[3]
+    drag = ActionChains(browser).move_to_element(reference).key_down(Keys.SHIFT).click_and_hold()
     drag.move_by_offset(-40, 0).release().key_up(Keys.SHIFT).perform()
     ready(browser)
     assert pixels(browser, 3).std() > before.std()
@@ -277,16 +277,16 @@ def test_the_viewer_shows_the_voxels_of_the_files(browser, run, pages):
     show(browser, pages / "block.html")
     ready(browser)
     held = json.loads(browser.find_element("id", "viewer-data").get_attribute("textContent"))
-    truth = read_image(run / "extracted/block.safetensors")
-    found = read_prediction(prediction_path(run / "predictions", "rrdb_l1", "block"), truth)
-    base = read_prediction(prediction_path(run / "predictions", "bspline3", "block"), truth)
-    part_shown = choose_part(truth, None, Box(0, 1, 0, 1))
+    reference = read_image(run / "extracted/block.safetensors")
+    found = read_prediction(prediction_path(run / "predictions", "rrdb_l1", "block"), reference)
+    base = read_prediction(prediction_path(run / "predictions", "bspline3", "block"), reference)
+    part_shown = choose_part(reference, None, Box(0, 1, 0, 1))
     tiles = {name: part_shown.grey(drawn_slices(one, 2))[4].astype(float) for name, one in
-             (("truth", np.asarray(truth.data)), ("a", found), ("base", base))}  # fmt: skip
-    grey = np.clip(np.round(255 * tiles["truth"] / held["white"]), 0, 255)
+             (("reference", np.asarray(reference.data)), ("a", found), ("base", base))}  # fmt: skip
+    grey = np.clip(np.round(255 * tiles["reference"] / held["white"]), 0, 255)
     colours = np.array(held["inferno"]).reshape(-1, 3)
-    level = np.minimum(255, np.round(255 * np.abs(tiles["a"] - tiles["truth"]) / held["error_top"])).astype(int)
-    ledger = account(tiles["truth"] - tiles["base"], tiles["a"] - tiles["base"])
+    level = np.minimum(255, np.round(255 * np.abs(tiles["a"] - tiles["reference"]) / held["error_top"])).astype(int)
+    ledger = account(tiles["reference"] - tiles["base"], tiles["a"] - tiles["base"])
     hues = np.array([[190, 196, 204], [40, 130, 255], [255, 96, 24]])
     drawn = np.clip(ledger @ hues / held["error_top"], 0, 255)
     for place, expected in ((3, np.repeat(grey[..., None], 3, axis=-1)), (5, colours[level]), (6, drawn)):

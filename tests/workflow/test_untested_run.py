@@ -38,7 +38,7 @@ def test_it_ends_well_and_warns(ended: tuple[Path, Ended]) -> None:
     for file in ("generator.safetensors", "model_card.md", "history.csv"):
         assert f"models/rrdb_l1/{file}" in made
     assert {"reports/index.html", "reports/training.html", "reports/resources.html", "provenance.json"} <= made
-    assert not [name for name in made if "planted" in name]
+    assert not [name for name in made if "inserted" in name]
 
 
 def test_no_table_is_empty_and_none_speaks_of_a_test(ended: tuple[Path, Ended]) -> None:
@@ -60,7 +60,7 @@ def test_the_index_page_says_that_nothing_was_tested(ended: tuple[Path, Ended]) 
     text = " ".join(re.sub(r"<[^>]+>", " ", page).split())
     assert "Nothing was tested No volume of this run has the split test" in text
     assert "Validation: used to choose settings, proves nothing" in text
-    for claim in ("What went wrong", "Conclusions", "Volume by volume", "Best mean over", "Planted structures"):
+    for claim in ("What went wrong", "Conclusions", "Volume by volume", "Best mean over", "Inserted structures"):
         assert claim not in text
     links = re.findall(r'href="#([\w-]+)"', page)
     assert [link for link in links if f'id="{link}"' not in page] == []
@@ -80,4 +80,4 @@ def test_a_test_volume_that_comes_later_trains_nothing_again(ended: tuple[Path, 
     values["volumes"].append({"id": "later", "subject": "other", "split": "test", "source": "other"})
     (folder / "later.yaml").write_text(yaml.safe_dump(values))
     planned = jobs(snakemake(folder, "--configfile", folder / "later.yaml", "--dry-run"))
-    assert "train" not in planned and planned["plant"] == 1 and planned["detection"] == 1
+    assert "train" not in planned and planned["insert"] == 1 and planned["detection"] == 1

@@ -103,11 +103,11 @@ def test_a_change_of_the_resources_reruns_nothing(dry_run):
 
 
 def test_a_change_of_the_reader_study_reruns_nothing(dry_run):
-    assert dry_run(reading={"slices": 3, "methods": ["truth", "bicubic"]}) == {}
+    assert dry_run(reading={"slices": 3, "methods": ["reference", "bicubic"]}) == {}
 
 
 def test_what_contradicts_the_measurement_stops_the_run_where_the_user_wants_it(finished, conda, dry_run, tmp_path):
-    """A network of six steps is no good, and says so without a truth."""
+    """A network of six steps is no good, and says so without a reference."""
     gates = pd.read_csv(finished / "results/small/metrics/gates.csv")
     assert list(gates) == ["volume", "subject", "split", "method", "gate", "value", "limit", "passed"]
     assert not gates.loc[gates["method"] == "rrdb_l1", "passed"].all()

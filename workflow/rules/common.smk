@@ -22,7 +22,7 @@ from pipeline.config.known import known_sources
 from pipeline.config.load import as_json, check_files, read_run
 from pipeline.config.mismatch import degradations, single_minded
 from pipeline.config.recipe import SCRATCH
-from pipeline.config.sections import TRUTH
+from pipeline.config.sections import REFERENCE
 from pipeline.config.run import NOT_TESTED
 from pipeline.config.volumes import EVALUATED_SPLITS, TEST_SPLITS
 from pipeline.errors import UserError
@@ -118,9 +118,9 @@ DERIVED = {**DERIVATIVES, **DERIVED_MAPS}
 BIDS_ENDINGS = {".ome.tiff": ".ome.tif", ".ome.zarr.zip": ".ome.zarr"}
 BIDS_LINKS = RUN.bids_links
 PREDICTIONS = f"{RESULTS}/predictions"
-# Classical methods treat all flips and transposes alike: they never disagree with themselves.
+# Baselines treat all flips and transposes alike: they never disagree with themselves.
 DOUBTED = RUN.infer.deliver if RUN.infer.deliver in NETWORK_METHODS else "none"
-OWN_SLICES = f"{RESULTS}/own_slices/{{volume}}/{{role}}.{{kind}}.safetensors"
+SELF_SUPERVISED = f"{RESULTS}/self_supervised/{{volume}}/{{role}}.{{kind}}.safetensors"
 OWN_ROLES = ["train-columns", "train-rows", "val"]
 WEIGHTS = RUN.train.initial_weights
 STORE = f"{RUN.store}/{RUN.run}"
@@ -212,11 +212,11 @@ def degraded(*splits):
 
 
 def learnt_from(split, kind):
-    """Returns the truths (hr) or low-resolution images (lr) of training or validation."""
-    if not RUN.learns_from_own_slices:
+    """Returns the references (hr) or low-resolution images (lr) of training or validation."""
+    if not RUN.is_self_supervised:
         return extracted(split) if kind == "hr" else degraded(split)
     return expand(
-        OWN_SLICES,
+        SELF_SUPERVISED,
         volume=RUN.ids("train", *TEST_SPLITS),
         role=[role for role in OWN_ROLES if role.startswith(split)],
         kind=kind,
@@ -265,7 +265,7 @@ def source_entry(wildcards):
 
 
 def uncertainty_results():
-    """Returns the error maps and what they are worth; nothing where a classical method is delivered."""
+    """Returns the error maps and what they are worth; nothing where a baseline is delivered."""
     if DOUBTED == "none":
         return []
     maps = error_maps(RUN.evaluated_ids)
@@ -308,7 +308,7 @@ def downstream_results():
     return [
         *(rules.tissue_agreement.output if TISSUE_VOLUMES else []),
         *(rules.diagnosis.output if all(CLASSED.values()) else []),
-        *(rules.detection.output if PLANTED_SHARDS else []),
+        *(rules.detection.output if INSERTED_SHARDS else []),
     ]
 
 
@@ -319,7 +319,7 @@ def tested(wildcards):
     return extracted(*TEST_SPLITS)
 
 
-def read_truths(wildcards):
+def read_references(wildcards):
     """Returns the extracted volumes that readers see slices of, or stops where there are none."""
     tested(wildcards)
     return expand(rules.extract.output.volume, volume=RUN.read_ids)

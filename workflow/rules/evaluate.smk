@@ -1,6 +1,6 @@
 rule denoise:
     input:
-        volumes=of_shard(truths, SHARDS),
+        volumes=of_shard(references, SHARDS),
     output:
         folder=directory(DENOISED),
     log:
@@ -18,14 +18,14 @@ rule denoise:
         files=written_to("folder", stored),
         code=code_version("pipeline.steps.denoise"),
     message:
-        "Denoising the truth of {params.volumes}, as a further reference"
+        "Denoising the reference of {params.volumes}, as a further reference"
     shell:
         "python -m pipeline.steps denoise --input {input.volumes:q} --output {params.files:q} --whole {output.folder:q} > {log:q} 2>&1"
 
 
 rule evaluate:
     input:
-        hr=of_shard(truths, SHARDS),
+        hr=of_shard(references, SHARDS),
         lr=of_shard(measured, SHARDS),
         denoised=DENOISED if "denoised" in RUN.evaluate.regions else [],
         features=PERCEPTUAL if RUN.evaluate.needs_features else [],

@@ -1,4 +1,4 @@
-# Proof against invention: what restorations add, lose or change, beyond likeness to the truth.
+# Proof against invention: what restorations add, lose or change, beyond likeness to the reference.
 
 # Tissue volumes of heads and brains, and the agreement of diagnoses on pictures that came in folders of classes.
 
@@ -14,7 +14,7 @@ TISSUE_VOLUMES = [
 ]
 TISSUE_SHARDS = RUN.sharded(TISSUE_VOLUMES)
 VAL_SHARDS = RUN.sharded(RUN.ids("val"))
-PLANTED_SHARDS = RUN.sharded(RUN.ids(*TEST_SPLITS))
+INSERTED_SHARDS = RUN.sharded(RUN.ids(*TEST_SPLITS))
 CLASSED = {
     split: [volume.id for volume in STACKS if volume.split in splits]
     for split, splits in (("train", ("train",)), ("evaluated", EVALUATED_SPLITS))
@@ -23,7 +23,7 @@ CLASSED = {
 
 rule tissue:
     input:
-        hr=of_shard(truths, TISSUE_SHARDS),
+        hr=of_shard(references, TISSUE_SHARDS),
         classical=CLASSICAL,
         networks=expand(RESTORED, method=NETWORK_METHODS, allow_missing=True),
     output:
@@ -75,7 +75,7 @@ rule tissue_agreement:
         settings=section("evaluate"),
         code=code_version("pipeline.steps.tissue_agreement"),
     message:
-        "Comparing volumes of tissue with the truth"
+        "Comparing volumes of tissue with the reference"
     shell:
         "python -m pipeline.steps tissue_agreement --parts {input.parts:q} --tissue {output.tissue:q}"
         " --agreement {output.agreement:q} --settings {params.settings:q} > {log:q} 2>&1"
@@ -116,7 +116,7 @@ rule diagnosis:
         " --output {output.table:q} --seed {params.seed} --threads {params.training_threads} --settings {params.settings:q} > {log:q} 2>&1"
 
 
-# Error maps without truth: where the delivered network disagrees with itself, and what that is worth.
+# Error maps without reference: where the delivered network disagrees with itself, and what that is worth.
 
 
 rule calibrate:
@@ -148,7 +148,7 @@ rule calibrate:
 
 rule uncertainty:
     input:
-        hr=of_shard(truths, SHARDS),
+        hr=of_shard(references, SHARDS),
         folder=expand(RESTORED, method=DOUBTED, allow_missing=True),
         spreads=expand(SPREAD, method=DOUBTED, allow_missing=True),
         calibration=rules.calibrate.output.calibration,
@@ -252,25 +252,25 @@ use rule reliability as uncertainty_table with:
         f"{RESULTS}/benchmarks/uncertainty_table.tsv"
 
 
-# Planted structures: what every method shows of lesions, vessels and spines whose places are known.
+# Inserted structures: what every method shows of lesions, vessels and spines whose places are known.
 
 
-rule plant:
+rule insert:
     input:
-        hr=of_shard(truths, PLANTED_SHARDS),
-        lr=of_shard(measured, PLANTED_SHARDS),
+        hr=of_shard(references, INSERTED_SHARDS),
+        lr=of_shard(measured, INSERTED_SHARDS),
         models=expand(
             f"{RESULTS}/models/{{method}}/generator.safetensors",
             method=NETWORK_METHODS,
         ),
         tuning=rules.tune.output.settings,
     output:
-        rows=f"{RESULTS}/planted/{{shard}}.csv",
-        places=f"{RESULTS}/planted/{{shard}}.places.csv",
+        rows=f"{RESULTS}/inserted/{{shard}}.csv",
+        places=f"{RESULTS}/inserted/{{shard}}.places.csv",
     log:
-        f"{RESULTS}/logs/plant/{{shard}}.log",
+        f"{RESULTS}/logs/insert/{{shard}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/plant/{{shard}}.tsv"
+        f"{RESULTS}/benchmarks/insert/{{shard}}.tsv"
     conda:
         "../../envs/learning.yaml"
     threads: RUN.infer.threads
@@ -280,13 +280,13 @@ rule plant:
         mem_mb=memory_mb,
         runtime=runtime_minutes,
     params:
-        volumes=of_shard(named, PLANTED_SHARDS),
-        settings=section("planted"),
+        volumes=of_shard(named, INSERTED_SHARDS),
+        settings=section("insertion"),
         infer=RUN.infer.model_dump_json(exclude={"deliver", "disagree_with"}),
         seed=RUN.seed,
         code=code_version("pipeline.steps.insert_structures"),
     message:
-        "Planting structures in {params.volumes}"
+        "Inserting structures in {params.volumes}"
     shell:
         "python -m pipeline.steps insert_structures --hr {input.hr:q} --lr {input.lr:q} --models {input.models:q} --tuning {input.tuning:q}"
         " --output {output.rows:q} --places {output.places:q} --seed {params.seed} --device {resources.device}"
@@ -296,20 +296,20 @@ rule plant:
 
 rule detection:
     input:
-        parts=expand(rules.plant.output.rows, shard=PLANTED_SHARDS),
-        places=expand(rules.plant.output.places, shard=PLANTED_SHARDS),
+        parts=expand(rules.insert.output.rows, shard=INSERTED_SHARDS),
+        places=expand(rules.insert.output.places, shard=INSERTED_SHARDS),
     output:
         table=report(
-            f"{RESULTS}/metrics/planted.csv",
-            caption="../report/planted.rst",
+            f"{RESULTS}/metrics/inserted.csv",
+            caption="../report/inserted.rst",
             category="Metrics",
-            labels={"table": "planted structures"},
+            labels={"table": "inserted structures"},
         ),
         rates=report(
-            f"{RESULTS}/metrics/planted_rates.csv",
-            caption="../report/planted_rates.rst",
+            f"{RESULTS}/metrics/detection_rates.csv",
+            caption="../report/detection_rates.rst",
             category="Metrics",
-            labels={"table": "planted structures, methods compared"},
+            labels={"table": "inserted structures, methods compared"},
         ),
     log:
         f"{RESULTS}/logs/detection.log",
@@ -327,7 +327,7 @@ rule detection:
         seed=RUN.seed,
         code=code_version("pipeline.steps.detection_rates"),
     message:
-        "Comparing what methods show of planted structures"
+        "Comparing what methods show of inserted structures"
     shell:
         "python -m pipeline.steps detection_rates --parts {input.parts:q} --places {input.places:q} --deliver {params.deliver}"
         " --table {output.table:q} --rates {output.rates:q} --seed {params.seed} --settings {params.settings:q}"

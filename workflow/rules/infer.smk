@@ -18,7 +18,7 @@ rule interpolate:
         volumes=of_shard(named, SHARDS),
         code=code_version("pipeline.steps.interpolate"),
     message:
-        "Restoring {params.volumes} with every classical method"
+        "Restoring {params.volumes} with every baseline"
     shell:
         "python -m pipeline.steps interpolate --lr {input.lr:q} --tuning {input.tuning:q}"
         " --predictions {output.folder:q} --whole {output.folder:q} > {log:q} 2>&1"

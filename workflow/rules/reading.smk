@@ -3,12 +3,12 @@
 
 rule reading:
     input:
-        hr=read_truths,
+        hr=read_references,
         predictions=[
             f"{PREDICTIONS}/{method}/{volume}{suffix_of(volume)}"
             for method in RUN.read_methods
             for volume in RUN.read_ids
-            if method != TRUTH
+            if method != REFERENCE
         ],
     output:
         page=report(
@@ -29,7 +29,7 @@ rule reading:
         mem_mb=memory_mb,
         runtime=runtime_minutes,
     params:
-        truth="" if TRUTH in RUN.read_methods else "--without-truth",
+        reference="" if REFERENCE in RUN.read_methods else "--without-reference",
         settings=section("reading"),
         seed=RUN.seed,
         page_sources=PAGE_SOURCES,
@@ -37,5 +37,5 @@ rule reading:
     message:
         "Writing the page of the reader study; give {output.page} to the readers and keep {output.key}"
     shell:
-        "python -m pipeline.steps reading_page --hr {input.hr:q} --predictions {input.predictions:q} {params.truth}"
+        "python -m pipeline.steps reading_page --hr {input.hr:q} --predictions {input.predictions:q} {params.reference}"
         " --page {output.page:q} --key {output.key:q} --seed {params.seed} --settings {params.settings:q} > {log:q} 2>&1"

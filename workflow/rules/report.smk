@@ -71,7 +71,7 @@ for SHARD, VOLUMES in SHARDS.items():
         name:
             f"report_volume_{SHARD}"
         input:
-            hr=truths(VOLUMES),
+            hr=references(VOLUMES),
             lr=measured(VOLUMES),
             classical=CLASSICAL.format(shard=SHARD),
             networks=expand(RESTORED, method=NETWORK_METHODS, shard=SHARD),
@@ -84,7 +84,7 @@ for SHARD, VOLUMES in SHARDS.items():
             tuning=rules.tune.output.settings,
             gates=expand(rules.gate.output.rows, shard=SHARD),
             tissue=part_of(rules.tissue.output.rows, SHARD, TISSUE_SHARDS),
-            planted=part_of(rules.plant.output.rows, SHARD, PLANTED_SHARDS),
+            inserted=part_of(rules.insert.output.rows, SHARD, INSERTED_SHARDS),
             folder=part_of(DISAGREEMENT, SHARD, DOUBTED_SHARDS),
             reliability=part_of(RELIABILITY, SHARD, DOUBTED_SHARDS),
         output:
@@ -124,7 +124,7 @@ for SHARD, VOLUMES in SHARDS.items():
             "python -m pipeline.steps report_volume --hr {input.hr:q} --lr {input.lr:q} --predictions {params.predictions:q}"
             " --volumes-table {input.volumes:q} --slices {input.slices:q} --summary {input.summary:q}"
             " --provenance {input.provenance:q} --models {params.models:q} --tuning {input.tuning:q}"
-            " --deliver {params.deliver} --gates {input.gates:q} --tissue {input.tissue:q} --planted {input.planted:q}"
+            " --deliver {params.deliver} --gates {input.gates:q} --tissue {input.tissue:q} --inserted {input.inserted:q}"
             " --uncertainty {params.maps:q} --reliability {input.reliability:q} --benchmarks {params.benchmarks:q}"
             " --shard {params.shard} --shard-volumes {params.shard_volumes}"
             " --settings {params.settings:q} --output {output.pages:q} > {log:q} 2>&1"
@@ -141,8 +141,8 @@ rule report_index:
         duplicates=rules.duplicates.output.table,
         comparisons=rules.summarise.output.comparisons,
         gates=rules.gate_table.output.table,
-        planted=rules.detection.output.table if PLANTED_SHARDS else [],
-        planted_rates=rules.detection.output.rates if PLANTED_SHARDS else [],
+        inserted=rules.detection.output.table if INSERTED_SHARDS else [],
+        detection_rates=rules.detection.output.rates if INSERTED_SHARDS else [],
         reliability=rules.reliability.output.table if DOUBTED != "none" else [],
         tissue=rules.tissue_agreement.output.agreement if TISSUE_VOLUMES else [],
         diagnosis=rules.diagnosis.output.table if all(CLASSED.values()) else [],
@@ -175,7 +175,7 @@ rule report_index:
         "python -m pipeline.steps report_index --volumes-table {input.volumes:q} --slices {input.slices:q} --summary {input.summary:q}"
         " --provenance {input.provenance:q} --models {params.models:q} --settings {params.settings:q}"
         " --duplicates {input.duplicates:q} --comparisons {input.comparisons:q}"
-        " --gates {input.gates:q} --planted {input.planted:q} --planted-rates {input.planted_rates:q}"
+        " --gates {input.gates:q} --inserted {input.inserted:q} --inserted-rates {input.detection_rates:q}"
         " --reliability {input.reliability:q} --tissue-agreement {input.tissue:q} --diagnosis {input.diagnosis:q}"
         " --output {output.page:q} > {log:q} 2>&1"
 

@@ -37,7 +37,7 @@ def part_of(table, shard, shards):
     return expand(table, shard=[shard] if shard in shards else [])
 
 
-def truths(volumes):
+def references(volumes):
     """Returns the extracted volumes."""
     return expand(rules.extract.output.volume, volume=volumes)
 
@@ -81,7 +81,7 @@ def results_in(folders, volumes):
 
 
 def classical_folders(folder):
-    """Returns the folders of the classical methods inside a shard's folder."""
+    """Returns the folders of the baselines inside a shard's folder."""
     return [f"{folder}/{method}" for method in CLASSICAL_METHODS]
 
 

@@ -77,15 +77,17 @@ rule features:
         " --source {params.source:q} > {log:q} 2>&1"
 
 
-rule own_slices:
+rule self_supervised:
     input:
         lr=rules.degrade.output.volume,
     output:
-        pairs=expand(OWN_SLICES, role=OWN_ROLES, kind=["hr", "lr"], allow_missing=True),
+        pairs=expand(
+            SELF_SUPERVISED, role=OWN_ROLES, kind=["hr", "lr"], allow_missing=True
+        ),
     log:
-        f"{RESULTS}/logs/own_slices/{{volume}}.log",
+        f"{RESULTS}/logs/self_supervised/{{volume}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/own_slices/{{volume}}.tsv"
+        f"{RESULTS}/benchmarks/self_supervised/{{volume}}.tsv"
     group:
         prepared_with
     conda:

@@ -12,7 +12,7 @@ from pipeline.config.sources import Source
 
 ENDING = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,5}")
 """What counts as the ending of a file name, such as .nii or .gz, and not as a part of it."""
-MOST_SHOWN = 40
+MAX_SHOWN = 40
 """Maximum number of mistakes of one data set that are listed."""
 
 
@@ -53,8 +53,8 @@ class Outcome:
 
 def shortened(mistakes: list[str]) -> list[str]:
     """Returns the mistakes, of very many only the first ones."""
-    rest = len(mistakes) - MOST_SHOWN
-    return mistakes if rest <= 1 else [*mistakes[:MOST_SHOWN], f"and {rest} more mistakes like these"]
+    rest = len(mistakes) - MAX_SHOWN
+    return mistakes if rest <= 1 else [*mistakes[:MAX_SHOWN], f"and {rest} more mistakes like these"]
 
 
 def holds(check: Callable[[], bool]) -> bool:

@@ -2,9 +2,10 @@
 
 The observer is the non-prewhitening matched filter with the local background subtracted (Barrett and Myers, Foundations
 of Image Science, chapters 13 and 14, Wiley 2004; Burgess, Journal of the Optical Society of America A 16:633-646,
-1999). It weighs the window around a place with the structure's shape in the truth, after the plane that fits the window
-best was taken from it. It is the same for every method, and knows nothing of what a method would make of the place
-without the structure: what else stands there, anatomy and noise, is its background, which it meets at other places.
+1999). It weighs the window around a place with the structure's shape in the reference, after the plane that fits the
+window best was taken from it. It is the same for every method, and knows nothing of what a method would make of the
+place without the structure: what else stands there, anatomy and noise, is its background, which it meets at other
+places.
 """
 
 from __future__ import annotations

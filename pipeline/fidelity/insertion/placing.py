@@ -1,4 +1,4 @@
-"""Where structures are planted: at random in the foreground, so that the windows around them do not overlap."""
+"""Where structures are inserted: at random in the foreground, so that the windows around them do not overlap."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DIRECTIONS = tuple(math.pi / 4 * step for step in range(8))
 
 
 class Condition(NamedTuple):
-    """What is planted: a module of pipeline.fidelity.insertion.kinds, and its size in voxels."""
+    """What is inserted: a module of pipeline.fidelity.insertion.kinds, and its size in voxels."""
 
     kind: str
     size_voxels: float
@@ -35,7 +35,7 @@ class Sites(NamedTuple):
     directions: NDArray[np.intp]
 
 
-def plant_sites(
+def insert_sites(
     foreground: NDArray[np.bool_],
     conditions: Sequence[Condition],
     count: int,
@@ -46,7 +46,7 @@ def plant_sites(
 
     Args:
         foreground: of some slices, shape (slices, rows, columns); windows lie inside it.
-        conditions: what is planted.
+        conditions: what is inserted.
         count: sites of each condition; fewer where no room is left.
         margin: of background around a structure, in voxels.
         generator: source of the random numbers.
@@ -72,7 +72,7 @@ def plant_sites(
 def plain_sites(
     foreground: NDArray[np.bool_], used: NDArray[np.bool_], radius: int, count: int, generator: np.random.Generator
 ) -> Sites:
-    """Draws sites whose windows lie in the foreground and hold nothing that is planted; they may overlap.
+    """Draws sites whose windows lie in the foreground and hold nothing that is inserted; they may overlap.
 
     Args:
         foreground: shape (slices, rows, columns).

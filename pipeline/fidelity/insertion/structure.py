@@ -1,4 +1,4 @@
-"""What a planted structure is made of, and how shapes are drawn on a grid of voxels."""
+"""What a inserted structure is made of, and how shapes are drawn on a grid of voxels."""
 
 from __future__ import annotations
 

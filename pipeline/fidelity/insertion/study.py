@@ -1,4 +1,4 @@
-"""The experiment: plant, degrade, restore with every method, and let the observer look.
+"""The experiment: insert, degrade, restore with every method, and let the observer look.
 
 One restoration is without the structures (what carries them is there), one a contrast is with them, all of the same
 slices with the same noise. At which response the observer says "there" is set for every method, kind and size on places
@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pipeline import plugins
-from pipeline.config.sections import TRUTH, Planted
+from pipeline.config.sections import REFERENCE, Insertion
 from pipeline.fidelity.insertion import observer
-from pipeline.fidelity.insertion.placing import DIRECTIONS, KINDS, Condition, Sites, plain_sites, plant_sites
+from pipeline.fidelity.insertion.placing import DIRECTIONS, KINDS, Condition, Sites, insert_sites, plain_sites
 from pipeline.fidelity.insertion.structure import Structure
 from pipeline.image.image import Image
 from pipeline.physics.forward import volume_seed
@@ -42,17 +42,17 @@ Restore = Callable[[Image], NDArray[np.floating]]
 
 
 class Detection(NamedTuple):
-    """One row of the table of planted structures.
+    """One row of the table of inserted structures.
 
     Attributes:
-        volume: where they were planted.
+        volume: where they were inserted.
         subject: whose head that is.
         split: of the volume.
-        method: what restored it, or "truth".
+        method: what restored it, or "reference".
         kind: of the structures, a module of pipeline.fidelity.insertion.kinds.
         size_voxels: their size, in high-resolution voxels.
         contrast: added to the tissue where they are, as a fraction of the normalised range; negative makes it darker.
-        planted: how many there are, over all draws.
+        inserted: how many there are, over all draws.
         detected: how many of them the observer found.
         false_alarms: at how many of their places it found one though none was there.
         d_prime: distance of its responses with and without, see `observer.detectability`.
@@ -68,7 +68,7 @@ class Detection(NamedTuple):
     kind: str
     size_voxels: float
     contrast: float
-    planted: int
+    inserted: int
     detected: int
     false_alarms: int
     d_prime: float
@@ -89,7 +89,7 @@ class Place(NamedTuple):
         size_voxels: see there.
         contrast: see there.
         draw: number of the draw, from 0.
-        slice: index of the slice among those that were planted in.
+        slice: index of the slice among those that were inserted in.
         place: number of the place among those of its draw, kind and size.
         detected: 1 where the observer found the structure, else 0.
         false_alarm: 1 where it found one in the restoration without structures, else 0.
@@ -110,15 +110,15 @@ class Place(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What the observer sees in one draw, of one method, condition and contrast: responses, higher for what is planted.
+    """What the observer sees in one draw, of one method, condition and contrast: responses, higher for insertions.
 
     Attributes:
         draw: number of the draw.
         method: what restored the slices.
         condition: kind and size.
         contrast: of the structures.
-        slices: index of the slice of each planted place, shape (places,).
-        present: responses at planted places, with the structures, shape (places,).
+        slices: index of the slice of each inserted place, shape (places,).
+        present: responses at inserted places, with the structures, shape (places,).
         absent: the same places without the structures.
         plain: responses at other places, without any structure.
         limit: response above which the observer says that there is one.
@@ -138,9 +138,9 @@ class Seen(NamedTuple):
 
 
 class Looks(NamedTuple):
-    """Where the observer looks for a condition: at planted and at plain sites, with the weights for each."""
+    """Where the observer looks for a condition: at inserted and at plain sites, with the weights for each."""
 
-    planted: Sites
+    inserted: Sites
     plain: Sites
     weights: list[NDArray[np.float64]]
 
@@ -150,7 +150,7 @@ class Looks(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What is planted in the slices of an excerpt; arrays have the shape (slices, rows, columns).
+    """What is inserted in the slices of an excerpt; arrays have the shape (slices, rows, columns).
 
     Attributes:
         signals: share of each voxel that structures cover.
@@ -171,7 +171,7 @@ class Restored(NamedTuple):
         draw: number of the draw.
         method: what restored them.
         contrast: of the structures.
-        plan: what is planted where.
+        plan: what is inserted where.
         present: restored with the structures, shape (slices, rows, columns), normalised.
         absent: the same without them.
     """
@@ -186,14 +186,14 @@ class Restored(NamedTuple):
 
 
 def plan_structures(
-    foreground: NDArray[np.bool_], margin: int, settings: Planted, seed: int, neighbours: bool = False
+    foreground: NDArray[np.bool_], margin: int, settings: Insertion, seed: int, neighbours: bool = False
 ) -> Plan:
-    """Decides what is planted where.
+    """Decides what is inserted where.
 
     Args:
         foreground: of the slices, shape (slices, rows, columns).
         margin: of background around each structure, in voxels.
-        settings: the section `planted`.
+        settings: the section `inserted`.
         seed: of the places.
         neighbours: slices are neighbours that are coarsened together. There, structures are as thick as their size, and
             lie in slices that are apart.
@@ -202,7 +202,7 @@ def plan_structures(
     conditions = [Condition(*one) for one in product(settings.kinds, settings.sizes_voxels)]
     step = math.ceil(max(settings.sizes_voxels, default=1)) + 2 * margin if neighbours else 1
     apart = np.arange(len(foreground)) % step == step // 2
-    sites = plant_sites(foreground & apart[:, None, None], conditions, settings.count, margin, generator)
+    sites = insert_sites(foreground & apart[:, None, None], conditions, settings.count, margin, generator)
     shapes = {one: _structures(one, margin) for one in conditions}
     signals, carriers = np.zeros(foreground.shape), np.zeros(foreground.shape)
     for condition, found in sites.items():
@@ -230,14 +230,16 @@ def _structures(condition: Condition, margin: int) -> list[Structure]:
     return [build(condition.size_voxels, direction, condition.radius(margin)) for direction in DIRECTIONS]
 
 
-def study(truth: Image, lr: Image, methods: Mapping[str, Restore], settings: Planted, root_seed: int) -> Iterator[Seen]:
-    """Plants structures in some slices of a volume and lets the observer look at the restorations.
+def study(
+    reference: Image, lr: Image, methods: Mapping[str, Restore], settings: Insertion, root_seed: int
+) -> Iterator[Seen]:
+    """Inserts structures in some slices of a volume and lets the observer look at the restorations.
 
     Args:
-        truth: extracted volume.
+        reference: extracted volume.
         lr: its low-resolution image, which carries the forward model.
-        methods: what restores the slices, by name; the truth itself is looked at beside them.
-        settings: the section `planted`.
+        methods: what restores the slices, by name; the reference itself is looked at beside them.
+        settings: the section `inserted`.
         root_seed: of the run; places and noise hang on it, on the volume's name and on the number of the draw.
 
     Yields:
@@ -246,14 +248,14 @@ def study(truth: Image, lr: Image, methods: Mapping[str, Restore], settings: Pla
     Raises:
         UserError: the volume cannot be cut into slices that show what was lost.
     """
-    for one in restorations(excerpt(truth, lr, settings.slices), methods, settings, root_seed):
+    for one in restorations(excerpt(reference, lr, settings.slices), methods, settings, root_seed):
         yield from looked_at(one, settings)
 
 
 def restorations(
-    base: Excerpt, methods: Mapping[str, Restore], settings: Planted, root_seed: int
+    base: Excerpt, methods: Mapping[str, Restore], settings: Insertion, root_seed: int
 ) -> Iterator[Restored]:
-    """Plants structures in an excerpt and restores it with every method, as often as the settings say.
+    """Inserts structures in an excerpt and restores it with every method, as often as the settings say.
 
     Args:
         base: the slices.
@@ -266,23 +268,23 @@ def restorations(
 
 
 def _one_draw(
-    base: Excerpt, draw: int, methods: Mapping[str, Restore], settings: Planted, root_seed: int
+    base: Excerpt, draw: int, methods: Mapping[str, Restore], settings: Insertion, root_seed: int
 ) -> Iterator[Restored]:
-    """Plants once, at places of its own; the first draw has the noise of the volume itself."""
-    name = f"{base.truth.facts['id']}/planted" + (f"/{draw}" if draw else "")
+    """Inserts once, at places of its own; the first draw has the noise of the volume itself."""
+    name = f"{base.reference.facts['id']}/inserted" + (f"/{draw}" if draw else "")
     model = replace(base.model, seed=volume_seed(root_seed, f"{name}/noise")) if draw else base.model
-    foreground = np.moveaxis(base.truth.masks["foreground"], base.slice_axis, 0)
+    foreground = np.moveaxis(base.reference.masks["foreground"], base.slice_axis, 0)
     neighbours, seed = is_isotropic(model.factors), volume_seed(root_seed, name)
     plan = plan_structures(foreground, max(model.factors), settings, seed, neighbours)
-    if not any(len(looks.planted.places) for looks in plan.looks.values()):
+    if not any(len(looks.inserted.places) for looks in plan.looks.values()):
         return
-    absent = _planted(base, plan, 0.0)
-    present = {contrast: _planted(base, plan, contrast) for contrast in settings.contrasts}
-    todo: dict[str, Restore] = {TRUTH: lambda image: image.data, **methods}
+    absent = _inserted(base, plan, 0.0)
+    present = {contrast: _inserted(base, plan, contrast) for contrast in settings.contrasts}
+    todo: dict[str, Restore] = {REFERENCE: lambda image: image.data, **methods}
     for method, restore in tqdm(todo.items(), name, disable=not show_progress()):
 
         def seen(image: Image, method: str = method, restore: Restore = restore) -> NDArray[np.floating]:
-            shown = image if method == TRUTH else degrade(image, model)
+            shown = image if method == REFERENCE else degrade(image, model)
             return np.moveaxis(crop_to(restore(shown), image.data.shape), base.slice_axis, 0)
 
         without = seen(absent)
@@ -290,36 +292,36 @@ def _one_draw(
             yield Restored(base, draw, method, contrast, plan, seen(image), without)
 
 
-def _planted(base: Excerpt, plan: Plan, contrast: float) -> Image:
-    """Returns the truth with the structures of a contrast, and what carries them."""
+def _inserted(base: Excerpt, plan: Plan, contrast: float) -> Image:
+    """Returns the reference with the structures of a contrast, and what carries them."""
     added = CARRIER_CONTRAST * plan.carriers + contrast * plan.signals
-    planted = base.truth.data + np.moveaxis(added, 0, base.slice_axis)
-    return base.truth.with_data(planted.astype(np.float32))
+    inserted = base.reference.data + np.moveaxis(added, 0, base.slice_axis)
+    return base.reference.with_data(inserted.astype(np.float32))
 
 
-def looked_at(shown: Restored, settings: Planted) -> Iterator[Seen]:
+def looked_at(shown: Restored, settings: Insertion) -> Iterator[Seen]:
     """Lets the observer look at restorations with and without the structures."""
-    truth, sign = shown.base.truth, np.sign(shown.contrast)
-    within = [length for axis, length in enumerate(truth.spacing) if axis != shown.base.slice_axis]
+    reference, sign = shown.base.reference, np.sign(shown.contrast)
+    within = [length for axis, length in enumerate(reference.spacing) if axis != shown.base.slice_axis]
     for condition, looks in shown.plan.looks.items():
-        if not len(looks.planted.places) or not len(looks.plain.places):
+        if not len(looks.inserted.places) or not len(looks.plain.places):
             continue
-        present, absent = (sign * looks.at(images, looks.planted) for images in (shown.present, shown.absent))
+        present, absent = (sign * looks.at(images, looks.inserted) for images in (shown.present, shown.absent))
         plain = sign * looks.at(shown.absent, looks.plain)
         limit = observer.threshold(plain, settings.false_alarm_rate)
         size = condition.size_voxels * float(np.mean(within))
-        slices = looks.planted.places[:, 0]
+        slices = looks.inserted.places[:, 0]
         yield Seen(shown.draw, shown.method, condition, shown.contrast, slices, present, absent, plain, limit, size)
 
 
-def detections(truth: Image, seen: Iterable[Seen]) -> list[Detection]:
+def detections(reference: Image, seen: Iterable[Seen]) -> list[Detection]:
     """Counts what the observer found: one row a method, condition and contrast, over all draws.
 
     Args:
-        truth: extracted volume.
+        reference: extracted volume.
         seen: what `study` yields.
     """
-    volume, subject, split = (truth.facts[name] for name in ("id", "subject", "split"))
+    volume, subject, split = (reference.facts[name] for name in ("id", "subject", "split"))
     groups: dict[tuple[str, float, Condition], list[Seen]] = {}
     for one in seen:
         groups.setdefault((one.method, one.contrast, one.condition), []).append(one)
@@ -341,15 +343,15 @@ def detections(truth: Image, seen: Iterable[Seen]) -> list[Detection]:
                 observer.detectability(present, plain),
                 observer.area_under_curve(present, plain),
                 draws[0].size,
-                truth.unit,
+                reference.unit,
             )
         )
     return rows
 
 
-def place_rows(truth: Image, seen: Iterable[Seen]) -> Iterator[Place]:
+def place_rows(reference: Image, seen: Iterable[Seen]) -> Iterator[Place]:
     """Yields one row a method, structure and contrast; arguments as in `detections`."""
-    volume, subject, split = (truth.facts[name] for name in ("id", "subject", "split"))
+    volume, subject, split = (reference.facts[name] for name in ("id", "subject", "split"))
     for one in seen:
         kind, size = one.condition
         answers = zip(one.slices, one.present > one.limit, one.absent > one.limit, strict=True)

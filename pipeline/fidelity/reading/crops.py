@@ -41,25 +41,25 @@ class Case:
         return f"{self.volume}/{self.index}"
 
     def picture(self, volume: NDArray[np.floating], axis: int) -> str:
-        """Draws this slice of a volume that lies on the grid of the truth, losslessly; returns a data URI."""
+        """Draws this slice of a volume that lies on the grid of the reference, losslessly; returns a data URI."""
         return data_uri(to_grey(self.box.cut(_drawn(volume, axis, self.index, self.colours)), 0.0, self.white))
 
 
-def choose_cases(truths: Sequence[Image], count: int) -> list[Case]:
+def choose_cases(references: Sequence[Image], count: int) -> list[Case]:
     """Chooses slices, spread evenly over the volumes and within each.
 
-    Part and window are chosen from the truth alone, so that no method is favoured. Of large slices a part is shown, the
-    surroundings of the detail that the report magnifies, since pictures that are scaled down hide differences.
+    Part and window are chosen from the reference alone, so that no method is favoured. Of large slices a part is shown,
+    the surroundings of the detail that the report magnifies, since pictures that are scaled down hide differences.
 
     Args:
-        truths: extracted volumes.
+        references: extracted volumes.
         count: slices altogether, as far as there are so many.
     """
     found: list[Case] = []
-    for place, truth in enumerate(truths):
-        share = (count * (place + 1)) // len(truths) - (count * place) // len(truths)
-        slices = one_a_picture(truth.facts, truth.facts["foreground_slices"])
-        found.extend(_case(truth, index) for index in evenly_spaced(slices, share) if share)
+    for place, reference in enumerate(references):
+        share = (count * (place + 1)) // len(references) - (count * place) // len(references)
+        slices = one_a_picture(reference.facts, reference.facts["foreground_slices"])
+        found.extend(_case(reference, index) for index in evenly_spaced(slices, share) if share)
     return found
 
 
@@ -69,17 +69,17 @@ def _drawn(volume: NDArray, axis: int, index: int, colours: int) -> NDArray:
     return each[0] if colours == 1 else np.stack(each, axis=-1)
 
 
-def _case(truth: Image, index: int) -> Case:
-    axis, colours = int(truth.facts["slice_axis"]), colours_of(truth.facts)
-    drawn = _drawn(np.asarray(truth.data), axis, index, colours)
-    mask = draw_slice(truth.masks["foreground"], axis, index)
-    spacing = drawn_spacing(truth.spacing, axis)
+def _case(reference: Image, index: int) -> Case:
+    axis, colours = int(reference.facts["slice_axis"]), colours_of(reference.facts)
+    drawn = _drawn(np.asarray(reference.data), axis, index, colours)
+    mask = draw_slice(reference.masks["foreground"], axis, index)
+    spacing = drawn_spacing(reference.spacing, axis)
     box = bounding_box([mask])
     if max(box.shape) > LONGEST_SIDE:
         box = _around(detail_box(grey(drawn), mask, box, spacing), mask.shape)
     white = float(np.percentile(drawn[mask], WHITE_PERCENTILE))
     height, width = (size * step for size, step in zip(box.shape, spacing, strict=True))
-    return Case(truth.facts["id"], index, box, white, round(width / height, 4), colours)
+    return Case(reference.facts["id"], index, box, white, round(width / height, 4), colours)
 
 
 def _around(detail: Box, shape: tuple[int, ...]) -> Box:

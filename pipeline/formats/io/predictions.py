@@ -144,17 +144,18 @@ def _as_floats(image: Image) -> Image:
     return replace(image, intensity=replace(image.intensity, slope=1.0, intercept=0.0, dtype="float32"))
 
 
-def read_prediction(path: Path, truth: Image) -> NDArray[np.float32]:
-    """Reads a prediction for comparison with the truth.
+def read_prediction(path: Path, reference: Image) -> NDArray[np.float32]:
+    """Reads a prediction for comparison with the reference.
 
     Returns:
-        Intensities of shape truth.data.shape, normalised as the truth is; background that is NaN has the lowest value.
+        Intensities of shape reference.data.shape, normalised as the reference is; background that is NaN has the lowest
+        value.
 
     Raises:
-        UserError: the file cannot be read, or does not lie on the grid of the truth.
+        UserError: the file cannot be read, or does not lie on the grid of the reference.
     """
     # A method may make the faint colours of a picture so grey that its file would pass for a grey one.
-    part = Part(coloured=truth.origin.get("coloured") or None)
-    image = plugins.load(ROOM, truth.origin["format"]).read(path, part)
-    check_same_grid(path, image, truth, truth.facts.get("id", "the truth"), "prediction")
-    return truth.intensity.normalise(filled(image.data, missing_voxels(image.data)))
+    part = Part(coloured=reference.origin.get("coloured") or None)
+    image = plugins.load(ROOM, reference.origin["format"]).read(path, part)
+    check_same_grid(path, image, reference, reference.facts.get("id", "the reference"), "prediction")
+    return reference.intensity.normalise(filled(image.data, missing_voxels(image.data)))

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from pipeline import plugins
 from pipeline.errors import UserError
 from pipeline.formats import Part, format_by_name, read_suffixes, written_suffixes
-from pipeline.formats._checks import MOST_VOXELS, chosen_frame
+from pipeline.formats._checks import MAX_VOXELS, chosen_frame
 from pipeline.formats._colours import chosen_channel
 from pipeline.formats._pyramid import planes_of
 from pipeline.image.intensity import IntensityMap
@@ -36,7 +36,7 @@ from pipeline.image.intensity import IntensityMap
 logger = logging.getLogger(__name__)
 
 ROOM = "pipeline.formats.tiled"
-LONGEST_WHOLE_SIDE, MOST_WHOLE_PIXELS = 1024, 2**23
+LONGEST_WHOLE_SIDE, MAX_WHOLE_PIXELS = 1024, 2**23
 """Rows or columns, and pixels of all planes, up to which an image is read at once; it takes some 150 bytes a pixel."""
 OPACITY_LEFT_OUT = "the opacity (alpha) of pixels is left out"
 PREMULTIPLIED = ", and their colours, which are stored multiplied by it (premultiplied), are read as they are"
@@ -192,7 +192,7 @@ def read_whole(image: TiledImage, part: Part) -> tuple[TiledImage, NDArray]:
     sizes = dict(zip(image.leading, image.shape, strict=False))
     chosen_frame(image.path, sizes.get("t", 1), part.frame)
     single = chosen(replace(image, opacity=None), part)
-    if math.prod(single.shape) > MOST_VOXELS:
+    if math.prod(single.shape) > MAX_VOXELS:
         raise UserError(f"{image.path}: of shape {single.shape}, it is too large to be read at once; cut it.")
     rows, columns = (slice(0, size) for size in single.plane_shape)
     planes = np.stack([single.read(plane, rows, columns) for plane in single.planes]).reshape(single.shape)
@@ -247,7 +247,7 @@ def is_large(path: Path, series: str | None = None) -> bool:
     if module is None:
         return False
     shape = module.shape_of(path, series)
-    return max(shape[-2:]) > LONGEST_WHOLE_SIDE or math.prod(shape) > MOST_WHOLE_PIXELS
+    return max(shape[-2:]) > LONGEST_WHOLE_SIDE or math.prod(shape) > MAX_WHOLE_PIXELS
 
 
 def fitting_format(source: Path, output: Path) -> ModuleType:

@@ -42,11 +42,11 @@ DAMAGE = (
     zipfile.BadZipFile,
 )
 """What zarr raises when a store is broken."""
-MOST_CHUNK_BYTES = 512 << 20
+MAX_CHUNK_BYTES = 512 << 20
 """A chunk is unpacked whole, so it must fit into memory."""
 MAX_LISTED = 8
 """Names that a message lists."""
-LEAST_STORED = 0.01
+MIN_STORED = 0.01
 """Share of the chunks that must be there: those of one colour may be left out, but hardly all."""
 NO_DATE = (1980, 1, 1, 0, 0, 0)
 """The earliest date that zip can say: archives of the same image have the same bytes."""
@@ -304,9 +304,9 @@ def _check_array(path: Path, array: Any, multiscale: Multiscale, names: Sequence
         raise UserError(f"{where} is empty, its shape is {array.shape}.")
     if array.dtype.kind not in "uif":
         raise UserError(f"{where} has values of type {array.dtype}, not intensities; integers or floats are needed.")
-    if math.prod(array.chunks) * array.dtype.itemsize > MOST_CHUNK_BYTES:
+    if math.prod(array.chunks) * array.dtype.itemsize > MAX_CHUNK_BYTES:
         raise UserError(
-            f"{where} has chunks of {array.chunks} pixels, more than {MOST_CHUNK_BYTES >> 20} MiB each; "
+            f"{where} has chunks of {array.chunks} pixels, more than {MAX_CHUNK_BYTES >> 20} MiB each; "
             "write it anew with smaller chunks, such as 512 x 512."
         )
     files = array.shards or array.chunks
@@ -315,11 +315,11 @@ def _check_array(path: Path, array: Any, multiscale: Multiscale, names: Sequence
     prefix = f"{array.path}/"
     keys = {name.removeprefix(prefix) for name in names if name.startswith(prefix)}
     stored = sum(_is_chunk(key, grid, array.metadata.encode_chunk_key) for key in keys)
-    if LEAST_STORED * expected <= stored < expected:
+    if MIN_STORED * expected <= stored < expected:
         logger.info(
             "%s: %d of %d chunks are not stored; they count as %s", where, expected - stored, expected, array.fill_value
         )
-    if stored < LEAST_STORED * expected:
+    if stored < MIN_STORED * expected:
         raise UserError(
             f"{where} has shape {array.shape}, which takes {expected} chunks, but {stored} are there; "
             "the copy is not whole, or its description is wrong."

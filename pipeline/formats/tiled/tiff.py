@@ -52,7 +52,7 @@ from pipeline.image.channels import COLOURS
 
 logger = logging.getLogger(__name__)
 
-MOST_SEGMENT_BYTES = 512 << 20
+MAX_SEGMENT_BYTES = 512 << 20
 """A tile or strip is unpacked whole, so it must fit into memory."""
 SAMPLES = "S"
 """Axis of the colours of a pixel, by tifffile's name."""
@@ -298,10 +298,10 @@ class _Pages:
         for layout in layouts.values():
             rows, columns = _piece(layout)
             samples = layout.samplesperpixel if layout.planarconfig == tifffile.PLANARCONFIG.CONTIG else 1
-            if not layout.is_memmappable and rows * columns * samples * layout.dtype.itemsize > MOST_SEGMENT_BYTES:
+            if not layout.is_memmappable and rows * columns * samples * layout.dtype.itemsize > MAX_SEGMENT_BYTES:
                 raise UserError(
                     f"{self._path}: is packed in pieces of {rows} x {columns} pixels, more than "
-                    f"{MOST_SEGMENT_BYTES >> 20} MiB each; save it with tiles, such as 512 x 512."
+                    f"{MAX_SEGMENT_BYTES >> 20} MiB each; save it with tiles, such as 512 x 512."
                 )
 
     def files(self) -> tuple[tuple[str, int, int], ...]:

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from pipeline.errors import UserError
 
-LEAST_SIDE = 16
-LEAST_END = 4
+MIN_SIDE = 16
+MIN_END = 4
 """A patch is halved as long as its side does not fall below this: 128 ends as 4, 96 and 100 as 6."""
-MOST_WIDENING = 8
+MAX_WIDENING = 8
 """Features double with every halving, up to this many times the first layer's."""
 DENSE = 100
 
@@ -29,10 +29,10 @@ def build(channels: int, side: int, features: int = 64) -> nn.Module:
     Raises:
         UserError: the side is less than 16.
     """
-    if side < LEAST_SIDE:
+    if side < MIN_SIDE:
         raise UserError(
             f"vgg_style: patches of {side} x {side} voxels are too small for this discriminator, it needs "
-            f"{LEAST_SIDE} x {LEAST_SIDE}. Raise patch_lr."
+            f"{MIN_SIDE} x {MIN_SIDE}. Raise patch_lr."
         )
     return VggStyle(channels, side, features)
 
@@ -40,9 +40,9 @@ def build(channels: int, side: int, features: int = 64) -> nn.Module:
 def widths(side: int, features: int) -> list[int]:
     """Returns the feature channels before the first halving and after each."""
     found = [features]
-    while side // 2 >= LEAST_END:
+    while side // 2 >= MIN_END:
         side //= 2
-        found.append(features * min(2 ** (len(found) - 1), MOST_WIDENING))
+        found.append(features * min(2 ** (len(found) - 1), MAX_WIDENING))
     return found
 
 

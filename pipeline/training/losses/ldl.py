@@ -32,26 +32,26 @@ SMALLEST_VARIANCE = 1e-12
 
 
 def loss(estimate: Tensor, scene: Scene) -> Tensor:
-    """Returns the mean of the artifact map times the absolute difference of estimate and truth.
+    """Returns the mean of the artifact map times the absolute difference of estimate and reference.
 
     Args:
         estimate: shape (batch, channels, y, x), at least 4 x 4 pixels.
         scene: of the same batch; its averaged network is asked for its estimate.
     """
-    weight = artifact_map(estimate, scene.truth, scene.averaged())
-    return (weight * (estimate - scene.truth).abs()).mean()
+    weight = artifact_map(estimate, scene.reference, scene.averaged())
+    return (weight * (estimate - scene.reference).abs()).mean()
 
 
-def artifact_map(estimate: Tensor, truth: Tensor, averaged: Tensor) -> Tensor:
+def artifact_map(estimate: Tensor, reference: Tensor, averaged: Tensor) -> Tensor:
     """Returns the refined map of artifacts, shape (batch, 1, y, x), from three tensors (batch, channels, y, x)."""
-    residual = _residual(estimate, truth)
+    residual = _residual(estimate, reference)
     of_patch = residual.var(dim=(1, 2, 3), keepdim=True).clamp(min=SMALLEST_VARIANCE) ** PATCH_EXPONENT
-    keeps = residual >= _residual(averaged, truth)
+    keeps = residual >= _residual(averaged, reference)
     return torch.where(keeps, of_patch * _local_variance(residual), 0)
 
 
-def _residual(estimate: Tensor, truth: Tensor) -> Tensor:
-    return 3 * (estimate - truth).abs().mean(dim=1, keepdim=True)
+def _residual(estimate: Tensor, reference: Tensor) -> Tensor:
+    return 3 * (estimate - reference).abs().mean(dim=1, keepdim=True)
 
 
 def _local_variance(residual: Tensor) -> Tensor:

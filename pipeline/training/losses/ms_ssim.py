@@ -38,19 +38,19 @@ def loss(estimate: Tensor, scene: Scene) -> Tensor:
     """
     # Variances are differences of nearly equal numbers, for which half precision is too coarse.
     with torch.autocast(estimate.device.type, enabled=False):
-        return 1 - _similarity(estimate.float(), scene.truth.float()).mean()
+        return 1 - _similarity(estimate.float(), scene.reference.float()).mean()
 
 
-def _similarity(estimate: Tensor, truth: Tensor) -> Tensor:
+def _similarity(estimate: Tensor, reference: Tensor) -> Tensor:
     """Returns MS-SSIM of two tensors (batch, channels, y, x), shape (batch,)."""
     exponents = exponents_for(min(estimate.shape[-2:]))
     product = torch.ones(len(estimate), dtype=estimate.dtype, device=estimate.device)
     for scale, exponent in enumerate(exponents):
-        similarity, contrast = _similarity_of_scale(estimate, truth)
+        similarity, contrast = _similarity_of_scale(estimate, reference)
         # Luminance is compared on the coarsest scale alone; the finer ones compare contrast and structure.
         factor = similarity if scale == len(exponents) - 1 else contrast
         product = product * factor.clamp(min=SMALLEST) ** exponent
-        estimate, truth = functional.avg_pool2d(estimate, 2), functional.avg_pool2d(truth, 2)
+        estimate, reference = functional.avg_pool2d(estimate, 2), functional.avg_pool2d(reference, 2)
     return product
 
 
@@ -69,9 +69,9 @@ def exponents_for(side: int) -> tuple[float, ...]:
     return tuple(exponent / sum(kept) for exponent in kept)
 
 
-def _similarity_of_scale(estimate: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+def _similarity_of_scale(estimate: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
     """Returns structural similarity and its contrast and structure term, each of shape (batch,)."""
     result = structural_similarity_index_measure(
-        estimate, truth, data_range=1.0, reduction="none", return_contrast_sensitivity=True
+        estimate, reference, data_range=1.0, reduction="none", return_contrast_sensitivity=True
     )
     return result[0], result[1]

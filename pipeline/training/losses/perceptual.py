@@ -8,11 +8,11 @@ from pipeline.training.loss_inputs import Scene
 
 
 def loss(estimate: Tensor, scene: Scene) -> Tensor:
-    """Returns the distance of the estimate (batch, 1 or 3, y, x), intensities within [0, 1], and the truth.
+    """Returns the distance of the estimate (batch, 1 or 3, y, x), intensities within [0, 1], and the reference.
 
     Raises:
         ValueError: the scene has no VGG; whoever trains with this term must give it one.
     """
     if scene.perceptual is None:
         raise ValueError("the loss term 'perceptual' needs a scene with a perceptual distance, which holds the VGG")
-    return scene.perceptual.distance(estimate, scene.truth)
+    return scene.perceptual.distance(estimate, scene.reference)

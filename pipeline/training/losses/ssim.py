@@ -22,6 +22,6 @@ def loss(estimate: Tensor, scene: Scene) -> Tensor:
     """
     # Variances are differences of nearly equal numbers, for which half precision is too coarse.
     with torch.autocast(estimate.device.type, enabled=False):
-        similarity = structural_similarity_index_measure(estimate.float(), scene.truth.float(), data_range=1.0)
+        similarity = structural_similarity_index_measure(estimate.float(), scene.reference.float(), data_range=1.0)
         assert isinstance(similarity, Tensor)
         return 1 - similarity

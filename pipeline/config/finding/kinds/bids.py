@@ -36,7 +36,7 @@ NO_INTENSITIES = {
 """Suffixes of images whose values are no intensities, and what they are."""
 REPEATED = ("sub", "ses", "run")
 """Entities by which the images of one kind of a subject differ in any case."""
-MOST_NAMED = 5
+MAX_NAMED = 5
 """Subjects that are named in one message."""
 
 
@@ -167,8 +167,8 @@ def _unlisted(items: Iterable[Item], participants: list[str]) -> Iterator[str]:
 
 
 def _some(names: list[str]) -> str:
-    rest = len(names) - MOST_NAMED
-    return ", ".join(names[:MOST_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+    rest = len(names) - MAX_NAMED
+    return ", ".join(names[:MAX_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 @dataclass

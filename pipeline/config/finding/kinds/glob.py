@@ -14,19 +14,19 @@ from pipeline.config.finding.items import Item, Outcome, item_of_path
 from pipeline.config.mistakes import explain
 from pipeline.config.sources import LocalSource, Source
 
-MOST_FILES = 100_000
+MAX_FILES = 100_000
 """More than these are taken for a mistake in the pattern."""
 
 
 def find(dataset: GlobDataset, place: str, sources: Mapping[str, Source]) -> Outcome:
     """Finds the files of a pattern, in the order of their paths; nothing is read but their names."""
     del sources
-    paths = sorted(islice(glob.iglob(dataset.pattern, recursive=True), MOST_FILES + 1))  # noqa: PTH207 (Path.glob takes no absolute pattern)
+    paths = sorted(islice(glob.iglob(dataset.pattern, recursive=True), MAX_FILES + 1))  # noqa: PTH207 (Path.glob takes no absolute pattern)
     if not paths:
         where = "" if Path(dataset.pattern).is_absolute() else f" in {Path.cwd()}"
         return Outcome(mistakes=[f"{place}.pattern: no file fits {dataset.pattern!r}{where}"])
-    if len(paths) > MOST_FILES:
-        return Outcome(mistakes=[f"{place}.pattern: more than {MOST_FILES} files fit {dataset.pattern!r}; narrow it"])
+    if len(paths) > MAX_FILES:
+        return Outcome(mistakes=[f"{place}.pattern: more than {MAX_FILES} files fit {dataset.pattern!r}; narrow it"])
     outcomes = [_item(dataset, path) for path in paths]
     items = [one for one in outcomes if isinstance(one, Item)]
     return Outcome(items, [f"{place}.{one}" for one in outcomes if isinstance(one, str)])

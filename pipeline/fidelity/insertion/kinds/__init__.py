@@ -1,4 +1,4 @@
-"""Kinds of planted structures: one module each.
+"""Kinds of inserted structures: one module each.
 
 A module offers TITLE and
 

@@ -1,11 +1,11 @@
-"""Does the consistency gate catch planted cheating, and does it let honest outputs pass?
+"""Does the consistency gate catch inserted cheating, and does it let honest outputs pass?
 
-    python -m benchmarks.planted_cheats --run results/demo --volumes mni152 s1-block
-    python -m benchmarks.planted_cheats --run results/demo --volumes s1-block --slices 8 --noise 0.01 0.05
+    python -m benchmarks.inserted_cheats --run results/demo --volumes mni152 s1-block
+    python -m benchmarks.inserted_cheats --run results/demo --volumes s1-block --slices 8 --noise 0.01 0.05
 
-Judged are the run's own predictions by its networks and by zero-filling, and the truth itself. With --noise, slices in
-the middle of each volume are measured anew at these levels, and restored anew. Into each of these honest outputs
-lesions are planted, or taken away, it is shifted by half a voxel, and its intensities are bent by a gamma. Printed is
+Judged are the run's own predictions by its networks and by zero-filling, and the reference itself. With --noise, slices
+in the middle of each volume are measured anew at these levels, and restored anew. Into each of these honest outputs
+lesions are inserted, or taken away, it is shifted by half a voxel, and its intensities are bent by a gamma. Printed is
 how often the gate caught each, and how far the gate that went furthest came: 1 is its limit.
 """
 
@@ -43,7 +43,7 @@ SMALL_LESIONS = ((1.0, 0.2), (1.5, 0.2), (2.0, 0.1))
 GAMMAS = (0.9, 1.1)
 SHIFT = 0.5
 """In high-resolution voxels, along every axis that was coarsened."""
-TRUTH, ZEROFILL = "truth", "zerofill"
+REFERENCE, ZEROFILL = "reference", "zerofill"
 
 
 class Case(NamedTuple):
@@ -78,17 +78,17 @@ def shifted(image: NDArray[np.floating], axis: int) -> NDArray[np.floating]:
 
 def cheats(
     honest: NDArray[np.floating],
-    truth: Image,
+    reference: Image,
     measured: NDArray[np.float32],
     model: ForwardModel,
     seed: int,
     lesions: Sequence[tuple[float, float]] = LESIONS,
 ) -> Iterator[Case]:
-    """Plants cheating into an honest output.
+    """Inserts cheating into an honest output.
 
     Args:
-        honest: the output, of the shape of the truth.
-        truth: the volume with its mask "foreground".
+        honest: the output, of the shape of the reference.
+        reference: the volume with its mask "foreground".
         measured: what the output was made of.
         model: the forward model.
         seed: of the lesions' places and signs.
@@ -98,22 +98,22 @@ def cheats(
         Lesions that the measurement knows nothing of, lesions that the output knows nothing of, shifts, gammas.
     """
     generator = np.random.default_rng(seed)
-    coarse = max(factor * length for factor, length in zip(model.factors, truth.spacing, strict=True))
+    coarse = max(factor * length for factor, length in zip(model.factors, reference.spacing, strict=True))
     for diameter, contrast in lesions:
-        radii = diameter / 2 * coarse / np.array(truth.spacing)
+        radii = diameter / 2 * coarse / np.array(reference.spacing)
         # A volume of a few slices holds a part of a lesion that is cut by its first and last.
-        inside = _eroded(truth.masks["foreground"], radii)
+        inside = _eroded(reference.masks["foreground"], radii)
         for kind in ("invented lesion", "removed lesion"):
             centre = generator.choice(np.argwhere(inside))
             # What is dark already cannot become much darker: there is no intensity below zero.
-            dark = truth.data[tuple(centre)] < 2 * contrast
+            dark = reference.data[tuple(centre)] < 2 * contrast
             sign = 1 if dark else generator.choice([-1, 1])
-            lesion = sign * contrast * ball(truth.data.shape, centre, radii)
+            lesion = sign * contrast * ball(reference.data.shape, centre, radii)
             amount = f"{diameter:g} voxels, {contrast:.0%}"
             if kind == "invented lesion":
                 yield Case(kind, amount, honest + lesion, measured)
             else:
-                yield Case(kind, amount, honest, model.measure(truth.data + lesion))
+                yield Case(kind, amount, honest, model.measure(reference.data + lesion))
     for axis, factor in enumerate(model.factors):
         if factor > 1:
             yield Case("shift", f"{SHIFT} voxels", shifted(honest, axis), measured)
@@ -143,7 +143,7 @@ def block(image: Image, most: int) -> Image:
 class Scene(NamedTuple):
     """A volume, how it was measured, the measurement, and outputs that were not tampered with, by method."""
 
-    truth: Image
+    reference: Image
     lr: Image
     model: ForwardModel
     outputs: dict[str, NDArray[np.floating]]
@@ -151,35 +151,37 @@ class Scene(NamedTuple):
 
 def as_in_the_run(run: Path, volume: str, methods: list[str]) -> Scene:
     """Takes a volume with the predictions of a run."""
-    truth, lr = (read_image(run / f"{kind}/{volume}.safetensors") for kind in ("extracted", "degraded"))
+    reference, lr = (read_image(run / f"{kind}/{volume}.safetensors") for kind in ("extracted", "degraded"))
     paths = {method: prediction_path(run / "predictions", method, volume, suffix_of(lr)) for method in methods}
-    outputs = {method: read_prediction(path, truth) for method, path in paths.items()}
-    return Scene(truth, lr, ForwardModel.from_json(lr.facts["forward_model"]), {TRUTH: truth.data, **outputs})
+    outputs = {method: read_prediction(path, reference) for method, path in paths.items()}
+    return Scene(
+        reference, lr, ForwardModel.from_json(lr.facts["forward_model"]), {REFERENCE: reference.data, **outputs}
+    )
 
 
 def anew(run: Path, volume: str, methods: list[str], sigma: float, most: int) -> Scene:
     """Measures the slices in the middle of a volume with another noise, and restores them."""
     whole = as_in_the_run(run, volume, [])
-    truth = block(whole.truth, most)
-    model = replace(whole.model, hr_shape=tuple(truth.data.shape), noise_sigma=sigma)
-    measured = model.measure(truth.data)
+    reference = block(whole.reference, most)
+    model = replace(whole.model, hr_shape=tuple(reference.data.shape), noise_sigma=sigma)
+    measured = model.measure(reference.data)
     lr = whole.lr.with_data(measured, facts={**whole.lr.facts, "forward_model": model.to_json()})
-    outputs = {TRUTH: truth.data}
+    outputs = {REFERENCE: reference.data}
     for method in methods:
         if method == ZEROFILL:
             restored = zerofill.upsample(measured, model.factors, {})
         else:
             restored = restore(load_generator(run / f"models/{method}/generator.safetensors").eval(), lr, Infer())
-        outputs[method] = crop_to(restored, truth.data.shape)
-    return Scene(truth, lr, model, outputs)
+        outputs[method] = crop_to(restored, reference.data.shape)
+    return Scene(reference, lr, model, outputs)
 
 
 def judged(scene: Scene, volume: str) -> Iterator[dict[str, object]]:
-    """Judges the honest outputs of a scene, and what is planted into them."""
-    truth, lr, model, honest = scene
+    """Judges the honest outputs of a scene, and what is inserted into them."""
+    reference, lr, model, honest = scene
     for seed, (method, restored) in enumerate(honest.items()):
-        planted = cheats(restored, truth, lr.data, model, seed, (*LESIONS, *SMALL_LESIONS))
-        for case in (Case("honest", "", restored, lr.data), *planted):
+        inserted = cheats(restored, reference, lr.data, model, seed, (*LESIONS, *SMALL_LESIONS))
+        for case in (Case("honest", "", restored, lr.data), *inserted):
             checks = judge(case.restored, case.measured, model, windows(lr, model))
             yield row(volume, model.noise_sigma, method, case, checks)
 
@@ -193,7 +195,7 @@ def row(volume: str, sigma: float, method: str, case: Case, checks: list[Check])
 
 
 def main() -> None:
-    """Prints how many planted cases were caught, and how many honest outputs were."""
+    """Prints how many inserted cases were caught, and how many honest outputs were."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, required=True, help="folder of a finished run, such as results/demo")
     parser.add_argument("--volumes", nargs="+", required=True, help="volumes of the run")

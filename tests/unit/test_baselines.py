@@ -1,4 +1,4 @@
-"""Every classical method against a second implementation, and against what all of them must keep."""
+"""Every baseline against a second implementation, and against what all of them must keep."""
 
 from itertools import permutations
 
@@ -145,9 +145,9 @@ def test_a_ramp_stays_a_ramp_on_the_grid_that_torch_shares(method, factor):
 def test_degrading_and_enlarging_keeps_the_centroid_of_a_smooth_blob(method, factor, shape):
     x, y = np.meshgrid(np.arange(shape[0]), np.arange(shape[1]), indexing="ij")
     blob = np.exp(-((x - 38.3) ** 2 + (y - 39.6) ** 2) / 2 / 7.0**2)
-    truth = np.repeat(blob[:, :, None], shape[2], axis=2)
+    reference = np.repeat(blob[:, :, None], shape[2], axis=2)
     model = ForwardModel((factor, factor, 1), shape, "none", 0.0, 0)
-    sr = crop_to(upsample(method, model.measure(truth), model.factors), shape)[:, :, 0]
+    sr = crop_to(upsample(method, model.measure(reference), model.factors), shape)[:, :, 0]
     found = [float((axis * sr).sum() / sr.sum()) for axis in (x, y)]
     expected = [float((axis * blob).sum() / blob.sum()) for axis in (x, y)]
     assert np.hypot(*np.subtract(found, expected)) < 0.01

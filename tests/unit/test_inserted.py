@@ -14,9 +14,9 @@ import pytest
 from scipy import ndimage, stats
 
 from pipeline import plugins
-from pipeline.config.sections import Planted
+from pipeline.config.sections import Insertion
 from pipeline.fidelity.insertion import observer
-from pipeline.fidelity.insertion.placing import DIRECTIONS, KINDS, Condition, plain_sites, plant_sites
+from pipeline.fidelity.insertion.placing import DIRECTIONS, KINDS, Condition, insert_sites, plain_sites
 from pipeline.fidelity.insertion.structure import Structure, covered, disk
 from pipeline.fidelity.insertion.study import Detection, Place, Seen, detections, plan_structures, study
 from pipeline.files import write_json
@@ -123,7 +123,7 @@ def test_structures_stand_in_the_foreground_and_never_overlap():
     foreground = np.zeros((3, 90, 80), dtype=bool)
     foreground[:, 5:85, 6:70] = True
     conditions = [Condition("lesion", 2.0), Condition("vessel", 3.0)]
-    found = plant_sites(foreground, conditions, 6, 4, np.random.default_rng(1))
+    found = insert_sites(foreground, conditions, 6, 4, np.random.default_rng(1))
     used = np.zeros(foreground.shape, dtype=int)
     for condition, sites in found.items():
         radius = condition.radius(4)
@@ -139,11 +139,11 @@ def test_structures_stand_in_the_foreground_and_never_overlap():
         assert foreground[window].all() and not used[window].any()
 
 
-def test_where_there_is_no_room_fewer_are_planted():
+def test_where_there_is_no_room_fewer_are_inserted():
     foreground = np.ones((1, 24, 24), dtype=bool)
-    found = plant_sites(foreground, [Condition("lesion", 2.0)], 50, 4, np.random.default_rng(1))
+    found = insert_sites(foreground, [Condition("lesion", 2.0)], 50, 4, np.random.default_rng(1))
     assert 1 <= len(found[Condition("lesion", 2.0)].places) <= 4
-    nothing = plan_structures(foreground[:, :8, :8], 4, Planted(), 1)
+    nothing = plan_structures(foreground[:, :8, :8], 4, Insertion(), 1)
     assert nothing.signals.max() == 0
 
 
@@ -153,16 +153,16 @@ def pair():
     head = synthetic_head((160, 168, 8), texture=15.0) / np.float32(1000)
     mask = head > 0.05
     facts = {"id": "head", "subject": "S1", "split": "test", "slice_axis": 2, "foreground_slices": list(range(2, 6))}
-    truth = Image(head, np.diag([0.5, 0.5, 2.0, 1.0]), masks={"foreground": mask}, facts=facts)
-    return truth, degrade(truth, ForwardModel((4, 4, 1), head.shape, "rician", 0.02, seed=9))
+    reference = Image(head, np.diag([0.5, 0.5, 2.0, 1.0]), masks={"foreground": mask}, facts=facts)
+    return reference, degrade(reference, ForwardModel((4, 4, 1), head.shape, "rician", 0.02, seed=9))
 
 
-def counted(truth: Image, seen: Iterable[Seen]) -> pd.DataFrame:
+def counted(reference: Image, seen: Iterable[Seen]) -> pd.DataFrame:
     """Returns the table of detections."""
-    return pd.DataFrame(detections(truth, seen), columns=pd.Index(Detection._fields))
+    return pd.DataFrame(detections(reference, seen), columns=pd.Index(Detection._fields))
 
 
-SMALL = Planted(draws=1, kinds=("lesion",), sizes_voxels=(2.0, 6.0), contrasts=(0.1, 0.8), count=12, slices=4)
+SMALL = Insertion(draws=1, kinds=("lesion",), sizes_voxels=(2.0, 6.0), contrasts=(0.1, 0.8), count=12, slices=4)
 
 
 @pytest.fixture(scope="module")
@@ -172,9 +172,9 @@ def table(pair: tuple[Image, Image]) -> pd.DataFrame:
 
 
 def test_more_is_detected_of_larger_and_brighter_structures(table):
-    assert set(table["method"]) == {"truth", "bspline3", "zerofill"}
-    assert set(table["planted"]) == {12}
-    for _, rows in table[table["method"] != "truth"].groupby("method"):
+    assert set(table["method"]) == {"reference", "bspline3", "zerofill"}
+    assert set(table["inserted"]) == {12}
+    for _, rows in table[table["method"] != "reference"].groupby("method"):
         found: Any = rows.set_index(["size_voxels", "contrast"])
         for column in ("d_prime", "auc", "detected"):
             by_contrast = [found.loc[(6.0, contrast), column] for contrast in (0.1, 0.8)]
@@ -184,9 +184,9 @@ def test_more_is_detected_of_larger_and_brighter_structures(table):
         assert found.loc[(6.0, 0.8), "detected"] == 12
 
 
-def test_nothing_is_seen_better_than_in_the_truth(table):
+def test_nothing_is_seen_better_than_in_the_reference(table):
     means = table.groupby("method")["auc"].mean()
-    assert means["truth"] > max(means["bspline3"], means["zerofill"])
+    assert means["reference"] > max(means["bspline3"], means["zerofill"])
 
 
 def test_sizes_are_told_in_the_unit_of_the_image(table):
@@ -194,7 +194,7 @@ def test_sizes_are_told_in_the_unit_of_the_image(table):
     assert set(table["unit"]) == {"mm"}
 
 
-def test_the_same_seed_plants_the_same(pair: tuple[Image, Image], table: pd.DataFrame):
+def test_the_same_seed_inserts_the_same(pair: tuple[Image, Image], table: pd.DataFrame):
     methods = {"zerofill": classical_methods({})["zerofill"]}
     again: Any = counted(pair[0], study(*pair, methods, SMALL, 2026))
     first: Any = table[table["method"] == "zerofill"].reset_index(drop=True)
@@ -209,17 +209,17 @@ def test_every_draw_has_places_and_noise_of_its_own(pair: tuple[Image, Image], t
     settings = SMALL.model_copy(update={"draws": 2})
     seen = list(study(*pair, methods, settings, 2026))
     first, second = ([one for one in seen if one.draw == draw] for draw in (0, 1))
-    alone: Any = table[table["method"].isin(["truth", "zerofill"])].reset_index(drop=True)
+    alone: Any = table[table["method"].isin(["reference", "zerofill"])].reset_index(drop=True)
     pd.testing.assert_frame_equal(counted(pair[0], first), alone)
     assert not np.array_equal(first[-1].present, second[-1].present)
     both = counted(pair[0], seen)
-    assert set(both["planted"]) == {24}
+    assert set(both["inserted"]) == {24}
     assert list(both["detected"]) == list(alone["detected"] + counted(pair[0], second)["detected"])
 
 
 def test_dark_structures_are_found_as_bright_ones_are(pair: tuple[Image, Image]):
     settings = SMALL.model_copy(update={"contrasts": (0.4, -0.4), "sizes_voxels": (6.0,)})
-    rows = [row for row in detections(pair[0], study(*pair, {}, settings, 2026)) if row.method == "truth"]
+    rows = [row for row in detections(pair[0], study(*pair, {}, settings, 2026)) if row.method == "reference"]
     assert [row.contrast for row in rows] == [0.4, -0.4]
     assert rows[0].auc == pytest.approx(rows[1].auc, abs=0.1)
     assert min(row.detected for row in rows) >= 10
@@ -230,18 +230,18 @@ def test_in_noise_alone_false_alarms_come_at_the_rate_that_was_asked_for(rate):
     shape = (200, 200, 12)
     noise = np.random.default_rng(3).normal(0.5, 0.05, shape).astype(np.float32)
     facts = {"id": "noise", "subject": "S", "split": "test", "slice_axis": 2, "foreground_slices": list(range(12))}
-    truth = Image(noise, np.eye(4), masks={"foreground": np.ones(shape, dtype=bool)}, facts=facts)
-    lr = degrade(truth, ForwardModel((2, 2, 1), shape))
+    reference = Image(noise, np.eye(4), masks={"foreground": np.ones(shape, dtype=bool)}, facts=facts)
+    lr = degrade(reference, ForwardModel((2, 2, 1), shape))
     settings = SMALL.model_copy(update={"count": 150, "slices": 12, "false_alarm_rate": rate, "contrasts": (0.1,)})
-    rows = [row for row in detections(truth, study(truth, lr, {}, settings, 1)) if row.method == "truth"]
-    alarms, places = sum(row.false_alarms for row in rows), sum(row.planted for row in rows)
+    rows = [row for row in detections(reference, study(reference, lr, {}, settings, 1)) if row.method == "reference"]
+    alarms, places = sum(row.false_alarms for row in rows), sum(row.inserted for row in rows)
     assert places > 250
     assert alarms / places == pytest.approx(rate, abs=3 * math.sqrt(rate * (1 - rate) / places))
 
 
 def test_the_stage_writes_one_row_a_method_kind_size_and_contrast(pair, tmp_path):
-    truth, lr = pair
-    write_image(tmp_path / "hr.safetensors", truth)
+    reference, lr = pair
+    write_image(tmp_path / "hr.safetensors", reference)
     write_image(tmp_path / "lr.safetensors", lr)
     save_generator(tmp_path / "rrdb_l1" / "generator.safetensors", tiny_generator())
     write_json(tmp_path / "tuning.json", {"method": "nlm_bspline3", "settings": NO_DENOISING})
@@ -260,16 +260,16 @@ def test_the_stage_writes_one_row_a_method_kind_size_and_contrast(pair, tmp_path
         *("--infer", json.dumps({"threads": 1}), "--settings"),
     )
     made = run_stage(
-        *command, json.dumps(settings), "--output", tmp_path / "planted.csv", "--places", tmp_path / "places.csv"
+        *command, json.dumps(settings), "--output", tmp_path / "inserted.csv", "--places", tmp_path / "places.csv"
     )
     assert made.returncode == 0, made.stderr
-    found = pd.read_csv(tmp_path / "planted.csv")
+    found = pd.read_csv(tmp_path / "inserted.csv")
     assert list(found)[:10] == [
         *("volume", "subject", "split", "method", "kind", "size_voxels", "contrast"),
-        *("planted", "detected", "false_alarms"),
+        *("inserted", "detected", "false_alarms"),
     ]
     classical = plugins.names("pipeline.baselines")
-    assert set(found["method"]) == {"truth", "rrdb_l1", *classical}
+    assert set(found["method"]) == {"reference", "rrdb_l1", *classical}
     assert len(found) == (len(classical) + 2) * 3 * 2
     made = run_stage(
         *command, json.dumps({"kinds": []}), "--output", tmp_path / "none.csv", "--places", tmp_path / "no.csv"
@@ -284,9 +284,9 @@ def test_the_stage_writes_one_row_a_method_kind_size_and_contrast(pair, tmp_path
     sums: Any = listed.groupby(keys)[["detected", "false_alarm"]].sum()
     counts = found.set_index(keys).loc[sums.index]
     assert np.array_equal(sums.to_numpy(), counts[["detected", "false_alarms"]].to_numpy())
-    assert np.array_equal(listed.groupby(keys).size(), counts["planted"])
+    assert np.array_equal(listed.groupby(keys).size(), counts["inserted"])
 
-    both = [[tmp_path / f"{name}.csv" for name in names] for names in (("planted", "none"), ("places", "no"))]
+    both = [[tmp_path / f"{name}.csv" for name in names] for names in (("inserted", "none"), ("places", "no"))]
     made = run_stage(
         *("detection_rates", "--parts", *both[0], "--places", *both[1], "--deliver", "rrdb_l1"),
         *("--table", tmp_path / "table.csv", "--rates", tmp_path / "rates.csv"),
@@ -297,9 +297,9 @@ def test_the_stage_writes_one_row_a_method_kind_size_and_contrast(pair, tmp_path
     assert np.all(merged["ci_low"] <= merged["rate"]) and np.all(merged["rate"] <= merged["ci_high"])
     rates: Any = pd.read_csv(tmp_path / "rates.csv")
     everything = rates[rates["kind"].isna()].set_index("method")
-    truth_row = everything.loc["truth"]
-    assert truth_row["detected"] == found.loc[found["method"] == "truth", "detected"].sum()
-    assert truth_row["diff"] == pytest.approx(everything.loc["rrdb_l1", "rate"] - truth_row["rate"])
+    reference_row = everything.loc["reference"]
+    assert reference_row["detected"] == found.loc[found["method"] == "reference", "detected"].sum()
+    assert reference_row["diff"] == pytest.approx(everything.loc["rrdb_l1", "rate"] - reference_row["rate"])
     refused = run_stage(
         *(
             "detection_rates",
@@ -315,24 +315,28 @@ def test_the_stage_writes_one_row_a_method_kind_size_and_contrast(pair, tmp_path
     assert refused.returncode == 1 and "has the columns" in refused.stderr
 
 
-def test_of_thick_slices_those_that_cut_through_them_are_planted():
+def test_of_thick_slices_those_that_cut_through_them_are_inserted():
     head = synthetic_head((40, 96, 96), texture=15.0) / np.float32(1000)
     facts = {"id": "head", "subject": "S1", "split": "test", "slice_axis": 2, "foreground_slices": list(range(20, 70))}
-    truth = Image(head, np.eye(4), masks={"foreground": head > 0.05}, facts=facts)
-    lr = degrade(truth, ForwardModel((1, 1, 4), head.shape, "rician", 0.02, seed=9))
+    reference = Image(head, np.eye(4), masks={"foreground": head > 0.05}, facts=facts)
+    lr = degrade(reference, ForwardModel((1, 1, 4), head.shape, "rician", 0.02, seed=9))
     settings = SMALL.model_copy(update={"count": 4})
-    rows = detections(truth, study(truth, lr, {"bspline3": classical_methods({})["bspline3"]}, settings, 1))
-    assert {row.planted for row in rows} == {4}
-    assert {row.method for row in rows} == {"truth", "bspline3"}
+    rows = detections(reference, study(reference, lr, {"bspline3": classical_methods({})["bspline3"]}, settings, 1))
+    assert {row.inserted for row in rows} == {4}
+    assert {row.method for row in rows} == {"reference", "bspline3"}
 
 
 def test_rates_add_up_over_volumes_and_are_drawn(table):
-    other = table.assign(volume="other", planted=4, detected=1, false_alarms=0)
+    other = table.assign(volume="other", inserted=4, detected=1, false_alarms=0)
     rates = detection_rates(pd.concat([table, other]))
-    one = rates[(rates["method"] == "truth") & (rates["size_voxels"] == 6.0) & (rates["contrast"] == 0.8)]
-    assert one["planted"].item() == 16
+    one = rates[(rates["method"] == "reference") & (rates["size_voxels"] == 6.0) & (rates["contrast"] == 0.8)]
+    assert one["inserted"].item() == 16
     assert one["detected"].item() == pytest.approx(13 / 16)
-    methods = {"zerofill": ("Zero-filled", "baseline"), "truth": ("Truth", "dashed"), "absent": ("Absent", "network")}
+    methods = {
+        "zerofill": ("Zero-filled", "baseline"),
+        "reference": ("Reference", "dashed"),
+        "absent": ("Absent", "network"),
+    }
     drawn = draw_detection(table, "lesion", 0.8, methods)
     assert drawn.startswith("data:image/svg+xml;base64,")
     assert drawn == draw_detection(table, "lesion", 0.8, methods)
@@ -348,7 +352,7 @@ def test_in_a_volume_that_is_coarse_along_all_axes_structures_are_as_thick_as_th
     foreground = np.ones((40, 60, 60), dtype=bool)
     settings = SMALL.model_copy(update={"sizes_voxels": (4.0,), "count": 5})
     plan = plan_structures(foreground, 2, settings, 1, neighbours=True)
-    places = plan.looks[Condition("lesion", 4.0)].planted.places
+    places = plan.looks[Condition("lesion", 4.0)].inserted.places
     assert len(places) == 5
     for index, row, column in places:
         column_of_slices = plan.signals[:, row, column]
@@ -359,9 +363,9 @@ def test_in_a_volume_that_is_coarse_along_all_axes_structures_are_as_thick_as_th
 def test_in_such_a_volume_the_whole_study_runs():
     head = synthetic_head((72, 76, 64), texture=15.0) / np.float32(1000)
     facts = {"id": "head", "subject": "S1", "split": "test", "slice_axis": 2, "foreground_slices": list(range(10, 50))}
-    truth = Image(head, np.eye(4), masks={"foreground": head > 0.05}, facts=facts)
-    lr = degrade(truth, ForwardModel((2, 2, 2), head.shape, "rician", 0.02, seed=9))
+    reference = Image(head, np.eye(4), masks={"foreground": head > 0.05}, facts=facts)
+    lr = degrade(reference, ForwardModel((2, 2, 2), head.shape, "rician", 0.02, seed=9))
     settings = SMALL.model_copy(update={"slices": 6, "sizes_voxels": (6.0,), "contrasts": (0.8,)})
-    rows = detections(truth, study(truth, lr, {"bspline3": classical_methods({})["bspline3"]}, settings, 1))
-    assert {row.planted for row in rows} == {12}
+    rows = detections(reference, study(reference, lr, {"bspline3": classical_methods({})["bspline3"]}, settings, 1))
+    assert {row.inserted for row in rows} == {12}
     assert min(row.auc for row in rows) > 0.9

@@ -38,31 +38,31 @@ def thick(axis: int = 2, shape: tuple[int, int, int] = (40, 44, 64), **changes) 
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
-def test_the_truth_of_a_pair_is_the_low_resolution_volume_and_nothing_else(axis):
+def test_the_reference_of_a_pair_is_the_low_resolution_volume_and_nothing_else(axis):
     lr = thick(axis)
     pairs = own_pairs(lr)
     assert tuple(pairs) == ROLES
-    truth, _ = pairs["train-columns"]
-    start, stop = truth.facts["slices"]
-    assert np.array_equal(truth.data, np.take(lr.data, range(start, stop), axis))
+    reference, _ = pairs["train-columns"]
+    start, stop = reference.facts["slices"]
+    assert np.array_equal(reference.data, np.take(lr.data, range(start, stop), axis))
     rows, columns = (other for other in range(3) if other != axis)
     turned, _ = pairs["train-rows"]
-    assert np.array_equal(turned.data, np.swapaxes(truth.data, rows, columns))
+    assert np.array_equal(turned.data, np.swapaxes(reference.data, rows, columns))
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_slices_are_degraded_along_their_columns_as_the_scan_was_across_them(axis):
     lr = thick(axis)
     columns = [other for other in range(3) if other != axis][1]
-    for truth, low in own_pairs(lr).values():
+    for reference, low in own_pairs(lr).values():
         model = ForwardModel.from_json(low.facts["forward_model"])
         assert model.factors == tuple(4 if other == columns else 1 for other in range(3))
-        assert low.data.shape[columns] == -(-truth.data.shape[columns] // 4)
-        assert [cut.normal for cut in cuts(model.factors, truth.facts["slice_axis"])] == [axis]
-        assert np.array_equal(low.data, model.measure(truth.data))
+        assert low.data.shape[columns] == -(-reference.data.shape[columns] // 4)
+        assert [cut.normal for cut in cuts(model.factors, reference.facts["slice_axis"])] == [axis]
+        assert np.array_equal(low.data, model.measure(reference.data))
         # The same step that made the slices thick, now along the columns.
         across = ForwardModel.from_json(lr.facts["forward_model"])
-        size = truth.data.shape[columns]
+        size = reference.data.shape[columns]
         assert model.operators == across.operators
         matrix = model.terms[0][columns]
         assert matrix is not None
@@ -73,10 +73,10 @@ def test_a_blur_across_slices_becomes_one_along_columns():
     operators = [{"name": "slice_profile", "thickness_mm": 4.0}, {"name": "decimation"}]
     settings = Degrade.model_validate_json(json.dumps({**THICK, "operators": operators}))
     lr = thick(operators=settings.operators)
-    truth, low = own_pairs(lr)["train-columns"]
+    reference, low = own_pairs(lr)["train-columns"]
     model = ForwardModel.from_json(low.facts["forward_model"])
-    step = np.zeros(truth.data.shape, dtype=np.float32)
-    step[:, truth.data.shape[1] // 2 :] = 1
+    step = np.zeros(reference.data.shape, dtype=np.float32)
+    step[:, reference.data.shape[1] // 2 :] = 1
     profile = model.coarsen(step)[0, :, 0]
     assert np.count_nonzero((profile > 0.02) & (profile < 0.98)) >= 1
     assert np.allclose(model.coarsen(np.ones_like(step)), 1, atol=1e-6)

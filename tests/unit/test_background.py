@@ -1,4 +1,4 @@
-"""Air around heads is interpolated, and tissue is what it would be if all were computed."""
+"""Background around heads is interpolated, and tissue is what it would be if all were computed."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from torch.nn import functional
 from pipeline.baselines import bspline3
 from pipeline.config.sections import Infer
 from pipeline.image.image import Image
-from pipeline.inference.background import Air, Span, tissue_in_slices, tissue_of, windows_around
-from pipeline.inference.background_margin import FACT, HALOS, departures, halo_of
+from pipeline.inference.background import Background, Span, tissue_in_slices, tissue_of, windows_around
+from pipeline.inference.background_margin import FACT, HALOS, departures, margin_of
 from pipeline.inference.volume import restore_volume, restore_with_spread
 from pipeline.models.generator import Generator, Shape
 from pipeline.physics.forward import ForwardModel
@@ -47,8 +47,8 @@ class Seer(nn.Module):
         return functional.interpolate(self.convolution(image), scale_factor=2, mode="nearest")
 
 
-def head_in_air(sigma=0.02) -> tuple[np.ndarray, np.ndarray]:
-    """A head that fills a third of its slices, the first and last of which show air alone, and where it is."""
+def head_in_background(sigma=0.02) -> tuple[np.ndarray, np.ndarray]:
+    """A head that fills a third of its slices, the first and last of which show background alone, and where it is."""
     rng, shape = np.random.default_rng(0), (60, 70, 12)
     head = np.zeros(shape, np.float32)
     head[15:35, 20:48, 2:10] = 0.3 + 0.5 * rng.random((20, 28, 8), dtype=np.float32)
@@ -57,46 +57,47 @@ def head_in_air(sigma=0.02) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_tissue_is_what_is_bright_connected_or_not():
-    lr, head = head_in_air(sigma=0.05)
+    lr, head = head_in_background(sigma=0.05)
     lr[3:7, 3:7, 5] = 0.7  # a fiducial marker
     tissue = tissue_of(lr, 2)
     assert tissue[head].mean() > 0.99
     assert tissue[4:6, 4:6, 5].all()
     assert tissue.sum() < 1.3 * head.sum()
-    assert tissue_of(np.zeros((4, 4, 4), np.float32), 2).all(), "where nothing stands out, nothing is air"
+    assert tissue_of(np.zeros((4, 4, 4), np.float32), 2).all(), "where nothing stands out, nothing is background"
 
 
-@pytest.mark.parametrize("halo", [REACH, 2 * REACH, 9])
-def test_tissue_is_the_same_and_air_is_interpolated(halo):
-    lr, head = head_in_air()
+@pytest.mark.parametrize("margin", [REACH, 2 * REACH, 9])
+def test_tissue_is_the_same_and_background_is_interpolated(margin):
+    lr, head = head_in_background()
     network: Any = Seer()
     whole = restore_volume(network, lr, (2, 2, 1), 2, Infer(), 0.0)
     everything = network.given
     network.given = 0
-    part = restore_volume(network, lr, (2, 2, 1), 2, Infer(), 0.0, air=Air(head, halo))
+    part = restore_volume(network, lr, (2, 2, 1), 2, Infer(), 0.0, background=Background(head, margin))
     assert network.given < 0.6 * everything
     tissue = np.repeat(np.repeat(head, 2, axis=0), 2, axis=1)
     # The cut's own disturbance reaches REACH voxels; what lies nearer to it is not certain.
     assert np.abs(part - whole)[tissue].max() < 1e-6
     interpolated = bspline3.upsample(lr, (2, 2, 1), {})
-    assert np.array_equal(part[..., 0], interpolated[..., 0]), "a slice of air"
+    assert np.array_equal(part[..., 0], interpolated[..., 0]), "a slice of background"
     assert np.array_equal(part[:4], interpolated[:4])
 
 
-def test_a_halo_that_is_too_small_is_seen():
-    lr, head = head_in_air()
+def test_a_margin_that_is_too_small_is_seen():
+    lr, head = head_in_background()
     network: Any = Seer()
     whole, part = (
-        restore_volume(network, lr, (2, 2, 1), 2, Infer(), 0.0, air=one) for one in (None, Air(head, REACH - 2))
+        restore_volume(network, lr, (2, 2, 1), 2, Infer(), 0.0, background=one)
+        for one in (None, Background(head, REACH - 2))
     )
     tissue = np.repeat(np.repeat(head, 2, axis=0), 2, axis=1)
     assert np.abs(part - whole)[tissue].max() > 1e-3
 
 
-def test_air_is_not_doubted_and_the_result_is_that_of_a_run_without_doubt():
-    lr, head = head_in_air()
+def test_background_is_not_doubted_and_the_result_is_that_of_a_run_without_doubt():
+    lr, head = head_in_background()
     network = Generator(Shape(blocks=1, features=8, growth=4, factor=2)).eval()
-    given = ([network], lr, (2, 2, 1), 2, Infer(), 0.02, 4, Air(head, 6))
+    given = ([network], lr, (2, 2, 1), 2, Infer(), 0.02, 4, Background(head, 6))
     restored, spread = restore_with_spread(*given)
     assert np.array_equal(restored, restore_volume(network, *given[1:]))
     assert (spread[..., 0] == 0).all()
@@ -106,7 +107,7 @@ def test_air_is_not_doubted_and_the_result_is_that_of_a_run_without_doubt():
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_slices_across_thick_ones_hold_the_tissue_of_both_neighbours(axis):
-    tissue = np.moveaxis(head_in_air()[1], 2, axis)
+    tissue = np.moveaxis(head_in_background()[1], 2, axis)
     factors = tuple(2 if one == axis else 1 for one in range(3))
     for cut in cuts(factors, axis):
         assert np.array_equal(tissue_in_slices(tissue, cut, 1), np.moveaxis(tissue, cut, (0, 1, 2)))
@@ -141,8 +142,8 @@ def test_few_sizes_are_made_of_many():
 def test_no_window_is_larger_than_its_slice():
     tissue = np.zeros((2, 30, 31), bool)
     tissue[:, 1:29, 15] = True
-    for halo in (2, 40, None):
-        for window in windows_around(tissue, halo):
+    for margin in (2, 40, None):
+        for window in windows_around(tissue, margin):
             assert window is not None
             assert window.rows.start >= 0
             assert window.shape <= (30, 31)
@@ -152,7 +153,7 @@ def test_no_window_is_larger_than_its_slice():
     assert (whole.weights((2, 3)) == 1).all()
 
 
-def test_the_share_of_the_computed_falls_from_the_middle_of_the_halo_on():
+def test_the_share_of_the_computed_falls_from_the_middle_of_the_margin_on():
     weights = Span(start=10, stop=50, first=20, last=40, size=100).weights(2)
     assert (weights[10:70] == 1).all(), "five voxels around the tissue"
     assert weights[0] == pytest.approx(0.05)
@@ -162,61 +163,61 @@ def test_the_share_of_the_computed_falls_from_the_middle_of_the_halo_on():
 
 
 def low_resolution(**facts) -> Image:
-    truth = synthetic_head((96, 104, 6)) / np.float32(1000)
-    model = ForwardModel((4, 4, 1), truth.shape, "rician", 0.02, seed=3)
+    reference = synthetic_head((96, 104, 6)) / np.float32(1000)
+    model = ForwardModel((4, 4, 1), reference.shape, "rician", 0.02, seed=3)
     known = {"id": "a", "slice_axis": 2, "forward_model": model.to_json(), "foreground_fraction": 0.4}
-    return Image(model.measure(truth), np.eye(4), facts={**known, **facts})
+    return Image(model.measure(reference), np.eye(4), facts={**known, **facts})
 
 
 @pytest.mark.parametrize(
     ("facts", "tolerance", "skipped"),
     [({}, 0.001, True), ({}, 0.0, False), ({"foreground_fraction": 1.0}, 0.001, False), ({}, 1e-9, None)],
 )
-def test_air_is_left_out_of_heads_alone_and_as_the_settings_say(monkeypatch, facts, tolerance, skipped):
+def test_background_is_left_out_of_heads_alone_and_as_the_settings_say(monkeypatch, facts, tolerance, skipped):
     network = Generator(Shape(blocks=1, features=8, growth=4)).eval()
     network.facts = {FACT: [[8, 0.0006], [16, 0.0004], [24, 0.0001]]}
     seen = []
     monkeypatch.setattr("pipeline.steps.infer.restore_volume", lambda *given: seen.append(given[-1]) or given[1])
     image = low_resolution(**facts)
-    restore_uncorrected([network], image, "rician", Infer(air_tolerance=tolerance, noise_sigma=0.02))
+    restore_uncorrected([network], image, "rician", Infer(background_tolerance=tolerance, noise_sigma=0.02))
     assert (seen[0] is None) == (skipped is False)
     if skipped is not False:
-        assert seen[0].halo == (16 if skipped else None)
+        assert seen[0].margin == (16 if skipped else None)
 
 
-def test_several_networks_take_the_largest_halo(monkeypatch):
+def test_several_networks_take_the_largest_margin(monkeypatch):
     networks = [Generator(Shape(blocks=1, features=8, growth=4)).eval() for _ in range(3)]
-    for network, halo in zip(networks, (16, 24, 8), strict=True):
-        network.facts = {FACT: [[halo, 0.0]]}
+    for network, margin in zip(networks, (16, 24, 8), strict=True):
+        network.facts = {FACT: [[margin, 0.0]]}
     seen = []
     monkeypatch.setattr("pipeline.steps.infer.restore_with_spread", lambda *given: seen.append(given[-1]) or given[1:3])
     for _ in range(2):
         restore_uncorrected(networks, low_resolution(), "rician", Infer(noise_sigma=0.02), doubted=True)
         networks[1].facts = {}
-    assert [one.halo for one in seen] == [24, None]
+    assert [one.margin for one in seen] == [24, None]
 
 
-def test_the_halo_is_measured_in_more_air_than_the_slices_have():
-    truth = synthetic_head((96, 104, 6)) / np.float32(1000)
+def test_the_margin_is_measured_in_more_background_than_the_slices_have():
+    reference = synthetic_head((96, 104, 6)) / np.float32(1000)
     lr = low_resolution()
-    mask = truth > 0.05
+    mask = reference > 0.05
     facts = {**lr.facts, "foreground_slices": list(range(6)), "foreground_fraction": float(mask.mean())}
-    hr = Image(truth, np.eye(4), masks={"foreground": mask}, facts=facts)
+    hr = Image(reference, np.eye(4), masks={"foreground": mask}, facts=facts)
     one = excerpt(hr, lr, 4)
     network: Any = Seer()
     network.factors = (4, 4)
     network.forward = lambda image, sigma: functional.interpolate(network.convolution(image), scale_factor=4)
-    # REACH is smaller than the smallest halo tried.
-    assert departures(network, [one]) == [[halo, pytest.approx(0.0, abs=1e-6)] for halo in HALOS]
+    # REACH is smaller than the smallest margin tried.
+    assert departures(network, [one]) == [[margin, pytest.approx(0.0, abs=1e-6)] for margin in HALOS]
     wide = nn.Conv2d(1, 1, 41, padding=20)
     network.forward = lambda image, sigma: functional.interpolate(wide(image), scale_factor=4)
     found = departures(network, [one])
     assert found[0][1] > 1e-4
-    assert [value for halo, value in found if halo >= 24] == [pytest.approx(0.0, abs=1e-6)] * 3
+    assert [value for margin, value in found if margin >= 24] == [pytest.approx(0.0, abs=1e-6)] * 3
     network.facts = {FACT: found}
-    assert halo_of(network, 1e-5) == 24
-    assert halo_of(network, 1.0) == 8
+    assert margin_of(network, 1e-5) == 24
+    assert margin_of(network, 1.0) == 8
     network.facts = {}
-    assert halo_of(network, 0.001) is None
-    all_tissue = excerpt(hr.with_data(truth, facts={**facts, "foreground_fraction": 1.0}), lr, 4)
+    assert margin_of(network, 0.001) is None
+    all_tissue = excerpt(hr.with_data(reference, facts={**facts, "foreground_fraction": 1.0}), lr, 4)
     assert departures(network, [all_tissue]) == []

@@ -1,13 +1,13 @@
-"""Which planted structures do a run's methods show, over several draws, and what do they lose on the way?
+"""Which inserted structures do a run's methods show, over several draws, and what do they lose on the way?
 
-    python -m benchmarks.planted_structures --run results/demo --volumes mni152 s1-block --draws 4
+    python -m benchmarks.inserted_structures --run results/demo --volumes mni152 s1-block --draws 4
 
 Printed are, for every volume and method:
 
 - the share that the study's observer finds, with its interval, and the difference of the delivered method to each other
-  one, false alarms taken off (the table planted_rates.csv of a run, with more draws);
+  one, false alarms taken off (the table detection_rates.csv of a run, with more draws);
 - what becomes of a structure: its contrast after the restoration, as the observer's template sees it, and the spread
-  (standard deviation) of the template's answers where nothing is, both as fractions of the contrast that was planted;
+  (standard deviation) of the template's answers where nothing is, both as fractions of the contrast that was inserted;
 - the share that a second observer finds, at the same rate of false alarms: a channelised Hotelling observer (Barrett
   and Myers, Foundations of Image Science, section 14.3, Wiley 2004), which learns for every method apart how it draws
   the structures, and what it makes of places without them. It forgives a method that draws structures wider or weaker
@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from pipeline import plugins
-from pipeline.config.sections import Evaluate, Infer, Planted
+from pipeline.config.sections import Evaluate, Infer, Insertion
 from pipeline.fidelity.insertion import observer
 from pipeline.fidelity.insertion.placing import DIRECTIONS, KINDS, Condition, Sites
 from pipeline.fidelity.insertion.structure import Structure
@@ -93,15 +93,15 @@ def answers(images: NDArray[np.floating], sites: Sites, bank: NDArray[np.float64
     return np.matmul(weights, seen.transpose(0, 2, 1))[..., 0]
 
 
-def adapted(shown: list[Restored], settings: Planted, condition: Condition) -> Seen:
+def adapted(shown: list[Restored], settings: Insertion, condition: Condition) -> Seen:
     """Lets the second observer look at the draws of one method and contrast, each with weights from the other draws."""
     bank = bank_of(condition, max(shown[0].base.model.factors))
     looks = [one.plan.looks[condition] for one in shown]
     present, absent, plain = (
         [answers(image(one), site(look), bank) for one, look in zip(shown, looks, strict=True)]
         for image, site in (
-            (lambda one: one.present, lambda look: look.planted),
-            (lambda one: one.absent, lambda look: look.planted),
+            (lambda one: one.present, lambda look: look.inserted),
+            (lambda one: one.absent, lambda look: look.inserted),
             (lambda one: one.absent, lambda look: look.plain),
         )
     )
@@ -116,11 +116,11 @@ def adapted(shown: list[Restored], settings: Planted, condition: Condition) -> S
         found.append((*(part[draw] @ weights for part in (present, absent, plain)), limit))
     first = shown[0]
     seen, unseen, empty = (np.concatenate([one[part] - one[3] for one in found]) for part in range(3))
-    slices = np.concatenate([look.planted.places[:, 0] for look in looks])
+    slices = np.concatenate([look.inserted.places[:, 0] for look in looks])
     return Seen(0, first.method, condition, first.contrast, slices, seen, unseen, empty, 0.0, 0.0)
 
 
-def looked_at_twice(shown: list[Restored], settings: Planted) -> Iterator[tuple[str, Seen]]:
+def looked_at_twice(shown: list[Restored], settings: Insertion) -> Iterator[tuple[str, Seen]]:
     """Yields what both observers see of the draws of one method and contrast, under the names of the observers."""
     for one in shown:
         yield from (("study", seen) for seen in looked_at(one, settings))
@@ -150,22 +150,22 @@ def print_table(title: str, table: pd.DataFrame) -> None:
     sys.stdout.flush()
 
 
-def rates_of(truth: Image, seen: list[Seen], deliver: str, detailed: bool) -> pd.DataFrame:
-    """Returns rates with intervals, over all that was planted, or also by kind."""
+def rates_of(reference: Image, seen: list[Seen], deliver: str, detailed: bool) -> pd.DataFrame:
+    """Returns rates with intervals, over all that was inserted, or also by kind."""
     pair = (
-        pd.DataFrame(detections(truth, seen), columns=pd.Index(Detection._fields)),
-        pd.DataFrame(place_rows(truth, seen), columns=pd.Index(Place._fields)),
+        pd.DataFrame(detections(reference, seen), columns=pd.Index(Detection._fields)),
+        pd.DataFrame(place_rows(reference, seen), columns=pd.Index(Place._fields)),
     )
     evaluate = Evaluate()
     table: Any = rate_table([pair], deliver, evaluate.bootstrap_samples, evaluate.confidence, SEED)
     table = table[table["size_voxels"].isna() if detailed else table["kind"].isna()]
-    columns = ["method", "kind", "planted", "detected", "rate", "ci_low", "ci_high", "false_alarm_rate"]
+    columns = ["method", "kind", "inserted", "detected", "rate", "ci_low", "ci_high", "false_alarm_rate"]
     return table[[*columns, "net_diff", "net_diff_ci_low", "net_diff_ci_high"]].round(3)
 
 
-def study_volume(run: Path, volume: str, settings: Planted, deliver: str) -> None:
+def study_volume(run: Path, volume: str, settings: Insertion, deliver: str) -> None:
     """Prints the tables of one volume."""
-    truth, lr = (read_image(run / f"{kind}/{volume}.safetensors") for kind in ("extracted", "degraded"))
+    reference, lr = (read_image(run / f"{kind}/{volume}.safetensors") for kind in ("extracted", "degraded"))
     names = sorted(folder.name for folder in (run / "models").iterdir())
     networks = {name: load_generator(run / f"models/{name}/generator.safetensors").eval() for name in names}
     tuned = read_tuning(run / "tuning/nlm_bspline3.json")
@@ -175,15 +175,17 @@ def study_volume(run: Path, volume: str, settings: Planted, deliver: str) -> Non
         **variants(run / "models", Infer(), deliver),
     }
     groups: dict[tuple[str, float], list[Restored]] = {}
-    for shown in restorations(excerpt(truth, lr, settings.slices), methods, settings, SEED):
+    for shown in restorations(excerpt(reference, lr, settings.slices), methods, settings, SEED):
         groups.setdefault((shown.method, shown.contrast), []).append(shown)
     seen: dict[str, list[Seen]] = {"study": [], "adapted": []}
     for shown in groups.values():
         for name, one in looked_at_twice(shown, settings):
             seen[name].append(one)
-    print_table(f"{volume}: found by the study's observer", rates_of(truth, seen["study"], deliver, detailed=True))
+    print_table(f"{volume}: found by the study's observer", rates_of(reference, seen["study"], deliver, detailed=True))
     print_table(f"{volume}: contrast left and spread", transfers(seen["study"], settings.contrasts[0]).round(2))
-    print_table(f"{volume}: found by the adapted observer", rates_of(truth, seen["adapted"], deliver, detailed=False))
+    print_table(
+        f"{volume}: found by the adapted observer", rates_of(reference, seen["adapted"], deliver, detailed=False)
+    )
 
 
 def main() -> None:
@@ -191,14 +193,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, required=True, help="folder of a finished run, such as results/demo")
     parser.add_argument("--volumes", nargs="+", required=True, help="volumes of the run")
-    parser.add_argument("--draws", type=int, default=4, help="times that structures are planted")
+    parser.add_argument("--draws", type=int, default=4, help="times that structures are inserted")
     parser.add_argument("--threads", type=int, default=2, help="of the computation")
     parser.add_argument("--deliver", default="brainsr", help="method that the others are compared with")
     arguments = parser.parse_args()
     use_threads(arguments.threads)
     pd.set_option("display.width", 200)
     for volume in arguments.volumes:
-        study_volume(arguments.run, volume, Planted(draws=arguments.draws), arguments.deliver)
+        study_volume(arguments.run, volume, Insertion(draws=arguments.draws), arguments.deliver)
 
 
 if __name__ == "__main__":
