@@ -1,4 +1,4 @@
-"""Measures how large the perceptual distance of a VGG is beside the pixel distance, from which the calibration follows.
+"""Measure how large the perceptual distance of a VGG is beside the pixel distance, from which the calibration follows.
 
 Photographs that scikit-image carries (and pictures of a folder, where one is given) are shrunk and enlarged again by
 four with a bicubic kernel. For each the table shows the pixel L1 of the two, and for the last layer of every block,
@@ -45,7 +45,7 @@ Row = dict[str, tuple[float, float]]
 
 
 def main() -> None:
-    """Prints a table for each network, and the calibration where there are two."""
+    """Print a table for each network, and the calibration where there are two."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--vgg16", type=Path, required=True, help="weights that are to be calibrated")
     parser.add_argument("--vgg19", type=Path, help="weights of torchvision's VGG19, the published loss")
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def measured(vgg: VggFeatures, pictures: dict[str, Tensor]) -> dict[str, Row]:
-    """Returns the row of each picture (1, 3, y, x), and prints them with their medians."""
+    """Return the row of each picture (1, 3, y, x), and prints them with their medians."""
     say(f"{vgg.architecture}: distance / pixel L1 (gradient / gradient of the pixel L1)")
     say(f"{'picture':16s}{'pixel L1':>10s}" + "".join(f"{layer:>16s}" for layer in LAYERS) + f"{'Real-ESRGAN':>16s}")
     rows: dict[str, Row] = {}
@@ -79,7 +79,7 @@ def measured(vgg: VggFeatures, pictures: dict[str, Tensor]) -> dict[str, Row]:
 
 
 def row_of(vgg: VggFeatures, estimate: Tensor, reference: Tensor) -> Row:
-    """Returns by layer the distance and the norm of its gradient, beside those of the pixel L1."""
+    """Return by layer the distance and the norm of its gradient, beside those of the pixel L1."""
     estimate = estimate.requires_grad_()
     pixel, steepness = with_gradient(functional.l1_loss(estimate, reference), estimate)
     names = {layer: layer_of(layer, vgg.architecture) for layer in LAYERS}
@@ -93,20 +93,20 @@ def row_of(vgg: VggFeatures, estimate: Tensor, reference: Tensor) -> Row:
 
 
 def with_gradient(loss: Tensor, estimate: Tensor) -> tuple[float, float]:
-    """Returns a loss and the norm of its gradient."""
+    """Return a loss and the norm of its gradient."""
     (gradient,) = torch.autograd.grad(loss, estimate, retain_graph=True)
     return loss.item(), gradient.norm().item()
 
 
 def restored(reference: Tensor) -> Tensor:
-    """Returns a picture (1, 3, y, x) that was shrunk and enlarged again by Pillow's bicubic kernel, in 8 bits."""
+    """Return a picture (1, 3, y, x) that was shrunk and enlarged again by Pillow's bicubic kernel, in 8 bits."""
     picture = Image.fromarray((reference[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8))
     small = picture.resize((picture.width // FACTOR, picture.height // FACTOR), Image.Resampling.BICUBIC)
     return as_tensor(np.asarray(small.resize(picture.size, Image.Resampling.BICUBIC)))
 
 
 def photographs() -> Iterator[tuple[str, Tensor]]:
-    """Yields names and middles of scikit-image's photographs, (1, 3, SIDE, SIDE) within [0, 1]."""
+    """Yield names and middles of scikit-image's photographs, (1, 3, SIDE, SIDE) within [0, 1]."""
     for name in PHOTOGRAPHS:
         pixels = np.asarray(getattr(data, name)())
         colours = pixels[..., :3] if pixels.ndim == 3 else np.stack([pixels] * 3, axis=-1)  # noqa: PLR2004
@@ -115,7 +115,7 @@ def photographs() -> Iterator[tuple[str, Tensor]]:
 
 
 def pictures_of(folder: Path, most: int) -> Iterator[tuple[str, Tensor]]:
-    """Yields names and contents of the first pictures of a folder and its subfolders, cut to a multiple of 16."""
+    """Yield names and contents of the first pictures of a folder and its subfolders, cut to a multiple of 16."""
     for path in sorted([*folder.rglob("*.jpg"), *folder.rglob("*.png")])[:most]:
         pixels = np.asarray(Image.open(path).convert("RGB"))
         y, x = (size // 16 * 16 for size in pixels.shape[:2])
@@ -123,18 +123,18 @@ def pictures_of(folder: Path, most: int) -> Iterator[tuple[str, Tensor]]:
 
 
 def as_tensor(pixels: np.ndarray) -> Tensor:
-    """Returns (y, x, 3) of 8 bits as (1, 3, y, x) within [0, 1]."""
+    """Return (y, x, 3) of 8 bits as (1, 3, y, x) within [0, 1]."""
     return torch.from_numpy(np.array(pixels, dtype=np.float32) / 255).permute(2, 0, 1)[None]
 
 
 def in_words(row: Row | dict[str, Sequence[float]]) -> str:
-    """Returns the columns of a row."""
+    """Return the columns of a row."""
     together = sum(weight * row[layer][0] for layer, weight in LAYERS.items())
     return "".join(f"{f'{row[layer][0]:.1f} ({row[layer][1]:.1f})':>16s}" for layer in LAYERS) + f"{together:16.1f}"
 
 
 def say(line: str) -> None:
-    """Writes a line of the table."""
+    """Write a line of the table."""
     sys.stdout.write(f"{line}\n")
 
 

@@ -38,7 +38,7 @@ Row = dict[str, Any]
 
 
 def curves(model: Path, volume: Path, threads: int) -> dict[str, list[Row]]:
-    """Returns all costs: `slices` by side in low-resolution voxels, `volumes` and `tiles` by number."""
+    """Return all costs: `slices` by side in low-resolution voxels, `volumes` and `tiles` by number."""
     with TemporaryDirectory() as name:
         folder = Path(name)
         slices = [
@@ -80,7 +80,7 @@ def _told(cost: Cost) -> dict[str, float]:
 
 
 def one_slice(who: str, side: int, model: Path, threads: int) -> dict[str, float]:
-    """Returns the fewest seconds that a slice took, and this process's peak of resident memory in MiB."""
+    """Return the fewest seconds that a slice took, and this process's peak of resident memory in MiB."""
     import numpy as np
     import torch
 
@@ -113,7 +113,7 @@ def _peak_kib() -> int:
 
 
 def table(result: Mapping[str, Sequence[Row]]) -> str:
-    """Returns the curves as tables in Markdown."""
+    """Return the curves as tables in Markdown."""
     lines = ["| side, low-resolution voxels | peer, s | ours, s | peer, peak MiB | ours, peak MiB |"]
     lines.append("| ---: " * 5 + "|")
     for row in result["slices"]:
@@ -128,7 +128,7 @@ def table(result: Mapping[str, Sequence[Row]]) -> str:
 
 
 def main() -> None:
-    """Prints the tables."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=MODEL, help="a network (default: the demo's)")
     parser.add_argument("--volume", type=Path, default=VOLUME, help="a degraded volume (default: the demo's mni152)")

@@ -59,7 +59,7 @@ BOUND = 1e-4
 
 
 def peer_slice(network: nn.Module, image: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
-    """Restores a slice as Real-ESRGAN's program does."""
+    """Restore a slice as Real-ESRGAN's program does."""
     tensor = torch.from_numpy(image)[None, None]
     told = torch.full((1,), sigma)
     with torch.no_grad():
@@ -94,7 +94,7 @@ Peer = Callable[[Asked], NDArray[np.float32]]
 
 
 def peer(model: Path, threads: int) -> Peer:
-    """Returns a function that restores slices as the peer does."""
+    """Return a function that restores slices as the peer does."""
     torch.set_num_threads(threads)
     network = load_generator(model).eval()
 
@@ -109,7 +109,7 @@ def peer(model: Path, threads: int) -> Peer:
 
 
 def head_slices(path: Path, factor: int) -> NDArray[np.float32]:
-    """Returns the axial slices of a head, coarser in the plane by a factor, with noise: (slice, rows, columns)."""
+    """Return the axial slices of a head, coarser in the plane by a factor, with noise: (slice, rows, columns)."""
     image = normalise(nifti.read(path), Extract())
     shape = tuple(int(size) for size in image.data.shape)
     model = ForwardModel((factor, factor, 1), shape, "rician", SIGMA, seed=1)
@@ -117,7 +117,7 @@ def head_slices(path: Path, factor: int) -> NDArray[np.float32]:
 
 
 def fine_slices(path: Path) -> NDArray[np.float32]:
-    """Returns every EVERY-th axial slice as it was scanned, with noise, as if that were what is to be enlarged."""
+    """Return every EVERY-th axial slice as it was scanned, with noise, as if that were what is to be enlarged."""
     image = normalise(nifti.read(path), Extract())
     data = np.moveaxis(image.data, 2, 0)[::EVERY]
     rng = np.random.default_rng(1)
@@ -129,7 +129,7 @@ def fine_slices(path: Path) -> NDArray[np.float32]:
 
 
 def network_flops(network: Generator, rows: int, columns: int) -> float:
-    """Returns twice the multiplications of all convolutions for one slice, counted by running it."""
+    """Return twice the multiplications of all convolutions for one slice, counted by running it."""
     total = 0.0
 
     def count(layer: nn.Module, _: Any, output: torch.Tensor) -> None:
@@ -147,7 +147,7 @@ def network_flops(network: Generator, rows: int, columns: int) -> float:
 
 
 def ceiling(threads: int) -> dict[str, float]:
-    """Returns the most that this machine multiplied and added in a second, in GFLOP/s, by what computed it."""
+    """Return the most that this machine multiplied and added in a second, in GFLOP/s, by what computed it."""
     side, channels = 256, 64
     layer = nn.Conv2d(channels, channels, 3, padding=1).eval()
     flops = 2.0 * 9 * channels**2 * side**2
@@ -190,7 +190,7 @@ def _openvino_peak(layer: nn.Module, image: NDArray[np.float32], flops: float, t
 def slices_case(
     network: Generator, theirs: Peer, slices: NDArray[np.float32], rounds: int, threads: int
 ) -> list[dict[str, Any]]:
-    """Measures full slices through every backend that is installed."""
+    """Measure full slices through every backend that is installed."""
     middle = slices[len(slices) // 4 :][:SLICES]
     engines = {
         name: engine_for(copy.deepcopy(network), Infer(backend=name, threads=threads))
@@ -225,7 +225,7 @@ def slices_case(
 def head_case(
     network: Generator, theirs: Peer, slices: NDArray[np.float32], rounds: int, threads: int, what: str
 ) -> dict[str, Any]:
-    """Measures a head as `infer` restores it, background left out."""
+    """Measure a head as `infer` restores it, background left out."""
     settings = Infer(threads=threads)
     volume = np.ascontiguousarray(np.moveaxis(slices, 0, 2))
     margin = margin_of(network, settings.background_tolerance)
@@ -251,7 +251,7 @@ def head_case(
 
 
 def measure(model: Path, head: Path, rounds: int, threads: int) -> dict[str, Any]:
-    """Returns all of it."""
+    """Return all of it."""
     use_threads(threads)
     network = load_generator(model).eval()
     coarse = head_slices(head, 4)
@@ -276,7 +276,7 @@ def measure(model: Path, head: Path, rounds: int, threads: int) -> dict[str, Any
 
 
 def table(result: Mapping[str, Any]) -> str:
-    """Returns the result as tables of Markdown."""
+    """Return the result as tables of Markdown."""
     best = max(value for name, value in result["ceiling_gflops"].items() if "matrix" not in name)
     lines = ["| case | peer, s | ours, s | ratio | GFLOP/s | of the ceiling | largest difference |"]
     lines.append("| --- " + "| ---: " * 6 + "|")
@@ -300,14 +300,14 @@ def table(result: Mapping[str, Any]) -> str:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Declares what a person may choose."""
+    """Declare what a person may choose."""
     parser.add_argument("--model", type=Path, default=MODEL, help="a network (default: the demo's)")
     parser.add_argument("--head", type=Path, default=HEAD, help="a head (default: the one that the demo downloads)")
     parser.add_argument("--threads", type=int, default=2, help="threads of the computation")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Prints the tables."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_options(parser)
     parser.add_argument("--rounds", type=int, default=5, help="that count")

@@ -1,4 +1,4 @@
-"""Does the consistency gate catch inserted cheating, and does it let honest outputs pass?
+"""Do the consistency gate catch inserted cheating, and does it let honest outputs pass?
 
     python -m benchmarks.inserted_cheats --run results/demo --volumes mni152 s1-block
     python -m benchmarks.inserted_cheats --run results/demo --volumes s1-block --slices 8 --noise 0.01 0.05
@@ -63,7 +63,7 @@ class Case(NamedTuple):
 
 
 def ball(shape: tuple[int, ...], centre: NDArray[np.intp], radii: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Returns an ellipsoid of ones with a rim of one voxel: radii in voxels along each axis."""
+    """Return an ellipsoid of ones with a rim of one voxel: radii in voxels along each axis."""
     grids = np.ogrid[tuple(slice(size) for size in shape)]
     places = zip(grids, centre, radii, strict=True)
     distance = np.sqrt(sum(((grid - middle) / radius) ** 2 for grid, middle, radius in places))
@@ -71,7 +71,7 @@ def ball(shape: tuple[int, ...], centre: NDArray[np.intp], radii: NDArray[np.flo
 
 
 def shifted(image: NDArray[np.floating], axis: int) -> NDArray[np.floating]:
-    """Returns the image half a voxel further along an axis."""
+    """Return the image half a voxel further along an axis."""
     moves = [SHIFT if one == axis else 0.0 for one in range(image.ndim)]
     return np.asarray(ndimage.shift(image, moves, order=3, mode="nearest"), dtype=np.float32)
 
@@ -84,7 +84,7 @@ def cheats(
     seed: int,
     lesions: Sequence[tuple[float, float]] = LESIONS,
 ) -> Iterator[Case]:
-    """Inserts cheating into an honest output.
+    """Insert cheating into an honest output.
 
     Args:
         honest: the output, of the shape of the reference.
@@ -132,7 +132,7 @@ def _eroded(mask: NDArray[np.bool_], radii: NDArray[np.float64]) -> NDArray[np.b
 
 
 def block(image: Image, most: int) -> Image:
-    """Returns the slices in the middle of a volume."""
+    """Return the slices in the middle of a volume."""
     axis = image.facts["slice_axis"]
     size = image.data.shape[axis]
     chosen = np.arange(max(0, (size - most) // 2), min(size, (size + most) // 2))
@@ -150,7 +150,7 @@ class Scene(NamedTuple):
 
 
 def as_in_the_run(run: Path, volume: str, methods: list[str]) -> Scene:
-    """Takes a volume with the predictions of a run."""
+    """Take a volume with the predictions of a run."""
     reference, lr = (read_image(run / f"{kind}/{volume}.safetensors") for kind in ("extracted", "degraded"))
     paths = {method: prediction_path(run / "predictions", method, volume, suffix_of(lr)) for method in methods}
     outputs = {method: read_prediction(path, reference) for method, path in paths.items()}
@@ -160,7 +160,7 @@ def as_in_the_run(run: Path, volume: str, methods: list[str]) -> Scene:
 
 
 def anew(run: Path, volume: str, methods: list[str], sigma: float, most: int) -> Scene:
-    """Measures the slices in the middle of a volume with another noise, and restores them."""
+    """Measure the slices in the middle of a volume with another noise, and restores them."""
     whole = as_in_the_run(run, volume, [])
     reference = block(whole.reference, most)
     model = replace(whole.model, hr_shape=tuple(reference.data.shape), noise_sigma=sigma)
@@ -177,7 +177,7 @@ def anew(run: Path, volume: str, methods: list[str], sigma: float, most: int) ->
 
 
 def judged(scene: Scene, volume: str) -> Iterator[dict[str, object]]:
-    """Judges the honest outputs of a scene, and what is inserted into them."""
+    """Judge the honest outputs of a scene, and what is inserted into them."""
     reference, lr, model, honest = scene
     for seed, (method, restored) in enumerate(honest.items()):
         inserted = cheats(restored, reference, lr.data, model, seed, (*LESIONS, *SMALL_LESIONS))
@@ -187,7 +187,7 @@ def judged(scene: Scene, volume: str) -> Iterator[dict[str, object]]:
 
 
 def row(volume: str, sigma: float, method: str, case: Case, checks: list[Check]) -> dict[str, object]:
-    """Returns a line of the table: how far the gates came to their limits, 1 being the limit."""
+    """Return a line of the table: how far the gates came to their limits, 1 being the limit."""
     shares = {check.gate: check.value / check.limit for check in checks}
     caught = any(not check.passed for check in checks)
     known = {"volume": volume, "noise": sigma, "method": method, "kind": case.kind, "amount": case.amount}
@@ -195,7 +195,7 @@ def row(volume: str, sigma: float, method: str, case: Case, checks: list[Check])
 
 
 def main() -> None:
-    """Prints how many inserted cases were caught, and how many honest outputs were."""
+    """Print how many inserted cases were caught, and how many honest outputs were."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, required=True, help="folder of a finished run, such as results/demo")
     parser.add_argument("--volumes", nargs="+", required=True, help="volumes of the run")

@@ -57,7 +57,7 @@ RIDGE = 1e-6
 
 
 def variants(folder: Path, told: Infer, deliver: str) -> dict[str, Restore]:
-    """Returns the delivered network without correction toward the measurement, and told that there is no noise."""
+    """Return the delivered network without correction toward the measurement, and told that there is no noise."""
     network = load_generator(folder / deliver / "generator.safetensors").eval()
     changes = {"uncorrected": {"consistency": False}, "told no noise": {"noise_sigma": 0.0}}
 
@@ -68,7 +68,7 @@ def variants(folder: Path, told: Infer, deliver: str) -> dict[str, Restore]:
 
 
 def channels(structure: Structure) -> NDArray[np.float64]:
-    """Returns the weights of each channel, shape (channels, rows, columns): blurs of the template, without planes."""
+    """Return the weights of each channel, shape (channels, rows, columns): blurs of the template, without planes."""
     found = []
     for blur in BLURS:
         template = ndimage.gaussian_filter(structure.template, blur, mode="constant") if blur else structure.template
@@ -78,13 +78,13 @@ def channels(structure: Structure) -> NDArray[np.float64]:
 
 @cache
 def bank_of(condition: Condition, margin: int) -> NDArray[np.float64]:
-    """Returns the channels in every direction, shape (directions, channels, rows, columns)."""
+    """Return the channels in every direction, shape (directions, channels, rows, columns)."""
     build = plugins.load(KINDS, condition.kind).structure
     return np.stack([channels(build(condition.size_voxels, one, condition.radius(margin))) for one in DIRECTIONS])
 
 
 def answers(images: NDArray[np.floating], sites: Sites, bank: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns what each channel answers at each site, shape (sites, channels)."""
+    """Return what each channel answers at each site, shape (sites, channels)."""
     side = bank.shape[-1]
     windows = np.lib.stride_tricks.sliding_window_view(images, (side, side), axis=(1, 2))
     slices, rows, columns = sites.places.T
@@ -94,7 +94,7 @@ def answers(images: NDArray[np.floating], sites: Sites, bank: NDArray[np.float64
 
 
 def adapted(shown: list[Restored], settings: Insertion, condition: Condition) -> Seen:
-    """Lets the second observer look at the draws of one method and contrast, each with weights from the other draws."""
+    """Let the second observer look at the draws of one method and contrast, each with weights from the other draws."""
     bank = bank_of(condition, max(shown[0].base.model.factors))
     looks = [one.plan.looks[condition] for one in shown]
     present, absent, plain = (
@@ -121,7 +121,7 @@ def adapted(shown: list[Restored], settings: Insertion, condition: Condition) ->
 
 
 def looked_at_twice(shown: list[Restored], settings: Insertion) -> Iterator[tuple[str, Seen]]:
-    """Yields what both observers see of the draws of one method and contrast, under the names of the observers."""
+    """Yield what both observers see of the draws of one method and contrast, under the names of the observers."""
     for one in shown:
         yield from (("study", seen) for seen in looked_at(one, settings))
     for condition in shown[0].plan.looks:
@@ -129,7 +129,7 @@ def looked_at_twice(shown: list[Restored], settings: Insertion) -> Iterator[tupl
 
 
 def transfers(seen: list[Seen], contrast: float) -> pd.DataFrame:
-    """Returns what is left of the structures' contrast, and the spread of answers without them, by method and kind."""
+    """Return what is left of the structures' contrast, and the spread of answers without them, by method and kind."""
     rows = [
         {
             "method": one.method,
@@ -145,13 +145,13 @@ def transfers(seen: list[Seen], contrast: float) -> pd.DataFrame:
 
 
 def print_table(title: str, table: pd.DataFrame) -> None:
-    """Prints a table under a heading."""
+    """Print a table under a heading."""
     sys.stdout.write(f"\n## {title}\n\n{table.to_string()}\n")
     sys.stdout.flush()
 
 
 def rates_of(reference: Image, seen: list[Seen], deliver: str, detailed: bool) -> pd.DataFrame:
-    """Returns rates with intervals, over all that was inserted, or also by kind."""
+    """Return rates with intervals, over all that was inserted, or also by kind."""
     pair = (
         pd.DataFrame(detections(reference, seen), columns=pd.Index(Detection._fields)),
         pd.DataFrame(place_rows(reference, seen), columns=pd.Index(Place._fields)),
@@ -164,7 +164,7 @@ def rates_of(reference: Image, seen: list[Seen], deliver: str, detailed: bool) -
 
 
 def study_volume(run: Path, volume: str, settings: Insertion, deliver: str) -> None:
-    """Prints the tables of one volume."""
+    """Print the tables of one volume."""
     reference, lr = (read_image(run / f"{kind}/{volume}.safetensors") for kind in ("extracted", "degraded"))
     names = sorted(folder.name for folder in (run / "models").iterdir())
     networks = {name: load_generator(run / f"models/{name}/generator.safetensors").eval() for name in names}
@@ -189,7 +189,7 @@ def study_volume(run: Path, volume: str, settings: Insertion, deliver: str) -> N
 
 
 def main() -> None:
-    """Prints the tables of every volume."""
+    """Print the tables of every volume."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, required=True, help="folder of a finished run, such as results/demo")
     parser.add_argument("--volumes", nargs="+", required=True, help="volumes of the run")

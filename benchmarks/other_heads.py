@@ -1,4 +1,4 @@
-"""Does a run's network do harm on heads and scanners that it never saw?
+"""Do a run's network do harm on heads and scanners that it never saw?
 
     python -m benchmarks.other_heads --run results/demo --volumes one.nii.gz other.nii.gz --slices 40 130
 
@@ -35,7 +35,7 @@ EVERY = 3
 
 
 def read_head(path: Path, slices: tuple[int, int], plane: str) -> Image:
-    """Reads and normalises a block of a volume, and keeps every third slice of it."""
+    """Read and normalises a block of a volume, and keep every third slice of it."""
     image = format_of(path).read(path)
     block = normalise(cut_block(image, slices, 2), Extract.model_validate({"plane": plane}))
     name = path.name.split(".")[0]
@@ -47,7 +47,7 @@ def read_head(path: Path, slices: tuple[int, int], plane: str) -> Image:
 
 
 def measured(reference: Image, estimate: np.ndarray, method: str) -> list[dict[str, object]]:
-    """Measures every slice over its foreground."""
+    """Measure every slice over its foreground."""
     found = crop_to(estimate, reference.data.shape)
     rows = []
     for index in reference.facts["foreground_slices"]:
@@ -57,7 +57,7 @@ def measured(reference: Image, estimate: np.ndarray, method: str) -> list[dict[s
 
 
 def main() -> None:
-    """Prints a table for each volume and noise level."""
+    """Print a table for each volume and noise level."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--volumes", type=Path, nargs="+", required=True)
@@ -89,7 +89,7 @@ def main() -> None:
 
 
 def split_of(path: Path) -> str:
-    """Returns the split that an extracted volume belongs to."""
+    """Return the split that an extracted volume belongs to."""
     return read_facts(path)["split"]
 
 

@@ -36,18 +36,18 @@ CLOSE = 0.4
 
 
 def run_part(name: str, folder: Path, options: Sequence[str]) -> None:
-    """Measures a part in a process of its own; what it prints is shown."""
+    """Measure a part in a process of its own; what it prints is shown."""
     command = [sys.executable, "-m", f"benchmarks.{name}", "--json", str(folder / f"{name}.json"), *options]
     subprocess.run(command, check=True)
 
 
 def read_parts(folder: Path) -> dict[str, Any]:
-    """Returns the results of all parts by name."""
+    """Return the results of all parts by name."""
     return {name: json.loads((folder / f"{name}.json").read_text(encoding="utf-8")) for name in PARTS}
 
 
 def bars(parts: Mapping[str, Any]) -> list[tuple[str, float, float]]:
-    """Returns what is drawn of each comparison: its name, the ratio, and the ratio that was aimed at."""
+    """Return what is drawn of each comparison: its name, the ratio, and the ratio that was aimed at."""
     one = parts["inference"]
     found = [(row["case"], row["ratio"], 1.4) for row in one["rows"] if "ratio" in row and "float16" not in row["case"]]
     found += [(row["case"].replace(": ", ",\n"), row["ratio"], 2.5) for row in one["heads"]]
@@ -57,7 +57,7 @@ def bars(parts: Mapping[str, Any]) -> list[tuple[str, float, float]]:
 
 
 def draw_ratios(parts: Mapping[str, Any], path: Path) -> None:
-    """Draws how many times faster than its peer each part is."""
+    """Draw how many times faster than its peer each part is."""
     rows = bars(parts)
     figure, axes = plt.subplots(figsize=(8, 0.42 * len(rows) + 1.2), layout="constrained")
     places = np.arange(len(rows))[::-1]
@@ -76,7 +76,7 @@ def draw_ratios(parts: Mapping[str, Any], path: Path) -> None:
 
 
 def draw_curves(costs: Mapping[str, Any], path: Path) -> None:
-    """Draws time and memory against the size of a slice, the number of volumes and that of tiles."""
+    """Draw time and memory against the size of a slice, the number of volumes and that of tiles."""
     kinds = {
         "low-resolution voxels of a slice": ([row["side"] ** 2 for row in costs["slices"]], costs["slices"]),
         "volumes": ([row["count"] for row in costs["volumes"]], costs["volumes"]),
@@ -102,7 +102,7 @@ def draw_curves(costs: Mapping[str, Any], path: Path) -> None:
 
 
 def text(parts: Mapping[str, Any]) -> str:
-    """Returns docs/performance.md."""
+    """Return docs/performance.md."""
     restoring, costs, training, prepared = (parts[name] for name in PARTS)
     template = Environment(undefined=StrictUndefined, keep_trailing_newline=True).from_string(TEMPLATE.read_text())
     return template.render(
@@ -123,7 +123,7 @@ def text(parts: Mapping[str, Any]) -> str:
 
 
 def _told(module: ModuleType) -> str:
-    """Returns what a measurement says of itself, below its title and its command."""
+    """Return what a measurement says of itself, below its title and its command."""
     return (module.__doc__ or "").split("\n\n", 2)[2].strip()
 
 

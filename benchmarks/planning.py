@@ -46,7 +46,7 @@ class Plan(NamedTuple):
 
 
 def make_project(folder: Path, volumes: int) -> Path:
-    """Writes a table of volumes, empty files and the configuration; returns the latter."""
+    """Write a table of volumes, empty files and the configuration; return the latter."""
     folder.mkdir(parents=True)
     names = [f"scan-{number:05}" for number in range(volumes)]
     for name in names:
@@ -60,7 +60,7 @@ def make_project(folder: Path, volumes: int) -> Path:
 
 
 def plan(config: Path, volumes: int) -> Plan:
-    """Plans a run that was never started.
+    """Plan a run that was never started.
 
     Raises:
         RuntimeError: it failed; the text is what Snakemake wrote.
@@ -75,7 +75,7 @@ def plan(config: Path, volumes: int) -> Plan:
 
 
 def draw(plans: Sequence[Plan], path: Path) -> None:
-    """Draws processor time and memory over the number of volumes, on logarithmic axes, with the bounds."""
+    """Draw processor time and memory over the number of volumes, on logarithmic axes, with the bounds."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), constrained_layout=True)
     volumes = [plan.volumes for plan in plans]
     time_axis = [plan.cost.processor_seconds / 60 for plan in plans]
@@ -95,7 +95,7 @@ def draw(plans: Sequence[Plan], path: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Makes the table and the figure."""
+    """Make the table and the figure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--volumes", type=int, nargs="+", default=[100, 1000, 10000], metavar="NUMBER")
     parser.add_argument("--work", type=Path, required=True, metavar="FOLDER", help="for the projects; made")

@@ -58,7 +58,7 @@ Run = Callable[[Path, Path], Seconds]
 
 
 def make_head(path: Path, side: int) -> None:
-    """Writes a head of shells with folds and Rician noise, int16, stored L-I-A with 1 mm."""
+    """Write a head of shells with folds and Rician noise, int16, stored L-I-A with 1 mm."""
     x, y, z = np.meshgrid(*[np.linspace(-1, 1, side, dtype=np.float32)] * 3, indexing="ij", sparse=True)
     radius = np.sqrt(x**2 + y**2 + z**2) + 0.02 * np.sin(24 * x) * np.sin(21 * y) * np.sin(18 * z)
     head = np.zeros((side,) * 3, np.float32)
@@ -79,13 +79,13 @@ class Clock:
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Counts what happens inside the block for a step."""
+        """Count what happens inside the block for a step."""
         begin = time.perf_counter()
         yield
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begin
 
     def watching(self, owner: Any, function: str, name: str) -> Any:
-        """Counts all calls of a function for a step, inside a with statement."""
+        """Count all calls of a function for a step, inside a with statement."""
         original = getattr(owner, function)
 
         def timed(*arguments: Any, **options: Any) -> Any:
@@ -95,14 +95,14 @@ class Clock:
         return patch.object(owner, function, timed)
 
     def stopped(self, rest: str) -> Seconds:
-        """Returns the seconds by step; those between the steps count for `rest`."""
+        """Return the seconds by step; those between the steps count for `rest`."""
         total = time.perf_counter() - self._begin
         self.seconds[rest] = self.seconds.get(rest, 0.0) + total - sum(self.seconds.values())
         return {**self.seconds, "total": total}
 
 
 def run_ours(source: Path, folder: Path) -> Seconds:
-    """Runs the stages extract and degrade as their command lines do."""
+    """Run the stages extract and degrade as their command lines do."""
     arguments = degrade_arguments(folder)
     clock = Clock()
     with (
@@ -120,7 +120,7 @@ def run_ours(source: Path, folder: Path) -> Seconds:
 
 
 def degrade_arguments(folder: Path) -> argparse.Namespace:
-    """Returns the arguments of the stage degrade."""
+    """Return the arguments of the stage degrade."""
     low, model = folder / "low.safetensors", folder / "low.json"
     settings = Degrade(factor=FACTOR, noise_sigma=SIGMA).model_dump_json()
     return argparse.Namespace(
@@ -129,7 +129,7 @@ def degrade_arguments(folder: Path) -> argparse.Namespace:
 
 
 def run_torchio(source: Path, folder: Path, least: bool) -> Seconds:
-    """Takes the same steps with the transforms of torchio."""
+    """Take the same steps with the transforms of torchio."""
     import torchio
 
     clock = Clock()
@@ -156,7 +156,7 @@ def run_torchio(source: Path, folder: Path, least: bool) -> Seconds:
 
 
 def run_monai(source: Path, folder: Path, least: bool) -> Seconds:
-    """Takes the same steps with the transforms of monai."""
+    """Take the same steps with the transforms of monai."""
     from monai import transforms
 
     clock = Clock()
@@ -182,7 +182,7 @@ def run_monai(source: Path, folder: Path, least: bool) -> Seconds:
 
 
 def contenders() -> dict[str, Run]:
-    """Returns who takes part, by name: ours first, then the libraries that are installed."""
+    """Return who takes part, by name: ours first, then the libraries that are installed."""
     found: dict[str, Run] = {"ours": run_ours}
     for name, run in (("torchio", run_torchio), ("monai", run_monai)):
         if find_spec(name) is None:
@@ -193,7 +193,7 @@ def contenders() -> dict[str, Run]:
 
 
 def in_turns(runs: Mapping[str, Callable[[], Seconds]], rounds: int) -> dict[str, Seconds]:
-    """Runs all in turns, and once before that does not count; returns the median of every step."""
+    """Run all in turns, and once before that does not count; return the median of every step."""
     measured: dict[str, list[Seconds]] = {name: [] for name in runs}
     for number in range(rounds + 1):
         for name, run in runs.items():
@@ -203,7 +203,7 @@ def in_turns(runs: Mapping[str, Callable[[], Seconds]], rounds: int) -> dict[str
 
 
 def at_once(name: str, source: Path, folder: Path, volumes: int) -> tuple[float, float]:
-    """Handles volumes in `AT_ONCE` processes of one thread each.
+    """Handle volumes in `AT_ONCE` processes of one thread each.
 
     Ours starts two processes a volume, one a stage, as the workflow does; the others start once for all their volumes.
 
@@ -233,13 +233,13 @@ def _one_after_the_other(name: str, source: Path, folder: Path, volumes: int) ->
 
 
 def _peak_mib(folder: Path, *arguments: str | Path) -> float:
-    """Runs a process of Python with one thread and returns its peak of resident memory."""
+    """Run a process of Python with one thread and return its peak of resident memory."""
     cost = run_apart([sys.executable, *arguments], folder / "log", dict.fromkeys(THREADS, "1"))
     return cost.peak_bytes / 2**20
 
 
 def measured(source: Path, folder: Path, rounds: int, volumes: int) -> list[dict[str, Any]]:
-    """Returns a row for every peer."""
+    """Return a row for every peer."""
     runs = contenders()
     # First, since a new process is said to have had the memory of the one that it was forked from.
     costs = {name: at_once(name, source, folder, volumes) for name in runs}
@@ -266,7 +266,7 @@ COLUMNS = ("read", "foreground", "scale", "coarsen", "noise", "write", "total")
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Returns the rows as a table of Markdown, seconds by step."""
+    """Return the rows as a table of Markdown, seconds by step."""
     titles = ["", *COLUMNS, "to ours", "two at once, s a volume", "to ours", "peak MiB"]
     lines = [f"| {' | '.join(titles)} |", f"| --- {'| ---: ' * (len(titles) - 1)}|"]
     for row in rows:
@@ -277,7 +277,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Makes the table."""
+    """Make the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--side", type=int, default=256, metavar="VOXELS", help="of the head (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, metavar="NUMBER", help="that count (default: %(default)s)")

@@ -35,7 +35,7 @@ class Cost(NamedTuple):
 
 
 def run_apart(command: Sequence[str | Path], log: Path, variables: Mapping[str, str] | None = None) -> Cost:
-    """Runs a command to its end.
+    """Run a command to its end.
 
     Args:
         command: program and arguments; Python finds the packages of this checkout.
@@ -59,7 +59,7 @@ def run_apart(command: Sequence[str | Path], log: Path, variables: Mapping[str, 
 
 @contextmanager
 def kept_apart(make: Callable[..., Callable[[Any], Any]], *arguments: Any) -> Iterator[Callable[[Any], Any]]:
-    """Keeps a function ready in a process of its own, where no other contender has changed how memory is handled.
+    """Keep a function ready in a process of its own, where no other contender has changed how memory is handled.
 
     Args:
         make: returns the function, in that process; itself a function of a module.
@@ -91,7 +91,7 @@ def _serve(connection: Connection, make: Callable[..., Callable[[Any], Any]], ar
 
 
 def interleaved(functions: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Returns the seconds of every call; each function is called once before it counts, then all in turn.
+    """Return the seconds of every call; each function is called once before it counts, then all in turn.
 
     Args:
         functions: by name.
@@ -109,7 +109,7 @@ def interleaved(functions: Mapping[str, Callable[[], object]], rounds: int) -> d
 
 
 def against(seconds: Mapping[str, Sequence[float]], name: str, peer: str) -> dict[str, Any]:
-    """Returns medians and the median of the ratios within the rounds."""
+    """Return medians and the median of the ratios within the rounds."""
     pairs = zip(seconds[peer], seconds[name], strict=True)
     return {
         "peer_s": statistics.median(seconds[peer]),
@@ -120,7 +120,7 @@ def against(seconds: Mapping[str, Sequence[float]], name: str, peer: str) -> dic
 
 
 def machine() -> dict[str, str]:
-    """Describes where this runs."""
+    """Describe where this runs."""
     import torch  # large, so that not every measurement starts processes from beside it
 
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []

@@ -32,7 +32,7 @@ REFERENCE = "reference"
 
 
 def images(run: Path, volume: str, reference: Image) -> dict[str, NDArray[np.floating]]:
-    """Returns the reference, the results of all methods, and the interpolated measurement without noise."""
+    """Return the reference, the results of all methods, and the interpolated measurement without noise."""
     lr = read_image(run / f"degraded/{volume}.safetensors")
     model = ForwardModel.from_json(lr.facts["forward_model"])
     clean = bspline3.upsample(model.coarsen(reference.data).astype(np.float32), model.factors, {})
@@ -44,7 +44,7 @@ def images(run: Path, volume: str, reference: Image) -> dict[str, NDArray[np.flo
 
 
 def main() -> None:
-    """Prints one row a method."""
+    """Print one row a method."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, required=True, help="folder of a finished run, such as results/demo")
     parser.add_argument("--volume", required=True, help="a head or brain of the run")

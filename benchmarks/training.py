@@ -132,21 +132,21 @@ DERIVED = {"no-ensemble": NO_ENSEMBLE, "no-correction": NO_CORRECTION}
 
 
 def read_pictures(folder: Path) -> tuple[list[Path], NDArray[np.float32]]:
-    """Returns the pictures below a folder, in a fixed mixed order, as (count, y, x) in [0, 1]; all have one size."""
+    """Return the pictures below a folder, in a fixed mixed order, as (count, y, x) in [0, 1]; all have one size."""
     paths = sorted(folder.glob("*/*.jpg"))
     np.random.default_rng(SEED).shuffle(paths)  # pyright: ignore[reportArgumentType]
     return paths, np.stack([np.asarray(Picture.open(path).convert("L"), dtype=np.float32) / 255 for path in paths])
 
 
 def without_near_duplicates(paths: Sequence[Path], others: Sequence[Path]) -> list[int]:
-    """Returns the indices of the pictures that resemble none of the others."""
+    """Return the indices of the pictures that resemble none of the others."""
     seen = [imagehash.phash(Picture.open(path).convert("L")) for path in others]
     own = [imagehash.phash(Picture.open(path).convert("L")) for path in paths]
     return [index for index, one in enumerate(own) if min(one - other for other in seen) > NEAR_DUPLICATE_BITS]
 
 
 def as_stack(pictures: NDArray[np.float32], name: str, split: str) -> Image:
-    """Returns pictures as slices of a volume."""
+    """Return pictures as slices of a volume."""
     data = np.ascontiguousarray(np.moveaxis(pictures, 0, -1))
     facts = {"id": name, "subject": name, "split": split, "slice_axis": 2, "plane": "axial"}
     facts |= {"slices": [0, len(pictures)], "foreground_slices": list(range(len(pictures)))}
@@ -154,13 +154,13 @@ def as_stack(pictures: NDArray[np.float32], name: str, split: str) -> Image:
 
 
 def degraded(image: Image, sigma: float) -> Image:
-    """Returns what is measured of a stack: k-space cut by 4, Rician noise."""
+    """Return what is measured of a stack: k-space cut by 4, Rician noise."""
     settings = Degrade(noise_sigma=sigma)
     return degrade(image, forward_model(image, settings, SEED))
 
 
 def prepare(images: Path, work: Path, test_pictures: int) -> None:
-    """Writes the stacks of the splits and their low-resolution images."""
+    """Write the stacks of the splits and their low-resolution images."""
     if (work / "test.safetensors").exists():
         return
     train_paths, train_pictures = read_pictures(images / "Training")
@@ -187,7 +187,7 @@ def prepare(images: Path, work: Path, test_pictures: int) -> None:
 
 
 def source_file(name: str, work: Path) -> Path:
-    """Returns a known source's file, fetched once."""
+    """Return a known source's file, fetched once."""
     source = known_sources()[name]
     output = work / "sources" / name / source.file_name
     if not output.exists():
@@ -196,7 +196,7 @@ def source_file(name: str, work: Path) -> Path:
 
 
 def initial(name: str, work: Path) -> Path:
-    """Returns the one-channel generator made from a known source's weights."""
+    """Return the one-channel generator made from a known source's weights."""
     folder = work / "models" / name
     if not (folder / "generator.safetensors").exists():
         convert(source_file(name, work), known_sources()[name], folder, 4, "both")
@@ -204,7 +204,7 @@ def initial(name: str, work: Path) -> Path:
 
 
 def train_row(name: str, row: Training, work: Path, threads: int) -> None:
-    """Trains one row in a process of its own, as the workflow does."""
+    """Train one row in a process of its own, as the workflow does."""
     output = work / "models" / name
     if (output / "generator.safetensors").exists():
         return
@@ -236,7 +236,7 @@ def train_row(name: str, row: Training, work: Path, threads: int) -> None:
 
 
 def derive(work: Path) -> None:
-    """Makes the variants that differ from the whole recipe in inference alone."""
+    """Make the variants that differ from the whole recipe in inference alone."""
     for name, what in DERIVED.items():
         path = work / "models" / name / "generator.safetensors"
         if not path.exists():
@@ -250,7 +250,7 @@ def derive(work: Path) -> None:
 
 
 def classical(image: Image, val: Path, sigma: float) -> dict[str, NDArray[np.floating]]:
-    """Restores a stack with every baseline; denoise-then-interpolate is tuned on validation at this noise."""
+    """Restore a stack with every baseline; denoise-then-interpolate is tuned on validation at this noise."""
     reference = read_image(val)
     settings = tune([reference], [degraded(reference, sigma)])["settings"]
     factors = image.facts["forward_model"]["factors"]
@@ -262,7 +262,7 @@ def classical(image: Image, val: Path, sigma: float) -> dict[str, NDArray[np.flo
 
 
 def measure(reference: Image, estimate: NDArray[np.floating], method: str, sigma: float) -> list[dict[str, Any]]:
-    """Measures every picture over its whole area."""
+    """Measure every picture over its whole area."""
     rows = []
     for index in range(reference.data.shape[2]):
         one, other = np.asarray(reference.data[..., index]), np.asarray(estimate[..., index])
@@ -273,7 +273,7 @@ def measure(reference: Image, estimate: NDArray[np.floating], method: str, sigma
 
 
 def evaluate(work: Path, networks: Sequence[str], levels: Sequence[float], name: str, with_classical: bool) -> None:
-    """Restores and measures the test stack, one method and noise level a task, a task a core."""
+    """Restore and measures the test stack, one method and noise level a task, a task a core."""
     table = work / f"{name}.csv"
     if table.exists():
         return
@@ -286,7 +286,7 @@ def evaluate(work: Path, networks: Sequence[str], levels: Sequence[float], name:
 
 
 def restore_and_measure(work: Path, method: str, sigma: float) -> list[dict[str, Any]]:
-    """Restores the test stack by a network, or by all baselines, keeps the result, and measures it."""
+    """Restore the test stack by a network, or by all baselines, keeps the result, and measures it."""
     use_threads(1)
     reference, image = read_image(work / "test.safetensors"), read_image(work / f"test.{sigma:g}.safetensors")
     if method == CLASSICAL:
@@ -300,7 +300,7 @@ def restore_and_measure(work: Path, method: str, sigma: float) -> list[dict[str,
 
 
 def diagnose(images: Path, work: Path) -> None:
-    """Asks a classifier, trained on true pictures, whether restorations keep the class that the reference gets."""
+    """Ask a classifier, trained on true pictures, whether restorations keep the class that the reference gets."""
     table = work / "agreement.csv"
     if table.exists():
         return
@@ -329,7 +329,7 @@ def diagnose(images: Path, work: Path) -> None:
 
 
 def difference(table: pd.DataFrame, metric: str, method: str, baseline: str) -> str:
-    """Returns the mean paired difference over pictures with its 95 % bootstrap interval, as text."""
+    """Return the mean paired difference over pictures with its 95 % bootstrap interval, as text."""
     wide = table.pivot(index="picture", columns="method", values=metric).astype(float)
     paired = (wide[method] - wide[baseline]).to_numpy()
     if not np.ptp(paired):
@@ -339,13 +339,13 @@ def difference(table: pd.DataFrame, metric: str, method: str, baseline: str) -> 
 
 
 def best_classical(means: pd.DataFrame, metric: str) -> str:
-    """Returns the baseline with the best mean."""
+    """Return the baseline with the best mean."""
     column = means.loc[plugins.names("pipeline.baselines"), metric]
     return str(column.idxmax() if METRICS[metric].HIGHER_IS_BETTER else column.idxmin())
 
 
 def main_table(work: Path) -> list[str]:
-    """Returns the lines of the table over all recipes and noise levels."""
+    """Return the lines of the table over all recipes and noise levels."""
     table = pd.read_csv(work / "main.csv")
     lines = []
     for sigma, part in table.groupby("noise"):
@@ -373,7 +373,7 @@ def main_table(work: Path) -> list[str]:
 
 
 def ablation_table(work: Path) -> list[str]:
-    """Returns the lines of the ablations at 2 % noise."""
+    """Return the lines of the ablations at 2 % noise."""
     table = pd.read_csv(work / "ablations.csv")
     means = table.groupby("method")[list(METRICS)].mean()
     lines = [
@@ -389,7 +389,7 @@ def ablation_table(work: Path) -> list[str]:
 
 
 def agreement_table(work: Path) -> list[str]:
-    """Returns the lines about the classifier."""
+    """Return the lines about the classifier."""
     table = pd.read_csv(work / "agreement.csv")
     methods = ["bicubic", "nlm_bspline3", "pretrained", *MAIN]
     lines = [
@@ -408,12 +408,12 @@ MARKS = {"main": main_table, "ablations": ablation_table, "agreement": agreement
 
 
 def measured(work: Path) -> dict[str, list[str]]:
-    """Returns the lines of the tables whose numbers are there, by their marks."""
+    """Return the lines of the tables whose numbers are there, by their marks."""
     return {mark: lines(work) for mark, lines in MARKS.items() if (work / f"{mark}.csv").exists()}
 
 
 def write_docs(path: Path, work: Path) -> None:
-    """Puts the tables between their marks in a document; the words around them stay."""
+    """Put the tables between their marks in a document; the words around them stay."""
     text = path.read_text(encoding="utf-8")
     for mark, lines in measured(work).items():
         start, end = f"<!-- {mark}: generated -->", f"<!-- {mark}: end -->"
@@ -424,7 +424,7 @@ def write_docs(path: Path, work: Path) -> None:
 
 
 def tell(work: Path, docs: Path | None) -> None:
-    """Prints all tables, and puts them into a document where one is named."""
+    """Print all tables, and puts them into a document where one is named."""
     for mark, lines in measured(work).items():
         sys.stdout.write("\n".join([f"\n## {mark}", *lines, ""]))
     if docs:
@@ -432,7 +432,7 @@ def tell(work: Path, docs: Path | None) -> None:
 
 
 def main() -> None:
-    """Runs what is wanted."""
+    """Run what is wanted."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path("results/benchmark-training"))
@@ -458,7 +458,7 @@ def main() -> None:
 
 
 def compare_recipes(images: Path, work: Path, threads: int) -> None:
-    """Trains and measures all recipes."""
+    """Train and measures all recipes."""
     initial("realesrgan-6b", work)
     pretrained = work / "models" / "pretrained"
     if not pretrained.exists():
@@ -470,7 +470,7 @@ def compare_recipes(images: Path, work: Path, threads: int) -> None:
 
 
 def ablate(work: Path, threads: int) -> None:
-    """Trains and measures the default recipe with parts of it left out."""
+    """Train and measures the default recipe with parts of it left out."""
     for name, row in ABLATIONS.items():
         train_row(name, row, work, threads)
     derive(work)

@@ -64,7 +64,7 @@ HEADING = "| case | peer, ms | ours, ms | ratio | ratio of the best rounds | dat
 
 
 def recipe_of(stage: str) -> Recipe:
-    """Returns the recipe of a row."""
+    """Return the recipe of a row."""
     return Recipe.model_validate({**filled(STAGES[stage], {}), **COMMON})
 
 
@@ -78,7 +78,7 @@ class Networks:
 
 
 def networks_of(recipe: Recipe) -> Networks:
-    """Returns fresh networks."""
+    """Return fresh networks."""
     torch.manual_seed(0)
     discriminator = None
     if recipe.adversarial:
@@ -114,7 +114,7 @@ class PlainTraining:
         self._reference = torch.rand(BATCH, 1, SIDE * FACTOR, SIDE * FACTOR, generator=generator)
 
     def take_step(self) -> None:
-        """Takes one step of all networks."""
+        """Take one step of all networks."""
         if self._discriminator:
             self._discriminator.requires_grad_(False)
         self._optimizer.zero_grad()
@@ -155,7 +155,7 @@ class PlainTraining:
         return (_looks(real - fake.mean(), False) + _looks(fake - real.mean(), True)) / 2
 
     def _discriminator_gan(self, discriminator: nn.Module, estimate: Tensor) -> None:
-        """Goes backward twice, once for true and once for generated patches."""
+        """Go backward twice, once for true and once for generated patches."""
         if not self._is_relativistic:
             _looks(discriminator(self._reference), True).backward()
             _looks(discriminator(estimate.detach()), False).backward()
@@ -172,7 +172,7 @@ def _looks(logits: Tensor, real: bool) -> Tensor:
 
 
 def peer(stage: str, threads: int) -> Callable[[int], float]:
-    """Returns a function that takes steps as the peer does and tells their seconds."""
+    """Return a function that takes steps as the peer does and tells their seconds."""
     torch.set_num_threads(threads)
     return _timed(PlainTraining(recipe_of(stage)).take_step)
 
@@ -191,7 +191,7 @@ def _timed(take_step: Callable[[], object]) -> Callable[[int], float]:
 
 
 def training_volume(folder: Path) -> TrainingVolume:
-    """Writes a smooth ball of noise and opens it memory-mapped, as a training opens its volumes."""
+    """Write a smooth ball of noise and opens it memory-mapped, as a training opens its volumes."""
     grid = np.meshgrid(*(np.linspace(-1, 1, size) for size in VOLUME), indexing="ij", sparse=True)
     mask = sum(axis**2 for axis in grid) < RADIUS**2
     noise = np.random.default_rng(0).random(VOLUME, dtype=np.float32)
@@ -203,7 +203,7 @@ def training_volume(folder: Path) -> TrainingVolume:
 
 
 def our_trainer(stage: str, threads: int, folder: Path) -> Trainer:
-    """Returns our training, as the stage `train` sets it up."""
+    """Return our training, as the stage `train` sets it up."""
     use_threads(threads)
     draw_with_one_thread()
     keep_memory()
@@ -225,7 +225,7 @@ def our_trainer(stage: str, threads: int, folder: Path) -> Trainer:
 
 
 def measure(stage: str, steps: int, rounds: int, threads: int) -> dict[str, Any]:
-    """Returns one row: medians over interleaved rounds, in seconds a step.
+    """Return one row: medians over interleaved rounds, in seconds a step.
 
     On a machine that others use as well, the ratio of the best rounds says more.
     """
@@ -251,7 +251,7 @@ def measure(stage: str, steps: int, rounds: int, threads: int) -> dict[str, Any]
 
 
 def table_of(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Returns the rows as a table in Markdown."""
+    """Return the rows as a table in Markdown."""
     lines = [HEADING, "| --- | --- | --- | --- | --- | --- |"]
     for row in rows:
         cells = (
@@ -262,7 +262,7 @@ def table_of(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def main() -> None:
-    """Prints the table."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--steps", type=int, default=3, help="steps of each round")
     parser.add_argument("--rounds", type=int, default=7, help="rounds, of which the median counts")

@@ -22,7 +22,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs one stage and returns the exit status: 0, 1 for a mistake of the user's, 2 for a wrong command line."""
+    """Run one stage and return the exit status: 0, 1 for a mistake of the user's, 2 for a wrong command line."""
     if not arguments or arguments[0] in ("-h", "--help"):
         print(overview())
         return 0 if arguments else 2
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def overview() -> str:
-    """Returns the list of stages."""
+    """Return the list of stages."""
     lines = [f"  {name:<19} {purpose}" for name, purpose in STAGES.items()]
     return "\n".join(
         ["usage: python -m pipeline STAGE ...", "", *lines, "", "python -m pipeline STAGE --help tells more."]
@@ -41,7 +41,7 @@ def overview() -> str:
 
 
 def run_stage(stage: str, arguments: Sequence[str]) -> int:
-    """Parses a stage's arguments and runs it; a user's mistake becomes one message and exit status 1."""
+    """Parse a stage's arguments and run it; a user's mistake becomes one message and exit status 1."""
     module = importlib.import_module(module_of(stage))
     parser = stage_parser(stage, module.__doc__)
     module.add_arguments(parser)

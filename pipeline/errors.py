@@ -15,7 +15,7 @@ class UserError(Exception):
 
 @contextmanager
 def about(what: str) -> Iterator[None]:
-    """Puts what a mistake is about, such as a volume and its file, before the message, unless it begins with that.
+    """Put what a mistake is about, such as a volume and its file, before the message, unless it begins with that.
 
     Raises:
         UserError: the one that is raised in the block, with this in front.

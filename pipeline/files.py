@@ -23,7 +23,7 @@ DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """Gives a temporary path beside `target`; it is flushed and takes target's place when the block ends well.
+    """Yield a temporary path beside `target`; it is flushed and takes target's place when the block ends well.
 
     The temporary name keeps target's suffixes, since writers choose the format by them. When the block raises,
     the temporary file is removed and whatever stood at `target` stays as it was. A process that is killed leaves its
@@ -39,7 +39,7 @@ def replacing(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def folder_beside(target: Path) -> Iterator[Path]:
-    """Gives an empty folder on the disk of `target`, which is removed when the block ends; see `publish_folder`.
+    """Yield an empty folder on the disk of `target`, which is removed when the block ends; see `publish_folder`.
 
     Raises:
         UserError: the folder cannot be made or written to, or the disk is full.
@@ -51,7 +51,7 @@ def folder_beside(target: Path) -> Iterator[Path]:
 
 
 def publish_folder(folder: Path, target: Path) -> None:
-    """Flushes a whole folder to the disk and renames it to `target`; a folder that stood there is removed.
+    """Flush a whole folder to the disk and renames it to `target`; a folder that stood there is removed.
 
     Args:
         folder: on the disk of `target`.
@@ -75,14 +75,14 @@ def publish_folder(folder: Path, target: Path) -> None:
 
 
 def cannot_write(target: Path, error: OSError) -> UserError:
-    """Returns what to tell the user where writing `target` failed: why, and what to do."""
+    """Return what to tell the user where writing `target` failed: why, and what to do."""
     advice = "Make room on the disk." if error.errno in DISK_ERRORS else "Is its folder writable?"
     return UserError(f"cannot write {target}: {error.strerror}. {advice}")
 
 
 @contextmanager
 def _told_of(target: Path) -> Iterator[None]:
-    """Makes a full disk a user's mistake that names the target."""
+    """Make a full disk a user's mistake that names the target."""
     try:
         yield
     except OSError as error:
@@ -93,7 +93,7 @@ def _told_of(target: Path) -> Iterator[None]:
 
 @contextmanager
 def _temporary(target: Path, make: Callable[[Path], Path]) -> Iterator[Path]:
-    """Gives what `make` makes beside `target`, locked against those who clear up, and removes it in the end."""
+    """Yield what `make` makes beside `target`, locked against those who clear up, and removes it in the end."""
     try:
         if make is _new_file and target.is_dir():
             raise UserError(f"cannot write {target}: a folder of this name stands there.")
@@ -110,7 +110,7 @@ def _temporary(target: Path, make: Callable[[Path], Path]) -> Iterator[Path]:
 
 
 def _new_file(target: Path) -> Path:
-    """Makes an empty file beside `target` under a temporary name."""
+    """Make an empty file beside `target` under a temporary name."""
     suffix = "".join(target.suffixes[-2:])
     handle, name = tempfile.mkstemp(prefix=_temporary_prefix(target), suffix=suffix, dir=target.parent)
     os.close(handle)
@@ -118,17 +118,17 @@ def _new_file(target: Path) -> Path:
 
 
 def _new_folder(target: Path) -> Path:
-    """Makes an empty folder beside `target` under a temporary name."""
+    """Make an empty folder beside `target` under a temporary name."""
     return Path(tempfile.mkdtemp(prefix=_temporary_prefix(target), dir=target.parent))
 
 
 def _temporary_prefix(target: Path) -> str:
-    """Returns how temporary names of a target begin: of one length, however long the target's own name is."""
+    """Return how temporary names of a target begin: of one length, however long the target's own name is."""
     return f".partial-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:12]}-"
 
 
 def _locked(target: Path, make: Callable[[Path], Path]) -> tuple[Path, int]:
-    """Makes something temporary and locks it: the system takes the lock away from a process that is killed.
+    """Make something temporary and locks it: the system takes the lock away from a process that is killed.
 
     Returns:
         Its path, and the descriptor that holds the lock for as long as it is open.
@@ -158,7 +158,7 @@ def _open(path: Path) -> int:
 
 
 def _lock(descriptor: int) -> Lock:
-    """Tries to take the lock of an open file or folder."""
+    """Try to take the lock of an open file or folder."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -169,7 +169,7 @@ def _lock(descriptor: int) -> Lock:
 
 
 def _remove_abandoned(target: Path) -> None:
-    """Removes what processes that were killed have left of `target`; on a disk without locks it stays."""
+    """Remove what processes that were killed have left of `target`; on a disk without locks it stays."""
     for path in target.parent.glob(f"{_temporary_prefix(target)}*"):
         try:
             descriptor = _open(path)
@@ -181,7 +181,7 @@ def _remove_abandoned(target: Path) -> None:
 
 
 def _remove(path: Path) -> None:
-    """Removes a file or folder that may be gone already."""
+    """Remove a file or folder that may be gone already."""
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -190,7 +190,7 @@ def _remove(path: Path) -> None:
 
 
 def _publish(partial: Path, target: Path) -> None:
-    """Flushes `partial` to the disk and renames it, with the permissions that the umask grants a new file."""
+    """Flush `partial` to the disk and renames it, with the permissions that the umask grants a new file."""
     umask = os.umask(0)
     os.umask(umask)
     partial.chmod(0o666 & ~umask)
@@ -200,18 +200,18 @@ def _publish(partial: Path, target: Path) -> None:
 
 
 def write_text(target: Path, text: str) -> None:
-    """Writes UTF-8 `text` to `target`, whole or not at all."""
+    """Write UTF-8 `text` to `target`, whole or not at all."""
     with replacing(target) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
 def write_json(target: Path, value: Any) -> None:
-    """Writes `value` as indented JSON with sorted keys, whole or not at all."""
+    """Write `value` as indented JSON with sorted keys, whole or not at all."""
     write_text(target, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
-    """Reads a JSON file.
+    """Read a JSON file.
 
     Raises:
         UserError: the file is missing or is no JSON.
@@ -225,11 +225,11 @@ def read_json(path: Path) -> Any:
 
 
 def folders_of(folder: Path) -> list[Path]:
-    """Returns a folder and all folders below it, sorted: one of them changes whenever a file comes or goes."""
+    """Return a folder and all folders below it, sorted: one of them changes whenever a file comes or goes."""
     return sorted(Path(top) for top, _, _ in os.walk(folder))
 
 
 def sha256_of(path: Path) -> str:
-    """Returns the SHA-256 of a file as 64 hexadecimal digits."""
+    """Return the SHA-256 of a file as 64 hexadecimal digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -21,14 +21,14 @@ MAX_LISTED = 30
 
 
 def names(package: str) -> list[str]:
-    """Returns the names of all plug-ins of `package` (such as "pipeline.metrics"), sorted."""
+    """Return the names of all plug-ins of `package` (such as "pipeline.metrics"), sorted."""
     paths = importlib.import_module(package).__path__
     found = pkgutil.iter_modules(paths)
     return sorted(module.name for module in found if not module.name.startswith("_") and not module.ispkg)
 
 
 def constant(package: str, name: str, wanted: str, default: Any = None) -> Any:
-    """Returns the literal that a plug-in sets a constant of its module to; its source is parsed, never run."""
+    """Return the literal that a plug-in sets a constant of its module to; its source is parsed, never run."""
     paths = importlib.import_module(package).__path__
     source = next(path for path in (Path(folder) / f"{name}.py" for folder in paths) if path.is_file())
     for node in ast.parse(source.read_text(encoding="utf-8")).body:
@@ -38,7 +38,7 @@ def constant(package: str, name: str, wanted: str, default: Any = None) -> Any:
 
 
 def load(package: str, name: str) -> ModuleType:
-    """Imports the plug-in `name` of `package`.
+    """Import the plug-in `name` of `package`.
 
     Raises:
         UserError: no such plug-in; the message names the nearest one.
@@ -50,7 +50,7 @@ def load(package: str, name: str) -> ModuleType:
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """Returns which of `known` is nearest to `name`, or lists them."""
+    """Return which of `known` is nearest to `name`, or lists them."""
     options = list(known)
     if not options:
         return "there is none"

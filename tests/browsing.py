@@ -164,7 +164,7 @@ return [document.activeElement, ring || document.activeElement.type === "range"]
 
 @contextmanager
 def chromium(profile: Path) -> Iterator[Any]:
-    """Gives a headless Chromium with a profile of its own; skips the test where there is none."""
+    """Yield a headless Chromium with a profile of its own; skips the test where there is none."""
     if not (CHROMIUM and DRIVER):
         reason = "needs the Debian packages chromium and chromium-driver"
         if os.environ.get("CI"):
@@ -187,7 +187,7 @@ def chromium(profile: Path) -> Iterator[Any]:
 
 
 def show(browser: Any, page: Path, width: int = 1400, height: int = 900) -> None:
-    """Opens a page in a window of a size in CSS pixels; what was logged before is thrown away.
+    """Open a page in a window of a size in CSS pixels; what was logged before is thrown away.
 
     The reader wants no motion: a page that still glides to its place would be clicked where it no longer is.
     """
@@ -202,14 +202,14 @@ def show(browser: Any, page: Path, width: int = 1400, height: int = 900) -> None
 
 
 def requests(browser: Any) -> list[str]:
-    """Returns the addresses that the page asked for since it was opened, its own and those inside it left out."""
+    """Return the addresses that the page asked for since it was opened, its own and those inside it left out."""
     messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     asked = [item["params"]["request"]["url"] for item in messages if item["method"] == "Network.requestWillBeSent"]
     return [url for url in asked[1:] if not url.startswith("data:")]
 
 
 def open_details(browser: Any) -> None:
-    """Opens everything that folds."""
+    """Open everything that folds."""
     browser.execute_script("for (const part of document.querySelectorAll('details')) part.open = true")
 
 
@@ -229,7 +229,7 @@ def axe_mistakes(browser: Any) -> list[str]:
 
 
 def keyboard_mistakes(browser: Any, most: int = 400) -> list[str]:
-    """Presses the tab key through the open page; says what it does not reach in order, or reaches without a ring.
+    """Press the tab key through the open page; says what it does not reach in order, or reaches without a ring.
 
     Args:
         browser: with the page open, from whose top the walk starts.

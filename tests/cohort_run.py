@@ -23,7 +23,7 @@ SLICES = 5
 
 
 def make_cohort(run: Path, folder: Path, count: int) -> Path:
-    """Writes the tables of `count` test volumes into `folder`; returns it.
+    """Write the tables of `count` test volumes into `folder`; return it.
 
     Args:
         run: a small run with its provenance, see `tests.report_run`.
@@ -72,7 +72,7 @@ def _slices(names: list[str], subjects: dict[str, str], generator: np.random.Gen
 def optional_tables(
     names: list[str], subjects: dict[str, str], generator: np.random.Generator
 ) -> dict[str, pd.DataFrame]:
-    """Returns tables with the columns that the stages write, for every part of the page."""
+    """Return tables with the columns that the stages write, for every part of the page."""
     methods = ("zerofill", "pretrained", "rrdb_l1")
 
     def measured(**columns: Any) -> dict[str, list[Any]]:
@@ -162,7 +162,7 @@ def optional_tables(
 
 
 def cohort_command(run: Path, folder: Path, output: Path, **settings: Any) -> list[str]:
-    """Returns the command line of the stage `index` for the tables in `folder`."""
+    """Return the command line of the stage `index` for the tables in `folder`."""
     command = index_command(run, output, **settings)
     own = [f"{name}.csv" for name in ("volumes", "slices", "summary")] + ["provenance.json"]
     command = [str(folder / Path(part).name) if Path(part).name in own else part for part in command]

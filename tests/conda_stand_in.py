@@ -39,7 +39,7 @@ WATCH = Path(__file__).with_name("watch_imports.py")
 
 
 def conda_base(folder: Path, lowest: bool = False) -> Path:
-    """Makes the folder of an installed conda; returns the folder to put on the PATH.
+    """Make the folder of an installed conda; return the folder to put on the PATH.
 
     Args:
         folder: the folder to make.
@@ -58,7 +58,7 @@ def conda_base(folder: Path, lowest: bool = False) -> Path:
 
 
 def build(environment: Path, prefix: Path, lowest: bool = False) -> None:
-    """Builds the packages of an environment file, and those that they require, in a new virtual environment."""
+    """Build the packages of an environment file, and those that they require, in a new virtual environment."""
     wanted = {INDEX_NAMES.get(name, name): versions for name, versions in packages(environment).items()}
     linked: list[str] = []
     if "torch" in wanted:
@@ -86,7 +86,7 @@ def uv(*arguments: str | Path) -> None:
 
 
 def required_by_torch() -> tuple[list[str], list[str]]:
-    """Returns what torch requires of the locked packages; and torch itself with what only its own build brings."""
+    """Return what torch requires of the locked packages; and torch itself with what only its own build brings."""
     required, linked, waiting = set(), ["torch"], ["torch"]
     while waiting:
         for text in metadata.requires(waiting.pop()) or []:
@@ -103,7 +103,7 @@ def required_by_torch() -> tuple[list[str], list[str]]:
 
 
 def link(name: str, packages_folder: Path) -> None:
-    """Makes the files of one installed package importable in another environment."""
+    """Make the files of one installed package importable in another environment."""
     distribution = metadata.distribution(name)
     tops = {file.parts[0] for file in distribution.files or [] if file.parts[0] != ".."}
     for top in tops - {"__pycache__"}:

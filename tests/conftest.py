@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture
 def one_thread() -> Iterator[None]:
-    """Computes with one thread: networks as small as the tests' only lose by more."""
+    """Compute with one thread: networks as small as the tests' only lose by more."""
     import torch
 
     before = torch.get_num_threads()

@@ -39,7 +39,7 @@ PLUG_INS = {"imagecodecs": "tifffile"}
 
 
 def packages(path: Path) -> dict[str, SpecifierSet]:
-    """Returns the packages of an environment file by conda's names, with their ranges; Python is one of them.
+    """Return the packages of an environment file by conda's names, with their ranges; Python is one of them.
 
     A single equals sign, as in python=3.12, stands for all releases that begin with what follows, as conda reads it.
     """
@@ -51,30 +51,30 @@ def packages(path: Path) -> dict[str, SpecifierSet]:
 
 
 def ranges(name: str = "run") -> dict[str, SpecifierSet]:
-    """Returns the ranges that requirements/NAME.in states itself, by the package index's names."""
+    """Return the ranges that requirements/NAME.in states itself, by the package index's names."""
     lines = (REQUIREMENTS / f"{name}.in").read_text(encoding="utf-8").splitlines()
     stated = [Requirement(line) for line in lines if line and not line.startswith(("#", "-r "))]
     return {canonicalize_name(one.name): one.specifier for one in stated}
 
 
 def environment_file(name: str) -> Path:
-    """Returns the file of an environment."""
+    """Return the file of an environment."""
     return CHECKOUT / f"envs/{name}.yaml"
 
 
 def locked_requirements() -> list[str]:
-    """Returns what run.lock allows, such as "numpy==2.4.6 ; python_full_version < '3.12'", without its hashes."""
+    """Return what run.lock allows, such as "numpy==2.4.6 ; python_full_version < '3.12'", without its hashes."""
     found = re.findall(r"^[A-Za-z0-9][^\\\n]*", LOCK.read_text(encoding="utf-8"), re.MULTILINE)
     return [line.strip() for line in found]
 
 
 def locked_names() -> set[str]:
-    """Returns the names of all locked packages."""
+    """Return the names of all locked packages."""
     return {line.partition("==")[0] for line in locked_requirements()}
 
 
 def stages_with_environments() -> dict[str, str]:
-    """Returns the environment of every stage, from the rules that call it."""
+    """Return the environment of every stage, from the rules that call it."""
     found: dict[str, str] = {}
     for rules in (CHECKOUT / "workflow/rules").glob("*.smk"):
         for rule in re.split(r"^ *rule\b", rules.read_text(), flags=re.MULTILINE)[1:]:

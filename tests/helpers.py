@@ -51,7 +51,7 @@ class Tags(HTMLParser):
 
 
 def synthetic_head(shape: Sequence[int] = (40, 44, 36), seed: int = 0, texture: float = 40.0) -> NDArray[np.float32]:
-    """Returns a head of ellipsoids with smooth texture inside and black background around: float32, about 0 to 1100.
+    """Return a head of ellipsoids with smooth texture inside and black background around: float32, about 0 to 1100.
 
     The axes are x, y, z; the centre of the head is the centre of the array; the same seed gives the same head.
     """
@@ -67,14 +67,14 @@ def synthetic_head(shape: Sequence[int] = (40, 44, 36), seed: int = 0, texture: 
 
 
 def ras_affine(spacing: Sequence[float] = (1.0, 1.0, 1.0), origin: Sequence[float] = (-20.0, -22.0, -18.0)) -> NDArray:
-    """Returns an affine whose axes run to the right, the front and the top."""
+    """Return an affine whose axes run to the right, the front and the top."""
     affine = np.diag([*spacing, 1.0])
     affine[:3, 3] = origin
     return affine
 
 
 def reoriented(data: NDArray, affine: NDArray, table: NDArray) -> tuple[NDArray, NDArray]:
-    """Stores a RAS volume in another order; `table` has for every axis of the file its RAS axis and its direction."""
+    """Store a RAS volume in another order; `table` has for every axis of the file its RAS axis and its direction."""
     transform = ornt_transform(np.array([[0, 1], [1, 1], [2, 1]]), table)
     return apply_orientation(data, transform), affine @ inv_ornt_aff(transform, data.shape)
 
@@ -89,7 +89,7 @@ def write_nifti(
     intercept: float = 0.0,
     change_header: Callable[[Any], None] | None = None,
 ) -> Path:
-    """Writes stored voxels as they are, with a slope and intercept in the header; returns `path`."""
+    """Write stored voxels as they are, with a slope and intercept in the header; return `path`."""
     kind = nib.Nifti2Image if version == 2 else nib.Nifti1Image
     image: Any = kind(data, ras_affine() if affine is None else affine, dtype=data.dtype)
     image.header.set_xyzt_units("mm")
@@ -101,17 +101,17 @@ def write_nifti(
 
 
 def load_nifti(path: Path) -> Any:
-    """Reads a file with nibabel alone, to judge what the pipeline wrote."""
+    """Read a file with nibabel alone, to judge what the pipeline wrote."""
     return nib.load(path)
 
 
 def volume_entry(**changes: Any) -> dict[str, Any]:
-    """Returns a volume's entry of a configuration."""
+    """Return a volume's entry of a configuration."""
     return {"id": "head", "subject": "S1", "split": "test", "source": "mine", "slices": None, **changes}
 
 
 def configuration(**changes: Any) -> dict[str, Any]:
-    """Returns a small, valid configuration; a changed key replaces the whole value."""
+    """Return a small, valid configuration; a changed key replaces the whole value."""
     blocks = (("low", "train", [0, 10]), ("mid", "val", [20, 30]))
     volumes = [volume_entry(id=name, split=split, slices=slices) for name, split, slices in blocks]
     volumes.append(volume_entry(id="other", subject="S2", source="theirs"))
@@ -126,7 +126,7 @@ def run_stage(
     environment: Mapping[str, str] | None = None,
     before: Callable[[], None] | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Runs `python -m pipeline ...` in a process of its own.
+    """Run `python -m pipeline ...` in a process of its own.
 
     Args:
         arguments: stage and options.
@@ -144,7 +144,7 @@ def run_stage(
 
 
 def without_privileges() -> list[str]:
-    """Returns the start of a command line that runs the rest as a root that permissions bind like anyone else.
+    """Return the start of a command line that runs the rest as a root that permissions bind like anyone else.
 
     Another user id would not do: the interpreter may lie in a folder that only root can enter.
     """
@@ -154,7 +154,7 @@ def without_privileges() -> list[str]:
 
 
 def extract(source: Path, output: Path, *, settings: Mapping[str, Any] | None = None, **entry: Any) -> None:
-    """Runs the stage `extract` in this process."""
+    """Run the stage `extract` in this process."""
     from pipeline.config.sections import Extract
     from pipeline.config.volumes import Volume
     from pipeline.steps.extract import extract as run
@@ -164,13 +164,13 @@ def extract(source: Path, output: Path, *, settings: Mapping[str, Any] | None = 
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """Returns the files under a folder with a hash of each, to see whether anything was changed."""
+    """Return the files under a folder with a hash of each, to see whether anything was changed."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def the_message(result: subprocess.CompletedProcess[str], *, after_progress: bool = False) -> str:
-    """Returns the one message of a command that failed as it should; raises AssertionError where it did not.
+    """Return the one message of a command that failed as it should; raises AssertionError where it did not.
 
     Args:
         result: the command.
@@ -186,7 +186,7 @@ def the_message(result: subprocess.CompletedProcess[str], *, after_progress: boo
 
 
 def restore_slice(network: Any, image: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
-    """Restores slices by torch, which all other ways to restore them are held against."""
+    """Restore slices by torch, which all other ways to restore them are held against."""
     from pipeline.config.sections import Infer
     from pipeline.inference.forward_pass import engine_for
 

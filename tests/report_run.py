@@ -38,7 +38,7 @@ SEED = 7
 
 
 def config(plane: Plane = "axial") -> dict[str, Any]:
-    """Returns the run's configuration; titles from its sources try to break out of the page."""
+    """Return the run's configuration; titles from its sources try to break out of the page."""
     kinds = {"kind": "local", "title": HOSTILE, "licence": HOSTILE, "citation": f"{HOSTILE} doi:10.1000/{HOSTILE}"}
     sources = {name: {**kinds, "path": f"{name}.nii.gz"} for name in ("mine", "theirs")}
     extracting = {"plane": plane}
@@ -53,7 +53,7 @@ def config(plane: Plane = "axial") -> dict[str, Any]:
 
 
 def make_run(folder: Path, plane: Plane = "axial", spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> Path:
-    """Makes everything that the stages `provenance`, `report` and `index` read, below `folder`; returns `folder`."""
+    """Make everything that the stages `provenance`, `report` and `index` read, below `folder`; return `folder`."""
     settings = Evaluate(**EVALUATE)
     shape = {"axial": (45, 52, 60), "coronal": (45, 60, 52), "sagittal": (60, 45, 52)}[plane]
     for seed, name in enumerate(("mine", "theirs")):
@@ -119,7 +119,7 @@ def _models(folder: Path) -> None:
 
 
 def provenance_command(folder: Path) -> list[str]:
-    """Returns the command line of the stage `provenance`."""
+    """Return the command line of the stage `provenance`."""
     sources = [str(folder / f"{name}.nii.gz.source.json") for name in ("mine", "theirs")]
     volumes = [str(folder / f"extracted/{entry['id']}.safetensors") for entry in BLOCKS]
     output = str(folder / "provenance.json")
@@ -128,7 +128,7 @@ def provenance_command(folder: Path) -> list[str]:
 
 
 def tables(folder: Path) -> list[str]:
-    """Returns the options that both pages share."""
+    """Return the options that both pages share."""
     return [
         *("--volumes-table", str(folder / "volumes.csv"), "--slices", str(folder / "slices.csv")),
         *("--summary", str(folder / "summary.csv"), "--provenance", str(folder / "provenance.json")),
@@ -137,7 +137,7 @@ def tables(folder: Path) -> list[str]:
 
 
 def report_command(folder: Path, volume: str, output: Path, **settings: Any) -> list[str]:
-    """Returns the command line of the stage `report`."""
+    """Return the command line of the stage `report`."""
     predictions = sorted(str(path) for path in (folder / "predictions").glob(f"*/{volume}.nii.gz"))
     return [
         *("report_volume", "--hr", str(folder / f"extracted/{volume}.safetensors")),
@@ -149,5 +149,5 @@ def report_command(folder: Path, volume: str, output: Path, **settings: Any) -> 
 
 
 def index_command(folder: Path, output: Path, **settings: Any) -> list[str]:
-    """Returns the command line of the stage `index`."""
+    """Return the command line of the stage `index`."""
     return ["report_index", *tables(folder), "--settings", json.dumps(settings), "--output", str(output)]

@@ -30,19 +30,19 @@ ADVERSARIAL = {"loss": "standard", "weight": 5e-3, "discriminator": "unet_sn", "
 
 
 def tiny_generator(seed: int = 0, **changes: Any) -> Generator:
-    """Returns a network of one block with random weights that depend on the seed alone."""
+    """Return a network of one block with random weights that depend on the seed alone."""
     torch.manual_seed(seed)
     return Generator(Shape.from_json({**TINY, "noise_map": True, **changes}))
 
 
 def tiny_recipe(**changes: Any) -> Recipe:
-    """Returns a recipe of a few steps of two patches of 8 x 8 voxels; a changed key replaces the whole value."""
+    """Return a recipe of a few steps of two patches of 8 x 8 voxels; a changed key replaces the whole value."""
     small = {"steps": 12, "batch_size": 2, "patch_lr": 8, "warmup_steps": 2, "learning_rate": 1e-3}
     return Recipe.model_validate({**small, **changes})
 
 
 def tiny_settings(sentinel: dict[str, Any] | None = None, **changes: Any) -> Train:
-    """Returns settings that look and record often."""
+    """Return settings that look and record often."""
     often = {"validate_every": 6, "record_every": 3, "checkpoint_every": 1000, "threads": 1}
     return Train.model_validate({**often, **changes, "sentinel": Sentinel.model_validate(sentinel or {})})
 
@@ -50,7 +50,7 @@ def tiny_settings(sentinel: dict[str, Any] | None = None, **changes: Any) -> Tra
 def training_volume(
     sigma: float = 0.0, slice_axis: int = 2, shape: tuple[int, int, int] = SHAPE, factor: int = 4
 ) -> TrainingVolume:
-    """Returns a synthetic head to draw patches from."""
+    """Return a synthetic head to draw patches from."""
     data = synthetic_head(shape) / np.float32(1000)
     factors = tuple(1 if axis == slice_axis else factor for axis in range(3))
     model = ForwardModel(factors, shape, "rician", sigma, seed=1)
@@ -60,7 +60,7 @@ def training_volume(
 
 
 def small_excerpt(noise: str = "rician", sigma: float = 0.02, seed: int = 4, most: int = 2) -> Excerpt:
-    """Returns some slices of another synthetic head with what is measured of them."""
+    """Return some slices of another synthetic head with what is measured of them."""
     data = synthetic_head(SHAPE, seed=seed) / np.float32(1000)
     mask = data > 0.1
     facts = {"slice_axis": 2, "foreground_slices": list(range(6, 30))}
@@ -81,7 +81,7 @@ def make_trainer(
     perceptual: PerceptualDistance | None = None,
     device: str = "cpu",
 ) -> Trainer:
-    """Returns a trainer whose checkpoints lie in `folder`."""
+    """Return a trainer whose checkpoints lie in `folder`."""
     settings = settings or tiny_settings()
     generator = generator or tiny_generator(noise_map=recipe.noise_map)
     excerpts = [small_excerpt()]
@@ -108,5 +108,5 @@ class ChangedSampler:
         self._sampler, self._change = sampler, change
 
     def batch(self, step: int, part: slice = slice(None)) -> Patches:
-        """Returns the changed batch of a step."""
+        """Return the changed batch of a step."""
         return self._change(step, self._sampler.batch(step, part))

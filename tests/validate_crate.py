@@ -1,4 +1,4 @@
-"""Validates RO-Crates by roc-validator, in an environment of its own, where no JSON-LD context can be fetched.
+"""Validate RO-Crates by roc-validator, in an environment of its own, where no JSON-LD context can be fetched.
 
 The terms come from the copy of the RO-Crate context that the library rocrate carries. Prints, for every crate, a
 line of JSON with the requirements of the profile that it breaks.
@@ -30,7 +30,7 @@ CONTEXTS = {
 
 
 def remember(cache: str) -> None:
-    """Puts the contexts into the cache that the validator asks instead of the web."""
+    """Put the contexts into the cache that the validator asks instead of the web."""
     session = CachedSession(cache_name=cache, backend="sqlite", expire_after=-1)
     for address, context in CONTEXTS.items():
         content = json.dumps(context).encode()
@@ -46,7 +46,7 @@ def remember(cache: str) -> None:
 
 
 def broken(crate: str, profile: str, cache: str) -> list[str]:
-    """Returns the requirements that a crate breaks."""
+    """Return the requirements that a crate breaks."""
     result = validate(
         ValidationSettings(
             rocrate_uri=crate,

@@ -26,7 +26,7 @@ class Refusal:
 
 
 def record(path: str) -> None:
-    """Adds what was called and imported to a file, in one write, since jobs run side by side."""
+    """Add what was called and imported to a file, in one write, since jobs run side by side."""
     modules = sorted({name.partition(".")[0] for name in sys.modules})
     line = {"arguments": sys.argv[1:], "python": sys.prefix, "modules": modules, "seconds": time.monotonic() - START}
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)

@@ -13,7 +13,7 @@ BuildMatrix = Callable[[int, int], NDArray[np.float64]]
 
 
 def enlarge(lr: NDArray[np.floating], factors: Sequence[int], build: BuildMatrix) -> NDArray[np.float32]:
-    """Multiplies each axis by `build(size, factor)`, of shape (size * factor, size), where the factor is above 1."""
+    """Multiply each axis by `build(size, factor)`, of shape (size * factor, size), where the factor is above 1."""
     pairs = zip(lr.shape, factors, strict=True)
     matrices = [None if factor == 1 else build(size, factor) for size, factor in pairs]
     return np.ascontiguousarray(apply_along_axes(matrices, lr), dtype=np.float32)

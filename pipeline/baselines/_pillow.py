@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 
 def resample(lr: NDArray[np.floating], factors: Sequence[int], kernel: PIL.Image.Resampling) -> NDArray[np.float32]:
-    """Enlarges an array of any number of axes, one axis after the other; beyond the edge, kernels are renormalised."""
+    """Enlarge an array of any number of axes, one axis after the other; beyond the edge, kernels are renormalised."""
     result = np.asarray(lr, dtype=np.float32)
     for axis, factor in enumerate(factors):
         if factor > 1:
@@ -21,7 +21,7 @@ def resample(lr: NDArray[np.floating], factors: Sequence[int], kernel: PIL.Image
 def _resample_axis(
     data: NDArray[np.float32], axis: int, factor: int, kernel: PIL.Image.Resampling
 ) -> NDArray[np.float32]:
-    """Lays the axis along the rows of one float picture, so that Pillow resamples all lines at once."""
+    """Lay the axis along the rows of one float picture, so that Pillow resamples all lines at once."""
     moved = np.moveaxis(data, axis, -1)
     width = moved.shape[-1]
     picture = PIL.Image.fromarray(np.ascontiguousarray(moved.reshape(-1, width)))

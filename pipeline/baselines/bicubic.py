@@ -19,6 +19,6 @@ DESCRIPTION = (
 
 
 def upsample(lr: NDArray[np.floating], factors: Sequence[int], settings: Mapping[str, Any]) -> NDArray[np.float32]:
-    """Interpolates by Pillow's bicubic kernel; arguments and result as in this package's docstring."""
+    """Interpolate by Pillow's bicubic kernel; arguments and result as in this package's docstring."""
     del settings
     return _pillow.resample(lr, factors, PIL.Image.Resampling.BICUBIC)

@@ -19,7 +19,7 @@ DESCRIPTION = (
 
 
 def axis_matrix(size: int, factor: int) -> NDArray[np.float64]:
-    """Returns the interpolation along one axis, of shape (size * factor, size).
+    """Return the interpolation along one axis, of shape (size * factor, size).
 
     Column j is the spline through a single one at sample j, read at the centres of the fine cells.
     """
@@ -29,6 +29,6 @@ def axis_matrix(size: int, factor: int) -> NDArray[np.float64]:
 
 
 def upsample(lr: NDArray[np.floating], factors: Sequence[int], settings: Mapping[str, Any]) -> NDArray[np.float32]:
-    """Interpolates by cubic B-splines; arguments and result as in this package's docstring."""
+    """Interpolate by cubic B-splines; arguments and result as in this package's docstring."""
     del settings
     return _matrices.enlarge(lr, factors, axis_matrix)

@@ -18,6 +18,6 @@ DESCRIPTION = (
 
 
 def upsample(lr: NDArray[np.floating], factors: Sequence[int], settings: Mapping[str, Any]) -> NDArray[np.float32]:
-    """Interpolates by Pillow's Lanczos kernel; arguments and result as in this package's docstring."""
+    """Interpolate by Pillow's Lanczos kernel; arguments and result as in this package's docstring."""
     del settings
     return _pillow.resample(lr, factors, PIL.Image.Resampling.LANCZOS)

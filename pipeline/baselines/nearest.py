@@ -13,7 +13,7 @@ DESCRIPTION = "Every fine voxel takes the value of the coarse voxel that covers 
 
 
 def upsample(lr: NDArray[np.floating], factors: Sequence[int], settings: Mapping[str, Any]) -> NDArray[np.float32]:
-    """Repeats every voxel along each axis; arguments and result as in this package's docstring."""
+    """Repeat every voxel along each axis; arguments and result as in this package's docstring."""
     del settings
     result = np.asarray(lr, dtype=np.float32)
     for axis, factor in enumerate(factors):

@@ -27,7 +27,7 @@ PATCH_DISTANCES = (3, 6)
 
 
 def candidates(sigma: float) -> list[dict[str, Any]]:
-    """Returns all settings that tuning tries; the first does not denoise at all.
+    """Return all settings that tuning tries; the first does not denoise at all.
 
     Args:
         sigma: standard deviation of the noise, in normalised intensities.
@@ -40,7 +40,7 @@ def candidates(sigma: float) -> list[dict[str, Any]]:
 
 
 def denoise(lr: NDArray[np.floating], axis: int, settings: Mapping[str, Any]) -> NDArray[np.float32]:
-    """Denoises slice by slice.
+    """Denoise slice by slice.
 
     Every voxel becomes a mean of its neighbours, weighted by exp(-max(d - 2 sigma^2, 0) / h^2), with d the mean
     squared difference of the square patches around both (Buades, Coll and Morel, Image Processing On Line 1:208-212,
@@ -75,7 +75,7 @@ def denoise(lr: NDArray[np.floating], axis: int, settings: Mapping[str, Any]) ->
 
 
 def slice_axis(factors: Sequence[int]) -> int:
-    """Returns the axis across the slices: the one of factor 1, or the last where all axes are enlarged."""
+    """Return the axis across the slices: the one of factor 1, or the last where all axes are enlarged."""
     return list(factors).index(1) if 1 in factors else len(factors) - 1
 
 

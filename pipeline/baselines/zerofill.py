@@ -22,7 +22,7 @@ DESCRIPTION = (
 
 
 def axis_matrix(size: int, factor: int) -> NDArray[np.float64]:
-    """Returns the trigonometric interpolation along one axis, of shape (size * factor, size).
+    """Return the trigonometric interpolation along one axis, of shape (size * factor, size).
 
     The Nyquist row of an even size stands for both signs of its frequency. Half of it goes to either, so that the
     interpolant has no more energy than it needs to pass through the samples.
@@ -37,6 +37,6 @@ def axis_matrix(size: int, factor: int) -> NDArray[np.float64]:
 
 
 def upsample(lr: NDArray[np.floating], factors: Sequence[int], settings: Mapping[str, Any]) -> NDArray[np.float32]:
-    """Interpolates by zero filling; arguments and result as in this package's docstring."""
+    """Interpolate by zero filling; arguments and result as in this package's docstring."""
     del settings
     return _matrices.enlarge(lr, factors, axis_matrix)

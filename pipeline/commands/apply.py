@@ -1,4 +1,4 @@
-"""Sharpens an image of your own with a trained network: the same format, orientation, dtype and units come out.
+"""Sharpen an image of your own with a trained network: the same format, orientation, dtype and units come out.
 
 A network that was trained on volumes that are coarse along all three axes enlarges all three. All channels and colours
 are restored, unless one is chosen: each with its own noise and in its own range, but red, green and blue in one range.
@@ -66,7 +66,7 @@ MAGNITUDE_NOISE, MICROSCOPE_NOISE = "rician", "gaussian"
 
 
 def direction_of(network: Generator) -> Direction:
-    """Returns along which axes of a volume a network enlarges: as it was trained to, where its file says so.
+    """Return along which axes of a volume a network enlarges: as it was trained to, where its file says so.
 
     A network that enlarges columns alone makes thick slices thin: its columns run across them.
     """
@@ -75,7 +75,7 @@ def direction_of(network: Generator) -> Direction:
 
 
 def as_measured(image: Image, factor: int, direction: Direction) -> Image:
-    """Takes a normalised volume as the low-resolution one of a network that enlarges by a factor along some axes.
+    """Take a normalised volume as the low-resolution one of a network that enlarges by a factor along some axes.
 
     Raises:
         UserError: all axes are to be enlarged, but there is one slice alone.
@@ -157,7 +157,7 @@ def check_apart(source: Path, output: Path) -> None:
 
 
 def uncertainty_path(output: Path) -> Path:
-    """Returns where the error map of a result goes: sharp.nii.gz has sharp.uncertainty.nii.gz."""
+    """Return where the error map of a result goes: sharp.nii.gz has sharp.uncertainty.nii.gz."""
     known = [suffix for name in plugins.names(ROOM) for suffix in written_suffixes(name)]
     length = max((len(suffix) for suffix in known if output.name.lower().endswith(suffix)), default=len(output.suffix))
     stem, suffix = output.name[: len(output.name) - length], output.name[len(output.name) - length :]
@@ -174,7 +174,7 @@ def apply(
     output: Path,
     doubt: Doubt = NO_WISH,
 ) -> None:
-    """Restores the image in `source` and writes it to `output`, and its error map beside it.
+    """Restore the image in `source` and write it to `output`, and its error map beside it.
 
     Args:
         model: generator.safetensors of a trained method.
@@ -294,7 +294,7 @@ def _apply_by_parts(
     output: Path,
     doubt: Doubt,
 ) -> None:
-    """Restores an image that does not fit into memory, and makes its error map where that is asked for."""
+    """Restore an image that does not fit into memory, and make its error map where that is asked for."""
     if direction_of(network) == "isotropic":
         raise UserError(
             f"{source}: is so large that it is restored slice by slice, but this network enlarges a volume along "
@@ -316,7 +316,7 @@ def _apply_by_parts(
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declares the options of this stage."""
+    """Declare the options of this stage."""
     add_path(parser, "--model", "generator.safetensors of a trained method")
     add_path(parser, "--input", "the image to sharpen: a file, or a folder or zip of DICOM files or of pictures")
     suffixes = ".nii.gz, .mgz, .nrrd, .mha, .dicom.zip, .ome.tiff, .ome.zarr, .png"
@@ -362,7 +362,7 @@ def _channel(text: str) -> int | str:
 
 
 def main(arguments: Namespace) -> None:
-    """Runs the stage."""
+    """Run the stage."""
     settings = read_section(Infer, arguments.settings)
     options = {"noise_sigma": arguments.noise_sigma, "force": arguments.force or None}
     given = {name: value for name, value in options.items() if value is not None}

@@ -1,4 +1,4 @@
-"""Tells whether two runs gave the same networks, volumes and tables, byte by byte; exit status 1 where they did not."""
+"""Compare the networks, volumes and tables of two runs byte by byte; exit status 1 where they differ."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_LISTED = 30
 
 
 def told(comparisons: Sequence[Comparison], changed: Sequence[str]) -> str:
-    """Returns the table of kinds and verdicts, the files that are not the same, and what may be the reason."""
+    """Return the table of kinds and verdicts, the files that are not the same, and what may be the reason."""
     odd = [one for one in comparisons if one.verdict != IDENTICAL]
     lines = [counts(comparisons).to_string(), ""]
     lines += [f"{one.verdict}: {one.path}" for one in odd[:MAX_LISTED]]
@@ -26,13 +26,13 @@ def told(comparisons: Sequence[Comparison], changed: Sequence[str]) -> str:
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declares the options of this stage."""
+    """Declare the options of this stage."""
     add_path(parser, "--run", "folder of a run's results")
     add_path(parser, "--again", "folder of its repetition's results")
 
 
 def main(arguments: Namespace) -> None:
-    """Runs the stage."""
+    """Run the stage."""
     records = [read_provenance(folder) for folder in (arguments.run, arguments.again)]
     comparisons = compare(arguments.run, arguments.again)
     if not comparisons:

@@ -1,4 +1,4 @@
-"""Checks a configuration and lists all its mistakes; writes or prints the default one and its schema.
+"""Check a configuration and lists all its mistakes; writes or prints the default one and its schema.
 
 config.yaml and workflow/schemas/config.schema.json are generated from the typed models in pipeline/config: after a
 change there, --write brings both up to date.
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 def check(path: Path) -> None:
-    """Checks a configuration file, and that the files on this machine that it names are there.
+    """Check a configuration file, and that the files on this machine that it names are there.
 
     Raises:
         UserError: with every mistake, naming the file.
@@ -39,12 +39,12 @@ def check(path: Path) -> None:
 
 
 def documents() -> dict[Path, str]:
-    """Returns the text of both generated files, by their path in the checkout."""
+    """Return the text of both generated files, by their path in the checkout."""
     return {CONFIG_FILE: default_config(), SCHEMA_FILE: schema()}
 
 
 def write(folder: Path) -> None:
-    """Writes both generated files into a checkout.
+    """Write both generated files into a checkout.
 
     Raises:
         UserError: a file cannot be written.
@@ -55,7 +55,7 @@ def write(folder: Path) -> None:
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declares the options of this stage."""
+    """Declare the options of this stage."""
     action = parser.add_mutually_exclusive_group(required=True)
     action.add_argument("--check", type=Path, metavar="FILE", help="check a configuration file")
     action.add_argument("--write", action="store_true", help="write config.yaml and its schema into this checkout")
@@ -63,7 +63,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(arguments: Namespace) -> None:
-    """Runs the stage."""
+    """Run the stage."""
     if arguments.check:
         check(arguments.check)
     elif arguments.write:

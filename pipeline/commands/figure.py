@@ -1,4 +1,4 @@
-"""Draws one slice of a volume as restored by several methods, beside the reference, for a paper or a README."""
+"""Draw one slice of a volume as restored by several methods, beside the reference, for a paper or a README."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ INCHES_PER_PANEL = 2.6
 
 
 def panels(reference: Image, lr: Image, predictions: Sequence[Path]) -> dict[str, NDArray]:
-    """Returns the volumes to draw by title, each of the shape of `reference`: measured, restored, true."""
+    """Return the volumes to draw by title, each of the shape of `reference`: measured, restored, true."""
     restored = {method_title(path.parent.name): read_prediction(path, reference) for path in predictions}
     return {"Low resolution, as measured": enlarge_pixels(lr, reference), **restored, "Reference": reference.data}
 
 
 def draw(reference: Image, volumes: dict[str, NDArray], index: int) -> Any:
-    """Returns a matplotlib figure: whole slices above, one magnified detail (chosen from the reference alone) below."""
+    """Return a matplotlib figure: whole slices above, one magnified detail (chosen from the reference alone) below."""
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 
@@ -55,7 +55,7 @@ def draw(reference: Image, volumes: dict[str, NDArray], index: int) -> Any:
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declares the options of this command."""
+    """Declare the options of this command."""
     add_path(parser, "--hr", "extracted volume (.safetensors)")
     add_path(parser, "--lr", "its low-resolution volume (.safetensors)")
     add_path(parser, "--predictions", "predictions to show; the name of a file's folder is its method", many=True)
@@ -64,7 +64,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(arguments: Namespace) -> None:
-    """Runs the command."""
+    """Run the command."""
     reference, lr = read_image(arguments.hr), read_image(arguments.lr)
     middle = evenly_spaced(reference.facts["foreground_slices"], 1)[0]
     index = middle if arguments.slice is None else arguments.slice

@@ -1,4 +1,4 @@
-"""Prepares a folder in which a run is repeated from its provenance, and says what has changed since.
+"""Prepare a folder in which a run is repeated from its provenance, and says what has changed since.
 
 The folder gets the run's configuration and links to the files that it names and to the downloads. Nothing is checked
 out and nothing is installed. Then run, with the same Snakefile,
@@ -28,7 +28,7 @@ SHARED = PurePosixPath("resources")
 
 
 def prepare(results: Path, folder: Path) -> dict[str, Any]:
-    """Makes `folder` ready for a repetition of the run in `results`; returns the configuration.
+    """Make `folder` ready for a repetition of the run in `results`; return the configuration.
 
     Raises:
         UserError: the run has no provenance, or the folder holds something else.
@@ -48,7 +48,7 @@ def prepare(results: Path, folder: Path) -> dict[str, Any]:
 
 
 def _check_folder(folder: Path, config: dict[str, Any]) -> None:
-    """Refuses a folder that holds something else than an earlier start of the same repetition."""
+    """Refuse a folder that holds something else than an earlier start of the same repetition."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     earlier = folder / CONFIG
@@ -57,7 +57,7 @@ def _check_folder(folder: Path, config: dict[str, Any]) -> None:
 
 
 def _link(target: Path, link: Path) -> None:
-    """Makes a link as old as what it leads to: Snakemake would take a new one for a changed file and fetch it again."""
+    """Make a link as old as what it leads to: Snakemake would take a new one for a changed file and fetch it again."""
     if not target.exists():
         return
     link.parent.mkdir(parents=True, exist_ok=True)
@@ -68,13 +68,13 @@ def _link(target: Path, link: Path) -> None:
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declares the options of this stage."""
+    """Declare the options of this stage."""
     add_path(parser, "--run", "folder of a run's results, such as results/demo")
     add_path(parser, "--into", "where it is to be repeated: a new folder")
 
 
 def main(arguments: Namespace) -> None:
-    """Runs the stage."""
+    """Run the stage."""
     record = read_provenance(arguments.run)
     prepare(arguments.run, arguments.into)
     now = {"git": git_state(), "packages": package_versions(), "platform": platform_facts()}

@@ -1,4 +1,4 @@
-"""Prints the metric table of a run, and where its report is."""
+"""Print the metric table of a run, and where its report is."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.steps._cli import ArgumentParser, Namespace
 
 
 def metric_table(summary: pd.DataFrame, region: str = "foreground") -> pd.DataFrame:
-    """Returns methods as rows and, per split, the mean of every metric as columns.
+    """Return methods as rows and, per split, the mean of every metric as columns.
 
     Args:
         summary: the table summary.csv.
@@ -27,7 +27,7 @@ def metric_table(summary: pd.DataFrame, region: str = "foreground") -> pd.DataFr
 
 
 def table(run: Path) -> str:
-    """Returns the metric table of a run's folder as text, and the path of its report.
+    """Return the metric table of a run's folder as text, and the path of its report.
 
     Raises:
         UserError: the run has no summary yet.
@@ -43,10 +43,10 @@ def table(run: Path) -> str:
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declares the options of this command."""
+    """Declare the options of this command."""
     parser.add_argument("run", type=Path, metavar="FOLDER", help="folder of the run, such as results/demo")
 
 
 def main(arguments: Namespace) -> None:
-    """Runs the command."""
+    """Run the command."""
     sys.stdout.write(table(arguments.run))

@@ -31,16 +31,16 @@ class Place:
 
     @classmethod
     def of_field(cls, field: FieldInfo) -> Place:
-        """Returns the place of a model's field."""
+        """Return the place of a model's field."""
         return cls(field.annotation, tuple(field.metadata), " ".join((field.description or "").split())).bare()
 
     @classmethod
     def of_type(cls, annotation: Any) -> Place:
-        """Returns the place that a type annotation stands for."""
+        """Return the place that a type annotation stands for."""
         return cls(annotation).bare()
 
     def bare(self) -> Place:
-        """Moves what `Annotated` and `X | None` carry into the constraints; None stays visible in `optional`."""
+        """Move what `Annotated` and `X | None` carry into the constraints; None stays visible in `optional`."""
         if get_origin(self.annotation) is not Annotated:
             return self
         inner, *metadata = get_args(self.annotation)
@@ -89,7 +89,7 @@ def _flat(metadata: Sequence[Any]) -> Iterator[Any]:
 
 
 def step(place: Place, part: int | str) -> tuple[Place | None, bool]:
-    """Goes one part of a pydantic location further.
+    """Go one part of a pydantic location further.
 
     Returns:
         The place there, or None where the configuration knows none; and whether the part is seen by the user (the tag
@@ -122,19 +122,19 @@ def _inner(place: Place, part: int | str) -> Any:
 
 
 def key_place(place: Place | None) -> Place | None:
-    """Returns the place of the keys of a table."""
+    """Return the place of the keys of a table."""
     if place is None or get_origin(place.annotation) is not dict:
         return None
     return Place.of_type(get_args(place.annotation)[0])
 
 
 def tag_key(model: type[BaseModel]) -> str:
-    """Returns the key by whose value a kind of table is told from the others; empty where it has none."""
+    """Return the key by whose value a kind of table is told from the others; empty where it has none."""
     return next((key for key in TAG_KEYS if choices(_place_of_key(model, key))), "")
 
 
 def tags(model: type[BaseModel]) -> tuple[str, ...]:
-    """Returns the values by which a kind of table is told from the others."""
+    """Return the values by which a kind of table is told from the others."""
     return choices(_place_of_key(model, tag_key(model)))
 
 
@@ -144,14 +144,14 @@ def _place_of_key(model: type[BaseModel], key: str) -> Place | None:
 
 
 def choices(place: Place | None) -> tuple[str, ...]:
-    """Returns the values that may be chosen from, or nothing where there are too many to name."""
+    """Return the values that may be chosen from, or nothing where there are too many to name."""
     if place is None or get_origin(place.annotation) is not Literal:
         return ()
     return tuple(map(str, get_args(place.annotation)))
 
 
 def in_words(place: Place) -> str:
-    """Describes what may stand at a place, such as "whole number >= 2, <= 8"."""
+    """Describe what may stand at a place, such as "whole number >= 2, <= 8"."""
     words = " or ".join(dict.fromkeys(_one_in_words(one) for one in place.alternatives))
     return f"{words}, or null" if place.optional else words
 

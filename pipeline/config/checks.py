@@ -27,7 +27,7 @@ PAGES = ("index", "training", "resources")
 def check_volumes(
     volumes: Sequence[Volume], sources: Mapping[str, Source], from_datasets: bool = False, self_supervised: bool = False
 ) -> Iterator[str]:
-    """Names double ids, unknown sources, empty blocks and splits that the run cannot do without.
+    """Name double ids, unknown sources, empty blocks and splits that the run cannot do without.
 
     Args:
         volumes: all of the run.
@@ -57,7 +57,7 @@ def check_volumes(
 
 
 def _check_sources(volumes: Sequence[Volume], known: Mapping[str, Source]) -> Iterator[str]:
-    """Names sources that are unknown or hold no image; all stacks of a collection bring the same message."""
+    """Name sources that are unknown or hold no image; all stacks of a collection bring the same message."""
     for index, volume in enumerate(volumes):
         place = "collections" if volume.is_stack else f"volumes[{index}].source"
         if volume.source not in known:
@@ -70,7 +70,7 @@ def _check_sources(volumes: Sequence[Volume], known: Mapping[str, Source]) -> It
 
 
 def check_labels(volumes: Sequence[Volume], evaluate: Evaluate) -> Iterator[str]:
-    """Names regions of labels that no volume has, and names of labels that nothing is measured over."""
+    """Name regions of labels that no volume has, and names of labels that nothing is measured over."""
     wanted = "labels" in evaluate.regions
     segmented = [volume for volume in volumes if volume.segmentation and volume.split in EVALUATED_SPLITS]
     if wanted and not segmented:
@@ -80,7 +80,7 @@ def check_labels(volumes: Sequence[Volume], evaluate: Evaluate) -> Iterator[str]
 
 
 def _check_stack(volume: Volume) -> Iterator[str]:
-    """Names keys of volumes and of stacks of pictures that do not go together."""
+    """Name keys of volumes and of stacks of pictures that do not go together."""
     if volume.shard and volume.shard[0] >= volume.shard[1]:
         yield f"volume {volume.id!r}: shard {list(volume.shard)} is not allowed; give [index, count], index < count"
     if volume.shard and volume.slices:
@@ -90,7 +90,7 @@ def _check_stack(volume: Volume) -> Iterator[str]:
 
 
 def check_leaks(volumes: Sequence[Volume], min_gap_slices: int) -> Iterator[str]:
-    """Names subjects and files that stand in two splits, but for blocks of one head with a wide enough gap."""
+    """Name subjects and files that stand in two splits, but for blocks of one head with a wide enough gap."""
     for one, other in _related(volumes):
         if one.split == other.split:
             continue
@@ -110,7 +110,7 @@ def check_leaks(volumes: Sequence[Volume], min_gap_slices: int) -> Iterator[str]
 
 
 def check_same_files(volumes: Sequence[Volume], sources: Mapping[str, Source]) -> Iterator[str]:
-    """Names files that several sources name, and that stand in two splits as different subjects.
+    """Name files that several sources name, and that stand in two splits as different subjects.
 
     Files are the same if they have the same SHA-256 or address, or if their paths lead to one file, also by links.
     Subjects in two splits are what `check_leaks` names.
@@ -138,7 +138,7 @@ def check_same_files(volumes: Sequence[Volume], sources: Mapping[str, Source]) -
 
 
 def _first_leak(group: Sequence[Volume]) -> tuple[Volume, Volume] | None:
-    """Returns the first two volumes of one file that are in different splits as different subjects and sources."""
+    """Return the first two volumes of one file that are in different splits as different subjects and sources."""
     if len({volume.split for volume in group}) < 2 or len({volume.source for volume in group}) < 2:  # noqa: PLR2004
         return None
     pairs = ((one, other) for one, other in combinations(group, 2) if one.split != other.split)
@@ -153,12 +153,12 @@ def _first_leak(group: Sequence[Volume]) -> tuple[Volume, Volume] | None:
 
 
 def _images_apart(one: Volume, other: Volume) -> bool:
-    """Says whether two volumes of one file can have no image in common: other pictures, or another series."""
+    """Return whether two volumes of one file can have no image in common: other pictures, or another series."""
     return _pictures_apart(one, other) or (None not in (one.series, other.series) and one.series != other.series)
 
 
 def _identities(source: Source) -> list[Hashable]:
-    """Returns what a file is told from others by: two sources with one of these in common are the same file."""
+    """Return what a file is told from others by: two sources with one of these in common are the same file."""
     found: list[Hashable] = []
     if source.sha256 is not None:
         found.append(("sha256", source.sha256, source.member))
@@ -173,7 +173,7 @@ def _identities(source: Source) -> list[Hashable]:
 
 
 def _place_of(path: str) -> tuple[Hashable, ...]:
-    """Returns device and inode of a file, so that links lead to the same; its full path where there is none."""
+    """Return device and inode of a file, so that links lead to the same; its full path where there is none."""
     try:
         status = Path(path).stat()
     except (OSError, ValueError):
@@ -192,7 +192,7 @@ def _address(source: Source) -> str:
 
 
 def _related(volumes: Sequence[Volume]) -> Iterator[tuple[Volume, Volume]]:
-    """Gives every two volumes of one subject or one source once, in the order of the volumes.
+    """Yield every two volumes of one subject or one source once, in the order of the volumes.
 
     Looking at all pairs would take minutes for ten thousand volumes, at every start of snakemake.
     """
@@ -205,7 +205,7 @@ def _related(volumes: Sequence[Volume]) -> Iterator[tuple[Volume, Volume]]:
 
 
 def check_derivatives(volumes: Sequence[Volume], sources: Mapping[str, Source]) -> Iterator[str]:
-    """Names volumes whose results would have the same name among the BIDS derivatives."""
+    """Name volumes whose results would have the same name among the BIDS derivatives."""
     taken: dict[str, Volume] = {}
     for volume in volumes:
         source = sources.get(volume.source)
@@ -221,7 +221,7 @@ def check_derivatives(volumes: Sequence[Volume], sources: Mapping[str, Source]) 
 
 
 def _pictures_apart(one: Volume, other: Volume) -> bool:
-    """Says whether two stacks of pictures of one source can have no file in common."""
+    """Return whether two stacks of pictures of one source can have no file in common."""
     if one.shard is None or other.shard is None:
         return False
     if one.folder == other.folder:
@@ -231,14 +231,14 @@ def _pictures_apart(one: Volume, other: Volume) -> bool:
 
 
 def gap_between(one: Volume, other: Volume) -> int | None:
-    """Returns the number of slices between two blocks of one source; negative where they overlap."""
+    """Return the number of slices between two blocks of one source; negative where they overlap."""
     if one.source != other.source or one.slices is None or other.slices is None:
         return None
     return max(one.slices[0], other.slices[0]) - min(one.slices[1], other.slices[1])
 
 
 def check_train(train: Train, sources: Mapping[str, Source], degrade: Degrade) -> Iterator[str]:
-    """Names weights that are unknown, hold no network, or belong to another factor."""
+    """Name weights that are unknown, hold no network, or belong to another factor."""
     known = {**known_sources(), **sources}
     networks = {name: source.network for name, source in known.items() if source.network}
     network = networks.get(train.initial_weights)
@@ -260,7 +260,7 @@ def check_train(train: Train, sources: Mapping[str, Source], degrade: Degrade) -
 
 
 def check_recipes(methods: Sequence[str], recipes: Mapping[str, Recipe]) -> Iterator[str]:
-    """Names methods without a recipe, misspelt recipes, those that start from nothing known, and endless chains."""
+    """Name methods without a recipe, misspelt recipes, those that start from nothing known, and endless chains."""
     known = sorted({*recipes, *preset_names()})
     for name in unused_recipes(methods, recipes):
         nearest = plugins.suggest(name, preset_names())
@@ -286,7 +286,7 @@ def check_recipes(methods: Sequence[str], recipes: Mapping[str, Recipe]) -> Iter
 
 
 def unused_recipes(methods: Sequence[str], recipes: Mapping[str, Recipe]) -> list[str]:
-    """Returns the names of recipes by which nothing is trained: neither a method nor what one starts from."""
+    """Return the names of recipes by which nothing is trained: neither a method nor what one starts from."""
     used = {name for method in methods for name in _chain(method, recipes)}
     return [name for name in recipes if name not in used]
 
@@ -302,7 +302,7 @@ def _chain(name: str, recipes: Mapping[str, Recipe]) -> list[str]:
 
 
 def check_infer(infer: Infer, methods: Sequence[str], recipes: Mapping[str, Recipe]) -> Iterator[str]:
-    """Names a deliverable or further network that the run does not make."""
+    """Name a deliverable or further network that the run does not make."""
     made = _all_methods(methods, recipes)
     if infer.deliver not in made:
         yield f"infer.deliver: {infer.deliver!r} is unknown; {plugins.suggest(infer.deliver, made)}"
@@ -316,7 +316,7 @@ def check_infer(infer: Infer, methods: Sequence[str], recipes: Mapping[str, Reci
 
 
 def check_reading(reading: Reading, methods: Sequence[str], recipes: Mapping[str, Recipe]) -> Iterator[str]:
-    """Names methods that readers are to judge and nobody makes, and too few or double ones."""
+    """Name methods that readers are to judge and nobody makes, and too few or double ones."""
     known = [REFERENCE, *_all_methods(methods, recipes)]
     for index, name in enumerate(reading.methods):
         if name not in known:

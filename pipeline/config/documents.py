@@ -39,7 +39,7 @@ call `python -m pipeline configure --write`.
 
 
 def default_config(values: Mapping[str, Any] = DEMO) -> str:
-    """Returns a configuration as YAML in which every key has a comment with its meaning and range.
+    """Return a configuration as YAML in which every key has a comment with its meaning and range.
 
     Args:
         values: a configuration; keys that are left out are written with their defaults.
@@ -58,7 +58,7 @@ def default_config(values: Mapping[str, Any] = DEMO) -> str:
 
 
 def schema() -> str:
-    """Returns the JSON schema of a configuration, as indented JSON with sorted keys."""
+    """Return the JSON schema of a configuration, as indented JSON with sorted keys."""
     content = {
         **Run.model_json_schema(),
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -114,7 +114,7 @@ def _inner_models(place: Place) -> list[type[BaseModel]]:
 
 
 def _keys_of(models: list[type[BaseModel]], named_by: str = "") -> list[str]:
-    """Describes the keys that an entry has; of several kinds, the keys that all share come last.
+    """Describe the keys that an entry has; of several kinds, the keys that all share come last.
 
     Args:
         models: the kinds.

@@ -14,7 +14,7 @@ COLLECTION_FORMAT = "tiff_stack"
 
 
 def format_of_volume(volume: Volume, sources: Mapping[str, Source]) -> str | None:
-    """Returns the name of a volume's format: as its source says, or as the name of its file tells; None for neither."""
+    """Return the name of a volume's format: as its source says, or as the name of its file tells; None for neither."""
     if volume.is_stack:
         return COLLECTION_FORMAT
     source = sources[volume.source]
@@ -22,18 +22,18 @@ def format_of_volume(volume: Volume, sources: Mapping[str, Source]) -> str | Non
 
 
 def result_suffix(volume: Volume, sources: Mapping[str, Source]) -> str:
-    """Returns the ending of the names of a volume's results, such as ".nii.gz", by the family of its source."""
+    """Return the ending of the names of a volume's results, such as ".nii.gz", by the family of its source."""
     return written_suffixes(str(format_of_volume(volume, sources)))[0]
 
 
 def result_suffixes() -> list[str]:
-    """Returns all endings that results in a run can have."""
+    """Return all endings that results in a run can have."""
     endings = [written_suffixes(name) for name in plugins.names(ROOM)]
     return sorted({suffixes[0] for suffixes in endings})
 
 
 def check_formats(volumes: Sequence[Volume], sources: Mapping[str, Source]) -> Iterator[str]:
-    """Names sources of volumes whose format nobody tells; arguments as `format_of_volume`, unknown sources left out."""
+    """Name sources of volumes whose format nobody tells; arguments as `format_of_volume`, unknown sources left out."""
     known = [volume for volume in volumes if volume.source in sources and sources[volume.source].network is None]
     for name in dict.fromkeys(volume.source for volume in known if format_of_volume(volume, sources) is None):
         choices = ", ".join(name for name in plugins.names(ROOM) if name != COLLECTION_FORMAT)

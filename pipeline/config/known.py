@@ -17,6 +17,6 @@ TABLE = Path(__file__).with_name("known_sources.yaml")
 
 @cache
 def known_sources() -> Mapping[str, Source]:
-    """Returns the table of known sources, by name."""
+    """Return the table of known sources, by name."""
     entries = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
     return TypeAdapter(dict[str, Source]).validate_json(json.dumps(entries))

@@ -33,7 +33,7 @@ class LeftOver:
 
 
 def left_over_jobs(folder: Path) -> list[LeftOver]:
-    """Returns the jobs of Snakemake that work in a folder; none where Slurm is absent or does not answer."""
+    """Return the jobs of Snakemake that work in a folder; none where Slurm is absent or does not answer."""
     squeue = shutil.which("squeue")
     if squeue is None:
         return []
@@ -51,7 +51,7 @@ def left_over_jobs(folder: Path) -> list[LeftOver]:
 
 
 def message_on(jobs: list[LeftOver]) -> str:
-    """Returns what a user has to know and do about jobs that are left over."""
+    """Return what a user has to know and do about jobs that are left over."""
     listed = "\n".join(f"  {job.number} {job.work} ({job.state})" for job in jobs)
     numbers = " ".join(job.number for job in jobs)
     return (

@@ -1,4 +1,4 @@
-"""Reads configurations: from Snakemake's mapping, from a file, or from the JSON that a rule hands to a stage."""
+"""Read configurations: from Snakemake's mapping, from a file, or from the JSON that a rule hands to a stage."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ SectionType = TypeVar("SectionType", bound=Section)
 
 
 def read_run(values: Mapping[str, Any], look: bool = True, files: Sequence[Path] = ()) -> Run:
-    """Checks a whole configuration.
+    """Check a whole configuration.
 
     Args:
         values: what the file says.
@@ -108,7 +108,7 @@ def _unknown_keys(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _not_text(values: Any, parts: tuple[int | str, ...] = ()) -> Iterator[str]:
-    """Names keys and points in time that YAML did not read as the text that they are in the file."""
+    """Name keys and points in time that YAML did not read as the text that they are in the file."""
     items = values.items() if isinstance(values, Mapping) else enumerate(values) if isinstance(values, list) else ()
     place = key_path(parts) or "the configuration"
     before: Any = None
@@ -132,7 +132,7 @@ def _not_text(values: Any, parts: tuple[int | str, ...] = ()) -> Iterator[str]:
 
 
 def as_written(files: Sequence[Path], parts: Sequence[int | str]) -> str | None:
-    """Returns how the value at a key path is written in the first of some YAML files that has it; None if none has."""
+    """Return how the value at a key path is written in the first of some YAML files that has it; None if none has."""
     for file in files:
         try:
             node = yaml.compose(file.read_text(encoding="utf-8"), yaml.SafeLoader)
@@ -154,14 +154,14 @@ def _child(node: yaml.Node | None, part: int | str) -> yaml.Node | None:
 
 
 def _filled_recipes(recipes: Any) -> Any:
-    """Fills what recipes leave out from their presets; what is no table is left for the validation to complain of."""
+    """Fill what recipes leave out from their presets; what is no table is left for the validation to complain of."""
     if not isinstance(recipes, Mapping):
         return recipes
     return {name: filled(str(name), given) if isinstance(given, Mapping) else given for name, given in recipes.items()}
 
 
 def _contradictions(good: Mapping[str, Any]) -> Iterator[str]:
-    """Checks across sections, each as far as the sections it needs are sound."""
+    """Check across sections, each as far as the sections it needs are sound."""
     if {"volumes", "collections", "datasets", "sources"} <= good.keys():
         yield from check_volumes(good["volumes"], good["sources"], bool(good["datasets"]), _self_supervised(good))
         yield from check_derivatives(good["volumes"], good["sources"])
@@ -181,7 +181,7 @@ def _contradictions(good: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _unused(run: Run) -> Iterator[str]:
-    """Names recipes that nothing is trained by, but for those of the default configuration, which others build on."""
+    """Name recipes that nothing is trained by, but for those of the default configuration, which others build on."""
     default = DEMO["recipes"]
     for name in unused_recipes(run.methods, run.recipes):
         is_default = name in default and run.recipes[name] == read_entry(
@@ -197,7 +197,7 @@ def _self_supervised(good: Mapping[str, Any]) -> bool:
 
 
 def check_files(run: Run) -> None:
-    """Makes sure that the files on this machine that a run needs are there.
+    """Make sure that the files on this machine that a run needs are there.
 
     A file that the workflow has taken over into its folder `resources` need not be there any longer.
 
@@ -232,14 +232,14 @@ def _missing(name: str, source: LocalSource) -> str:
 
 
 def listed(what: str, mistakes: Sequence[str]) -> str:
-    """Returns all mistakes as one message."""
+    """Return all mistakes as one message."""
     if len(mistakes) == 1:
         return f"{what} has a mistake: {mistakes[0]}"
     return "\n".join([f"{what} has {len(mistakes)} mistakes:", *(f"  - {mistake}" for mistake in mistakes)])
 
 
 def as_json(values: Any) -> str:
-    """Returns what YAML read as JSON: keys and dates become the text that stands in the file.
+    """Return what YAML read as JSON: keys and dates become the text that stands in the file.
 
     Raises:
         UserError: the values contain themselves, which a YAML alias can do.
@@ -266,7 +266,7 @@ class _Loader(yaml.SafeLoader):
     """A safe loader that refuses a key given twice, of which YAML would silently take the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Builds a mapping; see the class."""
+        """Build a mapping; see the class."""
         seen: set[tuple[str, str]] = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and (key.tag, key.value) in seen:
@@ -276,7 +276,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Reads a configuration file as a mapping.
+    """Read a configuration file as a mapping.
 
     Raises:
         UserError: the file cannot be read or is no YAML mapping.
@@ -302,7 +302,7 @@ def _reason(error: Exception) -> str:
 
 
 def read_section(model: type[SectionType], text: str) -> SectionType:
-    """Reads the settings of one stage.
+    """Read the settings of one stage.
 
     Args:
         model: the section's type.
@@ -317,7 +317,7 @@ def read_section(model: type[SectionType], text: str) -> SectionType:
 
 
 def read_entry(model: Any, text: str, name: str) -> Any:
-    """Reads one entry of the configuration (a volume, a source) from its JSON; errors as `read_section`."""
+    """Read one entry of the configuration (a volume, a source) from its JSON; errors as `read_section`."""
     return _validated(model, text, name)
 
 

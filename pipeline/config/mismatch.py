@@ -24,7 +24,7 @@ NOISE: Mapping[str, dict[str, Any]] = {
 
 
 def degradations(configured: Mapping[str, Degrade], usual: Degrade) -> dict[str, Degrade]:
-    """Returns the degradations by name.
+    """Return the degradations by name.
 
     Args:
         configured: those that the configuration names; without any, k-space truncation, bicubic and Gaussian are taken,
@@ -49,5 +49,5 @@ def _along(operators: Sequence[Mapping[str, Any]], direction: Direction) -> list
 
 
 def single_minded(recipe: Recipe) -> Recipe:
-    """Returns a recipe that knows the degradation of its training data and no other: one noise level, no noise map."""
+    """Return a recipe that knows the degradation of its training data and no other: one noise level, no noise map."""
     return recipe.model_copy(update={"noise_sigma_range": None, "noise_map": False})

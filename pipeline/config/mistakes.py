@@ -1,4 +1,4 @@
-"""Lists what is wrong with a configuration: all of it at once, in the user's words."""
+"""List what is wrong with a configuration: all of it at once, in the user's words."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Written = Callable[[tuple[int | str, ...]], str | None]
 def explain(
     error: ValidationError, annotation: Any, prefix: tuple[str, ...] = (), written: Written = lambda parts: None
 ) -> list[str]:
-    """Returns one line a mistake: key path, the value found, what is allowed, and the nearest valid key.
+    """Return one line a mistake: key path, the value found, what is allowed, and the nearest valid key.
 
     Args:
         error: what pydantic found.
@@ -133,7 +133,7 @@ def _quotes(detail: ErrorDetails, parts: Sequence[int | str], text: str | None) 
 
 
 def follow(root: Place, location: Iterable[int | str]) -> tuple[Place | None, tuple[int | str, ...]]:
-    """Follows a pydantic location through nested models, lists, tables and kinds.
+    """Follow a pydantic location through nested models, lists, tables and kinds.
 
     Returns:
         The place it leads to, or None where the configuration knows none; and the parts that the user sees.
@@ -148,7 +148,7 @@ def follow(root: Place, location: Iterable[int | str]) -> tuple[Place | None, tu
 
 
 def key_path(parts: Iterable[int | str]) -> str:
-    """Joins keys and indices: ("volumes", 2, "split") becomes "volumes[2].split"."""
+    """Join keys and indices: ("volumes", 2, "split") becomes "volumes[2].split"."""
     text = ""
     for part in parts:
         text += f"[{part}]" if isinstance(part, int) else f".{part}"
@@ -156,6 +156,6 @@ def key_path(parts: Iterable[int | str]) -> str:
 
 
 def shown(value: Any) -> str:
-    """Returns a value as it stands in a configuration, shortened."""
+    """Return a value as it stands in a configuration, shortened."""
     text = json.dumps(value, default=str, ensure_ascii=False)
     return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 3] + "..."

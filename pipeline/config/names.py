@@ -1,4 +1,4 @@
-"""Names and parameters of plug-ins, for the checks of the configuration."""
+"""Name and parameters of plug-ins, for the checks of the configuration."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class PluginName:
         return self.package.replace(".", "/")
 
     def __call__(self, name: str) -> str:
-        """Returns `name`.
+        """Return `name`.
 
         Raises:
             ValueError: no such plug-in; the message names the nearest one.
@@ -49,6 +49,6 @@ class PluginParameters:
 
 
 def any_parameters(package: str) -> Any:
-    """Returns the type of a table that holds the name of a plug-in of a package, and its parameters."""
+    """Return the type of a table that holds the name of a plug-in of a package, and its parameters."""
     kinds = tuple(plugins.load(package, name).Parameters for name in plugins.names(package))
     return Annotated[Union[kinds], Field(discriminator="name")]  # noqa: UP007

@@ -137,18 +137,18 @@ class Recipe(Section):
 
 @cache
 def preset(name: str) -> Mapping[str, Any] | None:
-    """Returns the values of a preset, or None where there is none of this name."""
+    """Return the values of a preset, or None where there is none of this name."""
     path = PRESETS / f"{name}.yaml"
     return yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
 def preset_names() -> list[str]:
-    """Returns the names of all presets, sorted."""
+    """Return the names of all presets, sorted."""
     return sorted(path.stem for path in PRESETS.glob("*.yaml"))
 
 
 def filled(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Fills what a recipe leaves out with its preset's values.
+    """Fill what a recipe leaves out with its preset's values.
 
     Inner sections are filled alike; the tables `losses` and `layers` are taken whole, or a term could not be left out.
     """

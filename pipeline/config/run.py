@@ -81,11 +81,11 @@ class Run(Section):
     """for the target `store` alone: where in S3 it copies the results to, below the name of the run"""
 
     def ids(self, *splits: str) -> list[str]:
-        """Returns the ids of all volumes of the given splits, in the order of the configuration."""
+        """Return the ids of all volumes of the given splits, in the order of the configuration."""
         return [volume.id for volume in self.volumes if volume.split in splits]
 
     def sharded(self, identifiers: Iterable[str]) -> dict[str, list[str]]:
-        """Returns volumes by the name of their shard, which hangs on their id and `shards` alone; none is empty.
+        """Return volumes by the name of their shard, which hangs on their id and `shards` alone; none is empty.
 
         The names are numbers with leading zeros, in order; within a shard, volumes keep theirs.
         """
@@ -106,7 +106,7 @@ class Run(Section):
         return any(volume.split in TEST_SPLITS for volume in self.volumes)
 
     def recipe(self, method: str) -> Recipe:
-        """Returns the recipe of a method: one of `recipes`, or the preset of that name."""
+        """Return the recipe of a method: one of `recipes`, or the preset of that name."""
         return self.recipes.get(method) or Recipe.model_validate_json(json.dumps(filled(method, {})))
 
     @property
@@ -143,7 +143,7 @@ class Run(Section):
         return [tested[place] for place in places]
 
     def volume(self, identifier: str) -> Volume:
-        """Returns the volume with this id."""
+        """Return the volume with this id."""
         return self._by_id[identifier]
 
     @cached_property
@@ -152,7 +152,7 @@ class Run(Section):
 
     @property
     def bids_links(self) -> dict[str, str]:
-        """Names by which the sidecars of BIDS derivatives call the folders that images were taken from, by folder."""
+        """Name by which the sidecars of BIDS derivatives call the folders that images were taken from, by folder."""
         found = (source for source in self.sources.values() if isinstance(source, LocalSource))
         roots = sorted({source.bids for source in found if source.bids is not None})
         return {root: "raw" if len(roots) == 1 else f"raw{number}" for number, root in enumerate(roots, start=1)}

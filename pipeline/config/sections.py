@@ -91,7 +91,7 @@ class Degrade(Section):
 
 
 def _noise_parameters(noise: str, given: dict[str, Any]) -> PhysicalParameters:
-    """Fills what is left out; raises ValueError with what is wrong."""
+    """Fill what is left out; raises ValueError with what is wrong."""
     model = plugins.load(NOISES, noise).Parameters
     try:
         return model.model_validate_json(json.dumps({**given, "name": noise}))
@@ -208,9 +208,9 @@ class Evaluate(Section):
     """measures of likeness to the reference"""
     regions: tuple[Literal["foreground", "whole", "neighbours", "denoised", "labels"], ...] = ("foreground", "whole")
     """parts of a slice over which they are taken; labels: each structure of a volume's segmentation. For references
-    that are noisy themselves, two that compare the foreground with another reference: neighbours, the mean of the slices
-    before and after, whose noise is another; and denoised, the reference denoised by self-supervision, where the noise
-    of a voxel knows nothing of its neighbours"""
+    that are noisy themselves, two that compare the foreground with another reference: neighbours, the mean of the
+    slices before and after, whose noise is another; and denoised, the reference denoised by self-supervision, where the
+    noise of a voxel knows nothing of its neighbours"""
     labels: dict[Annotated[int, Field(ge=1)], Identifier] = Field(default={})
     """names of the structures of the segmentations, by their numbers, such as {17: hippocampus, 53: hippocampus}; those
     of one name are one region, those without a name are left out; {} takes all, by their numbers"""

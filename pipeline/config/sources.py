@@ -17,7 +17,7 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$"), "64 digits
 
 
 def _is_file_name(name: str) -> bool:
-    """Says whether a file can be kept under this name, inside the folder where it is put."""
+    """Return whether a file can be kept under this name, inside the folder where it is put."""
     return name.isprintable() and name.strip(". ") != "" and not set(name) & set("/\\")
 
 

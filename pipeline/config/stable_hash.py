@@ -9,5 +9,5 @@ HASHES = 2**64
 
 
 def hash_of(name: str) -> int:
-    """Returns the first 64 bits of the SHA-256 of a name."""
+    """Return the first 64 bits of the SHA-256 of a name."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")

@@ -110,7 +110,7 @@ class Collection(Section):
     """parts that go to each split; a picture's part hangs on its name alone, so that new pictures move no other"""
 
     def volumes(self) -> Iterator[Volume]:
-        """Gives the stacks: those of training first, then validation, then test."""
+        """Yield the stacks: those of training first, then validation, then test."""
         splits: list[CollectionSplit] = [split for split in COLLECTION_SPLITS for _ in range(self.shards.get(split, 0))]
         for index, split in enumerate(splits):
             name = f"{self.id}-{index}"
@@ -127,6 +127,6 @@ class Duplicates(Section):
 
 
 def with_stacks(volumes: Sequence[Volume], collections: Sequence[Collection]) -> tuple[Volume, ...]:
-    """Returns the volumes, followed by the stacks of all collections that are not among them yet."""
+    """Return the volumes, followed by the stacks of all collections that are not among them yet."""
     stacks = [stack for collection in collections for stack in collection.volumes()]
     return (*volumes, *(stack for stack in stacks if stack not in volumes))

@@ -10,7 +10,7 @@ from pipeline.errors import UserError
 
 
 def check_writable(folders: Iterable[Path]) -> None:
-    """Checks that files can be made and removed in folders; for one that is still to be made, in what holds it.
+    """Check that files can be made and removed in folders; for one that is still to be made, in what holds it.
 
     Raises:
         UserError: naming those where they cannot.

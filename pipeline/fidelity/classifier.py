@@ -50,7 +50,7 @@ class ResidualBlock(nn.Module):
         self.shortcut = nn.Identity() if same else nn.Conv2d(features_in, features, 1, stride, bias=False)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Maps (n, features_in, y, x) to (n, features, y / stride, x / stride)."""
+        """Map (n, features_in, y, x) to (n, features, y / stride, x / stride)."""
         return functional.relu(self.body(features) + self.shortcut(features))
 
 
@@ -67,12 +67,12 @@ class Classifier(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Returns the scores of the classes; the largest one wins."""
+        """Return the scores of the classes; the largest one wins."""
         return self.layers(images)
 
 
 def train_classifier(images: NDArray[np.floating], labels: NDArray[np.integer], seed: int) -> nn.Module:
-    """Trains a classifier on true images.
+    """Train a classifier on true images.
 
     Args:
         images: shape (n, y, x), intensities in [0, 1].
@@ -100,12 +100,12 @@ def train_classifier(images: NDArray[np.floating], labels: NDArray[np.integer], 
 
 
 def predict(network: nn.Module, images: NDArray[np.floating]) -> NDArray[np.int64]:
-    """Returns the class of every image; `images` as for `train_classifier`, the result of shape (n,)."""
+    """Return the class of every image; `images` as for `train_classifier`, the result of shape (n,)."""
     return _scores(network, _inputs(images)).argmax(dim=1).numpy()
 
 
 def agreement(network: nn.Module, reference: NDArray[np.floating], estimate: NDArray[np.floating]) -> float:
-    """Returns the share of images that keep the class of their reference, from 0 to 1.
+    """Return the share of images that keep the class of their reference, from 0 to 1.
 
     Args:
         network: from `train_classifier`.
@@ -116,7 +116,7 @@ def agreement(network: nn.Module, reference: NDArray[np.floating], estimate: NDA
 
 
 def _held_out(labels: NDArray[np.integer], generator: np.random.Generator) -> NDArray[np.bool_]:
-    """Chooses the same share of every class, at least one image of each."""
+    """Choose the same share of every class, at least one image of each."""
     chosen = np.zeros(labels.shape, dtype=bool)
     for kind in np.unique(labels):
         members = generator.permutation(np.flatnonzero(labels == kind))
@@ -125,7 +125,7 @@ def _held_out(labels: NDArray[np.integer], generator: np.random.Generator) -> ND
 
 
 def resized(images: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Returns images as the classifier sees them, shape (n, SIDE, SIDE); `images` as for `train_classifier`."""
+    """Return images as the classifier sees them, shape (n, SIDE, SIDE); `images` as for `train_classifier`."""
     tensor = torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32))[:, None]
     same = tuple(tensor.shape[2:]) == (SIDE, SIDE)
     smaller = tensor if same else functional.interpolate(tensor, (SIDE, SIDE), mode="bilinear", antialias=True)
@@ -133,7 +133,7 @@ def resized(images: NDArray[np.floating]) -> NDArray[np.float32]:
 
 
 def _inputs(images: NDArray[np.floating]) -> Tensor:
-    """Returns float32 of shape (n, 1, SIDE, SIDE), about zero."""
+    """Return float32 of shape (n, 1, SIDE, SIDE), about zero."""
     return 4 * torch.from_numpy(resized(images))[:, None] - 1  # brain images are dark on the average
 
 
@@ -144,7 +144,7 @@ def _fit(
     held_out: NDArray[np.bool_],
     generator: np.random.Generator,
 ) -> nn.Module:
-    """Trains until the held-out images are classified no better, and returns to the best epoch."""
+    """Train until the held-out images are classified no better and return to the best epoch."""
     shown, hidden = np.flatnonzero(~held_out), torch.from_numpy(np.flatnonzero(held_out))
     steps = -(-shown.size // BATCH)
     optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
@@ -170,7 +170,7 @@ def _fit(
 
 
 def _varied(images: Tensor, generator: np.random.Generator) -> Tensor:
-    """Mirrors half of the images from left to right and moves all of them a little."""
+    """Mirror half of the images from left to right and moves all of them a little."""
     mirrored = torch.from_numpy(generator.random(len(images)) < 0.5)[:, None, None, None]  # noqa: PLR2004
     flipped = torch.where(mirrored, images.flip(-1), images)
     rows, columns = generator.integers(-LARGEST_SHIFT, LARGEST_SHIFT + 1, size=2)

@@ -130,7 +130,7 @@ def judge(
     *,
     neighbours: bool = True,
 ) -> list[Check]:
-    """Judges a restored volume by what was measured.
+    """Judge a restored volume by what was measured.
 
     Args:
         restored: normalised intensities, of shape model.hr_shape.
@@ -157,7 +157,7 @@ def judge(
 
 
 def residuals(restored: NDArray[np.floating], measured: NDArray[np.floating], model: ForwardModel) -> Residuals:
-    """Compares a restored volume, degraded again, with the measurement; arguments as in `judge`."""
+    """Compare a restored volume, degraded again, with the measurement; arguments as in `judge`."""
     again = degraded_again(np.asarray(restored, dtype=np.float32), model)
     deviation = np.maximum(model.standard_deviation(again), MIN_DEVIATION)
     expected = np.asarray(model.expected_value(again), dtype=np.float64)
@@ -166,7 +166,7 @@ def residuals(restored: NDArray[np.floating], measured: NDArray[np.floating], mo
 
 
 def windows_of(spacing: Sequence[float], slice_axis: int, *, connected: bool) -> Windows:
-    """Returns the windows of the gate `local`.
+    """Return the windows of the gate `local`.
 
     Args:
         spacing: distance of low-resolution voxels along each axis.
@@ -201,7 +201,7 @@ class Statistics:
         self.noise_power = float(np.mean(found.deviation[found.support] ** 2))
 
     def of(self, found: Residuals, tolerance: float = 0.0) -> tuple[float, float, float, float]:
-        """Returns the values of all gates, in the order of `GATES`; the tolerance is that of `local`."""
+        """Return the values of all gates, in the order of `GATES`; the tolerance is that of `local`."""
         return (
             power(found) / self.noise_power,
             float(contradictions(found, self._windows, tolerance).max()),
@@ -210,20 +210,20 @@ class Statistics:
         )
 
     def intensities(self, found: Residuals) -> NDArray[np.float64]:
-        """Returns how far the mean of the measurement is from what the output may stand for, by rising intensity."""
+        """Return how far the mean of the measurement is from what the output may stand for, by rising intensity."""
         surplus = [(side * found.deviation).ravel() for side in (found.above, found.below)]
         means = [[np.mean(side[one]) for one in self._bins] for side in surplus]
         return np.maximum(np.max(means, axis=0), 0)
 
     def shift(self, found: Residuals) -> NDArray[np.float64]:
-        """Returns the displacement of the restored volume along the axes, in high-resolution voxels."""
+        """Return the displacement of the restored volume along the axes, in high-resolution voxels."""
         residual = ndimage.gaussian_filter(found.measured - found.expected, self._smoothing)
         # By the pseudo-inverse: where an image is the same along an axis, nothing tells how far it was shifted there.
         weights = np.linalg.pinv(self._normal, hermitian=True) @ (self._columns @ residual[self._support])
         return weights[: len(self._axes)] * self._factors[self._axes]
 
     def _explanations(self, expected: NDArray[np.float64]) -> tuple[list[int], NDArray[np.float64]]:
-        """Returns the axes along which shifts can be seen, and what shifts and a change of intensity would leave.
+        """Return the axes along which shifts can be seen, and what shifts and a change of intensity would leave.
 
         To first order, an image that lies d too far along an axis lacks d times its derivative. Gain, offset and
         gamma are fitted beside the shifts, so that none is taken for another.
@@ -235,7 +235,7 @@ class Statistics:
         return axes, np.stack([*slopes, np.ones_like(level), level, level**2])
 
     def _flat_bins(self, again: NDArray[np.float64]) -> list[NDArray[np.intp]]:
-        """Returns flat indices of voxels of like intensity, by rising intensity, where the image changes least.
+        """Return flat indices of voxels of like intensity, by rising intensity, where the image changes least.
 
         An output that holds a part of the measurement's noise is bright where the noise is positive, and so is what is
         left of the noise. Were its own intensities to order the voxels, it would seem too dark where it is bright.
@@ -251,13 +251,13 @@ class Statistics:
 
 
 def power(found: Residuals) -> float:
-    """Returns the mean square of what is left where there is signal, by the better of the two readings."""
+    """Return the mean square of what is left where there is signal, by the better of the two readings."""
     image, readings = found.measured[found.support], (found.expected[found.support], found.again[found.support])
     return min(float(np.mean((image - reading) ** 2)) for reading in readings)
 
 
 def contradictions(found: Residuals, windows: Windows, tolerance: float = TOLERANCE) -> NDArray[np.float64]:
-    """Returns a map of how strongly the measurement contradicts the output around every voxel.
+    """Return a map of how strongly the measurement contradicts the output around every voxel.
 
     Args:
         found: the residuals.
@@ -277,7 +277,7 @@ def contradictions(found: Residuals, windows: Windows, tolerance: float = TOLERA
 
 
 def matched(residual: NDArray[np.float64], window: Sequence[float]) -> NDArray[np.float64]:
-    """Returns sums over a Gaussian window around every voxel, scaled so that white noise keeps its variance.
+    """Return sums over a Gaussian window around every voxel, scaled so that white noise keeps its variance.
 
     Windows are cut off at the border of the volume, and scaled by what is left of them.
     """
@@ -293,7 +293,7 @@ def matched(residual: NDArray[np.float64], window: Sequence[float]) -> NDArray[n
 
 
 def limits(by_chance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns what is exceeded with the probability `FALSE_ALARMS`, by Gumbel distributions with the draws' moments.
+    """Return what is exceeded with the probability `FALSE_ALARMS`, by Gumbel distributions with the draws' moments.
 
     Args:
         by_chance: values of every gate in draws of noise alone, shape (draws, gates).

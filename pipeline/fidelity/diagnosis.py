@@ -1,4 +1,4 @@
-"""Does the class of a picture survive its restoration? A classifier that learnt from true pictures is asked.
+"""Do the class of a picture survive its restoration? A classifier that learnt from true pictures is asked.
 
 No training loss ever saw this classifier, so that no network can have learnt to please it. Where it gives a restored
 picture another class than the reference of the same picture, the restoration changed what a reader might see.
@@ -42,16 +42,16 @@ class Diagnoses:
     found: Mapping[str, NDArray[np.integer]]
 
     def agrees(self, method: str) -> Floats:
-        """Returns 1 where a method's picture keeps the class of its reference, else 0; shape (n,)."""
+        """Return 1 where a method's picture keeps the class of its reference, else 0; shape (n,)."""
         return (self.found[method] == self.found[REFERENCE]).astype(np.float64)
 
     def accuracy(self, method: str) -> float:
-        """Returns the share of a method's pictures that are given their true class."""
+        """Return the share of a method's pictures that are given their true class."""
         return float(np.mean(self.found[method] == self.labels))
 
 
 def pictures_of(reference: Image, data: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Returns the pictures of a stack that are measured, as the classifier takes them: shape (n, SIDE, SIDE).
+    """Return the pictures of a stack that are measured, as the classifier takes them: shape (n, SIDE, SIDE).
 
     Of coloured ones it takes the mean of their colours.
 
@@ -66,7 +66,7 @@ def pictures_of(reference: Image, data: NDArray[np.floating]) -> NDArray[np.floa
 
 
 def classes_of(reference: Image) -> list[str]:
-    """Returns the folder that each of the pictures of `pictures_of` came from."""
+    """Return the folder that each of the pictures of `pictures_of` came from."""
     return [reference.facts["slice_classes"][picture[0]] for picture in _chosen(reference)]
 
 
@@ -76,7 +76,7 @@ def _chosen(reference: Image) -> list[list[int]]:
 
 
 def learnable(names: Sequence[str]) -> list[str]:
-    """Returns the classes of pictures that a classifier can learn, sorted; none where there are fewer than two."""
+    """Return the classes of pictures that a classifier can learn, sorted; none where there are fewer than two."""
     counts = {name: names.count(name) for name in sorted(set(names))}
     known = [name for name, count in counts.items() if count >= FEWEST_PICTURES]
     return known if len(known) > 1 else []
@@ -85,7 +85,7 @@ def learnable(names: Sequence[str]) -> list[str]:
 def diagnosis_table(
     by_split: Mapping[str, Diagnoses], classical: Sequence[str], *, samples: int, confidence: float, seed: int
 ) -> pd.DataFrame:
-    """Returns one row a split and method, with COLUMNS.
+    """Return one row a split and method, with COLUMNS.
 
     `agreement` is the share of pictures that keep the class of their reference, `diff` the paired difference to the
     baseline: the baseline that agrees best on split val. Intervals are of a bootstrap over pictures.
@@ -128,13 +128,13 @@ def _estimate(values: Floats, samples: int, confidence: float, seed: int) -> tup
 
 
 def joined(parts: Sequence[Diagnoses]) -> Diagnoses:
-    """Puts the pictures of several stacks together; methods that are not there for all are left out."""
+    """Put the pictures of several stacks together; methods that are not there for all are left out."""
     methods = set.intersection(*(set(part.found) for part in parts))
     found = {method: np.concatenate([part.found[method] for part in parts]) for method in sorted(methods)}
     return Diagnoses(np.concatenate([part.labels for part in parts]), found)
 
 
 def class_numbers(names: Sequence[str], classes: Sequence[str]) -> NDArray[np.int64]:
-    """Returns the place of every name among the classes, -1 where it is none of them; shape (n,)."""
+    """Return the place of every name among the classes, -1 where it is none of them; shape (n,)."""
     places = {name: number for number, name in enumerate(classes)}
     return np.array([places.get(name, -1) for name in names], dtype=np.int64)

@@ -37,17 +37,17 @@ class Bin(NamedTuple):
 
 
 def sums_of(spread: NDArray[np.floating], error: NDArray[np.floating]) -> Sums:
-    """Sums up spread and absolute error of the same voxels, in normalised intensities."""
+    """Sum up spread and absolute error of the same voxels, in normalised intensities."""
     return Sums(float(np.sum(spread, dtype=np.float64)), float(np.sum(error, dtype=np.float64)), spread.size)
 
 
 def calibration_factor(sums: Sums) -> float:
-    """Returns the factor by which the mean spread becomes the mean absolute error; 0 where nothing disagrees."""
+    """Return the factor by which the mean spread becomes the mean absolute error; 0 where nothing disagrees."""
     return sums.error / sums.spread if sums.spread else 0.0
 
 
 def reliability_curve(predicted: NDArray[np.floating], error: NDArray[np.floating], bins: int = BINS) -> Iterator[Bin]:
-    """Compares predicted with true errors in bins of equally many voxels, by rising prediction.
+    """Compare predicted with true errors in bins of equally many voxels, by rising prediction.
 
     Args:
         predicted: expected absolute error of each voxel, shape (voxels,).
@@ -62,7 +62,7 @@ def reliability_curve(predicted: NDArray[np.floating], error: NDArray[np.floatin
 
 
 def rank_correlation(predicted: NDArray[np.floating], error: NDArray[np.floating]) -> float:
-    """Returns Spearman's correlation: 1 where the order of the predictions is that of the errors; NaN for constants."""
+    """Return Spearman's correlation: 1 where the order of the predictions is that of the errors; NaN for constants."""
     if not len(predicted) or min(np.ptp(predicted), np.ptp(error)) == 0:
         return float("nan")
     result: Any = stats.spearmanr(predicted, error)

@@ -41,7 +41,7 @@ class Shares(NamedTuple):
 def detail_map(
     reference: NDArray[np.floating], restored: NDArray[np.floating], measured: NDArray[np.floating], data_range: float
 ) -> NDArray[np.float32]:
-    """Returns how much detail is right, missing and invented at every voxel.
+    """Return how much detail is right, missing and invented at every voxel.
 
     Args:
         reference: normalised intensities, a slice or a volume.
@@ -67,7 +67,7 @@ def shares(
     measured: NDArray[np.floating],
     mask: NDArray[np.bool_],
 ) -> Shares:
-    """Returns the shares over a region; arguments as in `detail_map`.
+    """Return the shares over a region; arguments as in `detail_map`.
 
     Args:
         reference: as in `detail_map`.

@@ -49,17 +49,17 @@ class TissueVolume:
 
 
 def class_names(tissues: str | None) -> tuple[str, ...]:
-    """Returns the names of the classes from dark to bright; `tissues` as in the configuration of a volume."""
+    """Return the names of the classes from dark to bright; `tissues` as in the configuration of a volume."""
     return TISSUE_ORDERS[tissues] if tissues else UNNAMED
 
 
 def measurable(image: Image) -> bool:
-    """Says whether volumes of tissue can be measured: in a head or brain whose voxels have a known size."""
+    """Return whether volumes of tissue can be measured: in a head or brain whose voxels have a known size."""
     return image.is_anatomical and image.unit in MILLIMETRES
 
 
 def segment(values: NDArray[np.floating]) -> NDArray[np.intp]:
-    """Returns the class of every voxel, 0 (dark) to 2 (bright).
+    """Return the class of every voxel, 0 (dark) to 2 (bright).
 
     Args:
         values: intensities of the foreground, shape (n,).
@@ -89,7 +89,7 @@ def class_thresholds(values: NDArray[np.floating]) -> NDArray[np.floating]:
 def tissue_volumes(
     reference: Image, estimate: NDArray[np.floating], reference_classes: NDArray[np.intp], names: tuple[str, ...]
 ) -> list[TissueVolume]:
-    """Compares the classes of an estimate with those of the reference.
+    """Compare the classes of an estimate with those of the reference.
 
     Args:
         reference: extracted volume; its mask "foreground" is where both are segmented.
@@ -114,16 +114,16 @@ def tissue_volumes(
 
 
 def dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
-    """Returns twice the common voxels over the voxels of both, from 0 to 1; NaN where both are empty."""
+    """Return twice the common voxels over the voxels of both, from 0 to 1; NaN where both are empty."""
     total = int(np.count_nonzero(one)) + int(np.count_nonzero(other))
     return 2 * int(np.count_nonzero(one & other)) / total if total else math.nan
 
 
 def foreground_classes(reference: Image) -> NDArray[np.intp]:
-    """Returns the classes of the reference's own foreground."""
+    """Return the classes of the reference's own foreground."""
     return segment(reference.data[reference.masks["foreground"]])
 
 
 def identity(reference: Image) -> Mapping[str, str]:
-    """Returns what names a volume in the tables."""
+    """Return what names a volume in the tables."""
     return {"volume": reference.facts["id"], "subject": reference.facts["subject"], "split": reference.facts["split"]}

@@ -29,12 +29,12 @@ class Moments(NamedTuple):
 
 
 def moments_of(views: NDArray[np.float32]) -> Moments:
-    """Returns mean and variance over the first axis."""
+    """Return mean and variance over the first axis."""
     return Moments(np.mean(views, axis=0), np.var(views, axis=0))
 
 
 def spread_of(groups: Sequence[Moments]) -> NDArray[np.float32]:
-    """Returns the standard deviation over all views of groups of equal size, float32.
+    """Return the standard deviation over all views of groups of equal size, float32.
 
     By the law of total variance: the mean of the variances and the variance of the means.
     """

@@ -49,7 +49,7 @@ class Part:
     coloured: bool | None = None
 
     def check(self, path: Path, title: str, known: tuple[str, ...]) -> None:
-        """Refuses keys that a format has no notion of, and sizes of a voxel that cannot be true.
+        """Refuse keys that a format has no notion of, and sizes of a voxel that cannot be true.
 
         Args:
             path: for the message.
@@ -66,7 +66,7 @@ class Part:
                 raise UserError(f"{path}: {title} has no {one.name}; {offered}. Leave {one.name} out.")
 
     def check_voxel_um(self, path: Path) -> None:
-        """Refuses a size of a voxel that cannot be true.
+        """Refuse a size of a voxel that cannot be true.
 
         Raises:
             UserError: there are not three sizes, or one is zero, negative, NaN or infinite.
@@ -79,7 +79,7 @@ class Part:
 
 @cache
 def _endings(name: str, constant: str) -> tuple[str, ...] | None:
-    """Returns a constant of a format's module from its source; None where the module has no such constant."""
+    """Return a constant of a format's module from its source; None where the module has no such constant."""
     tree = ast.parse(Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8"))
     for node in tree.body:
         if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == constant for t in node.targets):
@@ -88,17 +88,17 @@ def _endings(name: str, constant: str) -> tuple[str, ...] | None:
 
 
 def read_suffixes(name: str) -> tuple[str, ...]:
-    """Returns the endings of the names of the files that a format reads."""
+    """Return the endings of the names of the files that a format reads."""
     return _endings(name, "SUFFIXES") or ()
 
 
 def written_suffixes(name: str) -> tuple[str, ...]:
-    """Returns the endings that the results of a format may have; the first is that of the workflow."""
+    """Return the endings that the results of a format may have; the first is that of the workflow."""
     return _endings(name, "WRITTEN") or read_suffixes(name)
 
 
 def format_by_name(file_name: str) -> str | None:
-    """Returns the format that a file's name tells, by its longest known ending; None where it tells none."""
+    """Return the format that a file's name tells, by its longest known ending; None where it tells none."""
     found = {
         suffix: name
         for name in plugins.names(ROOM)
@@ -109,7 +109,7 @@ def format_by_name(file_name: str) -> str | None:
 
 
 def format_of(path: Path) -> ModuleType:
-    """Returns the module that reads a file or folder, by its name or else by what is in it.
+    """Return the module that reads a file or folder, by its name or else by what is in it.
 
     Raises:
         UserError: no format fits, or there is nothing at `path`.
@@ -135,7 +135,7 @@ def format_of(path: Path) -> ModuleType:
 
 
 def _names_inside(path: Path) -> list[str]:
-    """Returns the names of the files in a folder or zip archive; none where it is neither."""
+    """Return the names of the files in a folder or zip archive; none where it is neither."""
     if not path.is_dir() and not zipfile.is_zipfile(path):
         return []
     from pipeline.sources.packing import is_hidden, opened  # the workflow imports this module where tqdm is absent

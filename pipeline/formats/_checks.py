@@ -20,7 +20,7 @@ CHUNK_BYTES = 1 << 20
 
 
 def check_is_file(path: Path) -> None:
-    """Refuses what is no file.
+    """Refuse what is no file.
 
     Raises:
         UserError: there is a folder, or nothing.
@@ -32,7 +32,7 @@ def check_is_file(path: Path) -> None:
 
 
 def read_gzip(path: Path, size: int) -> bytearray:
-    """Reads the first bytes of what a file holds, and on to its end, where the checksum stands.
+    """Read the first bytes of what a file holds, and on to its end, where the checksum stands.
 
     A reader that stops with the last voxel misses that bytes were changed.
 
@@ -52,7 +52,7 @@ def read_gzip(path: Path, size: int) -> bytearray:
 
 
 def check_size(path: Path, shape: tuple[int, ...], voxel_bytes: int, file_bytes: int) -> None:
-    """Refuses sizes that cannot be true or that do not fit into memory, before anything is allocated.
+    """Refuse sizes that cannot be true or that do not fit into memory, before anything is allocated.
 
     Args:
         path: for the message.
@@ -76,7 +76,7 @@ def check_size(path: Path, shape: tuple[int, ...], voxel_bytes: int, file_bytes:
 
 
 def check_finite(path: Path, data: NDArray[np.floating]) -> None:
-    """Refuses infinite voxels.
+    """Refuse infinite voxels.
 
     NaN passes: SPM and FSL write it as background, and whoever uses the image knows where its background may be.
 
@@ -92,7 +92,7 @@ def check_finite(path: Path, data: NDArray[np.floating]) -> None:
 
 
 def check_affine(path: Path, affine: NDArray[np.floating]) -> None:
-    """Refuses affines, shape (4, 4), that put no volume into space.
+    """Refuse affines, shape (4, 4), that put no volume into space.
 
     Raises:
         UserError: a value is NaN or infinite, a voxel size is zero, or the axes lie in one plane.
@@ -106,7 +106,7 @@ def check_affine(path: Path, affine: NDArray[np.floating]) -> None:
 
 
 def check_spacing(path: Path, spacing: NDArray[np.floating]) -> None:
-    """Refuses voxel sizes that are not above zero.
+    """Refuse voxel sizes that are not above zero.
 
     Raises:
         UserError: one is zero, negative, NaN or infinite.
@@ -116,7 +116,7 @@ def check_spacing(path: Path, spacing: NDArray[np.floating]) -> None:
 
 
 def chosen_frame(path: Path, count: int, frame: int | None) -> int:
-    """Returns which of the frames of a file is meant; the only one needs not be named.
+    """Return which of the frames of a file is meant; the only one needs not be named.
 
     Args:
         path: for the message.
@@ -137,5 +137,5 @@ def chosen_frame(path: Path, count: int, frame: int | None) -> int:
 
 
 def first_line(error: BaseException) -> str:
-    """Returns the first line of an exception's text, or its kind where it has none."""
+    """Return the first line of an exception's text, or its kind where it has none."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -13,7 +13,7 @@ from pipeline.image.channels import COLOURS
 
 
 def chosen_channel(path: Path, count: int, names: Sequence[str], channel: int | str) -> int:
-    """Returns which of the channels of a file is meant.
+    """Return which of the channels of a file is meant.
 
     Args:
         path: for the message.
@@ -34,19 +34,19 @@ def chosen_channel(path: Path, count: int, names: Sequence[str], channel: int | 
 
 
 def wanted_channels(path: Path, count: int, names: Sequence[str], channel: int | str | None) -> list[int]:
-    """Returns the channels of a file that are meant: all of them where none is named; else as `chosen_channel`."""
+    """Return the channels of a file that are meant: all of them where none is named; else as `chosen_channel`."""
     return list(range(count)) if channel is None else [chosen_channel(path, count, names, channel)]
 
 
 def names_of(wanted: Sequence[int], names: Sequence[str]) -> list[str]:
-    """Returns the names of channels, "" of those that the file does not name."""
+    """Return the names of channels, "" of those that the file does not name."""
     return [names[index] if index < len(names) else "" for index in wanted]
 
 
 def colours_of(
     path: Path, pictures: NDArray, channel: int | str | None, keep: bool = False
 ) -> tuple[NDArray, list[str]]:
-    """Returns the colours of RGB pictures, or one of them; of pictures that are grey though stored as RGB, the grey.
+    """Return the colours of RGB pictures, or one of them; of pictures that are grey though stored as RGB, the grey.
 
     Args:
         path: for the message.

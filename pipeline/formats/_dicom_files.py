@@ -1,4 +1,4 @@
-"""Reads the headers of a folder or archive of DICOM files and selects the images of one series."""
+"""Read the headers of a folder or archive of DICOM files and selects the images of one series."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ SHOWN = 8
 
 @contextmanager
 def telling(path: Path, name: str) -> Iterator[None]:
-    """Turns what pydicom raises on a broken file into one message, and silences its warnings."""
+    """Turn what pydicom raises on a broken file into one message, and silences its warnings."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -68,7 +68,7 @@ def telling(path: Path, name: str) -> Iterator[None]:
 
 
 def parsed(content: bytes, *, stop_before_pixels: bool = False) -> Any:
-    """Reads a dataset; where old files do not name their transfer syntax, it follows from how they are encoded."""
+    """Read a dataset; where old files do not name their transfer syntax, it follows from how they are encoded."""
     dataset = pydicom.dcmread(io.BytesIO(content), stop_before_pixels=stop_before_pixels, force=True)
     if not dataset.file_meta.get("TransferSyntaxUID"):
         implicit, little = dataset.original_encoding
@@ -78,7 +78,7 @@ def parsed(content: bytes, *, stop_before_pixels: bool = False) -> Any:
 
 
 def images_in(bundle: Bundle) -> dict[str, pydicom.Dataset]:
-    """Returns the headers of all images of a bundle by file name.
+    """Return the headers of all images of a bundle by file name.
 
     Other DICOM objects, such as segmentations, structure sets, documents and presentation states, are passed over, and
     the log names them.
@@ -106,19 +106,19 @@ def images_in(bundle: Bundle) -> dict[str, pydicom.Dataset]:
 
 
 def kind_of(header: Any) -> str:
-    """Returns the name of an object's SOP class, such as "MR Image Storage"."""
+    """Return the name of an object's SOP class, such as "MR Image Storage"."""
     identifier = str(header.get("SOPClassUID") or "")
     return UID(identifier).name if identifier else "without SOPClassUID"
 
 
 def shortened(entries: list[str], limit: int = SHOWN) -> str:
-    """Returns the first entries, separated by commas, and how many more there are."""
+    """Return the first entries, separated by commas, and how many more there are."""
     more = f" and {len(entries) - limit} more" if len(entries) > limit else ""
     return f"{', '.join(entries[:limit])}{more}"
 
 
 def one_series(path: Path, images: dict[str, pydicom.Dataset], series: str | None) -> dict[str, pydicom.Dataset]:
-    """Returns the images of the only series, or of the one that was asked for.
+    """Return the images of the only series, or of the one that was asked for.
 
     Args:
         path: for messages.

@@ -50,7 +50,7 @@ UNTRUE = (*OF_THE_GRID, *OF_THE_SERIES)
 
 
 def shared_elements(path: Path, slices: Sequence[Slice]) -> Mapping[str, Any]:
-    """Returns the elements that all slices share, as DICOM JSON (PS3.18, F).
+    """Return the elements that all slices share, as DICOM JSON (PS3.18, F).
 
     Left out are pixels, overlays, private elements, and elements that would not be true of the result. The log names
     what was left out.
@@ -83,7 +83,7 @@ def _is_kept(tag: Any) -> bool:
 
 
 def _log_left_out(path: Path, header: Any, differing: set[str], damaged: set[str]) -> None:
-    """Names what the result will not have; the elements that are written anew are not mentioned."""
+    """Name what the result will not have; the elements that are written anew are not mentioned."""
     tags = list(header.keys())
     private = sum(tag.group % PRIVATE_GROUPS == 1 and tag.element > 0xFF for tag in tags)  # noqa: PLR2004
     overlays = any(tag.group in OVERLAY_GROUPS for tag in tags)

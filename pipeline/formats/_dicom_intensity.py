@@ -30,12 +30,12 @@ TRIES = 1000
 
 
 def as_text(value: float) -> str:
-    """Writes a number as a decimal string of at most 16 characters."""
+    """Write a number as a decimal string of at most 16 characters."""
     return format_number_as_ds(float(value) + 0.0)
 
 
 def intensity_of(path: Path, one: Slice, dtype: str) -> IntensityMap:
-    """Returns the map of a slice.
+    """Return the map of a slice.
 
     Of MONOCHROME1, low values are shown bright; bright means much everywhere else, so the map is inverted.
 
@@ -56,7 +56,7 @@ def intensity_of(path: Path, one: Slice, dtype: str) -> IntensityMap:
 
 
 def rescaled(path: Path, slices: Sequence[Slice], stored: Sequence[NDArray]) -> tuple[NDArray, list[IntensityMap]]:
-    """Rescales slices.
+    """Rescale slices.
 
     Args:
         path: for messages.
@@ -74,7 +74,7 @@ def rescaled(path: Path, slices: Sequence[Slice], stored: Sequence[NDArray]) -> 
 def common_map(
     path: Path, header: Any, physical: NDArray[np.float64], maps: Sequence[IntensityMap]
 ) -> tuple[IntensityMap, pydicom.Dataset]:
-    """Returns one map for all slices, and the header that fits it.
+    """Return one map for all slices, and the header that fits it.
 
     Where the slices agree, their map is kept. Otherwise the slope is chosen so that the intensities may leave their
     range by a quarter of it at both ends and that zero is stored exactly. All allocated bits are used where the stored
@@ -114,7 +114,7 @@ def common_map(
 
 
 def with_head_room(lowest: float, highest: float, ends: tuple[int, int]) -> tuple[float, float]:
-    """Returns a slope and an intercept by which a range and its head room fit between two integers.
+    """Return a slope and an intercept by which a range and its head room fit between two integers.
 
     Both are numbers that decimal strings hold. Where zero lies in the range, an integer stands for exactly zero.
     """
@@ -138,7 +138,7 @@ def with_head_room(lowest: float, highest: float, ends: tuple[int, int]) -> tupl
 
 
 def _restate(path: Path, header: Any, maps: Sequence[IntensityMap], common: IntensityMap) -> None:
-    """Gives elements that are counted in stored values the values that they have in the result, or removes them."""
+    """Return elements that are counted in stored values the values that they have in the result, or removes them."""
     untrue = [key for key in ("PixelPaddingRangeLimit", "RealWorldValueMappingSequence") if key in header]
     padding = header.get("PixelPaddingValue")
     if padding is not None:

@@ -22,7 +22,7 @@ CONVERT = "convert it to NIfTI with dcm2niix"
 
 
 def check_kind(path: Path, name: str, header: Any) -> None:
-    """Refuses what is no grey slice with a place in space.
+    """Refuse what is no grey slice with a place in space.
 
     Args:
         path: folder, archive or file, for the message.
@@ -52,7 +52,7 @@ def check_kind(path: Path, name: str, header: Any) -> None:
 
 
 def _check_single(where: str, header: Any) -> None:
-    """Refuses several slices or frames in one image."""
+    """Refuse several slices or frames in one image."""
     tiles = _tiles(header)
     if "MOSAIC" in [str(value).strip().upper() for value in _values(header.get("ImageType"))] or tiles > 1:
         count = f" of {tiles} slices" if tiles > 1 else ""
@@ -86,7 +86,7 @@ def _values(element: Any) -> list[Any]:
 
 
 def _check_bits(where: str, header: Any) -> None:
-    """Refuses pixel layouts that contradict themselves or are unknown (PS3.5, 8.1.1)."""
+    """Refuse pixel layouts that contradict themselves or are unknown (PS3.5, 8.1.1)."""
     keys = ("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation")
     allocated, stored, high, signed = (header.get(key) for key in keys)
     fits = allocated in DEPTHS and isinstance(stored, int) and 1 <= stored <= allocated
@@ -99,7 +99,7 @@ def _check_bits(where: str, header: Any) -> None:
 
 
 def _check_geometry(where: str, header: Any) -> None:
-    """Refuses images that do not say where they lie, or whose axes are no unit vectors at right angles."""
+    """Refuse images that do not say where they lie, or whose axes are no unit vectors at right angles."""
     for key in (*GEOMETRY, "ImagePositionPatient"):
         if not header.get(key):
             raise UserError(f"{where} has no {key}, so where its voxels lie is not known; export it anew.")

@@ -1,4 +1,4 @@
-"""Reads the stored pixels of DICOM slices, whatever their compression.
+"""Read the stored pixels of DICOM slices, whatever their compression.
 
 pydicom decodes what needs no further package: uncompressed and deflated files, and RLE. GDCM, as a part of SimpleITK,
 decodes JPEG, JPEG-LS and JPEG 2000 images (PS3.5, A.4). Which other decoders are installed makes no difference.
@@ -40,23 +40,23 @@ DECOMPRESS = "decompress it first, with gdcmconv --raw or dcmdjpeg"
 
 
 def limits(header: Any) -> tuple[int, int]:
-    """Returns the smallest and the largest value that the stored bits can hold."""
+    """Return the smallest and the largest value that the stored bits can hold."""
     bits = int(header.BitsStored)
     return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if header.PixelRepresentation else (0, 2**bits - 1)
 
 
 def syntax_of(header: Any) -> uid.UID:
-    """Returns the transfer syntax of a file: how its elements and pixels are encoded."""
+    """Return the transfer syntax of a file: how its elements and pixels are encoded."""
     return uid.UID(str(header.file_meta.get("TransferSyntaxUID") or ""))
 
 
 def is_lossy(header: Any) -> bool:
-    """Says whether an image was ever compressed with loss."""
+    """Return whether an image was ever compressed with loss."""
     return syntax_of(header) in LOSSY or str(header.get("LossyImageCompression") or "") == "01"
 
 
 def stored_pixels(bundle: Bundle, one: Slice) -> NDArray:
-    """Returns the stored pixels of a slice, shape (columns, rows), in the signed or unsigned dtype of its header.
+    """Return the stored pixels of a slice, shape (columns, rows), in the signed or unsigned dtype of its header.
 
     Raises:
         UserError: there are no pixels of integers, they are damaged, or their compression is not supported.
@@ -84,7 +84,7 @@ def stored_pixels(bundle: Bundle, one: Slice) -> NDArray:
 
 
 def _check_spare_bits(where: str, dataset: Any, stored: NDArray) -> None:
-    """Refuses padding of more bits than those stored, which would pass for intensities; mentions other such pixels."""
+    """Refuse padding of more bits than those stored, which would pass for intensities; mentions other such pixels."""
     order = "<" if syntax_of(dataset).is_little_endian else ">"
     raw = np.frombuffer(dataset.PixelData, stored.dtype.newbyteorder(order), stored.size).reshape(stored.shape)
     beyond = (raw != stored) & (raw >> dataset.BitsStored != 0)
@@ -134,7 +134,7 @@ def _undecodable(where: str, syntax: uid.UID, error: BaseException) -> UserError
 
 
 def _by_gdcm(dataset: Any) -> NDArray:
-    """Decodes the pixels with GDCM, shape (rows, columns)."""
+    """Decode the pixels with GDCM, shape (rows, columns)."""
     import SimpleITK
 
     bare: Any = pydicom.Dataset()

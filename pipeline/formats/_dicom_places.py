@@ -1,4 +1,4 @@
-"""Sorts the images of a DICOM series into one volume: complete, evenly spaced slices on one straight line."""
+"""Sort the images of a DICOM series into one volume: complete, evenly spaced slices on one straight line."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Slice:
 
 
 def volume_slices(path: Path, images: dict[str, pydicom.Dataset], frame: int | None) -> list[Slice]:
-    """Returns the slices of one volume of a series in the order of their places.
+    """Return the slices of one volume of a series in the order of their places.
 
     Args:
         path: for messages.
@@ -106,14 +106,14 @@ def volume_slices(path: Path, images: dict[str, pydicom.Dataset], frame: int | N
 
 
 def slice_normal(header: Any) -> NDArray[np.float64]:
-    """Returns the unit normal of a slice, along which the places of slices are counted."""
+    """Return the unit normal of a slice, along which the places of slices are counted."""
     row, column = np.array(header.ImageOrientationPatient, dtype=np.float64).reshape(2, 3)
     normal = np.cross(row, column)
     return normal / np.linalg.norm(normal)
 
 
 def _check_orientations(path: Path, images: dict[str, pydicom.Dataset]) -> None:
-    """Refuses images of several orientations, such as those of a localizer."""
+    """Refuse images of several orientations, such as those of a localizer."""
     groups: list[tuple[NDArray[np.float64], list[str]]] = []
     for name, header in images.items():
         cosines = np.array(header.ImageOrientationPatient, dtype=np.float64)
@@ -135,7 +135,7 @@ def _check_orientations(path: Path, images: dict[str, pydicom.Dataset]) -> None:
 
 
 def _check_alike(path: Path, one: tuple[str, Any], other: tuple[str, Any]) -> None:
-    """Refuses two images that cannot be slices of one volume."""
+    """Refuse two images that cannot be slices of one volume."""
     for key in (*ALIKE, *GEOMETRY):
         values = [header.get(key) for _, header in (one, other)]
         same = values[0] == values[1]
@@ -150,7 +150,7 @@ def _check_alike(path: Path, one: tuple[str, Any], other: tuple[str, Any]) -> No
 
 
 def _positions(slices: Sequence[Slice]) -> list[list[Slice]]:
-    """Groups sorted slices that lie in one plane."""
+    """Group sorted slices that lie in one plane."""
     gaps = np.diff([one.place for one in slices])
     apart = gaps[gaps > SAME_PLACE_MM]
     limit = max(SAME_PLACE_MM, SAME_PLACE_SHARE * float(np.median(apart))) if apart.size else SAME_PLACE_MM
@@ -164,7 +164,7 @@ def _positions(slices: Sequence[Slice]) -> list[list[Slice]]:
 
 
 def _check_counts(path: Path, positions: Sequence[Sequence[Slice]]) -> None:
-    """Refuses images that are there twice, lie side by side, or are not as many at each position."""
+    """Refuse images that are there twice, lie side by side, or are not as many at each position."""
     for images in positions:
         where = f"at {images[0].place:.2f} mm"
         seen: dict[str, Slice] = {}
@@ -202,7 +202,7 @@ def _tolerance(one: Slice) -> float:
 
 
 def _of_frame(path: Path, positions: Sequence[Sequence[Slice]], frame: int | None) -> list[Slice]:
-    """Returns one image of each position: that of a frame, sorted by what differs and then by instance number."""
+    """Return one image of each position: that of a frame, sorted by what differs and then by instance number."""
     count = len(positions[0])
     if count == 1:
         chosen_frame(path, count, frame)
@@ -241,7 +241,7 @@ def _sorting(one: Slice, keys: Sequence[str]) -> tuple[Any, ...]:
 
 
 def _comparable(value: Any) -> tuple[Any, ...]:
-    """Returns a value of any kind as a tuple that can be sorted: what is missing, then numbers, then text."""
+    """Return a value of any kind as a tuple that can be sorted: what is missing, then numbers, then text."""
     if value is None or value == "":
         return (0,)
     if isinstance(value, (list, tuple, MultiValue)):
@@ -258,7 +258,7 @@ def _of_text(text: str) -> tuple[Any, ...]:
 
 
 def _differing(positions: Sequence[Sequence[Slice]]) -> list[str]:
-    """Returns by which elements the images at one position are sorted.
+    """Return by which elements the images at one position are sorted.
 
     These are the elements that differ there and have the same values at every position, such as EchoTime; where there
     are none, the first that differs at every position, such as AcquisitionTime; or none.
@@ -272,7 +272,7 @@ def _differing(positions: Sequence[Sequence[Slice]]) -> list[str]:
 
 
 def _described(positions: Sequence[Sequence[Slice]], keys: Sequence[str]) -> str:
-    """Describes how the images at one position differ."""
+    """Describe how the images at one position differ."""
     if not keys:
         return "differing in InstanceNumber alone"
     listed = []
@@ -291,7 +291,7 @@ def _text(value: Any) -> str:
 
 
 def _mixed(slices: Sequence[Slice]) -> list[str]:
-    """Describes the elements that should have one value in all slices of a volume and have several."""
+    """Describe the elements that should have one value in all slices of a volume and have several."""
     found = []
     for key in CONTRAST:
         counted = Counter(_text(one.header.get(key)) for one in slices)
@@ -302,7 +302,7 @@ def _mixed(slices: Sequence[Slice]) -> list[str]:
 
 
 def _check_even(path: Path, slices: Sequence[Slice]) -> None:
-    """Refuses slices that are missing or unevenly spaced."""
+    """Refuse slices that are missing or unevenly spaced."""
     places = np.array([one.place for one in slices])
     steps = np.diff(places)
     if steps.size == 0:
@@ -327,7 +327,7 @@ def _check_even(path: Path, slices: Sequence[Slice]) -> None:
 
 
 def _check_line(path: Path, slices: Sequence[Slice], normal: NDArray[np.float64]) -> None:
-    """Refuses slices that lie beside the line through the first and the last; notes a tilt of that line."""
+    """Refuse slices that lie beside the line through the first and the last; notes a tilt of that line."""
     if len(slices) == 1:
         return
     corners = np.array([one.corner for one in slices])

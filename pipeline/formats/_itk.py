@@ -101,7 +101,7 @@ class Header:
 
 
 def read_itk(path: Path, part: Part, kind: Kind, header: Header) -> Image:
-    """Reads a volume into canonical order with its stored intensities, in millimetres.
+    """Read a volume into canonical order with its stored intensities, in millimetres.
 
     Raises:
         UserError: the file or the file of its voxels is missing or damaged, it is no volume of one number a voxel, has
@@ -149,7 +149,7 @@ def read_itk(path: Path, part: Part, kind: Kind, header: Header) -> Image:
 
 
 def write_itk(path: Path, image: Image, kind: Kind) -> int:
-    """Writes a normalised canonical image in the orientation and dtype it came in, compressed.
+    """Write a normalised canonical image in the orientation and dtype it came in, compressed.
 
     Returns:
         How many voxels had to be clipped to the dtype's range.
@@ -178,7 +178,7 @@ def write_itk(path: Path, image: Image, kind: Kind) -> int:
 
 
 def header_fields(text: bytes, separator: str) -> dict[str, str]:
-    """Returns the fields of a header of lines "name: value" or "name = value", by their names in lower case."""
+    """Return the fields of a header of lines "name: value" or "name = value", by their names in lower case."""
     fields: dict[str, str] = {}
     for line in text.decode("utf-8", errors="replace").splitlines():
         name, found, value = line.partition(separator)
@@ -188,7 +188,7 @@ def header_fields(text: bytes, separator: str) -> dict[str, str]:
 
 
 def warn_of_lost(path: Path, fields: Mapping[str, str], lost: Mapping[str, str]) -> None:
-    """Names the fields of a header that a result will not have.
+    """Name the fields of a header that a result will not have.
 
     Args:
         path: for the message.
@@ -216,7 +216,7 @@ def _check_shape(path: Path, shape: tuple[int, ...], components: int, header: He
 
 
 def _affine(path: Path, header: Header, direction: Any, spacing: Any, origin: Any) -> NDArray[np.float64]:
-    """Returns the affine of the first three axes, shape (4, 4), to RAS in millimetres."""
+    """Return the affine of the first three axes, shape (4, 4), to RAS in millimetres."""
     factor = MILLIMETRES.get(header.unit.lower())
     if factor is None:
         known = ", ".join(unit for unit in MILLIMETRES if unit.isascii() and unit.isalpha())
@@ -236,7 +236,7 @@ def _affine(path: Path, header: Header, direction: Any, spacing: Any, origin: An
 
 
 def _metadata(picture: Any) -> dict[str, str]:
-    """Returns the metadata of an image that still holds for a result."""
+    """Return the metadata of an image that still holds for a result."""
     found = {key: picture.GetMetaData(key) for key in picture.GetMetaDataKeys() if not key.startswith(DROPPED)}
     kept = {key: value for key, value in found.items() if UNPRINTABLE not in value}
     if "time" in kept.get("NRRD_space", ""):  # of four axes, where a result has three
@@ -245,7 +245,7 @@ def _metadata(picture: Any) -> dict[str, str]:
 
 
 def _check_stream(path: Path, data: Path, start: int, size: int) -> None:
-    """Refuses compressed voxels whose length or checksum is another one than it should be.
+    """Refuse compressed voxels whose length or checksum is another one than it should be.
 
     Args:
         path: for the message.
@@ -278,7 +278,7 @@ def _failure(path: Path, kind: Kind, error: BaseException) -> UserError:
 
 
 def _words(error: BaseException) -> str:
-    """Returns the last line of what SimpleITK says, without the place in its source."""
+    """Return the last line of what SimpleITK says, without the place in its source."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.startswith("Reason:")]
     text = lines[-1] if lines else first_line(error)
     return re.sub(r"^(ITK|sitk::)\s*ERROR:\s*(\w+\(0x\w+\):\s*)?", "", text).rstrip(".")

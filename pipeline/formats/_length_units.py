@@ -61,7 +61,7 @@ SAME_SIGNS = str.maketrans(
 
 
 def micrometres_in(unit: str) -> float | None:
-    """Returns how many micrometres a unit of length has.
+    """Return how many micrometres a unit of length has.
 
     Args:
         unit: symbol ("nm") or name ("nanometer"); upper and lower case matter in symbols, "Mm" is no "mm".

@@ -45,7 +45,7 @@ class Axis:
         return micrometres_in(self.unit or "")
 
     def sized(self, micrometres: float) -> Axis:
-        """Returns the axis with another distance between neighbours; the unit is kept where the distance is its own."""
+        """Return the axis with another distance between neighbours; the unit is kept where the distance is its own."""
         if self.micrometres and math.isclose(self.scale * self.micrometres, micrometres):
             return self
         return replace(
@@ -53,17 +53,17 @@ class Axis:
         )
 
     def refined(self, factor: int) -> Axis:
-        """Returns the axis of a grid with `factor` cells in each of its cells: see pipeline.physics.grid."""
+        """Return the axis of a grid with `factor` cells in each of its cells: see pipeline.physics.grid."""
         shift = self.scale * (1 / factor - 1) / 2
         return replace(self, scale=self.scale / factor, translation=self.translation + shift)
 
     def coarsened(self, factor: int) -> Axis:
-        """Returns the axis of a grid whose cells hold `factor` cells of this one."""
+        """Return the axis of a grid whose cells hold `factor` cells of this one."""
         shift = self.scale * (factor - 1) / 2
         return replace(self, scale=self.scale * factor, translation=self.translation + shift)
 
     def from_index(self, index: int) -> Axis:
-        """Returns the axis of an array that begins with the given index of this one."""
+        """Return the axis of an array that begins with the given index of this one."""
         return replace(self, translation=self.translation + self.scale * index)
 
 
@@ -89,16 +89,16 @@ class Multiscale:
 
     @property
     def axis_names(self) -> str:
-        """Names of the axes, such as "czyx"."""
+        """Name of the axes, such as "czyx"."""
         return "".join(axis.name for axis in self.axes)
 
     def axis(self, name: str) -> Axis | None:
-        """Returns the axis of a name, or None."""
+        """Return the axis of a name, or None."""
         return next((axis for axis in self.axes if axis.name == name), None)
 
     @property
     def labels(self) -> list[str]:
-        """Names of the channels; where one has none, its number."""
+        """Name of the channels; where one has none, its number."""
         return [str(channel.get("label", index)) for index, channel in enumerate(self.channels)]
 
     @property
@@ -128,27 +128,27 @@ class Multiscale:
         )
 
     def with_voxel_um(self, voxel_um: tuple[float, float, float]) -> Multiscale:
-        """Returns the image with another size of a voxel along x, y, z; its place, counted in voxels, stays."""
+        """Return the image with another size of a voxel along x, y, z; its place, counted in voxels, stays."""
         sizes = zip("xyz", voxel_um, strict=True)
         return self.with_axes(**{name: axis.sized(size) for name, size in sizes if (axis := self.axis(name))})
 
     def only(self, axis: str, index: int) -> Multiscale:
-        """Returns what an image is that has nothing but one index along an axis."""
+        """Return what an image is that has nothing but one index along an axis."""
         if axis == "c":
             return replace(self, channels=self.channels[index : index + 1])
         return self.with_axes(**{one.name: one.from_index(index) for one in self.axes if one.name == axis})
 
     def with_axes(self, **changes: Axis) -> Multiscale:
-        """Returns a copy in which the named axes are replaced."""
+        """Return a copy in which the named axes are replaced."""
         return replace(self, axes=tuple(changes.get(axis.name, axis) for axis in self.axes))
 
     def refined(self, factor: int) -> Multiscale:
-        """Returns what an image is whose pixels are `factor` times smaller along y and x."""
+        """Return what an image is whose pixels are `factor` times smaller along y and x."""
         return self.with_axes(**{axis.name: axis.refined(factor) for axis in self.axes if axis.name in "yx"})
 
 
 def parse(attributes: Mapping[str, Any], wanted: str | None = None) -> Multiscale:
-    """Reads the attributes of a group.
+    """Read the attributes of a group.
 
     Args:
         attributes: as zarr returns them.
@@ -176,13 +176,13 @@ def parse(attributes: Mapping[str, Any], wanted: str | None = None) -> Multiscal
 
 
 def level_paths(attributes: Mapping[str, Any], wanted: str | None = None) -> list[str]:
-    """Returns the paths of all resolutions of an image that `parse` accepts, in the order of the file."""
+    """Return the paths of all resolutions of an image that `parse` accepts, in the order of the file."""
     entry = _chosen(attributes.get("ome", attributes)["multiscales"], wanted)
     return [str(dataset["path"]) for dataset in entry["datasets"]]
 
 
 def _chosen(entries: Sequence[Mapping[str, Any]], wanted: str | None) -> Mapping[str, Any]:
-    """Returns the only entry of multiscales, or the one of the given name or number."""
+    """Return the only entry of multiscales, or the one of the given name or number."""
     if wanted is None and len(entries) == 1:
         return entries[0]
     named = {str(entry.get("name", number)): entry for number, entry in enumerate(entries)}
@@ -218,7 +218,7 @@ def _multiscale(version: str, entry: Mapping[str, Any], omero: Mapping[str, Any]
 
 
 def _affine(transformations: Sequence[Mapping[str, Any]], count: int) -> list[tuple[float, float]]:
-    """Returns scale and translation of every axis, after all transformations."""
+    """Return scale and translation of every axis, after all transformations."""
     result = [(1.0, 0.0)] * count
     for step in transformations:
         kind = step["type"]
@@ -240,7 +240,7 @@ def _affine(transformations: Sequence[Mapping[str, Any]], count: int) -> list[tu
 
 
 def attributes(multiscale: Multiscale, levels: int, facts: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Returns the attributes of a group whose arrays are named "0", "1", ..., each half as fine as the one before.
+    """Return the attributes of a group whose arrays are named "0", "1", ..., each half as fine as the one before.
 
     Args:
         multiscale: the image; its axes are those of array "0".
@@ -281,7 +281,7 @@ def _transformations(multiscale: Multiscale, coarser: int) -> list[dict[str, Any
 
 
 def level_shapes(shape: Sequence[int]) -> list[tuple[int, ...]]:
-    """Returns the shapes of all levels of a pyramid, the finest first; the last two axes are halved, rounding up."""
+    """Return the shapes of all levels of a pyramid, the finest first; the last two axes are halved, rounding up."""
     shapes = [tuple(shape)]
     while max(shapes[-1][-2:]) >= MIN_SIDE:
         *leading, rows, columns = shapes[-1]

@@ -1,4 +1,4 @@
-"""Decodes 2-D pictures, and makes an Image of them: one slice a grey picture, three a coloured one."""
+"""Decode 2-D pictures, and make an Image of them: one slice a grey picture, three a coloured one."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Picture(NamedTuple):
 
 
 def decoded(name: str, content: bytes) -> Picture:
-    """Decodes a JPEG or PNG picture, turned as its Orientation says.
+    """Decode a JPEG or PNG picture, turned as its Orientation says.
 
     Args:
         name: for messages.
@@ -106,7 +106,7 @@ def decoded(name: str, content: bytes) -> Picture:
 
 
 def _check_bits(name: str, bits: int) -> None:
-    """Refuses black and white, and warns that grey values of fewer than 8 bits are scaled to 8."""
+    """Refuse black and white, and warns that grey values of fewer than 8 bits are scaled to 8."""
     if bits == 1:
         raise UserError(f"{name}: its pixels have 1 bit, black or white, and are no intensities; save it as grey.")
     if bits < BYTE:
@@ -115,7 +115,7 @@ def _check_bits(name: str, bits: int) -> None:
 
 
 def _tell_opacity(name: str, opaque: NDArray[np.bool_]) -> None:
-    """Warns where some pixels of a picture are not opaque: their opacity (alpha) is left out."""
+    """Warn where some pixels of a picture are not opaque: their opacity (alpha) is left out."""
     count = int(opaque.size - np.count_nonzero(opaque))
     if count:
         text = "%s: %d of %d pixels are not opaque; the opacity (alpha) of pixels is left out"
@@ -123,7 +123,7 @@ def _tell_opacity(name: str, opaque: NDArray[np.bool_]) -> None:
 
 
 def _dots_per_inch(stored: PillowImage.Image) -> tuple[float, float] | None:
-    """Returns the resolution that a file states, of its columns and rows as they are shown; None where it states none.
+    """Return the resolution that a file states, of its columns and rows as they are shown; None where it states none.
 
     A JPEG file states it in the JFIF header or else in EXIF, of which Pillow assumes 72 where both are silent.
     """
@@ -140,7 +140,7 @@ def _dots_per_inch(stored: PillowImage.Image) -> tuple[float, float] | None:
 
 
 def _is_coloured(values: NDArray, tolerance: int) -> bool:
-    """Says whether the channels of a picture differ by more than a tolerance anywhere."""
+    """Return whether the channels of a picture differ by more than a tolerance anywhere."""
     if values.ndim == GREY_AXES:
         return False
     signed = values.astype(np.int16)
@@ -148,12 +148,12 @@ def _is_coloured(values: NDArray, tolerance: int) -> bool:
 
 
 def as_grey(picture: NDArray) -> NDArray:
-    """Returns the brightness (ITU-R 601-2) of a decoded picture, shape (rows, columns); a grey one is that itself."""
+    """Return the brightness (ITU-R 601-2) of a decoded picture, shape (rows, columns); a grey one is that itself."""
     return picture if picture.ndim == GREY_AXES else np.asarray(PillowImage.fromarray(picture).convert("L"))
 
 
 def read_picture(name: str, content: bytes) -> NDArray:
-    """Decodes a JPEG or PNG picture; arguments and errors as `decoded`.
+    """Decode a JPEG or PNG picture; arguments and errors as `decoded`.
 
     Returns:
         Grey values, shape (rows, columns), uint8 or uint16; of a coloured picture RGB, uint8, shape (rows, columns, 3).
@@ -163,7 +163,7 @@ def read_picture(name: str, content: bytes) -> NDArray:
 
 
 def read_all(contents: Iterable[tuple[str, bytes]]) -> dict[str, NDArray]:
-    """Decodes pictures by name; see `read_picture`.
+    """Decode pictures by name; see `read_picture`.
 
     Raises:
         UserError: one cannot be decoded.
@@ -172,7 +172,7 @@ def read_all(contents: Iterable[tuple[str, bytes]]) -> dict[str, NDArray]:
 
 
 def stack_image(pictures: Mapping[str, NDArray], min_foreground: float, foreground: str = "head") -> Image:
-    """Makes an extracted stack of pictures.
+    """Make an extracted stack of pictures.
 
     Args:
         pictures: by name, grey, shape (rows, columns), or coloured, shape (rows, columns, 3); all uint8 or all uint16.

@@ -24,7 +24,7 @@ def plain_image(
     channels: Sequence[str],
     origin: Mapping[str, Any],
 ) -> Image:
-    """Makes an Image of sections, so that reports draw them upright (see `pipeline.image.stack.lay`).
+    """Make an Image of sections, so that reports draw them upright (see `pipeline.image.stack.lay`).
 
     Channels become further slices: see `pipeline.image.channels`.
 
@@ -60,7 +60,7 @@ def plain_image(
 
 
 def plain_sections(image: Image) -> tuple[NDArray, int]:
-    """Returns the stored values of an image, and how many had to be clipped.
+    """Return the stored values of an image, and how many had to be clipped.
 
     Their shape is (sections, channels, rows, columns).
     """
@@ -70,5 +70,5 @@ def plain_sections(image: Image) -> tuple[NDArray, int]:
 
 
 def section_names(count: int) -> list[str]:
-    """Returns names of slices that have none of their own."""
+    """Return names of slices that have none of their own."""
     return [f"section {index}" for index in range(count)]

@@ -22,7 +22,7 @@ CHUNK = 512
 
 
 def create_level(group: Any, name: str, shape: Sequence[int], dtype: np.dtype, axes: str) -> Any:
-    """Makes an empty array in a zarr group; its chunks are squares of one plane.
+    """Make an empty array in a zarr group; its chunks are squares of one plane.
 
     Args:
         group: a zarr group, of version 2 or 3.
@@ -55,7 +55,7 @@ def open_level(group: Any, name: str) -> Any:
 
 
 def halved(block: NDArray) -> NDArray:
-    """Returns the means of squares of 2 x 2 pixels, in the dtype of the block; odd edges are repeated.
+    """Return the means of squares of 2 x 2 pixels, in the dtype of the block; odd edges are repeated.
 
     Args:
         block: shape (rows, columns).
@@ -69,19 +69,19 @@ def halved(block: NDArray) -> NDArray:
 
 
 def planes_of(leading: Sequence[int]) -> Iterator[tuple[int, ...]]:
-    """Yields the indices of all planes, given the sizes of the axes before rows and columns."""
+    """Yield the indices of all planes, given the sizes of the axes before rows and columns."""
     yield from product(*(range(size) for size in leading))
 
 
 def blocks_of(shape: Sequence[int], side: int = CHUNK) -> Iterator[tuple[slice, slice]]:
-    """Yields the squares of a plane (rows, columns) in the order of reading; those at the high ends are smaller."""
+    """Yield the squares of a plane (rows, columns) in the order of reading; those at the high ends are smaller."""
     for top in range(0, shape[0], side):
         for left in range(0, shape[1], side):
             yield slice(top, min(top + side, shape[0])), slice(left, min(left + side, shape[1]))
 
 
 def add_coarser_levels(group: Any, axes: str) -> list[Any]:
-    """Writes arrays "1", "2", ... from array "0" and returns all of them, the finest first."""
+    """Write arrays "1", "2", ... from array "0" and return all of them, the finest first."""
     levels = [group["0"]]
     for number, shape in enumerate(level_shapes(levels[0].shape)[1:], start=1):
         finer, coarser = levels[-1], create_level(group, str(number), shape, levels[0].dtype, axes)

@@ -94,7 +94,7 @@ logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 @contextmanager
 def telling(path: Path) -> Iterator[None]:
-    """Turns whatever tifffile raises about a broken file into one message."""
+    """Turn whatever tifffile raises about a broken file into one message."""
     try:
         yield
     except DAMAGE as error:
@@ -103,7 +103,7 @@ def telling(path: Path) -> Iterator[None]:
 
 @contextmanager
 def opened_tiff(path: Path) -> Iterator[Any]:
-    """Opens a TIFF file as tifffile.TiffFile; of an OME-TIFF in several files all, whichever of them is named.
+    """Open a TIFF file as tifffile.TiffFile; of an OME-TIFF in several files all, whichever of them is named.
 
     Nothing outside the folder of the file is read.
 
@@ -152,7 +152,7 @@ def _with_its_set(path: Path) -> Any:
 
 
 def _main_file(path: Path) -> Path:
-    """Returns the file that describes the image: itself, the one that its XML points to, or a companion file."""
+    """Return the file that describes the image: itself, the one that its XML points to, or a companion file."""
     text = _ome_xml(path)
     root = None if text is None else ome_root(text)
     pointers = [] if root is None else [element for element in root if tag_of(element) == "BinaryOnly"]
@@ -172,7 +172,7 @@ def _main_file(path: Path) -> Path:
 
 
 def _check_files_are_named(path: Path, root: ElementTree.Element) -> None:
-    """Refuses XML that identifies other files by their UUID alone, so that they cannot be found.
+    """Refuse XML that identifies other files by their UUID alone, so that they cannot be found.
 
     Raises:
         UserError: it does.
@@ -195,7 +195,7 @@ def _is_companion(path: Path) -> bool:
 
 
 def _ome_xml(path: Path) -> str | None:
-    """Returns the OME-XML of a TIFF or companion file; None where a TIFF has none."""
+    """Return the OME-XML of a TIFF or companion file; None where a TIFF has none."""
     if _is_companion(path):
         return path.read_text(encoding="utf-8-sig")
     with tifffile.TiffFile(path, _multifile=False) as file:
@@ -203,7 +203,7 @@ def _ome_xml(path: Path) -> str | None:
 
 
 def _described_by(path: Path, name: str | None) -> Path:
-    """Returns the file that holds the XML of a set, of which another file names nothing but that."""
+    """Return the file that holds the XML of a set, of which another file names nothing but that."""
     if not name:
         raise UserError(f"{path}: is one file of a set, and does not name the file that describes it (BinaryOnly).")
     main = _beside(path, name)
@@ -213,7 +213,7 @@ def _described_by(path: Path, name: str | None) -> Path:
 
 
 def _file_names(path: Path, root: ElementTree.Element) -> dict[str, str]:
-    """Returns the names of the files of a set by their identifiers, in the order of the XML."""
+    """Return the names of the files of a set by their identifiers, in the order of the XML."""
     names: dict[str, str] = {}
     for element in elements(root, "UUID"):
         uuid, name = (element.text or "").strip(), element.get("FileName")
@@ -223,7 +223,7 @@ def _file_names(path: Path, root: ElementTree.Element) -> dict[str, str]:
 
 
 def _beside(path: Path, name: str) -> Path:
-    """Returns a file in the folder of another one.
+    """Return a file in the folder of another one.
 
     Raises:
         UserError: the name leads out of the folder.
@@ -244,7 +244,7 @@ def _listed(names: list[str]) -> str:
 
 
 def _without_files(root: ElementTree.Element) -> str:
-    """Returns OME-XML that does not state in which file the planes are: they are in its own file."""
+    """Return OME-XML that does not state in which file the planes are: they are in its own file."""
     for block in elements(root, "TiffData"):
         for element in [one for one in block if tag_of(one) == "UUID"]:
             block.remove(element)
@@ -252,7 +252,7 @@ def _without_files(root: ElementTree.Element) -> str:
 
 
 def chosen_series(path: Path, file: Any, wanted: str | None) -> Any:
-    """Returns the only image of a file, or the one of the given name or number.
+    """Return the only image of a file, or the one of the given name or number.
 
     Raises:
         UserError: there are several and none is chosen, or there is no such image.
@@ -273,7 +273,7 @@ def chosen_series(path: Path, file: Any, wanted: str | None) -> Any:
 
 
 def _check_chain(file: Any) -> None:
-    """Refuses a chain of pages that ends nowhere or in a circle: tifffile passes over the pages that are lost."""
+    """Refuse a chain of pages that ends nowhere or in a circle: tifffile passes over the pages that are lost."""
     count = len(file.pages)
     file.filehandle.seek(file.pages.next_page_offset)
     if any(file.filehandle.read(file.tiff.offsetsize)):
@@ -299,7 +299,7 @@ def stated_by(file: Any, series: Any) -> Stated:
 
 
 def tell_what_is_left_out(path: Path, file: Any, series: Any) -> None:
-    """Warns where metadata do not fit the pages of a file or are not kept, and refuses those that cannot be right.
+    """Warn where metadata do not fit the pages of a file or are not kept, and refuses those that cannot be right.
 
     Raises:
         UserError: the text of ImageJ does not fit the pages; or the XML of OME does not, and there are several files,
@@ -326,7 +326,7 @@ def tell_what_is_left_out(path: Path, file: Any, series: Any) -> None:
 
 
 def _check_imagej(path: Path, file: Any, series: Any) -> None:
-    """Refuses a text of ImageJ that states other numbers of images than the file holds; warns of its calibration."""
+    """Refuse a text of ImageJ that states other numbers of images than the file holds; warns of its calibration."""
     found: Mapping[str, Any] = file.imagej_metadata or {}
     planes = math.prod(size for axis, size in zip(series.axes, series.shape, strict=True) if axis not in "YXS")
     # Large stacks lie in one piece behind their only page; tifffile falls back to other kinds where they cannot.
@@ -348,7 +348,7 @@ def _check_imagej(path: Path, file: Any, series: Any) -> None:
 
 
 def photometric_of(page: Any) -> str:
-    """Returns what the numbers of a page mean, by tifffile's name; a page that does not say is grey."""
+    """Return what the numbers of a page mean, by tifffile's name; a page that does not say is grey."""
     if PHOTOMETRIC_TAG not in page.tags and page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
         return GREY
     try:
@@ -360,7 +360,7 @@ def photometric_of(page: Any) -> str:
 
 
 def check_pixels(path: Path, series: Any) -> None:
-    """Refuses pixels that are no intensities or cannot be decoded, by name.
+    """Refuse pixels that are no intensities or cannot be decoded, by name.
 
     Raises:
         UserError: they are.
@@ -392,7 +392,7 @@ def check_pixels(path: Path, series: Any) -> None:
 
 
 def unknown_compression(path: Path, page: Any) -> UserError:
-    """Makes the error about a compression for which there is no codec."""
+    """Make the error about a compression for which there is no codec."""
     try:
         name = tifffile.COMPRESSION(page.compression).name
     except ValueError:
@@ -425,7 +425,7 @@ class Samples(NamedTuple):
 
 
 def samples_of(path: Path, page: Any) -> Samples:
-    """Returns what the samples of a pixel are, and warns about those of unknown meaning."""
+    """Return what the samples of a pixel are, and warns about those of unknown meaning."""
     coloured = photometric_of(page) == COLOUR
     first = COLOUR_SAMPLES if coloured else 1
     kinds = dict(zip(range(first, page.samplesperpixel), page.extrasamples, strict=False))
@@ -445,22 +445,22 @@ class Turn(NamedTuple):
     columns_reversed: bool = False
 
     def shape(self, rows: int, columns: int) -> tuple[int, int]:
-        """Returns the shown rows and columns of a stored page, or the other way round."""
+        """Return the shown rows and columns of a stored page, or the other way round."""
         return (columns, rows) if self.exchanged else (rows, columns)
 
     def stored(self, rows: slice, columns: slice, shown: tuple[int, int]) -> tuple[slice, slice]:
-        """Returns where a region lies in the stored page; `shown` are the rows and columns of the whole page."""
+        """Return where a region lies in the stored page; `shown` are the rows and columns of the whole page."""
         rows = slice(shown[0] - rows.stop, shown[0] - rows.start) if self.rows_reversed else rows
         columns = slice(shown[1] - columns.stop, shown[1] - columns.start) if self.columns_reversed else columns
         return (columns, rows) if self.exchanged else (rows, columns)
 
     def turned(self, region: NDArray) -> NDArray:
-        """Returns a stored region (rows, columns) as it is shown."""
+        """Return a stored region (rows, columns) as it is shown."""
         region = region.T if self.exchanged else region
         return region[:: -1 if self.rows_reversed else 1, :: -1 if self.columns_reversed else 1]
 
     def sizes(self, stated: tuple[float | None, float | None, float | None]) -> tuple[float | None, ...]:
-        """Returns the sizes of a pixel along x, y, z as it is shown."""
+        """Return the sizes of a pixel along x, y, z as it is shown."""
         x, y, z = stated
         return (y, x, z) if self.exchanged else (x, y, z)
 
@@ -479,7 +479,7 @@ TURNS: Mapping[int, Turn] = {
 
 
 def turn_of(path: Path, page: Any) -> Turn:
-    """Returns how a page is turned; a value that is not in the standard is ignored, with a warning."""
+    """Return how a page is turned; a value that is not in the standard is ignored, with a warning."""
     value = page.tags.valueof(ORIENTATION_TAG, 1)
     if value not in TURNS:
         logger.warning("%s: its Orientation %s is none of 1 to 8, and is not followed", path, value)
@@ -504,7 +504,7 @@ class Handles:
     _last: Any = None
 
     def of(self, page: Any) -> Any:
-        """Returns the open file that contains a page."""
+        """Return the open file that contains a page."""
         handle = page.parent.filehandle
         if handle.closed:
             self.close()
@@ -513,14 +513,14 @@ class Handles:
         return handle
 
     def close(self) -> None:
-        """Closes the file that was opened last."""
+        """Close the file that was opened last."""
         if self._last is not None:
             self._last.close()
             self._last = None
 
 
 def check_pages(path: Path, series: Any, handles: Handles) -> None:
-    """Refuses pages that differ or are missing: tifffile reads every page as if it were like the first.
+    """Refuse pages that differ or are missing: tifffile reads every page as if it were like the first.
 
     Tiles may be left out, as GDAL does with those of one colour; they are counted in a warning.
 
@@ -548,7 +548,7 @@ def check_pages(path: Path, series: Any, handles: Handles) -> None:
 
 
 def _check_alike(path: Path, first: Any, page: Any, handle: Any) -> None:
-    """Refuses a page that is not like the first of its image."""
+    """Refuse a page that is not like the first of its image."""
     whole = page
     if page is not page.keyframe and page.offset > 0:
         handle.seek(page.offset)
@@ -581,7 +581,7 @@ def _look(page: Any) -> dict[str, Any]:
 
 
 def check_identities(path: Path, file: Any, series: Any) -> None:
-    """Warns where a file of a set says that it is another one than the set names: it may have been replaced."""
+    """Warn where a file of a set says that it is another one than the set names: it may have been replaced."""
     if not file.is_ome:
         return
     expected = {name: uuid for uuid, name in _file_names(path, ome_root(file.ome_metadata)).items()}

@@ -57,7 +57,7 @@ def unknown_unit(unit: str, name: str) -> str:
 
 
 def ome_root(text: str) -> ElementTree.Element:
-    """Parses the XML of an OME-TIFF.
+    """Parse the XML of an OME-TIFF.
 
     Raises:
         ValueError: it is no XML, or declares entities.
@@ -71,17 +71,17 @@ def ome_root(text: str) -> ElementTree.Element:
 
 
 def tag_of(element: ElementTree.Element) -> str:
-    """Returns the name of an element without its namespace."""
+    """Return the name of an element without its namespace."""
     return element.tag.rsplit("}", 1)[-1]
 
 
 def elements(root: ElementTree.Element, name: str) -> list[ElementTree.Element]:
-    """Returns all elements of a name, in whatever namespace."""
+    """Return all elements of a name, in whatever namespace."""
     return [element for element in root.iter() if tag_of(element) == name]
 
 
 def stated_by_ome(image: ElementTree.Element) -> Stated:
-    """Reads what OME-XML states about an image.
+    """Read what OME-XML states about an image.
 
     Args:
         image: the element Image.
@@ -101,7 +101,7 @@ def stated_by_ome(image: ElementTree.Element) -> Stated:
 
 
 def _lost(pixels: ElementTree.Element) -> tuple[str, ...]:
-    """Returns the names of the attributes about places and times of the planes."""
+    """Return the names of the attributes about places and times of the planes."""
     of_planes = {name for element in pixels if tag_of(element) == "Plane" for name in element.keys()}  # noqa: SIM118
     return (
         *(name for name in PLANE_PLACES if name in of_planes),
@@ -110,7 +110,7 @@ def _lost(pixels: ElementTree.Element) -> tuple[str, ...]:
 
 
 def _ome_size(pixels: ElementTree.Element, axis: str) -> tuple[float | None, str, str]:
-    """Returns a size, its unit, and the name of the attribute."""
+    """Return a size, its unit, and the name of the attribute."""
     name = f"PhysicalSize{axis}"
     text = pixels.get(name)
     return None if text is None else _number(text, name), pixels.get(f"{name}Unit", "\N{MICRO SIGN}m"), name
@@ -136,7 +136,7 @@ def _half_stated(sizes: Sequence[float | None], name: str) -> tuple[str, ...]:
 
 
 def stated_by_imagej(metadata: Mapping[str, Any], tags: Any) -> Stated:
-    """Reads ImageJ's lines of text, and the resolution, which for ImageJ is in pixels per its own unit.
+    """Read ImageJ's lines of text, and the resolution, which for ImageJ is in pixels per its own unit.
 
     Raises:
         ValueError: a number is none.
@@ -154,7 +154,7 @@ def stated_by_imagej(metadata: Mapping[str, Any], tags: Any) -> Stated:
 
 
 def _imagej_unit(metadata: Mapping[str, Any], axis: str) -> str:
-    """Returns the unit along an axis: ImageJ writes that of y and z only where it is another one than that of x."""
+    """Return the unit along an axis: ImageJ writes that of y and z only where it is another one than that of x."""
     unit = metadata.get(f"{axis.lower()}unit", metadata.get("unit", ""))
     return ESCAPED.sub(lambda found: chr(int(found[1], 16)), str(unit))
 
@@ -170,7 +170,7 @@ def _imagej_size(tags: Any, name: str) -> float | None:
 def _sizes(
     stated: Mapping[str, tuple[float | None, str, str]],
 ) -> tuple[tuple[float | None, float | None, float | None], tuple[str, ...]]:
-    """Turns sizes with units, along x, y and z, into micrometres, and says which units are unknown."""
+    """Turn sizes with units, along x, y and z, into micrometres, and says which units are unknown."""
     sizes, warnings = [], []
     for value, unit, name in stated.values():
         factor = micrometres_in(unit)

@@ -50,7 +50,7 @@ logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)
 
 
 def load(path: Path, title: str, check: Callable[[Any], None], part: Part) -> tuple[Any, NDArray]:
-    """Loads a file with nibabel and picks one volume of it.
+    """Load a file with nibabel and picks one volume of it.
 
     Args:
         path: the file.
@@ -89,7 +89,7 @@ def load(path: Path, title: str, check: Callable[[Any], None], part: Part) -> tu
 
 
 def file_of(file: Any, part: str = "image") -> Path:
-    """Returns the file that holds the "image" or the "header" of nibabel's image; they are one, but for pairs."""
+    """Return the file that holds the "image" or the "header" of nibabel's image; they are one, but for pairs."""
     holders = file.file_map
     return Path(holders.get(part, holders["image"]).filename)
 
@@ -120,7 +120,7 @@ def _check_shape(path: Path, file: Any) -> None:
 
 
 def check_is_image(path: Path, shape: tuple[int, ...]) -> None:
-    """Refuses shapes without at least two spatial axes of several voxels.
+    """Refuse shapes without at least two spatial axes of several voxels.
 
     Raises:
         UserError: an axis has no voxel, or fewer than two of the first three have several.
@@ -132,7 +132,7 @@ def check_is_image(path: Path, shape: tuple[int, ...]) -> None:
 
 
 def check_voxel_type(path: Path, dtype: np.dtype) -> None:
-    """Refuses voxels that are no real numbers of at most 64 bits.
+    """Refuse voxels that are no real numbers of at most 64 bits.
 
     Raises:
         UserError: naming the type.
@@ -151,7 +151,7 @@ def check_voxel_type(path: Path, dtype: np.dtype) -> None:
 def canonical_image(
     path: Path, raw: NDArray, affine: NDArray, intensity: IntensityMap, unit: str, origin: Mapping[str, Any]
 ) -> Image:
-    """Turns stored voxels into an Image in canonical order with physical intensities.
+    """Turn stored voxels into an Image in canonical order with physical intensities.
 
     These are 64-bit floats, or 32-bit floats where they lose nothing: of integers up to 16 bits, and of 32-bit floats,
     with neither slope nor intercept.
@@ -181,7 +181,7 @@ def canonical_image(
 
 
 def _physical(raw: NDArray, intensity: IntensityMap) -> NDArray[np.floating]:
-    """Applies slope and intercept, without further arrays as large as the volume."""
+    """Apply slope and intercept, without further arrays as large as the volume."""
     if (intensity.slope, intensity.intercept) == (1, 0) and np.can_cast(raw.dtype, np.float32):
         return raw.astype(np.float32)
     physical = raw.astype(np.float64)
@@ -191,7 +191,7 @@ def _physical(raw: NDArray, intensity: IntensityMap) -> NDArray[np.floating]:
 
 
 def stored_volume(image: Image) -> tuple[NDArray, NDArray[np.float64], int]:
-    """Returns an image's stored voxels and affine in the order of its file, and how many voxels were clipped."""
+    """Return an image's stored voxels and affine in the order of its file, and how many voxels were clipped."""
     stored, saturated = image.intensity.to_stored(image.data)
     orientation = Orientation(**{name: tuple(value) for name, value in image.origin["orientation"].items()})
     data, affine = orientation.from_canonical(stored, image.affine)

@@ -61,13 +61,13 @@ logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 
 
 def accepts(path: Path) -> bool:
-    """Says whether a folder, an archive or a file holds DICOM images."""
+    """Return whether a folder, an archive or a file holds DICOM images."""
     with opened(path) as bundle:
         return any(bundle.is_dicom(name) for name in bundle.sizes if not is_picture(name))
 
 
 def read(path: Path, part: Part = Part()) -> Image:
-    """Reads a series into canonical order with rescaled intensities, float64.
+    """Read a series into canonical order with rescaled intensities, float64.
 
     Args:
         path: folder, zip archive, or single file.
@@ -145,7 +145,7 @@ def _padding(header: Any, physical: NDArray[np.float64], intensity: IntensityMap
 
 
 def write(path: Path, image: Image) -> int:
-    """Writes a normalised canonical image as a series in one zip archive, in the depth and with the slope it came in.
+    """Write a normalised canonical image as a series in one zip archive, in the depth and with the slope it came in.
 
     Returns:
         How many voxels had to be clipped to what the file can hold.
@@ -169,7 +169,7 @@ def write(path: Path, image: Image) -> int:
 
 
 def as_quantity(image: Image) -> Image:
-    """Returns an image as integers with a slope of its own: the largest value takes the whole range of the pixels.
+    """Return an image as integers with a slope of its own: the largest value takes the whole range of the pixels.
 
     The series says that it holds expected errors. Windows and meanings of single stored values are left out, since they
     are those of intensities.
@@ -195,7 +195,7 @@ def _size(header: Any) -> tuple[int, int]:
 
 
 def _affine(path: Path, slices: Sequence[Slice]) -> NDArray[np.float64]:
-    """Returns the affine from indices (column, row, slice) to millimetres along DICOM's axes (PS3.3, C.7.6.2.1.1).
+    """Return the affine from indices (column, row, slice) to millimetres along DICOM's axes (PS3.3, C.7.6.2.1.1).
 
     Where the slices do not follow each other along their normal (gantry tilt), neither does its third column.
     """
@@ -217,7 +217,7 @@ def _affine(path: Path, slices: Sequence[Slice]) -> NDArray[np.float64]:
 
 
 def _compare_distance(path: Path, header: Any, distance: float) -> None:
-    """Notes a SpacingBetweenSlices that contradicts the positions: slices may be missing, or of other volumes."""
+    """Note a SpacingBetweenSlices that contradicts the positions: slices may be missing, or of other volumes."""
     said = abs(float(header.get("SpacingBetweenSlices") or distance))
     if abs(said - distance) > UNEVEN_SHARE * distance:
         logger.warning(
@@ -230,7 +230,7 @@ def _compare_distance(path: Path, header: Any, distance: float) -> None:
 
 
 def _thickness(path: Path, header: Any) -> float:
-    """Returns the distance that a single slice would have to the next one, in millimetres."""
+    """Return the distance that a single slice would have to the next one, in millimetres."""
     given = [header.get(key) for key in ("SpacingBetweenSlices", "SliceThickness")]
     known = next((abs(float(value)) for value in given if value), None)
     if known is None:
@@ -241,7 +241,7 @@ def _thickness(path: Path, header: Any) -> float:
 
 
 def _files(header: Any, image: Image, data: NDArray, affine: NDArray[np.float64]) -> Iterator[tuple[str, bytes]]:
-    """Gives the names and contents of the files; `affine` leads to DICOM's axes, `data` is (column, row, slice)."""
+    """Yield the names and contents of the files; `affine` leads to DICOM's axes, `data` is (column, row, slice)."""
     digest = hashlib.sha256(data.tobytes() + affine.tobytes()).hexdigest()
     series = generate_uid(entropy_srcs=[MARK, image.origin["series"], digest])
     _describe(header, image, affine, series, data.shape[2])
@@ -258,7 +258,7 @@ def _files(header: Any, image: Image, data: NDArray, affine: NDArray[np.float64]
 
 
 def _describe(header: Any, image: Image, affine: NDArray[np.float64], series: str, slices: int) -> None:
-    """Sets what all slices of the result share."""
+    """Set what all slices of the result share."""
     header.HighBit = header.BitsStored - 1
     header.SpecificCharacterSet = "ISO_IR 192"
     header.SeriesInstanceUID = series

@@ -30,7 +30,7 @@ LOST = {
 
 
 def read(path: Path, part: Part = Part()) -> Image:
-    """Reads a volume into canonical order with its stored intensities, in millimetres; errors as `read_itk`."""
+    """Read a volume into canonical order with its stored intensities, in millimetres; errors as `read_itk`."""
     part.check(path, "MetaImage", ("frame",))
     check_is_file(path)
     with path.open("rb") as stream:
@@ -44,7 +44,7 @@ def read(path: Path, part: Part = Part()) -> Image:
 
 
 def write(path: Path, image: Image) -> int:
-    """Writes a normalised canonical image in the orientation and dtype it came in; see `write_itk`."""
+    """Write a normalised canonical image in the orientation and dtype it came in; see `write_itk`."""
     return write_itk(path, image, KIND)
 
 

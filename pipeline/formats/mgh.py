@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 
 def read(path: Path, part: Part = Part()) -> Image:
-    """Reads a volume into canonical order with its stored intensities.
+    """Read a volume into canonical order with its stored intensities.
 
     Raises:
         UserError: the file is missing, damaged, no volume, has infinite voxels, a useless geometry, or no such frame.
@@ -56,7 +56,7 @@ def read(path: Path, part: Part = Part()) -> Image:
 
 
 def write(path: Path, image: Image) -> int:
-    """Writes a normalised canonical image in the orientation and dtype it came in.
+    """Write a normalised canonical image in the orientation and dtype it came in.
 
     Returns:
         How many voxels had to be clipped to the dtype's range.
@@ -88,7 +88,7 @@ def _check(path: Path, file: Any) -> None:
 
 
 def _tags(path: Path, file: Any) -> bytes:
-    """Returns what follows the scan parameters."""
+    """Return what follows the scan parameters."""
     with ImageOpener(str(path)) as stream:
         stream.seek(file.header.get_footer_offset() + FOOTER_BYTES)
         return stream.read()

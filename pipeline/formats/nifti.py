@@ -65,7 +65,7 @@ logger = logging.getLogger(__name__)
 
 
 def read(path: Path, part: Part = Part()) -> Image:
-    """Reads a volume into canonical order with physical intensities (slope and intercept applied).
+    """Read a volume into canonical order with physical intensities (slope and intercept applied).
 
     Returns:
         The image, in micrometres if the file is, else in millimetres.
@@ -98,7 +98,7 @@ def read(path: Path, part: Part = Part()) -> Image:
 
 
 def write(path: Path, image: Image) -> int:
-    """Writes a normalised canonical image in the orientation, dtype, slope and units it came in.
+    """Write a normalised canonical image in the orientation, dtype, slope and units it came in.
 
     Returns:
         How many voxels had to be clipped to the dtype's range.
@@ -136,7 +136,7 @@ def write(path: Path, image: Image) -> int:
 
 
 def as_quantity(image: Image) -> Image:
-    """Returns an image as 32-bit floats, without the display window and the intent that its intensities had."""
+    """Return an image as 32-bit floats, without the display window and the intent that its intensities had."""
     header = _header(image)
     for name in ("cal_min", "cal_max", "intent_code", "intent_p1", "intent_p2", "intent_p3"):
         header[name] = 0
@@ -149,7 +149,7 @@ def as_quantity(image: Image) -> Image:
 
 
 def _header(image: Image) -> Any:
-    """Returns the header of the file that an image came from, as that of a single file without extensions."""
+    """Return the header of the file that an image came from, as that of a single file without extensions."""
     kind: Any = IMAGE_TYPES[image.origin["version"]]
     header = kind.header_class(base64.b64decode(image.origin["header"]), check=False)
     header["magic"] = header.single_magic
@@ -162,18 +162,18 @@ def _unit_code(header: Any) -> int:
 
 
 def _unit(header: Any) -> NDArray[np.float64]:
-    """Returns the affine, shape (4, 4), from the unit of a header to that of the Image."""
+    """Return the affine, shape (4, 4), from the unit of a header to that of the Image."""
     factor = MILLIMETRES_PER_METRE if _unit_code(header) == METRE else 1.0
     return np.diag([factor, factor, factor, 1.0])
 
 
 def _affine(header: Any) -> NDArray[np.float64]:
-    """Returns the affine of a header, shape (4, 4), to micrometres if these are its unit, else to millimetres."""
+    """Return the affine of a header, shape (4, 4), to micrometres if these are its unit, else to millimetres."""
     return _unit(header) @ np.asarray(header.get_best_affine(), dtype=np.float64)
 
 
 def _qform(header: Any) -> NDArray[np.float64] | None:
-    """Returns the qform of a header whatever its code; None if its quaternion is no rotation."""
+    """Return the qform of a header whatever its code; None if its quaternion is no rotation."""
     try:
         return np.asarray(header.get_qform(), dtype=np.float64)
     except (HeaderDataError, ValueError):
@@ -181,7 +181,7 @@ def _qform(header: Any) -> NDArray[np.float64] | None:
 
 
 def _move_forms(header: Any, change: NDArray[np.float64]) -> None:
-    """Moves qform and sform to another grid.
+    """Move qform and sform to another grid.
 
     Args:
         header: changed in place.
@@ -202,7 +202,7 @@ def _same_place(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
 
 
 def _warn_of_doubts(path: Path, header: Any, affine: NDArray[np.float64]) -> None:
-    """Names what the geometry of a header leaves open, and what is made of it."""
+    """Name what the geometry of a header leaves open, and what is made of it."""
     shape = (*header.get_data_shape(), 1)[:SPATIAL_AXES]
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     if not (header["qform_code"] or header["sform_code"]):
@@ -225,7 +225,7 @@ def _warn_of_doubts(path: Path, header: Any, affine: NDArray[np.float64]) -> Non
 
 
 def _warn_of_contradiction(path: Path, header: Any, shape: tuple[int, ...]) -> None:
-    """Names an sform that differs from the qform or, where there is none, from the voxel size."""
+    """Name an sform that differs from the qform or, where there is none, from the voxel size."""
     if not header["sform_code"]:
         return
     unit = _unit(header)
@@ -255,7 +255,7 @@ def _warn_of_contradiction(path: Path, header: Any, shape: tuple[int, ...]) -> N
 
 
 def _check_partner(path: Path) -> None:
-    """Refuses one file of a pair without the other."""
+    """Refuse one file of a pair without the other."""
     stem, zipped = (path.name[:-3], path.name[-3:]) if path.name.lower().endswith(".gz") else (path.name, "")
     ending = stem[-4:]
     if ending.lower() not in PARTNERS or not path.is_file():

@@ -42,7 +42,7 @@ accepts = holds_zarr
 
 
 def read(path: Path, part: Part = Part()) -> Image:
-    """Reads one time point, with stored intensities (float64), axes x, y and z; channels are further slices.
+    """Read one time point, with stored intensities (float64), axes x, y and z; channels are further slices.
 
     Args:
         path: folder, or zip of one.
@@ -69,7 +69,7 @@ def read(path: Path, part: Part = Part()) -> Image:
 
 
 def write(path: Path, image: Image) -> int:
-    """Writes a normalised image in the version, axes, units and dtype that it came in, as a pyramid.
+    """Write a normalised image in the version, axes, units and dtype that it came in, as a pyramid.
 
     Returns:
         How many voxels had to be clipped to the range of the dtype.
@@ -97,7 +97,7 @@ def write(path: Path, image: Image) -> int:
 
 
 def _affine(multiscale: Multiscale, shape: Sequence[int]) -> NDArray[np.float64]:
-    """Returns the affine of an array (x, y, z) that is laid as `pipeline.image.stack.lay` does: x and y run backward.
+    """Return the affine of an array (x, y, z) that is laid as `pipeline.image.stack.lay` does: x and y run backward.
 
     In micrometres where the file tells them.
     """
@@ -118,7 +118,7 @@ def _affine(multiscale: Multiscale, shape: Sequence[int]) -> NDArray[np.float64]
 
 
 def _moved(multiscale: Multiscale, image: Image) -> Multiscale:
-    """Returns the axes that an image has after its affine and shape have changed.
+    """Return the axes that an image has after its affine and shape have changed.
 
     Changes are counted in the voxels of the source: so what has not changed comes back to the last digit.
     """
@@ -140,11 +140,11 @@ def _moved(multiscale: Multiscale, image: Image) -> Multiscale:
 
 
 def _tidy(value: float) -> float:
-    """Takes off the last digits, which hold rounding errors."""
+    """Take off the last digits, which hold rounding errors."""
     return float(f"{value:.12g}")
 
 
 def _from_json(values: dict[str, Any]) -> Multiscale:
-    """Undoes `dataclasses.asdict`, also after the values were JSON."""
+    """Undo `dataclasses.asdict`, also after the values were JSON."""
     axes = tuple(Axis(**axis) for axis in values["axes"])
     return Multiscale(**{**values, "axes": axes, "channels": tuple(values["channels"])})

@@ -33,7 +33,7 @@ MICROMETRES_PER_INCH = 25400.0
 
 
 def read(path: Path, part: Part = Part()) -> Image:
-    """Reads a picture as one slice a channel, stored intensities as float64, shape (x, y, 1) or (x, y, 3).
+    """Read a picture as one slice a channel, stored intensities as float64, shape (x, y, 1) or (x, y, 3).
 
     Raises:
         UserError: the file is missing or damaged, or has no such colour.
@@ -52,7 +52,7 @@ def read(path: Path, part: Part = Part()) -> Image:
 
 
 def write(path: Path, image: Image) -> int:
-    """Writes one section as PNG, grey or RGB; the same picture always gives the same bytes.
+    """Write one section as PNG, grey or RGB; the same picture always gives the same bytes.
 
     Returns:
         How many pixels had to be clipped to the dtype's range.
@@ -71,12 +71,12 @@ def write(path: Path, image: Image) -> int:
 
 
 def as_quantity(image: Image) -> Image:
-    """Returns values rounded up to whole grey levels: a PNG holds neither floats nor a scale, and zero says "none"."""
+    """Return values rounded up to whole grey levels: a PNG holds neither floats nor a scale, and zero says "none"."""
     return image.with_data(image.intensity.normalise(np.ceil(image.intensity.to_physical(image.data))))
 
 
 def channels_of(path: Path, values: NDArray, channel: int | str | None, coloured: bool) -> tuple[NDArray, list[str]]:
-    """Returns the channels of a decoded picture, or one of its colours.
+    """Return the channels of a decoded picture, or one of its colours.
 
     Args:
         path: for messages.

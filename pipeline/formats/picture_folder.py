@@ -54,13 +54,13 @@ write = _tiff.write
 
 
 def accepts(path: Path) -> bool:
-    """Says whether a folder or an archive holds pictures."""
+    """Return whether a folder or an archive holds pictures."""
     with opened(path) as bundle:
         return any(is_picture(name) for name in bundle.sizes)
 
 
 def read(path: Path, part: Part = Part()) -> Image:
-    """Reads a stack, axes x, y and z, stored intensities as float64; colours are further slices.
+    """Read a stack, axes x, y and z, stored intensities as float64; colours are further slices.
 
     Raises:
         UserError: there is no picture, one is damaged or has no such colour, or they differ in size or depth.
@@ -94,13 +94,13 @@ def read(path: Path, part: Part = Part()) -> Image:
 
 
 def natural(name: str) -> tuple[Any, ...]:
-    """Returns the sort key of the natural order: text as text, numbers by value, folder by folder (2.png, 10.png)."""
+    """Return the sort key of the natural order: text as text, numbers by value, folder by folder (2.png, 10.png)."""
     parts = PurePosixPath(name.casefold()).with_suffix("").parts
     return (*([int(piece) if piece.isdecimal() else piece for piece in NUMBERS.split(part)] for part in parts), [name])
 
 
 def _check_others(path: Path, names: Iterable[str]) -> None:
-    """Refuses images in a folder that are not read as pictures, and warns of other files.
+    """Refuse images in a folder that are not read as pictures, and warns of other files.
 
     Raises:
         UserError: there are images of other formats.

@@ -40,7 +40,7 @@ TITLE = "TIFF"
 
 
 def read(path: Path, part: Part = Part()) -> Image:
-    """Reads one stack of slices, axes x, y and z, stored intensities as float64; channels are further slices.
+    """Read one stack of slices, axes x, y and z, stored intensities as float64; channels are further slices.
 
     Raises:
         UserError: the file is missing or damaged, or holds several images or time points of which none was chosen, or
@@ -69,7 +69,7 @@ def read(path: Path, part: Part = Part()) -> Image:
 
 
 def write(path: Path, image: Image) -> int:
-    """Writes slices as OME-TIFF in the dtype they came in, channels as channels and colours as RGB.
+    """Write slices as OME-TIFF in the dtype they came in, channels as channels and colours as RGB.
 
     The same image always gives the same bytes.
 
@@ -102,13 +102,13 @@ def write(path: Path, image: Image) -> int:
 
 
 def as_quantity(image: Image) -> Image:
-    """Returns an image as 32-bit floats of which zero is black, whatever it was in the source."""
+    """Return an image as 32-bit floats of which zero is black, whatever it was in the source."""
     floats = replace(image.intensity, slope=1.0, intercept=0.0, dtype="float32")
     return replace(image, intensity=floats, origin={**image.origin, "photometric": GREY})
 
 
 def _pages_of(sections: NDArray, coloured: bool) -> tuple[NDArray, str]:
-    """Returns sections (sections, channels, rows, columns) as tifffile wants them, with the names of the axes."""
+    """Return sections (sections, channels, rows, columns) as tifffile wants them, with the names of the axes."""
     if coloured:
         return np.ascontiguousarray(np.moveaxis(sections, 1, -1)), "ZYXS"
     return (sections, "ZCYX") if sections.shape[1] > 1 else (sections[:, 0], "ZYX")

@@ -33,7 +33,7 @@ TEXT = 2
 
 
 def read(path: Path, part: Part = Part()) -> Image:
-    """Reads a stack that `write` wrote, with stored intensities (float64), axes x, y and slice: three of coloured ones.
+    """Read a stack that `write` wrote, with stored intensities (float64), axes x, y and slice: three of coloured ones.
 
     Raises:
         UserError: the file is missing, damaged, or no stack of pictures.
@@ -65,7 +65,7 @@ def read(path: Path, part: Part = Part()) -> Image:
 
 
 def write(path: Path, image: Image) -> int:
-    """Writes a normalised stack in the dtype and sizes of its pictures; the same stack always gives the same bytes.
+    """Write a normalised stack in the dtype and sizes of its pictures; the same stack always gives the same bytes.
 
     Returns:
         How many pixels had to be clipped to the dtype's range.

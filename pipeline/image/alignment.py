@@ -19,7 +19,7 @@ AFFINE_PRECISION = float(np.finfo(np.float32).eps)
 
 
 def check_same_grid(path: Path, image: Image, reference: Image, name: str, kind: str) -> None:
-    """Refuses an image that lies on another grid than the volume it belongs to.
+    """Refuse an image that lies on another grid than the volume it belongs to.
 
     Args:
         path: the file of the image, for messages.
@@ -46,7 +46,7 @@ def check_same_grid(path: Path, image: Image, reference: Image, name: str, kind:
 
 
 def _comparable(image: Image, reference: Image) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Returns what files can hold of both affines: none says where a picture lies, some not how large a pixel is.
+    """Return what files can hold of both affines: none says where a picture lies, some not how large a pixel is.
 
     Both are in the unit of the reference.
     """

@@ -14,7 +14,7 @@ SMALLEST_SIZE = 2
 
 
 def correct_bias(data: NDArray[np.floating], mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Divides `data` by its estimated bias field.
+    """Divide `data` by its estimated bias field.
 
     Args:
         data: physical intensities, shape (x, y, z), not negative.

@@ -12,22 +12,22 @@ TILE = 16
 
 
 def memory_order(data: NDArray) -> tuple[int, ...]:
-    """Returns the axes of an array, that along which neighbours lie farthest apart in memory first."""
+    """Return the axes of an array, that along which neighbours lie farthest apart in memory first."""
     return tuple(sorted(range(data.ndim), key=lambda axis: -abs(data.strides[axis])))
 
 
 def in_memory_order(data: NDArray) -> NDArray:
-    """Returns an array with its axes in the order of its memory: a view, or a copy where it has gaps."""
+    """Return an array with its axes in the order of its memory: a view, or a copy where it has gaps."""
     return contiguous(data.transpose(memory_order(data)))
 
 
 def undo_order(ordered: NDArray, order: tuple[int, ...]) -> NDArray:
-    """Returns a view whose axes are as they were before they were brought to `order`."""
+    """Return a view whose axes are as they were before they were brought to `order`."""
     return ordered.transpose(np.argsort(order))
 
 
 def planes(ordered: NDArray, axis: int) -> Iterator[NDArray]:
-    """Gives the planes of an array in turn: views of shape (size along `axis`, lines), long in memory where it can be.
+    """Yield the planes of an array in turn: views of shape (size along `axis`, lines), long in memory where it can be.
 
     Args:
         ordered: axes in the order of memory.
@@ -40,7 +40,7 @@ def planes(ordered: NDArray, axis: int) -> Iterator[NDArray]:
 
 
 def slices_first(data: NDArray, slice_axis: int) -> NDArray:
-    """Returns the same volume, in memory slice after slice: `data` itself where it lies so already.
+    """Return the same volume, in memory slice after slice: `data` itself where it lies so already.
 
     Args:
         data: shape (x, y, z), any order in memory.
@@ -54,7 +54,7 @@ def slices_first(data: NDArray, slice_axis: int) -> NDArray:
 
 
 def contiguous(data: NDArray) -> NDArray:
-    """Returns an array whose memory follows its axes, as `numpy.ascontiguousarray` does, but quickly.
+    """Return an array whose memory follows its axes, as `numpy.ascontiguousarray` does, but quickly.
 
     Where neighbours along the last axis lie apart, numpy fetches a line of the cache for every single number; tiles use
     all that is fetched.

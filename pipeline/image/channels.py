@@ -24,17 +24,17 @@ SLICE_AXIS = 2
 
 
 def channel_count(facts: Mapping[str, Any]) -> int:
-    """Returns how many channels each section of an image has; the pictures of a collection may differ, and give 1."""
+    """Return how many channels each section of an image has; the pictures of a collection may differ, and give 1."""
     return max(1, len(facts.get("channels", ())))
 
 
 def has_channels(facts: Mapping[str, Any]) -> bool:
-    """Says whether some section of an image has several channels, so that neighbouring slices show one place."""
+    """Return whether some section of an image has several channels, so that neighbouring slices show one place."""
     return "sections" in facts
 
 
 def slices_are_neighbours(facts: Mapping[str, Any]) -> bool:
-    """Says whether slices that follow each other in the array show places that do so, too.
+    """Return whether slices that follow each other in the array show places that do so, too.
 
     They do not in a stack of a collection's pictures, and where the channels of a section lie between the sections.
     """
@@ -42,7 +42,7 @@ def slices_are_neighbours(facts: Mapping[str, Any]) -> bool:
 
 
 def colours_of(facts: Mapping[str, Any]) -> int:
-    """Returns how many slices of the array make one coloured picture: 3 where all sections have red, green and blue.
+    """Return how many slices of the array make one coloured picture: 3 where all sections have red, green and blue.
 
     It is 1 for grey images, for channels of other meaning, and for stacks in which some pictures are grey.
     """
@@ -54,29 +54,29 @@ def colours_of(facts: Mapping[str, Any]) -> int:
 
 
 def with_its_colours(index: int, colours: int) -> range:
-    """Returns the slices of the picture that a slice belongs to, where every `colours` slices make one."""
+    """Return the slices of the picture that a slice belongs to, where every `colours` slices make one."""
     first = index - index % colours
     return range(first, first + colours)
 
 
 def one_a_picture(facts: Mapping[str, Any], slices: Iterable[int]) -> list[int]:
-    """Returns one of some slices for each picture: of coloured ones, green; all where they are grey."""
+    """Return one of some slices for each picture: of coloured ones, green; all where they are grey."""
     colours = colours_of(facts)
     return list(dict.fromkeys(with_its_colours(index, colours)[colours // 2] for index in slices))
 
 
 def sections_of(facts: Mapping[str, Any], count: int) -> NDArray[np.int64]:
-    """Returns the section that each of the `count` slices of an array belongs to, counted from 0 and rising."""
+    """Return the section that each of the `count` slices of an array belongs to, counted from 0 and rising."""
     return np.asarray(facts["sections"]) if has_channels(facts) else np.arange(count)
 
 
 def section_of(facts: Mapping[str, Any], index: int) -> int:
-    """Returns the section that a slice of the array belongs to."""
+    """Return the section that a slice of the array belongs to."""
     return int(facts["sections"][index]) if has_channels(facts) else index
 
 
 def by_section(facts: Mapping[str, Any], slices: Iterable[int]) -> list[list[int]]:
-    """Returns some slices of the array, those that show the same section together."""
+    """Return some slices of the array, those that show the same section together."""
     found: dict[int, list[int]] = {}
     for index in slices:
         found.setdefault(section_of(facts, index), []).append(index)
@@ -84,12 +84,12 @@ def by_section(facts: Mapping[str, Any], slices: Iterable[int]) -> list[list[int
 
 
 def count_sections(facts: Mapping[str, Any], slices: Iterable[int]) -> int:
-    """Returns how many sections some slices of the array belong to."""
+    """Return how many sections some slices of the array belong to."""
     return len(by_section(facts, slices))
 
 
 def middle_slice(facts: Mapping[str, Any], section: int) -> int:
-    """Returns the slice of the array that shows the middle channel of a section: of colours, green."""
+    """Return the slice of the array that shows the middle channel of a section: of colours, green."""
     if not has_channels(facts):
         return section
     found = np.flatnonzero(np.asarray(facts["sections"]) == section)
@@ -97,22 +97,22 @@ def middle_slice(facts: Mapping[str, Any], section: int) -> int:
 
 
 def apart(data: NDArray, count: int) -> list[NDArray]:
-    """Returns the channels of an array (x, y, slice): views of shape (x, y, section)."""
+    """Return the channels of an array (x, y, slice): views of shape (x, y, section)."""
     return [data[..., channel::count] for channel in range(count)] if count > 1 else [data]
 
 
 def together(channels: Sequence[NDArray]) -> NDArray:
-    """Undoes `apart`."""
+    """Undo `apart`."""
     if len(channels) == 1:
         return channels[0]
     return np.stack(channels, axis=-1).reshape(*channels[0].shape[:-1], -1)
 
 
 def channel_labels(names: Sequence[str]) -> list[str]:
-    """Returns what channels are called in reports and messages: by their names, or else by their numbers."""
+    """Return what channels are called in reports and messages: by their names, or else by their numbers."""
     return [name or (f"channel {index}" if len(names) > 1 else "") for index, name in enumerate(names)]
 
 
 def labelled(title: str, channel: str) -> str:
-    """Names a slice by what its section is called and by its channel, where that has a name."""
+    """Name a slice by what its section is called and by its channel, where that has a name."""
     return f"{title}, {channel}" if channel else title

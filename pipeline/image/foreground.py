@@ -21,7 +21,7 @@ BINS = 256
 
 
 def foreground_mask(data: NDArray) -> NDArray[np.bool_]:
-    """Finds the foreground of a volume from the volume alone.
+    """Find the foreground of a volume from the volume alone.
 
     Half of Otsu's threshold of the smoothed volume (dark tissue still belongs to the head), the largest connected
     part, its holes filled slice by slice along every axis.
@@ -48,7 +48,7 @@ def foreground_mask(data: NDArray) -> NDArray[np.bool_]:
 
 
 def picture_foreground(picture: NDArray) -> NDArray[np.bool_]:
-    """Finds the foreground of a 2-D picture from that picture alone: as `foreground_mask`, its holes filled.
+    """Find the foreground of a 2-D picture from that picture alone: as `foreground_mask`, its holes filled.
 
     Args:
         picture: intensities, shape (rows, columns); background is dark.
@@ -90,7 +90,7 @@ def _unit_range(data: NDArray) -> NDArray[np.float32]:
 
 
 def otsu_threshold(values: NDArray[np.float32]) -> np.float32:
-    """Returns the threshold that parts values into two classes with the largest variance between them.
+    """Return the threshold that parts values into two classes with the largest variance between them.
 
     After Otsu, IEEE Transactions on Systems, Man, and Cybernetics 9:62-66, 1979. It is that of scikit-image, sums in
     single precision included; loading that would take a good part of the time that a whole volume takes.

@@ -18,7 +18,7 @@ class Orientation:
 
     @classmethod
     def of_affine(cls, affine: NDArray[np.float64]) -> Orientation:
-        """Finds the orientation nearest to an affine of shape (4, 4)."""
+        """Find the orientation nearest to an affine of shape (4, 4)."""
         pairs = nib.orientations.io_orientation(affine)
         return cls(tuple(int(axis) for axis in pairs[:, 0]), tuple(int(flip) for flip in pairs[:, 1]))
 
@@ -31,11 +31,11 @@ class Orientation:
         return np.column_stack([self.axes, self.flips]).astype(float)
 
     def to_canonical(self, data: NDArray, affine: NDArray[np.float64]) -> tuple[NDArray, NDArray[np.float64]]:
-        """Reorders a file's array (x, y, z) and affine to RAS."""
+        """Reorder a file's array (x, y, z) and affine to RAS."""
         return _reorder(data, affine, self._table())
 
     def from_canonical(self, data: NDArray, affine: NDArray[np.float64]) -> tuple[NDArray, NDArray[np.float64]]:
-        """Reorders a RAS array and affine to this orientation."""
+        """Reorder a RAS array and affine to this orientation."""
         canonical = np.array([[0.0, 1.0], [1.0, 1.0], [2.0, 1.0]])
         return _reorder(data, affine, nib.orientations.ornt_transform(canonical, self._table()))
 

@@ -51,5 +51,5 @@ class Image:
         return self.origin.get("orientation_code", "") is not None
 
     def with_data(self, data: NDArray, **changes: Any) -> Image:
-        """Returns a copy with other intensities, and other fields where they are named."""
+        """Return a copy with other intensities, and other fields where they are named."""
         return replace(self, data=data, **changes)

@@ -227,7 +227,7 @@ class IntensityMap:
         return np.resize(one, values.shape[-1]) if isinstance(one, tuple) else one
 
     def to_stored(self, normalised: NDArray[np.floating], limits: tuple[int, int] | None = None) -> tuple[NDArray, int]:
-        """Maps normalised intensities to the values and dtype of the input file.
+        """Map normalised intensities to the values and dtype of the input file.
 
         Args:
             normalised: intensities.
@@ -247,7 +247,7 @@ class IntensityMap:
 
 
 def clip_to(values: NDArray[np.float64], lowest: int, highest: int) -> NDArray[np.float64]:
-    """Clips to an integer range; the largest 64-bit integers have no float64, so the bound steps inward."""
+    """Clip to an integer range; the largest 64-bit integers have no float64, so the bound steps inward."""
     top = float(highest)
     if int(top) > highest:
         top = float(np.nextafter(top, 0))

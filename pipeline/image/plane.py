@@ -1,4 +1,4 @@
-"""Chooses the plane of the slices of a volume, and says why."""
+"""Choose the plane of the slices of a volume, and says why."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Slicing(NamedTuple):
 
 
 def slicing_of(image: Image, choice: PlaneChoice = "auto") -> Slicing:
-    """Returns how the slices of an image lie, and logs it.
+    """Return how the slices of an image lie, and logs it.
 
     A slicing that is recorded in the facts of the image holds whatever the choice, so that a low-resolution volume is
     cut as its reference was. Micrographs and pictures have no anatomical plane: their slices are those of the file.

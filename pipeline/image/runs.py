@@ -41,13 +41,13 @@ class Runs(NamedTuple):
         return (rows + 1) * (columns + 1), columns + 1
 
     def places(self) -> tuple[Positions, Positions, Positions]:
-        """Returns the plane, the row and the column in which every run starts."""
+        """Return the plane, the row and the column in which every run starts."""
         plane, row = self.steps
         return self.starts // plane, self.starts % plane // row, self.starts % row
 
 
 def find_runs(mask: NDArray[np.bool_], value: bool = True) -> Runs:
-    """Finds the runs of a mask, shape (planes, rows, columns), or the gaps where `value` is False."""
+    """Find the runs of a mask, shape (planes, rows, columns), or the gaps where `value` is False."""
     planes, rows, columns = mask.shape
     padded = np.full((planes, rows + 1, columns + 1), not value)
     padded[:, :rows, :columns] = mask
@@ -58,7 +58,7 @@ def find_runs(mask: NDArray[np.bool_], value: bool = True) -> Runs:
 
 
 def largest_part(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Returns the largest connected part of a mask; of equally large ones, the first.
+    """Return the largest connected part of a mask; of equally large ones, the first.
 
     Args:
         mask: shape (planes, rows, columns).
@@ -74,7 +74,7 @@ def largest_part(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def fill_holes(mask: NDArray[np.bool_], slice_axis: int) -> NDArray[np.bool_]:
-    """Fills what the mask encloses within each slice.
+    """Fill what the mask encloses within each slice.
 
     Args:
         mask: shape (planes, rows, columns).
@@ -114,7 +114,7 @@ def _labels(runs: Runs, steps: Iterable[int]) -> Positions:
 
 
 def _touching(runs: Runs, step: int) -> tuple[Positions, Positions]:
-    """Returns the pairs of runs that touch, the second one `step` positions behind the first."""
+    """Return the pairs of runs that touch, the second one `step` positions behind the first."""
     first = np.searchsorted(runs.ends, runs.starts + step, side="right")
     behind = np.searchsorted(runs.starts, runs.ends + step, side="left")
     counts = np.maximum(behind - first, 0)
@@ -122,7 +122,7 @@ def _touching(runs: Runs, step: int) -> tuple[Positions, Positions]:
 
 
 def _write(mask: NDArray[np.bool_], runs: Runs, chosen: NDArray[np.bool_], *, value: bool) -> None:
-    """Sets the voxels of some runs."""
+    """Set the voxels of some runs."""
     _, rows, columns = runs.shape
     plane, row, column = (place[chosen] for place in runs.places())
     voxels = _ranges((plane * rows + row) * columns + column, (runs.ends - runs.starts)[chosen])
@@ -130,5 +130,5 @@ def _write(mask: NDArray[np.bool_], runs: Runs, chosen: NDArray[np.bool_], *, va
 
 
 def _ranges(starts: Positions, counts: Positions) -> Positions:
-    """Returns start, start + 1, ... of every pair of a start and a count, one after the other."""
+    """Return start, start + 1, ... of every pair of a start and a count, one after the other."""
     return np.arange(counts.sum()) + np.repeat(starts - np.cumsum(counts) + counts, counts)

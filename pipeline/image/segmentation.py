@@ -23,7 +23,7 @@ LARGEST_LABEL = int(np.iinfo(np.int32).max)
 
 
 def read_segmentation(path: Path, image: Image, name: str) -> NDArray[np.int32]:
-    """Reads the labels of a whole volume.
+    """Read the labels of a whole volume.
 
     Args:
         path: a label volume, in any format of images.
@@ -52,12 +52,12 @@ def read_segmentation(path: Path, image: Image, name: str) -> NDArray[np.int32]:
 
 
 def label_masks(labels: NDArray[np.integer]) -> dict[str, NDArray[np.bool_]]:
-    """Returns a mask for every label but 0, by its name in an image: label-17."""
+    """Return a mask for every label but 0, by its name in an image: label-17."""
     return {f"{PREFIX}{label}": labels == label for label in np.unique(labels) if label != 0}
 
 
 def label_regions(image: Image, names: Mapping[int, str]) -> dict[str, NDArray[np.bool_]]:
-    """Returns the regions of an extracted volume's labels.
+    """Return the regions of an extracted volume's labels.
 
     Args:
         image: extracted volume; without a segmentation, it has no such region.

@@ -12,7 +12,7 @@ MIN_FILLED = 0.05
 
 
 def evenly_spaced(slices: Sequence[int], most: int) -> list[int]:
-    """Returns the middles of `most` equal parts of `slices`, or all of them where there are no more."""
+    """Return the middles of `most` equal parts of `slices`, or all of them where there are no more."""
     if len(slices) <= most:
         return list(slices)
     places = (np.arange(most) + 0.5) * len(slices) / most
@@ -20,7 +20,7 @@ def evenly_spaced(slices: Sequence[int], most: int) -> list[int]:
 
 
 def filled_slices(mask: NDArray[np.bool_], axis: int) -> list[int]:
-    """Returns the indices, along an axis, of the slices of a volume that have some foreground.
+    """Return the indices, along an axis, of the slices of a volume that have some foreground.
 
     Args:
         mask: foreground, shape (x, y, z).

@@ -20,7 +20,7 @@ BLOCK = 1 << 15
 
 
 def gaussian(data: NDArray, sigma: float, axes: Iterable[int] | None = None) -> NDArray[np.float32]:
-    """Smooths an array along its axes, one after the other; beyond its edges the last value goes on.
+    """Smooth an array along its axes, one after the other; beyond its edges the last value goes on.
 
     Args:
         data: intensities of two or three axes, any order in memory.
@@ -40,14 +40,14 @@ def gaussian(data: NDArray, sigma: float, axes: Iterable[int] | None = None) -> 
 
 
 def gaussian_kernel(sigma: float) -> NDArray[np.float64]:
-    """Returns the weights of a sampled Gaussian, of odd length and with the sum 1; `sigma` is in voxels."""
+    """Return the weights of a sampled Gaussian, of odd length and with the sum 1; `sigma` is in voxels."""
     reach = int(TRUNCATE * sigma + 0.5)
     weights = np.exp(-0.5 / sigma**2 * np.arange(-reach, reach + 1) ** 2)
     return weights / weights.sum()
 
 
 def _blocks(ordered: NDArray, axis: int) -> Iterator[NDArray]:
-    """Gives views of shape (size along `axis`, lines) that together make up an array."""
+    """Yield views of shape (size along `axis`, lines) that together make up an array."""
     step = max(1, BLOCK // ordered.shape[axis])
     for plane in planes(ordered, axis):
         for start in range(0, plane.shape[1], step):
@@ -55,7 +55,7 @@ def _blocks(ordered: NDArray, axis: int) -> Iterator[NDArray]:
 
 
 def _smooth(lines: NDArray[np.float32], weights: NDArray[np.float64]) -> None:
-    """Replaces lines along the first axis, shape (size, lines), by what they are when smoothed."""
+    """Replace lines along the first axis, shape (size, lines), by what they are when smoothed."""
     size, reach = len(lines), len(weights) // 2
     # What lies side by side in memory stays so: sums of scattered numbers are slow.
     order = "C" if lines.strides[0] >= lines.strides[1] else "F"

@@ -16,7 +16,7 @@ FORMAT = "tiff_stack"
 
 
 def is_collection(facts: Mapping[str, Any]) -> bool:
-    """Says whether an image is a stack of a collection's pictures: one has nothing to do with the next.
+    """Return whether an image is a stack of a collection's pictures: one has nothing to do with the next.
 
     Args:
         facts: of the image, or what the record of a run says about it.
@@ -25,17 +25,17 @@ def is_collection(facts: Mapping[str, Any]) -> bool:
 
 
 def lay(picture: NDArray) -> NDArray:
-    """Turns a picture (rows, columns) into a slice (x, y) that the report draws as the picture was."""
+    """Turn a picture (rows, columns) into a slice (x, y) that the report draws as the picture was."""
     return picture[::-1, ::-1].T
 
 
 def upright(one_slice: NDArray) -> NDArray:
-    """Undoes `lay`: returns rows and columns from x and y."""
+    """Undo `lay`: returns rows and columns from x and y."""
     return one_slice.T[::-1, ::-1]
 
 
 def stacked(pictures: Sequence[NDArray]) -> NDArray:
-    """Lays pictures into one array (x, y, slice), filled up with zeros at the high ends of x and y.
+    """Lay pictures into one array (x, y, slice), filled up with zeros at the high ends of x and y.
 
     Args:
         pictures: of one dtype, shape (rows, columns) each.
@@ -48,12 +48,12 @@ def stacked(pictures: Sequence[NDArray]) -> NDArray:
 
 
 def one_slice(data: NDArray, index: int, size: Sequence[int]) -> NDArray:
-    """Returns a picture (rows, columns) out of a stack; `size` is its columns and rows."""
+    """Return a picture (rows, columns) out of a stack; `size` is its columns and rows."""
     return upright(data[: size[0], : size[1], index])
 
 
 def stack_origin(names: Sequence[str], sizes: Sequence[Sequence[int]], samples: Sequence[int]) -> dict[str, Any]:
-    """Returns the record by which a stack is written like its pictures.
+    """Return the record by which a stack is written like its pictures.
 
     Args:
         names: of the pictures.

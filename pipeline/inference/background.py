@@ -51,12 +51,12 @@ class Span(NamedTuple):
         return self.stop - self.start
 
     def grown(self, length: int) -> Span:
-        """Returns a longer window that lies within the slice."""
+        """Return a longer window that lies within the slice."""
         start = min(max(0, self.start - (length - self.length) // 2), self.size - length)
         return self._replace(start=start, stop=start + length)
 
     def weights(self, factor: int) -> NDArray[np.float32]:
-        """Returns the share of the computed values along the window, on the fine grid.
+        """Return the share of the computed values along the window, on the fine grid.
 
         One over the tissue and half of the background around it, from there falling to nothing, but for sides where the
         slice itself ends.
@@ -81,14 +81,14 @@ class Window(NamedTuple):
         return self.rows.length, self.columns.length
 
     def place(self, factors: tuple[int, int] = (1, 1)) -> tuple[slice, slice]:
-        """Returns where it lies in the slice, or, with factors, in the restored one."""
+        """Return where it lies in the slice, or, with factors, in the restored one."""
         rows, columns = (
             slice(span.start * factor, span.stop * factor) for span, factor in zip(self, factors, strict=True)
         )
         return rows, columns
 
     def weights(self, factors: tuple[int, int]) -> NDArray[np.float32]:
-        """Returns the share of the computed values, on the fine grid; see `Span.weights`."""
+        """Return the share of the computed values, on the fine grid; see `Span.weights`."""
         return np.outer(self.rows.weights(factors[0]), self.columns.weights(factors[1]))
 
 
@@ -111,7 +111,7 @@ def has_background(image: Image) -> bool:
 
 
 def tissue_of(lr: NDArray[np.float32], slice_axis: int) -> NDArray[np.bool_]:
-    """Finds everything in a low-resolution volume that stands out from background, connected or not.
+    """Find everything in a low-resolution volume that stands out from background, connected or not.
 
     Above half of Otsu's threshold once the slices are smoothed, which takes the noise away.
 
@@ -125,7 +125,7 @@ def tissue_of(lr: NDArray[np.float32], slice_axis: int) -> NDArray[np.bool_]:
 
 
 def tissue_in_slices(tissue: NDArray[np.bool_], cut: Cut, factor: int) -> NDArray[np.bool_]:
-    """Returns the tissue of the slices of one way to cut a volume, shape (slice, rows, columns).
+    """Return the tissue of the slices of one way to cut a volume, shape (slice, rows, columns).
 
     Args:
         tissue: of the volume.
@@ -140,7 +140,7 @@ def tissue_in_slices(tissue: NDArray[np.bool_], cut: Cut, factor: int) -> NDArra
 
 
 def windows_around(tissue: NDArray[np.bool_], margin: int | None, passes: int = 1) -> list[Window | None]:
-    """Returns what to compute of each slice; None of one without tissue.
+    """Return what to compute of each slice; None of one without tissue.
 
     Args:
         tissue: shape (slice, rows, columns).
@@ -170,7 +170,7 @@ def _grown(window: Window, shape: tuple[int, int]) -> Window:
 
 
 def _merged(counts: Counter[tuple[int, int]], passes: int) -> dict[tuple[int, int], tuple[int, int]]:
-    """Returns for each size the one that is computed in its stead: two become one where that takes less time."""
+    """Return for each size the one that is computed in its stead: two become one where that takes less time."""
     members, number = {shape: [shape] for shape in counts}, dict(counts)
 
     def joined(pair: Sequence[tuple[int, int]]) -> tuple[int, int]:
@@ -192,6 +192,6 @@ def _merged(counts: Counter[tuple[int, int]], passes: int) -> dict[tuple[int, in
 
 
 def computed_share(windows: Sequence[Window | None], shape: tuple[int, int]) -> float:
-    """Returns how much of all slices is computed, between 0 and 1."""
+    """Return how much of all slices is computed, between 0 and 1."""
     voxels = sum(window.shape[0] * window.shape[1] for window in windows if window)
     return voxels / (len(windows) * shape[0] * shape[1])

@@ -28,13 +28,13 @@ FACT = "background_departures"
 
 
 def margin_of(network: Generator, tolerance: float) -> int | None:
-    """Returns the least margin that changes tissue by less than `tolerance`; None where none was measured to do so."""
+    """Return the least margin that changes tissue by less than `tolerance`; None where none was measured to do so."""
     fits = [int(margin) for margin, departure in network.facts.get(FACT, ()) if departure < RESERVE * tolerance]
     return min(fits, default=None)
 
 
 def departures(network: Generator, excerpts: Sequence[Excerpt]) -> list[list[float]]:
-    """Measures how tissue changes where a slice is cut to a window around it.
+    """Measure how tissue changes where a slice is cut to a window around it.
 
     Heads often fill their slices, where no window could be smaller. So slices are put into more background than the
     largest margin takes, with the noise that the network is told.
@@ -80,7 +80,7 @@ def _of_excerpt(network: Generator, one: Excerpt) -> list[float]:
 def _in_background(
     measured: NDArray[np.float32], widths: Sequence[tuple[int, int]], model: ForwardModel
 ) -> NDArray[np.float32]:
-    """Surrounds slices with background as it is measured where nothing is; always the same draw."""
+    """Surround slices with background as it is measured where nothing is; always the same draw."""
     padded = model.add_noise(np.zeros_like(np.pad(measured, widths)), np.random.default_rng(0))
     padded[tuple(slice(low, low + size) for size, (low, _) in zip(measured.shape, widths, strict=True))] = measured
     return padded

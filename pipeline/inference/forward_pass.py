@@ -42,7 +42,7 @@ class Engine:
     device: torch.device
 
     def restore(self, images: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
-        """Passes low-resolution slices through the network.
+        """Pass low-resolution slices through the network.
 
         Args:
             images: normalised intensities, one slice (rows, columns), or several of one size along leading axes.
@@ -61,7 +61,7 @@ _ready: WeakKeyDictionary[nn.Module, tuple[Any, Engine]] = WeakKeyDictionary()
 
 
 def engine_for(network: Any, settings: Infer) -> Engine:
-    """Returns the engine of a network. What takes time to make ready is made once a process and state of the weights.
+    """Return the engine of a network. What takes time to make ready is made once a process and state of the weights.
 
     A network that is still learning is best computed by torch, which sees its weights change.
 
@@ -89,7 +89,7 @@ def _prepared(network: Any, backend: str, settings: Infer) -> Engine:
 
 
 def tell_change(network: Any, settings: Infer, image: NDArray[np.float32], sigma: float, what: str) -> None:
-    """Logs what a lower precision changes in a part of an image.
+    """Log what a lower precision changes in a part of an image.
 
     Args:
         network: as in `engine_for`.
@@ -108,7 +108,7 @@ def tell_change(network: Any, settings: Infer, image: NDArray[np.float32], sigma
 
 
 def chosen_backend(network: nn.Module, wanted: str) -> str:
-    """Returns the name of the backend for a network; `auto` takes the fastest that this machine has.
+    """Return the name of the backend for a network; `auto` takes the fastest that this machine has.
 
     Raises:
         UserError: the one that was asked for is not installed, or does not compute on this device.

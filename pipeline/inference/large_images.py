@@ -71,11 +71,11 @@ class Tiling(NamedTuple):
     overlap: int
 
     def along(self, axis: int) -> list[slice]:
-        """Returns the tiles along an axis."""
+        """Return the tiles along an axis."""
         return tiles_along(self.shape[axis], self.tile, self.overlap)
 
     def shares(self, axis: int) -> list[NDArray[np.float32]]:
-        """Returns the weights of each tile along an axis; at every pixel of the result they add up to one."""
+        """Return the weights of each tile along an axis; at every pixel of the result they add up to one."""
         places = [slice(one.start * self.factor, one.stop * self.factor) for one in self.along(axis)]
         weights = [ramp(place.stop - place.start, self.overlap * self.factor) for place in places]
         total = np.zeros(self.shape[axis] * self.factor)
@@ -115,7 +115,7 @@ class Block(NamedTuple):
 
 
 def restored_blocks(read: ReadRows, tiling: Tiling, restore: Restore, first: int = 0) -> Iterator[Block]:
-    """Restores an image and yields its parts from row `first` on: all of some rows, from left to right, then the next.
+    """Restore an image and yields its parts from row `first` on: all of some rows, from left to right, then the next.
 
     Args:
         read: returns rows of the image, all columns.
@@ -155,7 +155,7 @@ def restore_large(
     output: Path,
     generator_sha256: str,
 ) -> int:
-    """Restores all planes of an image and writes them like the image, whole or not at all.
+    """Restore all planes of an image and write them like the image, whole or not at all.
 
     Args:
         network: one-channel network on its device, in evaluation mode.
@@ -177,7 +177,7 @@ def restore_large(
 def doubt_large(
     network: Generator, image: TiledImage, settings: Infer, output: Path, generator_sha256: str, factor: float
 ) -> None:
-    """Writes where the eight views of an image disagree, as `restore_large` writes the image; arguments as there.
+    """Write where the eight views of an image disagree, as `restore_large` writes the image; arguments as there.
 
     The standard deviation over the views times `factor`, in the units of the image, as 32-bit floats.
     """
@@ -192,7 +192,7 @@ def _made(
     generator_sha256: str,
     doubt: float | None,
 ) -> int:
-    """Writes the restored image, or, times `doubt`, its disagreement over views; arguments as in `restore_large`."""
+    """Write the restored image, or, times `doubt`, its disagreement over views; arguments as in `restore_large`."""
     rows_factor, factor = network.factors
     if rows_factor != factor:
         raise UserError(
@@ -258,7 +258,7 @@ class _Job:
 
     @classmethod
     def resumed(cls, folder: Path, key: str, image: TiledImage, factor: int, doubt: float | None) -> _Job | None:
-        """Returns the job that was interrupted in a folder; None where there is none, or another one."""
+        """Return the job that was interrupted in a folder; None where there is none, or another one."""
         # A run that was killed after it had delivered the image left the rest.
         if not (folder / "progress.json").is_file() or not (folder / "image").is_dir():
             return None
@@ -275,7 +275,7 @@ class _Job:
     def started(
         cls, folder: Path, key: str, image: TiledImage, factor: int, doubt: float | None, settings: Infer
     ) -> _Job:
-        """Empties the folder and begins with the first plane."""
+        """Empty the folder and begins with the first plane."""
         for name in ("image", "progress.json"):
             shutil.rmtree(folder / name, ignore_errors=True)
             (folder / name).unlink(missing_ok=True)
@@ -297,7 +297,7 @@ class _Job:
         return job
 
     def restore_planes(self, network: Generator, settings: Infer) -> None:
-        """Restores what is not yet done."""
+        """Restore what is not yet done."""
         tiling = Tiling(self._image.plane_shape, self._factor, settings.tile_lr, settings.overlap_lr)
         planes = self._image.planes
         total = len(planes) * len(tiling.along(0)) * len(tiling.along(1))
@@ -362,7 +362,7 @@ def _warn_outside_training(network: Generator, image: TiledImage, levels: Sequen
 
 
 def measured_levels(image: TiledImage, settings: Infer) -> list[Level]:
-    """Estimates brightness and noise of every channel from squares spread over its planes.
+    """Estimate brightness and noise of every channel from squares spread over its planes.
 
     Args:
         image: open.
@@ -392,7 +392,7 @@ def measured_levels(image: TiledImage, settings: Infer) -> list[Level]:
 
 
 def sample(image: TiledImage, planes: list[Plane]) -> NDArray:
-    """Returns squares of pixels that are spread evenly over planes: shape (SAMPLE_TILES, rows, columns).
+    """Return squares of pixels that are spread evenly over planes: shape (SAMPLE_TILES, rows, columns).
 
     Their places are a Halton sequence (Numerische Mathematik 2:84-90, 1960), the same for every image of a size.
     """
@@ -424,7 +424,7 @@ def _measured(image: TiledImage, channel: int, squares: NDArray, found: Intensit
 
 
 def read_finite(image: TiledImage, plane: Plane, rows: slice, columns: slice) -> NDArray:
-    """Reads a region.
+    """Read a region.
 
     Raises:
         UserError: a pixel is NaN or infinite.
@@ -441,19 +441,19 @@ def physical_values(stored: NDArray, intensity: IntensityMap) -> NDArray[np.floa
 
 
 def normalised(stored: NDArray, intensity: IntensityMap) -> NDArray[np.float32]:
-    """Maps stored to normalised intensities."""
+    """Map stored to normalised intensities."""
     return intensity.normalise(physical_values(stored, intensity))
 
 
 def _written(intensity: IntensityMap, doubt: float | None) -> IntensityMap:
-    """Returns how results are stored: as the image is, or, where they are no intensities, as floats."""
+    """Return how results are stored: as the image is, or, where they are no intensities, as floats."""
     if doubt is None:
         return intensity
     return replace(intensity.of_differences(), slope=1.0, intercept=0.0, dtype="float32")
 
 
 def _key(network: Generator, image: TiledImage, settings: Infer, generator_sha256: str, doubt: float | None) -> str:
-    """Returns a hash of everything that the result depends on."""
+    """Return a hash of everything that the result depends on."""
     files = sorted(path for path in image.path.rglob("*") if path.is_file()) or [image.path]
     stamps = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     parts = (
@@ -472,7 +472,7 @@ def _key(network: Generator, image: TiledImage, settings: Infer, generator_sha25
 
 @contextmanager
 def _workplace(output: Path) -> Iterator[Path]:
-    """Gives the folder in which an output is made, and keeps other processes off it.
+    """Yield the folder in which an output is made, and keep other processes off it.
 
     Raises:
         UserError: another process works there, or the disk is full or cannot be written to.

@@ -21,19 +21,19 @@ _allowed: dict[str, int] = {}
 
 
 def use_memory(megabytes: int | None) -> None:
-    """Sets the memory that this process may take in all, as a scheduler allows it; None stands for what is free."""
+    """Set the memory that this process may take in all, as a scheduler allows it; None stands for what is free."""
     _allowed.clear()
     if megabytes is not None:
         _allowed["bytes"] = megabytes * MEBIBYTE
 
 
 def device_of(network: nn.Module) -> torch.device:
-    """Returns where a network's weights are."""
+    """Return where a network's weights are."""
     return next(network.parameters()).device
 
 
 def slices_at_once(network: Generator, voxels: int) -> int:
-    """Returns how many slices are restored together.
+    """Return how many slices are restored together.
 
     On a processor so many that its threads have enough to do; on a GPU as many as its free memory holds.
 
@@ -49,7 +49,7 @@ def slices_at_once(network: Generator, voxels: int) -> int:
 
 
 def passes_at_once(need: int, threads: int) -> int:
-    """Returns how many slices a processor's threads compute side by side, each by itself.
+    """Return how many slices a processor's threads compute side by side, each by itself.
 
     Args:
         need: memory that one of them takes, in bytes.
@@ -60,7 +60,7 @@ def passes_at_once(need: int, threads: int) -> int:
 
 
 def bytes_per_voxel(network: Generator) -> int:
-    """Returns about how much memory a pass takes for each low-resolution voxel, in bytes.
+    """Return about how much memory a pass takes for each low-resolution voxel, in bytes.
 
     Three images of all features at the fine grid stand beside each other in the last layers, and about eight times the
     features at the coarse one within a dense block.

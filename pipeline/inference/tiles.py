@@ -14,7 +14,7 @@ Restore = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 def tiles_along(size: int, tile: int, overlap: int) -> list[slice]:
-    """Cuts an axis into tiles of equal length.
+    """Cut an axis into tiles of equal length.
 
     They are as few as possible and no longer than they need be, so that neighbours overlap by little more than
     `overlap`, and the last ends where the axis does.
@@ -33,7 +33,7 @@ def tiles_along(size: int, tile: int, overlap: int) -> list[slice]:
 def restore_in_tiles(
     image: NDArray[np.float32], restore: Restore, factors: tuple[int, int], tile: int, overlap: int
 ) -> NDArray[np.float32]:
-    """Restores slices tile by tile.
+    """Restore slices tile by tile.
 
     Neighbouring tiles are blended with weights that rise within the overlap, so that no seam is left.
 

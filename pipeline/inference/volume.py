@@ -45,23 +45,23 @@ def _turned(image: NDArray[np.float32], view: int) -> NDArray[np.float32]:
 
 
 def _turned_back(image: NDArray[np.float32], view: int) -> NDArray[np.float32]:
-    """Undoes `_turned`."""
+    """Undo `_turned`."""
     flipped = image.swapaxes(-2, -1) if view & 4 else image
     return flipped[..., :: -1 if view & 1 else 1, :: -1 if view & 2 else 1]
 
 
 def views_of(network: Generator) -> int:
-    """Returns over how many flips and transposes a network's result is averaged, as its recipe says."""
+    """Return over how many flips and transposes a network's result is averaged, as its recipe says."""
     return network.facts.get("recipe", {}).get("self_ensemble", 1)
 
 
 def restore_in_views(engine: Engine, image: NDArray[np.float32], sigma: float, views: int) -> NDArray[np.float32]:
-    """Restores slices, or tiles of them, and averages over their views; see `restore_volume`."""
+    """Restore slices, or tiles of them, and averages over their views; see `restore_volume`."""
     return np.asarray(np.mean(restored_views(engine, image, sigma, views), axis=0), dtype=np.float32)
 
 
 def restored_views(engine: Engine, image: NDArray[np.float32], sigma: float, views: int) -> NDArray[np.float32]:
-    """Restores views of slices and turns the results back; returns them all, the views along the first axis."""
+    """Restore views of slices and turns the results back; return them all, the views along the first axis."""
     possible = range(min(views, 4) if _columns_alone(engine) else views)
     # Those of one size go together, which keeps a processor's threads busy; a GPU has enough to do with one.
     together = [[view] for view in possible] if engine.device.type == "cuda" else [possible[:4], possible[4:]]
@@ -70,7 +70,7 @@ def restored_views(engine: Engine, image: NDArray[np.float32], sigma: float, vie
 
 
 def restore_excerpt(network: Generator, excerpt: Excerpt, views: int = 1) -> NDArray[np.float32]:
-    """Restores the slices of an excerpt, told the noise that they were measured with; see `restore_volume`.
+    """Restore the slices of an excerpt, told the noise that they were measured with; see `restore_volume`.
 
     The network may still be learning.
     """
@@ -96,7 +96,7 @@ def restore_volume(
     views: int = 1,
     background: Background | None = None,
 ) -> NDArray[np.float32]:
-    """Restores a volume slice by slice.
+    """Restore a volume slice by slice.
 
     Which slices these are depends on what is enlarged, see `pipeline.physics.grid.cuts`; where there are two or three
     ways to cut, their results are averaged. Where the axis across the slices is enlarged as well, the volume is first
@@ -135,7 +135,7 @@ def restore_with_spread(
     views: int = 1,
     background: Background | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Restores a volume, and tells where the views of its slices disagree, in one pass.
+    """Restore a volume, and tells where the views of its slices disagree, in one pass.
 
     Args:
         networks: the one whose result is wanted, then those whose disagreement with it counts as well.
@@ -161,7 +161,7 @@ def restore_with_spread(
 
 
 def _mean(results: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Returns the mean of volumes, without holding more than two of them where they are made one by one."""
+    """Return the mean of volumes, without holding more than two of them where they are made one by one."""
     total: NDArray[np.float32] | None = None
     count = 0
     for one in results:
@@ -192,7 +192,7 @@ class _Pass:
 
 
 def _with_moments(network: Generator, settings: Infer, sigma: float, views: int) -> _Pass:
-    """Gives what restores slices: the mean over the views wanted, then mean and variance over all."""
+    """Return what restores slices: the mean over the views wanted, then mean and variance over all."""
     engine = engine_for(network, settings)
 
     def restore(image: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -213,7 +213,7 @@ def _columns_alone(engine: Engine) -> bool:
 def _restore_slices(
     pass_: _Pass, lr: NDArray[np.float32], factors: Sequence[int], cut: Cut, background: Background | None
 ) -> NDArray[np.float32]:
-    """Restores all slices of one way to cut the volume; leading axes of what is restored lead here as well."""
+    """Restore all slices of one way to cut the volume; leading axes of what is restored lead here as well."""
     slices = np.moveaxis(slices_between(lr, factors[cut.normal], cut.normal), cut, (0, 1, 2))
     if pass_.settings.precision != FULL_PRECISION:
         tile = slice(pass_.settings.tile_lr)
@@ -233,7 +233,7 @@ def _restore_slices(
 def _within_windows(
     slices: NDArray[np.float32], windows: Sequence[Window | None], pass_: _Pass, bar: tqdm
 ) -> NDArray[np.float32]:
-    """Restores what lies in the windows of slices, and interpolates the rest."""
+    """Restore what lies in the windows of slices, and interpolates the rest."""
     share = computed_share(windows, (slices.shape[1], slices.shape[2]))
     logger.info("%.0f%% of the image is background and interpolated by cubic B-splines", 100 * (1 - share))
     factors = pass_.network.factors
@@ -253,7 +253,7 @@ def _within_windows(
 
 
 def _of_one_size(windows: Sequence[Window | None]) -> list[list[int]]:
-    """Returns the places of windows that have the same size."""
+    """Return the places of windows that have the same size."""
     places: dict[tuple[int, int], list[int]] = {}
     for place, window in enumerate(windows):
         if window:
@@ -268,7 +268,7 @@ def _of(windows: Sequence[Window | None], place: int) -> Window:
 
 
 def _in_batches(slices: NDArray[np.float32], pass_: _Pass, bar: tqdm) -> Iterator[NDArray[np.float32]]:
-    """Restores slices of shape (slice, rows, columns), as many at a time as the device's memory holds.
+    """Restore slices of shape (slice, rows, columns), as many at a time as the device's memory holds.
 
     Where memory does not suffice after all, batches are halved, then tiles.
     """

@@ -1,4 +1,4 @@
-"""Measures of likeness to the reference. A module offers `per_slice` or `per_volume`, or both, and its facts.
+"""Measure of likeness to the reference. A module offers `per_slice` or `per_volume`, or both, and its facts.
 
 `per_slice(reference, estimate, mask, data_range)`: `reference` and `estimate` are float arrays of shape (rows,
 columns), `mask` is the boolean region over which the measure is taken (not empty), `data_range` is the span of

@@ -38,7 +38,7 @@ class Features:
     calibration: tuple[Floats, ...] = ()
 
     def blocks(self, picture: NDArray[np.floating]) -> Iterator[Floats]:
-        """Gives the rectified result of the last convolution of every block.
+        """Yield the rectified result of the last convolution of every block.
 
         Args:
             picture: grey, shape (rows, columns), with the range 0 to 1; taken for red, green and blue alike.
@@ -55,7 +55,7 @@ class Features:
 
 
 def _convolved(features: Floats, weight: Floats, bias: Floats) -> Floats:
-    """Returns the correlation with 3 x 3 weights, with zeros beyond the border: one matrix product a weight's place."""
+    """Return the correlation with 3 x 3 weights, with zeros beyond the border: one matrix product a weight's place."""
     _, rows, columns = features.shape
     padded = np.pad(features, [(0, 0), (1, 1), (1, 1)])
     total = np.repeat(bias[:, None], rows * columns, axis=1)
@@ -65,14 +65,14 @@ def _convolved(features: Floats, weight: Floats, bias: Floats) -> Floats:
 
 
 def _pooled(features: Floats) -> Floats:
-    """Returns the maxima over 2 x 2 places; the last row or column of an odd size is left out."""
+    """Return the maxima over 2 x 2 places; the last row or column of an odd size is left out."""
     count, rows, columns = features.shape
     even = features[:, : rows // 2 * 2, : columns // 2 * 2]
     return even.reshape(count, rows // 2, 2, columns // 2, 2).max(axis=(2, 4))
 
 
 def read_features(path: Path) -> Features:
-    """Reads what the stage `features` wrote.
+    """Read what the stage `features` wrote.
 
     Raises:
         UserError: the file is missing, damaged or of another kind.

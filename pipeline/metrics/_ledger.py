@@ -15,6 +15,6 @@ def account(
     data_range: float,
     measured: NDArray[np.floating],
 ) -> Shares:
-    """Returns the shares over a region; arguments as of `per_slice` in `pipeline.metrics.detail_right`."""
+    """Return the shares over a region; arguments as of `per_slice` in `pipeline.metrics.detail_right`."""
     del data_range
     return shares(reference, estimate, measured, mask)

@@ -25,7 +25,7 @@ def cut_off(
     mask: NDArray[np.bool_],
     spacing: Sequence[float] | None = None,
 ) -> float:
-    """Returns the frequency at which the correlation of shells of frequencies first falls below 0.5.
+    """Return the frequency at which the correlation of shells of frequencies first falls below 0.5.
 
     Args:
         reference: image of two or three dimensions, in any unit of intensity.
@@ -42,13 +42,13 @@ def cut_off(
 
 
 def _extent(mask: NDArray[np.bool_], axis: int) -> slice:
-    """Returns from where to where a mask reaches along an axis."""
+    """Return from where to where a mask reaches along an axis."""
     filled = np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
     return slice(int(filled[0]), int(filled[-1]) + 1)
 
 
 def first_below(frequencies: Floats, correlation: Floats) -> float:
-    """Returns the frequency at which a correlation first falls below 0.5, as `cut_off` does."""
+    """Return the frequency at which a correlation first falls below 0.5, as `cut_off` does."""
     below = np.flatnonzero(correlation < THRESHOLD)
     if frequencies.size == 0 or (below.size and below[0] == 0):
         return 0.0
@@ -62,7 +62,7 @@ def first_below(frequencies: Floats, correlation: Floats) -> float:
 def shell_correlation(
     one: NDArray[np.floating], other: NDArray[np.floating], spacing: Sequence[float] | None = None
 ) -> tuple[Floats, Floats]:
-    """Returns the correlation of two images, shell by shell of their spectra.
+    """Return the correlation of two images, shell by shell of their spectra.
 
     Args:
         one: image of two or three dimensions, in any unit of intensity.
@@ -103,7 +103,7 @@ def shell_correlation(
 
 
 def _multiplicity(size: int) -> Floats:
-    """Returns how often each frequency of a real axis stands in the whole spectrum: with its negative, or alone."""
+    """Return how often each frequency of a real axis stands in the whole spectrum: with its negative, or alone."""
     found = np.full(size // 2 + 1, 2.0)
     found[0] = 1.0
     if size % 2 == 0:
@@ -112,7 +112,7 @@ def _multiplicity(size: int) -> Floats:
 
 
 def _spectrum(image: NDArray[np.floating]) -> NDArray[np.complexfloating]:
-    """Returns the half of the Fourier transform of an image that tells the other, without mean, under a Hann window."""
+    """Return the half of the Fourier transform of an image that tells the other, without mean, under a Hann window."""
     values = np.array(image, dtype=np.float64)
     values -= np.mean(values)
     for axis, size in enumerate(values.shape):

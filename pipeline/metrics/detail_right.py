@@ -21,7 +21,7 @@ SHARED = account
 
 
 def of_shared(found: Shares) -> float:
-    """Returns this metric's share of an account."""
+    """Return this metric's share of an account."""
     return found.right
 
 
@@ -32,7 +32,7 @@ def per_slice(
     data_range: float,
     measured: NDArray[np.floating],
 ) -> float:
-    """Returns the share over a region; all arrays are of shape (rows, columns).
+    """Return the share over a region; all arrays are of shape (rows, columns).
 
     Args:
         reference: slice of the reference, normalised.

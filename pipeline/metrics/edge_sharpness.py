@@ -29,14 +29,14 @@ STRONGEST = 0.1
 def per_slice(
     reference: NDArray[np.floating], estimate: NDArray[np.floating], mask: NDArray[np.bool_], data_range: float
 ) -> float:
-    """Returns min(r, 1 / r) of `steepness_ratio`; 1 where neither image has an edge. No matter what the range is."""
+    """Return min(r, 1 / r) of `steepness_ratio`; 1 where neither image has an edge. No matter what the range is."""
     del data_range
     ratio = steepness_ratio(reference, estimate, mask)
     return min(ratio, 1 / ratio) if ratio > 0 else 0.0
 
 
 def steepness_ratio(reference: NDArray[np.floating], estimate: NDArray[np.floating], mask: NDArray[np.bool_]) -> float:
-    """Returns the estimate's mean gradient over the reference's strongest edges in the mask, by the reference's own.
+    """Return the estimate's mean gradient over the reference's strongest edges in the mask, by the reference's own.
 
     Below 1 the edges are blurred, above 1 they are too hard. It is 1 where neither has an edge, infinite where only
     the estimate has. Arguments as in `per_slice`.
@@ -50,6 +50,6 @@ def steepness_ratio(reference: NDArray[np.floating], estimate: NDArray[np.floati
 
 
 def _gradient_magnitude(picture: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Returns the length of the gradient by Sobel's operator, in intensity per voxel."""
+    """Return the length of the gradient by Sobel's operator, in intensity per voxel."""
     values = np.asarray(picture, dtype=np.float64)
     return np.hypot(ndimage.sobel(values, axis=0), ndimage.sobel(values, axis=1)) / 8

@@ -23,7 +23,7 @@ DECIMALS = 3
 def per_slice(
     reference: NDArray[np.floating], estimate: NDArray[np.floating], mask: NDArray[np.bool_], data_range: float
 ) -> float:
-    """Returns the frequency at which the correlation of rings falls below 0.5, see `_shells.cut_off`.
+    """Return the frequency at which the correlation of rings falls below 0.5, see `_shells.cut_off`.
 
     It is 0 where the box of the region has a side below 8 voxels.
     """

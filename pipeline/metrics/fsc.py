@@ -28,7 +28,7 @@ def per_volume(
     data_range: float,
     spacing: Sequence[float],
 ) -> float:
-    """Returns the frequency at which the correlation of shells falls below 0.5, see `_shells.cut_off`.
+    """Return the frequency at which the correlation of shells falls below 0.5, see `_shells.cut_off`.
 
     It is 0 where the box of the region has fewer than 8 voxels along an axis.
     """

@@ -27,13 +27,13 @@ STABILITY = 170 / 255**2
 def per_slice(
     reference: NDArray[np.floating], estimate: NDArray[np.floating], mask: NDArray[np.bool_], data_range: float
 ) -> float:
-    """Returns the standard deviation over the mask of the similarity of gradient magnitudes, at half resolution."""
+    """Return the standard deviation over the mask of the similarity of gradient magnitudes, at half resolution."""
     one, other = (_gradient_magnitude(halve(picture) / data_range) for picture in (reference, estimate))
     similarity = (2 * one * other + STABILITY) / (one**2 + other**2 + STABILITY)
     return float(np.std(similarity[halve_mask(mask)]))
 
 
 def _gradient_magnitude(picture: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns the length of the gradient by Prewitt's operator, with zeros beyond the border as in the paper's code."""
+    """Return the length of the gradient by Prewitt's operator, with zeros beyond the border as in the paper's code."""
     gradients = (ndimage.prewitt(picture, axis, mode="constant") / 3 for axis in (0, 1))
     return np.hypot(*gradients)

@@ -32,7 +32,7 @@ COARSE_SIDE = 8
 def per_slice(
     reference: NDArray[np.floating], estimate: NDArray[np.floating], mask: NDArray[np.bool_], data_range: float
 ) -> float:
-    """Returns the weighted likeness of the two images' Haar wavelet coefficients; 1 where neither has any structure."""
+    """Return the weighted likeness of the two images' Haar wavelet coefficients; 1 where neither has any structure."""
     one, other = (halve(picture) * (255 / data_range) for picture in (reference, estimate))
     counted = halve_mask(mask)
     total, weights = 0.0, 0.0
@@ -44,7 +44,7 @@ def per_slice(
 
 
 def _similarity(one: NDArray[np.float64], other: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
-    """Returns the mean likeness of the fine coefficients across one axis."""
+    """Return the mean likeness of the fine coefficients across one axis."""
     likeness = np.zeros(one.shape)
     for side in FINE_SIDES:
         a, b = _response(one, side, axis), _response(other, side, axis)
@@ -53,7 +53,7 @@ def _similarity(one: NDArray[np.float64], other: NDArray[np.float64], axis: int)
 
 
 def _response(picture: NDArray[np.float64], side: int, axis: int) -> NDArray[np.float64]:
-    """Returns the magnitude of the Haar coefficients that look for edges across `axis`, one at every voxel."""
+    """Return the magnitude of the Haar coefficients that look for edges across `axis`, one at every voxel."""
     step = np.repeat([1.0, -1.0], side // 2)
     # An even filter has no middle; the authors' code puts it half a voxel towards the high end.
     across = ndimage.correlate1d(picture, step, axis, mode="constant", origin=-1)

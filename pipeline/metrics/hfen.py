@@ -25,7 +25,7 @@ SIDE, SIGMA = 15, 1.5
 
 
 def _gaussians() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Returns the Gaussian along one axis, and its second derivative, both over the sum of the former."""
+    """Return the Gaussian along one axis, and its second derivative, both over the sum of the former."""
     offsets = np.arange(SIDE) - SIDE // 2
     gaussian = np.exp(-(offsets**2) / (2 * SIGMA**2))
     gaussian /= gaussian.sum()
@@ -33,7 +33,7 @@ def _gaussians() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def fine_structure(picture: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Returns the Laplacian of the Gaussian-smoothed picture; beyond the border, its outermost voxels go on.
+    """Return the Laplacian of the Gaussian-smoothed picture; beyond the border, its outermost voxels go on.
 
     The filter is that of MATLAB's fspecial, with which the paper's authors work: the cut Laplacian is shifted to a sum
     of zero, so that flat places have none.
@@ -52,7 +52,7 @@ def fine_structure(picture: NDArray[np.floating]) -> NDArray[np.float64]:
 def per_slice(
     reference: NDArray[np.floating], estimate: NDArray[np.floating], mask: NDArray[np.bool_], data_range: float
 ) -> float:
-    """Returns the norm over the mask of the error's fine structure, divided by that of the reference's.
+    """Return the norm over the mask of the error's fine structure, divided by that of the reference's.
 
     Infinite where the reference has none and the estimate has some.
     """

@@ -32,7 +32,7 @@ def per_slice(
     data_range: float,
     features: Features,
 ) -> float:
-    """Returns LPIPS, averaged over the mask: over a whole slice whose sides 16 divides, it is what the authors define.
+    """Return LPIPS, averaged over the mask: over a whole slice whose sides 16 divides, it is what the authors define.
 
     Args:
         reference: slice of the reference, shape (rows, columns), normalised.
@@ -50,7 +50,7 @@ def per_slice(
 def per_voxel(
     reference: NDArray[np.floating], estimate: NDArray[np.floating], data_range: float, features: Features
 ) -> NDArray[np.float64]:
-    """Returns the calibrated distances of features; arguments and errors as of `per_slice`."""
+    """Return the calibrated distances of features; arguments and errors as of `per_slice`."""
     if not features.calibration:
         raise UserError(
             "the metric lpips needs the VGG16 that was trained on ImageNet. Name torchvision's file of weights as a "

@@ -31,7 +31,7 @@ LUMINANCE, CONTRAST = 0.01, 0.03
 def per_slice(
     reference: NDArray[np.floating], estimate: NDArray[np.floating], mask: NDArray[np.bool_], data_range: float
 ) -> float:
-    """Returns the product over the scales of the mean similarity over the mask, each to the power of its exponent.
+    """Return the product over the scales of the mean similarity over the mask, each to the power of its exponent.
 
     Contrast and structure count at every scale, luminance at the coarsest alone. A mean below zero counts as zero.
 
@@ -53,7 +53,7 @@ def per_slice(
 def similarity_maps(
     one: NDArray[np.float64], other: NDArray[np.float64], data_range: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Returns how alike contrast and structure are at every voxel, and how alike the luminance is.
+    """Return how alike contrast and structure are at every voxel, and how alike the luminance is.
 
     Beyond the border, the picture is mirrored. The product of the two is the map of `ssim`.
     """
@@ -70,7 +70,7 @@ def _windowed(picture: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _exponents(shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Returns the exponents of the scales on which the slice holds the window; their sum is 1."""
+    """Return the exponents of the scales on which the slice holds the window; their sum is 1."""
     kept = [exponent for scale, exponent in enumerate(EXPONENTS) if min(shape) // 2**scale >= WINDOW_SIDE]
     if not kept:
         raise UserError(

@@ -19,7 +19,7 @@ DECIMALS = 4
 def per_slice(
     reference: NDArray[np.floating], estimate: NDArray[np.floating], mask: NDArray[np.bool_], data_range: float
 ) -> float:
-    """Returns the root mean square of the error over the mask, divided by the reference's; infinite where that is 0."""
+    """Return the root mean square of the error over the mask, divided by the reference's; infinite where that is 0."""
     del data_range
     inside = np.asarray(reference, dtype=np.float64)[mask]
     error, strength = (

@@ -19,7 +19,7 @@ DECIMALS = 2
 def per_slice(
     reference: NDArray[np.floating], estimate: NDArray[np.floating], mask: NDArray[np.bool_], data_range: float
 ) -> float:
-    """Returns 10 log10(data_range^2 / mean squared error over the mask), in dB; infinite where nothing differs."""
+    """Return 10 log10(data_range^2 / mean squared error over the mask), in dB; infinite where nothing differs."""
     difference = np.asarray(reference, dtype=np.float64)[mask] - np.asarray(estimate, dtype=np.float64)[mask]
     error = float(np.mean(difference**2))
     return 10 * math.log10(data_range**2 / error) if error > 0 else PERFECT

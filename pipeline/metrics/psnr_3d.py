@@ -24,6 +24,6 @@ def per_volume(
     data_range: float,
     spacing: Sequence[float],
 ) -> float:
-    """Returns 10 log10(data_range^2 / mean squared error over the mask), in dB; infinite where nothing differs."""
+    """Return 10 log10(data_range^2 / mean squared error over the mask), in dB; infinite where nothing differs."""
     del spacing
     return psnr.per_slice(reference, estimate, mask, data_range)

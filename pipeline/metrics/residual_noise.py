@@ -32,7 +32,7 @@ PASSED = math.sqrt(1 - 1 / (math.pi * SMOOTHING**2) + 1 / (4 * math.pi * SMOOTHI
 def per_slice(
     reference: NDArray[np.floating], estimate: NDArray[np.floating], mask: NDArray[np.bool_], data_range: float
 ) -> float:
-    """Returns the standard deviation of the error's fine part over the flattest voxels of the mask.
+    """Return the standard deviation of the error's fine part over the flattest voxels of the mask.
 
     White noise of standard deviation s in the estimate gives s / data_range.
     """

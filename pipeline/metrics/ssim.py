@@ -26,7 +26,7 @@ PLANE_AXES = 2
 def per_slice(
     reference: NDArray[np.floating], estimate: NDArray[np.floating], mask: NDArray[np.bool_], data_range: float
 ) -> float:
-    """Returns the mean over the mask of `per_voxel`.
+    """Return the mean over the mask of `per_voxel`.
 
     The window may reach beyond the mask: what surrounds a voxel belongs to its structure.
     """
@@ -36,7 +36,7 @@ def per_slice(
 def per_voxel(
     reference: NDArray[np.floating], estimate: NDArray[np.floating], data_range: float
 ) -> NDArray[np.float64]:
-    """Returns the map of structural similarity.
+    """Return the map of structural similarity.
 
     Raises:
         UserError: the slice (or, for `ssim_3d`, the volume) is smaller than the window.

@@ -32,14 +32,14 @@ def per_volume(
     data_range: float,
     spacing: Sequence[float],
 ) -> float:
-    """Returns the mean over the mask of `per_voxel`."""
+    """Return the mean over the mask of `per_voxel`."""
     return float(np.mean(per_voxel(reference, estimate, data_range, spacing)[mask], dtype=np.float64))
 
 
 def per_voxel(
     reference: NDArray[np.floating], estimate: NDArray[np.floating], data_range: float, spacing: Sequence[float]
 ) -> NDArray[np.float32]:
-    """Returns the map of structural similarity; the window has the same side in voxels along all axes.
+    """Return the map of structural similarity; the window has the same side in voxels along all axes.
 
     The map is drawn slab by slab, since its moments take some 130 bytes a voxel. A slab brings as many neighbours as
     the window reaches, so that nothing changes.
@@ -57,7 +57,7 @@ def per_voxel(
 
 
 def slabs(shape: Sequence[int], most: int = MAX_VOXELS) -> list[tuple[int, int]]:
-    """Cuts a volume along its first axis into equal slabs of at most `most` voxels, none thinner than the window.
+    """Cut a volume along its first axis into equal slabs of at most `most` voxels, none thinner than the window.
 
     Args:
         shape: of the volume.

@@ -39,14 +39,14 @@ def per_slice(
     data_range: float,
     features: Features,
 ) -> float:
-    """Returns the mean over the mask of `per_voxel`."""
+    """Return the mean over the mask of `per_voxel`."""
     return float(np.mean(per_voxel(reference, estimate, data_range, features)[mask]))
 
 
 def per_voxel(
     reference: NDArray[np.floating], estimate: NDArray[np.floating], data_range: float, features: Features
 ) -> NDArray[np.float64]:
-    """Returns the squared distances of unit vectors of features, averaged over the five blocks of the network.
+    """Return the squared distances of unit vectors of features, averaged over the five blocks of the network.
 
     Every voxel has the distance at the place of the coarser grids that it lies in. Intensities are cut to the range.
 
@@ -64,7 +64,7 @@ def apart(
     features: Features,
     weights: Sequence[NDArray[np.float32] | np.float32],
 ) -> NDArray[np.float64]:
-    """Returns weighted sums over all features of what `per_voxel` averages.
+    """Return weighted sums over all features of what `per_voxel` averages.
 
     Args:
         reference: as in `per_slice`.
@@ -95,6 +95,6 @@ def _unit(features: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _spread(coarse: NDArray[np.float64], factor: int, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Returns a map on the grid of the picture; what lies beyond the coarse one has its last row or column."""
+    """Return a map on the grid of the picture; what lies beyond the coarse one has its last row or column."""
     sizes = zip(shape, coarse.shape, strict=True)
     return coarse[np.ix_(*(np.minimum(np.arange(size) // factor, last - 1) for size, last in sizes))]

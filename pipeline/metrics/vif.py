@@ -32,7 +32,7 @@ TINY = 1e-8
 def per_slice(
     reference: NDArray[np.floating], estimate: NDArray[np.floating], mask: NDArray[np.bool_], data_range: float
 ) -> float:
-    """Returns the information kept over the information there was, summed over the mask and all scales.
+    """Return the information kept over the information there was, summed over the mask and all scales.
 
     A window counts where its centre lies in the mask. Windows lie inside the image, so that the outermost voxels are
     the centre of none. It is 1 where the reference holds no information.
@@ -67,7 +67,7 @@ def per_slice(
 def _information(
     reference: NDArray[np.float64], estimate: NDArray[np.float64], side: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Returns the information of the estimate about the reference, and of the reference itself, at every window."""
+    """Return the information of the estimate about the reference, and of the reference itself, at every window."""
     mean, other_mean = _windowed(reference, side), _windowed(estimate, side)
     variance = np.maximum(_windowed(reference**2, side) - mean**2, 0)
     other_variance = np.maximum(_windowed(estimate**2, side) - other_mean**2, 0)
@@ -80,7 +80,7 @@ def _information(
 
 
 def _windowed(picture: NDArray[np.float64], side: int) -> NDArray[np.float64]:
-    """Returns the means under a Gaussian window, at every place where the window lies inside the picture."""
+    """Return the means under a Gaussian window, at every place where the window lies inside the picture."""
     offsets = np.arange(side) - side // 2
     # The authors' window has a standard deviation of a fifth of its side.
     weights = np.exp(-(offsets**2) / (2 * (side / 5) ** 2))
@@ -89,6 +89,6 @@ def _windowed(picture: NDArray[np.float64], side: int) -> NDArray[np.float64]:
 
 
 def _centres(picture: NDArray, side: int) -> NDArray:
-    """Returns the voxels around which a window of `side` voxels lies inside the picture."""
+    """Return the voxels around which a window of `side` voxels lies inside the picture."""
     reach = side // 2
     return picture[reach:-reach, reach:-reach]

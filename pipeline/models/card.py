@@ -24,7 +24,7 @@ the workflow with held-out volumes of your own and read the report.
 
 
 def pretrained_card(source: Source, network: Generator) -> str:
-    """Returns the card of a network as it was downloaded."""
+    """Return the card of a network as it was downloaded."""
     return "\n".join(
         [
             f"# {source.title or 'Pretrained network'}, untouched",
@@ -69,7 +69,7 @@ def trained_card(
     device: str,
     departures: Sequence[Sequence[float]],
 ) -> str:
-    """Returns the card of a trained network.
+    """Return the card of a trained network.
 
     Args:
         method: its name in the tables.
@@ -124,8 +124,8 @@ def _background(departures: Sequence[Sequence[float]]) -> list[str]:
     told = ", ".join(f"{departure:.2g} by {margin:g}" for margin, departure in departures)
     return [
         "- Background around heads: interpolated by cubic B-splines, not computed, where tissue is so far off that it",
-        "  changes by less than `infer.background_tolerance`. Largest change of tissue, as a fraction of the range, where it is",
-        f"  surrounded by so many low-resolution voxels of computed background: {told}",
+        "  changes by less than `infer.background_tolerance`. Largest change of tissue, as a fraction of the range, where",
+        f"  it is surrounded by so many low-resolution voxels of computed background: {told}",
     ]
 
 

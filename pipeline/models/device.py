@@ -18,7 +18,7 @@ back to the system, and pieces larger than the second are asked for and given ba
 
 
 def choose_device(wanted: str) -> torch.device:
-    """Returns the device for `auto`, `cpu` or `cuda` and says which it is.
+    """Return the device for `auto`, `cpu` or `cuda` and says which it is.
 
     Raises:
         UserError: cuda was asked for and cannot be used.
@@ -37,12 +37,12 @@ def choose_device(wanted: str) -> torch.device:
 
 
 def device_words(device: torch.device) -> str:
-    """Names a device for a reader."""
+    """Name a device for a reader."""
     return f"{device.type} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else device.type
 
 
 def use_threads(count: int) -> None:
-    """Fixes the number of threads, on which the order of float sums and so the last digits depend."""
+    """Fix the number of threads, on which the order of float sums and so the last digits depend."""
     torch.set_num_threads(count)
     torch.use_deterministic_algorithms(True, warn_only=True)
     # Filling fresh memory costs time, and nothing here reads what it has not written.
@@ -50,7 +50,7 @@ def use_threads(count: int) -> None:
 
 
 def keep_memory() -> None:
-    """Lets this process keep memory that it has freed, for its next step; where the C library is not glibc, nothing.
+    """Let this process keep memory that it has freed, for its next step; where the C library is not glibc, nothing.
 
     Every step of a training frees hundreds of megabytes and asks for them again. Memory that went back to the system in
     between must be cleared and mapped page by page, which took a tenth of a step's time.

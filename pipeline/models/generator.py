@@ -59,12 +59,12 @@ class Shape:
         return self.channels + int(self.noise_map)
 
     def to_json(self) -> dict[str, Any]:
-        """Returns all values by name, to be written as JSON."""
+        """Return all values by name, to be written as JSON."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Shape:
-        """Reads what `to_json` returned; what is missing has its default.
+        """Read what `to_json` returned; what is missing has its default.
 
         Raises:
             ValueError: a name is unknown.
@@ -100,7 +100,7 @@ class Generator(nn.Module):
         return self.shape.factors
 
     def forward(self, image: Tensor, sigma: Tensor | None = None) -> Tensor:
-        """Enlarges images.
+        """Enlarge images.
 
         Args:
             image: float, shape (batch, channels, y, x), normalised intensities.
@@ -115,7 +115,7 @@ class Generator(nn.Module):
         return self.network(torch.cat([image, NOISE_MAP_SCALE * _noise_map(image, sigma)], dim=1))
 
     def layer_groups(self) -> dict[str, list[nn.Parameter]]:
-        """Returns all parameters, those after the trunk as "upsampler" and the others as "trunk"."""
+        """Return all parameters, those after the trunk as "upsampler" and the others as "trunk"."""
         modules = plugins.load(ARCHITECTURES, self.shape.architecture).upsampler_of(self.network)
         upsampler = [parameter for module in modules for parameter in module.parameters()]
         identities = {id(parameter) for parameter in upsampler}
@@ -133,7 +133,7 @@ def _noise_map(image: Tensor, sigma: Tensor | None) -> Tensor:
 
 
 def with_noise_map(generator: Generator) -> Generator:
-    """Returns the same network with a noise map as a further input, which has no effect yet.
+    """Return the same network with a noise map as a further input, which has no effect yet.
 
     The weights of the new channel are zero, so that the output is what it was, whatever the map holds, until training
     changes them. The map is the last channel; after a pixel-unshuffle its pixels are the last channels as well, since
@@ -154,7 +154,7 @@ def with_noise_map(generator: Generator) -> Generator:
 
 
 def enlarging_by(generator: Generator, shape: Shape) -> Generator:
-    """Returns the network with the same weights as far as they fit, for another factor or other axes.
+    """Return the network with the same weights as far as they fit, for another factor or other axes.
 
     Layers that the new network has as well keep their weights; a further enlargement begins with those of the one
     before it. The result needs training.

@@ -12,7 +12,7 @@ from pipeline.models.vgg import VggFeatures
 
 
 def calibration_of(vgg: VggFeatures) -> dict[str, Tensor]:
-    """Returns the weights of each block's features, shape (features,); none for networks that they do not belong to."""
+    """Return the weights of each block's features, shape (features,); none for networks that they do not belong to."""
     if (vgg.architecture, vgg.normalisation) != ("vgg16", "imagenet"):
         return {}
     with as_file(files("torchmetrics.functional.image.lpips_models") / "vgg.pth") as path:

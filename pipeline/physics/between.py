@@ -26,7 +26,7 @@ from one slice to the next."""
 
 @lru_cache(maxsize=16)
 def weights_between(size: int, factor: int) -> NDArray[np.float64]:
-    """Returns the weights that make fine slices of coarse ones, shape (size * factor, size); every row adds up to one.
+    """Return the weights that make fine slices of coarse ones, shape (size * factor, size); every row adds up to one.
 
     Args:
         size: coarse slices.
@@ -38,7 +38,7 @@ def weights_between(size: int, factor: int) -> NDArray[np.float64]:
 
 
 def slices_between(lr: NDArray[np.float32], factor: int, axis: int) -> NDArray[np.float32]:
-    """Returns a low-resolution volume with `factor` times as many slices along one axis.
+    """Return a low-resolution volume with `factor` times as many slices along one axis.
 
     Args:
         lr: normalised intensities, shape (x, y, z).

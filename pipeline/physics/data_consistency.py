@@ -26,7 +26,7 @@ put back that many times as strong."""
 def toward_measurement(
     restored: NDArray[np.float32], measured: NDArray[np.float32], model: ForwardModel, share: float
 ) -> NDArray[np.float32]:
-    """Returns restored + share * A+ (measured - expected measurement of restored).
+    """Return restored + share * A+ (measured - expected measurement of restored).
 
     Args:
         restored: normalised intensities, of shape measured.shape * model.factors.
@@ -46,21 +46,21 @@ def toward_measurement(
 def correction(
     restored: NDArray[np.float32], measured: NDArray[np.float32], model: ForwardModel
 ) -> NDArray[np.float64]:
-    """Returns what full agreement with the measurement would add; arguments as in `toward_measurement`."""
+    """Return what full agreement with the measurement would add; arguments as in `toward_measurement`."""
     surplus = measured - model.expected_value(degraded_again(restored, model))
     # Where the operator is a sum of terms, the first holds nearly all of it.
     return _put_back(model.terms[0], surplus)
 
 
 def degraded_again(restored: NDArray[np.float32], model: ForwardModel) -> NDArray[np.float64]:
-    """Applies the forward model's operator, without noise, to a restored volume."""
+    """Apply the forward model's operator, without noise, to a restored volume."""
     # What lies beyond the recorded size was padding when the measurement was made, and is padded alike here.
     inside = tuple(slice(size) for size in model.hr_shape)
     return apply_terms(model.terms, pad_to_multiple(restored[inside], model.factors))
 
 
 def best_share(restored: NDArray[np.float32], excerpt: Excerpt) -> float:
-    """Returns the share of the correction that brings a restored excerpt nearest to its reference, by least squares.
+    """Return the share of the correction that brings a restored excerpt nearest to its reference, by least squares.
 
     Background counts as tissue does: there, the correction brings back nothing but noise.
 
@@ -79,7 +79,7 @@ def best_share(restored: NDArray[np.float32], excerpt: Excerpt) -> float:
 
 
 def share_at(sigma: float, shares: Sequence[Sequence[float]]) -> float:
-    """Returns the share for a noise level.
+    """Return the share for a noise level.
 
     Args:
         sigma: standard deviation of the noise, as a fraction of the normalised range.
@@ -92,7 +92,7 @@ def share_at(sigma: float, shares: Sequence[Sequence[float]]) -> float:
 
 
 def _put_back(matrices: Matrices, surplus: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Applies the pseudo-inverse of matrices along the axes, as far as it is stable."""
+    """Apply the pseudo-inverse of matrices along the axes, as far as it is stable."""
     parts = [None if matrix is None else np.linalg.svd(matrix, full_matrices=False) for matrix in matrices]
     modes = apply_along_axes([None if part is None else part[0].T for part in parts], surplus)
     gains = np.ones([1] * surplus.ndim)

@@ -58,7 +58,7 @@ class ForwardModel:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> ForwardModel:
-        """Rebuilds a model from `to_json`'s result."""
+        """Rebuild a model from `to_json`'s result."""
         readers: dict[str, Callable[[Any], Any]] = {
             "operators": _steps,
             "operator_ranges": _steps,
@@ -75,7 +75,7 @@ class ForwardModel:
         return cls(**read)
 
     def to_json(self) -> dict[str, Any]:
-        """Returns plain values that JSON can hold."""
+        """Return plain values that JSON can hold."""
         return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
 
     @property
@@ -84,7 +84,7 @@ class ForwardModel:
         return self.operator_ranges is not None or self.noise_ranges is not None
 
     def redrawn(self, generator: np.random.Generator) -> ForwardModel:
-        """Returns the model with numbers drawn anew from its ranges; the model itself where it has none."""
+        """Return the model with numbers drawn anew from its ranges; the model itself where it has none."""
         if not self.has_ranges:
             return self
         steps, noise = self.operator_ranges, self.noise_ranges
@@ -107,11 +107,11 @@ class ForwardModel:
         return terms if self.still_axis is None else without_axis(terms, self.still_axis)
 
     def coarsen(self, hr: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Applies the linear part to an array of shape `hr_shape`; gives float32 of shape `lr_shape`."""
+        """Apply the linear part to an array of shape `hr_shape`; gives float32 of shape `lr_shape`."""
         return apply_terms(self.terms, pad_to_multiple(hr, self.factors)).astype(np.float32)
 
     def coarsen_slices(self, hr: NDArray[np.floating], axis: int, chosen: Sequence[int]) -> NDArray[np.float32]:
-        """Returns some slices of `coarsen`'s result, without computing the others.
+        """Return some slices of `coarsen`'s result, without computing the others.
 
         Args:
             hr: array of shape `hr_shape`.
@@ -133,7 +133,7 @@ class ForwardModel:
     def add_noise(
         self, lr: NDArray[np.float32], generator: np.random.Generator, sigma: float | None = None
     ) -> NDArray[np.float32]:
-        """Adds this model's noise, drawn from `generator`, to a low-resolution volume or slice.
+        """Add this model's noise, drawn from `generator`, to a low-resolution volume or slice.
 
         Args:
             lr: noiseless low-resolution image of three dimensions, or one slice of it.
@@ -145,19 +145,19 @@ class ForwardModel:
         return self._sliced(lr, lambda image: add(image, level, generator, self.noise_settings))
 
     def expected_value(self, lr: NDArray[np.floating], sigma: float | None = None) -> NDArray[np.floating]:
-        """Returns the mean over the noise of what is measured where the noiseless low-resolution image is `lr`."""
+        """Return the mean over the noise of what is measured where the noiseless low-resolution image is `lr`."""
         expected = plugins.load(NOISES, self.noise).expected_value
         level = self.noise_sigma if sigma is None else sigma
         return self._sliced(lr, lambda image: expected(image, level, self.noise_settings))
 
     def standard_deviation(self, lr: NDArray[np.floating], sigma: float | None = None) -> NDArray[np.float64]:
-        """Returns the standard deviation of what is measured where the noiseless low-resolution image is `lr`."""
+        """Return the standard deviation of what is measured where the noiseless low-resolution image is `lr`."""
         deviation = plugins.load(NOISES, self.noise).standard_deviation
         level = self.noise_sigma if sigma is None else sigma
         return self._sliced(lr, lambda image: deviation(image, level, self.noise_settings))
 
     def _sliced(self, lr: NDArray, function: Callable[[NDArray], NDArray]) -> NDArray:
-        """Applies a function that wants the axes of a slice first."""
+        """Apply a function that wants the axes of a slice first."""
         if lr.ndim < len(self.factors):
             return function(lr)
         return np.moveaxis(function(np.moveaxis(lr, self._last_axis, -1)), -1, self._last_axis)
@@ -172,20 +172,20 @@ class ForwardModel:
         return self.noise_parameters or plugins.load(NOISES, self.noise).Parameters()
 
     def measure(self, hr: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Returns the low-resolution volume with the one noise draw that `seed` stands for."""
+        """Return the low-resolution volume with the one noise draw that `seed` stands for."""
         return self.measured(self.coarsen(hr))
 
     def measured(self, lr: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Adds the one noise draw that `seed` stands for."""
+        """Add the one noise draw that `seed` stands for."""
         return self.add_noise(lr, np.random.default_rng(self.seed))
 
     def describe(self) -> str:
-        """Returns the model in words, for reports."""
+        """Return the model in words, for reports."""
         factors = " x ".join(str(factor) for factor in self.factors)
         return f"{operators_in_words(self.operators)} by {factors} along the axes x, y and z, {self.noise_in_words()}"
 
     def noise_in_words(self) -> str:
-        """Returns what noise is added, in words."""
+        """Return what noise is added, in words."""
         return noise_in_words(self.noise_settings, self.noise_sigma)
 
 
@@ -199,7 +199,7 @@ def drawn_model(
     slice_axis: int,
     spacing_mm: tuple[float, ...] | None,
 ) -> ForwardModel:
-    """Returns the model of one volume: where there are ranges, with the numbers that its seed stands for."""
+    """Return the model of one volume: where there are ranges, with the numbers that its seed stands for."""
     model = ForwardModel(
         factors,
         hr_shape,
@@ -217,19 +217,19 @@ def drawn_model(
 
 
 def operators_in_words(operators: Sequence[PhysicalParameters]) -> str:
-    """Returns the linear steps in words, in their order."""
+    """Return the linear steps in words, in their order."""
     return ", then ".join(step.words() for step in operators)
 
 
 def noise_in_words(parameters: PhysicalParameters, sigma: float) -> str:
-    """Returns what noise is added after the linear steps, in words."""
+    """Return what noise is added after the linear steps, in words."""
     if parameters.name == "none":
         return "without noise"
     return f"then {parameters.words()} with a standard deviation of {sigma:.1%} of the normalised range"
 
 
 def volume_seed(root_seed: int, volume_id: str) -> int:
-    """Returns the seed of a volume's noise: it depends on the run's seed and the volume's name, not on its order."""
+    """Return the seed of a volume's noise: it depends on the run's seed and the volume's name, not on its order."""
     digest = hashlib.sha256(f"{root_seed}/{volume_id}".encode()).digest()
     return int.from_bytes(digest[:4], "big")
 

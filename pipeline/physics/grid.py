@@ -37,7 +37,7 @@ class Cut(NamedTuple):
 
 
 def cuts(factors: Sequence[int], slice_axis: int) -> tuple[Cut, ...]:
-    """Returns the ways to cut a volume into slices that show what was lost.
+    """Return the ways to cut a volume into slices that show what was lost.
 
     Where the slices themselves were coarsened, these are the slices. Where they were made thicker, slices that cut
     through all of them, along either of the other axes; their columns run across the thick slices. Where all axes were
@@ -65,17 +65,17 @@ def cuts(factors: Sequence[int], slice_axis: int) -> tuple[Cut, ...]:
 
 
 def is_isotropic(factors: Sequence[int]) -> bool:
-    """Says whether all axes of a volume were coarsened, so that no slice of it was measured as it was."""
+    """Return whether all axes of a volume were coarsened, so that no slice of it was measured as it was."""
     return min(factors) > 1
 
 
 def coarse_shape(shape: Sequence[int], factors: Sequence[int]) -> tuple[int, ...]:
-    """Returns the low-resolution shape; sizes that a factor does not divide are rounded up."""
+    """Return the low-resolution shape; sizes that a factor does not divide are rounded up."""
     return tuple(-(-size // factor) for size, factor in zip(shape, factors, strict=True))
 
 
 def pad_to_multiple(data: NDArray, factors: Sequence[int]) -> NDArray:
-    """Repeats the last samples at the high end of each axis until the factors divide the shape."""
+    """Repeat the last samples at the high end of each axis until the factors divide the shape."""
     widths = [(0, -size % factor) for size, factor in zip(data.shape, factors, strict=True)]
     if not any(high for _, high in widths):
         return data
@@ -84,17 +84,17 @@ def pad_to_multiple(data: NDArray, factors: Sequence[int]) -> NDArray:
 
 
 def crop_to(data: NDArray, shape: Sequence[int]) -> NDArray:
-    """Cuts what lies beyond `shape` off the high end of each axis: undoes `pad_to_multiple`."""
+    """Cut what lies beyond `shape` off the high end of each axis: undoes `pad_to_multiple`."""
     return data[tuple(slice(size) for size in shape)]
 
 
 def coarse_affine(affine: NDArray[np.float64], factors: Sequence[int]) -> NDArray[np.float64]:
-    """Returns the affine of the low-resolution grid: affine . [scale s, translate (s - 1) / 2]."""
+    """Return the affine of the low-resolution grid: affine . [scale s, translate (s - 1) / 2]."""
     return affine @ _scaling([float(factor) for factor in factors])
 
 
 def fine_affine(affine: NDArray[np.float64], factors: Sequence[int]) -> NDArray[np.float64]:
-    """Returns the affine of the super-resolved grid: affine . [scale 1/s, translate (1/s - 1) / 2]."""
+    """Return the affine of the super-resolved grid: affine . [scale 1/s, translate (1/s - 1) / 2]."""
     return affine @ _scaling([1.0 / factor for factor in factors])
 
 
@@ -105,13 +105,13 @@ def _scaling(scales: Sequence[float]) -> NDArray[np.float64]:
 
 
 def apply_terms(terms: Terms, data: NDArray) -> NDArray[np.float64]:
-    """Applies a linear operator to `data`: the sum over its terms."""
+    """Apply a linear operator to `data`: the sum over its terms."""
     first, *others = (apply_along_axes(matrices, data) for matrices in terms)
     return sum(others, first)
 
 
 def apply_along_axes(matrices: Sequence[NDArray[np.float64] | None], data: NDArray) -> NDArray[np.float64]:
-    """Multiplies `data` by one matrix per axis, of shape (size out, size in); None leaves its axis as it is."""
+    """Multiply `data` by one matrix per axis, of shape (size out, size in); None leaves its axis as it is."""
     result = data
     for axis, matrix in enumerate(matrices):
         if matrix is not None:
@@ -120,7 +120,7 @@ def apply_along_axes(matrices: Sequence[NDArray[np.float64] | None], data: NDArr
 
 
 def _multiplied(matrix: NDArray[np.float64], data: NDArray, axis: int) -> NDArray[np.float64]:
-    """Multiplies one axis of an array by a matrix, plane after plane.
+    """Multiply one axis of an array by a matrix, plane after plane.
 
     Only the plane at hand is turned to double precision, and the result lies in memory as `data` does, so that nothing
     as large as the array is copied.

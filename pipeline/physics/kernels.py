@@ -11,7 +11,7 @@ Floats = NDArray[np.float64]
 
 
 def voxel_weights(cumulative: Callable[[Floats], Floats], reach: int) -> Floats:
-    """Integrates a profile over each voxel: a voxel holds the mean of what lies in it.
+    """Integrate a profile over each voxel: a voxel holds the mean of what lies in it.
 
     Args:
         cumulative: integral of the profile from its centre to positions in voxels; shape of the positions.
@@ -26,7 +26,7 @@ def voxel_weights(cumulative: Callable[[Floats], Floats], reach: int) -> Floats:
 
 
 def blur_matrix(size: int, kernel: Floats) -> Floats:
-    """Returns the matrix that convolves a line of voxels with a kernel.
+    """Return the matrix that convolves a line of voxels with a kernel.
 
     The line is mirrored at its ends (d c b a | a b c d | d c b a), so that constants stay constants.
 
@@ -47,7 +47,7 @@ def blur_matrix(size: int, kernel: Floats) -> Floats:
 
 
 def filter_matrix(size: int, gains: Floats) -> Floats:
-    """Returns the matrix that multiplies the spectrum of a line by real gains, as periodic k-space demands.
+    """Return the matrix that multiplies the spectrum of a line by real gains, as periodic k-space demands.
 
     Args:
         size: voxels of the line.
@@ -60,7 +60,7 @@ def filter_matrix(size: int, gains: Floats) -> Floats:
 
 
 def separable_terms(kernel: Floats, remainder: float) -> list[tuple[Floats, Floats]]:
-    """Writes a kernel of two dimensions as a short sum of products, by singular value decomposition.
+    """Write a kernel of two dimensions as a short sum of products, by singular value decomposition.
 
     Args:
         kernel: shape (rows, columns), odd, with the sum 1.

@@ -38,14 +38,14 @@ class Lattice:
         return None if self.spacing_mm is None else self.spacing_mm[axis]
 
     def coarser(self) -> Lattice:
-        """Returns the low-resolution grid."""
+        """Return the low-resolution grid."""
         sizes = tuple(size // factor for size, factor in zip(self.sizes, self.factors, strict=True))
         spacing = self.spacing_mm and tuple(x * factor for x, factor in zip(self.spacing_mm, self.factors, strict=True))
         return replace(self, sizes=sizes, factors=(1,) * len(sizes), spacing_mm=spacing)
 
 
 def compose(steps: Sequence[PhysicalParameters], lattice: Lattice) -> Terms:
-    """Returns the operator that applies steps one after the other.
+    """Return the operator that applies steps one after the other.
 
     Args:
         steps: parameters of modules of pipeline.physics.operators, without ranges.
@@ -99,7 +99,7 @@ def _at(matrices: dict[int, NDArray[np.float64]], dimensions: int) -> Matrices:
 
 
 def _product(later: Matrices, earlier: Matrices) -> Matrices:
-    """Applies one term after another."""
+    """Apply one term after another."""
     pairs = zip(later, earlier, strict=True)
     return tuple(
         one if other is None else other if one is None else np.asarray(one @ other, dtype=np.float64)
@@ -108,12 +108,12 @@ def _product(later: Matrices, earlier: Matrices) -> Matrices:
 
 
 def without_axis(terms: Terms, axis: int) -> Terms:
-    """Returns the operator for images that do not change along an axis, which has no matrix any more."""
+    """Return the operator for images that do not change along an axis, which has no matrix any more."""
     return tuple(_folded(matrices, axis) for matrices in terms)
 
 
 def _folded(matrices: Matrices, axis: int) -> Matrices:
-    """Replaces the matrix of an axis by what it does to constants, a factor that goes to another axis."""
+    """Replace the matrix of an axis by what it does to constants, a factor that goes to another axis."""
     matrix = matrices[axis]
     if matrix is None:
         return matrices

@@ -1,4 +1,4 @@
-"""Estimates the noise level of an image from the image alone.
+"""Estimate the noise level of an image from the image alone.
 
 The background of magnitude images contains nothing but noise. It follows Rayleigh's distribution, whose standard
 deviation gives sigma (Gudbjartsson and Patz, Magnetic Resonance in Medicine 34:910-914, 1995). Elsewhere the diagonal
@@ -121,7 +121,7 @@ class Unmeasured(NamedTuple):
 
 
 def estimate_sigma(lr: NDArray[np.floating], slice_axis: int, noise: str | PhysicalParameters = "rician") -> Estimate:
-    """Estimates the noise level of a volume or a stack of slices.
+    """Estimate the noise level of a volume or a stack of slices.
 
     Args:
         lr: normalised intensities (0.0 is a low quantile, 1.0 is bright), shape (x, y, z). Its noise is taken to be
@@ -170,7 +170,7 @@ def estimate_sigma(lr: NDArray[np.floating], slice_axis: int, noise: str | Physi
 
 
 def _unmeasured(slices: NDArray[np.float64]) -> Unmeasured:
-    """Finds the voxels that hold no measurement. Equality is exact, so that no noise passes for it."""
+    """Find the voxels that hold no measurement. Equality is exact, so that no noise passes for it."""
     blocks = _constant_blocks(slices)
     found = slices[:, 1:-1, 1:-1][blocks]
     values = _clipping_values(slices) | _values_of_blocks(found, math.ceil(COMMON_SHARE * slices.size))
@@ -184,7 +184,7 @@ def _unmeasured(slices: NDArray[np.float64]) -> Unmeasured:
 
 
 def _constant_blocks(slices: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Returns which inner voxels of the slices have the value of their eight neighbours."""
+    """Return which inner voxels of the slices have the value of their eight neighbours."""
     pairs = slices[:, :, 1:] == slices[:, :, :-1]
     rows = pairs[:, :, 1:] & pairs[:, :, :-1]
     below = slices[:, 1:, 1:-1] == slices[:, :-1, 1:-1]
@@ -192,7 +192,7 @@ def _constant_blocks(slices: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def _clipping_values(slices: NDArray[np.float64]) -> set[float]:
-    """Returns the lowest and the highest value, where it is common and more voxels have it than have the next value."""
+    """Return the lowest and the highest value, where it is common and more voxels have it than have the next value."""
     found = set()
     for end, reduce, worst in ((slices.min(), np.min, np.inf), (slices.max(), np.max, -np.inf)):
         at_end = slices == end
@@ -205,7 +205,7 @@ def _clipping_values(slices: NDArray[np.float64]) -> set[float]:
 
 
 def _values_of_blocks(values: NDArray[np.float64], least: int) -> set[float]:
-    """Returns the lowest and the highest of some values, and the one that most of the others have.
+    """Return the lowest and the highest of some values, and the one that most of the others have.
 
     Args:
         values: those of constant blocks.
@@ -222,7 +222,7 @@ def _values_of_blocks(values: NDArray[np.float64], least: int) -> set[float]:
 
 
 def _measured_windows(unmeasured: Unmeasured) -> NDArray[np.bool_]:
-    """Returns which wavelet coefficients are made of measured voxels alone, in the shape that `_details` has.
+    """Return which wavelet coefficients are made of measured voxels alone, in the shape that `_details` has.
 
     Beside a clipped area single voxels are clipped as well, which makes the noise there seem weaker: what is next to a
     marked voxel is left out too. Where most of the image is constant, the constant values are the image itself: a
@@ -244,7 +244,7 @@ def _measured_windows(unmeasured: Unmeasured) -> NDArray[np.bool_]:
 
 
 def _touched(flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Returns for every wavelet coefficient whether one of the voxels it depends on is flagged."""
+    """Return for every wavelet coefficient whether one of the voxels it depends on is flagged."""
     rows, columns = (size // 2 * 2 for size in flags.shape[1:])
     down = flags[:, :rows:2] | flags[:, 1:rows:2]
     down = down[:, :-1] | down[:, 1:]
@@ -253,13 +253,13 @@ def _touched(flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _spread(flags: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
-    """Returns which values are flagged or have a flagged neighbour in their slice."""
+    """Return which values are flagged or have a flagged neighbour in their slice."""
     side = 2 * reach + 1
     return np.asarray(ndimage.maximum_filter(flags, (1, side, side)), dtype=bool)
 
 
 def _background(slices: NDArray[np.float64], unmeasured: Unmeasured) -> NDArray[np.float64]:
-    """Returns the values of the voxels with the darkest neighbours; none where too few of them were measured.
+    """Return the values of the voxels with the darkest neighbours; none where too few of them were measured.
 
     A voxel with an unmeasured neighbour is not considered, since values next to clipped ones are often clipped.
     """
@@ -273,7 +273,7 @@ def _background(slices: NDArray[np.float64], unmeasured: Unmeasured) -> NDArray[
 
 
 def _without_outliers(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Drops hot and dead voxels, which the selection by neighbours does not exclude."""
+    """Drop hot and dead voxels, which the selection by neighbours does not exclude."""
     if values.size == 0:
         return values
     median, upper = np.quantile(values, (0.5, 0.75))
@@ -281,7 +281,7 @@ def _without_outliers(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _is_rayleigh(values: NDArray[np.float64]) -> bool:
-    """Returns whether values follow the distribution of the magnitudes of pure noise, apart from a constant."""
+    """Return whether values follow the distribution of the magnitudes of pure noise, apart from a constant."""
     spread = float(np.std(values))
     count = math.ceil(LOWEST * values.size)
     # Values that were clipped at the lower end share the lowest one.
@@ -296,7 +296,7 @@ def _is_rayleigh(values: NDArray[np.float64]) -> bool:
 def _sigma_at_one(
     slices: NDArray[np.float64], measured: NDArray[np.bool_], relative_std: Callable[..., NDArray[np.float64]]
 ) -> float:
-    """Returns sigma at intensity 1.0: every detail is measured by the noise that its own intensity has."""
+    """Return sigma at intensity 1.0: every detail is measured by the noise that its own intensity has."""
     intensity = _details(slices, WINDOW, WINDOW) / WINDOW.size**2
     sigma = _sigma_of_details(slices, measured)
     for _ in range(ROUNDS):
@@ -309,7 +309,7 @@ def _sigma_at_one(
 def _sigma_of_details(
     slices: NDArray[np.float64], measured: NDArray[np.bool_], relative: NDArray[np.float64] | float = 1.0
 ) -> float:
-    """Returns the median magnitude of the diagonal details where all details around are small, as a sigma.
+    """Return the median magnitude of the diagonal details where all details around are small, as a sigma.
 
     The median of a normal distribution's magnitudes is 0.6745 sigma. The details across and along count among the
     neighbours of a diagonal one, since white noise is independent between them.
@@ -331,7 +331,7 @@ def _sigma_of_details(
 def _details(
     slices: NDArray[np.float64], down: NDArray[np.float64], across: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Returns one level of wavelet coefficients of every slice: those whose filters lie inside it."""
+    """Return one level of wavelet coefficients of every slice: those whose filters lie inside it."""
     filtered = ndimage.correlate1d(ndimage.correlate1d(slices, down, axis=1), across, axis=2)
     return filtered[:, 2:-1:2, 2:-1:2]
 
@@ -341,12 +341,12 @@ def _wanted(share: float, size: int) -> int:
 
 
 def _quietest(values: NDArray[np.float64], power: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    """Returns the `count` values around which there is least power."""
+    """Return the `count` values around which there is least power."""
     return values[np.argsort(power, kind="stable")[:count]]
 
 
 def _mean_of_neighbours(slices: NDArray, reach: int) -> NDArray[np.float64]:
-    """Returns the mean over the values around each one in its slice, without itself and what lies outside."""
+    """Return the mean over the values around each one in its slice, without itself and what lies outside."""
     ring = np.ones((1, 2 * reach + 1, 2 * reach + 1))
     ring[0, reach, reach] = 0
     total = ndimage.correlate(slices.astype(np.float64), ring, mode="constant")

@@ -62,17 +62,17 @@ class PhysicalParameters(Section):
         return any(isinstance(value, tuple) for _, value in self)
 
     def drawn(self, generator: np.random.Generator) -> Self:
-        """Returns the same parameters with a number, evenly drawn, in the place of every range."""
+        """Return the same parameters with a number, evenly drawn, in the place of every range."""
         ranges = {name: value for name, value in self if isinstance(value, tuple)}
         return self.model_copy(update={name: float(generator.uniform(*limits)) for name, limits in ranges.items()})
 
     def words(self) -> str:
-        """Returns what the plug-in does with these parameters, as a part of a sentence."""
+        """Return what the plug-in does with these parameters, as a part of a sentence."""
         return self.name.replace("_", " ")
 
 
 def number(value: float | tuple[float, float]) -> float:
-    """Returns a parameter that is no range any more.
+    """Return a parameter that is no range any more.
 
     Raises:
         TypeError: it is one; `PhysicalParameters.drawn` comes first.
@@ -83,13 +83,13 @@ def number(value: float | tuple[float, float]) -> float:
 
 
 def shown(value: float | tuple[float, float], unit: str = "") -> str:
-    """Returns a parameter as it is written in a sentence, such as "4 mm" or "3 to 5 mm"."""
+    """Return a parameter as it is written in a sentence, such as "4 mm" or "3 to 5 mm"."""
     limits = value if isinstance(value, tuple) else (value,)
     return " to ".join(f"{limit:.3g}" for limit in limits) + (f" {unit}" if unit else "")
 
 
 def in_voxels(length_mm: float, spacing_mm: float | None, what: str) -> float:
-    """Returns a length in voxels.
+    """Return a length in voxels.
 
     Args:
         length_mm: in millimetres.
@@ -108,7 +108,7 @@ def in_voxels(length_mm: float, spacing_mm: float | None, what: str) -> float:
 
 
 def axes_along(direction: Direction, slice_axis: int, dimensions: int = 3) -> Sequence[int]:
-    """Returns the axes of an array along which something happens."""
+    """Return the axes of an array along which something happens."""
     plane = [axis for axis in range(dimensions) if axis != slice_axis]
     return {"in_plane": plane, "through_plane": [slice_axis], "isotropic": list(range(dimensions))}[direction]
 

@@ -14,14 +14,14 @@ ORDER = 3
 
 
 def draw_coefficients(generator: np.random.Generator) -> NDArray[np.float64]:
-    """Returns random coefficients, shape (ORDER + 1, ORDER + 1), of x^i y^j with 1 <= i + j <= ORDER."""
+    """Return random coefficients, shape (ORDER + 1, ORDER + 1), of x^i y^j with 1 <= i + j <= ORDER."""
     coefficients = generator.uniform(-1, 1, (ORDER + 1, ORDER + 1))
     degrees = np.add.outer(np.arange(ORDER + 1), np.arange(ORDER + 1))
     return np.where((degrees >= 1) & (degrees <= ORDER), coefficients, 0)
 
 
 def field(shape: tuple[int, int], coefficients: NDArray[np.float64], strength: float) -> NDArray[np.float32]:
-    """Returns the field of a slice.
+    """Return the field of a slice.
 
     Args:
         shape: of the slice; the coordinates run from -1 to 1 along both axes.
@@ -39,6 +39,6 @@ def field(shape: tuple[int, int], coefficients: NDArray[np.float64], strength: f
 
 
 def draw_field(shape: tuple[int, int], most: float, generator: np.random.Generator) -> NDArray[np.float32]:
-    """Returns a random field whose strength is evenly drawn between 0 and `most`; see `field`."""
+    """Return a random field whose strength is evenly drawn between 0 and `most`; see `field`."""
     strength = generator.uniform(0, most)
     return field(shape, draw_coefficients(generator), strength)

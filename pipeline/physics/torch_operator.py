@@ -38,7 +38,7 @@ class LinearOperator(nn.Module):
         self._dtype = dtype
 
     def forward(self, image: Tensor) -> Tensor:
-        """Returns the operator applied to images.
+        """Return the operator applied to images.
 
         Args:
             image: shape (batch, channels, y, x), or with as many trailing axes as the terms have matrices.
@@ -55,12 +55,12 @@ def as_torch(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> LinearOperator:
-    """Returns the operator of terms such as `ForwardModel.terms`; see `LinearOperator`."""
+    """Return the operator of terms such as `ForwardModel.terms`; see `LinearOperator`."""
     return LinearOperator(terms, device, dtype)
 
 
 def _applied(term: Sequence[Tensor | None], image: Tensor) -> Tensor:
-    """Multiplies the trailing axes of images by a term's matrices."""
+    """Multiply the trailing axes of images by a term's matrices."""
     for axis, matrix in zip(range(-len(term), 0), term, strict=True):
         if matrix is not None and axis == -1:
             image = image @ matrix.mT

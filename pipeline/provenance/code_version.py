@@ -14,7 +14,7 @@ WITHOUT_EFFECT = PACKAGE_FOLDER / "config"
 
 @cache
 def code_version(module: str) -> str:
-    """Returns 16 hexadecimal digits that change when `module`, or anything of `pipeline` it imports, changes.
+    """Return 16 hexadecimal digits that change when `module`, or anything of `pipeline` it imports, changes.
 
     The source is parsed, never run. A package that is named in a string ("pipeline.metrics") is taken with all its
     modules, since plug-ins are found by name; one that is only imported from is not.
@@ -31,7 +31,7 @@ def code_version(module: str) -> str:
 
 @cache
 def files_version(folder: Path) -> str:
-    """Returns 16 hexadecimal digits that change when any file below `folder` changes."""
+    """Return 16 hexadecimal digits that change when any file below `folder` changes."""
     digest = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         digest.update(path.relative_to(folder).as_posix().encode())

@@ -47,7 +47,7 @@ FOLDERS = {
 
 
 def crate(record: Record, files: Sequence[Entity], folders: Sequence[str], date: str) -> Entity:
-    """Returns the metadata of a run's folder as JSON-LD.
+    """Return the metadata of a run's folder as JSON-LD.
 
     Args:
         record: what made the results (provenance.json).
@@ -97,12 +97,12 @@ def crate(record: Record, files: Sequence[Entity], folders: Sequence[str], date:
 
 
 def refer(identifier: str) -> dict[str, str]:
-    """Returns a reference to an entity."""
+    """Return a reference to an entity."""
     return {"@id": identifier}
 
 
 def root_entity(record: Record, parts: Sequence[Entity], sources: Sequence[Entity], date: str) -> Entity:
-    """Returns the entity of the whole folder."""
+    """Return the entity of the whole folder."""
     name, deliver = record["config"]["run"], record["config"]["infer"]["deliver"]
     volumes = len(record["volumes"])
     return {
@@ -127,7 +127,7 @@ def licence_words(record: Record) -> str:
 
 
 def program_entity(record: Record, packages: Sequence[Entity]) -> Entity:
-    """Returns BrainSR as it was: its version, and the commit where it was run from a git checkout."""
+    """Return BrainSR as it was: its version, and the commit where it was run from a git checkout."""
     git = record.get("git")
     changed = " with changes that are in no commit" if git and git["changed"] else ""
     commit = f", git commit {git['commit']}{changed}" if git else ""
@@ -144,7 +144,7 @@ def program_entity(record: Record, packages: Sequence[Entity]) -> Entity:
 
 
 def package_entity(name: str, version: str) -> Entity:
-    """Returns a Python package in the version that was used."""
+    """Return a Python package in the version that was used."""
     return {
         "@id": f"#package-{name}",
         "@type": "SoftwareApplication",
@@ -154,7 +154,7 @@ def package_entity(name: str, version: str) -> Entity:
 
 
 def source_entity(source: Mapping[str, Any]) -> Entity:
-    """Returns data or weights that were downloaded; what is not known of them is left out."""
+    """Return data or weights that were downloaded; what is not known of them is left out."""
     known = {
         "name": source["title"] or source["name"],
         "license": source["licence"],
@@ -172,7 +172,7 @@ def source_entity(source: Mapping[str, Any]) -> Entity:
 
 
 def file_entity(path: str, kind: str, size_bytes: int, sha256: str | None) -> Entity:
-    """Returns a file of the run's folder.
+    """Return a file of the run's folder.
 
     Args:
         path: in that folder, with slashes.

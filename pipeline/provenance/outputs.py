@@ -37,7 +37,7 @@ class Comparison:
 
 
 def final_outputs(results: Path) -> dict[str, str]:
-    """Returns the kind of every final output by its path in the run's folder, in a fixed order."""
+    """Return the kind of every final output by its path in the run's folder, in a fixed order."""
     found = {
         path.relative_to(results).as_posix(): kind
         for kind, patterns in KINDS.items()
@@ -49,13 +49,13 @@ def final_outputs(results: Path) -> dict[str, str]:
 
 
 def checksums(paths: Sequence[Path], checksum: Callable[[Path], str] = sha256_of) -> list[str]:
-    """Returns the SHA-256 of many files, several at a time."""
+    """Return the SHA-256 of many files, several at a time."""
     with ThreadPoolExecutor() as pool:
         return list(pool.map(checksum, paths))
 
 
 def checksum_without_clock(path: Path) -> str:
-    """Returns the SHA-256 of a file; of a training's history, without its clock."""
+    """Return the SHA-256 of a file; of a training's history, without its clock."""
     if path.name != HISTORY:
         return sha256_of(path)
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
@@ -64,7 +64,7 @@ def checksum_without_clock(path: Path) -> str:
 
 
 def compare(results: Path, again: Path) -> list[Comparison]:
-    """Compares the final outputs of two runs byte by byte, but for the clock of histories."""
+    """Compare the final outputs of two runs byte by byte, but for the clock of histories."""
     before, after = final_outputs(results), final_outputs(again)
     shared = [path for path in before if path in after]
     sums = [checksums([folder / path for path in shared], checksum_without_clock) for folder in (results, again)]
@@ -80,7 +80,7 @@ def _verdict(same: bool | None) -> str:
 
 
 def counts(comparisons: Iterable[Comparison]) -> pd.DataFrame:
-    """Returns how many files of every kind are what: one row a kind, one column a verdict."""
+    """Return how many files of every kind are what: one row a kind, one column a verdict."""
     table = pd.DataFrame([(one.kind, one.verdict) for one in comparisons], columns=["kind", "verdict"])
     counted = table.value_counts().unstack(fill_value=0)
     verdicts = [IDENTICAL, DIFFERENT, MISSING, ADDED]

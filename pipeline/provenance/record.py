@@ -15,7 +15,7 @@ PARTS = ("config", "packages", "platform", "sources")
 
 
 def read_provenance(results: Path) -> dict[str, Any]:
-    """Reads the record of a run, given by its folder.
+    """Read the record of a run, given by its folder.
 
     Raises:
         UserError: there is none, or it is none.
@@ -30,12 +30,12 @@ def read_provenance(results: Path) -> dict[str, Any]:
 
 
 def repeatable_config(record: Record) -> dict[str, Any]:
-    """Returns a configuration that makes the same run: what data sets held is named, so that it is not looked up."""
+    """Return a configuration that makes the same run: what data sets held is named, so that it is not looked up."""
     return {**record["config"], "datasets": []}
 
 
 def local_paths(config: Mapping[str, Any]) -> list[PurePosixPath]:
-    """Returns the files and folders of this machine that a configuration names."""
+    """Return the files and folders of this machine that a configuration names."""
     sources = [source for source in config["sources"].values() if source["kind"] == "local"]
     named = [source[key] for source in sources for key in ("path", "bids") if source.get(key)]
     return [PurePosixPath(path) for path in dict.fromkeys(named)]

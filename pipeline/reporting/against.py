@@ -26,7 +26,7 @@ class Opponent:
 
 
 def against_every(run: RunRecord, volume: str, columns: Sequence[Column], deliver: str) -> list[Opponent]:
-    """Compares the deliverable with every method on the same slices, paired.
+    """Compare the deliverable with every method on the same slices, paired.
 
     Args:
         run: tables and records of the run.

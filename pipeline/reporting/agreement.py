@@ -14,7 +14,7 @@ from pipeline.statistics.bland_altman import Agreement
 def draw_bland_altman(
     title: str, unit: str, reference: NDArray[np.floating], method: NDArray[np.floating], found: Agreement
 ) -> str:
-    """Draws the difference to the reference over the reference, with bias and limits of agreement; returns a data URI.
+    """Draw the difference to the reference over the reference, with bias and limits of agreement; return a data URI.
 
     The differences run over the reference rather than over the mean of both, since the reference is known here: against
     the mean, a method that errs more on large volumes would seem to err elsewhere.

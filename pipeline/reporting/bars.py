@@ -20,7 +20,7 @@ def draw_bars(
     inner: Sequence[float] = (),
     legend: Sequence[str] = (),
 ) -> str:
-    """Draws horizontal bars from top to bottom; returns a data URI.
+    """Draw horizontal bars from top to bottom; return a data URI.
 
     Args:
         title: of the drawing.

@@ -22,13 +22,13 @@ SPECIAL = {
 
 @cache
 def entries() -> dict[str, str]:
-    """Returns the entries of the literature by key."""
+    """Return the entries of the literature by key."""
     found = re.finditer(r"^@\w+\{([^,]+),.*?^\}", source("literature.bib"), re.MULTILINE | re.DOTALL)
     return {match[1]: match[0] for match in found}
 
 
 def bibtex(texts: Iterable[str]) -> str:
-    """Returns the entries of cited works, in their order.
+    """Return the entries of cited works, in their order.
 
     Works that the literature does not know, such as those that come with data, become entries with the reference as a
     note, for a reader to complete.
@@ -45,5 +45,5 @@ def bibtex(texts: Iterable[str]) -> str:
 
 
 def as_tex(text: str) -> str:
-    """Writes a text so that TeX shows it as it is."""
+    """Write a text so that TeX shows it as it is."""
     return "".join(SPECIAL.get(character, character) for character in text)

@@ -63,7 +63,7 @@ class Case:
 
 
 def cautions(case: Case) -> list[Caution]:
-    """Returns what a reader must know, the gravest first."""
+    """Return what a reader must know, the gravest first."""
     behind = [Caution(one.title, one.text) for one in case.setbacks]
     of_data = [*_split(case), *_duplicates(case), *_noise(case), *_voxels(case), *_intensities(case), *_code(case)]
     return [*_gates(case), *_agreement(case), *behind, *of_data, SIMULATED]
@@ -223,7 +223,7 @@ def _percent(share: float) -> str:
 
 
 def share_at_limit(reference: Image, estimate: NDArray[np.floating]) -> float:
-    """Returns the share of voxels that hold the highest integer of the volume's dtype; 0 for floating point.
+    """Return the share of voxels that hold the highest integer of the volume's dtype; 0 for floating point.
 
     Args:
         reference: extracted volume, whose dtype the results share.

@@ -68,7 +68,7 @@ class Yardstick:
     """The reference of a volume, made ready for comparing methods with it."""
 
     def __init__(self, reference: Image, shown: Sequence[int]) -> None:
-        """Chooses the line by the reference alone, so that no method is favoured.
+        """Choose the line by the reference alone, so that no method is favoured.
 
         Args:
             reference: extracted volume with its foreground.
@@ -86,7 +86,7 @@ class Yardstick:
         self.profile = strongest_edge(reference, shown)
 
     def compare(self, drawn: NDArray[np.floating]) -> Closeness:
-        """Compares a volume's drawn slices, of the shape of the reference's, normalised, with the reference."""
+        """Compare a volume's drawn slices, of the shape of the reference's, normalised, with the reference."""
         values = drawn[self.mask]
         return Closeness(
             correlation=self.correlation(drawn),
@@ -96,7 +96,7 @@ class Yardstick:
         )
 
     def correlation(self, drawn: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Returns the mean over slices of the correlation of rings of frequencies (pipeline/metrics/_shells.py)."""
+        """Return the mean over slices of the correlation of rings of frequencies (pipeline/metrics/_shells.py)."""
         found = []
         for index in self.slices:
             mask = self.mask[index]
@@ -110,7 +110,7 @@ class Yardstick:
 
 
 def distribution_distance(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:
-    """Returns the Wasserstein distance of order one between two samples of the same size.
+    """Return the Wasserstein distance of order one between two samples of the same size.
 
     In one dimension it is the mean absolute difference of the sorted samples (Vallender, Theory of Probability and Its
     Applications 18:784-786, 1974): by how much intensities would have to be changed on average, where their places do
@@ -124,7 +124,7 @@ def distribution_distance(one: NDArray[np.floating], other: NDArray[np.floating]
 
 
 def strongest_edge(reference: Image, shown: Sequence[int]) -> Profile:
-    """Returns the line across the strongest edge of some drawn slices, along the gradient, away from their borders."""
+    """Return the line across the strongest edge of some drawn slices, along the gradient, away from their borders."""
     from scipy import ndimage
 
     axis = int(reference.facts["slice_axis"])
@@ -150,7 +150,7 @@ def strongest_edge(reference: Image, shown: Sequence[int]) -> Profile:
 
 
 def _far_from_border(shape: tuple[int, ...], reach: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Marks the pixels around which a line fits into the picture; all, where it fits nowhere."""
+    """Mark the pixels around which a line fits into the picture; all, where it fits nowhere."""
     rows, columns = (np.arange(size) for size in shape)
     far = [
         (places >= side) & (places < size - side)
@@ -161,7 +161,7 @@ def _far_from_border(shape: tuple[int, ...], reach: NDArray[np.float64]) -> NDAr
 
 
 def along(drawn: NDArray[np.floating], profile: Profile) -> NDArray[np.float64]:
-    """Reads a drawn slice off along a line, linearly between its pixels."""
+    """Read a drawn slice off along a line, linearly between its pixels."""
     from scipy import ndimage
 
     points = np.stack([profile.rows, profile.columns])
@@ -171,7 +171,7 @@ def along(drawn: NDArray[np.floating], profile: Profile) -> NDArray[np.float64]:
 def correlation_drawing(
     found: Mapping[str, Closeness], titles: Mapping[str, str], styles: Mapping[str, str], factors: Sequence[int]
 ) -> dict[str, str] | None:
-    """Draws the correlation with the reference over the frequency; None where no slice is large enough.
+    """Draw the correlation with the reference over the frequency; None where no slice is large enough.
 
     Args:
         found: by method.
@@ -215,7 +215,7 @@ def profile_drawing(
     yardstick: Yardstick,
     where: str,
 ) -> dict[str, str]:
-    """Draws intensities along the line; `where` names the slice, other arguments as in `correlation_drawing`."""
+    """Draw intensities along the line; `where` names the slice, other arguments as in `correlation_drawing`."""
     reference, line = yardstick.reference, yardstick.profile
     lines = [
         Line(titles[method], line.distances, _in_units(found[method].profile, reference), style)
@@ -241,7 +241,7 @@ def profile_drawing(
 def distribution_drawing(
     found: Mapping[str, Closeness], titles: Mapping[str, str], styles: Mapping[str, str], yardstick: Yardstick
 ) -> dict[str, str]:
-    """Draws how often each intensity occurs in the foreground; arguments as in `profile_drawing`."""
+    """Draw how often each intensity occurs in the foreground; arguments as in `profile_drawing`."""
     middles = (yardstick.edges[:-1] + yardstick.edges[1:]) / 2
     lines = [
         Line(titles[method], _in_units(middles, yardstick.reference), 100 * shares(found[method].counts), style)
@@ -259,5 +259,5 @@ def distribution_drawing(
 
 
 def shares(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Returns counts as shares of their sum."""
+    """Return counts as shares of their sum."""
     return counts / max(int(counts.sum()), 1)

@@ -45,7 +45,7 @@ COLUMNS: Mapping[str, Sequence[str]] = {
 
 
 def nothing(name: str) -> pd.DataFrame:
-    """Returns a table without rows."""
+    """Return a table without rows."""
     return pd.DataFrame(columns=pd.Index(COLUMNS[name]))
 
 
@@ -77,7 +77,7 @@ class Cohort:
 
 
 def read_cohort(paths: Mapping[str, Path | None], models: Sequence[Path]) -> Cohort:
-    """Reads the tables that exist.
+    """Read the tables that exist.
 
     Args:
         paths: by the names of `COLUMNS`; one that is None or does not exist gives a table without rows.

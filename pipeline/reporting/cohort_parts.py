@@ -74,49 +74,49 @@ class Part:
 
 
 def tested(table: pd.DataFrame) -> Any:
-    """Returns the rows of the test splits."""
+    """Return the rows of the test splits."""
     return table[table["split"].isin(TESTED)]
 
 
 def listed_order(table: pd.DataFrame, deliver: str) -> list[str]:
-    """Returns the methods of a table as listings have them: what is delivered first."""
+    """Return the methods of a table as listings have them: what is delivered first."""
     return in_order(distinct(table, "method"), deliver)[::-1]
 
 
 def by_split_and_method(table: pd.DataFrame, deliver: str) -> list[dict[str, Any]]:
-    """Returns the rows of a table of test splits, in the order of the splits and of `listed_order`."""
+    """Return the rows of a table of test splits, in the order of the splits and of `listed_order`."""
     order = listed_order(table, deliver)
     return sorted(records(table), key=lambda row: (TESTED.index(row["split"]), order.index(row["method"])))
 
 
 def method_entry(method: str, deliver: str) -> Entry:
-    """Returns a cell that names a method."""
+    """Return a cell that names a method."""
     return Entry(title_of(method), kind="delivered" if method == deliver else "")
 
 
 def title_of(method: str) -> str:
-    """Returns the name of a method; that of the reference says that no method can show more."""
+    """Return the name of a method; that of the reference says that no method can show more."""
     return "Reference itself" if method == REFERENCE else method_title(method)
 
 
 def title_of_split(run: RunRecord, split: str) -> str:
-    """Names what a split of a run holds; nobody knows whose heads pictures show."""
+    """Name what a split of a run holds; nobody knows whose heads pictures show."""
     pictures = not stacks_of(run.provenance).isdisjoint(distinct(where(run.volumes, split=split), "volume"))
     return split_title(split, pictures=pictures, self_supervised=learnt_from_self_supervised(run.provenance))
 
 
 def split_entry(split: str) -> Entry:
-    """Returns a cell that names a split."""
+    """Return a cell that names a split."""
     return Entry(str(split).replace("_", " "), chip=str(split))
 
 
 def style_of(method: str, deliver: str) -> str:
-    """Returns the style in which a method is drawn."""
+    """Return the style in which a method is drawn."""
     return "delivered" if method == deliver else "baseline" if method in classical_methods() else "network"
 
 
 def colours_of(methods: Sequence[str], deliver: str) -> dict[str, str]:
-    """Returns a colour for every network but the deliverable, which has its style's."""
+    """Return a colour for every network but the deliverable, which has its style's."""
     networks = [name for name in methods if name not in (*classical_methods(), deliver, REFERENCE)]
     return {**network_colours(networks), REFERENCE: INK}
 
@@ -125,7 +125,7 @@ def colours_of(methods: Sequence[str], deliver: str) -> dict[str, str]:
 
 
 def spread_pictures(run: RunRecord, deliver: str) -> list[Picture]:
-    """Draws how every measure over the first region is spread over the volumes of each test split.
+    """Draw how every measure over the first region is spread over the volumes of each test split.
 
     A split of one volume shows its slices instead, where the measure was taken on slices.
     """
@@ -181,7 +181,7 @@ def _by_method(table: pd.DataFrame, unit: str) -> Any:
 
 
 def comparisons_part(run: RunRecord, cohort: Cohort, deliver: str) -> Part | None:
-    """Returns the comparisons of every network with every other method, over the first region of the test splits."""
+    """Return the comparisons of every network with every other method, over the first region of the test splits."""
     columns = first_region(columns_of(run.summary))
     found = {column.metric: column for column in columns}
     table = tested(where(cohort.comparisons, region=columns[0].region))
@@ -257,7 +257,7 @@ def _comparisons(method: str, table: pd.DataFrame, columns: Mapping[str, Column]
 
 
 def gates_part(cohort: Cohort, deliver: str) -> Part | None:
-    """Returns how many volumes pass which gate by each method, and every gate that the deliverable failed."""
+    """Return how many volumes pass which gate by each method, and every gate that the deliverable failed."""
     table: Any = cohort.gates
     if table.empty:
         return None
@@ -293,7 +293,7 @@ def gates_part(cohort: Cohort, deliver: str) -> Part | None:
 
 
 def nearest_to_limit(gates: pd.DataFrame) -> int:
-    """Returns the row of the volume that is furthest beyond its limit, or nearest to it where all pass.
+    """Return the row of the volume that is furthest beyond its limit, or nearest to it where all pass.
 
     A value or limit that is no number is the worst there is: the result holds numbers that are none.
     """
@@ -323,7 +323,7 @@ def _failed_gates(table: pd.DataFrame, deliver: str) -> Iterator[Listing]:
 
 
 def ledger_part(run: RunRecord, deliver: str) -> Part | None:
-    """Returns what became of the detail by each method: right, missing, invented."""
+    """Return what became of the detail by each method: right, missing, invented."""
     table = tested(run.summary)
     table = table[table["metric"].isin(LEDGER)]
     if table.empty:
@@ -373,7 +373,7 @@ def _mean(row: Mapping[str, Any], column: Column) -> Entry:
 
 
 def inserted_part(cohort: Cohort, deliver: str, baseline: str) -> Part | None:
-    """Returns how many inserted structures of every size and contrast can still be found after each method."""
+    """Return how many inserted structures of every size and contrast can still be found after each method."""
     table = tested(cohort.inserted)
     if table.empty:
         return None
@@ -404,7 +404,7 @@ def inserted_part(cohort: Cohort, deliver: str, baseline: str) -> Part | None:
 
 
 def _detection_rates(cohort: Cohort, deliver: str) -> tuple[Listing, ...]:
-    """Lists what every method shows of all structures together; nothing where no rates are known."""
+    """List what every method shows of all structures together; nothing where no rates are known."""
     table = tested(cohort.detection_rates)
     rows = [
         (
@@ -425,7 +425,7 @@ def _detection_rates(cohort: Cohort, deliver: str) -> tuple[Listing, ...]:
 
 
 def _inserted_conditions(cohort: Cohort, deliver: str) -> tuple[Listing, ...]:
-    """Lists what every method shows of each kind, size and contrast."""
+    """List what every method shows of each kind, size and contrast."""
     table = tested(cohort.detection_rates)
     rows = [
         (
@@ -445,13 +445,13 @@ def _inserted_conditions(cohort: Cohort, deliver: str) -> tuple[Listing, ...]:
 
 
 def _share(value: float, low: float = np.nan, high: float = np.nan) -> Entry:
-    """Returns a cell for a share in percent; its interval stands below."""
+    """Return a cell for a share in percent; its interval stands below."""
     entry = number(PERCENT * value, 0, unit=" %")
     return Entry(entry.text, entry.number, aside=interval(PERCENT * low, PERCENT * high, 0, sign=False))
 
 
 def _points(value: float, low: float, high: float) -> Entry:
-    """Returns a cell for a difference of shares in percentage points, coloured where its interval leaves out zero."""
+    """Return a cell for a difference of shares in percentage points, coloured where its interval leaves out zero."""
     entry = number(PERCENT * value, 1, sign=True)
     kind = "better" if low > 0 else "worse" if high < 0 else ""
     return Entry(entry.text, entry.number, kind=kind, aside=interval(PERCENT * low, PERCENT * high, 1))
@@ -480,7 +480,7 @@ def _inserted_picture(kind: str, contrast: float, part: pd.DataFrame, methods: S
 
 
 def reliability_part(cohort: Cohort, deliver: str) -> Part | None:
-    """Returns how well the predicted errors agree with the observed ones, over all test volumes."""
+    """Return how well the predicted errors agree with the observed ones, over all test volumes."""
     table = tested(cohort.reliability)
     table = table[table["voxels"] > 0]
     if table.empty:
@@ -527,7 +527,7 @@ def _voxels(row: Mapping[str, Any]) -> Entry:
 
 
 def _pooled(table: pd.DataFrame) -> pd.DataFrame:
-    """Returns means over volumes, bin by bin, in which every voxel counts once."""
+    """Return means over volumes, bin by bin, in which every voxel counts once."""
     weight = table["voxels"].to_numpy(float)
     products = table.assign(**{name: weight * table[name].to_numpy(float) for name in ("predicted", "observed")})
     sums: Any = products.groupby("bin", sort=True, as_index=False)[["predicted", "observed", "voxels"]].sum()
@@ -538,7 +538,7 @@ def _pooled(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def tissue_part(cohort: Cohort, deliver: str) -> Part | None:
-    """Returns how far volumes of tissue agree with those of the reference."""
+    """Return how far volumes of tissue agree with those of the reference."""
     table = tested(cohort.tissue_agreement)
     if table.empty:
         return None
@@ -570,7 +570,7 @@ def tissue_part(cohort: Cohort, deliver: str) -> Part | None:
 
 
 def diagnosis_part(cohort: Cohort, deliver: str) -> Part | None:
-    """Returns how often pictures keep the class that a classifier gives to their reference."""
+    """Return how often pictures keep the class that a classifier gives to their reference."""
     table = tested(cohort.diagnosis)
     if table.empty:
         return None
@@ -608,7 +608,7 @@ def diagnosis_part(cohort: Cohort, deliver: str) -> Part | None:
 
 
 def duplicates_part(cohort: Cohort) -> Part | None:
-    """Returns the pictures and slices that stand in two splits."""
+    """Return the pictures and slices that stand in two splits."""
     table = cohort.duplicates
     if table.empty:
         return None

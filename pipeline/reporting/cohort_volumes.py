@@ -43,13 +43,13 @@ def gains(run: RunRecord, column: Column, deliver: str) -> pd.DataFrame:
 
 
 def tested_volumes(run: RunRecord) -> dict[str, tuple[str, str]]:
-    """Returns subject and split of every volume of the test splits."""
+    """Return subject and split of every volume of the test splits."""
     here: Any = run.volumes[run.volumes["split"].isin(TESTED)]
     return {row["volume"]: (row["subject"], row["split"]) for row in records(here.drop_duplicates("volume"))}
 
 
 def failed_gates(gates: pd.DataFrame, deliver: str) -> dict[str, list[str]]:
-    """Returns the gates that the deliverable failed, by volume."""
+    """Return the gates that the deliverable failed, by volume."""
     found: dict[str, list[str]] = {}
     for row in records(where(gates, method=deliver)):
         if not has_passed(row["passed"]):
@@ -58,17 +58,17 @@ def failed_gates(gates: pd.DataFrame, deliver: str) -> dict[str, list[str]]:
 
 
 def has_passed(text: str) -> bool:
-    """Reads the column `passed`; what is neither true nor false has not passed."""
+    """Read the column `passed`; what is neither true nor false has not passed."""
     return PASSED.get(str(text).strip().lower(), False)
 
 
 def gate_title(name: str) -> str:
-    """Returns the name of a gate as a reader sees it."""
+    """Return the name of a gate as a reader sees it."""
     return str(name).replace("_", " ")
 
 
 def volume_listing(run: RunRecord, cohort: Cohort, deliver: str) -> Listing:
-    """Returns the volumes of the test splits with every measure over the first region, the smallest gain first."""
+    """Return the volumes of the test splits with every measure over the first region, the smallest gain first."""
     columns = first_region(columns_of(run.summary))
     measured = {column: gains(run, column, deliver) for column in columns}
     failed = failed_gates(cohort.gates, deliver)
@@ -92,7 +92,7 @@ def volume_listing(run: RunRecord, cohort: Cohort, deliver: str) -> Listing:
 
 
 def _gain(measured: pd.DataFrame, volume: str, column: Column) -> Entry:
-    """Returns a value with the difference below it; it is sorted by how much better it is than the baseline's."""
+    """Return a value with the difference below it; it is sorted by how much better it is than the baseline's."""
     if volume not in measured.index:
         return Entry("n/a", float("nan"))
     found: Any = measured.loc[volume]
@@ -113,7 +113,7 @@ def _gates(failed: Sequence[str], gated: bool) -> Entry:
 
 
 def troubles(run: RunRecord, cohort: Cohort, deliver: str) -> list[Trouble]:
-    """Returns what went wrong in test volumes: failed gates, setbacks, measures by which the deliverable is worse."""
+    """Return what went wrong in test volumes: failed gates, setbacks, measures by which the deliverable is worse."""
     behind = [trouble for split in TESTED for trouble in _behind(cohort, split, deliver)]
     return [*_gate_troubles(cohort.gates, deliver), *behind, *_losses(run, deliver)]
 
@@ -124,7 +124,7 @@ def _behind(cohort: Cohort, split: str, deliver: str) -> Iterator[Trouble]:
 
 
 def split_setbacks(cohort: Cohort, split: str, deliver: str) -> list[Setback]:
-    """Returns where the deliverable falls behind on a split in what is asked beside measures of likeness."""
+    """Return where the deliverable falls behind on a split in what is asked beside measures of likeness."""
     rates = where(cohort.detection_rates, split=split)
     return [
         *inserted_setbacks(where(cohort.inserted, split=split), deliver, rates),
@@ -153,7 +153,7 @@ def _losses(run: RunRecord, deliver: str) -> Iterator[Trouble]:
 
 
 def winners(means: Mapping[Column, Mapping[str, float]]) -> list[tuple[str, list[str]]]:
-    """Returns the methods that have the best mean of some measure, with these measures; the one with most comes first.
+    """Return the methods that have the best mean of some measure, with these measures; the one with most comes first.
 
     Measures of one property alone make no winner.
 

@@ -122,7 +122,7 @@ def draw_lines(
     logarithmic: bool = False,
     whole_numbers: bool = True,
 ) -> str:
-    """Draws lines over a common axis; returns a data URI.
+    """Draw lines over a common axis; return a data URI.
 
     Args:
         title: of the drawing.
@@ -166,7 +166,7 @@ def _draw_line(axes: Any, line: Line, logarithmic: bool) -> None:
 
 
 def _draw_marks(axes: Any, marks: Marks) -> None:
-    """Draws vertical lines behind the curves, short ones where they are many; the axis stays as the curves made it."""
+    """Draw vertical lines behind the curves, short ones where they are many; the axis stays as the curves made it."""
     low, high = axes.get_xlim()
     places = np.unique(np.asarray(marks.places, dtype=float))
     places = places[(places >= low) & (places <= high)]
@@ -188,7 +188,7 @@ def _draw_marks(axes: Any, marks: Marks) -> None:
 
 
 def draw_intervals(title: str, x_label: str, rows: Sequence[Interval]) -> str:
-    """Draws points with their intervals, one row each, around a line at zero; returns a data URI."""
+    """Draw points with their intervals, one row each, around a line at zero; return a data URI."""
     from matplotlib import rc_context
 
     with rc_context({**SETTINGS, "axes.grid.axis": "x"}):
@@ -210,12 +210,12 @@ def draw_intervals(title: str, x_label: str, rows: Sequence[Interval]) -> str:
 
 
 def plain(text: str) -> str:
-    """Keeps dollar signs in names from being read as formulas."""
+    """Keep dollar signs in names from being read as formulas."""
     return text.replace("$", r"\$")
 
 
 def empty_figure(size: tuple[float, float]) -> tuple[Any, Any]:
-    """Returns a figure of a size in inches, and its axes; to be called inside matplotlib's `rc_context(SETTINGS)`."""
+    """Return a figure of a size in inches, and its axes; to be called inside matplotlib's `rc_context(SETTINGS)`."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size, layout="constrained")
@@ -223,7 +223,7 @@ def empty_figure(size: tuple[float, float]) -> tuple[Any, Any]:
 
 
 def as_uri(figure: Any) -> str:
-    """Writes a figure without date or program version, of which the first would change with every run."""
+    """Write a figure without date or program version, of which the first would change with every run."""
     buffer = io.BytesIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
@@ -233,7 +233,7 @@ def as_uri(figure: Any) -> str:
 
 
 def _compact(path: re.Match[str]) -> str:
-    """Rounds the coordinates of a path to tenths of a point, which no screen shows, and repeats no command.
+    """Round the coordinates of a path to tenths of a point, which no screen shows, and repeats no command.
 
     It halves the drawing. A letter may be left out where it stays the same (Scalable Vector Graphics 1.1, section 8.3).
     """

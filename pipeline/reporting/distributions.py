@@ -46,7 +46,7 @@ class Spread:
 
 
 def draw_spreads(title: str, label: str, difference_label: str, rows: Sequence[Spread]) -> str:
-    """Draws two panels side by side, a row a method; returns a data URI.
+    """Draw two panels side by side, a row a method; return a data URI.
 
     Left: a stroke for every value, with box from the lower to the upper quartile and a line at the median where there
     are enough values. Right: a stroke for every paired difference, the mean as a point with its interval, around zero.
@@ -77,7 +77,7 @@ def draw_spreads(title: str, label: str, difference_label: str, rows: Sequence[S
 
 
 def _strokes(axes: Any, values: NDArray[np.floating], place: int, colour: str) -> None:
-    """Draws a short stroke for every value, all of a row as one line: half a thousand shapes less."""
+    """Draw a short stroke for every value, all of a row as one line: half a thousand shapes less."""
     usable = np.unique(values[np.isfinite(values)])
     x = np.repeat(usable, 3)
     y = np.tile([place - TICKS, place + TICKS, math.nan], usable.size)
@@ -114,7 +114,7 @@ PART_COLOURS = ("#0b6e75", "#c9ced6", "#b42318")
 
 
 def draw_bars(title: str, label: str, parts: Sequence[str], bars: Sequence[Bar]) -> str:
-    """Draws one group of bars a method, a bar a part; returns a data URI."""
+    """Draw one group of bars a method, a bar a part; return a data URI."""
     from matplotlib import rc_context
 
     with rc_context({**SETTINGS, "axes.grid.axis": "x"}):
@@ -145,7 +145,7 @@ class Course:
 
 
 def draw_courses(title: str, x_label: str, y_label: str, lines: Sequence[Course], *, diagonal: bool = False) -> str:
-    """Draws points joined by lines; returns a data URI.
+    """Draw points joined by lines; return a data URI.
 
     Args:
         title: of the drawing.

@@ -48,7 +48,7 @@ class Duration:
 
 
 def read_durations(folder: Path | None, volume: str, shard: Shard, networks: Sequence[str]) -> list[Duration]:
-    """Reads what was measured of a volume's jobs and of the trainings; what was not measured is left out.
+    """Read what was measured of a volume's jobs and of the trainings; what was not measured is left out.
 
     Args:
         folder: `benchmarks` of a run; None gives nothing.

@@ -19,7 +19,7 @@ Lines = Mapping[str, tuple[str, str]]
 
 
 def detection_drawings(table: pd.DataFrame, methods: Lines) -> Drawings:
-    """Draws how many of every kind and contrast of structure are found, against their size."""
+    """Draw how many of every kind and contrast of structure are found, against their size."""
     return [
         {
             "image": draw_detection(table, kind, float(contrast), methods),
@@ -31,7 +31,7 @@ def detection_drawings(table: pd.DataFrame, methods: Lines) -> Drawings:
 
 
 def reliability_drawings(table: pd.DataFrame, methods: Lines) -> Drawings:
-    """Draws observed over predicted errors, for every method that tells how uncertain it is."""
+    """Draw observed over predicted errors, for every method that tells how uncertain it is."""
     return [
         {
             "image": draw_reliability(where(table, method=method), method_title(method)),
@@ -108,7 +108,7 @@ class Extra:
 
 
 def read_extra(name: str, paths: Sequence[Path], volume: str, deliver: str, methods: Lines) -> Extra | None:
-    """Reads a volume's rows of a table of `KINDS`; None where there are none.
+    """Read a volume's rows of a table of `KINDS`; None where there are none.
 
     Args:
         name: of the kind.
@@ -139,7 +139,7 @@ def read_extra(name: str, paths: Sequence[Path], volume: str, deliver: str, meth
 
 
 def as_text(value: Any) -> str:
-    """Writes a value of a table with four digits."""
+    """Write a value of a table with four digits."""
     if pd.isna(value):
         return "n/a"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

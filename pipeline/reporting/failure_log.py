@@ -71,12 +71,12 @@ class RunLog:
 
 
 def read_run_logs(paths: Sequence[Path]) -> RunLog:
-    """Reads the logs that Snakemake wrote; one that cannot be read counts as empty."""
+    """Read the logs that Snakemake wrote; one that cannot be read counts as empty."""
     return parse_run_log("\n".join(_text(path) for path in paths))
 
 
 def parse_run_log(text: str) -> RunLog:
-    """Reads the text of Snakemake's log."""
+    """Read the text of Snakemake's log."""
     lines = list(_without_shown_logs(text.splitlines()))
     titles = {match[1]: match[2] for line in lines if (match := JOB.fullmatch(line.strip()))}
     finished = [match for line in lines if (match := FINISHED.match(line.strip()))]
@@ -95,7 +95,7 @@ def parse_run_log(text: str) -> RunLog:
 
 
 def _without_shown_logs(lines: Sequence[str]) -> Iterator[str]:
-    """Leaves out the logs of steps that Snakemake repeats between two rows of equal signs: they may hold anything."""
+    """Leave out the logs of steps that Snakemake repeats between two rows of equal signs: they may hold anything."""
     place = 0
     while place < len(lines):
         line = lines[place]
@@ -108,7 +108,7 @@ def _without_shown_logs(lines: Sequence[str]) -> Iterator[str]:
 
 
 def _failed_steps(lines: Sequence[str], titles: Mapping[str, str]) -> Iterator[tuple[str, FailedStep]]:
-    """Gives every failure with the number of its job."""
+    """Yield every failure with the number of its job."""
     for place, line in enumerate(lines):
         match = FAILED.fullmatch(line) or FAILED_IN_GROUP.fullmatch(line)
         if match is None:
@@ -127,7 +127,7 @@ def _failed_steps(lines: Sequence[str], titles: Mapping[str, str]) -> Iterator[t
 
 
 def _fields(lines: Iterable[str], indent: int) -> dict[str, str]:
-    """Returns the fields of a block: lines of this indent that name something, until a line has a smaller one."""
+    """Return the fields of a block: lines of this indent that name something, until a line has a smaller one."""
     fields: dict[str, str] = {}
     for line in lines:
         if not line.startswith(" " * indent):
@@ -143,13 +143,13 @@ def _paths(text: str) -> tuple[str, ...]:
 
 
 def last_lines(path: Path) -> list[str]:
-    """Returns the end of a step's log, of a progress bar only its last state; nothing where there is no log."""
+    """Return the end of a step's log, of a progress bar only its last state; nothing where there is no log."""
     lines = [line.rsplit("\r", 1)[-1].rstrip() for line in _text(path, TAIL_BYTES).split("\n")]
     return [line[:LONGEST_LINE] for line in lines if line][-LAST_LINES:]
 
 
 def message_of(lines: Sequence[str]) -> str:
-    """Returns what a step said as it failed: its message, the last line of a traceback, or else its last line."""
+    """Return what a step said as it failed: its message, the last line of a traceback, or else its last line."""
     starts = [place for place, line in enumerate(lines) if line.startswith("error: ")]
     if starts:
         return "\n".join(lines[starts[-1] :]).removeprefix("error: ")
@@ -157,7 +157,7 @@ def message_of(lines: Sequence[str]) -> str:
 
 
 def troubled_logs(folder: Path) -> list[Path]:
-    """Returns the logs below a folder that end in an error, for runs whose own log names no step."""
+    """Return the logs below a folder that end in an error, for runs whose own log names no step."""
     return [path for path in sorted(folder.rglob("*.log")) if _is_troubled(last_lines(path))]
 
 

@@ -52,7 +52,7 @@ class EarlierPage:
 
 
 def failure_page(log: RunLog, run: Path, title: str) -> str:
-    """Writes the page as HTML.
+    """Write the page as HTML.
 
     Args:
         log: what the run did.
@@ -77,7 +77,7 @@ def failure_page(log: RunLog, run: Path, title: str) -> str:
 
 
 def failures_of(log: RunLog, logs: Path) -> list[Failure]:
-    """Returns the steps that failed; where the run's own log names none, the logs of steps that end in an error."""
+    """Return the steps that failed; where the run's own log names none, the logs of steps that end in an error."""
     if log.failed:
         return [_failure(step) for step in log.failed]
     if log.stopped:
@@ -104,7 +104,7 @@ def headline(log: RunLog, failures: Sequence[Failure]) -> str:
 
 
 def made(run: Path) -> list[tuple[str, list[str]]]:
-    """Returns what lies in the folder of the run: what it is, and the names below the run's folder."""
+    """Return what lies in the folder of the run: what it is, and the names below the run's folder."""
     found = [
         (title, sorted(path.relative_to(run).as_posix() for path in run.glob(pattern) if path.is_file()))
         for pattern, title in FOLDERS.items()
@@ -113,7 +113,7 @@ def made(run: Path) -> list[tuple[str, list[str]]]:
 
 
 def earlier_pages(folder: Path) -> list[EarlierPage]:
-    """Returns the pages that exist, with the time at which each was written; that on failures is none of them."""
+    """Return the pages that exist, with the time at which each was written; that on failures is none of them."""
     pages = sorted(path for path in folder.glob("*.html") if path.name != PAGE_NAME)
     return [EarlierPage(path.name, _clock(path.stat().st_mtime)) for path in pages]
 

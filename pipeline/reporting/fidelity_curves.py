@@ -14,7 +14,7 @@ PERCENT = 100.0
 
 
 def detection_rates(table: pd.DataFrame) -> pd.DataFrame:
-    """Returns shares of the inserted structures that were detected, and of their places without them that were alarms.
+    """Return shares of the inserted structures that were detected, and of their places without them that were alarms.
 
     Args:
         table: rows of inserted.csv; those of several volumes are added up.
@@ -29,7 +29,7 @@ def detection_rates(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw_detection(table: pd.DataFrame, kind: str, contrast: float, methods: Mapping[str, tuple[str, str]]) -> str:
-    """Draws how many structures of a kind and contrast are detected, against their size; returns a data URI.
+    """Draw how many structures of a kind and contrast are detected, against their size; return a data URI.
 
     Args:
         table: rows of inserted.csv.
@@ -51,7 +51,7 @@ def draw_detection(table: pd.DataFrame, kind: str, contrast: float, methods: Map
 
 
 def draw_reliability(table: pd.DataFrame, title: str) -> str:
-    """Draws true against predicted errors, and the line on which both agree; returns a data URI.
+    """Draw true against predicted errors, and the line on which both agree; return a data URI.
 
     Args:
         table: rows of reliability.csv of one volume and method.

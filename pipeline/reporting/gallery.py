@@ -93,22 +93,22 @@ class Gallery:
 
 
 def is_stack(reference: Image) -> bool:
-    """Says whether the slices are pictures without order and without known orientation."""
+    """Return whether the slices are pictures without order and without known orientation."""
     return is_collection(reference.facts)
 
 
 def choose_slices(reference: Image, count: int) -> list[int]:
-    """Returns evenly spaced slices of those with enough foreground; of coloured pictures, their green ones."""
+    """Return evenly spaced slices of those with enough foreground; of coloured pictures, their green ones."""
     return evenly_spaced(one_a_picture(reference.facts, reference.facts["foreground_slices"]), count)
 
 
 def draw_slices(volume: NDArray, reference: Image, indices: Sequence[int]) -> list[NDArray]:
-    """Draws some slices of a volume that lies on the grid of `reference`."""
+    """Draw some slices of a volume that lies on the grid of `reference`."""
     return [draw_slice(volume, reference.facts["slice_axis"], index) for index in indices]
 
 
 def in_colour(slices: NDArray, index: int, colours: int) -> NDArray:
-    """Copies one of drawn slices, with its colours where it has such.
+    """Copy one of drawn slices, with its colours where it has such.
 
     Args:
         slices: drawn slices, shape (slices, rows, columns).
@@ -124,17 +124,17 @@ def in_colour(slices: NDArray, index: int, colours: int) -> NDArray:
 
 
 def grey(drawn: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Returns the mean over the colours of a drawn slice, shape (rows, columns); one without colours as it is."""
+    """Return the mean over the colours of a drawn slice, shape (rows, columns); one without colours as it is."""
     return drawn.mean(axis=-1) if drawn.shape[2:] else drawn
 
 
 def error_of(drawn: NDArray[np.floating], reference: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Returns the absolute difference of two drawn slices, the mean over their colours."""
+    """Return the absolute difference of two drawn slices, the mean over their colours."""
     return grey(np.abs(drawn - reference))
 
 
 def slice_label(index: int, reference: Image) -> str:
-    """Names a slice by its place in the block and, where the block starts later, in the volume of the file.
+    """Name a slice by its place in the block and, where the block starts later, in the volume of the file.
 
     A picture has the name of its file.
     """
@@ -145,7 +145,7 @@ def slice_label(index: int, reference: Image) -> str:
 
 
 def picture_label(index: int, reference: Image) -> str:
-    """Names a slice, or where it is one of three colours, the picture that they make."""
+    """Name a slice, or where it is one of three colours, the picture that they make."""
     name = slice_label(index, reference)
     if colours_of(reference.facts) == 1:
         return name
@@ -155,7 +155,7 @@ def picture_label(index: int, reference: Image) -> str:
 
 
 def words_of_white(white: float, reference: Image) -> str:
-    """Returns the physical intensity that is drawn white, with the names of the channels that have ranges of their own.
+    """Return the physical intensity that is drawn white, with the names of the channels that have ranges of their own.
 
     Args:
         white: normalised intensity.
@@ -172,7 +172,7 @@ def words_of_white(white: float, reference: Image) -> str:
 
 
 def enlarge_pixels(low: Image, reference: Image) -> NDArray[np.float32]:
-    """Repeats every low-resolution voxel over the voxels it covers; returns the shape of `reference`."""
+    """Repeat every low-resolution voxel over the voxels it covers; return the shape of `reference`."""
     enlarged = low.data
     for axis, factor in enumerate(low.facts["forward_model"]["factors"]):
         enlarged = np.repeat(enlarged, factor, axis=axis)
@@ -182,7 +182,7 @@ def enlarge_pixels(low: Image, reference: Image) -> NDArray[np.float32]:
 def build_gallery(
     reference: Image, indices: Sequence[int], drawn: Drawn, titles: Mapping[str, str], scale: str
 ) -> Gallery:
-    """Builds all pictures.
+    """Build all pictures.
 
     Args:
         reference: extracted volume with its foreground.
@@ -253,7 +253,7 @@ class Ink:
     quality: int | None
 
     def picture(self, method: str, title: str, drawn: NDArray, reference: NDArray) -> Picture:
-        """Makes the pictures of one method on one drawn slice."""
+        """Make the pictures of one method on one drawn slice."""
         whole = to_grey(fit(self.box.cut(drawn)), 0.0, self.white)
         detail = to_grey(self.detail.cut(drawn), 0.0, self.white)
         error = ""
@@ -266,13 +266,13 @@ class Ink:
 def error_scale(
     estimates: Sequence[NDArray], references: Sequence[NDArray], masks: Sequence[NDArray[np.bool_]]
 ) -> float:
-    """Returns the error that has the brightest colour: a high percentile over the foreground, rounded up to 1 %."""
+    """Return the error that has the brightest colour: a high percentile over the foreground, rounded up to 1 %."""
     errors = [error_of(one, reference)[mask] for one, reference, mask in zip(estimates, references, masks, strict=True)]
     return float(np.ceil(100 * np.percentile(np.concatenate(errors), ERROR_PERCENTILE)) / 100) or 0.01
 
 
 def frame_of(detail: Box, box: Box) -> tuple[float, float, float, float]:
-    """Returns where a detail lies inside the drawn part: left, top, width and height in percent."""
+    """Return where a detail lies inside the drawn part: left, top, width and height in percent."""
     rows, columns = box.shape
     return (
         round(100 * (detail.left - box.left) / columns, 2),

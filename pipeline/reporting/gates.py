@@ -43,7 +43,7 @@ class Gates:
 
 
 def read_gates(paths: Sequence[Path], volume: str, deliver: str) -> Gates | None:
-    """Reads a volume's rows from tables of gates; None where there are none.
+    """Read a volume's rows from tables of gates; None where there are none.
 
     Raises:
         UserError: a file is no table of gates.

@@ -58,7 +58,7 @@ class SplitPart:
 
 
 def index_page(run: RunRecord, settings: Report, cohort: Cohort | None = None) -> str:
-    """Writes the page over all volumes as HTML.
+    """Write the page over all volumes as HTML.
 
     Args:
         run: tables and records of the run.
@@ -107,7 +107,7 @@ def index_page(run: RunRecord, settings: Report, cohort: Cohort | None = None) -
 
 
 def sections(run: RunRecord, cohort: Cohort, deliver: str) -> list[Part]:
-    """Returns the parts for which the run has a table with rows, in the order of the page."""
+    """Return the parts for which the run has a table with rows, in the order of the page."""
     baseline = first_region(columns_of(run.summary))[0].baseline
     found = [
         gates_part(cohort, deliver),
@@ -123,7 +123,7 @@ def sections(run: RunRecord, cohort: Cohort, deliver: str) -> list[Part]:
 
 
 def dial_drawings(cohort: Cohort) -> list[Drawing]:
-    """Draws the fidelity dial of every network that has one."""
+    """Draw the fidelity dial of every network that has one."""
     return [
         dial_drawing(points, method_title(method))
         for method, table in sorted(cohort.dials.items())
@@ -132,7 +132,7 @@ def dial_drawings(cohort: Cohort) -> list[Drawing]:
 
 
 def by_weight(summary: pd.DataFrame, deliver: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Returns the rows of the deliverable by the first measures of likeness, and all others."""
+    """Return the rows of the deliverable by the first measures of likeness, and all others."""
     likeness = [column.metric for column in first_region(columns_of(summary)) if not column.of_one_property]
     measures = likeness[:MAX_CONCLUDED]
     own: Any = (summary["method"] == deliver) & summary["metric"].isin(measures)
@@ -140,7 +140,7 @@ def by_weight(summary: pd.DataFrame, deliver: str) -> tuple[pd.DataFrame, pd.Dat
 
 
 def prose(record: words.Record, networks: Sequence[str], deliver: str) -> dict[str, Sequence[Any]]:
-    """Returns the methods as `paragraphs`, and the `references` they cite."""
+    """Return the methods as `paragraphs`, and the `references` they cite."""
     books = Bibliography()
     paragraphs = [
         words.data_words(record["volumes"], record, books),
@@ -155,7 +155,7 @@ def prose(record: words.Record, networks: Sequence[str], deliver: str) -> dict[s
 
 
 def split_parts(run: RunRecord, cohort: Cohort, deliver: str) -> list[SplitPart]:
-    """Returns the splits that were measured, the most telling first."""
+    """Return the splits that were measured, the most telling first."""
     measured = distinct(run.summary, "split")
     return [_split_part(run, cohort, split, deliver) for split in SPLIT_ORDER if split in measured]
 
@@ -182,7 +182,7 @@ def _split_part(run: RunRecord, cohort: Cohort, split: str, deliver: str) -> Spl
 
 
 def split_winners(run: RunRecord, split: str) -> list[tuple[str, list[str]]]:
-    """Returns the methods with the best means on a split, by title, each with the measures that it leads in."""
+    """Return the methods with the best means on a split, by title, each with the measures that it leads in."""
     means = {
         column: {
             row["method"]: row["mean"]
@@ -208,7 +208,7 @@ def covered_words(subjects: int, *, pictures: bool) -> str:
 
 
 def volume_rows(run: RunRecord) -> list[dict[str, Any]]:
-    """Returns the volumes in the order of the configuration, with titles and, where they were measured, their page."""
+    """Return the volumes in the order of the configuration, with titles and, where they were measured, their page."""
     measured = distinct(run.volumes, "volume")
     return [
         {

@@ -35,7 +35,7 @@ class RunRecord:
 
 
 def read_run_record(volumes: Path, slices: Path, summary: Path, provenance: Path, models: Sequence[Path]) -> RunRecord:
-    """Reads everything; errors as `read_table`, `read_json` and `read_model`."""
+    """Read everything; errors as `read_table`, `read_json` and `read_model`."""
     record = read_json(provenance)
     return RunRecord(
         volumes=read_table(volumes, VOLUMES),
@@ -47,7 +47,7 @@ def read_run_record(volumes: Path, slices: Path, summary: Path, provenance: Path
 
 
 def by_metric(table: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
-    """Sorts the rows of a table by their metrics, as a user listed these; any others come last."""
+    """Sort the rows of a table by their metrics, as a user listed these; any others come last."""
     places = {metric: place for place, metric in enumerate(metrics)}
     return table.sort_values(
         "metric", key=lambda names: names.map(places).fillna(len(places)), kind="stable", ignore_index=True
@@ -55,7 +55,7 @@ def by_metric(table: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
 
 
 def read_model(folder: Path) -> ModelRecord:
-    """Reads what stands beside a network's weights.
+    """Read what stands beside a network's weights.
 
     Raises:
         UserError: the card or the history is missing or cannot be read.

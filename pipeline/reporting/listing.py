@@ -55,17 +55,17 @@ class Listing:
     sorted_by: int = -1
 
     def numeric(self, place: int) -> bool:
-        """Says whether a column holds numbers."""
+        """Return whether a column holds numbers."""
         return any(row[place].number is not None for row in self.rows)
 
 
 def words(value: Any) -> str:
-    """Writes a cell of a file as text; an empty one as nothing."""
+    """Write a cell of a file as text; an empty one as nothing."""
     return "" if value is None or (isinstance(value, float) and pd.isna(value)) else str(value)
 
 
 def number(value: Any, decimals: int | None = None, *, sign: bool = False, unit: str = "") -> Entry:
-    """Returns a cell for a number, with a true minus sign.
+    """Return a cell for a number, with a true minus sign.
 
     Args:
         value: the number; one that is not known is shown as such.
@@ -81,6 +81,6 @@ def number(value: Any, decimals: int | None = None, *, sign: bool = False, unit:
 
 
 def interval(low: Any, high: Any, decimals: int | None = None, *, sign: bool = True) -> str:
-    """Writes an interval; nothing where it is not known."""
+    """Write an interval; nothing where it is not known."""
     ends = (number(low, decimals, sign=sign), number(high, decimals, sign=sign))
     return "" if MISSING in (ends[0].text, ends[1].text) else f"[{ends[0].text}, {ends[1].text}]"

@@ -66,7 +66,7 @@ class Looks:
 def volumes(
     reference: Image, low: Image, predictions: Mapping[str, Path], deliver: str
 ) -> Iterator[tuple[str, str, NDArray[np.floating]]]:
-    """Gives name, role and volume of everything that is shown; one volume at a time is in memory.
+    """Yield name, role and volume of everything that is shown; one volume at a time is in memory.
 
     Args:
         reference: extracted volume.
@@ -91,7 +91,7 @@ def look(
     indices: Sequence[int],
     order: Sequence[int] | None,
 ) -> Looks:
-    """Looks at all volumes.
+    """Look at all volumes.
 
     Args:
         reference: extracted volume.
@@ -125,7 +125,7 @@ def look(
 
 
 def middle_detail(reference: Image, indices: Sequence[int]) -> Box:
-    """Returns the magnified detail of the slice in the middle of those that are drawn."""
+    """Return the magnified detail of the slice in the middle of those that are drawn."""
     axis = reference.facts["slice_axis"]
     index = indices[len(indices) // 2]
     mask = draw_slice(reference.masks["foreground"], axis, index)
@@ -134,7 +134,7 @@ def middle_detail(reference: Image, indices: Sequence[int]) -> Box:
 
 
 def uncertainty_layer(path: Path, reference: Image, part: Part, top: float) -> Layer:
-    """Reads a map of the uncertainty.
+    """Read a map of the uncertainty.
 
     Args:
         path: standard deviation over the views of the measurement, normalised, and in its facts, where that is known,

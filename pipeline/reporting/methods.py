@@ -113,14 +113,14 @@ SPLIT_ORDER = ("test", "test_within_subject", "val", "train")
 
 
 def classical_methods() -> list[str]:
-    """Returns the names of all baselines, in the order of tables."""
+    """Return the names of all baselines, in the order of tables."""
     known = plugins.names(BASELINES)
     first = [name for name in CLASSICAL_ORDER if name in known]
     return first + [name for name in known if name not in first]
 
 
 def method_title(name: str) -> str:
-    """Returns the name of a method as a reader sees it; an unknown method keeps its own."""
+    """Return the name of a method as a reader sees it; an unknown method keeps its own."""
     if name in NETWORKS:
         return NETWORKS[name].title
     return plugins.load(BASELINES, name).TITLE if name in plugins.names(BASELINES) else name
@@ -132,13 +132,13 @@ def network_description(name: str) -> str:
 
 
 def loss_title(name: str) -> str:
-    """Returns the name of a loss term as a reader sees it."""
+    """Return the name of a loss term as a reader sees it."""
     titles = {"l1": "L1", "mse": "squared error", "ldl": "LDL", "ms_ssim": "MS-SSIM", "ssim": "SSIM"}
     return titles.get(name, name.replace("_", " "))
 
 
 def network_colours(networks: Iterable[str]) -> dict[str, str]:
-    """Returns a colour for every network; the same networks have the same colours on every page."""
+    """Return a colour for every network; the same networks have the same colours on every page."""
     named = set(networks)
     unknown = sorted(named - set(NETWORKS))
     spare = {name: SPARE_COLOURS[place % len(SPARE_COLOURS)] for place, name in enumerate(unknown)}
@@ -146,7 +146,7 @@ def network_colours(networks: Iterable[str]) -> dict[str, str]:
 
 
 def in_order(methods: Iterable[str], deliver: str) -> list[str]:
-    """Sorts methods: classical ones, networks in the order of `NETWORKS`, others by name, the deliverable last."""
+    """Sort methods: classical ones, networks in the order of `NETWORKS`, others by name, the deliverable last."""
     classical, networks = classical_methods(), list(NETWORKS)
 
     def place(name: str) -> tuple[int, int, str]:
@@ -160,7 +160,7 @@ def in_order(methods: Iterable[str], deliver: str) -> list[str]:
 
 
 def split_title(split: str, *, pictures: bool = False, self_supervised: bool = False) -> str:
-    """Names what a split holds; arguments as in `split_claim`."""
+    """Name what a split holds; arguments as in `split_claim`."""
     if self_supervised and split in TESTED:
         return SELF_SUPERVISED_TITLE
     return PICTURES_TITLE if pictures and split == "test" else SPLIT_TITLES[split]

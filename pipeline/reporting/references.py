@@ -42,11 +42,11 @@ class Bibliography:
         self._texts: list[str] = []
 
     def cite(self, *keys: str) -> str:
-        """Returns the mark of works of `LITERATURE`, such as " [2][3]" with a leading space."""
+        """Return the mark of works of `LITERATURE`, such as " [2][3]" with a leading space."""
         return self.cite_text(*(LITERATURE[key] for key in keys))
 
     def cite_text(self, *texts: str) -> str:
-        """Returns the mark of references given in words, such as those that come with data; empty ones are skipped."""
+        """Return the mark of references given in words, such as those that come with data; empty ones are skipped."""
         marks = []
         for text in filter(None, texts):
             if text not in self._texts:

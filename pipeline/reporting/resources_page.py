@@ -23,7 +23,7 @@ MINUTE = 60.0
 
 
 def resources_page(jobs: Sequence[Job], record: Record, settings: Report) -> str:
-    """Writes the page as HTML.
+    """Write the page as HTML.
 
     Args:
         jobs: all jobs of the run that were measured.
@@ -46,7 +46,7 @@ def resources_page(jobs: Sequence[Job], record: Record, settings: Report) -> str
 
 
 def facts(jobs: Sequence[Job]) -> list[tuple[str, str]]:
-    """Returns the sums over all jobs, as pairs of what and how much; nothing where no job was measured."""
+    """Return the sums over all jobs, as pairs of what and how much; nothing where no job was measured."""
     if not jobs:
         return []
     cpu, memory = total(job.cpu_seconds for job in jobs), largest(job.memory_mb for job in jobs)
@@ -60,12 +60,12 @@ def facts(jobs: Sequence[Job]) -> list[tuple[str, str]]:
 
 
 def called(job: Job) -> str:
-    """Returns what a reader calls a job."""
+    """Return what a reader calls a job."""
     return f"{job.rule} {job.name}".strip()
 
 
 def drawings(usages: Sequence[Usage]) -> list[Drawing]:
-    """Draws the time and the memory of the rules that took most of it."""
+    """Draw the time and the memory of the rules that took most of it."""
     if not usages:
         return []
     slow = usages[:MAX_BARS]
@@ -98,7 +98,7 @@ def drawings(usages: Sequence[Usage]) -> list[Drawing]:
 
 
 def rule_listing(usages: Sequence[Usage]) -> Listing:
-    """Returns the table over all rules."""
+    """Return the table over all rules."""
     headings = ("Rule", "Jobs", "Time", "Share", "Processor time", "Cores", "Most memory", "Longest job")
     whole = sum(usage.seconds for usage in usages)
     return Listing("rules", "What every rule took", headings, tuple(_rule_row(usage, whole) for usage in usages))
@@ -120,7 +120,7 @@ def _rule_row(usage: Usage, whole: float) -> tuple[Entry, ...]:
 
 
 def job_listing(jobs: Sequence[Job]) -> Listing:
-    """Returns the table of the jobs that took longest."""
+    """Return the table of the jobs that took longest."""
     headings = ("Job", "Rule", "Time", "Processor time", "Most memory")
     longest = sorted(jobs, key=lambda job: (-job.seconds, job.rule, job.name))[:MAX_JOBS]
     rows = (

@@ -69,7 +69,7 @@ def inserted_setbacks(table: pd.DataFrame, deliver: str, rates: pd.DataFrame | N
 
 
 def _difference(rates: pd.DataFrame | None, baseline: str) -> str:
-    """Writes the difference to a method over all structures with its interval; nothing where it is not known."""
+    """Write the difference to a method over all structures with its interval; nothing where it is not known."""
     of_all = [] if rates is None else [row for row in records(where(rates, method=baseline)) if pd.isna(row["kind"])]
     if not of_all:
         return ""
@@ -109,7 +109,7 @@ def tissue_setbacks(biases: Mapping[str, Mapping[str, float]], deliver: str) -> 
 
 
 def _nearest(biases: Mapping[str, Mapping[str, float]]) -> str:
-    """Returns the baseline whose volumes of all tissues together are least off; empty where none is known."""
+    """Return the baseline whose volumes of all tissues together are least off; empty where none is known."""
     sums = {name: sum(abs(found.get(name, float("nan"))) for found in biases.values()) for name in classical_methods()}
     known = {name: off for name, off in sums.items() if pd.notna(off)}
     return min(known, key=lambda name: known[name], default="") if biases else ""
@@ -145,7 +145,7 @@ def diagnosis_setbacks(table: pd.DataFrame, deliver: str) -> list[Setback]:
 
 
 def read_setbacks(inserted: Sequence[Path], tissue: Sequence[Path], volume: str, deliver: str) -> list[Setback]:
-    """Reads what speaks against the deliverable on one volume.
+    """Read what speaks against the deliverable on one volume.
 
     Args:
         inserted: tables of inserted structures.

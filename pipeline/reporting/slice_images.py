@@ -51,12 +51,12 @@ class Box:
         return self.bottom - self.top, self.right - self.left
 
     def cut(self, picture: NDArray) -> NDArray:
-        """Returns this part of a picture of shape (rows, columns)."""
+        """Return this part of a picture of shape (rows, columns)."""
         return picture[self.top : self.bottom, self.left : self.right]
 
 
 def draw_slice(volume: NDArray, axis: int, index: int) -> NDArray:
-    """Takes a slice of a canonical (RAS) volume the way it is looked at.
+    """Take a slice of a canonical (RAS) volume the way it is looked at.
 
     Args:
         volume: shape (x, y, z).
@@ -71,7 +71,7 @@ def draw_slice(volume: NDArray, axis: int, index: int) -> NDArray:
 
 
 def drawn_slices(volume: NDArray, axis: int) -> NDArray:
-    """Takes all slices of a volume the way `draw_slice` takes one, much faster than one after the other.
+    """Take all slices of a volume the way `draw_slice` takes one, much faster than one after the other.
 
     Args:
         volume: shape (x, y, z).
@@ -84,13 +84,13 @@ def drawn_slices(volume: NDArray, axis: int) -> NDArray:
 
 
 def drawn_spacing(spacing: Sequence[float], axis: int) -> tuple[float, float]:
-    """Returns the distance between the rows and between the columns of a drawn slice, in the unit of `spacing`."""
+    """Return the distance between the rows and between the columns of a drawn slice, in the unit of `spacing`."""
     columns, rows = (spacing[other] for other in range(3) if other != axis)
     return rows, columns
 
 
 def bounding_box(masks: Iterable[NDArray[np.bool_]], margin: float = MARGIN) -> Box:
-    """Returns the smallest box around the foreground of all `masks` (of one shape), with a margin (a share of it).
+    """Return the smallest box around the foreground of all `masks` (of one shape), with a margin (a share of it).
 
     Raises:
         ValueError: no mask has any foreground.
@@ -110,7 +110,7 @@ def bounding_box(masks: Iterable[NDArray[np.bool_]], margin: float = MARGIN) -> 
 
 
 def detail_box(reference: NDArray[np.floating], mask: NDArray[np.bool_], box: Box, spacing: tuple[float, float]) -> Box:
-    """Chooses the detail to magnify by the reference alone, so that no method is favoured.
+    """Choose the detail to magnify by the reference alone, so that no method is favoured.
 
     Args:
         reference: drawn slice, shape (rows, columns).
@@ -152,30 +152,30 @@ def _middle(box: Box) -> tuple[slice, slice]:
 
 
 def to_grey(picture: NDArray[np.floating], black: float, white: float) -> NDArray[np.uint8]:
-    """Maps intensities to 8 bits: `black` and below to 0, `white` and above to 255."""
+    """Map intensities to 8 bits: `black` and below to 0, `white` and above to 255."""
     share = (np.asarray(picture, dtype=np.float64) - black) / max(white - black, 1e-12)
     return np.rint(255 * np.clip(share, 0, 1)).astype(np.uint8)
 
 
 def to_colour(error: NDArray[np.floating], top: float) -> NDArray[np.uint8]:
-    """Maps absolute errors to colours, shape (rows, columns, 3): 0 is black, `top` and above the brightest."""
+    """Map absolute errors to colours, shape (rows, columns, 3): 0 is black, `top` and above the brightest."""
     return colours()[to_grey(error, 0.0, top)]
 
 
 def colours() -> NDArray[np.uint8]:
-    """Returns the 256 colours of error maps, shape (256, 3): matplotlib's inferno, even in lightness."""
+    """Return the 256 colours of error maps, shape (256, 3): matplotlib's inferno, even in lightness."""
     from matplotlib import colormaps
 
     return colormaps["inferno"](np.arange(256), bytes=True)[:, :3]
 
 
 def colour_bar() -> NDArray[np.uint8]:
-    """Returns a colour bar, shape (1, 256, 3), from 0 at the left to the highest error at the right."""
+    """Return a colour bar, shape (1, 256, 3), from 0 at the left to the highest error at the right."""
     return colours()[None, :, :]
 
 
 def fit(picture: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Averages blocks of pixels where a picture is larger than `LONGEST_SIDE`; what fills no block is left out."""
+    """Average blocks of pixels where a picture is larger than `LONGEST_SIDE`; what fills no block is left out."""
     step = -(-max(picture.shape[:2]) // LONGEST_SIDE)
     if step == 1:
         return picture
@@ -185,7 +185,7 @@ def fit(picture: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 def data_uri(picture: NDArray[np.uint8], quality: int | None = None) -> str:
-    """Encodes a picture of shape (rows, columns) or (rows, columns, 3) as WebP inside a data URI.
+    """Encode a picture of shape (rows, columns) or (rows, columns, 3) as WebP inside a data URI.
 
     Args:
         picture: 8-bit grey or RGB values.
@@ -200,6 +200,6 @@ def data_uri(picture: NDArray[np.uint8], quality: int | None = None) -> str:
 
 
 def red_of(uri: str) -> NDArray[np.uint8]:
-    """Decodes what `data_uri` encoded and returns the red channel, as the pages' script does for grey pictures."""
+    """Decode what `data_uri` encoded and return the red channel, as the pages' script does for grey pictures."""
     picture = PillowImage.open(io.BytesIO(base64.b64decode(uri.split(",", 1)[1])))
     return np.asarray(picture.convert("RGB"))[..., 0]

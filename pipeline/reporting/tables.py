@@ -65,13 +65,13 @@ class Column:
         return REGION_TITLES.get(self.region, self.region)
 
     def format(self, value: float, sign: bool = False) -> str:
-        """Writes a value with this metric's digits, a true minus sign, and "inf" for a perfect one."""
+        """Write a value with this metric's digits, a true minus sign, and "inf" for a perfect one."""
         if pd.isna(value):
             return "n/a"
         return f"{value:{'+' if sign else ''}.{self.decimals}f}".replace("-", "\N{MINUS SIGN}")
 
     def better(self, difference: float) -> float:
-        """Returns a difference so that positive means better."""
+        """Return a difference so that positive means better."""
         return difference if self.higher_is_better else -difference
 
 
@@ -104,14 +104,14 @@ class Table:
     rows: tuple[Row, ...]
 
     def regions(self) -> list[tuple[str, int]]:
-        """Returns the titles of the regions and how many columns each spans, in the order of the columns."""
+        """Return the titles of the regions and how many columns each spans, in the order of the columns."""
         counts: dict[str, int] = {}
         for column in self.columns:
             counts[column.region_title] = counts.get(column.region_title, 0) + 1
         return list(counts.items())
 
     def baselines(self) -> list[tuple[str, str]]:
-        """Returns for every baseline its title and the columns in which it is one."""
+        """Return for every baseline its title and the columns in which it is one."""
         titles: dict[str, list[str]] = {}
         for column in self.columns:
             titles.setdefault(method_title(column.baseline), []).append(
@@ -121,7 +121,7 @@ class Table:
 
 
 def read_table(path: Path, columns: Sequence[str], separator: str = ",") -> pd.DataFrame:
-    """Reads a metric table.
+    """Read a metric table.
 
     Raises:
         UserError: the file is missing, no table, or lacks one of `columns`.
@@ -143,24 +143,24 @@ def read_table(path: Path, columns: Sequence[str], separator: str = ",") -> pd.D
 
 
 def where(table: pd.DataFrame, **values: str) -> pd.DataFrame:
-    """Returns the rows that hold the given values."""
+    """Return the rows that hold the given values."""
     for name, value in values.items():
         table = cast(pd.DataFrame, table[table[name] == value])
     return table
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Returns a table's rows as plain mappings."""
+    """Return a table's rows as plain mappings."""
     return cast(list[dict[str, Any]], table.to_dict("records"))
 
 
 def distinct(table: pd.DataFrame, column: str) -> list[str]:
-    """Returns the different values of a column as text, in their order."""
+    """Return the different values of a column as text, in their order."""
     return [str(value) for value in dict.fromkeys(table[column].tolist())]
 
 
 def columns_of(summary: pd.DataFrame) -> tuple[Column, ...]:
-    """Returns the columns that a summary fills: regions from left to right, in each the metrics in their order there.
+    """Return the columns that a summary fills: regions from left to right, in each the metrics in their order there.
 
     `pipeline.reporting.inputs.read_run_record` puts the metrics of a summary into the order of the configuration.
     """
@@ -178,18 +178,18 @@ def _column(region: str, metric: str, baseline: str) -> Column:
 
 
 def first_region(columns: Sequence[Column]) -> list[Column]:
-    """Returns the columns of the first region: the foreground, where it was measured."""
+    """Return the columns of the first region: the foreground, where it was measured."""
     return [column for column in columns if column.region == columns[0].region]
 
 
 def split_table(summary: pd.DataFrame, split: str, deliver: str) -> Table:
-    """Returns the table of a split: means over its volumes, and differences as the summary gives them."""
+    """Return the table of a split: means over its volumes, and differences as the summary gives them."""
     numbers = [{**row, "value": row["mean"]} for row in records(where(summary, split=split))]
     return _table(columns_of(summary), numbers, deliver)
 
 
 def volume_table(numbers: Sequence[Facts], summary: pd.DataFrame, deliver: str) -> Table:
-    """Returns the table of one volume.
+    """Return the table of one volume.
 
     Args:
         numbers: one row a method, region and metric, with value, diff, diff_ci_low and diff_ci_high of this volume.
@@ -224,7 +224,7 @@ def _best(column: Column, methods: Sequence[str], found: Mapping[tuple[str, str,
 
 
 def cell(numbers: Facts | None, method: str, column: Column, best: bool) -> Cell:
-    """Writes one cell; the baseline has no difference to itself."""
+    """Write one cell; the baseline has no difference to itself."""
     if numbers is None:
         return Cell("n/a")
     if method == column.baseline:
@@ -239,7 +239,7 @@ def cell(numbers: Facts | None, method: str, column: Column, best: bool) -> Cell
 
 
 def interval_text(numbers: Facts, column: Column) -> str:
-    """Writes the interval of a difference, or nothing where there is none."""
+    """Write the interval of a difference, or nothing where there is none."""
     low, high = numbers["diff_ci_low"], numbers["diff_ci_high"]
     if pd.isna(low) or pd.isna(high):
         return ""

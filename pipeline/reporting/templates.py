@@ -1,4 +1,4 @@
-"""Fills the templates of reports/: one page, one file, nothing that is fetched from elsewhere."""
+"""Fill the templates of reports/: one page, one file, nothing that is fetched from elsewhere."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FOLDER = Path(__file__).resolve().parents[2] / "reports"
 
 @cache
 def environment() -> Environment:
-    """Returns the template environment. Whatever is put into a page is escaped.
+    """Return the template environment. Whatever is put into a page is escaped.
 
     Raises:
         UserError: the folder reports/ does not stand beside the package.
@@ -47,7 +47,7 @@ def render(
     scripts: Sequence[str] = ("script.js",),
     **context: Any,
 ) -> str:
-    """Returns a page with style sheets and scripts inside it.
+    """Return a page with style sheets and scripts inside it.
 
     The page forbids itself every request, and every script but its own, which is named by its SHA-256.
 
@@ -65,18 +65,18 @@ def render(
 
 
 def source(name: str) -> str:
-    """Returns the text of a file of reports/."""
+    """Return the text of a file of reports/."""
     return (FOLDER / name).read_text(encoding="utf-8")
 
 
 def cited(text: str) -> Markup:
-    """Escapes a text and turns its marks such as [2] into links to the references."""
+    """Escape a text and turns its marks such as [2] into links to the references."""
     link = r'<a class="mark" href="#reference-\1">[\1]</a>'
     return Markup(re.sub(r"\[(\d+)\]", link, str(escape(text))))
 
 
 def linked(text: str) -> Markup:
-    """Escapes a reference and turns its DOI or arXiv number into a link, which is followed only when it is clicked."""
+    """Escape a reference and turns its DOI or arXiv number into a link, which is followed only when it is clicked."""
     escaped = str(escape(text))
     escaped = re.sub(r"doi:(10\.[\w./()-]*\w)", r'<a href="https://doi.org/\1" rel="noreferrer">doi:\1</a>', escaped)
     link = r'<a href="https://arxiv.org/abs/\1" rel="noreferrer">arXiv:\1</a>'

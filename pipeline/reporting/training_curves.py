@@ -87,7 +87,7 @@ PLANS = (
 
 
 def measure_title(column: str) -> tuple[str, str]:
-    """Returns title and unit of a column such as "val_psnr"; one that is no metric keeps its own name."""
+    """Return title and unit of a column such as "val_psnr"; one that is no metric keeps its own name."""
     name = column.removeprefix("val_")
     if name not in plugins.names(METRICS):
         return name.replace("_", " "), ""
@@ -102,12 +102,12 @@ def higher_is_better(column: str) -> bool:
 
 
 def measures_of(history: pd.DataFrame) -> list[str]:
-    """Returns the columns with measures of the validation, in the order of the table."""
+    """Return the columns with measures of the validation, in the order of the table."""
     return [name for name in history.columns if name.startswith("val_")]
 
 
 def course(model: ModelRecord, *columns: str) -> tuple[NDArray[np.float64], ...]:
-    """Returns the steps and the values of columns of the history, without the rows in which one of them is empty.
+    """Return the steps and the values of columns of the history, without the rows in which one of them is empty.
 
     Without columns, these are all steps. Where the history lacks one of the columns, all arrays are empty.
 
@@ -128,7 +128,7 @@ def course(model: ModelRecord, *columns: str) -> tuple[NDArray[np.float64], ...]
 
 
 def thinned(line: Line) -> Line:
-    """Returns a line of at most `MAX_POINTS` points: means over neighbours, with a band of their range."""
+    """Return a line of at most `MAX_POINTS` points: means over neighbours, with a band of their range."""
     count = line.x.size
     if count <= MAX_POINTS:
         return line
@@ -140,7 +140,7 @@ def thinned(line: Line) -> Line:
 
 
 def overview_drawings(models: Sequence[ModelRecord], deliver: str) -> list[Drawing]:
-    """Draws every measure of the validation with a line for each network that was trained."""
+    """Draw every measure of the validation with a line for each network that was trained."""
     trained = {model.method: model for model in models if not model.history.empty}
     columns = dict.fromkeys(name for model in trained.values() for name in measures_of(model.history))
     order = in_order(trained, deliver)
@@ -173,7 +173,7 @@ def _overview_style(model: ModelRecord, deliver: str) -> str:
 
 
 def training_drawings(model: ModelRecord, events: pd.DataFrame) -> list[Drawing]:
-    """Draws the curves of one training with the sentinel's events; columns that are absent or empty give none."""
+    """Draw the curves of one training with the sentinel's events; columns that are absent or empty give none."""
     marks = event_marks(events)
     plans = (loss_plan(model.history), *(measure_plan(name) for name in measures_of(model.history)), *PLANS)
     found = [_draw(plan, model, marks) for plan in plans]
@@ -181,7 +181,7 @@ def training_drawings(model: ModelRecord, events: pd.DataFrame) -> list[Drawing]
 
 
 def event_marks(events: pd.DataFrame) -> list[Marks]:
-    """Returns the sentinel's events as marks, one kind after the other in the order in which they first came."""
+    """Return the sentinel's events as marks, one kind after the other in the order in which they first came."""
     places: dict[str, list[float]] = {}
     for row in records(events):
         places.setdefault(str(row["kind"]), []).append(float(row["step"]))
@@ -189,12 +189,12 @@ def event_marks(events: pd.DataFrame) -> list[Marks]:
 
 
 def event_title(kind: str) -> str:
-    """Returns what the sentinel did, in words."""
+    """Return what the sentinel did, in words."""
     return EVENT_TITLES.get(kind, kind.replace("_", " "))
 
 
 def loss_plan(history: pd.DataFrame) -> Plan:
-    """Returns what is drawn of the losses: the sum, where it has parts, and every part."""
+    """Return what is drawn of the losses: the sum, where it has parts, and every part."""
     parts = [name for name in history.columns if name.startswith("loss_")]
     titles = {name: loss_title(name.removeprefix("loss_")) for name in parts}
     whole = {"loss": "whole loss"} if len(parts) != 1 else {}
@@ -202,7 +202,7 @@ def loss_plan(history: pd.DataFrame) -> Plan:
 
 
 def measure_plan(column: str) -> Plan:
-    """Returns what is drawn of a measure of the validation."""
+    """Return what is drawn of a measure of the validation."""
     title, unit = measure_title(column)
     better = "Higher" if higher_is_better(column) else "Lower"
     caption = f"On slices of the validation volumes. {better} is better; it served to watch, and proves nothing."
@@ -241,7 +241,7 @@ def _gap(model: ModelRecord) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def _coloured(lines: Sequence[Line]) -> list[Line]:
-    """Gives a lone line the main style, and several a colour each."""
+    """Return a lone line the main style, and several a colour each."""
     if len(lines) == 1:
         return [replace(lines[0], style="delivered")]
     return [

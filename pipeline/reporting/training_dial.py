@@ -53,7 +53,7 @@ class Point:
 
 
 def dial_points(table: pd.DataFrame, method: str) -> list[Point]:
-    """Returns the rows of dial.csv by rising alpha.
+    """Return the rows of dial.csv by rising alpha.
 
     Args:
         table: of the columns alpha, psnr, ssim, perceptual, lr_residual, noise_level, allowed, chosen.
@@ -83,7 +83,7 @@ def _point(row: dict[str, Any]) -> Point:
 
 
 def dial_drawing(points: Sequence[Point], title: str) -> Drawing:
-    """Draws PSNR against perceptual distance, the points joined by rising alpha.
+    """Draw PSNR against perceptual distance, the points joined by rising alpha.
 
     Args:
         points: of the dial, by rising alpha; those with values that are not finite are left out.
@@ -120,7 +120,7 @@ def _draw(points: Sequence[Point]) -> str:
 
 
 def _label(axes: Any, points: Sequence[Point]) -> None:
-    """Writes alpha beside the points: at the chosen one and at the ends, and between them where there is room."""
+    """Write alpha beside the points: at the chosen one and at the ends, and between them where there is room."""
     ends = {id(point) for point in (*points[:1], *points[-1:])}
     order = sorted(points, key=lambda point: (not point.chosen, id(point) not in ends, point.alpha))
     taken: list[Any] = []

@@ -64,7 +64,7 @@ class TrainingRecord:
 
 
 def read_training(folder: Path) -> TrainingRecord:
-    """Reads what stands beside a network's weights. Of an untouched network there is a card and an empty history only.
+    """Read what stands beside a network's weights. Of an untouched network there is a card and an empty history only.
 
     Raises:
         UserError: a file of a trained network is missing, damaged, or lacks something.
@@ -82,7 +82,7 @@ def read_training(folder: Path) -> TrainingRecord:
 
 
 def read_samples(path: Path) -> Samples:
-    """Reads excerpts.
+    """Read excerpts.
 
     Raises:
         UserError: the file is missing or damaged, or excerpts are missing or do not fit each other.

@@ -96,7 +96,7 @@ class TrainingPart:
 
 
 def training_page(trainings: Sequence[TrainingRecord], record: words.Record, settings: Report) -> str:
-    """Writes the page over all trainings as HTML.
+    """Write the page over all trainings as HTML.
 
     Args:
         trainings: of all networks, also of untouched ones.
@@ -131,7 +131,7 @@ def training_page(trainings: Sequence[TrainingRecord], record: words.Record, set
 
 
 def training_parts(trained: Sequence[TrainingRecord], books: Bibliography) -> list[TrainingPart]:
-    """Returns what the page tells of every network that was trained."""
+    """Return what the page tells of every network that was trained."""
     with_samples = [training for training in trained if training.samples is not None]
     drawn = build_grids(
         [training.samples for training in with_samples if training.samples is not None],
@@ -176,7 +176,7 @@ def _heading(column: str) -> str:
 
 
 def measures(model: ModelRecord) -> dict[str, Measure]:
-    """Returns the last and the best value of every measure of the validation that was taken at least once."""
+    """Return the last and the best value of every measure of the validation that was taken at least once."""
     found = {}
     for column in measures_of(model.history):
         steps, values = course(model, column)
@@ -187,7 +187,7 @@ def measures(model: ModelRecord) -> dict[str, Measure]:
 
 
 def event_rows(events: pd.DataFrame) -> list[EventRow]:
-    """Returns the sentinel's events in words, in their order; where they are too many, skipped steps are left out."""
+    """Return the sentinel's events in words, in their order; where they are too many, skipped steps are left out."""
     rows = sorted(records(events), key=lambda row: row["kind"] == SKIPPED)[:MAX_EVENTS]
     return [
         EventRow(int(row["step"]), event_title(str(row["kind"])), _text(row["what"]), _text(row["value"]))
@@ -196,14 +196,14 @@ def event_rows(events: pd.DataFrame) -> list[EventRow]:
 
 
 def _text(value: Any) -> str:
-    """Writes a cell of a table; an empty one as nothing."""
+    """Write a cell of a table; an empty one as nothing."""
     if isinstance(value, float):
         return "" if pd.isna(value) else f"{value:.4g}".replace("-", "\N{MINUS SIGN}")
     return str(value)
 
 
 def card_facts(card: str) -> list[tuple[str, str]]:
-    """Returns the items "- Name: text" of a model card's list as pairs; items without a name are left out."""
+    """Return the items "- Name: text" of a model card's list as pairs; items without a name are left out."""
     items: list[str] = []
     for line in card.splitlines():
         if line.startswith("- "):
@@ -217,7 +217,7 @@ def card_facts(card: str) -> list[tuple[str, str]]:
 
 
 def _joined(text: str, more: str) -> str:
-    """Goes on with a text; items of a list below it are set apart by semicolons."""
+    """Go on with a text; items of a list below it are set apart by semicolons."""
     if not more.startswith("- "):
         return f"{text} {more}"
     return f"{text} {more[2:]}" if text.endswith(":") else f"{text}; {more[2:]}"

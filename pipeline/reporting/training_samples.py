@@ -55,7 +55,7 @@ class Grid:
 
 
 def shown_steps(steps: Sequence[int]) -> list[int]:
-    """Returns at most `MAX_STEPS` of the steps, evenly spaced in their order, with the first and the last."""
+    """Return at most `MAX_STEPS` of the steps, evenly spaced in their order, with the first and the last."""
     if len(steps) <= MAX_STEPS:
         return list(steps)
     places = np.rint(np.linspace(0, len(steps) - 1, MAX_STEPS)).astype(int)
@@ -63,7 +63,7 @@ def shown_steps(steps: Sequence[int]) -> list[int]:
 
 
 def build_grids(samples: Sequence[Samples], titles: Sequence[str]) -> list[Grid]:
-    """Draws the excerpts of several networks, all with the quality that lets them fit into one page.
+    """Draw the excerpts of several networks, all with the quality that lets them fit into one page.
 
     Args:
         samples: of each network.

@@ -43,7 +43,7 @@ class Usage:
 
 
 def read_jobs(folders: Iterable[Path]) -> list[Job]:
-    """Reads the benchmarks in folders, whose files and folders on the first level are named after rules.
+    """Read the benchmarks in folders, whose files and folders on the first level are named after rules.
 
     Raises:
         UserError: a file is no benchmark.
@@ -75,12 +75,12 @@ def _read(path: Path, place: Path) -> list[Job]:
 
 
 def _number(text: str | None) -> float:
-    """Returns a measured number; Snakemake writes NA or - for what it did not measure."""
+    """Return a measured number; Snakemake writes NA or - for what it did not measure."""
     return float("nan") if text in (None, "", "-", "NA") else float(text)
 
 
 def by_rule(jobs: Sequence[Job]) -> list[Usage]:
-    """Returns what every rule took, that of the longest time first."""
+    """Return what every rule took, that of the longest time first."""
     groups: dict[str, list[Job]] = {}
     for job in jobs:
         groups.setdefault(job.rule, []).append(job)
@@ -99,18 +99,18 @@ def by_rule(jobs: Sequence[Job]) -> list[Usage]:
 
 
 def total(values: Iterable[float]) -> float:
-    """Returns the sum of what was measured; NaN where nothing was."""
+    """Return the sum of what was measured; NaN where nothing was."""
     known = [value for value in values if not math.isnan(value)]
     return sum(known) if known else float("nan")
 
 
 def largest(values: Iterable[float]) -> float:
-    """Returns the largest of what was measured; NaN where nothing was."""
+    """Return the largest of what was measured; NaN where nothing was."""
     return max((value for value in values if not math.isnan(value)), default=float("nan"))
 
 
 def duration_words(seconds: float) -> str:
-    """Writes a time as a reader sees it: "1 h 3 min", "2 min 5 s" or "3.4 s"."""
+    """Write a time as a reader sees it: "1 h 3 min", "2 min 5 s" or "3.4 s"."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
@@ -119,5 +119,5 @@ def duration_words(seconds: float) -> str:
 
 
 def memory_words(memory_mb: float) -> str:
-    """Writes an amount of memory given in MiB."""
+    """Write an amount of memory given in MiB."""
     return f"{memory_mb / 1024:.1f} GiB" if memory_mb >= 1024 else f"{memory_mb:.0f} MiB"  # noqa: PLR2004

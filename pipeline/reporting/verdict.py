@@ -86,7 +86,7 @@ class Verdict:
 
 
 def verdict(table: Table, deliver: str) -> Verdict:
-    """Judges the deliverable over the foreground (or over the first region, where the foreground was not measured)."""
+    """Judge the deliverable over the foreground (or over the first region, where the foreground was not measured)."""
     rows = {row.method: row for row in table.rows}
     if deliver not in rows or not table.columns:
         return Verdict("absent")

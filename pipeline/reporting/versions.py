@@ -16,7 +16,7 @@ CODE = ("pipeline", "workflow", "Snakefile", "requirements", "reports", "envs")
 
 
 def package_versions() -> dict[str, str]:
-    """Returns the versions of all runtime packages that are installed, by name, without importing any of them."""
+    """Return the versions of all runtime packages that are installed, by name, without importing any of them."""
     listings = (CHECKOUT / "requirements" / name for name in ("run.in", "optional.in"))
     names = sorted({"torch", *(name for listing in listings for name in _runtime_packages(listing))})
     found = {name: _version(name) for name in names}
@@ -38,7 +38,7 @@ def _version(name: str) -> str | None:
 
 
 def platform_facts() -> dict[str, Any]:
-    """Returns operating system, processor and Python version."""
+    """Return operating system, processor and Python version."""
     return {
         "system": platform.system(),
         "release": platform.release(),
@@ -49,7 +49,7 @@ def platform_facts() -> dict[str, Any]:
 
 
 def processor_name(facts: Path = Path("/proc/cpuinfo")) -> str:
-    """Returns what the processor is called, from the file in which Linux describes it; empty where nobody knows."""
+    """Return what the processor is called, from the file in which Linux describes it; empty where nobody knows."""
     if not facts.is_file():
         return platform.processor()
     found = re.search(r"^model name\s*:\s*(.+)$", facts.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
@@ -57,7 +57,7 @@ def processor_name(facts: Path = Path("/proc/cpuinfo")) -> str:
 
 
 def git_state(folder: Path = CHECKOUT) -> dict[str, Any] | None:
-    """Returns the commit of a checkout and whether its code was changed since; None where `folder` is no checkout.
+    """Return the commit of a checkout and whether its code was changed since; None where `folder` is no checkout.
 
     A copy of the package that lies inside somebody else's checkout has no state of its own.
     """

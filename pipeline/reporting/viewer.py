@@ -60,17 +60,17 @@ class Part:
         return self.slices[:: self.colours]
 
     def grey(self, drawn: NDArray[np.floating]) -> Tiles:
-        """Cuts the part out of drawn slices (slices, rows, columns), as grey levels of the same axes."""
+        """Cut the part out of drawn slices (slices, rows, columns), as grey levels of the same axes."""
         return self.levels(drawn, self.top)
 
     def levels(self, drawn: NDArray[np.floating], top: float) -> Tiles:
-        """Cuts the part out of drawn slices, with 0 for zero and 255 for `top` and above."""
+        """Cut the part out of drawn slices, with 0 for zero and 255 for `top` and above."""
         box = self.box
         cut = drawn[list(self.slices), box.top : box.bottom, box.left : box.right]
         return np.rint(np.clip(cut * np.float32(LEVELS / max(top, 1e-9)), 0, LEVELS)).astype(np.uint8)
 
     def fewer(self, count: int) -> Part:
-        """Returns the part with `count` pictures: the first ones where they are ranked, else those in the middle."""
+        """Return the part with `count` pictures: the first ones where they are ranked, else those in the middle."""
         first = 0 if self.ranked else (len(self.pictures) - count) // 2
         return replace(self, slices=self.slices[first * self.colours : (first + count) * self.colours])
 
@@ -121,7 +121,7 @@ class Packed:
 
 
 def choose_part(reference: Image, order: Sequence[int] | None, detail: Box) -> Part:
-    """Chooses what of a volume is looked at: the foreground's box, through all slices that have foreground.
+    """Choose what of a volume is looked at: the foreground's box, through all slices that have foreground.
 
     Args:
         reference: extracted volume with its foreground.
@@ -142,7 +142,7 @@ def choose_part(reference: Image, order: Sequence[int] | None, detail: Box) -> P
 
 
 def limit(box: Box, detail: Box) -> Box:
-    """Cuts a box that is too large to `LARGEST_SIDE` around the middle of a detail inside it."""
+    """Cut a box that is too large to `LARGEST_SIDE` around the middle of a detail inside it."""
     top, bottom = _limit(box.top, box.bottom, (detail.top + detail.bottom) // 2)
     left, right = _limit(box.left, box.right, (detail.left + detail.right) // 2)
     return Box(top, bottom, left, right)
@@ -156,7 +156,7 @@ def _limit(start: int, stop: int, middle: int) -> tuple[int, int]:
 
 
 def pack(layers: Sequence[Layer], part: Part, main: Sequence[str], budget: int | None = None) -> Packed:
-    """Packs layers into sheets that fit a budget, and gives up as little as that takes.
+    """Pack layers into sheets that fit a budget, and gives up as little as that takes.
 
     In this order: all methods without loss, all with little loss, the main ones alone, fewer slices.
 
@@ -183,7 +183,7 @@ def pack(layers: Sequence[Layer], part: Part, main: Sequence[str], budget: int |
 
 
 def _first_that_fits(selections: Sequence[Sequence[Layer]], budget: int) -> tuple[Sequence[Layer], int | None, float]:
-    """Returns layers, quality and expected bytes of the first attempt that fits, or of the last one."""
+    """Return layers, quality and expected bytes of the first attempt that fits, or of the last one."""
     attempt: tuple[Sequence[Layer], int | None, float] = (selections[-1], QUALITIES[-1], 0.0)
     for chosen, quality in product(selections, QUALITIES):
         attempt = chosen, quality, sum(_expected_bytes(layer, quality) for layer in chosen)
@@ -216,13 +216,13 @@ def _sheets(layer: Layer, quality: int | None) -> list[str]:
 
 
 def grid(tiles: Tiles) -> tuple[int, int]:
-    """Returns how many tiles stand beside and below each other on a full sheet."""
+    """Return how many tiles stand beside and below each other on a full sheet."""
     _, rows, columns = tiles.shape
     return max(1, SHEET_SIDE // columns), max(1, SHEET_SIDE // rows)
 
 
 def mosaics(tiles: Tiles) -> list[NDArray[np.uint8]]:
-    """Lays tiles (tile, rows, columns) onto sheets, row by row of tiles; the last sheet is as high as it must be."""
+    """Lay tiles (tile, rows, columns) onto sheets, row by row of tiles; the last sheet is as high as it must be."""
     count, rows, columns = tiles.shape
     across, down = grid(tiles)
     found = []
@@ -244,7 +244,7 @@ def _described(layer: Layer, sheets: list[str]) -> dict[str, Any]:
 
 
 def _departure(layers: Sequence[Layer], packed: Sequence[list[str]], quality: int | None) -> float:
-    """Measures what the loss amounts to: the first sheet of every layer is read back."""
+    """Measure what the loss amounts to: the first sheet of every layer is read back."""
     if quality is None:
         return 0.0
     differences = [
@@ -267,7 +267,7 @@ def viewer_data(
     keys: Sequence[str],
     labels: Sequence[str],
 ) -> dict[str, Any]:
-    """Returns all that the script of the viewer reads, as plain values.
+    """Return all that the script of the viewer reads, as plain values.
 
     Args:
         packed: the sheets.
@@ -316,7 +316,7 @@ def viewer_data(
 
 
 def _place(main: int, axis: int) -> int:
-    """Returns where an axis of the volume lies in tiles (slices, rows, columns) of slices along `main`."""
+    """Return where an axis of the volume lies in tiles (slices, rows, columns) of slices along `main`."""
     columns, rows = (other for other in range(3) if other != main)
     return (main, rows, columns).index(axis)
 

@@ -89,7 +89,7 @@ def volume_page(
     settings: Report,
     examined: Examined,
 ) -> str:
-    """Writes the page of a volume as HTML.
+    """Write the page of a volume as HTML.
 
     Args:
         reference: extracted volume.
@@ -164,7 +164,7 @@ def table_caption(columns: Sequence[Column], slice_count: int, volume: str, *, s
 def viewer_of(
     reference: Image, looks: Looks, gallery: Gallery, primary: str, deliver: str, uncertainty: Path | None
 ) -> dict[str, Any]:
-    """Returns what the viewer reads as `viewer`, and the sheets behind it as `packed`."""
+    """Return what the viewer reads as `viewer`, and the sheets behind it as `packed`."""
     main = main_methods(looks.titles, primary, deliver)
     part, top = looks.part, gallery.error_top
     maps = [] if uncertainty is None else [uncertainty_layer(uncertainty, reference, part, top)]
@@ -188,7 +188,7 @@ def viewer_of(
 
 
 def closeness_drawings(reference: Image, low: Image, looks: Looks, primary: str, deliver: str) -> list[dict[str, str]]:
-    """Draws correlation by frequency, intensities along a line, and their distribution, for the main methods."""
+    """Draw correlation by frequency, intensities along a line, and their distribution, for the main methods."""
     titles, found, yardstick = looks.titles, looks.closeness, looks.yardstick
     lines = {name: style for name, style in curve_methods(primary, deliver).items() if name in found}
     whole = {REFERENCE: "reference", **lines}
@@ -210,7 +210,7 @@ def prose(
     tuning: Mapping[str, Any],
     deliver: str,
 ) -> dict[str, Sequence[Any]]:
-    """Returns the methods as `paragraphs`, and the `references` they cite."""
+    """Return the methods as `paragraphs`, and the `references` they cite."""
     books = Bibliography()
     model = ForwardModel.from_json(low.facts["forward_model"])
     volume = [one for one in record["volumes"] if one["id"] == reference.facts["id"]]
@@ -228,7 +228,7 @@ def prose(
 
 
 def volume_numbers(run: RunRecord, volume: str) -> list[dict[str, Any]]:
-    """Returns the rows of a volume: value, difference to the baseline and its interval, by method, region, metric.
+    """Return the rows of a volume: value, difference to the baseline and its interval, by method, region, metric.
 
     The interval is of this volume alone; where it is the only one of its split, it equals the summary's.
 
@@ -257,14 +257,14 @@ def volume_numbers(run: RunRecord, volume: str) -> list[dict[str, Any]]:
 
 
 def course(table: pd.DataFrame, method: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Returns the slices of a method's rows and their values, in the order of the slices."""
+    """Return the slices of a method's rows and their values, in the order of the slices."""
     found = sorted((row["slice"], row["value"]) for row in records(where(table, method=method)))
     slices, values = zip(*found, strict=True)
     return np.array(slices, dtype=float), np.array(values, dtype=float)
 
 
 def shself_supervised(reference: Image, run: RunRecord, deliver: str, count: int) -> list[int]:
-    """Returns the slices to draw: spread evenly over a volume, but the worst pictures of a stack, the worst first.
+    """Return the slices to draw: spread evenly over a volume, but the worst pictures of a stack, the worst first.
 
     Args:
         reference: extracted volume.
@@ -284,20 +284,20 @@ def shself_supervised(reference: Image, run: RunRecord, deliver: str, count: int
 
 
 def gallery_of(reference: Image, drawn: Drawn, indices: Sequence[int], primary: str) -> Gallery:
-    """Builds the pictures of all drawn methods; errors are scaled by those of the best baseline."""
+    """Build the pictures of all drawn methods; errors are scaled by those of the best baseline."""
     titles = {**{method: method_title(method) for method in drawn if method not in TITLES}, **TITLES}
     scale = primary if primary in drawn else next(method for method in drawn if method not in TITLES)
     return build_gallery(reference, indices, drawn, titles, scale)
 
 
 def main_methods(methods: Collection[str], primary: str, deliver: str) -> list[str]:
-    """Returns what stands side by side: the measurement, best baseline, pretrained, deliverable, reference."""
+    """Return what stands side by side: the measurement, best baseline, pretrained, deliverable, reference."""
     wanted = dict.fromkeys([LOW, primary, "pretrained", deliver, REFERENCE])
     return [method for method in wanted if method in (LOW, REFERENCE) or method in methods]
 
 
 def primary_baseline(run: RunRecord) -> str:
-    """Returns the best baseline by the first measure of the configuration."""
+    """Return the best baseline by the first measure of the configuration."""
     return columns_of(run.summary)[0].baseline
 
 
@@ -324,12 +324,12 @@ def slice_curves(run: RunRecord, reference: Image, columns: Sequence[Column], de
 
 
 def place_words(reference: Image) -> str:
-    """Returns what the places along a curve are."""
+    """Return what the places along a curve are."""
     if is_stack(reference):
         return "picture of the stack"
     return f"{reference.facts['plane']} slice of the block" if reference.is_anatomical else "slice of the block"
 
 
 def curve_methods(baseline: str, deliver: str) -> dict[str, str]:
-    """Returns the methods that are drawn as lines, and their styles; the deliverable last, on top."""
+    """Return the methods that are drawn as lines, and their styles; the deliverable last, on top."""
     return {baseline: "baseline", "pretrained": "network", deliver: "delivered"}

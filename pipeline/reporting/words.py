@@ -64,7 +64,7 @@ class Paragraph:
 
 
 def gap_of(record: Record, volume: str) -> int | None:
-    """Returns the slices between a volume and the nearest block of the same head that the network learnt from."""
+    """Return the slices between a volume and the nearest block of the same head that the network learnt from."""
     distances = [
         gap["slices"]
         for gap in record["gaps"]
@@ -75,18 +75,18 @@ def gap_of(record: Record, volume: str) -> int | None:
 
 
 def learnt_from_self_supervised(record: Record) -> bool:
-    """Says whether networks learnt from the low-resolution volumes that they restored."""
+    """Return whether networks learnt from the low-resolution volumes that they restored."""
     config = record["config"]
     return config["degrade"]["direction"] == "through_plane" and config["train"]["self_supervised"]
 
 
 def stacks_of(record: Record) -> set[str]:
-    """Returns the volumes that are stacks of a collection's pictures."""
+    """Return the volumes that are stacks of a collection's pictures."""
     return {volume["id"] for volume in record["volumes"] if is_collection(volume)}
 
 
 def source_of(record: Record, name: str) -> Record:
-    """Returns the record of a source; an empty one where it is not known."""
+    """Return the record of a source; an empty one where it is not known."""
     return next((source for source in record["sources"] if source["name"] == name), {"name": name})
 
 
@@ -183,7 +183,7 @@ def simulated_words(operators: Sequence[PhysicalParameters]) -> str:
 
 
 def noise_citation(name: str, books: Bibliography) -> str:
-    """Returns the mark of the work that a noise comes from; empty where none is cited."""
+    """Return the mark of the work that a noise comes from; empty where none is cited."""
     return books.cite(name) if name in LITERATURE else ""
 
 
@@ -219,7 +219,7 @@ def degrade_words(record: Record, books: Bibliography) -> Paragraph:
 
 
 def recipe_of(record: Record, method: str) -> Recipe | None:
-    """Returns how a network was trained; None where neither the configuration nor a preset says so."""
+    """Return how a network was trained; None where neither the configuration nor a preset says so."""
     given = record["config"].get("recipes", {}).get(method)
     if given is None and preset(method) is None:
         return None

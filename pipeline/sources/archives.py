@@ -26,12 +26,12 @@ DIGITS = 12
 
 
 def archive_path(folder: Path, name: str, sha256: str) -> Path:
-    """Returns where a downloaded file is kept."""
+    """Return where a downloaded file is kept."""
     return folder / sha256[:DIGITS] / name
 
 
 def archive(folder: Path, name: str, sha256: str, locate: Callable[[], str], patience: Patience) -> Path:
-    """Returns the path of a downloaded file, and downloads it where it is not there yet.
+    """Return the path of a downloaded file, and downloads it where it is not there yet.
 
     Processes that want the same file at once wait for the first. A file that is there already and whole is
     used as it is, also in a folder that cannot be written to.
@@ -58,7 +58,7 @@ def archive(folder: Path, name: str, sha256: str, locate: Callable[[], str], pat
 
 
 def unchecked_archive(folder: Path, name: str, address: str, patience: Patience) -> Path:
-    """Returns the path of a downloaded file of which nobody has said what it must be; the log tells its SHA-256.
+    """Return the path of a downloaded file of which nobody has said what it must be; the log tells its SHA-256.
 
     What is there from an earlier run is used as it is. What a killed run left is not gone on with, since the two parts
     could be of different files.
@@ -85,13 +85,13 @@ def unchecked_archive(folder: Path, name: str, address: str, patience: Patience)
 
 
 def note_sha256(path: Path, sha256: str) -> None:
-    """Writes down the SHA-256 that a file was found to have; where that cannot be written, it is found again."""
+    """Write down the SHA-256 that a file was found to have; where that cannot be written, it is found again."""
     with suppress(UserError):
         write_json(_note_path(path), {"sha256": sha256, **_state(path)})
 
 
 def _found(path: Path) -> str | None:
-    """Returns the SHA-256 of a file, as noted where the file is as it was then; None where there is no file."""
+    """Return the SHA-256 of a file, as noted where the file is as it was then; None where there is no file."""
     if not path.is_file():
         return None
     with suppress(UserError, KeyError, TypeError):
@@ -159,7 +159,7 @@ def _publish(partial: Path, path: Path, sha256: str) -> None:
 
 @contextmanager
 def _alone_at(path: Path) -> Iterator[None]:
-    """Keeps other processes from the same file; the lock ends with the process, however that ends."""
+    """Keep other processes from the same file; the lock ends with the process, however that ends."""
     lock = FileLock(path.with_name(path.name + ".lock"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -16,13 +16,13 @@ CHUNK_BYTES = 2**20
 
 
 def pieces(stream: IO[bytes]) -> Iterator[bytes]:
-    """Gives what is left of a stream, piece by piece."""
+    """Yield what is left of a stream, piece by piece."""
     while piece := stream.read(CHUNK_BYTES):
         yield piece
 
 
 def read_pieces(path: Path) -> Iterator[bytes]:
-    """Gives a file's bytes, piece by piece.
+    """Yield a file's bytes, piece by piece.
 
     Raises:
         UserError: the file cannot be read.
@@ -37,7 +37,7 @@ def read_pieces(path: Path) -> Iterator[bytes]:
 def write_pieces(
     source: Iterable[bytes], path: Path, mode: Literal["wb", "ab"], title: str, total: int | None = None
 ) -> None:
-    """Writes pieces to a file and flushes it to the disk, with a progress bar.
+    """Write pieces to a file and flushes it to the disk, with a progress bar.
 
     Args:
         source: the pieces; it should not raise OSError, which callers take for a failed write.

@@ -50,7 +50,7 @@ ZIP_SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06")
 
 
 def read_member(archive: Path, member: str, limit_bytes: int = LIMIT_BYTES) -> Iterator[bytes]:
-    """Gives the bytes of one member of a zip (wheel) or tar archive (plain, gzip, bzip2, xz), piece by piece.
+    """Yield the bytes of one member of a zip (wheel) or tar archive (plain, gzip, bzip2, xz), piece by piece.
 
     Args:
         archive: path of the archive.
@@ -111,17 +111,17 @@ class _Careful(io.RawIOBase):
         self._stream = stream
 
     def read(self, size: int = -1) -> bytes:
-        """Reads a piece; see the class."""
+        """Read a piece; see the class."""
         if not 0 <= size <= LARGEST_HEADER_BYTES:
             raise tarfile.ReadError(f"a header claims {size} bytes")
         return self._stream.read(size)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Goes to another place."""
+        """Go to another place."""
         return self._stream.seek(offset, whence)
 
     def tell(self) -> int:
-        """Returns the place."""
+        """Return the place."""
         return self._stream.tell()
 
     def readable(self) -> bool:
@@ -135,7 +135,7 @@ class _Careful(io.RawIOBase):
 
 @contextmanager
 def _unpacked(archive: Path) -> Iterator[_Careful]:
-    """Opens a tar archive, decompressing it as its first bytes tell."""
+    """Open a tar archive, decompressing it as its first bytes tell."""
     with archive.open("rb") as raw:
         start = raw.read(6)
         raw.seek(0)
@@ -147,14 +147,14 @@ def _unpacked(archive: Path) -> Iterator[_Careful]:
 
 
 def _check_dictionary(archive: Path) -> None:
-    """Refuses an xz file that asks for too much memory."""
+    """Refuse an xz file that asks for too much memory."""
     with archive.open("rb") as stream:
         decompressor = lzma.LZMADecompressor(memlimit=LARGEST_DICTIONARY_BYTES)
         decompressor.decompress(stream.read(2**16), max_length=1)
 
 
 def _plain(name: str) -> str:
-    """Returns a path in an archive without the leading ./ that some programs write."""
+    """Return a path in an archive without the leading ./ that some programs write."""
     return name.removeprefix("./").rstrip("/")
 
 
@@ -178,7 +178,7 @@ def _missing(archive: Path, member: str, names: Sequence[str]) -> UserError:
 
 
 def _nearest(member: str, names: Sequence[str]) -> str:
-    """Names the most similar path, preferably one with the same file name; an archive may hold too many to list."""
+    """Name the most similar path, preferably one with the same file name; an archive may hold too many to list."""
     if not names:
         return "it holds no files."
     same = [name for name in names if name.rsplit("/", 1)[-1] == member.rsplit("/", 1)[-1]]

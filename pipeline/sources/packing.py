@@ -56,7 +56,7 @@ class Bundle:
     start: Callable[[str], IO[bytes]]
 
     def read(self, name: str, count: int = -1) -> bytes:
-        """Returns the first `count` bytes of a file, or all.
+        """Return the first `count` bytes of a file, or all.
 
         Raises:
             UserError: the file cannot be read, is damaged, or is too large.
@@ -71,7 +71,7 @@ class Bundle:
             raise UserError(f"{self.path}: {name!r} cannot be read ({error}). Is it whole?") from error
 
     def is_dicom(self, name: str) -> bool:
-        """Says whether a file is DICOM by its first bytes; the directory of a medium is none.
+        """Return whether a file is DICOM by its first bytes; the directory of a medium is none.
 
         Old files begin with their first element instead of a preamble and the letters DICM.
         """
@@ -83,17 +83,17 @@ class Bundle:
 
 
 def is_hidden(path: str) -> bool:
-    """Says whether a file is hidden, such as those that some systems put beside pictures."""
+    """Return whether a file is hidden, such as those that some systems put beside pictures."""
     return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(path).parts)
 
 
 def is_picture(path: str) -> bool:
-    """Says whether a file is a picture by its name; hidden files are not."""
+    """Return whether a file is a picture by its name; hidden files are not."""
     return path.lower().endswith(PICTURES) and not is_hidden(path)
 
 
 def other_files(names: Iterable[str]) -> list[str]:
-    """Returns the files that are neither pictures by their names, nor hidden, nor by-products of a system."""
+    """Return the files that are neither pictures by their names, nor hidden, nor by-products of a system."""
     return [
         name
         for name in names
@@ -102,14 +102,14 @@ def other_files(names: Iterable[str]) -> list[str]:
 
 
 def listed(names: list[str]) -> str:
-    """Returns the first names of a list and the number of the others, for a message."""
+    """Return the first names of a list and the number of the others, for a message."""
     more = len(names) - MAX_LISTED
     return ", ".join(names[:MAX_LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[Bundle]:
-    """Opens a folder, a zip archive, or a single file as a bundle of one.
+    """Open a folder, a zip archive, or a single file as a bundle of one.
 
     Raises:
         UserError: there is nothing at `path`, or it cannot be read, or a link in the folder leads out of it.
@@ -149,7 +149,7 @@ def _files_below(folder: Path) -> dict[str, Path]:
 
 
 def write_archive(path: Path, files: Iterable[tuple[str, bytes]], *, compressed: bool) -> None:
-    """Writes a zip archive; the same files always give the same bytes.
+    """Write a zip archive; the same files always give the same bytes.
 
     Args:
         path: the archive; see `pipeline.files.replacing` for writing it whole or not at all.
@@ -165,7 +165,7 @@ def write_archive(path: Path, files: Iterable[tuple[str, bytes]], *, compressed:
 
 
 def pack(folder: Path, output: Path) -> None:
-    """Packs the images of a folder and of the folders below it into a zip archive, uncompressed as most images are.
+    """Pack the images of a folder and of the folders below it into a zip archive, uncompressed as most images are.
 
     An OME-Zarr is packed whole; of other folders, the pictures and the DICOM files.
 

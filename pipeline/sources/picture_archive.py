@@ -17,12 +17,12 @@ from pipeline.sources.packing import LIMIT_BYTES, PICTURES, is_picture
 
 
 def shard_of(name: str, count: int) -> int:
-    """Returns to which of `count` parts a picture belongs, by its name alone: SHA-256 of the name, modulo `count`."""
+    """Return to which of `count` parts a picture belongs, by its name alone: SHA-256 of the name, modulo `count`."""
     return int(hashlib.sha256(name.encode()).hexdigest(), 16) % count
 
 
 def picture_names(archive: Path, folder: str | None, shard: tuple[int, int] = (0, 1)) -> list[str]:
-    """Returns the names of the pictures of a part of a folder inside an archive, relative to that folder, sorted.
+    """Return the names of the pictures of a part of a folder inside an archive, relative to that folder, sorted.
 
     Args:
         archive: zip file.
@@ -49,7 +49,7 @@ def _nearest(folder: str, pictures: Sequence[str]) -> str:
 
 
 def read_pictures(archive: Path, folder: str | None, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-    """Gives the name and the content of each picture that `picture_names` gave, one after the other.
+    """Yield the name and the content of each picture that `picture_names` gave, one after the other.
 
     Raises:
         UserError: the archive is damaged, or a file is too large.

@@ -50,7 +50,7 @@ class TransientError(Exception):
 
 
 def persistently(action: Callable[[], Result], patience: Patience, progress: Callable[[], int] = lambda: 0) -> Result:
-    """Repeats an action until it no longer raises TransientError.
+    """Repeat an action until it no longer raises TransientError.
 
     Args:
         action: what is tried.
@@ -83,7 +83,7 @@ def persistently(action: Callable[[], Result], patience: Patience, progress: Cal
 
 @contextmanager
 def telling(address: str) -> Iterator[None]:
-    """Turns the network's errors into TransientError where another try may help, else into UnreachableError."""
+    """Turn the network's errors into TransientError where another try may help, else into UnreachableError."""
     try:
         yield
     except requests.HTTPError as error:
@@ -97,7 +97,7 @@ def telling(address: str) -> Iterator[None]:
 
 
 def check_status(response: requests.Response, address: str) -> None:
-    """Passes a response with a good status.
+    """Pass a response with a good status.
 
     Raises:
         TransientError: for a status that may pass.
@@ -116,12 +116,12 @@ def _raise_for(response: requests.Response, address: str) -> None:
 
 
 def root_of(error: BaseException) -> str:
-    """Returns in words what an error came from; the outer layers repeat whole addresses."""
+    """Return in words what an error came from; the outer layers repeat whole addresses."""
     while (earlier := error.__cause__ or error.__context__) is not None:
         error = earlier
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def shown(address: str) -> str:
-    """Returns an address without the user name and password that it may hold."""
+    """Return an address without the user name and password that it may hold."""
     return re.sub(r"//[^/?#]*@", "//", address, count=1)

@@ -1,4 +1,4 @@
-"""Downloads over HTTP that go on where they were cut off (range requests, RFC 9110, section 14)."""
+"""Download over HTTP that go on where they were cut off (range requests, RFC 9110, section 14)."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class _Transfer:
     version: str = ""
 
     def go_on(self) -> None:
-        """Asks for what is missing; raises TransientError where another try may bring more."""
+        """Ask for what is missing; raises TransientError where another try may bring more."""
         if not self.checked and not self.version:
             self.partial.unlink(missing_ok=True)  # nothing says that the rest would be of the same file
         begun = size_of(self.partial)
@@ -84,7 +84,7 @@ class _Transfer:
             raise TransientError(f"{shown(self.address)}: the server has {total} bytes, but {begun} came before")
 
     def _check_encoding(self, response: requests.Response) -> None:
-        """Refuses a file that was compressed on the way; one that is a gzip file itself may be called so by mistake."""
+        """Refuse a file that was compressed on the way; one that is a gzip file itself may be called so by mistake."""
         encoding = response.headers.get("Content-Encoding", "").strip().lower()
         if encoding not in MEANINGLESS_ENCODINGS and not self.title.endswith((".gz", ".tgz")):
             raise UserError(
@@ -108,7 +108,7 @@ class _Transfer:
             raise TransientError(f"{shown(self.address)}: {size_of(self.partial)} of {total} bytes came")
 
     def _check_room(self, total: int | None, first: int) -> None:
-        """Refuses at once what cannot end well; a server that states no size is stopped by the limit."""
+        """Refuse at once what cannot end well; a server that states no size is stopped by the limit."""
         if total is not None and total > self.limit_bytes:
             raise self._too_large(f"claims to hold {total} bytes")
         missing, free = (total or 0) - first, shutil.disk_usage(self.partial.parent).free
@@ -119,7 +119,7 @@ class _Transfer:
             )
 
     def _pieces(self, response: requests.Response, first: int) -> Iterator[bytes]:
-        """Gives the body as it comes, and stops a server that sends too much, or hardly anything."""
+        """Yield the body as it comes, and stops a server that sends too much, or hardly anything."""
         size = first
         since, mark = time.monotonic(), size
         while piece := response.raw.read1(PIECE_BYTES, decode_content=False):
@@ -149,7 +149,7 @@ def transfer(
     checked: bool = True,
     limit_bytes: int = LIMIT_BYTES,
 ) -> None:
-    """Downloads a file, going on with what is in `partial`, until the server says that nothing is missing.
+    """Download a file, going on with what is in `partial`, until the server says that nothing is missing.
 
     Args:
         address: http or https.
@@ -168,18 +168,18 @@ def transfer(
 
 
 def size_of(path: Path) -> int:
-    """Returns the size of a file in bytes; 0 where there is none."""
+    """Return the size of a file in bytes; 0 where there is none."""
     return path.stat().st_size if path.exists() else 0
 
 
 def _version_of(response: requests.Response) -> str:
-    """Returns the strong entity tag of a file, else the time of its last change, else nothing."""
+    """Return the strong entity tag of a file, else the time of its last change, else nothing."""
     tag = response.headers.get("ETag", "").strip()
     return tag if tag.startswith('"') else response.headers.get("Last-Modified", "").strip()
 
 
 def _extent(response: requests.Response) -> tuple[int | None, int | None]:
-    """Returns the place of the body's first byte in the file, and the file's size, as far as they are stated."""
+    """Return the place of the body's first byte in the file, and the file's size, as far as they are stated."""
     length = response.headers.get("Content-Length", "")
     if response.status_code == requests.codes.ok:
         return 0, int(length) if length.isdecimal() else None

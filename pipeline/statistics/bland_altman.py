@@ -27,7 +27,7 @@ class Agreement:
 
 
 def bland_altman(differences: Floats, confidence: float) -> Agreement:
-    """Returns bias and limits of agreement of differences that are independent of each other.
+    """Return bias and limits of agreement of differences that are independent of each other.
 
     The limits are bias +- 1.96 standard deviations; the interval of the bias is Student's t, both as in the paper. With
     one difference only the bias is known. Limits out of few differences are themselves uncertain: their standard error

@@ -15,7 +15,7 @@ Floats = NDArray[np.float64]
 
 
 def circular_block_means(values: Floats, block: int, samples: int, generator: np.random.Generator) -> Floats:
-    """Returns means of resampled series.
+    """Return means of resampled series.
 
     The series is closed to a ring, blocks of neighbours are drawn from it, and the last block is cut so that every
     resample is as long as the series. A block is at most half the series: a block of its full length would always
@@ -39,7 +39,7 @@ def circular_block_means(values: Floats, block: int, samples: int, generator: np
 
 
 def _ring_sums(values: Floats, length: int) -> Floats:
-    """Sums of `length` neighbours on the ring, one for every start."""
+    """Sum of `length` neighbours on the ring, one for every start."""
     if length == 0:
         return np.zeros(len(values))
     ring = np.concatenate([values, values[: length - 1]])
@@ -54,7 +54,7 @@ def resampled_means(
     seed: int,
     stacks: Collection[str] = (),
 ) -> Floats:
-    """Returns resampled means over volumes, of the volumes' means over slices.
+    """Return resampled means over volumes, of the volumes' means over slices.
 
     The random numbers hang on the seed and on the names of the volumes and of nothing else: two methods measured on
     the same slices are resampled alike.
@@ -96,7 +96,7 @@ def _generator(seed: int, name: str) -> np.random.Generator:
 
 
 def percentile_interval(resampled: Floats, confidence: float) -> tuple[float, float]:
-    """Returns the central interval that holds the share `confidence` of resampled values."""
+    """Return the central interval that holds the share `confidence` of resampled values."""
     tail = (1 - confidence) / 2
     low, high = np.quantile(resampled, [tail, 1 - tail])
     return float(low), float(high)

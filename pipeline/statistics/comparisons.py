@@ -30,7 +30,7 @@ FEWEST_PAIRS = 2
 
 
 def compare_all(rows: pd.DataFrame, settings: Evaluate, seed: int, stacks: Collection[str] = ()) -> pd.DataFrame:
-    """Makes the table of comparisons.
+    """Make the table of comparisons.
 
     Args:
         rows: measurements of slices and of volumes as a whole, see `read_parts`.
@@ -67,7 +67,7 @@ def compare_all(rows: pd.DataFrame, settings: Evaluate, seed: int, stacks: Colle
 
 
 def pairs_of(methods: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-    """Gives every network with the baselines that it has to beat; the untouched network is both."""
+    """Yield every network with the baselines that it has to beat; the untouched network is both."""
     classical = plugins.names("pipeline.baselines")
     baselines = [method for method in methods if method in classical or method == PRETRAINED]
     for network in methods:
@@ -96,7 +96,7 @@ def _compared(
 
 
 def rank_biserial(differences: Sequence[float]) -> float:
-    """Returns the matched-pairs rank-biserial correlation (Kerby, Comprehensive Psychology 3:11.IT.3.1, 2014).
+    """Return the matched-pairs rank-biserial correlation (Kerby, Comprehensive Psychology 3:11.IT.3.1, 2014).
 
     The differences are ranked by their size; it is the share of the sum of ranks that is positive, minus the share that
     is negative: +1 where every pair has a positive difference, -1 where every one has a negative one. Differences of
@@ -113,7 +113,7 @@ def rank_biserial(differences: Sequence[float]) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Corrects p values for their number (Holm, Scandinavian Journal of Statistics 6:65-70, 1979).
+    """Correct p values for their number (Holm, Scandinavian Journal of Statistics 6:65-70, 1979).
 
     Returns:
         Corrected values in the same order, at most 1; NaN stays NaN and does not count.

@@ -52,7 +52,7 @@ def findings(
     title: Callable[[str], str] = str,
     stacks: Collection[str] = (),
 ) -> dict[str, list[str]]:
-    """Returns for every test split the sentences on its networks; arguments as in `conclusion`."""
+    """Return for every test split the sentences on its networks; arguments as in `conclusion`."""
     regions = list(summary["region"].unique())
     region = "foreground" if "foreground" in regions else next(iter(regions), "")
     found: dict[str, list[str]] = {}
@@ -162,7 +162,7 @@ def against_all(
 
 
 def _standing(method: str, metric: str, rows: Any, confidence: float, title: Callable[[str], str]) -> str:
-    """Sorts the baselines of one network and metric by what can be said of them."""
+    """Sort the baselines of one network and metric by what can be said of them."""
     module = plugins.load("pipeline.metrics", metric)
     verdicts: dict[str, list[str]] = {}
     for _, row in rows.sort_values("baseline").iterrows():

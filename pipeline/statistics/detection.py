@@ -40,7 +40,7 @@ DETECTED, NET = 1, 2
 
 
 def place_weights(slices: NDArray[np.integer], samples: int, generator: np.random.Generator) -> Floats:
-    """Returns how often each place is drawn: slices first, then as many places in each as it has.
+    """Return how often each place is drawn: slices first, then as many places in each as it has.
 
     Args:
         slices: the slice of each place, shape (places,).
@@ -59,7 +59,7 @@ def place_weights(slices: NDArray[np.integer], samples: int, generator: np.rando
 
 
 def resampled_sums(places: pd.DataFrame, samples: int, seed: int) -> dict[tuple[Any, ...], Floats]:
-    """Returns resampled sums of one volume.
+    """Return resampled sums of one volume.
 
     The random numbers hang on the seed and the volume's name alone: all methods are resampled alike.
 
@@ -87,7 +87,7 @@ def resampled_sums(places: pd.DataFrame, samples: int, seed: int) -> dict[tuple[
 
 
 def with_intervals(counts: pd.DataFrame, places: pd.DataFrame, samples: int, confidence: float, seed: int) -> Any:
-    """Returns the table of counts of one volume with intervals of the share that was detected.
+    """Return the table of counts of one volume with intervals of the share that was detected.
 
     Args:
         counts: a volume's rows of the table of detections.
@@ -108,7 +108,7 @@ def with_intervals(counts: pd.DataFrame, places: pd.DataFrame, samples: int, con
 def rate_table(
     volumes: Sequence[tuple[pd.DataFrame, pd.DataFrame]], deliver: str, samples: int, confidence: float, seed: int
 ) -> pd.DataFrame:
-    """Returns the rates of every split and method: over all that was inserted, by kind, and by condition.
+    """Return the rates of every split and method: over all that was inserted, by kind, and by condition.
 
     Args:
         volumes: of each volume, its rows of the table of detections and of the table of places.

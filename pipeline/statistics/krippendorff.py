@@ -13,7 +13,7 @@ FEWEST_READERS = 2
 
 
 def krippendorff_alpha(values: NDArray[np.float64], level: Level) -> float:
-    """Returns the agreement of readers: 1 is perfect, 0 is chance, below 0 is worse than chance.
+    """Return the agreement of readers: 1 is perfect, 0 is chance, below 0 is worse than chance.
 
     Krippendorff, Computing Krippendorff's alpha-reliability, University of Pennsylvania, 2011: one minus observed over
     expected disagreement, where two categories disagree altogether (nominal) or by how many answers lie between them

@@ -25,7 +25,7 @@ FEWEST_SUBJECTS = 6
 
 
 def choose_baselines(volumes: pd.DataFrame) -> dict[tuple[str, str], str]:
-    """Chooses the best baseline for every region and metric, on validation alone.
+    """Choose the best baseline for every region and metric, on validation alone.
 
     A region that no validation volume has, such as a structure of a segmentation, takes the choice over the foreground.
 
@@ -56,7 +56,7 @@ def choose_baselines(volumes: pd.DataFrame) -> dict[tuple[str, str], str]:
 
 
 def summarise(rows: pd.DataFrame, settings: Evaluate, seed: int, stacks: Collection[str] = ()) -> pd.DataFrame:
-    """Makes the summary table.
+    """Make the summary table.
 
     Args:
         rows: measurements of slices and of volumes as a whole, see `read_parts`.
@@ -88,7 +88,7 @@ def summarise(rows: pd.DataFrame, settings: Evaluate, seed: int, stacks: Collect
 def _compare(
     group: pd.DataFrame, baseline: str, settings: Evaluate, seed: int, stacks: Collection[str]
 ) -> list[dict[str, Any]]:
-    """Compares all methods within one split, region and metric."""
+    """Compare all methods within one split, region and metric."""
     subjects = dict(zip(group["volume"], group["subject"], strict=True))
     tables = {str(volume): slices_by_method(part) for volume, part in group.groupby("volume", sort=True)}
     methods = sorted(group["method"].unique())
@@ -110,12 +110,12 @@ def _compare(
 
 
 def slices_by_method(part: pd.DataFrame) -> pd.DataFrame:
-    """Returns the values of one volume, metric and region: one row a slice, one column a method."""
+    """Return the values of one volume, metric and region: one row a slice, one column a method."""
     return part.pivot_table(index="slice", columns="method", values="value", aggfunc="first", sort=True)
 
 
 def check_complete(tables: Mapping[str, pd.DataFrame], methods: set[str]) -> None:
-    """Refuses volumes on which a method misses a slice.
+    """Refuse volumes on which a method misses a slice.
 
     Raises:
         UserError: naming the volume and the method.
@@ -136,7 +136,7 @@ def estimate(
     seed: int,
     stacks: Collection[str] = (),
 ) -> tuple[float, float, float]:
-    """Returns the mean over volumes of the means over slices, and the bounds of its interval.
+    """Return the mean over volumes of the means over slices, and the bounds of its interval.
 
     The bounds are NaN where there is nothing to draw from: one subject, and one value a volume. Arguments as in
     `resampled_means`.
@@ -151,7 +151,7 @@ def estimate(
 
 
 def signed_rank_p(differences: Mapping[str, Floats], subjects: Mapping[str, str]) -> float:
-    """Returns the two-sided p of the signed-rank test over the subjects' mean differences.
+    """Return the two-sided p of the signed-rank test over the subjects' mean differences.
 
     NaN below six subjects, and where nothing differs.
     """
@@ -163,7 +163,7 @@ def signed_rank_p(differences: Mapping[str, Floats], subjects: Mapping[str, str]
 
 
 def subject_means(differences: Mapping[str, Floats], subjects: Mapping[str, str]) -> list[float]:
-    """Returns one number a subject: the mean over its volumes of the means over their slices."""
+    """Return one number a subject: the mean over its volumes of the means over their slices."""
     by_subject: dict[str, list[float]] = {}
     for volume, values in differences.items():
         by_subject.setdefault(subjects[volume], []).append(float(values.mean()))

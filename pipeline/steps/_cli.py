@@ -30,23 +30,23 @@ class ArgumentParser(argparse.ArgumentParser):
         self.tables: list[str] = []
 
     def convert_arg_line_to_args(self, arg_line: str) -> list[str]:
-        """Returns the value on a line of a file; an empty list is printed as an empty line."""
+        """Return the value on a line of a file; an empty list is printed as an empty line."""
         return [arg_line] if arg_line else []
 
     def each_volume(self, action: argparse.Action, *, many: bool = False) -> None:
-        """Marks an option that takes one value a volume, or, where `many`, equally many."""
+        """Mark an option that takes one value a volume, or, where `many`, equally many."""
         self.of_each_volume[action.dest] = many
 
 
 def stage_parser(stage: str, description: str | None) -> ArgumentParser:
-    """Returns the parser of `python -m pipeline <stage>`; the stage's own description opens its help."""
+    """Return the parser of `python -m pipeline <stage>`; the stage's own description opens its help."""
     return ArgumentParser(
         prog=f"python -m pipeline {stage}", description=description, formatter_class=RawDescriptionHelpFormatter
     )
 
 
 def add_settings(parser: ArgumentParser, section: type[Section]) -> None:
-    """Adds --settings, the stage's section of the configuration."""
+    """Add --settings, the stage's section of the configuration."""
     name = section.__name__.lower()
     parser.add_argument(
         "--settings",
@@ -65,7 +65,7 @@ def add_path(
     required: bool = True,
     each_volume: bool = False,
 ) -> None:
-    """Adds an option that takes a path, or several; where `each_volume`, so many for every volume."""
+    """Add an option that takes a path, or several; where `each_volume`, so many for every volume."""
     nargs = "+" if many or each_volume else None
     action = parser.add_argument(flag, type=Path, nargs=nargs, required=required, metavar="PATH", help=help_text)
     if each_volume:
@@ -73,13 +73,13 @@ def add_path(
 
 
 def add_table(parser: ArgumentParser, flag: str, help_text: str) -> None:
-    """Adds an option that takes the path of a table (.csv); the rows of all volumes go into it."""
+    """Add an option that takes the path of a table (.csv); the rows of all volumes go into it."""
     action = parser.add_argument(flag, type=Path, required=True, metavar="PATH", help=help_text)
     parser.tables.append(action.dest)
 
 
 def _above_zero(text: str) -> int:
-    """Reads a whole number above 0."""
+    """Read a whole number above 0."""
     try:
         number = int(text)
     except ValueError:
@@ -90,7 +90,7 @@ def _above_zero(text: str) -> int:
 
 
 def add_memory(parser: ArgumentParser) -> None:
-    """Adds --memory-mb, the memory that a scheduler lets the stage take."""
+    """Add --memory-mb, the memory that a scheduler lets the stage take."""
     text = "memory that this may take, in MB; fewer slices are computed side by side (default: what is free)"
     parser.add_argument("--memory-mb", type=_above_zero, metavar="N", help=text)
 
@@ -99,20 +99,20 @@ class _Lines(logging.Formatter):
     """Writes WARNING or ERROR in front of what is more than progress, so that it is not read as such."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (the name that logging calls)
-        """Returns the line of a record."""
+        """Return the line of a record."""
         line = super().formatMessage(record)
         return f"{record.levelname} {line}" if record.levelno >= logging.WARNING else line
 
 
 def start_logging() -> None:
-    """Sends progress messages to standard error, which the rules write into their log; see `_Lines`."""
+    """Send progress messages to standard error, which the rules write into their log; see `_Lines`."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Lines("%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
 def show_progress() -> bool:
-    """Says whether a progress bar would be seen by a person."""
+    """Return whether a progress bar would be seen by a person."""
     return sys.stderr.isatty()
 
 

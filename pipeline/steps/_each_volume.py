@@ -1,4 +1,4 @@
-"""Runs a stage, which is written for one volume, for the volumes of a shard, one after the other.
+"""Run a stage, which is written for one volume, for the volumes of a shard, one after the other.
 
 A stage may return a function that writes what it made. It is called while the next volume is already being computed.
 """
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 def run_volumes(module: ModuleType, parser: ArgumentParser, arguments: Namespace) -> None:
-    """Runs a stage for one volume after the other; where there are several, log and messages name the volume.
+    """Run a stage for one volume after the other; where there are several, log and messages name the volume.
 
     Args:
         module: the stage.
@@ -42,7 +42,7 @@ def run_volumes(module: ModuleType, parser: ArgumentParser, arguments: Namespace
 
 
 def _elsewhere(arguments: Namespace, aside: Mapping[Path, Path]) -> Namespace:
-    """Returns arguments whose paths inside some folders lead into others."""
+    """Return arguments whose paths inside some folders lead into others."""
     return Namespace(**{name: _moved(value, aside) for name, value in vars(arguments).items() if name != "whole"})
 
 
@@ -82,7 +82,7 @@ def _part(folder: str, name: str, number: int) -> Path:
 
 
 def _named(place: str, function: Callable[[], Any]) -> Any:
-    """Calls a function; what it complains of names the volume."""
+    """Call a function; what it complains of names the volume."""
     try:
         return function()
     except UserError as error:
@@ -95,7 +95,7 @@ def _counted(parser: ArgumentParser) -> str:
 
 
 def by_volume(parser: ArgumentParser, arguments: Namespace) -> Iterator[Namespace]:
-    """Gives the arguments of one volume after the other; the first option that belongs to volumes counts them.
+    """Yield the arguments of one volume after the other; the first option that belongs to volumes counts them.
 
     Raises:
         UserError: an option has not equally many values for every volume.

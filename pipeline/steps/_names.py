@@ -54,5 +54,5 @@ COMMANDS = ("apply", "figure", "table", "configure", "repeat", "compare_runs")
 
 
 def module_of(stage: str) -> str:
-    """Returns the dotted name of the module of a stage."""
+    """Return the dotted name of the module of a stage."""
     return f"pipeline.{'commands' if stage in COMMANDS else 'steps'}.{stage}"

@@ -28,7 +28,7 @@ LARGEST_FACTOR = 1e6
 
 
 def compared(reference: Image, prediction: NDArray[np.floating], spread: Image) -> tuple[NDArray, NDArray]:
-    """Returns spread and absolute error of the foreground of a volume, normalised, shape (voxels,) each.
+    """Return spread and absolute error of the foreground of a volume, normalised, shape (voxels,) each.
 
     Args:
         reference: extracted volume.
@@ -47,7 +47,7 @@ def compared(reference: Image, prediction: NDArray[np.floating], spread: Image) 
 
 
 def calibrate(triples: Iterable[tuple[Path, Path, Path]]) -> Sums:
-    """Adds up spread and error over volumes.
+    """Add up spread and error over volumes.
 
     Args:
         triples: reference, prediction and spread of each volume.
@@ -64,7 +64,7 @@ def calibrate(triples: Iterable[tuple[Path, Path, Path]]) -> Sums:
 
 
 def read_factor(path: Path) -> float:
-    """Reads the factor that this stage wrote.
+    """Read the factor that this stage wrote.
 
     Raises:
         UserError: the file is no calibration.
@@ -79,7 +79,7 @@ def read_factor(path: Path) -> float:
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declares the options of this stage."""
+    """Declare the options of this stage."""
     add_path(parser, "--hr", "extracted validation volumes (.safetensors)", many=True)
     add_path(parser, "--predictions", "their restorations by one method, in the same order", many=True)
     add_path(parser, "--spreads", "its disagreement over views, in the same order (.safetensors)", many=True)
@@ -87,7 +87,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(arguments: Namespace) -> None:
-    """Runs the stage."""
+    """Run the stage."""
     lists: Sequence[list[Path]] = (arguments.hr, arguments.predictions, arguments.spreads)
     if len({len(one) for one in lists}) > 1:
         raise UserError("--hr, --predictions and --spreads need as many files each, in the same order.")

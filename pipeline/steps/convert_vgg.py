@@ -1,4 +1,4 @@
-"""Turns downloaded VGG weights into a feature network, by which the perceptual loss compares images."""
+"""Turn downloaded VGG weights into a feature network, by which the perceptual loss compares images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 def features(weights: Path, source: Source, output: Path) -> None:
-    """Reads the convolutions of a VGG and writes them as safetensors.
+    """Read the convolutions of a VGG and write them as safetensors.
 
     Args:
         weights: .onnx, .pth or .safetensors file.
@@ -36,12 +36,12 @@ def features(weights: Path, source: Source, output: Path) -> None:
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declares the options of this stage."""
+    """Declare the options of this stage."""
     add_path(parser, "--weights", "downloaded weights of VGG16 or VGG19 (.onnx, .pth or .safetensors)")
     add_path(parser, "--output", "the feature network (.safetensors)")
     parser.add_argument("--source", required=True, metavar="JSON", help="the weights' entry in the table of sources")
 
 
 def main(arguments: Namespace) -> None:
-    """Runs the stage."""
+    """Run the stage."""
     features(arguments.weights, read_entry(Source, arguments.source, "source"), arguments.output)

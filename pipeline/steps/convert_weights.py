@@ -1,4 +1,4 @@
-"""Turns downloaded weights into a one-channel network, the start of fine-tuning and the method `pretrained`."""
+"""Turn downloaded weights into a one-channel network, the start of fine-tuning and the method `pretrained`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 def convert(weights: Path, source: Source, output: Path, factor: int, along: Along) -> None:
-    """Reads the weights of a source, folds them to one channel and writes generator, model card and empty history.
+    """Read the weights of a source, folds them to one channel and write generator, model card and empty history.
 
     Where the source's network enlarges by another factor than the run's, its layers are taken over as far as they fit.
 
@@ -59,7 +59,7 @@ def convert(weights: Path, source: Source, output: Path, factor: int, along: Alo
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declares the options of this stage."""
+    """Declare the options of this stage."""
     add_path(parser, "--weights", "downloaded weights (.bin, .pth or .safetensors)")
     add_path(parser, "--output", "folder of the method: generator.safetensors, model_card.md, history.csv")
     parser.add_argument("--source", required=True, metavar="JSON", help="the weights' entry in the table of sources")
@@ -69,6 +69,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(arguments: Namespace) -> None:
-    """Runs the stage."""
+    """Run the stage."""
     source = read_entry(Source, arguments.source, "source")
     convert(arguments.weights, source, arguments.output, arguments.factor, arguments.along)

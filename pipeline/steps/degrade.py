@@ -1,4 +1,4 @@
-"""Makes the low-resolution volume that an instrument would have measured, and writes down how."""
+"""Make the low-resolution volume that an instrument would have measured, and write down how."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 def forward_model(image: Image, settings: Degrade, seed: int) -> ForwardModel:
-    """Returns the forward model of a volume; numbers are drawn from ranges by the seed and the volume's name.
+    """Return the forward model of a volume; numbers are drawn from ranges by the seed and the volume's name.
 
     Raises:
         UserError: it works across the slices, between which there are channels; or its noise is one of magnitudes, and
@@ -50,7 +50,7 @@ def forward_model(image: Image, settings: Degrade, seed: int) -> ForwardModel:
 
 
 def check_magnitude(image: Image, name: str, noise: str, remedy: str) -> None:
-    """Refuses negative values where a noise has no meaning for them: CT, phase and signed maps are no magnitudes.
+    """Refuse negative values where a noise has no meaning for them: CT, phase and signed maps are no magnitudes.
 
     Args:
         image: normalised; `stored_minimum` in its facts is the lowest physical value before it was normalised, and
@@ -71,7 +71,7 @@ def check_magnitude(image: Image, name: str, noise: str, remedy: str) -> None:
 
 
 def degrade(image: Image, model: ForwardModel) -> Image:
-    """Returns the low-resolution image, on the grid of cell centres, with no mask but "missing", if there is one."""
+    """Return the low-resolution image, on the grid of cell centres, with no mask but "missing", if there is one."""
     affine = coarse_affine(image.affine, model.factors)
     facts = {**image.facts, "forward_model": model.to_json()}
     missing = image.masks.get(MISSING)
@@ -80,7 +80,7 @@ def degrade(image: Image, model: ForwardModel) -> Image:
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declares the options of this stage."""
+    """Declare the options of this stage."""
     add_path(parser, "--input", "extracted volume (.safetensors)")
     add_path(parser, "--output", "low-resolution volume (.safetensors)")
     add_path(parser, "--forward-model", "where the forward model is written (.json)")
@@ -89,7 +89,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(arguments: Namespace) -> None:
-    """Runs the stage."""
+    """Run the stage."""
     settings = read_section(Degrade, arguments.settings)
     image = map_image(arguments.input)
     model = forward_model(image, settings, arguments.seed)

@@ -1,4 +1,4 @@
-"""Writes the error map of a volume beside its super-resolved image, in the image's format, place and units.
+"""Write the error map of a volume beside its super-resolved image, in the image's format, place and units.
 
 A voxel holds the absolute error that is to be expected there: the disagreement of the method over flips and transposes,
 times the factor that was found on the validation volumes. NIfTI, MGH, TIFF and OME-Zarr hold it as 32-bit floats. DICOM
@@ -19,12 +19,12 @@ logger = logging.getLogger(__name__)
 
 
 def expected_error(disagreement: Image) -> Image:
-    """Returns the expected absolute error, normalised, of what the stage uncertainty wrote."""
+    """Return the expected absolute error, normalised, of what the stage uncertainty wrote."""
     return disagreement.with_data(disagreement.data * disagreement.facts["expected_error_factor"])
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declares the options of this stage."""
+    """Declare the options of this stage."""
     text = "the disagreement of a volume, as the stage uncertainty wrote it (.safetensors)"
     add_path(parser, "--input", text, each_volume=True)
     text = "the map of expected errors; its suffix is that of the volume's format"
@@ -32,7 +32,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(arguments: Namespace) -> None:
-    """Runs the stage."""
+    """Run the stage."""
     image = read_image(arguments.input)
     clipped = write_quantity(arguments.output, expected_error(image))
     logger.info("%s: expected errors written, %d voxels clipped", image.facts["id"], clipped)

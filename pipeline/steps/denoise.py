@@ -1,4 +1,4 @@
-"""Makes a denoised reference of a volume whose reference is itself noisy, by self-supervision on that volume alone.
+"""Make a denoised reference of a volume whose reference is itself noisy, by self-supervision on that volume alone.
 
 Where the reference is noisy, as in electron microscopy, no method can agree with it beyond its noise. The reference is
 an estimate, not a reference: measures against it are marked as such, stand beside those against the measured reference,
@@ -37,12 +37,12 @@ Denoiser = Callable[..., NDArray[np.floating]]
 
 
 def total_variation(image: NDArray[np.floating], weight: float) -> NDArray[np.floating]:
-    """Denoises by total variation (Chambolle, Journal of Mathematical Imaging and Vision 20:89-97, 2004)."""
+    """Denoise by total variation (Chambolle, Journal of Mathematical Imaging and Vision 20:89-97, 2004)."""
     return np.asarray(denoise_tv_chambolle(image, weight=weight))
 
 
 def non_local_means(image: NDArray[np.floating], sigma: float, patch_size: int) -> NDArray[np.floating]:
-    """Denoises by non-local means, see `pipeline.baselines.nlm_bspline3.denoise`."""
+    """Denoise by non-local means, see `pipeline.baselines.nlm_bspline3.denoise`."""
     settings = {"sigma": sigma, "h_in_sigma": 1.0, "patch_size": patch_size, "patch_distance": 5}
     return nlm_bspline3.denoise(image[..., None], 2, settings)[..., 0]
 
@@ -55,7 +55,7 @@ CANDIDATES: tuple[tuple[Denoiser, dict[str, list]], ...] = (
 
 
 def best_denoiser(slices: list[NDArray[np.floating]]) -> tuple[Denoiser, dict[str, Any], float]:
-    """Returns the denoiser that foretells hidden pixels best, its settings, and its mean squared error over them.
+    """Return the denoiser that foretells hidden pixels best, its settings, and its mean squared error over them.
 
     Args:
         slices: normalised intensities, shape (rows, columns) each.
@@ -74,7 +74,7 @@ def best_denoiser(slices: list[NDArray[np.floating]]) -> tuple[Denoiser, dict[st
 
 
 def denoise(image: Image) -> Image:
-    """Returns an extracted volume with denoised slices; its facts say by what."""
+    """Return an extracted volume with denoised slices; its facts say by what."""
     slices = np.moveaxis(np.asarray(image.data), image.facts["slice_axis"], 0)
     chosen = [slices[index] for index in evenly_spaced(image.facts["foreground_slices"], MAX_SLICES)]
     denoiser, settings, loss = best_denoiser(chosen)
@@ -85,13 +85,13 @@ def denoise(image: Image) -> Image:
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declares the options of this stage."""
+    """Declare the options of this stage."""
     add_path(parser, "--input", "extracted volume (.safetensors)", each_volume=True)
     add_path(parser, "--output", "the same volume, denoised (.safetensors)", each_volume=True)
 
 
 def main(arguments: Namespace) -> None:
-    """Runs the stage."""
+    """Run the stage."""
     image = read_image(arguments.input)
     result = denoise(image)
     write_image(arguments.output, result)

@@ -1,4 +1,4 @@
-"""Writes the result made of an image of a BIDS folder, or its error map, under its name in a data set of derivatives.
+"""Write the result made of an image of a BIDS folder, or its error map, under its name in a data set of derivatives.
 
 Beside the image stands a sidecar (JSON) with what it was made of and how. The standard: Brain Imaging Data Structure
 1.10, common data types of derivatives.
@@ -48,7 +48,7 @@ def sidecar(
     raw: Mapping[str, Any],
     description: str = RESULT,
 ) -> dict[str, Any]:
-    """Returns what is written down beside a result.
+    """Return what is written down beside a result.
 
     Args:
         source: the image that it was made of.
@@ -73,7 +73,7 @@ def sidecar(
 
 
 def size_of(image: Path, voxel_um: Sequence[float], raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the size of a result's voxels as it stands in a sidecar.
+    """Return the size of a result's voxels as it stands in a sidecar.
 
     Args:
         image: the result; the header of a NIfTI file tells the size.
@@ -98,7 +98,7 @@ def size_of(image: Path, voxel_um: Sequence[float], raw: Mapping[str, Any]) -> d
 
 
 def write_image(image: Path, output: Path) -> None:
-    """Writes a result under its new name, whole or not at all; where that is a folder (OME-Zarr), it is unpacked.
+    """Write a result under its new name, whole or not at all; where that is a folder (OME-Zarr), it is unpacked.
 
     Raises:
         UserError: it cannot be read.
@@ -116,7 +116,7 @@ def write_image(image: Path, output: Path) -> None:
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declares the options of this stage."""
+    """Declare the options of this stage."""
     add_path(parser, "--image", "the result, as it was delivered")
     add_path(parser, "--output", "write the result under this name", required=False)
     add_path(parser, "--sidecar", "write what the result is (.json); needs the options below", required=False)
@@ -132,7 +132,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(arguments: Namespace) -> None:
-    """Runs the stage.
+    """Run the stage.
 
     Raises:
         UserError: an option is missing, or a file cannot be read.

@@ -1,4 +1,4 @@
-"""Writes dataset_description.json, which makes a folder of results a BIDS data set of derivatives."""
+"""Write dataset_description.json, which makes a folder of results a BIDS data set of derivatives."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BIDS_VERSION = "1.10.0"
 def description(
     run: str, method: str, links: Mapping[str, str], raw: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """Returns the description of the derivatives of a run.
+    """Return the description of the derivatives of a run.
 
     Args:
         run: name of the run.
@@ -41,18 +41,18 @@ def description(
 
 
 def _source(raw: Mapping[str, Any], place: str) -> dict[str, str]:
-    """Names a data set by its DOI where it has one, else by where it lies."""
+    """Name a data set by its DOI where it has one, else by where it lies."""
     return {"DOI": str(raw["DatasetDOI"])} if "DatasetDOI" in raw else {"URL": place}
 
 
 def place_of(root: str, output: Path) -> str:
-    """Returns where a data set lies as seen from the folder of derivatives; an absolute path becomes an address."""
+    """Return where a data set lies as seen from the folder of derivatives; an absolute path becomes an address."""
     path = Path(root)
     return path.as_uri() if path.is_absolute() else Path(os.path.relpath(path, output.parent)).as_posix()
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declares the options of this stage."""
+    """Declare the options of this stage."""
     parser.add_argument("--run", required=True, help="name of the run")
     parser.add_argument("--method", required=True, help="method that made the results")
     text = "folders of the BIDS data sets that images were taken from, by their names in the sidecars"
@@ -61,7 +61,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(arguments: Namespace) -> None:
-    """Runs the stage."""
+    """Run the stage."""
     roots = read_entry(dict[str, str], arguments.links, "links")
     raw = {name: read_json(Path(root) / DESCRIPTION_FILE) for name, root in roots.items()}
     links = {name: place_of(root, arguments.output) for name, root in roots.items()}

@@ -1,4 +1,4 @@
-"""Puts inserted structures of all volumes into one table, and says how many every method shows, with intervals.
+"""Put inserted structures of all volumes into one table, and says how many every method shows, with intervals.
 
 See pipeline/statistics/detection.py: what is drawn anew are subjects, slices and places, and methods are paired.
 """
@@ -26,7 +26,7 @@ TEXT = ["volume", "subject", "split", "method", "kind", "unit"]
 
 
 def read_rows(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """Reads a table that the stage insert wrote.
+    """Read a table that the stage insert wrote.
 
     Args:
         path: one of its files.
@@ -48,7 +48,7 @@ def read_rows(path: Path, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declares the options of this stage."""
+    """Declare the options of this stage."""
     add_path(parser, "--parts", "inserted structures of single volumes (.csv)", many=True)
     add_path(parser, "--places", "their places, in the same order (.csv)", many=True)
     parser.add_argument("--deliver", required=True, metavar="METHOD", help="method with which the others are compared")
@@ -59,7 +59,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(arguments: Namespace) -> None:
-    """Runs the stage."""
+    """Run the stage."""
     settings = read_section(Evaluate, arguments.settings)
     if len(arguments.parts) != len(arguments.places):
         raise UserError("--parts and --places need as many files each, in the same order.")

@@ -1,4 +1,4 @@
-"""Asks a classifier, trained on the true pictures of split train, whether restored pictures keep their class.
+"""Ask a classifier, trained on the true pictures of split train, whether restored pictures keep their class.
 
 Classes are the folders that the pictures of a collection came in. Without such folders there are no classes, and the
 table stays empty.
@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 
 
 def learn(references: Sequence[Path], seed: int) -> tuple[list[str], nn.Module | None]:
-    """Trains the classifier on the pictures of stacks.
+    """Train the classifier on the pictures of stacks.
 
     Args:
         references: extracted stacks of pictures.
@@ -60,7 +60,7 @@ def learn(references: Sequence[Path], seed: int) -> tuple[list[str], nn.Module |
 
 
 def diagnose(reference: Image, predictions: Sequence[Path], classes: Sequence[str], network: nn.Module) -> Diagnoses:
-    """Returns what the classifier says of a stack and of all its restorations.
+    """Return what the classifier says of a stack and of all its restorations.
 
     Args:
         reference: extracted stack of pictures.
@@ -77,7 +77,7 @@ def diagnose(reference: Image, predictions: Sequence[Path], classes: Sequence[st
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declares the options of this stage."""
+    """Declare the options of this stage."""
     add_path(
         parser, "--train", "extracted stacks of pictures that the classifier learns from (.safetensors)", many=True
     )
@@ -90,7 +90,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(arguments: Namespace) -> None:
-    """Runs the stage."""
+    """Run the stage."""
     settings = read_section(Evaluate, arguments.settings)
     use_threads(arguments.threads)
     classes, network = learn(arguments.train, arguments.seed)

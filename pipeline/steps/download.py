@@ -1,4 +1,4 @@
-"""Fetches a source, checks it, and writes down what it is.
+"""Fetch a source, checks it, and write down what it is.
 
 What was downloaded is kept in the folder of archives, so that nothing is fetched twice; the wanted file is taken
 from there. Beside it, FILE.source.json records title, licence, citation and checksums.
@@ -32,7 +32,7 @@ ARCHIVES_VARIABLE = "BRAINSR_ARCHIVES"
 
 
 def record(name: str, source: Source, sha256: str, size_bytes: int) -> dict[str, Any]:
-    """Returns what is written down about a file.
+    """Return what is written down about a file.
 
     Args:
         name: name of the source.
@@ -59,7 +59,7 @@ def record(name: str, source: Source, sha256: str, size_bytes: int) -> dict[str,
 def download(
     name: str, source: Source, output: Path, archives: Path, patience: Patience, fetched: Path | None = None
 ) -> None:
-    """Makes the wanted file of a source and its record, FILE.source.json, beside it.
+    """Make the wanted file of a source and its record, FILE.source.json, beside it.
 
     Args:
         name: name of the source.
@@ -82,12 +82,12 @@ def download(
 
 
 def record_path(output: Path) -> Path:
-    """Returns the path of the record that stands beside a file."""
+    """Return the path of the record that stands beside a file."""
     return output.with_name(output.name + ".source.json")
 
 
 def take(original: Path, source: Source, output: Path) -> tuple[str, int]:
-    """Copies the wanted file, or the wanted member of an archive, to `output`, whole or not at all.
+    """Copy the wanted file, or the wanted member of an archive, to `output`, whole or not at all.
 
     What was downloaded is checked already; the user's own files, and those of S3, are checked here.
 
@@ -122,7 +122,7 @@ def _check(original: Path, source: Source, found: str) -> None:
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declares the options of this stage."""
+    """Declare the options of this stage."""
     parser.add_argument("--name", required=True, help="name of the source")
     parser.add_argument(
         "--source",
@@ -179,7 +179,7 @@ def _source(name: str, text: str | None) -> Source:
 
 
 def main(arguments: Namespace) -> None:
-    """Runs the stage."""
+    """Run the stage."""
     source = _source(arguments.name, arguments.source)
     patience = Patience(arguments.attempts, arguments.retry_delay, arguments.timeout)
     download(arguments.name, source, arguments.output, arguments.archives, patience, arguments.fetched)

@@ -1,4 +1,4 @@
-"""Finds pictures and volumes that stand twice, in two splits, in the same or nearly the same form.
+"""Find pictures and volumes that stand twice, in two splits, in the same or nearly the same form.
 
 Two pictures are near-duplicates where their perceptual hashes (64 bits of a discrete cosine transform, after Zauner,
 Implementation and Benchmarking of Perceptual Image Hash Functions, 2010) differ in few bits. The one that was to be
@@ -53,7 +53,7 @@ class Hashed(NamedTuple):
 
 
 def perceptual_hash(picture: NDArray) -> int:
-    """Returns the 64 bits of a picture's brightness as a number.
+    """Return the 64 bits of a picture's brightness as a number.
 
     Args:
         picture: grey, shape (rows, columns), uint8 or uint16, or RGB, shape (rows, columns, 3), uint8.
@@ -67,7 +67,7 @@ def perceptual_hash(picture: NDArray) -> int:
 
 
 def hashed(volume: Volume, archive: Path) -> Iterator[Hashed]:
-    """Gives the hashes of a stack's pictures.
+    """Yield the hashes of a stack's pictures.
 
     Raises:
         UserError: a picture cannot be read.
@@ -80,7 +80,7 @@ def hashed(volume: Volume, archive: Path) -> Iterator[Hashed]:
 
 
 def hashed_slices(extracted: Path) -> Iterator[Hashed]:
-    """Gives the hashes of some slices of an extracted volume, each cut to its foreground.
+    """Yield the hashes of some slices of an extracted volume, each cut to its foreground.
 
     Raises:
         UserError: the file cannot be read.
@@ -105,12 +105,12 @@ def _hashed_slices(extracted: Path) -> Iterator[Hashed]:
 
 
 def spread(things: Sequence[Any], count: int) -> list[Any]:
-    """Returns at most `count` of the things, at even distances, with the first and the last."""
+    """Return at most `count` of the things, at even distances, with the first and the last."""
     return [things[place] for place in np.unique(np.linspace(0, len(things) - 1, count).round().astype(int))]
 
 
 def cut_to(picture: NDArray, mask: NDArray[np.bool_]) -> NDArray:
-    """Returns the smallest rectangle of a picture (rows, columns) that holds a mask of its shape; all without one."""
+    """Return the smallest rectangle of a picture (rows, columns) that holds a mask of its shape; all without one."""
     if not mask.any():
         return picture
     ranges = [np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0)]
@@ -119,7 +119,7 @@ def cut_to(picture: NDArray, mask: NDArray[np.bool_]) -> NDArray:
 
 
 def resembling(volumes: Sequence[Sequence[Hashed]], most: int) -> list[Duplicate]:
-    """Finds volumes of which several slices stand in one of another subject and an earlier split.
+    """Find volumes of which several slices stand in one of another subject and an earlier split.
 
     Args:
         volumes: the hashed slices of each.
@@ -149,7 +149,7 @@ def resembling(volumes: Sequence[Sequence[Hashed]], most: int) -> list[Duplicate
 def near_duplicates(
     pictures: Sequence[Hashed], most: int, among: Sequence[Hashed] | None = None
 ) -> Iterator[Duplicate]:
-    """Finds near-duplicates of different splits.
+    """Find near-duplicates of different splits.
 
     Args:
         pictures: of all stacks, or of all volumes.
@@ -171,7 +171,7 @@ def near_duplicates(
 
 
 def tell(rows: Sequence[Duplicate], totals: Mapping[str, int]) -> None:
-    """Logs how many pictures of each split are left out; `totals` has all pictures by split."""
+    """Log how many pictures of each split are left out; `totals` has all pictures by split."""
     left_out = {(row.split, row.volume, row.picture) for row in rows}
     for split, total in totals.items():
         count = sum(one[0] == split for one in left_out)
@@ -179,7 +179,7 @@ def tell(rows: Sequence[Duplicate], totals: Mapping[str, int]) -> None:
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declares the options of this stage."""
+    """Declare the options of this stage."""
     archives, extracted = "archives of pictures (.zip)", "extracted volumes (.safetensors), no stacks among them"
     parser.add_argument("--input", type=Path, nargs="*", default=[], metavar="PATH", help=archives)
     parser.add_argument("--sources", nargs="*", default=[], metavar="NAME", help="their sources, in the same order")
@@ -190,7 +190,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(arguments: Namespace) -> None:
-    """Runs the stage."""
+    """Run the stage."""
     settings = read_section(Duplicates, arguments.settings)
     volumes = read_entry(tuple[Volume, ...], arguments.volumes, "volumes")
     archives = dict(zip(arguments.sources, arguments.input, strict=True))

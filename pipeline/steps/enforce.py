@@ -1,4 +1,4 @@
-"""Stops the run where the delivered volumes contradict what was measured, or says so, as `evaluate.on_gate` wants it.
+"""Stop the run where the delivered volumes contradict what was measured, or says so, as `evaluate.on_gate` wants it.
 
 It comes last, so that all pages are there to look at when it stops.
 """
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 def failed(rows: Sequence[GateRow], method: str) -> list[GateRow]:
-    """Returns the gates that a method did not pass.
+    """Return the gates that a method did not pass.
 
     Raises:
         UserError: the table does not know the method.
@@ -29,7 +29,7 @@ def failed(rows: Sequence[GateRow], method: str) -> list[GateRow]:
 
 
 def verdict(rows: Sequence[GateRow], method: str) -> str:
-    """Returns what is to be said of the delivered method; errors as `failed`."""
+    """Return what is to be said of the delivered method; errors as `failed`."""
     found = failed(rows, method)
     volumes = {row.volume for row in rows if row.method == method}
     if not found:
@@ -40,7 +40,7 @@ def verdict(rows: Sequence[GateRow], method: str) -> str:
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declares the options of this stage."""
+    """Declare the options of this stage."""
     add_path(parser, "--gates", "the table of gates (.csv)")
     parser.add_argument("--method", required=True, help="the method that is delivered")
     text = "fail stops with an error where the method fails a gate; warn writes it down and goes on"
@@ -49,7 +49,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(arguments: Namespace) -> None:
-    """Runs the stage."""
+    """Run the stage."""
     rows = read_gates(arguments.gates)
     said = verdict(rows, arguments.method)
     if failed(rows, arguments.method):

@@ -1,4 +1,4 @@
-"""Measures every method on a volume, slice by slice or as a whole, against the reference.
+"""Measure every method on a volume, slice by slice or as a whole, against the reference.
 
 Where a slice has several channels, or a picture colours, each of them is measured and the mean is taken: they show the
 same place, so that they are no further slices to whoever counts on these being apart.
@@ -60,7 +60,7 @@ class Measurement(NamedTuple):
 
 
 def region_mask(reference: Image, region: str) -> NDArray[np.bool_]:
-    """Returns the voxels of a region, of the shape of the reference: its mask of that name, or all for `whole`.
+    """Return the voxels of a region, of the shape of the reference: its mask of that name, or all for `whole`.
 
     Pictures of several sizes share a stack; there the whole is the picture, without what fills the stack up.
     """
@@ -89,7 +89,7 @@ Made = dict[tuple[Callable[..., Any], str, int], Any]
 
 
 def on_grid(lr_image: Image, reference: Image) -> NDArray[np.floating]:
-    """Returns a low-resolution image interpolated by cubic B-splines to the grid of its reference, normalised.
+    """Return a low-resolution image interpolated by cubic B-splines to the grid of its reference, normalised.
 
     Raises:
         UserError: it is another volume's.
@@ -102,7 +102,7 @@ def on_grid(lr_image: Image, reference: Image) -> NDArray[np.floating]:
 
 
 def needs(metric: str, aid: str) -> bool:
-    """Says whether a metric asks for one of the `Aids`, such as "measured"."""
+    """Return whether a metric asks for one of the `Aids`, such as "measured"."""
     return getattr(plugins.load(METRICS, metric), f"NEEDS_{aid.upper()}", False)
 
 
@@ -114,7 +114,7 @@ def measure(
     aids: Aids = NO_AIDS,
     made: Made | None = None,
 ) -> Iterator[tuple[str, int, float]]:
-    """Measures slice by slice, the volume as a whole, or both, whatever the metric offers.
+    """Measure slice by slice, the volume as a whole, or both, whatever the metric offers.
 
     Of single slices, those with enough foreground are measured; of the whole, all. Where a region has no voxel, there
     is no value. Stacks of pictures that have nothing to do with each other are no volume as a whole.
@@ -149,7 +149,7 @@ def _measure(
     aids: Aids,
     made: Made,
 ) -> Iterator[tuple[str, int, float]]:
-    """Measures channel by channel; arguments as in `measure`, slices are those of the array."""
+    """Measure channel by channel; arguments as in `measure`, slices are those of the array."""
     module = plugins.load(METRICS, metric)
     axis, full = reference.facts["slice_axis"], data_range(reference)
     given = {"reference": reference.data, "estimate": estimate}
@@ -186,7 +186,7 @@ def _measure(
 def _off_shared(
     masks: Mapping[str, NDArray[np.bool_]], module: ModuleType, made: Made, index: int, **given: Any
 ) -> Iterator[tuple[str, float]]:
-    """Reads a metric of a slice off what several metrics share, which is computed for the first of them."""
+    """Read a metric of a slice off what several metrics share, which is computed for the first of them."""
     for name, mask in masks.items():
         if mask.any():
             key = (module.SHARED, name, index)
@@ -198,7 +198,7 @@ def _off_shared(
 def _over(
     masks: Mapping[str, NDArray[np.bool_]], module: ModuleType, function: Callable[..., float], **given: Any
 ) -> Iterator[tuple[str, float]]:
-    """Measures over every region that has a voxel; a metric that is a mean over a map draws the map once for all."""
+    """Measure over every region that has a voxel; a metric that is a mean over a map draws the map once for all."""
     found = {name: mask for name, mask in masks.items() if mask.any()}
     if found and hasattr(module, "per_voxel"):
         drawn = module.per_voxel(**given)
@@ -208,7 +208,7 @@ def _over(
 
 
 def neighbours(reference: Image) -> Image:
-    """Returns the mean of the slices before and after each one; the first and last slice have one neighbour alone.
+    """Return the mean of the slices before and after each one; the first and last slice have one neighbour alone.
 
     In serial sections, noise is another in every section while structures go on. An estimate that is nearer to the
     neighbours than the reference itself holds less noise than the reference. Not for stacks of unrelated pictures.
@@ -233,7 +233,7 @@ def evaluate(
     denoised: Image | None = None,
     aids: Aids = NO_AIDS,
 ) -> Iterator[Measurement]:
-    """Measures one method on one volume: all metrics over all regions; arguments as in `measure`.
+    """Measure one method on one volume: all metrics over all regions; arguments as in `measure`.
 
     Args:
         reference: extracted volume.
@@ -254,7 +254,7 @@ def evaluate(
 def _references(
     reference: Image, settings: Evaluate, denoised: Image | None
 ) -> Iterator[tuple[Image, dict[str, NDArray[np.bool_]]]]:
-    """Gives what is compared with, the reference first, and the masks of its regions by their names in the tables."""
+    """Yield what is compared with, the reference first, and the masks of its regions by their names in the tables."""
     regions = settings.regions
     parts = {name: region_mask(reference, name) for name in regions if name not in (NEIGHBOURS, DENOISED, LABELS)}
     if LABELS in regions:
@@ -268,12 +268,12 @@ def _references(
 
 
 def method_of(prediction: Path) -> str:
-    """Returns the method that made a prediction: the name of its folder."""
+    """Return the method that made a prediction: the name of its folder."""
     return prediction.resolve().parent.name
 
 
 def by_method(predictions: Sequence[Path]) -> list[Path]:
-    """Returns predictions in the order of their methods' names.
+    """Return predictions in the order of their methods' names.
 
     Raises:
         UserError: two belong to one method.
@@ -286,7 +286,7 @@ def by_method(predictions: Sequence[Path]) -> list[Path]:
 
 
 def write_measurements(path: Path, rows: Iterable[Measurement]) -> None:
-    """Writes rows as CSV with nine significant digits, whole or not at all."""
+    """Write rows as CSV with nine significant digits, whole or not at all."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(Measurement._fields)
@@ -295,7 +295,7 @@ def write_measurements(path: Path, rows: Iterable[Measurement]) -> None:
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declares the options of this stage."""
+    """Declare the options of this stage."""
     add_path(parser, "--hr", "extracted volume: the reference (.safetensors)", each_volume=True)
     text = "restored volumes, each in a folder named after its method"
     add_path(parser, "--predictions", text, many=True, each_volume=True)
@@ -312,7 +312,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def _aids(arguments: Namespace, settings: Evaluate, reference: Image) -> Aids:
-    """Reads what the metrics ask for, as far as it was given."""
+    """Read what the metrics ask for, as far as it was given."""
     wanted = {aid for aid in ("measured", "features") for metric in settings.metrics if needs(metric, aid)}
     return Aids(
         measured=on_grid(read_image(arguments.lr), reference) if arguments.lr and "measured" in wanted else None,
@@ -321,7 +321,7 @@ def _aids(arguments: Namespace, settings: Evaluate, reference: Image) -> Aids:
 
 
 def main(arguments: Namespace) -> None:
-    """Runs the stage."""
+    """Run the stage."""
     settings = read_section(Evaluate, arguments.settings)
     reference = read_image(arguments.hr)
     if DENOISED in settings.regions and not arguments.denoised:

@@ -1,4 +1,4 @@
-"""Reads an image, cuts its block of slices, finds the foreground and normalises the intensities.
+"""Read an image, cuts its block of slices, finds the foreground and normalises the intensities.
 
 Whatever is estimated (mask, bias field, normalisation) is estimated from the block alone, so that nothing of one
 block reaches another. Of a collection of pictures, those of one stack are read; there each is its own block.
@@ -56,7 +56,7 @@ T = TypeVar("T")
 
 
 def slicing(image: Image, settings: Extract) -> dict[str, str | int]:
-    """Returns the facts about the slices of an image, see `pipeline.image.plane.slicing_of`."""
+    """Return the facts about the slices of an image, see `pipeline.image.plane.slicing_of`."""
     plane, axis, reason = slicing_of(image, settings.plane)
     return {"plane": plane, "slice_axis": axis, "plane_reason": reason}
 
@@ -171,7 +171,7 @@ def _without_bias(image: Image, mask: np.ndarray) -> np.ndarray:
 
 
 def cut_block(image: Image, slices: tuple[int, int] | None, axis: int) -> Image:
-    """Keeps slices [start, stop) along an axis, with all their channels, and moves the affine along.
+    """Keep slices [start, stop) along an axis, with all their channels, and moves the affine along.
 
     Raises:
         UserError: the volume has fewer slices.
@@ -203,7 +203,7 @@ def read_block(
     format_name: str | None = None,
     segmentation: Path | None = None,
 ) -> Image:
-    """Reads a block of slices; see `normalise`.
+    """Read a block of slices; see `normalise`.
 
     Args:
         source: the volume's file.
@@ -237,7 +237,7 @@ def read_block(
 
 
 def read_stack(archive: Path, volume: Volume, settings: Extract, near_duplicates: Collection[str]) -> Image:
-    """Reads the pictures of a stack from a zip archive; see `pipeline.formats._picture_stack.stack_image`.
+    """Read the pictures of a stack from a zip archive; see `pipeline.formats._picture_stack.stack_image`.
 
     Args:
         archive: zip file.
@@ -283,7 +283,7 @@ def extract(
     format_name: str | None = None,
     segmentation: Path | None = None,
 ) -> None:
-    """Extracts one volume of the configuration from a file; see `read_block`, and `read_stack` for collections.
+    """Extract one volume of the configuration from a file; see `read_block`, and `read_stack` for collections.
 
     Raises:
         UserError: naming the file.
@@ -308,7 +308,7 @@ def extract(
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declares the options of this stage."""
+    """Declare the options of this stage."""
     add_path(parser, "--input", "the volume's file, or an archive of pictures or DICOM files (.zip)")
     add_path(parser, "--output", "extracted volume (.safetensors)")
     parser.add_argument("--volume", required=True, metavar="JSON", help="the volume's entry of the configuration")
@@ -323,7 +323,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(arguments: Namespace) -> None:
-    """Runs the stage."""
+    """Run the stage."""
     settings = read_section(Extract, arguments.settings)
     volume = read_entry(Volume, arguments.volume, "volume")
     near_duplicates = {name for path in arguments.duplicates for name in read_left_out(path, volume.id)}

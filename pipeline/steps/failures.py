@@ -1,4 +1,4 @@
-"""Writes a page on a run that failed: which step, what it said, what was finished before, and what to do next.
+"""Write a page on a run that failed: which step, what it said, what was finished before, and what to do next.
 
 Snakemake calls it when a run fails (workflow/rules/report.smk). The page is no output of a rule: it stands beside the
 reports, never in place of one, and the next run that succeeds removes it. It needs nothing but what Snakemake installs.
@@ -23,7 +23,7 @@ CLOCK_SKEW = "could indicate a clock skew problem"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declares the options of this stage."""
+    """Declare the options of this stage."""
     text = "logs that snakemake wrote (.snakemake/log/...); without them, the logs of the steps are looked through"
     parser.add_argument("--log", type=Path, nargs="*", default=[], metavar="PATH", help=text)
     add_path(parser, "--run", "folder of the run, such as results/demo")
@@ -32,7 +32,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(arguments: Namespace) -> None:
-    """Runs the stage."""
+    """Run the stage."""
     log = read_run_logs(arguments.log)
     settings = read_section(Report, arguments.settings)
     write_text(arguments.output, failure_page(log, arguments.run, settings.title))
@@ -45,7 +45,7 @@ def main(arguments: Namespace) -> None:
 
 
 def tells_of_clock_skew(log: Path) -> bool:
-    """Says whether Snakemake stopped because files come from the future, by its log."""
+    """Return whether Snakemake stopped because files come from the future, by its log."""
     try:
         return CLOCK_SKEW in log.read_text(encoding="utf-8", errors="replace")
     except OSError:

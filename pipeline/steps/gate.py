@@ -1,4 +1,4 @@
-r"""Tells whether restored volumes agree with what was measured: the consistency gate. No reference is needed.
+r"""Return whether restored volumes agree with what was measured: the consistency gate. No reference is needed.
 
 Each volume is degraded again by the forward model that is recorded in the low-resolution volume, and compared with the
 measurement within its noise. Four gates are written for each method: residual (more is left than the noise), local (a
@@ -47,7 +47,7 @@ logger = logging.getLogger(__name__)
 
 
 def check(lr: Image, prediction: Path) -> list[GateRow]:
-    """Judges one method's prediction of a volume.
+    """Judge one method's prediction of a volume.
 
     Args:
         lr: the measurement, with its forward model in the facts.
@@ -68,18 +68,18 @@ def check(lr: Image, prediction: Path) -> list[GateRow]:
 
 
 def windows(lr: Image, model: ForwardModel) -> Windows:
-    """Returns the windows of the gate `local` for a measurement: in heads they reach across the slices."""
+    """Return the windows of the gate `local` for a measurement: in heads they reach across the slices."""
     return windows_of(lr.spacing, model.slice_axis, connected=lr.is_anatomical)
 
 
 def grid_of(lr: Image, model: ForwardModel) -> Image:
-    """Returns an image that stands where predictions of a measurement must lie; it takes no memory."""
+    """Return an image that stands where predictions of a measurement must lie; it takes no memory."""
     shape = tuple(int(size) * factor for size, factor in zip(lr.data.shape, model.factors, strict=True))
     return restored_image(lr, np.broadcast_to(np.float32(0), shape))
 
 
 def read_measurement(path: Path, model: Path | None, settings: Extract, noise_sigma: float | None) -> Image:
-    """Reads a measurement: a low-resolution volume of a run, or an image of a user's own.
+    """Read a measurement: a low-resolution volume of a run, or an image of a user's own.
 
     Args:
         path: the file.
@@ -105,7 +105,7 @@ def read_measurement(path: Path, model: Path | None, settings: Extract, noise_si
 
 
 def as_measured(image: Image, model: ForwardModel, noise_sigma: float | None, name: str) -> Image:
-    """Takes an image as the measurement of a forward model that was recorded for another volume."""
+    """Take an image as the measurement of a forward model that was recorded for another volume."""
     remedy = "Choose with --forward-model one of a volume with degrade.noise: gaussian."
     check_magnitude(image, name, model.noise, remedy)
     axis = image.facts["slice_axis"]
@@ -132,7 +132,7 @@ def as_measured(image: Image, model: ForwardModel, noise_sigma: float | None, na
 
 
 def check_all(lr: Image, predictions: Iterable[Path]) -> Iterator[GateRow]:
-    """Judges the predictions of all methods, and says what they found; arguments as in `check`."""
+    """Judge the predictions of all methods, and says what they found; arguments as in `check`."""
     for path in predictions:
         for row in check(lr, path):
             logger.info("%s", row.words())
@@ -140,7 +140,7 @@ def check_all(lr: Image, predictions: Iterable[Path]) -> Iterator[GateRow]:
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declares the options of this stage."""
+    """Declare the options of this stage."""
     text = "what was measured: a low-resolution volume of a run (.safetensors), or an image"
     add_path(parser, "--lr", text, each_volume=True)
     text = "restored volumes, each in a folder named after its method"
@@ -157,7 +157,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(arguments: Namespace) -> None:
-    """Runs the stage."""
+    """Run the stage."""
     settings = Extract(plane=arguments.plane, foreground=arguments.foreground)
     lr = read_measurement(arguments.lr, arguments.forward_model, settings, arguments.noise_sigma)
     predictions = by_method(arguments.predictions)

@@ -1,4 +1,4 @@
-"""Restores a volume with a network and writes it like the volume's own file.
+"""Restore a volume with a network and write it like the volume's own file.
 
 With --spread, the standard deviation over the eight flips and transposes is written as well, in one pass: where a
 network disagrees with itself (pipeline/fidelity/tta_error_map.py). It is that of the network's own results, before they
@@ -52,7 +52,7 @@ def infer(
     spread: Path | None = None,
     others: Sequence[Path] = (),
 ) -> Callable[[], None]:
-    """Restores the low-resolution volume `lr` with `generator`; returns what writes the prediction.
+    """Restore the low-resolution volume `lr` with `generator`; return what writes the prediction.
 
     Args:
         generator: its weights.
@@ -85,12 +85,12 @@ def infer(
 
 @cache
 def network_on(path: Path, device: torch.device) -> Generator:
-    """Returns a network on a device, in evaluation mode; it is read once a process, which may restore many volumes."""
+    """Return a network on a device, in evaluation mode; it is read once a process, which may restore many volumes."""
     return load_generator(path).to(device).eval()
 
 
 def restore(network: Generator, image: Image, settings: Infer) -> NDArray[np.float32]:
-    """Restores a low-resolution volume: tells the network its noise, and corrects the result toward the measurement.
+    """Restore a low-resolution volume: tells the network its noise, and corrects the result toward the measurement.
 
     Args:
         network: on its device, in evaluation mode; its facts hold the shares of the correction.
@@ -164,7 +164,7 @@ def restore_uncorrected(
     *,
     doubted: bool = False,
 ) -> Restored:
-    """Restores a volume whose forward model need not be known, with the first of the networks.
+    """Restore a volume whose forward model need not be known, with the first of the networks.
 
     Args:
         networks: as in `restore_with_spread`; those beyond the first count in the spread alone.
@@ -182,7 +182,7 @@ def restore_uncorrected(
 
 
 def _background_in(image: Image, networks: Sequence[Generator], settings: Infer) -> Background | None:
-    """Returns what need not be computed of a volume by any of the networks."""
+    """Return what need not be computed of a volume by any of the networks."""
     if settings.background_tolerance == 0 or not has_background(image):
         return None
     margins = [margin_of(network, settings.background_tolerance) for network in networks]
@@ -193,7 +193,7 @@ def _background_in(image: Image, networks: Sequence[Generator], settings: Infer)
 
 
 def noise_sigma(image: Image, noise: str | PhysicalParameters, settings: Infer) -> float:
-    """Returns the noise that a network is told: what the settings say, or else what the image itself shows.
+    """Return the noise that a network is told: what the settings say, or else what the image itself shows.
 
     Args:
         image: low-resolution volume.
@@ -216,7 +216,7 @@ def noise_sigma(image: Image, noise: str | PhysicalParameters, settings: Infer) 
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declares the options of this stage."""
+    """Declare the options of this stage."""
     add_path(parser, "--model", "generator.safetensors of the method")
     add_path(parser, "--lr", "low-resolution volume (.safetensors)", each_volume=True)
     add_path(parser, "--output", "prediction; its suffix is that of the volume's format", each_volume=True)
@@ -230,7 +230,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(arguments: Namespace) -> Callable[[], None]:
-    """Runs the stage but for its writing, which what it returns does."""
+    """Run the stage but for its writing, which what it returns does."""
     settings = read_section(Infer, arguments.settings)
     use_memory(arguments.memory_mb)
     spread, others = arguments.spread or None, arguments.others

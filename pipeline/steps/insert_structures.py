@@ -1,4 +1,4 @@
-"""Inserts small structures in a volume, restores it with every method, and counts how many an observer finds.
+"""Insert small structures in a volume, restores it with every method, and count how many an observer finds.
 
 See pipeline/fidelity/insertion: the structures lie in a few slices of the reference, which are degraded by the volume's
 own forward model with its own noise. Networks are told the noise of the whole volume, as the stage infer tells it.
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 
 def classical_methods(tuned: Mapping[str, Mapping[str, Any]]) -> dict[str, Restore]:
-    """Returns the baselines by name, with the settings that were tuned for them."""
+    """Return the baselines by name, with the settings that were tuned for them."""
 
     def upsample(name: str, image: Image) -> Any:
         factors = image.facts["forward_model"]["factors"]
@@ -43,7 +43,7 @@ def classical_methods(tuned: Mapping[str, Mapping[str, Any]]) -> dict[str, Resto
 
 
 def network_methods(networks: Mapping[str, Generator], lr: Image, settings: Infer) -> dict[str, Restore]:
-    """Returns networks as methods, which are told the noise of a volume.
+    """Return networks as methods, which are told the noise of a volume.
 
     Args:
         networks: by name, on their device, in evaluation mode.
@@ -60,12 +60,12 @@ def _restored(network: Generator, settings: Infer, image: Image) -> Any:
 
 
 def write_rows(path: Path, rows: Iterable[Detection] | Iterable[Place], columns: Sequence[str]) -> None:
-    """Writes rows as CSV, whose columns stand there without any row, too; see `write_table`."""
+    """Write rows as CSV, whose columns stand there without any row, too; see `write_table`."""
     write_table(path, pd.DataFrame(rows, columns=pd.Index(columns)))
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declares the options of this stage."""
+    """Declare the options of this stage."""
     add_path(parser, "--hr", "extracted volume: the reference (.safetensors)", each_volume=True)
     add_path(parser, "--lr", "its low-resolution volume (.safetensors)", each_volume=True)
     add_path(parser, "--models", "generator.safetensors of networks, in folders named after the methods", many=True)
@@ -80,7 +80,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(arguments: Namespace) -> None:
-    """Runs the stage."""
+    """Run the stage."""
     settings, infer = read_section(Insertion, arguments.settings), read_section(Infer, arguments.infer)
     use_threads(infer.threads)
     use_memory(arguments.memory_mb)

@@ -1,4 +1,4 @@
-"""Restores a volume with every baseline."""
+"""Restore a volume with every baseline."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ METHODS = "pipeline.baselines"
 
 
 def interpolate(lr_image: Image, method: str, settings: Mapping[str, Any], path: Path) -> int:
-    """Restores one volume with one baseline and writes the result.
+    """Restore one volume with one baseline and write the result.
 
     Returns:
         How many voxels had to be clipped to the range of the dtype.
@@ -34,7 +34,7 @@ def interpolate(lr_image: Image, method: str, settings: Mapping[str, Any], path:
 
 
 def read_tuning(path: Path) -> dict[str, dict[str, Any]]:
-    """Reads what the stage `tune` wrote.
+    """Read what the stage `tune` wrote.
 
     Returns:
         The chosen settings by the name of the method they are for.
@@ -49,14 +49,14 @@ def read_tuning(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declares the options of this stage."""
+    """Declare the options of this stage."""
     add_path(parser, "--lr", "low-resolution volume (.safetensors)", each_volume=True)
     add_path(parser, "--tuning", "settings chosen by the stage tune (.json)")
     add_path(parser, "--predictions", "folder of the results: <folder>/<method>/<volume> and the suffix of its format")
 
 
 def main(arguments: Namespace) -> None:
-    """Runs the stage."""
+    """Run the stage."""
     lr_image = read_image(arguments.lr)
     tuned = read_tuning(arguments.tuning)
     volume = lr_image.facts["id"]

@@ -1,4 +1,4 @@
-"""Puts tables of single volumes, which have the same columns, into one."""
+"""Put tables of single volumes, which have the same columns, into one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 def merged(paths: Sequence[Path]) -> str:
-    """Returns the lines of all tables under one header, as they are, in the order of the files.
+    """Return the lines of all tables under one header, as they are, in the order of the files.
 
     Raises:
         UserError: a file cannot be read, or its columns are not those of the first.
@@ -35,12 +35,12 @@ def merged(paths: Sequence[Path]) -> str:
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declares the options of this stage."""
+    """Declare the options of this stage."""
     add_path(parser, "--parts", "tables of single volumes (.csv)", many=True)
     add_path(parser, "--output", "one table (.csv)")
 
 
 def main(arguments: Namespace) -> None:
-    """Runs the stage."""
+    """Run the stage."""
     write_text(arguments.output, merged(arguments.parts))
     logger.info("%s: %d tables", arguments.output.name, len(arguments.parts))

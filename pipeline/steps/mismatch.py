@@ -40,7 +40,7 @@ NEUTRAL_DB = 0.1
 
 
 def measure(networks: Mapping[str, Generator], tests: Mapping[str, Sequence[Excerpt]]) -> pd.DataFrame:
-    """Measures every network on the excerpts of every degradation.
+    """Measure every network on the excerpts of every degradation.
 
     Args:
         networks: by the degradation that they were trained with.
@@ -73,7 +73,7 @@ def _untuned(one: Excerpt) -> dict[str, Any]:
 
 
 def draw(table: pd.DataFrame) -> Any:
-    """Returns a matplotlib figure: PSNR of every network on every degradation, against the best baseline."""
+    """Return a matplotlib figure: PSNR of every network on every degradation, against the best baseline."""
     from matplotlib.colors import TwoSlopeNorm
     from matplotlib.figure import Figure
 
@@ -101,7 +101,7 @@ def draw(table: pd.DataFrame) -> Any:
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declares the options of this stage."""
+    """Declare the options of this stage."""
     add_path(parser, "--hr", "extracted test volumes (.safetensors)", many=True)
     add_path(parser, "--lr", "their low-resolution volumes: all of the first degradation, then the next", many=True)
     add_path(parser, "--models", "generator.safetensors of the networks, in the order of the names", many=True)
@@ -113,7 +113,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(arguments: Namespace) -> None:
-    """Runs the stage.
+    """Run the stage.
 
     Raises:
         UserError: the numbers of files and names do not fit, a file cannot be read, or the device cannot be used.

@@ -1,4 +1,4 @@
-"""Records what made the results: code, packages, configuration, data, and how far blocks of one head lie apart."""
+"""Record what made the results: code, packages, configuration, data, and how far blocks of one head lie apart."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ VOLUME_FACTS = (
 
 
 def read_config(text: str) -> Run:
-    """Reads a whole configuration from a file, or from the JSON of one that was read, whose data sets are volumes.
+    """Read a whole configuration from a file, or from the JSON of one that was read, whose data sets are volumes.
 
     Raises:
         UserError: with every mistake, one a line.
@@ -60,7 +60,7 @@ def read_config(text: str) -> Run:
 
 
 def gaps(volumes: Sequence[Volume]) -> list[dict[str, Any]]:
-    """Returns how many slices lie between every two blocks of one head that are in different splits."""
+    """Return how many slices lie between every two blocks of one head that are in different splits."""
     found = []
     for one, other in combinations(volumes, 2):
         distance = gap_between(one, other) if one.split != other.split else None
@@ -71,7 +71,7 @@ def gaps(volumes: Sequence[Volume]) -> list[dict[str, Any]]:
 
 
 def describe_source(record: Mapping[str, Any], run: Run) -> dict[str, Any]:
-    """Completes a download's record by what the source is used for and, for weights, which network they are."""
+    """Complete a download's record by what the source is used for and, for weights, which network they are."""
     name = record["name"]
     source = {**known_sources(), **run.sources}.get(name)
     network = source.network.model_dump(mode="json") if source and source.network else None
@@ -85,7 +85,7 @@ def describe_source(record: Mapping[str, Any], run: Run) -> dict[str, Any]:
 
 
 def describe_volume(image: Image) -> dict[str, Any]:
-    """Returns what a reader wants to know of an extracted volume."""
+    """Return what a reader wants to know of an extracted volume."""
     facts = image.facts
     return {
         **{name: facts[name] for name in ("id", "subject", "split", "source")},
@@ -107,7 +107,7 @@ def provenance(
     near_duplicates: Sequence[Mapping[str, Any]] = (),
     snakemake: str | None = None,
 ) -> dict[str, Any]:
-    """Puts the record together; it holds no clock, so that the same run gives the same record.
+    """Put the record together; it holds no clock, so that the same run gives the same record.
 
     Args:
         run: the whole configuration.
@@ -132,7 +132,7 @@ def provenance(
 
 
 def read_source_record(path: Path) -> dict[str, Any]:
-    """Reads what the stage `download` wrote about a source.
+    """Read what the stage `download` wrote about a source.
 
     Raises:
         UserError: the file is missing or is no such record.
@@ -144,7 +144,7 @@ def read_source_record(path: Path) -> dict[str, Any]:
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declares the options of this stage."""
+    """Declare the options of this stage."""
     parser.add_argument("--config", required=True, metavar="JSON|FILE", help="the whole configuration")
     add_path(parser, "--sources", "records of the downloads (.source.json)", many=True)
     add_path(parser, "--volumes", "extracted volumes (.safetensors)", many=True)
@@ -156,7 +156,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(arguments: Namespace) -> None:
-    """Runs the stage."""
+    """Run the stage."""
     run = read_config(arguments.config)
     sources = [describe_source(read_source_record(path), run) for path in arguments.sources]
     volumes = [describe_volume(read_image(path)) for path in arguments.volumes]

@@ -1,4 +1,4 @@
-"""Gives results the names that other programs rely on: a hard link, or a copy where the disk knows no links."""
+"""Return results the names that other programs rely on: a hard link, or a copy where the disk knows no links."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 def publish(made: Path, target: Path) -> None:
-    """Makes `target` the same file as `made`, or a copy of it; what stood there is replaced.
+    """Make `target` the same file as `made`, or a copy of it; what stood there is replaced.
 
     Raises:
         UserError: the folder cannot be made or written to, or the disk is full.
@@ -29,13 +29,13 @@ def publish(made: Path, target: Path) -> None:
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declares the options of this stage."""
+    """Declare the options of this stage."""
     add_path(parser, "--restored", "restored volumes", many=True)
     add_path(parser, "--output", "their names, in the same order", many=True)
 
 
 def main(arguments: Namespace) -> None:
-    """Runs the stage."""
+    """Run the stage."""
     for made, target in zip(arguments.restored, arguments.output, strict=True):
         publish(made, target)
     logger.info("%d files published", len(arguments.output))

@@ -1,4 +1,4 @@
-"""Writes a page on which readers judge images without knowing how they were made, and the key that tells.
+"""Write a page on which readers judge images without knowing how they were made, and the key that tells.
 
 The page is one file that works offline. Give it to the readers, and keep the key: which code stands for which method.
 What the readers send back is turned into scores by `python -m pipeline.steps reading_scores`.
@@ -31,7 +31,7 @@ FEWEST_METHODS = 2
 
 
 def draw_volume(reference: Image, predictions: Sequence[Path], cases: Sequence[Case]) -> dict[tuple[str, str], Shown]:
-    """Draws the cases of a volume, of every method, one method in memory at a time.
+    """Draw the cases of a volume, of every method, one method in memory at a time.
 
     Args:
         reference: extracted volume.
@@ -47,7 +47,7 @@ def draw_volume(reference: Image, predictions: Sequence[Path], cases: Sequence[C
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declares the options of this stage."""
+    """Declare the options of this stage."""
     add_path(parser, "--hr", "extracted volumes (.safetensors)", many=True)
     add_path(parser, "--predictions", "their restorations, each in a folder named after its method", many=True)
     parser.add_argument("--without-reference", action="store_true", help="leave the reference out of what is judged")
@@ -58,7 +58,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(arguments: Namespace) -> None:
-    """Runs the stage.
+    """Run the stage.
 
     Raises:
         UserError: fewer than two methods are to be judged, or a volume lacks one that another has.

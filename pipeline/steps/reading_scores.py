@@ -1,4 +1,4 @@
-"""Turns readers' answers into scores: mean opinions, preferences, and how far readers agree.
+"""Turn readers' answers into scores: mean opinions, preferences, and how far readers agree.
 
 Give the key that was written with the page, and the files that the page saved, of one reader or of many.
 """
@@ -31,7 +31,7 @@ TABLES = {"scores": opinion_scores, "preferences": preferences, "readers": reade
 
 
 def in_words(tables: dict[str, pd.DataFrame], folder: Path) -> str:
-    """Returns what the tables say, as text."""
+    """Return what the tables say, as text."""
     readers = tables["readers"]
     asked = tables["preferences"]
     shown = {
@@ -50,7 +50,7 @@ def in_words(tables: dict[str, pd.DataFrame], folder: Path) -> str:
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declares the options of this command."""
+    """Declare the options of this command."""
     add_path(parser, "--key", "the key of the study (key.json)")
     add_path(parser, "--answers", "what the page saved (.csv)", many=True)
     add_path(parser, "--output", f"folder for {', '.join(f'{name}.csv' for name in TABLES)}")
@@ -59,7 +59,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(arguments: Namespace) -> None:
-    """Runs the command."""
+    """Run the command."""
     settings = read_section(Evaluate, arguments.settings)
     answers = read_answers(arguments.answers, read_key(arguments.key))
     study = Study(answers, settings.bootstrap_samples, settings.confidence, arguments.seed)

@@ -1,4 +1,4 @@
-"""Writes the page over all volumes: what they are, how every method fares on each split, and what that proves."""
+"""Write the page over all volumes: what they are, how every method fares on each split, and what that proves."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ OPTIONAL = {
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declares the options of this stage."""
+    """Declare the options of this stage."""
     add_tables(parser)
     for name, purpose in OPTIONAL.items():
         # Rules name no path where a run makes no such table.
@@ -41,12 +41,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def option(table: str) -> str:
-    """Returns the option that names a table."""
+    """Return the option that names a table."""
     return f"--{table.replace('_', '-')}"
 
 
 def main(arguments: Namespace) -> None:
-    """Runs the stage."""
+    """Run the stage."""
     run = read_run_record(
         arguments.volumes_table, arguments.slices, arguments.summary, arguments.provenance, arguments.models
     )

@@ -1,4 +1,4 @@
-"""Writes the page that says where time and memory of a run went, from the benchmarks that Snakemake wrote."""
+"""Write the page that says where time and memory of a run went, from the benchmarks that Snakemake wrote."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declares the options of this stage."""
+    """Declare the options of this stage."""
     folders = "folders of benchmarks, whose files and folders on the first level are named after rules"
     add_path(parser, "--benchmarks", folders, many=True)
     add_path(parser, "--provenance", "what made the results (provenance.json)")
@@ -24,7 +24,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(arguments: Namespace) -> None:
-    """Runs the stage."""
+    """Run the stage."""
     jobs = read_jobs(arguments.benchmarks)
     page = resources_page(jobs, read_json(arguments.provenance), read_section(Report, arguments.settings))
     write_text(arguments.output, page)

@@ -1,4 +1,4 @@
-"""Writes the page over the trainings: curves, what the sentinel noticed, excerpts over time, the fidelity dial."""
+"""Write the page over the trainings: curves, what the sentinel noticed, excerpts over time, the fidelity dial."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declares the options of this stage."""
+    """Declare the options of this stage."""
     add_path(
         parser,
         "--models",
@@ -29,7 +29,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(arguments: Namespace) -> None:
-    """Runs the stage."""
+    """Run the stage."""
     trainings = [read_training(folder) for folder in arguments.models]
     settings = read_section(Report, arguments.settings)
     page = training_page(trainings, read_json(arguments.provenance), settings)

@@ -1,4 +1,4 @@
-"""Writes the page of one volume: a single HTML file that needs no network."""
+"""Write the page of one volume: a single HTML file that needs no network."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ OPTIONAL = {
 
 
 def add_tables(parser: ArgumentParser) -> None:
-    """Declares the options that both pages share."""
+    """Declare the options that both pages share."""
     add_path(parser, "--volumes-table", "means of every volume (volumes.csv)")
     add_path(parser, "--slices", "all measurements (slices.csv)")
     add_path(parser, "--summary", "means, intervals and comparisons (summary.csv)")
@@ -51,7 +51,7 @@ def add_tables(parser: ArgumentParser) -> None:
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declares the options of this stage."""
+    """Declare the options of this stage."""
     _run_record.cache_clear()  # what stood in the files of another command may have changed
     add_path(parser, "--hr", "extracted volume: the reference (.safetensors)", each_volume=True)
     add_path(parser, "--lr", "low-resolution volume (.safetensors)", each_volume=True)
@@ -75,12 +75,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 @cache
 def _run_record(volumes: Path, slices: Path, summary: Path, provenance: Path, models: tuple[Path, ...]) -> RunRecord:
-    """Reads what the pages of all volumes share, once a process."""
+    """Read what the pages of all volumes share, once a process."""
     return read_run_record(volumes, slices, summary, provenance, models)
 
 
 def main(arguments: Namespace) -> None:
-    """Runs the stage."""
+    """Run the stage."""
     settings = read_section(Report, arguments.settings)
     reference, low = read_image(arguments.hr), read_image(arguments.lr)
     run = _run_record(

@@ -1,4 +1,4 @@
-"""Describes a run's folder as an RO-Crate: what made it, from what, under which licences, with checksums.
+"""Describe a run's folder as an RO-Crate: what made it, from what, under which licences, with checksums.
 
 The configuration is written beside it as config.json, which `snakemake --configfile` takes.
 """
@@ -26,28 +26,28 @@ WHOLE = "predictions of all methods"
 
 
 def outputs(results: Path) -> dict[str, str]:
-    """Returns the kind of every file that the crate lists by its path in the run's folder."""
+    """Return the kind of every file that the crate lists by its path in the run's folder."""
     final = {path: kind for path, kind in final_outputs(results).items() if kind != WHOLE}
     pages = {path.relative_to(results).as_posix(): WITHOUT_CHECKSUM for path in sorted(results.glob("reports/*.html"))}
     return {"provenance.json": "record of what made the results", **final, **pages}
 
 
 def file_entities(results: Path, kinds: Mapping[str, str]) -> list[Entity]:
-    """Returns the entities of files, with their checksums."""
+    """Return the entities of files, with their checksums."""
     summed = [path for path, kind in kinds.items() if kind != WITHOUT_CHECKSUM]
     sums = dict(zip(summed, checksums([results / path for path in summed]), strict=True))
     return [file_entity(path, kind, (results / path).stat().st_size, sums.get(path)) for path, kind in kinds.items()]
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declares the options of this stage."""
+    """Declare the options of this stage."""
     add_path(parser, "--run", "folder of the run's results")
     add_path(parser, "--config", "where its configuration is written, in that folder (.json)")
     add_path(parser, "--output", "where the description is written, in that folder (ro-crate-metadata.json)")
 
 
 def main(arguments: Namespace) -> None:
-    """Runs the stage."""
+    """Run the stage."""
     results = arguments.run
     record = read_provenance(results)
     write_json(arguments.config, repeatable_config(record))

@@ -1,4 +1,4 @@
-"""Makes training pairs out of a volume of thick slices alone, so that no other data is needed.
+"""Make training pairs out of a volume of thick slices alone, so that no other data is needed.
 
 Within its slices a volume has the resolution that it lacks across them. So the slices are degraded along one of their
 own axes as the scan was degraded across them, and a network learns to undo that; afterwards it is applied across the
@@ -40,7 +40,7 @@ FEWEST = 8
 
 
 def own_pairs(lr: Image) -> dict[str, tuple[Image, Image]]:
-    """Returns pairs of what stands for the reference, and its low-resolution image, by role.
+    """Return pairs of what stands for the reference, and its low-resolution image, by role.
 
     Args:
         lr: volume whose slices were made thicker, with its forward model in the facts.
@@ -70,13 +70,13 @@ def own_pairs(lr: Image) -> dict[str, tuple[Image, Image]]:
 
 
 def _exchanged(image: Image, one: int, other: int) -> Image:
-    """Returns the image with two axes exchanged; where it lies in the world is not kept."""
+    """Return the image with two axes exchanged; where it lies in the world is not kept."""
     masks = {name: np.swapaxes(mask, one, other) for name, mask in image.masks.items()}
     return image.with_data(np.swapaxes(image.data, one, other), masks=masks)
 
 
 def _pair(image: Image, block: tuple[int, int], columns: int, model: ForwardModel, split: str) -> tuple[Image, Image]:
-    """Cuts a block of slices and degrades it along their columns as `model` degrades across slices."""
+    """Cut a block of slices and degrades it along their columns as `model` degrades across slices."""
     axis = image.facts["slice_axis"]
     cut = cut_block(image, block, axis)
     masks = {"foreground": np.take(image.masks["foreground"], range(*block), axis)}
@@ -104,14 +104,14 @@ def _within(model: ForwardModel, columns: int) -> float:
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declares the options of this stage."""
+    """Declare the options of this stage."""
     add_path(parser, "--lr", "low-resolution volume of thick slices (.safetensors)")
     text = f"folder of the pairs: <role>.hr.safetensors and <role>.lr.safetensors, the roles are {', '.join(ROLES)}"
     add_path(parser, "--output", text)
 
 
 def main(arguments: Namespace) -> None:
-    """Runs the stage."""
+    """Run the stage."""
     folder: Path = arguments.output
     folder.mkdir(parents=True, exist_ok=True)
     for role, (reference, lr) in own_pairs(read_image(arguments.lr)).items():

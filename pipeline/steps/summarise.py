@@ -1,4 +1,4 @@
-"""Puts all measurements into the tables: slices, volumes, the summary with intervals, and all paired comparisons."""
+"""Put all measurements into the tables: slices, volumes, the summary with intervals, and all paired comparisons."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declares the options of this stage."""
+    """Declare the options of this stage."""
     add_path(parser, "--parts", "measurements of all volumes (.csv)", many=True)
     add_path(parser, "--volumes", "value of every volume: of the whole, or the mean over its slices (.csv)")
     add_path(parser, "--slices", "all measurements of slices (.csv)")
@@ -28,7 +28,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(arguments: Namespace) -> None:
-    """Runs the stage."""
+    """Run the stage."""
     settings = read_section(Evaluate, arguments.settings)
     rows = read_parts(arguments.parts)
     summary = summarise(rows, settings, arguments.seed, arguments.stacks)

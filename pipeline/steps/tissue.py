@@ -1,4 +1,4 @@
-"""Measures the volumes of tissue classes in every method's result and in the reference.
+"""Measure the volumes of tissue classes in every method's result and in the reference.
 
 Only heads and brains whose voxels have a known size have any: for micrographs and pictures the table stays empty.
 """
@@ -28,7 +28,7 @@ NOT_NAMED = "unnamed"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declares the options of this stage."""
+    """Declare the options of this stage."""
     add_path(parser, "--hr", "extracted volume: the reference (.safetensors)", each_volume=True)
     text = "restored volumes, each in a folder named after its method"
     add_path(parser, "--predictions", text, many=True, each_volume=True)
@@ -39,7 +39,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(arguments: Namespace) -> None:
-    """Runs the stage."""
+    """Run the stage."""
     reference = read_image(arguments.hr)
     rows: list[dict[str, Any]] = []
     if not measurable(reference):

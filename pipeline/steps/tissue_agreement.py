@@ -1,4 +1,4 @@
-"""Puts the volumes of tissue of a run into one table, and says how far each method agrees with the reference.
+"""Put the volumes of tissue of a run into one table, and says how far each method agrees with the reference.
 
 The blocks of one subject count once, by the mean of their differences: they are not independent of each other.
 """
@@ -30,7 +30,7 @@ AGREEMENT_COLUMNS = [
 
 
 def read_tissue(paths: Sequence[Path]) -> pd.DataFrame:
-    """Reads the tables of the stage tissue into one.
+    """Read the tables of the stage tissue into one.
 
     Raises:
         UserError: a file is no such table.
@@ -49,7 +49,7 @@ def read_tissue(paths: Sequence[Path]) -> pd.DataFrame:
 
 
 def agreement_table(tissue: pd.DataFrame, confidence: float) -> pd.DataFrame:
-    """Returns bias and limits of agreement of every split, method and class, with AGREEMENT_COLUMNS.
+    """Return bias and limits of agreement of every split, method and class, with AGREEMENT_COLUMNS.
 
     Args:
         tissue: what `read_tissue` gives.
@@ -65,7 +65,7 @@ def agreement_table(tissue: pd.DataFrame, confidence: float) -> pd.DataFrame:
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declares the options of this stage."""
+    """Declare the options of this stage."""
     add_path(parser, "--parts", "volumes of tissue of all volumes (.csv)", many=True)
     add_path(parser, "--tissue", "all of them in one table (.csv)")
     add_path(parser, "--agreement", "bias and limits of agreement (.csv)")
@@ -73,7 +73,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(arguments: Namespace) -> None:
-    """Runs the stage."""
+    """Run the stage."""
     tissue = read_tissue(arguments.parts)
     write_table(arguments.tissue, tissue)
     write_table(arguments.agreement, agreement_table(tissue, read_section(Evaluate, arguments.settings).confidence))

@@ -1,4 +1,4 @@
-"""Trains a network by its recipe on the training volumes.
+"""Train a network by its recipe on the training volumes.
 
 Killed and started again it goes on from its last checkpoint and ends in the same weights (on the CPU). When settings,
 data, initial weights or code have changed it starts afresh and says so. Several devices share the work when it is
@@ -91,20 +91,20 @@ class TrainingFiles:
     perceptual: Path | None = None
 
     def checksums(self) -> list[str]:
-        """Returns the SHA-256 of every file."""
+        """Return the SHA-256 of every file."""
         single = [path for path in (self.start, self.perceptual) if path]
         return [sha256_of(path) for path in (*self.hr, *self.lr, *self.val_hr, *self.val_lr, *single)]
 
 
 def training_key(files: TrainingFiles, recipe: Recipe, settings: Train, seed: int) -> str:
-    """Returns a hash of everything that the resulting weights depend on."""
+    """Return a hash of everything that the resulting weights depend on."""
     versions = [code_version("pipeline.steps.train"), torch.__version__]
     parts = [recipe.model_dump(), settings.model_dump(), seed, files.checksums(), *versions]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def training_volume(hr: Path, lr: Path) -> TrainingVolume:
-    """Opens a reference for drawing patches, with the forward model that its low-resolution volume recorded."""
+    """Open a reference for drawing patches, with the forward model that its low-resolution volume recorded."""
     with about(f"training volume {hr}"):
         facts = read_facts(lr)
         return TrainingVolume(
@@ -117,7 +117,7 @@ def training_volume(hr: Path, lr: Path) -> TrainingVolume:
 
 
 def starting_generator(start: Path | None, recipe: Recipe, factors: tuple[int, int]) -> Generator:
-    """Returns the network that a training starts from, with a noise map where the recipe wants one.
+    """Return the network that a training starts from, with a noise map where the recipe wants one.
 
     Raises:
         UserError: the file is no generator, or has other factors, or a noise map that the recipe does not have.
@@ -142,7 +142,7 @@ def starting_generator(start: Path | None, recipe: Recipe, factors: tuple[int, i
 
 
 def plane_factors(volumes: Sequence[TrainingVolume]) -> tuple[int, int]:
-    """Returns the factors by which the slices of all volumes were degraded, along rows and columns.
+    """Return the factors by which the slices of all volumes were degraded, along rows and columns.
 
     Raises:
         UserError: there are several, or some volumes were degraded across their slices as well.
@@ -161,7 +161,7 @@ def plane_factors(volumes: Sequence[TrainingVolume]) -> tuple[int, int]:
 
 
 def direction(volumes: Sequence[TrainingVolume]) -> Direction:
-    """Returns along which axes of a volume a network that learns from these volumes enlarges."""
+    """Return along which axes of a volume a network that learns from these volumes enlarges."""
     if is_isotropic(volumes[0].model.factors):
         return "isotropic"
     rows, columns = plane_factors(volumes)
@@ -169,7 +169,7 @@ def direction(volumes: Sequence[TrainingVolume]) -> Direction:
 
 
 def look_at(network: Generator, excerpts: Sequence[Excerpt]) -> Look:
-    """Looks at a network's results on validation slices."""
+    """Look at a network's results on validation slices."""
     results = [restore_excerpt(network, one) for one in excerpts]
     measured = [one.mean_over_slices(result, METRICS) for one, result in zip(excerpts, results, strict=True)]
     values = {name: float(np.mean([each[name] for each in measured])) for name in METRICS}
@@ -197,13 +197,13 @@ def _middle(volume: np.ndarray, one: Excerpt) -> np.ndarray:
 
 
 def _stacked(images: Sequence[np.ndarray]) -> np.ndarray:
-    """Stacks images of different sizes by their common part."""
+    """Stack images of different sizes by their common part."""
     rows, columns = (min(image.shape[axis] for image in images) for axis in (0, 1))
     return np.ascontiguousarray(np.stack([image[:rows, :columns] for image in images]))
 
 
 def shares(network: Generator, excerpts: Sequence[Excerpt], recipe: Recipe) -> list[list[float]]:
-    """Returns the best share of the correction toward the measurement at several noise levels, see `best_share`."""
+    """Return the best share of the correction toward the measurement at several noise levels, see `best_share`."""
     low, high = recipe.noise_sigma_range or (excerpts[0].model.noise_sigma,) * 2
     found = []
     for sigma in np.unique(low + (high - low) * np.linspace(0, 1, NOISE_LEVELS) ** 2):
@@ -223,7 +223,7 @@ def train(
     output: Path,
     work: Path,
 ) -> None:
-    """Trains and writes generator, model card, history, events, samples and, where there is a dial, its curve.
+    """Train and write generator, model card, history, events, samples and, where there is a dial, its curve.
 
     Args:
         files: volumes and initial weights.
@@ -280,7 +280,7 @@ def train(
 
 
 def check_batch(recipe: Recipe, settings: Train, devices: int) -> None:
-    """Refuses a batch that cannot be cut evenly.
+    """Refuse a batch that cannot be cut evenly.
 
     Raises:
         UserError: naming the sizes.
@@ -328,7 +328,7 @@ def _write(
     dial: Sequence[Mapping[str, Any]],
     excerpts: Sequence[Excerpt],
 ) -> None:
-    """Writes what the training has to show."""
+    """Write what the training has to show."""
     output.mkdir(parents=True, exist_ok=True)
     write_history(output / "history.csv", trainer.history)
     _write_table(output / "events.csv", [asdict(event) for event in trainer.events], EVENT_COLUMNS)
@@ -360,7 +360,7 @@ def _write_table(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequenc
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declares the options of this stage."""
+    """Declare the options of this stage."""
     add_path(parser, "--hr", "extracted training volumes", many=True)
     add_path(parser, "--lr", "their low-resolution volumes, in the same order", many=True)
     add_path(parser, "--val-hr", "extracted validation volumes", many=True)
@@ -382,7 +382,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(arguments: Namespace) -> None:
-    """Runs the stage.
+    """Run the stage.
 
     Raises:
         UserError: a file that the recipe needs is not given; or as `train`.

@@ -1,4 +1,4 @@
-"""Chooses the settings of denoise-then-interpolate on the validation volumes, by PSNR over the foreground.
+"""Choose the settings of denoise-then-interpolate on the validation volumes, by PSNR over the foreground.
 
 Not denoising at all is among the candidates. The table of everything tried is written beside the choice.
 """
@@ -32,7 +32,7 @@ MAX_SLICES = 8
 
 
 def score(excerpts: Sequence[Excerpt], settings: Mapping) -> float:
-    """Returns the mean PSNR of one candidate over excerpts of volumes, in dB."""
+    """Return the mean PSNR of one candidate over excerpts of volumes, in dB."""
     values = [
         one.mean_over_slices(nlm_bspline3.upsample(one.measured, one.model.factors, settings), {"psnr": psnr.per_slice})
         for one in excerpts
@@ -41,7 +41,7 @@ def score(excerpts: Sequence[Excerpt], settings: Mapping) -> float:
 
 
 def tune(references: Sequence[Image], lrs: Sequence[Image]) -> dict[str, Any]:
-    """Tries all candidates on validation volumes.
+    """Try all candidates on validation volumes.
 
     Args:
         references: extracted volumes.
@@ -74,7 +74,7 @@ def _plain(value: float) -> float | None:
 
 
 def check_pairs(references: Sequence[Image], lrs: Sequence[Image]) -> None:
-    """Checks that the volumes belong together.
+    """Check that the volumes belong together.
 
     Raises:
         UserError: naming what does not fit.
@@ -90,14 +90,14 @@ def check_pairs(references: Sequence[Image], lrs: Sequence[Image]) -> None:
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declares the options of this stage."""
+    """Declare the options of this stage."""
     add_path(parser, "--hr", "extracted validation volumes (.safetensors)", many=True)
     add_path(parser, "--lr", "their low-resolution volumes (.safetensors), in the same order", many=True)
     add_path(parser, "--output", "the chosen settings and all that were tried (.json)")
 
 
 def main(arguments: Namespace) -> None:
-    """Runs the stage."""
+    """Run the stage."""
     result = tune(_read(arguments.hr), _read(arguments.lr))
     write_json(arguments.output, result)
     logger.info("%s: chose %s of %d candidates", METHOD, result["settings"], len(result["tried"]))

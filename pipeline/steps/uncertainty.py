@@ -1,4 +1,4 @@
-"""Makes the error map of a volume, and says how well it tells the true error.
+"""Make the error map of a volume, and says how well it tells the true error.
 
 The map is where the delivered method disagrees with itself over the eight flips and transposes of each slice: a
 standard deviation, in normalised intensities. Multiplied by the factor that was found on the validation volumes, which
@@ -28,7 +28,7 @@ SUMMARY_COLUMNS = ("volume", "subject", "split", "method", "spearman", "factor",
 
 
 def tables(reference: Image, method: str, prediction: Path, spread: Image, factor: float) -> tuple[pd.DataFrame, ...]:
-    """Compares predicted with true errors of one volume, both as fractions of the normalised range.
+    """Compare predicted with true errors of one volume, both as fractions of the normalised range.
 
     Args:
         reference: extracted volume.
@@ -57,7 +57,7 @@ def tables(reference: Image, method: str, prediction: Path, spread: Image, facto
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declares the options of this stage."""
+    """Declare the options of this stage."""
     add_path(parser, "--hr", "extracted volume: the reference (.safetensors)", each_volume=True)
     add_path(parser, "--prediction", "the delivered restoration, in a folder named after its method", each_volume=True)
     add_path(parser, "--spread", "the method's disagreement over views (.safetensors)", each_volume=True)
@@ -68,7 +68,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(arguments: Namespace) -> None:
-    """Runs the stage."""
+    """Run the stage."""
     reference, spread, factor = (
         read_image(arguments.hr),
         read_image(arguments.spread),

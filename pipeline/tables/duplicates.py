@@ -25,7 +25,7 @@ class Duplicate(NamedTuple):
 
 
 def write_duplicates(path: Path, rows: Sequence[Duplicate]) -> None:
-    """Writes the table as CSV, whole or not at all."""
+    """Write the table as CSV, whole or not at all."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(Duplicate._fields)
@@ -34,12 +34,12 @@ def write_duplicates(path: Path, rows: Sequence[Duplicate]) -> None:
 
 
 def read_left_out(path: Path, volume: str) -> set[str]:
-    """Reads from the table which pictures of a stack are to be left out; errors as `read_rows`."""
+    """Read from the table which pictures of a stack are to be left out; errors as `read_rows`."""
     return {row["picture"] for row in read_rows(path) if row["volume"] == volume}
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """Reads the table.
+    """Read the table.
 
     Raises:
         UserError: the file cannot be read, or is no such table.
@@ -56,7 +56,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 
 def counted(path: Path) -> list[dict[str, Any]]:
-    """Reads from the table how many pictures or slices each two volumes have in common; errors as `read_rows`."""
+    """Read from the table how many pictures or slices each two volumes have in common; errors as `read_rows`."""
     names = ("volume", "split", "near_duplicate_volume", "near_duplicate_split")
     pairs: dict[tuple[str, ...], set[str]] = {}
     for row in read_rows(path):

@@ -38,13 +38,13 @@ class GateRow(NamedTuple):
     passed: bool
 
     def words(self) -> str:
-        """Returns the row as a sentence without a verb."""
+        """Return the row as a sentence without a verb."""
         verdict = "passed" if self.passed else "FAILED"
         return f"{self.volume}: {self.method}: {self.gate} {self.value:.4g}, limit {self.limit:.4g}: {verdict}"
 
 
 def write_gates(path: Path, rows: Iterable[GateRow]) -> None:
-    """Writes rows as CSV with nine significant digits, whole or not at all."""
+    """Write rows as CSV with nine significant digits, whole or not at all."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(GateRow._fields)
@@ -55,7 +55,7 @@ def write_gates(path: Path, rows: Iterable[GateRow]) -> None:
 
 
 def read_gates(path: Path) -> list[GateRow]:
-    """Reads what `write_gates` wrote.
+    """Read what `write_gates` wrote.
 
     Raises:
         UserError: the file cannot be read, or is no such table.

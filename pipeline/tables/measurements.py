@@ -18,7 +18,7 @@ SLICE_COLUMNS = [*SLICE_KEYS, "value"]
 
 
 def read_parts(paths: Sequence[Path]) -> pd.DataFrame:
-    """Reads the measurements of all volumes, slices and wholes, into one table, in an order of its own.
+    """Read the measurements of all volumes, slices and wholes, into one table, in an order of its own.
 
     Raises:
         UserError: a file is no table of measurements, or two measure the same.
@@ -45,12 +45,12 @@ def _read_part(path: Path) -> pd.DataFrame:
 
 
 def slices_of(rows: pd.DataFrame) -> pd.DataFrame:
-    """Returns the measurements of single slices, without those of volumes as a whole."""
+    """Return the measurements of single slices, without those of volumes as a whole."""
     return rows.loc[rows["slice"] != WHOLE_VOLUME].reset_index(drop=True)
 
 
 def deciding(rows: pd.DataFrame) -> pd.DataFrame:
-    """Returns the measurements that make up the value of a volume.
+    """Return the measurements that make up the value of a volume.
 
     Where it was measured as a whole, that measurement alone, whatever its slices are; else all of its slices.
     """
@@ -59,11 +59,11 @@ def deciding(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def volume_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Returns the value of every volume, method, region and metric: of the whole, or the mean over its slices."""
+    """Return the value of every volume, method, region and metric: of the whole, or the mean over its slices."""
     means: Any = deciding(rows).groupby(VOLUME_KEYS, sort=True)["value"].mean()
     return means.reset_index()
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Writes a table as CSV with nine significant digits, whole or not at all; what is not known stays empty."""
+    """Write a table as CSV with nine significant digits, whole or not at all; what is not known stays empty."""
     write_text(path, table.to_csv(index=False, float_format="%.9g", lineterminator="\n"))

@@ -22,7 +22,7 @@ class Average:
 
     @torch.no_grad()
     def follow(self, network: nn.Module, step: int) -> None:
-        """Moves toward `network` after the step numbered `step` (from 0); what is no weight is taken over."""
+        """Move toward `network` after the step numbered `step` (from 0); what is no weight is taken over."""
         # Early on the average follows closely, so that it does not drag the initial weights along.
         decay = min(self._decay, (1 + step) / (10 + step))
         # The copy has the same layers in the same order, so that no names need be compared.

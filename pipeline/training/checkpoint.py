@@ -31,7 +31,7 @@ class CheckpointFolder:
         self._generations = (folder / "generation-0.pt", folder / "generation-1.pt")
 
     def lease(self) -> AbstractContextManager[None]:
-        """Keeps any other trainer off this folder for as long as the block lasts, or the process lives.
+        """Keep any other trainer off this folder for as long as the block lasts, or the process lives.
 
         Raises:
             UserError: another process holds it.
@@ -39,7 +39,7 @@ class CheckpointFolder:
         return lease(self._folder)
 
     def save(self, step: int, state: dict[str, Any]) -> None:
-        """Writes the state over the older of the two generations."""
+        """Write the state over the older of the two generations."""
         target = self._generations[self._next_generation()]
         with replacing(target) as partial:
             torch.save({"key": self._key, "step": step, "state": state}, partial)
@@ -49,7 +49,7 @@ class CheckpointFolder:
         return steps.index(min(steps))
 
     def latest(self) -> dict[str, Any] | None:
-        """Returns the newest state that belongs to this training, or None where it has to start afresh."""
+        """Return the newest state that belongs to this training, or None where it has to start afresh."""
         contents = [content for content in map(self._read, self._generations) if content]
         fitting = [content for content in contents if content["key"] == self._key]
         if contents and not fitting:
@@ -61,14 +61,14 @@ class CheckpointFolder:
         return newest["state"]
 
     def discard_strangers(self) -> None:
-        """Removes generations that belong to another training."""
+        """Remove generations that belong to another training."""
         for path in self._generations:
             content = self._read(path)
             if content is None or content["key"] != self._key:
                 path.unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Removes all resume state, so that a forced rerun trains again."""
+        """Remove all resume state, so that a forced rerun trains again."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
     @staticmethod

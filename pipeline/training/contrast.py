@@ -16,7 +16,7 @@ Curve = Callable[[NDArray[np.floating]], NDArray[np.float32]]
 
 
 def draw_curve(generator: np.random.Generator) -> Curve:
-    """Returns a random monotone tone curve, scale * image ** gamma; zero stays zero, as background does.
+    """Return a random monotone tone curve, scale * image ** gamma; zero stays zero, as background does.
 
     Args:
         generator: source of the random numbers; gamma is drawn uniformly on a logarithmic scale.

@@ -28,7 +28,7 @@ METRICS = {"psnr": psnr.per_slice, "ssim": ssim.per_slice}
 
 
 def between(start: Generator, end: Generator, alpha: float) -> Generator:
-    """Returns a network with the weights (1 - alpha) * start + alpha * end; both have one shape."""
+    """Return a network with the weights (1 - alpha) * start + alpha * end; both have one shape."""
     first, last = start.state_dict(), end.state_dict()
     mixed = Generator(end.shape)
     mixed.load_state_dict({name: _mixed(first[name].cpu(), last[name].cpu(), alpha) for name in last})
@@ -43,7 +43,7 @@ def _mixed(start: Tensor, end: Tensor, alpha: float) -> Tensor:
 def try_settings(
     start: Generator, end: Generator, excerpts: Sequence[Excerpt], dial: Dial, perceptual: PerceptualDistance
 ) -> list[dict[str, Any]]:
-    """Measures every setting of the dial, and marks those that may be chosen and the one that is.
+    """Measure every setting of the dial, and marks those that may be chosen and the one that is.
 
     Args:
         start: the network that the training started from.

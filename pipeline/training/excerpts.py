@@ -52,12 +52,12 @@ class Excerpt:
         return self.measured.shape[self.slice_axis] if is_isotropic(self.model.factors) else 1
 
     def at_noise(self, sigma: float) -> Excerpt:
-        """Returns the same slices, measured anew with another noise level; the draw is always the same."""
+        """Return the same slices, measured anew with another noise level; the draw is always the same."""
         model = replace(self.model, noise_sigma=sigma)
         return replace(self, measured=model.measured(self.noiseless), model=model)
 
     def mean_over_slices(self, estimate: NDArray[np.floating], metrics: Mapping[str, PerSlice]) -> dict[str, float]:
-        """Measures an estimate over the foreground of every slice.
+        """Measure an estimate over the foreground of every slice.
 
         Args:
             estimate: restored slices; what lies beyond the reference's size is left out.
@@ -76,7 +76,7 @@ class Excerpt:
 
 
 def excerpt(reference: Image, lr: Image, most: int) -> Excerpt:
-    """Takes at most `most` evenly spaced slices with foreground of a volume and its low-resolution image.
+    """Take at most `most` evenly spaced slices with foreground of a volume and its low-resolution image.
 
     The slices are cut so that they show what was lost, see `pipeline.physics.grid.cuts`. A blur across them is part of
     what was measured, though not of the excerpt's model, since a few slices do not hold what it needs.
@@ -104,7 +104,7 @@ def excerpt(reference: Image, lr: Image, most: int) -> Excerpt:
 
 
 def _block(reference: Image, model: ForwardModel, side: int) -> Excerpt:
-    """Cuts a block with sides of at most `side` low-resolution voxels, from the rim of the foreground to its inside.
+    """Cut a block with sides of at most `side` low-resolution voxels, from the rim of the foreground to its inside.
 
     Along the first axis within the slices it begins where the foreground does, along the others it lies in the middle:
     so it holds the outer layers as well as what is deep inside.

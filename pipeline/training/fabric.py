@@ -11,7 +11,7 @@ from pipeline.models.device import choose_device
 
 
 def start_engine(device: str, precision: str) -> Fabric:
-    """Returns the engine of a training, started.
+    """Return the engine of a training, started.
 
     Under torchrun, every process gets its part of the work; alone, it is one process on one device.
 

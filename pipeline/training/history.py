@@ -13,7 +13,7 @@ COLUMNS = ("step", "learning_rate", "loss")
 
 
 def write_history(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
-    """Writes one row a validation; an untrained network has none. `seconds` is the only column with a clock."""
+    """Write one row a validation; an untrained network has none. `seconds` is the only column with a clock."""
     table = pd.DataFrame(rows) if rows else pd.DataFrame(columns=COLUMNS)
     with replacing(path) as partial:
         table.to_csv(partial, index=False, float_format="%.9g", lineterminator="\n")

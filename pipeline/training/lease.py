@@ -35,7 +35,7 @@ WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 @contextmanager
 def lease(folder: Path) -> Iterator[None]:
-    """Keeps other processes out of a folder for as long as the block lasts, or the process lives.
+    """Keep other processes out of a folder for as long as the block lasts, or the process lives.
 
     Args:
         folder: it is made where it is missing. Two files in it are the lease's.
@@ -66,7 +66,7 @@ def lease(folder: Path) -> Iterator[None]:
 
 
 def _wait_out(folder: Path, note: Path, *, locked: bool) -> None:
-    """Watches a note that the lock says nothing about until it is known to be stale."""
+    """Watch a note that the lock says nothing about until it is known to be stale."""
     before = _read(note)
     if not before or (locked and before["host"] == socket.gethostname()):
         return
@@ -80,7 +80,7 @@ def _wait_out(folder: Path, note: Path, *, locked: bool) -> None:
 
 @contextmanager
 def _beating(note: Path) -> Iterator[None]:
-    """Renews the note for as long as the block lasts, and takes it away at its end."""
+    """Renew the note for as long as the block lasts, and takes it away at its end."""
     done = Event()
     thread = Thread(target=_beat, args=(note, done), daemon=True)
     _renew(note, 0)

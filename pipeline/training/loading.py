@@ -18,7 +18,7 @@ class Sampler(Protocol):
     """What batches are drawn by; see `pipeline.training.patches.PatchSampler`."""
 
     def batch(self, step: int, part: slice = ...) -> Patches:
-        """Returns the batch of a step, or a part of it."""
+        """Return the batch of a step, or a part of it."""
         ...
 
 
@@ -33,7 +33,7 @@ class _Steps(Dataset):
 
 
 def batches(sampler: Sampler, steps: range, part: slice, processes: int) -> Iterator[Patches]:
-    """Returns the batches of some steps, one after the other; how many processes draw them changes nothing in them.
+    """Return the batches of some steps, one after the other; how many processes draw them changes nothing in them.
 
     Args:
         sampler: draws what depends on the step alone.
@@ -61,12 +61,12 @@ def _as_it_is(patches: Any) -> Any:
 
 
 def _start_worker(_: int) -> None:
-    """Leaves one thread to each process: there are as many processes as threads were granted."""
+    """Leave one thread to each process: there are as many processes as threads were granted."""
     threadpool_limits(1)
 
 
 def draw_with_one_thread() -> None:
-    """Leaves one thread to the products of numpy's matrices in this process; torch keeps its own.
+    """Leave one thread to the products of numpy's matrices in this process; torch keeps its own.
 
     The matrices of a patch are small. Threads of numpy that wait for each other while those of torch hold the cores
     made a patch ten times as slow.

@@ -90,7 +90,7 @@ class Patches:
     operator: PatchTerms
 
     def part(self, chosen: slice) -> Patches:
-        """Returns some of the patches."""
+        """Return some of the patches."""
         operator = tuple(tuple(one if one.ndim == SHARED else one[chosen] for one in pair) for pair in self.operator)
         return Patches(self.measured[chosen], self.reference[chosen], self.sigma[chosen], operator)  # pyright: ignore[reportArgumentType]
 
@@ -113,7 +113,7 @@ class PatchSampler:
         self._seed = seed
 
     def batch(self, step: int, part: slice = slice(None)) -> Patches:
-        """Returns the batch of a step, or the part of it that one of several devices takes."""
+        """Return the batch of a step, or the part of it that one of several devices takes."""
         indices = range(self._recipe.batch_size)[part]
         drawn = [self._draw(np.random.default_rng([self._seed, step, index])) for index in indices]
         measured, reference, sigma, operators = zip(*drawn, strict=True)
@@ -161,7 +161,7 @@ def patch_operator(
     cut: Cut,
     side: int,
 ) -> PatchTerms:
-    """Returns the linear part of a forward model for an image that is one patch.
+    """Return the linear part of a forward model for an image that is one patch.
 
     Args:
         operators: steps of the forward model of a whole volume, without ranges.
@@ -185,7 +185,7 @@ def _matrix(matrix: NDArray[np.float64] | None, side: int) -> NDArray[np.float32
 
 
 def stacked(operators: Sequence[PatchTerms]) -> PatchTerms:
-    """Joins the operators of the patches of a batch: one for all where they share it, else a stack of them."""
+    """Join the operators of the patches of a batch: one for all where they share it, else a stack of them."""
     first = operators[0]
     if all(operator is first for operator in operators):
         return first
@@ -203,7 +203,7 @@ def _zeros_like(pair: tuple[NDArray[np.float32], NDArray[np.float32]]) -> tuple[
 
 
 def _is_symmetric(operator: PatchTerms) -> bool:
-    """Says whether rows and columns are treated alike, so that a transposed patch is as likely as the patch itself."""
+    """Return whether rows and columns are treated alike, so that transposed patches are as likely."""
     # Terms of one sum may be exchanged for each other, which is not looked for: then there are flips alone.
     return all(rows.shape == columns.shape and np.allclose(rows, columns, atol=1e-6) for rows, columns in operator)
 
@@ -211,7 +211,7 @@ def _is_symmetric(operator: PatchTerms) -> bool:
 def _slab(
     array: NDArray, cut: Cut, indices: Sequence[int], factors: tuple[int, int], window: Window = WHOLE
 ) -> NDArray:
-    """Returns a part of some slices of a volume, shape (slice, rows, columns); neighbours are read in one piece.
+    """Return a part of some slices of a volume, shape (slice, rows, columns); neighbours are read in one piece.
 
     Beyond the last slice, row and column there are more of it, as padding to a multiple of the factors has it.
     """
@@ -244,7 +244,7 @@ def _pair(
     place: Window,
     factors: tuple[int, int],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Returns some low-resolution slices without noise, shape (slice, rows, columns), and the true slice at an index.
+    """Return some low-resolution slices without noise, shape (slice, rows, columns), and the true slice at an index.
 
     Both are computed at one place alone, and of the reference nothing is read that does not show there.
 
@@ -287,7 +287,7 @@ def _seen(matrices: Sequence[NDArray[np.float32] | None], fine: slice) -> slice:
 
 
 def _mixed(across: NDArray[np.float32], read: ReadSlices, seen: Window) -> NDArray[np.float32]:
-    """Returns weighted sums of slices, one for each row of weights; not all slices are in memory at once."""
+    """Return weighted sums of slices, one for each row of weights; not all slices are in memory at once."""
     needed = np.flatnonzero(across.any(axis=0))
     slabs = (needed[start : start + SLAB] for start in range(0, needed.size, SLAB))
     return reduce(np.add, (np.tensordot(across[:, slab], read(slab.tolist(), seen), axes=1) for slab in slabs))
@@ -296,7 +296,7 @@ def _mixed(across: NDArray[np.float32], read: ReadSlices, seen: Window) -> NDArr
 def _with_noise(
     model: ForwardModel, layers: NDArray[np.float32], cut: Cut, generator: np.random.Generator, sigma: float
 ) -> NDArray[np.float32]:
-    """Adds noise to slices of shape (slice, rows, columns), which lie in a volume as `cut` says."""
+    """Add noise to slices of shape (slice, rows, columns), which lie in a volume as `cut` says."""
     if len(layers) == 1:
         return model.add_noise(layers[0], generator, sigma)[None]
     noisy = model.add_noise(np.moveaxis(layers, (0, 1, 2), cut), generator, sigma)
@@ -304,7 +304,7 @@ def _with_noise(
 
 
 def _draw_place(mask: NDArray[np.bool_], side: int, factors: tuple[int, int], generator: np.random.Generator) -> Window:
-    """Draws `side` low-resolution rows and columns around a voxel of the foreground, as far as the edge allows."""
+    """Draw `side` low-resolution rows and columns around a voxel of the foreground, as far as the edge allows."""
     foreground = np.flatnonzero(mask)
     voxel = np.unravel_index(foreground[generator.integers(foreground.size)], mask.shape)
     starts = [
@@ -321,7 +321,7 @@ def _draw_place(mask: NDArray[np.bool_], side: int, factors: tuple[int, int], ge
 def _filled(
     coarse: NDArray[np.float32], fine: NDArray[np.float32], side: int, factors: tuple[int, int]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Fills what is smaller than a patch with zeros at the high end."""
+    """Fill what is smaller than a patch with zeros at the high end."""
     missing = [side - size for size in coarse.shape[1:]]
     if not any(missing):
         return coarse, fine
@@ -332,7 +332,7 @@ def _filled(
 def _turn(
     coarse: NDArray[np.float32], fine: NDArray[np.float32], generator: np.random.Generator, transpose: bool
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Applies one of the four flips to both, and a transpose to every second pair where it is allowed."""
+    """Apply one of the four flips to both, and a transpose to every second pair where it is allowed."""
     flip_rows, flip_columns, exchange = generator.integers(2, size=3)
     steps = (slice(None, None, -1 if flip_rows else 1), slice(None, None, -1 if flip_columns else 1))
     pair = coarse[..., *steps], fine[steps]

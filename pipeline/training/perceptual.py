@@ -60,12 +60,12 @@ class PerceptualDistance:
         self._settings = settings
 
     def to(self, device: torch.device | str) -> Self:
-        """Moves the network to a device."""
+        """Move the network to a device."""
         self._vgg.to(device)
         return self
 
     def distance(self, estimate: Tensor, reference: Tensor) -> Tensor:
-        """Returns the sum over layers of weight * criterion(f(estimate), f(reference)), a scalar.
+        """Return the sum over layers of weight * criterion(f(estimate), f(reference)), a scalar.
 
         f stands for the features times `scale` times the calibration of the network. Gradients go to the estimate only.
 
@@ -90,7 +90,7 @@ class PerceptualDistance:
 
 
 def layer_of(name: str, architecture: str) -> str:
-    """Returns the layer of a network that stands for a layer of VGG19.
+    """Return the layer of a network that stands for a layer of VGG19.
 
     Only in VGG19 do the blocks 3 to 5 have a fourth convolution. In VGG16 the block's last stands for it: conv3_3 for
     conv3_4, conv4_3 for conv4_4, conv5_3 for conv5_4. All other names are the same in both.
@@ -104,7 +104,7 @@ def layer_of(name: str, architecture: str) -> str:
 
 
 def calibration_of(name: str, architecture: str) -> float:
-    """Returns what the features of a layer (such as conv5_4) are multiplied by; 1 where the network is a VGG19."""
+    """Return what the features of a layer (such as conv5_4) are multiplied by; 1 where the network is a VGG19."""
     block, _ = _block_and_place(name)
     return VGG16_CALIBRATION[block - 1] if architecture == "vgg16" else 1.0
 

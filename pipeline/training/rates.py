@@ -11,7 +11,7 @@ FINAL_RATE = 0.01
 
 
 def rate_at(step: int, recipe: Recipe) -> float:
-    """Returns the share of the learning rate at a step (counted from 0): a linear rise, then half a cosine down."""
+    """Return the share of the learning rate at a step (counted from 0): a linear rise, then half a cosine down."""
     if step < recipe.warmup_steps:
         return (step + 1) / recipe.warmup_steps
     progress = (step - recipe.warmup_steps) / max(1, recipe.steps - recipe.warmup_steps)
@@ -19,7 +19,7 @@ def rate_at(step: int, recipe: Recipe) -> float:
 
 
 def group_rate_at(step: int, group: str, recipe: Recipe) -> float:
-    """Returns the share of the learning rate that a group of layers (upsampler or trunk) has at a step."""
+    """Return the share of the learning rate that a group of layers (upsampler or trunk) has at a step."""
     if group == "upsampler":
         return rate_at(step, recipe)
     frozen = step < recipe.thaw.trunk_from * recipe.steps
@@ -27,6 +27,6 @@ def group_rate_at(step: int, group: str, recipe: Recipe) -> float:
 
 
 def adversarial_weight_at(step: int, adversarial: Adversarial, recipe: Recipe) -> float:
-    """Returns the weight of the generator's adversarial loss at a step: a linear ramp, then constant."""
+    """Return the weight of the generator's adversarial loss at a step: a linear ramp, then constant."""
     ramp = adversarial.ramp * recipe.steps
     return adversarial.weight * min(1.0, (step + 1) / ramp) if ramp >= 1 else adversarial.weight

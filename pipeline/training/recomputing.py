@@ -15,7 +15,7 @@ from pipeline.models.generator import Generator
 
 
 def recompute_trunk(generator: Generator) -> None:
-    """Changes a generator so that it keeps less memory while it trains; its weights, results and gradients stay."""
+    """Change a generator so that it keeps less memory while it trains; its weights, results and gradients stay."""
     network = generator.network
     network.body = _Recomputing(*network.get_submodule("body").children())
 

@@ -81,7 +81,7 @@ class Sentinel:
         return self._memory.rollbacks > self._settings.max_rollbacks
 
     def judge_step(self, step: int, loss: float, gradient: float) -> Verdict:
-        """Judges a step of the generator before it is taken.
+        """Judge a step of the generator before it is taken.
 
         Args:
             step: steps taken so far.
@@ -100,7 +100,7 @@ class Sentinel:
         return self._ill(step, "vanished", vanished, "the generator's gradient vanished", gradient)
 
     def judge_discriminator(self, step: int, real: float, fake: float, stands_still: bool) -> Verdict:
-        """Judges a step of the discriminator after it was taken.
+        """Judge a step of the discriminator after it was taken.
 
         Args:
             step: steps taken so far.
@@ -117,7 +117,7 @@ class Sentinel:
         return "roll_back" if "roll_back" in verdicts else "fine"
 
     def judge_validation(self, step: int, psnr: float, diversity: float) -> Verdict:
-        """Judges the averaged network.
+        """Judge the averaged network.
 
         Args:
             step: steps taken so far.
@@ -136,11 +136,11 @@ class Sentinel:
         return "fine"
 
     def state(self) -> dict[str, Any]:
-        """Returns plain values from which `restore` goes on."""
+        """Return plain values from which `restore` goes on."""
         return {"memory": asdict(self._memory), "events": [asdict(event) for event in self.events]}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Goes on from what `state` gave."""
+        """Go on from what `state` gave."""
         self._memory = _Memory(**state["memory"])
         self.events = [Event(**event) for event in state["events"]]
 
@@ -159,7 +159,7 @@ class Sentinel:
         return statistics.median(seen) if len(seen) >= FIRST_STEPS else None
 
     def _ill(self, step: int, name: str, found: bool, what: str, value: float, patience: int | None = None) -> Verdict:
-        """Counts how long a symptom lasts, and sets the training back when it has lasted too long."""
+        """Count how long a symptom lasts, and sets the training back when it has lasted too long."""
         streak = self._memory.streaks.get(name, 0) + 1 if found else 0
         self._memory.streaks[name] = streak
         if streak >= (patience or self._settings.patience_steps):

@@ -71,7 +71,7 @@ class Progress:
     waiting: float = 0.0
 
     def add(self, values: Mapping[str, float]) -> None:
-        """Adds the numbers of one step; those of a step that had to be left out may not be finite, and are left out."""
+        """Add the numbers of one step; those of a step that had to be left out may not be finite, and are left out."""
         for name, value in values.items():
             if not math.isfinite(value):
                 continue
@@ -79,7 +79,7 @@ class Progress:
             self.counts[name] = self.counts.get(name, 0) + 1
 
     def means(self) -> dict[str, float]:
-        """Returns the means since it was asked before."""
+        """Return the means since it was asked before."""
         means = {name: total / self.counts[name] for name, total in self.sums.items()}
         self.sums, self.counts = {}, {}
         return means
@@ -159,7 +159,7 @@ class Trainer:
         self._batches: Iterator[Patches] | None = None
 
     def run(self) -> Generator:
-        """Trains to the end, from the last checkpoint where there is one; returns the network with averaged weights.
+        """Train to the end, from the last checkpoint where there is one; return the network with averaged weights.
 
         Raises:
             UserError: the sentinel set the training back more often than it may.
@@ -203,7 +203,7 @@ class Trainer:
     # One step
 
     def take_step(self) -> None:
-        """Takes one step of the networks, or leaves it out where the sentinel says so."""
+        """Take one step of the networks, or leaves it out where the sentinel says so."""
         began = time.monotonic()
         scenes = [self._scene(part) for part in _cut(self._next_batch(), self._settings.accumulate)]
         verdict, estimates, judgements = self._generator_step(scenes)
@@ -217,7 +217,7 @@ class Trainer:
         self._progress.seconds += time.monotonic() - began
 
     def _next_batch(self) -> Patches:
-        """Takes the batch of this step; on a GPU it was drawn while earlier steps were computed."""
+        """Take the batch of this step; on a GPU it was drawn while earlier steps were computed."""
         began = time.monotonic()
         self._batches = self._batches or self._draw_from(self._step)
         batch = next(self._batches)
@@ -249,7 +249,7 @@ class Trainer:
         return estimate
 
     def _generator_step(self, scenes: list[Scene]) -> tuple[Verdict, list[Tensor], list[Judgement]]:
-        """Takes the generator's step; also returns its results and, where it is listened to, what was thought of them.
+        """Take the generator's step; also returns its results and, where it is listened to, what was thought of them.
 
         The discriminator has the same weights until its own step, so that what it thinks is computed once for both.
         """
@@ -281,7 +281,7 @@ class Trainer:
         return verdict, estimates, judgements
 
     def _leave_out_step(self, buffers: list[Tensor]) -> None:
-        """Undoes what a forward pass of the generator has done, such as to the statistics of a normalisation."""
+        """Undo what a forward pass of the generator has done, such as to the statistics of a normalisation."""
         for kept, now in zip(buffers, self._generator.buffers(), strict=True):
             now.copy_(kept)
         if self._half:
@@ -398,7 +398,7 @@ class Trainer:
             logger.info("step %d of %d: %s", self._step, self._recipe.steps, shown)
 
     def _validate(self) -> dict[str, float]:
-        """Looks at the averaged network; every process comes to the same numbers."""
+        """Look at the averaged network; every process comes to the same numbers."""
         look = self._look(self._average.network)  # pyright: ignore[reportArgumentType]
         self._progress.samples[self._step] = look.excerpts
         if self._sentinel.judge_validation(self._step, look.values["psnr"], look.diversity) == "roll_back":
@@ -471,7 +471,7 @@ def _copied(network: nn.Module) -> dict[str, Tensor]:
 
 
 def _cut(patches: Patches, parts: int) -> list[Patches]:
-    """Cuts a batch into equal parts; `parts` divides it (see check_batch of pipeline.steps.train)."""
+    """Cut a batch into equal parts; `parts` divides it (see check_batch of pipeline.steps.train)."""
     size = len(patches.sigma) // parts
     places = [slice(index * size, (index + 1) * size) for index in range(parts)]
     return [patches.part(one) for one in places]

@@ -15,7 +15,7 @@ NO_ROOM = "No space left on device"
 
 @contextmanager
 def mounted(folder: Path, size_kb: int) -> Iterator[Path]:
-    """Mounts an empty disk at a folder, which is made; skips the test where this is not allowed."""
+    """Mount an empty disk at a folder, which is made; skips the test where this is not allowed."""
     folder.mkdir(parents=True)
     command = ["mount", "-t", "tmpfs", "-o", f"size={size_kb}k", "tmpfs", str(folder)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -28,12 +28,12 @@ def mounted(folder: Path, size_kb: int) -> Iterator[Path]:
 
 
 def resized(folder: Path, size_kb: int) -> None:
-    """Makes a mounted disk larger or smaller."""
+    """Make a mounted disk larger or smaller."""
     subprocess.run(["mount", "-o", f"remount,size={size_kb}k", folder], check=True)
 
 
 def fill(disk: Path) -> Path:
-    """Fills a disk to the last byte; returns the file that does it."""
+    """Fill a disk to the last byte; return the file that does it."""
     filler = disk / "filler"
     with filler.open("wb", buffering=0) as stream, pytest.raises(OSError, match=NO_ROOM):
         _write_for_ever(stream)
@@ -47,7 +47,7 @@ def _write_for_ever(stream: IO[bytes]) -> None:
 
 @contextmanager
 def read_only(folder: Path) -> Iterator[None]:
-    """Takes the right to write from a folder and all that are in it; see `tests.helpers.without_privileges`."""
+    """Take the right to write from a folder and all that are in it; see `tests.helpers.without_privileges`."""
     folders = [folder, *(path for path in folder.rglob("*") if path.is_dir())]
     for path in folders:
         path.chmod(0o555)

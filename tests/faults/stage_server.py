@@ -1,4 +1,4 @@
-"""Runs stages without loading everything anew for each: as forks of one process that has loaded it.
+"""Run stages without loading everything anew for each: as forks of one process that has loaded it.
 
 `python -m tests.faults.stage_server PLACE [COMMAND ...]` listens in the folder PLACE, and runs a command meanwhile. In
 PLACE lies a program called `python`, which the command finds first: `python -m pipeline.steps STEP ...` is handed to
@@ -61,7 +61,7 @@ class Tripwire:
         self._kill_at = kill_at
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
-        """Looks at an event that Python audits, see `sys.addaudithook`."""
+        """Look at an event that Python audits, see `sys.addaudithook`."""
         changing = event in CHANGES or (event == "open" and arguments[2] and arguments[2] & FOR_WRITING)
         if not changing or not isinstance(arguments[0], str | os.PathLike):
             return
@@ -73,7 +73,7 @@ class Tripwire:
 
 
 def run_stage(order: Mapping[str, Any], outputs: list[int]) -> int:
-    """Runs a stage in this process; returns its exit status, after how many changes it ended stands in a file."""
+    """Run a stage in this process; return its exit status, after how many changes it ended stands in a file."""
     import torch
 
     os.chdir(order["folder"])
@@ -97,7 +97,7 @@ def run_stage(order: Mapping[str, Any], outputs: list[int]) -> int:
 
 
 def mind(connection: socket.socket, place: Path) -> None:
-    """Runs the stage that somebody orders, and tells them how it ended; PLACE/jobs names the process meanwhile.
+    """Run the stage that somebody orders, and tells them how it ended; PLACE/jobs names the process meanwhile.
 
     PLACE/orders keeps all orders, one a line.
     """
@@ -116,7 +116,7 @@ def mind(connection: socket.socket, place: Path) -> None:
 
 
 def serve(place: Path, command: list[str]) -> int:
-    """Serves until a command has ended, or for ever where there is none; returns the command's exit status."""
+    """Serve until a command has ended, or for ever where there is none; return the command's exit status."""
     for stage in STAGES:
         importlib.import_module(f"pipeline.{stage}")
     client = place / "python"

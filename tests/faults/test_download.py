@@ -86,7 +86,7 @@ def download(
 
 
 def as_nobody(folder: Path, source: dict[str, Any]) -> subprocess.CompletedProcess[str]:
-    """Runs the command without the rights of root, who is refused nothing; modules are imported before."""
+    """Run the command without the rights of root, who is refused nothing; modules are imported before."""
     code = (
         "import os, sys; import pipeline.__main__, pipeline.steps.download\n"
         "import pipeline.sources.kinds.http, pipeline.sources.kinds.local\n"

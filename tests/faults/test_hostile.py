@@ -42,7 +42,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def refused(folder: Path, dataset: dict[str, Any], *words: str) -> str:
-    """Reads a configuration with one data set and returns its message, which must be all that comes of it."""
+    """Read a configuration with one data set and return its message, which must be all that comes of it."""
     before = sorted(folder.parent.rglob("*"))
     with pytest.raises(UserError) as error:
         read_run({"run": "x", "volumes": [], "datasets": [dataset]})

@@ -286,7 +286,7 @@ def test_a_broken_image_gives_one_message_that_names_it(kind: str, tmp_path: Pat
 
 
 def bounded() -> None:
-    """Takes all memory but two gibibytes away from a process."""
+    """Take all memory but two gibibytes away from a process."""
     resource.setrlimit(resource.RLIMIT_AS, (2 * GIBIBYTE, 2 * GIBIBYTE))
 
 

@@ -227,5 +227,5 @@ def test_a_full_disk_leaves_the_earlier_output_as_it_was(tmp_path: Path) -> None
 
 
 def no_large_files() -> None:
-    """Lets the process write 500 bytes a file, after which writing fails as on a full disk."""
+    """Let the process write 500 bytes a file, after which writing fails as on a full disk."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))

@@ -67,7 +67,7 @@ def data(tmp_path_factory) -> Path:
 
 
 def arguments(data: Path, work: Path, name: str = "pixels", settings: dict | None = None, **changes) -> list[str]:
-    """Returns the command line of a training that writes below `work`; `changes` are of the recipe."""
+    """Return the command line of a training that writes below `work`; `changes` are of the recipe."""
     recipe = Recipe.model_validate({**SMALL, **RECIPES[name], **changes})
     files = {"hr": "one.hr", "lr": "one.lr", "val-hr": "two.hr", "val-lr": "two.lr", "start-from": "start"}
     files |= {"perceptual": "vgg"} if recipe.needs_perceptual else {}
@@ -89,7 +89,7 @@ def start(command: list[str]) -> subprocess.Popen[str]:
 
 
 def wait_for(condition, process: subprocess.Popen[str]) -> None:
-    """Waits until something holds; where it does not come about, the process is killed and the test fails."""
+    """Wait until something holds; where it does not come about, the process is killed and the test fails."""
     deadline = time.monotonic() + 600
     while not condition() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
@@ -100,7 +100,7 @@ def wait_for(condition, process: subprocess.Popen[str]) -> None:
 
 @pytest.fixture(scope="module")
 def undisturbed(data, tmp_path_factory):
-    """Gives the folder that an undisturbed training by a recipe wrote; each is run once."""
+    """Return the folder that an undisturbed training by a recipe wrote; each is run once."""
     found: dict[str, Path] = {}
 
     def folder_of(name: str) -> Path:
@@ -205,7 +205,7 @@ def test_ten_kills_at_random_moments_end_in_the_same_weights(data, undisturbed, 
 
 
 def run_two(command: list[str]) -> subprocess.CompletedProcess[str]:
-    """Runs a stage as two processes; the second cannot write more than a kilobyte to any file, which weights need."""
+    """Run a stage as two processes; the second cannot write more than a kilobyte to any file, which weights need."""
     alone = 'test "$RANK" = 0 || ulimit -f 1; exec "$0" -m pipeline "$@"'
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python"]
     variables = {**os.environ, "PYTHONPATH": str(CHECKOUT), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}

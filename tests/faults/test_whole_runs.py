@@ -36,7 +36,7 @@ BY_TIME = ("--max-checksum-file-size", "0")
 
 
 def cut_back(clean: Clean, folder: Path, share: float) -> None:
-    """Copies a finished run and removes what came last, as if it had got no further.
+    """Copy a finished run and removes what came last, as if it had got no further.
 
     Args:
         clean: the run.
@@ -55,7 +55,7 @@ def cut_back(clean: Clean, folder: Path, share: float) -> None:
 
 
 def disturb(folder: Path, generator: np.random.Generator, seconds: float, *, only_a_job: bool) -> bool:
-    """Starts a run and kills at a random moment of its first seconds; says whether it still ran."""
+    """Start a run and kills at a random moment of its first seconds; says whether it still ran."""
     running = Run(folder)
     alive = running.wait(generator.uniform(0.5, seconds))
     if not only_a_job:
@@ -94,7 +94,7 @@ def test_kills_at_random_moments_of_a_run_lose_nothing_and_end_the_same(clean: C
 
 
 def say(capsys, text: str) -> None:
-    """Shows a line at once, whether the test ends well or not."""
+    """Show a line at once, whether the test ends well or not."""
     with capsys.disabled():
         sys.stdout.write(f"\n{text}")
         sys.stdout.flush()
@@ -165,12 +165,12 @@ def test_results_of_the_future_stop_the_run_until_they_are_touched(clean, server
 
 
 def late(clean: Clean) -> list[str]:
-    """Returns results of the last steps."""
+    """Return results of the last steps."""
     return [name for name in sorted(clean.expected) if "/metrics/" in name]
 
 
 def touch(folder: Path, names: Iterable[str], seconds_from_now: float) -> None:
-    """Sets the times of files."""
+    """Set the times of files."""
     seconds = time.time() + seconds_from_now
     for name in names:
         os.utime(folder / name, (seconds, seconds))

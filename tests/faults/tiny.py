@@ -32,7 +32,7 @@ TIMES = {"logs", "benchmarks", "reports", "ro-crate-metadata.json", ".snakemake_
 
 
 def make_tiny(folder: Path) -> Path:
-    """Makes a project of a volume for training, one for validation and one for the test; returns its folder."""
+    """Make a project of a volume for training, one for validation and one for the test; return its folder."""
     config = make_project(folder)
     whole = configuration()
     volumes = [volume for volume in whole["volumes"] if volume["split"] != "test_within_subject"]
@@ -43,7 +43,7 @@ def make_tiny(folder: Path) -> Path:
 
 
 def comparable(folder: Path) -> dict[str, str]:
-    """Returns hashes of everything that a run leaves, the clock of the history and what else tells the time aside."""
+    """Return hashes of everything that a run leaves, the clock of the history and what else tells the time aside."""
     made = {f"{top}/{name}": text for top in ("resources", "results") for name, text in contents(folder / top).items()}
     found = {name: digest for name, digest in made.items() if not TIMES & set(Path(name).parts)}
     for name in found:
@@ -102,7 +102,7 @@ class Server:
     place: Path
 
     def commands(self) -> list[Command]:
-        """Returns one command of every stage that was ever run, in the order in which they came."""
+        """Return one command of every stage that was ever run, in the order in which they came."""
         orders = (self.place / "orders").read_text(encoding="utf-8").splitlines()
         found: dict[str, Command] = {}
         for words in (json.loads(order)["words"] for order in orders):
@@ -110,7 +110,7 @@ class Server:
         return list(found.values())
 
     def run(self, folder: Path, command: Command, kill_at: int = 0) -> Ended:
-        """Runs a stage in a folder, and has it killed as it begins a change of a file; 0 lets it end."""
+        """Run a stage in a folder, and has it killed as it begins a change of a file; 0 lets it end."""
         log, changes = self.place / "log", self.place / "changes"
         changes.unlink(missing_ok=True)
         order = {
@@ -130,7 +130,7 @@ class Server:
 
 @contextmanager
 def serving() -> Iterator[Server]:
-    """Runs a server for as long as the block lasts."""
+    """Run a server for as long as the block lasts."""
     with tempfile.TemporaryDirectory(prefix="stages-") as place:  # a socket's path must be short
         process = _server(place, [])
         try:
@@ -143,12 +143,12 @@ def serving() -> Iterator[Server]:
 
 
 def _server(place: str, command: Sequence[str | Path]) -> subprocess.Popen[str]:
-    """Starts a server."""
+    """Start a server."""
     return _start([sys.executable, "-m", "tests.faults.stage_server", place, *command], environment())
 
 
 def _start(command: Sequence[str | Path], variables: dict[str, str]) -> subprocess.Popen[str]:
-    """Starts a command in a session of its own; permissions bind it even where root runs the tests."""
+    """Start a command in a session of its own; permissions bind it even where root runs the tests."""
     prefix = without_privileges() if os.geteuid() == 0 else []
     return subprocess.Popen(
         [*prefix, *map(str, command)],
@@ -162,7 +162,7 @@ def _start(command: Sequence[str | Path], variables: dict[str, str]) -> subproce
 
 
 def _kill_session(process: subprocess.Popen[str]) -> None:
-    """Kills a process and everything that it has started, at one stroke."""
+    """Kill a process and everything that it has started, at one stroke."""
     subprocess.run(["pkill", "-KILL", "-s", str(process.pid)], check=False)
 
 
@@ -191,27 +191,27 @@ class Run:
         assert self.process.stdout.readline() == "serving\n"
 
     def end(self) -> Ended:
-        """Waits for the end."""
+        """Wait for the end."""
         output, _ = self.process.communicate(timeout=PATIENCE_S)
         if self._own:
             shutil.rmtree(self._place, ignore_errors=True)
         return Ended(self.process.returncode, output)
 
     def freeze(self) -> None:
-        """Stops everything where it is, until `thaw`."""
+        """Stop everything where it is, until `thaw`."""
         subprocess.run(["pkill", "-STOP", "-s", str(self.process.pid)], check=True)
 
     def thaw(self) -> None:
-        """Lets everything go on."""
+        """Let everything go on."""
         subprocess.run(["pkill", "-CONT", "-s", str(self.process.pid)], check=True)
 
     def kill(self) -> Ended:
-        """Kills snakemake and, where they have a server of their own, all its jobs."""
+        """Kill snakemake and, where they have a server of their own, all its jobs."""
         _kill_session(self.process)
         return self.end()
 
     def kill_a_job(self, generator: np.random.Generator) -> bool:
-        """Kills one of the stages that run now, if there is one; says whether there was."""
+        """Kill one of the stages that run now, if there is one; says whether there was."""
         running = sorted(int(note.name) for note in (self._place / "jobs").iterdir())
         if not running:
             return False
@@ -222,7 +222,7 @@ class Run:
         return True
 
     def wait(self, seconds: float) -> bool:
-        """Waits for some time or the end; says whether it still runs."""
+        """Wait for some time or the end; says whether it still runs."""
         end = time.monotonic() + seconds
         while time.monotonic() < end and self.process.poll() is None:
             time.sleep(0.01)
@@ -230,7 +230,7 @@ class Run:
 
 
 def run(server: Server, folder: Path, *arguments: str | Path) -> Ended:
-    """Runs the workflow in a folder to its end."""
+    """Run the workflow in a folder to its end."""
     return Run(folder, *arguments, server=server).end()
 
 
@@ -251,16 +251,16 @@ class Clean:
     seconds: float
 
     def copy(self, folder: Path) -> Path:
-        """Returns a copy of the finished project, file times and Snakemake's records included."""
+        """Return a copy of the finished project, file times and Snakemake's records included."""
         return shutil.copytree(self.folder, folder)
 
     def start(self, folder: Path) -> Path:
-        """Returns a copy of the project in which nothing has run."""
+        """Return a copy of the project in which nothing has run."""
         return shutil.copytree(self.folder, folder, ignore=shutil.ignore_patterns("results", "resources", ".snakemake"))
 
 
 def clean_run(server: Server, folder: Path) -> Clean:
-    """Runs the workflow undisturbed."""
+    """Run the workflow undisturbed."""
     make_tiny(folder)
     began = time.monotonic()
     ended = run(server, folder)
@@ -269,28 +269,28 @@ def clean_run(server: Server, folder: Path) -> Clean:
 
 
 def differing(found: Path, expected: dict[str, str]) -> list[str]:
-    """Returns the files of a project that are missing, too many, or not what they should be."""
+    """Return the files of a project that are missing, too many, or not what they should be."""
     made = comparable(found)
     return sorted(name for name in {*made, *expected} if made.get(name) != expected.get(name))
 
 
 def earlier_results_differ(folder: Path, expected: dict[str, str]) -> list[str]:
-    """Returns the files that stand under a final name and are not what they should be; see `unfinished`."""
+    """Return the files that stand under a final name and are not what they should be; see `unfinished`."""
     made = {name: digest for name, digest in comparable(folder).items() if not unfinished(name)}
     return sorted(name for name, digest in made.items() if expected.get(name) != digest)
 
 
 def unfinished(name: str) -> bool:
-    """Says whether a file is one that only an unfinished stage leaves."""
+    """Return whether a file is one that only an unfinished stage leaves."""
     return ".partial-" in name or ".unfinished" in name or "checkpoints/" in name
 
 
 def leftovers(folder: Path) -> list[str]:
-    """Returns temporary files and resume state that a finished run should not have."""
+    """Return temporary files and resume state that a finished run should not have."""
     return [name for name in contents(folder) if unfinished(name)]
 
 
 def finished_files(folder: Path) -> dict[str, str]:
-    """Returns hashes of all files of a project that stand under a final name."""
+    """Return hashes of all files of a project that stand under a final name."""
     made = contents(folder)
     return {name: made[name] for name in made if not unfinished(name) and Path(name).name not in TIMES}

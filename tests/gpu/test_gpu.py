@@ -34,7 +34,7 @@ def head() -> np.ndarray:
 
 
 def network() -> Generator:
-    """Returns the network of the demo's size with random weights, large enough that every layer shows in the result."""
+    """Return the network of the demo's size with random weights, large enough that every layer shows in the result."""
     torch.manual_seed(0)
     generator = Generator(Shape(blocks=6, noise_map=True)).eval()
     with torch.no_grad():

@@ -229,7 +229,7 @@ def calm() -> NDArray[np.float32]:
 
 @pytest.fixture(scope="module")
 def restored(tmp_path_factory: pytest.TempPathFactory) -> Callable[[NDArray], NDArray[np.float64]]:
-    """Restores an image with trained weights of six blocks, in whose results single voxels show far away."""
+    """Restore an image with trained weights of six blocks, in whose results single voxels show far away."""
     folder = tmp_path_factory.mktemp("pretrained")
     convert(known_file("realesrgan-6b"), known_sources()["realesrgan-6b"], folder, 4, "both")
 

@@ -140,7 +140,7 @@ class Cluster:
         return {"SLURM_CONF": str(self.folder / "slurm.conf"), "PATH": path}
 
     def start(self) -> None:
-        """Starts all daemons and waits until the node takes jobs."""
+        """Start all daemons and waits until the node takes jobs."""
         names = {"key-file": "munge.key", "socket": "munge.socket", "pid-file": "munge.pid"}
         names |= {"log-file": "munge.log", "seed-file": "munge.seed"}
         options = [f"--{option}={self.folder / name}" for option, name in names.items()]
@@ -151,16 +151,16 @@ class Cluster:
         wait_for(lambda: set(self.tell("sinfo", "-h", "-o", "%t").split()) == {"idle"}, "the node is idle")
 
     def start_node(self) -> None:
-        """Starts the daemon of the node."""
+        """Start the daemon of the node."""
         self._start("slurmd", "-D")
 
     def kill_node(self) -> None:
-        """Kills the daemon of the node; its jobs run on."""
+        """Kill the daemon of the node; its jobs run on."""
         self._daemons["slurmd"].kill()
         self._daemons["slurmd"].wait()
 
     def stop(self) -> None:
-        """Cancels what still runs and ends the daemons."""
+        """Cancel what still runs and ends the daemons."""
         if self._daemons["slurmctld"].poll() is None:
             self.tell("scancel", "--me")
             wait_for(lambda: not self.tell("squeue", "-h"), "all jobs have ended")
@@ -178,20 +178,20 @@ class Cluster:
             )
 
     def tell(self, *command: str) -> str:
-        """Runs a command of Slurm; returns what it printed, also where it failed."""
+        """Run a command of Slurm; return what it printed, also where it failed."""
         environment = {**os.environ, **self.environment}
         result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         return result.stdout.strip()
 
     def jobs(self, folder: Path) -> list[Job]:
-        """Returns all jobs, finished ones too, that work in a folder, in the order of their submission."""
+        """Return all jobs, finished ones too, that work in a folder, in the order of their submission."""
         columns = ",".join(f"{column}:|" for column in COLUMNS)
         lines = self.tell("squeue", "--states=all", "--noheader", "-O", columns).splitlines()
         found = [Job(*line.split("|")[: len(COLUMNS)]) for line in lines]
         return sorted((job for job in found if job.folder == str(folder)), key=lambda job: int(job.number))
 
     def gpus_seen(self) -> dict[str, str]:
-        """Returns by the job's number what CUDA_VISIBLE_DEVICES was within its last step; "none" where it was unset."""
+        """Return by the job's number what CUDA_VISIBLE_DEVICES was within its last step; "none" where it was unset."""
         return dict(line.split() for line in (self.folder / "seen_gpus").read_text().splitlines())
 
 
@@ -203,7 +203,7 @@ def _free_port() -> int:
 
 @contextmanager
 def running_cluster(folder: Path) -> Iterator[Cluster]:
-    """Gives a cluster that takes jobs, for as long as the block lasts."""
+    """Yield a cluster that takes jobs, for as long as the block lasts."""
     cluster = Cluster(folder)
     try:
         cluster.start()
@@ -213,7 +213,7 @@ def running_cluster(folder: Path) -> Iterator[Cluster]:
 
 
 def missing_daemons() -> list[str]:
-    """Returns what of Slurm is not installed here."""
+    """Return what of Slurm is not installed here."""
     return [name for name in DAEMONS if _daemon(name) is None]
 
 
@@ -222,7 +222,7 @@ def _daemon(name: str) -> str | None:
 
 
 def wait_for(question: Callable[[], Answer], what: str, seconds: float = PATIENCE_S) -> Answer:
-    """Asks until the answer is true; returns it.
+    """Ask until the answer is true; return it.
 
     Raises:
         AssertionError: it never was, within the time.

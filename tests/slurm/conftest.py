@@ -17,7 +17,7 @@ FIGURES: dict[str, tuple[int, int, int]] = {}
 
 
 def pytest_terminal_summary(terminalreporter) -> None:
-    """Shows what the faults cost."""
+    """Show what the faults cost."""
     if FIGURES:
         terminalreporter.section("faults on a cluster")
         for name, (jobs, steps, files) in FIGURES.items():

@@ -61,13 +61,13 @@ class ClusterRun:
         return [job for job in self.jobs if job.name == "train"]
 
     def change(self, changes: dict[str, Any]) -> None:
-        """Changes top-level keys of the configuration."""
+        """Change top-level keys of the configuration."""
         path = self.folder / "small.yaml"
         settings = yaml.safe_load(path.read_text(encoding="utf-8"))
         path.write_text(yaml.safe_dump({**settings, **changes}), encoding="utf-8")
 
     def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
-        """Starts snakemake by the profile for Slurm, but for what a test's cluster has to be asked otherwise."""
+        """Start snakemake by the profile for Slurm, but for what a test's cluster has to be asked otherwise."""
         command = ["snakemake", "--snakefile", CHECKOUT / "Snakefile", "--configfile", self.folder / "small.yaml"]
         command += ["--workflow-profile", CHECKOUT / "profiles/slurm", "--slurm-status-command", "squeue"]
         command += ["--slurm-init-seconds-before-status-checks", "2", *arguments]
@@ -81,11 +81,11 @@ class ClusterRun:
         )
 
     def finish(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        """Runs snakemake to its end."""
+        """Run snakemake to its end."""
         return finished(self.start(*arguments))
 
     def frozen_training(self) -> int:
-        """Waits until a training has a checkpoint, and stops it there with SIGSTOP; returns its process id."""
+        """Wait until a training has a checkpoint, and stops it there with SIGSTOP; return its process id."""
         checkpoint = self.folder / CHECKPOINTS / "generation-0.pt"
         wait_for(checkpoint.exists, f"{checkpoint} is written", BUSY_S)
         process = _trainer(self.folder)
@@ -93,7 +93,7 @@ class ClusterRun:
         return process
 
     def copy(self, folder: Path) -> ClusterRun:
-        """Returns a run that has come as far as the training, and no further."""
+        """Return a run that has come as far as the training, and no further."""
         shutil.copytree(self.folder, folder)
         run = ClusterRun(self.cluster, folder)
         for name in WITHOUT_MODEL:
@@ -101,32 +101,32 @@ class ClusterRun:
         return run
 
     def comparable(self) -> dict[str, str]:
-        """Returns hashes of weights, voxels and tables; of the history without its clock."""
+        """Return hashes of weights, voxels and tables; of the history without its clock."""
         compared = ("models/", "predictions/", "sr/", "metrics/", "uncertainty/")
         hashes = {name: digest for name, digest in contents(self.results).items() if name.startswith(compared)}
         history = pd.read_csv(self.folder / TRAINED / "history.csv").drop(columns="seconds")
         return {**hashes, "models/rrdb_l1/history.csv": history.to_csv()}
 
     def steps_done(self) -> int:
-        """Returns the last step that the log of the training tells of."""
+        """Return the last step that the log of the training tells of."""
         lines = (self.results / "logs/train/rrdb_l1.log").read_text().splitlines()
         told = [line.split(" step ")[1].split()[0] for line in lines if ": step " in line]
         return int(told[-1]) if told else 0
 
     def steps_saved(self) -> int:
-        """Returns the step of the newest checkpoint."""
+        """Return the step of the newest checkpoint."""
         kept = (self.folder / CHECKPOINTS).glob("generation-*.pt")
         return max(torch.load(path, weights_only=True)["step"] for path in kept)
 
 
 def finished(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
-    """Waits for snakemake's end."""
+    """Wait for snakemake's end."""
     output, _ = process.communicate(timeout=2 * BUSY_S)
     return subprocess.CompletedProcess(process.args, process.returncode, output)
 
 
 def _trainer(folder: Path) -> int:
-    """Returns the process id of the training that works in a folder."""
+    """Return the process id of the training that works in a folder."""
     for place in Path("/proc").glob("[0-9]*"):
         try:
             words = (place / "cmdline").read_bytes().split(b"\0")

@@ -123,7 +123,7 @@ def test_results_are_kept_warned_of_or_refused(
 
 
 def hounsfield() -> np.ndarray:
-    """A CT of a head: background at -1024, padding at -3024 outside the field of view, brain at 40 with a spread of 6."""
+    """A CT of a head: background at -1024, padding at -3024 outside the field of view, brain at 40 +- 6."""
     inside = synthetic_head((64, 64, 2)) > 100
     random = np.random.default_rng(3)
     values = np.where(inside, random.normal(40, 6, inside.shape), -1024 + random.normal(0, 4, inside.shape))
@@ -168,7 +168,7 @@ def test_the_declared_padding_of_dicom_comes_back_exactly(tmp_path: Path, paddin
 
 
 def dicom_pixels(archive: Path) -> list[np.ndarray]:
-    """Reads the pixels of a zip of DICOM files with pydicom alone."""
+    """Read the pixels of a zip of DICOM files with pydicom alone."""
     with zipfile.ZipFile(archive) as files:
         return [pydicom.dcmread(io.BytesIO(files.read(name))).pixel_array for name in files.namelist()]
 

@@ -41,7 +41,7 @@ class Seer(nn.Module):
         self.given = 0
 
     def forward(self, image, sigma):
-        """Enlarges by repetition."""
+        """Enlarge by repetition."""
         del sigma
         self.given += image.numel()
         return functional.interpolate(self.convolution(image), scale_factor=2, mode="nearest")

@@ -24,7 +24,7 @@ def upsample(method, lr, factors):
 
 
 def line(method, values, factor):
-    """Enlarges a 1-D series as the first axis of a volume."""
+    """Enlarge a 1-D series as the first axis of a volume."""
     return upsample(method, np.asarray(values, dtype=np.float32)[:, None, None], (factor, 1, 1))[:, 0, 0]
 
 

@@ -38,7 +38,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def bids(*images: str, **changes: Any) -> dict[str, Any]:
-    """Makes a data set of empty files and returns its entry of the configuration."""
+    """Make a data set of empty files and return its entry of the configuration."""
     for path in (Path("ds") / image for image in images):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
@@ -235,7 +235,7 @@ def picture(seed: int, planes: int = 1) -> np.ndarray:
 
 
 def micrographs() -> dict[str, Any]:
-    """Writes a data set of a PNG, a TIFF, an OME-TIFF and an OME-Zarr of histology."""
+    """Write a data set of a PNG, a TIFF, an OME-TIFF and an OME-Zarr of histology."""
     names = {name: f"sub-{name}/micr/sub-{name}_sample-A_stain-LFB_BF" for name in ("01", "02", "03", "04")}
     dataset = bids(*(f"{name}.json" for name in names.values()), suffix="BF")
     paths = {name: str(Path("ds") / stem) for name, stem in names.items()}

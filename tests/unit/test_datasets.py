@@ -207,7 +207,7 @@ SAME_FILES: dict[str, tuple[dict[str, Any], ...]] = {
 
 
 def run_of_two_sources(*described: dict[str, Any]) -> Run:
-    """Reads a run whose first source teaches and whose second one tests."""
+    """Read a run whose first source teaches and whose second one tests."""
     touch("a.nii", "b.nii", "folder/slice.dcm", "all.zip")
     Path("link.nii").symlink_to("a.nii")
     Path("again").symlink_to("folder")

@@ -14,7 +14,7 @@ SAMPLES = 400
 
 
 def volume(hits: dict[str, np.ndarray], name: str = "v", subject: str = "s", split: str = "test") -> Any:
-    """Returns the tables of a volume: hits by method, shape (slices, places); one condition, one contrast."""
+    """Return the tables of a volume: hits by method, shape (slices, places); one condition, one contrast."""
     places, counts = [], []
     for method, found in hits.items():
         common = {"volume": name, "subject": subject, "split": split, "method": method, "kind": "lesion"}
@@ -27,7 +27,7 @@ def volume(hits: dict[str, np.ndarray], name: str = "v", subject: str = "s", spl
 
 
 def everything(table: pd.DataFrame) -> Any:
-    """Returns the rows over all conditions, by method."""
+    """Return the rows over all conditions, by method."""
     return table[table["kind"].isna()].set_index("method")
 
 

@@ -64,7 +64,7 @@ def test_every_setting_is_measured_from_start_to_end():
 
 
 def chosen_by_rule(monkeypatch: pytest.MonkeyPatch, dial: Dial, **columns: list[float]) -> list[dict[str, Any]]:
-    """Puts measures by setting in the place of those of networks, and applies the rule."""
+    """Put measures by setting in the place of those of networks, and applies the rule."""
     count = dial.steps + 1
     table = {"psnr": [30.0] * count, "lr_residual": [0.02] * count, "noise_level": [0.02] * count, **columns}
     rows = iter([{name: values[index] for name, values in table.items()} for index in range(count)])

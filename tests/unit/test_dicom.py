@@ -41,7 +41,7 @@ def place(index: int, plane: str = "axial", aside: tuple[float, float] = (0.0, 0
 
 
 def series(folder: Path, changes: Callable[[int], dict[str, Any]] = lambda _: {}, dtype: str = "int16") -> Path:
-    """Writes five slices with elements of their own."""
+    """Write five slices with elements of their own."""
     data = numbers(SHAPE, dtype)
     for index in range(SHAPE[2]):
         write_dicom(folder / f"{index}.dcm", dicom_slice(data[:, :, index].T, index, **changes(index)))
@@ -49,7 +49,7 @@ def series(folder: Path, changes: Callable[[int], dict[str, Any]] = lambda _: {}
 
 
 def frames(folder: Path, changes: Callable[[int, int], dict[str, Any]], count: int = 2) -> NDArray:
-    """Writes several images at each of five positions; returns them, shape (columns, rows, slices, frames)."""
+    """Write several images at each of five positions; return them, shape (columns, rows, slices, frames)."""
     data = numbers((*SHAPE, count), "int16")
     for index in range(SHAPE[2]):
         for frame in range(count):
@@ -62,7 +62,7 @@ def frames(folder: Path, changes: Callable[[int, int], dict[str, Any]], count: i
 
 
 def refined(path: Path, factors: tuple[int, int, int], part: Part = Part()) -> list[Any]:
-    """Enlarges a series by repeating its voxels, along x, y and z; returns the files of the result in their order."""
+    """Enlarge a series by repeating its voxels, along x, y and z; return the files of the result in their order."""
     low = dicom.read(path, part)
     shape = [size * factor for size, factor in zip(low.data.shape, factors, strict=True)]
     low = low.with_data(low.data, facts={"forward_model": {"factors": factors, "hr_shape": shape}})
@@ -83,7 +83,7 @@ def stored_in(image: Image) -> NDArray:
 
 
 def compressed(path: Path, pixels: NDArray, syntax: str, content: bytes | bytearray, **changes: Any) -> Path:
-    """Writes a slice whose pixels were compressed elsewhere."""
+    """Write a slice whose pixels were compressed elsewhere."""
     one: Any = dicom_slice(pixels, 0, **changes)
     one.file_meta = pydicom.dataset.FileMetaDataset()  # pyright: ignore[reportAttributeAccessIssue]
     one.file_meta.TransferSyntaxUID = syntax
@@ -459,7 +459,7 @@ def test_a_result_keeps_what_is_true_of_it_and_names_the_rest(syntax: str, tmp_p
 
 
 def with_slopes(folder: Path, dtype: str, slopes: list[float], intercept: float = 0, **changes: Any) -> NDArray:
-    """Writes slices with slopes of their own and some voxels of zero; returns the stored values."""
+    """Write slices with slopes of their own and some voxels of zero; return the stored values."""
     bits = changes.get("BitsStored", 8 * np.dtype(dtype).itemsize)
     data = (numbers(SHAPE, dtype).astype(np.int64) % 2 ** (bits - 1)).astype(dtype)
     data[:2] = 0

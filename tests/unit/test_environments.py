@@ -29,7 +29,7 @@ from tests.helpers import CHECKOUT
 
 
 def modules_of(stage: str) -> set[Path]:
-    """Returns every file of the package that a stage can reach, the configuration's included."""
+    """Return every file of the package that a stage can reach, the configuration's included."""
     seen: set[Path] = set()
     waiting = [PACKAGE_FOLDER / "__main__.py", *_files_of(f"pipeline.{stage}")]
     while waiting:
@@ -56,7 +56,7 @@ def modules_of(stage: str) -> set[Path]:
 
 
 def needed_packages(paths: set[Path]) -> set[str]:
-    """Returns the conda names of all packages outside the standard library that files import, and their plug-ins."""
+    """Return the conda names of all packages outside the standard library that files import, and their plug-ins."""
     names: set[str] = set()
     for path in paths:
         for node in ast.walk(ast.parse(path.read_text())):

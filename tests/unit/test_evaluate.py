@@ -46,7 +46,7 @@ def head(seed, shape=SHAPE):
 
 
 def write_head(path, seed, codes="LIA", dtype="int16", spacing=(1.0, 1.1, 1.5)):
-    """Writes a head in an orientation of three letters; `codes` names where its axes run to."""
+    """Write a head in an orientation of three letters; `codes` names where its axes run to."""
     affine = np.diag([*spacing, 1.0])
     affine[:3, 3] = (-20.3, -30.1, 12.7)
     canonical = nib.orientations.axcodes2ornt("RAS")
@@ -58,7 +58,7 @@ def write_head(path, seed, codes="LIA", dtype="int16", spacing=(1.0, 1.1, 1.5)):
 
 
 def make_pair(path, *, noise_sigma=0.02, plane: Any = "axial", **identity):
-    """Extracts and degrades a file without the files in between."""
+    """Extract and degrades a file without the files in between."""
     reference = normalise(nifti.read(path), Extract(plane=plane))
     facts = {"id": "v", "subject": "s", "split": "val", **identity}
     reference = reference.with_data(reference.data, facts={**reference.facts, **facts})
@@ -188,7 +188,7 @@ def test_slices_without_the_region_are_left_out(pair):
 
 
 def run_all(folder: Path) -> Path:
-    """Runs the stages on a small cohort; returns the folder of the results."""
+    """Run the stages on a small cohort; return the folder of the results."""
     results = folder / "results"
     volumes = {"one": ("A", "val", 1), "two": ("A", "test_within_subject", 1), "three": ("B", "test", 2)}
     for name, (subject, split, seed) in volumes.items():
@@ -473,7 +473,7 @@ def segmented(tmp_path_factory):
 
 
 def extracted(folder, labels="labels.nii.gz", **settings):
-    """Runs the stage `extract` on slices [2, 10); returns its exit status and the image, where there is one."""
+    """Run the stage `extract` on slices [2, 10); return its exit status and the image, where there is one."""
     entry = json.dumps({"id": "v", "subject": "s", "split": "val", "source": "x", "slices": [2, 10], **settings})
     out = folder / "out.safetensors"
     files = ["--input", folder / "head.nii.gz", "--segmentation", folder / labels, "--output", out]

@@ -84,7 +84,7 @@ def run_whole(*arguments: Any, **options: Any) -> None:
 
 
 def limit_memory() -> None:
-    """Refuses the process more than 1 GiB of addresses for what it allocates: half of what is promised."""
+    """Refuse the process more than 1 GiB of addresses for what it allocates: half of what is promised."""
     resource.setrlimit(resource.RLIMIT_DATA, (2**30, 2**30))
 
 

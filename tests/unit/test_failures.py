@@ -28,7 +28,7 @@ Finished jobid: 3 (Rule: download)
 
 
 def failed(rule: str, job: int, output: str, log: str) -> dict[str, Any]:
-    """Returns what Snakemake knows about a failed job."""
+    """Return what Snakemake knows about a failed job."""
     return {
         **{"rule_name": rule, "rule_msg": None, "msg": "x", "jobid": job, "input": [], "output": [output]},
         **{"log": [log], "conda_env": None, "shellcmd": "false", "aux": {}},
@@ -36,7 +36,7 @@ def failed(rule: str, job: int, output: str, log: str) -> dict[str, Any]:
 
 
 def written(**job: Any) -> str:
-    """Returns a failed job as Snakemake writes it into its log."""
+    """Return a failed job as Snakemake writes it into its log."""
     from snakemake.logging import DefaultFormatter
 
     return "\n".join(DefaultFormatter(show_failed_logs=True)._format_job_error(job))

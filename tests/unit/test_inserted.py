@@ -35,7 +35,7 @@ SHAPES = list(product(plugins.names(KINDS), (2.0, 3.5), range(len(DIRECTIONS))))
 
 
 def structure_of(kind: str, size: float, direction: int) -> Structure:
-    """Returns a structure with a margin of four voxels."""
+    """Return a structure with a margin of four voxels."""
     radius = Condition(kind, size).radius(4)
     return plugins.load(KINDS, kind).structure(size, DIRECTIONS[direction], radius)
 
@@ -158,7 +158,7 @@ def pair():
 
 
 def counted(reference: Image, seen: Iterable[Seen]) -> pd.DataFrame:
-    """Returns the table of detections."""
+    """Return the table of detections."""
     return pd.DataFrame(detections(reference, seen), columns=pd.Index(Detection._fields))
 
 

@@ -126,7 +126,7 @@ def test_a_patch_shows_what_the_network_is_given_when_a_volume_is_restored(slice
 
 
 def place_of(reference: np.ndarray, volume: TrainingVolume) -> Any:
-    """Looks for a patch's reference in its volume: the cut, the slice, its first row and column, and how to turn it."""
+    """Look for a patch's reference in its volume: the cut, the slice, its first row and column, and how to turn it."""
     padded = np.pad(volume.data, [(0, size % 2) for size in volume.data.shape], mode="edge")
     for cut in cuts(volume.model.factors, volume.slice_axis):
         slices = np.moveaxis(padded, cut, (0, 1, 2))

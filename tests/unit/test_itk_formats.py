@@ -60,7 +60,7 @@ def file_of(path: Path, data: NDArray, affine: NDArray | None = None, **metadata
 
 
 def nrrd(path: Path, header: str, data: NDArray | None = None) -> Path:
-    """Writes an NRRD of 16-bit integers, of which `header` has the rest, by hand."""
+    """Write an NRRD of 16-bit integers, of which `header` has the rest, by hand."""
     content = b"" if data is None else data.astype("<i2").tobytes(order="F")
     text = f"NRRD0005\ntype: int16\nendian: little\nencoding: raw\n{header}\n\n"
     path.write_bytes(text.encode() + content)
@@ -68,7 +68,7 @@ def nrrd(path: Path, header: str, data: NDArray | None = None) -> Path:
 
 
 def meta(path: Path, header: str, content: bytes = b"", data_file: str = "LOCAL") -> Path:
-    """Writes a MetaImage by hand."""
+    """Write a MetaImage by hand."""
     text = (
         f"ObjectType = Image\nNDims = 3\nDimSize = 6 7 5\nBinaryData = True\n{header}\nElementDataFile = {data_file}\n"
     )

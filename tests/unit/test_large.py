@@ -78,7 +78,7 @@ def network_file(tmp_path_factory, network) -> Path:
 
 
 def micrograph(shape: tuple[int, ...], dtype: str = "u2") -> NDArray:
-    """Returns smooth cells with noise, different in every plane."""
+    """Return smooth cells with noise, different in every plane."""
     generator = np.random.default_rng(len(shape))
     y, x = np.mgrid[: shape[-2], : shape[-1]]
     planes = [np.sin(y / 7 + index) * np.sin(x / (9 + index)) for index in range(int(np.prod(shape[:-2])))]
@@ -87,14 +87,14 @@ def micrograph(shape: tuple[int, ...], dtype: str = "u2") -> NDArray:
 
 
 def write_tiff(path: Path, data: NDArray, axes: str = "YX", **options: Any) -> Path:
-    """Writes an OME-TIFF with tifffile alone."""
+    """Write an OME-TIFF with tifffile alone."""
     metadata = {"axes": axes, **UM, **options.pop("metadata", {})}
     tifffile.imwrite(path, data, ome=True, **{"photometric": "minisblack", "metadata": metadata, **options})
     return path
 
 
 def whole(path: Path) -> NDArray:
-    """Reads all planes of an image through the tiled reader."""
+    """Read all planes of an image through the tiled reader."""
     with open_tiled(path) as image:
         rows, columns = (slice(0, size) for size in image.plane_shape)
         planes = [image.read(plane, rows, columns) for plane in image.planes]
@@ -333,7 +333,7 @@ def test_pixels_beyond_the_dtype_are_clipped_and_counted(tmp_path, network):
 
 
 def progress(output: Path) -> dict[str, Any]:
-    """Reads how far an unfinished run is."""
+    """Read how far an unfinished run is."""
     try:
         return json.loads((output.with_name(f".{output.name}.unfinished") / "progress.json").read_text())
     except (FileNotFoundError, json.JSONDecodeError):

@@ -66,7 +66,7 @@ def small_network(**changes: Any) -> nn.Module:
 
 
 def ncnn_makes(name: str, photograph: np.ndarray) -> np.ndarray:
-    """Returns what ncnn makes of a photograph with the weights and the graph that the package distributes."""
+    """Return what ncnn makes of a photograph with the weights and the graph that the package distributes."""
     peer = ncnn.Net()
     for option in ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_winograd_convolution"):
         setattr(peer.opt, option, False)

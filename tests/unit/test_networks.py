@@ -93,7 +93,7 @@ def unevenness(network: nn.Module, factor: int) -> float:
 
 
 def with_large_weights(network: Generator) -> Generator:
-    """Multiplies what starts small, so that every layer has a say."""
+    """Multiply what starts small, so that every layer has a say."""
     for name, parameter in network.named_parameters():
         if ".rdb" in name:
             parameter.data *= 10

@@ -432,7 +432,7 @@ def test_a_marked_voxel_stays_where_it_is(
 
 
 def write_by_others(path: Path, voxels: NDArray, affine: NDArray) -> None:
-    """Writes with nibabel or, through its axes that run left and posterior, with SimpleITK."""
+    """Write with nibabel or, through its axes that run left and posterior, with SimpleITK."""
     if path.suffix in (".nii", ".mgh"):
         nib.save((NIFTI if path.suffix == ".nii" else MGH)(voxels, affine), path)
         return
@@ -446,7 +446,7 @@ def write_by_others(path: Path, voxels: NDArray, affine: NDArray) -> None:
 
 
 def read_by_others(path: Path) -> tuple[NDArray, NDArray]:
-    """Returns voxels and affine as nibabel or SimpleITK finds them."""
+    """Return voxels and affine as nibabel or SimpleITK finds them."""
     if path.suffix in (".nii", ".mgh"):
         image: Any = nib.load(path)
         return np.asarray(image.dataobj), image.affine

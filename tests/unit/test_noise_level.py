@@ -1,4 +1,4 @@
-"""Estimates of noise against the noise that was added."""
+"""Estimate of noise against the noise that was added."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def test_areas_of_one_value_are_skipped_whatever_it_is(spoil, sigma, levels):
 
 
 def normalised(stored, scale):
-    """Normalises by an affine map that keeps one grey value in `scale` the unit of noise."""
+    """Normalise by an affine map that keeps one grey value in `scale` the unit of noise."""
     return (stored - np.quantile(stored, 0.001)) / scale
 
 

@@ -34,7 +34,7 @@ SHIFTS = {"t": 7.0, "c": 0.0, "z": -4.0, "y": 1000.0, "x": 21.7}
 def write_store(
     path: Path, data: NDArray, axes: str, version: str = "0.5", *, entry: dict[str, Any] | None = None, **array: Any
 ) -> Path:
-    """Writes an OME-Zarr as the standard says, with zarr alone; `entry` changes the entry of multiscales."""
+    """Write an OME-Zarr as the standard says, with zarr alone; `entry` changes the entry of multiscales."""
     group = zarr.open_group(path, mode="w", zarr_format=2 if version == "0.4" else 3)
     chunks = tuple(min(size, 64) for size in data.shape)
     level = group.create_array("s0", shape=data.shape, dtype=data.dtype, **{"chunks": chunks, **array})
@@ -62,21 +62,21 @@ def write_store(
 
 
 def described(path: Path) -> dict[str, Any]:
-    """Reads the raw JSON of a store: what stands beside `multiscales`."""
+    """Read the raw JSON of a store: what stands beside `multiscales`."""
     if (path / ".zattrs").exists():
         return json.loads((path / ".zattrs").read_text())
     return json.loads((path / "zarr.json").read_text())["attributes"]["ome"]
 
 
 def transformations(path: Path, level: int = 0) -> tuple[list[float], list[float]]:
-    """Returns scale and translation of a level."""
+    """Return scale and translation of a level."""
     scale, translation = described(path)["multiscales"][0]["datasets"][level]["coordinateTransformations"]
     assert (scale["type"], translation["type"]) == ("scale", "translation")
     return scale["scale"], translation["translation"]
 
 
 def pixels(shape: tuple[int, ...], dtype: Any, seed: int = 0) -> NDArray:
-    """Returns noise over the range of a dtype."""
+    """Return noise over the range of a dtype."""
     generator = np.random.default_rng(seed)
     kind = np.dtype(dtype)
     if kind.kind == "f":
@@ -86,7 +86,7 @@ def pixels(shape: tuple[int, ...], dtype: Any, seed: int = 0) -> NDArray:
 
 
 def enlarged(image: Image, factor: int) -> Image:
-    """Repeats every voxel along x and y, on the grid of cell centres."""
+    """Repeat every voxel along x and y, on the grid of cell centres."""
     data = image.data.repeat(factor, axis=0).repeat(factor, axis=1)
     return image.with_data(data, affine=fine_affine(image.affine, (factor, factor, 1)))
 
@@ -290,7 +290,7 @@ def test_the_format_is_found_by_the_name(tmp_path):
 
 
 def edit(path: Path, change: Any) -> None:
-    """Changes a JSON file."""
+    """Change a JSON file."""
     values = json.loads(path.read_text())
     change(values)
     path.write_text(json.dumps(values))

@@ -30,7 +30,7 @@ THICK = (20, 64, 64)
 
 
 def oriented(data: np.ndarray, spacing: tuple[float, ...], code: str) -> tuple[np.ndarray, np.ndarray]:
-    """Stores a RAS array with voxels of some size as a file does whose axes run to R, A, S, L, P or I."""
+    """Store a RAS array with voxels of some size as a file does whose axes run to R, A, S, L, P or I."""
     image = nib.Nifti1Image(data, ras_affine(spacing))
     turn: Any = nib.orientations.ornt_transform(*map(nib.orientations.axcodes2ornt, ("RAS", code)))
     turned: Any = image.as_reoriented(turn)

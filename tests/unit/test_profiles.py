@@ -18,7 +18,7 @@ def profile(name: str) -> dict:
 
 
 def rules_with_gpu() -> set[str]:
-    """Returns the rules that ask for a GPU, those that inherit from such a rule included."""
+    """Return the rules that ask for a GPU, those that inherit from such a rule included."""
     text = "\n".join(path.read_text() for path in (CHECKOUT / "workflow/rules").glob("*.smk"))
     parts = re.split(r"^rule (\w+):", text, flags=re.MULTILINE)
     asking = {name for name, body in zip(parts[1::2], parts[2::2], strict=True) if "gpu=RUN" in body}

@@ -288,7 +288,7 @@ def test_the_verdict_compares_over_the_foreground(run):
 
 
 def judged(run: Path, **ends: tuple[float, float]) -> Verdict:
-    """Returns the verdict on a network of which the intervals of the differences are given by metric."""
+    """Return the verdict on a network of which the intervals of the differences are given by metric."""
     row = read_table(run / "summary.csv", ()).query("split == 'test' and method == 'rrdb_l1'").iloc[0].to_dict()
     rows = [{**row, "metric": name, "diff_ci_low": low, "diff_ci_high": high} for name, (low, high) in ends.items()]
     return verdict(split_table(pd.DataFrame(rows), "test", "rrdb_l1"), "rrdb_l1")

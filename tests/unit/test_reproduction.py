@@ -46,7 +46,7 @@ RECORD: dict[str, Any] = {
 
 
 def write_run(project: Path, record: dict[str, Any] = RECORD) -> Path:
-    """Writes some outputs of a run, and returns its folder."""
+    """Write some outputs of a run and return its folder."""
     results = project / "results/small"
     files = {
         "models/brainsr/generator.safetensors": "weights",

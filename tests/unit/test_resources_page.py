@@ -20,7 +20,7 @@ RECORD = {"brainsr": "0.0", "config": {"run": "<small>"}}
 
 
 def write_benchmarks(folder: Path) -> Path:
-    """Writes what Snakemake measured of four jobs of three rules; of the shortest it measured but the time."""
+    """Write what Snakemake measured of four jobs of three rules; of the shortest it measured but the time."""
     for name, seconds, memory, cpu in (
         ("train/brainsr", "600.0", "2048.0", "1100.0"),
         ("extract/one", "3.0", "100.0", "2.5"),

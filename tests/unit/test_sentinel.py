@@ -216,7 +216,7 @@ def sampler(recipe: Recipe, change) -> ChangedSampler:
 
 
 def weights_after_steps(trainer: Trainer) -> list[dict[str, torch.Tensor]]:
-    """Runs a training; returns its learning network's weights after every step."""
+    """Run a training; return its learning network's weights after every step."""
     found: list[dict[str, torch.Tensor]] = []
     take = trainer.take_step
 

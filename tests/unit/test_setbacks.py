@@ -14,7 +14,7 @@ from pipeline.reporting.setbacks import diagnosis_setbacks, inserted_setbacks, r
 
 
 def inserted(**detected: tuple[int, int]) -> pd.DataFrame:
-    """Returns a table of two volumes with two conditions each, of 20 structures; counts by method and volume."""
+    """Return a table of two volumes with two conditions each, of 20 structures; counts by method and volume."""
     rows = [
         (volume, "S", "test", method, kind, 2, 0.2, 20, count if kind == "lesion" else 0, 0)
         for method, counts in detected.items()

@@ -44,7 +44,7 @@ def sections_of(image: Image) -> NDArray:
 
 
 def read_both(path: Path, part: Part = Part()) -> Image:
-    """Reads a file whole, and part by part in pieces that fit no tile, and makes sure that both agree."""
+    """Read a file whole, and part by part in pieces that fit no tile, and make sure that both agree."""
     whole = format_of(path).read(path, part)
     with open_tiled(path, part.series) as opened:
         image = chosen(opened, part)
@@ -72,7 +72,7 @@ def messages(caplog: pytest.LogCaptureFixture, level: int = logging.WARNING) -> 
 
 
 def xml_of(path: Path) -> str:
-    """Returns the description of the first page."""
+    """Return the description of the first page."""
     return str(tifffile.tiffcomment(path))
 
 
@@ -84,7 +84,7 @@ def plane_of(channel: int, section: int) -> NDArray[np.uint16]:
 
 
 def write_set(folder: Path, style: str, *, unordered: bool = False) -> list[Path]:
-    """Writes 2 channels of 3 sections into three files, two pages each, as Bio-Formats does.
+    """Write 2 channels of 3 sections into three files, two pages each, as Bio-Formats does.
 
     Args:
         folder: to be made.

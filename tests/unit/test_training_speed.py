@@ -183,7 +183,7 @@ def test_one_judgement_for_both_networks_gives_the_same_bits_as_two(tmp_path, lo
 
 @contextmanager
 def counted(module: nn.Module) -> Iterator[Callable[[], int]]:
-    """Counts how often a module is computed."""
+    """Count how often a module is computed."""
     calls: list[Any] = []
     handle = module.register_forward_hook(lambda *_: calls.append(None))
     yield lambda: len(calls)

@@ -37,7 +37,7 @@ def random_image(*shape: int) -> Tensor:
 
 
 def sequential(layout: str) -> nn.Sequential:
-    """Returns the layers as torchvision lays them out, with random weights of a size that keeps features alive."""
+    """Return the layers as torchvision lays them out, with random weights of a size that keeps features alive."""
     torch.manual_seed(0)
     layers: list[nn.Module] = []
     before = 3
@@ -58,7 +58,7 @@ def torchvision_state(layers: nn.Sequential) -> dict[str, Tensor]:
 
 
 def hollow(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Returns tensors of the same names and shapes that take no room on the disk."""
+    """Return tensors of the same names and shapes that take no room on the disk."""
     return {name: torch.zeros(()).expand(tensor.shape) for name, tensor in state.items()}
 
 
@@ -83,7 +83,7 @@ def state(layers) -> Mapping[str, Tensor]:
 
 
 def up_to_its_convolutions(path: Path, outputs: list[str]) -> onnx.ModelProto:
-    """Returns the graph without the classifier, which takes images of one size only, and with other outputs."""
+    """Return the graph without the classifier, which takes images of one size only, and with other outputs."""
     model = onnx.load(path)
     last = next(index for index, node in enumerate(model.graph.node) if outputs[-1] in node.output)
     del model.graph.node[last + 1 :]
@@ -190,7 +190,7 @@ def test_torchvision_layers_that_do_not_fit_are_named(state, tmp_path, change, m
 
 
 def onnx_file(path: Path, shapes: list[tuple[int, ...]], *, bias: bool = True, external: bool = False) -> Path:
-    """Writes a graph of convolutions one after the other."""
+    """Write a graph of convolutions one after the other."""
     nodes, stored = [], []
     for number, shape in enumerate(shapes):
         names = [f"w{number}", f"b{number}"][: 2 if bias else 1]

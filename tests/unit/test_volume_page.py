@@ -94,7 +94,7 @@ def test_images_that_are_too_large_are_cut_around_the_detail():
 
 
 def unpacked(layer: Any, data: Any) -> np.ndarray:
-    """Takes the tiles off the sheets again, as the script does."""
+    """Take the tiles off the sheets again, as the script does."""
     count, rows, columns = data["shape"]
     found = []
     for sheet in map(red_of, layer["sheets"]):
@@ -123,7 +123,7 @@ def test_sheets_hold_every_slice_without_loss(monkeypatch):
 
 
 def coloured(**facts: Any) -> Image:
-    """Returns two sections of red, green and blue, of which red is the brightest."""
+    """Return two sections of red, green and blue, of which red is the brightest."""
     grey = volume((24, 30, 6))
     tint = np.tile(np.array([1.0, 0.5, 0.25], np.float32), 2)
     mask = np.zeros(grey.data.shape, dtype=bool)
@@ -377,7 +377,7 @@ def test_the_deliverable_is_compared_with_every_method_in_pairs(run):
 
 
 def long_page(run: Path, tmp: Path) -> str:
-    """Returns a page with all its parts, in whose tables names try to break out of it and are long."""
+    """Return a page with all its parts, in whose tables names try to break out of it and are long."""
     reference = read_image(run / "extracted/block.safetensors")
     spread = reference.with_data(np.full(reference.data.shape, 0.01, np.float32), masks={})
     write_image(tmp / "spread.safetensors", spread)

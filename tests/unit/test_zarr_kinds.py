@@ -25,7 +25,7 @@ STEPS = {"type": "scale", "scale": [1.0, 1.0, 1.0]}
 
 
 def change(store: Path, how: Callable[[Any], Any]) -> None:
-    """Changes the metadata of OME-NGFF of a store."""
+    """Change the metadata of OME-NGFF of a store."""
     attributes = zarr.open_group(store, mode="r+").attrs
     values = attributes.asdict()
     how(values.get("ome", values))
@@ -33,7 +33,7 @@ def change(store: Path, how: Callable[[Any], Any]) -> None:
 
 
 def zipped(folder: Path, archive: Path, inside: str = "", extra: tuple[str, ...] = ()) -> Path:
-    """Packs a folder as other programs do, compressed, below the folder `inside` of the archive."""
+    """Pack a folder as other programs do, compressed, below the folder `inside` of the archive."""
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
         for name in extra:
             packed.writestr(name, b"{}")

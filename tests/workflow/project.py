@@ -55,7 +55,7 @@ CONTRACT = (
 
 
 def make_project(folder: Path) -> Path:
-    """Writes two cuts of the MNI152 head, a small untrained network and the configuration; returns the latter."""
+    """Write two cuts of the MNI152 head, a small untrained network and the configuration; return the latter."""
     folder.mkdir(parents=True, exist_ok=True)
     head: Any = nib.load(known_file("mni152-2009a"))
     voxels = np.asarray(head.dataobj)
@@ -74,7 +74,7 @@ def _write_cut(path: Path, voxels: np.ndarray, affine: np.ndarray) -> None:
 
 
 def configuration() -> dict[str, Any]:
-    """Returns the configuration: six steps of a network of one block."""
+    """Return the configuration: six steps of a network of one block."""
     blocks = [
         ("head-low", "train", [0, 20]),
         ("head-val", "val", [28, 36]),
@@ -119,7 +119,7 @@ class Conda:
 def snakemake(
     folder: Path, *arguments: str | Path, checkout: Path = CHECKOUT, conda: Conda | None = None, activated: bool = True
 ) -> subprocess.CompletedProcess[str]:
-    """Runs snakemake as a user types it, working in `folder`, with this test's Python, and conda's, on the PATH.
+    """Run snakemake as a user types it, working in `folder`, with this test's Python, and conda's, on the PATH.
 
     Where that Python's environment is not activated, snakemake is called by its path.
     """
@@ -133,14 +133,14 @@ def snakemake(
 
 
 def environment(activated: bool = True) -> dict[str, str]:
-    """Returns the environment of a user who has activated this test's virtual environment or not, and no PYTHONPATH."""
+    """Return the environment of a user who has activated this test's virtual environment or not, and no PYTHONPATH."""
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     others = [folder for folder in inherited["PATH"].split(os.pathsep) if folder != str(PROGRAMS)]
     return {**inherited, "PATH": os.pathsep.join([str(PROGRAMS), *others] if activated else others)}
 
 
 def jobs(result: subprocess.CompletedProcess[str]) -> dict[str, int]:
-    """Returns the rules of a dry run with their number of jobs, from its table of job statistics.
+    """Return the rules of a dry run with their number of jobs, from its table of job statistics.
 
     Rules that are one a shard count as one, without the number of the shard.
     """
@@ -151,7 +151,7 @@ def jobs(result: subprocess.CompletedProcess[str]) -> dict[str, int]:
 
 
 def _counts(lines: Sequence[str]) -> Iterator[tuple[str, int]]:
-    """Gives the rows of the first table; a dry run ends with the same one again."""
+    """Yield the rows of the first table; a dry run ends with the same one again."""
     for line in lines:
         words = line.split()
         if words[:1] == ["total"]:

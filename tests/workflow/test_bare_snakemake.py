@@ -15,7 +15,7 @@ from tests.workflow.project import configuration
 
 
 def locked(name: str) -> str:
-    """Returns the requirement of a package as it is locked, such as "snakemake==9.27.1"."""
+    """Return the requirement of a package as it is locked, such as "snakemake==9.27.1"."""
     found = re.search(rf"^{re.escape(name)}==\S+", (CHECKOUT / "requirements/run.lock").read_text(), re.MULTILINE)
     assert found
     return found.group()

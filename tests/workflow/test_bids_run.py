@@ -33,7 +33,7 @@ ERROR_MAP = DERIVATIVES[1].replace("desc-brainsr", "desc-uncertainty")
 
 
 def configuration() -> dict[str, Any]:
-    """Returns a configuration whose deliverable is the untouched network: nothing needs to be trained for it."""
+    """Return a configuration whose deliverable is the untouched network: nothing needs to be trained for it."""
     network = {"blocks": 1, "features": 8, "growth": 4, "trained_on": "nothing, random numbers"}
     subjects = {"train": ["sub-01"], "val": ["sub-02"], "test": ["sub-03"]}
     return {
@@ -48,7 +48,7 @@ def configuration() -> dict[str, Any]:
 
 
 def make_bids(root: Path) -> Path:
-    """Writes a BIDS folder of three small heads."""
+    """Write a BIDS folder of three small heads."""
     for seed, path in enumerate(IMAGES.values()):
         (root / path).parent.mkdir(parents=True)
         write_nifti(root / path, np.rint(synthetic_head((24, 28, 20), seed)).astype(np.int16))

@@ -44,7 +44,7 @@ def few(run, tmp_path_factory) -> Path:
 
 
 def column(browser, place: int) -> list[str]:
-    """Returns the first line of every cell of a column of the table of volumes."""
+    """Return the first line of every cell of a column of the table of volumes."""
     script = "return [...document.querySelectorAll(arguments[0])].map(cell => cell.firstChild.textContent)"
     return browser.execute_script(script, f"{TABLE} tbody tr > :nth-child({place})")
 

@@ -28,7 +28,7 @@ SIDE = 72
 
 
 def configuration() -> dict[str, Any]:
-    """Returns the configuration: four steps on one cut of a slide, tested on another and on a file of two channels."""
+    """Return the configuration: four steps on one cut of a slide, tested on another and on a file of two channels."""
     network = {"blocks": 1, "features": 8, "growth": 4, "trained_on": "nothing, random numbers"}
     names = {"train": "train", "val": "val", "slide-test": "test"}
     sources = {name: {"kind": "local", "path": f"{name}.png", "format": "picture"} for name in names}

@@ -80,7 +80,7 @@ class Bench:
     installed: dict[str, dict[str, list[str]]] = field(default_factory=dict)
 
     def run(self, environment: str, *arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Runs the Python of an environment as a rule does: the checkout is found through PYTHONPATH alone."""
+        """Run the Python of an environment as a rule does: the checkout is found through PYTHONPATH alone."""
         command = [str(self.pythons[environment]), *map(str, arguments)]
         cached = str(self.pythons[environment].parents[1] / "compiled")
         inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
@@ -88,7 +88,7 @@ class Bench:
         return subprocess.run(command, cwd=self.folder, env=given, capture_output=True, text=True, check=False)
 
     def imports_of(self, environment: str, package: str) -> set[str]:
-        """Returns the top-level modules that a package of conda's installs."""
+        """Return the top-level modules that a package of conda's installs."""
         name = _plain(INDEX_NAMES.get(package, package))
         return {module for module, owners in self.installed[environment].items() if name in map(_plain, owners)}
 
@@ -102,7 +102,7 @@ def entry(name: str) -> str:
 
 
 def stage(name: str, /, **options: str | Path | Sequence[str]) -> list[str]:
-    """Returns a command of `python -m pipeline`; the underscores of an option's name stand for hyphens."""
+    """Return a command of `python -m pipeline`; the underscores of an option's name stand for hyphens."""
     command = [name]
     for option, values in options.items():
         command += [f"--{option.replace('_', '-')}", *([str(values)] if isinstance(values, str | Path) else values)]
@@ -110,7 +110,7 @@ def stage(name: str, /, **options: str | Path | Sequence[str]) -> list[str]:
 
 
 def further_commands(folder: Path) -> list[list[str]]:
-    """Returns commands of the stages, formats and settings that the finished run had no use for."""
+    """Return commands of the stages, formats and settings that the finished run had no use for."""
     head, section, cells = folder / "head.nii.gz", folder / "section.ome.tif", folder / "cells.ome.zarr"
     write_nifti(head, synthetic_head((40, 44, 64)))
     slices = synthetic_head((80, 72, 4)).astype(np.uint16)

@@ -24,7 +24,7 @@ SHAPE = (48, 44, 4)
 
 
 def configuration() -> dict[str, Any]:
-    """Returns a configuration whose deliverable is a baseline, so that nothing needs to be trained for it."""
+    """Return a configuration whose deliverable is a baseline, so that nothing needs to be trained for it."""
     network = {"blocks": 1, "features": 8, "growth": 4, "trained_on": "nothing, random numbers"}
     return {
         "run": "families",

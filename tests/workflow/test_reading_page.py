@@ -75,7 +75,7 @@ def title(browser: Any) -> str:
 
 
 def saved(browser: Any, folder: Path) -> Path:
-    """Presses the button that saves, and waits for the file."""
+    """Press the button that saves, and waits for the file."""
     folder.mkdir(exist_ok=True)
     browser.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(folder)})
     browser.find_element("css selector", "section:not([hidden]) .save").click()

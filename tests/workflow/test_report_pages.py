@@ -42,7 +42,7 @@ def part(browser: Any, name: str) -> Any:
 
 
 def ready(browser: Any) -> Any:
-    """Waits until all images of the viewer are decoded and drawn; returns the box that has the keys."""
+    """Wait until all images of the viewer are decoded and drawn; return the box that has the keys."""
     from selenium.webdriver.support.wait import WebDriverWait
 
     WebDriverWait(browser, 20).until(lambda _: part(browser, "panes").get_attribute("aria-busy") == "false")
@@ -63,7 +63,7 @@ def headings(browser: Any) -> list[str]:
 
 
 def pixels(browser: Any, place: int) -> np.ndarray:
-    """Returns what a pane shows, shape (rows, columns, 3), in device pixels."""
+    """Return what a pane shows, shape (rows, columns, 3), in device pixels."""
     read = """
     const canvas = document.querySelectorAll("#viewer-panes .canvas canvas")[arguments[0]];
     const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
@@ -74,7 +74,7 @@ def pixels(browser: Any, place: int) -> np.ndarray:
 
 
 def comparing(browser: Any, page: Path, width: int = 1400) -> Any:
-    """Opens a page, shows two methods with the slider, and returns its stage, in the middle of the window."""
+    """Open a page, shows two methods with the slider and return its stage, in the middle of the window."""
     show(browser, page, width)
     press(browser, "v")
     stage = browser.find_element("id", "compare-stage")
@@ -83,7 +83,7 @@ def comparing(browser: Any, page: Path, width: int = 1400) -> Any:
 
 
 def split(browser: Any) -> float:
-    """Returns where the two pictures meet, in percent, as the browser draws it."""
+    """Return where the two pictures meet, in percent, as the browser draws it."""
     ready(browser)
     stage, divider = (browser.find_element("css selector", one).rect for one in ("#compare-stage", ".divider"))
     return 100 * (divider["x"] + divider["width"] / 2 - stage["x"]) / stage["width"]
@@ -267,7 +267,7 @@ def test_the_window_follows_its_dials_and_a_drag_with_shift(browser, pages):
 
 
 def account(wanted: np.ndarray, added: np.ndarray) -> np.ndarray:
-    """Returns how much detail is right, missing and invented: what both have of one sign, and what is beyond it."""
+    """Return how much detail is right, missing and invented: what both have of one sign, and what is beyond it."""
     right = np.maximum(0, np.minimum(wanted, added)) - np.minimum(0, np.maximum(wanted, added))
     return np.stack([right, abs(wanted) - right, abs(added) - right], axis=-1)
 

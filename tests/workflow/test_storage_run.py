@@ -1,4 +1,4 @@
-"""Downloads that several folders share, images that are read from S3, results that are kept there."""
+"""Download that several folders share, images that are read from S3, results that are kept there."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ UNTIL = ("--until", "download")
 
 
 def write_config(folder: Path, **sources: Any) -> Path:
-    """Writes the configuration of a small project with other sources."""
+    """Write the configuration of a small project with other sources."""
     given = configuration()
     given["sources"].update(sources)
     path = folder / "stored.yaml"
@@ -43,7 +43,7 @@ def server(monkeypatch) -> Iterator[FileServer]:
 
 
 def project_with(folder: Path, server: FileServer, own: bytes) -> Path:
-    """Makes a project of one file on a server and two of its own; returns its configuration."""
+    """Make a project of one file on a server and two of its own; return its configuration."""
     folder.mkdir()
     (folder / "other.nii.gz").write_bytes(own)
     (folder / "small.safetensors").write_bytes(b"weights")
@@ -123,7 +123,7 @@ def test_an_image_that_s3_does_not_have_is_named(s3, tmp_path):
 
 
 def stored(s3) -> dict[str, bytes]:
-    """Returns what lies in the bucket `results`, by its key."""
+    """Return what lies in the bucket `results`, by its key."""
     listed = s3.list_objects_v2(Bucket="results").get("Contents", [])
     return {one["Key"]: s3.get_object(Bucket="results", Key=one["Key"])["Body"].read() for one in listed}
 

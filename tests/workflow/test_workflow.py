@@ -29,7 +29,7 @@ REPORTS = {
 
 @pytest.fixture
 def dry_run(finished, conda):
-    """Plans a run of the finished project with a changed configuration; returns the jobs by rule."""
+    """Plan a run of the finished project with a changed configuration; return the jobs by rule."""
 
     def plan(checkout: Path = CHECKOUT, **changes) -> dict[str, int]:
         config = finished / "changed.yaml"
@@ -231,7 +231,7 @@ def test_a_repetition_from_the_provenance_ends_the_same_though_it_was_killed(fin
 
 
 def reproduce(run: Path, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Runs `make reproduce` with this test's environment in place of the one that make would set up."""
+    """Run `make reproduce` with this test's environment in place of the one that make would set up."""
     command = ["make", "reproduce", f"RUN={run}", f"INTO={folder}", f"VENV={sys.prefix}", "--assume-old=setup"]
     return subprocess.run(command, cwd=CHECKOUT, env=environment(), capture_output=True, text=True, check=False)
 

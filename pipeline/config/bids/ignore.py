@@ -30,7 +30,7 @@ class Pattern:
     folders_only: bool
 
     def fits(self, path: Sequence[str], is_folder: bool) -> bool:
-        """Says whether a path, given by its parts, matches."""
+        """Return whether a path, given by its parts, matches."""
         return (is_folder or not self.folders_only) and _fits(tuple(path), self.parts)
 
 
@@ -45,7 +45,7 @@ def _fits(path: tuple[str, ...], parts: tuple[str, ...]) -> bool:
 
 
 def parse_line(line: str) -> Pattern | None:
-    """Reads one line; None for blank lines and comments."""
+    """Read one line; None for blank lines and comments."""
     text = re.sub(r"(?<!\\)((?:\\\\)*)[ \t]+$", r"\1", line)
     if not text or text.startswith("#"):
         return None
@@ -61,7 +61,7 @@ def parse_line(line: str) -> Pattern | None:
 
 
 def _as_fnmatch(part: str) -> str:
-    """Rewrites what Git and fnmatch write differently: escapes, and [^...] for [!...]."""
+    """Rewrite what Git and fnmatch write differently: escapes, and [^...] for [!...]."""
     escaped = re.sub(r"\\(.)", lambda match: f"[{match[1]}]" if match[1] in "*?[" else match[1], part)
     return escaped.replace("[^", "[!")
 
@@ -78,7 +78,7 @@ class Ignored:
     _folders: dict[tuple[str, ...], bool] = field(default_factory=dict, repr=False, compare=False)
 
     def __call__(self, path: str, is_folder: bool = False) -> bool:
-        """Says whether a path is left out, by itself or with a folder above it.
+        """Return whether a path is left out, by itself or with a folder above it.
 
         Args:
             path: relative to the data set, with forward slashes.
@@ -99,7 +99,7 @@ class Ignored:
 
 
 def read_ignored(root: Path) -> Ignored:
-    """Reads the `.bidsignore` of a data set; without one, nothing is left out.
+    """Read the `.bidsignore` of a data set; without one, nothing is left out.
 
     Raises:
         OSError: it cannot be read.

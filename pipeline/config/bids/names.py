@@ -50,12 +50,12 @@ class BidsName:
 
 
 def extensions_of(suffix: str) -> tuple[str, ...]:
-    """Returns the endings that files of a kind of image have."""
+    """Return the endings that files of a kind of image have."""
     return MICROSCOPY_EXTENSIONS if suffix in MICROSCOPY_SUFFIXES else NIFTI_EXTENSIONS
 
 
 def parse_stem(stem: str) -> tuple[dict[str, str], str]:
-    """Takes a name without its extension apart.
+    """Take a name without its extension apart.
 
     Returns:
         Labels by key, in the order of the name, and the suffix.
@@ -72,7 +72,7 @@ def parse_stem(stem: str) -> tuple[dict[str, str], str]:
 
 
 def parse(name: str) -> BidsName:
-    """Takes the name of an image apart.
+    """Take the name of an image apart.
 
     Raises:
         ValueError: it does not follow the standard; the message says what it should look like.
@@ -88,7 +88,7 @@ def parse(name: str) -> BidsName:
 
 
 def check_place(path: str) -> BidsName:
-    """Checks that an image lies in the folders that its name says, such as sub-01/ses-02/anat.
+    """Check that an image lies in the folders that its name says, such as sub-01/ses-02/anat.
 
     Args:
         path: relative to the data set, with forward slashes.
@@ -105,7 +105,7 @@ def check_place(path: str) -> BidsName:
 
 
 def derivative_path(path: str, label: str = DESCRIPTION) -> str:
-    """Returns where the result made of an image goes, without an extension.
+    """Return where the result made of an image goes, without an extension.
 
     Args:
         path: of the image, relative to its data set: sub-01/anat/sub-01_T1w.nii.gz.

@@ -21,7 +21,7 @@ PLANE_AXES, SPACE_AXES = 2, 3
 
 
 def sidecars_of(root: str, path: str) -> list[str]:
-    """Returns the sidecars that hold for an image, the farthest first.
+    """Return the sidecars that hold for an image, the farthest first.
 
     Args:
         root: folder of the data set.
@@ -47,7 +47,7 @@ def _sidecars_of(root: str, path: str) -> list[str]:
 
 @cache
 def _json_files(folder: str) -> list[tuple[str, dict[str, str], str]]:
-    """Returns the sidecars in a folder: names, entities and suffixes."""
+    """Return the sidecars in a folder: names, entities and suffixes."""
     found = []
     for path in Path(folder).glob("*.json"):
         try:
@@ -60,7 +60,7 @@ def _json_files(folder: str) -> list[tuple[str, dict[str, str], str]]:
 
 @cache
 def _read(path: str) -> Mapping[str, Any]:
-    """Reads one sidecar; raises UserError."""
+    """Read one sidecar; raises UserError."""
     try:
         values = json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except OSError as error:
@@ -74,7 +74,7 @@ def _read(path: str) -> Mapping[str, Any]:
 
 
 def read_sidecars(paths: Sequence[str]) -> dict[str, Any]:
-    """Returns what sidecars say together; later ones come first.
+    """Return what sidecars say together; later ones come first.
 
     Raises:
         UserError: one cannot be read or is no JSON object.
@@ -83,13 +83,13 @@ def read_sidecars(paths: Sequence[str]) -> dict[str, Any]:
 
 
 def forget_sidecars() -> None:
-    """Forgets what was read, since files may have changed."""
+    """Forget what was read, since files may have changed."""
     _json_files.cache_clear()
     _read.cache_clear()
 
 
 def pixel_size_um(values: Mapping[str, Any]) -> tuple[float, ...] | None:
-    """Returns the size of a pixel by the keys PixelSize and PixelSizeUnits of microscopy.
+    """Return the size of a pixel by the keys PixelSize and PixelSizeUnits of microscopy.
 
     Args:
         values: of the sidecars.

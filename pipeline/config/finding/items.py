@@ -52,13 +52,13 @@ class Outcome:
 
 
 def shortened(mistakes: list[str]) -> list[str]:
-    """Returns the mistakes, of very many only the first ones."""
+    """Return the mistakes, of very many only the first ones."""
     rest = len(mistakes) - MAX_SHOWN
     return mistakes if rest <= 1 else [*mistakes[:MAX_SHOWN], f"and {rest} more mistakes like these"]
 
 
 def holds(check: Callable[[], bool]) -> bool:
-    """Says whether a check of a path, such as Path.is_file, holds; a name that no file can have is none."""
+    """Return whether a check of a path, such as Path.is_file, holds; a name that no file can have is none."""
     try:
         return check()
     except (OSError, ValueError):
@@ -66,7 +66,7 @@ def holds(check: Callable[[], bool]) -> bool:
 
 
 def captured(expression: str, path: str) -> str | None:
-    """Returns what a regular expression finds in a path: its groups joined by -, or all of it; None if nothing."""
+    """Return what a regular expression finds in a path: its groups joined by -, or all of it; None if nothing."""
     match = re.search(expression, path)
     if match is None:
         return None
@@ -75,7 +75,7 @@ def captured(expression: str, path: str) -> str | None:
 
 
 def named_after(file: str) -> str:
-    """Returns a volume's name after a file: without the endings, other characters than A-Z a-z 0-9 _ - made to -."""
+    """Return a volume's name after a file: without the endings, other characters than A-Z a-z 0-9 _ - made to -."""
     name = PurePosixPath(file).name
     while (suffix := PurePosixPath(name).suffix) and ENDING.fullmatch(suffix):
         name = name.removesuffix(suffix)
@@ -83,7 +83,7 @@ def named_after(file: str) -> str:
 
 
 def item_of_path(path: str, source: Source, subject: str, volume: str | None) -> Item | str:
-    """Returns the item of a file or member, or the mistake that its path does not match the expressions.
+    """Return the item of a file or member, or the mistake that its path does not match the expressions.
 
     Args:
         path: what the expressions are applied to.

@@ -10,12 +10,12 @@ from pipeline.config.stable_hash import HASHES, hash_of
 
 
 def point_of(subject: str) -> float:
-    """Returns the subject's place between 0 and 1: the first 64 bits of the SHA-256 of its name, as a fraction."""
+    """Return the subject's place between 0 and 1: the first 64 bits of the SHA-256 of its name, as a fraction."""
     return hash_of(subject) / HASHES
 
 
 def split_by_hash(subject: str, shares: Mapping[DatasetSplit, float]) -> DatasetSplit | None:
-    """Returns the split of a subject, which hangs on its name and the shares alone; None where there are no shares."""
+    """Return the split of a subject, which hangs on its name and the shares alone; None where there are no shares."""
     point, reached = point_of(subject), 0.0
     given: list[DatasetSplit] = [split for split in SPLIT_ORDER if shares.get(split, 0) > 0]
     for split in given:
@@ -28,7 +28,7 @@ def split_by_hash(subject: str, shares: Mapping[DatasetSplit, float]) -> Dataset
 def split_of(
     subject: str, shares: Mapping[DatasetSplit, float], subjects: Mapping[DatasetSplit, Sequence[str]]
 ) -> DatasetSplit | None:
-    """Returns the split of a subject: the one that names it, else that of its hash, else None."""
+    """Return the split of a subject: the one that names it, else that of its hash, else None."""
     named: DatasetSplit | None = next((split for split, names in subjects.items() if subject in names), None)
     return named or split_by_hash(subject, shares)
 
@@ -39,7 +39,7 @@ def unknown_subjects(
     found: Collection[str],
     left_out: Mapping[str, str],
 ) -> Iterator[str]:
-    """Names subjects of the configuration that the data set does not have, or that it leaves out, and why."""
+    """Name subjects of the configuration that the data set does not have, or that it leaves out, and why."""
     for split, names in subjects.items():
         for name in (name for name in names if name not in found):
             if name in left_out:

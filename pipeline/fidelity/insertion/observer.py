@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 
 
 def weights(structure: Structure) -> Floats:
-    """Returns the weights by which a window is summed up, of the structure's shape.
+    """Return the weights by which a window is summed up, of the structure's shape.
 
     They see no plane (a constant and two slopes), and their sum over a window is the contrast of the structure where
     there is nothing else.
@@ -36,7 +36,7 @@ def weights(structure: Structure) -> Floats:
 
 
 def responses(images: NDArray[np.floating], places: NDArray[np.intp], chosen: Sequence[Floats]) -> Floats:
-    """Returns what the observer answers at places: the contrast that it sees there, in units of the image.
+    """Return what the observer answers at places: the contrast that it sees there, in units of the image.
 
     Args:
         images: slices, shape (slices, rows, columns).
@@ -56,12 +56,12 @@ def responses(images: NDArray[np.floating], places: NDArray[np.intp], chosen: Se
 
 
 def threshold(absent: Floats, false_alarm_rate: float) -> float:
-    """Returns the response that is exceeded where nothing is with the given probability."""
+    """Return the response that is exceeded where nothing is with the given probability."""
     return float(np.quantile(absent, 1 - false_alarm_rate))
 
 
 def detectability(present: Floats, absent: Floats) -> float:
-    """Returns d': the distance of the mean responses in units of their mean standard deviation; NaN for too few."""
+    """Return d': the distance of the mean responses in units of their mean standard deviation; NaN for too few."""
     if min(len(present), len(absent)) <= 1:
         return float("nan")
     spread = np.sqrt((np.var(present, ddof=1) + np.var(absent, ddof=1)) / 2)
@@ -69,7 +69,7 @@ def detectability(present: Floats, absent: Floats) -> float:
 
 
 def area_under_curve(present: Floats, absent: Floats) -> float:
-    """Returns how often a place with the structure gets the higher response of two; ties count half.
+    """Return how often a place with the structure gets the higher response of two; ties count half.
 
     It is the share of right answers in a two-alternative forced choice, and the area under the ROC curve (Barrett and
     Myers, section 13.2; by the statistic of Mann and Whitney).

@@ -24,7 +24,7 @@ class Condition(NamedTuple):
     size_voxels: float
 
     def radius(self, margin: int) -> int:
-        """Returns the radius of the window: what the structure reaches, and a margin of background around it."""
+        """Return the radius of the window: what the structure reaches, and a margin of background around it."""
         return math.ceil(plugins.load(KINDS, self.kind).reach(self.size_voxels)) + margin
 
 
@@ -42,7 +42,7 @@ def insert_sites(
     margin: int,
     generator: np.random.Generator,
 ) -> dict[Condition, Sites]:
-    """Draws sites for every condition, in turn, as long as there is room.
+    """Draw sites for every condition, in turn, as long as there is room.
 
     Args:
         foreground: of some slices, shape (slices, rows, columns); windows lie inside it.
@@ -72,7 +72,7 @@ def insert_sites(
 def plain_sites(
     foreground: NDArray[np.bool_], used: NDArray[np.bool_], radius: int, count: int, generator: np.random.Generator
 ) -> Sites:
-    """Draws sites whose windows lie in the foreground and hold nothing that is inserted; they may overlap.
+    """Draw sites whose windows lie in the foreground and hold nothing that is inserted; they may overlap.
 
     Args:
         foreground: shape (slices, rows, columns).
@@ -96,7 +96,7 @@ def _fits(mask: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:
 def _free_place(
     inside: NDArray[np.bool_], taken: NDArray[np.bool_], radius: int, generator: np.random.Generator
 ) -> tuple[int, int, int] | None:
-    """Draws a place in one of the slices, in which the window touches no other; None where none has room."""
+    """Draw a place in one of the slices, in which the window touches no other; None where none has room."""
     for index in generator.permutation(len(inside)):
         open_places = np.argwhere(inside[index] & _fits(~taken[index][None], radius)[0])
         if len(open_places):

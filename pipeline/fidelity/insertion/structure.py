@@ -30,7 +30,7 @@ class Structure(NamedTuple):
 
 
 def covered(inside: Inside, direction: float, radius: int) -> NDArray[np.float64]:
-    """Returns the share of each voxel of a window that a shape covers: partial volume, as in a measured voxel.
+    """Return the share of each voxel of a window that a shape covers: partial volume, as in a measured voxel.
 
     Args:
         inside: the shape.
@@ -49,10 +49,10 @@ def covered(inside: Inside, direction: float, radius: int) -> NDArray[np.float64
 
 
 def disk(diameter: float, across_by: float = 0.0) -> Inside:
-    """Returns a disk of a diameter in voxels, its centre moved across the direction."""
+    """Return a disk of a diameter in voxels, its centre moved across the direction."""
     return lambda along, across: along**2 + (across - across_by) ** 2 <= (diameter / 2) ** 2
 
 
 def bar(length: float, width: float) -> Inside:
-    """Returns a bar of a length and width in voxels."""
+    """Return a bar of a length and width in voxels."""
     return lambda along, across: (np.abs(along) <= length / 2) & (np.abs(across) <= width / 2)

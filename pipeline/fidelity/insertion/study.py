@@ -145,7 +145,7 @@ class Looks(NamedTuple):
     weights: list[NDArray[np.float64]]
 
     def at(self, images: NDArray[np.floating], sites: Sites) -> NDArray[np.float64]:
-        """Returns the responses at sites."""
+        """Return the responses at sites."""
         return observer.responses(images, sites.places, [self.weights[one] for one in sites.directions])
 
 
@@ -188,7 +188,7 @@ class Restored(NamedTuple):
 def plan_structures(
     foreground: NDArray[np.bool_], margin: int, settings: Insertion, seed: int, neighbours: bool = False
 ) -> Plan:
-    """Decides what is inserted where.
+    """Decide what is inserted where.
 
     Args:
         foreground: of the slices, shape (slices, rows, columns).
@@ -233,7 +233,7 @@ def _structures(condition: Condition, margin: int) -> list[Structure]:
 def study(
     reference: Image, lr: Image, methods: Mapping[str, Restore], settings: Insertion, root_seed: int
 ) -> Iterator[Seen]:
-    """Inserts structures in some slices of a volume and lets the observer look at the restorations.
+    """Insert structures in some slices of a volume and lets the observer look at the restorations.
 
     Args:
         reference: extracted volume.
@@ -255,7 +255,7 @@ def study(
 def restorations(
     base: Excerpt, methods: Mapping[str, Restore], settings: Insertion, root_seed: int
 ) -> Iterator[Restored]:
-    """Inserts structures in an excerpt and restores it with every method, as often as the settings say.
+    """Insert structures in an excerpt and restores it with every method, as often as the settings say.
 
     Args:
         base: the slices.
@@ -270,7 +270,7 @@ def restorations(
 def _one_draw(
     base: Excerpt, draw: int, methods: Mapping[str, Restore], settings: Insertion, root_seed: int
 ) -> Iterator[Restored]:
-    """Inserts once, at places of its own; the first draw has the noise of the volume itself."""
+    """Insert once, at places of its own; the first draw has the noise of the volume itself."""
     name = f"{base.reference.facts['id']}/inserted" + (f"/{draw}" if draw else "")
     model = replace(base.model, seed=volume_seed(root_seed, f"{name}/noise")) if draw else base.model
     foreground = np.moveaxis(base.reference.masks["foreground"], base.slice_axis, 0)
@@ -293,14 +293,14 @@ def _one_draw(
 
 
 def _inserted(base: Excerpt, plan: Plan, contrast: float) -> Image:
-    """Returns the reference with the structures of a contrast, and what carries them."""
+    """Return the reference with the structures of a contrast, and what carries them."""
     added = CARRIER_CONTRAST * plan.carriers + contrast * plan.signals
     inserted = base.reference.data + np.moveaxis(added, 0, base.slice_axis)
     return base.reference.with_data(inserted.astype(np.float32))
 
 
 def looked_at(shown: Restored, settings: Insertion) -> Iterator[Seen]:
-    """Lets the observer look at restorations with and without the structures."""
+    """Let the observer look at restorations with and without the structures."""
     reference, sign = shown.base.reference, np.sign(shown.contrast)
     within = [length for axis, length in enumerate(reference.spacing) if axis != shown.base.slice_axis]
     for condition, looks in shown.plan.looks.items():
@@ -315,7 +315,7 @@ def looked_at(shown: Restored, settings: Insertion) -> Iterator[Seen]:
 
 
 def detections(reference: Image, seen: Iterable[Seen]) -> list[Detection]:
-    """Counts what the observer found: one row a method, condition and contrast, over all draws.
+    """Count what the observer found: one row a method, condition and contrast, over all draws.
 
     Args:
         reference: extracted volume.
@@ -350,7 +350,7 @@ def detections(reference: Image, seen: Iterable[Seen]) -> list[Detection]:
 
 
 def place_rows(reference: Image, seen: Iterable[Seen]) -> Iterator[Place]:
-    """Yields one row a method, structure and contrast; arguments as in `detections`."""
+    """Yield one row a method, structure and contrast; arguments as in `detections`."""
     volume, subject, split = (reference.facts[name] for name in ("id", "subject", "split"))
     for one in seen:
         kind, size = one.condition

@@ -18,7 +18,7 @@ COLUMNS = ["study", "reader", "item", "question", "answer", "seconds"]
 
 
 def read_answers(paths: Sequence[Path], key: Key) -> pd.DataFrame:
-    """Reads the answers of several readers, and says what every one of them means.
+    """Read the answers of several readers, and says what every one of them means.
 
     Args:
         paths: one file a reader, or several readers in one.

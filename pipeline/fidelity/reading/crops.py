@@ -41,12 +41,12 @@ class Case:
         return f"{self.volume}/{self.index}"
 
     def picture(self, volume: NDArray[np.floating], axis: int) -> str:
-        """Draws this slice of a volume that lies on the grid of the reference, losslessly; returns a data URI."""
+        """Draw this slice of a volume that lies on the grid of the reference, losslessly; return a data URI."""
         return data_uri(to_grey(self.box.cut(_drawn(volume, axis, self.index, self.colours)), 0.0, self.white))
 
 
 def choose_cases(references: Sequence[Image], count: int) -> list[Case]:
-    """Chooses slices, spread evenly over the volumes and within each.
+    """Choose slices, spread evenly over the volumes and within each.
 
     Part and window are chosen from the reference alone, so that no method is favoured. Of large slices a part is shown,
     the surroundings of the detail that the report magnifies, since pictures that are scaled down hide differences.
@@ -64,7 +64,7 @@ def choose_cases(references: Sequence[Image], count: int) -> list[Case]:
 
 
 def _drawn(volume: NDArray, axis: int, index: int, colours: int) -> NDArray:
-    """Draws a slice, shape (rows, columns), or with the colours of its picture (rows, columns, 3)."""
+    """Draw a slice, shape (rows, columns), or with the colours of its picture (rows, columns, 3)."""
     each = [draw_slice(volume, axis, one) for one in with_its_colours(index, colours)]
     return each[0] if colours == 1 else np.stack(each, axis=-1)
 

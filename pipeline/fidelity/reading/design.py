@@ -45,14 +45,14 @@ class Item:
 
 
 def draw_code(generator: np.random.Generator) -> str:
-    """Returns a code that says nothing: eight hexadecimal digits."""
+    """Return a code that says nothing: eight hexadecimal digits."""
     return generator.bytes(CODE_BYTES).hex()
 
 
 def design(
     cases: Sequence[str], methods: Sequence[str], choices_per_pair: int, repeats: int, generator: np.random.Generator
 ) -> list[Item]:
-    """Returns everything that is asked, in order: all ratings, then all choices.
+    """Return everything that is asked, in order: all ratings, then all choices.
 
     Args:
         cases: names of slices.
@@ -87,7 +87,7 @@ def _pairs(
 def _in_order(
     question: str, asked: Sequence[tuple[str, str, str]], repeats: int, generator: np.random.Generator
 ) -> list[Item]:
-    """Mixes the items of a question; what is repeated comes from the first third, and again in the second half."""
+    """Mix the items of a question; what is repeated comes from the first third, and again in the second half."""
     mixed = [asked[index] for index in generator.permutation(len(asked))]
     items = [Item(draw_code(generator), question, *one) for one in mixed]
     early = items[: -(-len(items) // 3)]

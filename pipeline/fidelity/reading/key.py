@@ -32,12 +32,12 @@ class Key:
 
 
 def write_key(path: Path, key: Key) -> None:
-    """Writes a key as JSON, whole or not at all."""
+    """Write a key as JSON, whole or not at all."""
     write_json(path, {"study": key.study, "seed": key.seed, "items": [asdict(item) for item in key.items]})
 
 
 def read_key(path: Path) -> Key:
-    """Reads what `write_key` wrote.
+    """Read what `write_key` wrote.
 
     Raises:
         UserError: the file cannot be read or is no key.

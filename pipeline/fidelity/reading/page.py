@@ -32,7 +32,7 @@ Pictures = Mapping[tuple[str, str], Shown]
 
 
 def make_study(cases: Sequence[str], methods: Sequence[str], pictures: Pictures, settings: Reading, seed: int) -> Key:
-    """Decides what is asked.
+    """Decide what is asked.
 
     The name of the study, and with it all that chance decides, hangs on the seed and on every picture: answers of
     another page can never be taken for answers of this one.
@@ -47,7 +47,7 @@ def make_study(cases: Sequence[str], methods: Sequence[str], pictures: Pictures,
 
 
 def reading_page(key: Key, pictures: Pictures) -> str:
-    """Writes the page as HTML.
+    """Write the page as HTML.
 
     Pictures have codes of their own, and stand in the order of these codes.
     """

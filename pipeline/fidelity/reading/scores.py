@@ -34,7 +34,7 @@ Draws = tuple[NDArray[np.integer], NDArray[np.integer]]
 
 
 def drawn(readers: int, cases: int, samples: int, seed: int) -> Draws:
-    """Draws readers and cases with replacement."""
+    """Draw readers and cases with replacement."""
     generator = np.random.default_rng(seed)
     return tuple(  # pyright: ignore[reportReturnType]
         generator.multinomial(count, np.full(count, 1 / count), size=samples) for count in (readers, cases)
@@ -42,7 +42,7 @@ def drawn(readers: int, cases: int, samples: int, seed: int) -> Draws:
 
 
 def share(sums: Floats, counts: Floats, draws: Draws, confidence: float) -> tuple[float, float, float]:
-    """Returns a mean over answers and its interval.
+    """Return a mean over answers and its interval.
 
     Args:
         sums: of the values that a reader gave on a case, shape (readers, cases).
@@ -72,11 +72,11 @@ class Study:
         self.seed, self.samples = seed, samples
 
     def question(self, question: str) -> Any:
-        """Returns the answers to a question that were asked for the first time."""
+        """Return the answers to a question that were asked for the first time."""
         return self.fresh[self.fresh["question"] == question]
 
     def mean(self, rows: pd.DataFrame, values: Sequence[float] | Floats) -> tuple[float, float, float]:
-        """Returns the mean of values that belong to rows of answers, and its interval."""
+        """Return the mean of values that belong to rows of answers, and its interval."""
         reader = np.searchsorted(self.readers, rows["reader"].to_numpy(dtype=object))
         case = np.searchsorted(self.cases, rows["case"].to_numpy(dtype=object))
         sums, counts = np.zeros((2, len(self.readers), len(self.cases)))
@@ -86,7 +86,7 @@ class Study:
 
 
 def opinion_scores(study: Study) -> pd.DataFrame:
-    """Returns the mean opinion score of every method, the best first, with SCORE_COLUMNS."""
+    """Return the mean opinion score of every method, the best first, with SCORE_COLUMNS."""
     rows = []
     for method, part in study.question(RATING).groupby("first"):
         mean, low, high = study.mean(part, part["rating"].to_numpy())
@@ -96,7 +96,7 @@ def opinion_scores(study: Study) -> pd.DataFrame:
 
 
 def preferences(study: Study) -> pd.DataFrame:
-    """Returns how often a method was taken before all others together and before each, with PREFERENCE_COLUMNS."""
+    """Return how often a method was taken before all others together and before each, with PREFERENCE_COLUMNS."""
     choices = study.question(CHOICE)
     methods = sorted({*choices["first"], *choices["second"]})
     rows: list[Any] = []
@@ -113,7 +113,7 @@ def preferences(study: Study) -> pd.DataFrame:
 
 
 def reader_table(study: Study) -> pd.DataFrame:
-    """Returns how steady every reader was on what was asked twice, with READER_COLUMNS.
+    """Return how steady every reader was on what was asked twice, with READER_COLUMNS.
 
     `first_taken` is the share of choices in which image A was taken: far from one half, a reader did not look.
     `rating_alpha` is Krippendorff's alpha between the first and second rating of the same images.
@@ -150,7 +150,7 @@ def _mean(values: Any) -> float:
 
 
 def reader_agreement(study: Study) -> pd.DataFrame:
-    """Returns Krippendorff's alpha between readers, with AGREEMENT_COLUMNS; not known of a single reader.
+    """Return Krippendorff's alpha between readers, with AGREEMENT_COLUMNS; not known of a single reader.
 
     Ratings are ordinal. Of a choice, which of the two images was taken is nominal: chance put them first or second. The
     interval is of a bootstrap over cases alone: readers who are drawn twice agree with themselves.

@@ -28,7 +28,7 @@ MASK = "mask."
 
 
 def write_image(path: Path, image: Image) -> None:
-    """Writes an image, whole or not at all."""
+    """Write an image, whole or not at all."""
     first = int(image.facts.get("slice_axis", 0))
     arrays = {"data": image.data, **{f"{MASK}{name}": mask for name, mask in image.masks.items()}}
     arrays = {name: contiguous(np.moveaxis(array, first, 0)) for name, array in arrays.items()}
@@ -49,7 +49,7 @@ def write_image(path: Path, image: Image) -> None:
 
 
 def read_image(path: Path) -> Image:
-    """Reads an image that `write_image` wrote.
+    """Read an image that `write_image` wrote.
 
     Raises:
         UserError: the file is missing, damaged or holds no image.
@@ -86,13 +86,13 @@ def map_image(path: Path) -> Image:
 
 
 def _intensity(values: dict[str, Any]) -> IntensityMap:
-    """Undoes `asdict` after the values were JSON, which knows no tuples."""
+    """Undo `asdict` after the values were JSON, which knows no tuples."""
     read: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in values.items()}
     return IntensityMap(**read)
 
 
 def read_facts(path: Path) -> dict[str, Any]:
-    """Reads only what the stages recorded about a volume; errors as `read_image`."""
+    """Read only what the stages recorded about a volume; errors as `read_image`."""
     with _open(path) as stream:
         return _metadata(path, stream)["facts"]
 
@@ -115,7 +115,7 @@ def _open(path: Path) -> Any:
 
 
 def map_array(path: Path, name: str) -> np.ndarray:
-    """Memory-maps "data" or "mask.<name>" of a file, read-only, so that only what is used is read.
+    """Memory-map "data" or "mask.<name>" of a file, read-only, so that only what is used is read.
 
     The format: 8 bytes with the header's length, the header (JSON: dtype, shape and place of every array), the body.
 

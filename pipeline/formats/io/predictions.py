@@ -27,22 +27,22 @@ CLIPPED_SHARE = 0.01
 
 
 def prediction_path(folder: Path, method: str, volume: str, suffix: str = ".nii.gz") -> Path:
-    """Returns where a method's result lies, below results/<run>/predictions."""
+    """Return where a method's result lies, below results/<run>/predictions."""
     return folder / method / f"{volume}{suffix}"
 
 
 def of_volume(predictions: Iterable[Path], volume: str) -> list[Path]:
-    """Returns the predictions of a volume; ids hold no dots, so that one ends where the first dot of a name stands."""
+    """Return the predictions of a volume; ids hold no dots, so that one ends where the first dot of a name stands."""
     return [path for path in predictions if path.name.split(".")[0] == volume]
 
 
 def suffix_of(image: Image) -> str:
-    """Returns the suffix of an image's predictions, such as ".nii.gz": they stay of the family of the source."""
+    """Return the suffix of an image's predictions, such as ".nii.gz": they stay of the family of the source."""
     return written_suffixes(image.origin["format"])[0]
 
 
 def check_output(path: Path, image: Image) -> None:
-    """Refuses names under which an image cannot be written.
+    """Refuse names under which an image cannot be written.
 
     Raises:
         UserError: the name belongs to another format than the image came in.
@@ -56,7 +56,7 @@ def check_output(path: Path, image: Image) -> None:
 
 
 def restored_image(lr_image: Image, sr: NDArray[np.floating]) -> Image:
-    """Puts a super-resolved array onto the grid of the high-resolution volume.
+    """Put a super-resolved array onto the grid of the high-resolution volume.
 
     Args:
         lr_image: the low-resolution volume it was made of, with its forward model in the facts.
@@ -80,7 +80,7 @@ def restored_image(lr_image: Image, sr: NDArray[np.floating]) -> Image:
 
 
 def write_prediction(path: Path, lr_image: Image, sr: NDArray[np.floating]) -> int:
-    """Writes a super-resolved array in the orientation, dtype and units of the source, whole or not at all.
+    """Write a super-resolved array in the orientation, dtype and units of the source, whole or not at all.
 
     Args:
         path: the file; its suffix names the format.
@@ -118,7 +118,7 @@ def _with_missing(image: Image) -> Image:
 
 
 def write_quantity(path: Path, image: Image) -> int:
-    """Writes values that are not intensities, such as expected errors, in the place and units of an image.
+    """Write values that are not intensities, such as expected errors, in the place and units of an image.
 
     They are 32-bit floats where the format can hold them; elsewhere its `as_quantity` says what is nearest.
 
@@ -145,7 +145,7 @@ def _as_floats(image: Image) -> Image:
 
 
 def read_prediction(path: Path, reference: Image) -> NDArray[np.float32]:
-    """Reads a prediction for comparison with the reference.
+    """Read a prediction for comparison with the reference.
 
     Returns:
         Intensities of shape reference.data.shape, normalised as the reference is; background that is NaN has the lowest

@@ -50,15 +50,15 @@ class Metadata(Protocol):
 
     @property
     def labels(self) -> list[str]:
-        """Names of the channels; none where the file names none."""
+        """Name of the channels; none where the file names none."""
         ...
 
     def only(self, axis: str, index: int) -> Any:
-        """Returns what remains when an axis has nothing but the given index."""
+        """Return what remains when an axis has nothing but the given index."""
         ...
 
     def with_voxel_um(self, voxel_um: tuple[float, float, float]) -> Any:
-        """Returns the same with another size of a voxel along x, y, z."""
+        """Return the same with another size of a voxel along x, y, z."""
         ...
 
 
@@ -109,11 +109,11 @@ class TiledImage:
         return list(planes_of(self.shape[:-2]))
 
     def channel_of(self, plane: Plane) -> int:
-        """Returns the channel of a plane; 0 where there is but one."""
+        """Return the channel of a plane; 0 where there is but one."""
         return plane[self.leading.index("c")] if "c" in self.leading else 0
 
     def read(self, plane: Plane, rows: slice, columns: slice) -> NDArray:
-        """Returns stored pixels of a region, shape (rows, columns); slices lie inside the plane.
+        """Return stored pixels of a region, shape (rows, columns); slices lie inside the plane.
 
         Raises:
             UserError: that part of the file is damaged.
@@ -121,13 +121,13 @@ class TiledImage:
         return self.read_region(plane, rows, columns)
 
     def with_voxel_um(self, voxel_um: tuple[float, float, float]) -> TiledImage:
-        """Returns the image with another size of a voxel along x, y, z, and says so where the file says otherwise."""
+        """Return the image with another size of a voxel along x, y, z, and says so where the file says otherwise."""
         if self.voxel_um not in (None, voxel_um):
             logger.warning("%s: states voxels of %s um; voxel_um says otherwise and is taken", self.path, self.voxel_um)
         return replace(self, voxel_um=voxel_um, metadata=self.metadata.with_voxel_um(voxel_um))
 
     def only(self, axis: str, index: int) -> TiledImage:
-        """Returns the image with nothing but one index along an axis; an axis that is not there has index 0."""
+        """Return the image with nothing but one index along an axis; an axis that is not there has index 0."""
         if axis not in self.leading:
             return self
         place = self.leading.index(axis)
@@ -148,7 +148,7 @@ class TiledImage:
 
 
 def chosen(image: TiledImage, part: Part) -> TiledImage:
-    """Returns the wanted time points and channels of an image: all of them where none is named.
+    """Return the wanted time points and channels of an image: all of them where none is named.
 
     Args:
         image: the whole image.
@@ -176,7 +176,7 @@ def chosen(image: TiledImage, part: Part) -> TiledImage:
 
 
 def read_whole(image: TiledImage, part: Part) -> tuple[TiledImage, NDArray]:
-    """Reads all that is wanted of an image at once: one time point, and all channels or one.
+    """Read all that is wanted of an image at once: one time point, and all channels or one.
 
     Args:
         image: open.
@@ -205,7 +205,7 @@ def read_whole(image: TiledImage, part: Part) -> tuple[TiledImage, NDArray]:
 
 
 def _tell_opacity(image: TiledImage, part: Part) -> None:
-    """Warns where the opacity of pixels, which is left out, is anything but full."""
+    """Warn where the opacity of pixels, which is left out, is anything but full."""
     image = image.only("c", 0) if part.frame is None else image.only("c", 0).only("t", part.frame)
     read = image.opacity
     if read is None:
@@ -219,7 +219,7 @@ def _tell_opacity(image: TiledImage, part: Part) -> None:
 
 
 def tiled_format_of(path: Path) -> ModuleType | None:
-    """Returns the module that reads a file or folder part by part, by its name or else by what is in it, or None."""
+    """Return the module that reads a file or folder part by part, by its name or else by what is in it, or None."""
     known = plugins.names(ROOM)
     name = format_by_name(path.name)
     if name is not None:
@@ -229,7 +229,7 @@ def tiled_format_of(path: Path) -> ModuleType | None:
 
 
 def open_tiled(path: Path, series: str | None = None) -> AbstractContextManager[TiledImage]:
-    """Opens an image for as long as the context lasts.
+    """Open an image for as long as the context lasts.
 
     Args:
         path: file or folder of one of the formats of this room.
@@ -242,7 +242,7 @@ def open_tiled(path: Path, series: str | None = None) -> AbstractContextManager[
 
 
 def is_large(path: Path, series: str | None = None) -> bool:
-    """Returns whether an image is to be read and written part by part; of other formats, none is."""
+    """Return whether an image is to be read and written part by part; of other formats, none is."""
     module = tiled_format_of(path)
     if module is None:
         return False
@@ -251,7 +251,7 @@ def is_large(path: Path, series: str | None = None) -> bool:
 
 
 def fitting_format(source: Path, output: Path) -> ModuleType:
-    """Returns the module that writes the result of `source` to `output`.
+    """Return the module that writes the result of `source` to `output`.
 
     Raises:
         UserError: the two are of different formats, or nothing can be written there.

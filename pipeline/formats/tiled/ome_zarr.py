@@ -56,7 +56,7 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def open_tiled(path: Path, series: str | None = None) -> Iterator[TiledImage]:
-    """Opens the finest resolution of an image; see pipeline.formats.tiled.
+    """Open the finest resolution of an image; see pipeline.formats.tiled.
 
     Args:
         path: folder, or zip of one.
@@ -93,13 +93,13 @@ def open_tiled(path: Path, series: str | None = None) -> Iterator[TiledImage]:
 
 
 def shape_of(path: Path, series: str | None) -> tuple[int, ...]:
-    """Returns the sizes along all axes; errors as in `open_tiled`."""
+    """Return the sizes along all axes; errors as in `open_tiled`."""
     with open_tiled(path, series) as image:
         return image.shape
 
 
 def check_output(path: Path) -> None:
-    """Makes sure that a result may replace what is at `path`.
+    """Make sure that a result may replace what is at `path`.
 
     Raises:
         UserError: something else than an OME-Zarr of the same kind is there.
@@ -112,7 +112,7 @@ def check_output(path: Path) -> None:
 
 
 def deliver(levels: Path, image: TiledImage, factor: int, facts: Mapping[str, Any], output: Path) -> None:
-    """Makes the zarr group that holds a restored pyramid an OME-Zarr and moves it to `output`.
+    """Make the zarr group that holds a restored pyramid an OME-Zarr and moves it to `output`.
 
     Args:
         levels: folder of the group, with arrays "0", "1", ...; on the disk of `output`.
@@ -125,7 +125,7 @@ def deliver(levels: Path, image: TiledImage, factor: int, facts: Mapping[str, An
 
 
 def publish(levels: Path, multiscale: Multiscale, facts: Mapping[str, Any], output: Path) -> None:
-    """Describes the arrays of a zarr group and moves it to `output`; arguments as in `deliver`."""
+    """Describe the arrays of a zarr group and moves it to `output`; arguments as in `deliver`."""
     group = zarr.open_group(levels, mode="r+")
     described = attributes(multiscale, sum(1 for _ in group.array_keys()), {"brainsr": facts} if facts else None)
     # In the order of the keys' names, whatever files the values have been through.
@@ -141,7 +141,7 @@ def publish(levels: Path, multiscale: Multiscale, facts: Mapping[str, Any], outp
 
 
 def stored_names(path: Path) -> list[str]:
-    """Returns the names of all files of a store, relative to it, with "/" between folders.
+    """Return the names of all files of a store, relative to it, with "/" between folders.
 
     Raises:
         UserError: there is no such store, or a link leads out of it.
@@ -168,7 +168,7 @@ def stored_names(path: Path) -> list[str]:
 
 
 def accepts(path: Path) -> bool:
-    """Says whether an existing folder or zip archive is a zarr, or holds one in a folder of its own, by its files."""
+    """Return whether an existing folder or zip archive is a zarr, or holds one in a folder of its own, by its files."""
     if path.is_dir():
         places = (path, *(one for one in path.iterdir() if one.is_dir() and not is_hidden(one.name)))
         return _is_array(path) or any((place / name).is_file() for place in places for name in GROUP_FILES)
@@ -178,7 +178,7 @@ def accepts(path: Path) -> bool:
 
 
 def _tops(names: Sequence[str]) -> list[str]:
-    """Returns the uppermost folders of a store that hold a group: "" for the store itself."""
+    """Return the uppermost folders of a store that hold a group: "" for the store itself."""
     tops = {name.rpartition("/")[0] for name in names if name.rpartition("/")[2] in GROUP_FILES}
     tops = {top for top in tops if not is_hidden(top)}
     highest = min((top.count("/") + bool(top) for top in tops), default=0)
@@ -186,7 +186,7 @@ def _tops(names: Sequence[str]) -> list[str]:
 
 
 def _root(path: Path, names: Sequence[str], series: str | None) -> tuple[str, str | None]:
-    """Returns where the group lies, and which of the images in it is wanted.
+    """Return where the group lies, and which of the images in it is wanted.
 
     A zip or folder often holds the group in a folder of its own. Of several groups, `series` is the name of one, or
     NAME/IMAGE where that one holds several images.
@@ -207,7 +207,7 @@ def _root(path: Path, names: Sequence[str], series: str | None) -> tuple[str, st
 
 
 def _image_of_level(path: Path) -> Path:
-    """Returns the image that a folder is a level of, where it is its finest level; else the folder itself.
+    """Return the image that a folder is a level of, where it is its finest level; else the folder itself.
 
     Raises:
         UserError: it is a coarser level, or an array of no image.
@@ -261,7 +261,7 @@ def _store(path: Path) -> Iterator[Store]:
 
 @contextmanager
 def _telling(path: Path, what: str = "") -> Iterator[None]:
-    """Turns whatever zarr raises about a broken store into one message."""
+    """Turn whatever zarr raises about a broken store into one message."""
     try:
         yield
     except UserError:
@@ -272,7 +272,7 @@ def _telling(path: Path, what: str = "") -> Iterator[None]:
 
 
 def _image_group(path: Path, root: Any, series: str | None) -> tuple[Any, str | None]:
-    """Returns the group of the wanted image, and which of the images of that group is wanted."""
+    """Return the group of the wanted image, and which of the images of that group is wanted."""
     found = root.attrs.asdict()
     content = found.get("ome", found)
     if "bioformats2raw.layout" not in content:
@@ -296,7 +296,7 @@ def _parsed(path: Path, found: Mapping[str, Any], series: str | None) -> Multisc
 
 
 def _check_array(path: Path, array: Any, multiscale: Multiscale, names: Sequence[str]) -> None:
-    """Refuses what cannot be an image, or cannot be read in bounded memory, before anything is unpacked."""
+    """Refuse what cannot be an image, or cannot be read in bounded memory, before anything is unpacked."""
     where = f"{path}: its array {multiscale.path!r}"
     if len(array.shape) != len(multiscale.axes):
         raise UserError(f"{where} has shape {array.shape}, but there are axes {multiscale.axis_names!r}.")
@@ -327,7 +327,7 @@ def _check_array(path: Path, array: Any, multiscale: Multiscale, names: Sequence
 
 
 def _check_is_finest(path: Path, group: Any, array: Any, levels: Sequence[str]) -> None:
-    """Refuses an image whose first resolution is not its finest, against the standard."""
+    """Refuse an image whose first resolution is not its finest, against the standard."""
     for level in levels[1:]:
         try:
             other = group[level]
@@ -341,7 +341,7 @@ def _check_is_finest(path: Path, group: Any, array: Any, levels: Sequence[str]) 
 
 
 def _is_chunk(key: str, grid: tuple[int, ...], encode: Callable[[tuple[int, ...]], str]) -> bool:
-    """Says whether a file of an array is one of its chunks: other files and the folders of a zip are not."""
+    """Return whether a file of an array is one of its chunks: other files and the folders of a zip are not."""
     place = tuple(int(number) for number in re.findall("[0-9]+", key.removeprefix("c")))
     is_inside = len(place) == len(grid) and all(index < count for index, count in zip(place, grid, strict=True))
     return is_inside and encode(place) == key

@@ -79,20 +79,20 @@ class TiffMetadata:
     files: tuple[tuple[str, int, int], ...] = ()
 
     def only(self, axis: str, index: int) -> TiffMetadata:
-        """Returns what remains when an axis has nothing but the given index."""
+        """Return what remains when an axis has nothing but the given index."""
         if axis != "c":
             return self
         photometric = GREY if self.photometric == COLOUR else self.photometric
         return replace(self, labels=self.labels[index : index + 1], photometric=photometric)
 
     def with_voxel_um(self, voxel_um: tuple[float, float, float]) -> TiffMetadata:
-        """Returns the same with another size of a voxel."""
+        """Return the same with another size of a voxel."""
         return replace(self, voxel_um=voxel_um, states_z=True)
 
 
 @contextmanager
 def open_tiled(path: Path, series: str | None = None) -> Iterator[TiledImage]:
-    """Opens one image of a file, or of a set of files; see pipeline.formats.tiled.
+    """Open one image of a file, or of a set of files; see pipeline.formats.tiled.
 
     Raises:
         UserError: the file is missing or damaged, holds several images of which none was chosen, or no intensities.
@@ -104,7 +104,7 @@ def open_tiled(path: Path, series: str | None = None) -> Iterator[TiledImage]:
 
 
 def shape_of(path: Path, series: str | None) -> tuple[int, ...]:
-    """Returns the sizes along all axes of the largest image of a file, if none of several is chosen.
+    """Return the sizes along all axes of the largest image of a file, if none of several is chosen.
 
     It says nothing about whether the image can be read.
 
@@ -120,7 +120,7 @@ def shape_of(path: Path, series: str | None) -> tuple[int, ...]:
 
 
 def check_output(path: Path) -> None:
-    """Makes sure that a result may replace what is at `path`.
+    """Make sure that a result may replace what is at `path`.
 
     Raises:
         UserError: a folder is there.
@@ -130,7 +130,7 @@ def check_output(path: Path) -> None:
 
 
 def deliver(levels: Path, image: TiledImage, factor: int, facts: Mapping[str, Any], output: Path) -> None:
-    """Writes a restored pyramid as OME-TIFF, tile by tile; arguments: `pipeline.formats.tiled.ome_zarr.deliver`."""
+    """Write a restored pyramid as OME-TIFF, tile by tile; arguments: `pipeline.formats.tiled.ome_zarr.deliver`."""
     group = zarr.open_group(levels, mode="r")
     pyramid = [cast(zarr.Array, group[name]) for name in sorted(group.array_keys(), key=int)]
     finest = pyramid[0]
@@ -164,7 +164,7 @@ def deliver(levels: Path, image: TiledImage, factor: int, facts: Mapping[str, An
 def _described(
     image: TiledImage, known: TiffMetadata, factor: int, facts: Mapping[str, Any], coarsest: NDArray
 ) -> dict[str, Any]:
-    """Returns the metadata of OME."""
+    """Return the metadata of OME."""
     text = json.dumps({"brainsr": facts}, sort_keys=True)
     digest = hashlib.sha256(text.encode() + coarsest.tobytes()).digest()
     described: dict[str, Any] = {
@@ -183,7 +183,7 @@ def _described(
 
 
 def _tiles(level: zarr.Array) -> Iterator[NDArray]:
-    """Yields the tiles of all planes, those at the edges filled up with zeros."""
+    """Yield the tiles of all planes, those at the edges filled up with zeros."""
     for plane in planes_of(level.shape[:-2]):
         for rows, columns in blocks_of(level.shape[-2:]):
             tile = np.zeros((CHUNK, CHUNK), dtype=level.dtype)
@@ -251,7 +251,7 @@ def _image(path: Path, file: Any, series: Any, handles: Handles) -> TiledImage:
 
 
 def _leading(path: Path, series: Any, samples: Samples) -> tuple[str, list[int]]:
-    """Returns the axes before rows and columns in our names (t, c and z) with their sizes, without those of colours."""
+    """Return the axes before rows and columns in our names (t, c and z) with their sizes, without those of colours."""
     found = [(axis, size) for axis, size in zip(series.axes, series.shape, strict=True) if axis not in f"YX{SAMPLES}"]
     ours = [("z" if axis in SLICE_AXES else axis.lower(), size) for axis, size in found]
     names = [name for name, _ in ours]
@@ -279,7 +279,7 @@ class _Pages:
         self._plane_bytes = math.prod(page.shape) * series.dtype.itemsize
 
     def check(self, file: Any) -> None:
-        """Refuses pages that are missing in their files or cannot be read in bounded memory.
+        """Refuse pages that are missing in their files or cannot be read in bounded memory.
 
         Raises:
             UserError: tiles are too large, or pages are missing or differ.
@@ -305,13 +305,13 @@ class _Pages:
                 )
 
     def files(self) -> tuple[tuple[str, int, int], ...]:
-        """Returns name, size and time of change of every file that the planes lie in."""
+        """Return name, size and time of change of every file that the planes lie in."""
         paths = sorted({Path(page.parent.filehandle.path) for page in self._series.pages})
         stamps = [(path.name, path.stat()) for path in paths]
         return tuple((name, stamp.st_size, stamp.st_mtime_ns) for name, stamp in stamps)
 
     def read(self, number: int, sample: int, rows: slice, columns: slice) -> NDArray:
-        """Returns a region of a page as it is stored, in the byte order of the machine."""
+        """Return a region of a page as it is stored, in the byte order of the machine."""
         with telling(self._path):
             page = self._series.pages[number] if self._has_all_pages else self._series.keyframe
             if page.keyframe.is_memmappable:
@@ -322,7 +322,7 @@ class _Pages:
             return region.astype(region.dtype.newbyteorder("="))
 
     def _assembled(self, page: Any, sample: int, rows: slice, columns: slice) -> NDArray:
-        """Unpacks the tiles or strips that a region touches."""
+        """Unpack the tiles or strips that a region touches."""
         common = page.keyframe
         height, width = _piece(common)
         region = np.full((rows.stop - rows.start, columns.stop - columns.start), common.nodata, dtype=common.dtype)
@@ -338,7 +338,7 @@ class _Pages:
         return region
 
     def _segment(self, page: Any, index: int) -> NDArray | None:
-        """Unpacks one tile or strip, shape (1, rows, columns, samples); None for one that was left out."""
+        """Unpack one tile or strip, shape (1, rows, columns, samples); None for one that was left out."""
         if page.databytecounts[index] == 0:
             return None
         handle = self._handles.of(page)
@@ -355,14 +355,14 @@ class _Pages:
 
 
 def _piece(page: Any) -> tuple[int, int]:
-    """Returns rows and columns of the tiles or strips of a page."""
+    """Return rows and columns of the tiles or strips of a page."""
     if page.is_tiled:
         return page.tilelength, page.tilewidth
     return min(page.rowsperstrip, page.imagelength), page.imagewidth
 
 
 def _mapped(page: Any, start: int, sample: int) -> NDArray:
-    """Maps a sample of an uncompressed page into memory, anew each time, so that what was read is let go of."""
+    """Map a sample of an uncompressed page into memory, anew each time, so that what was read is let go of."""
     common = page.keyframe
     dtype = np.dtype(common.parent.byteorder + common.dtype.char)
     offset = page.dataoffsets[0] + start
@@ -372,7 +372,7 @@ def _mapped(page: Any, start: int, sample: int) -> NDArray:
 
 
 def _paste(region: NDArray, segment: NDArray, corner: tuple[int, int]) -> None:
-    """Copies what of a segment lies inside a region; `corner` is its place there and may lie outside."""
+    """Copy what of a segment lies inside a region; `corner` is its place there and may lie outside."""
     inside = tuple(slice(max(0, start), start + size) for start, size in zip(corner, segment.shape, strict=True))
     target = region[inside]
     offset = tuple(max(0, -start) for start in corner)

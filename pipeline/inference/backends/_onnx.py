@@ -25,7 +25,7 @@ def readable(network: torch.nn.Module, package: str) -> bool:
 
 
 def as_onnx(network: Generator, *, at_once: bool) -> bytes:
-    """Returns a network as ONNX: image (batch, 1, y, x) and, where it has a noise map, sigma (batch,), float32.
+    """Return a network as ONNX: image (batch, 1, y, x) and, where it has a noise map, sigma (batch,), float32.
 
     Args:
         network: in evaluation mode.

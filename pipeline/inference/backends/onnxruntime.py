@@ -19,7 +19,7 @@ def usable(network: nn.Module) -> bool:
 
 
 def prepare(network: Generator, settings: Infer) -> Compute:
-    """Returns a function that computes one slice after the other.
+    """Return a function that computes one slice after the other.
 
     Raises:
         UserError: another precision than float32 is wanted.

@@ -32,7 +32,7 @@ def usable(network: nn.Module) -> bool:
 
 
 def prepare(network: Generator, settings: Infer) -> Compute:
-    """Returns a function that readies the network for each size of slices that it meets."""
+    """Return a function that readies the network for each size of slices that it meets."""
     import openvino
 
     threads = settings.threads

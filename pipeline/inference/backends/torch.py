@@ -25,7 +25,7 @@ def usable(network: nn.Module) -> bool:
 
 
 def prepare(network: nn.Module, settings: Infer) -> Compute:
-    """Returns the network's own pass; its weights are brought into the order of memory that is quickest.
+    """Return the network's own pass; its weights are brought into the order of memory that is quickest.
 
     Raises:
         UserError: it is to be compiled, and that is not possible here; raised when the first slices are computed.

@@ -19,7 +19,7 @@ HALVINGS = 3
 
 
 def build(channels: int, side: int, features: int = 64) -> nn.Module:
-    """Returns the discriminator, with random weights. It has no layer whose size hangs on the patch.
+    """Return the discriminator, with random weights. It has no layer whose size hangs on the patch.
 
     Args:
         channels: image channels.
@@ -57,7 +57,7 @@ def _double(features: Tensor) -> Tensor:
 
 
 def doubled_along(features: Tensor, axis: int) -> Tensor:
-    """Doubles one axis by linear interpolation between the centres of cells; beyond the edges its values go on.
+    """Double one axis by linear interpolation between the centres of cells; beyond the edges its values go on.
 
     Args:
         features: of any shape.
@@ -85,7 +85,7 @@ class UnetSn(nn.Module):
         self.conv_last = nn.Conv2d(features, 1, 3, padding=1)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Maps (batch, channels, y, x) to logits (batch, 1, y, x)."""
+        """Map (batch, channels, y, x) to logits (batch, 1, y, x)."""
         features = _activate(self.conv_first(image))
         passed: list[Tensor] = []
         for convolution in self.down:

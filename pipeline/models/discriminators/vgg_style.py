@@ -19,7 +19,7 @@ DENSE = 100
 
 
 def build(channels: int, side: int, features: int = 64) -> nn.Module:
-    """Returns the discriminator for patches of one side, with random weights.
+    """Return the discriminator for patches of one side, with random weights.
 
     Args:
         channels: image channels.
@@ -38,7 +38,7 @@ def build(channels: int, side: int, features: int = 64) -> nn.Module:
 
 
 def widths(side: int, features: int) -> list[int]:
-    """Returns the feature channels before the first halving and after each."""
+    """Return the feature channels before the first halving and after each."""
     found = [features]
     while side // 2 >= MIN_END:
         side //= 2
@@ -73,5 +73,5 @@ class VggStyle(nn.Module):
         self.dense = nn.Sequential(nn.Linear(before * end**2, DENSE), _activation(), nn.Linear(DENSE, 1))
 
     def forward(self, image: Tensor) -> Tensor:
-        """Maps (batch, channels, side, side) to logits (batch, 1)."""
+        """Map (batch, channels, side, side) to logits (batch, 1)."""
         return self.dense(self.convolutions(image).flatten(start_dim=1))

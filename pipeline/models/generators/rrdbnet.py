@@ -33,7 +33,7 @@ The rest of these networks is that of factor 4."""
 
 
 def build(shape: Shape) -> nn.Module:
-    """Returns an RRDBNet with random weights.
+    """Return an RRDBNet with random weights.
 
     Raises:
         UserError: there is no RRDBNet for this factor.
@@ -44,13 +44,13 @@ def build(shape: Shape) -> nn.Module:
 
 
 def upsampler_of(network: nn.Module) -> list[nn.Module]:
-    """Returns the convolutions after the trunk."""
+    """Return the convolutions after the trunk."""
     network = cast(RRDBNet, network)
     return [*network.enlarging(), network.conv_hr, network.conv_last]
 
 
 def adapt(state: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
-    """Returns the weights of a network as a start for one of another factor, both without a pixel-unshuffle.
+    """Return the weights of a network as a start for one of another factor, both without a pixel-unshuffle.
 
     Enlargements that only the new network has begin with the weights of the last one that the old network has.
     """
@@ -79,7 +79,7 @@ def _activate(features: Tensor) -> Tensor:
 
 
 def enlarged(features: Tensor, step: tuple[int, int], convolution: nn.Conv2d, at_once: bool) -> Tensor:
-    """Repeats pixels `step` times along rows and columns, then applies a convolution of 3 x 3 pixels.
+    """Repeat pixels `step` times along rows and columns, then applies a convolution of 3 x 3 pixels.
 
     Args:
         features: shape (batch, features, y, x).
@@ -116,7 +116,7 @@ class ResidualDenseBlock(nn.Module):
         self.conv5 = _dense_convolution(features + 4 * growth, features)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Maps (batch, features, y, x) to the same shape."""
+        """Map (batch, features, y, x) to the same shape."""
         dense = [features]
         for convolution in (self.conv1, self.conv2, self.conv3, self.conv4):
             dense.append(_activate(convolution(torch.cat(dense, dim=1))))
@@ -133,7 +133,7 @@ class RRDB(nn.Module):
         self.rdb3 = ResidualDenseBlock(features, growth)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Maps (batch, features, y, x) to the same shape."""
+        """Map (batch, features, y, x) to the same shape."""
         return features + RESIDUAL_SCALE * self.rdb3(self.rdb2(self.rdb1(features)))
 
 
@@ -166,11 +166,11 @@ class RRDBNet(nn.Module):
         self.conv_last = _convolution(features, shape.channels)
 
     def enlarging(self) -> list[nn.Conv2d]:
-        """Returns the convolution after each enlargement."""
+        """Return the convolution after each enlargement."""
         return [cast(nn.Conv2d, self.get_submodule(f"conv_up{number}")) for number in range(1, len(self.steps) + 1)]
 
     def forward(self, image: Tensor) -> Tensor:
-        """Maps (batch, in_channels, y, x) to (batch, channels, factors[0] y, factors[1] x), normalised intensities."""
+        """Map (batch, in_channels, y, x) to (batch, channels, factors[0] y, factors[1] x), normalised intensities."""
         height, width = image.shape[-2:]
         shallow = self.conv_first(self._unshuffled(image))
         features = shallow + self.conv_body(self.body(shallow))
@@ -180,7 +180,7 @@ class RRDBNet(nn.Module):
         return result[..., : height * self.factors[0], : width * self.factors[1]]
 
     def _unshuffled(self, image: Tensor) -> Tensor:
-        """Turns squares of pixels into channels; sizes that they do not divide are padded at the high end."""
+        """Turn squares of pixels into channels; sizes that they do not divide are padded at the high end."""
         if self.unshuffle == 1:
             return image
         bottom, right = (-size % self.unshuffle for size in image.shape[-2:])

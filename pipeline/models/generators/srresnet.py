@@ -18,7 +18,7 @@ STEPS: dict[int, tuple[int, ...]] = {1: (), 2: (2,), 3: (3,), 4: (2, 2), 8: (2, 
 
 
 def build(shape: Shape) -> nn.Module:
-    """Returns an SRResNet with random weights.
+    """Return an SRResNet with random weights.
 
     Raises:
         UserError: there is no SRResNet for this factor.
@@ -31,7 +31,7 @@ def build(shape: Shape) -> nn.Module:
 
 
 def upsampler_of(network: nn.Module) -> list[nn.Module]:
-    """Returns the layers after the trunk."""
+    """Return the layers after the trunk."""
     network = cast(SRResNet, network)
     return [network.upsampler, network.conv_last]
 
@@ -52,13 +52,13 @@ class ResidualBlock(nn.Module):
         self.norm2 = nn.BatchNorm2d(features)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Maps (batch, features, y, x) to the same shape."""
+        """Map (batch, features, y, x) to the same shape."""
         inner = self.activation(self.norm1(self.conv1(features)))
         return features + self.norm2(self.conv2(inner))
 
 
 def _enlarge(features: int, step: int) -> nn.Sequential:
-    """Makes step x step values of every pixel and lays them out as a square."""
+    """Make step x step values of every pixel and lays them out as a square."""
     return nn.Sequential(_convolution(features, features * step**2), nn.PixelShuffle(step), nn.PReLU())
 
 
@@ -77,7 +77,7 @@ class SRResNet(nn.Module):
         self.conv_last = _convolution(features, shape.channels, size=9)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Maps (batch, in_channels, y, x) to (batch, channels, factor y, factor x), float, normalised intensities."""
+        """Map (batch, in_channels, y, x) to (batch, channels, factor y, factor x), float, normalised intensities."""
         shallow = self.activation(self.conv_first(image))
         features = shallow + self.norm_body(self.conv_body(self.body(shallow)))
         return self.conv_last(self.upsampler(features))

@@ -36,7 +36,7 @@ class Parameters(PhysicalParameters):
     """standard deviation of the shift of a scan line, in low-resolution pixels"""
 
     def words(self) -> str:
-        """Returns the noise in words."""
+        """Return the noise in words."""
         detector = shown(self.detector_noise_electrons, "electrons")
         return (
             f"dose noise, detector noise of {detector} and scan lines shifted by {shown(self.jitter_pixels, 'pixels')}"
@@ -46,7 +46,7 @@ class Parameters(PhysicalParameters):
 def add_noise(
     image: NDArray[np.float32], sigma: float, generator: np.random.Generator, parameters: Parameters
 ) -> NDArray[np.float32]:
-    """Draws what the detector records, see the package; what is below zero counts as dark.
+    """Draw what the detector records, see the package; what is below zero counts as dark.
 
     The jitter is there also where sigma is 0.
     """
@@ -63,7 +63,7 @@ def add_noise(
 
 
 def expected_value(image: NDArray[np.floating], sigma: float, parameters: Parameters) -> NDArray[np.float64]:
-    """Returns the mean over dose, detector and shifts: the image, a little blurred along the scan lines."""
+    """Return the mean over dose, detector and shifts: the image, a little blurred along the scan lines."""
     import numpy as np
     from scipy import ndimage
 
@@ -73,7 +73,7 @@ def expected_value(image: NDArray[np.floating], sigma: float, parameters: Parame
 
 
 def standard_deviation(image: NDArray[np.floating], sigma: float, parameters: Parameters) -> NDArray[np.float64]:
-    """Returns the standard deviation over dose, detector and shifts, float64; arguments as in `add_noise`.
+    """Return the standard deviation over dose, detector and shifts, float64; arguments as in `add_noise`.
 
     The shifts of the lines add the variance of the shifted image, which is summed over a grid of shifts. Voxels of one
     line err together there; the standard deviation is that of each alone.
@@ -96,7 +96,7 @@ def standard_deviation(image: NDArray[np.floating], sigma: float, parameters: Pa
 
 
 def relative_std(intensity: NDArray[np.floating], sigma: float, parameters: Parameters) -> NDArray[np.float64]:
-    """Returns the standard deviation at an intensity over that at 1.0, without the jitter."""
+    """Return the standard deviation at an intensity over that at 1.0, without the jitter."""
     return poisson_gaussian.relative_power(intensity, sigma, number(parameters.detector_noise_electrons)) ** 0.5
 
 
@@ -118,7 +118,7 @@ def _mean_kernel(jitter: float) -> NDArray[np.float64]:
 
 
 def _shifted(image: NDArray[np.float64], shifts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Shifts every line along the first axis, each by its own number of pixels; its ends are repeated."""
+    """Shift every line along the first axis, each by its own number of pixels; its ends are repeated."""
     import numpy as np
 
     size = len(image)

@@ -20,14 +20,14 @@ class Parameters(PhysicalParameters):
     name: Literal["gaussian"] = "gaussian"
 
     def words(self) -> str:
-        """Returns the noise in words."""
+        """Return the noise in words."""
         return "Gaussian noise"
 
 
 def add_noise(
     image: NDArray[np.float32], sigma: float, generator: np.random.Generator, parameters: Parameters
 ) -> NDArray[np.float32]:
-    """Adds the noise, see the package."""
+    """Add the noise, see the package."""
     import numpy as np
 
     del parameters
@@ -35,13 +35,13 @@ def add_noise(
 
 
 def expected_value(image: NDArray[np.floating], sigma: float, parameters: Parameters) -> NDArray[np.floating]:
-    """Returns `image` unchanged: the noise has the mean zero."""
+    """Return `image` unchanged: the noise has the mean zero."""
     del sigma, parameters
     return image
 
 
 def standard_deviation(image: NDArray[np.floating], sigma: float, parameters: Parameters) -> NDArray[np.float64]:
-    """Returns `sigma` everywhere, in the shape of `image`."""
+    """Return `sigma` everywhere, in the shape of `image`."""
     import numpy as np
 
     del parameters

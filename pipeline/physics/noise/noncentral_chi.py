@@ -29,14 +29,14 @@ class Parameters(PhysicalParameters):
     """receive coils whose squares are added"""
 
     def words(self) -> str:
-        """Returns the noise in words."""
+        """Return the noise in words."""
         return f"noncentral chi noise of {self.coils} coils"
 
 
 def add_noise(
     image: NDArray[np.float32], sigma: float, generator: np.random.Generator, parameters: Parameters
 ) -> NDArray[np.float32]:
-    """Adds complex Gaussian noise of `sigma` per channel to every coil and combines the coils, see the package.
+    """Add complex Gaussian noise of `sigma` per channel to every coil and combines the coils, see the package.
 
     Sigma 0 adds nothing.
     """
@@ -52,7 +52,7 @@ def add_noise(
 
 
 def expected_value(image: NDArray[np.floating], sigma: float, parameters: Parameters) -> NDArray[np.float64]:
-    """Returns the mean of the combined magnitude.
+    """Return the mean of the combined magnitude.
 
     Args:
         image: noiseless combined magnitude; values below zero count as zero, where the mean has no slope. Where
@@ -77,7 +77,7 @@ def expected_value(image: NDArray[np.floating], sigma: float, parameters: Parame
 
 
 def standard_deviation(image: NDArray[np.floating], sigma: float, parameters: Parameters) -> NDArray[np.float64]:
-    """Returns the standard deviation of the combined magnitude, float64; arguments as in `expected_value`.
+    """Return the standard deviation of the combined magnitude, float64; arguments as in `expected_value`.
 
     The mean of the squared magnitude is image^2 + 2 n sigma^2 for n coils.
     """

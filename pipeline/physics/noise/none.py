@@ -23,19 +23,19 @@ class Parameters(PhysicalParameters):
 def add_noise(
     image: NDArray[np.float32], sigma: float, generator: np.random.Generator, parameters: Parameters
 ) -> NDArray[np.float32]:
-    """Returns `image` unchanged; arguments as in the other modules of this package."""
+    """Return `image` unchanged; arguments as in the other modules of this package."""
     del sigma, generator, parameters
     return image
 
 
 def expected_value(image: NDArray[np.floating], sigma: float, parameters: Parameters) -> NDArray[np.floating]:
-    """Returns `image` unchanged."""
+    """Return `image` unchanged."""
     del sigma, parameters
     return image
 
 
 def standard_deviation(image: NDArray[np.floating], sigma: float, parameters: Parameters) -> NDArray[np.float64]:
-    """Returns zeros of the shape of `image`."""
+    """Return zeros of the shape of `image`."""
     import numpy as np
 
     del sigma, parameters

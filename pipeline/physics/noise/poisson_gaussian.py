@@ -35,19 +35,19 @@ class Parameters(PhysicalParameters):
     """counts without light; a count is never negative, so that no offset clips the read noise"""
 
     def words(self) -> str:
-        """Returns the noise in words."""
+        """Return the noise in words."""
         return f"photon noise, read noise of {shown(self.read_noise_electrons, 'electrons')} and rounding to counts"
 
 
 def photons_at_one(sigma: float, read_noise_electrons: float) -> float:
-    """Returns the photons behind intensity 1.0 for a total standard deviation of `sigma` there."""
+    """Return the photons behind intensity 1.0 for a total standard deviation of `sigma` there."""
     return (1 + math.sqrt(1 + 4 * sigma**2 * read_noise_electrons**2)) / (2 * sigma**2)
 
 
 def add_noise(
     image: NDArray[np.float32], sigma: float, generator: np.random.Generator, parameters: Parameters
 ) -> NDArray[np.float32]:
-    """Draws what the camera records, see the package; what is below zero counts as dark, sigma 0 adds nothing."""
+    """Draw what the camera records, see the package; what is below zero counts as dark, sigma 0 adds nothing."""
     import numpy as np
 
     if sigma == 0:
@@ -61,7 +61,7 @@ def add_noise(
 
 
 def expected_value(image: NDArray[np.floating], sigma: float, parameters: Parameters) -> NDArray[np.floating]:
-    """Returns the mean: the image, dark where it is below zero.
+    """Return the mean: the image, dark where it is below zero.
 
     Left out is the clip at zero counts, which matters only where the offset is less than a few times the read noise.
     """
@@ -72,7 +72,7 @@ def expected_value(image: NDArray[np.floating], sigma: float, parameters: Parame
 
 
 def standard_deviation(image: NDArray[np.floating], sigma: float, parameters: Parameters) -> NDArray[np.float64]:
-    """Returns the standard deviation at every intensity, with the rounding, whose variance is 1/12 of a count.
+    """Return the standard deviation at every intensity, with the rounding, whose variance is 1/12 of a count.
 
     Left out is the clip at zero counts, as in `expected_value`.
     """
@@ -87,12 +87,12 @@ def standard_deviation(image: NDArray[np.floating], sigma: float, parameters: Pa
 
 
 def relative_std(intensity: NDArray[np.floating], sigma: float, parameters: Parameters) -> NDArray[np.float64]:
-    """Returns the standard deviation at an intensity over that at 1.0, without the rounding."""
+    """Return the standard deviation at an intensity over that at 1.0, without the rounding."""
     return relative_power(intensity, sigma, number(parameters.read_noise_electrons)) ** 0.5
 
 
 def relative_power(intensity: NDArray[np.floating], sigma: float, read_noise_electrons: float) -> NDArray[np.float64]:
-    """Returns the variance at an intensity over that at 1.0; `sigma`, the standard deviation there, is above 0."""
+    """Return the variance at an intensity over that at 1.0; `sigma`, the standard deviation there, is above 0."""
     import numpy as np
 
     photons = photons_at_one(sigma, read_noise_electrons)

@@ -20,14 +20,14 @@ class Parameters(PhysicalParameters):
     name: Literal["rician"] = "rician"
 
     def words(self) -> str:
-        """Returns the noise in words."""
+        """Return the noise in words."""
         return "Rician noise"
 
 
 def add_noise(
     image: NDArray[np.float32], sigma: float, generator: np.random.Generator, parameters: Parameters
 ) -> NDArray[np.float32]:
-    """Adds complex Gaussian noise and takes the magnitude.
+    """Add complex Gaussian noise and takes the magnitude.
 
     Args:
         image: normalised intensities, any shape; those below zero count as zero. Sigma 0 adds nothing.
@@ -49,7 +49,7 @@ def add_noise(
 
 
 def expected_value(image: NDArray[np.floating], sigma: float, parameters: Parameters) -> NDArray[np.float64]:
-    """Returns the mean of the noisy magnitude, which lies above a dark image.
+    """Return the mean of the noisy magnitude, which lies above a dark image.
 
     Args:
         image: noiseless intensities; those below zero count as zero, where the mean has no slope. Where sigma is 0,
@@ -73,7 +73,7 @@ def expected_value(image: NDArray[np.floating], sigma: float, parameters: Parame
 
 
 def standard_deviation(image: NDArray[np.floating], sigma: float, parameters: Parameters) -> NDArray[np.float64]:
-    """Returns the standard deviation of the noisy magnitude: sigma where it is bright, 0.655 sigma without signal.
+    """Return the standard deviation of the noisy magnitude: sigma where it is bright, 0.655 sigma without signal.
 
     The mean of the squared magnitude is image^2 + 2 sigma^2; arguments as in `expected_value`.
     """

@@ -50,7 +50,7 @@ class Parameters(PhysicalParameters):
         return self
 
     def words(self) -> str:
-        """Returns the step in words."""
+        """Return the step in words."""
         optics = f"numerical aperture {shown(self.numerical_aperture)}, {shown(self.wavelength_nm, 'nm')}"
         return f"Airy point spread function ({optics})"
 
@@ -58,7 +58,7 @@ class Parameters(PhysicalParameters):
 def plane_terms(
     sizes: tuple[int, int], spacings_mm: tuple[float | None, float | None], parameters: Parameters
 ) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Returns the blur of a plane as pairs of square matrices, see the package.
+    """Return the blur of a plane as pairs of square matrices, see the package.
 
     Raises:
         UserError: the image has no voxel size.
@@ -73,7 +73,7 @@ def plane_terms(
 
 
 def kernel(radii: tuple[float, float]) -> NDArray[np.float64]:
-    """Returns the pattern's share in every pixel, shape (2 reach + 1, 2 reach + 1), with the sum 1.
+    """Return the pattern's share in every pixel, shape (2 reach + 1, 2 reach + 1), with the sum 1.
 
     Args:
         radii: pixels along both axes in which v grows by 1.

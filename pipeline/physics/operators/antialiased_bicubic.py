@@ -24,12 +24,12 @@ class Parameters(PhysicalParameters):
     name: Literal["antialiased_bicubic"] = "antialiased_bicubic"
 
     def words(self) -> str:
-        """Returns the step in words."""
+        """Return the step in words."""
         return "antialiased bicubic reduction"
 
 
 def axis_matrix(size: int, factor: int, spacing_mm: float | None, parameters: Parameters) -> NDArray[np.float64]:
-    """Returns the reduction along one axis, see the package."""
+    """Return the reduction along one axis, see the package."""
     import numpy as np
 
     del spacing_mm, parameters

@@ -19,12 +19,12 @@ class Parameters(PhysicalParameters):
     name: Literal["binning"] = "binning"
 
     def words(self) -> str:
-        """Returns the step in words."""
+        """Return the step in words."""
         return "binning (mean over blocks)"
 
 
 def axis_matrix(size: int, factor: int, spacing_mm: float | None, parameters: Parameters) -> NDArray[np.float64]:
-    """Returns the mean over blocks along one axis, see the package."""
+    """Return the mean over blocks along one axis, see the package."""
     import numpy as np
 
     del spacing_mm, parameters

@@ -22,12 +22,12 @@ class Parameters(PhysicalParameters):
     name: Literal["decimation"] = "decimation"
 
     def words(self) -> str:
-        """Returns the step in words."""
+        """Return the step in words."""
         return "sampling at the cell centres"
 
 
 def axis_matrix(size: int, factor: int, spacing_mm: float | None, parameters: Parameters) -> NDArray[np.float64]:
-    """Returns the sampling along one axis, see the package."""
+    """Return the sampling along one axis, see the package."""
     import numpy as np
 
     del spacing_mm, parameters

@@ -52,7 +52,7 @@ class Parameters(PhysicalParameters):
         return self
 
     def words(self) -> str:
-        """Returns the step in words."""
+        """Return the step in words."""
         if self.numerical_aperture is not None and self.wavelength_nm is not None:
             width = f"of an aperture of {shown(self.numerical_aperture)} at {shown(self.wavelength_nm, 'nm')}"
         else:
@@ -63,7 +63,7 @@ class Parameters(PhysicalParameters):
 
 
 def axis_matrix(size: int, factor: int, spacing_mm: float | None, parameters: Parameters) -> NDArray[np.float64]:
-    """Returns the blur along one axis, see the package.
+    """Return the blur along one axis, see the package.
 
     Raises:
         UserError: the width is a length and the image has no voxel size.

@@ -35,7 +35,7 @@ class Parameters(PhysicalParameters):
     """share of the low-resolution grid's k-space that is measured; the rest is filled with zeros"""
 
     def words(self) -> str:
-        """Returns the step in words."""
+        """Return the step in words."""
         tapers = {
             "none": "",
             "hamming": ", Hamming window",
@@ -46,7 +46,7 @@ class Parameters(PhysicalParameters):
 
 
 def axis_matrix(size: int, factor: int, spacing_mm: float | None, parameters: Parameters) -> NDArray[np.float64]:
-    """Returns the cut along one axis, see the package; `spacing_mm` plays no part."""
+    """Return the cut along one axis, see the package; `spacing_mm` plays no part."""
     import numpy as np
 
     del spacing_mm

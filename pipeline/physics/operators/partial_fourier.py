@@ -31,12 +31,12 @@ class Parameters(PhysicalParameters):
     """share of k-space that is measured, from 5/8 to 1"""
 
     def words(self) -> str:
-        """Returns the step in words."""
+        """Return the step in words."""
         return f"partial Fourier sampling of {shown(self.fraction)} of k-space along the {self.along} axis of the plane"
 
 
 def axis_matrix(size: int, factor: int, spacing_mm: float | None, parameters: Parameters) -> NDArray[np.float64]:
-    """Returns the blur along one axis, see the package; the k-space it is part of is the low-resolution grid's."""
+    """Return the blur along one axis, see the package; the k-space it is part of is the low-resolution grid's."""
     import numpy as np
 
     from pipeline.physics.kernels import filter_matrix

@@ -45,7 +45,7 @@ class Parameters(PhysicalParameters):
     """of windowed_sinc: duration of the pulse times its bandwidth; the higher, the steeper the flanks"""
 
     def words(self) -> str:
-        """Returns the step in words."""
+        """Return the step in words."""
         shape = {"gaussian": "Gaussian", "rect": "rectangular", "windowed_sinc": "windowed-sinc"}[self.profile]
         gap = (
             f"the slices' distance less a gap of {shown(self.gap_mm, 'mm')}" if self.gap_mm else "the slices' distance"
@@ -55,7 +55,7 @@ class Parameters(PhysicalParameters):
 
 
 def axis_matrix(size: int, factor: int, spacing_mm: float | None, parameters: Parameters) -> NDArray[np.float64]:
-    """Returns the profile's blur along one axis, see the package.
+    """Return the profile's blur along one axis, see the package.
 
     Raises:
         UserError: the gap is wider than the slices lie apart, or a length is given and the image has no voxel size.

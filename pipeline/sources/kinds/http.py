@@ -10,7 +10,7 @@ from pipeline.sources.retries import Patience
 
 
 def fetch(source: HttpSource, archives: Path, patience: Patience) -> Path:
-    """Returns the path of the file in the folder `archives`; see `pipeline.sources.archives`."""
+    """Return the path of the file in the folder `archives`; see `pipeline.sources.archives`."""
     if source.sha256 is None:
         return unchecked_archive(archives, source.downloaded_name, source.url, patience)
     return archive(archives, source.downloaded_name, source.sha256, lambda: source.url, patience)

@@ -10,7 +10,7 @@ from pipeline.sources.retries import Patience
 
 
 def fetch(source: LocalSource, archives: Path, patience: Patience) -> Path:
-    """Returns the path of a file or folder that is here already; nothing is kept in `archives`.
+    """Return the path of a file or folder that is here already; nothing is kept in `archives`.
 
     Raises:
         UserError: there is no such file, or it is no ordinary one.

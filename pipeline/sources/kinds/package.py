@@ -19,12 +19,12 @@ INDEX_VARIABLE = "PIP_INDEX_URL"
 
 
 def fetch(source: PackageSource, archives: Path, patience: Patience) -> Path:
-    """Returns the path of the checked file in the folder `archives`; see `pipeline.sources.archives.archive`."""
+    """Return the path of the checked file in the folder `archives`; see `pipeline.sources.archives.archive`."""
     return archive(archives, source.file, source.sha256, lambda: address_of(source, patience), patience)
 
 
 def address_of(source: PackageSource, patience: Patience) -> str:
-    """Asks the index for the address of a file.
+    """Ask the index for the address of a file.
 
     Raises:
         UserError: the index cannot be reached, has no such project, version or file, or states another SHA-256.
@@ -57,7 +57,7 @@ def _project_page(endpoint: str, project: str, patience: Patience) -> ProjectPag
 
 
 def find(page: ProjectPage, source: PackageSource) -> DistributionPackage:
-    """Returns the entry of a project page that a source names.
+    """Return the entry of a project page that a source names.
 
     Raises:
         UserError: the project has no such version, or the version no such file; the message names the nearest one.

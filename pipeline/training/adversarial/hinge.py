@@ -7,10 +7,10 @@ from torch.nn import functional
 
 
 def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """Returns mean max(0, 1 - real) + mean max(0, 1 + fake)."""
+    """Return mean max(0, 1 - real) + mean max(0, 1 + fake)."""
     return functional.relu(1 - real).mean() + functional.relu(1 + fake).mean()
 
 
 def generator_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """Returns -mean fake; `real` does not matter."""
+    """Return -mean fake; `real` does not matter."""
     return -fake.mean()

@@ -6,10 +6,10 @@ from torch import Tensor
 
 
 def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """Returns half of mean (real - 1) ** 2 + mean fake ** 2."""
+    """Return half of mean (real - 1) ** 2 + mean fake ** 2."""
     return ((real - 1).square().mean() + fake.square().mean()) / 2
 
 
 def generator_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """Returns half of mean (fake - 1) ** 2; `real` does not matter."""
+    """Return half of mean (fake - 1) ** 2; `real` does not matter."""
     return (fake - 1).square().mean() / 2

@@ -12,12 +12,12 @@ from torch.nn import functional
 
 
 def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """Returns half of -mean log s(real - mean fake) - mean log(1 - s(fake - mean real)), s being the sigmoid."""
+    """Return half of -mean log s(real - mean fake) - mean log(1 - s(fake - mean real)), s being the sigmoid."""
     return (functional.softplus(fake.mean() - real).mean() + functional.softplus(fake - real.mean()).mean()) / 2
 
 
 def generator_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """Returns half of -mean log(1 - s(real - mean fake)) - mean log s(fake - mean real).
+    """Return half of -mean log(1 - s(real - mean fake)) - mean log s(fake - mean real).
 
     Both halves depend on the generator through `fake`. No gradient goes through `real`, as in ESRGAN's program: the
     logits of true patches do not depend on the generator. The caller need not detach them.

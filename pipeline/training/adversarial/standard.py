@@ -10,10 +10,10 @@ from torch.nn import functional
 
 
 def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """Returns -mean log D(real) - mean log(1 - D(fake)), D being the sigmoid of the logits."""
+    """Return -mean log D(real) - mean log(1 - D(fake)), D being the sigmoid of the logits."""
     return functional.softplus(-real).mean() + functional.softplus(fake).mean()
 
 
 def generator_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """Returns -mean log D(fake); `real` does not matter."""
+    """Return -mean log D(fake); `real` does not matter."""
     return functional.softplus(-fake).mean()

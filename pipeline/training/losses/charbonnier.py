@@ -14,5 +14,5 @@ EPSILON = 1e-3
 
 
 def loss(estimate: Tensor, scene: Scene) -> Tensor:
-    """Returns the mean of sqrt(difference ** 2 + EPSILON ** 2) over the estimate (batch, channels, y, x)."""
+    """Return the mean of sqrt(difference ** 2 + EPSILON ** 2) over the estimate (batch, channels, y, x)."""
     return ((estimate - scene.reference).square() + EPSILON**2).sqrt().mean()

@@ -15,7 +15,7 @@ from pipeline.training.loss_inputs import Scene
 
 
 def loss(estimate: Tensor, scene: Scene) -> Tensor:
-    """Returns the mean absolute value of A(estimate - reference), where A is `scene.operator`.
+    """Return the mean absolute value of A(estimate - reference), where A is `scene.operator`.
 
     Args:
         estimate: shape (batch, channels, factor y, factor x).

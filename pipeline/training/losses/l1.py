@@ -9,5 +9,5 @@ from pipeline.training.loss_inputs import Scene
 
 
 def loss(estimate: Tensor, scene: Scene) -> Tensor:
-    """Returns the mean absolute difference of the estimate (batch, channels, y, x) and the reference."""
+    """Return the mean absolute difference of the estimate (batch, channels, y, x) and the reference."""
     return functional.l1_loss(estimate, scene.reference)

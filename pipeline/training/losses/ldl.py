@@ -32,7 +32,7 @@ SMALLEST_VARIANCE = 1e-12
 
 
 def loss(estimate: Tensor, scene: Scene) -> Tensor:
-    """Returns the mean of the artifact map times the absolute difference of estimate and reference.
+    """Return the mean of the artifact map times the absolute difference of estimate and reference.
 
     Args:
         estimate: shape (batch, channels, y, x), at least 4 x 4 pixels.
@@ -43,7 +43,7 @@ def loss(estimate: Tensor, scene: Scene) -> Tensor:
 
 
 def artifact_map(estimate: Tensor, reference: Tensor, averaged: Tensor) -> Tensor:
-    """Returns the refined map of artifacts, shape (batch, 1, y, x), from three tensors (batch, channels, y, x)."""
+    """Return the refined map of artifacts, shape (batch, 1, y, x), from three tensors (batch, channels, y, x)."""
     residual = _residual(estimate, reference)
     of_patch = residual.var(dim=(1, 2, 3), keepdim=True).clamp(min=SMALLEST_VARIANCE) ** PATCH_EXPONENT
     keeps = residual >= _residual(averaged, reference)

@@ -27,7 +27,7 @@ SMALLEST = 1e-4
 
 
 def loss(estimate: Tensor, scene: Scene) -> Tensor:
-    """Returns the mean over the batch of 1 - MS-SSIM, with a data range of 1.
+    """Return the mean over the batch of 1 - MS-SSIM, with a data range of 1.
 
     Args:
         estimate: shape (batch, channels, y, x).
@@ -42,7 +42,7 @@ def loss(estimate: Tensor, scene: Scene) -> Tensor:
 
 
 def _similarity(estimate: Tensor, reference: Tensor) -> Tensor:
-    """Returns MS-SSIM of two tensors (batch, channels, y, x), shape (batch,)."""
+    """Return MS-SSIM of two tensors (batch, channels, y, x), shape (batch,)."""
     exponents = exponents_for(min(estimate.shape[-2:]))
     product = torch.ones(len(estimate), dtype=estimate.dtype, device=estimate.device)
     for scale, exponent in enumerate(exponents):
@@ -55,7 +55,7 @@ def _similarity(estimate: Tensor, reference: Tensor) -> Tensor:
 
 
 def exponents_for(side: int) -> tuple[float, ...]:
-    """Returns the exponents of the scales on which a patch of this side (pixels) holds the window; their sum is 1.
+    """Return the exponents of the scales on which a patch of this side (pixels) holds the window; their sum is 1.
 
     Raises:
         UserError: there is no such scale.
@@ -70,7 +70,7 @@ def exponents_for(side: int) -> tuple[float, ...]:
 
 
 def _similarity_of_scale(estimate: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns structural similarity and its contrast and structure term, each of shape (batch,)."""
+    """Return structural similarity and its contrast and structure term, each of shape (batch,)."""
     result = structural_similarity_index_measure(
         estimate, reference, data_range=1.0, reduction="none", return_contrast_sensitivity=True
     )

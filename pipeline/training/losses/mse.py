@@ -9,5 +9,5 @@ from pipeline.training.loss_inputs import Scene
 
 
 def loss(estimate: Tensor, scene: Scene) -> Tensor:
-    """Returns the mean squared difference of the estimate (batch, channels, y, x) and the reference."""
+    """Return the mean squared difference of the estimate (batch, channels, y, x) and the reference."""
     return functional.mse_loss(estimate, scene.reference)

@@ -8,7 +8,7 @@ from pipeline.training.loss_inputs import Scene
 
 
 def loss(estimate: Tensor, scene: Scene) -> Tensor:
-    """Returns the distance of the estimate (batch, 1 or 3, y, x), intensities within [0, 1], and the reference.
+    """Return the distance of the estimate (batch, 1 or 3, y, x), intensities within [0, 1], and the reference.
 
     Raises:
         ValueError: the scene has no VGG; whoever trains with this term must give it one.

@@ -14,7 +14,7 @@ from pipeline.training.loss_inputs import Scene
 
 
 def loss(estimate: Tensor, scene: Scene) -> Tensor:
-    """Returns 1 - SSIM, averaged over batch and pixels, with a data range of 1.
+    """Return 1 - SSIM, averaged over batch and pixels, with a data range of 1.
 
     Args:
         estimate: shape (batch, channels, y, x).

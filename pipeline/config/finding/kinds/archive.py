@@ -12,7 +12,7 @@ from pipeline.config.sources import Source
 
 
 def find(dataset: ArchiveDataset, place: str, sources: Mapping[str, Source]) -> Outcome:
-    """Makes a source of each member. What the archive really holds is seen when it has been fetched."""
+    """Make a source of each member. What the archive really holds is seen when it has been fetched."""
     source = sources.get(dataset.source)
     if source is None:
         return Outcome(

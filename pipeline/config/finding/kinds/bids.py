@@ -61,7 +61,7 @@ class Description(BaseModel):
 
 
 def find(dataset: BidsDataset, place: str, sources: Mapping[str, Source]) -> Outcome:
-    """Finds the images of a BIDS folder, in the order of their paths.
+    """Find the images of a BIDS folder, in the order of their paths.
 
     Names are read, the description of the data set, its list of participants, and the sidecars of micrographs.
     """
@@ -90,7 +90,7 @@ def find(dataset: BidsDataset, place: str, sources: Mapping[str, Source]) -> Out
 
 
 def read_description(root: Path) -> Description | list[str]:
-    """Reads the description of a data set; returns the mistakes where it cannot be read."""
+    """Read the description of a data set; return the mistakes where it cannot be read."""
     path = root / DESCRIPTION_FILE
     if not path.is_file():
         return [
@@ -117,7 +117,7 @@ def _mapping(path: Path) -> dict[str, Any]:
 
 
 def read_participants(root: Path) -> list[str]:
-    """Returns the subjects that participants.tsv lists, such as sub-01; none where there is no such file."""
+    """Return the subjects that participants.tsv lists, such as sub-01; none where there is no such file."""
     path = root / PARTICIPANTS_FILE
     if not path.is_file():
         return []
@@ -130,7 +130,7 @@ def read_participants(root: Path) -> list[str]:
 
 
 def images(root: Path, suffix: str) -> Iterator[Path]:
-    """Gives the images of a kind in the subjects' folders, sorted by path; of a folder, its name counts."""
+    """Yield the images of a kind in the subjects' folders, sorted by path; of a folder, its name counts."""
     endings = tuple(f"_{suffix}{extension}" for extension in extensions_of(suffix))
     for subject in sorted(root.glob("sub-*")):
         places = [*subject.glob("*"), *subject.glob("ses-*/*")]
@@ -143,7 +143,7 @@ def _may_hold_images(path: Path) -> bool:
 
 
 def _states_size(path: Path) -> bool:
-    """Says whether an OME-Zarr states the size of its pixels, in units that are known."""
+    """Return whether an OME-Zarr states the size of its pixels, in units that are known."""
     for name in ("zarr.json", ".zattrs"):
         try:
             values = _mapping(path / name)
@@ -156,7 +156,7 @@ def _states_size(path: Path) -> bool:
 
 
 def _unlisted(items: Iterable[Item], participants: list[str]) -> Iterator[str]:
-    """Names subjects that the data set has, though its list of participants does not."""
+    """Name subjects that the data set has, though its list of participants does not."""
     found = dict.fromkeys(str(item.values["subject"]) for item in items)
     unlisted = [name for name in found if name not in participants]
     if participants and unlisted:
@@ -204,7 +204,7 @@ class _Search:
     sizes: Counter[str] = field(default_factory=Counter)
 
     def look_at(self, path: Path) -> None:
-        """Takes an image, or leaves it out."""
+        """Take an image, or leaves it out."""
         relative = path.relative_to(self.root).as_posix()
         subject = relative.split("/", 1)[0]
         is_ignored = self.ignored(relative, path.is_dir())
@@ -248,7 +248,7 @@ class _Search:
         self.why[subject].append("something is wrong with its images, see the other mistakes")
 
     def _take(self, path: Path, relative: str, name: BidsName) -> None:
-        """Adds the item of an image; raises ValueError with what is wrong with it."""
+        """Add the item of an image; raises ValueError with what is wrong with it."""
         check_place(relative)
         if not path.resolve().is_relative_to(self.root.resolve()):
             raise ValueError(f"{relative!r} is a link that leads out of the data set")
@@ -272,7 +272,7 @@ class _Search:
         self.names.append(name)
 
     def _size(self, relative: str, name: BidsName) -> dict[str, Any]:
-        """Returns the size of a micrograph's voxels by its sidecars, as a key of its volume."""
+        """Return the size of a micrograph's voxels by its sidecars, as a key of its volume."""
         paths = sidecars_of(self.dataset.path, relative)
         try:
             size = pixel_size_um(read_sidecars(paths))
@@ -295,7 +295,7 @@ class _Search:
         return {"voxel_um": [*size, size[0]][:3]}
 
     def unknown_labels(self, place: str) -> Iterator[str]:
-        """Names entities and labels of `only` that no image has, or just one that is left out."""
+        """Name entities and labels of `only` that no image has, or just one that is left out."""
         for key, wanted in self.dataset.only.items():
             known, ignored = self.labels.get(key, set()), self.ignored_labels.get(key, set())
             asked = [label for label in wanted if label is not None and label not in known]
@@ -326,7 +326,7 @@ class _Search:
         return ", ".join(f"{count} {reason}" for reason, count in self.left_out.items())
 
     def notes(self) -> Iterator[str]:
-        """Gives what a user should know of what was taken."""
+        """Yield what a user should know of what was taken."""
         if any(reason != "by `only`" for reason in self.left_out):
             taken = len(self.items)
             yield f"{taken} image{'s' if taken != 1 else ''} taken; left out: {self._counts()}"
@@ -342,7 +342,7 @@ class _Search:
             )
 
     def _varied(self) -> list[str]:
-        """Returns the entities in which images of one subject and session differ."""
+        """Return the entities in which images of one subject and session differ."""
         groups: dict[tuple[str | None, ...], list[BidsName]] = defaultdict(list)
         for name in self.names:
             groups[name.entities["sub"], name.entities.get("ses")].append(name)
@@ -352,7 +352,7 @@ class _Search:
         ]
 
     def reasons(self, folders: list[str], participants: list[str]) -> dict[str, str]:
-        """Returns why subjects have no volume, by subject; `folders` are those of subjects in the data set."""
+        """Return why subjects have no volume, by subject; `folders` are those of subjects in the data set."""
         taken = {str(item.values["subject"]) for item in self.items}
         found = dict.fromkeys(participants, f"{PARTICIPANTS_FILE} lists it, but it has no folder")
         found |= {

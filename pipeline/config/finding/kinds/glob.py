@@ -19,7 +19,7 @@ MAX_FILES = 100_000
 
 
 def find(dataset: GlobDataset, place: str, sources: Mapping[str, Source]) -> Outcome:
-    """Finds the files of a pattern, in the order of their paths; nothing is read but their names."""
+    """Find the files of a pattern, in the order of their paths; nothing is read but their names."""
     del sources
     paths = sorted(islice(glob.iglob(dataset.pattern, recursive=True), MAX_FILES + 1))  # noqa: PTH207 (Path.glob takes no absolute pattern)
     if not paths:

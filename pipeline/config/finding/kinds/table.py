@@ -28,7 +28,7 @@ COLUMNS = tuple(dict.fromkeys([*Volume.model_fields, *SOURCE_COLUMNS]))
 
 
 def find(dataset: TableDataset, place: str, sources: Mapping[str, Source]) -> Outcome:
-    """Reads the rows; every mistake names its line and column."""
+    """Read the rows; every mistake names its line and column."""
     path = Path(dataset.file)
     try:
         reader = csv.reader(io.StringIO(_text(path), newline=""), delimiter="\t", strict=True)
@@ -58,7 +58,7 @@ def find(dataset: TableDataset, place: str, sources: Mapping[str, Source]) -> Ou
 
 
 def _text(path: Path) -> str:
-    """Reads a table; raises ValueError in the user's words."""
+    """Read a table; raises ValueError in the user's words."""
     if holds(path.exists) and not holds(path.is_file):
         raise ValueError("is no ordinary file")
     if not holds(path.is_file):
@@ -91,7 +91,7 @@ def _header_troubles(columns: Sequence[str]) -> Iterator[str]:
 
 
 def _item(where: str, row: Mapping[str, str], sources: Mapping[str, Source]) -> Item:
-    """Returns the item of a row; its mistakes begin with the column they are in."""
+    """Return the item of a row; its mistakes begin with the column they are in."""
     cells = {name: cell.strip() for name, cell in row.items() if cell.strip() not in EMPTY}
     values = {name: _value(name, cell) for name, cell in cells.items() if name in Volume.model_fields}
     described = {name: cell for name, cell in cells.items() if name not in values}
@@ -101,7 +101,7 @@ def _item(where: str, row: Mapping[str, str], sources: Mapping[str, Source]) -> 
 
 
 def _value(name: str, cell: str) -> Any:
-    """Reads a cell as the key of a volume: as JSON, such as [20, 120], or as text where that is wanted or all it is."""
+    """Read a cell as the key of a volume: as JSON, such as [20, 120], or as text where that is wanted or all it is."""
     place = Place.of_field(Volume.model_fields[name])
     if all(one.annotation is str for one in place.alternatives):
         return cell
@@ -114,7 +114,7 @@ def _value(name: str, cell: str) -> Any:
 def _source(
     name: Any, described: Mapping[str, str], sources: Mapping[str, Source]
 ) -> tuple[Source | str | None, list[str]]:
-    """Returns the source of a row, or its mistakes."""
+    """Return the source of a row, or its mistakes."""
     path = described.get("path")
     if (name is None) == (path is None):
         return None, ["path: give either path or source" + (", not both" if path else "")]

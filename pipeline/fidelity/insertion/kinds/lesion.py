@@ -10,11 +10,11 @@ TITLE = "lesion"
 
 
 def reach(size_voxels: float) -> float:
-    """Returns how far it extends from its centre, in voxels."""
+    """Return how far it extends from its centre, in voxels."""
     return size_voxels / 2
 
 
 def structure(size_voxels: float, direction: float, radius: int) -> Structure:
-    """Returns a disk; arguments as in this package's docstring."""
+    """Return a disk; arguments as in this package's docstring."""
     signal = covered(disk(size_voxels), direction, radius)
     return Structure(signal, np.zeros_like(signal), signal)

@@ -13,12 +13,12 @@ SHAFT_LENGTH_VOXELS, SHAFT_WIDTH_VOXELS = 12.0, 2.0
 
 
 def reach(size_voxels: float) -> float:
-    """Returns how far shaft and head extend from the middle of the shaft, in voxels."""
+    """Return how far shaft and head extend from the middle of the shaft, in voxels."""
     return max(SHAFT_LENGTH_VOXELS / 2 + 0.5, SHAFT_WIDTH_VOXELS / 2 + size_voxels)
 
 
 def structure(size_voxels: float, direction: float, radius: int) -> Structure:
-    """Returns head and shaft; arguments as in this package's docstring."""
+    """Return head and shaft; arguments as in this package's docstring."""
     centre = (SHAFT_WIDTH_VOXELS + size_voxels) / 2
     head, mirrored = (covered(disk(size_voxels, side * centre), direction, radius) for side in (1, -1))
     shaft = covered(bar(SHAFT_LENGTH_VOXELS, SHAFT_WIDTH_VOXELS), direction, radius)

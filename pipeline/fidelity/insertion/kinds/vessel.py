@@ -13,11 +13,11 @@ LENGTH_VOXELS = 12.0
 
 
 def reach(size_voxels: float) -> float:
-    """Returns how far its corners are from its middle, in voxels."""
+    """Return how far its corners are from its middle, in voxels."""
     return math.hypot(LENGTH_VOXELS, size_voxels) / 2
 
 
 def structure(size_voxels: float, direction: float, radius: int) -> Structure:
-    """Returns a bar; arguments as in this package's docstring."""
+    """Return a bar; arguments as in this package's docstring."""
     signal = covered(bar(LENGTH_VOXELS, size_voxels), direction, radius)
     return Structure(signal, np.zeros_like(signal), signal)
