@@ -124,8 +124,8 @@ def _background(departures: Sequence[Sequence[float]]) -> list[str]:
     told = ", ".join(f"{departure:.2g} by {margin:g}" for margin, departure in departures)
     return [
         "- Background around heads: interpolated by cubic B-splines, not computed, where tissue is so far off that it",
-        "  changes by less than `infer.background_tolerance`. Largest change of tissue, as a fraction of the range, where",
-        f"  it is surrounded by so many low-resolution voxels of computed background: {told}",
+        "  changes by less than `infer.background_tolerance`. Largest change of tissue, as a fraction of the range,",
+        f"  where it is surrounded by so many low-resolution voxels of computed background: {told}",
     ]
 
 
