@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline.config.recipe import Recipe
-from pipeline.image.image import Image
 from pipeline.models.generator import Generator
 from pipeline.physics.forward import ForwardModel
-from pipeline.physics.parameters import is_outside, spacing_mm
+from pipeline.physics.low_resolution import LowResolutionImage
+from pipeline.physics.parameters import is_outside
 
 FACT = "trained_on"
 """Fact about a network: what `training_domain` returns."""
@@ -65,11 +65,11 @@ def outside_training(network: Generator, sigma: float, voxel_mm: Sequence[float]
     return found
 
 
-def enlarged_voxels(image: Image) -> list[float] | None:
+def enlarged_voxels(image: LowResolutionImage) -> list[float] | None:
     """Return the voxel sizes of a low-resolution image along the axes that are enlarged, in mm.
 
     Args:
-        image: with the factors in its facts.
+        image: the measurement.
     """
-    sizes, factors = spacing_mm(image), image.facts["forward_model"]["factors"]
+    sizes, factors = image.spacing_mm, image.forward_model.factors
     return [size for size, factor in zip(sizes, factors, strict=True) if factor > 1] if sizes else None

@@ -36,6 +36,7 @@ from pipeline.models.generator import Generator
 from pipeline.models.weights import load_generator
 from pipeline.physics.data_consistency import share_at, toward_measurement
 from pipeline.physics.forward import ForwardModel
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.physics.noise_level import estimate_sigma
 from pipeline.physics.parameters import PhysicalParameters
 from pipeline.steps._cli import ArgumentParser, Namespace, add_memory, add_path, add_settings
@@ -70,7 +71,7 @@ def infer(
     use_threads(settings.threads)
     chosen = choose_device(device)
     networks = [network_on(path, chosen) for path in (generator, *others)]
-    image = read_image(lr)
+    image = read_image(lr, LowResolutionImage)
     found = restore_measured(networks, image, settings, doubted=spread is not None)
     _check(networks[0], image, found, force=settings.force or output.parent.name != settings.deliver)
 
@@ -78,7 +79,7 @@ def infer(
         if spread is not None and found.spread is not None:
             write_image(spread, restored_image(image, found.spread))
         saturated = write_prediction(output, image, found.restored)
-        logger.info("%s: restored, %d voxels clipped", image.facts["id"], saturated)
+        logger.info("%s: restored, %d voxels clipped", image.id, saturated)
 
     return write
 
@@ -89,12 +90,12 @@ def network_on(path: Path, device: torch.device) -> Generator:
     return load_generator(path).to(device).eval()
 
 
-def restore(network: Generator, image: Image, settings: Infer) -> NDArray[np.float32]:
+def restore(network: Generator, image: LowResolutionImage, settings: Infer) -> NDArray[np.float32]:
     """Restore a low-resolution volume: tells the network its noise, and corrects the result toward the measurement.
 
     Args:
         network: on its device, in evaluation mode; its facts hold the shares of the correction.
-        image: low-resolution volume with its forward model in the facts.
+        image: the low-resolution volume.
         settings: the section `infer`.
 
     Returns:
@@ -104,7 +105,7 @@ def restore(network: Generator, image: Image, settings: Infer) -> NDArray[np.flo
 
 
 def restore_measured(
-    networks: Sequence[Generator], image: Image, settings: Infer, *, doubted: bool = False
+    networks: Sequence[Generator], image: LowResolutionImage, settings: Infer, *, doubted: bool = False
 ) -> Restored:
     """Restore as `restore` does, with the first of the networks.
 
@@ -114,7 +115,7 @@ def restore_measured(
         settings: the section `infer`.
         doubted: whether the spread over views is wanted.
     """
-    model = ForwardModel.from_json(image.facts["forward_model"])
+    model = image.forward_model
     # Networks see no intensities beyond their limits; what lies beyond is added at the end.
     within = limited(image.data)
     inside = image.with_data(within.values)
@@ -123,10 +124,10 @@ def restore_measured(
     return found._replace(restored=within.added_to(corrected, model.factors))
 
 
-def _check(network: Generator, image: Image, found: Restored, *, force: bool) -> None:
+def _check(network: Generator, image: LowResolutionImage, found: Restored, *, force: bool) -> None:
     """Compare a result with its measurement, and the measurement with what the network was trained on."""
-    name = image.facts["id"]
-    model = ForwardModel.from_json(image.facts["forward_model"])
+    name = image.id
+    model = image.forward_model
     limited(image.data).log(name)
     for sentence in outside_training(network, found.sigma, enlarged_voxels(image)):
         logger.warning("%s: %s", name, sentence)
@@ -158,7 +159,7 @@ class Restored(NamedTuple):
 
 def restore_uncorrected(
     networks: Sequence[Generator],
-    image: Image,
+    image: LowResolutionImage,
     noise: str | PhysicalParameters,
     settings: Infer,
     *,
@@ -174,7 +175,7 @@ def restore_uncorrected(
         doubted: whether the spread is wanted.
     """
     sigma = noise_sigma(image, noise, settings)
-    factors, axis = image.facts["forward_model"]["factors"], image.facts["slice_axis"]
+    factors, axis = image.forward_model.factors, image.slice_axis
     told = (settings, sigma, views_of(networks[0]), _background_in(image, networks, settings))
     if doubted:
         return Restored(*restore_with_spread(networks, image.data, factors, axis, *told), sigma)
@@ -187,9 +188,7 @@ def _background_in(image: Image, networks: Sequence[Generator], settings: Infer)
         return None
     margins = [margin_of(network, settings.background_tolerance) for network in networks]
     known = [margin for margin in margins if margin is not None]
-    return Background(
-        tissue_of(image.data, image.facts["slice_axis"]), max(known) if len(known) == len(margins) else None
-    )
+    return Background(tissue_of(image.data, image.slice_axis), max(known) if len(known) == len(margins) else None)
 
 
 def noise_sigma(image: Image, noise: str | PhysicalParameters, settings: Infer) -> float:
@@ -206,11 +205,11 @@ def noise_sigma(image: Image, noise: str | PhysicalParameters, settings: Infer) 
     if settings.noise_sigma is not None:
         return settings.noise_sigma
     try:
-        estimate = estimate_sigma(image.data, image.facts["slice_axis"], noise)
+        estimate = estimate_sigma(image.data, image.slice_axis, noise)
     except UserError as error:
-        if "id" not in image.facts:
+        if not image.id:
             raise
-        raise UserError(f"volume {image.facts['id']!r}: {error}") from error
+        raise UserError(f"volume {image.id!r}: {error}") from error
     logger.info("estimated noise: %.4f of the range (%s)", estimate.sigma, estimate.method)
     return estimate.sigma
 

@@ -17,9 +17,9 @@ from pipeline.config.run import Run
 from pipeline.config.volumes import Volume
 from pipeline.errors import UserError
 from pipeline.files import read_json, write_json
-from pipeline.formats.io.container import read_image
-from pipeline.image.channels import count_sections
+from pipeline.formats.io.container import map_image
 from pipeline.image.image import Image
+from pipeline.image.intensity import LOW_PERCENTILE, PERCENTILE
 from pipeline.reporting.versions import git_state, package_versions, platform_facts
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path
 from pipeline.tables.duplicates import counted
@@ -31,22 +31,6 @@ NOT_RECORDED = ("reading", "report", "resources", "store")
 
 SOURCE_KEYS = ("title", "licence", "citation", "version", "sha256", "downloaded_sha256")
 """Always in the record of a source, null where they are not known."""
-
-VOLUME_FACTS = (
-    "plane",
-    "plane_reason",
-    "slices",
-    "channels",
-    "collection",
-    "spacing_mm",
-    "bias_corrected",
-    "offset",
-    "offset_percentile",
-    "scale",
-    "scale_percentile",
-    "foreground_fraction",
-    "source_sha256",
-)
 
 
 def read_config(text: str) -> Run:
@@ -86,16 +70,35 @@ def describe_source(record: Mapping[str, Any], run: Run) -> dict[str, Any]:
 
 def describe_volume(image: Image) -> dict[str, Any]:
     """Return what a reader wants to know of an extracted volume."""
-    facts = image.facts
+    identity, block, stack, slicing = image.identity, image.block, image.stack, image.slicing
+    # Every picture of a collection has a range of its own.
+    ranges = None if stack.is_collection else image.intensity
+    left_out = {"too_large": len(block.too_large), "near_duplicate": len(block.near_duplicates)}
+    orientation = image.header.orientation
     return {
-        **{name: facts[name] for name in ("id", "subject", "split", "source")},
-        **{name: facts.get(name) for name in VOLUME_FACTS},
-        "foreground_slices": count_sections(facts, facts["foreground_slices"]),
-        "left_out": {why: len(names) for why, names in facts.get("left_out", {}).items()},
+        "id": identity.id,
+        "subject": identity.subject,
+        "split": identity.split,
+        "source": identity.source,
+        "source_sha256": identity.source_sha256,
+        "plane": image.plane,
+        "plane_reason": (slicing and slicing.reason) or None,
+        "slices": block.slices,
+        "channels": stack.channels or None,
+        "collection": stack.is_collection or None,
+        "spacing_mm": block.spacing_mm,
+        "bias_corrected": block.bias_corrected,
+        "offset": ranges and ranges.offset,
+        "offset_percentile": LOW_PERCENTILE,
+        "scale": ranges and ranges.scale,
+        "scale_percentile": PERCENTILE,
+        "foreground_fraction": block.foreground_fraction,
+        "foreground_slices": stack.count_sections(block.foreground_slices),
+        "left_out": left_out if stack.is_collection else {},
         "shape": list(image.data.shape),
         "spacing": [round(length, 6) for length in image.spacing],
         "unit": image.unit,
-        "orientation": image.origin.get("orientation_code"),
+        "orientation": orientation and orientation.code,
         "stored_dtype": image.intensity.dtype,
     }
 
@@ -159,7 +162,7 @@ def main(arguments: Namespace) -> None:
     """Run the stage."""
     run = read_config(arguments.config)
     sources = [describe_source(read_source_record(path), run) for path in arguments.sources]
-    volumes = [describe_volume(read_image(path)) for path in arguments.volumes]
+    volumes = [describe_volume(map_image(path)) for path in arguments.volumes]
     near_duplicates = counted(arguments.duplicates) if arguments.duplicates else []
     write_json(arguments.output, provenance(run, sources, volumes, near_duplicates, arguments.snakemake))
     logger.info("%d sources, %d volumes", len(sources), len(volumes))

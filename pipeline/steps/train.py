@@ -30,7 +30,7 @@ from pipeline.config.sections import Train
 from pipeline.config.sources import Source
 from pipeline.errors import UserError, about
 from pipeline.files import replacing, sha256_of, write_text
-from pipeline.formats.io.container import map_array, read_facts, read_image
+from pipeline.formats.io.container import map_image, read_image
 from pipeline.image.stack import upright
 from pipeline.inference import background_margin as margin
 from pipeline.inference import domain
@@ -41,8 +41,8 @@ from pipeline.models.generator import Generator, Shape, with_noise_map
 from pipeline.models.vgg import read_vgg
 from pipeline.models.weights import load_generator, save_generator
 from pipeline.physics.data_consistency import best_share
-from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import crop_to, is_isotropic
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.physics.parameters import Direction
 from pipeline.provenance.code_version import code_version
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_settings
@@ -106,13 +106,13 @@ def training_key(files: TrainingFiles, recipe: Recipe, settings: Train, seed: in
 def training_volume(hr: Path, lr: Path) -> TrainingVolume:
     """Open a reference for drawing patches, with the forward model that its low-resolution volume recorded."""
     with about(f"training volume {hr}"):
-        facts = read_facts(lr)
+        reference, low = map_image(hr), map_image(lr, LowResolutionImage)
         return TrainingVolume(
-            data=map_array(hr, "data"),
-            mask=map_array(hr, "mask.foreground"),
-            slice_axis=facts["slice_axis"],
-            slices=tuple(facts["foreground_slices"]),
-            model=ForwardModel.from_json(facts["forward_model"]),
+            data=reference.data,
+            mask=reference.masks["foreground"],
+            slice_axis=low.slice_axis,
+            slices=low.block.foreground_slices,
+            model=low.forward_model,
         )
 
 
@@ -270,7 +270,7 @@ def train(
                 margin.FACT: margin.departures(network, excerpts),
             }
             _write(output, trainer, dial, excerpts)
-            learnt = [read_facts(path) for path in (*files.lr, *files.val_lr)]
+            learnt = [map_image(path, LowResolutionImage) for path in (*files.lr, *files.val_lr)]
             about = (recipe, learnt, trainer.history, device_words(engine.device), facts[margin.FACT])
             card = trained_card(output.name, source, network, *about)
             write_text(output / "model_card.md", card)
@@ -294,7 +294,7 @@ def check_batch(recipe: Recipe, settings: Train, devices: int) -> None:
 
 def _excerpt(hr: Path, lr: Path) -> Excerpt:
     with about(f"validation volume {hr}"):
-        return excerpt(read_image(hr), read_image(lr), VALIDATION_SLICES)
+        return excerpt(read_image(hr), read_image(lr, LowResolutionImage), VALIDATION_SLICES)
 
 
 def _discriminator(recipe: Recipe, factors: tuple[int, int]) -> torch.nn.Module | None:

@@ -28,6 +28,7 @@ from pipeline.fidelity.insertion.structure import Structure
 from pipeline.image.image import Image
 from pipeline.physics.forward import volume_seed
 from pipeline.physics.grid import crop_to, is_isotropic
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.steps._cli import show_progress
 from pipeline.steps.degrade import degrade
 from pipeline.training.excerpts import Excerpt, excerpt
@@ -231,7 +232,7 @@ def _structures(condition: Condition, margin: int) -> list[Structure]:
 
 
 def study(
-    reference: Image, lr: Image, methods: Mapping[str, Restore], settings: Insertion, root_seed: int
+    reference: Image, lr: LowResolutionImage, methods: Mapping[str, Restore], settings: Insertion, root_seed: int
 ) -> Iterator[Seen]:
     """Insert structures in some slices of a volume and lets the observer look at the restorations.
 
@@ -271,7 +272,7 @@ def _one_draw(
     base: Excerpt, draw: int, methods: Mapping[str, Restore], settings: Insertion, root_seed: int
 ) -> Iterator[Restored]:
     """Insert once, at places of its own; the first draw has the noise of the volume itself."""
-    name = f"{base.reference.facts['id']}/inserted" + (f"/{draw}" if draw else "")
+    name = f"{base.reference.id}/inserted" + (f"/{draw}" if draw else "")
     model = replace(base.model, seed=volume_seed(root_seed, f"{name}/noise")) if draw else base.model
     foreground = np.moveaxis(base.reference.masks["foreground"], base.slice_axis, 0)
     neighbours, seed = is_isotropic(model.factors), volume_seed(root_seed, name)
@@ -321,7 +322,8 @@ def detections(reference: Image, seen: Iterable[Seen]) -> list[Detection]:
         reference: extracted volume.
         seen: what `study` yields.
     """
-    volume, subject, split = (reference.facts[name] for name in ("id", "subject", "split"))
+    identity = reference.identity
+    volume, subject, split = identity.id, identity.subject, identity.split
     groups: dict[tuple[str, float, Condition], list[Seen]] = {}
     for one in seen:
         groups.setdefault((one.method, one.contrast, one.condition), []).append(one)
@@ -351,7 +353,8 @@ def detections(reference: Image, seen: Iterable[Seen]) -> list[Detection]:
 
 def place_rows(reference: Image, seen: Iterable[Seen]) -> Iterator[Place]:
     """Yield one row a method, structure and contrast; arguments as in `detections`."""
-    volume, subject, split = (reference.facts[name] for name in ("id", "subject", "split"))
+    identity = reference.identity
+    volume, subject, split = identity.id, identity.subject, identity.split
     for one in seen:
         kind, size = one.condition
         answers = zip(one.slices, one.present > one.limit, one.absent > one.limit, strict=True)
