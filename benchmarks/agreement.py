@@ -53,13 +53,13 @@ def measurements(folder: Path) -> Iterator[tuple[str, Image]]:
     """Yield the low-resolution test volumes of a run with every noise level, some slices of each."""
     for path in sorted((folder / "degraded").glob("*.safetensors")):
         low = read_image(path)
-        if not str(low.facts["split"]).startswith("test"):
+        if not str(low.identity.split).startswith("test"):
             continue
         reference = read_image(folder / "extracted" / path.name)
-        axis = int(low.facts["slice_axis"])
+        axis = low.slice_axis
         places = np.unique(np.linspace(0, low.data.shape[axis] - 1, SLICES + 2).astype(int)[1:-1])
         for sigma in NOISE:
-            model = replace(ForwardModel.from_json(low.facts["forward_model"]), noise_sigma=sigma)
+            model = replace(low.forward_model, noise_sigma=sigma)
             data = np.take(model.measure(reference.data), places, axis)
             yield f"{path.stem}, {sigma:.0%} noise", low.with_data(data, masks={})
 
@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     source, output = Path(place) / "in.nii.gz", Path(place) / "out.nii.gz"
                     plugins.load(ROOM, "nifti").write(source, low.with_data(low.data, intensity=floats))
                     shares.found.clear()
-                    plane = Extract(plane=low.facts["plane"])
+                    plane = Extract(plane=low.plane)
                     apply(model, source, Part(), plane, settings, "cpu", output, Doubt(False))
                     count += 1
                     if shares.found[-1] >= worst:

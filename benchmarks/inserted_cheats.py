@@ -133,7 +133,7 @@ def _eroded(mask: NDArray[np.bool_], radii: NDArray[np.float64]) -> NDArray[np.b
 
 def block(image: Image, most: int) -> Image:
     """Return the slices in the middle of a volume."""
-    axis = image.facts["slice_axis"]
+    axis = image.slice_axis
     size = image.data.shape[axis]
     chosen = np.arange(max(0, (size - most) // 2), min(size, (size + most) // 2))
     data, mask = (np.take(array, chosen, axis) for array in (image.data, image.masks["foreground"]))
@@ -155,7 +155,7 @@ def as_in_the_run(run: Path, volume: str, methods: list[str]) -> Scene:
     paths = {method: prediction_path(run / "predictions", method, volume, suffix_of(lr)) for method in methods}
     outputs = {method: read_prediction(path, reference) for method, path in paths.items()}
     return Scene(
-        reference, lr, ForwardModel.from_json(lr.facts["forward_model"]), {REFERENCE: reference.data, **outputs}
+        reference, lr, lr.forward_model, {REFERENCE: reference.data, **outputs}
     )
 
 

@@ -50,7 +50,7 @@ def measured(reference: Image, estimate: np.ndarray, method: str) -> list[dict[s
     """Measure every slice over its foreground."""
     found = crop_to(estimate, reference.data.shape)
     rows = []
-    for index in reference.facts["foreground_slices"]:
+    for index in reference.block.foreground_slices:
         one = (reference.data[..., index], found[..., index], reference.masks["foreground"][..., index])
         rows.append({"method": method, "picture": index, **{name: do(*one, 1.0) for name, do in METRICS.items()}})
     return rows
@@ -76,7 +76,7 @@ def main() -> None:
             table = pd.DataFrame([row for name, one in results.items() for row in measured(head, one, name)])
             means = table.groupby("method")[list(METRICS)].mean()
             best = {name: best_classical(means, name) for name in METRICS}
-            words = [f"\n## {head.facts['id']}, {sigma:.0%} noise, {len(head.facts['foreground_slices'])} slices\n"]
+            words = [f"\n## {head.id}, {sigma:.0%} noise, {len(head.facts['foreground_slices'])} slices\n"]
             words += [means.round(3).to_string(), "", "against the best baseline, paired over slices:"]
             networks = [name for name in ("rrdb_l1", "brainsr") if name in means.index]
             words += [

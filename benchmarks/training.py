@@ -253,7 +253,7 @@ def classical(image: Image, val: Path, sigma: float) -> dict[str, NDArray[np.flo
     """Restore a stack with every baseline; denoise-then-interpolate is tuned on validation at this noise."""
     reference = read_image(val)
     settings = tune([reference], [degraded(reference, sigma)])["settings"]
-    factors = image.facts["forward_model"]["factors"]
+    factors = image.forward_model.factors
     results = {}
     for name in plugins.names("pipeline.baselines"):
         upsample = plugins.load("pipeline.baselines", name).upsample

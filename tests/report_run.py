@@ -91,7 +91,7 @@ def _restore(folder: Path, volume: str, tuned: dict[str, Any]) -> None:
     for method in CLASSICAL:
         path = prediction_path(folder / "predictions", method, volume)
         interpolate(low, method, tuned if method == "nlm_bspline3" else {}, path)
-    factors = low.facts["forward_model"]["factors"]
+    factors = low.forward_model.factors
     smooth = bspline3.upsample(low.data, factors, {})
     sharp = pad_to_multiple(np.asarray(reference.data), factors)
     mixtures = {"pretrained": 1.3 * smooth - 0.1, "rrdb_l1": 0.6 * smooth + 0.4 * sharp}

@@ -119,7 +119,7 @@ def stack(path: Path, split: str, made: dict[str, np.ndarray]) -> Image:
 
 def restored(folder: Path, image: Image, estimate: np.ndarray) -> str:
     facts = {**image.facts, "forward_model": {"factors": [1, 1, 1], "hr_shape": list(image.data.shape)}}
-    path = folder / f"{image.facts['id']}.tiff"
+    path = folder / f"{image.id}.tiff"
     write_prediction(path, image.with_data(image.data, facts=facts), estimate)
     return str(path)
 

@@ -92,7 +92,7 @@ def test_a_prediction_returns_in_the_orientation_dtype_and_units_of_its_source(t
 
 
 def _factors(lr):
-    return lr.facts["forward_model"]["factors"]
+    return lr.forward_model.factors
 
 
 def test_values_beyond_the_dtype_are_clipped_and_counted(tmp_path, pair):
@@ -168,7 +168,7 @@ def test_volumes_that_do_not_belong_together_are_not_tuned_on(pair):
     other = lr.with_data(lr.data, facts={**lr.facts, "id": "w"})
     with pytest.raises(UserError, match=r"\['v'\].*\['w'\]"):
         tune([reference], [other])
-    changed = {**lr.facts["forward_model"], "noise_sigma": 0.5}
+    changed = {**lr.forward_model, "noise_sigma": 0.5}
     with pytest.raises(UserError, match="noise_sigma"):
         tune([reference, reference], [lr, lr.with_data(lr.data, facts={**lr.facts, "forward_model": changed})])
 
@@ -251,7 +251,7 @@ def test_tables_have_the_columns_of_the_contract_and_all_rows(results):
     assert ",".join(summary[0]) == expected
     assert len(volumes) == len(summary) == 3 * len(METHODS) * 4
     references = [read_image(results / f"extracted/{name}.safetensors") for name in ("one", "two", "three")]
-    assert len(slices) == len(METHODS) * 4 * sum(len(reference.facts["foreground_slices"]) for reference in references)
+    assert len(slices) == len(METHODS) * 4 * sum(len(reference.block.foreground_slices) for reference in references)
 
 
 def test_the_tables_say_what_the_files_say(results):
@@ -259,7 +259,7 @@ def test_the_tables_say_what_the_files_say(results):
     reference = read_image(results / "extracted/three.safetensors")
     prediction: Any = nib.as_closest_canonical(nib.load(results / "predictions/lanczos/three.nii.gz"))
     source: Any = nib.as_closest_canonical(nib.load(results.parent / "three.nii.gz"))
-    index = reference.facts["foreground_slices"][2]
+    index = reference.block.foreground_slices[2]
     mask = reference.masks["foreground"][:, :, index]
     error = (source.get_fdata() - prediction.get_fdata())[:, :, index][mask]
     expected = 20 * math.log10(reference.facts["scale"] / math.sqrt(np.mean(error**2)))
@@ -383,7 +383,7 @@ def test_a_metric_may_ask_for_what_was_measured_and_for_the_whole_volume(results
     rows = [row for row in read_rows(tmp_path / "part.csv") if row["metric"] == metric_of_the_measured]
     error = np.abs(enlarged - reference.data) * reference.masks["foreground"]
     found = {int(row["slice"]): float(row["value"]) for row in rows if row["region"] == "foreground"}
-    expected = {index: error[:, :, index].max() for index in reference.facts["foreground_slices"]}
+    expected = {index: error[:, :, index].max() for index in reference.block.foreground_slices}
     rounding = 1 / reference.facts["scale"]  # predictions are whole numbers
     assert found == pytest.approx({**expected, WHOLE_VOLUME: error.max()}, abs=rounding)
 
@@ -412,7 +412,7 @@ def test_a_map_is_made_once_for_all_regions(pair, monkeypatch):
     calls = []
     monkeypatch.setattr(ssim, "per_voxel", lambda reference, **_: calls.append(1) or reference)
     list(evaluate(reference, "m", estimate, settings))
-    assert len(calls) == len(reference.facts["foreground_slices"]) == len(values) / 2
+    assert len(calls) == len(reference.block.foreground_slices) == len(values) / 2
 
 
 def test_the_ledger_is_kept_once_for_its_three_metrics(pair, monkeypatch):
@@ -430,12 +430,12 @@ def test_the_ledger_is_kept_once_for_its_three_metrics(pair, monkeypatch):
     for name in ("detail_right", "detail_missing", "detail_invented"):
         monkeypatch.setattr(plugins.load("pipeline.metrics", name), "SHARED", account)
     rows = list(evaluate(reference, "m", estimate, settings, aids=Aids(measured=measured)))
-    count = len(reference.facts["foreground_slices"])
+    count = len(reference.block.foreground_slices)
     assert len(kept) == 2 * count, "once a slice and region"
     own = {(row.region, row.slice, row.metric): row.value for row in rows}
     assert len(own) == len(rows) == 4 * 2 * count
-    index = reference.facts["foreground_slices"][0]
-    axis = reference.facts["slice_axis"]
+    index = reference.block.foreground_slices[0]
+    axis = reference.slice_axis
     one = [np.take(array, index, axis) for array in (reference.data, estimate, measured, reference.masks["foreground"])]
     found = [own["foreground", index, f"detail_{name}"] for name in CHANNELS]
     assert found == pytest.approx(list(shares(*one)))
@@ -485,7 +485,7 @@ def test_labels_lie_on_the_voxels_of_the_block(segmented):
     folder, labels, _ = segmented
     _, image = extracted(folder)
     assert image is not None
-    assert image.facts["labels"] == [1, 2, 3]
+    assert image.block.labels == [1, 2, 3]
     assert {"foreground", "label-1", "label-3"} == set(image.masks)  # the block does not reach label 2
     np.testing.assert_array_equal(image.masks["label-1"], labels[:, :, 2:10] == 1)
 

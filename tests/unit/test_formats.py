@@ -623,7 +623,7 @@ def test_of_a_coloured_picture_one_colour_may_be_chosen_and_grey_rgb_is_grey(tmp
 def test_a_stack_of_pictures_is_in_natural_order_and_becomes_a_tiff(tmp_path: Path) -> None:
     folder = picture_stack(tmp_path / "stack", "uint8")
     image = format_of(folder).read(folder, Part(voxel_um=(0.004, 0.004, 0.05)))
-    assert image.facts["slice_names"] == ["s1.png", "s2.png", "s10.png"]
+    assert image.stack.names == ["s1.png", "s2.png", "s10.png"]
     for index, number in enumerate((1, 2, 10)):
         np.testing.assert_array_equal(draw_slice(image.data, 2, index), numbers((9, 8), "uint8", number))
     assert suffix_of(image) == ".ome.tiff"
@@ -660,7 +660,7 @@ def test_a_stack_of_pictures_is_in_the_order_that_the_log_states(
         (folder / name).write_bytes(content)
     source = write_zip(tmp_path / "stack.zip", dict(sorted(files.items(), reverse=True))) if packed else folder
     image = format_of(source).read(source)
-    assert image.facts["slice_names"] == list(files)
+    assert image.stack.names == list(files)
     for index in range(len(order)):
         np.testing.assert_array_equal(draw_slice(image.data, 2, index), numbers((9, 8), "uint8", index))
     assert f"{len(order)} slices in the order of their names, from {order[0]}.png to {order[-1]}.png" in caplog.text
@@ -825,9 +825,9 @@ def test_a_micrograph_is_extracted_upright_and_its_prediction_compared(slices: A
     extract(path, entry, Extract(plane="coronal", foreground="all"), tmp_path / "a.safetensors")
     image = read_image(tmp_path / "a.safetensors")
     start = slices[0] if slices else 0
-    assert image.facts["plane"] == "picture" and image.facts["slice_axis"] == 2 and image.unit == "um"
+    assert image.plane == "picture" and image.slice_axis == 2 and image.unit == "um"
     assert image.masks["foreground"].all() and image.origin["orientation_code"] is None
-    assert image.facts["slice_names"][0] == f"section {start}"
+    assert image.stack.names[0] == f"section {start}"
     drawn = image.intensity.to_physical(draw_slice(image.data, 2, 0))
     np.testing.assert_allclose(drawn, micrograph()[start], rtol=1e-6)
     low = degrade(image, forward_model(image, Degrade(factor=2), 0))
@@ -844,7 +844,7 @@ def test_a_micrograph_is_extracted_upright_and_its_prediction_compared(slices: A
 def test_a_single_picture_goes_through_to_the_pages(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(png(micrograph()[0]))
     image = read_block(tmp_path / "a.png", volume(voxel_um=[0.5, 0.5, 1.0]), Extract(foreground="all"))
-    assert image.data.shape == (56, 64, 1) and image.facts["foreground_slices"] == [0]
+    assert image.data.shape == (56, 64, 1) and image.block.foreground_slices == [0]
     image = image.with_data(image.data, facts={**image.facts, "id": "head", "slices": [0, 1]})
     low = degrade(image, forward_model(image, Degrade(factor=2), 0))
     drawn = {
@@ -874,7 +874,7 @@ def test_anatomical_planes_hold_for_every_anatomical_format(tmp_path: Path) -> N
     head = synthetic_head((20, 24, 18)).astype(np.int16)
     folder = write_series(tmp_path / "in", head)
     image = normalise(format_of(folder).read(folder), Extract(plane="sagittal"))
-    assert image.facts["plane"] == "sagittal" and image.facts["slice_axis"] == 0
+    assert image.plane == "sagittal" and image.slice_axis == 0
 
 
 @pytest.fixture(scope="module")

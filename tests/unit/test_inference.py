@@ -176,7 +176,7 @@ def test_the_share_of_the_correction_goes_by_the_noise_of_the_image():
     network.facts = {"shares": [[0.0, 1.0], [0.04, 0.0]]}
     assert np.array_equal(restore(network, image, Infer(noise_sigma=0.02, consistency=False)), plain)
     assert np.array_equal(restore(network, image, Infer(noise_sigma=0.04)), plain)
-    model = ForwardModel.from_json(image.facts["forward_model"])
+    model = image.forward_model
     expected = toward_measurement(plain, image.data, model, 0.5)
     assert np.allclose(restore(network, image, Infer(noise_sigma=0.02)), expected, atol=1e-6)
     assert np.abs(expected - plain).max() > 0.1

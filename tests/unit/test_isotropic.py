@@ -78,7 +78,7 @@ def a_volume(slice_axis: int = 2, data: np.ndarray | None = None, **changes: Any
     image = a_head(slice_axis=slice_axis)
     image = image if data is None else image.with_data(data)
     model = ForwardModel.from_json(degraded(image, **changes).facts["forward_model"])
-    slices = tuple(image.facts["foreground_slices"])
+    slices = tuple(image.block.foreground_slices)
     return TrainingVolume(np.asarray(image.data), image.masks["foreground"], slice_axis, slices, model)
 
 

@@ -148,7 +148,7 @@ def test_lengths_are_what_the_unit_says_and_go_out_in_it(
     np.testing.assert_allclose(size_of(tmp_path / "b.nii.gz", (), {})["VoxelSizeMillimetres"], in_mm, atol=1e-6)
     model = ForwardModel((2, 2, 1), tuple(low.data.shape))
     seen = as_measured(low.with_data(low.data, facts={"slice_axis": 2}), model, 0.01, "x")
-    np.testing.assert_allclose(seen.facts["forward_model"]["spacing_mm"], in_mm * [1, 1, 2], rtol=1e-5)
+    np.testing.assert_allclose(seen.forward_model["spacing_mm"], in_mm * [1, 1, 2], rtol=1e-5)
 
 
 @pytest.mark.parametrize(("size", "stated"), [(0.001, "millimetres"), (1000.0, "millimetres")])

@@ -101,7 +101,7 @@ def test_what_is_asked_for_is_done_but_for_volumes_of_a_run(tmp_path, caplog):
     image = format_of(path).read(path)
     block = normalise(image, Extract(plane="coronal"))
     block = replace(block, facts={**block.facts, "id": "a"})
-    assert (block.facts["plane"], block.facts["slice_axis"]) == ("coronal", 1)
+    assert (block.plane, block.slice_axis) == ("coronal", 1)
     # The slicing of a low-resolution volume is that of its reference, whatever its voxels and the settings say.
     low = degrade(block, forward_model(block, Degrade(), 0))
     caplog.clear()
@@ -143,8 +143,8 @@ def test_one_training_takes_volumes_of_different_planes(tmp_path):
         extract(path, tmp_path / "a.safetensors")
         image = read_image(tmp_path / "a.safetensors")
         model = forward_model(image, Degrade(noise="none"), 0)
-        mask, slices = image.masks["foreground"], tuple(image.facts["foreground_slices"])
-        volumes.append(TrainingVolume(image.data, mask, image.facts["slice_axis"], slices, model))
+        mask, slices = image.masks["foreground"], tuple(image.block.foreground_slices)
+        volumes.append(TrainingVolume(image.data, mask, image.slice_axis, slices, model))
     assert [volume.slice_axis for volume in volumes] == [0, 2]
     assert volumes[0].model.noise_settings == none.Parameters()
     plain = {"noise_sigma_range": (0.0, 0.0), "contrast_augmentation": 0.0}

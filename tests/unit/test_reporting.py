@@ -500,7 +500,7 @@ def test_a_volume_page_has_every_method_and_slice(run, page):
 
 def test_pictures_show_the_right_slice_the_right_way_up(run, page):
     reference = read_image(run / "extracted/block.safetensors")
-    index = evenly_spaced(reference.facts["foreground_slices"], 4)[1]
+    index = evenly_spaced(reference.block.foreground_slices, 4)[1]
     uri = next(a["src"] for _, a in Tags(page).found if a.get("id") == f"picture-{index}-reference")
     found = pixels(str(uri))
     found = (found if found.ndim == 2 else found[..., 0]).astype(float)

@@ -43,7 +43,7 @@ def test_the_reference_of_a_pair_is_the_low_resolution_volume_and_nothing_else(a
     pairs = own_pairs(lr)
     assert tuple(pairs) == ROLES
     reference, _ = pairs["train-columns"]
-    start, stop = reference.facts["slices"]
+    start, stop = reference.block.slices
     assert np.array_equal(reference.data, np.take(lr.data, range(start, stop), axis))
     rows, columns = (other for other in range(3) if other != axis)
     turned, _ = pairs["train-rows"]
@@ -55,13 +55,13 @@ def test_slices_are_degraded_along_their_columns_as_the_scan_was_across_them(axi
     lr = thick(axis)
     columns = [other for other in range(3) if other != axis][1]
     for reference, low in own_pairs(lr).values():
-        model = ForwardModel.from_json(low.facts["forward_model"])
+        model = low.forward_model
         assert model.factors == tuple(4 if other == columns else 1 for other in range(3))
         assert low.data.shape[columns] == -(-reference.data.shape[columns] // 4)
-        assert [cut.normal for cut in cuts(model.factors, reference.facts["slice_axis"])] == [axis]
+        assert [cut.normal for cut in cuts(model.factors, reference.slice_axis)] == [axis]
         assert np.array_equal(low.data, model.measure(reference.data))
         # The same step that made the slices thick, now along the columns.
-        across = ForwardModel.from_json(lr.facts["forward_model"])
+        across = lr.forward_model
         size = reference.data.shape[columns]
         assert model.operators == across.operators
         matrix = model.terms[0][columns]
@@ -74,7 +74,7 @@ def test_a_blur_across_slices_becomes_one_along_columns():
     settings = Degrade.model_validate_json(json.dumps({**THICK, "operators": operators}))
     lr = thick(operators=settings.operators)
     reference, low = own_pairs(lr)["train-columns"]
-    model = ForwardModel.from_json(low.facts["forward_model"])
+    model = low.forward_model
     step = np.zeros(reference.data.shape, dtype=np.float32)
     step[:, reference.data.shape[1] // 2 :] = 1
     profile = model.coarsen(step)[0, :, 0]

@@ -317,7 +317,7 @@ def test_warnings_come_from_the_records(run, tmp_path):
 def test_noise_that_training_did_not_see_is_told(run):
     assert "Other noise than in training" not in titles(case(run, "other"))
     found = case(run, "other")
-    model = {**found.low.facts["forward_model"], "noise_sigma": 0.2}
+    model = {**found.low.forward_model, "noise_sigma": 0.2}
     noisy = found.low.with_data(found.low.data, facts={**found.low.facts, "forward_model": model})
     changed = Case(found.reference, noisy, found.record, "rrdb_l1", ["S2"], None, 0.0)
     told = next(one for one in cautions(changed) if one.title == "Other noise than in training")
