@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import code_version as module
 from pipeline.code_version import code_version, files_version
-from pipeline.provenance import code_version as module
 
 
 @pytest.fixture
