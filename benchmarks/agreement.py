@@ -25,7 +25,6 @@ from pipeline.config.sections import Extract, Infer
 from pipeline.formats import ROOM, Part
 from pipeline.formats.io.container import read_image
 from pipeline.image.image import Image
-from pipeline.physics.forward import ForwardModel
 
 NOISE = (0.0, 0.01, 0.02, 0.05)
 CHANGES = {"as it is": (1.0, 0.0), "minus 1000": (1.0, -1000.0), "times 7 plus 500": (7.0, 500.0)}

@@ -24,9 +24,7 @@ from pipeline.baselines import bspline3
 from pipeline.fidelity.tissue import CLASSES, MICROLITRES, class_thresholds
 from pipeline.formats.io.container import read_image
 from pipeline.formats.io.predictions import prediction_path, read_prediction, restored_image, suffix_of
-from pipeline.image.image import Image
-from pipeline.physics.forward import ForwardModel
-from pipeline.image.image import MILLIMETRES
+from pipeline.image.image import MILLIMETRES, Image
 
 REFERENCE = "reference"
 

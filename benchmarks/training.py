@@ -36,7 +36,7 @@ from pipeline.config.recipe import filled
 from pipeline.config.sections import Degrade, Infer
 from pipeline.fidelity.classifier import predict, train_classifier
 from pipeline.formats.io.container import read_image, write_image
-from pipeline.image.image import Image
+from pipeline.image.image import Block, Identity, Image, Slicing
 from pipeline.image.intensity import IntensityMap
 from pipeline.metrics import edge_sharpness, gmsd, haarpsi, psnr, residual_noise, ssim, vif
 from pipeline.models.device import use_threads
@@ -148,9 +148,15 @@ def without_near_duplicates(paths: Sequence[Path], others: Sequence[Path]) -> li
 def as_stack(pictures: NDArray[np.float32], name: str, split: str) -> Image:
     """Return pictures as slices of a volume."""
     data = np.ascontiguousarray(np.moveaxis(pictures, 0, -1))
-    facts = {"id": name, "subject": name, "split": split, "slice_axis": 2, "plane": "axial"}
-    facts |= {"slices": [0, len(pictures)], "foreground_slices": list(range(len(pictures)))}
-    return Image(data, np.eye(4), IntensityMap(255.0, dtype="uint8"), masks={"foreground": data > DARKEST}, facts=facts)
+    return Image(
+        data,
+        np.eye(4),
+        IntensityMap(255.0, dtype="uint8"),
+        masks={"foreground": data > DARKEST},
+        identity=Identity(name, name, split),
+        slicing=Slicing("axial", 2),
+        block=Block(slices=(0, len(pictures)), foreground_slices=tuple(range(len(pictures)))),
+    )
 
 
 def degraded(image: Image, sigma: float) -> Image:

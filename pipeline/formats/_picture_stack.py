@@ -222,7 +222,7 @@ def stack_image(pictures: Mapping[str, NDArray], min_foreground: float, foregrou
         raise UserError(
             f"none of {len(pictures)} pictures has {min_foreground:.0%} foreground (extract.min_foreground)."
         )
-    sizes = tuple((picture.shape[1], picture.shape[0]) for picture in pictures.values())
+    sizes = tuple((int(picture.shape[1]), int(picture.shape[0])) for picture in pictures.values())
     masks = {
         "foreground": stacked(foregrounds),
         "picture": stacked([np.ones(picture.shape, dtype=bool) for picture in arrays]),

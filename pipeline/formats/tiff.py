@@ -18,7 +18,7 @@ import hashlib
 import uuid
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import tifffile
@@ -50,7 +50,7 @@ class TiffHeader(PlainHeader):
     """
 
     format: str = "tiff"
-    byte_order: str
+    byte_order: Literal["<", ">"]
     photometric: str
     states_z: bool
 

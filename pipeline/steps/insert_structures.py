@@ -19,7 +19,6 @@ from pipeline.config.load import read_section
 from pipeline.config.sections import Infer, Insertion
 from pipeline.fidelity.insertion.study import Detection, Place, Restore, detections, place_rows, study
 from pipeline.formats.io.container import read_image
-from pipeline.image.image import Image
 from pipeline.inference.memory import use_memory
 from pipeline.models.device import choose_device, use_threads
 from pipeline.models.generator import Generator
@@ -35,7 +34,7 @@ logger = logging.getLogger(__name__)
 def classical_methods(tuned: Mapping[str, Mapping[str, Any]]) -> dict[str, Restore]:
     """Return the baselines by name, with the settings that were tuned for them."""
 
-    def upsample(name: str, image: Image) -> Any:
+    def upsample(name: str, image: LowResolutionImage) -> Any:
         factors = image.forward_model.factors
         return plugins.load(METHODS, name).upsample(image.data, factors, tuned.get(name, {}))
 

@@ -27,14 +27,14 @@ from pipeline.formats import Part, format_of
 from pipeline.formats.io.container import read_image, write_image
 from pipeline.formats.io.predictions import prediction_path, read_prediction, suffix_of, write_prediction
 from pipeline.formats.tiled import open_tiled
-from pipeline.image.image import Image
+from pipeline.image.image import Identity, Image
 from pipeline.inference.large_images import measured_levels, restore_large
 from pipeline.metrics import WHOLE_VOLUME
 from pipeline.metrics._range import data_range
 from pipeline.models.generator import Generator, Shape
 from pipeline.models.weights import save_generator
-from pipeline.reporting.gallery import slice_label, words_of_white
-from pipeline.reporting.slice_images import draw_slice
+from pipeline.reporting.figures.gallery import slice_label, words_of_white
+from pipeline.reporting.figures.slices import draw_slice
 from pipeline.steps.degrade import degrade, forward_model
 from pipeline.steps.duplicates import hashed, hashed_slices, near_duplicates
 from pipeline.steps.evaluate import evaluate, measure, neighbours
@@ -137,7 +137,7 @@ def test_channels_of_an_ome_tiff_come_back_with_their_names(axes: str, tmp_path:
             stored = np.moveaxis(stored, result.axes.index("C"), 0)
         np.testing.assert_array_equal(stored.reshape(planes.shape), planes)
     back = format_of(tmp_path / "x.ome.tiff").read(tmp_path / "out/x.ome.tiff")
-    assert back.origin["channels"] == ["DAPI", "GFP", "Cy5"] and back.spacing == image.spacing == (0.25, 0.5, 2.0)
+    assert back.header.channels == ("DAPI", "GFP", "Cy5") and back.spacing == image.spacing == (0.25, 0.5, 2.0)
     last = Part(channel="Cy5")
     alone = format_of(tmp_path / "x.ome.tiff").read(tmp_path / "out/x.ome.tiff", last)
     np.testing.assert_array_equal(alone.data, image.data[..., 2::3])
@@ -204,7 +204,7 @@ def fluorescence() -> NDArray:
 
 def prepared(source: Path, settings: Extract = ALL, **changes: Any) -> Image:
     reference = read_block(source, volume(**changes), settings)
-    return reference.with_data(reference.data, facts={**reference.facts, "id": "v", "subject": "v", "split": "test"})
+    return described(reference, id="v", subject="v", split="test")
 
 
 @pytest.mark.parametrize("kind", SOURCES)
@@ -217,12 +217,9 @@ def test_what_is_degraded_and_restored_is_again_what_it_was(kind: str, tmp_path:
     interpolate(low, "bicubic", {}, path)
     estimate = read_prediction(path, reference)
     result = format_of(path).read(path)
-    assert (
-        result.intensity.dtype == reference.intensity.dtype
-        and result.origin["channels"] == reference.origin["channels"]
-    )
+    assert result.intensity.dtype == reference.intensity.dtype and result.header.channels == reference.header.channels
     assert result.spacing == pytest.approx(reference.spacing) and result.data.shape == reference.data.shape
-    assert result.origin.get("coloured") == reference.origin.get("coloured")
+    assert result.header.coloured == reference.header.coloured
     for index in range(reference.data.shape[2]):
         assert np.corrcoef(estimate[..., index].ravel(), reference.data[..., index].ravel())[0, 1] > 0.85
     rows = list(evaluate(reference, "bicubic", estimate, Evaluate()))
@@ -288,11 +285,7 @@ def test_blocks_are_counted_in_sections(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there are only 6"):
         cut_block(image, (2, 7), 2)
     extracted = normalise(block, ALL)
-    described_ = describe_volume(
-        extracted.with_data(
-            extracted.data, facts={**extracted.facts, **dict.fromkeys(("id", "subject", "split", "source"), "v")}
-        )
-    )
+    described_ = describe_volume(extracted.with_data(extracted.data, identity=Identity("v", "v", "v", "v")))
     assert described_["foreground_slices"] == 3 and described_["channels"] == ["DAPI", "GFP", "Cy5"]
 
 
@@ -469,11 +462,11 @@ def test_each_channel_is_sharpened_as_when_it_is_alone(generator: Path, tmp_path
     output = sharpened(generator, source, tmp_path / "all.ome.tif")
     tiff = format_of(output)
     whole = tiff.read(output)
-    assert whole.origin["channels"] == ["DAPI", "GFP", "Cy5"] and whole.spacing == (0.125, 0.25, 2.0)
-    for index, name in enumerate(whole.origin["channels"]):
+    assert whole.header.channels == ("DAPI", "GFP", "Cy5") and whole.spacing == (0.125, 0.25, 2.0)
+    for index, name in enumerate(whole.header.channels):
         alone = tiff.read(sharpened(generator, source, tmp_path / "one.ome.tif", "--channel", name))
         np.testing.assert_array_equal(whole.data[..., index::3], alone.data)
-        assert alone.origin["channels"] == [name]
+        assert alone.header.channels == (name,)
 
 
 def test_channels_of_thick_slices_are_made_thin_each_by_itself(tmp_path: Path) -> None:
@@ -501,9 +494,9 @@ def test_a_huge_coloured_tiff_stays_coloured_and_its_colours_share_a_range(secti
     assert len({(level.offset, level.scale) for level in levels}) == 1
     assert levels[0].offset + levels[0].scale == pytest.approx(np.percentile(data[..., 0], 99.9), rel=0.05)
     back = format_of(source).read(tmp_path / "all.tif")
-    assert back.origin["coloured"] and back.data.shape == (80, 96, 3 * sections)
+    assert back.header.coloured and back.data.shape == (80, 96, 3 * sections)
     red = format_of(source).read(tmp_path / "red.tif")
-    assert red.origin["channels"] == ["red"] and red.data.shape == (80, 96, sections)
+    assert red.header.channels == ("red",) and red.data.shape == (80, 96, sections)
     # The brightest colour has the range that all share, so that alone it gives the same.
     np.testing.assert_array_equal(back.data[..., ::3], red.data)
 
@@ -524,6 +517,6 @@ def test_one_range_for_all_colours_keeps_the_hue_of_what_is_only_scaled(tmp_path
 def test_images_keep_one_channel_as_they_were(tmp_path: Path) -> None:
     source = save(tmp_path / "a.png", Path(skimage.data.__file__).with_name("cell.png").read_bytes())
     image = format_of(source).read(source)
-    assert "sections" not in image.facts and image.stack.names == ["a.png"]
+    assert image.stack.sections is None and image.stack.names == ["a.png"]
     np.testing.assert_array_equal(pillow(written(image, tmp_path)), pillow(source))
     assert replace(image.intensity, scale=1.0) == image.intensity

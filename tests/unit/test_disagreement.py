@@ -25,7 +25,6 @@ from pipeline.fidelity.tta_error_map import moments_of, spread_of
 from pipeline.formats import ROOM
 from pipeline.formats.io.container import read_image, write_image
 from pipeline.formats.io.predictions import suffix_of, write_prediction, write_quantity
-from pipeline.image.image import Image
 from pipeline.image.intensity import IntensityMap
 from pipeline.inference.volume import restore_volume, restore_with_spread
 from pipeline.models.weights import save_generator
@@ -34,7 +33,16 @@ from pipeline.steps.degrade import degrade
 from pipeline.steps.deliver_uncertainty import expected_error
 from pipeline.steps.infer import infer
 from pipeline.training.patches import PatchSampler
-from tests.helpers import configuration, extract, ras_affine, restore_slice, run_stage, synthetic_head, write_nifti
+from tests.helpers import (
+    configuration,
+    described,
+    extract,
+    ras_affine,
+    restore_slice,
+    run_stage,
+    synthetic_head,
+    write_nifti,
+)
 from tests.image_files import write_ome, write_series
 from tests.small_training import make_trainer, tiny_generator, tiny_recipe, training_volume
 from tests.unit.test_ome_zarr import write_store
@@ -232,7 +240,7 @@ def test_a_dicom_series_holds_an_error_map_with_a_slope_of_its_own(tmp_path, inv
     step = float(800 * errors.max()) / 2**15
     assert np.abs(found.data - 800 * errors).max() <= step
     assert found.data[0, 0, 0] == pytest.approx(0, abs=step)
-    assert "expected error" in json.dumps(found.origin["header"])
+    assert "expected error" in json.dumps(found.header.elements)
 
 
 @pytest.fixture
@@ -319,7 +327,7 @@ def test_files_of_different_volumes_are_refused(project):
     write_prediction(
         project / "p/head.nii.gz", read_image(project / "lr.safetensors"), np.asarray(reference.data, dtype=np.float32)
     )
-    other = Image(reference.data, reference.affine, facts={**reference.facts, "id": "another"})
+    other = described(reference, id="another")
     write_image(project / "other.safetensors", other)
     files = ("--hr", project / "hr.safetensors", "--predictions", project / "p/head.nii.gz")
     refused = run_stage("calibrate", *files, "--spreads", project / "other.safetensors", "--output", project / "c.json")

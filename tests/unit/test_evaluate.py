@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from pipeline.steps.evaluate import Aids, evaluate, on_grid, region_mask
 from pipeline.steps.extract import normalise
 from pipeline.steps.tune import tune
 from pipeline.training.excerpts import excerpt
+from tests.helpers import described
 
 METHODS = plugins.names("pipeline.baselines")
 SHAPE = (42, 45, 14)
@@ -61,7 +63,7 @@ def make_pair(path, *, noise_sigma=0.02, plane: Any = "axial", **identity):
     """Extract and degrades a file without the files in between."""
     reference = normalise(nifti.read(path), Extract(plane=plane))
     facts = {"id": "v", "subject": "s", "split": "val", **identity}
-    reference = reference.with_data(reference.data, facts={**reference.facts, **facts})
+    reference = described(reference, **facts)
     return reference, degrade(reference, forward_model(reference, Degrade(factor=2, noise_sigma=noise_sigma), 0))
 
 
@@ -88,7 +90,7 @@ def test_a_prediction_returns_in_the_orientation_dtype_and_units_of_its_source(t
     np.testing.assert_allclose(after.affine, before.affine, atol=1e-5)
     np.testing.assert_allclose(after.get_fdata(), before.get_fdata(), atol=step / 2)
     read = read_prediction(tmp_path / "m" / "v.nii.gz", reference)
-    np.testing.assert_allclose(read, reference.data, atol=step / reference.facts["scale"])
+    np.testing.assert_allclose(read, reference.data, atol=step / reference.intensity.scale)
 
 
 def _factors(lr):
@@ -151,7 +153,7 @@ def test_tuning_denoises_what_is_noisy_and_leaves_alone_what_is_not(tmp_path):
 @pytest.mark.parametrize("plane", ["axial", "coronal", "sagittal"])
 def test_tuning_measures_what_evaluation_measures(tmp_path, plane):
     reference, lr = make_pair(write_head(tmp_path / "h.nii.gz", 4), plane=plane)
-    few = reference.with_data(reference.data, facts={**reference.facts, "foreground_slices": [6, 8]})
+    few = described(reference, foreground_slices=[6, 8])
     tried = tune([few], [lr])["tried"]
     settings = {name: tried[5][name] for name in ("h_in_sigma", "patch_size", "patch_distance", "sigma")}
     sr = plugins.load("pipeline.baselines", "nlm_bspline3").upsample(lr.data, _factors(lr), settings)
@@ -165,24 +167,20 @@ def test_tuning_measures_what_evaluation_measures(tmp_path, plane):
 
 def test_volumes_that_do_not_belong_together_are_not_tuned_on(pair):
     reference, lr = pair
-    other = lr.with_data(lr.data, facts={**lr.facts, "id": "w"})
+    other = described(lr, id="w")
     with pytest.raises(UserError, match=r"\['v'\].*\['w'\]"):
         tune([reference], [other])
     changed = {**lr.forward_model, "noise_sigma": 0.5}
     with pytest.raises(UserError, match="noise_sigma"):
-        tune([reference, reference], [lr, lr.with_data(lr.data, facts={**lr.facts, "forward_model": changed})])
+        tune([reference, reference], [lr, replace(lr, forward_model=changed)])
 
 
 def test_slices_without_the_region_are_left_out(pair):
     reference, _ = pair
     mask = reference.masks["foreground"].copy()
     mask[:, :, 5] = False
-    facts = {**reference.facts, "foreground_slices": [4, 5, 6]}
-    rows = list(
-        evaluate(
-            reference.with_data(reference.data, masks={"foreground": mask}, facts=facts), "m", reference.data, SETTINGS
-        )
-    )
+    inside = described(reference.with_data(reference.data, masks={"foreground": mask}), foreground_slices=[4, 5, 6])
+    rows = list(evaluate(inside, "m", reference.data, SETTINGS))
     assert {row.slice for row in rows if row.region == "foreground"} == {4, 6}
     assert {row.slice for row in rows if row.region == "whole"} == {4, 5, 6}
 
@@ -262,7 +260,7 @@ def test_the_tables_say_what_the_files_say(results):
     index = reference.block.foreground_slices[2]
     mask = reference.masks["foreground"][:, :, index]
     error = (source.get_fdata() - prediction.get_fdata())[:, :, index][mask]
-    expected = 20 * math.log10(reference.facts["scale"] / math.sqrt(np.mean(error**2)))
+    expected = 20 * math.log10(reference.intensity.scale / math.sqrt(np.mean(error**2)))
     wanted = {"volume": "three", "method": "lanczos", "region": "foreground", "metric": "psnr", "slice": str(index)}
     found = [row for row in read_rows(results / "metrics/slices.csv") if wanted.items() <= row.items()]
     assert len(found) == 1
@@ -331,7 +329,7 @@ def test_against_the_neighbours_noise_of_the_reference_itself_does_not_count():
     clean = np.repeat(ndimage.gaussian_filter(generator.random((40, 40)), 2)[..., None], 5, axis=2)
     data = (clean + 0.02 * generator.standard_normal(clean.shape)).astype(np.float32)
     facts = {"id": "a", "subject": "a", "split": "test", "slice_axis": 2, "foreground_slices": [0, 2, 4]}
-    reference = Image(data, np.eye(4), masks={"foreground": np.ones(data.shape, dtype=bool)}, facts=facts)
+    reference = described(Image(data, np.eye(4), masks={"foreground": np.ones(data.shape, dtype=bool)}), **facts)
     settings = Evaluate(metrics=("psnr",), regions=("foreground", "neighbours"))
 
     def measured(estimate):
@@ -342,7 +340,9 @@ def test_against_the_neighbours_noise_of_the_reference_itself_does_not_count():
     assert faithful_to_noise[0] > clean_estimate[0] == pytest.approx(34, abs=0.5)
     assert clean_estimate[1] > faithful_to_noise[1] + 2
     mask = np.ones((40, 40, 1), dtype=bool)
-    single = Image(data[..., :1], np.eye(4), masks={"foreground": mask}, facts={**facts, "foreground_slices": [0]})
+    single = described(
+        Image(data[..., :1], np.eye(4), masks={"foreground": mask}), **{**facts, "foreground_slices": [0]}
+    )
     with pytest.raises(UserError, match="'a': a single slice has no neighbours"):
         list(evaluate(single, "m", data[..., :1], settings))
 
@@ -384,7 +384,7 @@ def test_a_metric_may_ask_for_what_was_measured_and_for_the_whole_volume(results
     error = np.abs(enlarged - reference.data) * reference.masks["foreground"]
     found = {int(row["slice"]): float(row["value"]) for row in rows if row["region"] == "foreground"}
     expected = {index: error[:, :, index].max() for index in reference.block.foreground_slices}
-    rounding = 1 / reference.facts["scale"]  # predictions are whole numbers
+    rounding = 1 / reference.intensity.scale  # predictions are whole numbers
     assert found == pytest.approx({**expected, WHOLE_VOLUME: error.max()}, abs=rounding)
 
 
@@ -445,7 +445,7 @@ def test_unrelated_pictures_are_no_volume(pair):
     reference, _ = pair
     settings = Evaluate(metrics=("psnr_3d",))
     assert [row.slice for row in evaluate(reference, "m", reference.data, settings)] == [WHOLE_VOLUME, WHOLE_VOLUME]
-    pictures = reference.with_data(reference.data, facts={**reference.facts, "plane": "picture", "collection": True})
+    pictures = described(reference, plane="picture", sizes=((1, 1),))
     assert list(evaluate(pictures, "m", reference.data, settings)) == []
 
 

@@ -6,7 +6,7 @@ import itertools
 import json
 import logging
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -48,8 +48,9 @@ from pipeline.image.image import Image
 from pipeline.image.stack import FORMAT
 from pipeline.models.generator import Generator, Shape
 from pipeline.models.weights import save_generator
-from pipeline.reporting.gallery import LOW, REFERENCE, build_gallery, draw_slices
-from pipeline.reporting.slice_images import draw_slice
+from pipeline.physics.forward import ForwardModel
+from pipeline.reporting.figures.gallery import LOW, REFERENCE, build_gallery, draw_slices
+from pipeline.reporting.figures.slices import draw_slice
 from pipeline.sources.packing import pack
 from pipeline.statistics.summary import summarise
 from pipeline.steps.degrade import degrade, forward_model
@@ -59,7 +60,7 @@ from pipeline.steps.extract import extract, normalise, read_block
 from pipeline.steps.interpolate import interpolate
 from pipeline.tables.measurements import read_parts, write_table
 from pipeline.tables.measurements import volume_table as table_of_volumes
-from tests.helpers import configuration, ras_affine, reoriented, synthetic_head, volume_entry
+from tests.helpers import configuration, described, ras_affine, reoriented, synthetic_head, volume_entry
 from tests.image_files import PLANES, dicom_slice, numbers, png, write_dicom, write_ome, write_series, write_zip
 
 SHAPE = (6, 7, 5)
@@ -204,7 +205,7 @@ CASES = [
 
 
 def module_of(image: Image) -> Any:
-    return plugins.load(ROOM, image.origin["format"])
+    return plugins.load(ROOM, image.header.format)
 
 
 def written(image: Image, folder: Path) -> Path:
@@ -230,7 +231,7 @@ def test_what_is_read_and_written_unchanged_comes_back_the_same(case: Case, tmp_
         np.testing.assert_allclose(back.affine, image.affine, rtol=1e-6, atol=1e-6)
         assert back.unit == image.unit
         told_anew = ("header", "series", "states_z", "distance_mm", "title")
-        assert {**back.origin, **dict.fromkeys(told_anew)} == {**image.origin, **dict.fromkeys(told_anew)}
+        assert replace(back.header, **told_anew) == replace(image.header, **told_anew)
     content = target.read_bytes()
     written(image, tmp_path)
     assert target.read_bytes() == content, "the same image always gives the same bytes"
@@ -241,14 +242,14 @@ def test_with_factor_two_the_physical_extent_stays(case: Case, tmp_path: Path) -
     source = case.write(tmp_path)
     low = format_of(source).read(source, case.part)
     shape = [2 * size if axis < 2 else size for axis, size in enumerate(low.data.shape)]
-    low = low.with_data(low.data, facts={**low.facts, "forward_model": {"factors": [2, 2, 1], "hr_shape": shape}})
+    low = described(low, forward_model=ForwardModel((2, 2, 1), shape))
     fine = np.repeat(np.repeat(low.data, 2, axis=0), 2, axis=1)
     target = tmp_path / f"out{suffix_of(low)}"
     write_prediction(target, low, fine)
     back = module_of(low).read(target)
     np.testing.assert_array_equal(back.data, fine)
     assert back.intensity == low.intensity
-    assert back.origin.get("orientation_code") == low.origin.get("orientation_code")
+    assert back.header.orientation == low.header.orientation
     reference = restored_image(low, fine)
     np.testing.assert_array_equal(read_prediction(target, reference), reference.intensity.normalise(fine))
     if low.is_anatomical:
@@ -304,7 +305,7 @@ def test_simpleitk_finds_a_refined_series_in_the_same_place(tmp_path: Path) -> N
     folder = write_series(tmp_path / "in", numbers(SHAPE, "int16"), "oblique")
     low = format_of(folder).read(folder)
     shape = [2 * size for size in low.data.shape]
-    low = low.with_data(low.data, facts={"forward_model": {"factors": [2, 2, 2], "hr_shape": shape}})
+    low = described(low, forward_model=ForwardModel((2, 2, 2), shape))
     write_prediction(tmp_path / "out.dicom.zip", low, np.kron(low.data, np.ones((2, 2, 2))))
     with zipfile.ZipFile(tmp_path / "out.dicom.zip") as archive:
         archive.extractall(tmp_path / "out")
@@ -564,7 +565,7 @@ def test_of_a_coloured_tiff_one_colour_may_be_chosen(planar: str, tmp_path: Path
         image, same = (tiff.read(tmp_path / "a.tif", Part(channel=channel)) for channel in (name, index))
         np.testing.assert_array_equal(draw_slice(image.data, 2, 0), data[:, :, index])
         np.testing.assert_array_equal(same.data, image.data)
-        assert image.origin["channels"] == [name] and not image.origin["coloured"]
+        assert image.header.channels == (name,) and not image.header.coloured
 
 
 def test_a_pyramid_is_read_at_its_finest_level(tmp_path: Path) -> None:
@@ -826,7 +827,7 @@ def test_a_micrograph_is_extracted_upright_and_its_prediction_compared(slices: A
     image = read_image(tmp_path / "a.safetensors")
     start = slices[0] if slices else 0
     assert image.plane == "picture" and image.slice_axis == 2 and image.unit == "um"
-    assert image.masks["foreground"].all() and image.origin["orientation_code"] is None
+    assert image.masks["foreground"].all() and image.header.orientation is None
     assert image.stack.names[0] == f"section {start}"
     drawn = image.intensity.to_physical(draw_slice(image.data, 2, 0))
     np.testing.assert_allclose(drawn, micrograph()[start], rtol=1e-6)
@@ -845,7 +846,7 @@ def test_a_single_picture_goes_through_to_the_pages(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(png(micrograph()[0]))
     image = read_block(tmp_path / "a.png", volume(voxel_um=[0.5, 0.5, 1.0]), Extract(foreground="all"))
     assert image.data.shape == (56, 64, 1) and image.block.foreground_slices == [0]
-    image = image.with_data(image.data, facts={**image.facts, "id": "head", "slices": [0, 1]})
+    image = described(image, id="head", slices=(0, 1))
     low = degrade(image, forward_model(image, Degrade(factor=2), 0))
     drawn = {
         LOW: draw_slices(image.data, image, [0]),
@@ -921,7 +922,7 @@ def test_apply_takes_any_format_and_gives_the_same_back(kind: str, generator: Pa
     apply(generator, path, part, Extract(), quiet, "cpu", alone, Doubt(wanted=False))
     np.testing.assert_array_equal(module_of(before).read(alone).data, after.data)
     assert len(list(tmp_path.glob("*.uncertainty.*"))) == 1
-    with pytest.raises(UserError, match=f"came as {before.origin['format']}"):
+    with pytest.raises(UserError, match=f"came as {before.header.format}"):
         apply(generator, path, part, Extract(), quiet, "cpu", tmp_path / "out.xyz")
     assert not (tmp_path / "out.xyz").exists()
 

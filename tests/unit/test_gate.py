@@ -24,7 +24,7 @@ from pipeline.physics.noise import noncentral_chi
 from pipeline.physics.operators import antialiased_bicubic, binning
 from pipeline.steps.gate import as_measured, check
 from pipeline.tables.gate import GateRow, read_gates, write_gates
-from tests.helpers import ras_affine, run_stage, synthetic_head, the_message, write_nifti
+from tests.helpers import described, ras_affine, run_stage, synthetic_head, the_message, write_nifti
 
 SHAPE = (94, 104, 18)
 FACTORS = (4, 4, 1)
@@ -290,8 +290,8 @@ def test_shifts_are_looked_for_across_slices_only_where_these_are_neighbours(fil
         return not rows["shift"].passed
 
     assert moved(lr, 0) and moved(lr, 2)
-    for facts in unrelated.values():
-        apart = lr.with_data(lr.data, facts={**lr.facts, **facts})
+    for records in unrelated.values():
+        apart = described(lr, **records)
         assert moved(apart, 0), "shifts within the slices are seen as before"
         assert not moved(apart, 2), "what lies before and after says nothing"
 
@@ -322,8 +322,8 @@ def test_an_image_of_ones_own_is_checked_by_hand(files, tmp_path):
 
 
 def test_another_plane_takes_its_factors_along():
-    lr = Image(np.zeros((20, 30, 10), np.float32), ras_affine((1.0, 4.0, 4.0)), facts={"slice_axis": 0})
-    taken = ForwardModel.from_json(as_measured(lr, model(), 0.03, "scan").facts["forward_model"])
+    lr = described(Image(np.zeros((20, 30, 10), np.float32), ras_affine((1.0, 4.0, 4.0))), slice_axis=0)
+    taken = as_measured(lr, model(), 0.03, "scan").forward_model
     assert (taken.factors, taken.hr_shape, taken.noise_sigma) == ((1, 4, 4), (20, 120, 40), 0.03)
     assert taken.spacing_mm == (1.0, 1.0, 1.0)
 

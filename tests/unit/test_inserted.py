@@ -27,7 +27,7 @@ from pipeline.physics.forward import ForwardModel
 from pipeline.reporting.fidelity_curves import detection_rates, draw_detection, draw_reliability
 from pipeline.steps.degrade import degrade
 from pipeline.steps.insert_structures import classical_methods
-from tests.helpers import run_stage, synthetic_head
+from tests.helpers import described, run_stage, synthetic_head
 from tests.small_training import tiny_generator
 
 NO_DENOISING = {"sigma": 0.02, "h_in_sigma": 0.0, "patch_size": 3, "patch_distance": 3}
@@ -153,7 +153,7 @@ def pair():
     head = synthetic_head((160, 168, 8), texture=15.0) / np.float32(1000)
     mask = head > 0.05
     facts = {"id": "head", "subject": "S1", "split": "test", "slice_axis": 2, "foreground_slices": list(range(2, 6))}
-    reference = Image(head, np.diag([0.5, 0.5, 2.0, 1.0]), masks={"foreground": mask}, facts=facts)
+    reference = described(Image(head, np.diag([0.5, 0.5, 2.0, 1.0]), masks={"foreground": mask}), **facts)
     return reference, degrade(reference, ForwardModel((4, 4, 1), head.shape, "rician", 0.02, seed=9))
 
 
@@ -230,7 +230,7 @@ def test_in_noise_alone_false_alarms_come_at_the_rate_that_was_asked_for(rate):
     shape = (200, 200, 12)
     noise = np.random.default_rng(3).normal(0.5, 0.05, shape).astype(np.float32)
     facts = {"id": "noise", "subject": "S", "split": "test", "slice_axis": 2, "foreground_slices": list(range(12))}
-    reference = Image(noise, np.eye(4), masks={"foreground": np.ones(shape, dtype=bool)}, facts=facts)
+    reference = described(Image(noise, np.eye(4), masks={"foreground": np.ones(shape, dtype=bool)}), **facts)
     lr = degrade(reference, ForwardModel((2, 2, 1), shape))
     settings = SMALL.model_copy(update={"count": 150, "slices": 12, "false_alarm_rate": rate, "contrasts": (0.1,)})
     rows = [row for row in detections(reference, study(reference, lr, {}, settings, 1)) if row.method == "reference"]
@@ -318,7 +318,7 @@ def test_the_stage_writes_one_row_a_method_kind_size_and_contrast(pair, tmp_path
 def test_of_thick_slices_those_that_cut_through_them_are_inserted():
     head = synthetic_head((40, 96, 96), texture=15.0) / np.float32(1000)
     facts = {"id": "head", "subject": "S1", "split": "test", "slice_axis": 2, "foreground_slices": list(range(20, 70))}
-    reference = Image(head, np.eye(4), masks={"foreground": head > 0.05}, facts=facts)
+    reference = described(Image(head, np.eye(4), masks={"foreground": head > 0.05}), **facts)
     lr = degrade(reference, ForwardModel((1, 1, 4), head.shape, "rician", 0.02, seed=9))
     settings = SMALL.model_copy(update={"count": 4})
     rows = detections(reference, study(reference, lr, {"bspline3": classical_methods({})["bspline3"]}, settings, 1))
@@ -363,7 +363,7 @@ def test_in_a_volume_that_is_coarse_along_all_axes_structures_are_as_thick_as_th
 def test_in_such_a_volume_the_whole_study_runs():
     head = synthetic_head((72, 76, 64), texture=15.0) / np.float32(1000)
     facts = {"id": "head", "subject": "S1", "split": "test", "slice_axis": 2, "foreground_slices": list(range(10, 50))}
-    reference = Image(head, np.eye(4), masks={"foreground": head > 0.05}, facts=facts)
+    reference = described(Image(head, np.eye(4), masks={"foreground": head > 0.05}), **facts)
     lr = degrade(reference, ForwardModel((2, 2, 2), head.shape, "rician", 0.02, seed=9))
     settings = SMALL.model_copy(update={"slices": 6, "sizes_voxels": (6.0,), "contrasts": (0.8,)})
     rows = detections(reference, study(reference, lr, {"bspline3": classical_methods({})["bspline3"]}, settings, 1))

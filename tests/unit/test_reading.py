@@ -34,7 +34,7 @@ from pipeline.fidelity.reading.scores import (
 from pipeline.image.channels import COLOURS
 from pipeline.image.image import Image
 from pipeline.statistics.krippendorff import krippendorff_alpha
-from tests.helpers import configuration
+from tests.helpers import configuration, described
 
 CASES, METHODS = [f"v/{index}" for index in range(6)], ["bicubic", "ours", "reference"]
 TASTE = {"reference": 5, "ours": 4, "bicubic": 2}
@@ -87,7 +87,7 @@ def volume(name: str, size: int = 40) -> Image:
     mask[4:-4, 6:-6, 1:8] = True
     data = mask * np.random.default_rng(0).random(mask.shape).astype(np.float32)
     facts = {"id": name, "slice_axis": 2, "foreground_slices": list(range(1, 8))}
-    return Image(data, np.eye(4), masks={"foreground": mask}, facts=facts)
+    return described(Image(data, np.eye(4), masks={"foreground": mask}), **facts)
 
 
 def test_cases_are_spread_over_volumes():
@@ -116,9 +116,10 @@ def test_of_large_slices_a_part_is_shown_and_nothing_is_scaled_down():
 def test_colours_are_shown_as_one_picture():
     grey = volume("a")
     colours = {"channels": list(COLOURS), "sections": [0, 0, 0], "plane": "picture", "scale_percentile": 99.9}
-    facts = {**grey.facts, **colours, "foreground_slices": [0, 1, 2]}
     data, mask = np.asarray(grey.data)[..., 4:5] * np.array([1, 0.5, 0], np.float32), grey.masks["foreground"][..., 3:6]
-    (case,) = choose_cases([grey.with_data(data, masks={"foreground": mask}, facts=facts)], 5)
+    (case,) = choose_cases(
+        [described(grey.with_data(data, masks={"foreground": mask}), **colours, foreground_slices=[0, 1, 2])], 5
+    )
     encoded = case.picture(data, 2).split(",", 1)[1]
     drawn = np.asarray(PillowImage.open(io.BytesIO(base64.b64decode(encoded))).convert("RGB"), dtype=float)
     assert drawn[..., 2].max() == 0 and drawn[..., 0].max() > drawn[..., 1].max() > 0

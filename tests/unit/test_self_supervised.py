@@ -10,11 +10,10 @@ import pytest
 from pipeline.config.sections import Degrade
 from pipeline.errors import UserError
 from pipeline.image.image import Image
-from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import cuts
 from pipeline.steps.degrade import degrade, forward_model
 from pipeline.steps.self_supervised_pairs import GAP, ROLES, own_pairs
-from tests.helpers import synthetic_head
+from tests.helpers import described, synthetic_head
 
 THICK = {"direction": "through_plane", "factor": 4, "noise": "none"}
 
@@ -32,7 +31,7 @@ def thick(axis: int = 2, shape: tuple[int, int, int] = (40, 44, 64), **changes) 
         "slices": [0, shape[2]],
         "foreground_slices": list(range(8, 56)),
     }
-    image = Image(data, np.eye(4), masks={"foreground": data > 0.1}, facts=facts)
+    image = described(Image(data, np.eye(4), masks={"foreground": data > 0.1}), **facts)
     settings = Degrade.model_validate({**THICK, **changes})
     return degrade(image, forward_model(image, settings, 7))
 
@@ -85,10 +84,10 @@ def test_a_blur_across_slices_becomes_one_along_columns():
 def test_validation_slices_are_kept_apart_from_those_that_are_learnt_from():
     lr = thick()
     pairs = own_pairs(lr)
-    learnt, watched = pairs["train-columns"][0].facts["slices"], pairs["val"][0].facts["slices"]
+    learnt, watched = pairs["train-columns"][0].block.slices, pairs["val"][0].block.slices
     assert learnt[1] + GAP == watched[0]
-    assert [pairs[role][0].facts["split"] for role in ROLES] == ["train", "train", "val"]
-    assert all(pair[0].facts["subject"] == "sub-1" for pair in pairs.values())
+    assert [pairs[role][0].identity.split for role in ROLES] == ["train", "train", "val"]
+    assert all(pair[0].identity.subject == "sub-1" for pair in pairs.values())
 
 
 def test_slices_that_are_not_thick_or_too_few_are_refused():

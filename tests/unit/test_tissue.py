@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import logging
 import math
+from dataclasses import replace
 from typing import Any
 
 import nibabel as nib
@@ -22,11 +22,12 @@ from pipeline.errors import UserError
 from pipeline.fidelity.tissue import class_names, dice, foreground_classes, measurable, segment, tissue_volumes
 from pipeline.formats.io.container import read_image, write_image
 from pipeline.formats.io.predictions import write_prediction
+from pipeline.image.header import FileHeader
 from pipeline.image.image import Image
-from pipeline.reporting.agreement import draw_bland_altman
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.statistics.bland_altman import bland_altman
 from pipeline.steps.tissue_agreement import agreement_table, read_tissue
-from tests.helpers import extract, write_nifti
+from tests.helpers import described, extract, write_nifti
 from tests.known import fetched, known_file
 
 SHAPE, SPACING = (30, 32, 24), (1.0, 2.0, 1.5)
@@ -43,7 +44,7 @@ def phantom(noise: float = 0.02, seed: int = 0) -> tuple[Image, np.ndarray]:
     data = np.where(classes >= 0, MEANS[classes], 0.0) + noise * np.random.default_rng(seed).standard_normal(SHAPE)
     facts = {"id": "phantom", "subject": "S1", "split": "test", "slice_axis": 2, "plane": "axial"}
     affine = np.diag([*SPACING, 1.0])
-    image = Image(data.astype(np.float32), affine, masks={"foreground": classes >= 0}, facts=facts)
+    image = described(Image(data.astype(np.float32), affine, masks={"foreground": classes >= 0}), **facts)
     return image, classes
 
 
@@ -118,7 +119,7 @@ def test_only_brains_have_tissues_and_only_anatomy_has_volumes():
     assert class_names(None) == ("dark", "medium", "bright")
     assert class_names("white-grey-csf") == ("white", "grey", "csf")
     assert measurable(reference)
-    assert not measurable(reference.with_data(reference.data, origin={"orientation_code": None}))
+    assert not measurable(replace(reference, header=FileHeader(orientation=None)))
     assert not measurable(reference.with_data(reference.data, unit="pixel"))
     micrometres = reference.with_data(reference.data, unit="um")
     found = tissue_volumes(micrometres, np.asarray(reference.data), foreground_classes(reference), T1)
@@ -164,7 +165,7 @@ def test_the_stages_measure_files(tmp_path):
         image = read_image(path)
         sharp, soft = np.asarray(image.data), gaussian_filter(image.data, 1.5)
         model = {"factors": [1, 1, 1], "hr_shape": list(SHAPE)}
-        low = image.with_data(image.data, facts={**image.facts, "forward_model": model})
+        low = LowResolutionImage.of(image, model)
         for method, estimate in (("sharp", sharp), ("soft", soft)):
             write_prediction(tmp_path / method / f"{subject}.nii.gz", low, estimate)
         predictions = [str(tmp_path / method / f"{subject}.nii.gz") for method in ("soft", "sharp")]
@@ -185,7 +186,7 @@ def test_the_stages_measure_files(tmp_path):
 def test_a_micrograph_has_an_empty_table(tmp_path):
     reference, _ = phantom()
     path, output = tmp_path / "micrograph.safetensors", tmp_path / "micrograph.csv"
-    write_image(path, reference.with_data(reference.data, origin={"orientation_code": None, "format": "tiff"}))
+    write_image(path, replace(reference, header=FileHeader(orientation=None)))
     assert main(["tissue", "--hr", str(path), "--predictions", "none/none.tiff", "--output", str(output)]) == 0
     assert len(output.read_text().splitlines()) == 1
     assert read_tissue([output]).empty
@@ -197,16 +198,6 @@ def test_a_table_of_something_else_is_refused(tmp_path):
     path.write_text("volume,method\na,b\n")
     with pytest.raises(UserError, match=r"other\.csv"):
         read_tissue([path])
-
-
-def test_the_drawing_shows_limits_where_there_are_any():
-    reference, method = np.array([500.0, 510.0, 480.0]), np.array([503.0, 509.0, 486.0])
-    uri = draw_bland_altman("Grey matter", "ml", reference, method, bland_altman(method - reference, 0.95))
-    assert uri == draw_bland_altman("Grey matter", "ml", reference, method, bland_altman(method - reference, 0.95))
-    svg = base64.b64decode(uri.split(",")[1]).decode()
-    alone = draw_bland_altman("Grey", "ml", reference[:1], method[:1], bland_altman((method - reference)[:1], 0.95))
-    dashes = "stroke-dasharray"
-    assert svg.count(dashes) == base64.b64decode(alone.split(",")[1]).decode().count(dashes) + 2
 
 
 def test_a_real_brain_has_the_tissues_of_its_atlas():

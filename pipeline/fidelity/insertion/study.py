@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from pipeline import plugins
 from pipeline.config.sections import REFERENCE, Insertion
+from pipeline.console import show_progress
 from pipeline.fidelity.insertion import observer
 from pipeline.fidelity.insertion.placing import DIRECTIONS, KINDS, Condition, Sites, insert_sites, plain_sites
 from pipeline.fidelity.insertion.structure import Structure
@@ -29,7 +30,6 @@ from pipeline.image.image import Image
 from pipeline.physics.forward import volume_seed
 from pipeline.physics.grid import crop_to, is_isotropic
 from pipeline.physics.low_resolution import LowResolutionImage
-from pipeline.steps._cli import show_progress
 from pipeline.steps.degrade import degrade
 from pipeline.training.excerpts import Excerpt, excerpt
 
@@ -38,7 +38,7 @@ CARRIER_CONTRAST = 0.4
 PLAIN_SITES = 2000
 """Places without a structure on which the threshold is set."""
 
-Restore = Callable[[Image], NDArray[np.floating]]
+Restore = Callable[[LowResolutionImage], NDArray[np.floating]]
 """Maps a low-resolution image to normalised intensities, larger by its factors."""
 
 
@@ -284,7 +284,7 @@ def _one_draw(
     todo: dict[str, Restore] = {REFERENCE: lambda image: image.data, **methods}
     for method, restore in tqdm(todo.items(), name, disable=not show_progress()):
 
-        def seen(image: Image, method: str = method, restore: Restore = restore) -> NDArray[np.floating]:
+        def seen(image: LowResolutionImage, method: str = method, restore: Restore = restore) -> NDArray[np.floating]:
             shown = image if method == REFERENCE else degrade(image, model)
             return np.moveaxis(crop_to(restore(shown), image.data.shape), base.slice_axis, 0)
 

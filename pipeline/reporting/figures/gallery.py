@@ -12,7 +12,7 @@ from pipeline.image.channels import COLOURS, with_its_colours
 from pipeline.image.image import Image
 from pipeline.image.slices import evenly_spaced
 from pipeline.physics.low_resolution import LowResolutionImage
-from pipeline.reporting.slice_images import (
+from pipeline.reporting.figures.slices import (
     LONGEST_SIDE,
     PLANE_EDGES,
     Box,
