@@ -20,6 +20,7 @@ from pipeline.inference.volume import restore_volume, restore_with_spread
 from pipeline.models.generator import Generator, Shape
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import cuts
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.steps.infer import restore_uncorrected
 from pipeline.training.excerpts import excerpt
 from tests.helpers import described, synthetic_head
@@ -162,10 +163,10 @@ def test_the_share_of_the_computed_falls_from_the_middle_of_the_margin_on():
     assert (Span(start=0, stop=50, first=20, last=40, size=50).weights(2) == 1).all()
 
 
-def low_resolution(**facts) -> Image:
+def low_resolution(**facts) -> LowResolutionImage:
     reference = synthetic_head((96, 104, 6)) / np.float32(1000)
     model = ForwardModel((4, 4, 1), reference.shape, "rician", 0.02, seed=3)
-    known = {"id": "a", "slice_axis": 2, "forward_model": model.to_json(), "foreground_fraction": 0.4}
+    known = {"id": "a", "slice_axis": 2, "forward_model": model, "foreground_fraction": 0.4}
     return described(Image(model.measure(reference), np.eye(4)), **{**known, **facts})
 
 

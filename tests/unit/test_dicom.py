@@ -67,7 +67,7 @@ def refined(path: Path, factors: tuple[int, int, int], part: Part = Part()) -> l
     """Enlarge a series by repeating its voxels, along x, y and z; return the files of the result in their order."""
     low = dicom.read(path, part)
     shape = [size * factor for size, factor in zip(low.data.shape, factors, strict=True)]
-    low = described(low, forward_model=ForwardModel(factors, shape))
+    low = described(low, forward_model=ForwardModel(tuple(factors), tuple(shape)))
     write_prediction(path.parent / "out.dicom.zip", low, np.kron(low.data, np.ones(factors)))
     return files_of(path.parent / "out.dicom.zip")
 

@@ -170,7 +170,7 @@ def test_volumes_that_do_not_belong_together_are_not_tuned_on(pair):
     other = described(lr, id="w")
     with pytest.raises(UserError, match=r"\['v'\].*\['w'\]"):
         tune([reference], [other])
-    changed = {**lr.forward_model, "noise_sigma": 0.5}
+    changed = replace(lr.forward_model, noise_sigma=0.5)
     with pytest.raises(UserError, match="noise_sigma"):
         tune([reference, reference], [lr, replace(lr, forward_model=changed)])
 
@@ -305,12 +305,9 @@ def test_users_mistakes_end_in_one_message(results, tmp_path, capsys):
 
 
 def test_against_a_denoised_reference_the_same_estimate_has_its_own_rows():
-    reference = Image(
-        np.random.default_rng(1).random((12, 10, 3), dtype=np.float32),
-        np.eye(4),
-        masks={"foreground": np.ones((12, 10, 3), dtype=bool)},
-        facts={"id": "a", "subject": "a", "split": "test", "slice_axis": 2, "foreground_slices": [0, 2]},
-    )
+    data, mask = np.random.default_rng(1).random((12, 10, 3), dtype=np.float32), np.ones((12, 10, 3), dtype=bool)
+    known = {"id": "a", "subject": "a", "split": "test", "slice_axis": 2, "foreground_slices": [0, 2]}
+    reference = described(Image(data, np.eye(4), masks={"foreground": mask}), **known)
     denoised = reference.with_data(np.full((12, 10, 3), 0.5, dtype=np.float32))
     settings = Evaluate(metrics=("psnr",), regions=("foreground", "denoised"))
     estimate = np.full((12, 10, 3), 0.6, dtype=np.float32)

@@ -282,7 +282,7 @@ def test_shifts_are_looked_for_across_slices_only_where_these_are_neighbours(fil
     count = lr.data.shape[2]
     unrelated = {
         "channels": {"channels": ["a", "b"], "sections": [index // 2 for index in range(count)]},
-        "pictures": {"plane": "picture", "collection": True},
+        "pictures": {"plane": "picture", "sizes": ((30, 20),) * count},
     }
 
     def moved(measured: Image, axis: int) -> bool:

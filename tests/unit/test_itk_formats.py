@@ -82,7 +82,7 @@ def doubled(low: Image, path: Path) -> Any:
     """The image enlarged along x and y, written through a file between stages, and read back by SimpleITK."""
     factors = [2 if size > 1 else 1 for size in low.data.shape]
     shape = [size * factor for size, factor in zip(low.data.shape, factors, strict=True)]
-    low = described(low, forward_model=ForwardModel(factors, shape))
+    low = described(low, forward_model=ForwardModel(tuple(factors), tuple(shape)))
     write_image(path.with_suffix(".safetensors"), low)
     write_prediction(path, read_image(path.with_suffix(".safetensors")), np.kron(low.data, np.ones(factors)))
     return SimpleITK.ReadImage(str(path))

@@ -164,7 +164,7 @@ def small_network():
 
 def judged(name, reference, estimate, mask):
     """What evaluation gives for arrays (slices, rows, columns): the mean over slices, or the measure of the whole."""
-    facts = {"slice_axis": 0, "foreground_slices": range(len(reference)), "plane": "axial", "scale_percentile": 99.9}
+    facts = {"slice_axis": 0, "foreground_slices": range(len(reference)), "plane": "axial"}
     aids = Aids(ndimage.gaussian_filter(reference, 2.0), small_network())
     image = described(Image(reference, np.eye(4)), **facts)
     values = [(index, value) for _, index, value in measure(image, estimate, name, {"region": mask}, aids)]

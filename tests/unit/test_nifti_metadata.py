@@ -57,7 +57,7 @@ def file_of(path: Path, affine: NDArray | None = None, data: NDArray | None = No
 def doubled(low: Image, path: Path, factors: tuple[int, int, int] = (2, 2, 2)) -> Any:
     """The image enlarged, written, and read back by nibabel alone."""
     shape = [size * factor for size, factor in zip(low.data.shape, factors, strict=True)]
-    low = described(low, forward_model=ForwardModel(tuple(factors), shape))
+    low = described(low, forward_model=ForwardModel(tuple(factors), tuple(shape)))
     write_prediction(path, low, np.kron(low.data, np.ones(factors)))
     return nib.load(path)
 
@@ -148,7 +148,7 @@ def test_lengths_are_what_the_unit_says_and_go_out_in_it(
     np.testing.assert_allclose(size_of(tmp_path / "b.nii.gz", (), {})["VoxelSizeMillimetres"], in_mm, atol=1e-6)
     model = ForwardModel((2, 2, 1), tuple(low.data.shape))
     seen = as_measured(described(low, slice_axis=2), model, 0.01, "x")
-    np.testing.assert_allclose(seen.forward_model["spacing_mm"], in_mm * [1, 1, 2], rtol=1e-5)
+    np.testing.assert_allclose(seen.forward_model.spacing_mm, in_mm * [1, 1, 2], rtol=1e-5)
 
 
 @pytest.mark.parametrize(("size", "stated"), [(0.001, "millimetres"), (1000.0, "millimetres")])

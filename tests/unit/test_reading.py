@@ -115,11 +115,10 @@ def test_of_large_slices_a_part_is_shown_and_nothing_is_scaled_down():
 
 def test_colours_are_shown_as_one_picture():
     grey = volume("a")
-    colours = {"channels": list(COLOURS), "sections": [0, 0, 0], "plane": "picture", "scale_percentile": 99.9}
+    colours = {"channels": list(COLOURS), "sections": [0, 0, 0], "plane": "picture"}
     data, mask = np.asarray(grey.data)[..., 4:5] * np.array([1, 0.5, 0], np.float32), grey.masks["foreground"][..., 3:6]
-    (case,) = choose_cases(
-        [described(grey.with_data(data, masks={"foreground": mask}), **colours, foreground_slices=[0, 1, 2])], 5
-    )
+    coloured = described(grey.with_data(data, masks={"foreground": mask}), **colours, foreground_slices=[0, 1, 2])
+    (case,) = choose_cases([coloured], 5)
     encoded = case.picture(data, 2).split(",", 1)[1]
     drawn = np.asarray(PillowImage.open(io.BytesIO(base64.b64decode(encoded))).convert("RGB"), dtype=float)
     assert drawn[..., 2].max() == 0 and drawn[..., 0].max() > drawn[..., 1].max() > 0

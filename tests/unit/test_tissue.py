@@ -24,6 +24,7 @@ from pipeline.formats.io.container import read_image, write_image
 from pipeline.formats.io.predictions import write_prediction
 from pipeline.image.header import FileHeader
 from pipeline.image.image import Image
+from pipeline.physics.forward import ForwardModel
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.statistics.bland_altman import bland_altman
 from pipeline.steps.tissue_agreement import agreement_table, read_tissue
@@ -164,7 +165,7 @@ def test_the_stages_measure_files(tmp_path):
         extract(source, path, id=subject, subject=subject)
         image = read_image(path)
         sharp, soft = np.asarray(image.data), gaussian_filter(image.data, 1.5)
-        model = {"factors": [1, 1, 1], "hr_shape": list(SHAPE)}
+        model = ForwardModel((1, 1, 1), SHAPE)
         low = LowResolutionImage.of(image, model)
         for method, estimate in (("sharp", sharp), ("soft", soft)):
             write_prediction(tmp_path / method / f"{subject}.nii.gz", low, estimate)

@@ -61,7 +61,8 @@ def volume(shape: tuple[int, ...] = (24, 30, 12), **records: Any) -> Image:
     mask = np.zeros(shape, dtype=bool)
     mask[4:20, 6:28, 2:9] = True
     told = {"id": "v", "split": "test", "plane": "axial", "slice_axis": 2, "foreground_slices": list(range(2, 9))}
-    return Image(data, np.diag([1.0, 2.0, 3.0, 1.0]), IntensityMap(scale=100.0), masks={"foreground": mask})
+    image = Image(data, np.diag([1.0, 2.0, 3.0, 1.0]), IntensityMap(scale=100.0), masks={"foreground": mask})
+    return described(image, **told | records)
 
 
 # The sheets of the viewer

@@ -124,8 +124,8 @@ def test_a_page_never_scrolls_sideways(browser, pages, page, width):
 def test_red_green_and_blue_are_drawn_as_colours(browser, run, pages):
     """Six slices of a head stand for two pictures: red, half as bright green, and blue of a quarter."""
     reference, tint = read_image(run / "extracted/mid.safetensors"), np.tile(np.array([1, 0.5, 0.25], np.float32), 2)
-    coloured = described(reference.with_data(levels), channels=COLOURS, sections=(0, 0, 0, 1, 1, 1))
     levels = np.repeat(np.asarray(reference.data)[..., [2]], 6, axis=2) * tint
+    coloured = described(reference.with_data(levels), channels=COLOURS, sections=(0, 0, 0, 1, 1, 1))
     write_image(run / "coloured.safetensors", coloured)
     command = report_command(run, "mid", run / "reports/coloured.html")
     command[command.index("--hr") + 1] = str(run / "coloured.safetensors")
