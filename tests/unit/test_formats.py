@@ -35,6 +35,7 @@ from pipeline.config.sources import LocalSource
 from pipeline.config.volumes import Volume
 from pipeline.errors import UserError
 from pipeline.formats import ROOM, Part, format_by_name, format_of, read_suffixes, written_suffixes
+from pipeline.formats._picture_stack import PictureStackHeader
 from pipeline.formats.io.container import read_image, write_image
 from pipeline.formats.io.predictions import (
     prediction_path,
@@ -45,10 +46,10 @@ from pipeline.formats.io.predictions import (
 )
 from pipeline.formats.picture_folder import natural
 from pipeline.image.image import Image
-from pipeline.image.stack import FORMAT
 from pipeline.models.generator import Generator, Shape
 from pipeline.models.weights import save_generator
 from pipeline.physics.forward import ForwardModel
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.reporting.figures.gallery import LOW, REFERENCE, build_gallery, draw_slices
 from pipeline.reporting.figures.slices import draw_slice
 from pipeline.sources.packing import pack
@@ -246,7 +247,7 @@ def test_with_factor_two_the_physical_extent_stays(case: Case, tmp_path: Path) -
     source = case.write(tmp_path)
     low = format_of(source).read(source, case.part)
     shape = tuple(2 * size if axis < 2 else size for axis, size in enumerate(low.data.shape))
-    low = described(low, forward_model=ForwardModel((2, 2, 1), shape))
+    low = LowResolutionImage.of(low, ForwardModel((2, 2, 1), shape))
     fine = np.repeat(np.repeat(low.data, 2, axis=0), 2, axis=1)
     target = tmp_path / f"out{suffix_of(low)}"
     write_prediction(target, low, fine)
@@ -309,7 +310,7 @@ def test_simpleitk_finds_a_refined_series_in_the_same_place(tmp_path: Path) -> N
     folder = write_series(tmp_path / "in", numbers(SHAPE, "int16"), "oblique")
     low = format_of(folder).read(folder)
     shape = [2 * size for size in low.data.shape]
-    low = described(low, forward_model=ForwardModel((2, 2, 2), shape))
+    low = LowResolutionImage.of(low, ForwardModel((2, 2, 2), tuple(shape)))
     write_prediction(tmp_path / "out.dicom.zip", low, np.kron(low.data, np.ones((2, 2, 2))))
     with zipfile.ZipFile(tmp_path / "out.dicom.zip") as archive:
         archive.extractall(tmp_path / "out")
@@ -791,7 +792,7 @@ def test_results_are_of_the_family_of_their_source() -> None:
         assert result_suffix(volume(), {"mine": given_source}) == expected
         assert expected in result_suffixes()
     stack = volume(shard=[0, 1])
-    assert format_of_volume(stack, {}) == COLLECTION_FORMAT == FORMAT
+    assert format_of_volume(stack, {}) == COLLECTION_FORMAT == PictureStackHeader.format
     assert result_suffix(stack, {}) == ".tiff"
 
 

@@ -20,6 +20,7 @@ from pipeline.formats.io.container import read_image
 from pipeline.formats.io.predictions import write_prediction
 from pipeline.image.image import Image
 from pipeline.physics.forward import ForwardModel
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.physics.noise import noncentral_chi
 from pipeline.physics.operators import antialiased_bicubic, binning
 from pipeline.steps.gate import as_measured, check
@@ -53,7 +54,9 @@ def restorations(measured: np.ndarray, sigma: float) -> dict[str, np.ndarray]:
 
 
 @cache
-def scene(sigma: float, noise: str, seed: int) -> tuple[Image, ForwardModel, np.ndarray, dict[str, np.ndarray]]:
+def scene(
+    sigma: float, noise: str, seed: int
+) -> tuple[LowResolutionImage, ForwardModel, np.ndarray, dict[str, np.ndarray]]:
     """A head, how it is measured, the measurement, and honest outputs: restorations and the reference."""
     head, forward = reference(seed), model(sigma, noise, seed)
     measured = forward.measure(head.data)
@@ -285,7 +288,7 @@ def test_shifts_are_looked_for_across_slices_only_where_these_are_neighbours(fil
         "pictures": {"plane": "picture", "sizes": ((30, 20),) * count},
     }
 
-    def moved(measured: Image, axis: int) -> bool:
+    def moved(measured: LowResolutionImage, axis: int) -> bool:
         rows = {row.gate: row for row in check(measured, tmp_path / f"{axis}/head.nii.gz")}
         return not rows["shift"].passed
 

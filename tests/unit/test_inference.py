@@ -15,12 +15,13 @@ from torch.nn import functional
 
 from pipeline.config.sections import Infer
 from pipeline.errors import UserError
-from pipeline.image.image import Identity, Image, Slicing
+from pipeline.image.image import Identity, Slicing
 from pipeline.inference.tiles import restore_in_tiles, tiles_along
 from pipeline.inference.volume import restore_volume
 from pipeline.models.generator import Generator, Shape
 from pipeline.physics.data_consistency import toward_measurement
 from pipeline.physics.forward import ForwardModel
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.steps.infer import noise_sigma, restore
 from tests.helpers import restore_slice, synthetic_head
 
@@ -162,7 +163,7 @@ def test_between_thick_slices_the_planes_that_cut_them_are_restored_and_averaged
 
 def low_resolution(reference, sigma):
     model = ForwardModel((4, 4, 1), reference.shape, "rician", sigma, seed=3)
-    return Image(
+    return LowResolutionImage(
         model.measure(reference), np.eye(4), identity=Identity("a"), slicing=Slicing("axial", 2), forward_model=model
     )
 

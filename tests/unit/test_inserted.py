@@ -24,6 +24,7 @@ from pipeline.formats.io.container import write_image
 from pipeline.image.image import Image
 from pipeline.models.weights import save_generator
 from pipeline.physics.forward import ForwardModel
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.reporting.fidelity_curves import detection_rates, draw_detection, draw_reliability
 from pipeline.steps.degrade import degrade
 from pipeline.steps.insert_structures import classical_methods
@@ -166,7 +167,7 @@ SMALL = Insertion(draws=1, kinds=("lesion",), sizes_voxels=(2.0, 6.0), contrasts
 
 
 @pytest.fixture(scope="module")
-def table(pair: tuple[Image, Image]) -> pd.DataFrame:
+def table(pair: tuple[Image, LowResolutionImage]) -> pd.DataFrame:
     methods = {name: method for name, method in classical_methods({}).items() if name in ("bspline3", "zerofill")}
     return counted(pair[0], study(*pair, methods, SMALL, 2026))
 
@@ -194,7 +195,7 @@ def test_sizes_are_told_in_the_unit_of_the_image(table):
     assert set(table["unit"]) == {"mm"}
 
 
-def test_the_same_seed_inserts_the_same(pair: tuple[Image, Image], table: pd.DataFrame):
+def test_the_same_seed_inserts_the_same(pair: tuple[Image, LowResolutionImage], table: pd.DataFrame):
     methods = {"zerofill": classical_methods({})["zerofill"]}
     again: Any = counted(pair[0], study(*pair, methods, SMALL, 2026))
     first: Any = table[table["method"] == "zerofill"].reset_index(drop=True)
@@ -204,7 +205,7 @@ def test_the_same_seed_inserts_the_same(pair: tuple[Image, Image], table: pd.Dat
     assert list(other["auc"]) != list(again["auc"])
 
 
-def test_every_draw_has_places_and_noise_of_its_own(pair: tuple[Image, Image], table: pd.DataFrame):
+def test_every_draw_has_places_and_noise_of_its_own(pair: tuple[Image, LowResolutionImage], table: pd.DataFrame):
     methods = {"zerofill": classical_methods({})["zerofill"]}
     settings = SMALL.model_copy(update={"draws": 2})
     seen = list(study(*pair, methods, settings, 2026))
@@ -217,7 +218,7 @@ def test_every_draw_has_places_and_noise_of_its_own(pair: tuple[Image, Image], t
     assert list(both["detected"]) == list(alone["detected"] + counted(pair[0], second)["detected"])
 
 
-def test_dark_structures_are_found_as_bright_ones_are(pair: tuple[Image, Image]):
+def test_dark_structures_are_found_as_bright_ones_are(pair: tuple[Image, LowResolutionImage]):
     settings = SMALL.model_copy(update={"contrasts": (0.4, -0.4), "sizes_voxels": (6.0,)})
     rows = [row for row in detections(pair[0], study(*pair, {}, settings, 2026)) if row.method == "reference"]
     assert [row.contrast for row in rows] == [0.4, -0.4]

@@ -28,6 +28,7 @@ from pipeline.models.weights import load_generator, save_generator
 from pipeline.physics.between import MIN_WEIGHT, slices_between, weights_between
 from pipeline.physics.data_consistency import best_share, degraded_again
 from pipeline.physics.grid import cuts
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.physics.parameters import Direction
 from pipeline.reporting import words
 from pipeline.steps.degrade import degrade, forward_model
@@ -77,7 +78,7 @@ def a_head(seed: int = 0, slice_axis: int = 2) -> Image:
     return described(Image(data, np.eye(4), masks={"foreground": data > 0.1}), **facts)
 
 
-def degraded(image: Image, **changes: Any) -> Image:
+def degraded(image: Image, **changes: Any) -> LowResolutionImage:
     settings = {"direction": "isotropic", "factor": 2, "noise": "none", "noise_sigma": 0.0, **changes}
     return degrade(image, forward_model(image, Degrade.model_validate_json(json.dumps(settings)), 7))
 

@@ -85,7 +85,8 @@ def test_a_dicom_series_has_the_slices_that_were_stacked(tmp_path, acquired, spa
 def test_one_slice_is_the_plane_it_shows(plane, axis):
     shape = np.full(3, 8)
     shape[axis] = 1
-    assert slicing_of(Image(np.ones(shape), ras_affine((1.0, 1.0, 3.0))))[:2] == (plane, axis)
+    found = slicing_of(Image(np.ones(shape), ras_affine((1.0, 1.0, 3.0))))
+    assert (found.plane, found.axis) == (plane, axis)
 
 
 def test_one_dicom_slice_is_the_plane_it_shows(tmp_path):

@@ -11,6 +11,7 @@ from pipeline.config.sections import Degrade
 from pipeline.errors import UserError
 from pipeline.image.image import Image
 from pipeline.physics.grid import cuts
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.steps.degrade import degrade, forward_model
 from pipeline.steps.self_supervised_pairs import GAP, ROLES, own_pairs
 from tests.helpers import described, synthetic_head
@@ -18,7 +19,7 @@ from tests.helpers import described, synthetic_head
 THICK = {"direction": "through_plane", "factor": 4, "noise": "none"}
 
 
-def thick(axis: int = 2, shape: tuple[int, int, int] = (40, 44, 64), **changes) -> Image:
+def thick(axis: int = 2, shape: tuple[int, int, int] = (40, 44, 64), **changes) -> LowResolutionImage:
     """A head of which slices along an axis were made thicker."""
     order = [0, 1]
     order.insert(axis, 2)
@@ -42,7 +43,7 @@ def test_the_reference_of_a_pair_is_the_low_resolution_volume_and_nothing_else(a
     pairs = own_pairs(lr)
     assert tuple(pairs) == ROLES
     reference, _ = pairs["train-columns"]
-    start, stop = reference.block.slices
+    start, stop = reference.block.slices or (0, 0)
     assert np.array_equal(reference.data, np.take(lr.data, range(start, stop), axis))
     rows, columns = (other for other in range(3) if other != axis)
     turned, _ = pairs["train-rows"]
@@ -85,6 +86,7 @@ def test_validation_slices_are_kept_apart_from_those_that_are_learnt_from():
     lr = thick()
     pairs = own_pairs(lr)
     learnt, watched = pairs["train-columns"][0].block.slices, pairs["val"][0].block.slices
+    assert learnt and watched
     assert learnt[1] + GAP == watched[0]
     assert [pairs[role][0].identity.split for role in ROLES] == ["train", "train", "val"]
     assert all(pair[0].identity.subject == "sub-1" for pair in pairs.values())

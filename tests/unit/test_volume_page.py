@@ -21,6 +21,7 @@ from pipeline.image.image import Image
 from pipeline.image.intensity import IntensityMap
 from pipeline.metrics import frc
 from pipeline.metrics._shells import first_below
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.reporting.against import against_every
 from pipeline.reporting.bibtex import as_tex, bibtex, entries
 from pipeline.reporting.cautions import Case, cautions, share_at_limit
@@ -287,7 +288,8 @@ def test_the_processor_is_named_by_linux(tmp_path):
 
 def case(tmp: Path, volume: str, **changes: Any) -> Case:
     record = json.loads((tmp / "provenance.json").read_text())
-    reference, low = (read_image(tmp / f"{kind}/{volume}.safetensors") for kind in ("extracted", "degraded"))
+    reference = read_image(tmp / f"extracted/{volume}.safetensors")
+    low = read_image(tmp / f"degraded/{volume}.safetensors", LowResolutionImage)
     given: dict[str, Any] = {"record": record, "deliver": "rrdb_l1", "subjects": ["S1"], "gates": None, "at_limit": 0.0}
     return Case(reference, low, **(given | changes))
 
@@ -316,8 +318,7 @@ def test_warnings_come_from_the_records(run, tmp_path):
 def test_noise_that_training_did_not_see_is_told(run):
     assert "Other noise than in training" not in titles(case(run, "other"))
     found = case(run, "other")
-    model = {**found.low.forward_model, "noise_sigma": 0.2}
-    noisy = replace(found.low, forward_model=model)
+    noisy = replace(found.low, forward_model=replace(found.low.forward_model, noise_sigma=0.2))
     changed = Case(found.reference, noisy, found.record, "rrdb_l1", ["S2"], None, 0.0)
     told = next(one for one in cautions(changed) if one.title == "Other noise than in training")
     assert "noise of 20.0% of the range" in told.text and "0.0% to 6.0%" in told.text

@@ -281,12 +281,11 @@ def _one_draw(
         return
     absent = _inserted(base, plan, 0.0)
     present = {contrast: _inserted(base, plan, contrast) for contrast in settings.contrasts}
-    todo: dict[str, Restore] = {REFERENCE: lambda image: image.data, **methods}
-    for method, restore in tqdm(todo.items(), name, disable=not show_progress()):
+    for method in tqdm([REFERENCE, *methods], name, disable=not show_progress()):
 
-        def seen(image: LowResolutionImage, method: str = method, restore: Restore = restore) -> NDArray[np.floating]:
-            shown = image if method == REFERENCE else degrade(image, model)
-            return np.moveaxis(crop_to(restore(shown), image.data.shape), base.slice_axis, 0)
+        def seen(image: Image, method: str = method) -> NDArray[np.floating]:
+            restored = image.data if method == REFERENCE else methods[method](degrade(image, model))
+            return np.moveaxis(crop_to(restored, image.data.shape), base.slice_axis, 0)
 
         without = seen(absent)
         for contrast, image in present.items():
