@@ -19,6 +19,8 @@ from pipeline.formats.io.container import read_image
 from pipeline.image.slices import evenly_spaced
 from pipeline.physics.forward import noise_in_words
 from pipeline.physics.noise import none, rician
+from pipeline.provenance.environment import git_state, package_versions
+from pipeline.provenance.record import gaps
 from pipeline.reporting.curves import Interval, Line, draw_intervals, draw_lines
 from pipeline.reporting.gallery import enlarge_pixels, error_scale
 from pipeline.reporting.inputs import read_model, read_run_record
@@ -40,10 +42,8 @@ from pipeline.reporting.slice_images import (
 from pipeline.reporting.tables import Column, read_table, split_table, verdict_of
 from pipeline.reporting.templates import cited, linked, render
 from pipeline.reporting.verdict import Verdict, verdict
-from pipeline.reporting.versions import git_state, package_versions
 from pipeline.reporting.volume_page import volume_numbers
 from pipeline.reporting.words import gap_of, region_words
-from pipeline.steps.provenance import gaps
 from tests.helpers import Tags, run_stage, the_message
 from tests.report_run import BLOCKS, HOSTILE, index_command, make_run, provenance_command, report_command
 
@@ -404,7 +404,7 @@ def test_the_record_is_complete_and_the_same_each_time(run):
 
 def test_versions_are_found_without_importing_the_packages(tmp_path):
     code = (
-        "import sys; from pipeline.reporting.versions import package_versions; versions = package_versions();"
+        "import sys; from pipeline.provenance.environment import package_versions; versions = package_versions();"
         "assert 'torch' in versions and 'snakemake' in versions, versions;"
         "assert not {'torch', 'snakemake', 'SimpleITK', 'matplotlib'} & set(sys.modules)"
     )

@@ -20,6 +20,7 @@ from pipeline.image.image import Image
 from pipeline.image.intensity import IntensityMap
 from pipeline.metrics import frc
 from pipeline.metrics._shells import first_below
+from pipeline.provenance.environment import processor_name
 from pipeline.reporting import viewer
 from pipeline.reporting.against import against_every
 from pipeline.reporting.bibtex import as_tex, bibtex, entries
@@ -39,7 +40,6 @@ from pipeline.reporting.inputs import read_run_record
 from pipeline.reporting.references import LITERATURE
 from pipeline.reporting.slice_images import Box, draw_slice, drawn_slices, red_of
 from pipeline.reporting.tables import Column, columns_of
-from pipeline.reporting.versions import processor_name
 from pipeline.reporting.viewer import Layer, Part, choose_part, limit, mosaics, pack, viewer_data
 from pipeline.reporting.volume_page import table_caption, volume_numbers
 from tests.helpers import Tags
