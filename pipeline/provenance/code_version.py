@@ -9,7 +9,9 @@ from pathlib import Path
 
 PACKAGE_FOLDER = Path(__file__).resolve().parents[1]
 WITHOUT_EFFECT = PACKAGE_FOLDER / "config"
-"""The configuration's own code: a rule hands its stage complete settings, so that results hang on these alone."""
+"""Code of the configuration: rules pass complete settings to their steps, so results depend on the settings alone."""
+BIDS = WITHOUT_EFFECT / "bids"
+"""The exception: steps that write derivatives use it."""
 
 
 @cache
@@ -44,7 +46,7 @@ def _reachable(module: str) -> set[Path]:
     waiting = _files_of(module)
     while waiting:
         path = waiting.pop()
-        if path not in seen and not path.is_relative_to(WITHOUT_EFFECT):
+        if path not in seen and (path.is_relative_to(BIDS) or not path.is_relative_to(WITHOUT_EFFECT)):
             seen.add(path)
             waiting.extend(_dependencies(path))
     return seen
