@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.reporting.curves import INK, QUIET, SETTINGS, SIZE_INCHES, STYLES, as_uri, empty_figure, plain
+from pipeline.reporting.figures.lines import INK, QUIET, SETTINGS, SIZE_INCHES, STYLES, as_uri, empty_figure, plain
 from pipeline.statistics.bland_altman import Agreement
 
 

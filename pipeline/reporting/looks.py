@@ -18,7 +18,6 @@ from pipeline.physics.forward import ForwardModel
 from pipeline.reporting.cautions import share_at_limit
 from pipeline.reporting.closeness import Closeness, Yardstick
 from pipeline.reporting.gallery import LOW, REFERENCE, TITLES, enlarge_pixels, in_colour
-from pipeline.reporting.methods import in_order, method_title
 from pipeline.reporting.slice_images import (
     Box,
     bounding_box,
@@ -28,6 +27,7 @@ from pipeline.reporting.slice_images import (
     drawn_slices,
     drawn_spacing,
 )
+from pipeline.reporting.titles import in_order, method_title
 from pipeline.reporting.viewer import Layer, Part, choose_part
 
 SAME_AS_LOW = "nearest"

@@ -30,7 +30,7 @@ from pipeline.formats._picture_stack import read_picture, stack_image
 from pipeline.formats.io.container import read_image, write_image
 from pipeline.formats.io.predictions import check_output, prediction_path, read_prediction, suffix_of, write_prediction
 from pipeline.image.image import Image
-from pipeline.reporting.inputs import read_run_record
+from pipeline.reporting.run_record import read_run_record
 from pipeline.reporting.slice_images import draw_slice
 from pipeline.reporting.volume_page import shself_supervised
 from pipeline.sources.packing import pack

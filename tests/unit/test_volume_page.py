@@ -35,8 +35,8 @@ from pipeline.reporting.durations import Duration, Shard, read_durations
 from pipeline.reporting.extras import KINDS, read_extra
 from pipeline.reporting.gallery import choose_slices, error_of, in_colour, picture_label
 from pipeline.reporting.gates import read_gates
-from pipeline.reporting.inputs import read_run_record
-from pipeline.reporting.references import LITERATURE
+from pipeline.reporting.literature import LITERATURE
+from pipeline.reporting.run_record import read_run_record
 from pipeline.reporting.slice_images import Box, draw_slice, drawn_slices, red_of
 from pipeline.reporting.tables import Column, columns_of
 from pipeline.reporting.versions import processor_name
