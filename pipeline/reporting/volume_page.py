@@ -22,11 +22,9 @@ from pipeline.reporting import methods_text
 from pipeline.reporting.against import against_every
 from pipeline.reporting.bibtex import bibtex
 from pipeline.reporting.cautions import Case, cautions
-from pipeline.reporting.closeness import correlation_drawing, distribution_drawing, profile_drawing
 from pipeline.reporting.durations import Duration
 from pipeline.reporting.extras import Extra
-from pipeline.reporting.figures.lines import Line, draw_lines
-from pipeline.reporting.gallery import (
+from pipeline.reporting.figures.gallery import (
     LOW,
     REFERENCE,
     TITLES,
@@ -38,6 +36,9 @@ from pipeline.reporting.gallery import (
     picture_label,
     slice_label,
 )
+from pipeline.reporting.figures.lines import Line, draw_lines
+from pipeline.reporting.figures.similarity import correlation_drawing, distribution_drawing, profile_drawing
+from pipeline.reporting.figures.viewer import pack, viewer_data
 from pipeline.reporting.gates import Gates
 from pipeline.reporting.literature import Bibliography
 from pipeline.reporting.looks import Looks, uncertainty_layer
@@ -47,7 +48,6 @@ from pipeline.reporting.tables import Column, columns_of, distinct, first_region
 from pipeline.reporting.templates import render
 from pipeline.reporting.titles import method_title, split_claim, split_title
 from pipeline.reporting.verdict import verdict
-from pipeline.reporting.viewer import pack, viewer_data
 from pipeline.statistics.summary import estimate
 
 WORST_BY = (("foreground", "ssim"), ("foreground", "psnr"))
@@ -263,7 +263,7 @@ def course(table: pd.DataFrame, method: str) -> tuple[NDArray[np.float64], NDArr
     return np.array(slices, dtype=float), np.array(values, dtype=float)
 
 
-def shself_supervised(reference: Image, run: RunRecord, deliver: str, count: int) -> list[int]:
+def slices_to_show(reference: Image, run: RunRecord, deliver: str, count: int) -> list[int]:
     """Return the slices to draw: spread evenly over a volume, but the worst pictures of a stack, the worst first.
 
     Args:
