@@ -44,7 +44,6 @@ from pipeline.models.generator import Generator
 from pipeline.physics.noise_level import estimate_sigma
 from pipeline.physics.parameters import MILLIMETRES
 from pipeline.provenance.code_version import code_version
-from pipeline.steps._cli import show_progress
 
 logger = logging.getLogger(__name__)
 
@@ -302,7 +301,7 @@ class _Job:
         planes = self._image.planes
         total = len(planes) * len(tiling.along(0)) * len(tiling.along(1))
         done = self._record["plane"] * total // len(planes)
-        with tqdm(total=total, initial=done, unit="tile", disable=not show_progress()) as bar:
+        with tqdm(total=total, initial=done, unit="tile", disable=None) as bar:
             for number in range(self._record["plane"], len(planes)):
                 self._restore_plane(network, settings, tiling, planes[number], bar)
                 self._remember(plane=number + 1, row=0)
