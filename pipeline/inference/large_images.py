@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from scipy.stats import qmc
 from tqdm import tqdm
 
+from pipeline.code_version import code_version
 from pipeline.config.sections import Infer
 from pipeline.errors import UserError
 from pipeline.files import DISK_ERRORS, read_json, write_json
@@ -43,7 +44,6 @@ from pipeline.inference.volume import MAX_VIEWS, restore_in_views, restored_view
 from pipeline.models.generator import Generator
 from pipeline.physics.noise_level import estimate_sigma
 from pipeline.physics.parameters import MILLIMETRES
-from pipeline.provenance.code_version import code_version
 
 logger = logging.getLogger(__name__)
 

@@ -25,14 +25,14 @@ from pipeline.reporting.cohort_parts import (
     title_of_split,
 )
 from pipeline.reporting.cohort_volumes import split_setbacks, tested_volumes, troubles, volume_listing, winners
+from pipeline.reporting.figures.fidelity_dial import dial_drawing, dial_points
+from pipeline.reporting.figures.training_curves import Drawing, overview_drawings
 from pipeline.reporting.inputs import RunRecord
 from pipeline.reporting.methods import SPLIT_ORDER, TESTED, method_title, split_claim, split_title
 from pipeline.reporting.references import Bibliography
 from pipeline.reporting.setbacks import Setback
 from pipeline.reporting.tables import Table, columns_of, distinct, first_region, records, split_table, where
 from pipeline.reporting.templates import render
-from pipeline.reporting.training_curves import Drawing, overview_drawings
-from pipeline.reporting.training_dial import dial_drawing, dial_points
 from pipeline.reporting.verdict import Verdict, verdict
 from pipeline.statistics.conclusion import findings, reach
 

@@ -22,11 +22,10 @@ from pipeline.reporting import words
 from pipeline.reporting.against import against_every
 from pipeline.reporting.bibtex import bibtex
 from pipeline.reporting.cautions import Case, cautions
-from pipeline.reporting.closeness import correlation_drawing, distribution_drawing, profile_drawing
 from pipeline.reporting.curves import Line, draw_lines
 from pipeline.reporting.durations import Duration
 from pipeline.reporting.extras import Extra
-from pipeline.reporting.gallery import (
+from pipeline.reporting.figures.gallery import (
     LOW,
     REFERENCE,
     TITLES,
@@ -38,6 +37,8 @@ from pipeline.reporting.gallery import (
     picture_label,
     slice_label,
 )
+from pipeline.reporting.figures.similarity import correlation_drawing, distribution_drawing, profile_drawing
+from pipeline.reporting.figures.viewer import pack, viewer_data
 from pipeline.reporting.gates import Gates
 from pipeline.reporting.inputs import RunRecord
 from pipeline.reporting.looks import Looks, uncertainty_layer
@@ -47,7 +48,6 @@ from pipeline.reporting.setbacks import Setback
 from pipeline.reporting.tables import Column, columns_of, distinct, first_region, records, volume_table, where
 from pipeline.reporting.templates import render
 from pipeline.reporting.verdict import verdict
-from pipeline.reporting.viewer import pack, viewer_data
 from pipeline.statistics.summary import estimate
 
 WORST_BY = (("foreground", "ssim"), ("foreground", "psnr"))
@@ -263,7 +263,7 @@ def course(table: pd.DataFrame, method: str) -> tuple[NDArray[np.float64], NDArr
     return np.array(slices, dtype=float), np.array(values, dtype=float)
 
 
-def shself_supervised(reference: Image, run: RunRecord, deliver: str, count: int) -> list[int]:
+def slices_to_show(reference: Image, run: RunRecord, deliver: str, count: int) -> list[int]:
     """Return the slices to draw: spread evenly over a volume, but the worst pictures of a stack, the worst first.
 
     Args:

@@ -7,12 +7,12 @@ started through torchrun.
 
 from __future__ import annotations
 
+from pipeline.code_version import code_version
 from pipeline.config.load import read_entry, read_section
 from pipeline.config.recipe import SCRATCH, Recipe
 from pipeline.config.sections import Train
 from pipeline.config.sources import Source
 from pipeline.errors import UserError
-from pipeline.provenance.code_version import code_version
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_settings
 from pipeline.training.run import train
 from pipeline.training.setup import TrainingFiles

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.provenance import code_version as module
-from pipeline.provenance.code_version import code_version, files_version
+from pipeline import code_version as module
+from pipeline.code_version import code_version, files_version
 
 
 @pytest.fixture

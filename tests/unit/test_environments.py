@@ -12,7 +12,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from pipeline.provenance.code_version import PACKAGE_FOLDER, WITHOUT_EFFECT, _dependencies, _files_of
+from pipeline.code_version import PACKAGE_FOLDER, WITHOUT_EFFECT, _dependencies, _files_of
 from tests.environments import (
     CONDA_NAMES,
     ENVIRONMENTS,

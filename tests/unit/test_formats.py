@@ -48,8 +48,8 @@ from pipeline.image.image import Image
 from pipeline.image.stack import FORMAT
 from pipeline.models.generator import Generator, Shape
 from pipeline.models.weights import save_generator
-from pipeline.reporting.gallery import LOW, REFERENCE, build_gallery, draw_slices
-from pipeline.reporting.slice_images import draw_slice
+from pipeline.reporting.figures.gallery import LOW, REFERENCE, build_gallery, draw_slices
+from pipeline.reporting.figures.slices import draw_slice
 from pipeline.sources.packing import pack
 from pipeline.statistics.summary import summarise
 from pipeline.steps.degrade import degrade, forward_model

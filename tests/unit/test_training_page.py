@@ -15,14 +15,14 @@ from pipeline.config.recipe import preset_names
 from pipeline.errors import UserError
 from pipeline.files import write_json
 from pipeline.reporting.curves import Line, Marks, draw_lines
+from pipeline.reporting.figures.excerpts import MAX_STEPS, build_grids, shown_steps
+from pipeline.reporting.figures.fidelity_dial import dial_drawing, dial_points
+from pipeline.reporting.figures.training_curves import MAX_POINTS, course, overview_drawings, thinned, training_drawings
 from pipeline.reporting.inputs import ModelRecord
 from pipeline.reporting.methods import NETWORKS, in_order, method_title, network_colours
 from pipeline.reporting.references import LITERATURE, Bibliography
-from pipeline.reporting.training_curves import MAX_POINTS, course, overview_drawings, thinned, training_drawings
-from pipeline.reporting.training_dial import dial_drawing, dial_points
 from pipeline.reporting.training_inputs import Samples, read_samples, read_training
 from pipeline.reporting.training_page import MAX_EVENTS, card_facts, event_rows, measures
-from pipeline.reporting.training_samples import MAX_STEPS, build_grids, shown_steps
 from pipeline.reporting.words import network_words
 from tests.helpers import Tags, run_stage, the_message
 
@@ -241,7 +241,7 @@ def test_the_first_and_the_last_step_are_always_shown():
 
 
 def test_excerpts_stand_in_the_order_of_time_and_fit_into_the_budget(monkeypatch):
-    monkeypatch.setattr("pipeline.reporting.training_samples.BUDGET_BYTES", 100_000)
+    monkeypatch.setattr("pipeline.reporting.figures.excerpts.BUDGET_BYTES", 100_000)
     random = np.random.default_rng(0).random
     reference = random((3, 80, 80))
     samples = Samples(random((3, 20, 20)), reference, {0: random(reference.shape), 100: random(reference.shape)})
