@@ -18,6 +18,7 @@ from pipeline.formats.io.container import map_image, read_image, write_image
 from pipeline.formats.io.predictions import read_prediction, write_prediction
 from pipeline.image.missing_values import coarse_missing, fine_missing
 from pipeline.models.weights import save_generator
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.steps.degrade import degrade, forward_model
 from pipeline.steps.extract import normalise, read_block
 from tests.helpers import described, synthetic_head, write_nifti
@@ -70,7 +71,7 @@ def test_a_run_keeps_nan(tmp_path: Path, brain: NDArray) -> None:
     mapped = map_image(tmp_path / "hr.safetensors")
     low = degrade(mapped, forward_model(mapped, Degrade(factor=2, noise="gaussian", noise_sigma=0.01), 1))
     write_image(tmp_path / "lr.safetensors", low)
-    low = read_image(tmp_path / "lr.safetensors")
+    low = read_image(tmp_path / "lr.safetensors", LowResolutionImage)
     assert np.isfinite(low.data).all()
     write_prediction(tmp_path / "sr.nii.gz", low, low.data.repeat(2, 0).repeat(2, 1))
     result = np.asarray(nib.load(tmp_path / "sr.nii.gz").dataobj)  # pyright: ignore[reportAttributeAccessIssue, reportPrivateImportUsage]

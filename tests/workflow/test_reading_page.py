@@ -19,7 +19,7 @@ from pipeline.formats.io.container import read_image
 from pipeline.formats.io.predictions import write_prediction
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.low_resolution import LowResolutionImage
-from pipeline.reporting.methods import method_title
+from pipeline.reporting.titles import method_title
 from tests.browsing import accessibility_mistakes, keyboard_mistakes, requests, show
 from tests.helpers import extract, ras_affine, synthetic_head, write_nifti
 
