@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.files import sha256_of
+from pipeline.tables.history import CLOCK
 
 KINDS: Mapping[str, tuple[str, ...]] = {
     "networks": ("models/**/*.safetensors", "models/**/*.csv", "models/**/*.md", "models/**/*.json"),
@@ -21,8 +22,6 @@ KINDS: Mapping[str, tuple[str, ...]] = {
 """What is final in a run's folder, by kind. Pages have clocks on them; other files are on the way to these."""
 
 HISTORY = "history.csv"
-CLOCK = "seconds"
-"""The column of a training's history that no two runs share."""
 
 IDENTICAL, DIFFERENT, MISSING, ADDED = "identical", "different", "missing", "only there"
 

@@ -16,7 +16,7 @@ from pipeline.models.generator import Along, Generator, Shape, enlarging_by
 from pipeline.models.generators.rrdbnet import UNSHUFFLE
 from pipeline.models.weights import fold_to_one_channel, read_weights, save_generator
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path
-from pipeline.training.history import write_history
+from pipeline.tables.history import write_history
 
 logger = logging.getLogger(__name__)
 

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from pipeline.errors import UserError
 from pipeline.files import write_text
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path
-from pipeline.tables.gate import GateRow, read_gates
+from pipeline.tables.gates import GATES, GateResult
 
 logger = logging.getLogger(__name__)
 
 
-def failed(rows: Sequence[GateRow], method: str) -> list[GateRow]:
+def failed(rows: Sequence[GateResult], method: str) -> list[GateResult]:
     """Return the gates that a method did not pass.
 
     Raises:
@@ -28,7 +28,7 @@ def failed(rows: Sequence[GateRow], method: str) -> list[GateRow]:
     return [row for row in rows if row.method == method and not row.passed]
 
 
-def verdict(rows: Sequence[GateRow], method: str) -> str:
+def verdict(rows: Sequence[GateResult], method: str) -> str:
     """Return what is to be said of the delivered method; errors as `failed`."""
     found = failed(rows, method)
     volumes = {row.volume for row in rows if row.method == method}
@@ -50,7 +50,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(arguments: Namespace) -> None:
     """Run the stage."""
-    rows = read_gates(arguments.gates)
+    rows = GATES.read_rows(arguments.gates)
     said = verdict(rows, arguments.method)
     if failed(rows, arguments.method):
         if arguments.on_gate == "fail":

@@ -22,7 +22,7 @@ from pipeline.image.channels import count_sections
 from pipeline.image.image import Image
 from pipeline.reporting.versions import git_state, package_versions, platform_facts
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path
-from pipeline.tables.duplicates import counted
+from pipeline.tables.duplicates import count_duplicates
 
 logger = logging.getLogger(__name__)
 
@@ -160,6 +160,6 @@ def main(arguments: Namespace) -> None:
     run = read_config(arguments.config)
     sources = [describe_source(read_source_record(path), run) for path in arguments.sources]
     volumes = [describe_volume(read_image(path)) for path in arguments.volumes]
-    near_duplicates = counted(arguments.duplicates) if arguments.duplicates else []
+    near_duplicates = count_duplicates(arguments.duplicates) if arguments.duplicates else []
     write_json(arguments.output, provenance(run, sources, volumes, near_duplicates, arguments.snakemake))
     logger.info("%d sources, %d volumes", len(sources), len(volumes))

@@ -7,9 +7,13 @@ import logging
 from pipeline.config.load import read_section
 from pipeline.config.sections import Evaluate
 from pipeline.statistics.comparisons import compare_all
+from pipeline.statistics.measurements import read_parts, slices_of, volume_table
 from pipeline.statistics.summary import summarise
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_settings
-from pipeline.tables.measurements import read_parts, slices_of, volume_table, write_table
+from pipeline.tables.comparisons import COMPARISONS
+from pipeline.tables.slices import SLICES
+from pipeline.tables.summary import SUMMARY
+from pipeline.tables.volumes import VOLUMES
 
 logger = logging.getLogger(__name__)
 
@@ -32,9 +36,9 @@ def main(arguments: Namespace) -> None:
     settings = read_section(Evaluate, arguments.settings)
     rows = read_parts(arguments.parts)
     summary = summarise(rows, settings, arguments.seed, arguments.stacks)
-    write_table(arguments.slices, slices_of(rows))
-    write_table(arguments.volumes, volume_table(rows))
-    write_table(arguments.summary, summary)
+    SLICES.write(arguments.slices, slices_of(rows))
+    VOLUMES.write(arguments.volumes, volume_table(rows))
+    SUMMARY.write(arguments.summary, summary)
     if arguments.comparisons:
-        write_table(arguments.comparisons, compare_all(rows, settings, arguments.seed, arguments.stacks))
+        COMPARISONS.write(arguments.comparisons, compare_all(rows, settings, arguments.seed, arguments.stacks))
     logger.info("%d volumes, %d methods", rows["volume"].nunique(), rows["method"].nunique())

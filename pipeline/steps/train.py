@@ -13,7 +13,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +46,13 @@ from pipeline.physics.grid import crop_to, is_isotropic
 from pipeline.physics.parameters import Direction
 from pipeline.provenance.code_version import code_version
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_settings
+from pipeline.tables.dial import DIAL
+from pipeline.tables.history import write_history
+from pipeline.tables.training_events import EVENTS
 from pipeline.training.checkpoint import CheckpointFolder
 from pipeline.training.dial import METRICS, between, try_settings
 from pipeline.training.excerpts import Excerpt, excerpt
 from pipeline.training.fabric import start_engine
-from pipeline.training.history import write_history
 from pipeline.training.loading import draw_with_one_thread
 from pipeline.training.patches import PatchSampler, TrainingVolume
 from pipeline.training.perceptual import PerceptualDistance
@@ -67,7 +69,6 @@ EXCERPT_SIDE = 96
 """Most voxels along the sides of the excerpts that show the progress."""
 DARKER = 0.9
 """Share of its intensities that the input keeps when the sentinel asks whether the output follows."""
-EVENT_COLUMNS = ("step", "kind", "what", "value")
 
 
 @dataclass(frozen=True)
@@ -331,10 +332,10 @@ def _write(
     """Write what the training has to show."""
     output.mkdir(parents=True, exist_ok=True)
     write_history(output / "history.csv", trainer.history)
-    _write_table(output / "events.csv", [asdict(event) for event in trainer.events], EVENT_COLUMNS)
+    EVENTS.write(output / "events.csv", trainer.events)
     (output / "dial.csv").unlink(missing_ok=True)
     if dial:
-        _write_table(output / "dial.csv", dial, tuple(dial[0]))
+        DIAL.write(output / "dial.csv", pd.DataFrame(dial))
     samples: dict[str, Tensor] = {
         "lr": torch.from_numpy(_stacked([_coarse_middle(one) for one in excerpts])),
         "reference": torch.from_numpy(_stacked([_middle(np.asarray(one.reference.data), one) for one in excerpts])),
@@ -350,13 +351,6 @@ def _coarse_middle(one: Excerpt) -> np.ndarray:
     for axis, factor in enumerate(one.model.factors):
         enlarged = np.repeat(enlarged, factor, axis)
     return _middle(enlarged, one)
-
-
-def _write_table(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
-    with replacing(path) as partial:
-        pd.DataFrame(rows, columns=pd.Index(columns)).to_csv(
-            partial, index=False, float_format="%.9g", lineterminator="\n"
-        )
 
 
 def add_arguments(parser: ArgumentParser) -> None:
