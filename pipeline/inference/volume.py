@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from pipeline.baselines import bspline3
 from pipeline.config.sections import Infer
+from pipeline.console import show_progress
 from pipeline.errors import UserError
 from pipeline.fidelity.tta_error_map import Moments, moments_of, spread_of
 from pipeline.image.intensity_limits import limited
@@ -25,7 +26,6 @@ from pipeline.models.device import device_words
 from pipeline.models.generator import Generator
 from pipeline.physics.between import slices_between
 from pipeline.physics.grid import Cut, cuts
-from pipeline.steps._cli import show_progress
 from pipeline.training.excerpts import Excerpt
 
 logger = logging.getLogger(__name__)

@@ -24,6 +24,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from pipeline import plugins
+from pipeline.code_version import code_version
 from pipeline.config.load import read_entry, read_section
 from pipeline.config.recipe import SCRATCH, Recipe
 from pipeline.config.sections import Train
@@ -44,7 +45,6 @@ from pipeline.physics.data_consistency import best_share
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import crop_to, is_isotropic
 from pipeline.physics.parameters import Direction
-from pipeline.provenance.code_version import code_version
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_settings
 from pipeline.tables.dial import DIAL
 from pipeline.tables.history import write_history

@@ -22,13 +22,13 @@ from tqdm import tqdm
 
 from pipeline import plugins
 from pipeline.config.sections import REFERENCE, Insertion
+from pipeline.console import show_progress
 from pipeline.fidelity.insertion import observer
 from pipeline.fidelity.insertion.placing import DIRECTIONS, KINDS, Condition, Sites, insert_sites, plain_sites
 from pipeline.fidelity.insertion.structure import Structure
 from pipeline.image.image import Image
 from pipeline.physics.forward import volume_seed
 from pipeline.physics.grid import crop_to, is_isotropic
-from pipeline.steps._cli import show_progress
 from pipeline.steps.degrade import degrade
 from pipeline.tables.inserted_places import InsertedPlace
 from pipeline.tables.inserted_structures import DetectionCounts
