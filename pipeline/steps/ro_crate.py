@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,7 +15,6 @@ from pipeline.files import write_json
 from pipeline.provenance.crate import FOLDERS, Entity, crate, file_entity
 from pipeline.provenance.outputs import checksums, final_outputs
 from pipeline.provenance.record import read_provenance, repeatable_config
-from pipeline.steps._cli import ArgumentParser, Namespace, add_path
 
 logger = logging.getLogger(__name__)
 
@@ -39,21 +39,26 @@ def file_entities(results: Path, kinds: Mapping[str, str]) -> list[Entity]:
     return [file_entity(path, kind, (results / path).stat().st_size, sums.get(path)) for path, kind in kinds.items()]
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the options of this stage."""
-    add_path(parser, "--run", "folder of the run's results")
-    add_path(parser, "--config", "where its configuration is written, in that folder (.json)")
-    add_path(parser, "--output", "where the description is written, in that folder (ro-crate-metadata.json)")
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of the step."""
+
+    run: Path
+    """Folder of the run's results."""
+    config: Path
+    """Where the configuration is written, inside that folder (.json)."""
+    output: Path
+    """Where the description is written, inside that folder (ro-crate-metadata.json)."""
 
 
-def main(arguments: Namespace) -> None:
-    """Run the stage."""
-    results = arguments.run
+def run(options: Options) -> None:
+    """Write the RO-Crate and the configuration."""
+    results = options.run
     record = read_provenance(results)
-    write_json(arguments.config, repeatable_config(record))
-    kinds = {arguments.config.relative_to(results).as_posix(): "configuration of the run", **outputs(results)}
+    write_json(options.config, repeatable_config(record))
+    kinds = {options.config.relative_to(results).as_posix(): "configuration of the run", **outputs(results)}
     entities = file_entities(results, kinds)
     folders = [folder for folder in FOLDERS if (results / folder).is_dir()]
     date = datetime.now(UTC).isoformat(timespec="seconds")
-    write_json(arguments.output, crate(record, entities, folders, date))
+    write_json(options.output, crate(record, entities, folders, date))
     logger.info("%d files, %d folders", len(entities), len(folders))

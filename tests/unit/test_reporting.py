@@ -13,7 +13,6 @@ import pandas as pd
 import pytest
 from PIL import Image as PillowImage
 
-from pipeline.__main__ import main
 from pipeline.config.volumes import Volume
 from pipeline.formats.io.container import read_image
 from pipeline.image.slices import evenly_spaced
@@ -43,8 +42,9 @@ from pipeline.reporting.verdict import Verdict, verdict
 from pipeline.reporting.versions import git_state, package_versions
 from pipeline.reporting.volume_page import volume_numbers
 from pipeline.reporting.words import gap_of, region_words
+from pipeline.steps.__main__ import main
 from pipeline.steps.provenance import gaps
-from tests.helpers import Tags, run_stage, the_message
+from tests.helpers import Tags, run_step, the_message
 from tests.report_run import BLOCKS, HOSTILE, index_command, make_run, provenance_command, report_command
 
 PSNR = Column("psnr", "foreground", "PSNR", "dB", 2, True, "bicubic")
@@ -566,7 +566,7 @@ def test_a_damaged_input_is_named(run, tmp_path, name, content, expected):
     if content is not None:
         broken.write_text(content)
     command = [str(broken) if part == str(run / name) else part for part in command]
-    message = the_message(run_stage(*command))
+    message = the_message(run_step(*command))
     assert name in message
     assert expected in message
     assert sorted(path.name for path in tmp_path.iterdir()) == ([name] if content is not None else [])
