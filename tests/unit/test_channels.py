@@ -33,8 +33,8 @@ from pipeline.metrics import WHOLE_VOLUME
 from pipeline.metrics._range import data_range
 from pipeline.models.generator import Generator, Shape
 from pipeline.models.weights import save_generator
-from pipeline.reporting.gallery import slice_label, words_of_white
-from pipeline.reporting.slice_images import draw_slice
+from pipeline.reporting.figures.gallery import slice_label, words_of_white
+from pipeline.reporting.figures.slices import draw_slice
 from pipeline.steps.degrade import degrade, forward_model
 from pipeline.steps.duplicates import hashed, hashed_slices, near_duplicates
 from pipeline.steps.evaluate import evaluate, measure, neighbours

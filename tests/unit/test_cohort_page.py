@@ -21,8 +21,8 @@ from pipeline.reporting.cohort_parts import (
     spread_pictures,
 )
 from pipeline.reporting.cohort_volumes import troubles, volume_listing, winners
-from pipeline.reporting.inputs import RunRecord, by_metric, read_run_record
 from pipeline.reporting.listing import Entry, interval, number
+from pipeline.reporting.run_record import RunRecord, by_metric, read_run_record
 from pipeline.reporting.tables import Column, columns_of, first_region
 from pipeline.steps.__main__ import main
 from tests.cohort_run import HOSTILE_NAME, cohort_command, make_cohort
