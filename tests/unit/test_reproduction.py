@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 
-from pipeline.commands.repeat import prepare
 from pipeline.errors import UserError
 from pipeline.files import read_json, write_json
 from pipeline.provenance.crate import crate, file_entity
 from pipeline.provenance.outputs import ADDED, DIFFERENT, IDENTICAL, MISSING, compare, counts
-from pipeline.provenance.record import differences, repeatable_config
+from pipeline.provenance.reproduction import differences, prepare_folder, repeatable_config
 from tests.helpers import run_command, the_message
 
 RECORD: dict[str, Any] = {
@@ -78,7 +77,7 @@ def project(tmp_path: Path) -> Path:
 
 def test_a_repetition_finds_downloads_and_own_files_where_the_run_found_them(project, tmp_path):
     again = tmp_path / "again"
-    config = prepare(project / "results/small", again)
+    config = prepare_folder(project / "results/small", again)
     assert read_json(again / "config.json") == config
     assert config["datasets"] == []
     assert (again / "resources/mine/one.nii.gz").read_text() == "x"
@@ -91,10 +90,10 @@ def test_a_repetition_finds_downloads_and_own_files_where_the_run_found_them(pro
 
 def test_a_repetition_can_be_started_twice_but_not_over_something_else(project, tmp_path):
     again = tmp_path / "again"
-    assert prepare(project / "results/small", again) == prepare(project / "results/small", again)
+    assert prepare_folder(project / "results/small", again) == prepare_folder(project / "results/small", again)
     write_json(again / "config.json", {"run": "other"})
     with pytest.raises(UserError, match="not empty and not a repetition"):
-        prepare(project / "results/small", again)
+        prepare_folder(project / "results/small", again)
 
 
 def test_what_has_changed_since_is_said(project, tmp_path):
@@ -120,11 +119,11 @@ def test_records_differ_in_code_packages_machine_and_data():
     told = "\n".join(differences(RECORD, other))
     for part in (
         f"git commit: {'a' * 40} then, {'c' * 40} now",
-        "the code now had changes",
+        "uncommitted changes to the code now",
         "numpy: 2.4.6 then, 1.0 now",
         "torch: 2.13.0 then, not installed now",
         "python of the machine: 3.11.7 then, 3.12.0 now",
-        f"the data of mine: SHA-256 {'b' * 64} then, {'d' * 64} now",
+        f"data of mine: SHA-256 {'b' * 64} then, {'d' * 64} now",
     ):
         assert part in told
     assert len(told.splitlines()) == 6
