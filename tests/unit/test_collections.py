@@ -19,7 +19,6 @@ import tifffile
 from PIL import Image as PillowImage
 from scipy import ndimage
 
-from pipeline.__main__ import main
 from pipeline.config.load import read_run
 from pipeline.config.sections import Degrade, Evaluate, Extract
 from pipeline.config.volumes import Volume
@@ -38,6 +37,7 @@ from pipeline.sources.picture_archive import picture_names, shard_of
 from pipeline.statistics.bootstrap import resampled_means
 from pipeline.statistics.measurements import read_parts, volume_table
 from pipeline.statistics.summary import summarise
+from pipeline.steps.__main__ import main
 from pipeline.steps.degrade import degrade, forward_model
 from pipeline.steps.evaluate import evaluate, measure, region_mask
 from pipeline.steps.extract import extract

@@ -54,6 +54,7 @@ from pipeline.sources.packing import pack
 from pipeline.statistics.measurements import read_parts
 from pipeline.statistics.measurements import volume_table as table_of_volumes
 from pipeline.statistics.summary import summarise
+from pipeline.steps.__main__ import main as run_step_here
 from pipeline.steps.degrade import degrade, forward_model
 from pipeline.steps.duplicates import DUPLICATES
 from pipeline.steps.evaluate import evaluate
@@ -1013,7 +1014,7 @@ def pages(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def command(*arguments: str | Path) -> None:
-    assert main(list(map(str, arguments))) == 0
+    assert run_step_here(list(map(str, arguments))) == 0
 
 
 def test_the_page_of_a_micrograph_names_its_sections_and_no_plane(pages: dict[str, str]) -> None:

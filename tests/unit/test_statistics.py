@@ -11,7 +11,6 @@ from arch.bootstrap import CircularBlockBootstrap
 from scipy.stats import ks_2samp, wilcoxon
 from statsmodels.stats.multitest import multipletests
 
-from pipeline.__main__ import main as run
 from pipeline.config.sections import Evaluate
 from pipeline.errors import UserError
 from pipeline.statistics.bootstrap import circular_block_means, percentile_interval, resampled_means
@@ -19,6 +18,7 @@ from pipeline.statistics.comparisons import compare_all, holm, rank_biserial
 from pipeline.statistics.conclusion import against_all, conclusion
 from pipeline.statistics.measurements import read_parts, slices_of, volume_table
 from pipeline.statistics.summary import choose_baselines, estimate, signed_rank_p, summarise
+from pipeline.steps.__main__ import main as run
 from pipeline.tables.comparisons import COMPARISONS
 from pipeline.tables.slices import SLICES, WHOLE_VOLUME
 from pipeline.tables.summary import SUMMARY
