@@ -40,12 +40,12 @@ from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_table, 
 from pipeline.steps.degrade import check_magnitude
 from pipeline.steps.evaluate import by_method, method_of
 from pipeline.steps.extract import normalise
-from pipeline.tables.gate import GateRow, write_gates
+from pipeline.tables.gates import GATES, GateResult
 
 logger = logging.getLogger(__name__)
 
 
-def check(lr: LowResolutionImage, prediction: Path) -> list[GateRow]:
+def check(lr: LowResolutionImage, prediction: Path) -> list[GateResult]:
     """Judge one method's prediction of a volume.
 
     Args:
@@ -61,12 +61,12 @@ def check(lr: LowResolutionImage, prediction: Path) -> list[GateRow]:
         restored = read_prediction(prediction, grid_of(lr, model))
         judged = judge(restored, lr.data, model, windows(lr, model), neighbours=lr.stack.are_neighbours)
     return [
-        GateRow(volume, subject, split, method_of(prediction), one.gate, one.value, one.limit, one.passed)
+        GateResult(volume, subject, split, method_of(prediction), one.gate, one.value, one.limit, one.passed)
         for one in judged
     ]
 
 
-def windows(lr: Image, model: ForwardModel) -> Windows:
+def windows(lr: LowResolutionImage, model: ForwardModel) -> Windows:
     """Return the windows of the gate `local` for a measurement: in heads they reach across the slices."""
     return windows_of(lr.spacing, model.slice_axis, connected=lr.is_anatomical)
 
@@ -132,11 +132,11 @@ def as_measured(image: Image, model: ForwardModel, noise_sigma: float | None, na
     return LowResolutionImage.of(image.with_data(image.data, masks={}, identity=identity), taken)
 
 
-def check_all(lr: LowResolutionImage, predictions: Iterable[Path]) -> Iterator[GateRow]:
+def check_all(lr: LowResolutionImage, predictions: Iterable[Path]) -> Iterator[GateResult]:
     """Judge the predictions of all methods, and says what they found; arguments as in `check`."""
     for path in predictions:
         for row in check(lr, path):
-            logger.info("%s", row.words())
+            logger.info("%s", row)
             yield row
 
 
@@ -163,4 +163,4 @@ def main(arguments: Namespace) -> None:
     lr = read_measurement(arguments.lr, arguments.forward_model, settings, arguments.noise_sigma)
     predictions = by_method(arguments.predictions)
     paths = tqdm(predictions, lr.id, disable=not show_progress())
-    write_gates(arguments.output, check_all(lr, paths))
+    GATES.write(arguments.output, check_all(lr, paths))

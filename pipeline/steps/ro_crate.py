@@ -1,21 +1,28 @@
-"""Describe the folder of a run as an RO-Crate, with checksums, licences and the software that made the results.
+"""Describe a run's folder as an RO-Crate: what made it, from what, under which licences, with checksums.
 
-The configuration is written to config.json beside it, ready for `snakemake --configfile`.
+The configuration is written to config.json in that folder, which `snakemake --configfile` takes.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+
 from pipeline.provenance.crate import write_crate
-from pipeline.steps._cli import ArgumentParser, Namespace, add_path
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the options of this step."""
-    add_path(parser, "--run", "folder of the run's results")
-    add_path(parser, "--config", "the run's configuration, written into that folder (.json)")
-    add_path(parser, "--output", "the description, written into that folder (ro-crate-metadata.json)")
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of the step."""
+
+    run: Path
+    """Folder of the run's results."""
+    config: Path
+    """The run's configuration, written into that folder (.json)."""
+    output: Path
+    """The description, written into that folder (ro-crate-metadata.json)."""
 
 
-def main(arguments: Namespace) -> None:
-    """Run the step."""
-    write_crate(arguments.run, arguments.config, arguments.output)
+def run(options: Options) -> None:
+    """Write the RO-Crate and the configuration."""
+    write_crate(options.run, options.config, options.output)

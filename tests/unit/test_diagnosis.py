@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 import torch
 
-from pipeline.__main__ import main
 from pipeline.config.sections import REFERENCE
 from pipeline.fidelity import classifier
 from pipeline.fidelity.diagnosis import (
@@ -29,6 +28,7 @@ from pipeline.image.image import Image
 from pipeline.image.stack import upright
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.low_resolution import LowResolutionImage
+from pipeline.steps.__main__ import main
 from tests.helpers import described
 
 SETTINGS = '{"bootstrap_samples": 200}'

@@ -84,7 +84,8 @@ def doubled(low: Image, path: Path) -> Any:
     shape = [size * factor for size, factor in zip(low.data.shape, factors, strict=True)]
     low = LowResolutionImage.of(low, ForwardModel(tuple(factors), tuple(shape)))
     write_image(path.with_suffix(".safetensors"), low)
-    write_prediction(path, read_image(path.with_suffix(".safetensors")), np.kron(low.data, np.ones(factors)))
+    low = read_image(path.with_suffix(".safetensors"), LowResolutionImage)
+    write_prediction(path, low, np.kron(low.data, np.ones(factors)))
     return SimpleITK.ReadImage(str(path))
 
 

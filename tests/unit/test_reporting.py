@@ -13,7 +13,6 @@ import pandas as pd
 import pytest
 from PIL import Image as PillowImage
 
-from pipeline.__main__ import main
 from pipeline.config.volumes import Volume
 from pipeline.formats.io.container import read_image
 from pipeline.image.slices import evenly_spaced
@@ -45,7 +44,8 @@ from pipeline.reporting.templates import cited, linked, render
 from pipeline.reporting.titles import SPLIT_ORDER, in_order, method_title, split_claim
 from pipeline.reporting.verdict import Verdict, verdict
 from pipeline.reporting.volume_page import volume_numbers
-from tests.helpers import Tags, run_stage, the_message
+from pipeline.steps.__main__ import main
+from tests.helpers import Tags, run_step, the_message
 from tests.report_run import BLOCKS, HOSTILE, index_command, make_run, provenance_command, report_command
 
 PSNR = Column("psnr", "foreground", "PSNR", "dB", 2, True, "bicubic")
@@ -562,7 +562,7 @@ def test_a_damaged_input_is_named(run, tmp_path, name, content, expected):
     if content is not None:
         broken.write_text(content)
     command = [str(broken) if part == str(run / name) else part for part in command]
-    message = the_message(run_stage(*command))
+    message = the_message(run_step(*command))
     assert name in message
     assert expected in message
     assert sorted(path.name for path in tmp_path.iterdir()) == ([name] if content is not None else [])

@@ -14,7 +14,7 @@ from pipeline.files import read_json, write_json
 from pipeline.provenance.crate import crate, file_entity
 from pipeline.provenance.outputs import ADDED, DIFFERENT, IDENTICAL, MISSING, compare, counts
 from pipeline.provenance.reproduction import differences, prepare_folder, repeatable_config
-from tests.helpers import run_stage, the_message
+from tests.helpers import run_command, the_message
 
 RECORD: dict[str, Any] = {
     "brainsr": "0.1.0",
@@ -97,14 +97,14 @@ def test_a_repetition_can_be_started_twice_but_not_over_something_else(project, 
 
 
 def test_what_has_changed_since_is_said(project, tmp_path):
-    result = run_stage("repeat", "--run", project / "results/small", "--into", tmp_path / "again")
+    result = run_command("repeat", "--run", project / "results/small", "--into", tmp_path / "again")
     assert result.returncode == 0, result.stderr
     assert f"not as it was: git commit: {'a' * 40} then" in result.stderr
     assert "not as it was: torch: 2.13.0 then" in result.stderr
 
 
 def test_a_run_without_a_record_is_refused(tmp_path):
-    message = the_message(run_stage("repeat", "--run", tmp_path, "--into", tmp_path / "again"))
+    message = the_message(run_command("repeat", "--run", tmp_path, "--into", tmp_path / "again"))
     assert "provenance.json is missing" in message
 
 
@@ -134,7 +134,7 @@ def test_two_runs_are_the_same_but_for_clocks_and_what_is_on_the_way(project, tm
     (again / "models/brainsr/history.csv").write_text("step,loss,seconds\n3,0.5,9.99\n6,0.25,19\n")
     for name in ("reports/index.html", "logs/train.log", "metrics/parts/one.csv"):
         (again / name).write_text("another")
-    result = run_stage("compare_runs", "--run", project / "results/small", "--again", again)
+    result = run_command("compare_runs", "--run", project / "results/small", "--again", again)
     assert result.returncode == 0, result.stderr
     assert "all 4 files are the same" in result.stdout
 
@@ -154,7 +154,7 @@ def test_one_changed_byte_one_missing_and_one_new_file_are_found(project, tmp_pa
         "metrics/more.csv": ADDED,
     }
     assert counts(compare(project / "results/small", again)).loc["networks"].tolist() == [1, 1, 0, 0]
-    result = run_stage("compare_runs", "--run", project / "results/small", "--again", again)
+    result = run_command("compare_runs", "--run", project / "results/small", "--again", again)
     assert "4 of 5 files are not the same" in the_message(result)
     assert "different: sr/one.nii.gz" in result.stdout
 
@@ -162,7 +162,7 @@ def test_one_changed_byte_one_missing_and_one_new_file_are_found(project, tmp_pa
 def test_a_folder_without_results_is_no_equal_run(tmp_path):
     for name in ("one", "other"):
         write_json(tmp_path / name / "provenance.json", RECORD)
-    message = the_message(run_stage("compare_runs", "--run", tmp_path / "one", "--again", tmp_path / "other"))
+    message = the_message(run_command("compare_runs", "--run", tmp_path / "one", "--again", tmp_path / "other"))
     assert "Has the run ended?" in message
 
 

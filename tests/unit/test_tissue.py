@@ -15,7 +15,6 @@ from scipy import stats
 from scipy.cluster.vq import kmeans2
 from scipy.ndimage import gaussian_filter
 
-from pipeline.__main__ import main
 from pipeline.config.known import known_sources
 from pipeline.config.sources import PackageSource
 from pipeline.errors import UserError
@@ -27,6 +26,7 @@ from pipeline.image.image import Image
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.statistics.bland_altman import bland_altman
+from pipeline.steps.__main__ import main
 from pipeline.steps.tissue_agreement import agreement_table, read_tissue
 from tests.helpers import described, extract, write_nifti
 from tests.known import fetched, known_file

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from scipy.stats import wasserstein_distance
 
-from pipeline.__main__ import main
 from pipeline.errors import UserError
 from pipeline.formats.io.container import read_image, write_image
 from pipeline.image.channels import COLOURS
@@ -44,6 +43,7 @@ from pipeline.reporting.literature import LITERATURE
 from pipeline.reporting.run_record import read_run_record
 from pipeline.reporting.tables import Column, columns_of
 from pipeline.reporting.volume_page import table_caption, volume_numbers
+from pipeline.steps.__main__ import main
 from tests.helpers import Tags, described
 from tests.report_run import HOSTILE, make_run, provenance_command, report_command
 
