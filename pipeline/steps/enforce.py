@@ -1,6 +1,6 @@
-"""Stop the run where the delivered volumes contradict what was measured, or says so, as `evaluate.on_gate` wants it.
+"""Stop the run, or warn, if delivered volumes are inconsistent with their inputs (`evaluate.on_gate_failure`).
 
-It comes last, so that all pages are there to look at when it stops.
+This step runs last, after all reports are written.
 """
 
 from __future__ import annotations
@@ -53,10 +53,11 @@ def main(arguments: Namespace) -> None:
     rows = read_gates(arguments.gates)
     said = verdict(rows, arguments.method)
     if failed(rows, arguments.method):
-        if arguments.on_gate == "fail":
+        if arguments.on_gate_failure == "fail":
             raise UserError(
-                f"{said}\nevaluate.on_gate is fail, so the run stops here; all results and pages are written. Do not "
-                "use these volumes before the reason is found, or set evaluate.on_gate: warn."
+                f"{said}\nevaluate.on_gate_failure is fail, so the run stops here; all results and "
+                "reports are written. Do not use these volumes before the cause is found, or set "
+                "evaluate.on_gate_failure: warn."
             )
         logger.warning("%s", said)
     write_text(arguments.output, said + "\n")
