@@ -163,7 +163,10 @@ def test_only_recipes_that_compare_features_need_a_vgg():
         ({"recipes": {"mine": {"losses": {}}}}, ("recipes.mine", "no loss")),
         ({"recipes": {"mine": {"losses": {"l11": 1.0}}}}, ("recipes.mine.losses", '"l11"', "'l1'?")),
         ({"recipes": {"mine": {"losses": {"l1": 0.0}}}}, ("recipes.mine.losses.l1", "> 0")),
-        ({"recipes": {"mine": {"noise_sigma_range": [0.05, 0.01]}}}, ("recipes.mine", "[0.05, 0.01] must be ascending")),
+        (
+            {"recipes": {"mine": {"noise_sigma_range": [0.05, 0.01]}}},
+            ("recipes.mine", "[0.05, 0.01] must be ascending"),
+        ),
         ({"recipes": {"mine": {"starts_from": "scratch", "dial": {}}}}, ("recipes.mine", "no initial network")),
         ({"recipes": {"mine": {"stepss": 3}}}, ("recipes.mine.stepss", "steps")),
         ({"recipes": {"esrgan": {"adversarial": {"wait": 1.0}}}}, ("recipes.esrgan.adversarial.wait", "weight")),

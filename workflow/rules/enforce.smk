@@ -25,5 +25,5 @@ rule enforce:
     message:
         "Asking whether the delivered volumes agree with what was measured"
     shell:
-        "python -m pipeline.steps enforce --gates {input.table:q} --method {params.method} --on-gate {params.on_gate_failure}"
+        "python -m pipeline.steps enforce --gates {input.table:q} --method {params.method} --on-gate-failure {params.on_gate_failure}"
         " --output {output.verdict:q} > {log:q} 2>&1"
