@@ -67,7 +67,8 @@ def run(options: Options) -> None:
         if options.on_gate_failure == "fail":
             raise UserError(
                 f"{text}\nevaluate.on_gate_failure is fail, so the run stops here; all results and reports "
-                "are written. Do not use these volumes before the cause is found, or set evaluate.on_gate_failure: warn."
+                "are written. Do not use these volumes before the cause is found, or set "
+                "evaluate.on_gate_failure: warn."
             )
         logger.warning("%s", text)
     write_text(options.output, text + "\n")
