@@ -231,7 +231,7 @@ def read_stack(archive: Path, volume: Volume, settings: Extract, near_duplicates
         pictures = read_all(read_pictures(archive, volume.folder, names))
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
-    too_large = [name for name, one in pictures.items() if max(one.shape[:2]) > settings.longest_side_pixels]
+    too_large = [name for name, one in pictures.items() if max(one.shape[:2]) > settings.max_side_pixels]
     pictures = {name: one for name, one in pictures.items() if name not in too_large}
     duplicates = [name for name in listed if name in near_duplicates]
     left_out = f"{len(too_large)} too large, {len(duplicates)} near duplicate"
