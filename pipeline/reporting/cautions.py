@@ -174,8 +174,9 @@ def _voxels(case: Case) -> list[Caution]:
     if case.deliver in classical_methods():
         return []
     direction = case.record["config"]["degrade"]["direction"]
-    trained = [_enlarged_mm(one, direction) for one in case.record["volumes"] if one["split"] == "train"]
-    here, known = _enlarged_mm(case.reference, direction), [size for sizes in trained for size in sizes]
+    volumes = [one for one in case.record["volumes"] if one["split"] == "train"]
+    known = [size for one in volumes for size in _enlarged_mm(one.get("spacing_mm"), one["plane"], direction)]
+    here = _enlarged_mm(case.reference.block.spacing_mm, case.reference.plane, direction)
     if not here or not known or not is_outside(here, (min(known), max(known))):
         return []
     return [
@@ -187,10 +188,10 @@ def _voxels(case: Case) -> list[Caution]:
     ]
 
 
-def _enlarged_mm(reference: Image, direction: Direction) -> list[float]:
-    """The voxel sizes of an extracted volume along the axes that are enlarged; none where they are not known."""
-    sizes = reference.block.spacing_mm
-    return [sizes[axis] for axis in axes_along(direction, PLANE_AXIS.get(reference.plane, SLICE_AXIS))] if sizes else []
+def _enlarged_mm(spacing_mm: Sequence[float] | None, plane: str, direction: Direction) -> list[float]:
+    """Return the voxel sizes of a volume along the enlarged axes; empty if they are unknown."""
+    axes = axes_along(direction, PLANE_AXIS.get(plane, SLICE_AXIS))
+    return [spacing_mm[axis] for axis in axes] if spacing_mm else []
 
 
 def _intensities(case: Case) -> list[Caution]:

@@ -95,7 +95,7 @@ def test_a_coloured_picture_comes_back_pixel_by_pixel(kind: str, tmp_path: Path)
     content = contents[kind]()
     source = save(tmp_path / f"a.{'jpg' if kind == 'jpeg' else 'png'}", content)
     image = format_of(source).read(source)
-    assert image.stack.channels == list(COLOURS) and image.stack.sections == [0, 0, 0]
+    assert image.stack.channels == tuple(COLOURS) and image.stack.sections == (0, 0, 0)
     assert [slice_label(index, image) for index in range(3)] == [f"{source.name}, {colour}" for colour in COLOURS]
     with PillowImage.open(io.BytesIO(content)) as file:
         expected = np.asarray(file.convert("RGB"))
@@ -150,7 +150,7 @@ def test_channels_of_an_ome_zarr_come_back_with_their_names(axes: str, version: 
     data = numbers([sizes[axis] for axis in axes], "uint16")
     source = write_store(tmp_path / "a.ome.zarr", data, axes, version)
     image = format_of(source).read(source)
-    assert image.stack.channels == ["dye 0", "dye 1"]
+    assert image.stack.channels == ("dye 0", "dye 1")
     target = tmp_path / "b.ome.zarr"
     format_of(source).write(target, image)
     stored: Any = zarr.open_group(target, mode="r")["0"]
@@ -279,7 +279,7 @@ def test_blocks_are_counted_in_sections(tmp_path: Path) -> None:
     image = format_of(tmp_path / "a.ome.tif").read(write_ome(tmp_path / "a.ome.tif", data, "CZYX"))
     block = cut_block(image, (2, 5), 2)
     np.testing.assert_array_equal(block.data, image.data[..., 6:15])
-    assert block.block.slices == [2, 5] and block.stack.sections == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert block.block.slices == (2, 5) and block.stack.sections == (0, 0, 0, 1, 1, 1, 2, 2, 2)
     assert block.stack.names[4] == "section 3, GFP"
     assert block.affine[2, 3] == pytest.approx(4.0)  # two sections of 2 um
     with pytest.raises(UserError, match="there are only 6"):
@@ -320,7 +320,7 @@ def test_a_segmentation_counts_for_every_channel(tmp_path: Path) -> None:
     source = SOURCES["ome"](tmp_path)
     reference = read_block(source, volume(), ALL, segmentation=tmp_path / "labels.tif")
     alone = read_block(source, volume(channel=1), ALL, segmentation=tmp_path / "labels.tif")
-    assert reference.block.labels == [4]
+    assert reference.block.labels == (4,)
     for channel in range(3):
         np.testing.assert_array_equal(reference.masks["label-4"][..., channel::3], alone.masks["label-4"])
     assert np.count_nonzero(alone.masks["label-4"]) == 15 * 23
@@ -382,7 +382,7 @@ def stack_of(archive: Path, name: str = "s", split: Any = "test") -> Volume:
 def test_coloured_pictures_of_a_collection_are_restored_as_rgb_pages(archive: Path, tmp_path: Path) -> None:
     extract(archive, stack_of(archive), Extract(), tmp_path / "s.safetensors")
     reference = read_image(tmp_path / "s.safetensors")
-    assert reference.stack.sections == [0, 0, 0, 1, 2, 2, 2] and reference.data.shape == (61, 48, 7)
+    assert reference.stack.sections == (0, 0, 0, 1, 2, 2, 2) and reference.data.shape == (61, 48, 7)
     low = degrade(reference, forward_model(reference, Degrade(factor=2, noise="none"), 0))
     path = prediction_path(tmp_path, "bicubic", "s", suffix_of(low))
     interpolate(low, "bicubic", {}, path)
@@ -517,6 +517,6 @@ def test_one_range_for_all_colours_keeps_the_hue_of_what_is_only_scaled(tmp_path
 def test_images_keep_one_channel_as_they_were(tmp_path: Path) -> None:
     source = save(tmp_path / "a.png", Path(skimage.data.__file__).with_name("cell.png").read_bytes())
     image = format_of(source).read(source)
-    assert image.stack.sections is None and image.stack.names == ["a.png"]
+    assert image.stack.sections is None and image.stack.names == ("a.png",)
     np.testing.assert_array_equal(pillow(written(image, tmp_path)), pillow(source))
     assert replace(image.intensity, scale=1.0) == image.intensity

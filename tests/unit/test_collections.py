@@ -350,7 +350,7 @@ def test_a_prediction_is_a_page_a_picture_and_comes_back(tmp_path: Path) -> None
     with tifffile.TiffFile(path) as file:
         pages: Any = file.pages
         assert [page.shape for page in pages] == [(48, 40), (30, 61), (47, 42)]
-        assert [page.tags[285].value for page in pages] == reference.stack.names
+        assert [page.tags[285].value for page in pages] == list(reference.stack.names)
         assert {page.compression.name for page in pages} == {"ADOBE_DEFLATE"}
         first = pages[0].asarray()
     assert first.dtype == np.uint8

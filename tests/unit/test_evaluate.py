@@ -483,7 +483,7 @@ def test_labels_lie_on_the_voxels_of_the_block(segmented):
     folder, labels, _ = segmented
     _, image = extracted(folder)
     assert image is not None
-    assert image.block.labels == [1, 2, 3]
+    assert image.block.labels == (1, 2, 3)
     assert {"foreground", "label-1", "label-3"} == set(image.masks)  # the block does not reach label 2
     np.testing.assert_array_equal(image.masks["label-1"], labels[:, :, 2:10] == 1)
 

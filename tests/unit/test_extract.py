@@ -163,7 +163,7 @@ def test_intensities_count_from_a_low_percentile_to_a_high_one_of_the_foreground
 def test_slices_with_little_foreground_are_not_chosen() -> None:
     result = normalise(whole(), Extract(min_foreground=0.3))
     coverage = result.masks["foreground"].mean(axis=(0, 1))
-    assert result.block.foreground_slices == [z for z in range(HEAD.shape[2]) if coverage[z] >= 0.3]
+    assert result.block.foreground_slices == tuple(z for z in range(HEAD.shape[2]) if coverage[z] >= 0.3)
     assert 0 < len(result.block.foreground_slices) < HEAD.shape[2]
 
 
@@ -199,7 +199,7 @@ def test_thin_blocks_are_extracted(count: int, bias_correction: bool) -> None:
     result = normalise(block, Extract(bias_correction=bias_correction))
     assert result.data.shape == (40, 44, count)
     assert np.isfinite(result.data).all()
-    assert result.block.foreground_slices == list(range(count))
+    assert result.block.foreground_slices == tuple(range(count))
 
 
 def test_a_single_slice_is_extracted_but_has_no_bias_field() -> None:

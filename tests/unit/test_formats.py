@@ -633,7 +633,7 @@ def test_of_a_coloured_picture_one_colour_may_be_chosen_and_grey_rgb_is_grey(tmp
 def test_a_stack_of_pictures_is_in_natural_order_and_becomes_a_tiff(tmp_path: Path) -> None:
     folder = picture_stack(tmp_path / "stack", "uint8")
     image = format_of(folder).read(folder, Part(voxel_um=(0.004, 0.004, 0.05)))
-    assert image.stack.names == ["s1.png", "s2.png", "s10.png"]
+    assert image.stack.names == ("s1.png", "s2.png", "s10.png")
     for index, number in enumerate((1, 2, 10)):
         np.testing.assert_array_equal(draw_slice(image.data, 2, index), numbers((9, 8), "uint8", number))
     assert suffix_of(image) == ".ome.tiff"
@@ -670,7 +670,7 @@ def test_a_stack_of_pictures_is_in_the_order_that_the_log_states(
         (folder / name).write_bytes(content)
     source = write_zip(tmp_path / "stack.zip", dict(sorted(files.items(), reverse=True))) if packed else folder
     image = format_of(source).read(source)
-    assert image.stack.names == list(files)
+    assert image.stack.names == tuple(files)
     for index in range(len(order)):
         np.testing.assert_array_equal(draw_slice(image.data, 2, index), numbers((9, 8), "uint8", index))
     assert f"{len(order)} slices in the order of their names, from {order[0]}.png to {order[-1]}.png" in caplog.text
@@ -854,7 +854,7 @@ def test_a_micrograph_is_extracted_upright_and_its_prediction_compared(slices: A
 def test_a_single_picture_goes_through_to_the_pages(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(png(micrograph()[0]))
     image = read_block(tmp_path / "a.png", volume(voxel_um=[0.5, 0.5, 1.0]), Extract(foreground="all"))
-    assert image.data.shape == (56, 64, 1) and image.block.foreground_slices == [0]
+    assert image.data.shape == (56, 64, 1) and image.block.foreground_slices == (0,)
     image = described(image, id="head", slices=(0, 1))
     low = degrade(image, forward_model(image, Degrade(factor=2), 0))
     drawn = {
