@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from pipeline import plugins
 from pipeline.errors import UserError
 from pipeline.models.generator import ARCHITECTURES, NOISE_MAP_SCALE, Generator, Shape, with_noise_map
+from pipeline.models.record import NetworkRecord
 
 SMALL = Shape(blocks=1, features=8, growth=4)
 FACTORS = (1, 2, 3, 4, 8)

@@ -20,7 +20,7 @@ from pipeline.training.checkpoint import CheckpointFolder
 from pipeline.training.contrast import GAMMA_RANGE, SCALE_RANGE, draw_curve
 from pipeline.training.patches import Patches, PatchSampler, TrainingVolume
 from pipeline.training.rates import FINAL_RATE, adversarial_weight_at, group_rate_at, rate_at
-from pipeline.training.record import NOISE_LEVELS
+from pipeline.training.record import NOISE_LEVELS, consistency_weights
 from pipeline.training.setup import check_batch, plane_factors, starting_generator
 from pipeline.training.trainer import Trainer
 from pipeline.training.validation import look_at
@@ -396,7 +396,7 @@ def test_data_consistency_weights_are_fitted_at_several_noise_levels():
     assert (levels[0], levels[-1], len(levels)) == (0.0, pytest.approx(0.06), NOISE_LEVELS)
     # They lie closer where noise is low.
     assert np.all(np.diff(levels, n=2) > 0)
-    assert all(0 <= weight <= 1 for _, share in found)
+    assert all(0 <= weight <= 1 for _, weight in found)
     # A network that has learnt nothing gains most from the measurement, where there is no noise.
     assert found[0][1] == max(weight for _, weight in found) > 0.5
     alone = consistency_weights(
