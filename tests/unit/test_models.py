@@ -223,7 +223,7 @@ def test_a_file_of_another_version_is_refused(tmp_path, record):
 )
 def test_a_file_that_describes_no_generator_is_refused(tmp_path, described, reason):
     path = tmp_path / "other.safetensors"
-    metadata = {"network": json.dumps(described)} if described else {"format": "pt"}
+    metadata = {"network": json.dumps(described), "record": "{}"} if described else {"format": "pt"}
     save_file(small_network().state_dict(), path, metadata=metadata)
     with pytest.raises(UserError, match=rf"other\.safetensors.*{reason}"):
         load_generator(path)
