@@ -17,11 +17,10 @@ from pipeline.config.sections import Infer
 from pipeline.errors import UserError
 from pipeline.image.image import Image
 from pipeline.image.intensity_limits import limited
-from pipeline.inference.background import Background, has_background, tissue_of
-from pipeline.inference.background_margin import margin_of
-from pipeline.inference.domain import enlarged_voxels, outside_training
+from pipeline.inference.background import Background, has_background, needed_margin, tissue_of
+from pipeline.inference.domain import enlarged_voxels, outside_domain
 from pipeline.inference.result_check import agreement_with_measurement, check_agreement
-from pipeline.inference.volume import restore_volume, restore_with_spread, views_of
+from pipeline.inference.volume import restore_volume, restore_with_spread
 from pipeline.models.generator import Generator
 from pipeline.models.weights import load_generator
 from pipeline.physics.data_consistency import share_at, toward_measurement
@@ -57,7 +56,7 @@ def restore(network: Generator, image: LowResolutionImage, settings: Infer) -> N
     """Restore a low-resolution volume: tells the network its noise, and corrects the result toward the measurement.
 
     Args:
-        network: on its device, in evaluation mode; its facts hold the shares of the correction.
+        network: on its device, in evaluation mode; its record holds the data-consistency weights.
         image: the low-resolution volume.
         settings: the section `infer`.
 
@@ -92,7 +91,7 @@ def check_restored(network: Generator, image: LowResolutionImage, found: Restore
     name = image.id
     model = image.forward_model
     limited(image.data).log(name)
-    for sentence in outside_training(network, found.sigma, enlarged_voxels(image)):
+    for sentence in outside_domain(network.record.domain, found.sigma, enlarged_voxels(image)):
         logger.warning("%s: %s", name, sentence)
     agreement = agreement_with_measurement(found.restored, image.data, replace(model, noise_sigma=found.sigma))
     check_agreement(name, agreement, force=force)
@@ -101,7 +100,7 @@ def check_restored(network: Generator, image: LowResolutionImage, found: Restore
 def _corrected(
     network: Generator, restored: NDArray[np.float32], image: Image, model: ForwardModel, settings: Infer
 ) -> NDArray[np.float32]:
-    share = share_at(model.noise_sigma, network.facts.get("shares", [])) if settings.consistency else 0.0
+    share = share_at(model.noise_sigma, network.record.consistency_weights) if settings.consistency else 0.0
     logger.info("%.0f%% of the difference to the measurement is put back", 100 * share)
     return toward_measurement(restored, image.data, model, share)
 
@@ -125,7 +124,7 @@ def restore_uncorrected(
     """
     sigma = noise_sigma(image, noise, settings)
     factors, axis = image.forward_model.factors, image.slice_axis
-    told = (settings, sigma, views_of(networks[0]), _background_in(image, networks, settings))
+    told = (settings, sigma, networks[0].record.self_ensemble, _background_in(image, networks, settings))
     if doubted:
         return Restored(*restore_with_spread(networks, image.data, factors, axis, *told), sigma)
     return Restored(restore_volume(networks[0], image.data, factors, axis, *told), None, sigma)
@@ -135,7 +134,7 @@ def _background_in(image: Image, networks: Sequence[Generator], settings: Infer)
     """Return what need not be computed of a volume by any of the networks."""
     if settings.background_tolerance == 0 or not has_background(image):
         return None
-    margins = [margin_of(network, settings.background_tolerance) for network in networks]
+    margins = [needed_margin(network.record, settings.background_tolerance) for network in networks]
     known = [margin for margin in margins if margin is not None]
     return Background(tissue_of(image.data, image.slice_axis), max(known) if len(known) == len(margins) else None)
 
