@@ -16,8 +16,8 @@ from scipy import ndimage, stats
 from pipeline import plugins
 from pipeline.config.sections import Insertion
 from pipeline.fidelity.insertion import observer
-from pipeline.fidelity.insertion.placing import DIRECTIONS, KINDS, Condition, insert_sites, plain_sites
-from pipeline.fidelity.insertion.structure import Structure, covered, disk
+from pipeline.fidelity.insertion.sites import DIRECTIONS, KINDS, Condition, background_sites, insertion_sites
+from pipeline.fidelity.insertion.structure import Structure, disk, rasterise
 from pipeline.fidelity.insertion.study import Seen, detections, plan_structures, study
 from pipeline.files import write_json
 from pipeline.formats.io.container import write_image
@@ -72,7 +72,7 @@ def test_structures_have_the_area_of_their_shape(direction):
 def test_partial_volume_agrees_with_a_finer_count():
     points = (np.arange(13 * 50) + 0.5) / 50 - 0.5 - 6
     fine = (points[:, None] ** 2 + points[None] ** 2 <= 2.3**2).reshape(13, 50, 13, 50).mean(axis=(1, 3))
-    assert np.abs(covered(disk(4.6), 0.0, 6) - fine).max() < 0.03
+    assert np.abs(rasterise(disk(4.6), 0.0, 6) - fine).max() < 0.03
 
 
 @pytest.mark.parametrize(("kind", "size", "direction"), SHAPES)
@@ -126,7 +126,7 @@ def test_structures_stand_in_the_foreground_and_never_overlap():
     foreground = np.zeros((3, 90, 80), dtype=bool)
     foreground[:, 5:85, 6:70] = True
     conditions = [Condition("lesion", 2.0), Condition("vessel", 3.0)]
-    found = insert_sites(foreground, conditions, 6, 4, np.random.default_rng(1))
+    found = insertion_sites(foreground, conditions, 6, 4, np.random.default_rng(1))
     used = np.zeros(foreground.shape, dtype=int)
     for condition, sites in found.items():
         radius = condition.radius(4)
@@ -136,7 +136,7 @@ def test_structures_stand_in_the_foreground_and_never_overlap():
             assert foreground[window].all()
             used[window] += 1
     assert used.max() == 1
-    plain = plain_sites(foreground, used > 0, 5, 50, np.random.default_rng(2))
+    plain = background_sites(foreground, used > 0, 5, 50, np.random.default_rng(2))
     for index, row, column in plain.places:
         window = (index, slice(row - 5, row + 6), slice(column - 5, column + 6))
         assert foreground[window].all() and not used[window].any()
@@ -144,7 +144,7 @@ def test_structures_stand_in_the_foreground_and_never_overlap():
 
 def test_where_there_is_no_room_fewer_are_inserted():
     foreground = np.ones((1, 24, 24), dtype=bool)
-    found = insert_sites(foreground, [Condition("lesion", 2.0)], 50, 4, np.random.default_rng(1))
+    found = insertion_sites(foreground, [Condition("lesion", 2.0)], 50, 4, np.random.default_rng(1))
     assert 1 <= len(found[Condition("lesion", 2.0)].places) <= 4
     nothing = plan_structures(foreground[:, :8, :8], 4, Insertion(), 1)
     assert nothing.signals.max() == 0

@@ -24,7 +24,7 @@ from pipeline import plugins
 from pipeline.config.sections import REFERENCE, Insertion
 from pipeline.console import show_progress
 from pipeline.fidelity.insertion import observer
-from pipeline.fidelity.insertion.placing import DIRECTIONS, KINDS, Condition, Sites, insert_sites, plain_sites
+from pipeline.fidelity.insertion.sites import DIRECTIONS, KINDS, Condition, Sites, background_sites, insertion_sites
 from pipeline.fidelity.insertion.structure import Structure
 from pipeline.image.image import Image
 from pipeline.physics.excerpts import Excerpt, excerpt
@@ -37,7 +37,7 @@ from pipeline.tables.inserted_structures import DetectionCounts
 
 CARRIER_CONTRAST = 0.4
 """Of what carries a structure, as a fraction of the normalised range."""
-PLAIN_SITES = 2000
+BACKGROUND_SITES = 2000
 """Places without a structure on which the threshold is set."""
 
 Restore = Callable[[LowResolutionImage], NDArray[np.floating]]
@@ -137,7 +137,7 @@ def plan_structures(
     conditions = [Condition(*one) for one in product(settings.kinds, settings.sizes_voxels)]
     step = math.ceil(max(settings.sizes_voxels, default=1)) + 2 * margin if neighbours else 1
     apart = np.arange(len(foreground)) % step == step // 2
-    sites = insert_sites(foreground & apart[:, None, None], conditions, settings.count, margin, generator)
+    sites = insertion_sites(foreground & apart[:, None, None], conditions, settings.count, margin, generator)
     shapes = {one: _structures(one, margin) for one in conditions}
     signals, carriers = np.zeros(foreground.shape), np.zeros(foreground.shape)
     for condition, found in sites.items():
@@ -151,7 +151,7 @@ def plan_structures(
     looks = {
         one: Looks(
             sites[one],
-            plain_sites(foreground, carriers > 0, one.radius(margin), PLAIN_SITES, generator),
+            background_sites(foreground, carriers > 0, one.radius(margin), BACKGROUND_SITES, generator),
             [observer.weights(shape) for shape in shapes[one]],
         )
         for one in conditions
