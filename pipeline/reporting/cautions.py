@@ -17,7 +17,7 @@ from pipeline.physics.parameters import Direction, axes_along, is_outside
 from pipeline.reporting import methods_text
 from pipeline.reporting.gates import Gates
 from pipeline.reporting.setbacks import Setback
-from pipeline.reporting.titles import TESTED, classical_methods, method_title, split_title
+from pipeline.reporting.titles import TESTED, baselines, method_title, split_title
 
 Record = Mapping[str, Any]
 
@@ -129,7 +129,7 @@ def _split(case: Case) -> list[Caution]:
             )
         )
     learnt = {volume["subject"] for volume in case.record["volumes"] if volume["split"] == "train"}
-    if len(learnt) == 1 and case.deliver not in classical_methods() and not methods_text.stacks_of(case.record):
+    if len(learnt) == 1 and case.deliver not in baselines() and not methods_text.stacks_of(case.record):
         found.append(Caution("Learnt from one subject", "All training slices come from one head and one scan."))
     return found
 
@@ -153,7 +153,7 @@ def _duplicates(case: Case) -> list[Caution]:
 
 
 def _noise(case: Case) -> list[Caution]:
-    recipe = methods_text.recipe_of(case.record, case.deliver) if case.deliver not in classical_methods() else None
+    recipe = methods_text.recipe_of(case.record, case.deliver) if case.deliver not in baselines() else None
     if recipe is None:
         return []
     model = ForwardModel.from_json(case.low.facts["forward_model"])
@@ -172,7 +172,7 @@ def _noise(case: Case) -> list[Caution]:
 
 def _voxels(case: Case) -> list[Caution]:
     """Compare the voxel size along the enlarged axes with that of the training volumes."""
-    if case.deliver in classical_methods():
+    if case.deliver in baselines():
         return []
     direction = case.record["config"]["degrade"]["direction"]
     trained = [_enlarged_mm(one, direction) for one in case.record["volumes"] if one["split"] == "train"]

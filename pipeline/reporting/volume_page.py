@@ -20,7 +20,7 @@ from pipeline.metrics import WHOLE_VOLUME
 from pipeline.physics.forward import ForwardModel
 from pipeline.reporting import methods_text
 from pipeline.reporting.against import against_every
-from pipeline.reporting.bibtex import bibtex
+from pipeline.reporting.literature import bibtex
 from pipeline.reporting.cautions import Case, cautions
 from pipeline.reporting.durations import Duration
 from pipeline.reporting.extras import Extra
@@ -224,7 +224,7 @@ def prose(
         methods_text.measure_words(record, books),
         methods_text.workflow_words(record, books),
     ]
-    return {"paragraphs": paragraphs, "references": books.texts, "bibtex": bibtex(books.texts)}
+    return {"paragraphs": paragraphs, "references": books.references, "bibtex": bibtex(books.references)}
 
 
 def volume_numbers(run: RunRecord, volume: str) -> list[dict[str, Any]]:

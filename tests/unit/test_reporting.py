@@ -34,7 +34,7 @@ from pipeline.reporting.figures.slices import (
     to_colour,
     to_grey,
 )
-from pipeline.reporting.literature import LITERATURE, Bibliography
+from pipeline.reporting.literature import Bibliography
 from pipeline.reporting.methods_text import gap_of, region_words
 from pipeline.reporting.run_record import read_model, read_run_record
 from pipeline.reporting.tables import Column, read_table, split_table, verdict_of
@@ -342,11 +342,11 @@ def test_a_volume_may_be_called_na(tmp_path):
 
 def test_references_are_numbered_as_they_are_cited():
     books = Bibliography()
-    assert books.cite("ssim" if "ssim" in LITERATURE else "adam") == " [1]"
+    assert books.cite("adam") == " [1]"
     assert books.cite("n4", "adam") == " [2][1]"
     assert books.cite_text("", "Own work") == " [3]"
     assert books.cite_text("") == ""
-    assert books.texts[2] == "Own work"
+    assert books.references[2] == "Own work"
 
 
 def test_marks_and_identifiers_become_links_and_all_else_is_escaped():
