@@ -15,13 +15,14 @@ from pipeline.config.sections import Train
 from pipeline.errors import UserError
 from pipeline.models.generator import Generator
 from pipeline.models.weights import save_generator
-from pipeline.steps.train import NOISE_LEVELS, check_batch, look_at, plane_factors, shares, starting_generator
 from pipeline.training.average import Average
 from pipeline.training.checkpoint import CheckpointFolder
 from pipeline.training.contrast import GAMMA_RANGE, SCALE_RANGE, draw_curve
 from pipeline.training.patches import Patches, PatchSampler, TrainingVolume
 from pipeline.training.rates import FINAL_RATE, adversarial_weight_at, group_rate_at, rate_at
+from pipeline.training.setup import check_batch, plane_factors, starting_generator
 from pipeline.training.trainer import Trainer
+from pipeline.training.validation import NOISE_LEVELS, look_at, shares
 from tests.small_training import (
     ADVERSARIAL,
     ChangedSampler,
@@ -162,7 +163,7 @@ def test_the_learning_rate_rises_then_falls_along_a_cosine():
 
 
 def test_the_trunk_thaws_later_and_learns_more_slowly():
-    recipe = tiny_recipe(steps=20, thaw={"trunk_from": 0.25, "trunk_rate": 0.5})
+    recipe = tiny_recipe(steps=20, unfreeze={"trunk_from": 0.25, "trunk_rate": 0.5})
     assert [group_rate_at(step, "trunk", recipe) for step in range(5)] == [0.0] * 5
     for step in range(20):
         assert group_rate_at(step, "upsampler", recipe) == rate_at(step, recipe)
@@ -232,7 +233,7 @@ def same_weights(one: nn.Module, other: nn.Module) -> bool:
 
 
 def test_frozen_layers_stand_still_until_they_thaw(tmp_path):
-    recipe = tiny_recipe(steps=8, thaw={"trunk_from": 0.5, "trunk_rate": 0.5})
+    recipe = tiny_recipe(steps=8, unfreeze={"trunk_from": 0.5, "trunk_rate": 0.5})
     trainer = make_trainer(tmp_path, recipe)
     groups = trainer._generator.layer_groups()
     moved: dict[str, list[bool]] = {name: [] for name in groups}
