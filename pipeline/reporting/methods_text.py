@@ -10,7 +10,7 @@ from typing import Any
 from pipeline import plugins
 from pipeline.config.recipe import PRETRAINED, SCRATCH, Recipe, filled, preset
 from pipeline.config.sections import Degrade
-from pipeline.image.stack import PLANE, is_collection
+from pipeline.image.stack import PLANE
 from pipeline.physics.forward import ForwardModel, noise_in_words, operators_in_words
 from pipeline.physics.parameters import PhysicalParameters
 from pipeline.reporting.literature import Bibliography
@@ -214,9 +214,7 @@ def network_words(record: Record, networks: Sequence[str], deliver: str, books: 
     origin = source.get("title") or source["name"]
     blocks = f" with {network['blocks']} residual-in-residual dense blocks" if "blocks" in network else ""
     trained = [name for name in in_order(networks, deliver) if name != PRETRAINED]
-    deliverable = (
-        "" if deliver not in baselines() else f" The deliverable of this run is {method_title(deliver)}."
-    )
+    deliverable = "" if deliver not in baselines() else f" The deliverable of this run is {method_title(deliver)}."
     return Paragraph(
         "Networks",
         f"The initial network is an RRDBNet{blocks}{books.cite('esrgan')}. Its weights are "
@@ -276,8 +274,7 @@ def consistency_words(record: Record, trained: Sequence[str], books: Bibliograph
 def baseline_words(tuning: Record | None) -> Paragraph:
     """Says what the baselines are and how the tuned one was tuned."""
     described = [
-        f"{method_title(name)}: {plugins.load(BASELINES, name).DESCRIPTION.rstrip('.')}."
-        for name in baselines()
+        f"{method_title(name)}: {plugins.load(BASELINES, name).DESCRIPTION.rstrip('.')}." for name in baselines()
     ]
     chosen = (tuning or {}).get("settings")
     if isinstance(chosen, Mapping):

@@ -52,8 +52,6 @@ def _figure(title: str, rates: pd.DataFrame, methods: Sequence[str], deliver: st
     shown = [name for name in methods if name in distinct(rates, "method")]
     lines = lines_of_methods(rates, "size_voxels", "rate", shown, deliver)
     percent = [Line(one.label, one.x, 100 * one.y, one.style, one.colour) for one in lines]
-    image = draw_lines(
-        title, "size (high-resolution voxels)", "detected (%)", percent, markers=True, y_range=(-4, 104)
-    )
+    image = draw_lines(title, "size (high-resolution voxels)", "detected (%)", percent, markers=True, y_range=(-4, 104))
     rate = "; ".join(f"{line.label} {', '.join(format_share(value) for value in line.y)}" for line in lines)
     return Figure(image, f"{title}. Detection rate by increasing size: {rate}")

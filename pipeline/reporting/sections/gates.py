@@ -13,11 +13,12 @@ from pipeline.reporting.run_record import RunRecord
 from pipeline.reporting.section import Block, Cell, Section, Table, Text
 from pipeline.reporting.tables import distinct, records, where
 from pipeline.reporting.titles import in_order, method_title, readable
+from pipeline.tables.gates import GATES
 
 
 def for_index(run: RunRecord) -> Section | None:
     """Count the volumes that pass each gate, by method, and list every gate that the deliverable failed."""
-    gates = run.table("gates")
+    gates = run.table(GATES)
     if gates.empty:
         return None
     blocks: list[Block] = [
@@ -27,7 +28,7 @@ def for_index(run: RunRecord) -> Section | None:
             "note",
         )
     ]
-    failed = [row for row in records(where(gates, method=run.deliver)) if not has_passed(row["passed"])]
+    failed = [row for row in records(where(gates, method=run.deliver)) if not row["passed"]]
     if failed:
         blocks.append(_failures(failed, run.deliver))
     return Section("gates", "Gates", (*blocks, _all_methods(gates, run.deliver)), link="Gates")
@@ -53,7 +54,7 @@ def _all_methods(gates: pd.DataFrame, deliver: str) -> Table:
     groups: Any = gates.groupby(["method", "gate"], sort=True)
     rows = []
     for (method, gate), part in sorted(groups, key=lambda group: (order.index(group[0][0]), group[0][1])):
-        failed = sum(not has_passed(passed) for passed in part["passed"].tolist())
+        failed = sum(not passed for passed in part["passed"].tolist())
         worst = part.iloc[nearest_to_limit(part)]
         rows.append(
             (
@@ -78,15 +79,10 @@ def nearest_to_limit(gates: pd.DataFrame) -> int:
     return int(np.argmax(np.where(np.isnan(share), np.inf, share)))
 
 
-def has_passed(passed: Any) -> bool:
-    """Return whether a gate was passed; anything but true counts as failed."""
-    return str(passed).strip().lower() == "true"
-
-
 def failed_gates(gates: pd.DataFrame, deliver: str) -> dict[str, list[str]]:
     """Return the gates that the deliverable failed, by volume."""
     found: dict[str, list[str]] = {}
     for row in records(where(gates, method=deliver)):
-        if not has_passed(row["passed"]):
+        if not row["passed"]:
             found.setdefault(row["volume"], []).append(readable(row["gate"]))
     return found

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pipeline.reporting.cells import difference_cell, method_cell, share_cell, sorted_rows, split_cell
 from pipeline.reporting.figures.detection import detection_figures
 from pipeline.reporting.run_record import RunRecord
 from pipeline.reporting.section import Block, Cell, Figures, Section, Table, Text, folded_table
 from pipeline.reporting.tables import distinct
 from pipeline.reporting.titles import REFERENCE, baselines, in_order, readable
+from pipeline.tables.detection_rates import DETECTION_RATES
+from pipeline.tables.inserted_structures import INSERTED_STRUCTURES
 
 
 def for_index(run: RunRecord) -> Section | None:
     """Show detection rates by size and contrast over all test volumes, with intervals for all structures together."""
-    counts, rates = run.tested("inserted"), run.tested("detection_rates")
+    counts = run.tested(INSERTED_STRUCTURES)
+    rates: Any = run.tested(DETECTION_RATES)
     if counts.empty:
         return None
     methods = in_order(distinct(counts, "method"), run.deliver)[::-1]
@@ -33,7 +38,7 @@ def for_index(run: RunRecord) -> Section | None:
         ),
         Figures(detection_figures(counts, drawn, run.deliver)),
     ]
-    together = rates[rates["kind"].isna() | (rates["kind"] == "")]
+    together = rates[rates["kind"] == ""]
     by_condition = rates[rates["size_voxels"].notna()]
     if not together.empty:
         blocks.append(_together(sorted_rows(together, run.deliver), run.deliver))

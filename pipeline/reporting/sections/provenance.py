@@ -40,7 +40,9 @@ def _folded_text(title: str, text: str) -> Folded:
 
 def _code(run: RunRecord) -> str:
     git = run.provenance["git"]
-    commit = f"commit {git['commit']}{', changed since' if git['changed'] else ''}" if git else "not from a git checkout"
+    commit = (
+        f"commit {git['commit']}{', changed since' if git['changed'] else ''}" if git else "not from a git checkout"
+    )
     return f"BrainSR {run.provenance['brainsr']}, {commit}"
 
 

@@ -8,11 +8,12 @@ from pipeline.reporting.run_record import RunRecord
 from pipeline.reporting.section import Cell, Figures, Section, Table, Text, folded_table
 from pipeline.reporting.tables import distinct, records, where
 from pipeline.reporting.titles import in_order
+from pipeline.tables.reliability import RELIABILITY
 
 
 def for_index(run: RunRecord) -> Section | None:
     """Compare predicted and observed errors over all test volumes."""
-    bins = pooled_bins(run.tested("reliability"))
+    bins = pooled_bins(run.tested(RELIABILITY))
     if bins.empty:
         return None
     methods = in_order(distinct(bins, "method"), run.deliver)[::-1]

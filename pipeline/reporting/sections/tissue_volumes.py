@@ -7,11 +7,12 @@ from pipeline.reporting.numbers import MISSING, format_interval
 from pipeline.reporting.run_record import RunRecord
 from pipeline.reporting.section import Cell, Section, Table, Text
 from pipeline.reporting.titles import readable
+from pipeline.tables.tissue_agreement import TISSUE_AGREEMENT
 
 
 def for_index(run: RunRecord) -> Section | None:
     """Show bias and limits of agreement over the test volumes."""
-    agreement = run.tested("tissue_agreement")
+    agreement = run.tested(TISSUE_AGREEMENT)
     if agreement.empty:
         return None
     rows = tuple(

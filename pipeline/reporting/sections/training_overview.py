@@ -23,7 +23,7 @@ def for_index(run: RunRecord) -> Section:
     curves = tuple(Figure(one.image, one.text) for one in overview_drawings(run.models, run.deliver))
     blocks: list[Block] = [Text("No network of this run was validated during training.")]
     if curves:
-        note = "Every network counts its own steps. Validation slices serve to monitor the training; they are no evidence."
+        note = "Every network counts its own steps. Validation slices monitor the training; they are no evidence."
         blocks = [Figures(curves), Text(note, "note")]
     dials = [(method, dial_points(table, method)) for method, table in sorted(run.dials.items())]
     drawings = [dial_drawing(points, method_title(method)) for method, points in dials if points]
