@@ -13,12 +13,12 @@ from typing import Literal
 
 from pipeline.errors import UserError
 from pipeline.files import write_text
-from pipeline.tables.gate import GateRow, read_gates
+from pipeline.tables.gates import GATES, GateResult
 
 logger = logging.getLogger(__name__)
 
 
-def failed(rows: Sequence[GateRow], method: str) -> list[GateRow]:
+def failed(rows: Sequence[GateResult], method: str) -> list[GateResult]:
     """Return the gates that a method did not pass.
 
     Raises:
@@ -30,7 +30,7 @@ def failed(rows: Sequence[GateRow], method: str) -> list[GateRow]:
     return [row for row in rows if row.method == method and not row.passed]
 
 
-def verdict(rows: Sequence[GateRow], method: str) -> str:
+def verdict(rows: Sequence[GateResult], method: str) -> str:
     """Return what is to be said of the delivered method; errors as `failed`."""
     found = failed(rows, method)
     volumes = {row.volume for row in rows if row.method == method}
@@ -61,7 +61,7 @@ def run(options: Options) -> None:
     Raises:
         UserError: the delivered method fails a gate, and `on_gate` is fail.
     """
-    rows = read_gates(options.gates)
+    rows = GATES.read_rows(options.gates)
     text = verdict(rows, options.method)
     if failed(rows, options.method):
         if options.on_gate == "fail":

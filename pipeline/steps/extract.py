@@ -48,7 +48,7 @@ from pipeline.image.stack import UNIT as PIXEL
 from pipeline.physics.parameters import spacing_mm
 from pipeline.sources.picture_archive import picture_names, read_pictures
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_settings
-from pipeline.tables.duplicates import read_left_out
+from pipeline.tables.duplicates import excluded_pictures
 
 logger = logging.getLogger(__name__)
 
@@ -326,6 +326,6 @@ def main(arguments: Namespace) -> None:
     """Run the stage."""
     settings = read_section(Extract, arguments.settings)
     volume = read_entry(Volume, arguments.volume, "volume")
-    near_duplicates = {name for path in arguments.duplicates for name in read_left_out(path, volume.id)}
+    near_duplicates = {name for path in arguments.duplicates for name in excluded_pictures(path, volume.id)}
     segmentation = arguments.segmentation[0] if arguments.segmentation else None
     extract(arguments.input, volume, settings, arguments.output, near_duplicates, arguments.format, segmentation)
