@@ -25,7 +25,7 @@ def app_for(arguments: Sequence[str]) -> App:
         name="brainsr",
         help="Super-resolution of brain images, with a check of what can be trusted.",
         version=__version__,
-        help_format="plaintext",
+        help_format="markdown",
         default_parameter=Parameter(negative=()),
         result_action="return_value",
         suppress_keyboard_interrupt=False,
@@ -43,32 +43,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return the exit status, see `run_app`."""
     given = sys.argv[1:] if arguments is None else list(map(str, arguments))
     return run_app(app_for(given), given or ["--help"], f"brainsr {given[0] if given else ''}".rstrip())
-
-
-def run_stage(stage: str, arguments: Sequence[str]) -> int:
-    """Run a step that does not yet use `pipeline.steps._framework`.
-
-    Parse a stage's arguments and run it; a user's mistake becomes one message and exit status 1."""
-    module = importlib.import_module(module_of(stage))
-    parser = stage_parser(stage, module.__doc__)
-    module.add_arguments(parser)
-    text = "folders of results: each appears when all that goes into it is written"
-    parser.add_argument("--whole", type=Path, nargs="*", default=[], metavar="FOLDER", help=text)
-    parsed = parser.parse_args(arguments)
-    start_logging()
-    try:
-        run_volumes(module, parser, parsed)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except OSError as error:
-        logging.getLogger(__name__).debug("details", exc_info=True)
-        print(f"error: {error.filename or stage}: {error.strerror or error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted; run the same command again to go on", file=sys.stderr)
-        return INTERRUPTED
-    return 0
 
 
 if __name__ == "__main__":

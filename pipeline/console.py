@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,22 +48,32 @@ def docstring_summary(module: str) -> str:
 
 
 def run_app(app: App, arguments: Sequence[str], command: str) -> int:
-    """Run a command line; a mistake of the user becomes one message on standard error, without a traceback.
+    """Run a command line and return the exit status, see `exit_status`.
 
     Args:
         app: the application.
         arguments: words of the command line.
         command: name of the command for messages, such as "brainsr apply".
+    """
+    start_logging()
+    return exit_status(lambda: app(arguments, exit_on_error=False, print_error=False), command)
+
+
+def exit_status(run: Callable[[], object], command: str) -> int:
+    """Call a function; a mistake of the user becomes one message on standard error, without a traceback.
+
+    Args:
+        run: the function.
+        command: name of the command for messages.
 
     Returns:
-        The exit status: 0, or what the command returns; 1 for a mistake of the user's, 2 for a wrong command line,
-        130 after an interrupt.
+        0, or the exit status that the function returns; 1 for a user's mistake, 2 for a wrong command line, 130 after
+        an interrupt.
     """
     from cyclopts import CycloptsError
 
-    start_logging()
     try:
-        status = app(arguments, exit_on_error=False, print_error=False)
+        status = run()
     except CycloptsError as error:
         sys.stderr.write(f"error: {error}\nSee: {command} --help\n")
         return WRONG_COMMAND_LINE

@@ -12,7 +12,7 @@ from pipeline.config.run import NOT_TESTED
 from pipeline.provenance.record import read_record
 from pipeline.reporting.methods_text import stacks_of
 from pipeline.reporting.run_record import by_metric
-from pipeline.reporting.tables import SUMMARY, VOLUMES, Table, distinct, first_region, read_table, split_table, where
+from pipeline.reporting.tables import SUMMARY, VOLUMES, Table, distinct, read_table, split_table, where
 from pipeline.reporting.titles import SPLIT_ORDER, TESTED, method_title, split_title
 from pipeline.reporting.verdict import Verdict, verdict
 from pipeline.statistics.summary import FEWEST_SUBJECTS

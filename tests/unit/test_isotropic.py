@@ -15,7 +15,6 @@ from scipy import ndimage
 from torch.nn import functional
 
 from pipeline.baselines import bspline3
-from pipeline.commands.apply import apply, as_measured, direction_of
 from pipeline.config.mismatch import degradations
 from pipeline.config.sections import Degrade, Extract, Infer
 from pipeline.config.sources import PackageSource
@@ -24,6 +23,7 @@ from pipeline.formats import Part
 from pipeline.formats.io.container import write_image
 from pipeline.image.image import Image
 from pipeline.inference.restoration import restore
+from pipeline.inference.restore_file import as_measured, direction_of, restore_file
 from pipeline.inference.volume import restore_excerpt, restore_volume
 from pipeline.models.weights import load_generator, save_generator
 from pipeline.physics.between import MIN_WEIGHT, slices_between, weights_between
@@ -363,7 +363,7 @@ def test_images_that_are_restored_part_by_part_are_refused(tmp_path: Path) -> No
     source = tmp_path / "large.tif"
     tifffile.imwrite(source, np.zeros((2, 1100, 1100), dtype=np.uint8))
     with pytest.raises(UserError, match=r"large.tif: is so large"):
-        apply(tmp_path / "network.safetensors", source, Part(), Extract(), Infer(), "cpu", tmp_path / "out.tif")
+        restore_file(tmp_path / "network.safetensors", source, tmp_path / "out.tif", Part(), Extract(), Infer(), "cpu")
 
 
 def test_the_methods_say_that_three_planes_were_averaged() -> None:
