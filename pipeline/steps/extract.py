@@ -255,7 +255,7 @@ def read_stack(archive: Path, volume: Volume, settings: Extract, near_duplicates
         pictures = read_all(read_pictures(archive, volume.folder, names))
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
-    too_large = [name for name, one in pictures.items() if max(one.shape[:2]) > settings.longest_side_pixels]
+    too_large = [name for name, one in pictures.items() if max(one.shape[:2]) > settings.max_side_pixels]
     pictures = {name: one for name, one in pictures.items() if name not in too_large}
     left_out = {
         "too_large": too_large,

@@ -349,10 +349,20 @@ def test_damaged_tables_are_told(tmp_path, text):
         GATES.read_rows(path)
 
 
-def enforce(folder: Path, on_gate: str, method: str = "brainsr"):
+def enforce(folder: Path, on_gate_failure: str, method: str = "brainsr"):
     output = folder / "gates.txt"
     return run_step(
-        *("enforce", "--gates", folder / "gates.csv", "--method", method, "--on-gate", on_gate, "--output", output)
+        *(
+            "enforce",
+            "--gates",
+            folder / "gates.csv",
+            "--method",
+            method,
+            "--on-gate-failure",
+            on_gate_failure,
+            "--output",
+            output,
+        )
     )
 
 
@@ -362,7 +372,7 @@ def test_enforcement_stops_for_the_delivered_method_alone(tmp_path):
     message = the_message(enforce(tmp_path, "fail"))
     assert "brainsr contradicts the measurement in 1 of 2 volumes" in message
     assert "volume 'other': local is 12.25, limit 5.5" in message
-    assert "evaluate.on_gate" in message
+    assert "evaluate.on_gate_failure" in message
     assert not (tmp_path / "gates.txt").exists()
     assert enforce(tmp_path, "warn").returncode == 0
     assert "'other': local is 12.25" in (tmp_path / "gates.txt").read_text()
