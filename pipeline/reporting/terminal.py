@@ -50,7 +50,10 @@ def run_text(results: Path, *, wide: bool = False) -> str:
     paragraphs.append(f"Report: {results / 'reports' / 'index.html'}")
     if tested:
         found = verdict(tables[tested[0]], deliver)
-        text = verdict_text(found, deliver, tested[0], where(volumes, split=tested[0]), pictures)
+        confidence = record["config"]["evaluate"]["confidence"]
+        text = verdict_text(found, deliver, tested[0], confidence)
+        covered = coverage_text(where(volumes, split=tested[0]), pictures) if found.deciding else ""
+        text = f"{text} {covered}".rstrip()
         paragraphs.append(textwrap.fill(text, WIDTH))
     return "\n\n".join(paragraphs) + "\n"
 
@@ -86,33 +89,34 @@ def table_text(table: Table, title: str, *, wide: bool = False) -> str:
     return "\n\n".join(blocks)
 
 
-def verdict_text(
-    found: Verdict, deliver: str, split: str, volumes: pd.DataFrame, pictures: Collection[str] = ()
-) -> str:
-    """Return the verdict on the delivered method in two sentences: the comparison, and what its interval covers.
+def verdict_text(found: Verdict, deliver: str, split: str, confidence: float) -> str:
+    """Return a sentence that compares the delivered method with the best baseline.
 
     Args:
         found: the verdict on the split.
         deliver: the delivered method.
         split: name of the split.
-        volumes: rows of volumes.csv of that split.
-        pictures: volumes that are stacks of pictures of unknown subjects.
+        confidence: coverage of the intervals.
     """
     headline = f"{found.headline[0].lower()}{found.headline[1:]}"
-    first = f"{method_title(deliver)} on the split {split}: {headline}"
+    sentence = f"{method_title(deliver)} on the split {split}: {headline}"
     if not found.figures:
-        return f"{first}."
+        return f"{sentence}."
     one = found.figures[0]
     unit = f" {one.unit}" if one.unit else ""
-    first += f" ({one.baseline_title}), with {one.title} {one.value} against {one.baseline}{unit}"
-    if not one.interval:
-        return f"{first}."
-    first += f", a difference of {one.difference}{unit} with the interval {one.interval}."
-    return f"{first} {coverage_text(volumes, pictures)}"
+    sentence += f" ({one.baseline_title}), {one.title} {one.value} against {one.baseline}{unit}"
+    if one.interval:
+        sentence += f", difference {one.difference}{unit} ({confidence:.0%} interval {one.interval})"
+    return f"{sentence}."
 
 
 def coverage_text(volumes: pd.DataFrame, pictures: Collection[str] = ()) -> str:
-    """Return a sentence on the population that the intervals of a split cover; arguments as in `verdict_text`."""
+    """Return a sentence on the population that the intervals of a split cover.
+
+    Args:
+        volumes: rows of volumes.csv of the split.
+        pictures: volumes that are stacks of pictures of unknown subjects.
+    """
     if not set(pictures).isdisjoint(distinct(volumes, "volume")):
         return "The interval covers the choice of pictures; whose heads they show is unknown."
     subjects = len(distinct(volumes, "subject"))

@@ -42,7 +42,7 @@ class ArgumentParser(argparse.ArgumentParser):
 def stage_parser(stage: str, description: str | None) -> ArgumentParser:
     """Return the parser of `python -m pipeline <stage>`; the stage's own description opens its help."""
     return ArgumentParser(
-        prog=f"python -m pipeline {stage}", description=description, formatter_class=RawDescriptionHelpFormatter
+        prog=f"python -m pipeline.steps {stage}", description=description, formatter_class=RawDescriptionHelpFormatter
     )
 
 

@@ -942,7 +942,7 @@ def test_the_command_line_names_the_part(generator: Path, tmp_path: Path) -> Non
     head = synthetic_head((20, 22, 4), texture=100).astype(np.uint16).transpose(2, 1, 0)
     path, output = tmp_path / "a.tif", tmp_path / "b.ome.tif"
     tifffile.imwrite(path, np.stack([head, head]), photometric="minisblack", metadata={"axes": "CZYX"}, ome=True)
-    paths = ("--model", generator, "--input", path, "--output", output)
+    paths = ("--model", generator, path, "--output", output)
     command(
         *("apply", *paths, "--channel", "1", "--voxel-um", "0.5", "0.5", "2"),
         *("--foreground", "all", "--device", "cpu", "--force"),
