@@ -30,10 +30,11 @@ def figure(
     from pipeline.files import replacing
     from pipeline.formats.io.container import read_image
     from pipeline.image.slices import evenly_spaced
+    from pipeline.physics.low_resolution import LowResolutionImage
     from pipeline.reporting.figures.methods_side_by_side import draw, panels
 
     reference = read_image(hr)
-    index = evenly_spaced(reference.facts["foreground_slices"], 1)[0] if slice is None else slice
-    drawn = draw(reference, panels(reference, read_image(lr), predictions), index)
+    index = evenly_spaced(reference.block.foreground_slices, 1)[0] if slice is None else slice
+    drawn = draw(reference, panels(reference, read_image(lr, LowResolutionImage), predictions), index)
     with replacing(output) as partial:
         drawn.savefig(partial, format="png", dpi=100, facecolor="black", metadata={"Software": None})

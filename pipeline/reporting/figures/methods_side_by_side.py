@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.formats.io.predictions import read_prediction
 from pipeline.image.image import Image
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.reporting.figures.gallery import WHITE_PERCENTILE, enlarge_pixels
 from pipeline.reporting.figures.slices import bounding_box, detail_box, draw_slice, drawn_spacing
 from pipeline.reporting.titles import method_title
@@ -18,7 +19,7 @@ from pipeline.reporting.titles import method_title
 INCHES_PER_PANEL = 2.6
 
 
-def panels(reference: Image, lr: Image, predictions: Sequence[Path]) -> dict[str, NDArray]:
+def panels(reference: Image, lr: LowResolutionImage, predictions: Sequence[Path]) -> dict[str, NDArray]:
     """Return the volumes to draw by title, each of the shape of `reference`: low-resolution, restored, reference."""
     restored = {method_title(path.parent.name): read_prediction(path, reference) for path in predictions}
     return {"Low resolution": enlarge_pixels(lr, reference), **restored, "Reference": reference.data}
@@ -29,7 +30,7 @@ def draw(reference: Image, volumes: dict[str, NDArray], index: int) -> Any:
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 
-    axis = reference.facts["slice_axis"]
+    axis = reference.slice_axis
     mask = draw_slice(reference.masks["foreground"], axis, index)
     spacing = drawn_spacing(reference.spacing, axis)
     box = bounding_box([mask])
