@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from pipeline import plugins
+from pipeline.baselines.tuning.apply import read_tuning
 from pipeline.config.sections import Evaluate, Infer, Insertion
 from pipeline.fidelity.insertion import observer
 from pipeline.fidelity.insertion.placing import DIRECTIONS, KINDS, Condition, Sites
@@ -41,12 +42,11 @@ from pipeline.formats.io.container import read_image
 from pipeline.image.image import Image
 from pipeline.models.device import use_threads
 from pipeline.models.weights import load_generator
+from pipeline.physics.excerpts import excerpt
 from pipeline.statistics.detection import rate_table
 from pipeline.steps.detection_rates import Detection, Place
 from pipeline.steps.infer import restore
 from pipeline.steps.insert_structures import classical_methods, network_methods
-from pipeline.steps.interpolate import read_tuning
-from pipeline.training.excerpts import excerpt
 
 SEED = 2026
 CLASSICAL = ("bicubic", "bspline3", "zerofill", "nlm_bspline3")

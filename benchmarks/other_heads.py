@@ -24,8 +24,8 @@ from pipeline.image.image import Image
 from pipeline.metrics import psnr, ssim
 from pipeline.models.device import use_threads
 from pipeline.models.weights import load_generator
+from pipeline.physics.degradation import degrade, forward_model
 from pipeline.physics.grid import crop_to
-from pipeline.steps.degrade import degrade, forward_model
 from pipeline.steps.extract import cut_block, normalise
 from pipeline.steps.infer import restore
 

@@ -14,10 +14,10 @@ from pipeline.config.recipe import Recipe
 from pipeline.config.sections import Sentinel, Train
 from pipeline.image.image import Image
 from pipeline.models.generator import Generator, Shape
+from pipeline.physics.excerpts import Excerpt, excerpt
 from pipeline.physics.forward import ForwardModel
 from pipeline.steps.train import look_at
 from pipeline.training.checkpoint import CheckpointFolder
-from pipeline.training.excerpts import Excerpt, excerpt
 from pipeline.training.fabric import start_engine
 from pipeline.training.patches import Patches, PatchSampler, TrainingVolume
 from pipeline.training.perceptual import PerceptualDistance

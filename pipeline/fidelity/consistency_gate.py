@@ -20,7 +20,7 @@ volumes: the measurement is drawn anew from A x by the noise model, `DRAWS` time
 maxima) is fitted to what the gate finds in these draws.
 
 What the operator wipes out, no gate can see: detail below the resolution of the measurement leaves no trace in it.
-Whether such detail is right shows only beside a reference, see `pipeline.fidelity.ledger`.
+Whether such detail is right shows only beside a reference, see `pipeline.metrics.evaluation.detail_ledger`.
 """
 
 from __future__ import annotations

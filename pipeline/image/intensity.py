@@ -17,6 +17,9 @@ LOW_PERCENTILE = 0.1
 """Normalised 0.0 is this percentile of the whole image."""
 PERCENTILE = 99.9
 """Normalised 1.0 is this percentile of the foreground."""
+DATA_RANGE = 1.0
+"""Full range of normalised intensities, for metrics: the ground truth sets it once per volume, for all methods and
+slices."""
 
 
 SHOWN_RANGES = 8

@@ -28,11 +28,10 @@ from pipeline.fidelity.diagnosis import (
     pictures_of,
 )
 from pipeline.formats.io.container import read_image
-from pipeline.formats.io.predictions import of_volume, read_prediction
+from pipeline.formats.io.predictions import by_method, method_of, of_volume, read_prediction
 from pipeline.image.image import Image
 from pipeline.models.device import use_threads
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_settings, show_progress
-from pipeline.steps.evaluate import by_method, method_of
 from pipeline.tables.measurements import write_table
 
 logger = logging.getLogger(__name__)

@@ -31,15 +31,14 @@ from pipeline.fidelity.consistency_gate import Windows, judge, windows_of
 from pipeline.files import read_json
 from pipeline.formats import Part, format_of
 from pipeline.formats.io.container import SUFFIX, read_image
-from pipeline.formats.io.predictions import read_prediction, restored_image
+from pipeline.formats.io.predictions import by_method, method_of, read_prediction, restored_image
 from pipeline.image.channels import slices_are_neighbours
 from pipeline.image.image import Image
+from pipeline.physics.degradation import check_magnitude
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.noise_level import estimate_sigma
 from pipeline.physics.parameters import MILLIMETRES
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_table, show_progress
-from pipeline.steps.degrade import check_magnitude
-from pipeline.steps.evaluate import by_method, method_of
 from pipeline.steps.extract import normalise
 from pipeline.tables.gate import GateRow, write_gates
 

@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline import plugins
+from pipeline.baselines.tuning.apply import BASELINES, read_tuning, upsample
 from pipeline.config.load import read_section
 from pipeline.config.sections import Infer, Insertion
 from pipeline.fidelity.insertion.study import Detection, Place, Restore, detections, place_rows, study
@@ -26,7 +27,6 @@ from pipeline.models.generator import Generator
 from pipeline.physics.forward import ForwardModel
 from pipeline.steps._cli import ArgumentParser, Namespace, add_memory, add_path, add_settings, add_table
 from pipeline.steps.infer import network_on, noise_sigma, restore
-from pipeline.steps.interpolate import METHODS, read_tuning
 from pipeline.tables.measurements import write_table
 
 logger = logging.getLogger(__name__)
@@ -34,12 +34,7 @@ logger = logging.getLogger(__name__)
 
 def classical_methods(tuned: Mapping[str, Mapping[str, Any]]) -> dict[str, Restore]:
     """Return the baselines by name, with the settings that were tuned for them."""
-
-    def upsample(name: str, image: Image) -> Any:
-        factors = image.facts["forward_model"]["factors"]
-        return plugins.load(METHODS, name).upsample(image.data, factors, tuned.get(name, {}))
-
-    return {name: partial(upsample, name) for name in plugins.names(METHODS)}
+    return {name: partial(upsample, method=name, tuning=tuned) for name in plugins.names(BASELINES)}
 
 
 def network_methods(networks: Mapping[str, Generator], lr: Image, settings: Infer) -> dict[str, Restore]:

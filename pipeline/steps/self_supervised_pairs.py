@@ -22,9 +22,9 @@ from pipeline.formats.io.container import read_image, write_image
 from pipeline.image.foreground import foreground_mask
 from pipeline.image.image import Image
 from pipeline.image.slices import filled_slices
+from pipeline.physics.degradation import degrade
 from pipeline.physics.forward import ForwardModel, volume_seed
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path
-from pipeline.steps.degrade import degrade
 from pipeline.steps.extract import cut_block
 
 logger = logging.getLogger(__name__)

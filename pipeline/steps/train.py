@@ -41,6 +41,7 @@ from pipeline.models.generator import Generator, Shape, with_noise_map
 from pipeline.models.vgg import read_vgg
 from pipeline.models.weights import load_generator, save_generator
 from pipeline.physics.data_consistency import best_share
+from pipeline.physics.excerpts import Excerpt, excerpt
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import crop_to, is_isotropic
 from pipeline.physics.parameters import Direction
@@ -48,7 +49,6 @@ from pipeline.provenance.code_version import code_version
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_settings
 from pipeline.training.checkpoint import CheckpointFolder
 from pipeline.training.dial import METRICS, between, try_settings
-from pipeline.training.excerpts import Excerpt, excerpt
 from pipeline.training.fabric import start_engine
 from pipeline.training.history import write_history
 from pipeline.training.loading import draw_with_one_thread

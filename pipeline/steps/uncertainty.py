@@ -14,11 +14,10 @@ import pandas as pd
 
 from pipeline.fidelity.error_calibration import rank_correlation, reliability_curve
 from pipeline.formats.io.container import read_image, write_image
-from pipeline.formats.io.predictions import read_prediction
+from pipeline.formats.io.predictions import method_of, read_prediction
 from pipeline.image.image import Image
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_table
 from pipeline.steps.calibrate import compared, read_factor
-from pipeline.steps.evaluate import method_of
 from pipeline.tables.measurements import write_table
 
 logger = logging.getLogger(__name__)

@@ -18,10 +18,10 @@ from pipeline.inference.background import Background, Span, tissue_in_slices, ti
 from pipeline.inference.background_margin import FACT, HALOS, departures, margin_of
 from pipeline.inference.volume import restore_volume, restore_with_spread
 from pipeline.models.generator import Generator, Shape
+from pipeline.physics.excerpts import excerpt
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import cuts
 from pipeline.steps.infer import restore_uncorrected
-from pipeline.training.excerpts import excerpt
 from tests.helpers import synthetic_head
 
 REACH = 3

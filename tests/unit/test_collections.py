@@ -20,6 +20,7 @@ from PIL import Image as PillowImage
 from scipy import ndimage
 
 from pipeline.__main__ import main
+from pipeline.baselines.tuning.apply import upsample
 from pipeline.config.load import read_run
 from pipeline.config.sections import Degrade, Evaluate, Extract
 from pipeline.config.volumes import Volume
@@ -30,6 +31,9 @@ from pipeline.formats._picture_stack import read_picture, stack_image
 from pipeline.formats.io.container import read_image, write_image
 from pipeline.formats.io.predictions import check_output, prediction_path, read_prediction, suffix_of, write_prediction
 from pipeline.image.image import Image
+from pipeline.metrics.evaluation.measure import evaluate, measure, write_measurements
+from pipeline.metrics.evaluation.regions import region_mask
+from pipeline.physics.degradation import degrade, forward_model
 from pipeline.reporting.inputs import read_run_record
 from pipeline.reporting.slice_images import draw_slice
 from pipeline.reporting.volume_page import shself_supervised
@@ -37,10 +41,7 @@ from pipeline.sources.packing import pack
 from pipeline.sources.picture_archive import picture_names, shard_of
 from pipeline.statistics.bootstrap import resampled_means
 from pipeline.statistics.summary import summarise
-from pipeline.steps.degrade import degrade, forward_model
-from pipeline.steps.evaluate import evaluate, measure, region_mask, write_measurements
 from pipeline.steps.extract import extract
-from pipeline.steps.interpolate import interpolate
 from pipeline.tables.duplicates import read_left_out
 from pipeline.tables.measurements import read_parts, volume_table, write_table
 from tests.helpers import configuration, synthetic_head, write_nifti
@@ -343,7 +344,7 @@ def test_a_prediction_is_a_page_a_picture_and_comes_back(tmp_path: Path) -> None
     low = degrade(reference, forward_model(reference, Degrade(noise="none"), 0))
     path = prediction_path(tmp_path, "bicubic", "s", suffix_of(low))
     assert path.name == "s.tiff"
-    interpolate(low, "bicubic", {}, path)
+    write_prediction(path, low, upsample(low, "bicubic"))
     with tifffile.TiffFile(path) as file:
         pages: Any = file.pages
         assert [page.shape for page in pages] == [(48, 40), (30, 61), (47, 42)]
@@ -356,7 +357,7 @@ def test_a_prediction_is_a_page_a_picture_and_comes_back(tmp_path: Path) -> None
     stored = np.rint(reference.intensity.to_physical(back))
     np.testing.assert_array_equal(draw_slice(stored, 2, 0)[-48:, -40:], first)
     content = path.read_bytes()
-    interpolate(low, "bicubic", {}, path)
+    write_prediction(path, low, upsample(low, "bicubic"))
     assert path.read_bytes() == content
 
 
@@ -481,7 +482,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     path, low, padded(reference.data + 0.01 * (1 + np.arange(reference.data.shape[2])) * noise)
                 )
             else:
-                interpolate(low, method, {}, path)
+                write_prediction(path, low, upsample(low, method))
             rows.extend(evaluate(reference, method, read_prediction(path, reference), settings))
         if volume.split != "train":
             write_measurements(folder / f"{volume.id}.csv", rows)

@@ -29,8 +29,8 @@ from pipeline.image.image import Image
 from pipeline.image.intensity import IntensityMap
 from pipeline.inference.volume import restore_volume, restore_with_spread
 from pipeline.models.weights import save_generator
+from pipeline.physics.degradation import degrade
 from pipeline.physics.forward import ForwardModel
-from pipeline.steps.degrade import degrade
 from pipeline.steps.deliver_uncertainty import expected_error
 from pipeline.steps.infer import infer
 from pipeline.training.patches import PatchSampler

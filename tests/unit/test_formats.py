@@ -27,6 +27,7 @@ from pydicom.data import get_testdata_file
 
 from pipeline import plugins
 from pipeline.__main__ import main
+from pipeline.baselines.tuning.apply import upsample
 from pipeline.commands.apply import Doubt, apply, uncertainty_path
 from pipeline.config.families import COLLECTION_FORMAT, format_of_volume, result_suffix, result_suffixes
 from pipeline.config.load import read_run
@@ -46,17 +47,16 @@ from pipeline.formats.io.predictions import (
 from pipeline.formats.picture_folder import natural
 from pipeline.image.image import Image
 from pipeline.image.stack import FORMAT
+from pipeline.metrics.evaluation.measure import evaluate, write_measurements
 from pipeline.models.generator import Generator, Shape
 from pipeline.models.weights import save_generator
+from pipeline.physics.degradation import degrade, forward_model
 from pipeline.reporting.gallery import LOW, REFERENCE, build_gallery, draw_slices
 from pipeline.reporting.slice_images import draw_slice
 from pipeline.sources.packing import pack
 from pipeline.statistics.summary import summarise
-from pipeline.steps.degrade import degrade, forward_model
 from pipeline.steps.duplicates import Duplicate
-from pipeline.steps.evaluate import evaluate, write_measurements
 from pipeline.steps.extract import extract, normalise, read_block
-from pipeline.steps.interpolate import interpolate
 from pipeline.tables.measurements import read_parts, write_table
 from pipeline.tables.measurements import volume_table as table_of_volumes
 from tests.helpers import configuration, ras_affine, reoriented, synthetic_head, volume_entry
@@ -980,7 +980,7 @@ def pages(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             if method == "rrdb_l1":
                 write_prediction(path, low, np.asarray(reference.data) * np.float32(0.95))
             else:
-                interpolate(low, method, {}, path)
+                write_prediction(path, low, upsample(low, method))
             rows.setdefault(split, []).extend(evaluate(reference, method, read_prediction(path, reference), measuring))
     for split in ("val", "test"):
         write_measurements(folder / f"{split}.csv", rows[split])

@@ -23,9 +23,9 @@ from pipeline.files import write_json
 from pipeline.formats.io.container import write_image
 from pipeline.image.image import Image
 from pipeline.models.weights import save_generator
+from pipeline.physics.degradation import degrade
 from pipeline.physics.forward import ForwardModel
 from pipeline.reporting.fidelity_curves import detection_rates, draw_detection, draw_reliability
-from pipeline.steps.degrade import degrade
 from pipeline.steps.insert_structures import classical_methods
 from tests.helpers import run_stage, synthetic_head
 from tests.small_training import tiny_generator

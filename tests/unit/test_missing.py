@@ -18,7 +18,7 @@ from pipeline.formats.io.container import map_image, read_image, write_image
 from pipeline.formats.io.predictions import read_prediction, write_prediction
 from pipeline.image.missing_values import coarse_missing, fine_missing
 from pipeline.models.weights import save_generator
-from pipeline.steps.degrade import degrade, forward_model
+from pipeline.physics.degradation import degrade, forward_model
 from pipeline.steps.extract import normalise, read_block
 from tests.helpers import synthetic_head, write_nifti
 from tests.small_training import tiny_generator

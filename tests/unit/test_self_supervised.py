@@ -10,9 +10,9 @@ import pytest
 from pipeline.config.sections import Degrade
 from pipeline.errors import UserError
 from pipeline.image.image import Image
+from pipeline.physics.degradation import degrade, forward_model
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import cuts
-from pipeline.steps.degrade import degrade, forward_model
 from pipeline.steps.self_supervised_pairs import GAP, ROLES, own_pairs
 from tests.helpers import synthetic_head
 
