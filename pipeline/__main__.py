@@ -9,8 +9,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipeline.console import start_logging
 from pipeline.errors import UserError
-from pipeline.steps._cli import stage_parser, start_logging
+from pipeline.steps._cli import stage_parser
 from pipeline.steps._each_volume import run_volumes
 from pipeline.steps._names import STAGES, module_of
 

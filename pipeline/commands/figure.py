@@ -14,9 +14,9 @@ from pipeline.formats.io.container import read_image
 from pipeline.formats.io.predictions import read_prediction
 from pipeline.image.image import Image
 from pipeline.image.slices import evenly_spaced
-from pipeline.reporting.gallery import WHITE_PERCENTILE, enlarge_pixels
-from pipeline.reporting.methods import method_title
-from pipeline.reporting.slice_images import bounding_box, detail_box, draw_slice, drawn_spacing
+from pipeline.reporting.figures.gallery import WHITE_PERCENTILE, enlarge_pixels
+from pipeline.reporting.figures.slices import bounding_box, detail_box, draw_slice, drawn_spacing
+from pipeline.reporting.titles import method_title
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path
 
 INCHES_PER_PANEL = 2.6

@@ -25,7 +25,9 @@ from numpy.typing import NDArray
 from scipy.stats import qmc
 from tqdm import tqdm
 
+from pipeline.code_version import code_version
 from pipeline.config.sections import Infer
+from pipeline.console import show_progress
 from pipeline.errors import UserError
 from pipeline.files import DISK_ERRORS, read_json, write_json
 from pipeline.formats._pyramid import add_coarser_levels, create_level, open_level
@@ -43,8 +45,6 @@ from pipeline.inference.volume import MAX_VIEWS, restore_in_views, restored_view
 from pipeline.models.generator import Generator
 from pipeline.physics.noise_level import estimate_sigma
 from pipeline.physics.parameters import MILLIMETRES
-from pipeline.provenance.code_version import code_version
-from pipeline.steps._cli import show_progress
 
 logger = logging.getLogger(__name__)
 

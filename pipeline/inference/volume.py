@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from pipeline.baselines import bspline3
 from pipeline.config.sections import Infer
+from pipeline.console import show_progress
 from pipeline.errors import UserError
 from pipeline.fidelity.tta_error_map import Moments, moments_of, spread_of
 from pipeline.image.intensity_limits import limited
@@ -26,7 +27,6 @@ from pipeline.models.generator import Generator
 from pipeline.physics.excerpts import Excerpt
 from pipeline.physics.grid import Cut, cuts
 from pipeline.physics.interpolation import interpolate_slices
-from pipeline.steps._cli import show_progress
 
 logger = logging.getLogger(__name__)
 

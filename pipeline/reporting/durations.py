@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.reporting.methods import method_title
 from pipeline.reporting.tables import read_table, records
+from pipeline.reporting.titles import method_title
 from pipeline.reporting.usage import duration_words
 
 STAGES = (

@@ -16,10 +16,9 @@ from pipeline.image.image import Image
 from pipeline.inference.result_check import agreement_with_measurement
 from pipeline.physics.forward import ForwardModel
 from pipeline.reporting.cautions import share_at_limit
-from pipeline.reporting.closeness import Closeness, Yardstick
-from pipeline.reporting.gallery import LOW, REFERENCE, TITLES, enlarge_pixels, in_colour
-from pipeline.reporting.methods import in_order, method_title
-from pipeline.reporting.slice_images import (
+from pipeline.reporting.figures.gallery import LOW, REFERENCE, TITLES, enlarge_pixels, in_colour
+from pipeline.reporting.figures.similarity import Closeness, Yardstick
+from pipeline.reporting.figures.slices import (
     Box,
     bounding_box,
     colours,
@@ -28,7 +27,8 @@ from pipeline.reporting.slice_images import (
     drawn_slices,
     drawn_spacing,
 )
-from pipeline.reporting.viewer import Layer, Part, choose_part
+from pipeline.reporting.figures.viewer import Layer, Part, choose_part
+from pipeline.reporting.titles import in_order, method_title
 
 SAME_AS_LOW = "nearest"
 """Looks like the measurement itself, and is left out of the pictures."""

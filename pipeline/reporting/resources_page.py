@@ -6,12 +6,12 @@ import math
 from collections.abc import Sequence
 
 from pipeline.config.sections import Report
-from pipeline.reporting.bars import draw_bars
+from pipeline.reporting.figures.bars import draw_bars
+from pipeline.reporting.figures.training_curves import Drawing
 from pipeline.reporting.listing import Entry, Listing, number
+from pipeline.reporting.methods_text import Record
 from pipeline.reporting.templates import render
-from pipeline.reporting.training_curves import Drawing
 from pipeline.reporting.usage import Job, Usage, by_rule, duration_words, largest, memory_words, total
-from pipeline.reporting.words import Record
 
 MAX_BARS = 12
 """Rules of a drawing; the others stand in the table."""

@@ -11,13 +11,10 @@ from typing import Any
 import pandas as pd
 
 from pipeline.config.sections import Report
-from pipeline.reporting import words
-from pipeline.reporting.inputs import ModelRecord
-from pipeline.reporting.methods import NETWORKS, in_order, method_title, network_description
-from pipeline.reporting.references import Bibliography
-from pipeline.reporting.tables import records
-from pipeline.reporting.templates import render
-from pipeline.reporting.training_curves import (
+from pipeline.reporting import methods_text
+from pipeline.reporting.figures.excerpts import Grid, build_grids
+from pipeline.reporting.figures.fidelity_dial import Point, dial_drawing, dial_points
+from pipeline.reporting.figures.training_curves import (
     STEP,
     Drawing,
     course,
@@ -28,9 +25,12 @@ from pipeline.reporting.training_curves import (
     overview_drawings,
     training_drawings,
 )
-from pipeline.reporting.training_dial import Point, dial_drawing, dial_points
+from pipeline.reporting.literature import Bibliography
+from pipeline.reporting.run_record import ModelRecord
+from pipeline.reporting.tables import records
+from pipeline.reporting.templates import render
+from pipeline.reporting.titles import NETWORKS, in_order, method_title, network_description
 from pipeline.reporting.training_inputs import TrainingRecord
-from pipeline.reporting.training_samples import Grid, build_grids
 
 MAX_EVENTS = 60
 """Rows of the sentinel's table; others are counted, not listed."""
@@ -95,7 +95,7 @@ class TrainingPart:
     points: list[Point]
 
 
-def training_page(trainings: Sequence[TrainingRecord], record: words.Record, settings: Report) -> str:
+def training_page(trainings: Sequence[TrainingRecord], record: methods_text.Record, settings: Report) -> str:
     """Write the page over all trainings as HTML.
 
     Args:

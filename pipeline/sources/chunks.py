@@ -9,8 +9,8 @@ from typing import IO, Literal
 
 from tqdm import tqdm
 
+from pipeline.console import show_progress
 from pipeline.errors import UserError
-from pipeline.steps._cli import show_progress
 
 CHUNK_BYTES = 2**20
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import logging
-import sys
 from argparse import Namespace, RawDescriptionHelpFormatter
 from pathlib import Path
 from typing import Any
 
 from pipeline.config.base import Section
+from pipeline.console import show_progress, start_logging
 
 
 class ArgumentParser(argparse.ArgumentParser):
@@ -93,27 +92,6 @@ def add_memory(parser: ArgumentParser) -> None:
     """Add --memory-mb, the memory that a scheduler lets the stage take."""
     text = "memory that this may take, in MB; fewer slices are computed side by side (default: what is free)"
     parser.add_argument("--memory-mb", type=_above_zero, metavar="N", help=text)
-
-
-class _Lines(logging.Formatter):
-    """Writes WARNING or ERROR in front of what is more than progress, so that it is not read as such."""
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (the name that logging calls)
-        """Return the line of a record."""
-        line = super().formatMessage(record)
-        return f"{record.levelname} {line}" if record.levelno >= logging.WARNING else line
-
-
-def start_logging() -> None:
-    """Send progress messages to standard error, which the rules write into their log; see `_Lines`."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Lines("%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
-
-
-def show_progress() -> bool:
-    """Return whether a progress bar would be seen by a person."""
-    return sys.stderr.isatty()
 
 
 __all__ = [

@@ -13,18 +13,18 @@ from pipeline.formats.io.container import read_image
 from pipeline.formats.io.predictions import by_method, method_of
 from pipeline.reporting.durations import Shard, read_durations
 from pipeline.reporting.extras import KINDS, read_extra
-from pipeline.reporting.gallery import is_stack
+from pipeline.reporting.figures.gallery import is_stack
 from pipeline.reporting.gates import read_gates
-from pipeline.reporting.inputs import RunRecord, read_run_record
 from pipeline.reporting.looks import look
-from pipeline.reporting.methods import method_title
+from pipeline.reporting.run_record import RunRecord, read_run_record
 from pipeline.reporting.setbacks import read_setbacks
+from pipeline.reporting.titles import method_title
 from pipeline.reporting.volume_page import (
     Examined,
     curve_methods,
     main_methods,
     primary_baseline,
-    shself_supervised,
+    slices_to_show,
     volume_page,
 )
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_settings
@@ -88,7 +88,7 @@ def main(arguments: Namespace) -> None:
     )
     volume, deliver = reference.facts["id"], arguments.deliver
     files = {method_of(path): path for path in by_method(arguments.predictions)}
-    indices = shself_supervised(reference, run, deliver, settings.slices_shown)
+    indices = slices_to_show(reference, run, deliver, settings.slices_shown)
     looks = look(
         reference,
         low,
@@ -96,7 +96,7 @@ def main(arguments: Namespace) -> None:
         deliver=deliver,
         main=main_methods(files, primary_baseline(run), deliver),
         indices=indices,
-        order=shself_supervised(reference, run, deliver, len(reference.facts["foreground_slices"]))
+        order=slices_to_show(reference, run, deliver, len(reference.facts["foreground_slices"]))
         if is_stack(reference)
         else None,
     )

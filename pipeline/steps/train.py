@@ -24,6 +24,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from pipeline import plugins
+from pipeline.code_version import code_version
 from pipeline.config.load import read_entry, read_section
 from pipeline.config.recipe import SCRATCH, Recipe
 from pipeline.config.sections import Train
@@ -45,7 +46,6 @@ from pipeline.physics.excerpts import Excerpt, excerpt
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import crop_to, is_isotropic
 from pipeline.physics.parameters import Direction
-from pipeline.provenance.code_version import code_version
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_settings
 from pipeline.training.checkpoint import CheckpointFolder
 from pipeline.training.dial import METRICS, between, try_settings

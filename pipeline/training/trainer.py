@@ -22,10 +22,10 @@ from tqdm import tqdm
 from pipeline import plugins
 from pipeline.config.recipe import Recipe
 from pipeline.config.sections import Train
+from pipeline.console import show_progress
 from pipeline.errors import UserError
 from pipeline.models.generator import Generator
 from pipeline.physics.torch_operator import as_torch
-from pipeline.steps._cli import show_progress
 from pipeline.training.average import Average
 from pipeline.training.checkpoint import CheckpointFolder
 from pipeline.training.loading import Sampler, batches

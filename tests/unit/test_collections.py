@@ -34,9 +34,9 @@ from pipeline.image.image import Image
 from pipeline.metrics.evaluation.measure import evaluate, measure, write_measurements
 from pipeline.metrics.evaluation.regions import region_mask
 from pipeline.physics.degradation import degrade, forward_model
-from pipeline.reporting.inputs import read_run_record
-from pipeline.reporting.slice_images import draw_slice
-from pipeline.reporting.volume_page import shself_supervised
+from pipeline.reporting.figures.slices import draw_slice
+from pipeline.reporting.run_record import read_run_record
+from pipeline.reporting.volume_page import slices_to_show
 from pipeline.sources.packing import pack
 from pipeline.sources.picture_archive import picture_names, shard_of
 from pipeline.statistics.bootstrap import resampled_means
@@ -518,7 +518,7 @@ def table_options(folder: Path) -> list[str]:
 def test_the_worst_pictures_come_first(finished: Path) -> None:
     reference = read_image(finished / "test-0.hr.safetensors")
     run = read_run_record(**tables(finished), provenance=finished / "provenance.json", models=[])
-    assert shself_supervised(reference, run, "rrdb_l1", 3) == [5, 4, 3]
+    assert slices_to_show(reference, run, "rrdb_l1", 3) == [5, 4, 3]
 
 
 def test_the_page_of_a_stack_names_its_pictures(finished: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from pipeline.provenance.code_version import PACKAGE_FOLDER, WITHOUT_EFFECT, _dependencies, _files_of
+from pipeline.code_version import PACKAGE_FOLDER, WITHOUT_EFFECT, _dependencies, _files_of
 from tests.environments import (
     CONDA_NAMES,
     ENVIRONMENTS,
@@ -31,7 +31,7 @@ from tests.helpers import CHECKOUT
 def modules_of(stage: str) -> set[Path]:
     """Return every file of the package that a stage can reach, the configuration's included."""
     seen: set[Path] = set()
-    waiting = [PACKAGE_FOLDER / "__main__.py", *_files_of(f"pipeline.{stage}")]
+    waiting = [PACKAGE_FOLDER / "__main__.py", *_files_of(f"pipeline.steps.{stage}")]
     while waiting:
         path = waiting.pop()
         if path not in seen:

@@ -51,8 +51,8 @@ from pipeline.metrics.evaluation.measure import evaluate, write_measurements
 from pipeline.models.generator import Generator, Shape
 from pipeline.models.weights import save_generator
 from pipeline.physics.degradation import degrade, forward_model
-from pipeline.reporting.gallery import LOW, REFERENCE, build_gallery, draw_slices
-from pipeline.reporting.slice_images import draw_slice
+from pipeline.reporting.figures.gallery import LOW, REFERENCE, build_gallery, draw_slices
+from pipeline.reporting.figures.slices import draw_slice
 from pipeline.sources.packing import pack
 from pipeline.statistics.summary import summarise
 from pipeline.steps.duplicates import Duplicate
@@ -781,7 +781,7 @@ def test_results_are_of_the_family_of_their_source() -> None:
         (source("scan", format="dicom"), ".dicom.zip"),
         (source("a.tif"), ".ome.tiff"),
         (source("a.jpg"), ".png"),
-        (source("a.zip", format="pictures"), ".ome.tiff"),
+        (source("a.zip", format="picture_folder"), ".ome.tiff"),
     ):
         assert result_suffix(volume(), {"mine": given_source}) == expected
         assert expected in result_suffixes()

@@ -19,12 +19,9 @@ from pipeline.formats.io.container import read_image
 from pipeline.image.slices import evenly_spaced
 from pipeline.physics.forward import noise_in_words
 from pipeline.physics.noise import none, rician
-from pipeline.reporting.curves import Interval, Line, draw_intervals, draw_lines
-from pipeline.reporting.gallery import enlarge_pixels, error_scale
-from pipeline.reporting.inputs import read_model, read_run_record
-from pipeline.reporting.methods import SPLIT_ORDER, in_order, method_title, split_claim
-from pipeline.reporting.references import LITERATURE, Bibliography
-from pipeline.reporting.slice_images import (
+from pipeline.reporting.figures.gallery import enlarge_pixels, error_scale
+from pipeline.reporting.figures.lines import Line, draw_lines
+from pipeline.reporting.figures.slices import (
     LONGEST_SIDE,
     Box,
     bounding_box,
@@ -37,12 +34,15 @@ from pipeline.reporting.slice_images import (
     to_colour,
     to_grey,
 )
+from pipeline.reporting.literature import LITERATURE, Bibliography
+from pipeline.reporting.methods_text import gap_of, region_words
+from pipeline.reporting.run_record import read_model, read_run_record
 from pipeline.reporting.tables import Column, read_table, split_table, verdict_of
 from pipeline.reporting.templates import cited, linked, render
+from pipeline.reporting.titles import SPLIT_ORDER, in_order, method_title, split_claim
 from pipeline.reporting.verdict import Verdict, verdict
 from pipeline.reporting.versions import git_state, package_versions
 from pipeline.reporting.volume_page import volume_numbers
-from pipeline.reporting.words import gap_of, region_words
 from pipeline.steps.provenance import gaps
 from tests.helpers import Tags, run_stage, the_message
 from tests.report_run import BLOCKS, HOSTILE, index_command, make_run, provenance_command, report_command
@@ -176,7 +176,7 @@ def test_low_resolution_pixels_cover_the_voxels_they_measured(run):
 
 
 def test_pages_that_would_be_too_large_store_pictures_with_loss_and_say_so(run, page, monkeypatch):
-    monkeypatch.setattr("pipeline.reporting.gallery.BUDGET_BYTES", 1)
+    monkeypatch.setattr("pipeline.reporting.figures.gallery.BUDGET_BYTES", 1)
     assert main(report_command(run, "block", run / "again/small.html", title=HOSTILE)) == 0
     text = (run / "again/small.html").read_text(encoding="utf-8")
     assert "stored with slight loss" in text
@@ -203,12 +203,6 @@ def test_drawings_are_the_same_bytes_each_time_and_bear_no_date():
     svg = base64.b64decode(first.split(",", 1)[1]).decode()
     assert "<dc:date>" not in svg
     assert "<svg" in svg
-
-
-def test_intervals_are_drawn_even_where_they_are_unknown():
-    rows = [Interval("a", 0.5, 0.1, 0.9, "delivered"), Interval("b", 0.2, math.nan, math.nan, "baseline")]
-    assert draw_intervals("t", "x", rows) == draw_intervals("t", "x", rows)
-    assert draw_intervals("t", "x", rows) != draw_intervals("t", "x", rows[:1])
 
 
 # Tables

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import logging
 import math
 from typing import Any
@@ -23,7 +22,6 @@ from pipeline.fidelity.tissue import class_names, dice, foreground_classes, meas
 from pipeline.formats.io.container import read_image, write_image
 from pipeline.formats.io.predictions import write_prediction
 from pipeline.image.image import Image
-from pipeline.reporting.agreement import draw_bland_altman
 from pipeline.statistics.bland_altman import bland_altman
 from pipeline.steps.tissue_agreement import agreement_table, read_tissue
 from tests.helpers import extract, write_nifti
@@ -197,16 +195,6 @@ def test_a_table_of_something_else_is_refused(tmp_path):
     path.write_text("volume,method\na,b\n")
     with pytest.raises(UserError, match=r"other\.csv"):
         read_tissue([path])
-
-
-def test_the_drawing_shows_limits_where_there_are_any():
-    reference, method = np.array([500.0, 510.0, 480.0]), np.array([503.0, 509.0, 486.0])
-    uri = draw_bland_altman("Grey matter", "ml", reference, method, bland_altman(method - reference, 0.95))
-    assert uri == draw_bland_altman("Grey matter", "ml", reference, method, bland_altman(method - reference, 0.95))
-    svg = base64.b64decode(uri.split(",")[1]).decode()
-    alone = draw_bland_altman("Grey", "ml", reference[:1], method[:1], bland_altman((method - reference)[:1], 0.95))
-    dashes = "stroke-dasharray"
-    assert svg.count(dashes) == base64.b64decode(alone.split(",")[1]).decode().count(dashes) + 2
 
 
 def test_a_real_brain_has_the_tissues_of_its_atlas():

@@ -16,7 +16,7 @@ CHECKOUT = Path(workflow.basedir)
 sys.path.insert(0, str(CHECKOUT))
 
 from pipeline import plugins
-from pipeline.provenance.code_version import code_version, files_version
+from pipeline.code_version import code_version, files_version
 from pipeline.config.families import format_of_volume, result_suffix
 from pipeline.config.known import known_sources
 from pipeline.config.load import as_json, check_files, read_run

@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from pipeline import plugins
 from pipeline.config.sections import REFERENCE, Insertion
+from pipeline.console import show_progress
 from pipeline.fidelity.insertion import observer
 from pipeline.fidelity.insertion.placing import DIRECTIONS, KINDS, Condition, Sites, insert_sites, plain_sites
 from pipeline.fidelity.insertion.structure import Structure
@@ -30,7 +31,6 @@ from pipeline.physics.degradation import degrade
 from pipeline.physics.excerpts import Excerpt, excerpt
 from pipeline.physics.forward import volume_seed
 from pipeline.physics.grid import crop_to, is_isotropic
-from pipeline.steps._cli import show_progress
 
 CARRIER_CONTRAST = 0.4
 """Of what carries a structure, as a fraction of the normalised range."""

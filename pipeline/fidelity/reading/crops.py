@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from pipeline.image.channels import colours_of, one_a_picture, with_its_colours
 from pipeline.image.image import Image
 from pipeline.image.slices import evenly_spaced
-from pipeline.reporting.gallery import WHITE_PERCENTILE, grey
-from pipeline.reporting.slice_images import (
+from pipeline.reporting.figures.gallery import WHITE_PERCENTILE, grey
+from pipeline.reporting.figures.slices import (
     LONGEST_SIDE,
     Box,
     bounding_box,

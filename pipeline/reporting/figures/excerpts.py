@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.reporting.slice_images import data_uri, fit, to_grey
+from pipeline.reporting.figures.slices import data_uri, fit, to_grey
 from pipeline.reporting.training_inputs import Samples
 
 MAX_EXCERPTS = 4

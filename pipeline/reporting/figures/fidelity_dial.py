@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from pipeline.errors import UserError
-from pipeline.reporting.curves import GRID, INK, SETTINGS, SIZE_INCHES, as_uri, empty_figure
+from pipeline.reporting.figures.lines import GRID, INK, SETTINGS, SIZE_INCHES, as_uri, empty_figure
+from pipeline.reporting.figures.training_curves import Drawing
 from pipeline.reporting.tables import records
-from pipeline.reporting.training_curves import Drawing
 
 ACCENT = "#0b6e75"
 REFERENCE_VALUES = {"true": True, "false": False}

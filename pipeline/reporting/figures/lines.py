@@ -101,17 +101,6 @@ class Marks:
     places: tuple[float, ...]
 
 
-@dataclass(frozen=True)
-class Interval:
-    """One row of an interval drawing: a point, the ends of its interval (NaN where unknown), and its style."""
-
-    label: str
-    value: float
-    low: float
-    high: float
-    style: str
-
-
 def draw_lines(
     title: str,
     x_label: str,
@@ -185,28 +174,6 @@ def _draw_marks(axes: Any, marks: Marks) -> None:
         zorder=1,
         **style,
     )
-
-
-def draw_intervals(title: str, x_label: str, rows: Sequence[Interval]) -> str:
-    """Draw points with their intervals, one row each, around a line at zero; return a data URI."""
-    from matplotlib import rc_context
-
-    with rc_context({**SETTINGS, "axes.grid.axis": "x"}):
-        figure, axes = empty_figure((SIZE_INCHES[0], 0.9 + 0.32 * len(rows)))
-        axes.axvline(0, color=QUIET, linewidth=0.9)
-        for place, row in enumerate(rows):
-            colour = STYLES[row.style]["color"]
-            if np.isfinite(row.low) and np.isfinite(row.high):
-                axes.plot([row.low, row.high], [place, place], color=colour, linewidth=2.2, solid_capstyle="butt")
-            if np.isfinite(row.value):
-                axes.plot([row.value], [place], "o", color=colour, markersize=5)
-        axes.set_yticks(range(len(rows)), [plain(row.label) for row in rows])
-        axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.tick_params(axis="y", length=0)
-        axes.spines["left"].set_visible(False)
-        figure.suptitle(plain(title), x=0.01, ha="left", size=10, weight="bold", color=INK)
-        figure.supxlabel(plain(x_label), size=9, color=INK)
-        return as_uri(figure)
 
 
 def plain(text: str) -> str:

@@ -12,7 +12,7 @@ from pipeline.image.channels import COLOURS, colours_of, one_a_picture, section_
 from pipeline.image.image import Image
 from pipeline.image.slices import evenly_spaced
 from pipeline.image.stack import is_collection
-from pipeline.reporting.slice_images import (
+from pipeline.reporting.figures.slices import (
     LONGEST_SIDE,
     PLANE_EDGES,
     Box,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pipeline.image.channels import colours_of, with_its_colours
 from pipeline.image.image import PLANE_AXIS, Image
 from pipeline.image.stack import PLANE as PICTURE
-from pipeline.reporting.slice_images import PLANE_EDGES, Box, bounding_box, colours, data_uri, draw_slice, red_of
+from pipeline.reporting.figures.slices import PLANE_EDGES, Box, bounding_box, colours, data_uri, draw_slice, red_of
 
 BUDGET_BYTES = 9_000_000
 """Of all sheets of a page together, as they stand in it: six megabytes are left for everything else."""

@@ -1,4 +1,4 @@
-"""What code a stage depends on: a hash of every module of this package that it can reach by imports."""
+"""Hashes of the code that a step depends on, so that a changed step is run again."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
-PACKAGE_FOLDER = Path(__file__).resolve().parents[1]
+PACKAGE_FOLDER = Path(__file__).resolve().parent
 WITHOUT_EFFECT = PACKAGE_FOLDER / "config"
-"""The configuration's own code: a rule hands its stage complete settings, so that results hang on these alone."""
+"""Not hashed: rules pass complete settings to their steps, so a change here matters only if it changes a setting."""
+BIDS = WITHOUT_EFFECT / "bids"
+"""Hashed all the same: steps that write derivatives use it."""
 
 
 @cache
 def code_version(module: str) -> str:
-    """Return 16 hexadecimal digits that change when `module`, or anything of `pipeline` it imports, changes.
+    """Return 16 hexadecimal digits that change with the source of `module` or of any module of `pipeline` it imports.
 
-    The source is parsed, never run. A package that is named in a string ("pipeline.metrics") is taken with all its
-    modules, since plug-ins are found by name; one that is only imported from is not.
+    The source is parsed, not executed. A package named in a string ("pipeline.metrics") counts with all its modules,
+    because plug-ins are found by name; a package that is only imported from counts with its `__init__` alone.
 
     Args:
         module: dotted name inside this package, such as "pipeline.steps.extract".
@@ -31,7 +33,7 @@ def code_version(module: str) -> str:
 
 @cache
 def files_version(folder: Path) -> str:
-    """Return 16 hexadecimal digits that change when any file below `folder` changes."""
+    """Return 16 hexadecimal digits that change with any file below `folder`."""
     digest = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         digest.update(path.relative_to(folder).as_posix().encode())
@@ -44,7 +46,7 @@ def _reachable(module: str) -> set[Path]:
     waiting = _files_of(module)
     while waiting:
         path = waiting.pop()
-        if path not in seen and not path.is_relative_to(WITHOUT_EFFECT):
+        if path not in seen and (path.is_relative_to(BIDS) or not path.is_relative_to(WITHOUT_EFFECT)):
             seen.add(path)
             waiting.extend(_dependencies(path))
     return seen
@@ -52,7 +54,7 @@ def _reachable(module: str) -> set[Path]:
 
 @cache
 def _dependencies(path: Path) -> tuple[Path, ...]:
-    """The files that a source file imports, and all plug-ins of the packages that it names in strings."""
+    """Return the files that a source file imports, and all modules of the packages that it names in strings."""
     found: list[Path] = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -66,7 +68,7 @@ def _dependencies(path: Path) -> tuple[Path, ...]:
 
 
 def _files_of(module: str) -> list[Path]:
-    """The file behind a dotted name, none where it is no module of this package; a package's is its __init__."""
+    """Return the source of a module, or the `__init__` of a package; nothing for names outside `pipeline`."""
     parts = module.split(".")
     if parts[0] != PACKAGE_FOLDER.name or len(parts) == 1:
         return []
@@ -75,7 +77,7 @@ def _files_of(module: str) -> list[Path]:
 
 
 def _plugins_of(text: str) -> list[Path]:
-    """All modules of the package that a string names, none where it names no package."""
+    """Return all modules of the package that a string names, if it names one."""
     parts = text.split(".")
     if parts[0] != PACKAGE_FOLDER.name or len(parts) == 1 or not all(part.isidentifier() for part in parts):
         return []

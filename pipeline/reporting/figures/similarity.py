@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from pipeline.image.image import Image
 from pipeline.metrics._shells import NYQUIST, THRESHOLD, first_below, shell_correlation
-from pipeline.reporting.curves import Line, Marks, draw_lines
-from pipeline.reporting.slice_images import bounding_box, draw_slice, drawn_slices, drawn_spacing
+from pipeline.reporting.figures.lines import Line, Marks, draw_lines
+from pipeline.reporting.figures.slices import bounding_box, draw_slice, drawn_slices, drawn_spacing
 
 FREQUENCIES = (np.arange(64) + 0.5) / 128
 """In cycles per voxel, up to the highest there is; the rings of slices of any size are read off at these."""

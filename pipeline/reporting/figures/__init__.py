@@ -1,0 +1,1 @@
+"""Figures of the report pages: drawings, images and the data of the viewer."""
