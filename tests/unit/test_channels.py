@@ -36,11 +36,11 @@ from pipeline.metrics.evaluation.regions import neighbours
 from pipeline.models.generator import Generator, Shape
 from pipeline.models.weights import save_generator
 from pipeline.physics.degradation import degrade, forward_model
+from pipeline.provenance.record import describe_volume
 from pipeline.reporting.figures.gallery import slice_label, words_of_white
 from pipeline.reporting.figures.slices import draw_slice
 from pipeline.steps.duplicates import hashed, hashed_slices, near_duplicates
 from pipeline.steps.extract import cut_block, extract, normalise, read_block
-from pipeline.steps.provenance import describe_volume
 from tests.helpers import synthetic_head
 from tests.image_files import numbers, png, write_ome, write_zip
 from tests.unit.test_collections import scene

@@ -19,7 +19,6 @@ import tifffile
 from PIL import Image as PillowImage
 from scipy import ndimage
 
-from pipeline.__main__ import main
 from pipeline.baselines.tuning.apply import upsample
 from pipeline.config.load import read_run
 from pipeline.config.sections import Degrade, Evaluate, Extract
@@ -41,6 +40,7 @@ from pipeline.sources.packing import pack
 from pipeline.sources.picture_archive import picture_names, shard_of
 from pipeline.statistics.bootstrap import resampled_means
 from pipeline.statistics.summary import summarise
+from pipeline.steps.__main__ import main
 from pipeline.steps.extract import extract
 from pipeline.tables.duplicates import read_left_out
 from pipeline.tables.measurements import read_parts, volume_table, write_table

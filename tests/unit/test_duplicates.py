@@ -13,11 +13,11 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pipeline.__main__ import main
 from pipeline.formats.io.container import read_facts
+from pipeline.steps.__main__ import main
 from pipeline.steps.duplicates import PROBES, cut_to, spread
 from pipeline.tables.duplicates import counted
-from tests.helpers import configuration, extract, reoriented, run_stage, synthetic_head, the_message, write_nifti
+from tests.helpers import configuration, extract, reoriented, run_step, synthetic_head, the_message, write_nifti
 
 
 def head(seed: int) -> NDArray[np.float32]:
@@ -125,12 +125,12 @@ def test_a_failure_names_the_volume(tmp_path: Path) -> None:
     damaged = tmp_path / "broken.safetensors"
     damaged.write_bytes(b"\x00" * 40)
     command = ["duplicates", "--extracted", damaged, "--output", tmp_path / "d.csv"]
-    assert "volume 'broken': cannot read" in the_message(run_stage(*command))
+    assert "volume 'broken': cannot read" in the_message(run_step(*command))
     with zipfile.ZipFile(tmp_path / "pictures.zip", "w") as archive:
         archive.writestr("a.png", b"no picture")
     stack = {"id": "slices-0", "subject": "slices-0", "split": "val", "source": "pictures", "shard": [0, 1]}
     command = ["duplicates", "--input", tmp_path / "pictures.zip", "--sources", "pictures", "--volumes"]
-    message = the_message(run_stage(*command, json.dumps([stack]), "--output", tmp_path / "d.csv"))
+    message = the_message(run_step(*command, json.dumps([stack]), "--output", tmp_path / "d.csv"))
     assert "volume 'slices-0'" in message and "a.png" in message
 
 

@@ -14,7 +14,6 @@ from scipy import ndimage
 from skimage.metrics import peak_signal_noise_ratio
 
 from pipeline import metrics, plugins
-from pipeline.__main__ import main as run
 from pipeline.baselines.tuning.search import tune
 from pipeline.config.sections import Degrade, Evaluate, Extract
 from pipeline.errors import UserError
@@ -30,6 +29,7 @@ from pipeline.metrics.evaluation.regions import region_mask
 from pipeline.physics.degradation import degrade, forward_model
 from pipeline.physics.excerpts import excerpt
 from pipeline.physics.grid import fine_affine
+from pipeline.steps.__main__ import main as run
 from pipeline.steps.extract import normalise
 
 METHODS = plugins.names("pipeline.baselines")

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.__main__ import main
 from pipeline.reporting.failure_log import LAST_LINES, last_lines, message_of, parse_run_log
+from pipeline.steps.__main__ import main
 from tests.helpers import Tags
 
 HOSTILE = '<script>alert("pwned")</script>\'"&'

@@ -55,6 +55,7 @@ from pipeline.reporting.figures.gallery import LOW, REFERENCE, build_gallery, dr
 from pipeline.reporting.figures.slices import draw_slice
 from pipeline.sources.packing import pack
 from pipeline.statistics.summary import summarise
+from pipeline.steps.__main__ import main as run_step_here
 from pipeline.steps.duplicates import Duplicate
 from pipeline.steps.extract import extract, normalise, read_block
 from pipeline.tables.measurements import read_parts, write_table
@@ -1010,7 +1011,7 @@ def pages(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def command(*arguments: str | Path) -> None:
-    assert main(list(map(str, arguments))) == 0
+    assert run_step_here(list(map(str, arguments))) == 0
 
 
 def test_the_page_of_a_micrograph_names_its_sections_and_no_plane(pages: dict[str, str]) -> None:

@@ -27,7 +27,7 @@ from pipeline.physics.degradation import degrade
 from pipeline.physics.forward import ForwardModel
 from pipeline.reporting.fidelity_curves import detection_rates, draw_detection, draw_reliability
 from pipeline.steps.insert_structures import classical_methods
-from tests.helpers import run_stage, synthetic_head
+from tests.helpers import run_step, synthetic_head
 from tests.small_training import tiny_generator
 
 NO_DENOISING = {"sigma": 0.02, "h_in_sigma": 0.0, "patch_size": 3, "patch_distance": 3}
@@ -259,7 +259,7 @@ def test_the_stage_writes_one_row_a_method_kind_size_and_contrast(pair, tmp_path
         *("--models", tmp_path / "rrdb_l1/generator.safetensors", "--tuning", tmp_path / "tuning.json"),
         *("--infer", json.dumps({"threads": 1}), "--settings"),
     )
-    made = run_stage(
+    made = run_step(
         *command, json.dumps(settings), "--output", tmp_path / "inserted.csv", "--places", tmp_path / "places.csv"
     )
     assert made.returncode == 0, made.stderr
@@ -271,7 +271,7 @@ def test_the_stage_writes_one_row_a_method_kind_size_and_contrast(pair, tmp_path
     classical = plugins.names("pipeline.baselines")
     assert set(found["method"]) == {"reference", "rrdb_l1", *classical}
     assert len(found) == (len(classical) + 2) * 3 * 2
-    made = run_stage(
+    made = run_step(
         *command, json.dumps({"kinds": []}), "--output", tmp_path / "none.csv", "--places", tmp_path / "no.csv"
     )
     assert made.returncode == 0, made.stderr
@@ -287,7 +287,7 @@ def test_the_stage_writes_one_row_a_method_kind_size_and_contrast(pair, tmp_path
     assert np.array_equal(listed.groupby(keys).size(), counts["inserted"])
 
     both = [[tmp_path / f"{name}.csv" for name in names] for names in (("inserted", "none"), ("places", "no"))]
-    made = run_stage(
+    made = run_step(
         *("detection_rates", "--parts", *both[0], "--places", *both[1], "--deliver", "rrdb_l1"),
         *("--table", tmp_path / "table.csv", "--rates", tmp_path / "rates.csv"),
     )
@@ -300,7 +300,7 @@ def test_the_stage_writes_one_row_a_method_kind_size_and_contrast(pair, tmp_path
     reference_row = everything.loc["reference"]
     assert reference_row["detected"] == found.loc[found["method"] == "reference", "detected"].sum()
     assert reference_row["diff"] == pytest.approx(everything.loc["rrdb_l1", "rate"] - reference_row["rate"])
-    refused = run_stage(
+    refused = run_step(
         *(
             "detection_rates",
             "--parts",

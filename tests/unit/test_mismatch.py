@@ -12,12 +12,13 @@ from pipeline import plugins
 from pipeline.config.mismatch import degradations, single_minded
 from pipeline.config.recipe import Recipe
 from pipeline.config.sections import Degrade
-from pipeline.fidelity.mismatch import BEST_BASELINE, COLUMNS, METRICS, measure
+from pipeline.fidelity.mismatch import BEST_BASELINE, COLUMNS, measure
 from pipeline.image.image import Image
 from pipeline.models.generator import Generator
 from pipeline.physics.degradation import degrade, forward_model
 from pipeline.physics.excerpts import excerpt
 from pipeline.reporting.mismatch_matrix import draw
+from pipeline.training.dial import METRICS
 from tests.helpers import synthetic_head
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -14,7 +14,6 @@ import pandas as pd
 import pytest
 from PIL import Image as PillowImage
 
-from pipeline.__main__ import main
 from pipeline.config.load import read_run
 from pipeline.errors import UserError
 from pipeline.fidelity.reading.answers import COLUMNS, read_answers
@@ -34,6 +33,7 @@ from pipeline.fidelity.reading.scores import (
 from pipeline.image.channels import COLOURS
 from pipeline.image.image import Image
 from pipeline.statistics.krippendorff import krippendorff_alpha
+from pipeline.steps.__main__ import main
 from tests.helpers import configuration
 
 CASES, METHODS = [f"v/{index}" for index in range(6)], ["bicubic", "ours", "reference"]

@@ -11,7 +11,6 @@ from arch.bootstrap import CircularBlockBootstrap
 from scipy.stats import ks_2samp, wilcoxon
 from statsmodels.stats.multitest import multipletests
 
-from pipeline.__main__ import main as run
 from pipeline.config.sections import Evaluate
 from pipeline.errors import UserError
 from pipeline.metrics import WHOLE_VOLUME
@@ -19,6 +18,7 @@ from pipeline.statistics.bootstrap import circular_block_means, percentile_inter
 from pipeline.statistics.comparisons import COMPARISON_COLUMNS, compare_all, holm, rank_biserial
 from pipeline.statistics.conclusion import against_all, conclusion
 from pipeline.statistics.summary import SUMMARY_COLUMNS, choose_baselines, estimate, signed_rank_p, summarise
+from pipeline.steps.__main__ import main as run
 from pipeline.tables.measurements import SLICE_COLUMNS, read_parts, slices_of, volume_table
 
 SETTINGS = Evaluate(metrics=("psnr",), regions=("foreground",), bootstrap_samples=4000, bootstrap_block_slices=4)

@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 from safetensors.numpy import save_file
 
-from pipeline.__main__ import main
 from pipeline.config.recipe import preset_names
 from pipeline.errors import UserError
 from pipeline.files import write_json
@@ -24,7 +23,8 @@ from pipeline.reporting.run_record import ModelRecord
 from pipeline.reporting.titles import NETWORKS, in_order, method_title, network_colours
 from pipeline.reporting.training_inputs import Samples, read_samples, read_training
 from pipeline.reporting.training_page import MAX_EVENTS, card_facts, event_rows, measures
-from tests.helpers import Tags, run_stage, the_message
+from pipeline.steps.__main__ import main
+from tests.helpers import Tags, run_step, the_message
 
 HOSTILE = '<script>alert("pwned")</script>\'"&'
 CARD = """# brainsr
@@ -406,6 +406,6 @@ def test_a_missing_file_of_a_trained_network_is_named(tmp_path, name):
     write_network(tmp_path / "models/mine", CARD, HISTORY)
     write_json(tmp_path / "provenance.json", {"brainsr": "0.0", "config": config()})
     (tmp_path / "models/mine" / name).unlink()
-    message = the_message(run_stage(*command(tmp_path, tmp_path / "page.html")))
+    message = the_message(run_step(*command(tmp_path, tmp_path / "page.html")))
     assert name in message
     assert not (tmp_path / "page.html").exists()

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from scipy.stats import wasserstein_distance
 
-from pipeline.__main__ import main
 from pipeline.errors import UserError
 from pipeline.formats.io.container import read_image, write_image
 from pipeline.image.channels import COLOURS
@@ -20,6 +19,7 @@ from pipeline.image.image import Image
 from pipeline.image.intensity import IntensityMap
 from pipeline.metrics import frc
 from pipeline.metrics._shells import first_below
+from pipeline.provenance.environment import processor_name
 from pipeline.reporting.against import against_every
 from pipeline.reporting.bibtex import as_tex, bibtex, entries
 from pipeline.reporting.cautions import Case, cautions, share_at_limit
@@ -40,8 +40,8 @@ from pipeline.reporting.gates import read_gates
 from pipeline.reporting.literature import LITERATURE
 from pipeline.reporting.run_record import read_run_record
 from pipeline.reporting.tables import Column, columns_of
-from pipeline.reporting.versions import processor_name
 from pipeline.reporting.volume_page import table_caption, volume_numbers
+from pipeline.steps.__main__ import main
 from tests.helpers import Tags
 from tests.report_run import HOSTILE, make_run, provenance_command, report_command
 
