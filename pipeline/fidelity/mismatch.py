@@ -17,11 +17,11 @@ from pipeline import plugins
 from pipeline.inference.volume import restore_excerpt
 from pipeline.models.generator import Generator
 from pipeline.physics.excerpts import Excerpt
+from pipeline.tables.mismatch import MISMATCH
 from pipeline.training.dial import METRICS
 
 BEST_BASELINE = "best baseline"
 """Name of the best baseline among the networks, in the column trained_on."""
-COLUMNS = ("trained_on", "tested_on", "volume", "metric", "value")
 
 
 def measure(networks: Mapping[str, Generator], tests: Mapping[str, Sequence[Excerpt]]) -> pd.DataFrame:
@@ -32,7 +32,7 @@ def measure(networks: Mapping[str, Generator], tests: Mapping[str, Sequence[Exce
         tests: excerpts of the same volumes, by degradation.
 
     Returns:
-        One row a network (or best baseline), degradation, volume and metric; see COLUMNS.
+        One row a network (or best baseline), degradation, volume and metric; see `MismatchValue`.
     """
     rows = []
     pairs = [(tested, one) for tested, excerpts in tests.items() for one in excerpts]
@@ -40,7 +40,7 @@ def measure(networks: Mapping[str, Generator], tests: Mapping[str, Sequence[Exce
         found = {name: one.mean_over_slices(restore_excerpt(net, one), METRICS) for name, net in networks.items()}
         for name, values in {BEST_BASELINE: _best_baseline(one), **found}.items():
             rows.extend((name, tested, one.reference.facts["id"], metric, value) for metric, value in values.items())
-    return pd.DataFrame(rows, columns=pd.Index(COLUMNS))
+    return pd.DataFrame(rows, columns=pd.Index(MISMATCH.columns))
 
 
 def _best_baseline(one: Excerpt) -> dict[str, float]:

@@ -23,6 +23,3 @@ wrong image can score best. It is reported with the others, but no headline depe
 Arguments are passed by keyword. The constants: TITLE, UNIT, HIGHER_IS_BETTER, PERFECT (the value of the reference
 compared with itself), RANGE in words, SOURCE, and DECIMALS for tables.
 """
-
-WHOLE_VOLUME = -1
-"""Slice index of values of the whole volume."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.files import sha256_of
+from pipeline.tables.history import CLOCK
 
 KINDS: Mapping[str, tuple[str, ...]] = {
     "networks": ("models/**/*.safetensors", "models/**/*.csv", "models/**/*.md", "models/**/*.json"),
@@ -21,8 +22,6 @@ KINDS: Mapping[str, tuple[str, ...]] = {
 """Patterns of the final outputs by kind. Pages are left out since they show dates, other files are intermediate."""
 
 HISTORY = "history.csv"
-CLOCK = "seconds"
-"""Column of the training history that differs from run to run."""
 
 IDENTICAL, DIFFERENT, MISSING, ADDED = "identical", "different", "missing", "added"
 

@@ -16,7 +16,6 @@ from pipeline.config.sections import Evaluate, Report
 from pipeline.errors import UserError
 from pipeline.image.channels import middle_slice
 from pipeline.image.image import Image
-from pipeline.metrics import WHOLE_VOLUME
 from pipeline.physics.forward import ForwardModel
 from pipeline.reporting import methods_text
 from pipeline.reporting.against import against_every
@@ -49,6 +48,7 @@ from pipeline.reporting.templates import render
 from pipeline.reporting.titles import method_title, split_claim, split_title
 from pipeline.reporting.verdict import verdict
 from pipeline.statistics.summary import estimate
+from pipeline.tables.slices import WHOLE_VOLUME
 
 WORST_BY = (("foreground", "ssim"), ("foreground", "psnr"))
 """What decides which pictures are the worst, by preference; else the first measure that was taken."""

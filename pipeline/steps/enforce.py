@@ -1,4 +1,4 @@
-"""Stop the run, or warn, where delivered volumes contradict the measurement (`evaluate.on_gate`).
+"""Stop the run, or warn, where delivered volumes contradict the measurement (`evaluate.on_gate_failure`).
 
 It is the last step, so that all pages exist when it stops.
 """
@@ -13,12 +13,12 @@ from typing import Literal
 
 from pipeline.errors import UserError
 from pipeline.files import write_text
-from pipeline.tables.gate import GateRow, read_gates
+from pipeline.tables.gates import GATES, GateResult
 
 logger = logging.getLogger(__name__)
 
 
-def failed(rows: Sequence[GateRow], method: str) -> list[GateRow]:
+def failed(rows: Sequence[GateResult], method: str) -> list[GateResult]:
     """Return the gates that a method did not pass.
 
     Raises:
@@ -30,7 +30,7 @@ def failed(rows: Sequence[GateRow], method: str) -> list[GateRow]:
     return [row for row in rows if row.method == method and not row.passed]
 
 
-def verdict(rows: Sequence[GateRow], method: str) -> str:
+def verdict(rows: Sequence[GateResult], method: str) -> str:
     """Return what is to be said of the delivered method; errors as `failed`."""
     found = failed(rows, method)
     volumes = {row.volume for row in rows if row.method == method}
@@ -49,7 +49,7 @@ class Options:
     """Table of the consistency gates (.csv)."""
     method: str
     """Method that is delivered."""
-    on_gate: Literal["warn", "fail"] = "warn"
+    on_gate_failure: Literal["warn", "fail"] = "warn"
     """fail: stop with an error where the method fails a gate; warn: record it and continue."""
     output: Path
     """The verdict in words (.txt)."""
@@ -59,15 +59,16 @@ def run(options: Options) -> None:
     """Write the verdict.
 
     Raises:
-        UserError: the delivered method fails a gate, and `on_gate` is fail.
+        UserError: the delivered method fails a gate, and `on_gate_failure` is fail.
     """
-    rows = read_gates(options.gates)
+    rows = GATES.read_rows(options.gates)
     text = verdict(rows, options.method)
     if failed(rows, options.method):
-        if options.on_gate == "fail":
+        if options.on_gate_failure == "fail":
             raise UserError(
-                f"{text}\nevaluate.on_gate is fail, so the run stops here; all results and pages are written. Do not "
-                "use these volumes before the cause is found, or set evaluate.on_gate: warn."
+                f"{text}\nevaluate.on_gate_failure is fail, so the run stops here; all results and reports "
+                "are written. Do not use these volumes before the cause is found, or set "
+                "evaluate.on_gate_failure: warn."
             )
         logger.warning("%s", text)
     write_text(options.output, text + "\n")

@@ -14,16 +14,10 @@ from pipeline.formats.io.container import read_image
 from pipeline.formats.io.predictions import by_method, method_of, read_prediction
 from pipeline.image.image import Image
 from pipeline.metrics._features import read_features
-from pipeline.metrics.evaluation.measure import (
-    ExtraInputs,
-    Measurement,
-    evaluate,
-    interpolated_lr,
-    needs,
-    write_measurements,
-)
+from pipeline.metrics.evaluation.measure import ExtraInputs, evaluate, interpolated_lr, needs
 from pipeline.metrics.evaluation.regions import DENOISED
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_settings, add_table
+from pipeline.tables.slices import SLICES, SliceValue
 
 logger = logging.getLogger(__name__)
 
@@ -62,8 +56,8 @@ def main(arguments: Namespace) -> None:
         raise UserError("--denoised: evaluate.regions names denoised; give the file of the step denoise.")
     denoised = read_image(arguments.denoised[0]) if arguments.denoised else None
     extra = _extra_inputs(arguments, settings, reference)
-    rows: list[Measurement] = []
+    rows: list[SliceValue] = []
     for path in tqdm(by_method(arguments.predictions), reference.facts["id"], disable=None):
         rows.extend(evaluate(reference, method_of(path), read_prediction(path, reference), settings, denoised, extra))
         logger.info("%s: %s evaluated", reference.facts["id"], method_of(path))
-    write_measurements(arguments.output, rows)
+    SLICES.write(arguments.output, rows)

@@ -16,6 +16,7 @@ from pipeline.models.weights import load_generator
 from pipeline.physics.excerpts import Excerpt, excerpt
 from pipeline.reporting.mismatch_matrix import draw
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path
+from pipeline.tables.mismatch import MISMATCH
 
 logger = logging.getLogger(__name__)
 
@@ -54,8 +55,7 @@ def main(arguments: Namespace) -> None:
         name: load_generator(path).to(device).eval() for name, path in zip(names, arguments.models, strict=True)
     }
     table = measure(networks, _excerpts(names, references, arguments.lr))
-    with replacing(arguments.output) as partial:
-        table.to_csv(partial, index=False, float_format="%.9g", lineterminator="\n")
+    MISMATCH.write(arguments.output, table)
     with replacing(arguments.figure) as partial:
         draw(table).savefig(partial, format="png", dpi=120, metadata={"Software": None})
     logger.info("%d networks on %d degradations of %d volumes", len(networks), len(names), len(references))

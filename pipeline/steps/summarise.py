@@ -9,9 +9,13 @@ from typing import Annotated
 
 from pipeline.config.sections import Evaluate
 from pipeline.statistics.comparisons import compare_all
+from pipeline.statistics.measurements import read_parts, slices_of, volume_table
 from pipeline.statistics.summary import summarise
 from pipeline.steps._framework import section
-from pipeline.tables.measurements import read_parts, slices_of, volume_table, write_table
+from pipeline.tables.comparisons import COMPARISONS
+from pipeline.tables.slices import SLICES
+from pipeline.tables.summary import SUMMARY
+from pipeline.tables.volumes import VOLUMES
 
 logger = logging.getLogger(__name__)
 
@@ -42,9 +46,9 @@ def run(options: Options) -> None:
     """Write the tables."""
     rows = read_parts(options.parts)
     summary = summarise(rows, options.settings, options.seed, options.stacks)
-    write_table(options.slices, slices_of(rows))
-    write_table(options.volumes, volume_table(rows))
-    write_table(options.summary, summary)
+    SLICES.write(options.slices, slices_of(rows))
+    VOLUMES.write(options.volumes, volume_table(rows))
+    SUMMARY.write(options.summary, summary)
     if options.comparisons:
-        write_table(options.comparisons, compare_all(rows, options.settings, options.seed, options.stacks))
+        COMPARISONS.write(options.comparisons, compare_all(rows, options.settings, options.seed, options.stacks))
     logger.info("%d volumes, %d methods", rows["volume"].nunique(), rows["method"].nunique())

@@ -30,7 +30,6 @@ from pipeline.formats.io.predictions import prediction_path, read_prediction, su
 from pipeline.formats.tiled import open_tiled
 from pipeline.image.image import Image
 from pipeline.inference.large_images import measured_levels, restore_large
-from pipeline.metrics import WHOLE_VOLUME
 from pipeline.metrics.evaluation.measure import evaluate, measure
 from pipeline.metrics.evaluation.regions import neighbours
 from pipeline.models.generator import Generator, Shape
@@ -41,6 +40,7 @@ from pipeline.reporting.figures.gallery import slice_label, words_of_white
 from pipeline.reporting.figures.slices import draw_slice
 from pipeline.steps.duplicates import hashed, hashed_slices, near_duplicates
 from pipeline.steps.extract import cut_block, extract, normalise, read_block
+from pipeline.tables.slices import WHOLE_VOLUME
 from tests.helpers import synthetic_head
 from tests.image_files import numbers, png, write_ome, write_zip
 from tests.unit.test_collections import scene

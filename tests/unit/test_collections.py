@@ -30,7 +30,7 @@ from pipeline.formats._picture_stack import read_picture, stack_image
 from pipeline.formats.io.container import read_image, write_image
 from pipeline.formats.io.predictions import check_output, prediction_path, read_prediction, suffix_of, write_prediction
 from pipeline.image.image import Image
-from pipeline.metrics.evaluation.measure import evaluate, measure, write_measurements
+from pipeline.metrics.evaluation.measure import evaluate, measure
 from pipeline.metrics.evaluation.regions import region_mask
 from pipeline.physics.degradation import degrade, forward_model
 from pipeline.reporting.figures.slices import draw_slice
@@ -39,11 +39,14 @@ from pipeline.reporting.volume_page import slices_to_show
 from pipeline.sources.packing import pack
 from pipeline.sources.picture_archive import picture_names, shard_of
 from pipeline.statistics.bootstrap import resampled_means
+from pipeline.statistics.measurements import read_parts, volume_table
 from pipeline.statistics.summary import summarise
 from pipeline.steps.__main__ import main
 from pipeline.steps.extract import extract
-from pipeline.tables.duplicates import read_left_out
-from pipeline.tables.measurements import read_parts, volume_table, write_table
+from pipeline.tables.duplicates import excluded_pictures
+from pipeline.tables.slices import SLICES
+from pipeline.tables.summary import SUMMARY
+from pipeline.tables.volumes import VOLUMES
 from tests.helpers import configuration, synthetic_head, write_nifti
 
 SHARDS = {"train": 2, "val": 1, "test": 1}
@@ -417,7 +420,7 @@ def test_near_duplicates_are_found_and_left_out_of_the_later_split(tmp_path: Pat
     pairs = {(line.split(",")[0], line.split(",")[3]) for line in lines[1:]}
     expected = {("smaller.png", "first.png"), ("smaller.png", "twin of first.png"), ("brighter.png", "second.png")}
     assert pairs == expected
-    assert read_left_out(table, "val") == {"smaller.png"} and read_left_out(table, "train") == set()
+    assert excluded_pictures(table, "val") == {"smaller.png"} and excluded_pictures(table, "train") == set()
     output = tmp_path / "test.safetensors"
     given = ["--input", str(archive), "--output", str(output), "--volume", stacks[0].model_dump_json()]
     assert main(["extract", *given, "--duplicates", str(table)]) == 0
@@ -430,7 +433,7 @@ def test_near_duplicates_are_found_and_left_out_of_the_later_split(tmp_path: Pat
 def test_another_table_is_not_taken_for_one_of_near_duplicates(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("picture,volume\n")
     with pytest.raises(UserError, match="no table of near-duplicates"):
-        read_left_out(tmp_path / "x.csv", "s")
+        excluded_pictures(tmp_path / "x.csv", "s")
 
 
 # statistics and pages
@@ -485,11 +488,11 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 write_prediction(path, low, upsample(low, method))
             rows.extend(evaluate(reference, method, read_prediction(path, reference), settings))
         if volume.split != "train":
-            write_measurements(folder / f"{volume.id}.csv", rows)
+            SLICES.write(folder / f"{volume.id}.csv", rows)
     slices = read_parts([folder / "val-0.csv", folder / "test-0.csv"])
-    write_table(folder / "slices.csv", slices)
-    write_table(folder / "volumes.csv", volume_table(slices))
-    write_table(folder / "summary.csv", summarise(slices, settings, 1, ["val-0", "test-0"]))
+    SLICES.write(folder / "slices.csv", slices)
+    VOLUMES.write(folder / "volumes.csv", volume_table(slices))
+    SUMMARY.write(folder / "summary.csv", summarise(slices, settings, 1, ["val-0", "test-0"]))
     (folder / "tuning.json").write_text(json.dumps({"method": "nlm_bspline3", "settings": {}}))
     (folder / "models/rrdb_l1").mkdir(parents=True)
     (folder / "models/rrdb_l1/model_card.md").write_text("# Fine-tuned\n")

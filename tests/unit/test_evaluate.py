@@ -22,7 +22,7 @@ from pipeline.formats.io.container import read_image
 from pipeline.formats.io.predictions import read_prediction, restored_image, write_prediction
 from pipeline.image.image import Image
 from pipeline.image.slices import evenly_spaced
-from pipeline.metrics import WHOLE_VOLUME, psnr, ssim
+from pipeline.metrics import psnr, ssim
 from pipeline.metrics.evaluation.detail_ledger import DetailShares, detail_shares
 from pipeline.metrics.evaluation.measure import ExtraInputs, evaluate, interpolated_lr
 from pipeline.metrics.evaluation.regions import region_mask
@@ -31,6 +31,7 @@ from pipeline.physics.excerpts import excerpt
 from pipeline.physics.grid import fine_affine
 from pipeline.steps.__main__ import main as run
 from pipeline.steps.extract import normalise
+from pipeline.tables.slices import WHOLE_VOLUME
 
 METHODS = plugins.names("pipeline.baselines")
 SHAPE = (42, 45, 14)

@@ -18,7 +18,7 @@ from pipeline.config.sections import Insertion
 from pipeline.fidelity.insertion import observer
 from pipeline.fidelity.insertion.placing import DIRECTIONS, KINDS, Condition, insert_sites, plain_sites
 from pipeline.fidelity.insertion.structure import Structure, covered, disk
-from pipeline.fidelity.insertion.study import Detection, Place, Seen, detections, plan_structures, study
+from pipeline.fidelity.insertion.study import Seen, detections, plan_structures, study
 from pipeline.files import write_json
 from pipeline.formats.io.container import write_image
 from pipeline.image.image import Image
@@ -27,6 +27,8 @@ from pipeline.physics.degradation import degrade
 from pipeline.physics.forward import ForwardModel
 from pipeline.reporting.fidelity_curves import detection_rates, draw_detection, draw_reliability
 from pipeline.steps.insert_structures import classical_methods
+from pipeline.tables.inserted_places import INSERTED_PLACES
+from pipeline.tables.inserted_structures import DETECTION_COUNTS
 from tests.helpers import run_step, synthetic_head
 from tests.small_training import tiny_generator
 
@@ -159,7 +161,7 @@ def pair():
 
 def counted(reference: Image, seen: Iterable[Seen]) -> pd.DataFrame:
     """Return the table of detections."""
-    return pd.DataFrame(detections(reference, seen), columns=pd.Index(Detection._fields))
+    return DETECTION_COUNTS.frame(detections(reference, seen))
 
 
 SMALL = Insertion(draws=1, kinds=("lesion",), sizes_voxels=(2.0, 6.0), contrasts=(0.1, 0.8), count=12, slices=4)
@@ -275,8 +277,8 @@ def test_the_stage_writes_one_row_a_method_kind_size_and_contrast(pair, tmp_path
         *command, json.dumps({"kinds": []}), "--output", tmp_path / "none.csv", "--places", tmp_path / "no.csv"
     )
     assert made.returncode == 0, made.stderr
-    assert (tmp_path / "none.csv").read_text() == ",".join(Detection._fields) + "\n"
-    assert (tmp_path / "no.csv").read_text() == ",".join(Place._fields) + "\n"
+    assert (tmp_path / "none.csv").read_text() == ",".join(DETECTION_COUNTS.columns) + "\n"
+    assert (tmp_path / "no.csv").read_text() == ",".join(INSERTED_PLACES.columns) + "\n"
 
     listed: Any = pd.read_csv(tmp_path / "places.csv")
     assert set(listed["draw"]) == {0, 1}

@@ -97,7 +97,7 @@ def test_a_volume_that_is_coarse_along_all_axes_is_cut_in_three_ways() -> None:
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4, 8])
-def test_interpolate_slices_slices_are_those_of_the_cubic_spline(factor) -> None:
+def test_interpolated_slices_are_those_of_the_cubic_spline(factor) -> None:
     weights = slice_weights(20, factor)
     np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-12)
     assert np.count_nonzero(weights, axis=1).max() <= 14, "a slice is made of those around it"

@@ -20,7 +20,6 @@ from pipeline import plugins
 from pipeline.errors import UserError
 from pipeline.image.image import Image
 from pipeline.metrics import (
-    WHOLE_VOLUME,
     edge_sharpness,
     frc,
     fsc,
@@ -42,6 +41,7 @@ from pipeline.metrics._shells import shell_correlation
 from pipeline.metrics.evaluation.measure import ExtraInputs, measure
 from pipeline.models.lpips_weights import calibration_of
 from pipeline.models.vgg import VggFeatures, read_vgg, save_vgg
+from pipeline.tables.slices import WHOLE_VOLUME
 
 METRICS = plugins.names("pipeline.metrics")
 

@@ -12,12 +12,13 @@ from pipeline import plugins
 from pipeline.config.mismatch import degradations, single_minded
 from pipeline.config.recipe import Recipe
 from pipeline.config.sections import Degrade
-from pipeline.fidelity.mismatch import BEST_BASELINE, COLUMNS, measure
+from pipeline.fidelity.mismatch import BEST_BASELINE, measure
 from pipeline.image.image import Image
 from pipeline.models.generator import Generator
 from pipeline.physics.degradation import degrade, forward_model
 from pipeline.physics.excerpts import excerpt
 from pipeline.reporting.mismatch_matrix import draw
+from pipeline.tables.mismatch import MISMATCH
 from pipeline.training.dial import METRICS
 from tests.helpers import synthetic_head
 
@@ -74,7 +75,7 @@ def test_every_network_is_measured_on_every_degradation_against_the_best_baselin
     tests = {name: [excerpt(image, degrade(image, forward_model(image, one, 1)), 3)] for name, one in found.items()}
     networks = {name: Repeating(2, offset).eval() for name, offset in zip(found, (0.0, 0.1, 0.2), strict=True)}
     table = measure(networks, tests)
-    assert tuple(table.columns) == COLUMNS
+    assert tuple(table.columns) == MISMATCH.columns
     assert len(table) == 4 * 3 * 2
     chosen: Any = table[table["metric"] == "psnr"]
     psnr = {(row.trained_on, row.tested_on): row.value for row in chosen.itertuples()}

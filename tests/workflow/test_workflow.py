@@ -112,7 +112,7 @@ def test_what_contradicts_the_measurement_stops_the_run_where_the_user_wants_it(
     assert list(gates) == ["volume", "subject", "split", "method", "gate", "value", "limit", "passed"]
     assert not gates.loc[gates["method"] == "rrdb_l1", "passed"].all()
     assert "rrdb_l1 contradicts the measurement" in (finished / "results/small/metrics/gates.txt").read_text()
-    stopping = {**configuration(), "evaluate": {**configuration()["evaluate"], "on_gate": "fail"}}
+    stopping = {**configuration(), "evaluate": {**configuration()["evaluate"], "on_gate_failure": "fail"}}
     assert set(dry_run(evaluate=stopping["evaluate"])) == {"enforce", "all"}
     folder = tmp_path / "copy"
     shutil.copytree(finished, folder)
@@ -120,7 +120,7 @@ def test_what_contradicts_the_measurement_stops_the_run_where_the_user_wants_it(
     result = snakemake(folder, "--configfile", folder / "small.yaml", conda=conda)
     assert result.returncode != 0
     assert "rrdb_l1 contradicts the measurement" in result.stdout + result.stderr
-    assert "evaluate.on_gate" in result.stdout + result.stderr
+    assert "evaluate.on_gate_failure" in result.stdout + result.stderr
     assert (folder / "results/small/reports/index.html").is_file()
     page = (folder / "results/small/reports/failures.html").read_text(encoding="utf-8")
     assert "One step failed" in page and "rrdb_l1 contradicts the measurement" in page

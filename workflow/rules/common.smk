@@ -140,7 +140,7 @@ def section(name):
 
     What the rule enforce alone looks at is left out.
     """
-    return getattr(RUN, name).model_dump_json(exclude={"on_gate"})
+    return getattr(RUN, name).model_dump_json(exclude={"on_gate_failure"})
 
 
 def prepared_with(wildcards):

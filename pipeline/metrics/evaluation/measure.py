@@ -6,13 +6,10 @@ the same tissue and are not independent slices.
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,31 +17,17 @@ from numpy.typing import NDArray
 from pipeline import plugins
 from pipeline.config.sections import Evaluate
 from pipeline.errors import UserError
-from pipeline.files import write_text
 from pipeline.image.channels import channel_count, section_of
 from pipeline.image.image import Image
 from pipeline.image.intensity import DATA_RANGE
 from pipeline.image.stack import is_collection
-from pipeline.metrics import WHOLE_VOLUME
 from pipeline.metrics._features import Features
 from pipeline.metrics.evaluation.regions import references
 from pipeline.physics.grid import crop_to
 from pipeline.physics.interpolation import bspline_matrix, enlarge
+from pipeline.tables.slices import WHOLE_VOLUME, SliceValue
 
 METRICS = "pipeline.metrics"
-
-
-class Measurement(NamedTuple):
-    """Value of a metric: of a slice, or of the whole volume where the slice is WHOLE_VOLUME."""
-
-    volume: str
-    subject: str
-    split: str
-    method: str
-    region: str
-    metric: str
-    slice: int
-    value: float
 
 
 @dataclass(frozen=True)
@@ -88,7 +71,7 @@ def evaluate(
     settings: Evaluate,
     denoised: Image | None = None,
     extra: ExtraInputs = NO_EXTRA_INPUTS,
-) -> Iterator[Measurement]:
+) -> Iterator[SliceValue]:
     """Evaluate one method on one volume by all metrics over all regions.
 
     Args:
@@ -106,7 +89,7 @@ def evaluate(
     for compared, masks in references(reference, settings, denoised):
         for metric in settings.metrics:
             for region, index, value in measure(compared, estimate, metric, masks, extra):
-                yield Measurement(volume, subject, split, method, region, metric, index, value)
+                yield SliceValue(volume, subject, split, method, region, metric, index, value)
 
 
 def measure(
@@ -190,12 +173,3 @@ def _over(
         yield from ((name, float(np.mean(values[mask], dtype=np.float64))) for name, mask in found.items())
     else:
         yield from ((name, function(mask=mask, **inputs)) for name, mask in found.items())
-
-
-def write_measurements(path: Path, rows: Iterable[Measurement]) -> None:
-    """Write rows as CSV with nine significant digits, whole or not at all."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(Measurement._fields)
-    writer.writerows((*row[:-1], f"{row.value:.9g}") for row in rows)
-    write_text(path, text.getvalue())
