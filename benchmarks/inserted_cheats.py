@@ -25,7 +25,7 @@ from scipy import ndimage
 
 from pipeline.baselines import zerofill
 from pipeline.config.sections import Infer
-from pipeline.fidelity.consistency_gate import Check, judge
+from pipeline.fidelity.gate.consistency import Check, check_consistency
 from pipeline.formats.io.container import read_image
 from pipeline.formats.io.predictions import prediction_path, read_prediction, suffix_of
 from pipeline.image.image import Image
@@ -182,7 +182,7 @@ def judged(scene: Scene, volume: str) -> Iterator[dict[str, object]]:
     for seed, (method, restored) in enumerate(honest.items()):
         inserted = cheats(restored, reference, lr.data, model, seed, (*LESIONS, *SMALL_LESIONS))
         for case in (Case("honest", "", restored, lr.data), *inserted):
-            checks = judge(case.restored, case.measured, model, windows(lr, model))
+            checks = check_consistency(case.restored, case.measured, model, windows(lr, model))
             yield row(volume, model.noise_sigma, method, case, checks)
 
 

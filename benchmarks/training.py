@@ -241,9 +241,9 @@ def derive(work: Path) -> None:
         path = work / "models" / name / "generator.safetensors"
         if not path.exists():
             network = load_generator(work / "models" / "full" / "generator.safetensors")
-            recipe = {**network.facts["recipe"], "self_ensemble": 1}
-            changes = {"recipe": recipe} if what == NO_ENSEMBLE else {"shares": []}
-            save_generator(path, network, {**network.facts, **changes})
+            changes = {"self_ensemble": 1} if what == NO_ENSEMBLE else {"consistency_weights": ()}
+            network.record = network.record.model_copy(update=changes)
+            save_generator(path, network)
 
 
 # Measuring

@@ -41,8 +41,7 @@ from pipeline.image.channels import apart, channel_count, together
 from pipeline.image.image import Image
 from pipeline.image.intensity_limits import limited
 from pipeline.image.missing_values import MASK as MISSING
-from pipeline.inference.domain import FACT as TRAINED_ON
-from pipeline.inference.domain import enlarged_voxels, outside_training
+from pipeline.inference.domain import enlarged_voxels, outside_domain
 from pipeline.inference.large_images import doubt_large, restore_large
 from pipeline.inference.memory import use_memory
 from pipeline.inference.restoration import Restored, restore_uncorrected
@@ -71,7 +70,7 @@ def direction_of(network: Generator) -> Direction:
     A network that enlarges columns alone makes thick slices thin: its columns run across them.
     """
     rows, columns = network.factors
-    return network.facts.get("direction", "in_plane" if rows == columns else "through_plane")
+    return network.record.direction or ("in_plane" if rows == columns else "through_plane")
 
 
 def as_measured(image: Image, factor: int, direction: Direction) -> Image:
@@ -235,9 +234,9 @@ def _restored(network: Generator, source: Path, measured: Image, settings: Infer
     within.log(source)
     image = measured.with_data(within.values)
     found = restore_uncorrected([network], image, _noise_of(measured), settings, doubted=doubted)
-    if not network.facts.get(TRAINED_ON):
+    if network.record.domain is None:
         logger.info("the network does not state what it was trained on, so that the image was not compared with that")
-    for sentence in outside_training(network, found.sigma, enlarged_voxels(measured)):
+    for sentence in outside_domain(network.record.domain, found.sigma, enlarged_voxels(measured)):
         logger.warning("%s: %s. The result may be worse than interpolation.", source, sentence)
     return found._replace(restored=within.added_to(found.restored, factors))
 

@@ -17,11 +17,10 @@ from pipeline.config.sections import Infer
 from pipeline.errors import UserError
 from pipeline.image.image import Image
 from pipeline.image.intensity_limits import limited
-from pipeline.inference.background import Background, has_background, tissue_of
-from pipeline.inference.background_margin import margin_of
-from pipeline.inference.domain import enlarged_voxels, outside_training
+from pipeline.inference.background import Background, has_background, needed_margin, tissue_of
+from pipeline.inference.domain import enlarged_voxels, outside_domain
 from pipeline.inference.result_check import agreement_with_measurement, check_agreement
-from pipeline.inference.volume import restore_volume, restore_with_spread, views_of
+from pipeline.inference.volume import restore_volume, restore_with_spread
 from pipeline.models.generator import Generator
 from pipeline.models.weights import load_generator
 from pipeline.physics.data_consistency import share_at, toward_measurement
@@ -56,7 +55,7 @@ def restore(network: Generator, image: Image, settings: Infer) -> NDArray[np.flo
     """Restore a low-resolution volume: tells the network its noise, and corrects the result toward the measurement.
 
     Args:
-        network: on its device, in evaluation mode; its facts hold the shares of the correction.
+        network: on its device, in evaluation mode; its record holds the data-consistency weights.
         image: low-resolution volume with its forward model in the facts.
         settings: the section `infer`.
 
@@ -91,7 +90,7 @@ def check_restored(network: Generator, image: Image, found: Restored, *, force: 
     name = image.facts["id"]
     model = ForwardModel.from_json(image.facts["forward_model"])
     limited(image.data).log(name)
-    for sentence in outside_training(network, found.sigma, enlarged_voxels(image)):
+    for sentence in outside_domain(network.record.domain, found.sigma, enlarged_voxels(image)):
         logger.warning("%s: %s", name, sentence)
     agreement = agreement_with_measurement(found.restored, image.data, replace(model, noise_sigma=found.sigma))
     check_agreement(name, agreement, force=force)
@@ -100,7 +99,7 @@ def check_restored(network: Generator, image: Image, found: Restored, *, force: 
 def _corrected(
     network: Generator, restored: NDArray[np.float32], image: Image, model: ForwardModel, settings: Infer
 ) -> NDArray[np.float32]:
-    share = share_at(model.noise_sigma, network.facts.get("shares", [])) if settings.consistency else 0.0
+    share = share_at(model.noise_sigma, network.record.consistency_weights) if settings.consistency else 0.0
     logger.info("%.0f%% of the difference to the measurement is put back", 100 * share)
     return toward_measurement(restored, image.data, model, share)
 
@@ -124,7 +123,7 @@ def restore_uncorrected(
     """
     sigma = noise_sigma(image, noise, settings)
     factors, axis = image.facts["forward_model"]["factors"], image.facts["slice_axis"]
-    told = (settings, sigma, views_of(networks[0]), _background_in(image, networks, settings))
+    told = (settings, sigma, networks[0].record.self_ensemble, _background_in(image, networks, settings))
     if doubted:
         return Restored(*restore_with_spread(networks, image.data, factors, axis, *told), sigma)
     return Restored(restore_volume(networks[0], image.data, factors, axis, *told), None, sigma)
@@ -134,7 +133,7 @@ def _background_in(image: Image, networks: Sequence[Generator], settings: Infer)
     """Return what need not be computed of a volume by any of the networks."""
     if settings.background_tolerance == 0 or not has_background(image):
         return None
-    margins = [margin_of(network, settings.background_tolerance) for network in networks]
+    margins = [needed_margin(network.record, settings.background_tolerance) for network in networks]
     known = [margin for margin in margins if margin is not None]
     return Background(
         tissue_of(image.data, image.facts["slice_axis"]), max(known) if len(known) == len(margins) else None

@@ -12,6 +12,7 @@ from pipeline.config.sources import Source
 from pipeline.image.channels import count_sections
 from pipeline.image.stack import PLANE
 from pipeline.models.generator import Generator
+from pipeline.models.record import BackgroundChange
 from pipeline.physics.forward import ForwardModel, operators_in_words
 from pipeline.physics.grid import is_isotropic
 
@@ -60,27 +61,22 @@ def _enlarges(network: Generator) -> str:
 
 
 def trained_card(
-    method: str,
     source: Source,
     network: Generator,
     recipe: Recipe,
     volumes: Sequence[Mapping[str, Any]],
     history: Sequence[Mapping[str, float]],
     device: str,
-    departures: Sequence[Sequence[float]],
 ) -> str:
     """Return the card of a trained network.
 
     Args:
-        method: its name in the tables.
         source: the initial weights' entry in the table of sources.
-        network: the trained network.
+        network: the trained network, with its record.
         recipe: how it was trained.
         volumes: facts of the training and validation volumes.
         history: rows of the training's history.
         device: on which it was trained.
-        departures: by how much tissue changes where less background is computed, see
-            `pipeline.inference.background_margin`.
     """
     learnt = [f"  - {_describe(facts)}" for facts in volumes if facts["split"] == "train"]
     validated = [f"  - {_describe(facts)}" for facts in volumes if facts["split"] == "val"]
@@ -91,7 +87,7 @@ def trained_card(
     )
     return "\n".join(
         [
-            f"# {method}",
+            f"# {network.record.method}",
             "",
             f"- Recipe: {recipe.source or 'of your own'}",
             f"- Architecture: {network.shape.architecture}, {_size(network)} parameters, one channel, "
@@ -110,22 +106,22 @@ def trained_card(
             f"- Contrast changed at random in {recipe.contrast_augmentation:.0%} of the patches",
             f"- Averaged weights (decay {recipe.ema_decay:g}) are kept; on some validation slices, before the fidelity "
             f"dial: {measured}",
-            *_background(departures),
+            *_background(network.record.background_changes),
             "",
             CAUTION,
         ]
     )
 
 
-def _background(departures: Sequence[Sequence[float]]) -> list[str]:
+def _background(changes: Sequence[BackgroundChange]) -> list[str]:
     """What becomes of the background around heads; nothing where that was not measured."""
-    if not departures:
+    if not changes:
         return []
-    told = ", ".join(f"{departure:.2g} by {margin:g}" for margin, departure in departures)
+    listed = ", ".join(f"{change:.2g} by {margin}" for margin, change in changes)
     return [
         "- Background around heads: interpolated by cubic B-splines, not computed, where tissue is so far off that it",
         "  changes by less than `infer.background_tolerance`. Largest change of tissue, as a fraction of the range,",
-        f"  where it is surrounded by so many low-resolution voxels of computed background: {told}",
+        f"  where it is surrounded by so many low-resolution voxels of computed background: {listed}",
     ]
 
 

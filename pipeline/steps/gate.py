@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from pipeline.config.sections import PLANE_CHOICES, Extract
 from pipeline.errors import UserError, about
-from pipeline.fidelity.consistency_gate import Windows, judge, windows_of
+from pipeline.fidelity.gate.consistency import Windows, check_consistency, window_sizes
 from pipeline.files import read_json
 from pipeline.formats import Part, format_of
 from pipeline.formats.io.container import SUFFIX, read_image
@@ -59,7 +59,9 @@ def check(lr: Image, prediction: Path) -> list[GateResult]:
     volume, subject, split = (str(lr.facts.get(name, "")) for name in ("id", "subject", "split"))
     with about(f"volume {volume!r} ({prediction})"):
         restored = read_prediction(prediction, grid_of(lr, model))
-        judged = judge(restored, lr.data, model, windows(lr, model), neighbours=slices_are_neighbours(lr.facts))
+        judged = check_consistency(
+            restored, lr.data, model, windows(lr, model), adjacent=slices_are_neighbours(lr.facts)
+        )
     return [
         GateResult(volume, subject, split, method_of(prediction), one.gate, one.value, one.limit, one.passed)
         for one in judged
@@ -68,7 +70,7 @@ def check(lr: Image, prediction: Path) -> list[GateResult]:
 
 def windows(lr: Image, model: ForwardModel) -> Windows:
     """Return the windows of the gate `local` for a measurement: in heads they reach across the slices."""
-    return windows_of(lr.spacing, model.slice_axis, connected=lr.is_anatomical)
+    return window_sizes(lr.spacing, model.slice_axis, across_slices=lr.is_anatomical)
 
 
 def grid_of(lr: Image, model: ForwardModel) -> Image:

@@ -104,7 +104,7 @@ def network() -> Generator:
 @pytest.fixture(scope="module")
 def network_file(tmp_path_factory: pytest.TempPathFactory, network: Generator) -> Path:
     path = tmp_path_factory.mktemp("network") / "generator.safetensors"
-    save_generator(path, network, {})
+    save_generator(path, network)
     return path
 
 

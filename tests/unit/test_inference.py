@@ -20,6 +20,7 @@ from pipeline.inference.restoration import noise_sigma, restore
 from pipeline.inference.tiles import restore_in_tiles, tiles_along
 from pipeline.inference.volume import restore_volume
 from pipeline.models.generator import Generator, Shape
+from pipeline.models.record import ConsistencyWeight, NetworkRecord
 from pipeline.physics.data_consistency import toward_measurement
 from pipeline.physics.forward import ForwardModel
 from tests.helpers import restore_slice, synthetic_head
@@ -173,7 +174,8 @@ def test_the_share_of_the_correction_goes_by_the_noise_of_the_image():
     network = Generator(Shape(blocks=1, features=8, growth=4)).eval()
     # Without shares in the file, or where the settings refuse it, nothing is corrected.
     plain = restore(network, image, Infer(noise_sigma=0.02))
-    network.facts = {"shares": [[0.0, 1.0], [0.04, 0.0]]}
+    weights = ConsistencyWeight(0.0, 1.0), ConsistencyWeight(0.04, 0.0)
+    network.record = NetworkRecord(consistency_weights=weights)
     assert np.array_equal(restore(network, image, Infer(noise_sigma=0.02, consistency=False)), plain)
     assert np.array_equal(restore(network, image, Infer(noise_sigma=0.04)), plain)
     model = ForwardModel.from_json(image.facts["forward_model"])

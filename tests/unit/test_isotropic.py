@@ -25,6 +25,7 @@ from pipeline.formats.io.container import write_image
 from pipeline.image.image import Image
 from pipeline.inference.restoration import restore
 from pipeline.inference.volume import restore_excerpt, restore_volume
+from pipeline.models.record import NetworkRecord
 from pipeline.models.weights import load_generator, save_generator
 from pipeline.physics.data_consistency import best_share, degraded_again
 from pipeline.physics.degradation import degrade, forward_model
@@ -319,7 +320,7 @@ def test_a_training_writes_a_network_that_apply_takes_for_all_axes(
     train(files, recipe, tiny_settings(), source, 1, "cpu", output, tmp_path / "work", "code")
     network = load_generator(output / "generator.safetensors").eval()
     assert direction_of(network) == "isotropic"
-    assert network.facts["shares"][0][1] > 0
+    assert network.record.consistency_weights[0].weight > 0
     card = (output / "model_card.md").read_text()
     assert "along all three axes" in card and "factors (2, 2, 2)" in card
     image = degraded(a_head(2), noise="rician", noise_sigma=0.02)
@@ -359,7 +360,8 @@ def test_networks_of_before_and_others_enlarge_as_they_did() -> None:
 
 def test_images_that_are_restored_part_by_part_are_refused(tmp_path: Path) -> None:
     network = tiny_generator(factor=2)
-    save_generator(tmp_path / "network.safetensors", network, {"direction": "isotropic"})
+    network.record = NetworkRecord(direction="isotropic")
+    save_generator(tmp_path / "network.safetensors", network)
     source = tmp_path / "large.tif"
     tifffile.imwrite(source, np.zeros((2, 1100, 1100), dtype=np.uint8))
     with pytest.raises(UserError, match=r"large.tif: is so large"):

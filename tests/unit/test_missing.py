@@ -36,7 +36,7 @@ def brain() -> NDArray[np.float32]:
 
 @pytest.mark.parametrize("foreground", ["head", "all"])
 def test_apply_writes_nan_where_the_image_is_nan(tmp_path: Path, brain: NDArray, foreground: str) -> None:
-    save_generator(tmp_path / "generator.safetensors", tiny_generator(factor=2), {})
+    save_generator(tmp_path / "generator.safetensors", tiny_generator(factor=2))
     source, output = write_nifti(tmp_path / "in.nii.gz", brain), tmp_path / "out.nii.gz"
     extraction = Extract.model_validate({"foreground": foreground})
     apply(tmp_path / "generator.safetensors", source, Part(), extraction, SETTINGS, "cpu", output, Doubt(True))

@@ -205,7 +205,8 @@ def _one_draw(
     base: Excerpt, draw: int, methods: Mapping[str, Restore], settings: Insertion, root_seed: int
 ) -> Iterator[Restored]:
     """Insert once, at places of its own; the first draw has the noise of the volume itself."""
-    name = f"{base.reference.facts['id']}/inserted" + (f"/{draw}" if draw else "")
+    # The label is hashed into the seed: with another one, structures would be inserted elsewhere.
+    name = f"{base.reference.facts['id']}/planted" + (f"/{draw}" if draw else "")
     model = replace(base.model, seed=volume_seed(root_seed, f"{name}/noise")) if draw else base.model
     foreground = np.moveaxis(base.reference.masks["foreground"], base.slice_axis, 0)
     neighbours, seed = is_isotropic(model.factors), volume_seed(root_seed, name)
