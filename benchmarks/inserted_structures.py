@@ -35,7 +35,7 @@ from pipeline import plugins
 from pipeline.baselines.tuning.apply import read_tuning
 from pipeline.config.sections import Evaluate, Infer, Insertion
 from pipeline.fidelity.insertion import observer
-from pipeline.fidelity.insertion.placing import DIRECTIONS, KINDS, Condition, Sites
+from pipeline.fidelity.insertion.sites import DIRECTIONS, KINDS, Condition, Sites
 from pipeline.fidelity.insertion.structure import Structure
 from pipeline.fidelity.insertion.study import (
     Detection,

@@ -39,7 +39,7 @@ def measure(networks: Mapping[str, Generator], tests: Mapping[str, Sequence[Exce
     for tested, one in tqdm(pairs, unit="excerpt", disable=None):
         found = {name: one.mean_over_slices(restore_excerpt(net, one), METRICS) for name, net in networks.items()}
         for name, values in {BEST_BASELINE: _best_baseline(one), **found}.items():
-            rows.extend((name, tested, one.reference.facts["id"], metric, value) for metric, value in values.items())
+            rows.extend((name, tested, one.reference.id, metric, value) for metric, value in values.items())
     return pd.DataFrame(rows, columns=pd.Index(MISMATCH.columns))
 
 

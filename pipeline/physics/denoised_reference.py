@@ -69,11 +69,11 @@ def best_denoiser(slices: list[NDArray[np.floating]]) -> tuple[Denoiser, dict[st
 
 
 def denoised_reference(image: Image) -> Image:
-    """Return an extracted volume with denoised slices; its facts name the denoiser and its settings."""
-    slices = np.moveaxis(np.asarray(image.data), image.facts["slice_axis"], 0)
-    chosen = [slices[index] for index in evenly_spaced(image.facts["foreground_slices"], MAX_SLICES)]
+    """Return an extracted volume with denoised slices, which names the denoiser and its settings."""
+    slices = np.moveaxis(np.asarray(image.data), image.slice_axis, 0)
+    chosen = [slices[index] for index in evenly_spaced(image.block.foreground_slices, MAX_SLICES)]
     denoiser, settings, loss = best_denoiser(chosen)
     result = np.stack([denoiser(one, **settings) for one in slices]).astype(np.float32)
-    facts = {"denoised": {"by": denoiser.__name__, **settings, "hidden_pixels_error": loss}}
-    moved = np.moveaxis(result, 0, image.facts["slice_axis"])
-    return image.with_data(moved, facts={**image.facts, **facts})
+    words = ", ".join(f"{name} {value:g}" for name, value in (settings | {"hidden-pixel error": loss}).items())
+    moved = np.moveaxis(result, 0, image.slice_axis)
+    return image.with_data(moved).with_block(denoised=f"{denoiser.__name__}: {words}")

@@ -10,7 +10,7 @@ from typing import Any
 from pipeline import plugins
 from pipeline.config.recipe import PRETRAINED, SCRATCH, Recipe, filled, preset
 from pipeline.config.sections import Degrade
-from pipeline.image.stack import PLANE, is_collection
+from pipeline.image.stack import PLANE
 from pipeline.physics.forward import ForwardModel, noise_in_words, operators_in_words
 from pipeline.physics.parameters import PhysicalParameters
 from pipeline.reporting.literature import LITERATURE, Bibliography
@@ -82,7 +82,7 @@ def learnt_from_self_supervised(record: Record) -> bool:
 
 def stacks_of(record: Record) -> set[str]:
     """Return the volumes that are stacks of a collection's pictures."""
-    return {volume["id"] for volume in record["volumes"] if is_collection(volume)}
+    return {volume["id"] for volume in record["volumes"] if volume.get("collection")}
 
 
 def source_of(record: Record, name: str) -> Record:

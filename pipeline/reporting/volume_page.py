@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from pipeline.config.sections import Evaluate, Report
 from pipeline.errors import UserError
-from pipeline.image.channels import middle_slice
 from pipeline.image.image import Image
-from pipeline.physics.forward import ForwardModel
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.reporting import methods_text
 from pipeline.reporting.against import against_every
 from pipeline.reporting.bibtex import bibtex
@@ -79,7 +78,7 @@ LEDGER_BASE = "bspline3"
 
 def volume_page(
     reference: Image,
-    low: Image,
+    low: LowResolutionImage,
     looks: Looks,
     run: RunRecord,
     *,
@@ -105,27 +104,28 @@ def volume_page(
     Raises:
         UserError: the tables hold nothing about this volume.
     """
-    facts = reference.facts
+    volume, split_name = reference.id, reference.identity.split
     record = run.provenance
-    numbers = volume_numbers(run, facts["id"])
+    numbers = volume_numbers(run, volume)
     table = volume_table(numbers, run.summary, deliver)
     primary = primary_baseline(run)
     self_supervised = methods_text.learnt_from_self_supervised(record)
     gallery = gallery_of(reference, looks.drawn, indices, primary)
-    split = where(run.volumes, split=facts["split"])
-    slice_count = len(distinct(where(run.slices, volume=facts["id"]), "slice"))
+    split = where(run.volumes, split=split_name)
+    slice_count = len(distinct(where(run.slices, volume=volume), "slice"))
     subjects, setbacks = distinct(split, "subject"), examined.setbacks
     case = Case(reference, low, record, deliver, subjects, examined.gates, looks.at_limit, setbacks, looks.beyond_noise)
     return render(
         "volume.html.j2",
         scripts=("script.js", "viewer.js"),
         site_title=settings.title,
-        volume=facts,
+        volume=reference.identity,
+        plane=reference.plane,
         stack=is_stack(reference),
-        split_title=split_title(facts["split"], pictures=is_stack(reference), self_supervised=self_supervised),
+        split_title=split_title(split_name, pictures=is_stack(reference), self_supervised=self_supervised),
         claim=split_claim(
-            facts["split"],
-            methods_text.gap_of(record, facts["id"]),
+            split_name,
+            methods_text.gap_of(record, volume),
             pictures=is_stack(reference),
             self_supervised=self_supervised,
         ),
@@ -134,11 +134,11 @@ def volume_page(
         gates=examined.gates,
         cautions=cautions(case),
         table=table,
-        against=against_every(run, facts["id"], first_region(table.columns), deliver),
+        against=against_every(run, volume, first_region(table.columns), deliver),
         against_columns=first_region(table.columns),
         confidence=record["config"]["evaluate"]["confidence"],
         slice_count=slice_count,
-        caption=table_caption(table.columns, slice_count, facts["id"], stack=is_stack(reference)),
+        caption=table_caption(table.columns, slice_count, volume, stack=is_stack(reference)),
         gallery=gallery,
         **viewer_of(reference, looks, gallery, primary, deliver, examined.uncertainty),
         main_methods=main_methods(looks.drawn, primary, deliver),
@@ -187,13 +187,15 @@ def viewer_of(
     return {"viewer": viewer, "packed": packed, "whole_slices": len(part.pictures)}
 
 
-def closeness_drawings(reference: Image, low: Image, looks: Looks, primary: str, deliver: str) -> list[dict[str, str]]:
+def closeness_drawings(
+    reference: Image, low: LowResolutionImage, looks: Looks, primary: str, deliver: str
+) -> list[dict[str, str]]:
     """Draw correlation by frequency, intensities along a line, and their distribution, for the main methods."""
     titles, found, yardstick = looks.titles, looks.closeness, looks.yardstick
     lines = {name: style for name, style in curve_methods(primary, deliver).items() if name in found}
     whole = {REFERENCE: "reference", **lines}
     profiled = {LOW: "measured", **{name: style for name, style in whole.items() if name != "pretrained"}}
-    factors = np.delete(low.facts["forward_model"]["factors"], reference.facts["slice_axis"]).tolist()
+    factors = np.delete(low.forward_model.factors, reference.slice_axis).tolist()
     drawings = [
         correlation_drawing(found, titles, lines, factors),
         profile_drawing(found, titles, profiled, yardstick, slice_label(yardstick.profile.index, reference)),
@@ -204,7 +206,7 @@ def closeness_drawings(reference: Image, low: Image, looks: Looks, primary: str,
 
 def prose(
     reference: Image,
-    low: Image,
+    low: LowResolutionImage,
     record: methods_text.Record,
     networks: Sequence[str],
     tuning: Mapping[str, Any],
@@ -212,8 +214,8 @@ def prose(
 ) -> dict[str, Sequence[Any]]:
     """Return the methods as `paragraphs`, and the `references` they cite."""
     books = Bibliography()
-    model = ForwardModel.from_json(low.facts["forward_model"])
-    volume = [one for one in record["volumes"] if one["id"] == reference.facts["id"]]
+    model = low.forward_model
+    volume = [one for one in record["volumes"] if one["id"] == reference.id]
     learnt = [one for one in record["volumes"] if one["split"] in ("train", "val")]
     paragraphs = [
         methods_text.data_words([*volume, *(one for one in learnt if one not in volume)], record, books),
@@ -274,13 +276,13 @@ def slices_to_show(reference: Image, run: RunRecord, deliver: str, count: int) -
     """
     if not is_stack(reference):
         return choose_slices(reference, count)
-    here = where(run.slices, volume=reference.facts["id"], method=deliver)
+    here = where(run.slices, volume=reference.id, method=deliver)
     columns = columns_of(run.summary)
     named = {(column.region, column.metric): column for column in columns}
     column = next((named[key] for key in WORST_BY if key in named), columns[0])
     slices, values = course(where(here, region=column.region, metric=column.metric), deliver)
     order = np.argsort(values if column.higher_is_better else -values, kind="stable")
-    return [middle_slice(reference.facts, int(index)) for index in slices[order[:count]]]
+    return [reference.stack.middle_slice(int(index)) for index in slices[order[:count]]]
 
 
 def gallery_of(reference: Image, drawn: Drawn, indices: Sequence[int], primary: str) -> Gallery:
@@ -303,7 +305,7 @@ def primary_baseline(run: RunRecord) -> str:
 
 def slice_curves(run: RunRecord, reference: Image, columns: Sequence[Column], deliver: str) -> list[dict[str, str]]:
     """Draws, for every metric over the foreground, its course over the slices for the main methods."""
-    part = where(run.slices, volume=reference.facts["id"])
+    part = where(run.slices, volume=reference.id)
     found = []
     for column in columns:
         if column.region != columns[0].region:
@@ -327,7 +329,7 @@ def place_words(reference: Image) -> str:
     """Return what the places along a curve are."""
     if is_stack(reference):
         return "picture of the stack"
-    return f"{reference.facts['plane']} slice of the block" if reference.is_anatomical else "slice of the block"
+    return f"{reference.plane} slice of the block" if reference.is_anatomical else "slice of the block"
 
 
 def curve_methods(baseline: str, deliver: str) -> dict[str, str]:

@@ -34,4 +34,4 @@ def main(arguments: Namespace) -> None:
     with threadpool_limits(limits=1, user_api="blas"):
         write_image(arguments.output, degrade(image, model))
     write_json(arguments.forward_model, model.to_json())
-    logger.info("%s: %s -> %s; %s", image.facts["id"], image.data.shape, model.lr_shape, model.describe())
+    logger.info("%s: %s -> %s; %s", image.id, image.data.shape, model.lr_shape, model.describe())

@@ -25,4 +25,4 @@ def main(arguments: Namespace) -> None:
     result = denoised_reference(image)
     write_image(arguments.output, result)
     change = float(np.std(result.data - image.data))
-    logger.info("%s: %s; standard deviation of the change: %.4f", image.facts["id"], result.facts["denoised"], change)
+    logger.info("%s: %s; standard deviation of the change: %.4f", image.id, result.block.denoised, change)

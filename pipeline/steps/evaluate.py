@@ -16,6 +16,7 @@ from pipeline.image.image import Image
 from pipeline.metrics._features import read_features
 from pipeline.metrics.evaluation.measure import ExtraInputs, evaluate, interpolated_lr, needs
 from pipeline.metrics.evaluation.regions import DENOISED
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_settings, add_table
 from pipeline.tables.slices import SLICES, SliceValue
 
@@ -43,7 +44,9 @@ def _extra_inputs(arguments: Namespace, settings: Evaluate, reference: Image) ->
     """Read the further inputs that the metrics need and that were given."""
     needed = {extra for extra in ("lr", "features") for metric in settings.metrics if needs(metric, extra)}
     return ExtraInputs(
-        lr=interpolated_lr(read_image(arguments.lr), reference) if arguments.lr and "lr" in needed else None,
+        lr=interpolated_lr(read_image(arguments.lr, LowResolutionImage), reference)
+        if arguments.lr and "lr" in needed
+        else None,
         features=read_features(arguments.features[0]) if arguments.features and "features" in needed else None,
     )
 
@@ -57,7 +60,7 @@ def main(arguments: Namespace) -> None:
     denoised = read_image(arguments.denoised[0]) if arguments.denoised else None
     extra = _extra_inputs(arguments, settings, reference)
     rows: list[SliceValue] = []
-    for path in tqdm(by_method(arguments.predictions), reference.facts["id"], disable=None):
+    for path in tqdm(by_method(arguments.predictions), reference.id, disable=None):
         rows.extend(evaluate(reference, method_of(path), read_prediction(path, reference), settings, denoised, extra))
-        logger.info("%s: %s evaluated", reference.facts["id"], method_of(path))
+        logger.info("%s: %s evaluated", reference.id, method_of(path))
     SLICES.write(arguments.output, rows)

@@ -10,6 +10,7 @@ from pipeline import plugins
 from pipeline.baselines.tuning.apply import BASELINES, read_tuning, upsample
 from pipeline.formats.io.container import read_image
 from pipeline.formats.io.predictions import prediction_path, suffix_of, write_prediction
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path
 
 logger = logging.getLogger(__name__)
@@ -24,9 +25,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(arguments: Namespace) -> None:
     """Run the stage."""
-    lr_image = read_image(arguments.lr)
+    lr_image = read_image(arguments.lr, LowResolutionImage)
     tuned = read_tuning(arguments.tuning)
-    volume = lr_image.facts["id"]
+    volume = lr_image.id
     for method in tqdm(plugins.names(BASELINES), volume, disable=None):
         path = prediction_path(arguments.predictions, method, volume, suffix_of(lr_image))
         clipped = write_prediction(path, lr_image, upsample(lr_image, method, tuned))

@@ -14,6 +14,7 @@ from pipeline.formats.io.container import read_image
 from pipeline.models.device import choose_device, use_threads
 from pipeline.models.weights import load_generator
 from pipeline.physics.excerpts import Excerpt, excerpt
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.reporting.mismatch_matrix import draw
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path
 from pipeline.tables.mismatch import MISMATCH
@@ -65,7 +66,7 @@ def _excerpts(names: Sequence[str], references: Sequence[Any], lr: Sequence[Path
     count = len(references)
     return {
         name: [
-            excerpt(reference, read_image(path), MAX_SLICES)
+            excerpt(reference, read_image(path, LowResolutionImage), MAX_SLICES)
             for reference, path in zip(references, lr[place * count : (place + 1) * count], strict=True)
         ]
         for place, name in enumerate(names)

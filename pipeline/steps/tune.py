@@ -7,6 +7,7 @@ import logging
 from pipeline.baselines.tuning.search import tune
 from pipeline.files import write_json
 from pipeline.formats.io.container import read_image
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path
 
 logger = logging.getLogger(__name__)
@@ -21,6 +22,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(arguments: Namespace) -> None:
     """Run the stage."""
-    result = tune([read_image(path) for path in arguments.hr], [read_image(path) for path in arguments.lr])
+    result = tune(
+        [read_image(path) for path in arguments.hr], [read_image(path, LowResolutionImage) for path in arguments.lr]
+    )
     write_json(arguments.output, result)
     logger.info("%s: chose %s of %d candidates", result["method"], result["settings"], len(result["tried"]))

@@ -18,6 +18,8 @@ from pipeline.config.sections import Extract, Infer
 from pipeline.errors import UserError
 from pipeline.formats import Part, format_of
 from pipeline.formats.io.container import write_image
+from pipeline.formats.mgh import MghHeader
+from pipeline.image.header import FileHeader
 from pipeline.image.image import Image
 from pipeline.image.intensity import bulk_of
 from pipeline.inference.domain import outside_domain
@@ -38,7 +40,7 @@ from pipeline.physics.forward import ForwardModel
 from pipeline.steps.extract import normalise
 from pipeline.steps.infer import infer
 from pipeline.training.record import training_domain
-from tests.helpers import contents, load_nifti, synthetic_head, write_nifti
+from tests.helpers import contents, described, load_nifti, synthetic_head, write_nifti
 from tests.image_files import write_series
 from tests.small_training import small_excerpt, tiny_generator, tiny_recipe
 
@@ -202,7 +204,7 @@ def test_no_number_of_outliers_stretches_the_range(kind: str, slices: int) -> No
 
 
 def image_of(data: np.ndarray) -> Image:
-    return Image(data, np.eye(4), origin={"format": "nifti", "orientation_code": "RAS"})
+    return Image(data, np.eye(4), header=FileHeader(format="nifti"))
 
 
 def test_sparse_bright_structures_are_no_outliers() -> None:
@@ -219,9 +221,8 @@ def test_sparse_bright_structures_are_no_outliers() -> None:
 def test_a_run_refuses_what_it_would_deliver(tmp_path: Path, method: str, force: bool, written: bool) -> None:
     """Results of methods that are compared, and not delivered, are measured however bad they are."""
     excerpt = small_excerpt("gaussian", 0.01)
-    origin = {"format": "mgh", "orientation": {"axes": [0, 1, 2], "flips": [1, 1, 1]}, "orientation_code": "RAS"}
-    facts = {**excerpt.reference.facts, "id": "v", "forward_model": excerpt.model.to_json()}
-    image = excerpt.reference.with_data(excerpt.measured, masks={}, facts=facts, origin=origin)
+    image = excerpt.reference.with_data(excerpt.measured, masks={}, header=MghHeader())
+    image = described(image, id="v", forward_model=excerpt.model)
     write_image(tmp_path / "v.safetensors", image)
     save_generator(tmp_path / "generator.safetensors", repeating(3.0, factor=4))
     settings = Infer(deliver="a", noise_sigma=0.01, threads=1, backend="torch", force=force)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pipeline import plugins
 from pipeline.errors import UserError
 from pipeline.files import read_json
-from pipeline.image.image import Image
+from pipeline.physics.low_resolution import LowResolutionImage
 
 BASELINES = "pipeline.baselines"
 
@@ -20,18 +20,18 @@ Tuning = Mapping[str, Mapping[str, Any]]
 """Tuned settings by the name of the baseline; baselines without an entry have none."""
 
 
-def upsample(lr_image: Image, method: str, tuning: Tuning | None = None) -> NDArray[np.float32]:
+def upsample(lr_image: LowResolutionImage, method: str, tuning: Tuning | None = None) -> NDArray[np.float32]:
     """Upsample a low-resolution volume with one baseline.
 
     Args:
-        lr_image: low-resolution volume, with its forward model in the facts.
+        lr_image: low-resolution volume.
         method: name of a module of pipeline.baselines.
         tuning: tuned settings of all baselines.
 
     Returns:
         Normalised intensities of shape lr_image.data.shape * factors, on the grid of cell centres.
     """
-    factors = lr_image.facts["forward_model"]["factors"]
+    factors = lr_image.forward_model.factors
     return plugins.load(BASELINES, method).upsample(lr_image.data, factors, (tuning or {}).get(method, {}))
 
 

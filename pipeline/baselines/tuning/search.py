@@ -18,6 +18,7 @@ from pipeline.image.image import Image
 from pipeline.image.slices import evenly_spaced
 from pipeline.metrics import psnr
 from pipeline.physics.excerpts import Excerpt, excerpt
+from pipeline.physics.low_resolution import LowResolutionImage
 
 METHOD = "nlm_bspline3"
 MAX_SLICES = 8
@@ -33,7 +34,7 @@ def score(excerpts: Sequence[Excerpt], settings: Mapping) -> float:
     return float(np.mean([value["psnr"] for value in values]))
 
 
-def tune(references: Sequence[Image], lrs: Sequence[Image]) -> dict[str, Any]:
+def tune(references: Sequence[Image], lrs: Sequence[LowResolutionImage]) -> dict[str, Any]:
     """Try all candidates on validation volumes.
 
     Args:
@@ -56,8 +57,8 @@ def tune(references: Sequence[Image], lrs: Sequence[Image]) -> dict[str, Any]:
         "criterion": "mean PSNR over the foreground, in dB",
         "settings": candidates[best],
         "tried": [{**one, "psnr": _plain(value)} for one, value in zip(candidates, scores, strict=True)],
-        "volumes": [reference.facts["id"] for reference in references],
-        "slices": [evenly_spaced(reference.facts["foreground_slices"], MAX_SLICES) for reference in references],
+        "volumes": [reference.id for reference in references],
+        "slices": [evenly_spaced(reference.block.foreground_slices, MAX_SLICES) for reference in references],
     }
 
 
@@ -66,17 +67,17 @@ def _plain(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def check_pairs(references: Sequence[Image], lrs: Sequence[Image]) -> None:
+def check_pairs(references: Sequence[Image], lrs: Sequence[LowResolutionImage]) -> None:
     """Check that the volumes belong together.
 
     Raises:
         UserError: naming what does not fit.
     """
-    ids, lr_ids = ([image.facts["id"] for image in images] for images in (references, lrs))
+    ids, lr_ids = ([image.id for image in images] for images in (references, lrs))
     if ids != lr_ids:
         raise UserError(f"--hr holds the volumes {ids}, --lr holds {lr_ids}; give the same volumes in the same order.")
-    models = [image.facts["forward_model"] for image in lrs]
+    models = [image.forward_model for image in lrs]
     for name in ("factors", "noise", "noise_sigma"):
-        if any(model[name] != models[0][name] for model in models):
-            found = [model[name] for model in models]
+        found = [getattr(model, name) for model in models]
+        if any(value != found[0] for value in found):
             raise UserError(f"the volumes {ids} were degraded differently: {name} is {found}. Degrade them alike.")

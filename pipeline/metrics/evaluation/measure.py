@@ -17,14 +17,13 @@ from numpy.typing import NDArray
 from pipeline import plugins
 from pipeline.config.sections import Evaluate
 from pipeline.errors import UserError
-from pipeline.image.channels import channel_count, section_of
 from pipeline.image.image import Image
 from pipeline.image.intensity import DATA_RANGE
-from pipeline.image.stack import is_collection
 from pipeline.metrics._features import Features
 from pipeline.metrics.evaluation.regions import references
 from pipeline.physics.grid import crop_to
 from pipeline.physics.interpolation import bspline_matrix, enlarge
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.tables.slices import WHOLE_VOLUME, SliceValue
 
 METRICS = "pipeline.metrics"
@@ -46,17 +45,17 @@ class ExtraInputs:
 NO_EXTRA_INPUTS = ExtraInputs()
 
 
-def interpolated_lr(lr_image: Image, reference: Image) -> NDArray[np.floating]:
+def interpolated_lr(lr_image: LowResolutionImage, reference: Image) -> NDArray[np.floating]:
     """Return a low-resolution image interpolated by cubic B-splines to the grid of its reference, normalised.
 
     Raises:
         UserError: the image and the reference belong to different volumes.
     """
-    name, other = reference.facts["id"], lr_image.facts["id"]
+    name, other = reference.id, lr_image.id
     if name != other:
         raise UserError(f"--lr: is volume {other!r}, but the reference is {name!r}; give the LR image of {name!r}.")
-    model = lr_image.facts["forward_model"]
-    return crop_to(enlarge(lr_image.data, model["factors"], bspline_matrix), model["hr_shape"])
+    model = lr_image.forward_model
+    return crop_to(enlarge(lr_image.data, model.factors, bspline_matrix), model.hr_shape)
 
 
 def needs(metric: str, extra: str) -> bool:
@@ -85,7 +84,7 @@ def evaluate(
     Raises:
         UserError: as `measure`.
     """
-    volume, subject, split = (reference.facts[name] for name in ("id", "subject", "split"))
+    volume, subject, split = reference.id, reference.identity.subject, reference.identity.split
     for compared, masks in references(reference, settings, denoised):
         for metric in settings.metrics:
             for region, index, value in measure(compared, estimate, metric, masks, extra):
@@ -120,7 +119,7 @@ def measure(
     """
     by_section: dict[tuple[str, int], list[float]] = {}
     for region, index, value in _by_channel(reference, estimate, metric, masks, extra):
-        section = index if index == WHOLE_VOLUME else section_of(reference.facts, index)
+        section = index if index == WHOLE_VOLUME else reference.stack.section_of(index)
         by_section.setdefault((region, section), []).append(value)
     yield from ((*key, float(np.mean(values))) for key, values in by_section.items())
 
@@ -134,7 +133,7 @@ def _by_channel(
 ) -> Iterator[tuple[str, int, float]]:
     """Yield a value of every channel; arguments as in `measure`, slices are those of the array."""
     module = plugins.load(METRICS, metric)
-    axis = reference.facts["slice_axis"]
+    axis = reference.slice_axis
     arrays = {"reference": reference.data, "estimate": estimate}
     options: dict[str, Any] = {"data_range": DATA_RANGE}
     if needs(metric, "lr"):
@@ -148,14 +147,14 @@ def _by_channel(
     volumes = {name: np.moveaxis(array, axis, 0) for name, array in arrays.items()}
     regions = {name: np.moveaxis(mask, axis, 0) for name, mask in masks.items()}
     if hasattr(module, "per_slice"):
-        for index in reference.facts["foreground_slices"]:
+        for index in reference.block.foreground_slices:
             here = {name: mask[index] for name, mask in regions.items()}
             slices = {name: volume[index] for name, volume in volumes.items()}
             for region, value in _over(here, module, module.per_slice, **slices, **options):
                 yield region, index, value
-    if hasattr(module, "per_volume") and not is_collection(reference.facts):
+    if hasattr(module, "per_volume") and not reference.stack.is_collection:
         options["spacing"] = (reference.spacing[axis], *np.delete(reference.spacing, axis).tolist())
-        step = channel_count(reference.facts)
+        step = reference.stack.channel_count
         for channel in range(step):
             here = {name: mask[channel::step] for name, mask in regions.items()}
             whole = {name: volume[channel::step] for name, volume in volumes.items()}

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from pipeline.config.sections import Evaluate
 from pipeline.errors import UserError
-from pipeline.image.channels import channel_count
 from pipeline.image.image import Image
 from pipeline.image.segmentation import label_regions
 
@@ -39,10 +38,10 @@ def neighbours(reference: Image) -> Image:
     Raises:
         UserError: the volume has a single slice.
     """
-    axis, step = reference.facts["slice_axis"], channel_count(reference.facts)
+    axis, step = reference.slice_axis, reference.stack.channel_count
     slices = np.moveaxis(np.asarray(reference.data), axis, 0)
     if len(slices) == step:
-        raise UserError(f"volume {reference.facts['id']!r}: a single slice has no neighbours (evaluate.regions).")
+        raise UserError(f"volume {reference.id!r}: a single slice has no neighbours (evaluate.regions).")
     before = np.concatenate([slices[step : 2 * step], slices[:-step]])
     after = np.concatenate([slices[step:], slices[-2 * step : -step]])
     return reference.with_data(np.moveaxis((before + after) / 2, 0, axis))
