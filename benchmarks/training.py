@@ -30,6 +30,7 @@ from PIL import Image as Picture
 from scipy import stats
 
 from pipeline import plugins
+from pipeline.baselines.tuning.search import tune
 from pipeline.config.known import known_sources
 from pipeline.config.load import as_json
 from pipeline.config.recipe import filled
@@ -42,12 +43,11 @@ from pipeline.inference.restoration import restore
 from pipeline.metrics import edge_sharpness, gmsd, haarpsi, psnr, residual_noise, ssim, vif
 from pipeline.models.device import use_threads
 from pipeline.models.weights import load_generator, save_generator
+from pipeline.physics.degradation import degrade, forward_model
 from pipeline.sources.retries import Patience
 from pipeline.steps.convert_vgg import features
 from pipeline.steps.convert_weights import convert
-from pipeline.steps.degrade import degrade, forward_model
 from pipeline.steps.download import download
-from pipeline.steps.tune import tune
 
 logger = logging.getLogger("benchmarks.training")
 

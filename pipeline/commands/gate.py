@@ -42,7 +42,7 @@ def gate(
     """
     from pipeline.config.sections import Extract
     from pipeline.fidelity.gate.volumes import check_prediction
-    from pipeline.steps.evaluate import by_method, method_of
+    from pipeline.formats.io.predictions import by_method, method_of
     from pipeline.steps.gate import read_measurement
     from pipeline.tables.gates import GATES
 

@@ -21,10 +21,9 @@ from pipeline.fidelity.diagnosis import (
     learn,
 )
 from pipeline.formats.io.container import read_image
-from pipeline.formats.io.predictions import of_volume
+from pipeline.formats.io.predictions import by_method, method_of, of_volume
 from pipeline.models.device import use_threads
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_settings, show_progress
-from pipeline.steps.evaluate import by_method, method_of
 from pipeline.tables.diagnosis import DIAGNOSIS
 
 logger = logging.getLogger(__name__)

@@ -29,13 +29,13 @@ from pipeline.fidelity.gate.volumes import check_prediction
 from pipeline.files import read_json
 from pipeline.formats import Part, format_of
 from pipeline.formats.io.container import SUFFIX, read_image
+from pipeline.formats.io.predictions import by_method, method_of
 from pipeline.image.image import Image
+from pipeline.physics.degradation import check_magnitude
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.physics.noise_level import estimate_sigma
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_table, show_progress
-from pipeline.steps.degrade import check_magnitude
-from pipeline.steps.evaluate import by_method, method_of
 from pipeline.steps.extract import normalise
 from pipeline.tables.gates import GATES, GateResult
 

@@ -12,9 +12,8 @@ from tqdm import tqdm
 from pipeline.config.volumes import TISSUE_ORDERS
 from pipeline.fidelity.tissue import class_names, measurable, reference_classes, tissue_volumes
 from pipeline.formats.io.container import read_image
-from pipeline.formats.io.predictions import read_prediction
+from pipeline.formats.io.predictions import by_method, method_of, read_prediction
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_table, show_progress
-from pipeline.steps.evaluate import by_method, method_of
 from pipeline.tables.tissue import TISSUE, TissueVolume
 
 logger = logging.getLogger(__name__)

@@ -12,12 +12,11 @@ from dataclasses import fields
 
 from pipeline.fidelity.uncertainty import evaluate_uncertainty
 from pipeline.formats.io.container import read_image, write_image
-from pipeline.formats.io.predictions import read_prediction
+from pipeline.formats.io.predictions import method_of, read_prediction
 from pipeline.image.image import Image
 from pipeline.image.uncertainty_map import UncertaintyMap
 from pipeline.inference.calibration import read_factor
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_table
-from pipeline.steps.evaluate import method_of
 from pipeline.tables.reliability import RELIABILITY
 from pipeline.tables.uncertainty import UNCERTAINTY
 

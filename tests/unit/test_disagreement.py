@@ -29,9 +29,9 @@ from pipeline.image.uncertainty_map import UncertaintyMap
 from pipeline.inference.tta import moments_of, spread_of
 from pipeline.inference.volume import restore_volume, restore_with_spread
 from pipeline.models.weights import save_generator
+from pipeline.physics.degradation import degrade
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.low_resolution import LowResolutionImage
-from pipeline.steps.degrade import degrade
 from pipeline.steps.infer import infer
 from pipeline.training.patches import PatchSampler
 from tests.helpers import (
