@@ -6,7 +6,7 @@ All three are expected to take time in proportion, and the last two no more memo
 
 *Slices*: one alone, beside the loop of benchmarks.inference; the fewest seconds of three, without the start.
 *Volumes*: `python -m pipeline.steps infer` for the demo's mni152 over and over, from its start to its end. *Tiles*:
-`python -m pipeline apply` of a TIFF image that is cut into tiles of 256 pixels, through the smallest network, which
+`brainsr apply` of a TIFF image that is cut into tiles of 256 pixels, through the smallest network, which
 doubles it; also from its start to its end. Everything that is measured has a process of its own, whose memory includes
 Python, the libraries and the weights.
 """

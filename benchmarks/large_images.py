@@ -1,4 +1,4 @@
-"""Memory and time of `python -m pipeline apply` on images of growing size.
+"""Memory and time of `brainsr apply` on images of growing size.
 
     python -m benchmarks.large_images --sides 2000 5000 20000 --work results/benchmark-large
 
@@ -77,7 +77,7 @@ def make_network(path: Path) -> Path:
 
 
 def apply_measured(network: Path, source: Path, output: Path, *options: str) -> Cost:
-    """Run `python -m pipeline apply` in a process of its own.
+    """Run `brainsr apply` in a process of its own.
 
     Raises:
         RuntimeError: it failed; the text is what it wrote.

@@ -29,12 +29,12 @@ BrainSR: the default run. It downloads two brain images, trains on one, and eval
 This file lists every key with its description and, in parentheses, its type and range. Your own
 configuration needs `run` and `volumes` ([] if it only has `collections`); keys left out have the defaults
 given here. Check it with
-    python -m pipeline configure --check FILE
+    brainsr check FILE
 and run it with
     snakemake --cores all --configfile FILE
 
 This file is generated: edit the models in pipeline/config, or the values in pipeline/config/demo.py, and
-run `python -m pipeline configure --write`.
+run `make docs`.
 """
 
 
