@@ -1,9 +1,9 @@
 """Measure the perceptual distance of a VGG relative to the pixel distance, for its calibration.
 
 Photographs from scikit-image (and pictures of a folder, if given) are downsampled and upsampled by four with a bicubic
-kernel. For each of them the table lists the pixel L1 and, for the last layer of every block before the rectifier, the L1
-of the features relative to the pixel L1, and the norm of its gradient relative to that of the pixel L1. The last column
-sums the layers with the weights of Real-ESRGAN.
+kernel. For each of them the table lists the pixel L1 and, for the last layer of every block before the rectifier, the
+L1 of the features relative to the pixel L1, and the norm of its gradient relative to that of the pixel L1. The last
+column sums the layers with the weights of Real-ESRGAN.
 
 With the weights of torchvision's VGG19, the calibration of the VGG16 is measured: for each block, the median over the
 pictures of the ratio of the gradient norms.

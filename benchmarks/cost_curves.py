@@ -4,10 +4,11 @@
 
 Time is expected to be proportional to all three, and memory to be independent of the last two.
 
-*Slices*: a single slice, compared with the loop of benchmarks.inference; minimum of three repetitions, without start-up.
-*Volumes*: `python -m pipeline.steps infer` for copies of mni152 of the demo, including start-up. *Tiles*: `brainsr
-apply` for a TIFF image that is divided into tiles of 256 pixels, with the smallest network of factor 2, including
-start-up. Every measurement runs in its own process, whose memory includes Python, the libraries and the weights.
+*Slices*: a single slice, compared with the loop of benchmarks.inference; minimum of three repetitions, without
+start-up. *Volumes*: `python -m pipeline.steps infer` for copies of mni152 of the demo, including start-up. *Tiles*:
+`brainsr apply` for a TIFF image that is divided into tiles of 256 pixels, with the smallest network of factor 2,
+including start-up. Every measurement runs in its own process, whose memory includes Python, the libraries and the
+weights.
 """
 
 from __future__ import annotations

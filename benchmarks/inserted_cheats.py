@@ -3,10 +3,10 @@
     python -m benchmarks.inserted_cheats --run results/demo --volumes mni152 s1-block
     python -m benchmarks.inserted_cheats --run results/demo --volumes s1-block --slices 8 --noise 0.01 0.05
 
-The gate is applied to the predictions of the networks and of zero-filling, and to the reference. With --noise, slices in
-the middle of each volume are degraded and restored again with these noise levels. In each of these valid outputs lesions
-are added or removed, the image is shifted by half a voxel, or a gamma is applied. Prints how often the gate failed for
-each manipulation, and the largest value relative to its limit.
+The gate is applied to the predictions of the networks and of zero-filling, and to the reference. With --noise, slices
+in the middle of each volume are degraded and restored again with these noise levels. In each of these valid outputs
+lesions are added or removed, the image is shifted by half a voxel, or a gamma is applied. Prints how often the gate
+failed for each manipulation, and the largest value relative to its limit.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@
 
 Prints for every volume and method:
 
-- the detection rate of the observer of the study, with its interval, and the difference of the delivered method to every
+- the detection rate of the observer of the study, with its interval, and the difference of the delivered method to
+  every
   other method, corrected for false alarms (as detection_rates.csv of a run, with more draws);
 - the contrast of a structure after restoration, as seen by the template of the observer, and the standard deviation of
   its response without structures, both relative to the inserted contrast;

@@ -2,9 +2,9 @@
 
     python -m benchmarks.large_images --sides 2000 5000 20000 --work results/benchmark-large
 
-Images are synthetic, 16-bit, tiled, and written tile by tile. The network is the smallest one with random weights, which
-needs the same memory as with trained weights. Every restoration runs in its own process; the peak resident memory is
-reported by the operating system. Prints a table; images and results are removed.
+Images are synthetic, 16-bit, tiled, and written tile by tile. The network is the smallest one with random weights,
+which needs the same memory as with trained weights. Every restoration runs in its own process; the peak resident memory
+is reported by the operating system. Prints a table; images and results are removed.
 """
 
 from __future__ import annotations

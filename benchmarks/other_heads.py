@@ -2,8 +2,8 @@
 
     python -m benchmarks.other_heads --run results/demo --volumes one.nii.gz other.nii.gz --slices 40 130
 
-Each volume is extracted, degraded by k-space truncation with several noise levels, and restored by all baselines and all
-networks of the run. Denoising and interpolation are tuned on a validation volume of the run for each noise level.
+Each volume is extracted, degraded by k-space truncation with several noise levels, and restored by all baselines and
+all networks of the run. Denoising and interpolation are tuned on a validation volume of the run for each noise level.
 """
 
 from __future__ import annotations

@@ -2,11 +2,11 @@
 
     python -m benchmarks.preprocessing --side 256 --rounds 5 --json results/benchmark-preprocessing.json
 
-A head of 16-bit integers with noise in the background, gzipped and stored L-I-A, is read, reoriented to canonical order,
-masked, scaled to its 99.9th percentile, downsampled by four in-plane, and noise is added; both volumes are written
-without compression. The three implementations alternate in one process; the table lists median seconds by step and in
-total. Then each processes volumes in two concurrent single-threaded processes, including the start of Python, as in a
-workflow. `python -m pip install torchio monai` installs the peers.
+A head of 16-bit integers with noise in the background, gzipped and stored L-I-A, is read, reoriented to canonical
+order, masked, scaled to its 99.9th percentile, downsampled by four in-plane, and noise is added; both volumes are
+written without compression. The three implementations alternate in one process; the table lists median seconds by step
+and in total. Then each processes volumes in two concurrent single-threaded processes, including the start of Python, as
+in a workflow. `python -m pip install torchio monai` installs the peers.
 
 Differences: ours truncates k-space, computes the foreground by smoothing, Otsu's threshold, the largest component and
 hole filling, and flushes both files to the disk. torchio has no k-space truncation (smoothing and interpolation), no
