@@ -55,7 +55,8 @@ def check_volumes(
     if "val" not in present:
         yield (
             "volumes: none is in split 'val', which is needed to monitor the training and to select the "
-            f"data-consistency weights, the tuned baseline and the best baseline; assign another subject, or a block of slices{hint}"
+            f"data-consistency weights, the tuned baseline and the best baseline; assign another "
+            f"subject, or a block of slices{hint}"
         )
 
 
@@ -253,8 +254,8 @@ def check_train(train: Train, sources: Mapping[str, Source], degrade: Degrade) -
         yield f"degrade.factor: networks do not support {degrade.factor}; choose one of {factors}"
     elif network.factor != degrade.factor and (network.architecture != "rrdbnet" or network.factor < TRUNK_FACTOR):
         yield (
-            f"train.initial_weights: {train.initial_weights} has factor {network.factor} and cannot initialise a network "
-            f"of factor {degrade.factor} (degrade.factor); choose weights for your factor"
+            f"train.initial_weights: {train.initial_weights} has factor {network.factor} and cannot initialise a "
+            f"network of factor {degrade.factor} (degrade.factor); choose weights for your factor"
         )
     features = [name for name, source in known.items() if source.features]
     if train.perceptual_weights not in features:

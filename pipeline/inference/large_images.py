@@ -32,6 +32,7 @@ from pipeline.files import DISK_ERRORS, read_json, write_json
 from pipeline.formats._pyramid import add_coarser_levels, create_level, open_level
 from pipeline.formats.io.predictions import warn_of_clipping
 from pipeline.formats.tiled import Plane, TiledImage, fitting_format
+from pipeline.image.image import MILLIMETRES
 from pipeline.image.intensity import LOW_PERCENTILE, PERCENTILE, IntensityMap, IntensityRange, intensity_range
 from pipeline.image.intensity_limits import limited, log_limited
 from pipeline.inference.backends._compute import FULL_PRECISION
@@ -43,7 +44,6 @@ from pipeline.inference.tiles import ramp, tiles_along
 from pipeline.inference.volume import MAX_VIEWS, restore_in_views, restored_views
 from pipeline.models.generator import Generator
 from pipeline.physics.noise_level import estimate_sigma
-from pipeline.physics.parameters import MILLIMETRES
 
 logger = logging.getLogger(__name__)
 

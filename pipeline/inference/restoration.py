@@ -25,6 +25,7 @@ from pipeline.models.generator import Generator
 from pipeline.models.weights import load_generator
 from pipeline.physics.data_consistency import share_at, toward_measurement
 from pipeline.physics.forward import ForwardModel
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.physics.noise_level import estimate_sigma
 from pipeline.physics.parameters import PhysicalParameters
 
@@ -51,12 +52,12 @@ def network_on(path: Path, device: torch.device) -> Generator:
     return load_generator(path).to(device).eval()
 
 
-def restore(network: Generator, image: Image, settings: Infer) -> NDArray[np.float32]:
+def restore(network: Generator, image: LowResolutionImage, settings: Infer) -> NDArray[np.float32]:
     """Restore a low-resolution volume: tells the network its noise, and corrects the result toward the measurement.
 
     Args:
         network: on its device, in evaluation mode; its record holds the data-consistency weights.
-        image: low-resolution volume with its forward model in the facts.
+        image: the low-resolution volume.
         settings: the section `infer`.
 
     Returns:
@@ -66,7 +67,7 @@ def restore(network: Generator, image: Image, settings: Infer) -> NDArray[np.flo
 
 
 def restore_measured(
-    networks: Sequence[Generator], image: Image, settings: Infer, *, doubted: bool = False
+    networks: Sequence[Generator], image: LowResolutionImage, settings: Infer, *, doubted: bool = False
 ) -> Restored:
     """Restore as `restore` does, with the first of the networks.
 
@@ -76,7 +77,7 @@ def restore_measured(
         settings: the section `infer`.
         doubted: whether the spread over views is wanted.
     """
-    model = ForwardModel.from_json(image.facts["forward_model"])
+    model = image.forward_model
     # Networks see no intensities beyond their limits; what lies beyond is added at the end.
     within = limited(image.data)
     inside = image.with_data(within.values)
@@ -85,10 +86,10 @@ def restore_measured(
     return found._replace(restored=within.added_to(corrected, model.factors))
 
 
-def check_restored(network: Generator, image: Image, found: Restored, *, force: bool) -> None:
+def check_restored(network: Generator, image: LowResolutionImage, found: Restored, *, force: bool) -> None:
     """Compare a result with its measurement, and the measurement with what the network was trained on."""
-    name = image.facts["id"]
-    model = ForwardModel.from_json(image.facts["forward_model"])
+    name = image.id
+    model = image.forward_model
     limited(image.data).log(name)
     for sentence in outside_domain(network.record.domain, found.sigma, enlarged_voxels(image)):
         logger.warning("%s: %s", name, sentence)
@@ -106,7 +107,7 @@ def _corrected(
 
 def restore_uncorrected(
     networks: Sequence[Generator],
-    image: Image,
+    image: LowResolutionImage,
     noise: str | PhysicalParameters,
     settings: Infer,
     *,
@@ -122,7 +123,7 @@ def restore_uncorrected(
         doubted: whether the spread is wanted.
     """
     sigma = noise_sigma(image, noise, settings)
-    factors, axis = image.facts["forward_model"]["factors"], image.facts["slice_axis"]
+    factors, axis = image.forward_model.factors, image.slice_axis
     told = (settings, sigma, networks[0].record.self_ensemble, _background_in(image, networks, settings))
     if doubted:
         return Restored(*restore_with_spread(networks, image.data, factors, axis, *told), sigma)
@@ -135,9 +136,7 @@ def _background_in(image: Image, networks: Sequence[Generator], settings: Infer)
         return None
     margins = [needed_margin(network.record, settings.background_tolerance) for network in networks]
     known = [margin for margin in margins if margin is not None]
-    return Background(
-        tissue_of(image.data, image.facts["slice_axis"]), max(known) if len(known) == len(margins) else None
-    )
+    return Background(tissue_of(image.data, image.slice_axis), max(known) if len(known) == len(margins) else None)
 
 
 def noise_sigma(image: Image, noise: str | PhysicalParameters, settings: Infer) -> float:
@@ -154,10 +153,10 @@ def noise_sigma(image: Image, noise: str | PhysicalParameters, settings: Infer) 
     if settings.noise_sigma is not None:
         return settings.noise_sigma
     try:
-        estimate = estimate_sigma(image.data, image.facts["slice_axis"], noise)
+        estimate = estimate_sigma(image.data, image.slice_axis, noise)
     except UserError as error:
-        if "id" not in image.facts:
+        if not image.id:
             raise
-        raise UserError(f"volume {image.facts['id']!r}: {error}") from error
+        raise UserError(f"volume {image.id!r}: {error}") from error
     logger.info("estimated noise: %.4f of the range (%s)", estimate.sigma, estimate.method)
     return estimate.sigma
