@@ -26,6 +26,7 @@ from scipy import ndimage
 from pipeline.baselines import zerofill
 from pipeline.config.sections import Infer
 from pipeline.fidelity.gate.consistency import Check, check_consistency
+from pipeline.fidelity.gate.volumes import lesion_windows
 from pipeline.formats.io.container import read_image
 from pipeline.formats.io.predictions import prediction_path, read_prediction, suffix_of
 from pipeline.image.image import Image
@@ -34,7 +35,6 @@ from pipeline.models.device import use_threads
 from pipeline.models.weights import load_generator
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import crop_to
-from pipeline.steps.gate import windows
 
 LESIONS = ((2.0, 0.2), (3.0, 0.15), (4.0, 0.1))
 """Diameters, in low-resolution voxels, and contrasts, as fractions of the range, that must be caught."""
@@ -180,7 +180,7 @@ def judged(scene: Scene, volume: str) -> Iterator[dict[str, object]]:
     for seed, (method, restored) in enumerate(honest.items()):
         inserted = cheats(restored, reference, lr.data, model, seed, (*LESIONS, *SMALL_LESIONS))
         for case in (Case("honest", "", restored, lr.data), *inserted):
-            checks = check_consistency(case.restored, case.measured, model, windows(lr, model))
+            checks = check_consistency(case.restored, case.measured, model, lesion_windows(lr))
             yield row(volume, model.noise_sigma, method, case, checks)
 
 
