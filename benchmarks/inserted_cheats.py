@@ -1,12 +1,12 @@
-"""Do the consistency gate catch inserted cheating, and does it let honest outputs pass?
+"""Sensitivity and specificity of the consistency gate for manipulated results.
 
     python -m benchmarks.inserted_cheats --run results/demo --volumes mni152 s1-block
     python -m benchmarks.inserted_cheats --run results/demo --volumes s1-block --slices 8 --noise 0.01 0.05
 
-Judged are the run's own predictions by its networks and by zero-filling, and the reference itself. With --noise, slices
-in the middle of each volume are measured anew at these levels, and restored anew. Into each of these honest outputs
-lesions are inserted, or taken away, it is shifted by half a voxel, and its intensities are bent by a gamma. Printed is
-how often the gate caught each, and how far the gate that went furthest came: 1 is its limit.
+The gate is applied to the predictions of the networks and of zero-filling, and to the reference. With --noise, slices
+in the middle of each volume are degraded and restored again with these noise levels. In each of these valid outputs
+lesions are added or removed, the image is shifted by half a voxel, or a gamma is applied. Prints how often the gate
+failed for each manipulation, and the largest value relative to its limit.
 """
 
 from __future__ import annotations
