@@ -13,6 +13,7 @@ from pipeline.config.sections import Degrade, Evaluate, Extract
 from pipeline.config.volumes import Volume
 from pipeline.files import write_json, write_text
 from pipeline.formats.io.container import read_image, write_image
+from pipeline.formats.io.extraction import extract
 from pipeline.formats.io.predictions import prediction_path, read_prediction, write_prediction
 from pipeline.physics.grid import pad_to_multiple
 from pipeline.physics.low_resolution import LowResolutionImage
@@ -20,7 +21,6 @@ from pipeline.statistics.measurements import read_parts, volume_table
 from pipeline.statistics.summary import summarise
 from pipeline.steps.degrade import degrade, forward_model
 from pipeline.steps.evaluate import evaluate
-from pipeline.steps.extract import extract
 from pipeline.steps.interpolate import interpolate
 from pipeline.steps.tune import tune
 from pipeline.tables.slices import SLICES

@@ -41,6 +41,7 @@ from pipeline.image.channels import apart, together
 from pipeline.image.image import Image
 from pipeline.image.intensity_limits import limited
 from pipeline.image.missing_values import MASK as MISSING
+from pipeline.image.normalisation import normalise
 from pipeline.inference.domain import enlarged_voxels, outside_domain
 from pipeline.inference.large_images import doubt_large, restore_large
 from pipeline.inference.memory import use_memory
@@ -55,7 +56,6 @@ from pipeline.physics.noise_level import estimate_sigma
 from pipeline.physics.parameters import Direction, axes_along, is_outside
 from pipeline.steps._cli import ArgumentParser, Namespace, add_memory, add_path, add_settings
 from pipeline.steps.calibrate import read_factor
-from pipeline.steps.extract import normalise
 
 logger = logging.getLogger(__name__)
 

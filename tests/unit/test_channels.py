@@ -25,9 +25,12 @@ from pipeline.fidelity.classifier import resized
 from pipeline.fidelity.diagnosis import classes_of, pictures_of
 from pipeline.formats import Part, format_of
 from pipeline.formats.io.container import read_image, write_image
+from pipeline.formats.io.extraction import extract, read_block
 from pipeline.formats.io.predictions import prediction_path, read_prediction, suffix_of, write_prediction
 from pipeline.formats.tiled import open_tiled
 from pipeline.image.image import Identity, Image
+from pipeline.image.normalisation import normalise
+from pipeline.image.slices import cut_block
 from pipeline.inference.large_images import measured_levels, restore_large
 from pipeline.metrics._range import data_range
 from pipeline.models.generator import Generator, Shape
@@ -38,7 +41,6 @@ from pipeline.reporting.figures.slices import draw_slice
 from pipeline.steps.degrade import degrade, forward_model
 from pipeline.steps.duplicates import hashed, hashed_slices, near_duplicates
 from pipeline.steps.evaluate import evaluate, measure, neighbours
-from pipeline.steps.extract import cut_block, extract, normalise, read_block
 from pipeline.steps.interpolate import interpolate
 from pipeline.tables.slices import WHOLE_VOLUME
 from tests.helpers import synthetic_head

@@ -22,6 +22,7 @@ from pipeline.formats import nifti
 from pipeline.formats.io.container import read_image
 from pipeline.formats.io.predictions import read_prediction, restored_image, write_prediction
 from pipeline.image.image import Image
+from pipeline.image.normalisation import normalise
 from pipeline.image.slices import evenly_spaced
 from pipeline.metrics import _ledger, psnr, ssim
 from pipeline.physics.excerpts import excerpt
@@ -29,7 +30,6 @@ from pipeline.physics.grid import fine_affine
 from pipeline.steps.__main__ import main as run
 from pipeline.steps.degrade import degrade, forward_model
 from pipeline.steps.evaluate import Aids, evaluate, on_grid, region_mask
-from pipeline.steps.extract import normalise
 from pipeline.steps.tune import tune
 from pipeline.tables.slices import WHOLE_VOLUME
 from tests.helpers import described

@@ -37,6 +37,7 @@ from pipeline.errors import UserError
 from pipeline.formats import ROOM, Part, format_by_name, format_of, read_suffixes, written_suffixes
 from pipeline.formats._picture_stack import PictureStackHeader
 from pipeline.formats.io.container import read_image, write_image
+from pipeline.formats.io.extraction import extract, read_block
 from pipeline.formats.io.predictions import (
     prediction_path,
     read_prediction,
@@ -46,6 +47,7 @@ from pipeline.formats.io.predictions import (
 )
 from pipeline.formats.picture_folder import natural
 from pipeline.image.image import Image
+from pipeline.image.normalisation import normalise
 from pipeline.models.generator import Generator, Shape
 from pipeline.models.weights import save_generator
 from pipeline.physics.forward import ForwardModel
@@ -60,7 +62,6 @@ from pipeline.steps.__main__ import main as run_step_here
 from pipeline.steps.degrade import degrade, forward_model
 from pipeline.steps.duplicates import DUPLICATES
 from pipeline.steps.evaluate import evaluate
-from pipeline.steps.extract import extract, normalise, read_block
 from pipeline.steps.interpolate import interpolate
 from pipeline.tables.slices import SLICES
 from pipeline.tables.summary import SUMMARY
