@@ -1,20 +1,19 @@
-"""Which inserted structures do a run's methods show, over several draws, and what do they lose on the way?
+"""Detection of inserted structures by the methods of a run, over several draws, and what limits it.
 
     python -m benchmarks.inserted_structures --run results/demo --volumes mni152 s1-block --draws 4
 
-Printed are, for every volume and method:
+Prints for every volume and method:
 
-- the share that the study's observer finds, with its interval, and the difference of the delivered method to each other
-  one, false alarms taken off (the table detection_rates.csv of a run, with more draws);
-- what becomes of a structure: its contrast after the restoration, as the observer's template sees it, and the spread
-  (standard deviation) of the template's answers where nothing is, both as fractions of the contrast that was inserted;
-- the share that a second observer finds, at the same rate of false alarms: a channelised Hotelling observer (Barrett
-  and Myers, Foundations of Image Science, section 14.3, Wiley 2004), which learns for every method apart how it draws
-  the structures, and what it makes of places without them. It forgives a method that draws structures wider or weaker
-  than they are, as long as they stand out from what the same method makes of the rest.
+- the detection rate of the observer of the study, with its interval, and the difference of the delivered method to
+  every
+  other method, corrected for false alarms (as detection_rates.csv of a run, with more draws);
+- the contrast of a structure after restoration, as seen by the template of the observer, and the standard deviation of
+  its response without structures, both relative to the inserted contrast;
+- the detection rate of a second observer at the same false-alarm rate: a channelised Hotelling observer (Barrett and
+  Myers, Foundations of Image Science, section 14.3, Wiley 2004), trained for every method separately. It tolerates
+  structures that appear wider or weaker, as long as they differ from the background of the same method.
 
-Beside the run's methods stand variants of the delivered network: without the correction toward the measurement, and
-told that there is no noise.
+Two variants of the delivered network are included: without data consistency, and with a given noise level of 0.
 """
 
 from __future__ import annotations
@@ -32,11 +31,22 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from pipeline import plugins
+from pipeline.baselines.tuning.apply import read_tuning
 from pipeline.config.sections import Evaluate, Infer, Insertion
 from pipeline.fidelity.insertion import observer
 from pipeline.fidelity.insertion.sites import DIRECTIONS, KINDS, Condition, Sites
 from pipeline.fidelity.insertion.structure import Structure
-from pipeline.fidelity.insertion.study import Restore, Restored, Seen, detections, looked_at, place_rows, restorations
+from pipeline.fidelity.insertion.study import (
+    Detection,
+    Place,
+    Restore,
+    Restored,
+    Seen,
+    detections,
+    looked_at,
+    place_rows,
+    restorations,
+)
 from pipeline.formats.io.container import read_image
 from pipeline.image.image import Image
 from pipeline.inference.restoration import restore
@@ -44,9 +54,7 @@ from pipeline.models.device import use_threads
 from pipeline.models.weights import load_generator
 from pipeline.physics.excerpts import excerpt
 from pipeline.statistics.detection import rate_table
-from pipeline.steps.detection_rates import Detection, Place
 from pipeline.steps.insert_structures import classical_methods, network_methods
-from pipeline.steps.interpolate import read_tuning
 
 SEED = 2026
 CLASSICAL = ("bicubic", "bspline3", "zerofill", "nlm_bspline3")

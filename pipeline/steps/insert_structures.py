@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from pipeline import plugins
+from pipeline.baselines.tuning.apply import BASELINES, read_tuning, upsample
 from pipeline.config.load import read_section
 from pipeline.config.sections import Infer, Insertion
 from pipeline.fidelity.insertion.study import Restore, detections, place_rows, study
@@ -22,7 +23,6 @@ from pipeline.models.device import choose_device, use_threads
 from pipeline.models.generator import Generator
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.steps._cli import ArgumentParser, Namespace, add_memory, add_path, add_settings, add_table
-from pipeline.steps.interpolate import METHODS, read_tuning
 from pipeline.tables.inserted_places import INSERTED_PLACES
 from pipeline.tables.inserted_structures import DETECTION_COUNTS
 
@@ -31,12 +31,7 @@ logger = logging.getLogger(__name__)
 
 def classical_methods(tuned: Mapping[str, Mapping[str, Any]]) -> dict[str, Restore]:
     """Return the baselines by name, with the settings that were tuned for them."""
-
-    def upsample(name: str, image: LowResolutionImage) -> Any:
-        factors = image.forward_model.factors
-        return plugins.load(METHODS, name).upsample(image.data, factors, tuned.get(name, {}))
-
-    return {name: partial(upsample, name) for name in plugins.names(METHODS)}
+    return {name: partial(upsample, method=name, tuning=tuned) for name in plugins.names(BASELINES)}
 
 
 def network_methods(networks: Mapping[str, Generator], lr: LowResolutionImage, settings: Infer) -> dict[str, Restore]:

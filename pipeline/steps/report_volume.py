@@ -10,6 +10,7 @@ from pipeline.config.load import read_section
 from pipeline.config.sections import Report
 from pipeline.files import read_json, write_text
 from pipeline.formats.io.container import read_image
+from pipeline.formats.io.predictions import by_method, method_of
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.reporting.durations import Shard, read_durations
 from pipeline.reporting.extras import KINDS, read_extra
@@ -28,7 +29,6 @@ from pipeline.reporting.volume_page import (
     volume_page,
 )
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_settings
-from pipeline.steps.evaluate import by_method, method_of
 
 logger = logging.getLogger(__name__)
 

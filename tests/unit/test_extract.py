@@ -20,8 +20,8 @@ from pipeline.image.image import Image
 from pipeline.image.intensity import LOW_PERCENTILE, PERCENTILE
 from pipeline.image.normalisation import normalise
 from pipeline.image.slices import cut_block
+from pipeline.physics.degradation import degrade, forward_model
 from pipeline.physics.grid import coarse_shape
-from pipeline.steps.degrade import degrade, forward_model
 from tests.helpers import described, extract, ras_affine, run_step, synthetic_head, volume_entry, write_nifti
 
 HEAD = synthetic_head()
@@ -212,7 +212,7 @@ def test_a_single_slice_is_extracted_but_has_no_bias_field() -> None:
 
 def test_planes_smaller_than_the_factor_still_degrade() -> None:
     from pipeline.config.sections import Degrade
-    from pipeline.steps.degrade import degrade, forward_model
+    from pipeline.physics.degradation import degrade, forward_model
 
     image = Image(data=np.ones((2, 5, 3), np.float32), affine=np.eye(4))
     image = described(image, id="tiny", slice_axis=2)

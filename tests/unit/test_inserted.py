@@ -23,10 +23,10 @@ from pipeline.files import write_json
 from pipeline.formats.io.container import write_image
 from pipeline.image.image import Image
 from pipeline.models.weights import save_generator
+from pipeline.physics.degradation import degrade
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.reporting.fidelity_curves import detection_rates, draw_detection, draw_reliability
-from pipeline.steps.degrade import degrade
 from pipeline.steps.insert_structures import classical_methods
 from pipeline.tables.inserted_places import INSERTED_PLACES
 from pipeline.tables.inserted_structures import DETECTION_COUNTS

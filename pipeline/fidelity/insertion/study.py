@@ -27,11 +27,11 @@ from pipeline.fidelity.insertion import observer
 from pipeline.fidelity.insertion.sites import DIRECTIONS, KINDS, Condition, Sites, background_sites, insertion_sites
 from pipeline.fidelity.insertion.structure import Structure
 from pipeline.image.image import Image
+from pipeline.physics.degradation import degrade
 from pipeline.physics.excerpts import Excerpt, excerpt
 from pipeline.physics.forward import volume_seed
 from pipeline.physics.grid import crop_to, is_isotropic
 from pipeline.physics.low_resolution import LowResolutionImage
-from pipeline.steps.degrade import degrade
 from pipeline.tables.inserted_places import InsertedPlace
 from pipeline.tables.inserted_structures import DetectionCounts
 
