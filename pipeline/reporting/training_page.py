@@ -12,7 +12,7 @@ import pandas as pd
 
 from pipeline.config.sections import Report
 from pipeline.reporting import words
-from pipeline.reporting.figures.excerpts import Grid, build_grids
+from pipeline.reporting.figures.excerpts import ExcerptGrid, excerpt_grids
 from pipeline.reporting.figures.fidelity_dial import Point, dial_drawing, dial_points
 from pipeline.reporting.figures.training_curves import (
     STEP,
@@ -90,7 +90,7 @@ class TrainingPart:
     events: list[EventRow]
     event_counts: list[tuple[str, int]]
     more_events: int
-    grid: Grid | None
+    grid: ExcerptGrid | None
     dial: Drawing | None
     points: list[Point]
 
@@ -133,7 +133,7 @@ def training_page(trainings: Sequence[TrainingRecord], record: words.Record, set
 def training_parts(trained: Sequence[TrainingRecord], books: Bibliography) -> list[TrainingPart]:
     """Return what the page tells of every network that was trained."""
     with_samples = [training for training in trained if training.samples is not None]
-    drawn = build_grids(
+    drawn = excerpt_grids(
         [training.samples for training in with_samples if training.samples is not None],
         [method_title(training.method) for training in with_samples],
     )
@@ -141,7 +141,7 @@ def training_parts(trained: Sequence[TrainingRecord], books: Bibliography) -> li
     return [_part(training, grids.get(training.method), books) for training in trained]
 
 
-def _part(training: TrainingRecord, grid: Grid | None, books: Bibliography) -> TrainingPart:
+def _part(training: TrainingRecord, grid: ExcerptGrid | None, books: Bibliography) -> TrainingPart:
     model, title = training.model, method_title(training.method)
     points = dial_points(training.dial, training.method)
     steps, *_ = course(model)

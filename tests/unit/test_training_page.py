@@ -15,7 +15,7 @@ from pipeline.config.recipe import preset_names
 from pipeline.errors import UserError
 from pipeline.files import write_json
 from pipeline.reporting.curves import Line, Marks, draw_lines
-from pipeline.reporting.figures.excerpts import MAX_STEPS, build_grids, shown_steps
+from pipeline.reporting.figures.excerpts import MAX_STEPS, excerpt_grids, shown_steps
 from pipeline.reporting.figures.fidelity_dial import dial_drawing, dial_points
 from pipeline.reporting.figures.training_curves import MAX_POINTS, course, overview_drawings, thinned, training_drawings
 from pipeline.reporting.inputs import ModelRecord
@@ -245,15 +245,15 @@ def test_excerpts_stand_in_the_order_of_time_and_fit_into_the_budget(monkeypatch
     random = np.random.default_rng(0).random
     reference = random((3, 80, 80))
     samples = Samples(random((3, 20, 20)), reference, {0: random(reference.shape), 100: random(reference.shape)})
-    grids = build_grids([samples, samples], ["One", "Two"])
+    grids = excerpt_grids([samples, samples], ["One", "Two"])
     assert grids[0].headings == ("Low resolution", "Step 0", "Step 100", "Reference")
     assert len(grids[0].rows) == 3
     assert not grids[0].lossless
     small = Samples(reference[:, :4, :4], reference[:, :16, :16], {7: reference[:, :16, :16]})
-    (grid,) = build_grids([small], ["One"])
+    (grid,) = excerpt_grids([small], ["One"])
     assert grid.lossless
     assert grid.size_bytes < 100_000
-    assert grid.rows[1][1].text == "One, excerpt 2: step 7"
+    assert grid.rows[1][1].alt == "One, excerpt 2: step 7"
     assert grid.rows[1][1].image == grid.rows[1][2].image
     assert grid.rows[0][1].image != grid.rows[1][1].image
 
