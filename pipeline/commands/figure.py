@@ -16,7 +16,7 @@ from pipeline.image.image import Image
 from pipeline.image.slices import evenly_spaced
 from pipeline.reporting.figures.gallery import WHITE_PERCENTILE, enlarge_pixels
 from pipeline.reporting.figures.slices import bounding_box, detail_box, draw_slice, drawn_spacing
-from pipeline.reporting.methods import method_title
+from pipeline.reporting.titles import method_title
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path
 
 INCHES_PER_PANEL = 2.6

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.config.sections import Evaluate
-from pipeline.reporting import words
-from pipeline.reporting.inputs import RunRecord
-from pipeline.reporting.methods import in_order, method_title
+from pipeline.reporting import methods_text
+from pipeline.reporting.run_record import RunRecord
 from pipeline.reporting.tables import Cell, Column, distinct, interval_text, verdict_of, where
+from pipeline.reporting.titles import in_order, method_title
 from pipeline.statistics.summary import estimate
 
 
@@ -54,7 +54,7 @@ def _difference(run: RunRecord, volume: str, column: Column, method: str, delive
     settings = Evaluate.model_validate_json(json.dumps(run.provenance["config"]["evaluate"]))
     with np.errstate(invalid="ignore"):
         differences = {volume: values[0] - values[1]}
-    stacks = words.stacks_of(run.provenance)
+    stacks = methods_text.stacks_of(run.provenance)
     diff, low, high = estimate(differences, {volume: volume}, settings, int(run.provenance["seed"]), stacks)
     numbers = {"diff": diff, "diff_ci_low": low, "diff_ci_high": high}
     return Cell(

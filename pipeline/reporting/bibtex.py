@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from functools import cache
 
-from pipeline.reporting.references import LITERATURE
+from pipeline.reporting.literature import LITERATURE
 from pipeline.reporting.templates import source
 
 SPECIAL = {

@@ -11,11 +11,13 @@ import pandas as pd
 
 from pipeline.reporting.cohort_inputs import Cohort
 from pipeline.reporting.cohort_volumes import gate_title, has_passed
-from pipeline.reporting.curves import INK
-from pipeline.reporting.distributions import Bar, Course, Spread, draw_bars, draw_courses, draw_spreads
-from pipeline.reporting.inputs import RunRecord, by_metric
+from pipeline.reporting.figures.distributions import Bar, Course, Spread, draw_bars, draw_courses, draw_spreads
+from pipeline.reporting.figures.lines import INK
 from pipeline.reporting.listing import Entry, Listing, interval, number, words
-from pipeline.reporting.methods import (
+from pipeline.reporting.methods_text import learnt_from_self_supervised, stacks_of
+from pipeline.reporting.run_record import RunRecord, by_metric
+from pipeline.reporting.tables import Column, columns_of, distinct, first_region, records, where
+from pipeline.reporting.titles import (
     TESTED,
     classical_methods,
     in_order,
@@ -23,8 +25,6 @@ from pipeline.reporting.methods import (
     network_colours,
     split_title,
 )
-from pipeline.reporting.tables import Column, columns_of, distinct, first_region, records, where
-from pipeline.reporting.words import learnt_from_self_supervised, stacks_of
 from pipeline.statistics.conclusion import against_all
 
 UNREADABLE = ("nearest",)

@@ -9,11 +9,11 @@ from typing import Any
 import pandas as pd
 
 from pipeline.reporting.cohort_inputs import Cohort
-from pipeline.reporting.inputs import RunRecord
 from pipeline.reporting.listing import Entry, Listing, words
-from pipeline.reporting.methods import TESTED, method_title
+from pipeline.reporting.run_record import RunRecord
 from pipeline.reporting.setbacks import Setback, agreement_setbacks, diagnosis_setbacks, inserted_setbacks
 from pipeline.reporting.tables import Column, columns_of, first_region, records, where
+from pipeline.reporting.titles import TESTED, method_title
 
 PASSED = {"true": True, "false": False}
 

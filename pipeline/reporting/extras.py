@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from pipeline.reporting.fidelity_curves import draw_detection, draw_reliability
-from pipeline.reporting.methods import in_order, method_title
 from pipeline.reporting.tables import distinct, read_table, records, where
+from pipeline.reporting.titles import in_order, method_title
 
 Drawings = list[dict[str, str]]
 Lines = Mapping[str, tuple[str, str]]

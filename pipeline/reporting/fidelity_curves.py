@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.reporting.curves import Line, draw_lines
+from pipeline.reporting.figures.lines import Line, draw_lines
 
 PERCENT = 100.0
 
@@ -35,7 +35,7 @@ def draw_detection(table: pd.DataFrame, kind: str, contrast: float, methods: Map
         table: rows of inserted.csv.
         kind: of the structures.
         contrast: of the structures, one of the table's.
-        methods: label and style (a key of `pipeline.reporting.curves.STYLES`) of the methods that are drawn, by name;
+        methods: label and style (a key of `figures.lines.STYLES`) of the methods that are drawn, by name;
             those without rows are left out.
     """
     rates: Any = detection_rates(table)

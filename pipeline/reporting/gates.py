@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.reporting.methods import in_order, method_title
 from pipeline.reporting.tables import read_table, records, where
+from pipeline.reporting.titles import in_order, method_title
 
 COLUMNS = ("volume", "split", "method", "gate", "value", "limit", "passed")
 

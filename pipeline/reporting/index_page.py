@@ -9,7 +9,7 @@ from typing import Any, cast
 import pandas as pd
 
 from pipeline.config.sections import Report
-from pipeline.reporting import words
+from pipeline.reporting import methods_text
 from pipeline.reporting.cohort_inputs import Cohort
 from pipeline.reporting.cohort_parts import (
     Part,
@@ -27,12 +27,12 @@ from pipeline.reporting.cohort_parts import (
 from pipeline.reporting.cohort_volumes import split_setbacks, tested_volumes, troubles, volume_listing, winners
 from pipeline.reporting.figures.fidelity_dial import dial_drawing, dial_points
 from pipeline.reporting.figures.training_curves import Drawing, overview_drawings
-from pipeline.reporting.inputs import RunRecord
-from pipeline.reporting.methods import SPLIT_ORDER, TESTED, method_title, split_claim, split_title
-from pipeline.reporting.references import Bibliography
+from pipeline.reporting.literature import Bibliography
+from pipeline.reporting.run_record import RunRecord
 from pipeline.reporting.setbacks import Setback
 from pipeline.reporting.tables import Table, columns_of, distinct, first_region, records, split_table, where
 from pipeline.reporting.templates import render
+from pipeline.reporting.titles import SPLIT_ORDER, TESTED, method_title, split_claim, split_title
 from pipeline.reporting.verdict import Verdict, verdict
 from pipeline.statistics.conclusion import findings, reach
 
@@ -69,7 +69,7 @@ def index_page(run: RunRecord, settings: Report, cohort: Cohort | None = None) -
     cohort = cohort or Cohort()
     deliver = record["config"]["infer"]["deliver"]
     confidence = record["config"]["evaluate"]["confidence"]
-    stacks = words.stacks_of(record)
+    stacks = methods_text.stacks_of(record)
     shown, folded = (
         findings(table, run.volumes, confidence=confidence, title=method_title, stacks=stacks)
         for table in by_weight(run.summary, deliver)
@@ -139,17 +139,17 @@ def by_weight(summary: pd.DataFrame, deliver: str) -> tuple[pd.DataFrame, pd.Dat
     return cast(pd.DataFrame, summary[own]), cast(pd.DataFrame, summary[~own])
 
 
-def prose(record: words.Record, networks: Sequence[str], deliver: str) -> dict[str, Sequence[Any]]:
+def prose(record: methods_text.Record, networks: Sequence[str], deliver: str) -> dict[str, Sequence[Any]]:
     """Return the methods as `paragraphs`, and the `references` they cite."""
     books = Bibliography()
     paragraphs = [
-        words.data_words(record["volumes"], record, books),
-        words.extraction_words(record, books),
-        words.degrade_words(record, books),
-        words.network_words(record, networks, deliver, books),
-        words.baseline_words(None),
-        words.measure_words(record, books),
-        words.workflow_words(record, books),
+        methods_text.data_words(record["volumes"], record, books),
+        methods_text.extraction_words(record, books),
+        methods_text.degrade_words(record, books),
+        methods_text.network_words(record, networks, deliver, books),
+        methods_text.baseline_words(None),
+        methods_text.measure_words(record, books),
+        methods_text.workflow_words(record, books),
     ]
     return {"paragraphs": paragraphs, "references": books.texts}
 
@@ -163,9 +163,9 @@ def split_parts(run: RunRecord, cohort: Cohort, deliver: str) -> list[SplitPart]
 def _split_part(run: RunRecord, cohort: Cohort, split: str, deliver: str) -> SplitPart:
     here = where(run.volumes, split=split)
     volumes = tuple(distinct(here, "volume"))
-    gaps = [gap for volume in volumes if (gap := words.gap_of(run.provenance, volume)) is not None]
-    pictures = not words.stacks_of(run.provenance).isdisjoint(volumes)
-    self_supervised = words.learnt_from_self_supervised(run.provenance)
+    gaps = [gap for volume in volumes if (gap := methods_text.gap_of(run.provenance, volume)) is not None]
+    pictures = not methods_text.stacks_of(run.provenance).isdisjoint(volumes)
+    self_supervised = methods_text.learnt_from_self_supervised(run.provenance)
     table = split_table(run.summary, split, deliver)
     return SplitPart(
         name=split,
@@ -216,10 +216,10 @@ def volume_rows(run: RunRecord) -> list[dict[str, Any]]:
             "spacing_words": " \N{MULTIPLICATION SIGN} ".join(f"{length:.4g}" for length in volume["spacing"]),
             "split_title": split_title(
                 volume["split"],
-                pictures=volume["id"] in words.stacks_of(run.provenance),
-                self_supervised=words.learnt_from_self_supervised(run.provenance),
+                pictures=volume["id"] in methods_text.stacks_of(run.provenance),
+                self_supervised=methods_text.learnt_from_self_supervised(run.provenance),
             ),
-            "source_title": words.source_of(run.provenance, volume["source"]).get("title") or volume["source"],
+            "source_title": methods_text.source_of(run.provenance, volume["source"]).get("title") or volume["source"],
             "page": f"{volume['id']}.html" if volume["id"] in measured else "",
         }
         for volume in run.provenance["volumes"]

@@ -28,7 +28,7 @@ from pipeline.reporting.figures.slices import (
     drawn_spacing,
 )
 from pipeline.reporting.figures.viewer import Layer, Part, choose_part
-from pipeline.reporting.methods import in_order, method_title
+from pipeline.reporting.titles import in_order, method_title
 
 SAME_AS_LOW = "nearest"
 """Looks like the measurement itself, and is left out of the pictures."""

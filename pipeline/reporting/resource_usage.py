@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import UserError
-from pipeline.reporting.methods import method_title
+from pipeline.reporting.titles import method_title
 
 VOLUME_STEPS = (("extract", "Extraction"), ("degrade", "Degradation"))
 """Benchmark folder and title of the jobs that process one volume."""

@@ -9,9 +9,9 @@ from pipeline.config.sections import Report
 from pipeline.reporting.figures.bars import draw_bars
 from pipeline.reporting.figures.training_curves import Drawing
 from pipeline.reporting.listing import Entry, Listing, number
+from pipeline.reporting.methods_text import Record
 from pipeline.reporting.templates import render
 from pipeline.reporting.usage import Job, Usage, by_rule, duration_words, largest, memory_words, total
-from pipeline.reporting.words import Record
 
 MAX_BARS = 12
 """Rules of a drawing; the others stand in the table."""

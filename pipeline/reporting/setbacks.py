@@ -15,8 +15,8 @@ from typing import Any
 import pandas as pd
 
 from pipeline.reporting.listing import number
-from pipeline.reporting.methods import classical_methods, method_title
 from pipeline.reporting.tables import distinct, read_table, records, where
+from pipeline.reporting.titles import classical_methods, method_title
 
 INSERTED = ("volume", "method", "inserted", "detected")
 TISSUE = ("volume", "method", "tissue", "reference_ml", "method_ml")

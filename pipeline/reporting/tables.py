@@ -11,7 +11,7 @@ import pandas as pd
 
 from pipeline import plugins
 from pipeline.errors import UserError
-from pipeline.reporting.methods import REGION_TITLES, classical_methods, in_order, method_title
+from pipeline.reporting.titles import REGION_TITLES, classical_methods, in_order, method_title
 
 TEXT_COLUMNS = (
     *("volume", "subject", "split", "method", "region", "metric", "baseline"),
@@ -162,7 +162,7 @@ def distinct(table: pd.DataFrame, column: str) -> list[str]:
 def columns_of(summary: pd.DataFrame) -> tuple[Column, ...]:
     """Return the columns that a summary fills: regions from left to right, in each the metrics in their order there.
 
-    `pipeline.reporting.inputs.read_run_record` puts the metrics of a summary into the order of the configuration.
+    `pipeline.reporting.run_record.read_run_record` puts the metrics of a summary into the order of the configuration.
     """
     regions = [*REGION_TITLES, *sorted(set(distinct(summary, "region")) - set(REGION_TITLES))]
     found = {(row["region"], row["metric"]): row["baseline"] for row in records(summary)}

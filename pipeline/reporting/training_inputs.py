@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.errors import UserError
-from pipeline.reporting.inputs import ModelRecord, read_model
+from pipeline.reporting.run_record import ModelRecord, read_model
 from pipeline.reporting.tables import read_table
 
 EVENTS = ("step", "kind", "what", "value")

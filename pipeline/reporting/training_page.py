@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.config.sections import Report
-from pipeline.reporting import words
+from pipeline.reporting import methods_text
 from pipeline.reporting.figures.excerpts import ExcerptGrid, excerpt_grids
 from pipeline.reporting.figures.fidelity_dial import Point, dial_drawing, dial_points
 from pipeline.reporting.figures.training_curves import (
@@ -25,11 +25,11 @@ from pipeline.reporting.figures.training_curves import (
     overview_drawings,
     training_drawings,
 )
-from pipeline.reporting.inputs import ModelRecord
-from pipeline.reporting.methods import NETWORKS, in_order, method_title, network_description
-from pipeline.reporting.references import Bibliography
+from pipeline.reporting.literature import Bibliography
+from pipeline.reporting.run_record import ModelRecord
 from pipeline.reporting.tables import records
 from pipeline.reporting.templates import render
+from pipeline.reporting.titles import NETWORKS, in_order, method_title, network_description
 from pipeline.reporting.training_inputs import TrainingRecord
 
 MAX_EVENTS = 60
@@ -95,7 +95,7 @@ class TrainingPart:
     points: list[Point]
 
 
-def training_page(trainings: Sequence[TrainingRecord], record: words.Record, settings: Report) -> str:
+def training_page(trainings: Sequence[TrainingRecord], record: methods_text.Record, settings: Report) -> str:
     """Write the page over all trainings as HTML.
 
     Args:

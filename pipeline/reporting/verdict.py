@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.reporting.methods import classical_methods, method_title
 from pipeline.reporting.tables import Row, Table, first_region
+from pipeline.reporting.titles import classical_methods, method_title
 
 HEADLINES = {
     "better": "Better than the best baseline",

@@ -18,11 +18,10 @@ from pipeline.image.channels import middle_slice
 from pipeline.image.image import Image
 from pipeline.metrics import WHOLE_VOLUME
 from pipeline.physics.forward import ForwardModel
-from pipeline.reporting import words
+from pipeline.reporting import methods_text
 from pipeline.reporting.against import against_every
 from pipeline.reporting.bibtex import bibtex
 from pipeline.reporting.cautions import Case, cautions
-from pipeline.reporting.curves import Line, draw_lines
 from pipeline.reporting.durations import Duration
 from pipeline.reporting.extras import Extra
 from pipeline.reporting.figures.gallery import (
@@ -37,16 +36,17 @@ from pipeline.reporting.figures.gallery import (
     picture_label,
     slice_label,
 )
+from pipeline.reporting.figures.lines import Line, draw_lines
 from pipeline.reporting.figures.similarity import correlation_drawing, distribution_drawing, profile_drawing
 from pipeline.reporting.figures.viewer import pack, viewer_data
 from pipeline.reporting.gates import Gates
-from pipeline.reporting.inputs import RunRecord
+from pipeline.reporting.literature import Bibliography
 from pipeline.reporting.looks import Looks, uncertainty_layer
-from pipeline.reporting.methods import method_title, split_claim, split_title
-from pipeline.reporting.references import Bibliography
+from pipeline.reporting.run_record import RunRecord
 from pipeline.reporting.setbacks import Setback
 from pipeline.reporting.tables import Column, columns_of, distinct, first_region, records, volume_table, where
 from pipeline.reporting.templates import render
+from pipeline.reporting.titles import method_title, split_claim, split_title
 from pipeline.reporting.verdict import verdict
 from pipeline.statistics.summary import estimate
 
@@ -110,7 +110,7 @@ def volume_page(
     numbers = volume_numbers(run, facts["id"])
     table = volume_table(numbers, run.summary, deliver)
     primary = primary_baseline(run)
-    self_supervised = words.learnt_from_self_supervised(record)
+    self_supervised = methods_text.learnt_from_self_supervised(record)
     gallery = gallery_of(reference, looks.drawn, indices, primary)
     split = where(run.volumes, split=facts["split"])
     slice_count = len(distinct(where(run.slices, volume=facts["id"]), "slice"))
@@ -125,7 +125,7 @@ def volume_page(
         split_title=split_title(facts["split"], pictures=is_stack(reference), self_supervised=self_supervised),
         claim=split_claim(
             facts["split"],
-            words.gap_of(record, facts["id"]),
+            methods_text.gap_of(record, facts["id"]),
             pictures=is_stack(reference),
             self_supervised=self_supervised,
         ),
@@ -205,7 +205,7 @@ def closeness_drawings(reference: Image, low: Image, looks: Looks, primary: str,
 def prose(
     reference: Image,
     low: Image,
-    record: words.Record,
+    record: methods_text.Record,
     networks: Sequence[str],
     tuning: Mapping[str, Any],
     deliver: str,
@@ -216,13 +216,13 @@ def prose(
     volume = [one for one in record["volumes"] if one["id"] == reference.facts["id"]]
     learnt = [one for one in record["volumes"] if one["split"] in ("train", "val")]
     paragraphs = [
-        words.data_words([*volume, *(one for one in learnt if one not in volume)], record, books),
-        words.extraction_words(record, books),
-        words.forward_words(model, reference.spacing, reference.unit, books),
-        words.network_words(record, networks, deliver, books),
-        words.baseline_words(tuning),
-        words.measure_words(record, books),
-        words.workflow_words(record, books),
+        methods_text.data_words([*volume, *(one for one in learnt if one not in volume)], record, books),
+        methods_text.extraction_words(record, books),
+        methods_text.forward_words(model, reference.spacing, reference.unit, books),
+        methods_text.network_words(record, networks, deliver, books),
+        methods_text.baseline_words(tuning),
+        methods_text.measure_words(record, books),
+        methods_text.workflow_words(record, books),
     ]
     return {"paragraphs": paragraphs, "references": books.texts, "bibtex": bibtex(books.texts)}
 
@@ -238,7 +238,7 @@ def volume_numbers(run: RunRecord, volume: str) -> list[dict[str, Any]]:
     settings = Evaluate.model_validate_json(json.dumps(run.provenance["config"]["evaluate"]))
     seed = int(run.provenance["seed"])
     part, wholes = (where(table, volume=volume) for table in (run.slices, run.volumes))
-    stacks = words.stacks_of(run.provenance)
+    stacks = methods_text.stacks_of(run.provenance)
     if part.empty:
         raise UserError(f"volume {volume!r} is not in the table of slices; evaluate it and summarise again.")
     rows: list[dict[str, Any]] = []

@@ -10,7 +10,7 @@ from pipeline.config.sections import Report
 from pipeline.files import write_text
 from pipeline.reporting.cohort_inputs import COLUMNS, read_cohort
 from pipeline.reporting.index_page import index_page
-from pipeline.reporting.inputs import read_run_record
+from pipeline.reporting.run_record import read_run_record
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_settings
 from pipeline.steps.report_volume import add_tables
 

@@ -14,10 +14,10 @@ from pipeline.reporting.durations import Shard, read_durations
 from pipeline.reporting.extras import KINDS, read_extra
 from pipeline.reporting.figures.gallery import is_stack
 from pipeline.reporting.gates import read_gates
-from pipeline.reporting.inputs import RunRecord, read_run_record
 from pipeline.reporting.looks import look
-from pipeline.reporting.methods import method_title
+from pipeline.reporting.run_record import RunRecord, read_run_record
 from pipeline.reporting.setbacks import read_setbacks
+from pipeline.reporting.titles import method_title
 from pipeline.reporting.volume_page import (
     Examined,
     curve_methods,

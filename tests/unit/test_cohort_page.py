@@ -22,8 +22,8 @@ from pipeline.reporting.cohort_parts import (
     spread_pictures,
 )
 from pipeline.reporting.cohort_volumes import troubles, volume_listing, winners
-from pipeline.reporting.inputs import RunRecord, by_metric, read_run_record
 from pipeline.reporting.listing import Entry, interval, number
+from pipeline.reporting.run_record import RunRecord, by_metric, read_run_record
 from pipeline.reporting.tables import Column, columns_of, first_region
 from tests.cohort_run import HOSTILE_NAME, cohort_command, make_cohort
 from tests.helpers import Tags, run_stage, the_message

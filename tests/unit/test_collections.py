@@ -31,7 +31,7 @@ from pipeline.formats.io.container import read_image, write_image
 from pipeline.formats.io.predictions import check_output, prediction_path, read_prediction, suffix_of, write_prediction
 from pipeline.image.image import Image
 from pipeline.reporting.figures.slices import draw_slice
-from pipeline.reporting.inputs import read_run_record
+from pipeline.reporting.run_record import read_run_record
 from pipeline.reporting.volume_page import slices_to_show
 from pipeline.sources.packing import pack
 from pipeline.sources.picture_archive import picture_names, shard_of

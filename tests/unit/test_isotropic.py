@@ -30,7 +30,7 @@ from pipeline.physics.data_consistency import best_share, degraded_again
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import cuts
 from pipeline.physics.parameters import Direction
-from pipeline.reporting import words
+from pipeline.reporting import methods_text
 from pipeline.steps.degrade import degrade, forward_model
 from pipeline.steps.infer import restore
 from pipeline.steps.train import TrainingFiles, direction, look_at, plane_factors, train
@@ -365,8 +365,8 @@ def test_images_that_are_restored_part_by_part_are_refused(tmp_path: Path) -> No
 
 
 def test_the_methods_say_that_three_planes_were_averaged() -> None:
-    assert "three results were averaged" in words.PLANES["isotropic"]
-    assert set(words.PLANES) == set(get_args(Direction))
+    assert "three results were averaged" in methods_text.PLANES["isotropic"]
+    assert set(methods_text.PLANES) == set(get_args(Direction))
 
 
 FACTORS: dict[Any, list[int]] = {"in_plane": [2, 2, 1], "through_plane": [1, 1, 2], "isotropic": [2, 2, 2]}

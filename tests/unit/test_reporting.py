@@ -19,8 +19,8 @@ from pipeline.formats.io.container import read_image
 from pipeline.image.slices import evenly_spaced
 from pipeline.physics.forward import noise_in_words
 from pipeline.physics.noise import none, rician
-from pipeline.reporting.curves import Line, draw_lines
 from pipeline.reporting.figures.gallery import enlarge_pixels, error_scale
+from pipeline.reporting.figures.lines import Line, draw_lines
 from pipeline.reporting.figures.slices import (
     LONGEST_SIDE,
     Box,
@@ -34,15 +34,15 @@ from pipeline.reporting.figures.slices import (
     to_colour,
     to_grey,
 )
-from pipeline.reporting.inputs import read_model, read_run_record
-from pipeline.reporting.methods import SPLIT_ORDER, in_order, method_title, split_claim
-from pipeline.reporting.references import LITERATURE, Bibliography
+from pipeline.reporting.literature import LITERATURE, Bibliography
+from pipeline.reporting.methods_text import gap_of, region_words
+from pipeline.reporting.run_record import read_model, read_run_record
 from pipeline.reporting.tables import Column, read_table, split_table, verdict_of
 from pipeline.reporting.templates import cited, linked, render
+from pipeline.reporting.titles import SPLIT_ORDER, in_order, method_title, split_claim
 from pipeline.reporting.verdict import Verdict, verdict
 from pipeline.reporting.versions import git_state, package_versions
 from pipeline.reporting.volume_page import volume_numbers
-from pipeline.reporting.words import gap_of, region_words
 from pipeline.steps.provenance import gaps
 from tests.helpers import Tags, run_stage, the_message
 from tests.report_run import BLOCKS, HOSTILE, index_command, make_run, provenance_command, report_command

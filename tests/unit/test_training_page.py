@@ -14,16 +14,16 @@ from pipeline.__main__ import main
 from pipeline.config.recipe import preset_names
 from pipeline.errors import UserError
 from pipeline.files import write_json
-from pipeline.reporting.curves import Line, Marks, draw_lines
 from pipeline.reporting.figures.excerpts import MAX_STEPS, excerpt_grids, shown_steps
 from pipeline.reporting.figures.fidelity_dial import dial_drawing, dial_points
+from pipeline.reporting.figures.lines import Line, Marks, draw_lines
 from pipeline.reporting.figures.training_curves import MAX_POINTS, course, overview_drawings, thinned, training_drawings
-from pipeline.reporting.inputs import ModelRecord
-from pipeline.reporting.methods import NETWORKS, in_order, method_title, network_colours
-from pipeline.reporting.references import LITERATURE, Bibliography
+from pipeline.reporting.literature import LITERATURE, Bibliography
+from pipeline.reporting.methods_text import network_words
+from pipeline.reporting.run_record import ModelRecord
+from pipeline.reporting.titles import NETWORKS, in_order, method_title, network_colours
 from pipeline.reporting.training_inputs import Samples, read_samples, read_training
 from pipeline.reporting.training_page import MAX_EVENTS, card_facts, event_rows, measures
-from pipeline.reporting.words import network_words
 from tests.helpers import Tags, run_stage, the_message
 
 HOSTILE = '<script>alert("pwned")</script>\'"&'
@@ -183,7 +183,7 @@ def test_what_is_not_positive_is_left_out_of_a_logarithmic_drawing():
 
 
 def test_paths_are_written_short_without_moving_them():
-    from pipeline.reporting.curves import _compact
+    from pipeline.reporting.figures.lines import _compact
 
     path = re.search(".+", "M 1.2345 2 L 3.456 4 L 5 -6.789 Q 1 2 3 4 L 5 60 L 7 8 z")
     assert path

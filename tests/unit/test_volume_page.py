@@ -37,8 +37,8 @@ from pipeline.reporting.figures.similarity import (
 from pipeline.reporting.figures.slices import Box, draw_slice, drawn_slices, red_of
 from pipeline.reporting.figures.viewer import Layer, Part, choose_part, limit, mosaics, pack, viewer_data
 from pipeline.reporting.gates import read_gates
-from pipeline.reporting.inputs import read_run_record
-from pipeline.reporting.references import LITERATURE
+from pipeline.reporting.literature import LITERATURE
+from pipeline.reporting.run_record import read_run_record
 from pipeline.reporting.tables import Column, columns_of
 from pipeline.reporting.versions import processor_name
 from pipeline.reporting.volume_page import table_caption, volume_numbers

@@ -17,7 +17,7 @@ from pipeline.fidelity.reading.design import RATING, Item
 from pipeline.fidelity.reading.key import Key, read_key
 from pipeline.formats.io.container import read_image
 from pipeline.formats.io.predictions import write_prediction
-from pipeline.reporting.methods import method_title
+from pipeline.reporting.titles import method_title
 from tests.browsing import accessibility_mistakes, keyboard_mistakes, requests, show
 from tests.helpers import extract, ras_affine, synthetic_head, write_nifti
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.reporting.curves import INK, SETTINGS, SIZE_INCHES, STYLES, as_uri, empty_figure, plain
+from pipeline.reporting.figures.lines import INK, SETTINGS, SIZE_INCHES, STYLES, as_uri, empty_figure, plain
 
 ROW_INCHES = 0.3
 LIGHT = "#b7d8da"

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.errors import UserError
-from pipeline.reporting.curves import GRID, INK, SETTINGS, SIZE_INCHES, as_uri, empty_figure
+from pipeline.reporting.figures.lines import GRID, INK, SETTINGS, SIZE_INCHES, as_uri, empty_figure
 from pipeline.reporting.figures.training_curves import Drawing
 from pipeline.reporting.tables import records
 

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from pipeline import plugins
 from pipeline.errors import UserError
-from pipeline.reporting.curves import PART_COLOURS, Line, Marks, draw_lines
-from pipeline.reporting.inputs import ModelRecord
-from pipeline.reporting.methods import in_order, loss_title, method_title, network_colours
+from pipeline.reporting.figures.lines import PART_COLOURS, Line, Marks, draw_lines
+from pipeline.reporting.run_record import ModelRecord
 from pipeline.reporting.tables import records
+from pipeline.reporting.titles import in_order, loss_title, method_title, network_colours
 
 MAX_POINTS = 160
 """Lines with more points are drawn as means over neighbouring rows, with a band from the lowest to the highest."""

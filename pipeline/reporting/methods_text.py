@@ -13,7 +13,8 @@ from pipeline.config.sections import Degrade
 from pipeline.image.stack import PLANE, is_collection
 from pipeline.physics.forward import ForwardModel, noise_in_words, operators_in_words
 from pipeline.physics.parameters import PhysicalParameters
-from pipeline.reporting.methods import (
+from pipeline.reporting.literature import LITERATURE, Bibliography
+from pipeline.reporting.titles import (
     BASELINES,
     NETWORKS,
     classical_methods,
@@ -22,7 +23,6 @@ from pipeline.reporting.methods import (
     method_title,
     network_description,
 )
-from pipeline.reporting.references import LITERATURE, Bibliography
 
 Record = Mapping[str, Any]
 

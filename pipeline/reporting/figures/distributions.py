@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.reporting.curves import INK, QUIET, SETTINGS, STYLES, as_uri, empty_figure, plain
+from pipeline.reporting.figures.lines import INK, QUIET, SETTINGS, STYLES, as_uri, empty_figure, plain
 
 FEWEST_FOR_A_BOX = 5
 """Quartiles of fewer values would be little more than these themselves."""
