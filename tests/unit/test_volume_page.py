@@ -35,7 +35,7 @@ from pipeline.reporting.figures.similarity import (
     strongest_edge,
 )
 from pipeline.reporting.figures.slices import Box, draw_slice, drawn_slices, red_of
-from pipeline.reporting.figures.viewer import Layer, Part, choose_part, limit, mosaics, pack, viewer_data
+from pipeline.reporting.figures.viewer import Layer, Crop, choose_crop, limit, mosaics, pack, viewer_data
 from pipeline.reporting.gates import read_gates
 from pipeline.reporting.literature import LITERATURE
 from pipeline.reporting.run_record import read_run_record
@@ -77,7 +77,7 @@ def test_all_slices_are_drawn_as_one_is():
 
 def test_the_viewer_holds_the_box_of_the_foreground_through_all_its_slices():
     reference = volume()
-    part = choose_part(reference, None, Box(0, 1, 0, 1))
+    part = choose_crop(reference, None, Box(0, 1, 0, 1))
     assert part.slices == tuple(range(2, 9))
     whole = drawn_slices(reference.masks["foreground"], 2)
     assert part.box.cut(whole[3]).sum() == whole[3].sum()
@@ -108,7 +108,7 @@ def unpacked(layer: Any, data: Any) -> np.ndarray:
 def test_sheets_hold_every_slice_without_loss(monkeypatch):
     monkeypatch.setattr(viewer, "SHEET_SIDE", 60)
     reference = volume()
-    part = choose_part(reference, None, Box(0, 1, 0, 1))
+    part = choose_crop(reference, None, Box(0, 1, 0, 1))
     tiles = part.grey(drawn_slices(reference.data, 2))
     packed = pack([Layer("reference", "Reference", "reference", tiles)], part, [])
     given = {"white": 1.0, "error_top": 0.2, "base": "bspline3", "first": "reference", "second": "reference"}
@@ -136,10 +136,10 @@ def coloured(**facts: Any) -> Image:
 def test_slices_of_one_colour_each_are_one_picture():
     reference = coloured()
     assert choose_slices(reference, 4) == [1, 4], "each section once, by its green"
-    part = choose_part(reference, None, Box(0, 1, 0, 1))
+    part = choose_crop(reference, None, Box(0, 1, 0, 1))
     assert (part.colours, part.slices, part.pictures) == (3, tuple(range(6)), (0, 3))
     assert part.fewer(1).slices == (0, 1, 2), "no colour is left behind"
-    ranked = choose_part(reference, [4, 1], Box(0, 1, 0, 1))
+    ranked = choose_crop(reference, [4, 1], Box(0, 1, 0, 1))
     assert ranked.slices == (3, 4, 5, 0, 1, 2)
     drawn = in_colour(drawn_slices(reference.data, 2), 4, 3)
     assert np.array_equal(drawn[..., 2], draw_slice(reference.data, 2, 5))
@@ -154,13 +154,13 @@ def test_slices_of_one_colour_each_are_one_picture():
     [{"channels": ["red", "green", "DAPI"]}, {"sections": [0, 0, 0, 1, 2, 3]}, {"channels": ["a", "b", "c"]}],
 )
 def test_other_channels_stay_grey_slices(facts):
-    part = choose_part(coloured(**facts), None, Box(0, 1, 0, 1))
+    part = choose_crop(coloured(**facts), None, Box(0, 1, 0, 1))
     assert (part.colours, len(part.pictures)) == (1, 6)
 
 
 def test_pictures_have_one_plane():
     reference = volume(plane="picture")
-    part = choose_part(reference, [4, 2], Box(0, 1, 0, 1))
+    part = choose_crop(reference, [4, 2], Box(0, 1, 0, 1))
     packed = pack([Layer("reference", "Reference", "reference", part.grey(drawn_slices(reference.data, 2)))], part, [])
     given = {"white": 1.0, "error_top": 0.2, "base": "", "first": "reference", "second": "reference"}
     data = viewer_data(packed, reference, keys=[], labels=[HOSTILE, "b"], **given)
@@ -175,9 +175,9 @@ def smooth_tiles(count: int) -> np.ndarray:
 
 
 def test_a_smaller_budget_costs_quality_then_methods_then_slices():
-    part = Part(2, tuple(range(8)), Box(0, 64, 0, 64), 1.0, ranked=False)
+    part = Crop(2, tuple(range(8)), Box(0, 64, 0, 64), 1.0, ranked=False)
     layers = [Layer(name, name, role, smooth_tiles(8)) for name, role in
-              (("low", "measured"), ("bicubic", "estimate"), ("brainsr", "estimate"),
+              (("low", "input"), ("bicubic", "estimate"), ("brainsr", "estimate"),
                ("reference", "reference"))]  # fmt: skip
     whole = pack(layers, part, ["brainsr"], 10**9)
     assert whole.quality is None and whole.left_out == () and whole.departure == 0
@@ -195,9 +195,9 @@ def test_a_smaller_budget_costs_quality_then_methods_then_slices():
 
 
 def test_of_a_ranked_stack_the_last_pictures_go_first():
-    part = Part(2, (7, 3, 5, 1), Box(0, 1, 0, 1), 1.0, ranked=True)
+    part = Crop(2, (7, 3, 5, 1), Box(0, 1, 0, 1), 1.0, ranked=True)
     assert part.fewer(2).slices == (7, 3)
-    assert Part(2, (1, 2, 3, 4), Box(0, 1, 0, 1), 1.0, ranked=False).fewer(2).slices == (2, 3)
+    assert Crop(2, (1, 2, 3, 4), Box(0, 1, 0, 1), 1.0, ranked=False).fewer(2).slices == (2, 3)
 
 
 # Closeness

@@ -1,4 +1,4 @@
-"""What the gates found on one volume: limits that a result must keep, whether or not a reference is known."""
+"""Results of the consistency gates of one volume: limits that a result must keep, also without a reference."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.reporting.listing import number
 from pipeline.reporting.tables import read_table, records, where
 from pipeline.reporting.titles import in_order, method_title
 
@@ -13,8 +14,8 @@ COLUMNS = ("volume", "split", "method", "gate", "value", "limit", "passed")
 
 
 @dataclass(frozen=True)
-class Gate:
-    """One gate and one method: the measured value, its limit, and whether it was kept."""
+class GateResult:
+    """Value and limit of one gate for one method, and whether the method passed."""
 
     method: str
     method_title: str
@@ -25,49 +26,45 @@ class Gate:
 
     @property
     def title(self) -> str:
-        """The gate as a reader sees it."""
+        """Displayed title of the gate."""
         return self.gate.replace("_", " ")
 
 
 @dataclass(frozen=True)
-class Gates:
-    """All gates of a volume, the deliverable's apart."""
+class GateResults:
+    """All gates of a volume, separately for the deliverable and for the other methods."""
 
-    delivered: tuple[Gate, ...]
-    others: tuple[Gate, ...]
+    delivered: tuple[GateResult, ...]
+    others: tuple[GateResult, ...]
 
     @property
-    def failed(self) -> tuple[Gate, ...]:
-        """Those that the deliverable failed."""
+    def failed(self) -> tuple[GateResult, ...]:
+        """Gates that the deliverable failed."""
         return tuple(gate for gate in self.delivered if not gate.passed)
 
 
-def read_gates(paths: Sequence[Path], volume: str, deliver: str) -> Gates | None:
-    """Read a volume's rows from tables of gates; None where there are none.
+def read_gate_results(paths: Sequence[Path], volume: str, deliver: str) -> GateResults | None:
+    """Read the gates of a volume; None if the tables contain none.
 
     Raises:
-        UserError: a file is no table of gates.
+        UserError: a file is not a table of gates.
     """
     rows = [row for path in paths for row in records(where(read_table(path, COLUMNS), volume=volume))]
     if not rows:
         return None
     order = in_order({row["method"] for row in rows}, deliver)
     found = [
-        Gate(
+        GateResult(
             str(row["method"]),
             method_title(str(row["method"])),
             str(row["gate"]),
-            _number(row["value"]),
-            _number(row["limit"]),
+            number(row["value"]).text,
+            number(row["limit"]).text,
             str(row["passed"]).lower() == "true",
         )
         for row in sorted(rows, key=lambda row: order.index(row["method"]))
     ]
-    return Gates(
+    return GateResults(
         tuple(gate for gate in found if gate.method == deliver),
         tuple(gate for gate in found if gate.method != deliver),
     )
-
-
-def _number(value: object) -> str:
-    return f"{value:.4g}".replace("-", "\N{MINUS SIGN}") if isinstance(value, int | float) else str(value)

@@ -1,0 +1,172 @@
+"""Limitations of the results of one volume, derived from the records of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pipeline.image.image import PLANE_AXIS
+from pipeline.image.stack import SLICE_AXIS
+from pipeline.inference.result_check import WARN_BEYOND
+from pipeline.physics.forward import ForwardModel
+from pipeline.physics.parameters import Direction, axes_along, is_outside
+from pipeline.reporting import methods_text
+from pipeline.reporting.titles import TESTED, classical_methods, method_title, split_title
+from pipeline.reporting.volume_report import VolumeReport
+
+MIN_PERCENTAGE = 0.0001
+"""Smallest fraction that two decimals of a percentage can show."""
+
+
+@dataclass(frozen=True)
+class Limitation:
+    """One limitation: a short title and its explanation."""
+
+    title: str
+    text: str
+
+
+SIMULATED = Limitation(
+    "Simulated low-resolution input",
+    "The low-resolution volume was simulated from the reference. Real scans can differ in ways that the simulation does "
+    "not model. The mismatch matrix, if the run has one, shows how the networks perform under other degradations.",
+)
+
+
+def limitations(volume: VolumeReport) -> list[Limitation]:
+    """Return the limitations of a volume's results, the most serious first."""
+    return [
+        *_failed_gates(volume),
+        *_inconsistency(volume),
+        *(Limitation(setback.title, setback.text) for setback in volume.setbacks),
+        *_split(volume),
+        *_near_duplicates(volume),
+        *_noise_level(volume),
+        *_voxel_size(volume),
+        *_intensities(volume),
+        *_code(volume),
+        SIMULATED,
+    ]
+
+
+def _failed_gates(volume: VolumeReport) -> Iterator[Limitation]:
+    for gate in volume.gates.failed if volume.gates else ():
+        yield Limitation(
+            f"Failed gate: {gate.title}",
+            f"{gate.method_title}: {gate.value}, limit {gate.limit}. Do not use this result until the cause is known.",
+        )
+
+
+def _inconsistency(volume: VolumeReport) -> Iterator[Limitation]:
+    beyond_noise = volume.predictions.beyond_noise
+    if beyond_noise > WARN_BEYOND:
+        yield Limitation(
+            "Inconsistent with the low-resolution input",
+            f"When degraded again, the result differs from the low-resolution input by {beyond_noise:.1%} of the "
+            f"intensity range (root mean square) beyond the noise. Reliable results stay below {WARN_BEYOND:.0%}.",
+        )
+
+
+def _split(volume: VolumeReport) -> Iterator[Limitation]:
+    record, split = volume.run.provenance, volume.reference.facts["split"]
+    self_supervised = methods_text.learnt_from_self_supervised(record)
+    pictures = bool(methods_text.stacks_of(record))
+    if split == "val":
+        yield Limitation("Validation data", "Settings were chosen on this volume, so its results are not evidence.")
+        return
+    if self_supervised and split in TESTED:
+        yield Limitation("Self-supervised training", "The network was trained on the thick slices of this same volume.")
+    elif split == "test_within_subject":
+        gap = methods_text.gap_of(record, volume.reference.facts["id"])
+        apart = f", at least {gap} slices away" if gap is not None else ""
+        yield Limitation(
+            "Same subject as in training",
+            f"The network was trained on other slices of this subject{apart}. The result does not generalise to other "
+            "subjects.",
+        )
+    if len(volume.subjects) == 1 and not pictures:
+        title = split_title(split, self_supervised=self_supervised).lower()
+        yield Limitation(
+            "One subject",
+            f"The split \N{LEFT DOUBLE QUOTATION MARK}{title}\N{RIGHT DOUBLE QUOTATION MARK} contains one subject. "
+            "Intervals reflect the variation between its slices, not between subjects.",
+        )
+    trained_on = {one["subject"] for one in record["volumes"] if one["split"] == "train"}
+    if len(trained_on) == 1 and volume.deliver not in classical_methods() and not pictures:
+        yield Limitation("Trained on one subject", "All training slices come from one scan of one subject.")
+
+
+def _near_duplicates(volume: VolumeReport) -> Iterator[Limitation]:
+    record, name = volume.run.provenance, volume.reference.facts["id"]
+    for pair in record.get("near_duplicates", []):
+        if name not in (pair["volume"], pair["near_duplicate_volume"]):
+            continue
+        other, split = (
+            (pair["near_duplicate_volume"], pair["near_duplicate_split"])
+            if pair["volume"] == name
+            else (pair["volume"], pair["split"])
+        )
+        what = "picture or slice resembles" if pair["pictures"] == 1 else "pictures or slices resemble"
+        left_out = "They were left out." if name in methods_text.stacks_of(record) else "They were kept."
+        yield Limitation(
+            "Near-duplicates in another split",
+            f"{pair['pictures']} {what} some of {other} in the split {split}. {left_out}",
+        )
+
+
+def _noise_level(volume: VolumeReport) -> Iterator[Limitation]:
+    record = volume.run.provenance
+    recipe = methods_text.recipe_of(record, volume.deliver) if volume.deliver not in classical_methods() else None
+    if recipe is None:
+        return
+    sigma = ForwardModel.from_json(volume.low.facts["forward_model"]).noise_sigma
+    low, high = recipe.noise_sigma_range or (record["config"]["degrade"]["noise_sigma"],) * 2
+    if not low - 1e-9 <= sigma <= high + 1e-9:
+        yield Limitation(
+            "Noise level outside the training range",
+            f"The noise level is {sigma:.1%} of the intensity range; {method_title(volume.deliver)} was trained with "
+            f"{low:.1%} to {high:.1%}.",
+        )
+
+
+def _voxel_size(volume: VolumeReport) -> Iterator[Limitation]:
+    """Compare the voxel size along the upsampled axes with that of the training volumes."""
+    if volume.deliver in classical_methods():
+        return
+    record = volume.run.provenance
+    direction: Direction = record["config"]["degrade"]["direction"]
+
+    def upsampled_mm(one: methods_text.Record) -> list[float]:
+        sizes = one.get("spacing_mm")
+        return (
+            [sizes[axis] for axis in axes_along(direction, PLANE_AXIS.get(one["plane"], SLICE_AXIS))] if sizes else []
+        )
+
+    here = upsampled_mm(volume.reference.facts)
+    known = [size for one in record["volumes"] if one["split"] == "train" for size in upsampled_mm(one)]
+    if here and known and is_outside(here, (min(known), max(known))):
+        sizes = " \N{MULTIPLICATION SIGN} ".join(f"{size:.3g}" for size in here)
+        yield Limitation(
+            "Voxel size outside the training range",
+            f"The voxel size of the reference is {sizes} mm along the upsampled axes; the training volumes have "
+            f"{min(known):.3g} to {max(known):.3g} mm.",
+        )
+
+
+def _intensities(volume: VolumeReport) -> Iterator[Limitation]:
+    if volume.reference.facts.get("bias_corrected"):
+        yield Limitation("Bias-corrected", "Metrics and images are computed after bias field correction.")
+    saturated = volume.predictions.saturated
+    if saturated > 0:
+        share = f"{saturated:.2%}" if saturated >= MIN_PERCENTAGE else f"Less than {MIN_PERCENTAGE:.2%}"
+        yield Limitation(
+            "Saturated voxels",
+            f"{share} of the deliverable's voxels are at the upper limit of the file's data type. Higher intensities "
+            "were clipped.",
+        )
+
+
+def _code(volume: VolumeReport) -> Iterator[Limitation]:
+    git = volume.run.provenance.get("git")
+    if git and git["changed"]:
+        yield Limitation("Modified code", "The code was modified after the commit given under Provenance.")

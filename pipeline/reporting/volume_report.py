@@ -1,0 +1,211 @@
+"""All inputs of the page of one volume, read from the files of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.files import read_json
+from pipeline.formats.io.container import read_image
+from pipeline.image.channels import middle_slice
+from pipeline.image.image import Image
+from pipeline.reporting.figures.gallery import LOW, REFERENCE, choose_slices, is_stack
+from pipeline.reporting.gate_results import GateResults, read_gate_results
+from pipeline.reporting.prediction_summary import PredictionSummary, summarise_predictions
+from pipeline.reporting.resource_usage import Job, Shard, read_volume_jobs
+from pipeline.reporting.run_record import RunRecord
+from pipeline.reporting.setbacks import Setback, inserted_setbacks, tissue_volume_setbacks
+from pipeline.reporting.tables import Table, columns_of, distinct, read_table, where
+from pipeline.reporting.volume_metrics import metric_table, slice_values
+
+INSERTED = ("volume", "method", "kind", "size_voxels", "contrast", "inserted", "detected", "false_alarms")
+TISSUE = ("volume", "method", "tissue", "reference_ml", "method_ml", "dice")
+RELIABILITY = ("volume", "method", "bin", "predicted", "observed", "voxels")
+RANKING = (("foreground", "ssim"), ("foreground", "psnr"))
+"""Region and metric that rank the pictures of a stack, by preference; otherwise the first metric is used."""
+
+
+@dataclass(frozen=True)
+class VolumeFiles:
+    """Input files of the page of a volume.
+
+    Attributes:
+        reference: extracted volume.
+        low: low-resolution volume.
+        predictions: prediction files by method.
+        tuning: settings of the tuned baseline.
+        gates: tables of gates.
+        inserted: tables of inserted structures.
+        tissue: tables of tissue volumes.
+        reliability: tables of predicted and observed errors.
+        uncertainty: uncertainty map of the deliverable.
+        benchmarks: folder of the benchmarks of the run.
+        shard: shard of the volume.
+    """
+
+    reference: Path
+    low: Path
+    predictions: Mapping[str, Path]
+    tuning: Path
+    gates: Sequence[Path] = ()
+    inserted: Sequence[Path] = ()
+    tissue: Sequence[Path] = ()
+    reliability: Sequence[Path] = ()
+    uncertainty: Path | None = None
+    benchmarks: Path | None = None
+    shard: Shard | None = None
+
+
+@dataclass(frozen=True)
+class VolumeReport:
+    """Everything that the sections of a volume page need.
+
+    Attributes:
+        reference: extracted volume.
+        low: low-resolution volume.
+        run: tables and records of the run.
+        predictions: summary of all predictions.
+        deliver: method of the deliverable.
+        baseline: best baseline by the first metric of the configuration.
+        indices: slices shown as static images.
+        metrics: metric table.
+        tuned: settings of the tuned baseline.
+        gates: results of the gates; None if the run has none.
+        inserted: rows of the volume in the tables of inserted structures.
+        tissue: rows of the volume in the tables of tissue volumes.
+        reliability: rows of the volume in the tables of predicted and observed errors.
+        uncertainty: uncertainty map of the deliverable.
+        jobs: title and benchmark of the jobs behind the results.
+    """
+
+    reference: Image
+    low: Image
+    run: RunRecord
+    predictions: PredictionSummary
+    deliver: str
+    baseline: str
+    indices: Sequence[int]
+    metrics: Table
+    tuned: Mapping[str, Any]
+    gates: GateResults | None
+    inserted: pd.DataFrame
+    tissue: pd.DataFrame
+    reliability: pd.DataFrame
+    uncertainty: Path | None
+    jobs: Sequence[tuple[str, Job]]
+
+    @property
+    def id(self) -> str:
+        """Name of the volume."""
+        return self.reference.facts["id"]
+
+    @property
+    def split(self) -> str:
+        """Split of the volume."""
+        return self.reference.facts["split"]
+
+    @property
+    def is_stack(self) -> bool:
+        """Whether the slices are unordered pictures."""
+        return is_stack(self.reference)
+
+    @property
+    def subjects(self) -> list[str]:
+        """Evaluated subjects of the volume's split."""
+        return distinct(where(self.run.volumes, split=self.split), "subject")
+
+    @property
+    def setbacks(self) -> list[Setback]:
+        """Properties other than similarity in which the deliverable is worse than the best baseline."""
+        return [
+            *inserted_setbacks(self.inserted, self.deliver),
+            *tissue_volume_setbacks(self.tissue, self.deliver),
+        ]
+
+    @property
+    def curve_styles(self) -> dict[str, str]:
+        """Methods that are drawn as lines with their styles; the deliverable last, on top."""
+        return {self.baseline: "baseline", "pretrained": "network", self.deliver: "delivered"}
+
+
+def main_methods(available: Collection[str], baseline: str, deliver: str) -> list[str]:
+    """Return the methods shown side by side: input, best baseline, pretrained network, deliverable, reference."""
+    wanted = dict.fromkeys([LOW, baseline, "pretrained", deliver, REFERENCE])
+    return [method for method in wanted if method in (LOW, REFERENCE) or method in available]
+
+
+def read_volume_report(files: VolumeFiles, run: RunRecord, deliver: str, slices_shown: int) -> VolumeReport:
+    """Read all inputs of the page of a volume.
+
+    Args:
+        files: input files.
+        run: tables and records of the run.
+        deliver: method of the deliverable.
+        slices_shown: number of slices shown as static images.
+
+    Raises:
+        UserError: a file is missing or damaged.
+    """
+    reference, low = read_image(files.reference), read_image(files.low)
+    volume, baseline = reference.facts["id"], columns_of(run.summary)[0].baseline
+    indices = slices_to_show(reference, run, deliver, slices_shown)
+    order = slices_to_show(reference, run, deliver, len(reference.facts["foreground_slices"]))
+    return VolumeReport(
+        reference=reference,
+        low=low,
+        run=run,
+        predictions=summarise_predictions(
+            reference,
+            low,
+            files.predictions,
+            deliver=deliver,
+            main=main_methods(files.predictions, baseline, deliver),
+            indices=indices,
+            order=order if is_stack(reference) else None,
+        ),
+        deliver=deliver,
+        baseline=baseline,
+        indices=indices,
+        metrics=metric_table(run, volume, deliver),
+        tuned=read_json(files.tuning),
+        gates=read_gate_results(files.gates, volume, deliver),
+        inserted=_read_rows(files.inserted, INSERTED, volume),
+        tissue=_read_rows(files.tissue, TISSUE, volume),
+        reliability=_read_rows(files.reliability, RELIABILITY, volume),
+        uncertainty=files.uncertainty,
+        jobs=read_volume_jobs(
+            files.benchmarks, volume, files.shard or Shard(volume, 1), [model.method for model in run.models]
+        ),
+    )
+
+
+def _read_rows(paths: Sequence[Path], columns: Sequence[str], volume: str) -> pd.DataFrame:
+    """Read the rows of a volume from tables with the given columns."""
+    tables = [where(read_table(path, columns), volume=volume) for path in paths]
+    return pd.concat(tables) if tables else pd.DataFrame(columns=pd.Index(columns))
+
+
+def slices_to_show(reference: Image, run: RunRecord, deliver: str, count: int) -> list[int]:
+    """Return the slices to show: evenly spaced slices of a volume, or the worst pictures of a stack, worst first.
+
+    Args:
+        reference: extracted volume.
+        run: tables of the run, with the metrics of every slice.
+        deliver: method of the deliverable.
+        count: number of slices.
+    """
+    if not is_stack(reference):
+        return choose_slices(reference, count)
+    here = where(run.slices, volume=reference.facts["id"], method=deliver)
+    columns = columns_of(run.summary)
+    named = {(column.region, column.metric): column for column in columns}
+    column = next((named[key] for key in RANKING if key in named), columns[0])
+    slices, values = slice_values(where(here, region=column.region, metric=column.metric), deliver)
+    order = np.argsort(values if column.higher_is_better else -values, kind="stable")
+    return [middle_slice(reference.facts, int(index)) for index in slices[order[:count]]]
+
