@@ -29,12 +29,12 @@ from pipeline.fidelity.consistency_gate import Check, judge
 from pipeline.formats.io.container import read_image
 from pipeline.formats.io.predictions import prediction_path, read_prediction, suffix_of
 from pipeline.image.image import Image
+from pipeline.inference.restoration import restore
 from pipeline.models.device import use_threads
 from pipeline.models.weights import load_generator
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import crop_to
 from pipeline.steps.gate import windows
-from pipeline.steps.infer import restore
 
 LESIONS = ((2.0, 0.2), (3.0, 0.15), (4.0, 0.1))
 """Diameters, in low-resolution voxels, and contrasts, as fractions of the range, that must be caught."""

@@ -39,14 +39,14 @@ from pipeline.fidelity.insertion.structure import Structure
 from pipeline.fidelity.insertion.study import Restore, Restored, Seen, detections, looked_at, place_rows, restorations
 from pipeline.formats.io.container import read_image
 from pipeline.image.image import Image
+from pipeline.inference.restoration import restore
 from pipeline.models.device import use_threads
 from pipeline.models.weights import load_generator
+from pipeline.physics.excerpts import excerpt
 from pipeline.statistics.detection import rate_table
 from pipeline.steps.detection_rates import Detection, Place
-from pipeline.steps.infer import restore
 from pipeline.steps.insert_structures import classical_methods, network_methods
 from pipeline.steps.interpolate import read_tuning
-from pipeline.training.excerpts import excerpt
 
 SEED = 2026
 CLASSICAL = ("bicubic", "bspline3", "zerofill", "nlm_bspline3")

@@ -21,13 +21,13 @@ from pipeline.config.sections import Degrade, Extract, Infer
 from pipeline.formats import format_of
 from pipeline.formats.io.container import read_facts
 from pipeline.image.image import Image
+from pipeline.inference.restoration import restore
 from pipeline.metrics import psnr, ssim
 from pipeline.models.device import use_threads
 from pipeline.models.weights import load_generator
 from pipeline.physics.grid import crop_to
 from pipeline.steps.degrade import degrade, forward_model
 from pipeline.steps.extract import cut_block, normalise
-from pipeline.steps.infer import restore
 
 METRICS = {"psnr": psnr.per_slice, "ssim": ssim.per_slice}
 EVERY = 3

@@ -38,6 +38,7 @@ from pipeline.fidelity.classifier import predict, train_classifier
 from pipeline.formats.io.container import read_image, write_image
 from pipeline.image.image import Image
 from pipeline.image.intensity import IntensityMap
+from pipeline.inference.restoration import restore
 from pipeline.metrics import edge_sharpness, gmsd, haarpsi, psnr, residual_noise, ssim, vif
 from pipeline.models.device import use_threads
 from pipeline.models.weights import load_generator, save_generator
@@ -46,7 +47,6 @@ from pipeline.steps.convert_vgg import features
 from pipeline.steps.convert_weights import convert
 from pipeline.steps.degrade import degrade, forward_model
 from pipeline.steps.download import download
-from pipeline.steps.infer import restore
 from pipeline.steps.tune import tune
 
 logger = logging.getLogger("benchmarks.training")

@@ -14,14 +14,14 @@ from pipeline.config.recipe import Recipe
 from pipeline.config.sections import Sentinel, Train
 from pipeline.image.image import Image
 from pipeline.models.generator import Generator, Shape
+from pipeline.physics.excerpts import Excerpt, excerpt
 from pipeline.physics.forward import ForwardModel
-from pipeline.steps.train import look_at
 from pipeline.training.checkpoint import CheckpointFolder
-from pipeline.training.excerpts import Excerpt, excerpt
 from pipeline.training.fabric import start_engine
 from pipeline.training.patches import Patches, PatchSampler, TrainingVolume
 from pipeline.training.perceptual import PerceptualDistance
 from pipeline.training.trainer import Look, Parts, Trainer
+from pipeline.training.validation import look_at
 from tests.helpers import synthetic_head
 
 TINY = {"blocks": 1, "features": 8, "growth": 4}

@@ -45,6 +45,7 @@ from pipeline.inference.domain import FACT as TRAINED_ON
 from pipeline.inference.domain import enlarged_voxels, outside_training
 from pipeline.inference.large_images import doubt_large, restore_large
 from pipeline.inference.memory import use_memory
+from pipeline.inference.restoration import Restored, restore_uncorrected
 from pipeline.inference.result_check import Agreement, agreement_of, cell_means, check_agreement, without_outliers
 from pipeline.models.device import choose_device, use_threads
 from pipeline.models.generator import Generator
@@ -54,7 +55,6 @@ from pipeline.physics.parameters import Direction, axes_along, is_outside
 from pipeline.steps._cli import ArgumentParser, Namespace, add_memory, add_path, add_settings
 from pipeline.steps.calibrate import read_factor
 from pipeline.steps.extract import normalise
-from pipeline.steps.infer import Restored, restore_uncorrected
 
 logger = logging.getLogger(__name__)
 

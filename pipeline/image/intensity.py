@@ -17,6 +17,9 @@ LOW_PERCENTILE = 0.1
 """Normalised 0.0 is this percentile of the whole image."""
 PERCENTILE = 99.9
 """Normalised 1.0 is this percentile of the foreground."""
+DATA_RANGE = 1.0
+"""Full range of normalised intensities, against which errors are measured. It is taken from the reference once per
+volume, so that it depends on no method and no slice."""
 
 
 SHOWN_RANGES = 8

@@ -11,9 +11,9 @@ from pipeline.image.slices import evenly_spaced
 from pipeline.inference.background import Background, has_background, tissue_of
 from pipeline.inference.volume import AS_LEARNT, restore_volume
 from pipeline.models.generator import Generator
+from pipeline.physics.excerpts import Excerpt
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import crop_to, is_isotropic
-from pipeline.training.excerpts import Excerpt
 
 HALOS = (8, 16, 24, 32, 48)
 """Low-resolution voxels that are tried."""

@@ -27,7 +27,6 @@ from tqdm import tqdm
 
 from pipeline.code_version import code_version
 from pipeline.config.sections import Infer
-from pipeline.console import show_progress
 from pipeline.errors import UserError
 from pipeline.files import DISK_ERRORS, read_json, write_json
 from pipeline.formats._pyramid import add_coarser_levels, create_level, open_level
@@ -302,7 +301,7 @@ class _Job:
         planes = self._image.planes
         total = len(planes) * len(tiling.along(0)) * len(tiling.along(1))
         done = self._record["plane"] * total // len(planes)
-        with tqdm(total=total, initial=done, unit="tile", disable=not show_progress()) as bar:
+        with tqdm(total=total, initial=done, unit="tile", disable=None) as bar:
             for number in range(self._record["plane"], len(planes)):
                 self._restore_plane(network, settings, tiling, planes[number], bar)
                 self._remember(plane=number + 1, row=0)

@@ -13,20 +13,19 @@ from tqdm import tqdm
 
 from pipeline.baselines import bspline3
 from pipeline.config.sections import Infer
-from pipeline.console import show_progress
 from pipeline.errors import UserError
-from pipeline.fidelity.tta_error_map import Moments, moments_of, spread_of
 from pipeline.image.intensity_limits import limited
 from pipeline.inference.backends._compute import FULL_PRECISION
 from pipeline.inference.background import Background, Window, computed_share, tissue_in_slices, windows_around
 from pipeline.inference.forward_pass import REFERENCE, Engine, engine_for, tell_change
 from pipeline.inference.memory import device_of, slices_at_once
 from pipeline.inference.tiles import Restore, restore_in_tiles
+from pipeline.inference.tta import Moments, moments_of, spread_of
 from pipeline.models.device import device_words
 from pipeline.models.generator import Generator
 from pipeline.physics.between import slices_between
+from pipeline.physics.excerpts import Excerpt
 from pipeline.physics.grid import Cut, cuts
-from pipeline.training.excerpts import Excerpt
 
 logger = logging.getLogger(__name__)
 
@@ -219,7 +218,7 @@ def _restore_slices(
         tile = slice(pass_.settings.tile_lr)
         middle = slices[len(slices) // 2, tile, tile]
         tell_change(pass_.network, pass_.settings, middle, pass_.sigma, "the middle slice")
-    with tqdm(total=len(slices), unit="slice", disable=not show_progress()) as bar:
+    with tqdm(total=len(slices), unit="slice", disable=None) as bar:
         if background is None:
             restored = np.concatenate(list(_in_batches(slices, pass_, bar)), axis=-3)
         else:

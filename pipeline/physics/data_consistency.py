@@ -14,9 +14,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.physics.excerpts import Excerpt
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import Matrices, apply_along_axes, apply_terms, crop_to, pad_to_multiple
-from pipeline.training.excerpts import Excerpt
 
 SMALLEST_GAIN = 0.1
 """Patterns that the operator weakens to less than this share of the strongest are not put back: their noise would be

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from pipeline.config.load import read_entry
 from pipeline.config.sources import Source
-from pipeline.errors import UserError
+from pipeline.models.conversion import feature_network
 from pipeline.models.lpips_weights import calibration_of
-from pipeline.models.vgg import read_vgg, save_vgg
+from pipeline.models.vgg import save_vgg
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path
 
 logger = logging.getLogger(__name__)
@@ -26,11 +26,7 @@ def features(weights: Path, source: Source, output: Path) -> None:
     Raises:
         UserError: the source describes no VGG, or the file does not fit its description.
     """
-    if source.features is None:
-        raise UserError(f"{weights}: its source has no `features`, so it is not known to be a VGG.")
-    vgg = read_vgg(weights)
-    if vgg.architecture != source.features:
-        raise UserError(f"{weights}: is a {vgg.architecture}, but its source says features: {source.features}.")
+    vgg = feature_network(weights, source)
     save_vgg(output, vgg, calibration_of(vgg))
     logger.info("%s: %s, %d convolutions", source.title or weights.name, vgg.architecture, len(vgg.layers))
 

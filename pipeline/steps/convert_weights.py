@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
 from pipeline.config.load import read_entry
 from pipeline.config.sources import Source
-from pipeline.errors import UserError
 from pipeline.files import write_text
 from pipeline.models.card import pretrained_card
-from pipeline.models.generator import Along, Generator, Shape, enlarging_by
-from pipeline.models.generators.rrdbnet import UNSHUFFLE
-from pipeline.models.weights import fold_to_one_channel, read_weights, save_generator
+from pipeline.models.conversion import one_channel_generator
+from pipeline.models.generator import Along
+from pipeline.models.weights import save_generator
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path
 from pipeline.training.history import write_history
 
@@ -36,25 +34,16 @@ def convert(weights: Path, source: Source, output: Path, factor: int, along: Alo
     Raises:
         UserError: the source describes no network, or the file does not fit its description.
     """
-    if source.network is None:
-        raise UserError(f"{weights}: its source has no `network`, so the shape is unknown.")
-    described = source.network.model_dump(exclude={"trained_on"})
-    # Networks of other factors begin with no pixel-unshuffle, whatever their source says.
-    shape = Shape(**{**described, "unshuffle": source.network.unshuffle and source.network.factor in UNSHUFFLE})
-    state = read_weights(weights, Generator(shape).network)
-    single = Generator(replace(shape, channels=1))
-    single.network.load_state_dict(fold_to_one_channel(state))
-    adapted = enlarging_by(single, replace(single.shape, factor=factor, along=along))
+    adapted = one_channel_generator(weights, source, factor, along)
     save_generator(output / "generator.safetensors", adapted)
     write_text(output / "model_card.md", pretrained_card(source, adapted))
     write_history(output / "history.csv", [])
     logger.info(
-        "%s: %s of %d blocks, enlarges by %d, %d channel(s) folded to 1",
+        "%s: %s of %d blocks, factor %d, folded to one channel",
         source.title or weights.name,
-        shape.architecture,
-        shape.blocks,
+        adapted.shape.architecture,
+        adapted.shape.blocks,
         factor,
-        shape.channels,
     )
 
 

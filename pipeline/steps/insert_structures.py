@@ -21,11 +21,11 @@ from pipeline.fidelity.insertion.study import Detection, Place, Restore, detecti
 from pipeline.formats.io.container import read_image
 from pipeline.image.image import Image
 from pipeline.inference.memory import use_memory
+from pipeline.inference.restoration import network_on, noise_sigma, restore
 from pipeline.models.device import choose_device, use_threads
 from pipeline.models.generator import Generator
 from pipeline.physics.forward import ForwardModel
 from pipeline.steps._cli import ArgumentParser, Namespace, add_memory, add_path, add_settings, add_table
-from pipeline.steps.infer import network_on, noise_sigma, restore
 from pipeline.steps.interpolate import METHODS, read_tuning
 from pipeline.tables.measurements import write_table
 

@@ -25,9 +25,9 @@ from pipeline.inference.volume import restore_excerpt
 from pipeline.models.device import choose_device, use_threads
 from pipeline.models.generator import Generator
 from pipeline.models.weights import load_generator
+from pipeline.physics.excerpts import Excerpt, excerpt
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path, show_progress
 from pipeline.training.dial import METRICS
-from pipeline.training.excerpts import Excerpt, excerpt
 
 logger = logging.getLogger(__name__)
 

@@ -21,8 +21,8 @@ from pipeline.formats.io.container import read_image
 from pipeline.image.image import Image
 from pipeline.image.slices import evenly_spaced
 from pipeline.metrics import psnr
+from pipeline.physics.excerpts import Excerpt, excerpt
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path, show_progress
-from pipeline.training.excerpts import Excerpt, excerpt
 
 logger = logging.getLogger(__name__)
 

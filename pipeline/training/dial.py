@@ -19,8 +19,8 @@ from pipeline.inference.volume import restore_excerpt
 from pipeline.metrics import psnr, ssim
 from pipeline.models.generator import Generator
 from pipeline.physics.data_consistency import best_share, degraded_again, toward_measurement
+from pipeline.physics.excerpts import Excerpt
 from pipeline.physics.grid import crop_to
-from pipeline.training.excerpts import Excerpt
 from pipeline.training.perceptual import PerceptualDistance
 
 METRICS = {"psnr": psnr.per_slice, "ssim": ssim.per_slice}

@@ -22,7 +22,6 @@ from tqdm import tqdm
 from pipeline import plugins
 from pipeline.config.recipe import Recipe
 from pipeline.config.sections import Train
-from pipeline.console import show_progress
 from pipeline.errors import UserError
 from pipeline.models.generator import Generator
 from pipeline.physics.torch_operator import as_torch
@@ -172,7 +171,7 @@ class Trainer:
         if state is None:
             self._good = self._networks(self._average.network)
             self._validate()
-        bar = tqdm(total=self._recipe.steps, initial=self._step, unit="step", disable=not show_progress())
+        bar = tqdm(total=self._recipe.steps, initial=self._step, unit="step", disable=None)
         with bar:
             while self._step < self._recipe.steps:
                 self.take_step()
@@ -471,7 +470,7 @@ def _copied(network: nn.Module) -> dict[str, Tensor]:
 
 
 def _cut(patches: Patches, parts: int) -> list[Patches]:
-    """Cut a batch into equal parts; `parts` divides it (see check_batch of pipeline.steps.train)."""
+    """Cut a batch into equal parts; `parts` divides it (see `pipeline.training.setup.check_batch`)."""
     size = len(patches.sigma) // parts
     places = [slice(index * size, (index + 1) * size) for index in range(parts)]
     return [patches.part(one) for one in places]

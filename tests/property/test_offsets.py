@@ -30,12 +30,12 @@ from pipeline.formats.io.predictions import write_prediction
 from pipeline.formats.tiled import open_tiled
 from pipeline.image.intensity import IntensityMap, intensity_range
 from pipeline.inference.large_images import restore_large
+from pipeline.inference.restoration import restore
 from pipeline.models.generator import Generator
 from pipeline.models.weights import save_generator
 from pipeline.steps.convert_weights import convert
 from pipeline.steps.degrade import degrade, forward_model
 from pipeline.steps.extract import read_block
-from pipeline.steps.infer import restore
 from tests.helpers import load_nifti, synthetic_head, write_nifti
 from tests.image_files import png, write_series
 from tests.known import known_file

@@ -16,12 +16,12 @@ from pipeline.config.sections import Infer
 from pipeline.image.image import Image
 from pipeline.inference.background import Background, Span, tissue_in_slices, tissue_of, windows_around
 from pipeline.inference.background_margin import FACT, HALOS, departures, margin_of
+from pipeline.inference.restoration import restore_uncorrected
 from pipeline.inference.volume import restore_volume, restore_with_spread
 from pipeline.models.generator import Generator, Shape
+from pipeline.physics.excerpts import excerpt
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import cuts
-from pipeline.steps.infer import restore_uncorrected
-from pipeline.training.excerpts import excerpt
 from tests.helpers import synthetic_head
 
 REACH = 3
@@ -177,7 +177,9 @@ def test_background_is_left_out_of_heads_alone_and_as_the_settings_say(monkeypat
     network = Generator(Shape(blocks=1, features=8, growth=4)).eval()
     network.facts = {FACT: [[8, 0.0006], [16, 0.0004], [24, 0.0001]]}
     seen = []
-    monkeypatch.setattr("pipeline.steps.infer.restore_volume", lambda *given: seen.append(given[-1]) or given[1])
+    monkeypatch.setattr(
+        "pipeline.inference.restoration.restore_volume", lambda *given: seen.append(given[-1]) or given[1]
+    )
     image = low_resolution(**facts)
     restore_uncorrected([network], image, "rician", Infer(background_tolerance=tolerance, noise_sigma=0.02))
     assert (seen[0] is None) == (skipped is False)
@@ -190,7 +192,9 @@ def test_several_networks_take_the_largest_margin(monkeypatch):
     for network, margin in zip(networks, (16, 24, 8), strict=True):
         network.facts = {FACT: [[margin, 0.0]]}
     seen = []
-    monkeypatch.setattr("pipeline.steps.infer.restore_with_spread", lambda *given: seen.append(given[-1]) or given[1:3])
+    monkeypatch.setattr(
+        "pipeline.inference.restoration.restore_with_spread", lambda *given: seen.append(given[-1]) or given[1:3]
+    )
     for _ in range(2):
         restore_uncorrected(networks, low_resolution(), "rician", Infer(noise_sigma=0.02), doubted=True)
         networks[1].facts = {}

@@ -21,12 +21,12 @@ from pipeline.config.load import read_run
 from pipeline.config.sections import Infer
 from pipeline.errors import UserError
 from pipeline.fidelity.error_calibration import calibration_factor, rank_correlation, reliability_curve, sums_of
-from pipeline.fidelity.tta_error_map import moments_of, spread_of
 from pipeline.formats import ROOM
 from pipeline.formats.io.container import read_image, write_image
 from pipeline.formats.io.predictions import suffix_of, write_prediction, write_quantity
 from pipeline.image.image import Image
 from pipeline.image.intensity import IntensityMap
+from pipeline.inference.tta import moments_of, spread_of
 from pipeline.inference.volume import restore_volume, restore_with_spread
 from pipeline.models.weights import save_generator
 from pipeline.physics.forward import ForwardModel

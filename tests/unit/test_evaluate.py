@@ -24,12 +24,12 @@ from pipeline.formats.io.predictions import read_prediction, restored_image, wri
 from pipeline.image.image import Image
 from pipeline.image.slices import evenly_spaced
 from pipeline.metrics import WHOLE_VOLUME, _ledger, psnr, ssim
+from pipeline.physics.excerpts import excerpt
 from pipeline.physics.grid import fine_affine
 from pipeline.steps.degrade import degrade, forward_model
 from pipeline.steps.evaluate import Aids, evaluate, on_grid, region_mask
 from pipeline.steps.extract import normalise
 from pipeline.steps.tune import tune
-from pipeline.training.excerpts import excerpt
 
 METHODS = plugins.names("pipeline.baselines")
 SHAPE = (42, 45, 14)

@@ -781,7 +781,7 @@ def test_results_are_of_the_family_of_their_source() -> None:
         (source("scan", format="dicom"), ".dicom.zip"),
         (source("a.tif"), ".ome.tiff"),
         (source("a.jpg"), ".png"),
-        (source("a.zip", format="pictures"), ".ome.tiff"),
+        (source("a.zip", format="picture_folder"), ".ome.tiff"),
     ):
         assert result_suffix(volume(), {"mine": given_source}) == expected
         assert expected in result_suffixes()

@@ -16,12 +16,12 @@ from torch.nn import functional
 from pipeline.config.sections import Infer
 from pipeline.errors import UserError
 from pipeline.image.image import Image
+from pipeline.inference.restoration import noise_sigma, restore
 from pipeline.inference.tiles import restore_in_tiles, tiles_along
 from pipeline.inference.volume import restore_volume
 from pipeline.models.generator import Generator, Shape
 from pipeline.physics.data_consistency import toward_measurement
 from pipeline.physics.forward import ForwardModel
-from pipeline.steps.infer import noise_sigma, restore
 from tests.helpers import restore_slice, synthetic_head
 
 

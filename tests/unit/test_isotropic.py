@@ -23,19 +23,21 @@ from pipeline.errors import UserError
 from pipeline.formats import Part
 from pipeline.formats.io.container import write_image
 from pipeline.image.image import Image
+from pipeline.inference.restoration import restore
 from pipeline.inference.volume import restore_excerpt, restore_volume
 from pipeline.models.weights import load_generator, save_generator
 from pipeline.physics.between import MIN_WEIGHT, slices_between, weights_between
 from pipeline.physics.data_consistency import best_share, degraded_again
+from pipeline.physics.excerpts import SIDE_LR, excerpt
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import cuts
 from pipeline.physics.parameters import Direction
 from pipeline.reporting import methods_text
 from pipeline.steps.degrade import degrade, forward_model
-from pipeline.steps.infer import restore
-from pipeline.steps.train import TrainingFiles, direction, look_at, plane_factors, train
-from pipeline.training.excerpts import SIDE_LR, excerpt
 from pipeline.training.patches import PatchSampler, TrainingVolume
+from pipeline.training.run import train
+from pipeline.training.setup import TrainingFiles, direction, plane_factors
+from pipeline.training.validation import look_at
 from tests.helpers import load_nifti, ras_affine, reoriented, restore_slice, run_stage, synthetic_head, write_nifti
 from tests.small_training import tiny_generator, tiny_recipe, tiny_settings
 
@@ -312,9 +314,9 @@ def test_a_training_writes_a_network_that_apply_takes_for_all_axes(
         {"kind": "package", "project": "p", "version": "1", "file": "f", "sha256": "0" * 64, "title": "none"}
     )
     recipe = tiny_recipe(starts_from="scratch", blocks=1, features=8, steps=6, noise_sigma_range=(0.02, 0.02))
-    monkeypatch.setattr("pipeline.steps.train.VALIDATION_SLICES", 3)
+    monkeypatch.setattr("pipeline.training.validation.VALIDATION_SLICES", 3)
     output = tmp_path / "models" / "small"
-    train(files, recipe, tiny_settings(), source, 1, "cpu", output, tmp_path / "work")
+    train(files, recipe, tiny_settings(), source, 1, "cpu", output, tmp_path / "work", "code")
     network = load_generator(output / "generator.safetensors").eval()
     assert direction_of(network) == "isotropic"
     assert network.facts["shares"][0][1] > 0

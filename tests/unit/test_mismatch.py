@@ -14,9 +14,9 @@ from pipeline.config.recipe import Recipe
 from pipeline.config.sections import Degrade
 from pipeline.image.image import Image
 from pipeline.models.generator import Generator
+from pipeline.physics.excerpts import excerpt
 from pipeline.steps.degrade import degrade, forward_model
 from pipeline.steps.mismatch import CLASSICAL, COLUMNS, METRICS, draw, measure
-from pipeline.training.excerpts import excerpt
 from tests.helpers import synthetic_head
 
 pytestmark = pytest.mark.usefixtures("one_thread")

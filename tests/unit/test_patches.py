@@ -13,12 +13,12 @@ from scipy import ndimage
 from pipeline.errors import UserError
 from pipeline.image.image import Image
 from pipeline.physics.data_consistency import best_share, correction, degraded_again
+from pipeline.physics.excerpts import excerpt
 from pipeline.physics.forward import ForwardModel, drawn_model
 from pipeline.physics.noise import electron, none
 from pipeline.physics.operators import airy_psf, binning, gaussian_psf, kspace_truncation, slice_profile
 from pipeline.physics.parameters import PhysicalParameters
 from pipeline.physics.torch_operator import as_torch
-from pipeline.training.excerpts import excerpt
 from pipeline.training.patches import PatchSampler, TrainingVolume
 from tests.helpers import synthetic_head
 from tests.small_training import tiny_recipe

@@ -13,7 +13,7 @@ from pipeline.image.image import Image
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import cuts
 from pipeline.steps.degrade import degrade, forward_model
-from pipeline.steps.self_supervised_pairs import GAP, ROLES, own_pairs
+from pipeline.training.self_supervised import GAP, ROLES, own_pairs
 from tests.helpers import synthetic_head
 
 THICK = {"direction": "through_plane", "factor": 4, "noise": "none"}

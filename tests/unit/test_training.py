@@ -15,13 +15,14 @@ from pipeline.config.sections import Train
 from pipeline.errors import UserError
 from pipeline.models.generator import Generator
 from pipeline.models.weights import save_generator
-from pipeline.steps.train import NOISE_LEVELS, check_batch, look_at, plane_factors, shares, starting_generator
 from pipeline.training.average import Average
 from pipeline.training.checkpoint import CheckpointFolder
 from pipeline.training.contrast import GAMMA_RANGE, SCALE_RANGE, draw_curve
 from pipeline.training.patches import Patches, PatchSampler, TrainingVolume
 from pipeline.training.rates import FINAL_RATE, adversarial_weight_at, group_rate_at, rate_at
+from pipeline.training.setup import check_batch, plane_factors, starting_generator
 from pipeline.training.trainer import Trainer
+from pipeline.training.validation import NOISE_LEVELS, look_at, shares
 from tests.small_training import (
     ADVERSARIAL,
     ChangedSampler,

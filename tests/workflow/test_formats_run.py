@@ -31,7 +31,7 @@ def configuration() -> dict[str, Any]:
         "sources": {
             "scanner": {"kind": "local", "path": "my scan/", "format": "dicom"},
             "microscope": {"kind": "local", "path": "field.ome.tif"},
-            "sections": {"kind": "local", "path": "sections", "format": "pictures"},
+            "sections": {"kind": "local", "path": "sections", "format": "picture_folder"},
             "small": {"kind": "local", "path": "small.safetensors", "network": network},
         },
         "volumes": [

@@ -27,10 +27,10 @@ from pipeline.fidelity.insertion import observer
 from pipeline.fidelity.insertion.placing import DIRECTIONS, KINDS, Condition, Sites, insert_sites, plain_sites
 from pipeline.fidelity.insertion.structure import Structure
 from pipeline.image.image import Image
+from pipeline.physics.excerpts import Excerpt, excerpt
 from pipeline.physics.forward import volume_seed
 from pipeline.physics.grid import crop_to, is_isotropic
 from pipeline.steps.degrade import degrade
-from pipeline.training.excerpts import Excerpt, excerpt
 
 CARRIER_CONTRAST = 0.4
 """Of what carries a structure, as a fraction of the normalised range."""

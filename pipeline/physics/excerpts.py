@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.image.image import Image
+from pipeline.image.intensity import DATA_RANGE
 from pipeline.image.slices import evenly_spaced, filled_slices
-from pipeline.metrics._range import data_range
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import crop_to, cuts, is_isotropic
 
@@ -68,9 +68,8 @@ class Excerpt:
         """
         arrays = (self.reference.data, crop_to(estimate, self.reference.data.shape), self.reference.masks["foreground"])
         slices = list(zip(*(np.moveaxis(array, self.slice_axis, 0) for array in arrays), strict=True))
-        full = data_range(self.reference)
         return {
-            name: float(np.mean([measure(*one, data_range=full) for one in slices if one[2].any()]))
+            name: float(np.mean([measure(*one, data_range=DATA_RANGE) for one in slices if one[2].any()]))
             for name, measure in metrics.items()
         }
 

@@ -1,0 +1,175 @@
+"""One training from its files to its network, with model card, history, events and samples."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from pipeline.config.recipe import Recipe
+from pipeline.config.sections import Train
+from pipeline.config.sources import Source
+from pipeline.files import replacing, write_text
+from pipeline.formats.io.container import read_facts
+from pipeline.inference import background_margin as margin
+from pipeline.inference import domain
+from pipeline.models.card import trained_card
+from pipeline.models.device import device_words, keep_memory, use_threads
+from pipeline.models.generator import Generator
+from pipeline.models.vgg import read_vgg
+from pipeline.models.weights import save_generator
+from pipeline.physics.excerpts import Excerpt
+from pipeline.training.checkpoint import CheckpointFolder
+from pipeline.training.dial import between, try_settings
+from pipeline.training.fabric import start_engine
+from pipeline.training.history import write_history
+from pipeline.training.loading import draw_with_one_thread
+from pipeline.training.patches import PatchSampler
+from pipeline.training.perceptual import PerceptualDistance
+from pipeline.training.setup import (
+    TrainingFiles,
+    check_batch,
+    direction,
+    discriminator_for,
+    plane_factors,
+    starting_generator,
+    training_key,
+    training_volume,
+)
+from pipeline.training.trainer import Parts, Trainer
+from pipeline.training.validation import (
+    look_at,
+    middle_of,
+    middle_of_input,
+    shares,
+    stack_common_part,
+    validation_excerpt,
+)
+
+logger = logging.getLogger(__name__)
+
+EVENT_COLUMNS = ("step", "kind", "what", "value")
+
+
+def train(
+    files: TrainingFiles,
+    recipe: Recipe,
+    settings: Train,
+    source: Source,
+    seed: int,
+    device: str,
+    output: Path,
+    work: Path,
+    code: str,
+) -> None:
+    """Train and write generator, model card, history, events, samples and, where there is a dial, its curve.
+
+    Args:
+        files: volumes and initial weights.
+        recipe: what is trained, and how.
+        settings: the section `train`.
+        source: the initial weights' entry in the table of sources, for the model card.
+        seed: of the run.
+        device: auto, cpu or cuda.
+        output: folder of the method; its name is the method's.
+        work: folder of the checkpoints; it is removed when the training has ended well.
+        code: version of the package's code; another one starts the training afresh.
+
+    Raises:
+        UserError: another training writes to `work`, a file does not fit, the device cannot be used, or the training
+            failed so often that the sentinel stopped it.
+    """
+    use_threads(settings.threads)
+    draw_with_one_thread()
+    keep_memory()
+    engine = start_engine(device, settings.precision)
+    check_batch(recipe, settings, engine.world_size)
+    torch.manual_seed(seed)
+    checkpoints = CheckpointFolder(work, training_key(files, recipe, settings, seed, code))
+    with checkpoints.lease() if engine.is_global_zero else nullcontext():
+        volumes = [training_volume(hr, lr) for hr, lr in zip(files.hr, files.lr, strict=True)]
+        factors = plane_factors(volumes)
+        start = starting_generator(files.start, recipe, factors)
+        excerpts = [validation_excerpt(hr, lr) for hr, lr in zip(files.val_hr, files.val_lr, strict=True)]
+        perceptual = PerceptualDistance(read_vgg(files.perceptual), recipe.perceptual) if files.perceptual else None
+        parts = Parts(copy.deepcopy(start), discriminator_for(recipe, factors), perceptual)
+        sampler = PatchSampler(volumes, recipe, seed)
+        trainer = Trainer(
+            parts, sampler, recipe, settings, checkpoints, lambda network: look_at(network, excerpts), engine
+        )
+        network = trainer.run().cpu()
+        logger.info("the networks waited for data for %.1f%% of the time", 100 * trainer.waiting_share)
+        if engine.is_global_zero:
+            network, dial = _dialled(start, network, excerpts, recipe, perceptual)
+            facts = {
+                "method": output.name,
+                "direction": direction(volumes),
+                domain.FACT: domain.training_domain([volume.model for volume in volumes], recipe),
+                "recipe": recipe.model_dump(mode="json"),
+                "shares": shares(network, excerpts, recipe),
+                margin.FACT: margin.departures(network, excerpts),
+            }
+            _write(output, trainer, dial, excerpts)
+            learnt = [read_facts(path) for path in (*files.lr, *files.val_lr)]
+            about = (recipe, learnt, trainer.history, device_words(engine.device), facts[margin.FACT])
+            card = trained_card(output.name, source, network, *about)
+            write_text(output / "model_card.md", card)
+            save_generator(output / "generator.safetensors", network, facts)
+            checkpoints.remove()
+    engine.barrier()
+
+
+def _dialled(
+    start: Generator,
+    end: Generator,
+    excerpts: Sequence[Excerpt],
+    recipe: Recipe,
+    perceptual: PerceptualDistance | None,
+) -> tuple[Generator, list[dict[str, Any]]]:
+    """The network at the dial's chosen setting, and the whole curve; the trained network where there is no dial."""
+    if recipe.dial is None or perceptual is None:
+        return end, []
+    rows = try_settings(start, end, excerpts, recipe.dial, perceptual.to("cpu"))
+    chosen = next(row for row in rows if row["chosen"])
+    logger.info("the fidelity dial stands at %.2f: %s", chosen["alpha"], chosen)
+    return between(start, end, chosen["alpha"]), rows
+
+
+def _write(
+    output: Path,
+    trainer: Trainer,
+    dial: Sequence[Mapping[str, Any]],
+    excerpts: Sequence[Excerpt],
+) -> None:
+    """Write what the training has to show."""
+    output.mkdir(parents=True, exist_ok=True)
+    write_history(output / "history.csv", trainer.history)
+    _write_table(output / "events.csv", [asdict(event) for event in trainer.events], EVENT_COLUMNS)
+    (output / "dial.csv").unlink(missing_ok=True)
+    if dial:
+        _write_table(output / "dial.csv", dial, tuple(dial[0]))
+    references = [middle_of(np.asarray(one.reference.data), one) for one in excerpts]
+    samples: dict[str, Tensor] = {
+        "lr": torch.from_numpy(stack_common_part([middle_of_input(one) for one in excerpts])),
+        "reference": torch.from_numpy(stack_common_part(references)),
+        **{f"step-{step:06d}": image.contiguous() for step, image in trainer.samples.items()},
+    }
+    with replacing(output / "samples.safetensors") as partial:
+        save_file(samples, partial)
+
+
+def _write_table(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
+    with replacing(path) as partial:
+        pd.DataFrame(rows, columns=pd.Index(columns)).to_csv(
+            partial, index=False, float_format="%.9g", lineterminator="\n"
+        )

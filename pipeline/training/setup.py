@@ -1,0 +1,148 @@
+"""What a training starts from: its files, volumes, initial network and discriminator."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from pipeline import plugins
+from pipeline.config.recipe import Recipe
+from pipeline.config.sections import Train
+from pipeline.errors import UserError, about
+from pipeline.files import sha256_of
+from pipeline.formats.io.container import map_array, read_facts
+from pipeline.models.generator import Generator, Shape, with_noise_map
+from pipeline.models.weights import load_generator
+from pipeline.physics.forward import ForwardModel
+from pipeline.physics.grid import is_isotropic
+from pipeline.physics.parameters import Direction
+from pipeline.training.patches import TrainingVolume
+
+
+@dataclass(frozen=True)
+class TrainingFiles:
+    """What a training reads. References and low-resolution volumes stand in the same order.
+
+    Attributes:
+        hr: extracted training volumes.
+        lr: their low-resolution volumes.
+        val_hr: extracted validation volumes.
+        val_lr: their low-resolution volumes.
+        start: the generator to start from; None starts from scratch.
+        perceptual: features of a VGG; None where the recipe needs none.
+    """
+
+    hr: Sequence[Path]
+    lr: Sequence[Path]
+    val_hr: Sequence[Path]
+    val_lr: Sequence[Path]
+    start: Path | None = None
+    perceptual: Path | None = None
+
+    def checksums(self) -> list[str]:
+        """Return the SHA-256 of every file."""
+        single = [path for path in (self.start, self.perceptual) if path]
+        return [sha256_of(path) for path in (*self.hr, *self.lr, *self.val_hr, *self.val_lr, *single)]
+
+
+def training_key(files: TrainingFiles, recipe: Recipe, settings: Train, seed: int, code: str) -> str:
+    """Return a hash of everything that the resulting weights depend on; `code` is the version of the package's code."""
+    parts = [recipe.model_dump(), settings.model_dump(), seed, files.checksums(), code, torch.__version__]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def training_volume(hr: Path, lr: Path) -> TrainingVolume:
+    """Open a reference for drawing patches, with the forward model that its low-resolution volume recorded."""
+    with about(f"training volume {hr}"):
+        facts = read_facts(lr)
+        return TrainingVolume(
+            data=map_array(hr, "data"),
+            mask=map_array(hr, "mask.foreground"),
+            slice_axis=facts["slice_axis"],
+            slices=tuple(facts["foreground_slices"]),
+            model=ForwardModel.from_json(facts["forward_model"]),
+        )
+
+
+def starting_generator(start: Path | None, recipe: Recipe, factors: tuple[int, int]) -> Generator:
+    """Return the network that a training starts from, with a noise map where the recipe wants one.
+
+    Raises:
+        UserError: the file is no generator, or has other factors, or a noise map that the recipe does not have.
+    """
+    if start is None:
+        return Generator(
+            Shape(
+                recipe.architecture,
+                factors[1],
+                recipe.blocks,
+                recipe.features,
+                noise_map=recipe.noise_map,
+                along="both" if factors[0] == factors[1] else "columns",
+            )
+        )
+    generator = load_generator(start)
+    if generator.factors != factors:
+        raise UserError(f"{start}: enlarges by {generator.factors}, but the data was degraded by {factors}.")
+    if generator.shape.noise_map and not recipe.noise_map:
+        raise UserError(f"{start}: is told the noise; set noise_map: true in the recipe that starts from it.")
+    return with_noise_map(generator) if recipe.noise_map and not generator.shape.noise_map else generator
+
+
+def plane_factors(volumes: Sequence[TrainingVolume]) -> tuple[int, int]:
+    """Return the factors by which the slices of all volumes were degraded, along rows and columns.
+
+    Raises:
+        UserError: there are several, or some volumes were degraded across their slices as well.
+    """
+    factors = {tuple(volume.model.factors[axis] for axis in volume.plane_axes) for volume in volumes}
+    if len(factors) > 1:
+        raise UserError(
+            f"the training volumes were degraded by different factors {sorted(factors)}. Degrade them alike."
+        )
+    if len({is_isotropic(volume.model.factors) for volume in volumes}) > 1:
+        raise UserError(
+            "some training volumes were degraded along all three axes, others were not. Degrade them alike."
+        )
+    rows, columns = factors.pop()
+    return rows, columns
+
+
+def direction(volumes: Sequence[TrainingVolume]) -> Direction:
+    """Return along which axes of a volume a network that learns from these volumes enlarges."""
+    if is_isotropic(volumes[0].model.factors):
+        return "isotropic"
+    rows, columns = plane_factors(volumes)
+    return "in_plane" if rows == columns else "through_plane"
+
+
+def check_batch(recipe: Recipe, settings: Train, devices: int) -> None:
+    """Refuse a batch that cannot be cut evenly.
+
+    Raises:
+        UserError: naming the sizes.
+    """
+    if recipe.batch_size % (devices * settings.accumulate):
+        raise UserError(
+            f"batch_size: {recipe.batch_size} patches cannot be cut into {settings.accumulate} part(s) "
+            f"(train.accumulate) on {devices} device(s); choose a multiple of {devices * settings.accumulate}."
+        )
+
+
+def discriminator_for(recipe: Recipe, factors: tuple[int, int]) -> torch.nn.Module | None:
+    """Return the discriminator of a recipe, with random weights; None where the recipe has none.
+
+    Raises:
+        UserError: it cannot discriminate patches of this shape.
+    """
+    if recipe.adversarial is None:
+        return None
+    if recipe.adversarial.discriminator == "vgg_style" and factors[0] != factors[1]:
+        raise UserError("adversarial.discriminator: vgg_style looks at square patches alone; choose unet_sn.")
+    build = plugins.load("pipeline.models.discriminators", recipe.adversarial.discriminator).build
+    return build(1, recipe.patch_lr * factors[1], recipe.adversarial.features)
