@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.reporting.listing import number
 from pipeline.reporting.tables import read_table, records, where
 from pipeline.reporting.titles import in_order, method_title
 
@@ -20,8 +19,8 @@ class GateResult:
     method: str
     method_title: str
     gate: str
-    value: str
-    limit: str
+    value: float
+    limit: float
     passed: bool
 
     @property
@@ -58,8 +57,8 @@ def read_gate_results(paths: Sequence[Path], volume: str, deliver: str) -> GateR
             str(row["method"]),
             method_title(str(row["method"])),
             str(row["gate"]),
-            number(row["value"]).text,
-            number(row["limit"]).text,
+            float(row["value"]),
+            float(row["limit"]),
             str(row["passed"]).lower() == "true",
         )
         for row in sorted(rows, key=lambda row: order.index(row["method"]))

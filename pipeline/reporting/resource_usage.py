@@ -16,9 +16,6 @@ VOLUME_STEPS = (("extract", "Extraction"), ("degrade", "Degradation"))
 SHARD_STEPS = (("interpolate", "Baselines"), ("infer", "Inference"), ("evaluate", "Evaluation"))
 """The same for jobs that process a shard of several volumes."""
 
-KIBI = 1024
-
-
 @dataclass(frozen=True)
 class Job:
     """One job.
@@ -150,16 +147,3 @@ def maximum(values: Iterable[float]) -> float:
     """Return the maximum of all values but NaN; NaN if there are none."""
     return max((value for value in values if not math.isnan(value)), default=math.nan)
 
-
-def duration_text(seconds: float) -> str:
-    """Format a duration, such as "1 h 3 min", "2 min 5 s" or "3.4 s"."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
-
-
-def memory_text(memory_mb: float) -> str:
-    """Format an amount of memory given in MiB."""
-    return f"{memory_mb / KIBI:.1f} GiB" if memory_mb >= KIBI else f"{memory_mb:.0f} MiB"

@@ -12,9 +12,9 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.reporting.listing import number
+from pipeline.reporting.numbers import format_interval, format_number
 from pipeline.reporting.tables import distinct, records, where
-from pipeline.reporting.titles import classical_methods, method_title
+from pipeline.reporting.titles import baselines, method_title
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,10 @@ def inserted_setbacks(table: pd.DataFrame, deliver: str, rates: pd.DataFrame | N
     """
     counts: Any = table.groupby(["method", "volume"], sort=True)[["inserted", "detected"]].sum()
     found: Any = counts["detected"].unstack()
-    classical = [name for name in classical_methods() if name in found.index]
-    if deliver not in found.index or not classical:
+    compared = [name for name in baselines() if name in found.index]
+    if deliver not in found.index or not compared:
         return []
-    baseline = max(classical, key=lambda name: found.loc[name].sum())
+    baseline = max(compared, key=lambda name: found.loc[name].sum())
     difference = (found.loc[deliver] - found.loc[baseline]).sort_values(kind="stable")
     fewer = tuple(str(volume) for volume in difference.index[difference < 0])
     if not fewer:
@@ -69,8 +69,8 @@ def _difference(rates: pd.DataFrame | None, baseline: str) -> str:
     if not of_all:
         return ""
     (row,) = of_all
-    low, high = (number(100 * row[name], 1, sign=True).text for name in ("diff_ci_low", "diff_ci_high"))
-    return f", a difference of {number(100 * row['diff'], 1, sign=True).text} percentage points [{low}, {high}]"
+    interval = format_interval(100 * row["diff_ci_low"], 100 * row["diff_ci_high"], 1)
+    return f", a difference of {format_number(100 * row['diff'], 1, sign=True)} percentage points {interval}"
 
 
 def _share(counts: Any) -> str:
@@ -92,7 +92,7 @@ def tissue_setbacks(biases: Mapping[str, Mapping[str, float]], deliver: str) -> 
         if deliver in found and nearest in found
     }
     further = [
-        f"{tissue.replace('_', ' ')} {_millilitres(own)} versus {_millilitres(other)}"
+        f"{tissue.replace('_', ' ')} {' versus '.join(format_number(bias, 1, sign=True, unit='ml') for bias in (own, other))}"
         for tissue, (own, other) in compared.items()
         if abs(own) > abs(other)
     ]
@@ -105,13 +105,9 @@ def tissue_setbacks(biases: Mapping[str, Mapping[str, float]], deliver: str) -> 
 
 def _nearest(biases: Mapping[str, Mapping[str, float]]) -> str:
     """Return the baseline with the smallest sum of absolute biases over all tissues; empty if there is none."""
-    sums = {name: sum(abs(found.get(name, float("nan"))) for found in biases.values()) for name in classical_methods()}
+    sums = {name: sum(abs(found.get(name, float("nan"))) for found in biases.values()) for name in baselines()}
     known = {name: off for name, off in sums.items() if pd.notna(off)}
     return min(known, key=lambda name: known[name], default="") if biases else ""
-
-
-def _millilitres(bias: float) -> str:
-    return number(bias, 1, sign=True, unit=" ml").text
 
 
 def agreement_setbacks(table: pd.DataFrame, deliver: str) -> list[Setback]:
@@ -135,7 +131,7 @@ def diagnosis_setbacks(table: pd.DataFrame, deliver: str) -> list[Setback]:
         Setback(
             f"Fewer pictures keep their diagnosis with {method_title(deliver)} than with "
             f"{method_title(str(row['baseline']))}",
-            f"Agreement {number(row['agreement'], 3).text}, difference {number(row['diff'], 3, sign=True).text}.",
+            f"Agreement {format_number(row['agreement'], 3)}, difference {format_number(row['diff'], 3, sign=True)}.",
         )
         for row in records(where(table, method=deliver))
         if row["diff"] < 0

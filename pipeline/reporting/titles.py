@@ -112,7 +112,7 @@ PICTURES_CLAIM = (
 SPLIT_ORDER = ("test", "test_within_subject", "val", "train")
 
 
-def classical_methods() -> list[str]:
+def baselines() -> list[str]:
     """Return the names of all baselines, in the order of tables."""
     known = plugins.names(BASELINES)
     first = [name for name in CLASSICAL_ORDER if name in known]
@@ -147,7 +147,7 @@ def network_colours(networks: Iterable[str]) -> dict[str, str]:
 
 def in_order(methods: Iterable[str], deliver: str) -> list[str]:
     """Sort methods: classical ones, networks in the order of `NETWORKS`, others by name, the deliverable last."""
-    classical, networks = classical_methods(), list(NETWORKS)
+    classical, networks = baselines(), list(NETWORKS)
 
     def place(name: str) -> tuple[int, int, str]:
         if name in classical:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,36 +13,18 @@ from numpy.typing import NDArray
 from pipeline.config.sections import Evaluate
 from pipeline.errors import UserError
 from pipeline.metrics import WHOLE_VOLUME
-from pipeline.reporting import methods_text
+from pipeline.reporting.metric_table import Column, MetricTable, heading_with_direction, metric_table
+from pipeline.reporting.numbers import MISSING, format_interval
 from pipeline.reporting.run_record import RunRecord
-from pipeline.reporting.tables import (
-    Cell,
-    Column,
-    Table,
-    columns_of,
-    distinct,
-    interval_text,
-    records,
-    verdict_of,
-    volume_table,
-    where,
-)
+from pipeline.reporting.section import Cell, Table
+from pipeline.reporting.tables import distinct, records, where
 from pipeline.reporting.titles import in_order, method_title
 from pipeline.statistics.summary import estimate
 
 
-@dataclass(frozen=True)
-class PairwiseRow:
-    """Differences of the deliverable to one method, for every column."""
-
-    method: str
-    title: str
-    cells: tuple[Cell, ...]
-
-
-def metric_table(run: RunRecord, volume: str, deliver: str) -> Table:
+def volume_table(run: RunRecord, volume: str, deliver: str) -> MetricTable:
     """Return the metric table of a volume; errors as `volume_numbers`."""
-    return volume_table(volume_numbers(run, volume), run.summary, deliver)
+    return metric_table(run.columns, volume_numbers(run, volume), deliver)
 
 
 def volume_numbers(run: RunRecord, volume: str) -> list[dict[str, Any]]:
@@ -57,11 +38,10 @@ def volume_numbers(run: RunRecord, volume: str) -> list[dict[str, Any]]:
     of_slices, of_volumes = (where(table, volume=volume) for table in (run.slices, run.volumes))
     if of_slices.empty:
         raise UserError(f"volume {volume!r} is not in the table of slices. Run the evaluation and the summary again.")
-    stacks = methods_text.stacks_of(run.provenance)
     rows: list[dict[str, Any]] = []
-    for column in columns_of(run.summary):
+    for column in run.columns:
         here = where(of_slices, region=column.region, metric=column.metric)
-        if column.of_volumes and volume not in stacks:
+        if column.of_volumes and volume not in run.stacks:
             here = where(of_volumes, region=column.region, metric=column.metric).assign(slice=WHOLE_VOLUME)
         values = {method: slice_values(here, method)[1] for method in distinct(here, "method")}
         for method, measured in values.items():
@@ -71,13 +51,13 @@ def volume_numbers(run: RunRecord, volume: str) -> list[dict[str, Any]]:
     return rows
 
 
-def pairwise_differences(run: RunRecord, volume: str, columns: Sequence[Column], deliver: str) -> list[PairwiseRow]:
-    """Compare the deliverable with every other method, paired by slice.
+def pairwise_table(run: RunRecord, volume: str, columns: Sequence[Column], deliver: str) -> Table | None:
+    """Return the differences of the deliverable to every other method, paired by slice; None without other methods.
 
     Args:
         run: tables and records of the run.
         volume: name of the volume.
-        columns: metrics and regions; metrics of whole volumes have no difference.
+        columns: metrics of one region; metrics of whole volumes have no difference.
         deliver: method of the deliverable.
     """
     here = where(run.slices, volume=volume)
@@ -86,16 +66,26 @@ def pairwise_differences(run: RunRecord, volume: str, columns: Sequence[Column],
         table = where(here, region=column.region, metric=column.metric)
         values = [where(table, method=name).sort_values("slice")["value"].to_numpy(float) for name in (deliver, method)]
         if values[0].size == 0 or values[0].shape != values[1].shape:
-            return Cell("n/a")
+            return Cell(MISSING)
         numbers = _difference(run, volume, *values)
         text = column.format(numbers["diff"], sign=True)
-        return Cell(text, interval=interval_text(numbers, column), verdict=verdict_of(numbers, column))
+        ends = (numbers["diff_ci_low"], numbers["diff_ci_high"])
+        return Cell(text, style=column.verdict(*ends), interval=format_interval(*ends, column.decimals))
 
     others = [method for method in in_order(distinct(here, "method"), deliver) if method != deliver]
-    return [
-        PairwiseRow(method, method_title(method), tuple(cell(column, method) for column in columns))
-        for method in others
-    ]
+    if not others:
+        return None
+    return Table(
+        name="pairwise",
+        caption=f"{method_title(deliver)} minus each method, {columns[0].region_title.lower()}, paired by slice, with "
+        f"{run.confidence:.0%} interval",
+        headings=("Method", *map(heading_with_direction, columns)),
+        rows=tuple(
+            (Cell(method_title(method), code=method), *(cell(column, method) for column in columns))
+            for method in others
+        ),
+        style="metrics",
+    )
 
 
 def _difference(
@@ -105,8 +95,8 @@ def _difference(
     settings = Evaluate.model_validate_json(json.dumps(run.provenance["config"]["evaluate"]))
     with np.errstate(invalid="ignore"):
         differences = {volume: one - other}
-    stacks = methods_text.stacks_of(run.provenance)
-    diff, low, high = estimate(differences, {volume: volume}, settings, int(run.provenance["seed"]), stacks)
+    seed = int(run.provenance["seed"])
+    diff, low, high = estimate(differences, {volume: volume}, settings, seed, run.stacks)
     return {"diff": diff, "diff_ci_low": low, "diff_ci_high": high}
 
 

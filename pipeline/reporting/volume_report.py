@@ -14,14 +14,16 @@ from pipeline.files import read_json
 from pipeline.formats.io.container import read_image
 from pipeline.image.channels import middle_slice
 from pipeline.image.image import Image
-from pipeline.reporting.figures.gallery import LOW, REFERENCE, choose_slices, is_stack
+from pipeline.reporting.figures.gallery import LOW, REFERENCE, Gallery, build_gallery, choose_slices, is_stack
 from pipeline.reporting.gate_results import GateResults, read_gate_results
+from pipeline.reporting.metric_table import MetricTable
 from pipeline.reporting.prediction_summary import PredictionSummary, summarise_predictions
 from pipeline.reporting.resource_usage import Job, Shard, read_volume_jobs
-from pipeline.reporting.run_record import RunRecord
+from pipeline.reporting.run_record import RunRecord, is_self_supervised
 from pipeline.reporting.setbacks import Setback, inserted_setbacks, tissue_volume_setbacks
-from pipeline.reporting.tables import Table, columns_of, distinct, read_table, where
-from pipeline.reporting.volume_metrics import metric_table, slice_values
+from pipeline.reporting.tables import distinct, read_table, where
+from pipeline.reporting.titles import split_title
+from pipeline.reporting.volume_metrics import slice_values, volume_table
 
 INSERTED = ("volume", "method", "kind", "size_voxels", "contrast", "inserted", "detected", "false_alarms")
 TISSUE = ("volume", "method", "tissue", "reference_ml", "method_ml", "dice")
@@ -72,7 +74,7 @@ class VolumeReport:
         predictions: summary of all predictions.
         deliver: method of the deliverable.
         baseline: best baseline by the first metric of the configuration.
-        indices: slices shown as static images.
+        gallery: static images.
         metrics: metric table.
         tuned: settings of the tuned baseline.
         gates: results of the gates; None if the run has none.
@@ -89,8 +91,8 @@ class VolumeReport:
     predictions: PredictionSummary
     deliver: str
     baseline: str
-    indices: Sequence[int]
-    metrics: Table
+    gallery: Gallery
+    metrics: MetricTable
     tuned: Mapping[str, Any]
     gates: GateResults | None
     inserted: pd.DataFrame
@@ -110,6 +112,13 @@ class VolumeReport:
         return self.reference.facts["split"]
 
     @property
+    def split_title(self) -> str:
+        """Displayed title of the split."""
+        return split_title(
+            self.split, pictures=self.is_stack, self_supervised=is_self_supervised(self.run.provenance)
+        )
+
+    @property
     def is_stack(self) -> bool:
         """Whether the slices are unordered pictures."""
         return is_stack(self.reference)
@@ -127,10 +136,10 @@ class VolumeReport:
             *tissue_volume_setbacks(self.tissue, self.deliver),
         ]
 
-    @property
-    def curve_styles(self) -> dict[str, str]:
-        """Methods that are drawn as lines with their styles; the deliverable last, on top."""
-        return {self.baseline: "baseline", "pretrained": "network", self.deliver: "delivered"}
+
+def curve_methods(baseline: str, deliver: str) -> list[str]:
+    """Return the methods that are drawn as lines; the deliverable last, on top."""
+    return list(dict.fromkeys([baseline, "pretrained", deliver]))
 
 
 def main_methods(available: Collection[str], baseline: str, deliver: str) -> list[str]:
@@ -152,35 +161,37 @@ def read_volume_report(files: VolumeFiles, run: RunRecord, deliver: str, slices_
         UserError: a file is missing or damaged.
     """
     reference, low = read_image(files.reference), read_image(files.low)
-    volume, baseline = reference.facts["id"], columns_of(run.summary)[0].baseline
+    volume, baseline = reference.facts["id"], run.baseline
     indices = slices_to_show(reference, run, deliver, slices_shown)
     order = slices_to_show(reference, run, deliver, len(reference.facts["foreground_slices"]))
+    predictions = summarise_predictions(
+        reference,
+        low,
+        files.predictions,
+        deliver=deliver,
+        main=main_methods(files.predictions, baseline, deliver),
+        indices=indices,
+        order=order if is_stack(reference) else None,
+    )
+    displayed = predictions.displayed
+    scale = baseline if baseline in displayed else next(name for name in displayed if name not in (LOW, REFERENCE))
+    shard = files.shard or Shard(volume, 1)
     return VolumeReport(
         reference=reference,
         low=low,
         run=run,
-        predictions=summarise_predictions(
-            reference,
-            low,
-            files.predictions,
-            deliver=deliver,
-            main=main_methods(files.predictions, baseline, deliver),
-            indices=indices,
-            order=order if is_stack(reference) else None,
-        ),
+        predictions=predictions,
         deliver=deliver,
         baseline=baseline,
-        indices=indices,
-        metrics=metric_table(run, volume, deliver),
+        gallery=build_gallery(reference, indices, displayed, predictions.titles, scale),
+        metrics=volume_table(run, volume, deliver),
         tuned=read_json(files.tuning),
         gates=read_gate_results(files.gates, volume, deliver),
         inserted=_read_rows(files.inserted, INSERTED, volume),
         tissue=_read_rows(files.tissue, TISSUE, volume),
         reliability=_read_rows(files.reliability, RELIABILITY, volume),
         uncertainty=files.uncertainty,
-        jobs=read_volume_jobs(
-            files.benchmarks, volume, files.shard or Shard(volume, 1), [model.method for model in run.models]
-        ),
+        jobs=read_volume_jobs(files.benchmarks, volume, shard, [model.method for model in run.models]),
     )
 
 
@@ -202,9 +213,8 @@ def slices_to_show(reference: Image, run: RunRecord, deliver: str, count: int) -
     if not is_stack(reference):
         return choose_slices(reference, count)
     here = where(run.slices, volume=reference.facts["id"], method=deliver)
-    columns = columns_of(run.summary)
-    named = {(column.region, column.metric): column for column in columns}
-    column = next((named[key] for key in RANKING if key in named), columns[0])
+    named = {(column.region, column.metric): column for column in run.columns}
+    column = next((named[key] for key in RANKING if key in named), run.columns[0])
     slices, values = slice_values(where(here, region=column.region, metric=column.metric), deliver)
     order = np.argsort(values if column.higher_is_better else -values, kind="stable")
     return [middle_slice(reference.facts, int(index)) for index in slices[order[:count]]]

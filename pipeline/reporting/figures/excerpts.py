@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.reporting.figures.slices import data_uri, fit, to_grey
-from pipeline.reporting.training_inputs import Samples
+from pipeline.reporting.training_record import Samples
 
 MAX_EXCERPTS = 4
 MAX_STEPS = 6

@@ -1,4 +1,4 @@
-"""The fidelity dial of a network: likeness to the reference against perceptual distance, and the setting chosen."""
+"""Fidelity dial of a network: PSNR against perceptual distance, and the chosen setting."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ import pandas as pd
 
 from pipeline.errors import UserError
 from pipeline.reporting.figures.lines import GRID, INK, SETTINGS, SIZE_INCHES, as_uri, empty_figure
-from pipeline.reporting.figures.training_curves import Drawing
+from pipeline.reporting.section import Figure
 from pipeline.reporting.tables import records
 
 ACCENT = "#0b6e75"
-REFERENCE_VALUES = {"true": True, "false": False}
+BOOLEANS = {"true": True, "false": False}
 MIN_LABEL_DISTANCE = 0.07
-"""Labels of points nearer to each other than this share of the axes would overlap; the later one is left out."""
+"""Minimum distance between labelled points as a fraction of the axes; closer labels would overlap."""
 
 CAPTION = (
-    "Every point is the network with its weights that share (alpha) of the way from the start of this training, 0, to "
-    "its end, 1. Up is nearer to the reference voxel by voxel, left is nearer to it in the features of a VGG network. "
-    "Filled points keep to the limits on PSNR and on the disagreement with the measurement, hollow ones do not; the "
-    "ringed one was chosen, on validation volumes."
+    "Each point is a network whose weights are interpolated between the start (alpha = 0) and the end (alpha = 1) of this "
+    "training. Higher points are closer to the reference by PSNR, points further left are closer in VGG feature space. "
+    "Filled points meet the limits on PSNR and data consistency, hollow points do not. The circled point was chosen, on "
+    "the validation volumes."
 )
 
 
 @dataclass(frozen=True)
 class Point:
-    """One setting of the dial, as measured on the validation volumes.
+    """One setting of the dial, evaluated on the validation volumes.
 
     Attributes:
-        alpha: share of the way from the first to the last weights.
-        psnr: in dB.
+        alpha: weight of the last network in the interpolation with the first one.
+        psnr: PSNR in dB.
         ssim: structural similarity.
-        perceptual: distance in the features of a VGG network, lower is better.
-        residual: how far the result, degraded again, is from the measurement.
-        noise: what noise it should be compared with.
-        allowed: whether it keeps to the limits.
-        chosen: whether it is the one that was kept.
+        perceptual: distance in VGG feature space; lower is better.
+        residual: root mean square difference between the degraded result and the low-resolution input.
+        noise: noise level that the residual is compared with.
+        allowed: whether the setting meets the limits.
+        chosen: whether the setting was chosen.
     """
 
     alpha: float
@@ -53,19 +53,19 @@ class Point:
 
 
 def dial_points(table: pd.DataFrame, method: str) -> list[Point]:
-    """Return the rows of dial.csv by rising alpha.
+    """Return the rows of dial.csv, sorted by alpha.
 
     Args:
-        table: of the columns alpha, psnr, ssim, perceptual, lr_residual, noise_level, allowed, chosen.
-        method: whose table it is, for messages.
+        table: table with the columns alpha, psnr, ssim, perceptual, lr_residual, noise_level, allowed, chosen.
+        method: name of the network, for messages.
 
     Raises:
-        UserError: a cell holds no number, or neither true nor false.
+        UserError: a cell is not a number, or neither true nor false.
     """
     try:
         points = [_point(row) for row in records(table)]
     except (ValueError, KeyError) as error:
-        raise UserError(f"dial.csv of {method}: {error}. Delete the folder of this network and train again.") from error
+        raise UserError(f"dial.csv of {method}: {error}. Delete the folder of this network and train it again.") from error
     return sorted(points, key=lambda point: point.alpha)
 
 
@@ -77,17 +77,17 @@ def _point(row: dict[str, Any]) -> Point:
         perceptual=float(row["perceptual"]),
         residual=float(row["lr_residual"]),
         noise=float(row["noise_level"]),
-        allowed=REFERENCE_VALUES[str(row["allowed"]).strip().lower()],
-        chosen=REFERENCE_VALUES[str(row["chosen"]).strip().lower()],
+        allowed=BOOLEANS[str(row["allowed"]).strip().lower()],
+        chosen=BOOLEANS[str(row["chosen"]).strip().lower()],
     )
 
 
-def dial_drawing(points: Sequence[Point], title: str) -> Drawing:
-    """Draw PSNR against perceptual distance, the points joined by rising alpha.
+def dial_figure(points: Sequence[Point], title: str) -> Figure:
+    """Draw PSNR against perceptual distance, with points connected in the order of alpha.
 
     Args:
-        points: of the dial, by rising alpha; those with values that are not finite are left out.
-        title: of the network, for the words.
+        points: points sorted by alpha; those with values that are not finite are left out.
+        title: title of the network.
     """
     usable = [point for point in points if np.isfinite([point.psnr, point.perceptual]).all()]
     words = "; ".join(
@@ -95,7 +95,7 @@ def dial_drawing(points: Sequence[Point], title: str) -> Drawing:
         f"{'' if point.allowed else ', not allowed'}{', chosen' if point.chosen else ''}"
         for point in usable
     )
-    return Drawing(_draw(usable), f"{title}, fidelity dial. {words}", CAPTION)
+    return Figure(_draw(usable), f"{title}, fidelity dial. {words}", CAPTION)
 
 
 def _draw(points: Sequence[Point]) -> str:
@@ -120,7 +120,7 @@ def _draw(points: Sequence[Point]) -> str:
 
 
 def _label(axes: Any, points: Sequence[Point]) -> None:
-    """Write alpha beside the points: at the chosen one and at the ends, and between them where there is room."""
+    """Label the chosen point, both ends, and others where there is room with their alpha."""
     ends = {id(point) for point in (*points[:1], *points[-1:])}
     order = sorted(points, key=lambda point: (not point.chosen, id(point) not in ends, point.alpha))
     taken: list[Any] = []

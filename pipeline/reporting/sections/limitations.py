@@ -11,7 +11,10 @@ from pipeline.inference.result_check import WARN_BEYOND
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.parameters import Direction, axes_along, is_outside
 from pipeline.reporting import methods_text
-from pipeline.reporting.titles import TESTED, classical_methods, method_title, split_title
+from pipeline.reporting.numbers import format_number
+from pipeline.reporting.run_record import gap_of, is_self_supervised
+from pipeline.reporting.section import Facts, Section
+from pipeline.reporting.titles import TESTED, baselines, method_title, split_title
 from pipeline.reporting.volume_report import VolumeReport
 
 MIN_PERCENTAGE = 0.0001
@@ -31,6 +34,12 @@ SIMULATED = Limitation(
     "The low-resolution volume was simulated from the reference. Real scans can differ in ways that the simulation does "
     "not model. The mismatch matrix, if the run has one, shows how the networks perform under other degradations.",
 )
+
+
+def for_volume(volume: VolumeReport) -> Section:
+    """Return the limitations of a volume's results."""
+    pairs = tuple((one.title, one.text) for one in limitations(volume))
+    return Section("limitations", "Limitations", (Facts(pairs, style="warnings"),))
 
 
 def limitations(volume: VolumeReport) -> list[Limitation]:
@@ -53,7 +62,7 @@ def _failed_gates(volume: VolumeReport) -> Iterator[Limitation]:
     for gate in volume.gates.failed if volume.gates else ():
         yield Limitation(
             f"Failed gate: {gate.title}",
-            f"{gate.method_title}: {gate.value}, limit {gate.limit}. Do not use this result until the cause is known.",
+            f"{gate.method_title}: {format_number(gate.value)}, limit {format_number(gate.limit)}. Do not use this result until the cause is known.",
         )
 
 
@@ -69,15 +78,15 @@ def _inconsistency(volume: VolumeReport) -> Iterator[Limitation]:
 
 def _split(volume: VolumeReport) -> Iterator[Limitation]:
     record, split = volume.run.provenance, volume.reference.facts["split"]
-    self_supervised = methods_text.learnt_from_self_supervised(record)
-    pictures = bool(methods_text.stacks_of(record))
+    self_supervised = is_self_supervised(record)
+    pictures = bool(volume.run.stacks)
     if split == "val":
         yield Limitation("Validation data", "Settings were chosen on this volume, so its results are not evidence.")
         return
     if self_supervised and split in TESTED:
         yield Limitation("Self-supervised training", "The network was trained on the thick slices of this same volume.")
     elif split == "test_within_subject":
-        gap = methods_text.gap_of(record, volume.reference.facts["id"])
+        gap = gap_of(record, volume.reference.facts["id"])
         apart = f", at least {gap} slices away" if gap is not None else ""
         yield Limitation(
             "Same subject as in training",
@@ -92,7 +101,7 @@ def _split(volume: VolumeReport) -> Iterator[Limitation]:
             "Intervals reflect the variation between its slices, not between subjects.",
         )
     trained_on = {one["subject"] for one in record["volumes"] if one["split"] == "train"}
-    if len(trained_on) == 1 and volume.deliver not in classical_methods() and not pictures:
+    if len(trained_on) == 1 and volume.deliver not in baselines() and not pictures:
         yield Limitation("Trained on one subject", "All training slices come from one scan of one subject.")
 
 
@@ -107,7 +116,7 @@ def _near_duplicates(volume: VolumeReport) -> Iterator[Limitation]:
             else (pair["volume"], pair["split"])
         )
         what = "picture or slice resembles" if pair["pictures"] == 1 else "pictures or slices resemble"
-        left_out = "They were left out." if name in methods_text.stacks_of(record) else "They were kept."
+        left_out = "They were left out." if name in volume.run.stacks else "They were kept."
         yield Limitation(
             "Near-duplicates in another split",
             f"{pair['pictures']} {what} some of {other} in the split {split}. {left_out}",
@@ -116,7 +125,7 @@ def _near_duplicates(volume: VolumeReport) -> Iterator[Limitation]:
 
 def _noise_level(volume: VolumeReport) -> Iterator[Limitation]:
     record = volume.run.provenance
-    recipe = methods_text.recipe_of(record, volume.deliver) if volume.deliver not in classical_methods() else None
+    recipe = methods_text.recipe_of(record, volume.deliver) if volume.deliver not in baselines() else None
     if recipe is None:
         return
     sigma = ForwardModel.from_json(volume.low.facts["forward_model"]).noise_sigma
@@ -131,7 +140,7 @@ def _noise_level(volume: VolumeReport) -> Iterator[Limitation]:
 
 def _voxel_size(volume: VolumeReport) -> Iterator[Limitation]:
     """Compare the voxel size along the upsampled axes with that of the training volumes."""
-    if volume.deliver in classical_methods():
+    if volume.deliver in baselines():
         return
     record = volume.run.provenance
     direction: Direction = record["config"]["degrade"]["direction"]
