@@ -95,7 +95,7 @@ SMALL = {**RANGE, "patch_lr": 20}
 PIXEL, ADVERSARIAL = {**SMALL, "steps": 220}, {**SMALL, "steps": 80}
 LOSSES = filled("brainsr", {})["losses"]
 UNSUPPRESSED = {name: weight for name, weight in LOSSES.items() if name not in ("ldl", "consistency")}
-AT_ONCE = {"thaw": {"trunk_from": 0.0, "trunk_rate": 1.0}}
+AT_ONCE = {"unfreeze": {"trunk_from": 0.0, "trunk_rate": 1.0}}
 MAIN = {
     "rrdb_l1": Training("rrdb_l1", "realesrgan-6b", {**RANGE, "steps": 600}),
     "brainsr": Training("brainsr", "rrdb_l1", {**RANGE, "steps": 160}),

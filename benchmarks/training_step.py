@@ -53,7 +53,7 @@ COMMON = {
     "noise_map": False,
     "ema_decay": DECAY,
     "steps": 10_000,
-    "thaw": {"trunk_from": 0.0, "trunk_rate": 1.0},
+    "unfreeze": {"trunk_from": 0.0, "trunk_rate": 1.0},
 }
 STAGES = {"L1": "rrdb_l1", "GAN (ESRGAN)": "esrgan", "GAN (Real-ESRGAN)": "real-esrgan"}
 """Rows of the table, and the recipes that they train by."""

@@ -10,16 +10,19 @@ import numpy as np
 import pandas as pd
 
 from pipeline.config.sections import Evaluate
+from pipeline.statistics.measurements import volume_table
 from pipeline.statistics.summary import summarise
 from pipeline.steps.report_index import OPTIONAL, option
-from pipeline.tables.measurements import volume_table, write_table
+from pipeline.tables.slices import SLICES
+from pipeline.tables.summary import SUMMARY
+from pipeline.tables.volumes import VOLUMES
 from tests.report_run import index_command
 
 METHODS = ("nearest", "bicubic", "bspline3", "zerofill", "nlm_bspline3", "pretrained", "rrdb_l1")
 LEVELS = {"nearest": 20.0, "bicubic": 24.0, "bspline3": 24.3, "zerofill": 24.5, "nlm_bspline3": 24.4}
 HOSTILE_NAME = '"><img src=x onerror=alert(1)>\u202e\u2603' + "n" * 280
 """What no volume may be called, but a subject of somebody's table may be."""
-SLICES = 5
+SLICE_COUNT = 5
 
 
 def make_cohort(run: Path, folder: Path, count: int) -> Path:
@@ -35,10 +38,10 @@ def make_cohort(run: Path, folder: Path, count: int) -> Path:
     names = [f"volume-{number:03d}" for number in range(count)]
     subjects = {name: HOSTILE_NAME if place == 0 else f"S{place}" for place, name in enumerate(names)}
     slices = _slices(names, subjects, generator)
-    write_table(folder / "slices.csv", slices)
-    write_table(folder / "volumes.csv", volume_table(slices))
+    SLICES.write(folder / "slices.csv", slices)
+    VOLUMES.write(folder / "volumes.csv", volume_table(slices))
     settings = Evaluate.model_validate({"bootstrap_samples": 100, "bootstrap_block_slices": 2})
-    write_table(folder / "summary.csv", summarise(slices, settings, 1))
+    SUMMARY.write(folder / "summary.csv", summarise(slices, settings, 1))
     record = json.loads((run / "provenance.json").read_text())
     entry = next(volume for volume in record["volumes"] if volume["id"] == "other")
     val = next(volume for volume in record["volumes"] if volume["id"] == "mid")
@@ -46,7 +49,7 @@ def make_cohort(run: Path, folder: Path, count: int) -> Path:
     record["config"]["infer"]["deliver"] = "rrdb_l1"
     (folder / "provenance.json").write_text(json.dumps(record))
     for name, table in optional_tables(names, subjects, generator).items():
-        write_table(folder / f"{name}.csv", table)
+        table.to_csv(folder / f"{name}.csv", index=False, float_format="%.9g")
     return folder
 
 
@@ -57,7 +60,7 @@ def _slices(names: list[str], subjects: dict[str, str], generator: np.random.Gen
         own = generator.normal(0, 1.5)
         for method in METHODS:
             level = LEVELS.get(method, 15.0 if method == "pretrained" else 24.7) + own + generator.normal(0, 0.4)
-            for index in range(SLICES):
+            for index in range(SLICE_COUNT):
                 psnr = level + generator.normal(0, 0.3)
                 ssim = float(np.clip(0.5 + psnr / 80, 0, 1))
                 for region in ("foreground", "whole"):

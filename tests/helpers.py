@@ -119,28 +119,35 @@ def configuration(**changes: Any) -> dict[str, Any]:
     return {"run": "small", "volumes": volumes, "sources": sources, **changes}
 
 
-def run_stage(
+def run_step(
     *arguments: str | Path,
     folder: Path | None = None,
     refusable: bool = False,
     environment: Mapping[str, str] | None = None,
     before: Callable[[], None] | None = None,
+    module: str = "pipeline.steps",
 ) -> subprocess.CompletedProcess[str]:
-    """Run `python -m pipeline ...` in a process of its own.
+    """Run `python -m pipeline.steps ...`, a step of the workflow, in a process of its own.
 
     Args:
-        arguments: stage and options.
-        folder: where it runs; the checkout by default.
-        refusable: root is refused nothing; this takes its right to override permissions away.
+        arguments: step and options.
+        folder: working directory; the checkout by default.
+        refusable: run without root's right to override file permissions.
         environment: variables to set.
         before: called in the new process before the command starts.
+        module: what is run; see `run_command`.
     """
     prefix = without_privileges() if refusable and os.geteuid() == 0 else []
-    command = [*prefix, sys.executable, "-m", "pipeline", *map(str, arguments)]
+    command = [*prefix, sys.executable, "-m", module, *map(str, arguments)]
     variables = {**os.environ, "PYTHONPATH": str(CHECKOUT), "OMP_NUM_THREADS": "1", **(environment or {})}
     return subprocess.run(
         command, cwd=folder or CHECKOUT, env=variables, capture_output=True, text=True, check=False, preexec_fn=before
     )
+
+
+def run_command(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run `python -m pipeline ...`, a command that people type; see `run_step`."""
+    return run_step(*arguments, module="pipeline", **options)
 
 
 def without_privileges() -> list[str]:

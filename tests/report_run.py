@@ -15,13 +15,16 @@ from pipeline.files import write_json, write_text
 from pipeline.formats.io.container import read_image, write_image
 from pipeline.formats.io.predictions import prediction_path, read_prediction, write_prediction
 from pipeline.physics.grid import pad_to_multiple
+from pipeline.statistics.measurements import read_parts, volume_table
 from pipeline.statistics.summary import summarise
 from pipeline.steps.degrade import degrade, forward_model
-from pipeline.steps.evaluate import evaluate, write_measurements
+from pipeline.steps.evaluate import evaluate
 from pipeline.steps.extract import extract
 from pipeline.steps.interpolate import interpolate
 from pipeline.steps.tune import tune
-from pipeline.tables.measurements import read_parts, volume_table, write_table
+from pipeline.tables.slices import SLICES
+from pipeline.tables.summary import SUMMARY
+from pipeline.tables.volumes import VOLUMES
 from tests.helpers import ras_affine, synthetic_head, write_nifti
 
 HOSTILE = '<script>alert("pwned")</script>\'"&'
@@ -68,9 +71,9 @@ def make_run(folder: Path, plane: Plane = "axial", spacing: tuple[float, float, 
         _restore(folder, entry["id"], tuning["settings"])
         _evaluate(folder, entry["id"], settings)
     slices = read_parts([folder / f"parts/{entry['id']}.csv" for entry in BLOCKS[1:]])
-    write_table(folder / "slices.csv", slices)
-    write_table(folder / "volumes.csv", volume_table(slices))
-    write_table(folder / "summary.csv", summarise(slices, settings, SEED))
+    SLICES.write(folder / "slices.csv", slices)
+    VOLUMES.write(folder / "volumes.csv", volume_table(slices))
+    SUMMARY.write(folder / "summary.csv", summarise(slices, settings, SEED))
     _models(folder)
     write_text(folder / "config.json", json.dumps(config(plane)))
     return folder
@@ -105,7 +108,7 @@ def _evaluate(folder: Path, volume: str, settings: Evaluate) -> None:
     for method in (*CLASSICAL, "pretrained", "rrdb_l1"):
         estimate = read_prediction(prediction_path(folder / "predictions", method, volume), reference)
         rows.extend(evaluate(reference, method, estimate, settings))
-    write_measurements(folder / f"parts/{volume}.csv", rows)
+    SLICES.write(folder / f"parts/{volume}.csv", rows)
 
 
 def _models(folder: Path) -> None:

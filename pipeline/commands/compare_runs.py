@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from pipeline.errors import UserError
 from pipeline.provenance.outputs import IDENTICAL, Comparison, compare, counts
-from pipeline.provenance.record import differences, read_provenance
+from pipeline.provenance.record import read_record
+from pipeline.provenance.reproduction import differences
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path
 
 MAX_LISTED = 30
@@ -33,7 +34,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(arguments: Namespace) -> None:
     """Run the stage."""
-    records = [read_provenance(folder) for folder in (arguments.run, arguments.again)]
+    records = [read_record(folder) for folder in (arguments.run, arguments.again)]
     comparisons = compare(arguments.run, arguments.again)
     if not comparisons:
         raise UserError(f"{arguments.run}: holds no network, volume or table. Has the run ended?")

@@ -75,71 +75,73 @@ Subjects = Annotated[dict[DatasetSplit, tuple[str, ...]], AfterValidator(_check_
 
 class _Dataset(Section):
     splits: Shares = Field(default={"train": 0.7, "val": 0.15, "test": 0.15})
-    """share of the subjects that each split is to get; the SHA-256 of a subject's name decides, so that new subjects
-    move no other; {} leaves out whom `subjects` does not name"""
+    """fraction of the subjects per split; subjects are assigned by the SHA-256 of their name, so adding subjects moves
+    no others; {} uses only those listed in `subjects`"""
     subjects: Subjects = Field(default={})
-    """subjects whose split you decide, such as {test: [sub-07, sub-12]}"""
+    """subjects assigned to a split explicitly, such as {test: [sub-07, sub-12]}"""
     prefix: Prefix = ""
-    """put before the names of its volumes and subjects, where two data sets use the same names"""
+    """prefix for the names of volumes and subjects, if two data sets use the same names"""
     each_volume: Keys = Field(default={})
-    """keys of `volumes` that all its volumes have, such as {slices: [20, 120]}"""
+    """keys of `volumes` that apply to all volumes, such as {slices: [20, 120]}"""
 
 
 class TableDataset(_Dataset):
-    """A table of volumes, columns separated by tabs, with a line of column names."""
+    """A tab-separated table of volumes with a header line."""
 
     kind: Literal["table"]
     file: LocalPath
-    """the table: id, subject, split (without it, `splits` and `subjects` decide), path or source, and any other key of
-    `volumes` or of a local source; relative to the folder where snakemake works, like the paths in it"""
+    """path of the table, with the columns id, subject, path or source, optionally split (default: by `splits` and
+    `subjects`), and any other key of `volumes` or of a local source. Paths are relative to the working directory of
+    Snakemake"""
 
 
 class _Named(_Dataset):
     subject: Expression
-    """regular expression that finds the subject in a path: its group, or all that it matches"""
+    """regular expression for the subject in a path: its group, or the whole match"""
     volume: Expression | None = None
-    """regular expression that finds the name of the volume in a path; null takes the file's name"""
+    """regular expression for the name of the volume in a path; null takes the file name"""
 
 
 class GlobDataset(_Named):
-    """All files, or folders of one series each, whose path fits a pattern."""
+    """All files, or folders with one DICOM series each, that match a pattern."""
 
     kind: Literal["glob"]
     pattern: Pattern
-    """such as data/*/anat/*_T1w.nii.gz; ** stands for any folders; relative to the folder where snakemake works"""
+    """pattern such as data/*/anat/*_T1w.nii.gz, where ** matches any folders; relative to the working directory of
+    Snakemake"""
     format: FormatName | None = None
-    """format of the images, where their names do not tell it, such as dicom for folders"""
+    """file format, if the names do not determine it, such as dicom for folders"""
     title: str = ""
-    """what the files are, in words"""
+    """description of the files"""
     licence: str = "not stated"
     """licence of the files"""
     citation: str = ""
-    """how to cite them"""
+    """citation"""
 
 
 class ArchiveDataset(_Named):
-    """Members of an archive (zip, tar), which is fetched once."""
+    """Members of an archive (zip, tar), which is downloaded once."""
 
     kind: Literal["archive"]
     source: str
-    """a name of `sources` below, whose title, licence and citation hold for all members"""
+    """name of an entry of `sources`, whose title, licence and citation apply to all members"""
     members: Annotated[tuple[FilePath, ...], Field(min_length=1)]
     """paths inside the archive"""
 
 
 class BidsDataset(_Dataset):
-    """A folder in the Brain Imaging Data Structure, of MRI or microscopy; its results become BIDS derivatives too."""
+    """A BIDS data set of MRI or microscopy; results are also written as BIDS derivatives."""
 
     kind: Literal["bids"]
     path: LocalPath
-    """the folder with dataset_description.json in it, whose name, licence and citation are taken over; relative to the
-    folder where snakemake works. What its .bidsignore names is left out"""
+    """folder with dataset_description.json, which supplies name, licence and citation; relative to the working
+    directory of Snakemake. Files listed in .bidsignore are left out"""
     suffix: Suffix = "T1w"
-    """kind of image, such as T1w, FLAIR or SEM: what file names end in before .nii.gz, or .png and .ome.tif of
-    micrographs, the size of whose voxels is read from their sidecars (PixelSize)"""
+    """BIDS suffix of the images, such as T1w, FLAIR or SEM. The voxel size of micrographs is read from their sidecars
+    (PixelSize)"""
     only: dict[Suffix, tuple[Label | None, ...]] = Field(default={})
-    """takes just the files with these labels, such as {sub: ["01", "02"], ses: [baseline], run: ["1"]}; null stands for
-    files without the entity. Unless it names part, only magnitude images are taken: part-mag, or without part"""
+    """select files by entity labels, such as {sub: ["01", "02"], ses: [baseline], run: ["1"]}; null selects files
+    without the entity. By default only magnitude images are selected (part-mag, or no part)"""
 
 
 Dataset = Annotated[TableDataset | GlobDataset | BidsDataset | ArchiveDataset, Field(discriminator="kind")]

@@ -1,6 +1,6 @@
-"""The documents made from the typed configuration: the commented default file and the JSON schema.
+"""Documents generated from the typed configuration: the commented default file and the JSON schema.
 
-Both are text made from the models alone, so that the same models always give the same bytes.
+Both are deterministic.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from pipeline.config.load import read_run
 from pipeline.config.run import Run
 
 WIDTH = 110
-"""Columns of the default file."""
+"""Maximum line length of the default file."""
 INDENT = 2
 HEADER = """
-BrainSR: the default run. It downloads two brains, trains on one, and reports what the network improved.
+BrainSR: the default run. It downloads two brain images, trains on one, and evaluates on both.
 
-Every key that BrainSR knows stands here with its meaning and, in brackets, what it may hold. A file of your
-own needs `run` and `volumes` ([] where it has `collections` alone); whatever else it leaves out has the
-default that stands here. Check it with
+This file lists every key with its description and, in parentheses, its type and range. Your own
+configuration needs `run` and `volumes` ([] if it only has `collections`); keys left out have the defaults
+given here. Check it with
     python -m pipeline configure --check FILE
 and run it with
     snakemake --cores all --configfile FILE
 
-This file is generated: change the models in pipeline/config, or the values in pipeline/config/demo.py, and
-call `python -m pipeline configure --write`.
+This file is generated: edit the models in pipeline/config, or the values in pipeline/config/demo.py, and
+run `python -m pipeline configure --write`.
 """
 
 
@@ -63,7 +63,7 @@ def schema() -> str:
         **Run.model_json_schema(),
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "BrainSR configuration",
-        "description": "Everything that a run of BrainSR is made of; generated from pipeline/config, do not edit.",
+        "description": "Configuration of a run of BrainSR; generated from pipeline/config, do not edit.",
     }
     return json.dumps(content, indent=INDENT, sort_keys=True) + "\n"
 

@@ -1,7 +1,7 @@
-"""Recipes: everything that makes one trained network differ from another.
+"""Recipes: the settings by which the trained networks of a run differ.
 
-A preset is a file of this package's folder `recipes`. A configuration may change some values of a preset, or make a
-recipe of its own from one.
+A preset is a file in the folder `recipes` of this package. A configuration may override values of a preset, or define
+a new recipe based on one.
 """
 
 from __future__ import annotations
@@ -28,116 +28,115 @@ LossName = Annotated[str, AfterValidator(PluginName("pipeline.training.losses"))
 
 
 class Adversarial(Section):
-    """The discriminator, and how much it is listened to."""
+    """The adversarial loss and its discriminator."""
 
     loss: Annotated[str, AfterValidator(PluginName("pipeline.training.adversarial"))] = "relativistic"
     """adversarial loss"""
     weight: Annotated[float, Field(ge=0)] = 5e-3
-    """weight of the generator's adversarial loss beside `losses`"""
+    """weight of the adversarial loss of the generator, relative to `losses`"""
     ramp: Fraction = 0.0
-    """share of the steps over which that weight rises from zero"""
+    """fraction of the steps over which this weight rises linearly from zero"""
     discriminator: Annotated[str, AfterValidator(PluginName("pipeline.models.discriminators"))] = "vgg_style"
-    """its architecture"""
+    """architecture of the discriminator"""
     features: Annotated[int, Field(ge=1, le=512)] = 64
-    """feature channels of its first layer"""
+    """feature channels of the first layer of the discriminator"""
     learning_rate: Annotated[float, Field(ge=0, le=1)] = 1e-4
-    """of the discriminator"""
+    """learning rate of the discriminator"""
 
 
-class Thaw(Section):
-    """Gradual transfer: the upsampler learns first, the trunk later and more slowly."""
+class Unfreeze(Section):
+    """Gradual unfreezing: the upsampling layers are trained first, the trunk later and more slowly."""
 
     trunk_from: Fraction = 0.0
-    """share of the steps after which the trunk begins to learn; 0 thaws everything at once"""
+    """fraction of the steps after which the trunk is unfrozen; 0 trains all layers from the start"""
     trunk_rate: Fraction = 1.0
-    """learning rate of the trunk, as a share of the upsampler's"""
+    """learning rate of the trunk relative to that of the upsampling layers"""
 
 
 class Dial(Section):
-    """The fidelity dial: how far the weights go from the network that training started from to the trained one."""
+    """The fidelity dial: interpolation between the weights before and after a training (network interpolation)."""
 
     steps: Annotated[int, Field(ge=1, le=100)] = 5
-    """parts into which the way is cut: 5 tries 0, 0.2, 0.4, 0.6, 0.8 and 1"""
+    """number of intervals between the candidate interpolation factors: 5 evaluates 0, 0.2, 0.4, 0.6, 0.8 and 1"""
     max_loss_db: Annotated[float, Field(ge=0)] = 0.1
-    """most that PSNR on the validation volumes may fall below the start's, in dB"""
+    """maximum loss of PSNR on the validation volumes relative to the initial network, in dB"""
     max_residual: Annotated[float, Field(ge=1)] = 1.1
-    """most that the result, degraded again, may differ from the measurement: this many times the larger of the noise
-    and the start's own difference"""
+    """maximum data-consistency residual, relative to the larger of the noise level and the residual of the initial
+    network"""
 
 
 class Recipe(Section):
-    """How a network is trained."""
+    """Training of a network."""
 
     based_on: Identifier | None = None
-    """the preset whose values hold where none is given here; a recipe named like a preset is based on it"""
+    """preset that supplies the values left out here; a recipe with the name of a preset is based on it"""
     source: str = ""
-    """where the recipe comes from"""
+    """publication or origin of the recipe"""
     starts_from: Identifier = PRETRAINED
-    """pretrained (train.initial_weights), scratch, or the recipe whose network is trained on"""
+    """initial network: pretrained (train.initial_weights), scratch, or the recipe whose result is fine-tuned"""
     architecture: Literal["rrdbnet", "srresnet"] = "rrdbnet"
-    """of a network from scratch"""
+    """architecture of a network trained from scratch"""
     blocks: Annotated[int, Field(ge=1, le=23)] = 6
-    """of a network from scratch"""
+    """residual blocks of a network trained from scratch"""
     features: Annotated[int, Field(ge=1, le=512)] = 64
-    """feature channels of a network from scratch"""
+    """feature channels of a network trained from scratch"""
     noise_map: bool = True
-    """the network is given the standard deviation of the noise as a further channel"""
+    """provide the noise level as an additional input channel"""
     noise_sigma_range: Annotated[tuple[Fraction, Fraction] | None, Field()] = (0.0, 0.06)
-    """noise of the training patches, drawn evenly between these fractions of the normalised range; null takes
+    """range of the noise level of training patches, drawn uniformly, as fractions of the normalised range; null takes
     degrade.noise_sigma"""
     seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
-    """root of this training's random numbers; null takes that of the run"""
+    """random seed of this training; null takes the seed of the run"""
     steps: Annotated[int, Field(ge=1)] = 300
     """optimiser steps"""
     batch_size: Annotated[int, Field(ge=1, le=1024)] = 2
-    """patches per step, over all devices together"""
+    """patches per step, summed over all devices"""
     patch_lr: Annotated[int, Field(ge=8, le=512)] = 32
-    """side of a patch, in low-resolution voxels"""
+    """side length of the patches, in low-resolution voxels"""
     learning_rate: Annotated[float, Field(gt=0)] = 4e-4
-    """of Adam, at its highest"""
+    """maximum learning rate of Adam"""
     warmup_steps: Annotated[int, Field(ge=0)] = 10
-    """steps over which the learning rate rises; afterwards it falls along a cosine to a hundredth"""
+    """steps of linear warm-up; afterwards the learning rate follows a cosine down to a hundredth"""
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.98
-    """decay per step of the averaged weights that are kept in the end"""
+    """decay per step of the exponential moving average of the weights, which becomes the result"""
     contrast_augmentation: Fraction = 0.5
-    """share of the patches whose contrast is changed at random, so that other scanners' contrasts are met"""
+    """probability that the contrast of a patch is changed at random, to generalise to other scanners"""
     shading_augmentation: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """patches and their references are multiplied by smooth fields, as coils and uneven light do, that are drawn anew;
-    this is the largest change of an intensity, as a fraction"""
+    """maximum relative change of intensity by random smooth multiplicative fields, which simulate receive coils and
+    uneven illumination"""
     losses: dict[LossName, Annotated[float, Field(gt=0)]] = Field(default={"l1": 1.0})
     """loss terms and their weights"""
     perceptual: Perceptual = Perceptual()
-    """of the loss term `perceptual`"""
+    """settings of the loss term `perceptual`"""
     adversarial: Adversarial | None = None
-    """set where a discriminator takes part"""
-    thaw: Thaw = Thaw()
-    """of the layers"""
+    """adversarial training; null trains without a discriminator"""
+    unfreeze: Unfreeze = Unfreeze()
+    """schedule by which layers are unfrozen"""
     self_ensemble: Literal[1, 2, 4, 8] = 1
-    """results are averaged over this many flips and transposes of the input (Timofte et al., CVPR 2016); each costs a
-    pass through the network"""
+    """flips and transposes of test-time augmentation (Timofte et al., CVPR 2016); each costs a forward pass"""
     dial: Dial | None = None
-    """set where the weights are interpolated between the start and the end of the training"""
+    """interpolation between the weights before and after the training; null keeps the trained weights"""
 
     @model_validator(mode="after")
     def _check_together(self) -> Recipe:
         if not self.losses and self.adversarial is None:
-            raise ValueError("there is nothing to learn from: give `losses`, such as {l1: 1.0}, or `adversarial`")
+            raise ValueError("no loss: give `losses`, such as {l1: 1.0}, or `adversarial`")
         low, high = self.noise_sigma_range or (0, 0)
         if low > high:
-            raise ValueError(f"noise_sigma_range: [{low}, {high}] must rise")
+            raise ValueError(f"noise_sigma_range: [{low}, {high}] must be ascending")
         if self.dial and self.starts_from == SCRATCH:
-            raise ValueError("dial: a network from scratch has no start worth going back to")
+            raise ValueError("dial: not available for a network trained from scratch, which has no initial network")
         return self
 
     @property
     def needs_perceptual(self) -> bool:
-        """Whether the features of a VGG are needed, by a loss term or by the dial."""
+        """Whether a loss term or the dial needs the features of a VGG."""
         return "perceptual" in self.losses or self.dial is not None
 
 
 @cache
 def preset(name: str) -> Mapping[str, Any] | None:
-    """Return the values of a preset, or None where there is none of this name."""
+    """Return the values of a preset, or None if it does not exist."""
     path = PRESETS / f"{name}.yaml"
     return yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
 
@@ -148,9 +147,10 @@ def preset_names() -> list[str]:
 
 
 def filled(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Fill what a recipe leaves out with its preset's values.
+    """Fill in the values of the preset that a recipe leaves out.
 
-    Inner sections are filled alike; the tables `losses` and `layers` are taken whole, or a term could not be left out.
+    Nested sections are filled in likewise; the tables `losses` and `layers` replace those of the preset, so that terms
+    can be removed.
     """
     base = preset(str(given.get("based_on") or name)) or {}
     return _merged(base, given)

@@ -31,40 +31,40 @@ from pipeline.config.stable_hash import hash_of
 from pipeline.config.volumes import EVALUATED_SPLITS, TEST_SPLITS, Collection, Duplicates, Identifier, Volume
 
 NOT_TESTED = (
-    "no volume has the split test (or test_within_subject): networks are trained, and nothing is measured on persons "
-    "that they never saw"
+    "no volume has the split test or test_within_subject, so networks are trained but not evaluated on held-out "
+    "subjects"
 )
 
 
 class Run(Section):
-    """Everything that a run is made of."""
+    """The configuration of a run."""
 
     run: Identifier
-    """name of the run; its results go to results/<run>"""
+    """name of the run; results are written to results/<run>"""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 2026
-    """root of every random number"""
+    """random seed"""
     volumes: tuple[Volume, ...]
-    """the volumes, or blocks of volumes, and what each is for"""
+    """volumes, or blocks of volumes"""
     collections: tuple[Collection, ...] = ()
-    """folders of 2-D pictures, beside the volumes, or instead of them where `volumes` is []"""
+    """folders of 2-D pictures, in addition to the volumes or, if `volumes` is [], instead of them"""
     datasets: tuple[Dataset, ...] = ()
-    """many volumes at once, beside the volumes, or instead of them where `volumes` is []: a table, the files of a
-    pattern, a BIDS folder or the members of an archive; looked up when the configuration is read"""
+    """sets of volumes, in addition to `volumes`: a table, the files that match a pattern, a BIDS data set or the
+    members of an archive; expanded when the configuration is read"""
     duplicates: Duplicates = Duplicates()
     min_gap_slices: Annotated[int, Field(ge=1)] = 8
-    """fewest slices that must lie between blocks of one head in different splits"""
+    """minimum distance, in slices, between blocks of the same head in different splits"""
     sources: dict[Identifier, Source] = Field(default={})
-    """your own files and weights, by a name that you choose; each is of one of four kinds"""
+    """files and weights by name, each of one of four kinds"""
     methods: tuple[Identifier, ...] = ("brainsr",)
-    """networks to train, each a preset or one of `recipes`; the networks that they start from are trained too"""
+    """networks to train, each a preset or one of `recipes`; their initial networks are trained as well"""
     recipes: dict[Identifier, Recipe] = Field(default={})
-    """recipes of your own, or changes to presets, by name; what one leaves out has the value of its preset"""
+    """recipes by name: new ones, or changes to presets; values left out are those of the preset"""
     extract: Extract = Extract()
     degrade: Degrade = Degrade()
     train: Train = Train()
     degradations: dict[Identifier, Degrade] = Field(default={})
-    """for the target `mismatch` alone: degradations that networks are trained with and tried on, each with keys of
-    `degrade`; {} takes k-space truncation, bicubic and Gaussian, each with and without noise"""
+    """degradations of the target `mismatch`, on which networks are trained and tested, each with the keys of `degrade`;
+    {} takes k-space truncation, bicubic and Gaussian, each with and without noise"""
     infer: Infer = Infer()
     evaluate: Evaluate = Evaluate()
     insertion: Insertion = Insertion()
@@ -72,22 +72,22 @@ class Run(Section):
     reading: Reading = Reading()
     resources: Resources = Resources()
     shards: Annotated[int, Field(ge=1, le=10000)] = 256
-    """parts that volumes are dealt to by a hash of their ids; the volumes of one part are restored, measured and
-    reported by one job a stage, and a new volume reruns its own part alone; fewer parts make longer jobs; another
-    number restores and measures everything again"""
+    """number of parts into which the volumes are divided, by a hash of their identifiers; the volumes of a part share
+    one job per step, and a new volume reruns its own part only. Changing the number recomputes everything"""
     store: Annotated[str, StringConstraints(pattern=S3_FOLDER), "such as s3://bucket or s3://bucket/project"] | None = (
         None
     )
-    """for the target `store` alone: where in S3 it copies the results to, below the name of the run"""
+    """S3 address to which the target `store` copies the results, below the name of the run"""
 
     def ids(self, *splits: str) -> list[str]:
         """Return the ids of all volumes of the given splits, in the order of the configuration."""
         return [volume.id for volume in self.volumes if volume.split in splits]
 
     def sharded(self, identifiers: Iterable[str]) -> dict[str, list[str]]:
-        """Return volumes by the name of their shard, which hangs on their id and `shards` alone; none is empty.
+        """Return the volumes of every shard that is not empty.
 
-        The names are numbers with leading zeros, in order; within a shard, volumes keep theirs.
+        The shard of a volume depends on its identifier and on `shards` only. Names of shards are zero-padded numbers in
+        ascending order; the volumes of a shard keep their order.
         """
         digits = len(str(self.shards - 1))
         found: dict[str, list[str]] = {}
@@ -97,12 +97,12 @@ class Run(Section):
 
     @property
     def evaluated_ids(self) -> list[str]:
-        """Ids of all volumes that are restored and measured."""
+        """Identifiers of all volumes that are restored and evaluated."""
         return self.ids(*EVALUATED_SPLITS)
 
     @property
     def is_tested(self) -> bool:
-        """Whether any volume is kept for the test; without one, a run trains networks and says so."""
+        """Whether any volume belongs to a test split; otherwise a run only trains networks."""
         return any(volume.split in TEST_SPLITS for volume in self.volumes)
 
     def recipe(self, method: str) -> Recipe:
@@ -111,12 +111,12 @@ class Run(Section):
 
     @property
     def is_self_supervised(self) -> bool:
-        """Whether networks learn from the low-resolution volumes that they restore, see the stage self_supervised."""
+        """Whether networks are trained on the low-resolution volumes themselves, see the step self_supervised_pairs."""
         return is_self_supervised(self.train, self.degrade)
 
     @property
     def trained_methods(self) -> list[str]:
-        """All networks that this run trains, each after the one it starts from."""
+        """All networks trained by this run, each after its initial network."""
         ordered: list[str] = []
         for method in self.methods:
             chain = [method]
@@ -127,17 +127,17 @@ class Run(Section):
 
     @property
     def network_methods(self) -> list[str]:
-        """The untouched network, and all that this run trains."""
+        """The pretrained network and all networks trained by this run."""
         return [PRETRAINED, *self.trained_methods]
 
     @property
     def read_methods(self) -> list[str]:
-        """What the readers of the target `reading` judge."""
+        """Methods rated in the reader study."""
         return list(self.reading.methods) or [REFERENCE, "bicubic", "nlm_bspline3", *self.trained_methods]
 
     @property
     def read_ids(self) -> list[str]:
-        """Ids of the tested volumes that readers see slices of: all, or as many as slices, spread evenly."""
+        """Identifiers of the test volumes in the reader study: all, or an evenly spaced selection of one per slice."""
         tested, count = self.ids(*TEST_SPLITS), self.reading.slices
         places = sorted({place * len(tested) // count for place in range(count if tested else 0)})
         return [tested[place] for place in places]
@@ -152,14 +152,14 @@ class Run(Section):
 
     @property
     def bids_links(self) -> dict[str, str]:
-        """Name by which the sidecars of BIDS derivatives call the folders that images were taken from, by folder."""
+        """Names of the raw BIDS data sets in the sidecars of the derivatives, by folder."""
         found = (source for source in self.sources.values() if isinstance(source, LocalSource))
         roots = sorted({source.bids for source in found if source.bids is not None})
         return {root: "raw" if len(roots) == 1 else f"raw{number}" for number, root in enumerate(roots, start=1)}
 
     @property
     def derivatives(self) -> dict[str, str]:
-        """Ids of the evaluated volumes that came from a BIDS folder, by the path of their result in the derivatives.
+        """Identifiers of the evaluated volumes of BIDS data sets, by the path of their result in the derivatives.
 
         The paths have no extension: sub-01/anat/sub-01_desc-brainsr_T1w.
         """
@@ -167,7 +167,7 @@ class Run(Section):
 
     @property
     def derived_error_maps(self) -> dict[str, str]:
-        """The same of their error maps, such as sub-01/anat/sub-01_desc-uncertainty_T1w, where a network delivers."""
+        """The same for error maps, such as sub-01/anat/sub-01_desc-uncertainty_T1w, if a network is delivered."""
         return self._derived(ERROR_MAP) if self.infer.deliver in self.network_methods else {}
 
     def _derived(self, label: str) -> dict[str, str]:

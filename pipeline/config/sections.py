@@ -1,4 +1,4 @@
-"""The settings of every stage. Each stage is given its own section and no other."""
+"""Sections of the configuration: the settings of each step, which receives its own section and no other."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pipeline.physics.parameters import Direction, PhysicalParameters
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Threads = Annotated[int, Field(ge=1, le=256)]
 REFERENCE = "reference"
-"""Stands beside the names of methods where the reference itself is looked at."""
+"""Name of the reference where it is listed among the methods."""
 OPERATORS, NOISES = "pipeline.physics.operators", "pipeline.physics.noise"
 KindName = Annotated[str, AfterValidator(PluginName("pipeline.fidelity.insertion.kinds"))]
 PlaneChoice = Literal["auto", "axial", "coronal", "sagittal"]
@@ -33,39 +33,42 @@ else:
 
 
 class Extract(Section):
-    """How a volume is read, masked and normalised."""
+    """Reading, masking and normalising volumes."""
 
     plane: PlaneChoice = "auto"
-    """plane of the slices that are sharpened; auto: across the axis whose voxels are at least 1.5 times longer than
-    along both others, otherwise as DICOM images are stacked, otherwise axial; micrographs and pictures have no
-    anatomical plane and are taken as they are"""
+    """plane of the slices that are super-resolved; auto: perpendicular to the axis whose voxels are at least 1.5 times
+    longer than along both others, otherwise the plane of the DICOM images, otherwise axial; micrographs and pictures
+    have no anatomical plane and keep their order"""
     foreground: Literal["head", "all"] = "head"
-    """head: what stands out from dark surroundings; all: everything, for micrographs that fill the field"""
+    """head: what is brighter than a dark background; all: the whole image, for micrographs that fill the field of
+    view"""
     bias_correction: bool = False
     """N4 bias field correction (Tustison et al. 2010) before normalisation"""
     min_foreground: Fraction = 0.05
-    """slices with a smaller fraction of foreground are neither trained on nor measured"""
-    longest_side_pixels: Annotated[int, Field(ge=16, le=16384)] = 1024
-    """of `collections`: larger pictures are left out, since all pictures of a stack take the room of the largest"""
+    """slices with a smaller fraction of foreground are used neither for training nor for evaluation"""
+    max_side_pixels: Annotated[int, Field(ge=16, le=16384)] = 1024
+    """longest side of the pictures of `collections`; larger ones are left out, since every picture of a stack takes as
+    much memory as the largest"""
 
 
 class Degrade(Section):
-    """The forward model: how the low-resolution image comes about."""
+    """The forward model that simulates the low-resolution image."""
 
     operators: tuple[OperatorStep, ...] = (kspace_truncation.Parameters(),)
-    """linear steps, applied in their order; exactly one of them coarsens the grid, and a parameter that may be a range
-    [low, high] is drawn evenly from it, once for a volume and anew for every training patch"""
+    """linear operators, applied in this order; exactly one of them downsamples. A parameter given as a range [low,
+    high] is drawn uniformly, once per volume and anew for every training patch"""
     direction: Direction = "in_plane"
-    """axes that become coarser: both of the plane, the one across the slices, or all three; of all three, networks
-    enlarge the slices of all three planes, and the mean of the three results is taken"""
+    """axes that are downsampled: the two in-plane axes, the through-plane axis, or all three. With all three, networks
+    enlarge the slices of all three planes and the results are averaged"""
     factor: Annotated[int, Field(ge=2, le=8)] = 4
-    """high-resolution voxels per low-resolution voxel, along each of these axes"""
+    """downsampling factor along each of these axes"""
     noise: Annotated[str, AfterValidator(PluginName(NOISES))] = "rician"
-    """distribution of the noise that is added to the low-resolution image"""
+    """distribution of the noise added to the low-resolution image"""
     noise_sigma: Fraction = 0.02
-    """its standard deviation, as a fraction of the normalised range; where noise grows with the intensity, at 1.0"""
+    """standard deviation of the noise, as a fraction of the normalised range; for signal-dependent noise, at intensity
+    1.0"""
     noise_parameters: Annotated[dict[str, Any], PluginParameters(NOISES, "noise")] = Field(default={})
-    """its other parameters; what is left out has its default"""
+    """other parameters of the noise; those left out have their defaults"""
 
     @field_validator("operators")
     @classmethod
@@ -74,13 +77,13 @@ class Degrade(Section):
         found = [step.name for step in steps if step.name in coarsening]
         if len(found) != 1:
             given = " and ".join(found) or "none"
-            raise ValueError(f"exactly one step must be one that coarsens ({', '.join(coarsening)}), found: {given}")
+            raise ValueError(f"exactly one operator must downsample ({', '.join(coarsening)}), found: {given}")
         return steps
 
     @field_validator("noise_parameters")
     @classmethod
     def _check_noise_parameters(cls, given: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        if "noise" in info.data:  # otherwise the noise itself is what is wrong
+        if "noise" in info.data:  # absent if the noise itself is invalid
             _noise_parameters(info.data["noise"], given)
         return given
 
@@ -91,7 +94,7 @@ class Degrade(Section):
 
 
 def _noise_parameters(noise: str, given: dict[str, Any]) -> PhysicalParameters:
-    """Fill what is left out; raises ValueError with what is wrong."""
+    """Return the parameters with defaults filled in; raises ValueError if one is invalid."""
     model = plugins.load(NOISES, noise).Parameters
     try:
         return model.model_validate_json(json.dumps({**given, "name": noise}))
@@ -202,85 +205,85 @@ class Infer(Section):
 
 
 class Evaluate(Section):
-    """Measuring every method against the reference."""
+    """Comparison of every method with the reference."""
 
     metrics: tuple[MetricName, ...] = ("psnr", "ssim")
-    """measures of likeness to the reference"""
+    """image quality metrics"""
     regions: tuple[Literal["foreground", "whole", "neighbours", "denoised", "labels"], ...] = ("foreground", "whole")
-    """parts of a slice over which they are taken; labels: each structure of a volume's segmentation. For references
-    that are noisy themselves, two that compare the foreground with another reference: neighbours, the mean of the
-    slices before and after, whose noise is another; and denoised, the reference denoised by self-supervision, where the
-    noise of a voxel knows nothing of its neighbours"""
+    """regions over which the metrics are computed; labels: each structure of a volume's segmentation. Two regions are
+    for noisy references and compare the foreground with another reference: neighbours, the mean of the previous and the
+    next slice, whose noise is independent; and denoised, the reference after self-supervised denoising, which requires
+    noise that is independent between voxels"""
     labels: dict[Annotated[int, Field(ge=1)], Identifier] = Field(default={})
-    """names of the structures of the segmentations, by their numbers, such as {17: hippocampus, 53: hippocampus}; those
-    of one name are one region, those without a name are left out; {} takes all, by their numbers"""
+    """names of the segmentation labels, such as {17: hippocampus, 53: hippocampus}; labels that share a name form one
+    region, labels without a name are left out; {} uses every label under its number"""
     bootstrap_samples: Annotated[int, Field(ge=100, le=100_000)] = 2000
-    """resamples behind every interval"""
+    """bootstrap samples for every confidence interval"""
     bootstrap_block_slices: Annotated[int, Field(ge=1, le=1000)] = 8
-    """neighbouring slices that are drawn together, since they resemble each other"""
+    """block length of the bootstrap: neighbouring slices are correlated and are drawn together"""
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
-    """coverage of the intervals"""
-    on_gate: Literal["warn", "fail"] = "warn"
-    """what to do where a delivered volume, degraded again, contradicts the measurement (metrics/gates.csv): warn marks
-    it, fail also stops the run once all pages are written; needs no reference"""
+    """confidence level of the intervals"""
+    on_gate_failure: Literal["warn", "fail"] = "warn"
+    """if a delivered volume, degraded again, is inconsistent with its low-resolution input (metrics/gates.csv): warn
+    marks it in the reports, fail also stops the run after all reports are written"""
 
     @property
     def needs_features(self) -> bool:
-        """Whether a measure compares images in the features of a VGG."""
+        """Whether a metric needs the features of a VGG."""
         return any(plugins.constant(METRICS, name, "NEEDS_FEATURES", False) for name in self.metrics)
 
 
 class Reading(Section):
-    """For the target `reading` alone: a page on which people judge images without knowing how they were made."""
+    """The blinded reader study of the target `reading`, in which readers rate images without knowing the method."""
 
     methods: tuple[str, ...] = ()
-    """what is judged: reference, networks of this run, pretrained, or modules of pipeline/baselines; [] takes the
+    """methods to rate: reference, networks of this run, pretrained, or modules of pipeline/baselines; [] takes the
     reference, bicubic, nlm_bspline3 and the networks that this run trains"""
     slices: Annotated[int, Field(ge=1, le=200)] = 8
-    """slices on which every method is rated, spread over the tested volumes"""
+    """slices on which every method is rated, distributed over the test volumes"""
     choices_per_pair: Annotated[int, Field(ge=0, le=200)] = 3
-    """slices on which a reader chooses between each two methods"""
+    """slices on which a reader compares each pair of methods"""
     repeats: Annotated[int, Field(ge=0, le=200)] = 6
-    """ratings, and as many choices, that are asked a second time, to see how steady a reader is"""
+    """ratings, and as many comparisons, that are repeated to measure the reliability of a reader"""
 
 
 class Insertion(Section):
-    """Small structures are inserted into the reference, degraded with it, and searched for in every restored volume."""
+    """The lesion-insertion study: detection rates of small structures that were inserted into the reference."""
 
     kinds: tuple[KindName, ...] = ("lesion", "vessel", "spine")
-    """what is inserted; [] inserts nothing"""
+    """kinds of structures; [] skips the study"""
     sizes_voxels: tuple[Annotated[float, Field(gt=0, le=64)], ...] = (2.0, 3.0, 4.0)
-    """their sizes, in high-resolution voxels: diameters of lesions and of the heads of spines, widths of vessels"""
+    """sizes in high-resolution voxels: diameters of lesions and of spine heads, widths of vessels"""
     contrasts: tuple[Annotated[float, Field(ge=-1, le=1)], ...] = (0.2, 0.4)
-    """what is added to the tissue where they are, as fractions of the normalised range; negative ones darken it"""
+    """contrasts to the surrounding tissue, as fractions of the normalised range; negative values darken it"""
     count: Annotated[int, Field(ge=2, le=1000)] = 16
-    """structures of each kind and size in a volume, at every contrast, as far as there is room"""
+    """maximum number of structures of each kind and size per volume and contrast"""
     slices: Annotated[int, Field(ge=1, le=1000)] = 6
-    """slices of a volume that they are inserted in; each is restored once a contrast and once without them"""
+    """slices of a volume that receive structures; each is restored once per contrast and once without structures"""
     draws: Annotated[int, Field(ge=1, le=100)] = 1
-    """times that they are inserted, each at other places and with other noise; each costs as much time as the first"""
+    """repetitions of the study with other positions and other noise; the computation time is proportional"""
     false_alarm_rate: Annotated[float, Field(gt=0, lt=1)] = 0.05
-    """how often the observer may find one where none is"""
+    """false-alarm rate of the model observer"""
 
 
 class Report(Section):
-    """The pages."""
+    """The HTML reports."""
 
     title: str = "BrainSR"
     """heading of every page"""
     slices_shown: Annotated[int, Field(ge=1, le=20)] = 4
-    """slices drawn per volume"""
+    """slices shown per volume"""
 
 
 class Resources(Section):
-    """What a job may use. Changing this section reruns nothing."""
+    """Resources of the jobs. Changes of this section rerun nothing."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """auto takes a GPU where there is one and says so"""
+    """auto uses a GPU if one is available"""
     gpu: Annotated[int, Field(ge=0, le=8)] = 1
-    """GPUs that training and inference ask the scheduler for"""
+    """GPUs requested for training and inference"""
     memory_mb: Annotated[int, Field(ge=500)] = 4000
-    """memory that a job asks the scheduler for, in MB; its second try asks for twice as much, and so on. Networks
-    restore so many slices side by side as fit into half of it"""
+    """memory requested for a job, in MB; the second attempt requests twice as much, and so on. The batch size of
+    inference is chosen to fit into half of it"""
     runtime_minutes: Annotated[int, Field(ge=1)] = 240
-    """time that a job asks the scheduler for, in minutes; its second try asks for twice as much, and so on"""
+    """time limit requested for a job, in minutes; the second attempt requests twice as much, and so on"""

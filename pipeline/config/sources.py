@@ -1,4 +1,4 @@
-"""Where a file, or a folder of pictures, comes from: the package index, a web server, S3, or this machine."""
+"""Sources of files and folders: the package index, web servers, S3 and the local file system."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$"), "64 digits
 
 
 def _is_file_name(name: str) -> bool:
-    """Return whether a file can be kept under this name, inside the folder where it is put."""
+    """Return whether a name is valid for a file and cannot leave its folder."""
     return name.isprintable() and name.strip(". ") != "" and not set(name) & set("/\\")
 
 
 def _check_name(name: str) -> str:
     if not _is_file_name(name):
-        raise ValueError("it is not the name of a file")
+        raise ValueError("not a valid file name")
     return name
 
 
 def _check_path(path: str) -> str:
     if not _is_file_name(path.rsplit("/", 1)[-1]):
-        raise ValueError("it does not end in the name of a file")
+        raise ValueError("does not end in a valid file name")
     return path
 
 
 def _check_on_this_machine(path: str) -> str:
     if path.startswith(S3_SCHEME):
-        raise ValueError("it is in S3; write kind: s3 for it")
+        raise ValueError("this is an address in S3; use kind: s3")
     return path
 
 
@@ -48,7 +48,7 @@ S3_FOLDER = r"^s3://[a-z0-9][a-z0-9.-]+(/[^/{}]+)*$"
 S3_ADDRESS = r"^s3://[a-z0-9][a-z0-9.-]+/[^{}]+$"
 
 FeatureArchitecture = Literal["vgg16", "vgg19"]
-"""Networks whose features the perceptual loss can compare."""
+"""Feature networks for the perceptual loss."""
 
 FileName = Annotated[str, AfterValidator(_check_name)]
 FilePath = Annotated[str, AfterValidator(_check_path)]
@@ -58,121 +58,122 @@ LocalPath = Annotated[
 
 
 class Network(Section):
-    """The shape of a network whose weights a source holds."""
+    """Architecture of a network whose weights are available from a source."""
 
     architecture: Literal["rrdbnet", "srresnet"] = "rrdbnet"
-    """kind of network"""
+    """architecture"""
     factor: Literal[1, 2, 3, 4, 8] = 4
-    """enlargement along both axes of a slice"""
+    """upsampling factor along both in-plane axes"""
     blocks: Annotated[int, Field(ge=1, le=23)]
     """residual blocks of the trunk (rrdbnet: residual-in-residual dense blocks)"""
     features: Annotated[int, Field(ge=1)] = 64
     """feature channels of the trunk"""
     growth: Annotated[int, Field(ge=1)] = 32
-    """rrdbnet: channels that each dense convolution adds"""
+    """rrdbnet: growth rate, the channels added by each dense convolution"""
     channels: Annotated[int, Field(ge=1)] = 3
-    """image channels going in and coming out"""
+    """input and output channels"""
     unshuffle: bool = True
-    """rrdbnet of factor 1 or 2: whether squares of pixels become channels first, as in Real-ESRGAN's networks"""
+    """rrdbnet of factor 1 or 2: whether the input passes a pixel unshuffle, as in Real-ESRGAN"""
     trained_on: str
-    """what the weights were trained on, in words; shown wherever the network is"""
+    """description of the training data, shown in reports and model cards"""
 
 
 class _Described(Section):
     title: str = ""
-    """what it is, in words"""
+    """description"""
     licence: str = "not stated"
     """licence of the data or weights"""
     citation: str = ""
-    """how to cite it"""
+    """citation"""
     network: Network | None = None
-    """set where the source holds network weights"""
+    """architecture, for network weights"""
     features: FeatureArchitecture | None = None
-    """set where the source holds the weights of a VGG, for the perceptual loss"""
+    """architecture, for weights of a VGG used by the perceptual loss"""
     format: Annotated[str, AfterValidator(PluginName("pipeline.formats"))] | None = None
-    """format of the images, where the name does not tell it: dicom or pictures (a stack) of folders and archives"""
+    """file format, if the file name does not determine it: dicom or picture_folder (a stack) for folders and
+    archives"""
 
 
 class PackageSource(_Described):
-    """A file, or one member of an archive, that a project of the package index distributes."""
+    """A file distributed by a project of the package index, or a member of such an archive."""
 
     kind: Literal["package"]
     project: str
     """name of the project on the package index"""
     version: str
-    """its version"""
+    """version of the project"""
     file: FileName
     """name of the distributed file"""
     sha256: Sha256
     """SHA-256 of that file"""
     member: FilePath | None = None
-    """path of the wanted file inside the archive"""
+    """path of the file inside the archive"""
 
     @property
     def file_name(self) -> str:
-        """Name under which the wanted file is kept."""
+        """Name under which the file is stored."""
         return PurePosixPath(self.member or self.file).name
 
 
 class HttpSource(_Described):
-    """A file, or one member of an archive, on a web server."""
+    """A file on a web server, or a member of an archive there."""
 
     kind: Literal["http"]
     url: Annotated[str, StringConstraints(pattern=r"^https?://"), "beginning with http:// or https://"]
     """address, http or https"""
     sha256: Sha256 | None
-    """SHA-256 of the file at that address; null takes whatever comes, and the log tells what to write here"""
+    """SHA-256 of the downloaded file; null skips the check, and the log prints the checksum to enter here"""
     file: FileName | None = None
-    """name of the file, where the address does not end in it"""
+    """file name, if the address does not end in one"""
     member: FilePath | None = None
-    """path of the wanted file inside the archive"""
+    """path of the file inside the archive"""
 
     @model_validator(mode="after")
     def _check_downloaded_name(self) -> HttpSource:
         if not _is_file_name(self.downloaded_name):
-            raise ValueError("the address does not end in the name of a file; give the name with the key file")
+            raise ValueError("the address does not end in a file name; set it with the key file")
         return self
 
     @property
     def downloaded_name(self) -> str:
-        """Name of the file at that address."""
+        """Name of the downloaded file."""
         return self.file or unquote(urlparse(self.url).path.rsplit("/", 1)[-1])
 
     @property
     def file_name(self) -> str:
-        """Name under which the wanted file is kept."""
+        """Name under which the file is stored."""
         return PurePosixPath(self.member or self.downloaded_name).name
 
 
 class S3Source(_Described):
-    """A file in S3, or in another object storage that speaks its protocol; Snakemake's storage plugin reads it."""
+    """A file in S3 or a compatible object storage, read by Snakemake's storage plugin."""
 
     kind: Literal["s3"]
     path: Annotated[FilePath, StringConstraints(pattern=S3_ADDRESS), "such as s3://bucket/key, without { }"]
     """address of the file, such as s3://bucket/folder/scan.nii.gz"""
     sha256: Sha256 | None = None
-    """SHA-256, checked where it is given"""
+    """SHA-256; null skips the check"""
     member: FilePath | None = None
-    """path of the wanted file, where `path` is an archive"""
+    """path of the file inside the archive, if `path` is an archive"""
 
     @property
     def file_name(self) -> str:
-        """Name under which the wanted file is kept."""
+        """Name under which the file is stored."""
         return PurePosixPath(self.member or self.path).name
 
 
 class LocalSource(_Described):
-    """A file on this machine, or a folder of pictures or of DICOM files."""
+    """A local file, or a folder of pictures or DICOM files."""
 
     kind: Literal["local"]
     path: LocalPath
-    """path of the file or folder; relative to the folder where snakemake works"""
+    """path of the file or folder, relative to the working directory of Snakemake"""
     sha256: Sha256 | None = None
-    """SHA-256, checked where it is given; of a folder, that of the archive it is packed into"""
+    """SHA-256; null skips the check. For a folder, the checksum of the archive it is packed into"""
     member: FilePath | None = None
-    """path of the wanted file, where `path` is an archive"""
+    """path of the file inside the archive, if `path` is an archive"""
     bids: LocalPath | None = None
-    """BIDS folder that the file belongs to; results are written as BIDS derivatives too"""
+    """BIDS data set that contains the file; results are also written as BIDS derivatives"""
 
     @model_validator(mode="after")
     def _check_bids(self) -> LocalSource:
@@ -182,21 +183,21 @@ class LocalSource(_Described):
 
     @property
     def path_in_bids(self) -> str:
-        """The path relative to the BIDS folder.
+        """Path relative to the BIDS data set.
 
         Raises:
-            ValueError: it does not lie there.
+            ValueError: the file is outside the data set.
         """
         return PurePosixPath(self.path).relative_to(PurePosixPath(self.bids or "")).as_posix()
 
     @property
     def sidecars(self) -> list[str]:
-        """Files in which BIDS keeps what is known of the image, the most general first."""
+        """Sidecar files of the image, from the most general to the most specific."""
         return sidecars_of(self.bids or "", self.path_in_bids)
 
     @property
     def file_name(self) -> str:
-        """Name under which the wanted file is kept."""
+        """Name under which the file is stored."""
         return PurePosixPath(self.member or self.path).name
 
 

@@ -38,7 +38,7 @@ from scipy import ndimage
 from pipeline.physics.data_consistency import degraded_again
 from pipeline.physics.forward import ForwardModel
 
-GATES = ("residual", "local", "shift", "intensity")
+GATE_NAMES = ("residual", "local", "shift", "intensity")
 
 TOLERANCE = 0.02
 """Error of a restored volume, degraded again, that is no contradiction, as a fraction of the normalised range: as the
@@ -78,7 +78,7 @@ class Check(NamedTuple):
     """What one gate found.
 
     Attributes:
-        gate: one of `GATES`.
+        gate: one of `GATE_NAMES`.
         value: what it measured.
         limit: the most that it lets pass.
     """
@@ -141,18 +141,18 @@ def judge(
             within the slices alone.
 
     Returns:
-        One check a gate, in the order of `GATES`; a volume that holds numbers that are none passes none.
+        One check a gate, in the order of `GATE_NAMES`; a volume that holds numbers that are none passes none.
     """
     found = residuals(restored, measured, model)
     if not np.isfinite(found.again).all():
-        return [Check(gate, math.nan, math.nan) for gate in GATES]
+        return [Check(gate, math.nan, math.nan) for gate in GATE_NAMES]
     statistics = Statistics(found, model, windows, neighbours)
     by_chance = limits(np.array([statistics.of(one) for one in _draws(found, model)]))
     allowed = (TOLERANCE**2 / statistics.noise_power, 0.0, SHIFT_TOLERANCE, TOLERANCE)
     values = statistics.of(found, TOLERANCE)
     return [
         Check(gate, float(value), float(chance + tolerance))
-        for gate, value, chance, tolerance in zip(GATES, values, by_chance, allowed, strict=True)
+        for gate, value, chance, tolerance in zip(GATE_NAMES, values, by_chance, allowed, strict=True)
     ]
 
 
@@ -201,7 +201,7 @@ class Statistics:
         self.noise_power = float(np.mean(found.deviation[found.support] ** 2))
 
     def of(self, found: Residuals, tolerance: float = 0.0) -> tuple[float, float, float, float]:
-        """Return the values of all gates, in the order of `GATES`; the tolerance is that of `local`."""
+        """Return the values of all gates, in the order of `GATE_NAMES`; the tolerance is that of `local`."""
         return (
             power(found) / self.noise_power,
             float(contradictions(found, self._windows, tolerance).max()),

@@ -20,13 +20,10 @@ from pipeline.image.channels import by_section
 from pipeline.image.image import Image
 from pipeline.image.stack import one_slice
 from pipeline.statistics.bootstrap import Floats, percentile_interval, resampled_means
+from pipeline.tables.diagnosis import DIAGNOSIS
 
 FEWEST_PICTURES = 2
 """Of a class that is to be learnt: one to learn from, one to hold out."""
-COLUMNS = [
-    *("split", "method", "pictures", "accuracy", "agreement", "agreement_ci_low", "agreement_ci_high"),
-    *("baseline", "diff", "diff_ci_low", "diff_ci_high"),
-]
 
 
 @dataclass(frozen=True)
@@ -85,7 +82,7 @@ def learnable(names: Sequence[str]) -> list[str]:
 def diagnosis_table(
     by_split: Mapping[str, Diagnoses], classical: Sequence[str], *, samples: int, confidence: float, seed: int
 ) -> pd.DataFrame:
-    """Return one row a split and method, with COLUMNS.
+    """Return one row a split and method, see `DiagnosisRow`.
 
     `agreement` is the share of pictures that keep the class of their reference, `diff` the paired difference to the
     baseline: the baseline that agrees best on split val. Intervals are of a bootstrap over pictures.
@@ -107,7 +104,7 @@ def diagnosis_table(
             if baseline and method != REFERENCE:
                 diff = _estimate(agrees - diagnoses.agrees(baseline), samples, confidence, seed)
             rows.append((split, method, len(agrees), diagnoses.accuracy(method), mean, low, high, baseline, *diff))
-    return pd.DataFrame(rows, columns=pd.Index(COLUMNS))
+    return pd.DataFrame(rows, columns=pd.Index(DIAGNOSIS.columns))
 
 
 def _baseline(by_split: Mapping[str, Diagnoses], classical: Sequence[str]) -> str:

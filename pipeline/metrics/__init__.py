@@ -26,6 +26,3 @@ without any detail, such as the steepness of edges. It is shown with the others,
 Arguments are given by name. The facts: TITLE, UNIT, HIGHER_IS_BETTER, PERFECT (the value of an image measured against
 itself), RANGE in words, SOURCE, and DECIMALS for tables.
 """
-
-WHOLE_VOLUME = -1
-"""What stands for the index of the slice where a volume was measured as a whole."""

@@ -1,17 +1,24 @@
-"""The results of a run as a research object: JSON-LD by RO-Crate 1.1 and the profile Process Run Crate 0.5.
+"""RO-Crate of a run's results: JSON-LD according to RO-Crate 1.1 and the profile Process Run Crate 0.5.
 
 Soiland-Reyes et al., Data Science 5(2):97-138, 2022; Leo et al., PLOS ONE 19(9):e0309210, 2024. The library rocrate is
-not used: it reads and writes whole crates, and this one is a list of plain entities of which a run of many volumes has
-tens of thousands.
+not used: it handles whole crates as objects, while this one is a plain list of up to tens of thousands of entities.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from pipeline.provenance.record import Record
+from pipeline.files import write_json
+from pipeline.provenance.outputs import checksums, final_outputs
+from pipeline.provenance.record import Record, read_record
+from pipeline.provenance.reproduction import repeatable_config
+
+logger = logging.getLogger(__name__)
 
 Entity = dict[str, Any]
 
@@ -34,26 +41,56 @@ MEDIA_TYPES = {
     ".txt": "text/plain",
     ".zip": "application/zip",
 }
-"""Kinds of files by the end of their name."""
+"""Media types by the end of a file's name."""
 
 FOLDERS = {
-    "predictions/": "Every method's restoration of every volume",
-    "extracted/": "Volumes as they were read, with their foreground, normalised",
-    "degraded/": "Low-resolution volumes and the forward models that made them",
-    "logs/": "What every step wrote while it ran",
-    "benchmarks/": "Time and memory of every job, as Snakemake measured them",
+    "predictions/": "Restored volumes of all methods",
+    "extracted/": "Reference volumes, normalised, with their foreground masks",
+    "degraded/": "Low-resolution volumes and their forward models",
+    "logs/": "Log of every job",
+    "benchmarks/": "Time and memory of every job, measured by Snakemake",
 }
-"""Folders that are described as wholes."""
+"""Folders described as one entity each; their files are not listed."""
+
+PAGES = "pages"
+"""Kind of the report pages: they have no checksum, because they may be large and show the date."""
+
+
+def write_crate(results: Path, config: Path, output: Path) -> None:
+    """Write the configuration of a run and the description of its folder.
+
+    Args:
+        results: folder of the run's results, with its provenance.
+        config: path of the configuration in that folder (.json).
+        output: path of the description in that folder (ro-crate-metadata.json).
+
+    Raises:
+        UserError: the run has no provenance, or a file cannot be written.
+    """
+    record = read_record(results)
+    write_json(config, repeatable_config(record))
+    kinds = {
+        config.relative_to(results).as_posix(): "configuration of the run",
+        "provenance.json": "record of code, packages, configuration and data",
+        **{path: kind for path, kind in final_outputs(results).items() if not path.startswith("predictions/")},
+        **{path.relative_to(results).as_posix(): PAGES for path in sorted(results.glob("reports/*.html"))},
+    }
+    summed = [path for path, kind in kinds.items() if kind != PAGES]
+    sums = dict(zip(summed, checksums([results / path for path in summed]), strict=True))
+    files = [file_entity(path, kind, (results / path).stat().st_size, sums.get(path)) for path, kind in kinds.items()]
+    folders = [folder for folder in FOLDERS if (results / folder).is_dir()]
+    write_json(output, crate(record, files, folders, datetime.now(UTC).isoformat(timespec="seconds")))
+    logger.info("%d files, %d folders", len(files), len(folders))
 
 
 def crate(record: Record, files: Sequence[Entity], folders: Sequence[str], date: str) -> Entity:
     """Return the metadata of a run's folder as JSON-LD.
 
     Args:
-        record: what made the results (provenance.json).
-        files: what `file_entity` gave for every file; the first is the configuration, which is an input.
-        folders: those of `FOLDERS` that the run has.
-        date: when the results were completed, as ISO 8601 with a time zone.
+        record: content of provenance.json.
+        files: one `file_entity` per file; the first is the configuration, which is an input.
+        folders: the keys of `FOLDERS` that exist.
+        date: time of completion, ISO 8601 with a time zone.
     """
     name = record["config"]["run"]
     folder_entities = [{"@id": folder, "@type": "Dataset", "name": FOLDERS[folder]} for folder in folders]
@@ -74,13 +111,13 @@ def crate(record: Record, files: Sequence[Entity], folders: Sequence[str], date:
                 "@id": LICENCES,
                 "@type": "CreativeWork",
                 "name": "Licences of the data and weights",
-                "description": licence_words(record),
+                "description": describe_licences(record),
             },
             {
                 "@id": ACTION,
                 "@type": "CreateAction",
                 "name": f"The run {name} of BrainSR",
-                "description": "Download, extraction, degradation, training, restoration and measurement",
+                "description": "Download, extraction, degradation, training, restoration and evaluation",
                 "instrument": refer(PROGRAM),
                 "object": [refer(one["@id"]) for one in (files[0], *sources)],
                 "result": [refer(one["@id"]) for one in (*files[1:], *folder_entities)],
@@ -110,8 +147,8 @@ def root_entity(record: Record, parts: Sequence[Entity], sources: Sequence[Entit
         "@type": "Dataset",
         "conformsTo": refer(PROFILE),
         "name": f"Results of the BrainSR run {name}",
-        "description": f"Super-resolution of {volumes} volumes, delivered as restored by {deliver}: volumes, networks, "
-        "measures and reports. Research software: not for diagnosis or treatment.",
+        "description": f"Super-resolution of {volumes} volumes, delivered method {deliver}: volumes, networks, "
+        "metrics and reports. Research software: not for diagnosis or treatment.",
         "datePublished": date,
         "license": refer(LICENCES),
         "isBasedOn": [refer(source["@id"]) for source in sources],
@@ -120,16 +157,16 @@ def root_entity(record: Record, parts: Sequence[Entity], sources: Sequence[Entit
     }
 
 
-def licence_words(record: Record) -> str:
-    """Says which licence each source has; results that derive from it are bound by it."""
-    told = "; ".join(f"{source['name']}: {source['licence'] or 'not stated'}" for source in record["sources"])
-    return f"The results derive from these data and weights, whose licences bind them. {told}"
+def describe_licences(record: Record) -> str:
+    """List the licence of each source; the results are bound by them."""
+    listed = "; ".join(f"{source['name']}: {source['licence'] or 'not stated'}" for source in record["sources"])
+    return f"The results are derived from these data and weights and bound by their licences. {listed}"
 
 
 def program_entity(record: Record, packages: Sequence[Entity]) -> Entity:
-    """Return BrainSR as it was: its version, and the commit where it was run from a git checkout."""
+    """Return the entity of BrainSR: its version and, in a git checkout, the commit."""
     git = record.get("git")
-    changed = " with changes that are in no commit" if git and git["changed"] else ""
+    changed = " with uncommitted changes" if git and git["changed"] else ""
     commit = f", git commit {git['commit']}{changed}" if git else ""
     return {
         "@id": PROGRAM,
@@ -144,7 +181,7 @@ def program_entity(record: Record, packages: Sequence[Entity]) -> Entity:
 
 
 def package_entity(name: str, version: str) -> Entity:
-    """Return a Python package in the version that was used."""
+    """Return the entity of a Python package."""
     return {
         "@id": f"#package-{name}",
         "@type": "SoftwareApplication",
@@ -154,7 +191,7 @@ def package_entity(name: str, version: str) -> Entity:
 
 
 def source_entity(source: Mapping[str, Any]) -> Entity:
-    """Return data or weights that were downloaded; what is not known of them is left out."""
+    """Return the entity of data or weights; unknown properties are left out."""
     known = {
         "name": source["title"] or source["name"],
         "license": source["licence"],
@@ -172,13 +209,13 @@ def source_entity(source: Mapping[str, Any]) -> Entity:
 
 
 def file_entity(path: str, kind: str, size_bytes: int, sha256: str | None) -> Entity:
-    """Return a file of the run's folder.
+    """Return the entity of a file in the run's folder.
 
     Args:
-        path: in that folder, with slashes.
-        kind: what it is, in words.
-        size_bytes: its size.
-        sha256: its checksum; None where it has none, as pages with a clock on them.
+        path: relative to that folder, with slashes.
+        kind: description of the file.
+        size_bytes: size of the file.
+        sha256: its checksum, None for pages.
     """
     suffix = path[path.rfind(".") :]
     return {

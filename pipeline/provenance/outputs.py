@@ -1,4 +1,4 @@
-"""The final outputs of a run, and what of two runs is the same."""
+"""The final outputs of a run, and their comparison between two runs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.files import sha256_of
+from pipeline.tables.history import CLOCK
 
 KINDS: Mapping[str, tuple[str, ...]] = {
     "networks": ("models/**/*.safetensors", "models/**/*.csv", "models/**/*.md", "models/**/*.json"),
@@ -18,18 +19,22 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "predictions of all methods": ("predictions/**/*",),
     "tables": ("metrics/*.csv", "duplicates.csv"),
 }
-"""What is final in a run's folder, by kind. Pages have clocks on them; other files are on the way to these."""
+"""Patterns of the final outputs by kind. Pages are left out since they show dates, other files are intermediate."""
 
 HISTORY = "history.csv"
-CLOCK = "seconds"
-"""The column of a training's history that no two runs share."""
 
-IDENTICAL, DIFFERENT, MISSING, ADDED = "identical", "different", "missing", "only there"
+IDENTICAL, DIFFERENT, MISSING, ADDED = "identical", "different", "missing", "added"
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A file of two runs: its kind, its path in their folders, and `IDENTICAL`, `DIFFERENT`, `MISSING` or `ADDED`."""
+    """Comparison of one file between two runs.
+
+    Attributes:
+        kind: a key of `KINDS`.
+        path: relative to the folders of the results, with slashes.
+        verdict: `IDENTICAL`, `DIFFERENT`, `MISSING` (from the second run) or `ADDED` (in the second run).
+    """
 
     kind: str
     path: str
@@ -37,7 +42,7 @@ class Comparison:
 
 
 def final_outputs(results: Path) -> dict[str, str]:
-    """Return the kind of every final output by its path in the run's folder, in a fixed order."""
+    """Return the kind of every final output by its path in the run's folder, sorted."""
     found = {
         path.relative_to(results).as_posix(): kind
         for kind, patterns in KINDS.items()
@@ -49,13 +54,13 @@ def final_outputs(results: Path) -> dict[str, str]:
 
 
 def checksums(paths: Sequence[Path], checksum: Callable[[Path], str] = sha256_of) -> list[str]:
-    """Return the SHA-256 of many files, several at a time."""
+    """Return the SHA-256 of several files, computed in parallel."""
     with ThreadPoolExecutor() as pool:
         return list(pool.map(checksum, paths))
 
 
 def checksum_without_clock(path: Path) -> str:
-    """Return the SHA-256 of a file; of a training's history, without its clock."""
+    """Return the SHA-256 of a file; of a training history, without the column of elapsed seconds."""
     if path.name != HISTORY:
         return sha256_of(path)
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
@@ -64,23 +69,19 @@ def checksum_without_clock(path: Path) -> str:
 
 
 def compare(results: Path, again: Path) -> list[Comparison]:
-    """Compare the final outputs of two runs byte by byte, but for the clock of histories."""
+    """Compare the final outputs of two runs byte by byte, except for the elapsed seconds in training histories."""
     before, after = final_outputs(results), final_outputs(again)
     shared = [path for path in before if path in after]
     sums = [checksums([folder / path for path in shared], checksum_without_clock) for folder in (results, again)]
-    same = {path: one == two for path, one, two in zip(shared, *sums, strict=True)}
+    verdicts = {path: IDENTICAL if one == two else DIFFERENT for path, one, two in zip(shared, *sums, strict=True)}
     return [
-        *(Comparison(kind, path, _verdict(same.get(path))) for path, kind in before.items()),
+        *(Comparison(kind, path, verdicts.get(path, MISSING)) for path, kind in before.items()),
         *(Comparison(kind, path, ADDED) for path, kind in after.items() if path not in before),
     ]
 
 
-def _verdict(same: bool | None) -> str:
-    return MISSING if same is None else IDENTICAL if same else DIFFERENT
-
-
 def counts(comparisons: Iterable[Comparison]) -> pd.DataFrame:
-    """Return how many files of every kind are what: one row a kind, one column a verdict."""
+    """Count files: one row per kind, one column per verdict."""
     table = pd.DataFrame([(one.kind, one.verdict) for one in comparisons], columns=["kind", "verdict"])
     counted = table.value_counts().unstack(fill_value=0)
     verdicts = [IDENTICAL, DIFFERENT, MISSING, ADDED]

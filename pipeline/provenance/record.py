@@ -1,72 +1,160 @@
-"""What a run's provenance says of how to repeat it, and how two records differ."""
+"""The record of a run, `provenance.json`: code, packages, configuration, data, and distances between blocks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path, PurePosixPath
+import json
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
 from typing import Any
 
+from pipeline import __version__
+from pipeline.config.checks import gap_between
+from pipeline.config.known import known_sources
+from pipeline.config.load import read_run, read_yaml
+from pipeline.config.run import Run
+from pipeline.config.volumes import Volume
 from pipeline.errors import UserError
 from pipeline.files import read_json
+from pipeline.image.channels import count_sections
+from pipeline.image.image import Image
+from pipeline.provenance.environment import git_state, package_versions, platform_details
 
 Record = Mapping[str, Any]
-PARTS = ("config", "packages", "platform", "sources")
-"""What a record must have to be repeated and compared."""
+"""Content of `provenance.json`."""
+
+REQUIRED_KEYS = ("config", "packages", "platform", "sources")
+"""Keys without which a run can be neither repeated nor compared."""
+
+NOT_RECORDED = ("reading", "report", "resources", "store")
+"""Sections of the configuration that change no result; leaving them out avoids needless reruns."""
+
+SOURCE_KEYS = ("title", "licence", "citation", "version", "sha256", "downloaded_sha256")
+"""Keys of every source; null where the value is unknown."""
+
+VOLUME_FACTS = (
+    "plane",
+    "plane_reason",
+    "slices",
+    "channels",
+    "collection",
+    "spacing_mm",
+    "bias_corrected",
+    "offset",
+    "offset_percentile",
+    "scale",
+    "scale_percentile",
+    "foreground_fraction",
+    "source_sha256",
+)
 
 
-def read_provenance(results: Path) -> dict[str, Any]:
-    """Read the record of a run, given by its folder.
+def make_record(
+    run: Run,
+    sources: Sequence[Mapping[str, Any]],
+    volumes: Sequence[Mapping[str, Any]],
+    near_duplicates: Sequence[Mapping[str, Any]] = (),
+    snakemake: str | None = None,
+) -> dict[str, Any]:
+    """Return the record of a run; it contains no date, so that equal runs have equal records.
+
+    Args:
+        run: the whole configuration.
+        sources: one `describe_source` per source.
+        volumes: one `describe_volume` per volume.
+        near_duplicates: pairs of volumes in different splits that share pictures or slices, with the number shared.
+        snakemake: version of the Snakemake that runs the workflow, if it is not installed in this environment.
+    """
+    order = {volume.id: place for place, volume in enumerate(run.volumes)}
+    return {
+        "brainsr": __version__,
+        "git": git_state(),
+        "packages": {**package_versions(), **({"snakemake": snakemake} if snakemake else {})},
+        "platform": platform_details(),
+        "config": run.model_dump(mode="json", exclude=set(NOT_RECORDED)),
+        "seed": run.seed,
+        "sources": sorted(sources, key=lambda source: source["name"]),
+        "volumes": sorted(volumes, key=lambda volume: order.get(volume["id"], len(order))),
+        "gaps": gaps(run.volumes),
+        "near_duplicates": list(near_duplicates),
+    }
+
+
+def read_record(results: Path) -> dict[str, Any]:
+    """Read the record of a run from the folder of its results.
 
     Raises:
-        UserError: there is none, or it is none.
+        UserError: the file is missing or is not a record.
     """
     path = results / "provenance.json"
     if not path.is_file():
-        raise UserError(f"{path} is missing: name the folder of a run that has ended, such as results/demo.")
+        raise UserError(f"{path} is missing: name the folder of a completed run, such as results/demo.")
     record = read_json(path)
-    if not isinstance(record, dict) or not all(part in record for part in PARTS):
-        raise UserError(f"{path}: is no record of a run of BrainSR.")
+    if not isinstance(record, dict) or not all(key in record for key in REQUIRED_KEYS):
+        raise UserError(f"{path}: is not the provenance of a BrainSR run.")
     return record
 
 
-def repeatable_config(record: Record) -> dict[str, Any]:
-    """Return a configuration that makes the same run: what data sets held is named, so that it is not looked up."""
-    return {**record["config"], "datasets": []}
+def read_config(text: str) -> Run:
+    """Read a whole configuration, given as the path of a YAML file or as JSON.
 
+    JSON comes from a configuration that was already read: its data sets are listed as volumes.
 
-def local_paths(config: Mapping[str, Any]) -> list[PurePosixPath]:
-    """Return the files and folders of this machine that a configuration names."""
-    sources = [source for source in config["sources"].values() if source["kind"] == "local"]
-    named = [source[key] for source in sources for key in ("path", "bids") if source.get(key)]
-    return [PurePosixPath(path) for path in dict.fromkeys(named)]
-
-
-def differences(record: Record, other: Record) -> Iterator[str]:
-    """Says in words what code, packages, machine and data two records do not share.
-
-    Args:
-        record: of the run.
-        other: of its repetition, or of the present state; what it does not have is not compared.
+    Raises:
+        UserError: with every mistake, one a line.
     """
-    yield from _code(record.get("git"), other.get("git"))
-    for name in sorted({*record["packages"], *other["packages"]}):
-        one, two = record["packages"].get(name), other["packages"].get(name)
-        if one != two:
-            yield f"{name}: {one or 'not installed'} then, {two or 'not installed'} now"
-    for name, value in record["platform"].items():
-        if other["platform"].get(name) != value:
-            yield f"{name} of the machine: {value} then, {other['platform'].get(name)} now"
-    now = {source["name"]: source.get("sha256") for source in other.get("sources", [])}
-    for source in record["sources"]:
-        name = source["name"]
-        if now and now.get(name) != source.get("sha256"):
-            yield f"the data of {name}: SHA-256 {source.get('sha256')} then, {now.get(name)} now"
+    is_json = text.lstrip().startswith("{")
+    return read_run(json.loads(text) if is_json else read_yaml(Path(text)), look=not is_json)
 
 
-def _code(then: Record | None, now: Record | None) -> Iterator[str]:
-    commits = [state["commit"] if state else "no git checkout" for state in (then, now)]
-    if commits[0] != commits[1]:
-        yield f"git commit: {commits[0]} then, {commits[1]} now"
-    for state, word in ((then, "then"), (now, "now")):
-        if state and state["changed"]:
-            yield f"the code {word} had changes that are in no commit"
+def read_download(path: Path) -> dict[str, Any]:
+    """Read the record that the step `download` wrote for a source.
+
+    Raises:
+        UserError: the file is missing or is not such a record.
+    """
+    record = read_json(path)
+    if not isinstance(record, dict) or "name" not in record:
+        raise UserError(f"{path}: is not the record of a download; delete it and run again.")
+    return record
+
+
+def gaps(volumes: Sequence[Volume]) -> list[dict[str, Any]]:
+    """Return the number of slices between every two blocks of one head that belong to different splits."""
+    found = []
+    for one, other in combinations(volumes, 2):
+        distance = gap_between(one, other) if one.split != other.split else None
+        if distance is not None:
+            names = {"one": one.id, "one_split": one.split, "other": other.id, "other_split": other.split}
+            found.append({**names, "slices": distance})
+    return found
+
+
+def describe_source(download: Mapping[str, Any], run: Run) -> dict[str, Any]:
+    """Complete the record of a download with the uses of the source and, for weights, the network's architecture."""
+    name = download["name"]
+    source = {**known_sources(), **run.sources}.get(name)
+    network = source.network.model_dump(mode="json") if source and source.network else None
+    uses = [volume.id for volume in run.volumes if volume.source == name]
+    uses += [f"segmentation of {volume.id}" for volume in run.volumes if volume.segmentation == name]
+    if run.train.initial_weights == name:
+        uses.append("initial weights")
+    if run.train.perceptual_weights == name:
+        uses.append("perceptual features")
+    return {**dict.fromkeys(SOURCE_KEYS), **download, "network": network, "used_for": uses}
+
+
+def describe_volume(image: Image) -> dict[str, Any]:
+    """Return the properties of an extracted volume: identity, geometry, intensity range and source."""
+    facts = image.facts
+    return {
+        **{name: facts[name] for name in ("id", "subject", "split", "source")},
+        **{name: facts.get(name) for name in VOLUME_FACTS},
+        "foreground_slices": count_sections(facts, facts["foreground_slices"]),
+        "left_out": {why: len(names) for why, names in facts.get("left_out", {}).items()},
+        "shape": list(image.data.shape),
+        "spacing": [round(length, 6) for length in image.spacing],
+        "unit": image.unit,
+        "orientation": image.origin.get("orientation_code"),
+        "stored_dtype": image.intensity.dtype,
+    }

@@ -10,12 +10,12 @@ from typing import Any
 from pipeline import plugins
 from pipeline.config.recipe import PRETRAINED, SCRATCH, Recipe, filled, preset
 from pipeline.config.sections import Degrade
-from pipeline.image.stack import PLANE, is_collection
+from pipeline.image.stack import PLANE
 from pipeline.physics.forward import ForwardModel, noise_in_words, operators_in_words
 from pipeline.physics.parameters import PhysicalParameters
 from pipeline.reporting.literature import Bibliography
 from pipeline.reporting.numbers import format_lengths
-from pipeline.reporting.run_record import source_of, stacks_of
+from pipeline.reporting.run_record import RunRecord, source_of, stacks_of
 from pipeline.reporting.titles import (
     BASELINES,
     NETWORKS,
@@ -50,9 +50,9 @@ PLANES = {
     "through_plane": "The networks upsample slices perpendicular to the thick slices; the results for both "
     "perpendicular orientations were averaged. ",
     "isotropic": "The networks upsample slices. For each of the three axes, the low-resolution volume was interpolated "
-    "along the axis by cubic B-splines and its slices were upsampled; the three results were averaged. Training patches "
-    "were simulated alike: degraded along all three axes, with noise, then interpolated across the slice. The noise "
-    "level given to the network is that of the volume before interpolation. ",
+    "along the axis by cubic B-splines and its slices were upsampled; the three results were averaged. Training "
+    "patches were simulated alike: degraded along all three axes, with noise, then interpolated across the slice. The "
+    "noise level given to the network is that of the volume before interpolation. ",
 }
 """How networks for slices upsample volumes, by the direction of the degradation."""
 
@@ -92,7 +92,8 @@ def describe_extraction(record: Record, books: Bibliography) -> Paragraph:
     others = [volume for volume in record["volumes"] if volume not in stacks]
     sentences = _volume_sentences(others, settings, books) if others else []
     return Paragraph(
-        "Extraction", " ".join([*sentences, *([_picture_sentences(stacks, settings["min_foreground"])] if stacks else [])])
+        "Extraction",
+        " ".join([*sentences, *([_picture_sentences(stacks, settings["min_foreground"])] if stacks else [])]),
     )
 
 
@@ -110,13 +111,15 @@ def _volume_sentences(volumes: Sequence[Record], settings: Record, books: Biblio
     if settings.get("foreground") == "all":
         sentences.append("The whole image is foreground.")
     else:
-        sentences.append("The foreground is the largest connected component above half of Otsu's threshold, with holes filled.")
+        sentences.append(
+            "The foreground is the largest connected component above half of Otsu's threshold, with holes filled."
+        )
     if settings["bias_correction"]:
         sentences.append(f"The bias field was removed with N4{books.cite('n4')}.")
     sentences.append(
-        f"Intensities were normalised linearly: 0 is the {volumes[0]['offset_percentile']}th percentile of the image and "
-        f"1 the {volumes[0]['scale_percentile']}th percentile of the foreground, both estimated from the block of slices "
-        "alone. "
+        f"Intensities were normalised linearly: 0 is the {volumes[0]['offset_percentile']}th percentile of the image "
+        f"and 1 the {volumes[0]['scale_percentile']}th percentile of the foreground, both estimated from the block of "
+        "slices alone. "
         f"{plane} with at least {settings['min_foreground']:.0%} foreground were used."
     )
     if any(len(volume.get("channels") or ()) > 1 for volume in volumes):
@@ -143,9 +146,9 @@ def _picture_sentences(stacks: Sequence[Record], min_foreground: float) -> str:
     return (
         "Each picture was processed separately: its foreground is the largest connected component above half of Otsu's "
         "threshold, with holes filled; 0 is the 0.1th percentile of the picture and 1 the 99.9th percentile of its "
-        "foreground. Red, green and blue of a colour picture were processed as separate slices with common settings, and "
-        f"metrics are averaged over the three. Pictures with at least {min_foreground:.0%} foreground were used; excluded "
-        f"were {left_out}."
+        "foreground. Red, green and blue of a colour picture were processed as separate slices with common settings, "
+        f"and metrics are averaged over the three. Pictures with at least {min_foreground:.0%} foreground were used; "
+        f"excluded were {left_out}."
     )
 
 
@@ -153,8 +156,8 @@ def _simulation_limits(operators: Sequence[PhysicalParameters]) -> str:
     """Describe the limits of a simulated low-resolution input."""
     thick = "" if any(step.name == "slice_profile" for step in operators) else "thick slices, "
     return (
-        "The noise of a volume was drawn from one seed, so all methods received the same input. Real low-resolution scans "
-        f"can differ in ways that the simulation does not model, such as {thick}motion and other artefacts."
+        "The noise of a volume was drawn from one seed, so all methods received the same input. Real low-resolution "
+        f"scans can differ in ways that the simulation does not model, such as {thick}motion and other artefacts."
     )
 
 
@@ -211,9 +214,7 @@ def describe_networks(record: Record, networks: Sequence[str], deliver: str, boo
     origin = source.get("title") or source["name"]
     blocks = f" with {network['blocks']} residual-in-residual dense blocks" if "blocks" in network else ""
     trained = [name for name in in_order(networks, deliver) if name != PRETRAINED]
-    deliverable = (
-        "" if deliver not in baselines() else f" The deliverable of this run is {method_title(deliver)}."
-    )
+    deliverable = "" if deliver not in baselines() else f" The deliverable of this run is {method_title(deliver)}."
     return Paragraph(
         "Networks",
         f"The initial network is an RRDBNet{blocks}{books.cite('esrgan')}. Its weights are "
@@ -237,8 +238,8 @@ def _training_sentences(record: Record, method: str, books: Bibliography) -> str
     start = "from scratch" if recipe.starts_from == SCRATCH else f"from {_quoted(recipe.starts_from)}"
     return (
         f"{sentence}. It was trained {start} for {recipe.steps} steps with Adam{books.cite('adam')}, "
-        f"{recipe.batch_size} patches of {recipe.patch_lr} x {recipe.patch_lr} low-resolution voxels per step, learning "
-        f"rate {recipe.learning_rate:g}; loss {_loss_terms(recipe, books)}. "
+        f"{recipe.batch_size} patches of {recipe.patch_lr} x {recipe.patch_lr} low-resolution voxels per step, "
+        f"learning rate {recipe.learning_rate:g}; loss {_loss_terms(recipe, books)}. "
     )
 
 
@@ -264,18 +265,17 @@ def _consistency_sentences(record: Record, trained: Sequence[str], books: Biblio
     if not trained or not record["config"]["infer"]["consistency"]:
         return ""
     return (
-        " A data-consistency step was applied to the results of trained networks: the result was degraded again, and its "
-        "difference to the low-resolution input was mapped back by the pseudo-inverse of the operator and added with a "
-        f"weight{books.cite('consistency')}. The weight decreases with the noise level and was chosen for each network on "
-        "the validation volumes."
+        " A data-consistency step was applied to the results of trained networks: the result was degraded again, and "
+        "its difference to the low-resolution input was mapped back by the pseudo-inverse of the operator and added "
+        f"with a weight{books.cite('consistency')}. The weight decreases with the noise level and was chosen for each "
+        "network on the validation volumes."
     )
 
 
 def describe_baselines(tuning: Record | None) -> Paragraph:
     """Describe the baselines and the settings of the tuned one."""
     described = [
-        f"{method_title(name)}: {plugins.load(BASELINES, name).DESCRIPTION.rstrip('.')}."
-        for name in baselines()
+        f"{method_title(name)}: {plugins.load(BASELINES, name).DESCRIPTION.rstrip('.')}." for name in baselines()
     ]
     chosen = (tuning or {}).get("settings")
     if isinstance(chosen, Mapping):
@@ -320,12 +320,12 @@ def describe_metrics(record: Record, books: Bibliography) -> Paragraph:
     return Paragraph(
         "Metrics and statistics",
         f"{measures} Each was computed per slice, {region_text(settings['regions'])}, and averaged over the slices "
-        f"of a volume.{whole}{noisy} The data range is 1.0 in normalised intensities for all methods and slices. The best "
-        "baseline was chosen on the validation volumes, for each metric and region. "
+        f"of a volume.{whole}{noisy} The data range is 1.0 in normalised intensities for all methods and slices. The "
+        "best baseline was chosen on the validation volumes, for each metric and region. "
         f"Differences to it are paired. {settings['confidence']:.0%} intervals come from a circular block "
         f"bootstrap{books.cite('bootstrap')} over slices ({settings['bootstrap_block_slices']} neighbouring slices "
-        f"per block{alone}, {settings['bootstrap_samples']} resamples). On the page of a volume, the interval reflects the "
-        "variation between its slices, not between subjects.",
+        f"per block{alone}, {settings['bootstrap_samples']} resamples). On the page of a volume, the interval "
+        "reflects the variation between its slices, not between subjects.",
     )
 
 
@@ -334,3 +334,18 @@ def describe_software(record: Record, books: Bibliography) -> Paragraph:
     packages = record["packages"]
     named = ", ".join(f"{name} {packages[name]}" for name in ("snakemake", "torch", "numpy") if name in packages)
     return Paragraph("Software", f"BrainSR {record['brainsr']}, run by Snakemake{books.cite('snakemake')} ({named}).")
+
+
+def index_methods(run: RunRecord) -> tuple[tuple[Paragraph, ...], tuple[str, ...]]:
+    """Return the methods of a run over all volumes, and the references they cite, in the order of their numbers."""
+    record, books = run.provenance, Bibliography()
+    paragraphs = (
+        describe_data(record["volumes"], record, books),
+        describe_extraction(record, books),
+        describe_degradations(record, books),
+        describe_networks(record, [model.method for model in run.models], run.deliver, books),
+        describe_baselines(None),
+        describe_metrics(record, books),
+        describe_software(record, books),
+    )
+    return paragraphs, books.references

@@ -16,6 +16,7 @@ VOLUME_STEPS = (("extract", "Extraction"), ("degrade", "Degradation"))
 SHARD_STEPS = (("interpolate", "Baselines"), ("infer", "Inference"), ("evaluate", "Evaluation"))
 """The same for jobs that process a shard of several volumes."""
 
+
 @dataclass(frozen=True)
 class Job:
     """One job.
@@ -78,7 +79,10 @@ def read_benchmark(path: Path, rule: str, name: str = "") -> list[Job]:
     try:
         with path.open(encoding="utf-8", newline="") as stream:
             rows = list(csv.DictReader(stream, delimiter="\t"))
-        return [Job(rule, name, float(row["s"]), *(_number(row.get(key)) for key in ("cpu_time", "max_rss"))) for row in rows]
+        return [
+            Job(rule, name, float(row["s"]), *(_number(row.get(key)) for key in ("cpu_time", "max_rss")))
+            for row in rows
+        ]
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: not a Snakemake benchmark. Delete the file and run again.") from error
 
@@ -146,4 +150,3 @@ def total(values: Iterable[float]) -> float:
 def maximum(values: Iterable[float]) -> float:
     """Return the maximum of all values but NaN; NaN if there are none."""
     return max((value for value in values if not math.isnan(value)), default=math.nan)
-

@@ -12,7 +12,8 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.reporting.numbers import format_interval, format_number
+from pipeline.reporting.numbers import format_interval, format_number, format_share
+from pipeline.reporting.run_record import RunRecord
 from pipeline.reporting.tables import distinct, records, where
 from pipeline.reporting.titles import baselines, method_title
 
@@ -32,6 +33,16 @@ class Setback:
     text: str
     volumes: tuple[str, ...] = ()
     in_total: bool = True
+
+
+def split_setbacks(run: RunRecord, split: str) -> list[Setback]:
+    """Return where the deliverable is worse than the best baseline on a split in other respects than similarity."""
+    inserted, rates = (where(run.table(name), split=split) for name in ("inserted", "detection_rates"))
+    return [
+        *inserted_setbacks(inserted, run.deliver, rates),
+        *agreement_setbacks(where(run.table("tissue_agreement"), split=split), run.deliver),
+        *diagnosis_setbacks(where(run.table("diagnosis"), split=split), run.deliver),
+    ]
 
 
 def inserted_setbacks(table: pd.DataFrame, deliver: str, rates: pd.DataFrame | None = None) -> list[Setback]:
@@ -75,7 +86,7 @@ def _difference(rates: pd.DataFrame | None, baseline: str) -> str:
 
 def _share(counts: Any) -> str:
     detected, inserted = int(counts["detected"]), int(counts["inserted"])
-    return f"{detected} of {inserted} ({detected / max(inserted, 1):.0%})"
+    return f"{detected} of {inserted} ({format_share(detected / max(inserted, 1))})"
 
 
 def tissue_setbacks(biases: Mapping[str, Mapping[str, float]], deliver: str) -> list[Setback]:
@@ -92,7 +103,8 @@ def tissue_setbacks(biases: Mapping[str, Mapping[str, float]], deliver: str) -> 
         if deliver in found and nearest in found
     }
     further = [
-        f"{tissue.replace('_', ' ')} {' versus '.join(format_number(bias, 1, sign=True, unit='ml') for bias in (own, other))}"
+        f"{tissue.replace('_', ' ')} "
+        f"{' versus '.join(format_number(bias, 1, sign=True, unit='ml') for bias in (own, other))}"
         for tissue, (own, other) in compared.items()
         if abs(own) > abs(other)
     ]

@@ -22,6 +22,7 @@ SUMMARY = (
     *("baseline", "diff", "diff_ci_low", "diff_ci_high", "p"),
 )
 
+
 def read_table(path: Path, columns: Sequence[str], separator: str = ",") -> pd.DataFrame:
     """Read a metric table.
 

@@ -6,11 +6,14 @@ are shown in the tables: an image can have the sharpest edges, or no noise at al
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import nan
 
 from pipeline.reporting.metric_table import Column, MetricTable, Score, first_region
-from pipeline.reporting.numbers import format_interval
+from pipeline.reporting.numbers import format_interval, format_share
+from pipeline.reporting.section import Template
+from pipeline.reporting.setbacks import Setback
 from pipeline.reporting.titles import baselines, method_title
 
 HEADLINES = {
@@ -116,3 +119,27 @@ def _key_number(table: MetricTable, column: Column) -> KeyNumber:
         interval="" if is_baseline else format_interval(own.diff_ci_low, own.diff_ci_high, column.decimals),
         verdict="" if is_baseline else column.verdict(own.diff_ci_low, own.diff_ci_high),
     )
+
+
+@dataclass(frozen=True)
+class VerdictBox:
+    """What the template of the verdict reads: the verdict, its split, and what qualifies it."""
+
+    verdict: Verdict
+    split: str
+    confidence: str
+    covered: str
+    setbacks: tuple[Setback, ...]
+
+
+def verdict_box(found: Verdict, split: str, confidence: float, covered: str, setbacks: Sequence[Setback]) -> Template:
+    """Return the box that shows a verdict.
+
+    Args:
+        found: the verdict.
+        split: split of the volume or volumes.
+        confidence: coverage of the intervals.
+        covered: what the intervals cover, as the end of a sentence.
+        setbacks: where the deliverable is worse than a baseline in other respects.
+    """
+    return Template("verdict", VerdictBox(found, split, format_share(confidence), covered, tuple(setbacks)))

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from pipeline.config.sections import Evaluate
 from pipeline.errors import UserError
-from pipeline.metrics import WHOLE_VOLUME
 from pipeline.reporting.metric_table import Column, MetricTable, heading_with_direction, metric_table
 from pipeline.reporting.numbers import MISSING, format_interval
 from pipeline.reporting.run_record import RunRecord
@@ -20,6 +19,7 @@ from pipeline.reporting.section import Cell, Table
 from pipeline.reporting.tables import distinct, records, where
 from pipeline.reporting.titles import in_order, method_title
 from pipeline.statistics.summary import estimate
+from pipeline.tables.slices import WHOLE_VOLUME
 
 
 def volume_table(run: RunRecord, volume: str, deliver: str) -> MetricTable:
@@ -88,9 +88,7 @@ def pairwise_table(run: RunRecord, volume: str, columns: Sequence[Column], deliv
     )
 
 
-def _difference(
-    run: RunRecord, volume: str, one: NDArray[np.float64], other: NDArray[np.float64]
-) -> dict[str, float]:
+def _difference(run: RunRecord, volume: str, one: NDArray[np.float64], other: NDArray[np.float64]) -> dict[str, float]:
     """Return the mean paired difference with its interval."""
     settings = Evaluate.model_validate_json(json.dumps(run.provenance["config"]["evaluate"]))
     with np.errstate(invalid="ignore"):

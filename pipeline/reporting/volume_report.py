@@ -114,9 +114,7 @@ class VolumeReport:
     @property
     def split_title(self) -> str:
         """Displayed title of the split."""
-        return split_title(
-            self.split, pictures=self.is_stack, self_supervised=is_self_supervised(self.run.provenance)
-        )
+        return split_title(self.split, pictures=self.is_stack, self_supervised=is_self_supervised(self.run.provenance))
 
     @property
     def is_stack(self) -> bool:
@@ -218,4 +216,3 @@ def slices_to_show(reference: Image, run: RunRecord, deliver: str, count: int) -
     slices, values = slice_values(where(here, region=column.region, metric=column.metric), deliver)
     order = np.argsort(values if column.higher_is_better else -values, kind="stable")
     return [middle_slice(reference.facts, int(index)) for index in slices[order[:count]]]
-

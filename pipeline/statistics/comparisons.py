@@ -18,13 +18,10 @@ from pipeline import plugins
 from pipeline.config.recipe import PRETRAINED
 from pipeline.config.sections import Evaluate
 from pipeline.statistics.bootstrap import Floats
+from pipeline.statistics.measurements import deciding
 from pipeline.statistics.summary import check_complete, estimate, signed_rank_p, slices_by_method, subject_means
-from pipeline.tables.measurements import deciding
+from pipeline.tables.comparisons import COMPARISONS
 
-COMPARISON_COLUMNS = [
-    *("split", "method", "region", "metric", "baseline", "subjects"),
-    *("diff", "diff_ci_low", "diff_ci_high", "effect", "p", "p_holm"),
-]
 FEWEST_PAIRS = 2
 """A single pair has the effect +1 or -1 whatever it is."""
 
@@ -39,7 +36,7 @@ def compare_all(rows: pd.DataFrame, settings: Evaluate, seed: int, stacks: Colle
         stacks: volumes whose slices are pictures without order.
 
     Returns:
-        One row per split, network, region, metric and baseline, with COMPARISON_COLUMNS. `diff` is paired, network
+        One row per split, network, region, metric and baseline, see `Comparison`. `diff` is paired, network
         minus baseline, the mean over volumes, with its bootstrap interval; `effect` is `rank_biserial` over the
         subjects' mean differences; p is of the signed-rank test over subjects, NaN below six; p_holm is p corrected for
         all baselines of the same network, split, region and metric.
@@ -62,7 +59,7 @@ def compare_all(rows: pd.DataFrame, settings: Evaluate, seed: int, stacks: Colle
             corrected = holm([row["p"] for row in against])
             key = {"split": split, "method": network, "region": region, "metric": metric}
             found.extend({**key, **row, "p_holm": p} for row, p in zip(against, corrected, strict=True))
-    table = pd.DataFrame(found, columns=COMPARISON_COLUMNS)
+    table = pd.DataFrame(found, columns=pd.Index(COMPARISONS.columns))
     return table.sort_values(["split", "method", "region", "metric", "baseline"], ignore_index=True)
 
 

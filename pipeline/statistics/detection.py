@@ -25,16 +25,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.statistics.bootstrap import percentile_interval
+from pipeline.tables.detection_rates import DETECTION_RATES
 
 Floats = NDArray[np.float64]
 
 CONDITION = ["kind", "size_voxels", "contrast"]
 PLACE = ["draw", "kind", "size_voxels", "slice", "place"]
-RATE_COLUMNS = [
-    *("split", "method", *CONDITION, "subjects", "inserted", "detected", "rate", "ci_low", "ci_high"),
-    *("false_alarm_rate", "delivered", "diff", "diff_ci_low", "diff_ci_high"),
-    *("net_diff", "net_diff_ci_low", "net_diff_ci_high"),
-]
 DETECTED, NET = 1, 2
 """Columns of resampled sums, beside the first, which counts what was inserted."""
 
@@ -118,9 +114,7 @@ def rate_table(
         seed: root of the random numbers.
 
     Returns:
-        RATE_COLUMNS. Kind, size and contrast are empty where they are all taken together; `diff` is the rate of the
-        delivered method less that of the row's method, of the same resamples, and `net_diff` the same of rates less
-        those of false alarms.
+        See `DetectionRate`. Differences are paired: of the same resamples.
     """
     filled = [pair for pair in volumes if len(pair[0])]
     rows: list[tuple[Any, ...]] = []
@@ -130,7 +124,7 @@ def rate_table(
         sums = _over_subjects([pair[1] for pair in here], samples, seed)
         for condition in _conditions(counts):
             rows.extend(_rates(split, counts, sums, condition, deliver, confidence))
-    return pd.DataFrame(rows, columns=pd.Index(RATE_COLUMNS))
+    return pd.DataFrame(rows, columns=pd.Index(DETECTION_RATES.columns))
 
 
 def _conditions(counts: pd.DataFrame) -> list[tuple[Any, ...]]:

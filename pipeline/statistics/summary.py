@@ -14,12 +14,9 @@ from pipeline import plugins
 from pipeline.config.sections import Evaluate
 from pipeline.errors import UserError
 from pipeline.statistics.bootstrap import Floats, percentile_interval, resampled_means
-from pipeline.tables.measurements import deciding, volume_table
+from pipeline.statistics.measurements import deciding, volume_table
+from pipeline.tables.summary import SUMMARY
 
-SUMMARY_COLUMNS = [
-    *("split", "method", "region", "metric", "n", "mean", "ci_low", "ci_high"),
-    *("baseline", "diff", "diff_ci_low", "diff_ci_high", "p"),
-]
 FEWEST_SUBJECTS = 6
 """Below six pairs, the signed-rank test cannot reach p < 0.05 whatever the values are."""
 
@@ -65,7 +62,7 @@ def summarise(rows: pd.DataFrame, settings: Evaluate, seed: int, stacks: Collect
         stacks: volumes whose slices are pictures without order.
 
     Returns:
-        One row per split, method, region and metric, with SUMMARY_COLUMNS. `mean` and `diff` (method minus baseline)
+        One row per split, method, region and metric, see `SummaryRow`. `mean` and `diff` (method minus baseline)
         are means over the n volumes; p is of Wilcoxon's signed-rank test over subjects (Biometrics Bulletin 1:80-83,
         1945), NaN where there are fewer than six.
 
@@ -81,7 +78,7 @@ def summarise(rows: pd.DataFrame, settings: Evaluate, seed: int, stacks: Collect
             {"split": split, "region": region, "metric": metric, **row}
             for row in _compare(group, baseline, settings, seed, stacks)
         )
-    table = pd.DataFrame(compared, columns=SUMMARY_COLUMNS)
+    table = pd.DataFrame(compared, columns=pd.Index(SUMMARY.columns))
     return table.sort_values(["split", "method", "region", "metric"], ignore_index=True)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from pipeline.__main__ import main
+from pipeline.steps._framework import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

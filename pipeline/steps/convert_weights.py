@@ -14,7 +14,7 @@ from pipeline.models.conversion import one_channel_generator
 from pipeline.models.generator import Along
 from pipeline.models.weights import save_generator
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path
-from pipeline.training.history import write_history
+from pipeline.tables.history import write_history
 
 logger = logging.getLogger(__name__)
 

@@ -33,7 +33,7 @@ from pipeline.image.image import Image
 from pipeline.models.device import use_threads
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_settings, show_progress
 from pipeline.steps.evaluate import by_method, method_of
-from pipeline.tables.measurements import write_table
+from pipeline.tables.diagnosis import DIAGNOSIS
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ def main(arguments: Namespace) -> None:
         confidence=settings.confidence,
         seed=arguments.seed,
     )
-    write_table(arguments.output, table)
+    DIAGNOSIS.write(arguments.output, table)
     if table.empty:
         logger.info("no two classes of pictures to learn: the table stays empty")
     for split, several in parts.items():

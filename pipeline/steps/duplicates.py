@@ -29,7 +29,7 @@ from pipeline.formats.io.container import map_array, read_facts
 from pipeline.image.channels import labelled, section_of
 from pipeline.sources.picture_archive import picture_names, read_pictures
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_settings, show_progress
-from pipeline.tables.duplicates import Duplicate, write_duplicates
+from pipeline.tables.duplicates import DUPLICATES, Duplicate
 
 logger = logging.getLogger(__name__)
 
@@ -197,6 +197,6 @@ def main(arguments: Namespace) -> None:
     pictures = [picture for volume in volumes for picture in hashed(volume, archives[volume.source])]
     rows = list(near_duplicates(pictures, settings.max_distance))
     extracted = [list(hashed_slices(path)) for path in tqdm(arguments.extracted, disable=not show_progress())]
-    write_duplicates(arguments.output, [*rows, *resembling(extracted, settings.max_distance)])
+    DUPLICATES.write(arguments.output, [*rows, *resembling(extracted, settings.max_distance)])
     splits = [picture.volume.split for picture in pictures]
     tell(rows, {split: splits.count(split) for split in ORDER if split in splits})

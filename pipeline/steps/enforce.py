@@ -1,22 +1,24 @@
-"""Stop the run where the delivered volumes contradict what was measured, or says so, as `evaluate.on_gate` wants it.
+"""Stop the run, or warn, where delivered volumes contradict the measurement (`evaluate.on_gate_failure`).
 
-It comes last, so that all pages are there to look at when it stops.
+It is the last step, so that all pages exist when it stops.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
 from pipeline.errors import UserError
 from pipeline.files import write_text
-from pipeline.steps._cli import ArgumentParser, Namespace, add_path
-from pipeline.tables.gate import GateRow, read_gates
+from pipeline.tables.gates import GATES, GateResult
 
 logger = logging.getLogger(__name__)
 
 
-def failed(rows: Sequence[GateRow], method: str) -> list[GateRow]:
+def failed(rows: Sequence[GateResult], method: str) -> list[GateResult]:
     """Return the gates that a method did not pass.
 
     Raises:
@@ -28,7 +30,7 @@ def failed(rows: Sequence[GateRow], method: str) -> list[GateRow]:
     return [row for row in rows if row.method == method and not row.passed]
 
 
-def verdict(rows: Sequence[GateRow], method: str) -> str:
+def verdict(rows: Sequence[GateResult], method: str) -> str:
     """Return what is to be said of the delivered method; errors as `failed`."""
     found = failed(rows, method)
     volumes = {row.volume for row in rows if row.method == method}
@@ -36,27 +38,37 @@ def verdict(rows: Sequence[GateRow], method: str) -> str:
         return f"{method} agrees with the measurement of all {len(volumes)} volumes within the noise."
     concerned = len({row.volume for row in found})
     lines = [f"  volume {row.volume!r}: {row.gate} is {row.value:.4g}, limit {row.limit:.4g}" for row in found]
-    return "\n".join([f"{method} contradicts what was measured in {concerned} of {len(volumes)} volumes:", *lines])
+    return "\n".join([f"{method} contradicts the measurement in {concerned} of {len(volumes)} volumes:", *lines])
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the options of this stage."""
-    add_path(parser, "--gates", "the table of gates (.csv)")
-    parser.add_argument("--method", required=True, help="the method that is delivered")
-    text = "fail stops with an error where the method fails a gate; warn writes it down and goes on"
-    parser.add_argument("--on-gate", default="warn", choices=("warn", "fail"), help=text)
-    add_path(parser, "--output", "the verdict in words (.txt)")
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of the step."""
+
+    gates: Path
+    """Table of the consistency gates (.csv)."""
+    method: str
+    """Method that is delivered."""
+    on_gate_failure: Literal["warn", "fail"] = "warn"
+    """fail: stop with an error where the method fails a gate; warn: record it and continue."""
+    output: Path
+    """The verdict in words (.txt)."""
 
 
-def main(arguments: Namespace) -> None:
-    """Run the stage."""
-    rows = read_gates(arguments.gates)
-    said = verdict(rows, arguments.method)
-    if failed(rows, arguments.method):
-        if arguments.on_gate == "fail":
+def run(options: Options) -> None:
+    """Write the verdict.
+
+    Raises:
+        UserError: the delivered method fails a gate, and `on_gate_failure` is fail.
+    """
+    rows = GATES.read_rows(options.gates)
+    text = verdict(rows, options.method)
+    if failed(rows, options.method):
+        if options.on_gate_failure == "fail":
             raise UserError(
-                f"{said}\nevaluate.on_gate is fail, so the run stops here; all results and pages are written. Do not "
-                "use these volumes before the reason is found, or set evaluate.on_gate: warn."
+                f"{text}\nevaluate.on_gate_failure is fail, so the run stops here; all results and reports "
+                "are written. Do not use these volumes before the cause is found, or set "
+                "evaluate.on_gate_failure: warn."
             )
-        logger.warning("%s", said)
-    write_text(arguments.output, said + "\n")
+        logger.warning("%s", text)
+    write_text(options.output, text + "\n")

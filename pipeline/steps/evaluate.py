@@ -6,15 +6,13 @@ same place, so that they are no further slices to whoever counts on these being 
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,17 +23,16 @@ from pipeline.baselines import bspline3
 from pipeline.config.load import read_section
 from pipeline.config.sections import Evaluate
 from pipeline.errors import UserError
-from pipeline.files import write_text
 from pipeline.formats.io.container import read_image
 from pipeline.formats.io.predictions import read_prediction, restored_image
 from pipeline.image.channels import channel_count, section_of
 from pipeline.image.image import Image
 from pipeline.image.segmentation import label_regions
 from pipeline.image.stack import is_collection
-from pipeline.metrics import WHOLE_VOLUME
 from pipeline.metrics._features import Features, read_features
 from pipeline.metrics._range import data_range
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_settings, add_table, show_progress
+from pipeline.tables.slices import SLICES, WHOLE_VOLUME, SliceValue
 
 logger = logging.getLogger(__name__)
 
@@ -44,19 +41,6 @@ NEIGHBOURS, DENOISED = "neighbours", "denoised"
 """The regions whose measures are taken against another reference than the reference."""
 LABELS = "labels"
 """Stands for the regions of a segmentation."""
-
-
-class Measurement(NamedTuple):
-    """One row: a slice, or the volume as a whole where the slice is WHOLE_VOLUME."""
-
-    volume: str
-    subject: str
-    split: str
-    method: str
-    region: str
-    metric: str
-    slice: int
-    value: float
 
 
 def region_mask(reference: Image, region: str) -> NDArray[np.bool_]:
@@ -232,7 +216,7 @@ def evaluate(
     settings: Evaluate,
     denoised: Image | None = None,
     aids: Aids = NO_AIDS,
-) -> Iterator[Measurement]:
+) -> Iterator[SliceValue]:
     """Measure one method on one volume: all metrics over all regions; arguments as in `measure`.
 
     Args:
@@ -248,7 +232,7 @@ def evaluate(
         made: Made = {}
         for metric in settings.metrics:
             for region, index, value in measure(compared, estimate, metric, masks, aids, made):
-                yield Measurement(volume, subject, split, method, region, metric, index, value)
+                yield SliceValue(volume, subject, split, method, region, metric, index, value)
 
 
 def _references(
@@ -285,15 +269,6 @@ def by_method(predictions: Sequence[Path]) -> list[Path]:
     return ordered
 
 
-def write_measurements(path: Path, rows: Iterable[Measurement]) -> None:
-    """Write rows as CSV with nine significant digits, whole or not at all."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(Measurement._fields)
-    writer.writerows((*row[:-1], f"{row.value:.9g}") for row in rows)
-    write_text(path, text.getvalue())
-
-
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options of this stage."""
     add_path(parser, "--hr", "extracted volume: the reference (.safetensors)", each_volume=True)
@@ -328,8 +303,8 @@ def main(arguments: Namespace) -> None:
         raise UserError("--denoised: evaluate.regions names denoised; give the file that the stage denoise wrote.")
     denoised = read_image(arguments.denoised[0]) if arguments.denoised else None
     aids = _aids(arguments, settings, reference)
-    rows: list[Measurement] = []
+    rows: list[SliceValue] = []
     for path in tqdm(by_method(arguments.predictions), reference.facts["id"], disable=not show_progress()):
         rows.extend(evaluate(reference, method_of(path), read_prediction(path, reference), settings, denoised, aids))
         logger.info("%s: %s measured", reference.facts["id"], method_of(path))
-    write_measurements(arguments.output, rows)
+    SLICES.write(arguments.output, rows)

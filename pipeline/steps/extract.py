@@ -48,7 +48,7 @@ from pipeline.image.stack import UNIT as PIXEL
 from pipeline.physics.parameters import spacing_mm
 from pipeline.sources.picture_archive import picture_names, read_pictures
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_settings
-from pipeline.tables.duplicates import read_left_out
+from pipeline.tables.duplicates import excluded_pictures
 
 logger = logging.getLogger(__name__)
 
@@ -255,7 +255,7 @@ def read_stack(archive: Path, volume: Volume, settings: Extract, near_duplicates
         pictures = read_all(read_pictures(archive, volume.folder, names))
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
-    too_large = [name for name, one in pictures.items() if max(one.shape[:2]) > settings.longest_side_pixels]
+    too_large = [name for name, one in pictures.items() if max(one.shape[:2]) > settings.max_side_pixels]
     pictures = {name: one for name, one in pictures.items() if name not in too_large}
     left_out = {
         "too_large": too_large,
@@ -326,6 +326,6 @@ def main(arguments: Namespace) -> None:
     """Run the stage."""
     settings = read_section(Extract, arguments.settings)
     volume = read_entry(Volume, arguments.volume, "volume")
-    near_duplicates = {name for path in arguments.duplicates for name in read_left_out(path, volume.id)}
+    near_duplicates = {name for path in arguments.duplicates for name in excluded_pictures(path, volume.id)}
     segmentation = arguments.segmentation[0] if arguments.segmentation else None
     extract(arguments.input, volume, settings, arguments.output, near_duplicates, arguments.format, segmentation)

@@ -41,12 +41,12 @@ from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_table, 
 from pipeline.steps.degrade import check_magnitude
 from pipeline.steps.evaluate import by_method, method_of
 from pipeline.steps.extract import normalise
-from pipeline.tables.gate import GateRow, write_gates
+from pipeline.tables.gates import GATES, GateResult
 
 logger = logging.getLogger(__name__)
 
 
-def check(lr: Image, prediction: Path) -> list[GateRow]:
+def check(lr: Image, prediction: Path) -> list[GateResult]:
     """Judge one method's prediction of a volume.
 
     Args:
@@ -62,7 +62,7 @@ def check(lr: Image, prediction: Path) -> list[GateRow]:
         restored = read_prediction(prediction, grid_of(lr, model))
         judged = judge(restored, lr.data, model, windows(lr, model), neighbours=slices_are_neighbours(lr.facts))
     return [
-        GateRow(volume, subject, split, method_of(prediction), one.gate, one.value, one.limit, one.passed)
+        GateResult(volume, subject, split, method_of(prediction), one.gate, one.value, one.limit, one.passed)
         for one in judged
     ]
 
@@ -131,11 +131,11 @@ def as_measured(image: Image, model: ForwardModel, noise_sigma: float | None, na
     return image.with_data(image.data, masks={}, facts={"id": name, **image.facts, "forward_model": taken.to_json()})
 
 
-def check_all(lr: Image, predictions: Iterable[Path]) -> Iterator[GateRow]:
+def check_all(lr: Image, predictions: Iterable[Path]) -> Iterator[GateResult]:
     """Judge the predictions of all methods, and says what they found; arguments as in `check`."""
     for path in predictions:
         for row in check(lr, path):
-            logger.info("%s", row.words())
+            logger.info("%s", row)
             yield row
 
 
@@ -162,4 +162,4 @@ def main(arguments: Namespace) -> None:
     lr = read_measurement(arguments.lr, arguments.forward_model, settings, arguments.noise_sigma)
     predictions = by_method(arguments.predictions)
     paths = tqdm(predictions, str(lr.facts.get("id", "")), disable=not show_progress())
-    write_gates(arguments.output, check_all(lr, paths))
+    GATES.write(arguments.output, check_all(lr, paths))

@@ -7,17 +7,14 @@ own forward model with its own noise. Networks are told the noise of the whole v
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
-
-import pandas as pd
 
 from pipeline import plugins
 from pipeline.config.load import read_section
 from pipeline.config.sections import Infer, Insertion
-from pipeline.fidelity.insertion.study import Detection, Place, Restore, detections, place_rows, study
+from pipeline.fidelity.insertion.study import Restore, detections, place_rows, study
 from pipeline.formats.io.container import read_image
 from pipeline.image.image import Image
 from pipeline.inference.memory import use_memory
@@ -27,7 +24,8 @@ from pipeline.models.generator import Generator
 from pipeline.physics.forward import ForwardModel
 from pipeline.steps._cli import ArgumentParser, Namespace, add_memory, add_path, add_settings, add_table
 from pipeline.steps.interpolate import METHODS, read_tuning
-from pipeline.tables.measurements import write_table
+from pipeline.tables.inserted_places import INSERTED_PLACES
+from pipeline.tables.inserted_structures import DETECTION_COUNTS
 
 logger = logging.getLogger(__name__)
 
@@ -59,11 +57,6 @@ def _restored(network: Generator, settings: Infer, image: Image) -> Any:
     return restore(network, image, settings)
 
 
-def write_rows(path: Path, rows: Iterable[Detection] | Iterable[Place], columns: Sequence[str]) -> None:
-    """Write rows as CSV, whose columns stand there without any row, too; see `write_table`."""
-    write_table(path, pd.DataFrame(rows, columns=pd.Index(columns)))
-
-
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options of this stage."""
     add_path(parser, "--hr", "extracted volume: the reference (.safetensors)", each_volume=True)
@@ -90,7 +83,7 @@ def main(arguments: Namespace) -> None:
     methods = {**classical_methods(read_tuning(arguments.tuning)), **network_methods(networks, lr, infer)}
     seen = list(study(reference, lr, methods, settings, arguments.seed))
     rows = detections(reference, seen)
-    write_rows(arguments.output, rows, Detection._fields)
-    write_rows(arguments.places, place_rows(reference, seen), Place._fields)
+    DETECTION_COUNTS.write(arguments.output, rows)
+    INSERTED_PLACES.write(arguments.places, place_rows(reference, seen))
     count = sum(row.inserted for row in rows if row.method == next(iter(methods)))
     logger.info("%s: %d structures inserted, %d methods", reference.facts["id"], count, len(methods))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import UserError
 from pipeline.files import write_text
-from pipeline.steps._cli import ArgumentParser, Namespace, add_path
 
 logger = logging.getLogger(__name__)
 
@@ -34,13 +34,17 @@ def merged(paths: Sequence[Path]) -> str:
     return "\n".join([header, *rows]) + "\n"
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the options of this stage."""
-    add_path(parser, "--parts", "tables of single volumes (.csv)", many=True)
-    add_path(parser, "--output", "one table (.csv)")
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of the step."""
+
+    parts: list[Path]
+    """Tables of single volumes (.csv)."""
+    output: Path
+    """The table of all volumes (.csv)."""
 
 
-def main(arguments: Namespace) -> None:
-    """Run the stage."""
-    write_text(arguments.output, merged(arguments.parts))
-    logger.info("%s: %d tables", arguments.output.name, len(arguments.parts))
+def run(options: Options) -> None:
+    """Write the table."""
+    write_text(options.output, merged(options.parts))
+    logger.info("%s: %d tables", options.output.name, len(options.parts))

@@ -27,6 +27,7 @@ from pipeline.models.generator import Generator
 from pipeline.models.weights import load_generator
 from pipeline.physics.excerpts import Excerpt, excerpt
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path, show_progress
+from pipeline.tables.mismatch import MISMATCH
 from pipeline.training.dial import METRICS
 
 logger = logging.getLogger(__name__)
@@ -34,7 +35,6 @@ logger = logging.getLogger(__name__)
 CLASSICAL = "best baseline"
 MAX_SLICES = 6
 """Evenly spaced slices a volume."""
-COLUMNS = ("trained_on", "tested_on", "volume", "metric", "value")
 NEUTRAL_DB = 0.1
 """Differences below this have no colour of their own."""
 
@@ -47,7 +47,7 @@ def measure(networks: Mapping[str, Generator], tests: Mapping[str, Sequence[Exce
         tests: excerpts of the same volumes, by degradation.
 
     Returns:
-        One row a network (or best baseline), degradation, volume and metric; see COLUMNS.
+        One row a network (or best baseline), degradation, volume and metric; see `MismatchValue`.
     """
     rows = []
     pairs = [(tested, one) for tested, excerpts in tests.items() for one in excerpts]
@@ -55,7 +55,7 @@ def measure(networks: Mapping[str, Generator], tests: Mapping[str, Sequence[Exce
         found = {name: one.mean_over_slices(restore_excerpt(net, one), METRICS) for name, net in networks.items()}
         for name, values in {CLASSICAL: _best_classical(one), **found}.items():
             rows.extend((name, tested, one.reference.facts["id"], metric, value) for metric, value in values.items())
-    return pd.DataFrame(rows, columns=pd.Index(COLUMNS))
+    return pd.DataFrame(rows, columns=pd.Index(MISMATCH.columns))
 
 
 def _best_classical(one: Excerpt) -> dict[str, float]:
@@ -131,8 +131,7 @@ def main(arguments: Namespace) -> None:
         name: load_generator(path).to(device).eval() for name, path in zip(names, arguments.models, strict=True)
     }
     table = measure(networks, _excerpts(names, references, arguments.lr))
-    with replacing(arguments.output) as partial:
-        table.to_csv(partial, index=False, float_format="%.9g", lineterminator="\n")
+    MISMATCH.write(arguments.output, table)
     with replacing(arguments.figure) as partial:
         draw(table).savefig(partial, format="png", dpi=120, metadata={"Software": None})
     logger.info("%d networks on %d degradations of %d volumes", len(networks), len(names), len(references))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.files import replacing
-from pipeline.steps._cli import ArgumentParser, Namespace, add_path
 
 logger = logging.getLogger(__name__)
 
@@ -28,14 +28,18 @@ def publish(made: Path, target: Path) -> None:
         os.utime(partial)  # a link is as old as what it names, and would look older than what it was made of
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the options of this stage."""
-    add_path(parser, "--restored", "restored volumes", many=True)
-    add_path(parser, "--output", "their names, in the same order", many=True)
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of the step."""
+
+    restored: list[Path]
+    """Restored volumes."""
+    output: list[Path]
+    """Their names, in the same order."""
 
 
-def main(arguments: Namespace) -> None:
-    """Run the stage."""
-    for made, target in zip(arguments.restored, arguments.output, strict=True):
-        publish(made, target)
-    logger.info("%d files published", len(arguments.output))
+def run(options: Options) -> None:
+    """Publish the files."""
+    for source, target in zip(options.restored, options.output, strict=True):
+        publish(source, target)
+    logger.info("%d files published", len(options.output))

@@ -24,10 +24,15 @@ from pipeline.fidelity.reading.scores import (
 )
 from pipeline.statistics.krippendorff import FEWEST_READERS
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_settings
-from pipeline.tables.measurements import write_table
+from pipeline.tables.reading_scores import OPINION_SCORES, PREFERENCES, READER_AGREEMENT, READER_CONSISTENCY
 
-TABLES = {"scores": opinion_scores, "preferences": preferences, "readers": reader_table, "agreement": reader_agreement}
-"""Files that are written, and what makes them."""
+TABLES = {
+    "scores": (OPINION_SCORES, opinion_scores),
+    "preferences": (PREFERENCES, preferences),
+    "readers": (READER_CONSISTENCY, reader_table),
+    "agreement": (READER_AGREEMENT, reader_agreement),
+}
+"""Names of the files, with their columns and the functions that compute them."""
 
 
 def in_words(tables: dict[str, pd.DataFrame], folder: Path) -> str:
@@ -63,7 +68,7 @@ def main(arguments: Namespace) -> None:
     settings = read_section(Evaluate, arguments.settings)
     answers = read_answers(arguments.answers, read_key(arguments.key))
     study = Study(answers, settings.bootstrap_samples, settings.confidence, arguments.seed)
-    tables = {name: make(study) for name, make in TABLES.items()}
+    tables = {name: compute(study) for name, (_, compute) in TABLES.items()}
     for name, table in tables.items():
-        write_table(arguments.output / f"{name}.csv", table)
+        TABLES[name][0].write(arguments.output / f"{name}.csv", table)
     sys.stdout.write(in_words(tables, arguments.output))

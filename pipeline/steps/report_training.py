@@ -1,37 +1,39 @@
-"""Write the page over the trainings: curves, what the sentinel noticed, excerpts over time, the fidelity dial."""
+"""Write the page on the trainings: curves, events of the sentinel, excerpts over time, the fidelity dial."""
 
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
 
-from pipeline.config.load import read_section
 from pipeline.config.sections import Report
 from pipeline.files import read_json, write_text
-from pipeline.reporting.training_inputs import read_training
-from pipeline.reporting.training_page import training_page
-from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_settings
+from pipeline.reporting.pages.training import training_page
+from pipeline.reporting.training_record import read_training
+from pipeline.steps._framework import section
 
 logger = logging.getLogger(__name__)
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the options of this stage."""
-    add_path(
-        parser,
-        "--models",
-        "folders of the networks, with model_card.md and history.csv; of trained ones also events.csv and "
-        "samples.safetensors, and dial.csv where there is a fidelity dial",
-        many=True,
-    )
-    add_path(parser, "--provenance", "what made the results (provenance.json)")
-    add_path(parser, "--output", "the page (.html)")
-    add_settings(parser, Report)
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of the step."""
+
+    models: list[Path]
+    """Folders of the networks, with model_card.md and history.csv; of trained networks also events.csv,
+    samples.safetensors and, with a fidelity dial, dial.csv."""
+    provenance: Path
+    """Record of the run (provenance.json)."""
+    output: Path
+    """The page (.html)."""
+    settings: Annotated[Report, section(Report)] = field(default_factory=Report)
+    """Section `report` of the configuration."""
 
 
-def main(arguments: Namespace) -> None:
-    """Run the stage."""
-    trainings = [read_training(folder) for folder in arguments.models]
-    settings = read_section(Report, arguments.settings)
-    page = training_page(trainings, read_json(arguments.provenance), settings)
-    write_text(arguments.output, page)
-    logger.info("%s: %.1f MB", arguments.output, len(page) / 1e6)
+def run(options: Options) -> None:
+    """Write the page."""
+    trainings = [read_training(folder) for folder in options.models]
+    page = training_page(trainings, read_json(options.provenance), options.settings)
+    write_text(options.output, page)
+    logger.info("%s: %.1f MB", options.output, len(page) / 1e6)

@@ -1,59 +1,28 @@
 """Describe a run's folder as an RO-Crate: what made it, from what, under which licences, with checksums.
 
-The configuration is written beside it as config.json, which `snakemake --configfile` takes.
+The configuration is written to config.json in that folder, which `snakemake --configfile` takes.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.files import write_json
-from pipeline.provenance.crate import FOLDERS, Entity, crate, file_entity
-from pipeline.provenance.outputs import checksums, final_outputs
-from pipeline.provenance.record import read_provenance, repeatable_config
-from pipeline.steps._cli import ArgumentParser, Namespace, add_path
-
-logger = logging.getLogger(__name__)
-
-WITHOUT_CHECKSUM = "pages"
-"""A kind of output that is large where volumes are many, and that every run writes with other times on it."""
-
-WHOLE = "predictions of all methods"
-"""A kind of output that is described as one folder."""
+from pipeline.provenance.crate import write_crate
 
 
-def outputs(results: Path) -> dict[str, str]:
-    """Return the kind of every file that the crate lists by its path in the run's folder."""
-    final = {path: kind for path, kind in final_outputs(results).items() if kind != WHOLE}
-    pages = {path.relative_to(results).as_posix(): WITHOUT_CHECKSUM for path in sorted(results.glob("reports/*.html"))}
-    return {"provenance.json": "record of what made the results", **final, **pages}
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of the step."""
+
+    run: Path
+    """Folder of the run's results."""
+    config: Path
+    """The run's configuration, written into that folder (.json)."""
+    output: Path
+    """The description, written into that folder (ro-crate-metadata.json)."""
 
 
-def file_entities(results: Path, kinds: Mapping[str, str]) -> list[Entity]:
-    """Return the entities of files, with their checksums."""
-    summed = [path for path, kind in kinds.items() if kind != WITHOUT_CHECKSUM]
-    sums = dict(zip(summed, checksums([results / path for path in summed]), strict=True))
-    return [file_entity(path, kind, (results / path).stat().st_size, sums.get(path)) for path, kind in kinds.items()]
-
-
-def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the options of this stage."""
-    add_path(parser, "--run", "folder of the run's results")
-    add_path(parser, "--config", "where its configuration is written, in that folder (.json)")
-    add_path(parser, "--output", "where the description is written, in that folder (ro-crate-metadata.json)")
-
-
-def main(arguments: Namespace) -> None:
-    """Run the stage."""
-    results = arguments.run
-    record = read_provenance(results)
-    write_json(arguments.config, repeatable_config(record))
-    kinds = {arguments.config.relative_to(results).as_posix(): "configuration of the run", **outputs(results)}
-    entities = file_entities(results, kinds)
-    folders = [folder for folder in FOLDERS if (results / folder).is_dir()]
-    date = datetime.now(UTC).isoformat(timespec="seconds")
-    write_json(arguments.output, crate(record, entities, folders, date))
-    logger.info("%d files, %d folders", len(entities), len(folders))
+def run(options: Options) -> None:
+    """Write the RO-Crate and the configuration."""
+    write_crate(options.run, options.config, options.output)

@@ -1,40 +1,54 @@
-"""Put all measurements into the tables: slices, volumes, the summary with intervals, and all paired comparisons."""
+"""Collect all measurements in tables: slices, volumes, the summary with intervals, all paired comparisons."""
 
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
 
-from pipeline.config.load import read_section
 from pipeline.config.sections import Evaluate
 from pipeline.statistics.comparisons import compare_all
+from pipeline.statistics.measurements import read_parts, slices_of, volume_table
 from pipeline.statistics.summary import summarise
-from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_settings
-from pipeline.tables.measurements import read_parts, slices_of, volume_table, write_table
+from pipeline.steps._framework import section
+from pipeline.tables.comparisons import COMPARISONS
+from pipeline.tables.slices import SLICES
+from pipeline.tables.summary import SUMMARY
+from pipeline.tables.volumes import VOLUMES
 
 logger = logging.getLogger(__name__)
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the options of this stage."""
-    add_path(parser, "--parts", "measurements of all volumes (.csv)", many=True)
-    add_path(parser, "--volumes", "value of every volume: of the whole, or the mean over its slices (.csv)")
-    add_path(parser, "--slices", "all measurements of slices (.csv)")
-    add_path(parser, "--summary", "means over volumes, intervals and comparison with the baseline (.csv)")
-    add_path(parser, "--comparisons", "every network against every baseline (.csv)", required=False)
-    text = "volumes whose slices are pictures without order, which are drawn one by one"
-    parser.add_argument("--stacks", nargs="*", default=[], metavar="VOLUME", help=text)
-    parser.add_argument("--seed", type=int, default=0, help="root of the bootstrap's random numbers")
-    add_settings(parser, Evaluate)
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of the step."""
+
+    parts: list[Path]
+    """Measurements of all volumes (.csv)."""
+    volumes: Path
+    """One value a volume: of the volume as a whole, or the mean over its slices (.csv)."""
+    slices: Path
+    """All measurements of slices (.csv)."""
+    summary: Path
+    """Means over volumes, confidence intervals and comparisons with the baseline (.csv)."""
+    comparisons: Path | None = None
+    """Every network against every baseline (.csv)."""
+    stacks: list[str] = field(default_factory=list)
+    """Volumes whose slices are independent pictures; the bootstrap resamples them one by one."""
+    seed: int = 0
+    """Seed of the bootstrap."""
+    settings: Annotated[Evaluate, section(Evaluate)] = field(default_factory=Evaluate)
+    """Section `evaluate` of the configuration."""
 
 
-def main(arguments: Namespace) -> None:
-    """Run the stage."""
-    settings = read_section(Evaluate, arguments.settings)
-    rows = read_parts(arguments.parts)
-    summary = summarise(rows, settings, arguments.seed, arguments.stacks)
-    write_table(arguments.slices, slices_of(rows))
-    write_table(arguments.volumes, volume_table(rows))
-    write_table(arguments.summary, summary)
-    if arguments.comparisons:
-        write_table(arguments.comparisons, compare_all(rows, settings, arguments.seed, arguments.stacks))
+def run(options: Options) -> None:
+    """Write the tables."""
+    rows = read_parts(options.parts)
+    summary = summarise(rows, options.settings, options.seed, options.stacks)
+    SLICES.write(options.slices, slices_of(rows))
+    VOLUMES.write(options.volumes, volume_table(rows))
+    SUMMARY.write(options.summary, summary)
+    if options.comparisons:
+        COMPARISONS.write(options.comparisons, compare_all(rows, options.settings, options.seed, options.stacks))
     logger.info("%d volumes, %d methods", rows["volume"].nunique(), rows["method"].nunique())

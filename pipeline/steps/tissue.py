@@ -17,11 +17,9 @@ from pipeline.formats.io.container import read_image
 from pipeline.formats.io.predictions import read_prediction
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_table, show_progress
 from pipeline.steps.evaluate import by_method, method_of
-from pipeline.tables.measurements import write_table
+from pipeline.tables.tissue import TISSUE
 
 logger = logging.getLogger(__name__)
-
-COLUMNS = ["volume", "subject", "split", "method", "tissue", "reference_ml", "method_ml", "dice"]
 
 NOT_NAMED = "unnamed"
 """What stands for the tissues of a volume whose classes are called dark, medium and bright."""
@@ -52,4 +50,4 @@ def main(arguments: Namespace) -> None:
         for path in tqdm(by_method(arguments.predictions), reference.facts["id"], disable=not show_progress()):
             found = tissue_volumes(reference, read_prediction(path, reference), of_reference, names)
             rows.extend({**identity(reference), "method": method_of(path), **vars(one)} for one in found)
-    write_table(arguments.output, pd.DataFrame(rows, columns=pd.Index(COLUMNS)))
+    TISSUE.write(arguments.output, pd.DataFrame(rows, columns=pd.Index(TISSUE.columns)))

@@ -14,19 +14,14 @@ import pandas as pd
 
 from pipeline.config.load import read_section
 from pipeline.config.sections import Evaluate
-from pipeline.errors import UserError
 from pipeline.statistics.bland_altman import bland_altman
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_settings
-from pipeline.steps.tissue import COLUMNS
-from pipeline.tables.measurements import write_table
+from pipeline.tables.tissue import TISSUE
+from pipeline.tables.tissue_agreement import TISSUE_AGREEMENT
 
 logger = logging.getLogger(__name__)
 
 KEYS = ["split", "method", "tissue"]
-AGREEMENT_COLUMNS = [
-    *(*KEYS, "n", "bias_ml", "bias_ci_low", "bias_ci_high"),
-    *("loa_low_ml", "loa_high_ml"),
-]
 
 
 def read_tissue(paths: Sequence[Path]) -> pd.DataFrame:
@@ -35,21 +30,12 @@ def read_tissue(paths: Sequence[Path]) -> pd.DataFrame:
     Raises:
         UserError: a file is no such table.
     """
-    parts = []
-    for path in paths:
-        types: Any = dict.fromkeys(COLUMNS[:5], "str") | dict.fromkeys(COLUMNS[5:], "float64")
-        try:
-            part = pd.read_csv(path, dtype=types, keep_default_na=False, na_values={"dice": [""]})
-        except (OSError, ValueError) as error:
-            raise UserError(f"cannot read {path} as volumes of tissue: {error}. Delete it and run again.") from error
-        if list(part.columns) != COLUMNS:
-            raise UserError(f"{path}: has the columns {list(part.columns)}, expected are {COLUMNS}.")
-        parts.append(part)
-    return pd.concat(parts).sort_values(COLUMNS[:4], kind="stable", ignore_index=True)
+    keys = ["volume", "subject", "split", "method"]
+    return TISSUE.read_all(paths).sort_values(keys, kind="stable", ignore_index=True)
 
 
 def agreement_table(tissue: pd.DataFrame, confidence: float) -> pd.DataFrame:
-    """Return bias and limits of agreement of every split, method and class, with AGREEMENT_COLUMNS.
+    """Return bias and limits of agreement of every split, method and class, see `TissueAgreement`.
 
     Args:
         tissue: what `read_tissue` gives.
@@ -61,7 +47,7 @@ def agreement_table(tissue: pd.DataFrame, confidence: float) -> pd.DataFrame:
     for key, values in by_subject.groupby(level=KEYS, sort=True):
         found = bland_altman(values.to_numpy(), confidence)
         rows.append((*key, found.n, found.bias, found.bias_low, found.bias_high, found.limit_low, found.limit_high))
-    return pd.DataFrame(rows, columns=pd.Index(AGREEMENT_COLUMNS))
+    return pd.DataFrame(rows, columns=pd.Index(TISSUE_AGREEMENT.columns))
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -75,6 +61,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 def main(arguments: Namespace) -> None:
     """Run the stage."""
     tissue = read_tissue(arguments.parts)
-    write_table(arguments.tissue, tissue)
-    write_table(arguments.agreement, agreement_table(tissue, read_section(Evaluate, arguments.settings).confidence))
+    TISSUE.write(arguments.tissue, tissue)
+    TISSUE_AGREEMENT.write(
+        arguments.agreement, agreement_table(tissue, read_section(Evaluate, arguments.settings).confidence)
+    )
     logger.info("%d volumes have volumes of tissue", tissue["volume"].nunique())

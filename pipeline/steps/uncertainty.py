@@ -19,12 +19,10 @@ from pipeline.image.image import Image
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_table
 from pipeline.steps.calibrate import compared, read_factor
 from pipeline.steps.evaluate import method_of
-from pipeline.tables.measurements import write_table
+from pipeline.tables.reliability import RELIABILITY
+from pipeline.tables.uncertainty import UNCERTAINTY
 
 logger = logging.getLogger(__name__)
-
-RELIABILITY_COLUMNS = ("volume", "subject", "split", "method", "bin", "predicted", "observed", "voxels")
-SUMMARY_COLUMNS = ("volume", "subject", "split", "method", "spearman", "factor", "predicted", "observed", "voxels")
 
 
 def tables(reference: Image, method: str, prediction: Path, spread: Image, factor: float) -> tuple[pd.DataFrame, ...]:
@@ -38,7 +36,7 @@ def tables(reference: Image, method: str, prediction: Path, spread: Image, facto
         factor: what makes an expected absolute error of that.
 
     Returns:
-        The reliability curve, one row a bin (RELIABILITY_COLUMNS), and one row over all bins (SUMMARY_COLUMNS).
+        The reliability curve, one row a bin (`ReliabilityBin`), and one row over all bins (`UncertaintySummary`).
 
     Raises:
         UserError: a file cannot be read, or is of another volume.
@@ -51,8 +49,8 @@ def tables(reference: Image, method: str, prediction: Path, spread: Image, facto
     means = (float(predicted.mean()), float(error.mean()))
     summary = [(*names, rank_correlation(predicted, error), factor, *means, error.size)]
     return (
-        pd.DataFrame(curve, columns=pd.Index(RELIABILITY_COLUMNS)),
-        pd.DataFrame(summary, columns=pd.Index(SUMMARY_COLUMNS)),
+        pd.DataFrame(curve, columns=pd.Index(RELIABILITY.columns)),
+        pd.DataFrame(summary, columns=pd.Index(UNCERTAINTY.columns)),
     )
 
 
@@ -78,6 +76,6 @@ def main(arguments: Namespace) -> None:
     curve, summary = tables(reference, method, arguments.prediction, spread, factor)
     facts = {**spread.facts, "method": method, "expected_error_factor": factor}
     write_image(arguments.output, spread.with_data(spread.data, facts=facts))
-    write_table(arguments.reliability, curve)
-    write_table(arguments.summary, summary)
+    RELIABILITY.write(arguments.reliability, curve)
+    UNCERTAINTY.write(arguments.summary, summary)
     logger.info("%s: rank correlation %.2f with the true error", reference.facts["id"], summary["spearman"].iloc[0])

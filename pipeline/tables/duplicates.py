@@ -1,64 +1,41 @@
-"""The table of near-duplicates: pictures and slices that stand in two splits, one row a pair."""
+"""duplicates.csv: near-duplicate pictures and slices in different splits."""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any
 
-from pipeline.errors import UserError
-from pipeline.files import write_text
-
-
-class Duplicate(NamedTuple):
-    """One row of the table: a picture or slice of a later split, and the one that it resembles."""
-
-    picture: str
-    split: str
-    volume: str
-    near_duplicate_of: str
-    near_duplicate_split: str
-    near_duplicate_volume: str
-    distance: int
+from pipeline.tables.columns import Split, VolumeName
+from pipeline.tables.table import Column, Table
 
 
-def write_duplicates(path: Path, rows: Sequence[Duplicate]) -> None:
-    """Write the table as CSV, whole or not at all."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(Duplicate._fields)
-    writer.writerows(rows)
-    write_text(path, text.getvalue())
+@dataclass(frozen=True)
+class Duplicate:
+    """A picture or slice, and a near-duplicate of it in an earlier split."""
+
+    picture: Annotated[str, Column("name of the picture, or number of the slice")]
+    split: Split
+    volume: VolumeName
+    near_duplicate_of: Annotated[str, Column("name of the near-duplicate in the earlier split")]
+    near_duplicate_split: Annotated[str, Column("its split")]
+    near_duplicate_volume: Annotated[str, Column("name of its volume")]
+    distance: Annotated[int, Column("Hamming distance of the perceptual hashes", "bits")]
 
 
-def read_left_out(path: Path, volume: str) -> set[str]:
-    """Read from the table which pictures of a stack are to be left out; errors as `read_rows`."""
-    return {row["picture"] for row in read_rows(path) if row["volume"] == volume}
+DUPLICATES = Table("near-duplicates", Duplicate)
 
 
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """Read the table.
-
-    Raises:
-        UserError: the file cannot be read, or is no such table.
-    """
-    try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            reader = csv.DictReader(stream)
-            rows = list(reader)
-    except (OSError, ValueError, csv.Error) as error:
-        raise UserError(f"cannot read {path}: {error}. Delete it and run again.") from error
-    if tuple(reader.fieldnames or ()) != Duplicate._fields:
-        raise UserError(f"{path}: is no table of near-duplicates; delete it and run again.")
-    return rows
+def excluded_pictures(path: Path, volume: str) -> set[str]:
+    """Read the names of the pictures of a stack that are excluded as near-duplicates; errors as `Table.read`."""
+    return {row.picture for row in DUPLICATES.read_rows(path) if row.volume == volume}
 
 
-def counted(path: Path) -> list[dict[str, Any]]:
-    """Read from the table how many pictures or slices each two volumes have in common; errors as `read_rows`."""
+def count_duplicates(path: Path) -> list[dict[str, Any]]:
+    """Count from the file the near-duplicate pictures or slices of every two volumes; errors as `Table.read`."""
+    pairs: dict[tuple[str, str, str, str], set[str]] = {}
+    for row in DUPLICATES.read_rows(path):
+        key = (row.volume, row.split, row.near_duplicate_volume, row.near_duplicate_split)
+        pairs.setdefault(key, set()).add(row.picture)
     names = ("volume", "split", "near_duplicate_volume", "near_duplicate_split")
-    pairs: dict[tuple[str, ...], set[str]] = {}
-    for row in read_rows(path):
-        pairs.setdefault(tuple(row[name] for name in names), set()).add(row["picture"])
     return [{**dict(zip(names, key, strict=True)), "pictures": len(found)} for key, found in sorted(pairs.items())]

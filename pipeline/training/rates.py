@@ -22,8 +22,8 @@ def group_rate_at(step: int, group: str, recipe: Recipe) -> float:
     """Return the share of the learning rate that a group of layers (upsampler or trunk) has at a step."""
     if group == "upsampler":
         return rate_at(step, recipe)
-    frozen = step < recipe.thaw.trunk_from * recipe.steps
-    return 0.0 if frozen else recipe.thaw.trunk_rate * rate_at(step, recipe)
+    frozen = step < recipe.unfreeze.trunk_from * recipe.steps
+    return 0.0 if frozen else recipe.unfreeze.trunk_rate * rate_at(step, recipe)
 
 
 def adversarial_weight_at(step: int, adversarial: Adversarial, recipe: Recipe) -> float:

@@ -6,7 +6,6 @@ import copy
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +28,12 @@ from pipeline.models.generator import Generator
 from pipeline.models.vgg import read_vgg
 from pipeline.models.weights import save_generator
 from pipeline.physics.excerpts import Excerpt
+from pipeline.tables.dial import DIAL
+from pipeline.tables.history import write_history
+from pipeline.tables.training_events import EVENTS
 from pipeline.training.checkpoint import CheckpointFolder
 from pipeline.training.dial import between, try_settings
 from pipeline.training.fabric import start_engine
-from pipeline.training.history import write_history
 from pipeline.training.loading import draw_with_one_thread
 from pipeline.training.patches import PatchSampler
 from pipeline.training.perceptual import PerceptualDistance
@@ -57,8 +58,6 @@ from pipeline.training.validation import (
 )
 
 logger = logging.getLogger(__name__)
-
-EVENT_COLUMNS = ("step", "kind", "what", "value")
 
 
 def train(
@@ -154,10 +153,10 @@ def _write(
     """Write what the training has to show."""
     output.mkdir(parents=True, exist_ok=True)
     write_history(output / "history.csv", trainer.history)
-    _write_table(output / "events.csv", [asdict(event) for event in trainer.events], EVENT_COLUMNS)
+    EVENTS.write(output / "events.csv", trainer.events)
     (output / "dial.csv").unlink(missing_ok=True)
     if dial:
-        _write_table(output / "dial.csv", dial, tuple(dial[0]))
+        DIAL.write(output / "dial.csv", pd.DataFrame(dial))
     references = [middle_of(np.asarray(one.reference.data), one) for one in excerpts]
     samples: dict[str, Tensor] = {
         "lr": torch.from_numpy(stack_common_part([middle_of_input(one) for one in excerpts])),
@@ -166,10 +165,3 @@ def _write(
     }
     with replacing(output / "samples.safetensors") as partial:
         save_file(samples, partial)
-
-
-def _write_table(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
-    with replacing(path) as partial:
-        pd.DataFrame(rows, columns=pd.Index(columns)).to_csv(
-            partial, index=False, float_format="%.9g", lineterminator="\n"
-        )

@@ -13,30 +13,15 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from pipeline.config.sections import Sentinel as Settings
+from pipeline.tables.training_events import TrainingEvent
 
 USUAL_STEPS = 50
 """Steps over which the usual gradient is taken."""
 FIRST_STEPS = 10
 """Steps before which no gradient is usual yet."""
 
+
 Verdict = Literal["fine", "skip", "roll_back"]
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something that the sentinel noticed.
-
-    Attributes:
-        step: steps taken before it.
-        kind: skipped_step, rolled_back or stopped.
-        what: the finding, in words.
-        value: the number behind it.
-    """
-
-    step: int
-    kind: str
-    what: str
-    value: float
 
 
 @dataclass
@@ -63,7 +48,7 @@ class Sentinel:
         self._settings = settings
         self._most_skips = max(1, settings.patience_steps // 10, min_skips)
         self._memory = _Memory()
-        self.events: list[Event] = []
+        self.events: list[TrainingEvent] = []
 
     @property
     def adversarial_share(self) -> float:
@@ -142,7 +127,7 @@ class Sentinel:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state` gave."""
         self._memory = _Memory(**state["memory"])
-        self.events = [Event(**event) for event in state["events"]]
+        self.events = [TrainingEvent(**event) for event in state["events"]]
 
     def _bad_step(self, loss: float, gradient: float) -> tuple[str, float] | None:
         if not math.isfinite(loss):
@@ -176,4 +161,4 @@ class Sentinel:
         return "roll_back"
 
     def _note(self, step: int, kind: str, what: str, value: float) -> None:
-        self.events.append(Event(step, kind, what, value))
+        self.events.append(TrainingEvent(step, kind, what, value))

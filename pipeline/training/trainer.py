@@ -25,6 +25,7 @@ from pipeline.config.sections import Train
 from pipeline.errors import UserError
 from pipeline.models.generator import Generator
 from pipeline.physics.torch_operator import as_torch
+from pipeline.tables.training_events import TrainingEvent
 from pipeline.training.average import Average
 from pipeline.training.checkpoint import CheckpointFolder
 from pipeline.training.loading import Sampler, batches
@@ -33,7 +34,7 @@ from pipeline.training.patches import Patches
 from pipeline.training.perceptual import PerceptualDistance
 from pipeline.training.rates import adversarial_weight_at, group_rate_at, rate_at
 from pipeline.training.recomputing import recompute_trunk
-from pipeline.training.sentinel import Event, Sentinel, Verdict
+from pipeline.training.sentinel import Sentinel, Verdict
 
 logger = logging.getLogger(__name__)
 
@@ -185,7 +186,7 @@ class Trainer:
         return self._progress.history
 
     @property
-    def events(self) -> list[Event]:
+    def events(self) -> list[TrainingEvent]:
         """What the sentinel noticed."""
         return self._sentinel.events
 

@@ -21,8 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pipeline.__main__ import main  # first of all, since it says how threads are to wait
-from pipeline.steps._names import STAGES
+from pipeline.steps._framework import main, names  # first, since it sets how threads wait
 
 FOR_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 CHANGES = ("os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.chmod", "os.link", "os.symlink")
@@ -117,8 +116,8 @@ def mind(connection: socket.socket, place: Path) -> None:
 
 def serve(place: Path, command: list[str]) -> int:
     """Serve until a command has ended, or for ever where there is none; return the command's exit status."""
-    for stage in STAGES:
-        importlib.import_module(f"pipeline.{stage}")
+    for step in names():
+        importlib.import_module(f"pipeline.steps.{step}")
     client = place / "python"
     client.write_text(CLIENT.format(python=sys.executable, place=str(place / "socket"), broken=BROKEN))
     client.chmod(0o755)

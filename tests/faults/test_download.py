@@ -73,7 +73,7 @@ def environment(**changes: str) -> dict[str, str]:
 def command(source: dict[str, Any] | None, output: str = "out/scan.bin", name: str = "mine") -> list[str]:
     described = [] if source is None else ["--source", json.dumps(source)]
     options = ["--name", name, *described, "--output", output, "--archives", "archives", *IMPATIENT]
-    return [sys.executable, "-m", "pipeline", "download", *options]
+    return [sys.executable, "-m", "pipeline.steps", "download", *options]
 
 
 def download(
@@ -88,10 +88,10 @@ def download(
 def as_nobody(folder: Path, source: dict[str, Any]) -> subprocess.CompletedProcess[str]:
     """Run the command without the rights of root, who is refused nothing; modules are imported before."""
     code = (
-        "import os, sys; import pipeline.__main__, pipeline.steps.download\n"
+        "import os, sys; import pipeline.steps.__main__, pipeline.steps.download\n"
         "import pipeline.sources.kinds.http, pipeline.sources.kinds.local\n"
         f"os.getuid() == 0 and (os.setgroups([]), os.setgid({NOBODY}), os.setuid({NOBODY}))\n"
-        "sys.exit(pipeline.__main__.main(sys.argv[1:]))"
+        "sys.exit(pipeline.steps.__main__.main(sys.argv[1:]))"
     )
     arguments = [sys.executable, "-c", code, *command(source)[3:]]
     return subprocess.run(

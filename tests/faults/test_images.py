@@ -22,7 +22,7 @@ from pipeline.errors import UserError
 from pipeline.formats import format_of
 from pipeline.formats import picture_folder as pictures
 from pipeline.sources.packing import LIMIT_BYTES, pack
-from tests.helpers import contents, ras_affine, run_stage, the_message, volume_entry
+from tests.helpers import contents, ras_affine, run_step, the_message, volume_entry
 from tests.image_files import deep_png, dicom_slice, numbers, png, write_dicom, write_ome, write_series, write_zip
 
 GIBIBYTE = 2**30
@@ -305,7 +305,7 @@ def test_a_bomb_is_told_by_the_command_in_bounded_memory(kind: str, tmp_path: Pa
     make(tmp_path / name)
     options = ("--output", tmp_path / "out/a.safetensors", "--volume", json.dumps(volume_entry()))
     alone = {"OPENBLAS_NUM_THREADS": "1"}
-    message = the_message(run_stage("extract", "--input", tmp_path / name, *options, before=bounded, environment=alone))
+    message = the_message(run_step("extract", "--input", tmp_path / name, *options, before=bounded, environment=alone))
     assert expected in message and "\n" not in message
     assert not (tmp_path / "out").exists()
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from tests.helpers import contents, extract, run_stage, synthetic_head, the_message, volume_entry, write_nifti
+from tests.helpers import contents, extract, run_step, synthetic_head, the_message, volume_entry, write_nifti
 
 PIXDIM, SFORM_CODE, SROW_X = 76, 254, 280
 """Places in the NIfTI-1 header."""
@@ -117,7 +117,7 @@ def test_a_broken_volume_gives_one_message_that_names_it_and_no_output(kind: str
     source = tmp_path / name
     make(source)
     output = tmp_path / "results" / "head.safetensors"
-    result = run_stage("extract", "--input", source, "--output", output, "--volume", json.dumps(volume_entry()))
+    result = run_step("extract", "--input", source, "--output", output, "--volume", json.dumps(volume_entry()))
     message = the_message(result, after_progress=True)
     assert str(source) in message
     assert expected in message
@@ -128,7 +128,7 @@ def test_a_broken_volume_gives_one_message_that_names_it_and_no_output(kind: str
 def test_slices_beyond_the_volume_are_told_with_the_volume_s_name(tmp_path: Path) -> None:
     source = write_nifti(tmp_path / "x.nii.gz", head())
     entry = json.dumps(volume_entry(id="upper", slices=[10, 30]))
-    result = run_stage("extract", "--input", source, "--output", tmp_path / "out" / "a.safetensors", "--volume", entry)
+    result = run_step("extract", "--input", source, "--output", tmp_path / "out" / "a.safetensors", "--volume", entry)
     message = the_message(result, after_progress=True)
     assert "'upper'" in message
     assert "only 18" in message
@@ -160,7 +160,7 @@ def test_a_damaged_file_between_stages_is_named_and_nothing_is_written(kind: str
 
 def degrade(volume: Path, outputs: Path, **options: Any) -> Any:
     paths = ("--output", outputs / "head.safetensors", "--forward-model", outputs / "head.forward.json")
-    return run_stage("degrade", "--input", volume, *paths, **options)
+    return run_step("degrade", "--input", volume, *paths, **options)
 
 
 def whole_volume(folder: Path) -> Path:
@@ -194,7 +194,7 @@ def test_an_unreadable_volume_is_named(tmp_path: Path) -> None:
     source = write_nifti(tmp_path / "x.nii.gz", head())
     source.chmod(0)
     options = ("--output", tmp_path / "out" / "a.safetensors", "--volume", json.dumps(volume_entry()))
-    message = the_message(run_stage("extract", "--input", source, *options, refusable=True))
+    message = the_message(run_step("extract", "--input", source, *options, refusable=True))
     assert str(source) in message
     assert "Permission denied" in message
     assert not (tmp_path / "out").exists()

@@ -26,7 +26,7 @@ from pipeline.models.generator import Generator, Shape
 from pipeline.models.vgg import VggFeatures, save_vgg
 from pipeline.models.weights import load_generator, save_generator
 from pipeline.steps.degrade import degrade, forward_model
-from tests.helpers import CHECKOUT, extract, run_stage, synthetic_head, the_message, write_nifti
+from tests.helpers import CHECKOUT, extract, run_step, synthetic_head, the_message, write_nifti
 
 SHAPE = {"blocks": 1, "features": 8, "growth": 4}
 SOURCE = json.dumps({"kind": "local", "path": "x", "network": {**SHAPE, "trained_on": "nothing"}})
@@ -80,7 +80,7 @@ def arguments(data: Path, work: Path, name: str = "pixels", settings: dict | Non
 
 def start(command: list[str]) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "pipeline", *command],
+        [sys.executable, "-m", "pipeline.steps", *command],
         cwd=CHECKOUT,
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
@@ -106,7 +106,7 @@ def undisturbed(data, tmp_path_factory):
     def folder_of(name: str) -> Path:
         if name not in found:
             folder = tmp_path_factory.mktemp(f"undisturbed-{name}")
-            result = run_stage(*arguments(data, folder, name))
+            result = run_step(*arguments(data, folder, name))
             assert result.returncode == 0, result.stderr
             found[name] = folder / "model"
         return found[name]
@@ -154,7 +154,7 @@ def test_a_dial_leaves_its_curve_and_the_sentinel_its_events(undisturbed, data):
 
 
 def test_a_second_training_gives_the_same_bytes(data, undisturbed, tmp_path):
-    assert run_stage(*arguments(data, tmp_path)).returncode == 0
+    assert run_step(*arguments(data, tmp_path)).returncode == 0
     assert_same_model(tmp_path / "model", undisturbed("pixels"))
 
 
@@ -184,7 +184,7 @@ def test_a_killed_training_goes_on_and_ends_in_the_same_weights(data, undisturbe
     assert not (tmp_path / "model").exists()
     if name == "sharp":
         assert pd.read_csv(expected / "events.csv")["step"].min() < kill_at, "no event lies in the past"
-    again = run_stage(*arguments(data, tmp_path, name))
+    again = run_step(*arguments(data, tmp_path, name))
     assert again.returncode == 0, again.stderr
     assert "continuing after step" in again.stderr
     assert_same_model(tmp_path / "model", expected)
@@ -200,13 +200,13 @@ def test_ten_kills_at_random_moments_end_in_the_same_weights(data, undisturbed, 
         time.sleep(generator.uniform(0.5, 8.0))
         if kill(process) != -signal.SIGKILL:
             break
-    assert run_stage(*arguments(data, tmp_path, name)).returncode == 0
+    assert run_step(*arguments(data, tmp_path, name)).returncode == 0
     assert_same_model(tmp_path / "model", undisturbed(name))
 
 
 def run_two(command: list[str]) -> subprocess.CompletedProcess[str]:
     """Run a stage as two processes; the second cannot write more than a kilobyte to any file, which weights need."""
-    alone = 'test "$RANK" = 0 || ulimit -f 1; exec "$0" -m pipeline "$@"'
+    alone = 'test "$RANK" = 0 || ulimit -f 1; exec "$0" -m pipeline.steps "$@"'
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python"]
     variables = {**os.environ, "PYTHONPATH": str(CHECKOUT), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     everything = [*launcher, "bash", "-c", alone, sys.executable, *command]
@@ -218,7 +218,7 @@ def test_two_processes_learn_what_one_does_and_one_of_them_writes(data, tmp_path
     changes = {"batch_size": 4, "steps": 6, "adversarial": adversarial}
     settings = {"record_every": 1, "checkpoint_every": 3}
     commands = [arguments(data, tmp_path / name, settings=settings, **changes) for name in ("one", "two")]
-    alone, shared = run_stage(*commands[0]), run_two(commands[1])
+    alone, shared = run_step(*commands[0]), run_two(commands[1])
     assert alone.returncode == 0, alone.stderr
     assert shared.returncode == 0, shared.stderr
     assert sorted(path.name for path in (tmp_path / "two" / "model").iterdir()) == WRITTEN
@@ -240,7 +240,7 @@ def test_changed_settings_start_afresh_and_say_so(data, tmp_path):
     process = start(arguments(data, tmp_path, steps=100_000))
     wait_for(lambda: any((tmp_path / "checkpoints").glob("generation-*.pt")), process)
     kill(process)
-    again = run_stage(*arguments(data, tmp_path))
+    again = run_step(*arguments(data, tmp_path))
     assert again.returncode == 0, again.stderr
     assert "starting afresh" in again.stderr
     assert "continuing" not in again.stderr
@@ -250,7 +250,7 @@ def test_a_second_trainer_on_one_folder_is_refused(data, tmp_path):
     first = start(arguments(data, tmp_path, steps=100_000))
     try:
         wait_for(lambda: any((tmp_path / "checkpoints").glob("generation-*.pt")), first)
-        message = the_message(run_stage(*arguments(data, tmp_path)), after_progress=True)
+        message = the_message(run_step(*arguments(data, tmp_path)), after_progress=True)
         assert "another training" in message
     finally:
         kill(first)
@@ -261,7 +261,7 @@ def test_cuda_without_a_gpu_is_a_clear_error(data, tmp_path):
         pytest.skip("this machine has a GPU")
     command = arguments(data, tmp_path)
     command[command.index("--device") + 1] = "cuda"
-    message = the_message(run_stage(*command), after_progress=True)
+    message = the_message(run_step(*command), after_progress=True)
     assert "resources.device" in message
     assert "auto or cpu" in message
 
@@ -269,7 +269,7 @@ def test_cuda_without_a_gpu_is_a_clear_error(data, tmp_path):
 def test_auto_says_what_it_chose(data, tmp_path):
     command = arguments(data, tmp_path, steps=1)
     command[command.index("--device") + 1] = "auto"
-    assert "device: " in run_stage(*command).stderr
+    assert "device: " in run_step(*command).stderr
 
 
 def test_data_of_another_factor_is_refused(data, tmp_path):
@@ -277,7 +277,7 @@ def test_data_of_another_factor_is_refused(data, tmp_path):
     write_image(tmp_path / "lr2.safetensors", degrade(image, forward_model(image, Degrade(factor=2), seed=1)))
     command = arguments(data, tmp_path)
     command[command.index("--lr") + 1] = str(tmp_path / "lr2.safetensors")
-    message = the_message(run_stage(*command), after_progress=True)
+    message = the_message(run_step(*command), after_progress=True)
     assert "start.safetensors: enlarges by (4, 4), but the data was degraded by (2, 2)" in message
 
 
@@ -286,7 +286,7 @@ def test_a_damaged_volume_is_named(data, tmp_path):
     broken.write_bytes((data / "one.hr.safetensors").read_bytes()[:5000])
     command = arguments(data, tmp_path)
     command[command.index("--hr") + 1] = str(broken)
-    assert "broken.safetensors" in the_message(run_stage(*command), after_progress=True)
+    assert "broken.safetensors" in the_message(run_step(*command), after_progress=True)
     assert not (tmp_path / "model").exists()
 
 
@@ -296,18 +296,18 @@ def test_a_start_that_the_recipe_does_not_want_or_misses_is_named(data, tmp_path
     if not given:
         place = command.index("--start-from")
         del command[place : place + 2]
-    assert f"--start-from: the recipe starts from '{starts_from}'" in the_message(run_stage(*command))
+    assert f"--start-from: the recipe starts from '{starts_from}'" in the_message(run_step(*command))
 
 
 def test_features_that_the_recipe_needs_are_asked_for(data, tmp_path):
     command = arguments(data, tmp_path, losses={"perceptual": 1.0})
     place = command.index("--perceptual")
     del command[place : place + 2]
-    assert "--perceptual: the recipe compares features" in the_message(run_stage(*command))
+    assert "--perceptual: the recipe compares features" in the_message(run_step(*command))
 
 
 def test_a_training_that_cannot_be_saved_ends_with_advice_and_no_results(data, tmp_path):
     command = arguments(data, tmp_path, learning_rate=50.0, warmup_steps=0, steps=100)
-    message = the_message(run_stage(*command), after_progress=True)
+    message = the_message(run_step(*command), after_progress=True)
     assert "set back 3 times before (train.sentinel.max_rollbacks). Lower the learning rates" in message
     assert not (tmp_path / "model").exists()

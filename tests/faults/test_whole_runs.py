@@ -188,7 +188,7 @@ def test_a_second_run_in_a_folder_is_refused_and_the_first_ends_well(clean, serv
     assert "--unlock" in second.output
     assert "no other Snakemake process" in second.output
     assert "Traceback" not in second.output
-    first.thaw()
+    first.unfreeze()
     ended = first.end()
     assert ended.status == 0, ended.output
     assert set(comparable(folder).items()) <= set(clean.expected.items())

@@ -198,10 +198,10 @@ class Run:
         return Ended(self.process.returncode, output)
 
     def freeze(self) -> None:
-        """Stop everything where it is, until `thaw`."""
+        """Stop everything where it is, until `unfreeze`."""
         subprocess.run(["pkill", "-STOP", "-s", str(self.process.pid)], check=True)
 
-    def thaw(self) -> None:
+    def unfreeze(self) -> None:
         """Let everything go on."""
         subprocess.run(["pkill", "-CONT", "-s", str(self.process.pid)], check=True)
 

@@ -29,10 +29,10 @@ from pipeline.formats.io.predictions import prediction_path, read_prediction, su
 from pipeline.formats.tiled import open_tiled
 from pipeline.image.image import Image
 from pipeline.inference.large_images import measured_levels, restore_large
-from pipeline.metrics import WHOLE_VOLUME
 from pipeline.metrics._range import data_range
 from pipeline.models.generator import Generator, Shape
 from pipeline.models.weights import save_generator
+from pipeline.provenance.record import describe_volume
 from pipeline.reporting.figures.gallery import slice_label, words_of_white
 from pipeline.reporting.figures.slices import draw_slice
 from pipeline.steps.degrade import degrade, forward_model
@@ -40,7 +40,7 @@ from pipeline.steps.duplicates import hashed, hashed_slices, near_duplicates
 from pipeline.steps.evaluate import evaluate, measure, neighbours
 from pipeline.steps.extract import cut_block, extract, normalise, read_block
 from pipeline.steps.interpolate import interpolate
-from pipeline.steps.provenance import describe_volume
+from pipeline.tables.slices import WHOLE_VOLUME
 from tests.helpers import synthetic_head
 from tests.image_files import numbers, png, write_ome, write_zip
 from tests.unit.test_collections import scene

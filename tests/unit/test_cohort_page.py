@@ -9,8 +9,6 @@ from typing import Any
 
 import pandas as pd
 import pytest
-
-from pipeline.__main__ import main
 from pipeline.reporting.cohort_inputs import COLUMNS, Cohort, read_cohort
 from pipeline.reporting.cohort_parts import (
     comparisons_part,
@@ -22,11 +20,13 @@ from pipeline.reporting.cohort_parts import (
     spread_pictures,
 )
 from pipeline.reporting.cohort_volumes import troubles, volume_listing, winners
+
 from pipeline.reporting.listing import Entry, interval, number
 from pipeline.reporting.run_record import RunRecord, by_metric, read_run_record
 from pipeline.reporting.tables import Column, columns_of, first_region
+from pipeline.steps.__main__ import main
 from tests.cohort_run import HOSTILE_NAME, cohort_command, make_cohort
-from tests.helpers import Tags, run_stage, the_message
+from tests.helpers import Tags, run_step, the_message
 from tests.report_run import index_command, make_run, provenance_command
 
 PARTS = {"gates", "inserted", "reliability", "comparisons", "tissue", "diagnosis", "duplicates"}
@@ -97,7 +97,7 @@ def test_a_part_stands_there_only_where_its_table_has_rows(run, tables, tmp_path
 def test_a_table_with_other_columns_is_named(run, tmp_path):
     (tmp_path / "gates.csv").write_text("volume\nx\n")
     command = [*index_command(run, tmp_path / "index.html"), "--gates", str(tmp_path / "gates.csv")]
-    message = the_message(run_stage(*command))
+    message = the_message(run_step(*command))
     assert "gates.csv" in message and "'subject'" in message
 
 

@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image as PillowImage
+from pipeline.reporting.volume_page import slices_to_show
 from scipy import ndimage
 
-from pipeline.__main__ import main
 from pipeline.config.load import read_run
 from pipeline.config.sections import Degrade, Evaluate, Extract
 from pipeline.config.volumes import Volume
@@ -32,17 +32,20 @@ from pipeline.formats.io.predictions import check_output, prediction_path, read_
 from pipeline.image.image import Image
 from pipeline.reporting.figures.slices import draw_slice
 from pipeline.reporting.run_record import read_run_record
-from pipeline.reporting.volume_page import slices_to_show
 from pipeline.sources.packing import pack
 from pipeline.sources.picture_archive import picture_names, shard_of
 from pipeline.statistics.bootstrap import resampled_means
+from pipeline.statistics.measurements import read_parts, volume_table
 from pipeline.statistics.summary import summarise
+from pipeline.steps.__main__ import main
 from pipeline.steps.degrade import degrade, forward_model
-from pipeline.steps.evaluate import evaluate, measure, region_mask, write_measurements
+from pipeline.steps.evaluate import evaluate, measure, region_mask
 from pipeline.steps.extract import extract
 from pipeline.steps.interpolate import interpolate
-from pipeline.tables.duplicates import read_left_out
-from pipeline.tables.measurements import read_parts, volume_table, write_table
+from pipeline.tables.duplicates import excluded_pictures
+from pipeline.tables.slices import SLICES
+from pipeline.tables.summary import SUMMARY
+from pipeline.tables.volumes import VOLUMES
 from tests.helpers import configuration, synthetic_head, write_nifti
 
 SHARDS = {"train": 2, "val": 1, "test": 1}
@@ -416,7 +419,7 @@ def test_near_duplicates_are_found_and_left_out_of_the_later_split(tmp_path: Pat
     pairs = {(line.split(",")[0], line.split(",")[3]) for line in lines[1:]}
     expected = {("smaller.png", "first.png"), ("smaller.png", "twin of first.png"), ("brighter.png", "second.png")}
     assert pairs == expected
-    assert read_left_out(table, "val") == {"smaller.png"} and read_left_out(table, "train") == set()
+    assert excluded_pictures(table, "val") == {"smaller.png"} and excluded_pictures(table, "train") == set()
     output = tmp_path / "test.safetensors"
     given = ["--input", str(archive), "--output", str(output), "--volume", stacks[0].model_dump_json()]
     assert main(["extract", *given, "--duplicates", str(table)]) == 0
@@ -429,7 +432,7 @@ def test_near_duplicates_are_found_and_left_out_of_the_later_split(tmp_path: Pat
 def test_another_table_is_not_taken_for_one_of_near_duplicates(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("picture,volume\n")
     with pytest.raises(UserError, match="no table of near-duplicates"):
-        read_left_out(tmp_path / "x.csv", "s")
+        excluded_pictures(tmp_path / "x.csv", "s")
 
 
 # statistics and pages
@@ -484,11 +487,11 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 interpolate(low, method, {}, path)
             rows.extend(evaluate(reference, method, read_prediction(path, reference), settings))
         if volume.split != "train":
-            write_measurements(folder / f"{volume.id}.csv", rows)
+            SLICES.write(folder / f"{volume.id}.csv", rows)
     slices = read_parts([folder / "val-0.csv", folder / "test-0.csv"])
-    write_table(folder / "slices.csv", slices)
-    write_table(folder / "volumes.csv", volume_table(slices))
-    write_table(folder / "summary.csv", summarise(slices, settings, 1, ["val-0", "test-0"]))
+    SLICES.write(folder / "slices.csv", slices)
+    VOLUMES.write(folder / "volumes.csv", volume_table(slices))
+    SUMMARY.write(folder / "summary.csv", summarise(slices, settings, 1, ["val-0", "test-0"]))
     (folder / "tuning.json").write_text(json.dumps({"method": "nlm_bspline3", "settings": {}}))
     (folder / "models/rrdb_l1").mkdir(parents=True)
     (folder / "models/rrdb_l1/model_card.md").write_text("# Fine-tuned\n")

@@ -21,7 +21,7 @@ from pipeline.config.load import read_run
 from pipeline.config.run import Run
 from pipeline.config.sources import LocalSource, S3Source
 from pipeline.errors import UserError
-from pipeline.steps.provenance import read_config
+from pipeline.provenance.record import read_config
 from tests.helpers import CHECKOUT
 
 ALL = {"train": ["a"], "val": ["b"], "test": ["c"]}

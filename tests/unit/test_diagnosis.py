@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 import torch
 
-from pipeline.__main__ import main
 from pipeline.config.sections import REFERENCE
 from pipeline.fidelity import classifier
 from pipeline.fidelity.diagnosis import (
@@ -27,6 +26,7 @@ from pipeline.formats.io.container import read_image, write_image
 from pipeline.formats.io.predictions import write_prediction
 from pipeline.image.image import Image
 from pipeline.image.stack import upright
+from pipeline.steps.__main__ import main
 
 SETTINGS = '{"bootstrap_samples": 200}'
 

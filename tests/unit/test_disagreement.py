@@ -34,7 +34,7 @@ from pipeline.steps.degrade import degrade
 from pipeline.steps.deliver_uncertainty import expected_error
 from pipeline.steps.infer import infer
 from pipeline.training.patches import PatchSampler
-from tests.helpers import configuration, extract, ras_affine, restore_slice, run_stage, synthetic_head, write_nifti
+from tests.helpers import configuration, extract, ras_affine, restore_slice, run_step, synthetic_head, write_nifti
 from tests.image_files import write_ome, write_series
 from tests.small_training import make_trainer, tiny_generator, tiny_recipe, training_volume
 from tests.unit.test_ome_zarr import write_store
@@ -253,19 +253,19 @@ def test_the_stages_make_an_error_map_and_say_what_it_is_worth(project):
     prediction, weights = project / "predictions/rrdb_l1/head.nii.gz", project / "rrdb_l1/generator.safetensors"
     settings = ("--settings", json.dumps({"noise_sigma": 0.02, "threads": 1, "force": True}), "--device", "cpu")
     files = ("--model", weights, "--lr", lr)
-    made = run_stage("infer", *files, "--output", prediction, "--spread", spread, *settings)
+    made = run_step("infer", *files, "--output", prediction, "--spread", spread, *settings)
     assert made.returncode == 0, made.stderr
     alone = project / "alone/head.nii.gz"
-    assert run_stage("infer", *files, "--output", alone, *settings).returncode == 0
+    assert run_step("infer", *files, "--output", alone, *settings).returncode == 0
     assert alone.read_bytes() == prediction.read_bytes()
 
     calibration = project / "calibration.json"
-    made = run_stage(
+    made = run_step(
         *("calibrate", "--hr", hr, "--predictions", prediction, "--spreads", spread, "--output", calibration)
     )
     assert made.returncode == 0, made.stderr
     outputs = {name: project / f"out.{name}.csv" for name in ("reliability", "summary")}
-    made = run_stage(
+    made = run_step(
         *("uncertainty", "--hr", hr, "--prediction", prediction, "--spread", spread, "--calibration", calibration),
         *("--output", project / "map.safetensors"),
         *(option for name, path in outputs.items() for option in (f"--{name}", path)),
@@ -279,12 +279,12 @@ def test_the_stages_make_an_error_map_and_say_what_it_is_worth(project):
     assert summary["predicted"][0] == pytest.approx(summary["observed"][0], rel=1e-4)
     assert np.average(curve["observed"], weights=curve["voxels"]) == pytest.approx(summary["observed"][0], rel=1e-6)
 
-    made = run_stage("merge", "--parts", *[outputs["reliability"]] * 2, "--output", project / "all.csv")
+    made = run_step("merge", "--parts", *[outputs["reliability"]] * 2, "--output", project / "all.csv")
     assert made.returncode == 0, made.stderr
     assert len(pd.read_csv(project / "all.csv")) == 20
 
     delivered = project / "sr/head.uncertainty.nii.gz"
-    made = run_stage("deliver_uncertainty", "--input", project / "map.safetensors", "--output", delivered)
+    made = run_step("deliver_uncertainty", "--input", project / "map.safetensors", "--output", delivered)
     assert made.returncode == 0, made.stderr
     held: Any = nib.load(delivered)
     reference, found = read_image(hr), read_image(project / "map.safetensors")
@@ -322,7 +322,7 @@ def test_files_of_different_volumes_are_refused(project):
     other = Image(reference.data, reference.affine, facts={**reference.facts, "id": "another"})
     write_image(project / "other.safetensors", other)
     files = ("--hr", project / "hr.safetensors", "--predictions", project / "p/head.nii.gz")
-    refused = run_stage("calibrate", *files, "--spreads", project / "other.safetensors", "--output", project / "c.json")
+    refused = run_step("calibrate", *files, "--spreads", project / "other.safetensors", "--output", project / "c.json")
     assert refused.returncode == 1
     assert "is of volume 'another'" in refused.stderr
 

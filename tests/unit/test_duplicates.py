@@ -13,11 +13,11 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pipeline.__main__ import main
 from pipeline.formats.io.container import read_facts
+from pipeline.steps.__main__ import main
 from pipeline.steps.duplicates import PROBES, cut_to, spread
-from pipeline.tables.duplicates import counted
-from tests.helpers import configuration, extract, reoriented, run_stage, synthetic_head, the_message, write_nifti
+from pipeline.tables.duplicates import count_duplicates
+from tests.helpers import configuration, extract, reoriented, run_step, synthetic_head, the_message, write_nifti
 
 
 def head(seed: int) -> NDArray[np.float32]:
@@ -83,7 +83,7 @@ def test_slices_are_counted_in_the_whole_volume(table: Path) -> None:
 
 
 def test_the_counts_are_of_slices_not_of_rows(table: Path) -> None:
-    found = {(one["volume"], one["near_duplicate_volume"]): one["pictures"] for one in counted(table)}
+    found = {(one["volume"], one["near_duplicate_volume"]): one["pictures"] for one in count_duplicates(table)}
     assert found["renamed", "taught"] >= PROBES // 2 and max(found.values()) <= PROBES
 
 
@@ -95,7 +95,7 @@ def test_the_record_of_the_run_names_them(table: Path, tmp_path: Path) -> None:
     taught = str(table.with_name("taught.safetensors"))
     output = tmp_path / "provenance.json"
     assert main([*command, taught, "--duplicates", str(table), "--output", str(output)]) == 0
-    assert json.loads(output.read_text())["near_duplicates"] == counted(table) != []
+    assert json.loads(output.read_text())["near_duplicates"] == count_duplicates(table) != []
 
 
 def test_it_is_told_in_the_log_and_the_volume_stays(
@@ -113,24 +113,24 @@ def test_the_order_of_axes_in_the_file_makes_no_difference(folder: Path, volumes
     output = folder / "turned.safetensors"
     extract(source, output, id="turned", split="test", subject="T")
     assert main(["duplicates", "--extracted", volumes[0], str(output), "--output", str(folder / "turned.csv")]) == 0
-    assert [one["volume"] for one in counted(folder / "turned.csv")] == ["turned"]
+    assert [one["volume"] for one in count_duplicates(folder / "turned.csv")] == ["turned"]
 
 
 def test_without_volumes_the_table_is_empty(tmp_path: Path) -> None:
     assert main(["duplicates", "--output", str(tmp_path / "d.csv")]) == 0
-    assert counted(tmp_path / "d.csv") == []
+    assert count_duplicates(tmp_path / "d.csv") == []
 
 
 def test_a_failure_names_the_volume(tmp_path: Path) -> None:
     damaged = tmp_path / "broken.safetensors"
     damaged.write_bytes(b"\x00" * 40)
     command = ["duplicates", "--extracted", damaged, "--output", tmp_path / "d.csv"]
-    assert "volume 'broken': cannot read" in the_message(run_stage(*command))
+    assert "volume 'broken': cannot read" in the_message(run_step(*command))
     with zipfile.ZipFile(tmp_path / "pictures.zip", "w") as archive:
         archive.writestr("a.png", b"no picture")
     stack = {"id": "slices-0", "subject": "slices-0", "split": "val", "source": "pictures", "shard": [0, 1]}
     command = ["duplicates", "--input", tmp_path / "pictures.zip", "--sources", "pictures", "--volumes"]
-    message = the_message(run_stage(*command, json.dumps([stack]), "--output", tmp_path / "d.csv"))
+    message = the_message(run_step(*command, json.dumps([stack]), "--output", tmp_path / "d.csv"))
     assert "volume 'slices-0'" in message and "a.png" in message
 
 

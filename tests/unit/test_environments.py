@@ -31,7 +31,7 @@ from tests.helpers import CHECKOUT
 def modules_of(stage: str) -> set[Path]:
     """Return every file of the package that a stage can reach, the configuration's included."""
     seen: set[Path] = set()
-    waiting = [PACKAGE_FOLDER / "__main__.py", *_files_of(f"pipeline.steps.{stage}")]
+    waiting = [PACKAGE_FOLDER / "steps/__main__.py", *_files_of(f"pipeline.steps.{stage}")]
     while waiting:
         path = waiting.pop()
         if path not in seen:

@@ -14,7 +14,6 @@ from scipy import ndimage
 from skimage.metrics import peak_signal_noise_ratio
 
 from pipeline import metrics, plugins
-from pipeline.__main__ import main as run
 from pipeline.config.sections import Degrade, Evaluate, Extract
 from pipeline.errors import UserError
 from pipeline.fidelity.ledger import CHANNELS, shares
@@ -23,13 +22,15 @@ from pipeline.formats.io.container import read_image
 from pipeline.formats.io.predictions import read_prediction, restored_image, write_prediction
 from pipeline.image.image import Image
 from pipeline.image.slices import evenly_spaced
-from pipeline.metrics import WHOLE_VOLUME, _ledger, psnr, ssim
+from pipeline.metrics import _ledger, psnr, ssim
 from pipeline.physics.excerpts import excerpt
 from pipeline.physics.grid import fine_affine
+from pipeline.steps.__main__ import main as run
 from pipeline.steps.degrade import degrade, forward_model
 from pipeline.steps.evaluate import Aids, evaluate, on_grid, region_mask
 from pipeline.steps.extract import normalise
 from pipeline.steps.tune import tune
+from pipeline.tables.slices import WHOLE_VOLUME
 
 METHODS = plugins.names("pipeline.baselines")
 SHAPE = (42, 45, 14)

@@ -19,7 +19,7 @@ from pipeline.image.image import Image
 from pipeline.physics.grid import coarse_shape
 from pipeline.steps.degrade import degrade, forward_model
 from pipeline.steps.extract import cut_block, normalise
-from tests.helpers import extract, ras_affine, run_stage, synthetic_head, volume_entry, write_nifti
+from tests.helpers import extract, ras_affine, run_step, synthetic_head, volume_entry, write_nifti
 
 HEAD = synthetic_head()
 
@@ -79,7 +79,7 @@ def test_a_large_volume_needs_little_memory(tmp_path: Path) -> None:
 
 
 def run_whole(*arguments: Any, **options: Any) -> None:
-    done = run_stage(*arguments, **options)
+    done = run_step(*arguments, **options)
     assert done.returncode == 0, done.stderr
 
 

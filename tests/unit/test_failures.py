@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.__main__ import main
 from pipeline.reporting.snakemake_log import MAX_LOG_LINES, error_message, last_lines, parse_run_log
+from pipeline.steps.__main__ import main
 from tests.helpers import Tags
 
 HOSTILE = '<script>alert("pwned")</script>\'"&'

@@ -51,14 +51,18 @@ from pipeline.models.weights import save_generator
 from pipeline.reporting.figures.gallery import LOW, REFERENCE, build_gallery, draw_slices
 from pipeline.reporting.figures.slices import draw_slice
 from pipeline.sources.packing import pack
+from pipeline.statistics.measurements import read_parts
+from pipeline.statistics.measurements import volume_table as table_of_volumes
 from pipeline.statistics.summary import summarise
+from pipeline.steps.__main__ import main as run_step_here
 from pipeline.steps.degrade import degrade, forward_model
-from pipeline.steps.duplicates import Duplicate
-from pipeline.steps.evaluate import evaluate, write_measurements
+from pipeline.steps.duplicates import DUPLICATES
+from pipeline.steps.evaluate import evaluate
 from pipeline.steps.extract import extract, normalise, read_block
 from pipeline.steps.interpolate import interpolate
-from pipeline.tables.measurements import read_parts, write_table
-from pipeline.tables.measurements import volume_table as table_of_volumes
+from pipeline.tables.slices import SLICES
+from pipeline.tables.summary import SUMMARY
+from pipeline.tables.volumes import VOLUMES
 from tests.helpers import configuration, ras_affine, reoriented, synthetic_head, volume_entry
 from tests.image_files import PLANES, dicom_slice, numbers, png, write_dicom, write_ome, write_series, write_zip
 
@@ -983,16 +987,16 @@ def pages(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
                 interpolate(low, method, {}, path)
             rows.setdefault(split, []).extend(evaluate(reference, method, read_prediction(path, reference), measuring))
     for split in ("val", "test"):
-        write_measurements(folder / f"{split}.csv", rows[split])
+        SLICES.write(folder / f"{split}.csv", rows[split])
     slices = read_parts([folder / "val.csv", folder / "test.csv"])
-    write_table(folder / "slices.csv", slices)
-    write_table(folder / "volumes.csv", table_of_volumes(slices))
-    write_table(folder / "summary.csv", summarise(slices, measuring, 1, []))
+    SLICES.write(folder / "slices.csv", slices)
+    VOLUMES.write(folder / "volumes.csv", table_of_volumes(slices))
+    SUMMARY.write(folder / "summary.csv", summarise(slices, measuring, 1, []))
     (folder / "tuning.json").write_text(json.dumps({"method": "nlm_bspline3", "settings": {}}))
     (folder / "models/rrdb_l1").mkdir(parents=True)
     (folder / "models/rrdb_l1/model_card.md").write_text("# Fine-tuned\n")
     (folder / "models/rrdb_l1/history.csv").write_text("step,learning_rate,loss\n")
-    (folder / "duplicates.csv").write_text(f"{','.join(Duplicate._fields)}\n")
+    (folder / "duplicates.csv").write_text(f"{','.join(DUPLICATES.columns)}\n")
     parts = [folder / f"{split}-0.hr.safetensors" for split in ("train", "val", "test")]
     records = [folder / f"{split}.source.json" for split in ("train", "val", "test")]
     provenance = folder / "provenance.json"
@@ -1010,7 +1014,7 @@ def pages(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def command(*arguments: str | Path) -> None:
-    assert main(list(map(str, arguments))) == 0
+    assert run_step_here(list(map(str, arguments))) == 0
 
 
 def test_the_page_of_a_micrograph_names_its_sections_and_no_plane(pages: dict[str, str]) -> None:

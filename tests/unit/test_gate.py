@@ -15,7 +15,7 @@ from benchmarks.inserted_cheats import ball, cheats, shifted
 from pipeline.baselines import bspline3, lanczos, nlm_bspline3, zerofill
 from pipeline.errors import UserError
 from pipeline.fidelity import consistency_gate as gate
-from pipeline.fidelity.consistency_gate import GATES, judge, matched, residuals, windows_of
+from pipeline.fidelity.consistency_gate import GATE_NAMES, judge, matched, residuals, windows_of
 from pipeline.formats.io.container import read_image
 from pipeline.formats.io.predictions import write_prediction
 from pipeline.image.image import Image
@@ -23,8 +23,8 @@ from pipeline.physics.forward import ForwardModel
 from pipeline.physics.noise import noncentral_chi
 from pipeline.physics.operators import antialiased_bicubic, binning
 from pipeline.steps.gate import as_measured, check
-from pipeline.tables.gate import GateRow, read_gates, write_gates
-from tests.helpers import ras_affine, run_stage, synthetic_head, the_message, write_nifti
+from pipeline.tables.gates import GATES, GateResult
+from tests.helpers import ras_affine, run_step, synthetic_head, the_message, write_nifti
 
 SHAPE = (94, 104, 18)
 FACTORS = (4, 4, 1)
@@ -70,7 +70,7 @@ def test_an_honest_output_passes(setting, method):
     """Twenty cases: no false alarm."""
     _, forward, measured, honest = scene(*setting)
     checks = judge(honest[method], measured, forward, WINDOWS)
-    assert [check.gate for check in checks] == list(GATES)
+    assert [check.gate for check in checks] == list(GATE_NAMES)
     assert [check for check in checks if not check.passed] == []
 
 
@@ -246,7 +246,7 @@ def files(tmp_path_factory) -> Path:
         ("extract", "--input", source, "--output", folder / "hr.safetensors", "--volume", entry),
         ("degrade", *volumes, "--forward-model", folder / "forward.json", "--seed", "3"),
     ):
-        result = run_stage(*command)
+        result = run_step(*command)
         assert result.returncode == 0, result.stderr
     measured = read_image(folder / "lr.safetensors")
     restored = zerofill.upsample(measured.data, FACTORS, {})
@@ -257,7 +257,7 @@ def files(tmp_path_factory) -> Path:
 
 def gate_command(files: Path, output: Path, *more: str | Path):
     predictions = [files / name / "head.nii.gz" for name in ("cheat", "zerofill")]
-    return run_stage("gate", "--lr", files / "lr.safetensors", "--predictions", *predictions, "--output", output, *more)
+    return run_step("gate", "--lr", files / "lr.safetensors", "--predictions", *predictions, "--output", output, *more)
 
 
 def test_the_stage_judges_without_reference_and_twice_alike(files, tmp_path):
@@ -300,7 +300,7 @@ def test_a_prediction_of_another_volume_is_refused(files, tmp_path):
     (tmp_path / "m").mkdir()
     other = write_nifti(tmp_path / "m/head.nii.gz", synthetic_head((60, 72, 16)))
     command = ("gate", "--lr", files / "lr.safetensors", "--predictions", other, "--output", tmp_path / "g.csv")
-    message = the_message(run_stage(*command))
+    message = the_message(run_step(*command))
     assert "Is it a prediction of this volume?" in message and f"volume 'head' ({other})" in message
 
 
@@ -314,11 +314,11 @@ def test_an_image_of_ones_own_is_checked_by_hand(files, tmp_path):
     image[:2, 3] = measured.affine[:2, 3] - 1.5
     sharp = write_nifti(tmp_path / "zerofill/sharp.nii.gz", restored * np.float32(1000), image)
     command = ("gate", "--lr", scan, "--predictions", sharp, "--output", tmp_path / "g.csv")
-    assert "--forward-model" in the_message(run_stage(*command))
-    result = run_stage(*command, "--forward-model", files / "forward.json")
+    assert "--forward-model" in the_message(run_step(*command))
+    result = run_step(*command, "--forward-model", files / "forward.json")
     assert result.returncode == 0, result.stderr
-    assert {row.passed for row in read_gates(tmp_path / "g.csv")} == {True}
-    assert {row.volume for row in read_gates(tmp_path / "g.csv")} == {"scan"}
+    assert {row.passed for row in GATES.read_rows(tmp_path / "g.csv")} == {True}
+    assert {row.volume for row in GATES.read_rows(tmp_path / "g.csv")} == {"scan"}
 
 
 def test_another_plane_takes_its_factors_along():
@@ -328,41 +328,51 @@ def test_another_plane_takes_its_factors_along():
     assert taken.spacing_mm == (1.0, 1.0, 1.0)
 
 
-def row(**changes) -> GateRow:
-    return GateRow("head", "S1", "test", "brainsr", "local", 3.0, 5.5, True)._replace(**changes)
+def row(**changes) -> GateResult:
+    return replace(GateResult("head", "S1", "test", "brainsr", "local", 3.0, 5.5, True), **changes)
 
 
 def test_the_tables_of_volumes_are_read_back_when_they_are_put_together(tmp_path):
-    write_gates(tmp_path / "b.csv", [row(volume="b"), row(volume="b", gate="shift", value=np.nan, passed=False)])
-    write_gates(tmp_path / "a.csv", [row(volume="007")])
+    GATES.write(tmp_path / "b.csv", [row(volume="b"), row(volume="b", gate="shift", value=np.nan, passed=False)])
+    GATES.write(tmp_path / "a.csv", [row(volume="007")])
     command = ("merge", "--parts", tmp_path / "b.csv", tmp_path / "a.csv", "--output", tmp_path / "all.csv")
-    assert run_stage(*command).returncode == 0
-    found = read_gates(tmp_path / "all.csv")
+    assert run_step(*command).returncode == 0
+    found = GATES.read_rows(tmp_path / "all.csv")
     assert [(one.volume, one.passed) for one in found] == [("b", True), ("b", False), ("007", True)]
 
 
 @pytest.mark.parametrize("text", ["", "volume,value\nx,1\n", "{},x,y,z,m,local,1,2,maybe\n"])
 def test_damaged_tables_are_told(tmp_path, text):
     path = tmp_path / "gates.csv"
-    path.write_text(text.replace("{}", f"{','.join(GateRow._fields)}\nv"))
+    path.write_text(text.replace("{}", f"{','.join(GATES.columns)}\nv"))
     with pytest.raises(UserError, match=r"gates\.csv"):
-        read_gates(path)
+        GATES.read_rows(path)
 
 
-def enforce(folder: Path, on_gate: str, method: str = "brainsr"):
+def enforce(folder: Path, on_gate_failure: str, method: str = "brainsr"):
     output = folder / "gates.txt"
-    return run_stage(
-        *("enforce", "--gates", folder / "gates.csv", "--method", method, "--on-gate", on_gate, "--output", output)
+    return run_step(
+        *(
+            "enforce",
+            "--gates",
+            folder / "gates.csv",
+            "--method",
+            method,
+            "--on-gate-failure",
+            on_gate_failure,
+            "--output",
+            output,
+        )
     )
 
 
 def test_enforcement_stops_for_the_delivered_method_alone(tmp_path):
     bad = row(volume="other", value=12.25, passed=False)
-    write_gates(tmp_path / "gates.csv", [row(), bad, row(method="srgan")])
+    GATES.write(tmp_path / "gates.csv", [row(), bad, row(method="srgan")])
     message = the_message(enforce(tmp_path, "fail"))
-    assert "brainsr contradicts what was measured in 1 of 2 volumes" in message
+    assert "brainsr contradicts the measurement in 1 of 2 volumes" in message
     assert "volume 'other': local is 12.25, limit 5.5" in message
-    assert "evaluate.on_gate" in message
+    assert "evaluate.on_gate_failure" in message
     assert not (tmp_path / "gates.txt").exists()
     assert enforce(tmp_path, "warn").returncode == 0
     assert "'other': local is 12.25" in (tmp_path / "gates.txt").read_text()

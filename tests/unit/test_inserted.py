@@ -18,7 +18,7 @@ from pipeline.config.sections import Insertion
 from pipeline.fidelity.insertion import observer
 from pipeline.fidelity.insertion.placing import DIRECTIONS, KINDS, Condition, insert_sites, plain_sites
 from pipeline.fidelity.insertion.structure import Structure, covered, disk
-from pipeline.fidelity.insertion.study import Detection, Place, Seen, detections, plan_structures, study
+from pipeline.fidelity.insertion.study import Seen, detections, plan_structures, study
 from pipeline.files import write_json
 from pipeline.formats.io.container import write_image
 from pipeline.image.image import Image
@@ -27,7 +27,9 @@ from pipeline.physics.forward import ForwardModel
 from pipeline.reporting.fidelity_curves import detection_rates, draw_detection, draw_reliability
 from pipeline.steps.degrade import degrade
 from pipeline.steps.insert_structures import classical_methods
-from tests.helpers import run_stage, synthetic_head
+from pipeline.tables.inserted_places import INSERTED_PLACES
+from pipeline.tables.inserted_structures import DETECTION_COUNTS
+from tests.helpers import run_step, synthetic_head
 from tests.small_training import tiny_generator
 
 NO_DENOISING = {"sigma": 0.02, "h_in_sigma": 0.0, "patch_size": 3, "patch_distance": 3}
@@ -159,7 +161,7 @@ def pair():
 
 def counted(reference: Image, seen: Iterable[Seen]) -> pd.DataFrame:
     """Return the table of detections."""
-    return pd.DataFrame(detections(reference, seen), columns=pd.Index(Detection._fields))
+    return DETECTION_COUNTS.frame(detections(reference, seen))
 
 
 SMALL = Insertion(draws=1, kinds=("lesion",), sizes_voxels=(2.0, 6.0), contrasts=(0.1, 0.8), count=12, slices=4)
@@ -259,7 +261,7 @@ def test_the_stage_writes_one_row_a_method_kind_size_and_contrast(pair, tmp_path
         *("--models", tmp_path / "rrdb_l1/generator.safetensors", "--tuning", tmp_path / "tuning.json"),
         *("--infer", json.dumps({"threads": 1}), "--settings"),
     )
-    made = run_stage(
+    made = run_step(
         *command, json.dumps(settings), "--output", tmp_path / "inserted.csv", "--places", tmp_path / "places.csv"
     )
     assert made.returncode == 0, made.stderr
@@ -271,12 +273,12 @@ def test_the_stage_writes_one_row_a_method_kind_size_and_contrast(pair, tmp_path
     classical = plugins.names("pipeline.baselines")
     assert set(found["method"]) == {"reference", "rrdb_l1", *classical}
     assert len(found) == (len(classical) + 2) * 3 * 2
-    made = run_stage(
+    made = run_step(
         *command, json.dumps({"kinds": []}), "--output", tmp_path / "none.csv", "--places", tmp_path / "no.csv"
     )
     assert made.returncode == 0, made.stderr
-    assert (tmp_path / "none.csv").read_text() == ",".join(Detection._fields) + "\n"
-    assert (tmp_path / "no.csv").read_text() == ",".join(Place._fields) + "\n"
+    assert (tmp_path / "none.csv").read_text() == ",".join(DETECTION_COUNTS.columns) + "\n"
+    assert (tmp_path / "no.csv").read_text() == ",".join(INSERTED_PLACES.columns) + "\n"
 
     listed: Any = pd.read_csv(tmp_path / "places.csv")
     assert set(listed["draw"]) == {0, 1}
@@ -287,7 +289,7 @@ def test_the_stage_writes_one_row_a_method_kind_size_and_contrast(pair, tmp_path
     assert np.array_equal(listed.groupby(keys).size(), counts["inserted"])
 
     both = [[tmp_path / f"{name}.csv" for name in names] for names in (("inserted", "none"), ("places", "no"))]
-    made = run_stage(
+    made = run_step(
         *("detection_rates", "--parts", *both[0], "--places", *both[1], "--deliver", "rrdb_l1"),
         *("--table", tmp_path / "table.csv", "--rates", tmp_path / "rates.csv"),
     )
@@ -300,7 +302,7 @@ def test_the_stage_writes_one_row_a_method_kind_size_and_contrast(pair, tmp_path
     reference_row = everything.loc["reference"]
     assert reference_row["detected"] == found.loc[found["method"] == "reference", "detected"].sum()
     assert reference_row["diff"] == pytest.approx(everything.loc["rrdb_l1", "rate"] - reference_row["rate"])
-    refused = run_stage(
+    refused = run_step(
         *(
             "detection_rates",
             "--parts",

@@ -38,7 +38,7 @@ from pipeline.training.patches import PatchSampler, TrainingVolume
 from pipeline.training.run import train
 from pipeline.training.setup import TrainingFiles, direction, plane_factors
 from pipeline.training.validation import look_at
-from tests.helpers import load_nifti, ras_affine, reoriented, restore_slice, run_stage, synthetic_head, write_nifti
+from tests.helpers import load_nifti, ras_affine, reoriented, restore_slice, run_command, synthetic_head, write_nifti
 from tests.small_training import tiny_generator, tiny_recipe, tiny_settings
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -335,7 +335,7 @@ def check_apply(model: Path, folder: Path) -> None:
     affine = ras_affine((2.0, 2.0, 2.0))
     stored, its_affine = reoriented(voxels, affine, np.array([[1, -1], [2, 1], [0, -1]]))
     source = write_nifti(folder / "coarse.nii.gz", stored, its_affine)
-    result = run_stage("apply", "--model", model, "--input", source, "--output", folder / "fine.nii.gz", "--force")
+    result = run_command("apply", "--model", model, "--input", source, "--output", folder / "fine.nii.gz", "--force")
     assert result.returncode == 0, result.stderr
     fine = load_nifti(folder / "fine.nii.gz")
     assert fine.shape == tuple(2 * size for size in stored.shape)

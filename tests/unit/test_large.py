@@ -44,7 +44,7 @@ from pipeline.inference.large_images import (
 from pipeline.inference.tiles import restore_in_tiles
 from pipeline.models.generator import Generator
 from pipeline.models.weights import save_generator
-from tests.helpers import CHECKOUT, contents, restore_slice, run_stage, the_message
+from tests.helpers import CHECKOUT, contents, restore_slice, run_command, the_message
 from tests.small_training import tiny_generator
 from tests.unit.test_ome_zarr import described, pixels, transformations, write_store
 from tests.unit.test_tiff_kinds import plane_of, write_set
@@ -358,7 +358,7 @@ def test_a_killed_run_leaves_nothing_half_written_and_goes_on(tmp_path, network,
     assert process.wait() == -signal.SIGKILL
     assert not output.exists()
     (tmp_path / ".out.ome.zarr.unfinished/image/0/c/0/0.half.partial").write_bytes(b"half a chunk")
-    again = run_stage(*command)
+    again = run_command(*command)
     assert again.returncode == 0, again.stderr
     assert "continuing with plane 0, row " in again.stderr
     with open_tiled(source) as image:
@@ -515,7 +515,7 @@ def test_only_what_is_large_is_restored_part_by_part(tmp_path):
 def test_the_command_restores_what_is_chosen_of_a_large_image(tmp_path, network_file):
     source = write_tiff(tmp_path / "in.ome.tiff", micrograph((2, 40, 1100)), "CYX")
     output = tmp_path / "out.ome.tiff"
-    result = run_stage(
+    result = run_command(
         *("apply", "--model", network_file, "--input", source, "--output", output, "--device", "cpu", "--force"),
         *("--channel", "1", "--voxel-um", "0.1", "0.2", "0.3"),
     )
@@ -524,7 +524,7 @@ def test_the_command_restores_what_is_chosen_of_a_large_image(tmp_path, network_
         assert image.shape == (80, 2200)  # tifffile leaves out axes of size 1
         assert image.voxel_um == (0.05, 0.1, 0.3)
     assert not list(tmp_path.glob("*.uncertainty.*")), "eight views of a large image are made where they are asked for"
-    wrong = run_stage("apply", "--model", network_file, "--input", source, "--output", tmp_path / "out.nii.gz")
+    wrong = run_command("apply", "--model", network_file, "--input", source, "--output", tmp_path / "out.nii.gz")
     assert "ends in .ome.tiff or .ome.tif" in the_message(wrong, after_progress=True)
 
 
@@ -584,7 +584,7 @@ def test_the_command_makes_the_error_map_of_a_large_image_where_it_is_asked_for(
     source = write_tiff(tmp_path / "in.ome.tiff", micrograph((20, 1100)))
     (tmp_path / "calibration.json").write_text('{"factor": 2.0}')
     wide = SMALL.model_copy(update={"tile_lr": 512})
-    result = run_stage(
+    result = run_command(
         *(
             "apply",
             "--model",

@@ -21,7 +21,6 @@ from pipeline.errors import UserError
 from pipeline.image.image import Image
 from pipeline.image.intensity import IntensityMap
 from pipeline.metrics import (
-    WHOLE_VOLUME,
     edge_sharpness,
     frc,
     fsc,
@@ -44,6 +43,7 @@ from pipeline.metrics._shells import shell_correlation
 from pipeline.models.lpips_weights import calibration_of
 from pipeline.models.vgg import VggFeatures, read_vgg, save_vgg
 from pipeline.steps.evaluate import Aids, measure
+from pipeline.tables.slices import WHOLE_VOLUME
 
 METRICS = plugins.names("pipeline.metrics")
 

@@ -16,7 +16,8 @@ from pipeline.image.image import Image
 from pipeline.models.generator import Generator
 from pipeline.physics.excerpts import excerpt
 from pipeline.steps.degrade import degrade, forward_model
-from pipeline.steps.mismatch import CLASSICAL, COLUMNS, METRICS, draw, measure
+from pipeline.steps.mismatch import CLASSICAL, METRICS, draw, measure
+from pipeline.tables.mismatch import MISMATCH
 from tests.helpers import synthetic_head
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -72,7 +73,7 @@ def test_every_network_is_measured_on_every_degradation_against_the_best_classic
     tests = {name: [excerpt(image, degrade(image, forward_model(image, one, 1)), 3)] for name, one in found.items()}
     networks = {name: Repeating(2, offset).eval() for name, offset in zip(found, (0.0, 0.1, 0.2), strict=True)}
     table = measure(networks, tests)
-    assert tuple(table.columns) == COLUMNS
+    assert tuple(table.columns) == MISMATCH.columns
     assert len(table) == 4 * 3 * 2
     chosen: Any = table[table["metric"] == "psnr"]
     psnr = {(row.trained_on, row.tested_on): row.value for row in chosen.itertuples()}

@@ -14,10 +14,9 @@ import pandas as pd
 import pytest
 from PIL import Image as PillowImage
 
-from pipeline.__main__ import main
 from pipeline.config.load import read_run
 from pipeline.errors import UserError
-from pipeline.fidelity.reading.answers import COLUMNS, read_answers
+from pipeline.fidelity.reading.answers import read_answers
 from pipeline.fidelity.reading.crops import LONGEST_SIDE, choose_cases
 from pipeline.fidelity.reading.design import CHOICE, RATING, Item, design
 from pipeline.fidelity.reading.key import Key, read_key, write_key
@@ -34,6 +33,8 @@ from pipeline.fidelity.reading.scores import (
 from pipeline.image.channels import COLOURS
 from pipeline.image.image import Image
 from pipeline.statistics.krippendorff import krippendorff_alpha
+from pipeline.steps.__main__ import main
+from pipeline.tables.reading_answers import READING_ANSWERS
 from tests.helpers import configuration
 
 CASES, METHODS = [f"v/{index}" for index in range(6)], ["bicubic", "ours", "reference"]
@@ -138,7 +139,7 @@ def write_answers(path: Path, key: Key, name: str, taste: dict[str, int], **chan
         for item in key.items
     ]
     rows[3] |= changes
-    pd.DataFrame(rows, columns=pd.Index(COLUMNS)).to_csv(path, index=False)
+    pd.DataFrame(rows, columns=pd.Index(READING_ANSWERS.columns)).to_csv(path, index=False)
     return path
 
 
@@ -169,7 +170,9 @@ def test_answers_that_cannot_be_are_refused(tmp_path, changes, words):
     assert "one.csv" in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["", "a,b\n1,2\n", ",".join(COLUMNS) + "\n", "\x00\xff", "study,reader\n\n\n"])
+@pytest.mark.parametrize(
+    "text", ["", "a,b\n1,2\n", ",".join(READING_ANSWERS.columns) + "\n", "\x00\xff", "study,reader\n\n\n"]
+)
 def test_other_files_are_refused_with_one_message(tmp_path, text, capsys):
     write_key(tmp_path / "key.json", asked())
     (tmp_path / "bad.csv").write_bytes(text.encode("latin-1"))

@@ -117,7 +117,7 @@ def test_a_recipe_of_ones_own_may_be_based_on_a_preset_or_on_nothing():
 
 def test_a_preset_is_not_changed_by_what_a_configuration_makes_of_it():
     before = yaml.safe_dump(preset("brainsr"))
-    recipe_of("brainsr", {"adversarial": {"weight": 9.0}, "thaw": {"trunk_from": 0.9}, "losses": {"l1": 9.0}})
+    recipe_of("brainsr", {"adversarial": {"weight": 9.0}, "unfreeze": {"trunk_from": 0.9}, "losses": {"l1": 9.0}})
     assert yaml.safe_dump(preset("brainsr")) == before
 
 
@@ -160,11 +160,14 @@ def test_only_recipes_that_compare_features_need_a_vgg():
         ),
         ({"recipes": {"scratch": {}}}, ("recipes.scratch: the name is taken",)),
         ({"recipes": {"bicubic": {}}}, ("recipes.bicubic: the name is taken",)),
-        ({"recipes": {"mine": {"losses": {}}}}, ("recipes.mine", "nothing to learn from")),
+        ({"recipes": {"mine": {"losses": {}}}}, ("recipes.mine", "no loss")),
         ({"recipes": {"mine": {"losses": {"l11": 1.0}}}}, ("recipes.mine.losses", '"l11"', "'l1'?")),
         ({"recipes": {"mine": {"losses": {"l1": 0.0}}}}, ("recipes.mine.losses.l1", "> 0")),
-        ({"recipes": {"mine": {"noise_sigma_range": [0.05, 0.01]}}}, ("recipes.mine", "[0.05, 0.01] must rise")),
-        ({"recipes": {"mine": {"starts_from": "scratch", "dial": {}}}}, ("recipes.mine", "no start worth going back")),
+        (
+            {"recipes": {"mine": {"noise_sigma_range": [0.05, 0.01]}}},
+            ("recipes.mine", "[0.05, 0.01] must be ascending"),
+        ),
+        ({"recipes": {"mine": {"starts_from": "scratch", "dial": {}}}}, ("recipes.mine", "no initial network")),
         ({"recipes": {"mine": {"stepss": 3}}}, ("recipes.mine.stepss", "steps")),
         ({"recipes": {"esrgan": {"adversarial": {"wait": 1.0}}}}, ("recipes.esrgan.adversarial.wait", "weight")),
         ({"recipes": {"mine": 3}}, ("recipes.mine",)),
@@ -172,13 +175,13 @@ def test_only_recipes_that_compare_features_need_a_vgg():
         ({"infer": {"deliver": "esrgan"}}, ("infer.deliver", "'esrgan' is unknown")),
     ],
 )
-def test_a_mistake_is_told_with_its_place_and_what_is_near(changes, parts):
+def test_mistakes_are_reported_with_place_and_nearest_name(changes, parts):
     message = mistakes(**changes)
     for part in parts:
         assert part in message
 
 
-def test_all_mistakes_are_told_at_once():
+def test_all_mistakes_are_reported_at_once():
     message = mistakes(
         methods=["nothing"], recipes={"mine": {"based_on": "nothing", "steps": 0}}, train={"accumulate": 0}
     )

@@ -9,13 +9,12 @@ from typing import Any
 
 import pytest
 
-from pipeline.commands.repeat import prepare
 from pipeline.errors import UserError
 from pipeline.files import read_json, write_json
 from pipeline.provenance.crate import crate, file_entity
 from pipeline.provenance.outputs import ADDED, DIFFERENT, IDENTICAL, MISSING, compare, counts
-from pipeline.provenance.record import differences, repeatable_config
-from tests.helpers import run_stage, the_message
+from pipeline.provenance.reproduction import differences, prepare_folder, repeatable_config
+from tests.helpers import run_command, the_message
 
 RECORD: dict[str, Any] = {
     "brainsr": "0.1.0",
@@ -78,7 +77,7 @@ def project(tmp_path: Path) -> Path:
 
 def test_a_repetition_finds_downloads_and_own_files_where_the_run_found_them(project, tmp_path):
     again = tmp_path / "again"
-    config = prepare(project / "results/small", again)
+    config = prepare_folder(project / "results/small", again)
     assert read_json(again / "config.json") == config
     assert config["datasets"] == []
     assert (again / "resources/mine/one.nii.gz").read_text() == "x"
@@ -91,21 +90,21 @@ def test_a_repetition_finds_downloads_and_own_files_where_the_run_found_them(pro
 
 def test_a_repetition_can_be_started_twice_but_not_over_something_else(project, tmp_path):
     again = tmp_path / "again"
-    assert prepare(project / "results/small", again) == prepare(project / "results/small", again)
+    assert prepare_folder(project / "results/small", again) == prepare_folder(project / "results/small", again)
     write_json(again / "config.json", {"run": "other"})
     with pytest.raises(UserError, match="not empty and not a repetition"):
-        prepare(project / "results/small", again)
+        prepare_folder(project / "results/small", again)
 
 
 def test_what_has_changed_since_is_said(project, tmp_path):
-    result = run_stage("repeat", "--run", project / "results/small", "--into", tmp_path / "again")
+    result = run_command("repeat", "--run", project / "results/small", "--into", tmp_path / "again")
     assert result.returncode == 0, result.stderr
     assert f"not as it was: git commit: {'a' * 40} then" in result.stderr
     assert "not as it was: torch: 2.13.0 then" in result.stderr
 
 
 def test_a_run_without_a_record_is_refused(tmp_path):
-    message = the_message(run_stage("repeat", "--run", tmp_path, "--into", tmp_path / "again"))
+    message = the_message(run_command("repeat", "--run", tmp_path, "--into", tmp_path / "again"))
     assert "provenance.json is missing" in message
 
 
@@ -120,11 +119,11 @@ def test_records_differ_in_code_packages_machine_and_data():
     told = "\n".join(differences(RECORD, other))
     for part in (
         f"git commit: {'a' * 40} then, {'c' * 40} now",
-        "the code now had changes",
+        "uncommitted changes to the code now",
         "numpy: 2.4.6 then, 1.0 now",
         "torch: 2.13.0 then, not installed now",
         "python of the machine: 3.11.7 then, 3.12.0 now",
-        f"the data of mine: SHA-256 {'b' * 64} then, {'d' * 64} now",
+        f"data of mine: SHA-256 {'b' * 64} then, {'d' * 64} now",
     ):
         assert part in told
     assert len(told.splitlines()) == 6
@@ -135,7 +134,7 @@ def test_two_runs_are_the_same_but_for_clocks_and_what_is_on_the_way(project, tm
     (again / "models/brainsr/history.csv").write_text("step,loss,seconds\n3,0.5,9.99\n6,0.25,19\n")
     for name in ("reports/index.html", "logs/train.log", "metrics/parts/one.csv"):
         (again / name).write_text("another")
-    result = run_stage("compare_runs", "--run", project / "results/small", "--again", again)
+    result = run_command("compare_runs", "--run", project / "results/small", "--again", again)
     assert result.returncode == 0, result.stderr
     assert "all 4 files are the same" in result.stdout
 
@@ -155,7 +154,7 @@ def test_one_changed_byte_one_missing_and_one_new_file_are_found(project, tmp_pa
         "metrics/more.csv": ADDED,
     }
     assert counts(compare(project / "results/small", again)).loc["networks"].tolist() == [1, 1, 0, 0]
-    result = run_stage("compare_runs", "--run", project / "results/small", "--again", again)
+    result = run_command("compare_runs", "--run", project / "results/small", "--again", again)
     assert "4 of 5 files are not the same" in the_message(result)
     assert "different: sr/one.nii.gz" in result.stdout
 
@@ -163,7 +162,7 @@ def test_one_changed_byte_one_missing_and_one_new_file_are_found(project, tmp_pa
 def test_a_folder_without_results_is_no_equal_run(tmp_path):
     for name in ("one", "other"):
         write_json(tmp_path / name / "provenance.json", RECORD)
-    message = the_message(run_stage("compare_runs", "--run", tmp_path / "one", "--again", tmp_path / "other"))
+    message = the_message(run_command("compare_runs", "--run", tmp_path / "one", "--again", tmp_path / "other"))
     assert "Has the run ended?" in message
 
 

@@ -6,13 +6,13 @@ import re
 from pathlib import Path
 
 import pytest
+from pipeline.reporting.resources_page import MAX_JOBS, facts, resources_page
+from pipeline.reporting.usage import Job, by_rule, duration_words, memory_words, read_jobs
 
-from pipeline.__main__ import main
 from pipeline.config.sections import Report
 from pipeline.errors import UserError
 from pipeline.files import write_json
-from pipeline.reporting.resources_page import MAX_JOBS, facts, resources_page
-from pipeline.reporting.usage import Job, by_rule, duration_words, memory_words, read_jobs
+from pipeline.steps.__main__ import main
 from tests.helpers import CHECKOUT, Tags
 
 HEADER = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"

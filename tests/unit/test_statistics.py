@@ -11,15 +11,17 @@ from arch.bootstrap import CircularBlockBootstrap
 from scipy.stats import ks_2samp, wilcoxon
 from statsmodels.stats.multitest import multipletests
 
-from pipeline.__main__ import main as run
 from pipeline.config.sections import Evaluate
 from pipeline.errors import UserError
-from pipeline.metrics import WHOLE_VOLUME
 from pipeline.statistics.bootstrap import circular_block_means, percentile_interval, resampled_means
-from pipeline.statistics.comparisons import COMPARISON_COLUMNS, compare_all, holm, rank_biserial
+from pipeline.statistics.comparisons import compare_all, holm, rank_biserial
 from pipeline.statistics.conclusion import against_all, conclusion
-from pipeline.statistics.summary import SUMMARY_COLUMNS, choose_baselines, estimate, signed_rank_p, summarise
-from pipeline.tables.measurements import SLICE_COLUMNS, read_parts, slices_of, volume_table
+from pipeline.statistics.measurements import read_parts, slices_of, volume_table
+from pipeline.statistics.summary import choose_baselines, estimate, signed_rank_p, summarise
+from pipeline.steps.__main__ import main as run
+from pipeline.tables.comparisons import COMPARISONS
+from pipeline.tables.slices import SLICES, WHOLE_VOLUME
+from pipeline.tables.summary import SUMMARY
 
 SETTINGS = Evaluate(metrics=("psnr",), regions=("foreground",), bootstrap_samples=4000, bootstrap_block_slices=4)
 
@@ -40,7 +42,7 @@ def rows(volume, subject, split, method, values, *, metric="psnr"):
 
 
 def table(*parts):
-    return pd.DataFrame([row for part in parts for row in part], columns=SLICE_COLUMNS)
+    return pd.DataFrame([row for part in parts for row in part], columns=pd.Index(SLICES.columns))
 
 
 def row_of(summary, split, method):
@@ -153,7 +155,7 @@ HAND: Any = table(
 
 def test_summary_equals_numbers_worked_out_by_hand():
     summary = summarise(HAND, SETTINGS, 1)
-    assert list(summary.columns) == SUMMARY_COLUMNS
+    assert list(summary.columns) == list(SUMMARY.columns)
     assert list(summary["method"]) == ["bicubic", "rrdb_l1", "zerofill"] * 2
     # bicubic is the best on validation, and stays the baseline where zerofill would be better
     assert set(summary["baseline"]) == {"bicubic"}
@@ -244,7 +246,7 @@ def test_order_of_rows_does_not_matter(tmp_path):
 
 def test_names_that_look_like_numbers_or_gaps_stay_names(tmp_path):
     part = tmp_path / "part.csv"
-    part.write_text(",".join(SLICE_COLUMNS) + "\n007,NA,val,bicubic,foreground,psnr,3,inf\n")
+    part.write_text(",".join(SLICES.columns) + "\n007,NA,val,bicubic,foreground,psnr,3,inf\n")
     found = read_parts([part])
     assert found.iloc[0].tolist() == ["007", "NA", "val", "bicubic", "foreground", "psnr", 3, math.inf]
 
@@ -353,7 +355,7 @@ GAINS = {"lanczos": 0.5, "zerofill": -0.2, "pretrained": -3.0, "brainsr": 2.0}
 
 def test_every_network_is_compared_with_every_baseline():
     found: Any = compare_all(cohort(7, GAINS), SETTINGS, 1)
-    assert list(found.columns) == COMPARISON_COLUMNS
+    assert list(found.columns) == list(COMPARISONS.columns)
     test = found[found["split"] == "test"]
     pairs = set(zip(test["method"], test["baseline"], strict=True))
     classical = {"bicubic", "lanczos", "zerofill"}

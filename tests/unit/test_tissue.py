@@ -14,7 +14,6 @@ from scipy import stats
 from scipy.cluster.vq import kmeans2
 from scipy.ndimage import gaussian_filter
 
-from pipeline.__main__ import main
 from pipeline.config.known import known_sources
 from pipeline.config.sources import PackageSource
 from pipeline.errors import UserError
@@ -23,6 +22,7 @@ from pipeline.formats.io.container import read_image, write_image
 from pipeline.formats.io.predictions import write_prediction
 from pipeline.image.image import Image
 from pipeline.statistics.bland_altman import bland_altman
+from pipeline.steps.__main__ import main
 from pipeline.steps.tissue_agreement import agreement_table, read_tissue
 from tests.helpers import extract, write_nifti
 from tests.known import fetched, known_file

@@ -163,7 +163,7 @@ def test_the_learning_rate_rises_then_falls_along_a_cosine():
 
 
 def test_the_trunk_thaws_later_and_learns_more_slowly():
-    recipe = tiny_recipe(steps=20, thaw={"trunk_from": 0.25, "trunk_rate": 0.5})
+    recipe = tiny_recipe(steps=20, unfreeze={"trunk_from": 0.25, "trunk_rate": 0.5})
     assert [group_rate_at(step, "trunk", recipe) for step in range(5)] == [0.0] * 5
     for step in range(20):
         assert group_rate_at(step, "upsampler", recipe) == rate_at(step, recipe)
@@ -233,7 +233,7 @@ def same_weights(one: nn.Module, other: nn.Module) -> bool:
 
 
 def test_frozen_layers_stand_still_until_they_thaw(tmp_path):
-    recipe = tiny_recipe(steps=8, thaw={"trunk_from": 0.5, "trunk_rate": 0.5})
+    recipe = tiny_recipe(steps=8, unfreeze={"trunk_from": 0.5, "trunk_rate": 0.5})
     trainer = make_trainer(tmp_path, recipe)
     groups = trainer._generator.layer_groups()
     moved: dict[str, list[bool]] = {name: [] for name in groups}

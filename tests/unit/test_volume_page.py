@@ -10,23 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.stats import wasserstein_distance
-
-from pipeline.__main__ import main
-from pipeline.errors import UserError
-from pipeline.formats.io.container import read_image, write_image
-from pipeline.image.channels import COLOURS
-from pipeline.image.image import Image
-from pipeline.image.intensity import IntensityMap
-from pipeline.metrics import frc
-from pipeline.metrics._shells import first_below
 from pipeline.reporting.against import against_every
 from pipeline.reporting.bibtex import as_tex, bibtex, entries
 from pipeline.reporting.cautions import Case, cautions, share_at_limit
 from pipeline.reporting.durations import Duration, Shard, read_durations
-from pipeline.reporting.extras import KINDS, read_extra
-from pipeline.reporting.figures import viewer
-from pipeline.reporting.figures.gallery import choose_slices, error_of, in_colour, picture_label
 from pipeline.reporting.figures.similarity import (
     FREQUENCIES,
     Yardstick,
@@ -34,14 +21,27 @@ from pipeline.reporting.figures.similarity import (
     distribution_distance,
     strongest_edge,
 )
-from pipeline.reporting.figures.slices import Box, draw_slice, drawn_slices, red_of
-from pipeline.reporting.figures.viewer import Layer, Crop, choose_crop, limit, mosaics, pack, viewer_data
 from pipeline.reporting.gates import read_gates
+from pipeline.reporting.volume_page import table_caption, volume_numbers
+from scipy.stats import wasserstein_distance
+
+from pipeline.errors import UserError
+from pipeline.formats.io.container import read_image, write_image
+from pipeline.image.channels import COLOURS
+from pipeline.image.image import Image
+from pipeline.image.intensity import IntensityMap
+from pipeline.metrics import frc
+from pipeline.metrics._shells import first_below
+from pipeline.provenance.environment import processor_name
+from pipeline.reporting.extras import KINDS, read_extra
+from pipeline.reporting.figures import viewer
+from pipeline.reporting.figures.gallery import choose_slices, error_of, in_colour, picture_label
+from pipeline.reporting.figures.slices import Box, draw_slice, drawn_slices, red_of
+from pipeline.reporting.figures.viewer import Crop, Layer, choose_crop, limit, mosaics, pack, viewer_data
 from pipeline.reporting.literature import LITERATURE
 from pipeline.reporting.run_record import read_run_record
 from pipeline.reporting.tables import Column, columns_of
-from pipeline.reporting.versions import processor_name
-from pipeline.reporting.volume_page import table_caption, volume_numbers
+from pipeline.steps.__main__ import main
 from tests.helpers import Tags
 from tests.report_run import HOSTILE, make_run, provenance_command, report_command
 

@@ -36,7 +36,7 @@ CONTRACT = (
     ),
     "sr/head-test.nii.gz",
     "sr/head-test.uncertainty.nii.gz",
-    *(f"metrics/{table}.csv" for table in ("reliability", "uncertainty", "inserted", "detection_rates")),
+    *(f"metrics/{table}.csv" for table in ("reliability", "uncertainty", "inserted_structures", "detection_rates")),
     "metrics/volumes.csv",
     "metrics/slices.csv",
     "metrics/summary.csv",

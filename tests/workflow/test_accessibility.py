@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.__main__ import main
 from pipeline.files import write_json
+from pipeline.steps.__main__ import main
 from tests.browsing import accessibility_mistakes, keyboard_mistakes, open_details, show
 from tests.report_run import HOSTILE, index_command, make_run, provenance_command, report_command
 from tests.unit import test_training_page as training

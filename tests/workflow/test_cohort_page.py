@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.__main__ import main
+from pipeline.steps.__main__ import main
 from tests.browsing import accessibility_mistakes, keyboard_mistakes, requests, show
 from tests.cohort_run import HOSTILE_NAME, cohort_command, make_cohort
 from tests.report_run import make_run, provenance_command

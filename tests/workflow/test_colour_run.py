@@ -112,7 +112,7 @@ def test_a_picture_is_measured_by_the_mean_over_its_colours(finished: Path) -> N
 def test_the_gate_and_the_inserted_structures_see_both(finished: Path) -> None:
     gates = pd.read_csv(finished / RUN / "metrics/gates.csv")
     assert {"slide-test", "pair"} <= set(gates.volume)
-    inserted = pd.read_csv(finished / RUN / "metrics/inserted.csv")
+    inserted = pd.read_csv(finished / RUN / "metrics/inserted_structures.csv")
     assert len(inserted) > 0
 
 

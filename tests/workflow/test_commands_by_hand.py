@@ -14,7 +14,8 @@ from PIL import Image as Picture
 
 from pipeline.models.generator import Generator, Shape
 from pipeline.models.weights import save_generator
-from tests.helpers import ras_affine, reoriented, run_stage, synthetic_head, the_message, write_nifti
+from pipeline.steps._framework import names
+from tests.helpers import ras_affine, reoriented, run_command, run_step, synthetic_head, the_message, write_nifti
 
 SHAPE = {"blocks": 1, "features": 8, "growth": 4}
 
@@ -33,7 +34,7 @@ def test_apply_sharpens_a_file_in_place_and_kind(generator, tmp_path, plane, axi
     data, affine = reoriented(synthetic_head((20, 22, 18)), ras_affine((2.0, 2.0, 3.0)), table)
     source = write_nifti(tmp_path / "in.nii.gz", np.rint(data).astype(np.int16), affine)
     output = tmp_path / "out.nii.gz"
-    result = run_stage(
+    result = run_command(
         "apply", "--model", generator, "--input", source, "--output", output, "--plane", plane, "--force"
     )
     assert result.returncode == 0, result.stderr
@@ -51,7 +52,7 @@ def test_apply_sharpens_a_file_in_place_and_kind(generator, tmp_path, plane, axi
 def test_apply_enlarges_thick_slices_within_them(generator, tmp_path):
     source = write_nifti(tmp_path / "in.nii.gz", synthetic_head((20, 64, 64)), ras_affine((5.0, 1.0, 1.0)))
     output = tmp_path / "out.nii.gz"
-    result = run_stage(
+    result = run_command(
         "apply", "--model", generator, "--input", source, "--output", output, "--no-uncertainty", "--force"
     )
     assert result.returncode == 0, result.stderr
@@ -63,7 +64,7 @@ def test_apply_enlarges_thick_slices_within_them(generator, tmp_path):
 
 def test_slices_that_are_too_small_name_the_file_and_what_to_do(generator, tmp_path):
     source = write_nifti(tmp_path / "in.nii.gz", synthetic_head((12, 40, 40)))
-    result = run_stage("apply", "--model", generator, "--input", source, "--output", tmp_path / "out.nii.gz")
+    result = run_command("apply", "--model", generator, "--input", source, "--output", tmp_path / "out.nii.gz")
     message = the_message(result, after_progress=True)
     assert "in.nii.gz: slices of 12 x 40 voxels" in message
     assert "--plane" in message and "--noise-sigma" in message
@@ -71,7 +72,7 @@ def test_slices_that_are_too_small_name_the_file_and_what_to_do(generator, tmp_p
 
 def test_apply_names_a_file_that_is_no_network(generator, tmp_path):
     source = write_nifti(tmp_path / "in.nii", synthetic_head((20, 22, 18)))
-    message = the_message(run_stage("apply", "--model", source, "--input", source, "--output", tmp_path / "out.nii"))
+    message = the_message(run_command("apply", "--model", source, "--input", source, "--output", tmp_path / "out.nii"))
     assert "in.nii: is not a generator of BrainSR" in message
     assert not (tmp_path / "out.nii").exists()
 
@@ -81,14 +82,14 @@ def test_table_prints_the_metrics_and_where_the_report_is(tmp_path):
     (tmp_path / "metrics").mkdir()
     table = pd.DataFrame(rows, columns=["split", "method", "region", "metric", "mean"])
     table.to_csv(tmp_path / "metrics" / "summary.csv", index=False)
-    printed = run_stage("table", tmp_path).stdout
+    printed = run_command("table", tmp_path).stdout
     assert "20.500" in printed
     assert "21.250" in printed
     assert str(tmp_path / "reports" / "index.html") in printed
 
 
 def test_table_of_a_run_that_has_not_ended_is_a_clear_message(tmp_path):
-    assert "Has the run ended?" in the_message(run_stage("table", tmp_path))
+    assert "Has the run ended?" in the_message(run_command("table", tmp_path))
 
 
 def test_figure_draws_what_it_is_given(tmp_path):
@@ -102,20 +103,18 @@ def test_figure_draws_what_it_is_given(tmp_path):
         ("tune", "--hr", hr, "--lr", lr, "--output", tuning),
         ("interpolate", "--lr", lr, "--tuning", tuning, "--predictions", tmp_path / "predictions"),
     ):
-        result = run_stage(*command)
+        result = run_step(*command)
         assert result.returncode == 0, result.stderr
     shown = [tmp_path / "predictions" / name / "head.nii.gz" for name in ("nearest", "zerofill")]
-    result = run_stage("figure", "--hr", hr, "--lr", lr, "--predictions", *shown, "--output", tmp_path / "a.png")
+    result = run_command("figure", "--hr", hr, "--lr", lr, "--predictions", *shown, "--output", tmp_path / "a.png")
     assert result.returncode == 0, result.stderr
     picture = np.asarray(Picture.open(tmp_path / "a.png").convert("L"))
     assert picture.shape[1] > picture.shape[0]
     assert picture.std() > 20
 
 
-def test_every_stage_explains_itself():
-    from pipeline.steps._names import STAGES
-
-    overview = run_stage("--help").stdout
-    for stage in STAGES:
-        assert stage in overview
-        assert f"python -m pipeline {stage}" in run_stage(stage, "--help").stdout
+def test_every_step_has_a_help_page():
+    overview = run_step("--help").stdout
+    for step in names():
+        assert f"  {step} " in overview
+        assert f"python -m pipeline.steps {step}" in run_step(step, "--help").stdout

@@ -46,7 +46,7 @@ DECLARED = [
 ]
 HELP = """
 import sys
-from pipeline.__main__ import main
+from pipeline.steps.__main__ import main
 for stage in sys.argv[1:]:
     try:
         main([stage, "--help"])
@@ -194,7 +194,7 @@ def bench(finished, conda, tmp_path_factory) -> Bench:
     made = Bench(pythons, [], folder)
     for command in further_commands(folder):
         environment = stages_with_environments()[command[0]]
-        result = made.run(environment, "-m", "pipeline", *command, WATCH_IMPORTS=str(further))
+        result = made.run(environment, "-m", "pipeline.steps", *command, WATCH_IMPORTS=str(further))
         assert result.returncode == 0, f"{command}: {result.stderr}"
     named = {str(python.parents[1]): name for name, python in pythons.items()}
     installed = {name: json.loads(made.run(name, "-c", MODULES).stdout) for name in pythons}
@@ -221,7 +221,7 @@ def test_every_stage_explains_itself_in_its_environment(bench, environment):
     stages = sorted(stage for stage, name in stages_with_environments().items() if name == environment)
     result = bench.run(environment, "-c", HELP, *stages)
     assert result.returncode == 0, result.stderr
-    assert result.stdout.count("usage: python -m pipeline ") == len(stages)
+    assert result.stdout.count("Usage: python -m pipeline.steps ") == len(stages)
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
@@ -242,7 +242,7 @@ def test_without_one_package_a_command_fails(bench, environment, package):
     modules = bench.imports_of(environment, package)
     using = [call for call in bench.calls if call.environment == environment and call.modules & modules]
     for call in sorted(using, key=lambda one: one.seconds):
-        result = bench.run(environment, "-m", "pipeline", *call.arguments, REFUSE_IMPORTS=",".join(modules))
+        result = bench.run(environment, "-m", "pipeline.steps", *call.arguments, REFUSE_IMPORTS=",".join(modules))
         if result.returncode != 0:
             assert "No module named" in result.stderr or package in PLUG_INS
             return

@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from pipeline.__main__ import main
 from pipeline.fidelity.reading.design import RATING, Item
 from pipeline.fidelity.reading.key import Key, read_key
 from pipeline.formats.io.container import read_image
 from pipeline.formats.io.predictions import write_prediction
 from pipeline.reporting.titles import method_title
+from pipeline.steps.__main__ import main
 from tests.browsing import accessibility_mistakes, keyboard_mistakes, requests, show
 from tests.helpers import extract, ras_affine, synthetic_head, write_nifti
 

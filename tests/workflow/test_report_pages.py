@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.__main__ import main
 from pipeline.formats.io.container import read_image, write_image
 from pipeline.formats.io.predictions import prediction_path, read_prediction
 from pipeline.image.channels import COLOURS
 from pipeline.reporting.figures.slices import Box, drawn_slices
 from pipeline.reporting.figures.viewer import choose_crop
+from pipeline.steps.__main__ import main
 from tests.browsing import requests, show
 from tests.report_run import HOSTILE, index_command, make_run, provenance_command, report_command
 

@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from tests.helpers import CHECKOUT, contents, run_stage
+from tests.helpers import CHECKOUT, contents, run_command
 from tests.workflow.project import CONTRACT, configuration, environment, jobs, snakemake
 
 REPORTS = {
@@ -111,19 +111,19 @@ def test_what_contradicts_the_measurement_stops_the_run_where_the_user_wants_it(
     gates = pd.read_csv(finished / "results/small/metrics/gates.csv")
     assert list(gates) == ["volume", "subject", "split", "method", "gate", "value", "limit", "passed"]
     assert not gates.loc[gates["method"] == "rrdb_l1", "passed"].all()
-    assert "rrdb_l1 contradicts what was measured" in (finished / "results/small/metrics/gates.txt").read_text()
-    stopping = {**configuration(), "evaluate": {**configuration()["evaluate"], "on_gate": "fail"}}
+    assert "rrdb_l1 contradicts the measurement" in (finished / "results/small/metrics/gates.txt").read_text()
+    stopping = {**configuration(), "evaluate": {**configuration()["evaluate"], "on_gate_failure": "fail"}}
     assert set(dry_run(evaluate=stopping["evaluate"])) == {"enforce", "all"}
     folder = tmp_path / "copy"
     shutil.copytree(finished, folder)
     (folder / "small.yaml").write_text(yaml.safe_dump(stopping), encoding="utf-8")
     result = snakemake(folder, "--configfile", folder / "small.yaml", conda=conda)
     assert result.returncode != 0
-    assert "rrdb_l1 contradicts what was measured" in result.stdout + result.stderr
-    assert "evaluate.on_gate" in result.stdout + result.stderr
+    assert "rrdb_l1 contradicts the measurement" in result.stdout + result.stderr
+    assert "evaluate.on_gate_failure" in result.stdout + result.stderr
     assert (folder / "results/small/reports/index.html").is_file()
     page = (folder / "results/small/reports/failures.html").read_text(encoding="utf-8")
-    assert "One step failed" in page and "rrdb_l1 contradicts what was measured" in page
+    assert "One step failed" in page and "rrdb_l1 contradicts the measurement" in page
     assert not (folder / "results/small/metrics/gates.txt").exists()
     (folder / "small.yaml").write_text(yaml.safe_dump(configuration()), encoding="utf-8")
     result = snakemake(folder, "--configfile", folder / "small.yaml", conda=conda)
@@ -200,7 +200,7 @@ def test_snakemake_may_be_called_by_its_path(finished, tmp_path):
 
 def test_a_repetition_from_the_provenance_ends_the_same_though_it_was_killed(finished, tmp_path):
     run, folder = finished / "results/small", tmp_path / "again"
-    prepared = run_stage("repeat", "--run", run, "--into", folder)
+    prepared = run_command("repeat", "--run", run, "--into", folder)
     assert prepared.returncode == 0, prepared.stderr
     command = ["snakemake", "--snakefile", CHECKOUT / "Snakefile", "--directory", folder, "--cores", "2"]
     command += ["--configfile", folder / "config.json"]
@@ -225,7 +225,7 @@ def test_a_repetition_from_the_provenance_ends_the_same_though_it_was_killed(fin
     assert "Fetching" not in again.stderr, "downloads are shared"
     assert _comparable(folder / "results/small") == _comparable(run)
     (folder / "results/small/sr/head-test.nii.gz").write_bytes(b"another")
-    changed = run_stage("compare_runs", "--run", run, "--again", folder / "results/small")
+    changed = run_command("compare_runs", "--run", run, "--again", folder / "results/small")
     assert changed.returncode == 1
     assert "different: sr/head-test.nii.gz" in changed.stdout
 

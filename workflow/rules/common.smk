@@ -27,8 +27,7 @@ from pipeline.config.run import NOT_TESTED
 from pipeline.config.volumes import EVALUATED_SPLITS, TEST_SPLITS
 from pipeline.errors import UserError
 from pipeline.files import folders_of
-from pipeline.config.leftovers import left_over_jobs, message_on
-from pipeline.config.writable import check_writable
+from pipeline.config.preflight import check_queue, check_writable
 
 
 def before_every_job():
@@ -85,26 +84,26 @@ def checked_run():
         raise WorkflowError(str(error)) from None
 
 
-def stop_where_unwritable(*folders):
-    """Stops where one of these folders cannot be written into."""
+def stop_where(check, *arguments):
+    """Stops with the message of a check that fails."""
     try:
-        check_writable(map(Path, folders))
+        check(*arguments)
     except UserError as error:
         raise WorkflowError(str(error)) from None
 
 
 onstart:
-    stop_where_unwritable(RESULTS, *sorted(glob.glob(f"{RESULTS}/*/")))
-    left_over = left_over_jobs(Path.cwd())
-    if left_over:
-        raise WorkflowError(message_on(left_over))
+    stop_where(
+        check_writable, map(Path, [RESULTS, *sorted(glob.glob(f"{RESULTS}/*/"))])
+    )
+    stop_where(check_queue, Path.cwd())
 
 
 stop_where_all_is_stored()
 RUN = checked_run()
 RESULTS = f"results/{RUN.run}"
 # Snakemake keeps its own records here, before any run starts.
-stop_where_unwritable(".snakemake")
+stop_where(check_writable, [Path(".snakemake")])
 SOURCES = {**known_sources(), **RUN.sources}
 IN_S3 = in_s3(SOURCES)
 TRAINED_METHODS = RUN.trained_methods
@@ -141,7 +140,7 @@ def section(name):
 
     What the rule enforce alone looks at is left out.
     """
-    return getattr(RUN, name).model_dump_json(exclude={"on_gate"})
+    return getattr(RUN, name).model_dump_json(exclude={"on_gate_failure"})
 
 
 def prepared_with(wildcards):

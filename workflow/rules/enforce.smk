@@ -20,10 +20,10 @@ rule enforce:
         "../../envs/imaging.yaml"
     params:
         method=RUN.infer.deliver,
-        on_gate=RUN.evaluate.on_gate,
+        on_gate_failure=RUN.evaluate.on_gate_failure,
         code=code_version("pipeline.steps.enforce"),
     message:
         "Asking whether the delivered volumes agree with what was measured"
     shell:
-        "python -m pipeline.steps enforce --gates {input.table:q} --method {params.method} --on-gate {params.on_gate}"
+        "python -m pipeline.steps enforce --gates {input.table:q} --method {params.method} --on-gate-failure {params.on_gate_failure}"
         " --output {output.verdict:q} > {log:q} 2>&1"

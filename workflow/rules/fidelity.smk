@@ -300,8 +300,8 @@ rule detection:
         places=expand(rules.insert.output.places, shard=INSERTED_SHARDS),
     output:
         table=report(
-            f"{RESULTS}/metrics/inserted.csv",
-            caption="../report/inserted.rst",
+            f"{RESULTS}/metrics/inserted_structures.csv",
+            caption="../report/inserted_structures.rst",
             category="Metrics",
             labels={"table": "inserted structures"},
         ),

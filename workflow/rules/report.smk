@@ -53,7 +53,7 @@ rule provenance:
                 "report": True,
                 "reading": True,
                 "store": True,
-                "evaluate": {"on_gate"},
+                "evaluate": {"on_gate_failure"},
             }
         ),
         code=code_version("pipeline.steps.provenance"),

@@ -31,6 +31,8 @@ from pipeline.physics.excerpts import Excerpt, excerpt
 from pipeline.physics.forward import volume_seed
 from pipeline.physics.grid import crop_to, is_isotropic
 from pipeline.steps.degrade import degrade
+from pipeline.tables.inserted_places import InsertedPlace
+from pipeline.tables.inserted_structures import DetectionCounts
 
 CARRIER_CONTRAST = 0.4
 """Of what carries a structure, as a fraction of the normalised range."""
@@ -39,74 +41,6 @@ PLAIN_SITES = 2000
 
 Restore = Callable[[Image], NDArray[np.floating]]
 """Maps a low-resolution image to normalised intensities, larger by its factors."""
-
-
-class Detection(NamedTuple):
-    """One row of the table of inserted structures.
-
-    Attributes:
-        volume: where they were inserted.
-        subject: whose head that is.
-        split: of the volume.
-        method: what restored it, or "reference".
-        kind: of the structures, a module of pipeline.fidelity.insertion.kinds.
-        size_voxels: their size, in high-resolution voxels.
-        contrast: added to the tissue where they are, as a fraction of the normalised range; negative makes it darker.
-        inserted: how many there are, over all draws.
-        detected: how many of them the observer found.
-        false_alarms: at how many of their places it found one though none was there.
-        d_prime: distance of its responses with and without, see `observer.detectability`.
-        auc: its share of right answers when it is shown one of each, see `observer.area_under_curve`.
-        size: `size_voxels` in `unit`.
-        unit: mm, um or pixel.
-    """
-
-    volume: str
-    subject: str
-    split: str
-    method: str
-    kind: str
-    size_voxels: float
-    contrast: float
-    inserted: int
-    detected: int
-    false_alarms: int
-    d_prime: float
-    auc: float
-    size: float
-    unit: str
-
-
-class Place(NamedTuple):
-    """One row of the table of places: what a method shows of one structure.
-
-    Attributes:
-        volume: as in `Detection`, like all names up to the contrast.
-        subject: see there.
-        split: see there.
-        method: see there.
-        kind: see there.
-        size_voxels: see there.
-        contrast: see there.
-        draw: number of the draw, from 0.
-        slice: index of the slice among those that were inserted in.
-        place: number of the place among those of its draw, kind and size.
-        detected: 1 where the observer found the structure, else 0.
-        false_alarm: 1 where it found one in the restoration without structures, else 0.
-    """
-
-    volume: str
-    subject: str
-    split: str
-    method: str
-    kind: str
-    size_voxels: float
-    contrast: float
-    draw: int
-    slice: int
-    place: int
-    detected: int
-    false_alarm: int
 
 
 class Seen(NamedTuple):
@@ -314,7 +248,7 @@ def looked_at(shown: Restored, settings: Insertion) -> Iterator[Seen]:
         yield Seen(shown.draw, shown.method, condition, shown.contrast, slices, present, absent, plain, limit, size)
 
 
-def detections(reference: Image, seen: Iterable[Seen]) -> list[Detection]:
+def detections(reference: Image, seen: Iterable[Seen]) -> list[DetectionCounts]:
     """Count what the observer found: one row a method, condition and contrast, over all draws.
 
     Args:
@@ -329,7 +263,7 @@ def detections(reference: Image, seen: Iterable[Seen]) -> list[Detection]:
     for (method, contrast, condition), draws in groups.items():
         present, plain = (np.concatenate([getattr(one, name) for one in draws]) for name in ("present", "plain"))
         rows.append(
-            Detection(
+            DetectionCounts(
                 volume,
                 subject,
                 split,
@@ -349,7 +283,7 @@ def detections(reference: Image, seen: Iterable[Seen]) -> list[Detection]:
     return rows
 
 
-def place_rows(reference: Image, seen: Iterable[Seen]) -> Iterator[Place]:
+def place_rows(reference: Image, seen: Iterable[Seen]) -> Iterator[InsertedPlace]:
     """Yield one row a method, structure and contrast; arguments as in `detections`."""
     volume, subject, split = (reference.facts[name] for name in ("id", "subject", "split"))
     for one in seen:
@@ -357,4 +291,4 @@ def place_rows(reference: Image, seen: Iterable[Seen]) -> Iterator[Place]:
         answers = zip(one.slices, one.present > one.limit, one.absent > one.limit, strict=True)
         for place, (index, detected, alarm) in enumerate(answers):
             names = (volume, subject, split, one.method, kind, size, one.contrast)
-            yield Place(*names, one.draw, int(index), place, int(detected), int(alarm))
+            yield InsertedPlace(*names, one.draw, int(index), place, int(detected), int(alarm))

@@ -11,10 +11,9 @@ import pandas as pd
 from pipeline.errors import UserError
 from pipeline.fidelity.reading.design import ANSWERS, RATING
 from pipeline.fidelity.reading.key import Key
+from pipeline.tables.reading_answers import READING_ANSWERS
 
 logger = logging.getLogger(__name__)
-
-COLUMNS = ["study", "reader", "item", "question", "answer", "seconds"]
 
 
 def read_answers(paths: Sequence[Path], key: Key) -> pd.DataFrame:
@@ -50,15 +49,7 @@ def read_answers(paths: Sequence[Path], key: Key) -> pd.DataFrame:
 
 
 def _read_file(path: Path, key: Key) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(path, dtype="str", keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot read {path} as answers: {error}.") from error
-    if list(table.columns) != COLUMNS:
-        raise UserError(
-            f"{path}: has the columns {', '.join(map(str, table.columns))}; those of answers are {', '.join(COLUMNS)}. "
-            "Give the file that the page saved, unchanged."
-        )
+    table = READING_ANSWERS.read(path)
     if table.empty:
         raise UserError(f"{path}: holds no answers.")
     items = {item.code: item for item in key.items}

@@ -18,16 +18,10 @@ from numpy.typing import NDArray
 from pipeline.fidelity.reading.design import CHOICE, RATING
 from pipeline.statistics.bootstrap import Floats, percentile_interval
 from pipeline.statistics.krippendorff import FEWEST_READERS, Level, krippendorff_alpha
+from pipeline.tables.reading_scores import OPINION_SCORES, PREFERENCES, READER_AGREEMENT, READER_CONSISTENCY
 
 ALL = "all others"
 """Stands for the other methods together."""
-SCORE_COLUMNS = ["method", "readers", "cases", "ratings", "mean_opinion", "ci_low", "ci_high"]
-PREFERENCE_COLUMNS = ["method", "other", "choices", "won", "share", "ci_low", "ci_high"]
-READER_COLUMNS = [
-    *("reader", "ratings", "mean_rating", "repeated_ratings", "same_rating", "rating_alpha"),
-    *("choices", "first_taken", "repeated_choices", "same_choice"),
-]
-AGREEMENT_COLUMNS = ["question", "readers", "items", "alpha", "ci_low", "ci_high"]
 
 Draws = tuple[NDArray[np.integer], NDArray[np.integer]]
 """How often each reader, shape (samples, readers), and each case, shape (samples, cases), was drawn."""
@@ -86,17 +80,17 @@ class Study:
 
 
 def opinion_scores(study: Study) -> pd.DataFrame:
-    """Return the mean opinion score of every method, the best first, with SCORE_COLUMNS."""
+    """Return the mean opinion score of every method, the best first, see `OpinionScore`."""
     rows = []
     for method, part in study.question(RATING).groupby("first"):
         mean, low, high = study.mean(part, part["rating"].to_numpy())
         rows.append((method, part["reader"].nunique(), part["case"].nunique(), len(part), mean, low, high))
-    table = pd.DataFrame(rows, columns=pd.Index(SCORE_COLUMNS))
+    table = pd.DataFrame(rows, columns=pd.Index(OPINION_SCORES.columns))
     return table.sort_values(["mean_opinion", "method"], ascending=[False, True], ignore_index=True)
 
 
 def preferences(study: Study) -> pd.DataFrame:
-    """Return how often a method was taken before all others together and before each, with PREFERENCE_COLUMNS."""
+    """Return how often a method was taken before all others together and before each, see `Preference`."""
     choices = study.question(CHOICE)
     methods = sorted({*choices["first"], *choices["second"]})
     rows: list[Any] = []
@@ -109,11 +103,11 @@ def preferences(study: Study) -> pd.DataFrame:
                 continue
             won = (part["chosen"] == method).to_numpy(dtype=np.float64)
             rows.append((method, other, len(part), int(won.sum()), *study.mean(part, won)))
-    return pd.DataFrame(rows, columns=pd.Index(PREFERENCE_COLUMNS))
+    return pd.DataFrame(rows, columns=pd.Index(PREFERENCES.columns))
 
 
 def reader_table(study: Study) -> pd.DataFrame:
-    """Return how steady every reader was on what was asked twice, with READER_COLUMNS.
+    """Return how steady every reader was on what was asked twice, see `ReaderConsistency`.
 
     `first_taken` is the share of choices in which image A was taken: far from one half, a reader did not look.
     `rating_alpha` is Krippendorff's alpha between the first and second rating of the same images.
@@ -133,7 +127,7 @@ def reader_table(study: Study) -> pd.DataFrame:
                 *(len(chosen), _mean([a == b for a, b in chosen])),
             )
         )
-    return pd.DataFrame(rows, columns=pd.Index(READER_COLUMNS))
+    return pd.DataFrame(rows, columns=pd.Index(READER_CONSISTENCY.columns))
 
 
 def _twice(own: Any, question: str, value: str) -> list[tuple[Any, Any]]:
@@ -150,7 +144,7 @@ def _mean(values: Any) -> float:
 
 
 def reader_agreement(study: Study) -> pd.DataFrame:
-    """Return Krippendorff's alpha between readers, with AGREEMENT_COLUMNS; not known of a single reader.
+    """Return Krippendorff's alpha between readers, see `ReaderAgreement`; not known of a single reader.
 
     Ratings are ordinal. Of a choice, which of the two images was taken is nominal: chance put them first or second. The
     interval is of a bootstrap over cases alone: readers who are drawn twice agree with themselves.
@@ -165,7 +159,7 @@ def reader_agreement(study: Study) -> pd.DataFrame:
         if math.isfinite(alpha):
             interval = _alpha_interval(values, cases, level, study)
         rows.append((question, part["reader"].nunique(), part["item"].nunique(), alpha, *interval))
-    return pd.DataFrame(rows, columns=pd.Index(AGREEMENT_COLUMNS))
+    return pd.DataFrame(rows, columns=pd.Index(READER_AGREEMENT.columns))
 
 
 def _by_reader(part: pd.DataFrame, readers: Sequence[str]) -> tuple[Floats, NDArray]:

@@ -20,10 +20,10 @@ MIN_LABEL_DISTANCE = 0.07
 """Minimum distance between labelled points as a fraction of the axes; closer labels would overlap."""
 
 CAPTION = (
-    "Each point is a network whose weights are interpolated between the start (alpha = 0) and the end (alpha = 1) of this "
-    "training. Higher points are closer to the reference by PSNR, points further left are closer in VGG feature space. "
-    "Filled points meet the limits on PSNR and data consistency, hollow points do not. The circled point was chosen, on "
-    "the validation volumes."
+    "Each point is a network whose weights are interpolated between the start (alpha = 0) and the end (alpha = 1) of "
+    "this training. Higher points are closer to the reference by PSNR, points further left are closer in VGG feature "
+    "space. Filled points meet the limits on PSNR and data consistency, hollow points do not. The circled point was "
+    "chosen, on the validation volumes."
 )
 
 
@@ -65,7 +65,9 @@ def dial_points(table: pd.DataFrame, method: str) -> list[Point]:
     try:
         points = [_point(row) for row in records(table)]
     except (ValueError, KeyError) as error:
-        raise UserError(f"dial.csv of {method}: {error}. Delete the folder of this network and train it again.") from error
+        raise UserError(
+            f"dial.csv of {method}: {error}. Delete the folder of this network and train it again."
+        ) from error
     return sorted(points, key=lambda point: point.alpha)
 
 

@@ -18,8 +18,8 @@ from pipeline.reporting.figures.lines import PART_COLOURS, Line, Marks, draw_lin
 from pipeline.reporting.run_record import ModelRecord
 from pipeline.reporting.section import Figure
 from pipeline.reporting.tables import records
-from pipeline.reporting.training_record import event_title
 from pipeline.reporting.titles import in_order, loss_title, method_title, network_colours
+from pipeline.reporting.training_record import event_title
 
 MAX_POINTS = 160
 """Maximum number of points of a line; longer ones are averaged over neighbouring rows, with a band for their range."""
@@ -153,7 +153,7 @@ def _overview(column: str, models: Sequence[ModelRecord], deliver: str) -> Figur
     return Figure(
         image=draw_lines(label, "training progress (%)", f"{label} ({unit})" if unit else label, lines),
         alt=f"{label}: {'; '.join(texts)}",
-        caption="Relative to the length of each training; a network initialised from another one starts where that ended.",
+        caption="Over the course of each training. A network that continues another one starts where that ended.",
     )
 
 

@@ -1,1 +1,1 @@
-"""Pages of the report: each lists its sections."""
+"""The report pages: one module a page, which lists its sections."""

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pipeline.config.sections import Report
 from pipeline.reporting.page import Page
 from pipeline.reporting.resource_usage import Job
-from pipeline.reporting.run_record import Record
 from pipeline.reporting.section import build_sections
 
 SECTIONS = ("usage_by_rule", "longest_jobs")
 
 
-def resources_page(jobs: Sequence[Job], record: Record, settings: Report) -> str:
+def resources_page(jobs: Sequence[Job], record: Mapping[str, Any], settings: Report) -> str:
     """Render the page as HTML.
 
     Args:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pipeline.config.sections import Report
 from pipeline.reporting.page import Page
-from pipeline.reporting.run_record import Record
 from pipeline.reporting.section import Section
 from pipeline.reporting.sections import training_network, training_overview
 from pipeline.reporting.sections.references import references_section
 from pipeline.reporting.training_record import TrainingRecord, TrainingReport
 
 
-def training_page(trainings: Sequence[TrainingRecord], record: Record, settings: Report) -> str:
+def training_page(trainings: Sequence[TrainingRecord], record: Mapping[str, Any], settings: Report) -> str:
     """Render the page of all trainings as HTML.
 
     Args:

@@ -31,8 +31,8 @@ class Limitation:
 
 SIMULATED = Limitation(
     "Simulated low-resolution input",
-    "The low-resolution volume was simulated from the reference. Real scans can differ in ways that the simulation does "
-    "not model. The mismatch matrix, if the run has one, shows how the networks perform under other degradations.",
+    "The low-resolution volume was simulated from the reference. Real scans can differ in ways that the simulation "
+    "does not model. The mismatch matrix, if the run has one, shows how the networks perform under other degradations.",
 )
 
 
@@ -62,7 +62,8 @@ def _failed_gates(volume: VolumeReport) -> Iterator[Limitation]:
     for gate in volume.gates.failed if volume.gates else ():
         yield Limitation(
             f"Failed gate: {gate.title}",
-            f"{gate.method_title}: {format_number(gate.value)}, limit {format_number(gate.limit)}. Do not use this result until the cause is known.",
+            f"{gate.method_title}: {format_number(gate.value)}, limit {format_number(gate.limit)}. Do not use this "
+            "result until the cause is known.",
         )
 
 
@@ -90,7 +91,7 @@ def _split(volume: VolumeReport) -> Iterator[Limitation]:
         apart = f", at least {gap} slices away" if gap is not None else ""
         yield Limitation(
             "Same subject as in training",
-            f"The network was trained on other slices of this subject{apart}. The result does not generalise to other "
+            f"The network was trained on other slices of this subject{apart}. The result is no evidence for other "
             "subjects.",
         )
     if len(volume.subjects) == 1 and not pictures:

@@ -29,9 +29,7 @@ def network_sections(report: TrainingReport) -> tuple[list[Section], tuple[str, 
     """Return a section for every trained network, and the references that they cite."""
     with_samples = {training.method: training for training in report.trained if training.samples is not None}
     samples = [training.samples for training in with_samples.values() if training.samples is not None]
-    grids = dict(
-        zip(with_samples, excerpt_grids(samples, [one.title for one in with_samples.values()]), strict=True)
-    )
+    grids = dict(zip(with_samples, excerpt_grids(samples, [one.title for one in with_samples.values()]), strict=True))
     books = Bibliography()
     sections = []
     for training in report.trained:

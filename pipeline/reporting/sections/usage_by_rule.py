@@ -15,9 +15,9 @@ MAX_BARS = 12
 
 MINUTE = 60.0
 NOTE = (
-    "Every job was measured by Snakemake on the machine where it ran. Jobs ran in parallel, so the run itself took less "
-    "time than all jobs together. Processor time and memory were sampled, at first every half second and later every 30 "
-    "seconds, and are lower bounds. A resumed training counts from its last start."
+    "Every job was measured by Snakemake on the machine where it ran. Jobs ran in parallel, so the run itself took "
+    "less time than all jobs together. Processor time and memory were sampled, at first every half second and later "
+    "every 30 seconds, and are lower bounds. A resumed training counts from its last start."
 )
 
 
@@ -43,7 +43,9 @@ def resource_totals(jobs: Sequence[Job]) -> list[tuple[str, str]]:
         found.append(("Processor time", format_duration(cpu)))
     if not math.isnan(memory):
         largest = next(job for job in jobs if job.memory_mb == memory)
-        found.append(("Peak memory of a job", f"{format_memory(memory)} ({largest.rule} {largest.name})".replace(" )", ")")))
+        found.append(
+            ("Peak memory of a job", f"{format_memory(memory)} ({largest.rule} {largest.name})".replace(" )", ")"))
+        )
     return found
 
 

@@ -44,6 +44,4 @@ def for_volume(volume: VolumeReport) -> Section:
     covered = "over the pictures of this stack" if stack else "over the slices of this volume"
     box = verdict_box(verdict(volume.metrics), volume.split, volume.run.confidence, covered, tuple(volume.setbacks))
     content = VolumeSummary(claim, Facts(facts), CAUTION, box)
-    return Section(
-        "summary", "Summary", (Template("volume_summary", content),), style="summary", has_heading=False
-    )
+    return Section("summary", "Summary", (Template("volume_summary", content),), style="summary", has_heading=False)

@@ -1,9 +1,12 @@
-"""Overview of all trainings: validation metrics and events of the sentinel."""
+"""Overview of all trainings: validation metrics, events of the sentinel and fidelity dials."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from markupsafe import Markup
+
+from pipeline.reporting.figures.fidelity_dial import dial_figure, dial_points
 from pipeline.reporting.figures.training_curves import (
     higher_is_better,
     history_values,
@@ -11,17 +14,40 @@ from pipeline.reporting.figures.training_curves import (
     overview_figures,
     validation_columns,
 )
-from pipeline.reporting.numbers import MISSING, format_number
-from pipeline.reporting.run_record import ModelRecord
+from pipeline.reporting.numbers import MISSING
+from pipeline.reporting.run_record import ModelRecord, RunRecord
 from pipeline.reporting.section import Block, Cell, Figures, Section, Table, Text
 from pipeline.reporting.titles import method_title
 from pipeline.reporting.training_record import TrainingReport
 
-NOTE = (
+MORE = Text(
+    Markup(
+        'The <a href="training.html">page on the trainings</a> shows losses, gradients and discriminators, events of '
+        "the training monitor, excerpts over time and the fidelity dial."
+    )
+)
+
+SCOPE = (
     "All values on this page come from validation slices or training patches and describe the trainings only. For the "
     "quality of the networks on other images, see the page of all volumes. A line with a pale band is a mean over "
     "neighbouring rows of the history; the band shows their range."
 )
+
+
+def for_index(run: RunRecord) -> Section:
+    """Show the validation metrics of all networks during training, and the fidelity dials."""
+    curves = tuple(overview_figures(run.models, run.deliver))
+    blocks: list[Block] = [Text("No network of this run was validated during training.")]
+    if curves:
+        note = (
+            "Every network counts its own steps. Validation slices serve to monitor the training; they are no evidence."
+        )
+        blocks = [Figures(curves), Text(note, "note")]
+    dials = [(method, dial_points(table, method)) for method, table in sorted(run.dials.items())]
+    figures = [dial_figure(points, method_title(method)) for method, points in dials if points]
+    if figures:
+        blocks.append(Figures(tuple(figures)))
+    return Section("training", "Training", (*blocks, MORE))
 
 
 @dataclass(frozen=True)
@@ -35,7 +61,7 @@ class ValidationMetric:
 
 def for_training(report: TrainingReport) -> Section:
     """Return the table and the validation curves of all trained networks."""
-    blocks: list[Block] = [Text(NOTE, "note")]
+    blocks: list[Block] = [Text(SCOPE, "note")]
     trained = report.trained
     if trained:
         metrics = {training.method: validation_metrics(training.model) for training in trained}

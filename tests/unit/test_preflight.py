@@ -1,15 +1,16 @@
-"""Jobs that an earlier run left in the queue are found, and no others."""
+"""Jobs of an earlier run in the queue stop a new run, and no others do."""
 
 from __future__ import annotations
 
 import pytest
 
-from pipeline.config.leftovers import LeftOver, left_over_jobs, message_on
+from pipeline.config.preflight import check_queue
+from pipeline.errors import UserError
 
 
 @pytest.fixture
 def queue(tmp_path, monkeypatch):
-    """A `squeue` that prints what it is told."""
+    """A `squeue` that prints a given text."""
     tools = tmp_path / "tools"
     tools.mkdir()
     monkeypatch.setenv("PATH", f"{tools}:/usr/bin:/bin")
@@ -22,7 +23,7 @@ def queue(tmp_path, monkeypatch):
     return answer
 
 
-def test_jobs_of_this_folder_are_left_over(queue, tmp_path):
+def test_jobs_of_this_folder_stop_a_run(queue, tmp_path):
     here = tmp_path / "a project"
     here.mkdir()
     queue(
@@ -31,11 +32,13 @@ def test_jobs_of_this_folder_are_left_over(queue, tmp_path):
         f"9|RUNNING|rule_tune|{here}er\n"
         f"10|RUNNING|(null)|{here}"
     )
-    found = left_over_jobs(here)
-    assert found == [LeftOver("7", "RUNNING", "rule_train_wildcards_brainsr"), LeftOver("8", "PENDING", "rule_tune")]
-    assert "scancel 7 8\n" in message_on(found)
+    with pytest.raises(UserError) as caught:
+        check_queue(here)
+    message = str(caught.value)
+    assert "  7 rule_train_wildcards_brainsr (RUNNING)\n  8 rule_tune (PENDING)\nWait" in message
+    assert "scancel 7 8\n" in message
 
 
-def test_a_queue_that_does_not_answer_is_none(queue, tmp_path):
+def test_a_queue_that_does_not_answer_stops_nothing(queue, tmp_path):
     queue("", status=1)
-    assert left_over_jobs(tmp_path) == []
+    check_queue(tmp_path)

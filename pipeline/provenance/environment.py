@@ -1,4 +1,4 @@
-"""Which code and which packages made the results."""
+"""Git commit, package versions and platform of the current environment."""
 
 from __future__ import annotations
 
@@ -6,21 +6,25 @@ import os
 import platform
 import re
 import subprocess
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 CODE = ("pipeline", "workflow", "Snakefile", "requirements", "reports", "envs")
-"""What counts as code when a checkout is called changed; results and the user's own files do not."""
+"""Paths whose uncommitted changes mark a checkout as changed; results and a user's own files do not."""
 
 
 def package_versions() -> dict[str, str]:
-    """Return the versions of all runtime packages that are installed, by name, without importing any of them."""
+    """Return the versions of the installed runtime packages by name, without importing them."""
     listings = (CHECKOUT / "requirements" / name for name in ("run.in", "optional.in"))
     names = sorted({"torch", *(name for listing in listings for name in _runtime_packages(listing))})
-    found = {name: _version(name) for name in names}
-    return {name: version for name, version in found.items() if version is not None}
+    found = {}
+    for name in names:
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def _runtime_packages(listing: Path) -> list[str]:
@@ -30,14 +34,7 @@ def _runtime_packages(listing: Path) -> list[str]:
     return [match[0] for line in lines if (match := re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*", line))]
 
 
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def platform_facts() -> dict[str, Any]:
+def platform_details() -> dict[str, Any]:
     """Return operating system, processor and Python version."""
     return {
         "system": platform.system(),
@@ -48,18 +45,22 @@ def platform_facts() -> dict[str, Any]:
     }
 
 
-def processor_name(facts: Path = Path("/proc/cpuinfo")) -> str:
-    """Return what the processor is called, from the file in which Linux describes it; empty where nobody knows."""
-    if not facts.is_file():
+def processor_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """Return the model name of the processor, empty where it is unknown.
+
+    Args:
+        cpuinfo: file in which Linux describes the processor.
+    """
+    if not cpuinfo.is_file():
         return platform.processor()
-    found = re.search(r"^model name\s*:\s*(.+)$", facts.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
+    found = re.search(r"^model name\s*:\s*(.+)$", cpuinfo.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
     return found[1].strip() if found else platform.processor()
 
 
 def git_state(folder: Path = CHECKOUT) -> dict[str, Any] | None:
-    """Return the commit of a checkout and whether its code was changed since; None where `folder` is no checkout.
+    """Return the commit of a checkout and whether its code has uncommitted changes; None outside a checkout.
 
-    A copy of the package that lies inside somebody else's checkout has no state of its own.
+    A copy of the package inside another repository has no git state.
     """
     top = _git(folder, "rev-parse", "--show-toplevel")
     if top is None or Path(top).resolve() != folder.resolve():

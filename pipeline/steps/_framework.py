@@ -1,0 +1,138 @@
+"""The command line of the workflow's steps.
+
+A step is a module with a docstring, a frozen dataclass `Options` and a function `run(options)`. The first line of the
+docstring is the step's purpose in the list of steps; the docstrings of the attributes are the help of the options.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from cyclopts import App, CycloptsError, Parameter, Token
+
+from pipeline.config.base import Section
+from pipeline.config.load import read_entry, read_section
+from pipeline.console import start_logging
+from pipeline.errors import UserError
+
+INTERRUPTED = 130
+
+# Threads that spin while they wait slow down all others: with one other busy process on two cores, a training step took
+# 2.5 times as long. OpenMP reads this when torch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def section(model: type[Section]) -> Parameter:
+    """Return the annotation of an option that takes a section of the configuration: as JSON, or a file that has it."""
+    return _read_by(lambda text: read_section(model, text), "JSON|FILE")
+
+
+def entry(model: Any, name: str) -> Parameter:
+    """Return the annotation of an option that takes an entry of the configuration as JSON.
+
+    Args:
+        model: type of the entry.
+        name: what messages call the entry, such as "source".
+    """
+    return _read_by(lambda text: read_entry(model, text, name), "JSON")
+
+
+def _read_by(read: Callable[[str], Any], shown: str) -> Parameter:
+    def convert(_: Any, tokens: Sequence[Token]) -> Any:
+        return read(tokens[0].value)
+
+    return Parameter(converter=convert, n_tokens=1, accepts_keys=False, metavar=shown, show_default=False)
+
+
+def names() -> list[str]:
+    """Return the names of all steps."""
+    return sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py"))
+
+
+def purpose(step: str) -> str:
+    """Return the first line of a step's docstring, without importing the step."""
+    source = Path(__file__).with_name(f"{step}.py").read_text(encoding="utf-8")
+    return (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
+
+
+def overview() -> str:
+    """Return the list of steps with their purposes."""
+    lines = [f"  {name:<22} {purpose(name)}" for name in names()]
+    return "\n".join(["Usage: python -m pipeline.steps STEP [OPTIONS]", "", *lines])
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one step.
+
+    Returns:
+        The exit status: 0, 1 for a user's mistake, 2 for a wrong command line, 130 when interrupted.
+    """
+    if not arguments or arguments[0] in ("-h", "--help"):
+        sys.stdout.write(f"{overview()}\n")
+        return 0 if arguments else 2
+    step, *rest = arguments
+    if step not in names():
+        sys.stderr.write(f"error: there is no step {step!r}\n\n{overview()}\n")
+        return 2
+    return _exit_status(step, rest)
+
+
+def _exit_status(step: str, arguments: Sequence[str]) -> int:
+    module = importlib.import_module(f"pipeline.steps.{step}")
+    if not hasattr(module, "Options"):
+        from pipeline.__main__ import run_stage
+
+        return run_stage(step, arguments)
+    start_logging()
+    try:
+        app_of(step, module)(list(_expanded(arguments)), exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        sys.stderr.write(f"error: {error}\nSee: python -m pipeline.steps {step} --help\n")
+        return 2
+    except UserError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    except OSError as error:
+        logging.getLogger(__name__).debug("details", exc_info=True)
+        sys.stderr.write(f"error: {error.filename or step}: {error.strerror or error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; run the same command again to continue\n")
+        return INTERRUPTED
+    return 0
+
+
+def app_of(step: str, module: Any) -> App:
+    """Return the command line of a step."""
+    app = App(
+        name=f"python -m pipeline.steps {step}",
+        help=module.__doc__,
+        help_format="plaintext",
+        version_flags=[],
+        suppress_keyboard_interrupt=False,
+        default_parameter=Parameter(consume_multiple=True, negative=()),
+        result_action="return_value",
+    )
+
+    def run(options: Any) -> None:
+        module.run(options)
+
+    run.__annotations__ = {"options": Parameter(name="*")(module.Options)}
+    app.default(run)
+    return app
+
+
+def _expanded(arguments: Sequence[str]) -> Iterator[str]:
+    """Replace each @FILE by the lines of the file: the length of a command line is limited."""
+    for argument in arguments:
+        if argument.startswith("@"):
+            yield from filter(None, Path(argument[1:]).read_text(encoding="utf-8").splitlines())
+        else:
+            yield argument

@@ -1,0 +1,102 @@
+"""Volumes of a shard: progress, folders that appear when they are complete, writing in the background."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from pipeline.errors import UserError
+from pipeline.files import folder_beside, publish_folder, read_json, write_json
+
+logger = logging.getLogger(__name__)
+
+MANIFEST = "manifest.json"
+"""Lists the files of a folder of results."""
+
+
+def each(files: Sequence[Path]) -> Iterator[Path]:
+    """Yield the files of a shard's volumes; where there are several, the log names each before it is processed."""
+    for number, path in enumerate(files, start=1):
+        if len(files) > 1:
+            logger.info("%d of %d: %s", number, len(files), path.name.partition(".")[0])
+        yield path
+
+
+@contextmanager
+def new_folder(target: Path) -> Iterator[Path]:
+    """Yield a temporary folder that becomes `target`, with a manifest of its files, when the block ends without error.
+
+    Raises:
+        UserError: the folder cannot be made or written to, or the disk is full.
+    """
+    with folder_beside(target) as folder:
+        yield folder
+        files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+        write_json(folder / MANIFEST, {"files": files})
+        publish_folder(folder, target)
+
+
+def files_in(folder: Path) -> list[Path]:
+    """Return the files that the manifest of a folder lists.
+
+    Raises:
+        UserError: the folder has no manifest.
+    """
+    content = read_json(folder / MANIFEST)
+    if not isinstance(content, dict) or not isinstance(content.get("files"), list):
+        raise UserError(f"{folder / MANIFEST}: lists no files; delete the folder and run again.")
+    return [folder / name for name in content["files"]]
+
+
+def file_of(folder: Path, volume: str) -> Path:
+    """Return the file of a volume in a folder of results: its name is the volume's id and a suffix.
+
+    Raises:
+        UserError: the folder has no file of this volume, or no manifest.
+    """
+    found = [path for path in files_in(folder) if path.name.partition(".")[0] == volume]
+    if not found:
+        raise UserError(f"{folder}: has no file of volume {volume!r}; delete the folder and run again.")
+    return found[0]
+
+
+class BackgroundWriter:
+    """Write one result in a thread while the next one is computed; at most one result waits."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(max_workers=1)
+        self._writing: Future[None] | None = None
+
+    def write(self, function: Callable[..., None], *arguments: Any) -> None:
+        """Call a function in the background, after the previous call has ended.
+
+        Raises:
+            Exception: what the previous call raised.
+        """
+        self.wait()
+        self._writing = self._pool.submit(function, *arguments)
+
+    def wait(self) -> None:
+        """Wait until everything is written, and raise what the last call raised."""
+        writing, self._writing = self._writing, None
+        if writing:
+            writing.result()
+
+    def __enter__(self) -> BackgroundWriter:
+        """Return the writer."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Finish writing; an error of the block precedes one of the last call."""
+        try:
+            if error is None:
+                self.wait()
+        finally:
+            self._pool.shutdown()
