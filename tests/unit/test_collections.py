@@ -17,7 +17,6 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image as PillowImage
-from pipeline.reporting.volume_page import slices_to_show
 from scipy import ndimage
 
 from pipeline.config.load import read_run
@@ -32,6 +31,7 @@ from pipeline.formats.io.predictions import check_output, prediction_path, read_
 from pipeline.image.image import Image
 from pipeline.reporting.figures.slices import draw_slice
 from pipeline.reporting.run_record import read_run_record
+from pipeline.reporting.volume_report import slices_to_show
 from pipeline.sources.packing import pack
 from pipeline.sources.picture_archive import picture_names, shard_of
 from pipeline.statistics.bootstrap import resampled_means

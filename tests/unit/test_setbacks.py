@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-
-from pipeline.errors import UserError
 from pipeline.reporting.cohort_inputs import COLUMNS, Cohort
 from pipeline.reporting.cohort_volumes import split_setbacks
+
+from pipeline.errors import UserError
 from pipeline.reporting.setbacks import diagnosis_setbacks, inserted_setbacks, read_setbacks, tissue_setbacks
 
 
@@ -28,8 +28,8 @@ def test_fewer_inserted_structures_than_the_best_classical_method_are_told():
     (found,) = inserted_setbacks(
         inserted(bicubic=(9, 9), zerofill=(10, 12), brainsr=(11, 5), reference=(20, 20)), "brainsr"
     )
-    assert found.title == "BrainSR shows fewer inserted structures than Zero-filled k-space"
-    assert found.text == "Found: 16 of 80 (20%) against 22 of 80 (28%)."
+    assert found.title == "BrainSR preserves fewer inserted structures than Zero-filled k-space"
+    assert found.text == "Detected: 16 of 80 (20%) versus 22 of 80 (28%)."
     assert found.volumes == ("b",)
     assert found.in_total
 
@@ -60,7 +60,7 @@ def test_the_interval_is_that_of_the_difference_over_all_structures():
     (found,) = inserted_setbacks(table, "brainsr", pd.DataFrame(rows, columns=names))
     minus = "\N{MINUS SIGN}"
     difference = f"{minus}7.5 percentage points [{minus}10.1, +2.0]"
-    assert found.text == f"Found: 16 of 80 (20%) against 22 of 80 (28%), a difference of {difference}."
+    assert found.text == f"Detected: 16 of 80 (20%) versus 22 of 80 (28%), a difference of {difference}."
 
 
 def test_tissues_are_compared_with_the_classical_method_that_is_least_off():
@@ -69,8 +69,8 @@ def test_tissues_are_compared_with_the_classical_method_that_is_least_off():
         "grey_matter": {"bspline3": 5.0, "zerofill": -4.0, "brainsr": -4.9, "bicubic": 0.1},
     }
     (found,) = tissue_setbacks(biases, "brainsr")
-    assert found.title.endswith("further from the reference after BrainSR than after Cubic B-spline")
-    assert found.text == "Result minus reference: white matter \N{MINUS SIGN}6.5 ml against +5.0 ml."
+    assert found.title.endswith("from the reference with BrainSR than with Cubic B-spline")
+    assert found.text == "Result minus reference: white matter \N{MINUS SIGN}6.5 ml versus +5.0 ml."
     assert tissue_setbacks({"csf": {"bspline3": 5.0, "brainsr": -4.9}}, "brainsr") == []
     assert tissue_setbacks({"csf": {"bspline3": float("nan"), "brainsr": 90.0}}, "brainsr") == []
     assert tissue_setbacks(biases, "esrgan") == [] and tissue_setbacks({}, "brainsr") == []

@@ -148,7 +148,7 @@ def picture_label(index: int, reference: Image) -> str:
         return name
     colour = COLOURS[index % len(COLOURS)]
     title = name.removesuffix(colour).removesuffix(", ")
-    return title or f"MethodImages {section_of(reference.facts, index)}"
+    return title or f"Picture {section_of(reference.facts, index)}"
 
 
 def words_of_white(white: float, reference: Image) -> str:
