@@ -172,5 +172,5 @@ def test_pages_say_which_planes_there_are_and_why():
     both = record_of(thick, even)
     text = describe_extraction(both, Bibliography()).text
     assert "Slices are sagittal in a, since voxels are longer; axial in b, since none is." in text
-    assert "both axes of the plane of each volume's slices" in describe_degradations(both, Bibliography()).text
+    assert "both in-plane axes of each volume" in describe_degradations(both, Bibliography()).text
     assert "auto" not in (text + describe_degradations(both, Bibliography()).text).lower()

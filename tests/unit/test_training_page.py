@@ -203,8 +203,8 @@ def test_the_overview_has_a_line_for_every_network_that_was_validated():
     without = model("step,loss,val_psnr\n1,0.1,\n", "esrgan")
     drawings = overview_figures([model(HISTORY), other, untouched, without], "brainsr")
     assert [drawing.alt.split(":")[0] for drawing in drawings] == ["Validation PSNR", "Validation SSIM"]
-    assert "mine from 22.5 to 22.5 over 2 steps; BrainSR from 24.5 to 24.25 over 40 steps" in drawings[0].text
-    assert "mine" not in drawings[1].text
+    assert "mine from 22.5 to 22.5 over 2 steps; BrainSR from 24.5 to 24.25 over 40 steps" in drawings[0].alt
+    assert "mine" not in drawings[1].alt
     assert all("ESRGAN" not in drawing.alt and "Pretrained" not in drawing.alt for drawing in drawings)
 
 

@@ -44,7 +44,7 @@ def _correlation(volume: VolumeReport, styles: dict[str, str]) -> Iterator[Figur
         "spatial frequency (cycles per reference voxel)",
         "Fourier ring correlation",
         [Line(titles[method], FREQUENCIES, found[method].correlation, styles[method]) for method in drawn],
-        marks=[Marks("other", "Nyquist frequency of the input", (nyquist,))] if nyquist < NYQUIST else (),
+        marks=[Marks("other", "Nyquist limit of the input", (nyquist,))] if nyquist < NYQUIST else (),
         whole_numbers=False,
     )
     cut_offs = "; ".join(

@@ -54,9 +54,8 @@ def description(method: str, books: Bibliography) -> str:
 
 
 def _card(training: TrainingRecord) -> Iterator[Block]:
-    facts = card_facts(training.model.card)
-    if facts:
-        yield Folded("Model card", (Facts(tuple(facts), style="card-facts"),), is_open=True)
+    facts = (("Name", training.method), *card_facts(training.model.card))
+    yield Folded("Model card", (Facts(facts, style="card-facts"),), is_open=True)
 
 
 def card_facts(card: str) -> list[tuple[str, str]]:
