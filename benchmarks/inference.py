@@ -34,8 +34,14 @@ from torch import nn
 from benchmarks.timing import against, interleaved, kept_apart, machine
 from pipeline.config.sections import Extract, Infer
 from pipeline.formats import nifti
-from pipeline.inference.background import Background, computed_share, tissue_in_slices, tissue_of, windows_around
-from pipeline.inference.background_margin import margin_of
+from pipeline.inference.background import (
+    Background,
+    computed_share,
+    needed_margin,
+    tissue_in_slices,
+    tissue_of,
+    windows_around,
+)
 from pipeline.inference.forward_pass import engine_for
 from pipeline.inference.volume import restore_volume
 from pipeline.models.device import use_threads
@@ -228,7 +234,7 @@ def head_case(
     """Measure a head as `infer` restores it, background left out."""
     settings = Infer(threads=threads)
     volume = np.ascontiguousarray(np.moveaxis(slices, 0, 2))
-    margin = margin_of(network, settings.background_tolerance)
+    margin = needed_margin(network.record, settings.background_tolerance)
     ours = copy.deepcopy(network)
 
     def restored() -> NDArray[np.float32]:

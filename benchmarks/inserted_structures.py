@@ -34,7 +34,7 @@ from scipy import ndimage
 from pipeline import plugins
 from pipeline.config.sections import Evaluate, Infer, Insertion
 from pipeline.fidelity.insertion import observer
-from pipeline.fidelity.insertion.placing import DIRECTIONS, KINDS, Condition, Sites
+from pipeline.fidelity.insertion.sites import DIRECTIONS, KINDS, Condition, Sites
 from pipeline.fidelity.insertion.structure import Structure
 from pipeline.fidelity.insertion.study import Restore, Restored, Seen, detections, looked_at, place_rows, restorations
 from pipeline.formats.io.container import read_image

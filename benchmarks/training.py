@@ -36,7 +36,7 @@ from pipeline.config.recipe import filled
 from pipeline.config.sections import Degrade, Infer
 from pipeline.fidelity.classifier import predict, train_classifier
 from pipeline.formats.io.container import read_image, write_image
-from pipeline.image.image import Image
+from pipeline.image.image import Block, Identity, Image, Slicing
 from pipeline.image.intensity import IntensityMap
 from pipeline.inference.restoration import restore
 from pipeline.metrics import edge_sharpness, gmsd, haarpsi, psnr, residual_noise, ssim, vif
@@ -108,11 +108,11 @@ MAIN = {
 }
 ABLATIONS = {
     "pixel": Training("rrdb_l1", "realesrgan-6b", PIXEL),
-    "full": Training("brainsr", "pixel", ADVERSARIAL, "the whole recipe"),
+    "full": Training("brainsr", "pixel", ADVERSARIAL, "full recipe"),
     "scratch-pixel": Training("rrdb_l1", None, {**PIXEL, "starts_from": "scratch"}),
     "scratch": Training("brainsr", "scratch-pixel", ADVERSARIAL, "from scratch"),
     "at-once-pixel": Training("rrdb_l1", "realesrgan-6b", {**PIXEL, **AT_ONCE}),
-    "at-once": Training("brainsr", "at-once-pixel", {**ADVERSARIAL, **AT_ONCE}, "everything thawed at once"),
+    "at-once": Training("brainsr", "at-once-pixel", {**ADVERSARIAL, **AT_ONCE}, "all layers from the start"),
     "no-map-pixel": Training("rrdb_l1", "realesrgan-6b", {**PIXEL, "noise_map": False}),
     "no-map": Training("brainsr", "no-map-pixel", {**ADVERSARIAL, "noise_map": False}, "no noise map"),
     "no-suppression": Training(
@@ -123,9 +123,9 @@ ABLATIONS = {
     ),
 }
 """300 steps each, 220 with the pixel loss and 80 with the discriminator."""
-NO_ENSEMBLE, NO_CORRECTION = "no self-ensemble", "no correction toward the measurement"
+NO_ENSEMBLE, NO_CORRECTION = "no self-ensemble", "no data consistency"
 DERIVED = {"no-ensemble": NO_ENSEMBLE, "no-correction": NO_CORRECTION}
-"""Variants of the whole recipe that need no training."""
+"""Variants of the full recipe that need no training."""
 
 
 # Pictures
@@ -148,9 +148,15 @@ def without_near_duplicates(paths: Sequence[Path], others: Sequence[Path]) -> li
 def as_stack(pictures: NDArray[np.float32], name: str, split: str) -> Image:
     """Return pictures as slices of a volume."""
     data = np.ascontiguousarray(np.moveaxis(pictures, 0, -1))
-    facts = {"id": name, "subject": name, "split": split, "slice_axis": 2, "plane": "axial"}
-    facts |= {"slices": [0, len(pictures)], "foreground_slices": list(range(len(pictures)))}
-    return Image(data, np.eye(4), IntensityMap(255.0, dtype="uint8"), masks={"foreground": data > DARKEST}, facts=facts)
+    return Image(
+        data,
+        np.eye(4),
+        IntensityMap(255.0, dtype="uint8"),
+        masks={"foreground": data > DARKEST},
+        identity=Identity(name, name, split),
+        slicing=Slicing("axial", 2),
+        block=Block(slices=(0, len(pictures)), foreground_slices=tuple(range(len(pictures)))),
+    )
 
 
 def degraded(image: Image, sigma: float) -> Image:
@@ -236,14 +242,14 @@ def train_row(name: str, row: Training, work: Path, threads: int) -> None:
 
 
 def derive(work: Path) -> None:
-    """Make the variants that differ from the whole recipe in inference alone."""
+    """Return the variants that differ from the full recipe at inference only."""
     for name, what in DERIVED.items():
         path = work / "models" / name / "generator.safetensors"
         if not path.exists():
             network = load_generator(work / "models" / "full" / "generator.safetensors")
-            recipe = {**network.facts["recipe"], "self_ensemble": 1}
-            changes = {"recipe": recipe} if what == NO_ENSEMBLE else {"shares": []}
-            save_generator(path, network, {**network.facts, **changes})
+            changes = {"self_ensemble": 1} if what == NO_ENSEMBLE else {"consistency_weights": ()}
+            network.record = network.record.model_copy(update=changes)
+            save_generator(path, network)
 
 
 # Measuring
@@ -253,7 +259,7 @@ def classical(image: Image, val: Path, sigma: float) -> dict[str, NDArray[np.flo
     """Restore a stack with every baseline; denoise-then-interpolate is tuned on validation at this noise."""
     reference = read_image(val)
     settings = tune([reference], [degraded(reference, sigma)])["settings"]
-    factors = image.facts["forward_model"]["factors"]
+    factors = image.forward_model.factors
     results = {}
     for name in plugins.names("pipeline.baselines"):
         upsample = plugins.load("pipeline.baselines", name).upsample
@@ -368,7 +374,7 @@ def main_table(work: Path) -> list[str]:
             f"{difference(part, name, 'brainsr', best[name])} ({best[name]})" for name in METRICS
         )
         pixel_row = " | ".join(difference(part, name, "brainsr", "rrdb_l1") for name in METRICS)
-        lines += [f"| the best baseline one | {classical_row} |", f"| rrdb_l1 | {pixel_row} |"]
+        lines += [f"| best baseline | {classical_row} |", f"| rrdb_l1 | {pixel_row} |"]
     return lines
 
 
@@ -378,7 +384,7 @@ def ablation_table(work: Path) -> list[str]:
     means = table.groupby("method")[list(METRICS)].mean()
     lines = [
         "",
-        f"| variant | {' | '.join(METRICS)} | PSNR against the whole recipe |",
+        f"| variant | {' | '.join(METRICS)} | PSNR minus full recipe |",
         "| --- |" + " --- |" * (len(METRICS) + 1),
     ]
     for method, what in {**{name: row.what for name, row in ABLATIONS.items()}, **DERIVED}.items():
@@ -394,7 +400,7 @@ def agreement_table(work: Path) -> list[str]:
     methods = ["bicubic", "nlm_bspline3", "pretrained", *MAIN]
     lines = [
         "",
-        "| method | " + " | ".join(f"agrees with itself at {one:.0%}" for one in NOISE) + " |",
+        "| method | " + " | ".join(f"same class at {one:.0%}" for one in NOISE) + " |",
         "| --- |" + " --- |" * len(NOISE),
     ]
     shares = table.groupby(["method", "noise"])["agrees"].mean()

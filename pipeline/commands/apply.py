@@ -37,12 +37,11 @@ from pipeline.files import sha256_of
 from pipeline.formats import ROOM, Part, format_of, written_suffixes
 from pipeline.formats.io.predictions import check_output, restored_image, write_prediction, write_quantity
 from pipeline.formats.tiled import chosen, is_large, open_tiled
-from pipeline.image.channels import apart, channel_count, together
+from pipeline.image.channels import apart, together
 from pipeline.image.image import Image
 from pipeline.image.intensity_limits import limited
 from pipeline.image.missing_values import MASK as MISSING
-from pipeline.inference.domain import FACT as TRAINED_ON
-from pipeline.inference.domain import enlarged_voxels, outside_training
+from pipeline.inference.domain import enlarged_voxels, outside_domain
 from pipeline.inference.large_images import doubt_large, restore_large
 from pipeline.inference.memory import use_memory
 from pipeline.inference.restoration import Restored, restore_uncorrected
@@ -50,6 +49,8 @@ from pipeline.inference.result_check import Agreement, agreement_of, cell_means,
 from pipeline.models.device import choose_device, use_threads
 from pipeline.models.generator import Generator
 from pipeline.models.weights import load_generator
+from pipeline.physics.forward import ForwardModel
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.physics.noise_level import estimate_sigma
 from pipeline.physics.parameters import Direction, axes_along, is_outside
 from pipeline.steps._cli import ArgumentParser, Namespace, add_memory, add_path, add_settings
@@ -71,28 +72,27 @@ def direction_of(network: Generator) -> Direction:
     A network that enlarges columns alone makes thick slices thin: its columns run across them.
     """
     rows, columns = network.factors
-    return network.facts.get("direction", "in_plane" if rows == columns else "through_plane")
+    return network.record.direction or ("in_plane" if rows == columns else "through_plane")
 
 
-def as_measured(image: Image, factor: int, direction: Direction) -> Image:
+def as_measured(image: Image, factor: int, direction: Direction) -> LowResolutionImage:
     """Take a normalised volume as the low-resolution one of a network that enlarges by a factor along some axes.
 
     Raises:
         UserError: all axes are to be enlarged, but there is one slice alone.
     """
-    axis = image.facts["slice_axis"]
-    if direction == "isotropic" and image.data.shape[axis] == channel_count(image.facts):
+    axis = image.slice_axis
+    if direction == "isotropic" and image.data.shape[axis] == image.stack.channel_count:
         raise UserError(
             "--model: this network enlarges a volume along all three axes, but the image has one slice alone; choose "
             "a network that was trained with degrade.direction: in_plane."
         )
     enlarged = axes_along(direction, axis)
-    factors = [factor if other in enlarged else 1 for other in range(3)]
-    shape = [int(size) * scale for size, scale in zip(image.data.shape, factors, strict=True)]
+    factors = tuple(factor if other in enlarged else 1 for other in range(3))
+    shape = tuple(int(size) * scale for size, scale in zip(image.data.shape, factors, strict=True))
     masks = {name: mask for name, mask in image.masks.items() if name == MISSING}
-    return image.with_data(
-        image.data, masks=masks, facts={**image.facts, "forward_model": {"factors": factors, "hr_shape": shape}}
-    )
+    model = ForwardModel(factors, shape, slice_axis=axis)
+    return LowResolutionImage.of(image.with_data(image.data, masks=masks), model)
 
 
 class Source(NamedTuple):
@@ -198,7 +198,7 @@ def apply(
         return
     read = read_source(source, part, extraction, output)
     measured = as_measured(read.normalised, network.shape.factor, direction_of(network))
-    images = [measured.with_data(channel) for channel in apart(measured.data, channel_count(measured.facts))]
+    images = [measured.with_data(channel) for channel in apart(measured.data, measured.stack.channel_count)]
     try:
         channels = [_restored(network, source, image, settings, doubted=doubt.wanted is not False) for image in images]
     except UserError as error:
@@ -228,16 +228,18 @@ def _warn_of_old_map(path: Path) -> None:
         logger.warning("%s: is the error map of an earlier result and was not written anew", path)
 
 
-def _restored(network: Generator, source: Path, measured: Image, settings: Infer, *, doubted: bool) -> Restored:
+def _restored(
+    network: Generator, source: Path, measured: LowResolutionImage, settings: Infer, *, doubted: bool
+) -> Restored:
     """Restore one channel within the limits of intensity that networks know."""
-    factors = measured.facts["forward_model"]["factors"]
+    factors = measured.forward_model.factors
     within = limited(measured.data)
     within.log(source)
     image = measured.with_data(within.values)
     found = restore_uncorrected([network], image, _noise_of(measured), settings, doubted=doubted)
-    if not network.facts.get(TRAINED_ON):
+    if network.record.domain is None:
         logger.info("the network does not state what it was trained on, so that the image was not compared with that")
-    for sentence in outside_training(network, found.sigma, enlarged_voxels(measured)):
+    for sentence in outside_domain(network.record.domain, found.sigma, enlarged_voxels(measured)):
         logger.warning("%s: %s. The result may be worse than interpolation.", source, sentence)
     return found._replace(restored=within.added_to(found.restored, factors))
 
@@ -250,7 +252,7 @@ def _noise_of_channel(source: Path, image: Image, used: float, settings: Infer) 
     if settings.noise_sigma is None:
         return used
     try:
-        estimated = estimate_sigma(limited(image.data).values, image.facts["slice_axis"], _noise_of(image)).sigma
+        estimated = estimate_sigma(limited(image.data).values, image.slice_axis, _noise_of(image)).sigma
     except UserError:  # the slices are too small for an estimate
         return used
     if is_outside([used], (estimated / UNLIKE - NEGLIGIBLE, UNLIKE * estimated + NEGLIGIBLE)):
@@ -269,10 +271,10 @@ def _noise_of(image: Image) -> str:
 
 
 def _agreement(
-    physical: NDArray[np.floating], measured: Image, restored: NDArray[np.float32], sigmas: Sequence[float]
+    physical: NDArray[np.floating], measured: LowResolutionImage, restored: NDArray[np.float32], sigmas: Sequence[float]
 ) -> Agreement:
     """Compare the result, brought back to the grid of the input and to its units, with the input."""
-    again = measured.intensity.to_physical(cell_means(restored, measured.facts["forward_model"]["factors"]))
+    again = measured.intensity.to_physical(cell_means(restored, measured.forward_model.factors))
     kept = without_outliers(physical, measured.data)
     magnitude = _noise_of(measured) == MAGNITUDE_NOISE
     scales = np.resize(measured.intensity.scale, kept.shape[-1])

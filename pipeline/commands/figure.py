@@ -14,6 +14,7 @@ from pipeline.formats.io.container import read_image
 from pipeline.formats.io.predictions import read_prediction
 from pipeline.image.image import Image
 from pipeline.image.slices import evenly_spaced
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.reporting.figures.gallery import WHITE_PERCENTILE, enlarge_pixels
 from pipeline.reporting.figures.slices import bounding_box, detail_box, draw_slice, drawn_spacing
 from pipeline.reporting.titles import method_title
@@ -22,7 +23,7 @@ from pipeline.steps._cli import ArgumentParser, Namespace, add_path
 INCHES_PER_PANEL = 2.6
 
 
-def panels(reference: Image, lr: Image, predictions: Sequence[Path]) -> dict[str, NDArray]:
+def panels(reference: Image, lr: LowResolutionImage, predictions: Sequence[Path]) -> dict[str, NDArray]:
     """Return the volumes to draw by title, each of the shape of `reference`: measured, restored, true."""
     restored = {method_title(path.parent.name): read_prediction(path, reference) for path in predictions}
     return {"Low resolution, as measured": enlarge_pixels(lr, reference), **restored, "Reference": reference.data}
@@ -33,7 +34,7 @@ def draw(reference: Image, volumes: dict[str, NDArray], index: int) -> Any:
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 
-    axis = reference.facts["slice_axis"]
+    axis = reference.slice_axis
     mask = draw_slice(reference.masks["foreground"], axis, index)
     spacing = drawn_spacing(reference.spacing, axis)
     box = bounding_box([mask])
@@ -65,8 +66,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(arguments: Namespace) -> None:
     """Run the command."""
-    reference, lr = read_image(arguments.hr), read_image(arguments.lr)
-    middle = evenly_spaced(reference.facts["foreground_slices"], 1)[0]
+    reference, lr = read_image(arguments.hr), read_image(arguments.lr, LowResolutionImage)
+    middle = evenly_spaced(reference.block.foreground_slices, 1)[0]
     index = middle if arguments.slice is None else arguments.slice
     figure = draw(reference, panels(reference, lr, arguments.predictions), index)
     with replacing(arguments.output) as partial:

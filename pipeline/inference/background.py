@@ -2,7 +2,7 @@
 
 More than half of a head's image is background. Each slice is cut to a window around its tissue and as much background
 as the network needs to give the tissue the values that it would have in the whole slice. How much that is, is measured
-for each network at the end of its training (`pipeline.inference.background_margin`): the receptive field is of no
+for each network at the end of its training (`pipeline.training.background_margin`): the receptive field is of no
 help, it is larger than a slice. Slices without tissue are not computed at all.
 
 Toward its edges, where the cut disturbs the network, a window's result passes into the interpolated background.
@@ -20,12 +20,16 @@ from numpy.typing import NDArray
 
 from pipeline.image.foreground import bright_part
 from pipeline.image.image import Image
+from pipeline.models.record import NetworkRecord
 from pipeline.physics.grid import Cut
 
 STEP = 4
 """Windows have sides that this divides, so that there are fewer sizes."""
 NEW_SIZE = 4096
 """A network is made ready for a further size in about the time in which it restores so many low-resolution voxels."""
+
+RESERVE = 0.5
+"""Share of the tolerance that the measured change may take: other slices than those measured change more."""
 
 
 class Span(NamedTuple):
@@ -105,9 +109,15 @@ class Background(NamedTuple):
     margin: int | None
 
 
+def needed_margin(record: NetworkRecord, tolerance: float) -> int | None:
+    """Return the smallest margin at which the foreground changes by less than `tolerance`; None where none is known."""
+    fits = [margin for margin, change in record.background_changes if change < RESERVE * tolerance]
+    return min(fits, default=None)
+
+
 def has_background(image: Image) -> bool:
     """Whether an image shows a head in background: its foreground was looked for and is not all of it."""
-    return image.is_anatomical and image.facts.get("foreground_fraction", 1.0) < 1.0
+    return image.is_anatomical and image.block.foreground_fraction < 1.0
 
 
 def tissue_of(lr: NDArray[np.float32], slice_axis: int) -> NDArray[np.bool_]:

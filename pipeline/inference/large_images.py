@@ -32,18 +32,18 @@ from pipeline.files import DISK_ERRORS, read_json, write_json
 from pipeline.formats._pyramid import add_coarser_levels, create_level, open_level
 from pipeline.formats.io.predictions import warn_of_clipping
 from pipeline.formats.tiled import Plane, TiledImage, fitting_format
+from pipeline.image.image import MILLIMETRES
 from pipeline.image.intensity import LOW_PERCENTILE, PERCENTILE, IntensityMap, IntensityRange, intensity_range
 from pipeline.image.intensity_limits import limited, log_limited
 from pipeline.inference.backends._compute import FULL_PRECISION
-from pipeline.inference.domain import outside_training
+from pipeline.inference.domain import outside_domain
 from pipeline.inference.forward_pass import engine_for, tell_change
 from pipeline.inference.memory import device_of
 from pipeline.inference.result_check import Agreement, agreement_of, cell_means, check_agreement, without_outliers
 from pipeline.inference.tiles import ramp, tiles_along
-from pipeline.inference.volume import MAX_VIEWS, restore_in_views, restored_views, views_of
+from pipeline.inference.volume import MAX_VIEWS, restore_in_views, restored_views
 from pipeline.models.generator import Generator
 from pipeline.physics.noise_level import estimate_sigma
-from pipeline.physics.parameters import MILLIMETRES
 
 logger = logging.getLogger(__name__)
 
@@ -310,7 +310,7 @@ class _Job:
         level = self.levels[self._image.channel_of(plane)]
         intensity = replace(self._image.intensity, offset=level.offset, scale=level.scale)
         engine = engine_for(network, settings)
-        views = views_of(network)
+        views = network.record.self_ensemble
 
         agreement, outliers = self.agreement, int(self._record["limited"])
 
@@ -355,7 +355,8 @@ class _Job:
 def _warn_outside_training(network: Generator, image: TiledImage, levels: Sequence[Level]) -> None:
     """Log what about an image lies outside of what the network was trained on."""
     sizes = None if image.voxel_um is None else [MILLIMETRES["um"] * size for size in image.voxel_um[:2]]
-    found = [sentence for level in levels for sentence in outside_training(network, level.noise_sigma, sizes)]
+    domain = network.record.domain
+    found = [sentence for level in levels for sentence in outside_domain(domain, level.noise_sigma, sizes)]
     for sentence in dict.fromkeys(found):
         logger.warning("%s: %s. The result may be worse than interpolation.", image.path, sentence)
 

@@ -17,15 +17,15 @@ from pipeline.config.sections import Infer
 from pipeline.errors import UserError
 from pipeline.image.image import Image
 from pipeline.image.intensity_limits import limited
-from pipeline.inference.background import Background, has_background, tissue_of
-from pipeline.inference.background_margin import margin_of
-from pipeline.inference.domain import enlarged_voxels, outside_training
+from pipeline.inference.background import Background, has_background, needed_margin, tissue_of
+from pipeline.inference.domain import enlarged_voxels, outside_domain
 from pipeline.inference.result_check import agreement_with_measurement, check_agreement
-from pipeline.inference.volume import restore_volume, restore_with_spread, views_of
+from pipeline.inference.volume import restore_volume, restore_with_spread
 from pipeline.models.generator import Generator
 from pipeline.models.weights import load_generator
 from pipeline.physics.data_consistency import share_at, toward_measurement
 from pipeline.physics.forward import ForwardModel
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.physics.noise_level import estimate_sigma
 from pipeline.physics.parameters import PhysicalParameters
 
@@ -52,12 +52,12 @@ def network_on(path: Path, device: torch.device) -> Generator:
     return load_generator(path).to(device).eval()
 
 
-def restore(network: Generator, image: Image, settings: Infer) -> NDArray[np.float32]:
+def restore(network: Generator, image: LowResolutionImage, settings: Infer) -> NDArray[np.float32]:
     """Restore a low-resolution volume: tells the network its noise, and corrects the result toward the measurement.
 
     Args:
-        network: on its device, in evaluation mode; its facts hold the shares of the correction.
-        image: low-resolution volume with its forward model in the facts.
+        network: on its device, in evaluation mode; its record holds the data-consistency weights.
+        image: the low-resolution volume.
         settings: the section `infer`.
 
     Returns:
@@ -67,7 +67,7 @@ def restore(network: Generator, image: Image, settings: Infer) -> NDArray[np.flo
 
 
 def restore_measured(
-    networks: Sequence[Generator], image: Image, settings: Infer, *, doubted: bool = False
+    networks: Sequence[Generator], image: LowResolutionImage, settings: Infer, *, doubted: bool = False
 ) -> Restored:
     """Restore as `restore` does, with the first of the networks.
 
@@ -77,7 +77,7 @@ def restore_measured(
         settings: the section `infer`.
         doubted: whether the spread over views is wanted.
     """
-    model = ForwardModel.from_json(image.facts["forward_model"])
+    model = image.forward_model
     # Networks see no intensities beyond their limits; what lies beyond is added at the end.
     within = limited(image.data)
     inside = image.with_data(within.values)
@@ -86,12 +86,12 @@ def restore_measured(
     return found._replace(restored=within.added_to(corrected, model.factors))
 
 
-def check_restored(network: Generator, image: Image, found: Restored, *, force: bool) -> None:
+def check_restored(network: Generator, image: LowResolutionImage, found: Restored, *, force: bool) -> None:
     """Compare a result with its measurement, and the measurement with what the network was trained on."""
-    name = image.facts["id"]
-    model = ForwardModel.from_json(image.facts["forward_model"])
+    name = image.id
+    model = image.forward_model
     limited(image.data).log(name)
-    for sentence in outside_training(network, found.sigma, enlarged_voxels(image)):
+    for sentence in outside_domain(network.record.domain, found.sigma, enlarged_voxels(image)):
         logger.warning("%s: %s", name, sentence)
     agreement = agreement_with_measurement(found.restored, image.data, replace(model, noise_sigma=found.sigma))
     check_agreement(name, agreement, force=force)
@@ -100,14 +100,14 @@ def check_restored(network: Generator, image: Image, found: Restored, *, force: 
 def _corrected(
     network: Generator, restored: NDArray[np.float32], image: Image, model: ForwardModel, settings: Infer
 ) -> NDArray[np.float32]:
-    share = share_at(model.noise_sigma, network.facts.get("shares", [])) if settings.consistency else 0.0
+    share = share_at(model.noise_sigma, network.record.consistency_weights) if settings.consistency else 0.0
     logger.info("%.0f%% of the difference to the measurement is put back", 100 * share)
     return toward_measurement(restored, image.data, model, share)
 
 
 def restore_uncorrected(
     networks: Sequence[Generator],
-    image: Image,
+    image: LowResolutionImage,
     noise: str | PhysicalParameters,
     settings: Infer,
     *,
@@ -123,8 +123,8 @@ def restore_uncorrected(
         doubted: whether the spread is wanted.
     """
     sigma = noise_sigma(image, noise, settings)
-    factors, axis = image.facts["forward_model"]["factors"], image.facts["slice_axis"]
-    told = (settings, sigma, views_of(networks[0]), _background_in(image, networks, settings))
+    factors, axis = image.forward_model.factors, image.slice_axis
+    told = (settings, sigma, networks[0].record.self_ensemble, _background_in(image, networks, settings))
     if doubted:
         return Restored(*restore_with_spread(networks, image.data, factors, axis, *told), sigma)
     return Restored(restore_volume(networks[0], image.data, factors, axis, *told), None, sigma)
@@ -134,11 +134,9 @@ def _background_in(image: Image, networks: Sequence[Generator], settings: Infer)
     """Return what need not be computed of a volume by any of the networks."""
     if settings.background_tolerance == 0 or not has_background(image):
         return None
-    margins = [margin_of(network, settings.background_tolerance) for network in networks]
+    margins = [needed_margin(network.record, settings.background_tolerance) for network in networks]
     known = [margin for margin in margins if margin is not None]
-    return Background(
-        tissue_of(image.data, image.facts["slice_axis"]), max(known) if len(known) == len(margins) else None
-    )
+    return Background(tissue_of(image.data, image.slice_axis), max(known) if len(known) == len(margins) else None)
 
 
 def noise_sigma(image: Image, noise: str | PhysicalParameters, settings: Infer) -> float:
@@ -155,10 +153,10 @@ def noise_sigma(image: Image, noise: str | PhysicalParameters, settings: Infer) 
     if settings.noise_sigma is not None:
         return settings.noise_sigma
     try:
-        estimate = estimate_sigma(image.data, image.facts["slice_axis"], noise)
+        estimate = estimate_sigma(image.data, image.slice_axis, noise)
     except UserError as error:
-        if "id" not in image.facts:
+        if not image.id:
             raise
-        raise UserError(f"volume {image.facts['id']!r}: {error}") from error
+        raise UserError(f"volume {image.id!r}: {error}") from error
     logger.info("estimated noise: %.4f of the range (%s)", estimate.sigma, estimate.method)
     return estimate.sigma

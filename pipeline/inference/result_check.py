@@ -3,7 +3,7 @@
 The result is brought back to the grid of its input: by the forward model where that is known, otherwise by the mean
 over the voxels of each cell. A network that suppresses noise leaves a difference as strong as the noise. What goes
 beyond that is `Agreement.beyond_noise`. It needs no reference, and catches gross errors alone: wrong intensities, a
-wrong image, a network on data of another kind. The consistency gate (`pipeline.fidelity.consistency_gate`) looks
+wrong image, a network on data of another kind. The consistency gate (`pipeline.fidelity.gate`) looks
 closer.
 """
 

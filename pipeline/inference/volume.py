@@ -33,8 +33,8 @@ SMALLEST_TILE = 32
 """Low-resolution voxels along a tile's sides, below which a lack of memory is not answered by smaller tiles."""
 MAX_VIEWS = 8
 """The flips and transposes that a slice has."""
-AS_LEARNT = Infer(backend=REFERENCE)
-"""Of networks whose weights change."""
+DURING_TRAINING = Infer(backend=REFERENCE)
+"""Settings for a network whose weights still change."""
 
 
 def _turned(image: NDArray[np.float32], view: int) -> NDArray[np.float32]:
@@ -47,11 +47,6 @@ def _turned_back(image: NDArray[np.float32], view: int) -> NDArray[np.float32]:
     """Undo `_turned`."""
     flipped = image.swapaxes(-2, -1) if view & 4 else image
     return flipped[..., :: -1 if view & 1 else 1, :: -1 if view & 2 else 1]
-
-
-def views_of(network: Generator) -> int:
-    """Return over how many flips and transposes a network's result is averaged, as its recipe says."""
-    return network.facts.get("recipe", {}).get("self_ensemble", 1)
 
 
 def restore_in_views(engine: Engine, image: NDArray[np.float32], sigma: float, views: int) -> NDArray[np.float32]:
@@ -79,7 +74,7 @@ def restore_excerpt(network: Generator, excerpt: Excerpt, views: int = 1) -> NDA
         limited(excerpt.measured).values,
         model.factors,
         excerpt.slice_axis,
-        AS_LEARNT,
+        DURING_TRAINING,
         model.noise_sigma,
         views,
     )

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from pipeline import plugins
 from pipeline.errors import UserError
+from pipeline.models.record import NetworkRecord
 
 ARCHITECTURES = "pipeline.models.generators"
 
@@ -82,7 +83,7 @@ class Generator(nn.Module):
         network: the network itself; `network.state_dict()` is what files hold.
         shape: what it was built from.
         factors: enlargement along rows and columns.
-        facts: what is saved beside the weights, such as how they came about.
+        record: what is saved beside the weights, such as how they were trained.
 
     Raises:
         UserError: the architecture is unknown, or does not offer the factor.
@@ -91,7 +92,7 @@ class Generator(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = shape
-        self.facts: dict[str, Any] = {}
+        self.record = NetworkRecord()
         self.network: nn.Module = plugins.load(ARCHITECTURES, shape.architecture).build(shape)
 
     @property
@@ -144,7 +145,7 @@ def with_noise_map(generator: Generator) -> Generator:
     if generator.shape.noise_map:
         return generator
     extended = Generator(replace(generator.shape, noise_map=True))
-    extended.facts = dict(generator.facts)
+    extended.record = generator.record
     state = generator.network.state_dict()
     weight = state[FIRST_WEIGHT]
     new_channels = extended.network.state_dict()[FIRST_WEIGHT].shape[1] - weight.shape[1]
@@ -169,7 +170,7 @@ def enlarging_by(generator: Generator, shape: Shape) -> Generator:
     if shape == generator.shape:
         return generator
     adapted = Generator(shape)
-    adapted.facts = dict(generator.facts)
+    adapted.record = generator.record
     adapt = getattr(plugins.load(ARCHITECTURES, shape.architecture), "adapt", None)
     if adapt is None or shape.unshuffle:
         raise UserError(

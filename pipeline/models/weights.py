@@ -21,6 +21,7 @@ from pipeline.files import replacing
 from pipeline.models.generator import Generator, Shape
 from pipeline.models.generators.rrdbnet import RRDBNet
 from pipeline.models.ncnn import read_ncnn
+from pipeline.models.record import NetworkRecord
 
 METADATA = "brainsr"
 """The entry of a file's header that holds all metadata."""
@@ -144,33 +145,39 @@ def read_metadata(path: Path) -> dict[str, str]:
     return json.loads(header[METADATA]) if METADATA in header else header
 
 
-def save_generator(path: Path, generator: Generator, facts: Mapping[str, Any] | None = None) -> None:
-    """Write weights and shape of a generator, from which `load_generator` rebuilds it, and facts about it.
+def save_generator(path: Path, generator: Generator) -> None:
+    """Write weights, shape and record of a generator, from which `load_generator` rebuilds it.
 
     Args:
         path: the .safetensors file.
         generator: on any device.
-        facts: values that JSON can hold, such as how the weights came about; None takes the generator's own.
 
     Raises:
         UserError: the file cannot be written.
     """
-    metadata = {"network": generator.shape.to_json(), "facts": dict(generator.facts if facts is None else facts)}
+    metadata = {"network": generator.shape.to_json(), "record": generator.record.model_dump(mode="json")}
     save_tensors(path, generator.network.state_dict(), metadata)
 
 
 def load_generator(path: Path) -> Generator:
-    """Rebuild a generator that `save_generator` wrote, on the CPU; its `facts` are those that were saved.
+    """Rebuild a generator that `save_generator` wrote, on the CPU.
 
     Raises:
-        UserError: the file is missing, damaged or no generator.
+        UserError: the file is missing or damaged, is no generator, or was written by another version of BrainSR.
     """
     try:
         metadata = read_metadata(path)
-        generator = Generator(Shape.from_json(json.loads(metadata["network"])))
-        generator.facts = json.loads(metadata.get("facts", "{}"))
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
+        shape = json.loads(metadata["network"])
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise UserError(f"{path}: is not a generator of BrainSR ({error}).") from error
+    try:
+        generator = Generator(Shape.from_json(shape))
+        generator.record = NetworkRecord.model_validate_json(metadata["record"])
+    except (KeyError, ValueError, TypeError) as error:
+        raise UserError(
+            f"{path}: was written by another version of BrainSR ({str(error).splitlines()[0]}). Train the network "
+            "again, or download it for this version."
+        ) from error
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     generator.network.load_state_dict(read_weights(path, generator.network))

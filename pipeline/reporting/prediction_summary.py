@@ -13,8 +13,9 @@ from pipeline.errors import UserError
 from pipeline.formats.io.container import read_image
 from pipeline.formats.io.predictions import read_prediction
 from pipeline.image.image import Image
+from pipeline.image.uncertainty_map import UncertaintyMap
 from pipeline.inference.result_check import agreement_with_measurement
-from pipeline.physics.forward import ForwardModel
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.reporting.figures.gallery import LOW, REFERENCE, TITLES, enlarge_pixels, in_colour
 from pipeline.reporting.figures.slices import (
     Box,
@@ -64,7 +65,7 @@ class PredictionSummary:
 
 def summarise_predictions(
     reference: Image,
-    low: Image,
+    low: LowResolutionImage,
     predictions: Mapping[str, Path],
     *,
     deliver: str,
@@ -92,7 +93,7 @@ def summarise_predictions(
     similarity: dict[str, Similarity] = {}
     layers: list[Layer] = []
     saturated = beyond_noise = 0.0
-    model = ForwardModel.from_json(low.facts["forward_model"])
+    model = low.forward_model
     for name, role, volume in _volumes(reference, low, predictions, deliver):
         slices = drawn_slices(volume, crop.axis)
         layers.append(Layer(name, TITLES.get(name) or method_title(name), role, crop.grey(slices)))
@@ -106,7 +107,7 @@ def summarise_predictions(
 
 
 def _volumes(
-    reference: Image, low: Image, predictions: Mapping[str, Path], deliver: str
+    reference: Image, low: LowResolutionImage, predictions: Mapping[str, Path], deliver: str
 ) -> Iterator[tuple[str, str, NDArray[np.floating]]]:
     """Yield name, role and data of every displayed volume: the input, all methods (the deliverable last), reference."""
     yield LOW, "input", enlarge_pixels(low, reference)
@@ -118,7 +119,7 @@ def _volumes(
 
 def middle_detail(reference: Image, indices: Sequence[int]) -> Box:
     """Return the magnified detail of the middle one of the displayed slices."""
-    axis = reference.facts["slice_axis"]
+    axis = reference.slice_axis
     index = indices[len(indices) // 2]
     mask = draw_slice(reference.masks["foreground"], axis, index)
     displayed = draw_slice(np.asarray(reference.data), axis, index)
@@ -143,8 +144,8 @@ def uncertainty_layer(path: Path, reference: Image, crop: Crop, top: float) -> L
     """Read the uncertainty map of the deliverable as a layer of the viewer.
 
     Args:
-        path: standard deviation over test-time augmentation, normalised; with a calibration factor, the expected
-            absolute error is shown instead.
+        path: standard deviation over test-time augmentation, normalised; for an `UncertaintyMap`, the expected absolute
+            error is shown instead.
         reference: extracted volume.
         crop: displayed part of the volume.
         top: value with the brightest colour, as a fraction of the normalised range.
@@ -158,8 +159,9 @@ def uncertainty_layer(path: Path, reference: Image, crop: Crop, top: float) -> L
             f"{path}: shape {image.data.shape} differs from the shape {reference.data.shape} of the volume. "
             "Run inference again."
         )
-    factor = float(image.facts.get("expected_error_factor", 1.0))
-    title = "Expected error" if "expected_error_factor" in image.facts else "Standard deviation over augmentations"
+    calibrated = isinstance(image, UncertaintyMap)
+    factor = image.error_factor if calibrated else 1.0
+    title = "Expected error" if calibrated else "Standard deviation over augmentations"
     legend = ("0", f"\N{GREATER-THAN OR EQUAL TO} {top:.0%}")
     levels = crop.levels(drawn_slices(image.data, crop.axis), top / factor)
     return Layer("uncertainty", title, "map", levels, legend, colours())

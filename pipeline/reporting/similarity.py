@@ -80,13 +80,13 @@ class SimilarityReference:
             reference: extracted volume with its foreground.
             shown: slices in which the strongest edge is searched for.
         """
-        axis = int(reference.facts["slice_axis"])
+        axis = reference.slice_axis
         self.reference = reference
         self.slices = drawn_slices(np.asarray(reference.data), axis)
         self.mask = drawn_slices(reference.masks["foreground"], axis)
         self.sorted = np.sort(self.slices[self.mask])
         self.edges = np.linspace(0.0, float(np.percentile(self.sorted, 99.9)) * 1.05, BINS + 1)
-        indices = reference.facts["foreground_slices"]
+        indices = reference.block.foreground_slices
         places = np.unique(np.linspace(0, len(indices) - 1, min(len(indices), MAX_SLICES)).round().astype(int))
         self.correlated = [indices[place] for place in places]
         self.line = strongest_edge(reference, shown)
@@ -128,7 +128,7 @@ def strongest_edge(reference: Image, shown: Sequence[int]) -> ProfileLine:
     """Return the line across the strongest edge of some slices, along the gradient and away from the image border."""
     from scipy import ndimage
 
-    axis = int(reference.facts["slice_axis"])
+    axis = reference.slice_axis
     derivative: Any = ndimage.gaussian_filter
     steps = np.array(drawn_spacing(reference.spacing, axis))
     reach = PROFILE_REACH * float(steps.min())

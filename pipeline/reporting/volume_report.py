@@ -12,8 +12,8 @@ import pandas as pd
 
 from pipeline.files import read_json
 from pipeline.formats.io.container import read_image
-from pipeline.image.channels import middle_slice
 from pipeline.image.image import Image
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.reporting.figures.gallery import LOW, REFERENCE, Gallery, build_gallery, choose_slices, is_stack
 from pipeline.reporting.gate_results import GateResults, read_gate_results
 from pipeline.reporting.metric_table import MetricTable
@@ -86,7 +86,7 @@ class VolumeReport:
     """
 
     reference: Image
-    low: Image
+    low: LowResolutionImage
     run: RunRecord
     predictions: PredictionSummary
     deliver: str
@@ -104,12 +104,12 @@ class VolumeReport:
     @property
     def id(self) -> str:
         """Name of the volume."""
-        return self.reference.facts["id"]
+        return self.reference.id
 
     @property
     def split(self) -> str:
         """Split of the volume."""
-        return self.reference.facts["split"]
+        return self.reference.identity.split
 
     @property
     def split_title(self) -> str:
@@ -158,10 +158,10 @@ def read_volume_report(files: VolumeFiles, run: RunRecord, deliver: str, slices_
     Raises:
         UserError: a file is missing or damaged.
     """
-    reference, low = read_image(files.reference), read_image(files.low)
-    volume, baseline = reference.facts["id"], run.baseline
+    reference, low = read_image(files.reference), read_image(files.low, LowResolutionImage)
+    volume, baseline = reference.id, run.baseline
     indices = slices_to_show(reference, run, deliver, slices_shown)
-    order = slices_to_show(reference, run, deliver, len(reference.facts["foreground_slices"]))
+    order = slices_to_show(reference, run, deliver, len(reference.block.foreground_slices))
     predictions = summarise_predictions(
         reference,
         low,
@@ -210,9 +210,9 @@ def slices_to_show(reference: Image, run: RunRecord, deliver: str, count: int) -
     """
     if not is_stack(reference):
         return choose_slices(reference, count)
-    here = where(run.slices, volume=reference.facts["id"], method=deliver)
+    here = where(run.slices, volume=reference.id, method=deliver)
     named = {(column.region, column.metric): column for column in run.columns}
     column = next((named[key] for key in RANKING if key in named), run.columns[0])
     slices, values = slice_values(where(here, region=column.region, metric=column.metric), deliver)
     order = np.argsort(values if column.higher_is_better else -values, kind="stable")
-    return [middle_slice(reference.facts, int(index)) for index in slices[order[:count]]]
+    return [reference.stack.middle_slice(int(index)) for index in slices[order[:count]]]

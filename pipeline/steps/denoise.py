@@ -74,14 +74,14 @@ def best_denoiser(slices: list[NDArray[np.floating]]) -> tuple[Denoiser, dict[st
 
 
 def denoise(image: Image) -> Image:
-    """Return an extracted volume with denoised slices; its facts say by what."""
-    slices = np.moveaxis(np.asarray(image.data), image.facts["slice_axis"], 0)
-    chosen = [slices[index] for index in evenly_spaced(image.facts["foreground_slices"], MAX_SLICES)]
+    """Denoise the slices of an extracted volume, and record by what."""
+    slices = np.moveaxis(np.asarray(image.data), image.slice_axis, 0)
+    chosen = [slices[index] for index in evenly_spaced(image.block.foreground_slices, MAX_SLICES)]
     denoiser, settings, loss = best_denoiser(chosen)
     result = np.stack([denoiser(one, **settings) for one in slices]).astype(np.float32)
-    facts = {"denoised": {"by": denoiser.__name__, **settings, "hidden_pixels_error": loss}}
-    moved = np.moveaxis(result, 0, image.facts["slice_axis"])
-    return image.with_data(moved, facts={**image.facts, **facts})
+    words = ", ".join(f"{name} {value:g}" for name, value in (settings | {"hidden-pixel error": loss}).items())
+    moved = np.moveaxis(result, 0, image.slice_axis)
+    return image.with_data(moved).with_block(denoised=f"{denoiser.__name__}: {words}")
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -96,4 +96,4 @@ def main(arguments: Namespace) -> None:
     result = denoise(image)
     write_image(arguments.output, result)
     change = float(np.std(result.data - image.data))
-    logger.info("%s: %s; it took away %.4f", image.facts["id"], result.facts["denoised"], change)
+    logger.info("%s: %s; it took away %.4f", image.id, result.block.denoised, change)

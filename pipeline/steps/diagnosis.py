@@ -98,9 +98,9 @@ def main(arguments: Namespace) -> None:
     for path in tqdm(arguments.hr if network else [], unit="stack", disable=not show_progress()):
         assert network is not None
         reference = read_image(path)
-        said = diagnose(reference, of_volume(arguments.predictions, reference.facts["id"]), classes, network)
+        said = diagnose(reference, of_volume(arguments.predictions, reference.id), classes, network)
         if said.labels.size:
-            parts.setdefault(reference.facts["split"], []).append(said)
+            parts.setdefault(reference.identity.split, []).append(said)
     table = diagnosis_table(
         {split: joined(several) for split, several in parts.items()},
         plugins.names("pipeline.baselines"),

@@ -25,12 +25,11 @@ from pipeline.config.sections import Evaluate
 from pipeline.errors import UserError
 from pipeline.formats.io.container import read_image
 from pipeline.formats.io.predictions import read_prediction, restored_image
-from pipeline.image.channels import channel_count, section_of
 from pipeline.image.image import Image
 from pipeline.image.segmentation import label_regions
-from pipeline.image.stack import is_collection
 from pipeline.metrics._features import Features, read_features
 from pipeline.metrics._range import data_range
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_settings, add_table, show_progress
 from pipeline.tables.slices import SLICES, WHOLE_VOLUME, SliceValue
 
@@ -72,16 +71,16 @@ Made = dict[tuple[Callable[..., Any], str, int], Any]
 """Results that several metrics share, by the function that made them, the region and the slice."""
 
 
-def on_grid(lr_image: Image, reference: Image) -> NDArray[np.floating]:
+def on_grid(lr_image: LowResolutionImage, reference: Image) -> NDArray[np.floating]:
     """Return a low-resolution image interpolated by cubic B-splines to the grid of its reference, normalised.
 
     Raises:
         UserError: it is another volume's.
     """
-    name, other = reference.facts["id"], lr_image.facts["id"]
+    name, other = reference.id, lr_image.id
     if name != other:
         raise UserError(f"--lr: is volume {other!r}, but the reference is {name!r}; give the same volume's.")
-    factors = lr_image.facts["forward_model"]["factors"]
+    factors = lr_image.forward_model.factors
     return restored_image(lr_image, bspline3.upsample(lr_image.data, factors, {})).data
 
 
@@ -120,7 +119,7 @@ def measure(
     """
     found: dict[tuple[str, int], list[float]] = {}
     for region, index, value in _measure(reference, estimate, metric, masks, aids, {} if made is None else made):
-        section = index if index == WHOLE_VOLUME else section_of(reference.facts, index)
+        section = index if index == WHOLE_VOLUME else reference.stack.section_of(index)
         found.setdefault((region, section), []).append(value)
     yield from ((*key, float(np.mean(values))) for key, values in found.items())
 
@@ -135,7 +134,7 @@ def _measure(
 ) -> Iterator[tuple[str, int, float]]:
     """Measure channel by channel; arguments as in `measure`, slices are those of the array."""
     module = plugins.load(METRICS, metric)
-    axis, full = reference.facts["slice_axis"], data_range(reference)
+    axis, full = reference.slice_axis, data_range(reference)
     given = {"reference": reference.data, "estimate": estimate}
     if needs(metric, "measured"):
         if aids.measured is None:
@@ -149,7 +148,7 @@ def _measure(
     volumes = {name: np.moveaxis(array, axis, 0) for name, array in given.items()}
     regions = {name: np.moveaxis(mask, axis, 0) for name, mask in masks.items()}
     if hasattr(module, "per_slice"):
-        for index in reference.facts["foreground_slices"]:
+        for index in reference.block.foreground_slices:
             here = {name: mask[index] for name, mask in regions.items()}
             slices = {name: volume[index] for name, volume in volumes.items()}
             if hasattr(module, "SHARED"):
@@ -157,9 +156,9 @@ def _measure(
             else:
                 values = _over(here, module, module.per_slice, **slices, **more)
             yield from ((name, index, value) for name, value in values)
-    if hasattr(module, "per_volume") and not is_collection(reference.facts):
+    if hasattr(module, "per_volume") and not reference.stack.is_collection:
         spacing = (reference.spacing[axis], *np.delete(reference.spacing, axis).tolist())
-        step = channel_count(reference.facts)
+        step = reference.stack.channel_count
         for channel in range(step):
             here = {name: mask[channel::step] for name, mask in regions.items()}
             whole = {name: volume[channel::step] for name, volume in volumes.items()}
@@ -200,10 +199,10 @@ def neighbours(reference: Image) -> Image:
     Raises:
         UserError: the volume has a single slice.
     """
-    axis, step = reference.facts["slice_axis"], channel_count(reference.facts)
+    axis, step = reference.slice_axis, reference.stack.channel_count
     slices = np.moveaxis(np.asarray(reference.data), axis, 0)
     if len(slices) == step:
-        raise UserError(f"volume {reference.facts['id']!r}: a single slice has no neighbours (evaluate.regions).")
+        raise UserError(f"volume {reference.id!r}: a single slice has no neighbours (evaluate.regions).")
     before = np.concatenate([slices[step : 2 * step], slices[:-step]])
     after = np.concatenate([slices[step:], slices[-2 * step : -step]])
     return reference.with_data(np.moveaxis((before + after) / 2, 0, axis))
@@ -227,7 +226,8 @@ def evaluate(
         denoised: the denoised reference, for the region "denoised".
         aids: what metrics may ask for.
     """
-    volume, subject, split = (reference.facts[name] for name in ("id", "subject", "split"))
+    identity = reference.identity
+    volume, subject, split = identity.id, identity.subject, identity.split
     for compared, masks in _references(reference, settings, denoised):
         made: Made = {}
         for metric in settings.metrics:
@@ -290,7 +290,9 @@ def _aids(arguments: Namespace, settings: Evaluate, reference: Image) -> Aids:
     """Read what the metrics ask for, as far as it was given."""
     wanted = {aid for aid in ("measured", "features") for metric in settings.metrics if needs(metric, aid)}
     return Aids(
-        measured=on_grid(read_image(arguments.lr), reference) if arguments.lr and "measured" in wanted else None,
+        measured=on_grid(read_image(arguments.lr, LowResolutionImage), reference)
+        if arguments.lr and "measured" in wanted
+        else None,
         features=read_features(arguments.features[0]) if arguments.features and "features" in wanted else None,
     )
 
@@ -304,7 +306,7 @@ def main(arguments: Namespace) -> None:
     denoised = read_image(arguments.denoised[0]) if arguments.denoised else None
     aids = _aids(arguments, settings, reference)
     rows: list[SliceValue] = []
-    for path in tqdm(by_method(arguments.predictions), reference.facts["id"], disable=not show_progress()):
+    for path in tqdm(by_method(arguments.predictions), reference.id, disable=not show_progress()):
         rows.extend(evaluate(reference, method_of(path), read_prediction(path, reference), settings, denoised, aids))
-        logger.info("%s: %s measured", reference.facts["id"], method_of(path))
+        logger.info("%s: %s measured", reference.id, method_of(path))
     SLICES.write(arguments.output, rows)

@@ -14,7 +14,7 @@ from pipeline.errors import UserError
 from pipeline.files import read_json
 from pipeline.formats.io.container import read_image
 from pipeline.formats.io.predictions import prediction_path, suffix_of, write_prediction
-from pipeline.image.image import Image
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path, show_progress
 
 logger = logging.getLogger(__name__)
@@ -22,13 +22,13 @@ logger = logging.getLogger(__name__)
 METHODS = "pipeline.baselines"
 
 
-def interpolate(lr_image: Image, method: str, settings: Mapping[str, Any], path: Path) -> int:
+def interpolate(lr_image: LowResolutionImage, method: str, settings: Mapping[str, Any], path: Path) -> int:
     """Restore one volume with one baseline and write the result.
 
     Returns:
         How many voxels had to be clipped to the range of the dtype.
     """
-    factors = lr_image.facts["forward_model"]["factors"]
+    factors = lr_image.forward_model.factors
     sr = plugins.load(METHODS, method).upsample(lr_image.data, factors, settings)
     return write_prediction(path, lr_image, sr)
 
@@ -57,9 +57,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(arguments: Namespace) -> None:
     """Run the stage."""
-    lr_image = read_image(arguments.lr)
+    lr_image = read_image(arguments.lr, LowResolutionImage)
     tuned = read_tuning(arguments.tuning)
-    volume = lr_image.facts["id"]
+    volume = lr_image.id
     for method in tqdm(plugins.names(METHODS), volume, disable=not show_progress()):
         path = prediction_path(arguments.predictions, method, volume, suffix_of(lr_image))
         clipped = interpolate(lr_image, method, tuned.get(method, {}), path)

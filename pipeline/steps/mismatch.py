@@ -26,6 +26,7 @@ from pipeline.models.device import choose_device, use_threads
 from pipeline.models.generator import Generator
 from pipeline.models.weights import load_generator
 from pipeline.physics.excerpts import Excerpt, excerpt
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path, show_progress
 from pipeline.tables.mismatch import MISMATCH
 from pipeline.training.dial import METRICS
@@ -54,7 +55,7 @@ def measure(networks: Mapping[str, Generator], tests: Mapping[str, Sequence[Exce
     for tested, one in tqdm(pairs, unit="excerpt", disable=not show_progress()):
         found = {name: one.mean_over_slices(restore_excerpt(net, one), METRICS) for name, net in networks.items()}
         for name, values in {CLASSICAL: _best_classical(one), **found}.items():
-            rows.extend((name, tested, one.reference.facts["id"], metric, value) for metric, value in values.items())
+            rows.extend((name, tested, one.reference.id, metric, value) for metric, value in values.items())
     return pd.DataFrame(rows, columns=pd.Index(MISMATCH.columns))
 
 
@@ -141,7 +142,7 @@ def _excerpts(names: Sequence[str], references: Sequence[Any], lr: Sequence[Path
     count = len(references)
     return {
         name: [
-            excerpt(reference, read_image(path), MAX_SLICES)
+            excerpt(reference, read_image(path, LowResolutionImage), MAX_SLICES)
             for reference, path in zip(references, lr[place * count : (place + 1) * count], strict=True)
         ]
         for place, name in enumerate(names)

@@ -38,7 +38,7 @@ def draw_volume(reference: Image, predictions: Sequence[Path], cases: Sequence[C
         predictions: its restorations.
         cases: those of this volume.
     """
-    axis = int(reference.facts["slice_axis"])
+    axis = reference.slice_axis
     shown = {(case.name, REFERENCE): Shown(case.picture(reference.data, axis), case.aspect) for case in cases}
     for path in by_method(predictions):
         estimate = read_prediction(path, reference)
@@ -68,8 +68,8 @@ def main(arguments: Namespace) -> None:
     cases = choose_cases(references, settings.slices)
     pictures: dict[tuple[str, str], Shown] = {}
     for reference in tqdm(references, unit="volume", disable=not show_progress()):
-        own = [case for case in cases if case.volume == reference.facts["id"]]
-        pictures |= draw_volume(reference, of_volume(arguments.predictions, reference.facts["id"]), own)
+        own = [case for case in cases if case.volume == reference.id]
+        pictures |= draw_volume(reference, of_volume(arguments.predictions, reference.id), own)
     if arguments.without_reference:
         pictures = {shown: picture for shown, picture in pictures.items() if shown[1] != REFERENCE}
     methods = sorted({method for _, method in pictures})

@@ -41,13 +41,13 @@ def main(arguments: Namespace) -> None:
     reference = read_image(arguments.hr)
     rows: list[dict[str, Any]] = []
     if not measurable(reference):
-        logger.info("%s: no head or brain of known voxel size, hence no volumes of tissue", reference.facts["id"])
+        logger.info("%s: no head or brain of known voxel size, hence no volumes of tissue", reference.id)
     else:
         names, of_reference = (
             class_names(None if arguments.tissues == NOT_NAMED else arguments.tissues),
             foreground_classes(reference),
         )
-        for path in tqdm(by_method(arguments.predictions), reference.facts["id"], disable=not show_progress()):
+        for path in tqdm(by_method(arguments.predictions), reference.id, disable=not show_progress()):
             found = tissue_volumes(reference, read_prediction(path, reference), of_reference, names)
             rows.extend({**identity(reference), "method": method_of(path), **vars(one)} for one in found)
     TISSUE.write(arguments.output, pd.DataFrame(rows, columns=pd.Index(TISSUE.columns)))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from pipeline.image.image import Image
 from pipeline.image.slices import evenly_spaced
 from pipeline.metrics import psnr
 from pipeline.physics.excerpts import Excerpt, excerpt
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path, show_progress
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ def score(excerpts: Sequence[Excerpt], settings: Mapping) -> float:
     return float(np.mean([value["psnr"] for value in values]))
 
 
-def tune(references: Sequence[Image], lrs: Sequence[Image]) -> dict[str, Any]:
+def tune(references: Sequence[Image], lrs: Sequence[LowResolutionImage]) -> dict[str, Any]:
     """Try all candidates on validation volumes.
 
     Args:
@@ -63,8 +63,8 @@ def tune(references: Sequence[Image], lrs: Sequence[Image]) -> dict[str, Any]:
         "criterion": "mean PSNR over the foreground, in dB",
         "settings": candidates[best],
         "tried": [{**one, "psnr": _plain(value)} for one, value in zip(candidates, scores, strict=True)],
-        "volumes": [reference.facts["id"] for reference in references],
-        "slices": [evenly_spaced(reference.facts["foreground_slices"], MAX_SLICES) for reference in references],
+        "volumes": [reference.id for reference in references],
+        "slices": [evenly_spaced(reference.block.foreground_slices, MAX_SLICES) for reference in references],
     }
 
 
@@ -73,19 +73,19 @@ def _plain(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def check_pairs(references: Sequence[Image], lrs: Sequence[Image]) -> None:
+def check_pairs(references: Sequence[Image], lrs: Sequence[LowResolutionImage]) -> None:
     """Check that the volumes belong together.
 
     Raises:
         UserError: naming what does not fit.
     """
-    ids, lr_ids = ([image.facts["id"] for image in images] for images in (references, lrs))
+    ids, lr_ids = ([image.id for image in images] for images in (references, lrs))
     if ids != lr_ids:
         raise UserError(f"--hr holds the volumes {ids}, --lr holds {lr_ids}; give the same volumes in the same order.")
-    models = [image.facts["forward_model"] for image in lrs]
+    models = [image.forward_model for image in lrs]
     for name in ("factors", "noise", "noise_sigma"):
-        if any(model[name] != models[0][name] for model in models):
-            found = [model[name] for model in models]
+        found = [getattr(model, name) for model in models]
+        if any(value != found[0] for value in found):
             raise UserError(f"the volumes {ids} were degraded differently: {name} is {found}. Degrade them alike.")
 
 
@@ -98,10 +98,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(arguments: Namespace) -> None:
     """Run the stage."""
-    result = tune(_read(arguments.hr), _read(arguments.lr))
+    references = [read_image(path) for path in arguments.hr]
+    result = tune(references, [read_image(path, LowResolutionImage) for path in arguments.lr])
     write_json(arguments.output, result)
     logger.info("%s: chose %s of %d candidates", METHOD, result["settings"], len(result["tried"]))
-
-
-def _read(paths: Sequence[Path]) -> list[Image]:
-    return [read_image(path) for path in paths]

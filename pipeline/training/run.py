@@ -19,15 +19,14 @@ from pipeline.config.recipe import Recipe
 from pipeline.config.sections import Train
 from pipeline.config.sources import Source
 from pipeline.files import replacing, write_text
-from pipeline.formats.io.container import read_facts
-from pipeline.inference import background_margin as margin
-from pipeline.inference import domain
+from pipeline.formats.io.container import map_image
 from pipeline.models.card import trained_card
 from pipeline.models.device import device_words, keep_memory, use_threads
 from pipeline.models.generator import Generator
 from pipeline.models.vgg import read_vgg
 from pipeline.models.weights import save_generator
 from pipeline.physics.excerpts import Excerpt
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.tables.dial import DIAL
 from pipeline.tables.history import write_history
 from pipeline.tables.training_events import EVENTS
@@ -37,10 +36,10 @@ from pipeline.training.fabric import start_engine
 from pipeline.training.loading import draw_with_one_thread
 from pipeline.training.patches import PatchSampler
 from pipeline.training.perceptual import PerceptualDistance
+from pipeline.training.record import record_of
 from pipeline.training.setup import (
     TrainingFiles,
     check_batch,
-    direction,
     discriminator_for,
     plane_factors,
     starting_generator,
@@ -52,7 +51,6 @@ from pipeline.training.validation import (
     look_at,
     middle_of,
     middle_of_input,
-    shares,
     stack_common_part,
     validation_excerpt,
 )
@@ -110,20 +108,12 @@ def train(
         logger.info("the networks waited for data for %.1f%% of the time", 100 * trainer.waiting_share)
         if engine.is_global_zero:
             network, dial = _dialled(start, network, excerpts, recipe, perceptual)
-            facts = {
-                "method": output.name,
-                "direction": direction(volumes),
-                domain.FACT: domain.training_domain([volume.model for volume in volumes], recipe),
-                "recipe": recipe.model_dump(mode="json"),
-                "shares": shares(network, excerpts, recipe),
-                margin.FACT: margin.departures(network, excerpts),
-            }
+            network.record = record_of(network, output.name, volumes, excerpts, recipe)
             _write(output, trainer, dial, excerpts)
-            learnt = [read_facts(path) for path in (*files.lr, *files.val_lr)]
-            about = (recipe, learnt, trainer.history, device_words(engine.device), facts[margin.FACT])
-            card = trained_card(output.name, source, network, *about)
+            volumes = [map_image(path, LowResolutionImage) for path in (*files.lr, *files.val_lr)]
+            card = trained_card(source, network, recipe, volumes, trainer.history, device_words(engine.device))
             write_text(output / "model_card.md", card)
-            save_generator(output / "generator.safetensors", network, facts)
+            save_generator(output / "generator.safetensors", network)
             checkpoints.remove()
     engine.barrier()
 

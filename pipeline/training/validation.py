@@ -8,23 +8,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline.config.recipe import Recipe
 from pipeline.errors import about
 from pipeline.formats.io.container import read_image
 from pipeline.image.stack import upright
-from pipeline.inference.volume import AS_LEARNT, restore_excerpt, restore_volume
+from pipeline.inference.volume import DURING_TRAINING, restore_excerpt, restore_volume
 from pipeline.models.generator import Generator
-from pipeline.physics.data_consistency import best_share
 from pipeline.physics.excerpts import Excerpt, excerpt
 from pipeline.physics.grid import crop_to
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.training.dial import METRICS
 from pipeline.training.trainer import Look
 
 VALIDATION_SLICES = 4
 """Evenly spaced slices per validation volume: enough to watch progress by."""
-NOISE_LEVELS = 6
-"""Noise levels at which the best correction toward the measurement is found; they lie closer where noise is low,
-since the share changes fastest there."""
 EXCERPT_SIDE = 96
 """Most voxels along the sides of the excerpts that show the progress."""
 DARKER = 0.9
@@ -34,7 +30,7 @@ DARKER = 0.9
 def validation_excerpt(hr: Path, lr: Path) -> Excerpt:
     """Read the slices of a validation volume on which progress is measured."""
     with about(f"validation volume {hr}"):
-        return excerpt(read_image(hr), read_image(lr), VALIDATION_SLICES)
+        return excerpt(read_image(hr), read_image(lr, LowResolutionImage), VALIDATION_SLICES)
 
 
 def look_at(network: Generator, excerpts: Sequence[Excerpt]) -> Look:
@@ -52,7 +48,7 @@ def _diversity(network: Generator, one: Excerpt, result: np.ndarray) -> float:
     first = np.take(one.measured, range(count), axis)
     before = np.take(result, range(count * one.model.factors[axis]), axis)
     sigma = one.model.noise_sigma
-    darker = restore_volume(network, DARKER * first, one.model.factors, axis, AS_LEARNT, sigma)
+    darker = restore_volume(network, DARKER * first, one.model.factors, axis, DURING_TRAINING, sigma)
     change, given = (float(np.sqrt(np.mean(array**2))) for array in (darker - before, (1 - DARKER) * first))
     return change / given if given else 0.0
 
@@ -77,14 +73,3 @@ def stack_common_part(images: Sequence[np.ndarray]) -> np.ndarray:
     """Stack images of different sizes by their common part."""
     rows, columns = (min(image.shape[axis] for image in images) for axis in (0, 1))
     return np.ascontiguousarray(np.stack([image[:rows, :columns] for image in images]))
-
-
-def shares(network: Generator, excerpts: Sequence[Excerpt], recipe: Recipe) -> list[list[float]]:
-    """Return the best share of the correction toward the measurement at several noise levels, see `best_share`."""
-    low, high = recipe.noise_sigma_range or (excerpts[0].model.noise_sigma,) * 2
-    found = []
-    for sigma in np.unique(low + (high - low) * np.linspace(0, 1, NOISE_LEVELS) ** 2):
-        noisy = [one.at_noise(float(sigma)) for one in excerpts]
-        best = [best_share(restore_excerpt(network, one, recipe.self_ensemble), one) for one in noisy]
-        found.append([float(sigma), float(np.mean(best))])
-    return found

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +35,7 @@ from pipeline.models.weights import save_generator
 from pipeline.steps.convert_weights import convert
 from pipeline.steps.degrade import degrade, forward_model
 from pipeline.steps.extract import read_block
-from tests.helpers import load_nifti, synthetic_head, write_nifti
+from tests.helpers import described, load_nifti, synthetic_head, write_nifti
 from tests.image_files import png, write_series
 from tests.known import known_file
 from tests.small_training import tiny_generator
@@ -104,7 +103,7 @@ def network() -> Generator:
 @pytest.fixture(scope="module")
 def network_file(tmp_path_factory: pytest.TempPathFactory, network: Generator) -> Path:
     path = tmp_path_factory.mktemp("network") / "generator.safetensors"
-    save_generator(path, network, {})
+    save_generator(path, network)
     return path
 
 
@@ -178,7 +177,7 @@ def test_a_run_follows_constants_and_factors(
             folder = Path(place)
             source = nifti(folder, (one * NOISY + other).astype(dtype))
             image = read_block(source, volume, Extract(foreground=foreground))
-            image = replace(image, facts={**image.facts, "id": "one", "subject": "one", "split": "test"})
+            image = described(image, id="one", subject="one", split="test")
             low = degrade(image, forward_model(image, Degrade.model_validate(options), 3))
             made = {"brainsr": restore(network, low, WIDE)}
             for name in plugins.names("pipeline.baselines"):
@@ -188,7 +187,7 @@ def test_a_run_follows_constants_and_factors(
                     else {}
                 )
                 upsample = plugins.load("pipeline.baselines", name).upsample
-                made[name] = upsample(low.data, low.facts["forward_model"]["factors"], tuned)
+                made[name] = upsample(low.data, low.forward_model.factors, tuned)
             results.append({})
             for method, restored in made.items():
                 write_prediction(folder / f"{method}.nii.gz", low, restored)

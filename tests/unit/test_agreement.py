@@ -18,9 +18,11 @@ from pipeline.config.sections import Extract, Infer
 from pipeline.errors import UserError
 from pipeline.formats import Part, format_of
 from pipeline.formats.io.container import write_image
+from pipeline.formats.mgh import MghHeader
+from pipeline.image.header import FileHeader
 from pipeline.image.image import Image
 from pipeline.image.intensity import bulk_of
-from pipeline.inference.domain import FACT, outside_training, training_domain
+from pipeline.inference.domain import outside_domain
 from pipeline.inference.result_check import (
     REFUSE_BEYOND,
     WARN_BEYOND,
@@ -32,11 +34,13 @@ from pipeline.inference.result_check import (
     without_outliers,
 )
 from pipeline.models.generator import Generator
-from pipeline.models.weights import save_generator
+from pipeline.models.record import NetworkRecord, TrainingDomain
+from pipeline.models.weights import load_generator, save_generator
 from pipeline.physics.forward import ForwardModel
 from pipeline.steps.extract import normalise
 from pipeline.steps.infer import infer
-from tests.helpers import contents, load_nifti, synthetic_head, write_nifti
+from pipeline.training.record import training_domain
+from tests.helpers import contents, described, load_nifti, synthetic_head, write_nifti
 from tests.image_files import write_series
 from tests.small_training import small_excerpt, tiny_generator, tiny_recipe
 
@@ -101,7 +105,7 @@ def test_results_are_kept_warned_of_or_refused(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, gain: float, outcome: str
 ) -> None:
     model = tmp_path / "generator.safetensors"
-    save_generator(model, repeating(gain), {})
+    save_generator(model, repeating(gain))
     source, output = write_nifti(tmp_path / "in.nii.gz", 1000 * HEAD - 300), tmp_path / "out.nii.gz"
     settings = Infer(noise_sigma=0.0, threads=1, backend="torch")
     before = contents(tmp_path)
@@ -138,7 +142,7 @@ def hounsfield() -> np.ndarray:
 @pytest.mark.parametrize("voxels", [hounsfield(), (hounsfield() - 3000) // 4], ids=["CT", "all negative"])
 def test_values_below_zero_come_back_as_they_were(tmp_path: Path, voxels: np.ndarray, foreground: Any) -> None:
     model, output = tmp_path / "generator.safetensors", tmp_path / "out.nii.gz"
-    save_generator(model, repeating(1.0), {})
+    save_generator(model, repeating(1.0))
     source = write_nifti(tmp_path / "in.nii.gz", voxels)
     settings = Infer(threads=1, backend="torch")
     apply(model, source, Part(), Extract(foreground=foreground), settings, "cpu", output, Doubt(False))
@@ -154,7 +158,7 @@ def test_the_declared_padding_of_dicom_comes_back_exactly(tmp_path: Path, paddin
     voxels[corners] = padding
     source = write_series(tmp_path / "in", voxels, PixelPaddingValue=padding)
     model, output = tmp_path / "generator.safetensors", tmp_path / "out.dicom.zip"
-    save_generator(model, repeating(1.1), {})
+    save_generator(model, repeating(1.1))
     settings = Infer(threads=1, backend="torch", force=True)
     apply(model, source, Part(), Extract(), settings, "cpu", output, Doubt(True))
     result, before = (format_of(path).read(path) for path in (output, source))
@@ -200,7 +204,7 @@ def test_no_number_of_outliers_stretches_the_range(kind: str, slices: int) -> No
 
 
 def image_of(data: np.ndarray) -> Image:
-    return Image(data, np.eye(4), origin={"format": "nifti", "orientation_code": "RAS"})
+    return Image(data, np.eye(4), header=FileHeader(format="nifti"))
 
 
 def test_sparse_bright_structures_are_no_outliers() -> None:
@@ -217,11 +221,10 @@ def test_sparse_bright_structures_are_no_outliers() -> None:
 def test_a_run_refuses_what_it_would_deliver(tmp_path: Path, method: str, force: bool, written: bool) -> None:
     """Results of methods that are compared, and not delivered, are measured however bad they are."""
     excerpt = small_excerpt("gaussian", 0.01)
-    origin = {"format": "mgh", "orientation": {"axes": [0, 1, 2], "flips": [1, 1, 1]}, "orientation_code": "RAS"}
-    facts = {**excerpt.reference.facts, "id": "v", "forward_model": excerpt.model.to_json()}
-    image = excerpt.reference.with_data(excerpt.measured, masks={}, facts=facts, origin=origin)
+    image = excerpt.reference.with_data(excerpt.measured, masks={}, header=MghHeader())
+    image = described(image, id="v", forward_model=excerpt.model)
     write_image(tmp_path / "v.safetensors", image)
-    save_generator(tmp_path / "generator.safetensors", repeating(3.0, factor=4), {})
+    save_generator(tmp_path / "generator.safetensors", repeating(3.0, factor=4))
     settings = Infer(deliver="a", noise_sigma=0.01, threads=1, backend="torch", force=force)
 
     def make() -> None:
@@ -254,36 +257,32 @@ def test_the_range_of_the_training_is_recorded_and_left_with_a_warning() -> None
     ]
     recipe = tiny_recipe()
     domain = training_domain(models, recipe)
-    assert domain["voxel_mm"] == [pytest.approx(3.2), 4.0]
-    low, high = recipe.noise_sigma_range or (0.02, 0.03)
-    assert domain["noise_sigma"] == [low, high]
-    network = tiny_generator()
-    network.facts = {FACT: {"noise_sigma": [0.01, 0.04], "voxel_mm": [3.2, 4.0]}}
-    assert outside_training(network, 0.02, [3.5, 3.5]) == []
-    assert outside_training(network, 0.049, [4.9, 2.5]) == []
-    [noise] = outside_training(network, 0.06, [3.5, 3.5])
+    assert domain.voxel_mm == (pytest.approx(3.2), 4.0)
+    assert domain.noise_sigma == recipe.noise_sigma_range
+    domain = TrainingDomain(noise_sigma=(0.01, 0.04), voxel_mm=(3.2, 4.0))
+    assert outside_domain(domain, 0.02, [3.5, 3.5]) == []
+    assert outside_domain(domain, 0.049, [4.9, 2.5]) == []
+    [noise] = outside_domain(domain, 0.06, [3.5, 3.5])
     assert "6.0%" in noise and "1.0% to 4.0%" in noise
-    [size] = outside_training(network, 0.001, [0.5, 0.5])
+    [size] = outside_domain(domain, 0.001, [0.5, 0.5])
     assert "0.5 x 0.5 mm" in size and "3.2 to 4 mm" in size
-    assert outside_training(network, 0.02, None) == []
-    network.facts = {}
-    assert outside_training(network, 0.9, [99.0]) == [], "older networks say nothing of their training"
+    assert outside_domain(domain, 0.02, None) == []
+    assert outside_domain(None, 0.9, [99.0]) == []
     no_size = [ForwardModel((4, 4, 1), (40, 40, 5))]
-    assert training_domain(no_size, recipe)["voxel_mm"] is None
+    assert training_domain(no_size, recipe).voxel_mm is None
 
 
-def test_the_domain_travels_with_the_network(tmp_path: Path) -> None:
-    from pipeline.models.weights import load_generator
-
-    facts = {FACT: {"noise_sigma": [0.0, 0.05], "voxel_mm": None}}
-    save_generator(tmp_path / "generator.safetensors", tiny_generator(), facts)
-    assert load_generator(tmp_path / "generator.safetensors").facts[FACT] == facts[FACT]
+def test_the_domain_is_saved_with_the_network(tmp_path: Path) -> None:
+    network = tiny_generator()
+    network.record = NetworkRecord(domain=TrainingDomain(noise_sigma=(0.0, 0.05), voxel_mm=None))
+    save_generator(tmp_path / "generator.safetensors", network)
+    assert load_generator(tmp_path / "generator.safetensors").record == network.record
 
 
 @pytest.mark.parametrize("place", ["in.nii.gz", "in.uncertainty.nii.gz"])
 def test_the_input_is_never_overwritten(tmp_path: Path, place: str) -> None:
     model, source = tmp_path / "generator.safetensors", tmp_path / place
-    save_generator(model, repeating(1.0), {})
+    save_generator(model, repeating(1.0))
     write_nifti(source, 1000 * HEAD)
     before = contents(tmp_path)
     with pytest.raises(UserError, match="would overwrite the input"):
@@ -295,7 +294,7 @@ def test_a_noise_level_that_the_image_does_not_show_is_named_and_excuses_nothing
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     model, output = tmp_path / "generator.safetensors", tmp_path / "out.nii.gz"
-    save_generator(model, repeating(1.2), {})
+    save_generator(model, repeating(1.2))
     source = write_nifti(tmp_path / "in.nii.gz", 1000 * HEAD)
     settings = Infer(noise_sigma=0.5, threads=1, backend="torch")
     apply(model, source, Part(), Extract(), settings, "cpu", output, Doubt(False))

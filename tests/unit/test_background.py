@@ -14,15 +14,17 @@ from torch.nn import functional
 from pipeline.baselines import bspline3
 from pipeline.config.sections import Infer
 from pipeline.image.image import Image
-from pipeline.inference.background import Background, Span, tissue_in_slices, tissue_of, windows_around
-from pipeline.inference.background_margin import FACT, HALOS, departures, margin_of
+from pipeline.inference.background import Background, Span, needed_margin, tissue_in_slices, tissue_of, windows_around
 from pipeline.inference.restoration import restore_uncorrected
 from pipeline.inference.volume import restore_volume, restore_with_spread
 from pipeline.models.generator import Generator, Shape
+from pipeline.models.record import BackgroundChange, NetworkRecord
 from pipeline.physics.excerpts import excerpt
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import cuts
-from tests.helpers import synthetic_head
+from pipeline.physics.low_resolution import LowResolutionImage
+from pipeline.training.background_margin import MARGINS, background_changes
+from tests.helpers import described, synthetic_head
 
 REACH = 3
 """Voxels that the network below sees on each side."""
@@ -37,7 +39,7 @@ class Seer(nn.Module):
         super().__init__()
         torch.manual_seed(1)
         self.convolution = nn.Conv2d(1, 1, 2 * REACH + 1, padding=REACH)
-        self.facts: dict[str, Any] = {}
+        self.record = NetworkRecord()
         self.given = 0
 
     def forward(self, image, sigma):
@@ -162,11 +164,15 @@ def test_the_share_of_the_computed_falls_from_the_middle_of_the_margin_on():
     assert (Span(start=0, stop=50, first=20, last=40, size=50).weights(2) == 1).all()
 
 
-def low_resolution(**facts) -> Image:
+def recorded(*changes: tuple[int, float]) -> NetworkRecord:
+    return NetworkRecord(background_changes=tuple(BackgroundChange(*one) for one in changes))
+
+
+def low_resolution(**facts) -> LowResolutionImage:
     reference = synthetic_head((96, 104, 6)) / np.float32(1000)
     model = ForwardModel((4, 4, 1), reference.shape, "rician", 0.02, seed=3)
-    known = {"id": "a", "slice_axis": 2, "forward_model": model.to_json(), "foreground_fraction": 0.4}
-    return Image(model.measure(reference), np.eye(4), facts={**known, **facts})
+    known = {"id": "a", "slice_axis": 2, "forward_model": model, "foreground_fraction": 0.4}
+    return described(Image(model.measure(reference), np.eye(4)), **{**known, **facts})
 
 
 @pytest.mark.parametrize(
@@ -175,7 +181,7 @@ def low_resolution(**facts) -> Image:
 )
 def test_background_is_left_out_of_heads_alone_and_as_the_settings_say(monkeypatch, facts, tolerance, skipped):
     network = Generator(Shape(blocks=1, features=8, growth=4)).eval()
-    network.facts = {FACT: [[8, 0.0006], [16, 0.0004], [24, 0.0001]]}
+    network.record = recorded((8, 0.0006), (16, 0.0004), (24, 0.0001))
     seen = []
     monkeypatch.setattr(
         "pipeline.inference.restoration.restore_volume", lambda *given: seen.append(given[-1]) or given[1]
@@ -190,14 +196,14 @@ def test_background_is_left_out_of_heads_alone_and_as_the_settings_say(monkeypat
 def test_several_networks_take_the_largest_margin(monkeypatch):
     networks = [Generator(Shape(blocks=1, features=8, growth=4)).eval() for _ in range(3)]
     for network, margin in zip(networks, (16, 24, 8), strict=True):
-        network.facts = {FACT: [[margin, 0.0]]}
+        network.record = recorded((margin, 0.0))
     seen = []
     monkeypatch.setattr(
         "pipeline.inference.restoration.restore_with_spread", lambda *given: seen.append(given[-1]) or given[1:3]
     )
     for _ in range(2):
         restore_uncorrected(networks, low_resolution(), "rician", Infer(noise_sigma=0.02), doubted=True)
-        networks[1].facts = {}
+        networks[1].record = NetworkRecord()
     assert [one.margin for one in seen] == [24, None]
 
 
@@ -205,23 +211,22 @@ def test_the_margin_is_measured_in_more_background_than_the_slices_have():
     reference = synthetic_head((96, 104, 6)) / np.float32(1000)
     lr = low_resolution()
     mask = reference > 0.05
-    facts = {**lr.facts, "foreground_slices": list(range(6)), "foreground_fraction": float(mask.mean())}
-    hr = Image(reference, np.eye(4), masks={"foreground": mask}, facts=facts)
+    hr = lr.plain(data=reference, masks={"foreground": mask})
+    hr = described(hr, foreground_slices=range(6), foreground_fraction=float(mask.mean()))
     one = excerpt(hr, lr, 4)
     network: Any = Seer()
     network.factors = (4, 4)
     network.forward = lambda image, sigma: functional.interpolate(network.convolution(image), scale_factor=4)
     # REACH is smaller than the smallest margin tried.
-    assert departures(network, [one]) == [[margin, pytest.approx(0.0, abs=1e-6)] for margin in HALOS]
+    assert background_changes(network, [one]) == tuple((margin, pytest.approx(0.0, abs=1e-6)) for margin in MARGINS)
     wide = nn.Conv2d(1, 1, 41, padding=20)
     network.forward = lambda image, sigma: functional.interpolate(wide(image), scale_factor=4)
-    found = departures(network, [one])
+    found = background_changes(network, [one])
     assert found[0][1] > 1e-4
     assert [value for margin, value in found if margin >= 24] == [pytest.approx(0.0, abs=1e-6)] * 3
-    network.facts = {FACT: found}
-    assert margin_of(network, 1e-5) == 24
-    assert margin_of(network, 1.0) == 8
-    network.facts = {}
-    assert margin_of(network, 0.001) is None
-    all_tissue = excerpt(hr.with_data(reference, facts={**facts, "foreground_fraction": 1.0}), lr, 4)
-    assert departures(network, [all_tissue]) == []
+    record = NetworkRecord(background_changes=found)
+    assert needed_margin(record, 1e-5) == 24
+    assert needed_margin(record, 1.0) == 8
+    assert needed_margin(NetworkRecord(), 0.001) is None
+    all_tissue = excerpt(described(hr, foreground_fraction=1.0), lr, 4)
+    assert background_changes(network, [all_tissue]) == ()

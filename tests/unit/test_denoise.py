@@ -9,6 +9,7 @@ from scipy import ndimage
 from pipeline.image.image import Image
 from pipeline.metrics import psnr
 from pipeline.steps.denoise import CANDIDATES, denoise
+from tests.helpers import described
 
 
 def cells(shape: tuple[int, int, int], seed: int) -> np.ndarray:
@@ -20,7 +21,7 @@ def cells(shape: tuple[int, int, int], seed: int) -> np.ndarray:
 def noisy(reference: np.ndarray, sigma: float) -> Image:
     data = reference + np.float32(sigma) * np.random.default_rng(9).standard_normal(reference.shape).astype(np.float32)
     facts = {"id": "cells", "slice_axis": 2, "foreground_slices": [0, 1]}
-    return Image(data, np.eye(4), masks={"foreground": np.ones(reference.shape, bool)}, facts=facts)
+    return described(Image(data, np.eye(4), masks={"foreground": np.ones(reference.shape, bool)}), **facts)
 
 
 def score(reference: np.ndarray, estimate: np.ndarray) -> float:

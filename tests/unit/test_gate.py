@@ -14,21 +14,29 @@ from scipy import ndimage, stats
 from benchmarks.inserted_cheats import ball, cheats, shifted
 from pipeline.baselines import bspline3, lanczos, nlm_bspline3, zerofill
 from pipeline.errors import UserError
-from pipeline.fidelity import consistency_gate as gate
-from pipeline.fidelity.consistency_gate import GATE_NAMES, judge, matched, residuals, windows_of
+from pipeline.fidelity.gate import consistency
+from pipeline.fidelity.gate.consistency import (
+    GATE_NAMES,
+    GateStatistics,
+    check_consistency,
+    matched_filter,
+    residuals,
+    window_sizes,
+)
 from pipeline.formats.io.container import read_image
 from pipeline.formats.io.predictions import write_prediction
 from pipeline.image.image import Image
 from pipeline.physics.forward import ForwardModel
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.physics.noise import noncentral_chi
 from pipeline.physics.operators import antialiased_bicubic, binning
 from pipeline.steps.gate import as_measured, check
 from pipeline.tables.gates import GATES, GateResult
-from tests.helpers import ras_affine, run_step, synthetic_head, the_message, write_nifti
+from tests.helpers import described, ras_affine, run_step, synthetic_head, the_message, write_nifti
 
 SHAPE = (94, 104, 18)
 FACTORS = (4, 4, 1)
-WINDOWS = windows_of((4.0, 4.0, 1.0), 2, connected=True)
+WINDOWS = window_sizes((4.0, 4.0, 1.0), 2, across_slices=True)
 NLM = {"h_in_sigma": 1.0, "patch_size": 3, "patch_distance": 3}
 
 
@@ -52,6 +60,13 @@ def restorations(measured: np.ndarray, sigma: float) -> dict[str, np.ndarray]:
     return {name: volume[: SHAPE[0], : SHAPE[1]] for name, volume in made.items()}
 
 
+def failed(restored: np.ndarray, measured: np.ndarray, forward: ForwardModel, windows=WINDOWS) -> set[str]:
+    """Return the gates that an output fails."""
+    checks = check_consistency(restored, measured, forward, windows)
+    assert [check.gate for check in checks] == list(GATE_NAMES)
+    return {check.gate for check in checks if not check.passed}
+
+
 @cache
 def scene(sigma: float, noise: str, seed: int) -> tuple[Image, ForwardModel, np.ndarray, dict[str, np.ndarray]]:
     """A head, how it is measured, the measurement, and honest outputs: restorations and the reference."""
@@ -69,9 +84,7 @@ METHODS = ["reference", "zerofill", "bspline3", "lanczos", "nlm_bspline3"]
 def test_an_honest_output_passes(setting, method):
     """Twenty cases: no false alarm."""
     _, forward, measured, honest = scene(*setting)
-    checks = judge(honest[method], measured, forward, WINDOWS)
-    assert [check.gate for check in checks] == list(GATE_NAMES)
-    assert [check for check in checks if not check.passed] == []
+    assert not failed(honest[method], measured, forward)
 
 
 @pytest.mark.parametrize("setting", SCENES, ids=str)
@@ -87,9 +100,7 @@ def test_every_inserted_cheat_is_caught(setting, method):
         "shift": 2,
         "gamma": 2,
     }
-    missed = [
-        case.kind for case in cases if all(one.passed for one in judge(case.restored, case.measured, forward, WINDOWS))
-    ]
+    missed = [case.kind for case in cases if not failed(case.restored, case.measured, forward)]
     assert missed == []
 
 
@@ -97,8 +108,7 @@ def test_each_kind_of_cheating_is_seen_by_the_gate_that_is_made_for_it():
     head, forward, measured, honest = scene(*SCENES[1])
     expected = {"invented lesion": "local", "removed lesion": "local", "shift": "shift", "gamma": "intensity"}
     for case in cheats(honest["zerofill"], head, measured, forward, seed=3):
-        failed = {check.gate for check in judge(case.restored, case.measured, forward, WINDOWS) if not check.passed}
-        assert expected[case.kind] in failed
+        assert expected[case.kind] in failed(case.restored, case.measured, forward)
 
 
 @pytest.mark.parametrize("noise", ["none", "gaussian", "noncentral_chi", "poisson_gaussian", "electron"])
@@ -106,10 +116,9 @@ def test_other_noises_are_weighed_by_their_own_deviation(noise):
     sigma = 0.0 if noise == "none" else 0.03
     head, forward, measured, honest = scene(sigma, noise, 4)
     for method in ("reference", "zerofill"):
-        checks = judge(honest[method], measured, forward, WINDOWS)
-        assert [check for check in checks if not check.passed] == []
+        assert not failed(honest[method], measured, forward)
     lesion = 0.2 * ball(SHAPE, np.array([47, 52, 9]), np.array([8.0, 8.0, 8.0]))
-    assert not all(check.passed for check in judge(head.data + lesion, measured, forward, WINDOWS))
+    assert failed(head.data + lesion, measured, forward)
 
 
 @pytest.mark.parametrize("share", [0.3, 0.5, 0.7])
@@ -117,8 +126,8 @@ def test_an_output_that_holds_a_part_of_the_noise_is_honest(share):
     """What is left of the noise rises with what is held; neither says anything of the intensities."""
     head, forward, measured, honest = scene(*SCENES[2])
     mixed = (1 - share) * head.data + share * honest["zerofill"]
-    assert [check for check in judge(mixed, measured, forward, WINDOWS) if not check.passed] == []
-    bent = judge(np.maximum(mixed, 0) ** 0.9, measured, forward, WINDOWS)
+    assert not failed(mixed, measured, forward)
+    bent = check_consistency(np.maximum(mixed, 0) ** 0.9, measured, forward, WINDOWS)
     assert "intensity" in {check.gate for check in bent if not check.passed}
 
 
@@ -126,29 +135,29 @@ def test_many_coils_raise_the_floor_and_honest_outputs_may_show_it():
     forward = model(0.03, "noncentral_chi", noise_parameters=noncentral_chi.Parameters(coils=32))
     measured = forward.measure(reference().data)
     for restored in (reference().data, restorations(measured, 0.03)["zerofill"]):
-        assert all(check.passed for check in judge(restored, measured, forward, WINDOWS))
+        assert not failed(restored, measured, forward)
 
 
 @pytest.mark.parametrize("operator", [binning, antialiased_bicubic])
 def test_other_operators(operator):
     head, forward = reference(), model(operators=(operator.Parameters(),))
     measured = forward.measure(head.data)
-    assert all(check.passed for check in judge(head.data, measured, forward, WINDOWS))
-    assert not all(check.passed for check in judge(shifted(head.data, 0), measured, forward, WINDOWS))
+    assert not failed(head.data, measured, forward)
+    assert failed(shifted(head.data, 0), measured, forward)
 
 
 def test_detail_below_the_resolution_cannot_be_seen():
     """What the operator wipes out leaves no trace: no gate can tell it, which the documentation says."""
     head, forward, measured, _ = scene(*SCENES[1])
     stripes = 0.2 * np.cos(np.pi * np.arange(SHAPE[1]))[None, :, None] * head.masks["foreground"]
-    assert all(check.passed for check in judge(head.data + stripes, measured, forward, WINDOWS))
+    assert not failed(head.data + stripes, measured, forward)
 
 
 def test_numbers_that_are_none_do_not_pass():
     head, forward, measured, _ = scene(*SCENES[1])
     broken = head.data.copy()
     broken[40, 40, 5] = np.nan
-    assert not any(check.passed for check in judge(broken, measured, forward, WINDOWS))
+    assert failed(broken, measured, forward) == set(GATE_NAMES)
 
 
 def test_noise_alone_seldom_exceeds_a_limit():
@@ -158,9 +167,11 @@ def test_noise_alone_seldom_exceeds_a_limit():
     for seed in range(30):
         one = replace(forward, seed=seed)
         found = residuals(head, one.measure(head), one)
-        statistics = gate.Statistics(found, one, WINDOWS)
-        by_chance = gate.limits(np.array([statistics.of(draw) for draw in gate._draws(found, one)]))
-        exceeded += int(np.sum(np.array(statistics.of(found)) > by_chance))
+        statistics = GateStatistics(found, one, WINDOWS)
+        by_chance = consistency.gumbel_limits(
+            np.array([statistics.compute(draw) for draw in consistency.noise_draws(found, one)])
+        )
+        exceeded += int(np.sum(np.array(statistics.compute(found)) > by_chance))
     # 0.12 are expected; three have a probability below 1e-3.
     assert exceeded <= 2
 
@@ -169,8 +180,8 @@ def test_limits_are_quantiles_of_gumbels_distribution():
     draws = np.random.default_rng(0).gumbel([1.0, 20.0], [0.5, 3.0], size=(16, 2))
     scale = draws.std(axis=0, ddof=1) * np.sqrt(6) / np.pi
     place = draws.mean(axis=0) - np.euler_gamma * scale
-    expected = stats.gumbel_r.ppf(1 - gate.FALSE_ALARMS, place, scale)
-    np.testing.assert_allclose(gate.limits(draws), expected, rtol=1e-6)
+    expected = stats.gumbel_r.ppf(1 - consistency.FALSE_ALARM_RATE, place, scale)
+    np.testing.assert_allclose(consistency.gumbel_limits(draws), expected, rtol=1e-6)
 
 
 def test_residuals_of_the_reference_are_standardised():
@@ -183,17 +194,17 @@ def test_residuals_of_the_reference_are_standardised():
 
 def test_windows_keep_the_variance_of_white_noise_up_to_the_border():
     noise = np.random.default_rng(0).standard_normal((4000, 9, 7))
-    found = matched(noise, (0.0, 1.3, 2.0))
+    found = matched_filter(noise, (0.0, 1.3, 2.0))
     np.testing.assert_allclose(found.std(axis=0), 1, atol=0.05)
     place = np.zeros((1, 41, 41))
     place[0, 20, 20] = 1
     kernel = np.asarray(ndimage.gaussian_filter(place, (0, 1.3, 2.0)))
-    np.testing.assert_allclose(matched(place, (0.0, 1.3, 2.0)), kernel / np.sqrt(np.sum(kernel**2)), atol=2e-3)
+    np.testing.assert_allclose(matched_filter(place, (0.0, 1.3, 2.0)), kernel / np.sqrt(np.sum(kernel**2)), atol=2e-3)
 
 
 def test_a_constant_error_within_the_tolerance_is_none_and_beyond_it_is():
     head, forward, measured, _ = scene(*SCENES[2])
-    dark, bright = (judge(head.data + offset, measured, forward, WINDOWS) for offset in (0.01, 0.06))
+    dark, bright = (check_consistency(head.data + offset, measured, forward, WINDOWS) for offset in (0.01, 0.06))
     assert all(check.passed for check in dark)
     assert {check.gate for check in bright if not check.passed} >= {"local", "intensity"}
 
@@ -204,32 +215,32 @@ def test_the_shift_is_measured_in_voxels(axis):
     forward = replace(model(0.005, "gaussian"), factors=(2, 2, 1))
     measured = forward.measure(smooth)
     found = residuals(shifted(smooth, axis), measured, forward)
-    moved = gate.Statistics(found, forward, WINDOWS).shift(found)
+    moved = GateStatistics(found, forward, WINDOWS).shift(found)
     assert moved[axis] == pytest.approx(0.5, abs=0.06)
     assert np.abs(np.delete(moved, axis)).max() < 0.05
 
 
 def test_windows_reach_across_slices_in_heads_alone():
-    assert windows_of((4.0, 4.0, 1.0), 2, connected=True)[0] == (0.75, 0.75, 3.0)
-    assert windows_of((2.0, 1.0, 9.0), 2, connected=False)[0] == (0.75, 1.5, 0.0)
-    assert windows_of((1.0, 1.0, 4.0), 2, connected=True)[0] == (3.0, 3.0, 0.75)
+    assert window_sizes((4.0, 4.0, 1.0), 2, across_slices=True)[0] == (0.75, 0.75, 3.0)
+    assert window_sizes((2.0, 1.0, 9.0), 2, across_slices=False)[0] == (0.75, 1.5, 0.0)
+    assert window_sizes((1.0, 1.0, 4.0), 2, across_slices=True)[0] == (3.0, 3.0, 0.75)
 
 
 def test_slices_that_have_nothing_to_do_with_each_other_are_looked_at_one_by_one():
     head, forward = reference(), model()
     measured = forward.measure(head.data)
-    apart = windows_of((4.0, 4.0, 1.0), 2, connected=False)
-    assert all(check.passed for check in judge(head.data, measured, forward, apart))
+    apart = window_sizes((4.0, 4.0, 1.0), 2, across_slices=False)
+    assert not failed(head.data, measured, forward, apart)
     lesion = 0.2 * ball(SHAPE, np.array([47, 52, 9]), np.array([5.0, 5.0, 0.5]))
-    assert "local" in {check.gate for check in judge(head.data + lesion, measured, forward, apart) if not check.passed}
+    assert "local" in failed(head.data + lesion, measured, forward, apart)
 
 
 def test_a_single_slice_is_judged():
     head = reference().data[..., 9:10]
     forward = replace(model(), hr_shape=(94, 104, 1))
     measured = forward.measure(head)
-    assert all(check.passed for check in judge(head, measured, forward, WINDOWS))
-    assert not all(check.passed for check in judge(shifted(head, 1), measured, forward, WINDOWS))
+    assert not failed(head, measured, forward)
+    assert failed(shifted(head, 1), measured, forward)
 
 
 # The stages
@@ -248,7 +259,7 @@ def files(tmp_path_factory) -> Path:
     ):
         result = run_step(*command)
         assert result.returncode == 0, result.stderr
-    measured = read_image(folder / "lr.safetensors")
+    measured = read_image(folder / "lr.safetensors", LowResolutionImage)
     restored = zerofill.upsample(measured.data, FACTORS, {})
     write_prediction(folder / "zerofill/head.nii.gz", measured, restored)
     write_prediction(folder / "cheat/head.nii.gz", measured, shifted(restored, 0))
@@ -275,23 +286,23 @@ def test_the_stage_judges_without_reference_and_twice_alike(files, tmp_path):
 
 
 def test_shifts_are_looked_for_across_slices_only_where_these_are_neighbours(files, tmp_path):
-    lr = read_image(files / "lr.safetensors")
+    lr = read_image(files / "lr.safetensors", LowResolutionImage)
     honest = zerofill.upsample(lr.data, FACTORS, {})
     for axis in (0, 2):
         write_prediction(tmp_path / f"{axis}/head.nii.gz", lr, shifted(honest, axis))
     count = lr.data.shape[2]
     unrelated = {
         "channels": {"channels": ["a", "b"], "sections": [index // 2 for index in range(count)]},
-        "pictures": {"plane": "picture", "collection": True},
+        "pictures": {"plane": "picture", "sizes": ((30, 20),) * count},
     }
 
-    def moved(measured: Image, axis: int) -> bool:
+    def moved(measured: LowResolutionImage, axis: int) -> bool:
         rows = {row.gate: row for row in check(measured, tmp_path / f"{axis}/head.nii.gz")}
         return not rows["shift"].passed
 
     assert moved(lr, 0) and moved(lr, 2)
-    for facts in unrelated.values():
-        apart = lr.with_data(lr.data, facts={**lr.facts, **facts})
+    for records in unrelated.values():
+        apart = described(lr, **records)
         assert moved(apart, 0), "shifts within the slices are seen as before"
         assert not moved(apart, 2), "what lies before and after says nothing"
 
@@ -322,8 +333,8 @@ def test_an_image_of_ones_own_is_checked_by_hand(files, tmp_path):
 
 
 def test_another_plane_takes_its_factors_along():
-    lr = Image(np.zeros((20, 30, 10), np.float32), ras_affine((1.0, 4.0, 4.0)), facts={"slice_axis": 0})
-    taken = ForwardModel.from_json(as_measured(lr, model(), 0.03, "scan").facts["forward_model"])
+    lr = described(Image(np.zeros((20, 30, 10), np.float32), ras_affine((1.0, 4.0, 4.0))), slice_axis=0)
+    taken = as_measured(lr, model(), 0.03, "scan").forward_model
     assert (taken.factors, taken.hr_shape, taken.noise_sigma) == ((1, 4, 4), (20, 120, 40), 0.03)
     assert taken.spacing_mm == (1.0, 1.0, 1.0)
 

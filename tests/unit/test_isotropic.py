@@ -25,12 +25,13 @@ from pipeline.formats.io.container import write_image
 from pipeline.image.image import Image
 from pipeline.inference.restoration import restore
 from pipeline.inference.volume import restore_excerpt, restore_volume
+from pipeline.models.record import NetworkRecord
 from pipeline.models.weights import load_generator, save_generator
 from pipeline.physics.between import MIN_WEIGHT, slices_between, weights_between
 from pipeline.physics.data_consistency import best_share, degraded_again
 from pipeline.physics.excerpts import SIDE_LR, excerpt
-from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import cuts
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.physics.parameters import Direction
 from pipeline.reporting import methods_text
 from pipeline.steps.degrade import degrade, forward_model
@@ -38,7 +39,16 @@ from pipeline.training.patches import PatchSampler, TrainingVolume
 from pipeline.training.run import train
 from pipeline.training.setup import TrainingFiles, direction, plane_factors
 from pipeline.training.validation import look_at
-from tests.helpers import load_nifti, ras_affine, reoriented, restore_slice, run_command, synthetic_head, write_nifti
+from tests.helpers import (
+    described,
+    load_nifti,
+    ras_affine,
+    reoriented,
+    restore_slice,
+    run_command,
+    synthetic_head,
+    write_nifti,
+)
 from tests.small_training import tiny_generator, tiny_recipe, tiny_settings
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -68,10 +78,10 @@ def a_head(seed: int = 0, slice_axis: int = 2) -> Image:
     facts = {"id": f"head{seed}", "subject": str(seed), "split": "train", "slice_axis": slice_axis, "plane": "axial"}
     filled = list(range(4, SHAPE[slice_axis] - 4))
     facts = {**facts, "slices": [0, SHAPE[slice_axis]], "foreground_slices": filled}
-    return Image(data, np.eye(4), masks={"foreground": data > 0.1}, facts=facts)
+    return described(Image(data, np.eye(4), masks={"foreground": data > 0.1}), **facts)
 
 
-def degraded(image: Image, **changes: Any) -> Image:
+def degraded(image: Image, **changes: Any) -> LowResolutionImage:
     settings = {"direction": "isotropic", "factor": 2, "noise": "none", "noise_sigma": 0.0, **changes}
     return degrade(image, forward_model(image, Degrade.model_validate_json(json.dumps(settings)), 7))
 
@@ -79,8 +89,8 @@ def degraded(image: Image, **changes: Any) -> Image:
 def a_volume(slice_axis: int = 2, data: np.ndarray | None = None, **changes: Any) -> TrainingVolume:
     image = a_head(slice_axis=slice_axis)
     image = image if data is None else image.with_data(data)
-    model = ForwardModel.from_json(degraded(image, **changes).facts["forward_model"])
-    slices = tuple(image.facts["foreground_slices"])
+    model = degraded(image, **changes).forward_model
+    slices = tuple(image.block.foreground_slices)
     return TrainingVolume(np.asarray(image.data), image.masks["foreground"], slice_axis, slices, model)
 
 
@@ -319,7 +329,7 @@ def test_a_training_writes_a_network_that_apply_takes_for_all_axes(
     train(files, recipe, tiny_settings(), source, 1, "cpu", output, tmp_path / "work", "code")
     network = load_generator(output / "generator.safetensors").eval()
     assert direction_of(network) == "isotropic"
-    assert network.facts["shares"][0][1] > 0
+    assert network.record.consistency_weights[0].weight > 0
     card = (output / "model_card.md").read_text()
     assert "along all three axes" in card and "factors (2, 2, 2)" in card
     image = degraded(a_head(2), noise="rician", noise_sigma=0.02)
@@ -350,7 +360,7 @@ def test_networks_of_before_and_others_enlarge_as_they_did() -> None:
     assert direction_of(tiny_generator()) == "in_plane"
     assert direction_of(tiny_generator(along="columns")) == "through_plane"
     image = a_head()
-    found = {name: as_measured(image, 2, name).facts["forward_model"]["factors"] for name in FACTORS}
+    found = {name: as_measured(image, 2, name).forward_model.factors for name in FACTORS}
     assert found == FACTORS
     single = image.with_data(image.data[:, :, :1], masks={})
     with pytest.raises(UserError, match="one slice alone"):
@@ -359,7 +369,8 @@ def test_networks_of_before_and_others_enlarge_as_they_did() -> None:
 
 def test_images_that_are_restored_part_by_part_are_refused(tmp_path: Path) -> None:
     network = tiny_generator(factor=2)
-    save_generator(tmp_path / "network.safetensors", network, {"direction": "isotropic"})
+    network.record = NetworkRecord(direction="isotropic")
+    save_generator(tmp_path / "network.safetensors", network)
     source = tmp_path / "large.tif"
     tifffile.imwrite(source, np.zeros((2, 1100, 1100), dtype=np.uint8))
     with pytest.raises(UserError, match=r"large.tif: is so large"):

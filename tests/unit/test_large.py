@@ -43,6 +43,7 @@ from pipeline.inference.large_images import (
 )
 from pipeline.inference.tiles import restore_in_tiles
 from pipeline.models.generator import Generator
+from pipeline.models.record import NetworkRecord, TrainingDomain
 from pipeline.models.weights import save_generator
 from tests.helpers import CHECKOUT, contents, restore_slice, run_command, the_message
 from tests.small_training import tiny_generator
@@ -637,7 +638,7 @@ def test_images_of_2000_and_5000_pixels_a_side_are_restored_in_bounded_memory(tm
 
 def test_what_the_network_was_not_trained_on_is_named(tmp_path, network, caplog):
     trained = Generator(network.shape).eval()
-    trained.facts = {"trained_on": {"noise_sigma": [0.1, 0.2], "voxel_mm": [0.9, 1.1]}}
+    trained.record = NetworkRecord(domain=TrainingDomain(noise_sigma=(0.1, 0.2), voxel_mm=(0.9, 1.1)))
     source = write_tiff(tmp_path / "in.ome.tiff", micrograph((70, 61)))
     restored(trained, source, tmp_path / "out.ome.tiff")
     told = [record.getMessage() for record in caplog.records if "was trained on" in record.getMessage()]

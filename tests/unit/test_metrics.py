@@ -44,6 +44,7 @@ from pipeline.models.lpips_weights import calibration_of
 from pipeline.models.vgg import VggFeatures, read_vgg, save_vgg
 from pipeline.steps.evaluate import Aids, measure
 from pipeline.tables.slices import WHOLE_VOLUME
+from tests.helpers import described
 
 METRICS = plugins.names("pipeline.metrics")
 
@@ -163,9 +164,9 @@ def small_network():
 
 def judged(name, reference, estimate, mask):
     """What evaluation gives for arrays (slices, rows, columns): the mean over slices, or the measure of the whole."""
-    facts = {"slice_axis": 0, "foreground_slices": range(len(reference)), "plane": "axial", "scale_percentile": 99.9}
+    facts = {"slice_axis": 0, "foreground_slices": range(len(reference)), "plane": "axial"}
     aids = Aids(ndimage.gaussian_filter(reference, 2.0), small_network())
-    image = Image(reference, np.eye(4), facts=facts)
+    image = described(Image(reference, np.eye(4)), **facts)
     values = [(index, value) for _, index, value in measure(image, estimate, name, {"region": mask}, aids)]
     wholes = [value for index, value in values if index == WHOLE_VOLUME]
     return wholes[0] if wholes else float(np.mean([value for _, value in values]))

@@ -18,7 +18,7 @@ from pipeline.physics.excerpts import excerpt
 from pipeline.steps.degrade import degrade, forward_model
 from pipeline.steps.mismatch import CLASSICAL, METRICS, draw, measure
 from pipeline.tables.mismatch import MISMATCH
-from tests.helpers import synthetic_head
+from tests.helpers import described, synthetic_head
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 USUAL = Degrade(factor=2)
@@ -43,7 +43,7 @@ class Repeating(Generator):
 def head() -> Image:
     data = synthetic_head((40, 44, 12)) / np.float32(1000)
     facts = {"id": "head", "subject": "a", "split": "test", "slice_axis": 2, "foreground_slices": list(range(2, 10))}
-    return Image(data, np.eye(4), masks={"foreground": data > 0.1}, facts=facts)
+    return described(Image(data, np.eye(4), masks={"foreground": data > 0.1}), **facts)
 
 
 def test_six_degradations_share_factor_and_direction():

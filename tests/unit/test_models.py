@@ -20,6 +20,7 @@ from pipeline.config.load import read_entry
 from pipeline.config.sources import Source
 from pipeline.errors import UserError
 from pipeline.models.generator import Generator, Shape, enlarging_by
+from pipeline.models.record import ConsistencyWeight, NetworkRecord
 from pipeline.models.weights import fold_to_one_channel, load_generator, read_weights, save_generator
 from pipeline.steps.convert_weights import convert
 from tests.known import graph_of, known_file
@@ -186,25 +187,28 @@ def test_published_files_load_by_their_own_names(tmp_path, factor, first_channel
 def test_a_generator_is_rebuilt_from_its_file(tmp_path, architecture):
     path = tmp_path / "generator.safetensors"
     generator = small_generator(architecture=architecture, factor=2, noise_map=True)
-    save_generator(path, generator, {"recipe": {"alpha": 0.4}})
+    generator.record = NetworkRecord(
+        method="a", self_ensemble=4, consistency_weights=(ConsistencyWeight(0.0, 0.4),), recipe={"alpha": 0.4}
+    )
+    save_generator(path, generator)
     again = load_generator(path).eval()
     image = np.random.default_rng(0).random((1, 7, 9), dtype=np.float32)
     assert again.shape == generator.shape
-    assert again.facts == {"recipe": {"alpha": 0.4}}
+    assert again.record == generator.record
     assert np.array_equal(apply(again, image), apply(generator, image))
     with safe_open(path, framework="pt") as stream:
         assert set(stream.keys()) == set(generator.network.state_dict())
     save_generator(path, again)
-    assert load_generator(path).facts == again.facts
+    assert load_generator(path).record == again.record
 
 
-def test_a_file_of_an_earlier_version_is_read(tmp_path):
+@pytest.mark.parametrize("record", [{}, {"record": json.dumps({"shares": []})}])
+def test_a_file_of_another_version_is_refused(tmp_path, record):
     network = small_network()
-    before = {"network": json.dumps({"blocks": 1, "features": 8, "growth": 4, "channels": 1})}
+    before = {"network": json.dumps({"blocks": 1, "features": 8, "growth": 4, "channels": 1}), **record}
     save_file(network.state_dict(), tmp_path / "old.safetensors", metadata=before)
-    generator = load_generator(tmp_path / "old.safetensors")
-    assert (generator.shape, generator.facts) == (SMALL, {})
-    assert all(torch.equal(generator.network.state_dict()[k], tensor) for k, tensor in network.state_dict().items())
+    with pytest.raises(UserError, match=r"old.safetensors: was written by another version of BrainSR"):
+        load_generator(tmp_path / "old.safetensors")
 
 
 @pytest.mark.parametrize(
@@ -219,7 +223,7 @@ def test_a_file_of_an_earlier_version_is_read(tmp_path):
 )
 def test_a_file_that_describes_no_generator_is_refused(tmp_path, described, reason):
     path = tmp_path / "other.safetensors"
-    metadata = {"network": json.dumps(described)} if described else {"format": "pt"}
+    metadata = {"network": json.dumps(described), "record": "{}"} if described else {"format": "pt"}
     save_file(small_network().state_dict(), path, metadata=metadata)
     with pytest.raises(UserError, match=rf"other\.safetensors.*{reason}"):
         load_generator(path)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from pipeline import plugins
 from pipeline.errors import UserError
 from pipeline.models.generator import ARCHITECTURES, NOISE_MAP_SCALE, Generator, Shape, with_noise_map
+from pipeline.models.record import NetworkRecord
 
 SMALL = Shape(blocks=1, features=8, growth=4)
 FACTORS = (1, 2, 3, 4, 8)
@@ -129,13 +130,13 @@ def test_srresnet_is_as_large_as_the_paper_makes_it():
 @pytest.mark.parametrize("factor", FACTORS)
 def test_a_new_noise_map_changes_nothing_until_it_is_learnt(architecture, factor):
     before = with_large_weights(generator(architecture=architecture, factor=factor, channels=2))
-    before.facts = {"from": "here"}
+    before.record = NetworkRecord(method="a")
     after = with_noise_map(before)
     image, sigma = random_image(2, 2, 9, 10), torch.tensor([0.01, 0.3])
     with torch.inference_mode():
         assert torch.allclose(after(image, sigma), before(image), atol=1e-6)
     assert after.shape == replace(before.shape, noise_map=True)
-    assert after.facts == before.facts
+    assert after.record == before.record
     assert not after.training
     assert with_noise_map(after) is after
     assert not before.shape.noise_map

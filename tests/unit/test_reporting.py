@@ -17,6 +17,7 @@ from pipeline.config.volumes import Volume
 from pipeline.formats.io.container import read_image
 from pipeline.image.slices import evenly_spaced
 from pipeline.physics.forward import noise_in_words
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.physics.noise import none, rician
 from pipeline.provenance.environment import git_state, package_versions
 from pipeline.provenance.record import gaps
@@ -168,7 +169,8 @@ def test_large_pictures_are_averaged_to_fit():
 
 
 def test_low_resolution_pixels_cover_the_voxels_they_measured(run):
-    reference, low = (read_image(run / f"{kind}/block.safetensors") for kind in ("extracted", "degraded"))
+    reference = read_image(run / "extracted/block.safetensors")
+    low = read_image(run / "degraded/block.safetensors", LowResolutionImage)
     enlarged = enlarge_pixels(low, reference)
     assert enlarged.shape == reference.data.shape == (45, 52, 8)
     assert (enlarged[8:12, 4:8, 3] == low.data[2, 1, 3]).all()
@@ -494,7 +496,7 @@ def test_a_volume_page_has_every_method_and_slice(run, page):
 
 def test_pictures_show_the_right_slice_the_right_way_up(run, page):
     reference = read_image(run / "extracted/block.safetensors")
-    index = evenly_spaced(reference.facts["foreground_slices"], 4)[1]
+    index = evenly_spaced(reference.block.foreground_slices, 4)[1]
     uri = next(a["src"] for _, a in Tags(page).found if a.get("id") == f"picture-{index}-reference")
     found = pixels(str(uri))
     found = (found if found.ndim == 2 else found[..., 0]).astype(float)

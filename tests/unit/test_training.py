@@ -20,9 +20,10 @@ from pipeline.training.checkpoint import CheckpointFolder
 from pipeline.training.contrast import GAMMA_RANGE, SCALE_RANGE, draw_curve
 from pipeline.training.patches import Patches, PatchSampler, TrainingVolume
 from pipeline.training.rates import FINAL_RATE, adversarial_weight_at, group_rate_at, rate_at
+from pipeline.training.record import NOISE_LEVELS, consistency_weights
 from pipeline.training.setup import check_batch, plane_factors, starting_generator
 from pipeline.training.trainer import Trainer
-from pipeline.training.validation import NOISE_LEVELS, look_at, shares
+from pipeline.training.validation import look_at
 from tests.small_training import (
     ADVERSARIAL,
     ChangedSampler,
@@ -387,16 +388,20 @@ def test_a_look_measures_psnr_and_how_the_result_follows_the_input():
     assert near.excerpts.dtype == torch.float32
 
 
-def test_shares_are_found_at_several_noise_levels_of_the_recipe():
-    found = shares(tiny_generator(seed=1).eval(), [small_excerpt()], tiny_recipe(noise_sigma_range=(0.0, 0.06)))
+def test_data_consistency_weights_are_fitted_at_several_noise_levels():
+    found = consistency_weights(
+        tiny_generator(seed=1).eval(), [small_excerpt()], tiny_recipe(noise_sigma_range=(0.0, 0.06))
+    )
     levels = [level for level, _ in found]
     assert (levels[0], levels[-1], len(levels)) == (0.0, pytest.approx(0.06), NOISE_LEVELS)
     # They lie closer where noise is low.
     assert np.all(np.diff(levels, n=2) > 0)
-    assert all(0 <= share <= 1 for _, share in found)
+    assert all(0 <= weight <= 1 for _, weight in found)
     # A network that has learnt nothing gains most from the measurement, where there is no noise.
-    assert found[0][1] == max(share for _, share in found) > 0.5
-    alone = shares(tiny_generator().eval(), [small_excerpt(sigma=0.03)], tiny_recipe(noise_sigma_range=None))
+    assert found[0][1] == max(weight for _, weight in found) > 0.5
+    alone = consistency_weights(
+        tiny_generator().eval(), [small_excerpt(sigma=0.03)], tiny_recipe(noise_sigma_range=None)
+    )
     assert [level for level, _ in alone] == pytest.approx([0.03])
 
 

@@ -44,7 +44,7 @@ from pipeline.reporting.volume_report import (
     read_volume_report,
 )
 from pipeline.steps.__main__ import main
-from tests.helpers import Tags
+from tests.helpers import Tags, described
 from tests.report_run import HOSTILE, make_run, provenance_command, report_command
 
 GATES = "volume,subject,split,method,gate,value,limit,passed"
@@ -57,14 +57,13 @@ def run(tmp_path_factory) -> Path:
     return folder
 
 
-def volume(shape: tuple[int, ...] = (24, 30, 12), **facts: Any) -> Image:
+def volume(shape: tuple[int, ...] = (24, 30, 12), **records: Any) -> Image:
     data = np.random.default_rng(0).random(shape).astype(np.float32)
     mask = np.zeros(shape, dtype=bool)
     mask[4:20, 6:28, 2:9] = True
     told = {"id": "v", "split": "test", "plane": "axial", "slice_axis": 2, "foreground_slices": list(range(2, 9))}
-    return Image(
-        data, np.diag([1.0, 2.0, 3.0, 1.0]), IntensityMap(scale=100.0), masks={"foreground": mask}, facts=told | facts
-    )
+    image = Image(data, np.diag([1.0, 2.0, 3.0, 1.0]), IntensityMap(scale=100.0), masks={"foreground": mask})
+    return described(image, **told | records)
 
 
 # The sheets of the viewer
@@ -124,15 +123,14 @@ def test_sheets_hold_every_slice_without_loss(monkeypatch):
     assert packed.departure == 0
 
 
-def coloured(**facts: Any) -> Image:
+def coloured(**records: Any) -> Image:
     """Return two sections of red, green and blue, of which red is the brightest."""
     grey = volume((24, 30, 6))
     tint = np.tile(np.array([1.0, 0.5, 0.25], np.float32), 2)
     mask = np.zeros(grey.data.shape, dtype=bool)
     mask[4:20, 6:28] = True
-    told = {"channels": list(COLOURS), "sections": [0, 0, 0, 1, 1, 1], "plane": "picture", "scale_percentile": 99.9}
-    given = {**grey.facts, "foreground_slices": list(range(6)), **told, **facts}
-    return grey.with_data(np.asarray(grey.data) * tint, masks={"foreground": mask}, facts=given)
+    told = {"channels": COLOURS, "sections": (0, 0, 0, 1, 1, 1), "plane": "picture", "foreground_slices": range(6)}
+    return described(grey.with_data(np.asarray(grey.data) * tint, masks={"foreground": mask}), **told | records)
 
 
 def test_slices_of_one_colour_each_are_one_picture():
@@ -146,13 +144,13 @@ def test_slices_of_one_colour_each_are_one_picture():
     drawn = in_colour(drawn_slices(reference.data, 2), 4, 3)
     assert np.array_equal(drawn[..., 2], draw_slice(reference.data, 2, 5))
     assert error_of(drawn, 0 * drawn) == pytest.approx(drawn.mean(axis=-1))
-    named = coloured(slice_names=[f"a.png, {colour}" for colour in (*COLOURS, *COLOURS)])
+    named = coloured(names=[f"a.png, {colour}" for colour in (*COLOURS, *COLOURS)])
     assert picture_label(4, named) == "a.png"
-    assert picture_label(4, coloured(slice_names=list(COLOURS) * 2)) == "Picture 1"
+    assert picture_label(4, coloured(names=list(COLOURS) * 2)) == "Picture 1"
 
 
 @pytest.mark.parametrize(
-    "facts",
+    "records",
     [{"channels": ["red", "green", "DAPI"]}, {"sections": [0, 0, 0, 1, 2, 3]}, {"channels": ["a", "b", "c"]}],
 )
 def test_other_channels_stay_grey_slices(facts):

@@ -26,9 +26,7 @@ def for_volume(volume: VolumeReport) -> Section:
         notes.append("The worst restored pictures of the deliverable, worst first.")
     elif gallery.edges:
         patient = (
-            "the patient faces left"
-            if volume.reference.facts["plane"] == "sagittal"
-            else "the patient's right is on the left"
+            "the patient faces left" if volume.reference.plane == "sagittal" else "the patient's right is on the left"
         )
         notes.append(
             "Radiological convention: letters mark the edges (R right, L left, A anterior, P posterior, S superior, "

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pipeline.image.image import PLANE_AXIS
 from pipeline.image.stack import SLICE_AXIS
 from pipeline.inference.result_check import WARN_BEYOND
-from pipeline.physics.forward import ForwardModel
 from pipeline.physics.parameters import Direction, axes_along, is_outside
 from pipeline.reporting import methods_text
 from pipeline.reporting.numbers import format_number
@@ -78,7 +77,7 @@ def _inconsistency(volume: VolumeReport) -> Iterator[Limitation]:
 
 
 def _split(volume: VolumeReport) -> Iterator[Limitation]:
-    record, split = volume.run.provenance, volume.reference.facts["split"]
+    record, split = volume.run.provenance, volume.split
     self_supervised = is_self_supervised(record)
     pictures = bool(volume.run.stacks)
     if split == "val":
@@ -87,7 +86,7 @@ def _split(volume: VolumeReport) -> Iterator[Limitation]:
     if self_supervised and split in TESTED:
         yield Limitation("Self-supervised training", "The network was trained on the thick slices of this same volume.")
     elif split == "test_within_subject":
-        gap = gap_of(record, volume.reference.facts["id"])
+        gap = gap_of(record, volume.id)
         apart = f", at least {gap} slices away" if gap is not None else ""
         yield Limitation(
             "Same subject as in training",
@@ -107,7 +106,7 @@ def _split(volume: VolumeReport) -> Iterator[Limitation]:
 
 
 def _near_duplicates(volume: VolumeReport) -> Iterator[Limitation]:
-    record, name = volume.run.provenance, volume.reference.facts["id"]
+    record, name = volume.run.provenance, volume.id
     for pair in record.get("near_duplicates", []):
         if name not in (pair["volume"], pair["near_duplicate_volume"]):
             continue
@@ -129,7 +128,7 @@ def _noise_level(volume: VolumeReport) -> Iterator[Limitation]:
     recipe = methods_text.recipe_of(record, volume.deliver) if volume.deliver not in baselines() else None
     if recipe is None:
         return
-    sigma = ForwardModel.from_json(volume.low.facts["forward_model"]).noise_sigma
+    sigma = volume.low.forward_model.noise_sigma
     low, high = recipe.noise_sigma_range or (record["config"]["degrade"]["noise_sigma"],) * 2
     if not low - 1e-9 <= sigma <= high + 1e-9:
         yield Limitation(
@@ -146,14 +145,13 @@ def _voxel_size(volume: VolumeReport) -> Iterator[Limitation]:
     record = volume.run.provenance
     direction: Direction = record["config"]["degrade"]["direction"]
 
-    def upsampled_mm(one: methods_text.Record) -> list[float]:
-        sizes = one.get("spacing_mm")
-        return (
-            [sizes[axis] for axis in axes_along(direction, PLANE_AXIS.get(one["plane"], SLICE_AXIS))] if sizes else []
-        )
+    def upsampled_mm(spacing_mm: Sequence[float] | None, plane: str) -> list[float]:
+        axes = axes_along(direction, PLANE_AXIS.get(plane, SLICE_AXIS))
+        return [spacing_mm[axis] for axis in axes] if spacing_mm else []
 
-    here = upsampled_mm(volume.reference.facts)
-    known = [size for one in record["volumes"] if one["split"] == "train" for size in upsampled_mm(one)]
+    here = upsampled_mm(volume.reference.block.spacing_mm, volume.reference.plane)
+    trained_on = [one for one in record["volumes"] if one["split"] == "train"]
+    known = [size for one in trained_on for size in upsampled_mm(one.get("spacing_mm"), one["plane"])]
     if here and known and is_outside(here, (min(known), max(known))):
         sizes = " \N{MULTIPLICATION SIGN} ".join(f"{size:.3g}" for size in here)
         yield Limitation(
@@ -164,7 +162,7 @@ def _voxel_size(volume: VolumeReport) -> Iterator[Limitation]:
 
 
 def _intensities(volume: VolumeReport) -> Iterator[Limitation]:
-    if volume.reference.facts.get("bias_corrected"):
+    if volume.reference.block.bias_corrected:
         yield Limitation("Bias-corrected", "Metrics and images are computed after bias field correction.")
     saturated = volume.predictions.saturated
     if saturated > 0:

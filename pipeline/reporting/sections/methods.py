@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.physics.forward import ForwardModel
 from pipeline.reporting import methods_text
 from pipeline.reporting.literature import Bibliography
 from pipeline.reporting.methods_text import Paragraph, index_methods
@@ -35,7 +34,7 @@ def volume_methods(volume: VolumeReport) -> tuple[tuple[Paragraph, ...], tuple[s
     record, books = volume.run.provenance, Bibliography()
     own = [one for one in record["volumes"] if one["id"] == volume.id]
     trained_on = [one for one in record["volumes"] if one["split"] in ("train", "val") and one not in own]
-    model = ForwardModel.from_json(volume.low.facts["forward_model"])
+    model = volume.low.forward_model
     networks = [network.method for network in volume.run.models]
     paragraphs = (
         methods_text.describe_data([*own, *trained_on], record, books),

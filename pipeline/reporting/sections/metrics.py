@@ -133,7 +133,7 @@ def _slice_curves(volume: VolumeReport, columns: Sequence[Column]) -> Iterator[F
     """Draw every metric of the first region over the slices for the main methods."""
     reference = volume.reference
     place = "picture of the stack" if volume.is_stack else "slice of the block"
-    place = f"{reference.facts['plane']} {place}" if reference.is_anatomical and not volume.is_stack else place
+    place = f"{reference.plane} {place}" if reference.is_anatomical and not volume.is_stack else place
     of_volume = where(volume.run.slices, volume=volume.id)
     for column in columns:
         here = where(of_volume, region=column.region, metric=column.metric)

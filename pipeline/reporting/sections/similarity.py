@@ -37,7 +37,7 @@ def _correlation(volume: VolumeReport, styles: dict[str, str]) -> Iterator[Figur
     drawn = [method for method in styles if found[method].correlation.size]
     if not drawn:
         return
-    factors = np.delete(volume.low.facts["forward_model"]["factors"], volume.reference.facts["slice_axis"])
+    factors = np.delete(volume.low.forward_model.factors, volume.reference.slice_axis)
     nyquist = NYQUIST / max(factors.tolist())
     image = draw_lines(
         "Correlation with the reference",

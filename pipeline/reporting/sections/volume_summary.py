@@ -27,11 +27,11 @@ class VolumeSummary:
 def for_volume(volume: VolumeReport) -> Section:
     """Return the claim, the main facts and the verdict of a volume."""
     provenance, stack = volume.run.provenance, volume.is_stack
-    plane = volume.reference.facts["plane"]
+    plane = volume.reference.plane
     count = len(distinct(where(volume.run.slices, volume=volume.id), "slice"))
     unit = "picture" if stack else "slice" if plane == PICTURE else f"{plane} slice"
     facts = (
-        ("Subject", "unknown" if stack else volume.reference.facts["subject"]),
+        ("Subject", "unknown" if stack else volume.reference.identity.subject),
         ("Split", volume.split),
         ("Evaluated", f"{count} {unit}{'s' if count != 1 else ''}"),
     )
