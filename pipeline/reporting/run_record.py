@@ -13,7 +13,6 @@ import pandas as pd
 from pipeline import plugins
 from pipeline.errors import UserError
 from pipeline.files import read_json
-from pipeline.image.stack import is_collection
 from pipeline.reporting.metric_table import Column, columns_of, first_region
 from pipeline.reporting.tables import SLICES, SUMMARY, VOLUMES, distinct, read_table, where
 from pipeline.reporting.titles import TESTED, split_title
@@ -137,7 +136,7 @@ def tested(table: pd.DataFrame) -> Any:
 
 def stacks_of(provenance: Mapping[str, Any]) -> set[str]:
     """Return the volumes that are stacks of the pictures of a collection."""
-    return {volume["id"] for volume in provenance["volumes"] if is_collection(volume)}
+    return {volume["id"] for volume in provenance["volumes"] if volume.get("collection")}
 
 
 def is_self_supervised(provenance: Mapping[str, Any]) -> bool:

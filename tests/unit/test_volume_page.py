@@ -153,8 +153,8 @@ def test_slices_of_one_colour_each_are_one_picture():
     "records",
     [{"channels": ["red", "green", "DAPI"]}, {"sections": [0, 0, 0, 1, 2, 3]}, {"channels": ["a", "b", "c"]}],
 )
-def test_other_channels_stay_grey_slices(facts):
-    part = choose_crop(coloured(**facts), None, Box(0, 1, 0, 1))
+def test_other_channels_stay_grey_slices(records):
+    part = choose_crop(coloured(**records), None, Box(0, 1, 0, 1))
     assert (part.colours, len(part.pictures)) == (1, 6)
 
 
@@ -332,8 +332,8 @@ def test_a_noise_level_outside_the_training_range_is_a_limitation(run):
     title = "Noise level outside the training range"
     found = report(run, "other")
     assert title not in titles(found)
-    model = {**found.low.facts["forward_model"], "noise_sigma": 0.2}
-    noisy = found.low.with_data(found.low.data, facts={**found.low.facts, "forward_model": model})
+    model = dataclasses.replace(found.low.forward_model, noise_sigma=0.2)
+    noisy = dataclasses.replace(found.low, forward_model=model)
     shown = next(one for one in limitations(dataclasses.replace(found, low=noisy)) if one.title == title)
     assert "20.0% of the intensity range" in shown.text and "0.0% to 6.0%" in shown.text
 
