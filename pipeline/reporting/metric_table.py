@@ -163,8 +163,8 @@ def row_style(method: str, deliver: str) -> str:
 
 def columns_of(summary: pd.DataFrame) -> tuple[Column, ...]:
     """Return the columns of a summary: region by region, the metrics of each in the order of the summary."""
-    pairs = summary[["region", "metric", "baseline"]].drop_duplicates(["region", "metric"], keep="last")
-    rows: list[Any] = list(pairs.itertuples(index=False, name=None))
+    pairs: Any = summary[["region", "metric", "baseline"]]
+    rows: list[Any] = list(pairs.drop_duplicates(["region", "metric"], keep="last").itertuples(index=False, name=None))
     regions = [*REGION_TITLES, *sorted({region for region, *_ in rows} - set(REGION_TITLES))]
     return tuple(_column(*row) for row in sorted(rows, key=lambda row: regions.index(row[0])))
 

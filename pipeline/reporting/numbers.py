@@ -40,12 +40,13 @@ def format_interval(low: Any, high: Any, decimals: int | None = None, *, sign: b
 
 def format_share(share: Any, decimals: int = 0) -> str:
     """Format a share from 0 to 1 in percent."""
-    return format_number(100 * as_float(share), decimals, unit="%")
+    text = format_number(100 * as_float(share), decimals)
+    return text if text == MISSING else f"{text}%"
 
 
 def format_lengths(lengths: Sequence[float], digits: int = 4) -> str:
-    """Format the edges of a voxel, such as "1 × 1 × 2.5"."""
-    return f" {chr(0xD7)} ".join(f"{length:.{digits}g}" for length in lengths)
+    """Format the edges of a voxel, with multiplication signs between them."""
+    return " \N{MULTIPLICATION SIGN} ".join(f"{length:.{digits}g}" for length in lengths)
 
 
 def format_duration(seconds: float) -> str:

@@ -14,40 +14,14 @@ from pipeline import plugins
 from pipeline.errors import UserError
 from pipeline.files import read_json
 from pipeline.reporting.metric_table import Column, columns_of, first_region
-from pipeline.reporting.tables import SLICES, SUMMARY, VOLUMES, distinct, read_table, where
+from pipeline.reporting.tables import distinct, where
 from pipeline.reporting.titles import TESTED, split_title
-
-OPTIONAL_TABLES: Mapping[str, Sequence[str]] = {
-    "comparisons": (
-        *("split", "method", "region", "metric", "baseline", "subjects", "diff", "diff_ci_low", "diff_ci_high"),
-        *("effect", "p", "p_holm"),
-    ),
-    "gates": ("volume", "subject", "split", "method", "gate", "value", "limit", "passed"),
-    "inserted": (
-        *("volume", "subject", "split", "method", "kind", "size_voxels", "contrast"),
-        *("inserted", "detected", "false_alarms"),
-    ),
-    "detection_rates": (
-        *("split", "method", "kind", "size_voxels", "contrast", "subjects", "inserted", "rate", "ci_low", "ci_high"),
-        *("false_alarm_rate", "diff", "diff_ci_low", "diff_ci_high"),
-        *("net_diff", "net_diff_ci_low", "net_diff_ci_high"),
-    ),
-    "reliability": ("volume", "subject", "split", "method", "bin", "predicted", "observed", "voxels"),
-    "tissue_agreement": (
-        *("split", "method", "tissue", "n", "bias_ml", "bias_ci_low", "bias_ci_high"),
-        *("loa_low_ml", "loa_high_ml"),
-    ),
-    "diagnosis": (
-        *("split", "method", "pictures", "accuracy", "agreement", "agreement_ci_low", "agreement_ci_high"),
-        *("baseline", "diff", "diff_ci_low", "diff_ci_high"),
-    ),
-    "duplicates": (
-        *("picture", "split", "volume", "near_duplicate_of", "near_duplicate_split", "near_duplicate_volume"),
-        "distance",
-    ),
-}
-"""Tables that not every run has, by the names of their files, with the columns that sections read."""
-DIAL = ("alpha", "psnr", "ssim", "perceptual", "lr_residual", "noise_level", "allowed", "chosen")
+from pipeline.tables.dial import DIAL, DialSetting
+from pipeline.tables.history import HISTORY
+from pipeline.tables.slices import SLICES
+from pipeline.tables.summary import SUMMARY
+from pipeline.tables.table import Table
+from pipeline.tables.volumes import VOLUMES
 
 
 @dataclass(frozen=True)
@@ -69,7 +43,7 @@ class RunRecord:
         summary: means, intervals and differences (summary.csv), its metrics in the order of the configuration.
         provenance: what made the results (provenance.json).
         models: the networks.
-        optional: tables of `OPTIONAL_TABLES` that the run has, by name.
+        optional: further tables that the run has.
         dials: settings of the fidelity dial, by network.
     """
 
@@ -78,8 +52,8 @@ class RunRecord:
     summary: pd.DataFrame
     provenance: Mapping[str, Any]
     models: tuple[ModelRecord, ...]
-    optional: Mapping[str, pd.DataFrame] = field(default_factory=dict)
-    dials: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    optional: Mapping[Table[Any], pd.DataFrame] = field(default_factory=dict)
+    dials: Mapping[str, Sequence[DialSetting]] = field(default_factory=dict)
 
     @property
     def deliver(self) -> str:
@@ -111,13 +85,13 @@ class RunRecord:
         """Volumes that are stacks of pictures."""
         return stacks_of(self.provenance)
 
-    def table(self, name: str) -> pd.DataFrame:
-        """Return a table of `OPTIONAL_TABLES`, without rows where the run does not have it."""
-        return self.optional.get(name, pd.DataFrame(columns=pd.Index(OPTIONAL_TABLES[name])))
+    def table(self, table: Table[Any]) -> pd.DataFrame:
+        """Return a table of the run, such as `GATES`; without rows where the run does not have it."""
+        return self.optional[table] if table in self.optional else table.frame()
 
-    def tested(self, name: str) -> pd.DataFrame:
-        """Return the rows of a table of `OPTIONAL_TABLES` that belong to the test splits."""
-        return tested(self.table(name))
+    def tested(self, table: Table[Any]) -> pd.DataFrame:
+        """Return the rows of a table that belong to the test splits."""
+        return tested(self.table(table))
 
     def has_pictures(self, split: str) -> bool:
         """Return whether a split consists of pictures, whose subjects are unknown."""
@@ -177,29 +151,34 @@ def read_run_record(
         summary: summary.csv.
         provenance: provenance.json.
         models: folders of the networks, with model_card.md, history.csv and, for some, dial.csv.
-        optional: tables of `OPTIONAL_TABLES`, told apart by the names of their files; files that do not exist are
-            skipped.
+        optional: further tables, each in a file with the name of its module in `pipeline.tables`; files that do not
+            exist are skipped.
 
     Raises:
         UserError: a file is missing, damaged or not one of these tables.
     """
     record = read_json(provenance)
-    dials = {folder.name: folder / "dial.csv" for folder in models}
     return RunRecord(
-        volumes=read_table(volumes, VOLUMES),
-        slices=read_table(slices, SLICES),
-        summary=by_metric(read_table(summary, SUMMARY), record["config"]["evaluate"]["metrics"]),
+        volumes=VOLUMES.read(volumes),
+        slices=SLICES.read(slices),
+        summary=by_metric(SUMMARY.read(summary), record["config"]["evaluate"]["metrics"]),
         provenance=record,
         models=tuple(read_model(folder) for folder in sorted(models, key=lambda folder: folder.name)),
-        optional={path.stem: _read_optional(path) for path in optional if path.exists()},
-        dials={name: read_table(path, DIAL) for name, path in dials.items() if path.exists()},
+        optional={table: table.read(path) for path in optional if path.exists() for table in [table_of(path)]},
+        dials={folder.name: settings for folder in models if (settings := read_dial(folder))},
     )
 
 
-def _read_optional(path: Path) -> pd.DataFrame:
-    if path.stem not in OPTIONAL_TABLES:
-        raise UserError(f"{path}: no section reads this table; {plugins.suggest(path.stem, OPTIONAL_TABLES)}.")
-    return read_table(path, OPTIONAL_TABLES[path.stem])
+def table_of(path: Path) -> Table[Any]:
+    """Return the table that a file has by its name, such as `GATES` for gates.csv.
+
+    Raises:
+        UserError: no module of `pipeline.tables` declares such a table.
+    """
+    table = getattr(plugins.load("pipeline.tables", path.stem), path.stem.upper(), None)
+    if not isinstance(table, Table):
+        raise UserError(f"{path}: pipeline.tables declares no table of this name.")
+    return table
 
 
 def by_metric(table: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
@@ -221,4 +200,14 @@ def read_model(folder: Path) -> ModelRecord:
         text = card.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read {card}: {error}. Train again.") from error
-    return ModelRecord(folder.name, text, read_table(folder / "history.csv", ("step",)))
+    return ModelRecord(folder.name, text, HISTORY.read(folder / "history.csv"))
+
+
+def read_dial(folder: Path) -> list[DialSetting]:
+    """Read the settings of the fidelity dial of a network, sorted by alpha; empty if it has none.
+
+    Raises:
+        UserError: the table is damaged.
+    """
+    path = folder / "dial.csv"
+    return sorted(DIAL.read_rows(path), key=lambda setting: setting.alpha) if path.exists() else []

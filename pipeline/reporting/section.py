@@ -6,7 +6,7 @@ function receives the record of the page (for the index page a `RunRecord`), and
 run has no data for it:
 
     def for_index(run: RunRecord) -> Section | None:
-        table = run.tested("tissue_agreement")        # a CSV declared in pipeline/tables
+        table = run.tested(TISSUE_AGREEMENT)          # a CSV declared in pipeline/tables
         if table.empty:
             return None
         rows = [(method_cell(row["method"], run.deliver), Cell.of(row["bias_ml"], sign=True)) for row in records(table)]
@@ -76,7 +76,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Preformatted:
-    """Text in a typewriter face; `copied_as` is the id under which a button copies it, empty for no button."""
+    """Text in a monospaced font; with an id in `copied_as`, it is folded and has a button that copies it."""
 
     block: ClassVar[str] = "preformatted"
     label: str

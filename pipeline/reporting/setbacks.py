@@ -16,6 +16,10 @@ from pipeline.reporting.numbers import format_interval, format_number, format_sh
 from pipeline.reporting.run_record import RunRecord
 from pipeline.reporting.tables import distinct, records, where
 from pipeline.reporting.titles import baselines, method_title
+from pipeline.tables.detection_rates import DETECTION_RATES
+from pipeline.tables.diagnosis import DIAGNOSIS
+from pipeline.tables.inserted_structures import INSERTED_STRUCTURES
+from pipeline.tables.tissue_agreement import TISSUE_AGREEMENT
 
 
 @dataclass(frozen=True)
@@ -37,11 +41,11 @@ class Setback:
 
 def split_setbacks(run: RunRecord, split: str) -> list[Setback]:
     """Return where the deliverable is worse than the best baseline on a split in other respects than similarity."""
-    inserted, rates = (where(run.table(name), split=split) for name in ("inserted", "detection_rates"))
+    inserted, rates = (where(run.table(table), split=split) for table in (INSERTED_STRUCTURES, DETECTION_RATES))
     return [
         *inserted_setbacks(inserted, run.deliver, rates),
-        *agreement_setbacks(where(run.table("tissue_agreement"), split=split), run.deliver),
-        *diagnosis_setbacks(where(run.table("diagnosis"), split=split), run.deliver),
+        *agreement_setbacks(where(run.table(TISSUE_AGREEMENT), split=split), run.deliver),
+        *diagnosis_setbacks(where(run.table(DIAGNOSIS), split=split), run.deliver),
     ]
 
 
@@ -75,8 +79,8 @@ def inserted_setbacks(table: pd.DataFrame, deliver: str, rates: pd.DataFrame | N
 
 
 def _difference(rates: pd.DataFrame | None, baseline: str) -> str:
-    """Format the difference to a method over all structures with its interval; empty if it is unknown."""
-    of_all = [] if rates is None else [row for row in records(where(rates, method=baseline)) if pd.isna(row["kind"])]
+    """Write the difference to a method over all structures with its interval; nothing where it is not known."""
+    of_all = [] if rates is None else records(where(rates, method=baseline, kind=""))
     if not of_all:
         return ""
     (row,) = of_all

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.errors import UserError
-from pipeline.reporting.run_record import ModelRecord, read_model
-from pipeline.reporting.tables import read_table, records
+from pipeline.reporting.run_record import ModelRecord, read_dial, read_model
 from pipeline.reporting.titles import in_order, method_title
+from pipeline.tables.dial import DialSetting
+from pipeline.tables.training_events import EVENTS, TrainingEvent
 
-EVENTS = ("step", "kind", "what", "value")
-DIAL = ("alpha", "psnr", "ssim", "perceptual", "lr_residual", "noise_level", "allowed", "chosen")
 STEP_NAME = re.compile(r"step-(\d+)")
 STACK_AXES = 3
 EVENT_TITLES = {
@@ -51,13 +49,13 @@ class TrainingRecord:
     Attributes:
         model: name, card and history.
         events: events of the sentinel; may be empty.
-        dial: settings of the fidelity dial; empty if the network has none.
+        dial: settings of the fidelity dial, sorted by alpha; empty if the network has none.
         samples: excerpts during training; None for a network that was not trained.
     """
 
     model: ModelRecord
-    events: pd.DataFrame
-    dial: pd.DataFrame
+    events: Sequence[TrainingEvent]
+    dial: Sequence[DialSetting]
     samples: Samples | None
 
     @property
@@ -73,7 +71,7 @@ class TrainingRecord:
     @property
     def event_counts(self) -> list[tuple[str, int]]:
         """Title and number of the events of every kind."""
-        return list(Counter(event_title(str(row["kind"])) for row in records(self.events)).items())
+        return list(Counter(event_title(event.kind) for event in self.events).items())
 
     @property
     def trained(self) -> bool:
@@ -118,12 +116,11 @@ def read_training(folder: Path) -> TrainingRecord:
     """
     model = read_model(folder)
     if model.history.empty:
-        return TrainingRecord(model, pd.DataFrame(columns=EVENTS), pd.DataFrame(columns=DIAL), None)
-    dial = folder / "dial.csv"
+        return TrainingRecord(model, (), (), None)
     return TrainingRecord(
         model=model,
-        events=read_table(folder / "events.csv", EVENTS),
-        dial=read_table(dial, DIAL) if dial.exists() else pd.DataFrame(columns=DIAL),
+        events=EVENTS.read_rows(folder / "events.csv"),
+        dial=read_dial(folder),
         samples=read_samples(folder / "samples.safetensors"),
     )
 

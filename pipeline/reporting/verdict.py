@@ -1,7 +1,7 @@
 """The verdict on a volume or split: is the deliverable better than the best baseline?
 
-Only metrics of similarity to the reference decide. Metrics of a single property (`OF_ONE_PROPERTY` in `pipeline.metrics`)
-are shown in the tables: an image can have the sharpest edges, or no noise at all, and still be wrong.
+Only metrics of similarity to the reference decide. Metrics of a single property (`OF_ONE_PROPERTY` in
+`pipeline.metrics`) are shown in the tables: an image with the sharpest edges, or without noise, can still be wrong.
 """
 
 from __future__ import annotations

@@ -15,19 +15,19 @@ from pipeline.formats.io.container import read_image
 from pipeline.image.image import Image
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.reporting.figures.gallery import LOW, REFERENCE, Gallery, build_gallery, choose_slices, is_stack
-from pipeline.reporting.gate_results import GateResults, read_gate_results
 from pipeline.reporting.metric_table import MetricTable
 from pipeline.reporting.prediction_summary import PredictionSummary, summarise_predictions
 from pipeline.reporting.resource_usage import Job, Shard, read_volume_jobs
 from pipeline.reporting.run_record import RunRecord, is_self_supervised
 from pipeline.reporting.setbacks import Setback, inserted_setbacks, tissue_volume_setbacks
-from pipeline.reporting.tables import distinct, read_table, where
-from pipeline.reporting.titles import split_title
+from pipeline.reporting.tables import distinct, where
+from pipeline.reporting.titles import in_order, split_title
 from pipeline.reporting.volume_metrics import slice_values, volume_table
+from pipeline.tables.gates import GATES, GateResult
+from pipeline.tables.inserted_structures import INSERTED_STRUCTURES
+from pipeline.tables.reliability import RELIABILITY
+from pipeline.tables.tissue import TISSUE
 
-INSERTED = ("volume", "method", "kind", "size_voxels", "contrast", "inserted", "detected", "false_alarms")
-TISSUE = ("volume", "method", "tissue", "reference_ml", "method_ml", "dice")
-RELIABILITY = ("volume", "method", "bin", "predicted", "observed", "voxels")
 RANKING = (("foreground", "ssim"), ("foreground", "psnr"))
 """Region and metric that rank the pictures of a stack, by preference; otherwise the first metric is used."""
 
@@ -77,7 +77,7 @@ class VolumeReport:
         gallery: static images.
         metrics: metric table.
         tuned: settings of the tuned baseline.
-        gates: results of the gates; None if the run has none.
+        gates: results of the gates, the deliverable last; empty if the run has none.
         inserted: rows of the volume in the tables of inserted structures.
         tissue: rows of the volume in the tables of tissue volumes.
         reliability: rows of the volume in the tables of predicted and observed errors.
@@ -94,7 +94,7 @@ class VolumeReport:
     gallery: Gallery
     metrics: MetricTable
     tuned: Mapping[str, Any]
-    gates: GateResults | None
+    gates: Sequence[GateResult]
     inserted: pd.DataFrame
     tissue: pd.DataFrame
     reliability: pd.DataFrame
@@ -125,6 +125,11 @@ class VolumeReport:
     def subjects(self) -> list[str]:
         """Evaluated subjects of the volume's split."""
         return distinct(where(self.run.volumes, split=self.split), "subject")
+
+    @property
+    def failed_gates(self) -> list[GateResult]:
+        """Gates that the deliverable fails."""
+        return [gate for gate in self.gates if gate.method == self.deliver and not gate.passed]
 
     @property
     def setbacks(self) -> list[Setback]:
@@ -184,19 +189,20 @@ def read_volume_report(files: VolumeFiles, run: RunRecord, deliver: str, slices_
         gallery=build_gallery(reference, indices, displayed, predictions.titles, scale),
         metrics=volume_table(run, volume, deliver),
         tuned=read_json(files.tuning),
-        gates=read_gate_results(files.gates, volume, deliver),
-        inserted=_read_rows(files.inserted, INSERTED, volume),
-        tissue=_read_rows(files.tissue, TISSUE, volume),
-        reliability=_read_rows(files.reliability, RELIABILITY, volume),
+        gates=_read_gates(files.gates, volume, deliver),
+        inserted=where(INSERTED_STRUCTURES.read_all(files.inserted), volume=volume),
+        tissue=where(TISSUE.read_all(files.tissue), volume=volume),
+        reliability=where(RELIABILITY.read_all(files.reliability), volume=volume),
         uncertainty=files.uncertainty,
         jobs=read_volume_jobs(files.benchmarks, volume, shard, [model.method for model in run.models]),
     )
 
 
-def _read_rows(paths: Sequence[Path], columns: Sequence[str], volume: str) -> pd.DataFrame:
-    """Read the rows of a volume from tables with the given columns."""
-    tables = [where(read_table(path, columns), volume=volume) for path in paths]
-    return pd.concat(tables) if tables else pd.DataFrame(columns=pd.Index(columns))
+def _read_gates(paths: Sequence[Path], volume: str, deliver: str) -> list[GateResult]:
+    """Read the gates of a volume, sorted by method with the deliverable last."""
+    found = [gate for path in paths for gate in GATES.read_rows(path) if gate.volume == volume]
+    order = in_order({gate.method for gate in found}, deliver)
+    return sorted(found, key=lambda gate: order.index(gate.method))
 
 
 def slices_to_show(reference: Image, run: RunRecord, deliver: str, count: int) -> list[int]:

@@ -519,7 +519,8 @@ def table_options(folder: Path) -> list[str]:
 
 def test_the_worst_pictures_come_first(finished: Path) -> None:
     reference = read_image(finished / "test-0.hr.safetensors")
-    run = read_run_record(**tables(finished), provenance=finished / "provenance.json", models=[])
+    files = tables(finished)
+    run = read_run_record(files["volumes"], files["slices"], files["summary"], finished / "provenance.json", [])
     assert slices_to_show(reference, run, "rrdb_l1", 3) == [5, 4, 3]
 
 

@@ -14,7 +14,7 @@ from pipeline.config.recipe import preset_names
 from pipeline.errors import UserError
 from pipeline.files import write_json
 from pipeline.reporting.figures.excerpts import MAX_STEPS, excerpt_grids, shown_steps
-from pipeline.reporting.figures.fidelity_dial import dial_figure, dial_points
+from pipeline.reporting.figures.fidelity_dial import dial_figure
 from pipeline.reporting.figures.lines import Line, Marks, draw_lines
 from pipeline.reporting.figures.training_curves import (
     MAX_POINTS,
@@ -25,12 +25,13 @@ from pipeline.reporting.figures.training_curves import (
 )
 from pipeline.reporting.literature import Bibliography, works
 from pipeline.reporting.methods_text import describe_networks
-from pipeline.reporting.run_record import ModelRecord
+from pipeline.reporting.run_record import ModelRecord, read_dial
 from pipeline.reporting.sections.training_network import MAX_EVENTS, card_facts, event_rows
 from pipeline.reporting.sections.training_overview import validation_metrics
 from pipeline.reporting.titles import NETWORKS, in_order, method_title, network_colours
 from pipeline.reporting.training_record import Samples, read_samples, read_training
 from pipeline.steps.__main__ import main
+from pipeline.tables.training_events import TrainingEvent
 from tests.helpers import Tags, run_step, the_message
 
 HOSTILE = '<script>alert("pwned")</script>\'"&'
@@ -147,7 +148,7 @@ def test_long_lines_become_means_with_the_range_behind_them():
 
 
 def test_every_part_of_the_history_is_drawn_and_told():
-    drawings = training_figures(model(HISTORY), pd.DataFrame({"step": [20], "kind": ["rolled_back"]}))
+    drawings = training_figures(model(HISTORY), [TrainingEvent(20, "rolled_back", "", 0.0)])
     texts = [drawing.alt for drawing in drawings]
     for text in (
         "total loss from 0.5 to 0.2 over 40 steps",
@@ -163,9 +164,7 @@ def test_every_part_of_the_history_is_drawn_and_told():
 
 
 def test_a_pixel_network_has_no_drawing_of_a_discriminator():
-    drawings = training_figures(
-        model("step,learning_rate,loss,loss_l1\n1,1e-4,0.1,0.1\n2,1e-4,0.2,0.2\n"), pd.DataFrame()
-    )
+    drawings = training_figures(model("step,learning_rate,loss,loss_l1\n1,1e-4,0.1,0.1\n2,1e-4,0.2,0.2\n"), [])
     assert [drawing.alt.split(":")[0] for drawing in drawings] == [
         "BrainSR, generator loss",
         "BrainSR, learning rate",
@@ -217,23 +216,21 @@ def test_the_best_value_goes_by_the_direction_of_its_measure():
 # Dial
 
 
-def test_the_dial_is_read_by_rising_alpha_and_told_in_words():
-    import io
-
-    points = dial_points(pd.read_csv(io.StringIO(DIAL)), "brainsr")
-    assert [one.alpha for one in points] == [0, 0.5, 1]
-    assert [one.chosen for one in points] == [False, True, False]
-    text = dial_figure(points, "BrainSR").alt
+def test_the_dial_is_read_by_rising_alpha_and_described(tmp_path):
+    (tmp_path / "dial.csv").write_text(DIAL)
+    settings = read_dial(tmp_path)
+    assert [one.alpha for one in settings] == [0, 0.5, 1]
+    assert [one.chosen for one in settings] == [False, True, False]
+    text = dial_figure(settings, "BrainSR").alt
     assert "alpha 0.5: 24.30 dB at distance 0.2, chosen" in text
     assert "alpha 1: 23.50 dB at distance 0.11, not allowed" in text
 
 
 @pytest.mark.parametrize(("old", "new"), [("true,true", "perhaps,true"), ("0.30", "wide")])
-def test_a_damaged_dial_is_told_with_the_method(old, new):
-    import io
-
-    with pytest.raises(UserError, match=r"dial\.csv of brainsr"):
-        dial_points(pd.read_csv(io.StringIO(DIAL.replace(old, new, 1))), "brainsr")
+def test_a_damaged_dial_is_named(tmp_path, old, new):
+    (tmp_path / "dial.csv").write_text(DIAL.replace(old, new, 1))
+    with pytest.raises(UserError, match=r"dial\.csv"):
+        read_dial(tmp_path)
 
 
 # Excerpts
@@ -297,7 +294,7 @@ def test_the_list_of_a_card_becomes_facts():
 def test_where_events_are_many_the_grave_ones_are_listed():
     steps = [*range(1, 200), 200]
     kinds = [*["skipped_step"] * 199, "rolled_back"]
-    rows = event_rows(pd.DataFrame({"step": steps, "kind": kinds, "what": "x", "value": np.nan}))
+    rows = event_rows([TrainingEvent(step, kind, "x", np.nan) for step, kind in zip(steps, kinds, strict=True)])
     assert len(rows) == MAX_EVENTS
     assert [cell.text for cell in rows[-1]] == ["200", "rolled back", "x", ""]
     assert [row[0].number for row in rows] == sorted(float(row[0].text) for row in rows)

@@ -119,8 +119,9 @@ def lines_of_methods(table: pd.DataFrame, x: str, y: str, methods: Sequence[str]
     lines = []
     for method in methods:
         rows = table.loc[table["method"] == method].sort_values(x)
-        values = (rows[name].to_numpy(float) for name in (x, y))
-        lines.append(Line(method_title(method), *values, method_style(method, deliver), colours.get(method, "")))
+        places, values = (rows[name].to_numpy(float) for name in (x, y))
+        style, colour = method_style(method, deliver), colours.get(method, "")
+        lines.append(Line(method_title(method), places, values, style, colour))
     return lines
 
 

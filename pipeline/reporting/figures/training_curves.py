@@ -17,9 +17,9 @@ from pipeline.errors import UserError
 from pipeline.reporting.figures.lines import PART_COLOURS, Line, Marks, draw_lines
 from pipeline.reporting.run_record import ModelRecord
 from pipeline.reporting.section import Figure
-from pipeline.reporting.tables import records
 from pipeline.reporting.titles import in_order, loss_title, method_title, network_colours
 from pipeline.reporting.training_record import event_title
+from pipeline.tables.training_events import TrainingEvent
 
 MAX_POINTS = 160
 """Maximum number of points of a line; longer ones are averaged over neighbouring rows, with a band for their range."""
@@ -157,7 +157,7 @@ def _overview(column: str, models: Sequence[ModelRecord], deliver: str) -> Figur
     )
 
 
-def training_figures(model: ModelRecord, events: pd.DataFrame) -> list[Figure]:
+def training_figures(model: ModelRecord, events: Sequence[TrainingEvent]) -> list[Figure]:
     """Draw the curves of one training with the events of the sentinel; missing or empty columns are skipped."""
     marks = event_marks(events)
     plans = (loss_plan(model.history), *(metric_plan(name) for name in validation_columns(model.history)), *PLANS)
@@ -165,11 +165,11 @@ def training_figures(model: ModelRecord, events: pd.DataFrame) -> list[Figure]:
     return [figure for figure in found if figure is not None]
 
 
-def event_marks(events: pd.DataFrame) -> list[Marks]:
+def event_marks(events: Sequence[TrainingEvent]) -> list[Marks]:
     """Return the events of the sentinel as marks by kind, in the order of their first occurrence."""
     places: dict[str, list[float]] = {}
-    for row in records(events):
-        places.setdefault(str(row["kind"]), []).append(float(row["step"]))
+    for event in events:
+        places.setdefault(event.kind, []).append(float(event.step))
     return [Marks(kind, event_title(kind), tuple(steps)) for kind, steps in places.items()]
 
 

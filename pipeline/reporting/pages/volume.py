@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pipeline.config.sections import Report
 from pipeline.reporting.page import Page
-from pipeline.reporting.section import Template, build_sections
+from pipeline.reporting.section import build_sections
+from pipeline.reporting.sections.gates import gate_banner
 from pipeline.reporting.volume_report import VolumeReport
 
 FIRST = (
@@ -28,7 +29,7 @@ def volume_page(volume: VolumeReport, settings: Report) -> str:
         sections=build_sections("volume", volume, FIRST, LAST),
         version=volume.run.provenance["brainsr"],
         pages=(("index.html", "All volumes"),),
-        lead=() if volume.gates is None else (Template("gate_banner", volume.gates),),
+        lead=gate_banner(volume),
         split=volume.split,
         split_title=volume.split_title,
     ).html(scripts=("script.js", "viewer.js", "tables.js"))

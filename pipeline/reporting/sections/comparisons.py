@@ -14,12 +14,13 @@ from pipeline.reporting.section import Block, Cell, Items, Section, Table, Text,
 from pipeline.reporting.tables import distinct, records, where
 from pipeline.reporting.titles import TESTED, in_order, method_title
 from pipeline.statistics.conclusion import against_all
+from pipeline.tables.comparisons import COMPARISONS
 
 
 def for_index(run: RunRecord) -> Section | None:
     """Compare networks and other methods over the foreground of the test splits."""
     columns = {column.metric: column for column in run.main_columns}
-    table: Any = where(run.tested("comparisons"), region=run.main_columns[0].region)
+    table: Any = where(run.tested(COMPARISONS), region=run.main_columns[0].region)
     table = table[table["metric"].isin(columns)]
     if table.empty:
         return None

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pandas as pd
-
 from pipeline.reporting.run_record import RunRecord, tested
 from pipeline.reporting.section import Block, Folded, Heading, Items, Section
 from pipeline.reporting.tables import distinct
@@ -35,6 +33,6 @@ def for_index(run: RunRecord) -> Section | None:
     return Section("conclusions", "Conclusions", (*blocks, Heading("What cannot be concluded"), Items(limits)))
 
 
-def _sentences(run: RunRecord, summary: pd.DataFrame) -> tuple[str, ...]:
+def _sentences(run: RunRecord, summary: Any) -> tuple[str, ...]:
     found = findings(summary, run.volumes, confidence=run.confidence, title=method_title, stacks=run.stacks)
     return tuple(sentence for sentences in found.values() for sentence in sentences)

@@ -43,4 +43,4 @@ def _slices(volume: Mapping[str, Any]) -> str:
     start, stop = volume["slices"]
     if volume["plane"] == PICTURE:
         return f"{stop - start} {'pictures' if volume.get('collection') else 'slices'}"
-    return f"{volume['plane']} {start}–{stop - 1}"
+    return f"{volume['plane']} {start}\N{EN DASH}{stop - 1}"

@@ -69,11 +69,10 @@ def for_index(run: RunRecord) -> Section | None:
 
 def _figure(title: str, unit: str, metrics: list[str], groups: list[BarGroup]) -> Figure:
     parts = [LEDGER[metric] for metric in metrics]
-    shares = [
-        f"{group.label}: "
-        f"{', '.join(f'{part} {format_number(share)}' for part, share in zip(parts, group.shares, strict=True))}"
-        for group in groups
-    ]
+    shares = []
+    for group in groups:
+        named = zip(parts, group.shares, strict=True)
+        shares.append(f"{group.label}: {', '.join(f'{part} {format_number(share)}' for part, share in named)}")
     return Figure(draw_bar_groups(title, unit or "share of the detail", parts, groups), f"{title}. {'; '.join(shares)}")
 
 

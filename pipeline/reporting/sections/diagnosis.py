@@ -7,11 +7,12 @@ from pipeline.reporting.numbers import format_interval
 from pipeline.reporting.run_record import RunRecord
 from pipeline.reporting.section import Cell, Section, Table, Text
 from pipeline.reporting.titles import method_title
+from pipeline.tables.diagnosis import DIAGNOSIS
 
 
 def for_index(run: RunRecord) -> Section | None:
     """Show accuracy and agreement with the class of the reference over the test pictures."""
-    diagnosis = run.tested("diagnosis")
+    diagnosis = run.tested(DIAGNOSIS)
     if diagnosis.empty:
         return None
     rows = tuple(

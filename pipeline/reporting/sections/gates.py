@@ -9,18 +9,18 @@ import numpy as np
 import pandas as pd
 
 from pipeline.reporting.cells import method_cell, split_cell
-from pipeline.reporting.gate_results import GateResult
 from pipeline.reporting.numbers import format_number
 from pipeline.reporting.run_record import RunRecord
-from pipeline.reporting.section import Block, Cell, Section, Table, Text, folded_table
+from pipeline.reporting.section import Block, Cell, Section, Table, Template, Text, folded_table
 from pipeline.reporting.tables import distinct, records, where
 from pipeline.reporting.titles import in_order, method_title, readable
 from pipeline.reporting.volume_report import VolumeReport
+from pipeline.tables.gates import GATES, GateResult
 
 
 def for_index(run: RunRecord) -> Section | None:
     """Count the volumes that pass each gate, by method, and list every gate that the deliverable failed."""
-    gates = run.table("gates")
+    gates = run.table(GATES)
     if gates.empty:
         return None
     blocks: list[Block] = [
@@ -30,7 +30,7 @@ def for_index(run: RunRecord) -> Section | None:
             "note",
         )
     ]
-    failed = [row for row in records(where(gates, method=run.deliver)) if not has_passed(row["passed"])]
+    failed = [row for row in records(where(gates, method=run.deliver)) if not row["passed"]]
     if failed:
         blocks.append(_failures(failed, run.deliver))
     return Section("gates", "Gates", (*blocks, _all_methods(gates, run.deliver)), link="Gates")
@@ -38,22 +38,23 @@ def for_index(run: RunRecord) -> Section | None:
 
 def for_volume(volume: VolumeReport) -> Section | None:
     """List the gates of the deliverable, those of the other methods folded."""
-    if volume.gates is None:
+    if not volume.gates:
         return None
+    delivered = [gate for gate in volume.gates if gate.method == volume.deliver]
+    others = [gate for gate in volume.gates if gate.method != volume.deliver]
     blocks: list[Block] = [Text("Gates need no reference, so they also apply to real scans.", "note")]
-    if volume.gates.delivered:
-        blocks.append(_gates_of_volume("gates-delivered", "Gates of the deliverable", volume.gates.delivered))
-    if volume.gates.others:
-        table = _gates_of_volume("gates-others", "Gates of the other methods", volume.gates.others)
-        blocks.append(folded_table(table))
+    if delivered:
+        blocks.append(_gates_of_volume("gates-delivered", "Gates of the deliverable", delivered))
+    if others:
+        blocks.append(folded_table(_gates_of_volume("gates-others", "Gates of the other methods", others)))
     return Section("gates", "Gates", tuple(blocks))
 
 
 def _gates_of_volume(name: str, caption: str, gates: Sequence[GateResult]) -> Table:
     rows = tuple(
         (
-            Cell(gate.method_title),
-            Cell(gate.title),
+            Cell(method_title(gate.method)),
+            Cell(readable(gate.gate)),
             Cell.of(gate.value),
             Cell.of(gate.limit),
             Cell("yes", style="better") if gate.passed else Cell("no", style="worse"),
@@ -61,6 +62,13 @@ def _gates_of_volume(name: str, caption: str, gates: Sequence[GateResult]) -> Ta
         for gate in gates
     )
     return Table(name, caption, ("Method", "Gate", "Value", "Limit", "Passed"), rows)
+
+
+def gate_banner(volume: VolumeReport) -> tuple[Template, ...]:
+    """Return the banner that names the failed gates of the deliverable, or all gates that it passed."""
+    gates = volume.failed_gates or [gate for gate in volume.gates if gate.method == volume.deliver]
+    texts = [f"{readable(gate.gate)} {format_number(gate.value)} (limit {format_number(gate.limit)})" for gate in gates]
+    return (Template("gate_banner", (bool(volume.failed_gates), texts)),) if texts else ()
 
 
 def _failures(failed: list[dict[str, Any]], deliver: str) -> Table:
@@ -83,7 +91,7 @@ def _all_methods(gates: pd.DataFrame, deliver: str) -> Table:
     groups: Any = gates.groupby(["method", "gate"], sort=True)
     rows = []
     for (method, gate), part in sorted(groups, key=lambda group: (order.index(group[0][0]), group[0][1])):
-        failed = sum(not has_passed(passed) for passed in part["passed"].tolist())
+        failed = sum(not passed for passed in part["passed"].tolist())
         worst = part.iloc[nearest_to_limit(part)]
         rows.append(
             (
@@ -108,15 +116,10 @@ def nearest_to_limit(gates: pd.DataFrame) -> int:
     return int(np.argmax(np.where(np.isnan(share), np.inf, share)))
 
 
-def has_passed(passed: Any) -> bool:
-    """Return whether a gate was passed; anything but true counts as failed."""
-    return str(passed).strip().lower() == "true"
-
-
 def failed_gates(gates: pd.DataFrame, deliver: str) -> dict[str, list[str]]:
     """Return the gates that the deliverable failed, by volume."""
     found: dict[str, list[str]] = {}
     for row in records(where(gates, method=deliver)):
-        if not has_passed(row["passed"]):
+        if not row["passed"]:
             found.setdefault(row["volume"], []).append(readable(row["gate"]))
     return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pipeline.reporting.cells import difference_cell, method_cell, share_cell, sorted_rows, split_cell
 from pipeline.reporting.figures.detection import detection_figures
 from pipeline.reporting.run_record import RunRecord
@@ -9,11 +11,14 @@ from pipeline.reporting.section import Block, Cell, Figures, Section, Table, Tex
 from pipeline.reporting.tables import distinct, records, where
 from pipeline.reporting.titles import REFERENCE, baselines, in_order, readable
 from pipeline.reporting.volume_report import VolumeReport, curve_methods
+from pipeline.tables.detection_rates import DETECTION_RATES
+from pipeline.tables.inserted_structures import INSERTED_STRUCTURES
 
 
 def for_index(run: RunRecord) -> Section | None:
     """Show detection rates by size and contrast over all test volumes, with intervals for all structures together."""
-    counts, rates = run.tested("inserted"), run.tested("detection_rates")
+    counts = run.tested(INSERTED_STRUCTURES)
+    rates: Any = run.tested(DETECTION_RATES)
     if counts.empty:
         return None
     methods = in_order(distinct(counts, "method"), run.deliver)[::-1]
@@ -34,7 +39,7 @@ def for_index(run: RunRecord) -> Section | None:
         ),
         Figures(detection_figures(counts, drawn, run.deliver)),
     ]
-    together = rates[rates["kind"].isna() | (rates["kind"] == "")]
+    together = rates[rates["kind"] == ""]
     by_condition = rates[rates["size_voxels"].notna()]
     if not together.empty:
         blocks.append(_together(sorted_rows(together, run.deliver), run.deliver))

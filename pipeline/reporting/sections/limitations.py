@@ -13,7 +13,7 @@ from pipeline.reporting import methods_text
 from pipeline.reporting.numbers import format_number
 from pipeline.reporting.run_record import gap_of, is_self_supervised
 from pipeline.reporting.section import Facts, Section
-from pipeline.reporting.titles import TESTED, baselines, method_title, split_title
+from pipeline.reporting.titles import TESTED, baselines, method_title, readable, split_title
 from pipeline.reporting.volume_report import VolumeReport
 
 MIN_PERCENTAGE = 0.0001
@@ -58,11 +58,11 @@ def limitations(volume: VolumeReport) -> list[Limitation]:
 
 
 def _failed_gates(volume: VolumeReport) -> Iterator[Limitation]:
-    for gate in volume.gates.failed if volume.gates else ():
+    for gate in volume.failed_gates:
         yield Limitation(
-            f"Failed gate: {gate.title}",
-            f"{gate.method_title}: {format_number(gate.value)}, limit {format_number(gate.limit)}. Do not use this "
-            "result until the cause is known.",
+            f"Failed gate: {readable(gate.gate)}",
+            f"{method_title(gate.method)}: {format_number(gate.value)}, limit {format_number(gate.limit)}. Do not use "
+            "this result until the cause is known.",
         )
 
 

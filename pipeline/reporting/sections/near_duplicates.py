@@ -6,6 +6,7 @@ from pipeline.reporting.cells import split_cell, text_cell
 from pipeline.reporting.run_record import RunRecord
 from pipeline.reporting.section import Block, Cell, Section, Table, Text
 from pipeline.reporting.tables import records
+from pipeline.tables.duplicates import DUPLICATES
 
 MAX_LISTED = 2000
 """Maximum number of rows shown; all of them are in the file."""
@@ -13,7 +14,7 @@ MAX_LISTED = 2000
 
 def for_index(run: RunRecord) -> Section | None:
     """List pictures and slices with a near-duplicate in another split."""
-    duplicates = run.table("duplicates")
+    duplicates = run.table(DUPLICATES)
     if duplicates.empty:
         return None
     rows = tuple(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from markupsafe import Markup
 
@@ -15,6 +16,9 @@ from pipeline.reporting.sections.volumes import gains
 from pipeline.reporting.setbacks import split_setbacks
 from pipeline.reporting.tables import distinct
 from pipeline.reporting.titles import TESTED, method_title
+from pipeline.tables.gates import GATES
+from pipeline.tables.inserted_structures import INSERTED_STRUCTURES
+from pipeline.tables.tissue_agreement import TISSUE_AGREEMENT
 
 MAX_LINKS = 12
 
@@ -62,9 +66,9 @@ def _none_found(run: RunRecord) -> Text:
         return Text(f"The deliverable, {title}, was not evaluated.", "problems")
     parts = [
         f"on no test volume is {title} worse than the best baseline by any metric over the foreground",
-        "it failed no gate" if not run.table("gates").empty else "",
-        "it shows no fewer inserted structures" if not run.table("inserted").empty else "",
-        "tissue volumes are no further from the reference" if not run.table("tissue_agreement").empty else "",
+        "it failed no gate" if not run.table(GATES).empty else "",
+        "it shows no fewer inserted structures" if not run.table(INSERTED_STRUCTURES).empty else "",
+        "tissue volumes are no further from the reference" if not run.table(TISSUE_AGREEMENT).empty else "",
     ]
     return Text(f"Nothing in what was evaluated: {', '.join(filter(None, parts))}.", "problems none")
 
@@ -81,7 +85,7 @@ def problems(run: RunRecord) -> list[Problem]:
 
 def _failed_gates(run: RunRecord) -> Iterator[Problem]:
     by_gate: dict[str, list[str]] = {}
-    for volume, gates in failed_gates(run.table("gates"), run.deliver).items():
+    for volume, gates in failed_gates(run.table(GATES), run.deliver).items():
         for gate in gates:
             by_gate.setdefault(gate, []).append(volume)
     for gate, volumes in by_gate.items():
@@ -90,7 +94,8 @@ def _failed_gates(run: RunRecord) -> Iterator[Problem]:
 
 def _losses(run: RunRecord) -> Iterator[Problem]:
     for column in run.main_columns:
-        gain = gains(run, column)["gain"].sort_values()
+        measured: Any = gains(run, column)
+        gain = measured["gain"].sort_values()
         worse = tuple(str(volume) for volume in gain.index[gain < 0])
         if worse and column.baseline != run.deliver:
             names = f"{method_title(run.deliver)} is worse than {method_title(column.baseline)}"

@@ -11,11 +11,12 @@ from pipeline.reporting.section import Cell, Figures, Section, Table, Text, fold
 from pipeline.reporting.tables import distinct, records, where
 from pipeline.reporting.titles import in_order
 from pipeline.reporting.volume_report import VolumeReport, curve_methods
+from pipeline.tables.reliability import RELIABILITY
 
 
 def for_index(run: RunRecord) -> Section | None:
     """Compare predicted and observed errors over all test volumes."""
-    bins = pooled_bins(run.tested("reliability"))
+    bins = pooled_bins(run.tested(RELIABILITY))
     if bins.empty:
         return None
     methods = in_order(distinct(bins, "method"), run.deliver)[::-1]

@@ -9,11 +9,12 @@ from pipeline.reporting.section import Cell, Section, Table, Text
 from pipeline.reporting.tables import distinct, records, where
 from pipeline.reporting.titles import in_order, readable
 from pipeline.reporting.volume_report import VolumeReport
+from pipeline.tables.tissue_agreement import TISSUE_AGREEMENT
 
 
 def for_index(run: RunRecord) -> Section | None:
     """Show bias and limits of agreement over the test volumes."""
-    agreement = run.tested("tissue_agreement")
+    agreement = run.tested(TISSUE_AGREEMENT)
     if agreement.empty:
         return None
     rows = tuple(

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-import pandas as pd
-
-from pipeline.reporting.cells import text_cell
 from pipeline.reporting.figures.excerpts import ExcerptGrid, excerpt_grids
-from pipeline.reporting.figures.fidelity_dial import dial_figure, dial_points
+from pipeline.reporting.figures.fidelity_dial import dial_figure
 from pipeline.reporting.figures.training_curves import training_figures
 from pipeline.reporting.literature import Bibliography
 from pipeline.reporting.section import Block, Cell, Facts, Figures, Folded, Heading, Section, Table, Template, Text
-from pipeline.reporting.tables import records
 from pipeline.reporting.templates import cited
 from pipeline.reporting.titles import NETWORKS, network_description
 from pipeline.reporting.training_record import TrainingRecord, TrainingReport, event_title
+from pipeline.tables.training_events import TrainingEvent
 
 MAX_EVENTS = 60
 """Maximum number of listed events; more are only counted."""
@@ -77,7 +75,7 @@ def card_facts(card: str) -> list[tuple[str, str]]:
 
 def _events(training: TrainingRecord) -> Iterator[Block]:
     yield Heading("Sentinel events")
-    if training.events.empty:
+    if not training.events:
         yield Text("None: no step was skipped and the training was never rolled back.")
         return
     counts = "; ".join(f"{title}: {count}" for title, count in training.event_counts)
@@ -94,17 +92,17 @@ def _events(training: TrainingRecord) -> Iterator[Block]:
         yield Text(f"{more} more skipped steps are not listed; see events.csv of this network.", "note")
 
 
-def event_rows(events: pd.DataFrame) -> list[tuple[Cell, ...]]:
+def event_rows(events: Sequence[TrainingEvent]) -> list[tuple[Cell, ...]]:
     """Return at most `MAX_EVENTS` events in their order; of too many, skipped steps are dropped first."""
-    rows = sorted(records(events), key=lambda row: row["kind"] == SKIPPED)[:MAX_EVENTS]
+    severe_first = sorted(events, key=lambda event: event.kind == SKIPPED)
     return [
         (
-            Cell.of(row["step"], 0),
-            Cell(event_title(str(row["kind"]))),
-            text_cell(row["what"]),
-            Cell("") if pd.isna(row["value"]) else Cell.of(row["value"]),
+            Cell.of(event.step, 0),
+            Cell(event_title(event.kind)),
+            Cell(event.what),
+            Cell("") if math.isnan(event.value) else Cell.of(event.value),
         )
-        for row in sorted(rows, key=lambda row: row["step"])
+        for event in sorted(severe_first[:MAX_EVENTS], key=lambda event: event.step)
     ]
 
 
@@ -122,31 +120,31 @@ def _excerpts(training: TrainingRecord, grid: ExcerptGrid | None) -> Iterator[Bl
 
 
 def _dial(training: TrainingRecord) -> Iterator[Block]:
-    points = dial_points(training.dial, training.method)
-    if not points:
+    settings = training.dial
+    if not settings:
         return
     yield Heading("Fidelity dial")
-    yield Figures((dial_figure(points, training.title),))
+    yield Figures((dial_figure(settings, training.title),))
     yield Table(
         f"dial-{training.method}",
         f"Settings of the fidelity dial of {training.title}, on validation volumes",
         ("Alpha", "PSNR (dB)", "SSIM", "Perceptual distance", "Residual", "Noise level", "Allowed"),
         tuple(
             (
-                Cell.of(point.alpha, aside="chosen" if point.chosen else ""),
-                Cell.of(point.psnr, 2),
-                Cell.of(point.ssim, 4),
-                Cell.of(point.perceptual),
-                Cell.of(point.residual),
-                Cell.of(point.noise),
-                Cell("yes" if point.allowed else "no"),
+                Cell.of(setting.alpha, aside="chosen" if setting.chosen else ""),
+                Cell.of(setting.psnr, 2),
+                Cell.of(setting.ssim, 4),
+                Cell.of(setting.perceptual),
+                Cell.of(setting.lr_residual),
+                Cell.of(setting.noise_level),
+                Cell("yes" if setting.allowed else "no"),
             )
-            for point in points
+            for setting in settings
         ),
         "plain",
-        row_styles=tuple("delivered" if point.chosen else "" for point in points),
+        row_styles=tuple("delivered" if setting.chosen else "" for setting in settings),
     )
-    chosen = "" if any(point.chosen for point in points) else " No setting was chosen."
+    chosen = "" if any(setting.chosen for setting in settings) else " No setting was chosen."
     yield Text(
         "Residual: root mean square difference between the result, degraded again, and the low-resolution input; to be "
         f"compared with the noise level.{chosen}",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from pipeline.reporting.figures.fidelity_dial import dial_figure, dial_points
+from pipeline.reporting.figures.fidelity_dial import dial_figure
 from pipeline.reporting.figures.training_curves import (
     higher_is_better,
     history_values,
@@ -39,12 +39,9 @@ def for_index(run: RunRecord) -> Section:
     curves = tuple(overview_figures(run.models, run.deliver))
     blocks: list[Block] = [Text("No network of this run was validated during training.")]
     if curves:
-        note = (
-            "Every network counts its own steps. Validation slices serve to monitor the training; they are no evidence."
-        )
+        note = "Every network counts its own steps. Validation slices monitor the training; they are no evidence."
         blocks = [Figures(curves), Text(note, "note")]
-    dials = [(method, dial_points(table, method)) for method, table in sorted(run.dials.items())]
-    figures = [dial_figure(points, method_title(method)) for method, points in dials if points]
+    figures = [dial_figure(settings, method_title(method)) for method, settings in sorted(run.dials.items())]
     if figures:
         blocks.append(Figures(tuple(figures)))
     return Section("training", "Training", (*blocks, MORE))

@@ -14,6 +14,7 @@ from pipeline.reporting.section import Cell, Section, Table, Text
 from pipeline.reporting.sections.gates import failed_gates
 from pipeline.reporting.tables import records, where
 from pipeline.reporting.titles import method_title
+from pipeline.tables.gates import GATES
 
 FIRST_METRIC = 3
 """Column of the first metric, by which the rows are sorted."""
@@ -36,7 +37,7 @@ def for_index(run: RunRecord) -> Section | None:
 def volume_table(run: RunRecord) -> Table:
     """Return the table of the test volumes, the smallest gain first."""
     gain = {column: gains(run, column) for column in run.main_columns}
-    gates = run.table("gates")
+    gates = run.table(GATES)
     failed = failed_gates(gates, run.deliver)
     gated = set(where(gates, method=run.deliver)["volume"].tolist())
     rows = [
