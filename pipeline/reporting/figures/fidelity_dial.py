@@ -80,7 +80,7 @@ def _label(axes: Any, settings: Sequence[DialSetting]) -> None:
             f"{setting.alpha:.3g}",
             (setting.perceptual, setting.psnr),
             xytext=(7, -11),
-            textcoords="offset settings",
+            textcoords="offset points",
             size=8,
             color=INK,
             weight="bold" if setting.chosen else "normal",
