@@ -20,11 +20,11 @@ from pathlib import Path
 import numpy as np
 
 from pipeline import plugins
-from pipeline.commands.apply import Doubt, apply
 from pipeline.config.sections import Extract, Infer
 from pipeline.formats import ROOM, Part
 from pipeline.formats.io.container import read_image
 from pipeline.image.image import Image
+from pipeline.inference.restore_file import restore_file
 
 NOISE = (0.0, 0.01, 0.02, 0.05)
 CHANGES = {"as it is": (1.0, 0.0), "minus 1000": (1.0, -1000.0), "times 7 plus 500": (7.0, 500.0)}
@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     plugins.load(ROOM, "nifti").write(source, low.with_data(low.data, intensity=floats))
                     shares.found.clear()
                     plane = Extract(plane=low.plane)
-                    apply(model, source, Part(), plane, settings, "cpu", output, Doubt(False))
+                    restore_file(model, source, output, Part(), plane, settings, "cpu", uncertainty=False)
                     count += 1
                     if shares.found[-1] >= worst:
                         worst, where = shares.found[-1], f"{name}, {change}"

@@ -446,7 +446,7 @@ def generator(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def sharpened(generator: Path, source: Path, output: Path, *options: str) -> Path:
-    given = ["--model", generator, "--input", source, "--output", output, "--foreground", "all", "--device", "cpu"]
+    given = ["--model", generator, source, "--output", output, "--foreground", "all", "--device", "cpu"]
     assert main(["apply", *map(str, given), "--force", *options]) == 0
     return output
 

@@ -27,7 +27,6 @@ from pydicom.data import get_testdata_file
 
 from pipeline import plugins
 from pipeline.__main__ import main
-from pipeline.commands.apply import Doubt, apply, uncertainty_path
 from pipeline.config.families import COLLECTION_FORMAT, format_of_volume, result_suffix, result_suffixes
 from pipeline.config.load import read_run
 from pipeline.config.sections import Degrade, Evaluate, Extract, Infer
@@ -46,6 +45,7 @@ from pipeline.formats.io.predictions import (
 )
 from pipeline.formats.picture_folder import natural
 from pipeline.image.image import Image
+from pipeline.inference.restore_file import restore_file, uncertainty_path
 from pipeline.models.generator import Generator, Shape
 from pipeline.models.weights import save_generator
 from pipeline.physics.forward import ForwardModel
@@ -918,7 +918,7 @@ def test_apply_takes_any_format_and_gives_the_same_back(kind: str, generator: Pa
     before = format_of(path).read(path, part)
     output = tmp_path / f"out{suffix_of(before)}"
     quiet = Infer(noise_sigma=0.01, force=True)
-    apply(generator, path, part, Extract(), quiet, "cpu", output)
+    restore_file(generator, path, output, part, Extract(), quiet, "cpu")
     after = module_of(before).read(output)
     assert after.data.shape == tuple(size * factor for size, factor in zip(before.data.shape, (4, 4, 1), strict=True))
     assert after.intensity.dtype == before.intensity.dtype
@@ -928,11 +928,11 @@ def test_apply_takes_any_format_and_gives_the_same_back(kind: str, generator: Pa
     assert doubtful.data.min() >= 0 and doubtful.data.max() > 0
     assert (doubtful.intensity.dtype == "float32") == (kind in ("mgh", "tiff"))
     alone = tmp_path / f"alone{suffix_of(before)}"
-    apply(generator, path, part, Extract(), quiet, "cpu", alone, Doubt(wanted=False))
+    restore_file(generator, path, alone, part, Extract(), quiet, "cpu", uncertainty=False)
     np.testing.assert_array_equal(module_of(before).read(alone).data, after.data)
     assert len(list(tmp_path.glob("*.uncertainty.*"))) == 1
     with pytest.raises(UserError, match=f"came as {before.header.format}"):
-        apply(generator, path, part, Extract(), quiet, "cpu", tmp_path / "out.xyz")
+        restore_file(generator, path, tmp_path / "out.xyz", part, Extract(), quiet, "cpu")
     assert not (tmp_path / "out.xyz").exists()
 
 
@@ -948,7 +948,7 @@ def test_the_command_line_names_the_part(generator: Path, tmp_path: Path) -> Non
     head = synthetic_head((20, 22, 4), texture=100).astype(np.uint16).transpose(2, 1, 0)
     path, output = tmp_path / "a.tif", tmp_path / "b.ome.tif"
     tifffile.imwrite(path, np.stack([head, head]), photometric="minisblack", metadata={"axes": "CZYX"}, ome=True)
-    paths = ("--model", generator, "--input", path, "--output", output)
+    paths = ("--model", generator, path, "--output", output)
     command(
         *("apply", *paths, "--channel", "1", "--voxel-um", "0.5", "0.5", "2"),
         *("--foreground", "all", "--device", "cpu", "--force"),

@@ -15,7 +15,6 @@ from scipy import ndimage
 from torch.nn import functional
 
 from pipeline.baselines import bspline3
-from pipeline.commands.apply import apply, as_measured, direction_of
 from pipeline.config.mismatch import degradations
 from pipeline.config.sections import Degrade, Extract, Infer
 from pipeline.config.sources import PackageSource
@@ -24,6 +23,7 @@ from pipeline.formats import Part
 from pipeline.formats.io.container import write_image
 from pipeline.image.image import Image
 from pipeline.inference.restoration import restore
+from pipeline.inference.restore_file import as_measured, direction_of, restore_file
 from pipeline.inference.volume import restore_excerpt, restore_volume
 from pipeline.models.record import NetworkRecord
 from pipeline.models.weights import load_generator, save_generator
@@ -345,7 +345,7 @@ def check_apply(model: Path, folder: Path) -> None:
     affine = ras_affine((2.0, 2.0, 2.0))
     stored, its_affine = reoriented(voxels, affine, np.array([[1, -1], [2, 1], [0, -1]]))
     source = write_nifti(folder / "coarse.nii.gz", stored, its_affine)
-    result = run_command("apply", "--model", model, "--input", source, "--output", folder / "fine.nii.gz", "--force")
+    result = run_command("apply", "--model", model, source, "--output", folder / "fine.nii.gz", "--force")
     assert result.returncode == 0, result.stderr
     fine = load_nifti(folder / "fine.nii.gz")
     assert fine.shape == tuple(2 * size for size in stored.shape)
@@ -374,7 +374,7 @@ def test_images_that_are_restored_part_by_part_are_refused(tmp_path: Path) -> No
     source = tmp_path / "large.tif"
     tifffile.imwrite(source, np.zeros((2, 1100, 1100), dtype=np.uint8))
     with pytest.raises(UserError, match=r"large.tif: is so large"):
-        apply(tmp_path / "network.safetensors", source, Part(), Extract(), Infer(), "cpu", tmp_path / "out.tif")
+        restore_file(tmp_path / "network.safetensors", source, tmp_path / "out.tif", Part(), Extract(), Infer(), "cpu")
 
 
 def test_the_methods_say_that_three_planes_were_averaged() -> None:
