@@ -336,7 +336,7 @@ def test_rates_add_up_over_volumes_and_are_drawn(table):
     rates = detection_rates(pd.concat([table, other]))
     one = rates[(rates["method"] == "reference") & (rates["size_voxels"] == 6.0) & (rates["contrast"] == 0.8)]
     assert one["inserted"].item() == 16
-    assert one["detected"].item() == pytest.approx(13 / 16)
+    assert (one["detected"].item(), one["rate"].item()) == (13, pytest.approx(13 / 16))
     figures = detection_figures(table, ["zerofill", "reference", "absent"], "zerofill")
     assert len(figures) == len(table[["kind", "contrast"]].drop_duplicates())
     assert all(figure.image.startswith("data:image/svg+xml;base64,") for figure in figures)
@@ -347,7 +347,7 @@ def test_rates_add_up_over_volumes_and_are_drawn(table):
 
 def test_bins_of_several_volumes_are_averaged_by_their_voxels():
     rows = [("a", 0, 0.01, 0.02, 100), ("b", 0, 0.01, 0.05, 300), ("a", 1, 0.02, 0.03, 10), ("b", 1, 0.5, 0.5, 0)]
-    bins = [ReliabilityBin(volume, "S", "test", "brainsr", *numbers) for volume, *numbers in rows]
+    bins = [ReliabilityBin(volume, "S", "test", "brainsr", *numbers) for volume, *numbers in rows]  # pyright: ignore
     pooled = pooled_bins(RELIABILITY.frame(bins))
     assert pooled["observed"].tolist() == pytest.approx([0.0425, 0.03])
     assert pooled["voxels"].tolist() == [400, 10]

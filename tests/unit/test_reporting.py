@@ -359,7 +359,7 @@ def test_every_split_says_what_it_can_prove():
     assert "do not show that it works on others" in split_claim("test_within_subject")
     assert "learnt from the thick slices of this very volume" in split_claim("test", self_supervised=True)
     assert region_text(["foreground", "whole"]) == "over the foreground and over the whole slice"
-    assert "against the mean of the slices before and after" in region_text(["neighbours"])
+    assert "against the mean of the two neighbouring slices" in region_text(["neighbours"])
     assert "prove nothing" in split_claim("val")
     assert all(split_claim(split) for split in SPLIT_ORDER)
 
