@@ -93,7 +93,7 @@
 
   // The detail ledger: relative to the interpolated input, the reference shows the detail to be restored and a method the
   // detail that it added. If both have the same sign, the smaller one is right; the rest is missing or invented
-  // (pipeline/fidelity/ledger.py).
+  // (pipeline/metrics/evaluation/detail_ledger.py).
   const DETAIL = [["right", [190, 196, 204]], ["missing", [40, 130, 255]], ["invented", [255, 96, 24]]];
 
   function detail(base, value, reference) {

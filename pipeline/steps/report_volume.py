@@ -9,12 +9,12 @@ from pathlib import Path
 from pipeline.config.load import read_section
 from pipeline.config.sections import Report
 from pipeline.files import write_text
+from pipeline.formats.io.predictions import by_method, method_of
 from pipeline.reporting.pages.volume import volume_page
 from pipeline.reporting.resource_usage import Shard
 from pipeline.reporting.run_record import RunRecord, read_run_record
 from pipeline.reporting.volume_report import VolumeFiles, read_volume_report
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_settings
-from pipeline.steps.evaluate import by_method, method_of
 
 logger = logging.getLogger(__name__)
 
