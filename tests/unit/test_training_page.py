@@ -345,7 +345,7 @@ def test_without_trained_networks_nothing_is_said_of_training():
 
 
 def test_the_page_tells_of_every_network(page):
-    assert "Without a training of its own: Pretrained network, untouched." in page
+    assert "Without a training of its own: Pretrained network." in page
     assert page.count("Nothing: no step was skipped") == 1
     assert "rolled back (1)" in page
     assert "0.5 (chosen)" in page
