@@ -20,10 +20,9 @@ from pipeline.fidelity.reading.key import write_key
 from pipeline.fidelity.reading.page import Shown, make_study, reading_page
 from pipeline.files import write_text
 from pipeline.formats.io.container import read_image
-from pipeline.formats.io.predictions import of_volume, read_prediction
+from pipeline.formats.io.predictions import by_method, method_of, of_volume, read_prediction
 from pipeline.image.image import Image
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_settings, show_progress
-from pipeline.steps.evaluate import by_method, method_of
 
 logger = logging.getLogger(__name__)
 

@@ -32,8 +32,8 @@ from pipeline.inference.restoration import restore
 from pipeline.inference.restore_file import restore_file
 from pipeline.models.generator import Generator
 from pipeline.models.weights import save_generator
+from pipeline.physics.degradation import degrade, forward_model
 from pipeline.steps.convert_weights import convert
-from pipeline.steps.degrade import degrade, forward_model
 from pipeline.steps.extract import read_block
 from tests.helpers import described, load_nifti, synthetic_head, write_nifti
 from tests.image_files import png, write_series

@@ -27,6 +27,7 @@ from pydicom.data import get_testdata_file
 
 from pipeline import plugins
 from pipeline.__main__ import main
+from pipeline.baselines.tuning.apply import upsample
 from pipeline.config.families import COLLECTION_FORMAT, format_of_volume, result_suffix, result_suffixes
 from pipeline.config.load import read_run
 from pipeline.config.sections import Degrade, Evaluate, Extract, Infer
@@ -46,8 +47,10 @@ from pipeline.formats.io.predictions import (
 from pipeline.formats.picture_folder import natural
 from pipeline.image.image import Image
 from pipeline.inference.restore_file import restore_file, uncertainty_path
+from pipeline.metrics.evaluation.measure import evaluate
 from pipeline.models.generator import Generator, Shape
 from pipeline.models.weights import save_generator
+from pipeline.physics.degradation import degrade, forward_model
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.reporting.figures.gallery import LOW, REFERENCE, build_gallery, draw_slices
@@ -57,11 +60,8 @@ from pipeline.statistics.measurements import read_parts
 from pipeline.statistics.measurements import volume_table as table_of_volumes
 from pipeline.statistics.summary import summarise
 from pipeline.steps.__main__ import main as run_step_here
-from pipeline.steps.degrade import degrade, forward_model
-from pipeline.steps.duplicates import DUPLICATES
-from pipeline.steps.evaluate import evaluate
 from pipeline.steps.extract import extract, normalise, read_block
-from pipeline.steps.interpolate import interpolate
+from pipeline.tables.duplicates import DUPLICATES
 from pipeline.tables.slices import SLICES
 from pipeline.tables.summary import SUMMARY
 from pipeline.tables.volumes import VOLUMES
@@ -990,7 +990,7 @@ def pages(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             if method == "rrdb_l1":
                 write_prediction(path, low, np.asarray(reference.data) * np.float32(0.95))
             else:
-                interpolate(low, method, {}, path)
+                write_prediction(path, low, upsample(low, method))
             rows.setdefault(split, []).extend(evaluate(reference, method, read_prediction(path, reference), measuring))
     for split in ("val", "test"):
         SLICES.write(folder / f"{split}.csv", rows[split])
