@@ -42,7 +42,7 @@ from pipeline.image.image import Image
 from pipeline.image.intensity_limits import limited
 from pipeline.image.missing_values import MASK as MISSING
 from pipeline.inference.domain import enlarged_voxels, outside_domain
-from pipeline.inference.large_images import doubt_large, restore_large
+from pipeline.inference.large_images import uncertainty_large, restore_large
 from pipeline.inference.memory import use_memory
 from pipeline.inference.restoration import Restored, restore_uncorrected
 from pipeline.inference.result_check import Agreement, agreement_of, cell_means, check_agreement, without_outliers
@@ -199,7 +199,7 @@ def apply(
     measured = as_measured(read.normalised, network.shape.factor, direction_of(network))
     images = [measured.with_data(channel) for channel in apart(measured.data, channel_count(measured.facts))]
     try:
-        channels = [_restored(network, source, image, settings, doubted=doubt.wanted is not False) for image in images]
+        channels = [_restored(network, source, image, settings, with_tta_std=doubt.wanted is not False) for image in images]
     except UserError as error:
         raise UserError(f"{source}: {error}") from error
     restored = together([channel.restored for channel in channels])
@@ -211,7 +211,7 @@ def apply(
     check_agreement(source, found, force=settings.force)
     saturated = write_prediction(output, measured, restored)
     logger.info("%s: %s -> %s, %d voxels clipped", source, measured.data.shape, restored.shape, saturated)
-    spreads = [channel.spread for channel in channels if channel.spread is not None]
+    spreads = [channel.tta_std for channel in channels if channel.tta_std is not None]
     path = uncertainty_path(output)
     if not spreads:
         _warn_of_old_map(path)
@@ -233,7 +233,7 @@ def _restored(network: Generator, source: Path, measured: Image, settings: Infer
     within = limited(measured.data)
     within.log(source)
     image = measured.with_data(within.values)
-    found = restore_uncorrected([network], image, _noise_of(measured), settings, doubted=doubted)
+    found = restore_uncorrected([network], image, _noise_of(measured), settings, with_tta_std=doubted)
     if network.record.domain is None:
         logger.info("the network does not state what it was trained on, so that the image was not compared with that")
     for sentence in outside_domain(network.record.domain, found.sigma, enlarged_voxels(measured)):
@@ -308,7 +308,7 @@ def _apply_by_parts(
         if not doubt.wanted:
             _warn_of_old_map(path)
         else:
-            doubt_large(network, wanted, settings, path, digest, doubt.factor)
+            uncertainty_large(network, wanted, settings, path, digest, doubt.factor)
             logger.info(
                 "%s: error map written: standard deviation over flips and transposes, times %.3g", path, doubt.factor
             )

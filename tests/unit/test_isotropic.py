@@ -28,7 +28,7 @@ from pipeline.inference.volume import restore_excerpt, restore_volume
 from pipeline.models.record import NetworkRecord
 from pipeline.models.weights import load_generator, save_generator
 from pipeline.physics.between import MIN_WEIGHT, slices_between, weights_between
-from pipeline.physics.data_consistency import best_share, degraded_again
+from pipeline.physics.data_consistency import best_weight, degraded_again
 from pipeline.physics.excerpts import SIDE_LR, excerpt
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import cuts
@@ -281,7 +281,7 @@ def test_a_look_and_the_share_see_three_planes() -> None:
     network: Any = Repeating()
     restored = restore_excerpt(network, one)
     assert restored.shape == (4 * SIDE_LR,) * 3
-    assert 0.5 < best_share(restored, one) <= 1, "without noise, what was measured is right"
+    assert 0.5 < best_weight(restored, one) <= 1, "without noise, what was measured is right"
     look = look_at(network, [one])
     assert look.values["psnr"] > 10
     assert look.diversity == pytest.approx(1, abs=0.2), "an interpolation follows its input"
