@@ -108,11 +108,11 @@ MAIN = {
 }
 ABLATIONS = {
     "pixel": Training("rrdb_l1", "realesrgan-6b", PIXEL),
-    "full": Training("brainsr", "pixel", ADVERSARIAL, "the whole recipe"),
+    "full": Training("brainsr", "pixel", ADVERSARIAL, "full recipe"),
     "scratch-pixel": Training("rrdb_l1", None, {**PIXEL, "starts_from": "scratch"}),
     "scratch": Training("brainsr", "scratch-pixel", ADVERSARIAL, "from scratch"),
     "at-once-pixel": Training("rrdb_l1", "realesrgan-6b", {**PIXEL, **AT_ONCE}),
-    "at-once": Training("brainsr", "at-once-pixel", {**ADVERSARIAL, **AT_ONCE}, "everything thawed at once"),
+    "at-once": Training("brainsr", "at-once-pixel", {**ADVERSARIAL, **AT_ONCE}, "all layers from the start"),
     "no-map-pixel": Training("rrdb_l1", "realesrgan-6b", {**PIXEL, "noise_map": False}),
     "no-map": Training("brainsr", "no-map-pixel", {**ADVERSARIAL, "noise_map": False}, "no noise map"),
     "no-suppression": Training(
@@ -123,9 +123,9 @@ ABLATIONS = {
     ),
 }
 """300 steps each, 220 with the pixel loss and 80 with the discriminator."""
-NO_ENSEMBLE, NO_CORRECTION = "no self-ensemble", "no correction toward the measurement"
+NO_ENSEMBLE, NO_CORRECTION = "no self-ensemble", "no data consistency"
 DERIVED = {"no-ensemble": NO_ENSEMBLE, "no-correction": NO_CORRECTION}
-"""Variants of the whole recipe that need no training."""
+"""Variants of the full recipe that need no training."""
 
 
 # Pictures
@@ -236,7 +236,7 @@ def train_row(name: str, row: Training, work: Path, threads: int) -> None:
 
 
 def derive(work: Path) -> None:
-    """Make the variants that differ from the whole recipe in inference alone."""
+    """Return the variants that differ from the full recipe at inference only."""
     for name, what in DERIVED.items():
         path = work / "models" / name / "generator.safetensors"
         if not path.exists():
@@ -368,7 +368,7 @@ def main_table(work: Path) -> list[str]:
             f"{difference(part, name, 'brainsr', best[name])} ({best[name]})" for name in METRICS
         )
         pixel_row = " | ".join(difference(part, name, "brainsr", "rrdb_l1") for name in METRICS)
-        lines += [f"| the best baseline one | {classical_row} |", f"| rrdb_l1 | {pixel_row} |"]
+        lines += [f"| best baseline | {classical_row} |", f"| rrdb_l1 | {pixel_row} |"]
     return lines
 
 
@@ -378,7 +378,7 @@ def ablation_table(work: Path) -> list[str]:
     means = table.groupby("method")[list(METRICS)].mean()
     lines = [
         "",
-        f"| variant | {' | '.join(METRICS)} | PSNR against the whole recipe |",
+        f"| variant | {' | '.join(METRICS)} | PSNR minus full recipe |",
         "| --- |" + " --- |" * (len(METRICS) + 1),
     ]
     for method, what in {**{name: row.what for name, row in ABLATIONS.items()}, **DERIVED}.items():
@@ -394,7 +394,7 @@ def agreement_table(work: Path) -> list[str]:
     methods = ["bicubic", "nlm_bspline3", "pretrained", *MAIN]
     lines = [
         "",
-        "| method | " + " | ".join(f"agrees with itself at {one:.0%}" for one in NOISE) + " |",
+        "| method | " + " | ".join(f"same class at {one:.0%}" for one in NOISE) + " |",
         "| --- |" + " --- |" * len(NOISE),
     ]
     shares = table.groupby(["method", "noise"])["agrees"].mean()
