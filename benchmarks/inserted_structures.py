@@ -59,7 +59,7 @@ RIDGE = 1e-6
 def variants(folder: Path, told: Infer, deliver: str) -> dict[str, Restore]:
     """Return the delivered network without correction toward the measurement, and told that there is no noise."""
     network = load_generator(folder / deliver / "generator.safetensors").eval()
-    changes = {"uncorrected": {"consistency": False}, "told no noise": {"noise_sigma": 0.0}}
+    changes = {"uncorrected": {"data_consistency": False}, "told no noise": {"noise_sigma": 0.0}}
 
     def restored(settings: Infer, image: Image) -> Any:
         return restore(network, image, settings)

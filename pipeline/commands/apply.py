@@ -42,7 +42,7 @@ from pipeline.image.image import Image
 from pipeline.image.intensity_limits import limited
 from pipeline.image.missing_values import MASK as MISSING
 from pipeline.inference.domain import enlarged_voxels, outside_domain
-from pipeline.inference.large_images import uncertainty_large, restore_large
+from pipeline.inference.large_images import restore_large, uncertainty_large
 from pipeline.inference.memory import use_memory
 from pipeline.inference.restoration import Restored, restore_uncorrected
 from pipeline.inference.result_check import Agreement, agreement_of, cell_means, check_agreement, without_outliers
@@ -199,7 +199,9 @@ def apply(
     measured = as_measured(read.normalised, network.shape.factor, direction_of(network))
     images = [measured.with_data(channel) for channel in apart(measured.data, channel_count(measured.facts))]
     try:
-        channels = [_restored(network, source, image, settings, with_tta_std=doubt.wanted is not False) for image in images]
+        channels = [
+            _restored(network, source, image, settings, with_tta_std=doubt.wanted is not False) for image in images
+        ]
     except UserError as error:
         raise UserError(f"{source}: {error}") from error
     restored = together([channel.restored for channel in channels])
@@ -227,13 +229,13 @@ def _warn_of_old_map(path: Path) -> None:
         logger.warning("%s: is the error map of an earlier result and was not written anew", path)
 
 
-def _restored(network: Generator, source: Path, measured: Image, settings: Infer, *, doubted: bool) -> Restored:
+def _restored(network: Generator, source: Path, measured: Image, settings: Infer, *, with_tta_std: bool) -> Restored:
     """Restore one channel within the limits of intensity that networks know."""
     factors = measured.facts["forward_model"]["factors"]
     within = limited(measured.data)
     within.log(source)
     image = measured.with_data(within.values)
-    found = restore_uncorrected([network], image, _noise_of(measured), settings, with_tta_std=doubted)
+    found = restore_uncorrected([network], image, _noise_of(measured), settings, with_tta_std=with_tta_std)
     if network.record.domain is None:
         logger.info("the network does not state what it was trained on, so that the image was not compared with that")
     for sentence in outside_domain(network.record.domain, found.sigma, enlarged_voxels(measured)):

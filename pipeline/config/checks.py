@@ -302,13 +302,13 @@ def _chain(name: str, recipes: Mapping[str, Recipe]) -> list[str]:
 
 
 def check_infer(infer: Infer, methods: Sequence[str], recipes: Mapping[str, Recipe]) -> Iterator[str]:
-    """Name a deliverable or further network that the run does not make."""
+    """List a deliverable or members of the ensemble that the run does not contain."""
     made = _all_methods(methods, recipes)
     if infer.deliver not in made:
         yield f"infer.deliver: {infer.deliver!r} is unknown; {plugins.suggest(infer.deliver, made)}"
     networks = [name for name in made if name not in plugins.names("pipeline.baselines")]
-    for index, other in enumerate(infer.disagree_with):
-        place = f"infer.disagree_with[{index}]"
+    for index, other in enumerate(infer.ensemble):
+        place = f"infer.ensemble[{index}]"
         if other not in networks:
             yield f"{place}: this run trains no {other!r}; {plugins.suggest(other, networks)}"
         elif other == infer.deliver:

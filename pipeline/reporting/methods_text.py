@@ -290,7 +290,7 @@ def _quoted(method: str) -> str:
 
 def consistency_words(record: Record, trained: Sequence[str], books: Bibliography) -> str:
     """Says that results of trained networks were corrected toward the measurement; nothing where none was."""
-    if not trained or not record["config"]["infer"]["consistency"]:
+    if not trained or not record["config"]["infer"]["data_consistency"]:
         return ""
     return (
         " Results of trained networks were degraded again and compared with the measurement, and a share of the "

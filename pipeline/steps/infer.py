@@ -1,8 +1,7 @@
 """Restore a volume with a network and write it like the volume's own file.
 
-With --spread, the standard deviation over the eight flips and transposes is written as well, in one pass: where a
-network disagrees with itself (pipeline/inference/tta.py). It is that of the network's own results, before they
-are corrected toward the measurement.
+With --spread, the standard deviation over the eight flips and transposes is written as well, in one pass: see
+pipeline/inference/tta.py. It is that of the network's own results, before data consistency.
 """
 
 from __future__ import annotations
@@ -51,12 +50,12 @@ def infer(
     chosen = choose_device(device)
     networks = [network_on(path, chosen) for path in (generator, *others)]
     image = read_image(lr)
-    found = restore_measured(networks, image, settings, doubted=spread is not None)
+    found = restore_measured(networks, image, settings, with_tta_std=spread is not None)
     check_restored(networks[0], image, found, force=settings.force or output.parent.name != settings.deliver)
 
     def write() -> None:
-        if spread is not None and found.spread is not None:
-            write_image(spread, restored_image(image, found.spread))
+        if spread is not None and found.tta_std is not None:
+            write_image(spread, restored_image(image, found.tta_std))
         saturated = write_prediction(output, image, found.restored)
         logger.info("%s: restored, %d voxels clipped", image.facts["id"], saturated)
 

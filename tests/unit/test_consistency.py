@@ -9,7 +9,7 @@ import pytest
 from scipy import ndimage, stats
 
 from pipeline.baselines import bicubic
-from pipeline.physics.data_consistency import best_weight, correction, degraded_again, weight_at, toward_measurement
+from pipeline.physics.data_consistency import best_weight, correction, degraded_again, toward_measurement, weight_at
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.noise import rician
 from pipeline.physics.operators import kspace_truncation
@@ -98,8 +98,8 @@ def test_an_error_that_the_measurement_does_not_show_is_no_reason_to_put_anythin
     assert best_weight(restored, excerpt) < 0.1
 
 
-def test_the_share_is_that_of_wiener_and_falls_with_the_noise():
-    """Error and noise are of one spectrum, so the best share is error power / (error power + noise power)."""
+def test_the_weight_is_that_of_wiener_and_falls_with_the_noise():
+    """Error and noise are of one spectrum, so the best weight is error power / (error power + noise power)."""
     clean = small_excerpt("none", 0.0)
     error = low_resolution_error(clean.measured)
     # Everywhere bright, so that Rician noise is as good as Gaussian, and foreground, so that nothing is left out.
@@ -118,18 +118,18 @@ def test_the_share_is_that_of_wiener_and_falls_with_the_noise():
     assert weights == sorted(weights, reverse=True)
 
 
-def test_a_correction_of_nothing_has_no_share():
+def test_without_a_residual_the_weight_is_zero():
     excerpt = small_excerpt("none", 0.0)
     empty = replace(excerpt, measured=np.zeros_like(excerpt.measured))
     assert not correction(np.zeros_like(excerpt.reference.data), empty.measured, empty.model).any()
     assert best_weight(np.zeros_like(excerpt.reference.data), empty) == 0.0
 
 
-def test_between_the_measured_noise_levels_the_share_is_interpolated():
+def test_the_weight_is_interpolated_between_noise_levels():
     weights = [(0.0, 0.9), (0.02, 0.5), (0.06, 0.1)]
     assert [weight_at(sigma, weights) for sigma in (0.0, 0.01, 0.02, 0.05)] == pytest.approx([0.9, 0.7, 0.5, 0.2])
     assert weight_at(0.5, weights) == 0.1
-    assert weight_at(0.03, [[0.02, 0.4]]) == 0.4
+    assert weight_at(0.03, [(0.02, 0.4)]) == 0.4
     assert weight_at(0.03, []) == 0.0
 
 

@@ -326,7 +326,7 @@ def test_a_training_writes_a_network_that_apply_takes_for_all_axes(
     image = degraded(a_head(2), noise="rician", noise_sigma=0.02)
     restored = restore(network, image, Infer(noise_sigma=0.02))
     assert restored.shape == tuple(2 * size for size in image.data.shape)
-    assert not np.array_equal(restored, restore(network, image, Infer(noise_sigma=0.02, consistency=False)))
+    assert not np.array_equal(restored, restore(network, image, Infer(noise_sigma=0.02, data_consistency=False)))
     check_apply(output / "generator.safetensors", tmp_path)
 
 
