@@ -20,12 +20,11 @@ from pathlib import Path
 import numpy as np
 
 from pipeline import plugins
-from pipeline.commands.apply import Doubt, apply
 from pipeline.config.sections import Extract, Infer
 from pipeline.formats import ROOM, Part
 from pipeline.formats.io.container import read_image
 from pipeline.image.image import Image
-from pipeline.physics.forward import ForwardModel
+from pipeline.inference.restore_file import restore_file
 
 NOISE = (0.0, 0.01, 0.02, 0.05)
 CHANGES = {"as it is": (1.0, 0.0), "minus 1000": (1.0, -1000.0), "times 7 plus 500": (7.0, 500.0)}
@@ -53,13 +52,13 @@ def measurements(folder: Path) -> Iterator[tuple[str, Image]]:
     """Yield the low-resolution test volumes of a run with every noise level, some slices of each."""
     for path in sorted((folder / "degraded").glob("*.safetensors")):
         low = read_image(path)
-        if not str(low.facts["split"]).startswith("test"):
+        if not str(low.identity.split).startswith("test"):
             continue
         reference = read_image(folder / "extracted" / path.name)
-        axis = int(low.facts["slice_axis"])
+        axis = low.slice_axis
         places = np.unique(np.linspace(0, low.data.shape[axis] - 1, SLICES + 2).astype(int)[1:-1])
         for sigma in NOISE:
-            model = replace(ForwardModel.from_json(low.facts["forward_model"]), noise_sigma=sigma)
+            model = replace(low.forward_model, noise_sigma=sigma)
             data = np.take(model.measure(reference.data), places, axis)
             yield f"{path.stem}, {sigma:.0%} noise", low.with_data(data, masks={})
 
@@ -85,8 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     source, output = Path(place) / "in.nii.gz", Path(place) / "out.nii.gz"
                     plugins.load(ROOM, "nifti").write(source, low.with_data(low.data, intensity=floats))
                     shares.found.clear()
-                    plane = Extract(plane=low.facts["plane"])
-                    apply(model, source, Part(), plane, settings, "cpu", output, Doubt(False))
+                    plane = Extract(plane=low.plane)
+                    restore_file(model, source, output, Part(), plane, settings, "cpu", uncertainty=False)
                     count += 1
                     if shares.found[-1] >= worst:
                         worst, where = shares.found[-1], f"{name}, {change}"

@@ -133,7 +133,7 @@ def _eroded(mask: NDArray[np.bool_], radii: NDArray[np.float64]) -> NDArray[np.b
 
 def block(image: Image, most: int) -> Image:
     """Return the slices in the middle of a volume."""
-    axis = image.facts["slice_axis"]
+    axis = image.slice_axis
     size = image.data.shape[axis]
     chosen = np.arange(max(0, (size - most) // 2), min(size, (size + most) // 2))
     data, mask = (np.take(array, chosen, axis) for array in (image.data, image.masks["foreground"]))
@@ -154,9 +154,7 @@ def as_in_the_run(run: Path, volume: str, methods: list[str]) -> Scene:
     reference, lr = (read_image(run / f"{kind}/{volume}.safetensors") for kind in ("extracted", "degraded"))
     paths = {method: prediction_path(run / "predictions", method, volume, suffix_of(lr)) for method in methods}
     outputs = {method: read_prediction(path, reference) for method, path in paths.items()}
-    return Scene(
-        reference, lr, ForwardModel.from_json(lr.facts["forward_model"]), {REFERENCE: reference.data, **outputs}
-    )
+    return Scene(reference, lr, lr.forward_model, {REFERENCE: reference.data, **outputs})
 
 
 def anew(run: Path, volume: str, methods: list[str], sigma: float, most: int) -> Scene:
@@ -165,7 +163,7 @@ def anew(run: Path, volume: str, methods: list[str], sigma: float, most: int) ->
     reference = block(whole.reference, most)
     model = replace(whole.model, hr_shape=tuple(reference.data.shape), noise_sigma=sigma)
     measured = model.measure(reference.data)
-    lr = whole.lr.with_data(measured, facts={**whole.lr.facts, "forward_model": model.to_json()})
+    lr = whole.lr.with_data(measured, forward_model=model)
     outputs = {REFERENCE: reference.data}
     for method in methods:
         if method == ZEROFILL:

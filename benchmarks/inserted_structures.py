@@ -32,11 +32,22 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from pipeline import plugins
+from pipeline.baselines.tuning.apply import read_tuning
 from pipeline.config.sections import Evaluate, Infer, Insertion
 from pipeline.fidelity.insertion import observer
-from pipeline.fidelity.insertion.placing import DIRECTIONS, KINDS, Condition, Sites
+from pipeline.fidelity.insertion.sites import DIRECTIONS, KINDS, Condition, Sites
 from pipeline.fidelity.insertion.structure import Structure
-from pipeline.fidelity.insertion.study import Restore, Restored, Seen, detections, looked_at, place_rows, restorations
+from pipeline.fidelity.insertion.study import (
+    Detection,
+    Place,
+    Restore,
+    Restored,
+    Seen,
+    detections,
+    looked_at,
+    place_rows,
+    restorations,
+)
 from pipeline.formats.io.container import read_image
 from pipeline.image.image import Image
 from pipeline.inference.restoration import restore
@@ -44,9 +55,7 @@ from pipeline.models.device import use_threads
 from pipeline.models.weights import load_generator
 from pipeline.physics.excerpts import excerpt
 from pipeline.statistics.detection import rate_table
-from pipeline.steps.detection_rates import Detection, Place
 from pipeline.steps.insert_structures import classical_methods, network_methods
-from pipeline.steps.interpolate import read_tuning
 
 SEED = 2026
 CLASSICAL = ("bicubic", "bspline3", "zerofill", "nlm_bspline3")

@@ -83,7 +83,7 @@ def apply_measured(network: Path, source: Path, output: Path, *options: str) -> 
         RuntimeError: it failed; the text is what it wrote.
     """
     command: list[str | Path] = [sys.executable, "-m", "pipeline", "apply", "--device", "cpu", "--foreground", "all"]
-    command += ["--model", network, "--input", source, "--output", output, "--force", *options]
+    command += ["--model", network, source, "--output", output, "--force", *options]
     return run_apart(command, output.with_name(f"{output.name}.log"))
 
 

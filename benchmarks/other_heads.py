@@ -19,14 +19,14 @@ import pandas as pd
 from benchmarks.training import NOISE, best_classical, classical, difference
 from pipeline.config.sections import Degrade, Extract, Infer
 from pipeline.formats import format_of
-from pipeline.formats.io.container import read_facts
-from pipeline.image.image import Image
+from pipeline.formats.io.container import map_image
+from pipeline.image.image import Identity, Image
 from pipeline.inference.restoration import restore
 from pipeline.metrics import psnr, ssim
 from pipeline.models.device import use_threads
 from pipeline.models.weights import load_generator
+from pipeline.physics.degradation import degrade, forward_model
 from pipeline.physics.grid import crop_to
-from pipeline.steps.degrade import degrade, forward_model
 from pipeline.steps.extract import cut_block, normalise
 
 METRICS = {"psnr": psnr.per_slice, "ssim": ssim.per_slice}
@@ -42,15 +42,16 @@ def read_head(path: Path, slices: tuple[int, int], plane: str) -> Image:
     kept = slice(None, None, EVERY)
     data, mask = (np.ascontiguousarray(array[..., kept]) for array in (block.data, block.masks["foreground"]))
     filled = [index for index in range(data.shape[2]) if mask[..., index].any()]
-    facts = {**block.facts, "id": name, "subject": name, "split": "test", "foreground_slices": filled}
-    return block.with_data(data, masks={"foreground": mask}, facts=facts)
+    identity = Identity(name, name, "test")
+    block = block.with_data(data, masks={"foreground": mask}, identity=identity)
+    return block.with_block(foreground_slices=tuple(filled))
 
 
 def measured(reference: Image, estimate: np.ndarray, method: str) -> list[dict[str, object]]:
     """Measure every slice over its foreground."""
     found = crop_to(estimate, reference.data.shape)
     rows = []
-    for index in reference.facts["foreground_slices"]:
+    for index in reference.block.foreground_slices:
         one = (reference.data[..., index], found[..., index], reference.masks["foreground"][..., index])
         rows.append({"method": method, "picture": index, **{name: do(*one, 1.0) for name, do in METRICS.items()}})
     return rows
@@ -76,7 +77,7 @@ def main() -> None:
             table = pd.DataFrame([row for name, one in results.items() for row in measured(head, one, name)])
             means = table.groupby("method")[list(METRICS)].mean()
             best = {name: best_classical(means, name) for name in METRICS}
-            words = [f"\n## {head.facts['id']}, {sigma:.0%} noise, {len(head.facts['foreground_slices'])} slices\n"]
+            words = [f"\n## {head.id}, {sigma:.0%} noise, {len(head.block.foreground_slices)} slices\n"]
             words += [means.round(3).to_string(), "", "against the best baseline, paired over slices:"]
             networks = [name for name in ("rrdb_l1", "brainsr") if name in means.index]
             words += [
@@ -90,7 +91,7 @@ def main() -> None:
 
 def split_of(path: Path) -> str:
     """Return the split that an extracted volume belongs to."""
-    return read_facts(path)["split"]
+    return map_image(path).identity.split
 
 
 if __name__ == "__main__":

@@ -24,9 +24,7 @@ from pipeline.baselines import bspline3
 from pipeline.fidelity.tissue import CLASSES, MICROLITRES, class_thresholds
 from pipeline.formats.io.container import read_image
 from pipeline.formats.io.predictions import prediction_path, read_prediction, restored_image, suffix_of
-from pipeline.image.image import Image
-from pipeline.physics.forward import ForwardModel
-from pipeline.physics.parameters import MILLIMETRES
+from pipeline.image.image import MILLIMETRES, Image
 
 REFERENCE = "reference"
 
@@ -34,7 +32,7 @@ REFERENCE = "reference"
 def images(run: Path, volume: str, reference: Image) -> dict[str, NDArray[np.floating]]:
     """Return the reference, the results of all methods, and the interpolated measurement without noise."""
     lr = read_image(run / f"degraded/{volume}.safetensors")
-    model = ForwardModel.from_json(lr.facts["forward_model"])
+    model = lr.forward_model
     clean = bspline3.upsample(model.coarsen(reference.data).astype(np.float32), model.factors, {})
     found = {REFERENCE: reference.data, "bspline3, no noise": restored_image(lr, clean).data}
     for folder in sorted((run / "predictions").iterdir()):

@@ -30,24 +30,24 @@ from PIL import Image as Picture
 from scipy import stats
 
 from pipeline import plugins
+from pipeline.baselines.tuning.search import tune
 from pipeline.config.known import known_sources
 from pipeline.config.load import as_json
 from pipeline.config.recipe import filled
 from pipeline.config.sections import Degrade, Infer
 from pipeline.fidelity.classifier import predict, train_classifier
 from pipeline.formats.io.container import read_image, write_image
-from pipeline.image.image import Image
+from pipeline.image.image import Block, Identity, Image, Slicing
 from pipeline.image.intensity import IntensityMap
 from pipeline.inference.restoration import restore
 from pipeline.metrics import edge_sharpness, gmsd, haarpsi, psnr, residual_noise, ssim, vif
 from pipeline.models.device import use_threads
 from pipeline.models.weights import load_generator, save_generator
+from pipeline.physics.degradation import degrade, forward_model
 from pipeline.sources.retries import Patience
 from pipeline.steps.convert_vgg import features
 from pipeline.steps.convert_weights import convert
-from pipeline.steps.degrade import degrade, forward_model
 from pipeline.steps.download import download
-from pipeline.steps.tune import tune
 
 logger = logging.getLogger("benchmarks.training")
 
@@ -148,9 +148,15 @@ def without_near_duplicates(paths: Sequence[Path], others: Sequence[Path]) -> li
 def as_stack(pictures: NDArray[np.float32], name: str, split: str) -> Image:
     """Return pictures as slices of a volume."""
     data = np.ascontiguousarray(np.moveaxis(pictures, 0, -1))
-    facts = {"id": name, "subject": name, "split": split, "slice_axis": 2, "plane": "axial"}
-    facts |= {"slices": [0, len(pictures)], "foreground_slices": list(range(len(pictures)))}
-    return Image(data, np.eye(4), IntensityMap(255.0, dtype="uint8"), masks={"foreground": data > DARKEST}, facts=facts)
+    return Image(
+        data,
+        np.eye(4),
+        IntensityMap(255.0, dtype="uint8"),
+        masks={"foreground": data > DARKEST},
+        identity=Identity(name, name, split),
+        slicing=Slicing("axial", 2),
+        block=Block(slices=(0, len(pictures)), foreground_slices=tuple(range(len(pictures)))),
+    )
 
 
 def degraded(image: Image, sigma: float) -> Image:
@@ -253,7 +259,7 @@ def classical(image: Image, val: Path, sigma: float) -> dict[str, NDArray[np.flo
     """Restore a stack with every baseline; denoise-then-interpolate is tuned on validation at this noise."""
     reference = read_image(val)
     settings = tune([reference], [degraded(reference, sigma)])["settings"]
-    factors = image.facts["forward_model"]["factors"]
+    factors = image.forward_model.factors
     results = {}
     for name in plugins.names("pipeline.baselines"):
         upsample = plugins.load("pipeline.baselines", name).upsample

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,31 @@ def write_nifti(
 def load_nifti(path: Path) -> Any:
     """Read a file with nibabel alone, to judge what the pipeline wrote."""
     return nib.load(path)
+
+
+def described(image: Any, **known: Any) -> Any:
+    """Return an image with records: keywords are the names of their fields, and `forward_model`.
+
+    `slice_axis` alone chooses the plane of that axis.
+    """
+    from pipeline.image.image import PLANE_AXIS, Block, Identity, Slicing
+    from pipeline.image.stack import Stack
+    from pipeline.physics.low_resolution import LowResolutionImage
+
+    model = known.pop("forward_model", None)
+    if "slice_axis" in known or "plane" in known:
+        axis = known.pop("slice_axis", None)
+        planes = {number: name for name, number in PLANE_AXIS.items()}
+        plane = known.pop("plane", image.slicing.plane if image.slicing and axis is None else planes.get(axis, "axial"))
+        axis = PLANE_AXIS.get(plane, 2) if axis is None else axis
+        known["slicing"] = Slicing(plane, axis, known.pop("plane_reason", ""))
+    for record, kind in (("identity", Identity), ("block", Block), ("stack", Stack)):
+        names = [one.name for one in fields(kind) if one.name in known]
+        values = {name: known.pop(name) for name in names}
+        frozen = {name: tuple(value) if isinstance(value, list | range) else value for name, value in values.items()}
+        known[record] = replace(getattr(image, record), **frozen)
+    image = replace(image, **known)
+    return image if model is None else LowResolutionImage.of(image, model)
 
 
 def volume_entry(**changes: Any) -> dict[str, Any]:

@@ -16,13 +16,14 @@ from pipeline.image.image import Image
 from pipeline.models.generator import Generator, Shape
 from pipeline.physics.excerpts import Excerpt, excerpt
 from pipeline.physics.forward import ForwardModel
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.training.checkpoint import CheckpointFolder
 from pipeline.training.fabric import start_engine
 from pipeline.training.patches import Patches, PatchSampler, TrainingVolume
 from pipeline.training.perceptual import PerceptualDistance
 from pipeline.training.trainer import Look, Parts, Trainer
 from pipeline.training.validation import look_at
-from tests.helpers import synthetic_head
+from tests.helpers import described, synthetic_head
 
 TINY = {"blocks": 1, "features": 8, "growth": 4}
 SHAPE = (40, 44, 36)
@@ -64,9 +65,9 @@ def small_excerpt(noise: str = "rician", sigma: float = 0.02, seed: int = 4, mos
     data = synthetic_head(SHAPE, seed=seed) / np.float32(1000)
     mask = data > 0.1
     facts = {"slice_axis": 2, "foreground_slices": list(range(6, 30))}
-    reference = Image(data, np.eye(4), masks={"foreground": mask}, facts=facts)
+    reference = described(Image(data, np.eye(4), masks={"foreground": mask}), **facts)
     model = ForwardModel((4, 4, 1), SHAPE, noise, sigma, seed=9)
-    lr = Image(model.measure(data), np.eye(4), facts={"forward_model": model.to_json()})
+    lr = LowResolutionImage(model.measure(data), np.eye(4), forward_model=model)
     return excerpt(reference, lr, most)
 
 

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from pipeline.config.sections import REFERENCE
 from pipeline.fidelity.classifier import SIDE, resized
-from pipeline.image.channels import by_section
 from pipeline.image.image import Image
 from pipeline.image.stack import one_slice
 from pipeline.statistics.bootstrap import Floats, percentile_interval, resampled_means
@@ -56,7 +55,7 @@ def pictures_of(reference: Image, data: NDArray[np.floating]) -> NDArray[np.floa
         reference: extracted stack of pictures.
         data: its intensities, or those of a restoration of it, same shape; what lies outside [0, 1] is clipped.
     """
-    sizes = reference.facts["picture_sizes"]
+    sizes = reference.stack.sizes
     colours = [[one_slice(data, index, sizes[index]) for index in picture] for picture in _chosen(reference)]
     pictures = [resized(np.clip(np.mean(one, axis=0), 0, 1)[None]) for one in colours]
     return np.concatenate(pictures) if pictures else np.zeros((0, SIDE, SIDE), dtype=np.float32)
@@ -64,12 +63,12 @@ def pictures_of(reference: Image, data: NDArray[np.floating]) -> NDArray[np.floa
 
 def classes_of(reference: Image) -> list[str]:
     """Return the folder that each of the pictures of `pictures_of` came from."""
-    return [reference.facts["slice_classes"][picture[0]] for picture in _chosen(reference)]
+    return [reference.stack.classes[picture[0]] for picture in _chosen(reference)]
 
 
 def _chosen(reference: Image) -> list[list[int]]:
     """The slices of each picture that is measured: one, or three where it is coloured."""
-    return by_section(reference.facts, reference.facts["foreground_slices"])
+    return reference.stack.by_section(reference.block.foreground_slices)
 
 
 def learnable(names: Sequence[str]) -> list[str]:

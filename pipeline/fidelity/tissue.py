@@ -24,9 +24,8 @@ from numpy.typing import NDArray
 from skimage.filters import threshold_multiotsu
 
 from pipeline.config.volumes import TISSUE_ORDERS
-from pipeline.image.image import Image
+from pipeline.image.image import MILLIMETRES, Image
 from pipeline.image.intensity import robust_ends
-from pipeline.physics.parameters import MILLIMETRES
 
 logger = logging.getLogger(__name__)
 
@@ -126,4 +125,4 @@ def foreground_classes(reference: Image) -> NDArray[np.intp]:
 
 def identity(reference: Image) -> Mapping[str, str]:
     """Return what names a volume in the tables."""
-    return {"volume": reference.facts["id"], "subject": reference.facts["subject"], "split": reference.facts["split"]}
+    return {"volume": reference.id, "subject": reference.identity.subject, "split": reference.identity.split}

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import gzip
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import UserError
+from pipeline.image.header import FileHeader
+from pipeline.image.image import Image
 
 MAX_VOXELS = 2**30
 """Voxels that are read at once: 8 GiB in double precision."""
@@ -17,6 +20,19 @@ MAX_BYTES_PER_BYTE = 4096
 SMALLEST_DETERMINANT = 1e-3
 """Of the unit vectors along the axes: 1 where they are at right angles, 0 where they lie in one plane."""
 CHUNK_BYTES = 1 << 20
+
+Header = TypeVar("Header", bound=FileHeader)
+
+
+def header_of(image: Image, kind: type[Header]) -> Header:
+    """Return the file header of an image, which must be of the given class.
+
+    Raises:
+        UserError: the image was read from a file of another format.
+    """
+    if not isinstance(image.header, kind):
+        raise UserError(f"an image that was read as {image.header.format or 'an array'} has no {kind.__name__}.")
+    return image.header
 
 
 def check_is_file(path: Path) -> None:

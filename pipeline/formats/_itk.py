@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pipeline.errors import UserError
 from pipeline.files import replacing
 from pipeline.formats import Part
-from pipeline.formats._checks import check_affine, check_size, chosen_frame, first_line
+from pipeline.formats._checks import check_affine, check_size, chosen_frame, first_line, header_of
 from pipeline.formats._volumes import (
     SPATIAL_AXES,
     canonical_image,
@@ -28,6 +28,7 @@ from pipeline.formats._volumes import (
     check_voxel_type,
     stored_volume,
 )
+from pipeline.image.header import FileHeader
 from pipeline.image.image import Image
 from pipeline.image.intensity import IntensityMap
 
@@ -74,13 +75,26 @@ class Kind:
 
     Attributes:
         title: its name in words.
-        name: of its module, for `origin["format"]`.
+        name: of its module, for `FileHeader.format`.
         reader: name of ITK's class that reads and writes it.
     """
 
     title: str
     name: str
     reader: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ItkHeader(FileHeader):
+    """Header of a file that ITK reads.
+
+    Attributes:
+        dimensions: of the file, 2 or 3.
+        metadata: further fields of the file, as SimpleITK names them.
+    """
+
+    dimensions: int
+    metadata: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -144,7 +158,7 @@ def read_itk(path: Path, part: Part, kind: Kind, header: Header) -> Image:
         affine,
         IntensityMap(dtype=raw.dtype.name),
         "mm",
-        {"format": kind.name, "dimensions": min(len(shape), SPATIAL_AXES), "metadata": _metadata(picture)},
+        ItkHeader(format=kind.name, dimensions=min(len(shape), SPATIAL_AXES), metadata=_metadata(picture)),
     )
 
 
@@ -155,7 +169,8 @@ def write_itk(path: Path, image: Image, kind: Kind) -> int:
         How many voxels had to be clipped to the dtype's range.
     """
     data, affine, saturated = stored_volume(image)
-    flat = image.origin["dimensions"] == FLAT and data.shape[-1] == 1
+    stored = header_of(image, ItkHeader)
+    flat = stored.dimensions == FLAT and data.shape[-1] == 1
     axes = FLAT if flat else SPATIAL_AXES
     picture = SimpleITK.GetImageFromArray(np.ascontiguousarray((data[..., 0] if flat else data).transpose()))
     placed = LPS_TO_RAS @ affine
@@ -163,7 +178,7 @@ def write_itk(path: Path, image: Image, kind: Kind) -> int:
     picture.SetSpacing(spacing.tolist())
     picture.SetDirection((placed[:axes, :axes] / spacing).ravel().tolist())
     picture.SetOrigin(placed[:axes, SPATIAL_AXES].tolist())
-    for key, value in image.origin["metadata"].items():
+    for key, value in stored.metadata.items():
         picture.SetMetaData(key, value)
     with replacing(path) as partial:
         writer = SimpleITK.ImageFileWriter()

@@ -7,6 +7,7 @@ import logging
 import math
 import warnings
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
@@ -18,9 +19,11 @@ from PIL import Image as PillowImage
 from pipeline.errors import UserError
 from pipeline.image.channels import COLOURS, labelled
 from pipeline.image.foreground import picture_foreground
-from pipeline.image.image import Image
-from pipeline.image.intensity import LOW_PERCENTILE, PERCENTILE, IntensityMap, IntensityRange, intensity_range
-from pipeline.image.stack import PLANE, SLICE_AXIS, UNIT, stack_origin, stacked
+from pipeline.image.geometry import Orientation
+from pipeline.image.header import FileHeader
+from pipeline.image.image import Block, Image, Slicing
+from pipeline.image.intensity import IntensityMap, IntensityRange, intensity_range
+from pipeline.image.stack import PLANE, SLICE_AXIS, UNIT, Stack, stacked
 
 MAX_JPEG_ROUNDING = 2
 """Largest difference between the channels, of 255, of a grey JPEG picture that is stored as RGB.
@@ -46,6 +49,23 @@ EXCHANGED = (5, 6, 7, 8)
 """Orientations of EXIF that exchange rows and columns."""
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureStackHeader(FileHeader):
+    """The pictures of a collection, so that each is written like its file.
+
+    Attributes:
+        names: of the pictures.
+        sizes: columns and rows of each.
+        samples: number of slices of each: one if it is grey, three if it is coloured.
+    """
+
+    format: str = "tiff_stack"
+    orientation: Orientation | None = None
+    names: tuple[str, ...]
+    sizes: tuple[tuple[int, int], ...]
+    samples: tuple[int, ...]
 
 
 class Picture(NamedTuple):
@@ -181,8 +201,8 @@ def stack_image(pictures: Mapping[str, NDArray], min_foreground: float, foregrou
 
     Returns:
         Intensities normalised picture by picture, as volumes are; the masks "foreground" and "picture"
-        (where there is a picture); in the facts, for every slice, its name, class (the folder it lies in) and size
-        [columns, rows]. Where there are colours, each is a slice: see `pipeline.image.channels`.
+        (where there is a picture); in the stack, for every slice, its name, class (the folder it lies in) and size
+        (columns, rows). Where there are colours, each is a slice: see `pipeline.image.channels`.
 
     Raises:
         UserError: the pictures differ in depth, or none has enough foreground.
@@ -202,35 +222,39 @@ def stack_image(pictures: Mapping[str, NDArray], min_foreground: float, foregrou
         raise UserError(
             f"none of {len(pictures)} pictures has {min_foreground:.0%} foreground (extract.min_foreground)."
         )
-    sizes = [[picture.shape[1], picture.shape[0]] for picture in pictures.values()]
-    samples = np.bincount(sections).tolist()
+    sizes = tuple((int(picture.shape[1]), int(picture.shape[0])) for picture in pictures.values())
     masks = {
         "foreground": stacked(foregrounds),
         "picture": stacked([np.ones(picture.shape, dtype=bool) for picture in arrays]),
     }
     offsets, scales = (tuple(one) for one in zip(*ranges, strict=True))
     intensity = IntensityMap(offset=offsets, scale=scales, dtype=dtype)
-    facts = {
-        "plane": PLANE,
-        "slice_axis": SLICE_AXIS,
-        "slices": [0, len(pictures)],
-        "slice_names": names,
-        "slice_classes": [PurePosixPath(list(pictures)[section]).parent.name for section in sections],
-        "picture_sizes": [sizes[section] for section in sections],
-        "foreground_slices": chosen.tolist(),
-        "foreground_fraction": float(masks["foreground"].sum() / masks["picture"].sum()),
-        "bias_corrected": False,
-        "collection": True,
-        "offset_percentile": LOW_PERCENTILE,
-        "scale_percentile": PERCENTILE,
-        "stored_minimum": float(min(picture.min() for picture in arrays)),
-    }
-    if len(sections) > len(pictures):
-        facts["sections"] = sections
+    stack = Stack(
+        sections=tuple(sections) if len(sections) > len(pictures) else None,
+        names=tuple(names),
+        classes=tuple(PurePosixPath(list(pictures)[section]).parent.name for section in sections),
+        sizes=tuple(sizes[section] for section in sections),
+    )
+    block = Block(
+        slices=(0, len(pictures)),
+        foreground_slices=tuple(chosen.tolist()),
+        foreground_fraction=float(masks["foreground"].sum() / masks["picture"].sum()),
+        stored_minimum=float(min(picture.min() for picture in arrays)),
+    )
     # What lies beside a smaller picture is as dark as the picture's background.
     normalised = np.where(masks["picture"], intensity.normalise(stacked(arrays)), np.float32(0))
-    origin = stack_origin(list(pictures), sizes, samples)
-    return Image(normalised, np.eye(4), intensity, unit=UNIT, origin=origin, masks=masks, facts=facts)
+    header = PictureStackHeader(names=tuple(pictures), sizes=sizes, samples=tuple(np.bincount(sections).tolist()))
+    return Image(
+        normalised,
+        np.eye(4),
+        intensity,
+        UNIT,
+        header,
+        masks,
+        slicing=Slicing(PLANE, SLICE_AXIS),
+        stack=stack,
+        block=block,
+    )
 
 
 def _range_of(picture: NDArray, mask: NDArray[np.bool_]) -> IntensityRange:

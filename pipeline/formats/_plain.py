@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.formats._checks import header_of
 from pipeline.image.channels import channel_labels, labelled
+from pipeline.image.geometry import Orientation
+from pipeline.image.header import FileHeader
 from pipeline.image.image import Image
 from pipeline.image.intensity import IntensityMap
 from pipeline.image.stack import UNIT as PIXEL
+from pipeline.image.stack import Stack
 
 MICROMETRE = "um"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlainHeader(FileHeader):
+    """Header of a micrograph or picture.
+
+    Attributes:
+        channels: names of the channels as the file has them, "" for those without a name.
+    """
+
+    orientation: Orientation | None = None
+    channels: tuple[str, ...] = ()
 
 
 def plain_image(
@@ -22,7 +38,7 @@ def plain_image(
     voxel_um: Sequence[float] | None,
     names: Sequence[str],
     channels: Sequence[str],
-    origin: Mapping[str, Any],
+    header: PlainHeader,
 ) -> Image:
     """Make an Image of sections, so that reports draw them upright (see `pipeline.image.stack.lay`).
 
@@ -34,7 +50,7 @@ def plain_image(
         voxel_um: size of a voxel along x, y and z in micrometres; None where the file does not say, then 1 pixel.
         names: of the sections, for reports.
         channels: their names as the file has them, "" where it has none.
-        origin: what the file looked like, with its "format"; the channels are added.
+        header: header of the file; the channels are added.
 
     Returns:
         Physical intensities, float64, shape (x, y, sections x channels); the orientation is not known.
@@ -43,19 +59,18 @@ def plain_image(
     slices = sections.reshape(-1, *sections.shape[-2:])
     data = slices[:, ::-1, ::-1].transpose(2, 1, 0).astype(np.float64) * intensity.slope + intensity.intercept
     labels = channel_labels(channels)
-    facts: dict[str, Any] = {
-        "slice_names": [labelled(name, label) if several else name for name in names for label in labels],
-        "channels": labels,
-    }
-    if several:
-        facts["sections"] = np.repeat(np.arange(len(names)), count).tolist()
+    stack = Stack(
+        channels=tuple(labels),
+        sections=tuple(np.repeat(np.arange(len(names)), count).tolist()) if several else None,
+        names=tuple(labelled(name, label) if several else name for name in names for label in labels),
+    )
     return Image(
         data=data,
         affine=np.diag([*(voxel_um or (1.0, 1.0, 1.0)), 1.0]).astype(np.float64),
         intensity=intensity,
         unit=PIXEL if voxel_um is None else MICROMETRE,
-        origin={**origin, "channels": list(channels), "orientation_code": None},
-        facts=facts,
+        header=replace(header, channels=tuple(channels)),
+        stack=stack,
     )
 
 
@@ -66,7 +81,9 @@ def plain_sections(image: Image) -> tuple[NDArray, int]:
     """
     stored, saturated = image.intensity.to_stored(image.data)
     slices = stored.transpose(2, 1, 0)[:, ::-1, ::-1]
-    return np.ascontiguousarray(slices.reshape(-1, len(image.origin["channels"]), *slices.shape[1:])), saturated
+    return np.ascontiguousarray(
+        slices.reshape(-1, len(header_of(image, PlainHeader).channels), *slices.shape[1:])
+    ), saturated
 
 
 def section_names(count: int) -> list[str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import re
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from pipeline.formats._checks import (
     read_gzip,
 )
 from pipeline.image.geometry import Orientation
+from pipeline.image.header import FileHeader
 from pipeline.image.image import Image
 from pipeline.image.intensity import IntensityMap
 
@@ -149,7 +151,7 @@ def check_voxel_type(path: Path, dtype: np.dtype) -> None:
 
 
 def canonical_image(
-    path: Path, raw: NDArray, affine: NDArray, intensity: IntensityMap, unit: str, origin: Mapping[str, Any]
+    path: Path, raw: NDArray, affine: NDArray, intensity: IntensityMap, unit: str, header: FileHeader
 ) -> Image:
     """Turn stored voxels into an Image in canonical order with physical intensities.
 
@@ -162,7 +164,7 @@ def canonical_image(
         affine: shape (4, 4), from voxel indices to `unit`.
         intensity: slope, intercept and dtype of the file.
         unit: of the affine.
-        origin: what else the file looked like; its orientation and shape are added.
+        header: header of the file; the orientation is added.
 
     Raises:
         UserError: a voxel is infinite.
@@ -172,12 +174,7 @@ def canonical_image(
     check_finite(path, physical)
     orientation = Orientation.of_affine(affine)
     data, turned = orientation.to_canonical(physical, affine)
-    placed = {
-        "orientation": {"axes": orientation.axes, "flips": orientation.flips},
-        "orientation_code": orientation.code,
-        "shape": list(raw.shape),
-    }
-    return Image(data=data, affine=turned, intensity=intensity, unit=unit, origin={**origin, **placed})
+    return Image(data, turned, intensity, unit, replace(header, orientation=orientation))
 
 
 def _physical(raw: NDArray, intensity: IntensityMap) -> NDArray[np.floating]:
@@ -193,6 +190,6 @@ def _physical(raw: NDArray, intensity: IntensityMap) -> NDArray[np.floating]:
 def stored_volume(image: Image) -> tuple[NDArray, NDArray[np.float64], int]:
     """Return an image's stored voxels and affine in the order of its file, and how many voxels were clipped."""
     stored, saturated = image.intensity.to_stored(image.data)
-    orientation = Orientation(**{name: tuple(value) for name, value in image.origin["orientation"].items()})
-    data, affine = orientation.from_canonical(stored, image.affine)
+    assert image.header.orientation is not None
+    data, affine = image.header.orientation.from_canonical(stored, image.affine)
     return np.ascontiguousarray(data), affine, saturated

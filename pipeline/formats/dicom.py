@@ -16,7 +16,7 @@ import hashlib
 import io
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,16 +29,16 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from pipeline.errors import UserError
 from pipeline.files import replacing
 from pipeline.formats import Part
-from pipeline.formats._checks import check_affine, check_finite, check_size
+from pipeline.formats._checks import check_affine, check_finite, check_size, header_of
 from pipeline.formats._dicom_files import images_in, one_series, telling
 from pipeline.formats._dicom_header import WINDOWS, shared_elements
 from pipeline.formats._dicom_intensity import as_text, common_map, rescaled
 from pipeline.formats._dicom_pixels import is_lossy, limits, stored_pixels, syntax_of
 from pipeline.formats._dicom_places import UNEVEN_SHARE, Slice, slice_normal, volume_slices
 from pipeline.image.geometry import Orientation
+from pipeline.image.header import FileHeader
 from pipeline.image.image import Image
 from pipeline.image.intensity import IntensityMap
-from pipeline.image.missing_values import VALUE as MISSING_VALUE
 from pipeline.image.missing_values import connected_to_sides
 from pipeline.sources.packing import is_picture, opened, write_archive
 
@@ -55,6 +55,25 @@ MARK = "BrainSR"
 QUANTITY = "expected error"
 OF_STORED_VALUES = ("PixelPaddingValue", "PixelPaddingRangeLimit", "RealWorldValueMappingSequence")
 """Elements that say what certain stored values mean."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DicomHeader(FileHeader):
+    """Header of a DICOM series.
+
+    Attributes:
+        elements: elements that all slices share, as DICOM JSON (PS3.18, F).
+        series: SeriesInstanceUID.
+        distance_mm: distance of neighbouring slices.
+    """
+
+    format: str = "dicom"
+    elements: dict[str, Any]
+    series: str
+    distance_mm: float
+
+
+HEADER = DicomHeader
 
 # pydicom remarks on values that it mends; what matters of that is an error here, told once.
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
@@ -105,16 +124,13 @@ def read(path: Path, part: Part = Part()) -> Image:
         data=data,
         affine=turned,
         intensity=intensity,
-        origin={
-            "format": "dicom",
-            "orientation": {"axes": orientation.axes, "flips": orientation.flips},
-            "orientation_code": orientation.code,
-            "shape": list(physical.shape),
-            "header": header.to_json_dict(),
-            "series": str(slices[0].header.get("SeriesInstanceUID", "")),
-            "distance_mm": float(np.linalg.norm(affine[:3, 2])),
-            **({MISSING_VALUE: padded.value} if padded else {}),
-        },
+        header=DicomHeader(
+            orientation=orientation,
+            elements=header.to_json_dict(),
+            series=str(slices[0].header.get("SeriesInstanceUID", "")),
+            distance_mm=float(np.linalg.norm(affine[:3, 2])),
+            missing_value=padded.value if padded else None,
+        ),
     )
 
 
@@ -153,14 +169,15 @@ def write(path: Path, image: Image) -> int:
     Raises:
         UserError: a slice has more rows or columns than DICOM allows.
     """
-    header = pydicom.Dataset.from_json(image.origin["header"])
+    source = header_of(image, DicomHeader)
+    header = pydicom.Dataset.from_json(source.elements)
     values = image.data
-    if MISSING_VALUE in image.origin:
-        padding = image.intensity.normalise(np.array(image.origin[MISSING_VALUE]))
+    if source.missing_value is not None:
+        padding = image.intensity.normalise(np.array(source.missing_value))
         values = np.where(np.isnan(values), padding, values)
     stored, saturated = image.intensity.to_stored(values, limits(header))
-    orientation = Orientation(**{name: tuple(value) for name, value in image.origin["orientation"].items()})
-    data, affine = orientation.from_canonical(stored, image.affine)
+    assert source.orientation is not None
+    data, affine = source.orientation.from_canonical(stored, image.affine)
     if max(data.shape[:2]) > LARGEST_SIDE:
         raise UserError(f"{path}: slices of {data.shape[:2]} pixels; DICOM allows {LARGEST_SIDE} along a side.")
     with replacing(path) as partial:
@@ -174,7 +191,8 @@ def as_quantity(image: Image) -> Image:
     The series says that it holds expected errors. Windows and meanings of single stored values are left out, since they
     are those of intensities.
     """
-    header = pydicom.Dataset.from_json(image.origin["header"])
+    source = header_of(image, DicomHeader)
+    header = pydicom.Dataset.from_json(source.elements)
     lowest, highest = limits(header)
     largest = float(np.max(image.intensity.to_physical(image.data)))
     step = float(as_text(largest / (highest - max(lowest, 0)) * (1 + 1e-9))) if largest else 1.0
@@ -185,8 +203,8 @@ def as_quantity(image: Image) -> Image:
     for name in (*WINDOWS, *OF_STORED_VALUES):
         if name in header:
             delattr(header, name)
-    origin = {**image.origin, "header": header.to_json_dict()}
-    return replace(image, intensity=replace(image.intensity, slope=slope, intercept=intercept), origin=origin)
+    changed = replace(source, elements=header.to_json_dict())
+    return replace(image, intensity=replace(image.intensity, slope=slope, intercept=intercept), header=changed)
 
 
 def _size(header: Any) -> tuple[int, int]:
@@ -242,8 +260,9 @@ def _thickness(path: Path, header: Any) -> float:
 
 def _files(header: Any, image: Image, data: NDArray, affine: NDArray[np.float64]) -> Iterator[tuple[str, bytes]]:
     """Yield the names and contents of the files; `affine` leads to DICOM's axes, `data` is (column, row, slice)."""
+    source = header_of(image, DicomHeader)
     digest = hashlib.sha256(data.tobytes() + affine.tobytes()).hexdigest()
-    series = generate_uid(entropy_srcs=[MARK, image.origin["series"], digest])
+    series = generate_uid(entropy_srcs=[MARK, source.series, digest])
     _describe(header, image, affine, series, data.shape[2])
     digits = max(4, len(str(data.shape[2])))
     for index in range(data.shape[2]):
@@ -269,7 +288,9 @@ def _describe(header: Any, image: Image, affine: NDArray[np.float64], series: st
     header.ImageOrientationPatient = [as_text(value) for value in (affine[:3, :2] / sizes[:2]).T.ravel()]
     header.PixelSpacing = [as_text(sizes[1]), as_text(sizes[0])]
     if header.get("SliceThickness"):
-        header.SliceThickness = as_text(float(header.SliceThickness) * sizes[2] / image.origin["distance_mm"])
+        header.SliceThickness = as_text(
+            float(header.SliceThickness) * sizes[2] / header_of(image, DicomHeader).distance_mm
+        )
     if slices > 1 or header.get("SpacingBetweenSlices"):
         header.SpacingBetweenSlices = as_text(abs(float(affine[:3, 2] @ slice_normal(header))))
     slope, intercept = image.intensity.slope, image.intensity.intercept

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from pipeline.formats import Part
 from pipeline.formats._checks import check_is_file
-from pipeline.formats._itk import Header, Kind, header_fields, read_itk, warn_of_lost, write_itk
+from pipeline.formats._itk import Header, ItkHeader, Kind, header_fields, read_itk, warn_of_lost, write_itk
 from pipeline.image.image import Image
 
 SUFFIXES = (".mha", ".mhd")
 WRITTEN = (".mha",)
+HEADER = ItkHeader
 KIND = Kind("MetaImage", "metaimage", "MetaImageIO")
 MAX_HEADER_BYTES = 1 << 20
 LAST_FIELD = b"ElementDataFile"

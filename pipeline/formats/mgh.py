@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import logging
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from nibabel.openers import ImageOpener
 from pipeline.errors import UserError
 from pipeline.files import replacing
 from pipeline.formats import Part
-from pipeline.formats._checks import check_spacing
+from pipeline.formats._checks import check_spacing, header_of
 from pipeline.formats._volumes import canonical_image, load, stored_volume
+from pipeline.image.header import FileHeader
 from pipeline.image.image import Image
 from pipeline.image.intensity import IntensityMap
 
@@ -34,6 +36,23 @@ GOOD_RAS = slice(28, 30)
 """Bytes of goodRASFlag, which says whether the file states its voxel size and position."""
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MghHeader(FileHeader):
+    """Header of an MGH file.
+
+    Attributes:
+        measurement_parameters: TR, flip angle, TE, TI and field of view, those that are finite.
+        tags: FreeSurfer tags behind them, in base64.
+    """
+
+    format: str = "mgh"
+    measurement_parameters: dict[str, float] = field(default_factory=dict)
+    tags: str = ""
+
+
+HEADER = MghHeader
 
 
 def read(path: Path, part: Part = Part()) -> Image:
@@ -51,8 +70,8 @@ def read(path: Path, part: Part = Part()) -> Image:
     if tags and raw.shape != file.shape:
         logger.warning("%s: its FreeSurfer tags are left out, since they are about all frames", path)
         tags = b""
-    origin = {"format": "mgh", "measurement_parameters": parameters, "tags": base64.b64encode(tags).decode("ascii")}
-    return canonical_image(path, raw, file.affine, intensity, "mm", origin)
+    stored = MghHeader(measurement_parameters=parameters, tags=base64.b64encode(tags).decode("ascii"))
+    return canonical_image(path, raw, file.affine, intensity, "mm", stored)
 
 
 def write(path: Path, image: Image) -> int:
@@ -62,13 +81,14 @@ def write(path: Path, image: Image) -> int:
         How many voxels had to be clipped to the dtype's range.
     """
     data, affine, saturated = stored_volume(image)
+    stored = header_of(image, MghHeader)
     kind: Any = nib.MGHImage
     file = kind(data, affine)
-    for name, value in image.origin["measurement_parameters"].items():
+    for name, value in stored.measurement_parameters.items():
         file.header[name] = value
     with replacing(path) as partial:
         nib.save(file, partial)
-        if tags := base64.b64decode(image.origin["tags"]):
+        if tags := base64.b64decode(stored.tags):
             with ImageOpener(str(partial), "ab") as stream:
                 stream.write(tags)
     return saturated

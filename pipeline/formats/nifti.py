@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import itertools
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 from pipeline.errors import UserError
 from pipeline.files import replacing
 from pipeline.formats import Part
-from pipeline.formats._checks import check_spacing
+from pipeline.formats._checks import check_spacing, header_of
 from pipeline.formats._volumes import SPATIAL_AXES, canonical_image, file_of, load, stored_volume
+from pipeline.image.header import FileHeader
 from pipeline.image.image import Image
 from pipeline.image.intensity import IntensityMap
 
@@ -64,6 +65,25 @@ PLAUSIBLE_MM = (1.0, 1000.0)
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, kw_only=True)
+class NiftiHeader(FileHeader):
+    """Header of a NIfTI file.
+
+    Attributes:
+        version: of the standard, 1 or 2.
+        block: the binary header, in base64.
+        extensions: code and content, in base64, of each header extension.
+    """
+
+    format: str = "nifti"
+    version: int
+    block: str
+    extensions: tuple[tuple[int, str], ...] = ()
+
+
+HEADER = NiftiHeader
+
+
 def read(path: Path, part: Part = Part()) -> Image:
     """Read a volume into canonical order with physical intensities (slope and intercept applied).
 
@@ -86,14 +106,13 @@ def read(path: Path, part: Part = Part()) -> Image:
         affine,
         IntensityMap(1.0, float(file.dataobj.slope), float(file.dataobj.inter), raw.dtype.newbyteorder("=").name),
         "um" if _unit_code(header) == MICROMETRE else "mm",
-        {
-            "format": "nifti",
-            "version": VERSIONS[int(header["sizeof_hdr"])],
-            "header": base64.b64encode(header.binaryblock).decode("ascii"),
-            "extensions": [
-                [int(one.get_code()), base64.b64encode(one.content).decode("ascii")] for one in header.extensions
-            ],
-        },
+        NiftiHeader(
+            version=VERSIONS[int(header["sizeof_hdr"])],
+            block=base64.b64encode(header.binaryblock).decode("ascii"),
+            extensions=tuple(
+                (int(one.get_code()), base64.b64encode(one.content).decode("ascii")) for one in header.extensions
+            ),
+        ),
     )
 
 
@@ -124,10 +143,11 @@ def write(path: Path, image: Image) -> int:
             ALIGNED,
         )
         header.set_sform(np.linalg.inv(_unit(header)) @ affine, code=ALIGNED)
-    for code, content in image.origin["extensions"]:
+    stored = header_of(image, NiftiHeader)
+    for code, content in stored.extensions:
         header.extensions.append(Nifti1Extension(code, base64.b64decode(content)))
     # Without an affine of its own, nibabel leaves both forms of the header alone.
-    kind: Any = IMAGE_TYPES[image.origin["version"]]
+    kind: Any = IMAGE_TYPES[stored.version]
     file = kind(data, None, header=header, dtype=data.dtype)
     file.header.set_slope_inter(image.intensity.slope, image.intensity.intercept)
     with replacing(path) as partial:
@@ -144,14 +164,15 @@ def as_quantity(image: Image) -> Image:
     return replace(
         image,
         intensity=replace(image.intensity, slope=1.0, intercept=0.0, dtype="float32"),
-        origin={**image.origin, "header": base64.b64encode(header.binaryblock).decode("ascii")},
+        header=replace(header_of(image, NiftiHeader), block=base64.b64encode(header.binaryblock).decode("ascii")),
     )
 
 
 def _header(image: Image) -> Any:
     """Return the header of the file that an image came from, as that of a single file without extensions."""
-    kind: Any = IMAGE_TYPES[image.origin["version"]]
-    header = kind.header_class(base64.b64decode(image.origin["header"]), check=False)
+    stored = header_of(image, NiftiHeader)
+    kind: Any = IMAGE_TYPES[stored.version]
+    header = kind.header_class(base64.b64decode(stored.block), check=False)
     header["magic"] = header.single_magic
     header["vox_offset"] = 0  # nibabel then leaves room for the extensions
     return header

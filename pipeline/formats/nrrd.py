@@ -12,12 +12,13 @@ from pathlib import Path
 from pipeline.errors import UserError
 from pipeline.formats import Part
 from pipeline.formats._checks import check_is_file
-from pipeline.formats._itk import Header, Kind, header_fields, read_itk, warn_of_lost, write_itk
+from pipeline.formats._itk import Header, ItkHeader, Kind, header_fields, read_itk, warn_of_lost, write_itk
 from pipeline.formats._volumes import SPATIAL_AXES
 from pipeline.image.image import Image
 
 SUFFIXES = (".nrrd", ".nhdr")
 WRITTEN = (".nrrd",)
+HEADER = ItkHeader
 KIND = Kind("NRRD", "nrrd", "NrrdImageIO")
 MAX_HEADER_BYTES = 1 << 20
 SPACES = ("right-anterior-superior", "left-anterior-superior", "left-posterior-superior")

@@ -10,9 +10,9 @@ hold, and all images of the store but the one that was read.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import zarr
@@ -24,7 +24,7 @@ from pipeline.formats import Part
 from pipeline.formats._checks import check_finite
 from pipeline.formats._colours import names_of
 from pipeline.formats._ngff import ZARR_FORMAT, Axis, Multiscale
-from pipeline.formats._plain import plain_image, plain_sections, section_names
+from pipeline.formats._plain import PlainHeader, plain_image, plain_sections, section_names
 from pipeline.formats._pyramid import add_coarser_levels, create_level, planes_of
 from pipeline.formats.tiled import read_whole
 from pipeline.formats.tiled.ome_zarr import accepts as holds_zarr
@@ -34,11 +34,27 @@ from pipeline.image.image import Image
 SUFFIXES = (".ome.zarr", ".zarr", ".ome.zarr.zip", ".zarr.zip")
 # A rule's result is more simply a file than a folder.
 WRITTEN = (".ome.zarr.zip", ".ome.zarr", ".zarr", ".zarr.zip")
-FORMAT = "ome_zarr"
 SPACE = "xyz"
 """Axes of an Image by their names in OME-NGFF."""
 
 accepts = holds_zarr
+
+
+@dataclass(frozen=True, kw_only=True)
+class OmeZarrHeader(PlainHeader):
+    """Metadata of an OME-Zarr.
+
+    Attributes:
+        multiscale: axes, units, names and display settings of the channels.
+        shape: of the image that was read, axes x, y and z.
+    """
+
+    format: str = "ome_zarr"
+    multiscale: Multiscale
+    shape: tuple[int, int, int]
+
+
+HEADER = OmeZarrHeader
 
 
 def read(path: Path, part: Part = Part()) -> Image:
@@ -63,7 +79,7 @@ def read(path: Path, part: Part = Part()) -> Image:
         multiscale.voxel_um,
         section_names(count),
         names_of(range(sections.shape[1]), multiscale.labels),
-        {"format": FORMAT, "multiscale": asdict(multiscale), "shape": [width, height, count]},
+        OmeZarrHeader(multiscale=multiscale, shape=(width, height, count)),
     )
     return replace(plain, affine=_affine(multiscale, (width, height, count)))
 
@@ -77,10 +93,11 @@ def write(path: Path, image: Image) -> int:
     Raises:
         UserError: the image is of another format, or there is something else at `path`.
     """
-    if image.origin.get("format") != FORMAT:
+    header = image.header
+    if not isinstance(header, OmeZarrHeader):
         raise UserError(f"{path}: only an image that was OME-Zarr is written as OME-Zarr; choose another suffix.")
     check_output(path)
-    multiscale = _moved(_from_json(image.origin["multiscale"]), image)
+    multiscale = _moved(header, image)
     names = multiscale.axis_names
     sections, saturated = plain_sections(image)
     sizes = dict(zip("zcyx", sections.shape, strict=True))
@@ -117,12 +134,13 @@ def _affine(multiscale: Multiscale, shape: Sequence[int]) -> NDArray[np.float64]
     return affine
 
 
-def _moved(multiscale: Multiscale, image: Image) -> Multiscale:
+def _moved(header: OmeZarrHeader, image: Image) -> Multiscale:
     """Return the axes that an image has after its affine and shape have changed.
 
     Changes are counted in the voxels of the source: so what has not changed comes back to the last digit.
     """
-    before = _affine(multiscale, image.origin["shape"])
+    multiscale = header.multiscale
+    before = _affine(multiscale, header.shape)
     changed: dict[str, Axis] = {}
     for place, name in enumerate(SPACE):
         axis = multiscale.axis(name)
@@ -132,7 +150,7 @@ def _moved(multiscale: Multiscale, image: Image) -> Multiscale:
         scale = axis.scale / _tidy(size / abs(image.affine[place, place]))
         ends = [
             matrix[place, 3] + (matrix[place, place] * (count - 1) if matrix[place, place] < 0 else 0.0)
-            for matrix, count in ((before, image.origin["shape"][place]), (image.affine, image.data.shape[place]))
+            for matrix, count in ((before, header.shape[place]), (image.affine, image.data.shape[place]))
         ]
         shift = round((ends[1] - ends[0]) / size, 9)
         changed[name] = replace(axis, scale=scale, translation=axis.translation + shift * axis.scale)
@@ -142,9 +160,3 @@ def _moved(multiscale: Multiscale, image: Image) -> Multiscale:
 def _tidy(value: float) -> float:
     """Take off the last digits, which hold rounding errors."""
     return float(f"{value:.12g}")
-
-
-def _from_json(values: dict[str, Any]) -> Multiscale:
-    """Undo `dataclasses.asdict`, also after the values were JSON."""
-    axes = tuple(Axis(**axis) for axis in values["axes"])
-    return Multiscale(**{**values, "axes": axes, "channels": tuple(values["channels"])})

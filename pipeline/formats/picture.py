@@ -9,6 +9,7 @@ palettes (which become RGB), colour profiles, and texts such as EXIF. Files of s
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,10 @@ from PIL import Image as PillowImage
 from pipeline.errors import UserError
 from pipeline.files import replacing
 from pipeline.formats import Part
-from pipeline.formats._checks import check_is_file
+from pipeline.formats._checks import check_is_file, header_of
 from pipeline.formats._colours import colours_of, wanted_channels
 from pipeline.formats._picture_stack import GREY_AXES, as_grey, decoded
-from pipeline.formats._plain import MICROMETRE, plain_image, plain_sections
+from pipeline.formats._plain import MICROMETRE, PlainHeader, plain_image, plain_sections
 from pipeline.image.image import Image
 from pipeline.image.intensity import IntensityMap
 
@@ -30,6 +31,21 @@ SUFFIXES = (".png", ".jpg", ".jpeg")
 WRITTEN = (".png",)
 TITLE = "a picture"
 MICROMETRES_PER_INCH = 25400.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureHeader(PlainHeader):
+    """Header of a picture.
+
+    Attributes:
+        dots_per_inch: resolution for printing along columns and rows; None if the file states none.
+    """
+
+    format: str = "picture"
+    dots_per_inch: tuple[float, float] | None = None
+
+
+HEADER = PictureHeader
 
 
 def read(path: Path, part: Part = Part()) -> Image:
@@ -46,9 +62,9 @@ def read(path: Path, part: Part = Part()) -> Image:
         raise UserError(f"{path}: cannot be read ({error.strerror}).") from error
     found = decoded(str(path), content)
     picture, channels = channels_of(path, found.values, part.channel, part.coloured or found.is_coloured)
-    origin = {"format": "picture", "coloured": len(channels) > 1, "dots_per_inch": found.dots_per_inch}
+    header = PictureHeader(coloured=len(channels) > 1, dots_per_inch=found.dots_per_inch)
     intensity = IntensityMap(dtype=picture.dtype.name)
-    return plain_image(picture[None], intensity, part.voxel_um, [path.name], channels, origin)
+    return plain_image(picture[None], intensity, part.voxel_um, [path.name], channels, header)
 
 
 def write(path: Path, image: Image) -> int:
@@ -105,5 +121,5 @@ def _dots_per_inch(image: Image) -> dict[str, Any]:
     x, y = image.spacing[:2]
     if image.unit == MICROMETRE:
         return {"dpi": (MICROMETRES_PER_INCH / x, MICROMETRES_PER_INCH / y)}
-    stated = image.origin["dots_per_inch"]
+    stated = header_of(image, PictureHeader).dots_per_inch
     return {"dpi": (stated[0] / x, stated[1] / y)} if stated else {}

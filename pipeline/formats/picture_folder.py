@@ -22,6 +22,7 @@ from pipeline.formats import tiff as _tiff
 from pipeline.formats._checks import check_size
 from pipeline.formats._picture_stack import decoded
 from pipeline.formats._plain import plain_image
+from pipeline.formats._tiff_file import GREY
 from pipeline.formats.picture import channels_of
 from pipeline.image.image import Image
 from pipeline.image.intensity import IntensityMap
@@ -51,6 +52,7 @@ OTHER_IMAGES = (
 logger = logging.getLogger(__name__)
 
 write = _tiff.write
+HEADER = _tiff.TiffHeader
 
 
 def accepts(path: Path) -> bool:
@@ -82,15 +84,14 @@ def read(path: Path, part: Part = Part()) -> Image:
     coloured = coloured and part.channel is None
     found = [channels_of(path / name, one, part.channel, coloured) for name, one in zip(names, pictures, strict=True)]
     sections, channels = np.stack([section for section, _ in found]), found[0][1]
-    origin = {
-        "format": "tiff",
-        "title": TITLE,
-        "byte_order": "<" if sys.byteorder == "little" else ">",
-        "photometric": "minisblack",
-        "coloured": coloured,
-        "states_z": part.voxel_um is not None,
-    }
-    return plain_image(sections, IntensityMap(dtype=sections.dtype.name), part.voxel_um, names, channels, origin)
+    header = _tiff.TiffHeader(
+        title=TITLE,
+        byte_order="<" if sys.byteorder == "little" else ">",
+        photometric=GREY,
+        coloured=coloured,
+        states_z=part.voxel_um is not None,
+    )
+    return plain_image(sections, IntensityMap(dtype=sections.dtype.name), part.voxel_um, names, channels, header)
 
 
 def natural(name: str) -> tuple[Any, ...]:

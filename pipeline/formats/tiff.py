@@ -16,9 +16,9 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import tifffile
@@ -26,9 +26,9 @@ from numpy.typing import NDArray
 
 from pipeline.files import replacing
 from pipeline.formats import Part
-from pipeline.formats._checks import check_finite, check_size
+from pipeline.formats._checks import check_finite, check_size, header_of
 from pipeline.formats._colours import colours_of, names_of
-from pipeline.formats._plain import MICROMETRE, plain_image, plain_sections, section_names
+from pipeline.formats._plain import MICROMETRE, PlainHeader, plain_image, plain_sections, section_names
 from pipeline.formats._tiff_file import COLOUR, GREY, LARGEST_CLASSIC_BYTES
 from pipeline.formats.tiled import read_whole
 from pipeline.formats.tiled.tiff import TiffMetadata, open_tiled
@@ -37,6 +37,25 @@ from pipeline.image.image import Image
 SUFFIXES = (".ome.tiff", ".ome.tif", ".tiff", ".tif", ".ome.tf2", ".ome.tf8", ".ome.btf", ".btf", ".companion.ome")
 WRITTEN = (".ome.tiff", ".ome.tif", ".tiff", ".tif")
 TITLE = "TIFF"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TiffHeader(PlainHeader):
+    """Header of a TIFF file.
+
+    Attributes:
+        byte_order: "<" for little-endian files, ">" for big-endian ones.
+        photometric: photometric interpretation of grey pixels, as tifffile names it.
+        states_z: whether the distance of the slices is known.
+    """
+
+    format: str = "tiff"
+    byte_order: Literal["<", ">"]
+    photometric: str
+    states_z: bool
+
+
+HEADER = TiffHeader
 
 
 def read(path: Path, part: Part = Part()) -> Image:
@@ -56,14 +75,13 @@ def read(path: Path, part: Part = Part()) -> Image:
         sections, channels = colours_of(path, np.moveaxis(sections, 1, -1), None, bool(part.coloured))
     else:
         channels = names_of(range(sections.shape[1]), known.labels)
-    origin = {
-        "format": "tiff",
-        "byte_order": known.byte_order,
-        "photometric": GREY if known.photometric == COLOUR else known.photometric,
-        "coloured": single.coloured and len(channels) > 1,
-        "states_z": known.states_z,
-    }
-    found = plain_image(sections, single.intensity, single.voxel_um, section_names(len(sections)), channels, origin)
+    header = TiffHeader(
+        byte_order=known.byte_order,
+        photometric=GREY if known.photometric == COLOUR else known.photometric,
+        coloured=single.coloured and len(channels) > 1,
+        states_z=known.states_z,
+    )
+    found = plain_image(sections, single.intensity, single.voxel_um, section_names(len(sections)), channels, header)
     check_finite(path, found.data)
     return found
 
@@ -78,22 +96,23 @@ def write(path: Path, image: Image) -> int:
     """
     sections, saturated = plain_sections(image)
     digest = hashlib.sha256(sections.tobytes() + image.affine.tobytes()).digest()
-    pages, axes = _pages_of(sections, image.origin["coloured"])
+    header = header_of(image, TiffHeader)
+    pages, axes = _pages_of(sections, header.coloured)
     metadata: dict[str, Any] = {
         "axes": axes,
         "UUID": str(uuid.UUID(bytes=digest[:16])),
         "Creator": "BrainSR",
         **_sizes(image),
     }
-    if any(image.origin["channels"]) and not image.origin["coloured"]:
-        metadata["Channel"] = {"Name": image.origin["channels"]}
-    photometric = COLOUR if image.origin["coloured"] else image.origin["photometric"]
+    if any(header.channels) and not header.coloured:
+        metadata["Channel"] = {"Name": list(header.channels)}
+    photometric = COLOUR if header.coloured else header.photometric
     with (
         replacing(path) as partial,
         tifffile.TiffWriter(
             partial,
             ome=True,
-            byteorder=image.origin["byte_order"],
+            byteorder=header.byte_order,
             bigtiff=sections.nbytes > LARGEST_CLASSIC_BYTES,
         ) as file,
     ):
@@ -104,7 +123,7 @@ def write(path: Path, image: Image) -> int:
 def as_quantity(image: Image) -> Image:
     """Return an image as 32-bit floats of which zero is black, whatever it was in the source."""
     floats = replace(image.intensity, slope=1.0, intercept=0.0, dtype="float32")
-    return replace(image, intensity=floats, origin={**image.origin, "photometric": GREY})
+    return replace(image, intensity=floats, header=replace(header_of(image, TiffHeader), photometric=GREY))
 
 
 def _pages_of(sections: NDArray, coloured: bool) -> tuple[NDArray, str]:
@@ -119,7 +138,7 @@ def _sizes(image: Image) -> dict[str, Any]:
     if image.unit != MICROMETRE:
         return {}
     stated = dict(zip("XYZ", image.spacing, strict=True))
-    if not image.origin["states_z"]:
+    if not header_of(image, TiffHeader).states_z:
         del stated["Z"]
     units = {f"PhysicalSize{axis}Unit": "\N{MICRO SIGN}m" for axis in stated}
     return {**{f"PhysicalSize{axis}": size for axis, size in stated.items()}, **units}

@@ -16,13 +16,15 @@ from numpy.typing import NDArray
 from pipeline.errors import UserError
 from pipeline.files import replacing
 from pipeline.formats import Part
-from pipeline.formats._checks import first_line
+from pipeline.formats._checks import first_line, header_of
+from pipeline.formats._picture_stack import PictureStackHeader
 from pipeline.formats._tiff_file import DAMAGE
 from pipeline.image.channels import COLOURS
-from pipeline.image.image import Image
+from pipeline.image.image import Image, Slicing
 from pipeline.image.intensity import IntensityMap
-from pipeline.image.stack import SLICE_AXIS, UNIT, one_slice, stack_origin, stacked
+from pipeline.image.stack import PLANE, SLICE_AXIS, UNIT, one_slice, stacked
 
+HEADER = PictureStackHeader
 SUFFIXES = ()
 WRITTEN = (".tiff",)
 PAGE_NAME = 285
@@ -51,7 +53,7 @@ def read(path: Path, part: Part = Part()) -> Image:
     if not pictures or None in names or any(not _is_picture(picture) for picture in pictures):
         raise UserError(f"{path}: is no stack of pictures that BrainSR wrote.")
     dtype = pictures[0].dtype.name
-    sizes = [[picture.shape[1], picture.shape[0]] for picture in pictures]
+    sizes = tuple((picture.shape[1], picture.shape[0]) for picture in pictures)
     slices = [colour for picture in pictures for colour in np.atleast_3d(picture).transpose(2, 0, 1)]
     samples = [picture.shape[2] if picture.ndim == RGB_AXES else 1 for picture in pictures]
     return Image(
@@ -59,8 +61,8 @@ def read(path: Path, part: Part = Part()) -> Image:
         affine=np.eye(4),
         intensity=IntensityMap(dtype=dtype),
         unit=UNIT,
-        origin=stack_origin([str(name) for name in names], sizes, samples),
-        facts={"slice_axis": SLICE_AXIS},
+        header=PictureStackHeader(names=tuple(map(str, names)), sizes=sizes, samples=tuple(samples)),
+        slicing=Slicing(PLANE, SLICE_AXIS),
     )
 
 
@@ -73,13 +75,13 @@ def write(path: Path, image: Image) -> int:
     Raises:
         UserError: the image has another size than its pictures.
     """
-    origin = image.origin
-    widest = [max(size[axis] for size in origin["sizes"]) for axis in (0, 1)]
-    if list(image.data.shape) != [*widest, sum(origin["samples"])]:
+    header = header_of(image, PictureStackHeader)
+    widest = [max(size[axis] for size in header.sizes) for axis in (0, 1)]
+    if list(image.data.shape) != [*widest, sum(header.samples)]:
         raise UserError(f"{path}: the stack of shape {image.data.shape} has not the size of its pictures {widest}.")
     saturated, first = 0, 0
     with replacing(path) as partial, tifffile.TiffWriter(partial) as file:
-        for name, size, samples in zip(origin["names"], origin["sizes"], origin["samples"], strict=True):
+        for name, size, samples in zip(header.names, header.sizes, header.samples, strict=True):
             indices = range(first, first + samples)
             slices = [one_slice(image.data, index, size) for index in indices]
             stored, clipped = image.intensity.of_slices(indices).to_stored(np.stack(slices, axis=-1))

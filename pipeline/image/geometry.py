@@ -43,3 +43,7 @@ class Orientation:
 def _reorder(data: NDArray, affine: NDArray, table: NDArray) -> tuple[NDArray, NDArray[np.float64]]:
     moved = nib.orientations.apply_orientation(data, table)
     return moved, affine @ nib.orientations.inv_ornt_aff(table, data.shape)
+
+
+RAS = Orientation((0, 1, 2), (1, 1, 1))
+"""Canonical orientation: axes run to the right, the front and the top."""

@@ -16,8 +16,6 @@ from pipeline.errors import UserError
 
 MASK = "missing"
 """Name of the mask of these voxels in an Image."""
-VALUE = "missing_value"
-"""Key of an image's origin: the physical value of these voxels in files that cannot store NaN."""
 
 
 def missing_voxels(data: NDArray) -> NDArray[np.bool_] | None:

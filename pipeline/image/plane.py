@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-from typing import NamedTuple
 
 from pipeline.config.sections import PlaneChoice
-from pipeline.image.image import PLANE_AXIS, Image
+from pipeline.image.image import PLANE_AXIS, Image, Slicing
 from pipeline.image.stack import PLANE, SLICE_AXIS
 
 logger = logging.getLogger(__name__)
@@ -18,25 +17,11 @@ ROUNDING = 1e-3
 NAMES = {axis: name for name, axis in PLANE_AXIS.items()}
 
 
-class Slicing(NamedTuple):
-    """How the slices of an image lie.
-
-    Attributes:
-        plane: axial, coronal or sagittal; "picture" for micrographs and pictures.
-        axis: along which the slices follow each other.
-        reason: why, as the end of a sentence.
-    """
-
-    plane: str
-    axis: int
-    reason: str
-
-
 def slicing_of(image: Image, choice: PlaneChoice = "auto") -> Slicing:
-    """Return how the slices of an image lie, and logs it.
+    """Choose the plane of the slices of an image, and log it.
 
-    A slicing that is recorded in the facts of the image holds whatever the choice, so that a low-resolution volume is
-    cut as its reference was. Micrographs and pictures have no anatomical plane: their slices are those of the file.
+    A recorded slicing overrides the choice, so that a low-resolution volume is cut as its reference was. Micrographs
+    and pictures have no anatomical plane: their slices are those of the file.
 
     With the choice "auto", slices lie across
 
@@ -49,21 +34,12 @@ def slicing_of(image: Image, choice: PlaneChoice = "auto") -> Slicing:
         image: in canonical orientation.
         choice: a plane, or "auto".
     """
-    if "plane_reason" in image.facts:
-        return Slicing(image.facts["plane"], image.facts["slice_axis"], image.facts["plane_reason"])
-    found = _recorded(image, choice) or _chosen(image, choice)
+    if image.slicing is not None:
+        return image.slicing
+    found = _chosen(image, choice)
     if found.plane in PLANE_AXIS:
         sizes = " x ".join(f"{length:.3g}" for length in image.spacing)
         logger.info("slices: %s, since %s (voxels of %s %s)", found.plane, found.reason, sizes, image.unit)
-    return found
-
-
-def _recorded(image: Image, choice: PlaneChoice) -> Slicing | None:
-    if "slice_axis" not in image.facts or "plane" not in image.facts:
-        return None
-    found = Slicing(image.facts["plane"], image.facts["slice_axis"], "the volume was made so by a run")
-    if choice not in ("auto", found.plane):
-        logger.warning("slices are %s, not %s: the volume was made so by a run", found.plane, choice)
     return found
 
 
@@ -84,7 +60,7 @@ def _chosen(image: Image, choice: PlaneChoice) -> Slicing:
     thick = ratios.index(max(ratios))
     if ratios[thick] >= THICK * (1 - ROUNDING):
         return Slicing(NAMES[thick], thick, f"voxels are at least {THICK:g} times longer across these slices")
-    if image.origin.get("format") == "dicom":
-        stacked = int(image.origin["orientation"]["axes"][2])
+    if image.header.format == "dicom" and image.header.orientation is not None:
+        stacked = image.header.orientation.axes[2]
         return Slicing(NAMES[stacked], stacked, "the DICOM images are stacked so")
     return Slicing("axial", PLANE_AXIS["axial"], "no axis is much coarser than the others")

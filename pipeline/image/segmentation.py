@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pipeline.errors import UserError
 from pipeline.formats import Part, format_of
 from pipeline.image.alignment import check_same_grid
-from pipeline.image.channels import apart, channel_count, together
+from pipeline.image.channels import apart, together
 from pipeline.image.image import Image
 
 PREFIX = "label-"
@@ -37,7 +37,7 @@ def read_segmentation(path: Path, image: Image, name: str) -> NDArray[np.int32]:
         UserError: the file cannot be read, does not lie on the grid of the image, or holds something else than labels.
     """
     read = format_of(path).read(path, Part())
-    channels = apart(image.data, channel_count(image.facts))
+    channels = apart(image.data, image.stack.channel_count)
     check_same_grid(path, read, image.with_data(channels[0]), name, "segmentation")
     values = np.nan_to_num(read.data, nan=0.0)
     labels = np.rint(values)
@@ -70,14 +70,14 @@ def label_regions(image: Image, names: Mapping[int, str]) -> dict[str, NDArray[n
     Raises:
         UserError: a label that has a name is not in the segmentation.
     """
-    if "labels" not in image.facts:
+    known = image.block.labels
+    if known is None:
         return {}
-    known = image.facts["labels"]
     absent = [label for label in names if label not in known]
     if absent:
         there = ", ".join(map(str, known)) or "none"
         raise UserError(
-            f"volume {image.facts['id']!r}: its segmentation has no label {absent[0]} ({names[absent[0]]!r}, "
+            f"volume {image.id!r}: its segmentation has no label {absent[0]} ({names[absent[0]]!r}, "
             f"evaluate.labels); it has {there}."
         )
     called = names or {label: str(label) for label in known}

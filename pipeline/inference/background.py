@@ -117,7 +117,7 @@ def needed_margin(record: NetworkRecord, tolerance: float) -> int | None:
 
 def has_background(image: Image) -> bool:
     """Whether an image shows a head in background: its foreground was looked for and is not all of it."""
-    return image.is_anatomical and image.facts.get("foreground_fraction", 1.0) < 1.0
+    return image.is_anatomical and image.block.foreground_fraction < 1.0
 
 
 def tissue_of(lr: NDArray[np.float32], slice_axis: int) -> NDArray[np.bool_]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.image.image import Image
 from pipeline.models.record import TrainingDomain
-from pipeline.physics.parameters import is_outside, spacing_mm
+from pipeline.physics.low_resolution import LowResolutionImage
+from pipeline.physics.parameters import is_outside
 
 NEGLIGIBLE_NOISE = 0.005
 """Noise below this fraction of the intensity range is never too low."""
@@ -37,7 +37,7 @@ def outside_domain(domain: TrainingDomain | None, sigma: float, voxel_mm: Sequen
     return found
 
 
-def enlarged_voxels(image: Image) -> list[float] | None:
+def enlarged_voxels(image: LowResolutionImage) -> list[float] | None:
     """Return the voxel sizes of a low-resolution image along the enlarged axes, in mm; None where they are unknown."""
-    sizes, factors = spacing_mm(image), image.facts["forward_model"]["factors"]
+    sizes, factors = image.spacing_mm, image.forward_model.factors
     return [size for size, factor in zip(sizes, factors, strict=True) if factor > 1] if sizes else None

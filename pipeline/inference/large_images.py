@@ -29,6 +29,7 @@ from pipeline.files import DISK_ERRORS, read_json, write_json
 from pipeline.formats._pyramid import add_coarser_levels, create_level, open_level
 from pipeline.formats.io.predictions import warn_of_clipping
 from pipeline.formats.tiled import Plane, TiledImage, fitting_format
+from pipeline.image.image import MILLIMETRES
 from pipeline.image.intensity import LOW_PERCENTILE, PERCENTILE, IntensityMap
 from pipeline.image.intensity_limits import limited, log_limited
 from pipeline.inference.backends._compute import FULL_PRECISION
@@ -46,7 +47,6 @@ from pipeline.inference.result_check import Agreement, agreement_of, cell_means,
 from pipeline.inference.tiles import Tiling, restored_blocks
 from pipeline.inference.tta import MAX_AUGMENTATIONS, restore_augmented, restore_averaged
 from pipeline.models.generator import Generator
-from pipeline.physics.parameters import MILLIMETRES
 
 logger = logging.getLogger(__name__)
 

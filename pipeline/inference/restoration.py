@@ -24,7 +24,7 @@ from pipeline.inference.volume import restore_volume, restore_with_tta_std
 from pipeline.models.generator import Generator
 from pipeline.models.weights import load_generator
 from pipeline.physics.data_consistency import toward_measurement, weight_at
-from pipeline.physics.forward import ForwardModel
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.physics.noise_level import estimate_sigma
 from pipeline.physics.parameters import PhysicalParameters
 
@@ -51,24 +51,24 @@ def network_on(path: Path, device: torch.device) -> Generator:
     return load_generator(path).to(device).eval()
 
 
-def restore(network: Generator, image: Image, settings: Infer) -> NDArray[np.float32]:
+def restore(network: Generator, image: LowResolutionImage, settings: Infer) -> NDArray[np.float32]:
     """Restore a low-resolution volume with one network; see `restore_measured`."""
     return restore_measured([network], image, settings).restored
 
 
 def restore_measured(
-    networks: Sequence[Generator], image: Image, settings: Infer, *, with_tta_std: bool = False
+    networks: Sequence[Generator], image: LowResolutionImage, settings: Infer, *, with_tta_std: bool = False
 ) -> Restored:
     """Restore a low-resolution volume whose forward model is known, and apply data consistency.
 
     Args:
         networks: on their device, in evaluation mode: the one whose result is returned, then further members of the
             ensemble, which contribute to the TTA standard deviation alone.
-        image: low-resolution volume with its forward model in the facts.
+        image: the low-resolution volume.
         settings: the section `infer`.
         with_tta_std: compute the TTA standard deviation.
     """
-    model = ForwardModel.from_json(image.facts["forward_model"])
+    model = image.forward_model
     # Networks see no intensities beyond their limits; what lies beyond is added at the end.
     within = limited(image.data)
     inside = image.with_data(within.values)
@@ -82,7 +82,7 @@ def restore_measured(
 
 def restore_uncorrected(
     networks: Sequence[Generator],
-    image: Image,
+    image: LowResolutionImage,
     noise: str | PhysicalParameters,
     settings: Infer,
     *,
@@ -92,13 +92,13 @@ def restore_uncorrected(
 
     Args:
         networks: as in `restore_measured`.
-        image: low-resolution volume with its factors in the facts.
+        image: the low-resolution volume.
         noise: as in `noise_sigma`.
         settings: the section `infer`.
         with_tta_std: compute the TTA standard deviation.
     """
     sigma = noise_sigma(image, noise, settings)
-    factors, axis = image.facts["forward_model"]["factors"], image.facts["slice_axis"]
+    factors, axis = image.forward_model.factors, image.slice_axis
     background = _background_of(image, networks, settings)
     options = (settings, sigma, networks[0].record.self_ensemble, background)
     if with_tta_std:
@@ -112,9 +112,7 @@ def _background_of(image: Image, networks: Sequence[Generator], settings: Infer)
         return None
     margins = [needed_margin(network.record, settings.background_tolerance) for network in networks]
     known = [margin for margin in margins if margin is not None]
-    return Background(
-        tissue_of(image.data, image.facts["slice_axis"]), max(known) if len(known) == len(margins) else None
-    )
+    return Background(tissue_of(image.data, image.slice_axis), max(known) if len(known) == len(margins) else None)
 
 
 def noise_sigma(image: Image, noise: str | PhysicalParameters, settings: Infer) -> float:
@@ -131,31 +129,30 @@ def noise_sigma(image: Image, noise: str | PhysicalParameters, settings: Infer) 
     if settings.noise_sigma is not None:
         return settings.noise_sigma
     try:
-        estimate = estimate_sigma(image.data, image.facts["slice_axis"], noise)
+        estimate = estimate_sigma(image.data, image.slice_axis, noise)
     except UserError as error:
-        if "id" not in image.facts:
+        if not image.id:
             raise
-        raise UserError(f"volume {image.facts['id']!r}: {error}") from error
+        raise UserError(f"volume {image.id!r}: {error}") from error
     logger.info("estimated noise: %.4f of the range (%s)", estimate.sigma, estimate.method)
     return estimate.sigma
 
 
-def check_restored(network: Generator, image: Image, found: Restored, *, force: bool) -> None:
+def check_restored(network: Generator, image: LowResolutionImage, found: Restored, *, force: bool) -> None:
     """Compare a restored volume with its measurement, and the measurement with the training data of the network.
 
     Args:
         network: that restored it.
-        image: low-resolution volume with its forward model in the facts.
+        image: the low-resolution volume.
         found: the restored volume.
         force: log a warning instead of an error where the restored volume disagrees with its measurement.
 
     Raises:
         UserError: the restored volume disagrees with its measurement.
     """
-    name = image.facts["id"]
-    model = ForwardModel.from_json(image.facts["forward_model"])
-    limited(image.data).log(name)
+    limited(image.data).log(image.id)
     for sentence in outside_domain(network.record.domain, found.sigma, enlarged_voxels(image)):
-        logger.warning("%s: %s", name, sentence)
-    agreement = agreement_with_measurement(found.restored, image.data, replace(model, noise_sigma=found.sigma))
-    check_agreement(name, agreement, force=force)
+        logger.warning("%s: %s", image.id, sentence)
+    model = replace(image.forward_model, noise_sigma=found.sigma)
+    agreement = agreement_with_measurement(found.restored, image.data, model)
+    check_agreement(image.id, agreement, force=force)

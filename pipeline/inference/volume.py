@@ -30,9 +30,9 @@ from pipeline.inference.tta import (
 )
 from pipeline.models.device import device_words
 from pipeline.models.generator import Generator
-from pipeline.physics.between import slices_between
 from pipeline.physics.excerpts import Excerpt
 from pipeline.physics.grid import Cut, cuts
+from pipeline.physics.interpolation import interpolate_slices
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ def restore_volume(
 
     Which slices these are depends on the enlarged axes, see `pipeline.physics.grid.cuts`; where there are two or three
     ways to cut, their results are averaged. If the axis across the slices is enlarged as well, the volume is first
-    interpolated along it, see `pipeline.physics.between`.
+    interpolated along it, see `pipeline.physics.interpolation`.
 
     Args:
         network: one-channel network, in evaluation mode.
@@ -173,7 +173,7 @@ def _restore_slices(
     restorer: _SliceRestorer, lr: NDArray[np.float32], factors: Sequence[int], cut: Cut, background: Background | None
 ) -> NDArray[np.float32]:
     """Restore all slices of one way to cut the volume; a leading axis of quantities is kept."""
-    slices = np.moveaxis(slices_between(lr, factors[cut.normal], cut.normal), cut, (0, 1, 2))
+    slices = np.moveaxis(interpolate_slices(lr, factors[cut.normal], cut.normal), cut, (0, 1, 2))
     if restorer.settings.precision != FULL_PRECISION:
         tile = slice(restorer.settings.tile_lr)
         middle = slices[len(slices) // 2, tile, tile]

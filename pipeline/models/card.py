@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from torch import nn
 
 from pipeline.config.recipe import PRETRAINED, SCRATCH, Recipe
 from pipeline.config.sources import Source
-from pipeline.image.channels import count_sections
 from pipeline.image.stack import PLANE
 from pipeline.models.generator import Generator
 from pipeline.models.record import BackgroundChange
 from pipeline.physics.forward import ForwardModel, operators_in_words
 from pipeline.physics.grid import is_isotropic
+from pipeline.physics.low_resolution import LowResolutionImage
 
 CAUTION = """## Limits
 
@@ -64,7 +63,7 @@ def trained_card(
     source: Source,
     network: Generator,
     recipe: Recipe,
-    volumes: Sequence[Mapping[str, Any]],
+    volumes: Sequence[LowResolutionImage],
     history: Sequence[Mapping[str, float]],
     device: str,
 ) -> str:
@@ -74,13 +73,13 @@ def trained_card(
         source: the initial weights' entry in the table of sources.
         network: the trained network, with its record.
         recipe: how it was trained.
-        volumes: facts of the training and validation volumes.
+        volumes: the low-resolution training and validation volumes.
         history: rows of the training's history.
         device: on which it was trained.
     """
-    learnt = [f"  - {_describe(facts)}" for facts in volumes if facts["split"] == "train"]
-    validated = [f"  - {_describe(facts)}" for facts in volumes if facts["split"] == "val"]
-    models = [facts["forward_model"] for facts in volumes]
+    learnt = [f"  - {_describe(volume)}" for volume in volumes if volume.identity.split == "train"]
+    validated = [f"  - {_describe(volume)}" for volume in volumes if volume.identity.split == "val"]
+    models = [volume.forward_model for volume in volumes]
     last = history[-1]
     measured = ", ".join(
         f"{name.removeprefix('val_')} {value:.4g}" for name, value in last.items() if name.startswith("val_")
@@ -92,7 +91,7 @@ def trained_card(
             f"- Recipe: {recipe.source or 'of your own'}",
             f"- Architecture: {network.shape.architecture}, {_size(network)} parameters, one channel, "
             f"{_enlarges(network)}",
-            *_planes(volumes[0]["forward_model"]),
+            *_planes(volumes[0].forward_model),
             *_origin(recipe, source),
             "- Learnt from:",
             *learnt,
@@ -125,9 +124,9 @@ def _background(changes: Sequence[BackgroundChange]) -> list[str]:
     ]
 
 
-def _planes(forward_model: Mapping[str, Any]) -> list[str]:
+def _planes(forward_model: ForwardModel) -> list[str]:
     """How the network enlarges volumes that are coarse along all three axes; nothing for others."""
-    if not is_isotropic(forward_model["factors"]):
+    if not is_isotropic(forward_model.factors):
         return []
     return [
         "- Enlarges volumes along all three axes: for each of them the volume is interpolated along it by cubic",
@@ -148,10 +147,10 @@ def _origin(recipe: Recipe, source: Source) -> list[str]:
     ]
 
 
-def _forward(models: Sequence[Mapping[str, Any]], recipe: Recipe) -> str:
+def _forward(models: Sequence[ForwardModel], recipe: Recipe) -> str:
     """The forward model of the training patches, in words; volumes that differ in their plane differ in its axes."""
-    model = ForwardModel.from_json(models[0])
-    factors = " or ".join(str(one) for one in dict.fromkeys(ForwardModel.from_json(each).factors for each in models))
+    model = models[0]
+    factors = " or ".join(str(one) for one in dict.fromkeys(each.factors for each in models))
     low, high = recipe.noise_sigma_range or (model.noise_sigma,) * 2
     told = ", which the network is told" if recipe.noise_map else ""
     steps = operators_in_words(model.operator_ranges or model.operators)
@@ -173,10 +172,12 @@ def _trained_on(source: Source) -> str:
     return source.network.trained_on if source.network else "unknown"
 
 
-def _describe(facts: Mapping[str, Any]) -> str:
-    start, stop = facts["slices"]
-    count = count_sections(facts, facts["foreground_slices"])
-    known = facts["plane"] != PLANE and "plane_reason" in facts
-    why = f"; {facts['plane']} since {facts['plane_reason']}" if known else ""
-    block = f"{facts['plane']} slices {start} to {stop - 1} ({count} with foreground{why})"
-    return f"{facts['id']}: subject {facts['subject']}, {block}"
+def _describe(volume: LowResolutionImage) -> str:
+    block, plane, reason = volume.block, volume.plane, volume.slicing.reason if volume.slicing else ""
+    start, stop = block.slices or (0, volume.data.shape[volume.slice_axis])
+    count = volume.stack.count_sections(block.foreground_slices)
+    why = f"; {plane} since {reason}" if plane != PLANE and reason else ""
+    return (
+        f"{volume.id}: subject {volume.identity.subject}, {plane} slices {start} to {stop - 1} "
+        f"({count} with foreground{why})"
+    )

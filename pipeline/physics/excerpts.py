@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.image.image import Image
+from pipeline.image.image import Image, Slicing
 from pipeline.image.intensity import DATA_RANGE
 from pipeline.image.slices import evenly_spaced, filled_slices
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import crop_to, cuts, is_isotropic
+from pipeline.physics.low_resolution import LowResolutionImage
 
 PerSlice = Callable[..., float]
 """`per_slice(reference, estimate, mask, data_range)` of a module of pipeline.metrics."""
@@ -44,7 +45,7 @@ class Excerpt:
     @property
     def slice_axis(self) -> int:
         """Axis along which the slices follow each other."""
-        return self.reference.facts["slice_axis"]
+        return self.reference.slice_axis
 
     @property
     def measured_slices(self) -> int:
@@ -74,7 +75,7 @@ class Excerpt:
         }
 
 
-def excerpt(reference: Image, lr: Image, most: int) -> Excerpt:
+def excerpt(reference: Image, lr: LowResolutionImage, most: int) -> Excerpt:
     """Take at most `most` evenly spaced slices with foreground of a volume and its low-resolution image.
 
     The slices are cut so that they show what was lost, see `pipeline.physics.grid.cuts`. A blur across them is part of
@@ -86,17 +87,17 @@ def excerpt(reference: Image, lr: Image, most: int) -> Excerpt:
     Raises:
         UserError: the volume was coarsened by different factors along its axes.
     """
-    model = ForwardModel.from_json(lr.facts["forward_model"])
+    model = lr.forward_model
     if is_isotropic(model.factors):
         return _block(reference, model, SIDE_LR * most)
-    slice_axis = reference.facts["slice_axis"]
+    slice_axis = reference.slice_axis
     axis = cuts(model.factors, slice_axis)[0].normal
     usual = axis == slice_axis
-    candidates = reference.facts["foreground_slices"] if usual else filled_slices(reference.masks["foreground"], axis)
+    candidates = reference.block.foreground_slices if usual else filled_slices(reference.masks["foreground"], axis)
     chosen = evenly_spaced(candidates, most)
     masks = {"foreground": np.take(reference.masks["foreground"], chosen, axis)}
-    facts = {**reference.facts, "slice_axis": axis}
-    kept = reference.with_data(np.take(reference.data, chosen, axis), masks=masks, facts=facts)
+    slicing = Slicing(reference.plane, axis)
+    kept = reference.with_data(np.take(reference.data, chosen, axis), masks=masks, slicing=slicing)
     shape = tuple(int(size) for size in kept.data.shape)
     apart = replace(model, hr_shape=shape, still_axis=axis)
     return Excerpt(kept, np.take(lr.data, chosen, axis), apart, model.coarsen_slices(reference.data, axis, chosen))
@@ -108,7 +109,7 @@ def _block(reference: Image, model: ForwardModel, side: int) -> Excerpt:
     Along the first axis within the slices it begins where the foreground does, along the others it lies in the middle:
     so it holds the outer layers as well as what is deep inside.
     """
-    mask, slice_axis = reference.masks["foreground"], reference.facts["slice_axis"]
+    mask, slice_axis = reference.masks["foreground"], reference.slice_axis
     rim = min(axis for axis in range(mask.ndim) if axis != slice_axis)
     places = []
     for axis, (size, factor) in enumerate(zip(model.lr_shape, model.factors, strict=True)):

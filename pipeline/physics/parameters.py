@@ -17,8 +17,6 @@ from pipeline.errors import UserError
 if TYPE_CHECKING:
     import numpy as np
 
-    from pipeline.image.image import Image
-
 Number = TypeVar("Number")
 
 Direction = Literal["in_plane", "through_plane", "isotropic"]
@@ -27,8 +25,6 @@ Direction = Literal["in_plane", "through_plane", "isotropic"]
 RANGE = "range"
 """By this tag a range is told from a number."""
 
-MILLIMETRES = {"mm": 1.0, "um": 1e-3}
-"""Millimetres per unit of an image's spacing. A picture without a voxel size has the unit "pixel"."""
 OUTSIDE = 0.25
 """How far an image may lie beyond either end of the range that a network was trained on, as a share of that end."""
 
@@ -111,12 +107,6 @@ def axes_along(direction: Direction, slice_axis: int, dimensions: int = 3) -> Se
     """Return the axes of an array along which something happens."""
     plane = [axis for axis in range(dimensions) if axis != slice_axis]
     return {"in_plane": plane, "through_plane": [slice_axis], "isotropic": list(range(dimensions))}[direction]
-
-
-def spacing_mm(image: Image) -> tuple[float, ...] | None:
-    """Return the distance of the voxels of an image along each axis in mm, or None where it is not known."""
-    unit = MILLIMETRES.get(image.unit)
-    return tuple(unit * length for length in image.spacing) if unit else None
 
 
 def is_outside(values: Sequence[float], limits: Sequence[float]) -> bool:

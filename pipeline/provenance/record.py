@@ -16,8 +16,8 @@ from pipeline.config.run import Run
 from pipeline.config.volumes import Volume
 from pipeline.errors import UserError
 from pipeline.files import read_json
-from pipeline.image.channels import count_sections
 from pipeline.image.image import Image
+from pipeline.image.intensity import LOW_PERCENTILE, PERCENTILE
 from pipeline.provenance.environment import git_state, package_versions, platform_details
 
 Record = Mapping[str, Any]
@@ -31,22 +31,6 @@ NOT_RECORDED = ("reading", "report", "resources", "store")
 
 SOURCE_KEYS = ("title", "licence", "citation", "version", "sha256", "downloaded_sha256")
 """Keys of every source; null where the value is unknown."""
-
-VOLUME_FACTS = (
-    "plane",
-    "plane_reason",
-    "slices",
-    "channels",
-    "collection",
-    "spacing_mm",
-    "bias_corrected",
-    "offset",
-    "offset_percentile",
-    "scale",
-    "scale_percentile",
-    "foreground_fraction",
-    "source_sha256",
-)
 
 
 def make_record(
@@ -146,15 +130,34 @@ def describe_source(download: Mapping[str, Any], run: Run) -> dict[str, Any]:
 
 def describe_volume(image: Image) -> dict[str, Any]:
     """Return the properties of an extracted volume: identity, geometry, intensity range and source."""
-    facts = image.facts
+    identity, block, stack, slicing = image.identity, image.block, image.stack, image.slicing
+    # Every picture of a collection has a range of its own.
+    ranges = None if stack.is_collection else image.intensity
+    left_out = {"too_large": len(block.too_large), "near_duplicate": len(block.near_duplicates)}
+    orientation = image.header.orientation
     return {
-        **{name: facts[name] for name in ("id", "subject", "split", "source")},
-        **{name: facts.get(name) for name in VOLUME_FACTS},
-        "foreground_slices": count_sections(facts, facts["foreground_slices"]),
-        "left_out": {why: len(names) for why, names in facts.get("left_out", {}).items()},
+        "id": identity.id,
+        "subject": identity.subject,
+        "split": identity.split,
+        "source": identity.source,
+        "source_sha256": identity.source_sha256,
+        "plane": image.plane,
+        "plane_reason": (slicing and slicing.reason) or None,
+        "slices": block.slices,
+        "channels": stack.channels or None,
+        "collection": stack.is_collection or None,
+        "spacing_mm": block.spacing_mm,
+        "bias_corrected": block.bias_corrected,
+        "offset": ranges and ranges.offset,
+        "offset_percentile": LOW_PERCENTILE,
+        "scale": ranges and ranges.scale,
+        "scale_percentile": PERCENTILE,
+        "foreground_fraction": block.foreground_fraction,
+        "foreground_slices": stack.count_sections(block.foreground_slices),
+        "left_out": left_out if stack.is_collection else {},
         "shape": list(image.data.shape),
         "spacing": [round(length, 6) for length in image.spacing],
         "unit": image.unit,
-        "orientation": image.origin.get("orientation_code"),
+        "orientation": orientation and orientation.code,
         "stored_dtype": image.intensity.dtype,
     }

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from pipeline.image.image import PLANE_AXIS, Image
 from pipeline.image.stack import SLICE_AXIS
 from pipeline.inference.result_check import WARN_BEYOND
-from pipeline.physics.forward import ForwardModel
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.physics.parameters import Direction, axes_along, is_outside
 from pipeline.reporting import methods_text
 from pipeline.reporting.gates import Gates
+from pipeline.reporting.run_record import gap_of, is_self_supervised, stacks_of
 from pipeline.reporting.setbacks import Setback
-from pipeline.reporting.titles import TESTED, classical_methods, method_title, split_title
+from pipeline.reporting.titles import TESTED, baselines, method_title, split_title
 
 Record = Mapping[str, Any]
 
@@ -52,7 +53,7 @@ class Case:
     """
 
     reference: Image
-    low: Image
+    low: LowResolutionImage
     record: Record
     deliver: str
     subjects: Sequence[str]
@@ -101,17 +102,16 @@ def _agreement(case: Case) -> list[Caution]:
 
 
 def _split(case: Case) -> list[Caution]:
-    facts = case.reference.facts
-    split = facts["split"]
+    split = case.reference.identity.split
     if split == "val":
         return [Caution("Validation", "Settings were chosen on this volume. Good numbers here prove nothing.")]
     found = []
-    if methods_text.learnt_from_self_supervised(case.record) and split in TESTED:
+    if is_self_supervised(case.record) and split in TESTED:
         found.append(
             Caution("Learnt from its own slices", "The network saw thick slices of this very volume as it learnt.")
         )
     elif split == "test_within_subject":
-        gap = methods_text.gap_of(case.record, facts["id"])
+        gap = gap_of(case.record, case.reference.id)
         apart = f", {gap} slices from the nearest one of them" if gap is not None else ""
         found.append(
             Caution(
@@ -119,8 +119,8 @@ def _split(case: Case) -> list[Caution]:
                 f"The network learnt from other slices of this head{apart}. The result says nothing of other heads.",
             )
         )
-    if len(case.subjects) == 1 and not methods_text.stacks_of(case.record):
-        where = split_title(split, self_supervised=methods_text.learnt_from_self_supervised(case.record)).lower()
+    if len(case.subjects) == 1 and not stacks_of(case.record):
+        where = split_title(split, self_supervised=is_self_supervised(case.record)).lower()
         found.append(
             Caution(
                 "One subject",
@@ -129,20 +129,20 @@ def _split(case: Case) -> list[Caution]:
             )
         )
     learnt = {volume["subject"] for volume in case.record["volumes"] if volume["split"] == "train"}
-    if len(learnt) == 1 and case.deliver not in classical_methods() and not methods_text.stacks_of(case.record):
+    if len(learnt) == 1 and case.deliver not in baselines() and not stacks_of(case.record):
         found.append(Caution("Learnt from one subject", "All training slices come from one head and one scan."))
     return found
 
 
 def _duplicates(case: Case) -> list[Caution]:
-    volume = case.reference.facts["id"]
+    volume = case.reference.id
     found = []
     for pair in case.record.get("near_duplicates", []):
         if volume in (pair["volume"], pair["near_duplicate_volume"]):
             other = pair["near_duplicate_volume"] if pair["volume"] == volume else pair["volume"]
             split = pair["near_duplicate_split"] if pair["volume"] == volume else pair["split"]
             what = "pictures or slices" if pair["pictures"] != 1 else "picture or slice"
-            left_out = " They were left out." if volume in methods_text.stacks_of(case.record) else " They stay in."
+            left_out = " They were left out." if volume in stacks_of(case.record) else " They stay in."
             found.append(
                 Caution(
                     "Near-duplicates in another split",
@@ -153,10 +153,10 @@ def _duplicates(case: Case) -> list[Caution]:
 
 
 def _noise(case: Case) -> list[Caution]:
-    recipe = methods_text.recipe_of(case.record, case.deliver) if case.deliver not in classical_methods() else None
+    recipe = methods_text.recipe_of(case.record, case.deliver) if case.deliver not in baselines() else None
     if recipe is None:
         return []
-    model = ForwardModel.from_json(case.low.facts["forward_model"])
+    model = case.low.forward_model
     sigma = model.noise_sigma
     low, high = recipe.noise_sigma_range or (case.record["config"]["degrade"]["noise_sigma"],) * 2
     if low - 1e-9 <= sigma <= high + 1e-9:
@@ -172,11 +172,12 @@ def _noise(case: Case) -> list[Caution]:
 
 def _voxels(case: Case) -> list[Caution]:
     """Compare the voxel size along the enlarged axes with that of the training volumes."""
-    if case.deliver in classical_methods():
+    if case.deliver in baselines():
         return []
     direction = case.record["config"]["degrade"]["direction"]
-    trained = [_enlarged_mm(one, direction) for one in case.record["volumes"] if one["split"] == "train"]
-    here, known = _enlarged_mm(case.reference.facts, direction), [size for sizes in trained for size in sizes]
+    volumes = [one for one in case.record["volumes"] if one["split"] == "train"]
+    known = [size for one in volumes for size in _enlarged_mm(one.get("spacing_mm"), one["plane"], direction)]
+    here = _enlarged_mm(case.reference.block.spacing_mm, case.reference.plane, direction)
     if not here or not known or not is_outside(here, (min(known), max(known))):
         return []
     return [
@@ -188,15 +189,15 @@ def _voxels(case: Case) -> list[Caution]:
     ]
 
 
-def _enlarged_mm(facts: Record, direction: Direction) -> list[float]:
-    """The voxel sizes of an extracted volume along the axes that are enlarged; none where they are not known."""
-    sizes = facts.get("spacing_mm")
-    return [sizes[axis] for axis in axes_along(direction, PLANE_AXIS.get(facts["plane"], SLICE_AXIS))] if sizes else []
+def _enlarged_mm(spacing_mm: Sequence[float] | None, plane: str, direction: Direction) -> list[float]:
+    """Return the voxel sizes of a volume along the enlarged axes; empty if they are unknown."""
+    axes = axes_along(direction, PLANE_AXIS.get(plane, SLICE_AXIS))
+    return [spacing_mm[axis] for axis in axes] if spacing_mm else []
 
 
 def _intensities(case: Case) -> list[Caution]:
     found = []
-    if case.reference.facts.get("bias_corrected"):
+    if case.reference.block.bias_corrected:
         found.append(
             Caution("Bias-corrected", "Measures and pictures are of the volume after its bias field was removed.")
         )

@@ -13,8 +13,9 @@ from pipeline.errors import UserError
 from pipeline.formats.io.container import read_image
 from pipeline.formats.io.predictions import read_prediction
 from pipeline.image.image import Image
+from pipeline.image.uncertainty_map import UncertaintyMap
 from pipeline.inference.result_check import agreement_with_measurement
-from pipeline.physics.forward import ForwardModel
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.reporting.cautions import share_at_limit
 from pipeline.reporting.figures.gallery import LOW, REFERENCE, TITLES, enlarge_pixels, in_colour
 from pipeline.reporting.figures.similarity import Closeness, Yardstick
@@ -64,7 +65,7 @@ class Looks:
 
 
 def volumes(
-    reference: Image, low: Image, predictions: Mapping[str, Path], deliver: str
+    reference: Image, low: LowResolutionImage, predictions: Mapping[str, Path], deliver: str
 ) -> Iterator[tuple[str, str, NDArray[np.floating]]]:
     """Yield name, role and volume of everything that is shown; one volume at a time is in memory.
 
@@ -83,7 +84,7 @@ def volumes(
 
 def look(
     reference: Image,
-    low: Image,
+    low: LowResolutionImage,
     predictions: Mapping[str, Path],
     *,
     deliver: str,
@@ -111,7 +112,7 @@ def look(
     closeness: dict[str, Closeness] = {}
     layers: list[Layer] = []
     at_limit = beyond_noise = 0.0
-    model = ForwardModel.from_json(low.facts["forward_model"])
+    model = low.forward_model
     for name, role, volume in volumes(reference, low, predictions, deliver):
         slices = drawn_slices(volume, part.axis)
         layers.append(Layer(name, TITLES.get(name) or method_title(name), role, part.grey(slices)))
@@ -126,7 +127,7 @@ def look(
 
 def middle_detail(reference: Image, indices: Sequence[int]) -> Box:
     """Return the magnified detail of the slice in the middle of those that are drawn."""
-    axis = reference.facts["slice_axis"]
+    axis = reference.slice_axis
     index = indices[len(indices) // 2]
     mask = draw_slice(reference.masks["foreground"], axis, index)
     drawn = draw_slice(np.asarray(reference.data), axis, index)
@@ -137,7 +138,7 @@ def uncertainty_layer(path: Path, reference: Image, part: Part, top: float) -> L
     """Read a map of the uncertainty.
 
     Args:
-        path: standard deviation over the views of the measurement, normalised, and in its facts, where that is known,
+        path: standard deviation over the views of the measurement, normalised; an `UncertaintyMap` has
             the factor that makes it an expected error.
         reference: extracted volume.
         part: what of it is shown.
@@ -151,8 +152,9 @@ def uncertainty_layer(path: Path, reference: Image, part: Part, top: float) -> L
         raise UserError(
             f"{path}: has shape {image.data.shape}, but the volume has {reference.data.shape}; infer again."
         )
-    factor = float(image.facts.get("expected_error_factor", 1.0))
-    title = "Expected error" if "expected_error_factor" in image.facts else "Disagreement over views"
+    calibrated = isinstance(image, UncertaintyMap)
+    factor = image.error_factor if calibrated else 1.0
+    title = "Expected error" if calibrated else "Disagreement over views"
     legend = ("0", f"\N{GREATER-THAN OR EQUAL TO} {top:.0%}")
     levels = part.levels(drawn_slices(image.data, part.axis), top / factor)
     return Layer("uncertainty", title, "map", levels, legend, colours())

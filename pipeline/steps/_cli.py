@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 from argparse import Namespace, RawDescriptionHelpFormatter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline.config.base import Section
-from pipeline.console import show_progress, start_logging
+from pipeline.console import exit_status, show_progress, start_logging
 
 
 class ArgumentParser(argparse.ArgumentParser):
@@ -40,7 +42,7 @@ class ArgumentParser(argparse.ArgumentParser):
 def stage_parser(stage: str, description: str | None) -> ArgumentParser:
     """Return the parser of `python -m pipeline <stage>`; the stage's own description opens its help."""
     return ArgumentParser(
-        prog=f"python -m pipeline {stage}", description=description, formatter_class=RawDescriptionHelpFormatter
+        prog=f"python -m pipeline.steps {stage}", description=description, formatter_class=RawDescriptionHelpFormatter
     )
 
 
@@ -92,6 +94,20 @@ def add_memory(parser: ArgumentParser) -> None:
     """Add --memory-mb, the memory that a scheduler lets the stage take."""
     text = "memory that this may take, in MB; fewer slices are computed side by side (default: what is free)"
     parser.add_argument("--memory-mb", type=_above_zero, metavar="N", help=text)
+
+
+def run_stage(stage: str, arguments: Sequence[str]) -> int:
+    """Run a step that does not yet use `pipeline.steps._framework`."""
+    from pipeline.steps._each_volume import run_volumes
+
+    module = importlib.import_module(f"pipeline.steps.{stage}")
+    parser = stage_parser(stage, module.__doc__)
+    module.add_arguments(parser)
+    text = "folders of results: each appears when all that goes into it is written"
+    parser.add_argument("--whole", type=Path, nargs="*", default=[], metavar="FOLDER", help=text)
+    parsed = parser.parse_args(arguments)
+    start_logging()
+    return exit_status(lambda: run_volumes(module, parser, parsed), stage)
 
 
 __all__ = [

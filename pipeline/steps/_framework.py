@@ -87,7 +87,7 @@ def main(arguments: Sequence[str]) -> int:
 def _exit_status(step: str, arguments: Sequence[str]) -> int:
     module = importlib.import_module(f"pipeline.steps.{step}")
     if not hasattr(module, "Options"):
-        from pipeline.__main__ import run_stage
+        from pipeline.steps._cli import run_stage
 
         return run_stage(step, arguments)
     start_logging()

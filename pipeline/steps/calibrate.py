@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pipeline.errors import UserError
 from pipeline.fidelity.error_calibration import Sums, calibration_factor, sums_of
 from pipeline.files import read_json, write_json
-from pipeline.formats.io.container import read_facts, read_image
+from pipeline.formats.io.container import map_image, read_image
 from pipeline.formats.io.predictions import read_prediction
 from pipeline.image.image import Image
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path
@@ -38,10 +38,8 @@ def compared(reference: Image, prediction: NDArray[np.floating], spread: Image) 
     Raises:
         UserError: the files are not of one volume.
     """
-    if spread.facts["id"] != reference.facts["id"] or spread.data.shape != reference.data.shape:
-        raise UserError(
-            f"--spread: is of volume {spread.facts['id']!r}, but --hr of {reference.facts['id']!r}; pair them."
-        )
+    if spread.id != reference.id or spread.data.shape != reference.data.shape:
+        raise UserError(f"--spread: is of volume {spread.id!r}, but --hr of {reference.id!r}; pair them.")
     mask = reference.masks["foreground"]
     return spread.data[mask], np.abs(prediction - reference.data)[mask]
 
@@ -97,7 +95,7 @@ def main(arguments: Namespace) -> None:
         "mean_spread": sums.spread / max(sums.voxels, 1),
         "mean_absolute_error": sums.error / max(sums.voxels, 1),
         "voxels": sums.voxels,
-        "volumes": [read_facts(path)["id"] for path in arguments.hr],
+        "volumes": [map_image(path).id for path in arguments.hr],
     }
     write_json(arguments.output, content)
     logger.info("a standard deviation of 1 stands for an absolute error of %.3g", content["factor"])

@@ -1,4 +1,4 @@
-"""Make the low-resolution volume that an instrument would have measured, and write down how."""
+"""Simulate the low-resolution volume of an extracted volume, and write its forward model."""
 
 from __future__ import annotations
 
@@ -6,77 +6,14 @@ import logging
 
 from threadpoolctl import threadpool_limits
 
-from pipeline import plugins
 from pipeline.config.load import read_section
-from pipeline.config.sections import NOISES, Degrade
-from pipeline.errors import UserError
+from pipeline.config.sections import Degrade
 from pipeline.files import write_json
 from pipeline.formats.io.container import map_image, write_image
-from pipeline.image.channels import has_channels
-from pipeline.image.image import Image
-from pipeline.image.missing_values import MASK as MISSING
-from pipeline.image.missing_values import coarse_missing
-from pipeline.physics.forward import ForwardModel, drawn_model, volume_seed
-from pipeline.physics.grid import coarse_affine
-from pipeline.physics.parameters import axes_along, spacing_mm
+from pipeline.physics.degradation import degrade, forward_model
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_settings
 
 logger = logging.getLogger(__name__)
-
-
-def forward_model(image: Image, settings: Degrade, seed: int) -> ForwardModel:
-    """Return the forward model of a volume; numbers are drawn from ranges by the seed and the volume's name.
-
-    Raises:
-        UserError: it works across the slices, between which there are channels; or its noise is one of magnitudes, and
-            the image has negative values.
-    """
-    remedy = "Choose degrade.noise: gaussian, or leave the volume out."
-    check_magnitude(image, f"volume {image.facts['id']!r}", settings.noise, remedy)
-    slice_axis = int(image.facts["slice_axis"])
-    coarser = axes_along(settings.direction, slice_axis)
-    factors = tuple(settings.factor if axis in coarser else 1 for axis in range(3))
-    shape = tuple(int(size) for size in image.data.shape)
-    noise_seed = volume_seed(seed, image.facts["id"])
-    noise, spacing = settings.noise_settings, spacing_mm(image)
-    sigma, operators = settings.noise_sigma, settings.operators
-    model = drawn_model(factors, shape, sigma, noise_seed, operators, noise, slice_axis, spacing)
-    if has_channels(image.facts) and any(matrices[slice_axis] is not None for matrices in model.terms):
-        raise UserError(
-            f"volume {image.facts['id']!r}: has several channels, which would be mixed where degrade blurs or coarsens "
-            "across the slices. Choose one of them with the volume's key `channel`, or work in the plane."
-        )
-    return model
-
-
-def check_magnitude(image: Image, name: str, noise: str, remedy: str) -> None:
-    """Refuse negative values where a noise has no meaning for them: CT, phase and signed maps are no magnitudes.
-
-    Args:
-        image: normalised; `stored_minimum` in its facts is the lowest physical value before it was normalised, and
-            counts as not negative where it is missing.
-        name: of the image.
-        noise: a module of pipeline.physics.noise.
-        remedy: what the user can do, a sentence.
-
-    Raises:
-        UserError: the image has negative values, and the noise is one of magnitudes.
-    """
-    lowest = image.facts.get("stored_minimum")
-    if plugins.load(NOISES, noise).MAGNITUDE and lowest is not None and lowest < 0:
-        raise UserError(
-            f"{name}: has negative values (the lowest is {lowest:g}), but the noise {noise} is that of magnitude "
-            f"images. {remedy}"
-        )
-
-
-def degrade(image: Image, model: ForwardModel) -> Image:
-    """Return the low-resolution image, on the grid of cell centres, with no mask but "missing", if there is one."""
-    affine = coarse_affine(image.affine, model.factors)
-    facts = {**image.facts, "forward_model": model.to_json()}
-    missing = image.masks.get(MISSING)
-    masks = {} if missing is None else {MISSING: coarse_missing(missing, model.factors, model.lr_shape)}
-    return image.with_data(model.measure(image.data), affine=affine, masks=masks, facts=facts)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -97,4 +34,4 @@ def main(arguments: Namespace) -> None:
     with threadpool_limits(limits=1, user_api="blas"):
         write_image(arguments.output, degrade(image, model))
     write_json(arguments.forward_model, model.to_json())
-    logger.info("%s: %s -> %s; %s", image.facts["id"], image.data.shape, model.lr_shape, model.describe())
+    logger.info("%s: %s -> %s; %s", image.id, image.data.shape, model.lr_shape, model.describe())

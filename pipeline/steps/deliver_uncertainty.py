@@ -13,14 +13,15 @@ import logging
 from pipeline.formats.io.container import read_image
 from pipeline.formats.io.predictions import write_quantity
 from pipeline.image.image import Image
+from pipeline.image.uncertainty_map import UncertaintyMap
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path
 
 logger = logging.getLogger(__name__)
 
 
-def expected_error(disagreement: Image) -> Image:
+def expected_error(disagreement: UncertaintyMap) -> Image:
     """Return the expected absolute error, normalised, of what the stage uncertainty wrote."""
-    return disagreement.with_data(disagreement.data * disagreement.facts["expected_error_factor"])
+    return disagreement.with_data(disagreement.data * disagreement.error_factor)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -33,6 +34,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(arguments: Namespace) -> None:
     """Run the stage."""
-    image = read_image(arguments.input)
+    image = read_image(arguments.input, UncertaintyMap)
     clipped = write_quantity(arguments.output, expected_error(image))
-    logger.info("%s: expected errors written, %d voxels clipped", image.facts["id"], clipped)
+    logger.info("%s: expected errors written, %d voxels clipped", image.id, clipped)

@@ -28,11 +28,10 @@ from pipeline.fidelity.diagnosis import (
     pictures_of,
 )
 from pipeline.formats.io.container import read_image
-from pipeline.formats.io.predictions import of_volume, read_prediction
+from pipeline.formats.io.predictions import by_method, method_of, of_volume, read_prediction
 from pipeline.image.image import Image
 from pipeline.models.device import use_threads
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_settings, show_progress
-from pipeline.steps.evaluate import by_method, method_of
 from pipeline.tables.diagnosis import DIAGNOSIS
 
 logger = logging.getLogger(__name__)
@@ -98,9 +97,9 @@ def main(arguments: Namespace) -> None:
     for path in tqdm(arguments.hr if network else [], unit="stack", disable=not show_progress()):
         assert network is not None
         reference = read_image(path)
-        said = diagnose(reference, of_volume(arguments.predictions, reference.facts["id"]), classes, network)
+        said = diagnose(reference, of_volume(arguments.predictions, reference.id), classes, network)
         if said.labels.size:
-            parts.setdefault(reference.facts["split"], []).append(said)
+            parts.setdefault(reference.identity.split, []).append(said)
     table = diagnosis_table(
         {split: joined(several) for split, several in parts.items()},
         plugins.names("pipeline.baselines"),

@@ -25,8 +25,8 @@ from pipeline.config.load import read_entry, read_section
 from pipeline.config.volumes import Duplicates, Volume
 from pipeline.errors import about
 from pipeline.formats._picture_stack import as_grey, read_picture
-from pipeline.formats.io.container import map_array, read_facts
-from pipeline.image.channels import labelled, section_of
+from pipeline.formats.io.container import map_image
+from pipeline.image.channels import labelled
 from pipeline.sources.picture_archive import picture_names, read_pictures
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_settings, show_progress
 from pipeline.tables.duplicates import DUPLICATES, Duplicate
@@ -90,17 +90,16 @@ def hashed_slices(extracted: Path) -> Iterator[Hashed]:
 
 
 def _hashed_slices(extracted: Path) -> Iterator[Hashed]:
-    facts = read_facts(extracted)
-    volume = Volume(**{key: facts[key] for key in ("id", "subject", "split", "source")})
-    data, mask = map_array(extracted, "data"), map_array(extracted, "mask.foreground")
-    chosen = facts["foreground_slices"]
-    axis, start = facts["slice_axis"], facts.get("slices", [0])[0]
-    channels = facts.get("channels", [""])
-    for index in spread(chosen, SLICES):
-        picture = cut_to(data.take(index, axis), mask.take(index, axis))
+    image = map_image(extracted)
+    identity, mask, axis = image.identity, image.masks["foreground"], image.slice_axis
+    names = {"id": identity.id, "subject": identity.subject, "split": identity.split, "source": identity.source}
+    volume = Volume.model_validate(names)
+    channels = image.stack.channels
+    for index in spread(image.block.foreground_slices, SLICES):
+        picture = cut_to(image.data.take(index, axis), mask.take(index, axis))
         grey = np.rint(255 * picture.clip(0, 1)).astype(np.uint8)
         channel = channels[index % len(channels)] if len(channels) > 1 else ""
-        name = labelled(f"slice {start + section_of(facts, index)}", channel)
+        name = labelled(f"slice {image.block.start + image.stack.section_of(index)}", channel)
         yield Hashed(volume, name, perceptual_hash(grey))
 
 

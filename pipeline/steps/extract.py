@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -28,13 +28,10 @@ from pipeline.formats import ROOM, Part, format_of
 from pipeline.formats._picture_stack import read_all, stack_image
 from pipeline.formats.io.container import write_image
 from pipeline.image.blocks import slices_first
-from pipeline.image.channels import apart, channel_count, has_channels, sections_of, together
+from pipeline.image.channels import apart, together
 from pipeline.image.foreground import foreground_mask
-from pipeline.image.image import Image
+from pipeline.image.image import Identity, Image
 from pipeline.image.intensity import (
-    LOW_PERCENTILE,
-    PERCENTILE,
-    IntensityMap,
     IntensityRange,
     describe_range,
     intensity_range,
@@ -45,7 +42,6 @@ from pipeline.image.missing_values import check_is_background, filled, missing_v
 from pipeline.image.plane import slicing_of
 from pipeline.image.segmentation import label_masks, read_segmentation
 from pipeline.image.stack import UNIT as PIXEL
-from pipeline.physics.parameters import spacing_mm
 from pipeline.sources.picture_archive import picture_names, read_pictures
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_settings
 from pipeline.tables.duplicates import excluded_pictures
@@ -53,12 +49,6 @@ from pipeline.tables.duplicates import excluded_pictures
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-
-def slicing(image: Image, settings: Extract) -> dict[str, str | int]:
-    """Return the facts about the slices of an image, see `pipeline.image.plane.slicing_of`."""
-    plane, axis, reason = slicing_of(image, settings.plane)
-    return {"plane": plane, "slice_axis": axis, "plane_reason": reason}
 
 
 def normalise(image: Image, settings: Extract) -> Image:
@@ -70,8 +60,8 @@ def normalise(image: Image, settings: Extract) -> Image:
         settings: the section `extract`.
 
     Returns:
-        The same block with normalised float32 intensities, the mask "foreground", and in its facts the plane, the
-        slice axis, the slices with enough foreground and what was estimated. Voxels that are NaN have the lowest
+        The same block with normalised float32 intensities, the mask "foreground", and its slicing and
+        block: the slices with enough foreground and what was estimated. Voxels that are NaN have the lowest
         intensity and the mask "missing".
 
     Raises:
@@ -80,8 +70,8 @@ def normalise(image: Image, settings: Extract) -> Image:
     missing = missing_voxels(image.data)
     source = image.with_data(filled(image.data, missing))
     mask = _foreground(source, settings)
-    slices = slicing(image, settings)
-    plane, axis = slices["plane"], int(slices["slice_axis"])
+    slicing = slicing_of(image, settings.plane)
+    axis = slicing.axis
     masks = {"foreground": mask}
     if missing is not None:
         check_is_background(missing, mask, axis)
@@ -94,39 +84,27 @@ def normalise(image: Image, settings: Extract) -> Image:
     chosen = np.flatnonzero(coverage >= settings.min_foreground)
     if chosen.size == 0:
         raise UserError(
-            f"no {plane} slice has {settings.min_foreground:.0%} foreground (extract.min_foreground): almost nothing "
-            "stands out from the background. To use the whole image, take foreground: all (--foreground all)."
+            f"no {slicing.plane} slice has {settings.min_foreground:.0%} foreground (extract.min_foreground): almost "
+            "nothing stands out from the background. To use the whole image, take foreground: all (--foreground all)."
         )
-    facts = {
-        **slices,
-        "foreground_slices": chosen.tolist(),
-        "foreground_fraction": int(counts.sum()) / mask.size,
-        "bias_corrected": settings.bias_correction,
-        "spacing_mm": spacing_mm(image),
-        **range_facts(intensity, float(source.data.min())),
-    }
-    return image.with_data(intensity.normalise(data), intensity=intensity, masks=masks, facts={**image.facts, **facts})
-
-
-def range_facts(intensity: IntensityMap, lowest: float) -> dict[str, Any]:
-    """Return what is recorded of the range of an image whose lowest physical value is `lowest`."""
-    return {
-        "offset": intensity.offset,
-        "offset_percentile": LOW_PERCENTILE,
-        "scale": intensity.scale,
-        "scale_percentile": PERCENTILE,
-        "stored_minimum": lowest,
-    }
+    normalised = image.with_data(intensity.normalise(data), intensity=intensity, masks=masks, slicing=slicing)
+    return normalised.with_block(
+        foreground_slices=tuple(chosen.tolist()),
+        foreground_fraction=int(counts.sum()) / mask.size,
+        bias_corrected=settings.bias_correction,
+        spacing_mm=image.spacing_mm,
+        stored_minimum=float(source.data.min()),
+    )
 
 
 def _range_count(image: Image) -> int:
     """Return how many channels have a range of their own: red, green and blue share theirs."""
-    return 1 if image.origin.get("coloured") else channel_count(image.facts)
+    return 1 if image.header.coloured else image.stack.channel_count
 
 
 def _foreground(image: Image, settings: Extract) -> np.ndarray:
     """The foreground of every channel; that of colours is the same and seen in their mean."""
-    channels = apart(image.data, channel_count(image.facts))
+    channels = apart(image.data, image.stack.channel_count)
     seen = channels if _range_count(image) > 1 else [np.mean(channels, axis=0)] if len(channels) > 1 else channels
     masks = [_of_channel(image, index, partial(_foreground_of, one, settings)) for index, one in enumerate(seen)]
     return together((masks * len(channels))[: len(channels)])
@@ -146,7 +124,7 @@ def _of_channel(image: Image, index: int, function: Callable[[], T]) -> T:
     except UserError as error:
         if _range_count(image) == 1:
             raise
-        name = image.facts["channels"][index]
+        name = image.stack.channels[index]
         raise UserError(f"{name}: {error} Choose a channel with the key `channel`, or leave this one out.") from error
 
 
@@ -162,7 +140,7 @@ def _without_bias(image: Image, mask: np.ndarray) -> np.ndarray:
     """Remove the bias field, which multiplies what lies above the image's low percentile."""
     from pipeline.image.bias import correct_bias
 
-    count = channel_count(image.facts)
+    count = image.stack.channel_count
     corrected = []
     for one, where in zip(apart(image.data, count), apart(mask, count), strict=True):
         offset, _ = robust_ends(one)
@@ -176,7 +154,7 @@ def cut_block(image: Image, slices: tuple[int, int] | None, axis: int) -> Image:
     Raises:
         UserError: the volume has fewer slices.
     """
-    sections = sections_of(image.facts, image.data.shape[axis])
+    sections = image.stack.sections_of(image.data.shape[axis])
     count = int(sections[-1]) + 1
     start, stop = slices or (0, count)
     if stop > count:
@@ -188,12 +166,10 @@ def cut_block(image: Image, slices: tuple[int, int] | None, axis: int) -> Image:
     offset[axis], offset[3] = start, 1
     affine = image.affine.copy()
     affine[:, 3] = image.affine @ offset
-    facts = {**image.facts, "slices": [start, stop]}
-    if "slice_names" in facts:
-        facts["slice_names"] = facts["slice_names"][first:last]
-    if has_channels(facts):
-        facts["sections"] = (sections[first:last] - start).tolist()
-    return image.with_data(image.data[tuple(index)], affine=affine, facts=facts)
+    stack = replace(image.stack, names=image.stack.names[first:last])
+    if stack.has_channels:
+        stack = replace(stack, sections=tuple((sections[first:last] - start).tolist()))
+    return image.with_data(image.data[tuple(index)], affine=affine, stack=stack).with_block(slices=(start, stop))
 
 
 def read_block(
@@ -221,8 +197,8 @@ def read_block(
         logger.warning(
             "%s: how large a pixel is, is not known: lengths are in pixels until voxel_um is given", volume.id
         )
-    image = replace(image, facts={**image.facts, **slicing(image, settings)})
-    axis = image.facts["slice_axis"]
+    image = replace(image, slicing=slicing_of(image, settings.plane))
+    axis = image.slice_axis
     labels = read_segmentation(segmentation, image, volume.id) if segmentation else None
     try:
         cut = cut_block(image, volume.slices, axis)
@@ -232,8 +208,8 @@ def read_block(
         kept = cut_block(image.with_data(labels), volume.slices, axis).data
     except UserError as error:
         raise UserError(f"volume {volume.id!r} from {source}: {error}") from error
-    facts = {**block.facts, "labels": [int(label) for label in np.unique(labels) if label != 0]}
-    return block.with_data(block.data, masks={**block.masks, **label_masks(kept)}, facts=facts)
+    found = tuple(int(label) for label in np.unique(labels) if label != 0)
+    return block.with_data(block.data, masks={**block.masks, **label_masks(kept)}).with_block(labels=found)
 
 
 def read_stack(archive: Path, volume: Volume, settings: Extract, near_duplicates: Collection[str]) -> Image:
@@ -257,21 +233,20 @@ def read_stack(archive: Path, volume: Volume, settings: Extract, near_duplicates
         raise UserError(f"{where}: {error}") from error
     too_large = [name for name, one in pictures.items() if max(one.shape[:2]) > settings.max_side_pixels]
     pictures = {name: one for name, one in pictures.items() if name not in too_large}
-    left_out = {
-        "too_large": too_large,
-        "near_duplicate": [name for name in listed if name in near_duplicates],
-    }
-    told = ", ".join(f"{len(one)} {why.replace('_', ' ')}" for why, one in left_out.items())
+    duplicates = [name for name in listed if name in near_duplicates]
+    left_out = f"{len(too_large)} too large, {len(duplicates)} near duplicate"
     if not pictures:
-        raise UserError(f"{where}: of {len(listed)} pictures none is left ({told}); give the collection fewer shards.")
-    logger.info("%s: %d of %d pictures; left out: %s", volume.id, len(pictures), len(listed), told)
+        raise UserError(
+            f"{where}: of {len(listed)} pictures none is left ({left_out}); give the collection fewer shards."
+        )
+    logger.info("%s: %d of %d pictures; left out: %s", volume.id, len(pictures), len(listed), left_out)
     if settings.bias_correction:
         logger.warning("%s: extract.bias_correction does nothing, since these are pictures", volume.id)
     try:
         image = stack_image(pictures, settings.min_foreground, settings.foreground)
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
-    return image.with_data(image.data, facts={**image.facts, "left_out": left_out})
+    return image.with_block(too_large=tuple(too_large), near_duplicates=tuple(duplicates))
 
 
 def extract(
@@ -292,15 +267,9 @@ def extract(
         result = read_stack(source, volume, settings, near_duplicates)
     else:
         result = read_block(source, volume, settings, format_name, segmentation)
-    identity = {
-        "id": volume.id,
-        "subject": volume.subject,
-        "split": volume.split,
-        "source": volume.source,
-        "source_sha256": sha256_of(source),
-    }
-    write_image(output, result.with_data(result.data, facts={**result.facts, **identity}))
-    count = len(result.facts["foreground_slices"])
+    identity = Identity(volume.id, volume.subject, volume.split, volume.source, sha256_of(source))
+    write_image(output, replace(result, identity=identity))
+    count = len(result.block.foreground_slices)
     logger.info(
         "%s: shape %s, %d slices with foreground, %s",
         *(volume.id, result.data.shape, count, describe_range(result.intensity)),

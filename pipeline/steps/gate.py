@@ -31,56 +31,54 @@ from pipeline.fidelity.gate.consistency import Windows, check_consistency, windo
 from pipeline.files import read_json
 from pipeline.formats import Part, format_of
 from pipeline.formats.io.container import SUFFIX, read_image
-from pipeline.formats.io.predictions import read_prediction, restored_image
-from pipeline.image.channels import slices_are_neighbours
+from pipeline.formats.io.predictions import by_method, method_of, read_prediction, restored_image
 from pipeline.image.image import Image
+from pipeline.physics.degradation import check_magnitude
 from pipeline.physics.forward import ForwardModel
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.physics.noise_level import estimate_sigma
-from pipeline.physics.parameters import MILLIMETRES
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_table, show_progress
-from pipeline.steps.degrade import check_magnitude
-from pipeline.steps.evaluate import by_method, method_of
 from pipeline.steps.extract import normalise
 from pipeline.tables.gates import GATES, GateResult
 
 logger = logging.getLogger(__name__)
 
 
-def check(lr: Image, prediction: Path) -> list[GateResult]:
+def check(lr: LowResolutionImage, prediction: Path) -> list[GateResult]:
     """Judge one method's prediction of a volume.
 
     Args:
-        lr: the measurement, with its forward model in the facts.
+        lr: the measurement.
         prediction: the file, in a folder named after its method.
 
     Raises:
         UserError: the file cannot be read, or is no prediction of this volume.
     """
-    model = ForwardModel.from_json(lr.facts["forward_model"])
-    volume, subject, split = (str(lr.facts.get(name, "")) for name in ("id", "subject", "split"))
+    model = lr.forward_model
+    volume, subject, split = lr.id, lr.identity.subject, lr.identity.split
     with about(f"volume {volume!r} ({prediction})"):
         restored = read_prediction(prediction, grid_of(lr, model))
-        judged = check_consistency(
-            restored, lr.data, model, windows(lr, model), adjacent=slices_are_neighbours(lr.facts)
-        )
+        judged = check_consistency(restored, lr.data, model, windows(lr, model), adjacent=lr.stack.are_neighbours)
     return [
         GateResult(volume, subject, split, method_of(prediction), one.gate, one.value, one.limit, one.passed)
         for one in judged
     ]
 
 
-def windows(lr: Image, model: ForwardModel) -> Windows:
+def windows(lr: LowResolutionImage, model: ForwardModel) -> Windows:
     """Return the windows of the gate `local` for a measurement: in heads they reach across the slices."""
     return window_sizes(lr.spacing, model.slice_axis, across_slices=lr.is_anatomical)
 
 
-def grid_of(lr: Image, model: ForwardModel) -> Image:
+def grid_of(lr: LowResolutionImage, model: ForwardModel) -> Image:
     """Return an image that stands where predictions of a measurement must lie; it takes no memory."""
     shape = tuple(int(size) * factor for size, factor in zip(lr.data.shape, model.factors, strict=True))
     return restored_image(lr, np.broadcast_to(np.float32(0), shape))
 
 
-def read_measurement(path: Path, model: Path | None, settings: Extract, noise_sigma: float | None) -> Image:
+def read_measurement(
+    path: Path, model: Path | None, settings: Extract, noise_sigma: float | None
+) -> LowResolutionImage:
     """Read a measurement: a low-resolution volume of a run, or an image of a user's own.
 
     Args:
@@ -93,7 +91,7 @@ def read_measurement(path: Path, model: Path | None, settings: Extract, noise_si
         UserError: the file cannot be read, or the forward model is missing.
     """
     if path.name.endswith(SUFFIX):
-        return read_image(path)
+        return read_image(path, LowResolutionImage)
     if model is None:
         raise UserError(
             f"--forward-model: {path} says nothing of its forward model; give the .forward.json of a volume that was "
@@ -106,11 +104,11 @@ def read_measurement(path: Path, model: Path | None, settings: Extract, noise_si
     return as_measured(image, ForwardModel.from_json(read_json(model)), noise_sigma, path.name.split(".")[0])
 
 
-def as_measured(image: Image, model: ForwardModel, noise_sigma: float | None, name: str) -> Image:
+def as_measured(image: Image, model: ForwardModel, noise_sigma: float | None, name: str) -> LowResolutionImage:
     """Take an image as the measurement of a forward model that was recorded for another volume."""
     remedy = "Choose with --forward-model one of a volume with degrade.noise: gaussian."
     check_magnitude(image, name, model.noise, remedy)
-    axis = image.facts["slice_axis"]
+    axis = image.slice_axis
     across = model.factors[model.slice_axis]
     inside = next(factor for place, factor in enumerate(model.factors) if place != model.slice_axis)
     factors = tuple(across if place == axis else inside for place in range(3))
@@ -120,8 +118,7 @@ def as_measured(image: Image, model: ForwardModel, noise_sigma: float | None, na
         raise UserError(f"{name}: {error}") from error
     logger.info("noise: %.4f of the range", sigma)
     shape = tuple(int(size) * factor for size, factor in zip(image.data.shape, factors, strict=True))
-    unit = MILLIMETRES.get(image.unit)
-    spacing = tuple(unit * length for length in image.spacing) if unit else None
+    spacing = image.spacing_mm
     taken = replace(
         model,
         factors=factors,
@@ -130,10 +127,11 @@ def as_measured(image: Image, model: ForwardModel, noise_sigma: float | None, na
         slice_axis=axis,
         spacing_mm=spacing and tuple(length / factor for length, factor in zip(spacing, factors, strict=True)),
     )
-    return image.with_data(image.data, masks={}, facts={"id": name, **image.facts, "forward_model": taken.to_json()})
+    identity = replace(image.identity, id=image.id or name)
+    return LowResolutionImage.of(image.with_data(image.data, masks={}, identity=identity), taken)
 
 
-def check_all(lr: Image, predictions: Iterable[Path]) -> Iterator[GateResult]:
+def check_all(lr: LowResolutionImage, predictions: Iterable[Path]) -> Iterator[GateResult]:
     """Judge the predictions of all methods, and says what they found; arguments as in `check`."""
     for path in predictions:
         for row in check(lr, path):
@@ -163,5 +161,5 @@ def main(arguments: Namespace) -> None:
     settings = Extract(plane=arguments.plane, foreground=arguments.foreground)
     lr = read_measurement(arguments.lr, arguments.forward_model, settings, arguments.noise_sigma)
     predictions = by_method(arguments.predictions)
-    paths = tqdm(predictions, str(lr.facts.get("id", "")), disable=not show_progress())
+    paths = tqdm(predictions, lr.id, disable=not show_progress())
     GATES.write(arguments.output, check_all(lr, paths))

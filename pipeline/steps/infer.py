@@ -1,7 +1,8 @@
 """Restore a volume with a network and write it like the volume's own file.
 
-With --spread, the standard deviation over the eight flips and transposes is written as well, in one pass: see
-pipeline/inference/tta.py. It is that of the network's own results, before data consistency.
+With --spread, the standard deviation over the eight flips and transposes is written as well, in one pass: where a
+network disagrees with itself (pipeline/inference/tta.py). It is that of the network's own results, before they
+are corrected toward the measurement.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pipeline.formats.io.predictions import restored_image, write_prediction
 from pipeline.inference.memory import use_memory
 from pipeline.inference.restoration import check_restored, network_on, restore_measured
 from pipeline.models.device import choose_device, use_threads
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.steps._cli import ArgumentParser, Namespace, add_memory, add_path, add_settings
 
 logger = logging.getLogger(__name__)
@@ -49,7 +51,7 @@ def infer(
     use_threads(settings.threads)
     chosen = choose_device(device)
     networks = [network_on(path, chosen) for path in (generator, *others)]
-    image = read_image(lr)
+    image = read_image(lr, LowResolutionImage)
     found = restore_measured(networks, image, settings, with_tta_std=spread is not None)
     check_restored(networks[0], image, found, force=settings.force or output.parent.name != settings.deliver)
 
@@ -57,7 +59,7 @@ def infer(
         if spread is not None and found.tta_std is not None:
             write_image(spread, restored_image(image, found.tta_std))
         saturated = write_prediction(output, image, found.restored)
-        logger.info("%s: restored, %d voxels clipped", image.facts["id"], saturated)
+        logger.info("%s: restored, %d voxels clipped", image.id, saturated)
 
     return write
 

@@ -12,18 +12,17 @@ from functools import partial
 from typing import Any
 
 from pipeline import plugins
+from pipeline.baselines.tuning.apply import BASELINES, read_tuning, upsample
 from pipeline.config.load import read_section
 from pipeline.config.sections import Infer, Insertion
 from pipeline.fidelity.insertion.study import Restore, detections, place_rows, study
 from pipeline.formats.io.container import read_image
-from pipeline.image.image import Image
 from pipeline.inference.memory import use_memory
 from pipeline.inference.restoration import network_on, noise_sigma, restore
 from pipeline.models.device import choose_device, use_threads
 from pipeline.models.generator import Generator
-from pipeline.physics.forward import ForwardModel
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.steps._cli import ArgumentParser, Namespace, add_memory, add_path, add_settings, add_table
-from pipeline.steps.interpolate import METHODS, read_tuning
 from pipeline.tables.inserted_places import INSERTED_PLACES
 from pipeline.tables.inserted_structures import DETECTION_COUNTS
 
@@ -32,15 +31,10 @@ logger = logging.getLogger(__name__)
 
 def classical_methods(tuned: Mapping[str, Mapping[str, Any]]) -> dict[str, Restore]:
     """Return the baselines by name, with the settings that were tuned for them."""
-
-    def upsample(name: str, image: Image) -> Any:
-        factors = image.facts["forward_model"]["factors"]
-        return plugins.load(METHODS, name).upsample(image.data, factors, tuned.get(name, {}))
-
-    return {name: partial(upsample, name) for name in plugins.names(METHODS)}
+    return {name: partial(upsample, method=name, tuning=tuned) for name in plugins.names(BASELINES)}
 
 
-def network_methods(networks: Mapping[str, Generator], lr: Image, settings: Infer) -> dict[str, Restore]:
+def network_methods(networks: Mapping[str, Generator], lr: LowResolutionImage, settings: Infer) -> dict[str, Restore]:
     """Return networks as methods, which are told the noise of a volume.
 
     Args:
@@ -48,12 +42,12 @@ def network_methods(networks: Mapping[str, Generator], lr: Image, settings: Infe
         lr: the low-resolution volume.
         settings: the section `infer`.
     """
-    noise = ForwardModel.from_json(lr.facts["forward_model"]).noise_settings
+    noise = lr.forward_model.noise_settings
     told = settings.model_copy(update={"noise_sigma": noise_sigma(lr, noise, settings)})
     return {name: partial(_restored, network, told) for name, network in networks.items()}
 
 
-def _restored(network: Generator, settings: Infer, image: Image) -> Any:
+def _restored(network: Generator, settings: Infer, image: LowResolutionImage) -> Any:
     return restore(network, image, settings)
 
 
@@ -78,7 +72,7 @@ def main(arguments: Namespace) -> None:
     use_threads(infer.threads)
     use_memory(arguments.memory_mb)
     device = choose_device(arguments.device)
-    reference, lr = read_image(arguments.hr), read_image(arguments.lr)
+    reference, lr = read_image(arguments.hr), read_image(arguments.lr, LowResolutionImage)
     networks = {path.resolve().parent.name: network_on(path, device) for path in arguments.models}
     methods = {**classical_methods(read_tuning(arguments.tuning)), **network_methods(networks, lr, infer)}
     seen = list(study(reference, lr, methods, settings, arguments.seed))
@@ -86,4 +80,4 @@ def main(arguments: Namespace) -> None:
     DETECTION_COUNTS.write(arguments.output, rows)
     INSERTED_PLACES.write(arguments.places, place_rows(reference, seen))
     count = sum(row.inserted for row in rows if row.method == next(iter(methods)))
-    logger.info("%s: %d structures inserted, %d methods", reference.facts["id"], count, len(methods))
+    logger.info("%s: %d structures inserted, %d methods", reference.id, count, len(methods))

@@ -3,49 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
 from pipeline import plugins
-from pipeline.errors import UserError
-from pipeline.files import read_json
+from pipeline.baselines.tuning.apply import BASELINES, read_tuning, upsample
 from pipeline.formats.io.container import read_image
 from pipeline.formats.io.predictions import prediction_path, suffix_of, write_prediction
-from pipeline.image.image import Image
-from pipeline.steps._cli import ArgumentParser, Namespace, add_path, show_progress
+from pipeline.physics.low_resolution import LowResolutionImage
+from pipeline.steps._cli import ArgumentParser, Namespace, add_path
 
 logger = logging.getLogger(__name__)
-
-METHODS = "pipeline.baselines"
-
-
-def interpolate(lr_image: Image, method: str, settings: Mapping[str, Any], path: Path) -> int:
-    """Restore one volume with one baseline and write the result.
-
-    Returns:
-        How many voxels had to be clipped to the range of the dtype.
-    """
-    factors = lr_image.facts["forward_model"]["factors"]
-    sr = plugins.load(METHODS, method).upsample(lr_image.data, factors, settings)
-    return write_prediction(path, lr_image, sr)
-
-
-def read_tuning(path: Path) -> dict[str, dict[str, Any]]:
-    """Read what the stage `tune` wrote.
-
-    Returns:
-        The chosen settings by the name of the method they are for.
-
-    Raises:
-        UserError: the file is no result of tuning.
-    """
-    content = read_json(path)
-    if not isinstance(content, dict) or not {"method", "settings"} <= content.keys():
-        raise UserError(f"{path}: holds no tuned settings; delete it and run the stage tune again.")
-    return {content["method"]: content["settings"]}
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -57,10 +25,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(arguments: Namespace) -> None:
     """Run the stage."""
-    lr_image = read_image(arguments.lr)
+    lr_image = read_image(arguments.lr, LowResolutionImage)
     tuned = read_tuning(arguments.tuning)
-    volume = lr_image.facts["id"]
-    for method in tqdm(plugins.names(METHODS), volume, disable=not show_progress()):
+    volume = lr_image.id
+    for method in tqdm(plugins.names(BASELINES), volume, disable=None):
         path = prediction_path(arguments.predictions, method, volume, suffix_of(lr_image))
-        clipped = interpolate(lr_image, method, tuned.get(method, {}), path)
+        clipped = write_prediction(path, lr_image, upsample(lr_image, method, tuned))
         logger.info("%s: %s written; %d voxels clipped to the range of the dtype", volume, method, clipped)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from pipeline.files import write_json
-from pipeline.formats.io.container import read_image
+from pipeline.formats.io.container import map_image
 from pipeline.provenance.record import describe_source, describe_volume, make_record, read_config, read_download
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path
 from pipeline.tables.duplicates import count_duplicates
@@ -29,7 +29,7 @@ def main(arguments: Namespace) -> None:
     """Run the step."""
     run = read_config(arguments.config)
     sources = [describe_source(read_download(path), run) for path in arguments.sources]
-    volumes = [describe_volume(read_image(path)) for path in arguments.volumes]
+    volumes = [describe_volume(map_image(path)) for path in arguments.volumes]
     near_duplicates = count_duplicates(arguments.duplicates) if arguments.duplicates else []
     write_json(arguments.output, make_record(run, sources, volumes, near_duplicates, arguments.snakemake))
     logger.info("%d sources, %d volumes", len(sources), len(volumes))

@@ -20,10 +20,9 @@ from pipeline.fidelity.reading.key import write_key
 from pipeline.fidelity.reading.page import Shown, make_study, reading_page
 from pipeline.files import write_text
 from pipeline.formats.io.container import read_image
-from pipeline.formats.io.predictions import of_volume, read_prediction
+from pipeline.formats.io.predictions import by_method, method_of, of_volume, read_prediction
 from pipeline.image.image import Image
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_settings, show_progress
-from pipeline.steps.evaluate import by_method, method_of
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +37,7 @@ def draw_volume(reference: Image, predictions: Sequence[Path], cases: Sequence[C
         predictions: its restorations.
         cases: those of this volume.
     """
-    axis = int(reference.facts["slice_axis"])
+    axis = reference.slice_axis
     shown = {(case.name, REFERENCE): Shown(case.picture(reference.data, axis), case.aspect) for case in cases}
     for path in by_method(predictions):
         estimate = read_prediction(path, reference)
@@ -68,8 +67,8 @@ def main(arguments: Namespace) -> None:
     cases = choose_cases(references, settings.slices)
     pictures: dict[tuple[str, str], Shown] = {}
     for reference in tqdm(references, unit="volume", disable=not show_progress()):
-        own = [case for case in cases if case.volume == reference.facts["id"]]
-        pictures |= draw_volume(reference, of_volume(arguments.predictions, reference.facts["id"]), own)
+        own = [case for case in cases if case.volume == reference.id]
+        pictures |= draw_volume(reference, of_volume(arguments.predictions, reference.id), own)
     if arguments.without_reference:
         pictures = {shown: picture for shown, picture in pictures.items() if shown[1] != REFERENCE}
     methods = sorted({method for _, method in pictures})

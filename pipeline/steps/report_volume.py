@@ -10,6 +10,8 @@ from pipeline.config.load import read_section
 from pipeline.config.sections import Report
 from pipeline.files import read_json, write_text
 from pipeline.formats.io.container import read_image
+from pipeline.formats.io.predictions import by_method, method_of
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.reporting.durations import Shard, read_durations
 from pipeline.reporting.extras import KINDS, read_extra
 from pipeline.reporting.figures.gallery import is_stack
@@ -27,7 +29,6 @@ from pipeline.reporting.volume_page import (
     volume_page,
 )
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_settings
-from pipeline.steps.evaluate import by_method, method_of
 
 logger = logging.getLogger(__name__)
 
@@ -82,11 +83,11 @@ def _run_record(volumes: Path, slices: Path, summary: Path, provenance: Path, mo
 def main(arguments: Namespace) -> None:
     """Run the stage."""
     settings = read_section(Report, arguments.settings)
-    reference, low = read_image(arguments.hr), read_image(arguments.lr)
+    reference, low = read_image(arguments.hr), read_image(arguments.lr, LowResolutionImage)
     run = _run_record(
         arguments.volumes_table, arguments.slices, arguments.summary, arguments.provenance, tuple(arguments.models)
     )
-    volume, deliver = reference.facts["id"], arguments.deliver
+    volume, deliver = reference.id, arguments.deliver
     files = {method_of(path): path for path in by_method(arguments.predictions)}
     indices = slices_to_show(reference, run, deliver, settings.slices_shown)
     looks = look(
@@ -96,7 +97,7 @@ def main(arguments: Namespace) -> None:
         deliver=deliver,
         main=main_methods(files, primary_baseline(run), deliver),
         indices=indices,
-        order=slices_to_show(reference, run, deliver, len(reference.facts["foreground_slices"]))
+        order=slices_to_show(reference, run, deliver, len(reference.block.foreground_slices))
         if is_stack(reference)
         else None,
     )

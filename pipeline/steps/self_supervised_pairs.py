@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 
 from pipeline.formats.io.container import read_image, write_image
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path
 from pipeline.training.self_supervised import ROLES, own_pairs
 
@@ -23,7 +24,7 @@ def main(arguments: Namespace) -> None:
     """Run the stage."""
     folder: Path = arguments.output
     folder.mkdir(parents=True, exist_ok=True)
-    for role, (reference, lr) in own_pairs(read_image(arguments.lr)).items():
+    for role, (reference, lr) in own_pairs(read_image(arguments.lr, LowResolutionImage)).items():
         write_image(folder / f"{role}.hr.safetensors", reference)
         write_image(folder / f"{role}.lr.safetensors", lr)
         logger.info("%s: %s -> %s", role, reference.data.shape, lr.data.shape)

@@ -14,9 +14,8 @@ from tqdm import tqdm
 from pipeline.config.volumes import TISSUE_ORDERS
 from pipeline.fidelity.tissue import class_names, foreground_classes, identity, measurable, tissue_volumes
 from pipeline.formats.io.container import read_image
-from pipeline.formats.io.predictions import read_prediction
+from pipeline.formats.io.predictions import by_method, method_of, read_prediction
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_table, show_progress
-from pipeline.steps.evaluate import by_method, method_of
 from pipeline.tables.tissue import TISSUE
 
 logger = logging.getLogger(__name__)
@@ -41,13 +40,13 @@ def main(arguments: Namespace) -> None:
     reference = read_image(arguments.hr)
     rows: list[dict[str, Any]] = []
     if not measurable(reference):
-        logger.info("%s: no head or brain of known voxel size, hence no volumes of tissue", reference.facts["id"])
+        logger.info("%s: no head or brain of known voxel size, hence no volumes of tissue", reference.id)
     else:
         names, of_reference = (
             class_names(None if arguments.tissues == NOT_NAMED else arguments.tissues),
             foreground_classes(reference),
         )
-        for path in tqdm(by_method(arguments.predictions), reference.facts["id"], disable=not show_progress()):
+        for path in tqdm(by_method(arguments.predictions), reference.id, disable=not show_progress()):
             found = tissue_volumes(reference, read_prediction(path, reference), of_reference, names)
             rows.extend({**identity(reference), "method": method_of(path), **vars(one)} for one in found)
     TISSUE.write(arguments.output, pd.DataFrame(rows, columns=pd.Index(TISSUE.columns)))

@@ -2,23 +2,24 @@
 
 The map is where the delivered method disagrees with itself over the eight flips and transposes of each slice: a
 standard deviation, in normalised intensities. Multiplied by the factor that was found on the validation volumes, which
-its facts name, it can be read as the absolute error that is to be expected. The tables say how far that holds here.
+it records, it can be read as the absolute error that is to be expected. The tables say how far that holds here.
 """
 
 from __future__ import annotations
 
 import logging
+from dataclasses import fields
 from pathlib import Path
 
 import pandas as pd
 
 from pipeline.fidelity.error_calibration import rank_correlation, reliability_curve
 from pipeline.formats.io.container import read_image, write_image
-from pipeline.formats.io.predictions import read_prediction
+from pipeline.formats.io.predictions import method_of, read_prediction
 from pipeline.image.image import Image
+from pipeline.image.uncertainty_map import UncertaintyMap
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_table
 from pipeline.steps.calibrate import compared, read_factor
-from pipeline.steps.evaluate import method_of
 from pipeline.tables.reliability import RELIABILITY
 from pipeline.tables.uncertainty import UNCERTAINTY
 
@@ -41,7 +42,8 @@ def tables(reference: Image, method: str, prediction: Path, spread: Image, facto
     Raises:
         UserError: a file cannot be read, or is of another volume.
     """
-    volume, subject, split = (reference.facts[name] for name in ("id", "subject", "split"))
+    identity = reference.identity
+    volume, subject, split = identity.id, identity.subject, identity.split
     names = (volume, subject, split, method)
     found, error = compared(reference, read_prediction(prediction, reference), spread)
     predicted = factor * found
@@ -60,7 +62,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_path(parser, "--prediction", "the delivered restoration, in a folder named after its method", each_volume=True)
     add_path(parser, "--spread", "the method's disagreement over views (.safetensors)", each_volume=True)
     add_path(parser, "--calibration", "the factor that the stage calibrate found (.json)")
-    add_path(parser, "--output", "the map, with the factor in its facts (.safetensors)", each_volume=True)
+    add_path(parser, "--output", "the map, with the factor (.safetensors)", each_volume=True)
     add_table(parser, "--reliability", "predicted and true error, one row a bin (.csv)")
     add_table(parser, "--summary", "rank correlation and means (.csv)")
 
@@ -74,8 +76,8 @@ def main(arguments: Namespace) -> None:
     )
     method = method_of(arguments.prediction)
     curve, summary = tables(reference, method, arguments.prediction, spread, factor)
-    facts = {**spread.facts, "method": method, "expected_error_factor": factor}
-    write_image(arguments.output, spread.with_data(spread.data, facts=facts))
+    shared = {one.name: getattr(spread, one.name) for one in fields(Image)}
+    write_image(arguments.output, UncertaintyMap(**shared, method=method, error_factor=factor))
     RELIABILITY.write(arguments.reliability, curve)
     UNCERTAINTY.write(arguments.summary, summary)
-    logger.info("%s: rank correlation %.2f with the true error", reference.facts["id"], summary["spearman"].iloc[0])
+    logger.info("%s: rank correlation %.2f with the true error", reference.id, summary["spearman"].iloc[0])

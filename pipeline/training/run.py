@@ -19,13 +19,14 @@ from pipeline.config.recipe import Recipe
 from pipeline.config.sections import Train
 from pipeline.config.sources import Source
 from pipeline.files import replacing, write_text
-from pipeline.formats.io.container import read_facts
+from pipeline.formats.io.container import map_image
 from pipeline.models.card import trained_card
 from pipeline.models.device import device_words, keep_memory, use_threads
 from pipeline.models.generator import Generator
 from pipeline.models.vgg import read_vgg
 from pipeline.models.weights import save_generator
 from pipeline.physics.excerpts import Excerpt
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.tables.dial import DIAL
 from pipeline.tables.history import write_history
 from pipeline.tables.training_events import EVENTS
@@ -109,8 +110,8 @@ def train(
             network, dial = _dialled(start, network, excerpts, recipe, perceptual)
             network.record = record_of(network, output.name, volumes, excerpts, recipe)
             _write(output, trainer, dial, excerpts)
-            facts = [read_facts(path) for path in (*files.lr, *files.val_lr)]
-            card = trained_card(source, network, recipe, facts, trainer.history, device_words(engine.device))
+            volumes = [map_image(path, LowResolutionImage) for path in (*files.lr, *files.val_lr)]
+            card = trained_card(source, network, recipe, volumes, trainer.history, device_words(engine.device))
             write_text(output / "model_card.md", card)
             save_generator(output / "generator.safetensors", network)
             checkpoints.remove()

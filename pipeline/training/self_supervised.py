@@ -19,8 +19,9 @@ from pipeline.errors import UserError
 from pipeline.image.foreground import foreground_mask
 from pipeline.image.image import Image
 from pipeline.image.slices import filled_slices
+from pipeline.physics.degradation import degrade
 from pipeline.physics.forward import ForwardModel, volume_seed
-from pipeline.steps.degrade import degrade
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.steps.extract import cut_block
 
 ROLES = ("train-columns", "train-rows", "val")
@@ -33,19 +34,19 @@ FEWEST = 8
 """Slices with foreground below which there is too little to learn from."""
 
 
-def own_pairs(lr: Image) -> dict[str, tuple[Image, Image]]:
+def own_pairs(lr: LowResolutionImage) -> dict[str, tuple[Image, LowResolutionImage]]:
     """Return pairs of what stands for the reference, and its low-resolution image, by role.
 
     Args:
-        lr: volume whose slices were made thicker, with its forward model in the facts.
+        lr: volume whose slices were made thicker.
 
     Raises:
         UserError: the slices are not thicker, or too few.
     """
-    model = ForwardModel.from_json(lr.facts["forward_model"])
-    axis = lr.facts["slice_axis"]
+    model = lr.forward_model
+    axis = lr.slice_axis
     factor = model.factors[axis]
-    name = lr.facts["id"]
+    name = lr.id
     if factor == 1:
         raise UserError(
             f"volume {name!r}: its slices are no thicker than in the reference; nothing can be learnt for them."
@@ -56,7 +57,7 @@ def own_pairs(lr: Image) -> dict[str, tuple[Image, Image]]:
     if len(filled) < FEWEST:
         raise UserError(f"volume {name!r}: {len(filled)} slices with foreground are too few; {FEWEST} are needed.")
     last = filled[-max(2, round(VALIDATION_SHARE * len(filled)))]
-    reference = lr.with_data(lr.data, masks={"foreground": mask})
+    reference = lr.plain(masks={"foreground": mask})
     blocks = {"train": (filled[0], last - GAP), "val": (last, filled[-1] + 1)}
     turned = _exchanged(reference, rows, columns)
     sources = {"train-columns": (reference, "train"), "train-rows": (turned, "train"), "val": (reference, "val")}
@@ -69,14 +70,17 @@ def _exchanged(image: Image, one: int, other: int) -> Image:
     return image.with_data(np.swapaxes(image.data, one, other), masks=masks)
 
 
-def _pair(image: Image, block: tuple[int, int], columns: int, model: ForwardModel, split: str) -> tuple[Image, Image]:
+def _pair(
+    image: Image, block: tuple[int, int], columns: int, model: ForwardModel, split: str
+) -> tuple[Image, LowResolutionImage]:
     """Cut a block of slices and degrades it along their columns as `model` degrades across slices."""
-    axis = image.facts["slice_axis"]
+    axis = image.slice_axis
     cut = cut_block(image, block, axis)
     masks = {"foreground": np.take(image.masks["foreground"], range(*block), axis)}
-    name = f"{image.facts['id']}-own-{split}"
-    facts = {**cut.facts, "id": name, "split": split, "foreground_slices": list(range(block[1] - block[0]))}
-    reference = cut.with_data(cut.data, masks=masks, facts=facts)
+    name = f"{image.id}-own-{split}"
+    identity = replace(cut.identity, id=name, split=split)
+    reference = cut.with_data(cut.data, masks=masks, identity=identity)
+    reference = reference.with_block(foreground_slices=tuple(range(block[1] - block[0])))
     shape = tuple(int(size) for size in reference.data.shape)
     factors = tuple(model.factors[axis] if other == columns else 1 for other in range(3))
     # To the model, the columns' axis is now the one across slices. Slices that were cut are independent images.

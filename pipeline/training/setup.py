@@ -15,11 +15,11 @@ from pipeline.config.recipe import Recipe
 from pipeline.config.sections import Train
 from pipeline.errors import UserError, about
 from pipeline.files import sha256_of
-from pipeline.formats.io.container import map_array, read_facts
+from pipeline.formats.io.container import map_image
 from pipeline.models.generator import Generator, Shape, with_noise_map
 from pipeline.models.weights import load_generator
-from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import is_isotropic
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.physics.parameters import Direction
 from pipeline.training.patches import TrainingVolume
 
@@ -59,13 +59,13 @@ def training_key(files: TrainingFiles, recipe: Recipe, settings: Train, seed: in
 def training_volume(hr: Path, lr: Path) -> TrainingVolume:
     """Open a reference for drawing patches, with the forward model that its low-resolution volume recorded."""
     with about(f"training volume {hr}"):
-        facts = read_facts(lr)
+        reference, low = map_image(hr), map_image(lr, LowResolutionImage)
         return TrainingVolume(
-            data=map_array(hr, "data"),
-            mask=map_array(hr, "mask.foreground"),
-            slice_axis=facts["slice_axis"],
-            slices=tuple(facts["foreground_slices"]),
-            model=ForwardModel.from_json(facts["forward_model"]),
+            data=reference.data,
+            mask=reference.masks["foreground"],
+            slice_axis=low.slice_axis,
+            slices=low.block.foreground_slices,
+            model=low.forward_model,
         )
 
 

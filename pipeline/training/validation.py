@@ -15,6 +15,7 @@ from pipeline.inference.volume import DURING_TRAINING, restore_excerpt, restore_
 from pipeline.models.generator import Generator
 from pipeline.physics.excerpts import Excerpt, excerpt
 from pipeline.physics.grid import crop_to
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.training.dial import METRICS
 from pipeline.training.trainer import Look
 
@@ -29,7 +30,7 @@ DARKER = 0.9
 def validation_excerpt(hr: Path, lr: Path) -> Excerpt:
     """Read the slices of a validation volume on which progress is measured."""
     with about(f"validation volume {hr}"):
-        return excerpt(read_image(hr), read_image(lr), VALIDATION_SLICES)
+        return excerpt(read_image(hr), read_image(lr, LowResolutionImage), VALIDATION_SLICES)
 
 
 def look_at(network: Generator, excerpts: Sequence[Excerpt]) -> Look:

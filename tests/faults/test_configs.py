@@ -166,7 +166,7 @@ def test_a_broken_configuration_is_refused_in_words(kind: str, tmp_path: Path) -
     content, expected = BROKEN[kind]
     path = written(tmp_path, content)
     before = contents(tmp_path)
-    message = the_message(run_command("configure", "--check", path))
+    message = the_message(run_command("check", path))
     assert str(path) in message
     assert [words for words in expected if words not in message] == []
     assert contents(tmp_path) == before
@@ -176,7 +176,7 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
     broken = configuration(
         seed=-1, degrade={"factor": 1, "noise_sigma": 2.0}, extrct={}, train={"threads": 0, "treads": 2}
     )
-    lines = the_message(run_command("configure", "--check", written(tmp_path, broken))).splitlines()
+    lines = the_message(run_command("check", written(tmp_path, broken))).splitlines()
     assert lines[0].endswith("has 6 mistakes:")
     keys = {line.removeprefix("  - ").split(":")[0] for line in lines[1:]}
     assert keys == {"seed", "degrade.factor", "degrade.noise_sigma", "extrct", "train.threads", "train.treads"}
@@ -199,20 +199,20 @@ def in_another_encoding(path: Path) -> None:
 def test_an_unreadable_configuration_file_is_named(damage: Callable[[Path], None], tmp_path: Path) -> None:
     path = written(tmp_path, configuration())
     damage(path)
-    assert str(path) in the_message(run_command("configure", "--check", path))
+    assert str(path) in the_message(run_command("check", path))
 
 
 def test_a_file_without_read_permission_is_named(tmp_path: Path) -> None:
     path = written(tmp_path, configuration())
     path.chmod(0)
-    message = the_message(run_command("configure", "--check", path, refusable=True))
+    message = the_message(run_command("check", path, refusable=True))
     assert message == f"cannot read {path}: Permission denied."
 
 
 def test_a_sound_configuration_passes(tmp_path: Path) -> None:
     for name in ("mine.nii.gz", "theirs.nii.gz"):
         (tmp_path / name).touch()
-    result = run_command("configure", "--check", written(tmp_path, configuration()), folder=tmp_path)
+    result = run_command("check", written(tmp_path, configuration()), folder=tmp_path)
     assert result.returncode == 0, result.stderr
 
 
@@ -231,7 +231,7 @@ def test_files_that_are_not_there_are_named_before_anything_is_run(path: str, hi
         "small": {"kind": "local", "path": "small.pth", "network": network},
     }
     file = written(tmp_path, configuration(sources=sources, train={"initial_weights": "small"}))
-    message = the_message(run_command("configure", "--check", file, folder=tmp_path))
+    message = the_message(run_command("check", file, folder=tmp_path))
     assert f'sources.mine.path: there is no file "{path}" in {tmp_path}' in message and hint in message
     assert f'sources.small.path: there is no file "small.pth" in {tmp_path}' in message
     assert message.count("there is no file") == 2
@@ -242,7 +242,7 @@ def test_files_that_are_not_there_are_named_before_anything_is_run(path: str, hi
     for name, source in (("mine", path), ("small", "small.pth")):
         (tmp_path / "resources" / name).mkdir(parents=True)
         (tmp_path / "resources" / name / Path(source).name).touch()
-    assert run_command("configure", "--check", file, folder=tmp_path).returncode == 0
+    assert run_command("check", file, folder=tmp_path).returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -263,25 +263,27 @@ def test_settings_of_one_stage_are_checked_the_same_way(settings: str, expected:
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf", "2", "-0.1"])
 def test_a_noise_that_cannot_be_is_refused_and_not_estimated_instead(value: str, tmp_path: Path) -> None:
     options = (f"--noise-sigma={value}", "--output", tmp_path / "b.nii", "--model", tmp_path / "m.safetensors")
-    message = the_message(run_command("apply", "--input", tmp_path / "a.nii", *options))
+    message = the_message(run_command("apply", tmp_path / "a.nii", *options))
     assert "infer.noise_sigma: " in message and "allowed: number >= 0, <= 1" in message
 
 
 def test_warnings_are_told_from_progress(tmp_path: Path) -> None:
     (tmp_path / "mine.nii.gz").touch()
     values = configuration(volumes=configuration()["volumes"][:2])
-    lines = run_command("configure", "--check", written(tmp_path, values), folder=tmp_path).stderr.splitlines()
+    lines = run_command("check", written(tmp_path, values), folder=tmp_path).stderr.splitlines()
     assert [line.split()[0] == "WARNING" for line in lines] == [
         "no volume has the split test" in line for line in lines
     ]
-    assert len(lines) == 2 and "no mistakes" in lines[1]
+    assert len(lines) == 2 and ": valid; " in lines[1]
 
 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        *((("apply", "--memory-mb", text), f"{text!r} is not a whole number above 0") for text in ("-5", "0", "4G")),
-        (("configure",), "required"),
+        *((("apply", "a.nii", "--memory-mb", text), "Invalid value") for text in ("-5", "0", "4G")),
+        (("apply", "a.nii", "--voxel-um", "0.5", "0.5", "0"), "Must be > 0"),
+        (("aply",), "aply"),
+        (("check",), "CONFIG"),
         (("configure", "--write", "--chek"), "chek"),
     ],
 )

@@ -265,7 +265,7 @@ def test_the_command_line_tells_it_in_one_message(here: Path) -> None:
     values = {"run": "x", "volumes": [], "datasets": [{"kind": "bids", "path": "ds"}]}
     Path("x.yaml").write_text(yaml.safe_dump(values))
     before = contents(here.parent)
-    assert "is no BIDS name" in the_message(run_command("configure", "--check", "x.yaml", folder=here))
+    assert "is no BIDS name" in the_message(run_command("check", "x.yaml", folder=here))
     assert contents(here.parent) == before
 
 

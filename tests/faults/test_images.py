@@ -317,7 +317,7 @@ def test_names_that_lead_out_of_an_archive_write_nothing_outside(tmp_path: Path)
     archive = write_zip(inner / "x.zip", {name: png(PICTURE) for name in names})
     before = contents(tmp_path)
     image = format_of(archive).read(archive)
-    assert image.facts["slice_names"] == ["/absolute.png"], "what begins with a dot is hidden"
+    assert image.stack.names == ("/absolute.png",), "what begins with a dot is hidden"
     assert contents(tmp_path) == before and not Path("/absolute.png").exists()
 
 
@@ -330,7 +330,7 @@ def test_odd_names_are_only_names(name: str, tmp_path: Path) -> None:
     (folder / name).write_bytes(png(PICTURE))
     pack(folder, tmp_path / "packed")
     image = pictures.read(tmp_path / "packed")
-    assert image.facts["slice_names"] == [name]
+    assert image.stack.names == (name,)
     assert sorted(path.name for path in tmp_path.iterdir()) == [folder.name, "packed"]
 
 

@@ -25,7 +25,7 @@ from pipeline.formats.io.container import read_image, write_image
 from pipeline.models.generator import Generator, Shape
 from pipeline.models.vgg import VggFeatures, save_vgg
 from pipeline.models.weights import load_generator, save_generator
-from pipeline.steps.degrade import degrade, forward_model
+from pipeline.physics.degradation import degrade, forward_model
 from tests.helpers import CHECKOUT, extract, run_step, synthetic_head, the_message, write_nifti
 
 SHAPE = {"blocks": 1, "features": 8, "growth": 4}
@@ -135,11 +135,12 @@ def test_a_training_leaves_its_results_and_no_checkpoints(undisturbed):
     samples = load_file(folder / "samples.safetensors")
     assert sorted(samples) == ["lr", "step-000000", "step-000006", "step-000012", "reference"]
     assert len({tensor.shape for tensor in samples.values()}) == 1
-    facts = load_generator(folder / "generator.safetensors").facts
-    assert facts["method"] == "model"
-    assert Recipe.model_validate_json(json.dumps(facts["recipe"])) == Recipe.model_validate({**SMALL, **PIXELS})
-    assert [level for level, _ in facts["shares"]][:: len(facts["shares"]) - 1] == pytest.approx([0, 0.06])
-    assert all(0 <= share <= 1 for _, share in facts["shares"])
+    record = load_generator(folder / "generator.safetensors").record
+    assert record.method == "model"
+    assert Recipe.model_validate_json(json.dumps(record.recipe)) == Recipe.model_validate({**SMALL, **PIXELS})
+    weights = record.consistency_weights
+    assert [one.noise_sigma for one in (weights[0], weights[-1])] == pytest.approx([0, 0.06])
+    assert all(0 <= one.weight <= 1 for one in weights)
 
 
 def test_a_dial_leaves_its_curve_and_the_sentinel_its_events(undisturbed, data):

@@ -22,8 +22,9 @@ from pipeline.models.record import BackgroundChange, NetworkRecord
 from pipeline.physics.excerpts import excerpt
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import cuts
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.training.background_margin import MARGINS, background_changes
-from tests.helpers import synthetic_head
+from tests.helpers import described, synthetic_head
 
 REACH = 3
 """Voxels that the network below sees on each side."""
@@ -167,11 +168,11 @@ def recorded(*changes: tuple[int, float]) -> NetworkRecord:
     return NetworkRecord(background_changes=tuple(BackgroundChange(*one) for one in changes))
 
 
-def low_resolution(**facts) -> Image:
+def low_resolution(**facts) -> LowResolutionImage:
     reference = synthetic_head((96, 104, 6)) / np.float32(1000)
     model = ForwardModel((4, 4, 1), reference.shape, "rician", 0.02, seed=3)
-    known = {"id": "a", "slice_axis": 2, "forward_model": model.to_json(), "foreground_fraction": 0.4}
-    return Image(model.measure(reference), np.eye(4), facts={**known, **facts})
+    known = {"id": "a", "slice_axis": 2, "forward_model": model, "foreground_fraction": 0.4}
+    return described(Image(model.measure(reference), np.eye(4)), **{**known, **facts})
 
 
 @pytest.mark.parametrize(
@@ -210,8 +211,8 @@ def test_the_margin_is_measured_in_more_background_than_the_slices_have():
     reference = synthetic_head((96, 104, 6)) / np.float32(1000)
     lr = low_resolution()
     mask = reference > 0.05
-    facts = {**lr.facts, "foreground_slices": list(range(6)), "foreground_fraction": float(mask.mean())}
-    hr = Image(reference, np.eye(4), masks={"foreground": mask}, facts=facts)
+    hr = lr.plain(data=reference, masks={"foreground": mask})
+    hr = described(hr, foreground_slices=range(6), foreground_fraction=float(mask.mean()))
     one = excerpt(hr, lr, 4)
     network: Any = Seer()
     network.factors = (4, 4)
@@ -227,5 +228,5 @@ def test_the_margin_is_measured_in_more_background_than_the_slices_have():
     assert needed_margin(record, 1e-5) == 24
     assert needed_margin(record, 1.0) == 8
     assert needed_margin(NetworkRecord(), 0.001) is None
-    all_tissue = excerpt(hr.with_data(reference, facts={**facts, "foreground_fraction": 1.0}), lr, 4)
+    all_tissue = excerpt(described(hr, foreground_fraction=1.0), lr, 4)
     assert background_changes(network, [all_tissue]) == ()

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from pipeline.__main__ import main
+from pipeline.baselines.tuning.apply import upsample
 from pipeline.config.sections import Degrade, Evaluate, Extract, Infer
 from pipeline.config.volumes import Volume
 from pipeline.errors import UserError
@@ -27,19 +28,18 @@ from pipeline.formats import Part, format_of
 from pipeline.formats.io.container import read_image, write_image
 from pipeline.formats.io.predictions import prediction_path, read_prediction, suffix_of, write_prediction
 from pipeline.formats.tiled import open_tiled
-from pipeline.image.image import Image
+from pipeline.image.image import Identity, Image
 from pipeline.inference.large_images import channel_statistics, restore_large
-from pipeline.metrics._range import data_range
+from pipeline.metrics.evaluation.measure import evaluate, measure
+from pipeline.metrics.evaluation.regions import neighbours
 from pipeline.models.generator import Generator, Shape
 from pipeline.models.weights import save_generator
+from pipeline.physics.degradation import degrade, forward_model
 from pipeline.provenance.record import describe_volume
 from pipeline.reporting.figures.gallery import slice_label, words_of_white
 from pipeline.reporting.figures.slices import draw_slice
-from pipeline.steps.degrade import degrade, forward_model
 from pipeline.steps.duplicates import hashed, hashed_slices, near_duplicates
-from pipeline.steps.evaluate import evaluate, measure, neighbours
 from pipeline.steps.extract import cut_block, extract, normalise, read_block
-from pipeline.steps.interpolate import interpolate
 from pipeline.tables.slices import WHOLE_VOLUME
 from tests.helpers import synthetic_head
 from tests.image_files import numbers, png, write_ome, write_zip
@@ -95,7 +95,7 @@ def test_a_coloured_picture_comes_back_pixel_by_pixel(kind: str, tmp_path: Path)
     content = contents[kind]()
     source = save(tmp_path / f"a.{'jpg' if kind == 'jpeg' else 'png'}", content)
     image = format_of(source).read(source)
-    assert image.facts["channels"] == list(COLOURS) and image.facts["sections"] == [0, 0, 0]
+    assert image.stack.channels == tuple(COLOURS) and image.stack.sections == (0, 0, 0)
     assert [slice_label(index, image) for index in range(3)] == [f"{source.name}, {colour}" for colour in COLOURS]
     with PillowImage.open(io.BytesIO(content)) as file:
         expected = np.asarray(file.convert("RGB"))
@@ -137,7 +137,7 @@ def test_channels_of_an_ome_tiff_come_back_with_their_names(axes: str, tmp_path:
             stored = np.moveaxis(stored, result.axes.index("C"), 0)
         np.testing.assert_array_equal(stored.reshape(planes.shape), planes)
     back = format_of(tmp_path / "x.ome.tiff").read(tmp_path / "out/x.ome.tiff")
-    assert back.origin["channels"] == ["DAPI", "GFP", "Cy5"] and back.spacing == image.spacing == (0.25, 0.5, 2.0)
+    assert back.header.channels == ("DAPI", "GFP", "Cy5") and back.spacing == image.spacing == (0.25, 0.5, 2.0)
     last = Part(channel="Cy5")
     alone = format_of(tmp_path / "x.ome.tiff").read(tmp_path / "out/x.ome.tiff", last)
     np.testing.assert_array_equal(alone.data, image.data[..., 2::3])
@@ -150,7 +150,7 @@ def test_channels_of_an_ome_zarr_come_back_with_their_names(axes: str, version: 
     data = numbers([sizes[axis] for axis in axes], "uint16")
     source = write_store(tmp_path / "a.ome.zarr", data, axes, version)
     image = format_of(source).read(source)
-    assert image.facts["channels"] == ["dye 0", "dye 1"]
+    assert image.stack.channels == ("dye 0", "dye 1")
     target = tmp_path / "b.ome.zarr"
     format_of(source).write(target, image)
     stored: Any = zarr.open_group(target, mode="r")["0"]
@@ -172,7 +172,7 @@ def test_a_folder_with_one_coloured_picture_is_a_coloured_stack(tmp_path: Path) 
     for number in (1, 2, 10):
         save(tmp_path / f"stack/s{number}.png", png(tinted(number) if number == 2 else scene(number)))
     image = format_of(tmp_path / "stack").read(tmp_path / "stack")
-    assert image.facts["slice_names"][3:6] == [f"s2.png, {colour}" for colour in COLOURS]
+    assert image.stack.names[3:6] == [f"s2.png, {colour}" for colour in COLOURS]
     pages = tifffile.imread(written(image, tmp_path))
     assert pages.shape == (3, 48, 40, 3)
     np.testing.assert_array_equal(pages[1], tinted(2))
@@ -204,7 +204,7 @@ def fluorescence() -> NDArray:
 
 def prepared(source: Path, settings: Extract = ALL, **changes: Any) -> Image:
     reference = read_block(source, volume(**changes), settings)
-    return reference.with_data(reference.data, facts={**reference.facts, "id": "v", "subject": "v", "split": "test"})
+    return replace(reference, identity=Identity("v", "v", "test"))
 
 
 @pytest.mark.parametrize("kind", SOURCES)
@@ -214,15 +214,12 @@ def test_what_is_degraded_and_restored_is_again_what_it_was(kind: str, tmp_path:
     reference = read_image(tmp_path / "hr.safetensors")
     low = degrade(reference, forward_model(reference, Degrade(factor=2, noise="none"), 0))
     path = prediction_path(tmp_path, "bicubic", "v", suffix_of(low))
-    interpolate(low, "bicubic", {}, path)
+    write_prediction(path, low, upsample(low, "bicubic"))
     estimate = read_prediction(path, reference)
     result = format_of(path).read(path)
-    assert (
-        result.intensity.dtype == reference.intensity.dtype
-        and result.origin["channels"] == reference.origin["channels"]
-    )
+    assert result.intensity.dtype == reference.intensity.dtype and result.stack.channels == reference.stack.channels
     assert result.spacing == pytest.approx(reference.spacing) and result.data.shape == reference.data.shape
-    assert result.origin.get("coloured") == reference.origin.get("coloured")
+    assert result.header.coloured == reference.header.coloured
     for index in range(reference.data.shape[2]):
         assert np.corrcoef(estimate[..., index].ravel(), reference.data[..., index].ravel())[0, 1] > 0.85
     rows = list(evaluate(reference, "bicubic", estimate, Evaluate()))
@@ -233,7 +230,6 @@ def test_channels_have_ranges_of_their_own_and_colours_share_one(tmp_path: Path)
     image = prepared(SOURCES["ome"](tmp_path))
     expected = [np.percentile(channel, 99.9) for channel in fluorescence()]
     np.testing.assert_allclose(image.intensity.scale, expected)
-    assert data_range(image) == 1.0
     np.testing.assert_allclose([np.percentile(image.data[..., c::3], 99.9) for c in range(3)], 1.0, rtol=1e-6)
     assert words_of_white(1.0, image) == ", ".join(
         f"{scale:.4g} ({name})" for scale, name in zip(expected, ("DAPI", "GFP", "Cy5"), strict=True)
@@ -282,17 +278,13 @@ def test_blocks_are_counted_in_sections(tmp_path: Path) -> None:
     image = format_of(tmp_path / "a.ome.tif").read(write_ome(tmp_path / "a.ome.tif", data, "CZYX"))
     block = cut_block(image, (2, 5), 2)
     np.testing.assert_array_equal(block.data, image.data[..., 6:15])
-    assert block.facts["slices"] == [2, 5] and block.facts["sections"] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
-    assert block.facts["slice_names"][4] == "section 3, GFP"
+    assert block.block.slices == (2, 5) and block.stack.sections == (0, 0, 0, 1, 1, 1, 2, 2, 2)
+    assert block.stack.names[4] == "section 3, GFP"
     assert block.affine[2, 3] == pytest.approx(4.0)  # two sections of 2 um
     with pytest.raises(UserError, match="there are only 6"):
         cut_block(image, (2, 7), 2)
     extracted = normalise(block, ALL)
-    described_ = describe_volume(
-        extracted.with_data(
-            extracted.data, facts={**extracted.facts, **dict.fromkeys(("id", "subject", "split", "source"), "v")}
-        )
-    )
+    described_ = describe_volume(extracted.with_data(extracted.data, identity=Identity("v", "v", "v", "v")))
     assert described_["foreground_slices"] == 3 and described_["channels"] == ["DAPI", "GFP", "Cy5"]
 
 
@@ -327,7 +319,7 @@ def test_a_segmentation_counts_for_every_channel(tmp_path: Path) -> None:
     source = SOURCES["ome"](tmp_path)
     reference = read_block(source, volume(), ALL, segmentation=tmp_path / "labels.tif")
     alone = read_block(source, volume(channel=1), ALL, segmentation=tmp_path / "labels.tif")
-    assert reference.facts["labels"] == [4]
+    assert reference.block.labels == (4,)
     for channel in range(3):
         np.testing.assert_array_equal(reference.masks["label-4"][..., channel::3], alone.masks["label-4"])
     assert np.count_nonzero(alone.masks["label-4"]) == 15 * 23
@@ -389,10 +381,10 @@ def stack_of(archive: Path, name: str = "s", split: Any = "test") -> Volume:
 def test_coloured_pictures_of_a_collection_are_restored_as_rgb_pages(archive: Path, tmp_path: Path) -> None:
     extract(archive, stack_of(archive), Extract(), tmp_path / "s.safetensors")
     reference = read_image(tmp_path / "s.safetensors")
-    assert reference.facts["sections"] == [0, 0, 0, 1, 2, 2, 2] and reference.data.shape == (61, 48, 7)
+    assert reference.stack.sections == (0, 0, 0, 1, 2, 2, 2) and reference.data.shape == (61, 48, 7)
     low = degrade(reference, forward_model(reference, Degrade(factor=2, noise="none"), 0))
     path = prediction_path(tmp_path, "bicubic", "s", suffix_of(low))
-    interpolate(low, "bicubic", {}, path)
+    write_prediction(path, low, upsample(low, "bicubic"))
     with tifffile.TiffFile(path) as file:
         pages: Any = file.pages
         assert [page.shape for page in pages] == [(48, 40, 3), (48, 40), (30, 61, 3)]
@@ -453,7 +445,7 @@ def generator(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def sharpened(generator: Path, source: Path, output: Path, *options: str) -> Path:
-    given = ["--model", generator, "--input", source, "--output", output, "--foreground", "all", "--device", "cpu"]
+    given = ["--model", generator, source, "--output", output, "--foreground", "all", "--device", "cpu"]
     assert main(["apply", *map(str, given), "--force", *options]) == 0
     return output
 
@@ -469,11 +461,11 @@ def test_each_channel_is_sharpened_as_when_it_is_alone(generator: Path, tmp_path
     output = sharpened(generator, source, tmp_path / "all.ome.tif")
     tiff = format_of(output)
     whole = tiff.read(output)
-    assert whole.origin["channels"] == ["DAPI", "GFP", "Cy5"] and whole.spacing == (0.125, 0.25, 2.0)
-    for index, name in enumerate(whole.origin["channels"]):
+    assert whole.header.channels == ("DAPI", "GFP", "Cy5") and whole.spacing == (0.125, 0.25, 2.0)
+    for index, name in enumerate(whole.header.channels):
         alone = tiff.read(sharpened(generator, source, tmp_path / "one.ome.tif", "--channel", name))
         np.testing.assert_array_equal(whole.data[..., index::3], alone.data)
-        assert alone.origin["channels"] == [name]
+        assert alone.header.channels == (name,)
 
 
 def test_channels_of_thick_slices_are_made_thin_each_by_itself(tmp_path: Path) -> None:
@@ -501,9 +493,9 @@ def test_a_huge_coloured_tiff_stays_coloured_and_its_colours_share_a_range(secti
     assert len({(level.offset, level.scale) for level in levels}) == 1
     assert levels[0].offset + levels[0].scale == pytest.approx(np.percentile(data[..., 0], 99.9), rel=0.05)
     back = format_of(source).read(tmp_path / "all.tif")
-    assert back.origin["coloured"] and back.data.shape == (80, 96, 3 * sections)
+    assert back.header.coloured and back.data.shape == (80, 96, 3 * sections)
     red = format_of(source).read(tmp_path / "red.tif")
-    assert red.origin["channels"] == ["red"] and red.data.shape == (80, 96, sections)
+    assert red.header.channels == ("red",) and red.data.shape == (80, 96, sections)
     # The brightest colour has the range that all share, so that alone it gives the same.
     np.testing.assert_array_equal(back.data[..., ::3], red.data)
 
@@ -515,7 +507,7 @@ def test_one_range_for_all_colours_keeps_the_hue_of_what_is_only_scaled(tmp_path
     reference = prepared(source)
     low = degrade(reference, forward_model(reference, Degrade(factor=2, noise="none"), 0))
     path = tmp_path / "b.ome.tiff"
-    interpolate(low, "bspline3", {}, path)
+    write_prediction(path, low, upsample(low, "bspline3"))
     result = tifffile.imread(path)
     np.testing.assert_allclose(result[..., 1], 0.5 * result[..., 0], atol=1e-3)
     np.testing.assert_allclose(result[..., 2], 0.25 * result[..., 0], atol=1e-3)
@@ -524,6 +516,6 @@ def test_one_range_for_all_colours_keeps_the_hue_of_what_is_only_scaled(tmp_path
 def test_images_keep_one_channel_as_they_were(tmp_path: Path) -> None:
     source = save(tmp_path / "a.png", Path(skimage.data.__file__).with_name("cell.png").read_bytes())
     image = format_of(source).read(source)
-    assert "sections" not in image.facts and image.facts["slice_names"] == ["a.png"]
+    assert image.stack.sections is None and image.stack.names == ("a.png",)
     np.testing.assert_array_equal(pillow(written(image, tmp_path)), pillow(source))
     assert replace(image.intensity, scale=1.0) == image.intensity

@@ -19,6 +19,7 @@ import tifffile
 from PIL import Image as PillowImage
 from scipy import ndimage
 
+from pipeline.baselines.tuning.apply import upsample
 from pipeline.config.load import read_run
 from pipeline.config.sections import Degrade, Evaluate, Extract
 from pipeline.config.volumes import Volume
@@ -29,6 +30,9 @@ from pipeline.formats._picture_stack import read_picture, stack_image
 from pipeline.formats.io.container import read_image, write_image
 from pipeline.formats.io.predictions import check_output, prediction_path, read_prediction, suffix_of, write_prediction
 from pipeline.image.image import Image
+from pipeline.metrics.evaluation.measure import evaluate, measure
+from pipeline.metrics.evaluation.regions import region_mask
+from pipeline.physics.degradation import degrade, forward_model
 from pipeline.reporting.figures.slices import draw_slice
 from pipeline.reporting.run_record import read_run_record
 from pipeline.reporting.volume_page import slices_to_show
@@ -38,15 +42,12 @@ from pipeline.statistics.bootstrap import resampled_means
 from pipeline.statistics.measurements import read_parts, volume_table
 from pipeline.statistics.summary import summarise
 from pipeline.steps.__main__ import main
-from pipeline.steps.degrade import degrade, forward_model
-from pipeline.steps.evaluate import evaluate, measure, region_mask
 from pipeline.steps.extract import extract
-from pipeline.steps.interpolate import interpolate
 from pipeline.tables.duplicates import excluded_pictures
 from pipeline.tables.slices import SLICES
 from pipeline.tables.summary import SUMMARY
 from pipeline.tables.volumes import VOLUMES
-from tests.helpers import configuration, synthetic_head, write_nifti
+from tests.helpers import configuration, described, synthetic_head, write_nifti
 
 SHARDS = {"train": 2, "val": 1, "test": 1}
 
@@ -263,16 +264,16 @@ def test_grey_pictures_are_read_whatever_they_are_stored_as() -> None:
 def test_a_stack_holds_its_pictures_upright(mixed: Path, tmp_path: Path) -> None:
     extract(mixed, stack_entry(folder="T"), Extract(), tmp_path / "s.safetensors")
     image = read_image(tmp_path / "s.safetensors")
-    facts = image.facts
+    stack = image.stack
     colours = [f"b/coloured.png, {colour}" for colour in ("red", "green", "blue")]
-    assert facts["slice_names"] == ["a/grey.png", "b/black.png", *colours, "b/wide.jpg"]
-    assert facts["slice_classes"] == ["a", *["b"] * 5] and facts["sections"] == [0, 1, 2, 2, 2, 3]
-    assert facts["picture_sizes"] == [[40, 48], [20, 20], *[[40, 48]] * 3, [60, 30]]
-    assert facts["left_out"] == {"too_large": [], "near_duplicate": []} and facts["slices"] == [0, 4]
-    assert facts["foreground_slices"] == [0, 2, 3, 4, 5]
+    assert stack.names == ("a/grey.png", "b/black.png", *colours, "b/wide.jpg")
+    assert stack.classes == ("a", *["b"] * 5) and stack.sections == (0, 1, 2, 2, 2, 3)
+    assert stack.sizes == ((40, 48), (20, 20), *[(40, 48)] * 3, (60, 30))
+    assert image.block.too_large == image.block.near_duplicates == () and image.block.slices == (0, 4)
+    assert image.block.foreground_slices == (0, 2, 3, 4, 5)
     assert image.data.shape == (60, 48, 6) and image.data.dtype == np.float32
     assert image.spacing == (1, 1, 1)
-    drawn = draw_slice(image.data, facts["slice_axis"], 0)
+    drawn = draw_slice(image.data, image.slice_axis, 0)
     [low, *_], [span, *_] = np.atleast_1d(image.intensity.offset), np.atleast_1d(image.intensity.scale)
     np.testing.assert_array_equal(np.rint(low + span * drawn[-48:, -40:]), scene(1))
     assert not image.data[40:, :, 0].any() and not image.data[:, 30:, 5].any()
@@ -338,7 +339,7 @@ def test_useless_pictures_are_told(tmp_path: Path, files: dict[str, bytes], word
 def stack(*sizes: tuple[int, int], min_foreground: float = 0.05) -> Image:
     pictures = {f"c{seed}/{seed}.png": scene(seed, *size) for seed, size in enumerate(sizes)}
     image = stack_image(pictures, min_foreground)
-    return image.with_data(image.data, facts={**image.facts, "id": "s", "subject": "s", "split": "test"})
+    return described(image, id="s", subject="s", split="test")
 
 
 def test_a_prediction_is_a_page_a_picture_and_comes_back(tmp_path: Path) -> None:
@@ -346,11 +347,11 @@ def test_a_prediction_is_a_page_a_picture_and_comes_back(tmp_path: Path) -> None
     low = degrade(reference, forward_model(reference, Degrade(noise="none"), 0))
     path = prediction_path(tmp_path, "bicubic", "s", suffix_of(low))
     assert path.name == "s.tiff"
-    interpolate(low, "bicubic", {}, path)
+    write_prediction(path, low, upsample(low, "bicubic"))
     with tifffile.TiffFile(path) as file:
         pages: Any = file.pages
         assert [page.shape for page in pages] == [(48, 40), (30, 61), (47, 42)]
-        assert [page.tags[285].value for page in pages] == reference.facts["slice_names"]
+        assert [page.tags[285].value for page in pages] == list(reference.stack.names)
         assert {page.compression.name for page in pages} == {"ADOBE_DEFLATE"}
         first = pages[0].asarray()
     assert first.dtype == np.uint8
@@ -359,7 +360,7 @@ def test_a_prediction_is_a_page_a_picture_and_comes_back(tmp_path: Path) -> None
     stored = np.rint(reference.intensity.to_physical(back))
     np.testing.assert_array_equal(draw_slice(stored, 2, 0)[-48:, -40:], first)
     content = path.read_bytes()
-    interpolate(low, "bicubic", {}, path)
+    write_prediction(path, low, upsample(low, "bicubic"))
     assert path.read_bytes() == content
 
 
@@ -423,10 +424,10 @@ def test_near_duplicates_are_found_and_left_out_of_the_later_split(tmp_path: Pat
     output = tmp_path / "test.safetensors"
     given = ["--input", str(archive), "--output", str(output), "--volume", stacks[0].model_dump_json()]
     assert main(["extract", *given, "--duplicates", str(table)]) == 0
-    facts = read_image(output).facts
-    assert facts["slice_names"] == ["third.png"] and facts["left_out"]["near_duplicate"] == ["brighter.png"]
+    image = read_image(output)
+    assert image.stack.names == ("third.png",) and image.block.near_duplicates == ("brighter.png",)
     assert main(["extract", *given, "--duplicates"]) == 0
-    assert read_image(output).facts["slice_names"] == ["brighter.png", "third.png"]
+    assert read_image(output).stack.names == ("brighter.png", "third.png")
 
 
 def test_another_table_is_not_taken_for_one_of_near_duplicates(tmp_path: Path) -> None:
@@ -484,7 +485,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     path, low, padded(reference.data + 0.01 * (1 + np.arange(reference.data.shape[2])) * noise)
                 )
             else:
-                interpolate(low, method, {}, path)
+                write_prediction(path, low, upsample(low, method))
             rows.extend(evaluate(reference, method, read_prediction(path, reference), settings))
         if volume.split != "train":
             SLICES.write(folder / f"{volume.id}.csv", rows)
@@ -519,7 +520,8 @@ def table_options(folder: Path) -> list[str]:
 
 def test_the_worst_pictures_come_first(finished: Path) -> None:
     reference = read_image(finished / "test-0.hr.safetensors")
-    run = read_run_record(**tables(finished), provenance=finished / "provenance.json", models=[])
+    files = tables(finished)
+    run = read_run_record(files["volumes"], files["slices"], files["summary"], finished / "provenance.json", [])
     assert slices_to_show(reference, run, "rrdb_l1", 3) == [5, 4, 3]
 
 

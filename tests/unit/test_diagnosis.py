@@ -26,7 +26,10 @@ from pipeline.formats.io.container import read_image, write_image
 from pipeline.formats.io.predictions import write_prediction
 from pipeline.image.image import Image
 from pipeline.image.stack import upright
+from pipeline.physics.forward import ForwardModel
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.steps.__main__ import main
+from tests.helpers import described
 
 SETTINGS = '{"bootstrap_samples": 200}'
 
@@ -112,15 +115,15 @@ def pictures(count: int, seed: int, classes: tuple[str, ...] = ("across", "down"
 def stack(path: Path, split: str, made: dict[str, np.ndarray]) -> Image:
     image = stack_image(made, 0.0, "all")
     named = {"id": path.stem, "subject": path.stem, "split": split}
-    image = image.with_data(image.data, facts={**image.facts, **named})
+    image = described(image, **named)
     write_image(path, image)
     return image
 
 
 def restored(folder: Path, image: Image, estimate: np.ndarray) -> str:
-    facts = {**image.facts, "forward_model": {"factors": [1, 1, 1], "hr_shape": list(image.data.shape)}}
-    path = folder / f"{image.facts['id']}.tiff"
-    write_prediction(path, image.with_data(image.data, facts=facts), estimate)
+    low = LowResolutionImage.of(image, ForwardModel((1, 1, 1), image.data.shape))
+    path = folder / f"{image.id}.tiff"
+    write_prediction(path, low, estimate)
     return str(path)
 
 

@@ -23,7 +23,10 @@ from pipeline.errors import UserError
 from pipeline.formats import Part, dicom
 from pipeline.formats._dicom_intensity import HEAD_ROOM, with_head_room
 from pipeline.formats.io.predictions import write_prediction
+from pipeline.image.geometry import RAS
 from pipeline.image.image import Image
+from pipeline.physics.forward import ForwardModel
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.sources.packing import pack
 from tests.image_files import PLANES, dicom_slice, numbers, write_dicom, write_series
 
@@ -65,7 +68,7 @@ def refined(path: Path, factors: tuple[int, int, int], part: Part = Part()) -> l
     """Enlarge a series by repeating its voxels, along x, y and z; return the files of the result in their order."""
     low = dicom.read(path, part)
     shape = [size * factor for size, factor in zip(low.data.shape, factors, strict=True)]
-    low = low.with_data(low.data, facts={"forward_model": {"factors": factors, "hr_shape": shape}})
+    low = LowResolutionImage.of(low, ForwardModel(tuple(factors), tuple(shape)))
     write_prediction(path.parent / "out.dicom.zip", low, np.kron(low.data, np.ones(factors)))
     return files_of(path.parent / "out.dicom.zip")
 
@@ -360,7 +363,7 @@ def test_every_voxel_of_a_result_lies_where_simpleitk_finds_it(
         write_dicom(tmp_path / f"in/{index}.dcm", one)
     image = dicom.read(tmp_path / "in")
     along_file = [factors[0], factors[1]] if plane == "axial" else [2, 2]
-    axes = image.origin["orientation"]["axes"]  # the file's columns, rows and slices are these axes of the image
+    axes = (image.header.orientation or RAS).axes  # the file's columns, rows and slices are these axes of the image
     per_axis = [0, 0, 0]
     for axis, factor in zip(axes, (*along_file, factors[2]), strict=True):
         per_axis[axis] = factor

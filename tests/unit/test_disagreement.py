@@ -24,17 +24,27 @@ from pipeline.fidelity.error_calibration import calibration_factor, rank_correla
 from pipeline.formats import ROOM
 from pipeline.formats.io.container import read_image, write_image
 from pipeline.formats.io.predictions import suffix_of, write_prediction, write_quantity
-from pipeline.image.image import Image
 from pipeline.image.intensity import IntensityMap
+from pipeline.image.uncertainty_map import UncertaintyMap
 from pipeline.inference.tta import moments_of, pooled_std
 from pipeline.inference.volume import restore_volume, restore_with_tta_std
 from pipeline.models.weights import save_generator
+from pipeline.physics.degradation import degrade
 from pipeline.physics.forward import ForwardModel
-from pipeline.steps.degrade import degrade
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.steps.deliver_uncertainty import expected_error
 from pipeline.steps.infer import infer
 from pipeline.training.patches import PatchSampler
-from tests.helpers import configuration, extract, ras_affine, restore_slice, run_step, synthetic_head, write_nifti
+from tests.helpers import (
+    configuration,
+    described,
+    extract,
+    ras_affine,
+    restore_slice,
+    run_step,
+    synthetic_head,
+    write_nifti,
+)
 from tests.image_files import write_ome, write_series
 from tests.small_training import make_trainer, tiny_generator, tiny_recipe, training_volume
 from tests.unit.test_ome_zarr import write_store
@@ -232,7 +242,7 @@ def test_a_dicom_series_holds_an_error_map_with_a_slope_of_its_own(tmp_path, inv
     step = float(800 * errors.max()) / 2**15
     assert np.abs(found.data - 800 * errors).max() <= step
     assert found.data[0, 0, 0] == pytest.approx(0, abs=step)
-    assert "expected error" in json.dumps(found.origin["header"])
+    assert "expected error" in json.dumps(found.header.elements)
 
 
 @pytest.fixture
@@ -287,7 +297,7 @@ def test_the_stages_make_an_error_map_and_say_what_it_is_worth(project):
     made = run_step("deliver_uncertainty", "--input", project / "map.safetensors", "--output", delivered)
     assert made.returncode == 0, made.stderr
     held: Any = nib.load(delivered)
-    reference, found = read_image(hr), read_image(project / "map.safetensors")
+    reference, found = read_image(hr), read_image(project / "map.safetensors", UncertaintyMap)
     factor = json.loads(calibration.read_text())["factor"]
     assert np.allclose(held.get_fdata(), factor * reference.intensity.to_physical(found.data), rtol=1e-4)
     assert np.allclose(expected_error(found).data, factor * read_image(spread).data, rtol=1e-6)
@@ -316,10 +326,9 @@ def test_a_second_training_of_another_seed_counts_in_the_error_map(project):
 
 def test_files_of_different_volumes_are_refused(project):
     reference = read_image(project / "hr.safetensors")
-    write_prediction(
-        project / "p/head.nii.gz", read_image(project / "lr.safetensors"), np.asarray(reference.data, dtype=np.float32)
-    )
-    other = Image(reference.data, reference.affine, facts={**reference.facts, "id": "another"})
+    low = read_image(project / "lr.safetensors", LowResolutionImage)
+    write_prediction(project / "p/head.nii.gz", low, np.asarray(reference.data, dtype=np.float32))
+    other = described(reference, id="another")
     write_image(project / "other.safetensors", other)
     files = ("--hr", project / "hr.safetensors", "--predictions", project / "p/head.nii.gz")
     refused = run_step("calibrate", *files, "--spreads", project / "other.safetensors", "--output", project / "c.json")

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pipeline.formats.io.container import read_facts
+from pipeline.formats.io.container import map_image
 from pipeline.steps.__main__ import main
 from pipeline.steps.duplicates import PROBES, cut_to, spread
 from pipeline.tables.duplicates import count_duplicates
@@ -104,7 +104,7 @@ def test_it_is_told_in_the_log_and_the_volume_stays(
     with caplog.at_level(logging.WARNING):
         main(["duplicates", "--extracted", *volumes[:3], "--output", str(folder / "again.csv")])
     assert "'renamed' looks like 'taught'" in caplog.text and "It stays in" in caplog.text
-    assert read_facts(Path(volumes[2]))["id"] == "renamed"
+    assert map_image(Path(volumes[2])).id == "renamed"
 
 
 def test_the_order_of_axes_in_the_file_makes_no_difference(folder: Path, volumes: list[str]) -> None:

@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +15,25 @@ from scipy import ndimage
 from skimage.metrics import peak_signal_noise_ratio
 
 from pipeline import metrics, plugins
+from pipeline.baselines.tuning.search import tune
 from pipeline.config.sections import Degrade, Evaluate, Extract
 from pipeline.errors import UserError
-from pipeline.fidelity.ledger import CHANNELS, shares
 from pipeline.formats import nifti
 from pipeline.formats.io.container import read_image
 from pipeline.formats.io.predictions import read_prediction, restored_image, write_prediction
 from pipeline.image.image import Image
 from pipeline.image.slices import evenly_spaced
-from pipeline.metrics import _ledger, psnr, ssim
+from pipeline.metrics import psnr, ssim
+from pipeline.metrics.evaluation.detail_ledger import DetailShares, detail_shares
+from pipeline.metrics.evaluation.measure import ExtraInputs, evaluate, interpolated_lr
+from pipeline.metrics.evaluation.regions import region_mask
+from pipeline.physics.degradation import degrade, forward_model
 from pipeline.physics.excerpts import excerpt
 from pipeline.physics.grid import fine_affine
 from pipeline.steps.__main__ import main as run
-from pipeline.steps.degrade import degrade, forward_model
-from pipeline.steps.evaluate import Aids, evaluate, on_grid, region_mask
 from pipeline.steps.extract import normalise
-from pipeline.steps.tune import tune
 from pipeline.tables.slices import WHOLE_VOLUME
+from tests.helpers import described
 
 METHODS = plugins.names("pipeline.baselines")
 SHAPE = (42, 45, 14)
@@ -62,7 +65,7 @@ def make_pair(path, *, noise_sigma=0.02, plane: Any = "axial", **identity):
     """Extract and degrades a file without the files in between."""
     reference = normalise(nifti.read(path), Extract(plane=plane))
     facts = {"id": "v", "subject": "s", "split": "val", **identity}
-    reference = reference.with_data(reference.data, facts={**reference.facts, **facts})
+    reference = described(reference, **facts)
     return reference, degrade(reference, forward_model(reference, Degrade(factor=2, noise_sigma=noise_sigma), 0))
 
 
@@ -89,11 +92,11 @@ def test_a_prediction_returns_in_the_orientation_dtype_and_units_of_its_source(t
     np.testing.assert_allclose(after.affine, before.affine, atol=1e-5)
     np.testing.assert_allclose(after.get_fdata(), before.get_fdata(), atol=step / 2)
     read = read_prediction(tmp_path / "m" / "v.nii.gz", reference)
-    np.testing.assert_allclose(read, reference.data, atol=step / reference.facts["scale"])
+    np.testing.assert_allclose(read, reference.data, atol=step / reference.intensity.shown_range.scale)
 
 
 def _factors(lr):
-    return lr.facts["forward_model"]["factors"]
+    return lr.forward_model.factors
 
 
 def test_values_beyond_the_dtype_are_clipped_and_counted(tmp_path, pair):
@@ -152,7 +155,7 @@ def test_tuning_denoises_what_is_noisy_and_leaves_alone_what_is_not(tmp_path):
 @pytest.mark.parametrize("plane", ["axial", "coronal", "sagittal"])
 def test_tuning_measures_what_evaluation_measures(tmp_path, plane):
     reference, lr = make_pair(write_head(tmp_path / "h.nii.gz", 4), plane=plane)
-    few = reference.with_data(reference.data, facts={**reference.facts, "foreground_slices": [6, 8]})
+    few = described(reference, foreground_slices=[6, 8])
     tried = tune([few], [lr])["tried"]
     settings = {name: tried[5][name] for name in ("h_in_sigma", "patch_size", "patch_distance", "sigma")}
     sr = plugins.load("pipeline.baselines", "nlm_bspline3").upsample(lr.data, _factors(lr), settings)
@@ -166,24 +169,20 @@ def test_tuning_measures_what_evaluation_measures(tmp_path, plane):
 
 def test_volumes_that_do_not_belong_together_are_not_tuned_on(pair):
     reference, lr = pair
-    other = lr.with_data(lr.data, facts={**lr.facts, "id": "w"})
+    other = described(lr, id="w")
     with pytest.raises(UserError, match=r"\['v'\].*\['w'\]"):
         tune([reference], [other])
-    changed = {**lr.facts["forward_model"], "noise_sigma": 0.5}
+    changed = replace(lr.forward_model, noise_sigma=0.5)
     with pytest.raises(UserError, match="noise_sigma"):
-        tune([reference, reference], [lr, lr.with_data(lr.data, facts={**lr.facts, "forward_model": changed})])
+        tune([reference, reference], [lr, replace(lr, forward_model=changed)])
 
 
 def test_slices_without_the_region_are_left_out(pair):
     reference, _ = pair
     mask = reference.masks["foreground"].copy()
     mask[:, :, 5] = False
-    facts = {**reference.facts, "foreground_slices": [4, 5, 6]}
-    rows = list(
-        evaluate(
-            reference.with_data(reference.data, masks={"foreground": mask}, facts=facts), "m", reference.data, SETTINGS
-        )
-    )
+    inside = described(reference.with_data(reference.data, masks={"foreground": mask}), foreground_slices=[4, 5, 6])
+    rows = list(evaluate(inside, "m", reference.data, SETTINGS))
     assert {row.slice for row in rows if row.region == "foreground"} == {4, 6}
     assert {row.slice for row in rows if row.region == "whole"} == {4, 5, 6}
 
@@ -252,7 +251,7 @@ def test_tables_have_the_columns_of_the_contract_and_all_rows(results):
     assert ",".join(summary[0]) == expected
     assert len(volumes) == len(summary) == 3 * len(METHODS) * 4
     references = [read_image(results / f"extracted/{name}.safetensors") for name in ("one", "two", "three")]
-    assert len(slices) == len(METHODS) * 4 * sum(len(reference.facts["foreground_slices"]) for reference in references)
+    assert len(slices) == len(METHODS) * 4 * sum(len(reference.block.foreground_slices) for reference in references)
 
 
 def test_the_tables_say_what_the_files_say(results):
@@ -260,10 +259,10 @@ def test_the_tables_say_what_the_files_say(results):
     reference = read_image(results / "extracted/three.safetensors")
     prediction: Any = nib.as_closest_canonical(nib.load(results / "predictions/lanczos/three.nii.gz"))
     source: Any = nib.as_closest_canonical(nib.load(results.parent / "three.nii.gz"))
-    index = reference.facts["foreground_slices"][2]
+    index = reference.block.foreground_slices[2]
     mask = reference.masks["foreground"][:, :, index]
     error = (source.get_fdata() - prediction.get_fdata())[:, :, index][mask]
-    expected = 20 * math.log10(reference.facts["scale"] / math.sqrt(np.mean(error**2)))
+    expected = 20 * math.log10(reference.intensity.shown_range.scale / math.sqrt(np.mean(error**2)))
     wanted = {"volume": "three", "method": "lanczos", "region": "foreground", "metric": "psnr", "slice": str(index)}
     found = [row for row in read_rows(results / "metrics/slices.csv") if wanted.items() <= row.items()]
     assert len(found) == 1
@@ -308,12 +307,9 @@ def test_users_mistakes_end_in_one_message(results, tmp_path, capsys):
 
 
 def test_against_a_denoised_reference_the_same_estimate_has_its_own_rows():
-    reference = Image(
-        np.random.default_rng(1).random((12, 10, 3), dtype=np.float32),
-        np.eye(4),
-        masks={"foreground": np.ones((12, 10, 3), dtype=bool)},
-        facts={"id": "a", "subject": "a", "split": "test", "slice_axis": 2, "foreground_slices": [0, 2]},
-    )
+    data, mask = np.random.default_rng(1).random((12, 10, 3), dtype=np.float32), np.ones((12, 10, 3), dtype=bool)
+    known = {"id": "a", "subject": "a", "split": "test", "slice_axis": 2, "foreground_slices": [0, 2]}
+    reference = described(Image(data, np.eye(4), masks={"foreground": mask}), **known)
     denoised = reference.with_data(np.full((12, 10, 3), 0.5, dtype=np.float32))
     settings = Evaluate(metrics=("psnr",), regions=("foreground", "denoised"))
     estimate = np.full((12, 10, 3), 0.6, dtype=np.float32)
@@ -332,7 +328,7 @@ def test_against_the_neighbours_noise_of_the_reference_itself_does_not_count():
     clean = np.repeat(ndimage.gaussian_filter(generator.random((40, 40)), 2)[..., None], 5, axis=2)
     data = (clean + 0.02 * generator.standard_normal(clean.shape)).astype(np.float32)
     facts = {"id": "a", "subject": "a", "split": "test", "slice_axis": 2, "foreground_slices": [0, 2, 4]}
-    reference = Image(data, np.eye(4), masks={"foreground": np.ones(data.shape, dtype=bool)}, facts=facts)
+    reference = described(Image(data, np.eye(4), masks={"foreground": np.ones(data.shape, dtype=bool)}), **facts)
     settings = Evaluate(metrics=("psnr",), regions=("foreground", "neighbours"))
 
     def measured(estimate):
@@ -343,58 +339,60 @@ def test_against_the_neighbours_noise_of_the_reference_itself_does_not_count():
     assert faithful_to_noise[0] > clean_estimate[0] == pytest.approx(34, abs=0.5)
     assert clean_estimate[1] > faithful_to_noise[1] + 2
     mask = np.ones((40, 40, 1), dtype=bool)
-    single = Image(data[..., :1], np.eye(4), masks={"foreground": mask}, facts={**facts, "foreground_slices": [0]})
+    single = described(
+        Image(data[..., :1], np.eye(4), masks={"foreground": mask}), **{**facts, "foreground_slices": [0]}
+    )
     with pytest.raises(UserError, match="'a': a single slice has no neighbours"):
         list(evaluate(single, "m", data[..., :1], settings))
 
 
 NEW_METRIC = """
 from pipeline.metrics.psnr import *
-NEEDS_MEASURED = True
+NEEDS_LR = True
 
 
-def per_slice(reference, estimate, mask, data_range, measured):
-    assert measured.shape == mask.shape == estimate.shape
-    return float(abs(measured - reference)[mask].max())
+def per_slice(reference, estimate, mask, data_range, lr):
+    assert lr.shape == mask.shape == estimate.shape
+    return float(abs(lr - reference)[mask].max())
 
 
-def per_volume(reference, estimate, mask, data_range, spacing, measured):
-    assert measured.shape == mask.shape == (14, 42, 45)
+def per_volume(reference, estimate, mask, data_range, spacing, lr):
+    assert lr.shape == mask.shape == (14, 42, 45)
     assert [round(length, 3) for length in spacing] == [1.5, 1.0, 1.1]
-    return float(abs(measured - reference)[mask].max())
+    return float(abs(lr - reference)[mask].max())
 """
 
 
 @pytest.fixture
-def metric_of_the_measured(tmp_path, monkeypatch):
-    """A metric that asks for the low-resolution image and for the whole volume, as a file that nothing lists."""
-    (tmp_path / "far_from_measured.py").write_text(NEW_METRIC)
+def metric_of_the_lr(tmp_path, monkeypatch):
+    """A metric of the low-resolution image and of the whole volume, as a file that nothing lists."""
+    (tmp_path / "far_from_lr.py").write_text(NEW_METRIC)
     monkeypatch.setattr(metrics, "__path__", [*metrics.__path__, str(tmp_path)])
-    yield "far_from_measured"
-    sys.modules.pop("pipeline.metrics.far_from_measured", None)
+    yield "far_from_lr"
+    sys.modules.pop("pipeline.metrics.far_from_lr", None)
 
 
-def test_a_metric_may_ask_for_what_was_measured_and_for_the_whole_volume(results, tmp_path, metric_of_the_measured):
+def test_a_metric_may_use_the_lr_image_and_the_whole_volume(results, tmp_path, metric_of_the_lr):
     hr, lr = (results / f"{kind}/three.safetensors" for kind in ("extracted", "degraded"))
-    settings = json.dumps({"metrics": ["psnr", metric_of_the_measured]})
+    settings = json.dumps({"metrics": ["psnr", metric_of_the_lr]})
     mine = ["--predictions", results / "predictions/nearest/three.nii.gz", "--settings", settings]
     _run("evaluate", "--hr", hr, "--lr", lr, *mine, "--output", tmp_path / "part.csv")
     reference = read_image(hr)
     enlarged = read_prediction(results / "predictions/bspline3/three.nii.gz", reference)
-    rows = [row for row in read_rows(tmp_path / "part.csv") if row["metric"] == metric_of_the_measured]
+    rows = [row for row in read_rows(tmp_path / "part.csv") if row["metric"] == metric_of_the_lr]
     error = np.abs(enlarged - reference.data) * reference.masks["foreground"]
     found = {int(row["slice"]): float(row["value"]) for row in rows if row["region"] == "foreground"}
-    expected = {index: error[:, :, index].max() for index in reference.facts["foreground_slices"]}
-    rounding = 1 / reference.facts["scale"]  # predictions are whole numbers
+    expected = {index: error[:, :, index].max() for index in reference.block.foreground_slices}
+    rounding = 1 / reference.intensity.shown_range.scale  # predictions are whole numbers
     assert found == pytest.approx({**expected, WHOLE_VOLUME: error.max()}, abs=rounding)
 
 
-def test_a_metric_that_asks_for_the_measured_gets_it_or_says_so(results, tmp_path, capsys, metric_of_the_measured):
+def test_a_metric_that_needs_the_lr_image_refuses_to_do_without_it(results, tmp_path, capsys, metric_of_the_lr):
     hr, other = results / "extracted/three.safetensors", results / "degraded/one.safetensors"
     mine = ["--predictions", results / "predictions/nearest/three.nii.gz", "--output", tmp_path / "part.csv"]
-    settings = ["--settings", json.dumps({"metrics": [metric_of_the_measured]})]
+    settings = ["--settings", json.dumps({"metrics": [metric_of_the_lr]})]
     assert run(list(map(str, ["evaluate", "--hr", hr, *mine, *settings]))) == 1
-    assert "--lr: the metric far_from_measured needs the low-resolution volume" in capsys.readouterr().err
+    assert "--lr: the metric far_from_lr needs the low-resolution volume" in capsys.readouterr().err
     assert run(list(map(str, ["evaluate", "--hr", hr, "--lr", other, *mine, *settings]))) == 1
     assert "--lr: is volume 'one', but the reference is 'three'" in capsys.readouterr().err
 
@@ -413,40 +411,29 @@ def test_a_map_is_made_once_for_all_regions(pair, monkeypatch):
     calls = []
     monkeypatch.setattr(ssim, "per_voxel", lambda reference, **_: calls.append(1) or reference)
     list(evaluate(reference, "m", estimate, settings))
-    assert len(calls) == len(reference.facts["foreground_slices"]) == len(values) / 2
+    assert len(calls) == len(reference.block.foreground_slices) == len(values) / 2
 
 
-def test_the_ledger_is_kept_once_for_its_three_metrics(pair, monkeypatch):
+def test_the_metrics_of_the_ledger_are_its_three_shares(pair):
     reference, lr = pair
-    wanted = ("detail_right", "detail_missing", "psnr", "detail_invented")
-    settings = Evaluate(metrics=wanted, regions=("foreground", "whole"))
-    measured = on_grid(lr, reference)
-    estimate = np.asarray(0.5 * reference.data + 0.5 * measured)
-    kept = []
-
-    def account(**given: Any) -> Any:
-        kept.append(given["mask"])
-        return _ledger.account(**given)
-
-    for name in ("detail_right", "detail_missing", "detail_invented"):
-        monkeypatch.setattr(plugins.load("pipeline.metrics", name), "SHARED", account)
-    rows = list(evaluate(reference, "m", estimate, settings, aids=Aids(measured=measured)))
-    count = len(reference.facts["foreground_slices"])
-    assert len(kept) == 2 * count, "once a slice and region"
-    own = {(row.region, row.slice, row.metric): row.value for row in rows}
-    assert len(own) == len(rows) == 4 * 2 * count
-    index = reference.facts["foreground_slices"][0]
-    axis = reference.facts["slice_axis"]
-    one = [np.take(array, index, axis) for array in (reference.data, estimate, measured, reference.masks["foreground"])]
-    found = [own["foreground", index, f"detail_{name}"] for name in CHANNELS]
-    assert found == pytest.approx(list(shares(*one)))
+    metrics = tuple(f"detail_{name}" for name in DetailShares._fields)
+    interpolated = interpolated_lr(lr, reference)
+    estimate = np.asarray(0.5 * reference.data + 0.5 * interpolated)
+    settings = Evaluate(metrics=metrics, regions=("foreground", "whole"))
+    rows = list(evaluate(reference, "m", estimate, settings, extra=ExtraInputs(lr=interpolated)))
+    values = {(row.region, row.slice, row.metric): row.value for row in rows}
+    assert len(values) == len(rows) == 3 * 2 * len(reference.block.foreground_slices)
+    index, axis = reference.block.foreground_slices[0], reference.slice_axis
+    arrays = (reference.data, estimate, interpolated, reference.masks["foreground"])
+    expected = detail_shares(*(np.take(array, index, axis) for array in arrays))
+    assert [values["foreground", index, metric] for metric in metrics] == pytest.approx(list(expected))
 
 
 def test_unrelated_pictures_are_no_volume(pair):
     reference, _ = pair
     settings = Evaluate(metrics=("psnr_3d",))
     assert [row.slice for row in evaluate(reference, "m", reference.data, settings)] == [WHOLE_VOLUME, WHOLE_VOLUME]
-    pictures = reference.with_data(reference.data, facts={**reference.facts, "plane": "picture", "collection": True})
+    pictures = described(reference, plane="picture", sizes=((1, 1),))
     assert list(evaluate(pictures, "m", reference.data, settings)) == []
 
 
@@ -486,7 +473,7 @@ def test_labels_lie_on_the_voxels_of_the_block(segmented):
     folder, labels, _ = segmented
     _, image = extracted(folder)
     assert image is not None
-    assert image.facts["labels"] == [1, 2, 3]
+    assert image.block.labels == (1, 2, 3)
     assert {"foreground", "label-1", "label-3"} == set(image.masks)  # the block does not reach label 2
     np.testing.assert_array_equal(image.masks["label-1"], labels[:, :, 2:10] == 1)
 

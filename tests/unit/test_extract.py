@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ from pipeline.formats.io.container import map_image, read_image
 from pipeline.image.bias import correct_bias
 from pipeline.image.foreground import foreground_mask
 from pipeline.image.image import Image
+from pipeline.image.intensity import LOW_PERCENTILE, PERCENTILE
+from pipeline.physics.degradation import degrade, forward_model
 from pipeline.physics.grid import coarse_shape
-from pipeline.steps.degrade import degrade, forward_model
 from pipeline.steps.extract import cut_block, normalise
-from tests.helpers import extract, ras_affine, run_step, synthetic_head, volume_entry, write_nifti
+from tests.helpers import described, extract, ras_affine, run_step, synthetic_head, volume_entry, write_nifti
 
 HEAD = synthetic_head()
 
@@ -42,7 +44,8 @@ def test_a_block_does_not_depend_on_what_lies_outside_it(tmp_path: Path, bias_co
     np.testing.assert_array_equal(one.data, two.data)
     np.testing.assert_array_equal(one.masks["foreground"], two.masks["foreground"])
     assert one.intensity == two.intensity
-    assert {**one.facts, "source_sha256": ""} == {**two.facts, "source_sha256": ""}
+    assert replace(one.identity, source_sha256="") == replace(two.identity, source_sha256="")
+    assert (one.slicing, one.stack, one.block) == (two.slicing, two.stack, two.block)
 
 
 def test_the_same_file_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -95,9 +98,9 @@ def test_intensities_are_those_of_double_precision(tmp_path: Path, dtype: str) -
     image = read_image(tmp_path / "x.safetensors")
     physical = (HEAD / 5).astype(dtype).astype(np.float64)
     inside = physical[image.masks["foreground"]]
-    low = np.percentile(physical, image.facts["offset_percentile"], method="higher")
-    high = np.percentile(inside, image.facts["scale_percentile"], method="lower")
-    assert (image.facts["offset"], image.facts["scale"]) == (low, high - low)
+    low = np.percentile(physical, LOW_PERCENTILE, method="higher")
+    high = np.percentile(inside, PERCENTILE, method="lower")
+    assert (image.intensity.offset, image.intensity.scale) == (low, high - low)
     np.testing.assert_allclose(image.data, (physical - low) / (high - low), rtol=1e-6)
 
 
@@ -108,7 +111,7 @@ def test_a_mapped_volume_is_the_volume(tmp_path: Path, plane: str) -> None:
     mapped, image = map_image(path), read_image(path)
     np.testing.assert_array_equal(mapped.data, image.data)
     np.testing.assert_array_equal(mapped.affine, image.affine)
-    assert (mapped.facts, mapped.intensity) == (image.facts, image.intensity)
+    assert (mapped.block, mapped.intensity) == (image.block, image.intensity)
     np.testing.assert_array_equal(mapped.masks["foreground"], image.masks["foreground"])
     model = forward_model(image, Degrade(), seed=1)
     np.testing.assert_array_equal(degrade(mapped, model).data, degrade(image, model).data)
@@ -125,7 +128,7 @@ def test_a_block_keeps_its_place_in_the_world(plane: str, axis: int) -> None:
     moved[axis] = 5
     np.testing.assert_allclose(block.affine @ corner, image.affine @ moved)
     np.testing.assert_array_equal(block.data, np.take(image.data, range(5, 17), axis=axis))
-    assert normalise(block, Extract.model_validate({"plane": plane})).facts["slice_axis"] == axis
+    assert normalise(block, Extract.model_validate({"plane": plane})).slice_axis == axis
 
 
 def test_the_foreground_is_the_head_with_its_dark_parts_and_without_the_background() -> None:
@@ -160,8 +163,8 @@ def test_intensities_count_from_a_low_percentile_to_a_high_one_of_the_foreground
 def test_slices_with_little_foreground_are_not_chosen() -> None:
     result = normalise(whole(), Extract(min_foreground=0.3))
     coverage = result.masks["foreground"].mean(axis=(0, 1))
-    assert result.facts["foreground_slices"] == [z for z in range(HEAD.shape[2]) if coverage[z] >= 0.3]
-    assert 0 < len(result.facts["foreground_slices"]) < HEAD.shape[2]
+    assert result.block.foreground_slices == tuple(z for z in range(HEAD.shape[2]) if coverage[z] >= 0.3)
+    assert 0 < len(result.block.foreground_slices) < HEAD.shape[2]
 
 
 def test_a_block_of_background_is_refused() -> None:
@@ -196,7 +199,7 @@ def test_thin_blocks_are_extracted(count: int, bias_correction: bool) -> None:
     result = normalise(block, Extract(bias_correction=bias_correction))
     assert result.data.shape == (40, 44, count)
     assert np.isfinite(result.data).all()
-    assert result.facts["foreground_slices"] == list(range(count))
+    assert result.block.foreground_slices == tuple(range(count))
 
 
 def test_a_single_slice_is_extracted_but_has_no_bias_field() -> None:
@@ -208,10 +211,10 @@ def test_a_single_slice_is_extracted_but_has_no_bias_field() -> None:
 
 def test_planes_smaller_than_the_factor_still_degrade() -> None:
     from pipeline.config.sections import Degrade
-    from pipeline.steps.degrade import degrade, forward_model
+    from pipeline.physics.degradation import degrade, forward_model
 
-    facts: dict[str, Any] = {"id": "tiny", "slice_axis": 2}
-    image = Image(data=np.ones((2, 5, 3), np.float32), affine=np.eye(4), facts=facts)
+    image = Image(data=np.ones((2, 5, 3), np.float32), affine=np.eye(4))
+    image = described(image, id="tiny", slice_axis=2)
     low = degrade(image, forward_model(image, Degrade(factor=8, noise="none"), 0))
     assert low.data.shape == coarse_shape((2, 5, 3), (8, 8, 1)) == (1, 1, 3)
     np.testing.assert_allclose(low.data, 1, rtol=1e-6)

@@ -15,8 +15,10 @@ import pytest
 
 from pipeline.errors import UserError
 from pipeline.files import folder_beside, read_json, replacing, sha256_of, write_json, write_text
-from pipeline.formats.io.container import map_array, read_facts, read_image, write_image
-from pipeline.image.image import Image
+from pipeline.formats.io.container import map_array, map_image, read_image, write_image
+from pipeline.formats.mgh import MghHeader
+from pipeline.image.geometry import Orientation
+from pipeline.image.image import Block, Identity, Image
 from pipeline.image.intensity import IntensityMap
 from tests.helpers import CHECKOUT
 
@@ -136,9 +138,10 @@ def an_image() -> Image:
         data=random.random((5, 6, 7), dtype=np.float32),
         affine=np.array([[0.1, 0, 0, 1 / 3], [0, 2, 0, -5], [0, 0, 3, 7], [0, 0, 0, 1]]),
         intensity=IntensityMap(1234.5, 0.1, -1024.0, "int16"),
-        origin={"orientation": {"axes": [2, 0, 1], "flips": [-1, 1, 1]}, "version": 2},
+        header=MghHeader(orientation=Orientation((2, 0, 1), (-1, 1, 1)), measurement_parameters={"tr": 2.5}),
         masks={"foreground": random.random((5, 6, 7)) > 0.5, "other": np.zeros((5, 6, 7), bool)},
-        facts={"id": "head", "foreground_slices": [1, 2, 3], "scale": 0.1 + 0.2},
+        identity=Identity("head"),
+        block=Block(foreground_slices=(1, 2, 3), foreground_fraction=0.1 + 0.2),
     )
 
 
@@ -149,10 +152,10 @@ def test_an_image_comes_back_from_its_container_unchanged(tmp_path: Path) -> Non
     np.testing.assert_array_equal(again.data, image.data)
     assert again.data.dtype == image.data.dtype
     np.testing.assert_array_equal(again.affine, image.affine)
-    assert (again.intensity, again.origin, again.facts) == (image.intensity, image.origin, image.facts)
-    assert (again.axes, again.unit, again.masks.keys()) == (image.axes, image.unit, image.masks.keys())
+    assert (again.intensity, again.header, again.block) == (image.intensity, image.header, image.block)
+    assert (again.unit, again.unit, again.masks.keys()) == (image.unit, image.unit, image.masks.keys())
     np.testing.assert_array_equal(again.masks["foreground"], image.masks["foreground"])
-    assert read_facts(path) == image.facts
+    assert map_image(path).identity == image.identity
     np.testing.assert_array_equal(map_array(path, "data"), image.data)
     np.testing.assert_array_equal(map_array(path, "mask.foreground"), image.masks["foreground"])
 

@@ -6,7 +6,7 @@ import itertools
 import json
 import logging
 import zipfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -27,7 +27,7 @@ from pydicom.data import get_testdata_file
 
 from pipeline import plugins
 from pipeline.__main__ import main
-from pipeline.commands.apply import Doubt, apply, uncertainty_path
+from pipeline.baselines.tuning.apply import upsample
 from pipeline.config.families import COLLECTION_FORMAT, format_of_volume, result_suffix, result_suffixes
 from pipeline.config.load import read_run
 from pipeline.config.sections import Degrade, Evaluate, Extract, Infer
@@ -35,6 +35,7 @@ from pipeline.config.sources import LocalSource
 from pipeline.config.volumes import Volume
 from pipeline.errors import UserError
 from pipeline.formats import ROOM, Part, format_by_name, format_of, read_suffixes, written_suffixes
+from pipeline.formats._picture_stack import PictureStackHeader
 from pipeline.formats.io.container import read_image, write_image
 from pipeline.formats.io.predictions import (
     prediction_path,
@@ -45,9 +46,13 @@ from pipeline.formats.io.predictions import (
 )
 from pipeline.formats.picture_folder import natural
 from pipeline.image.image import Image
-from pipeline.image.stack import FORMAT
+from pipeline.inference.restore_file import restore_file, uncertainty_path
+from pipeline.metrics.evaluation.measure import evaluate
 from pipeline.models.generator import Generator, Shape
 from pipeline.models.weights import save_generator
+from pipeline.physics.degradation import degrade, forward_model
+from pipeline.physics.forward import ForwardModel
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.reporting.figures.gallery import LOW, REFERENCE, build_gallery, draw_slices
 from pipeline.reporting.figures.slices import draw_slice
 from pipeline.sources.packing import pack
@@ -55,15 +60,12 @@ from pipeline.statistics.measurements import read_parts
 from pipeline.statistics.measurements import volume_table as table_of_volumes
 from pipeline.statistics.summary import summarise
 from pipeline.steps.__main__ import main as run_step_here
-from pipeline.steps.degrade import degrade, forward_model
 from pipeline.steps.duplicates import DUPLICATES
-from pipeline.steps.evaluate import evaluate
 from pipeline.steps.extract import extract, normalise, read_block
-from pipeline.steps.interpolate import interpolate
 from pipeline.tables.slices import SLICES
 from pipeline.tables.summary import SUMMARY
 from pipeline.tables.volumes import VOLUMES
-from tests.helpers import configuration, ras_affine, reoriented, synthetic_head, volume_entry
+from tests.helpers import configuration, described, ras_affine, reoriented, synthetic_head, volume_entry
 from tests.image_files import PLANES, dicom_slice, numbers, png, write_dicom, write_ome, write_series, write_zip
 
 SHAPE = (6, 7, 5)
@@ -208,7 +210,7 @@ CASES = [
 
 
 def module_of(image: Image) -> Any:
-    return plugins.load(ROOM, image.origin["format"])
+    return plugins.load(ROOM, image.header.format)
 
 
 def written(image: Image, folder: Path) -> Path:
@@ -233,8 +235,12 @@ def test_what_is_read_and_written_unchanged_comes_back_the_same(case: Case, tmp_
     if case.kind != "picture":
         np.testing.assert_allclose(back.affine, image.affine, rtol=1e-6, atol=1e-6)
         assert back.unit == image.unit
-        told_anew = ("header", "series", "states_z", "distance_mm", "title")
-        assert {**back.origin, **dict.fromkeys(told_anew)} == {**image.origin, **dict.fromkeys(told_anew)}
+        written_anew = ("block", "elements", "series", "states_z", "distance_mm", "title")
+        kept, expected = (
+            {name: value for name, value in asdict(one.header).items() if name not in written_anew}
+            for one in (back, image)
+        )
+        assert kept == expected
     content = target.read_bytes()
     written(image, tmp_path)
     assert target.read_bytes() == content, "the same image always gives the same bytes"
@@ -244,15 +250,15 @@ def test_what_is_read_and_written_unchanged_comes_back_the_same(case: Case, tmp_
 def test_with_factor_two_the_physical_extent_stays(case: Case, tmp_path: Path) -> None:
     source = case.write(tmp_path)
     low = format_of(source).read(source, case.part)
-    shape = [2 * size if axis < 2 else size for axis, size in enumerate(low.data.shape)]
-    low = low.with_data(low.data, facts={**low.facts, "forward_model": {"factors": [2, 2, 1], "hr_shape": shape}})
+    shape = tuple(2 * size if axis < 2 else size for axis, size in enumerate(low.data.shape))
+    low = LowResolutionImage.of(low, ForwardModel((2, 2, 1), shape))
     fine = np.repeat(np.repeat(low.data, 2, axis=0), 2, axis=1)
     target = tmp_path / f"out{suffix_of(low)}"
     write_prediction(target, low, fine)
     back = module_of(low).read(target)
     np.testing.assert_array_equal(back.data, fine)
     assert back.intensity == low.intensity
-    assert back.origin.get("orientation_code") == low.origin.get("orientation_code")
+    assert back.header.orientation == low.header.orientation
     reference = restored_image(low, fine)
     np.testing.assert_array_equal(read_prediction(target, reference), reference.intensity.normalise(fine))
     if low.is_anatomical:
@@ -308,7 +314,7 @@ def test_simpleitk_finds_a_refined_series_in_the_same_place(tmp_path: Path) -> N
     folder = write_series(tmp_path / "in", numbers(SHAPE, "int16"), "oblique")
     low = format_of(folder).read(folder)
     shape = [2 * size for size in low.data.shape]
-    low = low.with_data(low.data, facts={"forward_model": {"factors": [2, 2, 2], "hr_shape": shape}})
+    low = LowResolutionImage.of(low, ForwardModel((2, 2, 2), tuple(shape)))
     write_prediction(tmp_path / "out.dicom.zip", low, np.kron(low.data, np.ones((2, 2, 2))))
     with zipfile.ZipFile(tmp_path / "out.dicom.zip") as archive:
         archive.extractall(tmp_path / "out")
@@ -568,7 +574,7 @@ def test_of_a_coloured_tiff_one_colour_may_be_chosen(planar: str, tmp_path: Path
         image, same = (tiff.read(tmp_path / "a.tif", Part(channel=channel)) for channel in (name, index))
         np.testing.assert_array_equal(draw_slice(image.data, 2, 0), data[:, :, index])
         np.testing.assert_array_equal(same.data, image.data)
-        assert image.origin["channels"] == [name] and not image.origin["coloured"]
+        assert image.header.channels == (name,) and not image.header.coloured
 
 
 def test_a_pyramid_is_read_at_its_finest_level(tmp_path: Path) -> None:
@@ -627,7 +633,7 @@ def test_of_a_coloured_picture_one_colour_may_be_chosen_and_grey_rgb_is_grey(tmp
 def test_a_stack_of_pictures_is_in_natural_order_and_becomes_a_tiff(tmp_path: Path) -> None:
     folder = picture_stack(tmp_path / "stack", "uint8")
     image = format_of(folder).read(folder, Part(voxel_um=(0.004, 0.004, 0.05)))
-    assert image.facts["slice_names"] == ["s1.png", "s2.png", "s10.png"]
+    assert image.stack.names == ("s1.png", "s2.png", "s10.png")
     for index, number in enumerate((1, 2, 10)):
         np.testing.assert_array_equal(draw_slice(image.data, 2, index), numbers((9, 8), "uint8", number))
     assert suffix_of(image) == ".ome.tiff"
@@ -664,7 +670,7 @@ def test_a_stack_of_pictures_is_in_the_order_that_the_log_states(
         (folder / name).write_bytes(content)
     source = write_zip(tmp_path / "stack.zip", dict(sorted(files.items(), reverse=True))) if packed else folder
     image = format_of(source).read(source)
-    assert image.facts["slice_names"] == list(files)
+    assert image.stack.names == tuple(files)
     for index in range(len(order)):
         np.testing.assert_array_equal(draw_slice(image.data, 2, index), numbers((9, 8), "uint8", index))
     assert f"{len(order)} slices in the order of their names, from {order[0]}.png to {order[-1]}.png" in caplog.text
@@ -790,7 +796,7 @@ def test_results_are_of_the_family_of_their_source() -> None:
         assert result_suffix(volume(), {"mine": given_source}) == expected
         assert expected in result_suffixes()
     stack = volume(shard=[0, 1])
-    assert format_of_volume(stack, {}) == COLLECTION_FORMAT == FORMAT
+    assert format_of_volume(stack, {}) == COLLECTION_FORMAT == PictureStackHeader.format
     assert result_suffix(stack, {}) == ".tiff"
 
 
@@ -829,9 +835,9 @@ def test_a_micrograph_is_extracted_upright_and_its_prediction_compared(slices: A
     extract(path, entry, Extract(plane="coronal", foreground="all"), tmp_path / "a.safetensors")
     image = read_image(tmp_path / "a.safetensors")
     start = slices[0] if slices else 0
-    assert image.facts["plane"] == "picture" and image.facts["slice_axis"] == 2 and image.unit == "um"
-    assert image.masks["foreground"].all() and image.origin["orientation_code"] is None
-    assert image.facts["slice_names"][0] == f"section {start}"
+    assert image.plane == "picture" and image.slice_axis == 2 and image.unit == "um"
+    assert image.masks["foreground"].all() and image.header.orientation is None
+    assert image.stack.names[0] == f"section {start}"
     drawn = image.intensity.to_physical(draw_slice(image.data, 2, 0))
     np.testing.assert_allclose(drawn, micrograph()[start], rtol=1e-6)
     low = degrade(image, forward_model(image, Degrade(factor=2), 0))
@@ -848,8 +854,8 @@ def test_a_micrograph_is_extracted_upright_and_its_prediction_compared(slices: A
 def test_a_single_picture_goes_through_to_the_pages(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(png(micrograph()[0]))
     image = read_block(tmp_path / "a.png", volume(voxel_um=[0.5, 0.5, 1.0]), Extract(foreground="all"))
-    assert image.data.shape == (56, 64, 1) and image.facts["foreground_slices"] == [0]
-    image = image.with_data(image.data, facts={**image.facts, "id": "head", "slices": [0, 1]})
+    assert image.data.shape == (56, 64, 1) and image.block.foreground_slices == (0,)
+    image = described(image, id="head", slices=(0, 1))
     low = degrade(image, forward_model(image, Degrade(factor=2), 0))
     drawn = {
         LOW: draw_slices(image.data, image, [0]),
@@ -878,7 +884,7 @@ def test_anatomical_planes_hold_for_every_anatomical_format(tmp_path: Path) -> N
     head = synthetic_head((20, 24, 18)).astype(np.int16)
     folder = write_series(tmp_path / "in", head)
     image = normalise(format_of(folder).read(folder), Extract(plane="sagittal"))
-    assert image.facts["plane"] == "sagittal" and image.facts["slice_axis"] == 0
+    assert image.plane == "sagittal" and image.slice_axis == 0
 
 
 @pytest.fixture(scope="module")
@@ -912,7 +918,7 @@ def test_apply_takes_any_format_and_gives_the_same_back(kind: str, generator: Pa
     before = format_of(path).read(path, part)
     output = tmp_path / f"out{suffix_of(before)}"
     quiet = Infer(noise_sigma=0.01, force=True)
-    apply(generator, path, part, Extract(), quiet, "cpu", output)
+    restore_file(generator, path, output, part, Extract(), quiet, "cpu")
     after = module_of(before).read(output)
     assert after.data.shape == tuple(size * factor for size, factor in zip(before.data.shape, (4, 4, 1), strict=True))
     assert after.intensity.dtype == before.intensity.dtype
@@ -922,11 +928,11 @@ def test_apply_takes_any_format_and_gives_the_same_back(kind: str, generator: Pa
     assert doubtful.data.min() >= 0 and doubtful.data.max() > 0
     assert (doubtful.intensity.dtype == "float32") == (kind in ("mgh", "tiff"))
     alone = tmp_path / f"alone{suffix_of(before)}"
-    apply(generator, path, part, Extract(), quiet, "cpu", alone, Doubt(wanted=False))
+    restore_file(generator, path, alone, part, Extract(), quiet, "cpu", uncertainty=False)
     np.testing.assert_array_equal(module_of(before).read(alone).data, after.data)
     assert len(list(tmp_path.glob("*.uncertainty.*"))) == 1
-    with pytest.raises(UserError, match=f"came as {before.origin['format']}"):
-        apply(generator, path, part, Extract(), quiet, "cpu", tmp_path / "out.xyz")
+    with pytest.raises(UserError, match=f"came as {before.header.format}"):
+        restore_file(generator, path, tmp_path / "out.xyz", part, Extract(), quiet, "cpu")
     assert not (tmp_path / "out.xyz").exists()
 
 
@@ -942,7 +948,7 @@ def test_the_command_line_names_the_part(generator: Path, tmp_path: Path) -> Non
     head = synthetic_head((20, 22, 4), texture=100).astype(np.uint16).transpose(2, 1, 0)
     path, output = tmp_path / "a.tif", tmp_path / "b.ome.tif"
     tifffile.imwrite(path, np.stack([head, head]), photometric="minisblack", metadata={"axes": "CZYX"}, ome=True)
-    paths = ("--model", generator, "--input", path, "--output", output)
+    paths = ("--model", generator, path, "--output", output)
     command(
         *("apply", *paths, "--channel", "1", "--voxel-um", "0.5", "0.5", "2"),
         *("--foreground", "all", "--device", "cpu", "--force"),
@@ -984,7 +990,7 @@ def pages(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             if method == "rrdb_l1":
                 write_prediction(path, low, np.asarray(reference.data) * np.float32(0.95))
             else:
-                interpolate(low, method, {}, path)
+                write_prediction(path, low, upsample(low, method))
             rows.setdefault(split, []).extend(evaluate(reference, method, read_prediction(path, reference), measuring))
     for split in ("val", "test"):
         SLICES.write(folder / f"{split}.csv", rows[split])

@@ -27,11 +27,12 @@ from pipeline.formats.io.container import read_image
 from pipeline.formats.io.predictions import write_prediction
 from pipeline.image.image import Image
 from pipeline.physics.forward import ForwardModel
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.physics.noise import noncentral_chi
 from pipeline.physics.operators import antialiased_bicubic, binning
 from pipeline.steps.gate import as_measured, check
 from pipeline.tables.gates import GATES, GateResult
-from tests.helpers import ras_affine, run_step, synthetic_head, the_message, write_nifti
+from tests.helpers import described, ras_affine, run_step, synthetic_head, the_message, write_nifti
 
 SHAPE = (94, 104, 18)
 FACTORS = (4, 4, 1)
@@ -258,7 +259,7 @@ def files(tmp_path_factory) -> Path:
     ):
         result = run_step(*command)
         assert result.returncode == 0, result.stderr
-    measured = read_image(folder / "lr.safetensors")
+    measured = read_image(folder / "lr.safetensors", LowResolutionImage)
     restored = zerofill.upsample(measured.data, FACTORS, {})
     write_prediction(folder / "zerofill/head.nii.gz", measured, restored)
     write_prediction(folder / "cheat/head.nii.gz", measured, shifted(restored, 0))
@@ -285,23 +286,23 @@ def test_the_stage_judges_without_reference_and_twice_alike(files, tmp_path):
 
 
 def test_shifts_are_looked_for_across_slices_only_where_these_are_neighbours(files, tmp_path):
-    lr = read_image(files / "lr.safetensors")
+    lr = read_image(files / "lr.safetensors", LowResolutionImage)
     honest = zerofill.upsample(lr.data, FACTORS, {})
     for axis in (0, 2):
         write_prediction(tmp_path / f"{axis}/head.nii.gz", lr, shifted(honest, axis))
     count = lr.data.shape[2]
     unrelated = {
         "channels": {"channels": ["a", "b"], "sections": [index // 2 for index in range(count)]},
-        "pictures": {"plane": "picture", "collection": True},
+        "pictures": {"plane": "picture", "sizes": ((30, 20),) * count},
     }
 
-    def moved(measured: Image, axis: int) -> bool:
+    def moved(measured: LowResolutionImage, axis: int) -> bool:
         rows = {row.gate: row for row in check(measured, tmp_path / f"{axis}/head.nii.gz")}
         return not rows["shift"].passed
 
     assert moved(lr, 0) and moved(lr, 2)
-    for facts in unrelated.values():
-        apart = lr.with_data(lr.data, facts={**lr.facts, **facts})
+    for records in unrelated.values():
+        apart = described(lr, **records)
         assert moved(apart, 0), "shifts within the slices are seen as before"
         assert not moved(apart, 2), "what lies before and after says nothing"
 
@@ -332,8 +333,8 @@ def test_an_image_of_ones_own_is_checked_by_hand(files, tmp_path):
 
 
 def test_another_plane_takes_its_factors_along():
-    lr = Image(np.zeros((20, 30, 10), np.float32), ras_affine((1.0, 4.0, 4.0)), facts={"slice_axis": 0})
-    taken = ForwardModel.from_json(as_measured(lr, model(), 0.03, "scan").facts["forward_model"])
+    lr = described(Image(np.zeros((20, 30, 10), np.float32), ras_affine((1.0, 4.0, 4.0))), slice_axis=0)
+    taken = as_measured(lr, model(), 0.03, "scan").forward_model
     assert (taken.factors, taken.hr_shape, taken.noise_sigma) == ((1, 4, 4), (20, 120, 40), 0.03)
     assert taken.spacing_mm == (1.0, 1.0, 1.0)
 

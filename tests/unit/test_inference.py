@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from pipeline.config.sections import Infer
 from pipeline.errors import UserError
-from pipeline.image.image import Image
+from pipeline.image.image import Identity, Slicing
 from pipeline.inference.restoration import noise_sigma, restore
 from pipeline.inference.tiles import restore_in_tiles, tiles_along
 from pipeline.inference.volume import restore_volume
@@ -23,6 +23,7 @@ from pipeline.models.generator import Generator, Shape
 from pipeline.models.record import ConsistencyWeight, NetworkRecord
 from pipeline.physics.data_consistency import toward_measurement
 from pipeline.physics.forward import ForwardModel
+from pipeline.physics.low_resolution import LowResolutionImage
 from tests.helpers import restore_slice, synthetic_head
 
 
@@ -163,8 +164,8 @@ def test_between_thick_slices_the_planes_that_cut_them_are_restored_and_averaged
 
 def low_resolution(reference, sigma):
     model = ForwardModel((4, 4, 1), reference.shape, "rician", sigma, seed=3)
-    return Image(
-        model.measure(reference), np.eye(4), facts={"id": "a", "slice_axis": 2, "forward_model": model.to_json()}
+    return LowResolutionImage(
+        model.measure(reference), np.eye(4), identity=Identity("a"), slicing=Slicing("axial", 2), forward_model=model
     )
 
 
@@ -178,7 +179,7 @@ def test_the_share_of_the_correction_goes_by_the_noise_of_the_image():
     network.record = NetworkRecord(consistency_weights=weights)
     assert np.array_equal(restore(network, image, Infer(noise_sigma=0.02, data_consistency=False)), plain)
     assert np.array_equal(restore(network, image, Infer(noise_sigma=0.04)), plain)
-    model = ForwardModel.from_json(image.facts["forward_model"])
+    model = image.forward_model
     expected = toward_measurement(plain, image.data, model, 0.5)
     assert np.allclose(restore(network, image, Infer(noise_sigma=0.02)), expected, atol=1e-6)
     assert np.abs(expected - plain).max() > 0.1

@@ -16,20 +16,21 @@ from scipy import ndimage, stats
 from pipeline import plugins
 from pipeline.config.sections import Insertion
 from pipeline.fidelity.insertion import observer
-from pipeline.fidelity.insertion.placing import DIRECTIONS, KINDS, Condition, insert_sites, plain_sites
-from pipeline.fidelity.insertion.structure import Structure, covered, disk
+from pipeline.fidelity.insertion.sites import DIRECTIONS, KINDS, Condition, background_sites, insertion_sites
+from pipeline.fidelity.insertion.structure import Structure, disk, rasterise
 from pipeline.fidelity.insertion.study import Seen, detections, plan_structures, study
 from pipeline.files import write_json
 from pipeline.formats.io.container import write_image
 from pipeline.image.image import Image
 from pipeline.models.weights import save_generator
+from pipeline.physics.degradation import degrade
 from pipeline.physics.forward import ForwardModel
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.reporting.fidelity_curves import detection_rates, draw_detection, draw_reliability
-from pipeline.steps.degrade import degrade
 from pipeline.steps.insert_structures import classical_methods
 from pipeline.tables.inserted_places import INSERTED_PLACES
 from pipeline.tables.inserted_structures import DETECTION_COUNTS
-from tests.helpers import run_step, synthetic_head
+from tests.helpers import described, run_step, synthetic_head
 from tests.small_training import tiny_generator
 
 NO_DENOISING = {"sigma": 0.02, "h_in_sigma": 0.0, "patch_size": 3, "patch_distance": 3}
@@ -71,7 +72,7 @@ def test_structures_have_the_area_of_their_shape(direction):
 def test_partial_volume_agrees_with_a_finer_count():
     points = (np.arange(13 * 50) + 0.5) / 50 - 0.5 - 6
     fine = (points[:, None] ** 2 + points[None] ** 2 <= 2.3**2).reshape(13, 50, 13, 50).mean(axis=(1, 3))
-    assert np.abs(covered(disk(4.6), 0.0, 6) - fine).max() < 0.03
+    assert np.abs(rasterise(disk(4.6), 0.0, 6) - fine).max() < 0.03
 
 
 @pytest.mark.parametrize(("kind", "size", "direction"), SHAPES)
@@ -125,7 +126,7 @@ def test_structures_stand_in_the_foreground_and_never_overlap():
     foreground = np.zeros((3, 90, 80), dtype=bool)
     foreground[:, 5:85, 6:70] = True
     conditions = [Condition("lesion", 2.0), Condition("vessel", 3.0)]
-    found = insert_sites(foreground, conditions, 6, 4, np.random.default_rng(1))
+    found = insertion_sites(foreground, conditions, 6, 4, np.random.default_rng(1))
     used = np.zeros(foreground.shape, dtype=int)
     for condition, sites in found.items():
         radius = condition.radius(4)
@@ -135,7 +136,7 @@ def test_structures_stand_in_the_foreground_and_never_overlap():
             assert foreground[window].all()
             used[window] += 1
     assert used.max() == 1
-    plain = plain_sites(foreground, used > 0, 5, 50, np.random.default_rng(2))
+    plain = background_sites(foreground, used > 0, 5, 50, np.random.default_rng(2))
     for index, row, column in plain.places:
         window = (index, slice(row - 5, row + 6), slice(column - 5, column + 6))
         assert foreground[window].all() and not used[window].any()
@@ -143,7 +144,7 @@ def test_structures_stand_in_the_foreground_and_never_overlap():
 
 def test_where_there_is_no_room_fewer_are_inserted():
     foreground = np.ones((1, 24, 24), dtype=bool)
-    found = insert_sites(foreground, [Condition("lesion", 2.0)], 50, 4, np.random.default_rng(1))
+    found = insertion_sites(foreground, [Condition("lesion", 2.0)], 50, 4, np.random.default_rng(1))
     assert 1 <= len(found[Condition("lesion", 2.0)].places) <= 4
     nothing = plan_structures(foreground[:, :8, :8], 4, Insertion(), 1)
     assert nothing.signals.max() == 0
@@ -155,7 +156,7 @@ def pair():
     head = synthetic_head((160, 168, 8), texture=15.0) / np.float32(1000)
     mask = head > 0.05
     facts = {"id": "head", "subject": "S1", "split": "test", "slice_axis": 2, "foreground_slices": list(range(2, 6))}
-    reference = Image(head, np.diag([0.5, 0.5, 2.0, 1.0]), masks={"foreground": mask}, facts=facts)
+    reference = described(Image(head, np.diag([0.5, 0.5, 2.0, 1.0]), masks={"foreground": mask}), **facts)
     return reference, degrade(reference, ForwardModel((4, 4, 1), head.shape, "rician", 0.02, seed=9))
 
 
@@ -168,7 +169,7 @@ SMALL = Insertion(draws=1, kinds=("lesion",), sizes_voxels=(2.0, 6.0), contrasts
 
 
 @pytest.fixture(scope="module")
-def table(pair: tuple[Image, Image]) -> pd.DataFrame:
+def table(pair: tuple[Image, LowResolutionImage]) -> pd.DataFrame:
     methods = {name: method for name, method in classical_methods({}).items() if name in ("bspline3", "zerofill")}
     return counted(pair[0], study(*pair, methods, SMALL, 2026))
 
@@ -196,7 +197,7 @@ def test_sizes_are_told_in_the_unit_of_the_image(table):
     assert set(table["unit"]) == {"mm"}
 
 
-def test_the_same_seed_inserts_the_same(pair: tuple[Image, Image], table: pd.DataFrame):
+def test_the_same_seed_inserts_the_same(pair: tuple[Image, LowResolutionImage], table: pd.DataFrame):
     methods = {"zerofill": classical_methods({})["zerofill"]}
     again: Any = counted(pair[0], study(*pair, methods, SMALL, 2026))
     first: Any = table[table["method"] == "zerofill"].reset_index(drop=True)
@@ -206,7 +207,7 @@ def test_the_same_seed_inserts_the_same(pair: tuple[Image, Image], table: pd.Dat
     assert list(other["auc"]) != list(again["auc"])
 
 
-def test_every_draw_has_places_and_noise_of_its_own(pair: tuple[Image, Image], table: pd.DataFrame):
+def test_every_draw_has_places_and_noise_of_its_own(pair: tuple[Image, LowResolutionImage], table: pd.DataFrame):
     methods = {"zerofill": classical_methods({})["zerofill"]}
     settings = SMALL.model_copy(update={"draws": 2})
     seen = list(study(*pair, methods, settings, 2026))
@@ -219,7 +220,7 @@ def test_every_draw_has_places_and_noise_of_its_own(pair: tuple[Image, Image], t
     assert list(both["detected"]) == list(alone["detected"] + counted(pair[0], second)["detected"])
 
 
-def test_dark_structures_are_found_as_bright_ones_are(pair: tuple[Image, Image]):
+def test_dark_structures_are_found_as_bright_ones_are(pair: tuple[Image, LowResolutionImage]):
     settings = SMALL.model_copy(update={"contrasts": (0.4, -0.4), "sizes_voxels": (6.0,)})
     rows = [row for row in detections(pair[0], study(*pair, {}, settings, 2026)) if row.method == "reference"]
     assert [row.contrast for row in rows] == [0.4, -0.4]
@@ -232,7 +233,7 @@ def test_in_noise_alone_false_alarms_come_at_the_rate_that_was_asked_for(rate):
     shape = (200, 200, 12)
     noise = np.random.default_rng(3).normal(0.5, 0.05, shape).astype(np.float32)
     facts = {"id": "noise", "subject": "S", "split": "test", "slice_axis": 2, "foreground_slices": list(range(12))}
-    reference = Image(noise, np.eye(4), masks={"foreground": np.ones(shape, dtype=bool)}, facts=facts)
+    reference = described(Image(noise, np.eye(4), masks={"foreground": np.ones(shape, dtype=bool)}), **facts)
     lr = degrade(reference, ForwardModel((2, 2, 1), shape))
     settings = SMALL.model_copy(update={"count": 150, "slices": 12, "false_alarm_rate": rate, "contrasts": (0.1,)})
     rows = [row for row in detections(reference, study(reference, lr, {}, settings, 1)) if row.method == "reference"]
@@ -320,7 +321,7 @@ def test_the_stage_writes_one_row_a_method_kind_size_and_contrast(pair, tmp_path
 def test_of_thick_slices_those_that_cut_through_them_are_inserted():
     head = synthetic_head((40, 96, 96), texture=15.0) / np.float32(1000)
     facts = {"id": "head", "subject": "S1", "split": "test", "slice_axis": 2, "foreground_slices": list(range(20, 70))}
-    reference = Image(head, np.eye(4), masks={"foreground": head > 0.05}, facts=facts)
+    reference = described(Image(head, np.eye(4), masks={"foreground": head > 0.05}), **facts)
     lr = degrade(reference, ForwardModel((1, 1, 4), head.shape, "rician", 0.02, seed=9))
     settings = SMALL.model_copy(update={"count": 4})
     rows = detections(reference, study(reference, lr, {"bspline3": classical_methods({})["bspline3"]}, settings, 1))
@@ -365,7 +366,7 @@ def test_in_a_volume_that_is_coarse_along_all_axes_structures_are_as_thick_as_th
 def test_in_such_a_volume_the_whole_study_runs():
     head = synthetic_head((72, 76, 64), texture=15.0) / np.float32(1000)
     facts = {"id": "head", "subject": "S1", "split": "test", "slice_axis": 2, "foreground_slices": list(range(10, 50))}
-    reference = Image(head, np.eye(4), masks={"foreground": head > 0.05}, facts=facts)
+    reference = described(Image(head, np.eye(4), masks={"foreground": head > 0.05}), **facts)
     lr = degrade(reference, ForwardModel((2, 2, 2), head.shape, "rician", 0.02, seed=9))
     settings = SMALL.model_copy(update={"slices": 6, "sizes_voxels": (6.0,), "contrasts": (0.8,)})
     rows = detections(reference, study(reference, lr, {"bspline3": classical_methods({})["bspline3"]}, settings, 1))

@@ -18,6 +18,8 @@ from pipeline.formats import Part, format_by_name, format_of
 from pipeline.formats.io.container import read_image, write_image
 from pipeline.formats.io.predictions import suffix_of, write_prediction, write_quantity
 from pipeline.image.image import Image
+from pipeline.physics.forward import ForwardModel
+from pipeline.physics.low_resolution import LowResolutionImage
 from tests.image_files import numbers
 
 SHAPE = (6, 7, 5)
@@ -80,9 +82,10 @@ def doubled(low: Image, path: Path) -> Any:
     """The image enlarged along x and y, written through a file between stages, and read back by SimpleITK."""
     factors = [2 if size > 1 else 1 for size in low.data.shape]
     shape = [size * factor for size, factor in zip(low.data.shape, factors, strict=True)]
-    low = low.with_data(low.data, facts={"forward_model": {"factors": factors, "hr_shape": shape}})
+    low = LowResolutionImage.of(low, ForwardModel(tuple(factors), tuple(shape)))
     write_image(path.with_suffix(".safetensors"), low)
-    write_prediction(path, read_image(path.with_suffix(".safetensors")), np.kron(low.data, np.ones(factors)))
+    low = read_image(path.with_suffix(".safetensors"), LowResolutionImage)
+    write_prediction(path, low, np.kron(low.data, np.ones(factors)))
     return SimpleITK.ReadImage(str(path))
 
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline.commands.apply import Doubt, apply
 from pipeline.config.sections import Degrade, Extract, Infer
 from pipeline.config.volumes import Volume
 from pipeline.errors import UserError
@@ -17,10 +16,12 @@ from pipeline.formats import Part, format_of
 from pipeline.formats.io.container import map_image, read_image, write_image
 from pipeline.formats.io.predictions import read_prediction, write_prediction
 from pipeline.image.missing_values import coarse_missing, fine_missing
+from pipeline.inference.restore_file import restore_file
 from pipeline.models.weights import save_generator
-from pipeline.steps.degrade import degrade, forward_model
+from pipeline.physics.degradation import degrade, forward_model
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.steps.extract import normalise, read_block
-from tests.helpers import synthetic_head, write_nifti
+from tests.helpers import described, synthetic_head, write_nifti
 from tests.small_training import tiny_generator
 
 SHAPE = (32, 36, 6)
@@ -39,7 +40,9 @@ def test_apply_writes_nan_where_the_image_is_nan(tmp_path: Path, brain: NDArray,
     save_generator(tmp_path / "generator.safetensors", tiny_generator(factor=2))
     source, output = write_nifti(tmp_path / "in.nii.gz", brain), tmp_path / "out.nii.gz"
     extraction = Extract.model_validate({"foreground": foreground})
-    apply(tmp_path / "generator.safetensors", source, Part(), extraction, SETTINGS, "cpu", output, Doubt(True))
+    restore_file(
+        tmp_path / "generator.safetensors", source, output, Part(), extraction, SETTINGS, "cpu", uncertainty=True
+    )
     result = np.asarray(nib.load(output).dataobj)  # pyright: ignore[reportAttributeAccessIssue, reportPrivateImportUsage]
     expected = np.isnan(brain).repeat(2, 0).repeat(2, 1)
     np.testing.assert_array_equal(np.isnan(result), expected)
@@ -65,12 +68,12 @@ def test_nan_background_changes_nothing_but_itself(tmp_path: Path, brain: NDArra
 def test_a_run_keeps_nan(tmp_path: Path, brain: NDArray) -> None:
     volume = Volume(id="one", subject="one", split="test", source="x")
     reference = read_block(write_nifti(tmp_path / "in.nii.gz", brain), volume, Extract())
-    reference = reference.with_data(reference.data, facts={**reference.facts, "id": "one"})
+    reference = described(reference, id="one")
     write_image(tmp_path / "hr.safetensors", reference)
     mapped = map_image(tmp_path / "hr.safetensors")
     low = degrade(mapped, forward_model(mapped, Degrade(factor=2, noise="gaussian", noise_sigma=0.01), 1))
     write_image(tmp_path / "lr.safetensors", low)
-    low = read_image(tmp_path / "lr.safetensors")
+    low = read_image(tmp_path / "lr.safetensors", LowResolutionImage)
     assert np.isfinite(low.data).all()
     write_prediction(tmp_path / "sr.nii.gz", low, low.data.repeat(2, 0).repeat(2, 1))
     result = np.asarray(nib.load(tmp_path / "sr.nii.gz").dataobj)  # pyright: ignore[reportAttributeAccessIssue, reportPrivateImportUsage]

@@ -19,15 +19,18 @@ from scipy.spatial.transform import Rotation
 
 from pipeline.errors import UserError
 from pipeline.formats import Part, format_of, mgh, nifti
+from pipeline.formats._checks import header_of
 from pipeline.formats.io.container import read_image, write_image
 from pipeline.formats.io.predictions import write_prediction, write_quantity
+from pipeline.formats.mgh import MghHeader
 from pipeline.image.image import Image
 from pipeline.image.segmentation import read_segmentation
 from pipeline.physics.forward import ForwardModel
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.steps.derivatives import size_of
 from pipeline.steps.extract import cut_block
 from pipeline.steps.gate import as_measured
-from tests.helpers import ras_affine
+from tests.helpers import described, ras_affine
 from tests.image_files import numbers
 
 SHAPE = (6, 7, 5)
@@ -57,7 +60,7 @@ def file_of(path: Path, affine: NDArray | None = None, data: NDArray | None = No
 def doubled(low: Image, path: Path, factors: tuple[int, int, int] = (2, 2, 2)) -> Any:
     """The image enlarged, written, and read back by nibabel alone."""
     shape = [size * factor for size, factor in zip(low.data.shape, factors, strict=True)]
-    low = low.with_data(low.data, facts={"forward_model": {"factors": list(factors), "hr_shape": shape}})
+    low = LowResolutionImage.of(low, ForwardModel(tuple(factors), tuple(shape)))
     write_prediction(path, low, np.kron(low.data, np.ones(factors)))
     return nib.load(path)
 
@@ -147,8 +150,8 @@ def test_lengths_are_what_the_unit_says_and_go_out_in_it(
     np.testing.assert_allclose(inside, in_mm, rtol=1e-5)
     np.testing.assert_allclose(size_of(tmp_path / "b.nii.gz", (), {})["VoxelSizeMillimetres"], in_mm, atol=1e-6)
     model = ForwardModel((2, 2, 1), tuple(low.data.shape))
-    seen = as_measured(low.with_data(low.data, facts={"slice_axis": 2}), model, 0.01, "x")
-    np.testing.assert_allclose(seen.facts["forward_model"]["spacing_mm"], in_mm * [1, 1, 2], rtol=1e-5)
+    seen = as_measured(described(low, slice_axis=2), model, 0.01, "x")
+    np.testing.assert_allclose(seen.forward_model.spacing_mm or (), in_mm * [1, 1, 2], rtol=1e-5)
 
 
 @pytest.mark.parametrize(("size", "stated"), [(0.001, "millimetres"), (1000.0, "millimetres")])
@@ -369,7 +372,7 @@ def test_tags_about_several_frames_are_left_out_by_name(tmp_path: Path, caplog: 
     with (tmp_path / "a.mgh").open("ab") as stream:
         stream.write(b"tags")
     image = mgh.read(tmp_path / "a.mgh", Part(frame=1))
-    assert "FreeSurfer tags are left out" in caplog.text and image.origin["tags"] == ""
+    assert "FreeSurfer tags are left out" in caplog.text and header_of(image, MghHeader).tags == ""
 
 
 def test_a_volume_without_good_ras_lies_where_freesurfer_puts_it(

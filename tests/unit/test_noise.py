@@ -12,10 +12,11 @@ from pipeline import plugins
 from pipeline.config.sections import Degrade
 from pipeline.errors import UserError
 from pipeline.image.image import Image
+from pipeline.physics.degradation import forward_model
 from pipeline.physics.forward import NOISES, ForwardModel
 from pipeline.physics.noise import electron, gaussian, noncentral_chi, poisson_gaussian, rician
 from pipeline.physics.parameters import PhysicalParameters
-from pipeline.steps.degrade import forward_model
+from tests.helpers import described
 
 NAMES = plugins.names(NOISES)
 SIGMA = 0.05
@@ -153,8 +154,8 @@ def test_signal_below_zero_counts_as_zero_in_magnitudes(name):
 @pytest.mark.parametrize("lowest", [-0.5, 0.0, None])
 @pytest.mark.parametrize("name", NAMES)
 def test_magnitude_noise_refuses_images_with_negative_values(name, lowest):
-    facts = {"id": "ct", "slice_axis": 2, **({} if lowest is None else {"stored_minimum": lowest})}
-    image = Image(np.ones((16, 16, 2), dtype=np.float32), np.eye(4), facts=facts)
+    image = Image(np.ones((16, 16, 2), dtype=np.float32), np.eye(4))
+    image = described(image, id="ct", slice_axis=2, stored_minimum=lowest)
     settings = Degrade(noise=name)
     if lowest == -0.5 and name in ("rician", "noncentral_chi"):
         with pytest.raises(UserError, match=rf"'ct': has negative .*-0\.5.* noise {name} .*degrade\.noise: gaussian"):

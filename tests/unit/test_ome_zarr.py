@@ -18,6 +18,7 @@ from pipeline.errors import UserError
 from pipeline.formats import Part, format_of
 from pipeline.formats.io.container import read_image, write_image
 from pipeline.formats.ome_zarr import read, write
+from pipeline.image.header import FileHeader
 from pipeline.image.image import Image
 from pipeline.image.intensity import IntensityMap
 from pipeline.image.stack import upright
@@ -281,7 +282,7 @@ def test_what_stood_there_is_replaced_whole_and_nothing_else_is_touched(tmp_path
     with pytest.raises(UserError, match="a folder of this name"):
         write(tmp_path / "folder.zarr.zip", image)
     with pytest.raises(UserError, match="was OME-Zarr"):
-        write(tmp_path / "other.zarr", replace(image, origin={"format": "nifti"}))
+        write(tmp_path / "other.zarr", replace(image, header=FileHeader(format="nifti")))
 
 
 def test_the_format_is_found_by_the_name(tmp_path):

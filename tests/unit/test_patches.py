@@ -15,12 +15,13 @@ from pipeline.image.image import Image
 from pipeline.physics.data_consistency import best_weight, correction, degraded_again
 from pipeline.physics.excerpts import excerpt
 from pipeline.physics.forward import ForwardModel, drawn_model
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.physics.noise import electron, none
 from pipeline.physics.operators import airy_psf, binning, gaussian_psf, kspace_truncation, slice_profile
 from pipeline.physics.parameters import PhysicalParameters
 from pipeline.physics.torch_operator import as_torch
 from pipeline.training.patches import PatchSampler, TrainingVolume
-from tests.helpers import synthetic_head
+from tests.helpers import described, synthetic_head
 from tests.small_training import tiny_recipe
 
 SHAPE = (40, 44, 36)
@@ -162,8 +163,8 @@ def test_shading_changes_reference_and_measurement_alike():
 def an_excerpt(model: ForwardModel, most: int = 3) -> Any:
     data = synthetic_head(SHAPE, seed=4) / np.float32(1000)
     facts = {"slice_axis": 2, "foreground_slices": list(range(6, 30))}
-    reference = Image(data, np.eye(4), masks={"foreground": data > 0.1}, facts=facts)
-    lr = Image(model.measure(data), np.eye(4), facts={"forward_model": model.to_json()})
+    reference = described(Image(data, np.eye(4), masks={"foreground": data > 0.1}), **facts)
+    lr = LowResolutionImage(model.measure(data), np.eye(4), forward_model=model)
     return excerpt(reference, lr, most)
 
 

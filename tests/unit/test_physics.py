@@ -16,6 +16,7 @@ from pipeline.config.load import read_run
 from pipeline.config.sections import Degrade
 from pipeline.errors import UserError
 from pipeline.image.image import Image
+from pipeline.physics.degradation import degrade, forward_model
 from pipeline.physics.forward import ForwardModel, drawn_model, volume_seed
 from pipeline.physics.grid import (
     apply_along_axes,
@@ -31,8 +32,7 @@ from pipeline.physics.operators import airy_psf, binning, gaussian_psf, kspace_t
 from pipeline.physics.operators.kspace_truncation import Parameters
 from pipeline.physics.shading import ORDER, draw_coefficients, draw_field, field
 from pipeline.physics.torch_operator import as_torch
-from pipeline.steps.degrade import degrade, forward_model
-from tests.helpers import CHECKOUT, configuration
+from tests.helpers import CHECKOUT, configuration, described
 
 SIZES = [(12, 2), (12, 3), (12, 4), (18, 2), (20, 4), (15, 3), (15, 5), (9, 3), (8, 8), (16, 8), (256, 4)]
 
@@ -244,7 +244,8 @@ def test_patches_can_draw_anew_what_a_volume_has_drawn_once() -> None:
 
 def an_image(unit: str = "mm", slice_axis: int = 2) -> Image:
     data = np.random.default_rng(0).random((12, 8, 6)).astype(np.float32)
-    return Image(data, np.diag([0.5, 1.0, 2.0, 1.0]), unit=unit, facts={"id": "a", "slice_axis": slice_axis})
+    image = Image(data, np.diag([0.5, 1.0, 2.0, 1.0]), unit=unit)
+    return described(image, id="a", slice_axis=slice_axis)
 
 
 @pytest.mark.parametrize(

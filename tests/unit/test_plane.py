@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import nibabel as nib
@@ -14,13 +13,13 @@ from pipeline.formats import format_of
 from pipeline.formats.io.container import read_image
 from pipeline.image.image import Image
 from pipeline.image.plane import slicing_of
+from pipeline.physics.degradation import degrade, forward_model
 from pipeline.physics.noise import none
 from pipeline.reporting.literature import Bibliography
 from pipeline.reporting.methods_text import degrade_words, extraction_words
-from pipeline.steps.degrade import degrade, forward_model
 from pipeline.steps.extract import normalise
 from pipeline.training.patches import PatchSampler, TrainingVolume
-from tests.helpers import extract, ras_affine, synthetic_head, write_nifti
+from tests.helpers import described, extract, ras_affine, synthetic_head, write_nifti
 from tests.image_files import write_series
 from tests.small_training import tiny_recipe
 
@@ -86,7 +85,8 @@ def test_a_dicom_series_has_the_slices_that_were_stacked(tmp_path, acquired, spa
 def test_one_slice_is_the_plane_it_shows(plane, axis):
     shape = np.full(3, 8)
     shape[axis] = 1
-    assert slicing_of(Image(np.ones(shape), ras_affine((1.0, 1.0, 3.0))))[:2] == (plane, axis)
+    found = slicing_of(Image(np.ones(shape), ras_affine((1.0, 1.0, 3.0))))
+    assert (found.plane, found.axis) == (plane, axis)
 
 
 def test_one_dicom_slice_is_the_plane_it_shows(tmp_path):
@@ -100,15 +100,12 @@ def test_what_is_asked_for_is_done_but_for_volumes_of_a_run(tmp_path, caplog):
     caplog.set_level("INFO")
     image = format_of(path).read(path)
     block = normalise(image, Extract(plane="coronal"))
-    block = replace(block, facts={**block.facts, "id": "a"})
-    assert (block.facts["plane"], block.facts["slice_axis"]) == ("coronal", 1)
+    block = described(block, id="a")
+    assert (block.plane, block.slice_axis) == ("coronal", 1)
     # The slicing of a low-resolution volume is that of its reference, whatever its voxels and the settings say.
     low = degrade(block, forward_model(block, Degrade(), 0))
     caplog.clear()
-    assert slicing_of(low)[:2] == slicing_of(low, "axial")[:2] == ("coronal", 1)
-    older = replace(low, facts={key: value for key, value in low.facts.items() if key != "plane_reason"})
-    assert slicing_of(older, "axial").axis == 1
-    assert "slices are coronal, not axial" in caplog.text
+    assert slicing_of(low) == slicing_of(low, "axial") == block.slicing
 
 
 def test_the_choice_is_logged_once_and_recorded(tmp_path, caplog):
@@ -117,8 +114,8 @@ def test_the_choice_is_logged_once_and_recorded(tmp_path, caplog):
     extract(path, tmp_path / "a.safetensors", slices=[4, 12])
     told = [record.getMessage() for record in caplog.records if "slices: sagittal, since" in record.getMessage()]
     assert len(told) == 1 and "5 x 1 x 1 mm" in told[0]
-    facts = read_image(tmp_path / "a.safetensors").facts
-    assert facts["plane_reason"] == "voxels are at least 1.5 times longer across these slices"
+    slicing = read_image(tmp_path / "a.safetensors").slicing
+    assert slicing and slicing.reason == "voxels are at least 1.5 times longer across these slices"
 
 
 @pytest.mark.parametrize(("direction", "factors"), [("in_plane", (1, 2, 2)), ("through_plane", (2, 1, 1))])
@@ -143,8 +140,8 @@ def test_one_training_takes_volumes_of_different_planes(tmp_path):
         extract(path, tmp_path / "a.safetensors")
         image = read_image(tmp_path / "a.safetensors")
         model = forward_model(image, Degrade(noise="none"), 0)
-        mask, slices = image.masks["foreground"], tuple(image.facts["foreground_slices"])
-        volumes.append(TrainingVolume(image.data, mask, image.facts["slice_axis"], slices, model))
+        mask, slices = image.masks["foreground"], tuple(image.block.foreground_slices)
+        volumes.append(TrainingVolume(image.data, mask, image.slice_axis, slices, model))
     assert [volume.slice_axis for volume in volumes] == [0, 2]
     assert volumes[0].model.noise_settings == none.Parameters()
     plain = {"noise_sigma_range": (0.0, 0.0), "contrast_augmentation": 0.0}

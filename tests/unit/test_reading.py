@@ -23,19 +23,19 @@ from pipeline.fidelity.reading.key import Key, read_key, write_key
 from pipeline.fidelity.reading.scores import (
     ALL,
     Study,
-    drawn,
+    mean_with_interval,
     opinion_scores,
     preferences,
     reader_agreement,
     reader_table,
-    share,
+    resample_counts,
 )
 from pipeline.image.channels import COLOURS
 from pipeline.image.image import Image
 from pipeline.statistics.krippendorff import krippendorff_alpha
 from pipeline.steps.__main__ import main
 from pipeline.tables.reading_answers import READING_ANSWERS
-from tests.helpers import configuration
+from tests.helpers import configuration, described
 
 CASES, METHODS = [f"v/{index}" for index in range(6)], ["bicubic", "ours", "reference"]
 TASTE = {"reference": 5, "ours": 4, "bicubic": 2}
@@ -88,7 +88,7 @@ def volume(name: str, size: int = 40) -> Image:
     mask[4:-4, 6:-6, 1:8] = True
     data = mask * np.random.default_rng(0).random(mask.shape).astype(np.float32)
     facts = {"id": name, "slice_axis": 2, "foreground_slices": list(range(1, 8))}
-    return Image(data, np.eye(4), masks={"foreground": mask}, facts=facts)
+    return described(Image(data, np.eye(4), masks={"foreground": mask}), **facts)
 
 
 def test_cases_are_spread_over_volumes():
@@ -116,10 +116,10 @@ def test_of_large_slices_a_part_is_shown_and_nothing_is_scaled_down():
 
 def test_colours_are_shown_as_one_picture():
     grey = volume("a")
-    colours = {"channels": list(COLOURS), "sections": [0, 0, 0], "plane": "picture", "scale_percentile": 99.9}
-    facts = {**grey.facts, **colours, "foreground_slices": [0, 1, 2]}
+    colours = {"channels": list(COLOURS), "sections": [0, 0, 0], "plane": "picture"}
     data, mask = np.asarray(grey.data)[..., 4:5] * np.array([1, 0.5, 0], np.float32), grey.masks["foreground"][..., 3:6]
-    (case,) = choose_cases([grey.with_data(data, masks={"foreground": mask}, facts=facts)], 5)
+    coloured = described(grey.with_data(data, masks={"foreground": mask}), **colours, foreground_slices=[0, 1, 2])
+    (case,) = choose_cases([coloured], 5)
     encoded = case.picture(data, 2).split(",", 1)[1]
     drawn = np.asarray(PillowImage.open(io.BytesIO(base64.b64decode(encoded))).convert("RGB"), dtype=float)
     assert drawn[..., 2].max() == 0 and drawn[..., 0].max() > drawn[..., 1].max() > 0
@@ -147,19 +147,19 @@ def test_a_key_is_read_back(tmp_path):
     write_key(tmp_path / "key.json", asked())
     assert read_key(tmp_path / "key.json") == asked()
     (tmp_path / "other.json").write_text('{"study": "s"}')
-    with pytest.raises(UserError, match=r"other\.json: is no key"):
+    with pytest.raises(UserError, match=r"other\.json: is not the key"):
         read_key(tmp_path / "other.json")
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"study": "another"}, "line 5: is of study 'another'"),
-        ({"item": "ffffffff"}, "line 5: the key knows no item 'ffffffff'"),
-        ({"answer": "6"}, "line 5: the answer '6' is none of 1, 2, 3, 4, 5"),
-        ({"answer": "=1+1"}, "none of 1, 2"),
-        ({"answer": "A"}, "none of 1, 2"),
-        ({"reader": " "}, "names no reader"),
+        ({"study": "another"}, "line 5: belongs to study 'another'"),
+        ({"item": "ffffffff"}, "line 5: the key has no item 'ffffffff'"),
+        ({"answer": "6"}, "line 5: the answer '6' is not one of 1, 2, 3, 4, 5"),
+        ({"answer": "=1+1"}, "not one of 1, 2"),
+        ({"answer": "A"}, "not one of 1, 2"),
+        ({"reader": " "}, "the reader is empty"),
         ({"item": asked().items[0].code}, "answered item '[0-9a-f]{8}' twice"),
     ],
 )
@@ -237,7 +237,7 @@ def test_a_reader_who_does_not_look_is_found_out(tmp_path):
 
 def test_the_interval_over_cases_is_that_of_the_mean():
     values = np.random.default_rng(0).normal(3, 1, (1, 400))
-    mean, low, high = share(values, np.ones_like(values), drawn(1, 400, 4000, 2), 0.95)
+    mean, low, high = mean_with_interval(values, np.ones_like(values), resample_counts(1, 400, 4000, 2), 0.95)
     half = 1.96 * values.std() / 20
     assert mean == pytest.approx(values.mean())
     assert (mean - low, high - mean) == (pytest.approx(half, rel=0.06), pytest.approx(half, rel=0.06))
@@ -248,14 +248,14 @@ def test_the_interval_over_readers_and_cases_is_that_of_a_crossed_design():
     generator = np.random.default_rng(1)
     readers, cases = generator.normal(0, 1, 40), generator.normal(0, 0.5, 60)
     values = readers[:, None] + cases[None, :]
-    _, low, high = share(values, np.ones_like(values), drawn(40, 60, 4000, 2), 0.95)
+    _, low, high = mean_with_interval(values, np.ones_like(values), resample_counts(40, 60, 4000, 2), 0.95)
     expected = np.sqrt(readers.var() / 40 + cases.var() / 60)
     assert (high - low) / 2 / 1.96 == pytest.approx(expected, rel=0.06)
 
 
 def test_missing_answers_count_for_nothing():
     sums, counts = np.array([[4.0, 0.0], [2.0, 3.0]]), np.array([[1.0, 0.0], [1.0, 1.0]])
-    assert share(sums, counts, drawn(2, 2, 200, 0), 0.95)[0] == 3
+    assert mean_with_interval(sums, counts, resample_counts(2, 2, 200, 0), 0.95)[0] == 3
 
 
 PUBLISHED = """

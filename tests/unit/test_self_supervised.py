@@ -10,16 +10,16 @@ import pytest
 from pipeline.config.sections import Degrade
 from pipeline.errors import UserError
 from pipeline.image.image import Image
-from pipeline.physics.forward import ForwardModel
+from pipeline.physics.degradation import degrade, forward_model
 from pipeline.physics.grid import cuts
-from pipeline.steps.degrade import degrade, forward_model
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.training.self_supervised import GAP, ROLES, own_pairs
-from tests.helpers import synthetic_head
+from tests.helpers import described, synthetic_head
 
 THICK = {"direction": "through_plane", "factor": 4, "noise": "none"}
 
 
-def thick(axis: int = 2, shape: tuple[int, int, int] = (40, 44, 64), **changes) -> Image:
+def thick(axis: int = 2, shape: tuple[int, int, int] = (40, 44, 64), **changes) -> LowResolutionImage:
     """A head of which slices along an axis were made thicker."""
     order = [0, 1]
     order.insert(axis, 2)
@@ -32,7 +32,7 @@ def thick(axis: int = 2, shape: tuple[int, int, int] = (40, 44, 64), **changes) 
         "slices": [0, shape[2]],
         "foreground_slices": list(range(8, 56)),
     }
-    image = Image(data, np.eye(4), masks={"foreground": data > 0.1}, facts=facts)
+    image = described(Image(data, np.eye(4), masks={"foreground": data > 0.1}), **facts)
     settings = Degrade.model_validate({**THICK, **changes})
     return degrade(image, forward_model(image, settings, 7))
 
@@ -43,7 +43,7 @@ def test_the_reference_of_a_pair_is_the_low_resolution_volume_and_nothing_else(a
     pairs = own_pairs(lr)
     assert tuple(pairs) == ROLES
     reference, _ = pairs["train-columns"]
-    start, stop = reference.facts["slices"]
+    start, stop = reference.block.slices or (0, 0)
     assert np.array_equal(reference.data, np.take(lr.data, range(start, stop), axis))
     rows, columns = (other for other in range(3) if other != axis)
     turned, _ = pairs["train-rows"]
@@ -55,13 +55,13 @@ def test_slices_are_degraded_along_their_columns_as_the_scan_was_across_them(axi
     lr = thick(axis)
     columns = [other for other in range(3) if other != axis][1]
     for reference, low in own_pairs(lr).values():
-        model = ForwardModel.from_json(low.facts["forward_model"])
+        model = low.forward_model
         assert model.factors == tuple(4 if other == columns else 1 for other in range(3))
         assert low.data.shape[columns] == -(-reference.data.shape[columns] // 4)
-        assert [cut.normal for cut in cuts(model.factors, reference.facts["slice_axis"])] == [axis]
+        assert [cut.normal for cut in cuts(model.factors, reference.slice_axis)] == [axis]
         assert np.array_equal(low.data, model.measure(reference.data))
         # The same step that made the slices thick, now along the columns.
-        across = ForwardModel.from_json(lr.facts["forward_model"])
+        across = lr.forward_model
         size = reference.data.shape[columns]
         assert model.operators == across.operators
         matrix = model.terms[0][columns]
@@ -74,7 +74,7 @@ def test_a_blur_across_slices_becomes_one_along_columns():
     settings = Degrade.model_validate_json(json.dumps({**THICK, "operators": operators}))
     lr = thick(operators=settings.operators)
     reference, low = own_pairs(lr)["train-columns"]
-    model = ForwardModel.from_json(low.facts["forward_model"])
+    model = low.forward_model
     step = np.zeros(reference.data.shape, dtype=np.float32)
     step[:, reference.data.shape[1] // 2 :] = 1
     profile = model.coarsen(step)[0, :, 0]
@@ -85,10 +85,11 @@ def test_a_blur_across_slices_becomes_one_along_columns():
 def test_validation_slices_are_kept_apart_from_those_that_are_learnt_from():
     lr = thick()
     pairs = own_pairs(lr)
-    learnt, watched = pairs["train-columns"][0].facts["slices"], pairs["val"][0].facts["slices"]
+    learnt, watched = pairs["train-columns"][0].block.slices, pairs["val"][0].block.slices
+    assert learnt and watched
     assert learnt[1] + GAP == watched[0]
-    assert [pairs[role][0].facts["split"] for role in ROLES] == ["train", "train", "val"]
-    assert all(pair[0].facts["subject"] == "sub-1" for pair in pairs.values())
+    assert [pairs[role][0].identity.split for role in ROLES] == ["train", "train", "val"]
+    assert all(pair[0].identity.subject == "sub-1" for pair in pairs.values())
 
 
 def test_slices_that_are_not_thick_or_too_few_are_refused():

@@ -140,7 +140,7 @@ def test_any_file_of_a_set_gives_all_its_planes_in_order(style: str, unordered: 
     members = write_set(tmp_path / "set", style, unordered=unordered)
     for image in map(read_both, members):
         np.testing.assert_array_equal(sections_of(image), expected)
-        assert image.facts["channels"] == ["DAPI", "GFP"] and image.spacing == (0.25, 0.5, 2.0)
+        assert image.stack.channels == ("DAPI", "GFP") and image.spacing == (0.25, 0.5, 2.0)
     output = tmp_path / "out.ome.tif"
     tiff_format.write(output, read_both(members[-1]))
     np.testing.assert_array_equal(tifffile.imread(output).reshape(expected.shape), expected)

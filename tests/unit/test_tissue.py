@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from dataclasses import replace
 from typing import Any
 
 import nibabel as nib
@@ -20,11 +21,14 @@ from pipeline.errors import UserError
 from pipeline.fidelity.tissue import class_names, dice, foreground_classes, measurable, segment, tissue_volumes
 from pipeline.formats.io.container import read_image, write_image
 from pipeline.formats.io.predictions import write_prediction
+from pipeline.image.header import FileHeader
 from pipeline.image.image import Image
+from pipeline.physics.forward import ForwardModel
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.statistics.bland_altman import bland_altman
 from pipeline.steps.__main__ import main
 from pipeline.steps.tissue_agreement import agreement_table, read_tissue
-from tests.helpers import extract, write_nifti
+from tests.helpers import described, extract, write_nifti
 from tests.known import fetched, known_file
 
 SHAPE, SPACING = (30, 32, 24), (1.0, 2.0, 1.5)
@@ -41,7 +45,7 @@ def phantom(noise: float = 0.02, seed: int = 0) -> tuple[Image, np.ndarray]:
     data = np.where(classes >= 0, MEANS[classes], 0.0) + noise * np.random.default_rng(seed).standard_normal(SHAPE)
     facts = {"id": "phantom", "subject": "S1", "split": "test", "slice_axis": 2, "plane": "axial"}
     affine = np.diag([*SPACING, 1.0])
-    image = Image(data.astype(np.float32), affine, masks={"foreground": classes >= 0}, facts=facts)
+    image = described(Image(data.astype(np.float32), affine, masks={"foreground": classes >= 0}), **facts)
     return image, classes
 
 
@@ -116,7 +120,7 @@ def test_only_brains_have_tissues_and_only_anatomy_has_volumes():
     assert class_names(None) == ("dark", "medium", "bright")
     assert class_names("white-grey-csf") == ("white", "grey", "csf")
     assert measurable(reference)
-    assert not measurable(reference.with_data(reference.data, origin={"orientation_code": None}))
+    assert not measurable(replace(reference, header=FileHeader(orientation=None)))
     assert not measurable(reference.with_data(reference.data, unit="pixel"))
     micrometres = reference.with_data(reference.data, unit="um")
     found = tissue_volumes(micrometres, np.asarray(reference.data), foreground_classes(reference), T1)
@@ -161,8 +165,8 @@ def test_the_stages_measure_files(tmp_path):
         extract(source, path, id=subject, subject=subject)
         image = read_image(path)
         sharp, soft = np.asarray(image.data), gaussian_filter(image.data, 1.5)
-        model = {"factors": [1, 1, 1], "hr_shape": list(SHAPE)}
-        low = image.with_data(image.data, facts={**image.facts, "forward_model": model})
+        model = ForwardModel((1, 1, 1), SHAPE)
+        low = LowResolutionImage.of(image, model)
         for method, estimate in (("sharp", sharp), ("soft", soft)):
             write_prediction(tmp_path / method / f"{subject}.nii.gz", low, estimate)
         predictions = [str(tmp_path / method / f"{subject}.nii.gz") for method in ("soft", "sharp")]
@@ -183,7 +187,7 @@ def test_the_stages_measure_files(tmp_path):
 def test_a_micrograph_has_an_empty_table(tmp_path):
     reference, _ = phantom()
     path, output = tmp_path / "micrograph.safetensors", tmp_path / "micrograph.csv"
-    write_image(path, reference.with_data(reference.data, origin={"orientation_code": None, "format": "tiff"}))
+    write_image(path, replace(reference, header=FileHeader(orientation=None)))
     assert main(["tissue", "--hr", str(path), "--predictions", "none/none.tiff", "--output", str(output)]) == 0
     assert len(output.read_text().splitlines()) == 1
     assert read_tissue([output]).empty

@@ -16,6 +16,8 @@ from pipeline.fidelity.reading.design import RATING, Item
 from pipeline.fidelity.reading.key import Key, read_key
 from pipeline.formats.io.container import read_image
 from pipeline.formats.io.predictions import write_prediction
+from pipeline.physics.forward import ForwardModel
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.reporting.titles import method_title
 from pipeline.steps.__main__ import main
 from tests.browsing import accessibility_mistakes, keyboard_mistakes, requests, show
@@ -34,10 +36,10 @@ def study(tmp_path_factory) -> Path:
     reference_path = folder / "head.safetensors"
     extract(source, reference_path)
     reference = read_image(reference_path)
-    facts = {**reference.facts, "forward_model": {"factors": [1, 1, 1], "hr_shape": list(reference.data.shape)}}
+    low = LowResolutionImage.of(reference, ForwardModel((1, 1, 1), reference.data.shape))
     for method, sigma in BLUR.items():
         estimate = gaussian_filter(reference.data, sigma) if sigma else np.asarray(reference.data) * np.float32(0.99)
-        write_prediction(folder / method / "head.nii.gz", reference.with_data(reference.data, facts=facts), estimate)
+        write_prediction(folder / method / "head.nii.gz", low, estimate)
     predictions = [str(folder / method / "head.nii.gz") for method in BLUR]
     outputs = ["--page", str(folder / "study.html"), "--key", str(folder / "key.json")]
     given = ["--hr", str(reference_path), "--predictions", *predictions, *outputs, "--settings", SETTINGS]

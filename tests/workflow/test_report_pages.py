@@ -16,6 +16,7 @@ from pipeline.reporting.figures.slices import Box, drawn_slices
 from pipeline.reporting.figures.viewer import choose_part
 from pipeline.steps.__main__ import main
 from tests.browsing import requests, show
+from tests.helpers import described
 from tests.report_run import HOSTILE, index_command, make_run, provenance_command, report_command
 
 PAGES = ("block", "index")
@@ -123,9 +124,9 @@ def test_a_page_never_scrolls_sideways(browser, pages, page, width):
 def test_red_green_and_blue_are_drawn_as_colours(browser, run, pages):
     """Six slices of a head stand for two pictures: red, half as bright green, and blue of a quarter."""
     reference, tint = read_image(run / "extracted/mid.safetensors"), np.tile(np.array([1, 0.5, 0.25], np.float32), 2)
-    facts = {**reference.facts, "channels": list(COLOURS), "sections": [0, 0, 0, 1, 1, 1]}
     levels = np.repeat(np.asarray(reference.data)[..., [2]], 6, axis=2) * tint
-    write_image(run / "coloured.safetensors", reference.with_data(levels, facts=facts))
+    coloured = described(reference.with_data(levels), channels=COLOURS, sections=(0, 0, 0, 1, 1, 1))
+    write_image(run / "coloured.safetensors", coloured)
     command = report_command(run, "mid", run / "reports/coloured.html")
     command[command.index("--hr") + 1] = str(run / "coloured.safetensors")
     assert main(command) == 0

@@ -138,14 +138,16 @@ rule report_index:
         provenance=rules.provenance.output.provenance,
         cards=CARDS,
         histories=HISTORIES,
-        duplicates=rules.duplicates.output.table,
-        comparisons=rules.summarise.output.comparisons,
-        gates=rules.gate_table.output.table,
-        inserted=rules.detection.output.table if INSERTED_SHARDS else [],
-        detection_rates=rules.detection.output.rates if INSERTED_SHARDS else [],
-        reliability=rules.reliability.output.table if DOUBTED != "none" else [],
-        tissue=rules.tissue_agreement.output.agreement if TISSUE_VOLUMES else [],
-        diagnosis=rules.diagnosis.output.table if all(CLASSED.values()) else [],
+        tables=[
+            rules.duplicates.output.table,
+            rules.summarise.output.comparisons,
+            rules.gate_table.output.table,
+            *([rules.detection.output.table] if INSERTED_SHARDS else []),
+            *([rules.detection.output.rates] if INSERTED_SHARDS else []),
+            *([rules.reliability.output.table] if DOUBTED != "none" else []),
+            *([rules.tissue_agreement.output.agreement] if TISSUE_VOLUMES else []),
+            *([rules.diagnosis.output.table] if all(CLASSED.values()) else []),
+        ],
     output:
         page=report(
             f"{RESULTS}/reports/index.html",
@@ -174,9 +176,7 @@ rule report_index:
     shell:
         "python -m pipeline.steps report_index --volumes-table {input.volumes:q} --slices {input.slices:q} --summary {input.summary:q}"
         " --provenance {input.provenance:q} --models {params.models:q} --settings {params.settings:q}"
-        " --duplicates {input.duplicates:q} --comparisons {input.comparisons:q}"
-        " --gates {input.gates:q} --inserted {input.inserted:q} --inserted-rates {input.detection_rates:q}"
-        " --reliability {input.reliability:q} --tissue-agreement {input.tissue:q} --diagnosis {input.diagnosis:q}"
+        " --tables {input.tables:q}"
         " --output {output.page:q} > {log:q} 2>&1"
 
 

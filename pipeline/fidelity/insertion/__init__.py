@@ -1,5 +1,5 @@
-"""Structures that are put into the reference, too small for the low resolution, and looked for in what methods restore.
+"""Lesion-insertion study: small structures are inserted into the reference and searched for in restored volumes.
 
-A score over a whole image can rise while a lesion of two voxels is smoothed away. Here it is known where such a lesion
-is, how large and how bright, since it was inserted; what is counted is how often an observer finds it.
+A score over a whole image can improve while a lesion of two voxels is smoothed away. Here place, size and contrast of
+each structure are known, and a model observer measures how often it is detected.
 """

@@ -1,11 +1,10 @@
-"""A model observer: how well a structure of known shape can be told from its absence, at places that are known.
+"""A model observer: detectability of a structure of known shape at a known location.
 
-The observer is the non-prewhitening matched filter with the local background subtracted (Barrett and Myers, Foundations
-of Image Science, chapters 13 and 14, Wiley 2004; Burgess, Journal of the Optical Society of America A 16:633-646,
-1999). It weighs the window around a place with the structure's shape in the reference, after the plane that fits the
-window best was taken from it. It is the same for every method, and knows nothing of what a method would make of the
-place without the structure: what else stands there, anatomy and noise, is its background, which it meets at other
-places.
+The observer is the non-prewhitening matched filter with subtraction of the local background (Barrett and Myers,
+Foundations of Image Science, chapters 13 and 14, Wiley 2004; Burgess, Journal of the Optical Society of America A
+16:633-646, 1999). It subtracts the best-fitting plane from the window around a location and correlates the remainder
+with the shape of the structure in the reference. It is the same for all methods and has no knowledge of the restored
+background: its threshold is set at other locations, with their anatomy and noise.
 """
 
 from __future__ import annotations
@@ -22,56 +21,55 @@ Floats = NDArray[np.float64]
 
 
 def weights(structure: Structure) -> Floats:
-    """Return the weights by which a window is summed up, of the structure's shape.
+    """Return the weights of the observer's template, of the shape of the structure.
 
-    They see no plane (a constant and two slopes), and their sum over a window is the contrast of the structure where
-    there is nothing else.
+    They are orthogonal to planes (a constant and two slopes), and their sum over a window is the contrast of the
+    structure on a uniform background.
     """
     template = structure.template
-    places = np.indices(template.shape).reshape(2, -1).T
-    planes = np.column_stack([np.ones(len(places)), places - places.mean(axis=0)])
+    coordinates = np.indices(template.shape).reshape(2, -1).T
+    planes = np.column_stack([np.ones(len(coordinates)), coordinates - coordinates.mean(axis=0)])
     flat = template.ravel()
-    left = flat - planes @ np.linalg.lstsq(planes, flat, rcond=None)[0]
-    return (left / (left @ structure.signal.ravel())).reshape(template.shape)
+    remainder = flat - planes @ np.linalg.lstsq(planes, flat, rcond=None)[0]
+    return (remainder / (remainder @ structure.signal.ravel())).reshape(template.shape)
 
 
-def responses(images: NDArray[np.floating], places: NDArray[np.intp], chosen: Sequence[Floats]) -> Floats:
-    """Return what the observer answers at places: the contrast that it sees there, in units of the image.
+def responses(images: NDArray[np.floating], places: NDArray[np.intp], templates: Sequence[Floats]) -> Floats:
+    """Return the responses of the observer: estimates of the contrast, in units of the image.
 
     Args:
         images: slices, shape (slices, rows, columns).
-        places: index of the slice, row and column of each place, shape (places, 3); windows lie inside the images.
-        chosen: the weights for each place, all of one odd size.
+        places: index of the slice, row and column of each location, shape (places, 3); windows lie inside the images.
+        templates: weights for each location, all of one odd size.
 
     Returns:
-        One value a place, float64.
+        One value per location, float64.
     """
     if not len(places):
         return np.zeros(0)
-    radius = chosen[0].shape[0] // 2
-    around = np.arange(-radius, radius + 1)
+    radius = templates[0].shape[0] // 2
+    offsets = np.arange(-radius, radius + 1)
     slices, rows, columns = places.T[:, :, None, None]
-    windows = images[slices, rows + around[:, None], columns + around]
-    return np.einsum("nij,nij->n", windows, np.asarray(chosen), dtype=np.float64)
+    windows = images[slices, rows + offsets[:, None], columns + offsets]
+    return np.einsum("nij,nij->n", windows, np.asarray(templates), dtype=np.float64)
 
 
 def threshold(absent: Floats, false_alarm_rate: float) -> float:
-    """Return the response that is exceeded where nothing is with the given probability."""
+    """Return the response that is exceeded with the given probability where no structure is present."""
     return float(np.quantile(absent, 1 - false_alarm_rate))
 
 
 def detectability(present: Floats, absent: Floats) -> float:
-    """Return d': the distance of the mean responses in units of their mean standard deviation; NaN for too few."""
+    """Return d': the difference of the mean responses over their pooled standard deviation; NaN for too few."""
     if min(len(present), len(absent)) <= 1:
         return float("nan")
-    spread = np.sqrt((np.var(present, ddof=1) + np.var(absent, ddof=1)) / 2)
-    return float((np.mean(present) - np.mean(absent)) / spread) if spread else float("nan")
+    deviation = np.sqrt((np.var(present, ddof=1) + np.var(absent, ddof=1)) / 2)
+    return float((np.mean(present) - np.mean(absent)) / deviation) if deviation else float("nan")
 
 
 def area_under_curve(present: Floats, absent: Floats) -> float:
-    """Return how often a place with the structure gets the higher response of two; ties count half.
+    """Return the area under the ROC curve, by the Mann-Whitney statistic; ties count half.
 
-    It is the share of right answers in a two-alternative forced choice, and the area under the ROC curve (Barrett and
-    Myers, section 13.2; by the statistic of Mann and Whitney).
+    It is the fraction of correct decisions in a two-alternative forced choice (Barrett and Myers, section 13.2).
     """
     return float(stats.mannwhitneyu(present, absent).statistic / (len(present) * len(absent)))

@@ -1,4 +1,4 @@
-"""What a inserted structure is made of, and how shapes are drawn on a grid of voxels."""
+"""Shapes of inserted structures on a voxel grid."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-PARTS = 16
-"""A voxel's share that a shape covers is counted on this many points along each of its sides."""
+OVERSAMPLING = 16
+"""Sampling points along each side of a voxel, from which its covered fraction is computed."""
 
-Inside = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.bool_]]
-"""Says which points belong to a shape, by their distance along its direction and across it, in voxels."""
+Shape = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.bool_]]
+"""Maps coordinates along and across the direction of a shape, in voxels, to whether they lie inside."""
 
 
 class Structure(NamedTuple):
-    """A structure in a square window around its place, each of shape (2 * radius + 1, 2 * radius + 1), float64.
+    """A structure in a square window, each array of shape (2 * radius + 1, 2 * radius + 1), float64.
 
     Attributes:
-        signal: share of each voxel that what is to be found covers, 0 to 1.
-        carrier: the same of what stands there whether the signal does or not; mostly nothing.
-        template: what an observer looks for, who is told kind, size and direction.
+        signal: fraction of each voxel that the signal covers, 0 to 1.
+        carrier: the same for what is present with and without the signal, such as the shaft of a spine; often zero.
+        template: template of an observer that knows kind, size and direction.
     """
 
     signal: NDArray[np.float64]
@@ -29,30 +29,30 @@ class Structure(NamedTuple):
     template: NDArray[np.float64]
 
 
-def covered(inside: Inside, direction: float, radius: int) -> NDArray[np.float64]:
-    """Return the share of each voxel of a window that a shape covers: partial volume, as in a measured voxel.
+def rasterise(shape: Shape, direction: float, radius: int) -> NDArray[np.float64]:
+    """Return the fraction of each voxel that a shape covers: partial volumes, as in a measured voxel.
 
     Args:
-        inside: the shape.
-        direction: by which it is turned, in radians, from rows to columns.
-        radius: of the window, in voxels; its middle voxel is the shape's origin.
+        shape: the shape, its origin in the central voxel.
+        direction: rotation in radians, from rows to columns.
+        radius: of the window, in voxels.
 
     Returns:
         Values from 0 to 1, shape (2 * radius + 1, 2 * radius + 1), float64.
     """
     size = 2 * radius + 1
-    points = (np.arange(size * PARTS) + 0.5) / PARTS - 0.5 - radius
+    points = (np.arange(size * OVERSAMPLING) + 0.5) / OVERSAMPLING - 0.5 - radius
     rows, columns = points[:, None], points[None, :]
     along = rows * np.cos(direction) + columns * np.sin(direction)
     across = columns * np.cos(direction) - rows * np.sin(direction)
-    return inside(along, across).reshape(size, PARTS, size, PARTS).mean(axis=(1, 3))
+    return shape(along, across).reshape(size, OVERSAMPLING, size, OVERSAMPLING).mean(axis=(1, 3))
 
 
-def disk(diameter: float, across_by: float = 0.0) -> Inside:
-    """Return a disk of a diameter in voxels, its centre moved across the direction."""
-    return lambda along, across: along**2 + (across - across_by) ** 2 <= (diameter / 2) ** 2
+def disk(diameter: float, offset: float = 0.0) -> Shape:
+    """Return a disk with a diameter in voxels, its centre offset across the direction."""
+    return lambda along, across: along**2 + (across - offset) ** 2 <= (diameter / 2) ** 2
 
 
-def bar(length: float, width: float) -> Inside:
-    """Return a bar of a length and width in voxels."""
+def bar(length: float, width: float) -> Shape:
+    """Return a bar with a length and a width in voxels."""
     return lambda along, across: (np.abs(along) <= length / 2) & (np.abs(across) <= width / 2)

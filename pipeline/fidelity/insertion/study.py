@@ -24,22 +24,23 @@ from pipeline import plugins
 from pipeline.config.sections import REFERENCE, Insertion
 from pipeline.console import show_progress
 from pipeline.fidelity.insertion import observer
-from pipeline.fidelity.insertion.placing import DIRECTIONS, KINDS, Condition, Sites, insert_sites, plain_sites
+from pipeline.fidelity.insertion.sites import DIRECTIONS, KINDS, Condition, Sites, background_sites, insertion_sites
 from pipeline.fidelity.insertion.structure import Structure
 from pipeline.image.image import Image
+from pipeline.physics.degradation import degrade
 from pipeline.physics.excerpts import Excerpt, excerpt
 from pipeline.physics.forward import volume_seed
 from pipeline.physics.grid import crop_to, is_isotropic
-from pipeline.steps.degrade import degrade
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.tables.inserted_places import InsertedPlace
 from pipeline.tables.inserted_structures import DetectionCounts
 
 CARRIER_CONTRAST = 0.4
 """Of what carries a structure, as a fraction of the normalised range."""
-PLAIN_SITES = 2000
+BACKGROUND_SITES = 2000
 """Places without a structure on which the threshold is set."""
 
-Restore = Callable[[Image], NDArray[np.floating]]
+Restore = Callable[[LowResolutionImage], NDArray[np.floating]]
 """Maps a low-resolution image to normalised intensities, larger by its factors."""
 
 
@@ -136,7 +137,7 @@ def plan_structures(
     conditions = [Condition(*one) for one in product(settings.kinds, settings.sizes_voxels)]
     step = math.ceil(max(settings.sizes_voxels, default=1)) + 2 * margin if neighbours else 1
     apart = np.arange(len(foreground)) % step == step // 2
-    sites = insert_sites(foreground & apart[:, None, None], conditions, settings.count, margin, generator)
+    sites = insertion_sites(foreground & apart[:, None, None], conditions, settings.count, margin, generator)
     shapes = {one: _structures(one, margin) for one in conditions}
     signals, carriers = np.zeros(foreground.shape), np.zeros(foreground.shape)
     for condition, found in sites.items():
@@ -150,7 +151,7 @@ def plan_structures(
     looks = {
         one: Looks(
             sites[one],
-            plain_sites(foreground, carriers > 0, one.radius(margin), PLAIN_SITES, generator),
+            background_sites(foreground, carriers > 0, one.radius(margin), BACKGROUND_SITES, generator),
             [observer.weights(shape) for shape in shapes[one]],
         )
         for one in conditions
@@ -165,7 +166,7 @@ def _structures(condition: Condition, margin: int) -> list[Structure]:
 
 
 def study(
-    reference: Image, lr: Image, methods: Mapping[str, Restore], settings: Insertion, root_seed: int
+    reference: Image, lr: LowResolutionImage, methods: Mapping[str, Restore], settings: Insertion, root_seed: int
 ) -> Iterator[Seen]:
     """Insert structures in some slices of a volume and lets the observer look at the restorations.
 
@@ -206,7 +207,7 @@ def _one_draw(
 ) -> Iterator[Restored]:
     """Insert once, at places of its own; the first draw has the noise of the volume itself."""
     # The label is hashed into the seed: with another one, structures would be inserted elsewhere.
-    name = f"{base.reference.facts['id']}/planted" + (f"/{draw}" if draw else "")
+    name = f"{base.reference.id}/planted" + (f"/{draw}" if draw else "")
     model = replace(base.model, seed=volume_seed(root_seed, f"{name}/noise")) if draw else base.model
     foreground = np.moveaxis(base.reference.masks["foreground"], base.slice_axis, 0)
     neighbours, seed = is_isotropic(model.factors), volume_seed(root_seed, name)
@@ -215,12 +216,11 @@ def _one_draw(
         return
     absent = _inserted(base, plan, 0.0)
     present = {contrast: _inserted(base, plan, contrast) for contrast in settings.contrasts}
-    todo: dict[str, Restore] = {REFERENCE: lambda image: image.data, **methods}
-    for method, restore in tqdm(todo.items(), name, disable=not show_progress()):
+    for method in tqdm([REFERENCE, *methods], name, disable=not show_progress()):
 
-        def seen(image: Image, method: str = method, restore: Restore = restore) -> NDArray[np.floating]:
-            shown = image if method == REFERENCE else degrade(image, model)
-            return np.moveaxis(crop_to(restore(shown), image.data.shape), base.slice_axis, 0)
+        def seen(image: Image, method: str = method) -> NDArray[np.floating]:
+            restored = image.data if method == REFERENCE else methods[method](degrade(image, model))
+            return np.moveaxis(crop_to(restored, image.data.shape), base.slice_axis, 0)
 
         without = seen(absent)
         for contrast, image in present.items():
@@ -256,7 +256,8 @@ def detections(reference: Image, seen: Iterable[Seen]) -> list[DetectionCounts]:
         reference: extracted volume.
         seen: what `study` yields.
     """
-    volume, subject, split = (reference.facts[name] for name in ("id", "subject", "split"))
+    identity = reference.identity
+    volume, subject, split = identity.id, identity.subject, identity.split
     groups: dict[tuple[str, float, Condition], list[Seen]] = {}
     for one in seen:
         groups.setdefault((one.method, one.contrast, one.condition), []).append(one)
@@ -286,7 +287,8 @@ def detections(reference: Image, seen: Iterable[Seen]) -> list[DetectionCounts]:
 
 def place_rows(reference: Image, seen: Iterable[Seen]) -> Iterator[InsertedPlace]:
     """Yield one row a method, structure and contrast; arguments as in `detections`."""
-    volume, subject, split = (reference.facts[name] for name in ("id", "subject", "split"))
+    identity = reference.identity
+    volume, subject, split = identity.id, identity.subject, identity.split
     for one in seen:
         kind, size = one.condition
         answers = zip(one.slices, one.present > one.limit, one.absent > one.limit, strict=True)

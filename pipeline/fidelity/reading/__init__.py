@@ -1,1 +1,1 @@
-"""Blind reading: people judge images without knowing how they were made."""
+"""Blinded reader study: readers rate and compare images without knowing which method produced them."""

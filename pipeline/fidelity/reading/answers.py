@@ -1,4 +1,4 @@
-"""Readers' answers, as the page saved them, checked against the key."""
+"""Answers of readers, validated against the key."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ logger = logging.getLogger(__name__)
 
 
 def read_answers(paths: Sequence[Path], key: Key) -> pd.DataFrame:
-    """Read the answers of several readers, and says what every one of them means.
+    """Read the answers of readers and decode them with the key.
 
     Args:
-        paths: one file a reader, or several readers in one.
-        key: of the study.
+        paths: files saved by the page, each with the answers of one or more readers.
+        key: key of the study.
 
     Returns:
-        One row an answer, in the order of readers and of the page: reader, item, question, case, repeats, first,
-        second, rating (NaN for a choice) and chosen (the method; empty for a rating).
+        One row per answer, ordered by reader and by the page: reader, item, question, case, repeats, first, second,
+        rating (NaN for a choice) and chosen (the method; empty for a rating).
 
     Raises:
-        UserError: a file is no table of answers, belongs to another study, or answers something twice.
+        UserError: a file is not a table of answers or belongs to another study, or an item is answered twice.
     """
     table = pd.concat([_read_file(path, key) for path in paths], ignore_index=True)
     doubled = table[table.duplicated(["reader", "item"])]
@@ -36,7 +36,7 @@ def read_answers(paths: Sequence[Path], key: Key) -> pd.DataFrame:
         row = doubled.iloc[0]
         raise UserError(
             f"{row['file']}: reader {row['reader']!r} answered item {row['item']!r} twice. "
-            "Give one file a reader, and each reader a code of their own."
+            "Give each file once, and give each reader a unique code."
         )
     places = {item.code: place for place, item in enumerate(key.items)}
     order = [places[item] for item in table["item"]]
@@ -44,32 +44,34 @@ def read_answers(paths: Sequence[Path], key: Key) -> pd.DataFrame:
     for reader, part in table.groupby("reader"):
         missing = len(key.items) - len(part)
         if missing:
-            logger.warning("reader %s left out %d of %d items", reader, missing, len(key.items))
+            logger.warning("reader %s skipped %d of %d items", reader, missing, len(key.items))
     return table.drop(columns=["file", "place", "study", "answer"])
 
 
 def _read_file(path: Path, key: Key) -> pd.DataFrame:
     table = READING_ANSWERS.read(path)
     if table.empty:
-        raise UserError(f"{path}: holds no answers.")
+        raise UserError(f"{path}: contains no answers.")
     items = {item.code: item for item in key.items}
-    meant = [_meaning(path, line, row, items, key.study) for line, row in enumerate(table.to_dict("records"), start=2)]
-    return pd.concat([table[["study", "reader", "item", "question", "answer"]], pd.DataFrame(meant)], axis=1)
+    decoded = [_decode(path, line, row, items, key.study) for line, row in enumerate(table.to_dict("records"), start=2)]
+    return pd.concat([table[["study", "reader", "item", "question", "answer"]], pd.DataFrame(decoded)], axis=1)
 
 
-def _meaning(path: Path, line: int, row: dict, items: dict, study: str) -> dict[str, object]:
-    """What an answer says, or the mistake in it."""
+def _decode(path: Path, line: int, row: dict, items: dict, study: str) -> dict[str, object]:
+    """Decode one answer; raise on a mistake in it."""
     where = f"{path}, line {line}"
     if row["study"] != study:
-        raise UserError(f"{where}: is of study {row['study']!r}, the key of {study!r}. Give the key of that page.")
+        raise UserError(
+            f"{where}: belongs to study {row['study']!r}, the key to {study!r}. Give the key of the same page."
+        )
     if not row["reader"].strip():
-        raise UserError(f"{where}: names no reader.")
+        raise UserError(f"{where}: the reader is empty.")
     item = items.get(row["item"])
     if item is None:
-        raise UserError(f"{where}: the key knows no item {row['item']!r}. Was the file changed by hand?")
+        raise UserError(f"{where}: the key has no item {row['item']!r}. Was the file edited?")
     allowed = ANSWERS[item.question]
     if row["answer"] not in allowed:
-        raise UserError(f"{where}: the answer {row['answer']!r} is none of {', '.join(allowed)}.")
+        raise UserError(f"{where}: the answer {row['answer']!r} is not one of {', '.join(allowed)}.")
     rated = item.question == RATING
     chosen = "" if rated else (item.first if row["answer"] == allowed[0] else item.second)
     rating = float(row["answer"]) if rated else float("nan")

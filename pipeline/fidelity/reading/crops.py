@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.image.channels import colours_of, one_a_picture, with_its_colours
+from pipeline.image.channels import with_its_colours
 from pipeline.image.image import Image
 from pipeline.image.slices import evenly_spaced
 from pipeline.reporting.figures.gallery import WHITE_PERCENTILE, grey
@@ -58,7 +58,7 @@ def choose_cases(references: Sequence[Image], count: int) -> list[Case]:
     found: list[Case] = []
     for place, reference in enumerate(references):
         share = (count * (place + 1)) // len(references) - (count * place) // len(references)
-        slices = one_a_picture(reference.facts, reference.facts["foreground_slices"])
+        slices = reference.stack.one_a_picture(reference.block.foreground_slices)
         found.extend(_case(reference, index) for index in evenly_spaced(slices, share) if share)
     return found
 
@@ -70,7 +70,7 @@ def _drawn(volume: NDArray, axis: int, index: int, colours: int) -> NDArray:
 
 
 def _case(reference: Image, index: int) -> Case:
-    axis, colours = int(reference.facts["slice_axis"]), colours_of(reference.facts)
+    axis, colours = reference.slice_axis, reference.stack.colours
     drawn = _drawn(np.asarray(reference.data), axis, index, colours)
     mask = draw_slice(reference.masks["foreground"], axis, index)
     spacing = drawn_spacing(reference.spacing, axis)
@@ -79,7 +79,7 @@ def _case(reference: Image, index: int) -> Case:
         box = _around(detail_box(grey(drawn), mask, box, spacing), mask.shape)
     white = float(np.percentile(drawn[mask], WHITE_PERCENTILE))
     height, width = (size * step for size, step in zip(box.shape, spacing, strict=True))
-    return Case(reference.facts["id"], index, box, white, round(width / height, 4), colours)
+    return Case(reference.id, index, box, white, round(width / height, 4), colours)
 
 
 def _around(detail: Box, shape: tuple[int, ...]) -> Box:

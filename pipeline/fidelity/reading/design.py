@@ -1,7 +1,7 @@
-"""Which images a reader is asked about, in which order.
+"""Design of a reader study: items and their random order.
 
-Every method is rated on every case, every two methods are compared on some cases, and some questions come a second
-time, to see how steady a reader is. Chance decides the order, and which of two images stands first.
+Every method is rated on every case, every pair of methods is compared on some cases, and some items are repeated to
+measure intra-reader consistency. The order of the items, and of the two images of a pair, is random.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ import numpy as np
 
 RATING, CHOICE = "rating", "choice"
 ANSWERS = {RATING: ("1", "2", "3", "4", "5"), CHOICE: ("A", "B")}
-"""What can be answered, by question: a scale of five steps (Likert 1932), or the first (A) or second (B) image."""
+"""Possible answers by question: a five-point scale (Likert 1932), or the first (A) or second (B) image."""
 CODE_BYTES = 4
 
 
 @dataclass(frozen=True)
 class Item:
-    """One thing that a reader is asked.
+    """One item of the study.
 
     Attributes:
-        code: says nothing; it stands in the page and in the answers.
+        code: random identifier in the page and in the answers.
         question: RATING or CHOICE.
-        case: name of the slice that is shown.
-        first: method of the image, or of image A of two.
-        second: method of image B; empty where one image is rated.
-        repeats: code of the item that this one asks again; empty where it asks something new.
+        case: name of the slice.
+        first: method of the image, or of image A of a pair.
+        second: method of image B; empty for a rating.
+        repeats: code of the item that this one repeats; empty for a new item.
     """
 
     code: str
@@ -40,38 +40,38 @@ class Item:
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """The methods whose images are shown."""
+        """Methods whose images are shown."""
         return (self.first, self.second) if self.second else (self.first,)
 
 
 def draw_code(generator: np.random.Generator) -> str:
-    """Return a code that says nothing: eight hexadecimal digits."""
+    """Return a random code of eight hexadecimal digits."""
     return generator.bytes(CODE_BYTES).hex()
 
 
 def design(
     cases: Sequence[str], methods: Sequence[str], choices_per_pair: int, repeats: int, generator: np.random.Generator
 ) -> list[Item]:
-    """Return everything that is asked, in order: all ratings, then all choices.
+    """Return the items in order: all ratings, then all choices.
 
     Args:
         cases: names of slices.
-        methods: what is judged.
-        choices_per_pair: cases on which every two methods are compared, as far as there are so many.
-        repeats: ratings, and as many choices, that are asked again.
-        generator: decides the order.
+        methods: methods to compare.
+        choices_per_pair: maximum number of cases on which each pair of methods is compared.
+        repeats: number of repeated ratings, and of repeated choices.
+        generator: random number generator.
     """
     ratings = [(case, method, "") for case in cases for method in methods]
     return [
-        *_in_order(RATING, ratings, repeats, generator),
-        *_in_order(CHOICE, _pairs(cases, methods, choices_per_pair, generator), repeats, generator),
+        *_shuffled(RATING, ratings, repeats, generator),
+        *_shuffled(CHOICE, _pairs(cases, methods, choices_per_pair, generator), repeats, generator),
     ]
 
 
 def _pairs(
     cases: Sequence[str], methods: Sequence[str], per_pair: int, generator: np.random.Generator
 ) -> list[tuple[str, str, str]]:
-    """Case, first and second method: cases are used alike often, and each method of a pair stands first as often."""
+    """Return case, first and second method, balanced over cases and over the order of the methods."""
     count = min(per_pair, len(cases))
     found, place = [], 0
     mixed = [cases[index] for index in generator.permutation(len(cases))]
@@ -84,18 +84,18 @@ def _pairs(
     return found
 
 
-def _in_order(
-    question: str, asked: Sequence[tuple[str, str, str]], repeats: int, generator: np.random.Generator
+def _shuffled(
+    question: str, contents: Sequence[tuple[str, str, str]], repeats: int, generator: np.random.Generator
 ) -> list[Item]:
-    """Mix the items of a question; what is repeated comes from the first third, and again in the second half."""
-    mixed = [asked[index] for index in generator.permutation(len(asked))]
+    """Shuffle the items of a question; items of the first third are repeated in the second half."""
+    mixed = [contents[index] for index in generator.permutation(len(contents))]
     items = [Item(draw_code(generator), question, *one) for one in mixed]
     early = items[: -(-len(items) // 3)]
     again = [
         replace(early[index], code=draw_code(generator), repeats=early[index].code)
         for index in generator.permutation(len(early))[:repeats]
     ]
-    if question == CHOICE:  # so that a reader who always takes the left one is found out
+    if question == CHOICE:  # reveals a reader who always chooses the same side
         again = [replace(item, first=item.second, second=item.first) for item in again]
     half = len(items) // 2
     late = [*items[half:], *again]

@@ -1,4 +1,4 @@
-"""The key of a reader study: which code stands for what. It stays with those who ask, away from those who read."""
+"""The key of a reader study: the meaning of each code. It must be kept from the readers."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pipeline.files import read_json, write_json
 
 @dataclass(frozen=True)
 class Key:
-    """What a study asked.
+    """The items of a study.
 
     Attributes:
-        study: name of the study, which stands in the page and in the answers too.
-        seed: root of the random numbers.
-        items: in the order of the page.
+        study: identifier of the study, also contained in the page and in the answers.
+        seed: random seed.
+        items: items in the order of the page.
     """
 
     study: str
@@ -32,15 +32,15 @@ class Key:
 
 
 def write_key(path: Path, key: Key) -> None:
-    """Write a key as JSON, whole or not at all."""
+    """Write a key as JSON, atomically."""
     write_json(path, {"study": key.study, "seed": key.seed, "items": [asdict(item) for item in key.items]})
 
 
 def read_key(path: Path) -> Key:
-    """Read what `write_key` wrote.
+    """Read a key.
 
     Raises:
-        UserError: the file cannot be read or is no key.
+        UserError: the file cannot be read or is not a key.
     """
     values: Any = read_json(path)
     try:
@@ -48,5 +48,5 @@ def read_key(path: Path) -> Key:
         return Key(str(values["study"]), int(values["seed"]), items)
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
-            f"{path}: is no key of a reader study. Give the key.json that was written with the page."
+            f"{path}: is not the key of a reader study. Give the key.json that was written with the page."
         ) from error

@@ -1,8 +1,9 @@
-"""From answers to scores: mean opinions, preferences, and how far readers agree with each other and with themselves.
+"""Scores of a reader study: mean opinion scores, preferences, and inter- and intra-reader agreement.
 
-Intervals are of a bootstrap that draws readers and cases, both with replacement, and takes every answer as often as its
-reader and its case were drawn: they cover the choice of both. A single reader, or a single case, is always drawn, and
-the interval says nothing of others. Cases are slices: of slices of the same volume the intervals are too narrow.
+Confidence intervals are from a bootstrap that resamples readers and cases, both with replacement; each answer is
+weighted by how often its reader and its case were drawn. With a single reader or a single case, the interval does not
+cover the variation between readers or cases. Cases are slices: intervals are too narrow where several are from the same
+volume.
 """
 
 from __future__ import annotations
@@ -21,40 +22,40 @@ from pipeline.statistics.krippendorff import FEWEST_READERS, Level, krippendorff
 from pipeline.tables.reading_scores import OPINION_SCORES, PREFERENCES, READER_AGREEMENT, READER_CONSISTENCY
 
 ALL = "all others"
-"""Stands for the other methods together."""
+"""Name of the row that pools all other methods."""
 
 Draws = tuple[NDArray[np.integer], NDArray[np.integer]]
-"""How often each reader, shape (samples, readers), and each case, shape (samples, cases), was drawn."""
+"""Number of times each reader, shape (samples, readers), and each case, shape (samples, cases), is drawn."""
 
 
-def drawn(readers: int, cases: int, samples: int, seed: int) -> Draws:
-    """Draw readers and cases with replacement."""
+def resample_counts(readers: int, cases: int, samples: int, seed: int) -> Draws:
+    """Resample readers and cases with replacement."""
     generator = np.random.default_rng(seed)
     return tuple(  # pyright: ignore[reportReturnType]
         generator.multinomial(count, np.full(count, 1 / count), size=samples) for count in (readers, cases)
     )
 
 
-def share(sums: Floats, counts: Floats, draws: Draws, confidence: float) -> tuple[float, float, float]:
-    """Return a mean over answers and its interval.
+def mean_with_interval(sums: Floats, counts: Floats, draws: Draws, confidence: float) -> tuple[float, float, float]:
+    """Return a mean over answers and its confidence interval.
 
     Args:
-        sums: of the values that a reader gave on a case, shape (readers, cases).
-        counts: how many values these were, same shape.
-        draws: what `drawn` gave.
+        sums: sum of the values that each reader gave for each case, shape (readers, cases).
+        counts: number of these values, same shape.
+        draws: see `resample_counts`.
         confidence: coverage of the interval.
     """
     readers, cases = draws
     totals = [np.einsum("sr,rc,sc->s", readers, one, cases) for one in (sums, counts)]
     with np.errstate(invalid="ignore", divide="ignore"):
         resampled = totals[0] / totals[1]
-    usable = resampled[np.isfinite(resampled)]  # a draw may miss all who judged
+    usable = resampled[np.isfinite(resampled)]  # a resample may contain no answer at all
     interval = percentile_interval(usable, confidence) if usable.size and counts.sum() > 1 else (math.nan, math.nan)
     return (float(sums.sum() / counts.sum()), *interval)
 
 
 class Study:
-    """The answers of a study as arrays over readers and cases."""
+    """Answers of a study, with the bootstrap over readers and cases."""
 
     def __init__(self, answers: pd.DataFrame, samples: int, confidence: float, seed: int) -> None:
         self.answers = answers
@@ -62,25 +63,25 @@ class Study:
         self.readers = sorted(answers["reader"].unique())
         self.cases = sorted(answers["case"].unique())
         self.confidence = confidence
-        self.draws = drawn(len(self.readers), len(self.cases), samples, seed)
+        self.draws = resample_counts(len(self.readers), len(self.cases), samples, seed)
         self.seed, self.samples = seed, samples
 
     def question(self, question: str) -> Any:
-        """Return the answers to a question that were asked for the first time."""
+        """Return the answers to a question, without repeated items."""
         return self.fresh[self.fresh["question"] == question]
 
     def mean(self, rows: pd.DataFrame, values: Sequence[float] | Floats) -> tuple[float, float, float]:
-        """Return the mean of values that belong to rows of answers, and its interval."""
+        """Return the mean of one value per answer, and its confidence interval."""
         reader = np.searchsorted(self.readers, rows["reader"].to_numpy(dtype=object))
         case = np.searchsorted(self.cases, rows["case"].to_numpy(dtype=object))
         sums, counts = np.zeros((2, len(self.readers), len(self.cases)))
         np.add.at(sums, (reader, case), np.asarray(values, dtype=np.float64))
         np.add.at(counts, (reader, case), 1.0)
-        return share(sums, counts, self.draws, self.confidence)
+        return mean_with_interval(sums, counts, self.draws, self.confidence)
 
 
 def opinion_scores(study: Study) -> pd.DataFrame:
-    """Return the mean opinion score of every method, the best first, see `OpinionScore`."""
+    """Return the mean opinion score of each method, best first, see `OpinionScore`."""
     rows = []
     for method, part in study.question(RATING).groupby("first"):
         mean, low, high = study.mean(part, part["rating"].to_numpy())
@@ -90,15 +91,15 @@ def opinion_scores(study: Study) -> pd.DataFrame:
 
 
 def preferences(study: Study) -> pd.DataFrame:
-    """Return how often a method was taken before all others together and before each, see `Preference`."""
+    """Return how often each method is preferred to all others pooled and to each other method, see `Preference`."""
     choices = study.question(CHOICE)
     methods = sorted({*choices["first"], *choices["second"]})
     rows: list[Any] = []
     for method in methods:
         for other in (ALL, *(one for one in methods if one != method)):
-            mine = (choices["first"] == method) | (choices["second"] == method)
-            theirs = (choices["first"] == other) | (choices["second"] == other) | (other == ALL)
-            part: Any = choices[mine & theirs]
+            of_method = (choices["first"] == method) | (choices["second"] == method)
+            of_other = (choices["first"] == other) | (choices["second"] == other) | (other == ALL)
+            part: Any = choices[of_method & of_other]
             if part.empty:
                 continue
             won = (part["chosen"] == method).to_numpy(dtype=np.float64)
@@ -107,17 +108,19 @@ def preferences(study: Study) -> pd.DataFrame:
 
 
 def reader_table(study: Study) -> pd.DataFrame:
-    """Return how steady every reader was on what was asked twice, see `ReaderConsistency`.
+    """Return the consistency of each reader over repeated items, see `ReaderConsistency`.
 
-    `first_taken` is the share of choices in which image A was taken: far from one half, a reader did not look.
-    `rating_alpha` is Krippendorff's alpha between the first and second rating of the same images.
+    `first_taken` is the fraction of choices of image A; a reader far from one half did not compare the images.
+    `rating_alpha` is Krippendorff's alpha between first and repeated ratings of the same images.
     """
     rows = []
     for reader in study.readers:
         own: Any = study.answers[study.answers["reader"] == reader]
         fresh = own[own["repeats"] == ""]
         ratings, choices = (fresh[fresh["question"] == one] for one in (RATING, CHOICE))
-        rated, chosen = (_twice(own, question, value) for question, value in ((RATING, "rating"), (CHOICE, "chosen")))
+        rated, chosen = (
+            _repeated(own, question, value) for question, value in ((RATING, "rating"), (CHOICE, "chosen"))
+        )
         both: Any = np.array(rated, dtype=np.float64).reshape(-1, 2).T
         rows.append(
             (
@@ -130,8 +133,8 @@ def reader_table(study: Study) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=pd.Index(READER_CONSISTENCY.columns))
 
 
-def _twice(own: Any, question: str, value: str) -> list[tuple[Any, Any]]:
-    """A reader's first and second answer to what was asked twice."""
+def _repeated(own: Any, question: str, value: str) -> list[tuple[Any, Any]]:
+    """Return the first and the repeated answer of a reader to each repeated item."""
     part = own[own["question"] == question]
     first = dict(zip(part["item"], part[value], strict=True))
     again = part[part["repeats"].isin(first)]
@@ -144,10 +147,10 @@ def _mean(values: Any) -> float:
 
 
 def reader_agreement(study: Study) -> pd.DataFrame:
-    """Return Krippendorff's alpha between readers, see `ReaderAgreement`; not known of a single reader.
+    """Return Krippendorff's alpha between readers, see `ReaderAgreement`; NaN for a single reader.
 
-    Ratings are ordinal. Of a choice, which of the two images was taken is nominal: chance put them first or second. The
-    interval is of a bootstrap over cases alone: readers who are drawn twice agree with themselves.
+    Ratings are ordinal. The chosen image of a pair is nominal, since the order of the images is random. The interval is
+    from a bootstrap over cases only: a reader who is drawn twice would agree with themselves.
     """
     rows: list[Any] = []
     levels: tuple[tuple[str, Level], ...] = ((RATING, "ordinal"), (CHOICE, "nominal"))
@@ -163,7 +166,7 @@ def reader_agreement(study: Study) -> pd.DataFrame:
 
 
 def _by_reader(part: pd.DataFrame, readers: Sequence[str]) -> tuple[Floats, NDArray]:
-    """Answers as numbers, shape (readers, items), NaN where there is none, and the cases of the items."""
+    """Return answers as numbers, shape (readers, items), NaN where missing, and the case of each item."""
     number = np.where(part["question"] == RATING, part["rating"], part["chosen"] == part["first"]).astype(np.float64)
     wide = part.assign(number=number).pivot_table(index="reader", columns=["case", "item"], values="number")
     wide = wide.reindex(index=pd.Index(readers))

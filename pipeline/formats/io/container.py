@@ -1,46 +1,48 @@
-"""Images between the stages: one safetensors file a volume, which is memory-mapped when it is read.
+"""Images between the steps: one safetensors file per volume, which is memory-mapped when it is read.
 
-The header of the file holds the metadata as JSON, the body the intensities ("data") and the masks. In the body the
-axis of the slices comes first, so that a slice lies in one piece and is read without the others; in memory the axes
-are x, y, z whatever the plane.
+The header of the file holds the records of the image as JSON, the body the intensities ("data") and the masks. In the
+body the axis of the slices comes first, so that a slice is contiguous and is read without the others; in memory the
+axes are x, y, z for any plane.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import fields
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, get_type_hints
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from pipeline import plugins
 from pipeline.errors import UserError
 from pipeline.files import replacing
+from pipeline.formats import ROOM
 from pipeline.image.blocks import contiguous
+from pipeline.image.header import FileHeader
 from pipeline.image.image import Image
-from pipeline.image.intensity import IntensityMap
+from pipeline.image.uncertainty_map import UncertaintyMap
+from pipeline.physics.forward import ForwardModel
+from pipeline.physics.low_resolution import LowResolutionImage
 
 SUFFIX = ".safetensors"
 MASK = "mask."
-"""Begins the names of masks in a file."""
+"""Prefix of the names of masks in a file."""
+KINDS: dict[str, type[Image]] = {kind.__name__: kind for kind in (Image, LowResolutionImage, UncertaintyMap)}
+
+AnyImage = TypeVar("AnyImage", bound=Image)
 
 
 def write_image(path: Path, image: Image) -> None:
     """Write an image, whole or not at all."""
-    first = int(image.facts.get("slice_axis", 0))
+    first = image.slice_axis if image.slicing else 0
     arrays = {"data": image.data, **{f"{MASK}{name}": mask for name, mask in image.masks.items()}}
     arrays = {name: contiguous(np.moveaxis(array, first, 0)) for name, array in arrays.items()}
-    metadata = {
-        "first_axis": first,
-        "affine": np.asarray(image.affine, dtype=np.float64).tolist(),
-        "intensity": asdict(image.intensity),
-        "axes": image.axes,
-        "unit": image.unit,
-        "origin": image.origin,
-        "facts": image.facts,
-    }
+    metadata = {"first_axis": first, "kind": type(image).__name__, "records": _to_json(image)}
     with replacing(path) as partial:
         try:
             save_file(arrays, partial, metadata={"image": json.dumps(metadata, sort_keys=True)})
@@ -48,61 +50,108 @@ def write_image(path: Path, image: Image) -> None:
             raise UserError(f"cannot write {path}: {error}. Is there room on the disk?") from error
 
 
-def read_image(path: Path) -> Image:
+def read_image(path: Path, kind: type[AnyImage] = Image) -> AnyImage:
     """Read an image that `write_image` wrote.
 
+    Args:
+        path: the file.
+        kind: class that the image must have, such as `LowResolutionImage`.
+
     Raises:
-        UserError: the file is missing, damaged or holds no image.
+        UserError: the file is missing, damaged, holds no such image or was written by another version of BrainSR.
     """
     with _open(path) as stream:
         metadata = _metadata(path, stream)
         first = metadata["first_axis"]
         arrays = {name: contiguous(np.moveaxis(stream.get_tensor(name), 0, first)) for name in stream.keys()}  # noqa: SIM118
-        return _image(metadata, arrays)
+        return _image(path, metadata, arrays, kind)
 
 
-def _image(metadata: dict[str, Any], arrays: dict[str, np.ndarray]) -> Image:
-    return Image(
-        data=arrays["data"],
-        affine=np.array(metadata["affine"]),
-        intensity=_intensity(metadata["intensity"]),
-        axes=tuple(metadata["axes"]),
-        unit=metadata["unit"],
-        origin=metadata["origin"],
-        masks={name.removeprefix(MASK): array for name, array in arrays.items() if name.startswith(MASK)},
-        facts=metadata["facts"],
-    )
+def map_image(path: Path, kind: type[AnyImage] = Image) -> AnyImage:
+    """Map an image that `write_image` wrote: intensities and masks are read from disk when they are used.
 
-
-def map_image(path: Path) -> Image:
-    """Map an image that `write_image` wrote: its intensities and masks are read when they are used.
+    Args:
+        path: the file.
+        kind: as in `read_image`.
 
     Raises:
         UserError: as `read_image`.
     """
     with _open(path) as stream:
         names = list(stream.keys())
-        return _image(_metadata(path, stream), {name: map_array(path, name) for name in names})
+        return _image(path, _metadata(path, stream), {name: map_array(path, name) for name in names}, kind)
 
 
-def _intensity(values: dict[str, Any]) -> IntensityMap:
-    """Undo `asdict` after the values were JSON, which knows no tuples."""
-    read: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in values.items()}
-    return IntensityMap(**read)
+def _image(path: Path, metadata: dict[str, Any], arrays: dict[str, np.ndarray], kind: type[AnyImage]) -> AnyImage:
+    found = KINDS[metadata["kind"]]
+    if not issubclass(found, kind):
+        raise UserError(f"{path}: holds a {found.__name__}, expected was a {kind.__name__}. Was another file meant?")
+    masks = {name.removeprefix(MASK): array for name, array in arrays.items() if name.startswith(MASK)}
+    try:
+        image = found(data=arrays["data"], masks=masks, **_from_json(found, metadata["records"]))
+        unchanged = _to_json(image) == metadata["records"]
+    except (KeyError, TypeError, ValidationError):
+        unchanged = False
+    if not unchanged:
+        raise UserError(f"{path}: was written by another version of BrainSR. Delete it and run again.")
+    return image  # pyright: ignore[reportReturnType, reportPossiblyUnboundVariable]
 
 
-def read_facts(path: Path) -> dict[str, Any]:
-    """Read only what the stages recorded about a volume; errors as `read_image`."""
-    with _open(path) as stream:
-        return _metadata(path, stream)["facts"]
+def _to_json(image: Image) -> dict[str, Any]:
+    """Return all fields of an image but its arrays, as plain values of JSON."""
+    records: dict[str, Any] = {}
+    for name in (one.name for one in fields(image) if one.name not in ("data", "masks")):
+        value = getattr(image, name)
+        if name == "affine":
+            records[name] = np.asarray(value, dtype=np.float64).tolist()
+        elif isinstance(value, ForwardModel):
+            records[name] = value.to_json()
+        else:
+            kind = type(value) if isinstance(value, FileHeader) else _field_types(type(image))[name]
+            records[name] = _adapter(kind).dump_python(value, mode="json")
+    return records
+
+
+def _from_json(kind: type[Image], records: dict[str, Any]) -> dict[str, Any]:
+    """Undo `_to_json`."""
+    found: dict[str, Any] = {}
+    for name, value in records.items():
+        if name == "affine":
+            found[name] = np.array(value)
+        elif name == "forward_model":
+            found[name] = ForwardModel.from_json(value)
+        else:
+            wanted = _header_of(value["format"]) if name == "header" else _field_types(kind)[name]
+            found[name] = _adapter(wanted).validate_python(value)
+    return found
+
+
+def _header_of(name: str) -> type[FileHeader]:
+    """Return the class of the headers of a format, by the name of its module."""
+    return plugins.load(ROOM, name).HEADER if name else FileHeader
+
+
+@cache
+def _field_types(kind: type[Image]) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
 
 
 def _metadata(path: Path, stream: Any) -> dict[str, Any]:
     try:
         metadata = json.loads((stream.metadata() or {})["image"])
-        return {"first_axis": 0, **metadata}
+        if metadata["kind"] in KINDS and "records" in metadata and "first_axis" in metadata:
+            return metadata
     except (KeyError, ValueError) as error:
-        raise UserError(f"{path}: holds no image of BrainSR. Was another file named by mistake?") from error
+        raise UserError(
+            f"{path}: holds no image of this version of BrainSR. Was another file meant? Otherwise delete it and run "
+            "again."
+        ) from error
+    raise UserError(f"{path}: was written by another version of BrainSR. Delete it and run again.")
 
 
 def _open(path: Path) -> Any:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,9 @@ from pipeline.formats import ROOM, Part, written_suffixes
 from pipeline.image.alignment import check_same_grid
 from pipeline.image.image import Image
 from pipeline.image.missing_values import MASK as MISSING
-from pipeline.image.missing_values import VALUE as MISSING_VALUE
 from pipeline.image.missing_values import filled, fine_missing, missing_voxels
 from pipeline.physics.grid import crop_to, fine_affine
+from pipeline.physics.low_resolution import LowResolutionImage
 
 logger = logging.getLogger(__name__)
 
@@ -36,9 +37,27 @@ def of_volume(predictions: Iterable[Path], volume: str) -> list[Path]:
     return [path for path in predictions if path.name.split(".")[0] == volume]
 
 
+def method_of(prediction: Path) -> str:
+    """Return the method of a prediction: the name of its folder."""
+    return prediction.resolve().parent.name
+
+
+def by_method(predictions: Sequence[Path]) -> list[Path]:
+    """Return predictions sorted by the names of their methods.
+
+    Raises:
+        UserError: two belong to the same method.
+    """
+    ordered = sorted(predictions, key=method_of)
+    for one, other in pairwise(ordered):
+        if method_of(one) == method_of(other):
+            raise UserError(f"{one} and {other} belong to the same method; give one file per method.")
+    return ordered
+
+
 def suffix_of(image: Image) -> str:
     """Return the suffix of an image's predictions, such as ".nii.gz": they stay of the family of the source."""
-    return written_suffixes(image.origin["format"])[0]
+    return written_suffixes(image.header.format)[0]
 
 
 def check_output(path: Path, image: Image) -> None:
@@ -47,19 +66,19 @@ def check_output(path: Path, image: Image) -> None:
     Raises:
         UserError: the name belongs to another format than the image came in.
     """
-    name = image.origin["format"]
+    name = image.header.format
     known = written_suffixes(name)
     if not path.name.lower().endswith(known):
-        if "title" in image.origin:
-            raise UserError(f"{path}: {image.origin['title']} is written as {', '.join(known)}; choose such a name.")
+        if image.header.title:
+            raise UserError(f"{path}: {image.header.title} is written as {', '.join(known)}; choose such a name.")
         raise UserError(f"{path}: the image came as {name} and is written as such; name the file {' or '.join(known)}.")
 
 
-def restored_image(lr_image: Image, sr: NDArray[np.floating]) -> Image:
+def restored_image(lr_image: LowResolutionImage, sr: NDArray[np.floating]) -> Image:
     """Put a super-resolved array onto the grid of the high-resolution volume.
 
     Args:
-        lr_image: the low-resolution volume it was made of, with its forward model in the facts.
+        lr_image: the low-resolution volume that was restored.
         sr: normalised intensities, of shape lr_image.data.shape * factors.
 
     Returns:
@@ -68,18 +87,17 @@ def restored_image(lr_image: Image, sr: NDArray[np.floating]) -> Image:
     Raises:
         ValueError: `sr` has another shape.
     """
-    model = lr_image.facts["forward_model"]
-    expected = tuple(int(size) * factor for size, factor in zip(lr_image.data.shape, model["factors"], strict=True))
+    model = lr_image.forward_model
+    expected = tuple(int(size) * factor for size, factor in zip(lr_image.data.shape, model.factors, strict=True))
     if sr.shape != expected:
         raise ValueError(f"the super-resolved array has shape {sr.shape}, expected was {expected}")
     missing = lr_image.masks.get(MISSING)
-    masks = {} if missing is None else {MISSING: fine_missing(missing, model["factors"], model["hr_shape"])}
-    return lr_image.with_data(
-        crop_to(sr, model["hr_shape"]), affine=fine_affine(lr_image.affine, model["factors"]), masks=masks
-    )
+    masks = {} if missing is None else {MISSING: fine_missing(missing, model.factors, model.hr_shape)}
+    affine = fine_affine(lr_image.affine, model.factors)
+    return lr_image.plain(data=crop_to(sr, model.hr_shape), affine=affine, masks=masks)
 
 
-def write_prediction(path: Path, lr_image: Image, sr: NDArray[np.floating]) -> int:
+def write_prediction(path: Path, lr_image: LowResolutionImage, sr: NDArray[np.floating]) -> int:
     """Write a super-resolved array in the orientation, dtype and units of the source, whole or not at all.
 
     Args:
@@ -95,7 +113,7 @@ def write_prediction(path: Path, lr_image: Image, sr: NDArray[np.floating]) -> i
     """
     check_output(path, lr_image)
     image = restored_image(lr_image, sr)
-    saturated = plugins.load(ROOM, lr_image.origin["format"]).write(path, _with_missing(image))
+    saturated = plugins.load(ROOM, lr_image.header.format).write(path, _with_missing(image))
     warn_of_clipping(path, saturated, image.data.size, image.intensity.dtype)
     return saturated
 
@@ -112,7 +130,7 @@ def warn_of_clipping(path: Path, clipped: int, count: int, dtype: str) -> None:
 def _with_missing(image: Image) -> Image:
     """Return an image that has no value where its source has none, as far as its file can store that."""
     missing = image.masks.get(MISSING)
-    if missing is None or (np.dtype(image.intensity.dtype).kind != "f" and MISSING_VALUE not in image.origin):
+    if missing is None or (np.dtype(image.intensity.dtype).kind != "f" and image.header.missing_value is None):
         return image
     return image.with_data(np.where(missing, np.float32(np.nan), image.data))
 
@@ -133,11 +151,10 @@ def write_quantity(path: Path, image: Image) -> int:
         UserError: the file's name belongs to another format, or it cannot be written.
     """
     check_output(path, image)
-    module = plugins.load(ROOM, image.origin["format"])
+    module = plugins.load(ROOM, image.header.format)
     differences = replace(image, intensity=image.intensity.of_differences())
     quantity = getattr(module, "as_quantity", _as_floats)(differences)
-    without_value = {key: value for key, value in quantity.origin.items() if key != MISSING_VALUE}
-    return module.write(path, _with_missing(replace(quantity, origin=without_value)))
+    return module.write(path, _with_missing(replace(quantity, header=replace(quantity.header, missing_value=None))))
 
 
 def _as_floats(image: Image) -> Image:
@@ -155,7 +172,7 @@ def read_prediction(path: Path, reference: Image) -> NDArray[np.float32]:
         UserError: the file cannot be read, or does not lie on the grid of the reference.
     """
     # A method may make the faint colours of a picture so grey that its file would pass for a grey one.
-    part = Part(coloured=reference.origin.get("coloured") or None)
-    image = plugins.load(ROOM, reference.origin["format"]).read(path, part)
-    check_same_grid(path, image, reference, reference.facts.get("id", "the reference"), "prediction")
+    part = Part(coloured=reference.header.coloured or None)
+    image = plugins.load(ROOM, reference.header.format).read(path, part)
+    check_same_grid(path, image, reference, reference.id or "the reference", "prediction")
     return reference.intensity.normalise(filled(image.data, missing_voxels(image.data)))

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import tifffile
@@ -74,7 +74,7 @@ class TiffMetadata:
     labels: list[str]
     voxel_um: tuple[float, float, float] | None
     states_z: bool
-    byte_order: str
+    byte_order: Literal["<", ">"]
     photometric: str
     files: tuple[tuple[str, int, int], ...] = ()
 

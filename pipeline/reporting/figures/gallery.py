@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.image.channels import COLOURS, colours_of, one_a_picture, section_of, with_its_colours
+from pipeline.image.channels import COLOURS, with_its_colours
 from pipeline.image.image import Image
 from pipeline.image.slices import evenly_spaced
-from pipeline.image.stack import is_collection
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.reporting.figures.slices import (
     LONGEST_SIDE,
     PLANE_EDGES,
@@ -94,17 +94,17 @@ class Gallery:
 
 def is_stack(reference: Image) -> bool:
     """Return whether the slices are pictures without order and without known orientation."""
-    return is_collection(reference.facts)
+    return reference.stack.is_collection
 
 
 def choose_slices(reference: Image, count: int) -> list[int]:
     """Return evenly spaced slices of those with enough foreground; of coloured pictures, their green ones."""
-    return evenly_spaced(one_a_picture(reference.facts, reference.facts["foreground_slices"]), count)
+    return evenly_spaced(reference.stack.one_a_picture(reference.block.foreground_slices), count)
 
 
 def draw_slices(volume: NDArray, reference: Image, indices: Sequence[int]) -> list[NDArray]:
     """Draw some slices of a volume that lies on the grid of `reference`."""
-    return [draw_slice(volume, reference.facts["slice_axis"], index) for index in indices]
+    return [draw_slice(volume, reference.slice_axis, index) for index in indices]
 
 
 def in_colour(slices: NDArray, index: int, colours: int) -> NDArray:
@@ -138,20 +138,20 @@ def slice_label(index: int, reference: Image) -> str:
 
     A picture has the name of its file.
     """
-    if "slice_names" in reference.facts:
-        return reference.facts["slice_names"][index]
-    start = reference.facts["slices"][0]
+    if reference.stack.names:
+        return reference.stack.names[index]
+    start = reference.block.start
     return f"Slice {index}" if start == 0 else f"Slice {index} of the block, {start + index} of the volume"
 
 
 def picture_label(index: int, reference: Image) -> str:
     """Name a slice, or where it is one of three colours, the picture that they make."""
     name = slice_label(index, reference)
-    if colours_of(reference.facts) == 1:
+    if reference.stack.colours == 1:
         return name
     colour = COLOURS[index % len(COLOURS)]
     title = name.removesuffix(colour).removesuffix(", ")
-    return title or f"Picture {section_of(reference.facts, index)}"
+    return title or f"Picture {reference.stack.section_of(index)}"
 
 
 def words_of_white(white: float, reference: Image) -> str:
@@ -161,20 +161,20 @@ def words_of_white(white: float, reference: Image) -> str:
         white: normalised intensity.
         reference: extracted volume.
     """
-    if reference.facts.get("collection"):
+    if reference.stack.is_collection:
         return f"{white:.3g} times the range of each picture"
     intensity = reference.intensity
     ranges = zip(np.atleast_1d(intensity.offset), np.atleast_1d(intensity.scale), strict=True)
     physical = [f"{offset + white * scale:.4g}" for offset, scale in ranges]
     if len(physical) == 1:
         return physical[0]
-    return ", ".join(f"{value} ({name})" for value, name in zip(physical, reference.facts["channels"], strict=True))
+    return ", ".join(f"{value} ({name})" for value, name in zip(physical, reference.stack.channels, strict=True))
 
 
-def enlarge_pixels(low: Image, reference: Image) -> NDArray[np.float32]:
+def enlarge_pixels(low: LowResolutionImage, reference: Image) -> NDArray[np.float32]:
     """Repeat every low-resolution voxel over the voxels it covers; return the shape of `reference`."""
     enlarged = low.data
-    for axis, factor in enumerate(low.facts["forward_model"]["factors"]):
+    for axis, factor in enumerate(low.forward_model.factors):
         enlarged = np.repeat(enlarged, factor, axis=axis)
     return enlarged[tuple(slice(size) for size in reference.data.shape)]
 
@@ -210,7 +210,7 @@ def _build(
 ) -> Gallery:
     masks = draw_slices(reference.masks["foreground"], reference, indices)
     box = bounding_box(masks)
-    spacing = drawn_spacing(reference.spacing, reference.facts["slice_axis"])
+    spacing = drawn_spacing(reference.spacing, reference.slice_axis)
     inside = np.concatenate([one[mask] for one, mask in zip(drawn[REFERENCE], masks, strict=True)])
     white = float(np.percentile(inside, WHITE_PERCENTILE))
     top = error_scale(drawn[scale], drawn[REFERENCE], masks)
@@ -232,7 +232,7 @@ def _build(
     return Gallery(
         slices=tuple(slices),
         aspect=round(width / height, 4),
-        edges=PLANE_EDGES.get(reference.facts["plane"], ()),
+        edges=PLANE_EDGES.get(reference.plane, ()),
         white=words_of_white(white, reference),
         window=white,
         error_top=top,

@@ -74,13 +74,13 @@ class Yardstick:
             reference: extracted volume with its foreground.
             shown: slices of which the strongest edge is looked for.
         """
-        axis = int(reference.facts["slice_axis"])
+        axis = reference.slice_axis
         self.reference = reference
         self.drawn = drawn_slices(np.asarray(reference.data), axis)
         self.mask = drawn_slices(reference.masks["foreground"], axis)
         self.sorted = np.sort(self.drawn[self.mask])
         self.edges = np.linspace(0.0, float(np.percentile(self.sorted, 99.9)) * 1.05, BINS + 1)
-        slices = reference.facts["foreground_slices"]
+        slices = reference.block.foreground_slices
         places = np.unique(np.linspace(0, len(slices) - 1, min(len(slices), MAX_SLICES)).round().astype(int))
         self.slices = [slices[place] for place in places]
         self.profile = strongest_edge(reference, shown)
@@ -127,7 +127,7 @@ def strongest_edge(reference: Image, shown: Sequence[int]) -> Profile:
     """Return the line across the strongest edge of some drawn slices, along the gradient, away from their borders."""
     from scipy import ndimage
 
-    axis = int(reference.facts["slice_axis"])
+    axis = reference.slice_axis
     blur: Any = ndimage.gaussian_filter
     steps = np.array(drawn_spacing(reference.spacing, axis))
     reach = PROFILE_REACH * float(steps.min())

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.image.channels import colours_of, with_its_colours
+from pipeline.image.channels import with_its_colours
 from pipeline.image.image import PLANE_AXIS, Image
 from pipeline.image.stack import PLANE as PICTURE
 from pipeline.reporting.figures.slices import PLANE_EDGES, Box, bounding_box, colours, data_uri, draw_slice, red_of
@@ -128,14 +128,14 @@ def choose_part(reference: Image, order: Sequence[int] | None, detail: Box) -> P
         order: slices of a stack of pictures, in the order in which they are shown; None for volumes.
         detail: a drawn slice's part around which images are cut that are too large.
     """
-    axis = reference.facts["slice_axis"]
+    axis = reference.slice_axis
     mask = reference.masks["foreground"]
     filled = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
     slices = tuple(range(int(filled[0]), int(filled[-1]) + 1)) if order is None else tuple(order)
     drawn = draw_slice(np.asarray(mask.any(axis=axis, keepdims=True)), axis, 0)
     box = limit(bounding_box([drawn]), detail)
     top = HEADROOM * float(np.percentile(np.asarray(reference.data)[mask], 99.9))
-    colours = colours_of(reference.facts)
+    colours = reference.stack.colours
     whole = tuple(index for one in slices for index in with_its_colours(one, colours))
     part = Part(axis, tuple(dict.fromkeys(whole)), box, top, ranked=order is not None, colours=colours)
     return part.fewer(max(1, min(len(part.pictures), MAX_VOXELS // (colours * box.shape[0] * box.shape[1]))))
@@ -283,13 +283,13 @@ def viewer_data(
     part = packed.part
     shape = (len(part.pictures), *part.box.shape)
     sample = np.zeros(shape, dtype=np.uint8)
-    anatomical = reference.is_anatomical and reference.facts["plane"] != PICTURE
+    anatomical = reference.is_anatomical and reference.plane != PICTURE
     planes = [
         {"name": name, "axis": axis, "edges": PLANE_EDGES[name]}
         for name, axis in PLANE_AXIS.items()
         if anatomical and shape[_place(part.axis, axis)] > 1
     ]
-    here = {"name": reference.facts["plane"], "axis": part.axis, "edges": PLANE_EDGES.get(reference.facts["plane"], ())}
+    here = {"name": reference.plane, "axis": part.axis, "edges": PLANE_EDGES.get(reference.plane, ())}
     others = [plane for plane in planes if plane["axis"] != part.axis]
     return {
         "layers": list(packed.layers),
