@@ -119,8 +119,8 @@ def test_slices_at_a_time_and_lack_of_memory_change_nothing(monkeypatch, most):
     assert passed, "and in smaller parts where memory does not suffice"
 
 
-def test_memory_for_nothing_is_told(monkeypatch):
-    with pytest.raises(UserError, match="does not hold a tile of 32 voxels"):
+def test_a_lack_of_memory_gives_a_message(monkeypatch):
+    with pytest.raises(UserError, match="is too small for a tile of 32 x 32 voxels"):
         restore_volume(Narrow(100), np.zeros((64, 60, 2), np.float32), (4, 4, 1), 2, Infer(), 0.03)  # pyright: ignore[reportArgumentType]
 
 

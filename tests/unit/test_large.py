@@ -420,7 +420,7 @@ def test_two_processes_do_not_make_the_same_output(tmp_path, network):
     source = write_tiff(tmp_path / "in.tiff", micrograph((100, 90)))
     folder = tmp_path / ".out.tiff.unfinished"
     folder.mkdir()
-    with FileLock(folder / "lease.lock"), pytest.raises(UserError, match="another process is making it"):
+    with FileLock(folder / "lease.lock"), pytest.raises(UserError, match="another process is writing it"):
         restored(network, source, tmp_path / "out.tiff")
     restored(network, source, tmp_path / "out.tiff")
     assert not folder.exists()
@@ -438,7 +438,7 @@ def test_mistakes_are_told_before_any_work_is_done(tmp_path, network):
         "is no zarr": lambda: restored(network, store, tmp_path / "data.zarr"),
         "there is no channel 2": lambda: restored(network, source, tmp_path / "out.tiff", part=Part(channel=2)),
         "no frame 1": lambda: restored(network, source, tmp_path / "out.tiff", part=Part(frame=1)),
-        "brings slices closer": lambda: restored(tiny_generator(along="columns"), source, tmp_path / "out.tiff"),
+        "enlarges columns alone": lambda: restored(tiny_generator(along="columns"), source, tmp_path / "out.tiff"),
     }
     before = contents(tmp_path)
     for message, mistake in mistakes.items():
