@@ -55,10 +55,10 @@ from pipeline.models.device import use_threads
 from pipeline.models.weights import load_generator
 from pipeline.physics.excerpts import excerpt
 from pipeline.statistics.detection import rate_table
-from pipeline.steps.insert_structures import classical_methods, network_methods
+from pipeline.steps.insert_structures import network_methods, tuned_baselines
 
 SEED = 2026
-CLASSICAL = ("bicubic", "bspline3", "zerofill", "nlm_bspline3")
+BASELINES = ("bicubic", "bspline3", "zerofill", "nlm_bspline3")
 BLURS = (0.0, 1.0, 2.0, 4.0)
 """Widths of the channels beside the structure's own, in voxels: Gaussian blurs of its template."""
 RIDGE = 1e-6
@@ -179,7 +179,7 @@ def study_volume(run: Path, volume: str, settings: Insertion, deliver: str) -> N
     networks = {name: load_generator(run / f"models/{name}/generator.safetensors").eval() for name in names}
     tuned = read_tuning(run / "tuning/nlm_bspline3.json")
     methods: Mapping[str, Restore] = {
-        **{name: one for name, one in classical_methods(tuned).items() if name in CLASSICAL},
+        **{name: one for name, one in tuned_baselines(tuned).items() if name in BASELINES},
         **network_methods(networks, lr, Infer()),
         **variants(run / "models", Infer(), deliver),
     }

@@ -79,7 +79,7 @@ def learnable(names: Sequence[str]) -> list[str]:
 
 
 def diagnosis_table(
-    by_split: Mapping[str, Diagnoses], classical: Sequence[str], *, samples: int, confidence: float, seed: int
+    by_split: Mapping[str, Diagnoses], baselines: Sequence[str], *, samples: int, confidence: float, seed: int
 ) -> pd.DataFrame:
     """Return one row a split and method, see `DiagnosisRow`.
 
@@ -88,12 +88,12 @@ def diagnosis_table(
 
     Args:
         by_split: what the classifier said, with a split "val" or without.
-        classical: names of the baselines.
+        baselines: names of the baselines.
         samples: resamples of the bootstrap.
         confidence: coverage of the intervals.
         seed: root of the random numbers.
     """
-    baseline = _baseline(by_split, classical)
+    baseline = _baseline(by_split, baselines)
     rows = []
     for split, diagnoses in sorted(by_split.items()):
         for method in sorted(diagnoses.found):
@@ -106,10 +106,10 @@ def diagnosis_table(
     return pd.DataFrame(rows, columns=pd.Index(DIAGNOSIS.columns))
 
 
-def _baseline(by_split: Mapping[str, Diagnoses], classical: Sequence[str]) -> str:
+def _baseline(by_split: Mapping[str, Diagnoses], baselines: Sequence[str]) -> str:
     """The baseline that agrees best on val, of equals the first by name; none without val or methods."""
     val = by_split.get("val")
-    shares = {name: float(val.agrees(name).mean()) for name in sorted(classical) if val and name in val.found}
+    shares = {name: float(val.agrees(name).mean()) for name in sorted(baselines) if val and name in val.found}
     return max(shares, key=lambda name: shares[name], default="")
 
 

@@ -64,10 +64,10 @@ def inserted_setbacks(table: pd.DataFrame, deliver: str, rates: pd.DataFrame | N
     """
     counts: Any = table.groupby(["method", "volume"], sort=True)[["inserted", "detected"]].sum()
     found: Any = counts["detected"].unstack()
-    classical = [name for name in baselines() if name in found.index]
-    if deliver not in found.index or not classical:
+    compared = [name for name in baselines() if name in found.index]
+    if deliver not in found.index or not compared:
         return []
-    baseline = max(classical, key=lambda name: found.loc[name].sum())
+    baseline = max(compared, key=lambda name: found.loc[name].sum())
     difference = (found.loc[deliver] - found.loc[baseline]).sort_values(kind="stable")
     fewer = tuple(str(volume) for volume in difference.index[difference < 0])
     if not fewer:

@@ -29,7 +29,7 @@ from pipeline.tables.inserted_structures import DETECTION_COUNTS
 logger = logging.getLogger(__name__)
 
 
-def classical_methods(tuned: Mapping[str, Mapping[str, Any]]) -> dict[str, Restore]:
+def tuned_baselines(tuned: Mapping[str, Mapping[str, Any]]) -> dict[str, Restore]:
     """Return the baselines by name, with the settings that were tuned for them."""
     return {name: partial(upsample, method=name, tuning=tuned) for name in plugins.names(BASELINES)}
 
@@ -74,7 +74,7 @@ def main(arguments: Namespace) -> None:
     device = choose_device(arguments.device)
     reference, lr = read_image(arguments.hr), read_image(arguments.lr, LowResolutionImage)
     networks = {path.resolve().parent.name: network_on(path, device) for path in arguments.models}
-    methods = {**classical_methods(read_tuning(arguments.tuning)), **network_methods(networks, lr, infer)}
+    methods = {**tuned_baselines(read_tuning(arguments.tuning)), **network_methods(networks, lr, infer)}
     seen = list(study(reference, lr, methods, settings, arguments.seed))
     rows = detections(reference, seen)
     DETECTION_COUNTS.write(arguments.output, rows)

@@ -27,7 +27,7 @@ from pipeline.physics.degradation import degrade
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.reporting.fidelity_curves import detection_rates, draw_detection, draw_reliability
-from pipeline.steps.insert_structures import classical_methods
+from pipeline.steps.insert_structures import tuned_baselines
 from pipeline.tables.inserted_places import INSERTED_PLACES
 from pipeline.tables.inserted_structures import DETECTION_COUNTS
 from tests.helpers import described, run_step, synthetic_head
@@ -170,7 +170,7 @@ SMALL = Insertion(draws=1, kinds=("lesion",), sizes_voxels=(2.0, 6.0), contrasts
 
 @pytest.fixture(scope="module")
 def table(pair: tuple[Image, LowResolutionImage]) -> pd.DataFrame:
-    methods = {name: method for name, method in classical_methods({}).items() if name in ("bspline3", "zerofill")}
+    methods = {name: method for name, method in tuned_baselines({}).items() if name in ("bspline3", "zerofill")}
     return counted(pair[0], study(*pair, methods, SMALL, 2026))
 
 
@@ -198,7 +198,7 @@ def test_sizes_are_told_in_the_unit_of_the_image(table):
 
 
 def test_the_same_seed_inserts_the_same(pair: tuple[Image, LowResolutionImage], table: pd.DataFrame):
-    methods = {"zerofill": classical_methods({})["zerofill"]}
+    methods = {"zerofill": tuned_baselines({})["zerofill"]}
     again: Any = counted(pair[0], study(*pair, methods, SMALL, 2026))
     first: Any = table[table["method"] == "zerofill"].reset_index(drop=True)
     repeated: Any = again[again["method"] == "zerofill"]
@@ -208,7 +208,7 @@ def test_the_same_seed_inserts_the_same(pair: tuple[Image, LowResolutionImage], 
 
 
 def test_every_draw_has_places_and_noise_of_its_own(pair: tuple[Image, LowResolutionImage], table: pd.DataFrame):
-    methods = {"zerofill": classical_methods({})["zerofill"]}
+    methods = {"zerofill": tuned_baselines({})["zerofill"]}
     settings = SMALL.model_copy(update={"draws": 2})
     seen = list(study(*pair, methods, settings, 2026))
     first, second = ([one for one in seen if one.draw == draw] for draw in (0, 1))
@@ -271,9 +271,9 @@ def test_the_stage_writes_one_row_a_method_kind_size_and_contrast(pair, tmp_path
         *("volume", "subject", "split", "method", "kind", "size_voxels", "contrast"),
         *("inserted", "detected", "false_alarms"),
     ]
-    classical = plugins.names("pipeline.baselines")
-    assert set(found["method"]) == {"reference", "rrdb_l1", *classical}
-    assert len(found) == (len(classical) + 2) * 3 * 2
+    baselines = plugins.names("pipeline.baselines")
+    assert set(found["method"]) == {"reference", "rrdb_l1", *baselines}
+    assert len(found) == (len(baselines) + 2) * 3 * 2
     made = run_step(
         *command, json.dumps({"kinds": []}), "--output", tmp_path / "none.csv", "--places", tmp_path / "no.csv"
     )
@@ -324,7 +324,7 @@ def test_of_thick_slices_those_that_cut_through_them_are_inserted():
     reference = described(Image(head, np.eye(4), masks={"foreground": head > 0.05}), **facts)
     lr = degrade(reference, ForwardModel((1, 1, 4), head.shape, "rician", 0.02, seed=9))
     settings = SMALL.model_copy(update={"count": 4})
-    rows = detections(reference, study(reference, lr, {"bspline3": classical_methods({})["bspline3"]}, settings, 1))
+    rows = detections(reference, study(reference, lr, {"bspline3": tuned_baselines({})["bspline3"]}, settings, 1))
     assert {row.inserted for row in rows} == {4}
     assert {row.method for row in rows} == {"reference", "bspline3"}
 
@@ -369,6 +369,6 @@ def test_in_such_a_volume_the_whole_study_runs():
     reference = described(Image(head, np.eye(4), masks={"foreground": head > 0.05}), **facts)
     lr = degrade(reference, ForwardModel((2, 2, 2), head.shape, "rician", 0.02, seed=9))
     settings = SMALL.model_copy(update={"slices": 6, "sizes_voxels": (6.0,), "contrasts": (0.8,)})
-    rows = detections(reference, study(reference, lr, {"bspline3": classical_methods({})["bspline3"]}, settings, 1))
+    rows = detections(reference, study(reference, lr, {"bspline3": tuned_baselines({})["bspline3"]}, settings, 1))
     assert {row.inserted for row in rows} == {12}
     assert min(row.auc for row in rows) > 0.9
