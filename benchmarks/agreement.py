@@ -1,8 +1,8 @@
-"""How far honest results differ from their input beyond its noise: the bounds of `pipeline.inference.result_check`.
+"""Differences between valid results and their inputs, which set the limits of `pipeline.inference.result_check`.
 
-Every network of a run restores low-resolution images of its test volumes, drawn with several noise levels and changed
-by constants and factors, as `apply` restores a scan of a user's own: the forward model is not known. Prints the largest
-difference of each network, as a fraction of the intensity range.
+Every network of a run restores low-resolution images of its test volumes, simulated with several noise levels and
+affine changes of intensity, with an unknown forward model, like `brainsr apply`. Prints the largest difference of each
+network, as a fraction of the intensity range.
 
   python -m benchmarks.agreement --run results/demo
 """

@@ -1,9 +1,9 @@
-"""Do a run's network do harm on heads and scanners that it never saw?
+"""Performance of the networks of a run on other heads and scanners.
 
     python -m benchmarks.other_heads --run results/demo --volumes one.nii.gz other.nii.gz --slices 40 130
 
-Each volume is extracted, degraded by k-space truncation with several noise levels, and restored by every baseline
-and every network of the run. Denoise-then-interpolate is tuned on a validation volume of the run for each level.
+Each volume is extracted, degraded by k-space truncation with several noise levels, and restored by all baselines and
+all networks of the run. Denoising and interpolation are tuned on a validation volume of the run for each noise level.
 """
 
 from __future__ import annotations

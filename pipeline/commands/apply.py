@@ -76,9 +76,9 @@ def apply(
     from pipeline.config.load import read_section
     from pipeline.config.sections import Extract, Infer
     from pipeline.formats import Part
+    from pipeline.inference.calibration import read_factor
     from pipeline.inference.memory import use_memory
     from pipeline.inference.restore_file import default_output, restore_file
-    from pipeline.steps.calibrate import read_factor
 
     given = {"noise_sigma": noise_sigma, "force": force or None}
     changes = {name: value for name, value in given.items() if value is not None}

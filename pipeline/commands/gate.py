@@ -41,14 +41,15 @@ def gate(
         noise_sigma: noise level as a fraction of the intensity range; by default it is estimated.
     """
     from pipeline.config.sections import Extract
-    from pipeline.steps.evaluate import by_method
-    from pipeline.steps.gate import check, read_measurement
+    from pipeline.fidelity.gate.volumes import check_prediction
+    from pipeline.formats.io.predictions import by_method, method_of
+    from pipeline.steps.gate import read_measurement
     from pipeline.tables.gates import GATES
 
     image = read_measurement(lr, forward_model, Extract(plane=plane, foreground=foreground), noise_sigma)
     results = []
     for path in by_method(predictions):
-        for result in check(image, path):
+        for result in check_prediction(image, method_of(path), path):
             sys.stdout.write(f"{result}\n")
             results.append(result)
     if output:

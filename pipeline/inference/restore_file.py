@@ -6,14 +6,13 @@ import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import plugins
 from pipeline.config.sections import Extract, Infer
-from pipeline.errors import UserError
+from pipeline.errors import UserError, about
 from pipeline.files import sha256_of
 from pipeline.formats import ROOM, Part, format_of, read_suffixes, written_suffixes
 from pipeline.formats.io.predictions import check_output, restored_image, write_prediction, write_quantity
@@ -37,78 +36,75 @@ from pipeline.steps.extract import normalise
 
 logger = logging.getLogger(__name__)
 
-UNLIKE, NEGLIGIBLE = 2.0, 0.01
-"""A noise level that was given is unlike the estimated one if it differs by more than this factor, and this fraction of
-the intensity range."""
+NOISE_RATIO, NOISE_MARGIN = 2.0, 0.01
+"""A given noise level contradicts the image if it differs from the estimate by more than this factor and by more than
+this fraction of the intensity range."""
+MAGNITUDE_NOISE, MICROSCOPE_NOISE = "rician", "gaussian"
+"""Noise models assumed for heads and for micrographs, modules of pipeline/physics/noise."""
 MAP_WRITTEN = "%s: uncertainty map written, the TTA standard deviation times %.3g"
 BIDS_NAME = re.compile(r"sub-[A-Za-z0-9]+_(.+_)?[A-Za-z0-9]+$")
-MAGNITUDE_NOISE, MICROSCOPE_NOISE = "rician", "gaussian"
-"""Kinds of noise that are looked for, modules of pipeline/physics/noise."""
 
 
-def direction_of(network: Generator) -> Direction:
-    """Return along which axes of a volume a network enlarges: as it was trained to, where its file says so.
-
-    A network that enlarges columns alone makes thick slices thin: its columns run across them.
-    """
-    rows, columns = network.factors
-    return network.record.direction or ("in_plane" if rows == columns else "through_plane")
-
-
-def as_measured(image: Image, factor: int, direction: Direction) -> LowResolutionImage:
-    """Take a normalised volume as the low-resolution one of a network that enlarges by a factor along some axes.
-
-    Raises:
-        UserError: all axes are to be enlarged, but there is one slice alone.
-    """
-    axis = image.slice_axis
-    if direction == "isotropic" and image.data.shape[axis] == image.stack.channel_count:
-        raise UserError(
-            "--model: this network enlarges a volume along all three axes, but the image has one slice alone; choose "
-            "a network that was trained with degrade.direction: in_plane."
-        )
-    enlarged = axes_along(direction, axis)
-    factors = tuple(factor if other in enlarged else 1 for other in range(3))
-    shape = tuple(int(size) * scale for size, scale in zip(image.data.shape, factors, strict=True))
-    masks = {name: mask for name, mask in image.masks.items() if name == MISSING}
-    model = ForwardModel(factors, shape, slice_axis=axis)
-    return LowResolutionImage.of(image.with_data(image.data, masks=masks), model)
-
-
-class Source(NamedTuple):
-    """The image to be sharpened.
-
-    Attributes:
-        physical: as it was read, physical intensities.
-        normalised: the same, normalised.
-    """
-
-    physical: NDArray[np.floating]
-    normalised: Image
-
-
-def read_source(path: Path, part: Part, settings: Extract, output: Path) -> Source:
-    """Read and normalise the image that is to be sharpened.
+def restore_file(
+    model: Path,
+    source: Path,
+    output: Path,
+    part: Part,
+    extraction: Extract,
+    settings: Infer,
+    device: str,
+    uncertainty: bool | None = None,
+    calibration: float = 1.0,
+) -> None:
+    """Restore an image file and write the result, with its uncertainty map beside it.
 
     Args:
-        path: file or folder.
-        part: which image of several is meant.
-        settings: the section `extract`.
-        output: where the result is to go; a name that its format cannot have is refused before any work is done.
+        model: generator.safetensors of a trained method.
+        source: file or folder of the image.
+        output: file of the result; its suffix must be one of the source's format.
+        part: frame, channel and series of the image, and its voxel size.
+        extraction: plane and foreground.
+        settings: settings of the inference.
+        device: auto, cpu or cuda.
+        uncertainty: whether the uncertainty map is written. By default it is, except for images that are restored tile
+            by tile.
+        calibration: factor by which the TTA standard deviation is multiplied.
 
     Raises:
-        UserError: the image cannot be read or has no foreground, or the result cannot be called `output`.
+        UserError: the output would replace the input, a file cannot be read, the image has no foreground, the network
+            does not fit the image, the device is not available, or the result contradicts its input.
     """
-    image = format_of(path).read(path, part)
-    check_output(output, image)
-    try:
-        return Source(image.data, normalise(image, settings))
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
+    check_no_overwrite(source, output)
+    use_threads(settings.threads)
+    network = load_generator(model).to(choose_device(device)).eval()
+    if is_large(source, part.series):
+        factor = calibration if uncertainty else None
+        _restore_in_tiles(network, sha256_of(model), source, part, settings, output, factor)
+        return
+    original = format_of(source).read(source, part)
+    check_output(output, original)
+    with about(str(source)):
+        normalised = normalise(original, extraction)
+    image = as_low_resolution(normalised, network.shape.factor, direction_of(network))
+    channels = [image.with_data(channel) for channel in apart(image.data, image.stack.channel_count)]
+    with about(str(source)):
+        results = [_restore_channel(network, source, one, settings, tta=uncertainty is not False) for one in channels]
+    restored = together([result.restored for result in results])
+    sigmas = [_noise_level(source, *pair, settings) for pair in zip(channels, results, strict=True)]
+    check_agreement(source, _agreement(original.data, image, restored, sigmas), force=settings.force)
+    clipped = write_prediction(output, image, restored)
+    logger.info("%s: %s -> %s, %d voxels clipped", source, image.data.shape, restored.shape, clipped)
+    spreads = [result.spread for result in results if result.spread is not None]
+    path = uncertainty_path(output)
+    if spreads:
+        write_quantity(path, restored_image(image, calibration * together(spreads)))
+        logger.info(MAP_WRITTEN, path, calibration)
+    else:
+        _warn_of_earlier_map(path)
 
 
-def check_apart(source: Path, output: Path) -> None:
-    """Refuse to write over the image that is read, into it, or over a folder that contains it.
+def check_no_overwrite(source: Path, output: Path) -> None:
+    """Check that neither result replaces the input, a part of it, or a folder that contains it.
 
     Raises:
         UserError: naming both.
@@ -119,6 +115,40 @@ def check_apart(source: Path, output: Path) -> None:
             raise UserError(
                 f"--output: {written} would overwrite the input {source}, or lie inside it; name another file."
             )
+
+
+def direction_of(network: Generator) -> Direction:
+    """Return the axes along which a network enlarges volumes, as recorded in its file or else deduced from its factors.
+
+    A network that enlarges columns alone is applied across thick slices.
+    """
+    rows, columns = network.factors
+    return network.record.direction or ("in_plane" if rows == columns else "through_plane")
+
+
+def as_low_resolution(image: Image, factor: int, direction: Direction) -> LowResolutionImage:
+    """Return a normalised image as the low-resolution input of a network.
+
+    Args:
+        image: normalised intensities.
+        factor: enlargement of the network.
+        direction: axes along which it enlarges.
+
+    Raises:
+        UserError: all axes are to be enlarged, but the image has a single slice.
+    """
+    axis = image.slice_axis
+    if direction == "isotropic" and image.data.shape[axis] == image.stack.channel_count:
+        raise UserError(
+            "--model: this network enlarges all three axes, but the image has a single slice; choose a network that "
+            "was trained with degrade.direction: in_plane."
+        )
+    enlarged = axes_along(direction, axis)
+    factors = tuple(factor if other in enlarged else 1 for other in range(3))
+    shape = tuple(int(size) * scale for size, scale in zip(image.data.shape, factors, strict=True))
+    masks = {name: mask for name, mask in image.masks.items() if name == MISSING}
+    model = ForwardModel(factors, shape, slice_axis=axis)
+    return LowResolutionImage.of(image.with_data(image.data, masks=masks), model)
 
 
 def uncertainty_path(output: Path) -> Path:
@@ -156,128 +186,63 @@ def split_suffix(path: Path) -> tuple[str, str]:
     return path.name[:cut], path.name[cut:]
 
 
-def restore_file(
-    model: Path,
-    source: Path,
-    output: Path,
-    part: Part,
-    extraction: Extract,
-    settings: Infer,
-    device: str,
-    uncertainty: bool | None = None,
-    calibration: float = 1.0,
-) -> None:
-    """Restore an image file and write the result, with its uncertainty map beside it.
-
-    Args:
-        model: generator.safetensors of a trained method.
-        source: file or folder of the image.
-        output: file of the result; its suffix must be one of the source's format.
-        part: frame, channel and series of the image, and its voxel size.
-        extraction: plane and foreground.
-        settings: settings of the inference.
-        device: auto, cpu or cuda.
-        uncertainty: whether the uncertainty map is written. By default it is, except for images that are restored tile
-            by tile.
-        calibration: factor by which the TTA standard deviation is multiplied.
-
-    Raises:
-        UserError: the output would replace the input, a file cannot be read, the image has no foreground, the network
-            does not fit the image, the device is not available, or the result contradicts its input.
-    """
-    check_apart(source, output)
-    use_threads(settings.threads)
-    network = load_generator(model).to(choose_device(device)).eval()
-    if is_large(source, part.series):
-        _restore_in_tiles(
-            network, sha256_of(model), source, part, settings, output, calibration if uncertainty else None
-        )
-        return
-    read = read_source(source, part, extraction, output)
-    measured = as_measured(read.normalised, network.shape.factor, direction_of(network))
-    images = [measured.with_data(channel) for channel in apart(measured.data, measured.stack.channel_count)]
-    try:
-        channels = [_restored(network, source, image, settings, doubted=uncertainty is not False) for image in images]
-    except UserError as error:
-        raise UserError(f"{source}: {error}") from error
-    restored = together([channel.restored for channel in channels])
-    sigmas = [
-        _noise_of_channel(source, image, channel.sigma, settings)
-        for image, channel in zip(images, channels, strict=True)
-    ]
-    found = _agreement(read.physical, measured, restored, sigmas)
-    check_agreement(source, found, force=settings.force)
-    saturated = write_prediction(output, measured, restored)
-    logger.info("%s: %s -> %s, %d voxels clipped", source, measured.data.shape, restored.shape, saturated)
-    spreads = [channel.spread for channel in channels if channel.spread is not None]
-    path = uncertainty_path(output)
-    if not spreads:
-        _warn_of_old_map(path)
-    else:
-        write_quantity(path, restored_image(measured, calibration * together(spreads)))
-        logger.info(MAP_WRITTEN, path, calibration)
-
-
-def _warn_of_old_map(path: Path) -> None:
+def _warn_of_earlier_map(path: Path) -> None:
     if path.exists():
-        logger.warning("%s: is the error map of an earlier result and was not written anew", path)
+        logger.warning("%s: belongs to an earlier result and was not updated", path)
 
 
-def _restored(
-    network: Generator, source: Path, measured: LowResolutionImage, settings: Infer, *, doubted: bool
+def _restore_channel(
+    network: Generator, source: Path, image: LowResolutionImage, settings: Infer, *, tta: bool
 ) -> Restored:
-    """Restore one channel within the limits of intensity that networks know."""
-    factors = measured.forward_model.factors
-    within = limited(measured.data)
+    """Restore one channel within the intensity limits of networks."""
+    within = limited(image.data)
     within.log(source)
-    image = measured.with_data(within.values)
-    found = restore_uncorrected([network], image, _noise_of(measured), settings, doubted=doubted)
+    inside = image.with_data(within.values)
+    result = restore_uncorrected([network], inside, _noise_model(image), settings, doubted=tta)
     if network.record.domain is None:
-        logger.info("the network does not state what it was trained on, so that the image was not compared with that")
-    for sentence in outside_domain(network.record.domain, found.sigma, enlarged_voxels(measured)):
-        logger.warning("%s: %s. The result may be worse than interpolation.", source, sentence)
-    return found._replace(restored=within.added_to(found.restored, factors))
+        logger.info("the network does not record its training data: the image was not compared with them")
+    for warning in outside_domain(network.record.domain, result.sigma, enlarged_voxels(image)):
+        logger.warning("%s: %s. The result may be worse than interpolation.", source, warning)
+    return result._replace(restored=within.added_to(result.restored, image.forward_model.factors))
 
 
-def _noise_of_channel(source: Path, image: Image, used: float, settings: Infer) -> float:
-    """Return the noise level that explains differences between a channel and its result.
+def _noise_level(source: Path, image: LowResolutionImage, result: Restored, settings: Infer) -> float:
+    """Return the noise level with which a channel is compared with its result.
 
-    It is the one estimated from the image, also where another one was given to the network; that is warned of.
+    This is the estimate from the image even if another level was given to the network, which is logged as a warning.
     """
     if settings.noise_sigma is None:
-        return used
+        return result.sigma
     try:
-        estimated = estimate_sigma(limited(image.data).values, image.slice_axis, _noise_of(image)).sigma
+        estimated = estimate_sigma(limited(image.data).values, image.slice_axis, _noise_model(image)).sigma
     except UserError:  # the slices are too small for an estimate
-        return used
-    if is_outside([used], (estimated / UNLIKE - NEGLIGIBLE, UNLIKE * estimated + NEGLIGIBLE)):
+        return result.sigma
+    if is_outside([result.sigma], (estimated / NOISE_RATIO - NOISE_MARGIN, NOISE_RATIO * estimated + NOISE_MARGIN)):
         logger.warning(
-            "%s: the noise level that was given is %.3g of the intensity range; the image shows %.3g",
-            source,
-            used,
-            estimated,
+            "%s: the given noise level is %.3g of the intensity range, but the estimate from the image is %.3g",
+            *(source, result.sigma, estimated),
         )
     return estimated
 
 
-def _noise_of(image: Image) -> str:
-    """The kind of noise that is looked for. It does not depend on where the zero of the image lies."""
+def _noise_model(image: Image) -> str:
+    """Return the noise model for the estimate, which does not depend on the zero of the image's intensities."""
     return MAGNITUDE_NOISE if image.is_anatomical else MICROSCOPE_NOISE
 
 
 def _agreement(
-    physical: NDArray[np.floating], measured: LowResolutionImage, restored: NDArray[np.float32], sigmas: Sequence[float]
+    physical: NDArray[np.floating], image: LowResolutionImage, restored: NDArray[np.float32], sigmas: Sequence[float]
 ) -> Agreement:
-    """Compare the result, brought back to the grid of the input and to its units, with the input."""
-    again = measured.intensity.to_physical(cell_means(restored, measured.forward_model.factors))
-    kept = without_outliers(physical, measured.data)
-    magnitude = _noise_of(measured) == MAGNITUDE_NOISE
-    scales = np.resize(measured.intensity.scale, kept.shape[-1])
+    """Compare the result, averaged on the grid of the input and in its units, with the input."""
+    again = image.intensity.to_physical(cell_means(restored, image.forward_model.factors))
+    kept = without_outliers(physical, image.data)
+    magnitude = _noise_model(image) == MAGNITUDE_NOISE
+    scales = np.resize(image.intensity.scale, kept.shape[-1])
     count = len(sigmas)
-    parts = zip(apart(again, count), apart(kept, count), sigmas, strict=True)
+    channels = zip(apart(again, count), apart(kept, count), sigmas, strict=True)
     found = [
-        agreement_of(one, image, scales[channel::count], sigma, magnitude=magnitude)
-        for channel, (one, image, sigma) in enumerate(parts)
+        agreement_of(mean, original, scales[channel::count], sigma, magnitude=magnitude)
+        for channel, (mean, original, sigma) in enumerate(channels)
     ]
     return sum(found, Agreement())
 
@@ -291,20 +256,19 @@ def _restore_in_tiles(
     output: Path,
     calibration: float | None,
 ) -> None:
-    """Restore an image that does not fit into memory, and write its uncertainty map if it has a calibration."""
+    """Restore an image that does not fit into memory, and write its uncertainty map if `calibration` is given."""
     if direction_of(network) == "isotropic":
         raise UserError(
-            f"{source}: is so large that it is restored slice by slice, but this network enlarges a volume along "
-            "all three axes; cut the volume into smaller files, or choose a network that was trained with "
-            "degrade.direction: in_plane."
+            f"{source}: an image of this size is restored slice by slice, but this network enlarges all three axes; "
+            "cut the volume into smaller files, or choose a network that was trained with degrade.direction: in_plane."
         )
     with open_tiled(source, part.series) as image:
         wanted = chosen(image, part)
-        saturated = restore_large(network, wanted, settings, output, digest)
-        logger.info("%s: restored part by part, %d pixels clipped", source, saturated)
+        clipped = restore_large(network, wanted, settings, output, digest)
+        logger.info("%s: restored tile by tile, %d pixels clipped", source, clipped)
         path = uncertainty_path(output)
         if calibration is None:
-            _warn_of_old_map(path)
+            _warn_of_earlier_map(path)
         else:
             doubt_large(network, wanted, settings, path, digest, calibration)
             logger.info(MAP_WRITTEN, path, calibration)

@@ -12,16 +12,10 @@ import logging
 
 from pipeline.formats.io.container import read_image
 from pipeline.formats.io.predictions import write_quantity
-from pipeline.image.image import Image
 from pipeline.image.uncertainty_map import UncertaintyMap
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path
 
 logger = logging.getLogger(__name__)
-
-
-def expected_error(disagreement: UncertaintyMap) -> Image:
-    """Return the expected absolute error, normalised, of what the stage uncertainty wrote."""
-    return disagreement.with_data(disagreement.data * disagreement.error_factor)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -35,5 +29,5 @@ def add_arguments(parser: ArgumentParser) -> None:
 def main(arguments: Namespace) -> None:
     """Run the stage."""
     image = read_image(arguments.input, UncertaintyMap)
-    clipped = write_quantity(arguments.output, expected_error(image))
+    clipped = write_quantity(arguments.output, image.expected_error)
     logger.info("%s: expected errors written, %d voxels clipped", image.id, clipped)

@@ -18,20 +18,18 @@ have shown passes. `docs/fidelity.md` says what is caught and what is not.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
 from pipeline.config.sections import PLANE_CHOICES, Extract
-from pipeline.errors import UserError, about
-from pipeline.fidelity.gate.consistency import Windows, check_consistency, window_sizes
+from pipeline.errors import UserError
+from pipeline.fidelity.gate.volumes import check_prediction
 from pipeline.files import read_json
 from pipeline.formats import Part, format_of
 from pipeline.formats.io.container import SUFFIX, read_image
-from pipeline.formats.io.predictions import by_method, method_of, read_prediction, restored_image
+from pipeline.formats.io.predictions import by_method, method_of
 from pipeline.image.image import Image
 from pipeline.physics.degradation import check_magnitude
 from pipeline.physics.forward import ForwardModel
@@ -42,38 +40,6 @@ from pipeline.steps.extract import normalise
 from pipeline.tables.gates import GATES, GateResult
 
 logger = logging.getLogger(__name__)
-
-
-def check(lr: LowResolutionImage, prediction: Path) -> list[GateResult]:
-    """Judge one method's prediction of a volume.
-
-    Args:
-        lr: the measurement.
-        prediction: the file, in a folder named after its method.
-
-    Raises:
-        UserError: the file cannot be read, or is no prediction of this volume.
-    """
-    model = lr.forward_model
-    volume, subject, split = lr.id, lr.identity.subject, lr.identity.split
-    with about(f"volume {volume!r} ({prediction})"):
-        restored = read_prediction(prediction, grid_of(lr, model))
-        judged = check_consistency(restored, lr.data, model, windows(lr, model), adjacent=lr.stack.are_neighbours)
-    return [
-        GateResult(volume, subject, split, method_of(prediction), one.gate, one.value, one.limit, one.passed)
-        for one in judged
-    ]
-
-
-def windows(lr: LowResolutionImage, model: ForwardModel) -> Windows:
-    """Return the windows of the gate `local` for a measurement: in heads they reach across the slices."""
-    return window_sizes(lr.spacing, model.slice_axis, across_slices=lr.is_anatomical)
-
-
-def grid_of(lr: LowResolutionImage, model: ForwardModel) -> Image:
-    """Return an image that stands where predictions of a measurement must lie; it takes no memory."""
-    shape = tuple(int(size) * factor for size, factor in zip(lr.data.shape, model.factors, strict=True))
-    return restored_image(lr, np.broadcast_to(np.float32(0), shape))
 
 
 def read_measurement(
@@ -131,14 +97,6 @@ def as_measured(image: Image, model: ForwardModel, noise_sigma: float | None, na
     return LowResolutionImage.of(image.with_data(image.data, masks={}, identity=identity), taken)
 
 
-def check_all(lr: LowResolutionImage, predictions: Iterable[Path]) -> Iterator[GateResult]:
-    """Judge the predictions of all methods, and says what they found; arguments as in `check`."""
-    for path in predictions:
-        for row in check(lr, path):
-            logger.info("%s", row)
-            yield row
-
-
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options of this stage."""
     text = "what was measured: a low-resolution volume of a run (.safetensors), or an image"
@@ -160,6 +118,10 @@ def main(arguments: Namespace) -> None:
     """Run the stage."""
     settings = Extract(plane=arguments.plane, foreground=arguments.foreground)
     lr = read_measurement(arguments.lr, arguments.forward_model, settings, arguments.noise_sigma)
-    predictions = by_method(arguments.predictions)
-    paths = tqdm(predictions, lr.id, disable=not show_progress())
-    GATES.write(arguments.output, check_all(lr, paths))
+    rows: list[GateResult] = []
+    for path in tqdm(by_method(arguments.predictions), lr.id, disable=not show_progress()):
+        found = check_prediction(lr, method_of(path), path)
+        for row in found:
+            logger.info("%s", row)
+        rows.extend(found)
+    GATES.write(arguments.output, rows)

@@ -1,54 +1,28 @@
-"""Insert small structures in a volume, restores it with every method, and count how many an observer finds.
+"""Insert small structures in a volume, restore it with every method, and count how many an observer detects.
 
 See pipeline/fidelity/insertion: the structures lie in a few slices of the reference, which are degraded by the volume's
-own forward model with its own noise. Networks are told the noise of the whole volume, as the stage infer tells it.
+own forward model with its own noise. Networks receive the noise level of the whole volume, as in the step infer.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from functools import partial
-from typing import Any
 
-from pipeline import plugins
-from pipeline.baselines.tuning.apply import BASELINES, read_tuning, upsample
+from pipeline.baselines.tuning.apply import read_tuning
 from pipeline.config.load import read_section
 from pipeline.config.sections import Infer, Insertion
-from pipeline.fidelity.insertion.study import Restore, detections, place_rows, study
+from pipeline.fidelity.insertion.methods import baseline_methods, network_methods
+from pipeline.fidelity.insertion.study import count_detections, list_places, run_study
 from pipeline.formats.io.container import read_image
 from pipeline.inference.memory import use_memory
-from pipeline.inference.restoration import network_on, noise_sigma, restore
+from pipeline.inference.restoration import network_on
 from pipeline.models.device import choose_device, use_threads
-from pipeline.models.generator import Generator
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.steps._cli import ArgumentParser, Namespace, add_memory, add_path, add_settings, add_table
 from pipeline.tables.inserted_places import INSERTED_PLACES
 from pipeline.tables.inserted_structures import DETECTION_COUNTS
 
 logger = logging.getLogger(__name__)
-
-
-def tuned_baselines(tuned: Mapping[str, Mapping[str, Any]]) -> dict[str, Restore]:
-    """Return the baselines by name, with the settings that were tuned for them."""
-    return {name: partial(upsample, method=name, tuning=tuned) for name in plugins.names(BASELINES)}
-
-
-def network_methods(networks: Mapping[str, Generator], lr: LowResolutionImage, settings: Infer) -> dict[str, Restore]:
-    """Return networks as methods, which are told the noise of a volume.
-
-    Args:
-        networks: by name, on their device, in evaluation mode.
-        lr: the low-resolution volume.
-        settings: the section `infer`.
-    """
-    noise = lr.forward_model.noise_settings
-    told = settings.model_copy(update={"noise_sigma": noise_sigma(lr, noise, settings)})
-    return {name: partial(_restored, network, told) for name, network in networks.items()}
-
-
-def _restored(network: Generator, settings: Infer, image: LowResolutionImage) -> Any:
-    return restore(network, image, settings)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -74,10 +48,10 @@ def main(arguments: Namespace) -> None:
     device = choose_device(arguments.device)
     reference, lr = read_image(arguments.hr), read_image(arguments.lr, LowResolutionImage)
     networks = {path.resolve().parent.name: network_on(path, device) for path in arguments.models}
-    methods = {**tuned_baselines(read_tuning(arguments.tuning)), **network_methods(networks, lr, infer)}
-    seen = list(study(reference, lr, methods, settings, arguments.seed))
-    rows = detections(reference, seen)
+    methods = {**baseline_methods(read_tuning(arguments.tuning)), **network_methods(networks, lr, infer)}
+    responses = list(run_study(reference, lr, methods, settings, arguments.seed))
+    rows = count_detections(reference, responses)
     DETECTION_COUNTS.write(arguments.output, rows)
-    INSERTED_PLACES.write(arguments.places, place_rows(reference, seen))
+    INSERTED_PLACES.write(arguments.places, list_places(reference, responses))
     count = sum(row.inserted for row in rows if row.method == next(iter(methods)))
     logger.info("%s: %d structures inserted, %d methods", reference.id, count, len(methods))

@@ -6,17 +6,15 @@ Only heads and brains whose voxels have a known size have any: for micrographs a
 from __future__ import annotations
 
 import logging
-from typing import Any
 
-import pandas as pd
 from tqdm import tqdm
 
 from pipeline.config.volumes import TISSUE_ORDERS
-from pipeline.fidelity.tissue import class_names, foreground_classes, identity, measurable, tissue_volumes
+from pipeline.fidelity.tissue import class_names, measurable, reference_classes, tissue_volumes
 from pipeline.formats.io.container import read_image
 from pipeline.formats.io.predictions import by_method, method_of, read_prediction
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_table, show_progress
-from pipeline.tables.tissue import TISSUE
+from pipeline.tables.tissue import TISSUE, TissueVolume
 
 logger = logging.getLogger(__name__)
 
@@ -38,15 +36,13 @@ def add_arguments(parser: ArgumentParser) -> None:
 def main(arguments: Namespace) -> None:
     """Run the stage."""
     reference = read_image(arguments.hr)
-    rows: list[dict[str, Any]] = []
+    rows: list[TissueVolume] = []
     if not measurable(reference):
         logger.info("%s: no head or brain of known voxel size, hence no volumes of tissue", reference.id)
     else:
-        names, of_reference = (
-            class_names(None if arguments.tissues == NOT_NAMED else arguments.tissues),
-            foreground_classes(reference),
-        )
+        names = class_names(None if arguments.tissues == NOT_NAMED else arguments.tissues)
+        classes = reference_classes(reference)
         for path in tqdm(by_method(arguments.predictions), reference.id, disable=not show_progress()):
-            found = tissue_volumes(reference, read_prediction(path, reference), of_reference, names)
-            rows.extend({**identity(reference), "method": method_of(path), **vars(one)} for one in found)
-    TISSUE.write(arguments.output, pd.DataFrame(rows, columns=pd.Index(TISSUE.columns)))
+            estimate = read_prediction(path, reference)
+            rows.extend(tissue_volumes(reference, method_of(path), estimate, classes, names))
+    TISSUE.write(arguments.output, rows)

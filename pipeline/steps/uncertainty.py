@@ -9,51 +9,18 @@ from __future__ import annotations
 
 import logging
 from dataclasses import fields
-from pathlib import Path
 
-import pandas as pd
-
-from pipeline.fidelity.error_calibration import rank_correlation, reliability_curve
+from pipeline.fidelity.uncertainty import evaluate_uncertainty
 from pipeline.formats.io.container import read_image, write_image
 from pipeline.formats.io.predictions import method_of, read_prediction
 from pipeline.image.image import Image
 from pipeline.image.uncertainty_map import UncertaintyMap
+from pipeline.inference.calibration import read_factor
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_table
-from pipeline.steps.calibrate import compared, read_factor
 from pipeline.tables.reliability import RELIABILITY
 from pipeline.tables.uncertainty import UNCERTAINTY
 
 logger = logging.getLogger(__name__)
-
-
-def tables(reference: Image, method: str, prediction: Path, spread: Image, factor: float) -> tuple[pd.DataFrame, ...]:
-    """Compare predicted with true errors of one volume, both as fractions of the normalised range.
-
-    Args:
-        reference: extracted volume.
-        method: what restored it.
-        prediction: its result.
-        spread: its disagreement over views.
-        factor: what makes an expected absolute error of that.
-
-    Returns:
-        The reliability curve, one row a bin (`ReliabilityBin`), and one row over all bins (`UncertaintySummary`).
-
-    Raises:
-        UserError: a file cannot be read, or is of another volume.
-    """
-    identity = reference.identity
-    volume, subject, split = identity.id, identity.subject, identity.split
-    names = (volume, subject, split, method)
-    found, error = compared(reference, read_prediction(prediction, reference), spread)
-    predicted = factor * found
-    curve = [(*names, index, *one) for index, one in enumerate(reliability_curve(predicted, error))]
-    means = (float(predicted.mean()), float(error.mean()))
-    summary = [(*names, rank_correlation(predicted, error), factor, *means, error.size)]
-    return (
-        pd.DataFrame(curve, columns=pd.Index(RELIABILITY.columns)),
-        pd.DataFrame(summary, columns=pd.Index(UNCERTAINTY.columns)),
-    )
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -75,9 +42,10 @@ def main(arguments: Namespace) -> None:
         read_factor(arguments.calibration),
     )
     method = method_of(arguments.prediction)
-    curve, summary = tables(reference, method, arguments.prediction, spread, factor)
+    prediction = read_prediction(arguments.prediction, reference)
+    curve, summary = evaluate_uncertainty(reference, method, prediction, spread, factor)
     shared = {one.name: getattr(spread, one.name) for one in fields(Image)}
     write_image(arguments.output, UncertaintyMap(**shared, method=method, error_factor=factor))
     RELIABILITY.write(arguments.reliability, curve)
-    UNCERTAINTY.write(arguments.summary, summary)
-    logger.info("%s: rank correlation %.2f with the true error", reference.id, summary["spearman"].iloc[0])
+    UNCERTAINTY.write(arguments.summary, [summary])
+    logger.info("%s: rank correlation %.2f with the true error", reference.id, summary.spearman)

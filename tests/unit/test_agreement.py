@@ -300,5 +300,5 @@ def test_a_noise_level_that_the_image_does_not_show_is_named_and_excuses_nothing
     source = write_nifti(tmp_path / "in.nii.gz", 1000 * HEAD)
     settings = Infer(noise_sigma=0.5, threads=1, backend="torch")
     restore_file(model, source, output, Part(), Extract(), settings, "cpu", uncertainty=False)
-    assert "the noise level that was given is 0.5" in caplog.text
+    assert "the given noise level is 0.5" in caplog.text
     assert "Do not rely on it" in caplog.text

@@ -24,6 +24,7 @@ from pipeline.config.volumes import Volume
 from pipeline.errors import UserError
 from pipeline.fidelity.classifier import resized
 from pipeline.fidelity.diagnosis import classes_of, pictures_of
+from pipeline.fidelity.duplicates import hashed, hashed_slices, near_duplicates
 from pipeline.formats import Part, format_of
 from pipeline.formats.io.container import read_image, write_image
 from pipeline.formats.io.predictions import prediction_path, read_prediction, suffix_of, write_prediction
@@ -38,7 +39,6 @@ from pipeline.physics.degradation import degrade, forward_model
 from pipeline.provenance.record import describe_volume
 from pipeline.reporting.figures.gallery import slice_label, words_of_white
 from pipeline.reporting.figures.slices import draw_slice
-from pipeline.steps.duplicates import hashed, hashed_slices, near_duplicates
 from pipeline.steps.extract import cut_block, extract, normalise, read_block
 from pipeline.tables.slices import WHOLE_VOLUME
 from tests.helpers import synthetic_head

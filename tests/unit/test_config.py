@@ -238,7 +238,7 @@ def test_different_subjects_from_different_files_are_no_leak(one: str, other: st
 @pytest.mark.parametrize(("one", "other"), DIFFERENT)
 def test_one_file_under_two_subjects_is_a_leak(one: str, other: str) -> None:
     (message,) = leaks(volume_entry(id="a", split=one), volume_entry(id="b", split=other, subject="S2"))
-    assert "'mine' is given two subjects" in message
+    assert "'mine' is assigned to two subjects" in message
 
 
 @pytest.mark.parametrize("split", SPLITS)

@@ -60,8 +60,8 @@ from pipeline.statistics.measurements import read_parts
 from pipeline.statistics.measurements import volume_table as table_of_volumes
 from pipeline.statistics.summary import summarise
 from pipeline.steps.__main__ import main as run_step_here
-from pipeline.steps.duplicates import DUPLICATES
 from pipeline.steps.extract import extract, normalise, read_block
+from pipeline.tables.duplicates import DUPLICATES
 from pipeline.tables.slices import SLICES
 from pipeline.tables.summary import SUMMARY
 from pipeline.tables.volumes import VOLUMES

@@ -23,7 +23,7 @@ from pipeline.formats import Part
 from pipeline.formats.io.container import write_image
 from pipeline.image.image import Image
 from pipeline.inference.restoration import restore
-from pipeline.inference.restore_file import as_measured, direction_of, restore_file
+from pipeline.inference.restore_file import as_low_resolution, direction_of, restore_file
 from pipeline.inference.volume import restore_excerpt, restore_volume
 from pipeline.models.record import NetworkRecord
 from pipeline.models.weights import load_generator, save_generator
@@ -360,11 +360,11 @@ def test_networks_of_before_and_others_enlarge_as_they_did() -> None:
     assert direction_of(tiny_generator()) == "in_plane"
     assert direction_of(tiny_generator(along="columns")) == "through_plane"
     image = a_head()
-    found = {name: as_measured(image, 2, name).forward_model.factors for name in FACTORS}
+    found = {name: list(as_low_resolution(image, 2, name).forward_model.factors) for name in FACTORS}
     assert found == FACTORS
     single = image.with_data(image.data[:, :, :1], masks={})
-    with pytest.raises(UserError, match="one slice alone"):
-        as_measured(single, 2, "isotropic")
+    with pytest.raises(UserError, match="a single slice"):
+        as_low_resolution(single, 2, "isotropic")
 
 
 def test_images_that_are_restored_part_by_part_are_refused(tmp_path: Path) -> None:

@@ -273,7 +273,7 @@ WRONG = {
     "step without a name": ({"operators": [{"thickness_mm": 3}]}, ("operators[0].name: is missing", "airy_psf")),
     "unknown parameter": (
         {"operators": [{"name": "slice_profile", "thicknes_mm": 3}, BINNING]},
-        ("degrade.operators[0].thicknes_mm: there is no such key", "mean 'thickness_mm'?"),
+        ("degrade.operators[0].thicknes_mm: unknown key", "mean 'thickness_mm'?"),
     ),
     "out of range": (
         {"operators": [{"name": "slice_profile", "thickness_mm": 300}, BINNING]},
