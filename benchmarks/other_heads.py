@@ -21,13 +21,14 @@ from pipeline.config.sections import Degrade, Extract, Infer
 from pipeline.formats import format_of
 from pipeline.formats.io.container import map_image
 from pipeline.image.image import Identity, Image
+from pipeline.image.normalisation import normalise
+from pipeline.image.slices import cut_block
 from pipeline.inference.restoration import restore
 from pipeline.metrics import psnr, ssim
 from pipeline.models.device import use_threads
 from pipeline.models.weights import load_generator
 from pipeline.physics.degradation import degrade, forward_model
 from pipeline.physics.grid import crop_to
-from pipeline.steps.extract import cut_block, normalise
 
 METRICS = {"psnr": psnr.per_slice, "ssim": ssim.per_slice}
 EVERY = 3

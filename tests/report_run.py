@@ -15,6 +15,7 @@ from pipeline.config.sections import Degrade, Evaluate, Extract
 from pipeline.config.volumes import Volume
 from pipeline.files import write_json, write_text
 from pipeline.formats.io.container import read_image, write_image
+from pipeline.formats.io.extraction import extract
 from pipeline.formats.io.predictions import prediction_path, read_prediction, write_prediction
 from pipeline.metrics.evaluation.measure import evaluate
 from pipeline.physics.degradation import degrade, forward_model
@@ -22,7 +23,6 @@ from pipeline.physics.grid import pad_to_multiple
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.statistics.measurements import read_parts, volume_table
 from pipeline.statistics.summary import summarise
-from pipeline.steps.extract import extract
 from pipeline.tables.slices import SLICES
 from pipeline.tables.summary import SUMMARY
 from pipeline.tables.volumes import VOLUMES

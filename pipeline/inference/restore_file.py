@@ -21,6 +21,7 @@ from pipeline.image.channels import apart, together
 from pipeline.image.image import Image
 from pipeline.image.intensity_limits import limited
 from pipeline.image.missing_values import MASK as MISSING
+from pipeline.image.normalisation import normalise
 from pipeline.inference.domain import enlarged_voxels, outside_domain
 from pipeline.inference.large_images import doubt_large, restore_large
 from pipeline.inference.restoration import Restored, restore_uncorrected
@@ -32,7 +33,6 @@ from pipeline.physics.forward import ForwardModel
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.physics.noise_level import estimate_sigma
 from pipeline.physics.parameters import Direction, axes_along, is_outside
-from pipeline.steps.extract import normalise
 
 logger = logging.getLogger(__name__)
 

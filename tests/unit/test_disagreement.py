@@ -336,13 +336,13 @@ def test_files_of_different_volumes_are_refused(project):
 
 
 def test_tables_of_other_columns_are_not_merged(tmp_path):
-    from pipeline.steps.merge import merged
+    from pipeline.tables.table import concatenate
 
     for name, text in (("a", "x,y\n1,2\n"), ("b", "x,z\n1,2\n"), ("c", "x,y\n3,4\n")):
         (tmp_path / name).write_text(text)
-    assert merged([tmp_path / "a", tmp_path / "c"]) == "x,y\n1,2\n3,4\n"
+    assert concatenate([tmp_path / "a", tmp_path / "c"]) == "x,y\n1,2\n3,4\n"
     with pytest.raises(UserError, match="has the columns 'x,z'"):
-        merged([tmp_path / "a", tmp_path / "b"])
+        concatenate([tmp_path / "a", tmp_path / "b"])
 
 
 def test_a_second_network_of_another_seed_can_be_named():
