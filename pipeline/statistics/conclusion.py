@@ -9,10 +9,10 @@ from typing import Any
 import pandas as pd
 
 from pipeline import plugins
-from pipeline.statistics.summary import FEWEST_SUBJECTS
+from pipeline.statistics.summary import MIN_SUBJECTS
 
 TEST_SPLITS = ("test", "test_within_subject")
-BETTER, WORSE, NO_DIFFERENCE = "is better than", "is worse than", "does not differ clearly from"
+BETTER, WORSE, NO_DIFFERENCE = "is better than", "is worse than", "is not distinguishable from"
 
 
 def findings(
@@ -79,7 +79,7 @@ def scope(split: str, volumes: pd.DataFrame, stacks: Collection[str] = ()) -> st
         )
     count = here["subject"].nunique()
     subjects = "1 subject" if count == 1 else f"{count} subjects"
-    if count >= FEWEST_SUBJECTS:
+    if count >= MIN_SUBJECTS:
         return f"Split {split} has {subjects}: the intervals account for the choice of subjects and of slices."
     covered = "only the slices of this subject" if count == 1 else f"only these {count} subjects and their slices"
     return (
@@ -131,7 +131,7 @@ def _ranking(method: str, metric: str, rows: Any, confidence: float, title: Call
 
 
 def _by_test(row: Any, higher_is_better: bool, confidence: float) -> str:
-    if row["subjects"] < FEWEST_SUBJECTS:
+    if row["subjects"] < MIN_SUBJECTS:
         return _by_interval(row, higher_is_better)
     if math.isnan(row["p_holm"]) or row["p_holm"] >= 1 - confidence:
         return NO_DIFFERENCE
@@ -139,11 +139,11 @@ def _by_test(row: Any, higher_is_better: bool, confidence: float) -> str:
 
 
 def _basis(subjects: int, confidence: float) -> str:
-    if subjects >= FEWEST_SUBJECTS:
+    if subjects >= MIN_SUBJECTS:
         return (
             f"Based on the signed-rank test over {subjects} subjects, corrected for the number of baselines by Holm's "
-            f"method, at the level {1 - confidence:.2g}. Methods that do not differ clearly are not necessarily "
-            "equal."
+            f"method, at the level {1 - confidence:.2g}. Methods that are not distinguishable may "
+            "still differ."
         )
     counted = "1 subject" if subjects == 1 else f"{subjects} subjects"
     return (

@@ -290,7 +290,7 @@ def test_findings_name_baseline_difference_interval_and_scope():
 
 
 @pytest.mark.parametrize(
-    ("values", "words"), [([10, 11], "is worse than bicubic"), ([19, 24], "does not differ clearly from bicubic")]
+    ("values", "words"), [([10, 11], "is worse than bicubic"), ([19, 24], "is not distinguishable from bicubic")]
 )
 def test_findings_follow_the_interval(values, words):
     others = HAND[~((HAND["split"] == "test") & (HAND["method"] == "rrdb_l1"))]
@@ -360,9 +360,9 @@ def test_every_network_is_compared_with_every_baseline():
     assert list(found.columns) == list(COMPARISONS.columns)
     test = found[found["split"] == "test"]
     pairs = set(zip(test["method"], test["baseline"], strict=True))
-    classical = {"bicubic", "lanczos", "zerofill"}
-    ours = {("brainsr", baseline) for baseline in {*classical, "pretrained"}}
-    assert pairs == ours | {("pretrained", baseline) for baseline in classical}
+    baselines = {"bicubic", "lanczos", "zerofill"}
+    ours = {("brainsr", baseline) for baseline in {*baselines, "pretrained"}}
+    assert pairs == ours | {("pretrained", baseline) for baseline in baselines}
     row = test[(test["method"] == "brainsr") & (test["baseline"] == "lanczos")].iloc[0]
     means = [1.5 * (2 + index / 10) / 2 for index in range(7)]
     assert row["subjects"] == 7
@@ -398,7 +398,7 @@ def test_below_six_subjects_nothing_is_tested_and_below_two_there_is_no_effect()
 def test_the_words_follow_the_corrected_test():
     # Six subjects: the smallest p is 2 / 2^6 = 0.031, which four baselines correct to 0.125.
     six, ten = (against_all(compare_all(cohort(count, GAINS), SETTINGS, 1), split="test") for count in (6, 10))
-    assert six[0] == "By PSNR, brainsr does not differ clearly from bicubic, lanczos, pretrained, zerofill."
+    assert six[0] == "By PSNR, brainsr is not distinguishable from bicubic, lanczos, pretrained, zerofill."
     assert ten[0] == "By PSNR, brainsr is better than bicubic, lanczos, pretrained, zerofill."
     assert ten[1] == "By PSNR, pretrained is worse than bicubic, lanczos, zerofill."
     assert "signed-rank test over 10 subjects, corrected for the number of baselines" in ten[-1]
