@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Collection
+from math import nan
 from pathlib import Path
 
 import pandas as pd
@@ -11,8 +12,9 @@ import pandas as pd
 from pipeline.config.run import NOT_TESTED
 from pipeline.provenance.record import read_record
 from pipeline.reporting.methods_text import stacks_of
+from pipeline.reporting.metric_table import MetricTable, Score, split_table
 from pipeline.reporting.run_record import by_metric
-from pipeline.reporting.tables import SUMMARY, VOLUMES, Table, distinct, read_table, split_table, where
+from pipeline.reporting.tables import SUMMARY, VOLUMES, distinct, read_table, where
 from pipeline.reporting.titles import SPLIT_ORDER, TESTED, method_title, split_title
 from pipeline.reporting.verdict import Verdict, verdict
 from pipeline.statistics.summary import FEWEST_SUBJECTS
@@ -49,7 +51,7 @@ def run_text(results: Path, *, wide: bool = False) -> str:
         paragraphs.append(table_text(tables[split], f"Split {split} ({title[0].lower()}{title[1:]})", wide=wide))
     paragraphs.append(f"Report: {results / 'reports' / 'index.html'}")
     if tested:
-        found = verdict(tables[tested[0]], deliver)
+        found = verdict(tables[tested[0]])
         confidence = record["config"]["evaluate"]["confidence"]
         text = verdict_text(found, deliver, tested[0], confidence)
         covered = coverage_text(where(volumes, split=tested[0]), pictures) if found.deciding else ""
@@ -58,7 +60,7 @@ def run_text(results: Path, *, wide: bool = False) -> str:
     return "\n\n".join(paragraphs) + "\n"
 
 
-def table_text(table: Table, title: str, *, wide: bool = False) -> str:
+def table_text(table: MetricTable, title: str, *, wide: bool = False) -> str:
     """Return a metric table as text: one row per method, one column per metric, the best value of each marked.
 
     Args:
@@ -70,20 +72,20 @@ def table_text(table: Table, title: str, *, wide: bool = False) -> str:
     blocks = []
     regions = list(dict.fromkeys(column.region for column in table.columns))
     for region in regions if wide else regions[:1]:
-        places = [place for place, column in enumerate(table.columns) if column.region == region]
-        names = ["", *(row.title for row in table.rows)]
-        columns = [[name.ljust(max(map(len, names))) for name in names]]
-        for place in places:
-            cells = [table.columns[place].heading]
-            cells += [f"{row.cells[place].text}{BEST if row.cells[place].best else ' '}" for row in table.rows]
-            # The mark stays outside the column, so that the digits are aligned.
-            cells[0] += " "
+        metrics = [column for column in table.columns if column.region == region]
+        titles = ["", *map(method_title, table.methods)]
+        columns = [[one.ljust(max(map(len, titles))) for one in titles]]
+        for metric in metrics:
+            best = table.best(metric)
+            values = [metric.format(table.scores.get((name, metric), Score(nan)).value) for name in table.methods]
+            marks = [BEST if name == best else " " for name in table.methods]
+            cells = [f"{metric.heading} ", *map("".join, zip(values, marks, strict=True))]
             column = [cell.rjust(max(map(len, cells))) for cell in cells]
             if wide or sum(len(one[0]) + 1 for one in columns) + len(column[0]) <= WIDTH:
                 columns.append(column)
-        left_out = len(places) + 1 - len(columns)
+        left_out = len(metrics) + 1 - len(columns)
         more = f"; {left_out} more metrics with --wide" if left_out else ""
-        heading = f"{title}: means over the {table.columns[places[0]].region_title.lower()}, {BEST} best{more}"
+        heading = f"{title}: means over the {metrics[0].region_title.lower()}, {BEST} best{more}"
         lines = [" ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
         blocks.append("\n".join([*textwrap.wrap(heading, WIDTH), "", *lines]))
     return "\n\n".join(blocks)
@@ -100,9 +102,9 @@ def verdict_text(found: Verdict, deliver: str, split: str, confidence: float) ->
     """
     headline = f"{found.headline[0].lower()}{found.headline[1:]}"
     sentence = f"{method_title(deliver)} on the split {split}: {headline}"
-    if not found.figures:
+    if not found.key_numbers:
         return f"{sentence}."
-    one = found.figures[0]
+    one = found.key_numbers[0]
     unit = f" {one.unit}" if one.unit else ""
     sentence += f" ({one.baseline_title}), {one.title} {one.value} against {one.baseline}{unit}"
     if one.interval:
