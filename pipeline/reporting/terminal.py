@@ -11,13 +11,15 @@ import pandas as pd
 
 from pipeline.config.run import NOT_TESTED
 from pipeline.provenance.record import read_record
-from pipeline.reporting.methods_text import stacks_of
 from pipeline.reporting.metric_table import MetricTable, Score, split_table
-from pipeline.reporting.run_record import by_metric
-from pipeline.reporting.tables import SUMMARY, VOLUMES, distinct, read_table, where
+from pipeline.reporting.numbers import format_share
+from pipeline.reporting.run_record import by_metric, stacks_of
+from pipeline.reporting.tables import distinct, where
 from pipeline.reporting.titles import SPLIT_ORDER, TESTED, method_title, split_title
 from pipeline.reporting.verdict import Verdict, verdict
 from pipeline.statistics.summary import FEWEST_SUBJECTS
+from pipeline.tables.summary import SUMMARY
+from pipeline.tables.volumes import VOLUMES
 
 WIDTH = 80
 """Columns of a standard terminal."""
@@ -36,8 +38,8 @@ def run_text(results: Path, *, wide: bool = False) -> str:
     """
     record = read_record(results)
     metrics = record["config"]["evaluate"]["metrics"]
-    summary = by_metric(read_table(results / "metrics" / "summary.csv", SUMMARY), metrics)
-    volumes = read_table(results / "metrics" / "volumes.csv", VOLUMES)
+    summary = by_metric(SUMMARY.read(results / "metrics" / "summary.csv"), metrics)
+    volumes = VOLUMES.read(results / "metrics" / "volumes.csv")
     deliver, measured = record["config"]["infer"]["deliver"], distinct(summary, "split")
     tested = [split for split in TESTED if split in measured]
     tables = {split: split_table(summary, split, deliver) for split in SPLIT_ORDER if split in measured}
@@ -73,13 +75,17 @@ def table_text(table: MetricTable, title: str, *, wide: bool = False) -> str:
     regions = list(dict.fromkeys(column.region for column in table.columns))
     for region in regions if wide else regions[:1]:
         metrics = [column for column in table.columns if column.region == region]
-        titles = ["", *map(method_title, table.methods)]
-        columns = [[one.ljust(max(map(len, titles))) for one in titles]]
+        names = ["", *map(method_title, table.methods)]
+        columns = [[name.ljust(max(map(len, names))) for name in names]]
         for metric in metrics:
             best = table.best(metric)
             values = [metric.format(table.scores.get((name, metric), Score(nan)).value) for name in table.methods]
-            marks = [BEST if name == best else " " for name in table.methods]
-            cells = [f"{metric.heading} ", *map("".join, zip(values, marks, strict=True))]
+            cells = [metric.heading]
+            cells += [
+                f"{value}{BEST if name == best else ' '}" for name, value in zip(table.methods, values, strict=True)
+            ]
+            # The mark stays outside the column, so that the digits are aligned.
+            cells[0] += " "
             column = [cell.rjust(max(map(len, cells))) for cell in cells]
             if wide or sum(len(one[0]) + 1 for one in columns) + len(column[0]) <= WIDTH:
                 columns.append(column)
@@ -108,7 +114,7 @@ def verdict_text(found: Verdict, deliver: str, split: str, confidence: float) ->
     unit = f" {one.unit}" if one.unit else ""
     sentence += f" ({one.baseline_title}), {one.title} {one.value} against {one.baseline}{unit}"
     if one.interval:
-        sentence += f", difference {one.difference}{unit} ({confidence:.0%} interval {one.interval})"
+        sentence += f", difference {one.difference}{unit} ({format_share(confidence)} interval {one.interval})"
     return f"{sentence}."
 
 

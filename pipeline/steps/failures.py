@@ -1,7 +1,7 @@
-"""Write a page on a run that failed: which step, what it said, what was finished before, and what to do next.
+"""Write the page of a failed run: failed steps with their messages, finished results, and what to do next.
 
-Snakemake calls it when a run fails (workflow/rules/report.smk). The page is no output of a rule: it stands beside the
-reports, never in place of one, and the next run that succeeds removes it. It needs nothing but what Snakemake installs.
+Snakemake calls this step when a run fails (workflow/rules/report.smk). The page is not the output of a rule: it is
+written beside the reports, and the next successful run removes it. It needs only packages that Snakemake installs.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from pathlib import Path
 from pipeline.config.load import read_section
 from pipeline.config.sections import Report
 from pipeline.files import write_text
-from pipeline.reporting.failure_log import read_run_logs
-from pipeline.reporting.failure_page import failure_page
+from pipeline.reporting.pages.failures import failure_page
+from pipeline.reporting.snakemake_log import read_run_logs
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_settings
 
 logger = logging.getLogger(__name__)
 
 CLOCK_SKEW = "could indicate a clock skew problem"
-"""What Snakemake says when something that was just made seems older than what it was made of."""
+"""Message of Snakemake about an output that seems older than its inputs."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -36,16 +36,16 @@ def main(arguments: Namespace) -> None:
     log = read_run_logs(arguments.log)
     settings = read_section(Report, arguments.settings)
     write_text(arguments.output, failure_page(log, arguments.run, settings.title))
-    if any(tells_of_clock_skew(path) for path in arguments.log):
+    if any(has_clock_skew(path) for path in arguments.log):
         logger.warning(
-            "some files have a time that is still to come. Set the clock right if it is wrong, give these files the "
-            "time of now, and run again: find results resources -newermt now -exec touch {} +"
+            "some files have a modification time in the future. Correct the clock if it is wrong, set these files to "
+            "the current time, and run again: find results resources -newermt now -exec touch {} +"
         )
     logger.info("%d failed; open %s", len(log.failed), arguments.output)
 
 
-def tells_of_clock_skew(log: Path) -> bool:
-    """Return whether Snakemake stopped because files come from the future, by its log."""
+def has_clock_skew(log: Path) -> bool:
+    """Return whether Snakemake stopped because of files with a modification time in the future."""
     try:
         return CLOCK_SKEW in log.read_text(encoding="utf-8", errors="replace")
     except OSError:

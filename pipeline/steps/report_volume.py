@@ -8,26 +8,12 @@ from pathlib import Path
 
 from pipeline.config.load import read_section
 from pipeline.config.sections import Report
-from pipeline.files import read_json, write_text
-from pipeline.formats.io.container import read_image
+from pipeline.files import write_text
 from pipeline.formats.io.predictions import by_method, method_of
-from pipeline.physics.low_resolution import LowResolutionImage
-from pipeline.reporting.durations import Shard, read_durations
-from pipeline.reporting.extras import KINDS, read_extra
-from pipeline.reporting.figures.gallery import is_stack
-from pipeline.reporting.gates import read_gates
-from pipeline.reporting.looks import look
+from pipeline.reporting.pages.volume import volume_page
+from pipeline.reporting.resource_usage import Shard
 from pipeline.reporting.run_record import RunRecord, read_run_record
-from pipeline.reporting.setbacks import read_setbacks
-from pipeline.reporting.titles import method_title
-from pipeline.reporting.volume_page import (
-    Examined,
-    curve_methods,
-    main_methods,
-    primary_baseline,
-    slices_to_show,
-    volume_page,
-)
+from pipeline.reporting.volume_report import VolumeFiles, read_volume_report
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_settings
 
 logger = logging.getLogger(__name__)
@@ -83,47 +69,22 @@ def _run_record(volumes: Path, slices: Path, summary: Path, provenance: Path, mo
 def main(arguments: Namespace) -> None:
     """Run the stage."""
     settings = read_section(Report, arguments.settings)
-    reference, low = read_image(arguments.hr), read_image(arguments.lr, LowResolutionImage)
     run = _run_record(
         arguments.volumes_table, arguments.slices, arguments.summary, arguments.provenance, tuple(arguments.models)
     )
-    volume, deliver = reference.id, arguments.deliver
-    files = {method_of(path): path for path in by_method(arguments.predictions)}
-    indices = slices_to_show(reference, run, deliver, settings.slices_shown)
-    looks = look(
-        reference,
-        low,
-        files,
-        deliver=deliver,
-        main=main_methods(files, primary_baseline(run), deliver),
-        indices=indices,
-        order=slices_to_show(reference, run, deliver, len(reference.block.foreground_slices))
-        if is_stack(reference)
-        else None,
+    files = VolumeFiles(
+        reference=arguments.hr,
+        low=arguments.lr,
+        predictions={method_of(path): path for path in by_method(arguments.predictions)},
+        tuning=arguments.tuning,
+        gates=arguments.gates,
+        inserted=arguments.inserted,
+        tissue=arguments.tissue,
+        reliability=arguments.reliability,
+        uncertainty=next(iter(arguments.uncertainty), None),
+        benchmarks=arguments.benchmarks,
+        shard=Shard(arguments.shard, arguments.shard_volumes) if arguments.shard else None,
     )
-    lines = {name: (method_title(name), style) for name, style in curve_methods(primary_baseline(run), deliver).items()}
-    extras = [read_extra(name, getattr(arguments, name), volume, deliver, lines) for name in KINDS]
-    page = volume_page(
-        reference,
-        low,
-        looks,
-        run,
-        indices=indices,
-        tuning=read_json(arguments.tuning),
-        deliver=deliver,
-        settings=settings,
-        examined=Examined(
-            gates=read_gates(arguments.gates, volume, deliver),
-            extras=[extra for extra in extras if extra is not None],
-            durations=read_durations(
-                arguments.benchmarks,
-                volume,
-                Shard(arguments.shard or volume, arguments.shard_volumes),
-                [model.method for model in run.models],
-            ),
-            uncertainty=next(iter(arguments.uncertainty), None),
-            setbacks=read_setbacks(arguments.inserted, arguments.tissue, volume, deliver),
-        ),
-    )
+    page = volume_page(read_volume_report(files, run, arguments.deliver, settings.slices_shown), settings)
     write_text(arguments.output, page)
     logger.info("%s: %.1f MB", arguments.output, len(page) / 1e6)

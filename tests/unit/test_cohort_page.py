@@ -141,7 +141,7 @@ def test_the_worst_volume_comes_first_and_validation_is_left_out(tables, record)
 
 
 def test_setbacks_are_shown_beside_the_headline(page, record):
-    behind = "RRDB network, pixel loss shows fewer inserted structures than Zero-filled k-space"
+    behind = "RRDB network, pixel loss preserves fewer inserted structures than Zero-filled k-space"
     assert behind in [problem.what for problem in problems(record)]
     assert page.count(behind) == 2
     assert page.count("a difference of \N{MINUS SIGN}10.0 percentage points") == 2

@@ -35,7 +35,7 @@ from pipeline.metrics.evaluation.regions import region_mask
 from pipeline.physics.degradation import degrade, forward_model
 from pipeline.reporting.figures.slices import draw_slice
 from pipeline.reporting.run_record import read_run_record
-from pipeline.reporting.volume_page import slices_to_show
+from pipeline.reporting.volume_report import slices_to_show
 from pipeline.sources.packing import pack
 from pipeline.sources.picture_archive import picture_names, shard_of
 from pipeline.statistics.bootstrap import resampled_means
