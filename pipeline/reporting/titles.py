@@ -11,7 +11,7 @@ BASELINES = "pipeline.baselines"
 REFERENCE = "reference"
 """Name of the reference where a table lists it among the methods."""
 
-CLASSICAL_ORDER = ("nearest", "bicubic", "bspline3", "lanczos", "zerofill", "nlm_bspline3")
+BASELINE_ORDER = ("nearest", "bicubic", "bspline3", "lanczos", "zerofill", "nlm_bspline3")
 """From the simplest on; plug-ins that are not named here follow by name."""
 
 
@@ -117,7 +117,7 @@ SPLIT_ORDER = ("test", "test_within_subject", "val", "train")
 def baselines() -> list[str]:
     """Return the names of all baselines, in the order of tables."""
     known = plugins.names(BASELINES)
-    first = [name for name in CLASSICAL_ORDER if name in known]
+    first = [name for name in BASELINE_ORDER if name in known]
     return first + [name for name in known if name not in first]
 
 
@@ -162,12 +162,12 @@ def readable(name: str) -> str:
 
 
 def in_order(methods: Iterable[str], deliver: str) -> list[str]:
-    """Sort methods: classical ones, networks in the order of `NETWORKS`, others by name, the deliverable last."""
-    classical, networks = baselines(), list(NETWORKS)
+    """Sort methods: baselines, networks in the order of `NETWORKS`, others by name, the deliverable last."""
+    interpolations, networks = baselines(), list(NETWORKS)
 
     def place(name: str) -> tuple[int, int, str]:
-        if name in classical:
-            return 0, classical.index(name), name
+        if name in interpolations:
+            return 0, interpolations.index(name), name
         if name == deliver:
             return 2, 0, name
         return 1, networks.index(name) if name in networks else len(networks), name

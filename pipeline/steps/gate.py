@@ -31,12 +31,12 @@ from pipeline.formats import Part, format_of
 from pipeline.formats.io.container import SUFFIX, read_image
 from pipeline.formats.io.predictions import by_method, method_of
 from pipeline.image.image import Image
+from pipeline.image.normalisation import normalise
 from pipeline.physics.degradation import check_magnitude
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.physics.noise_level import estimate_sigma
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_table, show_progress
-from pipeline.steps.extract import normalise
 from pipeline.tables.gates import GATES, GateResult
 
 logger = logging.getLogger(__name__)

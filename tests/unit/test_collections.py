@@ -28,6 +28,7 @@ from pipeline.files import folders_of
 from pipeline.formats import nifti, tiff_stack
 from pipeline.formats._picture_stack import read_picture, stack_image
 from pipeline.formats.io.container import read_image, write_image
+from pipeline.formats.io.extraction import extract
 from pipeline.formats.io.predictions import check_output, prediction_path, read_prediction, suffix_of, write_prediction
 from pipeline.image.image import Image
 from pipeline.metrics.evaluation.measure import evaluate, measure
@@ -42,7 +43,6 @@ from pipeline.statistics.bootstrap import resampled_means
 from pipeline.statistics.measurements import read_parts, volume_table
 from pipeline.statistics.summary import summarise
 from pipeline.steps.__main__ import main
-from pipeline.steps.extract import extract
 from pipeline.tables.duplicates import excluded_pictures
 from pipeline.tables.slices import SLICES
 from pipeline.tables.summary import SUMMARY

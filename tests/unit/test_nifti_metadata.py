@@ -22,13 +22,13 @@ from pipeline.formats import Part, format_of, mgh, nifti
 from pipeline.formats._checks import header_of
 from pipeline.formats.io.container import read_image, write_image
 from pipeline.formats.io.predictions import write_prediction, write_quantity
+from pipeline.formats.io.segmentation import read_segmentation
 from pipeline.formats.mgh import MghHeader
 from pipeline.image.image import Image
-from pipeline.image.segmentation import read_segmentation
+from pipeline.image.slices import cut_block
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.steps.derivatives import size_of
-from pipeline.steps.extract import cut_block
 from pipeline.steps.gate import as_measured
 from tests.helpers import described, ras_affine
 from tests.image_files import numbers

@@ -87,7 +87,7 @@ def model(history: str, method: str = "brainsr") -> ModelRecord:
 
 def config(**changes: Any) -> dict[str, Any]:
     train = {"initial_weights": "realesrgan-6b"}
-    infer = {"deliver": "brainsr", "consistency": True}
+    infer = {"deliver": "brainsr", "data_consistency": True}
     degrade = {"direction": "in_plane"}
     return {"run": HOSTILE, "train": train, "infer": infer, "degrade": degrade, "recipes": {}, **changes}
 
