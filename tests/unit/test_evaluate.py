@@ -232,7 +232,7 @@ def results(tmp_path_factory):
     return run_all(tmp_path_factory.mktemp("run"))
 
 
-def test_every_classical_method_leaves_a_file_that_lies_on_its_source(results):
+def test_every_baseline_leaves_a_file_that_lies_on_its_source(results):
     for name in ("one", "two", "three"):
         source: Any = nib.load(results.parent / f"{name}.nii.gz")
         for method in METHODS:
