@@ -64,8 +64,8 @@ def picture_foreground(picture: NDArray) -> NDArray[np.bool_]:
 def bright_part(data: NDArray, axes: Iterable[int] | None = None) -> NDArray[np.bool_]:
     """Threshold the smoothed image at half of Otsu's threshold.
 
-    Half is relative to the image's low percentile, and values are clipped to its percentiles, so that neither a constant
-    offset nor a single hot or dead voxel changes the result.
+    Half is relative to the image's low percentile, and values are clipped to its percentiles, so that neither an offset
+    nor a single hot or dead voxel changes the result.
 
     Args:
         data: intensities, not all the same, any order in memory; the background is dark.
