@@ -350,7 +350,7 @@ def test_without_trained_networks_no_training_is_described():
 
 def test_the_page_shows_every_network(page):
     text = " ".join(re.sub(r"<[^>]*>", " ", page).split())
-    assert "Used without further training: Pretrained network, untouched." in text
+    assert "Used without further training: Pretrained network." in text
     assert text.count("None: no step was skipped") == 1
     assert "rolled back (1)" in text
     assert "0.5 chosen" in text
