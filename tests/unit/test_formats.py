@@ -950,10 +950,8 @@ def test_the_command_line_names_the_part(generator: Path, tmp_path: Path) -> Non
     path, output = tmp_path / "a.tif", tmp_path / "b.ome.tif"
     tifffile.imwrite(path, np.stack([head, head]), photometric="minisblack", metadata={"axes": "CZYX"}, ome=True)
     paths = ("--model", generator, path, "--output", output)
-    command(
-        *("apply", *paths, "--channel", "1", "--voxel-um", "0.5", "0.5", "2"),
-        *("--foreground", "all", "--device", "cpu", "--force"),
-    )
+    options = ["--channel", "1", "--voxel-um", "0.5", "0.5", "2", "--foreground", "all", "--device", "cpu", "--force"]
+    assert main(["apply", *map(str, paths), *options]) == 0
     image = format_of(output).read(output)
     assert image.spacing == (0.125, 0.125, 2.0) and image.data.shape == (80, 88, 4)
     assert main(["apply", *map(str, paths), "--channel", "2", "--device", "cpu"]) == 1
