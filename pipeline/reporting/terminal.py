@@ -17,7 +17,7 @@ from pipeline.reporting.run_record import by_metric, stacks_of
 from pipeline.reporting.tables import distinct, where
 from pipeline.reporting.titles import SPLIT_ORDER, TESTED, method_title, split_title
 from pipeline.reporting.verdict import Verdict, verdict
-from pipeline.statistics.summary import FEWEST_SUBJECTS
+from pipeline.statistics.summary import MIN_SUBJECTS
 from pipeline.tables.summary import SUMMARY
 from pipeline.tables.volumes import VOLUMES
 
@@ -90,7 +90,7 @@ def table_text(table: MetricTable, title: str, *, wide: bool = False) -> str:
             if wide or sum(len(one[0]) + 1 for one in columns) + len(column[0]) <= WIDTH:
                 columns.append(column)
         left_out = len(metrics) + 1 - len(columns)
-        more = f"; {left_out} more metrics with --wide" if left_out else ""
+        more = f"; {left_out} more with --wide" if left_out else ""
         heading = f"{title}: means over the {metrics[0].region_title.lower()}, {BEST} best{more}"
         lines = [" ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
         blocks.append("\n".join([*textwrap.wrap(heading, WIDTH), "", *lines]))
@@ -130,6 +130,6 @@ def coverage_text(volumes: pd.DataFrame, pictures: Collection[str] = ()) -> str:
     subjects = len(distinct(volumes, "subject"))
     if subjects == 1:
         return "The interval covers the slices of this one subject, not the differences between subjects."
-    if subjects < FEWEST_SUBJECTS:
+    if subjects < MIN_SUBJECTS:
         return f"The interval covers these {subjects} subjects, too few for conclusions about other subjects."
     return f"The interval covers the choice of subjects ({subjects}) and of their slices."

@@ -18,7 +18,7 @@ from typing import Any
 from pipeline.errors import UserError
 from pipeline.files import folder_beside, publish_folder, write_text
 from pipeline.steps._cli import ArgumentParser, Namespace
-from pipeline.steps.merge import merged
+from pipeline.tables.table import concatenate
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ def _run_volumes(module: ModuleType, parser: ArgumentParser, arguments: Namespac
             writing.result()
         for name in parser.tables:
             parts = [_part(folder, name, number) for number in range(len(volumes))]
-            write_text(getattr(arguments, name), merged(parts))
+            write_text(getattr(arguments, name), concatenate(parts))
 
 
 def _part(folder: str, name: str, number: int) -> Path:

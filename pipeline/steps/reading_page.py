@@ -7,42 +7,21 @@ What the readers send back is turned into scores by `python -m pipeline.steps re
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from pathlib import Path
 
 from tqdm import tqdm
 
 from pipeline.config.load import read_section
 from pipeline.config.sections import REFERENCE, Reading
-from pipeline.errors import UserError
-from pipeline.fidelity.reading.crops import Case, choose_cases
 from pipeline.fidelity.reading.key import write_key
-from pipeline.fidelity.reading.page import Shown, make_study, reading_page
+from pipeline.fidelity.reading.study import Picture, make_study
 from pipeline.files import write_text
 from pipeline.formats.io.container import read_image
-from pipeline.formats.io.predictions import by_method, method_of, of_volume, read_prediction
-from pipeline.image.image import Image
+from pipeline.formats.io.predictions import by_method, method_of, of_volume
+from pipeline.reporting.figures.reading_cases import choose_cases, draw_cases
+from pipeline.reporting.pages.reading import reading_page
 from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_settings, show_progress
 
 logger = logging.getLogger(__name__)
-
-FEWEST_METHODS = 2
-
-
-def draw_volume(reference: Image, predictions: Sequence[Path], cases: Sequence[Case]) -> dict[tuple[str, str], Shown]:
-    """Draw the cases of a volume, of every method, one method in memory at a time.
-
-    Args:
-        reference: extracted volume.
-        predictions: its restorations.
-        cases: those of this volume.
-    """
-    axis = reference.slice_axis
-    shown = {(case.name, REFERENCE): Shown(case.picture(reference.data, axis), case.aspect) for case in cases}
-    for path in by_method(predictions):
-        estimate = read_prediction(path, reference)
-        shown |= {(case.name, method_of(path)): Shown(case.picture(estimate, axis), case.aspect) for case in cases}
-    return shown
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -65,25 +44,15 @@ def main(arguments: Namespace) -> None:
     settings = read_section(Reading, arguments.settings)
     references = [read_image(path) for path in arguments.hr]
     cases = choose_cases(references, settings.slices)
-    pictures: dict[tuple[str, str], Shown] = {}
+    pictures: dict[tuple[str, str], Picture] = {}
     for reference in tqdm(references, unit="volume", disable=not show_progress()):
         own = [case for case in cases if case.volume == reference.id]
-        pictures |= draw_volume(reference, of_volume(arguments.predictions, reference.id), own)
+        predictions = by_method(of_volume(arguments.predictions, reference.id))
+        pictures |= draw_cases(reference, {method_of(path): path for path in predictions}, own)
     if arguments.without_reference:
         pictures = {shown: picture for shown, picture in pictures.items() if shown[1] != REFERENCE}
-    methods = sorted({method for _, method in pictures})
-    _check(methods, cases, pictures)
-    key = make_study([case.name for case in cases], methods, pictures, settings, arguments.seed)
+    key = make_study([case.name for case in cases], pictures, settings, arguments.seed)
     page = reading_page(key, pictures)
     write_key(arguments.key, key)
     write_text(arguments.page, page)
     logger.info("%s: %.1f MB, %d questions; keep %s", arguments.page, len(page) / 1e6, len(key.items), arguments.key)
-
-
-def _check(methods: Sequence[str], cases: Sequence[Case], pictures: dict[tuple[str, str], Shown]) -> None:
-    if len(methods) < FEWEST_METHODS:
-        raise UserError(f"--predictions: {len(methods)} methods are to be judged; give at least {FEWEST_METHODS}.")
-    for case in cases:
-        missing = [method for method in methods if (case.name, method) not in pictures]
-        if missing:
-            raise UserError(f"volume {case.volume!r} has no prediction of {', '.join(missing)}, as others have.")

@@ -36,7 +36,7 @@ def run_with(table: Table[Any], rows: pd.DataFrame) -> RunRecord:
     return RunRecord(nothing, nothing, nothing, {"config": {"infer": {"deliver": "brainsr"}}}, (), {table: rows})
 
 
-def test_fewer_inserted_structures_than_the_best_classical_method_are_told():
+def test_fewer_inserted_structures_than_the_best_baseline_are_told():
     (found,) = inserted_setbacks(
         inserted(bicubic=(9, 9), zerofill=(10, 12), brainsr=(11, 5), reference=(20, 20)), "brainsr"
     )
@@ -75,7 +75,7 @@ def test_the_interval_is_that_of_the_difference_over_all_structures():
     assert found.text == f"Detected: 16 of 80 (20%) versus 22 of 80 (28%), a difference of {difference}."
 
 
-def test_tissues_are_compared_with_the_classical_method_that_is_least_off():
+def test_tissues_are_compared_with_the_baseline_that_is_least_off():
     biases = {
         "white_matter": {"bspline3": 5.0, "zerofill": -8.0, "brainsr": -6.5, "pretrained": 0.1},
         "grey_matter": {"bspline3": 5.0, "zerofill": -4.0, "brainsr": -4.9, "bicubic": 0.1},
