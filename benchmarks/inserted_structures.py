@@ -67,7 +67,7 @@ RIDGE = 1e-6
 def variants(folder: Path, settings: Infer, deliver: str) -> dict[str, Restore]:
     """Return the delivered network without data consistency, and with a noise level of zero."""
     network = load_generator(folder / deliver / "generator.safetensors").eval()
-    changes = {"no data consistency": {"consistency": False}, "noise level 0": {"noise_sigma": 0.0}}
+    changes = {"no data consistency": {"data_consistency": False}, "noise level 0": {"noise_sigma": 0.0}}
     return {
         f"{deliver}, {name}": partial(restore, network, settings=settings.model_copy(update=one))
         for name, one in changes.items()

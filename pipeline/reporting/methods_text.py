@@ -262,7 +262,7 @@ def _quoted(method: str) -> str:
 
 def _consistency_sentences(record: Record, trained: Sequence[str], books: Bibliography) -> str:
     """Describe the data-consistency step; empty if it was not used."""
-    if not trained or not record["config"]["infer"]["consistency"]:
+    if not trained or not record["config"]["infer"]["data_consistency"]:
         return ""
     return (
         " A data-consistency step was applied to the results of trained networks: the result was degraded again, and "

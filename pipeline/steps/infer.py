@@ -52,12 +52,12 @@ def infer(
     chosen = choose_device(device)
     networks = [network_on(path, chosen) for path in (generator, *others)]
     image = read_image(lr, LowResolutionImage)
-    found = restore_measured(networks, image, settings, doubted=spread is not None)
+    found = restore_measured(networks, image, settings, with_tta_std=spread is not None)
     check_restored(networks[0], image, found, force=settings.force or output.parent.name != settings.deliver)
 
     def write() -> None:
-        if spread is not None and found.spread is not None:
-            write_image(spread, restored_image(image, found.spread))
+        if spread is not None and found.tta_std is not None:
+            write_image(spread, restored_image(image, found.tta_std))
         saturated = write_prediction(output, image, found.restored)
         logger.info("%s: restored, %d voxels clipped", image.id, saturated)
 

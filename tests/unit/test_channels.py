@@ -33,7 +33,7 @@ from pipeline.formats.tiled import open_tiled
 from pipeline.image.image import Identity, Image
 from pipeline.image.normalisation import normalise
 from pipeline.image.slices import cut_block
-from pipeline.inference.large_images import measured_levels, restore_large
+from pipeline.inference.large_images import channel_statistics, restore_large
 from pipeline.metrics.evaluation.measure import evaluate, measure
 from pipeline.metrics.evaluation.regions import neighbours
 from pipeline.models.generator import Generator, Shape
@@ -489,7 +489,7 @@ def test_a_huge_coloured_tiff_stays_coloured_and_its_colours_share_a_range(secti
     source = rgb_tiff(tmp_path / "a.tif", data, tile=(32, 32), compression="zlib")
     settings = Infer(tile_lr=64, overlap_lr=4, noise_sigma=0.02, force=True)
     with open_tiled(source) as image:
-        levels = measured_levels(image, settings)
+        levels = channel_statistics(image, settings)
         restore_large(network(), image, settings, tmp_path / "all.tif", "a network")
         restore_large(network(), image.only("c", 0), settings, tmp_path / "red.tif", "a network")
     assert len({(level.offset, level.scale) for level in levels}) == 1

@@ -230,8 +230,8 @@ def test_comparisons_show_every_method_with_the_corrected_p(record):
     assert table.rows[0][6].number == pytest.approx(0.006)
     assert {row[3].style for row in table.rows} == {"better"}
     by_psnr, by_ssim, reach = comparisons.statements(record.table(COMPARISONS), record.main_columns, record)
-    assert by_psnr.startswith("Another subject: By PSNR, RRDB network, pixel loss is better than ")
-    assert by_ssim.startswith("Another subject: By SSIM")
+    assert by_psnr.startswith("Unseen subjects: By PSNR, RRDB network, pixel loss is better than ")
+    assert by_ssim.startswith("Unseen subjects: By SSIM")
     assert f"over {COUNT} subjects, corrected for the number of baselines by Holm's method" in reach
 
 

@@ -543,8 +543,8 @@ def test_the_page_over_all_volumes_claims_no_heads(finished: Path) -> None:
     output = finished / "index.html"
     assert main(["report_index", *table_options(finished), "--output", str(output)]) == 0
     text = output.read_text()
-    assert "Pictures that training never saw" in text and "Whose heads they show is not known" in text
-    assert "Another subject" not in text and "the choice of subjects" not in text
+    assert "Unseen pictures" in text and "Their subjects are unknown" in text
+    assert "Unseen subjects" not in text and "the choice of subjects" not in text
     assert "6 pictures" in text
 
 

@@ -195,7 +195,7 @@ def test_a_volume_that_was_measured_as_a_whole_has_that_value_and_no_slices():
     ours = row_of(summary, "test", "rrdb_l1")
     assert tuple(ours[["n", "mean", "diff"]]) == (1, 21, 1)
     assert all(math.isnan(ours[name]) for name in ("ci_low", "ci_high", "diff_ci_low", "diff_ci_high", "p"))
-    assert "(a single value, no interval, 1 volume)" in findings(summary, volume_table(one))["test"][0]
+    assert "(one value, hence no interval, 1 volume)" in findings(summary)["test"][0]
     # a second volume of the same subject brings no second subject
     same = table(*parts, *(whole("t2", "B", "test", method, values[1]) for method, values in methods.items()))
     ours = row_of(summarise(same, SETTINGS, 1), "test", "rrdb_l1")
@@ -276,25 +276,26 @@ def test_without_validation_there_is_no_baseline():
         summarise(HAND[HAND["split"] == "test"], SETTINGS, 0)
 
 
-def test_the_findings_name_baseline_difference_interval_and_scope():
-    volumes = volume_table(HAND)
-    assert findings(summarise(HAND, SETTINGS, 1), volumes)["test"] == [
-        "Heads not in the training data: rrdb_l1 is better than bicubic, the best baseline on validation, "
-        "by PSNR over the foreground: +2.50 dB (95% interval +2.50 to +2.50, 1 volume)."
-    ]
-    assert scope("test", volumes) == (
-        "Split test contains 1 subject: the interval covers only the slices of this subject. This is too few for "
-        "conclusions about subjects in general."
+def test_findings_name_baseline_difference_interval_and_scope():
+    assert findings(summarise(HAND, SETTINGS, 1)) == {
+        "test": [
+            "rrdb_l1 is better than bicubic, the best baseline on validation, by PSNR over the foreground: +2.50 dB "
+            "(95% confidence interval +2.50 to +2.50, 1 volume)."
+        ]
+    }
+    assert scope("test", volume_table(HAND)) == (
+        "Split test has 1 subject: the intervals cover only the slices of this subject. No conclusion about subjects "
+        "in general is possible."
     )
 
 
 @pytest.mark.parametrize(
     ("values", "words"), [([10, 11], "is worse than bicubic"), ([19, 24], "is not distinguishable from bicubic")]
 )
-def test_the_findings_do_not_flatter(values, words):
+def test_findings_follow_the_interval(values, words):
     others = HAND[~((HAND["split"] == "test") & (HAND["method"] == "rrdb_l1"))]
     changed = table(others.itertuples(index=False), rows("t1", "B", "test", "rrdb_l1", values))
-    assert words in findings(summarise(changed, SETTINGS, 1), volume_table(changed))["test"][0]
+    assert words in findings(summarise(changed, SETTINGS, 1))["test"][0]
 
 
 def test_six_heads_allow_more():
@@ -305,14 +306,14 @@ def test_six_heads_allow_more():
     slices = table(*parts)
     summary = summarise(slices, SETTINGS, 1)
     assert row_of(summary, "test", "rrdb_l1")["p"] == pytest.approx(2 / 64)
-    assert "6 volumes, p = 0.031" in findings(summary, volume_table(slices))["test"][0]
-    assert "too few" not in scope("test", volume_table(slices))
+    assert "6 volumes, p = 0.031" in findings(summary)["test"][0]
+    assert "the choice of subjects" in scope("test", volume_table(slices))
 
 
 def test_summary_survives_a_round_trip_through_its_file():
     summary = summarise(HAND, SETTINGS, 1)
     again = pd.read_csv(io.StringIO(summary.to_csv(index=False)))
-    assert findings(again, volume_table(HAND)) == findings(summary, volume_table(HAND))
+    assert findings(again) == findings(summary)
 
 
 def test_holm_agrees_with_statsmodels_and_leaves_out_what_was_not_tested():
@@ -406,7 +407,7 @@ def test_the_words_follow_the_corrected_test():
     expected = "By PSNR, brainsr is better than bicubic, lanczos, pretrained, zerofill; it is worse than nearest."
     assert first == expected
     assert "With 1 subject, no test over subjects can reach p < 0.05" in last
-    assert "no conclusion about subjects in general" in last
+    assert "No conclusion about subjects in general" in last
     assert against_all(compare_all(cohort(1, mixed), SETTINGS, 1), split="test_within_subject") == []
 
 

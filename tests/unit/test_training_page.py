@@ -87,7 +87,7 @@ def model(history: str, method: str = "brainsr") -> ModelRecord:
 
 def config(**changes: Any) -> dict[str, Any]:
     train = {"initial_weights": "realesrgan-6b"}
-    infer = {"deliver": "brainsr", "consistency": True}
+    infer = {"deliver": "brainsr", "data_consistency": True}
     degrade = {"direction": "in_plane"}
     return {"run": HOSTILE, "train": train, "infer": infer, "degrade": degrade, "recipes": {}, **changes}
 
@@ -350,7 +350,7 @@ def test_without_trained_networks_no_training_is_described():
 
 def test_the_page_shows_every_network(page):
     text = " ".join(re.sub(r"<[^>]*>", " ", page).split())
-    assert "Used without further training: Pretrained network, untouched." in text
+    assert "Used without further training: Pretrained network." in text
     assert text.count("None: no step was skipped") == 1
     assert "rolled back (1)" in text
     assert "0.5 chosen" in text

@@ -38,7 +38,9 @@ rule evaluate:
     benchmark:
         f"{RESULTS}/benchmarks/evaluate/{{shard}}.tsv"
     conda:
-        "../../envs/imaging.yaml" if not RUN.evaluate.needs_features else "../../envs/learning.yaml"
+        "../../envs/imaging.yaml"
+        if not RUN.evaluate.needs_features
+        else "../../envs/learning.yaml"
     threads: 1
     resources:
         mem_mb=memory_mb,

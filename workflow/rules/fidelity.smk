@@ -282,7 +282,7 @@ rule insert:
     params:
         volumes=of_shard(named, INSERTED_SHARDS),
         settings=section("insertion"),
-        infer=RUN.infer.model_dump_json(exclude={"deliver", "disagree_with"}),
+        infer=RUN.infer.model_dump_json(exclude={"deliver", "ensemble"}),
         seed=RUN.seed,
         code=code_version("pipeline.steps.insert_structures"),
     message:

@@ -64,7 +64,7 @@ use rule infer as infer_delivered with:
         lr=of_shard(measured, SHARDS),
         others=expand(
             f"{RESULTS}/models/{{other}}/generator.safetensors",
-            other=RUN.infer.disagree_with,
+            other=RUN.infer.ensemble,
         ),
     output:
         folder=directory(RESTORED),

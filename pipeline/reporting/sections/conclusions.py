@@ -34,5 +34,7 @@ def for_index(run: RunRecord) -> Section | None:
 
 
 def _sentences(run: RunRecord, summary: Any) -> tuple[str, ...]:
-    found = findings(summary, run.volumes, confidence=run.confidence, title=method_title, stacks=run.stacks)
-    return tuple(sentence for sentences in found.values() for sentence in sentences)
+    by_split = findings(summary, confidence=run.confidence, title=method_title)
+    return tuple(
+        f"{run.split_title(split)}: {sentence}" for split, sentences in by_split.items() for sentence in sentences
+    )
