@@ -90,7 +90,7 @@ def table_text(table: MetricTable, title: str, *, wide: bool = False) -> str:
             if wide or sum(len(one[0]) + 1 for one in columns) + len(column[0]) <= WIDTH:
                 columns.append(column)
         left_out = len(metrics) + 1 - len(columns)
-        more = f"; {left_out} more metrics with --wide" if left_out else ""
+        more = f"; {left_out} more with --wide" if left_out else ""
         heading = f"{title}: means over the {metrics[0].region_title.lower()}, {BEST} best{more}"
         lines = [" ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
         blocks.append("\n".join([*textwrap.wrap(heading, WIDTH), "", *lines]))
