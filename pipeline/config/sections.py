@@ -11,6 +11,7 @@ from pipeline import plugins
 from pipeline.config.base import Section
 from pipeline.config.mistakes import explain
 from pipeline.config.names import PluginName, PluginParameters, any_parameters
+from pipeline.config.planes import PlaneChoice
 from pipeline.config.volumes import Identifier
 from pipeline.physics.operators import kspace_truncation
 from pipeline.physics.parameters import Direction, PhysicalParameters
@@ -21,7 +22,6 @@ REFERENCE = "reference"
 """Name of the reference where it is listed among the methods."""
 OPERATORS, NOISES = "pipeline.physics.operators", "pipeline.physics.noise"
 KindName = Annotated[str, AfterValidator(PluginName("pipeline.fidelity.insertion.kinds"))]
-PlaneChoice = Literal["auto", "axial", "coronal", "sagittal"]
 PLANE_CHOICES: tuple[PlaneChoice, ...] = get_args(PlaneChoice)
 METRICS = "pipeline.metrics"
 MetricName = Annotated[str, AfterValidator(PluginName(METRICS))]
