@@ -23,10 +23,10 @@ Direction = Literal["in_plane", "through_plane", "isotropic"]
 """Along which axes of a volume something happens: both of a slice, the one across the slices, or all three."""
 
 RANGE = "range"
-"""By this tag a range is told from a number."""
+"""Tag of ranges, as opposed to numbers."""
 
 OUTSIDE = 0.25
-"""How far an image may lie beyond either end of the range that a network was trained on, as a share of that end."""
+"""Relative tolerance beyond either end of the range that a network was trained on."""
 
 
 def _rising(limits: tuple[float, float]) -> tuple[float, float]:
@@ -43,7 +43,7 @@ Ranged = Annotated[
     Annotated[Number, Tag("number")] | Annotated[tuple[Number, Number], AfterValidator(_rising), Tag(RANGE)],
     Discriminator(_tag),
 ]
-"""A number, or [low, high]: every patch, and every volume, draws its own number evenly from between."""
+"""A number, or [low, high]: a number is drawn uniformly from the range for every patch and every volume."""
 
 
 class PhysicalParameters(Section):
@@ -54,11 +54,11 @@ class PhysicalParameters(Section):
 
     @property
     def has_ranges(self) -> bool:
-        """Whether a number is still to be drawn."""
+        """Whether a parameter is a range."""
         return any(isinstance(value, tuple) for _, value in self)
 
     def drawn(self, generator: np.random.Generator) -> Self:
-        """Return the same parameters with a number, evenly drawn, in the place of every range."""
+        """Return the parameters with every range replaced by a uniformly drawn number."""
         ranges = {name: value for name, value in self if isinstance(value, tuple)}
         return self.model_copy(update={name: float(generator.uniform(*limits)) for name, limits in ranges.items()})
 
@@ -68,7 +68,7 @@ class PhysicalParameters(Section):
 
 
 def number(value: float | tuple[float, float]) -> float:
-    """Return a parameter that is no range any more.
+    """Return a parameter that is a number.
 
     Raises:
         TypeError: it is one; `PhysicalParameters.drawn` comes first.
@@ -89,7 +89,7 @@ def in_voxels(length_mm: float, spacing_mm: float | None, what: str) -> float:
 
     Args:
         length_mm: in millimetres.
-        spacing_mm: distance between neighbouring voxels; None where nobody knows it.
+        spacing_mm: distance between neighbouring voxels; None if unknown.
         what: the parameter, for the message.
 
     Raises:
@@ -97,8 +97,8 @@ def in_voxels(length_mm: float, spacing_mm: float | None, what: str) -> float:
     """
     if spacing_mm is None:
         raise UserError(
-            f"degrade.operators: {what} is a length, but this image says nothing of the size of its voxels. Give the "
-            "volume's voxel_um, or a parameter that is counted in voxels."
+            f"degrade.operators: {what} is a length, but the voxel size of this image is unknown. Set voxel_um of the "
+            "volume, or a parameter in voxels."
         )
     return length_mm / spacing_mm
 
