@@ -41,9 +41,9 @@ def gate(
         noise_sigma: noise level as a fraction of the intensity range; by default it is estimated.
     """
     from pipeline.config.sections import Extract
+    from pipeline.fidelity.gate.measurement import read_measurement
     from pipeline.fidelity.gate.volumes import check_prediction
     from pipeline.formats.io.predictions import by_method, method_of
-    from pipeline.steps.gate import read_measurement
     from pipeline.tables.gates import GATES
 
     image = read_measurement(lr, forward_model, Extract(plane=plane, foreground=foreground), noise_sigma)

@@ -296,7 +296,7 @@ def test_readers_see_as_many_volumes_as_there_are_slices():
     ("methods", "words"),
     [
         (["reference", "brainrs"], r"reading\.methods\[1\]: 'brainrs' is unknown; did you mean 'brainsr'"),
-        (["bicubic"], "one method"),
+        (["bicubic"], "at least two methods"),
         (["bicubic", "bicubic"], "is listed twice"),
     ],
 )
