@@ -7,15 +7,13 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from pipeline.console import start_logging
 from pipeline.errors import UserError
 from pipeline.steps._cli import stage_parser
-from pipeline.steps._each_volume import run_volumes
-from pipeline.steps._names import STAGES, module_of
 
 INTERRUPTED = 130
+COMMANDS = ("apply", "figure", "table", "configure", "repeat", "compare_runs")
 
 # Threads that wait by spinning take the core from those that work as soon as anything else runs: with one other busy
 # process on two cores a training step took 2.5 times as long. OpenMP reads this when torch is loaded.
@@ -27,7 +25,7 @@ def main(arguments: Sequence[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(overview())
         return 0 if arguments else 2
-    if arguments[0] not in STAGES:
+    if arguments[0] not in COMMANDS:
         print(f"error: there is no stage {arguments[0]!r}\n\n{overview()}", file=sys.stderr)
         return 2
     return run_stage(arguments[0], arguments[1:])
@@ -35,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def overview() -> str:
     """Return the list of stages."""
-    lines = [f"  {name:<19} {purpose}" for name, purpose in STAGES.items()]
+    lines = [f"  {name}" for name in COMMANDS]
     return "\n".join(
         ["usage: python -m pipeline STAGE ...", "", *lines, "", "python -m pipeline STAGE --help tells more."]
     )
@@ -43,15 +41,13 @@ def overview() -> str:
 
 def run_stage(stage: str, arguments: Sequence[str]) -> int:
     """Parse a stage's arguments and run it; a user's mistake becomes one message and exit status 1."""
-    module = importlib.import_module(module_of(stage))
+    module = importlib.import_module(f"pipeline.commands.{stage}")
     parser = stage_parser(stage, module.__doc__)
     module.add_arguments(parser)
-    text = "folders of results: each appears when all that goes into it is written"
-    parser.add_argument("--whole", type=Path, nargs="*", default=[], metavar="FOLDER", help=text)
     parsed = parser.parse_args(arguments)
     start_logging()
     try:
-        run_volumes(module, parser, parsed)
+        module.main(parsed)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -1,9 +1,22 @@
-"""Log messages and progress bars on the terminal."""
+"""The command line's behaviour: log messages, progress bars, error messages and exit statuses."""
 
 from __future__ import annotations
 
+import ast
 import logging
 import sys
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    from cyclopts import App
+
+MISTAKE, WRONG_COMMAND_LINE, INTERRUPTED = 1, 2, 130
+"""Exit statuses."""
 
 
 class _LevelFormatter(logging.Formatter):
@@ -25,3 +38,53 @@ def start_logging() -> None:
 def show_progress() -> bool:
     """Return whether standard error is a terminal, so that a progress bar makes sense."""
     return sys.stderr.isatty()
+
+
+def docstring_summary(module: str) -> str:
+    """Return the first line of a module's docstring without importing the module."""
+    spec = find_spec(module)
+    source = Path(spec.origin).read_text(encoding="utf-8") if spec and spec.origin else ""
+    return (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
+
+
+def run_app(app: App, arguments: Sequence[str], command: str) -> int:
+    """Run a command line and return the exit status, see `exit_status`.
+
+    Args:
+        app: the application.
+        arguments: words of the command line.
+        command: name of the command for messages, such as "brainsr apply".
+    """
+    start_logging()
+    return exit_status(lambda: app(arguments, exit_on_error=False, print_error=False), command)
+
+
+def exit_status(run: Callable[[], object], command: str) -> int:
+    """Call a function; a mistake of the user becomes one message on standard error, without a traceback.
+
+    Args:
+        run: the function.
+        command: name of the command for messages.
+
+    Returns:
+        0, or the exit status that the function returns; 1 for a user's mistake, 2 for a wrong command line, 130 after
+        an interrupt.
+    """
+    from cyclopts import CycloptsError
+
+    try:
+        status = run()
+    except CycloptsError as error:
+        sys.stderr.write(f"error: {error}\nSee: {command} --help\n")
+        return WRONG_COMMAND_LINE
+    except UserError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return MISTAKE
+    except OSError as error:
+        logging.getLogger(__name__).debug("details", exc_info=True)
+        sys.stderr.write(f"error: {error.filename or command}: {error.strerror or error}\n")
+        return MISTAKE
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; run the same command again to continue\n")
+        return INTERRUPTED
+    return status if isinstance(status, int) else 0

@@ -53,15 +53,24 @@ def files_in(folder: Path) -> list[Path]:
     return [folder / name for name in content["files"]]
 
 
-def file_of(folder: Path, volume: str) -> Path:
-    """Return the file of a volume in a folder of results: its name is the volume's id and a suffix.
+def files_of(volume: str, paths: Sequence[Path]) -> list[Path]:
+    """Return the files of a volume among files and folders of results: a name is a volume's id and a suffix.
+
+    Ids contain no dots.
+    """
+    candidates = [one for path in paths for one in (sorted(path.glob(f"{volume}.*")) if path.is_dir() else [path])]
+    return [path for path in candidates if path.name.partition(".")[0] == volume]
+
+
+def file_of(volume: str, paths: Sequence[Path]) -> Path:
+    """Return the one file of a volume among files and folders of results.
 
     Raises:
-        UserError: the folder has no file of this volume, or no manifest.
+        UserError: there is none.
     """
-    found = [path for path in files_in(folder) if path.name.partition(".")[0] == volume]
+    found = files_of(volume, paths)
     if not found:
-        raise UserError(f"{folder}: has no file of volume {volume!r}; delete the folder and run again.")
+        raise UserError(f"volume {volume!r}: no file of it among {', '.join(map(str, paths)) or 'the given files'}.")
     return found[0]
 
 

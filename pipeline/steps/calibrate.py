@@ -1,12 +1,14 @@
-"""Finds, on the validation volumes alone, by what the disagreement of a network is to be multiplied.
+"""Calibrate the error maps on the validation volumes.
 
-The product is the absolute error that one has to expect, see pipeline/fidelity/error_calibration.py.
+The standard deviation of a network's results over flips and transposes, times the calibration factor, is the expected
+absolute error; see pipeline/fidelity/error_calibration.py.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,7 @@ from pipeline.files import read_json, write_json
 from pipeline.formats.io.container import map_image, read_image
 from pipeline.formats.io.predictions import read_prediction
 from pipeline.image.image import Image
-from pipeline.steps._cli import ArgumentParser, Namespace, add_path
+from pipeline.steps._shards import file_of
 
 logger = logging.getLogger(__name__)
 
@@ -76,26 +78,33 @@ def read_factor(path: Path) -> float:
     return float(factor)
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the options of this stage."""
-    add_path(parser, "--hr", "extracted validation volumes (.safetensors)", many=True)
-    add_path(parser, "--predictions", "their restorations by one method, in the same order", many=True)
-    add_path(parser, "--spreads", "its disagreement over views, in the same order (.safetensors)", many=True)
-    add_path(parser, "--output", "the factor (.json)")
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of the step."""
+
+    hr: list[Path]
+    """Extracted validation volumes (.safetensors)."""
+    predictions: list[Path]
+    """Volumes as the delivered method restored them, or folders of them."""
+    tta_std: list[Path]
+    """Standard deviations over flips and transposes, or folders of them (.safetensors)."""
+    output: Path
+    """The calibration factor (.json)."""
 
 
-def main(arguments: Namespace) -> None:
-    """Run the stage."""
-    lists: Sequence[list[Path]] = (arguments.hr, arguments.predictions, arguments.spreads)
-    if len({len(one) for one in lists}) > 1:
-        raise UserError("--hr, --predictions and --spreads need as many files each, in the same order.")
-    sums = calibrate(zip(*lists, strict=True))
+def run(options: Options) -> None:
+    """Write the calibration factor."""
+    volumes = [map_image(path).id for path in options.hr]
+    sums = calibrate(
+        (hr, file_of(volume, options.predictions), file_of(volume, options.tta_std))
+        for hr, volume in zip(options.hr, volumes, strict=True)
+    )
     content = {
         "factor": calibration_factor(sums),
         "mean_spread": sums.spread / max(sums.voxels, 1),
         "mean_absolute_error": sums.error / max(sums.voxels, 1),
         "voxels": sums.voxels,
-        "volumes": [map_image(path).id for path in arguments.hr],
+        "volumes": volumes,
     }
-    write_json(arguments.output, content)
-    logger.info("a standard deviation of 1 stands for an absolute error of %.3g", content["factor"])
+    write_json(options.output, content)
+    logger.info("expected absolute error: %.3g times the standard deviation", content["factor"])

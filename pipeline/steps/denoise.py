@@ -1,4 +1,4 @@
-"""Make a denoised reference of a volume whose reference is itself noisy, by self-supervision on that volume alone.
+"""Denoise references that are noisy themselves, by self-supervision on each volume alone.
 
 Where the reference is noisy, as in electron microscopy, no method can agree with it beyond its noise. The reference is
 an estimate, not a reference: measures against it are marked as such, stand beside those against the measured reference,
@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,10 +23,11 @@ from numpy.typing import NDArray
 from skimage.restoration import calibrate_denoiser, denoise_tv_chambolle
 
 from pipeline.baselines import nlm_bspline3
+from pipeline.errors import about
 from pipeline.formats.io.container import read_image, write_image
 from pipeline.image.image import Image
 from pipeline.image.slices import evenly_spaced
-from pipeline.steps._cli import ArgumentParser, Namespace, add_path
+from pipeline.steps._shards import each, new_folder
 
 logger = logging.getLogger(__name__)
 
@@ -84,16 +87,24 @@ def denoise(image: Image) -> Image:
     return image.with_data(moved).with_block(denoised=f"{denoiser.__name__}: {words}")
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the options of this stage."""
-    add_path(parser, "--input", "extracted volume (.safetensors)", each_volume=True)
-    add_path(parser, "--output", "the same volume, denoised (.safetensors)", each_volume=True)
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of the step."""
+
+    input: list[Path]
+    """Extracted volumes (.safetensors)."""
+    output: Path
+    """Folder of the denoised volumes (.safetensors)."""
 
 
-def main(arguments: Namespace) -> None:
-    """Run the stage."""
-    image = read_image(arguments.input)
-    result = denoise(image)
-    write_image(arguments.output, result)
-    change = float(np.std(result.data - image.data))
-    logger.info("%s: %s; it took away %.4f", image.id, result.block.denoised, change)
+def run(options: Options) -> None:
+    """Write the denoised volumes."""
+    with new_folder(options.output) as folder:
+        for path in each(options.input):
+            image = read_image(path)
+            volume = image.id
+            with about(f"volume {volume!r}"):
+                result = denoise(image)
+                write_image(folder / f"{volume}.safetensors", result)
+            change = float(np.std(result.data - image.data))
+            logger.info("%s: %s; standard deviation of the change: %.4f", volume, result.block.denoised, change)

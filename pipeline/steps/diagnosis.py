@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from torch import nn
 from tqdm import tqdm
 
 from pipeline import plugins
-from pipeline.config.load import read_section
 from pipeline.config.sections import REFERENCE, Evaluate
 from pipeline.fidelity.classifier import predict, train_classifier
 from pipeline.fidelity.diagnosis import (
@@ -28,10 +29,11 @@ from pipeline.fidelity.diagnosis import (
     pictures_of,
 )
 from pipeline.formats.io.container import read_image
-from pipeline.formats.io.predictions import of_volume, read_prediction
+from pipeline.formats.io.predictions import read_prediction
 from pipeline.image.image import Image
 from pipeline.models.device import use_threads
-from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_settings, show_progress
+from pipeline.steps._framework import section
+from pipeline.steps._shards import files_of
 from pipeline.steps.evaluate import by_method, method_of
 from pipeline.tables.diagnosis import DIAGNOSIS
 
@@ -76,41 +78,48 @@ def diagnose(reference: Image, predictions: Sequence[Path], classes: Sequence[st
     return Diagnoses(labels[known], found)
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the options of this stage."""
-    add_path(
-        parser, "--train", "extracted stacks of pictures that the classifier learns from (.safetensors)", many=True
-    )
-    add_path(parser, "--hr", "extracted stacks of pictures that were restored (.safetensors)", many=True)
-    add_path(parser, "--predictions", "their restorations, each in a folder named after its method", many=True)
-    add_path(parser, "--output", "one row a split and method (.csv)")
-    parser.add_argument("--seed", type=int, default=0, help="of the classifier and of the bootstrap")
-    parser.add_argument("--threads", type=int, default=2, help="of the computation (default: %(default)s)")
-    add_settings(parser, Evaluate)
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of the step."""
+
+    train: list[Path]
+    """Extracted stacks of pictures that the classifier is trained on (.safetensors)."""
+    hr: list[Path]
+    """Extracted stacks of pictures that were restored (.safetensors)."""
+    predictions: list[Path]
+    """Restored stacks, or folders of them; the folders are named after the methods."""
+    output: Path
+    """One row a split and method (.csv)."""
+    seed: int = 0
+    """Seed of the classifier and of the bootstrap."""
+    threads: int = 2
+    """Threads that compute."""
+    settings: Annotated[Evaluate, section(Evaluate)] = field(default_factory=Evaluate)
+    """Section `evaluate` of the configuration."""
 
 
-def main(arguments: Namespace) -> None:
-    """Run the stage."""
-    settings = read_section(Evaluate, arguments.settings)
-    use_threads(arguments.threads)
-    classes, network = learn(arguments.train, arguments.seed)
+def run(options: Options) -> None:
+    """Write the table."""
+    settings = options.settings
+    use_threads(options.threads)
+    classes, network = learn(options.train, options.seed)
     parts: dict[str, list[Diagnoses]] = {}
-    for path in tqdm(arguments.hr if network else [], unit="stack", disable=not show_progress()):
+    for path in tqdm(options.hr if network else [], unit="stack", disable=None):
         assert network is not None
         reference = read_image(path)
-        said = diagnose(reference, of_volume(arguments.predictions, reference.id), classes, network)
-        if said.labels.size:
-            parts.setdefault(reference.identity.split, []).append(said)
+        found = diagnose(reference, files_of(reference.id, options.predictions), classes, network)
+        if found.labels.size:
+            parts.setdefault(reference.identity.split, []).append(found)
     table = diagnosis_table(
         {split: joined(several) for split, several in parts.items()},
         plugins.names("pipeline.baselines"),
         samples=settings.bootstrap_samples,
         confidence=settings.confidence,
-        seed=arguments.seed,
+        seed=options.seed,
     )
-    DIAGNOSIS.write(arguments.output, table)
+    DIAGNOSIS.write(options.output, table)
     if table.empty:
-        logger.info("no two classes of pictures to learn: the table stays empty")
+        logger.info("no two classes of pictures to learn: the table has no rows")
     for split, several in parts.items():
-        right = 100 * joined(several).accuracy(REFERENCE)
-        logger.info("split %s: the class of %.1f %% of the true pictures is found", split, right)
+        accuracy = 100 * joined(several).accuracy(REFERENCE)
+        logger.info("split %s: accuracy of the classifier on the references: %.1f %%", split, accuracy)

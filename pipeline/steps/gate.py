@@ -19,13 +19,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from tqdm import tqdm
 
-from pipeline.config.sections import PLANE_CHOICES, Extract
+from pipeline.config.sections import Extract
 from pipeline.errors import UserError, about
 from pipeline.fidelity.gate.consistency import Windows, check_consistency, window_sizes
 from pipeline.files import read_json
@@ -36,7 +37,7 @@ from pipeline.image.image import Image
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.physics.noise_level import estimate_sigma
-from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_table, show_progress
+from pipeline.steps._shards import each, files_of
 from pipeline.steps.degrade import check_magnitude
 from pipeline.steps.evaluate import by_method, method_of
 from pipeline.steps.extract import normalise
@@ -140,27 +141,33 @@ def check_all(lr: LowResolutionImage, predictions: Iterable[Path]) -> Iterator[G
             yield row
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the options of this stage."""
-    text = "what was measured: a low-resolution volume of a run (.safetensors), or an image"
-    add_path(parser, "--lr", text, each_volume=True)
-    text = "restored volumes, each in a folder named after its method"
-    add_path(parser, "--predictions", text, many=True, each_volume=True)
-    add_table(parser, "--output", "one row a method and gate (.csv)")
-    text = "forward model of an image that is no volume of a run (.forward.json)"
-    add_path(parser, "--forward-model", text, required=False)
-    parser.add_argument("--plane", default="auto", choices=PLANE_CHOICES, help="plane of the slices of an image")
-    parser.add_argument(
-        "--foreground", default="head", choices=("head", "all"), help="all: an image that fills the field"
-    )
-    text = "noise of an image, as a fraction of the normalised range; otherwise it is estimated"
-    parser.add_argument("--noise-sigma", type=float, metavar="FRACTION", help=text)
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of the step."""
+
+    lr: list[Path]
+    """Measurements: low-resolution volumes of a run (.safetensors), or images."""
+    predictions: list[Path]
+    """Restored volumes, or folders of them; the folders are named after the methods."""
+    output: Path
+    """One row a volume, method and gate (.csv)."""
+    forward_model: Path | None = None
+    """Forward model of images that are no volumes of a run (.forward.json)."""
+    plane: Literal["auto", "axial", "coronal", "sagittal"] = "auto"
+    """Plane of the slices of an image."""
+    foreground: Literal["head", "all"] = "head"
+    """all: an image that fills the field of view."""
+    noise_sigma: float | None = None
+    """Noise level of an image, as a fraction of the normalised range (default: estimated)."""
 
 
-def main(arguments: Namespace) -> None:
-    """Run the stage."""
-    settings = Extract(plane=arguments.plane, foreground=arguments.foreground)
-    lr = read_measurement(arguments.lr, arguments.forward_model, settings, arguments.noise_sigma)
-    predictions = by_method(arguments.predictions)
-    paths = tqdm(predictions, lr.id, disable=not show_progress())
-    GATES.write(arguments.output, check_all(lr, paths))
+def run(options: Options) -> None:
+    """Write the table."""
+    settings = Extract(plane=options.plane, foreground=options.foreground)
+    rows: list[GateResult] = []
+    for path in each(options.lr):
+        lr = read_measurement(path, options.forward_model, settings, options.noise_sigma)
+        is_alone = len(options.lr) == 1 and not any(one.is_dir() for one in options.predictions)
+        predictions = options.predictions if is_alone else files_of(lr.id, options.predictions)
+        rows.extend(check_all(lr, tqdm(by_method(predictions), lr.id, disable=None)))
+    GATES.write(options.output, rows)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 from tqdm import tqdm
 
-from pipeline.config.load import read_section
 from pipeline.config.sections import REFERENCE, Reading
 from pipeline.errors import UserError
 from pipeline.fidelity.reading.crops import Case, choose_cases
@@ -20,9 +21,10 @@ from pipeline.fidelity.reading.key import write_key
 from pipeline.fidelity.reading.page import Shown, make_study, reading_page
 from pipeline.files import write_text
 from pipeline.formats.io.container import read_image
-from pipeline.formats.io.predictions import of_volume, read_prediction
+from pipeline.formats.io.predictions import read_prediction
 from pipeline.image.image import Image
-from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_settings, show_progress
+from pipeline.steps._framework import section
+from pipeline.steps._shards import files_of
 from pipeline.steps.evaluate import by_method, method_of
 
 logger = logging.getLogger(__name__)
@@ -46,44 +48,54 @@ def draw_volume(reference: Image, predictions: Sequence[Path], cases: Sequence[C
     return shown
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the options of this stage."""
-    add_path(parser, "--hr", "extracted volumes (.safetensors)", many=True)
-    add_path(parser, "--predictions", "their restorations, each in a folder named after its method", many=True)
-    parser.add_argument("--without-reference", action="store_true", help="leave the reference out of what is judged")
-    add_path(parser, "--page", "the page (.html)")
-    add_path(parser, "--key", "which code stands for which method (.json); no reader must see it")
-    parser.add_argument("--seed", type=int, default=0, help="root of the random order")
-    add_settings(parser, Reading)
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of the step."""
+
+    hr: list[Path]
+    """Extracted volumes (.safetensors)."""
+    predictions: list[Path]
+    """Restored volumes, or folders of them; the folders are named after the methods."""
+    without_reference: bool = False
+    """Leave the reference out of the images that are rated."""
+    page: Path
+    """The page (.html)."""
+    key: Path
+    """The method behind every code (.json); readers must not see it."""
+    seed: int = 0
+    """Seed of the random order."""
+    settings: Annotated[Reading, section(Reading)] = field(default_factory=Reading)
+    """Section `reading` of the configuration."""
 
 
-def main(arguments: Namespace) -> None:
-    """Run the stage.
+def run(options: Options) -> None:
+    """Write the page and the key.
 
     Raises:
-        UserError: fewer than two methods are to be judged, or a volume lacks one that another has.
+        UserError: fewer than two methods are rated, or a volume lacks one that another has.
     """
-    settings = read_section(Reading, arguments.settings)
-    references = [read_image(path) for path in arguments.hr]
+    settings = options.settings
+    references = [read_image(path) for path in options.hr]
     cases = choose_cases(references, settings.slices)
     pictures: dict[tuple[str, str], Shown] = {}
-    for reference in tqdm(references, unit="volume", disable=not show_progress()):
-        own = [case for case in cases if case.volume == reference.id]
-        pictures |= draw_volume(reference, of_volume(arguments.predictions, reference.id), own)
-    if arguments.without_reference:
+    for reference in tqdm(references, unit="volume", disable=None):
+        volume = reference.id
+        own = [case for case in cases if case.volume == volume]
+        pictures |= draw_volume(reference, files_of(volume, options.predictions), own)
+    if options.without_reference:
         pictures = {shown: picture for shown, picture in pictures.items() if shown[1] != REFERENCE}
     methods = sorted({method for _, method in pictures})
     _check(methods, cases, pictures)
-    key = make_study([case.name for case in cases], methods, pictures, settings, arguments.seed)
+    key = make_study([case.name for case in cases], methods, pictures, settings, options.seed)
     page = reading_page(key, pictures)
-    write_key(arguments.key, key)
-    write_text(arguments.page, page)
-    logger.info("%s: %.1f MB, %d questions; keep %s", arguments.page, len(page) / 1e6, len(key.items), arguments.key)
+    write_key(options.key, key)
+    write_text(options.page, page)
+    logger.info("%s: %.1f MB, %d questions; keep %s", options.page, len(page) / 1e6, len(key.items), options.key)
 
 
 def _check(methods: Sequence[str], cases: Sequence[Case], pictures: dict[tuple[str, str], Shown]) -> None:
     if len(methods) < FEWEST_METHODS:
-        raise UserError(f"--predictions: {len(methods)} methods are to be judged; give at least {FEWEST_METHODS}.")
+        raise UserError(f"--predictions: only {len(methods)} methods; give at least {FEWEST_METHODS}.")
     for case in cases:
         missing = [method for method in methods if (case.name, method) not in pictures]
         if missing:

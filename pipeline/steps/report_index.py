@@ -1,57 +1,62 @@
-"""Write the page over all volumes: what they are, how every method fares on each split, and what that proves."""
+"""Write the page of the cohort: the volumes, the results of every method on each split, and the conclusions."""
 
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
-from pipeline.config.load import read_section
 from pipeline.config.sections import Report
 from pipeline.files import write_text
 from pipeline.reporting.cohort_inputs import COLUMNS, read_cohort
 from pipeline.reporting.index_page import index_page
 from pipeline.reporting.run_record import read_run_record
-from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_settings
-from pipeline.steps.report_volume import add_tables
+from pipeline.steps._framework import section
 
 logger = logging.getLogger(__name__)
 
-OPTIONAL = {
-    "comparisons": "every network against every other method",
-    "gates": "limits that results must keep",
-    "inserted": "structures of known place, and whether they were found",
-    "detection_rates": "the share of them that every method shows, with intervals",
-    "reliability": "predicted and observed errors",
-    "tissue_agreement": "volumes of tissue against those of the reference",
-    "diagnosis": "classes of pictures against those of the reference",
-    "duplicates": "pictures and slices that stand in two splits",
-}
-"""Tables that not every run has, and what each holds."""
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of the step. A part of the page is shown where its table is given."""
+
+    volumes_table: Path
+    """One value a volume (volumes.csv)."""
+    slices: Path
+    """All measurements of slices (slices.csv)."""
+    summary: Path
+    """Means, intervals and comparisons (summary.csv)."""
+    provenance: Path
+    """Record of the run (provenance.json)."""
+    models: list[Path]
+    """Folders of the networks, with model_card.md and history.csv."""
+    comparisons: Path | None = None
+    """Every network against every other method (.csv)."""
+    gates: Path | None = None
+    """Consistency gates (.csv)."""
+    inserted: Path | None = None
+    """Inserted structures (.csv)."""
+    detection_rates: Path | None = None
+    """Detection rates of inserted structures, with intervals (.csv)."""
+    reliability: Path | None = None
+    """Predicted and observed errors (.csv)."""
+    tissue_agreement: Path | None = None
+    """Agreement of tissue volumes with the reference (.csv)."""
+    diagnosis: Path | None = None
+    """Agreement of the classes of restored pictures with the reference (.csv)."""
+    duplicates: Path | None = None
+    """Pictures and slices that are in two splits (.csv)."""
+    output: Path
+    """The page (.html)."""
+    settings: Annotated[Report, section(Report)] = field(default_factory=Report)
+    """Section `report` of the configuration."""
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the options of this stage."""
-    add_tables(parser)
-    for name, purpose in OPTIONAL.items():
-        # Rules name no path where a run makes no such table.
-        help_text = f"{purpose} (.csv); without it this part of the page is left out"
-        parser.add_argument(option(name), type=Path, nargs="*", default=[], metavar="PATH", help=help_text)
-    add_path(parser, "--output", "the page (.html)")
-    add_settings(parser, Report)
-
-
-def option(table: str) -> str:
-    """Return the option that names a table."""
-    return f"--{table.replace('_', '-')}"
-
-
-def main(arguments: Namespace) -> None:
-    """Run the stage."""
-    run = read_run_record(
-        arguments.volumes_table, arguments.slices, arguments.summary, arguments.provenance, arguments.models
-    )
-    paths = {name: next(iter(getattr(arguments, name)), None) for name in COLUMNS}
-    cohort = read_cohort(paths, arguments.models)
-    page = index_page(run, read_section(Report, arguments.settings), cohort)
-    write_text(arguments.output, page)
-    logger.info("%s: %.1f MB", arguments.output, len(page) / 1e6)
+def run(options: Options) -> None:
+    """Write the page."""
+    record = read_run_record(options.volumes_table, options.slices, options.summary, options.provenance, options.models)
+    cohort = read_cohort({name: getattr(options, name) for name in COLUMNS}, options.models)
+    page = index_page(record, options.settings, cohort)
+    write_text(options.output, page)
+    logger.info("%s: %.1f MB", options.output, len(page) / 1e6)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +24,6 @@ from pipeline.image.slices import evenly_spaced
 from pipeline.metrics import psnr
 from pipeline.physics.excerpts import Excerpt, excerpt
 from pipeline.physics.low_resolution import LowResolutionImage
-from pipeline.steps._cli import ArgumentParser, Namespace, add_path, show_progress
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ def tune(references: Sequence[Image], lrs: Sequence[LowResolutionImage]) -> dict
     check_pairs(references, lrs)
     excerpts = [excerpt(reference, lr, MAX_SLICES) for reference, lr in zip(references, lrs, strict=True)]
     candidates = nlm_bspline3.candidates(excerpts[0].model.noise_sigma)
-    scores = [score(excerpts, one) for one in tqdm(candidates, "settings", disable=not show_progress())]
+    scores = [score(excerpts, one) for one in tqdm(candidates, "settings", disable=None)]
     best = int(np.argmax(scores))
     return {
         "method": METHOD,
@@ -89,16 +90,22 @@ def check_pairs(references: Sequence[Image], lrs: Sequence[LowResolutionImage]) 
             raise UserError(f"the volumes {ids} were degraded differently: {name} is {found}. Degrade them alike.")
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the options of this stage."""
-    add_path(parser, "--hr", "extracted validation volumes (.safetensors)", many=True)
-    add_path(parser, "--lr", "their low-resolution volumes (.safetensors), in the same order", many=True)
-    add_path(parser, "--output", "the chosen settings and all that were tried (.json)")
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of the step."""
+
+    hr: list[Path]
+    """Extracted validation volumes (.safetensors)."""
+    lr: list[Path]
+    """Low-resolution images of the volumes, in the same order (.safetensors)."""
+    output: Path
+    """The chosen settings and all candidates (.json)."""
 
 
-def main(arguments: Namespace) -> None:
-    """Run the stage."""
-    references = [read_image(path) for path in arguments.hr]
-    result = tune(references, [read_image(path, LowResolutionImage) for path in arguments.lr])
-    write_json(arguments.output, result)
+def run(options: Options) -> None:
+    """Write the chosen settings."""
+    result = tune(
+        [read_image(path) for path in options.hr], [read_image(path, LowResolutionImage) for path in options.lr]
+    )
+    write_json(options.output, result)
     logger.info("%s: chose %s of %d candidates", METHOD, result["settings"], len(result["tried"]))

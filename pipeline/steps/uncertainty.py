@@ -1,24 +1,27 @@
-"""Make the error map of a volume, and says how well it tells the true error.
+"""Write error maps, in the formats of the volumes, and tables of their reliability.
 
-The map is where the delivered method disagrees with itself over the eight flips and transposes of each slice: a
-standard deviation, in normalised intensities. Multiplied by the factor that was found on the validation volumes, which
-it records, it can be read as the absolute error that is to be expected. The tables say how far that holds here.
+A voxel of an error map is the expected absolute error: the standard deviation of the delivered method over the eight
+flips and transposes of a slice, times the calibration factor of the validation volumes. NIfTI, MGH, TIFF and OME-Zarr
+store it as 32-bit floats. DICOM stores integers and a slope: the maximum takes the whole range. PNG stores neither
+floats nor a slope: the map is rounded up to whole grey levels, so that it never understates the error.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import fields
+from contextlib import ExitStack
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import pandas as pd
 
+from pipeline.errors import about
 from pipeline.fidelity.error_calibration import rank_correlation, reliability_curve
 from pipeline.formats.io.container import read_image, write_image
-from pipeline.formats.io.predictions import read_prediction
+from pipeline.formats.io.predictions import read_prediction, suffix_of, write_quantity
 from pipeline.image.image import Image
 from pipeline.image.uncertainty_map import UncertaintyMap
-from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_table
+from pipeline.steps._shards import each, file_of, new_folder
 from pipeline.steps.calibrate import compared, read_factor
 from pipeline.steps.evaluate import method_of
 from pipeline.tables.reliability import RELIABILITY
@@ -57,28 +60,51 @@ def tables(reference: Image, method: str, prediction: Path, spread: Image, facto
     )
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the options of this stage."""
-    add_path(parser, "--hr", "extracted volume: the reference (.safetensors)", each_volume=True)
-    add_path(parser, "--prediction", "the delivered restoration, in a folder named after its method", each_volume=True)
-    add_path(parser, "--spread", "the method's disagreement over views (.safetensors)", each_volume=True)
-    add_path(parser, "--calibration", "the factor that the stage calibrate found (.json)")
-    add_path(parser, "--output", "the map, with the factor (.safetensors)", each_volume=True)
-    add_table(parser, "--reliability", "predicted and true error, one row a bin (.csv)")
-    add_table(parser, "--summary", "rank correlation and means (.csv)")
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of the step."""
+
+    hr: list[Path]
+    """Extracted volumes: the references (.safetensors)."""
+    predictions: list[Path]
+    """Volumes as the delivered method restored them, or folders of them, named after the method."""
+    tta_std: list[Path]
+    """Standard deviations over flips and transposes, or folders of them (.safetensors)."""
+    calibration: Path
+    """The calibration factor (.json, from the step calibrate)."""
+    output: Path
+    """Folder of the standard deviations with the calibration factor among their facts (.safetensors)."""
+    maps: Path
+    """Folder of the error maps in the formats of the volumes: <volume>.uncertainty.<suffix>."""
+    reliability: Path
+    """Predicted and observed errors, one row a bin (.csv)."""
+    summary: Path
+    """Rank correlation and means (.csv)."""
 
 
-def main(arguments: Namespace) -> None:
-    """Run the stage."""
-    reference, spread, factor = (
-        read_image(arguments.hr),
-        read_image(arguments.spread),
-        read_factor(arguments.calibration),
-    )
-    method = method_of(arguments.prediction)
-    curve, summary = tables(reference, method, arguments.prediction, spread, factor)
-    shared = {one.name: getattr(spread, one.name) for one in fields(Image)}
-    write_image(arguments.output, UncertaintyMap(**shared, method=method, error_factor=factor))
-    RELIABILITY.write(arguments.reliability, curve)
-    UNCERTAINTY.write(arguments.summary, summary)
-    logger.info("%s: rank correlation %.2f with the true error", reference.id, summary["spearman"].iloc[0])
+def run(options: Options) -> None:
+    """Write error maps and tables."""
+    factor = read_factor(options.calibration)
+    curves, summaries = [RELIABILITY.frame()], [UNCERTAINTY.frame()]
+    with ExitStack() as folders:
+        output = folders.enter_context(new_folder(options.output))
+        maps = folders.enter_context(new_folder(options.maps))
+        for path in each(options.hr):
+            reference = read_image(path)
+            volume = reference.id
+            with about(f"volume {volume!r}"):
+                prediction = file_of(volume, options.predictions)
+                tta_std = read_image(file_of(volume, options.tta_std))
+                method = method_of(prediction)
+                curve, summary = tables(reference, method, prediction, tta_std, factor)
+                curves.append(curve)
+                summaries.append(summary)
+                shared = {one.name: getattr(tta_std, one.name) for one in fields(Image)}
+                uncertainty = UncertaintyMap(**shared, method=method, error_factor=factor)
+                write_image(output / f"{volume}.safetensors", uncertainty)
+                name = f"{volume}.uncertainty{suffix_of(tta_std)}"
+                clipped = write_quantity(maps / name, tta_std.with_data(tta_std.data * factor))
+            correlation = summary["spearman"].iloc[0]
+            logger.info("%s: rank correlation %.2f with the error, %d voxels clipped", volume, correlation, clipped)
+    RELIABILITY.write(options.reliability, pd.concat(curves[1:] or curves))
+    UNCERTAINTY.write(options.summary, pd.concat(summaries[1:] or summaries))
