@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pipeline.steps.detection_rates import Detection, Place
 from scipy import ndimage
 
 from pipeline import plugins
@@ -44,7 +45,6 @@ from pipeline.models.device import use_threads
 from pipeline.models.weights import load_generator
 from pipeline.physics.excerpts import excerpt
 from pipeline.statistics.detection import rate_table
-from pipeline.steps.detection_rates import Detection, Place
 from pipeline.steps.insert_structures import classical_methods, network_methods
 from pipeline.steps.interpolate import read_tuning
 

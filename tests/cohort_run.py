@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from pipeline.config.sections import Evaluate
+from pipeline.reporting.cohort_inputs import COLUMNS
 from pipeline.statistics.measurements import volume_table
 from pipeline.statistics.summary import summarise
-from pipeline.steps.report_index import OPTIONAL, option
 from pipeline.tables.slices import SLICES
 from pipeline.tables.summary import SUMMARY
 from pipeline.tables.volumes import VOLUMES
@@ -169,4 +169,7 @@ def cohort_command(run: Path, folder: Path, output: Path, **settings: Any) -> li
     command = index_command(run, output, **settings)
     own = [f"{name}.csv" for name in ("volumes", "slices", "summary")] + ["provenance.json"]
     command = [str(folder / Path(part).name) if Path(part).name in own else part for part in command]
-    return [*command, *(part for name in OPTIONAL for part in (option(name), str(folder / f"{name}.csv")))]
+    return [
+        *command,
+        *(part for name in COLUMNS for part in (f"--{name.replace('_', '-')}", str(folder / f"{name}.csv"))),
+    ]

@@ -57,21 +57,15 @@ def files_of(volume: str, paths: Sequence[Path]) -> list[Path]:
     """Return the files of a volume among files and folders of results: a name is a volume's id and a suffix.
 
     Ids contain no dots.
-    """
-    candidates = [one for path in paths for one in (sorted(path.glob(f"{volume}.*")) if path.is_dir() else [path])]
-    return [path for path in candidates if path.name.partition(".")[0] == volume]
-
-
-def file_of(volume: str, paths: Sequence[Path]) -> Path:
-    """Return the one file of a volume among files and folders of results.
 
     Raises:
         UserError: there is none.
     """
-    found = files_of(volume, paths)
+    candidates = [one for path in paths for one in (sorted(path.glob(f"{volume}.*")) if path.is_dir() else [path])]
+    found = [path for path in candidates if path.name.partition(".")[0] == volume]
     if not found:
-        raise UserError(f"volume {volume!r}: no file of it among {', '.join(map(str, paths)) or 'the given files'}.")
-    return found[0]
+        raise UserError(f"volume {volume!r}: no file is named after it among {', '.join(map(str, paths))}.")
+    return found
 
 
 class BackgroundWriter:

@@ -20,7 +20,7 @@ from pipeline.files import read_json, write_json
 from pipeline.formats.io.container import map_image, read_image
 from pipeline.formats.io.predictions import read_prediction
 from pipeline.image.image import Image
-from pipeline.steps._shards import file_of
+from pipeline.steps._shards import files_of
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ def run(options: Options) -> None:
     """Write the calibration factor."""
     volumes = [map_image(path).id for path in options.hr]
     sums = calibrate(
-        (hr, file_of(volume, options.predictions), file_of(volume, options.tta_std))
+        (hr, files_of(volume, options.predictions)[0], files_of(volume, options.tta_std)[0])
         for hr, volume in zip(options.hr, volumes, strict=True)
     )
     content = {

@@ -30,7 +30,7 @@ from pipeline.metrics._features import Features, read_features
 from pipeline.metrics._range import data_range
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.steps._framework import section
-from pipeline.steps._shards import each, file_of, files_of
+from pipeline.steps._shards import each, files_of
 from pipeline.tables.slices import SLICES, WHOLE_VOLUME, SliceValue
 
 logger = logging.getLogger(__name__)
@@ -305,7 +305,7 @@ def run(options: Options) -> None:
         reference = read_image(path)
         volume = reference.id
         with about(f"volume {volume!r}"):
-            denoised = read_image(file_of(volume, options.denoised)) if options.denoised else None
+            denoised = read_image(files_of(volume, options.denoised)[0]) if options.denoised else None
             with_lr = options.lr and "measured" in needed
             lr = on_grid(read_image(options.lr[number], LowResolutionImage), reference) if with_lr else None
             for prediction in tqdm(by_method(files_of(volume, options.predictions)), volume, disable=None):

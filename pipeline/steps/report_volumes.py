@@ -136,7 +136,7 @@ def page_of(reference: Image, low: LowResolutionImage, run: RunRecord, options: 
                 Shard(options.shard or volume, len(options.hr)),
                 [model.method for model in run.models],
             ),
-            uncertainty=next(iter(files_of(volume, options.uncertainty)), None),
+            uncertainty=files_of(volume, options.uncertainty)[0] if options.uncertainty else None,
             setbacks=read_setbacks(_given(options.inserted), _given(options.tissue), volume, deliver),
         ),
     )

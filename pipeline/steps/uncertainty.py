@@ -21,7 +21,7 @@ from pipeline.formats.io.container import read_image, write_image
 from pipeline.formats.io.predictions import read_prediction, suffix_of, write_quantity
 from pipeline.image.image import Image
 from pipeline.image.uncertainty_map import UncertaintyMap
-from pipeline.steps._shards import each, file_of, new_folder
+from pipeline.steps._shards import each, files_of, new_folder
 from pipeline.steps.calibrate import compared, read_factor
 from pipeline.steps.evaluate import method_of
 from pipeline.tables.reliability import RELIABILITY
@@ -93,8 +93,8 @@ def run(options: Options) -> None:
             reference = read_image(path)
             volume = reference.id
             with about(f"volume {volume!r}"):
-                prediction = file_of(volume, options.predictions)
-                tta_std = read_image(file_of(volume, options.tta_std))
+                prediction = files_of(volume, options.predictions)[0]
+                tta_std = read_image(files_of(volume, options.tta_std)[0])
                 method = method_of(prediction)
                 curve, summary = tables(reference, method, prediction, tta_std, factor)
                 curves.append(curve)

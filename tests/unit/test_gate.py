@@ -346,9 +346,9 @@ def row(**changes) -> GateResult:
 def test_the_tables_of_volumes_are_read_back_when_they_are_put_together(tmp_path):
     GATES.write(tmp_path / "b.csv", [row(volume="b"), row(volume="b", gate="shift", value=np.nan, passed=False)])
     GATES.write(tmp_path / "a.csv", [row(volume="007")])
-    command = ("merge", "--parts", tmp_path / "b.csv", tmp_path / "a.csv", "--output", tmp_path / "all.csv")
-    assert run_step(*command).returncode == 0
-    found = GATES.read_rows(tmp_path / "all.csv")
+    command = ("summarise_fidelity", "--gates", tmp_path / "b.csv", tmp_path / "a.csv", "--deliver", "brainsr")
+    assert run_step(*command, "--output", tmp_path / "metrics").returncode == 0
+    found = GATES.read_rows(tmp_path / "metrics/gates.csv")
     assert [(one.volume, one.passed) for one in found] == [("b", True), ("b", False), ("007", True)]
 
 

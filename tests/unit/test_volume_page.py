@@ -45,7 +45,7 @@ from pipeline.reporting.tables import Column, columns_of
 from pipeline.reporting.volume_page import table_caption, volume_numbers
 from pipeline.steps.__main__ import main
 from tests.helpers import Tags, described
-from tests.report_run import HOSTILE, make_run, provenance_command, report_command
+from tests.report_run import HOSTILE, make_run, provenance_command, write_report
 
 GATES = "volume,subject,split,method,gate,value,limit,passed"
 
@@ -393,7 +393,7 @@ def long_page(run: Path, tmp: Path) -> str:
         table.write("block,zerofill,lesion,2,0.3,20,9,1\nblock,rrdb_l1,lesion,2,0.3,20,8,1\n")
     (tmp / "gates.csv").write_text(f'{GATES}\nblock,S1,test,rrdb_l1,"{name}",9.5,0.1,false\n')
     given += ["--gates", str(tmp / "gates.csv"), "--benchmarks", str(tmp)]
-    assert main([*report_command(run, "block", tmp / "full.html", title=HOSTILE), *given]) == 0
+    assert write_report(run, "block", tmp / "full.html", *given, title=HOSTILE) == 0
     return (tmp / "full.html").read_text(encoding="utf-8")
 
 
@@ -409,7 +409,7 @@ def test_every_part_is_shown_where_its_table_is_given_and_names_stay_text(run, t
     assert text.count(behind) == 2, "beside the headline, and in what must not be trusted"
     held = json.loads(text.split('id="viewer-data">')[1].split("</script>")[0])
     assert [layer["name"] for layer in held["layers"] if layer["role"] == "map"] == ["uncertainty"]
-    assert main(report_command(run, "block", tmp_path / "plain.html")) == 0
+    assert write_report(run, "block", tmp_path / "plain.html") == 0
     plain = Tags((tmp_path / "plain.html").read_text(encoding="utf-8"))
     assert not {"gates", *KINDS} & {attributes.get("id") for _, attributes in plain.found}
 
@@ -424,8 +424,8 @@ def test_the_caption_tells_means_over_slices_from_values_of_the_whole():
 
 
 def test_a_map_of_another_volume_is_refused(run, tmp_path):
-    command = report_command(run, "block", tmp_path / "page.html")
-    assert main([*command, "--uncertainty", str(run / "extracted/other.safetensors")]) == 1
+    other = str(run / "extracted/other.safetensors")
+    assert write_report(run, "block", tmp_path / "page.html", "--uncertainty", other) == 1
     assert not (tmp_path / "page.html").exists()
 
 
