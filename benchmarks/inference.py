@@ -1,14 +1,14 @@
-"""Whole slices and a whole head through a network, beside the loop in which such networks are run today.
+"""Inference of slices and of a whole head, compared with the inference loop of Real-ESRGAN.
 
     python -m benchmarks.inference [--model PATH] [--head PATH] [--rounds 5] [--threads 2] [--json PATH]
 
-The peer is the loop of Real-ESRGAN's program, written from its description (Wang et al., ICCV Workshops 2021, and the
-program's documentation): one slice after the other, float32, PyTorch as it is when it is installed, in the usual order
-of memory; larger slices in tiles of 400 pixels with a margin of 10 that is cut off. It has the same one-channel network
-as ours, which is to its advantage: users give it three channels. Both return the same voxels to 1e-4 of the range. The
-peer has a process of its own, so that what other engines leave in memory does not concern it.
+The peer implements the loop of Real-ESRGAN's program from its description (Wang et al., ICCV Workshops 2021, and the
+documentation of the program): one slice after the other, float32, default settings and memory layout of PyTorch; larger
+slices in tiles of 400 pixels with a margin of 10 that is discarded. It uses the same single-channel network as ours,
+which is to its advantage, as users run it with three channels. Both return the same voxels to 1e-4 of the range. The
+peer runs in its own process, unaffected by the memory use of other engines.
 
-The ceiling is the fastest 3 x 3 convolution of 64 channels that was measured in the same run, by torch and by OpenVINO.
+The ceiling is the fastest 3 x 3 convolution with 64 channels measured in the same run, with torch and with OpenVINO.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""Do the consistency gate catch inserted cheating, and does it let honest outputs pass?
+"""Sensitivity and specificity of the consistency gate for manipulated results.
 
     python -m benchmarks.inserted_cheats --run results/demo --volumes mni152 s1-block
     python -m benchmarks.inserted_cheats --run results/demo --volumes s1-block --slices 8 --noise 0.01 0.05
 
-Judged are the run's own predictions by its networks and by zero-filling, and the reference itself. With --noise, slices
-in the middle of each volume are measured anew at these levels, and restored anew. Into each of these honest outputs
-lesions are inserted, or taken away, it is shifted by half a voxel, and its intensities are bent by a gamma. Printed is
-how often the gate caught each, and how far the gate that went furthest came: 1 is its limit.
+The gate is applied to the predictions of the networks and of zero-filling, and to the reference. With --noise, slices
+in the middle of each volume are degraded and restored again with these noise levels. In each of these valid outputs
+lesions are added or removed, the image is shifted by half a voxel, or a gamma is applied. Prints how often the gate
+failed for each manipulation, and the largest value relative to its limit.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from scipy import ndimage
 from pipeline.baselines import zerofill
 from pipeline.config.sections import Infer
 from pipeline.fidelity.gate.consistency import Check, check_consistency
+from pipeline.fidelity.gate.volumes import lesion_windows
 from pipeline.formats.io.container import read_image
 from pipeline.formats.io.predictions import prediction_path, read_prediction, suffix_of
 from pipeline.image.image import Image
@@ -34,7 +35,6 @@ from pipeline.models.device import use_threads
 from pipeline.models.weights import load_generator
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import crop_to
-from pipeline.steps.gate import windows
 
 LESIONS = ((2.0, 0.2), (3.0, 0.15), (4.0, 0.1))
 """Diameters, in low-resolution voxels, and contrasts, as fractions of the range, that must be caught."""
@@ -180,7 +180,7 @@ def judged(scene: Scene, volume: str) -> Iterator[dict[str, object]]:
     for seed, (method, restored) in enumerate(honest.items()):
         inserted = cheats(restored, reference, lr.data, model, seed, (*LESIONS, *SMALL_LESIONS))
         for case in (Case("honest", "", restored, lr.data), *inserted):
-            checks = check_consistency(case.restored, case.measured, model, windows(lr, model))
+            checks = check_consistency(case.restored, case.measured, model, lesion_windows(lr))
             yield row(volume, model.noise_sigma, method, case, checks)
 
 

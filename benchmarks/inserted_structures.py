@@ -1,20 +1,19 @@
-"""Which inserted structures do a run's methods show, over several draws, and what do they lose on the way?
+"""Detection of inserted structures by the methods of a run, over several draws, and what limits it.
 
     python -m benchmarks.inserted_structures --run results/demo --volumes mni152 s1-block --draws 4
 
-Printed are, for every volume and method:
+Prints for every volume and method:
 
-- the share that the study's observer finds, with its interval, and the difference of the delivered method to each other
-  one, false alarms taken off (the table detection_rates.csv of a run, with more draws);
-- what becomes of a structure: its contrast after the restoration, as the observer's template sees it, and the spread
-  (standard deviation) of the template's answers where nothing is, both as fractions of the contrast that was inserted;
-- the share that a second observer finds, at the same rate of false alarms: a channelised Hotelling observer (Barrett
-  and Myers, Foundations of Image Science, section 14.3, Wiley 2004), which learns for every method apart how it draws
-  the structures, and what it makes of places without them. It forgives a method that draws structures wider or weaker
-  than they are, as long as they stand out from what the same method makes of the rest.
+- the detection rate of the observer of the study, with its interval, and the difference of the delivered method to
+  every
+  other method, corrected for false alarms (as detection_rates.csv of a run, with more draws);
+- the contrast of a structure after restoration, as seen by the template of the observer, and the standard deviation of
+  its response without structures, both relative to the inserted contrast;
+- the detection rate of a second observer at the same false-alarm rate: a channelised Hotelling observer (Barrett and
+  Myers, Foundations of Image Science, section 14.3, Wiley 2004), trained for every method separately. It tolerates
+  structures that appear wider or weaker, as long as they differ from the background of the same method.
 
-Beside the run's methods stand variants of the delivered network: without the correction toward the measurement, and
-told that there is no noise.
+Two variants of the delivered network are included: without data consistency, and with a given noise level of 0.
 """
 
 from __future__ import annotations
@@ -29,24 +28,33 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pipeline.steps.detection_rates import Detection, Place
 from scipy import ndimage
 
 from pipeline import plugins
+from pipeline.baselines.tuning.apply import read_tuning
 from pipeline.config.sections import Evaluate, Infer, Insertion
 from pipeline.fidelity.insertion import observer
+from pipeline.fidelity.insertion.methods import Restore, baseline_methods, network_methods
 from pipeline.fidelity.insertion.sites import DIRECTIONS, KINDS, Condition, Sites
 from pipeline.fidelity.insertion.structure import Structure
-from pipeline.fidelity.insertion.study import Restore, Restored, Seen, detections, looked_at, place_rows, restorations
+from pipeline.fidelity.insertion.study import (
+    Responses,
+    RestoredPair,
+    count_detections,
+    list_places,
+    observe,
+    restore_pairs,
+)
 from pipeline.formats.io.container import read_image
 from pipeline.image.image import Image
 from pipeline.inference.restoration import restore
 from pipeline.models.device import use_threads
 from pipeline.models.weights import load_generator
 from pipeline.physics.excerpts import excerpt
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.statistics.detection import rate_table
-from pipeline.steps.insert_structures import classical_methods, network_methods
-from pipeline.steps.interpolate import read_tuning
+from pipeline.tables.inserted_places import INSERTED_PLACES
+from pipeline.tables.inserted_structures import DETECTION_COUNTS
 
 SEED = 2026
 CLASSICAL = ("bicubic", "bspline3", "zerofill", "nlm_bspline3")
@@ -56,15 +64,14 @@ RIDGE = 1e-6
 """Added to the channels' covariance, as a share of its mean variance."""
 
 
-def variants(folder: Path, told: Infer, deliver: str) -> dict[str, Restore]:
-    """Return the delivered network without correction toward the measurement, and told that there is no noise."""
+def variants(folder: Path, settings: Infer, deliver: str) -> dict[str, Restore]:
+    """Return the delivered network without data consistency, and with a noise level of zero."""
     network = load_generator(folder / deliver / "generator.safetensors").eval()
-    changes = {"uncorrected": {"consistency": False}, "told no noise": {"noise_sigma": 0.0}}
-
-    def restored(settings: Infer, image: Image) -> Any:
-        return restore(network, image, settings)
-
-    return {f"{deliver}, {name}": partial(restored, told.model_copy(update=one)) for name, one in changes.items()}
+    changes = {"no data consistency": {"consistency": False}, "noise level 0": {"noise_sigma": 0.0}}
+    return {
+        f"{deliver}, {name}": partial(restore, network, settings=settings.model_copy(update=one))
+        for name, one in changes.items()
+    }
 
 
 def channels(structure: Structure) -> NDArray[np.float64]:
@@ -93,16 +100,16 @@ def answers(images: NDArray[np.floating], sites: Sites, bank: NDArray[np.float64
     return np.matmul(weights, seen.transpose(0, 2, 1))[..., 0]
 
 
-def adapted(shown: list[Restored], settings: Insertion, condition: Condition) -> Seen:
+def adapted(shown: list[RestoredPair], settings: Insertion, condition: Condition) -> Responses:
     """Let the second observer look at the draws of one method and contrast, each with weights from the other draws."""
     bank = bank_of(condition, max(shown[0].base.model.factors))
-    looks = [one.plan.looks[condition] for one in shown]
+    looks = [one.plan.sites[condition] for one in shown]
     present, absent, plain = (
         [answers(image(one), site(look), bank) for one, look in zip(shown, looks, strict=True)]
         for image, site in (
             (lambda one: one.present, lambda look: look.inserted),
             (lambda one: one.absent, lambda look: look.inserted),
-            (lambda one: one.absent, lambda look: look.plain),
+            (lambda one: one.absent, lambda look: look.background),
         )
     )
     found: list[tuple[NDArray, NDArray, NDArray, float]] = []
@@ -117,25 +124,25 @@ def adapted(shown: list[Restored], settings: Insertion, condition: Condition) ->
     first = shown[0]
     seen, unseen, empty = (np.concatenate([one[part] - one[3] for one in found]) for part in range(3))
     slices = np.concatenate([look.inserted.places[:, 0] for look in looks])
-    return Seen(0, first.method, condition, first.contrast, slices, seen, unseen, empty, 0.0, 0.0)
+    return Responses(0, first.method, condition, first.contrast, slices, seen, unseen, empty, 0.0, 0.0)
 
 
-def looked_at_twice(shown: list[Restored], settings: Insertion) -> Iterator[tuple[str, Seen]]:
+def observe_twice(shown: list[RestoredPair], settings: Insertion) -> Iterator[tuple[str, Responses]]:
     """Yield what both observers see of the draws of one method and contrast, under the names of the observers."""
     for one in shown:
-        yield from (("study", seen) for seen in looked_at(one, settings))
-    for condition in shown[0].plan.looks:
+        yield from (("study", seen) for seen in observe(one, settings))
+    for condition in shown[0].plan.sites:
         yield "adapted", adapted(shown, settings, condition)
 
 
-def transfers(seen: list[Seen], contrast: float) -> pd.DataFrame:
+def transfers(seen: list[Responses], contrast: float) -> pd.DataFrame:
     """Return what is left of the structures' contrast, and the spread of answers without them, by method and kind."""
     rows = [
         {
             "method": one.method,
             "kind": one.condition.kind,
             "contrast left": float(np.mean(one.present - one.absent)) / contrast,
-            "spread": float(np.std(one.plain)) / contrast,
+            "spread": float(np.std(one.background)) / contrast,
         }
         for one in seen
         if one.contrast == contrast
@@ -150,11 +157,11 @@ def print_table(title: str, table: pd.DataFrame) -> None:
     sys.stdout.flush()
 
 
-def rates_of(reference: Image, seen: list[Seen], deliver: str, detailed: bool) -> pd.DataFrame:
+def rates_of(reference: Image, seen: list[Responses], deliver: str, detailed: bool) -> pd.DataFrame:
     """Return rates with intervals, over all that was inserted, or also by kind."""
     pair = (
-        pd.DataFrame(detections(reference, seen), columns=pd.Index(Detection._fields)),
-        pd.DataFrame(place_rows(reference, seen), columns=pd.Index(Place._fields)),
+        DETECTION_COUNTS.frame(count_detections(reference, seen)),
+        INSERTED_PLACES.frame(list_places(reference, seen)),
     )
     evaluate = Evaluate()
     table: Any = rate_table([pair], deliver, evaluate.bootstrap_samples, evaluate.confidence, SEED)
@@ -165,21 +172,22 @@ def rates_of(reference: Image, seen: list[Seen], deliver: str, detailed: bool) -
 
 def study_volume(run: Path, volume: str, settings: Insertion, deliver: str) -> None:
     """Print the tables of one volume."""
-    reference, lr = (read_image(run / f"{kind}/{volume}.safetensors") for kind in ("extracted", "degraded"))
+    reference = read_image(run / f"extracted/{volume}.safetensors")
+    lr = read_image(run / f"degraded/{volume}.safetensors", LowResolutionImage)
     names = sorted(folder.name for folder in (run / "models").iterdir())
     networks = {name: load_generator(run / f"models/{name}/generator.safetensors").eval() for name in names}
     tuned = read_tuning(run / "tuning/nlm_bspline3.json")
     methods: Mapping[str, Restore] = {
-        **{name: one for name, one in classical_methods(tuned).items() if name in CLASSICAL},
+        **{name: one for name, one in baseline_methods(tuned).items() if name in CLASSICAL},
         **network_methods(networks, lr, Infer()),
         **variants(run / "models", Infer(), deliver),
     }
-    groups: dict[tuple[str, float], list[Restored]] = {}
-    for shown in restorations(excerpt(reference, lr, settings.slices), methods, settings, SEED):
+    groups: dict[tuple[str, float], list[RestoredPair]] = {}
+    for shown in restore_pairs(excerpt(reference, lr, settings.slices), methods, settings, SEED):
         groups.setdefault((shown.method, shown.contrast), []).append(shown)
-    seen: dict[str, list[Seen]] = {"study": [], "adapted": []}
+    seen: dict[str, list[Responses]] = {"study": [], "adapted": []}
     for shown in groups.values():
-        for name, one in looked_at_twice(shown, settings):
+        for name, one in observe_twice(shown, settings):
             seen[name].append(one)
     print_table(f"{volume}: found by the study's observer", rates_of(reference, seen["study"], deliver, detailed=True))
     print_table(f"{volume}: contrast left and spread", transfers(seen["study"], settings.contrasts[0]).round(2))

@@ -1,10 +1,10 @@
-"""Memory and time of `python -m pipeline apply` on images of growing size.
+"""Memory and time of `brainsr apply` for images of increasing size.
 
     python -m benchmarks.large_images --sides 2000 5000 20000 --work results/benchmark-large
 
-Each image is synthetic, 16-bit, tiled, and made tile by tile. The network is the smallest one, with random weights:
-memory is the same as with trained ones. Every restoration runs in a process of its own, whose peak of resident memory
-the operating system tells. The table is printed; images and results are removed.
+Images are synthetic, 16-bit, tiled, and written tile by tile. The network is the smallest one with random weights,
+which needs the same memory as with trained weights. Every restoration runs in its own process; the peak resident memory
+is reported by the operating system. Prints a table; images and results are removed.
 """
 
 from __future__ import annotations
@@ -77,13 +77,13 @@ def make_network(path: Path) -> Path:
 
 
 def apply_measured(network: Path, source: Path, output: Path, *options: str) -> Cost:
-    """Run `python -m pipeline apply` in a process of its own.
+    """Run `brainsr apply` in a process of its own.
 
     Raises:
         RuntimeError: it failed; the text is what it wrote.
     """
     command: list[str | Path] = [sys.executable, "-m", "pipeline", "apply", "--device", "cpu", "--foreground", "all"]
-    command += ["--model", network, "--input", source, "--output", output, "--force", *options]
+    command += ["--model", network, source, "--output", output, "--force", *options]
     return run_apart(command, output.with_name(f"{output.name}.log"))
 
 

@@ -1,9 +1,9 @@
-"""Do a run's network do harm on heads and scanners that it never saw?
+"""Performance of the networks of a run on other heads and scanners.
 
     python -m benchmarks.other_heads --run results/demo --volumes one.nii.gz other.nii.gz --slices 40 130
 
-Each volume is extracted, degraded by k-space truncation with several noise levels, and restored by every classical
-method and every network of the run. Denoise-then-interpolate is tuned on a validation volume of the run for each level.
+Each volume is extracted, degraded by k-space truncation with several noise levels, and restored by all baselines and
+all networks of the run. Denoising and interpolation are tuned on a validation volume of the run for each noise level.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from pipeline.inference.restoration import restore
 from pipeline.metrics import psnr, ssim
 from pipeline.models.device import use_threads
 from pipeline.models.weights import load_generator
+from pipeline.physics.degradation import degrade, forward_model
 from pipeline.physics.grid import crop_to
-from pipeline.steps.degrade import degrade, forward_model
 from pipeline.steps.extract import cut_block, normalise
 
 METRICS = {"psnr": psnr.per_slice, "ssim": ssim.per_slice}

@@ -1,8 +1,8 @@
-"""All measurements of speed, and docs/performance.md with its figures, of which every number comes from here.
+"""All speed benchmarks, and docs/performance.md with its figures, which is generated from them.
 
     python -m benchmarks.performance [--results results/benchmarks] [--rounds 5] [--threads 2] [--only-write]
 
-Each part runs in a process of its own and leaves its numbers in the folder of results; --only-write draws them anew.
+Each part runs in its own process and stores its results in the folder; --only-write only renders the page again.
 """
 
 from __future__ import annotations

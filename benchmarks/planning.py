@@ -1,11 +1,10 @@
-"""What planning costs: time and memory of `snakemake --dry-run` for growing numbers of volumes.
+"""Time and memory of planning: `snakemake --dry-run` for increasing numbers of volumes.
 
     python -m benchmarks.planning --work /tmp/planning --figure docs/planning.png
 
-Each project is a table of volumes, one a subject, of which 90 % are tested, 5 % chosen on and 5 % learnt from; nothing
-of it exists yet, so that everything is planned. The files are empty: planning looks at names and times alone. Snakemake
-runs in a process of its own, whose processor time and peak of resident memory the operating system tells. The table is
-printed.
+Each project is a table of volumes of different subjects, 90 % for testing, 5 % for validation and 5 % for training,
+without any existing results. The files are empty, as planning only uses names and modification times. Snakemake runs in
+its own process, whose processor time and peak resident memory are reported by the operating system. Prints a table.
 """
 
 from __future__ import annotations

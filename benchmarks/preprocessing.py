@@ -1,18 +1,18 @@
-"""Extracting and degrading a volume, beside the same steps by torchio and monai.
+"""Extraction and degradation of a volume, compared with the same steps in torchio and monai.
 
     python -m benchmarks.preprocessing --side 256 --rounds 5 --json results/benchmark-preprocessing.json
 
-A head of 16-bit integers with noise in its background, gzipped and stored L-I-A, is read, turned to canonical order,
-parted from the background, scaled to its 99.9th percentile, made four times coarser in the plane, given noise, and both
-volumes are written without compression. The three take turns in one process; medians of the seconds are shown, by step
-and in total. Then each handles volumes in two processes of one thread at once, from the start of Python to its end, as
-a workflow does. `python -m pip install torchio monai` installs who is missing.
+A head of 16-bit integers with noise in the background, gzipped and stored L-I-A, is read, reoriented to canonical
+order, masked, scaled to its 99.9th percentile, downsampled by four in-plane, and noise is added; both volumes are
+written without compression. The three implementations alternate in one process; the table lists median seconds by step
+and in total. Then each processes volumes in two concurrent single-threaded processes, including the start of Python, as
+in a workflow. `python -m pip install torchio monai` installs the peers.
 
-What differs. Ours cuts k-space, finds the foreground by smoothing, Otsu's threshold, the largest part and its holes,
-and flushes both files to the disk. torchio has no cut of k-space (it smooths and interpolates), no Otsu's threshold
-(the mean is taken), no filling of holes and no Rician noise (Gaussian noise is taken). monai has no cut of k-space (it
-averages over cells) and no percentiles of a mask (those of all voxels are taken). "least" is the quickest that a
-library offers: nothing but a threshold finds the foreground, and torchio interpolates without smoothing.
+Differences: ours truncates k-space, computes the foreground by smoothing, Otsu's threshold, the largest component and
+hole filling, and flushes both files to the disk. torchio has no k-space truncation (smoothing and interpolation), no
+Otsu's threshold (the mean is used), no hole filling and no Rician noise (Gaussian noise is used). monai has no k-space
+truncation (averaging over cells) and no percentiles of a mask (those of all voxels are used). "minimal" is the fastest
+option of a library: the foreground is a simple threshold, and torchio interpolates without smoothing.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def degrade_arguments(folder: Path) -> argparse.Namespace:
     )
 
 
-def run_torchio(source: Path, folder: Path, least: bool) -> Seconds:
+def run_torchio(source: Path, folder: Path, minimal: bool) -> Seconds:
     """Take the same steps with the transforms of torchio."""
     import torchio
 
@@ -137,7 +137,7 @@ def run_torchio(source: Path, folder: Path, least: bool) -> Seconds:
         image = torchio.ToCanonical()(torchio.ScalarImage(source))
     subject: Any = torchio.Subject(image=image)
     method: Any = torchio.ZNormalization.mean
-    if not least:
+    if not minimal:
         with clock.step("foreground"):
             smooth: Any = torchio.Blur((1.0, 1.0, 1.0))(image)
             mask = torchio.LabelMap(tensor=torchio.ZNormalization.mean(smooth.data), affine=image.affine)
@@ -146,7 +146,7 @@ def run_torchio(source: Path, folder: Path, least: bool) -> Seconds:
     with clock.step("scale"):
         high = torchio.RescaleIntensity((0, 1), percentiles=(0, PERCENTILE), masking_method=method)(subject)["image"]
     with clock.step("coarsen"):
-        low = torchio.Resample((FACTOR, FACTOR, 1), antialias=not least)(high)
+        low = torchio.Resample((FACTOR, FACTOR, 1), antialias=not minimal)(high)
     with clock.step("noise"):
         low = torchio.RandomNoise(std=(SIGMA, SIGMA))(low)
     with clock.step("write"):
@@ -155,7 +155,7 @@ def run_torchio(source: Path, folder: Path, least: bool) -> Seconds:
     return clock.stopped("scale")
 
 
-def run_monai(source: Path, folder: Path, least: bool) -> Seconds:
+def run_monai(source: Path, folder: Path, minimal: bool) -> Seconds:
     """Take the same steps with the transforms of monai."""
     from monai import transforms
 
@@ -164,9 +164,9 @@ def run_monai(source: Path, folder: Path, least: bool) -> Seconds:
         image: Any = transforms.LoadImage(image_only=True, ensure_channel_first=True)(source)
         image = transforms.Orientation("RAS")(image)
     with clock.step("foreground"):
-        smooth = image if least else transforms.GaussianSmooth(1.0)(image)
+        smooth = image if minimal else transforms.GaussianSmooth(1.0)(image)
         mask: Any = transforms.ForegroundMask(threshold="otsu", invert=True)(smooth)
-        if not least:
+        if not minimal:
             transforms.FillHoles()(transforms.KeepLargestConnectedComponent()(mask))
     with clock.step("scale"):
         high = transforms.ScaleIntensityRangePercentiles(0, PERCENTILE, 0, 1)(image)
@@ -188,7 +188,7 @@ def contenders() -> dict[str, Run]:
         if find_spec(name) is None:
             print(f"{name} is not installed and left out: python -m pip install {name}", file=sys.stderr)  # noqa: T201
         else:
-            found |= {name: partial(run, least=False), f"{name}, least": partial(run, least=True)}
+            found |= {name: partial(run, minimal=False), f"{name}, minimal": partial(run, minimal=True)}
     return found
 
 
@@ -267,7 +267,7 @@ COLUMNS = ("read", "foreground", "scale", "coarsen", "noise", "write", "total")
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return the rows as a table of Markdown, seconds by step."""
-    titles = ["", *COLUMNS, "to ours", "two at once, s a volume", "to ours", "peak MiB"]
+    titles = ["", *COLUMNS, "to ours", "two processes, s per volume", "to ours", "peak MiB"]
     lines = [f"| {' | '.join(titles)} |", f"| --- {'| ---: ' * (len(titles) - 1)}|"]
     for row in rows:
         steps = [f"{row['peer_steps_s'].get(step, 0):.2f}" for step in COLUMNS]
@@ -294,7 +294,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             with ProcessPoolExecutor(1, get_context("spawn")) as pool:
                 pool.submit(make_head, source, parsed.side).result()
         rows = measured(source, work, parsed.rounds, parsed.volumes)
-        title = f"Extract and degrade a volume of {' x '.join(map(str, nib.load(source).shape))} voxels"
+        title = f"Extraction and degradation of a volume of {' x '.join(map(str, nib.load(source).shape))} voxels"
     print(f"{title}, seconds\n\n{table(rows)}")  # noqa: T201
     if parsed.json:
         parsed.json.write_text(json.dumps({"title": title, "machine": machine(), "rows": rows}, indent=2) + "\n")

@@ -1,11 +1,10 @@
-"""Why do volumes of tissue differ after restoration: do voxels change, or the limits between the classes?
+"""Causes of differences in tissue volumes after restoration: changed voxels or changed thresholds.
 
     python -m benchmarks.tissue_thresholds --run results/demo --volume mni152
 
-The stage tissue segments every image by itself, since a user has no reference to take thresholds from. Printed is, for
-every method, what that gives, and what the reference's own thresholds give of the same image: the difference of the two
-is the work of the thresholds alone. Beside the run's methods stands the cubic B-spline of the measurement without
-noise, which shows what the loss of resolution alone does.
+The step tissue computes the thresholds from every image, as a user has no reference. This script prints the resulting
+volumes for every method, and those with the thresholds of the reference: the difference is due to the thresholds alone.
+The cubic B-spline interpolation of the noiseless input is included to show the effect of lost resolution.
 """
 
 from __future__ import annotations

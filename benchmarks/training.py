@@ -1,10 +1,10 @@
-"""What training by each recipe brings on held-out pictures: the tables of docs/training.md.
+"""Evaluation of every training recipe on held-out pictures: the tables of docs/training.md.
 
     python -m benchmarks.training --images FOLDER --work results/benchmark-training --docs docs/training.md
 
-FOLDER holds Training/<class>/*.jpg and Testing/<class>/*.jpg, as the Kaggle brain-tumour set does. Every recipe is
-trained once, on a range of noise, and serves all noise levels. What is in the work folder already is not computed
-again, so that a killed run goes on; `--only` takes part of the recipes. Lengths are in steps and fit two cores.
+FOLDER contains Training/<class>/*.jpg and Testing/<class>/*.jpg, like the Kaggle brain-tumour set. Every recipe is
+trained once, over a range of noise levels. Existing results in the work folder are reused, so an interrupted run
+resumes; `--only` selects recipes. Training lengths are in steps and suit two cores.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from PIL import Image as Picture
 from scipy import stats
 
 from pipeline import plugins
+from pipeline.baselines.tuning.search import tune
 from pipeline.config.known import known_sources
 from pipeline.config.load import as_json
 from pipeline.config.recipe import filled
@@ -42,11 +43,10 @@ from pipeline.inference.restoration import restore
 from pipeline.metrics import edge_sharpness, gmsd, haarpsi, psnr, residual_noise, ssim, vif
 from pipeline.models.device import use_threads
 from pipeline.models.weights import load_generator, save_generator
+from pipeline.physics.degradation import degrade, forward_model
 from pipeline.sources.retries import Patience
 from pipeline.steps import convert_vgg, convert_weights
-from pipeline.steps.degrade import degrade, forward_model
 from pipeline.steps.download import download
-from pipeline.steps.tune import tune
 
 logger = logging.getLogger("benchmarks.training")
 

@@ -1,13 +1,13 @@
-"""A step of training beside the step that BasicSR describes: same network, losses, batch and patch.
+"""Training step compared with that of BasicSR: same network, losses, batch and patch size.
 
     python -m benchmarks.training_step [--steps 3] [--rounds 7] [--threads 2] [--json PATH]
 
-The peer is written from the published description of BasicSR's SRModel and ESRGANModel (Wang et al., BasicSR, 2022):
-float32 in the usual order of memory; the generator forward, its losses, backward, Adam; then the discriminator, whose
-judgement of true and of generated patches goes backward one after the other, Adam; averaged weights of decay 0.999.
-Both train one 6-block RRDBNet of one channel on patches of 32 x 32 voxels, enlarged by 4. The peer is given the same
-batch at every step, ours draws a fresh one. The peer runs in a process of its own, with torch as it is when it is
-installed: how this process handles memory is part of ours. Weights of the VGG are random, which costs the same time.
+The peer implements the published description of BasicSR's SRModel and ESRGANModel (Wang et al., BasicSR, 2022): float32
+in the default memory layout; forward pass of the generator, losses, backward pass, Adam; then the discriminator, with
+backward passes for its logits of real and generated patches in turn, Adam; exponential moving average with decay 0.999.
+Both train the same single-channel 6-block RRDBNet on patches of 32 x 32 voxels at factor 4. The peer receives the same
+batch at every step, ours draws a new one. The peer runs in its own process with the default settings of torch; memory
+settings of our process are part of our implementation. The weights of the VGG are random, which takes the same time.
 """
 
 from __future__ import annotations
@@ -275,7 +275,7 @@ def main() -> None:
     sys.stdout.write(table_of(rows) + "\n")
     if arguments.json:
         result = {
-            "title": "A step of training",
+            "title": "Training step",
             "machine": {**machine(), "threads": str(arguments.threads)},
             "rows": rows,
         }

@@ -92,7 +92,7 @@
   }
 
   // The detail ledger: the reference differs from the interpolated measurement by what was to be added, a method by what it
-  // added. Where both have one sign, the smaller is right; the rest is missing, or invented (pipeline/fidelity/ledger.py).
+  // added. Where both have one sign, the smaller is right; the rest is missing, or invented (pipeline/metrics/evaluation/detail_ledger.py).
   const DETAIL = [["right", [190, 196, 204]], ["missing", [40, 130, 255]], ["invented", [255, 96, 24]]];
 
   function detail(base, value, reference) {

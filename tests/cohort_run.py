@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.config.sections import Evaluate
-from pipeline.reporting.cohort_inputs import COLUMNS
+from pipeline.reporting.run_record import table_of
 from pipeline.statistics.measurements import volume_table
 from pipeline.statistics.summary import summarise
 from pipeline.tables.slices import SLICES
@@ -23,6 +23,11 @@ LEVELS = {"nearest": 20.0, "bicubic": 24.0, "bspline3": 24.3, "zerofill": 24.5, 
 HOSTILE_NAME = '"><img src=x onerror=alert(1)>\u202e\u2603' + "n" * 280
 """What no volume may be called, but a subject of somebody's table may be."""
 SLICE_COUNT = 5
+TABLES = (
+    *("comparisons", "gates", "inserted_structures", "detection_rates", "reliability", "tissue_agreement", "diagnosis"),
+    "duplicates",
+)
+"""Tables for every optional section of the page."""
 
 
 def make_cohort(run: Path, folder: Path, count: int) -> Path:
@@ -49,8 +54,15 @@ def make_cohort(run: Path, folder: Path, count: int) -> Path:
     record["config"]["infer"]["deliver"] = "rrdb_l1"
     (folder / "provenance.json").write_text(json.dumps(record))
     for name, table in optional_tables(names, subjects, generator).items():
-        table.to_csv(folder / f"{name}.csv", index=False, float_format="%.9g")
+        write_optional(folder / f"{name}.csv", table)
     return folder
+
+
+def write_optional(path: Path, rows: pd.DataFrame) -> None:
+    """Write a table of which no section reads all columns; those that are not given are filled."""
+    table = table_of(path)
+    filled = {name: "" if table.dtypes[name] == "str" else 0 for name in table.columns if name not in rows}
+    table.write(path, rows.assign(**filled)[list(table.columns)])
 
 
 def _slices(names: list[str], subjects: dict[str, str], generator: np.random.Generator) -> pd.DataFrame:
@@ -90,7 +102,7 @@ def optional_tables(
     )
     base = pd.DataFrame(common)
     gates = base.assign(gate="residual_mean", value=generator.gamma(2, 0.01, len(base)), limit=0.09)
-    gates["passed"] = np.where(gates["value"] <= gates["limit"], "true", "false")
+    gates["passed"] = gates["value"] <= gates["limit"]
     inserted = pd.concat(
         base.assign(
             **{"kind": kind, "size_voxels": size, "contrast": contrast, "inserted": 20, "false_alarms": 1},
@@ -158,8 +170,8 @@ def optional_tables(
         ),
     )
     return {
-        **{"comparisons": comparisons, "gates": gates, "inserted": inserted, "detection_rates": detection_rates},
-        "reliability": reliability,
+        **{"comparisons": comparisons, "gates": gates, "inserted_structures": inserted},
+        **{"detection_rates": detection_rates, "reliability": reliability},
         **{"tissue_agreement": tissue, "diagnosis": diagnosis, "duplicates": duplicates},
     }
 
@@ -169,7 +181,4 @@ def cohort_command(run: Path, folder: Path, output: Path, **settings: Any) -> li
     command = index_command(run, output, **settings)
     own = [f"{name}.csv" for name in ("volumes", "slices", "summary")] + ["provenance.json"]
     command = [str(folder / Path(part).name) if Path(part).name in own else part for part in command]
-    return [
-        *command,
-        *(part for name in COLUMNS for part in (f"--{name.replace('_', '-')}", str(folder / f"{name}.csv"))),
-    ]
+    return [*command, "--tables", *(str(folder / f"{name}.csv") for name in TABLES)]

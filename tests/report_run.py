@@ -10,21 +10,21 @@ from typing import Any, Literal
 import numpy as np
 
 from pipeline.baselines import bspline3
+from pipeline.baselines.tuning.apply import upsample
+from pipeline.baselines.tuning.search import tune
 from pipeline.config.sections import Degrade, Evaluate, Extract
 from pipeline.config.volumes import Volume
 from pipeline.files import write_json, write_text
 from pipeline.formats.io.container import read_image, write_image
 from pipeline.formats.io.predictions import prediction_path, read_prediction, write_prediction
+from pipeline.metrics.evaluation.measure import evaluate
+from pipeline.physics.degradation import degrade, forward_model
 from pipeline.physics.grid import pad_to_multiple
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.statistics.measurements import read_parts, volume_table
 from pipeline.statistics.summary import summarise
 from pipeline.steps.__main__ import main
-from pipeline.steps.degrade import degrade, forward_model
-from pipeline.steps.evaluate import evaluate
 from pipeline.steps.extract import extract
-from pipeline.steps.interpolate import interpolate
-from pipeline.steps.tune import tune
 from pipeline.tables.slices import SLICES
 from pipeline.tables.summary import SUMMARY
 from pipeline.tables.volumes import VOLUMES
@@ -97,7 +97,7 @@ def _restore(folder: Path, volume: str, tuned: dict[str, Any]) -> None:
     low = read_image(folder / f"degraded/{volume}.safetensors", LowResolutionImage)
     for method in CLASSICAL:
         path = prediction_path(folder / "predictions", method, volume)
-        interpolate(low, method, tuned if method == "nlm_bspline3" else {}, path)
+        write_prediction(path, low, upsample(low, method, {"nlm_bspline3": tuned}))
     factors = low.forward_model.factors
     smooth = bspline3.upsample(low.data, factors, {})
     sharp = pad_to_multiple(np.asarray(reference.data), factors)

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from pipeline.baselines import bspline3
+from pipeline.physics.denoising import non_local_means
 
 TITLE = "Non-local means, cubic B-spline"
 DESCRIPTION = (
@@ -39,46 +39,10 @@ def candidates(sigma: float) -> list[dict[str, Any]]:
     ]
 
 
-def denoise(lr: NDArray[np.floating], axis: int, settings: Mapping[str, Any]) -> NDArray[np.float32]:
-    """Denoise slice by slice.
-
-    Every voxel becomes a mean of its neighbours, weighted by exp(-max(d - 2 sigma^2, 0) / h^2), with d the mean
-    squared difference of the square patches around both (Buades, Coll and Morel, Image Processing On Line 1:208-212,
-    2011). Slices are mirrored at their edges.
-
-    Args:
-        lr: normalised intensities, shape (x, y, z).
-        axis: axis along which the slices follow each other.
-        settings: patch_size (odd) and patch_distance in voxels, sigma in normalised intensities, h_in_sigma (h) in
-            sigmas.
-
-    Returns:
-        Array of the same shape, float32.
-    """
-    volume = np.asarray(lr, dtype=np.float32)
-    strength = settings["h_in_sigma"] * settings["sigma"]
-    if strength == 0:
-        return volume
-    slices = np.moveaxis(volume, axis, 0)
-    far = settings["patch_distance"]
-    patch: Any = (1, settings["patch_size"], settings["patch_size"])
-    padded = np.pad(slices, ((0, 0), (far, far), (far, far)), mode="symmetric")
-    total, weights = np.zeros_like(slices), np.zeros_like(slices)
-    for row, column in product(range(2 * far + 1), repeat=2):
-        neighbours = padded[:, row : row + slices.shape[1], column : column + slices.shape[2]]
-        # Patches centred on their voxel: half a voxel off, as in faster schemes, they would shift the image.
-        distance = ndimage.uniform_filter((slices - neighbours) ** 2, patch, mode="reflect")
-        weight = np.exp(-np.maximum(distance - 2 * settings["sigma"] ** 2, 0) / strength**2)
-        total += weight * neighbours
-        weights += weight
-    return np.moveaxis(total / weights, 0, axis)
-
-
-def slice_axis(factors: Sequence[int]) -> int:
-    """Return the axis across the slices: the one of factor 1, or the last where all axes are enlarged."""
-    return list(factors).index(1) if 1 in factors else len(factors) - 1
-
-
 def upsample(lr: NDArray[np.floating], factors: Sequence[int], settings: Mapping[str, Any]) -> NDArray[np.float32]:
-    """Denoises, then interpolates; `settings` as in `denoise`, the rest as in this package's docstring."""
-    return bspline3.upsample(denoise(lr, slice_axis(factors), settings), factors, {})
+    """Denoise, then interpolate; arguments and result as in this package's docstring.
+
+    Slices are those across the axis of factor 1, or across the last axis where all axes are enlarged.
+    """
+    slice_axis = list(factors).index(1) if 1 in factors else len(factors) - 1
+    return bspline3.upsample(non_local_means(lr, slice_axis, settings), factors, {})

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.baselines import _matrices
+from pipeline.physics.interpolation import enlarge
 
 TITLE = "Zero-filled k-space"
 DESCRIPTION = (
@@ -39,4 +39,4 @@ def axis_matrix(size: int, factor: int) -> NDArray[np.float64]:
 def upsample(lr: NDArray[np.floating], factors: Sequence[int], settings: Mapping[str, Any]) -> NDArray[np.float32]:
     """Interpolate by zero filling; arguments and result as in this package's docstring."""
     del settings
-    return _matrices.enlarge(lr, factors, axis_matrix)
+    return enlarge(lr, factors, axis_matrix)

@@ -1,52 +1,22 @@
-"""Print the metric table of a run, and where its report is."""
+"""Print the verdict on a run and its metric table."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-import pandas as pd
-
-from pipeline.config.run import NOT_TESTED
-from pipeline.config.volumes import TEST_SPLITS
-from pipeline.errors import UserError
-from pipeline.steps._cli import ArgumentParser, Namespace
+from pipeline.commands._run_folder import run_folder
 
 
-def metric_table(summary: pd.DataFrame, region: str = "foreground") -> pd.DataFrame:
-    """Return methods as rows and, per split, the mean of every metric as columns.
+def table(run: Path, /, *, wide: bool = False) -> None:
+    """Print the verdict on a run and its metric table.
+
+    The best value of each column is marked with an asterisk.
 
     Args:
-        summary: the table summary.csv.
-        region: the region to show.
+        run: the run's folder, such as results/demo, or its name.
+        wide: show all splits, regions and metrics, without a limit of 80 columns.
     """
-    shown = summary.query("region == @region")
-    methods, splits, metrics = (list(dict.fromkeys(shown[column])) for column in ("method", "split", "metric"))
-    table = shown.pivot_table(index="method", columns=["split", "metric"], values="mean", sort=False)
-    return table.reindex(index=methods, columns=pd.MultiIndex.from_product([splits, metrics]))
+    from pipeline.reporting.terminal import run_text
 
-
-def table(run: Path) -> str:
-    """Return the metric table of a run's folder as text, and the path of its report.
-
-    Raises:
-        UserError: the run has no summary yet.
-    """
-    path = run / "metrics" / "summary.csv"
-    try:
-        summary = pd.read_csv(path)
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: there is no such file. Has the run ended?") from error
-    shown = metric_table(summary).to_string(float_format=lambda value: f"{value:.3f}")
-    untested = "" if set(summary["split"]) & set(TEST_SPLITS) else f"Nothing was tested: {NOT_TESTED}.\n\n"
-    return f"{untested}Mean over the foreground\n\n{shown}\n\nReport: {run / 'reports' / 'index.html'}\n"
-
-
-def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the options of this command."""
-    parser.add_argument("run", type=Path, metavar="FOLDER", help="folder of the run, such as results/demo")
-
-
-def main(arguments: Namespace) -> None:
-    """Run the command."""
-    sys.stdout.write(table(arguments.run))
+    sys.stdout.write(run_text(run_folder(run), wide=wide))

@@ -1,4 +1,4 @@
-"""What a key of the configuration may hold, in words: for messages and for the comments of the default file."""
+"""Descriptions of the values that a key of the configuration accepts, for messages and for comments."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from pipeline.physics.parameters import RANGE
 SIGNS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 WORDS = {bool: "true or false", int: "whole number", float: "number", Any: "anything"}
 TAG_KEYS = ("kind", "name")
-"""Keys by whose value one kind of table is told from another."""
+"""Keys that discriminate between kinds of tables."""
 KEY = "[key]"
-"""How pydantic marks that a mistake is in a key and not in its value."""
+"""Marker of pydantic for errors in a key rather than in its value."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """A place in the configuration: the type of what stands there, the constraints on it, and its description."""
+    """A location in the configuration: its type, constraints and description."""
 
     annotation: Any
     constraints: tuple[Any, ...] = ()
@@ -31,16 +31,16 @@ class Place:
 
     @classmethod
     def of_field(cls, field: FieldInfo) -> Place:
-        """Return the place of a model's field."""
+        """Return the location of a field."""
         return cls(field.annotation, tuple(field.metadata), " ".join((field.description or "").split())).bare()
 
     @classmethod
     def of_type(cls, annotation: Any) -> Place:
-        """Return the place that a type annotation stands for."""
+        """Return a location of the given type."""
         return cls(annotation).bare()
 
     def bare(self) -> Place:
-        """Move what `Annotated` and `X | None` carry into the constraints; None stays visible in `optional`."""
+        """Move the metadata of `Annotated` into the constraints."""
         if get_origin(self.annotation) is not Annotated:
             return self
         inner, *metadata = get_args(self.annotation)
@@ -48,7 +48,7 @@ class Place:
 
     @property
     def alternatives(self) -> list[Place]:
-        """The places behind a union, None left out; the place itself where there is no union."""
+        """The members of a union without None, or the location itself if it is no union."""
         if get_origin(self.annotation) not in (Union, UnionType):
             return [self]
         arms = [arm for arm in get_args(self.annotation) if arm is not type(None)]
@@ -57,28 +57,28 @@ class Place:
 
     @property
     def optional(self) -> bool:
-        """Whether null may stand here."""
+        """Whether null is accepted."""
         return type(None) in get_args(self.annotation)
 
     @property
     def models(self) -> list[type[BaseModel]]:
-        """The models that may stand here: none, one, or several kinds that a tag tells apart."""
+        """The accepted models: none, one, or several that are discriminated by a tag."""
         kinds = [place.annotation for place in self.alternatives]
         return [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
 
     @property
     def tag(self) -> str:
-        """How pydantic tells this alternative from others; empty where it does not."""
+        """The tag by which pydantic discriminates this alternative; empty if it has none."""
         return next((item.tag for item in self.constraints if isinstance(item, Tag)), "")
 
     @property
     def plugin_parameters(self) -> PluginParameters | None:
-        """The mark of a table that holds the parameters of a plug-in."""
+        """The annotation of a table with the parameters of a plug-in."""
         return next((item for item in self.constraints if isinstance(item, PluginParameters)), None)
 
     @property
     def plugin_name(self) -> PluginName | None:
-        """The check of plug-in names that stands on this place."""
+        """The validator of plug-in names at this location."""
         checks = [item.func for item in self.constraints if isinstance(item, AfterValidator)]
         return next((check for check in checks if isinstance(check, PluginName)), None)
 
@@ -89,11 +89,10 @@ def _flat(metadata: Sequence[Any]) -> Iterator[Any]:
 
 
 def step(place: Place, part: int | str) -> tuple[Place | None, bool]:
-    """Go one part of a pydantic location further.
+    """Follow one part of a pydantic location.
 
     Returns:
-        The place there, or None where the configuration knows none; and whether the part is seen by the user (the tag
-        of a kind is not).
+        The location, or None if it does not exist; and whether the part is visible to the user (tags are not).
     """
     models = place.models
     if len(models) > 1:
@@ -122,19 +121,19 @@ def _inner(place: Place, part: int | str) -> Any:
 
 
 def key_place(place: Place | None) -> Place | None:
-    """Return the place of the keys of a table."""
+    """Return the location of the keys of a table."""
     if place is None or get_origin(place.annotation) is not dict:
         return None
     return Place.of_type(get_args(place.annotation)[0])
 
 
 def tag_key(model: type[BaseModel]) -> str:
-    """Return the key by whose value a kind of table is told from the others; empty where it has none."""
+    """Return the key that discriminates a kind of table from others; empty if there is none."""
     return next((key for key in TAG_KEYS if choices(_place_of_key(model, key))), "")
 
 
 def tags(model: type[BaseModel]) -> tuple[str, ...]:
-    """Return the values by which a kind of table is told from the others."""
+    """Return the values of that key for a kind of table."""
     return choices(_place_of_key(model, tag_key(model)))
 
 
@@ -144,14 +143,14 @@ def _place_of_key(model: type[BaseModel], key: str) -> Place | None:
 
 
 def choices(place: Place | None) -> tuple[str, ...]:
-    """Return the values that may be chosen from, or nothing where there are too many to name."""
+    """Return the accepted values of a literal type; empty for other types."""
     if place is None or get_origin(place.annotation) is not Literal:
         return ()
     return tuple(map(str, get_args(place.annotation)))
 
 
 def in_words(place: Place) -> str:
-    """Describe what may stand at a place, such as "whole number >= 2, <= 8"."""
+    """Describe the accepted values, such as "whole number >= 2, <= 8"."""
     words = " or ".join(dict.fromkeys(_one_in_words(one) for one in place.alternatives))
     return f"{words}, or null" if place.optional else words
 
@@ -174,7 +173,7 @@ def _container_in_words(place: Place) -> str:
     if place.tag == RANGE:
         return "range [low, high]"
     if place.plugin_parameters:
-        return f"keys and values that the module of {place.plugin_parameters.package.replace('.', '/')} knows"
+        return f"parameters of the module of {place.plugin_parameters.package.replace('.', '/')}"
     if origin is tuple and Ellipsis in arguments:
         return f"list, each item: {inner[0]}"
     if origin is tuple:
@@ -193,7 +192,7 @@ def _bounds(place: Place) -> str:
 
 
 def _text_limits(place: Place) -> str:
-    """The pattern of a text: in the words that its type gives, or as it is."""
+    """The pattern of a text, described in words if the type provides them."""
     words = [f": {item}" for item in place.constraints if isinstance(item, str)]
-    patterns = [f" that fits {item.pattern}" for item in place.constraints if getattr(item, "pattern", None)]
+    patterns = [f" matching {item.pattern}" for item in place.constraints if getattr(item, "pattern", None)]
     return next(iter([*words, *patterns]), "")

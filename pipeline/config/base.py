@@ -1,4 +1,4 @@
-"""What all sections of the configuration share."""
+"""Base class of the sections of the configuration."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Section(BaseModel):
-    """A frozen, strictly typed part of the configuration that refuses keys it does not know."""
+    """A frozen, strictly typed section of the configuration; unknown keys are errors."""
 
     model_config = ConfigDict(
         frozen=True,

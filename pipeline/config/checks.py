@@ -1,4 +1,7 @@
-"""Mistakes that no single key shows: leaks between splits, names that lead nowhere."""
+"""Checks across the keys of the configuration: leaks between splits, undefined names.
+
+Each check yields one message per mistake.
+"""
 
 from __future__ import annotations
 
@@ -17,128 +20,129 @@ from pipeline.config.sources import HttpSource, LocalSource, PackageSource, S3So
 from pipeline.config.volumes import EVALUATED_SPLITS, TEST_SPLITS, Volume
 
 NETWORK_FACTORS = (2, 3, 4, 8)
-"""By which factors networks can enlarge."""
+"""Upsampling factors of the networks."""
 TRUNK_FACTOR = 3
-"""Networks of smaller factors may begin with a pixel-unshuffle, and start no network of another factor."""
+"""Networks with smaller factors may start with a pixel unshuffle and cannot initialise a network of another factor."""
 PAGES = ("index", "training", "resources")
-"""Names of pages of the report, which are no volume's."""
+"""Reserved names of report pages."""
 
 
 def check_volumes(
     volumes: Sequence[Volume], sources: Mapping[str, Source], from_datasets: bool = False, self_supervised: bool = False
 ) -> Iterator[str]:
-    """Name double ids, unknown sources, empty blocks and splits that the run cannot do without.
+    """Check for duplicate identifiers, unknown sources, empty blocks and missing splits.
 
     Args:
         volumes: all of the run.
         sources: all of the configuration.
-        from_datasets: some of the volumes may owe their split to the hash of a name.
-        self_supervised: networks learn from the volumes that they restore.
+        from_datasets: whether splits may be assigned by the hash of a name.
+        self_supervised: whether networks are trained on the volumes that they restore.
     """
     counts = Counter(volume.id for volume in volumes)
-    yield from (f"volumes: the id {name!r} is given to {count} volumes" for name, count in counts.items() if count > 1)
+    yield from (f"volumes: the id {name!r} is used by {count} volumes" for name, count in counts.items() if count > 1)
     taken = [name for name in PAGES if name in counts]
-    yield from (f"volumes: the id {name!r} is the name of a page of the report; choose another" for name in taken)
+    yield from (f"volumes: the id {name!r} is the name of a report page; choose another one" for name in taken)
     yield from dict.fromkeys(_check_sources(volumes, {**known_sources(), **sources}))
     for index, volume in enumerate(volumes):
         if volume.slices and volume.slices[1] <= volume.slices[0]:
             yield f"volumes[{index}].slices: {list(volume.slices)} is empty; give [start, stop) with start < stop"
         yield from _check_stack(volume)
     present = {volume.split for volume in volumes}
-    remedy = "; of few subjects the hash may leave a split empty: name some by datasets[].subjects"
+    remedy = "; with few subjects, the hash may leave a split empty: assign some with datasets[].subjects"
     hint = remedy if from_datasets else ""
     if "train" not in present and not (self_supervised and present & set(TEST_SPLITS)):
-        yield f"volumes: none is in split 'train': there is nothing to learn from{hint}"
+        yield f"volumes: none is in split 'train', so there is no training data{hint}"
     if "val" not in present:
         yield (
-            "volumes: none is in split 'val': the training is watched on it, and the networks' corrections, the tuned "
-            f"baseline and the best baseline are chosen on it; name another subject, or a block of slices, for it{hint}"
+            "volumes: none is in split 'val', which is needed to monitor the training and to select the "
+            f"data-consistency weights, the tuned baseline and the best baseline; assign another "
+            f"subject, or a block of slices{hint}"
         )
 
 
 def _check_sources(volumes: Sequence[Volume], known: Mapping[str, Source]) -> Iterator[str]:
-    """Name sources that are unknown or hold no image; all stacks of a collection bring the same message."""
+    """Check that sources exist and contain images."""
     for index, volume in enumerate(volumes):
         place = "collections" if volume.is_stack else f"volumes[{index}].source"
         if volume.source not in known:
             yield f"{place}: {volume.source!r} is unknown; {plugins.suggest(volume.source, known)}"
         elif known[volume.source].network is not None:
-            yield f"{place}: {volume.source!r} holds network weights, not an image"
+            yield f"{place}: {volume.source!r} contains network weights, not an image"
         if volume.segmentation is not None and volume.segmentation not in known:
             nearest = plugins.suggest(volume.segmentation, known)
             yield f"volumes[{index}].segmentation: {volume.segmentation!r} is unknown; {nearest}"
 
 
 def check_labels(volumes: Sequence[Volume], evaluate: Evaluate) -> Iterator[str]:
-    """Name regions of labels that no volume has, and names of labels that nothing is measured over."""
+    """Check that label regions and segmentations are used together."""
     wanted = "labels" in evaluate.regions
     segmented = [volume for volume in volumes if volume.segmentation and volume.split in EVALUATED_SPLITS]
     if wanted and not segmented:
-        yield "evaluate.regions: labels are measured where a volume has a `segmentation`, and no val or test volume has"
+        yield "evaluate.regions: labels requires a `segmentation`, but no val or test volume has one"
     if evaluate.labels and not wanted:
-        yield "evaluate.labels: names labels that are not measured; add labels to evaluate.regions"
+        yield "evaluate.labels has no effect; add labels to evaluate.regions"
 
 
 def _check_stack(volume: Volume) -> Iterator[str]:
-    """Name keys of volumes and of stacks of pictures that do not go together."""
+    """Check for keys of volumes and of stacks that exclude each other."""
     if volume.shard and volume.shard[0] >= volume.shard[1]:
         yield f"volume {volume.id!r}: shard {list(volume.shard)} is not allowed; give [index, count], index < count"
     if volume.shard and volume.slices:
-        yield f"volume {volume.id!r}: slices are of volumes, shard is of pictures; give one of them"
+        yield f"volume {volume.id!r}: slices applies to volumes and shard to pictures; give one of them"
     if volume.folder and not volume.shard:
-        yield f"volume {volume.id!r}: a folder of pictures needs a shard; [0, 1] takes them all"
+        yield f"volume {volume.id!r}: a folder of pictures requires a shard; [0, 1] selects all pictures"
 
 
 def check_leaks(volumes: Sequence[Volume], min_gap_slices: int) -> Iterator[str]:
-    """Name subjects and files that stand in two splits, but for blocks of one head with a wide enough gap."""
+    """Check for subjects and files in two splits, except blocks of one head with a sufficient gap."""
     for one, other in _related(volumes):
         if one.split == other.split:
             continue
         pair = f"volumes {one.id!r} ({one.split}) and {other.id!r} ({other.split})"
         if one.subject != other.subject:
             if not _pictures_apart(one, other):
-                yield f"{pair}: the same source {one.source!r} is given two subjects"
+                yield f"{pair}: the same source {one.source!r} is assigned to two subjects"
             continue
         if "test" in (one.split, other.split):
-            yield f"{pair}: subject {one.subject!r} is in two splits; a block kept apart is 'test_within_subject'"
+            yield f"{pair}: subject {one.subject!r} is in two splits; use 'test_within_subject' for a held-out block"
             continue
         gap = gap_between(one, other)
         if gap is None:
             yield f"{pair}: subject {one.subject!r} is in two splits; give both of them `slices` of one source"
         elif gap < min_gap_slices:
-            yield f"{pair}: {max(gap, 0)} slices lie between them; at least {min_gap_slices} must (min_gap_slices)"
+            yield f"{pair}: the gap of {max(gap, 0)} slices is smaller than min_gap_slices, {min_gap_slices}"
 
 
 def check_same_files(volumes: Sequence[Volume], sources: Mapping[str, Source]) -> Iterator[str]:
-    """Name files that several sources name, and that stand in two splits as different subjects.
+    """Check for files that are listed by several sources as different subjects in different splits.
 
-    Files are the same if they have the same SHA-256 or address, or if their paths lead to one file, also by links.
-    Subjects in two splits are what `check_leaks` names.
+    Files are identical if they have the same SHA-256 or address, or if their paths resolve to the same file.
+    `check_leaks` reports subjects in two splits.
 
     Args:
-        volumes: all of the run.
-        sources: all that are known; volumes of other sources are left out.
+        volumes: all volumes of the run.
+        sources: all known sources; volumes of other sources are skipped.
     """
     groups: dict[Hashable, list[Volume]] = defaultdict(list)
     identities = {name: _identities(sources[name]) for name in {volume.source for volume in volumes} & sources.keys()}
     for volume in volumes:
         for identity in identities.get(volume.source, ()):
             groups[identity].append(volume)
-    told: set[frozenset[str]] = set()
+    reported: set[frozenset[str]] = set()
     for group in groups.values():
         one, other = _first_leak(group) or (None, None)
-        if one is None or other is None or frozenset((one.id, other.id)) in told:
+        if one is None or other is None or frozenset((one.id, other.id)) in reported:
             continue
-        told.add(frozenset((one.id, other.id)))
+        reported.add(frozenset((one.id, other.id)))
         yield (
             f"volumes {one.id!r} ({one.split}) and {other.id!r} ({other.split}): the sources {one.source!r} and "
-            f"{other.source!r} are the same file ({_address(sources[one.source])}), which is given two subjects; name "
-            "another file, or give both volumes one subject and one split"
+            f"{other.source!r} are the same file ({_address(sources[one.source])}), which is assigned to two subjects; "
+            "use another file, or assign both volumes to one subject and one split"
         )
 
 
 def _first_leak(group: Sequence[Volume]) -> tuple[Volume, Volume] | None:
-    """Return the first two volumes of one file that are in different splits as different subjects and sources."""
+    """Return the first two volumes of a file with different splits, subjects and sources."""
     if len({volume.split for volume in group}) < 2 or len({volume.source for volume in group}) < 2:  # noqa: PLR2004
         return None
     pairs = ((one, other) for one, other in combinations(group, 2) if one.split != other.split)
@@ -153,12 +157,12 @@ def _first_leak(group: Sequence[Volume]) -> tuple[Volume, Volume] | None:
 
 
 def _images_apart(one: Volume, other: Volume) -> bool:
-    """Return whether two volumes of one file can have no image in common: other pictures, or another series."""
+    """Return whether two volumes of a file cannot share an image: other pictures, or another series."""
     return _pictures_apart(one, other) or (None not in (one.series, other.series) and one.series != other.series)
 
 
 def _identities(source: Source) -> list[Hashable]:
-    """Return what a file is told from others by: two sources with one of these in common are the same file."""
+    """Return identities of a file: sources that share one of them are the same file."""
     found: list[Hashable] = []
     if source.sha256 is not None:
         found.append(("sha256", source.sha256, source.member))
@@ -168,12 +172,12 @@ def _identities(source: Source) -> list[Hashable]:
         case HttpSource() | S3Source():
             found.append(("address", _address(source), source.member))
         case PackageSource():
-            pass  # it always has a SHA-256
+            pass  # always has a SHA-256
     return found
 
 
 def _place_of(path: str) -> tuple[Hashable, ...]:
-    """Return device and inode of a file, so that links lead to the same; its full path where there is none."""
+    """Return device and inode of a file, or its full path if it does not exist."""
     try:
         status = Path(path).stat()
     except (OSError, ValueError):
@@ -192,9 +196,9 @@ def _address(source: Source) -> str:
 
 
 def _related(volumes: Sequence[Volume]) -> Iterator[tuple[Volume, Volume]]:
-    """Yield every two volumes of one subject or one source once, in the order of the volumes.
+    """Yield all pairs of volumes with the same subject or source, in order.
 
-    Looking at all pairs would take minutes for ten thousand volumes, at every start of snakemake.
+    Comparing all pairs of ten thousand volumes would take minutes at every start of Snakemake.
     """
     groups: dict[tuple[str, str], list[int]] = defaultdict(list)
     for index, volume in enumerate(volumes):
@@ -205,7 +209,7 @@ def _related(volumes: Sequence[Volume]) -> Iterator[tuple[Volume, Volume]]:
 
 
 def check_derivatives(volumes: Sequence[Volume], sources: Mapping[str, Source]) -> Iterator[str]:
-    """Name volumes whose results would have the same name among the BIDS derivatives."""
+    """Check for results with the same name among the BIDS derivatives."""
     taken: dict[str, Volume] = {}
     for volume in volumes:
         source = sources.get(volume.source)
@@ -215,13 +219,13 @@ def check_derivatives(volumes: Sequence[Volume], sources: Mapping[str, Source]) 
         first = taken.setdefault(name, volume)
         if first is not volume:
             yield (
-                f"volumes {first.id!r} and {volume.id!r}: both results would be called {name} among the BIDS "
-                "derivatives; give each BIDS folder a run of its own, and each file one volume"
+                f"volumes {first.id!r} and {volume.id!r}: both results would be named {name} among the BIDS "
+                "derivatives; use one run per BIDS data set, and one volume per file"
             )
 
 
 def _pictures_apart(one: Volume, other: Volume) -> bool:
-    """Return whether two stacks of pictures of one source can have no file in common."""
+    """Return whether two stacks of pictures of a source cannot share a file."""
     if one.shard is None or other.shard is None:
         return False
     if one.folder == other.folder:
@@ -231,14 +235,14 @@ def _pictures_apart(one: Volume, other: Volume) -> bool:
 
 
 def gap_between(one: Volume, other: Volume) -> int | None:
-    """Return the number of slices between two blocks of one source; negative where they overlap."""
+    """Return the number of slices between two blocks of a source; negative if they overlap."""
     if one.source != other.source or one.slices is None or other.slices is None:
         return None
     return max(one.slices[0], other.slices[0]) - min(one.slices[1], other.slices[1])
 
 
 def check_train(train: Train, sources: Mapping[str, Source], degrade: Degrade) -> Iterator[str]:
-    """Name weights that are unknown, hold no network, or belong to another factor."""
+    """Check that the weights exist, belong to a network, and suit the factor."""
     known = {**known_sources(), **sources}
     networks = {name: source.network for name, source in known.items() if source.network}
     network = networks.get(train.initial_weights)
@@ -247,11 +251,11 @@ def check_train(train: Train, sources: Mapping[str, Source], degrade: Degrade) -
         yield f"train.initial_weights: {train.initial_weights!r} is unknown; {nearest}"
     elif degrade.factor not in NETWORK_FACTORS:
         factors = ", ".join(map(str, NETWORK_FACTORS))
-        yield f"degrade.factor: no network enlarges by {degrade.factor}; choose one of {factors}"
+        yield f"degrade.factor: networks do not support {degrade.factor}; choose one of {factors}"
     elif network.factor != degrade.factor and (network.architecture != "rrdbnet" or network.factor < TRUNK_FACTOR):
         yield (
-            f"train.initial_weights: {train.initial_weights} enlarges by {network.factor}, and cannot start a network "
-            f"that enlarges by {degrade.factor} (degrade.factor); choose weights for your factor"
+            f"train.initial_weights: {train.initial_weights} has factor {network.factor} and cannot initialise a "
+            f"network of factor {degrade.factor} (degrade.factor); choose weights for your factor"
         )
     features = [name for name, source in known.items() if source.features]
     if train.perceptual_weights not in features:
@@ -260,21 +264,21 @@ def check_train(train: Train, sources: Mapping[str, Source], degrade: Degrade) -
 
 
 def check_recipes(methods: Sequence[str], recipes: Mapping[str, Recipe]) -> Iterator[str]:
-    """Name methods without a recipe, misspelt recipes, those that start from nothing known, and endless chains."""
+    """Check for methods without a recipe, misspelt recipes, and unknown or circular initial networks."""
     known = sorted({*recipes, *preset_names()})
     for name in unused_recipes(methods, recipes):
         nearest = plugins.suggest(name, preset_names())
         if recipes[name].based_on is None and preset(name) is None and nearest.startswith("did you mean"):
             yield (
                 f"recipes.{name}: no method uses this recipe; {nearest} If it is one of your own, list it in "
-                "`methods`, or say what it is `based_on`"
+                "`methods`, or set `based_on`"
             )
     for index, method in enumerate(methods):
         if method not in known:
             yield f"methods[{index}]: there is no recipe {method!r}; {plugins.suggest(method, known)}"
     for name, recipe in recipes.items():
         if name in (SCRATCH, PRETRAINED, REFERENCE) or name in plugins.names("pipeline.baselines"):
-            yield f"recipes.{name}: the name is taken; choose another"
+            yield f"recipes.{name}: the name is reserved; choose another one"
         if recipe.based_on and preset(recipe.based_on) is None:
             yield f"recipes.{name}.based_on: {plugins.suggest(recipe.based_on, preset_names())}"
         starts = [SCRATCH, PRETRAINED, *(other for other in known if other != name)]
@@ -282,17 +286,17 @@ def check_recipes(methods: Sequence[str], recipes: Mapping[str, Recipe]) -> Iter
             nearest = plugins.suggest(recipe.starts_from, starts)
             yield f"recipes.{name}.starts_from: there is no network {recipe.starts_from!r}; {nearest}"
         elif name in _chain(recipe.starts_from, recipes):
-            yield f"recipes.{name}.starts_from: {recipe.starts_from!r} starts, in the end, from {name!r} itself"
+            yield f"recipes.{name}.starts_from: {recipe.starts_from!r} depends on {name!r} itself"
 
 
 def unused_recipes(methods: Sequence[str], recipes: Mapping[str, Recipe]) -> list[str]:
-    """Return the names of recipes by which nothing is trained: neither a method nor what one starts from."""
+    """Return the names of recipes that are used neither by a method nor for an initial network."""
     used = {name for method in methods for name in _chain(method, recipes)}
     return [name for name in recipes if name not in used]
 
 
 def _chain(name: str, recipes: Mapping[str, Recipe]) -> list[str]:
-    """The recipe and all that it hangs on, as far as they are known."""
+    """Return a recipe followed by the recipes of its initial networks."""
     chain: list[str] = []
     while name not in chain and (name in recipes or preset(name) is not None):
         chain.append(name)
@@ -302,7 +306,7 @@ def _chain(name: str, recipes: Mapping[str, Recipe]) -> list[str]:
 
 
 def check_infer(infer: Infer, methods: Sequence[str], recipes: Mapping[str, Recipe]) -> Iterator[str]:
-    """Name a deliverable or further network that the run does not make."""
+    """Check that the delivered method and the networks of the ensemble are part of the run."""
     made = _all_methods(methods, recipes)
     if infer.deliver not in made:
         yield f"infer.deliver: {infer.deliver!r} is unknown; {plugins.suggest(infer.deliver, made)}"
@@ -310,13 +314,13 @@ def check_infer(infer: Infer, methods: Sequence[str], recipes: Mapping[str, Reci
     for index, other in enumerate(infer.disagree_with):
         place = f"infer.disagree_with[{index}]"
         if other not in networks:
-            yield f"{place}: this run trains no {other!r}; {plugins.suggest(other, networks)}"
+            yield f"{place}: {other!r} is not trained by this run; {plugins.suggest(other, networks)}"
         elif other == infer.deliver:
             yield f"{place}: {other!r} is the delivered method itself; name another network"
 
 
 def check_reading(reading: Reading, methods: Sequence[str], recipes: Mapping[str, Recipe]) -> Iterator[str]:
-    """Name methods that readers are to judge and nobody makes, and too few or double ones."""
+    """Check that the methods of the reader study exist and differ."""
     known = [REFERENCE, *_all_methods(methods, recipes)]
     for index, name in enumerate(reading.methods):
         if name not in known:
@@ -324,10 +328,10 @@ def check_reading(reading: Reading, methods: Sequence[str], recipes: Mapping[str
         elif name in reading.methods[:index]:
             yield f"reading.methods[{index}]: {name!r} is listed twice"
     if len(reading.methods) == 1:
-        yield "reading.methods: there is one method; give two or more, or [] for the default"
+        yield "reading.methods: at least two methods are required; [] selects the default"
 
 
 def _all_methods(methods: Sequence[str], recipes: Mapping[str, Recipe]) -> list[str]:
-    """Everything that makes a result: the networks, trained and untouched, and the baselines."""
+    """Return all methods of a run: trained networks, the pretrained network and the baselines."""
     trained = dict.fromkeys(name for method in methods for name in _chain(method, recipes))
     return [*trained, PRETRAINED, *plugins.names("pipeline.baselines")]

@@ -1,4 +1,4 @@
-"""Many volumes at once: the rows of a table, the files of a pattern, a BIDS folder, or the members of an archive.
+"""Data sets: the rows of a table, the files that match a pattern, a BIDS data set, or the members of an archive.
 
 What stands here is only what the configuration says; `pipeline.config.finding` looks up what is there.
 """

@@ -1,4 +1,4 @@
-"""The default run: what config.yaml holds where it differs from the models' own defaults."""
+"""The default run: values of config.yaml that differ from the defaults of the models."""
 
 from __future__ import annotations
 
@@ -32,4 +32,4 @@ DEMO: dict[str, Any] = {
         "metrics": ["psnr", "ssim", "ms_ssim", "nrmse", "hfen", "gmsd", "haarpsi", "edge_sharpness", "residual_noise"]
     },
 }
-"""Values for `pipeline.config.load.read_run`; keys that are left out have the models' defaults."""
+"""Input of `pipeline.config.load.read_run`."""

@@ -29,25 +29,25 @@ BrainSR: the default run. It downloads two brain images, trains on one, and eval
 This file lists every key with its description and, in parentheses, its type and range. Your own
 configuration needs `run` and `volumes` ([] if it only has `collections`); keys left out have the defaults
 given here. Check it with
-    python -m pipeline configure --check FILE
+    brainsr check FILE
 and run it with
     snakemake --cores all --configfile FILE
 
 This file is generated: edit the models in pipeline/config, or the values in pipeline/config/demo.py, and
-run `python -m pipeline configure --write`.
+run `make docs`.
 """
 
 
 def default_config(values: Mapping[str, Any] = DEMO) -> str:
-    """Return a configuration as YAML in which every key has a comment with its meaning and range.
+    """Return a configuration as YAML with a comment on the description and range of every key.
 
     Args:
-        values: a configuration; keys that are left out are written with their defaults.
+        values: a configuration; keys left out are written with their defaults.
 
     Raises:
-        UserError: the values are no valid configuration.
+        UserError: the configuration is invalid.
     """
-    # Of recipes, what is given stands in the file: the rest is the preset's.
+    # Of recipes, only the given values are written; the others are those of the preset.
     filled = {**read_run(values).model_dump(mode="json"), "recipes": dict(values.get("recipes", {}))}
     parts = [_comments(HEADER.strip().splitlines())]
     for name, field in Run.model_fields.items():
@@ -69,7 +69,7 @@ def schema() -> str:
 
 
 def _section(name: str, model: type[BaseModel], values: Mapping[str, Any]) -> list[str]:
-    """The lines of a stage's section."""
+    """Return the lines of a section."""
     lines = [*_comments(_wrapped(_purpose(model))), f"{name}:"]
     for key, field in model.model_fields.items():
         lines.extend(" " * INDENT + line for line in _key(key, Place.of_field(field), values[key], INDENT))
@@ -77,7 +77,7 @@ def _section(name: str, model: type[BaseModel], values: Mapping[str, Any]) -> li
 
 
 def _key(name: str, place: Place, value: Any, indent: int = 0) -> list[str]:
-    """The lines of one key: its comment, then its value."""
+    """Return the lines of a key: its comment and its value."""
     inner = _inner_models(place)
     allowed = "" if inner else f" ({in_words(place)})"
     comment = _wrapped(f"{place.description}{allowed}", indent)
@@ -86,13 +86,13 @@ def _key(name: str, place: Place, value: Any, indent: int = 0) -> list[str]:
 
 
 def _value(name: str, value: Any) -> list[str]:
-    """A key and its value as YAML; a list of tables has one line a table where the line is short enough."""
+    """Return a key and its value as YAML, with one line per table in a list of tables if it fits."""
     if not (isinstance(value, list) and value and isinstance(value[0], dict)):
         lines = _dump({name: value}, flow=None if isinstance(value, list | dict) else False)
         return lines if max(map(len, lines)) + INDENT <= WIDTH else _dump({name: value}, flow=False)
     lines = [f"{name}:"]
     for given in value:
-        entry = {key: one for key, one in given.items() if one is not None}  # to leave a key out is to say null
+        entry = {key: one for key, one in given.items() if one is not None}  # a key left out is null
         one_line = _dump(entry, flow=True)[0]
         fits = len(one_line) + INDENT + 2 <= WIDTH
         first, *rest = [one_line] if fits else _dump(entry, flow=None)
@@ -106,7 +106,7 @@ def _dump(value: Any, flow: bool | None) -> list[str]:
 
 
 def _inner_models(place: Place) -> list[type[BaseModel]]:
-    """The model of a table, or the models of the entries of a list or table."""
+    """Return the model of a table, or the models of the entries of a list or table."""
     if place.models or place.plugin_parameters:
         return place.models or (place.plugin_parameters.models if place.plugin_parameters else [])
     types = [one for one in get_args(place.annotation) if one is not Ellipsis]
@@ -114,11 +114,11 @@ def _inner_models(place: Place) -> list[type[BaseModel]]:
 
 
 def _keys_of(models: list[type[BaseModel]], named_by: str = "") -> list[str]:
-    """Describe the keys that an entry has; of several kinds, the keys that all share come last.
+    """Describe the keys of an entry; with several kinds, the common keys come last.
 
     Args:
         models: the kinds.
-        named_by: the key beside the entry that names its kind; empty where a key of the entry does.
+        named_by: the key outside the entry that selects its kind; empty if a key of the entry does.
     """
     if len(models) <= 1:
         return [line for model in models for line in _key_table(_fields(model))]
@@ -131,11 +131,11 @@ def _keys_of(models: list[type[BaseModel]], named_by: str = "") -> list[str]:
         heading = f"{named_by or key}: {' or '.join(tags(model))} ({_purpose(model)})"
         lines.extend([*_wrapped(heading), *_key_table(own)])
     common = {key: words for key, words in fields[models[0]].items() if (key, words) in shared}
-    return [*lines, "of every kind:", *_key_table(common)] if common else lines
+    return [*lines, "all kinds:", *_key_table(common)] if common else lines
 
 
 def _fields(model: type[BaseModel]) -> dict[str, str]:
-    """The keys of a model and their meaning; those of a table inside it have a dotted name."""
+    """Return the keys of a model and their descriptions; keys of nested tables have dotted names."""
     found: dict[str, str] = {}
     for name, field in model.model_fields.items():
         place = Place.of_field(field)
@@ -148,7 +148,7 @@ def _fields(model: type[BaseModel]) -> dict[str, str]:
 
 
 def _key_table(fields: Mapping[str, str]) -> Iterator[str]:
-    """Two columns: the key, and its meaning."""
+    """Yield the lines of a two-column table of keys and descriptions."""
     width = max((len(name) for name in fields), default=0) + 2
     for name, words in fields.items():
         first, *rest = _wrapped(words, width + 4)

@@ -1,4 +1,4 @@
-"""The table of data and weights that are known by name."""
+"""The table of known sources of data and weights."""
 
 from __future__ import annotations
 

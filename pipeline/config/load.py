@@ -1,4 +1,4 @@
-"""Read configurations: from Snakemake's mapping, from a file, or from the JSON that a rule hands to a stage."""
+"""Reading of configurations: from Snakemake, from a file, or from the JSON that a rule passes to a step."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from pipeline.errors import UserError
 logger = logging.getLogger(__name__)
 
 NUMBERED = ("evaluate", "labels")
-"""The one table whose keys are numbers."""
+"""The only table whose keys are numbers."""
 
 SectionType = TypeVar("SectionType", bound=Section)
 
@@ -53,18 +53,17 @@ def read_run(values: Mapping[str, Any], look: bool = True, files: Sequence[Path]
     """Check a whole configuration.
 
     Args:
-        values: what the file says.
-        look: look up what `datasets` hold. What a rule hands to a stage has their volumes already, and must not change
-            when a file comes or goes while the run goes on.
-        files: where the values come from, for messages; the first one that has a key counts.
+        values: content of the configuration file.
+        look: expand `datasets`. The configuration passed to a step already contains their volumes, and must not change
+            if files are added or removed during the run.
+        files: files that contain the values, for messages; the first one with a key takes precedence.
 
-    What is no mistake but should be known is logged as a warning: images that a data set leaves out, a run without
-    test volumes, a recipe that nothing is trained by.
+    Warnings are logged for images left out of a data set, for a run without test volumes, and for unused recipes.
 
     Raises:
-        UserError: with every mistake, one a line.
+        UserError: lists all mistakes, one per line.
     """
-    as_json(values)  # refuses what contains itself
+    as_json(values)  # rejects values that contain themselves
     mistakes = [*_unknown_keys(values), *_not_text(values)]
     values = {**values, "recipes": _filled_recipes(values["recipes"])} if "recipes" in values else values
     good: dict[str, Any] = {}
@@ -104,11 +103,11 @@ def _unknown_keys(values: Mapping[str, Any]) -> Iterator[str]:
     known = list(Run.model_fields)
     for key in values:
         if key not in known:
-            yield f"{key}: there is no such key; {plugins.suggest(str(key), known)}"
+            yield f"{key}: unknown key; {plugins.suggest(str(key), known)}"
 
 
 def _not_text(values: Any, parts: tuple[int | str, ...] = ()) -> Iterator[str]:
-    """Name keys and points in time that YAML did not read as the text that they are in the file."""
+    """Find keys and dates that YAML did not read as text."""
     items = values.items() if isinstance(values, Mapping) else enumerate(values) if isinstance(values, list) else ()
     place = key_path(parts) or "the configuration"
     before: Any = None
@@ -122,17 +121,17 @@ def _not_text(values: Any, parts: tuple[int | str, ...] = ()) -> Iterator[str]:
             found = json.dumps(key, default=str)
             quoted = f'"{_plain_key(key)}"'
             yield (
-                f"{place}: the key {found} is not text to YAML: put quotes around it, as it stands in your file: "
+                f"{place}: YAML does not read the key {found} as text: put it in quotes, as in your file: "
                 f"{quoted}: (YAML reads 007 as 7 and no as false)"
             )
         elif isinstance(value, datetime):
-            yield f"{key_path((*parts, key))}: to YAML this is a point in time: put quotes around it"
+            yield f"{key_path((*parts, key))}: YAML reads this as a date: put it in quotes"
         else:
             yield from _not_text(value, (*parts, key))
 
 
 def as_written(files: Sequence[Path], parts: Sequence[int | str]) -> str | None:
-    """Return how the value at a key path is written in the first of some YAML files that has it; None if none has."""
+    """Return the text of the value at a key path in the first YAML file that contains it; None if none does."""
     for file in files:
         try:
             node = yaml.compose(file.read_text(encoding="utf-8"), yaml.SafeLoader)
@@ -154,14 +153,14 @@ def _child(node: yaml.Node | None, part: int | str) -> yaml.Node | None:
 
 
 def _filled_recipes(recipes: Any) -> Any:
-    """Fill what recipes leave out from their presets; what is no table is left for the validation to complain of."""
+    """Fill in the presets of recipes; values that are no tables are left to the validation."""
     if not isinstance(recipes, Mapping):
         return recipes
     return {name: filled(str(name), given) if isinstance(given, Mapping) else given for name, given in recipes.items()}
 
 
 def _contradictions(good: Mapping[str, Any]) -> Iterator[str]:
-    """Check across sections, each as far as the sections it needs are sound."""
+    """Run the checks across sections whose sections are valid."""
     if {"volumes", "collections", "datasets", "sources"} <= good.keys():
         yield from check_volumes(good["volumes"], good["sources"], bool(good["datasets"]), _self_supervised(good))
         yield from check_derivatives(good["volumes"], good["sources"])
@@ -181,28 +180,28 @@ def _contradictions(good: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _unused(run: Run) -> Iterator[str]:
-    """Name recipes that nothing is trained by, but for those of the default configuration, which others build on."""
+    """Find unused recipes, except for those of the default configuration."""
     default = DEMO["recipes"]
     for name in unused_recipes(run.methods, run.recipes):
         is_default = name in default and run.recipes[name] == read_entry(
             Recipe, as_json(filled(name, default[name])), name
         )
         if not is_default:
-            yield f"recipes.{name}: no method uses this recipe: it has no effect; to train by it, list it in `methods`"
+            yield f"recipes.{name}: no method uses this recipe; to train it, list it in `methods`"
 
 
 def _self_supervised(good: Mapping[str, Any]) -> bool:
-    """Whether networks learn from the volumes that they restore, as far as the sections that say so are sound."""
+    """Return whether networks are trained on the volumes that they restore."""
     return {"train", "degrade"} <= good.keys() and is_self_supervised(good["train"], good["degrade"])
 
 
 def check_files(run: Run) -> None:
-    """Make sure that the files on this machine that a run needs are there.
+    """Check that all local files of a run exist.
 
-    A file that the workflow has taken over into its folder `resources` need not be there any longer.
+    Files that were already copied to the folder `resources` are not needed any more.
 
     Raises:
-        UserError: with every file that is missing, one a line.
+        UserError: lists all missing files, one per line.
     """
     weights = [run.train.initial_weights]
     if run.evaluate.needs_features or any(run.recipe(method).needs_perceptual for method in run.trained_methods):
@@ -220,15 +219,15 @@ def check_files(run: Run) -> None:
 
 
 def _missing(name: str, source: LocalSource) -> str:
-    """Says that a source's file is not there, and why that may be."""
+    """Return a message about a missing file, with a hint."""
     path = Path(source.path)
     where = "" if path.is_absolute() else f" in {Path.cwd()}"
     hint = ""
     if source.path.startswith("~"):
-        hint = "; ~ is not understood here: write the whole path of your home folder"
+        hint = "; ~ is not expanded: write the full path"
     elif holds(path.is_symlink):
-        hint = "; it is a link to something that is not there (where it is one of DataLad, fetch it with: datalad get)"
-    return f"sources.{name}.path: there is no file {shown(source.path)}{where}{hint}"
+        hint = "; this is a broken link (for DataLad, run: datalad get)"
+    return f"sources.{name}.path: no such file: {shown(source.path)}{where}{hint}"
 
 
 def listed(what: str, mistakes: Sequence[str]) -> str:
@@ -239,10 +238,10 @@ def listed(what: str, mistakes: Sequence[str]) -> str:
 
 
 def as_json(values: Any) -> str:
-    """Return what YAML read as JSON: keys and dates become the text that stands in the file.
+    """Convert values read by YAML to JSON; keys and dates become text.
 
     Raises:
-        UserError: the values contain themselves, which a YAML alias can do.
+        UserError: the values contain themselves through a YAML alias.
     """
     try:
         return json.dumps(_plain(values), default=str)
@@ -263,14 +262,14 @@ def _plain_key(key: Any) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """A safe loader that refuses a key given twice, of which YAML would silently take the last."""
+    """A safe loader that rejects duplicate keys, of which YAML would silently use the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Build a mapping; see the class."""
         seen: set[tuple[str, str]] = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and (key.tag, key.value) in seen:
-                raise MarkedYAMLError(problem=f"the key {key.value!r} is given twice", problem_mark=key.start_mark)
+                raise MarkedYAMLError(problem=f"the key {key.value!r} occurs twice", problem_mark=key.start_mark)
             seen.add((key.tag, str(key.value)))
         return super().construct_mapping(node, deep)
 
@@ -279,7 +278,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """Read a configuration file as a mapping.
 
     Raises:
-        UserError: the file cannot be read or is no YAML mapping.
+        UserError: the file cannot be read or does not contain a YAML mapping.
     """
     try:
         values = yaml.load(path.read_text(encoding="utf-8"), _Loader)
@@ -289,12 +288,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} is not valid YAML: {_reason(error)}.") from error
     if not isinstance(values, dict):
         found = {type(None): "nothing", list: "a list"}.get(type(values), "a single value")
-        raise UserError(f"{path} holds no configuration: expected keys and values, found {found}.")
+        raise UserError(f"{path} is not a configuration: expected keys and values, found {found}.")
     return values
 
 
 def _reason(error: Exception) -> str:
-    """What is wrong with a file's YAML, and where, in one line."""
+    """Describe a YAML error and its position in one line."""
     if not isinstance(error, MarkedYAMLError) or error.problem_mark is None:
         return " ".join(str(error).split())
     mark = error.problem_mark
@@ -302,14 +301,14 @@ def _reason(error: Exception) -> str:
 
 
 def read_section(model: type[SectionType], text: str) -> SectionType:
-    """Read the settings of one stage.
+    """Read the settings of a step.
 
     Args:
         model: the section's type.
-        text: its JSON, or the path of a configuration file, of which the stage's own section is taken.
+        text: JSON, or the path of a configuration file that contains the section.
 
     Raises:
-        UserError: with every mistake, one a line.
+        UserError: lists all mistakes, one per line.
     """
     if not text.lstrip().startswith("{"):
         text = as_json(read_yaml(Path(text)).get(model.__name__.lower(), {}))

@@ -1,4 +1,4 @@
-"""Degradations that the target `mismatch` trains with and tests on, where the configuration names none."""
+"""Default degradations and recipes of the target `mismatch`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OPERATORS: Mapping[str, list[dict[str, Any]]] = {
     "gaussian": [{"name": "gaussian_psf", "fwhm_voxels": 4.0}, {"name": "decimation"}],
 }
 BLURS = ("gaussian_psf",)
-"""Steps that are told along which axes they work: those that become coarser."""
+"""Operators with a parameter for their direction, which is set to the downsampled axes."""
 NOISE: Mapping[str, dict[str, Any]] = {
     "": {"noise": "none", "noise_sigma": 0.0},
     "-noise": {"noise_sigma": 0.02},
@@ -49,5 +49,5 @@ def _along(operators: Sequence[Mapping[str, Any]], direction: Direction) -> list
 
 
 def single_minded(recipe: Recipe) -> Recipe:
-    """Return a recipe that knows the degradation of its training data and no other: one noise level, no noise map."""
+    """Return a recipe for a single degradation: one noise level and no noise map."""
     return recipe.model_copy(update={"noise_sigma_range": None, "noise_map": False})

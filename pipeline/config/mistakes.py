@@ -1,4 +1,4 @@
-"""List what is wrong with a configuration: all of it at once, in the user's words."""
+"""Messages about invalid values of the configuration."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from pipeline import plugins
 from pipeline.config.allowed import KEY, Place, choices, in_words, key_place, step, tags
 
 LONGEST_VALUE = 80
-"""Characters of a wrong value that are shown."""
+"""Maximum number of characters of an invalid value in a message."""
 
 
 DECIMAL_COMMA = re.compile(r"[-+]?[0-9]*,[0-9]+")
 YAML_NUMBER = re.compile(r"[-+]?([0-9]+|[0-9]+\.[0-9]*([eE][-+][0-9]+)?)")
-"""Digits that YAML 1.1 reads as a number, where they have no quotes."""
+"""Unquoted text that YAML 1.1 reads as a number."""
 
 Written = Callable[[tuple[int | str, ...]], str | None]
-"""Returns how the value at a key path is written in the configuration file; None where nobody knows."""
+"""Return the text of the value at a key path in the configuration file; None if unknown."""
 
 
 def explain(
     error: ValidationError, annotation: Any, prefix: tuple[str, ...] = (), written: Written = lambda parts: None
 ) -> list[str]:
-    """Return one line a mistake: key path, the value found, what is allowed, and the nearest valid key.
+    """Return one line per mistake: key path, value, accepted values, and the most similar valid key.
 
     Args:
-        error: what pydantic found.
-        annotation: the type that was validated.
-        prefix: keys that lead to it.
-        written: how a value is written in the configuration file.
+        error: validation error of pydantic.
+        annotation: the validated type.
+        prefix: keys that lead to the value.
+        written: returns the text of a value in the configuration file.
     """
     root = Place.of_type(annotation)
     return list(dict.fromkeys(_line(detail, root, prefix, written) for detail in error.errors()))
@@ -47,7 +47,7 @@ def _line(detail: ErrorDetails, root: Place, prefix: tuple[str, ...], written: W
     if in_key:
         return f"{_named(prefix, parts)}: the key {_refused(detail, key_place(place))}"
     holder, above = follow(root, location[:-1])
-    if detail["type"] == "missing" and holder and not holder.models:  # a list is too short: the list is what is wrong
+    if detail["type"] == "missing" and holder and not holder.models:  # the list is too short
         return f"{_named(prefix, above)}: {_refused(detail, holder)}"
     quotes = _quotes(detail, parts, written((*prefix, *parts)))
     return f"{_named(prefix, parts)}{_trouble(detail, place, holder)}{quotes}"
@@ -58,11 +58,11 @@ def _named(prefix: tuple[str, ...], parts: tuple[int | str, ...]) -> str:
 
 
 def _trouble(detail: ErrorDetails, place: Place | None, holder: Place | None) -> str:
-    """What follows a key path in a line."""
+    """Return the part of a line after the key path."""
     match detail["type"]:
         case "extra_forbidden":
             known = list(holder.models[0].model_fields) if holder and holder.models else []
-            return f": there is no such key; {plugins.suggest(str(detail['loc'][-1]), known)}"
+            return f": unknown key; {plugins.suggest(str(detail['loc'][-1]), known)}"
         case "missing":
             return f": is missing and has no default; {_wanted(place)}"
         case "union_tag_invalid" | "union_tag_not_found":
@@ -73,14 +73,14 @@ def _trouble(detail: ErrorDetails, place: Place | None, holder: Place | None) ->
 
 
 def _refused(detail: ErrorDetails, place: Place | None) -> str:
-    """The value that was found, and what would be allowed."""
+    """Describe an invalid value and the accepted values."""
     if detail["type"] == "value_error":
         return f"{shown(detail['input'])} is not allowed: {detail['msg'].removeprefix('Value error, ')}"
     return f"{shown(detail['input'])} is not allowed; {_wanted(place)}{_hint(detail, place)}"
 
 
 def _kind_trouble(detail: ErrorDetails, place: Place | None) -> str:
-    """What is wrong with a table, such as a source, whose kind is missing or unknown."""
+    """Describe a table, such as a source, whose kind is missing or unknown."""
     context = detail.get("ctx", {})
     key = str(context.get("discriminator")).strip("'")
     if detail["type"] == "union_tag_not_found":
@@ -95,7 +95,7 @@ def _wanted(place: Place | None) -> str:
 
 
 def _hint(detail: ErrorDetails, place: Place | None) -> str:
-    """What the user may have meant."""
+    """Return a hint about the intended value."""
     value = detail["input"]
     if detail["type"] == "literal_error" and isinstance(value, str):
         nearest = plugins.suggest(value, choices(place))
@@ -106,7 +106,7 @@ def _hint(detail: ErrorDetails, place: Place | None) -> str:
 
 
 def _number_hint(text: str, whole: bool) -> str:
-    """How to write a number that YAML read as text; nothing where it is none."""
+    """Return a hint for a number that YAML read as text."""
     if DECIMAL_COMMA.fullmatch(text):
         return f"; write decimals with a point: {text.replace(',', '.')}"
     try:
@@ -114,29 +114,29 @@ def _number_hint(text: str, whole: bool) -> str:
     except ValueError:
         return ""
     if whole:
-        return f"; to YAML this is text: write {int(number)} without quotes" if number.is_integer() else ""
+        return f"; YAML reads this as text: write {int(number)} without quotes" if number.is_integer() else ""
     if YAML_NUMBER.fullmatch(text):
-        return f"; to YAML this is text: write {text} without quotes"
-    return "; to YAML this is text: write it without quotes and with a decimal point, such as 2.0e-4"
+        return f"; YAML reads this as text: write {text} without quotes"
+    return "; YAML reads this as text: write it without quotes and with a decimal point, such as 2.0e-4"
 
 
 def _quotes(detail: ErrorDetails, parts: Sequence[int | str], text: str | None) -> str:
-    """What to do where YAML took text for a number or for true or false."""
+    """Return a hint for text that YAML read as a number or boolean."""
     value = detail["input"]
     if detail["type"] != "string_type" or not isinstance(value, bool | int | float) or not parts:
         return ""
     what = "true or false" if isinstance(value, bool) else "a number"
     quoted = json.dumps(text if text is not None else str(value).lower(), ensure_ascii=False)
     line = f"[{quoted}]" if isinstance(parts[-1], int) else f"{parts[-1]}: {quoted}"
-    as_written = "" if text is not None else ", as it stands in your file (YAML reads 007 as 7 and no as false)"
-    return f"; to YAML this is {what}: put quotes around it{as_written}: {line}"
+    as_written = "" if text is not None else ", as in your file (YAML reads 007 as 7 and no as false)"
+    return f"; YAML reads this as {what}: put it in quotes{as_written}: {line}"
 
 
 def follow(root: Place, location: Iterable[int | str]) -> tuple[Place | None, tuple[int | str, ...]]:
     """Follow a pydantic location through nested models, lists, tables and kinds.
 
     Returns:
-        The place it leads to, or None where the configuration knows none; and the parts that the user sees.
+        The location, or None if it does not exist; and the parts that are visible to the user.
     """
     place: Place | None = root
     seen: list[int | str] = []
@@ -156,6 +156,6 @@ def key_path(parts: Iterable[int | str]) -> str:
 
 
 def shown(value: Any) -> str:
-    """Return a value as it stands in a configuration, shortened."""
+    """Return a value as JSON, shortened."""
     text = json.dumps(value, default=str, ensure_ascii=False)
     return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 3] + "..."

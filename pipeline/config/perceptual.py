@@ -26,7 +26,7 @@ LayerName = Annotated[str, AfterValidator(_check_layer)]
 
 
 class Perceptual(Section):
-    """In which features of a VGG images are compared."""
+    """Features of a VGG in which images are compared."""
 
     layers: dict[LayerName, Annotated[float, Field(ge=0)]] = Field(default={"conv5_4": 1.0}, min_length=1)
     """layers of VGG19 and their weights; where the network is a VGG16, whose blocks 3 to 5 have three convolutions,
@@ -34,6 +34,6 @@ class Perceptual(Section):
     activation: Literal["before", "after"] = "before"
     """compare the features before the rectifier, as ESRGAN does, or after it, as SRGAN does"""
     criterion: Literal["l1", "mse"] = "l1"
-    """how features are compared: mean absolute difference, or mean squared difference"""
+    """distance of the features: mean absolute or mean squared difference"""
     scale: Annotated[float, Field(gt=0)] = 1.0
-    """features are multiplied by this (SRGAN: 1 / 12.75 after the rectifier)"""
+    """factor of the features (SRGAN: 1 / 12.75 after the rectifier)"""

@@ -1,97 +1,148 @@
-"""Do the class of a picture survive its restoration? A classifier that learnt from true pictures is asked.
+"""Agreement of diagnoses: whether a classifier assigns a restored picture the class of its reference.
 
-No training loss ever saw this classifier, so that no network can have learnt to please it. Where it gives a restored
-picture another class than the reference of the same picture, the restoration changed what a reader might see.
+The classifier is trained on reference pictures and is not part of any training loss, so that no network can be
+optimised for it. Where the classes differ, the restoration changed features that may matter to a reader.
 """
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from torch import nn
 
 from pipeline.config.sections import REFERENCE
-from pipeline.fidelity.classifier import SIDE, resized
+from pipeline.fidelity.classifier import SIDE, predict, resized, train_classifier
+from pipeline.formats.io.predictions import read_prediction
 from pipeline.image.image import Image
 from pipeline.image.stack import one_slice
 from pipeline.statistics.bootstrap import Floats, percentile_interval, resampled_means
 from pipeline.tables.diagnosis import DIAGNOSIS
 
-FEWEST_PICTURES = 2
-"""Of a class that is to be learnt: one to learn from, one to hold out."""
+logger = logging.getLogger(__name__)
+
+MIN_PICTURES = 2
+"""Minimum number of pictures of a class: one for training, one for validation."""
 
 
 @dataclass(frozen=True)
 class Diagnoses:
-    """What the classifier said of some pictures.
+    """Predicted classes of pictures.
 
     Attributes:
-        labels: their true classes, shape (n,).
-        found: the classes that it gave, by method, `REFERENCE` among them; shape (n,) each.
+        labels: true classes, shape (n,).
+        found: predicted classes by method, including `REFERENCE`; shape (n,) each.
     """
 
     labels: NDArray[np.integer]
     found: Mapping[str, NDArray[np.integer]]
 
     def agrees(self, method: str) -> Floats:
-        """Return 1 where a method's picture keeps the class of its reference, else 0; shape (n,)."""
+        """Return 1 where a method's picture is assigned the class of its reference, else 0; shape (n,)."""
         return (self.found[method] == self.found[REFERENCE]).astype(np.float64)
 
     def accuracy(self, method: str) -> float:
-        """Return the share of a method's pictures that are given their true class."""
+        """Return the share of a method's pictures that are assigned their true class."""
         return float(np.mean(self.found[method] == self.labels))
 
 
 def pictures_of(reference: Image, data: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Return the pictures of a stack that are measured, as the classifier takes them: shape (n, SIDE, SIDE).
+    """Return the evaluated pictures of a stack at the input size of the classifier, shape (n, SIDE, SIDE).
 
-    Of coloured ones it takes the mean of their colours.
+    The channels of colour pictures are averaged.
 
     Args:
         reference: extracted stack of pictures.
-        data: its intensities, or those of a restoration of it, same shape; what lies outside [0, 1] is clipped.
+        data: its intensities, or those of a restoration, same shape; clipped to [0, 1].
     """
     sizes = reference.stack.sizes
-    colours = [[one_slice(data, index, sizes[index]) for index in picture] for picture in _chosen(reference)]
+    colours = [
+        [one_slice(data, index, sizes[index]) for index in picture] for picture in _evaluated_pictures(reference)
+    ]
     pictures = [resized(np.clip(np.mean(one, axis=0), 0, 1)[None]) for one in colours]
     return np.concatenate(pictures) if pictures else np.zeros((0, SIDE, SIDE), dtype=np.float32)
 
 
 def classes_of(reference: Image) -> list[str]:
-    """Return the folder that each of the pictures of `pictures_of` came from."""
-    return [reference.stack.classes[picture[0]] for picture in _chosen(reference)]
+    """Return the class (source folder) of each picture of `pictures_of`."""
+    return [reference.stack.classes[picture[0]] for picture in _evaluated_pictures(reference)]
 
 
-def _chosen(reference: Image) -> list[list[int]]:
-    """The slices of each picture that is measured: one, or three where it is coloured."""
+def _evaluated_pictures(reference: Image) -> list[list[int]]:
+    """Return the slices of each evaluated picture: one, or three for a colour picture."""
     return reference.stack.by_section(reference.block.foreground_slices)
 
 
+def learn(references: Iterable[Image], seed: int) -> tuple[list[str], nn.Module | None]:
+    """Train the classifier on reference pictures.
+
+    Args:
+        references: extracted stacks of pictures.
+        seed: see `train_classifier`.
+
+    Returns:
+        Names of the classes, and the network; None if there are fewer than two classes.
+    """
+    images = list(references)
+    names = [name for image in images for name in classes_of(image)]
+    classes = learnable(names)
+    if not classes:
+        return [], None
+    labels = class_numbers(names, classes)
+    pictures = np.concatenate([pictures_of(image, image.data) for image in images])
+    logger.info("training on %d pictures of %s", np.count_nonzero(labels >= 0), ", ".join(classes))
+    return classes, train_classifier(pictures[labels >= 0], labels[labels >= 0], seed)
+
+
+def diagnose(
+    reference: Image, predictions: Mapping[str, Path], classes: Sequence[str], network: nn.Module
+) -> Diagnoses:
+    """Classify the pictures of a stack and of all its restorations.
+
+    Args:
+        reference: extracted stack of pictures.
+        predictions: files of its restorations by method.
+        classes: names of the classes.
+        network: the classifier.
+
+    Raises:
+        UserError: a file cannot be read.
+    """
+    labels = class_numbers(classes_of(reference), classes)
+    known = labels >= 0  # other classes cannot be predicted
+    found = {REFERENCE: predict(network, pictures_of(reference, reference.data)[known])}
+    for method, path in predictions.items():
+        found[method] = predict(network, pictures_of(reference, read_prediction(path, reference))[known])
+    return Diagnoses(labels[known], found)
+
+
 def learnable(names: Sequence[str]) -> list[str]:
-    """Return the classes of pictures that a classifier can learn, sorted; none where there are fewer than two."""
+    """Return the sorted names of the classes with enough pictures; none if there are fewer than two classes."""
     counts = {name: names.count(name) for name in sorted(set(names))}
-    known = [name for name, count in counts.items() if count >= FEWEST_PICTURES]
+    known = [name for name, count in counts.items() if count >= MIN_PICTURES]
     return known if len(known) > 1 else []
 
 
 def diagnosis_table(
     by_split: Mapping[str, Diagnoses], classical: Sequence[str], *, samples: int, confidence: float, seed: int
 ) -> pd.DataFrame:
-    """Return one row a split and method, see `DiagnosisRow`.
+    """Compute one row per split and method, see `DiagnosisRow`.
 
-    `agreement` is the share of pictures that keep the class of their reference, `diff` the paired difference to the
-    baseline: the baseline that agrees best on split val. Intervals are of a bootstrap over pictures.
+    Differences are paired, to the baseline with the best agreement on split val. Confidence intervals are from a
+    bootstrap over pictures.
 
     Args:
-        by_split: what the classifier said, with a split "val" or without.
+        by_split: predicted classes by split; "val" is optional.
         classical: names of the baselines.
-        samples: resamples of the bootstrap.
-        confidence: coverage of the intervals.
-        seed: root of the random numbers.
+        samples: number of bootstrap resamples.
+        confidence: coverage of the confidence intervals.
+        seed: random seed.
     """
     baseline = _baseline(by_split, classical)
     rows = []
@@ -107,14 +158,14 @@ def diagnosis_table(
 
 
 def _baseline(by_split: Mapping[str, Diagnoses], classical: Sequence[str]) -> str:
-    """The baseline that agrees best on val, of equals the first by name; none without val or methods."""
+    """Return the baseline with the best agreement on val; empty without val or baselines."""
     val = by_split.get("val")
     shares = {name: float(val.agrees(name).mean()) for name in sorted(classical) if val and name in val.found}
     return max(shares, key=lambda name: shares[name], default="")
 
 
 def _estimate(values: Floats, samples: int, confidence: float, seed: int) -> tuple[float, float, float]:
-    """The mean over pictures, and its interval; no interval of one picture."""
+    """Return the mean over pictures and its confidence interval; NaN bounds for a single picture."""
     mean = float(values.mean())
     if len(values) == 1:
         return mean, math.nan, math.nan
@@ -124,13 +175,13 @@ def _estimate(values: Floats, samples: int, confidence: float, seed: int) -> tup
 
 
 def joined(parts: Sequence[Diagnoses]) -> Diagnoses:
-    """Put the pictures of several stacks together; methods that are not there for all are left out."""
+    """Concatenate the pictures of several stacks, for the methods that all of them have."""
     methods = set.intersection(*(set(part.found) for part in parts))
     found = {method: np.concatenate([part.found[method] for part in parts]) for method in sorted(methods)}
     return Diagnoses(np.concatenate([part.labels for part in parts]), found)
 
 
 def class_numbers(names: Sequence[str], classes: Sequence[str]) -> NDArray[np.int64]:
-    """Return the place of every name among the classes, -1 where it is none of them; shape (n,)."""
+    """Return the index of each name among the classes, -1 for other names; shape (n,)."""
     places = {name: number for number, name in enumerate(classes)}
     return np.array([places.get(name, -1) for name in names], dtype=np.int64)

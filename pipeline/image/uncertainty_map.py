@@ -20,3 +20,8 @@ class UncertaintyMap(Image):
 
     method: str = field(kw_only=True)
     error_factor: float = field(kw_only=True)
+
+    @property
+    def expected_error(self) -> Image:
+        """Image of the expected absolute error."""
+        return self.with_data(self.data * self.error_factor)

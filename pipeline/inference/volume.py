@@ -23,9 +23,9 @@ from pipeline.inference.tiles import Restore, restore_in_tiles
 from pipeline.inference.tta import Moments, moments_of, spread_of
 from pipeline.models.device import device_words
 from pipeline.models.generator import Generator
-from pipeline.physics.between import slices_between
 from pipeline.physics.excerpts import Excerpt
 from pipeline.physics.grid import Cut, cuts
+from pipeline.physics.interpolation import interpolate_slices
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ def restore_volume(
 
     Which slices these are depends on what is enlarged, see `pipeline.physics.grid.cuts`; where there are two or three
     ways to cut, their results are averaged. Where the axis across the slices is enlarged as well, the volume is first
-    interpolated along it, see `pipeline.physics.between`.
+    interpolated along it, see `pipeline.physics.interpolation`.
 
     Args:
         network: one-channel network, in evaluation mode.
@@ -208,7 +208,7 @@ def _restore_slices(
     pass_: _Pass, lr: NDArray[np.float32], factors: Sequence[int], cut: Cut, background: Background | None
 ) -> NDArray[np.float32]:
     """Restore all slices of one way to cut the volume; leading axes of what is restored lead here as well."""
-    slices = np.moveaxis(slices_between(lr, factors[cut.normal], cut.normal), cut, (0, 1, 2))
+    slices = np.moveaxis(interpolate_slices(lr, factors[cut.normal], cut.normal), cut, (0, 1, 2))
     if pass_.settings.precision != FULL_PRECISION:
         tile = slice(pass_.settings.tile_lr)
         middle = slices[len(slices) // 2, tile, tile]

@@ -26,7 +26,7 @@ class Cut(NamedTuple):
 
     Attributes:
         normal: axis along which the slices follow each other. Where it is coarser as well, slices are interpolated
-            along it first, see `pipeline.physics.between`.
+            along it first, see `pipeline.physics.interpolation`.
         rows: axis of a slice's rows' index.
         columns: axis of its columns' index.
     """

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.config.sections import Evaluate
-from pipeline.reporting import methods_text
+from pipeline.reporting.metric_table import Column
+from pipeline.reporting.numbers import format_interval
 from pipeline.reporting.run_record import RunRecord
-from pipeline.reporting.tables import Cell, Column, distinct, interval_text, verdict_of, where
+from pipeline.reporting.section import Cell
+from pipeline.reporting.tables import distinct, where
 from pipeline.reporting.titles import in_order, method_title
 from pipeline.statistics.summary import estimate
 
@@ -54,11 +56,10 @@ def _difference(run: RunRecord, volume: str, column: Column, method: str, delive
     settings = Evaluate.model_validate_json(json.dumps(run.provenance["config"]["evaluate"]))
     with np.errstate(invalid="ignore"):
         differences = {volume: values[0] - values[1]}
-    stacks = methods_text.stacks_of(run.provenance)
+    stacks = run.stacks
     diff, low, high = estimate(differences, {volume: volume}, settings, int(run.provenance["seed"]), stacks)
-    numbers = {"diff": diff, "diff_ci_low": low, "diff_ci_high": high}
     return Cell(
         column.format(diff, sign=True),
-        interval=interval_text(numbers, column),
-        verdict=verdict_of(numbers, column),
+        style=column.verdict(low, high),
+        interval=format_interval(low, high, column.decimals),
     )

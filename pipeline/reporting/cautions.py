@@ -16,8 +16,9 @@ from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.physics.parameters import Direction, axes_along, is_outside
 from pipeline.reporting import methods_text
 from pipeline.reporting.gates import Gates
+from pipeline.reporting.run_record import gap_of, is_self_supervised, stacks_of
 from pipeline.reporting.setbacks import Setback
-from pipeline.reporting.titles import TESTED, classical_methods, method_title, split_title
+from pipeline.reporting.titles import TESTED, baselines, method_title, split_title
 
 Record = Mapping[str, Any]
 
@@ -105,12 +106,12 @@ def _split(case: Case) -> list[Caution]:
     if split == "val":
         return [Caution("Validation", "Settings were chosen on this volume. Good numbers here prove nothing.")]
     found = []
-    if methods_text.learnt_from_self_supervised(case.record) and split in TESTED:
+    if is_self_supervised(case.record) and split in TESTED:
         found.append(
             Caution("Learnt from its own slices", "The network saw thick slices of this very volume as it learnt.")
         )
     elif split == "test_within_subject":
-        gap = methods_text.gap_of(case.record, case.reference.id)
+        gap = gap_of(case.record, case.reference.id)
         apart = f", {gap} slices from the nearest one of them" if gap is not None else ""
         found.append(
             Caution(
@@ -118,8 +119,8 @@ def _split(case: Case) -> list[Caution]:
                 f"The network learnt from other slices of this head{apart}. The result says nothing of other heads.",
             )
         )
-    if len(case.subjects) == 1 and not methods_text.stacks_of(case.record):
-        where = split_title(split, self_supervised=methods_text.learnt_from_self_supervised(case.record)).lower()
+    if len(case.subjects) == 1 and not stacks_of(case.record):
+        where = split_title(split, self_supervised=is_self_supervised(case.record)).lower()
         found.append(
             Caution(
                 "One subject",
@@ -128,7 +129,7 @@ def _split(case: Case) -> list[Caution]:
             )
         )
     learnt = {volume["subject"] for volume in case.record["volumes"] if volume["split"] == "train"}
-    if len(learnt) == 1 and case.deliver not in classical_methods() and not methods_text.stacks_of(case.record):
+    if len(learnt) == 1 and case.deliver not in baselines() and not stacks_of(case.record):
         found.append(Caution("Learnt from one subject", "All training slices come from one head and one scan."))
     return found
 
@@ -141,7 +142,7 @@ def _duplicates(case: Case) -> list[Caution]:
             other = pair["near_duplicate_volume"] if pair["volume"] == volume else pair["volume"]
             split = pair["near_duplicate_split"] if pair["volume"] == volume else pair["split"]
             what = "pictures or slices" if pair["pictures"] != 1 else "picture or slice"
-            left_out = " They were left out." if volume in methods_text.stacks_of(case.record) else " They stay in."
+            left_out = " They were left out." if volume in stacks_of(case.record) else " They stay in."
             found.append(
                 Caution(
                     "Near-duplicates in another split",
@@ -152,7 +153,7 @@ def _duplicates(case: Case) -> list[Caution]:
 
 
 def _noise(case: Case) -> list[Caution]:
-    recipe = methods_text.recipe_of(case.record, case.deliver) if case.deliver not in classical_methods() else None
+    recipe = methods_text.recipe_of(case.record, case.deliver) if case.deliver not in baselines() else None
     if recipe is None:
         return []
     model = case.low.forward_model
@@ -171,7 +172,7 @@ def _noise(case: Case) -> list[Caution]:
 
 def _voxels(case: Case) -> list[Caution]:
     """Compare the voxel size along the enlarged axes with that of the training volumes."""
-    if case.deliver in classical_methods():
+    if case.deliver in baselines():
         return []
     direction = case.record["config"]["degrade"]["direction"]
     volumes = [one for one in case.record["volumes"] if one["split"] == "train"]

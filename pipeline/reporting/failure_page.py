@@ -103,7 +103,7 @@ def failure_page(log: RunLog, run: Path, title: str) -> str:
     return render(
         "failures.html.j2",
         style_files=("style.css", "cohort.css"),
-        scripts=("listing.js",),
+        scripts=("tables.js",),
         site_title=title,
         run_name=run.name,
         run_folder=str(run),

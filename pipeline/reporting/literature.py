@@ -1,60 +1,126 @@
-"""The literature behind the methods, numbered in the order in which a page cites it."""
+"""The literature that the pages cite: reports/literature.bib, as numbered references and as BibTeX entries."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
 
-LITERATURE: Mapping[str, str] = {
-    "srgan": "Ledig C, Theis L, Husz\N{LATIN SMALL LETTER A WITH ACUTE}r F, Caballero J, Cunningham A, Acosta A, "
-    "Aitken A, Tejani A, Totz J, Wang Z, Shi W. Photo-realistic single image super-resolution using a generative "
-    "adversarial network. CVPR, 2017. arXiv:1609.04802",
-    "esrgan": "Wang X, Yu K, Wu S, Gu J, Liu Y, Dong C, Qiao Y, Loy CC. ESRGAN: enhanced super-resolution generative "
-    "adversarial networks. ECCV Workshops, 2018. arXiv:1809.00219",
-    "real-esrgan": "Wang X, Xie L, Dong C, Shan Y. Real-ESRGAN: training real-world blind super-resolution with pure "
-    "synthetic data. ICCV Workshops, 2021. arXiv:2107.10833",
-    "ldl": "Liang J, Zeng H, Zhang L. Details or artifacts: a locally discriminative learning approach to realistic "
-    "image super-resolution. CVPR, 2022. arXiv:2203.09195",
-    "rician": "Gudbjartsson H, Patz S. The Rician distribution of noisy MRI data. Magnetic Resonance in Medicine "
-    "34(6):910-914, 1995. doi:10.1002/mrm.1910340618",
-    "n4": "Tustison NJ, Avants BB, Cook PA, Zheng Y, Egan A, Yushkevich PA, Gee JC. N4ITK: improved N3 bias "
-    "correction. IEEE Transactions on Medical Imaging 29(6):1310-1320, 2010. doi:10.1109/TMI.2010.2046908",
-    "adam": "Kingma DP, Ba J. Adam: a method for stochastic optimization. ICLR, 2015. arXiv:1412.6980",
-    "bootstrap": "Politis DN, Romano JP. A circular block-resampling procedure for stationary data. In: LePage R, "
-    "Billard L (eds). Exploring the Limits of Bootstrap. Wiley, 1992",
-    "gmsd": "Xue W, Zhang L, Mou X, Bovik AC. Gradient magnitude similarity deviation: a highly efficient perceptual "
-    "image quality index. IEEE Transactions on Image Processing 23(2):684-695, 2014. doi:10.1109/TIP.2013.2293423",
-    "haarpsi": "Reisenhofer R, Bosse S, Kutyniok G, Wiegand T. A Haar wavelet-based perceptual similarity index for "
-    "image quality assessment. Signal Processing: Image Communication 61:33-43, 2018. doi:10.1016/j.image.2017.11.001",
-    "vif": "Sheikh HR, Bovik AC. Image information and visual quality. IEEE Transactions on Image Processing "
-    "15(2):430-444, 2006. doi:10.1109/TIP.2005.859378",
-    "consistency": "Schlemper J, Caballero J, Hajnal JV, Price AN, Rueckert D. A deep cascade of convolutional neural "
-    "networks for dynamic MR image reconstruction. IEEE Transactions on Medical Imaging 37(2):491-503, 2018. "
-    "doi:10.1109/TMI.2017.2760978",
-    "snakemake": "M\N{LATIN SMALL LETTER O WITH DIAERESIS}lder F, Jablonski KP, Letcher B, et al. Sustainable data "
-    "analysis with Snakemake. F1000Research 10:33, 2021. doi:10.12688/f1000research.29032.2",
+from pipeline.reporting.templates import source
+
+SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    **{character: f"\\{character}" for character in "&%$#_"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
 }
+"""Characters that mean something to TeX, and how they are escaped."""
+ACCENTS = {"'": "\N{COMBINING ACUTE ACCENT}", "`": "\N{COMBINING GRAVE ACCENT}", '"': "\N{COMBINING DIAERESIS}"}
+
+
+@dataclass(frozen=True)
+class Work:
+    """An entry of reports/literature.bib: its BibTeX source and its fields."""
+
+    entry: str
+    fields: Mapping[str, str]
+
+    @property
+    def reference(self) -> str:
+        """The work as a reference: authors, title, where and when it was published, DOI or arXiv number."""
+        fields = self.fields
+        parts = [_names(fields["author"]), fields["title"], f"{_venue(fields)}, {fields['year']}"]
+        identifier = f"doi:{fields['doi']}" if "doi" in fields else ""
+        identifier = f"arXiv:{fields['eprint']}" if "eprint" in fields else identifier
+        return ". ".join([*parts, identifier] if identifier else parts)
+
+
+def _venue(fields: Mapping[str, str]) -> str:
+    if "journal" in fields:
+        number = f"({fields['number']})" if "number" in fields else ""
+        return f"{fields['journal']} {fields['volume']}{number}:{fields['pages'].replace('--', '-')}"
+    if "editor" in fields:
+        return f"In: {_names(fields['editor'])} (eds). {fields['booktitle']}. {fields['publisher']}"
+    return fields["booktitle"]
+
+
+def _names(people: str) -> str:
+    """Return names such as "Bovik, Alan C. and others" as "Bovik AC, et al."."""
+    names = []
+    for person in people.split(" and "):
+        family, _, given = person.partition(", ")
+        names.append("et al" if family == "others" else f"{family} {''.join(name[0] for name in given.split())}")
+    return ", ".join(names)
+
+
+@cache
+def works() -> dict[str, Work]:
+    """Return the works of reports/literature.bib by key."""
+    entries = re.finditer(r"^@\w+\{([^,]+),.*?^\}", source("literature.bib"), re.MULTILINE | re.DOTALL)
+    return {match[1]: Work(match[0], _fields(match[0])) for match in entries}
+
+
+def _fields(entry: str) -> dict[str, str]:
+    return {name: _plain(value) for name, value in re.findall(r"^  (\w+) = \{(.*?)\},?$", entry, re.MULTILINE)}
+
+
+def _plain(text: str) -> str:
+    """Replace accents that are written for TeX by characters, and remove its braces."""
+
+    def accented(match: re.Match[str]) -> str:
+        return unicodedata.normalize("NFC", match[2] + ACCENTS[match[1]])
+
+    return re.sub(r"[{}]", "", re.sub(r"\{\\(['`\"])(\w)\}", accented, text))
 
 
 class Bibliography:
-    """Numbers references as they are cited."""
+    """References, numbered in the order in which a page cites them."""
 
     def __init__(self) -> None:
-        self._texts: list[str] = []
+        self._references: list[str] = []
 
     def cite(self, *keys: str) -> str:
-        """Return the mark of works of `LITERATURE`, such as " [2][3]" with a leading space."""
-        return self.cite_text(*(LITERATURE[key] for key in keys))
+        """Return the mark of works of the literature, such as " [2][3]", with a leading space."""
+        return self.cite_text(*(works()[key].reference for key in keys))
 
-    def cite_text(self, *texts: str) -> str:
-        """Return the mark of references given in words, such as those that come with data; empty ones are skipped."""
+    def cite_known(self, key: str) -> str:
+        """Return the mark of a work; empty where the literature has no such work."""
+        return self.cite(key) if key in works() else ""
+
+    def cite_text(self, *references: str) -> str:
+        """Return the mark of references given as text, such as those of data; empty ones are skipped."""
         marks = []
-        for text in filter(None, texts):
-            if text not in self._texts:
-                self._texts.append(text)
-            marks.append(f"[{self._texts.index(text) + 1}]")
+        for reference in filter(None, references):
+            if reference not in self._references:
+                self._references.append(reference)
+            marks.append(f"[{self._references.index(reference) + 1}]")
         return f" {''.join(marks)}" if marks else ""
 
     @property
-    def texts(self) -> list[str]:
+    def references(self) -> tuple[str, ...]:
         """The references in the order of their numbers."""
-        return list(self._texts)
+        return tuple(self._references)
+
+
+def bibtex(references: Iterable[str]) -> str:
+    """Return the BibTeX entries of cited references, in their order.
+
+    References that are not of the literature, such as those of data, become entries with the reference as a note.
+
+    Args:
+        references: texts from `Bibliography.references`.
+    """
+    entries = {work.reference: work.entry for work in works().values()}
+    return "\n\n".join(
+        entries.get(reference) or f"@misc{{reference{number},\n  note = {{{escape_tex(reference)}}}\n}}"
+        for number, reference in enumerate(references, start=1)
+    )
+
+
+def escape_tex(text: str) -> str:
+    """Escape the characters that mean something to TeX."""
+    return "".join(SPECIAL.get(character, character) for character in text)

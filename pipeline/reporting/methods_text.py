@@ -13,11 +13,12 @@ from pipeline.config.sections import Degrade
 from pipeline.image.stack import PLANE
 from pipeline.physics.forward import ForwardModel, noise_in_words, operators_in_words
 from pipeline.physics.parameters import PhysicalParameters
-from pipeline.reporting.literature import LITERATURE, Bibliography
+from pipeline.reporting.literature import Bibliography
+from pipeline.reporting.run_record import RunRecord, source_of, stacks_of
 from pipeline.reporting.titles import (
     BASELINES,
     NETWORKS,
-    classical_methods,
+    baselines,
     in_order,
     loss_title,
     method_title,
@@ -61,33 +62,6 @@ class Paragraph:
 
     heading: str
     text: str
-
-
-def gap_of(record: Record, volume: str) -> int | None:
-    """Return the slices between a volume and the nearest block of the same head that the network learnt from."""
-    distances = [
-        gap["slices"]
-        for gap in record["gaps"]
-        if (gap["one"] == volume and gap["other_split"] == "train")
-        or (gap["other"] == volume and gap["one_split"] == "train")
-    ]
-    return min(distances, default=None)
-
-
-def learnt_from_self_supervised(record: Record) -> bool:
-    """Return whether networks learnt from the low-resolution volumes that they restored."""
-    config = record["config"]
-    return config["degrade"]["direction"] == "through_plane" and config["train"]["self_supervised"]
-
-
-def stacks_of(record: Record) -> set[str]:
-    """Return the volumes that are stacks of a collection's pictures."""
-    return {volume["id"] for volume in record["volumes"] if volume.get("collection")}
-
-
-def source_of(record: Record, name: str) -> Record:
-    """Return the record of a source; an empty one where it is not known."""
-    return next((source for source in record["sources"] if source["name"] == name), {"name": name})
 
 
 def weights_words(record: Record) -> str:
@@ -184,7 +158,7 @@ def simulated_words(operators: Sequence[PhysicalParameters]) -> str:
 
 def noise_citation(name: str, books: Bibliography) -> str:
     """Return the mark of the work that a noise comes from; empty where none is cited."""
-    return books.cite(name) if name in LITERATURE else ""
+    return books.cite_known(name)
 
 
 def forward_words(model: ForwardModel, spacing: Sequence[float], unit: str, books: Bibliography) -> Paragraph:
@@ -240,9 +214,7 @@ def network_words(record: Record, networks: Sequence[str], deliver: str, books: 
     origin = source.get("title") or source["name"]
     blocks = f" with {network['blocks']} residual-in-residual dense blocks" if "blocks" in network else ""
     trained = [name for name in in_order(networks, deliver) if name != PRETRAINED]
-    deliverable = (
-        "" if deliver not in classical_methods() else f" The deliverable of this run is {method_title(deliver)}."
-    )
+    deliverable = "" if deliver not in baselines() else f" The deliverable of this run is {method_title(deliver)}."
     return Paragraph(
         "Networks",
         f"The initial network is an RRDBNet{blocks}{books.cite('esrgan')}. Its weights are "
@@ -302,8 +274,7 @@ def consistency_words(record: Record, trained: Sequence[str], books: Bibliograph
 def baseline_words(tuning: Record | None) -> Paragraph:
     """Says what the baselines are and how the tuned one was tuned."""
     described = [
-        f"{method_title(name)}: {plugins.load(BASELINES, name).DESCRIPTION.rstrip('.')}."
-        for name in classical_methods()
+        f"{method_title(name)}: {plugins.load(BASELINES, name).DESCRIPTION.rstrip('.')}." for name in baselines()
     ]
     chosen = (tuning or {}).get("settings")
     if isinstance(chosen, Mapping):
@@ -338,7 +309,7 @@ def measure_words(record: Record, books: Bibliography) -> Paragraph:
     alone = ", pictures one by one" if stacks_of(record) else ""
     modules = {name: plugins.load("pipeline.metrics", name) for name in settings["metrics"]}
     measures = " ".join(
-        f"{module.TITLE} ({module.SOURCE}){books.cite(name) if name in LITERATURE else ''}: {module.RANGE}; "
+        f"{module.TITLE} ({module.SOURCE}){books.cite_known(name)}: {module.RANGE}; "
         f"{'higher' if module.HIGHER_IS_BETTER else 'lower'} is better."
         for name, module in modules.items()
     )
@@ -363,3 +334,18 @@ def workflow_words(record: Record, books: Bibliography) -> Paragraph:
     packages = record["packages"]
     named = ", ".join(f"{name} {packages[name]}" for name in ("snakemake", "torch", "numpy") if name in packages)
     return Paragraph("Software", f"BrainSR {record['brainsr']}, run by Snakemake{books.cite('snakemake')} ({named}).")
+
+
+def index_methods(run: RunRecord) -> tuple[tuple[Paragraph, ...], tuple[str, ...]]:
+    """Return the methods of a run over all volumes, and the references they cite, in the order of their numbers."""
+    record, books = run.provenance, Bibliography()
+    paragraphs = (
+        data_words(record["volumes"], record, books),
+        extraction_words(record, books),
+        degrade_words(record, books),
+        network_words(record, [model.method for model in run.models], run.deliver, books),
+        baseline_words(None),
+        measure_words(record, books),
+        workflow_words(record, books),
+    )
+    return paragraphs, books.references

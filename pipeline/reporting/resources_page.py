@@ -34,7 +34,7 @@ def resources_page(jobs: Sequence[Job], record: Record, settings: Report) -> str
     return render(
         "resources.html.j2",
         style_files=("style.css", "cohort.css"),
-        scripts=("listing.js",),
+        scripts=("tables.js",),
         site_title=settings.title,
         run_name=record["config"]["run"],
         facts=facts(jobs),

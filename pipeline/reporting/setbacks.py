@@ -14,9 +14,14 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.reporting.listing import number
+from pipeline.reporting.numbers import format_interval, format_number, format_share
+from pipeline.reporting.run_record import RunRecord
 from pipeline.reporting.tables import distinct, read_table, records, where
-from pipeline.reporting.titles import classical_methods, method_title
+from pipeline.reporting.titles import baselines, method_title
+from pipeline.tables.detection_rates import DETECTION_RATES
+from pipeline.tables.diagnosis import DIAGNOSIS
+from pipeline.tables.inserted_structures import INSERTED_STRUCTURES
+from pipeline.tables.tissue_agreement import TISSUE_AGREEMENT
 
 INSERTED = ("volume", "method", "inserted", "detected")
 TISSUE = ("volume", "method", "tissue", "reference_ml", "method_ml")
@@ -39,6 +44,16 @@ class Setback:
     in_total: bool = True
 
 
+def split_setbacks(run: RunRecord, split: str) -> list[Setback]:
+    """Return where the deliverable is worse than the best baseline on a split in other respects than similarity."""
+    inserted, rates = (where(run.table(table), split=split) for table in (INSERTED_STRUCTURES, DETECTION_RATES))
+    return [
+        *inserted_setbacks(inserted, run.deliver, rates),
+        *agreement_setbacks(where(run.table(TISSUE_AGREEMENT), split=split), run.deliver),
+        *diagnosis_setbacks(where(run.table(DIAGNOSIS), split=split), run.deliver),
+    ]
+
+
 def inserted_setbacks(table: pd.DataFrame, deliver: str, rates: pd.DataFrame | None = None) -> list[Setback]:
     """Says where fewer inserted structures were found than after the baseline that shows most of them.
 
@@ -49,7 +64,7 @@ def inserted_setbacks(table: pd.DataFrame, deliver: str, rates: pd.DataFrame | N
     """
     counts: Any = table.groupby(["method", "volume"], sort=True)[["inserted", "detected"]].sum()
     found: Any = counts["detected"].unstack()
-    classical = [name for name in classical_methods() if name in found.index]
+    classical = [name for name in baselines() if name in found.index]
     if deliver not in found.index or not classical:
         return []
     baseline = max(classical, key=lambda name: found.loc[name].sum())
@@ -70,17 +85,17 @@ def inserted_setbacks(table: pd.DataFrame, deliver: str, rates: pd.DataFrame | N
 
 def _difference(rates: pd.DataFrame | None, baseline: str) -> str:
     """Write the difference to a method over all structures with its interval; nothing where it is not known."""
-    of_all = [] if rates is None else [row for row in records(where(rates, method=baseline)) if pd.isna(row["kind"])]
+    of_all = [] if rates is None else records(where(rates, method=baseline, kind=""))
     if not of_all:
         return ""
     (row,) = of_all
-    low, high = (number(100 * row[name], 1, sign=True).text for name in ("diff_ci_low", "diff_ci_high"))
-    return f", a difference of {number(100 * row['diff'], 1, sign=True).text} percentage points [{low}, {high}]"
+    interval = format_interval(100 * row["diff_ci_low"], 100 * row["diff_ci_high"], 1)
+    return f", a difference of {format_number(100 * row['diff'], 1, sign=True)} percentage points {interval}"
 
 
 def _share(counts: Any) -> str:
     detected, inserted = int(counts["detected"]), int(counts["inserted"])
-    return f"{detected} of {inserted} ({detected / max(inserted, 1):.0%})"
+    return f"{detected} of {inserted} ({format_share(detected / max(inserted, 1))})"
 
 
 def tissue_setbacks(biases: Mapping[str, Mapping[str, float]], deliver: str) -> list[Setback]:
@@ -110,13 +125,13 @@ def tissue_setbacks(biases: Mapping[str, Mapping[str, float]], deliver: str) -> 
 
 def _nearest(biases: Mapping[str, Mapping[str, float]]) -> str:
     """Return the baseline whose volumes of all tissues together are least off; empty where none is known."""
-    sums = {name: sum(abs(found.get(name, float("nan"))) for found in biases.values()) for name in classical_methods()}
+    sums = {name: sum(abs(found.get(name, float("nan"))) for found in biases.values()) for name in baselines()}
     known = {name: off for name, off in sums.items() if pd.notna(off)}
     return min(known, key=lambda name: known[name], default="") if biases else ""
 
 
 def _millilitres(bias: float) -> str:
-    return number(bias, 1, sign=True, unit=" ml").text
+    return format_number(bias, 1, sign=True, unit="ml")
 
 
 def agreement_setbacks(table: pd.DataFrame, deliver: str) -> list[Setback]:
@@ -137,7 +152,7 @@ def diagnosis_setbacks(table: pd.DataFrame, deliver: str) -> list[Setback]:
         Setback(
             f"Pictures keep fewer of their diagnoses after {method_title(deliver)} than after "
             f"{method_title(str(row['baseline']))}",
-            f"Agreement {number(row['agreement'], 3).text}, difference {number(row['diff'], 3, sign=True).text}.",
+            f"Agreement {format_number(row['agreement'], 3)}, difference {format_number(row['diff'], 3, sign=True)}.",
         )
         for row in records(where(table, method=deliver))
         if row["diff"] < 0

@@ -23,7 +23,7 @@ def environment() -> Environment:
     """Return the template environment. Whatever is put into a page is escaped.
 
     Raises:
-        UserError: the folder reports/ does not stand beside the package.
+        UserError: the folder reports/ is not beside the package.
     """
     if not (FOLDER / "templates").is_dir():
         raise UserError(f"{FOLDER / 'templates'} is missing; reports are written from a checkout of BrainSR.")
@@ -37,7 +37,16 @@ def environment() -> Environment:
     )
     made.filters["cited"] = cited
     made.filters["linked"] = linked
+    made.filters["html"] = html
     return made
+
+
+def html(block: Any) -> Markup:
+    """Return a block of `pipeline.reporting.section` as HTML, written by the macro or the template of its name."""
+    if block.block == "template":
+        return Markup(environment().get_template(f"{block.name}.html.j2").render(content=block.content))
+    macros = environment().get_template("blocks.html.j2").module
+    return Markup(getattr(macros, block.block)(block))
 
 
 def render(
@@ -70,13 +79,13 @@ def source(name: str) -> str:
 
 
 def cited(text: str) -> Markup:
-    """Escape a text and turns its marks such as [2] into links to the references."""
+    """Escape a text and turn its marks such as [2] into links to the references."""
     link = r'<a class="mark" href="#reference-\1">[\1]</a>'
     return Markup(re.sub(r"\[(\d+)\]", link, str(escape(text))))
 
 
 def linked(text: str) -> Markup:
-    """Escape a reference and turns its DOI or arXiv number into a link, which is followed only when it is clicked."""
+    """Escape a reference and turn its DOI or arXiv number into a link, which is followed only when it is clicked."""
     escaped = str(escape(text))
     escaped = re.sub(r"doi:(10\.[\w./()-]*\w)", r'<a href="https://doi.org/\1" rel="noreferrer">doi:\1</a>', escaped)
     link = r'<a href="https://arxiv.org/abs/\1" rel="noreferrer">arXiv:\1</a>'

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pipeline import plugins
 
 BASELINES = "pipeline.baselines"
+REFERENCE = "reference"
+"""Name of the reference where a table lists it among the methods."""
 
 CLASSICAL_ORDER = ("nearest", "bicubic", "bspline3", "lanczos", "zerofill", "nlm_bspline3")
 """From the simplest on; plug-ins that are not named here follow by name."""
@@ -112,7 +114,7 @@ PICTURES_CLAIM = (
 SPLIT_ORDER = ("test", "test_within_subject", "val", "train")
 
 
-def classical_methods() -> list[str]:
+def baselines() -> list[str]:
     """Return the names of all baselines, in the order of tables."""
     known = plugins.names(BASELINES)
     first = [name for name in CLASSICAL_ORDER if name in known]
@@ -123,6 +125,8 @@ def method_title(name: str) -> str:
     """Return the name of a method as a reader sees it; an unknown method keeps its own."""
     if name in NETWORKS:
         return NETWORKS[name].title
+    if name == REFERENCE:
+        return "Reference"
     return plugins.load(BASELINES, name).TITLE if name in plugins.names(BASELINES) else name
 
 
@@ -145,9 +149,21 @@ def network_colours(networks: Iterable[str]) -> dict[str, str]:
     return {**{name: network.colour for name, network in NETWORKS.items() if name in named}, **spare}
 
 
+def method_style(method: str, deliver: str) -> str:
+    """Return the style in which a method is drawn, a key of `pipeline.reporting.figures.lines.STYLES`."""
+    if method == deliver:
+        return "delivered"
+    return "baseline" if method in baselines() else "reference" if method == REFERENCE else "network"
+
+
+def readable(name: str) -> str:
+    """Return an identifier of a table, such as "residual_mean", with spaces."""
+    return str(name).replace("_", " ")
+
+
 def in_order(methods: Iterable[str], deliver: str) -> list[str]:
     """Sort methods: classical ones, networks in the order of `NETWORKS`, others by name, the deliverable last."""
-    classical, networks = classical_methods(), list(NETWORKS)
+    classical, networks = baselines(), list(NETWORKS)
 
     def place(name: str) -> tuple[int, int, str]:
         if name in classical:

@@ -116,7 +116,7 @@ def training_page(trainings: Sequence[TrainingRecord], record: methods_text.Reco
     return render(
         "training.html.j2",
         style_files=("style.css", "cohort.css"),
-        scripts=("listing.js",),
+        scripts=("tables.js",),
         site_title=settings.title,
         run_name=record["config"]["run"],
         parts=parts,
@@ -125,7 +125,7 @@ def training_page(trainings: Sequence[TrainingRecord], record: methods_text.Reco
         overview=overview_drawings([training.model for training in trained], deliver),
         deliver=deliver,
         step_word=STEP,
-        references=books.texts,
+        references=books.references,
         record=record,
     )
 

@@ -18,7 +18,6 @@ from pipeline.image.image import Image
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.reporting import methods_text
 from pipeline.reporting.against import against_every
-from pipeline.reporting.bibtex import bibtex
 from pipeline.reporting.cautions import Case, cautions
 from pipeline.reporting.durations import Duration
 from pipeline.reporting.extras import Extra
@@ -38,14 +37,16 @@ from pipeline.reporting.figures.lines import Line, draw_lines
 from pipeline.reporting.figures.similarity import correlation_drawing, distribution_drawing, profile_drawing
 from pipeline.reporting.figures.viewer import pack, viewer_data
 from pipeline.reporting.gates import Gates
-from pipeline.reporting.literature import Bibliography
+from pipeline.reporting.literature import Bibliography, bibtex
 from pipeline.reporting.looks import Looks, uncertainty_layer
-from pipeline.reporting.run_record import RunRecord
+from pipeline.reporting.metric_table import Column, first_region, metric_table
+from pipeline.reporting.run_record import RunRecord, gap_of, is_self_supervised
+from pipeline.reporting.sections.metrics import table_note
 from pipeline.reporting.setbacks import Setback
-from pipeline.reporting.tables import Column, columns_of, distinct, first_region, records, volume_table, where
+from pipeline.reporting.tables import distinct, records, where
 from pipeline.reporting.templates import render
 from pipeline.reporting.titles import method_title, split_claim, split_title
-from pipeline.reporting.verdict import verdict
+from pipeline.reporting.verdict import verdict, verdict_box
 from pipeline.statistics.summary import estimate
 from pipeline.tables.slices import WHOLE_VOLUME
 
@@ -107,13 +108,15 @@ def volume_page(
     volume, split_name = reference.id, reference.identity.split
     record = run.provenance
     numbers = volume_numbers(run, volume)
-    table = volume_table(numbers, run.summary, deliver)
+    table = metric_table(run.columns, numbers, deliver)
     primary = primary_baseline(run)
-    self_supervised = methods_text.learnt_from_self_supervised(record)
+    self_supervised = is_self_supervised(record)
     gallery = gallery_of(reference, looks.drawn, indices, primary)
     split = where(run.volumes, split=split_name)
     slice_count = len(distinct(where(run.slices, volume=volume), "slice"))
     subjects, setbacks = distinct(split, "subject"), examined.setbacks
+    covered = f"over the {'pictures of this stack' if is_stack(reference) else 'slices of this volume'}"
+    caption = table_caption(table.columns, slice_count, volume, stack=is_stack(reference))
     case = Case(reference, low, record, deliver, subjects, examined.gates, looks.at_limit, setbacks, looks.beyond_noise)
     return render(
         "volume.html.j2",
@@ -125,20 +128,19 @@ def volume_page(
         split_title=split_title(split_name, pictures=is_stack(reference), self_supervised=self_supervised),
         claim=split_claim(
             split_name,
-            methods_text.gap_of(record, volume),
+            gap_of(record, volume),
             pictures=is_stack(reference),
             self_supervised=self_supervised,
         ),
-        verdict=verdict(table, deliver),
-        setbacks=setbacks,
         gates=examined.gates,
         cautions=cautions(case),
-        table=table,
+        verdict=verdict_box(verdict(table), split_name, run.confidence, covered, setbacks),
+        table=table.table("metrics-table", caption),
+        table_note=table_note(table.baselines(), run.confidence),
         against=against_every(run, volume, first_region(table.columns), deliver),
         against_columns=first_region(table.columns),
         confidence=record["config"]["evaluate"]["confidence"],
         slice_count=slice_count,
-        caption=table_caption(table.columns, slice_count, volume, stack=is_stack(reference)),
         gallery=gallery,
         **viewer_of(reference, looks, gallery, primary, deliver, examined.uncertainty),
         main_methods=main_methods(looks.drawn, primary, deliver),
@@ -226,7 +228,7 @@ def prose(
         methods_text.measure_words(record, books),
         methods_text.workflow_words(record, books),
     ]
-    return {"paragraphs": paragraphs, "references": books.texts, "bibtex": bibtex(books.texts)}
+    return {"paragraphs": paragraphs, "references": books.references, "bibtex": bibtex(books.references)}
 
 
 def volume_numbers(run: RunRecord, volume: str) -> list[dict[str, Any]]:
@@ -240,11 +242,11 @@ def volume_numbers(run: RunRecord, volume: str) -> list[dict[str, Any]]:
     settings = Evaluate.model_validate_json(json.dumps(run.provenance["config"]["evaluate"]))
     seed = int(run.provenance["seed"])
     part, wholes = (where(table, volume=volume) for table in (run.slices, run.volumes))
-    stacks = methods_text.stacks_of(run.provenance)
+    stacks = run.stacks
     if part.empty:
         raise UserError(f"volume {volume!r} is not in the table of slices; evaluate it and summarise again.")
     rows: list[dict[str, Any]] = []
-    for column in columns_of(run.summary):
+    for column in run.columns:
         here = where(part, region=column.region, metric=column.metric)
         if column.of_volumes and volume not in stacks:
             here = where(wholes, region=column.region, metric=column.metric).assign(slice=WHOLE_VOLUME)
@@ -277,7 +279,7 @@ def slices_to_show(reference: Image, run: RunRecord, deliver: str, count: int) -
     if not is_stack(reference):
         return choose_slices(reference, count)
     here = where(run.slices, volume=reference.id, method=deliver)
-    columns = columns_of(run.summary)
+    columns = run.columns
     named = {(column.region, column.metric): column for column in columns}
     column = next((named[key] for key in WORST_BY if key in named), columns[0])
     slices, values = course(where(here, region=column.region, metric=column.metric), deliver)
@@ -300,7 +302,7 @@ def main_methods(methods: Collection[str], primary: str, deliver: str) -> list[s
 
 def primary_baseline(run: RunRecord) -> str:
     """Return the best baseline by the first measure of the configuration."""
-    return columns_of(run.summary)[0].baseline
+    return run.baseline
 
 
 def slice_curves(run: RunRecord, reference: Image, columns: Sequence[Column], deliver: str) -> list[dict[str, str]]:

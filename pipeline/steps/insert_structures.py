@@ -1,4 +1,4 @@
-"""Insert small structures into volumes, restore these with every method, and count the structures that are detected.
+"""Insert small structures in a volume, restore it with every method, and count how many an observer detects.
 
 See pipeline/fidelity/insertion: the structures lie in a few slices of the reference, which are degraded by the volume's
 own forward model with its own noise. Networks receive the noise level of the whole volume, as in the step infer.
@@ -7,58 +7,28 @@ own forward model with its own noise. Networks receive the noise level of the wh
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from cyclopts.validators import Number
 
-from pipeline import plugins
+from pipeline.baselines.tuning.apply import read_tuning
 from pipeline.config.sections import Infer, Insertion
 from pipeline.errors import about
-from pipeline.fidelity.insertion.study import Restore, detections, place_rows, study
+from pipeline.fidelity.insertion.methods import baseline_methods, network_methods
+from pipeline.fidelity.insertion.study import count_detections, list_places, run_study
 from pipeline.formats.io.container import read_image
 from pipeline.inference.memory import use_memory
-from pipeline.inference.restoration import network_on, noise_sigma, restore
+from pipeline.inference.restoration import network_on
 from pipeline.models.device import choose_device, use_threads
-from pipeline.models.generator import Generator
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.steps._framework import section
 from pipeline.steps._shards import each
-from pipeline.steps.interpolate import METHODS, read_tuning
 from pipeline.tables.inserted_places import INSERTED_PLACES, InsertedPlace
 from pipeline.tables.inserted_structures import DETECTION_COUNTS, DetectionCounts
 
 logger = logging.getLogger(__name__)
-
-
-def classical_methods(tuned: Mapping[str, Mapping[str, Any]]) -> dict[str, Restore]:
-    """Return the baselines by name, with the settings that were tuned for them."""
-
-    def upsample(name: str, image: LowResolutionImage) -> Any:
-        factors = image.forward_model.factors
-        return plugins.load(METHODS, name).upsample(image.data, factors, tuned.get(name, {}))
-
-    return {name: partial(upsample, name) for name in plugins.names(METHODS)}
-
-
-def network_methods(networks: Mapping[str, Generator], lr: LowResolutionImage, settings: Infer) -> dict[str, Restore]:
-    """Return networks as methods, which are told the noise of a volume.
-
-    Args:
-        networks: by name, on their device, in evaluation mode.
-        lr: the low-resolution volume.
-        settings: the section `infer`.
-    """
-    noise = lr.forward_model.noise_settings
-    told = settings.model_copy(update={"noise_sigma": noise_sigma(lr, noise, settings)})
-    return {name: partial(_restored, network, told) for name, network in networks.items()}
-
-
-def _restored(network: Generator, settings: Infer, image: LowResolutionImage) -> Any:
-    return restore(network, image, settings)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,17 +65,17 @@ def run(options: Options) -> None:
     use_memory(options.memory_mb)
     device = choose_device(options.device)
     networks = {path.resolve().parent.name: network_on(path, device) for path in options.models}
-    baselines = classical_methods(read_tuning(options.tuning))
+    baselines = baseline_methods(read_tuning(options.tuning))
     rows: list[DetectionCounts] = []
     places: list[InsertedPlace] = []
     for hr, lr_path in zip(each(options.hr), options.lr, strict=True):
         with about(f"volume {hr.stem!r}"):
             reference, lr = read_image(hr), read_image(lr_path, LowResolutionImage)
             methods = {**baselines, **network_methods(networks, lr, options.infer)}
-            found = list(study(reference, lr, methods, options.settings, options.seed))
-            own = detections(reference, found)
+            found = list(run_study(reference, lr, methods, options.settings, options.seed))
+            own = count_detections(reference, found)
             rows.extend(own)
-            places.extend(place_rows(reference, found))
+            places.extend(list_places(reference, found))
         count = sum(row.inserted for row in own if row.method == next(iter(methods)))
         logger.info("%s: %d structures inserted, %d methods", reference.id, count, len(methods))
     DETECTION_COUNTS.write(options.output, rows)

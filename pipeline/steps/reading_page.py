@@ -21,11 +21,10 @@ from pipeline.fidelity.reading.key import write_key
 from pipeline.fidelity.reading.page import Shown, make_study, reading_page
 from pipeline.files import write_text
 from pipeline.formats.io.container import read_image
-from pipeline.formats.io.predictions import read_prediction
+from pipeline.formats.io.predictions import by_method, method_of, read_prediction
 from pipeline.image.image import Image
 from pipeline.steps._framework import section
 from pipeline.steps._shards import files_of
-from pipeline.steps.evaluate import by_method, method_of
 
 logger = logging.getLogger(__name__)
 

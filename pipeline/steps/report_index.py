@@ -9,8 +9,7 @@ from typing import Annotated
 
 from pipeline.config.sections import Report
 from pipeline.files import write_text
-from pipeline.reporting.cohort_inputs import COLUMNS, read_cohort
-from pipeline.reporting.index_page import index_page
+from pipeline.reporting.pages.index import index_page
 from pipeline.reporting.run_record import read_run_record
 from pipeline.steps._framework import section
 
@@ -19,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Options of the step. A part of the page is shown where its table is given."""
+    """Options of the step. A section of the page is shown where its table is given."""
 
     volumes_table: Path
     """One value a volume (volumes.csv)."""
@@ -31,22 +30,8 @@ class Options:
     """Record of the run (provenance.json)."""
     models: list[Path]
     """Folders of the networks, with model_card.md and history.csv."""
-    comparisons: Path | None = None
-    """Every network against every other method (.csv)."""
-    gates: Path | None = None
-    """Consistency gates (.csv)."""
-    inserted: Path | None = None
-    """Inserted structures (.csv)."""
-    detection_rates: Path | None = None
-    """Detection rates of inserted structures, with intervals (.csv)."""
-    reliability: Path | None = None
-    """Predicted and observed errors (.csv)."""
-    tissue_agreement: Path | None = None
-    """Agreement of tissue volumes with the reference (.csv)."""
-    diagnosis: Path | None = None
-    """Agreement of the classes of restored pictures with the reference (.csv)."""
-    duplicates: Path | None = None
-    """Pictures and slices that are in two splits (.csv)."""
+    tables: list[Path] = field(default_factory=list)
+    """Further tables, such as gates.csv."""
     output: Path
     """The page (.html)."""
     settings: Annotated[Report, section(Report)] = field(default_factory=Report)
@@ -55,8 +40,9 @@ class Options:
 
 def run(options: Options) -> None:
     """Write the page."""
-    record = read_run_record(options.volumes_table, options.slices, options.summary, options.provenance, options.models)
-    cohort = read_cohort({name: getattr(options, name) for name in COLUMNS}, options.models)
-    page = index_page(record, options.settings, cohort)
+    record = read_run_record(
+        options.volumes_table, options.slices, options.summary, options.provenance, options.models, options.tables
+    )
+    page = index_page(record, options.settings)
     write_text(options.output, page)
     logger.info("%s: %.1f MB", options.output, len(page) / 1e6)

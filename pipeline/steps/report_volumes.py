@@ -11,6 +11,7 @@ from pipeline.config.sections import Report
 from pipeline.errors import about
 from pipeline.files import read_json, write_text
 from pipeline.formats.io.container import read_image
+from pipeline.formats.io.predictions import by_method, method_of
 from pipeline.image.image import Image
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.reporting.durations import Shard, read_durations
@@ -31,7 +32,6 @@ from pipeline.reporting.volume_page import (
 )
 from pipeline.steps._framework import section
 from pipeline.steps._shards import each, files_of, new_folder
-from pipeline.steps.evaluate import by_method, method_of
 
 logger = logging.getLogger(__name__)
 

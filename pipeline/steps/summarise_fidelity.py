@@ -1,7 +1,7 @@
 """Collect gates, tissue volumes, inserted structures and error maps of all volumes in tables.
 
 For the intervals of detection rates see pipeline/statistics/detection.py, for the agreement of tissue volumes
-pipeline/statistics/tissue_agreement.py.
+pipeline/fidelity/tissue.py.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import pandas as pd
 
 from pipeline.config.sections import Evaluate
 from pipeline.errors import UserError
+from pipeline.fidelity.tissue import read_tissue, tissue_agreement
 from pipeline.files import write_text
 from pipeline.statistics.detection import rate_table, with_intervals
-from pipeline.statistics.tissue_agreement import agreement_table, read_tissue
 from pipeline.steps._framework import section
 from pipeline.tables.detection_rates import DETECTION_RATES
 from pipeline.tables.gates import GATES
@@ -77,7 +77,7 @@ def run(options: Options) -> None:
         write_text(folder / f"{name}.csv", lines)
     tissue = read_tissue(options.tissue)
     TISSUE.write(folder / "tissue.csv", tissue)
-    TISSUE_AGREEMENT.write(folder / "tissue_agreement.csv", agreement_table(tissue, settings.confidence))
+    TISSUE_AGREEMENT.write(folder / "tissue_agreement.csv", tissue_agreement(tissue, settings.confidence))
     bootstrap = (settings.bootstrap_samples, settings.confidence, options.seed)
     volumes = [
         (DETECTION_COUNTS.read(detections), INSERTED_PLACES.read(places))

@@ -8,18 +8,14 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
 
 from pipeline.config.volumes import TISSUE_ORDERS
 from pipeline.errors import UserError, about
-from pipeline.fidelity.tissue import class_names, foreground_classes, identity, measurable, tissue_volumes
+from pipeline.fidelity.tissue import class_names, measurable, reference_classes, tissue_volumes
 from pipeline.formats.io.container import read_image
-from pipeline.formats.io.predictions import read_prediction
+from pipeline.formats.io.predictions import by_method, method_of, read_prediction
 from pipeline.steps._shards import each, files_of
-from pipeline.steps.evaluate import by_method, method_of
-from pipeline.tables.tissue import TISSUE
+from pipeline.tables.tissue import TISSUE, TissueVolume
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +47,7 @@ def run(options: Options) -> None:
     unknown = sorted(set(options.tissues) - {*TISSUE_ORDERS, NOT_NAMED})
     if unknown:
         raise UserError(f"--tissues: {unknown[0]!r} is unknown; choose from {', '.join((*TISSUE_ORDERS, NOT_NAMED))}.")
-    rows: list[dict[str, Any]] = []
+    rows: list[TissueVolume] = []
     orders = options.tissues or [NOT_NAMED] * len(options.hr)
     for path, order in zip(each(options.hr), orders, strict=True):
         reference = read_image(path)
@@ -59,9 +55,9 @@ def run(options: Options) -> None:
         if not measurable(reference):
             logger.info("%s: no head or brain of known voxel size, hence no tissue volumes", volume)
             continue
-        names, of_reference = class_names(None if order == NOT_NAMED else order), foreground_classes(reference)
+        names, classes = class_names(None if order == NOT_NAMED else order), reference_classes(reference)
         for prediction in by_method(files_of(volume, options.predictions)):
             with about(f"volume {volume!r}"):
-                found = tissue_volumes(reference, read_prediction(prediction, reference), of_reference, names)
-            rows.extend({**identity(reference), "method": method_of(prediction), **vars(one)} for one in found)
-    TISSUE.write(options.output, pd.DataFrame(rows, columns=pd.Index(TISSUE.columns)))
+                estimate = read_prediction(prediction, reference)
+                rows.extend(tissue_volumes(reference, method_of(prediction), estimate, classes, names))
+    TISSUE.write(options.output, rows)

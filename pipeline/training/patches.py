@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from pipeline.config.recipe import Recipe
 from pipeline.image.intensity_limits import limited
 from pipeline.image.slices import filled_slices
-from pipeline.physics.between import weights_between
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import Cut, Terms, coarse_shape, cuts
+from pipeline.physics.interpolation import slice_weights
 from pipeline.physics.linear import Lattice, compose, without_axis
 from pipeline.physics.parameters import PhysicalParameters
 from pipeline.physics.shading import draw_field
@@ -230,7 +230,7 @@ def _slab(
 
 def _layers(model: ForwardModel, normal: int, index: int) -> tuple[list[int], NDArray[np.float32]]:
     """The low-resolution slices that make the slice at a place of the fine grid, and the weight of each."""
-    weights = weights_between(model.lr_shape[normal], model.factors[normal])[index]
+    weights = slice_weights(model.lr_shape[normal], model.factors[normal])[index]
     layers = np.flatnonzero(weights)
     return layers.tolist(), weights[layers].astype(np.float32)
 

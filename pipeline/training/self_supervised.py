@@ -19,9 +19,9 @@ from pipeline.errors import UserError
 from pipeline.image.foreground import foreground_mask
 from pipeline.image.image import Image
 from pipeline.image.slices import filled_slices
+from pipeline.physics.degradation import degrade
 from pipeline.physics.forward import ForwardModel, volume_seed
 from pipeline.physics.low_resolution import LowResolutionImage
-from pipeline.steps.degrade import degrade
 from pipeline.steps.extract import cut_block
 
 ROLES = ("train-columns", "train-rows", "val")

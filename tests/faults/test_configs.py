@@ -26,22 +26,22 @@ BROKEN: dict[str, tuple[str | dict[Any, Any], tuple[str, ...]]] = {
     "one word": ("demo\n", ("found a single value",)),
     "not YAML": ("run: [demo\n", ("not valid YAML", "line 2")),
     "tab": ("run: demo\n\tseed: 1\n", ("not valid YAML", "line 2")),
-    "key given twice": ("run: demo\nseed: 1\nrun: other\n", ("'run' is given twice", "line 3")),
+    "key given twice": ("run: demo\nseed: 1\nrun: other\n", ("'run' occurs twice", "line 3")),
     "contains itself": ("run: demo\nsources: &loop\n  a: *loop\n", ("YAML alias",)),
     "object": ("run: !!python/object:os.system {}\n", ("not valid YAML",)),
-    "unknown key": (configuration(degrad={}), ("degrad: there is no such key", "did you mean 'degrade'?")),
+    "unknown key": (configuration(degrad={}), ("degrad: unknown key", "did you mean 'degrade'?")),
     "unknown key in a section": (configuration(train={"validate": 4}), ("train.validate", "'validate_every'?")),
     "unknown key in a list": (volumes(splt="train"), ("volumes[0].splt", "did you mean 'split'?")),
     "unknown key in a source": (
         configuration(sources={"local": {"kind": "local", "pth": "x"}}),
-        ("sources.local.pth: there is no such key", "did you mean 'path'?", "sources.local.path: is missing"),
+        ("sources.local.pth: unknown key", "did you mean 'path'?", "sources.local.path: is missing"),
     ),
     "unknown key in a network": (
         configuration(sources={"w": {"kind": "local", "path": "x", "network": {"blocks": 6, "trained": "x"}}}),
-        ("sources.w.network.trained: there is no such key", "did you mean 'trained_on'?"),
+        ("sources.w.network.trained: unknown key", "did you mean 'trained_on'?"),
     ),
-    "key that is a number": (configuration(**{"train": {3: 1}}), ("train.3: there is no such key",)),
-    "key that is a date": ("run: demo\n2026-01-01: x\n", ("2026-01-01: there is no such key",)),
+    "key that is a number": (configuration(**{"train": {3: 1}}), ("train.3: unknown key",)),
+    "key that is a date": ("run: demo\n2026-01-01: x\n", ("2026-01-01: unknown key",)),
     "too small": (configuration(train={"accumulate": 0}), ("train.accumulate: 0", "whole number >= 1, <= 1024")),
     "too large": (configuration(degrade={"factor": 9}), ("degrade.factor: 9", "whole number >= 2, <= 8")),
     "too small in a list": (volumes(slices=[-1, 4]), ("volumes[0].slices[0]: -1", "whole number >= 0")),
@@ -67,27 +67,27 @@ BROKEN: dict[str, tuple[str | dict[Any, Any], tuple[str, ...]]] = {
     ),
     "subject that YAML reads as a number": (
         "run: x\nvolumes:\n  - {id: a, subject: 010, split: val, source: mni152-2009a}\n",
-        ("volumes[0].subject: 8 is not allowed", 'this is a number: put quotes around it: subject: "010"'),
+        ("volumes[0].subject: 8 is not allowed", 'this as a number: put it in quotes: subject: "010"'),
     ),
     "subject that YAML reads as a fraction": (
         "run: x\nvolumes:\n  - {id: a, subject: 1.0e+3, split: val, source: mni152-2009a}\n",
-        ("volumes[0].subject: 1000.0 is not allowed", 'put quotes around it: subject: "1.0e+3"'),
+        ("volumes[0].subject: 1000.0 is not allowed", 'put it in quotes: subject: "1.0e+3"'),
     ),
     "text that YAML reads as true or false": (
         "run: no\nreport: {title: Yes}\n",
-        ('this is true or false: put quotes around it: run: "no"', 'put quotes around it: title: "Yes"'),
+        ('this as true or false: put it in quotes: run: "no"', 'put it in quotes: title: "Yes"'),
     ),
     "list with numbers for text": (
         "run: x\ndatasets:\n  - {kind: bids, path: ds, only: {run: [a, 01]}, subjects: {test: [007]}}\n",
-        ("datasets[0].only.run[1]: 1 is not allowed", 'quotes around it: ["01"]', 'quotes around it: ["007"]'),
+        ("datasets[0].only.run[1]: 1 is not allowed", 'quotes: ["01"]', 'quotes: ["007"]'),
     ),
     "name of a source that is a number": (
         "run: x\nsources: {001: {kind: local, path: a.nii}}\n",
-        ("sources: the key 1 is not text to YAML: put quotes around it", "YAML reads 007 as 7"),
+        ("sources: YAML does not read the key 1 as text: put it in quotes", "YAML reads 007 as 7"),
     ),
     "text that YAML reads as a point in time": (
         "run: x\nreport: {title: 2026-01-01 10:00:00}\n",
-        ("report.title: to YAML this is a point in time: put quotes around it",),
+        ("report.title: YAML reads this as a date: put it in quotes",),
     ),
     "fraction for a whole number": (
         configuration(train={"validate_every": 1.5}),
@@ -101,11 +101,11 @@ BROKEN: dict[str, tuple[str | dict[Any, Any], tuple[str, ...]]] = {
     ),
     "labels without a segmentation": (
         configuration(evaluate={"regions": ["foreground", "labels"]}),
-        ("evaluate.regions: labels are measured where a volume has a `segmentation`",),
+        ("evaluate.regions: labels requires a `segmentation`",),
     ),
     "names of labels that are not measured": (
         configuration(evaluate={"labels": {17: "hippocampus"}}),
-        ("evaluate.labels: names labels that are not measured; add labels to evaluate.regions",),
+        ("evaluate.labels has no effect; add labels to evaluate.regions",),
     ),
     "a label that is no number": (
         configuration(evaluate={"regions": ["labels"], "labels": {"hippocampus": 17}}),
@@ -123,7 +123,7 @@ BROKEN: dict[str, tuple[str | dict[Any, Any], tuple[str, ...]]] = {
         configuration(recipes={"mine": {"losses": {"l11": 1.0}}}),
         ('recipes.mine.losses: the key "l11"', "mean 'l1'?"),
     ),
-    "no loss": (configuration(recipes={"mine": {"losses": {}}}), ("recipes.mine", "nothing to learn from")),
+    "no loss": (configuration(recipes={"mine": {"losses": {}}}), ("recipes.mine", "no loss")),
     "misspelt recipe": (
         configuration(recipes={"brainrs": {"steps": 4}}),
         ("recipes.brainrs: no method uses this recipe; did you mean 'brainsr'?",),
@@ -140,16 +140,16 @@ BROKEN: dict[str, tuple[str | dict[Any, Any], tuple[str, ...]]] = {
         ("sources.a.sha256", "64 digits"),
     ),
     "unknown source": (volumes(source="min"), ("volumes[0].source: 'min' is unknown", "did you mean 'mine'?")),
-    "weights as an image": (volumes(source="realesrgan-6b"), ("volumes[0].source", "holds network weights")),
+    "weights as an image": (volumes(source="realesrgan-6b"), ("volumes[0].source", "contains network weights")),
     "unknown weights": (
         configuration(train={"initial_weights": "realesrgan"}),
         ("train.initial_weights", "realesrgan-6b"),
     ),
     "unknown deliverable": (configuration(infer={"deliver": "bicubc"}), ("infer.deliver", "mean 'bicubic'?")),
     "empty block": (volumes(slices=[9, 9]), ("volumes[0].slices: [9, 9] is empty",)),
-    "id given twice": (volumes(id="mid"), ("the id 'mid' is given to 2 volumes",)),
+    "id given twice": (volumes(id="mid"), ("the id 'mid' is used by 2 volumes",)),
     "subject in train and test": (volumes(subject="S2", source="theirs"), ("'S2' is in two splits",)),
-    "blocks too near": (volumes(slices=[0, 15]), ("5 slices lie between them", "at least 8")),
+    "blocks too near": (volumes(slices=[0, 15]), ("the gap of 5 slices", "min_gap_slices, 8")),
     "nothing to train on": (configuration(volumes=configuration()["volumes"][1:]), ("none is in split 'train'",)),
     "overlap wider than a tile": (configuration(infer={"tile_lr": 32, "overlap_lr": 16}), ("infer.overlap_lr: 16",)),
 }
@@ -166,7 +166,7 @@ def test_a_broken_configuration_is_refused_in_words(kind: str, tmp_path: Path) -
     content, expected = BROKEN[kind]
     path = written(tmp_path, content)
     before = contents(tmp_path)
-    message = the_message(run_command("configure", "--check", path))
+    message = the_message(run_command("check", path))
     assert str(path) in message
     assert [words for words in expected if words not in message] == []
     assert contents(tmp_path) == before
@@ -176,7 +176,7 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
     broken = configuration(
         seed=-1, degrade={"factor": 1, "noise_sigma": 2.0}, extrct={}, train={"threads": 0, "treads": 2}
     )
-    lines = the_message(run_command("configure", "--check", written(tmp_path, broken))).splitlines()
+    lines = the_message(run_command("check", written(tmp_path, broken))).splitlines()
     assert lines[0].endswith("has 6 mistakes:")
     keys = {line.removeprefix("  - ").split(":")[0] for line in lines[1:]}
     assert keys == {"seed", "degrade.factor", "degrade.noise_sigma", "extrct", "train.threads", "train.treads"}
@@ -199,20 +199,20 @@ def in_another_encoding(path: Path) -> None:
 def test_an_unreadable_configuration_file_is_named(damage: Callable[[Path], None], tmp_path: Path) -> None:
     path = written(tmp_path, configuration())
     damage(path)
-    assert str(path) in the_message(run_command("configure", "--check", path))
+    assert str(path) in the_message(run_command("check", path))
 
 
 def test_a_file_without_read_permission_is_named(tmp_path: Path) -> None:
     path = written(tmp_path, configuration())
     path.chmod(0)
-    message = the_message(run_command("configure", "--check", path, refusable=True))
+    message = the_message(run_command("check", path, refusable=True))
     assert message == f"cannot read {path}: Permission denied."
 
 
 def test_a_sound_configuration_passes(tmp_path: Path) -> None:
     for name in ("mine.nii.gz", "theirs.nii.gz"):
         (tmp_path / name).touch()
-    result = run_command("configure", "--check", written(tmp_path, configuration()), folder=tmp_path)
+    result = run_command("check", written(tmp_path, configuration()), folder=tmp_path)
     assert result.returncode == 0, result.stderr
 
 
@@ -231,25 +231,25 @@ def test_files_that_are_not_there_are_named_before_anything_is_run(path: str, hi
         "small": {"kind": "local", "path": "small.pth", "network": network},
     }
     file = written(tmp_path, configuration(sources=sources, train={"initial_weights": "small"}))
-    message = the_message(run_command("configure", "--check", file, folder=tmp_path))
-    assert f'sources.mine.path: there is no file "{path}" in {tmp_path}' in message and hint in message
-    assert f'sources.small.path: there is no file "small.pth" in {tmp_path}' in message
-    assert message.count("there is no file") == 2
+    message = the_message(run_command("check", file, folder=tmp_path))
+    assert f'sources.mine.path: no such file: "{path}" in {tmp_path}' in message and hint in message
+    assert f'sources.small.path: no such file: "small.pth" in {tmp_path}' in message
+    assert message.count("no such file:") == 2
     planned = snakemake(tmp_path, "--configfile", file, "--dry-run")
     told = planned.stderr + planned.stdout
     assert planned.returncode == 1 and "MissingInputException" not in told
-    assert f'sources.mine.path: there is no file "{path}" in {tmp_path}' in told and "small.pth" in told
+    assert f'sources.mine.path: no such file: "{path}" in {tmp_path}' in told and "small.pth" in told
     for name, source in (("mine", path), ("small", "small.pth")):
         (tmp_path / "resources" / name).mkdir(parents=True)
         (tmp_path / "resources" / name / Path(source).name).touch()
-    assert run_command("configure", "--check", file, folder=tmp_path).returncode == 0
+    assert run_command("check", file, folder=tmp_path).returncode == 0
 
 
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
         ('{"factor": 9}', "degrade.factor: 9 is not allowed; allowed: whole number >= 2, <= 8"),
-        ('{"factr": 4}', "degrade.factr: there is no such key; did you mean 'factor'?"),
+        ('{"factr": 4}', "degrade.factr: unknown key; did you mean 'factor'?"),
         ('{"factor": 4', "is not valid JSON"),
         ("no-such-file.yaml", "cannot read no-such-file.yaml"),
     ],
@@ -263,25 +263,27 @@ def test_settings_of_one_stage_are_checked_the_same_way(settings: str, expected:
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf", "2", "-0.1"])
 def test_a_noise_that_cannot_be_is_refused_and_not_estimated_instead(value: str, tmp_path: Path) -> None:
     options = (f"--noise-sigma={value}", "--output", tmp_path / "b.nii", "--model", tmp_path / "m.safetensors")
-    message = the_message(run_command("apply", "--input", tmp_path / "a.nii", *options))
+    message = the_message(run_command("apply", tmp_path / "a.nii", *options))
     assert "infer.noise_sigma: " in message and "allowed: number >= 0, <= 1" in message
 
 
 def test_warnings_are_told_from_progress(tmp_path: Path) -> None:
     (tmp_path / "mine.nii.gz").touch()
     values = configuration(volumes=configuration()["volumes"][:2])
-    lines = run_command("configure", "--check", written(tmp_path, values), folder=tmp_path).stderr.splitlines()
+    lines = run_command("check", written(tmp_path, values), folder=tmp_path).stderr.splitlines()
     assert [line.split()[0] == "WARNING" for line in lines] == [
         "no volume has the split test" in line for line in lines
     ]
-    assert len(lines) == 2 and "no mistakes" in lines[1]
+    assert len(lines) == 2 and ": valid; " in lines[1]
 
 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        *((("apply", "--memory-mb", text), f"{text!r} is not a whole number above 0") for text in ("-5", "0", "4G")),
-        (("configure",), "required"),
+        *((("apply", "a.nii", "--memory-mb", text), "Invalid value") for text in ("-5", "0", "4G")),
+        (("apply", "a.nii", "--voxel-um", "0.5", "0.5", "0"), "Must be > 0"),
+        (("aply",), "aply"),
+        (("check",), "CONFIG"),
         (("configure", "--write", "--chek"), "chek"),
     ],
 )

@@ -86,7 +86,7 @@ TABLES: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
     "an id that climbs out": (rows("../../two", "B", "val", "a.nii", ""), ('line 3, column id: "../../two"',)),
     "an id that is a formula": (rows("=cmd|' /C calc'!A0", "B", "val", "a.nii", ""), ("line 3, column id",)),
     "a subject that is a script": (rows("two", "<script>", "val", "a.nii", ""), ("column subject", "<script>")),
-    "a name with a new line": (rows("two", "B", "val", '"a\n.nii"', ""), ('column path: there is no file "a\\n.nii"',)),
+    "a name with a new line": (rows("two", "B", "val", '"a\n.nii"', ""), ('column path: no such file: "a\\n.nii"',)),
     "brackets without end": (rows("two", "B", "val", "a.nii", "[" * 50_000), ("line 3, column slices",)),
     "no number": (rows("two", "B", "val", "a.nii", "[NaN, 1e999]"), ("line 3, column slices",)),
     "a mountain": (too_large, ("larger than 67108864 bytes",)),
@@ -265,7 +265,7 @@ def test_the_command_line_tells_it_in_one_message(here: Path) -> None:
     values = {"run": "x", "volumes": [], "datasets": [{"kind": "bids", "path": "ds"}]}
     Path("x.yaml").write_text(yaml.safe_dump(values))
     before = contents(here.parent)
-    assert "is no BIDS name" in the_message(run_command("configure", "--check", "x.yaml", folder=here))
+    assert "is no BIDS name" in the_message(run_command("check", "x.yaml", folder=here))
     assert contents(here.parent) == before
 
 

@@ -25,7 +25,7 @@ from pipeline.formats.io.container import read_image, write_image
 from pipeline.models.generator import Generator, Shape
 from pipeline.models.vgg import VggFeatures, save_vgg
 from pipeline.models.weights import load_generator, save_generator
-from pipeline.steps.degrade import degrade, forward_model
+from pipeline.physics.degradation import degrade, forward_model
 from tests.helpers import CHECKOUT, extract, run_step, synthetic_head, the_message, write_nifti
 
 SHAPE = {"blocks": 1, "features": 8, "growth": 4}

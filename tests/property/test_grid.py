@@ -20,9 +20,9 @@ from pipeline.formats import nifti
 from pipeline.formats.io.container import read_image
 from pipeline.image.geometry import Orientation
 from pipeline.image.image import PLANE_AXIS
+from pipeline.physics.degradation import degrade, forward_model
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import crop_to, fine_affine
-from pipeline.steps.degrade import degrade, forward_model
 from tests.helpers import extract, load_nifti, ras_affine, reoriented, write_nifti
 
 ORIENTATIONS = [

@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pipeline import plugins
-from pipeline.commands.apply import Doubt, apply
 from pipeline.config.known import known_sources
 from pipeline.config.sections import Degrade, Extract, Infer
 from pipeline.config.volumes import Volume
@@ -30,10 +29,11 @@ from pipeline.formats.tiled import open_tiled
 from pipeline.image.intensity import IntensityMap, intensity_range
 from pipeline.inference.large_images import restore_large
 from pipeline.inference.restoration import restore
+from pipeline.inference.restore_file import restore_file
 from pipeline.models.generator import Generator
 from pipeline.models.weights import save_generator
+from pipeline.physics.degradation import degrade, forward_model
 from pipeline.steps import convert_weights
-from pipeline.steps.degrade import degrade, forward_model
 from pipeline.steps.extract import read_block
 from tests.helpers import described, load_nifti, synthetic_head, write_nifti
 from tests.image_files import png, write_series
@@ -152,7 +152,7 @@ def test_apply_follows_constants_and_factors(
                 with open_tiled(source) as image:
                     restore_large(network, image, WIDE, output, "x")
             else:
-                apply(network_file, source, Part(), Extract(foreground=foreground), WIDE, "cpu", output)
+                restore_file(network_file, source, output, Part(), Extract(foreground=foreground), WIDE, "cpu")
             result = format_of(output).read(output, Part()).data
         results.append(result)
     assert_follows(results[1], results[0], factor, constant, dtype)
@@ -239,7 +239,9 @@ def restored(tmp_path_factory: pytest.TempPathFactory) -> Callable[[NDArray], ND
     def restore_with_it(data: NDArray) -> NDArray[np.float64]:
         source, output = write_nifti(folder / "in.nii.gz", data), folder / "out.nii.gz"
         settings = Infer(force=True, threads=2)
-        apply(folder / "generator.safetensors", source, Part(), Extract(), settings, "cpu", output, Doubt(False))
+        restore_file(
+            folder / "generator.safetensors", source, output, Part(), Extract(), settings, "cpu", uncertainty=False
+        )
         return load_nifti(output).get_fdata()
 
     return restore_with_it

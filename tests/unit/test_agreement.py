@@ -13,7 +13,6 @@ import pytest
 import torch
 from scipy import ndimage
 
-from pipeline.commands.apply import Doubt, apply
 from pipeline.config.sections import Extract, Infer
 from pipeline.errors import UserError
 from pipeline.formats import Part, format_of
@@ -23,6 +22,7 @@ from pipeline.image.header import FileHeader
 from pipeline.image.image import Image
 from pipeline.image.intensity import bulk_of
 from pipeline.inference.domain import outside_domain
+from pipeline.inference.restore_file import restore_file
 from pipeline.inference.result_check import (
     REFUSE_BEYOND,
     WARN_BEYOND,
@@ -112,7 +112,7 @@ def test_results_are_kept_warned_of_or_refused(
 
     def make(**changes: Any) -> None:
         wanted = settings.model_copy(update=changes)
-        apply(model, source, Part(), Extract(), wanted, "cpu", output, Doubt(False))
+        restore_file(model, source, output, Part(), Extract(), wanted, "cpu", uncertainty=False)
 
     if outcome == "refused":
         with pytest.raises(UserError, match=r"in\.nii\.gz: the result.*differs.*--force"):
@@ -145,7 +145,7 @@ def test_values_below_zero_come_back_as_they_were(tmp_path: Path, voxels: np.nda
     save_generator(model, repeating(1.0))
     source = write_nifti(tmp_path / "in.nii.gz", voxels)
     settings = Infer(threads=1, backend="torch")
-    apply(model, source, Part(), Extract(foreground=foreground), settings, "cpu", output, Doubt(False))
+    restore_file(model, source, output, Part(), Extract(foreground=foreground), settings, "cpu", uncertainty=False)
     np.testing.assert_allclose(load_nifti(output).dataobj, voxels.repeat(2, 0).repeat(2, 1), atol=1)
 
 
@@ -160,7 +160,7 @@ def test_the_declared_padding_of_dicom_comes_back_exactly(tmp_path: Path, paddin
     model, output = tmp_path / "generator.safetensors", tmp_path / "out.dicom.zip"
     save_generator(model, repeating(1.1))
     settings = Infer(threads=1, backend="torch", force=True)
-    apply(model, source, Part(), Extract(), settings, "cpu", output, Doubt(True))
+    restore_file(model, source, output, Part(), Extract(), settings, "cpu", uncertainty=True)
     result, before = (format_of(path).read(path) for path in (output, source))
     expected = np.isnan(before.data).repeat(2, 0).repeat(2, 1)
     np.testing.assert_array_equal(np.isnan(result.data), expected)
@@ -287,7 +287,9 @@ def test_the_input_is_never_overwritten(tmp_path: Path, place: str) -> None:
     write_nifti(source, 1000 * HEAD)
     before = contents(tmp_path)
     with pytest.raises(UserError, match="would overwrite the input"):
-        apply(model, source, Part(), Extract(), Infer(noise_sigma=0.0), "cpu", tmp_path / "in.nii.gz", Doubt(True))
+        restore_file(
+            model, source, tmp_path / "in.nii.gz", Part(), Extract(), Infer(noise_sigma=0.0), "cpu", uncertainty=True
+        )
     assert contents(tmp_path) == before
 
 
@@ -298,6 +300,6 @@ def test_a_noise_level_that_the_image_does_not_show_is_named_and_excuses_nothing
     save_generator(model, repeating(1.2))
     source = write_nifti(tmp_path / "in.nii.gz", 1000 * HEAD)
     settings = Infer(noise_sigma=0.5, threads=1, backend="torch")
-    apply(model, source, Part(), Extract(), settings, "cpu", output, Doubt(False))
-    assert "the noise level that was given is 0.5" in caplog.text
+    restore_file(model, source, output, Part(), Extract(), settings, "cpu", uncertainty=False)
+    assert "the given noise level is 0.5" in caplog.text
     assert "Do not rely on it" in caplog.text

@@ -10,8 +10,10 @@ from torch.nn import functional
 
 from pipeline import plugins
 from pipeline.baselines import bspline3, nlm_bspline3, zerofill
+from pipeline.physics.denoising import non_local_means
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import crop_to
+from pipeline.physics.interpolation import bspline_matrix
 from pipeline.physics.operators import kspace_truncation
 
 METHODS = plugins.names("pipeline.baselines")
@@ -74,7 +76,7 @@ def test_bspline_is_the_periodic_spline_of_the_mirrored_series(size, factor):
     values = np.random.default_rng(1).random(size)
     ring = np.concatenate([values, values[-2::-1]])
     expected = CubicSpline(np.arange(len(ring)), ring, bc_type="periodic")(centres(size, factor))
-    np.testing.assert_allclose(bspline3.axis_matrix(size, factor) @ values, expected, atol=1e-10)
+    np.testing.assert_allclose(bspline_matrix(size, factor) @ values, expected, atol=1e-10)
     np.testing.assert_allclose(line("bspline3", values, factor), expected, atol=1e-6)
 
 
@@ -165,7 +167,7 @@ def test_non_local_means_take_away_most_of_the_noise_of_flat_parts():
     clean = np.zeros((24, 24, 2), dtype=np.float32)
     clean[:12] = 1
     noisy = clean + 0.02 * generator.standard_normal(clean.shape, dtype=np.float32)
-    denoised = nlm_bspline3.denoise(noisy, 2, DENOISING)
+    denoised = non_local_means(noisy, 2, DENOISING)
     assert np.std(denoised - clean) < 0.5 * np.std(noisy - clean)
 
 
@@ -181,7 +183,7 @@ def test_non_local_means_is_the_weighted_mean_of_its_definition():
             distance = np.mean((patch - picture[6:9, 6:9]) ** 2.0)
             weights.append(np.exp(-max(distance - 2 * 0.02**2, 0) / 0.04**2))
             values.append(picture[row, column])
-    found = nlm_bspline3.denoise(picture[:, :, None], 2, settings)[7, 7, 0]
+    found = non_local_means(picture[:, :, None], 2, settings)[7, 7, 0]
     assert found == pytest.approx(np.average(values, weights=weights), abs=1e-6)
 
 

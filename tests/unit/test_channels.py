@@ -18,28 +18,28 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from pipeline.__main__ import main
+from pipeline.baselines.tuning.apply import upsample
 from pipeline.config.sections import Degrade, Evaluate, Extract, Infer
 from pipeline.config.volumes import Volume
 from pipeline.errors import UserError
 from pipeline.fidelity.classifier import resized
 from pipeline.fidelity.diagnosis import classes_of, pictures_of
+from pipeline.fidelity.duplicates import hashed, hashed_slices, near_duplicates
 from pipeline.formats import Part, format_of
 from pipeline.formats.io.container import read_image, write_image
 from pipeline.formats.io.predictions import prediction_path, read_prediction, suffix_of, write_prediction
 from pipeline.formats.tiled import open_tiled
 from pipeline.image.image import Identity, Image
 from pipeline.inference.large_images import measured_levels, restore_large
-from pipeline.metrics._range import data_range
+from pipeline.metrics.evaluation.measure import evaluate, measure
+from pipeline.metrics.evaluation.regions import neighbours
 from pipeline.models.generator import Generator, Shape
 from pipeline.models.weights import save_generator
+from pipeline.physics.degradation import degrade, forward_model
 from pipeline.provenance.record import describe_volume
 from pipeline.reporting.figures.gallery import slice_label, words_of_white
 from pipeline.reporting.figures.slices import draw_slice
-from pipeline.steps.degrade import degrade, forward_model
-from pipeline.steps.duplicates import hashed, hashed_slices, near_duplicates
-from pipeline.steps.evaluate import evaluate, measure, neighbours
 from pipeline.steps.extract import cut_block, extract, normalise, read_block
-from pipeline.steps.interpolate import interpolate
 from pipeline.tables.slices import WHOLE_VOLUME
 from tests.helpers import synthetic_head
 from tests.image_files import numbers, png, write_ome, write_zip
@@ -214,7 +214,7 @@ def test_what_is_degraded_and_restored_is_again_what_it_was(kind: str, tmp_path:
     reference = read_image(tmp_path / "hr.safetensors")
     low = degrade(reference, forward_model(reference, Degrade(factor=2, noise="none"), 0))
     path = prediction_path(tmp_path, "bicubic", "v", suffix_of(low))
-    interpolate(low, "bicubic", {}, path)
+    write_prediction(path, low, upsample(low, "bicubic"))
     estimate = read_prediction(path, reference)
     result = format_of(path).read(path)
     assert result.intensity.dtype == reference.intensity.dtype and result.stack.channels == reference.stack.channels
@@ -230,7 +230,6 @@ def test_channels_have_ranges_of_their_own_and_colours_share_one(tmp_path: Path)
     image = prepared(SOURCES["ome"](tmp_path))
     expected = [np.percentile(channel, 99.9) for channel in fluorescence()]
     np.testing.assert_allclose(image.intensity.scale, expected)
-    assert data_range(image) == 1.0
     np.testing.assert_allclose([np.percentile(image.data[..., c::3], 99.9) for c in range(3)], 1.0, rtol=1e-6)
     assert words_of_white(1.0, image) == ", ".join(
         f"{scale:.4g} ({name})" for scale, name in zip(expected, ("DAPI", "GFP", "Cy5"), strict=True)
@@ -385,7 +384,7 @@ def test_coloured_pictures_of_a_collection_are_restored_as_rgb_pages(archive: Pa
     assert reference.stack.sections == (0, 0, 0, 1, 2, 2, 2) and reference.data.shape == (61, 48, 7)
     low = degrade(reference, forward_model(reference, Degrade(factor=2, noise="none"), 0))
     path = prediction_path(tmp_path, "bicubic", "s", suffix_of(low))
-    interpolate(low, "bicubic", {}, path)
+    write_prediction(path, low, upsample(low, "bicubic"))
     with tifffile.TiffFile(path) as file:
         pages: Any = file.pages
         assert [page.shape for page in pages] == [(48, 40, 3), (48, 40), (30, 61, 3)]
@@ -446,7 +445,7 @@ def generator(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def sharpened(generator: Path, source: Path, output: Path, *options: str) -> Path:
-    given = ["--model", generator, "--input", source, "--output", output, "--foreground", "all", "--device", "cpu"]
+    given = ["--model", generator, source, "--output", output, "--foreground", "all", "--device", "cpu"]
     assert main(["apply", *map(str, given), "--force", *options]) == 0
     return output
 
@@ -508,7 +507,7 @@ def test_one_range_for_all_colours_keeps_the_hue_of_what_is_only_scaled(tmp_path
     reference = prepared(source)
     low = degrade(reference, forward_model(reference, Degrade(factor=2, noise="none"), 0))
     path = tmp_path / "b.ome.tiff"
-    interpolate(low, "bspline3", {}, path)
+    write_prediction(path, low, upsample(low, "bspline3"))
     result = tifffile.imread(path)
     np.testing.assert_allclose(result[..., 1], 0.5 * result[..., 0], atol=1e-3)
     np.testing.assert_allclose(result[..., 2], 0.25 * result[..., 0], atol=1e-3)

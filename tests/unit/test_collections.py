@@ -19,6 +19,7 @@ import tifffile
 from PIL import Image as PillowImage
 from scipy import ndimage
 
+from pipeline.baselines.tuning.apply import upsample
 from pipeline.config.load import read_run
 from pipeline.config.sections import Degrade, Evaluate, Extract
 from pipeline.config.volumes import Volume
@@ -29,6 +30,9 @@ from pipeline.formats._picture_stack import read_picture, stack_image
 from pipeline.formats.io.container import read_image, write_image
 from pipeline.formats.io.predictions import check_output, prediction_path, read_prediction, suffix_of, write_prediction
 from pipeline.image.image import Image
+from pipeline.metrics.evaluation.measure import evaluate, measure
+from pipeline.metrics.evaluation.regions import region_mask
+from pipeline.physics.degradation import degrade, forward_model
 from pipeline.reporting.figures.slices import draw_slice
 from pipeline.reporting.run_record import read_run_record
 from pipeline.reporting.volume_page import slices_to_show
@@ -38,10 +42,7 @@ from pipeline.statistics.bootstrap import resampled_means
 from pipeline.statistics.measurements import read_parts, volume_table
 from pipeline.statistics.summary import summarise
 from pipeline.steps.__main__ import main
-from pipeline.steps.degrade import degrade, forward_model
-from pipeline.steps.evaluate import evaluate, measure, region_mask
 from pipeline.steps.extract import extract
-from pipeline.steps.interpolate import interpolate
 from pipeline.tables.duplicates import excluded_pictures
 from pipeline.tables.slices import SLICES
 from pipeline.tables.summary import SUMMARY
@@ -346,7 +347,7 @@ def test_a_prediction_is_a_page_a_picture_and_comes_back(tmp_path: Path) -> None
     low = degrade(reference, forward_model(reference, Degrade(noise="none"), 0))
     path = prediction_path(tmp_path, "bicubic", "s", suffix_of(low))
     assert path.name == "s.tiff"
-    interpolate(low, "bicubic", {}, path)
+    write_prediction(path, low, upsample(low, "bicubic"))
     with tifffile.TiffFile(path) as file:
         pages: Any = file.pages
         assert [page.shape for page in pages] == [(48, 40), (30, 61), (47, 42)]
@@ -359,7 +360,7 @@ def test_a_prediction_is_a_page_a_picture_and_comes_back(tmp_path: Path) -> None
     stored = np.rint(reference.intensity.to_physical(back))
     np.testing.assert_array_equal(draw_slice(stored, 2, 0)[-48:, -40:], first)
     content = path.read_bytes()
-    interpolate(low, "bicubic", {}, path)
+    write_prediction(path, low, upsample(low, "bicubic"))
     assert path.read_bytes() == content
 
 
@@ -484,7 +485,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     path, low, padded(reference.data + 0.01 * (1 + np.arange(reference.data.shape[2])) * noise)
                 )
             else:
-                interpolate(low, method, {}, path)
+                write_prediction(path, low, upsample(low, method))
             rows.extend(evaluate(reference, method, read_prediction(path, reference), settings))
         if volume.split != "train":
             SLICES.write(folder / f"{volume.id}.csv", rows)
@@ -519,7 +520,8 @@ def table_options(folder: Path) -> list[str]:
 
 def test_the_worst_pictures_come_first(finished: Path) -> None:
     reference = read_image(finished / "test-0.hr.safetensors")
-    run = read_run_record(**tables(finished), provenance=finished / "provenance.json", models=[])
+    files = tables(finished)
+    run = read_run_record(files["volumes"], files["slices"], files["summary"], finished / "provenance.json", [])
     assert slices_to_show(reference, run, "rrdb_l1", 3) == [5, 4, 3]
 
 

@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from pipeline.commands.configure import CHECKOUT, CONFIG_FILE, SCHEMA_FILE, check, write
+from pipeline.commands.check import check
+from pipeline.commands.configure import CHECKOUT, CONFIG_FILE, SCHEMA_FILE, write_documents
 from pipeline.commands.configure import documents as generated
 from pipeline.config import demo, documents
 from pipeline.config.allowed import TAG_KEYS, Place, in_words
@@ -32,7 +33,7 @@ from tests.helpers import configuration, volume_entry
 
 @pytest.mark.parametrize("path", [CONFIG_FILE, SCHEMA_FILE], ids=str)
 def test_generated_files_are_up_to_date(path: Path) -> None:
-    assert (CHECKOUT / path).read_text() == generated()[path], "run: python -m pipeline configure --write"
+    assert (CHECKOUT / path).read_text() == generated()[path], "run: make docs"
 
 
 def test_the_default_file_says_what_the_models_say() -> None:
@@ -112,7 +113,7 @@ def test_the_schema_refuses_what_the_models_refuse(broken: dict[str, Any]) -> No
 
 
 def test_writing_puts_both_files_into_a_folder(tmp_path: Path) -> None:
-    write(tmp_path)
+    write_documents(tmp_path)
     found = {path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()}
     assert found == {CONFIG_FILE, SCHEMA_FILE}
 
@@ -237,7 +238,7 @@ def test_different_subjects_from_different_files_are_no_leak(one: str, other: st
 @pytest.mark.parametrize(("one", "other"), DIFFERENT)
 def test_one_file_under_two_subjects_is_a_leak(one: str, other: str) -> None:
     (message,) = leaks(volume_entry(id="a", split=one), volume_entry(id="b", split=other, subject="S2"))
-    assert "'mine' is given two subjects" in message
+    assert "'mine' is assigned to two subjects" in message
 
 
 @pytest.mark.parametrize("split", SPLITS)

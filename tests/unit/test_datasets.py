@@ -147,7 +147,7 @@ def test_all_mistakes_of_a_table_are_told_with_line_and_column() -> None:
         'volumes.tsv, line 2, column split: "tset" is not allowed',
         "did you mean 'test'?",
         "line 2' and 'volumes.tsv, line 3' would both be called 'one'",
-        'line 3, column path: there is no file "gone.nii"',
+        'line 3, column path: no such file: "gone.nii"',
         'line 3, column subject: "B C" is not allowed; allowed: text: 1 to 100 letters',
         'line 3, column slices: "[4" is not allowed; allowed: list of 2',
         "line 4: it has 4 columns, line 1 5",
@@ -240,7 +240,7 @@ def test_other_files_and_other_images_of_a_file_are_other_subjects() -> None:
 def test_rows_of_a_table_that_name_one_file_are_refused() -> None:
     touch("a.nii", "b.nii")
     rows = ("one|A|train|a.nii", "two|B|val|b.nii", "three|C|test|./a.nii")
-    assert "which is given two subjects" in mistakes_of(table("id|subject|split|path", *rows))
+    assert "which is assigned to two subjects" in mistakes_of(table("id|subject|split|path", *rows))
 
 
 # patterns
@@ -426,7 +426,7 @@ def test_two_results_of_one_name_are_refused() -> None:
     dataset = {**bids(*IMAGES), "subjects": BY_HAND}
     Path("other").symlink_to("ds")
     text = mistakes_of(dataset, {**dataset, "path": "other", "prefix": "o-"})
-    assert "'sub-03_T1w' and 'o-sub-03_T1w': both results would be called sub-03/anat/sub-03_desc-brainsr_T1w" in text
+    assert "'sub-03_T1w' and 'o-sub-03_T1w': both results would be named sub-03/anat/sub-03_desc-brainsr_T1w" in text
 
 
 @given(

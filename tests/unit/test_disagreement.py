@@ -20,7 +20,7 @@ from pipeline import plugins
 from pipeline.config.load import read_run
 from pipeline.config.sections import Infer
 from pipeline.errors import UserError
-from pipeline.fidelity.error_calibration import calibration_factor, rank_correlation, reliability_curve, sums_of
+from pipeline.fidelity.uncertainty import calibrate, rank_correlation, reliability_curve
 from pipeline.formats import ROOM
 from pipeline.formats.io.container import read_image, write_image
 from pipeline.formats.io.predictions import suffix_of, write_prediction, write_quantity
@@ -29,10 +29,10 @@ from pipeline.image.uncertainty_map import UncertaintyMap
 from pipeline.inference.tta import moments_of, spread_of
 from pipeline.inference.volume import restore_volume, restore_with_spread
 from pipeline.models.weights import save_generator
+from pipeline.physics.degradation import degrade
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.low_resolution import LowResolutionImage
-from pipeline.steps import infer
-from pipeline.steps.degrade import degrade
+from pipeline.steps.infer import infer
 from pipeline.training.patches import PatchSampler
 from tests.helpers import (
     configuration,
@@ -154,13 +154,13 @@ def synthetic():
 
 def test_the_calibration_finds_the_scale_of_an_error(synthetic):
     spread, error = synthetic
-    assert calibration_factor(sums_of(spread, error)) == pytest.approx(3, rel=0.01)
-    assert calibration_factor(sums_of(np.zeros(5), np.ones(5))) == 0
+    assert calibrate([("a", spread, error)]).factor == pytest.approx(3, rel=0.01)
+    assert calibrate([("a", np.zeros(5), np.ones(5))]).factor == 0
 
 
 def test_the_reliability_of_an_error_of_known_scale_is_a_straight_line(synthetic):
     spread, error = synthetic
-    bins = list(reliability_curve(3 * spread, error))
+    bins = reliability_curve(3 * spread, error)
     predicted, observed, voxels = (np.array(column) for column in zip(*bins, strict=True))
     assert list(voxels) == [20_000] * 10
     assert np.allclose(observed, predicted, rtol=0.02)
@@ -172,7 +172,7 @@ def test_the_reliability_of_an_error_of_known_scale_is_a_straight_line(synthetic
 
 def test_few_voxels_have_fewer_bins_and_constants_no_correlation():
     assert [one.voxels for one in reliability_curve(np.array([2.0, 1.0]), np.array([5.0, 6.0]))] == [1, 1]
-    assert list(reliability_curve(np.zeros(0), np.zeros(0))) == []
+    assert reliability_curve(np.zeros(0), np.zeros(0)) == []
     assert rank_correlation(np.arange(9.0), np.arange(9.0) ** 3) == pytest.approx(1)
     assert np.isnan(rank_correlation(np.ones(4), np.arange(4.0)))
 
@@ -292,7 +292,7 @@ def test_the_stages_make_an_error_map_and_say_what_it_is_worth(project):
     reference, found = read_image(hr), read_image(project / "calibrated/head.safetensors", UncertaintyMap)
     factor = json.loads(calibration.read_text())["factor"]
     assert np.allclose(held.get_fdata(), factor * reference.intensity.to_physical(found.data), rtol=1e-4)
-    assert np.array_equal(found.data, read_image(spread).data) and found.error_factor == factor
+    assert np.allclose(found.expected_error.data, factor * read_image(spread).data, rtol=1e-6)
 
 
 def test_a_second_training_of_another_seed_counts_in_the_error_map(project):
@@ -326,7 +326,7 @@ def test_files_of_different_volumes_are_refused(project):
     files = ("--hr", project / "hr.safetensors", "--predictions", project / "p/head.nii.gz")
     refused = run_step("calibrate", *files, "--tta-std", project / "other", "--output", project / "c.json")
     assert refused.returncode == 1
-    assert "is of volume 'another'" in refused.stderr
+    assert "belongs to volume 'another'" in refused.stderr
 
 
 def test_tables_of_other_columns_are_not_merged(tmp_path):

@@ -13,9 +13,9 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from pipeline.fidelity.duplicates import PROBES, crop_to_mask, evenly_spaced
 from pipeline.formats.io.container import map_image
 from pipeline.steps.__main__ import main
-from pipeline.steps.duplicates import PROBES, cut_to, spread
 from pipeline.tables.duplicates import count_duplicates
 from tests.helpers import configuration, extract, reoriented, run_step, synthetic_head, the_message, write_nifti
 
@@ -103,7 +103,7 @@ def test_it_is_told_in_the_log_and_the_volume_stays(
 ) -> None:
     with caplog.at_level(logging.WARNING):
         main(["duplicates", "--extracted", *volumes[:3], "--output", str(folder / "again.csv")])
-    assert "'renamed' looks like 'taught'" in caplog.text and "It stays in" in caplog.text
+    assert "'renamed' is similar to 'taught'" in caplog.text and "not excluded" in caplog.text
     assert map_image(Path(volumes[2])).id == "renamed"
 
 
@@ -135,12 +135,12 @@ def test_a_failure_names_the_volume(tmp_path: Path) -> None:
 
 
 def test_things_are_spread_with_the_first_and_the_last() -> None:
-    assert spread(range(100), 3) == [0, 50, 99] or spread(range(100), 3) == [0, 49, 99]
-    assert spread("abc", 8) == ["a", "b", "c"] and spread([7], 8) == [7]
+    assert evenly_spaced(range(100), 3) == [0, 50, 99] or evenly_spaced(range(100), 3) == [0, 49, 99]
+    assert evenly_spaced("abc", 8) == ["a", "b", "c"] and evenly_spaced([7], 8) == [7]
 
 
-def test_a_picture_is_cut_to_its_mask() -> None:
+def test_a_picture_is_crop_to_mask_its_mask() -> None:
     picture = np.arange(20).reshape(4, 5)
     mask = (picture == 7) | (picture == 13)
-    np.testing.assert_array_equal(cut_to(picture, mask), [[7, 8], [12, 13]])
-    np.testing.assert_array_equal(cut_to(picture, np.zeros_like(mask)), picture)
+    np.testing.assert_array_equal(crop_to_mask(picture, mask), [[7, 8], [12, 13]])
+    np.testing.assert_array_equal(crop_to_mask(picture, np.zeros_like(mask)), picture)

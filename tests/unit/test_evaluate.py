@@ -15,22 +15,23 @@ from scipy import ndimage
 from skimage.metrics import peak_signal_noise_ratio
 
 from pipeline import metrics, plugins
+from pipeline.baselines.tuning.search import tune
 from pipeline.config.sections import Degrade, Evaluate, Extract
 from pipeline.errors import UserError
-from pipeline.fidelity.ledger import CHANNELS, shares
 from pipeline.formats import nifti
 from pipeline.formats.io.container import read_image
 from pipeline.formats.io.predictions import read_prediction, restored_image, write_prediction
 from pipeline.image.image import Image
 from pipeline.image.slices import evenly_spaced
-from pipeline.metrics import _ledger, psnr, ssim
+from pipeline.metrics import psnr, ssim
+from pipeline.metrics.evaluation.detail_ledger import DetailShares, detail_shares
+from pipeline.metrics.evaluation.measure import ExtraInputs, evaluate, interpolated_lr
+from pipeline.metrics.evaluation.regions import region_mask
+from pipeline.physics.degradation import degrade, forward_model
 from pipeline.physics.excerpts import excerpt
 from pipeline.physics.grid import fine_affine
 from pipeline.steps.__main__ import main as run
-from pipeline.steps.degrade import degrade, forward_model
-from pipeline.steps.evaluate import Aids, evaluate, on_grid, region_mask
 from pipeline.steps.extract import normalise
-from pipeline.steps.tune import tune
 from pipeline.tables.slices import WHOLE_VOLUME
 from tests.helpers import described
 
@@ -347,38 +348,38 @@ def test_against_the_neighbours_noise_of_the_reference_itself_does_not_count():
 
 NEW_METRIC = """
 from pipeline.metrics.psnr import *
-NEEDS_MEASURED = True
+NEEDS_LR = True
 
 
-def per_slice(reference, estimate, mask, data_range, measured):
-    assert measured.shape == mask.shape == estimate.shape
-    return float(abs(measured - reference)[mask].max())
+def per_slice(reference, estimate, mask, data_range, lr):
+    assert lr.shape == mask.shape == estimate.shape
+    return float(abs(lr - reference)[mask].max())
 
 
-def per_volume(reference, estimate, mask, data_range, spacing, measured):
-    assert measured.shape == mask.shape == (14, 42, 45)
+def per_volume(reference, estimate, mask, data_range, spacing, lr):
+    assert lr.shape == mask.shape == (14, 42, 45)
     assert [round(length, 3) for length in spacing] == [1.5, 1.0, 1.1]
-    return float(abs(measured - reference)[mask].max())
+    return float(abs(lr - reference)[mask].max())
 """
 
 
 @pytest.fixture
-def metric_of_the_measured(tmp_path, monkeypatch):
-    """A metric that asks for the low-resolution image and for the whole volume, as a file that nothing lists."""
-    (tmp_path / "far_from_measured.py").write_text(NEW_METRIC)
+def metric_of_the_lr(tmp_path, monkeypatch):
+    """A metric of the low-resolution image and of the whole volume, as a file that nothing lists."""
+    (tmp_path / "far_from_lr.py").write_text(NEW_METRIC)
     monkeypatch.setattr(metrics, "__path__", [*metrics.__path__, str(tmp_path)])
-    yield "far_from_measured"
-    sys.modules.pop("pipeline.metrics.far_from_measured", None)
+    yield "far_from_lr"
+    sys.modules.pop("pipeline.metrics.far_from_lr", None)
 
 
-def test_a_metric_may_ask_for_what_was_measured_and_for_the_whole_volume(results, tmp_path, metric_of_the_measured):
+def test_a_metric_may_use_the_lr_image_and_the_whole_volume(results, tmp_path, metric_of_the_lr):
     hr, lr = (results / f"{kind}/three.safetensors" for kind in ("extracted", "degraded"))
-    settings = json.dumps({"metrics": ["psnr", metric_of_the_measured]})
+    settings = json.dumps({"metrics": ["psnr", metric_of_the_lr]})
     mine = ["--predictions", results / "predictions/nearest/three.nii.gz", "--settings", settings]
     _run("evaluate", "--hr", hr, "--lr", lr, *mine, "--output", tmp_path / "part.csv")
     reference = read_image(hr)
     enlarged = read_prediction(results / "predictions/bspline3/three.nii.gz", reference)
-    rows = [row for row in read_rows(tmp_path / "part.csv") if row["metric"] == metric_of_the_measured]
+    rows = [row for row in read_rows(tmp_path / "part.csv") if row["metric"] == metric_of_the_lr]
     error = np.abs(enlarged - reference.data) * reference.masks["foreground"]
     found = {int(row["slice"]): float(row["value"]) for row in rows if row["region"] == "foreground"}
     expected = {index: error[:, :, index].max() for index in reference.block.foreground_slices}
@@ -386,12 +387,12 @@ def test_a_metric_may_ask_for_what_was_measured_and_for_the_whole_volume(results
     assert found == pytest.approx({**expected, WHOLE_VOLUME: error.max()}, abs=rounding)
 
 
-def test_a_metric_that_asks_for_the_measured_gets_it_or_says_so(results, tmp_path, capsys, metric_of_the_measured):
+def test_a_metric_that_needs_the_lr_image_refuses_to_do_without_it(results, tmp_path, capsys, metric_of_the_lr):
     hr, other = results / "extracted/three.safetensors", results / "degraded/one.safetensors"
     mine = ["--predictions", results / "predictions/nearest/three.nii.gz", "--output", tmp_path / "part.csv"]
-    settings = ["--settings", json.dumps({"metrics": [metric_of_the_measured]})]
+    settings = ["--settings", json.dumps({"metrics": [metric_of_the_lr]})]
     assert run(list(map(str, ["evaluate", "--hr", hr, *mine, *settings]))) == 1
-    assert "--lr: the metric far_from_measured needs the low-resolution volume" in capsys.readouterr().err
+    assert "--lr: the metric far_from_lr needs the low-resolution volume" in capsys.readouterr().err
     assert run(list(map(str, ["evaluate", "--hr", hr, "--lr", other, *mine, *settings]))) == 1
     assert "--lr: is volume 'one', but the reference is 'three'" in capsys.readouterr().err
 
@@ -413,30 +414,19 @@ def test_a_map_is_made_once_for_all_regions(pair, monkeypatch):
     assert len(calls) == len(reference.block.foreground_slices) == len(values) / 2
 
 
-def test_the_ledger_is_kept_once_for_its_three_metrics(pair, monkeypatch):
+def test_the_metrics_of_the_ledger_are_its_three_shares(pair):
     reference, lr = pair
-    wanted = ("detail_right", "detail_missing", "psnr", "detail_invented")
-    settings = Evaluate(metrics=wanted, regions=("foreground", "whole"))
-    measured = on_grid(lr, reference)
-    estimate = np.asarray(0.5 * reference.data + 0.5 * measured)
-    kept = []
-
-    def account(**given: Any) -> Any:
-        kept.append(given["mask"])
-        return _ledger.account(**given)
-
-    for name in ("detail_right", "detail_missing", "detail_invented"):
-        monkeypatch.setattr(plugins.load("pipeline.metrics", name), "SHARED", account)
-    rows = list(evaluate(reference, "m", estimate, settings, aids=Aids(measured=measured)))
-    count = len(reference.block.foreground_slices)
-    assert len(kept) == 2 * count, "once a slice and region"
-    own = {(row.region, row.slice, row.metric): row.value for row in rows}
-    assert len(own) == len(rows) == 4 * 2 * count
-    index = reference.block.foreground_slices[0]
-    axis = reference.slice_axis
-    one = [np.take(array, index, axis) for array in (reference.data, estimate, measured, reference.masks["foreground"])]
-    found = [own["foreground", index, f"detail_{name}"] for name in CHANNELS]
-    assert found == pytest.approx(list(shares(*one)))
+    metrics = tuple(f"detail_{name}" for name in DetailShares._fields)
+    interpolated = interpolated_lr(lr, reference)
+    estimate = np.asarray(0.5 * reference.data + 0.5 * interpolated)
+    settings = Evaluate(metrics=metrics, regions=("foreground", "whole"))
+    rows = list(evaluate(reference, "m", estimate, settings, extra=ExtraInputs(lr=interpolated)))
+    values = {(row.region, row.slice, row.metric): row.value for row in rows}
+    assert len(values) == len(rows) == 3 * 2 * len(reference.block.foreground_slices)
+    index, axis = reference.block.foreground_slices[0], reference.slice_axis
+    arrays = (reference.data, estimate, interpolated, reference.masks["foreground"])
+    expected = detail_shares(*(np.take(array, index, axis) for array in arrays))
+    assert [values["foreground", index, metric] for metric in metrics] == pytest.approx(list(expected))
 
 
 def test_unrelated_pictures_are_no_volume(pair):

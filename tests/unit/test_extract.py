@@ -18,8 +18,8 @@ from pipeline.image.bias import correct_bias
 from pipeline.image.foreground import foreground_mask
 from pipeline.image.image import Image
 from pipeline.image.intensity import LOW_PERCENTILE, PERCENTILE
+from pipeline.physics.degradation import degrade, forward_model
 from pipeline.physics.grid import coarse_shape
-from pipeline.steps.degrade import degrade, forward_model
 from pipeline.steps.extract import cut_block, normalise
 from tests.helpers import described, extract, ras_affine, run_step, synthetic_head, volume_entry, write_nifti
 
@@ -211,7 +211,7 @@ def test_a_single_slice_is_extracted_but_has_no_bias_field() -> None:
 
 def test_planes_smaller_than_the_factor_still_degrade() -> None:
     from pipeline.config.sections import Degrade
-    from pipeline.steps.degrade import degrade, forward_model
+    from pipeline.physics.degradation import degrade, forward_model
 
     image = Image(data=np.ones((2, 5, 3), np.float32), affine=np.eye(4))
     image = described(image, id="tiny", slice_axis=2)

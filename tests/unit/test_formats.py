@@ -27,7 +27,7 @@ from pydicom.data import get_testdata_file
 
 from pipeline import plugins
 from pipeline.__main__ import main
-from pipeline.commands.apply import Doubt, apply, uncertainty_path
+from pipeline.baselines.tuning.apply import upsample
 from pipeline.config.families import COLLECTION_FORMAT, format_of_volume, result_suffix, result_suffixes
 from pipeline.config.load import read_run
 from pipeline.config.sections import Degrade, Evaluate, Extract, Infer
@@ -46,8 +46,11 @@ from pipeline.formats.io.predictions import (
 )
 from pipeline.formats.picture_folder import natural
 from pipeline.image.image import Image
+from pipeline.inference.restore_file import restore_file, uncertainty_path
+from pipeline.metrics.evaluation.measure import evaluate
 from pipeline.models.generator import Generator, Shape
 from pipeline.models.weights import save_generator
+from pipeline.physics.degradation import degrade, forward_model
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.reporting.figures.gallery import LOW, REFERENCE, build_gallery, draw_slices
@@ -57,11 +60,8 @@ from pipeline.statistics.measurements import read_parts
 from pipeline.statistics.measurements import volume_table as table_of_volumes
 from pipeline.statistics.summary import summarise
 from pipeline.steps.__main__ import main as run_step_here
-from pipeline.steps.degrade import degrade, forward_model
-from pipeline.steps.duplicates import DUPLICATES
-from pipeline.steps.evaluate import evaluate
 from pipeline.steps.extract import extract, normalise, read_block
-from pipeline.steps.interpolate import interpolate
+from pipeline.tables.duplicates import DUPLICATES
 from pipeline.tables.slices import SLICES
 from pipeline.tables.summary import SUMMARY
 from pipeline.tables.volumes import VOLUMES
@@ -918,7 +918,7 @@ def test_apply_takes_any_format_and_gives_the_same_back(kind: str, generator: Pa
     before = format_of(path).read(path, part)
     output = tmp_path / f"out{suffix_of(before)}"
     quiet = Infer(noise_sigma=0.01, force=True)
-    apply(generator, path, part, Extract(), quiet, "cpu", output)
+    restore_file(generator, path, output, part, Extract(), quiet, "cpu")
     after = module_of(before).read(output)
     assert after.data.shape == tuple(size * factor for size, factor in zip(before.data.shape, (4, 4, 1), strict=True))
     assert after.intensity.dtype == before.intensity.dtype
@@ -928,11 +928,11 @@ def test_apply_takes_any_format_and_gives_the_same_back(kind: str, generator: Pa
     assert doubtful.data.min() >= 0 and doubtful.data.max() > 0
     assert (doubtful.intensity.dtype == "float32") == (kind in ("mgh", "tiff"))
     alone = tmp_path / f"alone{suffix_of(before)}"
-    apply(generator, path, part, Extract(), quiet, "cpu", alone, Doubt(wanted=False))
+    restore_file(generator, path, alone, part, Extract(), quiet, "cpu", uncertainty=False)
     np.testing.assert_array_equal(module_of(before).read(alone).data, after.data)
     assert len(list(tmp_path.glob("*.uncertainty.*"))) == 1
     with pytest.raises(UserError, match=f"came as {before.header.format}"):
-        apply(generator, path, part, Extract(), quiet, "cpu", tmp_path / "out.xyz")
+        restore_file(generator, path, tmp_path / "out.xyz", part, Extract(), quiet, "cpu")
     assert not (tmp_path / "out.xyz").exists()
 
 
@@ -948,7 +948,7 @@ def test_the_command_line_names_the_part(generator: Path, tmp_path: Path) -> Non
     head = synthetic_head((20, 22, 4), texture=100).astype(np.uint16).transpose(2, 1, 0)
     path, output = tmp_path / "a.tif", tmp_path / "b.ome.tif"
     tifffile.imwrite(path, np.stack([head, head]), photometric="minisblack", metadata={"axes": "CZYX"}, ome=True)
-    paths = ("--model", generator, "--input", path, "--output", output)
+    paths = ("--model", generator, path, "--output", output)
     command(
         *("apply", *paths, "--channel", "1", "--voxel-um", "0.5", "0.5", "2"),
         *("--foreground", "all", "--device", "cpu", "--force"),
@@ -990,7 +990,7 @@ def pages(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             if method == "rrdb_l1":
                 write_prediction(path, low, np.asarray(reference.data) * np.float32(0.95))
             else:
-                interpolate(low, method, {}, path)
+                write_prediction(path, low, upsample(low, method))
             rows.setdefault(split, []).extend(evaluate(reference, method, read_prediction(path, reference), measuring))
     for split in ("val", "test"):
         SLICES.write(folder / f"{split}.csv", rows[split])

@@ -23,6 +23,7 @@ from pipeline.fidelity.gate.consistency import (
     residuals,
     window_sizes,
 )
+from pipeline.fidelity.gate.volumes import check_prediction
 from pipeline.formats.io.container import read_image
 from pipeline.formats.io.predictions import write_prediction
 from pipeline.image.image import Image
@@ -30,7 +31,7 @@ from pipeline.physics.forward import ForwardModel
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.physics.noise import noncentral_chi
 from pipeline.physics.operators import antialiased_bicubic, binning
-from pipeline.steps.gate import as_measured, check
+from pipeline.steps.gate import as_measured
 from pipeline.tables.gates import GATES, GateResult
 from tests.helpers import described, ras_affine, run_step, synthetic_head, the_message, write_nifti
 
@@ -297,7 +298,7 @@ def test_shifts_are_looked_for_across_slices_only_where_these_are_neighbours(fil
     }
 
     def moved(measured: LowResolutionImage, axis: int) -> bool:
-        rows = {row.gate: row for row in check(measured, tmp_path / f"{axis}/head.nii.gz")}
+        rows = {row.gate: row for row in check_prediction(measured, "m", tmp_path / f"{axis}/head.nii.gz")}
         return not rows["shift"].passed
 
     assert moved(lr, 0) and moved(lr, 2)

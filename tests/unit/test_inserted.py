@@ -16,18 +16,18 @@ from scipy import ndimage, stats
 from pipeline import plugins
 from pipeline.config.sections import Insertion
 from pipeline.fidelity.insertion import observer
+from pipeline.fidelity.insertion.methods import baseline_methods
 from pipeline.fidelity.insertion.sites import DIRECTIONS, KINDS, Condition, background_sites, insertion_sites
 from pipeline.fidelity.insertion.structure import Structure, disk, rasterise
-from pipeline.fidelity.insertion.study import Seen, detections, plan_structures, study
+from pipeline.fidelity.insertion.study import Responses, count_detections, plan_insertion, run_study
 from pipeline.files import write_json
 from pipeline.formats.io.container import write_image
 from pipeline.image.image import Image
 from pipeline.models.weights import save_generator
+from pipeline.physics.degradation import degrade
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.reporting.fidelity_curves import detection_rates, draw_detection, draw_reliability
-from pipeline.steps.degrade import degrade
-from pipeline.steps.insert_structures import classical_methods
 from pipeline.tables.inserted_places import INSERTED_PLACES
 from pipeline.tables.inserted_structures import DETECTION_COUNTS
 from tests.helpers import described, run_step, synthetic_head
@@ -146,7 +146,7 @@ def test_where_there_is_no_room_fewer_are_inserted():
     foreground = np.ones((1, 24, 24), dtype=bool)
     found = insertion_sites(foreground, [Condition("lesion", 2.0)], 50, 4, np.random.default_rng(1))
     assert 1 <= len(found[Condition("lesion", 2.0)].places) <= 4
-    nothing = plan_structures(foreground[:, :8, :8], 4, Insertion(), 1)
+    nothing = plan_insertion(foreground[:, :8, :8], 4, Insertion(), 1)
     assert nothing.signals.max() == 0
 
 
@@ -160,9 +160,9 @@ def pair():
     return reference, degrade(reference, ForwardModel((4, 4, 1), head.shape, "rician", 0.02, seed=9))
 
 
-def counted(reference: Image, seen: Iterable[Seen]) -> pd.DataFrame:
+def counted(reference: Image, seen: Iterable[Responses]) -> pd.DataFrame:
     """Return the table of detections."""
-    return DETECTION_COUNTS.frame(detections(reference, seen))
+    return DETECTION_COUNTS.frame(count_detections(reference, seen))
 
 
 SMALL = Insertion(draws=1, kinds=("lesion",), sizes_voxels=(2.0, 6.0), contrasts=(0.1, 0.8), count=12, slices=4)
@@ -170,8 +170,8 @@ SMALL = Insertion(draws=1, kinds=("lesion",), sizes_voxels=(2.0, 6.0), contrasts
 
 @pytest.fixture(scope="module")
 def table(pair: tuple[Image, LowResolutionImage]) -> pd.DataFrame:
-    methods = {name: method for name, method in classical_methods({}).items() if name in ("bspline3", "zerofill")}
-    return counted(pair[0], study(*pair, methods, SMALL, 2026))
+    methods = {name: method for name, method in baseline_methods({}).items() if name in ("bspline3", "zerofill")}
+    return counted(pair[0], run_study(*pair, methods, SMALL, 2026))
 
 
 def test_more_is_detected_of_larger_and_brighter_structures(table):
@@ -198,19 +198,19 @@ def test_sizes_are_told_in_the_unit_of_the_image(table):
 
 
 def test_the_same_seed_inserts_the_same(pair: tuple[Image, LowResolutionImage], table: pd.DataFrame):
-    methods = {"zerofill": classical_methods({})["zerofill"]}
-    again: Any = counted(pair[0], study(*pair, methods, SMALL, 2026))
+    methods = {"zerofill": baseline_methods({})["zerofill"]}
+    again: Any = counted(pair[0], run_study(*pair, methods, SMALL, 2026))
     first: Any = table[table["method"] == "zerofill"].reset_index(drop=True)
     repeated: Any = again[again["method"] == "zerofill"]
     pd.testing.assert_frame_equal(repeated.reset_index(drop=True), first)
-    other = counted(pair[0], study(*pair, methods, SMALL, 2027))
+    other = counted(pair[0], run_study(*pair, methods, SMALL, 2027))
     assert list(other["auc"]) != list(again["auc"])
 
 
 def test_every_draw_has_places_and_noise_of_its_own(pair: tuple[Image, LowResolutionImage], table: pd.DataFrame):
-    methods = {"zerofill": classical_methods({})["zerofill"]}
+    methods = {"zerofill": baseline_methods({})["zerofill"]}
     settings = SMALL.model_copy(update={"draws": 2})
-    seen = list(study(*pair, methods, settings, 2026))
+    seen = list(run_study(*pair, methods, settings, 2026))
     first, second = ([one for one in seen if one.draw == draw] for draw in (0, 1))
     alone: Any = table[table["method"].isin(["reference", "zerofill"])].reset_index(drop=True)
     pd.testing.assert_frame_equal(counted(pair[0], first), alone)
@@ -222,7 +222,7 @@ def test_every_draw_has_places_and_noise_of_its_own(pair: tuple[Image, LowResolu
 
 def test_dark_structures_are_found_as_bright_ones_are(pair: tuple[Image, LowResolutionImage]):
     settings = SMALL.model_copy(update={"contrasts": (0.4, -0.4), "sizes_voxels": (6.0,)})
-    rows = [row for row in detections(pair[0], study(*pair, {}, settings, 2026)) if row.method == "reference"]
+    rows = [row for row in count_detections(pair[0], run_study(*pair, {}, settings, 2026)) if row.method == "reference"]
     assert [row.contrast for row in rows] == [0.4, -0.4]
     assert rows[0].auc == pytest.approx(rows[1].auc, abs=0.1)
     assert min(row.detected for row in rows) >= 10
@@ -236,7 +236,11 @@ def test_in_noise_alone_false_alarms_come_at_the_rate_that_was_asked_for(rate):
     reference = described(Image(noise, np.eye(4), masks={"foreground": np.ones(shape, dtype=bool)}), **facts)
     lr = degrade(reference, ForwardModel((2, 2, 1), shape))
     settings = SMALL.model_copy(update={"count": 150, "slices": 12, "false_alarm_rate": rate, "contrasts": (0.1,)})
-    rows = [row for row in detections(reference, study(reference, lr, {}, settings, 1)) if row.method == "reference"]
+    rows = [
+        row
+        for row in count_detections(reference, run_study(reference, lr, {}, settings, 1))
+        if row.method == "reference"
+    ]
     alarms, places = sum(row.false_alarms for row in rows), sum(row.inserted for row in rows)
     assert places > 250
     assert alarms / places == pytest.approx(rate, abs=3 * math.sqrt(rate * (1 - rate) / places))
@@ -316,7 +320,9 @@ def test_of_thick_slices_those_that_cut_through_them_are_inserted():
     reference = described(Image(head, np.eye(4), masks={"foreground": head > 0.05}), **facts)
     lr = degrade(reference, ForwardModel((1, 1, 4), head.shape, "rician", 0.02, seed=9))
     settings = SMALL.model_copy(update={"count": 4})
-    rows = detections(reference, study(reference, lr, {"bspline3": classical_methods({})["bspline3"]}, settings, 1))
+    rows = count_detections(
+        reference, run_study(reference, lr, {"bspline3": baseline_methods({})["bspline3"]}, settings, 1)
+    )
     assert {row.inserted for row in rows} == {4}
     assert {row.method for row in rows} == {"reference", "bspline3"}
 
@@ -346,8 +352,8 @@ def test_reliability_is_drawn():
 def test_in_a_volume_that_is_coarse_along_all_axes_structures_are_as_thick_as_their_size():
     foreground = np.ones((40, 60, 60), dtype=bool)
     settings = SMALL.model_copy(update={"sizes_voxels": (4.0,), "count": 5})
-    plan = plan_structures(foreground, 2, settings, 1, neighbours=True)
-    places = plan.looks[Condition("lesion", 4.0)].inserted.places
+    plan = plan_insertion(foreground, 2, settings, 1, adjacent=True)
+    places = plan.sites[Condition("lesion", 4.0)].inserted.places
     assert len(places) == 5
     for index, row, column in places:
         column_of_slices = plan.signals[:, row, column]
@@ -361,6 +367,8 @@ def test_in_such_a_volume_the_whole_study_runs():
     reference = described(Image(head, np.eye(4), masks={"foreground": head > 0.05}), **facts)
     lr = degrade(reference, ForwardModel((2, 2, 2), head.shape, "rician", 0.02, seed=9))
     settings = SMALL.model_copy(update={"slices": 6, "sizes_voxels": (6.0,), "contrasts": (0.8,)})
-    rows = detections(reference, study(reference, lr, {"bspline3": classical_methods({})["bspline3"]}, settings, 1))
+    rows = count_detections(
+        reference, run_study(reference, lr, {"bspline3": baseline_methods({})["bspline3"]}, settings, 1)
+    )
     assert {row.inserted for row in rows} == {12}
     assert min(row.auc for row in rows) > 0.9

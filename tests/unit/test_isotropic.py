@@ -15,7 +15,6 @@ from scipy import ndimage
 from torch.nn import functional
 
 from pipeline.baselines import bspline3
-from pipeline.commands.apply import apply, as_measured, direction_of
 from pipeline.config.mismatch import degradations
 from pipeline.config.sections import Degrade, Extract, Infer
 from pipeline.config.sources import PackageSource
@@ -24,17 +23,18 @@ from pipeline.formats import Part
 from pipeline.formats.io.container import write_image
 from pipeline.image.image import Image
 from pipeline.inference.restoration import restore
+from pipeline.inference.restore_file import as_low_resolution, direction_of, restore_file
 from pipeline.inference.volume import restore_excerpt, restore_volume
 from pipeline.models.record import NetworkRecord
 from pipeline.models.weights import load_generator, save_generator
-from pipeline.physics.between import MIN_WEIGHT, slices_between, weights_between
 from pipeline.physics.data_consistency import best_share, degraded_again
+from pipeline.physics.degradation import degrade, forward_model
 from pipeline.physics.excerpts import SIDE_LR, excerpt
 from pipeline.physics.grid import cuts
+from pipeline.physics.interpolation import MIN_WEIGHT, interpolate_slices, slice_weights
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.physics.parameters import Direction
 from pipeline.reporting import methods_text
-from pipeline.steps.degrade import degrade, forward_model
 from pipeline.training.patches import PatchSampler, TrainingVolume
 from pipeline.training.run import train
 from pipeline.training.setup import TrainingFiles, direction, plane_factors
@@ -107,14 +107,14 @@ def test_a_volume_that_is_coarse_along_all_axes_is_cut_in_three_ways() -> None:
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4, 8])
-def test_slices_between_slices_are_those_of_the_cubic_spline(factor) -> None:
-    weights = weights_between(20, factor)
+def test_interpolated_slices_are_those_of_the_cubic_spline(factor) -> None:
+    weights = slice_weights(20, factor)
     np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-12)
     assert np.count_nonzero(weights, axis=1).max() <= 14, "a slice is made of those around it"
     lr = np.random.default_rng(0).random((6, 20, 7)).astype(np.float32)
     whole = bspline3.upsample(lr, (1, factor, 1), {})
-    assert np.abs(slices_between(lr, factor, 1) - whole).max() < 5 * MIN_WEIGHT
-    assert slices_between(lr, 1, 1) is lr
+    assert np.abs(interpolate_slices(lr, factor, 1) - whole).max() < 5 * MIN_WEIGHT
+    assert interpolate_slices(lr, 1, 1) is lr
 
 
 # Patches
@@ -131,7 +131,7 @@ def test_a_patch_shows_what_the_network_is_given_when_a_volume_is_restored(slice
     for measured, reference in zip(patches.measured[:, 0], patches.reference[:, 0], strict=True):
         cut, index, rows, columns, turned = place_of(reference, volume)
         normals.add(cut.normal)
-        slices = np.moveaxis(slices_between(lr, 2, cut.normal), cut, (0, 1, 2))
+        slices = np.moveaxis(interpolate_slices(lr, 2, cut.normal), cut, (0, 1, 2))
         expected = slices[index, rows // 2 : rows // 2 + 8, columns // 2 : columns // 2 + 8]
         np.testing.assert_allclose(turned(measured), expected, atol=2e-6)
     assert normals == {0, 1, 2}
@@ -172,11 +172,11 @@ def test_the_noise_that_is_told_is_that_before_the_interpolation() -> None:
     patches = PatchSampler([volume], recipe, seed=2).batch(0)
     assert np.allclose(patches.sigma, 0.05)
     lr = volume.model.measure(bright)
-    inside = 0.05 * np.sqrt(np.sum(weights_between(20, 2)[20] ** 2))
+    inside = 0.05 * np.sqrt(np.sum(slice_weights(20, 2)[20] ** 2))
     assert 0.9 * 0.05 < inside < 0.95 * 0.05
     assert np.std(patches.measured - 1) == pytest.approx(inside, rel=0.03)
     for axis in range(3):
-        assert np.std(slices_between(lr, 2, axis) - 1) == pytest.approx(inside, rel=0.04)
+        assert np.std(interpolate_slices(lr, 2, axis) - 1) == pytest.approx(inside, rel=0.04)
 
 
 def test_patches_of_a_constant_volume_are_constant_whatever_is_changed_alike() -> None:
@@ -345,7 +345,7 @@ def check_apply(model: Path, folder: Path) -> None:
     affine = ras_affine((2.0, 2.0, 2.0))
     stored, its_affine = reoriented(voxels, affine, np.array([[1, -1], [2, 1], [0, -1]]))
     source = write_nifti(folder / "coarse.nii.gz", stored, its_affine)
-    result = run_command("apply", "--model", model, "--input", source, "--output", folder / "fine.nii.gz", "--force")
+    result = run_command("apply", "--model", model, source, "--output", folder / "fine.nii.gz", "--force")
     assert result.returncode == 0, result.stderr
     fine = load_nifti(folder / "fine.nii.gz")
     assert fine.shape == tuple(2 * size for size in stored.shape)
@@ -360,11 +360,11 @@ def test_networks_of_before_and_others_enlarge_as_they_did() -> None:
     assert direction_of(tiny_generator()) == "in_plane"
     assert direction_of(tiny_generator(along="columns")) == "through_plane"
     image = a_head()
-    found = {name: as_measured(image, 2, name).forward_model.factors for name in FACTORS}
+    found = {name: list(as_low_resolution(image, 2, name).forward_model.factors) for name in FACTORS}
     assert found == FACTORS
     single = image.with_data(image.data[:, :, :1], masks={})
-    with pytest.raises(UserError, match="one slice alone"):
-        as_measured(single, 2, "isotropic")
+    with pytest.raises(UserError, match="a single slice"):
+        as_low_resolution(single, 2, "isotropic")
 
 
 def test_images_that_are_restored_part_by_part_are_refused(tmp_path: Path) -> None:
@@ -374,7 +374,7 @@ def test_images_that_are_restored_part_by_part_are_refused(tmp_path: Path) -> No
     source = tmp_path / "large.tif"
     tifffile.imwrite(source, np.zeros((2, 1100, 1100), dtype=np.uint8))
     with pytest.raises(UserError, match=r"large.tif: is so large"):
-        apply(tmp_path / "network.safetensors", source, Part(), Extract(), Infer(), "cpu", tmp_path / "out.tif")
+        restore_file(tmp_path / "network.safetensors", source, tmp_path / "out.tif", Part(), Extract(), Infer(), "cpu")
 
 
 def test_the_methods_say_that_three_planes_were_averaged() -> None:

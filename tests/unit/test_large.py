@@ -345,7 +345,7 @@ def test_a_killed_run_leaves_nothing_half_written_and_goes_on(tmp_path, network,
     source = make_image(tmp_path / "in.ome.zarr", 2100, 120)
     options = {"tile_lr": 128, "overlap_lr": 16, "threads": 1}
     output, other = tmp_path / "out.ome.zarr", tmp_path / "other.ome.zarr"
-    command = ["apply", "--model", network_file, "--input", source, "--output", output, "--device", "cpu", "--force"]
+    command = ["apply", "--model", network_file, source, "--output", output, "--device", "cpu", "--force"]
     command += ["--settings", json.dumps(options)]
     process = subprocess.Popen(
         [sys.executable, "-m", "pipeline", *map(str, command)],
@@ -517,7 +517,7 @@ def test_the_command_restores_what_is_chosen_of_a_large_image(tmp_path, network_
     source = write_tiff(tmp_path / "in.ome.tiff", micrograph((2, 40, 1100)), "CYX")
     output = tmp_path / "out.ome.tiff"
     result = run_command(
-        *("apply", "--model", network_file, "--input", source, "--output", output, "--device", "cpu", "--force"),
+        *("apply", "--model", network_file, source, "--output", output, "--device", "cpu", "--force"),
         *("--channel", "1", "--voxel-um", "0.1", "0.2", "0.3"),
     )
     assert result.returncode == 0, result.stderr
@@ -525,7 +525,7 @@ def test_the_command_restores_what_is_chosen_of_a_large_image(tmp_path, network_
         assert image.shape == (80, 2200)  # tifffile leaves out axes of size 1
         assert image.voxel_um == (0.05, 0.1, 0.3)
     assert not list(tmp_path.glob("*.uncertainty.*")), "eight views of a large image are made where they are asked for"
-    wrong = run_command("apply", "--model", network_file, "--input", source, "--output", tmp_path / "out.nii.gz")
+    wrong = run_command("apply", "--model", network_file, source, "--output", tmp_path / "out.nii.gz")
     assert "ends in .ome.tiff or .ome.tif" in the_message(wrong, after_progress=True)
 
 
@@ -590,7 +590,6 @@ def test_the_command_makes_the_error_map_of_a_large_image_where_it_is_asked_for(
             "apply",
             "--model",
             network_file,
-            "--input",
             source,
             "--output",
             tmp_path / "out.ome.tiff",

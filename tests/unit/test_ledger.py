@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline import plugins
-from pipeline.fidelity.ledger import CHANNELS, detail_map, shares
-from pipeline.metrics import detail_invented, detail_missing, detail_right
+from pipeline.metrics.evaluation.detail_ledger import DetailShares, detail_map, detail_shares
 
 
 @pytest.fixture
@@ -20,7 +19,7 @@ def pictures() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def by_hand(reference: np.ndarray, restored: np.ndarray, measured: np.ndarray) -> dict[str, float]:
     """Walks from the measurement to the reference and counts, for every voxel, how far the result went along."""
-    account = dict.fromkeys(CHANNELS, 0.0)
+    account = dict.fromkeys(DetailShares._fields, 0.0)
     for end, reached, start in zip(reference.ravel(), restored.ravel(), measured.ravel(), strict=True):
         direction = 1.0 if end >= start else -1.0
         way, gone = direction * (float(end) - start), direction * (float(reached) - start)
@@ -33,7 +32,7 @@ def by_hand(reference: np.ndarray, restored: np.ndarray, measured: np.ndarray) -
 
 def test_the_shares_are_those_of_an_account_kept_voxel_by_voxel(pictures):
     reference, restored, measured = pictures
-    found = shares(reference, restored, measured, np.ones(reference.shape, dtype=bool))
+    found = detail_shares(reference, restored, measured, np.ones(reference.shape, dtype=bool))
     expected = by_hand(*pictures)
     assert found._asdict() == pytest.approx(expected, rel=1e-5)
     assert sum(found) == pytest.approx(1)
@@ -42,7 +41,9 @@ def test_the_shares_are_those_of_an_account_kept_voxel_by_voxel(pictures):
 @pytest.mark.parametrize("part", [-2.0, -0.5, 0.0, 0.3, 1.0, 1.5, 4.0])
 def test_a_part_of_the_detail_has_its_closed_form(pictures, part):
     reference, _, measured = (np.asarray(one, dtype=np.float64) for one in pictures)
-    found = shares(reference, measured + part * (reference - measured), measured, np.ones(reference.shape, dtype=bool))
+    found = detail_shares(
+        reference, measured + part * (reference - measured), measured, np.ones(reference.shape, dtype=bool)
+    )
     total = max(part, 1, 1 - part)
     expected = (np.clip(part, 0, 1), 1 - np.clip(part, 0, 1), max(part - 1, 0) + max(-part, 0))
     assert tuple(found) == pytest.approx([amount / total for amount in expected], abs=1e-6)
@@ -50,18 +51,18 @@ def test_a_part_of_the_detail_has_its_closed_form(pictures, part):
 
 def test_the_map_balances_at_every_voxel(pictures):
     reference, restored, measured = pictures
-    found = detail_map(reference, restored, measured, 2.0)
+    found = detail_map(reference, restored, measured)
     assert (found.shape, found.dtype) == ((*reference.shape, 3), np.float32)
     assert found.min() >= 0
-    np.testing.assert_allclose(found[..., 0] + found[..., 1], np.abs(reference - measured) / 2, atol=1e-6)
-    np.testing.assert_allclose(found[..., 0] + found[..., 2], np.abs(restored - measured) / 2, atol=1e-6)
+    np.testing.assert_allclose(found[..., 0] + found[..., 1], np.abs(reference - measured), atol=1e-6)
+    np.testing.assert_allclose(found[..., 0] + found[..., 2], np.abs(restored - measured), atol=1e-6)
 
 
 def test_an_invented_lesion_stands_in_the_map_where_it_is(pictures):
     reference, _, measured = pictures
     cheat = reference.copy()
     cheat[3:6, 4:8] += np.sign(reference - measured)[3:6, 4:8] * 0.5
-    found = detail_map(reference, cheat, measured, 1.0)
+    found = detail_map(reference, cheat, measured)
     invented = np.zeros(reference.shape)
     invented[3:6, 4:8] = 0.5
     np.testing.assert_allclose(found[..., 2], invented, atol=1e-6)
@@ -73,27 +74,28 @@ def test_the_ledger_sees_what_no_measurement_shows(pictures):
     reference, _, measured = pictures
     stripes = 0.2 * np.cos(np.pi * np.arange(reference.shape[1]))[None]
     everywhere = np.ones(reference.shape, dtype=bool)
-    assert shares(reference, reference + stripes, measured, everywhere).invented > 0.1
-    assert shares(reference, reference, measured, everywhere) == (1.0, 0.0, 0.0)
+    assert detail_shares(reference, reference + stripes, measured, everywhere).invented > 0.1
+    assert detail_shares(reference, reference, measured, everywhere) == (1.0, 0.0, 0.0)
 
 
 def test_only_the_region_counts_and_units_do_not(pictures):
     reference, restored, measured = pictures
     mask = np.zeros(reference.shape, dtype=bool)
     mask[2:7, 3:9] = True
-    inside = shares(reference[2:7, 3:9], restored[2:7, 3:9], measured[2:7, 3:9], np.ones((5, 6), dtype=bool))
-    assert shares(reference, restored, measured, mask) == pytest.approx(inside)
+    inside = detail_shares(reference[2:7, 3:9], restored[2:7, 3:9], measured[2:7, 3:9], np.ones((5, 6), dtype=bool))
+    assert detail_shares(reference, restored, measured, mask) == pytest.approx(inside)
     thousand = [1000 * one + 7 for one in pictures]
-    assert shares(thousand[0], thousand[1], thousand[2], mask) == pytest.approx(inside, rel=1e-3)
-    assert shares(reference, reference, reference, mask) == (1.0, 0.0, 0.0)
+    assert detail_shares(thousand[0], thousand[1], thousand[2], mask) == pytest.approx(inside, rel=1e-3)
+    assert detail_shares(reference, reference, reference, mask) == (1.0, 0.0, 0.0)
 
 
 def test_the_metrics_are_the_three_numbers(pictures):
     reference, restored, measured = pictures
     mask = np.ones(reference.shape, dtype=bool)
+    modules = [plugins.load("pipeline.metrics", f"detail_{name}") for name in DetailShares._fields]
     found = [
-        module.per_slice(reference=reference, estimate=restored, mask=mask, data_range=1.0, measured=measured)
-        for module in (detail_right, detail_missing, detail_invented)
+        module.per_slice(reference=reference, estimate=restored, mask=mask, data_range=1.0, lr=measured)
+        for module in modules
     ]
-    assert found == pytest.approx(list(shares(reference, restored, measured, mask)))
-    assert all(plugins.load("pipeline.metrics", f"detail_{name}").NEEDS_MEASURED for name in CHANNELS)
+    assert found == pytest.approx(list(detail_shares(reference, restored, measured, mask)))
+    assert all(module.NEEDS_LR for module in modules)

@@ -19,7 +19,6 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from pipeline import plugins
 from pipeline.errors import UserError
 from pipeline.image.image import Image
-from pipeline.image.intensity import IntensityMap
 from pipeline.metrics import (
     edge_sharpness,
     frc,
@@ -38,11 +37,10 @@ from pipeline.metrics import (
     vif,
 )
 from pipeline.metrics._features import Features, read_features
-from pipeline.metrics._range import data_range
 from pipeline.metrics._shells import shell_correlation
+from pipeline.metrics.evaluation.measure import ExtraInputs, measure
 from pipeline.models.lpips_weights import calibration_of
 from pipeline.models.vgg import VggFeatures, read_vgg, save_vgg
-from pipeline.steps.evaluate import Aids, measure
 from pipeline.tables.slices import WHOLE_VOLUME
 from tests.helpers import described
 
@@ -165,7 +163,7 @@ def small_network():
 def judged(name, reference, estimate, mask):
     """What evaluation gives for arrays (slices, rows, columns): the mean over slices, or the measure of the whole."""
     facts = {"slice_axis": 0, "foreground_slices": range(len(reference)), "plane": "axial"}
-    aids = Aids(ndimage.gaussian_filter(reference, 2.0), small_network())
+    aids = ExtraInputs(ndimage.gaussian_filter(reference, 2.0), small_network())
     image = described(Image(reference, np.eye(4)), **facts)
     values = [(index, value) for _, index, value in measure(image, estimate, name, {"region": mask}, aids)]
     wholes = [value for index, value in values if index == WHOLE_VOLUME]
@@ -365,12 +363,6 @@ def test_ssim_refuses_slices_smaller_than_its_window():
     flat = np.zeros((8, 40, 40))
     with pytest.raises(UserError, match="8 x 40 x 40 voxels are too few for ssim_3d, "):
         ssim_3d.per_volume(flat, flat, flat == 0, 1.0, (1, 1, 1))
-
-
-@pytest.mark.parametrize("scale", [1.0, 236.0, 1e-3, 4095.5])
-def test_the_data_range_is_one_whatever_the_scale_of_the_reference(scale):
-    reference = Image(np.zeros((2, 2, 2), dtype=np.float32), np.eye(4), IntensityMap(scale, 2.0, -10.0, "int16"))
-    assert data_range(reference) == pytest.approx(1.0)
 
 
 def rings_one_by_one(one, other):

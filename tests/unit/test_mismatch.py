@@ -12,12 +12,14 @@ from pipeline import plugins
 from pipeline.config.mismatch import degradations, single_minded
 from pipeline.config.recipe import Recipe
 from pipeline.config.sections import Degrade
+from pipeline.fidelity.mismatch import BEST_BASELINE, measure
 from pipeline.image.image import Image
 from pipeline.models.generator import Generator
+from pipeline.physics.degradation import degrade, forward_model
 from pipeline.physics.excerpts import excerpt
-from pipeline.steps.degrade import degrade, forward_model
-from pipeline.steps.mismatch import CLASSICAL, METRICS, draw, measure
+from pipeline.reporting.mismatch_matrix import draw
 from pipeline.tables.mismatch import MISMATCH
+from pipeline.training.dial import METRICS
 from tests.helpers import described, synthetic_head
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -68,7 +70,7 @@ def test_a_network_of_the_matrix_knows_one_noise_level():
     assert (recipe.noise_sigma_range, recipe.noise_map, recipe.steps) == (None, False, 7)
 
 
-def test_every_network_is_measured_on_every_degradation_against_the_best_classical_method():
+def test_every_network_is_measured_on_every_degradation_against_the_best_baseline():
     image, found = head(), {name: one for name, one in degradations({}, USUAL).items() if "noise" not in name}
     tests = {name: [excerpt(image, degrade(image, forward_model(image, one, 1)), 3)] for name, one in found.items()}
     networks = {name: Repeating(2, offset).eval() for name, offset in zip(found, (0.0, 0.1, 0.2), strict=True)}
@@ -81,9 +83,9 @@ def test_every_network_is_measured_on_every_degradation_against_the_best_classic
     nearest = plugins.load("pipeline.baselines", "nearest").upsample(one.measured, one.model.factors, {})
     assert psnr["kspace", "bicubic"] == pytest.approx(one.mean_over_slices(nearest, METRICS)["psnr"], abs=1e-4)
     assert psnr["kspace", "bicubic"] > psnr["bicubic", "bicubic"] > psnr["gaussian", "bicubic"]
-    assert psnr[CLASSICAL, "bicubic"] > psnr["kspace", "bicubic"]
+    assert psnr[BEST_BASELINE, "bicubic"] > psnr["kspace", "bicubic"]
     figure = draw(table)
     texts = [text.get_text() for text in figure.axes[0].texts]
-    expected = psnr["kspace", "kspace"] - psnr[CLASSICAL, "kspace"]
+    expected = psnr["kspace", "kspace"] - psnr[BEST_BASELINE, "kspace"]
     assert len(texts) == 9
     assert texts[0] == f"{expected:+.2f}"

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline.commands.apply import Doubt, apply
 from pipeline.config.sections import Degrade, Extract, Infer
 from pipeline.config.volumes import Volume
 from pipeline.errors import UserError
@@ -17,9 +16,10 @@ from pipeline.formats import Part, format_of
 from pipeline.formats.io.container import map_image, read_image, write_image
 from pipeline.formats.io.predictions import read_prediction, write_prediction
 from pipeline.image.missing_values import coarse_missing, fine_missing
+from pipeline.inference.restore_file import restore_file
 from pipeline.models.weights import save_generator
+from pipeline.physics.degradation import degrade, forward_model
 from pipeline.physics.low_resolution import LowResolutionImage
-from pipeline.steps.degrade import degrade, forward_model
 from pipeline.steps.extract import normalise, read_block
 from tests.helpers import described, synthetic_head, write_nifti
 from tests.small_training import tiny_generator
@@ -40,7 +40,9 @@ def test_apply_writes_nan_where_the_image_is_nan(tmp_path: Path, brain: NDArray,
     save_generator(tmp_path / "generator.safetensors", tiny_generator(factor=2))
     source, output = write_nifti(tmp_path / "in.nii.gz", brain), tmp_path / "out.nii.gz"
     extraction = Extract.model_validate({"foreground": foreground})
-    apply(tmp_path / "generator.safetensors", source, Part(), extraction, SETTINGS, "cpu", output, Doubt(True))
+    restore_file(
+        tmp_path / "generator.safetensors", source, output, Part(), extraction, SETTINGS, "cpu", uncertainty=True
+    )
     result = np.asarray(nib.load(output).dataobj)  # pyright: ignore[reportAttributeAccessIssue, reportPrivateImportUsage]
     expected = np.isnan(brain).repeat(2, 0).repeat(2, 1)
     np.testing.assert_array_equal(np.isnan(result), expected)

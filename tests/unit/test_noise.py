@@ -12,10 +12,10 @@ from pipeline import plugins
 from pipeline.config.sections import Degrade
 from pipeline.errors import UserError
 from pipeline.image.image import Image
+from pipeline.physics.degradation import forward_model
 from pipeline.physics.forward import NOISES, ForwardModel
 from pipeline.physics.noise import electron, gaussian, noncentral_chi, poisson_gaussian, rician
 from pipeline.physics.parameters import PhysicalParameters
-from pipeline.steps.degrade import forward_model
 from tests.helpers import described
 
 NAMES = plugins.names(NOISES)

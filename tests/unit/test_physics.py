@@ -16,6 +16,7 @@ from pipeline.config.load import read_run
 from pipeline.config.sections import Degrade
 from pipeline.errors import UserError
 from pipeline.image.image import Image
+from pipeline.physics.degradation import degrade, forward_model
 from pipeline.physics.forward import ForwardModel, drawn_model, volume_seed
 from pipeline.physics.grid import (
     apply_along_axes,
@@ -31,7 +32,6 @@ from pipeline.physics.operators import airy_psf, binning, gaussian_psf, kspace_t
 from pipeline.physics.operators.kspace_truncation import Parameters
 from pipeline.physics.shading import ORDER, draw_coefficients, draw_field, field
 from pipeline.physics.torch_operator import as_torch
-from pipeline.steps.degrade import degrade, forward_model
 from tests.helpers import CHECKOUT, configuration, described
 
 SIZES = [(12, 2), (12, 3), (12, 4), (18, 2), (20, 4), (15, 3), (15, 5), (9, 3), (8, 8), (16, 8), (256, 4)]
@@ -273,7 +273,7 @@ WRONG = {
     "step without a name": ({"operators": [{"thickness_mm": 3}]}, ("operators[0].name: is missing", "airy_psf")),
     "unknown parameter": (
         {"operators": [{"name": "slice_profile", "thicknes_mm": 3}, BINNING]},
-        ("degrade.operators[0].thicknes_mm: there is no such key", "mean 'thickness_mm'?"),
+        ("degrade.operators[0].thicknes_mm: unknown key", "mean 'thickness_mm'?"),
     ),
     "out of range": (
         {"operators": [{"name": "slice_profile", "thickness_mm": 300}, BINNING]},

@@ -13,10 +13,10 @@ from pipeline.formats import format_of
 from pipeline.formats.io.container import read_image
 from pipeline.image.image import Image
 from pipeline.image.plane import slicing_of
+from pipeline.physics.degradation import degrade, forward_model
 from pipeline.physics.noise import none
 from pipeline.reporting.literature import Bibliography
 from pipeline.reporting.methods_text import degrade_words, extraction_words
-from pipeline.steps.degrade import degrade, forward_model
 from pipeline.steps.extract import normalise
 from pipeline.training.patches import PatchSampler, TrainingVolume
 from tests.helpers import described, extract, ras_affine, synthetic_head, write_nifti

@@ -152,14 +152,14 @@ def test_only_recipes_that_compare_features_need_a_vgg():
         ({"recipes": {"mine": {"starts_from": "mine"}}}, ("recipes.mine.starts_from", "no network 'mine'")),
         (
             {"recipes": {"a": {"starts_from": "b"}, "b": {"starts_from": "a"}}},
-            ("recipes.a.starts_from: 'b' starts, in the end, from 'a' itself", "recipes.b.starts_from"),
+            ("recipes.a.starts_from: 'b' depends on 'a' itself", "recipes.b.starts_from"),
         ),
         (
             {"recipes": {"rrdb_l1": {"starts_from": "brainsr"}}},
-            ("recipes.rrdb_l1.starts_from", "from 'rrdb_l1' itself"),
+            ("recipes.rrdb_l1.starts_from", "depends on 'rrdb_l1' itself"),
         ),
-        ({"recipes": {"scratch": {}}}, ("recipes.scratch: the name is taken",)),
-        ({"recipes": {"bicubic": {}}}, ("recipes.bicubic: the name is taken",)),
+        ({"recipes": {"scratch": {}}}, ("recipes.scratch: the name is reserved",)),
+        ({"recipes": {"bicubic": {}}}, ("recipes.bicubic: the name is reserved",)),
         ({"recipes": {"mine": {"losses": {}}}}, ("recipes.mine", "no loss")),
         ({"recipes": {"mine": {"losses": {"l11": 1.0}}}}, ("recipes.mine.losses", '"l11"', "'l1'?")),
         ({"recipes": {"mine": {"losses": {"l1": 0.0}}}}, ("recipes.mine.losses.l1", "> 0")),

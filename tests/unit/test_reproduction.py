@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from pipeline.errors import UserError
 from pipeline.files import read_json, write_json
 from pipeline.provenance.crate import crate, file_entity
 from pipeline.provenance.outputs import ADDED, DIFFERENT, IDENTICAL, MISSING, compare, counts
-from pipeline.provenance.reproduction import differences, prepare_folder, repeatable_config
+from pipeline.provenance.reproduction import changes_since, differences, prepare_folder, repeatable_config
 from tests.helpers import run_command, the_message
 
 RECORD: dict[str, Any] = {
@@ -96,15 +97,20 @@ def test_a_repetition_can_be_started_twice_but_not_over_something_else(project, 
         prepare_folder(project / "results/small", again)
 
 
-def test_what_has_changed_since_is_said(project, tmp_path):
-    result = run_command("repeat", "--run", project / "results/small", "--into", tmp_path / "again")
-    assert result.returncode == 0, result.stderr
-    assert f"not as it was: git commit: {'a' * 40} then" in result.stderr
-    assert "not as it was: torch: 2.13.0 then" in result.stderr
+def compared(project: Path, again: Path) -> subprocess.CompletedProcess[str]:
+    """Compare two runs, given by the project of the first and the results of the second."""
+    folder = again.parents[1]
+    return run_command("reproduce", project / "results/small", "--into", folder, "--compare-only")
+
+
+def test_changes_since_a_run_are_listed():
+    changes = "\n".join(changes_since({**RECORD, "packages": {"torch": "0.1"}}))
+    assert f"git commit: {'a' * 40} then" in changes
+    assert "torch: 0.1 then" in changes
 
 
 def test_a_run_without_a_record_is_refused(tmp_path):
-    message = the_message(run_command("repeat", "--run", tmp_path, "--into", tmp_path / "again"))
+    message = the_message(run_command("reproduce", tmp_path, "--into", tmp_path / "again"))
     assert "provenance.json is missing" in message
 
 
@@ -134,9 +140,9 @@ def test_two_runs_are_the_same_but_for_clocks_and_what_is_on_the_way(project, tm
     (again / "models/brainsr/history.csv").write_text("step,loss,seconds\n3,0.5,9.99\n6,0.25,19\n")
     for name in ("reports/index.html", "logs/train.log", "metrics/parts/one.csv"):
         (again / name).write_text("another")
-    result = run_command("compare_runs", "--run", project / "results/small", "--again", again)
+    result = compared(project, again)
     assert result.returncode == 0, result.stderr
-    assert "all 4 files are the same" in result.stdout
+    assert "All 4 files are identical" in result.stdout
 
 
 def test_one_changed_byte_one_missing_and_one_new_file_are_found(project, tmp_path):
@@ -154,16 +160,16 @@ def test_one_changed_byte_one_missing_and_one_new_file_are_found(project, tmp_pa
         "metrics/more.csv": ADDED,
     }
     assert counts(compare(project / "results/small", again)).loc["networks"].tolist() == [1, 1, 0, 0]
-    result = run_command("compare_runs", "--run", project / "results/small", "--again", again)
-    assert "4 of 5 files are not the same" in the_message(result)
+    result = compared(project, again)
+    assert "4 of 5 files differ" in the_message(result)
     assert "different: sr/one.nii.gz" in result.stdout
 
 
 def test_a_folder_without_results_is_no_equal_run(tmp_path):
     for name in ("one", "other"):
-        write_json(tmp_path / name / "provenance.json", RECORD)
-    message = the_message(run_command("compare_runs", "--run", tmp_path / "one", "--again", tmp_path / "other"))
-    assert "Has the run ended?" in message
+        write_json(tmp_path / name / "results/small/provenance.json", RECORD)
+    message = the_message(compared(tmp_path / "one", tmp_path / "other/results/small"))
+    assert "Has the run finished?" in message
 
 
 def test_a_crate_names_what_went_in_and_what_came_out():

@@ -10,9 +10,9 @@ import pytest
 from pipeline.config.sections import Degrade
 from pipeline.errors import UserError
 from pipeline.image.image import Image
+from pipeline.physics.degradation import degrade, forward_model
 from pipeline.physics.grid import cuts
 from pipeline.physics.low_resolution import LowResolutionImage
-from pipeline.steps.degrade import degrade, forward_model
 from pipeline.training.self_supervised import GAP, ROLES, own_pairs
 from tests.helpers import described, synthetic_head
 

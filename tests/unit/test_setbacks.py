@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.reporting.cohort_inputs import COLUMNS, Cohort
-from pipeline.reporting.cohort_volumes import split_setbacks
-from pipeline.reporting.setbacks import diagnosis_setbacks, inserted_setbacks, read_setbacks, tissue_setbacks
+from pipeline.reporting.run_record import RunRecord
+from pipeline.reporting.setbacks import (
+    diagnosis_setbacks,
+    inserted_setbacks,
+    read_setbacks,
+    split_setbacks,
+    tissue_setbacks,
+)
+from pipeline.tables.inserted_structures import INSERTED_STRUCTURES
+from pipeline.tables.table import Table
 
 
 def inserted(**detected: tuple[int, int]) -> pd.DataFrame:
@@ -21,7 +29,13 @@ def inserted(**detected: tuple[int, int]) -> pd.DataFrame:
         for volume, count in zip(("a", "b"), counts, strict=True)
         for kind in ("lesion", "vessel")
     ]
-    return pd.DataFrame(rows, columns=pd.Index(COLUMNS["inserted"]))
+    return pd.DataFrame(rows, columns=pd.Index(INSERTED_STRUCTURES.columns[:10]))
+
+
+def run_with(table: Table[Any], rows: pd.DataFrame) -> RunRecord:
+    """Return a run whose deliverable is brainsr, and which has one table alone."""
+    nothing = pd.DataFrame()
+    return RunRecord(nothing, nothing, nothing, {"config": {"infer": {"deliver": "brainsr"}}}, (), {table: rows})
 
 
 def test_fewer_inserted_structures_than_the_best_classical_method_are_told():
@@ -45,16 +59,16 @@ def test_one_volume_with_fewer_is_none_of_the_split_as_a_whole():
     table = inserted(zerofill=(10, 12), brainsr=(30, 11))
     (found,) = inserted_setbacks(table, "brainsr")
     assert found.volumes == ("b",) and not found.in_total
-    assert split_setbacks(Cohort(inserted=table), "test", "brainsr") == [found]
-    assert split_setbacks(Cohort(inserted=table), "test_within_subject", "brainsr") == []
+    assert split_setbacks(run_with(INSERTED_STRUCTURES, table), "test") == [found]
+    assert split_setbacks(run_with(INSERTED_STRUCTURES, table), "test_within_subject") == []
 
 
 def test_the_interval_is_that_of_the_difference_over_all_structures():
     names = pd.Index(["split", "method", "kind", "diff", "diff_ci_low", "diff_ci_high"])
     rows = [
         ("test", "zerofill", "lesion", 9.0, 9.0, 9.0),
-        ("test", "zerofill", None, -0.075, -0.101, 0.0204),
-        ("test", "bicubic", None, 7.0, 7.0, 7.0),
+        ("test", "zerofill", "", -0.075, -0.101, 0.0204),
+        ("test", "bicubic", "", 7.0, 7.0, 7.0),
     ]
     table = inserted(bicubic=(9, 9), zerofill=(10, 12), brainsr=(11, 5))
     (found,) = inserted_setbacks(table, "brainsr", pd.DataFrame(rows, columns=names))
@@ -80,7 +94,9 @@ def test_diagnoses_that_are_lost_are_told():
     rows = [
         ("test", name, 80, 0.8, 0.9, 0.8, 1.0, "zerofill", diff, 0.0, 0.0) for name, diff in (("a", -0.1), ("b", 0.1))
     ]
-    table = pd.DataFrame(rows, columns=pd.Index(COLUMNS["diagnosis"]))
+    names = ["split", "method", "pictures", "accuracy", "agreement", "agreement_ci_low", "agreement_ci_high"]
+    names += ["baseline", "diff", "diff_ci_low", "diff_ci_high"]
+    table = pd.DataFrame(rows, columns=pd.Index(names))
     assert [one.text for one in diagnosis_setbacks(table, "a")] == ["Agreement 0.900, difference \N{MINUS SIGN}0.100."]
     assert diagnosis_setbacks(table, "b") == []
 

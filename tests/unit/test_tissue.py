@@ -11,6 +11,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+from pipeline.statistics.tissue_agreement import read_tissue
 from scipy import stats
 from scipy.cluster.vq import kmeans2
 from scipy.ndimage import gaussian_filter
@@ -18,7 +19,16 @@ from scipy.ndimage import gaussian_filter
 from pipeline.config.known import known_sources
 from pipeline.config.sources import PackageSource
 from pipeline.errors import UserError
-from pipeline.fidelity.tissue import class_names, dice, foreground_classes, measurable, segment, tissue_volumes
+from pipeline.fidelity.tissue import (
+    class_names,
+    dice,
+    measurable,
+    read_tissue,
+    reference_classes,
+    segment,
+    tissue_agreement,
+    tissue_volumes,
+)
 from pipeline.formats.io.container import read_image, write_image
 from pipeline.formats.io.predictions import write_prediction
 from pipeline.image.header import FileHeader
@@ -26,8 +36,8 @@ from pipeline.image.image import Image
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.statistics.bland_altman import bland_altman
-from pipeline.statistics.tissue_agreement import agreement_table, read_tissue
 from pipeline.steps.__main__ import main
+from pipeline.tables.tissue_agreement import TISSUE_AGREEMENT
 from tests.helpers import described, extract, write_nifti
 from tests.known import fetched, known_file
 
@@ -51,7 +61,7 @@ def phantom(noise: float = 0.02, seed: int = 0) -> tuple[Image, np.ndarray]:
 
 def test_known_volumes_are_found():
     reference, classes = phantom()
-    found = tissue_volumes(reference, np.asarray(reference.data), foreground_classes(reference), T1)
+    found = tissue_volumes(reference, "m", np.asarray(reference.data), reference_classes(reference), T1)
     assert [one.tissue for one in found] == list(T1)
     for kind, one in enumerate(found):
         true_ml = 3 * np.count_nonzero(classes == kind) / 1000
@@ -65,7 +75,7 @@ def test_what_a_restoration_changes_is_seen():
         classes == 0, reference.data + 0.7, reference.data
     )  # the dark part has become as bright as white matter
     lost[2:28, 2:5, 2:22] = 0.2
-    by_name = {one.tissue: one for one in tissue_volumes(reference, lost, foreground_classes(reference), T1)}
+    by_name = {one.tissue: one for one in tissue_volumes(reference, "m", lost, reference_classes(reference), T1)}
     moved = 3 * np.count_nonzero(classes == 0) / 1000
     assert by_name["csf"].dice == 0
     assert by_name["csf"].method_ml == pytest.approx(3 * 26 * 3 * 20 / 1000, rel=1e-2)
@@ -76,7 +86,7 @@ def test_what_a_restoration_changes_is_seen():
 def test_every_image_is_segmented_by_itself(scale):
     reference, _ = phantom()
     other = scale[0] * reference.data + scale[1]
-    found = tissue_volumes(reference, other, foreground_classes(reference), T1)
+    found = tissue_volumes(reference, "m", other, reference_classes(reference), T1)
     assert all(one.dice > 0.999 for one in found), "thresholds of the reference would fail here"
 
 
@@ -123,8 +133,8 @@ def test_only_brains_have_tissues_and_only_anatomy_has_volumes():
     assert not measurable(replace(reference, header=FileHeader(orientation=None)))
     assert not measurable(reference.with_data(reference.data, unit="pixel"))
     micrometres = reference.with_data(reference.data, unit="um")
-    found = tissue_volumes(micrometres, np.asarray(reference.data), foreground_classes(reference), T1)
-    expected = tissue_volumes(reference, np.asarray(reference.data), foreground_classes(reference), T1)
+    found = tissue_volumes(micrometres, "m", np.asarray(reference.data), reference_classes(reference), T1)
+    expected = tissue_volumes(reference, "m", np.asarray(reference.data), reference_classes(reference), T1)
     assert found[1].reference_ml == pytest.approx(1e-9 * expected[1].reference_ml)
 
 
@@ -151,7 +161,9 @@ def tissue_rows(values: list[tuple[str, float]]) -> pd.DataFrame:
 
 
 def test_a_subject_counts_once():
-    table = agreement_table(tissue_rows([("A", 1.0), ("A", 3.0), ("B", 4.0), ("C", 6.0)]), 0.95)
+    table = TISSUE_AGREEMENT.frame(
+        tissue_agreement(tissue_rows([("A", 1.0), ("A", 3.0), ("B", 4.0), ("C", 6.0)]), 0.95)
+    )
     row = table.iloc[0]
     assert row["n"] == 3 and row["bias_ml"] == pytest.approx(4)
     assert row["loa_high_ml"] == pytest.approx(4 + 1.959964 * 2, rel=1e-6)
@@ -190,7 +202,7 @@ def test_a_micrograph_has_an_empty_table(tmp_path):
     assert main(["tissue", "--hr", str(path), "--predictions", "none/none.tiff", "--output", str(output)]) == 0
     assert len(output.read_text().splitlines()) == 1
     assert read_tissue([output]).empty
-    assert agreement_table(read_tissue([output]), 0.95).empty
+    assert TISSUE_AGREEMENT.frame(tissue_agreement(read_tissue([output]), 0.95)).empty
 
 
 def test_a_table_of_something_else_is_refused(tmp_path):

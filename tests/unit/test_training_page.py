@@ -17,7 +17,7 @@ from pipeline.reporting.figures.excerpts import MAX_STEPS, build_grids, shown_st
 from pipeline.reporting.figures.fidelity_dial import dial_drawing, dial_points
 from pipeline.reporting.figures.lines import Line, Marks, draw_lines
 from pipeline.reporting.figures.training_curves import MAX_POINTS, course, overview_drawings, thinned, training_drawings
-from pipeline.reporting.literature import LITERATURE, Bibliography
+from pipeline.reporting.literature import Bibliography, works
 from pipeline.reporting.methods_text import network_words
 from pipeline.reporting.run_record import ModelRecord
 from pipeline.reporting.titles import NETWORKS, in_order, method_title, network_colours
@@ -298,7 +298,7 @@ def test_where_events_are_many_the_grave_ones_are_listed():
 
 def test_networks_have_titles_an_order_and_colours_of_their_own():
     assert set(preset_names()) <= set(NETWORKS)
-    assert {network.reference for network in NETWORKS.values()} - {""} <= set(LITERATURE)
+    assert {network.reference for network in NETWORKS.values()} - {""} <= set(works())
     names = [*NETWORKS, "mine", "another"]
     assert len(set(network_colours(names).values())) == len(names)
     assert network_colours(["srgan"])["srgan"] == network_colours(names)["srgan"]
@@ -329,8 +329,8 @@ def test_the_methods_tell_how_presets_and_own_recipes_were_trained():
     assert "learning rate 3e-05" in text
     assert "0.001 x adversarial (standard, vgg style)" in text
     assert "trained from scratch" in text
-    assert {LITERATURE[key] for key in ("srgan", "esrgan", "real-esrgan", "ldl", "adam", "consistency")} <= set(
-        books.texts
+    assert {works()[key].reference for key in ("srgan", "esrgan", "real-esrgan", "ldl", "adam", "consistency")} <= set(
+        books.references
     )
 
 

@@ -17,8 +17,8 @@ from torch.nn import functional
 from pipeline.models.discriminators.unet_sn import doubled_along
 from pipeline.models.generator import Generator, Shape
 from pipeline.models.vgg import VggFeatures
-from pipeline.physics.between import weights_between
 from pipeline.physics.grid import Cut, pad_to_multiple
+from pipeline.physics.interpolation import slice_weights
 from pipeline.physics.operators import binning, kspace_truncation, slice_profile
 from pipeline.training.average import Average
 from pipeline.training.contrast import draw_curve
@@ -46,7 +46,7 @@ def drawn_plainly(volume: TrainingVolume, index: int, side: int) -> tuple[np.nda
     generator.random()  # whether the contrast is changed
     factors = (model.factors[cut.rows], model.factors[cut.columns])
     coarse = as_slices(model.coarsen(volume.data), cut)
-    weights = weights_between(coarse.shape[0], model.factors[cut.normal])[place]
+    weights = slice_weights(coarse.shape[0], model.factors[cut.normal])[place]
     measured = np.tensordot(weights, coarse, axes=1)
     reference = pad_to_multiple(as_slices(volume.data, cut)[min(place, volume.data.shape[cut.normal] - 1)], factors)
     mask = pad_to_multiple(as_slices(volume.mask, cut)[min(place, volume.data.shape[cut.normal] - 1)], factors)

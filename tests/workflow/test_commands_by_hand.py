@@ -1,7 +1,11 @@
-"""Commands that a user calls without Snakemake: apply, figure, table, and the list of stages."""
+"""Commands that people type: apply, figure, table, export, run, and the help of all commands and steps."""
 
 from __future__ import annotations
 
+import json
+import math
+import tomllib
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +16,28 @@ import pytest
 import torch
 from PIL import Image as Picture
 
+from pipeline import __version__
+from pipeline.__main__ import COMMANDS, main
+from pipeline.files import write_json
+from pipeline.inference.restore_file import default_output
 from pipeline.models.generator import Generator, Shape
-from pipeline.models.weights import save_generator
+from pipeline.models.weights import load_generator, save_generator
 from pipeline.steps._framework import names
-from tests.helpers import ras_affine, reoriented, run_command, run_step, synthetic_head, the_message, write_nifti
+from pipeline.tables.summary import SUMMARY
+from tests.helpers import (
+    CHECKOUT,
+    configuration,
+    ras_affine,
+    reoriented,
+    restore_slice,
+    run_command,
+    run_step,
+    synthetic_head,
+    the_message,
+    write_nifti,
+)
 
+METRICS = ["psnr", "ssim", "ms_ssim", "nrmse", "hfen", "gmsd"]
 SHAPE = {"blocks": 1, "features": 8, "growth": 4}
 
 
@@ -34,9 +55,7 @@ def test_apply_sharpens_a_file_in_place_and_kind(generator, tmp_path, plane, axi
     data, affine = reoriented(synthetic_head((20, 22, 18)), ras_affine((2.0, 2.0, 3.0)), table)
     source = write_nifti(tmp_path / "in.nii.gz", np.rint(data).astype(np.int16), affine)
     output = tmp_path / "out.nii.gz"
-    result = run_command(
-        "apply", "--model", generator, "--input", source, "--output", output, "--plane", plane, "--force"
-    )
+    result = run_command("apply", "--model", generator, source, "--output", output, "--plane", plane, "--force")
     assert result.returncode == 0, result.stderr
     before: Any = nib.load(source)
     after: Any = nib.load(output)
@@ -52,9 +71,7 @@ def test_apply_sharpens_a_file_in_place_and_kind(generator, tmp_path, plane, axi
 def test_apply_enlarges_thick_slices_within_them(generator, tmp_path):
     source = write_nifti(tmp_path / "in.nii.gz", synthetic_head((20, 64, 64)), ras_affine((5.0, 1.0, 1.0)))
     output = tmp_path / "out.nii.gz"
-    result = run_command(
-        "apply", "--model", generator, "--input", source, "--output", output, "--no-uncertainty", "--force"
-    )
+    result = run_command("apply", "--model", generator, source, "--output", output, "--no-uncertainty", "--force")
     assert result.returncode == 0, result.stderr
     after: Any = nib.load(output)
     assert after.shape == (20, 256, 256)
@@ -64,7 +81,7 @@ def test_apply_enlarges_thick_slices_within_them(generator, tmp_path):
 
 def test_slices_that_are_too_small_name_the_file_and_what_to_do(generator, tmp_path):
     source = write_nifti(tmp_path / "in.nii.gz", synthetic_head((12, 40, 40)))
-    result = run_command("apply", "--model", generator, "--input", source, "--output", tmp_path / "out.nii.gz")
+    result = run_command("apply", "--model", generator, source, "--output", tmp_path / "out.nii.gz")
     message = the_message(result, after_progress=True)
     assert "in.nii.gz: slices of 12 x 40 voxels" in message
     assert "--plane" in message and "--noise-sigma" in message
@@ -72,24 +89,86 @@ def test_slices_that_are_too_small_name_the_file_and_what_to_do(generator, tmp_p
 
 def test_apply_names_a_file_that_is_no_network(generator, tmp_path):
     source = write_nifti(tmp_path / "in.nii", synthetic_head((20, 22, 18)))
-    message = the_message(run_command("apply", "--model", source, "--input", source, "--output", tmp_path / "out.nii"))
+    message = the_message(run_command("apply", "--model", source, source, "--output", tmp_path / "out.nii"))
     assert "in.nii: is not a generator of BrainSR" in message
     assert not (tmp_path / "out.nii").exists()
 
 
-def test_table_prints_the_metrics_and_where_the_report_is(tmp_path):
-    rows = [("test", name, "foreground", "psnr", value) for name, value in (("bicubic", 20.5), ("rrdb_l1", 21.25))]
-    (tmp_path / "metrics").mkdir()
-    table = pd.DataFrame(rows, columns=["split", "method", "region", "metric", "mean"])
-    table.to_csv(tmp_path / "metrics" / "summary.csv", index=False)
-    printed = run_command("table", tmp_path).stdout
-    assert "20.500" in printed
-    assert "21.250" in printed
-    assert str(tmp_path / "reports" / "index.html") in printed
+@pytest.fixture
+def finished(tmp_path) -> Path:
+    """The folder of a finished run of two networks and two baselines, of which brainsr is delivered."""
+    run = tmp_path / "results/small"
+    methods = {"bicubic": 20.5, "zerofill": 21.0, "rrdb_l1": 22.75, "brainsr": 22.25}
+    common = {"split": "test", "region": "foreground", "baseline": "zerofill", "n": 1, "p": math.nan}
+    rows = []
+    for metric in (*METRICS, "residual_noise"):
+        for method, mean in methods.items():
+            low, high = mean - 0.25, mean + 0.25
+            bounds = {"diff": mean - 21, "diff_ci_low": low - 21, "diff_ci_high": high - 21}
+            rows.append(
+                {**common, "method": method, "metric": metric, "mean": mean, "ci_low": low, "ci_high": high, **bounds}
+            )
+    for name in ("metrics", "reports"):
+        (run / name).mkdir(parents=True)
+    pd.DataFrame(rows)[list(SUMMARY.columns)].to_csv(run / "metrics/summary.csv", index=False)
+    volume = {
+        "volume": "head",
+        "subject": "S2",
+        "region": "foreground",
+        "split": "test",
+        "metric": "psnr",
+        "value": 1.0,
+    }
+    pd.DataFrame([{**volume, "method": "brainsr"}]).to_csv(run / "metrics/volumes.csv", index=False)
+    config = {"infer": {"deliver": "brainsr"}, "evaluate": {"metrics": METRICS, "confidence": 0.95}}
+    write_json(
+        run / "provenance.json", {"config": config, "packages": {}, "platform": {}, "sources": [], "volumes": []}
+    )
+    return run
 
 
-def test_table_of_a_run_that_has_not_ended_is_a_clear_message(tmp_path):
-    assert "Has the run ended?" in the_message(run_command("table", tmp_path))
+def test_table_prints_the_verdict_and_fits_into_80_columns(finished, tmp_path):
+    result = run_command("table", "small", folder=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    text = " ".join(result.stdout.split())
+    assert "BrainSR on the split test: better than the best baseline by some measures" in text
+    assert "PSNR 22.25 against 21.00 dB, difference +1.25 dB (95% interval [+1.00, +1.50])" in text
+    assert "The interval covers the slices of this one subject" in text
+    assert "results/small/reports/index.html" in text
+    rows = {line.split("  ")[0]: line for line in result.stdout.splitlines()}
+    assert "22.75*" in rows["RRDB network, pixel loss"] and "22.25*" not in rows["BrainSR"]
+    assert "Residual noise" not in result.stdout and "more metrics with --wide" in text
+    assert "esidual" in run_command("table", finished, "--wide").stdout
+
+
+def test_table_of_a_run_that_has_not_finished_is_a_clear_message(tmp_path):
+    assert "provenance.json is missing" in the_message(run_command("table", tmp_path))
+
+
+def test_export_writes_a_network_that_other_programs_run(generator, tmp_path):
+    import onnxruntime
+
+    output = tmp_path / "network.onnx"
+    result = run_command("export", "--model", generator, "--format", "onnx", "--output", output)
+    assert result.returncode == 0, result.stderr
+    image = np.random.default_rng(0).random((1, 1, 12, 14), dtype=np.float32)
+    session = onnxruntime.InferenceSession(output, providers=["CPUExecutionProvider"])
+    inputs = {"image": image, "sigma": np.array([0.02], dtype=np.float32)}
+    restored = np.asarray(session.run(None, {one.name: inputs[one.name] for one in session.get_inputs()})[0])  # pyright: ignore
+    expected = restore_slice(load_generator(generator).eval(), image[0, 0], 0.02)
+    np.testing.assert_allclose(np.squeeze(restored), expected, atol=1e-4)
+
+
+def test_run_hands_its_options_to_snakemake(tmp_path):
+    (tmp_path / "small.yaml").write_text(json.dumps(configuration()))
+    for name in ("mine.nii.gz", "theirs.nii.gz"):
+        (tmp_path / name).touch()
+    result = run_command("run", "-n", "--quiet", "rules", "--configfile", "small.yaml", folder=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "train" in result.stdout + result.stderr
+    failed = run_command("run", "--cores", "1", "no_such_target", folder=tmp_path)
+    assert failed.returncode == 1
 
 
 def test_figure_draws_what_it_is_given(tmp_path):
@@ -111,6 +190,33 @@ def test_figure_draws_what_it_is_given(tmp_path):
     picture = np.asarray(Picture.open(tmp_path / "a.png").convert("L"))
     assert picture.shape[1] > picture.shape[0]
     assert picture.std() > 20
+
+
+def test_the_default_output_lies_beside_the_input_and_is_named_after_it(generator, tmp_path):
+    data = synthetic_head((20, 64, 64))
+    source = write_nifti(tmp_path / "sub-01_acq-low_T1w.nii.gz", data, ras_affine((5.0, 1.0, 1.0)))
+    result = run_command("apply", source, "--model", generator, "--no-uncertainty", "--force")
+    assert result.returncode == 0, result.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "sub-01_acq-low_T1w.nii.gz",
+        "sub-01_acq-low_desc-sr_T1w.nii.gz",
+    ]
+    assert default_output(tmp_path / "scan.mgz").name == "scan_sr.mgz"
+    assert default_output(tmp_path / "a.ome.tiff").name == "a_sr.ome.tiff"
+    assert "no networks ship" in the_message(run_command("apply", source))
+
+
+def test_every_command_has_a_help_page():
+    overview = run_command("--help").stdout
+    for command in COMMANDS:
+        assert f" {command} " in overview
+        assert f"Usage: brainsr {command}" in run_command(command, "--help").stdout
+    assert f"{__version__}\n" == run_command("--version").stdout
+
+
+def test_the_console_script_is_the_same_program():
+    scripts = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["scripts"]
+    assert EntryPoint("brainsr", scripts["brainsr"], "console_scripts").load() is main
 
 
 def test_every_step_has_a_help_page():

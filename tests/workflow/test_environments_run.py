@@ -36,7 +36,7 @@ from tests.workflow.project import Conda, make_project, snakemake
 
 RUN = "results/small"
 NOT_MISSED = {("learning", "simpleitk"), ("learning", "imagecodecs")}
-"""Imported where `python -m pipeline apply` reads compressed DICOM or TIFF images; no rule does so."""
+"""Imported where `brainsr apply` reads compressed DICOM or TIFF images; no rule does so."""
 
 DECLARED = [
     (environment, name)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.commands.table import table
+from pipeline.reporting.terminal import run_text
 from tests.faults.tiny import Ended, make_tiny, run, serving
 from tests.workflow.project import jobs, snakemake
 
@@ -51,7 +51,7 @@ def test_no_table_is_empty_and_none_speaks_of_a_test(ended: tuple[Path, Ended]) 
 
 def test_the_printed_table_says_so_too(ended: tuple[Path, Ended]) -> None:
     folder, _ = ended
-    assert table(folder / "results/untested").startswith("Nothing was tested: no volume has the split test")
+    assert run_text(folder / "results/untested").startswith("Nothing was tested: no volume has the split test")
 
 
 def test_the_index_page_says_that_nothing_was_tested(ended: tuple[Path, Ended]) -> None:

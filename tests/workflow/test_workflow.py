@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from pipeline.provenance.reproduction import prepare_folder
 from tests.helpers import CHECKOUT, contents, run_command
 from tests.workflow.project import CONTRACT, configuration, environment, jobs, snakemake
 
@@ -200,8 +201,7 @@ def test_snakemake_may_be_called_by_its_path(finished, tmp_path):
 
 def test_a_repetition_from_the_provenance_ends_the_same_though_it_was_killed(finished, tmp_path):
     run, folder = finished / "results/small", tmp_path / "again"
-    prepared = run_command("repeat", "--run", run, "--into", folder)
-    assert prepared.returncode == 0, prepared.stderr
+    prepare_folder(run, folder)
     command = ["snakemake", "--snakefile", CHECKOUT / "Snakefile", "--directory", folder, "--cores", "2"]
     command += ["--configfile", folder / "config.json"]
     running = subprocess.Popen(
@@ -221,11 +221,11 @@ def test_a_repetition_from_the_provenance_ends_the_same_though_it_was_killed(fin
     snakemake(folder, "--configfile", folder / "config.json", "--unlock")
     again = reproduce(run, folder)
     assert again.returncode == 0, again.stderr + again.stdout
-    assert "files are the same, byte by byte" in again.stdout
+    assert "files are identical" in again.stdout
     assert "Fetching" not in again.stderr, "downloads are shared"
     assert _comparable(folder / "results/small") == _comparable(run)
     (folder / "results/small/sr/head-test.nii.gz").write_bytes(b"another")
-    changed = run_command("compare_runs", "--run", run, "--again", folder / "results/small")
+    changed = run_command("reproduce", run, "--into", folder, "--compare-only")
     assert changed.returncode == 1
     assert "different: sr/head-test.nii.gz" in changed.stdout
 

@@ -147,16 +147,22 @@ rule report_index:
         provenance=rules.provenance.output.provenance,
         cards=CARDS,
         histories=HISTORIES,
-        duplicates=DUPLICATES,
-        comparisons=rules.summarise.output.comparisons,
-        gates=rules.summarise_fidelity.output.gates,
-        inserted=rules.summarise_fidelity.output.inserted if TEST_SHARDS else [],
-        rates=rules.summarise_fidelity.output.rates if TEST_SHARDS else [],
-        reliability=(
-            rules.summarise_fidelity.output.reliability if HAS_ERROR_MAPS else []
-        ),
-        tissue=rules.summarise_fidelity.output.agreement if TISSUE_SHARDS else [],
-        diagnosis=DIAGNOSIS,
+        tables=[
+            DUPLICATES,
+            rules.summarise.output.comparisons,
+            rules.summarise_fidelity.output.gates,
+            *DIAGNOSIS,
+            *(
+                [
+                    rules.summarise_fidelity.output.inserted,
+                    rules.summarise_fidelity.output.rates,
+                ]
+                if TEST_SHARDS
+                else []
+            ),
+            *([rules.summarise_fidelity.output.reliability] if HAS_ERROR_MAPS else []),
+            *([rules.summarise_fidelity.output.agreement] if TISSUE_SHARDS else []),
+        ],
     output:
         page=report(
             f"{RESULTS}/reports/index.html",
@@ -185,9 +191,7 @@ rule report_index:
     shell:
         "python -m pipeline.steps report_index --volumes-table {input.volumes:q} --slices {input.slices:q} --summary {input.summary:q}"
         " --provenance {input.provenance:q} --models {params.models:q} --settings {params.settings:q}"
-        " --duplicates {input.duplicates:q} --comparisons {input.comparisons:q}"
-        " --gates {input.gates:q} --inserted {input.inserted:q} --detection-rates {input.rates:q}"
-        " --reliability {input.reliability:q} --tissue-agreement {input.tissue:q} --diagnosis {input.diagnosis:q}"
+        " --tables {input.tables:q}"
         " --output {output.page:q} > {log:q} 2>&1"
 
 

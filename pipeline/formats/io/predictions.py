@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,24 @@ def prediction_path(folder: Path, method: str, volume: str, suffix: str = ".nii.
 def of_volume(predictions: Iterable[Path], volume: str) -> list[Path]:
     """Return the predictions of a volume; ids hold no dots, so that one ends where the first dot of a name stands."""
     return [path for path in predictions if path.name.split(".")[0] == volume]
+
+
+def method_of(prediction: Path) -> str:
+    """Return the method of a prediction: the name of its folder."""
+    return prediction.resolve().parent.name
+
+
+def by_method(predictions: Sequence[Path]) -> list[Path]:
+    """Return predictions sorted by the names of their methods.
+
+    Raises:
+        UserError: two belong to the same method.
+    """
+    ordered = sorted(predictions, key=method_of)
+    for one, other in pairwise(ordered):
+        if method_of(one) == method_of(other):
+            raise UserError(f"{one} and {other} belong to the same method; give one file per method.")
+    return ordered
 
 
 def suffix_of(image: Image) -> str:

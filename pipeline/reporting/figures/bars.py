@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -47,4 +48,35 @@ def draw_bars(
         axes.tick_params(axis="y", length=0)
         figure.suptitle(plain(title), x=0.01, ha="left", size=10, weight="bold", color=INK)
         axes.set_xlabel(plain(x_label))
+        return as_uri(figure)
+
+
+@dataclass(frozen=True)
+class BarGroup:
+    """One row: its label, and the share of every part."""
+
+    label: str
+    shares: tuple[float, ...]
+
+
+PART_COLOURS = ("#0b6e75", "#c9ced6", "#b42318")
+
+
+def draw_bar_groups(title: str, label: str, parts: Sequence[str], groups: Sequence[BarGroup]) -> str:
+    """Draw a group of bars for every method, with a bar for every part; return a data URI."""
+    from matplotlib import rc_context
+
+    with rc_context({**SETTINGS, "axes.grid.axis": "x"}):
+        figure, axes = empty_figure((SIZE_INCHES[0], 1.0 + 1.7 * ROW_INCHES * len(groups)))
+        height = 0.8 / len(parts)
+        for number, part in enumerate(parts):
+            places = np.arange(len(groups)) - 0.4 + height * (number + 0.5)
+            shares = [one.shares[number] for one in groups]
+            axes.barh(places, shares, height, color=PART_COLOURS[number % len(PART_COLOURS)], label=plain(part))
+        axes.set_yticks(range(len(groups)), [plain(one.label) for one in groups])
+        axes.set_ylim(len(groups) - 0.5, -0.5)
+        axes.tick_params(axis="y", length=0)
+        axes.set(xlabel=plain(label))
+        figure.suptitle(plain(title), x=0.01, ha="left", size=10, weight="bold", color=INK)
+        figure.legend(loc="outside lower left", ncols=len(parts))
         return as_uri(figure)

@@ -1,4 +1,4 @@
-"""How a measure is spread over volumes: every method's values, and their paired differences to the baseline."""
+"""Distributions of a metric over volumes: the values of every method, and their paired differences to the baseline."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.reporting.figures.lines import INK, QUIET, SETTINGS, STYLES, as_uri, empty_figure, plain
+from pipeline.reporting.figures.lines import INK, QUIET, SETTINGS, STYLES, as_uri, plain
 
 FEWEST_FOR_A_BOX = 5
 """Quartiles of fewer values would be little more than these themselves."""
@@ -23,7 +23,7 @@ WIDTH, ROW, MARGINS = 8.6, 0.34, 1.0
 
 
 @dataclass(frozen=True)
-class Spread:
+class Distribution:
     """One row of a drawing.
 
     Attributes:
@@ -45,7 +45,7 @@ class Spread:
     style: str
 
 
-def draw_spreads(title: str, label: str, difference_label: str, rows: Sequence[Spread]) -> str:
+def draw_distributions(title: str, label: str, difference_label: str, rows: Sequence[Distribution]) -> str:
     """Draw two panels side by side, a row a method; return a data URI.
 
     Left: a stroke for every value, with box from the lower to the upper quartile and a line at the median where there
@@ -95,79 +95,8 @@ def _box(axes: Any, values: NDArray[np.floating], place: int, colour: str) -> No
     axes.plot([middle, middle], [top, bottom], color=colour, linewidth=2.2)
 
 
-def _mean(axes: Any, row: Spread, place: int, colour: str) -> None:
+def _mean(axes: Any, row: Distribution, place: int, colour: str) -> None:
     if np.isfinite(row.low) and np.isfinite(row.high):
         axes.plot([row.low, row.high], [place, place], color=INK, linewidth=2.2, solid_capstyle="butt")
     if np.isfinite(row.mean):
         axes.plot([row.mean], [place], "o", color=colour, markeredgecolor=INK, markersize=6)
-
-
-@dataclass(frozen=True)
-class Bar:
-    """One row of shares: the method, and the share of every part."""
-
-    label: str
-    shares: tuple[float, ...]
-
-
-PART_COLOURS = ("#0b6e75", "#c9ced6", "#b42318")
-
-
-def draw_bars(title: str, label: str, parts: Sequence[str], bars: Sequence[Bar]) -> str:
-    """Draw one group of bars a method, a bar a part; return a data URI."""
-    from matplotlib import rc_context
-
-    with rc_context({**SETTINGS, "axes.grid.axis": "x"}):
-        figure, axes = empty_figure((WIDTH / 2, MARGINS + 1.5 * ROW * len(bars)))
-        height = 0.8 / len(parts)
-        for number, part in enumerate(parts):
-            places = np.arange(len(bars)) - 0.4 + height * (number + 0.5)
-            shares = [bar.shares[number] for bar in bars]
-            axes.barh(places, shares, height, color=PART_COLOURS[number % len(PART_COLOURS)], label=plain(part))
-        axes.set_yticks(range(len(bars)), [plain(bar.label) for bar in bars])
-        axes.set_ylim(len(bars) - 0.5, -0.5)
-        axes.tick_params(axis="y", length=0)
-        axes.set(xlabel=plain(label))
-        figure.suptitle(plain(title), x=0.01, ha="left", size=10, weight="bold", color=INK)
-        figure.legend(loc="outside lower left", ncols=len(parts))
-        return as_uri(figure)
-
-
-@dataclass(frozen=True)
-class Course:
-    """One line of points: its name, where its points are, and its style."""
-
-    label: str
-    x: NDArray[np.floating]
-    y: NDArray[np.floating]
-    style: str
-    colour: str = ""
-
-
-def draw_courses(title: str, x_label: str, y_label: str, lines: Sequence[Course], *, diagonal: bool = False) -> str:
-    """Draw points joined by lines; return a data URI.
-
-    Args:
-        title: of the drawing.
-        x_label: what runs from left to right.
-        y_label: what runs upward.
-        lines: what is drawn.
-        diagonal: whether a line is drawn on which both are equal; otherwise the values are shares from 0 to 1.
-    """
-    from matplotlib import rc_context
-
-    with rc_context({**SETTINGS, "axes.grid.axis": "both"}):
-        figure, axes = empty_figure((WIDTH / 2, 3.1 + 0.2 * len(lines)))
-        if diagonal:
-            top = max((float(np.max([line.x.max(), line.y.max()])) for line in lines), default=1.0)
-            axes.plot([0, top], [0, top], color=QUIET, linewidth=1.0, linestyle=(0, (4, 2)), label="as predicted")
-        else:
-            axes.set_ylim(-0.04, 1.04)
-            axes.set_xticks(np.unique(np.concatenate([line.x for line in lines])))
-        for line in lines:
-            colour = line.colour or STYLES[line.style]["color"]
-            axes.plot(line.x, line.y, "-o", color=colour, linewidth=STYLES[line.style]["linewidth"], markersize=4)
-            axes.plot([], [], "-o", color=colour, markersize=4, label=plain(line.label))
-        axes.set(title=plain(title), xlabel=plain(x_label), ylabel=plain(y_label))
-        figure.legend(loc="outside lower left", ncols=2)
-        return as_uri(figure)

@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
+
+from pipeline.reporting.titles import method_style, method_title, network_colours
 
 INK, QUIET, GRID = "#1d2733", "#667085", "#e4e7ec"
 STYLES: Mapping[str, Mapping[str, Any]] = {
@@ -101,6 +104,27 @@ class Marks:
     places: tuple[float, ...]
 
 
+def lines_of_methods(table: pd.DataFrame, x: str, y: str, methods: Sequence[str], deliver: str) -> list[Line]:
+    """Return a line for every method, through the values of two columns of a table sorted by the first.
+
+    Args:
+        table: with the column method and both columns.
+        x: column that runs from left to right.
+        y: column that runs upward.
+        methods: what is drawn, in this order.
+        deliver: method of the deliverable.
+    """
+    networks = [name for name in methods if method_style(name, deliver) == "network"]
+    colours = network_colours(networks)
+    lines = []
+    for method in methods:
+        rows = table.loc[table["method"] == method].sort_values(x)
+        places, values = (rows[name].to_numpy(float) for name in (x, y))
+        style, colour = method_style(method, deliver), colours.get(method, "")
+        lines.append(Line(method_title(method), places, values, style, colour))
+    return lines
+
+
 def draw_lines(
     title: str,
     x_label: str,
@@ -110,6 +134,8 @@ def draw_lines(
     marks: Sequence[Marks] = (),
     logarithmic: bool = False,
     whole_numbers: bool = True,
+    markers: bool = False,
+    y_range: tuple[float, float] | None = None,
 ) -> str:
     """Draw lines over a common axis; return a data URI.
 
@@ -120,7 +146,9 @@ def draw_lines(
         lines: what is drawn; values that are not finite are left out.
         marks: events, as vertical lines over the whole height.
         logarithmic: whether the values are drawn on a logarithmic axis; those that are not positive are left out.
-        whole_numbers: whether only whole numbers stand below the axis from left to right.
+        whole_numbers: whether only whole numbers are written below the axis from left to right.
+        markers: whether every point is marked, except on dashed lines.
+        y_range: ends of the axis that runs upward; None fits it to the lines.
     """
     from matplotlib import rc_context
 
@@ -131,8 +159,10 @@ def draw_lines(
         figure, axes = empty_figure((SIZE_INCHES[0], height))
         if logarithmic:
             axes.set_yscale("log")
+        if y_range is not None:
+            axes.set_ylim(*y_range)
         for line in lines:
-            _draw_line(axes, line, logarithmic)
+            _draw_line(axes, line, logarithmic, markers and line.style != "dashed")
         for mark in marks:
             _draw_marks(axes, mark)
         axes.set(title=plain(title), xlabel=plain(x_label), ylabel=plain(y_label))
@@ -142,8 +172,10 @@ def draw_lines(
         return as_uri(figure)
 
 
-def _draw_line(axes: Any, line: Line, logarithmic: bool) -> None:
+def _draw_line(axes: Any, line: Line, logarithmic: bool, markers: bool) -> None:
     style = {**STYLES[line.style], **({"color": line.colour} if line.colour else {})}
+    if markers:
+        style = {**style, "marker": "o", "markersize": 4, "linestyle": "-"}
     usable = np.isfinite(line.y) & ((line.y > 0) | (not logarithmic))
     if line.band is not None:
         low, high = (edge[usable] for edge in line.band)

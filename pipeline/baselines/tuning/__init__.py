@@ -1,0 +1,1 @@
+"""Choosing the settings of baselines on validation volumes, and applying them."""

@@ -1,0 +1,50 @@
+"""Baselines with the settings that were tuned for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline import plugins
+from pipeline.errors import UserError
+from pipeline.files import read_json
+from pipeline.physics.low_resolution import LowResolutionImage
+
+BASELINES = "pipeline.baselines"
+
+Tuning = Mapping[str, Mapping[str, Any]]
+"""Tuned settings by the name of the baseline; baselines without an entry have none."""
+
+
+def upsample(lr_image: LowResolutionImage, method: str, tuning: Tuning | None = None) -> NDArray[np.float32]:
+    """Upsample a low-resolution volume with one baseline.
+
+    Args:
+        lr_image: low-resolution volume.
+        method: name of a module of pipeline.baselines.
+        tuning: tuned settings of all baselines.
+
+    Returns:
+        Normalised intensities of shape lr_image.data.shape * factors, on the grid of cell centres.
+    """
+    factors = lr_image.forward_model.factors
+    return plugins.load(BASELINES, method).upsample(lr_image.data, factors, (tuning or {}).get(method, {}))
+
+
+def read_tuning(path: Path) -> dict[str, dict[str, Any]]:
+    """Read the result of `pipeline.baselines.tuning.search.tune`.
+
+    Returns:
+        The chosen settings by the name of their baseline.
+
+    Raises:
+        UserError: the file is not a result of tuning.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict) or not {"method", "settings"} <= content.keys():
+        raise UserError(f"{path}: contains no tuned settings; delete it and run the step tune again.")
+    return {content["method"]: content["settings"]}

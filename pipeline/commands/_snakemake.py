@@ -1,0 +1,27 @@
+"""The command line by which commands start Snakemake."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.errors import UserError
+
+SNAKEFILE = Path(__file__).resolve().parents[2] / "Snakefile"
+CORE_OPTIONS = ("--cores", "--jobs", "--profile", "--workflow-profile", "--executor")
+SHORT_CORE_OPTIONS = ("-c", "-j", "-e")
+"""Options of Snakemake that choose the number of cores, themselves or through a profile."""
+
+
+def snakemake_command(options: Sequence[str]) -> list[str]:
+    """Return the command that runs this checkout's workflow; on all cores, unless the options choose otherwise.
+
+    Raises:
+        UserError: the package was installed without the workflow.
+    """
+    if not SNAKEFILE.is_file():
+        raise UserError(f"{SNAKEFILE} is missing: to run the workflow, install BrainSR from a checkout (make setup).")
+    chosen = any(word.partition("=")[0] in CORE_OPTIONS or word.startswith(SHORT_CORE_OPTIONS) for word in options)
+    cores = [] if chosen else ["--cores", "all"]
+    return [sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), *cores, *options]

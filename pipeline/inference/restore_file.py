@@ -1,0 +1,274 @@
+"""Restoration of a single image file by a network, without a forward model or a reference."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline import plugins
+from pipeline.config.sections import Extract, Infer
+from pipeline.errors import UserError, about
+from pipeline.files import sha256_of
+from pipeline.formats import ROOM, Part, format_of, read_suffixes, written_suffixes
+from pipeline.formats.io.predictions import check_output, restored_image, write_prediction, write_quantity
+from pipeline.formats.tiled import chosen, is_large, open_tiled
+from pipeline.image.channels import apart, together
+from pipeline.image.image import Image
+from pipeline.image.intensity_limits import limited
+from pipeline.image.missing_values import MASK as MISSING
+from pipeline.inference.domain import enlarged_voxels, outside_domain
+from pipeline.inference.large_images import doubt_large, restore_large
+from pipeline.inference.restoration import Restored, restore_uncorrected
+from pipeline.inference.result_check import Agreement, agreement_of, cell_means, check_agreement, without_outliers
+from pipeline.models.device import choose_device, use_threads
+from pipeline.models.generator import Generator
+from pipeline.models.weights import load_generator
+from pipeline.physics.forward import ForwardModel
+from pipeline.physics.low_resolution import LowResolutionImage
+from pipeline.physics.noise_level import estimate_sigma
+from pipeline.physics.parameters import Direction, axes_along, is_outside
+from pipeline.steps.extract import normalise
+
+logger = logging.getLogger(__name__)
+
+NOISE_RATIO, NOISE_MARGIN = 2.0, 0.01
+"""A given noise level contradicts the image if it differs from the estimate by more than this factor and by more than
+this fraction of the intensity range."""
+MAGNITUDE_NOISE, MICROSCOPE_NOISE = "rician", "gaussian"
+"""Noise models assumed for heads and for micrographs, modules of pipeline/physics/noise."""
+MAP_WRITTEN = "%s: uncertainty map written, the TTA standard deviation times %.3g"
+BIDS_NAME = re.compile(r"sub-[A-Za-z0-9]+_(.+_)?[A-Za-z0-9]+$")
+
+
+def restore_file(
+    model: Path,
+    source: Path,
+    output: Path,
+    part: Part,
+    extraction: Extract,
+    settings: Infer,
+    device: str,
+    uncertainty: bool | None = None,
+    calibration: float = 1.0,
+) -> None:
+    """Restore an image file and write the result, with its uncertainty map beside it.
+
+    Args:
+        model: generator.safetensors of a trained method.
+        source: file or folder of the image.
+        output: file of the result; its suffix must be one of the source's format.
+        part: frame, channel and series of the image, and its voxel size.
+        extraction: plane and foreground.
+        settings: settings of the inference.
+        device: auto, cpu or cuda.
+        uncertainty: whether the uncertainty map is written. By default it is, except for images that are restored tile
+            by tile.
+        calibration: factor by which the TTA standard deviation is multiplied.
+
+    Raises:
+        UserError: the output would replace the input, a file cannot be read, the image has no foreground, the network
+            does not fit the image, the device is not available, or the result contradicts its input.
+    """
+    check_no_overwrite(source, output)
+    use_threads(settings.threads)
+    network = load_generator(model).to(choose_device(device)).eval()
+    if is_large(source, part.series):
+        factor = calibration if uncertainty else None
+        _restore_in_tiles(network, sha256_of(model), source, part, settings, output, factor)
+        return
+    original = format_of(source).read(source, part)
+    check_output(output, original)
+    with about(str(source)):
+        normalised = normalise(original, extraction)
+    image = as_low_resolution(normalised, network.shape.factor, direction_of(network))
+    channels = [image.with_data(channel) for channel in apart(image.data, image.stack.channel_count)]
+    with about(str(source)):
+        results = [_restore_channel(network, source, one, settings, tta=uncertainty is not False) for one in channels]
+    restored = together([result.restored for result in results])
+    sigmas = [_noise_level(source, *pair, settings) for pair in zip(channels, results, strict=True)]
+    check_agreement(source, _agreement(original.data, image, restored, sigmas), force=settings.force)
+    clipped = write_prediction(output, image, restored)
+    logger.info("%s: %s -> %s, %d voxels clipped", source, image.data.shape, restored.shape, clipped)
+    spreads = [result.spread for result in results if result.spread is not None]
+    path = uncertainty_path(output)
+    if spreads:
+        write_quantity(path, restored_image(image, calibration * together(spreads)))
+        logger.info(MAP_WRITTEN, path, calibration)
+    else:
+        _warn_of_earlier_map(path)
+
+
+def check_no_overwrite(source: Path, output: Path) -> None:
+    """Check that neither result replaces the input, a part of it, or a folder that contains it.
+
+    Raises:
+        UserError: naming both.
+    """
+    read = source.resolve()
+    for written in (output.resolve(), uncertainty_path(output).resolve()):
+        if written == read or written in read.parents or (read.is_dir() and read in written.parents):
+            raise UserError(
+                f"--output: {written} would overwrite the input {source}, or lie inside it; name another file."
+            )
+
+
+def direction_of(network: Generator) -> Direction:
+    """Return the axes along which a network enlarges volumes, as recorded in its file or else deduced from its factors.
+
+    A network that enlarges columns alone is applied across thick slices.
+    """
+    rows, columns = network.factors
+    return network.record.direction or ("in_plane" if rows == columns else "through_plane")
+
+
+def as_low_resolution(image: Image, factor: int, direction: Direction) -> LowResolutionImage:
+    """Return a normalised image as the low-resolution input of a network.
+
+    Args:
+        image: normalised intensities.
+        factor: enlargement of the network.
+        direction: axes along which it enlarges.
+
+    Raises:
+        UserError: all axes are to be enlarged, but the image has a single slice.
+    """
+    axis = image.slice_axis
+    if direction == "isotropic" and image.data.shape[axis] == image.stack.channel_count:
+        raise UserError(
+            "--model: this network enlarges all three axes, but the image has a single slice; choose a network that "
+            "was trained with degrade.direction: in_plane."
+        )
+    enlarged = axes_along(direction, axis)
+    factors = tuple(factor if other in enlarged else 1 for other in range(3))
+    shape = tuple(int(size) * scale for size, scale in zip(image.data.shape, factors, strict=True))
+    masks = {name: mask for name, mask in image.masks.items() if name == MISSING}
+    model = ForwardModel(factors, shape, slice_axis=axis)
+    return LowResolutionImage.of(image.with_data(image.data, masks=masks), model)
+
+
+def uncertainty_path(output: Path) -> Path:
+    """Return the path of the uncertainty map of a result: sharp.nii.gz has sharp.uncertainty.nii.gz."""
+    stem, suffix = split_suffix(output)
+    return output.with_name(f"{stem}.uncertainty{suffix}")
+
+
+def default_output(source: Path) -> Path:
+    """Return the default path of a result, beside its input.
+
+    scan.nii.gz becomes scan_sr.nii.gz. In names of BIDS, the entity desc-sr precedes the suffix:
+    sub-01_desc-sr_T1w.nii.gz (Brain Imaging Data Structure 1.10, derivatives). A folder or archive of DICOM files
+    becomes an archive in the format of its results.
+
+    Raises:
+        UserError: the format of the input is unknown.
+    """
+    written = written_suffixes(format_of(source).__name__.rpartition(".")[-1])
+    stem, suffix = split_suffix(source)
+    kept = suffix if suffix.lower() in written else written[0]
+    if BIDS_NAME.match(stem):
+        entities, _, last = stem.rpartition("_")
+        return source.with_name(f"{entities}_desc-sr_{last}{kept}")
+    return source.with_name(f"{stem}_sr{kept}")
+
+
+def split_suffix(path: Path) -> tuple[str, str]:
+    """Split a file's name into stem and suffix, where a suffix such as .nii.gz is taken as a whole."""
+    names = plugins.names(ROOM)
+    known = {suffix for name in names for suffix in (*written_suffixes(name), *read_suffixes(name))}
+    fitting = [suffix for suffix in known if path.name.lower().endswith(suffix)]
+    length = max(map(len, fitting), default=0 if path.is_dir() else len(path.suffix))
+    cut = len(path.name) - length
+    return path.name[:cut], path.name[cut:]
+
+
+def _warn_of_earlier_map(path: Path) -> None:
+    if path.exists():
+        logger.warning("%s: belongs to an earlier result and was not updated", path)
+
+
+def _restore_channel(
+    network: Generator, source: Path, image: LowResolutionImage, settings: Infer, *, tta: bool
+) -> Restored:
+    """Restore one channel within the intensity limits of networks."""
+    within = limited(image.data)
+    within.log(source)
+    inside = image.with_data(within.values)
+    result = restore_uncorrected([network], inside, _noise_model(image), settings, doubted=tta)
+    if network.record.domain is None:
+        logger.info("the network does not record its training data: the image was not compared with them")
+    for warning in outside_domain(network.record.domain, result.sigma, enlarged_voxels(image)):
+        logger.warning("%s: %s. The result may be worse than interpolation.", source, warning)
+    return result._replace(restored=within.added_to(result.restored, image.forward_model.factors))
+
+
+def _noise_level(source: Path, image: LowResolutionImage, result: Restored, settings: Infer) -> float:
+    """Return the noise level with which a channel is compared with its result.
+
+    This is the estimate from the image even if another level was given to the network, which is logged as a warning.
+    """
+    if settings.noise_sigma is None:
+        return result.sigma
+    try:
+        estimated = estimate_sigma(limited(image.data).values, image.slice_axis, _noise_model(image)).sigma
+    except UserError:  # the slices are too small for an estimate
+        return result.sigma
+    if is_outside([result.sigma], (estimated / NOISE_RATIO - NOISE_MARGIN, NOISE_RATIO * estimated + NOISE_MARGIN)):
+        logger.warning(
+            "%s: the given noise level is %.3g of the intensity range, but the estimate from the image is %.3g",
+            *(source, result.sigma, estimated),
+        )
+    return estimated
+
+
+def _noise_model(image: Image) -> str:
+    """Return the noise model for the estimate, which does not depend on the zero of the image's intensities."""
+    return MAGNITUDE_NOISE if image.is_anatomical else MICROSCOPE_NOISE
+
+
+def _agreement(
+    physical: NDArray[np.floating], image: LowResolutionImage, restored: NDArray[np.float32], sigmas: Sequence[float]
+) -> Agreement:
+    """Compare the result, averaged on the grid of the input and in its units, with the input."""
+    again = image.intensity.to_physical(cell_means(restored, image.forward_model.factors))
+    kept = without_outliers(physical, image.data)
+    magnitude = _noise_model(image) == MAGNITUDE_NOISE
+    scales = np.resize(image.intensity.scale, kept.shape[-1])
+    count = len(sigmas)
+    channels = zip(apart(again, count), apart(kept, count), sigmas, strict=True)
+    found = [
+        agreement_of(mean, original, scales[channel::count], sigma, magnitude=magnitude)
+        for channel, (mean, original, sigma) in enumerate(channels)
+    ]
+    return sum(found, Agreement())
+
+
+def _restore_in_tiles(
+    network: Generator,
+    digest: str,
+    source: Path,
+    part: Part,
+    settings: Infer,
+    output: Path,
+    calibration: float | None,
+) -> None:
+    """Restore an image that does not fit into memory, and write its uncertainty map if `calibration` is given."""
+    if direction_of(network) == "isotropic":
+        raise UserError(
+            f"{source}: an image of this size is restored slice by slice, but this network enlarges all three axes; "
+            "cut the volume into smaller files, or choose a network that was trained with degrade.direction: in_plane."
+        )
+    with open_tiled(source, part.series) as image:
+        wanted = chosen(image, part)
+        clipped = restore_large(network, wanted, settings, output, digest)
+        logger.info("%s: restored tile by tile, %d pixels clipped", source, clipped)
+        path = uncertainty_path(output)
+        if calibration is None:
+            _warn_of_earlier_map(path)
+        else:
+            doubt_large(network, wanted, settings, path, digest, calibration)
+            logger.info(MAP_WRITTEN, path, calibration)

@@ -1,0 +1,1 @@
+"""Evaluation of restored volumes: which region is compared with which reference, by every metric."""

@@ -1,0 +1,174 @@
+"""Metrics of restored volumes, slice by slice or of the whole volume, against the reference.
+
+Where a slice has several channels, or a picture has colours, each of them is evaluated and the mean is taken. They show
+the same tissue and are not independent slices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline import plugins
+from pipeline.config.sections import Evaluate
+from pipeline.errors import UserError
+from pipeline.image.image import Image
+from pipeline.image.intensity import DATA_RANGE
+from pipeline.metrics._features import Features
+from pipeline.metrics.evaluation.regions import references
+from pipeline.physics.grid import crop_to
+from pipeline.physics.interpolation import bspline_matrix, enlarge
+from pipeline.physics.low_resolution import LowResolutionImage
+from pipeline.tables.slices import WHOLE_VOLUME, SliceValue
+
+METRICS = "pipeline.metrics"
+
+
+@dataclass(frozen=True)
+class ExtraInputs:
+    """Inputs that some metrics need besides reference and estimate, see `pipeline.metrics`.
+
+    Attributes:
+        lr: the low-resolution image on the grid of the reference, see `interpolated_lr`; None where no metric needs it.
+        features: a VGG; None where no metric needs it.
+    """
+
+    lr: NDArray[np.floating] | None = None
+    features: Features | None = None
+
+
+NO_EXTRA_INPUTS = ExtraInputs()
+
+
+def interpolated_lr(lr_image: LowResolutionImage, reference: Image) -> NDArray[np.floating]:
+    """Return a low-resolution image interpolated by cubic B-splines to the grid of its reference, normalised.
+
+    Raises:
+        UserError: the image and the reference belong to different volumes.
+    """
+    name, other = reference.id, lr_image.id
+    if name != other:
+        raise UserError(f"--lr: is volume {other!r}, but the reference is {name!r}; give the LR image of {name!r}.")
+    model = lr_image.forward_model
+    return crop_to(enlarge(lr_image.data, model.factors, bspline_matrix), model.hr_shape)
+
+
+def needs(metric: str, extra: str) -> bool:
+    """Return whether a metric needs one of the `ExtraInputs`: "lr" or "features"."""
+    return getattr(plugins.load(METRICS, metric), f"NEEDS_{extra.upper()}", False)
+
+
+def evaluate(
+    reference: Image,
+    method: str,
+    estimate: NDArray[np.floating],
+    settings: Evaluate,
+    denoised: Image | None = None,
+    extra: ExtraInputs = NO_EXTRA_INPUTS,
+) -> Iterator[SliceValue]:
+    """Evaluate one method on one volume by all metrics over all regions.
+
+    Args:
+        reference: extracted volume.
+        method: name of the method, for the table.
+        estimate: its result, normalised intensities, of the same shape.
+        settings: the section `evaluate`.
+        denoised: the denoised reference, for the region "denoised".
+        extra: further inputs of the metrics.
+
+    Raises:
+        UserError: as `measure`.
+    """
+    volume, subject, split = reference.id, reference.identity.subject, reference.identity.split
+    for compared, masks in references(reference, settings, denoised):
+        for metric in settings.metrics:
+            for region, index, value in measure(compared, estimate, metric, masks, extra):
+                yield SliceValue(volume, subject, split, method, region, metric, index, value)
+
+
+def measure(
+    reference: Image,
+    estimate: NDArray[np.floating],
+    metric: str,
+    masks: Mapping[str, NDArray[np.bool_]],
+    extra: ExtraInputs = NO_EXTRA_INPUTS,
+) -> Iterator[tuple[str, int, float]]:
+    """Compute a metric of every slice, of the whole volume, or of both, depending on the metric.
+
+    Slices with too little foreground are skipped; the whole volume includes them. Regions without voxels have no value.
+    Stacks of unrelated pictures have no value of the whole volume.
+
+    Args:
+        reference: extracted volume.
+        estimate: normalised intensities, of the same shape.
+        metric: name of a module of pipeline.metrics.
+        masks: the regions by name, of the same shape.
+        extra: further inputs of the metric.
+
+    Yields:
+        Name of the region, index of the slice (WHOLE_VOLUME for the whole volume), and the value: the mean over the
+        channels where there are several.
+
+    Raises:
+        UserError: the metric needs an input that is missing, or cannot be computed for slices of this size.
+    """
+    by_section: dict[tuple[str, int], list[float]] = {}
+    for region, index, value in _by_channel(reference, estimate, metric, masks, extra):
+        section = index if index == WHOLE_VOLUME else reference.stack.section_of(index)
+        by_section.setdefault((region, section), []).append(value)
+    yield from ((*key, float(np.mean(values))) for key, values in by_section.items())
+
+
+def _by_channel(
+    reference: Image,
+    estimate: NDArray[np.floating],
+    metric: str,
+    masks: Mapping[str, NDArray[np.bool_]],
+    extra: ExtraInputs,
+) -> Iterator[tuple[str, int, float]]:
+    """Yield a value of every channel; arguments as in `measure`, slices are those of the array."""
+    module = plugins.load(METRICS, metric)
+    axis = reference.slice_axis
+    arrays = {"reference": reference.data, "estimate": estimate}
+    options: dict[str, Any] = {"data_range": DATA_RANGE}
+    if needs(metric, "lr"):
+        if extra.lr is None:
+            raise UserError(f"--lr: the metric {metric} needs the low-resolution volume; give it.")
+        arrays["lr"] = extra.lr
+    if needs(metric, "features"):
+        if extra.features is None:
+            raise UserError(f"--features: the metric {metric} needs a feature network; give the file of step features.")
+        options["features"] = extra.features
+    volumes = {name: np.moveaxis(array, axis, 0) for name, array in arrays.items()}
+    regions = {name: np.moveaxis(mask, axis, 0) for name, mask in masks.items()}
+    if hasattr(module, "per_slice"):
+        for index in reference.block.foreground_slices:
+            here = {name: mask[index] for name, mask in regions.items()}
+            slices = {name: volume[index] for name, volume in volumes.items()}
+            for region, value in _over(here, module, module.per_slice, **slices, **options):
+                yield region, index, value
+    if hasattr(module, "per_volume") and not reference.stack.is_collection:
+        options["spacing"] = (reference.spacing[axis], *np.delete(reference.spacing, axis).tolist())
+        step = reference.stack.channel_count
+        for channel in range(step):
+            here = {name: mask[channel::step] for name, mask in regions.items()}
+            whole = {name: volume[channel::step] for name, volume in volumes.items()}
+            for region, value in _over(here, module, module.per_volume, **whole, **options):
+                yield region, WHOLE_VOLUME, value
+
+
+def _over(
+    masks: Mapping[str, NDArray[np.bool_]], module: ModuleType, function: Callable[..., float], **inputs: Any
+) -> Iterator[tuple[str, float]]:
+    """Yield the value of every region that has voxels; a metric that averages a map computes the map only once."""
+    found = {name: mask for name, mask in masks.items() if mask.any()}
+    if found and hasattr(module, "per_voxel"):
+        values = module.per_voxel(**inputs)
+        yield from ((name, float(np.mean(values[mask], dtype=np.float64))) for name, mask in found.items())
+    else:
+        yield from ((name, function(mask=mask, **inputs)) for name, mask in found.items())

@@ -1,0 +1,69 @@
+"""Regions over which metrics are computed, and the references of the regions that have another one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.config.sections import Evaluate
+from pipeline.errors import UserError
+from pipeline.image.image import Image
+from pipeline.image.segmentation import label_regions
+
+NEIGHBOURS, DENOISED = "neighbours", "denoised"
+"""Regions that are the foreground, compared with an estimate of the reference instead of the reference."""
+LABELS = "labels"
+"""Placeholder for the regions of a segmentation."""
+
+
+def region_mask(reference: Image, region: str) -> NDArray[np.bool_]:
+    """Return the voxels of a region, of the shape of the reference: its mask of that name, or all for `whole`.
+
+    In a stack of pictures of several sizes, the whole is the pictures without their padding.
+    """
+    if region == "whole":
+        return reference.masks.get("picture", np.ones(reference.data.shape, dtype=bool))
+    return reference.masks[region]
+
+
+def neighbours(reference: Image) -> Image:
+    """Return the mean of the slices before and after each one; the first and last slice have a single neighbour.
+
+    In serial sections, noise is independent between sections while structures continue. An estimate that is closer to
+    the neighbours than the reference itself contains less noise than the reference. Not for stacks of unrelated
+    pictures.
+
+    Raises:
+        UserError: the volume has a single slice.
+    """
+    axis, step = reference.slice_axis, reference.stack.channel_count
+    slices = np.moveaxis(np.asarray(reference.data), axis, 0)
+    if len(slices) == step:
+        raise UserError(f"volume {reference.id!r}: a single slice has no neighbours (evaluate.regions).")
+    before = np.concatenate([slices[step : 2 * step], slices[:-step]])
+    after = np.concatenate([slices[step:], slices[-2 * step : -step]])
+    return reference.with_data(np.moveaxis((before + after) / 2, 0, axis))
+
+
+def references(
+    reference: Image, settings: Evaluate, denoised: Image | None
+) -> Iterator[tuple[Image, dict[str, NDArray[np.bool_]]]]:
+    """Yield every reference, the extracted volume first, with the masks of its regions by their names in the tables.
+
+    Args:
+        reference: extracted volume.
+        settings: the section `evaluate`.
+        denoised: the denoised reference; required where `settings` name the region "denoised".
+    """
+    names = [name for name in settings.regions if name not in (NEIGHBOURS, DENOISED, LABELS)]
+    masks = {name: region_mask(reference, name) for name in names}
+    if LABELS in settings.regions:
+        masks |= label_regions(reference, settings.labels)
+    yield reference, masks
+    if NEIGHBOURS in settings.regions:
+        yield neighbours(reference), {NEIGHBOURS: region_mask(reference, "foreground")}
+    if DENOISED in settings.regions:
+        assert denoised is not None
+        yield denoised, {DENOISED: region_mask(reference, "foreground")}

@@ -1,0 +1,73 @@
+"""Interpolation by one matrix per axis, and slices interpolated where the slice axis is low-resolution as well.
+
+Networks restore slices. Where a volume is low-resolution along all three axes, there are no slices at the positions of
+the high-resolution grid. They are interpolated by cubic B-splines, and a network receives in-plane low-resolution
+slices that are as blurred across the plane as the measurement is. Training patches and volumes at inference use the
+same weights.
+
+Interpolation attenuates white noise and correlates it between neighbouring slices. The noise level (sigma) given to the
+network is always that of the LR volume before interpolation: it is what a forward model states and what can be
+estimated from an image, and the rest follows from the weights, which training and inference share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from pipeline.physics.grid import apply_along_axes
+
+MIN_WEIGHT = 1e-3
+"""Smaller weights are dropped, so that a slice depends on few slices around it; the weights of the cubic spline fall to
+a quarter from one slice to the next."""
+
+
+def enlarge(
+    lr: NDArray[np.floating], factors: Sequence[int], axis_matrix: Callable[[int, int], NDArray[np.float64]]
+) -> NDArray[np.float32]:
+    """Upsample each axis whose factor is above 1 by `axis_matrix(size, factor)`, of shape (size * factor, size)."""
+    pairs = zip(lr.shape, factors, strict=True)
+    matrices = [None if factor == 1 else axis_matrix(size, factor) for size, factor in pairs]
+    return np.ascontiguousarray(apply_along_axes(matrices, lr), dtype=np.float32)
+
+
+def bspline_matrix(size: int, factor: int) -> NDArray[np.float64]:
+    """Return the cubic B-spline interpolation along one axis, of shape (size * factor, size).
+
+    Column j is the interpolating spline of a unit impulse at sample j, evaluated at the centres of the fine cells; the
+    line is mirrored at its ends (Unser, Aldroubi and Eden, IEEE Transactions on Signal Processing 41:821-833, 1993).
+    """
+    centres = (np.arange(size * factor) - (factor - 1) / 2) / factor
+    columns = [ndimage.map_coordinates(unit, [centres], order=3, mode="mirror") for unit in np.eye(size)]
+    return np.stack(columns, axis=1)
+
+
+@lru_cache(maxsize=16)
+def slice_weights(size: int, factor: int) -> NDArray[np.float64]:
+    """Return the weights of LR slices in interpolated ones, shape (size * factor, size); every row sums to one.
+
+    Args:
+        size: number of LR slices.
+        factor: interpolated slices per LR slice; 1 keeps the slices as they are.
+    """
+    weights = np.eye(size) if factor == 1 else bspline_matrix(size, factor)
+    kept = np.where(np.abs(weights) >= MIN_WEIGHT, weights, 0)
+    return kept / kept.sum(axis=1, keepdims=True)
+
+
+def interpolate_slices(lr: NDArray[np.float32], factor: int, axis: int) -> NDArray[np.float32]:
+    """Return a low-resolution volume with `factor` times as many slices along one axis.
+
+    Args:
+        lr: normalised intensities, shape (x, y, z).
+        factor: 1 returns the volume unchanged.
+        axis: slice axis.
+    """
+    if factor == 1:
+        return lr
+    matrix = slice_weights(lr.shape[axis], factor)
+    return apply_along_axes([matrix if other == axis else None for other in range(lr.ndim)], lr).astype(np.float32)

@@ -1,0 +1,88 @@
+"""Consistency gates: limits that a result must keep, whether or not a reference is known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.reporting.cells import method_cell, split_cell
+from pipeline.reporting.numbers import format_number
+from pipeline.reporting.run_record import RunRecord
+from pipeline.reporting.section import Block, Cell, Section, Table, Text
+from pipeline.reporting.tables import distinct, records, where
+from pipeline.reporting.titles import in_order, method_title, readable
+from pipeline.tables.gates import GATES
+
+
+def for_index(run: RunRecord) -> Section | None:
+    """Count the volumes that pass each gate, by method, and list every gate that the deliverable failed."""
+    gates = run.table(GATES)
+    if gates.empty:
+        return None
+    blocks: list[Block] = [
+        Text(
+            "A gate is a limit that a result must keep; it needs no reference. A result that fails a gate contradicts "
+            "the measured low-resolution image. Every failure of the deliverable is listed.",
+            "note",
+        )
+    ]
+    failed = [row for row in records(where(gates, method=run.deliver)) if not row["passed"]]
+    if failed:
+        blocks.append(_failures(failed, run.deliver))
+    return Section("gates", "Gates", (*blocks, _all_methods(gates, run.deliver)), link="Gates")
+
+
+def _failures(failed: list[dict[str, Any]], deliver: str) -> Table:
+    rows = tuple(
+        (
+            Cell(row["volume"], link=f"{row['volume']}.html", style="failed"),
+            split_cell(row["split"]),
+            Cell(readable(row["gate"])),
+            Cell.of(row["value"], style="failed"),
+            Cell.of(row["limit"]),
+        )
+        for row in failed
+    )
+    caption = f"Gates failed by {method_title(deliver)}"
+    return Table("gates-failed", caption, ("Volume", "Split", "Gate", "Value", "Limit"), rows)
+
+
+def _all_methods(gates: pd.DataFrame, deliver: str) -> Table:
+    order = in_order(distinct(gates, "method"), deliver)[::-1]
+    groups: Any = gates.groupby(["method", "gate"], sort=True)
+    rows = []
+    for (method, gate), part in sorted(groups, key=lambda group: (order.index(group[0][0]), group[0][1])):
+        failed = sum(not passed for passed in part["passed"].tolist())
+        worst = part.iloc[nearest_to_limit(part)]
+        rows.append(
+            (
+                method_cell(method, deliver),
+                Cell(readable(gate)),
+                Cell.of(len(part), 0),
+                Cell(format_number(failed, 0), float(failed), style="failed" if failed else ""),
+                Cell.of(worst["value"]),
+                Cell.of(worst["limit"]),
+            )
+        )
+    headings = ("Method", "Gate", "Volumes", "Failed", "Value nearest to the limit", "Limit")
+    return Table("gates-table", "Gates of every method", headings, tuple(rows))
+
+
+def nearest_to_limit(gates: pd.DataFrame) -> int:
+    """Return the row of the volume furthest beyond its limit, or nearest to it where all volumes pass.
+
+    A missing value or limit is worse than any other: the result contains values that are not finite.
+    """
+    share = (gates["value"] / gates["limit"]).to_numpy(float)
+    return int(np.argmax(np.where(np.isnan(share), np.inf, share)))
+
+
+def failed_gates(gates: pd.DataFrame, deliver: str) -> dict[str, list[str]]:
+    """Return the gates that the deliverable failed, by volume."""
+    found: dict[str, list[str]] = {}
+    for row in records(where(gates, method=deliver)):
+        if not row["passed"]:
+            found.setdefault(row["volume"], []).append(readable(row["gate"]))
+    return found

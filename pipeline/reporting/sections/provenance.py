@@ -1,0 +1,59 @@
+"""Provenance: code, machine, packages, checksums, configuration and model cards behind the results."""
+
+from __future__ import annotations
+
+import json
+
+from pipeline.reporting.run_record import RunRecord
+from pipeline.reporting.section import Block, Facts, Folded, Items, Preformatted, Section
+
+
+def for_index(run: RunRecord) -> Section:
+    """Show the provenance of the run."""
+    return Section("provenance", "Provenance", provenance_blocks(run), link="Provenance")
+
+
+def provenance_blocks(run: RunRecord) -> tuple[Block, ...]:
+    """Return the provenance of a run, details folded."""
+    record = run.provenance
+    packages = "".join(f"{name} {version}\n" for name, version in record["packages"].items())
+    gaps = tuple(
+        f"{gap['one']} ({gap['one_split']}) and {gap['other']} ({gap['other_split']}): {gap['slices']} slices"
+        for gap in record["gaps"]
+    )
+    cards = [_folded_text(f"Model card: {model.method}", model.card) for model in run.models]
+    return (
+        Facts((("Code", _code(run)), ("Machine", _machine(run)), ("Seed", str(record["seed"])))),
+        _folded_text("Packages", packages),
+        _folded_text("Checksums of data and weights", "".join(map(_checksums, record["sources"]))),
+        Folded(
+            "Slices between blocks of one subject", (Items(gaps or ("No subject is in two splits.",), style="gaps"),)
+        ),
+        _folded_text("Configuration", json.dumps(record["config"], indent=2, ensure_ascii=False)),
+        *cards,
+    )
+
+
+def _folded_text(title: str, text: str) -> Folded:
+    return Folded(title, (Preformatted(title, text),))
+
+
+def _code(run: RunRecord) -> str:
+    git = run.provenance["git"]
+    commit = (
+        f"commit {git['commit']}{', changed since' if git['changed'] else ''}" if git else "not from a git checkout"
+    )
+    return f"BrainSR {run.provenance['brainsr']}, {commit}"
+
+
+def _machine(run: RunRecord) -> str:
+    platform = run.provenance["platform"]
+    processor = f" ({platform['processor']})" if platform.get("processor") else ""
+    system = f"{platform['system']} {platform['release']} on {platform['machine']}{processor}"
+    return f"{system}, Python {platform['python']}"
+
+
+def _checksums(source: dict) -> str:
+    download = source["downloaded_sha256"]
+    more = f"  of the download {download}\n" if download else ""
+    return f"{source['name']}\n  SHA-256 {source['sha256']}\n{more}"

@@ -1,0 +1,41 @@
+"""Tissue volumes: how far the same segmentation gives other volumes in a result than in the reference."""
+
+from __future__ import annotations
+
+from pipeline.reporting.cells import difference_cell, method_cell, sorted_rows, split_cell
+from pipeline.reporting.numbers import MISSING, format_interval
+from pipeline.reporting.run_record import RunRecord
+from pipeline.reporting.section import Cell, Section, Table, Text
+from pipeline.reporting.titles import readable
+from pipeline.tables.tissue_agreement import TISSUE_AGREEMENT
+
+
+def for_index(run: RunRecord) -> Section | None:
+    """Show bias and limits of agreement over the test volumes."""
+    agreement = run.tested(TISSUE_AGREEMENT)
+    if agreement.empty:
+        return None
+    rows = tuple(
+        (
+            method_cell(row["method"], run.deliver),
+            split_cell(row["split"]),
+            Cell(readable(row["tissue"])),
+            difference_cell(row["bias_ml"], row["bias_ci_low"], row["bias_ci_high"]),
+            Cell(format_interval(row["loa_low_ml"], row["loa_high_ml"]) or MISSING),
+            Cell.of(row["n"], 0),
+        )
+        for row in sorted_rows(agreement, run.deliver)
+    )
+    headings = ("Method", "Split", "Tissue", "Bias (ml)", "Limits of agreement (ml)", "Subjects")
+    return Section(
+        "tissue",
+        "Tissue volumes",
+        (
+            Text(
+                "Volume of each tissue in the result minus its volume in the reference, from the same segmentation "
+                "of both (Bland and Altman).",
+                "note",
+            ),
+            Table("tissue-table", "Agreement of tissue volumes with the reference", headings, rows),
+        ),
+    )
