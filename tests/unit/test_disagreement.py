@@ -32,7 +32,7 @@ from pipeline.models.weights import save_generator
 from pipeline.physics.degradation import degrade
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.low_resolution import LowResolutionImage
-from pipeline.steps.infer import infer
+from pipeline.steps import infer
 from pipeline.training.patches import PatchSampler
 from tests.helpers import (
     configuration,

@@ -23,6 +23,7 @@ from pipeline.fidelity.gate.consistency import (
     residuals,
     window_sizes,
 )
+from pipeline.fidelity.gate.measurement import as_measured
 from pipeline.fidelity.gate.volumes import check_prediction
 from pipeline.formats.io.container import read_image
 from pipeline.formats.io.predictions import write_prediction
@@ -31,9 +32,8 @@ from pipeline.physics.forward import ForwardModel
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.physics.noise import noncentral_chi
 from pipeline.physics.operators import antialiased_bicubic, binning
-from pipeline.steps.gate import as_measured
 from pipeline.tables.gates import GATES, GateResult
-from tests.helpers import described, ras_affine, run_step, synthetic_head, the_message, write_nifti
+from tests.helpers import described, ras_affine, run_command, run_step, synthetic_head, the_message, write_nifti
 
 SHAPE = (94, 104, 18)
 FACTORS = (4, 4, 1)
@@ -326,8 +326,8 @@ def test_an_image_of_ones_own_is_checked_by_hand(files, tmp_path):
     image[:2, 3] = measured.affine[:2, 3] - 1.5
     sharp = write_nifti(tmp_path / "zerofill/sharp.nii.gz", restored * np.float32(1000), image)
     command = ("gate", "--lr", scan, "--predictions", sharp, "--output", tmp_path / "g.csv")
-    assert "--forward-model" in the_message(run_step(*command))
-    result = run_step(*command, "--forward-model", files / "forward.json")
+    assert "--forward-model" in the_message(run_command(*command))
+    result = run_command(*command, "--forward-model", files / "forward.json")
     assert result.returncode == 0, result.stderr
     assert {row.passed for row in GATES.read_rows(tmp_path / "g.csv")} == {True}
     assert {row.volume for row in GATES.read_rows(tmp_path / "g.csv")} == {"scan"}

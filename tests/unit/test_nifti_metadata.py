@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from pipeline.errors import UserError
+from pipeline.fidelity.gate.measurement import as_measured
 from pipeline.formats import Part, format_of, mgh, nifti
 from pipeline.formats._checks import header_of
 from pipeline.formats.io.container import read_image, write_image
@@ -29,7 +30,6 @@ from pipeline.physics.forward import ForwardModel
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.steps.derivatives import size_of
 from pipeline.steps.extract import cut_block
-from pipeline.steps.gate import as_measured
 from tests.helpers import described, ras_affine
 from tests.image_files import numbers
 

@@ -11,7 +11,6 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
-from pipeline.statistics.tissue_agreement import read_tissue
 from scipy import stats
 from scipy.cluster.vq import kmeans2
 from scipy.ndimage import gaussian_filter
