@@ -34,6 +34,7 @@ from torch import nn
 from benchmarks.timing import against, interleaved, kept_apart, machine
 from pipeline.config.sections import Extract, Infer
 from pipeline.formats import nifti
+from pipeline.image.normalisation import normalise
 from pipeline.inference.background import (
     Background,
     computed_share,
@@ -49,7 +50,6 @@ from pipeline.models.generator import Generator
 from pipeline.models.weights import load_generator
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import cuts
-from pipeline.steps.extract import normalise
 
 MODEL = Path("results/demo/models/rrdb_l1/generator.safetensors")
 HEAD = Path("resources/pycortex-s1/raw.nii.gz")

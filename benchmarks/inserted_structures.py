@@ -57,7 +57,7 @@ from pipeline.tables.inserted_places import INSERTED_PLACES
 from pipeline.tables.inserted_structures import DETECTION_COUNTS
 
 SEED = 2026
-CLASSICAL = ("bicubic", "bspline3", "zerofill", "nlm_bspline3")
+BASELINES = ("bicubic", "bspline3", "zerofill", "nlm_bspline3")
 BLURS = (0.0, 1.0, 2.0, 4.0)
 """Widths of the channels beside the structure's own, in voxels: Gaussian blurs of its template."""
 RIDGE = 1e-6
@@ -67,7 +67,7 @@ RIDGE = 1e-6
 def variants(folder: Path, settings: Infer, deliver: str) -> dict[str, Restore]:
     """Return the delivered network without data consistency, and with a noise level of zero."""
     network = load_generator(folder / deliver / "generator.safetensors").eval()
-    changes = {"no data consistency": {"consistency": False}, "noise level 0": {"noise_sigma": 0.0}}
+    changes = {"no data consistency": {"data_consistency": False}, "noise level 0": {"noise_sigma": 0.0}}
     return {
         f"{deliver}, {name}": partial(restore, network, settings=settings.model_copy(update=one))
         for name, one in changes.items()
@@ -178,7 +178,7 @@ def study_volume(run: Path, volume: str, settings: Insertion, deliver: str) -> N
     networks = {name: load_generator(run / f"models/{name}/generator.safetensors").eval() for name in names}
     tuned = read_tuning(run / "tuning/nlm_bspline3.json")
     methods: Mapping[str, Restore] = {
-        **{name: one for name, one in baseline_methods(tuned).items() if name in CLASSICAL},
+        **{name: one for name, one in baseline_methods(tuned).items() if name in BASELINES},
         **network_methods(networks, lr, Infer()),
         **variants(run / "models", Infer(), deliver),
     }

@@ -16,18 +16,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks.training import NOISE, best_classical, classical, difference
+from benchmarks.training import NOISE, best_baseline, difference, restore_by_baselines
 from pipeline.config.sections import Degrade, Extract, Infer
 from pipeline.formats import format_of
 from pipeline.formats.io.container import map_image
 from pipeline.image.image import Identity, Image
+from pipeline.image.normalisation import normalise
+from pipeline.image.slices import cut_block
 from pipeline.inference.restoration import restore
 from pipeline.metrics import psnr, ssim
 from pipeline.models.device import use_threads
 from pipeline.models.weights import load_generator
 from pipeline.physics.degradation import degrade, forward_model
 from pipeline.physics.grid import crop_to
-from pipeline.steps.extract import cut_block, normalise
 
 METRICS = {"psnr": psnr.per_slice, "ssim": ssim.per_slice}
 EVERY = 3
@@ -71,12 +72,12 @@ def main() -> None:
         head = read_head(path, tuple(options.slices), "axial")
         for sigma in NOISE:
             lr = degrade(head, forward_model(head, Degrade(noise_sigma=sigma), 2026))
-            results = classical(lr, val, sigma)
+            results = restore_by_baselines(lr, val, sigma)
             for folder in sorted((options.run / "models").iterdir()):
                 results[folder.name] = restore(load_generator(folder / "generator.safetensors").eval(), lr, Infer())
             table = pd.DataFrame([row for name, one in results.items() for row in measured(head, one, name)])
             means = table.groupby("method")[list(METRICS)].mean()
-            best = {name: best_classical(means, name) for name in METRICS}
+            best = {name: best_baseline(means, name) for name in METRICS}
             words = [f"\n## {head.id}, {sigma:.0%} noise, {len(head.block.foreground_slices)} slices\n"]
             words += [means.round(3).to_string(), "", "against the best baseline, paired over slices:"]
             networks = [name for name in ("rrdb_l1", "brainsr") if name in means.index]

@@ -55,7 +55,7 @@ SEED = 2026
 NEAR_DUPLICATE_BITS = 6
 """Pictures whose perceptual hashes differ in no more of their 64 bits show the same slice."""
 VALIDATION_PICTURES = 24
-CLASSICAL = "classical"
+BASELINES = "baselines"
 """Stands for all baselines, which are restored in one task."""
 DARKEST = 0.08
 """Darker parts are background, where no training patch is centred."""
@@ -262,7 +262,7 @@ def derive(work: Path) -> None:
 # Measuring
 
 
-def classical(image: Image, val: Path, sigma: float) -> dict[str, NDArray[np.floating]]:
+def restore_by_baselines(image: Image, val: Path, sigma: float) -> dict[str, NDArray[np.floating]]:
     """Restore a stack with every baseline; denoise-then-interpolate is tuned on validation at this noise."""
     reference = read_image(val)
     settings = tune([reference], [degraded(reference, sigma)])["settings"]
@@ -285,13 +285,13 @@ def measure(reference: Image, estimate: NDArray[np.floating], method: str, sigma
     return rows
 
 
-def evaluate(work: Path, networks: Sequence[str], levels: Sequence[float], name: str, with_classical: bool) -> None:
+def evaluate(work: Path, networks: Sequence[str], levels: Sequence[float], name: str, with_baselines: bool) -> None:
     """Restore and measures the test stack, one method and noise level a task, a task a core."""
     table = work / f"{name}.csv"
     if table.exists():
         return
     (work / "restored").mkdir(exist_ok=True)
-    methods = [*([CLASSICAL] if with_classical else []), *networks]
+    methods = [*([BASELINES] if with_baselines else []), *networks]
     tasks = [(work, method, sigma) for sigma in levels for method in methods]
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
         found = list(pool.map(restore_and_measure, *zip(*tasks, strict=True)))
@@ -302,8 +302,8 @@ def restore_and_measure(work: Path, method: str, sigma: float) -> list[dict[str,
     """Restore the test stack by a network, or by all baselines, keeps the result, and measures it."""
     use_threads(1)
     reference, image = read_image(work / "test.safetensors"), read_image(work / f"test.{sigma:g}.safetensors")
-    if method == CLASSICAL:
-        results = classical(image, work / "val.safetensors", sigma)
+    if method == BASELINES:
+        results = restore_by_baselines(image, work / "val.safetensors", sigma)
     else:
         network = load_generator(work / "models" / method / "generator.safetensors").eval()
         results = {method: restore(network, image, Infer())}
@@ -351,7 +351,7 @@ def difference(table: pd.DataFrame, metric: str, method: str, baseline: str) -> 
     return f"{paired.mean():+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
 
 
-def best_classical(means: pd.DataFrame, metric: str) -> str:
+def best_baseline(means: pd.DataFrame, metric: str) -> str:
     """Return the baseline with the best mean."""
     column = means.loc[plugins.names("pipeline.baselines"), metric]
     return str(column.idxmax() if METRICS[metric].HIGHER_IS_BETTER else column.idxmin())
@@ -374,14 +374,12 @@ def main_table(work: Path) -> list[str]:
             values = " | ".join(f"{means.loc[method, name]:.{2 if name == 'psnr' else 3}f}" for name in METRICS)
             remark = f" ({MAIN[method].what})" if method in MAIN and MAIN[method].what else ""
             lines.append(f"| {method}{remark} | {values} |")
-        best = {name: best_classical(means, name) for name in METRICS}
+        best = {name: best_baseline(means, name) for name in METRICS}
         lines += ["", "Paired differences over the pictures, mean [95 % interval]:", ""]
         lines += ["| brainsr against | " + " | ".join(METRICS) + " |", "| --- |" + " --- |" * len(METRICS)]
-        classical_row = " | ".join(
-            f"{difference(part, name, 'brainsr', best[name])} ({best[name]})" for name in METRICS
-        )
+        baseline_row = " | ".join(f"{difference(part, name, 'brainsr', best[name])} ({best[name]})" for name in METRICS)
         pixel_row = " | ".join(difference(part, name, "brainsr", "rrdb_l1") for name in METRICS)
-        lines += [f"| best baseline | {classical_row} |", f"| rrdb_l1 | {pixel_row} |"]
+        lines += [f"| best baseline | {baseline_row} |", f"| rrdb_l1 | {pixel_row} |"]
     return lines
 
 
@@ -478,7 +476,7 @@ def compare_recipes(images: Path, work: Path, threads: int) -> None:
         pretrained.symlink_to("realesrgan-6b")
     for name, row in MAIN.items():
         train_row(name, row, work, threads)
-    evaluate(work, ["pretrained", *MAIN], NOISE, "main", with_classical=True)
+    evaluate(work, ["pretrained", *MAIN], NOISE, "main", with_baselines=True)
     diagnose(images, work)
 
 
@@ -488,7 +486,7 @@ def ablate(work: Path, threads: int) -> None:
         train_row(name, row, work, threads)
     derive(work)
     variants = [*(name for name, row in ABLATIONS.items() if row.what), *DERIVED]
-    evaluate(work, variants, (0.02,), "ablations", with_classical=False)
+    evaluate(work, variants, (0.02,), "ablations", with_baselines=False)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-// The viewer: volumes of 256 grey levels, decoded from sheets of slices that the page holds, drawn on canvases that
-// share one place, one zoom and one window. Axes are those of the arrays: x to the right of the head, y to its front,
-// z to its top; a drawn slice runs from right to left and from bottom to top, in the radiological convention.
+// The viewer: volumes of 256 grey levels, decoded from the sheets of slices in the page and drawn on canvases with a
+// common position, zoom and window. Axes are those of the arrays: x to the right of the head, y to its front, z to its
+// top; a displayed slice runs from right to left and from bottom to top, in the radiological convention.
 (function () {
   const box = document.getElementById("viewer");
   if (!box) return;
   const LEVELS = 255, MAX_ZOOM = 16, ZOOM_STEP = 1.25, TEN = 10;
   const CLICK_PIXELS = 4, GRIP_PIXELS = 22, MIN_HEIGHT = 90;
-  const SHARP_FROM = 4; // Device pixels a voxel, from which on voxels are drawn as the squares that they are.
+  const SHARP_FROM = 4; // Device pixels per voxel above which voxels are drawn without smoothing.
 
   const data = JSON.parse(document.getElementById("viewer-data").textContent);
   const part = (name) => document.getElementById("viewer-" + name);
@@ -14,10 +14,10 @@
   const split = document.getElementById("compare-position");
   const layers = new Map(data.layers.map((layer) => [layer.name, layer]));
   const named = (role) => data.layers.filter((layer) => layer.role === role).map((layer) => layer.name);
-  const [measured] = named("measured");
+  const [input] = named("input");
   const [reference] = named("reference");
 
-  const others = (axis) => [0, 1, 2].filter((other) => other !== axis); // Of columns, of rows.
+  const others = (axis) => [0, 1, 2].filter((other) => other !== axis); // Column axis, row axis.
   const size = [0, 0, 0];
   size[data.axis] = data.shape[0];
   size[others(data.axis)[1]] = data.shape[1];
@@ -36,7 +36,7 @@
 
   const volumes = new Map();
 
-  // A coloured picture is three tiles, one after the other; returns a volume for each colour, or one of grey levels.
+  // Returns one volume per colour, or a single grey one. A colour picture is stored as three consecutive tiles.
   async function decode(layer) {
     const [, rows, columns] = data.shape;
     const [c, r] = others(data.axis);
@@ -69,7 +69,7 @@
     return found;
   }
 
-  // Returns the volumes of a layer, one for each colour; null until it is decoded, after which everything is drawn again.
+  // Returns the volumes of a layer, one per colour; null until they are decoded, after which everything is redrawn.
   function volumeOf(name) {
     if (!volumes.has(name)) {
       volumes.set(name, null);
@@ -91,8 +91,9 @@
     return table;
   }
 
-  // The detail ledger: the reference differs from the interpolated measurement by what was to be added, a method by what it
-  // added. Where both have one sign, the smaller is right; the rest is missing, or invented (pipeline/metrics/evaluation/detail_ledger.py).
+  // The detail ledger: relative to the interpolated input, the reference shows the detail to be restored and a method the
+  // detail that it added. If both have the same sign, the smaller one is right; the rest is missing or invented
+  // (pipeline/metrics/evaluation/detail_ledger.py).
   const DETAIL = [["right", [190, 196, 204]], ["missing", [40, 130, 255]], ["invented", [255, 96, 24]]];
 
   function detail(base, value, reference) {
@@ -101,7 +102,7 @@
     return [right, Math.abs(wanted) - right, Math.abs(added) - right];
   }
 
-  // The mean over the colours; of a grey volume, its value.
+  // Mean over the colours; the value itself for a grey volume.
   function mean(of) {
     let sum = 0;
     for (let colour = 0; colour < data.colours; colour++) sum += of(colour);
@@ -116,14 +117,14 @@
 
   // Drawing
 
-  // Returns what gives the colour of a voxel (as red, green, blue, written into `to`); null until all is decoded.
+  // Returns a function that writes the RGB colour of a voxel to `to`; null until all volumes are decoded.
   function paintOf(item) {
     const names = item.kind === "ledger" ? [item.name, reference, data.base] : item.kind === "error" ? [item.name, reference] : [item.name];
-    const [own, reference, base] = names.map(volumeOf);
+    const [own, target, base] = names.map(volumeOf);
     if (names.some((name) => !volumeOf(name))) return null;
     if (item.kind === "ledger") {
       return function (at, pixels, to) {
-        const amounts = detailAt(base, own, reference, at);
+        const amounts = detailAt(base, own, target, at);
         for (let channel = 0; channel < 3; channel++) {
           let sum = 0;
           for (let kind = 0; kind < 3; kind++) sum += amounts[kind] * DETAIL[kind][1][channel];
@@ -140,7 +141,7 @@
     }
     const table = item.kind === "error" ? data.inferno : map;
     const level = item.kind === "error"
-      ? (at) => Math.min(LEVELS, Math.round((LEVELS * mean((colour) => Math.abs(own[colour][at] - reference[colour][at]))) / data.error_top))
+      ? (at) => Math.min(LEVELS, Math.round((LEVELS * mean((colour) => Math.abs(own[colour][at] - target[colour][at]))) / data.error_top))
       : (at) => Math.round(mean((colour) => own[colour][at]));
     return function (at, pixels, to) {
       const from = 3 * level(at);
@@ -167,20 +168,20 @@
     return picture;
   }
 
-  // Width and height of a plane, in the unit of the spacing.
+  // Width and height of a plane in the unit of the spacing.
   function extent(plane) {
     const [c, r] = others(plane.axis);
     return [size[c] * data.spacing[c], size[r] * data.spacing[r]];
   }
 
-  // Pixels a unit at which all planes that are shown together fit.
+  // Pixels per unit at which all planes shown together fit.
   function fitting(width) {
     const most = window.innerHeight * (state.view === "compare" ? 0.75 : 0.6);
     const together = state.view === "planes" ? data.planes : [data.planes[state.plane]];
     return Math.min(...together.map(extent).map(([across, down]) => Math.min(width / across, most / down)));
   }
 
-  // Where a pane's plane lies on its canvas: left, top, width, height, and pixels a voxel along columns and rows.
+  // Position of a plane on the canvas of its pane: left, top, width, height, and pixels per voxel along both axes.
   function placed(pane) {
     const plane = data.planes[pane.plane()];
     const [c, r] = others(plane.axis);
@@ -197,7 +198,7 @@
     const picture = pictureOf(item, plane, state.at[plane.axis]);
     if (!picture) return false;
     const ratio = window.devicePixelRatio || 1;
-    const blocks = item.name === measured && !item.kind;
+    const blocks = item.name === input && !item.kind;
     context.imageSmoothingEnabled = !blocks && Math.max(spot.x, spot.y) * ratio < SHARP_FROM;
     context.imageSmoothingQuality = "high";
     context.drawImage(picture, spot.left, spot.top, spot.width, spot.height);
@@ -309,7 +310,7 @@
       context.fillRect(level, 0, 1, 1);
     }
     bar.setAttribute("role", "img");
-    bar.setAttribute("aria-label", "Colours from dark to bright");
+    bar.setAttribute("aria-label", "Colour bar, from dark to bright");
     const ends = [low, high].map((text) => {
       const end = document.createElement("span");
       end.textContent = text;
@@ -354,7 +355,7 @@
       pane.stage.append(divider);
       pane.stage.id = "compare-stage";
     } else {
-      for (const name of [() => measured, second, first, () => reference]) addPane(one(name), plane);
+      for (const name of [() => input, second, first, () => reference]) addPane(one(name), plane);
       for (const name of [second, first]) addPane(compared(name, "error"), plane, scale());
       if (data.base) addPane(compared(first, "ledger"), plane, ledgerLegend());
       for (const name of named("map")) addPane(one(() => name), plane, legendOf(...layers.get(name).legend, layers.get(name).colours));
@@ -363,9 +364,9 @@
     schedule();
   }
 
-  // The words below the controls
+  // Status line below the controls
 
-  // A difference of intensities in the units of the image, and an intensity, which counts from where black is.
+  // A difference of intensities, and an absolute intensity, in the units of the image.
   function difference(level) {
     return Number(((level / LEVELS) * data.top).toPrecision(4)).toString();
   }
@@ -380,7 +381,7 @@
     return plane.axis === data.axis ? data.labels[index] + " (" + count + ")" : plane.name + " " + count;
   }
 
-  function tell() {
+  function updateState() {
     const plane = data.planes[state.plane];
     const zoom = Math.round(100 * state.zoom) + "%";
     part("state").textContent = placeWords(plane) + " · zoom " + zoom + " · black " + inUnits(black()) + ", white " + inUnits(white());
@@ -403,14 +404,14 @@
 
   function valuesAt(place) {
     const at = place[0] * stride[0] + place[1] * stride[1] + place[2] * stride[2];
-    const names = [...new Set([measured, state.second, state.first, reference])];
+    const names = [...new Set([input, state.second, state.first, reference])];
     const values = names.filter((name) => volumes.get(name)).map((name) => layers.get(name).title + " " + volumes.get(name).map((one) => inUnits(one[at])).join(", "));
-    const [base, own, reference] = [data.base, state.first, reference].map((name) => volumes.get(name));
-    if (base && own && reference) {
-      const amounts = detailAt(base, own, reference, at);
+    const [base, own, target] = [data.base, state.first, reference].map((name) => volumes.get(name));
+    if (base && own && target) {
+      const amounts = detailAt(base, own, target, at);
       values.push("detail of A: " + DETAIL.map(([kind], place) => kind + " " + difference(amounts[place])).join(", "));
     }
-    return "about: " + values.join(" · ");
+    return "approx. " + values.join(" · ");
   }
 
   let waiting = false;
@@ -422,12 +423,12 @@
     window.requestAnimationFrame(function () {
       waiting = false;
       const whole = shown.map(drawPane).every(Boolean);
-      tell();
+      updateState();
       if (whole) panes.setAttribute("aria-busy", "false");
     });
   }
 
-  // What a reader does
+  // Interaction
 
   const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 

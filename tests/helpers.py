@@ -190,7 +190,7 @@ def extract(source: Path, output: Path, *, settings: Mapping[str, Any] | None = 
     """Run the stage `extract` in this process."""
     from pipeline.config.sections import Extract
     from pipeline.config.volumes import Volume
-    from pipeline.steps.extract import extract as run
+    from pipeline.formats.io.extraction import extract as run
 
     volume = Volume.model_validate_json(json.dumps(volume_entry(**entry)))
     run(source, volume, Extract(**(settings or {})), output)

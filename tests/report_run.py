@@ -16,6 +16,7 @@ from pipeline.config.sections import Degrade, Evaluate, Extract
 from pipeline.config.volumes import Volume
 from pipeline.files import write_json, write_text
 from pipeline.formats.io.container import read_image, write_image
+from pipeline.formats.io.extraction import extract
 from pipeline.formats.io.predictions import prediction_path, read_prediction, write_prediction
 from pipeline.metrics.evaluation.measure import evaluate
 from pipeline.physics.degradation import degrade, forward_model
@@ -24,7 +25,6 @@ from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.statistics.measurements import read_parts, volume_table
 from pipeline.statistics.summary import summarise
 from pipeline.steps.__main__ import main
-from pipeline.steps.extract import extract
 from pipeline.tables.slices import SLICES
 from pipeline.tables.summary import SUMMARY
 from pipeline.tables.volumes import VOLUMES
@@ -32,7 +32,7 @@ from tests.helpers import ras_affine, synthetic_head, write_nifti
 
 HOSTILE = '<script>alert("pwned")</script>\'"&'
 Plane = Literal["axial", "coronal", "sagittal"]
-CLASSICAL = ("nearest", "bicubic", "bspline3", "zerofill", "nlm_bspline3")
+BASELINES = ("nearest", "bicubic", "bspline3", "zerofill", "nlm_bspline3")
 BLOCKS: tuple[dict[str, Any], ...] = (
     {"id": "low", "subject": "S1", "split": "train", "source": "mine", "slices": [8, 20]},
     {"id": "mid", "subject": "S1", "split": "val", "source": "mine", "slices": [30, 36]},
@@ -95,7 +95,7 @@ def _measure_inputs(folder: Path, entry: dict[str, Any], plane: Plane) -> None:
 def _restore(folder: Path, volume: str, tuned: dict[str, Any]) -> None:
     reference = read_image(folder / f"extracted/{volume}.safetensors")
     low = read_image(folder / f"degraded/{volume}.safetensors", LowResolutionImage)
-    for method in CLASSICAL:
+    for method in BASELINES:
         path = prediction_path(folder / "predictions", method, volume)
         write_prediction(path, low, upsample(low, method, {"nlm_bspline3": tuned}))
     factors = low.forward_model.factors
@@ -109,7 +109,7 @@ def _restore(folder: Path, volume: str, tuned: dict[str, Any]) -> None:
 def _evaluate(folder: Path, volume: str, settings: Evaluate) -> None:
     reference = read_image(folder / f"extracted/{volume}.safetensors")
     rows: list[Any] = []
-    for method in (*CLASSICAL, "pretrained", "rrdb_l1"):
+    for method in (*BASELINES, "pretrained", "rrdb_l1"):
         estimate = read_prediction(prediction_path(folder / "predictions", method, volume), reference)
         rows.extend(evaluate(reference, method, estimate, settings))
     SLICES.write(folder / f"parts/{volume}.csv", rows)

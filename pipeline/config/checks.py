@@ -311,8 +311,8 @@ def check_infer(infer: Infer, methods: Sequence[str], recipes: Mapping[str, Reci
     if infer.deliver not in made:
         yield f"infer.deliver: {infer.deliver!r} is unknown; {plugins.suggest(infer.deliver, made)}"
     networks = [name for name in made if name not in plugins.names("pipeline.baselines")]
-    for index, other in enumerate(infer.disagree_with):
-        place = f"infer.disagree_with[{index}]"
+    for index, other in enumerate(infer.ensemble):
+        place = f"infer.ensemble[{index}]"
         if other not in networks:
             yield f"{place}: {other!r} is not trained by this run; {plugins.suggest(other, networks)}"
         elif other == infer.deliver:

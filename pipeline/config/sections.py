@@ -103,57 +103,58 @@ def _noise_parameters(noise: str, given: dict[str, Any]) -> PhysicalParameters:
 
 
 class Sentinel(Section):
-    """When a training counts as failing, and how often it may be set back."""
+    """Detection of failing trainings, and rollback to the last good state."""
 
     max_gradient: Annotated[float, Field(gt=1)] = 20.0
-    """a step whose gradient is more than this many times the usual one (the running median) is skipped"""
+    """maximum gradient norm of a step relative to the running median; steps above it are skipped"""
     min_gradient: Annotated[float, Field(ge=0, lt=1)] = 1e-3
-    """a gradient of the generator below this share of the usual one counts as vanished"""
+    """gradient norm of the generator relative to the running median, below which the gradient counts as vanished"""
     max_discriminator_gap: Fraction = 0.98
-    """a discriminator that tells reference from result with more than this difference of probabilities has won"""
+    """maximum difference of the mean discriminator probabilities of references and results; above it the discriminator
+    counts as dominating"""
     patience_steps: Annotated[int, Field(ge=1)] = 50
-    """steps in a row after which a vanished gradient, a discriminator that has won or one that stands still is an
-    illness; of skipped steps, a tenth of it"""
+    """number of consecutive steps with a vanished gradient, or a dominating or static discriminator, that triggers a
+    rollback; of skipped steps, a tenth of it"""
     min_diversity: Annotated[float, Field(ge=0)] = 0.02
-    """least change of the result per change of the input (both as root mean square) before the network counts as
-    collapsed"""
+    """minimum change of the result relative to a change of the input (both as root mean square); below it the network
+    counts as collapsed"""
     max_loss_db: Annotated[float, Field(gt=0)] = 3.0
-    """most that validation PSNR may fall below its best value so far, in dB"""
-    adversarial_cut: Fraction = 0.5
-    """by this the adversarial weight is multiplied when the training is set back"""
+    """maximum loss of validation PSNR relative to its best value so far, in dB"""
+    adversarial_factor: Fraction = 0.5
+    """factor by which a rollback multiplies the adversarial weight"""
     max_rollbacks: Annotated[int, Field(ge=0)] = 3
-    """times that the training may be set back to its last good state before it stops with a message"""
+    """maximum number of rollbacks before the training stops with an error"""
 
 
 class Train(Section):
-    """What all trainings of a run share; what differs stands in their recipes."""
+    """Settings shared by all trainings of a run; recipes contain the others."""
 
     initial_weights: str = "realesrgan-6b"
-    """a source that holds network weights: realesrgan-6b (trained on drawings, small), realesrgan-x4plus
-    (natural images, 23 blocks), or one of `sources`"""
+    """source of the initial weights of `pretrained` recipes: realesrgan-6b (trained on drawings, small),
+    realesrgan-x4plus (natural images, 23 blocks), or one of `sources`"""
     perceptual_weights: str = "vgg16-brain-tumor"
-    """a source that holds the weights of a VGG, for the perceptual loss and the fidelity dial"""
+    """source of the VGG weights for the perceptual loss and the fidelity dial"""
     self_supervised: bool = True
-    """of thick slices (degrade.direction: through_plane): networks learn from the slices of the low-resolution volumes
-    of train and test themselves; their reference stays unseen. false takes the references of split train"""
+    """with degrade.direction: through_plane, train on the slices of the low-resolution volumes of the splits train and
+    test themselves, whose references stay unseen; false trains on the references of the split train"""
     validate_every: Annotated[int, Field(ge=1)] = 50
-    """steps between two looks at the validation volumes"""
+    """steps between validations"""
     record_every: Annotated[int, Field(ge=1)] = 10
-    """steps between two rows of history.csv"""
+    """steps between rows of history.csv"""
     checkpoint_every: Annotated[int, Field(ge=1)] = 25
-    """steps between two checkpoints: the most that a killed run loses"""
+    """steps between checkpoints, which is the maximum that an interrupted run loses"""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    """of the computation; the mixed ones are for GPUs"""
+    """numerical precision; the mixed ones are for GPUs"""
     accumulate: Annotated[int, Field(ge=1, le=1024)] = 1
-    """parts into which a batch is cut, one after the other, where it does not fit into memory whole"""
+    """number of parts of a batch whose gradients are accumulated, for batches that do not fit into memory"""
     gradient_checkpointing: bool = False
-    """the blocks of a generator are computed a second time for their gradients instead of being kept: larger patches
-    fit into memory, a step takes longer, and the weights become the same"""
+    """recompute the activations of the generator during the backward pass instead of storing them: larger patches fit
+    into memory, steps take longer, the weights are the same"""
     threads: Threads = 2
-    """threads of the computation; the sums, and so the weights, depend on it. On a GPU: processes that
-    draw patches, of which a fast one needs 8"""
+    """number of threads, on which the order of sums and thus the weights depend; on a GPU, number of processes that
+    draw patches, of which a fast GPU needs 8"""
     sentinel: Sentinel = Sentinel()
-    """watches over the training"""
+    """detection of failing trainings"""
 
 
 def is_self_supervised(train: Train, degrade: Degrade) -> bool:
@@ -162,38 +163,38 @@ def is_self_supervised(train: Train, degrade: Degrade) -> bool:
 
 
 class Infer(Section):
-    """Applying the methods to whole volumes."""
+    """Restoration of whole volumes."""
 
     deliver: str = "brainsr"
-    """method whose result is written to results/<run>/sr: one of `methods`, pretrained, or a module of
+    """method whose results are written to results/<run>/sr: one of `methods`, pretrained, or a module of
     pipeline/baselines"""
-    disagree_with: tuple[str, ...] = ()
-    """further networks of this run, such as the same recipe with another `seed`: where they disagree with the delivered
-    network counts in its error map"""
+    ensemble: tuple[str, ...] = ()
+    """further networks of this run, such as the same recipe with another `seed`, that contribute to the uncertainty map
+    of the delivered network"""
     noise_sigma: Fraction | None = None
-    """noise that the networks are told, as a fraction of the normalised range; null estimates it from the image"""
-    consistency: bool = True
-    """trained networks' results are corrected toward the measurement, the less the noisier it is; each network carries
-    the share that was best on the validation volumes"""
+    """noise level given to the networks, as a fraction of the normalised range; null estimates it from the image"""
+    data_consistency: bool = True
+    """correct the results of trained networks toward the measurement, with a weight that decreases with the noise level
+    and was fitted on the validation volumes"""
     force: bool = False
-    """write results of the delivered method that, brought back to the grid of their input, differ from it by more than
-    35 % of the intensity range beyond the noise; otherwise they are refused"""
+    """write results of the delivered method even if, degraded again, they differ from the measurement by more than 35 %
+    of the intensity range beyond the noise, which is otherwise an error"""
     background_tolerance: Fraction = 0.001
-    """of heads, background is interpolated rather than computed where that was measured to change tissue by less than
-    this fraction of the range; 0 computes all"""
+    """interpolate the background of heads where this changes the foreground by less than this fraction of the range;
+    0 computes all of it with the network"""
     backend: Annotated[str, AfterValidator(PluginName("pipeline.inference.backends", ("auto",)))] = "auto"
-    """what computes the networks; auto takes OpenVINO on a processor where it is installed, and torch otherwise"""
+    """library that computes the networks; auto selects OpenVINO on a processor if it is installed, otherwise torch"""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    """of the computation; what a lower one changes is told in the log"""
+    """numerical precision; the log reports how a lower one changes the result"""
     compile: bool = False
-    """where torch computes, above all on GPUs: compiles the network first, which takes a minute or two for every job
-    and needs a compiler on processors"""
+    """compile networks before torch computes them, which takes one or two minutes per job and needs a compiler on
+    processors; pays off on GPUs"""
     tile_lr: Annotated[int, Field(ge=16, le=4096)] = 256
-    """slices larger than this are cut into tiles, in low-resolution voxels"""
+    """maximum side of a tile, in low-resolution voxels; larger slices are cut into tiles"""
     overlap_lr: Annotated[int, Field(ge=0, le=256, validate_default=True)] = 16
     """overlap of neighbouring tiles, in low-resolution voxels"""
     threads: Threads = 2
-    """threads of the computation"""
+    """number of threads"""
 
     @field_validator("overlap_lr")
     @classmethod

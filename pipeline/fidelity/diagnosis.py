@@ -130,7 +130,7 @@ def learnable(names: Sequence[str]) -> list[str]:
 
 
 def diagnosis_table(
-    by_split: Mapping[str, Diagnoses], classical: Sequence[str], *, samples: int, confidence: float, seed: int
+    by_split: Mapping[str, Diagnoses], baselines: Sequence[str], *, samples: int, confidence: float, seed: int
 ) -> pd.DataFrame:
     """Compute one row per split and method, see `DiagnosisRow`.
 
@@ -139,12 +139,12 @@ def diagnosis_table(
 
     Args:
         by_split: predicted classes by split; "val" is optional.
-        classical: names of the baselines.
+        baselines: names of the baselines.
         samples: number of bootstrap resamples.
         confidence: coverage of the confidence intervals.
         seed: random seed.
     """
-    baseline = _baseline(by_split, classical)
+    baseline = _baseline(by_split, baselines)
     rows = []
     for split, diagnoses in sorted(by_split.items()):
         for method in sorted(diagnoses.found):
@@ -157,10 +157,10 @@ def diagnosis_table(
     return pd.DataFrame(rows, columns=pd.Index(DIAGNOSIS.columns))
 
 
-def _baseline(by_split: Mapping[str, Diagnoses], classical: Sequence[str]) -> str:
+def _baseline(by_split: Mapping[str, Diagnoses], baselines: Sequence[str]) -> str:
     """Return the baseline with the best agreement on val; empty without val or baselines."""
     val = by_split.get("val")
-    shares = {name: float(val.agrees(name).mean()) for name in sorted(classical) if val and name in val.found}
+    shares = {name: float(val.agrees(name).mean()) for name in sorted(baselines) if val and name in val.found}
     return max(shares, key=lambda name: shares[name], default="")
 
 

@@ -138,7 +138,7 @@ def _names_inside(path: Path) -> list[str]:
     """Return the names of the files in a folder or zip archive; none where it is neither."""
     if not path.is_dir() and not zipfile.is_zipfile(path):
         return []
-    from pipeline.sources.packing import is_hidden, opened  # the workflow imports this module where tqdm is absent
+    from pipeline.sources.bundle import is_hidden, opened  # the workflow imports this module where tqdm is absent
 
     with opened(path) as bundle:
         return [name for name in bundle.sizes if not is_hidden(name)]

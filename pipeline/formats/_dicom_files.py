@@ -27,7 +27,7 @@ from pydicom.uid import (
 
 from pipeline.errors import UserError
 from pipeline.formats._checks import first_line
-from pipeline.sources.packing import Bundle
+from pipeline.sources.bundle import Bundle
 
 logger = logging.getLogger(__name__)
 

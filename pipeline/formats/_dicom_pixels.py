@@ -21,7 +21,7 @@ from pipeline.errors import UserError
 from pipeline.formats._checks import first_line
 from pipeline.formats._dicom_files import DAMAGE, parsed, telling
 from pipeline.formats._dicom_places import Slice
-from pipeline.sources.packing import Bundle
+from pipeline.sources.bundle import Bundle
 
 logger = logging.getLogger(__name__)
 

@@ -40,7 +40,8 @@ from pipeline.image.header import FileHeader
 from pipeline.image.image import Image
 from pipeline.image.intensity import IntensityMap
 from pipeline.image.missing_values import connected_to_sides
-from pipeline.sources.packing import is_picture, opened, write_archive
+from pipeline.sources.bundle import is_picture, opened
+from pipeline.sources.packing import write_archive
 
 logger = logging.getLogger(__name__)
 

@@ -26,7 +26,7 @@ from pipeline.formats._tiff_file import GREY
 from pipeline.formats.picture import channels_of
 from pipeline.image.image import Image
 from pipeline.image.intensity import IntensityMap
-from pipeline.sources.packing import is_picture, listed, opened, other_files
+from pipeline.sources.bundle import is_picture, listed, opened, other_files
 
 SUFFIXES = ()
 WRITTEN = (".ome.tiff", ".ome.tif", ".tiff", ".tif")

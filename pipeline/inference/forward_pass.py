@@ -1,4 +1,4 @@
-"""The one way in which slices pass through a network, whatever computes it and wherever it is."""
+"""Forward passes of slices through a network, on any backend and device."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ logger = logging.getLogger(__name__)
 BACKENDS = "pipeline.inference.backends"
 REFERENCE = "torch"
 FASTEST_FIRST = ("openvino", REFERENCE)
-"""What `auto` tries, in the order of their speed on processors (docs/performance.md). It is not measured anew on every
-machine, since the last digits of a result must not hang on how busy one was."""
+"""Backends that `auto` tries, the fastest on processors first (docs/performance.md). Speed is not measured on each
+machine, since the last digits of a result must not depend on its load."""
 
 
 @dataclass(frozen=True)
@@ -57,20 +57,20 @@ class Engine:
 
 
 _ready: WeakKeyDictionary[nn.Module, tuple[Any, Engine]] = WeakKeyDictionary()
-"""The last engine of each network, and what it was made for."""
+"""The last engine of each network, and its key."""
 
 
 def engine_for(network: Any, settings: Infer) -> Engine:
-    """Return the engine of a network. What takes time to make ready is made once a process and state of the weights.
+    """Return the engine of a network. Engines that take time to prepare are kept until the weights change.
 
-    A network that is still learning is best computed by torch, which sees its weights change.
+    A network that is still trained is best computed by torch, which sees its weights change.
 
     Args:
         network: one-channel network on its device, in evaluation mode.
         settings: the section `infer`.
 
     Raises:
-        UserError: the backend that was asked for is not installed, or does not compute on this device.
+        UserError: the requested backend is not installed, or does not support this device.
     """
     backend = chosen_backend(network, settings.backend)
     if backend == REFERENCE and not settings.compile:
@@ -88,15 +88,15 @@ def _prepared(network: Any, backend: str, settings: Infer) -> Engine:
     return Engine(plugins.load(BACKENDS, backend).prepare(network, settings), network.factors, device_of(network))
 
 
-def tell_change(network: Any, settings: Infer, image: NDArray[np.float32], sigma: float, what: str) -> None:
-    """Log what a lower precision changes in a part of an image.
+def log_precision_change(network: Any, settings: Infer, image: NDArray[np.float32], sigma: float, what: str) -> None:
+    """Log how a lower precision changes a part of an image.
 
     Args:
         network: as in `engine_for`.
         settings: the section `infer`.
         image: the part, normalised intensities, shape (rows, columns).
         sigma: as in `Engine.restore`.
-        what: the part in words.
+        what: description of the part.
     """
     reference = {"backend": REFERENCE, "precision": FULL_PRECISION, "compile": False}
     exact = engine_for(network, settings.model_copy(update=reference)).restore(image, sigma)
@@ -108,17 +108,17 @@ def tell_change(network: Any, settings: Infer, image: NDArray[np.float32], sigma
 
 
 def chosen_backend(network: nn.Module, wanted: str) -> str:
-    """Return the name of the backend for a network; `auto` takes the fastest that this machine has.
+    """Return the name of the backend for a network; `auto` selects the fastest one that is installed.
 
     Raises:
-        UserError: the one that was asked for is not installed, or does not compute on this device.
+        UserError: the requested one is not installed, or does not support this device.
     """
     if wanted == "auto":
         return next(name for name in FASTEST_FIRST if plugins.load(BACKENDS, name).usable(network))
     if not plugins.load(BACKENDS, wanted).usable(network):
         where = device_of(network).type
         raise UserError(
-            f"infer.backend: {wanted} is not installed, or cannot compute this network on this device ({where}). "
-            f"Install it (pip install {wanted}), set resources.device: cpu, or take auto."
+            f"infer.backend: {wanted} is not installed, or does not support this device ({where}). "
+            f"Install it (pip install {wanted}), set resources.device: cpu, or choose auto."
         )
     return wanted

@@ -20,11 +20,10 @@ from pipeline.image.intensity_limits import limited
 from pipeline.inference.background import Background, has_background, needed_margin, tissue_of
 from pipeline.inference.domain import enlarged_voxels, outside_domain
 from pipeline.inference.result_check import agreement_with_measurement, check_agreement
-from pipeline.inference.volume import restore_volume, restore_with_spread
+from pipeline.inference.volume import restore_volume, restore_with_tta_std
 from pipeline.models.generator import Generator
 from pipeline.models.weights import load_generator
-from pipeline.physics.data_consistency import share_at, toward_measurement
-from pipeline.physics.forward import ForwardModel
+from pipeline.physics.data_consistency import toward_measurement, weight_at
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.physics.noise_level import estimate_sigma
 from pipeline.physics.parameters import PhysicalParameters
@@ -33,76 +32,52 @@ logger = logging.getLogger(__name__)
 
 
 class Restored(NamedTuple):
-    """What a network made of a volume.
+    """A restored volume.
 
     Attributes:
-        restored: normalised intensities.
-        spread: its disagreement over views, of the same shape, where that was asked for.
-        sigma: the noise that the network was told.
+        restored: normalised intensities, float32, of shape image.data.shape * factors.
+        tta_std: TTA standard deviation, of the same shape, before data consistency; None unless requested.
+        sigma: noise level given to the network, as a fraction of the normalised range.
     """
 
     restored: NDArray[np.float32]
-    spread: NDArray[np.float32] | None
+    tta_std: NDArray[np.float32] | None
     sigma: float
 
 
 @cache
 def network_on(path: Path, device: torch.device) -> Generator:
-    """Return a network on a device, in evaluation mode; it is read once a process, which may restore many volumes."""
+    """Return a network on a device, in evaluation mode; each file is read once per process."""
     return load_generator(path).to(device).eval()
 
 
 def restore(network: Generator, image: LowResolutionImage, settings: Infer) -> NDArray[np.float32]:
-    """Restore a low-resolution volume: tells the network its noise, and corrects the result toward the measurement.
-
-    Args:
-        network: on its device, in evaluation mode; its record holds the data-consistency weights.
-        image: the low-resolution volume.
-        settings: the section `infer`.
-
-    Returns:
-        Normalised intensities, float32, of shape image.data.shape * factors.
-    """
+    """Restore a low-resolution volume with one network; see `restore_measured`."""
     return restore_measured([network], image, settings).restored
 
 
 def restore_measured(
-    networks: Sequence[Generator], image: LowResolutionImage, settings: Infer, *, doubted: bool = False
+    networks: Sequence[Generator], image: LowResolutionImage, settings: Infer, *, with_tta_std: bool = False
 ) -> Restored:
-    """Restore as `restore` does, with the first of the networks.
+    """Restore a low-resolution volume whose forward model is known, and apply data consistency.
 
     Args:
-        networks: as in `restore_with_spread`; those beyond the first count in the spread alone.
-        image: as in `restore`.
+        networks: on their device, in evaluation mode: the one whose result is returned, then further members of the
+            ensemble, which contribute to the TTA standard deviation alone.
+        image: the low-resolution volume.
         settings: the section `infer`.
-        doubted: whether the spread over views is wanted.
+        with_tta_std: compute the TTA standard deviation.
     """
     model = image.forward_model
     # Networks see no intensities beyond their limits; what lies beyond is added at the end.
     within = limited(image.data)
     inside = image.with_data(within.values)
-    found = restore_uncorrected(networks, inside, model.noise_settings, settings, doubted=doubted)
-    corrected = _corrected(networks[0], found.restored, inside, replace(model, noise_sigma=found.sigma), settings)
+    found = restore_uncorrected(networks, inside, model.noise_settings, settings, with_tta_std=with_tta_std)
+    weight = weight_at(found.sigma, networks[0].record.consistency_weights) if settings.data_consistency else 0.0
+    logger.info("data-consistency weight: %.2f", weight)
+    model = replace(model, noise_sigma=found.sigma)
+    corrected = toward_measurement(found.restored, inside.data, model, weight)
     return found._replace(restored=within.added_to(corrected, model.factors))
-
-
-def check_restored(network: Generator, image: LowResolutionImage, found: Restored, *, force: bool) -> None:
-    """Compare a result with its measurement, and the measurement with what the network was trained on."""
-    name = image.id
-    model = image.forward_model
-    limited(image.data).log(name)
-    for sentence in outside_domain(network.record.domain, found.sigma, enlarged_voxels(image)):
-        logger.warning("%s: %s", name, sentence)
-    agreement = agreement_with_measurement(found.restored, image.data, replace(model, noise_sigma=found.sigma))
-    check_agreement(name, agreement, force=force)
-
-
-def _corrected(
-    network: Generator, restored: NDArray[np.float32], image: Image, model: ForwardModel, settings: Infer
-) -> NDArray[np.float32]:
-    share = share_at(model.noise_sigma, network.record.consistency_weights) if settings.consistency else 0.0
-    logger.info("%.0f%% of the difference to the measurement is put back", 100 * share)
-    return toward_measurement(restored, image.data, model, share)
 
 
 def restore_uncorrected(
@@ -111,27 +86,28 @@ def restore_uncorrected(
     noise: str | PhysicalParameters,
     settings: Infer,
     *,
-    doubted: bool = False,
+    with_tta_std: bool = False,
 ) -> Restored:
-    """Restore a volume whose forward model need not be known, with the first of the networks.
+    """Restore a low-resolution volume without data consistency, for which its forward model need not be known.
 
     Args:
-        networks: as in `restore_with_spread`; those beyond the first count in the spread alone.
-        image: as in `restore`.
+        networks: as in `restore_measured`.
+        image: the low-resolution volume.
         noise: as in `noise_sigma`.
         settings: the section `infer`.
-        doubted: whether the spread is wanted.
+        with_tta_std: compute the TTA standard deviation.
     """
     sigma = noise_sigma(image, noise, settings)
     factors, axis = image.forward_model.factors, image.slice_axis
-    told = (settings, sigma, networks[0].record.self_ensemble, _background_in(image, networks, settings))
-    if doubted:
-        return Restored(*restore_with_spread(networks, image.data, factors, axis, *told), sigma)
-    return Restored(restore_volume(networks[0], image.data, factors, axis, *told), None, sigma)
+    background = _background_of(image, networks, settings)
+    options = (settings, sigma, networks[0].record.self_ensemble, background)
+    if with_tta_std:
+        return Restored(*restore_with_tta_std(networks, image.data, factors, axis, *options), sigma)
+    return Restored(restore_volume(networks[0], image.data, factors, axis, *options), None, sigma)
 
 
-def _background_in(image: Image, networks: Sequence[Generator], settings: Infer) -> Background | None:
-    """Return what need not be computed of a volume by any of the networks."""
+def _background_of(image: Image, networks: Sequence[Generator], settings: Infer) -> Background | None:
+    """Return the background that none of the networks need compute."""
     if settings.background_tolerance == 0 or not has_background(image):
         return None
     margins = [needed_margin(network.record, settings.background_tolerance) for network in networks]
@@ -140,7 +116,7 @@ def _background_in(image: Image, networks: Sequence[Generator], settings: Infer)
 
 
 def noise_sigma(image: Image, noise: str | PhysicalParameters, settings: Infer) -> float:
-    """Return the noise that a network is told: what the settings say, or else what the image itself shows.
+    """Return the noise level given to a network: that of the settings, or else an estimate from the image.
 
     Args:
         image: low-resolution volume.
@@ -148,7 +124,7 @@ def noise_sigma(image: Image, noise: str | PhysicalParameters, settings: Infer) 
         settings: the section `infer`.
 
     Raises:
-        UserError: the slices are too small to estimate it; a volume of a run is named.
+        UserError: the slices are too small for an estimate.
     """
     if settings.noise_sigma is not None:
         return settings.noise_sigma
@@ -160,3 +136,23 @@ def noise_sigma(image: Image, noise: str | PhysicalParameters, settings: Infer) 
         raise UserError(f"volume {image.id!r}: {error}") from error
     logger.info("estimated noise: %.4f of the range (%s)", estimate.sigma, estimate.method)
     return estimate.sigma
+
+
+def check_restored(network: Generator, image: LowResolutionImage, found: Restored, *, force: bool) -> None:
+    """Compare a restored volume with its measurement, and the measurement with the training data of the network.
+
+    Args:
+        network: that restored it.
+        image: the low-resolution volume.
+        found: the restored volume.
+        force: log a warning instead of an error where the restored volume disagrees with its measurement.
+
+    Raises:
+        UserError: the restored volume disagrees with its measurement.
+    """
+    limited(image.data).log(image.id)
+    for sentence in outside_domain(network.record.domain, found.sigma, enlarged_voxels(image)):
+        logger.warning("%s: %s", image.id, sentence)
+    model = replace(image.forward_model, noise_sigma=found.sigma)
+    agreement = agreement_with_measurement(found.restored, image.data, model)
+    check_agreement(image.id, agreement, force=force)

@@ -21,8 +21,9 @@ from pipeline.image.channels import apart, together
 from pipeline.image.image import Image
 from pipeline.image.intensity_limits import limited
 from pipeline.image.missing_values import MASK as MISSING
+from pipeline.image.normalisation import normalise
 from pipeline.inference.domain import enlarged_voxels, outside_domain
-from pipeline.inference.large_images import doubt_large, restore_large
+from pipeline.inference.large_images import restore_large, uncertainty_large
 from pipeline.inference.restoration import Restored, restore_uncorrected
 from pipeline.inference.result_check import Agreement, agreement_of, cell_means, check_agreement, without_outliers
 from pipeline.models.device import choose_device, use_threads
@@ -32,7 +33,6 @@ from pipeline.physics.forward import ForwardModel
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.physics.noise_level import estimate_sigma
 from pipeline.physics.parameters import Direction, axes_along, is_outside
-from pipeline.steps.extract import normalise
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ def restore_file(
     check_agreement(source, _agreement(original.data, image, restored, sigmas), force=settings.force)
     clipped = write_prediction(output, image, restored)
     logger.info("%s: %s -> %s, %d voxels clipped", source, image.data.shape, restored.shape, clipped)
-    spreads = [result.spread for result in results if result.spread is not None]
+    spreads = [result.tta_std for result in results if result.tta_std is not None]
     path = uncertainty_path(output)
     if spreads:
         write_quantity(path, restored_image(image, calibration * together(spreads)))
@@ -198,7 +198,7 @@ def _restore_channel(
     within = limited(image.data)
     within.log(source)
     inside = image.with_data(within.values)
-    result = restore_uncorrected([network], inside, _noise_model(image), settings, doubted=tta)
+    result = restore_uncorrected([network], inside, _noise_model(image), settings, with_tta_std=tta)
     if network.record.domain is None:
         logger.info("the network does not record its training data: the image was not compared with them")
     for warning in outside_domain(network.record.domain, result.sigma, enlarged_voxels(image)):
@@ -270,5 +270,5 @@ def _restore_in_tiles(
         if calibration is None:
             _warn_of_earlier_map(path)
         else:
-            doubt_large(network, wanted, settings, path, digest, calibration)
+            uncertainty_large(network, wanted, settings, path, digest, calibration)
             logger.info(MAP_WRITTEN, path, calibration)

@@ -1,10 +1,11 @@
-"""Where a network disagrees with itself: an error map that needs no reference.
+"""Test-time augmentation (TTA): flips and transposes of a slice, the mean of their results and their deviation.
 
 A slice that is flipped or transposed shows the same tissue, and its restoration, turned back, should be the same. Where
-it is not, the network answers by chance. The standard deviation over the eight views, over the planes that a volume can
-be cut into, and over networks that were trained from other seeds, is a map of that chance (test-time augmentation: Wang
-et al., Neurocomputing 338:34-45, 2019; ensembles: Lakshminarayanan et al., NeurIPS 2017). An error that all views share
-is not seen: the map says where to distrust a result, and never where to trust it.
+it is not, the result depends on chance. The standard deviation over the eight augmentations, over the planes that a
+volume can be cut into, and over networks that were trained with other seeds, is an uncertainty map that needs no
+reference (test-time augmentation: Wang et al., Neurocomputing 338:34-45, 2019; ensembles: Lakshminarayanan et al.,
+NeurIPS 2017). An error that all augmentations share does not show in it: a large value means that a result is
+unreliable, a small one does not mean that it is reliable.
 """
 
 from __future__ import annotations
@@ -15,29 +16,74 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.inference.forward_pass import Engine
+
+MAX_AUGMENTATIONS = 8
+"""Flips and transposes of a slice."""
+
 
 class Moments(NamedTuple):
-    """What remains of a group of views.
+    """Mean and variance of a group of results.
 
     Attributes:
-        mean: over the views.
-        variance: over the views, of the same shape; divided by their number, not by one less.
+        mean: over the augmentations.
+        variance: over the augmentations, of the same shape; divided by their number, not by one less.
     """
 
     mean: NDArray[np.float32]
     variance: NDArray[np.float32]
 
 
-def moments_of(views: NDArray[np.float32]) -> Moments:
+def restore_averaged(engine: Engine, image: NDArray[np.float32], sigma: float, count: int) -> NDArray[np.float32]:
+    """Restore slices, or tiles of them, and average over augmentations; arguments as in `restore_augmented`."""
+    return np.asarray(np.mean(restore_augmented(engine, image, sigma, count), axis=0), dtype=np.float32)
+
+
+def restore_augmented(engine: Engine, image: NDArray[np.float32], sigma: float, count: int) -> NDArray[np.float32]:
+    """Restore augmentations of slices and turn the results back.
+
+    Args:
+        engine: a network that is ready to restore slices.
+        image: low-resolution slices, shape (..., rows, columns).
+        sigma: standard deviation of the noise, as a fraction of the normalised range.
+        count: number of augmentations, 1 to 8. Networks that enlarge columns alone have no transposes, and 4 at most.
+
+    Returns:
+        All results, shape (augmentation, ..., rows, columns).
+    """
+    rows, columns = engine.factors
+    possible = range(count if rows == columns else min(count, 4))
+    # Those of one size are computed together, which keeps the threads of a processor busy; a GPU is busy with one.
+    groups = [[index] for index in possible] if engine.device.type == "cuda" else [possible[:4], possible[4:]]
+    results = [
+        engine.restore(np.stack([_augmented(image, index) for index in group]), sigma) for group in groups if group
+    ]
+    turned = enumerate(one for group in results for one in group)
+    return np.stack([_turned_back(one, index) for index, one in turned])
+
+
+def moments_of(results: NDArray[np.float32]) -> Moments:
     """Return mean and variance over the first axis."""
-    return Moments(np.mean(views, axis=0), np.var(views, axis=0))
+    return Moments(np.mean(results, axis=0), np.var(results, axis=0))
 
 
-def spread_of(groups: Sequence[Moments]) -> NDArray[np.float32]:
-    """Return the standard deviation over all views of groups of equal size, float32.
+def pooled_std(groups: Sequence[Moments]) -> NDArray[np.float32]:
+    """Return the standard deviation over all results of groups of equal size, float32.
 
-    By the law of total variance: the mean of the variances and the variance of the means.
+    By the law of total variance: the mean of the variances plus the variance of the means.
     """
     within = np.mean([group.variance for group in groups], axis=0)
     between = np.var([group.mean for group in groups], axis=0)
     return np.sqrt(within + between).astype(np.float32)
+
+
+def _augmented(image: NDArray[np.float32], index: int) -> NDArray[np.float32]:
+    """Return one of eight augmentations: bit 0 flips the rows, bit 1 the columns, bit 2 transposes."""
+    flipped = image[..., :: -1 if index & 1 else 1, :: -1 if index & 2 else 1]
+    return flipped.swapaxes(-2, -1) if index & 4 else flipped
+
+
+def _turned_back(image: NDArray[np.float32], index: int) -> NDArray[np.float32]:
+    """Undo `_augmented`."""
+    flipped = image.swapaxes(-2, -1) if index & 4 else image
+    return flipped[..., :: -1 if index & 1 else 1, :: -1 if index & 2 else 1]

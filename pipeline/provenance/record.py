@@ -144,7 +144,7 @@ def describe_volume(image: Image) -> dict[str, Any]:
         "plane": image.plane,
         "plane_reason": (slicing and slicing.reason) or None,
         "slices": block.slices,
-        "channels": stack.channels or None,
+        "channels": list(stack.channels) or None,
         "collection": stack.is_collection or None,
         "spacing_mm": block.spacing_mm,
         "bias_corrected": block.bias_corrected,

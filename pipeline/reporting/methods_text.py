@@ -1,4 +1,4 @@
-"""What was done, in words, written from the records of the run."""
+"""Methods of a run in prose, written from its records."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pipeline.image.stack import PLANE
 from pipeline.physics.forward import ForwardModel, noise_in_words, operators_in_words
 from pipeline.physics.parameters import PhysicalParameters
 from pipeline.reporting.literature import Bibliography
+from pipeline.reporting.numbers import format_lengths
 from pipeline.reporting.run_record import RunRecord, source_of, stacks_of
 from pipeline.reporting.titles import (
     BASELINES,
@@ -28,50 +29,50 @@ from pipeline.reporting.titles import (
 Record = Mapping[str, Any]
 
 LEFT_OUT = {
-    "too_large": "pictures of more than the allowed size",
+    "too_large": "pictures larger than the size limit",
     "near_duplicate": "validation or test pictures with a near-duplicate in another split",
 }
 
 CHANNELS = (
-    "Each channel is restored as slices of its own, with a foreground and range of its own, but red, green and blue of "
-    "a coloured image share these. Measures are means over the channels."
+    "Each channel is restored as separate slices, with its own foreground and intensity range; red, green and blue of "
+    "a colour image share both. Metrics are averaged over channels."
 )
 
 COMMON_TRAINING = (
-    "All of them learnt from the training slices alone. Patches were turned and mirrored at random, some also changed "
-    "in contrast, and the noise of each was drawn afresh. The learning rate rises first and then falls along a cosine. "
-    "The weights averaged over the steps were kept."
+    "All networks were trained on the training slices only. Patches were rotated and flipped at random, some with a "
+    "random change of contrast, and their noise was drawn anew. The learning rate followed a linear warm-up and a "
+    "cosine decay. The exponential moving average of the weights was kept."
 )
 
 
 PLANES = {
     "in_plane": "",
-    "through_plane": "They enlarge slices that cut through all of the thick ones; the results for those along both "
-    "other axes were averaged. ",
-    "isotropic": "They enlarge slices. For each of the three axes in turn, the low-resolution volume was interpolated "
-    "along it by cubic B-splines and the slices across it were enlarged; the three results were averaged. Patches to "
-    "learn from were made alike: degraded along all three axes, with noise, then interpolated across the slice. The "
-    "noise that a network is told is that of the volume before it is interpolated. ",
+    "through_plane": "The networks upsample slices perpendicular to the thick slices; the results for both "
+    "perpendicular orientations were averaged. ",
+    "isotropic": "The networks upsample slices. For each of the three axes, the low-resolution volume was interpolated "
+    "along the axis by cubic B-splines and its slices were upsampled; the three results were averaged. Training "
+    "patches were simulated alike: degraded along all three axes, with noise, then interpolated across the slice. The "
+    "noise level given to the network is that of the volume before interpolation. ",
 }
-"""How networks that know slices enlarge volumes, by the axes that became coarser."""
+"""How networks for slices upsample volumes, by the direction of the degradation."""
 
 
 @dataclass(frozen=True)
 class Paragraph:
-    """A paragraph of the methods, with its heading."""
+    """A paragraph of the methods with its heading."""
 
     heading: str
     text: str
 
 
-def weights_words(record: Record) -> str:
-    """Says in a few words what the initial network is."""
+def _initial_training(record: Record) -> str:
+    """Describe the training data of the initial network."""
     network = source_of(record, record["config"]["train"]["initial_weights"]).get("network") or {}
-    return f"trained on {network['trained_on']}" if "trained_on" in network else "of unknown training"
+    return f"trained on {network['trained_on']}" if "trained_on" in network else "trained on unknown data"
 
 
-def data_words(volumes: Sequence[Record], record: Record, books: Bibliography) -> Paragraph:
-    """Says what the volumes are and where they come from."""
+def describe_data(volumes: Sequence[Record], record: Record, books: Bibliography) -> Paragraph:
+    """Describe the volumes and their sources."""
     sentences = []
     for name in dict.fromkeys(volume["source"] for volume in volumes):
         source = source_of(record, name)
@@ -84,38 +85,41 @@ def data_words(volumes: Sequence[Record], record: Record, books: Bibliography) -
     return Paragraph("Data", " ".join(sentences))
 
 
-def extraction_words(record: Record, books: Bibliography) -> Paragraph:
-    """Says how volumes were read, masked and normalised, and pictures where there are any."""
+def describe_extraction(record: Record, books: Bibliography) -> Paragraph:
+    """Describe reading, masking and normalisation of volumes and pictures."""
     settings = record["config"]["extract"]
     stacks = [volume for volume in record["volumes"] if volume["id"] in stacks_of(record)]
     others = [volume for volume in record["volumes"] if volume not in stacks]
-    sentences = volume_sentences(others, settings, books) if others else []
+    sentences = _volume_sentences(others, settings, books) if others else []
     return Paragraph(
-        "Extraction", " ".join([*sentences, *([picture_words(stacks, settings["min_foreground"])] if stacks else [])])
+        "Extraction",
+        " ".join([*sentences, *([_picture_sentences(stacks, settings["min_foreground"])] if stacks else [])]),
     )
 
 
-def volume_sentences(volumes: Sequence[Record], settings: Record, books: Bibliography) -> list[str]:
-    """Says how volumes and micrographs were read, masked and normalised; `settings` is the section `extract`."""
+def _volume_sentences(volumes: Sequence[Record], settings: Record, books: Bibliography) -> list[str]:
+    """Describe reading, masking and normalisation of volumes and micrographs; `settings` is the section `extract`."""
     anatomical = [volume for volume in volumes if volume["plane"] != PLANE]
     planes = {volume["plane"] for volume in volumes}
     plane = f"{next(iter(planes)).capitalize()} slices" if len(planes) == 1 and anatomical else "Slices"
     sentences = []
     if anatomical:
-        sentences.append("Each volume was turned to RAS orientation without resampling.")
-        sentences.append(plane_sentence(anatomical))
+        sentences.append("Volumes were reoriented to RAS without resampling.")
+        sentences.append(_plane_sentence(anatomical))
     if len(anatomical) < len(volumes):
-        sentences.append("The slices of micrographs were taken as they are.")
+        sentences.append("Slices of micrographs were used in their stored orientation.")
     if settings.get("foreground") == "all":
-        sentences.append("All of an image counts as foreground.")
+        sentences.append("The whole image is foreground.")
     else:
-        sentences.append("The foreground is the largest connected part above half of Otsu's threshold, holes filled.")
+        sentences.append(
+            "The foreground is the largest connected component above half of Otsu's threshold, with holes filled."
+        )
     if settings["bias_correction"]:
         sentences.append(f"The bias field was removed with N4{books.cite('n4')}.")
     sentences.append(
-        f"Intensities were mapped linearly, so that 0 is the {volumes[0]['offset_percentile']}th percentile of the "
-        f"image and 1 the {volumes[0]['scale_percentile']}th percentile of its foreground. All of this was estimated "
-        "from the block of slices alone. "
+        f"Intensities were normalised linearly: 0 is the {volumes[0]['offset_percentile']}th percentile of the image "
+        f"and 1 the {volumes[0]['scale_percentile']}th percentile of the foreground, both estimated from the block of "
+        "slices alone. "
         f"{plane} with at least {settings['min_foreground']:.0%} foreground were used."
     )
     if any(len(volume.get("channels") or ()) > 1 for volume in volumes):
@@ -123,8 +127,8 @@ def volume_sentences(volumes: Sequence[Record], settings: Record, books: Bibliog
     return sentences
 
 
-def plane_sentence(volumes: Sequence[Record]) -> str:
-    """Says in which plane the slices of anatomical volumes lie, and why."""
+def _plane_sentence(volumes: Sequence[Record]) -> str:
+    """Describe the plane of the slices of anatomical volumes, with the reason for its choice."""
     found: dict[tuple[str, str], list[str]] = {}
     for volume in volumes:
         found.setdefault((volume["plane"], volume.get("plane_reason") or ""), []).append(volume["id"])
@@ -135,52 +139,48 @@ def plane_sentence(volumes: Sequence[Record]) -> str:
     return f"Slices are {'; '.join(parts)}."
 
 
-def picture_words(stacks: Sequence[Record], min_foreground: float) -> str:
-    """Says how pictures were read, masked and normalised, and how many were left out."""
+def _picture_sentences(stacks: Sequence[Record], min_foreground: float) -> str:
+    """Describe masking and normalisation of pictures, and the number of excluded ones."""
     counts = {why: sum((stack.get("left_out") or {}).get(why, 0) for stack in stacks) for why in LEFT_OUT}
     left_out = ", ".join(f"{count} {LEFT_OUT[why]}" for why, count in counts.items())
     return (
-        "Each picture is taken by itself: its foreground is the largest connected part above half of Otsu's threshold, "
-        "with holes filled; 0 is the 0.1th percentile of the picture and 1 the 99.9th percentile of its foreground. Of "
-        "coloured pictures, red, green and blue are treated alike, each as a slice, and measures are means over the "
-        f"three. Pictures with at least {min_foreground:.0%} foreground were used; left out were {left_out}."
+        "Each picture was processed separately: its foreground is the largest connected component above half of Otsu's "
+        "threshold, with holes filled; 0 is the 0.1th percentile of the picture and 1 the 99.9th percentile of its "
+        "foreground. Red, green and blue of a colour picture were processed as separate slices with common settings, "
+        f"and metrics are averaged over the three. Pictures with at least {min_foreground:.0%} foreground were used; "
+        f"excluded were {left_out}."
     )
 
 
-def simulated_words(operators: Sequence[PhysicalParameters]) -> str:
-    """Says what a simulated measurement is good for, and what it leaves out."""
+def _simulation_limits(operators: Sequence[PhysicalParameters]) -> str:
+    """Describe the limits of a simulated low-resolution input."""
     thick = "" if any(step.name == "slice_profile" for step in operators) else "thick slices, "
     return (
-        "One seed a volume fixes the noise, so that all methods were given the same measurement. A real low-resolution "
-        f"scan may differ in ways that this simulation leaves out, such as {thick}motion and other artefacts."
+        "The noise of a volume was drawn from one seed, so all methods received the same input. Real low-resolution "
+        f"scans can differ in ways that the simulation does not model, such as {thick}motion and other artefacts."
     )
 
 
-def noise_citation(name: str, books: Bibliography) -> str:
-    """Return the mark of the work that a noise comes from; empty where none is cited."""
-    return books.cite_known(name)
-
-
-def forward_words(model: ForwardModel, spacing: Sequence[float], unit: str, books: Bibliography) -> Paragraph:
-    """Says how the low-resolution volume came about, with voxel sizes before and after."""
-    before = " x ".join(f"{length:.3g}" for length in spacing)
-    after = " x ".join(f"{length * factor:.3g}" for length, factor in zip(spacing, model.factors, strict=True))
+def describe_degradation(model: ForwardModel, spacing: Sequence[float], unit: str, books: Bibliography) -> Paragraph:
+    """Describe the simulation of one low-resolution volume, with voxel sizes before and after."""
+    before = format_lengths(spacing, 3)
+    after = format_lengths([length * factor for length, factor in zip(spacing, model.factors, strict=True)], 3)
     return Paragraph(
         "Low-resolution volume",
         f"The low-resolution volume was simulated from the reference: {model.describe()}"
-        f"{noise_citation(model.noise, books)}. Voxels grew from {before} {unit} to {after} {unit}. "
-        f"{simulated_words(model.operators)}",
+        f"{books.cite_known(model.noise)}. The voxel size increased from {before} {unit} to {after} {unit}. "
+        f"{_simulation_limits(model.operators)}",
     )
 
 
-def degrade_words(record: Record, books: Bibliography) -> Paragraph:
-    """Says how all low-resolution volumes came about, from the configuration."""
+def describe_degradations(record: Record, books: Bibliography) -> Paragraph:
+    """Describe the simulation of all low-resolution volumes, from the configuration."""
     settings = Degrade.model_validate_json(json.dumps(record["config"]["degrade"]))
     planes = {volume["plane"] for volume in record["volumes"]} - {PLANE}
     plane = f"{next(iter(planes))} " if len(planes) == 1 else ""
     axes = {
-        "in_plane": f"both axes of the {plane}plane" if plane else "both axes of the plane of each volume's slices",
-        "through_plane": f"the axis across the {plane}slices",
+        "in_plane": f"both axes of the {plane}plane" if plane else "both in-plane axes of each volume",
+        "through_plane": f"the axis perpendicular to the {plane}slices",
         "isotropic": "all three axes",
     }
     return Paragraph(
@@ -188,26 +188,26 @@ def degrade_words(record: Record, books: Bibliography) -> Paragraph:
         f"The low-resolution volumes were simulated from the reference: {operators_in_words(settings.operators)} by "
         f"{settings.factor} along {axes[settings.direction]}, "
         f"{noise_in_words(settings.noise_settings, settings.noise_sigma)}"
-        f"{noise_citation(settings.noise, books)}. {simulated_words(settings.operators)}",
+        f"{books.cite_known(settings.noise)}. {_simulation_limits(settings.operators)}",
     )
 
 
 def recipe_of(record: Record, method: str) -> Recipe | None:
-    """Return how a network was trained; None where neither the configuration nor a preset says so."""
+    """Return the recipe of a network; None if neither the configuration nor a preset has it."""
     given = record["config"].get("recipes", {}).get(method)
     if given is None and preset(method) is None:
         return None
     return Recipe.model_validate_json(json.dumps(filled(method, given or {})))
 
 
-def network_words(record: Record, networks: Sequence[str], deliver: str, books: Bibliography) -> Paragraph:
-    """Says what the networks are, where their weights came from, and how those that were trained were trained.
+def describe_networks(record: Record, networks: Sequence[str], deliver: str, books: Bibliography) -> Paragraph:
+    """Describe the networks, the origin of their weights, and their training.
 
     Args:
-        record: of the run.
-        networks: names of the run's networks.
+        record: provenance record of the run.
+        networks: names of the networks of the run.
         deliver: method of the deliverable.
-        books: numbers the works that are cited.
+        books: bibliography of the page.
     """
     source = source_of(record, record["config"]["train"]["initial_weights"])
     network = source.get("network") or {}
@@ -218,17 +218,17 @@ def network_words(record: Record, networks: Sequence[str], deliver: str, books: 
     return Paragraph(
         "Networks",
         f"The initial network is an RRDBNet{blocks}{books.cite('esrgan')}. Its weights are "
-        f"{origin}{books.cite_text(source.get('citation') or '')}, {weights_words(record)}. They were folded to one "
-        "grey channel, which does not change what the network makes of a grey picture. "
+        f"{origin}{books.cite_text(source.get('citation') or '')}, {_initial_training(record)}. They were converted to "
+        "one grey channel, which does not change the output for grey images. "
         f"{PLANES[record['config']['degrade']['direction']]}"
-        f"{_quoted(PRETRAINED)} is that network as it is. "
-        f"{''.join(training_words(record, name, books) for name in trained)}{COMMON_TRAINING if trained else ''}"
-        f"{consistency_words(record, trained, books)}{deliverable}",
+        f"{_quoted(PRETRAINED)} is this network without further training. "
+        f"{''.join(_training_sentences(record, name, books) for name in trained)}{COMMON_TRAINING if trained else ''}"
+        f"{_consistency_sentences(record, trained, books)}{deliverable}",
     )
 
 
-def training_words(record: Record, method: str, books: Bibliography) -> str:
-    """Says in a sentence or two what a trained network is and how it was trained, with a space at the end."""
+def _training_sentences(record: Record, method: str, books: Bibliography) -> str:
+    """Describe a trained network and its training, with a trailing space."""
     reference = NETWORKS[method].reference if method in NETWORKS else ""
     mark = books.cite(reference) if reference else ""
     sentence = f"{_quoted(method)} is {network_description(method)}{mark}"
@@ -238,13 +238,13 @@ def training_words(record: Record, method: str, books: Bibliography) -> str:
     start = "from scratch" if recipe.starts_from == SCRATCH else f"from {_quoted(recipe.starts_from)}"
     return (
         f"{sentence}. It was trained {start} for {recipe.steps} steps with Adam{books.cite('adam')}, "
-        f"{recipe.batch_size} patches of {recipe.patch_lr} x {recipe.patch_lr} low-resolution voxels a step, learning "
-        f"rate {recipe.learning_rate:g}; loss {loss_words(recipe, books)}. "
+        f"{recipe.batch_size} patches of {recipe.patch_lr} x {recipe.patch_lr} low-resolution voxels per step, "
+        f"learning rate {recipe.learning_rate:g}; loss {_loss_terms(recipe, books)}. "
     )
 
 
-def loss_words(recipe: Recipe, books: Bibliography) -> str:
-    """Says what a recipe minimises: its terms with their weights."""
+def _loss_terms(recipe: Recipe, books: Bibliography) -> str:
+    """Describe the loss terms of a recipe with their weights."""
     terms = [
         f"{weight:g} x {loss_title(name)}{books.cite(name) if name == 'ldl' else ''}"
         for name, weight in recipe.losses.items()
@@ -260,51 +260,52 @@ def _quoted(method: str) -> str:
     return f"\N{LEFT DOUBLE QUOTATION MARK}{method_title(method)}\N{RIGHT DOUBLE QUOTATION MARK}"
 
 
-def consistency_words(record: Record, trained: Sequence[str], books: Bibliography) -> str:
-    """Says that results of trained networks were corrected toward the measurement; nothing where none was."""
-    if not trained or not record["config"]["infer"]["consistency"]:
+def _consistency_sentences(record: Record, trained: Sequence[str], books: Bibliography) -> str:
+    """Describe the data-consistency step; empty if it was not used."""
+    if not trained or not record["config"]["infer"]["data_consistency"]:
         return ""
     return (
-        " Results of trained networks were degraded again and compared with the measurement, and a share of the "
-        f"difference was put back through the pseudo-inverse of the operator{books.cite('consistency')}; the share is "
-        "smaller the noisier the measurement is, and was chosen for each network on the validation volumes."
+        " A data-consistency step was applied to the results of trained networks: the result was degraded again, and "
+        "its difference to the low-resolution input was mapped back by the pseudo-inverse of the operator and added "
+        f"with a weight{books.cite('consistency')}. The weight decreases with the noise level and was chosen for each "
+        "network on the validation volumes."
     )
 
 
-def baseline_words(tuning: Record | None) -> Paragraph:
-    """Says what the baselines are and how the tuned one was tuned."""
+def describe_baselines(tuning: Record | None) -> Paragraph:
+    """Describe the baselines and the settings of the tuned one."""
     described = [
         f"{method_title(name)}: {plugins.load(BASELINES, name).DESCRIPTION.rstrip('.')}." for name in baselines()
     ]
     chosen = (tuning or {}).get("settings")
     if isinstance(chosen, Mapping):
         settings = ", ".join(f"{key.replace('_', ' ')} {chosen[key]:g}" for key in sorted(chosen))
-        described.append(f"Tuning chose these settings for non-local means: {settings}.")
+        described.append(f"Settings of non-local means, tuned on the validation volumes: {settings}.")
     return Paragraph("Baselines", " ".join(described))
 
 
 NOISY_REGIONS = {"neighbours", "denoised"}
 NOISY_REFERENCE = (
-    " The reference is noisy itself, which no method can foretell: measures against it stay low however good a "
-    "restoration is."
+    " The reference itself contains noise, which no method can predict, so metrics against it stay low even for a good "
+    "restoration."
 )
 
 
-def region_words(regions: Sequence[str]) -> str:
-    """Says over what measures were taken, and against what."""
+def region_text(regions: Sequence[str]) -> str:
+    """Describe the regions and references of the metrics."""
     words = {
         "foreground": "over the foreground",
         "whole": "over the whole slice",
-        "neighbours": "over the foreground against the mean of the slices before and after",
-        "denoised": "over the foreground against the reference as self-supervision denoised it",
-        "labels": "over every structure of the segmentations",
+        "neighbours": "over the foreground against the mean of the two neighbouring slices",
+        "denoised": "over the foreground against the reference after self-supervised denoising",
+        "labels": "over every segmented structure",
     }
     *others, last = (words[region] for region in regions)
     return f"{', '.join(others)} and {last}" if others else last
 
 
-def measure_words(record: Record, books: Bibliography) -> Paragraph:
-    """Says what the metrics are and how intervals were found."""
+def describe_metrics(record: Record, books: Bibliography) -> Paragraph:
+    """Describe the metrics and the statistics."""
     settings = record["config"]["evaluate"]
     alone = ", pictures one by one" if stacks_of(record) else ""
     modules = {name: plugins.load("pipeline.metrics", name) for name in settings["metrics"]}
@@ -314,23 +315,22 @@ def measure_words(record: Record, books: Bibliography) -> Paragraph:
         for name, module in modules.items()
     )
     wholes = [module.TITLE for module in modules.values() if hasattr(module, "per_volume")]
-    whole = f" On every volume as a whole, and not slice by slice: {', '.join(wholes)}." if wholes else ""
+    whole = f" Computed on whole volumes instead of slices: {', '.join(wholes)}." if wholes else ""
     noisy = NOISY_REFERENCE if NOISY_REGIONS & set(settings["regions"]) else ""
     return Paragraph(
-        "Measures and statistics",
-        f"{measures} Each was taken slice by slice, {region_words(settings['regions'])}, and averaged over the slices "
-        f"of a volume.{whole}{noisy} The full range is 1.0 in the reference's normalised intensities, for all methods "
-        "and "
-        "slices. The best baseline was chosen on the validation volumes, for each measure and region. "
-        f"Differences to it are paired. Their {settings['confidence']:.0%} intervals come from a circular block "
+        "Metrics and statistics",
+        f"{measures} Each was computed per slice, {region_text(settings['regions'])}, and averaged over the slices "
+        f"of a volume.{whole}{noisy} The data range is 1.0 in normalised intensities for all methods and slices. The "
+        "best baseline was chosen on the validation volumes, for each metric and region. "
+        f"Differences to it are paired. {settings['confidence']:.0%} intervals come from a circular block "
         f"bootstrap{books.cite('bootstrap')} over slices ({settings['bootstrap_block_slices']} neighbouring slices "
-        f"drawn together{alone}, {settings['bootstrap_samples']} resamples). On the page of a volume, such an interval "
-        "tells how sure the difference is for the slices of this volume. It tells nothing of other subjects.",
+        f"per block{alone}, {settings['bootstrap_samples']} resamples). On the page of a volume, the interval "
+        "reflects the variation between its slices, not between subjects.",
     )
 
 
-def workflow_words(record: Record, books: Bibliography) -> Paragraph:
-    """Says which programs ran."""
+def describe_software(record: Record, books: Bibliography) -> Paragraph:
+    """Describe the software."""
     packages = record["packages"]
     named = ", ".join(f"{name} {packages[name]}" for name in ("snakemake", "torch", "numpy") if name in packages)
     return Paragraph("Software", f"BrainSR {record['brainsr']}, run by Snakemake{books.cite('snakemake')} ({named}).")
@@ -340,12 +340,12 @@ def index_methods(run: RunRecord) -> tuple[tuple[Paragraph, ...], tuple[str, ...
     """Return the methods of a run over all volumes, and the references they cite, in the order of their numbers."""
     record, books = run.provenance, Bibliography()
     paragraphs = (
-        data_words(record["volumes"], record, books),
-        extraction_words(record, books),
-        degrade_words(record, books),
-        network_words(record, [model.method for model in run.models], run.deliver, books),
-        baseline_words(None),
-        measure_words(record, books),
-        workflow_words(record, books),
+        describe_data(record["volumes"], record, books),
+        describe_extraction(record, books),
+        describe_degradations(record, books),
+        describe_networks(record, [model.method for model in run.models], run.deliver, books),
+        describe_baselines(None),
+        describe_metrics(record, books),
+        describe_software(record, books),
     )
     return paragraphs, books.references

@@ -16,7 +16,7 @@ from pipeline.files import read_json
 from pipeline.reporting.metric_table import Column, columns_of, first_region
 from pipeline.reporting.tables import distinct, where
 from pipeline.reporting.titles import TESTED, split_title
-from pipeline.tables.dial import DIAL
+from pipeline.tables.dial import DIAL, DialSetting
 from pipeline.tables.history import HISTORY
 from pipeline.tables.slices import SLICES
 from pipeline.tables.summary import SUMMARY
@@ -53,7 +53,7 @@ class RunRecord:
     provenance: Mapping[str, Any]
     models: tuple[ModelRecord, ...]
     optional: Mapping[Table[Any], pd.DataFrame] = field(default_factory=dict)
-    dials: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    dials: Mapping[str, Sequence[DialSetting]] = field(default_factory=dict)
 
     @property
     def deliver(self) -> str:
@@ -158,7 +158,6 @@ def read_run_record(
         UserError: a file is missing, damaged or not one of these tables.
     """
     record = read_json(provenance)
-    dials = {folder.name: folder / "dial.csv" for folder in models}
     return RunRecord(
         volumes=VOLUMES.read(volumes),
         slices=SLICES.read(slices),
@@ -166,7 +165,7 @@ def read_run_record(
         provenance=record,
         models=tuple(read_model(folder) for folder in sorted(models, key=lambda folder: folder.name)),
         optional={table: table.read(path) for path in optional if path.exists() for table in [table_of(path)]},
-        dials={name: DIAL.read(path) for name, path in dials.items() if path.exists()},
+        dials={folder.name: settings for folder in models if (settings := read_dial(folder))},
     )
 
 
@@ -202,3 +201,13 @@ def read_model(folder: Path) -> ModelRecord:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read {card}: {error}. Train again.") from error
     return ModelRecord(folder.name, text, HISTORY.read(folder / "history.csv"))
+
+
+def read_dial(folder: Path) -> list[DialSetting]:
+    """Read the settings of the fidelity dial of a network, sorted by alpha; empty if it has none.
+
+    Raises:
+        UserError: the table is damaged.
+    """
+    path = folder / "dial.csv"
+    return sorted(DIAL.read_rows(path), key=lambda setting: setting.alpha) if path.exists() else []

@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from pipeline.errors import UserError
+from pipeline.reporting.numbers import format_number, format_share
 
 FOLDER = Path(__file__).resolve().parents[2] / "reports"
 
@@ -38,6 +39,8 @@ def environment() -> Environment:
     made.filters["cited"] = cited
     made.filters["linked"] = linked
     made.filters["html"] = html
+    made.filters["number"] = format_number
+    made.filters["share"] = format_share
     return made
 
 

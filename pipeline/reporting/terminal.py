@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Collection
+from math import nan
 from pathlib import Path
 
 import pandas as pd
 
 from pipeline.config.run import NOT_TESTED
 from pipeline.provenance.record import read_record
-from pipeline.reporting.methods_text import stacks_of
-from pipeline.reporting.run_record import by_metric
-from pipeline.reporting.tables import SUMMARY, VOLUMES, Table, distinct, read_table, split_table, where
+from pipeline.reporting.metric_table import MetricTable, Score, split_table
+from pipeline.reporting.numbers import format_share
+from pipeline.reporting.run_record import by_metric, stacks_of
+from pipeline.reporting.tables import distinct, where
 from pipeline.reporting.titles import SPLIT_ORDER, TESTED, method_title, split_title
 from pipeline.reporting.verdict import Verdict, verdict
-from pipeline.statistics.summary import FEWEST_SUBJECTS
+from pipeline.statistics.summary import MIN_SUBJECTS
+from pipeline.tables.summary import SUMMARY
+from pipeline.tables.volumes import VOLUMES
 
 WIDTH = 80
 """Columns of a standard terminal."""
@@ -34,8 +38,8 @@ def run_text(results: Path, *, wide: bool = False) -> str:
     """
     record = read_record(results)
     metrics = record["config"]["evaluate"]["metrics"]
-    summary = by_metric(read_table(results / "metrics" / "summary.csv", SUMMARY), metrics)
-    volumes = read_table(results / "metrics" / "volumes.csv", VOLUMES)
+    summary = by_metric(SUMMARY.read(results / "metrics" / "summary.csv"), metrics)
+    volumes = VOLUMES.read(results / "metrics" / "volumes.csv")
     deliver, measured = record["config"]["infer"]["deliver"], distinct(summary, "split")
     tested = [split for split in TESTED if split in measured]
     tables = {split: split_table(summary, split, deliver) for split in SPLIT_ORDER if split in measured}
@@ -49,7 +53,7 @@ def run_text(results: Path, *, wide: bool = False) -> str:
         paragraphs.append(table_text(tables[split], f"Split {split} ({title[0].lower()}{title[1:]})", wide=wide))
     paragraphs.append(f"Report: {results / 'reports' / 'index.html'}")
     if tested:
-        found = verdict(tables[tested[0]], deliver)
+        found = verdict(tables[tested[0]])
         confidence = record["config"]["evaluate"]["confidence"]
         text = verdict_text(found, deliver, tested[0], confidence)
         covered = coverage_text(where(volumes, split=tested[0]), pictures) if found.deciding else ""
@@ -58,7 +62,7 @@ def run_text(results: Path, *, wide: bool = False) -> str:
     return "\n\n".join(paragraphs) + "\n"
 
 
-def table_text(table: Table, title: str, *, wide: bool = False) -> str:
+def table_text(table: MetricTable, title: str, *, wide: bool = False) -> str:
     """Return a metric table as text: one row per method, one column per metric, the best value of each marked.
 
     Args:
@@ -70,20 +74,24 @@ def table_text(table: Table, title: str, *, wide: bool = False) -> str:
     blocks = []
     regions = list(dict.fromkeys(column.region for column in table.columns))
     for region in regions if wide else regions[:1]:
-        places = [place for place, column in enumerate(table.columns) if column.region == region]
-        names = ["", *(row.title for row in table.rows)]
+        metrics = [column for column in table.columns if column.region == region]
+        names = ["", *map(method_title, table.methods)]
         columns = [[name.ljust(max(map(len, names))) for name in names]]
-        for place in places:
-            cells = [table.columns[place].heading]
-            cells += [f"{row.cells[place].text}{BEST if row.cells[place].best else ' '}" for row in table.rows]
+        for metric in metrics:
+            best = table.best(metric)
+            values = [metric.format(table.scores.get((name, metric), Score(nan)).value) for name in table.methods]
+            cells = [metric.heading]
+            cells += [
+                f"{value}{BEST if name == best else ' '}" for name, value in zip(table.methods, values, strict=True)
+            ]
             # The mark stays outside the column, so that the digits are aligned.
             cells[0] += " "
             column = [cell.rjust(max(map(len, cells))) for cell in cells]
             if wide or sum(len(one[0]) + 1 for one in columns) + len(column[0]) <= WIDTH:
                 columns.append(column)
-        left_out = len(places) + 1 - len(columns)
+        left_out = len(metrics) + 1 - len(columns)
         more = f"; {left_out} more metrics with --wide" if left_out else ""
-        heading = f"{title}: means over the {table.columns[places[0]].region_title.lower()}, {BEST} best{more}"
+        heading = f"{title}: means over the {metrics[0].region_title.lower()}, {BEST} best{more}"
         lines = [" ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
         blocks.append("\n".join([*textwrap.wrap(heading, WIDTH), "", *lines]))
     return "\n\n".join(blocks)
@@ -100,13 +108,13 @@ def verdict_text(found: Verdict, deliver: str, split: str, confidence: float) ->
     """
     headline = f"{found.headline[0].lower()}{found.headline[1:]}"
     sentence = f"{method_title(deliver)} on the split {split}: {headline}"
-    if not found.figures:
+    if not found.key_numbers:
         return f"{sentence}."
-    one = found.figures[0]
+    one = found.key_numbers[0]
     unit = f" {one.unit}" if one.unit else ""
     sentence += f" ({one.baseline_title}), {one.title} {one.value} against {one.baseline}{unit}"
     if one.interval:
-        sentence += f", difference {one.difference}{unit} ({confidence:.0%} interval {one.interval})"
+        sentence += f", difference {one.difference}{unit} ({format_share(confidence)} interval {one.interval})"
     return f"{sentence}."
 
 
@@ -122,6 +130,6 @@ def coverage_text(volumes: pd.DataFrame, pictures: Collection[str] = ()) -> str:
     subjects = len(distinct(volumes, "subject"))
     if subjects == 1:
         return "The interval covers the slices of this one subject, not the differences between subjects."
-    if subjects < FEWEST_SUBJECTS:
+    if subjects < MIN_SUBJECTS:
         return f"The interval covers these {subjects} subjects, too few for conclusions about other subjects."
     return f"The interval covers the choice of subjects ({subjects}) and of their slices."

@@ -12,8 +12,8 @@ from pathlib import Path, PurePosixPath
 
 from pipeline import plugins
 from pipeline.errors import UserError
+from pipeline.sources.bundle import LIMIT_BYTES, PICTURES, is_picture
 from pipeline.sources.members import DAMAGE
-from pipeline.sources.packing import LIMIT_BYTES, PICTURES, is_picture
 
 
 def shard_of(name: str, count: int) -> int:

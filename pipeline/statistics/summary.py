@@ -17,8 +17,8 @@ from pipeline.statistics.bootstrap import Floats, percentile_interval, resampled
 from pipeline.statistics.measurements import deciding, volume_table
 from pipeline.tables.summary import SUMMARY
 
-FEWEST_SUBJECTS = 6
-"""Below six pairs, the signed-rank test cannot reach p < 0.05 whatever the values are."""
+MIN_SUBJECTS = 6
+"""Minimum number of pairs for which the signed-rank test can reach p < 0.05."""
 
 
 def choose_baselines(volumes: pd.DataFrame) -> dict[tuple[str, str], str]:
@@ -35,8 +35,8 @@ def choose_baselines(volumes: pd.DataFrame) -> dict[tuple[str, str], str]:
     Raises:
         UserError: a baseline was never measured on validation.
     """
-    classical = volumes[(volumes["split"] == "val") & volumes["method"].isin(plugins.names("pipeline.baselines"))]
-    means: Any = classical.groupby(["region", "metric", "method"])["value"].mean()
+    baselines = volumes[(volumes["split"] == "val") & volumes["method"].isin(plugins.names("pipeline.baselines"))]
+    means: Any = baselines.groupby(["region", "metric", "method"])["value"].mean()
     chosen: dict[tuple[str, str], str] = {}
     measured = set(means.index.droplevel("method"))
     for region, metric in sorted({*zip(volumes["region"], volumes["metric"], strict=True)}):
@@ -153,7 +153,7 @@ def signed_rank_p(differences: Mapping[str, Floats], subjects: Mapping[str, str]
     NaN below six subjects, and where nothing differs.
     """
     means = subject_means(differences, subjects)
-    if len(means) < FEWEST_SUBJECTS or not any(means):
+    if len(means) < MIN_SUBJECTS or not any(means):
         return math.nan
     result: Any = wilcoxon(means)
     return float(result.pvalue)

@@ -1,12 +1,12 @@
-"""Check restored volumes against the measurement: the consistency gate, which needs no reference.
+"""Apply the consistency gate to restored volumes: do they agree with the LR input within its noise?
 
-Each volume is degraded again by the forward model of the low-resolution volume, and compared with the measurement
-within its noise. Four gates are computed for each method: residual (more remains than the noise), local (a structure of
-lesion size was added or removed), shift (in voxels of the result) and intensity (a changed gamma, gain or offset, as a
-fraction of the range). A value above its limit fails. `brainsr gate` checks images outside a run.
+No reference is needed: each volume is degraded again by the recorded forward model and compared with the LR input. Four
+gates are applied to each method: residual (power beyond the noise), local (added or removed structures of lesion size),
+shift (in voxels of the result) and intensity (changed gamma, gain or offset, as a fraction of the range). A value above
+its limit fails.
 
-No such check can see what lies below the resolution of the measurement: invented detail that the scanner could not have
-shown passes. docs/fidelity.md lists what is detected and what is not.
+Detail below the resolution of the LR input cannot be checked: see docs/fidelity.md. Images outside a run are checked by
+`brainsr gate`.
 """
 
 from __future__ import annotations

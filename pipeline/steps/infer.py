@@ -70,7 +70,7 @@ def run(options: Options) -> None:
             for path in each(options.lr):
                 with about(f"volume {path.stem!r}"):
                     image = read_image(path, LowResolutionImage)
-                    restored = restore_measured(networks, image, settings, doubted=tta_std is not None)
+                    restored = restore_measured(networks, image, settings, with_tta_std=tta_std is not None)
                     check_restored(networks[0], image, restored, force=force)
                 writer.write(write_restored, image, restored, output, tta_std)
 
@@ -86,7 +86,7 @@ def write_restored(image: LowResolutionImage, restored: Restored, output: Path, 
     """
     volume = image.id
     with about(f"volume {volume!r}"):
-        if tta_std is not None and restored.spread is not None:
-            write_image(tta_std / f"{volume}.safetensors", restored_image(image, restored.spread))
+        if tta_std is not None and restored.tta_std is not None:
+            write_image(tta_std / f"{volume}.safetensors", restored_image(image, restored.tta_std))
         clipped = write_prediction(output / f"{volume}{suffix_of(image)}", image, restored.restored)
     logger.info("%s: restored, %d voxels clipped", volume, clipped)

@@ -9,8 +9,8 @@ from typing import Annotated
 
 from pipeline.config.sections import Report
 from pipeline.files import read_json, write_text
-from pipeline.reporting.resources_page import resources_page
-from pipeline.reporting.usage import read_jobs
+from pipeline.reporting.pages.resources import resources_page
+from pipeline.reporting.resource_usage import read_jobs
 from pipeline.steps._framework import section
 
 logger = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ from typing import Annotated
 
 from pipeline.config.sections import Report
 from pipeline.files import read_json, write_text
-from pipeline.reporting.training_inputs import read_training
-from pipeline.reporting.training_page import training_page
+from pipeline.reporting.pages.training import training_page
+from pipeline.reporting.training_record import read_training
 from pipeline.steps._framework import section
 
 logger = logging.getLogger(__name__)

@@ -9,27 +9,12 @@ from typing import Annotated
 
 from pipeline.config.sections import Report
 from pipeline.errors import about
-from pipeline.files import read_json, write_text
-from pipeline.formats.io.container import read_image
+from pipeline.files import write_text
 from pipeline.formats.io.predictions import by_method, method_of
-from pipeline.image.image import Image
-from pipeline.physics.low_resolution import LowResolutionImage
-from pipeline.reporting.durations import Shard, read_durations
-from pipeline.reporting.extras import KINDS, read_extra
-from pipeline.reporting.figures.gallery import is_stack
-from pipeline.reporting.gates import read_gates
-from pipeline.reporting.looks import look
-from pipeline.reporting.run_record import RunRecord, read_run_record
-from pipeline.reporting.setbacks import read_setbacks
-from pipeline.reporting.titles import method_title
-from pipeline.reporting.volume_page import (
-    Examined,
-    curve_methods,
-    main_methods,
-    primary_baseline,
-    slices_to_show,
-    volume_page,
-)
+from pipeline.reporting.pages.volume import volume_page
+from pipeline.reporting.resource_usage import Shard
+from pipeline.reporting.run_record import read_run_record
+from pipeline.reporting.volume_report import VolumeFiles, read_volume_report
 from pipeline.steps._framework import section
 from pipeline.steps._shards import each, files_of, new_folder
 
@@ -38,10 +23,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Options of the step. A part of the page is shown where its file is given."""
+    """Options of the step. A section of the page is shown where its file is given."""
 
     hr: list[Path]
-    """Extracted volumes: the references (.safetensors)."""
+    """Extracted volumes: the references (.safetensors), named after the volumes."""
     lr: list[Path]
     """Low-resolution images of the volumes, in the same order (.safetensors)."""
     predictions: list[Path]
@@ -62,18 +47,18 @@ class Options:
     """Method that is delivered."""
     benchmarks: Path | None = None
     """Folder of Snakemake's benchmarks."""
-    shard: str = ""
+    shard: str | None = None
     """Name of the shard of the volumes, for the benchmarks of its jobs."""
-    gates: Path | None = None
+    gates: list[Path] = field(default_factory=list)
     """Table of the consistency gates (.csv)."""
-    inserted: Path | None = None
+    inserted: list[Path] = field(default_factory=list)
     """Table of inserted structures (.csv)."""
-    tissue: Path | None = None
+    tissue: list[Path] = field(default_factory=list)
     """Table of tissue volumes (.csv)."""
-    reliability: Path | None = None
+    reliability: list[Path] = field(default_factory=list)
     """Table of predicted and observed errors (.csv)."""
     uncertainty: list[Path] = field(default_factory=list)
-    """Calibrated standard deviations of the deliverable, or a folder of them (.safetensors)."""
+    """Calibrated uncertainty maps of the deliverable, or a folder of them (.safetensors)."""
     output: Path
     """Folder of the pages: <volume>.html."""
     settings: Annotated[Report, section(Report)] = field(default_factory=Report)
@@ -82,65 +67,26 @@ class Options:
 
 def run(options: Options) -> None:
     """Write the pages."""
+    settings = options.settings
     record = read_run_record(options.volumes_table, options.slices, options.summary, options.provenance, options.models)
     with new_folder(options.output) as folder:
         for hr, lr in zip(each(options.hr), options.lr, strict=True):
-            reference = read_image(hr)
-            volume = reference.id
+            volume = hr.stem
             with about(f"volume {volume!r}"):
-                page = page_of(reference, read_image(lr, LowResolutionImage), record, options)
+                files = VolumeFiles(
+                    reference=hr,
+                    low=lr,
+                    predictions={method_of(path): path for path in by_method(files_of(volume, options.predictions))},
+                    tuning=options.tuning,
+                    gates=options.gates,
+                    inserted=options.inserted,
+                    tissue=options.tissue,
+                    reliability=options.reliability,
+                    uncertainty=files_of(volume, options.uncertainty)[0] if options.uncertainty else None,
+                    benchmarks=options.benchmarks,
+                    shard=Shard(options.shard, len(options.hr)) if options.shard else None,
+                )
+                report = read_volume_report(files, record, options.deliver, settings.slices_shown)
+                page = volume_page(report, settings)
             write_text(folder / f"{volume}.html", page)
             logger.info("%s: %.1f MB", volume, len(page) / 1e6)
-
-
-def page_of(reference: Image, low: LowResolutionImage, run: RunRecord, options: Options) -> str:
-    """Return the page of one volume.
-
-    Args:
-        reference: extracted volume.
-        low: its low-resolution image.
-        run: tables and records of the run.
-        options: the further files.
-    """
-    volume, deliver = reference.id, options.deliver
-    files = {method_of(path): path for path in by_method(files_of(volume, options.predictions))}
-    indices = slices_to_show(reference, run, deliver, options.settings.slices_shown)
-    looks = look(
-        reference,
-        low,
-        files,
-        deliver=deliver,
-        main=main_methods(files, primary_baseline(run), deliver),
-        indices=indices,
-        order=slices_to_show(reference, run, deliver, len(reference.block.foreground_slices))
-        if is_stack(reference)
-        else None,
-    )
-    lines = {name: (method_title(name), style) for name, style in curve_methods(primary_baseline(run), deliver).items()}
-    extras = [read_extra(name, _given(getattr(options, name)), volume, deliver, lines) for name in KINDS]
-    return volume_page(
-        reference,
-        low,
-        looks,
-        run,
-        indices=indices,
-        tuning=read_json(options.tuning),
-        deliver=deliver,
-        settings=options.settings,
-        examined=Examined(
-            gates=read_gates(_given(options.gates), volume, deliver),
-            extras=[extra for extra in extras if extra is not None],
-            durations=read_durations(
-                options.benchmarks,
-                volume,
-                Shard(options.shard or volume, len(options.hr)),
-                [model.method for model in run.models],
-            ),
-            uncertainty=files_of(volume, options.uncertainty)[0] if options.uncertainty else None,
-            setbacks=read_setbacks(_given(options.inserted), _given(options.tissue), volume, deliver),
-        ),
-    )
-
-
-def _given(path: Path | None) -> list[Path]:
-    return [path] if path else []

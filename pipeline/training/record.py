@@ -10,7 +10,7 @@ from pipeline.config.recipe import Recipe
 from pipeline.inference.volume import restore_excerpt
 from pipeline.models.generator import Generator
 from pipeline.models.record import ConsistencyWeight, NetworkRecord, TrainingDomain
-from pipeline.physics.data_consistency import best_share
+from pipeline.physics.data_consistency import best_weight
 from pipeline.physics.excerpts import Excerpt
 from pipeline.physics.forward import ForwardModel
 from pipeline.training.background_margin import background_changes
@@ -64,11 +64,11 @@ def training_domain(models: Sequence[ForwardModel], recipe: Recipe) -> TrainingD
 def consistency_weights(
     network: Generator, excerpts: Sequence[Excerpt], recipe: Recipe
 ) -> tuple[ConsistencyWeight, ...]:
-    """Fit the weight of the data-consistency step at several noise levels; see `best_share`."""
+    """Fit the weight of the data-consistency step at several noise levels; see `best_weight`."""
     low, high = recipe.noise_sigma_range or (excerpts[0].model.noise_sigma,) * 2
     found = []
     for sigma in np.unique(low + (high - low) * np.linspace(0, 1, NOISE_LEVELS) ** 2):
         noisy = [one.at_noise(float(sigma)) for one in excerpts]
-        best = [best_share(restore_excerpt(network, one, recipe.self_ensemble), one) for one in noisy]
+        best = [best_weight(restore_excerpt(network, one, recipe.self_ensemble), one) for one in noisy]
         found.append(ConsistencyWeight(float(sigma), float(np.mean(best))))
     return tuple(found)

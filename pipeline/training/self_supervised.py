@@ -18,11 +18,10 @@ import numpy as np
 from pipeline.errors import UserError
 from pipeline.image.foreground import foreground_mask
 from pipeline.image.image import Image
-from pipeline.image.slices import filled_slices
+from pipeline.image.slices import cut_block, filled_slices
 from pipeline.physics.degradation import degrade
 from pipeline.physics.forward import ForwardModel, volume_seed
 from pipeline.physics.low_resolution import LowResolutionImage
-from pipeline.steps.extract import cut_block
 
 ROLES = ("train-columns", "train-rows", "val")
 """The pairs of a volume: slices to learn from, the same with their axes exchanged, and slices to watch progress by."""

@@ -154,7 +154,7 @@ class Sentinel:
     def _set_back(self, step: int, what: str, value: float) -> Verdict:
         memory = self._memory
         memory.rollbacks += 1
-        memory.adversarial_share *= self._settings.adversarial_cut
+        memory.adversarial_share *= self._settings.adversarial_factor
         memory.streaks = {}
         memory.gradients = []
         self._note(step, "stopped" if self.exhausted else "rolled_back", what, value)

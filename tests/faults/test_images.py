@@ -21,7 +21,8 @@ from PIL import Image as PillowImage
 from pipeline.errors import UserError
 from pipeline.formats import format_of
 from pipeline.formats import picture_folder as pictures
-from pipeline.sources.packing import LIMIT_BYTES, pack
+from pipeline.sources.bundle import LIMIT_BYTES
+from pipeline.sources.packing import pack
 from tests.helpers import contents, ras_affine, run_step, the_message, volume_entry
 from tests.image_files import deep_png, dicom_slice, numbers, png, write_dicom, write_ome, write_series, write_zip
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from pipeline.config.sections import Infer
-from pipeline.inference.volume import restore_volume, restore_with_spread
+from pipeline.inference.volume import restore_volume, restore_with_tta_std
 from pipeline.models.device import choose_device, use_threads
 from pipeline.models.generator import Generator, Shape
 from tests.helpers import synthetic_head
@@ -71,8 +71,8 @@ def test_a_compiled_network_restores_the_same(head):
 
 def test_the_spread_over_views_is_that_of_the_processor(head):
     generator = network()
-    expected = restore_with_spread([generator], head[..., :2], FACTORS, 2, Infer(), 0.02, views=4)
-    found = restore_with_spread([on_gpu(generator)], head[..., :2], FACTORS, 2, Infer(), 0.02, views=4)
+    expected = restore_with_tta_std([generator], head[..., :2], FACTORS, 2, Infer(), 0.02, augmentations=4)
+    found = restore_with_tta_std([on_gpu(generator)], head[..., :2], FACTORS, 2, Infer(), 0.02, augmentations=4)
     for one, other in zip(found, expected, strict=True):
         assert np.abs(one - other).max() < AGREEMENT * np.ptp(expected[0])
 

@@ -24,6 +24,7 @@ from pipeline.config.known import known_sources
 from pipeline.config.sections import Degrade, Extract, Infer
 from pipeline.config.volumes import Volume
 from pipeline.formats import Part, format_of
+from pipeline.formats.io.extraction import read_block
 from pipeline.formats.io.predictions import write_prediction
 from pipeline.formats.tiled import open_tiled
 from pipeline.image.intensity import IntensityMap, intensity_range
@@ -34,7 +35,6 @@ from pipeline.models.generator import Generator
 from pipeline.models.weights import save_generator
 from pipeline.physics.degradation import degrade, forward_model
 from pipeline.steps import convert_weights
-from pipeline.steps.extract import read_block
 from tests.helpers import described, load_nifti, synthetic_head, write_nifti
 from tests.image_files import png, write_series
 from tests.known import known_file

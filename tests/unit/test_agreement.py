@@ -21,6 +21,7 @@ from pipeline.formats.mgh import MghHeader
 from pipeline.image.header import FileHeader
 from pipeline.image.image import Image
 from pipeline.image.intensity import bulk_of
+from pipeline.image.normalisation import normalise
 from pipeline.inference.domain import outside_domain
 from pipeline.inference.restore_file import restore_file
 from pipeline.inference.result_check import (
@@ -38,7 +39,6 @@ from pipeline.models.record import NetworkRecord, TrainingDomain
 from pipeline.models.weights import load_generator, save_generator
 from pipeline.physics.forward import ForwardModel
 from pipeline.steps import infer
-from pipeline.steps.extract import normalise
 from pipeline.training.record import training_domain
 from tests.helpers import contents, described, load_nifti, synthetic_head, write_nifti
 from tests.image_files import write_series

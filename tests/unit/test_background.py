@@ -16,7 +16,7 @@ from pipeline.config.sections import Infer
 from pipeline.image.image import Image
 from pipeline.inference.background import Background, Span, needed_margin, tissue_in_slices, tissue_of, windows_around
 from pipeline.inference.restoration import restore_uncorrected
-from pipeline.inference.volume import restore_volume, restore_with_spread
+from pipeline.inference.volume import restore_volume, restore_with_tta_std
 from pipeline.models.generator import Generator, Shape
 from pipeline.models.record import BackgroundChange, NetworkRecord
 from pipeline.physics.excerpts import excerpt
@@ -100,7 +100,7 @@ def test_background_is_not_doubted_and_the_result_is_that_of_a_run_without_doubt
     lr, head = head_in_background()
     network = Generator(Shape(blocks=1, features=8, growth=4, factor=2)).eval()
     given = ([network], lr, (2, 2, 1), 2, Infer(), 0.02, 4, Background(head, 6))
-    restored, spread = restore_with_spread(*given)
+    restored, spread = restore_with_tta_std(*given)
     assert np.array_equal(restored, restore_volume(network, *given[1:]))
     assert (spread[..., 0] == 0).all()
     assert (spread[:4] == 0).all()
@@ -199,10 +199,10 @@ def test_several_networks_take_the_largest_margin(monkeypatch):
         network.record = recorded((margin, 0.0))
     seen = []
     monkeypatch.setattr(
-        "pipeline.inference.restoration.restore_with_spread", lambda *given: seen.append(given[-1]) or given[1:3]
+        "pipeline.inference.restoration.restore_with_tta_std", lambda *given: seen.append(given[-1]) or given[1:3]
     )
     for _ in range(2):
-        restore_uncorrected(networks, low_resolution(), "rician", Infer(noise_sigma=0.02), doubted=True)
+        restore_uncorrected(networks, low_resolution(), "rician", Infer(noise_sigma=0.02), with_tta_std=True)
         networks[1].record = NetworkRecord()
     assert [one.margin for one in seen] == [24, None]
 

@@ -27,10 +27,13 @@ from pipeline.fidelity.diagnosis import classes_of, pictures_of
 from pipeline.fidelity.duplicates import hashed, hashed_slices, near_duplicates
 from pipeline.formats import Part, format_of
 from pipeline.formats.io.container import read_image, write_image
+from pipeline.formats.io.extraction import extract, read_block
 from pipeline.formats.io.predictions import prediction_path, read_prediction, suffix_of, write_prediction
 from pipeline.formats.tiled import open_tiled
 from pipeline.image.image import Identity, Image
-from pipeline.inference.large_images import measured_levels, restore_large
+from pipeline.image.normalisation import normalise
+from pipeline.image.slices import cut_block
+from pipeline.inference.large_images import channel_statistics, restore_large
 from pipeline.metrics.evaluation.measure import evaluate, measure
 from pipeline.metrics.evaluation.regions import neighbours
 from pipeline.models.generator import Generator, Shape
@@ -39,7 +42,6 @@ from pipeline.physics.degradation import degrade, forward_model
 from pipeline.provenance.record import describe_volume
 from pipeline.reporting.figures.gallery import slice_label, words_of_white
 from pipeline.reporting.figures.slices import draw_slice
-from pipeline.steps.extract import cut_block, extract, normalise, read_block
 from pipeline.tables.slices import WHOLE_VOLUME
 from tests.helpers import synthetic_head
 from tests.image_files import numbers, png, write_ome, write_zip
@@ -172,7 +174,7 @@ def test_a_folder_with_one_coloured_picture_is_a_coloured_stack(tmp_path: Path) 
     for number in (1, 2, 10):
         save(tmp_path / f"stack/s{number}.png", png(tinted(number) if number == 2 else scene(number)))
     image = format_of(tmp_path / "stack").read(tmp_path / "stack")
-    assert image.stack.names[3:6] == [f"s2.png, {colour}" for colour in COLOURS]
+    assert image.stack.names[3:6] == tuple(f"s2.png, {colour}" for colour in COLOURS)
     pages = tifffile.imread(written(image, tmp_path))
     assert pages.shape == (3, 48, 40, 3)
     np.testing.assert_array_equal(pages[1], tinted(2))
@@ -487,7 +489,7 @@ def test_a_huge_coloured_tiff_stays_coloured_and_its_colours_share_a_range(secti
     source = rgb_tiff(tmp_path / "a.tif", data, tile=(32, 32), compression="zlib")
     settings = Infer(tile_lr=64, overlap_lr=4, noise_sigma=0.02, force=True)
     with open_tiled(source) as image:
-        levels = measured_levels(image, settings)
+        levels = channel_statistics(image, settings)
         restore_large(network(), image, settings, tmp_path / "all.tif", "a network")
         restore_large(network(), image.only("c", 0), settings, tmp_path / "red.tif", "a network")
     assert len({(level.offset, level.scale) for level in levels}) == 1

@@ -141,7 +141,7 @@ def test_the_worst_volume_comes_first_and_validation_is_left_out(tables, record)
 
 
 def test_setbacks_are_shown_beside_the_headline(page, record):
-    behind = "RRDB network, pixel loss shows fewer inserted structures than Zero-filled k-space"
+    behind = "RRDB network, pixel loss preserves fewer inserted structures than Zero-filled k-space"
     assert behind in [problem.what for problem in problems(record)]
     assert page.count(behind) == 2
     assert page.count("a difference of \N{MINUS SIGN}10.0 percentage points") == 2
@@ -230,8 +230,8 @@ def test_comparisons_show_every_method_with_the_corrected_p(record):
     assert table.rows[0][6].number == pytest.approx(0.006)
     assert {row[3].style for row in table.rows} == {"better"}
     by_psnr, by_ssim, reach = comparisons.statements(record.table(COMPARISONS), record.main_columns, record)
-    assert by_psnr.startswith("Another subject: By PSNR, RRDB network, pixel loss is better than ")
-    assert by_ssim.startswith("Another subject: By SSIM")
+    assert by_psnr.startswith("Unseen subjects: By PSNR, RRDB network, pixel loss is better than ")
+    assert by_ssim.startswith("Unseen subjects: By SSIM")
     assert f"over {COUNT} subjects, corrected for the number of baselines by Holm's method" in reach
 
 

@@ -28,6 +28,7 @@ from pipeline.files import folders_of
 from pipeline.formats import nifti, tiff_stack
 from pipeline.formats._picture_stack import read_picture, stack_image
 from pipeline.formats.io.container import read_image, write_image
+from pipeline.formats.io.extraction import extract
 from pipeline.formats.io.predictions import check_output, prediction_path, read_prediction, suffix_of, write_prediction
 from pipeline.image.image import Image
 from pipeline.metrics.evaluation.measure import evaluate, measure
@@ -35,14 +36,13 @@ from pipeline.metrics.evaluation.regions import region_mask
 from pipeline.physics.degradation import degrade, forward_model
 from pipeline.reporting.figures.slices import draw_slice
 from pipeline.reporting.run_record import read_run_record
-from pipeline.reporting.volume_page import slices_to_show
+from pipeline.reporting.volume_report import slices_to_show
 from pipeline.sources.packing import pack
 from pipeline.sources.picture_archive import picture_names, shard_of
 from pipeline.statistics.bootstrap import resampled_means
 from pipeline.statistics.measurements import read_parts, volume_table
 from pipeline.statistics.summary import summarise
 from pipeline.steps.__main__ import main
-from pipeline.steps.extract import extract
 from pipeline.tables.duplicates import excluded_pictures
 from pipeline.tables.slices import SLICES
 from pipeline.tables.summary import SUMMARY
@@ -543,8 +543,8 @@ def test_the_page_over_all_volumes_claims_no_heads(finished: Path) -> None:
     output = finished / "index.html"
     assert main(["report_index", *table_options(finished), "--output", str(output)]) == 0
     text = output.read_text()
-    assert "Pictures that training never saw" in text and "Whose heads they show is not known" in text
-    assert "Another subject" not in text and "the choice of subjects" not in text
+    assert "Unseen pictures" in text and "Their subjects are unknown" in text
+    assert "Unseen subjects" not in text and "the choice of subjects" not in text
     assert "6 pictures" in text
 
 

@@ -9,7 +9,7 @@ import pytest
 from scipy import ndimage, stats
 
 from pipeline.baselines import bicubic
-from pipeline.physics.data_consistency import best_share, correction, degraded_again, share_at, toward_measurement
+from pipeline.physics.data_consistency import best_weight, correction, degraded_again, toward_measurement, weight_at
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.noise import rician
 from pipeline.physics.operators import kspace_truncation
@@ -74,14 +74,14 @@ def low_resolution_error(measured: np.ndarray, seed: int = 0) -> np.ndarray:
 def test_an_error_that_the_measurement_shows_is_put_back_whole_where_there_is_no_noise():
     excerpt = small_excerpt("none", 0.0)
     restored = np.asarray(excerpt.reference.data - low_resolution_error(excerpt.measured), dtype=np.float32)
-    assert best_share(restored, excerpt) == pytest.approx(1, abs=1e-4)
+    assert best_weight(restored, excerpt) == pytest.approx(1, abs=1e-4)
     corrected = toward_measurement(restored, excerpt.measured, excerpt.model, 1.0)
     assert np.abs(corrected - excerpt.reference.data).max() < 1e-4
 
 
 def test_nothing_is_put_back_where_the_result_is_perfect():
     excerpt = small_excerpt("rician", 0.03)
-    assert best_share(np.asarray(excerpt.reference.data), excerpt) == 0.0
+    assert best_weight(np.asarray(excerpt.reference.data), excerpt) == 0.0
     quiet = small_excerpt("none", 0.0)
     assert toward_measurement(quiet.reference.data, quiet.measured, quiet.model, 1.0) == pytest.approx(
         quiet.reference.data, abs=1e-5
@@ -95,42 +95,42 @@ def test_an_error_that_the_measurement_does_not_show_is_no_reason_to_put_anythin
     rows, columns = (np.linalg.pinv(axis_matrix(4 * size)) for size in shown.shape[:2])
     hidden = noise - np.einsum("ai,ijk,bj->abk", rows, shown, columns)
     restored = np.asarray(excerpt.reference.data + 0.05 * hidden, dtype=np.float32)
-    assert best_share(restored, excerpt) < 0.1
+    assert best_weight(restored, excerpt) < 0.1
 
 
-def test_the_share_is_that_of_wiener_and_falls_with_the_noise():
-    """Error and noise are of one spectrum, so the best share is error power / (error power + noise power)."""
+def test_the_weight_is_that_of_wiener_and_falls_with_the_noise():
+    """Error and noise are of one spectrum, so the best weight is error power / (error power + noise power)."""
     clean = small_excerpt("none", 0.0)
     error = low_resolution_error(clean.measured)
     # Everywhere bright, so that Rician noise is as good as Gaussian, and foreground, so that nothing is left out.
     reference = clean.reference.with_data(
         clean.reference.data + np.float32(1), masks={"foreground": np.ones(clean.reference.data.shape, bool)}
     )
-    shares = []
+    weights = []
     for sigma in (0.0, 0.01, 0.02, 0.05, 0.1):
         model = replace(clean.model, noise="rician")
         noisy = replace(clean, reference=reference, model=model, noiseless=model.coarsen(reference.data)).at_noise(
             sigma
         )
         restored = np.asarray(reference.data - error, dtype=np.float32)
-        shares.append(best_share(restored, noisy))
-        assert shares[-1] == pytest.approx(0.05**2 / (0.05**2 + sigma**2), abs=0.08)
-    assert shares == sorted(shares, reverse=True)
+        weights.append(best_weight(restored, noisy))
+        assert weights[-1] == pytest.approx(0.05**2 / (0.05**2 + sigma**2), abs=0.08)
+    assert weights == sorted(weights, reverse=True)
 
 
-def test_a_correction_of_nothing_has_no_share():
+def test_without_a_residual_the_weight_is_zero():
     excerpt = small_excerpt("none", 0.0)
     empty = replace(excerpt, measured=np.zeros_like(excerpt.measured))
     assert not correction(np.zeros_like(excerpt.reference.data), empty.measured, empty.model).any()
-    assert best_share(np.zeros_like(excerpt.reference.data), empty) == 0.0
+    assert best_weight(np.zeros_like(excerpt.reference.data), empty) == 0.0
 
 
-def test_between_the_measured_noise_levels_the_share_is_interpolated():
-    shares = [[0.0, 0.9], [0.02, 0.5], [0.06, 0.1]]
-    assert [share_at(sigma, shares) for sigma in (0.0, 0.01, 0.02, 0.05)] == pytest.approx([0.9, 0.7, 0.5, 0.2])
-    assert share_at(0.5, shares) == 0.1
-    assert share_at(0.03, [[0.02, 0.4]]) == 0.4
-    assert share_at(0.03, []) == 0.0
+def test_the_weight_is_interpolated_between_noise_levels():
+    weights = [(0.0, 0.9), (0.02, 0.5), (0.06, 0.1)]
+    assert [weight_at(sigma, weights) for sigma in (0.0, 0.01, 0.02, 0.05)] == pytest.approx([0.9, 0.7, 0.5, 0.2])
+    assert weight_at(0.5, weights) == 0.1
+    assert weight_at(0.03, [(0.02, 0.4)]) == 0.4
+    assert weight_at(0.03, []) == 0.0
 
 
 @pytest.mark.parametrize("sigma", [0.01, 0.05, 0.3])

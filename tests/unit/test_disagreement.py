@@ -26,8 +26,8 @@ from pipeline.formats.io.container import read_image, write_image
 from pipeline.formats.io.predictions import suffix_of, write_prediction, write_quantity
 from pipeline.image.intensity import IntensityMap
 from pipeline.image.uncertainty_map import UncertaintyMap
-from pipeline.inference.tta import moments_of, spread_of
-from pipeline.inference.volume import restore_volume, restore_with_spread
+from pipeline.inference.tta import moments_of, pooled_std
+from pipeline.inference.volume import restore_volume, restore_with_tta_std
 from pipeline.models.weights import save_generator
 from pipeline.physics.degradation import degrade
 from pipeline.physics.forward import ForwardModel
@@ -88,7 +88,7 @@ def volume():
 
 def test_the_spread_is_the_standard_deviation_over_eight_views(volume):
     network: Any = Enlarger()
-    _, spread = restore_with_spread([network], volume, (4, 4, 1), 2, Infer(), 0.0)
+    _, spread = restore_with_tta_std([network], volume, (4, 4, 1), 2, Infer(), 0.0)
     for index in range(3):
         expected = eight_views(network, volume[:, :, index]).std(axis=0)
         assert np.allclose(spread[:, :, index], expected, atol=1e-6)
@@ -97,7 +97,7 @@ def test_the_spread_is_the_standard_deviation_over_eight_views(volume):
 
 def test_a_network_that_sees_no_direction_never_disagrees(volume):
     network: Any = Enlarger(alike=True)
-    _, spread = restore_with_spread([network], volume, (4, 4, 1), 2, Infer(), 0.0)
+    _, spread = restore_with_tta_std([network], volume, (4, 4, 1), 2, Infer(), 0.0)
     assert spread.max() < 1e-6
 
 
@@ -108,7 +108,7 @@ def test_the_result_of_the_one_pass_is_that_of_the_other_to_the_last_bit(views, 
     volume = np.random.default_rng(5).random((30, 21, 2), dtype=np.float32)
     settings = Infer(tile_lr=tile, overlap_lr=4)
     alone = restore_volume(network, volume, (4, 4, 1), 2, settings, 0.02, views)
-    result, _ = restore_with_spread([network], volume, (4, 4, 1), 2, settings, 0.02, views)
+    result, _ = restore_with_tta_std([network], volume, (4, 4, 1), 2, settings, 0.02, views)
     assert result.dtype == alone.dtype
     assert np.array_equal(result, alone)
 
@@ -116,7 +116,7 @@ def test_the_result_of_the_one_pass_is_that_of_the_other_to_the_last_bit(views, 
 def test_between_thick_slices_both_ways_to_cut_count_as_views():
     network = tiny_generator(factor=2, along="columns", noise_map=False).eval()
     volume = np.random.default_rng(4).random((6, 7, 5), dtype=np.float32)
-    result, spread = restore_with_spread([network], volume, (1, 1, 2), 2, Infer(), 0.0, views=4)
+    result, spread = restore_with_tta_std([network], volume, (1, 1, 2), 2, Infer(), 0.0, augmentations=4)
     found = []
     for normal in (0, 1):
         for rows in (1, -1):
@@ -131,7 +131,7 @@ def test_between_thick_slices_both_ways_to_cut_count_as_views():
 
 def test_networks_of_other_seeds_count_in_the_spread_alone(volume):
     networks: list[Any] = [Enlarger(), Enlarger(seed=2)]
-    result, spread = restore_with_spread(networks, volume, (4, 4, 1), 2, Infer(), 0.0)
+    result, spread = restore_with_tta_std(networks, volume, (4, 4, 1), 2, Infer(), 0.0)
     assert np.array_equal(result, restore_volume(networks[0], volume, (4, 4, 1), 2, Infer(), 0.0))
     views = np.concatenate([eight_views(network, volume[:, :, 1]) for network in networks])
     assert np.allclose(spread[:, :, 1], views.std(axis=0), atol=1e-6)
@@ -139,7 +139,7 @@ def test_networks_of_other_seeds_count_in_the_spread_alone(volume):
 
 def test_groups_of_views_have_the_spread_of_all_views():
     views = np.random.default_rng(0).normal(size=(3, 8, 5, 6)).astype(np.float32) + np.arange(3)[:, None, None, None]
-    spread = spread_of([moments_of(group) for group in views])
+    spread = pooled_std([moments_of(group) for group in views])
     assert np.allclose(spread, views.reshape(24, 5, 6).std(axis=0), atol=1e-5)
 
 
@@ -345,12 +345,12 @@ def test_a_second_network_of_another_seed_can_be_named():
         configuration(
             methods=["rrdb_l1", "second"],
             recipes={"second": second},
-            infer={"deliver": "rrdb_l1", "disagree_with": ["second"]},
+            infer={"deliver": "rrdb_l1", "ensemble": ["second"]},
         )
     )
     assert run.recipe("second").seed == 7 and run.recipe("rrdb_l1").seed is None
     for name, message in (("third", "this run trains no 'third'"), ("rrdb_l1", "is the delivered method itself")):
         with pytest.raises(UserError, match=message):
             read_run(
-                configuration(methods=["rrdb_l1"], infer={"deliver": "rrdb_l1", "disagree_with": [name]}),
+                configuration(methods=["rrdb_l1"], infer={"deliver": "rrdb_l1", "ensemble": [name]}),
             )

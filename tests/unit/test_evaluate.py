@@ -22,6 +22,7 @@ from pipeline.formats import nifti
 from pipeline.formats.io.container import read_image
 from pipeline.formats.io.predictions import read_prediction, restored_image, write_prediction
 from pipeline.image.image import Image
+from pipeline.image.normalisation import normalise
 from pipeline.image.slices import evenly_spaced
 from pipeline.metrics import psnr, ssim
 from pipeline.metrics.evaluation.detail_ledger import DetailShares, detail_shares
@@ -31,7 +32,6 @@ from pipeline.physics.degradation import degrade, forward_model
 from pipeline.physics.excerpts import excerpt
 from pipeline.physics.grid import fine_affine
 from pipeline.steps.__main__ import main as run
-from pipeline.steps.extract import normalise
 from pipeline.tables.slices import WHOLE_VOLUME
 from tests.helpers import described
 
@@ -232,7 +232,7 @@ def results(tmp_path_factory):
     return run_all(tmp_path_factory.mktemp("run"))
 
 
-def test_every_classical_method_leaves_a_file_that_lies_on_its_source(results):
+def test_every_baseline_leaves_a_file_that_lies_on_its_source(results):
     for name in ("one", "two", "three"):
         source: Any = nib.load(results.parent / f"{name}.nii.gz")
         for method in METHODS:

@@ -18,9 +18,10 @@ from pipeline.image.bias import correct_bias
 from pipeline.image.foreground import foreground_mask
 from pipeline.image.image import Image
 from pipeline.image.intensity import LOW_PERCENTILE, PERCENTILE
+from pipeline.image.normalisation import normalise
+from pipeline.image.slices import cut_block
 from pipeline.physics.degradation import degrade, forward_model
 from pipeline.physics.grid import coarse_shape
-from pipeline.steps.extract import cut_block, normalise
 from tests.helpers import described, extract, ras_affine, run_step, synthetic_head, volume_entry, write_nifti
 
 HEAD = synthetic_head()

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.reporting.failure_log import LAST_LINES, last_lines, message_of, parse_run_log
-from pipeline.reporting.failure_page import write_failure_page
+from pipeline.reporting.pages.failures import write_failure_page
+from pipeline.reporting.snakemake_log import MAX_LOG_LINES, error_message, last_lines, parse_run_log
 from tests.helpers import Tags
 
 HOSTILE = '<script>alert("pwned")</script>\'"&'
@@ -84,11 +84,11 @@ def test_the_end_of_a_log_is_shown_and_its_message_found(tmp_path):
     path = tmp_path / "a.log"
     path.write_bytes(b"\xff\n" + b"line\n" * 100 + b" 1%|\r 50%|\rdone\nerror: no room\nMake some.\n")
     lines = last_lines(path)
-    assert len(lines) == LAST_LINES
+    assert len(lines) == MAX_LOG_LINES
     assert lines[-3:] == ["done", "error: no room", "Make some."]
-    assert message_of(lines) == "no room\nMake some."
-    assert message_of(["Traceback (most recent call last):", "ValueError: x"]) == "ValueError: x"
-    assert message_of(last_lines(tmp_path / "absent.log")) == ""
+    assert error_message(lines) == "no room\nMake some."
+    assert error_message(["Traceback (most recent call last):", "ValueError: x"]) == "ValueError: x"
+    assert error_message(last_lines(tmp_path / "absent.log")) == ""
 
 
 def page_of(tmp_path: Path, log: str, title: str = "BrainSR") -> str:
@@ -137,5 +137,5 @@ def test_without_a_named_step_the_logs_of_steps_are_looked_through(tmp_path):
     assert "MemoryError" in page
     assert "all is well" not in page
     stopped = page_of(tmp_path, "Terminating processes on user request, this might take some time.")
-    assert "The run was stopped before its end" in stopped
+    assert "The run was stopped before it finished" in stopped
     assert "MemoryError" not in stopped

@@ -37,6 +37,7 @@ from pipeline.errors import UserError
 from pipeline.formats import ROOM, Part, format_by_name, format_of, read_suffixes, written_suffixes
 from pipeline.formats._picture_stack import PictureStackHeader
 from pipeline.formats.io.container import read_image, write_image
+from pipeline.formats.io.extraction import extract, read_block
 from pipeline.formats.io.predictions import (
     prediction_path,
     read_prediction,
@@ -46,6 +47,7 @@ from pipeline.formats.io.predictions import (
 )
 from pipeline.formats.picture_folder import natural
 from pipeline.image.image import Image
+from pipeline.image.normalisation import normalise
 from pipeline.inference.restore_file import restore_file, uncertainty_path
 from pipeline.metrics.evaluation.measure import evaluate
 from pipeline.models.generator import Generator, Shape
@@ -60,7 +62,6 @@ from pipeline.statistics.measurements import read_parts
 from pipeline.statistics.measurements import volume_table as table_of_volumes
 from pipeline.statistics.summary import summarise
 from pipeline.steps.__main__ import main as run_step_here
-from pipeline.steps.extract import extract, normalise, read_block
 from pipeline.tables.duplicates import DUPLICATES
 from pipeline.tables.slices import SLICES
 from pipeline.tables.summary import SUMMARY
@@ -802,7 +803,7 @@ def test_results_are_of_the_family_of_their_source() -> None:
 
 def test_a_source_whose_name_tells_nothing_needs_a_format() -> None:
     sources = {"mine": {"kind": "local", "path": "scans/"}, "theirs": {"kind": "local", "path": "theirs.nii"}}
-    with pytest.raises(UserError, match=r"sources\.mine: the name 'scans' does not tell the format.*dicom.*pictures"):
+    with pytest.raises(UserError, match=r"sources\.mine: the name 'scans' does not tell the format.*dicom.*picture"):
         read_run(configuration(sources=sources))
     sources["mine"]["format"] = "dicom"
     assert read_run(configuration(sources=sources)).sources["mine"].format == "dicom"
@@ -813,7 +814,7 @@ def test_a_source_whose_name_tells_nothing_needs_a_format() -> None:
 
 def test_a_part_of_a_volume_is_not_of_a_collection_s_pictures() -> None:
     assert volume(channel="GFP", frame=2, voxel_um=[0.5, 0.5, 1]).voxel_um == (0.5, 0.5, 1.0)
-    with pytest.raises(ValueError, match="channel is of volumes"):
+    with pytest.raises(ValueError, match="channel applies to volumes"):
         volume(shard=[0, 1], channel=1)
 
 

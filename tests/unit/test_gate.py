@@ -23,7 +23,7 @@ from pipeline.fidelity.gate.consistency import (
     residuals,
     window_sizes,
 )
-from pipeline.fidelity.gate.measurement import as_measured
+from pipeline.fidelity.gate.measurement import as_measurement
 from pipeline.fidelity.gate.volumes import check_prediction
 from pipeline.formats.io.container import read_image
 from pipeline.formats.io.predictions import write_prediction
@@ -335,7 +335,7 @@ def test_an_image_of_ones_own_is_checked_by_hand(files, tmp_path):
 
 def test_another_plane_takes_its_factors_along():
     lr = described(Image(np.zeros((20, 30, 10), np.float32), ras_affine((1.0, 4.0, 4.0))), slice_axis=0)
-    taken = as_measured(lr, model(), 0.03, "scan").forward_model
+    taken = as_measurement(lr, model(), 0.03, "scan").forward_model
     assert (taken.factors, taken.hr_shape, taken.noise_sigma) == ((1, 4, 4), (20, 120, 40), 0.03)
     assert taken.spacing_mm == (1.0, 1.0, 1.0)
 

@@ -108,19 +108,19 @@ class Narrow(Enlarger):
 @pytest.mark.parametrize("most", [10**9, 8 * 64 * 60, 2 * 64 * 60, 2 * 40 * 40])
 def test_slices_at_a_time_and_lack_of_memory_change_nothing(monkeypatch, most):
     volume = np.random.default_rng(3).random((64, 60, 11), dtype=np.float32)
-    expected = restore_volume(Narrow(10**9), volume, (4, 4, 1), 2, Infer(), 0.03, views=2)  # pyright: ignore[reportArgumentType]
+    expected = restore_volume(Narrow(10**9), volume, (4, 4, 1), 2, Infer(), 0.03, augmentations=2)  # pyright: ignore[reportArgumentType]
     monkeypatch.setattr("pipeline.inference.volume.slices_at_once", lambda *_: 8)
     monkeypatch.setattr("pipeline.inference.backends.torch.AT_ONCE", 16)
     network: Any = Narrow(most)
-    found = restore_volume(network, volume, (4, 4, 1), 2, Infer(), 0.03, views=2)
+    found = restore_volume(network, volume, (4, 4, 1), 2, Infer(), 0.03, augmentations=2)
     assert np.abs(found - expected).max() < 1e-5
     assert max(network.given)[0] == 16, "slices go together, both views of them"
     passed = [count * side for count, side in network.given if count * side * side <= 1.1 * most]
     assert passed, "and in smaller parts where memory does not suffice"
 
 
-def test_memory_for_nothing_is_told(monkeypatch):
-    with pytest.raises(UserError, match="does not hold a tile of 32 voxels"):
+def test_a_lack_of_memory_gives_a_message(monkeypatch):
+    with pytest.raises(UserError, match="is too small for a tile of 32 x 32 voxels"):
         restore_volume(Narrow(100), np.zeros((64, 60, 2), np.float32), (4, 4, 1), 2, Infer(), 0.03)  # pyright: ignore[reportArgumentType]
 
 
@@ -177,7 +177,7 @@ def test_the_share_of_the_correction_goes_by_the_noise_of_the_image():
     plain = restore(network, image, Infer(noise_sigma=0.02))
     weights = ConsistencyWeight(0.0, 1.0), ConsistencyWeight(0.04, 0.0)
     network.record = NetworkRecord(consistency_weights=weights)
-    assert np.array_equal(restore(network, image, Infer(noise_sigma=0.02, consistency=False)), plain)
+    assert np.array_equal(restore(network, image, Infer(noise_sigma=0.02, data_consistency=False)), plain)
     assert np.array_equal(restore(network, image, Infer(noise_sigma=0.04)), plain)
     model = image.forward_model
     expected = toward_measurement(plain, image.data, model, 0.5)

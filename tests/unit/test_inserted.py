@@ -27,9 +27,11 @@ from pipeline.models.weights import save_generator
 from pipeline.physics.degradation import degrade
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.low_resolution import LowResolutionImage
-from pipeline.reporting.fidelity_curves import detection_rates, draw_detection, draw_reliability
+from pipeline.reporting.figures.detection import detection_figures, detection_rates
+from pipeline.reporting.figures.reliability import pooled_bins, reliability_figure
 from pipeline.tables.inserted_places import INSERTED_PLACES
 from pipeline.tables.inserted_structures import DETECTION_COUNTS
+from pipeline.tables.reliability import RELIABILITY, ReliabilityBin
 from tests.helpers import described, run_step, synthetic_head
 from tests.small_training import tiny_generator
 
@@ -332,21 +334,22 @@ def test_rates_add_up_over_volumes_and_are_drawn(table):
     rates = detection_rates(pd.concat([table, other]))
     one = rates[(rates["method"] == "reference") & (rates["size_voxels"] == 6.0) & (rates["contrast"] == 0.8)]
     assert one["inserted"].item() == 16
-    assert one["detected"].item() == pytest.approx(13 / 16)
-    methods = {
-        "zerofill": ("Zero-filled", "baseline"),
-        "reference": ("Reference", "dashed"),
-        "absent": ("Absent", "network"),
-    }
-    drawn = draw_detection(table, "lesion", 0.8, methods)
-    assert drawn.startswith("data:image/svg+xml;base64,")
-    assert drawn == draw_detection(table, "lesion", 0.8, methods)
-    assert drawn != draw_detection(table, "lesion", 0.1, methods)
+    assert (one["detected"].item(), one["rate"].item()) == (13, pytest.approx(13 / 16))
+    figures = detection_figures(table, ["zerofill", "reference", "absent"], "zerofill")
+    assert len(figures) == len(table[["kind", "contrast"]].drop_duplicates())
+    assert all(figure.image.startswith("data:image/svg+xml;base64,") for figure in figures)
+    assert len({figure.image for figure in figures}) == len(figures)
+    assert figures == detection_figures(table, ["zerofill", "reference", "absent"], "zerofill")
+    assert "Reference" in figures[0].alt and "absent" not in figures[0].alt
 
 
-def test_reliability_is_drawn():
-    table = pd.DataFrame({"bin": [1, 0], "predicted": [0.02, 0.01], "observed": [0.03, 0.02]})
-    assert draw_reliability(table, "a <volume>").startswith("data:image/svg+xml;base64,")
+def test_bins_of_several_volumes_are_averaged_by_their_voxels():
+    rows = [("a", 0, 0.01, 0.02, 100), ("b", 0, 0.01, 0.05, 300), ("a", 1, 0.02, 0.03, 10), ("b", 1, 0.5, 0.5, 0)]
+    bins = [ReliabilityBin(volume, "S", "test", "brainsr", *numbers) for volume, *numbers in rows]  # pyright: ignore
+    pooled = pooled_bins(RELIABILITY.frame(bins))
+    assert pooled["observed"].tolist() == pytest.approx([0.0425, 0.03])
+    assert pooled["voxels"].tolist() == [400, 10]
+    assert "observed 0.0425 to 0.03" in reliability_figure(pooled, ["brainsr"], "brainsr").alt
 
 
 def test_in_a_volume_that_is_coarse_along_all_axes_structures_are_as_thick_as_their_size():

@@ -27,7 +27,7 @@ from pipeline.inference.restore_file import as_low_resolution, direction_of, res
 from pipeline.inference.volume import restore_excerpt, restore_volume
 from pipeline.models.record import NetworkRecord
 from pipeline.models.weights import load_generator, save_generator
-from pipeline.physics.data_consistency import best_share, degraded_again
+from pipeline.physics.data_consistency import best_weight, degraded_again
 from pipeline.physics.degradation import degrade, forward_model
 from pipeline.physics.excerpts import SIDE_LR, excerpt
 from pipeline.physics.grid import cuts
@@ -290,7 +290,7 @@ def test_a_look_and_the_share_see_three_planes() -> None:
     network: Any = Repeating()
     restored = restore_excerpt(network, one)
     assert restored.shape == (4 * SIDE_LR,) * 3
-    assert 0.5 < best_share(restored, one) <= 1, "without noise, what was measured is right"
+    assert 0.5 < best_weight(restored, one) <= 1, "without noise, what was measured is right"
     look = look_at(network, [one])
     assert look.values["psnr"] > 10
     assert look.diversity == pytest.approx(1, abs=0.2), "an interpolation follows its input"
@@ -335,7 +335,7 @@ def test_a_training_writes_a_network_that_apply_takes_for_all_axes(
     image = degraded(a_head(2), noise="rician", noise_sigma=0.02)
     restored = restore(network, image, Infer(noise_sigma=0.02))
     assert restored.shape == tuple(2 * size for size in image.data.shape)
-    assert not np.array_equal(restored, restore(network, image, Infer(noise_sigma=0.02, consistency=False)))
+    assert not np.array_equal(restored, restore(network, image, Infer(noise_sigma=0.02, data_consistency=False)))
     check_apply(output / "generator.safetensors", tmp_path)
 
 

@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,15 +34,13 @@ from pipeline.formats import Part
 from pipeline.formats.tiled import chosen, is_large, open_tiled
 from pipeline.image.intensity import IntensityMap
 from pipeline.inference.large_images import (
-    Level,
-    Tiling,
-    doubt_large,
-    measured_levels,
+    ChannelStatistics,
+    channel_statistics,
     normalised,
     restore_large,
-    restored_blocks,
+    uncertainty_large,
 )
-from pipeline.inference.tiles import restore_in_tiles
+from pipeline.inference.tiles import Tiling, restored_blocks
 from pipeline.models.generator import Generator
 from pipeline.models.record import NetworkRecord, TrainingDomain
 from pipeline.models.weights import save_generator
@@ -166,6 +165,18 @@ def test_regions_of_all_dtypes_equal_the_whole(tmp_path, dtype):
     assert np.array_equal(whole(path), data) and whole(path).dtype == np.dtype(dtype)
 
 
+def weighted_mean(image: NDArray, restore: Callable[[NDArray], NDArray], tiling: Tiling) -> NDArray:
+    total, weights = np.zeros((2, *(3 * size for size in tiling.shape)))
+    for rows, row_weights in zip(tiling.along(0), tiling.weights(0), strict=True):
+        for columns, column_weights in zip(tiling.along(1), tiling.weights(1), strict=True):
+            place = slice(3 * rows.start, 3 * rows.stop), slice(3 * columns.start, 3 * columns.stop)
+            weight = np.outer(row_weights, column_weights).astype(np.float64)
+            total[place] += weight * restore(image[rows, columns])
+            weights[place] += weight
+    assert np.allclose(weights, 1, atol=1e-5)
+    return total
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     size=st.tuples(st.integers(1, 90), st.integers(1, 90)),
@@ -173,14 +184,14 @@ def test_regions_of_all_dtypes_equal_the_whole(tmp_path, dtype):
     overlap=st.integers(0, 7),
     share=st.floats(0, 1),
 )
-def test_blocks_join_to_what_tiles_give_wherever_one_begins(size, tile, overlap, share):
+def test_blocks_are_the_weighted_mean_of_tiles_from_any_row_on(size, tile, overlap, share):
     image = np.random.default_rng(2).random(size, dtype=np.float32)
 
     def restore(part):
         return np.repeat(np.repeat(part, 3, axis=0), 3, axis=1) + np.linspace(0, 1, part.shape[1] * 3, dtype=np.float32)
 
-    expected = restore_in_tiles(image, restore, (3, 3), tile, overlap)
-    tiling = Tiling(size, 3, tile, overlap)
+    tiling = Tiling(size, (3, 3), tile, overlap)
+    expected = weighted_mean(image, restore, tiling)
     first = int(share * 3 * size[0])
     joined = np.full(expected.shape, np.nan, dtype=np.float32)
     end = (first, 0)
@@ -203,7 +214,7 @@ def test_no_seam_is_left(tmp_path, network, suffix):
         source = write_store(tmp_path / f"in{suffix}", data, "yx")
     assert restored(network, source, tmp_path / f"out{suffix}") == 0
     with open_tiled(source) as image:
-        level = measured_levels(image, SMALL)[0]
+        level = channel_statistics(image, SMALL)[0]
         intensity = in_range(image.intensity, level)
     untiled = intensity.to_physical(restore_slice(network, normalised(data, intensity), 0.02))
     tiled = whole(tmp_path / f"out{suffix}")
@@ -225,7 +236,7 @@ def test_a_lower_precision_tells_what_it_changes_in_a_tile(tmp_path, network, ca
     [told] = [record.args for record in caplog.records if record.msg.startswith("%s changes %s")]
     assert told[:2] == ("bfloat16", "the middle tile")
     with open_tiled(source) as image:
-        scale = measured_levels(image, SMALL)[0].scale
+        scale = channel_statistics(image, SMALL)[0].scale
     changed = np.abs(results["bfloat16"] - results["float32"]).max() / scale
     assert 0 < told[2] < 0.05
     assert changed == pytest.approx(told[2], rel=0.5), "it is one of four tiles"
@@ -239,7 +250,7 @@ def test_channels_and_slices_are_restored_each_by_itself(tmp_path, network):
     result = whole(tmp_path / "out.ome.tiff")
     assert result.shape == (2, 3, 140, 122)
     with open_tiled(source) as image:
-        levels = measured_levels(image, SMALL)
+        levels = channel_statistics(image, SMALL)
     assert levels[0].scale == pytest.approx(4 * levels[1].scale, rel=0.02)
     for channel, z in ((0, 0), (0, 2), (1, 1)):
         intensity = in_range(image.intensity, levels[channel])
@@ -305,7 +316,7 @@ def test_an_ome_zarr_keeps_its_metadata_and_version(tmp_path, network, version):
     assert "brainsr" in after["multiscales"][0]["metadata"]
 
 
-def in_range(intensity: IntensityMap, level: Level) -> IntensityMap:
+def in_range(intensity: IntensityMap, level: ChannelStatistics) -> IntensityMap:
     """The map that the pixels of a channel are normalised by."""
     return replace(intensity, offset=level.offset, scale=level.scale)
 
@@ -315,11 +326,11 @@ def test_brightness_and_noise_are_found_from_few_tiles(tmp_path):
     clean = 1000 + 400 * np.sin(y / 60) * np.sin(x / 70)
     data = (clean + np.random.default_rng(3).normal(0, 28, clean.shape)).astype("u2")
     with open_tiled(write_tiff(tmp_path / "in.tiff", data, tile=(128, 128))) as image:
-        (level,) = measured_levels(image, Infer())
+        (level,) = channel_statistics(image, Infer())
         assert level.offset == pytest.approx(np.percentile(data, 0.1), rel=0.02)
         assert level.scale == pytest.approx(np.ptp(np.percentile(data, [0.1, 99.9])), rel=0.02)
         assert level.noise_sigma == pytest.approx(28 / level.scale, rel=0.15)
-        assert measured_levels(image, Infer(noise_sigma=0.3)) == [Level(level.offset, level.scale, 0.3)]
+        assert channel_statistics(image, Infer(noise_sigma=0.3)) == [ChannelStatistics(level.offset, level.scale, 0.3)]
 
 
 def test_pixels_beyond_the_dtype_are_clipped_and_counted(tmp_path, network):
@@ -409,7 +420,7 @@ def test_two_processes_do_not_make_the_same_output(tmp_path, network):
     source = write_tiff(tmp_path / "in.tiff", micrograph((100, 90)))
     folder = tmp_path / ".out.tiff.unfinished"
     folder.mkdir()
-    with FileLock(folder / "lease.lock"), pytest.raises(UserError, match="another process is making it"):
+    with FileLock(folder / "lease.lock"), pytest.raises(UserError, match="another process is writing it"):
         restored(network, source, tmp_path / "out.tiff")
     restored(network, source, tmp_path / "out.tiff")
     assert not folder.exists()
@@ -427,7 +438,7 @@ def test_mistakes_are_told_before_any_work_is_done(tmp_path, network):
         "is no zarr": lambda: restored(network, store, tmp_path / "data.zarr"),
         "there is no channel 2": lambda: restored(network, source, tmp_path / "out.tiff", part=Part(channel=2)),
         "no frame 1": lambda: restored(network, source, tmp_path / "out.tiff", part=Part(frame=1)),
-        "brings slices closer": lambda: restored(tiny_generator(along="columns"), source, tmp_path / "out.tiff"),
+        "enlarges columns alone": lambda: restored(tiny_generator(along="columns"), source, tmp_path / "out.tiff"),
     }
     before = contents(tmp_path)
     for message, mistake in mistakes.items():
@@ -538,8 +549,10 @@ def test_the_error_map_of_a_large_image_is_the_spread_over_eight_views(tmp_path,
     else:
         write_store(source, data, "yx")
     with open_tiled(source) as image:
-        (level,) = measured_levels(image, SMALL)
-        doubt_large(network, image, SMALL.model_copy(update={"tile_lr": 128}), tmp_path / f"map{suffix}", "x", 2.5)
+        (level,) = channel_statistics(image, SMALL)
+        uncertainty_large(
+            network, image, SMALL.model_copy(update={"tile_lr": 128}), tmp_path / f"map{suffix}", "x", 2.5
+        )
         small = normalised(data, in_range(image.intensity, level))
     seen = []
     for turns in range(4):
@@ -561,7 +574,7 @@ def test_the_error_map_of_an_inverted_image_is_not_inverted(tmp_path, network):
     data = 20000 - micrograph((40, 70))
     source = write_tiff(tmp_path / "in.ome.tiff", data, photometric="miniswhite", compression="zlib")
     with open_tiled(source) as image:
-        doubt_large(network, image, SMALL, tmp_path / "map.ome.tiff", "x", 1.0)
+        uncertainty_large(network, image, SMALL, tmp_path / "map.ome.tiff", "x", 1.0)
     with tifffile.TiffFile(tmp_path / "map.ome.tiff") as file:
         assert file.pages.first.photometric == tifffile.PHOTOMETRIC.MINISBLACK and file.asarray().max() > 0
 
@@ -600,7 +613,7 @@ def test_the_command_makes_the_error_map_of_a_large_image_where_it_is_asked_for(
     )
     assert result.returncode == 0, result.stderr
     with open_tiled(source) as image:
-        doubt_large(network, image, wide, tmp_path / "alone.ome.tiff", "x", 1.0)
+        uncertainty_large(network, image, wide, tmp_path / "alone.ome.tiff", "x", 1.0)
     alone, doubled = (whole(tmp_path / name) for name in ("alone.ome.tiff", "out.uncertainty.ome.tiff"))
     assert alone.max() > 0
     np.testing.assert_allclose(doubled, 2 * alone, rtol=1e-5, atol=1e-3)

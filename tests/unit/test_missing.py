@@ -14,13 +14,14 @@ from pipeline.config.volumes import Volume
 from pipeline.errors import UserError
 from pipeline.formats import Part, format_of
 from pipeline.formats.io.container import map_image, read_image, write_image
+from pipeline.formats.io.extraction import read_block
 from pipeline.formats.io.predictions import read_prediction, write_prediction
 from pipeline.image.missing_values import coarse_missing, fine_missing
+from pipeline.image.normalisation import normalise
 from pipeline.inference.restore_file import restore_file
 from pipeline.models.weights import save_generator
 from pipeline.physics.degradation import degrade, forward_model
 from pipeline.physics.low_resolution import LowResolutionImage
-from pipeline.steps.extract import normalise, read_block
 from tests.helpers import described, synthetic_head, write_nifti
 from tests.small_training import tiny_generator
 

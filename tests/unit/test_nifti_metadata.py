@@ -18,18 +18,18 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from pipeline.errors import UserError
-from pipeline.fidelity.gate.measurement import as_measured
+from pipeline.fidelity.gate.measurement import as_measurement
 from pipeline.formats import Part, format_of, mgh, nifti
 from pipeline.formats._checks import header_of
 from pipeline.formats.io.container import read_image, write_image
 from pipeline.formats.io.predictions import write_prediction, write_quantity
+from pipeline.formats.io.segmentation import read_segmentation
 from pipeline.formats.mgh import MghHeader
 from pipeline.image.image import Image
-from pipeline.image.segmentation import read_segmentation
+from pipeline.image.slices import cut_block
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.steps.derivatives import size_of
-from pipeline.steps.extract import cut_block
 from tests.helpers import described, ras_affine
 from tests.image_files import numbers
 
@@ -150,7 +150,7 @@ def test_lengths_are_what_the_unit_says_and_go_out_in_it(
     np.testing.assert_allclose(inside, in_mm, rtol=1e-5)
     np.testing.assert_allclose(size_of(tmp_path / "b.nii.gz", (), {})["VoxelSizeMillimetres"], in_mm, atol=1e-6)
     model = ForwardModel((2, 2, 1), tuple(low.data.shape))
-    seen = as_measured(described(low, slice_axis=2), model, 0.01, "x")
+    seen = as_measurement(described(low, slice_axis=2), model, 0.01, "x")
     np.testing.assert_allclose(seen.forward_model.spacing_mm or (), in_mm * [1, 1, 2], rtol=1e-5)
 
 

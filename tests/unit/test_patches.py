@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from pipeline.errors import UserError
 from pipeline.image.image import Image
-from pipeline.physics.data_consistency import best_share, correction, degraded_again
+from pipeline.physics.data_consistency import best_weight, correction, degraded_again
 from pipeline.physics.excerpts import excerpt
 from pipeline.physics.forward import ForwardModel, drawn_model
 from pipeline.physics.low_resolution import LowResolutionImage
@@ -202,7 +202,7 @@ def test_the_correction_brings_a_blurred_result_nearer_to_the_reference(name):
     reference = np.asarray(one.reference.data)
     widths = [0 if factor == 1 else 4 for factor in one.model.factors]
     blurred = np.asarray(ndimage.gaussian_filter(reference, widths), dtype=np.float32)
-    share = best_share(blurred, one)
+    share = best_weight(blurred, one)
     assert 0.5 < share <= 1
     corrected = blurred + share * correction(blurred, one.measured, one.model)[tuple(map(slice, reference.shape))]
     assert np.mean((corrected - reference) ** 2) < 0.8 * np.mean((blurred - reference) ** 2)

@@ -12,12 +12,12 @@ from pipeline.config.sections import Degrade, Extract
 from pipeline.formats import format_of
 from pipeline.formats.io.container import read_image
 from pipeline.image.image import Image
+from pipeline.image.normalisation import normalise
 from pipeline.image.plane import slicing_of
 from pipeline.physics.degradation import degrade, forward_model
 from pipeline.physics.noise import none
 from pipeline.reporting.literature import Bibliography
-from pipeline.reporting.methods_text import degrade_words, extraction_words
-from pipeline.steps.extract import normalise
+from pipeline.reporting.methods_text import describe_degradations, describe_extraction
 from pipeline.training.patches import PatchSampler, TrainingVolume
 from tests.helpers import described, extract, ras_affine, synthetic_head, write_nifti
 from tests.image_files import write_series
@@ -163,11 +163,11 @@ def test_pages_say_which_planes_there_are_and_why():
     thick = {"id": "a", "plane": "sagittal", "plane_reason": "voxels are longer"}
     even = {"id": "b", "plane": "axial", "plane_reason": "none is"}
     one = record_of(thick)
-    assert "Slices are sagittal, since voxels are longer." in extraction_words(one, Bibliography()).text
-    assert "Sagittal slices with at least" in extraction_words(one, Bibliography()).text
-    assert "both axes of the sagittal plane" in degrade_words(one, Bibliography()).text
+    assert "Slices are sagittal, since voxels are longer." in describe_extraction(one, Bibliography()).text
+    assert "Sagittal slices with at least" in describe_extraction(one, Bibliography()).text
+    assert "both axes of the sagittal plane" in describe_degradations(one, Bibliography()).text
     both = record_of(thick, even)
-    text = extraction_words(both, Bibliography()).text
+    text = describe_extraction(both, Bibliography()).text
     assert "Slices are sagittal in a, since voxels are longer; axial in b, since none is." in text
-    assert "both axes of the plane of each volume's slices" in degrade_words(both, Bibliography()).text
-    assert "auto" not in (text + degrade_words(both, Bibliography()).text).lower()
+    assert "both in-plane axes of each volume" in describe_degradations(both, Bibliography()).text
+    assert "auto" not in (text + describe_degradations(both, Bibliography()).text).lower()

@@ -17,7 +17,6 @@ from PIL import Image as PillowImage
 from pipeline.config.load import read_run
 from pipeline.errors import UserError
 from pipeline.fidelity.reading.answers import read_answers
-from pipeline.fidelity.reading.crops import LONGEST_SIDE, choose_cases
 from pipeline.fidelity.reading.design import CHOICE, RATING, Item, design
 from pipeline.fidelity.reading.key import Key, read_key, write_key
 from pipeline.fidelity.reading.scores import (
@@ -32,6 +31,7 @@ from pipeline.fidelity.reading.scores import (
 )
 from pipeline.image.channels import COLOURS
 from pipeline.image.image import Image
+from pipeline.reporting.figures.reading_cases import LONGEST_SIDE, choose_cases
 from pipeline.statistics.krippendorff import krippendorff_alpha
 from pipeline.steps.__main__ import main
 from pipeline.tables.reading_answers import READING_ANSWERS
@@ -296,7 +296,7 @@ def test_readers_see_as_many_volumes_as_there_are_slices():
     ("methods", "words"),
     [
         (["reference", "brainrs"], r"reading\.methods\[1\]: 'brainrs' is unknown; did you mean 'brainsr'"),
-        (["bicubic"], "there is one method"),
+        (["bicubic"], "at least two methods"),
         (["bicubic", "bicubic"], "is listed twice"),
     ],
 )

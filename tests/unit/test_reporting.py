@@ -37,13 +37,13 @@ from pipeline.reporting.figures.slices import (
     to_grey,
 )
 from pipeline.reporting.literature import Bibliography
-from pipeline.reporting.methods_text import region_words
+from pipeline.reporting.methods_text import region_text
 from pipeline.reporting.metric_table import Column, split_table
 from pipeline.reporting.run_record import gap_of, read_model, read_run_record
 from pipeline.reporting.templates import cited, linked, render
 from pipeline.reporting.titles import SPLIT_ORDER, in_order, method_title, split_claim
 from pipeline.reporting.verdict import Verdict, verdict
-from pipeline.reporting.volume_page import volume_numbers
+from pipeline.reporting.volume_metrics import volume_numbers
 from pipeline.steps.__main__ import main
 from pipeline.tables.summary import SUMMARY
 from tests.helpers import Tags, run_step, the_message
@@ -356,11 +356,11 @@ def test_marks_and_identifiers_become_links_and_all_else_is_escaped():
 
 def test_every_split_says_what_it_can_prove():
     assert "at least 8 slices" in split_claim("test_within_subject", 8)
-    assert "do not show that it works on others" in split_claim("test_within_subject")
-    assert "learnt from the thick slices of this very volume" in split_claim("test", self_supervised=True)
-    assert region_words(["foreground", "whole"]) == "over the foreground and over the whole slice"
-    assert "against the mean of the slices before and after" in region_words(["neighbours"])
-    assert "prove nothing" in split_claim("val")
+    assert "do not show that it generalises to others" in split_claim("test_within_subject")
+    assert "trained on the thick slices of this volume itself" in split_claim("test", self_supervised=True)
+    assert region_text(["foreground", "whole"]) == "over the foreground and over the whole slice"
+    assert "against the mean of the two neighbouring slices" in region_text(["neighbours"])
+    assert "no evidence" in split_claim("val")
     assert all(split_claim(split) for split in SPLIT_ORDER)
 
 

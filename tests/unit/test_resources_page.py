@@ -10,8 +10,11 @@ import pytest
 from pipeline.config.sections import Report
 from pipeline.errors import UserError
 from pipeline.files import write_json
-from pipeline.reporting.resources_page import MAX_JOBS, facts, resources_page
-from pipeline.reporting.usage import Job, by_rule, duration_words, memory_words, read_jobs
+from pipeline.reporting.numbers import format_duration, format_memory
+from pipeline.reporting.pages.resources import resources_page
+from pipeline.reporting.resource_usage import Job, read_jobs, usage_by_rule
+from pipeline.reporting.sections.longest_jobs import MAX_JOBS
+from pipeline.reporting.sections.usage_by_rule import resource_totals
 from pipeline.steps.__main__ import main
 from tests.helpers import CHECKOUT, Tags
 
@@ -34,7 +37,7 @@ def write_benchmarks(folder: Path) -> Path:
 
 
 def test_jobs_are_summed_by_rule_the_longest_first(tmp_path):
-    usages = by_rule(read_jobs([write_benchmarks(tmp_path)]))
+    usages = usage_by_rule(read_jobs([write_benchmarks(tmp_path)]))
     assert [usage.rule for usage in usages] == ["train", "extract", "tune"]
     extract = usages[1]
     assert (extract.jobs, extract.seconds, extract.cpu_seconds, extract.memory_mb) == (2, 10.5, 8.5, 300.0)
@@ -42,11 +45,11 @@ def test_jobs_are_summed_by_rule_the_longest_first(tmp_path):
 
 
 def test_what_was_not_measured_is_no_zero(tmp_path):
-    tune = by_rule(read_jobs([write_benchmarks(tmp_path)]))[2]
+    tune = usage_by_rule(read_jobs([write_benchmarks(tmp_path)]))[2]
     assert tune.cpu_seconds != tune.cpu_seconds and tune.memory_mb != tune.memory_mb
-    assert facts([Job("tune", "", 0.2, float("nan"), float("nan"))]) == [
+    assert resource_totals([Job("tune", "", 0.2, float("nan"), float("nan"))]) == [
         ("Jobs", "1"),
-        ("Time of all jobs together", "0.2 s"),
+        ("Total run time", "0.2 s"),
     ]
 
 
@@ -88,12 +91,12 @@ def test_a_damaged_benchmark_is_named(tmp_path):
     ("seconds", "words"), [(0.25, "0.2 s"), (59.4, "59.4 s"), (125, "2 min 5 s"), (3780, "1 h 3 min")]
 )
 def test_times_are_written_in_words(seconds, words):
-    assert duration_words(seconds) == words
+    assert format_duration(seconds) == words
 
 
 @pytest.mark.parametrize(("memory", "words"), [(12.4, "12 MiB"), (1536.0, "1.5 GiB")])
 def test_memory_is_written_in_words(memory, words):
-    assert memory_words(memory) == words
+    assert format_memory(memory) == words
 
 
 def test_benchmarks_of_every_rule_lie_under_its_name():

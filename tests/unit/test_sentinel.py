@@ -157,7 +157,7 @@ def test_random_weights_need_not_follow_the_input_yet():
 
 
 def test_set_backs_are_counted_and_cut_the_adversarial_weight_each_time():
-    sentinel = Sentinel(Settings(max_rollbacks=2, adversarial_cut=0.25))
+    sentinel = Sentinel(Settings(max_rollbacks=2, adversarial_factor=0.25))
     assert sentinel.judge_validation(0, 20.0, 0.5) == "fine"
     for count in (1, 2):
         assert sentinel.judge_validation(count, 1.0, 0.5) == "roll_back"

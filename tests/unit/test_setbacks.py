@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pytest
 
-from pipeline.errors import UserError
 from pipeline.reporting.run_record import RunRecord
 from pipeline.reporting.setbacks import (
     diagnosis_setbacks,
     inserted_setbacks,
-    read_setbacks,
     split_setbacks,
     tissue_setbacks,
+    tissue_volume_setbacks,
 )
 from pipeline.tables.inserted_structures import INSERTED_STRUCTURES
 from pipeline.tables.table import Table
+from pipeline.tables.tissue import TISSUE, TissueVolume
 
 
 def inserted(**detected: tuple[int, int]) -> pd.DataFrame:
@@ -38,12 +36,12 @@ def run_with(table: Table[Any], rows: pd.DataFrame) -> RunRecord:
     return RunRecord(nothing, nothing, nothing, {"config": {"infer": {"deliver": "brainsr"}}}, (), {table: rows})
 
 
-def test_fewer_inserted_structures_than_the_best_classical_method_are_told():
+def test_fewer_inserted_structures_than_the_best_baseline_are_told():
     (found,) = inserted_setbacks(
         inserted(bicubic=(9, 9), zerofill=(10, 12), brainsr=(11, 5), reference=(20, 20)), "brainsr"
     )
-    assert found.title == "BrainSR shows fewer inserted structures than Zero-filled k-space"
-    assert found.text == "Found: 16 of 80 (20%) against 22 of 80 (28%)."
+    assert found.title == "BrainSR preserves fewer inserted structures than Zero-filled k-space"
+    assert found.text == "Detected: 16 of 80 (20%) versus 22 of 80 (28%)."
     assert found.volumes == ("b",)
     assert found.in_total
 
@@ -74,17 +72,17 @@ def test_the_interval_is_that_of_the_difference_over_all_structures():
     (found,) = inserted_setbacks(table, "brainsr", pd.DataFrame(rows, columns=names))
     minus = "\N{MINUS SIGN}"
     difference = f"{minus}7.5 percentage points [{minus}10.1, +2.0]"
-    assert found.text == f"Found: 16 of 80 (20%) against 22 of 80 (28%), a difference of {difference}."
+    assert found.text == f"Detected: 16 of 80 (20%) versus 22 of 80 (28%), a difference of {difference}."
 
 
-def test_tissues_are_compared_with_the_classical_method_that_is_least_off():
+def test_tissues_are_compared_with_the_baseline_that_is_least_off():
     biases = {
         "white_matter": {"bspline3": 5.0, "zerofill": -8.0, "brainsr": -6.5, "pretrained": 0.1},
         "grey_matter": {"bspline3": 5.0, "zerofill": -4.0, "brainsr": -4.9, "bicubic": 0.1},
     }
     (found,) = tissue_setbacks(biases, "brainsr")
-    assert found.title.endswith("further from the reference after BrainSR than after Cubic B-spline")
-    assert found.text == "Result minus reference: white matter \N{MINUS SIGN}6.5 ml against +5.0 ml."
+    assert found.title.endswith("from the reference with BrainSR than with Cubic B-spline")
+    assert found.text == "Result minus reference: white matter \N{MINUS SIGN}6.5 ml versus +5.0 ml."
     assert tissue_setbacks({"csf": {"bspline3": 5.0, "brainsr": -4.9}}, "brainsr") == []
     assert tissue_setbacks({"csf": {"bspline3": float("nan"), "brainsr": 90.0}}, "brainsr") == []
     assert tissue_setbacks(biases, "esrgan") == [] and tissue_setbacks({}, "brainsr") == []
@@ -101,16 +99,9 @@ def test_diagnoses_that_are_lost_are_told():
     assert diagnosis_setbacks(table, "b") == []
 
 
-def test_those_of_a_volume_are_read_from_its_rows_alone(tmp_path: Path):
-    inserted(zerofill=(10, 12), brainsr=(11, 5)).to_csv(tmp_path / "inserted.csv", index=False)
-    (tmp_path / "tissue.csv").write_text(
-        "volume,method,tissue,reference_ml,method_ml\nb,zerofill,bright,100,104\nb,brainsr,bright,100,94\n"
-        "a,zerofill,bright,100,109\na,brainsr,bright,100,94\n"
-    )
-    paths = [tmp_path / "inserted.csv"], [tmp_path / "tissue.csv"]
-    assert read_setbacks(*paths, "a", "brainsr") == []
-    found = read_setbacks(*paths, "b", "brainsr")
-    assert [one.text.split(":")[0] for one in found] == ["Found", "Result minus reference"]
-    assert read_setbacks([], [], "b", "brainsr") == []
-    with pytest.raises(UserError, match=r"tissue\.csv: the column 'inserted' is missing"):
-        read_setbacks(paths[1], [], "b", "brainsr")
+def test_tissue_volumes_of_one_volume_are_compared_with_the_reference():
+    rows = [("zerofill", 104.0), ("brainsr", 94.0)]
+    table = TISSUE.frame([TissueVolume("b", "S", "test", name, "bright", 100.0, ml, 0.9) for name, ml in rows])
+    (found,) = tissue_volume_setbacks(table, "brainsr")
+    assert found.text == "Result minus reference: bright \N{MINUS SIGN}6.0 ml versus +4.0 ml."
+    assert tissue_volume_setbacks(TISSUE.frame(), "brainsr") == []

@@ -15,7 +15,7 @@ from pipeline.config.sections import Evaluate
 from pipeline.errors import UserError
 from pipeline.statistics.bootstrap import circular_block_means, percentile_interval, resampled_means
 from pipeline.statistics.comparisons import compare_all, holm, rank_biserial
-from pipeline.statistics.conclusion import against_all, conclusion
+from pipeline.statistics.conclusion import against_all, findings, scope
 from pipeline.statistics.measurements import read_parts, slices_of, volume_table
 from pipeline.statistics.summary import choose_baselines, estimate, signed_rank_p, summarise
 from pipeline.steps.__main__ import main as run
@@ -195,7 +195,7 @@ def test_a_volume_that_was_measured_as_a_whole_has_that_value_and_no_slices():
     ours = row_of(summary, "test", "rrdb_l1")
     assert tuple(ours[["n", "mean", "diff"]]) == (1, 21, 1)
     assert all(math.isnan(ours[name]) for name in ("ci_low", "ci_high", "diff_ci_low", "diff_ci_high", "p"))
-    assert "(one value, hence no interval, 1 volume)" in conclusion(summary, volume_table(one))[0]
+    assert "(one value, hence no interval, 1 volume)" in findings(summary)["test"][0]
     # a second volume of the same subject brings no second subject
     same = table(*parts, *(whole("t2", "B", "test", method, values[1]) for method, values in methods.items()))
     ours = row_of(summarise(same, SETTINGS, 1), "test", "rrdb_l1")
@@ -276,23 +276,26 @@ def test_without_validation_there_is_no_baseline():
         summarise(HAND[HAND["split"] == "test"], SETTINGS, 0)
 
 
-def test_the_conclusion_names_baseline_difference_interval_and_reach():
-    sentences = conclusion(summarise(HAND, SETTINGS, 1), volume_table(HAND))
-    assert sentences == [
-        "Heads that training never saw: rrdb_l1 is better than bicubic, the best baseline on validation, "
-        "by PSNR over the foreground: +2.50 dB (95% interval +2.50 to +2.50, 1 volume).",
-        "Split test holds 1 subject: the interval covers only the slices of this subject. So few allow no conclusion "
-        "about subjects in general.",
-    ]
+def test_findings_name_baseline_difference_interval_and_scope():
+    assert findings(summarise(HAND, SETTINGS, 1)) == {
+        "test": [
+            "rrdb_l1 is better than bicubic, the best baseline on validation, by PSNR over the foreground: +2.50 dB "
+            "(95% confidence interval +2.50 to +2.50, 1 volume)."
+        ]
+    }
+    assert scope("test", volume_table(HAND)) == (
+        "Split test has 1 subject: the intervals cover only the slices of this subject. No conclusion about subjects "
+        "in general is possible."
+    )
 
 
 @pytest.mark.parametrize(
-    ("values", "words"), [([10, 11], "is worse than bicubic"), ([19, 24], "cannot be told from bicubic")]
+    ("values", "words"), [([10, 11], "is worse than bicubic"), ([19, 24], "is not distinguishable from bicubic")]
 )
-def test_the_conclusion_does_not_flatter(values, words):
+def test_findings_follow_the_interval(values, words):
     others = HAND[~((HAND["split"] == "test") & (HAND["method"] == "rrdb_l1"))]
     changed = table(others.itertuples(index=False), rows("t1", "B", "test", "rrdb_l1", values))
-    assert words in conclusion(summarise(changed, SETTINGS, 1), volume_table(changed))[0]
+    assert words in findings(summarise(changed, SETTINGS, 1))["test"][0]
 
 
 def test_six_heads_allow_more():
@@ -303,15 +306,14 @@ def test_six_heads_allow_more():
     slices = table(*parts)
     summary = summarise(slices, SETTINGS, 1)
     assert row_of(summary, "test", "rrdb_l1")["p"] == pytest.approx(2 / 64)
-    sentences = conclusion(summary, volume_table(slices))
-    assert "6 volumes, p = 0.031" in sentences[0]
-    assert "no conclusion" not in " ".join(sentences)
+    assert "6 volumes, p = 0.031" in findings(summary)["test"][0]
+    assert "the choice of subjects" in scope("test", volume_table(slices))
 
 
 def test_summary_survives_a_round_trip_through_its_file():
     summary = summarise(HAND, SETTINGS, 1)
     again = pd.read_csv(io.StringIO(summary.to_csv(index=False)))
-    assert conclusion(again, volume_table(HAND)) == conclusion(summary, volume_table(HAND))
+    assert findings(again) == findings(summary)
 
 
 def test_holm_agrees_with_statsmodels_and_leaves_out_what_was_not_tested():
@@ -358,9 +360,9 @@ def test_every_network_is_compared_with_every_baseline():
     assert list(found.columns) == list(COMPARISONS.columns)
     test = found[found["split"] == "test"]
     pairs = set(zip(test["method"], test["baseline"], strict=True))
-    classical = {"bicubic", "lanczos", "zerofill"}
-    ours = {("brainsr", baseline) for baseline in {*classical, "pretrained"}}
-    assert pairs == ours | {("pretrained", baseline) for baseline in classical}
+    baselines = {"bicubic", "lanczos", "zerofill"}
+    ours = {("brainsr", baseline) for baseline in {*baselines, "pretrained"}}
+    assert pairs == ours | {("pretrained", baseline) for baseline in baselines}
     row = test[(test["method"] == "brainsr") & (test["baseline"] == "lanczos")].iloc[0]
     means = [1.5 * (2 + index / 10) / 2 for index in range(7)]
     assert row["subjects"] == 7
@@ -396,7 +398,7 @@ def test_below_six_subjects_nothing_is_tested_and_below_two_there_is_no_effect()
 def test_the_words_follow_the_corrected_test():
     # Six subjects: the smallest p is 2 / 2^6 = 0.031, which four baselines correct to 0.125.
     six, ten = (against_all(compare_all(cohort(count, GAINS), SETTINGS, 1), split="test") for count in (6, 10))
-    assert six[0] == "By PSNR, brainsr cannot be told from bicubic, lanczos, pretrained, zerofill."
+    assert six[0] == "By PSNR, brainsr is not distinguishable from bicubic, lanczos, pretrained, zerofill."
     assert ten[0] == "By PSNR, brainsr is better than bicubic, lanczos, pretrained, zerofill."
     assert ten[1] == "By PSNR, pretrained is worse than bicubic, lanczos, zerofill."
     assert "signed-rank test over 10 subjects, corrected for the number of baselines" in ten[-1]
@@ -405,7 +407,7 @@ def test_the_words_follow_the_corrected_test():
     expected = "By PSNR, brainsr is better than bicubic, lanczos, pretrained, zerofill; it is worse than nearest."
     assert first == expected
     assert "With 1 subject, no test over subjects can reach p < 0.05" in last
-    assert "no conclusion about subjects in general" in last
+    assert "No conclusion about subjects in general" in last
     assert against_all(compare_all(cohort(1, mixed), SETTINGS, 1), split="test_within_subject") == []
 
 

@@ -13,17 +13,25 @@ from safetensors.numpy import save_file
 from pipeline.config.recipe import preset_names
 from pipeline.errors import UserError
 from pipeline.files import write_json
-from pipeline.reporting.figures.excerpts import MAX_STEPS, build_grids, shown_steps
-from pipeline.reporting.figures.fidelity_dial import dial_drawing, dial_points
+from pipeline.reporting.figures.excerpts import MAX_STEPS, excerpt_grids, shown_steps
+from pipeline.reporting.figures.fidelity_dial import dial_figure
 from pipeline.reporting.figures.lines import Line, Marks, draw_lines
-from pipeline.reporting.figures.training_curves import MAX_POINTS, course, overview_drawings, thinned, training_drawings
+from pipeline.reporting.figures.training_curves import (
+    MAX_POINTS,
+    history_values,
+    overview_figures,
+    thinned,
+    training_figures,
+)
 from pipeline.reporting.literature import Bibliography, works
-from pipeline.reporting.methods_text import network_words
-from pipeline.reporting.run_record import ModelRecord
+from pipeline.reporting.methods_text import describe_networks
+from pipeline.reporting.run_record import ModelRecord, read_dial
+from pipeline.reporting.sections.training_network import MAX_EVENTS, card_facts, event_rows
+from pipeline.reporting.sections.training_overview import validation_metrics
 from pipeline.reporting.titles import NETWORKS, in_order, method_title, network_colours
-from pipeline.reporting.training_inputs import Samples, read_samples, read_training
-from pipeline.reporting.training_page import MAX_EVENTS, card_facts, event_rows, measures
+from pipeline.reporting.training_record import Samples, read_samples, read_training
 from pipeline.steps.__main__ import main
+from pipeline.tables.training_events import TrainingEvent
 from tests.helpers import Tags, run_step, the_message
 
 HOSTILE = '<script>alert("pwned")</script>\'"&'
@@ -79,7 +87,7 @@ def model(history: str, method: str = "brainsr") -> ModelRecord:
 
 def config(**changes: Any) -> dict[str, Any]:
     train = {"initial_weights": "realesrgan-6b"}
-    infer = {"deliver": "brainsr", "consistency": True}
+    infer = {"deliver": "brainsr", "data_consistency": True}
     degrade = {"direction": "in_plane"}
     return {"run": HOSTILE, "train": train, "infer": infer, "degrade": degrade, "recipes": {}, **changes}
 
@@ -114,17 +122,17 @@ def page(run) -> str:
 
 
 def test_rows_without_a_value_are_left_out_of_its_course():
-    x, y = course(model(HISTORY), "val_psnr")
+    x, y = history_values(model(HISTORY), "val_psnr")
     assert x.tolist() == [20, 40]
     assert y.tolist() == [24.5, 24.25]
-    assert course(model(HISTORY), "gradient_generator")[0].tolist() == [10, 20, 40]
-    assert course(model(HISTORY), "discriminator_real", "diversity")[0].tolist() == [20, 40]
-    assert [one.size for one in course(model(HISTORY), "absent")] == [0, 0]
+    assert history_values(model(HISTORY), "gradient_generator")[0].tolist() == [10, 20, 40]
+    assert history_values(model(HISTORY), "discriminator_real", "diversity")[0].tolist() == [20, 40]
+    assert [one.size for one in history_values(model(HISTORY), "absent")] == [0, 0]
 
 
 def test_a_word_in_the_history_is_told_with_the_method():
     with pytest.raises(UserError, match=r"history\.csv of brainsr: .*oops"):
-        course(model("step,loss\n1,oops\n"), "loss")
+        history_values(model("step,loss\n1,oops\n"), "loss")
 
 
 def test_long_lines_become_means_with_the_range_behind_them():
@@ -140,14 +148,14 @@ def test_long_lines_become_means_with_the_range_behind_them():
 
 
 def test_every_part_of_the_history_is_drawn_and_told():
-    drawings = training_drawings(model(HISTORY), pd.DataFrame({"step": [20], "kind": ["rolled_back"]}))
-    texts = [drawing.text for drawing in drawings]
+    drawings = training_figures(model(HISTORY), [TrainingEvent(20, "rolled_back", "", 0.0)])
+    texts = [drawing.alt for drawing in drawings]
     for text in (
-        "whole loss from 0.5 to 0.2 over 40 steps",
+        "total loss from 0.5 to 0.2 over 40 steps",
         "adversarial from 0.7 to 0.8",
         "PSNR from 24.5 to 24.25",
         "generator from 0.3 to 0.1",
-        "gap between them from 0 to 0.6",
+        "difference from 0 to 0.6",
         "diversity from 0.8 to 0.7",
     ):
         assert sum(text in one for one in texts) == 1, text
@@ -156,11 +164,9 @@ def test_every_part_of_the_history_is_drawn_and_told():
 
 
 def test_a_pixel_network_has_no_drawing_of_a_discriminator():
-    drawings = training_drawings(
-        model("step,learning_rate,loss,loss_l1\n1,1e-4,0.1,0.1\n2,1e-4,0.2,0.2\n"), pd.DataFrame()
-    )
-    assert [drawing.text.split(":")[0] for drawing in drawings] == [
-        "BrainSR, losses of the generator",
+    drawings = training_figures(model("step,learning_rate,loss,loss_l1\n1,1e-4,0.1,0.1\n2,1e-4,0.2,0.2\n"), [])
+    assert [drawing.alt.split(":")[0] for drawing in drawings] == [
+        "BrainSR, generator loss",
         "BrainSR, learning rate",
     ]
 
@@ -194,39 +200,37 @@ def test_the_overview_has_a_line_for_every_network_that_was_validated():
     other = model("step,loss,val_psnr\n1,0.1,\n2,0.1,22.5\n", "mine")
     untouched = model("step,learning_rate,loss\n", "pretrained")
     without = model("step,loss,val_psnr\n1,0.1,\n", "esrgan")
-    drawings = overview_drawings([model(HISTORY), other, untouched, without], "brainsr")
-    assert [drawing.text.split(":")[0] for drawing in drawings] == ["Validation PSNR", "Validation SSIM"]
-    assert "mine from 22.5 to 22.5 over 2 steps; BrainSR from 24.5 to 24.25 over 40 steps" in drawings[0].text
-    assert "mine" not in drawings[1].text
-    assert all("ESRGAN" not in drawing.text and "Pretrained" not in drawing.text for drawing in drawings)
+    drawings = overview_figures([model(HISTORY), other, untouched, without], "brainsr")
+    assert [drawing.alt.split(":")[0] for drawing in drawings] == ["Validation PSNR", "Validation SSIM"]
+    assert "mine from 22.5 to 22.5 over 2 steps; BrainSR from 24.5 to 24.25 over 40 steps" in drawings[0].alt
+    assert "mine" not in drawings[1].alt
+    assert all("ESRGAN" not in drawing.alt and "Pretrained" not in drawing.alt for drawing in drawings)
 
 
 def test_the_best_value_goes_by_the_direction_of_its_measure():
-    found = measures(model("step,val_psnr,val_perceptual\n1,24,0.5\n2,26,0.2\n3,25,0.3\n"))
-    assert (found["val_psnr"].best, found["val_psnr"].best_step, found["val_psnr"].last) == ("26", 2, "25")
-    assert (found["val_perceptual"].best, found["val_perceptual"].best_step) == ("0.2", 2)
+    found = validation_metrics(model("step,val_psnr,val_perceptual\n1,24,0.5\n2,26,0.2\n3,25,0.3\n"))
+    assert (found["val_psnr"].best, found["val_psnr"].best_step, found["val_psnr"].last) == (26, 2, 25)
+    assert (found["val_perceptual"].best, found["val_perceptual"].best_step) == (0.2, 2)
 
 
 # Dial
 
 
-def test_the_dial_is_read_by_rising_alpha_and_told_in_words():
-    import io
-
-    points = dial_points(pd.read_csv(io.StringIO(DIAL)), "brainsr")
-    assert [one.alpha for one in points] == [0, 0.5, 1]
-    assert [one.chosen for one in points] == [False, True, False]
-    text = dial_drawing(points, "BrainSR").text
+def test_the_dial_is_read_by_rising_alpha_and_described(tmp_path):
+    (tmp_path / "dial.csv").write_text(DIAL)
+    settings = read_dial(tmp_path)
+    assert [one.alpha for one in settings] == [0, 0.5, 1]
+    assert [one.chosen for one in settings] == [False, True, False]
+    text = dial_figure(settings, "BrainSR").alt
     assert "alpha 0.5: 24.30 dB at distance 0.2, chosen" in text
     assert "alpha 1: 23.50 dB at distance 0.11, not allowed" in text
 
 
 @pytest.mark.parametrize(("old", "new"), [("true,true", "perhaps,true"), ("0.30", "wide")])
-def test_a_damaged_dial_is_told_with_the_method(old, new):
-    import io
-
-    with pytest.raises(UserError, match=r"dial\.csv of brainsr"):
-        dial_points(pd.read_csv(io.StringIO(DIAL.replace(old, new, 1))), "brainsr")
+def test_a_damaged_dial_is_named(tmp_path, old, new):
+    (tmp_path / "dial.csv").write_text(DIAL.replace(old, new, 1))
+    with pytest.raises(UserError, match=r"dial\.csv"):
+        read_dial(tmp_path)
 
 
 # Excerpts
@@ -245,15 +249,15 @@ def test_excerpts_stand_in_the_order_of_time_and_fit_into_the_budget(monkeypatch
     random = np.random.default_rng(0).random
     reference = random((3, 80, 80))
     samples = Samples(random((3, 20, 20)), reference, {0: random(reference.shape), 100: random(reference.shape)})
-    grids = build_grids([samples, samples], ["One", "Two"])
+    grids = excerpt_grids([samples, samples], ["One", "Two"])
     assert grids[0].headings == ("Low resolution", "Step 0", "Step 100", "Reference")
     assert len(grids[0].rows) == 3
     assert not grids[0].lossless
     small = Samples(reference[:, :4, :4], reference[:, :16, :16], {7: reference[:, :16, :16]})
-    (grid,) = build_grids([small], ["One"])
+    (grid,) = excerpt_grids([small], ["One"])
     assert grid.lossless
     assert grid.size_bytes < 100_000
-    assert grid.rows[1][1].text == "One, excerpt 2: step 7"
+    assert grid.rows[1][1].alt == "One, excerpt 2: step 7"
     assert grid.rows[1][1].image == grid.rows[1][2].image
     assert grid.rows[0][1].image != grid.rows[1][1].image
 
@@ -261,8 +265,8 @@ def test_excerpts_stand_in_the_order_of_time_and_fit_into_the_budget(monkeypatch
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"reference": None}, "'reference' are missing"),
-        ({"lr": (3, 4, 4)}, "no stacks"),
+        ({"reference": None}, "'reference' is missing"),
+        ({"lr": (3, 4, 4)}, "not stacks"),
         ({"step-000100": (2, 8, 8)}, "step 100"),
     ],
 )
@@ -290,10 +294,10 @@ def test_the_list_of_a_card_becomes_facts():
 def test_where_events_are_many_the_grave_ones_are_listed():
     steps = [*range(1, 200), 200]
     kinds = [*["skipped_step"] * 199, "rolled_back"]
-    rows = event_rows(pd.DataFrame({"step": steps, "kind": kinds, "what": "x", "value": np.nan}))
+    rows = event_rows([TrainingEvent(step, kind, "x", np.nan) for step, kind in zip(steps, kinds, strict=True)])
     assert len(rows) == MAX_EVENTS
-    assert (rows[-1].step, rows[-1].title, rows[-1].value) == (200, "rolled back", "")
-    assert [row.step for row in rows] == sorted(row.step for row in rows)
+    assert [cell.text for cell in rows[-1]] == ["200", "rolled back", "x", ""]
+    assert [row[0].number for row in rows] == sorted(float(row[0].text) for row in rows)
 
 
 def test_networks_have_titles_an_order_and_colours_of_their_own():
@@ -322,7 +326,7 @@ def test_the_methods_tell_how_presets_and_own_recipes_were_trained():
     own = {"based_on": "brainsr", "steps": 77, "learning_rate": 3e-5}
     record = {"config": config(recipes={"mine": own}), "sources": []}
     books = Bibliography()
-    text = network_words(record, ["pretrained", *preset_names(), "mine", "unknown"], "brainsr", books).text
+    text = describe_networks(record, ["pretrained", *preset_names(), "mine", "unknown"], "brainsr", books).text
     for name in preset_names():
         assert f"\N{LEFT DOUBLE QUOTATION MARK}{method_title(name)}\N{RIGHT DOUBLE QUOTATION MARK} is" in text
     assert "for 77 steps" in text
@@ -334,23 +338,24 @@ def test_the_methods_tell_how_presets_and_own_recipes_were_trained():
     )
 
 
-def test_without_trained_networks_nothing_is_said_of_training():
+def test_without_trained_networks_no_training_is_described():
     record = {"config": config(), "sources": []}
-    text = network_words(record, ["pretrained"], "pretrained", Bibliography()).text
+    text = describe_networks(record, ["pretrained"], "pretrained", Bibliography()).text
     assert "Adam" not in text
-    assert "measurement" not in text
+    assert "data-consistency" not in text
 
 
 # Page
 
 
-def test_the_page_tells_of_every_network(page):
-    assert "Without a training of its own: Pretrained network, untouched." in page
-    assert page.count("Nothing: no step was skipped") == 1
-    assert "rolled back (1)" in page
-    assert "0.5 (chosen)" in page
-    assert page.count("Settings of the dial") == 1
-    assert "24.25" in page and '24.5 <span class="aside">(step 20)' in page
+def test_the_page_shows_every_network(page):
+    text = " ".join(re.sub(r"<[^>]*>", " ", page).split())
+    assert "Used without further training: Pretrained network." in text
+    assert text.count("None: no step was skipped") == 1
+    assert "rolled back (1)" in text
+    assert "0.5 chosen" in text
+    assert text.count("Settings of the fidelity dial") == 1
+    assert "24.25" in text and "24.5 step 20" in text
     assert len(page) < 3_000_000
     images = [attributes for tag, attributes in Tags(page).found if tag == "img"]
     assert sum("excerpt" in str(one["alt"]) for one in images) == 2 * 2 * 5

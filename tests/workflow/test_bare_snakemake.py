@@ -59,7 +59,7 @@ def test_the_page_on_a_failed_run_needs_only_snakemake(bare_python, tmp_path):
     log.write_text("Error in rule extract:\n    jobid: 1\n    log: absent.log (check log file(s) for error details)\n")
     page = tmp_path / "failures.html"
     code = (
-        "from pathlib import Path; from pipeline.reporting.failure_page import write_failure_page; "
+        "from pathlib import Path; from pipeline.reporting.pages.failures import write_failure_page; "
         f"write_failure_page([Path({str(log)!r})], Path({str(tmp_path)!r}), 'title', Path({str(page)!r}))"
     )
     command = [bare_python, "-c", code]

@@ -17,7 +17,7 @@ COUNT = 200
 LARGEST_BYTES = 15_000_000
 SLOWEST_PAGE, SLOWEST_SORT = 60.0, 1.0
 """Seconds. Both take a small part of this; the machine may be busy with other tests."""
-TABLE = "#volumes-listing"
+TABLE = "#volumes-table"
 
 
 @pytest.fixture(scope="module")

@@ -195,4 +195,4 @@ def test_one_method_alone_cannot_be_judged(study, tmp_path, capsys):
     given = ["--hr", str(study / "head.safetensors"), "--predictions", str(study / "bicubic" / "head.nii.gz")]
     outputs = ["--page", str(tmp_path / "a.html"), "--key", str(tmp_path / "a.json"), "--without-reference"]
     assert main(["reading_page", *given, *outputs]) == 1
-    assert "1 methods are to be judged" in capsys.readouterr().err
+    assert "give at least 2 methods to compare, not 1" in capsys.readouterr().err

@@ -13,7 +13,7 @@ from pipeline.formats.io.container import read_image, write_image
 from pipeline.formats.io.predictions import prediction_path, read_prediction
 from pipeline.image.channels import COLOURS
 from pipeline.reporting.figures.slices import Box, drawn_slices
-from pipeline.reporting.figures.viewer import choose_part
+from pipeline.reporting.figures.viewer import choose_crop
 from pipeline.steps.__main__ import main
 from tests.browsing import requests, show
 from tests.helpers import described
@@ -133,7 +133,7 @@ def test_red_green_and_blue_are_drawn_as_colours(browser, run, pages):
     show(browser, run / "coloured/mid.html")
     assert "(1 of 2)" in part(browser, "state").text or "(2 of 2)" in part(browser, "state").text
     press(browser, "0")
-    for title, ratios in (("Reference", [1, 0.5, 0.25]), ("Low resolution, as measured", [1, 1, 1])):
+    for title, ratios in (("Reference", [1, 0.5, 0.25]), ("Low-resolution input", [1, 1, 1])):
         means = pixels(browser, headings(browser).index(title)).mean(axis=(0, 1))
         assert means / means[0] == pytest.approx(ratios, abs=0.05)
     stacked = browser.execute_script("""
@@ -205,7 +205,7 @@ def test_the_keys_scroll_switch_swap_and_zoom(browser, pages):
     show(browser, pages / "block.html")
     press(browser)
     assert headings(browser)[:4] == [
-        *("Low resolution, as measured", "B: Zero-filled k-space", "A: RRDB network, pixel loss", "Reference")
+        *("Low-resolution input", "B: Zero-filled k-space", "A: RRDB network, pixel loss", "Reference")
     ]
     before, state = pixels(browser, 2), part(browser, "state").text
     assert "(5 of 8)" in state
@@ -281,7 +281,7 @@ def test_the_viewer_shows_the_voxels_of_the_files(browser, run, pages):
     reference = read_image(run / "extracted/block.safetensors")
     found = read_prediction(prediction_path(run / "predictions", "rrdb_l1", "block"), reference)
     base = read_prediction(prediction_path(run / "predictions", "bspline3", "block"), reference)
-    part_shown = choose_part(reference, None, Box(0, 1, 0, 1))
+    part_shown = choose_crop(reference, None, Box(0, 1, 0, 1))
     tiles = {name: part_shown.grey(drawn_slices(one, 2))[4].astype(float) for name, one in
              (("reference", np.asarray(reference.data)), ("a", found), ("base", base))}  # fmt: skip
     grey = np.clip(np.round(255 * tiles["reference"] / held["white"]), 0, 255)

@@ -65,7 +65,7 @@ use rule infer as infer_delivered with:
     input:
         model=GENERATOR,
         lr=by("shard", MEASURED),
-        others=expand(GENERATOR, method=RUN.infer.disagree_with),
+        others=expand(GENERATOR, method=RUN.infer.ensemble),
     output:
         folder=report(
             directory(RESTORED),

@@ -32,7 +32,7 @@ rule insert_structures:
     params:
         volumes=by("shard", NAMES),
         settings=section("insertion"),
-        infer=RUN.infer.model_dump_json(exclude={"deliver", "disagree_with"}),
+        infer=RUN.infer.model_dump_json(exclude={"deliver", "ensemble"}),
         seed=RUN.seed,
         code=code_version("pipeline.steps.insert_structures"),
     message:

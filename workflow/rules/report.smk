@@ -15,7 +15,7 @@ FAILURES = Path(RESULTS) / "reports" / "failures.html"
 
 
 onerror:
-    from pipeline.reporting.failure_page import write_failure_page
+    from pipeline.reporting.pages.failures import write_failure_page
 
     logs = [Path(path) for path in log]
     message = checked(

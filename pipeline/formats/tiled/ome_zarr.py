@@ -24,7 +24,7 @@ from pipeline.files import publish_folder, replacing
 from pipeline.formats._ngff import ZARR_FORMAT, Multiscale, attributes, level_paths, parse
 from pipeline.formats.tiled import Plane, TiledImage
 from pipeline.image.intensity import IntensityMap
-from pipeline.sources.packing import is_hidden
+from pipeline.sources.bundle import is_hidden
 
 ZIPPED = ".zip"
 GROUP_FILES = ("zarr.json", ".zgroup")

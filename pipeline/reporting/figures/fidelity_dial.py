@@ -1,140 +1,87 @@
-"""The fidelity dial of a network: likeness to the reference against perceptual distance, and the setting chosen."""
+"""Fidelity dial of a network: PSNR against perceptual distance, and the chosen setting."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from pipeline.errors import UserError
 from pipeline.reporting.figures.lines import GRID, INK, SETTINGS, SIZE_INCHES, as_uri, empty_figure
-from pipeline.reporting.figures.training_curves import Drawing
-from pipeline.reporting.tables import records
+from pipeline.reporting.section import Figure
+from pipeline.tables.dial import DialSetting
 
 ACCENT = "#0b6e75"
-REFERENCE_VALUES = {"true": True, "false": False}
 MIN_LABEL_DISTANCE = 0.07
-"""Labels of points nearer to each other than this share of the axes would overlap; the later one is left out."""
+"""Minimum distance between labelled points as a fraction of the axes; closer labels would overlap."""
 
 CAPTION = (
-    "Every point is the network with its weights that share (alpha) of the way from the start of this training, 0, to "
-    "its end, 1. Up is nearer to the reference voxel by voxel, left is nearer to it in the features of a VGG network. "
-    "Filled points keep to the limits on PSNR and on the disagreement with the measurement, hollow ones do not; the "
-    "ringed one was chosen, on validation volumes."
+    "Each point is a network whose weights are interpolated between the start (alpha = 0) and the end (alpha = 1) of "
+    "this training. Higher points are closer to the reference by PSNR, points further left are closer in VGG feature "
+    "space. Filled points meet the limits on PSNR and data consistency, hollow points do not. The circled point was "
+    "chosen, on the validation volumes."
 )
 
 
-@dataclass(frozen=True)
-class Point:
-    """One setting of the dial, as measured on the validation volumes.
-
-    Attributes:
-        alpha: share of the way from the first to the last weights.
-        psnr: in dB.
-        ssim: structural similarity.
-        perceptual: distance in the features of a VGG network, lower is better.
-        residual: how far the result, degraded again, is from the measurement.
-        noise: what noise it should be compared with.
-        allowed: whether it keeps to the limits.
-        chosen: whether it is the one that was kept.
-    """
-
-    alpha: float
-    psnr: float
-    ssim: float
-    perceptual: float
-    residual: float
-    noise: float
-    allowed: bool
-    chosen: bool
-
-
-def dial_points(table: pd.DataFrame, method: str) -> list[Point]:
-    """Return the rows of dial.csv by rising alpha.
+def dial_figure(settings: Sequence[DialSetting], title: str) -> Figure:
+    """Draw PSNR against perceptual distance, with points connected in the order of alpha.
 
     Args:
-        table: of the columns alpha, psnr, ssim, perceptual, lr_residual, noise_level, allowed, chosen.
-        method: whose table it is, for messages.
-
-    Raises:
-        UserError: a cell holds no number, or neither true nor false.
+        settings: settings sorted by alpha; those with values that are not finite are left out.
+        title: title of the network.
     """
-    try:
-        points = [_point(row) for row in records(table)]
-    except (ValueError, KeyError) as error:
-        raise UserError(f"dial.csv of {method}: {error}. Delete the folder of this network and train again.") from error
-    return sorted(points, key=lambda point: point.alpha)
-
-
-def _point(row: dict[str, Any]) -> Point:
-    return Point(
-        alpha=float(row["alpha"]),
-        psnr=float(row["psnr"]),
-        ssim=float(row["ssim"]),
-        perceptual=float(row["perceptual"]),
-        residual=float(row["lr_residual"]),
-        noise=float(row["noise_level"]),
-        allowed=REFERENCE_VALUES[str(row["allowed"]).strip().lower()],
-        chosen=REFERENCE_VALUES[str(row["chosen"]).strip().lower()],
-    )
-
-
-def dial_drawing(points: Sequence[Point], title: str) -> Drawing:
-    """Draw PSNR against perceptual distance, the points joined by rising alpha.
-
-    Args:
-        points: of the dial, by rising alpha; those with values that are not finite are left out.
-        title: of the network, for the words.
-    """
-    usable = [point for point in points if np.isfinite([point.psnr, point.perceptual]).all()]
+    usable = [setting for setting in settings if np.isfinite([setting.psnr, setting.perceptual]).all()]
     words = "; ".join(
-        f"alpha {point.alpha:.3g}: {point.psnr:.2f} dB at distance {point.perceptual:.4g}"
-        f"{'' if point.allowed else ', not allowed'}{', chosen' if point.chosen else ''}"
-        for point in usable
+        f"alpha {setting.alpha:.3g}: {setting.psnr:.2f} dB at distance {setting.perceptual:.4g}"
+        f"{'' if setting.allowed else ', not allowed'}{', chosen' if setting.chosen else ''}"
+        for setting in usable
     )
-    return Drawing(_draw(usable), f"{title}, fidelity dial. {words}", CAPTION)
+    return Figure(_draw(usable), f"{title}, fidelity dial. {words}", CAPTION)
 
 
-def _draw(points: Sequence[Point]) -> str:
+def _draw(settings: Sequence[DialSetting]) -> str:
     from matplotlib import rc_context
 
     with rc_context({**SETTINGS, "axes.grid.axis": "both"}):
         figure, axes = empty_figure(SIZE_INCHES)
-        x, y = ([getattr(point, name) for point in points] for name in ("perceptual", "psnr"))
+        x, y = ([getattr(setting, name) for setting in settings] for name in ("perceptual", "psnr"))
         axes.margins(0.12)
         axes.plot(x, y, color=ACCENT, linewidth=1.4, zorder=2)
-        for point in points:
-            face = ACCENT if point.allowed else "white"
-            axes.plot(point.perceptual, point.psnr, "o", color=ACCENT, markerfacecolor=face, markersize=5, zorder=3)
-            if point.chosen:
+        for setting in settings:
+            face = ACCENT if setting.allowed else "white"
+            axes.plot(setting.perceptual, setting.psnr, "o", color=ACCENT, markerfacecolor=face, markersize=5, zorder=3)
+            if setting.chosen:
                 axes.plot(
-                    point.perceptual, point.psnr, "o", markersize=12, markerfacecolor="none", color="#b45309", mew=1.6
+                    setting.perceptual,
+                    setting.psnr,
+                    "o",
+                    markersize=12,
+                    markerfacecolor="none",
+                    color="#b45309",
+                    mew=1.6,
                 )
-        _label(axes, points)
+        _label(axes, settings)
         axes.set(title="Fidelity dial", xlabel="Perceptual distance", ylabel="PSNR (dB)")
         axes.grid(color=GRID)
         return as_uri(figure)
 
 
-def _label(axes: Any, points: Sequence[Point]) -> None:
-    """Write alpha beside the points: at the chosen one and at the ends, and between them where there is room."""
-    ends = {id(point) for point in (*points[:1], *points[-1:])}
-    order = sorted(points, key=lambda point: (not point.chosen, id(point) not in ends, point.alpha))
+def _label(axes: Any, settings: Sequence[DialSetting]) -> None:
+    """Label the chosen setting, both ends, and others where there is room with their alpha."""
+    ends = {id(setting) for setting in (*settings[:1], *settings[-1:])}
+    order = sorted(settings, key=lambda setting: (not setting.chosen, id(setting) not in ends, setting.alpha))
     taken: list[Any] = []
-    for point in order:
-        place = axes.transAxes.inverted().transform(axes.transData.transform((point.perceptual, point.psnr)))
+    for setting in order:
+        place = axes.transAxes.inverted().transform(axes.transData.transform((setting.perceptual, setting.psnr)))
         if any(np.hypot(*(place - other)) < MIN_LABEL_DISTANCE for other in taken):
             continue
         taken.append(place)
         axes.annotate(
-            f"{point.alpha:.3g}",
-            (point.perceptual, point.psnr),
+            f"{setting.alpha:.3g}",
+            (setting.perceptual, setting.psnr),
             xytext=(7, -11),
             textcoords="offset points",
             size=8,
             color=INK,
-            weight="bold" if point.chosen else "normal",
+            weight="bold" if setting.chosen else "normal",
         )

@@ -1,4 +1,4 @@
-"""The pictures of a volume's page: every method on the same slices, in one window and one scale of errors."""
+"""Static images of a volume page: all methods on the same slices, with one intensity window and one error scale."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ from pipeline.reporting.figures.slices import (
 )
 
 LOW, REFERENCE = "low", "reference"
-TITLES = {LOW: "Low resolution, as measured", REFERENCE: "Reference"}
+TITLES = {LOW: "Low-resolution input", REFERENCE: "Reference"}
 WHITE_PERCENTILE, ERROR_PERCENTILE = 99.5, 99.5
 BUDGET_BYTES = 5_000_000
-"""Pictures beyond this are stored with loss, so that a page stays small enough to send around."""
+"""Maximum size of lossless images; larger galleries are stored with loss, so that the page can be sent by mail."""
 LOSSY_QUALITY = 80
 
-Drawn = Mapping[str, Sequence[NDArray]]
+Displayed = Mapping[str, Sequence[NDArray]]
 
 
 @dataclass(frozen=True)
-class Picture:
-    """One method on one slice; `error` is empty for pictures that are not compared with the reference."""
+class MethodImages:
+    """Images of one method on one slice, as data URIs; `error` is empty for the input and the reference."""
 
     method: str
     title: str
@@ -49,33 +49,33 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class ShownSlice:
-    """One slice: its pictures, and where its detail lies (percent of the picture: left, top, width, height)."""
+class GallerySlice:
+    """One slice: its images, and the frame of its detail (left, top, width and height in percent of the image)."""
 
     index: int
     label: str
-    pictures: tuple[Picture, ...]
+    images: tuple[MethodImages, ...]
     frame: tuple[float, float, float, float]
     detail_aspect: float
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """All pictures of a page.
+    """All static images of a page.
 
     Attributes:
-        slices: from the first to the last.
-        aspect: width over height of the pictures, in millimetres.
-        edges: what lies at the left, right, upper and lower edge; nothing where that is not known.
-        white: physical intensity that is drawn white; of each channel, where they have ranges of their own.
-        window: the same, normalised.
-        error_top: error that has the brightest colour, as a share of the normalised range.
-        bar: picture of the error colours from zero to `error_top`.
-        lossless: whether the pictures hold every grey level that was drawn.
-        averaged: whether whole slices were averaged down to fit.
+        slices: displayed slices.
+        aspect: width over height of the images in physical units.
+        edges: letters at the left, right, upper and lower edge; empty without a known orientation.
+        white: intensity displayed as white in the units of the file, for each channel with its own range.
+        window: intensity displayed as white, normalised.
+        error_top: error with the brightest colour, as a fraction of the normalised range.
+        bar: image of the colour bar from zero to `error_top`.
+        lossless: whether the images are stored without loss.
+        averaged: whether whole slices were averaged down.
     """
 
-    slices: tuple[ShownSlice, ...]
+    slices: tuple[GallerySlice, ...]
     aspect: float
     edges: tuple[str, ...]
     white: str
@@ -87,33 +87,33 @@ class Gallery:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes that the pictures take in the page."""
-        pictures = [picture for one in self.slices for picture in one.pictures]
-        return sum(len(picture.whole) + len(picture.detail) + len(picture.error) for picture in pictures)
+        """Size of the images in the page."""
+        images = [image for one in self.slices for image in one.images]
+        return sum(len(image.whole) + len(image.detail) + len(image.error) for image in images)
 
 
 def is_stack(reference: Image) -> bool:
-    """Return whether the slices are pictures without order and without known orientation."""
+    """Return whether the slices are unordered pictures without a known orientation."""
     return reference.stack.is_collection
 
 
 def choose_slices(reference: Image, count: int) -> list[int]:
-    """Return evenly spaced slices of those with enough foreground; of coloured pictures, their green ones."""
+    """Return evenly spaced slices with enough foreground; of RGB pictures, the green slices."""
     return evenly_spaced(reference.stack.one_a_picture(reference.block.foreground_slices), count)
 
 
 def draw_slices(volume: NDArray, reference: Image, indices: Sequence[int]) -> list[NDArray]:
-    """Draw some slices of a volume that lies on the grid of `reference`."""
+    """Extract some slices of a volume on the grid of `reference` in display orientation."""
     return [draw_slice(volume, reference.slice_axis, index) for index in indices]
 
 
 def in_colour(slices: NDArray, index: int, colours: int) -> NDArray:
-    """Copy one of drawn slices, with its colours where it has such.
+    """Copy a displayed slice, with all colours of an RGB picture.
 
     Args:
-        slices: drawn slices, shape (slices, rows, columns).
-        index: of the slice.
-        colours: see `colours_of`.
+        slices: displayed slices, shape (slices, rows, columns).
+        index: index of the slice.
+        colours: number of colours, see `colours_of`.
 
     Returns:
         Shape (rows, columns), or (rows, columns, 3).
@@ -124,20 +124,17 @@ def in_colour(slices: NDArray, index: int, colours: int) -> NDArray:
 
 
 def grey(drawn: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Return the mean over the colours of a drawn slice, shape (rows, columns); one without colours as it is."""
+    """Return the mean over the colours of a displayed slice, shape (rows, columns); a grey slice is unchanged."""
     return drawn.mean(axis=-1) if drawn.shape[2:] else drawn
 
 
 def error_of(drawn: NDArray[np.floating], reference: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Return the absolute difference of two drawn slices, the mean over their colours."""
+    """Return the absolute difference of two displayed slices, averaged over colours."""
     return grey(np.abs(drawn - reference))
 
 
 def slice_label(index: int, reference: Image) -> str:
-    """Name a slice by its place in the block and, where the block starts later, in the volume of the file.
-
-    A picture has the name of its file.
-    """
+    """Return the label of a slice: its index in the block and in the file, or the file name of a picture."""
     if reference.stack.names:
         return reference.stack.names[index]
     start = reference.block.start
@@ -145,7 +142,7 @@ def slice_label(index: int, reference: Image) -> str:
 
 
 def picture_label(index: int, reference: Image) -> str:
-    """Name a slice, or where it is one of three colours, the picture that they make."""
+    """Return the label of a slice, or of the whole picture if the slice is one of its three colours."""
     name = slice_label(index, reference)
     if reference.stack.colours == 1:
         return name
@@ -155,14 +152,14 @@ def picture_label(index: int, reference: Image) -> str:
 
 
 def words_of_white(white: float, reference: Image) -> str:
-    """Return the physical intensity that is drawn white, with the names of the channels that have ranges of their own.
+    """Format the intensity displayed as white in the units of the file, for each channel with its own range.
 
     Args:
-        white: normalised intensity.
+        white: normalised intensity displayed as white.
         reference: extracted volume.
     """
     if reference.stack.is_collection:
-        return f"{white:.3g} times the range of each picture"
+        return f"{white:.3g} times the intensity range of each picture"
     intensity = reference.intensity
     ranges = zip(np.atleast_1d(intensity.offset), np.atleast_1d(intensity.scale), strict=True)
     physical = [f"{offset + white * scale:.4g}" for offset, scale in ranges]
@@ -172,7 +169,7 @@ def words_of_white(white: float, reference: Image) -> str:
 
 
 def enlarge_pixels(low: LowResolutionImage, reference: Image) -> NDArray[np.float32]:
-    """Repeat every low-resolution voxel over the voxels it covers; return the shape of `reference`."""
+    """Repeat every low-resolution voxel over the high-resolution voxels it covers, cropped to `reference`."""
     enlarged = low.data
     for axis, factor in enumerate(low.forward_model.factors):
         enlarged = np.repeat(enlarged, factor, axis=axis)
@@ -180,29 +177,29 @@ def enlarge_pixels(low: LowResolutionImage, reference: Image) -> NDArray[np.floa
 
 
 def build_gallery(
-    reference: Image, indices: Sequence[int], drawn: Drawn, titles: Mapping[str, str], scale: str
+    reference: Image, indices: Sequence[int], displayed: Displayed, titles: Mapping[str, str], scale: str
 ) -> Gallery:
-    """Build all pictures.
+    """Create all static images, lossless if they fit the size budget.
 
     Args:
         reference: extracted volume with its foreground.
-        indices: the slices.
-        drawn: drawn slices by method, among them `LOW` and `REFERENCE`, normalised intensities, one array a slice.
-        titles: of the methods.
-        scale: method whose errors fix the scale of all errors.
+        indices: displayed slices.
+        displayed: displayed slices by method, including `LOW` and `REFERENCE`, normalised.
+        titles: titles of the methods.
+        scale: method whose errors define the error scale.
     """
-    gallery = _build(reference, indices, drawn, titles, scale=scale, quality=None)
+    gallery = _build(reference, indices, displayed, titles, scale=scale, quality=None)
     return (
         gallery
         if gallery.size_bytes <= BUDGET_BYTES
-        else _build(reference, indices, drawn, titles, scale=scale, quality=LOSSY_QUALITY)
+        else _build(reference, indices, displayed, titles, scale=scale, quality=LOSSY_QUALITY)
     )
 
 
 def _build(
     reference: Image,
     indices: Sequence[int],
-    drawn: Drawn,
+    displayed: Displayed,
     titles: Mapping[str, str],
     *,
     scale: str,
@@ -211,21 +208,21 @@ def _build(
     masks = draw_slices(reference.masks["foreground"], reference, indices)
     box = bounding_box(masks)
     spacing = drawn_spacing(reference.spacing, reference.slice_axis)
-    inside = np.concatenate([one[mask] for one, mask in zip(drawn[REFERENCE], masks, strict=True)])
+    inside = np.concatenate([one[mask] for one, mask in zip(displayed[REFERENCE], masks, strict=True)])
     white = float(np.percentile(inside, WHITE_PERCENTILE))
-    top = error_scale(drawn[scale], drawn[REFERENCE], masks)
+    top = error_scale(displayed[scale], displayed[REFERENCE], masks)
     slices = []
     for place, index in enumerate(indices):
-        detail = detail_box(grey(drawn[REFERENCE][place]), masks[place], box, spacing)
-        ink = Ink(box, detail, white, top, quality)
-        pictures = tuple(
-            ink.picture(method, titles.get(method, method), drawn[method][place], drawn[REFERENCE][place])
-            for method in drawn
+        detail = detail_box(grey(displayed[REFERENCE][place]), masks[place], box, spacing)
+        display = Display(box, detail, white, top, quality)
+        images = tuple(
+            display.images(method, titles.get(method, method), displayed[method][place], displayed[REFERENCE][place])
+            for method in displayed
         )
         height, width = (size * step for size, step in zip(detail.shape, spacing, strict=True))
         slices.append(
-            ShownSlice(
-                index, picture_label(index, reference), pictures, frame_of(detail, box), round(width / height, 4)
+            GallerySlice(
+                index, picture_label(index, reference), images, frame_of(detail, box), round(width / height, 4)
             )
         )
     height, width = (size * step for size, step in zip(box.shape, spacing, strict=True))
@@ -243,8 +240,8 @@ def _build(
 
 
 @dataclass(frozen=True)
-class Ink:
-    """How slices become pictures: which part, which detail, which window, which scale of errors."""
+class Display:
+    """Crop, detail, intensity window, error scale and quality of the images of a slice."""
 
     box: Box
     detail: Box
@@ -252,27 +249,27 @@ class Ink:
     error_top: float
     quality: int | None
 
-    def picture(self, method: str, title: str, drawn: NDArray, reference: NDArray) -> Picture:
-        """Make the pictures of one method on one drawn slice."""
-        whole = to_grey(fit(self.box.cut(drawn)), 0.0, self.white)
-        detail = to_grey(self.detail.cut(drawn), 0.0, self.white)
+    def images(self, method: str, title: str, displayed: NDArray, reference: NDArray) -> MethodImages:
+        """Return the images of one method on one displayed slice."""
+        whole = to_grey(fit(self.box.cut(displayed)), 0.0, self.white)
+        detail = to_grey(self.detail.cut(displayed), 0.0, self.white)
         error = ""
         if method not in TITLES:
-            difference = error_of(self.box.cut(drawn), self.box.cut(reference))
+            difference = error_of(self.box.cut(displayed), self.box.cut(reference))
             error = data_uri(to_colour(fit(difference), self.error_top), self.quality)
-        return Picture(method, title, data_uri(whole, self.quality), data_uri(detail, self.quality), error)
+        return MethodImages(method, title, data_uri(whole, self.quality), data_uri(detail, self.quality), error)
 
 
 def error_scale(
     estimates: Sequence[NDArray], references: Sequence[NDArray], masks: Sequence[NDArray[np.bool_]]
 ) -> float:
-    """Return the error that has the brightest colour: a high percentile over the foreground, rounded up to 1 %."""
+    """Return the error with the brightest colour: a high percentile over the foreground, rounded up to 1 %."""
     errors = [error_of(one, reference)[mask] for one, reference, mask in zip(estimates, references, masks, strict=True)]
     return float(np.ceil(100 * np.percentile(np.concatenate(errors), ERROR_PERCENTILE)) / 100) or 0.01
 
 
 def frame_of(detail: Box, box: Box) -> tuple[float, float, float, float]:
-    """Return where a detail lies inside the drawn part: left, top, width and height in percent."""
+    """Return left, top, width and height of a detail in percent of the displayed box."""
     rows, columns = box.shape
     return (
         round(100 * (detail.left - box.left) / columns, 2),

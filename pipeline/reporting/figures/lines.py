@@ -21,7 +21,7 @@ STYLES: Mapping[str, Mapping[str, Any]] = {
     "baseline": {"color": "#b45309", "linewidth": 1.6, "linestyle": "-"},
     "network": {"color": "#667085", "linewidth": 1.4, "linestyle": (0, (4, 2))},
     "reference": {"color": "#1d2733", "linewidth": 1.2, "linestyle": (0, (1, 1.2))},
-    "measured": {"color": "#8c5fa8", "linewidth": 1.2, "linestyle": "-"},
+    "input": {"color": "#8c5fa8", "linewidth": 1.2, "linestyle": "-"},
     "part": {"color": "#0072b2", "linewidth": 1.2, "linestyle": "-"},
     "dashed": {"color": "#667085", "linewidth": 1.2, "linestyle": (0, (4, 2))},
 }

@@ -1,4 +1,4 @@
-"""From volumes to pictures: which slices, how they lie, which window, and bytes that fit into a page."""
+"""Slices of volumes as images: display orientation, crops, intensity window and encoding."""
 
 from __future__ import annotations
 
@@ -17,23 +17,22 @@ PLANE_EDGES = {
     "coronal": ("R", "L", "S", "I"),
     "sagittal": ("A", "P", "S", "I"),
 }
-"""What lies at the left, right, upper and lower edge of a drawn slice: the radiological convention."""
+"""Letters at the left, right, upper and lower edge of a displayed slice, in the radiological convention."""
 
 MARGIN = 0.04
-"""Share of the bounding box that is left around the foreground."""
+"""Margin around the foreground, as a fraction of the bounding box."""
 
 LONGEST_SIDE = 640
-"""Whole slices with more pixels than this along a side are averaged down; details never are."""
+"""Maximum side of a whole slice in pixels; larger ones are averaged down. Details never are."""
 
 DETAIL_SHARE = 0.3
-"""Side of the magnified detail, as a share of the shorter side of the bounding box."""
-
+"""Side of the magnified detail, as a fraction of the shorter side of the bounding box."""
 
 COVERAGE_SLACK = 0.05
-"""The detail may hold this much less foreground than the window that holds most."""
+"""Maximum difference in foreground coverage between the chosen detail and the best covered one."""
 
 RIM_SHARE = 0.35
-"""The rim of the foreground (scalp and skull), as a share of the detail's side, does not count as detail."""
+"""Width of the foreground rim (scalp and skull) that is excluded from details, as a fraction of the detail's side."""
 
 
 @dataclass(frozen=True)
@@ -51,31 +50,31 @@ class Box:
         return self.bottom - self.top, self.right - self.left
 
     def cut(self, picture: NDArray) -> NDArray:
-        """Return this part of a picture of shape (rows, columns)."""
+        """Crop an image of shape (rows, columns, ...)."""
         return picture[self.top : self.bottom, self.left : self.right]
 
 
 def draw_slice(volume: NDArray, axis: int, index: int) -> NDArray:
-    """Take a slice of a canonical (RAS) volume the way it is looked at.
+    """Extract a slice of a canonical (RAS) volume in display orientation.
 
     Args:
         volume: shape (x, y, z).
-        axis: along which the slices follow each other.
-        index: of the slice.
+        axis: slice axis.
+        index: index of the slice.
 
     Returns:
-        Shape (rows, columns): the first remaining axis runs from right to left, the second from bottom to top, so
-        that the edges are those of `PLANE_EDGES`.
+        Shape (rows, columns). The first remaining axis runs from right to left, the second from bottom to top, as in
+        `PLANE_EDGES`.
     """
     return np.take(volume, index, axis=axis).T[::-1, ::-1]
 
 
 def drawn_slices(volume: NDArray, axis: int) -> NDArray:
-    """Take all slices of a volume the way `draw_slice` takes one, much faster than one after the other.
+    """Extract all slices of a volume like `draw_slice`, but much faster.
 
     Args:
         volume: shape (x, y, z).
-        axis: along which the slices follow each other.
+        axis: slice axis.
 
     Returns:
         Shape (slices, rows, columns), a copy.
@@ -84,16 +83,16 @@ def drawn_slices(volume: NDArray, axis: int) -> NDArray:
 
 
 def drawn_spacing(spacing: Sequence[float], axis: int) -> tuple[float, float]:
-    """Return the distance between the rows and between the columns of a drawn slice, in the unit of `spacing`."""
+    """Return the row and the column spacing of a displayed slice, in the unit of `spacing`."""
     columns, rows = (spacing[other] for other in range(3) if other != axis)
     return rows, columns
 
 
 def bounding_box(masks: Iterable[NDArray[np.bool_]], margin: float = MARGIN) -> Box:
-    """Return the smallest box around the foreground of all `masks` (of one shape), with a margin (a share of it).
+    """Return the bounding box of the union of masks of equal shape, with a margin as a fraction of its size.
 
     Raises:
-        ValueError: no mask has any foreground.
+        ValueError: all masks are empty.
     """
     together = np.logical_or.reduce(list(masks))
     rows, columns = np.flatnonzero(together.any(axis=1)), np.flatnonzero(together.any(axis=0))
@@ -110,16 +109,16 @@ def bounding_box(masks: Iterable[NDArray[np.bool_]], margin: float = MARGIN) -> 
 
 
 def detail_box(reference: NDArray[np.floating], mask: NDArray[np.bool_], box: Box, spacing: tuple[float, float]) -> Box:
-    """Choose the detail to magnify by the reference alone, so that no method is favoured.
+    """Choose the detail to magnify from the reference alone, so that no method is favoured.
 
     Args:
-        reference: drawn slice, shape (rows, columns).
-        mask: its foreground, same shape.
-        box: the part that is drawn; the detail's centre lies in its middle half.
-        spacing: distance between rows and between columns; the detail is square in these.
+        reference: displayed slice, shape (rows, columns).
+        mask: foreground of the slice, same shape.
+        box: displayed part of the slice; the centre of the detail lies in its middle half.
+        spacing: row and column spacing; the detail is square in physical units.
 
     Returns:
-        The window with the strongest edges (mean gradient magnitude), away from the foreground's rim.
+        The window with the largest mean gradient magnitude, away from the rim of the foreground.
     """
     from scipy import ndimage
 
@@ -158,24 +157,24 @@ def to_grey(picture: NDArray[np.floating], black: float, white: float) -> NDArra
 
 
 def to_colour(error: NDArray[np.floating], top: float) -> NDArray[np.uint8]:
-    """Map absolute errors to colours, shape (rows, columns, 3): 0 is black, `top` and above the brightest."""
+    """Map absolute errors to colours, shape (rows, columns, 3): 0 is black, `top` and above are brightest."""
     return colours()[to_grey(error, 0.0, top)]
 
 
 def colours() -> NDArray[np.uint8]:
-    """Return the 256 colours of error maps, shape (256, 3): matplotlib's inferno, even in lightness."""
+    """Return the colormap of error maps, shape (256, 3): matplotlib's perceptually uniform inferno."""
     from matplotlib import colormaps
 
     return colormaps["inferno"](np.arange(256), bytes=True)[:, :3]
 
 
 def colour_bar() -> NDArray[np.uint8]:
-    """Return a colour bar, shape (1, 256, 3), from 0 at the left to the highest error at the right."""
+    """Return a colour bar, shape (1, 256, 3), from zero error at the left to the largest at the right."""
     return colours()[None, :, :]
 
 
 def fit(picture: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Average blocks of pixels where a picture is larger than `LONGEST_SIDE`; what fills no block is left out."""
+    """Average blocks of pixels of an image larger than `LONGEST_SIDE`; incomplete blocks are dropped."""
     step = -(-max(picture.shape[:2]) // LONGEST_SIDE)
     if step == 1:
         return picture
@@ -185,11 +184,11 @@ def fit(picture: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 def data_uri(picture: NDArray[np.uint8], quality: int | None = None) -> str:
-    """Encode a picture of shape (rows, columns) or (rows, columns, 3) as WebP inside a data URI.
+    """Encode an image of shape (rows, columns) or (rows, columns, 3) as a WebP data URI.
 
     Args:
         picture: 8-bit grey or RGB values.
-        quality: 1 to 100; None keeps every pixel as it is.
+        quality: WebP quality from 1 to 100; None is lossless.
     """
     buffer = io.BytesIO()
     lossless = quality is None
@@ -200,6 +199,6 @@ def data_uri(picture: NDArray[np.uint8], quality: int | None = None) -> str:
 
 
 def red_of(uri: str) -> NDArray[np.uint8]:
-    """Decode what `data_uri` encoded and return the red channel, as the pages' script does for grey pictures."""
+    """Decode a data URI from `data_uri` and return its red channel, as the viewer does for grey images."""
     picture = PillowImage.open(io.BytesIO(base64.b64decode(uri.split(",", 1)[1])))
     return np.asarray(picture.convert("RGB"))[..., 0]

@@ -1,6 +1,6 @@
-"""The curves of a training: losses, validation, gradients, discriminator, diversity, learning rate.
+"""Training curves: losses, validation metrics, gradients, discriminator, diversity, learning rate.
 
-The clock of the history is left out, for it differs between runs.
+Wall-clock times are not drawn, because they differ between runs.
 """
 
 from __future__ import annotations
@@ -16,33 +16,21 @@ from pipeline import plugins
 from pipeline.errors import UserError
 from pipeline.reporting.figures.lines import PART_COLOURS, Line, Marks, draw_lines
 from pipeline.reporting.run_record import ModelRecord
-from pipeline.reporting.tables import records
+from pipeline.reporting.section import Figure
 from pipeline.reporting.titles import in_order, loss_title, method_title, network_colours
+from pipeline.reporting.training_record import event_title
+from pipeline.tables.training_events import TrainingEvent
 
 MAX_POINTS = 160
-"""Lines with more points are drawn as means over neighbouring rows, with a band from the lowest to the highest."""
+"""Maximum number of points of a line; longer ones are averaged over neighbouring rows, with a band for their range."""
 
 STEP = "optimiser step"
-EVENT_TITLES = {
-    "skipped_step": "step skipped",
-    "rolled_back": "rolled back",
-    "stopped": "training stopped",
-}
 METRICS = "pipeline.metrics"
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """A drawing as data URI, what it shows in words for those who do not see it, and how to read it."""
-
-    image: str
-    text: str
-    caption: str
-
-
-@dataclass(frozen=True)
 class Plan:
-    """What goes into one drawing: columns of the history with their labels, and how they are drawn."""
+    """Columns of the history in one figure with their labels, and how they are drawn."""
 
     title: str
     unit: str
@@ -56,38 +44,38 @@ PLANS = (
         "Gradient norms",
         "norm",
         {"gradient_generator": "generator", "gradient_discriminator": "discriminator"},
-        "On a logarithmic axis. A norm that leaps up or dies away is how a training begins to fail.",
+        "Logarithmic axis. Exploding or vanishing gradients are the first sign of a failing training.",
         logarithmic=True,
     ),
     Plan(
         "Discriminator",
         "probability",
         {
-            "discriminator_real": "given to reference",
-            "discriminator_fake": "given to results",
-            "gap": "gap between them",
+            "discriminator_real": "reference",
+            "discriminator_fake": "network output",
+            "gap": "difference",
         },
-        "Mean probability that the discriminator takes a patch for true. Where the gap is near 0 it cannot tell the "
-        "two apart; where it is near 1 it has won, and the generator learns little from it.",
+        "Mean probability that the discriminator assigns to being real. With a difference near 0 it cannot distinguish "
+        "the two; with a difference near 1 it dominates, and the generator learns little from it.",
     ),
     Plan(
         "Diversity",
         "output change / input change",
         {"diversity": "diversity"},
-        "A network whose output no longer follows its input has collapsed; its diversity is near 0.",
+        "Near 0 after mode collapse, when the output no longer depends on the input.",
     ),
-    Plan("Learning rate", "learning rate", {"learning_rate": "learning rate"}, "Of the generator."),
+    Plan("Learning rate", "learning rate", {"learning_rate": "learning rate"}, "Learning rate of the generator."),
     Plan(
         "Adversarial weight",
         "weight",
         {"adversarial_weight": "adversarial weight"},
-        "How much the generator listens to the discriminator; the sentinel cuts it when a training is set back.",
+        "Weight of the adversarial loss; the sentinel reduces it after a rollback.",
     ),
 )
 
 
-def measure_title(column: str) -> tuple[str, str]:
-    """Return title and unit of a column such as "val_psnr"; one that is no metric keeps its own name."""
+def metric_title(column: str) -> tuple[str, str]:
+    """Return title and unit of a column such as "val_psnr"; an unknown metric keeps its name."""
     name = column.removeprefix("val_")
     if name not in plugins.names(METRICS):
         return name.replace("_", " "), ""
@@ -96,23 +84,23 @@ def measure_title(column: str) -> tuple[str, str]:
 
 
 def higher_is_better(column: str) -> bool:
-    """Says in which direction a column such as "val_psnr" gets better; unknown ones count as distances."""
+    """Return whether higher values of a column such as "val_psnr" are better; False for unknown metrics."""
     name = column.removeprefix("val_")
     return bool(plugins.load(METRICS, name).HIGHER_IS_BETTER) if name in plugins.names(METRICS) else False
 
 
-def measures_of(history: pd.DataFrame) -> list[str]:
-    """Return the columns with measures of the validation, in the order of the table."""
+def validation_columns(history: pd.DataFrame) -> list[str]:
+    """Return the columns with validation metrics, in the order of the table."""
     return [name for name in history.columns if name.startswith("val_")]
 
 
-def course(model: ModelRecord, *columns: str) -> tuple[NDArray[np.float64], ...]:
-    """Return the steps and the values of columns of the history, without the rows in which one of them is empty.
+def history_values(model: ModelRecord, *columns: str) -> tuple[NDArray[np.float64], ...]:
+    """Return the steps and the values of columns of the history, without rows in which one of them is empty.
 
-    Without columns, these are all steps. Where the history lacks one of the columns, all arrays are empty.
+    Without columns, all steps are returned. If the history lacks a column, all arrays are empty.
 
     Raises:
-        UserError: a column holds something else than numbers.
+        UserError: a column contains something other than numbers.
     """
     wanted = ("step", *columns)
     if not set(wanted) <= set(model.history.columns):
@@ -121,14 +109,14 @@ def course(model: ModelRecord, *columns: str) -> tuple[NDArray[np.float64], ...]
         values = [np.array(model.history[name].tolist(), dtype=np.float64) for name in wanted]
     except ValueError as error:
         raise UserError(
-            f"history.csv of {model.method}: {error}. Delete the folder of this network and train again."
+            f"history.csv of {model.method}: {error}. Delete the folder of this network and train it again."
         ) from error
     usable = np.logical_and.reduce([np.isfinite(one) for one in values])
     return tuple(one[usable] for one in values)
 
 
 def thinned(line: Line) -> Line:
-    """Return a line of at most `MAX_POINTS` points: means over neighbours, with a band of their range."""
+    """Reduce a line to at most `MAX_POINTS` points: means over neighbours, with a band for their range."""
     count = line.x.size
     if count <= MAX_POINTS:
         return line
@@ -139,77 +127,69 @@ def thinned(line: Line) -> Line:
     return replace(line, x=x, y=y, band=band)
 
 
-def overview_drawings(models: Sequence[ModelRecord], deliver: str) -> list[Drawing]:
-    """Draw every measure of the validation with a line for each network that was trained."""
+def overview_figures(models: Sequence[ModelRecord], deliver: str) -> list[Figure]:
+    """Draw every validation metric with one line per trained network."""
     trained = {model.method: model for model in models if not model.history.empty}
-    columns = dict.fromkeys(name for model in trained.values() for name in measures_of(model.history))
+    columns = dict.fromkeys(name for model in trained.values() for name in validation_columns(model.history))
     order = in_order(trained, deliver)
     found = [_overview(column, [trained[name] for name in order], deliver) for column in columns]
-    return [drawing for drawing in found if drawing is not None]
+    return [figure for figure in found if figure is not None]
 
 
-def _overview(column: str, models: Sequence[ModelRecord], deliver: str) -> Drawing | None:
+def _overview(column: str, models: Sequence[ModelRecord], deliver: str) -> Figure | None:
     colours = network_colours(model.method for model in models)
-    lines, words = [], []
+    lines, texts = [], []
     for model in models:
-        x, y = course(model, column)
+        x, y = history_values(model, column)
         if x.size:
-            line = Line(method_title(model.method), x, y, _overview_style(model, deliver), colours[model.method])
-            words.append(_course_words(line))
-            lines.append(thinned(replace(line, x=100 * x / course(model)[0].max())))
+            style = "delivered" if model.method == deliver else "part"
+            line = Line(method_title(model.method), x, y, style, colours[model.method])
+            texts.append(_range_text(line))
+            lines.append(thinned(replace(line, x=100 * x / history_values(model)[0].max())))
     if not lines:
         return None
-    title, unit = measure_title(column)
+    title, unit = metric_title(column)
     label = f"Validation {title}"
-    return Drawing(
-        image=draw_lines(label, "share of its own training (%)", f"{label} ({unit})" if unit else label, lines),
-        text=f"{label}: {'; '.join(words)}",
-        caption="Every network over its own training; those that go on from another begin where that one ended.",
+    return Figure(
+        image=draw_lines(label, "training progress (%)", f"{label} ({unit})" if unit else label, lines),
+        alt=f"{label}: {'; '.join(texts)}",
+        caption="Over the course of each training. A network that continues another one starts where that ended.",
     )
 
 
-def _overview_style(model: ModelRecord, deliver: str) -> str:
-    return "delivered" if model.method == deliver else "part"
-
-
-def training_drawings(model: ModelRecord, events: pd.DataFrame) -> list[Drawing]:
-    """Draw the curves of one training with the sentinel's events; columns that are absent or empty give none."""
+def training_figures(model: ModelRecord, events: Sequence[TrainingEvent]) -> list[Figure]:
+    """Draw the curves of one training with the events of the sentinel; missing or empty columns are skipped."""
     marks = event_marks(events)
-    plans = (loss_plan(model.history), *(measure_plan(name) for name in measures_of(model.history)), *PLANS)
+    plans = (loss_plan(model.history), *(metric_plan(name) for name in validation_columns(model.history)), *PLANS)
     found = [_draw(plan, model, marks) for plan in plans]
-    return [drawing for drawing in found if drawing is not None]
+    return [figure for figure in found if figure is not None]
 
 
-def event_marks(events: pd.DataFrame) -> list[Marks]:
-    """Return the sentinel's events as marks, one kind after the other in the order in which they first came."""
+def event_marks(events: Sequence[TrainingEvent]) -> list[Marks]:
+    """Return the events of the sentinel as marks by kind, in the order of their first occurrence."""
     places: dict[str, list[float]] = {}
-    for row in records(events):
-        places.setdefault(str(row["kind"]), []).append(float(row["step"]))
+    for event in events:
+        places.setdefault(event.kind, []).append(float(event.step))
     return [Marks(kind, event_title(kind), tuple(steps)) for kind, steps in places.items()]
 
 
-def event_title(kind: str) -> str:
-    """Return what the sentinel did, in words."""
-    return EVENT_TITLES.get(kind, kind.replace("_", " "))
-
-
 def loss_plan(history: pd.DataFrame) -> Plan:
-    """Return what is drawn of the losses: the sum, where it has parts, and every part."""
+    """Return the plan of the losses: every term, and their sum if there are several."""
     parts = [name for name in history.columns if name.startswith("loss_")]
     titles = {name: loss_title(name.removeprefix("loss_")) for name in parts}
-    whole = {"loss": "whole loss"} if len(parts) != 1 else {}
-    return Plan("Losses of the generator", "loss", {**whole, **titles}, "What the generator minimises, and its terms.")
+    whole = {"loss": "total loss"} if len(parts) != 1 else {}
+    return Plan("Generator loss", "loss", {**whole, **titles}, "Total loss of the generator and its terms.")
 
 
-def measure_plan(column: str) -> Plan:
-    """Return what is drawn of a measure of the validation."""
-    title, unit = measure_title(column)
+def metric_plan(column: str) -> Plan:
+    """Return the plan of a validation metric."""
+    title, unit = metric_title(column)
     better = "Higher" if higher_is_better(column) else "Lower"
-    caption = f"On slices of the validation volumes. {better} is better; it served to watch, and proves nothing."
+    caption = f"On slices of the validation volumes. {better} is better. For monitoring only: not evidence of quality."
     return Plan(f"Validation {title}", f"{title} ({unit})" if unit else title, {column: title}, caption)
 
 
-def _draw(plan: Plan, model: ModelRecord, marks: Sequence[Marks]) -> Drawing | None:
+def _draw(plan: Plan, model: ModelRecord, marks: Sequence[Marks]) -> Figure | None:
     lines = _lines(plan, model)
     if not lines:
         return None
@@ -218,10 +198,10 @@ def _draw(plan: Plan, model: ModelRecord, marks: Sequence[Marks]) -> Drawing | N
     logarithmic = plan.logarithmic or (plan.unit == "loss" and positive)
     drawn = [thinned(line) for line in lines]
     events = "".join(f"; {mark.label} {len(mark.places)} times" for mark in marks)
-    return Drawing(
+    return Figure(
         image=draw_lines(plan.title, STEP, plan.unit, drawn, marks=marks, logarithmic=logarithmic),
-        text=f"{method_title(model.method)}, {plan.title.lower()}: "
-        f"{'; '.join(_course_words(line) for line in lines)}{events}",
+        alt=f"{method_title(model.method)}, {plan.title.lower()}: "
+        f"{'; '.join(_range_text(line) for line in lines)}{events}",
         caption=plan.caption,
     )
 
@@ -229,19 +209,19 @@ def _draw(plan: Plan, model: ModelRecord, marks: Sequence[Marks]) -> Drawing | N
 def _lines(plan: Plan, model: ModelRecord) -> list[Line]:
     found = []
     for column, label in plan.columns.items():
-        x, y = _gap(model) if column == "gap" else course(model, column)
+        x, y = _discriminator_gap(model) if column == "gap" else history_values(model, column)
         if x.size:
             found.append(Line(label, x, y, "dashed" if column == "gap" else "part"))
     return found
 
 
-def _gap(model: ModelRecord) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    x, real, fake = course(model, "discriminator_real", "discriminator_fake")
+def _discriminator_gap(model: ModelRecord) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    x, real, fake = history_values(model, "discriminator_real", "discriminator_fake")
     return x, real - fake
 
 
 def _coloured(lines: Sequence[Line]) -> list[Line]:
-    """Return a lone line the main style, and several a colour each."""
+    """Give a single line the main style, and several lines a colour each."""
     if len(lines) == 1:
         return [replace(lines[0], style="delivered")]
     return [
@@ -250,5 +230,5 @@ def _coloured(lines: Sequence[Line]) -> list[Line]:
     ]
 
 
-def _course_words(line: Line) -> str:
+def _range_text(line: Line) -> str:
     return f"{line.label} from {line.y[0]:.4g} to {line.y[-1]:.4g} over {int(line.x[-1])} steps"

@@ -1,4 +1,4 @@
-"""What the viewer of a page draws from: every method's volume as 8-bit slices, packed into sheets that fit a budget."""
+"""Data of the viewer: the volume of every method as 8-bit slices, packed into image sheets within a size budget."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ from pipeline.image.stack import PLANE as PICTURE
 from pipeline.reporting.figures.slices import PLANE_EDGES, Box, bounding_box, colours, data_uri, draw_slice, red_of
 
 BUDGET_BYTES = 9_000_000
-"""Of all sheets of a page together, as they stand in it: six megabytes are left for everything else."""
+"""Maximum size of all sheets of a page, base64-encoded; six megabytes remain for everything else."""
 LARGEST_SIDE = 768
-"""Of the part that is looked at, in pixels; of larger images it is the surroundings of the detail."""
+"""Maximum side of the displayed crop in pixels; larger images are cropped around the magnified detail."""
 MAX_VOXELS = 24_000_000
-"""Of one layer; more would fill the memory of a browser."""
+"""Maximum number of voxels of a layer, which a browser keeps in memory."""
 SHEET_SIDE = 2048
-"""Longest side of a sheet of several slices, in pixels; browsers of telephones refuse much larger ones."""
+"""Maximum side of a sheet of several slices in pixels; mobile browsers reject much larger images."""
 QUALITIES: tuple[int | None, ...] = (None, 97, 90, 80)
-"""What is tried, from no loss on."""
+"""WebP qualities in the order in which they are tried; None is lossless."""
 SAMPLE = 4
-"""Slices by which the bytes of all are estimated."""
+"""Number of slices from which the size of all sheets is estimated."""
 HEADROOM = 1.1
-"""The lightest and the darkest grey level lie this far from each other, so that overshoot of a method is seen too."""
+"""Intensity of the brightest grey level as a multiple of the 99.9th percentile, so that overshoot stays visible."""
 LEVELS = 255
 
 Tiles = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Part:
-    """The part of a volume that the viewer holds: some of its drawn slices, cut to a box.
+class Crop:
+    """The part of a volume in the viewer: some displayed slices, cropped to a box.
 
     Attributes:
-        axis: along which the slices follow each other.
-        slices: their indices; neighbours, but in a stack of pictures any, in any order.
-        box: rows and columns of a drawn slice.
-        top: normalised intensity of the lightest grey level; the darkest is zero.
-        ranked: whether the slices stand in the order of what they tell, so that the last ones are left out first.
-        colours: slices, one after the other, that are drawn as one coloured picture: 3, or 1 where all are grey.
+        axis: slice axis.
+        slices: indices of the slices; consecutive, except in a stack of pictures.
+        box: rows and columns of a displayed slice.
+        top: normalised intensity of the brightest grey level; the darkest is zero.
+        ranked: whether the slices are sorted by relevance, so that the last ones are dropped first.
+        colours: number of consecutive slices that form one RGB picture: 3, or 1 for grey slices.
     """
 
     axis: int
@@ -56,21 +56,21 @@ class Part:
 
     @property
     def pictures(self) -> tuple[int, ...]:
-        """The first slice of every picture."""
+        """First slice of every picture."""
         return self.slices[:: self.colours]
 
     def grey(self, drawn: NDArray[np.floating]) -> Tiles:
-        """Cut the part out of drawn slices (slices, rows, columns), as grey levels of the same axes."""
+        """Crop displayed slices, shape (slices, rows, columns), and map them to grey levels."""
         return self.levels(drawn, self.top)
 
     def levels(self, drawn: NDArray[np.floating], top: float) -> Tiles:
-        """Cut the part out of drawn slices, with 0 for zero and 255 for `top` and above."""
+        """Crop displayed slices and map them to levels: 0 for zero, 255 for `top` and above."""
         box = self.box
         cut = drawn[list(self.slices), box.top : box.bottom, box.left : box.right]
         return np.rint(np.clip(cut * np.float32(LEVELS / max(top, 1e-9)), 0, LEVELS)).astype(np.uint8)
 
-    def fewer(self, count: int) -> Part:
-        """Return the part with `count` pictures: the first ones where they are ranked, else those in the middle."""
+    def fewer(self, count: int) -> Crop:
+        """Keep `count` pictures: the first ones if they are ranked, else the middle ones."""
         first = 0 if self.ranked else (len(self.pictures) - count) // 2
         return replace(self, slices=self.slices[first * self.colours : (first + count) * self.colours])
 
@@ -80,12 +80,12 @@ class Layer:
     """One volume of the viewer.
 
     Attributes:
-        name: of the method or map.
-        title: as a reader sees it.
-        role: "measured", "estimate", "reference" or "map".
+        name: name of the method or map.
+        title: displayed title.
+        role: "input", "estimate", "reference" or "map".
         tiles: grey levels, shape (slices, rows, columns).
-        legend: of a map: the meaning of its darkest and lightest level.
-        colours: of a map: red, green and blue by level, shape (256, 3).
+        legend: labels of the lowest and the highest level of a map.
+        colours: colormap of a map, RGB by level, shape (256, 3).
     """
 
     name: str
@@ -98,35 +98,35 @@ class Layer:
 
 @dataclass(frozen=True)
 class Packed:
-    """Layers as sheets, and what was given up to make them fit.
+    """Layers packed into sheets, and the losses that this took.
 
     Attributes:
-        layers: name, title, role and sheets of each, plain values.
-        part: what they hold.
-        quality: of the sheets; None where nothing is lost.
-        departure: mean absolute difference of stored from drawn grey levels, in levels.
-        left_out: titles of methods for which there was no room.
+        layers: name, title, role and sheets of each layer, as JSON values.
+        crop: displayed part of the volume.
+        quality: WebP quality of the sheets; None if they are lossless.
+        departure: mean absolute difference between stored and original grey levels.
+        left_out: titles of the methods that were left out to save space.
     """
 
     layers: tuple[Mapping[str, Any], ...]
-    part: Part
+    crop: Crop
     quality: int | None
     departure: float
     left_out: tuple[str, ...]
 
     @property
     def size_bytes(self) -> int:
-        """Bytes that the sheets take in the page."""
+        """Size of the sheets in the page."""
         return sum(len(sheet) for layer in self.layers for sheet in layer["sheets"])
 
 
-def choose_part(reference: Image, order: Sequence[int] | None, detail: Box) -> Part:
-    """Choose what of a volume is looked at: the foreground's box, through all slices that have foreground.
+def choose_crop(reference: Image, order: Sequence[int] | None, detail: Box) -> Crop:
+    """Choose the displayed part of a volume: the bounding box of the foreground, in all slices with foreground.
 
     Args:
         reference: extracted volume with its foreground.
-        order: slices of a stack of pictures, in the order in which they are shown; None for volumes.
-        detail: a drawn slice's part around which images are cut that are too large.
+        order: slices of a stack of pictures in display order; None for volumes.
+        detail: magnified detail, around which too large images are cropped.
     """
     axis = reference.slice_axis
     mask = reference.masks["foreground"]
@@ -137,12 +137,12 @@ def choose_part(reference: Image, order: Sequence[int] | None, detail: Box) -> P
     top = HEADROOM * float(np.percentile(np.asarray(reference.data)[mask], 99.9))
     colours = reference.stack.colours
     whole = tuple(index for one in slices for index in with_its_colours(one, colours))
-    part = Part(axis, tuple(dict.fromkeys(whole)), box, top, ranked=order is not None, colours=colours)
-    return part.fewer(max(1, min(len(part.pictures), MAX_VOXELS // (colours * box.shape[0] * box.shape[1]))))
+    crop = Crop(axis, tuple(dict.fromkeys(whole)), box, top, ranked=order is not None, colours=colours)
+    return crop.fewer(max(1, min(len(crop.pictures), MAX_VOXELS // (colours * box.shape[0] * box.shape[1]))))
 
 
 def limit(box: Box, detail: Box) -> Box:
-    """Cut a box that is too large to `LARGEST_SIDE` around the middle of a detail inside it."""
+    """Crop a box larger than `LARGEST_SIDE` around the centre of a detail inside it."""
     top, bottom = _limit(box.top, box.bottom, (detail.top + detail.bottom) // 2)
     left, right = _limit(box.left, box.right, (detail.left + detail.right) // 2)
     return Box(top, bottom, left, right)
@@ -155,27 +155,28 @@ def _limit(start: int, stop: int, middle: int) -> tuple[int, int]:
     return first, first + LARGEST_SIDE
 
 
-def pack(layers: Sequence[Layer], part: Part, main: Sequence[str], budget: int | None = None) -> Packed:
-    """Pack layers into sheets that fit a budget, and gives up as little as that takes.
+def pack(layers: Sequence[Layer], crop: Crop, main: Sequence[str], budget: int | None = None) -> Packed:
+    """Pack layers into sheets within a size budget.
 
-    In this order: all methods without loss, all with little loss, the main ones alone, fewer slices.
+    The first of these that fits is used: all methods lossless, all methods with increasing loss, the main methods
+    only, fewer slices.
 
     Args:
-        layers: all of them, their tiles as `part` cuts them.
-        part: what they hold.
+        layers: layers with tiles of the given crop.
+        crop: displayed part of the volume.
         main: names of the layers that are never left out.
-        budget: bytes; None for `BUDGET_BYTES`.
+        budget: maximum size in bytes; None for `BUDGET_BYTES`.
     """
     budget = BUDGET_BYTES if budget is None else budget
-    kept = [layer for layer in layers if layer.name in main or layer.role in ("measured", "reference", "map")]
+    kept = [layer for layer in layers if layer.name in main or layer.role in ("input", "reference", "map")]
     chosen, quality, expected = _first_that_fits([layers, kept], budget)
     if expected > budget:
-        part, chosen = _thin(part, chosen, int(len(part.pictures) * budget / expected))
+        crop, chosen = _thin(crop, chosen, int(len(crop.pictures) * budget / expected))
     packed = [_sheets(layer, quality) for layer in chosen]
     names = {layer.name for layer in chosen}
     return Packed(
         layers=tuple(_described(layer, sheets) for layer, sheets in zip(chosen, packed, strict=True)),
-        part=part,
+        crop=crop,
         quality=quality,
         departure=_departure(chosen, packed, quality),
         left_out=tuple(layer.title for layer in layers if layer.name not in names),
@@ -183,7 +184,7 @@ def pack(layers: Sequence[Layer], part: Part, main: Sequence[str], budget: int |
 
 
 def _first_that_fits(selections: Sequence[Sequence[Layer]], budget: int) -> tuple[Sequence[Layer], int | None, float]:
-    """Return layers, quality and expected bytes of the first attempt that fits, or of the last one."""
+    """Return layers, quality and expected size of the first attempt that fits, or of the last one."""
     attempt: tuple[Sequence[Layer], int | None, float] = (selections[-1], QUALITIES[-1], 0.0)
     for chosen, quality in product(selections, QUALITIES):
         attempt = chosen, quality, sum(_expected_bytes(layer, quality) for layer in chosen)
@@ -192,16 +193,16 @@ def _first_that_fits(selections: Sequence[Sequence[Layer]], budget: int) -> tupl
     return attempt
 
 
-def _thin(part: Part, layers: Sequence[Layer], count: int) -> tuple[Part, list[Layer]]:
-    fewer = part.fewer(max(count, 1))
-    first = part.slices.index(fewer.slices[0])
+def _thin(crop: Crop, layers: Sequence[Layer], count: int) -> tuple[Crop, list[Layer]]:
+    fewer = crop.fewer(max(count, 1))
+    first = crop.slices.index(fewer.slices[0])
     span = slice(first, first + len(fewer.slices))
     return fewer, [replace(layer, tiles=layer.tiles[span]) for layer in layers]
 
 
 def _quality_of(layer: Layer, quality: int | None) -> int | None:
-    """Blocks and maps are never stored with loss: edges between blocks would blur, and they take little."""
-    return None if layer.role in ("measured", "map") else quality
+    """Return the quality for a layer: the blocky input and maps are always lossless, since they compress well."""
+    return None if layer.role in ("input", "map") else quality
 
 
 def _expected_bytes(layer: Layer, quality: int | None) -> float:
@@ -216,13 +217,13 @@ def _sheets(layer: Layer, quality: int | None) -> list[str]:
 
 
 def grid(tiles: Tiles) -> tuple[int, int]:
-    """Return how many tiles stand beside and below each other on a full sheet."""
+    """Return the number of tiles per row and per column of a full sheet."""
     _, rows, columns = tiles.shape
     return max(1, SHEET_SIDE // columns), max(1, SHEET_SIDE // rows)
 
 
 def mosaics(tiles: Tiles) -> list[NDArray[np.uint8]]:
-    """Lay tiles (tile, rows, columns) onto sheets, row by row of tiles; the last sheet is as high as it must be."""
+    """Arrange tiles, shape (tile, rows, columns), on sheets in row-major order; the last sheet can be lower."""
     count, rows, columns = tiles.shape
     across, down = grid(tiles)
     found = []
@@ -244,7 +245,7 @@ def _described(layer: Layer, sheets: list[str]) -> dict[str, Any]:
 
 
 def _departure(layers: Sequence[Layer], packed: Sequence[list[str]], quality: int | None) -> float:
-    """Measure what the loss amounts to: the first sheet of every layer is read back."""
+    """Return the mean absolute error of the stored levels, from the first sheet of every layer."""
     if quality is None:
         return 0.0
     differences = [
@@ -267,45 +268,45 @@ def viewer_data(
     keys: Sequence[str],
     labels: Sequence[str],
 ) -> dict[str, Any]:
-    """Return all that the script of the viewer reads, as plain values.
+    """Return the data for the script of the viewer, as JSON values.
 
     Args:
         packed: the sheets.
         reference: extracted volume.
-        white: normalised intensity that is drawn white at first.
-        error_top: error that has the brightest colour, as a share of the normalised range.
-        base: method that interpolates the measurement, against which detail is told; it need not be there.
-        first: method that is looked at when the page opens.
-        second: method that it is compared with.
+        white: normalised intensity initially displayed as white.
+        error_top: error with the brightest colour, as a fraction of the normalised range.
+        base: interpolation of the input, relative to which detail is displayed; can be absent.
+        first: method A when the page opens.
+        second: method B.
         keys: methods in the order of the number keys.
-        labels: names of the pictures, in the order of the part.
+        labels: names of the pictures in the order of the crop.
     """
-    part = packed.part
-    shape = (len(part.pictures), *part.box.shape)
+    crop = packed.crop
+    shape = (len(crop.pictures), *crop.box.shape)
     sample = np.zeros(shape, dtype=np.uint8)
     anatomical = reference.is_anatomical and reference.plane != PICTURE
     planes = [
         {"name": name, "axis": axis, "edges": PLANE_EDGES[name]}
         for name, axis in PLANE_AXIS.items()
-        if anatomical and shape[_place(part.axis, axis)] > 1
+        if anatomical and shape[_place(crop.axis, axis)] > 1
     ]
-    here = {"name": reference.plane, "axis": part.axis, "edges": PLANE_EDGES.get(reference.plane, ())}
-    others = [plane for plane in planes if plane["axis"] != part.axis]
+    here = {"name": reference.plane, "axis": crop.axis, "edges": PLANE_EDGES.get(reference.plane, ())}
+    others = [plane for plane in planes if plane["axis"] != crop.axis]
     return {
         "layers": list(packed.layers),
         "across": grid(sample)[0],
         "down": grid(sample)[1],
         "shape": shape,
-        "colours": part.colours,
-        "axis": part.axis,
+        "colours": crop.colours,
+        "axis": crop.axis,
         "planes": [here, *others],
         "spacing": list(reference.spacing),
         "unit": reference.unit,
         "labels": list(labels),
         "bottom": reference.intensity.shown_range.offset,
-        "top": part.top * reference.intensity.shown_range.scale,
-        "white": _level(white, part.top),
-        "error_top": max(1, round(LEVELS * error_top / part.top)),
+        "top": crop.top * reference.intensity.shown_range.scale,
+        "white": _level(white, crop.top),
+        "error_top": max(1, round(LEVELS * error_top / crop.top)),
         "error_share": error_top,
         "inferno": colours().ravel().tolist(),
         "base": base if any(layer["name"] == base for layer in packed.layers) else "",
@@ -316,7 +317,7 @@ def viewer_data(
 
 
 def _place(main: int, axis: int) -> int:
-    """Return where an axis of the volume lies in tiles (slices, rows, columns) of slices along `main`."""
+    """Return the position of a volume axis in tiles (slices, rows, columns) of slices along `main`."""
     columns, rows = (other for other in range(3) if other != main)
     return (main, rows, columns).index(axis)
 

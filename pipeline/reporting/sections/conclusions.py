@@ -8,7 +8,7 @@ from pipeline.reporting.run_record import RunRecord, tested
 from pipeline.reporting.section import Block, Folded, Heading, Items, Section
 from pipeline.reporting.tables import distinct
 from pipeline.reporting.titles import SPLIT_ORDER, TESTED, method_title
-from pipeline.statistics.conclusion import findings, reach
+from pipeline.statistics.conclusion import findings, scope
 
 MAX_METRICS = 2
 """Metrics whose conclusions on the deliverable are shown at once; the others are folded."""
@@ -26,7 +26,7 @@ def for_index(run: RunRecord) -> Section | None:
         blocks.append(Folded("Other metrics and other networks", (Items(folded),)))
     splits = [split for split in SPLIT_ORDER if split in TESTED and split in distinct(run.summary, "split")]
     limits = (
-        *(reach(split, run.volumes, run.stacks) for split in splits),
+        *(scope(split, run.volumes, run.stacks) for split in splits),
         "Means do not describe single locations: a method that is better on average can be wrong where it matters. "
         "Detail finer than the low-resolution voxels is likely, not measured.",
     )
@@ -34,5 +34,7 @@ def for_index(run: RunRecord) -> Section | None:
 
 
 def _sentences(run: RunRecord, summary: Any) -> tuple[str, ...]:
-    found = findings(summary, run.volumes, confidence=run.confidence, title=method_title, stacks=run.stacks)
-    return tuple(sentence for sentences in found.values() for sentence in sentences)
+    by_split = findings(summary, confidence=run.confidence, title=method_title)
+    return tuple(
+        f"{run.split_title(split)}: {sentence}" for split, sentences in by_split.items() for sentence in sentences
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,11 @@ import pandas as pd
 from pipeline.reporting.cells import method_cell, split_cell
 from pipeline.reporting.numbers import format_number
 from pipeline.reporting.run_record import RunRecord
-from pipeline.reporting.section import Block, Cell, Section, Table, Text
+from pipeline.reporting.section import Block, Cell, Section, Table, Template, Text, folded_table
 from pipeline.reporting.tables import distinct, records, where
 from pipeline.reporting.titles import in_order, method_title, readable
-from pipeline.tables.gates import GATES
+from pipeline.reporting.volume_report import VolumeReport
+from pipeline.tables.gates import GATES, GateResult
 
 
 def for_index(run: RunRecord) -> Section | None:
@@ -32,6 +34,41 @@ def for_index(run: RunRecord) -> Section | None:
     if failed:
         blocks.append(_failures(failed, run.deliver))
     return Section("gates", "Gates", (*blocks, _all_methods(gates, run.deliver)), link="Gates")
+
+
+def for_volume(volume: VolumeReport) -> Section | None:
+    """List the gates of the deliverable, those of the other methods folded."""
+    if not volume.gates:
+        return None
+    delivered = [gate for gate in volume.gates if gate.method == volume.deliver]
+    others = [gate for gate in volume.gates if gate.method != volume.deliver]
+    blocks: list[Block] = [Text("Gates need no reference, so they also apply to real scans.", "note")]
+    if delivered:
+        blocks.append(_gates_of_volume("gates-delivered", "Gates of the deliverable", delivered))
+    if others:
+        blocks.append(folded_table(_gates_of_volume("gates-others", "Gates of the other methods", others)))
+    return Section("gates", "Gates", tuple(blocks))
+
+
+def _gates_of_volume(name: str, caption: str, gates: Sequence[GateResult]) -> Table:
+    rows = tuple(
+        (
+            Cell(method_title(gate.method)),
+            Cell(readable(gate.gate)),
+            Cell.of(gate.value),
+            Cell.of(gate.limit),
+            Cell("yes", style="better") if gate.passed else Cell("no", style="worse"),
+        )
+        for gate in gates
+    )
+    return Table(name, caption, ("Method", "Gate", "Value", "Limit", "Passed"), rows)
+
+
+def gate_banner(volume: VolumeReport) -> tuple[Template, ...]:
+    """Return the banner that names the failed gates of the deliverable, or all gates that it passed."""
+    gates = volume.failed_gates or [gate for gate in volume.gates if gate.method == volume.deliver]
+    texts = [f"{readable(gate.gate)} {format_number(gate.value)} (limit {format_number(gate.limit)})" for gate in gates]
+    return (Template("gate_banner", (bool(volume.failed_gates), texts)),) if texts else ()
 
 
 def _failures(failed: list[dict[str, Any]], deliver: str) -> Table:

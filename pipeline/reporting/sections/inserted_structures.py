@@ -8,8 +8,9 @@ from pipeline.reporting.cells import difference_cell, method_cell, share_cell, s
 from pipeline.reporting.figures.detection import detection_figures
 from pipeline.reporting.run_record import RunRecord
 from pipeline.reporting.section import Block, Cell, Figures, Section, Table, Text, folded_table
-from pipeline.reporting.tables import distinct
+from pipeline.reporting.tables import distinct, records, where
 from pipeline.reporting.titles import REFERENCE, baselines, in_order, readable
+from pipeline.reporting.volume_report import VolumeReport, curve_methods
 from pipeline.tables.detection_rates import DETECTION_RATES
 from pipeline.tables.inserted_structures import INSERTED_STRUCTURES
 
@@ -45,6 +46,39 @@ def for_index(run: RunRecord) -> Section | None:
     if not by_condition.empty:
         blocks.append(folded_table(_by_condition(sorted_rows(by_condition, run.deliver), run.deliver)))
     return Section("inserted", "Inserted structures", tuple(blocks), link="Inserted structures")
+
+
+def for_volume(volume: VolumeReport) -> Section | None:
+    """Show detection rates of the main methods by size and contrast, and the counts of all methods."""
+    counts = volume.inserted
+    if counts.empty:
+        return None
+    rows = tuple(
+        (
+            method_cell(method, volume.deliver),
+            Cell(readable(row["kind"])),
+            Cell.of(row["size_voxels"]),
+            Cell.of(row["contrast"], sign=True),
+            *(Cell.of(row[name], 0) for name in ("inserted", "detected", "false_alarms")),
+        )
+        for method in in_order(distinct(counts, "method"), volume.deliver)
+        for row in records(where(counts, method=method))
+    )
+    headings = ("Method", "Structure", "Size (voxels)", "Contrast", "Inserted", "Detected", "False alarms")
+    note = (
+        "Small structures were inserted into the reference before it was degraded. A method that detects none of a "
+        "size also removes real structures of that size. A false alarm is a detection where nothing was inserted."
+    )
+    drawn = curve_methods(volume.baseline, volume.deliver)
+    return Section(
+        "inserted",
+        "Inserted structures",
+        (
+            Text(note, "note"),
+            Figures(detection_figures(counts, drawn, volume.deliver)),
+            folded_table(Table("inserted-counts", "Inserted structures, all methods", headings, rows)),
+        ),
+    )
 
 
 def _together(rows: list[dict], deliver: str) -> Table:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from pipeline.reporting.run_record import RunRecord
 from pipeline.reporting.section import Cell, Section, Table
+from pipeline.reporting.volume_report import VolumeReport
 
 
 def for_index(run: RunRecord) -> Section:
     """List the sources of data and weights with their licences."""
     return Section("licences", "Data, weights and their licences", (licence_table(run),))
+
+
+def for_volume(volume: VolumeReport) -> Section:
+    """List the same sources on the page of a volume."""
+    return for_index(volume.run)
 
 
 def licence_table(run: RunRecord) -> Table:

@@ -4,13 +4,29 @@ from __future__ import annotations
 
 import json
 
+from pipeline.reporting.numbers import format_duration, format_memory
 from pipeline.reporting.run_record import RunRecord
-from pipeline.reporting.section import Block, Facts, Folded, Items, Preformatted, Section
+from pipeline.reporting.section import Block, Cell, Facts, Folded, Items, Preformatted, Section, Table
+from pipeline.reporting.volume_report import VolumeReport
 
 
 def for_index(run: RunRecord) -> Section:
     """Show the provenance of the run."""
     return Section("provenance", "Provenance", provenance_blocks(run), link="Provenance")
+
+
+def for_volume(volume: VolumeReport) -> Section:
+    """Show the jobs behind the results of a volume, and the provenance of the run."""
+    rows = tuple(
+        (
+            Cell(title),
+            Cell(format_duration(job.seconds), job.seconds),
+            Cell(format_memory(job.memory_mb), job.memory_mb),
+        )
+        for title, job in volume.jobs
+    )
+    jobs = (Table("jobs", "Run time of the jobs", ("Job", "Run time", "Peak memory"), rows),) if rows else ()
+    return Section("provenance", "Provenance", (*jobs, *provenance_blocks(volume.run)), link="Provenance")
 
 
 def provenance_blocks(run: RunRecord) -> tuple[Block, ...]:

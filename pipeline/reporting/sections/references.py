@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from pipeline.reporting.literature import bibtex
 from pipeline.reporting.methods_text import index_methods
 from pipeline.reporting.run_record import RunRecord
-from pipeline.reporting.section import Section, Template
+from pipeline.reporting.section import Block, Folded, Preformatted, Section, Template
+from pipeline.reporting.sections.methods import volume_methods
+from pipeline.reporting.volume_report import VolumeReport
 
 
 def for_index(run: RunRecord) -> Section:
     """List the references of the methods."""
     _, references = index_methods(run)
-    return Section("references", "References", (Template("references", references),))
+    return references_section(references)
+
+
+def for_volume(volume: VolumeReport) -> Section:
+    """List the references of the methods, also as BibTeX to copy."""
+    _, references = volume_methods(volume)
+    title = "References as BibTeX"
+    return references_section(references, Folded(title, (Preformatted(title, bibtex(references), "bibtex"),)))
+
+
+def references_section(references: Sequence[str], *more: Block) -> Section:
+    """Return the list of references, followed by other blocks."""
+    return Section("references", "References", (Template("references", references), *more))

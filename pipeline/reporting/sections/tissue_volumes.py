@@ -6,7 +6,9 @@ from pipeline.reporting.cells import difference_cell, method_cell, sorted_rows, 
 from pipeline.reporting.numbers import MISSING, format_interval
 from pipeline.reporting.run_record import RunRecord
 from pipeline.reporting.section import Cell, Section, Table, Text
-from pipeline.reporting.titles import readable
+from pipeline.reporting.tables import distinct, records, where
+from pipeline.reporting.titles import in_order, readable
+from pipeline.reporting.volume_report import VolumeReport
 from pipeline.tables.tissue_agreement import TISSUE_AGREEMENT
 
 
@@ -39,3 +41,23 @@ def for_index(run: RunRecord) -> Section | None:
             Table("tissue-table", "Agreement of tissue volumes with the reference", headings, rows),
         ),
     )
+
+
+def for_volume(volume: VolumeReport) -> Section | None:
+    """List the tissue volumes of all methods."""
+    tissue = volume.tissue
+    if tissue.empty:
+        return None
+    rows = tuple(
+        (
+            method_cell(method, volume.deliver),
+            Cell(readable(row["tissue"])),
+            *(Cell.of(row[name]) for name in ("reference_ml", "method_ml", "dice")),
+        )
+        for method in in_order(distinct(tissue, "method"), volume.deliver)
+        for row in records(where(tissue, method=method))
+    )
+    headings = ("Method", "Tissue", "Reference (ml)", "Result (ml)", "Dice coefficient")
+    note = "The reference and all results were segmented by the same method."
+    table = Table("tissue-table", "Tissue volumes", headings, rows)
+    return Section("tissue", "Tissue volumes", (Text(note, "note"), table))

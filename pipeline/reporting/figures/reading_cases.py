@@ -1,13 +1,17 @@
-"""The pictures of a reader study: the same part, the same window and the same size for every method."""
+"""Cases of a reader study: slices with the same crop, intensity window and size for every method."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.config.sections import REFERENCE
+from pipeline.fidelity.reading.study import Picture
+from pipeline.formats.io.predictions import read_prediction
 from pipeline.image.channels import with_its_colours
 from pipeline.image.image import Image
 from pipeline.image.slices import evenly_spaced
@@ -26,7 +30,16 @@ from pipeline.reporting.figures.slices import (
 
 @dataclass(frozen=True)
 class Case:
-    """One slice of a study: which one, the part that is shown, the intensity that is drawn white, and its colours."""
+    """One slice of a study.
+
+    Attributes:
+        volume: name of the volume.
+        index: index of the slice.
+        box: the crop.
+        white: normalised intensity that is drawn white.
+        aspect: width over height.
+        colours: number of colour channels.
+    """
 
     volume: str
     index: int
@@ -37,23 +50,23 @@ class Case:
 
     @property
     def name(self) -> str:
-        """The volume and the slice."""
+        """Name of the case: volume and slice."""
         return f"{self.volume}/{self.index}"
 
     def picture(self, volume: NDArray[np.floating], axis: int) -> str:
-        """Draw this slice of a volume that lies on the grid of the reference, losslessly; return a data URI."""
+        """Draw this slice of a volume on the grid of the reference, lossless; return a data URI."""
         return data_uri(to_grey(self.box.cut(_drawn(volume, axis, self.index, self.colours)), 0.0, self.white))
 
 
 def choose_cases(references: Sequence[Image], count: int) -> list[Case]:
-    """Choose slices, spread evenly over the volumes and within each.
+    """Choose slices that are evenly spaced over the volumes and within each.
 
-    Part and window are chosen from the reference alone, so that no method is favoured. Of large slices a part is shown,
-    the surroundings of the detail that the report magnifies, since pictures that are scaled down hide differences.
+    Crop and window are chosen from the reference only, so that no method is favoured. Large slices are cropped around
+    the detail that the report magnifies, since downscaled pictures hide differences.
 
     Args:
         references: extracted volumes.
-        count: slices altogether, as far as there are so many.
+        count: maximum number of slices in total.
     """
     found: list[Case] = []
     for place, reference in enumerate(references):
@@ -63,8 +76,29 @@ def choose_cases(references: Sequence[Image], count: int) -> list[Case]:
     return found
 
 
+def draw_cases(
+    reference: Image, predictions: Mapping[str, Path], cases: Sequence[Case]
+) -> dict[tuple[str, str], Picture]:
+    """Draw the cases of a volume for the reference and every method, with one restored volume in memory at a time.
+
+    Args:
+        reference: extracted volume.
+        predictions: files of its restorations by method.
+        cases: cases of this volume.
+
+    Returns:
+        Pictures by case and method.
+    """
+    axis = reference.slice_axis
+    pictures = {(case.name, REFERENCE): Picture(case.picture(reference.data, axis), case.aspect) for case in cases}
+    for method, path in predictions.items():
+        estimate = read_prediction(path, reference)
+        pictures |= {(case.name, method): Picture(case.picture(estimate, axis), case.aspect) for case in cases}
+    return pictures
+
+
 def _drawn(volume: NDArray, axis: int, index: int, colours: int) -> NDArray:
-    """Draw a slice, shape (rows, columns), or with the colours of its picture (rows, columns, 3)."""
+    """Draw a slice, shape (rows, columns), or (rows, columns, 3) for a colour picture."""
     each = [draw_slice(volume, axis, one) for one in with_its_colours(index, colours)]
     return each[0] if colours == 1 else np.stack(each, axis=-1)
 
@@ -83,7 +117,7 @@ def _case(reference: Image, index: int) -> Case:
 
 
 def _around(detail: Box, shape: tuple[int, ...]) -> Box:
-    """The part of a slice around the middle of a detail, at most LONGEST_SIDE along both sides."""
+    """Return the crop of a slice around the centre of a detail, at most LONGEST_SIDE along both sides."""
     edges = []
     for low, high, size in ((detail.top, detail.bottom, shape[0]), (detail.left, detail.right, shape[1])):
         length = min(LONGEST_SIDE, size)

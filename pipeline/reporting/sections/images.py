@@ -1,0 +1,47 @@
+"""Static images of the main methods of a volume, with magnified details and error maps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipeline.reporting.figures.gallery import Gallery
+from pipeline.reporting.section import Section, Template, Text
+from pipeline.reporting.volume_report import VolumeReport, main_methods
+
+
+@dataclass(frozen=True)
+class Images:
+    """Content of the template: the images, and the methods in their order."""
+
+    gallery: Gallery
+    methods: list[str]
+    deliver: str
+
+
+def for_volume(volume: VolumeReport) -> Section:
+    """Return some evenly spaced slices of a volume, or the worst pictures of a stack."""
+    gallery = volume.gallery
+    notes = []
+    if volume.is_stack:
+        notes.append("The worst restored pictures of the deliverable, worst first.")
+    elif gallery.edges:
+        patient = (
+            "the patient faces left" if volume.reference.plane == "sagittal" else "the patient's right is on the left"
+        )
+        notes.append(
+            "Radiological convention: letters mark the edges (R right, L left, A anterior, P posterior, S superior, "
+            f"I inferior), so {patient}."
+        )
+    notes.append(
+        f"All images share one intensity window, from 0 (black) to {gallery.white} (white) in the units of the file. "
+        "The detail was chosen from the reference alone."
+    )
+    if gallery.averaged:
+        notes.append("Whole slices were averaged down to fit; details were not.")
+    if not gallery.lossless:
+        notes.append(
+            "The images are stored with slight loss to keep the page small; metrics are not computed from them."
+        )
+    methods = main_methods(volume.predictions.displayed, volume.baseline, volume.deliver)
+    blocks = (Text(" ".join(notes), "note"), Template("gallery", Images(gallery, methods, volume.deliver)))
+    return Section("images", "Images", blocks, link="Images")

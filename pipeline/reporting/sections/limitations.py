@@ -1,0 +1,180 @@
+"""Limitations of the results of one volume, derived from the records of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from pipeline.image.image import PLANE_AXIS
+from pipeline.image.stack import SLICE_AXIS
+from pipeline.inference.result_check import WARN_BEYOND
+from pipeline.physics.parameters import Direction, axes_along, is_outside
+from pipeline.reporting import methods_text
+from pipeline.reporting.numbers import format_number
+from pipeline.reporting.run_record import gap_of, is_self_supervised
+from pipeline.reporting.section import Facts, Section
+from pipeline.reporting.titles import TESTED, baselines, method_title, readable, split_title
+from pipeline.reporting.volume_report import VolumeReport
+
+MIN_PERCENTAGE = 0.0001
+"""Smallest fraction that two decimals of a percentage can show."""
+
+
+@dataclass(frozen=True)
+class Limitation:
+    """One limitation: a short title and its explanation."""
+
+    title: str
+    text: str
+
+
+SIMULATED = Limitation(
+    "Simulated low-resolution input",
+    "The low-resolution volume was simulated from the reference. Real scans can differ in ways that the simulation "
+    "does not model. The mismatch matrix, if the run has one, shows how the networks perform under other degradations.",
+)
+
+
+def for_volume(volume: VolumeReport) -> Section:
+    """Return the limitations of a volume's results."""
+    pairs = tuple((one.title, one.text) for one in limitations(volume))
+    return Section("limitations", "Limitations", (Facts(pairs, style="warnings"),))
+
+
+def limitations(volume: VolumeReport) -> list[Limitation]:
+    """Return the limitations of a volume's results, the most serious first."""
+    return [
+        *_failed_gates(volume),
+        *_inconsistency(volume),
+        *(Limitation(setback.title, setback.text) for setback in volume.setbacks),
+        *_split(volume),
+        *_near_duplicates(volume),
+        *_noise_level(volume),
+        *_voxel_size(volume),
+        *_intensities(volume),
+        *_code(volume),
+        SIMULATED,
+    ]
+
+
+def _failed_gates(volume: VolumeReport) -> Iterator[Limitation]:
+    for gate in volume.failed_gates:
+        yield Limitation(
+            f"Failed gate: {readable(gate.gate)}",
+            f"{method_title(gate.method)}: {format_number(gate.value)}, limit {format_number(gate.limit)}. Do not use "
+            "this result until the cause is known.",
+        )
+
+
+def _inconsistency(volume: VolumeReport) -> Iterator[Limitation]:
+    beyond_noise = volume.predictions.beyond_noise
+    if beyond_noise > WARN_BEYOND:
+        yield Limitation(
+            "Inconsistent with the low-resolution input",
+            f"When degraded again, the result differs from the low-resolution input by {beyond_noise:.1%} of the "
+            f"intensity range (root mean square) beyond the noise. Reliable results stay below {WARN_BEYOND:.0%}.",
+        )
+
+
+def _split(volume: VolumeReport) -> Iterator[Limitation]:
+    record, split = volume.run.provenance, volume.split
+    self_supervised = is_self_supervised(record)
+    pictures = bool(volume.run.stacks)
+    if split == "val":
+        yield Limitation("Validation data", "Settings were chosen on this volume, so its results are not evidence.")
+        return
+    if self_supervised and split in TESTED:
+        yield Limitation("Self-supervised training", "The network was trained on the thick slices of this same volume.")
+    elif split == "test_within_subject":
+        gap = gap_of(record, volume.id)
+        apart = f", at least {gap} slices away" if gap is not None else ""
+        yield Limitation(
+            "Same subject as in training",
+            f"The network was trained on other slices of this subject{apart}. The result is no evidence for other "
+            "subjects.",
+        )
+    if len(volume.subjects) == 1 and not pictures:
+        title = split_title(split, self_supervised=self_supervised).lower()
+        yield Limitation(
+            "One subject",
+            f"The split \N{LEFT DOUBLE QUOTATION MARK}{title}\N{RIGHT DOUBLE QUOTATION MARK} contains one subject. "
+            "Intervals reflect the variation between its slices, not between subjects.",
+        )
+    trained_on = {one["subject"] for one in record["volumes"] if one["split"] == "train"}
+    if len(trained_on) == 1 and volume.deliver not in baselines() and not pictures:
+        yield Limitation("Trained on one subject", "All training slices come from one scan of one subject.")
+
+
+def _near_duplicates(volume: VolumeReport) -> Iterator[Limitation]:
+    record, name = volume.run.provenance, volume.id
+    for pair in record.get("near_duplicates", []):
+        if name not in (pair["volume"], pair["near_duplicate_volume"]):
+            continue
+        other, split = (
+            (pair["near_duplicate_volume"], pair["near_duplicate_split"])
+            if pair["volume"] == name
+            else (pair["volume"], pair["split"])
+        )
+        what = "picture or slice resembles" if pair["pictures"] == 1 else "pictures or slices resemble"
+        left_out = "They were left out." if name in volume.run.stacks else "They were kept."
+        yield Limitation(
+            "Near-duplicates in another split",
+            f"{pair['pictures']} {what} some of {other} in the split {split}. {left_out}",
+        )
+
+
+def _noise_level(volume: VolumeReport) -> Iterator[Limitation]:
+    record = volume.run.provenance
+    recipe = methods_text.recipe_of(record, volume.deliver) if volume.deliver not in baselines() else None
+    if recipe is None:
+        return
+    sigma = volume.low.forward_model.noise_sigma
+    low, high = recipe.noise_sigma_range or (record["config"]["degrade"]["noise_sigma"],) * 2
+    if not low - 1e-9 <= sigma <= high + 1e-9:
+        yield Limitation(
+            "Noise level outside the training range",
+            f"The noise level is {sigma:.1%} of the intensity range; {method_title(volume.deliver)} was trained with "
+            f"{low:.1%} to {high:.1%}.",
+        )
+
+
+def _voxel_size(volume: VolumeReport) -> Iterator[Limitation]:
+    """Compare the voxel size along the upsampled axes with that of the training volumes."""
+    if volume.deliver in baselines():
+        return
+    record = volume.run.provenance
+    direction: Direction = record["config"]["degrade"]["direction"]
+
+    def upsampled_mm(spacing_mm: Sequence[float] | None, plane: str) -> list[float]:
+        axes = axes_along(direction, PLANE_AXIS.get(plane, SLICE_AXIS))
+        return [spacing_mm[axis] for axis in axes] if spacing_mm else []
+
+    here = upsampled_mm(volume.reference.block.spacing_mm, volume.reference.plane)
+    trained_on = [one for one in record["volumes"] if one["split"] == "train"]
+    known = [size for one in trained_on for size in upsampled_mm(one.get("spacing_mm"), one["plane"])]
+    if here and known and is_outside(here, (min(known), max(known))):
+        sizes = " \N{MULTIPLICATION SIGN} ".join(f"{size:.3g}" for size in here)
+        yield Limitation(
+            "Voxel size outside the training range",
+            f"The voxel size of the reference is {sizes} mm along the upsampled axes; the training volumes have "
+            f"{min(known):.3g} to {max(known):.3g} mm.",
+        )
+
+
+def _intensities(volume: VolumeReport) -> Iterator[Limitation]:
+    if volume.reference.block.bias_corrected:
+        yield Limitation("Bias-corrected", "Metrics and images are computed after bias field correction.")
+    saturated = volume.predictions.saturated
+    if saturated > 0:
+        share = f"{saturated:.2%}" if saturated >= MIN_PERCENTAGE else f"Less than {MIN_PERCENTAGE:.2%}"
+        yield Limitation(
+            "Saturated voxels",
+            f"{share} of the deliverable's voxels are at the upper limit of the file's data type. Higher intensities "
+            "were clipped.",
+        )
+
+
+def _code(volume: VolumeReport) -> Iterator[Limitation]:
+    git = volume.run.provenance.get("git")
+    if git and git["changed"]:
+        yield Limitation("Modified code", "The code was modified after the commit given under Provenance.")
