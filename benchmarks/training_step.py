@@ -44,7 +44,7 @@ from pipeline.training.fabric import start_engine
 from pipeline.training.loading import draw_with_one_thread
 from pipeline.training.patches import PatchSampler, TrainingVolume
 from pipeline.training.perceptual import PerceptualDistance
-from pipeline.training.trainer import Look, Parts, Trainer
+from pipeline.training.trainer import Parts, Trainer, ValidationResult
 
 BATCH, SIDE, FACTOR, DECAY = 4, 32, 4, 0.999
 COMMON = {
@@ -216,7 +216,7 @@ def our_trainer(stage: str, threads: int, folder: Path) -> Trainer:
         recipe,
         Train(threads=threads),
         CheckpointFolder(folder, "benchmark"),
-        lambda network: Look({}, 1.0, torch.zeros(0)),
+        lambda network: ValidationResult({}, 1.0, torch.zeros(0)),
         start_engine("cpu", "32-true"),
     )
 

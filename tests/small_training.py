@@ -21,8 +21,8 @@ from pipeline.training.checkpoint import CheckpointFolder
 from pipeline.training.fabric import start_engine
 from pipeline.training.patches import Patches, PatchSampler, TrainingVolume
 from pipeline.training.perceptual import PerceptualDistance
-from pipeline.training.trainer import Look, Parts, Trainer
-from pipeline.training.validation import look_at
+from pipeline.training.trainer import Parts, Trainer, ValidationResult
+from pipeline.training.validation import validate
 from tests.helpers import described, synthetic_head
 
 TINY = {"blocks": 1, "features": 8, "growth": 4}
@@ -43,7 +43,7 @@ def tiny_recipe(**changes: Any) -> Recipe:
 
 
 def tiny_settings(sentinel: dict[str, Any] | None = None, **changes: Any) -> Train:
-    """Return settings that look and record often."""
+    """Return settings that validate and record often."""
     often = {"validate_every": 6, "record_every": 3, "checkpoint_every": 1000, "threads": 1}
     return Train.model_validate({**often, **changes, "sentinel": Sentinel.model_validate(sentinel or {})})
 
@@ -78,7 +78,7 @@ def make_trainer(
     *,
     generator: Generator | None = None,
     sampler: Any = None,
-    look: Callable[[Generator], Look] | None = None,
+    validation: Callable[[Generator], ValidationResult] | None = None,
     perceptual: PerceptualDistance | None = None,
     device: str = "cpu",
 ) -> Trainer:
@@ -97,7 +97,7 @@ def make_trainer(
         recipe,
         settings,
         CheckpointFolder(folder, "key"),
-        look or (lambda network: look_at(network, excerpts)),
+        validation or (lambda network: validate(network, excerpts)),
         start_engine(device, settings.precision),
     )
 

@@ -1,4 +1,4 @@
-"""What a loss term may look at."""
+"""Inputs of the loss terms."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Scene:
-    """A batch of training patches, and what else the loss terms need. A term reads what it wants and nothing more.
+class LossInputs:
+    """A batch of training patches, and everything else that loss terms need.
 
     Attributes:
         measured: low-resolution patches with noise, shape (batch, channels, y, x), normalised intensities.
@@ -22,9 +22,8 @@ class Scene:
         sigma: standard deviation of the noise in each patch, shape (batch,), a fraction of the normalised range.
         operator: the linear part of the forward model for patches of this size: it maps (batch, channels, factor y,
             factor x) to (batch, channels, y, x) and is differentiable.
-        averaged: gives what the network with averaged weights makes of `measured`, without a gradient; it is computed
-            when it is first asked for.
-        perceptual: distance between images in the features of a VGG; None where no term needs one.
+        averaged: returns the estimate of the network with averaged weights, without a gradient.
+        perceptual: distance between images in the features of a VGG; None where no term needs it.
     """
 
     measured: Tensor

@@ -48,10 +48,10 @@ from pipeline.training.setup import (
 )
 from pipeline.training.trainer import Parts, Trainer
 from pipeline.training.validation import (
-    look_at,
     middle_of,
     middle_of_input,
     stack_common_part,
+    validate,
     validation_excerpt,
 )
 
@@ -83,8 +83,8 @@ def train(
         code: version of the package's code; another one starts the training afresh.
 
     Raises:
-        UserError: another training writes to `work`, a file does not fit, the device cannot be used, or the training
-            failed so often that the sentinel stopped it.
+        UserError: another training writes to `work`, a file does not fit, the device cannot be used, or the sentinel
+            stopped the training.
     """
     use_threads(settings.threads)
     draw_with_one_thread()
@@ -102,12 +102,12 @@ def train(
         parts = Parts(copy.deepcopy(start), discriminator_for(recipe, factors), perceptual)
         sampler = PatchSampler(volumes, recipe, seed)
         trainer = Trainer(
-            parts, sampler, recipe, settings, checkpoints, lambda network: look_at(network, excerpts), engine
+            parts, sampler, recipe, settings, checkpoints, lambda network: validate(network, excerpts), engine
         )
         network = trainer.run().cpu()
-        logger.info("the networks waited for data for %.1f%% of the time", 100 * trainer.waiting_share)
+        logger.info("%.1f%% of the time was spent waiting for data", 100 * trainer.waiting_share)
         if engine.is_global_zero:
-            network, dial = _dialled(start, network, excerpts, recipe, perceptual)
+            network, dial = _interpolate(start, network, excerpts, recipe, perceptual)
             network.record = record_of(network, output.name, volumes, excerpts, recipe)
             _write(output, trainer, dial, excerpts)
             volumes = [map_image(path, LowResolutionImage) for path in (*files.lr, *files.val_lr)]
@@ -118,19 +118,19 @@ def train(
     engine.barrier()
 
 
-def _dialled(
+def _interpolate(
     start: Generator,
     end: Generator,
     excerpts: Sequence[Excerpt],
     recipe: Recipe,
     perceptual: PerceptualDistance | None,
 ) -> tuple[Generator, list[dict[str, Any]]]:
-    """The network at the dial's chosen setting, and the whole curve; the trained network where there is no dial."""
+    """Return the network at the chosen setting of the fidelity dial, and all settings; else the trained network."""
     if recipe.dial is None or perceptual is None:
         return end, []
     rows = try_settings(start, end, excerpts, recipe.dial, perceptual.to("cpu"))
     chosen = next(row for row in rows if row["chosen"])
-    logger.info("the fidelity dial stands at %.2f: %s", chosen["alpha"], chosen)
+    logger.info("fidelity dial: interpolation factor %.2f: %s", chosen["alpha"], chosen)
     return between(start, end, chosen["alpha"]), rows
 
 
@@ -140,7 +140,7 @@ def _write(
     dial: Sequence[Mapping[str, Any]],
     excerpts: Sequence[Excerpt],
 ) -> None:
-    """Write what the training has to show."""
+    """Write history, events, samples and, with a dial, its curve."""
     output.mkdir(parents=True, exist_ok=True)
     write_history(output / "history.csv", trainer.history)
     EVENTS.write(output / "events.csv", trainer.events)

@@ -1,7 +1,7 @@
-"""The sentinel: watches a training for the ways in which adversarial training fails.
+"""The sentinel: detects the ways in which adversarial training fails.
 
-It looks at numbers alone. What it finds it says as a verdict; the trainer acts on it: a bad step is skipped, an illness
-sets the training back to its last good state with a smaller adversarial weight, too many set-backs stop it.
+It checks numbers alone and returns a verdict, on which the trainer acts: a bad step is skipped, a lasting failure rolls
+the training back to its last good state with a smaller adversarial weight, and too many rollbacks stop it.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any, Literal
 from pipeline.config.sections import Sentinel as Settings
 from pipeline.tables.training_events import TrainingEvent
 
-USUAL_STEPS = 50
-"""Steps over which the usual gradient is taken."""
+MEDIAN_STEPS = 50
+"""Steps of the running median of the gradient norm."""
 FIRST_STEPS = 10
-"""Steps before which no gradient is usual yet."""
+"""Steps after which the running median is defined."""
 
 
 Verdict = Literal["fine", "skip", "roll_back"]
@@ -26,106 +26,106 @@ Verdict = Literal["fine", "skip", "roll_back"]
 
 @dataclass
 class _Memory:
-    """What the sentinel remembers between steps; it goes into the checkpoints."""
+    """State of the sentinel, stored in checkpoints."""
 
     gradients: list[float] = field(default_factory=list)
     streaks: dict[str, int] = field(default_factory=dict)
     best_psnr: float = -math.inf
     followed: bool = False
     rollbacks: int = 0
-    adversarial_share: float = 1.0
+    adversarial_factor: float = 1.0
 
 
 class Sentinel:
-    """Judges every step and every validation of one training.
+    """Checks every step and every validation of one training.
 
     Args:
         settings: the section `train.sentinel`.
-        min_skips: steps in a row that may be skipped whatever the settings say.
+        min_skips: minimum number of consecutive steps that may be skipped, whatever the settings.
     """
 
     def __init__(self, settings: Settings, min_skips: int = 0) -> None:
         self._settings = settings
-        self._most_skips = max(1, settings.patience_steps // 10, min_skips)
+        self._max_skips = max(1, settings.patience_steps // 10, min_skips)
         self._memory = _Memory()
         self.events: list[TrainingEvent] = []
 
     @property
-    def adversarial_share(self) -> float:
-        """Share of the adversarial weight that is left after all set-backs."""
-        return self._memory.adversarial_share
+    def adversarial_factor(self) -> float:
+        """Factor of the adversarial weight after all rollbacks."""
+        return self._memory.adversarial_factor
 
     @property
     def healthy(self) -> bool:
-        """Whether no symptom lasts at the moment; a state with one is none to go back to."""
+        """Whether there is no symptom; a state with a symptom is no state to roll back to."""
         return not any(self._memory.streaks.values())
 
     @property
     def exhausted(self) -> bool:
-        """Whether the training was set back more often than it may be."""
+        """Whether there were more rollbacks than allowed."""
         return self._memory.rollbacks > self._settings.max_rollbacks
 
-    def judge_step(self, step: int, loss: float, gradient: float) -> Verdict:
-        """Judge a step of the generator before it is taken.
+    def check_step(self, step: int, loss: float, gradient: float) -> Verdict:
+        """Check a step of the generator before it is taken.
 
         Args:
             step: steps taken so far.
-            loss: the generator's whole loss.
+            loss: total loss of the generator.
             gradient: norm of its gradient.
         """
         finding = self._bad_step(loss, gradient)
         if finding:
             self._note(step, "skipped_step", *finding)
-            what = f"{self._most_skips} steps in a row were skipped"
-            return self._ill(step, "skipped", True, what, gradient, self._most_skips)
-        self._ill(step, "skipped", False, "", 0.0)
-        usual = self._usual()
-        self._memory.gradients = [*self._memory.gradients, gradient][-USUAL_STEPS:]
-        vanished = usual is not None and gradient < self._settings.min_gradient * usual
-        return self._ill(step, "vanished", vanished, "the generator's gradient vanished", gradient)
+            what = f"{self._max_skips} consecutive steps were skipped"
+            return self._count(step, "skipped", True, what, gradient, self._max_skips)
+        self._count(step, "skipped", False, "", 0.0)
+        median = self._median()
+        self._memory.gradients = [*self._memory.gradients, gradient][-MEDIAN_STEPS:]
+        vanished = median is not None and gradient < self._settings.min_gradient * median
+        return self._count(step, "vanished", vanished, "the generator's gradient vanished", gradient)
 
-    def judge_discriminator(self, step: int, real: float, fake: float, stands_still: bool) -> Verdict:
-        """Judge a step of the discriminator after it was taken.
+    def check_discriminator(self, step: int, real: float, fake: float, unchanged: bool) -> Verdict:
+        """Check a step of the discriminator after it was taken.
 
         Args:
             step: steps taken so far.
-            real: mean probability that it gave to reference.
-            fake: mean probability that it gave to results.
-            stands_still: whether none of its weights changed.
+            real: its mean probability for references.
+            fake: its mean probability for results.
+            unchanged: whether none of its weights changed.
         """
         gap = real - fake
         won = not math.isfinite(gap) or gap > self._settings.max_discriminator_gap
         verdicts = (
-            self._ill(step, "won", won, "the discriminator tells reference from result without effort", gap),
-            self._ill(step, "still", stands_still, "the discriminator does not learn", 0.0),
+            self._count(step, "won", won, "the discriminator separates references and results almost perfectly", gap),
+            self._count(step, "still", unchanged, "the weights of the discriminator do not change", 0.0),
         )
         return "roll_back" if "roll_back" in verdicts else "fine"
 
-    def judge_validation(self, step: int, psnr: float, diversity: float) -> Verdict:
-        """Judge the averaged network.
+    def check_validation(self, step: int, psnr: float, diversity: float) -> Verdict:
+        """Check the averaged network.
 
         Args:
             step: steps taken so far.
             psnr: on the validation volumes, in dB.
-            diversity: change of its result per change of its input.
+            diversity: change of its result relative to a change of its input.
         """
         best = self._memory.best_psnr
         follows = diversity >= self._settings.min_diversity
-        # A network with random weights hardly follows its input yet: only one that did can have collapsed.
+        # A network with random weights hardly depends on its input: only one that did can have collapsed.
         if not follows and (self._memory.followed or not math.isfinite(diversity)):
-            return self._set_back(step, "the output no longer follows the input", diversity)
+            return self._roll_back(step, "the result no longer depends on the input", diversity)
         if not psnr >= best - self._settings.max_loss_db:
-            return self._set_back(step, f"validation PSNR fell from {best:.2f} dB", psnr)
+            return self._roll_back(step, f"validation PSNR fell from {best:.2f} dB", psnr)
         self._memory.best_psnr = max(best, psnr)
         self._memory.followed = self._memory.followed or follows
         return "fine"
 
     def state(self) -> dict[str, Any]:
-        """Return plain values from which `restore` goes on."""
+        """Return plain values for `restore`."""
         return {"memory": asdict(self._memory), "events": [asdict(event) for event in self.events]}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state` gave."""
+        """Continue from the values of `state`."""
         self._memory = _Memory(**state["memory"])
         self.events = [TrainingEvent(**event) for event in state["events"]]
 
@@ -134,27 +134,29 @@ class Sentinel:
             return "the loss is not finite", loss
         if not math.isfinite(gradient):
             return "the gradient is not finite", gradient
-        usual = self._usual()
-        if usual is not None and gradient > self._settings.max_gradient * usual:
-            return f"the gradient exploded: usual is {usual:.3g}", gradient
+        median = self._median()
+        if median is not None and gradient > self._settings.max_gradient * median:
+            return f"the gradient exploded: the running median is {median:.3g}", gradient
         return None
 
-    def _usual(self) -> float | None:
+    def _median(self) -> float | None:
         seen = self._memory.gradients
         return statistics.median(seen) if len(seen) >= FIRST_STEPS else None
 
-    def _ill(self, step: int, name: str, found: bool, what: str, value: float, patience: int | None = None) -> Verdict:
-        """Count how long a symptom lasts, and sets the training back when it has lasted too long."""
+    def _count(
+        self, step: int, name: str, found: bool, what: str, value: float, patience: int | None = None
+    ) -> Verdict:
+        """Count the steps of a symptom, and roll back when there are too many."""
         streak = self._memory.streaks.get(name, 0) + 1 if found else 0
         self._memory.streaks[name] = streak
         if streak >= (patience or self._settings.patience_steps):
-            return self._set_back(step, what, value)
+            return self._roll_back(step, what, value)
         return "skip" if name == "skipped" and found else "fine"
 
-    def _set_back(self, step: int, what: str, value: float) -> Verdict:
+    def _roll_back(self, step: int, what: str, value: float) -> Verdict:
         memory = self._memory
         memory.rollbacks += 1
-        memory.adversarial_share *= self._settings.adversarial_factor
+        memory.adversarial_factor *= self._settings.adversarial_factor
         memory.streaks = {}
         memory.gradients = []
         self._note(step, "stopped" if self.exhausted else "rolled_back", what, value)

@@ -1,6 +1,7 @@
 """The training loop: one recipe from its first to its last step, on one device or several.
 
-It keeps averaged weights, survives being killed, and does what the sentinel says.
+Averaged weights are kept, an interrupted training resumes from its last checkpoint, and the sentinel triggers
+rollbacks.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from pipeline.tables.training_events import TrainingEvent
 from pipeline.training.average import Average
 from pipeline.training.checkpoint import CheckpointFolder
 from pipeline.training.loading import Sampler, batches
-from pipeline.training.loss_inputs import Scene
+from pipeline.training.loss_inputs import LossInputs
 from pipeline.training.patches import Patches
 from pipeline.training.perceptual import PerceptualDistance
 from pipeline.training.rates import adversarial_weight_at, group_rate_at, rate_at
@@ -39,18 +40,18 @@ from pipeline.training.sentinel import Sentinel, Verdict
 logger = logging.getLogger(__name__)
 
 PROGRESS_EVERY = 10
-"""Steps between two lines about the time that is left."""
+"""Steps between log messages about the remaining time."""
 HALVINGS = 20
-"""Steps in a row that half precision may leave out while it looks for its scale, which starts at 2**16."""
+"""Consecutive steps that half precision may skip while it adjusts its scale, which starts at 2**16."""
 
 
 @dataclass(frozen=True)
-class Look:
-    """What a look at the validation volumes shows.
+class ValidationResult:
+    """Result of a validation.
 
     Attributes:
-        values: measures by name; "psnr" is one of them.
-        diversity: change of the result per change of the input.
+        values: metrics by name; "psnr" is one of them.
+        diversity: change of the result relative to a change of the input.
         excerpts: restored excerpts, shape (count, y, x), normalised intensities.
     """
 
@@ -61,7 +62,7 @@ class Look:
 
 @dataclass
 class Progress:
-    """What a training has to show. Rows of the history hold means since the row before."""
+    """History and samples of a training. Rows of the history contain means since the previous row."""
 
     history: list[dict[str, float]] = field(default_factory=list)
     samples: dict[int, Tensor] = field(default_factory=dict)
@@ -71,7 +72,7 @@ class Progress:
     waiting: float = 0.0
 
     def add(self, values: Mapping[str, float]) -> None:
-        """Add the numbers of one step; those of a step that had to be left out may not be finite, and are left out."""
+        """Add the values of one step, except those that are not finite, as those of a skipped step may be."""
         for name, value in values.items():
             if not math.isfinite(value):
                 continue
@@ -79,15 +80,15 @@ class Progress:
             self.counts[name] = self.counts.get(name, 0) + 1
 
     def means(self) -> dict[str, float]:
-        """Return the means since it was asked before."""
+        """Return the means since the last call."""
         means = {name: total / self.counts[name] for name, total in self.sums.items()}
         self.sums, self.counts = {}, {}
         return means
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """The discriminator's logits for true and for generated patches, of any shape."""
+class Logits:
+    """Logits of the discriminator for reference and generated patches, of any shape."""
 
     real: Tensor
     fake: Tensor
@@ -113,11 +114,11 @@ class Trainer:
 
     Args:
         parts: the networks.
-        sampler: where batches come from.
+        sampler: draws the batches.
         recipe: what is trained, and how.
         settings: the section `train`.
-        checkpoints: where the resume state lives.
-        look: looks at a network's results on the validation volumes.
+        checkpoints: folder of the resume state.
+        validate: validates a network.
         engine: devices and precision, started.
     """
 
@@ -128,11 +129,11 @@ class Trainer:
         recipe: Recipe,
         settings: Train,
         checkpoints: CheckpointFolder,
-        look: Callable[[Generator], Look],
+        validate: Callable[[Generator], ValidationResult],
         engine: Fabric,
     ) -> None:
         self._sampler, self._recipe, self._settings = sampler, recipe, settings
-        self._checkpoints, self._look, self._engine = checkpoints, look, engine
+        self._checkpoints, self._validate, self._engine = checkpoints, validate, engine
         self._losses = {name: plugins.load("pipeline.training.losses", name).loss for name in recipe.losses}
         self._generator = _placed(parts.generator, engine)
         self._average = Average(self._generator, recipe.ema_decay)
@@ -143,13 +144,13 @@ class Trainer:
         groups = [{"params": parameters, "name": name} for name, parameters in self._generator.layer_groups().items()]
         # A fused optimiser unscales the gradients of half precision itself, too late to measure them.
         self._half = settings.precision == "16-mixed"
-        self._learner, self._optimizer = engine.setup(
+        self._wrapped_generator, self._optimizer = engine.setup(
             self._generator, torch.optim.Adam(groups, lr=recipe.learning_rate, fused=not self._half)
         )
         if self._discriminator and recipe.adversarial:
             self._adversarial = plugins.load("pipeline.training.adversarial", recipe.adversarial.loss)
             rate = recipe.adversarial.learning_rate
-            self._critic, self._critic_optimizer = engine.setup(
+            self._wrapped_discriminator, self._discriminator_optimizer = engine.setup(
                 self._discriminator, torch.optim.Adam(self._discriminator.parameters(), lr=rate, fused=not self._half)
             )
         self._sentinel = Sentinel(settings.sentinel, HALVINGS if self._half else 0)
@@ -162,7 +163,7 @@ class Trainer:
         """Train to the end, from the last checkpoint where there is one; return the network with averaged weights.
 
         Raises:
-            UserError: the sentinel set the training back more often than it may.
+            UserError: the sentinel triggered more rollbacks than `max_rollbacks`.
         """
         state = self._checkpoints.latest()
         if state is not None:
@@ -171,13 +172,13 @@ class Trainer:
             self._checkpoints.discard_strangers()
         if state is None:
             self._good = self._networks(self._average.network)
-            self._validate()
+            self._run_validation()
         bar = tqdm(total=self._recipe.steps, initial=self._step, unit="step", disable=None)
         with bar:
             while self._step < self._recipe.steps:
                 self.take_step()
                 bar.update()
-                self._look_back()
+                self._finish_step()
         return self._average.network  # pyright: ignore[reportReturnType]
 
     @property
@@ -187,7 +188,7 @@ class Trainer:
 
     @property
     def events(self) -> list[TrainingEvent]:
-        """What the sentinel noticed."""
+        """Events that the sentinel recorded."""
         return self._sentinel.events
 
     @property
@@ -203,12 +204,12 @@ class Trainer:
     # One step
 
     def take_step(self) -> None:
-        """Take one step of the networks, or leaves it out where the sentinel says so."""
+        """Take one step of the networks, or skip it if the sentinel requires it."""
         began = time.monotonic()
-        scenes = [self._scene(part) for part in _cut(self._next_batch(), self._settings.accumulate)]
-        verdict, estimates, judgements = self._generator_step(scenes)
-        if verdict == "fine" and judgements:
-            verdict = self._discriminator_step(scenes, estimates, judgements)
+        parts = [self._inputs_of(part) for part in _cut(self._next_batch(), self._settings.accumulate)]
+        verdict, estimates, logits = self._generator_step(parts)
+        if verdict == "fine" and logits:
+            verdict = self._discriminator_step(parts, estimates, logits)
         if verdict == "roll_back":
             self._roll_back()
         elif verdict == "fine":
@@ -217,7 +218,7 @@ class Trainer:
         self._progress.seconds += time.monotonic() - began
 
     def _next_batch(self) -> Patches:
-        """Take the batch of this step; on a GPU it was drawn while earlier steps were computed."""
+        """Return the batch of this step; on a GPU it was drawn during earlier steps."""
         began = time.monotonic()
         self._batches = self._batches or self._draw_from(self._step)
         batch = next(self._batches)
@@ -227,11 +228,11 @@ class Trainer:
     def _draw_from(self, step: int) -> Iterator[Patches]:
         count = self._recipe.batch_size // self._engine.world_size
         first = self._engine.global_rank * count
-        # The processor has no cores to spare where it trains, and drawing takes hundredths of a step there.
+        # A processor that trains has no spare cores, and drawing takes hundredths of a step there.
         processes = 0 if self._engine.device.type == "cpu" else self._settings.threads
         return batches(self._sampler, range(step, self._recipe.steps), slice(first, first + count), processes)
 
-    def _scene(self, patches: Patches) -> Scene:
+    def _inputs_of(self, patches: Patches) -> LossInputs:
         device = self._engine.device
         measured, reference, sigma = (
             torch.from_numpy(array).to(device, non_blocking=True)
@@ -239,7 +240,7 @@ class Trainer:
         )
         measured = measured.contiguous(memory_format=torch.channels_last)
         operator = as_torch(patches.operator, device)
-        return Scene(measured, reference, sigma, operator, self._averaged(measured, sigma), self._perceptual)
+        return LossInputs(measured, reference, sigma, operator, self._averaged(measured, sigma), self._perceptual)
 
     def _averaged(self, measured: Tensor, sigma: Tensor) -> Callable[[], Tensor]:
         def estimate() -> Tensor:
@@ -248,10 +249,10 @@ class Trainer:
 
         return estimate
 
-    def _generator_step(self, scenes: list[Scene]) -> tuple[Verdict, list[Tensor], list[Judgement]]:
-        """Take the generator's step; also returns its results and, where it is listened to, what was thought of them.
+    def _generator_step(self, parts: list[LossInputs]) -> tuple[Verdict, list[Tensor], list[Logits]]:
+        """Take the step of the generator; return its estimates and, with an adversarial loss, their logits.
 
-        The discriminator has the same weights until its own step, so that what it thinks is computed once for both.
+        The weights of the discriminator do not change before its own step, so that the logits serve both steps.
         """
         for group in self._optimizer.param_groups:
             share = group_rate_at(self._step, group["name"], self._recipe)
@@ -259,29 +260,29 @@ class Trainer:
         self._optimizer.zero_grad(set_to_none=True)
         buffers = [buffer.clone() for buffer in self._generator.buffers()]
         estimates: list[Tensor] = []
-        judgements: list[Judgement] = []
+        all_logits: list[Logits] = []
         total = 0.0
-        for scene, quiet in self._parts(scenes, self._learner):
+        for inputs, quiet in self._synchronised(parts, self._wrapped_generator):
             with quiet:
-                estimate = self._learner(scene.measured, scene.sigma)
-                judgement = self._judgement(scene, estimate, len(scenes)) if self._is_heard else None
-                loss = self._generator_loss(estimate, scene, judgement, len(scenes))
+                estimate = self._wrapped_generator(inputs.measured, inputs.sigma)
+                logits = self._logits(inputs, estimate, len(parts)) if self._adversarial_weight > 0 else None
+                loss = self._generator_loss(estimate, inputs, logits, len(parts))
                 # The inputs keep the weights of the discriminator out of it; its graph is needed once more.
-                self._engine.backward(loss, inputs=list(self._generator.parameters()), retain_graph=bool(judgement))
+                self._engine.backward(loss, inputs=list(self._generator.parameters()), retain_graph=bool(logits))
             total += self._mean(loss)
             estimates.append(estimate.detach())
-            judgements += [judgement] if judgement else []
-        gradient = self._gradient(self._learner, self._optimizer)
+            all_logits += [logits] if logits else []
+        gradient = self._gradient(self._wrapped_generator, self._optimizer)
         self._progress.add({"loss": total, "gradient_generator": gradient})
-        verdict = self._sentinel.judge_step(self._step, total, gradient)
+        verdict = self._sentinel.check_step(self._step, total, gradient)
         if verdict == "fine":
             self._optimizer.step()
         else:
-            self._leave_out_step(buffers)
-        return verdict, estimates, judgements
+            self._skip_step(buffers)
+        return verdict, estimates, all_logits
 
-    def _leave_out_step(self, buffers: list[Tensor]) -> None:
-        """Undo what a forward pass of the generator has done, such as to the statistics of a normalisation."""
+    def _skip_step(self, buffers: list[Tensor]) -> None:
+        """Undo the effects of a forward pass of the generator, such as on the statistics of a normalisation."""
         for kept, now in zip(buffers, self._generator.buffers(), strict=True):
             now.copy_(kept)
         if self._half:
@@ -291,96 +292,97 @@ class Trainer:
 
     @property
     def _adversarial_weight(self) -> float:
-        """Weight of the generator's adversarial loss at this step; once it is zero it stays so."""
+        """Weight of the adversarial loss of the generator at this step.
+
+        At zero, which it keeps once it is reached, the discriminator is neither computed nor trained.
+        """
         if self._recipe.adversarial is None:
             return 0.0
         weight = adversarial_weight_at(self._step, self._recipe.adversarial, self._recipe)
-        return weight * self._sentinel.adversarial_share
+        return weight * self._sentinel.adversarial_factor
 
-    @property
-    def _is_heard(self) -> bool:
-        """Whether the discriminator has a say; where it has none, it is not computed and does not learn."""
-        return self._adversarial_weight > 0
+    def _logits(self, inputs: LossInputs, estimate: Tensor, parts: int) -> Logits:
+        """Return the logits of a part of the batch during the step of the generator.
 
-    def _judgement(self, scene: Scene, estimate: Tensor, parts: int) -> Judgement:
-        """What the discriminator thinks of a part of the batch while the generator takes its step.
-
-        Of a batch in one part, the discriminator learns from the same judgement. Of several, it judges each again in
-        its own step: otherwise the graphs of all would have to be kept, and parts are for where memory is short.
+        The step of the discriminator uses them again if the batch has one part. With several parts it computes new
+        ones: otherwise the graphs of all parts would have to be kept, and batches are cut where memory is short.
         """
         if parts == 1:
-            return self._judged(self._critic, scene, estimate)
+            return self._discriminate(inputs, estimate)
         with torch.no_grad():
-            real = self._discriminator(scene.reference)  # pyright: ignore[reportOptionalCall]
-        return Judgement(real, self._discriminator(estimate))  # pyright: ignore[reportOptionalCall]
+            real = self._discriminator(inputs.reference)  # pyright: ignore[reportOptionalCall]
+        return Logits(real, self._discriminator(estimate))  # pyright: ignore[reportOptionalCall]
 
-    def _judged(self, critic: Any, scene: Scene, estimate: Tensor) -> Judgement:
+    def _discriminate(self, inputs: LossInputs, estimate: Tensor) -> Logits:
         # Weights are normalised once for both: they are the same, and another power iteration costs time.
         with self._engine.autocast(), parametrize.cached():
-            return Judgement(critic(scene.reference), critic(estimate))
+            return Logits(self._wrapped_discriminator(inputs.reference), self._wrapped_discriminator(estimate))
 
-    def _generator_loss(self, estimate: Tensor, scene: Scene, judgement: Judgement | None, parts: int) -> Tensor:
+    def _generator_loss(self, estimate: Tensor, inputs: LossInputs, logits: Logits | None, parts: int) -> Tensor:
         with self._engine.autocast():
-            terms = {name: loss(estimate, scene) for name, loss in self._losses.items()}
+            terms = {name: loss(estimate, inputs) for name, loss in self._losses.items()}
             weighted = [self._recipe.losses[name] * term for name, term in terms.items()]
             if self._recipe.adversarial:
                 self._progress.add({"adversarial_weight": self._adversarial_weight})
-            if judgement:
-                terms["adversarial"] = self._adversarial.generator_loss(judgement.real, judgement.fake)
+            if logits:
+                terms["adversarial"] = self._adversarial.generator_loss(logits.real, logits.fake)
                 weighted.append(self._adversarial_weight * terms["adversarial"])
         self._progress.add({f"loss_{name}": self._mean(term) for name, term in terms.items()})
-        # Where the adversarial weight was cut to zero, a recipe without other terms has nothing to learn from.
+        # A recipe without other terms has no loss where the adversarial weight is zero.
         return torch.stack(weighted or [0 * estimate.sum()]).sum() / parts
 
-    def _discriminator_step(self, scenes: list[Scene], estimates: list[Tensor], judgements: list[Judgement]) -> Verdict:
+    def _discriminator_step(
+        self, parts: list[LossInputs], estimates: list[Tensor], all_logits: list[Logits]
+    ) -> Verdict:
         assert self._discriminator is not None
         weights = list(self._discriminator.parameters())
         before = [parameter.detach().clone() for parameter in weights]
-        self._critic_optimizer.zero_grad(set_to_none=True)
-        chances: list[tuple[float, float]] = []
-        for index, (scene, quiet) in enumerate(self._parts(scenes, self._critic)):
+        self._discriminator_optimizer.zero_grad(set_to_none=True)
+        probabilities: list[tuple[float, float]] = []
+        for index, (inputs, quiet) in enumerate(self._synchronised(parts, self._wrapped_discriminator)):
             with quiet:
-                once = len(scenes) == 1
-                judgement = judgements[index] if once else self._judged(self._critic, scene, estimates[index])
-                loss = self._adversarial.discriminator_loss(judgement.real, judgement.fake) / len(scenes)
+                logits = all_logits[index] if len(parts) == 1 else self._discriminate(inputs, estimates[index])
+                loss = self._adversarial.discriminator_loss(logits.real, logits.fake) / len(parts)
                 # The inputs keep the generator out of it.
                 self._engine.backward(loss, inputs=weights)
-            self._progress.add({"loss_discriminator": self._mean(loss) * len(scenes)})
-            chances.append((self._mean(judgement.real.sigmoid().mean()), self._mean(judgement.fake.sigmoid().mean())))
-        gradient = self._gradient(self._critic, self._critic_optimizer)
+            self._progress.add({"loss_discriminator": self._mean(loss) * len(parts)})
+            probabilities.append((self._mean(logits.real.sigmoid().mean()), self._mean(logits.fake.sigmoid().mean())))
+        gradient = self._gradient(self._wrapped_discriminator, self._discriminator_optimizer)
         if math.isfinite(gradient) or self._half:
-            self._critic_optimizer.step()
-        stands_still = all(map(torch.equal, before, weights))
-        real_mean, fake_mean = (sum(column) / len(chances) for column in zip(*chances, strict=True))
+            self._discriminator_optimizer.step()
+        unchanged = all(map(torch.equal, before, weights))
+        real_mean, fake_mean = (sum(column) / len(probabilities) for column in zip(*probabilities, strict=True))
         self._progress.add(
             {"gradient_discriminator": gradient, "discriminator_real": real_mean, "discriminator_fake": fake_mean}
         )
-        return self._sentinel.judge_discriminator(self._step, real_mean, fake_mean, stands_still)
+        return self._sentinel.check_discriminator(self._step, real_mean, fake_mean, unchanged)
 
-    def _parts(self, scenes: list[Scene], module: Any) -> Iterator[tuple[Scene, AbstractContextManager]]:
-        """The parts of a batch; all devices exchange their gradients with the last one only."""
-        for index, scene in enumerate(scenes):
-            last = index == len(scenes) - 1
-            yield scene, nullcontext() if last else self._engine.no_backward_sync(module)
+    def _synchronised(
+        self, parts: list[LossInputs], module: Any
+    ) -> Iterator[tuple[LossInputs, AbstractContextManager]]:
+        """Yield the parts of a batch; devices exchange their gradients with the last one only."""
+        for index, inputs in enumerate(parts):
+            last = index == len(parts) - 1
+            yield inputs, nullcontext() if last else self._engine.no_backward_sync(module)
 
     def _gradient(self, module: Any, optimizer: Any) -> float:
-        """Norm of the gradient, unscaled where half precision scaled it."""
+        """Return the norm of the gradient, without the scale of half precision."""
         self._engine.strategy.precision.unscale_gradients(optimizer.optimizer)
         gradients = [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
         return float(get_total_norm(gradients))
 
     def _mean(self, value: Tensor) -> float:
-        """Mean of a number over all processes, so that all of them come to the same verdict."""
+        """Return the mean of a number over all processes, so that all of them take the same decisions."""
         return float(self._engine.all_reduce(value.detach().float(), reduce_op="mean"))  # pyright: ignore[reportArgumentType]
 
     # Between the steps
 
-    def _look_back(self) -> None:
-        """Records, validates and saves where the settings say so, and at the end."""
+    def _finish_step(self) -> None:
+        """Record, validate and save at the intervals of the settings, and at the end."""
         if self._step % PROGRESS_EVERY == 0 and self._engine.is_global_zero:
             left = self._progress.seconds / self._step * (self._recipe.steps - self._step)
             logger.info("step %d of %d, about %.1f minutes left", self._step, self._recipe.steps, left / 60)
-        validated = self._validate() if self._due(self._settings.validate_every) else {}
+        validated = self._run_validation() if self._due(self._settings.validate_every) else {}
         if validated or self._due(self._settings.record_every):
             self._record(validated)
         if self._due(self._settings.checkpoint_every) and self._engine.is_global_zero:
@@ -397,33 +399,33 @@ class Trainer:
             shown = ", ".join(f"{name} {value:.4g}" for name, value in row.items() if name != "step")
             logger.info("step %d of %d: %s", self._step, self._recipe.steps, shown)
 
-    def _validate(self) -> dict[str, float]:
-        """Look at the averaged network; every process comes to the same numbers."""
-        look = self._look(self._average.network)  # pyright: ignore[reportArgumentType]
-        self._progress.samples[self._step] = look.excerpts
-        if self._sentinel.judge_validation(self._step, look.values["psnr"], look.diversity) == "roll_back":
+    def _run_validation(self) -> dict[str, float]:
+        """Validate the averaged network; all processes compute the same numbers."""
+        result = self._validate(self._average.network)  # pyright: ignore[reportArgumentType]
+        self._progress.samples[self._step] = result.excerpts
+        if self._sentinel.check_validation(self._step, result.values["psnr"], result.diversity) == "roll_back":
             self._roll_back()
         elif self._sentinel.healthy:
             self._good = self._networks(self._average.network)
-        return {f"val_{name}": value for name, value in look.values.items()} | {"diversity": look.diversity}
+        return {f"val_{name}": value for name, value in result.values.items()} | {"diversity": result.diversity}
 
     def _roll_back(self) -> None:
         event = self._sentinel.events[-1]
         if self._sentinel.exhausted:
             raise UserError(
-                f"the training stopped at step {self._step}: {event.what} ({event.value:.4g}), and it was set back "
-                f"{self._settings.sentinel.max_rollbacks} times before (train.sentinel.max_rollbacks). Lower the "
+                f"the training stopped at step {self._step}: {event.what} ({event.value:.4g}), after "
+                f"{self._settings.sentinel.max_rollbacks} rollbacks (train.sentinel.max_rollbacks). Lower the "
                 "learning rates or the adversarial weight of the recipe, or lengthen its ramp."
             )
-        logger.warning("step %d: %s (%.4g); back to the last good state", self._step, event.what, event.value)
+        logger.warning("step %d: %s (%.4g); rolled back to the last good state", self._step, event.what, event.value)
         self._load_networks(self._good)
         for optimizer in self._optimizers():
             optimizer.state.clear()
 
-    # Saving and going on
+    # Saving and resuming
 
     def _optimizers(self) -> list[Any]:
-        return [self._optimizer, *([self._critic_optimizer] if self._discriminator else [])]
+        return [self._optimizer, *([self._discriminator_optimizer] if self._discriminator else [])]
 
     def _networks(self, generator: nn.Module) -> dict[str, Any]:
         networks = {"generator": _copied(generator)}

@@ -310,5 +310,5 @@ def test_features_that_the_recipe_needs_are_asked_for(data, tmp_path):
 def test_a_training_that_cannot_be_saved_ends_with_advice_and_no_results(data, tmp_path):
     command = arguments(data, tmp_path, learning_rate=50.0, warmup_steps=0, steps=100)
     message = the_message(run_step(*command), after_progress=True)
-    assert "set back 3 times before (train.sentinel.max_rollbacks). Lower the learning rates" in message
+    assert "after 3 rollbacks (train.sentinel.max_rollbacks). Lower the learning rates" in message
     assert not (tmp_path / "model").exists()

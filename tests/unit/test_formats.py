@@ -1012,10 +1012,10 @@ def pages(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     tables += ["--summary", folder / "summary.csv", "--provenance", provenance, "--models", folder / "models/rrdb_l1"]
     predictions = [folder / f"predictions/{method}/test-0.ome.tiff" for method in METHODS]
     low = folder / "test-0.lr.safetensors"
-    command("report_volume", "--hr", parts[2], "--lr", low, "--predictions", *predictions, *tables,
-            "--tuning", folder / "tuning.json", "--deliver", "rrdb_l1", "--output", folder / "test-0.html")  # fmt: skip
-    command("report_index", *tables, "--output", folder / "index.html")
-    texts = {name: (folder / f"{name}.html").read_text() for name in ("test-0", "index")}
+    command("report_volumes", "--hr", parts[2], "--lr", low, "--predictions", *predictions, *tables,
+            "--tuning", folder / "tuning.json", "--deliver", "rrdb_l1", "--output", folder / "pages")  # fmt: skip
+    command("report_index", *tables, "--output", folder / "pages/index.html")
+    texts = {name: (folder / f"pages/{name}.html").read_text() for name in ("test-0", "index")}
     return {"axes": request.param, **texts}
 
 

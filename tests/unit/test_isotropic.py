@@ -38,7 +38,7 @@ from pipeline.reporting import methods_text
 from pipeline.training.patches import PatchSampler, TrainingVolume
 from pipeline.training.run import train
 from pipeline.training.setup import TrainingFiles, direction, plane_factors
-from pipeline.training.validation import look_at
+from pipeline.training.validation import validate
 from tests.helpers import (
     described,
     load_nifti,
@@ -291,7 +291,7 @@ def test_a_look_and_the_share_see_three_planes() -> None:
     restored = restore_excerpt(network, one)
     assert restored.shape == (4 * SIDE_LR,) * 3
     assert 0.5 < best_weight(restored, one) <= 1, "without noise, what was measured is right"
-    look = look_at(network, [one])
+    look = validate(network, [one])
     assert look.values["psnr"] > 10
     assert look.diversity == pytest.approx(1, abs=0.2), "an interpolation follows its input"
 

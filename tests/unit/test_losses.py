@@ -19,7 +19,7 @@ from pipeline.models.vgg import VggFeatures
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.torch_operator import as_torch
 from pipeline.training.adversarial import hinge, least_squares, relativistic, standard
-from pipeline.training.loss_inputs import Scene
+from pipeline.training.loss_inputs import LossInputs
 from pipeline.training.losses import charbonnier, consistency, l1, ldl, ms_ssim, mse, perceptual, ssim
 from pipeline.training.perceptual import VGG16_CALIBRATION, PerceptualDistance, calibration_of, layer_of
 
@@ -58,7 +58,7 @@ def scene_of(reference, averaged=None, distance=None):
     operator = as_torch(ForwardModel((4, 4), tuple(reference.shape[-2:])).terms)
     measured = torch.nn.functional.avg_pool2d(reference, 4)
     kept = reference if averaged is None else averaged
-    return Scene(measured, reference, torch.zeros(len(reference)), operator, lambda: kept, distance)
+    return LossInputs(measured, reference, torch.zeros(len(reference)), operator, lambda: kept, distance)
 
 
 @pytest.fixture
@@ -71,25 +71,25 @@ def pair():
 def test_pixel_terms_equal_their_formulas(pair):
     estimate, reference = pair
     difference = (estimate - reference).double().numpy()
-    scene = scene_of(reference)
-    assert l1.loss(estimate, scene).item() == pytest.approx(np.abs(difference).mean(), rel=1e-5)
-    assert mse.loss(estimate, scene).item() == pytest.approx((difference**2).mean(), rel=1e-5)
+    inputs = scene_of(reference)
+    assert l1.loss(estimate, inputs).item() == pytest.approx(np.abs(difference).mean(), rel=1e-5)
+    assert mse.loss(estimate, inputs).item() == pytest.approx((difference**2).mean(), rel=1e-5)
     smooth = np.hypot(difference, 1e-3).mean()
-    assert charbonnier.loss(estimate, scene).item() == pytest.approx(smooth, rel=1e-5)
+    assert charbonnier.loss(estimate, inputs).item() == pytest.approx(smooth, rel=1e-5)
 
 
 def test_charbonnier_is_quadratic_near_zero_and_absolute_far_away():
-    scene = scene_of(torch.zeros(1, 1, 4, 4))
+    inputs = scene_of(torch.zeros(1, 1, 4, 4))
     for difference, expected in ((0.0, 1e-3), (1e-5, 1e-3 + 0.5e-7), (1.0, 1.0)):
-        assert charbonnier.loss(scene.reference + difference, scene).item() == pytest.approx(expected, rel=1e-5)
+        assert charbonnier.loss(inputs.reference + difference, inputs).item() == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_perfect_estimate_costs_nothing_and_has_a_finite_gradient(name):
     reference = smooth_pictures(2, 1)
     estimate = reference.clone().requires_grad_()
-    scene = scene_of(reference, distance=distance_of(Stub()))
-    loss = plugins.load("pipeline.training.losses", name).loss(estimate, scene)
+    inputs = scene_of(reference, distance=distance_of(Stub()))
+    loss = plugins.load("pipeline.training.losses", name).loss(estimate, inputs)
     loss.backward()
     assert loss.shape == ()
     assert loss.item() == pytest.approx(0, abs=1.1e-3)  # Charbonnier's smallest value is its epsilon
@@ -104,26 +104,26 @@ def test_following_the_gradient_lowers_every_term(name, channels):
         reference + 0.1 * torch.randn(reference.shape, generator=torch.Generator().manual_seed(1))
     ).requires_grad_()
     averaged = reference + 0.05
-    scene = scene_of(reference, averaged, distance_of(Stub()))
+    inputs = scene_of(reference, averaged, distance_of(Stub()))
     term = plugins.load("pipeline.training.losses", name).loss
-    before = term(estimate, scene)
+    before = term(estimate, inputs)
     before.backward()
     assert estimate.grad is not None and torch.isfinite(estimate.grad).all()
     step = 1e-2 * estimate.grad / estimate.grad.norm()
     with torch.no_grad():
-        assert term(estimate - step, scene) < before
+        assert term(estimate - step, inputs) < before
 
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_terms_hold_in_mixed_precision(name, pair):
     estimate, reference = pair
-    scene = scene_of(reference, reference + 0.05, distance_of(Stub()))
+    inputs = scene_of(reference, reference + 0.05, distance_of(Stub()))
     term = plugins.load("pipeline.training.losses", name).loss
     # The network's output is coarse in half precision: the comparison is with the same coarse values, summed finely.
     coarse = estimate.bfloat16()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = term(coarse, scene)
-    assert found.item() == pytest.approx(term(coarse.float(), scene).item(), rel=2e-2)
+        found = term(coarse, inputs)
+    assert found.item() == pytest.approx(term(coarse.float(), inputs).item(), rel=2e-2)
 
 
 def artifact_map_by_loops(estimate, reference, averaged):
@@ -242,7 +242,7 @@ def test_ms_ssim_lets_other_scales_learn_where_one_is_inverted():
 
 
 def test_a_perceptual_term_without_a_network_is_refused(pair):
-    with pytest.raises(ValueError, match="needs a scene with a perceptual distance"):
+    with pytest.raises(ValueError, match="needs the features of a VGG"):
         perceptual.loss(pair[0], scene_of(pair[1]))
 
 

@@ -1,4 +1,4 @@
-"""The sentinel: its judgements on numbers, and real trainings that are made to fail in each of the known ways."""
+"""The sentinel: its checks of numbers, and real trainings that are made to fail in each of the known ways."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pipeline.errors import UserError
 from pipeline.models.generator import Generator
 from pipeline.training.patches import Patches, PatchSampler
 from pipeline.training.sentinel import FIRST_STEPS, Sentinel
-from pipeline.training.trainer import Look, Trainer
+from pipeline.training.trainer import Trainer, ValidationResult
 from tests import small_training
 from tests.small_training import (
     ADVERSARIAL,
@@ -37,7 +37,7 @@ def used_to(gradient: float, **settings: Any) -> Sentinel:
     """A sentinel that has seen as many gradients as it needs to call one usual; the next step is FIRST_STEPS."""
     sentinel = Sentinel(Settings.model_validate(settings))
     for step in range(FIRST_STEPS):
-        assert sentinel.judge_step(step, 1.0, gradient) == "fine"
+        assert sentinel.check_step(step, 1.0, gradient) == "fine"
     return sentinel
 
 
@@ -45,7 +45,7 @@ def kinds(sentinel: Sentinel | Trainer) -> list[str]:
     return [event.kind for event in sentinel.events]
 
 
-# Judgements on numbers
+# Logitss on numbers
 
 
 @pytest.mark.parametrize(
@@ -55,53 +55,53 @@ def kinds(sentinel: Sentinel | Trainer) -> list[str]:
         (np.inf, 1.0, "loss is not finite"),
         (1.0, np.nan, "gradient is not finite"),
         (1.0, np.inf, "gradient is not finite"),
-        (1.0, 41.0, "exploded: usual is 2"),
+        (1.0, 41.0, "exploded: the running median is 2"),
     ],
 )
 def test_a_bad_step_is_skipped_and_noted(loss, gradient, what):
     sentinel = used_to(2.0)
-    assert sentinel.judge_step(10, loss, gradient) == "skip"
+    assert sentinel.check_step(10, loss, gradient) == "skip"
     (event,) = sentinel.events
     assert event.step == 10
     assert event.kind == "skipped_step"
     assert what in event.what
-    assert sentinel.judge_step(11, 1.0, 39.0) == "fine"
-    assert sentinel.adversarial_share == 1.0
+    assert sentinel.check_step(11, 1.0, 39.0) == "fine"
+    assert sentinel.adversarial_factor == 1.0
 
 
 def test_no_gradient_is_unusual_before_some_were_seen():
     sentinel = Sentinel(Settings())
-    verdicts = [sentinel.judge_step(step, 1.0, gradient) for step, gradient in enumerate((1.0, 1000.0, 1e-9))]
+    verdicts = [sentinel.check_step(step, 1.0, gradient) for step, gradient in enumerate((1.0, 1000.0, 1e-9))]
     assert verdicts == ["fine"] * 3
-    assert sentinel.judge_step(3, np.nan, 1.0) == "skip"
+    assert sentinel.check_step(3, np.nan, 1.0) == "skip"
 
 
 def test_the_usual_gradient_is_the_running_median_and_skipped_steps_leave_it_alone():
     sentinel = used_to(1.0)
     for step in range(10, 110):
         # The median of the last fifty follows a gradient that slowly becomes a thousand times larger.
-        assert sentinel.judge_step(step, 1.0, 1.0 * 1.07 ** (step - 10)) == "fine"
+        assert sentinel.check_step(step, 1.0, 1.0 * 1.07 ** (step - 10)) == "fine"
     top = 1.07**99
-    assert sentinel.judge_step(110, 1.0, 21 * top) == "skip"
-    assert sentinel.judge_step(111, 1.0, 21 * top) == "skip"
+    assert sentinel.check_step(110, 1.0, 21 * top) == "skip"
+    assert sentinel.check_step(111, 1.0, 21 * top) == "skip"
 
 
 def test_a_tenth_of_the_patience_in_skipped_steps_sets_back_and_a_good_step_in_between_does_not():
     sentinel = used_to(1.0, patience_steps=30)
-    assert [sentinel.judge_step(step, np.nan, 1.0) for step in (10, 11)] == ["skip", "skip"]
-    assert sentinel.judge_step(12, 1.0, 1.0) == "fine"
-    assert [sentinel.judge_step(step, np.nan, 1.0) for step in (13, 14, 15)] == ["skip", "skip", "roll_back"]
+    assert [sentinel.check_step(step, np.nan, 1.0) for step in (10, 11)] == ["skip", "skip"]
+    assert sentinel.check_step(12, 1.0, 1.0) == "fine"
+    assert [sentinel.check_step(step, np.nan, 1.0) for step in (13, 14, 15)] == ["skip", "skip", "roll_back"]
     assert kinds(sentinel) == ["skipped_step"] * 5 + ["rolled_back"]
-    assert sentinel.events[-1].what == "3 steps in a row were skipped"
-    assert sentinel.adversarial_share == 0.5
+    assert sentinel.events[-1].what == "3 consecutive steps were skipped"
+    assert sentinel.adversarial_factor == 0.5
 
 
 def test_a_vanished_gradient_sets_back_when_it_lasts():
     sentinel = used_to(1.0, patience_steps=4, min_gradient=1e-3)
-    assert [sentinel.judge_step(step, 1.0, 0.9e-3) for step in range(10, 13)] == ["fine"] * 3
-    assert sentinel.judge_step(13, 1.0, 1.1e-3) == "fine"
-    assert [sentinel.judge_step(step, 1.0, 0.9e-3) for step in range(14, 17)] == ["fine"] * 3
-    assert sentinel.judge_step(17, 1.0, 0.9e-3) == "roll_back"
+    assert [sentinel.check_step(step, 1.0, 0.9e-3) for step in range(10, 13)] == ["fine"] * 3
+    assert sentinel.check_step(13, 1.0, 1.1e-3) == "fine"
+    assert [sentinel.check_step(step, 1.0, 0.9e-3) for step in range(14, 17)] == ["fine"] * 3
+    assert sentinel.check_step(17, 1.0, 0.9e-3) == "roll_back"
     assert sentinel.events[-1].what == "the generator's gradient vanished"
     assert sentinel.events[-1].value == 0.9e-3
 
@@ -109,61 +109,61 @@ def test_a_vanished_gradient_sets_back_when_it_lasts():
 @pytest.mark.parametrize(
     ("real", "fake", "still", "what"),
     [
-        (0.995, 0.01, False, "without effort"),
-        (np.nan, 0.5, False, "without effort"),
-        (0.6, 0.4, True, "does not learn"),
+        (0.995, 0.01, False, "almost perfectly"),
+        (np.nan, 0.5, False, "almost perfectly"),
+        (0.6, 0.4, True, "do not change"),
     ],
 )
 def test_a_discriminator_that_has_won_or_stands_still_sets_back_when_it_lasts(real, fake, still, what):
     sentinel = Sentinel(Settings(patience_steps=3))
-    assert [sentinel.judge_discriminator(step, real, fake, still) for step in range(2)] == ["fine", "fine"]
-    assert sentinel.judge_discriminator(2, 0.6, 0.4, False) == "fine"
+    assert [sentinel.check_discriminator(step, real, fake, still) for step in range(2)] == ["fine", "fine"]
+    assert sentinel.check_discriminator(2, 0.6, 0.4, False) == "fine"
     assert sentinel.events == []
-    verdicts = [sentinel.judge_discriminator(step, real, fake, still) for step in range(3, 6)]
+    verdicts = [sentinel.check_discriminator(step, real, fake, still) for step in range(3, 6)]
     assert verdicts == ["fine", "fine", "roll_back"]
     assert what in sentinel.events[-1].what
-    assert sentinel.adversarial_share == 0.5
+    assert sentinel.adversarial_factor == 0.5
 
 
 def test_a_discriminator_that_confuses_the_two_the_other_way_round_has_not_won():
     sentinel = Sentinel(Settings(patience_steps=1))
-    assert sentinel.judge_discriminator(0, 0.01, 0.99, False) == "fine"
+    assert sentinel.check_discriminator(0, 0.01, 0.99, False) == "fine"
 
 
 @pytest.mark.parametrize(
     ("psnr", "diversity", "what"),
     [
-        (20.0, 0.01, "no longer follows the input"),
-        (20.0, np.nan, "no longer follows the input"),
+        (20.0, 0.01, "no longer depends on the input"),
+        (20.0, np.nan, "no longer depends on the input"),
         (16.9, 0.5, "fell from 20.00 dB"),
         (np.nan, 0.5, "fell from 20.00 dB"),
     ],
 )
 def test_a_validation_that_shows_a_collapse_sets_back(psnr, diversity, what):
     sentinel = Sentinel(Settings())
-    assert sentinel.judge_validation(0, 20.0, 0.5) == "fine"
-    assert sentinel.judge_validation(50, 17.1, 0.5) == "fine"
-    assert sentinel.judge_validation(100, psnr, diversity) == "roll_back"
+    assert sentinel.check_validation(0, 20.0, 0.5) == "fine"
+    assert sentinel.check_validation(50, 17.1, 0.5) == "fine"
+    assert sentinel.check_validation(100, psnr, diversity) == "roll_back"
     assert what in sentinel.events[-1].what
-    assert sentinel.judge_validation(150, 20.5, 0.5) == "fine"
+    assert sentinel.check_validation(150, 20.5, 0.5) == "fine"
 
 
 def test_random_weights_need_not_follow_the_input_yet():
     sentinel = Sentinel(Settings())
-    assert sentinel.judge_validation(0, 2.0, 0.001) == "fine"
-    assert sentinel.judge_validation(50, 6.0, 0.4) == "fine"
-    assert sentinel.judge_validation(100, 6.0, 0.001) == "roll_back"
-    assert Sentinel(Settings()).judge_validation(0, 2.0, np.nan) == "roll_back"
+    assert sentinel.check_validation(0, 2.0, 0.001) == "fine"
+    assert sentinel.check_validation(50, 6.0, 0.4) == "fine"
+    assert sentinel.check_validation(100, 6.0, 0.001) == "roll_back"
+    assert Sentinel(Settings()).check_validation(0, 2.0, np.nan) == "roll_back"
 
 
 def test_set_backs_are_counted_and_cut_the_adversarial_weight_each_time():
     sentinel = Sentinel(Settings(max_rollbacks=2, adversarial_factor=0.25))
-    assert sentinel.judge_validation(0, 20.0, 0.5) == "fine"
+    assert sentinel.check_validation(0, 20.0, 0.5) == "fine"
     for count in (1, 2):
-        assert sentinel.judge_validation(count, 1.0, 0.5) == "roll_back"
+        assert sentinel.check_validation(count, 1.0, 0.5) == "roll_back"
         assert not sentinel.exhausted
-        assert sentinel.adversarial_share == 0.25**count
-    assert sentinel.judge_validation(3, 1.0, 0.5) == "roll_back"
+        assert sentinel.adversarial_factor == 0.25**count
+    assert sentinel.check_validation(3, 1.0, 0.5) == "roll_back"
     assert sentinel.exhausted
     assert kinds(sentinel) == ["rolled_back", "rolled_back", "stopped"]
 
@@ -171,40 +171,40 @@ def test_set_backs_are_counted_and_cut_the_adversarial_weight_each_time():
 def test_while_a_symptom_lasts_the_training_is_not_healthy():
     sentinel = used_to(1.0, patience_steps=3)
     assert sentinel.healthy
-    assert sentinel.judge_discriminator(1, 1.0, 0.0, False) == "fine"
+    assert sentinel.check_discriminator(1, 1.0, 0.0, False) == "fine"
     assert not sentinel.healthy
-    assert sentinel.judge_discriminator(2, 0.5, 0.5, False) == "fine"
+    assert sentinel.check_discriminator(2, 0.5, 0.5, False) == "fine"
     assert sentinel.healthy
 
 
 def test_half_precision_may_skip_more_steps_in_a_row():
     patient, hasty = (Sentinel(Settings(patience_steps=10), least) for least in (4, 0))
-    assert [patient.judge_step(step, 1.0, np.inf) for step in range(4)] == ["skip", "skip", "skip", "roll_back"]
-    assert hasty.judge_step(0, 1.0, np.inf) == "roll_back"
+    assert [patient.check_step(step, 1.0, np.inf) for step in range(4)] == ["skip", "skip", "skip", "roll_back"]
+    assert hasty.check_step(0, 1.0, np.inf) == "roll_back"
 
 
-def judged(sentinel: Sentinel) -> list[str]:
+def verdicts_of(sentinel: Sentinel) -> list[str]:
     generator = np.random.default_rng(3)
     verdicts = []
     for step in range(60):
         loss = np.nan if generator.random() < 0.2 else 1.0
         real, fake, change = generator.random(3).round(1).tolist()
-        verdicts.append(sentinel.judge_step(step, loss, generator.random()))
-        verdicts.append(sentinel.judge_discriminator(step, real, fake, change == 0))
-        verdicts.append(sentinel.judge_validation(step, 20 + 4 * generator.random(), generator.random()))
+        verdicts.append(sentinel.check_step(step, loss, generator.random()))
+        verdicts.append(sentinel.check_discriminator(step, real, fake, change == 0))
+        verdicts.append(sentinel.check_validation(step, 20 + 4 * generator.random(), generator.random()))
     return verdicts
 
 
 def test_a_restored_sentinel_goes_on_as_if_nothing_had_happened(tmp_path):
     settings = Settings(patience_steps=20, max_discriminator_gap=0.1, min_gradient=0.5, max_rollbacks=1000)
     undisturbed = Sentinel(settings)
-    judged(undisturbed)
+    verdicts_of(undisturbed)
     # As a checkpoint writes and reads it, which knows plain values and tensors alone.
     torch.save(undisturbed.state(), tmp_path / "state.pt")
     restored = Sentinel(settings)
     restored.restore(torch.load(tmp_path / "state.pt", weights_only=True))
     assert len(undisturbed.events) > 10
-    assert judged(restored) == judged(undisturbed)
+    assert verdicts_of(restored) == verdicts_of(undisturbed)
     assert str(restored.state()) == str(undisturbed.state())
 
 
@@ -220,11 +220,11 @@ def weights_after_steps(trainer: Trainer) -> list[dict[str, torch.Tensor]]:
     found: list[dict[str, torch.Tensor]] = []
     take = trainer.take_step
 
-    def take_and_look() -> None:
+    def take_and_watch() -> None:
         take()
         found.append(copy.deepcopy(trainer._generator.state_dict()))
 
-    trainer.take_step = take_and_look
+    trainer.take_step = take_and_watch
     trainer.run()
     return found
 
@@ -250,7 +250,7 @@ def test_a_healthy_adversarial_training_has_no_events(tmp_path):
 def test_an_absurd_learning_rate_is_set_back_and_at_last_stopped_with_advice(tmp_path):
     recipe = tiny_recipe(steps=200, learning_rate=50.0, warmup_steps=0)
     trainer = make_trainer(tmp_path, recipe, tiny_settings({"max_rollbacks": 2}))
-    with pytest.raises(UserError, match=r"stopped at step \d+: .*set back 2 times before .*Lower the learning rate"):
+    with pytest.raises(UserError, match=r"stopped at step \d+: .*after 2 rollbacks .*Lower the learning rate"):
         trainer.run()
     assert "skipped_step" in kinds(trainer)
     assert kinds(trainer).count("rolled_back") == 2
@@ -265,16 +265,16 @@ def test_setting_back_restores_the_weights_of_the_last_good_state(tmp_path):
     settings = tiny_settings({"patience_steps": 20}, validate_every=6)
     trainer = make_trainer(tmp_path, recipe, settings, sampler=sampler(recipe, spoil))
     good: list[dict[str, torch.Tensor]] = []
-    look = trainer._look
+    validate = trainer._validate
 
-    def look_and_keep(network: Generator) -> Look:
+    def validate_and_keep(network: Generator) -> ValidationResult:
         good.append(copy.deepcopy(network.state_dict()))
-        return look(network)
+        return validate(network)
 
-    trainer._look = look_and_keep
+    trainer._validate = validate_and_keep
     after = weights_after_steps(trainer)
     assert kinds(trainer) == ["skipped_step", "skipped_step", "rolled_back"]
-    # Looks at step 0, 6 and 9: the averaged network of step 6 is where the learning one stands after the last step.
+    # Validations at steps 0, 6 and 9: the averaged network of step 6 has the weights of the trained one after it.
     assert same(after[8], good[1])
     assert not same(after[6], good[1])
     assert same(good[2], good[1])
@@ -287,7 +287,7 @@ def test_a_frozen_discriminator_is_noticed_and_its_weight_cut(tmp_path):
     trainer.run()
     (event,) = trainer.events
     assert (event.kind, event.step, event.value) == ("rolled_back", 5, 0.0)
-    assert event.what == "the discriminator does not learn"
+    assert event.what == "the weights of the discriminator do not change"
     assert [row["adversarial_weight"] for row in trainer.history] == pytest.approx([5e-3] * 6 + [2.5e-3] * 4)
 
 
@@ -295,14 +295,14 @@ def test_a_discriminator_that_wins_is_noticed_and_its_weight_cut(tmp_path):
     def apart(step: int, patches: Patches) -> Patches:
         return replace(patches, reference=patches.reference + 2)
 
-    # The generator hardly moves, so that brightness alone tells reference from result.
+    # The generator hardly moves, so that brightness alone separates reference and result.
     recipe = tiny_recipe(steps=16, learning_rate=1e-9, adversarial={**ADVERSARIAL, "learning_rate": 1e-2})
     settings = tiny_settings({"max_discriminator_gap": 0.9, "patience_steps": 3}, validate_every=100, record_every=1)
     trainer = make_trainer(tmp_path, recipe, settings, sampler=sampler(recipe, apart))
     trainer.run()
     event = trainer.events[0]
     assert event.kind == "rolled_back"
-    assert "without effort" in event.what
+    assert "almost perfectly" in event.what
     assert event.value > 0.9
     gaps = [row["discriminator_real"] - row["discriminator_fake"] for row in trainer.history]
     assert min(gaps[event.step - 2 : event.step + 1]) > 0.9
@@ -324,7 +324,7 @@ def test_a_collapse_to_one_output_is_noticed(tmp_path):
     trainer.run()
     diversity = {row["step"]: row["diversity"] for row in trainer.history if "diversity" in row}
     event = trainer.events[0]
-    assert (event.kind, event.what) == ("rolled_back", "the output no longer follows the input")
+    assert (event.kind, event.what) == ("rolled_back", "the result no longer depends on the input")
     assert event.value == diversity[event.step] < 0.02
     assert all(value > 0.02 for step, value in diversity.items() if step < event.step)
 
@@ -361,7 +361,7 @@ def test_a_state_with_a_lasting_symptom_is_none_to_go_back_to(tmp_path):
     trainer = make_trainer(tmp_path, recipe, settings, sampler=sampler(recipe, spoil))
     after = weights_after_steps(trainer)
     assert kinds(trainer) == ["skipped_step"] * 3 + ["rolled_back"]
-    # The look after step 6 came while steps were being skipped: what is good is the state after step 4.
+    # The validation after step 6 took place while steps were being skipped: what is good is the state after step 4.
     assert not same(after[7], after[5])
     assert same(after[7], trainer._good["generator"])
 
@@ -398,14 +398,14 @@ def test_the_scale_of_half_precision_survives_an_interruption(tmp_path, monkeypa
     recipe, settings = tiny_recipe(steps=4), tiny_settings(precision="16-mixed", checkpoint_every=2)
     first = half_precision(monkeypatch, 2.0**18)
     trainer = make_trainer(tmp_path, recipe, settings)
-    look_back = trainer._look_back
+    finish_step = trainer._finish_step
 
     def stop_after_two() -> None:
-        look_back()
+        finish_step()
         if trainer._step == 2:
             raise KeyboardInterrupt
 
-    trainer._look_back = stop_after_two
+    trainer._finish_step = stop_after_two
     with pytest.raises(KeyboardInterrupt):
         trainer.run()
     reached = first.get_scale()

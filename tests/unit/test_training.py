@@ -23,7 +23,7 @@ from pipeline.training.rates import FINAL_RATE, adversarial_weight_at, group_rat
 from pipeline.training.record import NOISE_LEVELS, consistency_weights
 from pipeline.training.setup import check_batch, plane_factors, starting_generator
 from pipeline.training.trainer import Trainer
-from pipeline.training.validation import look_at
+from pipeline.training.validation import validate
 from tests.small_training import (
     ADVERSARIAL,
     ChangedSampler,
@@ -357,7 +357,7 @@ def test_an_interrupted_training_goes_on_to_the_same_end_with_its_events(tmp_pat
     assert same_weights(resumed.run(), expected)
     assert [event.step for event in resumed.events] == [3, 3, 12, 12]
     assert str(resumed.events) == str(undisturbed.events)
-    assert resumed._sentinel.adversarial_share == 0.25
+    assert resumed._sentinel.adversarial_factor == 0.25
     timeless = [[{**row, "seconds": 0} for row in one.history] for one in (resumed, undisturbed)]
     assert str(timeless[0]) == str(timeless[1])
     assert all(torch.equal(resumed.samples[step], undisturbed.samples[step]) for step in undisturbed.samples)
@@ -380,7 +380,7 @@ def test_a_look_measures_psnr_and_how_the_result_follows_the_input():
             return self.scale * nn.functional.interpolate(image, scale_factor=4) + self.offset
 
     excerpts = [small_excerpt(), small_excerpt(seed=6)]
-    near, flat = (look_at(Repeating(*pair), excerpts) for pair in ((1.0, 0.0), (0.1, 0.5)))  # pyright: ignore[reportArgumentType]
+    near, flat = (validate(Repeating(*pair), excerpts) for pair in ((1.0, 0.0), (0.1, 0.5)))  # pyright: ignore[reportArgumentType]
     assert near.diversity == pytest.approx(1.0, rel=1e-4)
     assert flat.diversity == pytest.approx(0.1, rel=1e-4)
     assert near.values["psnr"] > flat.values["psnr"] + 3

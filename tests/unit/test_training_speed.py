@@ -22,11 +22,11 @@ from pipeline.physics.interpolation import slice_weights
 from pipeline.physics.operators import binning, kspace_truncation, slice_profile
 from pipeline.training.average import Average
 from pipeline.training.contrast import draw_curve
-from pipeline.training.loss_inputs import Scene
+from pipeline.training.loss_inputs import LossInputs
 from pipeline.training.patches import PatchSampler, TrainingVolume
 from pipeline.training.perceptual import PerceptualDistance
 from pipeline.training.recomputing import recompute_trunk
-from pipeline.training.trainer import Judgement, Trainer
+from pipeline.training.trainer import Logits, Trainer
 from tests.small_training import ADVERSARIAL, TINY, make_trainer, tiny_recipe, tiny_settings
 from tests.unit.test_patches import MODELS, a_model, a_volume
 
@@ -147,33 +147,33 @@ def test_averages_of_all_weights_at_once_are_those_of_each():
 # The discriminator's part
 
 
-class JudgesTwice(Trainer):
-    """The step as it is described: the discriminator judges anew in its own step, and is frozen before it."""
+class RecomputesLogits(Trainer):
+    """Logits are computed anew in the step of the discriminator, which is frozen before it."""
 
-    def _judgement(self, scene: Scene, estimate: torch.Tensor, parts: int) -> Judgement:
+    def _logits(self, inputs: LossInputs, estimate: torch.Tensor, parts: int) -> Logits:
         assert self._discriminator is not None
         self._discriminator.requires_grad_(False)
         with torch.no_grad():
-            real = self._discriminator(scene.reference)
-        return Judgement(real, self._discriminator(estimate))
+            real = self._discriminator(inputs.reference)
+        return Logits(real, self._discriminator(estimate))
 
-    def _discriminator_step(self, scenes: list[Scene], estimates: list[torch.Tensor], judgements: list[Judgement]):
+    def _discriminator_step(self, parts: list[LossInputs], estimates: list[torch.Tensor], logits: list[Logits]):
         assert self._discriminator is not None
         self._discriminator.requires_grad_(True)
-        again = [self._judged(self._critic, scene, one) for scene, one in zip(scenes, estimates, strict=True)]
-        return super()._discriminator_step(scenes, estimates, again)
+        again = [self._discriminate(inputs, one) for inputs, one in zip(parts, estimates, strict=True)]
+        return super()._discriminator_step(parts, estimates, again)
 
 
 @pytest.mark.parametrize("loss", ["relativistic", "standard", "hinge"])
-def test_one_judgement_for_both_networks_gives_the_same_bits_as_two(tmp_path, loss, monkeypatch):
+def test_sharing_logits_between_both_steps_changes_no_bit(tmp_path, loss, monkeypatch):
     adversarial = {**ADVERSARIAL, "discriminator": "vgg_style", "loss": loss, "weight": 0.1}
     recipe = tiny_recipe(steps=5, adversarial=adversarial)
     once = make_trainer(tmp_path / "once", recipe, tiny_settings(record_every=1))
     once.run()
-    monkeypatch.setattr("tests.small_training.Trainer", JudgesTwice)
+    monkeypatch.setattr("tests.small_training.Trainer", RecomputesLogits)
     twice = make_trainer(tmp_path / "twice", recipe, tiny_settings(record_every=1))
     twice.run()
-    assert isinstance(twice, JudgesTwice)
+    assert isinstance(twice, RecomputesLogits)
     for one, other in ((once._generator, twice._generator), (once._discriminator, twice._discriminator)):
         assert one is not None and other is not None
         assert all(map(torch.equal, one.parameters(), other.parameters()))
@@ -191,7 +191,7 @@ def counted(module: nn.Module) -> Iterator[Callable[[], int]]:
 
 
 @pytest.mark.parametrize(("accumulate", "passes"), [(1, 2), (2, 8)])
-def test_a_step_judges_reference_and_result_once_unless_the_batch_is_in_parts(tmp_path, accumulate, passes):
+def test_logits_are_computed_once_unless_the_batch_is_in_parts(tmp_path, accumulate, passes):
     trainer = make_trainer(tmp_path, tiny_recipe(adversarial=ADVERSARIAL), tiny_settings(accumulate=accumulate))
     assert trainer._discriminator is not None
     down = trainer._discriminator.get_submodule("down.0.parametrizations.weight")

@@ -1,4 +1,4 @@
-"""Loss terms. Each module offers `loss(estimate, scene)`, a scalar tensor.
+"""Loss terms. Each module offers `loss(estimate, inputs)`, a scalar tensor.
 
-The estimate is what the network made of `scene.measured`, of shape (batch, channels, y, x) like `scene.reference`.
+The estimate is what the network made of `inputs.measured`, of shape (batch, channels, y, x) like `inputs.reference`.
 """

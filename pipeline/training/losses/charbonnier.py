@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from pipeline.training.loss_inputs import Scene
+from pipeline.training.loss_inputs import LossInputs
 
 EPSILON = 1e-3
 """Differences well below this are penalised by their square (Lai et al. 2017); a fraction of the normalised range."""
 
 
-def loss(estimate: Tensor, scene: Scene) -> Tensor:
+def loss(estimate: Tensor, inputs: LossInputs) -> Tensor:
     """Return the mean of sqrt(difference ** 2 + EPSILON ** 2) over the estimate (batch, channels, y, x)."""
-    return ((estimate - scene.reference).square() + EPSILON**2).sqrt().mean()
+    return ((estimate - inputs.reference).square() + EPSILON**2).sqrt().mean()

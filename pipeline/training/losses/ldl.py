@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.training.loss_inputs import Scene
+from pipeline.training.loss_inputs import LossInputs
 
 WINDOW = 7
 """Side of the neighbourhood of the paper, in pixels."""
@@ -27,25 +27,25 @@ WINDOW = 7
 PATCH_EXPONENT = 1 / 5
 """Power of the variance over the patch, of the paper."""
 
-SMALLEST_VARIANCE = 1e-12
-"""A patch variance below this counts as this: at zero its fifth root would have an infinite gradient."""
+MIN_VARIANCE = 1e-12
+"""Lower bound of the patch variance: at zero, its fifth root would have an infinite gradient."""
 
 
-def loss(estimate: Tensor, scene: Scene) -> Tensor:
+def loss(estimate: Tensor, inputs: LossInputs) -> Tensor:
     """Return the mean of the artifact map times the absolute difference of estimate and reference.
 
     Args:
         estimate: shape (batch, channels, y, x), at least 4 x 4 pixels.
-        scene: of the same batch; its averaged network is asked for its estimate.
+        inputs: of the same batch; the estimate of the averaged network is computed.
     """
-    weight = artifact_map(estimate, scene.reference, scene.averaged())
-    return (weight * (estimate - scene.reference).abs()).mean()
+    weight = artifact_map(estimate, inputs.reference, inputs.averaged())
+    return (weight * (estimate - inputs.reference).abs()).mean()
 
 
 def artifact_map(estimate: Tensor, reference: Tensor, averaged: Tensor) -> Tensor:
     """Return the refined map of artifacts, shape (batch, 1, y, x), from three tensors (batch, channels, y, x)."""
     residual = _residual(estimate, reference)
-    of_patch = residual.var(dim=(1, 2, 3), keepdim=True).clamp(min=SMALLEST_VARIANCE) ** PATCH_EXPONENT
+    of_patch = residual.var(dim=(1, 2, 3), keepdim=True).clamp(min=MIN_VARIANCE) ** PATCH_EXPONENT
     keeps = residual >= _residual(averaged, reference)
     return torch.where(keeps, of_patch * _local_variance(residual), 0)
 

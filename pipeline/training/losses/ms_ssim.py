@@ -14,7 +14,7 @@ from torch.nn import functional
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from pipeline.errors import UserError
-from pipeline.training.loss_inputs import Scene
+from pipeline.training.loss_inputs import LossInputs
 
 EXPONENTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Of the scales, the finest first (Wang et al. 2003)."""
@@ -22,23 +22,23 @@ EXPONENTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 WINDOW_SIDE = 11
 """Side of the Gaussian window of structural similarity, in pixels; its standard deviation is 1.5."""
 
-SMALLEST = 1e-4
-"""Lesser similarities of a scale count as this. Powers need positive numbers, and a zero would silence the others."""
+MIN_SIMILARITY = 1e-4
+"""Lower bound of the similarity of a scale: powers need positive numbers, and a zero would cancel the other scales."""
 
 
-def loss(estimate: Tensor, scene: Scene) -> Tensor:
+def loss(estimate: Tensor, inputs: LossInputs) -> Tensor:
     """Return the mean over the batch of 1 - MS-SSIM, with a data range of 1.
 
     Args:
         estimate: shape (batch, channels, y, x).
-        scene: of the same batch.
+        inputs: of the same batch.
 
     Raises:
         UserError: the patch is smaller than the window.
     """
     # Variances are differences of nearly equal numbers, for which half precision is too coarse.
     with torch.autocast(estimate.device.type, enabled=False):
-        return 1 - _similarity(estimate.float(), scene.reference.float()).mean()
+        return 1 - _similarity(estimate.float(), inputs.reference.float()).mean()
 
 
 def _similarity(estimate: Tensor, reference: Tensor) -> Tensor:
@@ -49,7 +49,7 @@ def _similarity(estimate: Tensor, reference: Tensor) -> Tensor:
         similarity, contrast = _similarity_of_scale(estimate, reference)
         # Luminance is compared on the coarsest scale alone; the finer ones compare contrast and structure.
         factor = similarity if scale == len(exponents) - 1 else contrast
-        product = product * factor.clamp(min=SMALLEST) ** exponent
+        product = product * factor.clamp(min=MIN_SIMILARITY) ** exponent
         estimate, reference = functional.avg_pool2d(estimate, 2), functional.avg_pool2d(reference, 2)
     return product
 

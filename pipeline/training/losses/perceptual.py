@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from pipeline.training.loss_inputs import Scene
+from pipeline.training.loss_inputs import LossInputs
 
 
-def loss(estimate: Tensor, scene: Scene) -> Tensor:
+def loss(estimate: Tensor, inputs: LossInputs) -> Tensor:
     """Return the distance of the estimate (batch, 1 or 3, y, x), intensities within [0, 1], and the reference.
 
     Raises:
-        ValueError: the scene has no VGG; whoever trains with this term must give it one.
+        ValueError: the inputs contain no VGG.
     """
-    if scene.perceptual is None:
-        raise ValueError("the loss term 'perceptual' needs a scene with a perceptual distance, which holds the VGG")
-    return scene.perceptual.distance(estimate, scene.reference)
+    if inputs.perceptual is None:
+        raise ValueError("the loss term 'perceptual' needs the features of a VGG")
+    return inputs.perceptual.distance(estimate, inputs.reference)
