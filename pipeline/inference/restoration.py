@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pipeline.config.parameters import PhysicalParameters
 from pipeline.config.sections import Infer
 from pipeline.errors import UserError
 from pipeline.image.image import Image
@@ -26,7 +27,6 @@ from pipeline.models.weights import load_generator
 from pipeline.physics.data_consistency import apply_data_consistency, weight_at
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.physics.noise_level import estimate_sigma
-from pipeline.physics.parameters import PhysicalParameters
 
 logger = logging.getLogger(__name__)
 

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import plugins
+from pipeline.config.parameters import PhysicalParameters
 from pipeline.physics.grid import Terms, apply_terms, coarse_shape, pad_to_multiple
 from pipeline.physics.linear import OPERATORS, Lattice, compose, without_axis
 from pipeline.physics.operators import kspace_truncation
-from pipeline.physics.parameters import PhysicalParameters
 
 NOISES = "pipeline.physics.noise"
 
