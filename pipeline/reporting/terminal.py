@@ -11,10 +11,10 @@ import pandas as pd
 
 from pipeline.config.run import NOT_TESTED
 from pipeline.provenance.record import read_record
+from pipeline.reporting.frames import distinct, where
 from pipeline.reporting.metric_table import MetricTable, Score, split_table
 from pipeline.reporting.numbers import format_share
 from pipeline.reporting.run_record import by_metric, stacks_of
-from pipeline.reporting.tables import distinct, where
 from pipeline.reporting.titles import SPLIT_ORDER, TESTED, method_title, split_title
 from pipeline.reporting.verdict import Verdict, verdict
 from pipeline.statistics.summary import MIN_SUBJECTS

@@ -1,4 +1,4 @@
-"""Turn readers' answers into scores: mean opinions, preferences, and how far readers agree.
+"""Compute the scores of a reader study: mean opinion scores, preferences, and agreement between readers.
 
 Give the key that was written with the page, and the files that the page saved, of one reader or of many.
 """
@@ -36,12 +36,12 @@ TABLES = {
 
 
 def in_words(tables: dict[str, pd.DataFrame], folder: Path) -> str:
-    """Return what the tables say, as text."""
+    """Format the tables as text."""
     readers = tables["readers"]
-    asked = tables["preferences"]
+    choices = tables["preferences"]
     shown = {
         "Mean opinion (1 to 5)": tables["scores"],
-        "Taken before the others": asked[asked["other"] == ALL].drop(columns="other"),
+        "Preferred to all others": choices[choices["other"] == ALL].drop(columns="other"),
         "Readers": readers,
         "Agreement between readers (Krippendorff's alpha)": tables["agreement"],
     }
@@ -50,7 +50,7 @@ def in_words(tables: dict[str, pd.DataFrame], folder: Path) -> str:
         for title, table in shown.items()
     ]
     if len(readers) < FEWEST_READERS:
-        parts.append("One reader alone: nothing can be said of how far readers agree, or of other readers.\n")
+        parts.append("A single reader: no agreement between readers; intervals do not cover other readers.\n")
     return "\n".join([*parts, f"Tables: {folder}\n"])
 
 

@@ -39,6 +39,8 @@ rule evaluate:
         f"{RESULTS}/benchmarks/evaluate/{{shard}}.tsv"
     conda:
         "../../envs/imaging.yaml"
+        if not RUN.evaluate.needs_features
+        else "../../envs/learning.yaml"
     threads: 1
     resources:
         mem_mb=memory_mb,
