@@ -11,9 +11,8 @@ from pipeline import plugins
 from pipeline.config.base import Section
 from pipeline.config.mistakes import explain
 from pipeline.config.names import PluginName, PluginParameters, any_parameters
+from pipeline.config.parameters import Direction, PhysicalParameters
 from pipeline.config.volumes import Identifier
-from pipeline.physics.operators import kspace_truncation
-from pipeline.physics.parameters import Direction, PhysicalParameters
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Threads = Annotated[int, Field(ge=1, le=256)]
@@ -54,7 +53,7 @@ class Extract(Section):
 class Degrade(Section):
     """The forward model that simulates the low-resolution image."""
 
-    operators: tuple[OperatorStep, ...] = (kspace_truncation.Parameters(),)
+    operators: tuple[OperatorStep, ...] = (plugins.load(OPERATORS, "kspace_truncation").Parameters(),)
     """linear operators, applied in this order; exactly one of them downsamples. A parameter given as a range [low,
     high] is drawn uniformly, once per volume and anew for every training patch"""
     direction: Direction = "in_plane"

@@ -41,7 +41,7 @@ from pipeline.tables.inserted_structures import INSERTED_STRUCTURES, InsertedStr
 from pipeline.tables.reliability import RELIABILITY, ReliabilityBin
 from pipeline.tables.tissue import TISSUE, TissueVolume
 from tests.helpers import Tags, described
-from tests.report_run import HOSTILE, make_run, provenance_command, report_command
+from tests.report_run import HOSTILE, make_run, provenance_command, write_report
 
 TABLES = ("gates", "inserted", "tissue", "reliability")
 
@@ -411,7 +411,7 @@ def long_page(run: Path, tmp: Path) -> str:
     GATES.write(tmp / "gates.csv", [GateResult("block", "S1", "test", "rrdb_l1", name, 9.5, 0.1, False)])
     given = [part for kind in TABLES for part in (f"--{kind}", str(tmp / f"{kind}.csv"))]
     given += ["--uncertainty", str(tmp / "spread.safetensors"), "--benchmarks", str(tmp)]
-    assert main([*report_command(run, "block", tmp / "full.html", title=HOSTILE), *given]) == 0
+    assert write_report(run, "block", tmp / "full.html", *given, title=HOSTILE) == 0
     return (tmp / "full.html").read_text(encoding="utf-8")
 
 
@@ -427,7 +427,7 @@ def test_every_section_is_shown_where_its_table_is_given_and_names_stay_text(run
     assert text.count(behind) == 2, "in the summary and in the limitations"
     held = json.loads(text.split('id="viewer-data">')[1].split("</script>")[0])
     assert [layer["name"] for layer in held["layers"] if layer["role"] == "map"] == ["uncertainty"]
-    assert main(report_command(run, "block", tmp_path / "plain.html")) == 0
+    assert write_report(run, "block", tmp_path / "plain.html") == 0
     plain = Tags((tmp_path / "plain.html").read_text(encoding="utf-8"))
     assert not {*TABLES} & {attributes.get("id") for _, attributes in plain.found}
 
@@ -442,8 +442,8 @@ def test_the_caption_distinguishes_means_over_slices_from_values_of_the_whole_vo
 
 
 def test_an_uncertainty_map_of_another_volume_is_rejected(run, tmp_path):
-    command = report_command(run, "block", tmp_path / "page.html")
-    assert main([*command, "--uncertainty", str(run / "extracted/other.safetensors")]) == 1
+    other = str(run / "extracted/other.safetensors")
+    assert write_report(run, "block", tmp_path / "page.html", "--uncertainty", other) == 1
     assert not (tmp_path / "page.html").exists()
 
 

@@ -17,7 +17,7 @@ from pipeline.reporting.figures.viewer import choose_crop
 from pipeline.steps.__main__ import main
 from tests.browsing import requests, show
 from tests.helpers import described
-from tests.report_run import HOSTILE, index_command, make_run, provenance_command, report_command
+from tests.report_run import HOSTILE, index_command, make_run, provenance_command, report_command, write_report
 
 PAGES = ("block", "index")
 
@@ -31,10 +31,10 @@ def run(tmp_path_factory) -> Path:
 def pages(run) -> Path:
     for command in (
         provenance_command(run),
-        report_command(run, "block", run / "reports/block.html", title=HOSTILE),
         index_command(run, run / "reports/index.html", title=HOSTILE),
     ):
         assert main(command) == 0
+    assert write_report(run, "block", run / "reports/block.html", title=HOSTILE) == 0
     return run / "reports"
 
 
@@ -127,10 +127,10 @@ def test_red_green_and_blue_are_drawn_as_colours(browser, run, pages):
     levels = np.repeat(np.asarray(reference.data)[..., [2]], 6, axis=2) * tint
     coloured = described(reference.with_data(levels), channels=COLOURS, sections=(0, 0, 0, 1, 1, 1))
     write_image(run / "coloured.safetensors", coloured)
-    command = report_command(run, "mid", run / "reports/coloured.html")
+    command = report_command(run, "mid", run / "coloured")
     command[command.index("--hr") + 1] = str(run / "coloured.safetensors")
     assert main(command) == 0
-    show(browser, run / "reports/coloured.html")
+    show(browser, run / "coloured/mid.html")
     assert "(1 of 2)" in part(browser, "state").text or "(2 of 2)" in part(browser, "state").text
     press(browser, "0")
     for title, ratios in (("Reference", [1, 0.5, 0.25]), ("Low-resolution input", [1, 1, 1])):
