@@ -1,7 +1,7 @@
-"""A small network that tells kinds of brain images apart, to ask whether restored images still show what they should.
+"""A small classifier of brain images, used to test whether restored images keep the class of their reference.
 
-It is trained on true images only. Where it gives a restored image another class than the reference of the same slice,
-the restoration changed what a reader might see. The network is a residual one (He, Zhang, Ren and Sun, CVPR 2016).
+It is trained on reference images only. A restored image with another class than the reference of the same slice has
+lost or gained features that may matter to a reader. The network is residual (He, Zhang, Ren and Sun, CVPR 2016).
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from torch.nn import functional
 logger = logging.getLogger(__name__)
 
 SIDE = 112
-"""Rows and columns that images are resized to."""
+"""Number of rows and columns of the network's input."""
 CHANNELS = (16, 32, 64, 96)
-"""Features at every resolution, each half the one before; the first is a quarter of SIDE."""
+"""Number of features at each resolution; the first has SIDE / 4 rows, and each further one half as many."""
 BATCH = 32
 LEARNING_RATE = 2e-3
 WEIGHT_DECAY = 1e-2
 MAX_EPOCHS = 30
 PATIENCE = 12
-"""Training ends after so many epochs in which the held-out images were classified no better."""
+"""Number of epochs without improvement on the held-out images after which training stops."""
 HELD_OUT = 0.1
-"""Share of the images of every class that training does not see."""
-LARGEST_SHIFT = 6
-"""Images are moved by up to so many voxels along both axes while training."""
+"""Fraction of the images of each class that is held out."""
+MAX_SHIFT = 6
+"""Maximum shift in voxels along both axes, for data augmentation."""
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions around which the input is added; the first halves the resolution if `stride` is 2."""
+    """Two convolutions with a skip connection; the first halves the resolution if `stride` is 2."""
 
     def __init__(self, features_in: int, features: int, stride: int) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class ResidualBlock(nn.Module):
 
 
 class Classifier(nn.Module):
-    """Grey images of shape (n, 1, SIDE, SIDE) to one score a class, shape (n, classes)."""
+    """Map greyscale images of shape (n, 1, SIDE, SIDE) to logits of shape (n, classes)."""
 
     def __init__(self, classes: int) -> None:
         super().__init__()
@@ -67,29 +67,29 @@ class Classifier(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the scores of the classes; the largest one wins."""
+        """Return the logits of the classes."""
         return self.layers(images)
 
 
 def train_classifier(images: NDArray[np.floating], labels: NDArray[np.integer], seed: int) -> nn.Module:
-    """Train a classifier on true images.
+    """Train a classifier on reference images.
 
     Args:
         images: shape (n, y, x), intensities in [0, 1].
         labels: class of every image, 0 and up; shape (n,).
-        seed: of the weights, the held-out tenth and the order of the images. The same seed gives the same network on
-            the same machine with the same number of threads.
+        seed: random seed of the weights, the held-out images and the batches. Results are reproducible on the same
+            machine with the same number of threads.
 
     Returns:
-        The network of the epoch that classified the held-out images best, ready for `predict`.
+        The network of the epoch with the lowest loss on the held-out images, for `predict`.
 
     Raises:
-        ValueError: images and labels do not belong together, or a class has fewer than two images.
+        ValueError: the shapes of images and labels differ, or a class has fewer than two images.
     """
     if images.ndim != 3 or labels.shape != images.shape[:1]:  # noqa: PLR2004
         raise ValueError(f"images of shape {images.shape} do not fit labels of shape {labels.shape}.")
     if np.bincount(labels).min() < 2:  # noqa: PLR2004
-        raise ValueError("every class needs two images: one to learn from, one to hold out.")
+        raise ValueError("every class needs two images: one for training, one to hold out.")
     generator = np.random.default_rng(seed)
     held_out = _held_out(labels, generator)
     inputs, targets = _inputs(images), torch.from_numpy(labels.astype(np.int64))
@@ -105,18 +105,18 @@ def predict(network: nn.Module, images: NDArray[np.floating]) -> NDArray[np.int6
 
 
 def agreement(network: nn.Module, reference: NDArray[np.floating], estimate: NDArray[np.floating]) -> float:
-    """Return the share of images that keep the class of their reference, from 0 to 1.
+    """Return the fraction of images that are assigned the class of their reference.
 
     Args:
         network: from `train_classifier`.
         reference: shape (n, y, x), intensities in [0, 1].
-        estimate: the same slices, restored; their sizes may differ.
+        estimate: the restored images; their size may differ.
     """
     return float(np.mean(predict(network, reference) == predict(network, estimate)))
 
 
 def _held_out(labels: NDArray[np.integer], generator: np.random.Generator) -> NDArray[np.bool_]:
-    """Choose the same share of every class, at least one image of each."""
+    """Hold out the same fraction of each class, at least one image."""
     chosen = np.zeros(labels.shape, dtype=bool)
     for kind in np.unique(labels):
         members = generator.permutation(np.flatnonzero(labels == kind))
@@ -125,7 +125,7 @@ def _held_out(labels: NDArray[np.integer], generator: np.random.Generator) -> ND
 
 
 def resized(images: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Return images as the classifier sees them, shape (n, SIDE, SIDE); `images` as for `train_classifier`."""
+    """Resize images to the network's input, shape (n, SIDE, SIDE); `images` as for `train_classifier`."""
     tensor = torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32))[:, None]
     same = tuple(tensor.shape[2:]) == (SIDE, SIDE)
     smaller = tensor if same else functional.interpolate(tensor, (SIDE, SIDE), mode="bilinear", antialias=True)
@@ -133,8 +133,8 @@ def resized(images: NDArray[np.floating]) -> NDArray[np.float32]:
 
 
 def _inputs(images: NDArray[np.floating]) -> Tensor:
-    """Return float32 of shape (n, 1, SIDE, SIDE), about zero."""
-    return 4 * torch.from_numpy(resized(images))[:, None] - 1  # brain images are dark on the average
+    """Return float32 of shape (n, 1, SIDE, SIDE), centred about zero."""
+    return 4 * torch.from_numpy(resized(images))[:, None] - 1  # brain images are dark on average
 
 
 def _fit(
@@ -144,7 +144,7 @@ def _fit(
     held_out: NDArray[np.bool_],
     generator: np.random.Generator,
 ) -> nn.Module:
-    """Train until the held-out images are classified no better and return to the best epoch."""
+    """Train with early stopping, and return the network of the best epoch."""
     shown, hidden = np.flatnonzero(~held_out), torch.from_numpy(np.flatnonzero(held_out))
     steps = -(-shown.size // BATCH)
     optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
@@ -154,7 +154,7 @@ def _fit(
         network.train()
         for batch in np.array_split(generator.permutation(shown), steps):
             chosen = torch.from_numpy(batch)
-            loss = functional.cross_entropy(network(_varied(inputs[chosen], generator)), targets[chosen])
+            loss = functional.cross_entropy(network(_augmented(inputs[chosen], generator)), targets[chosen])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -169,11 +169,11 @@ def _fit(
     return network.eval()
 
 
-def _varied(images: Tensor, generator: np.random.Generator) -> Tensor:
-    """Mirror half of the images from left to right and moves all of them a little."""
+def _augmented(images: Tensor, generator: np.random.Generator) -> Tensor:
+    """Augment images: mirror half of them from left to right, and shift all of them by the same random vector."""
     mirrored = torch.from_numpy(generator.random(len(images)) < 0.5)[:, None, None, None]  # noqa: PLR2004
     flipped = torch.where(mirrored, images.flip(-1), images)
-    rows, columns = generator.integers(-LARGEST_SHIFT, LARGEST_SHIFT + 1, size=2)
+    rows, columns = generator.integers(-MAX_SHIFT, MAX_SHIFT + 1, size=2)
     return torch.roll(flipped, (int(rows), int(columns)), (-2, -1))
 
 

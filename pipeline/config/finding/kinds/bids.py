@@ -18,10 +18,10 @@ from pipeline.config.bids.names import MICROSCOPY_SUFFIXES, BidsName, check_plac
 from pipeline.config.bids.sidecars import PLANE_AXES, forget_sidecars, pixel_size_um, read_sidecars, sidecars_of
 from pipeline.config.datasets import BidsDataset
 from pipeline.config.finding.items import Item, Outcome, holds, named_after
+from pipeline.config.length_units import micrometres_in
 from pipeline.config.mistakes import explain, shown
 from pipeline.config.sources import LocalSource, Source
 from pipeline.errors import UserError
-from pipeline.formats._ngff import parse as parse_multiscale
 
 DESCRIPTION_FILE = "dataset_description.json"
 PARTICIPANTS_FILE = "participants.tsv"
@@ -143,15 +143,17 @@ def _may_hold_images(path: Path) -> bool:
 
 
 def _states_size(path: Path) -> bool:
-    """Return whether an OME-Zarr states the size of its pixels, in units that are known."""
+    """Return whether the metadata of an OME-Zarr contains known units for all spatial axes."""
     for name in ("zarr.json", ".zattrs"):
         try:
             values = _mapping(path / name)
-            return parse_multiscale(values.get("attributes", values)).voxel_um is not None
+            attributes = values.get("attributes", values)
+            axes = attributes.get("ome", attributes)["multiscales"][0]["axes"]
+            return all(micrometres_in(axis.get("unit", "")) for axis in axes if axis.get("type") == "space")
         except FileNotFoundError:
             continue
-        except (OSError, ValueError, RecursionError, AttributeError):
-            return False  # what is wrong with it is told when it is read
+        except (OSError, ValueError, LookupError, TypeError, RecursionError, AttributeError):
+            return False  # damaged metadata is reported when the image is read
     return False
 
 
