@@ -16,19 +16,19 @@ A module offers
 
 from __future__ import annotations
 
-import ast
 import math
 import zipfile
 from dataclasses import dataclass, fields
-from functools import cache
 from pathlib import Path
 from types import ModuleType
 
 from pipeline import plugins
+from pipeline.config.families import ROOM, format_by_name, read_suffixes, written_suffixes
 from pipeline.errors import UserError
 
-ROOM = "pipeline.formats"
 AXES = 3
+
+__all__ = ["ROOM", "Part", "format_by_name", "format_of", "read_suffixes", "written_suffixes"]
 
 
 @dataclass(frozen=True)
@@ -76,37 +76,6 @@ class Part:
         if sizes is not None and (len(sizes) != AXES or not all(math.isfinite(size) and size > 0 for size in sizes)):
             listed = ", ".join(f"{size:g}" for size in sizes)
             raise UserError(f"{path}: voxel_um is {listed}; it needs three finite sizes above zero, in micrometres.")
-
-
-@cache
-def _endings(name: str, constant: str) -> tuple[str, ...] | None:
-    """Return a constant of a format's module from its source; None if the module does not define it."""
-    tree = ast.parse(Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8"))
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == constant for t in node.targets):
-            return tuple(ast.literal_eval(node.value))
-    return None
-
-
-def read_suffixes(name: str) -> tuple[str, ...]:
-    """Return the file suffixes that a format reads."""
-    return _endings(name, "SUFFIXES") or ()
-
-
-def written_suffixes(name: str) -> tuple[str, ...]:
-    """Return the file suffixes that a format writes; the workflow uses the first."""
-    return _endings(name, "WRITTEN") or read_suffixes(name)
-
-
-def format_by_name(file_name: str) -> str | None:
-    """Return the format of a file by the longest known suffix of its name; None if the suffix is unknown."""
-    found = {
-        suffix: name
-        for name in plugins.names(ROOM)
-        for suffix in read_suffixes(name)
-        if file_name.lower().endswith(suffix)
-    }
-    return found[max(found, key=len)] if found else None
 
 
 def format_of(path: Path) -> ModuleType:

@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
+from pipeline.reporting.frames import distinct, records
 from pipeline.reporting.numbers import format_interval, format_share
 from pipeline.reporting.section import Cell
-from pipeline.reporting.tables import distinct, records
 from pipeline.reporting.titles import TESTED, in_order, method_title, readable
 
 

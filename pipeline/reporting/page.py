@@ -47,4 +47,4 @@ class Page:
         Args:
             scripts: files of reports/ that become the script of the page.
         """
-        return render("page.html.j2", style_files=("style.css", "cohort.css"), scripts=scripts, page=self)
+        return render("page.html.j2", scripts=scripts, page=self)

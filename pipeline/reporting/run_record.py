@@ -13,8 +13,8 @@ import pandas as pd
 from pipeline import plugins
 from pipeline.errors import UserError
 from pipeline.files import read_json
+from pipeline.reporting.frames import distinct, where
 from pipeline.reporting.metric_table import Column, columns_of, first_region
-from pipeline.reporting.tables import distinct, where
 from pipeline.reporting.titles import TESTED, split_title
 from pipeline.tables.dial import DIAL, DialSetting
 from pipeline.tables.history import HISTORY

@@ -12,9 +12,9 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.reporting.frames import distinct, records, where
 from pipeline.reporting.numbers import format_interval, format_number, format_share
 from pipeline.reporting.run_record import RunRecord
-from pipeline.reporting.tables import distinct, records, where
 from pipeline.reporting.titles import baselines, method_title
 from pipeline.tables.detection_rates import DETECTION_RATES
 from pipeline.tables.diagnosis import DIAGNOSIS

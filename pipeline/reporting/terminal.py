@@ -11,10 +11,10 @@ import pandas as pd
 
 from pipeline.config.run import NOT_TESTED
 from pipeline.provenance.record import read_record
+from pipeline.reporting.frames import distinct, where
 from pipeline.reporting.metric_table import MetricTable, Score, split_table
 from pipeline.reporting.numbers import format_share
 from pipeline.reporting.run_record import by_metric, stacks_of
-from pipeline.reporting.tables import distinct, where
 from pipeline.reporting.titles import SPLIT_ORDER, TESTED, method_title, split_title
 from pipeline.reporting.verdict import Verdict, verdict
 from pipeline.statistics.summary import MIN_SUBJECTS
@@ -90,7 +90,7 @@ def table_text(table: MetricTable, title: str, *, wide: bool = False) -> str:
             if wide or sum(len(one[0]) + 1 for one in columns) + len(column[0]) <= WIDTH:
                 columns.append(column)
         left_out = len(metrics) + 1 - len(columns)
-        more = f"; {left_out} more metrics with --wide" if left_out else ""
+        more = f"; {left_out} more with --wide" if left_out else ""
         heading = f"{title}: means over the {metrics[0].region_title.lower()}, {BEST} best{more}"
         lines = [" ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
         blocks.append("\n".join([*textwrap.wrap(heading, WIDTH), "", *lines]))

@@ -151,7 +151,7 @@ def network_colours(networks: Iterable[str]) -> dict[str, str]:
 
 
 def method_style(method: str, deliver: str) -> str:
-    """Return the style in which a method is drawn, a key of `pipeline.reporting.figures.lines.STYLES`."""
+    """Return the style in which a method is drawn, a key of `pipeline.reporting.figures.svg.STYLES`."""
     if method == deliver:
         return "delivered"
     return "baseline" if method in baselines() else "reference" if method == REFERENCE else "network"

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from pipeline.config.sections import Evaluate
 from pipeline.errors import UserError
+from pipeline.reporting.frames import distinct, records, where
 from pipeline.reporting.metric_table import Column, MetricTable, heading_with_direction, metric_table
 from pipeline.reporting.numbers import MISSING, format_interval
 from pipeline.reporting.run_record import RunRecord
 from pipeline.reporting.section import Cell, Table
-from pipeline.reporting.tables import distinct, records, where
 from pipeline.reporting.titles import in_order, method_title
 from pipeline.statistics.summary import estimate
 from pipeline.tables.slices import WHOLE_VOLUME

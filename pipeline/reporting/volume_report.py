@@ -15,12 +15,12 @@ from pipeline.formats.io.container import read_image
 from pipeline.image.image import Image
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.reporting.figures.gallery import LOW, REFERENCE, Gallery, build_gallery, choose_slices, is_stack
+from pipeline.reporting.frames import distinct, where
 from pipeline.reporting.metric_table import MetricTable
 from pipeline.reporting.prediction_summary import PredictionSummary, summarise_predictions
 from pipeline.reporting.resource_usage import Job, Shard, read_volume_jobs
 from pipeline.reporting.run_record import RunRecord, is_self_supervised
 from pipeline.reporting.setbacks import Setback, inserted_setbacks, tissue_volume_setbacks
-from pipeline.reporting.tables import distinct, where
 from pipeline.reporting.titles import in_order, split_title
 from pipeline.reporting.volume_metrics import slice_values, volume_table
 from pipeline.tables.gates import GATES, GateResult

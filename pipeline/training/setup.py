@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from pipeline import plugins
+from pipeline.config.parameters import Direction
 from pipeline.config.recipe import Recipe
 from pipeline.config.sections import Train
 from pipeline.errors import UserError, about
@@ -20,7 +21,6 @@ from pipeline.models.generator import Generator, Shape, with_noise_map
 from pipeline.models.weights import load_generator
 from pipeline.physics.grid import is_isotropic
 from pipeline.physics.low_resolution import LowResolutionImage
-from pipeline.physics.parameters import Direction
 from pipeline.training.patches import TrainingVolume
 
 

@@ -4,8 +4,8 @@ import math
 import tracemalloc
 from functools import cache, partial
 from importlib import resources
-from itertools import pairwise
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -147,17 +147,15 @@ def test_a_region_is_judged_by_what_is_in_it(photographs, name):
 
 @cache
 def small_network():
-    """A feature network of random weights that keep features alive: five blocks of one convolution."""
-    generator = np.random.default_rng(3)
-    widths = [3, 8, 8, 8, 8, 8]
-    shapes = [(3, 3, after, before) for before, after in pairwise(widths)]
-    weights = [generator.standard_normal(shape) * math.sqrt(2 / (9 * shape[3])) for shape in shapes]
-    layers = [
-        (f"conv{number}_1", weight.astype(np.float32), np.zeros(8, dtype=np.float32))
-        for number, weight in enumerate(weights, start=1)
-    ]
-    calibration = tuple(generator.random(8, dtype=np.float32) for _ in layers)
-    return Features(tuple(layers), np.zeros(3, dtype=np.float32), np.ones(3, dtype=np.float32), calibration)
+    """A VGG with few features and random weights that keep features alive, and a random calibration."""
+    with mock.patch("pipeline.models.vgg.WIDTHS", (8,) * 5):
+        network = VggFeatures("vgg16", "none")
+    generator = torch.Generator().manual_seed(3)
+    convolutions: Any = network.convolutions.values()
+    for convolution in convolutions:
+        torch.nn.init.kaiming_normal_(convolution.weight, generator=generator)
+        torch.nn.init.zeros_(convolution.bias)
+    return Features(network, tuple(np.random.default_rng(3).random((5, 8), dtype=np.float32)))
 
 
 def judged(name, reference, estimate, mask):

@@ -1,4 +1,4 @@
-"""Bar drawings for the pages, as SVG inside data URIs."""
+"""Bar plots as SVG inside data URIs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.reporting.figures.lines import INK, SETTINGS, SIZE_INCHES, STYLES, as_uri, empty_figure, plain
+from pipeline.reporting.figures.svg import INK, SETTINGS, SIZE_INCHES, STYLES, as_uri, empty_figure, plain
 
 ROW_INCHES = 0.3
 LIGHT = "#b7d8da"
@@ -24,12 +24,12 @@ def draw_bars(
     """Draw horizontal bars from top to bottom; return a data URI.
 
     Args:
-        title: of the drawing.
-        x_label: what runs from left to right.
-        labels: of the bars.
-        bars: their lengths; what is not known has no bar.
-        inner: lengths of a narrow bar over each, may be empty.
-        legend: what bar and inner bar are, where there are both.
+        title: title of the plot.
+        x_label: label of the horizontal axis.
+        labels: labels of the bars.
+        bars: lengths of the bars; NaN gives no bar.
+        inner: lengths of narrow bars drawn over the bars; may be empty.
+        legend: labels of bars and narrow bars.
     """
     from matplotlib import rc_context
 

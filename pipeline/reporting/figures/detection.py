@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 
 from pipeline.reporting.figures.lines import Line, draw_lines, lines_of_methods
+from pipeline.reporting.frames import distinct
 from pipeline.reporting.numbers import format_number, format_share
 from pipeline.reporting.section import Figure
-from pipeline.reporting.tables import distinct
 from pipeline.reporting.titles import readable
 
 CONDITION = ["kind", "contrast"]

@@ -10,28 +10,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.reporting.figures.lines import INK, QUIET, SETTINGS, STYLES, as_uri, plain
+from pipeline.reporting.figures.svg import INK, QUIET, SETTINGS, STYLES, as_uri, plain
 
-FEWEST_FOR_A_BOX = 5
-"""Quartiles of fewer values would be little more than these themselves."""
+MIN_FOR_A_BOX = 5
+"""Minimum number of values for which quartiles are drawn."""
 BOX, TICKS = 0.3, 0.22
 """Half the height of a box and of the strokes, in rows."""
 MAX_TICKS = 5
-"""Intervals between the numbers below a panel; more of them would run into each other."""
+"""Maximum number of intervals between ticks, so that their labels do not overlap."""
 WIDTH, ROW, MARGINS = 8.6, 0.34, 1.0
-"""Size of a drawing, in inches."""
+"""Size in inches: width, height of a row, margins."""
 
 
 @dataclass(frozen=True)
 class Distribution:
-    """One row of a drawing.
+    """One row.
 
     Attributes:
         label: the method.
         values: of the volumes (or slices), shape (n,).
         differences: paired, to the baseline, shape (n,).
-        mean: of the differences, as the summary gives it.
-        low: lower end of its interval, NaN where it is not known.
+        mean: mean difference, from the summary.
+        low: lower end of its confidence interval; NaN for none.
         high: upper end.
         style: a key of `STYLES`.
     """
@@ -46,7 +46,7 @@ class Distribution:
 
 
 def draw_distributions(title: str, label: str, difference_label: str, rows: Sequence[Distribution]) -> str:
-    """Draw two panels side by side, a row a method; return a data URI.
+    """Draw two panels side by side, with a row for every method; return a data URI.
 
     Left: a stroke for every value, with box from the lower to the upper quartile and a line at the median where there
     are enough values. Right: a stroke for every paired difference, the mean as a point with its interval, around zero.
@@ -77,7 +77,7 @@ def draw_distributions(title: str, label: str, difference_label: str, rows: Sequ
 
 
 def _strokes(axes: Any, values: NDArray[np.floating], place: int, colour: str) -> None:
-    """Draw a short stroke for every value, all of a row as one line: half a thousand shapes less."""
+    """Draw a short stroke for every value; all strokes of a row are one line, which keeps the file small."""
     usable = np.unique(values[np.isfinite(values)])
     x = np.repeat(usable, 3)
     y = np.tile([place - TICKS, place + TICKS, math.nan], usable.size)
@@ -86,7 +86,7 @@ def _strokes(axes: Any, values: NDArray[np.floating], place: int, colour: str) -
 
 def _box(axes: Any, values: NDArray[np.floating], place: int, colour: str) -> None:
     usable = values[np.isfinite(values)]
-    if usable.size < FEWEST_FOR_A_BOX:
+    if usable.size < MIN_FOR_A_BOX:
         return
     low, middle, high = np.quantile(usable, [0.25, 0.5, 0.75])
     top, bottom = place - BOX, place + BOX

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.reporting.figures.lines import GRID, INK, SETTINGS, SIZE_INCHES, as_uri, empty_figure
+from pipeline.reporting.figures.svg import GRID, INK, SETTINGS, SIZE_INCHES, as_uri, empty_figure
 from pipeline.reporting.section import Figure
 from pipeline.tables.dial import DialSetting
 

@@ -1,10 +1,7 @@
-"""Line drawings for the pages, as SVG inside data URIs. The same numbers give the same bytes."""
+"""Line plots as SVG inside data URIs; the same numbers give the same bytes."""
 
 from __future__ import annotations
 
-import base64
-import io
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,20 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pipeline.reporting.figures.svg import SETTINGS, SIZE_INCHES, STYLES, as_uri, empty_figure, plain
 from pipeline.reporting.titles import method_style, method_title, network_colours
 
-INK, QUIET, GRID = "#1d2733", "#667085", "#e4e7ec"
-STYLES: Mapping[str, Mapping[str, Any]] = {
-    "delivered": {"color": "#0b6e75", "linewidth": 2.0, "linestyle": "-"},
-    "baseline": {"color": "#b45309", "linewidth": 1.6, "linestyle": "-"},
-    "network": {"color": "#667085", "linewidth": 1.4, "linestyle": (0, (4, 2))},
-    "reference": {"color": "#1d2733", "linewidth": 1.2, "linestyle": (0, (1, 1.2))},
-    "input": {"color": "#8c5fa8", "linewidth": 1.2, "linestyle": "-"},
-    "part": {"color": "#0072b2", "linewidth": 1.2, "linestyle": "-"},
-    "dashed": {"color": "#667085", "linewidth": 1.2, "linestyle": (0, (4, 2))},
-}
 PART_COLOURS = ("#0072b2", "#d55e00", "#8c5fa8", "#2e7d32", "#b8860b", "#8b1a4a", "#4d4d4d")
-"""For lines that stand for parts of one thing; they differ in lightness too, for readers who see few colours."""
+"""Colours of several lines of one network; they also differ in lightness, for readers with colour blindness."""
 
 MARK_STYLES: Mapping[str, Mapping[str, Any]] = {
     "skipped_step": {"color": "#b45309", "linewidth": 1.1, "linestyle": (0, (2.5, 1.2))},
@@ -35,56 +23,26 @@ MARK_STYLES: Mapping[str, Mapping[str, Any]] = {
     "other": {"color": "#475467", "linewidth": 0.9, "linestyle": (0, (5, 1.5, 1, 1.5))},
 }
 MAX_FULL_MARKS, TICK_HEIGHT = 30, 0.08
-"""More marks of a kind would hide the curves; they only reach this share of the height."""
+"""Maximum number of marks of a kind over the whole height, and the share of the height that more marks have."""
 
 MAX_MARKS = 200
-"""More marks of a kind than this cannot be told apart on a drawing; those that fall together are drawn once."""
+"""Maximum number of marks of a kind: marks that would coincide are drawn once."""
 
-SETTINGS: dict[Any, Any] = {
-    "svg.hashsalt": "brainsr",
-    "svg.fonttype": "path",
-    "font.family": "DejaVu Sans",
-    "font.size": 9,
-    "axes.edgecolor": QUIET,
-    "axes.labelcolor": INK,
-    "axes.linewidth": 0.7,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "axes.titleweight": "bold",
-    "axes.titlecolor": INK,
-    "axes.grid": True,
-    "axes.grid.axis": "y",
-    "axes.formatter.useoffset": False,
-    "grid.color": GRID,
-    "grid.linewidth": 0.8,
-    "xtick.color": QUIET,
-    "ytick.color": QUIET,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "legend.frameon": False,
-    "legend.fontsize": 8.5,
-}
-SIZE_INCHES = (4.6, 3.1)
 LEGEND_ROWS, LEGEND_ROW_INCHES = 3, 0.19
-"""Legends with more rows than this make the drawing higher, so that they take nothing from the axes."""
-
-REPEATABLE = ("L", "Q", "C")
-"""Commands of a path whose letter need not be repeated."""
+"""Rows of a legend that fit into a figure of the usual size; more rows make it higher."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a drawing.
+    """A line.
 
     Attributes:
-        label: what it shows.
-        x: places of its points.
-        y: their values.
+        label: in the legend.
+        x: horizontal coordinates of its points.
+        y: vertical coordinates.
         style: a key of `STYLES`.
-        colour: replaces that of the style, unless empty.
-        band: lowest and highest value behind every point, drawn as a pale band; None where there is none.
+        colour: replaces the colour of the style; empty to keep it.
+        band: minimum and maximum behind every point, drawn as a pale band; None for no band.
     """
 
     label: str
@@ -97,7 +55,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Marks:
-    """Vertical lines: what happened (a key of `MARK_STYLES`, or another word), how it is called, and where."""
+    """Vertical lines: the kind of event (a key of `MARK_STYLES`, or any other), its label, and its places."""
 
     kind: str
     label: str
@@ -109,9 +67,9 @@ def lines_of_methods(table: pd.DataFrame, x: str, y: str, methods: Sequence[str]
 
     Args:
         table: with the column method and both columns.
-        x: column that runs from left to right.
-        y: column that runs upward.
-        methods: what is drawn, in this order.
+        x: column of the horizontal coordinates.
+        y: column of the vertical coordinates.
+        methods: methods, in the order of the legend.
         deliver: method of the deliverable.
     """
     networks = [name for name in methods if method_style(name, deliver) == "network"]
@@ -137,18 +95,18 @@ def draw_lines(
     markers: bool = False,
     y_range: tuple[float, float] | None = None,
 ) -> str:
-    """Draw lines over a common axis; return a data URI.
+    """Plot lines; return a data URI.
 
     Args:
-        title: of the drawing.
-        x_label: what runs from left to right.
-        y_label: what runs upward.
-        lines: what is drawn; values that are not finite are left out.
-        marks: events, as vertical lines over the whole height.
-        logarithmic: whether the values are drawn on a logarithmic axis; those that are not positive are left out.
-        whole_numbers: whether only whole numbers are written below the axis from left to right.
-        markers: whether every point is marked, except on dashed lines.
-        y_range: ends of the axis that runs upward; None fits it to the lines.
+        title: title of the plot.
+        x_label: label of the horizontal axis.
+        y_label: label of the vertical axis.
+        lines: lines; values that are not finite are omitted.
+        marks: events, as vertical lines.
+        logarithmic: whether the vertical axis is logarithmic; values that are not positive are omitted.
+        whole_numbers: whether the horizontal axis has ticks at whole numbers only.
+        markers: whether points have markers, except on dashed lines.
+        y_range: limits of the vertical axis; None fits them to the lines.
     """
     from matplotlib import rc_context
 
@@ -187,7 +145,7 @@ def _draw_line(axes: Any, line: Line, logarithmic: bool, markers: bool) -> None:
 
 
 def _draw_marks(axes: Any, marks: Marks) -> None:
-    """Draw vertical lines behind the curves, short ones where they are many; the axis stays as the curves made it."""
+    """Draw vertical lines behind the curves, short ones where there are many, without changing the axes."""
     low, high = axes.get_xlim()
     places = np.unique(np.asarray(marks.places, dtype=float))
     places = places[(places >= low) & (places <= high)]
@@ -206,41 +164,3 @@ def _draw_marks(axes: Any, marks: Marks) -> None:
         zorder=1,
         **style,
     )
-
-
-def plain(text: str) -> str:
-    """Keep dollar signs in names from being read as formulas."""
-    return text.replace("$", r"\$")
-
-
-def empty_figure(size: tuple[float, float]) -> tuple[Any, Any]:
-    """Return a figure of a size in inches, and its axes; to be called inside matplotlib's `rc_context(SETTINGS)`."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=size, layout="constrained")
-    return figure, figure.subplots()
-
-
-def as_uri(figure: Any) -> str:
-    """Write a figure without date or program version, of which the first would change with every run."""
-    buffer = io.BytesIO()
-    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
-    svg = re.sub(r'(?<= d=")[^"]*', _compact, buffer.getvalue().decode("utf-8"))
-    svg = re.sub(r"<!--.*?-->|\n +", "\n", svg)
-    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode("utf-8")).decode("ascii")
-
-
-def _compact(path: re.Match[str]) -> str:
-    """Round the coordinates of a path to tenths of a point, which no screen shows, and repeats no command.
-
-    It halves the drawing. A letter may be left out where it stays the same (Scalable Vector Graphics 1.1, section 8.3).
-    """
-    kept: list[str] = []
-    command = ""
-    for word in path[0].split():
-        if word.isalpha() and word == command and word in REPEATABLE:
-            continue
-        command = word if word.isalpha() else command
-        kept.append(word if word.isalpha() else f"{float(word):.1f}".removesuffix(".0"))
-    return " ".join(kept)

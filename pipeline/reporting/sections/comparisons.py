@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 
 from pipeline.reporting.cells import difference_cell, method_cell, split_cell
+from pipeline.reporting.frames import distinct, records, where
 from pipeline.reporting.metric_table import Column
 from pipeline.reporting.run_record import RunRecord, by_metric
 from pipeline.reporting.section import Block, Cell, Items, Section, Table, Text, folded_table
-from pipeline.reporting.tables import distinct, records, where
 from pipeline.reporting.titles import TESTED, in_order, method_title
 from pipeline.statistics.conclusion import against_all
 from pipeline.tables.comparisons import COMPARISONS

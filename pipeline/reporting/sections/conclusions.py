@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from pipeline.reporting.frames import distinct
 from pipeline.reporting.run_record import RunRecord, tested
 from pipeline.reporting.section import Block, Folded, Heading, Items, Section
-from pipeline.reporting.tables import distinct
 from pipeline.reporting.titles import SPLIT_ORDER, TESTED, method_title
 from pipeline.statistics.conclusion import findings, scope
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.image.stack import PLANE as PICTURE
+from pipeline.reporting.frames import distinct
 from pipeline.reporting.numbers import format_lengths
 from pipeline.reporting.run_record import RunRecord, is_self_supervised, source_of
 from pipeline.reporting.section import Cell, Section, Table
-from pipeline.reporting.tables import distinct
 from pipeline.reporting.titles import split_title
 
 

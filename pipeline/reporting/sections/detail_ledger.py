@@ -7,11 +7,11 @@ from typing import Any
 
 from pipeline.reporting.cells import method_cell, split_cell
 from pipeline.reporting.figures.bars import BarGroup, draw_bar_groups
+from pipeline.reporting.frames import distinct, records, where
 from pipeline.reporting.metric_table import Column
 from pipeline.reporting.numbers import format_interval, format_number
 from pipeline.reporting.run_record import RunRecord, tested
 from pipeline.reporting.section import Cell, Figure, Figures, Section, Table, Text
-from pipeline.reporting.tables import distinct, records, where
 from pipeline.reporting.titles import in_order, method_title
 
 LEDGER: Mapping[str, str] = {

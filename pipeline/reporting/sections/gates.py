@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from pipeline.reporting.cells import method_cell, split_cell
+from pipeline.reporting.frames import distinct, records, where
 from pipeline.reporting.numbers import format_number
 from pipeline.reporting.run_record import RunRecord
 from pipeline.reporting.section import Block, Cell, Section, Table, Template, Text, folded_table
-from pipeline.reporting.tables import distinct, records, where
 from pipeline.reporting.titles import in_order, method_title, readable
 from pipeline.reporting.volume_report import VolumeReport
 from pipeline.tables.gates import GATES, GateResult

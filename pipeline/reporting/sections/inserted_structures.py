@@ -6,9 +6,9 @@ from typing import Any
 
 from pipeline.reporting.cells import difference_cell, method_cell, share_cell, sorted_rows, split_cell
 from pipeline.reporting.figures.detection import detection_figures
+from pipeline.reporting.frames import distinct, records, where
 from pipeline.reporting.run_record import RunRecord
 from pipeline.reporting.section import Block, Cell, Figures, Section, Table, Text, folded_table
-from pipeline.reporting.tables import distinct, records, where
 from pipeline.reporting.titles import REFERENCE, baselines, in_order, readable
 from pipeline.reporting.volume_report import VolumeReport, curve_methods
 from pipeline.tables.detection_rates import DETECTION_RATES

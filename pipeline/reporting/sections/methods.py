@@ -8,7 +8,7 @@ from pipeline.reporting import methods_text
 from pipeline.reporting.literature import Bibliography
 from pipeline.reporting.methods_text import Paragraph, index_methods
 from pipeline.reporting.run_record import RunRecord
-from pipeline.reporting.section import Block, Folded, Heading, Preformatted, Section, Text
+from pipeline.reporting.section import Block, Heading, Preformatted, Section, Text
 from pipeline.reporting.templates import cited
 from pipeline.reporting.volume_report import VolumeReport
 
@@ -24,8 +24,7 @@ def for_volume(volume: VolumeReport) -> Section:
     paragraphs, references = volume_methods(volume)
     numbered = "\n".join(f"[{number}] {text}" for number, text in enumerate(references, start=1))
     text = "\n\n".join(f"{paragraph.heading}\n{paragraph.text}" for paragraph in paragraphs)
-    title = "Methods as plain text"
-    plain = Folded(title, (Preformatted(title, f"{text}\n\nReferences\n{numbered}\n", "methods-text"),))
+    plain = Preformatted("Methods as plain text", f"{text}\n\nReferences\n{numbered}\n", "methods-text")
     return Section("methods", "Methods", (*method_blocks(paragraphs), plain), link="Methods", style="prose")
 
 

@@ -7,11 +7,11 @@ from typing import Any
 
 from pipeline.reporting.figures.distributions import Distribution, draw_distributions
 from pipeline.reporting.figures.lines import Line, draw_lines
+from pipeline.reporting.frames import distinct, records, where
 from pipeline.reporting.metric_table import Column, first_region, split_table
 from pipeline.reporting.numbers import format_share
 from pipeline.reporting.run_record import RunRecord, is_self_supervised
 from pipeline.reporting.section import Block, Figure, Figures, Folded, Heading, Section, Table, Text
-from pipeline.reporting.tables import distinct, records, where
 from pipeline.reporting.titles import SPLIT_ORDER, TESTED, in_order, method_style, method_title, split_claim
 from pipeline.reporting.volume_metrics import pairwise_table, slice_values
 from pipeline.reporting.volume_report import VolumeReport, curve_methods

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pipeline.reporting.cells import split_cell, text_cell
+from pipeline.reporting.frames import records
 from pipeline.reporting.run_record import RunRecord
 from pipeline.reporting.section import Block, Cell, Section, Table, Text
-from pipeline.reporting.tables import records
 from pipeline.tables.duplicates import DUPLICATES
 
 MAX_LISTED = 2000

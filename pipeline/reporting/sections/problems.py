@@ -9,12 +9,12 @@ from typing import Any
 from markupsafe import Markup
 
 from pipeline.reporting.cells import volume_links
+from pipeline.reporting.frames import distinct
 from pipeline.reporting.run_record import RunRecord, tested
 from pipeline.reporting.section import Block, Items, Section, Text
 from pipeline.reporting.sections.gates import failed_gates
 from pipeline.reporting.sections.volumes import gains
 from pipeline.reporting.setbacks import split_setbacks
-from pipeline.reporting.tables import distinct
 from pipeline.reporting.titles import TESTED, method_title
 from pipeline.tables.gates import GATES
 from pipeline.tables.inserted_structures import INSERTED_STRUCTURES

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pipeline.reporting.literature import bibtex
 from pipeline.reporting.methods_text import index_methods
 from pipeline.reporting.run_record import RunRecord
-from pipeline.reporting.section import Block, Folded, Preformatted, Section, Template
+from pipeline.reporting.section import Block, Preformatted, Section, Template
 from pipeline.reporting.sections.methods import volume_methods
 from pipeline.reporting.volume_report import VolumeReport
 
@@ -21,8 +21,7 @@ def for_index(run: RunRecord) -> Section:
 def for_volume(volume: VolumeReport) -> Section:
     """List the references of the methods, also as BibTeX to copy."""
     _, references = volume_methods(volume)
-    title = "References as BibTeX"
-    return references_section(references, Folded(title, (Preformatted(title, bibtex(references), "bibtex"),)))
+    return references_section(references, Preformatted("References as BibTeX", bibtex(references), "bibtex"))
 
 
 def references_section(references: Sequence[str], *more: Block) -> Section:

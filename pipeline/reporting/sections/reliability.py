@@ -6,9 +6,9 @@ import pandas as pd
 
 from pipeline.reporting.cells import method_cell
 from pipeline.reporting.figures.reliability import pooled_bins, reliability_figure
+from pipeline.reporting.frames import distinct, records, where
 from pipeline.reporting.run_record import RunRecord
 from pipeline.reporting.section import Cell, Figures, Section, Table, Text, folded_table
-from pipeline.reporting.tables import distinct, records, where
 from pipeline.reporting.titles import in_order
 from pipeline.reporting.volume_report import VolumeReport, curve_methods
 from pipeline.tables.reliability import RELIABILITY

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from pipeline.reporting.cells import volume_links
+from pipeline.reporting.frames import distinct, where
 from pipeline.reporting.metric_table import MetricTable, first_region, split_table
 from pipeline.reporting.run_record import RunRecord, gap_of, is_self_supervised
 from pipeline.reporting.section import Section, Template, Text
 from pipeline.reporting.setbacks import split_setbacks
-from pipeline.reporting.tables import distinct, where
 from pipeline.reporting.titles import SPLIT_ORDER, method_title, split_claim
 from pipeline.reporting.verdict import verdict, verdict_box
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pipeline.reporting.cells import difference_cell, method_cell, sorted_rows, split_cell
+from pipeline.reporting.frames import distinct, records, where
 from pipeline.reporting.numbers import MISSING, format_interval
 from pipeline.reporting.run_record import RunRecord
 from pipeline.reporting.section import Cell, Section, Table, Text
-from pipeline.reporting.tables import distinct, records, where
 from pipeline.reporting.titles import in_order, readable
 from pipeline.reporting.volume_report import VolumeReport
 from pipeline.tables.tissue_agreement import TISSUE_AGREEMENT

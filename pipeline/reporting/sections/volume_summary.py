@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline.image.stack import PLANE as PICTURE
+from pipeline.reporting.frames import distinct, where
 from pipeline.reporting.run_record import gap_of, is_self_supervised
 from pipeline.reporting.section import Facts, Section, Template, Text
 from pipeline.reporting.sections.summary import CAUTION
-from pipeline.reporting.tables import distinct, where
 from pipeline.reporting.titles import split_claim
 from pipeline.reporting.verdict import verdict, verdict_box
 from pipeline.reporting.volume_report import VolumeReport

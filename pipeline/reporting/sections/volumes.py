@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 
 from pipeline.reporting.cells import split_cell, text_cell
+from pipeline.reporting.frames import records, where
 from pipeline.reporting.metric_table import Column
 from pipeline.reporting.run_record import RunRecord, tested
 from pipeline.reporting.section import Cell, Section, Table, Text
 from pipeline.reporting.sections.gates import failed_gates
-from pipeline.reporting.tables import records, where
 from pipeline.reporting.titles import method_title
 from pipeline.tables.gates import GATES
 

@@ -1,4 +1,4 @@
-"""Select rows of the tables of a run."""
+"""Select rows and values of data frames."""
 
 from __future__ import annotations
 
