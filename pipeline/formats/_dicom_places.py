@@ -173,7 +173,7 @@ def _check_counts(path: Path, positions: Sequence[Sequence[Slice]]) -> None:
             twin = seen.setdefault(identifier, one)
             if twin is not one:
                 raise UserError(
-                    f"{path}: the slice {where} stands twice: {twin.name!r} and {one.name!r} have the same "
+                    f"{path}: the slice {where} exists twice: {twin.name!r} and {one.name!r} have the same "
                     "SOPInstanceUID. Remove one."
                 )
             distance = float(np.linalg.norm(one.corner - images[0].corner))

@@ -161,7 +161,7 @@ def parse(attributes: Mapping[str, Any], wanted: str | None = None) -> Multiscal
     if "plate" in content or "well" in content:
         raise ValueError("it is a plate of many images; name one of them, such as PLATE/A/1/0")
     if "image-label" in content:
-        raise ValueError("it is a mask of labels (image-label), and holds no intensities; name the image")
+        raise ValueError("it is a mask of labels (image-label), not an image of intensities; name the image")
     entries = content.get("multiscales")
     if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
         raise ValueError("it is no image of OME-NGFF: the attribute 'multiscales' is missing")

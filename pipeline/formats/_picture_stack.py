@@ -90,7 +90,7 @@ def decoded(name: str, content: bytes) -> Picture:
         content: of the file.
 
     Raises:
-        UserError: it cannot be decoded, holds several pictures, or its values are no intensities.
+        UserError: it cannot be decoded, holds several pictures, or its values are not intensities.
     """
     try:
         with warnings.catch_warnings(), PillowImage.open(io.BytesIO(content), formats=("JPEG", "PNG")) as stored:
@@ -128,7 +128,7 @@ def decoded(name: str, content: bytes) -> Picture:
 def _check_bits(name: str, bits: int) -> None:
     """Check that grey values have more than 1 bit; warn if fewer than 8 bits are scaled to 8."""
     if bits == 1:
-        raise UserError(f"{name}: its pixels have 1 bit, black or white, and are no intensities; save it as grey.")
+        raise UserError(f"{name}: its pixels have 1 bit, black or white, and are not intensities; save it as grey.")
     if bits < BYTE:
         factor = OPAQUE // (2**bits - 1)
         logger.warning("%s: its grey values of %d bits are scaled to 8 bits (times %d)", name, bits, factor)

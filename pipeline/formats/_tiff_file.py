@@ -372,11 +372,13 @@ def check_pixels(path: Path, series: Any) -> None:
     if isinstance(page.bitspersample, tuple):
         raise UserError(f"{path}: its samples have {page.bitspersample} bits; save it with samples of one depth.")
     if page.bitspersample == 1:
-        raise UserError(f"{path}: its pixels have 1 bit, black or white, and are no intensities; save it as grey.")
+        raise UserError(f"{path}: its pixels have 1 bit, black or white, and are not intensities; save it as grey.")
     if dtype is None or dtype.name not in (*DTYPES, HALF):
         found = f"{page.bitspersample} bits" if dtype is None else f"type {dtype}"
         advice = "; save their magnitude" if dtype is not None and dtype.kind == "c" else ""
-        raise UserError(f"{path}: pixels of {found} are no intensities; known are {', '.join(DTYPES)}, {HALF}{advice}.")
+        raise UserError(
+            f"{path}: pixels of {found} are not intensities; known are {', '.join(DTYPES)}, {HALF}{advice}."
+        )
     if page.axes not in PAGE_AXES or page.samplesperpixel < (COLOUR_SAMPLES if kind == COLOUR else 1):
         raise UserError(f"{path}: has pages of shape {page.shape} with the axes {page.axes}; save one slice a page.")
     try:

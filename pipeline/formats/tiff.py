@@ -63,7 +63,7 @@ def read(path: Path, part: Part = Part()) -> Image:
 
     Raises:
         UserError: the file is missing or damaged, or holds several images or time points of which none was chosen, or
-            pixels that are no intensities.
+            pixels that are not intensities.
     """
     part.check(path, TITLE, ("frame", "channel", "series", "voxel_um", "coloured"))
     with open_tiled(path, part.series) as image:
