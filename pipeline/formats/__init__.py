@@ -15,19 +15,19 @@ A module offers
 
 from __future__ import annotations
 
-import ast
 import math
 import zipfile
 from dataclasses import dataclass, fields
-from functools import cache
 from pathlib import Path
 from types import ModuleType
 
 from pipeline import plugins
+from pipeline.config.families import ROOM, format_by_name, read_suffixes, written_suffixes
 from pipeline.errors import UserError
 
-ROOM = "pipeline.formats"
 AXES = 3
+
+__all__ = ["ROOM", "Part", "format_by_name", "format_of", "read_suffixes", "written_suffixes"]
 
 
 @dataclass(frozen=True)
@@ -75,37 +75,6 @@ class Part:
         if sizes is not None and (len(sizes) != AXES or not all(math.isfinite(size) and size > 0 for size in sizes)):
             listed = ", ".join(f"{size:g}" for size in sizes)
             raise UserError(f"{path}: voxel_um is {listed}; it needs three finite sizes above zero, in micrometres.")
-
-
-@cache
-def _endings(name: str, constant: str) -> tuple[str, ...] | None:
-    """Return a constant of a format's module from its source; None where the module has no such constant."""
-    tree = ast.parse(Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8"))
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == constant for t in node.targets):
-            return tuple(ast.literal_eval(node.value))
-    return None
-
-
-def read_suffixes(name: str) -> tuple[str, ...]:
-    """Return the endings of the names of the files that a format reads."""
-    return _endings(name, "SUFFIXES") or ()
-
-
-def written_suffixes(name: str) -> tuple[str, ...]:
-    """Return the endings that the results of a format may have; the first is that of the workflow."""
-    return _endings(name, "WRITTEN") or read_suffixes(name)
-
-
-def format_by_name(file_name: str) -> str | None:
-    """Return the format that a file's name tells, by its longest known ending; None where it tells none."""
-    found = {
-        suffix: name
-        for name in plugins.names(ROOM)
-        for suffix in read_suffixes(name)
-        if file_name.lower().endswith(suffix)
-    }
-    return found[max(found, key=len)] if found else None
 
 
 def format_of(path: Path) -> ModuleType:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from pipeline.formats._length_units import NO_LENGTHS, micrometres_in
+from pipeline.config.length_units import NO_LENGTHS, micrometres_in
 
 ZARR_FORMAT: dict[str, Literal[2, 3]] = {"0.4": 2, "0.5": 3}
 """Version of zarr by the version of OME-NGFF."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 from xml.etree import ElementTree
 
-from pipeline.formats._length_units import NO_LENGTHS, micrometres_in
+from pipeline.config.length_units import NO_LENGTHS, micrometres_in
 
 PLANE_PLACES = ("PositionX", "PositionY", "PositionZ", "DeltaT")
 """Attributes of OME about where and when a plane was acquired."""

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline import plugins
+from pipeline.config.parameters import PhysicalParameters
 from pipeline.config.recipe import PRETRAINED, SCRATCH, Recipe, filled, preset
 from pipeline.config.sections import Degrade
 from pipeline.image.stack import PLANE
 from pipeline.physics.forward import ForwardModel, noise_in_words, operators_in_words
-from pipeline.physics.parameters import PhysicalParameters
 from pipeline.reporting.literature import Bibliography
 from pipeline.reporting.numbers import format_lengths
 from pipeline.reporting.run_record import RunRecord, source_of, stacks_of

@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL import ImageOps
 
+from pipeline.config.length_units import micrometres_in
 from pipeline.errors import UserError
 from pipeline.formats import Part, format_of
 from pipeline.formats import picture as picture_format
 from pipeline.formats import tiff as tiff_format
-from pipeline.formats._length_units import micrometres_in
 from pipeline.formats.io.predictions import check_output, write_quantity
 from pipeline.formats.tiled import chosen, open_tiled, tiled_format_of
 from pipeline.image.image import Image

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from pipeline.config.parameters import Direction
 from pipeline.image.image import PLANE_AXIS
 from pipeline.image.stack import SLICE_AXIS
 from pipeline.inference.result_check import WARN_BEYOND
-from pipeline.physics.parameters import Direction, axes_along, is_outside
+from pipeline.physics.parameters import axes_along, is_outside
 from pipeline.reporting import methods_text
 from pipeline.reporting.numbers import format_number
 from pipeline.reporting.run_record import gap_of, is_self_supervised
