@@ -95,7 +95,7 @@ def open_tiled(path: Path, series: str | None = None) -> Iterator[TiledImage]:
     """Open one image of a file, or of a set of files; see pipeline.formats.tiled.
 
     Raises:
-        UserError: the file is missing or damaged, holds several images of which none was chosen, or has pixels that are not intensities.
+        UserError: the file is missing or damaged, contains several images, or its pixels are not intensities.
     """
     with opened_tiff(path) as file, closing(Handles()) as handles:
         with telling(path):
