@@ -12,6 +12,7 @@ from pipeline.config.base import Section
 from pipeline.config.mistakes import explain
 from pipeline.config.names import PluginName, PluginParameters, any_parameters
 from pipeline.config.parameters import Direction, PhysicalParameters
+from pipeline.config.planes import PlaneChoice
 from pipeline.config.volumes import Identifier
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -20,7 +21,6 @@ REFERENCE = "reference"
 """Name of the reference where it is listed among the methods."""
 OPERATORS, NOISES = "pipeline.physics.operators", "pipeline.physics.noise"
 KindName = Annotated[str, AfterValidator(PluginName("pipeline.fidelity.insertion.kinds"))]
-PlaneChoice = Literal["auto", "axial", "coronal", "sagittal"]
 PLANE_CHOICES: tuple[PlaneChoice, ...] = get_args(PlaneChoice)
 METRICS = "pipeline.metrics"
 MetricName = Annotated[str, AfterValidator(PluginName(METRICS))]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from pipeline.config.sections import PlaneChoice
+from pipeline.config.planes import PlaneChoice
 from pipeline.image.image import PLANE_AXIS, Image, Slicing
 from pipeline.image.stack import PLANE, SLICE_AXIS
 

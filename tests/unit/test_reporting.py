@@ -21,7 +21,7 @@ from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.physics.noise import none, rician
 from pipeline.provenance.environment import git_state, package_versions
 from pipeline.provenance.record import gaps
-from pipeline.reporting.figures.gallery import enlarge_pixels, error_scale
+from pipeline.reporting.figures.gallery import error_scale, repeat_voxels
 from pipeline.reporting.figures.lines import Line, draw_lines
 from pipeline.reporting.figures.slices import (
     LONGEST_SIDE,
@@ -30,8 +30,8 @@ from pipeline.reporting.figures.slices import (
     colours,
     data_uri,
     detail_box,
-    draw_slice,
-    drawn_spacing,
+    display_slice,
+    display_spacing,
     fit,
     to_colour,
     to_grey,
@@ -94,15 +94,15 @@ def test_a_drawn_slice_lies_in_the_radiological_convention(axis, left, right, to
         volume = np.zeros((4, 5, 6))
         where, end = ends[letter]
         np.moveaxis(volume, where, 0)[end] = 1
-        drawn = draw_slice(volume, axis, 2)
+        drawn = display_slice(volume, axis, 2)
         assert drawn[place].all()
         assert drawn.sum() == drawn[place].size
 
 
 def test_spacing_follows_the_drawn_rows_and_columns():
-    assert drawn_spacing((1, 2, 3), 2) == (2, 1)
-    assert drawn_spacing((1, 2, 3), 1) == (3, 1)
-    assert drawn_spacing((1, 2, 3), 0) == (3, 2)
+    assert display_spacing((1, 2, 3), 2) == (2, 1)
+    assert display_spacing((1, 2, 3), 1) == (3, 1)
+    assert display_spacing((1, 2, 3), 0) == (3, 2)
 
 
 def test_the_box_holds_the_foreground_of_all_slices_with_a_margin():
@@ -172,7 +172,7 @@ def test_large_pictures_are_averaged_to_fit():
 def test_low_resolution_pixels_cover_the_voxels_they_measured(run):
     reference = read_image(run / "extracted/block.safetensors")
     low = read_image(run / "degraded/block.safetensors", LowResolutionImage)
-    enlarged = enlarge_pixels(low, reference)
+    enlarged = repeat_voxels(low, reference)
     assert enlarged.shape == reference.data.shape == (45, 52, 8)
     assert (enlarged[8:12, 4:8, 3] == low.data[2, 1, 3]).all()
     assert (enlarged[44, 51] == low.data[11, 12]).all()

@@ -12,7 +12,7 @@ import pytest
 from pipeline.formats.io.container import read_image, write_image
 from pipeline.formats.io.predictions import prediction_path, read_prediction
 from pipeline.image.channels import COLOURS
-from pipeline.reporting.figures.slices import Box, drawn_slices
+from pipeline.reporting.figures.slices import Box, display_slices
 from pipeline.reporting.figures.viewer import choose_crop
 from pipeline.steps.__main__ import main
 from tests.browsing import requests, show
@@ -282,7 +282,7 @@ def test_the_viewer_shows_the_voxels_of_the_files(browser, run, pages):
     found = read_prediction(prediction_path(run / "predictions", "rrdb_l1", "block"), reference)
     base = read_prediction(prediction_path(run / "predictions", "bspline3", "block"), reference)
     part_shown = choose_crop(reference, None, Box(0, 1, 0, 1))
-    tiles = {name: part_shown.grey(drawn_slices(one, 2))[4].astype(float) for name, one in
+    tiles = {name: part_shown.grey(display_slices(one, 2))[4].astype(float) for name, one in
              (("reference", np.asarray(reference.data)), ("a", found), ("base", base))}  # fmt: skip
     grey = np.clip(np.round(255 * tiles["reference"] / held["white"]), 0, 255)
     colours = np.array(held["inferno"]).reshape(-1, 3)
