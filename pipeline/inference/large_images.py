@@ -209,7 +209,7 @@ class _Job:
             "scale_percentile": PERCENTILE,
         }
         if self._uncertainty_factor is not None:
-            facts["tta_std_times"] = self._uncertainty_factor
+            processing["tta_std_times"] = self._uncertainty_factor
         module = fitting_format(self._image.path, output)
         module.deliver(self._folder / "image", self._image, self._factor, processing, output)
 
