@@ -49,7 +49,7 @@ def _chosen(image: Image, choice: PlaneChoice) -> Slicing:
             logger.warning("the plane %s is ignored: micrographs and pictures have no anatomical planes", choice)
         return Slicing(PLANE, SLICE_AXIS, "micrographs and pictures have the slices of their file")
     if choice != "auto":
-        return Slicing(choice, PLANE_AXIS[choice], "this plane was asked for")
+        return Slicing(choice, PLANE_AXIS[choice], "the configuration sets this plane")
     single = [axis for axis, size in enumerate(image.data.shape) if size == 1]
     if len(single) == 1:
         return Slicing(NAMES[single[0]], single[0], "the image has one slice alone")
