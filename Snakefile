@@ -17,36 +17,33 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
-include: "workflow/rules/shards.smk"
 include: "workflow/rules/download.smk"
 include: "workflow/rules/extract.smk"
 include: "workflow/rules/degrade.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/infer.smk"
-include: "workflow/rules/bids.smk"
 include: "workflow/rules/evaluate.smk"
-include: "workflow/rules/fidelity.smk"
+include: "workflow/rules/gate.smk"
+include: "workflow/rules/tissue.smk"
+include: "workflow/rules/insertion.smk"
+include: "workflow/rules/uncertainty.smk"
+include: "workflow/rules/summarise.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/publish.smk"
+include: "workflow/rules/bids.smk"
+include: "workflow/rules/finish.smk"
 include: "workflow/rules/mismatch.smk"
 include: "workflow/rules/reading.smk"
-include: "workflow/rules/enforce.smk"
-include: "workflow/rules/store.smk"
 
 
 rule all:
     default_target: True
     input:
+        FINISHED,
         rules.provenance.output,
-        rules.summarise.output,
-        rules.report_index.output,
-        rules.report_training.output,
         rules.report_resources.output,
-        expand(PAGE, volume=RUN.evaluated_ids),
-        delivered(RUN.evaluated_ids),
-        all_predictions(RUN.evaluated_ids),
-        downstream_results(),
-        uncertainty_results(),
-        bids_results(),
-        rules.gate_table.output,
         rules.ro_crate.output,
         rules.enforce.output,
+
+
+include: "workflow/rules/store.smk"

@@ -58,9 +58,15 @@ def _one_slice(who: str, side: int, model: Path, threads: int, folder: Path) -> 
 
 
 def _volumes(count: int, model: Path, volume: Path, threads: int, folder: Path) -> dict[str, float]:
-    outputs = [folder / f"{number}.nii.gz" for number in range(count)]
-    command = [sys.executable, "-m", "pipeline", "infer", "--model", model, "--device", "cpu"]
-    command += ["--lr", *[volume] * count, "--output", *outputs, "--settings", json.dumps({"threads": threads})]
+    command = [sys.executable, "-m", "pipeline.steps", "infer", "--model", model, "--device", "cpu"]
+    command += [
+        "--lr",
+        *[volume] * count,
+        "--output",
+        folder / "restored",
+        "--settings",
+        json.dumps({"threads": threads}),
+    ]
     return _told(run_apart(command, folder / "log"))
 
 

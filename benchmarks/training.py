@@ -45,8 +45,7 @@ from pipeline.models.device import use_threads
 from pipeline.models.weights import load_generator, save_generator
 from pipeline.physics.degradation import degrade, forward_model
 from pipeline.sources.retries import Patience
-from pipeline.steps.convert_vgg import features
-from pipeline.steps.convert_weights import convert
+from pipeline.steps import convert_vgg, convert_weights
 from pipeline.steps.download import download
 
 logger = logging.getLogger("benchmarks.training")
@@ -205,7 +204,11 @@ def initial(name: str, work: Path) -> Path:
     """Return the one-channel generator made from a known source's weights."""
     folder = work / "models" / name
     if not (folder / "generator.safetensors").exists():
-        convert(source_file(name, work), known_sources()[name], folder, 4, "both")
+        convert_weights.run(
+            convert_weights.Options(
+                weights=source_file(name, work), source=known_sources()[name], output=folder, factor=4
+            )
+        )
     return folder / "generator.safetensors"
 
 
@@ -216,7 +219,11 @@ def train_row(name: str, row: Training, work: Path, threads: int) -> None:
         return
     vgg = work / "features.safetensors"
     if not vgg.exists():
-        features(source_file("vgg16-brain-tumor", work), known_sources()["vgg16-brain-tumor"], vgg)
+        convert_vgg.run(
+            convert_vgg.Options(
+                weights=source_file("vgg16-brain-tumor", work), source=known_sources()["vgg16-brain-tumor"], output=vgg
+            )
+        )
     values = filled(row.recipe, row.changes)
     start = []
     if row.start is not None:

@@ -10,8 +10,8 @@ from pathlib import Path
 PACKAGE_FOLDER = Path(__file__).resolve().parent
 WITHOUT_EFFECT = PACKAGE_FOLDER / "config"
 """Not hashed: rules pass complete settings to their steps, so a change here matters only if it changes a setting."""
-BIDS = WITHOUT_EFFECT / "bids"
-"""Hashed all the same: steps that write derivatives use it."""
+HASHED = tuple(WITHOUT_EFFECT / name for name in ("bids", "families.py", "parameters.py"))
+"""Exceptions, on which steps depend directly."""
 
 
 @cache
@@ -46,7 +46,7 @@ def _reachable(module: str) -> set[Path]:
     waiting = _files_of(module)
     while waiting:
         path = waiting.pop()
-        if path not in seen and (path.is_relative_to(BIDS) or not path.is_relative_to(WITHOUT_EFFECT)):
+        if path not in seen and (any(map(path.is_relative_to, HASHED)) or not path.is_relative_to(WITHOUT_EFFECT)):
             seen.add(path)
             waiting.extend(_dependencies(path))
     return seen

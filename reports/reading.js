@@ -1,11 +1,11 @@
 "use strict";
-// Shows the images of a reader study one after the other, and keeps the answers in this browser until they are saved.
+// Shows the images of a reader study one at a time and keeps the answers in this browser until they are saved.
 (function () {
   const part = (id) => document.getElementById(id);
   const study = JSON.parse(part("study").textContent);
   const QUESTIONS = {
-    rating: "How well could you read the structures in this image?",
-    choice: "Which image would you rather read?",
+    rating: "How well can you read the anatomical structures in this image?",
+    choice: "Which image would you prefer to read?",
   };
   const WORDS = { 1: "unusable", 2: "poor", 3: "fair", 4: "good", 5: "excellent", A: "Image A", B: "Image B" };
   const KEYS = { choice: { 1: "A", a: "A", ArrowLeft: "A", 2: "B", b: "B", ArrowRight: "B" }, rating: {} };
@@ -31,7 +31,7 @@
     try {
       localStorage.setItem(shelf(name), text);
     } catch {
-      part("notice").textContent = "This browser keeps nothing: save your answers before you close the page.";
+      part("notice").textContent = "This browser cannot store your answers: save them before you close the page.";
     }
   }
 

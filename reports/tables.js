@@ -1,5 +1,5 @@
 "use strict";
-// Tables that can be sorted: a press on a heading, by mouse or keyboard, sorts by its column; a second one turns the order.
+// Sortable tables: clicking a heading, by mouse or keyboard, sorts by its column; clicking it again reverses the order.
 (function () {
   const UP = "ascending";
   const DOWN = "descending";
@@ -11,7 +11,7 @@
     return cell.dataset.key === "" ? NaN : Number(cell.dataset.key);
   }
 
-  // What is not known comes last in either order, and equal rows stay as they are.
+  // Missing values come last in both orders; the sort is stable.
   function order(one, other, numeric, sign) {
     if (!numeric) return sign * compare(one, other);
     if (isNaN(one) || isNaN(other)) return Number(isNaN(one)) - Number(isNaN(other));
@@ -41,7 +41,7 @@
     }
   }
 
-  // On paper nothing can be unfolded.
+  // Open all folded parts for printing.
   let folded = [];
   window.addEventListener("beforeprint", function () {
     folded = Array.from(document.querySelectorAll("details:not([open])"));

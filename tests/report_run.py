@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +24,7 @@ from pipeline.physics.grid import pad_to_multiple
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.statistics.measurements import read_parts, volume_table
 from pipeline.statistics.summary import summarise
+from pipeline.steps.__main__ import main
 from pipeline.tables.slices import SLICES
 from pipeline.tables.summary import SUMMARY
 from pipeline.tables.volumes import VOLUMES
@@ -141,11 +143,21 @@ def tables(folder: Path) -> list[str]:
     ]
 
 
+def write_report(folder: Path, volume: str, output: Path, *more: str, **settings: Any) -> int:
+    """Write the page of a volume to a file; return the exit status of the step."""
+    pages = output.parent / f"pages-of-{output.stem}"
+    status = main([*report_command(folder, volume, pages, **settings), *more])
+    if status == 0:
+        (pages / f"{volume}.html").rename(output)
+        shutil.rmtree(pages)
+    return status
+
+
 def report_command(folder: Path, volume: str, output: Path, **settings: Any) -> list[str]:
-    """Return the command line of the stage `report`."""
+    """Return the command line of the step `report_volumes`, which writes into the folder `output`."""
     predictions = sorted(str(path) for path in (folder / "predictions").glob(f"*/{volume}.nii.gz"))
     return [
-        *("report_volume", "--hr", str(folder / f"extracted/{volume}.safetensors")),
+        *("report_volumes", "--hr", str(folder / f"extracted/{volume}.safetensors")),
         *("--lr", str(folder / f"degraded/{volume}.safetensors"), "--predictions", *predictions),
         *tables(folder),
         *("--tuning", str(folder / "tuning.json"), "--deliver", "rrdb_l1", "--settings", json.dumps(settings)),

@@ -1,4 +1,4 @@
-"""Nearest neighbour: what was measured, with nothing added."""
+"""Nearest-neighbour interpolation."""
 
 from __future__ import annotations
 

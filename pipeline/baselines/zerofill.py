@@ -1,4 +1,4 @@
-"""Zero filling of k-space: what a scanner's console does (Bernstein, Fain and Riederer, JMRI 14, 2001).
+"""Zero filling of k-space, as on the scanner console (Bernstein, Fain and Riederer, JMRI 14, 2001).
 
 The images share cell centres, so that the enlarged spectrum gets the inverse of the phase ramp that
 pipeline/physics/operators/kspace_truncation.py gives to the cut one.

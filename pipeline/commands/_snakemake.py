@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,3 +26,14 @@ def snakemake_command(options: Sequence[str]) -> list[str]:
     chosen = any(word.partition("=")[0] in CORE_OPTIONS or word.startswith(SHORT_CORE_OPTIONS) for word in options)
     cores = [] if chosen else ["--cores", "all"]
     return [sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), *cores, *options]
+
+
+def run_snakemake(options: Sequence[str]) -> int:
+    """Run this checkout's workflow and return the exit status; see `snakemake_command`."""
+    with subprocess.Popen(snakemake_command(options)) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            # Snakemake receives the interrupt as well; it must end by itself to release its lock.
+            process.wait()
+            raise

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 from cyclopts.types import PositiveFloat, PositiveInt
 
-from pipeline.config.sections import PlaneChoice
+from pipeline.config.planes import PlaneChoice
 from pipeline.errors import UserError
 
 

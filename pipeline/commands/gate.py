@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from pipeline.config.sections import PlaneChoice
+from pipeline.config.planes import PlaneChoice
 
 
 def gate(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from pipeline.commands._run_folder import run_folder
-from pipeline.commands._snakemake import snakemake_command
+from pipeline.commands._snakemake import run_snakemake
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:
@@ -55,8 +54,7 @@ def reproduce(
         prepare_folder(results, folder)
         for change in changes_since(record):
             logger.warning("changed since the run: %s", change)
-        command = snakemake_command(["--directory", str(folder), "--configfile", str(folder / CONFIG), *options])
-        status = subprocess.run(command, check=False).returncode
+        status = run_snakemake(["--directory", str(folder), "--configfile", str(folder / CONFIG), *options])
         if status:
             return status
     comparisons = compare(results, again)

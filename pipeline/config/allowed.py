@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, Tag
 from pydantic.fields import FieldInfo
 
 from pipeline.config.names import PluginName, PluginParameters
-from pipeline.physics.parameters import RANGE
+from pipeline.config.parameters import RANGE
 
 SIGNS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 WORDS = {bool: "true or false", int: "whole number", float: "number", Any: "anything"}

@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipeline.config.parameters import Direction
 from pipeline.config.recipe import Recipe
 from pipeline.config.sections import Degrade
-from pipeline.physics.parameters import Direction
 
 OPERATORS: Mapping[str, list[dict[str, Any]]] = {
     "kspace": [{"name": "kspace_truncation"}],

@@ -11,9 +11,9 @@ from pipeline import plugins
 from pipeline.config.base import Section
 from pipeline.config.mistakes import explain
 from pipeline.config.names import PluginName, PluginParameters, any_parameters
+from pipeline.config.parameters import Direction, PhysicalParameters
+from pipeline.config.planes import PlaneChoice
 from pipeline.config.volumes import Identifier
-from pipeline.physics.operators import kspace_truncation
-from pipeline.physics.parameters import Direction, PhysicalParameters
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Threads = Annotated[int, Field(ge=1, le=256)]
@@ -21,7 +21,6 @@ REFERENCE = "reference"
 """Name of the reference where it is listed among the methods."""
 OPERATORS, NOISES = "pipeline.physics.operators", "pipeline.physics.noise"
 KindName = Annotated[str, AfterValidator(PluginName("pipeline.fidelity.insertion.kinds"))]
-PlaneChoice = Literal["auto", "axial", "coronal", "sagittal"]
 PLANE_CHOICES: tuple[PlaneChoice, ...] = get_args(PlaneChoice)
 METRICS = "pipeline.metrics"
 MetricName = Annotated[str, AfterValidator(PluginName(METRICS))]
@@ -54,7 +53,7 @@ class Extract(Section):
 class Degrade(Section):
     """The forward model that simulates the low-resolution image."""
 
-    operators: tuple[OperatorStep, ...] = (kspace_truncation.Parameters(),)
+    operators: tuple[OperatorStep, ...] = (plugins.load(OPERATORS, "kspace_truncation").Parameters(),)
     """linear operators, applied in this order; exactly one of them downsamples. A parameter given as a range [low,
     high] is drawn uniformly, once per volume and anew for every training patch"""
     direction: Direction = "in_plane"

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pipeline.config.parameters import PhysicalParameters
 from pipeline.config.sections import Infer
 from pipeline.errors import UserError
 from pipeline.image.image import Image
@@ -23,10 +24,9 @@ from pipeline.inference.result_check import agreement_with_measurement, check_ag
 from pipeline.inference.volume import restore_volume, restore_with_tta_std
 from pipeline.models.generator import Generator
 from pipeline.models.weights import load_generator
-from pipeline.physics.data_consistency import toward_measurement, weight_at
+from pipeline.physics.data_consistency import apply_data_consistency, weight_at
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.physics.noise_level import estimate_sigma
-from pipeline.physics.parameters import PhysicalParameters
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ def restore_measured(
     weight = weight_at(found.sigma, networks[0].record.consistency_weights) if settings.data_consistency else 0.0
     logger.info("data-consistency weight: %.2f", weight)
     model = replace(model, noise_sigma=found.sigma)
-    corrected = toward_measurement(found.restored, inside.data, model, weight)
+    corrected = apply_data_consistency(found.restored, inside.data, model, weight)
     return found._replace(restored=within.added_to(corrected, model.factors))
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import plugins
+from pipeline.config.parameters import Direction
 from pipeline.config.sections import Extract, Infer
 from pipeline.errors import UserError, about
 from pipeline.files import sha256_of
@@ -32,7 +33,7 @@ from pipeline.models.weights import load_generator
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.physics.noise_level import estimate_sigma
-from pipeline.physics.parameters import Direction, axes_along, is_outside
+from pipeline.physics.parameters import axes_along, is_outside
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 from pydantic import JsonValue
 
 from pipeline.config.base import Section
-from pipeline.physics.parameters import Direction
+from pipeline.config.parameters import Direction
 
 
 class ConsistencyWeight(NamedTuple):

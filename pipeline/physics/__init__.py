@@ -1,1 +1,1 @@
-"""How instruments coarsen an image: forward models, and the grid that everything shares."""
+"""Forward models of image acquisition, noise estimation, data consistency, and the common grid."""

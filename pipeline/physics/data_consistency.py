@@ -23,7 +23,7 @@ MIN_GAIN = 0.1
 noise."""
 
 
-def toward_measurement(
+def apply_data_consistency(
     restored: NDArray[np.float32], measured: NDArray[np.float32], model: ForwardModel, weight: float
 ) -> NDArray[np.float32]:
     """Return restored + weight * A+ (measured - expected measurement of restored).
@@ -45,7 +45,7 @@ def toward_measurement(
 def correction(
     restored: NDArray[np.float32], measured: NDArray[np.float32], model: ForwardModel
 ) -> NDArray[np.float64]:
-    """Return the correction of full weight; arguments as in `toward_measurement`."""
+    """Return the correction of full weight; arguments as in `apply_data_consistency`."""
     residual = measured - model.expected_value(degraded_again(restored, model))
     # Where the operator is a sum of terms, the first one dominates.
     return _apply_pseudo_inverse(model.terms[0], residual)

@@ -1,4 +1,4 @@
-"""The forward model of a volume: linear steps, then noise. It is data, kept as JSON."""
+"""The forward model of a volume: linear operators, then noise. It is data, stored as JSON."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import plugins
+from pipeline.config.parameters import PhysicalParameters
 from pipeline.physics.grid import Terms, apply_terms, coarse_shape, pad_to_multiple
 from pipeline.physics.linear import OPERATORS, Lattice, compose, without_axis
 from pipeline.physics.operators import kspace_truncation
-from pipeline.physics.parameters import PhysicalParameters
 
 NOISES = "pipeline.physics.noise"
 
 DRAW = 1
-"""Told to the random generator with a volume's seed, so that its parameters hang on other numbers than its noise."""
+"""Seed offset for drawing parameters, which makes them independent of the noise of the same volume."""
 
 
 @dataclass(frozen=True)
 class ForwardModel:
-    """How a low-resolution volume comes about; the same object is rebuilt from its JSON wherever it is needed.
+    """Model of the acquisition of a low-resolution volume; it is rebuilt from its JSON wherever it is needed.
 
     Attributes:
         factors: high-resolution voxels per low-resolution voxel, one per axis.
@@ -39,8 +39,8 @@ class ForwardModel:
             from; None where there were none.
         noise_ranges: the same of the noise.
         slice_axis: axis along which the slices follow each other; an image of two dimensions has none left for it.
-        spacing_mm: distance of high-resolution voxels along each axis, in mm; None where nobody knows it.
-        still_axis: axis along which the image is taken not to change, for slices that lie apart; None for volumes.
+        spacing_mm: distance of high-resolution voxels along each axis, in mm; None if unknown.
+        still_axis: axis along which the image is assumed constant, for non-contiguous slices; None for volumes.
     """
 
     factors: tuple[int, ...]
@@ -75,16 +75,16 @@ class ForwardModel:
         return cls(**read)
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values that JSON can hold."""
+        """Return the model as JSON-compatible values."""
         return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
 
     @property
     def has_ranges(self) -> bool:
-        """Whether `redrawn` gives another model each time."""
+        """Whether `redrawn` draws new parameters."""
         return self.operator_ranges is not None or self.noise_ranges is not None
 
     def redrawn(self, generator: np.random.Generator) -> ForwardModel:
-        """Return the model with numbers drawn anew from its ranges; the model itself where it has none."""
+        """Return the model with parameters drawn anew from its ranges; the model itself if it has none."""
         if not self.has_ranges:
             return self
         steps, noise = self.operator_ranges, self.noise_ranges
@@ -107,7 +107,7 @@ class ForwardModel:
         return terms if self.still_axis is None else without_axis(terms, self.still_axis)
 
     def coarsen(self, hr: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Apply the linear part to an array of shape `hr_shape`; gives float32 of shape `lr_shape`."""
+        """Apply the linear part to an array of shape `hr_shape`; returns float32 of shape `lr_shape`."""
         return apply_terms(self.terms, pad_to_multiple(hr, self.factors)).astype(np.float32)
 
     def coarsen_slices(self, hr: NDArray[np.floating], axis: int, chosen: Sequence[int]) -> NDArray[np.float32]:
@@ -145,19 +145,19 @@ class ForwardModel:
         return self._sliced(lr, lambda image: add(image, level, generator, self.noise_settings))
 
     def expected_value(self, lr: NDArray[np.floating], sigma: float | None = None) -> NDArray[np.floating]:
-        """Return the mean over the noise of what is measured where the noiseless low-resolution image is `lr`."""
+        """Return the expected value of the noisy image for the noiseless low-resolution image `lr`."""
         expected = plugins.load(NOISES, self.noise).expected_value
         level = self.noise_sigma if sigma is None else sigma
         return self._sliced(lr, lambda image: expected(image, level, self.noise_settings))
 
     def standard_deviation(self, lr: NDArray[np.floating], sigma: float | None = None) -> NDArray[np.float64]:
-        """Return the standard deviation of what is measured where the noiseless low-resolution image is `lr`."""
+        """Return the standard deviation of the noisy image for the noiseless low-resolution image `lr`."""
         deviation = plugins.load(NOISES, self.noise).standard_deviation
         level = self.noise_sigma if sigma is None else sigma
         return self._sliced(lr, lambda image: deviation(image, level, self.noise_settings))
 
     def _sliced(self, lr: NDArray, function: Callable[[NDArray], NDArray]) -> NDArray:
-        """Apply a function that wants the axes of a slice first."""
+        """Apply a function that expects the axes of a slice first."""
         if lr.ndim < len(self.factors):
             return function(lr)
         return np.moveaxis(function(np.moveaxis(lr, self._last_axis, -1)), -1, self._last_axis)
@@ -172,11 +172,11 @@ class ForwardModel:
         return self.noise_parameters or plugins.load(NOISES, self.noise).Parameters()
 
     def measure(self, hr: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Return the low-resolution volume with the one noise draw that `seed` stands for."""
+        """Return the low-resolution volume with the noise drawn from `seed`."""
         return self.measured(self.coarsen(hr))
 
     def measured(self, lr: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Add the one noise draw that `seed` stands for."""
+        """Add the noise drawn from `seed`."""
         return self.add_noise(lr, np.random.default_rng(self.seed))
 
     def describe(self) -> str:
@@ -199,7 +199,7 @@ def drawn_model(
     slice_axis: int,
     spacing_mm: tuple[float, ...] | None,
 ) -> ForwardModel:
-    """Return the model of one volume: where there are ranges, with the numbers that its seed stands for."""
+    """Return the model of one volume; parameters given as ranges are drawn from its seed."""
     model = ForwardModel(
         factors,
         hr_shape,

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import plugins
+from pipeline.config.parameters import PhysicalParameters
 from pipeline.errors import UserError
 from pipeline.physics.grid import Matrices, Terms
-from pipeline.physics.parameters import PhysicalParameters, axes_along
+from pipeline.physics.parameters import axes_along
 
 OPERATORS = "pipeline.physics.operators"
 

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from pipeline import plugins
+from pipeline.config.parameters import PhysicalParameters
 from pipeline.errors import UserError
-from pipeline.physics.parameters import PhysicalParameters
 
 NOISES = "pipeline.physics.noise"
 

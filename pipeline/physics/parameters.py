@@ -1,87 +1,14 @@
-"""Parameters of operators and noises: numbers in physical units, or ranges that a number is drawn from.
-
-This module and the plug-ins that use it import nothing heavy when they are loaded: the configuration is checked with
-them where numpy is absent.
-"""
+"""Physical parameters in voxels: lengths, axes and the range of parameters that a network was trained on."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, Discriminator, Tag
-
-from pipeline.config.base import Section
+from pipeline.config.parameters import Direction
 from pipeline.errors import UserError
-
-if TYPE_CHECKING:
-    import numpy as np
-
-Number = TypeVar("Number")
-
-Direction = Literal["in_plane", "through_plane", "isotropic"]
-"""Along which axes of a volume something happens: both of a slice, the one across the slices, or all three."""
-
-RANGE = "range"
-"""By this tag a range is told from a number."""
 
 OUTSIDE = 0.25
 """How far an image may lie beyond either end of the range that a network was trained on, as a share of that end."""
-
-
-def _rising(limits: tuple[float, float]) -> tuple[float, float]:
-    if limits[0] > limits[1]:
-        raise ValueError("the range must rise")
-    return limits
-
-
-def _tag(value: Any) -> str:
-    return RANGE if isinstance(value, list | tuple) else "number"
-
-
-Ranged = Annotated[
-    Annotated[Number, Tag("number")] | Annotated[tuple[Number, Number], AfterValidator(_rising), Tag(RANGE)],
-    Discriminator(_tag),
-]
-"""A number, or [low, high]: every patch, and every volume, draws its own number evenly from between."""
-
-
-class PhysicalParameters(Section):
-    """The parameters of one operator or noise. Each plug-in has a class `Parameters` of this kind."""
-
-    name: Any = ""
-    """name of the plug-in's module: every plug-in allows its own and no other"""
-
-    @property
-    def has_ranges(self) -> bool:
-        """Whether a number is still to be drawn."""
-        return any(isinstance(value, tuple) for _, value in self)
-
-    def drawn(self, generator: np.random.Generator) -> Self:
-        """Return the same parameters with a number, evenly drawn, in the place of every range."""
-        ranges = {name: value for name, value in self if isinstance(value, tuple)}
-        return self.model_copy(update={name: float(generator.uniform(*limits)) for name, limits in ranges.items()})
-
-    def words(self) -> str:
-        """Return what the plug-in does with these parameters, as a part of a sentence."""
-        return self.name.replace("_", " ")
-
-
-def number(value: float | tuple[float, float]) -> float:
-    """Return a parameter that is no range any more.
-
-    Raises:
-        TypeError: it is one; `PhysicalParameters.drawn` comes first.
-    """
-    if isinstance(value, tuple):
-        raise TypeError(f"{value} is a range: a number must be drawn from it first")
-    return value
-
-
-def shown(value: float | tuple[float, float], unit: str = "") -> str:
-    """Return a parameter as it is written in a sentence, such as "4 mm" or "3 to 5 mm"."""
-    limits = value if isinstance(value, tuple) else (value,)
-    return " to ".join(f"{limit:.3g}" for limit in limits) + (f" {unit}" if unit else "")
 
 
 def in_voxels(length_mm: float, spacing_mm: float | None, what: str) -> float:

@@ -16,17 +16,18 @@ from pipeline.image.image import Image
 from pipeline.image.uncertainty_map import UncertaintyMap
 from pipeline.inference.result_check import agreement_with_measurement
 from pipeline.physics.low_resolution import LowResolutionImage
-from pipeline.reporting.figures.gallery import LOW, REFERENCE, TITLES, enlarge_pixels, in_colour
+from pipeline.reporting.figures.gallery import LOW, REFERENCE, TITLES, repeat_voxels, with_colours
 from pipeline.reporting.figures.slices import (
     Box,
     bounding_box,
     colours,
     detail_box,
-    draw_slice,
-    drawn_slices,
-    drawn_spacing,
+    display_slice,
+    display_slices,
+    display_spacing,
 )
 from pipeline.reporting.figures.viewer import Crop, Layer, choose_crop
+from pipeline.reporting.numbers import format_share
 from pipeline.reporting.similarity import Similarity, SimilarityReference
 from pipeline.reporting.titles import in_order, method_title
 
@@ -95,11 +96,11 @@ def summarise_predictions(
     saturated = beyond_noise = 0.0
     model = low.forward_model
     for name, role, volume in _volumes(reference, low, predictions, deliver):
-        slices = drawn_slices(volume, crop.axis)
+        slices = display_slices(volume, crop.axis)
         layers.append(Layer(name, TITLES.get(name) or method_title(name), role, crop.grey(slices)))
         similarity[name] = compared.compare(slices)
         if name in main:
-            displayed[name] = [in_colour(slices, index, crop.colours) for index in indices]
+            displayed[name] = [with_colours(slices, index, crop.colours) for index in indices]
         if name == deliver:
             saturated = saturated_fraction(reference, volume)
             beyond_noise = agreement_with_measurement(volume, low.data, model).beyond_noise
@@ -110,7 +111,7 @@ def _volumes(
     reference: Image, low: LowResolutionImage, predictions: Mapping[str, Path], deliver: str
 ) -> Iterator[tuple[str, str, NDArray[np.floating]]]:
     """Yield name, role and data of every displayed volume: the input, all methods (the deliverable last), reference."""
-    yield LOW, "input", enlarge_pixels(low, reference)
+    yield LOW, "input", repeat_voxels(low, reference)
     for method in in_order(predictions, deliver):
         if method != SAME_AS_LOW:
             yield method, "estimate", read_prediction(predictions[method], reference)
@@ -121,9 +122,9 @@ def middle_detail(reference: Image, indices: Sequence[int]) -> Box:
     """Return the magnified detail of the middle one of the displayed slices."""
     axis = reference.slice_axis
     index = indices[len(indices) // 2]
-    mask = draw_slice(reference.masks["foreground"], axis, index)
-    displayed = draw_slice(np.asarray(reference.data), axis, index)
-    return detail_box(displayed, mask, bounding_box([mask]), drawn_spacing(reference.spacing, axis))
+    mask = display_slice(reference.masks["foreground"], axis, index)
+    displayed = display_slice(np.asarray(reference.data), axis, index)
+    return detail_box(displayed, mask, bounding_box([mask]), display_spacing(reference.spacing, axis))
 
 
 def saturated_fraction(reference: Image, estimate: NDArray[np.floating]) -> float:
@@ -162,6 +163,6 @@ def uncertainty_layer(path: Path, reference: Image, crop: Crop, top: float) -> L
     calibrated = isinstance(image, UncertaintyMap)
     factor = image.error_factor if calibrated else 1.0
     title = "Expected error" if calibrated else "Standard deviation over augmentations"
-    legend = ("0", f"\N{GREATER-THAN OR EQUAL TO} {top:.0%}")
-    levels = crop.levels(drawn_slices(image.data, crop.axis), top / factor)
+    legend = ("0", f"\N{GREATER-THAN OR EQUAL TO} {format_share(top)}")
+    levels = crop.levels(display_slices(image.data, crop.axis), top / factor)
     return Layer("uncertainty", title, "map", levels, legend, colours())

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.image.image import Image
 from pipeline.metrics._shells import shell_correlation
-from pipeline.reporting.figures.slices import bounding_box, draw_slice, drawn_slices, drawn_spacing
+from pipeline.reporting.figures.slices import bounding_box, display_slice, display_slices, display_spacing
 
 FREQUENCIES = (np.arange(64) + 0.5) / 128
 """Spatial frequencies of the correlation in cycles per voxel, to which slices of any size are interpolated."""
@@ -82,8 +82,8 @@ class SimilarityReference:
         """
         axis = reference.slice_axis
         self.reference = reference
-        self.slices = drawn_slices(np.asarray(reference.data), axis)
-        self.mask = drawn_slices(reference.masks["foreground"], axis)
+        self.slices = display_slices(np.asarray(reference.data), axis)
+        self.mask = display_slices(reference.masks["foreground"], axis)
         self.sorted = np.sort(self.slices[self.mask])
         self.edges = np.linspace(0.0, float(np.percentile(self.sorted, 99.9)) * 1.05, BINS + 1)
         indices = reference.block.foreground_slices
@@ -130,12 +130,12 @@ def strongest_edge(reference: Image, shown: Sequence[int]) -> ProfileLine:
 
     axis = reference.slice_axis
     derivative: Any = ndimage.gaussian_filter
-    steps = np.array(drawn_spacing(reference.spacing, axis))
+    steps = np.array(display_spacing(reference.spacing, axis))
     reach = PROFILE_REACH * float(steps.min())
     best: tuple[float, Any] = (-1.0, None)
     for index in shown:
-        displayed = draw_slice(np.asarray(reference.data), axis, index).astype(np.float64)
-        foreground = draw_slice(reference.masks["foreground"], axis, index)
+        displayed = display_slice(np.asarray(reference.data), axis, index).astype(np.float64)
+        foreground = display_slice(reference.masks["foreground"], axis, index)
         gradient = [
             derivative(displayed, EDGE_SIGMA, order=order) / step
             for order, step in zip(((1, 0), (0, 1)), steps, strict=True)

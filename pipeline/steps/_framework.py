@@ -6,23 +6,19 @@ docstring is the step's purpose in the list of steps; the docstrings of the attr
 
 from __future__ import annotations
 
-import ast
 import importlib
-import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from cyclopts import App, CycloptsError, Parameter, Token
+from cyclopts import App, Parameter, Token
 
 from pipeline.config.base import Section
 from pipeline.config.load import read_entry, read_section
-from pipeline.console import start_logging
-from pipeline.errors import UserError
-
-INTERRUPTED = 130
+from pipeline.console import WRONG_COMMAND_LINE, docstring_summary, exit_status, start_logging
 
 # Threads that spin while they wait slow down all others: with one other busy process on two cores, a training step took
 # 2.5 times as long. OpenMP reads this when torch is loaded.
@@ -48,7 +44,9 @@ def _read_by(read: Callable[[str], Any], shown: str) -> Parameter:
     def convert(_: Any, tokens: Sequence[Token]) -> Any:
         return read(tokens[0].value)
 
-    return Parameter(converter=convert, n_tokens=1, accepts_keys=False, metavar=shown, show_default=False)
+    return Parameter(
+        converter=convert, n_tokens=1, accepts_keys=False, json_list=False, metavar=shown, show_default=False
+    )
 
 
 def names() -> list[str]:
@@ -56,15 +54,9 @@ def names() -> list[str]:
     return sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py"))
 
 
-def purpose(step: str) -> str:
-    """Return the first line of a step's docstring, without importing the step."""
-    source = Path(__file__).with_name(f"{step}.py").read_text(encoding="utf-8")
-    return (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
-
-
 def overview() -> str:
     """Return the list of steps with their purposes."""
-    lines = [f"  {name:<22} {purpose(name)}" for name in names()]
+    lines = [f"  {name:<22} {docstring_summary(f'pipeline.steps.{name}')}" for name in names()]
     return "\n".join(["Usage: python -m pipeline.steps STEP [OPTIONS]", "", *lines])
 
 
@@ -76,37 +68,17 @@ def main(arguments: Sequence[str]) -> int:
     """
     if not arguments or arguments[0] in ("-h", "--help"):
         sys.stdout.write(f"{overview()}\n")
-        return 0 if arguments else 2
+        return 0 if arguments else WRONG_COMMAND_LINE
     step, *rest = arguments
     if step not in names():
         sys.stderr.write(f"error: there is no step {step!r}\n\n{overview()}\n")
-        return 2
-    return _exit_status(step, rest)
-
-
-def _exit_status(step: str, arguments: Sequence[str]) -> int:
+        return WRONG_COMMAND_LINE
     module = importlib.import_module(f"pipeline.steps.{step}")
-    if not hasattr(module, "Options"):
-        from pipeline.steps._cli import run_stage
-
-        return run_stage(step, arguments)
     start_logging()
-    try:
-        app_of(step, module)(list(_expanded(arguments)), exit_on_error=False, print_error=False)
-    except CycloptsError as error:
-        sys.stderr.write(f"error: {error}\nSee: python -m pipeline.steps {step} --help\n")
-        return 2
-    except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
-    except OSError as error:
-        logging.getLogger(__name__).debug("details", exc_info=True)
-        sys.stderr.write(f"error: {error.filename or step}: {error.strerror or error}\n")
-        return 1
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted; run the same command again to continue\n")
-        return INTERRUPTED
-    return 0
+    return exit_status(
+        lambda: app_of(step, module)(_given(_expanded(rest), module.Options), exit_on_error=False, print_error=False),
+        f"python -m pipeline.steps {step}",
+    )
 
 
 def app_of(step: str, module: Any) -> App:
@@ -136,3 +108,11 @@ def _expanded(arguments: Sequence[str]) -> Iterator[str]:
             yield from filter(None, Path(argument[1:]).read_text(encoding="utf-8").splitlines())
         else:
             yield argument
+
+
+def _given(arguments: Iterable[str], model: Any) -> list[str]:
+    """Leave out options without a value whose default is None: a rule names no file where a run has none."""
+    optional = {f"--{field.name.replace('_', '-')}" for field in fields(model) if field.default is None}
+    kept = list(arguments)
+    following = [*kept[1:], "--"]
+    return [one for one, after in zip(kept, following, strict=True) if not (one in optional and after.startswith("--"))]

@@ -53,16 +53,19 @@ def files_in(folder: Path) -> list[Path]:
     return [folder / name for name in content["files"]]
 
 
-def file_of(folder: Path, volume: str) -> Path:
-    """Return the file of a volume in a folder of results: its name is the volume's id and a suffix.
+def files_of(volume: str, paths: Sequence[Path]) -> list[Path]:
+    """Return the files of a volume among files and folders of results: a name is a volume's id and a suffix.
+
+    Ids contain no dots.
 
     Raises:
-        UserError: the folder has no file of this volume, or no manifest.
+        UserError: there is none.
     """
-    found = [path for path in files_in(folder) if path.name.partition(".")[0] == volume]
+    candidates = [one for path in paths for one in (sorted(path.glob(f"{volume}.*")) if path.is_dir() else [path])]
+    found = [path for path in candidates if path.name.partition(".")[0] == volume]
     if not found:
-        raise UserError(f"{folder}: has no file of volume {volume!r}; delete the folder and run again.")
-    return found[0]
+        raise UserError(f"volume {volume!r}: no file is named after it among {', '.join(map(str, paths))}.")
+    return found
 
 
 class BackgroundWriter:

@@ -6,30 +6,39 @@ The calibration factor turns TTA standard deviations into expected absolute erro
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.errors import UserError
 from pipeline.fidelity.uncertainty import calibrate, read_errors
+from pipeline.formats.io.container import map_image
 from pipeline.inference.calibration import write_calibration
-from pipeline.steps._cli import ArgumentParser, Namespace, add_path
+from pipeline.steps._shards import files_of
 
 logger = logging.getLogger(__name__)
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the options of this stage."""
-    add_path(parser, "--hr", "extracted validation volumes (.safetensors)", many=True)
-    add_path(parser, "--predictions", "their restorations by one method, in the same order", many=True)
-    add_path(parser, "--spreads", "its disagreement over views, in the same order (.safetensors)", many=True)
-    add_path(parser, "--output", "the factor (.json)")
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of the step."""
+
+    hr: list[Path]
+    """Extracted validation volumes (.safetensors)."""
+    predictions: list[Path]
+    """Volumes as the delivered method restored them, or folders of them."""
+    tta_std: list[Path]
+    """Standard deviations over flips and transposes, or folders of them (.safetensors)."""
+    output: Path
+    """The calibration factor (.json)."""
 
 
-def main(arguments: Namespace) -> None:
-    """Run the stage."""
-    lists: Sequence[list[Path]] = (arguments.hr, arguments.predictions, arguments.spreads)
-    if len({len(one) for one in lists}) > 1:
-        raise UserError("--hr, --predictions and --spreads need as many files each, in the same order.")
-    calibration = calibrate(read_errors(zip(*lists, strict=True)))
-    write_calibration(arguments.output, calibration)
+def run(options: Options) -> None:
+    """Write the calibration factor."""
+    volumes = [map_image(path).id for path in options.hr]
+    calibration = calibrate(
+        read_errors(
+            (hr, files_of(volume, options.predictions)[0], files_of(volume, options.tta_std)[0])
+            for hr, volume in zip(options.hr, volumes, strict=True)
+        )
+    )
+    write_calibration(options.output, calibration)
     logger.info("expected absolute error: %.3g times the TTA standard deviation", calibration.factor)

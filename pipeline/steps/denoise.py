@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from pipeline.errors import about
 from pipeline.formats.io.container import read_image, write_image
 from pipeline.physics.denoised_reference import denoised_reference
-from pipeline.steps._cli import ArgumentParser, Namespace, add_path
+from pipeline.steps._shards import each, new_folder
 
 logger = logging.getLogger(__name__)
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the options of this stage."""
-    add_path(parser, "--input", "extracted volume (.safetensors)", each_volume=True)
-    add_path(parser, "--output", "the same volume, denoised (.safetensors)", each_volume=True)
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of the step."""
+
+    input: list[Path]
+    """Extracted volumes (.safetensors)."""
+    output: Path
+    """Folder of the denoised volumes (.safetensors)."""
 
 
-def main(arguments: Namespace) -> None:
-    """Run the stage."""
-    image = read_image(arguments.input)
-    result = denoised_reference(image)
-    write_image(arguments.output, result)
-    change = float(np.std(result.data - image.data))
-    logger.info("%s: %s; standard deviation of the change: %.4f", image.id, result.block.denoised, change)
+def run(options: Options) -> None:
+    """Write the denoised volumes."""
+    with new_folder(options.output) as folder:
+        for path in each(options.input):
+            image = read_image(path)
+            volume = image.id
+            with about(f"volume {volume!r}"):
+                result = denoised_reference(image)
+                write_image(folder / f"{volume}.safetensors", result)
+            change = float(np.std(result.data - image.data))
+            logger.info("%s: %s; standard deviation of the change: %.4f", volume, result.block.denoised, change)

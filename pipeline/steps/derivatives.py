@@ -1,30 +1,38 @@
-"""Write the result made of an image of a BIDS folder, or its error map, under its name in a data set of derivatives.
+"""Write the results of images from BIDS folders as a BIDS data set of derivatives.
 
-Beside the image stands a sidecar (JSON) with what it was made of and how. The standard: Brain Imaging Data Structure
+Beside every image is a sidecar (JSON) with its source and the method. The standard: Brain Imaging Data Structure
 1.10, common data types of derivatives.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from zipfile import BadZipFile, ZipFile
 
 from nibabel import nifti1
 from nibabel.filebasedimages import ImageFileError
+from tqdm import tqdm
 
+from pipeline import __version__
+from pipeline.config.base import Section
 from pipeline.config.bids.names import NIFTI_EXTENSIONS
 from pipeline.config.bids.sidecars import read_sidecars
+from pipeline.config.finding.kinds.bids import DESCRIPTION_FILE
 from pipeline.config.load import read_entry
 from pipeline.config.sources import LocalSource
-from pipeline.errors import UserError
+from pipeline.errors import UserError, about
 from pipeline.files import folder_beside, publish_folder, read_json, replacing, write_json
 from pipeline.sources.chunks import read_pieces, write_pieces
-from pipeline.steps._cli import ArgumentParser, Namespace, add_path
+from pipeline.steps._framework import entry
 
 logger = logging.getLogger(__name__)
+
+BIDS_VERSION = "1.10.0"
 
 RESULT = (
     "Super-resolved by BrainSR ({method}) from a low-resolution image that was made of the source with the ForwardModel"
@@ -115,42 +123,126 @@ def write_image(image: Path, output: Path) -> None:
         raise UserError(f"cannot read {image}: {error}. Delete it and run again.") from error
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the options of this stage."""
-    add_path(parser, "--image", "the result, as it was delivered")
-    add_path(parser, "--output", "write the result under this name", required=False)
-    add_path(parser, "--sidecar", "write what the result is (.json); needs the options below", required=False)
-    add_path(parser, "--forward-model", "how its low-resolution image came about (.json)", required=False)
-    parser.add_argument("--source", metavar="JSON", help="the source's entry, with its key bids")
-    parser.add_argument("--link", default="raw", help="name of its data set among the DatasetLinks (default: raw)")
-    parser.add_argument("--method", help="method that made it")
-    text = "sidecars of the image that it was made of, the most general first"
-    parser.add_argument("--raw-sidecar", type=Path, nargs="*", default=[], metavar="PATH", help=text)
-    text = "size of a micrograph's voxel along x, y and z in micrometres"
-    parser.add_argument("--voxel-um", type=float, nargs="*", default=[], metavar="SIZE", help=text)
-    parser.add_argument("--error-map", action="store_true", help="the image is the error map of a result")
+def data_set_description(
+    run: str, method: str, links: Mapping[str, str], raw: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Return the description of the derivatives of a run.
+
+    Args:
+        run: name of the run.
+        method: that made the results.
+        links: place of every data set that images were taken from, by its name in the sidecars.
+        raw: the descriptions of these data sets, by the same names.
+    """
+    titles = [str(raw[name].get("Name", name)) for name in links]
+    licences = sorted({str(one["License"]) for one in raw.values() if "License" in one})
+    return {
+        "Name": f"{', '.join(titles)}: super-resolved by BrainSR, run {run}",
+        "BIDSVersion": BIDS_VERSION,
+        "DatasetType": "derivative",
+        **({"License": "; ".join(licences)} if licences else {}),
+        "GeneratedBy": [{"Name": "BrainSR", "Version": __version__, "Description": f"results of the method {method}"}],
+        "SourceDatasets": [_source(raw[name], place) for name, place in links.items()],
+        "DatasetLinks": dict(links),
+    }
 
 
-def main(arguments: Namespace) -> None:
-    """Run the stage.
+def _source(raw: Mapping[str, Any], place: str) -> dict[str, str]:
+    """Name a data set by its DOI where it has one, else by where it lies."""
+    return {"DOI": str(raw["DatasetDOI"])} if "DatasetDOI" in raw else {"URL": place}
+
+
+def place_of(root: str, output: Path) -> str:
+    """Return where a data set lies as seen from the folder of derivatives; an absolute path becomes an address."""
+    path = Path(root)
+    return path.as_uri() if path.is_absolute() else Path(os.path.relpath(path, output.parent)).as_posix()
+
+
+class Derivative(Section):
+    """A result that becomes a derivative.
+
+    Attributes:
+        name: path among the derivatives, without an extension: sub-01/anat/sub-01_desc-brainsr_T1w.
+        volume: its id.
+        source: the image of the BIDS folder.
+        link: name of the image's data set among the DatasetLinks.
+        voxel_um: size of a micrograph's voxel along x, y and z in micrometres; empty where it is not known.
+        error_map: whether it is the error map.
+    """
+
+    name: str
+    volume: str
+    source: LocalSource
+    link: str
+    voxel_um: tuple[float, ...] = ()
+    error_map: bool = False
+
+
+BIDS_SUFFIXES = {".ome.tiff": ".ome.tif", ".ome.zarr.zip": ".ome.zarr"}
+"""Suffixes that BIDS spells otherwise."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of the step."""
+
+    results: Path
+    """Folder of the run, with sr/ and degraded/."""
+    entries: list[str]
+    """The derivatives, each as JSON (see `Derivative`)."""
+    run: str
+    """Name of the run."""
+    method: str
+    """Method that is delivered."""
+    links: Annotated[dict[str, str], entry(dict[str, str], "links")]
+    """Folders of the BIDS data sets of the sources, by their names in the sidecars."""
+    output: Path
+    """Folder of the derivatives."""
+
+
+def run(options: Options) -> None:
+    """Write the data set of derivatives.
 
     Raises:
-        UserError: an option is missing, or a file cannot be read.
+        UserError: a file cannot be read.
     """
-    if arguments.output:
-        write_image(arguments.image, arguments.output)
-        logger.info("%s: %s", arguments.output, arguments.image)
-    if not arguments.sidecar:
-        return
-    missing = [name for name in ("forward_model", "source", "method") if getattr(arguments, name) is None]
-    if missing:
-        raise UserError(f"--{missing[0].replace('_', '-')}: a sidecar needs this option.")
-    source: LocalSource = read_entry(LocalSource, arguments.source, "source")
-    if source.bids is None:
-        raise UserError(f"source: {source.path} belongs to no BIDS folder; name it with the key bids.")
-    raw = read_sidecars(list(map(str, arguments.raw_sidecar)))
-    size = size_of(arguments.image, arguments.voxel_um, raw)
-    model = read_json(arguments.forward_model)
-    description = MAP if arguments.error_map else RESULT
-    write_json(arguments.sidecar, sidecar(source, arguments.link, arguments.method, model, size, raw, description))
-    logger.info("%s, made of %s", arguments.sidecar, source.path)
+    derivatives = [read_entry(Derivative, text, "entries") for text in options.entries]
+    with folder_beside(options.output) as folder:
+        for derivative in tqdm(derivatives, unit="file", disable=None):
+            with about(f"volume {derivative.volume!r}"):
+                write_derivative(derivative, options.results, options.method, folder)
+        raw = {name: read_json(Path(root) / DESCRIPTION_FILE) for name, root in options.links.items()}
+        links = {name: place_of(root, options.output / DESCRIPTION_FILE) for name, root in options.links.items()}
+        write_json(folder / DESCRIPTION_FILE, data_set_description(options.run, options.method, links, raw))
+        publish_folder(folder, options.output)
+    logger.info("%s: %d derivatives", options.output, len(derivatives))
+
+
+def write_derivative(derivative: Derivative, results: Path, method: str, folder: Path) -> None:
+    """Write one derivative and its sidecar.
+
+    Args:
+        derivative: the result.
+        results: folder of the run.
+        method: method that is delivered.
+        folder: folder of the derivatives.
+
+    Raises:
+        UserError: a file cannot be read.
+    """
+    stem = f"{derivative.volume}.uncertainty." if derivative.error_map else f"{derivative.volume}."
+    # The suffix follows the volume's id, or the word uncertainty.
+    candidates = [
+        path for path in (results / "sr").glob(f"{stem}*") if derivative.error_map or ".uncertainty" not in path.name
+    ]
+    if not candidates:
+        raise UserError(f"{results / 'sr'}: has no file {stem}*; delete {results / 'published'} and run again.")
+    image = candidates[0]
+    suffix = image.name.removeprefix(stem.removesuffix("."))
+    write_image(image, folder / f"{derivative.name}{BIDS_SUFFIXES.get(suffix, suffix)}")
+    raw = read_sidecars(list(derivative.source.sidecars))
+    size = size_of(image, derivative.voxel_um, raw)
+    model = read_json(results / "degraded" / f"{derivative.volume}.forward.json")
+    text = MAP if derivative.error_map else RESULT
+    content = sidecar(derivative.source, derivative.link, method, model, size, raw, text)
+    write_json(folder / f"{derivative.name}.json", content)

@@ -7,11 +7,13 @@ table stays empty.
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
 
 from tqdm import tqdm
 
 from pipeline import plugins
-from pipeline.config.load import read_section
 from pipeline.config.sections import REFERENCE, Evaluate
 from pipeline.fidelity.diagnosis import (
     Diagnoses,
@@ -21,50 +23,58 @@ from pipeline.fidelity.diagnosis import (
     learn,
 )
 from pipeline.formats.io.container import read_image
-from pipeline.formats.io.predictions import by_method, method_of, of_volume
+from pipeline.formats.io.predictions import by_method, method_of
 from pipeline.models.device import use_threads
-from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_settings, show_progress
+from pipeline.steps._framework import section
+from pipeline.steps._shards import files_of
 from pipeline.tables.diagnosis import DIAGNOSIS
 
 logger = logging.getLogger(__name__)
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the options of this stage."""
-    add_path(
-        parser, "--train", "extracted stacks of pictures that the classifier learns from (.safetensors)", many=True
-    )
-    add_path(parser, "--hr", "extracted stacks of pictures that were restored (.safetensors)", many=True)
-    add_path(parser, "--predictions", "their restorations, each in a folder named after its method", many=True)
-    add_path(parser, "--output", "one row a split and method (.csv)")
-    parser.add_argument("--seed", type=int, default=0, help="of the classifier and of the bootstrap")
-    parser.add_argument("--threads", type=int, default=2, help="of the computation (default: %(default)s)")
-    add_settings(parser, Evaluate)
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of the step."""
+
+    train: list[Path]
+    """Extracted stacks of pictures that the classifier is trained on (.safetensors)."""
+    hr: list[Path]
+    """Extracted stacks of pictures that were restored (.safetensors)."""
+    predictions: list[Path]
+    """Restored stacks, or folders of them; the folders are named after the methods."""
+    output: Path
+    """One row a split and method (.csv)."""
+    seed: int = 0
+    """Seed of the classifier and of the bootstrap."""
+    threads: int = 2
+    """Threads that compute."""
+    settings: Annotated[Evaluate, section(Evaluate)] = field(default_factory=Evaluate)
+    """Section `evaluate` of the configuration."""
 
 
-def main(arguments: Namespace) -> None:
-    """Run the stage."""
-    settings = read_section(Evaluate, arguments.settings)
-    use_threads(arguments.threads)
-    classes, network = learn(map(read_image, arguments.train), arguments.seed)
+def run(options: Options) -> None:
+    """Write the table."""
+    settings = options.settings
+    use_threads(options.threads)
+    classes, network = learn(map(read_image, options.train), options.seed)
     parts: dict[str, list[Diagnoses]] = {}
-    for path in tqdm(arguments.hr if network else [], unit="stack", disable=not show_progress()):
+    for path in tqdm(options.hr if network else [], unit="stack", disable=None):
         assert network is not None
         reference = read_image(path)
-        own = by_method(of_volume(arguments.predictions, reference.id))
-        said = diagnose(reference, {method_of(one): one for one in own}, classes, network)
-        if said.labels.size:
-            parts.setdefault(reference.identity.split, []).append(said)
+        own = by_method(files_of(reference.id, options.predictions))
+        found = diagnose(reference, {method_of(one): one for one in own}, classes, network)
+        if found.labels.size:
+            parts.setdefault(reference.identity.split, []).append(found)
     table = diagnosis_table(
         {split: joined(several) for split, several in parts.items()},
         plugins.names("pipeline.baselines"),
         samples=settings.bootstrap_samples,
         confidence=settings.confidence,
-        seed=arguments.seed,
+        seed=options.seed,
     )
-    DIAGNOSIS.write(arguments.output, table)
+    DIAGNOSIS.write(options.output, table)
     if table.empty:
-        logger.info("no two classes of pictures to learn: the table stays empty")
+        logger.info("no two classes of pictures to learn: the table has no rows")
     for split, several in parts.items():
-        right = 100 * joined(several).accuracy(REFERENCE)
-        logger.info("split %s: the class of %.1f %% of the true pictures is found", split, right)
+        accuracy = 100 * joined(several).accuracy(REFERENCE)
+        logger.info("split %s: accuracy of the classifier on the references: %.1f %%", split, accuracy)

@@ -1,4 +1,4 @@
-"""Fetch a source, checks it, and write down what it is.
+"""Fetch a source, check it, and record its licence and checksums.
 
 What was downloaded is kept in the folder of archives, so that nothing is fetched twice; the wanted file is taken
 from there. Beside it, FILE.source.json records title, licence, citation and checksums.
@@ -7,14 +7,15 @@ from there. Beside it, FILE.source.json records title, licence, citation and che
 from __future__ import annotations
 
 import logging
-import os
-from argparse import ArgumentTypeError
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from pipeline import plugins
 from pipeline.config.known import known_sources
-from pipeline.config.load import read_entry
 from pipeline.config.sources import HttpSource, LocalSource, S3Source, Source
 from pipeline.errors import UserError
 from pipeline.files import replacing, sha256_of, write_json
@@ -22,7 +23,7 @@ from pipeline.sources.chunks import read_pieces, write_pieces
 from pipeline.sources.members import read_member
 from pipeline.sources.packing import pack
 from pipeline.sources.retries import Patience, shown
-from pipeline.steps._cli import ArgumentParser, Namespace, add_path
+from pipeline.steps._framework import entry
 
 logger = logging.getLogger(__name__)
 
@@ -121,65 +122,38 @@ def _check(original: Path, source: Source, found: str) -> None:
         )
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the options of this stage."""
-    parser.add_argument("--name", required=True, help="name of the source")
-    parser.add_argument(
-        "--source",
-        metavar="JSON",
-        help="the source's entry of the configuration; default: the known source of that name",
-    )
-    parser.add_argument(
-        "--fetched", type=Path, nargs="?", metavar="PATH", help="a copy of a file of S3, which snakemake has made"
-    )
-    add_path(parser, "--output", "the wanted file; its record is written beside it")
-    parser.add_argument(
-        "--archives",
-        type=Path,
-        default=Path(os.environ.get(ARCHIVES_VARIABLE) or "resources/archives"),
-        metavar="PATH",
-        help="folder in which whole downloads are kept, each under its checksum, so that many workflows may share it "
-        f"(default: that of the environment variable {ARCHIVES_VARIABLE}, or else resources/archives)",
-    )
-    patience = Patience()
-    for flag, kind, default, help_text in (
-        ("--attempts", int, patience.attempts, "tries in a row that bring nothing new before giving up"),
-        (
-            "--retry-delay",
-            float,
-            patience.delay_seconds,
-            "seconds before the second try; doubled with every further one",
-        ),
-        ("--timeout", float, patience.timeout_seconds, "longest silence of a server, in seconds"),
-    ):
-        text = f"{help_text} (default: %(default)s)"
-        parser.add_argument(flag, type=_positive(kind), default=default, metavar="NUMBER", help=text)
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of the step."""
+
+    name: str
+    """Name of the source."""
+    source: Annotated[Source | None, entry(Source, "source")] = None
+    """Entry of the source in the configuration (default: the known source of that name)."""
+    fetched: Path | None = None
+    """Local copy of a file in S3, made by Snakemake."""
+    output: Path
+    """The file of the source; its record is written beside it."""
+    archives: Annotated[Path, Parameter(env_var=ARCHIVES_VARIABLE)] = Path("resources/archives")
+    """Folder of whole downloads, each under its checksum, which several workflows may share."""
+    attempts: Annotated[int, Number(gt=0)] = Patience.attempts
+    """Maximum number of attempts in a row that transfer nothing new."""
+    retry_delay: Annotated[float, Number(gt=0)] = Patience.delay_seconds
+    """Delay before the second attempt, in seconds; doubled with every further one."""
+    timeout: Annotated[float, Number(gt=0)] = Patience.timeout_seconds
+    """Maximum time without data from a server, in seconds."""
 
 
-def _positive(kind: type[int] | type[float]) -> Any:
-    def parse(text: str) -> float:
-        value = kind(text)
-        if not value > 0:
-            raise ArgumentTypeError(f"{text} is not above zero")
-        return value
+def run(options: Options) -> None:
+    """Fetch the source and write its record.
 
-    parse.__name__ = kind.__name__  # argparse names it in its message about text that is no number
-    return parse
-
-
-def _source(name: str, text: str | None) -> Source:
-    if text is not None:
-        return read_entry(Source, text, "source")
-    known = known_sources()
-    if name not in known:
+    Raises:
+        UserError: the source is unknown, or cannot be fetched.
+    """
+    known, name = known_sources(), options.name
+    if options.source is None and name not in known:
         raise UserError(
             f"there is no known source {name!r}; {plugins.suggest(name, known)} Or describe it with --source."
         )
-    return known[name]
-
-
-def main(arguments: Namespace) -> None:
-    """Run the stage."""
-    source = _source(arguments.name, arguments.source)
-    patience = Patience(arguments.attempts, arguments.retry_delay, arguments.timeout)
-    download(arguments.name, source, arguments.output, arguments.archives, patience, arguments.fetched)
+    patience = Patience(options.attempts, options.retry_delay, options.timeout)
+    download(name, options.source or known[name], options.output, options.archives, patience, options.fetched)

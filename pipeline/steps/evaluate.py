@@ -3,64 +3,72 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 from tqdm import tqdm
 
-from pipeline.config.load import read_section
 from pipeline.config.sections import Evaluate
-from pipeline.errors import UserError
+from pipeline.errors import UserError, about
 from pipeline.formats.io.container import read_image
 from pipeline.formats.io.predictions import by_method, method_of, read_prediction
-from pipeline.image.image import Image
-from pipeline.metrics._features import read_features
 from pipeline.metrics.evaluation.measure import ExtraInputs, evaluate, interpolated_lr, needs
 from pipeline.metrics.evaluation.regions import DENOISED
 from pipeline.physics.low_resolution import LowResolutionImage
-from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_settings, add_table
+from pipeline.steps._framework import section
+from pipeline.steps._shards import each, files_of
 from pipeline.tables.slices import SLICES, SliceValue
 
 logger = logging.getLogger(__name__)
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the options of this stage."""
-    add_path(parser, "--hr", "extracted volume: the reference (.safetensors)", each_volume=True)
-    text = "restored volumes, each in a folder named after its method"
-    add_path(parser, "--predictions", text, many=True, each_volume=True)
-    text = "its low-resolution volume (.safetensors); some metrics need it"
-    add_path(parser, "--lr", text, required=False, each_volume=True)
-    text = "a VGG, as the stage features wrote it (.safetensors); some metrics need it"
-    parser.add_argument("--features", type=Path, nargs="*", default=[], metavar="PATH", help=text)
-    text = "the reference as the stage denoise made it; the region denoised needs it"
-    parser.each_volume(
-        parser.add_argument("--denoised", type=Path, nargs="*", default=[], metavar="PATH", help=text), many=True
-    )
-    add_table(parser, "--output", "one row a slice, region, metric and method (.csv)")
-    add_settings(parser, Evaluate)
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of the step."""
+
+    hr: list[Path]
+    """Extracted volumes: the references (.safetensors)."""
+    predictions: list[Path]
+    """Restored volumes, or folders of them; the folders are named after the methods."""
+    lr: list[Path] = field(default_factory=list)
+    """Low-resolution volumes (.safetensors), in the same order; some metrics need them."""
+    features: Path | None = None
+    """Feature network (.safetensors, from the step convert_vgg); some metrics need it."""
+    denoised: list[Path] = field(default_factory=list)
+    """Denoised references, or folders of them (from the step denoise); the region denoised needs them."""
+    output: Path
+    """One row a slice, region, metric and method (.csv)."""
+    settings: Annotated[Evaluate, section(Evaluate)] = field(default_factory=Evaluate)
+    """Section `evaluate` of the configuration."""
 
 
-def _extra_inputs(arguments: Namespace, settings: Evaluate, reference: Image) -> ExtraInputs:
-    """Read the further inputs that the metrics need and that were given."""
-    needed = {extra for extra in ("lr", "features") for metric in settings.metrics if needs(metric, extra)}
-    return ExtraInputs(
-        lr=interpolated_lr(read_image(arguments.lr, LowResolutionImage), reference)
-        if arguments.lr and "lr" in needed
-        else None,
-        features=read_features(arguments.features[0]) if arguments.features and "features" in needed else None,
-    )
+def run(options: Options) -> None:
+    """Write the table.
 
-
-def main(arguments: Namespace) -> None:
-    """Run the stage."""
-    settings = read_section(Evaluate, arguments.settings)
-    reference = read_image(arguments.hr)
-    if DENOISED in settings.regions and not arguments.denoised:
+    Raises:
+        UserError: a file is missing that a metric or region needs, or cannot be read.
+    """
+    settings = options.settings
+    if DENOISED in settings.regions and not options.denoised:
         raise UserError("--denoised: evaluate.regions names denoised; give the file of the step denoise.")
-    denoised = read_image(arguments.denoised[0]) if arguments.denoised else None
-    extra = _extra_inputs(arguments, settings, reference)
+    needed = {extra for extra in ("lr", "features") for metric in settings.metrics if needs(metric, extra)}
+    features = None
+    if options.features and "features" in needed:
+        # Other metrics are computed in an environment without torch.
+        from pipeline.models.features import read_features
+
+        features = read_features(options.features)
     rows: list[SliceValue] = []
-    for path in tqdm(by_method(arguments.predictions), reference.id, disable=None):
-        rows.extend(evaluate(reference, method_of(path), read_prediction(path, reference), settings, denoised, extra))
-        logger.info("%s: %s evaluated", reference.id, method_of(path))
-    SLICES.write(arguments.output, rows)
+    for number, path in enumerate(each(options.hr)):
+        reference = read_image(path)
+        volume = reference.id
+        with about(f"volume {volume!r}"):
+            denoised = read_image(files_of(volume, options.denoised)[0]) if options.denoised else None
+            with_lr = options.lr and "lr" in needed
+            lr = interpolated_lr(read_image(options.lr[number], LowResolutionImage), reference) if with_lr else None
+            for prediction in tqdm(by_method(files_of(volume, options.predictions)), volume, disable=None):
+                method, estimate = method_of(prediction), read_prediction(prediction, reference)
+                rows.extend(evaluate(reference, method, estimate, settings, denoised, ExtraInputs(lr, features)))
+                logger.info("%s: %s evaluated", volume, method)
+    SLICES.write(options.output, rows)

@@ -12,44 +12,41 @@ Detail below the resolution of the LR input cannot be checked: see docs/fidelity
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
+from pathlib import Path
 
 from tqdm import tqdm
 
-from pipeline.config.sections import PLANE_CHOICES, Extract
-from pipeline.fidelity.gate.measurement import read_measurement
 from pipeline.fidelity.gate.volumes import check_prediction
+from pipeline.formats.io.container import read_image
 from pipeline.formats.io.predictions import by_method, method_of
-from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_table, show_progress
+from pipeline.physics.low_resolution import LowResolutionImage
+from pipeline.steps._shards import each, files_of
 from pipeline.tables.gates import GATES, GateResult
 
 logger = logging.getLogger(__name__)
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the options of this stage."""
-    text = "what was measured: a low-resolution volume of a run (.safetensors), or an image"
-    add_path(parser, "--lr", text, each_volume=True)
-    text = "restored volumes, each in a folder named after its method"
-    add_path(parser, "--predictions", text, many=True, each_volume=True)
-    add_table(parser, "--output", "one row a method and gate (.csv)")
-    text = "forward model of an image that is no volume of a run (.forward.json)"
-    add_path(parser, "--forward-model", text, required=False)
-    parser.add_argument("--plane", default="auto", choices=PLANE_CHOICES, help="plane of the slices of an image")
-    parser.add_argument(
-        "--foreground", default="head", choices=("head", "all"), help="all: an image that fills the field"
-    )
-    text = "noise of an image, as a fraction of the normalised range; otherwise it is estimated"
-    parser.add_argument("--noise-sigma", type=float, metavar="FRACTION", help=text)
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of the step."""
+
+    lr: list[Path]
+    """Low-resolution volumes: the measurements (.safetensors)."""
+    predictions: list[Path]
+    """Restored volumes, or folders of them; the folders are named after the methods."""
+    output: Path
+    """One row a volume, method and gate (.csv)."""
 
 
-def main(arguments: Namespace) -> None:
-    """Run the stage."""
-    settings = Extract(plane=arguments.plane, foreground=arguments.foreground)
-    lr = read_measurement(arguments.lr, arguments.forward_model, settings, arguments.noise_sigma)
+def run(options: Options) -> None:
+    """Write the table."""
     rows: list[GateResult] = []
-    for path in tqdm(by_method(arguments.predictions), lr.id, disable=not show_progress()):
-        found = check_prediction(lr, method_of(path), path)
-        for row in found:
-            logger.info("%s", row)
-        rows.extend(found)
-    GATES.write(arguments.output, rows)
+    for path in each(options.lr):
+        lr = read_image(path, LowResolutionImage)
+        for prediction in tqdm(by_method(files_of(lr.id, options.predictions)), lr.id, disable=None):
+            found = check_prediction(lr, method_of(prediction), prediction)
+            for row in found:
+                logger.info("%s", row)
+            rows.extend(found)
+    GATES.write(options.output, rows)

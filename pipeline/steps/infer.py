@@ -1,86 +1,92 @@
-"""Restore a volume with a network and write it like the volume's own file.
+"""Restore volumes with a network and write them in the formats of their sources.
 
-With --spread, the standard deviation over the eight flips and transposes is written as well, in one pass: where a
-network disagrees with itself (pipeline/inference/tta.py). It is that of the network's own results, before they
-are corrected toward the measurement.
+With --tta-std, the standard deviation over the eight flips and transposes is computed in the same pass (see
+pipeline/inference/tta.py), from the network's own results, before data consistency is applied.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Literal
 
-from pipeline.config.load import read_section
+from cyclopts.validators import Number
+
 from pipeline.config.sections import Infer
+from pipeline.errors import about
 from pipeline.formats.io.container import read_image, write_image
-from pipeline.formats.io.predictions import restored_image, write_prediction
+from pipeline.formats.io.predictions import restored_image, suffix_of, write_prediction
 from pipeline.inference.memory import use_memory
-from pipeline.inference.restoration import check_restored, network_on, restore_measured
+from pipeline.inference.restoration import Restored, check_restored, network_on, restore_measured
 from pipeline.models.device import choose_device, use_threads
 from pipeline.physics.low_resolution import LowResolutionImage
-from pipeline.steps._cli import ArgumentParser, Namespace, add_memory, add_path, add_settings
+from pipeline.steps._framework import section
+from pipeline.steps._shards import BackgroundWriter, each, new_folder
 
 logger = logging.getLogger(__name__)
 
 
-def infer(
-    generator: Path,
-    lr: Path,
-    settings: Infer,
-    device: str,
-    output: Path,
-    spread: Path | None = None,
-    others: Sequence[Path] = (),
-) -> Callable[[], None]:
-    """Restore the low-resolution volume `lr` with `generator`; return what writes the prediction.
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of the step."""
 
-    Args:
-        generator: its weights.
-        lr: the low-resolution volume.
-        settings: the section `infer`.
-        device: auto, cpu or cuda.
-        output: the prediction.
-        spread: where the standard deviation over the views goes, in normalised intensities; None for nowhere.
-        others: weights of further networks, whose disagreement counts in the spread.
+    model: Path
+    """generator.safetensors of the method."""
+    lr: list[Path]
+    """Low-resolution volumes (.safetensors)."""
+    output: Path
+    """Folder of the restored volumes, named after the method."""
+    tta_std: Path | None = None
+    """Folder of the standard deviations over flips and transposes (.safetensors)."""
+    others: list[Path] = field(default_factory=list)
+    """generator.safetensors of further networks that contribute to the standard deviation."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Device that computes."""
+    memory_mb: Annotated[int | None, Number(gt=0)] = None
+    """Memory limit, in MB; fewer slices are computed at a time (default: the free memory)."""
+    settings: Annotated[Infer, section(Infer)] = field(default_factory=Infer)
+    """Section `infer` of the configuration."""
+
+
+def run(options: Options) -> None:
+    """Restore the volumes; each is written while the next one is computed.
 
     Raises:
-        UserError: a file cannot be read, the device cannot be used, or the result of the delivered method disagrees
-            with the measurement; those of other methods are warned of, and measured.
+        UserError: a file cannot be read, the device cannot be used, or a result of the delivered method disagrees with
+            the measurement; for other methods, that is logged as a warning.
     """
+    settings = options.settings
+    use_memory(options.memory_mb)
     use_threads(settings.threads)
-    chosen = choose_device(device)
-    networks = [network_on(path, chosen) for path in (generator, *others)]
-    image = read_image(lr, LowResolutionImage)
-    found = restore_measured(networks, image, settings, with_tta_std=spread is not None)
-    check_restored(networks[0], image, found, force=settings.force or output.parent.name != settings.deliver)
-
-    def write() -> None:
-        if spread is not None and found.tta_std is not None:
-            write_image(spread, restored_image(image, found.tta_std))
-        saturated = write_prediction(output, image, found.restored)
-        logger.info("%s: restored, %d voxels clipped", image.id, saturated)
-
-    return write
-
-
-def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the options of this stage."""
-    add_path(parser, "--model", "generator.safetensors of the method")
-    add_path(parser, "--lr", "low-resolution volume (.safetensors)", each_volume=True)
-    add_path(parser, "--output", "prediction; its suffix is that of the volume's format", each_volume=True)
-    text = "where the disagreement over views is written (.safetensors)"
-    parser.each_volume(parser.add_argument("--spread", type=Path, nargs="*", default=[], metavar="PATH", help=text))
-    text = "generator.safetensors of further networks, whose disagreement counts in the spread"
-    parser.add_argument("--others", type=Path, nargs="*", default=[], metavar="PATH", help=text)
-    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to compute")
-    add_memory(parser)
-    add_settings(parser, Infer)
+    device = choose_device(options.device)
+    networks = [network_on(path, device) for path in (options.model, *options.others)]
+    force = settings.force or options.output.name != settings.deliver
+    with ExitStack() as folders:
+        output = folders.enter_context(new_folder(options.output))
+        tta_std = folders.enter_context(new_folder(options.tta_std)) if options.tta_std else None
+        with BackgroundWriter() as writer:
+            for path in each(options.lr):
+                with about(f"volume {path.stem!r}"):
+                    image = read_image(path, LowResolutionImage)
+                    restored = restore_measured(networks, image, settings, with_tta_std=tta_std is not None)
+                    check_restored(networks[0], image, restored, force=force)
+                writer.write(write_restored, image, restored, output, tta_std)
 
 
-def main(arguments: Namespace) -> Callable[[], None]:
-    """Run the stage but for its writing, which what it returns does."""
-    settings = read_section(Infer, arguments.settings)
-    use_memory(arguments.memory_mb)
-    spread, others = arguments.spread or None, arguments.others
-    return infer(arguments.model, arguments.lr, settings, arguments.device, arguments.output, spread, others)
+def write_restored(image: LowResolutionImage, restored: Restored, output: Path, tta_std: Path | None) -> None:
+    """Write a restored volume in the format of its source and, if it was computed, its standard deviation.
+
+    Args:
+        image: the low-resolution volume.
+        restored: what the networks return.
+        output: folder of restored volumes.
+        tta_std: folder of standard deviations.
+    """
+    volume = image.id
+    with about(f"volume {volume!r}"):
+        if tta_std is not None and restored.tta_std is not None:
+            write_image(tta_std / f"{volume}.safetensors", restored_image(image, restored.tta_std))
+        clipped = write_prediction(output / f"{volume}{suffix_of(image)}", image, restored.restored)
+    logger.info("%s: restored, %d voxels clipped", volume, clipped)

@@ -7,10 +7,15 @@ own forward model with its own noise. Networks receive the noise level of the wh
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts.validators import Number
 
 from pipeline.baselines.tuning.apply import read_tuning
-from pipeline.config.load import read_section
 from pipeline.config.sections import Infer, Insertion
+from pipeline.errors import about
 from pipeline.fidelity.insertion.methods import baseline_methods, network_methods
 from pipeline.fidelity.insertion.study import count_detections, list_places, run_study
 from pipeline.formats.io.container import read_image
@@ -18,40 +23,60 @@ from pipeline.inference.memory import use_memory
 from pipeline.inference.restoration import network_on
 from pipeline.models.device import choose_device, use_threads
 from pipeline.physics.low_resolution import LowResolutionImage
-from pipeline.steps._cli import ArgumentParser, Namespace, add_memory, add_path, add_settings, add_table
-from pipeline.tables.inserted_places import INSERTED_PLACES
-from pipeline.tables.inserted_structures import DETECTION_COUNTS
+from pipeline.steps._framework import section
+from pipeline.steps._shards import each
+from pipeline.tables.inserted_places import INSERTED_PLACES, InsertedPlace
+from pipeline.tables.inserted_structures import DETECTION_COUNTS, DetectionCounts
 
 logger = logging.getLogger(__name__)
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the options of this stage."""
-    add_path(parser, "--hr", "extracted volume: the reference (.safetensors)", each_volume=True)
-    add_path(parser, "--lr", "its low-resolution volume (.safetensors)", each_volume=True)
-    add_path(parser, "--models", "generator.safetensors of networks, in folders named after the methods", many=True)
-    add_path(parser, "--tuning", "settings chosen by the stage tune (.json)")
-    add_table(parser, "--output", "one row a method, kind, size and contrast (.csv)")
-    add_table(parser, "--places", "one row a method, structure and contrast (.csv)")
-    parser.add_argument("--infer", default="{}", metavar="JSON|FILE", help="the section infer, as --settings")
-    parser.add_argument("--seed", type=int, default=0, help="root of the random numbers behind the places")
-    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to compute")
-    add_memory(parser)
-    add_settings(parser, Insertion)
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of the step."""
+
+    hr: list[Path]
+    """Extracted volumes: the references (.safetensors)."""
+    lr: list[Path]
+    """Low-resolution images of the volumes, in the same order (.safetensors)."""
+    models: list[Path]
+    """generator.safetensors of networks, in folders named after the methods."""
+    tuning: Path
+    """Settings chosen on validation (.json, from the step tune)."""
+    output: Path
+    """Detections, one row a method, kind, size and contrast (.csv)."""
+    places: Path
+    """Inserted structures, one row a method, structure and contrast (.csv)."""
+    seed: int = 0
+    """Seed of the places of the structures."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Device that computes."""
+    memory_mb: Annotated[int | None, Number(gt=0)] = None
+    """Memory limit, in MB; fewer slices are computed at a time (default: the free memory)."""
+    infer: Annotated[Infer, section(Infer)] = field(default_factory=Infer)
+    """Section `infer` of the configuration."""
+    settings: Annotated[Insertion, section(Insertion)] = field(default_factory=Insertion)
+    """Section `insertion` of the configuration."""
 
 
-def main(arguments: Namespace) -> None:
-    """Run the stage."""
-    settings, infer = read_section(Insertion, arguments.settings), read_section(Infer, arguments.infer)
-    use_threads(infer.threads)
-    use_memory(arguments.memory_mb)
-    device = choose_device(arguments.device)
-    reference, lr = read_image(arguments.hr), read_image(arguments.lr, LowResolutionImage)
-    networks = {path.resolve().parent.name: network_on(path, device) for path in arguments.models}
-    methods = {**baseline_methods(read_tuning(arguments.tuning)), **network_methods(networks, lr, infer)}
-    responses = list(run_study(reference, lr, methods, settings, arguments.seed))
-    rows = count_detections(reference, responses)
-    DETECTION_COUNTS.write(arguments.output, rows)
-    INSERTED_PLACES.write(arguments.places, list_places(reference, responses))
-    count = sum(row.inserted for row in rows if row.method == next(iter(methods)))
-    logger.info("%s: %d structures inserted, %d methods", reference.id, count, len(methods))
+def run(options: Options) -> None:
+    """Write the tables."""
+    use_threads(options.infer.threads)
+    use_memory(options.memory_mb)
+    device = choose_device(options.device)
+    networks = {path.resolve().parent.name: network_on(path, device) for path in options.models}
+    baselines = baseline_methods(read_tuning(options.tuning))
+    rows: list[DetectionCounts] = []
+    places: list[InsertedPlace] = []
+    for hr, lr_path in zip(each(options.hr), options.lr, strict=True):
+        with about(f"volume {hr.stem!r}"):
+            reference, lr = read_image(hr), read_image(lr_path, LowResolutionImage)
+            methods = {**baselines, **network_methods(networks, lr, options.infer)}
+            found = list(run_study(reference, lr, methods, options.settings, options.seed))
+            own = count_detections(reference, found)
+            rows.extend(own)
+            places.extend(list_places(reference, found))
+        count = sum(row.inserted for row in own if row.method == next(iter(methods)))
+        logger.info("%s: %d structures inserted, %d methods", reference.id, count, len(methods))
+    DETECTION_COUNTS.write(options.output, rows)
+    INSERTED_PLACES.write(options.places, places)

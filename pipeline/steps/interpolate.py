@@ -1,34 +1,49 @@
-"""Restore a volume with every baseline."""
+"""Restore volumes with every baseline."""
 
 from __future__ import annotations
 
 import logging
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
 
 from tqdm import tqdm
 
 from pipeline import plugins
 from pipeline.baselines.tuning.apply import BASELINES, read_tuning, upsample
+from pipeline.errors import about
 from pipeline.formats.io.container import read_image
-from pipeline.formats.io.predictions import prediction_path, suffix_of, write_prediction
+from pipeline.formats.io.predictions import suffix_of, write_prediction
 from pipeline.physics.low_resolution import LowResolutionImage
-from pipeline.steps._cli import ArgumentParser, Namespace, add_path
+from pipeline.steps._shards import each, new_folder
 
 logger = logging.getLogger(__name__)
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the options of this stage."""
-    add_path(parser, "--lr", "low-resolution volume (.safetensors)", each_volume=True)
-    add_path(parser, "--tuning", "settings chosen by the stage tune (.json)")
-    add_path(parser, "--predictions", "folder of the results: <folder>/<method>/<volume> and the suffix of its format")
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of the step."""
+
+    lr: list[Path]
+    """Low-resolution volumes (.safetensors)."""
+    tuning: Path
+    """Settings chosen on validation (.json, from the step tune)."""
+    output: Path
+    """Folder of the folders of restored volumes, which are named after the methods."""
 
 
-def main(arguments: Namespace) -> None:
-    """Run the stage."""
-    lr_image = read_image(arguments.lr, LowResolutionImage)
-    tuned = read_tuning(arguments.tuning)
-    volume = lr_image.id
-    for method in tqdm(plugins.names(BASELINES), volume, disable=None):
-        path = prediction_path(arguments.predictions, method, volume, suffix_of(lr_image))
-        clipped = write_prediction(path, lr_image, upsample(lr_image, method, tuned))
-        logger.info("%s: %s written; %d voxels clipped to the range of the dtype", volume, method, clipped)
+def run(options: Options) -> None:
+    """Restore the volumes with every baseline."""
+    tuned = read_tuning(options.tuning)
+    with ExitStack() as stack:
+        folders = {
+            method: stack.enter_context(new_folder(options.output / method)) for method in plugins.names(BASELINES)
+        }
+        for path in each(options.lr):
+            lr_image = read_image(path, LowResolutionImage)
+            volume = lr_image.id
+            with about(f"volume {volume!r}"):
+                for method, folder in tqdm(folders.items(), volume, disable=None):
+                    target = folder / f"{volume}{suffix_of(lr_image)}"
+                    clipped = write_prediction(target, lr_image, upsample(lr_image, method, tuned))
+                    logger.info("%s: %s written; %d voxels clipped to the range of the dtype", volume, method, clipped)

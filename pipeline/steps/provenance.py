@@ -3,33 +3,40 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
+from pathlib import Path
 
 from pipeline.files import write_json
 from pipeline.formats.io.container import map_image
 from pipeline.provenance.record import describe_source, describe_volume, make_record, read_config, read_download
-from pipeline.steps._cli import ArgumentParser, Namespace, add_path
 from pipeline.tables.duplicates import count_duplicates
 
 logger = logging.getLogger(__name__)
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the options of this step."""
-    parser.add_argument("--config", required=True, metavar="JSON|FILE", help="the whole configuration")
-    add_path(parser, "--sources", "records of the downloads (.source.json)", many=True)
-    add_path(parser, "--volumes", "extracted volumes (.safetensors)", many=True)
-    add_path(parser, "--duplicates", "table of near-duplicates (.csv)", required=False)
-    parser.add_argument(
-        "--snakemake", metavar="VERSION", help="version of Snakemake, if it is not installed in this environment"
-    )
-    add_path(parser, "--output", "the record (.json)")
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of the step."""
+
+    config: str
+    """The whole configuration: JSON, or a file."""
+    sources: list[Path]
+    """Records of the downloads (.source.json)."""
+    volumes: list[Path]
+    """Extracted volumes (.safetensors)."""
+    duplicates: Path | None = None
+    """Table of near-duplicates (.csv)."""
+    snakemake: str | None = None
+    """Version of Snakemake, if it is not installed in this environment."""
+    output: Path
+    """The record (.json)."""
 
 
-def main(arguments: Namespace) -> None:
-    """Run the step."""
-    run = read_config(arguments.config)
-    sources = [describe_source(read_download(path), run) for path in arguments.sources]
-    volumes = [describe_volume(map_image(path)) for path in arguments.volumes]
-    near_duplicates = count_duplicates(arguments.duplicates) if arguments.duplicates else []
-    write_json(arguments.output, make_record(run, sources, volumes, near_duplicates, arguments.snakemake))
+def run(options: Options) -> None:
+    """Write the record."""
+    configuration = read_config(options.config)
+    sources = [describe_source(read_download(path), configuration) for path in options.sources]
+    volumes = [describe_volume(map_image(path)) for path in options.volumes]
+    near_duplicates = count_duplicates(options.duplicates) if options.duplicates else []
+    write_json(options.output, make_record(configuration, sources, volumes, near_duplicates, options.snakemake))
     logger.info("%d sources, %d volumes", len(sources), len(volumes))

@@ -6,11 +6,12 @@ Give the key that was written with the page, and the files that the page saved, 
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import pandas as pd
 
-from pipeline.config.load import read_section
 from pipeline.config.sections import Evaluate
 from pipeline.fidelity.reading.answers import read_answers
 from pipeline.fidelity.reading.key import read_key
@@ -23,7 +24,7 @@ from pipeline.fidelity.reading.scores import (
     reader_table,
 )
 from pipeline.statistics.krippendorff import FEWEST_READERS
-from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_settings
+from pipeline.steps._framework import section
 from pipeline.tables.reading_scores import OPINION_SCORES, PREFERENCES, READER_AGREEMENT, READER_CONSISTENCY
 
 TABLES = {
@@ -54,21 +55,28 @@ def in_words(tables: dict[str, pd.DataFrame], folder: Path) -> str:
     return "\n".join([*parts, f"Tables: {folder}\n"])
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the options of this command."""
-    add_path(parser, "--key", "the key of the study (key.json)")
-    add_path(parser, "--answers", "what the page saved (.csv)", many=True)
-    add_path(parser, "--output", f"folder for {', '.join(f'{name}.csv' for name in TABLES)}")
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
-    add_settings(parser, Evaluate)
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of the step."""
+
+    key: Path
+    """The key of the study (key.json)."""
+    answers: list[Path]
+    """Answers that the page saved (.csv)."""
+    output: Path
+    """Folder of scores.csv, preferences.csv, readers.csv and agreement.csv."""
+    seed: int = 0
+    """Seed of the bootstrap."""
+    settings: Annotated[Evaluate, section(Evaluate)] = field(default_factory=Evaluate)
+    """Section `evaluate` of the configuration."""
 
 
-def main(arguments: Namespace) -> None:
-    """Run the command."""
-    settings = read_section(Evaluate, arguments.settings)
-    answers = read_answers(arguments.answers, read_key(arguments.key))
-    study = Study(answers, settings.bootstrap_samples, settings.confidence, arguments.seed)
+def run(options: Options) -> None:
+    """Write the tables and print them."""
+    settings = options.settings
+    answers = read_answers(options.answers, read_key(options.key))
+    study = Study(answers, settings.bootstrap_samples, settings.confidence, options.seed)
     tables = {name: compute(study) for name, (_, compute) in TABLES.items()}
     for name, table in tables.items():
-        TABLES[name][0].write(arguments.output / f"{name}.csv", table)
-    sys.stdout.write(in_words(tables, arguments.output))
+        TABLES[name][0].write(options.output / f"{name}.csv", table)
+    sys.stdout.write(in_words(tables, options.output))

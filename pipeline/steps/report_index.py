@@ -1,40 +1,48 @@
-"""Write the index page: the results of the run over all volumes."""
+"""Write the page of the cohort: the volumes, the results of every method on each split, and the conclusions."""
 
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
-from pipeline.config.load import read_section
 from pipeline.config.sections import Report
 from pipeline.files import write_text
 from pipeline.reporting.pages.index import index_page
 from pipeline.reporting.run_record import read_run_record
-from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_settings
-from pipeline.steps.report_volume import add_tables
+from pipeline.steps._framework import section
 
 logger = logging.getLogger(__name__)
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the options of this stage."""
-    add_tables(parser)
-    help_text = "further tables, such as gates.csv; sections without their table are left out"
-    parser.add_argument("--tables", type=Path, nargs="*", default=[], metavar="PATH", help=help_text)
-    add_path(parser, "--output", "the page (.html)")
-    add_settings(parser, Report)
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of the step. A section of the page is shown where its table is given."""
+
+    volumes_table: Path
+    """One value a volume (volumes.csv)."""
+    slices: Path
+    """All measurements of slices (slices.csv)."""
+    summary: Path
+    """Means, intervals and comparisons (summary.csv)."""
+    provenance: Path
+    """Record of the run (provenance.json)."""
+    models: list[Path]
+    """Folders of the networks, with model_card.md and history.csv."""
+    tables: list[Path] = field(default_factory=list)
+    """Further tables, such as gates.csv."""
+    output: Path
+    """The page (.html)."""
+    settings: Annotated[Report, section(Report)] = field(default_factory=Report)
+    """Section `report` of the configuration."""
 
 
-def main(arguments: Namespace) -> None:
-    """Run the stage."""
-    run = read_run_record(
-        arguments.volumes_table,
-        arguments.slices,
-        arguments.summary,
-        arguments.provenance,
-        arguments.models,
-        arguments.tables,
+def run(options: Options) -> None:
+    """Write the page."""
+    record = read_run_record(
+        options.volumes_table, options.slices, options.summary, options.provenance, options.models, options.tables
     )
-    page = index_page(run, read_section(Report, arguments.settings))
-    write_text(arguments.output, page)
-    logger.info("%s: %.1f MB", arguments.output, len(page) / 1e6)
+    page = index_page(record, options.settings)
+    write_text(options.output, page)
+    logger.info("%s: %.1f MB", options.output, len(page) / 1e6)

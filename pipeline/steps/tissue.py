@@ -1,4 +1,4 @@
-"""Measure the volumes of tissue classes in every method's result and in the reference.
+"""Measure tissue volumes in the results of every method and in the reference.
 
 Only heads and brains whose voxels have a known size have any: for micrographs and pictures the table stays empty.
 """
@@ -6,14 +6,15 @@ Only heads and brains whose voxels have a known size have any: for micrographs a
 from __future__ import annotations
 
 import logging
-
-from tqdm import tqdm
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from pipeline.config.volumes import TISSUE_ORDERS
+from pipeline.errors import UserError, about
 from pipeline.fidelity.tissue import class_names, measurable, reference_classes, tissue_volumes
 from pipeline.formats.io.container import read_image
 from pipeline.formats.io.predictions import by_method, method_of, read_prediction
-from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_table, show_progress
+from pipeline.steps._shards import each, files_of
 from pipeline.tables.tissue import TISSUE, TissueVolume
 
 logger = logging.getLogger(__name__)
@@ -22,27 +23,41 @@ NOT_NAMED = "unnamed"
 """What stands for the tissues of a volume whose classes are called dark, medium and bright."""
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the options of this stage."""
-    add_path(parser, "--hr", "extracted volume: the reference (.safetensors)", each_volume=True)
-    text = "restored volumes, each in a folder named after its method"
-    add_path(parser, "--predictions", text, many=True, each_volume=True)
-    text = "tissues from dark to bright, where the volume shows nothing but brain; unnamed: dark, medium, bright"
-    choices = (*TISSUE_ORDERS, NOT_NAMED)
-    parser.each_volume(parser.add_argument("--tissues", nargs="+", choices=choices, help=f"{text} (default)"))
-    add_table(parser, "--output", "one row a method and class (.csv)")
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of the step."""
+
+    hr: list[Path]
+    """Extracted volumes: the references (.safetensors)."""
+    predictions: list[Path]
+    """Restored volumes, or folders of them; the folders are named after the methods."""
+    tissues: list[str] = field(default_factory=list)
+    """Order of the tissues, dark to bright, of every volume that shows nothing but brain; for others unnamed (default):
+    dark, medium, bright."""
+    output: Path
+    """One row a volume, method and class (.csv)."""
 
 
-def main(arguments: Namespace) -> None:
-    """Run the stage."""
-    reference = read_image(arguments.hr)
+def run(options: Options) -> None:
+    """Write the table.
+
+    Raises:
+        UserError: a file cannot be read, or there is no such order of tissues.
+    """
+    unknown = sorted(set(options.tissues) - {*TISSUE_ORDERS, NOT_NAMED})
+    if unknown:
+        raise UserError(f"--tissues: {unknown[0]!r} is unknown; choose from {', '.join((*TISSUE_ORDERS, NOT_NAMED))}.")
     rows: list[TissueVolume] = []
-    if not measurable(reference):
-        logger.info("%s: no head or brain of known voxel size, hence no volumes of tissue", reference.id)
-    else:
-        names = class_names(None if arguments.tissues == NOT_NAMED else arguments.tissues)
-        classes = reference_classes(reference)
-        for path in tqdm(by_method(arguments.predictions), reference.id, disable=not show_progress()):
-            estimate = read_prediction(path, reference)
-            rows.extend(tissue_volumes(reference, method_of(path), estimate, classes, names))
-    TISSUE.write(arguments.output, rows)
+    orders = options.tissues or [NOT_NAMED] * len(options.hr)
+    for path, order in zip(each(options.hr), orders, strict=True):
+        reference = read_image(path)
+        volume = reference.id
+        if not measurable(reference):
+            logger.info("%s: no head or brain of known voxel size, hence no tissue volumes", volume)
+            continue
+        names, classes = class_names(None if order == NOT_NAMED else order), reference_classes(reference)
+        for prediction in by_method(files_of(volume, options.predictions)):
+            with about(f"volume {volume!r}"):
+                estimate = read_prediction(prediction, reference)
+                rows.extend(tissue_volumes(reference, method_of(prediction), estimate, classes, names))
+    TISSUE.write(options.output, rows)

@@ -7,57 +7,71 @@ started through torchrun.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
 from pipeline.code_version import code_version
-from pipeline.config.load import read_entry, read_section
 from pipeline.config.recipe import SCRATCH, Recipe
 from pipeline.config.sections import Train
 from pipeline.config.sources import Source
 from pipeline.errors import UserError
-from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_settings
+from pipeline.steps._framework import entry, section
 from pipeline.training.run import train
 from pipeline.training.setup import TrainingFiles
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the options of this stage."""
-    add_path(parser, "--hr", "extracted training volumes", many=True)
-    add_path(parser, "--lr", "their low-resolution volumes, in the same order", many=True)
-    add_path(parser, "--val-hr", "extracted validation volumes", many=True)
-    add_path(parser, "--val-lr", "their low-resolution volumes, in the same order", many=True)
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of the step."""
+
+    hr: list[Path]
+    """Extracted training volumes."""
+    lr: list[Path]
+    """Low-resolution images of the training volumes, in the same order."""
+    val_hr: list[Path]
+    """Extracted validation volumes."""
+    val_lr: list[Path]
+    """Low-resolution images of the validation volumes, in the same order."""
     # Not --start: torchrun, which reads this command line as well, takes that for an abbreviation of its own options.
-    add_path(
-        parser, "--start-from", "generator (.safetensors); without it, training starts from scratch", required=False
-    )
-    add_path(parser, "--perceptual", "features of a VGG (.safetensors, from the stage features)", required=False)
-    add_path(parser, "--output", "folder of the method")
-    add_path(parser, "--checkpoints", "folder of the resume state; removed at the end")
-    parser.add_argument("--recipe", required=True, metavar="JSON", help="the recipe, complete")
-    parser.add_argument(
-        "--source", required=True, metavar="JSON", help="the initial weights' entry in the table of sources"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="root of all random numbers, unless the recipe has its own")
-    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to compute")
-    add_settings(parser, Train)
+    start_from: Path | None = None
+    """Generator to start from (.safetensors); without it, training starts from scratch."""
+    perceptual: Path | None = None
+    """Feature network for the perceptual loss (.safetensors, from the step convert_vgg)."""
+    output: Path
+    """Folder of the method."""
+    checkpoints: Path
+    """Folder of the checkpoints; removed when training has ended."""
+    recipe: Annotated[Recipe, entry(Recipe, "recipe")]
+    """The complete recipe."""
+    source: Annotated[Source, entry(Source, "source")]
+    """Entry of the initial weights in the table of sources."""
+    seed: int = 0
+    """Seed of all random numbers, unless the recipe has its own."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Device that computes."""
+    settings: Annotated[Train, section(Train)] = field(default_factory=Train)
+    """Section `train` of the configuration."""
 
 
-def main(arguments: Namespace) -> None:
-    """Run the stage.
+def run(options: Options) -> None:
+    """Train the network.
 
     Raises:
         UserError: a file that the recipe needs is not given; or as `train`.
     """
-    recipe = read_entry(Recipe, arguments.recipe, "recipe")
-    if (arguments.start_from is None) != (recipe.starts_from == SCRATCH):
+    recipe = options.recipe
+    if (options.start_from is None) != (recipe.starts_from == SCRATCH):
         raise UserError(
             f"--start-from: the recipe starts from {recipe.starts_from!r}; give the option, or not, accordingly."
         )
-    if recipe.needs_perceptual and arguments.perceptual is None:
-        raise UserError("--perceptual: the recipe compares features; give the file that the stage features wrote.")
+    if recipe.needs_perceptual and options.perceptual is None:
+        raise UserError("--perceptual: the recipe compares features; give the file of the step convert_vgg.")
     files = TrainingFiles(
-        arguments.hr, arguments.lr, arguments.val_hr, arguments.val_lr, arguments.start_from, arguments.perceptual
+        options.hr, options.lr, options.val_hr, options.val_lr, options.start_from, options.perceptual
     )
-    source = read_entry(Source, arguments.source, "source")
-    settings = read_section(Train, arguments.settings)
-    seed = arguments.seed if recipe.seed is None else recipe.seed
+    seed = options.seed if recipe.seed is None else recipe.seed
     code = code_version("pipeline.steps.train")
-    train(files, recipe, settings, source, seed, arguments.device, arguments.output, arguments.checkpoints, code)
+    train(
+        files, recipe, options.settings, options.source, seed, options.device, options.output, options.checkpoints, code
+    )

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
+from pathlib import Path
 
 from pipeline.baselines.tuning.search import tune
 from pipeline.files import write_json
 from pipeline.formats.io.container import read_image
 from pipeline.physics.low_resolution import LowResolutionImage
-from pipeline.steps._cli import ArgumentParser, Namespace, add_path
 
 logger = logging.getLogger(__name__)
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the options of this stage."""
-    add_path(parser, "--hr", "extracted validation volumes (.safetensors)", many=True)
-    add_path(parser, "--lr", "their low-resolution volumes (.safetensors), in the same order", many=True)
-    add_path(parser, "--output", "the chosen settings and all that were tried (.json)")
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of the step."""
+
+    hr: list[Path]
+    """Extracted validation volumes (.safetensors)."""
+    lr: list[Path]
+    """Low-resolution images of the volumes, in the same order (.safetensors)."""
+    output: Path
+    """The chosen settings and all candidates (.json)."""
 
 
-def main(arguments: Namespace) -> None:
-    """Run the stage."""
+def run(options: Options) -> None:
+    """Write the chosen settings."""
     result = tune(
-        [read_image(path) for path in arguments.hr], [read_image(path, LowResolutionImage) for path in arguments.lr]
+        [read_image(path) for path in options.hr], [read_image(path, LowResolutionImage) for path in options.lr]
     )
-    write_json(arguments.output, result)
+    write_json(options.output, result)
     logger.info("%s: chose %s of %d candidates", result["method"], result["settings"], len(result["tried"]))

@@ -8,44 +8,71 @@ it records, it can be read as the absolute error that is to be expected. The tab
 from __future__ import annotations
 
 import logging
-from dataclasses import fields
+from contextlib import ExitStack
+from dataclasses import dataclass, fields
+from pathlib import Path
 
+from pipeline.errors import about
 from pipeline.fidelity.uncertainty import evaluate_uncertainty
 from pipeline.formats.io.container import read_image, write_image
-from pipeline.formats.io.predictions import method_of, read_prediction
+from pipeline.formats.io.predictions import method_of, read_prediction, suffix_of, write_quantity
 from pipeline.image.image import Image
 from pipeline.image.uncertainty_map import UncertaintyMap
 from pipeline.inference.calibration import read_factor
-from pipeline.steps._cli import ArgumentParser, Namespace, add_path, add_table
-from pipeline.tables.reliability import RELIABILITY
-from pipeline.tables.uncertainty import UNCERTAINTY
+from pipeline.steps._shards import each, files_of, new_folder
+from pipeline.tables.reliability import RELIABILITY, ReliabilityBin
+from pipeline.tables.uncertainty import UNCERTAINTY, UncertaintySummary
 
 logger = logging.getLogger(__name__)
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the options of this stage."""
-    add_path(parser, "--hr", "extracted volume: the reference (.safetensors)", each_volume=True)
-    add_path(parser, "--prediction", "the delivered restoration, in a folder named after its method", each_volume=True)
-    add_path(parser, "--spread", "the method's disagreement over views (.safetensors)", each_volume=True)
-    add_path(parser, "--calibration", "the factor that the stage calibrate found (.json)")
-    add_path(parser, "--output", "the map, with the factor (.safetensors)", each_volume=True)
-    add_table(parser, "--reliability", "predicted and true error, one row a bin (.csv)")
-    add_table(parser, "--summary", "rank correlation and means (.csv)")
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of the step."""
+
+    hr: list[Path]
+    """Extracted volumes: the references (.safetensors)."""
+    predictions: list[Path]
+    """Volumes as the delivered method restored them, or folders of them, named after the method."""
+    tta_std: list[Path]
+    """Standard deviations over flips and transposes, or folders of them (.safetensors)."""
+    calibration: Path
+    """The calibration factor (.json, from the step calibrate)."""
+    output: Path
+    """Folder of the standard deviations with the calibration factor among their facts (.safetensors)."""
+    maps: Path
+    """Folder of the error maps in the formats of the volumes: <volume>.uncertainty.<suffix>."""
+    reliability: Path
+    """Predicted and observed errors, one row a bin (.csv)."""
+    summary: Path
+    """Rank correlation and means (.csv)."""
 
 
-def main(arguments: Namespace) -> None:
-    """Run the stage."""
-    reference, spread, factor = (
-        read_image(arguments.hr),
-        read_image(arguments.spread),
-        read_factor(arguments.calibration),
-    )
-    method = method_of(arguments.prediction)
-    prediction = read_prediction(arguments.prediction, reference)
-    curve, summary = evaluate_uncertainty(reference, method, prediction, spread, factor)
-    shared = {one.name: getattr(spread, one.name) for one in fields(Image)}
-    write_image(arguments.output, UncertaintyMap(**shared, method=method, error_factor=factor))
-    RELIABILITY.write(arguments.reliability, curve)
-    UNCERTAINTY.write(arguments.summary, [summary])
-    logger.info("%s: rank correlation %.2f with the true error", reference.id, summary.spearman)
+def run(options: Options) -> None:
+    """Write error maps and tables."""
+    factor = read_factor(options.calibration)
+    curves: list[ReliabilityBin] = []
+    summaries: list[UncertaintySummary] = []
+    with ExitStack() as folders:
+        output = folders.enter_context(new_folder(options.output))
+        maps = folders.enter_context(new_folder(options.maps))
+        for path in each(options.hr):
+            reference = read_image(path)
+            volume = reference.id
+            with about(f"volume {volume!r}"):
+                restored = files_of(volume, options.predictions)[0]
+                tta_std = read_image(files_of(volume, options.tta_std)[0])
+                method, prediction = method_of(restored), read_prediction(restored, reference)
+                curve, summary = evaluate_uncertainty(reference, method, prediction, tta_std, factor)
+                shared = {one.name: getattr(tta_std, one.name) for one in fields(Image)}
+                uncertainty = UncertaintyMap(**shared, method=method, error_factor=factor)
+                write_image(output / f"{volume}.safetensors", uncertainty)
+                name = f"{volume}.uncertainty{suffix_of(tta_std)}"
+                clipped = write_quantity(maps / name, uncertainty.expected_error)
+            curves.extend(curve)
+            summaries.append(summary)
+            logger.info(
+                "%s: rank correlation %.2f with the error, %d voxels clipped", volume, summary.spearman, clipped
+            )
+    RELIABILITY.write(options.reliability, curves)
+    UNCERTAINTY.write(options.summary, summaries)

@@ -18,7 +18,7 @@ from pipeline.config.recipe import Dial
 from pipeline.inference.volume import restore_excerpt
 from pipeline.metrics import psnr, ssim
 from pipeline.models.generator import Generator
-from pipeline.physics.data_consistency import best_weight, degraded_again, toward_measurement
+from pipeline.physics.data_consistency import apply_data_consistency, best_weight, degraded_again
 from pipeline.physics.excerpts import Excerpt
 from pipeline.physics.grid import crop_to
 from pipeline.training.perceptual import PerceptualDistance
@@ -74,7 +74,7 @@ def _measured(network: Generator, excerpts: Sequence[Excerpt], perceptual: Perce
 
 def _look_at(network: Generator, excerpt: Excerpt, perceptual: PerceptualDistance) -> dict[str, float]:
     restored = restore_excerpt(network, excerpt)
-    restored = toward_measurement(restored, excerpt.measured, excerpt.model, best_weight(restored, excerpt))
+    restored = apply_data_consistency(restored, excerpt.measured, excerpt.model, best_weight(restored, excerpt))
     estimate = crop_to(restored, excerpt.reference.data.shape)
     again = excerpt.model.expected_value(degraded_again(restored, excerpt.model))
     return {

@@ -9,6 +9,7 @@ from functools import cached_property, lru_cache, reduce
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.config.parameters import PhysicalParameters
 from pipeline.config.recipe import Recipe
 from pipeline.image.intensity_limits import limited
 from pipeline.image.slices import filled_slices
@@ -16,7 +17,6 @@ from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import Cut, Terms, coarse_shape, cuts
 from pipeline.physics.interpolation import slice_weights
 from pipeline.physics.linear import Lattice, compose, without_axis
-from pipeline.physics.parameters import PhysicalParameters
 from pipeline.physics.shading import draw_field
 from pipeline.training.contrast import draw_curve
 

@@ -34,7 +34,7 @@ from pipeline.inference.restore_file import restore_file
 from pipeline.models.generator import Generator
 from pipeline.models.weights import save_generator
 from pipeline.physics.degradation import degrade, forward_model
-from pipeline.steps.convert_weights import convert
+from pipeline.steps import convert_weights
 from tests.helpers import described, load_nifti, synthetic_head, write_nifti
 from tests.image_files import png, write_series
 from tests.known import known_file
@@ -230,7 +230,11 @@ def calm() -> NDArray[np.float32]:
 def restored(tmp_path_factory: pytest.TempPathFactory) -> Callable[[NDArray], NDArray[np.float64]]:
     """Restore an image with trained weights of six blocks, in whose results single voxels show far away."""
     folder = tmp_path_factory.mktemp("pretrained")
-    convert(known_file("realesrgan-6b"), known_sources()["realesrgan-6b"], folder, 4, "both")
+    convert_weights.run(
+        convert_weights.Options(
+            weights=known_file("realesrgan-6b"), source=known_sources()["realesrgan-6b"], output=folder, factor=4
+        )
+    )
 
     def restore_with_it(data: NDArray) -> NDArray[np.float64]:
         source, output = write_nifti(folder / "in.nii.gz", data), folder / "out.nii.gz"

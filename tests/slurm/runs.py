@@ -21,10 +21,10 @@ from tests.workflow.project import environment
 RESULTS = Path("results/small")
 TRAINED = RESULTS / "models/rrdb_l1"
 CHECKPOINTS = RESULTS / "checkpoints/rrdb_l1"
-RESTORED = tuple(f"restored/{shard}/networks/rrdb_l1" for shard in "23")
-WITHOUT_MODEL = ("models/rrdb_l1", *RESTORED, "predictions/rrdb_l1", "uncertainty", "metrics", "sr")
+RESTORED = tuple(f"restored/{shard}/rrdb_l1" for shard in "23")
+WITHOUT_MODEL = ("models/rrdb_l1", *RESTORED, "predictions/rrdb_l1", "uncertainty", "metrics", "sr", "published")
 """What a run has not yet made whose training is still to come."""
-TARGETS = (RESULTS / "metrics/parts/3.csv", RESULTS / "sr/head-test.nii.gz")
+TARGETS = (RESULTS / "metrics/parts/3.csv", RESULTS / "published/3.volumes.json")
 """What a disturbed run is asked for: weights, voxels and measurements of the volumes of one shard."""
 TABLES = tuple(RESULTS / f"metrics/{table}.csv" for table in ("volumes", "slices", "summary", "comparisons"))
 """What one of them is asked for as well: the tables over all volumes, which follow from the measurements."""

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slurm
 
 AT_ONCE = 3
 """Faults that are under way at a time: most of their time, Snakemake waits to ask Slurm again."""
-UPSTREAM = {"volumes", "extract", "degrade", "tune", "convert", "features", "interpolate", "duplicates"}
+UPSTREAM = {"volumes", "extract", "degrade", "tune", "convert_weights", "convert_vgg", "interpolate", "duplicates"}
 
 
 @dataclass(frozen=True)

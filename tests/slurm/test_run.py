@@ -12,18 +12,8 @@ from tests.workflow.project import CONTRACT
 
 pytestmark = pytest.mark.slurm
 
-GPU_RULES = {"train", "infer", "infer_delivered", "insert"}
-LOCAL_RULES = {
-    "download",
-    "publish_classical_2",
-    "publish_network_3",
-    "deliver_2",
-    "deliver_3",
-    "reliability",
-    "uncertainty_table",
-    "gate_table",
-    "enforce",
-}
+GPU_RULES = {"train", "infer", "infer_delivered", "insert_structures"}
+LOCAL_RULES = {"download", "publish", "publish_pages", "enforce"}
 SHARED_TRAINING = (
     *("train:tasks=2", "train:tasks_per_gpu=0", "train:mpi=srun", "train:nodes=1", "train:gpu=2"),
     "train:srun=srun --ntasks=2 --nodes=1 --cpus-per-task=2",

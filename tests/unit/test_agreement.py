@@ -38,7 +38,7 @@ from pipeline.models.generator import Generator
 from pipeline.models.record import NetworkRecord, TrainingDomain
 from pipeline.models.weights import load_generator, save_generator
 from pipeline.physics.forward import ForwardModel
-from pipeline.steps.infer import infer
+from pipeline.steps import infer
 from pipeline.training.record import training_domain
 from tests.helpers import contents, described, load_nifti, synthetic_head, write_nifti
 from tests.image_files import write_series
@@ -228,13 +228,14 @@ def test_a_run_refuses_what_it_would_deliver(tmp_path: Path, method: str, force:
     settings = Infer(deliver="a", noise_sigma=0.01, threads=1, backend="torch", force=force)
 
     def make() -> None:
-        files = (tmp_path / "generator.safetensors", tmp_path / "v.safetensors")
-        infer(*files, settings, "cpu", tmp_path / method / "v.mgz")
+        model, lr = tmp_path / "generator.safetensors", tmp_path / "v.safetensors"
+        output = tmp_path / method
+        infer.run(infer.Options(model=model, lr=[lr], output=output, device="cpu", settings=settings))
 
     if written:
         make()
         return
-    with pytest.raises(UserError, match=r"^v: the result, brought back.*infer\.force: true"):
+    with pytest.raises(UserError, match=r"v: the result, degraded to the grid.*infer\.force: true"):
         make()
 
 

@@ -40,8 +40,8 @@ from pipeline.models.generator import Generator, Shape
 from pipeline.models.weights import save_generator
 from pipeline.physics.degradation import degrade, forward_model
 from pipeline.provenance.record import describe_volume
-from pipeline.reporting.figures.gallery import slice_label, words_of_white
-from pipeline.reporting.figures.slices import draw_slice
+from pipeline.reporting.figures.gallery import format_white_level, slice_label
+from pipeline.reporting.figures.slices import display_slice
 from pipeline.tables.slices import WHOLE_VOLUME
 from tests.helpers import synthetic_head
 from tests.image_files import numbers, png, write_ome, write_zip
@@ -101,7 +101,7 @@ def test_a_coloured_picture_comes_back_pixel_by_pixel(kind: str, tmp_path: Path)
     assert [slice_label(index, image) for index in range(3)] == [f"{source.name}, {colour}" for colour in COLOURS]
     with PillowImage.open(io.BytesIO(content)) as file:
         expected = np.asarray(file.convert("RGB"))
-    np.testing.assert_array_equal(draw_slice(image.data, 2, 1), expected[:, :, 1])
+    np.testing.assert_array_equal(display_slice(image.data, 2, 1), expected[:, :, 1])
     np.testing.assert_array_equal(pillow(written(image, tmp_path)), expected)
 
 
@@ -131,7 +131,7 @@ def test_channels_of_an_ome_tiff_come_back_with_their_names(axes: str, tmp_path:
     image = format_of(tmp_path / "a.ome.tif").read(write_ome(tmp_path / "a.ome.tif", data, axes))
     planes = np.moveaxis(data.reshape(3, 1, 20, 31) if axes == "CYX" else data, axes.index("C"), 0)
     for section, channel in ((0, 2), (planes.shape[1] - 1, 1)):
-        np.testing.assert_array_equal(draw_slice(image.data, 2, 3 * section + channel), planes[channel, section])
+        np.testing.assert_array_equal(display_slice(image.data, 2, 3 * section + channel), planes[channel, section])
     with tifffile.TiffFile(written(image, tmp_path)) as file:
         result = file.series[0]
         stored = result.asarray()
@@ -233,14 +233,14 @@ def test_channels_have_ranges_of_their_own_and_colours_share_one(tmp_path: Path)
     expected = [np.percentile(channel, 99.9) for channel in fluorescence()]
     np.testing.assert_allclose(image.intensity.scale, expected)
     np.testing.assert_allclose([np.percentile(image.data[..., c::3], 99.9) for c in range(3)], 1.0, rtol=1e-6)
-    assert words_of_white(1.0, image) == ", ".join(
+    assert format_white_level(1.0, image) == ", ".join(
         f"{scale:.4g} ({name})" for scale, name in zip(expected, ("DAPI", "GFP", "Cy5"), strict=True)
     )
     coloured = prepared(SOURCES["png"](tmp_path))
     assert coloured.intensity.scale == pytest.approx(np.percentile(tinted(1), 99.9))
     # the same number of grey levels is the same intensity in all colours
     np.testing.assert_allclose(
-        draw_slice(coloured.data, 2, 2) * coloured.intensity.scale, tinted(1)[:, :, 2], atol=1e-4
+        display_slice(coloured.data, 2, 2) * coloured.intensity.scale, tinted(1)[:, :, 2], atol=1e-4
     )
 
 

@@ -34,7 +34,7 @@ from pipeline.image.image import Image
 from pipeline.metrics.evaluation.measure import evaluate, measure
 from pipeline.metrics.evaluation.regions import region_mask
 from pipeline.physics.degradation import degrade, forward_model
-from pipeline.reporting.figures.slices import draw_slice
+from pipeline.reporting.figures.slices import display_slice
 from pipeline.reporting.run_record import read_run_record
 from pipeline.reporting.volume_report import slices_to_show
 from pipeline.sources.packing import pack
@@ -273,7 +273,7 @@ def test_a_stack_holds_its_pictures_upright(mixed: Path, tmp_path: Path) -> None
     assert image.block.foreground_slices == (0, 2, 3, 4, 5)
     assert image.data.shape == (60, 48, 6) and image.data.dtype == np.float32
     assert image.spacing == (1, 1, 1)
-    drawn = draw_slice(image.data, image.slice_axis, 0)
+    drawn = display_slice(image.data, image.slice_axis, 0)
     [low, *_], [span, *_] = np.atleast_1d(image.intensity.offset), np.atleast_1d(image.intensity.scale)
     np.testing.assert_array_equal(np.rint(low + span * drawn[-48:, -40:]), scene(1))
     assert not image.data[40:, :, 0].any() and not image.data[:, 30:, 5].any()
@@ -358,7 +358,7 @@ def test_a_prediction_is_a_page_a_picture_and_comes_back(tmp_path: Path) -> None
     assert np.corrcoef(first.ravel(), scene(0).ravel())[0, 1] > 0.8
     back = read_prediction(path, reference)
     stored = np.rint(reference.intensity.to_physical(back))
-    np.testing.assert_array_equal(draw_slice(stored, 2, 0)[-48:, -40:], first)
+    np.testing.assert_array_equal(display_slice(stored, 2, 0)[-48:, -40:], first)
     content = path.read_bytes()
     write_prediction(path, low, upsample(low, "bicubic"))
     assert path.read_bytes() == content
@@ -526,14 +526,14 @@ def test_the_worst_pictures_come_first(finished: Path) -> None:
 
 
 def test_the_page_of_a_stack_names_its_pictures(finished: Path) -> None:
-    output = finished / "test-0.html"
+    output = finished / "pages"
     predictions = [str(finished / f"predictions/{method}/test-0.tiff") for method in METHODS]
     given = ["--hr", finished / "test-0.hr.safetensors", "--lr", finished / "test-0.lr.safetensors"]
     given += ["--tuning", finished / "tuning.json", "--deliver", "rrdb_l1", "--output", output]
     settings = json.dumps({"slices_shown": 2})
-    command = ["report_volume", *map(str, given), "--predictions", *predictions, "--settings", settings]
+    command = ["report_volumes", *map(str, given), "--predictions", *predictions, "--settings", settings]
     assert main([*command, *table_options(finished)]) == 0
-    text = output.read_text()
+    text = (output / "test-0.html").read_text()
     assert text.index(">j.png<") < text.index(">i.png<") and ">e.png<" not in text
     assert "6 pictures" in text and "Radiological" not in text and "Whose heads" in text
     assert "Nonethth" not in text and "None" not in text.split("<h2")[1]

@@ -9,7 +9,7 @@ import pytest
 from scipy import ndimage, stats
 
 from pipeline.baselines import bicubic
-from pipeline.physics.data_consistency import best_weight, correction, degraded_again, toward_measurement, weight_at
+from pipeline.physics.data_consistency import apply_data_consistency, best_weight, correction, degraded_again, weight_at
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.noise import rician
 from pipeline.physics.operators import kspace_truncation
@@ -31,7 +31,7 @@ def model(noise: str = "none", sigma: float = 0.0) -> ForwardModel:
 def test_all_of_the_difference_makes_the_result_agree_with_the_measurement(reference):
     measured = model().measure(reference)
     restored = bicubic.upsample(measured, (4, 4, 1), {}) + np.float32(0.1)
-    corrected = toward_measurement(restored, measured, model(), 1.0)
+    corrected = apply_data_consistency(restored, measured, model(), 1.0)
     assert corrected.shape == restored.shape == (44, 44, 6)
     # Padding repeats the last samples, which the correction cannot know, hence the margin at the high end.
     again = model().coarsen(corrected[:41, :44])
@@ -41,12 +41,12 @@ def test_all_of_the_difference_makes_the_result_agree_with_the_measurement(refer
 
 def test_no_share_leaves_the_result_untouched(reference):
     restored = np.repeat(np.repeat(model().measure(reference), 4, axis=0), 4, axis=1)
-    assert toward_measurement(restored, model().measure(reference), model(), 0.0) is restored
+    assert apply_data_consistency(restored, model().measure(reference), model(), 0.0) is restored
 
 
 def test_a_reference_is_left_alone_where_there_is_no_noise(reference):
     padded = np.pad(reference, [(0, 3), (0, 0), (0, 0)], mode="edge")
-    corrected = toward_measurement(padded, model().measure(reference), model(), 1.0)
+    corrected = apply_data_consistency(padded, model().measure(reference), model(), 1.0)
     assert np.abs(corrected - padded).max() < 1e-5
 
 
@@ -54,7 +54,7 @@ def test_a_blurred_result_comes_closer_to_the_reference_despite_noise(reference)
     noisy = model("rician", 0.02)
     blurred = np.asarray(ndimage.gaussian_filter(reference, (2, 2, 0)), dtype=np.float32)
     padded = np.pad(blurred, [(0, 3), (0, 0), (0, 0)], mode="edge")
-    corrected = toward_measurement(padded, noisy.measure(reference), noisy, 0.5)[:41]
+    corrected = apply_data_consistency(padded, noisy.measure(reference), noisy, 0.5)[:41]
     # A blur of this width only touches the upper frequencies that were measured; the rest it lacks is not to be had.
     assert np.mean((corrected - reference) ** 2) < 0.95 * np.mean((blurred - reference) ** 2)
 
@@ -75,7 +75,7 @@ def test_an_error_that_the_measurement_shows_is_put_back_whole_where_there_is_no
     excerpt = small_excerpt("none", 0.0)
     restored = np.asarray(excerpt.reference.data - low_resolution_error(excerpt.measured), dtype=np.float32)
     assert best_weight(restored, excerpt) == pytest.approx(1, abs=1e-4)
-    corrected = toward_measurement(restored, excerpt.measured, excerpt.model, 1.0)
+    corrected = apply_data_consistency(restored, excerpt.measured, excerpt.model, 1.0)
     assert np.abs(corrected - excerpt.reference.data).max() < 1e-4
 
 
@@ -83,7 +83,7 @@ def test_nothing_is_put_back_where_the_result_is_perfect():
     excerpt = small_excerpt("rician", 0.03)
     assert best_weight(np.asarray(excerpt.reference.data), excerpt) == 0.0
     quiet = small_excerpt("none", 0.0)
-    assert toward_measurement(quiet.reference.data, quiet.measured, quiet.model, 1.0) == pytest.approx(
+    assert apply_data_consistency(quiet.reference.data, quiet.measured, quiet.model, 1.0) == pytest.approx(
         quiet.reference.data, abs=1e-5
     )
 

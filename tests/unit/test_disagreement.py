@@ -32,7 +32,7 @@ from pipeline.models.weights import save_generator
 from pipeline.physics.degradation import degrade
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.low_resolution import LowResolutionImage
-from pipeline.steps.infer import infer
+from pipeline.steps import infer
 from pipeline.training.patches import PatchSampler
 from tests.helpers import (
     configuration,
@@ -258,25 +258,25 @@ def project(tmp_path):
 
 
 def test_the_stages_make_an_error_map_and_say_what_it_is_worth(project):
-    lr, hr, spread = (project / f"{name}.safetensors" for name in ("lr", "hr", "spread"))
+    lr, hr, spread = (project / f"{name}.safetensors" for name in ("lr", "hr", "tta_std/head"))
     prediction, weights = project / "predictions/rrdb_l1/head.nii.gz", project / "rrdb_l1/generator.safetensors"
     settings = ("--settings", json.dumps({"noise_sigma": 0.02, "threads": 1, "force": True}), "--device", "cpu")
     files = ("--model", weights, "--lr", lr)
-    made = run_step("infer", *files, "--output", prediction, "--spread", spread, *settings)
+    made = run_step("infer", *files, "--output", prediction.parent, "--tta-std", spread.parent, *settings)
     assert made.returncode == 0, made.stderr
     alone = project / "alone/head.nii.gz"
-    assert run_step("infer", *files, "--output", alone, *settings).returncode == 0
+    assert run_step("infer", *files, "--output", alone.parent, *settings).returncode == 0
     assert alone.read_bytes() == prediction.read_bytes()
 
     calibration = project / "calibration.json"
     made = run_step(
-        *("calibrate", "--hr", hr, "--predictions", prediction, "--spreads", spread, "--output", calibration)
+        *("calibrate", "--hr", hr, "--predictions", prediction, "--tta-std", spread, "--output", calibration)
     )
     assert made.returncode == 0, made.stderr
     outputs = {name: project / f"out.{name}.csv" for name in ("reliability", "summary")}
     made = run_step(
-        *("uncertainty", "--hr", hr, "--prediction", prediction, "--spread", spread, "--calibration", calibration),
-        *("--output", project / "map.safetensors"),
+        *("uncertainty", "--hr", hr, "--predictions", prediction, "--tta-std", spread, "--calibration", calibration),
+        *("--output", project / "calibrated", "--maps", project / "maps"),
         *(option for name, path in outputs.items() for option in (f"--{name}", path)),
     )
     assert made.returncode == 0, made.stderr
@@ -288,15 +288,8 @@ def test_the_stages_make_an_error_map_and_say_what_it_is_worth(project):
     assert summary["predicted"][0] == pytest.approx(summary["observed"][0], rel=1e-4)
     assert np.average(curve["observed"], weights=curve["voxels"]) == pytest.approx(summary["observed"][0], rel=1e-6)
 
-    made = run_step("merge", "--parts", *[outputs["reliability"]] * 2, "--output", project / "all.csv")
-    assert made.returncode == 0, made.stderr
-    assert len(pd.read_csv(project / "all.csv")) == 20
-
-    delivered = project / "sr/head.uncertainty.nii.gz"
-    made = run_step("deliver_uncertainty", "--input", project / "map.safetensors", "--output", delivered)
-    assert made.returncode == 0, made.stderr
-    held: Any = nib.load(delivered)
-    reference, found = read_image(hr), read_image(project / "map.safetensors", UncertaintyMap)
+    held: Any = nib.load(project / "maps/head.uncertainty.nii.gz")
+    reference, found = read_image(hr), read_image(project / "calibrated/head.safetensors", UncertaintyMap)
     factor = json.loads(calibration.read_text())["factor"]
     assert np.allclose(held.get_fdata(), factor * reference.intensity.to_physical(found.data), rtol=1e-4)
     assert np.allclose(found.expected_error.data, factor * read_image(spread).data, rtol=1e-6)
@@ -311,11 +304,12 @@ def test_a_second_training_of_another_seed_counts_in_the_error_map(project):
         save_generator(project / f"{seed}.safetensors", networks[-1])
     spreads = {}
     for name, others in (("alone", []), ("both", [project / "6.safetensors"])):
-        paths = (project / f"{name}.nii.gz", project / f"{name}.safetensors")
+        files: Any = {"model": project / "5.safetensors", "lr": [project / "lr.safetensors"], "others": others}
         settings = Infer(noise_sigma=0.02, threads=1, force=True)
-        infer(project / "5.safetensors", project / "lr.safetensors", settings, "cpu", *paths, others)()
-        spreads[name] = read_image(paths[1]).data[:, :, 2]
-    assert (project / "alone.nii.gz").read_bytes() == (project / "both.nii.gz").read_bytes()
+        folders: Any = {"output": project / name, "tta_std": project / f"{name}-std"}
+        infer.run(infer.Options(**files, **folders, device="cpu", settings=settings))
+        spreads[name] = read_image(project / f"{name}-std/head.safetensors").data[:, :, 2]
+    assert (project / "alone/head.nii.gz").read_bytes() == (project / "both/head.nii.gz").read_bytes()
     measured = np.asarray(read_image(project / "lr.safetensors").data[:, :, 2])
     first, second = (eight_views(network, measured, 0.02) for network in networks)
     np.testing.assert_allclose(spreads["alone"], first.std(axis=0), atol=1e-5)
@@ -328,9 +322,9 @@ def test_files_of_different_volumes_are_refused(project):
     low = read_image(project / "lr.safetensors", LowResolutionImage)
     write_prediction(project / "p/head.nii.gz", low, np.asarray(reference.data, dtype=np.float32))
     other = described(reference, id="another")
-    write_image(project / "other.safetensors", other)
+    write_image(project / "other/head.safetensors", other)
     files = ("--hr", project / "hr.safetensors", "--predictions", project / "p/head.nii.gz")
-    refused = run_step("calibrate", *files, "--spreads", project / "other.safetensors", "--output", project / "c.json")
+    refused = run_step("calibrate", *files, "--tta-std", project / "other", "--output", project / "c.json")
     assert refused.returncode == 1
     assert "belongs to volume 'another'" in refused.stderr
 

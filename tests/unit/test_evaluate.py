@@ -203,9 +203,9 @@ def run_all(folder: Path) -> Path:
     pair_of_val = [results / f"{kind}/one.safetensors" for kind in ("extracted", "degraded")]
     _run("tune", "--hr", pair_of_val[0], "--lr", pair_of_val[1], "--output", tuning)
     settings = ["--settings", SETTINGS.model_dump_json()]
+    predictions, lrs = results / "predictions", [results / f"degraded/{name}.safetensors" for name in volumes]
+    _run("interpolate", "--lr", *lrs, "--tuning", tuning, "--output", predictions)
     for name in volumes:
-        lr, predictions = results / f"degraded/{name}.safetensors", results / "predictions"
-        _run("interpolate", "--lr", lr, "--tuning", tuning, "--predictions", predictions)
         files = [predictions / method / f"{name}.nii.gz" for method in METHODS]
         part = results / f"metrics/parts/{name}.csv"
         hr = results / f"extracted/{name}.safetensors"
@@ -290,17 +290,17 @@ def test_a_second_run_gives_the_same_bytes(results, tmp_path):
 
 def test_users_mistakes_end_in_one_message(results, tmp_path, capsys):
     hr, lr = (str(results / f"{kind}/one.safetensors") for kind in ("extracted", "degraded"))
-    other = tmp_path / "bicubic/three.nii.gz"
+    other = tmp_path / "bicubic/one.nii.gz"
     other.parent.mkdir()
     nifti.write(other, nifti.read(write_head(tmp_path / "small.nii.gz", 5)).with_data(np.zeros((12, 12, 3))))
     output = tmp_path / "out"
     assert run(["evaluate", "--hr", hr, "--predictions", str(other), "--output", str(output)]) == 1
-    assert "three.nii.gz" in capsys.readouterr().err
+    assert "bicubic/one.nii.gz" in capsys.readouterr().err
     mine = str(results / "predictions/bicubic/one.nii.gz")
     assert run(["evaluate", "--hr", hr, "--predictions", mine, mine, "--output", str(output)]) == 1
     assert "same method" in capsys.readouterr().err
     (tmp_path / "tuning.json").write_text("[]")
-    options = ["--tuning", str(tmp_path / "tuning.json"), "--predictions", str(output)]
+    options = ["--tuning", str(tmp_path / "tuning.json"), "--output", str(output)]
     assert run(["interpolate", "--lr", lr, *options]) == 1
     assert "tuning.json" in capsys.readouterr().err
     assert not output.exists()

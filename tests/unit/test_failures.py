@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from pipeline.reporting.pages.failures import write_failure_page
 from pipeline.reporting.snakemake_log import MAX_LOG_LINES, error_message, last_lines, parse_run_log
-from pipeline.steps.__main__ import main
 from tests.helpers import Tags
 
 HOSTILE = '<script>alert("pwned")</script>\'"&'
@@ -91,11 +91,10 @@ def test_the_end_of_a_log_is_shown_and_its_message_found(tmp_path):
     assert error_message(last_lines(tmp_path / "absent.log")) == ""
 
 
-def page_of(tmp_path: Path, log: str, *more: str) -> str:
+def page_of(tmp_path: Path, log: str, title: str = "BrainSR") -> str:
     (tmp_path / "snakemake.log").write_text(log, encoding="utf-8")
     output = tmp_path / "results/demo/reports/failures.html"
-    command = ["failures", "--log", str(tmp_path / "snakemake.log"), "--run", str(tmp_path / "results/demo")]
-    assert main([*command, "--output", str(output), *more]) == 0
+    write_failure_page([tmp_path / "snakemake.log"], tmp_path / "results/demo", title, output)
     return output.read_text(encoding="utf-8")
 
 
@@ -105,7 +104,7 @@ def test_whatever_stands_in_logs_is_shown_as_text(tmp_path, name):
     own.parent.mkdir(parents=True)
     own.write_text(f"error: {name}\n", encoding="utf-8")
     log = HEAD.replace("head-test", name) + written(**failed("extract", 8, f"{name}.nii", str(own)))
-    page = page_of(tmp_path, log, "--settings", '{"title": "<i>title</i>"}')
+    page = page_of(tmp_path, log, "<i>title</i>")
     tags = Tags(page)
     assert tags.open == []
     assert HOSTILE not in page

@@ -33,7 +33,7 @@ from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.physics.noise import noncentral_chi
 from pipeline.physics.operators import antialiased_bicubic, binning
 from pipeline.tables.gates import GATES, GateResult
-from tests.helpers import described, ras_affine, run_step, synthetic_head, the_message, write_nifti
+from tests.helpers import described, ras_affine, run_command, run_step, synthetic_head, the_message, write_nifti
 
 SHAPE = (94, 104, 18)
 FACTORS = (4, 4, 1)
@@ -326,8 +326,8 @@ def test_an_image_of_ones_own_is_checked_by_hand(files, tmp_path):
     image[:2, 3] = measured.affine[:2, 3] - 1.5
     sharp = write_nifti(tmp_path / "zerofill/sharp.nii.gz", restored * np.float32(1000), image)
     command = ("gate", "--lr", scan, "--predictions", sharp, "--output", tmp_path / "g.csv")
-    assert "--forward-model" in the_message(run_step(*command))
-    result = run_step(*command, "--forward-model", files / "forward.json")
+    assert "--forward-model" in the_message(run_command(*command))
+    result = run_command(*command, "--forward-model", files / "forward.json")
     assert result.returncode == 0, result.stderr
     assert {row.passed for row in GATES.read_rows(tmp_path / "g.csv")} == {True}
     assert {row.volume for row in GATES.read_rows(tmp_path / "g.csv")} == {"scan"}
@@ -347,9 +347,9 @@ def row(**changes) -> GateResult:
 def test_the_tables_of_volumes_are_read_back_when_they_are_put_together(tmp_path):
     GATES.write(tmp_path / "b.csv", [row(volume="b"), row(volume="b", gate="shift", value=np.nan, passed=False)])
     GATES.write(tmp_path / "a.csv", [row(volume="007")])
-    command = ("merge", "--parts", tmp_path / "b.csv", tmp_path / "a.csv", "--output", tmp_path / "all.csv")
-    assert run_step(*command).returncode == 0
-    found = GATES.read_rows(tmp_path / "all.csv")
+    command = ("summarise_fidelity", "--gates", tmp_path / "b.csv", tmp_path / "a.csv", "--deliver", "brainsr")
+    assert run_step(*command, "--output", tmp_path / "metrics").returncode == 0
+    found = GATES.read_rows(tmp_path / "metrics/gates.csv")
     assert [(one.volume, one.passed) for one in found] == [("b", True), ("b", False), ("007", True)]
 
 

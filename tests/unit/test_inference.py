@@ -21,7 +21,7 @@ from pipeline.inference.tiles import restore_in_tiles, tiles_along
 from pipeline.inference.volume import restore_volume
 from pipeline.models.generator import Generator, Shape
 from pipeline.models.record import ConsistencyWeight, NetworkRecord
-from pipeline.physics.data_consistency import toward_measurement
+from pipeline.physics.data_consistency import apply_data_consistency
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.low_resolution import LowResolutionImage
 from tests.helpers import restore_slice, synthetic_head
@@ -180,7 +180,7 @@ def test_the_share_of_the_correction_goes_by_the_noise_of_the_image():
     assert np.array_equal(restore(network, image, Infer(noise_sigma=0.02, data_consistency=False)), plain)
     assert np.array_equal(restore(network, image, Infer(noise_sigma=0.04)), plain)
     model = image.forward_model
-    expected = toward_measurement(plain, image.data, model, 0.5)
+    expected = apply_data_consistency(plain, image.data, model, 0.5)
     assert np.allclose(restore(network, image, Infer(noise_sigma=0.02)), expected, atol=1e-6)
     assert np.abs(expected - plain).max() > 0.1
 

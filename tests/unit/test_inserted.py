@@ -297,29 +297,21 @@ def test_the_stage_writes_one_row_a_method_kind_size_and_contrast(pair, tmp_path
 
     both = [[tmp_path / f"{name}.csv" for name in names] for names in (("inserted", "none"), ("places", "no"))]
     made = run_step(
-        *("detection_rates", "--parts", *both[0], "--places", *both[1], "--deliver", "rrdb_l1"),
-        *("--table", tmp_path / "table.csv", "--rates", tmp_path / "rates.csv"),
+        *("summarise_fidelity", "--detections", *both[0], "--places", *both[1], "--deliver", "rrdb_l1"),
+        *("--output", tmp_path / "metrics"),
     )
     assert made.returncode == 0, made.stderr
-    merged: Any = pd.read_csv(tmp_path / "table.csv")
+    merged: Any = pd.read_csv(tmp_path / "metrics/inserted_structures.csv")
     pd.testing.assert_frame_equal(merged[list(found)], found)
     assert np.all(merged["ci_low"] <= merged["rate"]) and np.all(merged["rate"] <= merged["ci_high"])
-    rates: Any = pd.read_csv(tmp_path / "rates.csv")
+    rates: Any = pd.read_csv(tmp_path / "metrics/detection_rates.csv")
     everything = rates[rates["kind"].isna()].set_index("method")
     reference_row = everything.loc["reference"]
     assert reference_row["detected"] == found.loc[found["method"] == "reference", "detected"].sum()
     assert reference_row["diff"] == pytest.approx(everything.loc["rrdb_l1", "rate"] - reference_row["rate"])
     refused = run_step(
-        *(
-            "detection_rates",
-            "--parts",
-            tmp_path / "places.csv",
-            "--places",
-            tmp_path / "no.csv",
-            "--deliver",
-            "rrdb_l1",
-        ),
-        *("--table", tmp_path / "table.csv", "--rates", tmp_path / "rates.csv"),
+        *("summarise_fidelity", "--detections", tmp_path / "places.csv", "--places", tmp_path / "no.csv"),
+        *("--deliver", "rrdb_l1", "--output", tmp_path / "metrics"),
     )
     assert refused.returncode == 1 and "has the columns" in refused.stderr
 

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from pipeline.baselines import bspline3
 from pipeline.config.mismatch import degradations
+from pipeline.config.parameters import Direction
 from pipeline.config.sections import Degrade, Extract, Infer
 from pipeline.config.sources import PackageSource
 from pipeline.errors import UserError
@@ -33,7 +34,6 @@ from pipeline.physics.excerpts import SIDE_LR, excerpt
 from pipeline.physics.grid import cuts
 from pipeline.physics.interpolation import MIN_WEIGHT, interpolate_slices, slice_weights
 from pipeline.physics.low_resolution import LowResolutionImage
-from pipeline.physics.parameters import Direction
 from pipeline.reporting import methods_text
 from pipeline.training.patches import PatchSampler, TrainingVolume
 from pipeline.training.run import train

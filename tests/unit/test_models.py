@@ -22,7 +22,7 @@ from pipeline.errors import UserError
 from pipeline.models.generator import Generator, Shape, enlarging_by
 from pipeline.models.record import ConsistencyWeight, NetworkRecord
 from pipeline.models.weights import fold_to_one_channel, load_generator, read_weights, save_generator
-from pipeline.steps.convert_weights import convert
+from pipeline.steps import convert_weights
 from tests.known import graph_of, known_file
 
 ncnn: Any = ncnn_package  # it has no type hints
@@ -239,7 +239,14 @@ def test_convert_folds_any_network_that_a_source_describes(tmp_path):
     torch.save({"params_ema": colour.state_dict()}, tmp_path / "x2.pth")
     described = {"factor": 2, "blocks": 1, "features": 8, "growth": 4, "trained_on": "nothing"}
     entry = {"kind": "local", "path": "x2.pth", "network": described}
-    convert(tmp_path / "x2.pth", read_entry(Source, json.dumps(entry), "source"), tmp_path / "out", 2, "both")
+    convert_weights.run(
+        convert_weights.Options(
+            weights=tmp_path / "x2.pth",
+            source=read_entry(Source, json.dumps(entry), "source"),
+            output=tmp_path / "out",
+            factor=2,
+        )
+    )
     generator = load_generator(tmp_path / "out/generator.safetensors").eval()
     assert generator.shape == replace(SMALL, factor=2, unshuffle=True)
     grey = np.random.default_rng(2).random((1, 5, 6), dtype=np.float32)

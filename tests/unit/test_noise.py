@@ -9,13 +9,13 @@ import pytest
 from scipy import ndimage, stats
 
 from pipeline import plugins
+from pipeline.config.parameters import PhysicalParameters
 from pipeline.config.sections import Degrade
 from pipeline.errors import UserError
 from pipeline.image.image import Image
 from pipeline.physics.degradation import forward_model
 from pipeline.physics.forward import NOISES, ForwardModel
 from pipeline.physics.noise import electron, gaussian, noncentral_chi, poisson_gaussian, rician
-from pipeline.physics.parameters import PhysicalParameters
 from tests.helpers import described
 
 NAMES = plugins.names(NOISES)

@@ -14,6 +14,7 @@ from scipy import integrate, ndimage, signal, special
 from skimage.measure import block_reduce
 
 from pipeline import plugins
+from pipeline.config.parameters import PhysicalParameters
 from pipeline.errors import UserError
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import apply_terms
@@ -29,7 +30,6 @@ from pipeline.physics.operators import (
     partial_fourier,
     slice_profile,
 )
-from pipeline.physics.parameters import PhysicalParameters
 
 FWHM_PER_SIGMA = 2 * math.sqrt(2 * math.log(2))
 NAMES = plugins.names(OPERATORS)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from scipy import ndimage
 
+from pipeline.config.parameters import PhysicalParameters
 from pipeline.errors import UserError
 from pipeline.image.image import Image
 from pipeline.physics.data_consistency import best_weight, correction, degraded_again
@@ -18,7 +19,6 @@ from pipeline.physics.forward import ForwardModel, drawn_model
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.physics.noise import electron, none
 from pipeline.physics.operators import airy_psf, binning, gaussian_psf, kspace_truncation, slice_profile
-from pipeline.physics.parameters import PhysicalParameters
 from pipeline.physics.torch_operator import as_torch
 from pipeline.training.patches import PatchSampler, TrainingVolume
 from tests.helpers import described, synthetic_head

@@ -21,7 +21,7 @@ from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.physics.noise import none, rician
 from pipeline.provenance.environment import git_state, package_versions
 from pipeline.provenance.record import gaps
-from pipeline.reporting.figures.gallery import enlarge_pixels, error_scale
+from pipeline.reporting.figures.gallery import error_scale, repeat_voxels
 from pipeline.reporting.figures.lines import Line, draw_lines
 from pipeline.reporting.figures.slices import (
     LONGEST_SIDE,
@@ -30,8 +30,8 @@ from pipeline.reporting.figures.slices import (
     colours,
     data_uri,
     detail_box,
-    draw_slice,
-    drawn_spacing,
+    display_slice,
+    display_spacing,
     fit,
     to_colour,
     to_grey,
@@ -47,7 +47,7 @@ from pipeline.reporting.volume_metrics import volume_numbers
 from pipeline.steps.__main__ import main
 from pipeline.tables.summary import SUMMARY
 from tests.helpers import Tags, run_step, the_message
-from tests.report_run import BLOCKS, HOSTILE, index_command, make_run, provenance_command, report_command
+from tests.report_run import BLOCKS, HOSTILE, index_command, make_run, provenance_command, report_command, write_report
 
 PSNR = Column("psnr", "foreground", "PSNR", "dB", 2, True, "bicubic")
 ERROR = Column("error", "foreground", "Error", "", 3, False, "bicubic")
@@ -62,7 +62,7 @@ def run(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def page(run) -> str:
-    assert main(report_command(run, "block", run / "reports/block.html", title=HOSTILE)) == 0
+    assert write_report(run, "block", run / "reports/block.html", title=HOSTILE) == 0
     return (run / "reports/block.html").read_text(encoding="utf-8")
 
 
@@ -94,15 +94,15 @@ def test_a_drawn_slice_lies_in_the_radiological_convention(axis, left, right, to
         volume = np.zeros((4, 5, 6))
         where, end = ends[letter]
         np.moveaxis(volume, where, 0)[end] = 1
-        drawn = draw_slice(volume, axis, 2)
+        drawn = display_slice(volume, axis, 2)
         assert drawn[place].all()
         assert drawn.sum() == drawn[place].size
 
 
 def test_spacing_follows_the_drawn_rows_and_columns():
-    assert drawn_spacing((1, 2, 3), 2) == (2, 1)
-    assert drawn_spacing((1, 2, 3), 1) == (3, 1)
-    assert drawn_spacing((1, 2, 3), 0) == (3, 2)
+    assert display_spacing((1, 2, 3), 2) == (2, 1)
+    assert display_spacing((1, 2, 3), 1) == (3, 1)
+    assert display_spacing((1, 2, 3), 0) == (3, 2)
 
 
 def test_the_box_holds_the_foreground_of_all_slices_with_a_margin():
@@ -172,7 +172,7 @@ def test_large_pictures_are_averaged_to_fit():
 def test_low_resolution_pixels_cover_the_voxels_they_measured(run):
     reference = read_image(run / "extracted/block.safetensors")
     low = read_image(run / "degraded/block.safetensors", LowResolutionImage)
-    enlarged = enlarge_pixels(low, reference)
+    enlarged = repeat_voxels(low, reference)
     assert enlarged.shape == reference.data.shape == (45, 52, 8)
     assert (enlarged[8:12, 4:8, 3] == low.data[2, 1, 3]).all()
     assert (enlarged[44, 51] == low.data[11, 12]).all()
@@ -180,7 +180,7 @@ def test_low_resolution_pixels_cover_the_voxels_they_measured(run):
 
 def test_pages_that_would_be_too_large_store_pictures_with_loss_and_say_so(run, page, monkeypatch):
     monkeypatch.setattr("pipeline.reporting.figures.gallery.BUDGET_BYTES", 1)
-    assert main(report_command(run, "block", run / "again/small.html", title=HOSTILE)) == 0
+    assert write_report(run, "block", run / "again/small.html", title=HOSTILE) == 0
     text = (run / "again/small.html").read_text(encoding="utf-8")
     assert "stored with slight loss" in text
     assert "stored with slight loss" not in page
@@ -432,7 +432,7 @@ def test_the_commit_is_of_the_checkout_itself(tmp_path):
 
 
 def test_pages_are_the_same_bytes_each_time(run, page, index):
-    assert main(report_command(run, "block", run / "again/block.html", title=HOSTILE)) == 0
+    assert write_report(run, "block", run / "again/block.html", title=HOSTILE) == 0
     assert main(index_command(run, run / "again/index.html", title=HOSTILE)) == 0
     assert (run / "again/block.html").read_text(encoding="utf-8") == page
     assert (run / "again/index.html").read_text(encoding="utf-8") == index
@@ -510,7 +510,7 @@ def test_pictures_show_the_right_slice_the_right_way_up(run, page):
 def test_other_planes_and_long_voxels_keep_their_shape(tmp_path, plane):
     folder = make_run(tmp_path, plane, (1.0, 1.5, 2.0))
     assert main(provenance_command(folder)) == 0
-    assert main(report_command(folder, "block", folder / "block.html", slices_shown=1)) == 0
+    assert write_report(folder, "block", folder / "block.html", slices_shown=1) == 0
     images = [a for _, a in Tags((folder / "block.html").read_text()).found if str(a.get("id")).endswith("-reference")]
     aspect = float(str(images[0]["style"]).split(":")[1])
     found = pixels(str(images[0]["src"]))
@@ -520,7 +520,7 @@ def test_other_planes_and_long_voxels_keep_their_shape(tmp_path, plane):
 
 
 def test_one_slice_and_one_method_are_enough(run):
-    command = report_command(run, "block", run / "again/one.html", slices_shown=1)
+    command = report_command(run, "block", run / "again/one", slices_shown=1)
     start = command.index("--predictions")
     stop = command.index("--volumes-table")
     only = [item for item in command[start + 1 : stop] if "rrdb_l1" in item]

@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL import ImageOps
 
+from pipeline.config.length_units import micrometres_in
 from pipeline.errors import UserError
 from pipeline.formats import Part, format_of
 from pipeline.formats import picture as picture_format
 from pipeline.formats import tiff as tiff_format
-from pipeline.formats._length_units import micrometres_in
 from pipeline.formats.io.predictions import check_output, write_quantity
 from pipeline.formats.tiled import chosen, open_tiled, tiled_format_of
 from pipeline.image.image import Image
@@ -636,8 +636,8 @@ NAMED = {
     "YCBCR": lambda path: with_tag(path, RGB, 262, 6, photometric="rgb"),
     "CFA": lambda path: tifffile.imwrite(path, GREY, photometric="cfa", metadata=None),
     "1 bit": lambda path: tifffile.imwrite(path, GREY > 99, metadata=None),
-    "complex64 are no intensities.*magnitude": lambda path: tifffile.imwrite(path, (GREY * 1j).astype("complex64")),
-    "int64 are no intensities": lambda path: tifffile.imwrite(path, GREY.astype("int64")),
+    "complex64 are not intensities.*magnitude": lambda path: tifffile.imwrite(path, (GREY * 1j).astype("complex64")),
+    "int64 are not intensities": lambda path: tifffile.imwrite(path, GREY.astype("int64")),
     "compressed with THUNDERSCAN, which cannot be decoded": lambda path: with_tag(path, GREY, 259, 32809),
     "compressed with 54321": lambda path: with_tag(path, GREY, 259, 54321),
 }

@@ -184,13 +184,12 @@ def test_the_stages_measure_files(tmp_path):
         command = ["tissue", "--hr", str(path), "--predictions", *predictions, "--tissues", "csf-grey-white"]
         assert main([*command, "--output", str(tmp_path / f"{subject}.csv")]) == 0
     parts = [str(tmp_path / f"{subject}.csv") for subject in "BA"]
-    outputs = ["--tissue", str(tmp_path / "tissue.csv"), "--agreement", str(tmp_path / "agreement.csv")]
-    assert main(["tissue_agreement", "--parts", *parts, *outputs]) == 0
+    assert main(["summarise_fidelity", "--tissue", *parts, "--deliver", "sharp", "--output", str(tmp_path)]) == 0
     tissue = read_tissue([tmp_path / "tissue.csv"])
     assert list(tissue["volume"].unique()) == ["A", "B"]
     white: Any = tissue[(tissue["tissue"] == "white") & (tissue["method"] == "sharp")]
     assert white["reference_ml"].iloc[0] == pytest.approx(3 * np.count_nonzero(classes == 2) / 1000, rel=0.05)
-    agreement = pd.read_csv(tmp_path / "agreement.csv").set_index(["method", "tissue"])
+    agreement = pd.read_csv(tmp_path / "tissue_agreement.csv").set_index(["method", "tissue"])
     assert agreement.loc[("sharp", "grey"), "bias_ml"] == 0 and agreement.loc[("sharp", "grey"), "n"] == 2
     assert abs(agreement.loc[("soft", "csf"), "bias_ml"]) > 0.01
 

@@ -21,7 +21,7 @@ from pipeline.config.load import read_entry
 from pipeline.config.sources import Source
 from pipeline.errors import UserError
 from pipeline.models.vgg import VggFeatures, read_vgg, save_vgg
-from pipeline.steps.convert_vgg import features
+from pipeline.steps import convert_vgg
 from tests.known import known_file
 
 TUMOR = "vgg16-brain-tumor"
@@ -30,6 +30,10 @@ LAYOUTS = {
     "vgg19": "64 64 M 128 128 M 256 256 256 256 M 512 512 512 512 M 512 512 512 512 M",
 }
 """Configurations D and E of table 1 of the paper; M is a pooling."""
+
+
+def features(weights: Path, source: Any, output: Path) -> None:
+    convert_vgg.run(convert_vgg.Options(weights=weights, source=source, output=output))
 
 
 def random_image(*shape: int) -> Tensor:
@@ -254,7 +258,9 @@ def entry(**changes: Any) -> Source:
 
 
 def test_the_stage_writes_what_training_reads(tumor, tumor_file, tmp_path):
-    features(tumor_file, known_sources()[TUMOR], tmp_path / "features.safetensors")
+    convert_vgg.run(
+        convert_vgg.Options(weights=tumor_file, source=known_sources()[TUMOR], output=tmp_path / "features.safetensors")
+    )
     again = read_vgg(tmp_path / "features.safetensors")
     expected = tumor.state_dict()
     assert all(torch.equal(expected[name], tensor) for name, tensor in again.state_dict().items())
@@ -264,5 +270,7 @@ def test_the_stage_refuses_what_its_source_does_not_describe(tumor_file, tmp_pat
     with pytest.raises(UserError, match="no `features`"):
         features(tumor_file, entry(), tmp_path / "out.safetensors")
     with pytest.raises(UserError, match="is a vgg16, but its source says features: vgg19"):
-        features(tumor_file, entry(features="vgg19"), tmp_path / "out.safetensors")
+        convert_vgg.run(
+            convert_vgg.Options(weights=tumor_file, source=entry(features="vgg19"), output=tmp_path / "out.safetensors")
+        )
     assert not (tmp_path / "out.safetensors").exists()

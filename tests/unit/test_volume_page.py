@@ -20,8 +20,8 @@ from pipeline.metrics import frc
 from pipeline.metrics._shells import first_below
 from pipeline.provenance.environment import processor_name
 from pipeline.reporting.figures import viewer
-from pipeline.reporting.figures.gallery import choose_slices, error_of, in_colour, picture_label
-from pipeline.reporting.figures.slices import Box, draw_slice, drawn_slices, red_of
+from pipeline.reporting.figures.gallery import absolute_error, choose_slices, picture_label, with_colours
+from pipeline.reporting.figures.slices import Box, display_slice, display_slices, red_of
 from pipeline.reporting.figures.viewer import Crop, Layer, choose_crop, limit, mosaics, pack, viewer_data
 from pipeline.reporting.literature import bibtex, escape_tex, works
 from pipeline.reporting.metric_table import Column
@@ -41,7 +41,7 @@ from pipeline.tables.inserted_structures import INSERTED_STRUCTURES, InsertedStr
 from pipeline.tables.reliability import RELIABILITY, ReliabilityBin
 from pipeline.tables.tissue import TISSUE, TissueVolume
 from tests.helpers import Tags, described
-from tests.report_run import HOSTILE, make_run, provenance_command, report_command
+from tests.report_run import HOSTILE, make_run, provenance_command, write_report
 
 TABLES = ("gates", "inserted", "tissue", "reliability")
 
@@ -68,18 +68,18 @@ def volume(shape: tuple[int, ...] = (24, 30, 12), **records: Any) -> Image:
 def test_all_slices_are_drawn_as_one_is():
     data = volume().data
     for axis in range(3):
-        drawn = drawn_slices(data, axis)
-        assert all(np.array_equal(drawn[index], draw_slice(data, axis, index)) for index in range(data.shape[axis]))
+        drawn = display_slices(data, axis)
+        assert all(np.array_equal(drawn[index], display_slice(data, axis, index)) for index in range(data.shape[axis]))
 
 
 def test_the_viewer_holds_the_box_of_the_foreground_through_all_its_slices():
     reference = volume()
     part = choose_crop(reference, None, Box(0, 1, 0, 1))
     assert part.slices == tuple(range(2, 9))
-    whole = drawn_slices(reference.masks["foreground"], 2)
+    whole = display_slices(reference.masks["foreground"], 2)
     assert part.box.cut(whole[3]).sum() == whole[3].sum()
-    levels = part.grey(drawn_slices(reference.data, 2))
-    expected = np.clip(np.round(255 * part.box.cut(draw_slice(reference.data, 2, 5)) / part.top), 0, 255)
+    levels = part.grey(display_slices(reference.data, 2))
+    expected = np.clip(np.round(255 * part.box.cut(display_slice(reference.data, 2, 5)) / part.top), 0, 255)
     assert np.array_equal(levels[3], expected)
 
 
@@ -106,7 +106,7 @@ def test_sheets_hold_every_slice_without_loss(monkeypatch):
     monkeypatch.setattr(viewer, "SHEET_SIDE", 60)
     reference = volume()
     part = choose_crop(reference, None, Box(0, 1, 0, 1))
-    tiles = part.grey(drawn_slices(reference.data, 2))
+    tiles = part.grey(display_slices(reference.data, 2))
     packed = pack([Layer("reference", "Reference", "reference", tiles)], part, [])
     given = {"white": 1.0, "error_top": 0.2, "base": "bspline3", "first": "reference", "second": "reference"}
     data = viewer_data(packed, reference, keys=["reference"], labels=list("abcdefg"), **given)
@@ -137,9 +137,9 @@ def test_slices_of_one_colour_each_are_one_picture():
     assert part.fewer(1).slices == (0, 1, 2), "no colour is left behind"
     ranked = choose_crop(reference, [4, 1], Box(0, 1, 0, 1))
     assert ranked.slices == (3, 4, 5, 0, 1, 2)
-    drawn = in_colour(drawn_slices(reference.data, 2), 4, 3)
-    assert np.array_equal(drawn[..., 2], draw_slice(reference.data, 2, 5))
-    assert error_of(drawn, 0 * drawn) == pytest.approx(drawn.mean(axis=-1))
+    drawn = with_colours(display_slices(reference.data, 2), 4, 3)
+    assert np.array_equal(drawn[..., 2], display_slice(reference.data, 2, 5))
+    assert absolute_error(drawn, 0 * drawn) == pytest.approx(drawn.mean(axis=-1))
     named = coloured(names=[f"a.png, {colour}" for colour in (*COLOURS, *COLOURS)])
     assert picture_label(4, named) == "a.png"
     assert picture_label(4, coloured(names=list(COLOURS) * 2)) == "Picture 1"
@@ -157,7 +157,9 @@ def test_other_channels_stay_grey_slices(records):
 def test_pictures_have_one_plane():
     reference = volume(plane="picture")
     part = choose_crop(reference, [4, 2], Box(0, 1, 0, 1))
-    packed = pack([Layer("reference", "Reference", "reference", part.grey(drawn_slices(reference.data, 2)))], part, [])
+    packed = pack(
+        [Layer("reference", "Reference", "reference", part.grey(display_slices(reference.data, 2)))], part, []
+    )
     given = {"white": 1.0, "error_top": 0.2, "base": "", "first": "reference", "second": "reference"}
     data = viewer_data(packed, reference, keys=[], labels=[HOSTILE, "b"], **given)
     assert [plane["axis"] for plane in data["planes"]] == [2]
@@ -213,12 +215,12 @@ def test_the_correlation_agrees_with_the_metric_of_a_single_slice():
     reference.masks["foreground"] = np.ones((40, 40, 3), dtype=bool)
     blurred = np.asarray(ndimage.gaussian_filter(reference.data, (1.0, 1.0, 0.0)))
     estimate = (blurred + np.random.default_rng(2).normal(0, 0.02, blurred.shape)).astype(np.float32)
-    correlation = SimilarityReference(reference, [1]).correlation(drawn_slices(estimate, 2))
-    one, other = (draw_slice(data, 2, 1) for data in (reference.data, estimate))
+    correlation = SimilarityReference(reference, [1]).correlation(display_slices(estimate, 2))
+    one, other = (display_slice(data, 2, 1) for data in (reference.data, estimate))
     expected = frc.per_slice(one, other, np.ones(one.shape, dtype=bool), 1.0)
     assert first_below(FREQUENCIES, correlation) == pytest.approx(expected, abs=0.01)
     assert correlation.shape == FREQUENCIES.shape
-    perfect = SimilarityReference(reference, [1]).correlation(drawn_slices(reference.data, 2))
+    perfect = SimilarityReference(reference, [1]).correlation(display_slices(reference.data, 2))
     assert perfect == pytest.approx(np.ones(64))
 
 
@@ -232,7 +234,7 @@ def test_the_line_crosses_the_strongest_edge_at_a_right_angle():
     line = strongest_edge(reference.with_data(data), [0, 1])
     assert line.index == 1
     assert np.ptp(line.columns) < 1e-6, "the edge runs along x, which are the columns"
-    intensities = line.sample(draw_slice(data, 2, 1))
+    intensities = line.sample(display_slice(data, 2, 1))
     assert intensities[0] < 0.05 and intensities[-1] > 0.95, "it climbs from dark to bright"
     assert np.abs(line.distances[np.argmin(abs(intensities - 0.5))]) <= 2
     steps = np.hypot(np.diff(line.rows) * 2.0, np.diff(line.columns) * 1.0)
@@ -409,7 +411,7 @@ def long_page(run: Path, tmp: Path) -> str:
     GATES.write(tmp / "gates.csv", [GateResult("block", "S1", "test", "rrdb_l1", name, 9.5, 0.1, False)])
     given = [part for kind in TABLES for part in (f"--{kind}", str(tmp / f"{kind}.csv"))]
     given += ["--uncertainty", str(tmp / "spread.safetensors"), "--benchmarks", str(tmp)]
-    assert main([*report_command(run, "block", tmp / "full.html", title=HOSTILE), *given]) == 0
+    assert write_report(run, "block", tmp / "full.html", *given, title=HOSTILE) == 0
     return (tmp / "full.html").read_text(encoding="utf-8")
 
 
@@ -425,7 +427,7 @@ def test_every_section_is_shown_where_its_table_is_given_and_names_stay_text(run
     assert text.count(behind) == 2, "in the summary and in the limitations"
     held = json.loads(text.split('id="viewer-data">')[1].split("</script>")[0])
     assert [layer["name"] for layer in held["layers"] if layer["role"] == "map"] == ["uncertainty"]
-    assert main(report_command(run, "block", tmp_path / "plain.html")) == 0
+    assert write_report(run, "block", tmp_path / "plain.html") == 0
     plain = Tags((tmp_path / "plain.html").read_text(encoding="utf-8"))
     assert not {*TABLES} & {attributes.get("id") for _, attributes in plain.found}
 
@@ -440,8 +442,8 @@ def test_the_caption_distinguishes_means_over_slices_from_values_of_the_whole_vo
 
 
 def test_an_uncertainty_map_of_another_volume_is_rejected(run, tmp_path):
-    command = report_command(run, "block", tmp_path / "page.html")
-    assert main([*command, "--uncertainty", str(run / "extracted/other.safetensors")]) == 1
+    other = str(run / "extracted/other.safetensors")
+    assert write_report(run, "block", tmp_path / "page.html", "--uncertainty", other) == 1
     assert not (tmp_path / "page.html").exists()
 
 

@@ -9,7 +9,7 @@ import pytest
 from pipeline.files import write_json
 from pipeline.steps.__main__ import main
 from tests.browsing import accessibility_mistakes, keyboard_mistakes, open_details, show
-from tests.report_run import HOSTILE, index_command, make_run, provenance_command, report_command
+from tests.report_run import HOSTILE, index_command, make_run, provenance_command, write_report
 from tests.unit import test_training_page as training
 from tests.unit.test_resources_page import write_benchmarks
 
@@ -24,10 +24,10 @@ def pages(tmp_path_factory) -> Path:
     folder = make_run(tmp_path_factory.mktemp("pages"))
     for command in (
         provenance_command(folder),
-        report_command(folder, "block", folder / "reports/block.html", title=HOSTILE),
         index_command(folder, folder / "reports/index.html", title=HOSTILE),
     ):
         assert main(command) == 0
+    assert write_report(folder, "block", folder / "reports/block.html", title=HOSTILE) == 0
     learnt = folder / "learnt"
     events = f"3,skipped_step,{'<i>' * 100},1.5\n"
     training.write_network(learnt / "models/brainsr", training.CARD, training.HISTORY, events, training.DIAL)

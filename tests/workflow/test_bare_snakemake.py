@@ -58,7 +58,11 @@ def test_the_page_on_a_failed_run_needs_only_snakemake(bare_python, tmp_path):
     log = tmp_path / "run.log"
     log.write_text("Error in rule extract:\n    jobid: 1\n    log: absent.log (check log file(s) for error details)\n")
     page = tmp_path / "failures.html"
-    command = [bare_python, "-m", "pipeline", "failures", "--log", log, "--run", tmp_path, "--output", page]
+    code = (
+        "from pathlib import Path; from pipeline.reporting.pages.failures import write_failure_page; "
+        f"write_failure_page([Path({str(log)!r})], Path({str(tmp_path)!r}), 'title', Path({str(page)!r}))"
+    )
+    command = [bare_python, "-c", code]
     result = subprocess.run(list(map(str, command)), cwd=CHECKOUT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert "One step failed" in page.read_text(encoding="utf-8")

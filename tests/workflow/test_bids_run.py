@@ -128,6 +128,6 @@ def test_the_records_of_the_download_name_the_data_set(finished: Path) -> None:
 
 def test_all_of_it_is_planned_and_a_second_run_does_nothing(finished: Path) -> None:
     planned = jobs(snakemake(finished, "--configfile", finished / "heads.yaml", "--dry-run"))
-    assert (planned["derivative"], planned["derivative_sidecar"], planned["report_volume"]) == (1, 1, 2)
+    assert (planned["derivatives"], planned["report_volumes"]) == (1, 2)
     result = snakemake(finished, *needed(), "--configfile", finished / "heads.yaml", "--dry-run")
     assert "Nothing to be done" in result.stdout + result.stderr

@@ -93,7 +93,7 @@ def test_everything_of_a_run_is_planned(finished: Path) -> None:
     result = snakemake(finished, "--configfile", finished / "pictures.yaml", "--dry-run")
     assert result.returncode == 0, result.stderr
     planned = jobs(result)
-    assert planned["report_volume"] == 2 and planned["infer"] >= 2 and planned["publish_classical"] >= 1
+    assert planned["report_volumes"] == 2 and planned["infer"] >= 2 and planned["publish"] >= 1
     assert planned["diagnosis"] == 1 and "tissue" not in planned, "pictures have classes, and no voxel size"
 
 

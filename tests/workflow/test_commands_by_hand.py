@@ -174,7 +174,7 @@ def test_figure_draws_what_it_is_given(tmp_path):
         ("extract", "--input", source, "--output", hr, "--volume", entry),
         ("degrade", "--input", hr, "--output", lr, "--forward-model", tmp_path / "forward.json"),
         ("tune", "--hr", hr, "--lr", lr, "--output", tuning),
-        ("interpolate", "--lr", lr, "--tuning", tuning, "--predictions", tmp_path / "predictions"),
+        ("interpolate", "--lr", lr, "--tuning", tuning, "--output", tmp_path / "predictions"),
     ):
         result = run_step(*command)
         assert result.returncode == 0, result.stderr

@@ -128,10 +128,9 @@ def further_commands(folder: Path) -> list[list[str]]:
     known_file("mni152-2009a")
     image = {"kind": "local", "bids": "raw", "path": "raw/sub-1/anat/sub-1_T1w.nii.gz"}
     thick = '{"direction": "through_plane", "factor": 4, "noise": "none"}'
-    bids = "bids/sub-1/anat/sub-1_desc-brainsr_T1w.nii.gz"
+    bids = "sub-1/anat/sub-1_desc-brainsr_T1w"
     archives = CHECKOUT / "resources/archives"
     corrected = '{"bias_correction": true}'
-    description, forward = "dataset_description.json", f"{RUN}/degraded/head-test.forward.json"
     commands = [
         stage(
             "download", name="mni152-2009a", source=package.model_dump_json(), output="mni.nii.gz", archives=archives
@@ -139,19 +138,16 @@ def further_commands(folder: Path) -> list[list[str]]:
         stage("extract", input=head, volume=entry("head"), settings=corrected, output="head.hr"),
         stage("degrade", input="head.hr", output="thick.lr", settings=thick, forward_model="thick.json"),
         stage("self_supervised_pairs", lr="thick.lr", output="own"),
-        stage("denoise", input=f"{RUN}/extracted/head-val.safetensors", output="denoised.safetensors"),
+        stage("denoise", input=f"{RUN}/extracted/head-val.safetensors", output="denoised"),
         stage("reading_page", hr=extracted, predictions=predictions, page="study.html", key="key.json"),
         stage(
             "derivatives",
-            image=f"{RUN}/sr/head-test.nii.gz",
+            results=RUN,
+            run="small",
             method="rrdb_l1",
-            source=json.dumps(image),
-            forward_model=forward,
-            output=bids,
-            sidecar="bids/side.json",
-        ),
-        stage(
-            "describe_derivatives", run="small", method="rrdb_l1", links='{"raw": "raw"}', output=f"bids/{description}"
+            entries=json.dumps({"name": bids, "volume": "head-test", "source": image, "link": "raw"}),
+            links='{"raw": "raw"}',
+            output="bids",
         ),
         stage(
             "convert_vgg", weights=known_file("vgg16-brain-tumor"), source=features.model_dump_json(), output="features"
@@ -168,15 +164,15 @@ def further_commands(folder: Path) -> list[list[str]]:
         ),
         test_diagnosis.command(folder / "classes"),
     ]
-    for name, source, suffix, kind in (
-        ("section", section, ".ome.tiff", "tiff"),
-        ("cells", zipped, ".ome.zarr.zip", "ome_zarr"),
-        ("scan", scan, ".dicom.zip", "dicom"),
+    for name, source, kind in (
+        ("section", section, "tiff"),
+        ("cells", zipped, "ome_zarr"),
+        ("scan", scan, "dicom"),
     ):
         commands += [
             stage("extract", input=source, volume=entry(name), output=f"{name}.hr", format=kind),
             stage("degrade", input=f"{name}.hr", output=f"{name}.lr", forward_model=f"{name}.json"),
-            stage("infer", model=model, lr=f"{name}.lr", output=f"restored/{name}{suffix}", device="cpu"),
+            stage("infer", model=model, lr=f"{name}.lr", output="restored", device="cpu"),
         ]
     return commands
 

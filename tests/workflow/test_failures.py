@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.browsing import accessibility_mistakes, requests, show
 from tests.workflow.project import make_project, snakemake
 
-STEPS = ("extract", "convert")
+STEPS = ("extract", "convert_weights")
 
 
 def run(folder: Path, *arguments: str):

@@ -90,7 +90,7 @@ def test_a_second_run_does_nothing_and_a_new_slice_is_noticed(finished: Path) ->
     asked = (*DELIVERED, "--dry-run", "--configfile", finished / "families.yaml")
     assert "Nothing to be done" in "".join([(result := snakemake(finished, *asked)).stdout, result.stderr])
     (finished / "my scan/deep/new").write_bytes((finished / "my scan/deep/IM0000").read_bytes())
-    assert {"download", "extract", "interpolate", "deliver"} <= set(jobs(snakemake(finished, *asked)))
+    assert {"download", "extract", "interpolate", "publish"} <= set(jobs(snakemake(finished, *asked)))
 
 
 def test_everything_of_a_run_is_planned(finished: Path) -> None:

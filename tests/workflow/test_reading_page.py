@@ -155,7 +155,7 @@ def test_a_reader_goes_on_where_they_stopped_and_may_go_back(browser, study, key
 def test_a_reader_needs_a_code_that_a_table_can_hold(browser, study):
     show(browser, study / "study.html")
     begin(browser, "=cmd,1")
-    assert title(browser) == "Judge images blindly"
+    assert title(browser) == "Blinded image rating"
 
 
 @pytest.mark.parametrize("width", [400, 1400])

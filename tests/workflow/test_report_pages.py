@@ -12,12 +12,12 @@ import pytest
 from pipeline.formats.io.container import read_image, write_image
 from pipeline.formats.io.predictions import prediction_path, read_prediction
 from pipeline.image.channels import COLOURS
-from pipeline.reporting.figures.slices import Box, drawn_slices
+from pipeline.reporting.figures.slices import Box, display_slices
 from pipeline.reporting.figures.viewer import choose_crop
 from pipeline.steps.__main__ import main
 from tests.browsing import requests, show
 from tests.helpers import described
-from tests.report_run import HOSTILE, index_command, make_run, provenance_command, report_command
+from tests.report_run import HOSTILE, index_command, make_run, provenance_command, report_command, write_report
 
 PAGES = ("block", "index")
 
@@ -31,10 +31,10 @@ def run(tmp_path_factory) -> Path:
 def pages(run) -> Path:
     for command in (
         provenance_command(run),
-        report_command(run, "block", run / "reports/block.html", title=HOSTILE),
         index_command(run, run / "reports/index.html", title=HOSTILE),
     ):
         assert main(command) == 0
+    assert write_report(run, "block", run / "reports/block.html", title=HOSTILE) == 0
     return run / "reports"
 
 
@@ -127,10 +127,10 @@ def test_red_green_and_blue_are_drawn_as_colours(browser, run, pages):
     levels = np.repeat(np.asarray(reference.data)[..., [2]], 6, axis=2) * tint
     coloured = described(reference.with_data(levels), channels=COLOURS, sections=(0, 0, 0, 1, 1, 1))
     write_image(run / "coloured.safetensors", coloured)
-    command = report_command(run, "mid", run / "reports/coloured.html")
+    command = report_command(run, "mid", run / "coloured")
     command[command.index("--hr") + 1] = str(run / "coloured.safetensors")
     assert main(command) == 0
-    show(browser, run / "reports/coloured.html")
+    show(browser, run / "coloured/mid.html")
     assert "(1 of 2)" in part(browser, "state").text or "(2 of 2)" in part(browser, "state").text
     press(browser, "0")
     for title, ratios in (("Reference", [1, 0.5, 0.25]), ("Low-resolution input", [1, 1, 1])):
@@ -282,7 +282,7 @@ def test_the_viewer_shows_the_voxels_of_the_files(browser, run, pages):
     found = read_prediction(prediction_path(run / "predictions", "rrdb_l1", "block"), reference)
     base = read_prediction(prediction_path(run / "predictions", "bspline3", "block"), reference)
     part_shown = choose_crop(reference, None, Box(0, 1, 0, 1))
-    tiles = {name: part_shown.grey(drawn_slices(one, 2))[4].astype(float) for name, one in
+    tiles = {name: part_shown.grey(display_slices(one, 2))[4].astype(float) for name, one in
              (("reference", np.asarray(reference.data)), ("a", found), ("base", base))}  # fmt: skip
     grey = np.clip(np.round(255 * tiles["reference"] / held["white"]), 0, 255)
     colours = np.array(held["inferno"]).reshape(-1, 3)

@@ -23,7 +23,7 @@ from tests.helpers import CHECKOUT, contents, run_command
 from tests.workflow.project import CONTRACT, configuration, environment, jobs, snakemake
 
 REPORTS = {
-    *("provenance", "report_index", "report_training", "report_volume", "report_resources"),
+    *("provenance", "report_index", "report_training", "report_volumes", "publish_pages", "report_resources"),
     *("ro_crate", "enforce", "all"),
 }
 
@@ -135,7 +135,7 @@ def test_what_contradicts_the_measurement_stops_the_run_where_the_user_wants_it(
 def test_a_change_of_the_training_keeps_what_came_before(dry_run):
     planned = dry_run(recipes={"rrdb_l1": {**configuration()["recipes"]["rrdb_l1"], "steps": 7}})
     assert {"train", "infer_delivered", "evaluate", "summarise"} <= set(planned)
-    assert not {"download", "extract", "degrade", "tune", "interpolate", "convert"} & set(planned)
+    assert not {"download", "extract", "degrade", "tune", "interpolate", "convert_weights"} & set(planned)
 
 
 def test_an_edit_of_the_code_reruns_what_it_affects(finished, dry_run, tmp_path):

@@ -1,15 +1,15 @@
 rule degrade:
     input:
-        volume=rules.extract.output.volume,
+        volume=EXTRACTED,
     output:
-        volume=f"{RESULTS}/degraded/{{volume}}.safetensors",
+        volume=DEGRADED,
         forward_model=f"{RESULTS}/degraded/{{volume}}.forward.json",
     log:
         f"{RESULTS}/logs/degrade/{{volume}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/degrade/{{volume}}.tsv"
     group:
-        prepared_with
+        by("volume", GROUPS)
     conda:
         "../../envs/imaging.yaml"
     threads: 1

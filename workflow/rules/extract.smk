@@ -1,16 +1,21 @@
-STACKS = [volume for volume in RUN.volumes if volume.is_stack]
 STACK_SOURCES = list(dict.fromkeys(volume.source for volume in STACKS))
+# Small jobs that share one of a cluster's. Stacks wait for the table of duplicates, and it for volumes: in one group they
+# would wait for themselves.
+GROUPS = {
+    volume.id: "stacks" if volume.is_stack else "volumes" for volume in RUN.volumes
+}
+DUPLICATES = f"{RESULTS}/duplicates.csv"
 
 
 rule duplicates:
     input:
         archives=[source_file(source) for source in STACK_SOURCES],
         extracted=expand(
-            f"{RESULTS}/extracted/{{volume}}.safetensors",
+            EXTRACTED,
             volume=[volume.id for volume in RUN.volumes if not volume.is_stack],
         ),
     output:
-        table=f"{RESULTS}/duplicates.csv",
+        table=DUPLICATES,
     log:
         f"{RESULTS}/logs/duplicates.log",
     benchmark:
@@ -27,7 +32,7 @@ rule duplicates:
         settings=section("duplicates"),
         code=code_version("pipeline.steps.duplicates"),
     message:
-        "Looking for pictures and volumes that stand in two splits"
+        "Searching for pictures and volumes that are in two splits"
     shell:
         "python -m pipeline.steps duplicates --input {input.archives:q} --sources {params.sources:q}"
         " --volumes {params.volumes:q} --extracted {input.extracted:q} --output {output.table:q} --settings {params.settings:q} > {log:q} 2>&1"
@@ -35,17 +40,33 @@ rule duplicates:
 
 rule extract:
     input:
-        source=volume_source,
-        segmentation=volume_segmentation,
-        duplicates=volume_duplicates,
+        source=by(
+            "volume", {volume.id: source_file(volume.source) for volume in RUN.volumes}
+        ),
+        segmentation=by(
+            "volume",
+            {
+                volume.id: (
+                    source_file(volume.segmentation) if volume.segmentation else []
+                )
+                for volume in RUN.volumes
+            },
+        ),
+        duplicates=by(
+            "volume",
+            {
+                volume.id: DUPLICATES if volume.is_stack else []
+                for volume in RUN.volumes
+            },
+        ),
     output:
-        volume=f"{RESULTS}/extracted/{{volume}}.safetensors",
+        volume=EXTRACTED,
     log:
         f"{RESULTS}/logs/extract/{{volume}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/extract/{{volume}}.tsv"
     group:
-        prepared_with
+        by("volume", GROUPS)
     conda:
         "../../envs/imaging.yaml"
     # Volumes are handled side by side, each on one core: a second thread gains a single volume nothing.
@@ -55,8 +76,13 @@ rule extract:
         runtime=runtime_minutes,
     params:
         settings=section("extract"),
-        volume=volume_entry,
-        format=volume_format,
+        volume=by(
+            "volume", {volume.id: volume.model_dump_json() for volume in RUN.volumes}
+        ),
+        format=by(
+            "volume",
+            {volume.id: format_of_volume(volume, SOURCES) for volume in RUN.volumes},
+        ),
         code=code_version("pipeline.steps.extract"),
     message:
         "Extracting {wildcards.volume}"

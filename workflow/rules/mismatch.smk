@@ -2,18 +2,34 @@
 # Networks that were each trained with one degradation restore the test volumes of all.
 
 MISMATCH = f"{RESULTS}/mismatch"
+DEGRADATIONS = degradations(RUN.degradations, RUN.degrade)
+DEGRADED_OTHERWISE = f"{MISMATCH}/{{degradation}}/degraded/{{volume}}.safetensors"
+
+
+wildcard_constraints:
+    degradation="|".join(DEGRADATIONS),
+
+
+def tested(wildcards):
+    """Returns the extracted test volumes, or stops where there are none."""
+    if not RUN.is_tested:
+        raise WorkflowError(f"this target needs test volumes; {NOT_TESTED}")
+    return expand(EXTRACTED, volume=RUN.ids(*TEST_SPLITS))
 
 
 use rule degrade as degrade_otherwise with:
     output:
-        volume=f"{MISMATCH}/{{degradation}}/degraded/{{volume}}.safetensors",
+        volume=DEGRADED_OTHERWISE,
         forward_model=f"{MISMATCH}/{{degradation}}/degraded/{{volume}}.forward.json",
     log:
         f"{RESULTS}/logs/mismatch/{{degradation}}/degrade/{{volume}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/degrade_otherwise/{{degradation}}/{{volume}}.tsv"
     params:
-        settings=degradation_entry,
+        settings=by(
+            "degradation",
+            {name: entry.model_dump_json() for name, entry in DEGRADATIONS.items()},
+        ),
         seed=RUN.seed,
         code=code_version("pipeline.steps.degrade"),
     message:
@@ -22,11 +38,11 @@ use rule degrade as degrade_otherwise with:
 
 use rule train as train_otherwise with:
     input:
-        hr=extracted("train"),
-        lr=degraded_otherwise("{degradation}", "train"),
-        val_hr=extracted("val"),
-        val_lr=degraded_otherwise("{degradation}", "val"),
-        start=f"{RESULTS}/models/pretrained/generator.safetensors",
+        hr=expand(EXTRACTED, volume=RUN.ids("train")),
+        lr=expand(DEGRADED_OTHERWISE, volume=RUN.ids("train"), allow_missing=True),
+        val_hr=expand(EXTRACTED, volume=RUN.ids("val")),
+        val_lr=expand(DEGRADED_OTHERWISE, volume=RUN.ids("val"), allow_missing=True),
+        start=expand(GENERATOR, method="pretrained"),
         perceptual=[],
     output:
         generator=f"{MISMATCH}/{{degradation}}/model/generator.safetensors",
@@ -43,7 +59,6 @@ use rule train as train_otherwise with:
         checkpoints=f"{RESULTS}/checkpoints/mismatch-{{degradation}}",
         settings=TRAIN_SETTINGS,
         recipe=single_minded(RUN.recipe("rrdb_l1")).model_dump_json(),
-        files=optional_files,
         source=SOURCES[WEIGHTS].model_dump_json(),
         seed=RUN.seed,
         code=code_version("pipeline.steps.train"),
@@ -54,11 +69,11 @@ use rule train as train_otherwise with:
 rule mismatch:
     input:
         hr=tested,
-        lr=[
-            path
-            for name in DEGRADATIONS
-            for path in degraded_otherwise(name, *TEST_SPLITS)
-        ],
+        lr=expand(
+            DEGRADED_OTHERWISE,
+            degradation=DEGRADATIONS,
+            volume=RUN.ids(*TEST_SPLITS),
+        ),
         models=expand(
             rules.train_otherwise.output.generator, degradation=list(DEGRADATIONS)
         ),

@@ -3,13 +3,13 @@
 
 rule reading:
     input:
-        hr=read_references,
-        predictions=[
-            f"{PREDICTIONS}/{method}/{volume}{suffix_of(volume)}"
-            for method in RUN.read_methods
-            for volume in RUN.read_ids
-            if method != REFERENCE
-        ],
+        tested,
+        hr=expand(EXTRACTED, volume=RUN.read_ids),
+        predictions=expand(
+            RESTORED,
+            method=[method for method in RUN.read_methods if method != REFERENCE],
+            shard=RUN.sharded(RUN.read_ids),
+        ),
     output:
         page=report(
             f"{RESULTS}/reading/study.html",

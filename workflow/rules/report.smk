@@ -1,37 +1,40 @@
-NEEDED_FEATURES = {
-    RUN.train.perceptual_weights
-    for method in TRAINED_METHODS
-    if RUN.recipe(method).needs_perceptual
+USED_SOURCES = {
+    *(volume.source for volume in RUN.volumes),
+    *(volume.segmentation for volume in RUN.volumes if volume.segmentation),
+    WEIGHTS,
 }
-if RUN.evaluate.needs_features:
-    NEEDED_FEATURES.add(RUN.train.perceptual_weights)
-SEGMENTATIONS = {volume.segmentation for volume in RUN.volumes if volume.segmentation}
-USED_SOURCES = sorted(
-    {volume.source for volume in RUN.volumes}
-    | SEGMENTATIONS
-    | {WEIGHTS}
-    | NEEDED_FEATURES
-)
-MODEL_FOLDERS = expand(f"{RESULTS}/models/{{method}}", method=NETWORK_METHODS)
-CARDS = expand(f"{RESULTS}/models/{{method}}/model_card.md", method=NETWORK_METHODS)
-HISTORIES = expand(f"{RESULTS}/models/{{method}}/history.csv", method=NETWORK_METHODS)
-PAGE_SOURCES = files_version(CHECKOUT / "reports")
+if RUN.evaluate.needs_features or any(
+    recipe.needs_perceptual for recipe in RECIPES.values()
+):
+    USED_SOURCES.add(RUN.train.perceptual_weights)
+MODEL_FOLDERS = expand(MODEL, method=NETWORKS)
+CARDS = expand(f"{MODEL}/model_card.md", method=NETWORKS)
+HISTORIES = expand(f"{MODEL}/history.csv", method=NETWORKS)
+# No output of a rule: Snakemake neither waits for this page nor takes it for a result, and no index is overwritten.
+FAILURES = Path(RESULTS) / "reports" / "failures.html"
 
 
 onerror:
-    command = failure_command(log)
-    shell("{command} || true")
+    from pipeline.reporting.pages.failures import write_failure_page
+
+    logs = [Path(path) for path in log]
+    message = checked(
+        write_failure_page, logs, Path(RESULTS), RUN.report.title, FAILURES
+    )
+    sys.stderr.write(f"{message}\n")
 
 
 onsuccess:
-    Path(FAILURES).unlink(missing_ok=True)
+    FAILURES.unlink(missing_ok=True)
 
 
 rule provenance:
     input:
-        records=[f"{source_file(source)}.source.json" for source in USED_SOURCES],
-        volumes=extracted("train", *EVALUATED_SPLITS),
-        duplicates=rules.duplicates.output.table,
+        records=[
+            f"{source_file(source)}.source.json" for source in sorted(USED_SOURCES)
+        ],
+        volumes=expand(EXTRACTED, volume=[volume.id for volume in RUN.volumes]),
+        duplicates=DUPLICATES,
     output:
         provenance=f"{RESULTS}/provenance.json",
     log:
@@ -44,7 +47,7 @@ rule provenance:
     resources:
         mem_mb=memory_mb,
         runtime=runtime_minutes,
-        # Not installed in the environment of the job. A resource, since it must rerun nothing.
+        # Not installed in the job's environment. A resource, since it must rerun nothing.
         snakemake_version=snakemake_version,
     params:
         config=RUN.model_dump_json(
@@ -58,76 +61,82 @@ rule provenance:
         ),
         code=code_version("pipeline.steps.provenance"),
     message:
-        "Recording what made the results"
+        "Recording how the results were made"
     shell:
         "python -m pipeline.steps provenance --config @<(printf '%s\\n' {params.config:q})"
         " --sources @<(printf '%s\\n' {input.records:q}) --volumes @<(printf '%s\\n' {input.volumes:q}) --duplicates {input.duplicates:q}"
         " --snakemake {resources.snakemake_version} --output {output.provenance:q} > {log:q} 2>&1"
 
 
-for SHARD, VOLUMES in SHARDS.items():
-
-    rule:
-        name:
-            f"report_volume_{SHARD}"
-        input:
-            hr=references(VOLUMES),
-            lr=measured(VOLUMES),
-            classical=CLASSICAL.format(shard=SHARD),
-            networks=expand(RESTORED, method=NETWORK_METHODS, shard=SHARD),
-            volumes=rules.summarise.output.volumes,
-            slices=rules.summarise.output.slices,
-            summary=rules.summarise.output.summary,
-            provenance=rules.provenance.output.provenance,
-            cards=CARDS,
-            histories=HISTORIES,
-            tuning=rules.tune.output.settings,
-            gates=expand(rules.gate.output.rows, shard=SHARD),
-            tissue=part_of(rules.tissue.output.rows, SHARD, TISSUE_SHARDS),
-            inserted=part_of(rules.insert.output.rows, SHARD, INSERTED_SHARDS),
-            folder=part_of(DISAGREEMENT, SHARD, DOUBTED_SHARDS),
-            reliability=part_of(RELIABILITY, SHARD, DOUBTED_SHARDS),
-        output:
-            pages=[
-                report(
-                    PAGE.format(volume=volume),
-                    caption="../report/volume.rst",
-                    category="Reports",
-                    labels={"page": volume},
+rule report_volumes:
+    input:
+        hr=by("shard", REFERENCES),
+        lr=by("shard", MEASURED),
+        predictions=expand(RESTORED, method=METHODS, allow_missing=True),
+        volumes=rules.summarise.output.volumes,
+        slices=rules.summarise.output.slices,
+        summary=rules.summarise.output.summary,
+        provenance=rules.provenance.output.provenance,
+        cards=CARDS,
+        histories=HISTORIES,
+        tuning=rules.tune.output.settings,
+        gates=rules.gate.output.rows,
+        tissue=by(
+            "shard",
+            {
+                shard: expand(
+                    rules.tissue.output.rows, shard={shard} & TISSUE_SHARDS.keys()
                 )
-                for volume in VOLUMES
-            ],
-        log:
-            f"{RESULTS}/logs/report/{SHARD}.log",
-        benchmark:
-            f"{RESULTS}/benchmarks/report_volume/{SHARD}.tsv"
-        conda:
-            "../../envs/imaging.yaml"
-        threads: 1
-        resources:
-            mem_mb=memory_mb,
-            runtime=runtime_minutes,
-        params:
-            predictions=restored_of(VOLUMES),
-            maps=maps_of(VOLUMES),
-            models=MODEL_FOLDERS,
-            benchmarks=f"{RESULTS}/benchmarks",
-            shard=SHARD,
-            shard_volumes=len(VOLUMES),
-            deliver=RUN.infer.deliver,
-            settings=section("report"),
-            page_sources=PAGE_SOURCES,
-            code=code_version("pipeline.steps.report_volume"),
-        message:
-            f"Writing the report of {named(VOLUMES)}"
-        shell:
-            "python -m pipeline.steps report_volume --hr {input.hr:q} --lr {input.lr:q} --predictions {params.predictions:q}"
-            " --volumes-table {input.volumes:q} --slices {input.slices:q} --summary {input.summary:q}"
-            " --provenance {input.provenance:q} --models {params.models:q} --tuning {input.tuning:q}"
-            " --deliver {params.deliver} --gates {input.gates:q} --tissue {input.tissue:q} --inserted {input.inserted:q}"
-            " --uncertainty {params.maps:q} --reliability {input.reliability:q} --benchmarks {params.benchmarks:q}"
-            " --shard {params.shard} --shard-volumes {params.shard_volumes}"
-            " --settings {params.settings:q} --output {output.pages:q} > {log:q} 2>&1"
+                for shard in SHARDS
+            },
+        ),
+        inserted=by(
+            "shard",
+            {
+                shard: expand(
+                    rules.insert_structures.output.rows,
+                    shard={shard} & TEST_SHARDS.keys(),
+                )
+                for shard in SHARDS
+            },
+        ),
+        uncertainty=rules.uncertainty.output.folder if HAS_ERROR_MAPS else [],
+        reliability=rules.uncertainty.output.reliability if HAS_ERROR_MAPS else [],
+    output:
+        pages=report(
+            directory(f"{RESULTS}/pages/{{shard}}"),
+            patterns=["{name}.html"],
+            caption="../report/volume.rst",
+            category="Reports",
+            labels={"page": "{name}"},
+        ),
+    log:
+        f"{RESULTS}/logs/report_volumes/{{shard}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/report_volumes/{{shard}}.tsv"
+    conda:
+        "../../envs/imaging.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory_mb,
+        runtime=runtime_minutes,
+    params:
+        volumes=by("shard", NAMES),
+        models=MODEL_FOLDERS,
+        benchmarks=f"{RESULTS}/benchmarks",
+        deliver=DELIVERED,
+        settings=section("report"),
+        page_sources=PAGE_SOURCES,
+        code=code_version("pipeline.steps.report_volumes"),
+    message:
+        "Writing the pages of {params.volumes}"
+    shell:
+        "python -m pipeline.steps report_volumes --hr {input.hr:q} --lr {input.lr:q} --predictions {input.predictions:q}"
+        " --volumes-table {input.volumes:q} --slices {input.slices:q} --summary {input.summary:q}"
+        " --provenance {input.provenance:q} --models {params.models:q} --tuning {input.tuning:q}"
+        " --deliver {params.deliver} --gates {input.gates:q} --tissue {input.tissue:q} --inserted {input.inserted:q}"
+        " --uncertainty {input.uncertainty:q} --reliability {input.reliability:q} --benchmarks {params.benchmarks:q}"
+        " --shard {wildcards.shard} --settings {params.settings:q} --output {output.pages:q} > {log:q} 2>&1"
 
 
 rule report_index:
@@ -139,14 +148,20 @@ rule report_index:
         cards=CARDS,
         histories=HISTORIES,
         tables=[
-            rules.duplicates.output.table,
+            DUPLICATES,
             rules.summarise.output.comparisons,
-            rules.gate_table.output.table,
-            *([rules.detection.output.table] if INSERTED_SHARDS else []),
-            *([rules.detection.output.rates] if INSERTED_SHARDS else []),
-            *([rules.reliability.output.table] if DOUBTED != "none" else []),
-            *([rules.tissue_agreement.output.agreement] if TISSUE_VOLUMES else []),
-            *([rules.diagnosis.output.table] if all(CLASSED.values()) else []),
+            rules.summarise_fidelity.output.gates,
+            *DIAGNOSIS,
+            *(
+                [
+                    rules.summarise_fidelity.output.inserted,
+                    rules.summarise_fidelity.output.rates,
+                ]
+                if TEST_SHARDS
+                else []
+            ),
+            *([rules.summarise_fidelity.output.reliability] if HAS_ERROR_MAPS else []),
+            *([rules.summarise_fidelity.output.agreement] if TISSUE_SHARDS else []),
         ],
     output:
         page=report(
@@ -167,12 +182,12 @@ rule report_index:
         runtime=runtime_minutes,
     params:
         models=MODEL_FOLDERS,
-        deliver=RUN.infer.deliver,
+        deliver=DELIVERED,
         settings=section("report"),
         page_sources=PAGE_SOURCES,
         code=code_version("pipeline.steps.report_index"),
     message:
-        "Writing the page over all volumes"
+        "Writing the page of the cohort"
     shell:
         "python -m pipeline.steps report_index --volumes-table {input.volumes:q} --slices {input.slices:q} --summary {input.summary:q}"
         " --provenance {input.provenance:q} --models {params.models:q} --settings {params.settings:q}"
@@ -185,7 +200,7 @@ rule report_training:
         provenance=rules.provenance.output.provenance,
         cards=CARDS,
         histories=HISTORIES,
-        trainings=expand(rules.train.output, method=TRAINED_METHODS),
+        trainings=expand(rules.train.output, method=RUN.trained_methods),
     output:
         page=report(
             f"{RESULTS}/reports/training.html",
@@ -209,85 +224,7 @@ rule report_training:
         page_sources=PAGE_SOURCES,
         code=code_version("pipeline.steps.report_training"),
     message:
-        "Writing the page over the trainings"
+        "Writing the page on the trainings"
     shell:
         "python -m pipeline.steps report_training --models {params.models:q} --provenance {input.provenance:q}"
         " --settings {params.settings:q} --output {output.page:q} > {log:q} 2>&1"
-
-
-# Last of the pages: a benchmark is there when its job has ended.
-rule report_resources:
-    input:
-        provenance=rules.provenance.output.provenance,
-        last=[
-            rules.report_index.output.page,
-            rules.report_training.output.page,
-            *expand(PAGE, volume=RUN.evaluated_ids),
-            *delivered(RUN.evaluated_ids),
-            *all_predictions(RUN.evaluated_ids),
-            *uncertainty_results(),
-            *bids_results(),
-        ],
-    output:
-        page=report(
-            f"{RESULTS}/reports/resources.html",
-            caption="../report/resources.rst",
-            category="Reports",
-            labels={"page": "time and memory"},
-        ),
-    log:
-        f"{RESULTS}/logs/report_resources.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/report_resources.tsv"
-    conda:
-        "../../envs/imaging.yaml"
-    threads: 1
-    resources:
-        mem_mb=memory_mb,
-        runtime=runtime_minutes,
-    params:
-        benchmarks=f"{RESULTS}/benchmarks",
-        settings=section("report"),
-        page_sources=PAGE_SOURCES,
-        code=code_version("pipeline.steps.report_resources"),
-    message:
-        "Writing where time and memory went"
-    shell:
-        "python -m pipeline.steps report_resources --benchmarks {params.benchmarks:q} --provenance {input.provenance:q}"
-        " --settings {params.settings:q} --output {output.page:q} > {log:q} 2>&1"
-
-
-# After all that it describes, but before the rule that may stop the run.
-rule ro_crate:
-    input:
-        rules.report_resources.output.page,
-        rules.report_resources.input.last,
-        downstream_results(),
-        rules.gate_table.output.table,
-        provenance=rules.provenance.output.provenance,
-    output:
-        config=f"{RESULTS}/config.json",
-        crate=report(
-            f"{RESULTS}/ro-crate-metadata.json",
-            caption="../report/ro_crate.rst",
-            category="Provenance",
-            labels={"file": "RO-Crate"},
-        ),
-    log:
-        f"{RESULTS}/logs/ro_crate.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/ro_crate.tsv"
-    conda:
-        "../../envs/imaging.yaml"
-    threads: 1
-    resources:
-        mem_mb=memory_mb,
-        runtime=runtime_minutes,
-    params:
-        # The folder, not its files: of ten thousand volumes their names would be too long for a command line.
-        run=subpath(output.crate, parent=True),
-        code=code_version("pipeline.steps.ro_crate"),
-    message:
-        "Describing the results as an RO-Crate"
-    shell:
-        "python -m pipeline.steps ro_crate --run {params.run:q} --config {output.config:q} --output {output.crate:q} > {log:q} 2>&1"

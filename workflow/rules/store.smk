@@ -1,5 +1,53 @@
 # Results in S3, made on demand: snakemake --cores 8 store
-# They are made on this disk and copied when they are whole; a result that changes is copied again.
+# They are made on this disk and copied when they are complete; a result that changes is copied again.
+
+# Outputs of rules under their names in the run's folder, and published files with the list that they are in. Folders are left
+# out: OME-Zarr derivatives are stored as the zipped deliverables that they are copies of.
+STORED = {
+    path.removeprefix(f"{RESULTS}/"): path
+    for path in [
+        *rules.all.input,
+        *rules.convert_weights.output,
+        *expand(rules.train.output, method=RUN.trained_methods),
+    ]
+    if not path.startswith((f"{RESULTS}/published/", f"{RESULTS}/bids"))
+}
+STORED |= {
+    name: f"{RESULTS}/published/{shard}.{kind}.json"
+    for shard, volumes in SHARDS.items()
+    for volume in volumes
+    for kind, names in {
+        "volumes": [
+            "sr/{}{}",
+            *(f"predictions/{method}/{{}}{{}}" for method in METHODS),
+        ],
+        "pages": [
+            "reports/{}.html",
+            *(["sr/{}.uncertainty{}"] if HAS_ERROR_MAPS else []),
+        ],
+    }.items()
+    for name in [pattern.format(volume, SUFFIXES[volume]) for pattern in names]
+}
+STORED |= {
+    f"bids/{name}": f"{RESULTS}/bids"
+    for derivative, volume in DERIVATIVES.items()
+    for name in [
+        f"{derivative}.json",
+        f"{derivative}{SUFFIXES[volume].replace('.tiff', '.tif')}",
+    ]
+    if not name.endswith(".zarr.zip")
+}
+if DERIVATIVES:
+    STORED["bids/dataset_description.json"] = f"{RESULTS}/bids"
+
+
+def stored_results(wildcards):
+    """Returns the results in S3, or stops where the configuration does not say where they are kept."""
+    if RUN.store is None:
+        raise WorkflowError(
+            "store: say where in S3 the results are kept, such as s3://bucket/project"
+        )
+    return [storage.s3(f"{RUN.store}/{RUN.run}/{file}") for file in STORED]
 
 
 rule store:
@@ -8,17 +56,18 @@ rule store:
 
 
 if RUN.store:
-    check_storage_plugin("what the key `store` names")
 
     rule store_file:
         input:
-            file=f"{RESULTS}/{{file}}",
+            made=by("file", STORED),
         output:
-            stored=storage.s3(f"{STORE}/{{file}}"),
+            stored=storage.s3(f"{RUN.store}/{RUN.run}/{{file}}"),
         log:
             f"{RESULTS}/logs/store/{{file}}.log",
         localrule: True
+        params:
+            file=f"{RESULTS}/{{file}}",
         message:
-            "Copying {input.file} to S3"
+            "Copying {params.file} to S3"
         shell:
-            "cp {input.file:q} {output.stored:q} > {log:q} 2>&1"
+            "cp {params.file:q} {output.stored:q} > {log:q} 2>&1"

@@ -1,7 +1,28 @@
+TRAIN_SETTINGS = RUN.train.model_dump_json(
+    exclude={"initial_weights", "perceptual_weights"}
+)
+# Several GPUs share one training through torchrun; those of several nodes through srun as well, which the profile for
+# Slurm sets. Resources, since they must rerun nothing.
+SHARED = RUN.resources.gpu > 1 and RUN.resources.device != "cpu"
+LAUNCH = f"torch.distributed.run --standalone --nproc-per-node={RUN.resources.gpu} -m"
+RECIPES = {method: RUN.recipe(method) for method in RUN.trained_methods}
+# The roles of training pairs that are made of a thick-slice volume itself.
+ROLES = ["train-columns", "train-rows", "val"]
+PAIRS = f"{RESULTS}/self_supervised/{{volume}}/{{role}}.{{kind}}.safetensors"
+
+
+def pairs(split, kind):
+    """Returns the references (hr) or low-resolution images (lr) of training or validation."""
+    if not RUN.is_self_supervised:
+        return expand({"hr": EXTRACTED, "lr": DEGRADED}[kind], volume=RUN.ids(split))
+    roles = [role for role in ROLES if role.startswith(split)]
+    return expand(PAIRS, volume=RUN.ids("train", *TEST_SPLITS), role=roles, kind=kind)
+
+
 rule tune:
     input:
-        hr=extracted("val"),
-        lr=degraded("val"),
+        hr=expand(EXTRACTED, volume=RUN.ids("val")),
+        lr=expand(DEGRADED, volume=RUN.ids("val")),
     output:
         settings=f"{RESULTS}/tuning/nlm_bspline3.json",
     log:
@@ -22,7 +43,7 @@ rule tune:
         "python -m pipeline.steps tune --hr {input.hr:q} --lr {input.lr:q} --output {output.settings:q} > {log:q} 2>&1"
 
 
-rule convert:
+rule convert_weights:
     input:
         weights=source_file(WEIGHTS),
     output:
@@ -30,9 +51,9 @@ rule convert:
         card=f"{RESULTS}/models/pretrained/model_card.md",
         history=f"{RESULTS}/models/pretrained/history.csv",
     log:
-        f"{RESULTS}/logs/convert.log",
+        f"{RESULTS}/logs/convert_weights.log",
     benchmark:
-        f"{RESULTS}/benchmarks/convert.tsv"
+        f"{RESULTS}/benchmarks/convert_weights.tsv"
     conda:
         "../../envs/learning.yaml"
     threads: 1
@@ -52,15 +73,15 @@ rule convert:
         " --source {params.source:q} --factor {params.factor} --along {params.along} > {log:q} 2>&1"
 
 
-rule features:
+rule convert_vgg:
     input:
         weights=source_file(RUN.train.perceptual_weights),
     output:
         features=PERCEPTUAL,
     log:
-        f"{RESULTS}/logs/features.log",
+        f"{RESULTS}/logs/convert_vgg.log",
     benchmark:
-        f"{RESULTS}/benchmarks/features.tsv"
+        f"{RESULTS}/benchmarks/convert_vgg.tsv"
     conda:
         "../../envs/learning.yaml"
     threads: 1
@@ -71,25 +92,23 @@ rule features:
         source=SOURCES[RUN.train.perceptual_weights].model_dump_json(),
         code=code_version("pipeline.steps.convert_vgg"),
     message:
-        f"Taking the features of {RUN.train.perceptual_weights}"
+        f"Extracting the features of {RUN.train.perceptual_weights}"
     shell:
         "python -m pipeline.steps convert_vgg --weights {input.weights:q} --output {output.features:q}"
         " --source {params.source:q} > {log:q} 2>&1"
 
 
-rule self_supervised:
+rule self_supervised_pairs:
     input:
-        lr=rules.degrade.output.volume,
+        lr=DEGRADED,
     output:
-        pairs=expand(
-            SELF_SUPERVISED, role=OWN_ROLES, kind=["hr", "lr"], allow_missing=True
-        ),
+        pairs=expand(PAIRS, role=ROLES, kind=["hr", "lr"], allow_missing=True),
     log:
-        f"{RESULTS}/logs/self_supervised/{{volume}}.log",
+        f"{RESULTS}/logs/self_supervised_pairs/{{volume}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/self_supervised/{{volume}}.tsv"
+        f"{RESULTS}/benchmarks/self_supervised_pairs/{{volume}}.tsv"
     group:
-        prepared_with
+        by("volume", GROUPS)
     conda:
         "../../envs/imaging.yaml"
     threads: 1
@@ -100,31 +119,47 @@ rule self_supervised:
         folder=subpath(output[0], parent=True),
         code=code_version("pipeline.steps.self_supervised_pairs"),
     message:
-        "Making training pairs of the slices of {wildcards.volume} itself"
+        "Making training pairs from the slices of {wildcards.volume}"
     shell:
         "python -m pipeline.steps self_supervised_pairs --lr {input.lr:q} --output {params.folder:q} > {log:q} 2>&1"
 
 
 rule train:
     input:
-        hr=learnt_from("train", "hr"),
-        lr=learnt_from("train", "lr"),
-        val_hr=learnt_from("val", "hr"),
-        val_lr=learnt_from("val", "lr"),
-        start=start_of,
-        perceptual=perceptual_of,
+        hr=pairs("train", "hr"),
+        lr=pairs("train", "lr"),
+        val_hr=pairs("val", "hr"),
+        val_lr=pairs("val", "lr"),
+        start=by(
+            "method",
+            {
+                method: (
+                    []
+                    if recipe.starts_from == SCRATCH
+                    else expand(GENERATOR, method=recipe.starts_from)
+                )
+                for method, recipe in RECIPES.items()
+            },
+        ),
+        perceptual=by(
+            "method",
+            {
+                method: PERCEPTUAL if recipe.needs_perceptual else []
+                for method, recipe in RECIPES.items()
+            },
+        ),
     output:
-        generator=f"{RESULTS}/models/{{method}}/generator.safetensors",
-        card=f"{RESULTS}/models/{{method}}/model_card.md",
-        history=f"{RESULTS}/models/{{method}}/history.csv",
-        events=f"{RESULTS}/models/{{method}}/events.csv",
-        samples=f"{RESULTS}/models/{{method}}/samples.safetensors",
+        generator=GENERATOR,
+        card=f"{MODEL}/model_card.md",
+        history=f"{MODEL}/history.csv",
+        events=f"{MODEL}/events.csv",
+        samples=f"{MODEL}/samples.safetensors",
     log:
         f"{RESULTS}/logs/train/{{method}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/train/{{method}}.tsv"
     wildcard_constraints:
-        method="|".join(TRAINED_METHODS),
+        method="|".join(RUN.trained_methods),
     conda:
         "../../envs/learning.yaml"
     threads: RUN.train.threads
@@ -139,8 +174,10 @@ rule train:
         folder=subpath(output.generator, parent=True),
         checkpoints=f"{RESULTS}/checkpoints/{{method}}",
         settings=TRAIN_SETTINGS,
-        recipe=recipe_entry,
-        files=optional_files,
+        recipe=by(
+            "method",
+            {method: recipe.model_dump_json() for method, recipe in RECIPES.items()},
+        ),
         source=SOURCES[WEIGHTS].model_dump_json(),
         seed=RUN.seed,
         code=code_version("pipeline.steps.train"),
@@ -148,5 +185,5 @@ rule train:
         "Training {wildcards.method}; watch it with: tail -f {log}"
     shell:
         "{resources.srun} python -m {resources.launch} pipeline.steps train --hr {input.hr:q} --lr {input.lr:q} --val-hr {input.val_hr:q} --val-lr {input.val_lr:q}"
-        " {params.files} --output {params.folder:q} --checkpoints {params.checkpoints:q} --recipe {params.recipe:q}"
+        " --start-from {input.start:q} --perceptual {input.perceptual:q} --output {params.folder:q} --checkpoints {params.checkpoints:q} --recipe {params.recipe:q}"
         " --source {params.source:q} --seed {params.seed} --device {resources.device} --settings {params.settings:q} > {log:q} 2>&1"

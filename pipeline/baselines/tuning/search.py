@@ -1,6 +1,6 @@
 """Choose the settings of denoise-then-interpolate on the validation volumes, by PSNR over the foreground.
 
-Not denoising at all is among the candidates. The table of everything tried is written beside the choice.
+Not denoising is among the candidates. The scores of all candidates are written with the choice.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pipeline.physics.low_resolution import LowResolutionImage
 
 METHOD = "nlm_bspline3"
 MAX_SLICES = 8
-"""Slices per volume that are looked at: the settings hang on the noise, which is the same in all of them."""
+"""Slices per volume: the best settings depend on the noise, which is the same in all slices."""
 
 
 def score(excerpts: Sequence[Excerpt], settings: Mapping) -> float:
@@ -63,7 +63,7 @@ def tune(references: Sequence[Image], lrs: Sequence[LowResolutionImage]) -> dict
 
 
 def _plain(value: float) -> float | None:
-    """JSON knows no infinity."""
+    """Return the value, or None for infinity, which JSON cannot represent."""
     return value if math.isfinite(value) else None
 
 
@@ -75,7 +75,9 @@ def check_pairs(references: Sequence[Image], lrs: Sequence[LowResolutionImage]) 
     """
     ids, lr_ids = ([image.id for image in images] for images in (references, lrs))
     if ids != lr_ids:
-        raise UserError(f"--hr holds the volumes {ids}, --lr holds {lr_ids}; give the same volumes in the same order.")
+        raise UserError(
+            f"--hr contains the volumes {ids}, --lr contains {lr_ids}; give the same volumes in the same order."
+        )
     models = [image.forward_model for image in lrs]
     for name in ("factors", "noise", "noise_sigma"):
         found = [getattr(model, name) for model in models]

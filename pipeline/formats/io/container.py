@@ -113,7 +113,7 @@ def _to_json(image: Image) -> dict[str, Any]:
 
 
 def _from_json(kind: type[Image], records: dict[str, Any]) -> dict[str, Any]:
-    """Undo `_to_json`."""
+    """Return the fields of an image from plain values; the inverse of `_to_json`."""
     found: dict[str, Any] = {}
     for name, value in records.items():
         if name == "affine":
@@ -164,7 +164,7 @@ def _open(path: Path) -> Any:
 
 
 def map_array(path: Path, name: str) -> np.ndarray:
-    """Memory-map "data" or "mask.<name>" of a file, read-only, so that only what is used is read.
+    """Memory-map "data" or "mask.<name>" of a file, read-only.
 
     The format: 8 bytes with the header's length, the header (JSON: dtype, shape and place of every array), the body.
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from pipeline.config.parameters import PhysicalParameters, Ranged, number, shown
 from pipeline.physics.noise import poisson_gaussian
-from pipeline.physics.parameters import PhysicalParameters, Ranged, number, shown
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from pipeline.physics.parameters import PhysicalParameters
+from pipeline.config.parameters import PhysicalParameters
 
 if TYPE_CHECKING:
     import numpy as np

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from pipeline.physics.parameters import PhysicalParameters
+from pipeline.config.parameters import PhysicalParameters
 
 if TYPE_CHECKING:
     import numpy as np

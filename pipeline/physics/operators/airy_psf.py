@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.physics.parameters import PhysicalParameters, Ranged, in_voxels, number, shown
+from pipeline.config.parameters import PhysicalParameters, Ranged, number, shown
+from pipeline.physics.parameters import in_voxels
 
 if TYPE_CHECKING:
     import numpy as np

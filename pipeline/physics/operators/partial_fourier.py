@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from pipeline.physics.parameters import PhysicalParameters, Ranged, number, shown
+from pipeline.config.parameters import PhysicalParameters, Ranged, number, shown
 
 if TYPE_CHECKING:
     import numpy as np

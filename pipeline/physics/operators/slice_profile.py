@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from pipeline.config.parameters import Direction, PhysicalParameters, Ranged, number, shown
 from pipeline.errors import UserError
-from pipeline.physics.parameters import Direction, PhysicalParameters, Ranged, in_voxels, number, shown
+from pipeline.physics.parameters import in_voxels
 
 if TYPE_CHECKING:
     import numpy as np

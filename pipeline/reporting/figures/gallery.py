@@ -20,12 +20,13 @@ from pipeline.reporting.figures.slices import (
     colour_bar,
     data_uri,
     detail_box,
-    draw_slice,
-    drawn_spacing,
+    display_slice,
+    display_spacing,
     fit,
     to_colour,
     to_grey,
 )
+from pipeline.reporting.numbers import format_number
 
 LOW, REFERENCE = "low", "reference"
 TITLES = {LOW: "Low-resolution input", REFERENCE: "Reference"}
@@ -102,12 +103,12 @@ def choose_slices(reference: Image, count: int) -> list[int]:
     return evenly_spaced(reference.stack.one_a_picture(reference.block.foreground_slices), count)
 
 
-def draw_slices(volume: NDArray, reference: Image, indices: Sequence[int]) -> list[NDArray]:
+def selected_slices(volume: NDArray, reference: Image, indices: Sequence[int]) -> list[NDArray]:
     """Extract some slices of a volume on the grid of `reference` in display orientation."""
-    return [draw_slice(volume, reference.slice_axis, index) for index in indices]
+    return [display_slice(volume, reference.slice_axis, index) for index in indices]
 
 
-def in_colour(slices: NDArray, index: int, colours: int) -> NDArray:
+def with_colours(slices: NDArray, index: int, colours: int) -> NDArray:
     """Copy a displayed slice, with all colours of an RGB picture.
 
     Args:
@@ -123,14 +124,14 @@ def in_colour(slices: NDArray, index: int, colours: int) -> NDArray:
     return np.stack([slices[one] for one in with_its_colours(index, colours)], axis=-1)
 
 
-def grey(drawn: NDArray[np.floating]) -> NDArray[np.floating]:
+def grey(displayed: NDArray[np.floating]) -> NDArray[np.floating]:
     """Return the mean over the colours of a displayed slice, shape (rows, columns); a grey slice is unchanged."""
-    return drawn.mean(axis=-1) if drawn.shape[2:] else drawn
+    return displayed.mean(axis=-1) if displayed.shape[2:] else displayed
 
 
-def error_of(drawn: NDArray[np.floating], reference: NDArray[np.floating]) -> NDArray[np.floating]:
+def absolute_error(displayed: NDArray[np.floating], reference: NDArray[np.floating]) -> NDArray[np.floating]:
     """Return the absolute difference of two displayed slices, averaged over colours."""
-    return grey(np.abs(drawn - reference))
+    return grey(np.abs(displayed - reference))
 
 
 def slice_label(index: int, reference: Image) -> str:
@@ -151,7 +152,7 @@ def picture_label(index: int, reference: Image) -> str:
     return title or f"Picture {reference.stack.section_of(index)}"
 
 
-def words_of_white(white: float, reference: Image) -> str:
+def format_white_level(white: float, reference: Image) -> str:
     """Format the intensity displayed as white in the units of the file, for each channel with its own range.
 
     Args:
@@ -159,16 +160,16 @@ def words_of_white(white: float, reference: Image) -> str:
         reference: extracted volume.
     """
     if reference.stack.is_collection:
-        return f"{white:.3g} times the intensity range of each picture"
+        return f"{format_number(white)} times the intensity range of each picture"
     intensity = reference.intensity
     ranges = zip(np.atleast_1d(intensity.offset), np.atleast_1d(intensity.scale), strict=True)
-    physical = [f"{offset + white * scale:.4g}" for offset, scale in ranges]
+    physical = [format_number(offset + white * scale) for offset, scale in ranges]
     if len(physical) == 1:
         return physical[0]
     return ", ".join(f"{value} ({name})" for value, name in zip(physical, reference.stack.channels, strict=True))
 
 
-def enlarge_pixels(low: LowResolutionImage, reference: Image) -> NDArray[np.float32]:
+def repeat_voxels(low: LowResolutionImage, reference: Image) -> NDArray[np.float32]:
     """Repeat every low-resolution voxel over the high-resolution voxels it covers, cropped to `reference`."""
     enlarged = low.data
     for axis, factor in enumerate(low.forward_model.factors):
@@ -205,9 +206,9 @@ def _build(
     scale: str,
     quality: int | None,
 ) -> Gallery:
-    masks = draw_slices(reference.masks["foreground"], reference, indices)
+    masks = selected_slices(reference.masks["foreground"], reference, indices)
     box = bounding_box(masks)
-    spacing = drawn_spacing(reference.spacing, reference.slice_axis)
+    spacing = display_spacing(reference.spacing, reference.slice_axis)
     inside = np.concatenate([one[mask] for one, mask in zip(displayed[REFERENCE], masks, strict=True)])
     white = float(np.percentile(inside, WHITE_PERCENTILE))
     top = error_scale(displayed[scale], displayed[REFERENCE], masks)
@@ -230,7 +231,7 @@ def _build(
         slices=tuple(slices),
         aspect=round(width / height, 4),
         edges=PLANE_EDGES.get(reference.plane, ()),
-        white=words_of_white(white, reference),
+        white=format_white_level(white, reference),
         window=white,
         error_top=top,
         bar=data_uri(colour_bar()),
@@ -255,7 +256,7 @@ class Display:
         detail = to_grey(self.detail.cut(displayed), 0.0, self.white)
         error = ""
         if method not in TITLES:
-            difference = error_of(self.box.cut(displayed), self.box.cut(reference))
+            difference = absolute_error(self.box.cut(displayed), self.box.cut(reference))
             error = data_uri(to_colour(fit(difference), self.error_top), self.quality)
         return MethodImages(method, title, data_uri(whole, self.quality), data_uri(detail, self.quality), error)
 
@@ -264,7 +265,9 @@ def error_scale(
     estimates: Sequence[NDArray], references: Sequence[NDArray], masks: Sequence[NDArray[np.bool_]]
 ) -> float:
     """Return the error with the brightest colour: a high percentile over the foreground, rounded up to 1 %."""
-    errors = [error_of(one, reference)[mask] for one, reference, mask in zip(estimates, references, masks, strict=True)]
+    errors = [
+        absolute_error(one, reference)[mask] for one, reference, mask in zip(estimates, references, masks, strict=True)
+    ]
     return float(np.ceil(100 * np.percentile(np.concatenate(errors), ERROR_PERCENTILE)) / 100) or 0.01
 
 

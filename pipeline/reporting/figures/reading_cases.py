@@ -22,8 +22,8 @@ from pipeline.reporting.figures.slices import (
     bounding_box,
     data_uri,
     detail_box,
-    draw_slice,
-    drawn_spacing,
+    display_slice,
+    display_spacing,
     to_grey,
 )
 
@@ -99,15 +99,15 @@ def draw_cases(
 
 def _drawn(volume: NDArray, axis: int, index: int, colours: int) -> NDArray:
     """Draw a slice, shape (rows, columns), or (rows, columns, 3) for a colour picture."""
-    each = [draw_slice(volume, axis, one) for one in with_its_colours(index, colours)]
+    each = [display_slice(volume, axis, one) for one in with_its_colours(index, colours)]
     return each[0] if colours == 1 else np.stack(each, axis=-1)
 
 
 def _case(reference: Image, index: int) -> Case:
     axis, colours = reference.slice_axis, reference.stack.colours
     drawn = _drawn(np.asarray(reference.data), axis, index, colours)
-    mask = draw_slice(reference.masks["foreground"], axis, index)
-    spacing = drawn_spacing(reference.spacing, axis)
+    mask = display_slice(reference.masks["foreground"], axis, index)
+    spacing = display_spacing(reference.spacing, axis)
     box = bounding_box([mask])
     if max(box.shape) > LONGEST_SIDE:
         box = _around(detail_box(grey(drawn), mask, box, spacing), mask.shape)

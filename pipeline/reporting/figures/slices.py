@@ -54,7 +54,7 @@ class Box:
         return picture[self.top : self.bottom, self.left : self.right]
 
 
-def draw_slice(volume: NDArray, axis: int, index: int) -> NDArray:
+def display_slice(volume: NDArray, axis: int, index: int) -> NDArray:
     """Extract a slice of a canonical (RAS) volume in display orientation.
 
     Args:
@@ -69,8 +69,8 @@ def draw_slice(volume: NDArray, axis: int, index: int) -> NDArray:
     return np.take(volume, index, axis=axis).T[::-1, ::-1]
 
 
-def drawn_slices(volume: NDArray, axis: int) -> NDArray:
-    """Extract all slices of a volume like `draw_slice`, but much faster.
+def display_slices(volume: NDArray, axis: int) -> NDArray:
+    """Extract all slices of a volume like `display_slice`, but much faster.
 
     Args:
         volume: shape (x, y, z).
@@ -82,7 +82,7 @@ def drawn_slices(volume: NDArray, axis: int) -> NDArray:
     return np.ascontiguousarray(np.moveaxis(volume, axis, 0).transpose(0, 2, 1)[:, ::-1, ::-1])
 
 
-def drawn_spacing(spacing: Sequence[float], axis: int) -> tuple[float, float]:
+def display_spacing(spacing: Sequence[float], axis: int) -> tuple[float, float]:
     """Return the row and the column spacing of a displayed slice, in the unit of `spacing`."""
     columns, rows = (spacing[other] for other in range(3) if other != axis)
     return rows, columns

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pipeline.image.channels import with_its_colours
 from pipeline.image.image import PLANE_AXIS, Image
 from pipeline.image.stack import PLANE as PICTURE
-from pipeline.reporting.figures.slices import PLANE_EDGES, Box, bounding_box, colours, data_uri, draw_slice, red_of
+from pipeline.reporting.figures.slices import PLANE_EDGES, Box, bounding_box, colours, data_uri, display_slice, red_of
 
 BUDGET_BYTES = 9_000_000
 """Maximum size of all sheets of a page, base64-encoded; six megabytes remain for everything else."""
@@ -59,14 +59,14 @@ class Crop:
         """First slice of every picture."""
         return self.slices[:: self.colours]
 
-    def grey(self, drawn: NDArray[np.floating]) -> Tiles:
+    def grey(self, displayed: NDArray[np.floating]) -> Tiles:
         """Crop displayed slices, shape (slices, rows, columns), and map them to grey levels."""
-        return self.levels(drawn, self.top)
+        return self.levels(displayed, self.top)
 
-    def levels(self, drawn: NDArray[np.floating], top: float) -> Tiles:
+    def levels(self, displayed: NDArray[np.floating], top: float) -> Tiles:
         """Crop displayed slices and map them to levels: 0 for zero, 255 for `top` and above."""
         box = self.box
-        cut = drawn[list(self.slices), box.top : box.bottom, box.left : box.right]
+        cut = displayed[list(self.slices), box.top : box.bottom, box.left : box.right]
         return np.rint(np.clip(cut * np.float32(LEVELS / max(top, 1e-9)), 0, LEVELS)).astype(np.uint8)
 
     def fewer(self, count: int) -> Crop:
@@ -132,7 +132,7 @@ def choose_crop(reference: Image, order: Sequence[int] | None, detail: Box) -> C
     mask = reference.masks["foreground"]
     filled = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
     slices = tuple(range(int(filled[0]), int(filled[-1]) + 1)) if order is None else tuple(order)
-    drawn = draw_slice(np.asarray(mask.any(axis=axis, keepdims=True)), axis, 0)
+    drawn = display_slice(np.asarray(mask.any(axis=axis, keepdims=True)), axis, 0)
     box = limit(bounding_box([drawn]), detail)
     top = HEADROOM * float(np.percentile(np.asarray(reference.data)[mask], 99.9))
     colours = reference.stack.colours

@@ -14,9 +14,10 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from pipeline import __version__
+from pipeline.files import write_text
 from pipeline.reporting.page import Page
 from pipeline.reporting.section import Block, Facts, Folded, Items, Preformatted, Section, Template, Text
-from pipeline.reporting.snakemake_log import RunLog, error_message, last_lines, logs_with_errors
+from pipeline.reporting.snakemake_log import RunLog, error_message, last_lines, logs_with_errors, read_run_logs
 
 PAGE_NAME = "failures.html"
 MAX_OPEN_FILES = 12
@@ -55,6 +56,38 @@ class EarlierPage:
 
     name: str
     written: str
+
+
+CLOCK_SKEW = "could indicate a clock skew problem"
+"""Snakemake's message where a new file seems older than its inputs."""
+
+
+def write_failure_page(logs: Sequence[Path], run: Path, title: str, output: Path) -> str:
+    """Write the page on a failed run from Snakemake's logs.
+
+    The page is no output of a rule: it never replaces a report, and the next run that succeeds removes it.
+
+    Args:
+        logs: logs that Snakemake wrote (.snakemake/log/...); if these name no failed step, logs of steps are searched.
+        run: folder of the run, such as results/demo.
+        title: heading of every page.
+        output: the page (.html).
+
+    Returns:
+        Messages for the terminal, one a line.
+
+    Raises:
+        UserError: the page cannot be written.
+    """
+    log = read_run_logs(logs)
+    write_text(output, failure_page(log, run, title))
+    message = f"{len(log.failed)} failed; open {output}"
+    if any(CLOCK_SKEW in path.read_text(encoding="utf-8", errors="replace") for path in logs if path.is_file()):
+        message += (
+            "\nSome files have a time in the future. Set the clock right if it is wrong, give these files the current "
+            "time, and run again: find results resources -newermt now -exec touch {} +"
+        )
+    return message
 
 
 def failure_page(log: RunLog, run: Path, title: str) -> str:
