@@ -1,10 +1,9 @@
-"""Whether a restored image agrees with the image that it was made of: a check of every result.
+"""Check of every restored image against its input.
 
-The result is brought back to the grid of its input: by the forward model where that is known, otherwise by the mean
-over the voxels of each cell. A network that suppresses noise leaves a difference as strong as the noise. What goes
-beyond that is `Agreement.beyond_noise`. It needs no reference, and catches gross errors alone: wrong intensities, a
-wrong image, a network on data of another kind. The consistency gate (`pipeline.fidelity.gate`) looks
-closer.
+The result is degraded to the grid of its input: by the forward model where it is known, otherwise by the mean over the
+voxels of each cell. A network that removes noise leaves a difference of the size of the noise; the remaining difference
+is `Agreement.beyond_noise`. It needs no reference and detects gross errors alone: wrong intensities, a wrong image, or
+data unlike the training data. The consistency gate (`pipeline.fidelity.gate`) is more sensitive.
 """
 
 from __future__ import annotations
@@ -26,17 +25,17 @@ from pipeline.physics.forward import ForwardModel
 logger = logging.getLogger(__name__)
 
 WARN_BEYOND, REFUSE_BEYOND = 0.06, 0.35
-"""Difference beyond the noise, as a fraction of the intensity range, from which on a result is warned of, and refused.
-What honest results have is measured in docs/fidelity.md."""
+"""Difference beyond the noise, as a fraction of the intensity range, above which there is a warning, or an error.
+Values of faithful results are listed in docs/fidelity.md."""
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How a result, brought back to the grid of its input, differs from it.
+    """Difference between a result, degraded to the grid of its input, and that input.
 
     Attributes:
         squares: sum of the squared differences, in fractions of the intensity range.
-        noise: what the noise contributes to that sum.
+        noise: expected contribution of the noise to that sum.
         count: number of voxels.
     """
 
@@ -50,7 +49,7 @@ class Agreement:
 
     @property
     def beyond_noise(self) -> float:
-        """Root mean square of the difference that the noise does not explain; infinite where a result is no number."""
+        """Root mean square of the difference that the noise does not explain; infinite if a result is not finite."""
         if not math.isfinite(self.squares):
             return math.inf
         return math.sqrt(max(self.squares - self.noise, 0.0) / max(self.count, 1))
@@ -67,11 +66,11 @@ def agreement_of(
     """Compare a result, on the grid of its input, with that input.
 
     Args:
-        again: the result, brought back.
+        again: the result, degraded again.
         image: the input, same shape and unit. Voxels that are NaN are left out.
         scale: intensity range in that unit, broadcast along the last axis.
         sigma: noise level of the input, as a fraction of the range.
-        magnitude: whether the noise is that of magnitude images. In the background, where its mean square is
+        magnitude: noise of magnitude images. In the background, where its mean square is
             2 sigma^2 (Gudbjartsson and Patz, Magnetic Resonance in Medicine 34:910-914, 1995), a result may show the
             signal, which is zero.
     """
@@ -86,15 +85,15 @@ def agreement_with_measurement(
 ) -> Agreement:
     """Compare a restored volume, degraded again, with the measurement.
 
-    A result may show the signal, or the mean of the noisy magnitude, which lies above it in the dark: the one that
-    agrees better counts.
+    A result may show the signal, or the mean of the noisy magnitude, which is larger in the background: the better
+    agreement of the two is returned.
 
     Args:
         restored: normalised intensities, of shape model.hr_shape or larger at the high ends.
         measured: normalised intensities, of shape model.lr_shape.
-        model: how the measurement came about, with its noise level.
+        model: forward model of the measurement, with its noise level.
     """
-    # Intensities far beyond the range were interpolated, and the operator would spread them.
+    # Intensities far beyond the range were interpolated, and the operator would blur them into their neighbours.
     again = degraded_again(np.clip(np.asarray(restored, dtype=np.float32), *LIMITS), model)
     compared = without_outliers(measured, measured)
     readings = [agreement_of(one, compared, 1.0, model.noise_sigma) for one in (model.expected_value(again), again)]
@@ -102,7 +101,7 @@ def agreement_with_measurement(
 
 
 def without_outliers(image: NDArray[np.floating], normalised: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return an image that is NaN where intensities far beyond the range were interpolated: they and their neighbours.
+    """Return an image with NaN where intensities far beyond the range were interpolated, and in their neighbours.
 
     Args:
         image: any unit.
@@ -125,12 +124,12 @@ def cell_means(restored: NDArray[np.floating], factors: Sequence[int]) -> NDArra
 
 
 def check_agreement(name: object, found: Agreement, *, force: bool) -> None:
-    """Warn of a result that disagrees with its input, or refuse it.
+    """Log a warning for a result that disagrees with its input, or raise an error.
 
     Args:
         name: of the image, for messages.
-        found: what was compared.
-        force: warn instead of refusing.
+        found: agreement of the result with its input.
+        force: log a warning instead of raising an error.
 
     Raises:
         UserError: the difference exceeds `REFUSE_BEYOND`, and `force` is not set.
@@ -140,15 +139,15 @@ def check_agreement(name: object, found: Agreement, *, force: bool) -> None:
         "%s: the result differs from its input by %.2f %% of the range beyond the noise (warning above %.0f %%)",
         *(name, 100 * share, 100 * WARN_BEYOND),
     )
-    told = (
-        f"{name}: the result, brought back to the grid of its input, differs from it by {share:.1%} of the intensity "
-        f"range (root mean square) beyond the noise; honest results stay below {WARN_BEYOND:.0%}"
+    message = (
+        f"{name}: the result, degraded to the grid of its input, differs from it by {share:.1%} of the intensity "
+        f"range (root mean square) beyond the noise; faithful results stay below {WARN_BEYOND:.0%}"
     )
     if share <= WARN_BEYOND:
         return
     if share > REFUSE_BEYOND and not force:
         raise UserError(
-            f"{told}. It is not written. The network may not suit this kind of image: compare with its model card, or "
-            "write the result all the same (apply --force; in a run, infer.force: true)."
+            f"{message}. It is not written. The network may not suit this kind of image: see its model card, or force "
+            "the output (apply --force; in a run, infer.force: true)."
         )
-    logger.warning("%s. Do not rely on it before you know why.", told)
+    logger.warning("%s. Do not rely on it before the cause is known.", message)

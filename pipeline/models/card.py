@@ -1,4 +1,4 @@
-"""Model cards: what a network is, what it learnt from, and what it must not be used for."""
+"""Model cards: architecture, training data, recipe and limits of a network."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from pipeline.physics.low_resolution import LowResolutionImage
 CAUTION = """## Limits
 
 Research software. The output shows what is likely, not what was measured: detail below the resolution of the input can
-be wrong. It must not be used for diagnosis or treatment. Before you use it on another scanner, sequence or species, run
-the workflow with held-out volumes of your own and read the report.
+be wrong. It must not be used for diagnosis or treatment. Before use with another scanner, sequence or species, run the
+workflow on held-out volumes from there and read its report.
 """
 
 
 def pretrained_card(source: Source, network: Generator) -> str:
-    """Return the card of a network as it was downloaded."""
+    """Return the card of a downloaded network."""
     return "\n".join(
         [
-            f"# {source.title or 'Pretrained network'}, untouched",
+            f"# {source.title or 'Pretrained network'}, not fine-tuned",
             "",
             f"- Trained on: {_trained_on(source)}",
             f"- Architecture: {network.shape.architecture}, {_size(network)} parameters, {_enlarges(network)}",
-            "- Change made here: folded from colour to one channel (first convolution summed over its inputs, last one",
+            "- Conversion: folded from colour to one channel (first convolution summed over its inputs, last one",
             "  averaged over its outputs), which gives the same result on a grey image",
             *_adapted(source, network),
             f"- Licence of the weights: {source.licence}",
             f"- Citation: {source.citation or 'none given'}",
             "",
-            "It stands in the tables to show what fine-tuning changes. It is not meant to be used on medical images.",
+            "It is evaluated to show the effect of fine-tuning. It is not intended for medical images.",
             "",
             CAUTION,
         ]
@@ -45,12 +45,12 @@ def pretrained_card(source: Source, network: Generator) -> str:
 
 
 def _adapted(source: Source, network: Generator) -> list[str]:
-    """Says where the network was made to enlarge otherwise than it was trained to."""
+    """Describe the adaptation to another factor or other axes; nothing where there was none."""
     if source.network is None or (source.network.factor, source.network.factor) == network.factors:
         return []
     return [
-        f"- Change made here: trained to enlarge by {source.network.factor}; its last layers were taken over as far as",
-        f"  they fit a network that {_enlarges(network)}, which it does badly before it is trained to",
+        f"- Adaptation: trained for factor {source.network.factor}; the layers that fit were transferred to a network",
+        f"  that {_enlarges(network)}, whose results are poor before fine-tuning",
     ]
 
 
@@ -70,12 +70,12 @@ def trained_card(
     """Return the card of a trained network.
 
     Args:
-        source: the initial weights' entry in the table of sources.
+        source: of the initial weights.
         network: the trained network, with its record.
-        recipe: how it was trained.
+        recipe: of the training.
         volumes: the low-resolution training and validation volumes.
-        history: rows of the training's history.
-        device: on which it was trained.
+        history: rows of history.csv.
+        device: on which the network was trained.
     """
     learnt = [f"  - {_describe(volume)}" for volume in volumes if volume.identity.split == "train"]
     validated = [f"  - {_describe(volume)}" for volume in volumes if volume.identity.split == "val"]
@@ -88,21 +88,21 @@ def trained_card(
         [
             f"# {network.record.method}",
             "",
-            f"- Recipe: {recipe.source or 'of your own'}",
+            f"- Recipe: {recipe.source or 'custom'}",
             f"- Architecture: {network.shape.architecture}, {_size(network)} parameters, one channel, "
             f"{_enlarges(network)}",
             *_planes(volumes[0].forward_model),
             *_origin(recipe, source),
-            "- Learnt from:",
+            "- Training volumes:",
             *learnt,
-            "- Settings chosen and progress watched on (no evidence of quality):",
+            "- Validation volumes (used to choose settings; no evidence of quality):",
             *validated,
-            f"- Forward model: {_forward(models, recipe)}; drawn afresh for every patch",
-            f"- Loss: {_losses(recipe)}; Adam, learning rate {recipe.learning_rate:g} with a cosine decay",
+            f"- Forward model: {_forward(models, recipe)}; drawn anew for every patch",
+            f"- Loss: {_losses(recipe)}; Adam, learning rate {recipe.learning_rate:g} with cosine decay",
             f"- Length: {recipe.steps} steps, {recipe.batch_size} patches of {recipe.patch_lr} x "
             f"{recipe.patch_lr} low-resolution voxels each",
-            f"- Computed on: {device}",
-            f"- Contrast changed at random in {recipe.contrast_augmentation:.0%} of the patches",
+            f"- Device: {device}",
+            f"- Contrast augmentation: random in {recipe.contrast_augmentation:.0%} of the patches",
             f"- Averaged weights (decay {recipe.ema_decay:g}) are kept; on some validation slices, before the fidelity "
             f"dial: {measured}",
             *_background(network.record.background_changes),
@@ -113,33 +113,33 @@ def trained_card(
 
 
 def _background(changes: Sequence[BackgroundChange]) -> list[str]:
-    """What becomes of the background around heads; nothing where that was not measured."""
+    """Describe the treatment of background around heads; nothing where it was not measured."""
     if not changes:
         return []
     listed = ", ".join(f"{change:.2g} by {margin}" for margin, change in changes)
     return [
-        "- Background around heads: interpolated by cubic B-splines, not computed, where tissue is so far off that it",
-        "  changes by less than `infer.background_tolerance`. Largest change of tissue, as a fraction of the range,",
-        f"  where it is surrounded by so many low-resolution voxels of computed background: {listed}",
+        "- Background around heads: interpolated by cubic B-splines where this changes the foreground by less than",
+        "  `infer.background_tolerance`. Largest change of the foreground, as a fraction of the range, by the number",
+        f"  of low-resolution voxels of background that the network computes around it: {listed}",
     ]
 
 
 def _planes(forward_model: ForwardModel) -> list[str]:
-    """How the network enlarges volumes that are coarse along all three axes; nothing for others."""
+    """Describe the enlargement along all three axes; nothing for other networks."""
     if not is_isotropic(forward_model.factors):
         return []
     return [
-        "- Enlarges volumes along all three axes: for each of them the volume is interpolated along it by cubic",
-        "  B-splines, the slices across it are enlarged, and the three results are averaged. It learnt from slices",
-        "  that were interpolated alike; the noise that it is told is that of the volume before",
+        "- Enlarges volumes along all three axes: for each axis, the volume is interpolated along it by cubic",
+        "  B-splines, the slices across it are enlarged, and the three results are averaged. The training slices were",
+        "  interpolated in the same way; the noise level given to the network is that before interpolation",
     ]
 
 
 def _origin(recipe: Recipe, source: Source) -> list[str]:
-    """What the training started from, and whose weights these were."""
+    """Describe the initial weights."""
     if recipe.starts_from == SCRATCH:
         return ["- Initial weights: random"]
-    before = f"the method {recipe.starts_from}, which began with " if recipe.starts_from != PRETRAINED else ""
+    before = f"the method {recipe.starts_from}, which was initialised with " if recipe.starts_from != PRETRAINED else ""
     return [
         f"- Initial weights: {before}{source.title}; trained on {_trained_on(source)}",
         f"- Licence of the initial weights: {source.licence}",
@@ -148,13 +148,13 @@ def _origin(recipe: Recipe, source: Source) -> list[str]:
 
 
 def _forward(models: Sequence[ForwardModel], recipe: Recipe) -> str:
-    """The forward model of the training patches, in words; volumes that differ in their plane differ in its axes."""
+    """Describe the forward model of the training patches."""
     model = models[0]
     factors = " or ".join(str(one) for one in dict.fromkeys(each.factors for each in models))
     low, high = recipe.noise_sigma_range or (model.noise_sigma,) * 2
-    told = ", which the network is told" if recipe.noise_map else ""
+    noise_map = ", whose level is given to the network" if recipe.noise_map else ""
     steps = operators_in_words(model.operator_ranges or model.operators)
-    return f"{steps}, factors {factors}, {model.noise.replace('_', ' ')} noise of {low:.1%} to {high:.1%}{told}"
+    return f"{steps}, factors {factors}, {model.noise.replace('_', ' ')} noise of {low:.1%} to {high:.1%}{noise_map}"
 
 
 def _losses(recipe: Recipe) -> str:

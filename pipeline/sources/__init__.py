@@ -1,1 +1,1 @@
-"""How files are brought here from the package index, a web server or this machine, and checked."""
+"""Downloads from the package index, web servers and the local file system, with checksums."""

@@ -1,4 +1,4 @@
-"""The folder of downloaded files: each is whole and checked, and none is fetched twice.
+"""The folder of downloads: complete, checked files, each downloaded once.
 
 Beside a file stands the SHA-256 that was found, with the size and the time of the file that it was found of: of an
 archive with hundreds of members, each of them a source, the whole is hashed once and not hundreds of times.
@@ -22,16 +22,16 @@ from pipeline.sources.transfer import size_of, transfer
 logger = logging.getLogger(__name__)
 
 DIGITS = 12
-"""Leading digits of the SHA-256 that name a file's folder, so that two files of one name do not meet."""
+"""Leading digits of the SHA-256 that name the folder of a file, so that files of the same name do not collide."""
 
 
 def archive_path(folder: Path, name: str, sha256: str) -> Path:
-    """Return where a downloaded file is kept."""
+    """Return the path of a downloaded file."""
     return folder / sha256[:DIGITS] / name
 
 
 def archive(folder: Path, name: str, sha256: str, locate: Callable[[], str], patience: Patience) -> Path:
-    """Return the path of a downloaded file, and downloads it where it is not there yet.
+    """Return the path of a file, and download it if it does not exist.
 
     Processes that want the same file at once wait for the first. A file that is there already and whole is
     used as it is, also in a folder that cannot be written to.
@@ -58,7 +58,7 @@ def archive(folder: Path, name: str, sha256: str, locate: Callable[[], str], pat
 
 
 def unchecked_archive(folder: Path, name: str, address: str, patience: Patience) -> Path:
-    """Return the path of a downloaded file of which nobody has said what it must be; the log tells its SHA-256.
+    """Return the path of a downloaded file without a given checksum; its SHA-256 is logged.
 
     What is there from an earlier run is used as it is. What a killed run left is not gone on with, since the two parts
     could be of different files.
@@ -85,13 +85,13 @@ def unchecked_archive(folder: Path, name: str, address: str, patience: Patience)
 
 
 def note_sha256(path: Path, sha256: str) -> None:
-    """Write down the SHA-256 that a file was found to have; where that cannot be written, it is found again."""
+    """Record the SHA-256 of a file; if it cannot be written, it will be computed again."""
     with suppress(UserError):
         write_json(_note_path(path), {"sha256": sha256, **_state(path)})
 
 
 def _found(path: Path) -> str | None:
-    """Return the SHA-256 of a file, as noted where the file is as it was then; None where there is no file."""
+    """Return the SHA-256 of a file, recorded or computed; None if the file does not exist."""
     if not path.is_file():
         return None
     with suppress(UserError, KeyError, TypeError):
@@ -159,7 +159,7 @@ def _publish(partial: Path, path: Path, sha256: str) -> None:
 
 @contextmanager
 def _alone_at(path: Path) -> Iterator[None]:
-    """Keep other processes from the same file; the lock ends with the process, however that ends."""
+    """Lock a file against other processes; the lock is released when the process ends."""
     lock = FileLock(path.with_name(path.name + ".lock"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -18,12 +18,12 @@ from pipeline.errors import UserError
 from pipeline.sources.members import DAMAGE
 
 LIMIT_BYTES = 2**28
-"""Maximum size of a slice or picture; a small archive may claim to hold petabytes."""
+"""Maximum size of a slice or picture; the header of a small archive may claim petabytes."""
 PICTURES = (".jpg", ".jpeg", ".png")
 DICOM_START, DICOM_MARK = 128, b"DICM"
-"""Offset of the letters that mark a DICOM file (DICOM PS3.10, section 7.1)."""
+"""Offset of the magic bytes of a DICOM file (DICOM PS3.10, section 7.1)."""
 BARE_START = re.compile(rb"[\x02\x08]\x00[\x00-\x18]\x00(?:(?:UL|UI|CS|SH|OB)|[\x02-\x40]\x00\x00\x00)")
-"""Start of DICOM files without the first 132 bytes: the tag of one of the first elements, then its VR or length."""
+"""Start of DICOM files without a preamble: the tag of one of the first elements, then its VR or length."""
 BARE_TAGS = re.compile(rb"\x08\x00[\x00-\x70]\x00")
 """Tags of the group that describes the object; a file without preamble has several of them in its first bytes."""
 MIN_BARE_TAGS = 2
@@ -62,7 +62,7 @@ class Bundle:
             raise UserError(f"{self.path}: {name!r} cannot be read ({error}). Is it whole?") from error
 
     def is_dicom(self, name: str) -> bool:
-        """Return whether a file is DICOM by its first bytes, and no DICOMDIR.
+        """Return whether a file starts like a DICOM file and is no DICOMDIR.
 
         Old files begin with their first element instead of a preamble and the letters DICM.
         """
@@ -79,12 +79,12 @@ def is_hidden(path: str) -> bool:
 
 
 def is_picture(path: str) -> bool:
-    """Return whether a file is a picture by its name; hidden files are not."""
+    """Return whether a file name is that of a picture and not hidden."""
     return path.lower().endswith(PICTURES) and not is_hidden(path)
 
 
 def other_files(names: Iterable[str]) -> list[str]:
-    """Return the files that are neither pictures by their names, nor hidden, nor by-products of a system."""
+    """Return the files that are no pictures, not hidden, and not created by an operating system."""
     return [
         name
         for name in names

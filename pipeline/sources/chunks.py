@@ -1,4 +1,4 @@
-"""Reading and writing in pieces, so that files larger than the memory are handled too."""
+"""Reading and writing in chunks, for files larger than the memory."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ CHUNK_BYTES = 2**20
 
 
 def pieces(stream: IO[bytes]) -> Iterator[bytes]:
-    """Yield what is left of a stream, piece by piece."""
+    """Yield the rest of a stream in chunks."""
     while piece := stream.read(CHUNK_BYTES):
         yield piece
 
 
 def read_pieces(path: Path) -> Iterator[bytes]:
-    """Yield a file's bytes, piece by piece.
+    """Yield the bytes of a file in chunks.
 
     Raises:
         UserError: the file cannot be read.
@@ -37,7 +37,7 @@ def read_pieces(path: Path) -> Iterator[bytes]:
 def write_pieces(
     source: Iterable[bytes], path: Path, mode: Literal["wb", "ab"], title: str, total: int | None = None
 ) -> None:
-    """Write pieces to a file and flushes it to the disk, with a progress bar.
+    """Write chunks to a file and flush it to the disk, with a progress bar.
 
     Args:
         source: the pieces; it should not raise OSError, which callers take for a failed write.

@@ -1,4 +1,4 @@
-"""One file out of an archive, as a stream of bytes.
+"""A member of an archive, as a stream of bytes.
 
 Nothing is ever extracted by a path that stands in an archive, so that no archive can write anywhere.
 """
@@ -23,13 +23,13 @@ from pipeline.errors import UserError
 from pipeline.sources.chunks import pieces
 
 LIMIT_BYTES = 20 * 2**30
-"""Largest member that is taken; a small archive may claim to hold petabytes."""
+"""Maximum size of a member; the header of a small archive may claim petabytes."""
 MAX_MEMBERS = 1_000_000
-"""Members of a tar archive that are passed on the way to the wanted one."""
+"""Maximum number of members of a tar archive that are skipped before the requested one."""
 LARGEST_HEADER_BYTES = 2**24
-"""Most that is read of a tar archive at a time; a member's header may claim to be of any size."""
+"""Maximum size of a single read from a tar archive; the header of a member may claim any size."""
 LARGEST_DICTIONARY_BYTES = 2**28
-"""Most memory that xz may ask for; its highest level needs a quarter of that."""
+"""Memory limit of xz; its highest level needs a quarter of it."""
 
 DAMAGE = (
     zipfile.BadZipFile,
@@ -41,16 +41,16 @@ DAMAGE = (
     ValueError,
     NotImplementedError,
 )
-"""What the standard library raises on damaged archives, and on compressions that it does not know."""
+"""Exceptions of the standard library for damaged archives and unknown compressions."""
 
 XZ_SIGNATURE = b"\xfd7zXZ"
 OPENERS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, XZ_SIGNATURE: lzma.open}
-"""What unpacks a compressed tar archive, by its first bytes."""
+"""Decompressors of tar archives, by their first bytes."""
 ZIP_SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06")
 
 
 def read_member(archive: Path, member: str, limit_bytes: int = LIMIT_BYTES) -> Iterator[bytes]:
-    """Yield the bytes of one member of a zip (wheel) or tar archive (plain, gzip, bzip2, xz), piece by piece.
+    """Yield the bytes of a member of a zip (wheel) or tar archive (plain, gzip, bzip2, xz) in chunks.
 
     Args:
         archive: path of the archive.
@@ -104,38 +104,38 @@ def _read_tar(archive: Path, member: str, limit_bytes: int) -> Iterator[bytes]:
 
 
 class _Careful(io.RawIOBase):
-    """A stream of a tar archive that refuses to be read in pieces as large as a bomb's header makes them."""
+    """A stream of a tar archive with a limit on the size of a read, against decompression bombs."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         super().__init__()
         self._stream = stream
 
     def read(self, size: int = -1) -> bytes:
-        """Read a piece; see the class."""
+        """Read a chunk; see the class."""
         if not 0 <= size <= LARGEST_HEADER_BYTES:
             raise tarfile.ReadError(f"a header claims {size} bytes")
         return self._stream.read(size)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to another place."""
+        """Set the position."""
         return self._stream.seek(offset, whence)
 
     def tell(self) -> int:
-        """Return the place."""
+        """Return the position."""
         return self._stream.tell()
 
     def readable(self) -> bool:
-        """Says that it can be read."""
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """Says that another place can be gone to."""
+        """Return True."""
         return True
 
 
 @contextmanager
 def _unpacked(archive: Path) -> Iterator[_Careful]:
-    """Open a tar archive, decompressing it as its first bytes tell."""
+    """Open a tar archive with the decompressor for its first bytes."""
     with archive.open("rb") as raw:
         start = raw.read(6)
         raw.seek(0)
@@ -147,7 +147,7 @@ def _unpacked(archive: Path) -> Iterator[_Careful]:
 
 
 def _check_dictionary(archive: Path) -> None:
-    """Refuse an xz file that asks for too much memory."""
+    """Reject an xz file that needs too much memory."""
     with archive.open("rb") as stream:
         decompressor = lzma.LZMADecompressor(memlimit=LARGEST_DICTIONARY_BYTES)
         decompressor.decompress(stream.read(2**16), max_length=1)
@@ -178,7 +178,7 @@ def _missing(archive: Path, member: str, names: Sequence[str]) -> UserError:
 
 
 def _nearest(member: str, names: Sequence[str]) -> str:
-    """Name the most similar path, preferably one with the same file name; an archive may hold too many to list."""
+    """Suggest the most similar path, preferably one with the same file name."""
     if not names:
         return "it holds no files."
     same = [name for name in names if name.rsplit("/", 1)[-1] == member.rsplit("/", 1)[-1]]

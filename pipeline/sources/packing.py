@@ -15,7 +15,7 @@ FIRST_DAY = (1980, 1, 1, 0, 0, 0)
 PERMISSIONS = 0o644 << 16
 """Permissions of a file in a zip archive: its owner may write it, all may read it."""
 ZARR_FILES = (".zgroup", ".zattrs", "zarr.json")
-"""One of them lies at the top of every OME-Zarr."""
+"""Metadata files, one of which is at the top level of every OME-Zarr."""
 
 logger = logging.getLogger(__name__)
 

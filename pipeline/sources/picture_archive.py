@@ -17,7 +17,7 @@ from pipeline.sources.members import DAMAGE
 
 
 def shard_of(name: str, count: int) -> int:
-    """Return to which of `count` parts a picture belongs, by its name alone: SHA-256 of the name, modulo `count`."""
+    """Return the part of a picture: the SHA-256 of its name modulo `count`."""
     return int(hashlib.sha256(name.encode()).hexdigest(), 16) % count
 
 
@@ -49,7 +49,7 @@ def _nearest(folder: str, pictures: Sequence[str]) -> str:
 
 
 def read_pictures(archive: Path, folder: str | None, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-    """Yield the name and the content of each picture that `picture_names` gave, one after the other.
+    """Yield the name and content of each picture listed by `picture_names`.
 
     Raises:
         UserError: the archive is damaged, or a file is too large.

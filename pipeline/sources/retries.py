@@ -1,4 +1,4 @@
-"""What can go wrong on a network: what is worth another try, what is not, and how it is told."""
+"""Network errors: retries of transient errors, and messages about others."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 PASSING_STATUS = (408, 425, 429, 500, 502, 503, 504)
-"""HTTP status codes (RFC 9110, RFC 6585, RFC 8470) of troubles that pass."""
+"""HTTP status codes (RFC 9110, RFC 6585, RFC 8470) of transient errors."""
 
 LONGEST_WAIT_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a server is waited for."""
+    """Timeouts and retries."""
 
     attempts: int = 5
-    """tries in a row that bring nothing new before giving up"""
+    """attempts without progress before giving up"""
     delay_seconds: float = 1.0
-    """wait before the second try; it doubles with every further one"""
+    """delay before the second attempt, doubled with every further one"""
     timeout_seconds: float = 60.0
-    """longest silence of a server"""
+    """maximum time without data from a server"""
 
 
 class UnreachableError(UserError):
-    """A server stays away, or refuses a file; another way to the file may do."""
+    """A server is unreachable or refuses a file; another source may work."""
 
 
 class TransientError(Exception):
-    """A trouble that may pass, and how long the server asks to wait."""
+    """A transient error, with the delay requested by the server."""
 
     def __init__(self, reason: str, wait_seconds: float = 0.0) -> None:
         super().__init__(reason)
@@ -83,7 +83,7 @@ def persistently(action: Callable[[], Result], patience: Patience, progress: Cal
 
 @contextmanager
 def telling(address: str) -> Iterator[None]:
-    """Turn the network's errors into TransientError where another try may help, else into UnreachableError."""
+    """Convert network errors to TransientError if a retry may help, otherwise to UnreachableError."""
     try:
         yield
     except requests.HTTPError as error:
@@ -97,7 +97,7 @@ def telling(address: str) -> Iterator[None]:
 
 
 def check_status(response: requests.Response, address: str) -> None:
-    """Pass a response with a good status.
+    """Check the status of a response.
 
     Raises:
         TransientError: for a status that may pass.
@@ -116,12 +116,12 @@ def _raise_for(response: requests.Response, address: str) -> None:
 
 
 def root_of(error: BaseException) -> str:
-    """Return in words what an error came from; the outer layers repeat whole addresses."""
+    """Describe the innermost cause of an error; outer layers repeat addresses."""
     while (earlier := error.__cause__ or error.__context__) is not None:
         error = earlier
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def shown(address: str) -> str:
-    """Return an address without the user name and password that it may hold."""
+    """Return an address without user name and password."""
     return re.sub(r"//[^/?#]*@", "//", address, count=1)

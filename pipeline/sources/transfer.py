@@ -1,4 +1,4 @@
-"""Download over HTTP that go on where they were cut off (range requests, RFC 9110, section 14)."""
+"""Downloads over HTTP that resume after interruptions (range requests, RFC 9110, section 14)."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from pipeline.sources.retries import Patience, TransientError, check_status, per
 
 PIECE_BYTES = 2**16
 LIMIT_BYTES = 2**40
-"""Largest file that is fetched; a server may send without end."""
+"""Maximum size of a download; a server may send without end."""
 MIN_BYTES = 2**10
-"""A server that sends less than this within the patience's longest silence counts as silent."""
+"""Minimum progress within the maximum time without data; slower servers count as silent."""
 
 CONTENT_RANGE = re.compile(r"bytes (?:(?P<first>\d+)-(?P<last>\d+)|\*)/(?P<total>\d+|\*)")
 MEANINGLESS_ENCODINGS = ("", "identity")
@@ -28,7 +28,7 @@ MEANINGLESS_ENCODINGS = ("", "identity")
 
 @dataclass
 class _Transfer:
-    """One download.
+    """A download.
 
     Attributes:
         address: http or https.
@@ -50,7 +50,7 @@ class _Transfer:
     version: str = ""
 
     def go_on(self) -> None:
-        """Ask for what is missing; raises TransientError where another try may bring more."""
+        """Request the missing bytes; raises TransientError if a retry may help."""
         if not self.checked and not self.version:
             self.partial.unlink(missing_ok=True)  # nothing says that the rest would be of the same file
         begun = size_of(self.partial)
@@ -77,14 +77,14 @@ class _Transfer:
         return headers
 
     def _end_of(self, response: requests.Response, begun: int) -> None:
-        """The server has nothing beyond what is here: good, unless what is here is not all."""
+        """Handle a range that the server cannot satisfy: the file is complete, or its size is wrong."""
         _, total = _extent(response)
         if total != begun and not (self.checked and total is None):
             self.partial.unlink(missing_ok=True)
             raise TransientError(f"{shown(self.address)}: the server has {total} bytes, but {begun} came before")
 
     def _check_encoding(self, response: requests.Response) -> None:
-        """Refuse a file that was compressed on the way; one that is a gzip file itself may be called so by mistake."""
+        """Reject content that was compressed for the transfer; gzip files may be labelled so by mistake."""
         encoding = response.headers.get("Content-Encoding", "").strip().lower()
         if encoding not in MEANINGLESS_ENCODINGS and not self.title.endswith((".gz", ".tgz")):
             raise UserError(
@@ -108,7 +108,7 @@ class _Transfer:
             raise TransientError(f"{shown(self.address)}: {size_of(self.partial)} of {total} bytes came")
 
     def _check_room(self, total: int | None, first: int) -> None:
-        """Refuse at once what cannot end well; a server that states no size is stopped by the limit."""
+        """Reject responses that are too large or do not fit onto the disk; unknown sizes are limited later."""
         if total is not None and total > self.limit_bytes:
             raise self._too_large(f"claims to hold {total} bytes")
         missing, free = (total or 0) - first, shutil.disk_usage(self.partial.parent).free
@@ -119,7 +119,7 @@ class _Transfer:
             )
 
     def _pieces(self, response: requests.Response, first: int) -> Iterator[bytes]:
-        """Yield the body as it comes, and stops a server that sends too much, or hardly anything."""
+        """Yield the body, and stop if the server sends too much or is too slow."""
         size = first
         since, mark = time.monotonic(), size
         while piece := response.raw.read1(PIECE_BYTES, decode_content=False):
@@ -149,7 +149,7 @@ def transfer(
     checked: bool = True,
     limit_bytes: int = LIMIT_BYTES,
 ) -> None:
-    """Download a file, going on with what is in `partial`, until the server says that nothing is missing.
+    """Download a file, resuming from `partial`, until it is complete.
 
     Args:
         address: http or https.
@@ -168,18 +168,18 @@ def transfer(
 
 
 def size_of(path: Path) -> int:
-    """Return the size of a file in bytes; 0 where there is none."""
+    """Return the size of a file in bytes; 0 if it does not exist."""
     return path.stat().st_size if path.exists() else 0
 
 
 def _version_of(response: requests.Response) -> str:
-    """Return the strong entity tag of a file, else the time of its last change, else nothing."""
+    """Return the strong entity tag of a file, otherwise its modification time, otherwise nothing."""
     tag = response.headers.get("ETag", "").strip()
     return tag if tag.startswith('"') else response.headers.get("Last-Modified", "").strip()
 
 
 def _extent(response: requests.Response) -> tuple[int | None, int | None]:
-    """Return the place of the body's first byte in the file, and the file's size, as far as they are stated."""
+    """Return the offset of the body in the file and the size of the file, if stated."""
     length = response.headers.get("Content-Length", "")
     if response.status_code == requests.codes.ok:
         return 0, int(length) if length.isdecimal() else None

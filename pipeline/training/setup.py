@@ -1,4 +1,4 @@
-"""What a training starts from: its files, volumes, initial network and discriminator."""
+"""Setup of a training: its files, volumes, initial network and discriminator."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from pipeline.training.patches import TrainingVolume
 
 @dataclass(frozen=True)
 class TrainingFiles:
-    """What a training reads. References and low-resolution volumes stand in the same order.
+    """Input files of a training. References and low-resolution volumes are in the same order.
 
     Attributes:
         hr: extracted training volumes.
@@ -90,7 +90,7 @@ def starting_generator(start: Path | None, recipe: Recipe, factors: tuple[int, i
     if generator.factors != factors:
         raise UserError(f"{start}: enlarges by {generator.factors}, but the data was degraded by {factors}.")
     if generator.shape.noise_map and not recipe.noise_map:
-        raise UserError(f"{start}: is told the noise; set noise_map: true in the recipe that starts from it.")
+        raise UserError(f"{start}: has a noise map; set noise_map: true in the recipe that starts from it.")
     return with_noise_map(generator) if recipe.noise_map and not generator.shape.noise_map else generator
 
 
@@ -114,7 +114,7 @@ def plane_factors(volumes: Sequence[TrainingVolume]) -> tuple[int, int]:
 
 
 def direction(volumes: Sequence[TrainingVolume]) -> Direction:
-    """Return along which axes of a volume a network that learns from these volumes enlarges."""
+    """Return the axes of a volume along which a network trained on these volumes enlarges."""
     if is_isotropic(volumes[0].model.factors):
         return "isotropic"
     rows, columns = plane_factors(volumes)
@@ -143,6 +143,6 @@ def discriminator_for(recipe: Recipe, factors: tuple[int, int]) -> torch.nn.Modu
     if recipe.adversarial is None:
         return None
     if recipe.adversarial.discriminator == "vgg_style" and factors[0] != factors[1]:
-        raise UserError("adversarial.discriminator: vgg_style looks at square patches alone; choose unet_sn.")
+        raise UserError("adversarial.discriminator: vgg_style requires square patches; choose unet_sn.")
     build = plugins.load("pipeline.models.discriminators", recipe.adversarial.discriminator).build
     return build(1, recipe.patch_lr * factors[1], recipe.adversarial.features)

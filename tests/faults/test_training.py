@@ -133,7 +133,7 @@ def test_a_training_leaves_its_results_and_no_checkpoints(undisturbed):
     assert {"learning_rate", "loss", "loss_l1", "val_psnr", "val_ssim", "diversity", "seconds"} <= set(history)
     assert list(pd.read_csv(folder / "events.csv").columns) == ["step", "kind", "what", "value"]
     samples = load_file(folder / "samples.safetensors")
-    assert sorted(samples) == ["lr", "step-000000", "step-000006", "step-000012", "reference"]
+    assert sorted(samples) == ["lr", "reference", "step-000000", "step-000006", "step-000012"]
     assert len({tensor.shape for tensor in samples.values()}) == 1
     record = load_generator(folder / "generator.safetensors").record
     assert record.method == "model"

@@ -235,7 +235,7 @@ def test_a_run_refuses_what_it_would_deliver(tmp_path: Path, method: str, force:
     if written:
         make()
         return
-    with pytest.raises(UserError, match=r"v: the result, brought back.*infer\.force: true"):
+    with pytest.raises(UserError, match=r"v: the result, degraded to the grid.*infer\.force: true"):
         make()
 
 

@@ -433,7 +433,7 @@ def test_a_start_of_another_factor_is_refused(tmp_path):
 
 def test_a_start_that_is_told_the_noise_is_refused_where_the_recipe_does_not_tell_it(tmp_path):
     save_generator(tmp_path / "told.safetensors", tiny_generator(noise_map=True))
-    with pytest.raises(UserError, match="is told the noise; set noise_map: true"):
+    with pytest.raises(UserError, match="has a noise map; set noise_map: true"):
         starting_generator(tmp_path / "told.safetensors", tiny_recipe(noise_map=False), (4, 4))
 
 

@@ -107,7 +107,7 @@ def test_an_image_is_read_from_s3_and_again_when_it_changes(s3, tmp_path):
     again = snakemake(tmp_path, "--configfile", config, "--dry-run", "--", extracted)
     assert "Nothing to be done" in again.stderr + again.stdout
     s3.put_object(Bucket="scans", Key="heads/one.nii.gz", Body=image + b"\0")
-    changed = snakemake(tmp_path, "--configfile", config, "--dry-run", "--", extracted)
+    changed = snakemake(tmp_path, "--configfile", config, "--dry-run", "--quiet", "host", "--", extracted)
     assert "Updated input files: s3://scans/heads/one.nii.gz" in changed.stdout + changed.stderr
 
 

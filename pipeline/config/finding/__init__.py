@@ -1,4 +1,4 @@
-"""Look up what the data sets of a configuration hold: one module a kind in `kinds`.
+"""Expansion of the data sets of a configuration into volumes; one module per kind in `kinds`.
 
 Snakemake does this at every start, so names, tables and sidecars are all that is read: no image is opened.
 """
@@ -27,7 +27,7 @@ KINDS = "pipeline.config.finding.kinds"
 
 @dataclass(frozen=True)
 class Found:
-    """What data sets hold.
+    """Volumes and sources of data sets.
 
     Attributes:
         volumes: in the order of the configuration.
@@ -43,7 +43,7 @@ class Found:
 
 
 def find_all(datasets: Sequence[Dataset], sources: Mapping[str, Source]) -> Found:
-    """Look up the volumes of all data sets.
+    """Find the volumes of all data sets.
 
     Args:
         datasets: as they stand in the configuration.
@@ -60,7 +60,7 @@ def find_all(datasets: Sequence[Dataset], sources: Mapping[str, Source]) -> Foun
 
 
 def _add(found: Found, dataset: Dataset, place: str, outcome: Outcome, known: Mapping[str, Source]) -> Iterator[str]:
-    """Add the volumes of a data set and their sources to what was found; gives the mistakes."""
+    """Add the volumes and sources of a data set; yield the mistakes."""
     items = outcome.items
     if outcome.mistakes and not items and not outcome.left_out:
         return  # nothing could be looked up, so nobody knows which subjects there are
@@ -86,7 +86,7 @@ def _add(found: Found, dataset: Dataset, place: str, outcome: Outcome, known: Ma
 
 
 def _entry(dataset: Dataset, item: Item) -> dict[str, Any]:
-    """Return what would stand in `volumes`; its split is None where the data set leaves the subject out."""
+    """Return the entry of `volumes` for an item; its split is None if the data set leaves out the subject."""
     name, subject = (str(item.values[key]) for key in ("id", "subject"))
     split = item.values.get("split") or split_of(subject, dataset.splits, dataset.subjects)
     named = {"id": dataset.prefix + name, "subject": dataset.prefix + subject, "split": split}
@@ -101,7 +101,7 @@ def _remedy(dataset: Dataset) -> str:
 
 
 def _volume(entry: Mapping[str, Any], dataset: Dataset, place: str, item: Item) -> tuple[Volume | None, list[str]]:
-    """Return the volume of an entry, or what is wrong with it, by its column where it has one."""
+    """Return the volume of an entry, or the mistakes in it."""
     try:
         return Volume.model_validate_json(json.dumps(entry)), []
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""What a data set holds, before it becomes a volume of the configuration."""
+"""Items of data sets, before they become volumes of the configuration."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 from pipeline.config.sources import Source
 
 ENDING = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,5}")
-"""What counts as the ending of a file name, such as .nii or .gz, and not as a part of it."""
+"""Suffix of a file name, such as .nii or .gz."""
 MAX_SHOWN = 40
 """Maximum number of mistakes of one data set that are listed."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """One volume that a data set holds.
+    """A volume of a data set.
 
     Attributes:
         where: the line, file or member that it comes from, for messages.
@@ -36,7 +36,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was found in a data set.
+    """Items and mistakes of a data set.
 
     Attributes:
         items: its volumes.
@@ -52,13 +52,13 @@ class Outcome:
 
 
 def shortened(mistakes: list[str]) -> list[str]:
-    """Return the mistakes, of very many only the first ones."""
+    """Return the mistakes, truncated to `MAX_SHOWN`."""
     rest = len(mistakes) - MAX_SHOWN
     return mistakes if rest <= 1 else [*mistakes[:MAX_SHOWN], f"and {rest} more mistakes like these"]
 
 
 def holds(check: Callable[[], bool]) -> bool:
-    """Return whether a check of a path, such as Path.is_file, holds; a name that no file can have is none."""
+    """Return the result of a check of a path, such as Path.is_file; False for invalid names."""
     try:
         return check()
     except (OSError, ValueError):
@@ -66,7 +66,7 @@ def holds(check: Callable[[], bool]) -> bool:
 
 
 def captured(expression: str, path: str) -> str | None:
-    """Return what a regular expression finds in a path: its groups joined by -, or all of it; None if nothing."""
+    """Return the match of a regular expression in a path: its groups joined by -, or the whole match; None if none."""
     match = re.search(expression, path)
     if match is None:
         return None
@@ -75,7 +75,7 @@ def captured(expression: str, path: str) -> str | None:
 
 
 def named_after(file: str) -> str:
-    """Return a volume's name after a file: without the endings, other characters than A-Z a-z 0-9 _ - made to -."""
+    """Return the name of a volume from a file name: without suffixes, and with invalid characters replaced by -."""
     name = PurePosixPath(file).name
     while (suffix := PurePosixPath(name).suffix) and ENDING.fullmatch(suffix):
         name = name.removesuffix(suffix)
@@ -83,7 +83,7 @@ def named_after(file: str) -> str:
 
 
 def item_of_path(path: str, source: Source, subject: str, volume: str | None) -> Item | str:
-    """Return the item of a file or member, or the mistake that its path does not match the expressions.
+    """Return the item of a file or archive member, or a message if its path does not match the expressions.
 
     Args:
         path: what the expressions are applied to.

@@ -1,4 +1,4 @@
-"""Which split a subject belongs to: by hand, or by a hash of its name."""
+"""Assignment of subjects to splits, explicitly or by a hash of their names."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pipeline.config.stable_hash import HASHES, hash_of
 
 
 def point_of(subject: str) -> float:
-    """Return the subject's place between 0 and 1: the first 64 bits of the SHA-256 of its name, as a fraction."""
+    """Return a number between 0 and 1 for a subject: the first 64 bits of the SHA-256 of its name, as a fraction."""
     return hash_of(subject) / HASHES
 
 
 def split_by_hash(subject: str, shares: Mapping[DatasetSplit, float]) -> DatasetSplit | None:
-    """Return the split of a subject, which hangs on its name and the shares alone; None where there are no shares."""
+    """Return the split of a subject, which depends on its name and the fractions only; None without fractions."""
     point, reached = point_of(subject), 0.0
     given: list[DatasetSplit] = [split for split in SPLIT_ORDER if shares.get(split, 0) > 0]
     for split in given:
@@ -28,7 +28,7 @@ def split_by_hash(subject: str, shares: Mapping[DatasetSplit, float]) -> Dataset
 def split_of(
     subject: str, shares: Mapping[DatasetSplit, float], subjects: Mapping[DatasetSplit, Sequence[str]]
 ) -> DatasetSplit | None:
-    """Return the split of a subject: the one that names it, else that of its hash, else None."""
+    """Return the split of a subject: assigned explicitly, otherwise by its hash, otherwise None."""
     named: DatasetSplit | None = next((split for split, names in subjects.items() if subject in names), None)
     return named or split_by_hash(subject, shares)
 
@@ -39,7 +39,7 @@ def unknown_subjects(
     found: Collection[str],
     left_out: Mapping[str, str],
 ) -> Iterator[str]:
-    """Name subjects of the configuration that the data set does not have, or that it leaves out, and why."""
+    """Check for assigned subjects that are missing from the data set or left out, with the reason."""
     for split, names in subjects.items():
         for name in (name for name in names if name not in found):
             if name in left_out:

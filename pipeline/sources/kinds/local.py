@@ -1,4 +1,4 @@
-"""Files on this machine, and folders of pictures."""
+"""Local files, and folders of pictures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipeline.sources.retries import Patience
 
 
 def fetch(source: LocalSource, archives: Path, patience: Patience) -> Path:
-    """Return the path of a file or folder that is here already; nothing is kept in `archives`.
+    """Return the path of a local file or folder; `archives` is not used.
 
     Raises:
         UserError: there is no such file, or it is no ordinary one.

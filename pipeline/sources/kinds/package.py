@@ -1,4 +1,4 @@
-"""Files that projects of the package index distribute. Nothing is installed: the file is taken as it is."""
+"""Files distributed by projects of the package index, which are downloaded but not installed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.sources.archives import archive
 from pipeline.sources.retries import Patience, persistently, shown, telling
 
 INDEX_VARIABLE = "PIP_INDEX_URL"
-"""Environment variable with the address of another index, as pip reads it."""
+"""Environment variable of pip with the address of the index."""
 
 
 def fetch(source: PackageSource, archives: Path, patience: Patience) -> Path:
@@ -24,7 +24,7 @@ def fetch(source: PackageSource, archives: Path, patience: Patience) -> Path:
 
 
 def address_of(source: PackageSource, patience: Patience) -> str:
-    """Ask the index for the address of a file.
+    """Look up the address of a file in the index.
 
     Raises:
         UserError: the index cannot be reached, has no such project, version or file, or states another SHA-256.
@@ -57,7 +57,7 @@ def _project_page(endpoint: str, project: str, patience: Patience) -> ProjectPag
 
 
 def find(page: ProjectPage, source: PackageSource) -> DistributionPackage:
-    """Return the entry of a project page that a source names.
+    """Return the entry of a source on the page of its project.
 
     Raises:
         UserError: the project has no such version, or the version no such file; the message names the nearest one.

@@ -1,4 +1,4 @@
-"""Files in S3. Snakemake's storage plugin brings them here, with its own settings and credentials, not this package."""
+"""Files in S3, which are downloaded by Snakemake's storage plugin with its own settings and credentials."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipeline.sources.retries import Patience
 
 
 def fetch(source: S3Source, archives: Path, patience: Patience) -> Path:
-    """Refuses: the stage download is given the copy that Snakemake has made.
+    """Raise an error: the step download receives the copy made by Snakemake.
 
     Raises:
         UserError: always.

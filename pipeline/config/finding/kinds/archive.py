@@ -1,4 +1,4 @@
-"""Members of an archive, each a volume. The archive is fetched once, whatever the number of its members."""
+"""Members of an archive, each a volume; the archive is downloaded once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipeline.config.sources import Source
 
 
 def find(dataset: ArchiveDataset, place: str, sources: Mapping[str, Source]) -> Outcome:
-    """Make a source of each member. What the archive really holds is seen when it has been fetched."""
+    """Return a source for each member; their existence is checked after the download."""
     source = sources.get(dataset.source)
     if source is None:
         return Outcome(

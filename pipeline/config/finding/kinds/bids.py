@@ -1,4 +1,4 @@
-"""Images of one kind in a folder of the Brain Imaging Data Structure, chosen by the entities in their names."""
+"""Images of a BIDS data set, selected by suffix and entities."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ DESCRIPTION_FILE = "dataset_description.json"
 PARTICIPANTS_FILE = "participants.tsv"
 LARGEST_DESCRIPTION_BYTES = 2**20
 OTHER_FOLDERS = ("derivatives", "sourcedata", "rawdata", "code", "stimuli", "phenotype", "logs")
-"""Folders that hold no images of the data set itself, wherever they lie."""
+"""Folders at any level that contain no raw images."""
 MAGNITUDE = "mag"
 NO_INTENSITIES = {
     **dict.fromkeys(("phase", "phase1", "phase2", "phasediff"), "phases, which wrap around"),
     **dict.fromkeys(("mask", "dseg", "probseg", "defacemask", "roi"), "labels"),
 }
-"""Suffixes of images whose values are no intensities, and what they are."""
+"""Suffixes of images whose values are not intensities, with a description."""
 REPEATED = ("sub", "ses", "run")
-"""Entities by which the images of one kind of a subject differ in any case."""
+"""Entities that are expected to differ between images of a subject."""
 MAX_NAMED = 5
-"""Subjects that are named in one message."""
+"""Maximum number of subjects listed in a message."""
 
 
 class Description(BaseModel):
-    """What is read of dataset_description.json; names as in the standard, which knows more of them."""
+    """Fields of dataset_description.json, named as in the standard."""
 
     model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
 
@@ -54,14 +54,14 @@ class Description(BaseModel):
 
     @property
     def citation(self) -> str:
-        """How to cite the data set: as it asks for, else its authors, name and DOI."""
+        """Citation: the requested one, otherwise authors, name and DOI."""
         known = self.Authors or self.DatasetDOI
         parts = [", ".join(self.Authors), self.Name, self.DatasetDOI] if known else []
         return self.HowToAcknowledge or ". ".join(part for part in parts if part)
 
 
 def find(dataset: BidsDataset, place: str, sources: Mapping[str, Source]) -> Outcome:
-    """Find the images of a BIDS folder, in the order of their paths.
+    """Find the images of a BIDS data set, in the order of their paths.
 
     Names are read, the description of the data set, its list of participants, and the sidecars of micrographs.
     """
@@ -90,7 +90,7 @@ def find(dataset: BidsDataset, place: str, sources: Mapping[str, Source]) -> Out
 
 
 def read_description(root: Path) -> Description | list[str]:
-    """Read the description of a data set; return the mistakes where it cannot be read."""
+    """Read the description of a data set; return the mistakes if it is invalid."""
     path = root / DESCRIPTION_FILE
     if not path.is_file():
         return [
@@ -117,7 +117,7 @@ def _mapping(path: Path) -> dict[str, Any]:
 
 
 def read_participants(root: Path) -> list[str]:
-    """Return the subjects that participants.tsv lists, such as sub-01; none where there is no such file."""
+    """Return the subjects listed in participants.tsv, such as sub-01; empty if the file does not exist."""
     path = root / PARTICIPANTS_FILE
     if not path.is_file():
         return []
@@ -130,7 +130,7 @@ def read_participants(root: Path) -> list[str]:
 
 
 def images(root: Path, suffix: str) -> Iterator[Path]:
-    """Yield the images of a kind in the subjects' folders, sorted by path; of a folder, its name counts."""
+    """Yield files and folders with a suffix in the folders of the subjects, sorted by path."""
     endings = tuple(f"_{suffix}{extension}" for extension in extensions_of(suffix))
     for subject in sorted(root.glob("sub-*")):
         places = [*subject.glob("*"), *subject.glob("ses-*/*")]
@@ -158,7 +158,7 @@ def _states_size(path: Path) -> bool:
 
 
 def _unlisted(items: Iterable[Item], participants: list[str]) -> Iterator[str]:
-    """Name subjects that the data set has, though its list of participants does not."""
+    """Yield a message about subjects that participants.tsv does not list."""
     found = dict.fromkeys(str(item.values["subject"]) for item in items)
     unlisted = [name for name in found if name not in participants]
     if participants and unlisted:
@@ -175,7 +175,7 @@ def _some(names: list[str]) -> str:
 
 @dataclass
 class _Search:
-    """What was found in a data set so far, and what was left out.
+    """State of a search through a data set.
 
     Attributes:
         dataset: its entry of the configuration.
@@ -206,7 +206,7 @@ class _Search:
     sizes: Counter[str] = field(default_factory=Counter)
 
     def look_at(self, path: Path) -> None:
-        """Take an image, or leaves it out."""
+        """Add an image, or record why it is left out."""
         relative = path.relative_to(self.root).as_posix()
         subject = relative.split("/", 1)[0]
         is_ignored = self.ignored(relative, path.is_dir())
@@ -230,7 +230,7 @@ class _Search:
             self._mistake(subject, str(error))
 
     def _reason(self, name: BidsName, is_ignored: bool) -> tuple[str, str] | None:
-        """Why an image is left out: of one image, and of a subject that has no other; None where it is taken."""
+        """Return why an image is left out, for the image and for its subject; None if it is used."""
         if is_ignored:
             return f"by {IGNORE_FILE}", f"{IGNORE_FILE} leaves it out"
         only, part = self.dataset.only, name.entities.get("part")
@@ -250,7 +250,7 @@ class _Search:
         self.why[subject].append("something is wrong with its images, see the other mistakes")
 
     def _take(self, path: Path, relative: str, name: BidsName) -> None:
-        """Add the item of an image; raises ValueError with what is wrong with it."""
+        """Add the item of an image; raises ValueError if it is invalid."""
         check_place(relative)
         if not path.resolve().is_relative_to(self.root.resolve()):
             raise ValueError(f"{relative!r} is a link that leads out of the data set")
@@ -274,7 +274,7 @@ class _Search:
         self.names.append(name)
 
     def _size(self, relative: str, name: BidsName) -> dict[str, Any]:
-        """Return the size of a micrograph's voxels by its sidecars, as a key of its volume."""
+        """Return the voxel size of a micrograph from its sidecars, as a key of its volume."""
         paths = sidecars_of(self.dataset.path, relative)
         try:
             size = pixel_size_um(read_sidecars(paths))
@@ -297,7 +297,7 @@ class _Search:
         return {"voxel_um": [*size, size[0]][:3]}
 
     def unknown_labels(self, place: str) -> Iterator[str]:
-        """Name entities and labels of `only` that no image has, or just one that is left out."""
+        """Check for entities and labels of `only` that no image has."""
         for key, wanted in self.dataset.only.items():
             known, ignored = self.labels.get(key, set()), self.ignored_labels.get(key, set())
             asked = [label for label in wanted if label is not None and label not in known]
@@ -319,7 +319,7 @@ class _Search:
         return f"*_{self.dataset.suffix}" + " or ".join(extensions_of(self.dataset.suffix))
 
     def none_found(self) -> str:
-        """Says that there is no image, and why some were left out."""
+        """Return a message that no image was found, with the reasons."""
         found = f"{self.dataset.path!r} holds no image sub-*/**/{self._pattern}"
         only = f" with the labels of `only`: {json.dumps(dict(self.dataset.only))}" if self.dataset.only else ""
         return f"{found}{only}{f'; left out: {self._counts()}' if self.left_out else ''}"
@@ -328,7 +328,7 @@ class _Search:
         return ", ".join(f"{count} {reason}" for reason, count in self.left_out.items())
 
     def notes(self) -> Iterator[str]:
-        """Yield what a user should know of what was taken."""
+        """Yield warnings about the selected images."""
         if any(reason != "by `only`" for reason in self.left_out):
             taken = len(self.items)
             yield f"{taken} image{'s' if taken != 1 else ''} taken; left out: {self._counts()}"
@@ -344,7 +344,7 @@ class _Search:
             )
 
     def _varied(self) -> list[str]:
-        """Return the entities in which images of one subject and session differ."""
+        """Return the entities in which images of the same subject and session differ."""
         groups: dict[tuple[str | None, ...], list[BidsName]] = defaultdict(list)
         for name in self.names:
             groups[name.entities["sub"], name.entities.get("ses")].append(name)
@@ -354,7 +354,7 @@ class _Search:
         ]
 
     def reasons(self, folders: list[str], participants: list[str]) -> dict[str, str]:
-        """Return why subjects have no volume, by subject; `folders` are those of subjects in the data set."""
+        """Return the reasons why subjects have no volume."""
         taken = {str(item.values["subject"]) for item in self.items}
         found = dict.fromkeys(participants, f"{PARTICIPANTS_FILE} lists it, but it has no folder")
         found |= {

@@ -1,4 +1,4 @@
-"""Files, or folders of one series each, whose path fits a pattern."""
+"""Files, or folders with one DICOM series each, that match a pattern."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from pipeline.config.mistakes import explain
 from pipeline.config.sources import LocalSource, Source
 
 MAX_FILES = 100_000
-"""More than these are taken for a mistake in the pattern."""
+"""Maximum number of files; more are considered a mistake in the pattern."""
 
 
 def find(dataset: GlobDataset, place: str, sources: Mapping[str, Source]) -> Outcome:
-    """Find the files of a pattern, in the order of their paths; nothing is read but their names."""
+    """Find the files that match a pattern, in the order of their paths; no file is opened."""
     del sources
     paths = sorted(islice(glob.iglob(dataset.pattern, recursive=True), MAX_FILES + 1))  # noqa: PTH207 (Path.glob takes no absolute pattern)
     if not paths:

@@ -1,4 +1,4 @@
-"""The rows of a table of volumes: columns separated by tabs, as spreadsheets save them."""
+"""Rows of a tab-separated table of volumes."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from pipeline.config.volumes import Volume
 
 LARGEST_BYTES = 2**26
 EMPTY = ("", "n/a")
-"""Empty cells; the second is how BIDS writes them."""
+"""Empty cells; the second is that of BIDS."""
 SOURCE_COLUMNS = tuple(name for name in LocalSource.model_fields if name not in ("kind", "network", "features"))
 COLUMNS = tuple(dict.fromkeys([*Volume.model_fields, *SOURCE_COLUMNS]))
 
 
 def find(dataset: TableDataset, place: str, sources: Mapping[str, Source]) -> Outcome:
-    """Read the rows; every mistake names its line and column."""
+    """Find the volumes in the rows of a table; mistakes include line and column."""
     path = Path(dataset.file)
     try:
         reader = csv.reader(io.StringIO(_text(path), newline=""), delimiter="\t", strict=True)
@@ -58,7 +58,7 @@ def find(dataset: TableDataset, place: str, sources: Mapping[str, Source]) -> Ou
 
 
 def _text(path: Path) -> str:
-    """Read a table; raises ValueError in the user's words."""
+    """Read a table; raises ValueError with a message for the user."""
     if holds(path.exists) and not holds(path.is_file):
         raise ValueError("is no ordinary file")
     if not holds(path.is_file):
@@ -91,7 +91,7 @@ def _header_troubles(columns: Sequence[str]) -> Iterator[str]:
 
 
 def _item(where: str, row: Mapping[str, str], sources: Mapping[str, Source]) -> Item:
-    """Return the item of a row; its mistakes begin with the column they are in."""
+    """Return the item of a row."""
     cells = {name: cell.strip() for name, cell in row.items() if cell.strip() not in EMPTY}
     values = {name: _value(name, cell) for name, cell in cells.items() if name in Volume.model_fields}
     described = {name: cell for name, cell in cells.items() if name not in values}
@@ -101,7 +101,7 @@ def _item(where: str, row: Mapping[str, str], sources: Mapping[str, Source]) -> 
 
 
 def _value(name: str, cell: str) -> Any:
-    """Read a cell as the key of a volume: as JSON, such as [20, 120], or as text where that is wanted or all it is."""
+    """Parse a cell as the value of a key of a volume: JSON, such as [20, 120], or text."""
     place = Place.of_field(Volume.model_fields[name])
     if all(one.annotation is str for one in place.alternatives):
         return cell
