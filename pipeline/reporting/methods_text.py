@@ -65,12 +65,6 @@ class Paragraph:
     text: str
 
 
-def _initial_training(record: Record) -> str:
-    """Describe the training data of the initial network."""
-    network = source_of(record, record["config"]["train"]["initial_weights"]).get("network") or {}
-    return f"trained on {network['trained_on']}" if "trained_on" in network else "trained on unknown data"
-
-
 def describe_data(volumes: Sequence[Record], record: Record, books: Bibliography) -> Paragraph:
     """Describe the volumes and their sources."""
     sentences = []
@@ -218,7 +212,8 @@ def describe_networks(record: Record, networks: Sequence[str], deliver: str, boo
     return Paragraph(
         "Networks",
         f"The initial network is an RRDBNet{blocks}{books.cite('esrgan')}. Its weights are "
-        f"{origin}{books.cite_text(source.get('citation') or '')}, {_initial_training(record)}. They were converted to "
+        f"{origin}{books.cite_text(source.get('citation') or '')}, trained on "
+        f"{network.get('trained_on', 'unknown data')}. They were converted to "
         "one grey channel, which does not change the output for grey images. "
         f"{PLANES[record['config']['degrade']['direction']]}"
         f"{_quoted(PRETRAINED)} is this network without further training. "

@@ -210,15 +210,14 @@ def _draw(plan: Plan, model: ModelRecord, marks: Sequence[Marks]) -> Figure | No
 def _lines(plan: Plan, model: ModelRecord) -> list[Line]:
     found = []
     for column, label in plan.columns.items():
-        x, y = _discriminator_gap(model) if column == "gap" else history_values(model, column)
+        if column == "gap":
+            x, real, fake = history_values(model, "discriminator_real", "discriminator_fake")
+            y = real - fake
+        else:
+            x, y = history_values(model, column)
         if x.size:
             found.append(Line(label, x, y, "dashed" if column == "gap" else "part"))
     return found
-
-
-def _discriminator_gap(model: ModelRecord) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    x, real, fake = history_values(model, "discriminator_real", "discriminator_fake")
-    return x, real - fake
 
 
 def _coloured(lines: Sequence[Line]) -> list[Line]:
