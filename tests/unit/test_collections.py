@@ -6,8 +6,8 @@ import functools
 import hashlib
 import io
 import json
-import shutil
 import logging
+import shutil
 import threading
 import zipfile
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
