@@ -46,14 +46,14 @@ OTHERS = {
 }
 """Metres in units without a decimal prefix, and in the names that programs have given to the micrometre."""
 NO_LENGTHS = frozenset({"", "pixel", "pixels", "reference frame"})
-"""What files write where they do not know the size of a pixel."""
+"""Units of files with unknown pixel size."""
 _METRES = {
     **{f"{symbol}m": factor for (symbol, _), factor in PREFIXES.items()},
     **{f"{name}{m}": factor for (_, name), factor in PREFIXES.items() for m in ("meter", "meters", "metre", "metres")},
     **{name: factor for names, factor in OTHERS.items() for name in names},
 }
 LONGEST_SYMBOL = 4
-"""Characters; what is longer is a name, in which upper case means nothing."""
+"""Maximum length of a symbol; longer units are names, which are case-insensitive."""
 SAME_SIGNS = str.maketrans(
     "\N{GREEK SMALL LETTER MU}\N{ANGSTROM SIGN}", "\N{MICRO SIGN}\N{LATIN CAPITAL LETTER A WITH RING ABOVE}"
 )
@@ -61,13 +61,13 @@ SAME_SIGNS = str.maketrans(
 
 
 def micrometres_in(unit: str) -> float | None:
-    """Return how many micrometres a unit of length has.
+    """Return the number of micrometres per unit of length.
 
     Args:
         unit: symbol ("nm") or name ("nanometer"); upper and lower case matter in symbols, "Mm" is no "mm".
 
     Returns:
-        None where the unit is not known, and where it says that the length is not known ("pixel").
+        None if the unit is unknown, or states that the length is unknown ("pixel").
     """
     text = unit.strip().translate(SAME_SIGNS)
     metres = _METRES.get(text.lower() if len(text) > LONGEST_SYMBOL else text)

@@ -1,14 +1,15 @@
-"""File formats: one module each, whose name is the format's name.
+"""File formats: one module per format, named like the format.
 
 A module offers
 
-- `SUFFIXES`: endings of the names of the files that it reads; none where a name does not tell the format.
-- `WRITTEN`: endings that a result may have, first that of the workflow; left out where it is the same as `SUFFIXES`.
-- `read(path, part) -> Image`: `origin["format"]` of the image names the module that writes it back.
-- `write(path, image) -> int`: how many voxels had to be clipped to the range of the dtype.
-- `as_quantity(image) -> Image`, where it cannot hold 32-bit floats as they are: the nearest it can hold to an image of
-  values that are not intensities and not negative, such as expected errors.
-- `accepts(path) -> bool`, where a name does not always tell: whether an existing file or folder is of this format.
+- `SUFFIXES`: file suffixes that it reads; empty if the format is recognised by content alone.
+- `WRITTEN`: file suffixes that it writes, that of the workflow first; optional if the same as `SUFFIXES`.
+- `HEADER`: class of the headers of its images, a subclass of `pipeline.image.header.FileHeader`.
+- `read(path, part) -> Image`: `header.format` of the image names the module that writes it.
+- `write(path, image) -> int`: returns the number of voxels that were clipped to the range of the dtype.
+- `as_quantity(image) -> Image`, if it cannot store 32-bit floats as they are: converts an image of non-negative values
+  that are not intensities, such as expected errors, to the nearest representation.
+- `accepts(path) -> bool`, if the suffix does not always identify it: whether a file or folder is of this format.
 
 `SUFFIXES` and `WRITTEN` are tuples of plain text, since the workflow reads them without importing the module.
 """
@@ -32,14 +33,14 @@ __all__ = ["ROOM", "Part", "format_by_name", "format_of", "read_suffixes", "writ
 
 @dataclass(frozen=True)
 class Part:
-    """Which image of a file is meant, and how large its voxels are where the file does not say.
+    """The image of a file that is read, and its voxel size if the file does not state it.
 
     Attributes:
         frame: volume of a 4-D image, or time point, counted from 0.
-        channel: number of a channel counted from 0, or its name; None takes all of them.
-        series: of several images in a file or folder, the name or identifier of one.
+        channel: number of a channel, counted from 0, or its name; None reads all channels.
+        series: name or identifier of one of several images in a file or folder.
         voxel_um: size of a voxel along x (columns), y (rows) and z (slices), in micrometres.
-        coloured: True keeps the colours of RGB though they are all grey, as in a prediction of a coloured picture.
+        coloured: True reads RGB as three channels even if all are equal, as in a prediction of a coloured picture.
     """
 
     frame: int | None = None
@@ -49,7 +50,7 @@ class Part:
     coloured: bool | None = None
 
     def check(self, path: Path, title: str, known: tuple[str, ...]) -> None:
-        """Refuse keys that a format has no notion of, and sizes of a voxel that cannot be true.
+        """Check that a format supports the keys that are set, and that the voxel size is plausible.
 
         Args:
             path: for the message.
@@ -66,7 +67,7 @@ class Part:
                 raise UserError(f"{path}: {title} has no {one.name}; {offered}. Leave {one.name} out.")
 
     def check_voxel_um(self, path: Path) -> None:
-        """Refuse a size of a voxel that cannot be true.
+        """Check the voxel size.
 
         Raises:
             UserError: there are not three sizes, or one is zero, negative, NaN or infinite.
@@ -78,7 +79,7 @@ class Part:
 
 
 def format_of(path: Path) -> ModuleType:
-    """Return the module that reads a file or folder, by its name or else by what is in it.
+    """Return the module that reads a file or folder, by its suffix or else by its content.
 
     Raises:
         UserError: no format fits, or there is nothing at `path`.
@@ -104,7 +105,7 @@ def format_of(path: Path) -> ModuleType:
 
 
 def _names_inside(path: Path) -> list[str]:
-    """Return the names of the files in a folder or zip archive; none where it is neither."""
+    """Return the names of the files in a folder or zip archive; an empty list for other files."""
     if not path.is_dir() and not zipfile.is_zipfile(path):
         return []
     from pipeline.sources.bundle import is_hidden, opened  # the workflow imports this module where tqdm is absent

@@ -1,4 +1,4 @@
-"""What readers of several formats check before they trust a file."""
+"""Checks that readers of several formats share."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from pipeline.image.header import FileHeader
 from pipeline.image.image import Image
 
 MAX_VOXELS = 2**30
-"""Voxels that are read at once: 8 GiB in double precision."""
+"""Maximum number of voxels read at once: 8 GiB in double precision."""
 MAX_BYTES_PER_BYTE = 4096
-"""No compression of image files makes more of a byte; a header that claims more is wrong."""
+"""Maximum compression ratio of image files; a header that claims more is wrong."""
 SMALLEST_DETERMINANT = 1e-3
-"""Of the unit vectors along the axes: 1 where they are at right angles, 0 where they lie in one plane."""
+"""Minimum determinant of the unit vectors along the axes: 1 for orthogonal axes, 0 for coplanar ones."""
 CHUNK_BYTES = 1 << 20
 
 Header = TypeVar("Header", bound=FileHeader)
@@ -36,7 +36,7 @@ def header_of(image: Image, kind: type[Header]) -> Header:
 
 
 def check_is_file(path: Path) -> None:
-    """Refuse what is no file.
+    """Check that a file exists.
 
     Raises:
         UserError: there is a folder, or nothing.
@@ -48,9 +48,9 @@ def check_is_file(path: Path) -> None:
 
 
 def read_gzip(path: Path, size: int) -> bytearray:
-    """Read the first bytes of what a file holds, and on to its end, where the checksum stands.
+    """Read the first bytes of a gzipped file, and its rest up to the checksum.
 
-    A reader that stops with the last voxel misses that bytes were changed.
+    A reader that stops at the last voxel would not detect changed bytes.
 
     Raises:
         EOFError: there are fewer bytes.
@@ -68,13 +68,13 @@ def read_gzip(path: Path, size: int) -> bytearray:
 
 
 def check_size(path: Path, shape: tuple[int, ...], voxel_bytes: int, file_bytes: int) -> None:
-    """Refuse sizes that cannot be true or that do not fit into memory, before anything is allocated.
+    """Check that a shape is plausible and fits into memory, before anything is allocated.
 
     Args:
         path: for the message.
-        shape: sizes that the header claims.
-        voxel_bytes: bytes of a voxel.
-        file_bytes: bytes that the file has.
+        shape: shape according to the header.
+        voxel_bytes: bytes per voxel.
+        file_bytes: size of the file in bytes.
 
     Raises:
         UserError: a size is below one, or there are too many voxels.
@@ -92,9 +92,9 @@ def check_size(path: Path, shape: tuple[int, ...], voxel_bytes: int, file_bytes:
 
 
 def check_finite(path: Path, data: NDArray[np.floating]) -> None:
-    """Refuse infinite voxels.
+    """Check that no voxel is infinite.
 
-    NaN passes: SPM and FSL write it as background, and whoever uses the image knows where its background may be.
+    NaN is allowed: SPM and FSL write it as background.
 
     Raises:
         UserError: a voxel is infinite.
@@ -108,7 +108,7 @@ def check_finite(path: Path, data: NDArray[np.floating]) -> None:
 
 
 def check_affine(path: Path, affine: NDArray[np.floating]) -> None:
-    """Refuse affines, shape (4, 4), that put no volume into space.
+    """Check that an affine, shape (4, 4), is finite and invertible.
 
     Raises:
         UserError: a value is NaN or infinite, a voxel size is zero, or the axes lie in one plane.
@@ -122,7 +122,7 @@ def check_affine(path: Path, affine: NDArray[np.floating]) -> None:
 
 
 def check_spacing(path: Path, spacing: NDArray[np.floating]) -> None:
-    """Refuse voxel sizes that are not above zero.
+    """Check that voxel sizes are finite and positive.
 
     Raises:
         UserError: one is zero, negative, NaN or infinite.
@@ -132,15 +132,15 @@ def check_spacing(path: Path, spacing: NDArray[np.floating]) -> None:
 
 
 def chosen_frame(path: Path, count: int, frame: int | None) -> int:
-    """Return which of the frames of a file is meant; the only one needs not be named.
+    """Return the index of the frame to read; a single frame need not be named.
 
     Args:
         path: for the message.
-        count: how many frames there are.
-        frame: the one that was asked for.
+        count: number of frames.
+        frame: the requested frame.
 
     Raises:
-        UserError: there is no such frame, or there are several and none was asked for.
+        UserError: there is no such frame, or there are several and none was requested.
     """
     if frame is None and count == 1:
         return 0
@@ -153,5 +153,5 @@ def chosen_frame(path: Path, count: int, frame: int | None) -> int:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an exception's text, or its kind where it has none."""
+    """Return the first line of an exception's text, or its type if it has none."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,4 +1,4 @@
-"""All channels of a file or one of them, and the colours of RGB."""
+"""Select channels of a file, and the colours of RGB."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pipeline.image.channels import COLOURS
 
 
 def chosen_channel(path: Path, count: int, names: Sequence[str], channel: int | str) -> int:
-    """Return which of the channels of a file is meant.
+    """Return the index of a channel by number or name.
 
     Args:
         path: for the message.
-        count: how many channels there are.
-        names: of the channels, as far as the file names them.
-        channel: number or name of the one that was asked for.
+        count: number of channels.
+        names: names of the channels; may be fewer.
+        channel: number or name.
 
     Raises:
         UserError: there is no such channel.
@@ -34,25 +34,25 @@ def chosen_channel(path: Path, count: int, names: Sequence[str], channel: int | 
 
 
 def wanted_channels(path: Path, count: int, names: Sequence[str], channel: int | str | None) -> list[int]:
-    """Return the channels of a file that are meant: all of them where none is named; else as `chosen_channel`."""
+    """Return the indices of the channels to read: all by default, else as `chosen_channel`."""
     return list(range(count)) if channel is None else [chosen_channel(path, count, names, channel)]
 
 
 def names_of(wanted: Sequence[int], names: Sequence[str]) -> list[str]:
-    """Return the names of channels, "" of those that the file does not name."""
+    """Return the names of channels; "" for channels without a name."""
     return [names[index] if index < len(names) else "" for index in wanted]
 
 
 def colours_of(
     path: Path, pictures: NDArray, channel: int | str | None, keep: bool = False
 ) -> tuple[NDArray, list[str]]:
-    """Return the colours of RGB pictures, or one of them; of pictures that are grey though stored as RGB, the grey.
+    """Return the colours of RGB pictures, or one of them; a single channel if all colours are equal.
 
     Args:
         path: for the message.
         pictures: shape (sections, rows, columns, samples); a fourth sample, the opacity, is left out.
         channel: red, green or blue, or its number; None for all.
-        keep: whether three colours are wanted of grey pictures too.
+        keep: whether to return three colours for grey pictures too.
 
     Returns:
         Shape (sections, channels, rows, columns), and the names of the colours; one "" for grey.

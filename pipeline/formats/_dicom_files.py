@@ -1,4 +1,4 @@
-"""Read the headers of a folder or archive of DICOM files and selects the images of one series."""
+"""Read the headers of a folder or archive of DICOM files, and select the images of one series."""
 
 from __future__ import annotations
 
@@ -45,20 +45,20 @@ DAMAGE = (
     OverflowError,
     struct.error,
 )
-"""What pydicom raises on broken files, often only when a value is looked at."""
+"""Exceptions that pydicom raises on broken files, often only when a value is accessed."""
 LABEL_MAP_STORAGE = "1.2.840.10008.5.1.4.1.1.66.7"
 NO_IMAGES = (
     *(SegmentationStorage, LABEL_MAP_STORAGE, RTDoseStorage, RTImageStorage, RawDataStorage),
     MRSpectroscopyStorage,
 )
-"""Objects that may have Rows and Columns, but are derived from images or are none."""
+"""Objects that may have Rows and Columns but are not images."""
 SHOWN = 8
 """Maximum number of series or files listed in a message."""
 
 
 @contextmanager
 def telling(path: Path, name: str) -> Iterator[None]:
-    """Turn what pydicom raises on a broken file into one message, and silences its warnings."""
+    """Convert exceptions of pydicom about a broken file to one message, and silence its warnings."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -68,7 +68,7 @@ def telling(path: Path, name: str) -> Iterator[None]:
 
 
 def parsed(content: bytes, *, stop_before_pixels: bool = False) -> Any:
-    """Read a dataset; where old files do not name their transfer syntax, it follows from how they are encoded."""
+    """Read a dataset; the transfer syntax of old files that do not state it is inferred from their encoding."""
     dataset = pydicom.dcmread(io.BytesIO(content), stop_before_pixels=stop_before_pixels, force=True)
     if not dataset.file_meta.get("TransferSyntaxUID"):
         implicit, little = dataset.original_encoding
@@ -118,7 +118,7 @@ def shortened(entries: list[str], limit: int = SHOWN) -> str:
 
 
 def one_series(path: Path, images: dict[str, pydicom.Dataset], series: str | None) -> dict[str, pydicom.Dataset]:
-    """Return the images of the only series, or of the one that was asked for.
+    """Return the images of the only series, or of the requested one.
 
     Args:
         path: for messages.
@@ -126,7 +126,7 @@ def one_series(path: Path, images: dict[str, pydicom.Dataset], series: str | Non
         series: SeriesInstanceUID or SeriesDescription.
 
     Raises:
-        UserError: there are several and none was asked for, or the one asked for is not there or not the only one.
+        UserError: there are several and none was requested, or the requested one is missing or ambiguous.
     """
     groups: dict[str, dict[str, pydicom.Dataset]] = {}
     for name, header in images.items():

@@ -1,4 +1,4 @@
-"""Which DICOM elements of a series its result keeps, and what the log says about the others."""
+"""Select the DICOM elements of a series that its result keeps, and log the others."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 WINDOWS = ("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation", "VOILUTSequence")
 PRIVATE_GROUPS = 2
-"""Groups with odd numbers are private: a remainder of one."""
+"""Private groups have odd numbers."""
 OVERLAY_GROUPS = range(0x6000, 0x6100, 2)
 PIXEL_GROUP = 0x7FE0
 OF_ONE_IMAGE = (
@@ -27,7 +27,7 @@ OF_ONE_IMAGE = (
     *("SourceImageSequence", "RescaleSlope", "RescaleIntercept", "DataSetTrailingPadding"),
     *("ImageIndex", "InStackPositionNumber"),
 )
-"""Written anew or no longer true; in a series of one slice they would pass for what all slices share."""
+"""Rewritten or no longer valid; in a series of one slice all elements are shared."""
 OF_THE_GRID = (
     *("PixelAspectRatio", "ImagerPixelSpacing", "NominalScannedPixelSpacing", "PixelSpacingCalibrationType"),
     *("PixelSpacingCalibrationDescription", "PixelSpacingSequence", "SequenceOfUltrasoundRegions"),
@@ -38,7 +38,7 @@ OF_THE_GRID = (
     *("CollimatorUpperHorizontalEdge", "CollimatorLowerHorizontalEdge", "CenterOfCircularCollimator"),
     *("RadiusOfCircularCollimator", "VerticesOfThePolygonalCollimator"),
 )
-"""Counted in pixels of the source, or a second size of its pixels."""
+"""Measured in pixels of the source, or another pixel size."""
 OF_THE_SERIES = (
     *("SmallestPixelValueInSeries", "LargestPixelValueInSeries", "SmallestValidPixelValue", "LargestValidPixelValue"),
     *("SmallestImagePixelValueInPlane", "LargestImagePixelValueInPlane", "ImagesInAcquisition"),
@@ -83,7 +83,7 @@ def _is_kept(tag: Any) -> bool:
 
 
 def _log_left_out(path: Path, header: Any, differing: set[str], damaged: set[str]) -> None:
-    """Name what the result will not have; the elements that are written anew are not mentioned."""
+    """Log the elements that the result does not have, except those that are rewritten."""
     tags = list(header.keys())
     private = sum(tag.group % PRIVATE_GROUPS == 1 and tag.element > 0xFF for tag in tags)  # noqa: PLR2004
     overlays = any(tag.group in OVERLAY_GROUPS for tag in tags)

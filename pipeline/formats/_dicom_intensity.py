@@ -1,4 +1,4 @@
-"""Rescaled intensities of DICOM slices, and the one slope and intercept by which their result is stored."""
+"""Rescale DICOM slices, and choose one slope and intercept for their result."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from pipeline.image.intensity import IntensityMap
 logger = logging.getLogger(__name__)
 
 HEAD_ROOM = 0.25
-"""By which share of their range intensities may leave it at either end, where the slope is chosen here."""
+"""Head room at either end, as a share of the intensity range, if the slope is chosen here."""
 DIGITS = 6
-"""Significant digits of a slope that is chosen here, so that its multiples fit into a decimal string."""
+"""Significant digits of a chosen slope, so that its multiples fit into a decimal string."""
 TRIES = 1000
-"""Slopes that are tried, each larger by one in the last digit, until zero is stored exactly."""
+"""Maximum number of slopes to try, each larger by one in the last digit, until zero is stored exactly."""
 
 
 def as_text(value: float) -> str:
@@ -114,15 +114,15 @@ def common_map(
 
 
 def with_head_room(lowest: float, highest: float, ends: tuple[int, int]) -> tuple[float, float]:
-    """Return a slope and an intercept by which a range and its head room fit between two integers.
+    """Return a slope and an intercept for which a range and its head room fit between two integers.
 
-    Both are numbers that decimal strings hold. Where zero lies in the range, an integer stands for exactly zero.
+    Both fit into decimal strings. If the range contains zero, an integer represents it exactly.
     """
     span = highest - lowest
     if span == 0:
         return 1.0, float(as_text(lowest)) - (ends[0] + ends[1] + 1) // 2
     room = HEAD_ROOM * span
-    # One step less, since the integer that stands for zero is rounded.
+    # One step less, since the integer that represents zero is rounded.
     least = (span + 2 * room) / (ends[1] - ends[0] - 1)
     unit = 10.0 ** (math.floor(math.log10(least)) + 1 - DIGITS)
     first = math.ceil(least / unit)
@@ -138,7 +138,7 @@ def with_head_room(lowest: float, highest: float, ends: tuple[int, int]) -> tupl
 
 
 def _restate(path: Path, header: Any, maps: Sequence[IntensityMap], common: IntensityMap) -> None:
-    """Return elements that are counted in stored values the values that they have in the result, or removes them."""
+    """Convert elements in stored values to the values of the result, or remove them."""
     untrue = [key for key in ("PixelPaddingRangeLimit", "RealWorldValueMappingSequence") if key in header]
     padding = header.get("PixelPaddingValue")
     if padding is not None:

@@ -1,4 +1,4 @@
-"""Refuses, by name, DICOM images that are no single grey slice with a known position in space."""
+"""Check that DICOM images are single grey slices with a known position in space."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ GEOMETRY = ("PixelSpacing", "ImageOrientationPatient")
 DEPTHS = (8, 16, 32)
 """Known values of BitsAllocated."""
 COSINE_TOLERANCE = 1e-2
-"""Maximum deviation of direction cosines from unit length and right angles: some are written with two digits."""
+"""Maximum deviation of direction cosines from orthonormality: some are written with two digits."""
 COLOURS = {"PALETTE COLOR": "numbers of colours in a palette", "RGB": "red, green and blue"}
 MOSAICS = (("SIEMENS MR HEADER", 0x0019, 0x0A), ("Image Private Header", 0x0065, 0x50))
 """Private elements with the number of tiles of a mosaic: Siemens, United Imaging."""
@@ -22,7 +22,7 @@ CONVERT = "convert it to NIfTI with dcm2niix"
 
 
 def check_kind(path: Path, name: str, header: Any) -> None:
-    """Refuse what is no grey slice with a place in space.
+    """Check that an image is a grey slice with a position in space.
 
     Args:
         path: folder, archive or file, for the message.
@@ -52,7 +52,7 @@ def check_kind(path: Path, name: str, header: Any) -> None:
 
 
 def _check_single(where: str, header: Any) -> None:
-    """Refuse several slices or frames in one image."""
+    """Check that an image has a single slice and frame."""
     tiles = _tiles(header)
     if "MOSAIC" in [str(value).strip().upper() for value in _values(header.get("ImageType"))] or tiles > 1:
         count = f" of {tiles} slices" if tiles > 1 else ""
@@ -69,7 +69,7 @@ def _check_single(where: str, header: Any) -> None:
 
 
 def _tiles(header: Any) -> int:
-    """Number of tiles that private elements of the vendors state; 0 where they state none."""
+    """Return the number of mosaic tiles that private elements state; 0 if there are none."""
     for creator, group, element in MOSAICS:
         try:
             return int(header.private_block(group, creator)[element].value)
@@ -79,14 +79,14 @@ def _tiles(header: Any) -> int:
 
 
 def _values(element: Any) -> list[Any]:
-    """The values of an element that may have none, one or several."""
+    """Return the values of an element that may have none, one or several."""
     if element is None or isinstance(element, str):
         return [element] if element else []
     return list(element)
 
 
 def _check_bits(where: str, header: Any) -> None:
-    """Refuse pixel layouts that contradict themselves or are unknown (PS3.5, 8.1.1)."""
+    """Check that the pixel layout is known and consistent (PS3.5, 8.1.1)."""
     keys = ("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation")
     allocated, stored, high, signed = (header.get(key) for key in keys)
     fits = allocated in DEPTHS and isinstance(stored, int) and 1 <= stored <= allocated
@@ -99,7 +99,7 @@ def _check_bits(where: str, header: Any) -> None:
 
 
 def _check_geometry(where: str, header: Any) -> None:
-    """Refuse images that do not say where they lie, or whose axes are no unit vectors at right angles."""
+    """Check that an image states its position, and that its axes are orthonormal."""
     for key in (*GEOMETRY, "ImagePositionPatient"):
         if not header.get(key):
             raise UserError(f"{where} has no {key}, so where its voxels lie is not known; export it anew.")

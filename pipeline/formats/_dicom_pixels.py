@@ -1,4 +1,4 @@
-"""Read the stored pixels of DICOM slices, whatever their compression.
+"""Read the stored pixels of DICOM slices, compressed or not.
 
 pydicom decodes what needs no further package: uncompressed and deflated files, and RLE. GDCM, as a part of SimpleITK,
 decodes JPEG, JPEG-LS and JPEG 2000 images (PS3.5, A.4). Which other decoders are installed makes no difference.
@@ -30,17 +30,17 @@ BY_GDCM = (
     *(uid.JPEGLSLossless, uid.JPEGLSNearLossless, uid.JPEG2000Lossless, uid.JPEG2000),
 )
 LOSSY = (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEGLSNearLossless)
-"""Transfer syntaxes that always lose something; JPEG 2000 may, and then LossyImageCompression says so."""
+"""Lossy transfer syntaxes; JPEG 2000 may be lossy, and then sets LossyImageCompression."""
 LAYOUT = (
     *("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
     "PixelData",
 )
-"""What a decoder needs; without rescaling and lookup tables it returns the stored values."""
+"""Elements that a decoder needs; without rescaling and lookup tables it returns the stored values."""
 DECOMPRESS = "decompress it first, with gdcmconv --raw or dcmdjpeg"
 
 
 def limits(header: Any) -> tuple[int, int]:
-    """Return the smallest and the largest value that the stored bits can hold."""
+    """Return the minimum and the maximum of the stored bits."""
     bits = int(header.BitsStored)
     return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if header.PixelRepresentation else (0, 2**bits - 1)
 
@@ -59,7 +59,7 @@ def stored_pixels(bundle: Bundle, one: Slice) -> NDArray:
     """Return the stored pixels of a slice, shape (columns, rows), in the signed or unsigned dtype of its header.
 
     Raises:
-        UserError: there are no pixels of integers, they are damaged, or their compression is not supported.
+        UserError: the pixels are missing, not integers or damaged, or their compression is not supported.
     """
     content = bundle.read(one.name)
     where = f"{bundle.path}: {one.name!r}"
@@ -84,7 +84,7 @@ def stored_pixels(bundle: Bundle, one: Slice) -> NDArray:
 
 
 def _check_spare_bits(where: str, dataset: Any, stored: NDArray) -> None:
-    """Refuse padding of more bits than those stored, which would pass for intensities; mentions other such pixels."""
+    """Check that padding fits into the stored bits, else it would count as intensities; log other such pixels."""
     order = "<" if syntax_of(dataset).is_little_endian else ">"
     raw = np.frombuffer(dataset.PixelData, stored.dtype.newbyteorder(order), stored.size).reshape(stored.shape)
     beyond = (raw != stored) & (raw >> dataset.BitsStored != 0)

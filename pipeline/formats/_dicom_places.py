@@ -26,18 +26,18 @@ ALIKE = (
     *("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation"),
     *("BitsAllocated", "BitsStored", "PixelRepresentation"),
 )
-"""What all slices of a volume have in common."""
+"""Elements that all slices of a volume share."""
 GEOMETRY_TOLERANCE = 2e-4
-"""Of pixel sizes in mm, and of direction cosines: over 500 pixels, a tenth of a pixel."""
+"""Tolerance of pixel sizes in mm, and of direction cosines: over 500 pixels, a tenth of a pixel."""
 SAME_PLACE_MM = 1e-3
-"""Slices nearer to each other than this, or than `SAME_PLACE_SHARE` of the usual distance, lie at one position."""
+"""Slices closer than this, or than `SAME_PLACE_SHARE` of the usual distance, are at the same position."""
 SAME_PLACE_SHARE = 0.01
 UNEVEN_SHARE = 0.05
-"""Maximum deviation of the distance of two slices from the usual one, as a share of it: positions are rounded."""
+"""Maximum relative deviation of the distance of two slices from the usual one: positions are rounded."""
 ASTRAY_SHARE = 0.1
-"""Maximum deviation of a slice from its place on the line, as a share of the pixel size or the slice distance."""
+"""Maximum deviation of a slice from its expected position, as a share of the pixel size or slice distance."""
 TILT_DEGREES = 0.5
-"""Angle between the normal and the line through the slices from which on the log mentions it."""
+"""Minimum angle between the normal and the line through the slices that is logged."""
 CONTRAST = (
     *("TemporalPositionIdentifier", "EchoNumbers", "EchoTime", "InversionTime", "FlipAngle", "DiffusionBValue"),
     *("DiffusionGradientOrientation", "ComplexImageComponent", "ImageType", "ConvolutionKernel"),
@@ -47,19 +47,19 @@ TIMES = (
     *("AcquisitionNumber", "TriggerTime", "FrameReferenceTime", "AcquisitionDateTime", "AcquisitionTime"),
     *("ContentTime",),
 )
-"""Elements that may differ from slice to slice, and sort the images at one position."""
+"""Elements that may differ between slices, by which the images at one position are sorted."""
 PLANES = ("sagittal", "coronal", "axial")
 
 
 @dataclass(frozen=True)
 class Slice:
-    """A file, its header without the pixels, and where it lies.
+    """A file, its header without the pixels, and its position.
 
     Attributes:
         name: of the file, inside its folder or archive.
         header: everything but the pixels.
         corner: centre of the first pixel, in millimetres (left, posterior, superior: DICOM PS3.3, C.7.6.2).
-        place: its distance along the normal of the slices, in millimetres.
+        place: position along the normal of the slices, in millimetres.
     """
 
     name: str
@@ -69,7 +69,7 @@ class Slice:
 
 
 def volume_slices(path: Path, images: dict[str, pydicom.Dataset], frame: int | None) -> list[Slice]:
-    """Return the slices of one volume of a series in the order of their places.
+    """Return the slices of one volume of a series, sorted by position.
 
     Args:
         path: for messages.
@@ -106,14 +106,14 @@ def volume_slices(path: Path, images: dict[str, pydicom.Dataset], frame: int | N
 
 
 def slice_normal(header: Any) -> NDArray[np.float64]:
-    """Return the unit normal of a slice, along which the places of slices are counted."""
+    """Return the unit normal of a slice, along which positions are measured."""
     row, column = np.array(header.ImageOrientationPatient, dtype=np.float64).reshape(2, 3)
     normal = np.cross(row, column)
     return normal / np.linalg.norm(normal)
 
 
 def _check_orientations(path: Path, images: dict[str, pydicom.Dataset]) -> None:
-    """Refuse images of several orientations, such as those of a localizer."""
+    """Check that all images have the same orientation, unlike those of a localizer."""
     groups: list[tuple[NDArray[np.float64], list[str]]] = []
     for name, header in images.items():
         cosines = np.array(header.ImageOrientationPatient, dtype=np.float64)
@@ -135,7 +135,7 @@ def _check_orientations(path: Path, images: dict[str, pydicom.Dataset]) -> None:
 
 
 def _check_alike(path: Path, one: tuple[str, Any], other: tuple[str, Any]) -> None:
-    """Refuse two images that cannot be slices of one volume."""
+    """Check that two images can be slices of one volume."""
     for key in (*ALIKE, *GEOMETRY):
         values = [header.get(key) for _, header in (one, other)]
         same = values[0] == values[1]
@@ -164,7 +164,7 @@ def _positions(slices: Sequence[Slice]) -> list[list[Slice]]:
 
 
 def _check_counts(path: Path, positions: Sequence[Sequence[Slice]]) -> None:
-    """Refuse images that are there twice, lie side by side, or are not as many at each position."""
+    """Check that no image is duplicated or shifted in plane, and that all positions have as many images."""
     for images in positions:
         where = f"at {images[0].place:.2f} mm"
         seen: dict[str, Slice] = {}
@@ -173,7 +173,7 @@ def _check_counts(path: Path, positions: Sequence[Sequence[Slice]]) -> None:
             twin = seen.setdefault(identifier, one)
             if twin is not one:
                 raise UserError(
-                    f"{path}: the slice {where} stands twice: {twin.name!r} and {one.name!r} have the same "
+                    f"{path}: the slice {where} exists twice: {twin.name!r} and {one.name!r} have the same "
                     "SOPInstanceUID. Remove one."
                 )
             distance = float(np.linalg.norm(one.corner - images[0].corner))
@@ -197,12 +197,12 @@ def _check_counts(path: Path, positions: Sequence[Sequence[Slice]]) -> None:
 
 
 def _tolerance(one: Slice) -> float:
-    """How far a slice may lie beside its place, in millimetres."""
+    """Return the maximum in-plane deviation of a slice, in millimetres."""
     return ASTRAY_SHARE * min(float(size) for size in one.header.PixelSpacing)
 
 
 def _of_frame(path: Path, positions: Sequence[Sequence[Slice]], frame: int | None) -> list[Slice]:
-    """Return one image of each position: that of a frame, sorted by what differs and then by instance number."""
+    """Return one image per position: the given frame, sorted by differing elements and instance number."""
     count = len(positions[0])
     if count == 1:
         chosen_frame(path, count, frame)
@@ -241,7 +241,7 @@ def _sorting(one: Slice, keys: Sequence[str]) -> tuple[Any, ...]:
 
 
 def _comparable(value: Any) -> tuple[Any, ...]:
-    """Return a value of any kind as a tuple that can be sorted: what is missing, then numbers, then text."""
+    """Return a sort key for any value: missing values first, then numbers, then text."""
     if value is None or value == "":
         return (0,)
     if isinstance(value, (list, tuple, MultiValue)):
@@ -250,7 +250,7 @@ def _comparable(value: Any) -> tuple[Any, ...]:
 
 
 def _of_text(text: str) -> tuple[Any, ...]:
-    """Times and decimal strings are sorted as numbers."""
+    """Return the sort key of a text; times and decimal strings are sorted as numbers."""
     try:
         return (1, float(text))
     except ValueError:
@@ -258,7 +258,7 @@ def _of_text(text: str) -> tuple[Any, ...]:
 
 
 def _differing(positions: Sequence[Sequence[Slice]]) -> list[str]:
-    """Return by which elements the images at one position are sorted.
+    """Return the elements by which the images at one position are sorted.
 
     These are the elements that differ there and have the same values at every position, such as EchoTime; where there
     are none, the first that differs at every position, such as AcquisitionTime; or none.
@@ -291,7 +291,7 @@ def _text(value: Any) -> str:
 
 
 def _mixed(slices: Sequence[Slice]) -> list[str]:
-    """Describe the elements that should have one value in all slices of a volume and have several."""
+    """Describe the elements that should be constant over the slices of a volume but vary."""
     found = []
     for key in CONTRAST:
         counted = Counter(_text(one.header.get(key)) for one in slices)
@@ -302,7 +302,7 @@ def _mixed(slices: Sequence[Slice]) -> list[str]:
 
 
 def _check_even(path: Path, slices: Sequence[Slice]) -> None:
-    """Refuse slices that are missing or unevenly spaced."""
+    """Check that the slices are complete and evenly spaced."""
     places = np.array([one.place for one in slices])
     steps = np.diff(places)
     if steps.size == 0:
@@ -327,7 +327,7 @@ def _check_even(path: Path, slices: Sequence[Slice]) -> None:
 
 
 def _check_line(path: Path, slices: Sequence[Slice], normal: NDArray[np.float64]) -> None:
-    """Refuse slices that lie beside the line through the first and the last; notes a tilt of that line."""
+    """Check that the slices lie on a straight line, and log its tilt."""
     if len(slices) == 1:
         return
     corners = np.array([one.corner for one in slices])
@@ -336,7 +336,7 @@ def _check_line(path: Path, slices: Sequence[Slice], normal: NDArray[np.float64]
     tolerance = _tolerance(slices[0])
     drift = (aside[-1] - aside[0]) / (len(slices) - 1)
     if np.linalg.norm(aside - aside[0] - numbers * drift, axis=1).max() > tolerance:
-        # Medians find the slices that are astray, be it the first or the last.
+        # Medians identify misplaced slices, also the first or the last.
         usual = np.median(np.diff(aside, axis=0), axis=0)
         rest = aside - numbers * usual
         lengths = np.linalg.norm(rest - np.median(rest, axis=0), axis=1)

@@ -1,6 +1,6 @@
-"""What the formats of ITK share: volumes read and written through SimpleITK, whose axes run left, posterior, superior.
+"""Shared by the formats of ITK: read and write volumes with SimpleITK, whose axes run left, posterior, superior.
 
-SimpleITK passes over damage in compressed voxels, so their checksum is checked here before.
+SimpleITK does not detect damage in compressed voxels, so their checksum is verified here first.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from pipeline.image.image import Image
 from pipeline.image.intensity import IntensityMap
 
 FLAT = 2
-"""Dimensions of a file that holds one slice."""
+"""Dimensions of a file with a single slice."""
 MAX_DIMENSIONS = 4
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 MILLIMETRES = {
@@ -53,17 +53,17 @@ MILLIMETRES = {
     "micrometer": 1e-3,
     "nm": 1e-6,
 }
-"""Per unit of length; files that name none are taken as millimetres, as is the custom."""
+"""Millimetres per unit of length; files without a unit are in millimetres by convention."""
 DROPPED = ("ITK_", "NRRD_kinds", "NRRD_units", "NRRD_thicknesses", "NRRD_sizes")
-"""Beginnings of the keys of SimpleITK's metadata that are about the file or do not hold for a result."""
+"""Prefixes of SimpleITK's metadata keys that describe the file or are invalid for a result."""
 UNPRINTABLE = "[UNKNOWN_PRINT_CHARACTERISTICS]"
-"""Value of metadata that SimpleITK cannot hand over."""
+"""Value of metadata that SimpleITK cannot represent."""
 UNSUPPORTED = re.compile(r"not supported|Unknown PixelType|unsupported|Error interpreting|doesn't match", re.IGNORECASE)
 ANY_WRAPPER = 47
-"""Lets zlib recognise both its own streams and those of gzip."""
+"""Window size by which zlib recognises both zlib and gzip streams."""
 CHUNK_BYTES = 1 << 20
 MIN_VOXEL_BYTES = 1
-"""For a look at the size of a volume before its type is known."""
+"""Assumed before the voxel type is known."""
 
 logger = logging.getLogger(__name__)
 SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)
@@ -86,7 +86,7 @@ class Kind:
 
 @dataclass(frozen=True, kw_only=True)
 class ItkHeader(FileHeader):
-    """Header of a file that ITK reads.
+    """Header of a file read by ITK.
 
     Attributes:
         dimensions: of the file, 2 or 3.
@@ -99,7 +99,7 @@ class ItkHeader(FileHeader):
 
 @dataclass(frozen=True)
 class Header:
-    """What is taken from the text at the beginning of a file, since SimpleITK does not tell it.
+    """Fields of the text header that SimpleITK does not expose.
 
     Attributes:
         unit: of lengths.
@@ -166,7 +166,7 @@ def write_itk(path: Path, image: Image, kind: Kind) -> int:
     """Write a normalised canonical image in the orientation and dtype it came in, compressed.
 
     Returns:
-        How many voxels had to be clipped to the dtype's range.
+        Number of voxels that were clipped to the range of the dtype.
     """
     data, affine, saturated = stored_volume(image)
     stored = header_of(image, ItkHeader)
@@ -193,7 +193,7 @@ def write_itk(path: Path, image: Image, kind: Kind) -> int:
 
 
 def header_fields(text: bytes, separator: str) -> dict[str, str]:
-    """Return the fields of a header of lines "name: value" or "name = value", by their names in lower case."""
+    """Parse header lines "name: value" or "name = value"; names are in lower case."""
     fields: dict[str, str] = {}
     for line in text.decode("utf-8", errors="replace").splitlines():
         name, found, value = line.partition(separator)
@@ -203,12 +203,12 @@ def header_fields(text: bytes, separator: str) -> dict[str, str]:
 
 
 def warn_of_lost(path: Path, fields: Mapping[str, str], lost: Mapping[str, str]) -> None:
-    """Name the fields of a header that a result will not have.
+    """Warn about header fields that are lost in the result.
 
     Args:
         path: for the message.
         fields: of the file.
-        lost: names of such fields, each with the value that says nothing.
+        lost: names of such fields, each with its default value.
     """
     there = [name for name, nothing in lost.items() if fields.get(name, nothing) != nothing]
     if there:
@@ -251,7 +251,7 @@ def _affine(path: Path, header: Header, direction: Any, spacing: Any, origin: An
 
 
 def _metadata(picture: Any) -> dict[str, str]:
-    """Return the metadata of an image that still holds for a result."""
+    """Return the metadata of an image that are valid for a result."""
     found = {key: picture.GetMetaData(key) for key in picture.GetMetaDataKeys() if not key.startswith(DROPPED)}
     kept = {key: value for key, value in found.items() if UNPRINTABLE not in value}
     if "time" in kept.get("NRRD_space", ""):  # of four axes, where a result has three
@@ -260,7 +260,7 @@ def _metadata(picture: Any) -> dict[str, str]:
 
 
 def _check_stream(path: Path, data: Path, start: int, size: int) -> None:
-    """Refuse compressed voxels whose length or checksum is another one than it should be.
+    """Check the length and the checksum of compressed voxels.
 
     Args:
         path: for the message.
@@ -293,7 +293,7 @@ def _failure(path: Path, kind: Kind, error: BaseException) -> UserError:
 
 
 def _words(error: BaseException) -> str:
-    """Return the last line of what SimpleITK says, without the place in its source."""
+    """Return the last line of a SimpleITK error, without the location in its source."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.startswith("Reason:")]
     text = lines[-1] if lines else first_line(error)
     return re.sub(r"^(ITK|sitk::)\s*ERROR:\s*(\w+\(0x\w+\):\s*)?", "", text).rstrip(".")

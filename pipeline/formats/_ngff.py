@@ -1,4 +1,4 @@
-"""What the numbers of an OME-Zarr mean: the metadata of OME-NGFF, versions 0.4 and 0.5.
+"""Metadata of OME-Zarr (OME-NGFF, versions 0.4 and 0.5).
 
 Source: the specification of OME-NGFF (Moore et al., Nature Methods 18:1496-1498, 2021), https://ngff.openmicroscopy.org.
 Version 0.4 lies in zarr version 2, version 0.5 in zarr version 3 and below one key, "ome". Nothing here opens a file.
@@ -16,11 +16,11 @@ from pipeline.config.length_units import NO_LENGTHS, micrometres_in
 ZARR_FORMAT: dict[str, Literal[2, 3]] = {"0.4": 2, "0.5": 3}
 """Version of zarr by the version of OME-NGFF."""
 AXES = "tczyx"
-"""Axes that are understood, in the order that the standard demands."""
+"""Supported axes, in the order that the standard requires."""
 KINDS = {"t": "time", "c": "channel"}
-"""Of axes that are not "space"."""
+"""Types of axes that are not "space"."""
 MIN_SIDE = 256
-"""Pixels; a pyramid ends with the first level both of whose sides are smaller."""
+"""A pyramid ends with the first level whose sides are both smaller, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Axis:
 
     Attributes:
         name: one of t, c, z, y, x.
-        unit: as in the file; None where it says nothing.
+        unit: as in the file; None if it is not stated.
         scale: distance between neighbours, in that unit.
         translation: place of the centre of the first one, in that unit.
     """
@@ -41,11 +41,11 @@ class Axis:
 
     @property
     def micrometres(self) -> float | None:
-        """How many micrometres its unit has; None where the unit is unknown."""
+        """Micrometres per unit; None if the unit is unknown."""
         return micrometres_in(self.unit or "")
 
     def sized(self, micrometres: float) -> Axis:
-        """Return the axis with another distance between neighbours; the unit is kept where the distance is its own."""
+        """Return the axis with another distance between neighbours; the unit is kept if the distance is unchanged."""
         if self.micrometres and math.isclose(self.scale * self.micrometres, micrometres):
             return self
         return replace(
@@ -63,7 +63,7 @@ class Axis:
         return replace(self, scale=self.scale * factor, translation=self.translation + shift)
 
     def from_index(self, index: int) -> Axis:
-        """Return the axis of an array that begins with the given index of this one."""
+        """Return the axis of an array that starts at the given index of this one."""
         return replace(self, translation=self.translation + self.scale * index)
 
 
@@ -98,12 +98,12 @@ class Multiscale:
 
     @property
     def labels(self) -> list[str]:
-        """Name of the channels; where one has none, its number."""
+        """Names of the channels; channels without a name are numbered."""
         return [str(channel.get("label", index)) for index, channel in enumerate(self.channels)]
 
     @property
     def voxel_um(self) -> tuple[float, float, float] | None:
-        """Size of a voxel along x, y, z in micrometres; None where the unit of x or y is not stated.
+        """Voxel size along x, y, z in micrometres; None if the unit of x or y is not stated.
 
         Without an axis z, or without its unit, a voxel is as thick as it is wide.
         """
@@ -112,7 +112,7 @@ class Multiscale:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What the file states about lengths and cannot be used, in words."""
+        """Statements of the file about lengths that cannot be used."""
         unknown = [
             axis
             for axis in self.axes
@@ -128,12 +128,12 @@ class Multiscale:
         )
 
     def with_voxel_um(self, voxel_um: tuple[float, float, float]) -> Multiscale:
-        """Return the image with another size of a voxel along x, y, z; its place, counted in voxels, stays."""
+        """Return the image with another voxel size along x, y, z; its position in voxels is unchanged."""
         sizes = zip("xyz", voxel_um, strict=True)
         return self.with_axes(**{name: axis.sized(size) for name, size in sizes if (axis := self.axis(name))})
 
     def only(self, axis: str, index: int) -> Multiscale:
-        """Return what an image is that has nothing but one index along an axis."""
+        """Return the metadata of the image at one index along an axis."""
         if axis == "c":
             return replace(self, channels=self.channels[index : index + 1])
         return self.with_axes(**{one.name: one.from_index(index) for one in self.axes if one.name == axis})
@@ -143,7 +143,7 @@ class Multiscale:
         return replace(self, axes=tuple(changes.get(axis.name, axis) for axis in self.axes))
 
     def refined(self, factor: int) -> Multiscale:
-        """Return what an image is whose pixels are `factor` times smaller along y and x."""
+        """Return the metadata of an image with pixels `factor` times smaller along y and x."""
         return self.with_axes(**{axis.name: axis.refined(factor) for axis in self.axes if axis.name in "yx"})
 
 
@@ -152,16 +152,16 @@ def parse(attributes: Mapping[str, Any], wanted: str | None = None) -> Multiscal
 
     Args:
         attributes: as zarr returns them.
-        wanted: name or number of one of several images of the group; None where there is but one.
+        wanted: name or number of one of several images of the group; None if there is only one.
 
     Raises:
-        ValueError: they describe no image that can be read; the text says why.
+        ValueError: the image is invalid or not supported.
     """
     content = attributes.get("ome", attributes)
     if "plate" in content or "well" in content:
         raise ValueError("it is a plate of many images; name one of them, such as PLATE/A/1/0")
     if "image-label" in content:
-        raise ValueError("it is a mask of labels (image-label), and holds no intensities; name the image")
+        raise ValueError("it is a mask of labels (image-label), not an image of intensities; name the image")
     entries = content.get("multiscales")
     if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
         raise ValueError("it is no image of OME-NGFF: the attribute 'multiscales' is missing")
@@ -239,13 +239,13 @@ def _affine(transformations: Sequence[Mapping[str, Any]], count: int) -> list[tu
     return result
 
 
-def attributes(multiscale: Multiscale, levels: int, facts: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def attributes(multiscale: Multiscale, levels: int, processing: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return the attributes of a group whose arrays are named "0", "1", ..., each half as fine as the one before.
 
     Args:
         multiscale: the image; its axes are those of array "0".
         levels: number of arrays.
-        facts: what BrainSR did, kept in the entry's `metadata`, where the standard has room for it.
+        processing: parameters of the restoration, stored in the `metadata` of the entry.
     """
     entry: dict[str, Any] = {
         "axes": [_axis_entry(axis) for axis in multiscale.axes],
@@ -254,7 +254,7 @@ def attributes(multiscale: Multiscale, levels: int, facts: Mapping[str, Any] | N
             for level in range(levels)
         ],
         "type": "mean",
-        "metadata": {"description": "each level holds the means of squares of 2 x 2 pixels", **(facts or {})},
+        "metadata": {"description": "each level holds the means of squares of 2 x 2 pixels", **(processing or {})},
     }
     if multiscale.name is not None:
         entry["name"] = multiscale.name

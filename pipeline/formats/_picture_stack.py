@@ -1,4 +1,4 @@
-"""Decode 2-D pictures, and make an Image of them: one slice a grey picture, three a coloured one."""
+"""Decode 2-D pictures, and stack them as an Image: one slice per grey picture, three per coloured one."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from pipeline.image.intensity import IntensityMap, IntensityRange, intensity_ran
 from pipeline.image.stack import PLANE, SLICE_AXIS, UNIT, Stack, stacked
 
 MAX_JPEG_ROUNDING = 2
-"""Largest difference between the channels, of 255, of a grey JPEG picture that is stored as RGB.
+"""Maximum difference of the channels, of 255, of a grey JPEG picture stored as RGB.
 
 A conversion to YCbCr and back rounds every channel (ITU-T T.871). PNG is lossless: the channels of grey are equal.
 """
 GREY_AXES = 2
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_BIT_DEPTH, PNG_COLOUR_TYPE = 24, 25
-"""Where a PNG states bits a value and colour type (0 is grey): behind signature and sizes (RFC 2083, 4.1.1)."""
+"""Offsets of bit depth and colour type (0 is grey) in a PNG (RFC 2083, 4.1.1)."""
 BYTE = 8
 DEEP = 16
-"""Bits a value that Pillow keeps of grey pictures, but not of colours or transparency."""
+"""Bit depth that Pillow keeps for grey pictures, but not for colours or transparency."""
 DEEP_MODES = ("I", "I;16", "I;16B")
-"""Of Pillow, for grey pictures of 16 bits."""
+"""Modes of Pillow for 16-bit grey pictures."""
 OPAQUE = 255
 PLANE_AXES = 2
 JFIF_UNITS = (1, 2)
@@ -73,7 +73,7 @@ class Picture(NamedTuple):
 
     Attributes:
         values: grey ones, shape (rows, columns), uint8 or uint16, or RGB, uint8, shape (rows, columns, 3).
-        dots_per_inch: along columns and rows; None where the file does not state them.
+        dots_per_inch: along columns and rows; None if the file does not state them.
         is_coloured: whether it has colours; RGB whose channels are equal, up to the rounding of JPEG, has none.
     """
 
@@ -83,14 +83,14 @@ class Picture(NamedTuple):
 
 
 def decoded(name: str, content: bytes) -> Picture:
-    """Decode a JPEG or PNG picture, turned as its Orientation says.
+    """Decode a JPEG or PNG picture, and apply its EXIF Orientation.
 
     Args:
         name: for messages.
         content: of the file.
 
     Raises:
-        UserError: it cannot be decoded, holds several pictures, or its values are no intensities.
+        UserError: it cannot be decoded, holds several pictures, or its values are not intensities.
     """
     try:
         with warnings.catch_warnings(), PillowImage.open(io.BytesIO(content), formats=("JPEG", "PNG")) as stored:
@@ -126,16 +126,16 @@ def decoded(name: str, content: bytes) -> Picture:
 
 
 def _check_bits(name: str, bits: int) -> None:
-    """Refuse black and white, and warns that grey values of fewer than 8 bits are scaled to 8."""
+    """Check that grey values have more than 1 bit; warn if fewer than 8 bits are scaled to 8."""
     if bits == 1:
-        raise UserError(f"{name}: its pixels have 1 bit, black or white, and are no intensities; save it as grey.")
+        raise UserError(f"{name}: its pixels have 1 bit, black or white, and are not intensities; save it as grey.")
     if bits < BYTE:
         factor = OPAQUE // (2**bits - 1)
         logger.warning("%s: its grey values of %d bits are scaled to 8 bits (times %d)", name, bits, factor)
 
 
 def _tell_opacity(name: str, opaque: NDArray[np.bool_]) -> None:
-    """Warn where some pixels of a picture are not opaque: their opacity (alpha) is left out."""
+    """Warn about pixels that are not opaque; their opacity (alpha) is left out."""
     count = int(opaque.size - np.count_nonzero(opaque))
     if count:
         text = "%s: %d of %d pixels are not opaque; the opacity (alpha) of pixels is left out"
@@ -143,7 +143,7 @@ def _tell_opacity(name: str, opaque: NDArray[np.bool_]) -> None:
 
 
 def _dots_per_inch(stored: PillowImage.Image) -> tuple[float, float] | None:
-    """Return the resolution that a file states, of its columns and rows as they are shown; None where it states none.
+    """Return the resolution of the displayed columns and rows; None if the file states none.
 
     A JPEG file states it in the JFIF header or else in EXIF, of which Pillow assumes 72 where both are silent.
     """
@@ -168,7 +168,7 @@ def _is_coloured(values: NDArray, tolerance: int) -> bool:
 
 
 def as_grey(picture: NDArray) -> NDArray:
-    """Return the brightness (ITU-R 601-2) of a decoded picture, shape (rows, columns); a grey one is that itself."""
+    """Return the luma (ITU-R 601-2) of a picture, shape (rows, columns); a grey picture is returned as it is."""
     return picture if picture.ndim == GREY_AXES else np.asarray(PillowImage.fromarray(picture).convert("L"))
 
 
@@ -192,12 +192,12 @@ def read_all(contents: Iterable[tuple[str, bytes]]) -> dict[str, NDArray]:
 
 
 def stack_image(pictures: Mapping[str, NDArray], min_foreground: float, foreground: str = "head") -> Image:
-    """Make an extracted stack of pictures.
+    """Stack the pictures of a collection as an extracted volume.
 
     Args:
         pictures: by name, grey, shape (rows, columns), or coloured, shape (rows, columns, 3); all uint8 or all uint16.
-        min_foreground: pictures with a smaller fraction of foreground are neither trained on nor measured.
-        foreground: "head", or "all" where the whole picture counts.
+        min_foreground: pictures with a smaller foreground fraction are neither used for training nor evaluated.
+        foreground: "head", or "all" if the whole picture is foreground.
 
     Returns:
         Intensities normalised picture by picture, as volumes are; the masks "foreground" and "picture"
@@ -241,7 +241,7 @@ def stack_image(pictures: Mapping[str, NDArray], min_foreground: float, foregrou
         foreground_fraction=float(masks["foreground"].sum() / masks["picture"].sum()),
         stored_minimum=float(min(picture.min() for picture in arrays)),
     )
-    # What lies beside a smaller picture is as dark as the picture's background.
+    # The padding of smaller pictures is as dark as their background.
     normalised = np.where(masks["picture"], intensity.normalise(stacked(arrays)), np.float32(0))
     header = PictureStackHeader(names=tuple(pictures), sizes=sizes, samples=tuple(np.bincount(sections).tolist()))
     return Image(
@@ -258,7 +258,7 @@ def stack_image(pictures: Mapping[str, NDArray], min_foreground: float, foregrou
 
 
 def _range_of(picture: NDArray, mask: NDArray[np.bool_]) -> IntensityRange:
-    """The range of a picture, which its colours share; one that shows nothing keeps its values."""
+    """Return the intensity range of a picture, which its colours share; 0 to 1 for a constant picture."""
     foreground = mask if mask.any() else np.ones_like(mask)
     colours = foreground if picture.ndim == GREY_AXES else np.repeat(foreground[..., None], picture.shape[-1], axis=-1)
     try:

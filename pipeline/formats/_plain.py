@@ -1,4 +1,4 @@
-"""What formats without anatomical orientation share: micrographs and pictures, whose slices are drawn as they are."""
+"""Shared by formats without anatomical orientation: micrographs and pictures."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def plain_image(
     channels: Sequence[str],
     header: PlainHeader,
 ) -> Image:
-    """Make an Image of sections, so that reports draw them upright (see `pipeline.image.stack.lay`).
+    """Convert sections to an Image, laid out so that reports draw them upright (see `pipeline.image.stack.lay`).
 
     Channels become further slices: see `pipeline.image.channels`.
 
     Args:
         sections: stored values, shape (sections, channels, rows, columns).
         intensity: slope, intercept and dtype of the file.
-        voxel_um: size of a voxel along x, y and z in micrometres; None where the file does not say, then 1 pixel.
+        voxel_um: voxel size along x, y and z in micrometres; None if unknown, then 1 pixel.
         names: of the sections, for reports.
         channels: their names as the file has them, "" where it has none.
         header: header of the file; the channels are added.
@@ -75,7 +75,7 @@ def plain_image(
 
 
 def plain_sections(image: Image) -> tuple[NDArray, int]:
-    """Return the stored values of an image, and how many had to be clipped.
+    """Return the stored values of an image, and the number of clipped values.
 
     Their shape is (sections, channels, rows, columns).
     """
@@ -87,5 +87,5 @@ def plain_sections(image: Image) -> tuple[NDArray, int]:
 
 
 def section_names(count: int) -> list[str]:
-    """Return names of slices that have none of their own."""
+    """Return numbered names for sections without names."""
     return [f"section {index}" for index in range(count)]

@@ -1,4 +1,4 @@
-"""Pyramids: one array a resolution, each half as fine as the one before, in a zarr group on the disk.
+"""Image pyramids: one array per resolution, each half as fine as the one before, in a zarr group on disk.
 
 Work is done block by block, so that memory does not grow with the image.
 """
@@ -18,15 +18,15 @@ from pipeline.image.intensity import clip_to
 from pipeline.physics.grid import pad_to_multiple
 
 CHUNK = 512
-"""Side of the chunks that are written, in pixels."""
+"""Side of the chunks, in pixels."""
 
 
 def create_level(group: Any, name: str, shape: Sequence[int], dtype: np.dtype, axes: str) -> Any:
-    """Make an empty array in a zarr group; its chunks are squares of one plane.
+    """Create an empty array in a zarr group; its chunks are squares of one plane.
 
     Args:
         group: a zarr group, of version 2 or 3.
-        name: of the array; what stands there is replaced.
+        name: of the array; an existing one is replaced.
         shape: its last two axes are rows and columns.
         dtype: of the pixels.
         axes: names of all axes.

@@ -1,4 +1,4 @@
-"""TIFF files as they are opened and judged before a pixel is decoded: for whole images, and part by part.
+"""Open and check TIFF files before a pixel is decoded, to be read whole or part by part.
 
 An OME-TIFF may lie in several files (https://ome-model.readthedocs.io/en/stable/ome-tiff/specification.html): its XML
 states which page of which file holds which plane, and is stored in one of them, in all, or in a companion file.
@@ -35,11 +35,11 @@ from pipeline.formats._tiff_metadata import (
 from pipeline.image.intensity import IntensityMap
 
 COMPANION = ".companion.ome"
-"""Ends the name of a file that holds nothing but the XML of an OME-TIFF in several files."""
+"""Suffix of a companion file, which contains only the XML of a multi-file OME-TIFF."""
 DTYPES = ("uint8", "uint16", "uint32", "int8", "int16", "int32", "float32", "float64")
-"""Those that OME-TIFF can hold."""
+"""Pixel types that OME-TIFF supports."""
 HALF = "float16"
-"""OME-TIFF has no such floats; they are read, and written with 32 bits."""
+"""OME-TIFF does not support 16-bit floats; they are read, and written with 32 bits."""
 SLICE_AXES = "ZIQ"
 """Of tifffile: depth, pages in sequence, and pages of which nothing is known."""
 PAGE_AXES = ("YX", "YXS", "SYX")
@@ -81,20 +81,20 @@ DAMAGE = (
     SyntaxError,
     EOFError,
 )
-"""What tifffile and the codecs raise on broken files."""
+"""Exceptions that tifffile and the codecs raise on broken files."""
 LARGEST_CLASSIC_BYTES = 2**32 - 2**25
-"""Files that may grow beyond this are written as BigTIFF."""
+"""Files that may exceed this size are written as BigTIFF."""
 SHOWN = 8
-"""Names that a message lists before it only counts."""
+"""Maximum number of names listed in a message."""
 
 logger = logging.getLogger(__name__)
-# tifffile logs what it corrects by guessing; what matters of that is an error here.
+# tifffile logs what it corrects by guessing; corrections that matter raise an error here.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 
 @contextmanager
 def telling(path: Path) -> Iterator[None]:
-    """Turn whatever tifffile raises about a broken file into one message."""
+    """Convert exceptions of tifffile about a broken file to one message."""
     try:
         yield
     except DAMAGE as error:
@@ -103,7 +103,7 @@ def telling(path: Path) -> Iterator[None]:
 
 @contextmanager
 def opened_tiff(path: Path) -> Iterator[Any]:
-    """Open a TIFF file as tifffile.TiffFile; of an OME-TIFF in several files all, whichever of them is named.
+    """Open a TIFF file as tifffile.TiffFile; all files of a multi-file OME-TIFF, whichever of them is named.
 
     Nothing outside the folder of the file is read.
 
@@ -172,7 +172,7 @@ def _main_file(path: Path) -> Path:
 
 
 def _check_files_are_named(path: Path, root: ElementTree.Element) -> None:
-    """Refuse XML that identifies other files by their UUID alone, so that they cannot be found.
+    """Check that the XML names other files, and does not identify them by their UUID alone.
 
     Raises:
         UserError: it does.
@@ -195,7 +195,7 @@ def _is_companion(path: Path) -> bool:
 
 
 def _ome_xml(path: Path) -> str | None:
-    """Return the OME-XML of a TIFF or companion file; None where a TIFF has none."""
+    """Return the OME-XML of a TIFF or companion file; None if a TIFF has none."""
     if _is_companion(path):
         return path.read_text(encoding="utf-8-sig")
     with tifffile.TiffFile(path, _multifile=False) as file:
@@ -203,7 +203,7 @@ def _ome_xml(path: Path) -> str | None:
 
 
 def _described_by(path: Path, name: str | None) -> Path:
-    """Return the file that holds the XML of a set, of which another file names nothing but that."""
+    """Return the file with the XML of a multi-file OME-TIFF, as named by another file of the set."""
     if not name:
         raise UserError(f"{path}: is one file of a set, and does not name the file that describes it (BinaryOnly).")
     main = _beside(path, name)
@@ -244,7 +244,7 @@ def _listed(names: list[str]) -> str:
 
 
 def _without_files(root: ElementTree.Element) -> str:
-    """Return OME-XML that does not state in which file the planes are: they are in its own file."""
+    """Return the OME-XML without references to files: all planes are in its own file."""
     for block in elements(root, "TiffData"):
         for element in [one for one in block if tag_of(one) == "UUID"]:
             block.remove(element)
@@ -273,7 +273,7 @@ def chosen_series(path: Path, file: Any, wanted: str | None) -> Any:
 
 
 def _check_chain(file: Any) -> None:
-    """Refuse a chain of pages that ends nowhere or in a circle: tifffile passes over the pages that are lost."""
+    """Check that the chain of pages is complete: tifffile skips lost pages."""
     count = len(file.pages)
     file.filehandle.seek(file.pages.next_page_offset)
     if any(file.filehandle.read(file.tiff.offsetsize)):
@@ -281,10 +281,10 @@ def _check_chain(file: Any) -> None:
 
 
 def stated_by(file: Any, series: Any) -> Stated:
-    """What the file says about the size of its pixels and about its channels.
+    """Return the pixel size and the channels that the file states.
 
     Raises:
-        ValueError: a size is no number.
+        ValueError: a size is not a number.
     """
     if file.is_ome:
         images = elements(ome_root(file.ome_metadata), "Image")
@@ -299,7 +299,7 @@ def stated_by(file: Any, series: Any) -> Stated:
 
 
 def tell_what_is_left_out(path: Path, file: Any, series: Any) -> None:
-    """Warn where metadata do not fit the pages of a file or are not kept, and refuses those that cannot be right.
+    """Check metadata against the pages of a file, and warn about metadata that are not kept.
 
     Raises:
         UserError: the text of ImageJ does not fit the pages; or the XML of OME does not, and there are several files,
@@ -326,7 +326,7 @@ def tell_what_is_left_out(path: Path, file: Any, series: Any) -> None:
 
 
 def _check_imagej(path: Path, file: Any, series: Any) -> None:
-    """Refuse a text of ImageJ that states other numbers of images than the file holds; warns of its calibration."""
+    """Check the number of images that ImageJ states, and warn about an intensity calibration."""
     found: Mapping[str, Any] = file.imagej_metadata or {}
     planes = math.prod(size for axis, size in zip(series.axes, series.shape, strict=True) if axis not in "YXS")
     # Large stacks lie in one piece behind their only page; tifffile falls back to other kinds where they cannot.
@@ -348,7 +348,7 @@ def _check_imagej(path: Path, file: Any, series: Any) -> None:
 
 
 def photometric_of(page: Any) -> str:
-    """Return what the numbers of a page mean, by tifffile's name; a page that does not say is grey."""
+    """Return the photometric interpretation of a page, as tifffile names it; grey by default."""
     if PHOTOMETRIC_TAG not in page.tags and page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
         return GREY
     try:
@@ -360,7 +360,7 @@ def photometric_of(page: Any) -> str:
 
 
 def check_pixels(path: Path, series: Any) -> None:
-    """Refuse pixels that are no intensities or cannot be decoded, by name.
+    """Check that pixels are intensities and can be decoded.
 
     Raises:
         UserError: they are.
@@ -372,11 +372,13 @@ def check_pixels(path: Path, series: Any) -> None:
     if isinstance(page.bitspersample, tuple):
         raise UserError(f"{path}: its samples have {page.bitspersample} bits; save it with samples of one depth.")
     if page.bitspersample == 1:
-        raise UserError(f"{path}: its pixels have 1 bit, black or white, and are no intensities; save it as grey.")
+        raise UserError(f"{path}: its pixels have 1 bit, black or white, and are not intensities; save it as grey.")
     if dtype is None or dtype.name not in (*DTYPES, HALF):
         found = f"{page.bitspersample} bits" if dtype is None else f"type {dtype}"
         advice = "; save their magnitude" if dtype is not None and dtype.kind == "c" else ""
-        raise UserError(f"{path}: pixels of {found} are no intensities; known are {', '.join(DTYPES)}, {HALF}{advice}.")
+        raise UserError(
+            f"{path}: pixels of {found} are not intensities; known are {', '.join(DTYPES)}, {HALF}{advice}."
+        )
     if page.axes not in PAGE_AXES or page.samplesperpixel < (COLOUR_SAMPLES if kind == COLOUR else 1):
         raise UserError(f"{path}: has pages of shape {page.shape} with the axes {page.axes}; save one slice a page.")
     try:
@@ -392,7 +394,7 @@ def check_pixels(path: Path, series: Any) -> None:
 
 
 def unknown_compression(path: Path, page: Any) -> UserError:
-    """Make the error about a compression for which there is no codec."""
+    """Return the error for a compression without codec."""
     try:
         name = tifffile.COMPRESSION(page.compression).name
     except ValueError:
@@ -409,12 +411,12 @@ def unknown_compression(path: Path, page: Any) -> UserError:
 
 
 class Samples(NamedTuple):
-    """What the samples of a pixel are.
+    """Meaning of the samples of a pixel.
 
     Attributes:
         kept: those that are channels or colours.
         coloured: whether the first three are red, green and blue.
-        opacity: the one that is the opacity (alpha); None where none is.
+        opacity: the one that is the opacity (alpha); None if none is.
         is_premultiplied: whether the colours are stored multiplied by their opacity.
     """
 
@@ -425,7 +427,7 @@ class Samples(NamedTuple):
 
 
 def samples_of(path: Path, page: Any) -> Samples:
-    """Return what the samples of a pixel are, and warns about those of unknown meaning."""
+    """Return the meaning of the samples of a pixel, and warn about unknown ones."""
     coloured = photometric_of(page) == COLOUR
     first = COLOUR_SAMPLES if coloured else 1
     kinds = dict(zip(range(first, page.samplesperpixel), page.extrasamples, strict=False))
@@ -438,29 +440,29 @@ def samples_of(path: Path, page: Any) -> Samples:
 
 
 class Turn(NamedTuple):
-    """How stored rows and columns become those that are shown: exchanged first, then reversed."""
+    """Map from stored to displayed rows and columns: transposed first, then flipped."""
 
     exchanged: bool = False
     rows_reversed: bool = False
     columns_reversed: bool = False
 
     def shape(self, rows: int, columns: int) -> tuple[int, int]:
-        """Return the shown rows and columns of a stored page, or the other way round."""
+        """Return the number of displayed rows and columns of a stored page, or the inverse."""
         return (columns, rows) if self.exchanged else (rows, columns)
 
     def stored(self, rows: slice, columns: slice, shown: tuple[int, int]) -> tuple[slice, slice]:
-        """Return where a region lies in the stored page; `shown` are the rows and columns of the whole page."""
+        """Return the region in the stored page; `shown` are the displayed rows and columns of the whole page."""
         rows = slice(shown[0] - rows.stop, shown[0] - rows.start) if self.rows_reversed else rows
         columns = slice(shown[1] - columns.stop, shown[1] - columns.start) if self.columns_reversed else columns
         return (columns, rows) if self.exchanged else (rows, columns)
 
     def turned(self, region: NDArray) -> NDArray:
-        """Return a stored region (rows, columns) as it is shown."""
+        """Return a stored region (rows, columns) as it is displayed."""
         region = region.T if self.exchanged else region
         return region[:: -1 if self.rows_reversed else 1, :: -1 if self.columns_reversed else 1]
 
     def sizes(self, stated: tuple[float | None, float | None, float | None]) -> tuple[float | None, ...]:
-        """Return the sizes of a pixel along x, y, z as it is shown."""
+        """Return the voxel size along x, y, z of the displayed page."""
         x, y, z = stated
         return (y, x, z) if self.exchanged else (x, y, z)
 
@@ -479,7 +481,7 @@ TURNS: Mapping[int, Turn] = {
 
 
 def turn_of(path: Path, page: Any) -> Turn:
-    """Return how a page is turned; a value that is not in the standard is ignored, with a warning."""
+    """Return the orientation of a page; a non-standard value is ignored with a warning."""
     value = page.tags.valueof(ORIENTATION_TAG, 1)
     if value not in TURNS:
         logger.warning("%s: its Orientation %s is none of 1 to 8, and is not followed", path, value)
@@ -489,7 +491,7 @@ def turn_of(path: Path, page: Any) -> Turn:
 
 
 def intensity_of(page: Any, dtype: np.dtype) -> IntensityMap:
-    """The map of the pixels: of those that are stored as inverted integers, low values are bright."""
+    """Return the intensity map; inverted integers have a negative slope."""
     name = "float32" if dtype.name == HALF else dtype.newbyteorder("=").name
     if photometric_of(page) != GREY_INVERTED or dtype.kind == "f":
         return IntensityMap(dtype=name)
@@ -499,7 +501,7 @@ def intensity_of(page: Any, dtype: np.dtype) -> IntensityMap:
 
 @dataclass
 class Handles:
-    """The files of a set, of which no more than two are open at a time: the one that tifffile keeps, and one more."""
+    """Files of a multi-file OME-TIFF, at most two of which are open at a time."""
 
     _last: Any = None
 
@@ -520,7 +522,7 @@ class Handles:
 
 
 def check_pages(path: Path, series: Any, handles: Handles) -> None:
-    """Refuse pages that differ or are missing: tifffile reads every page as if it were like the first.
+    """Check that no page is missing or differs: tifffile reads every page like the first.
 
     Tiles may be left out, as GDAL does with those of one colour; they are counted in a warning.
 
@@ -548,7 +550,7 @@ def check_pages(path: Path, series: Any, handles: Handles) -> None:
 
 
 def _check_alike(path: Path, first: Any, page: Any, handle: Any) -> None:
-    """Refuse a page that is not like the first of its image."""
+    """Check that a page has the properties of the first page."""
     whole = page
     if page is not page.keyframe and page.offset > 0:
         handle.seek(page.offset)
@@ -570,7 +572,7 @@ def _check_alike(path: Path, first: Any, page: Any, handle: Any) -> None:
 
 
 def _look(page: Any) -> dict[str, Any]:
-    """What all pages of an image must have in common, by name."""
+    """Return the properties that all pages of an image share, by name."""
     return {
         "shape": tuple(page.shape),
         "type": None if page.dtype is None else page.dtype.newbyteorder("=").name,
@@ -581,7 +583,7 @@ def _look(page: Any) -> dict[str, Any]:
 
 
 def check_identities(path: Path, file: Any, series: Any) -> None:
-    """Warn where a file of a set says that it is another one than the set names: it may have been replaced."""
+    """Warn about a file of a set with an unexpected identifier: it may have been replaced."""
     if not file.is_ome:
         return
     expected = {name: uuid for uuid, name in _file_names(path, ome_root(file.ome_metadata)).items()}

@@ -1,7 +1,7 @@
-"""What a TIFF file says about its pixels: their size in micrometres and the names of the channels.
+"""Metadata of TIFF files: the pixel size in micrometres and the names of the channels.
 
-OME-TIFF says it in XML (Goldberg et al., Genome Biology 6:R47, 2005), ImageJ in lines of text. The resolution of other
-TIFF files is meant for printers, and is not taken for the size of anything.
+OME-TIFF stores them as XML (Goldberg et al., Genome Biology 6:R47, 2005), ImageJ as lines of text. The resolution of
+other TIFF files is meant for printers, and is not used as pixel size.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from xml.etree import ElementTree
 from pipeline.config.length_units import NO_LENGTHS, micrometres_in
 
 PLANE_PLACES = ("PositionX", "PositionY", "PositionZ", "DeltaT")
-"""Attributes of OME about where and when a plane was acquired."""
+"""Attributes of OME for position and time of a plane."""
 IMAGEJ_PLACES = ("xorigin", "yorigin", "zorigin", "finterval")
-"""Places of the origin and the interval of frames, as ImageJ names them."""
+"""ImageJ's keys for the origin and the frame interval."""
 ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
-"""How ImageJ writes signs such as micro and angstrom."""
+"""Escapes of ImageJ for characters such as micro and angstrom."""
 
 
 @dataclass(frozen=True)
 class Stated:
-    """What a file states about an image.
+    """Metadata that a file states about an image.
 
     Attributes:
-        sizes_um: sizes of a pixel along x, y and z in micrometres; None where nothing is stated.
+        sizes_um: sizes of a pixel along x, y and z in micrometres; None if nothing is stated.
         channels: names of the channels; none where the file names none.
-        warnings: what the file states about sizes that cannot be used, in words.
-        lost: what the file states that a result does not contain, by the names of the file.
+        warnings: statements about sizes that cannot be used.
+        lost: names of metadata that the result does not contain.
     """
 
     sizes_um: tuple[float | None, float | None, float | None] = (None, None, None)
@@ -41,18 +41,18 @@ class Stated:
 
     @property
     def is_sound(self) -> bool:
-        """Whether every stated size can be true."""
+        """Whether every stated size is finite and positive."""
         return all(size is None or (math.isfinite(size) and size > 0) for size in self.sizes_um)
 
     @property
     def voxel_um(self) -> tuple[float, float, float] | None:
-        """Size of a voxel where it is known in the plane; slices of unknown distance count as far apart as columns."""
+        """Voxel size, if known in the plane; an unknown slice distance is taken to be that of the columns."""
         x, y, z = self.sizes_um
         return None if x is None or y is None else (x, y, x if z is None else z)
 
 
 def unknown_unit(unit: str, name: str) -> str:
-    """Says in words that a unit is unknown, and what follows from that."""
+    """Return the warning about an unknown unit."""
     return f"the unit {unit!r} of {name} is unknown; the size of a pixel counts as unknown: give it with voxel_um"
 
 
@@ -60,7 +60,7 @@ def ome_root(text: str) -> ElementTree.Element:
     """Parse the XML of an OME-TIFF.
 
     Raises:
-        ValueError: it is no XML, or declares entities.
+        ValueError: it is not XML, or declares entities.
     """
     if "<!" in text.replace("<!--", "").replace("<![CDATA[", ""):
         raise ValueError("its XML declares entities")
@@ -76,7 +76,7 @@ def tag_of(element: ElementTree.Element) -> str:
 
 
 def elements(root: ElementTree.Element, name: str) -> list[ElementTree.Element]:
-    """Return all elements of a name, in whatever namespace."""
+    """Return all elements of a name, in any namespace."""
     return [element for element in root.iter() if tag_of(element) == name]
 
 
@@ -87,7 +87,7 @@ def stated_by_ome(image: ElementTree.Element) -> Stated:
         image: the element Image.
 
     Raises:
-        ValueError: a size is no number.
+        ValueError: a size is not a number.
     """
     found = elements(image, "Pixels")
     if not found:
@@ -124,7 +124,7 @@ def _number(text: Any, name: str) -> float:
 
 
 def _half_stated(sizes: Sequence[float | None], name: str) -> tuple[str, ...]:
-    """Says in words that the size of a pixel is stated along some axes only, so that it is unknown."""
+    """Return the warning about a pixel size that is stated along some axes only."""
     stated = [f"{name}{axis}" for axis, size in zip("XYZ", sizes, strict=True) if size is not None]
     missing = [f"{name}{axis}" for axis, size in zip("XY", sizes, strict=False) if size is None]
     if not stated or not missing:
@@ -136,7 +136,7 @@ def _half_stated(sizes: Sequence[float | None], name: str) -> tuple[str, ...]:
 
 
 def stated_by_imagej(metadata: Mapping[str, Any], tags: Any) -> Stated:
-    """Read ImageJ's lines of text, and the resolution, which for ImageJ is in pixels per its own unit.
+    """Read ImageJ's metadata, and the resolution, which is in pixels per ImageJ's unit.
 
     Raises:
         ValueError: a number is none.
@@ -154,7 +154,7 @@ def stated_by_imagej(metadata: Mapping[str, Any], tags: Any) -> Stated:
 
 
 def _imagej_unit(metadata: Mapping[str, Any], axis: str) -> str:
-    """Return the unit along an axis: ImageJ writes that of y and z only where it is another one than that of x."""
+    """Return the unit along an axis; ImageJ writes that of y and z only if it differs from that of x."""
     unit = metadata.get(f"{axis.lower()}unit", metadata.get("unit", ""))
     return ESCAPED.sub(lambda found: chr(int(found[1], 16)), str(unit))
 
@@ -170,7 +170,7 @@ def _imagej_size(tags: Any, name: str) -> float | None:
 def _sizes(
     stated: Mapping[str, tuple[float | None, str, str]],
 ) -> tuple[tuple[float | None, float | None, float | None], tuple[str, ...]]:
-    """Turn sizes with units, along x, y and z, into micrometres, and says which units are unknown."""
+    """Convert sizes along x, y and z to micrometres, with warnings about unknown units."""
     sizes, warnings = [], []
     for value, unit, name in stated.values():
         factor = micrometres_in(unit)

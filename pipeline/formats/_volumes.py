@@ -1,4 +1,4 @@
-"""What the formats of nibabel share: loading whole files, and turning volumes to canonical order and back."""
+"""Shared by the formats of nibabel: loading whole files, and reorienting volumes to canonical order and back."""
 
 from __future__ import annotations
 
@@ -35,24 +35,24 @@ from pipeline.image.intensity import IntensityMap
 
 SPATIAL_AXES = 3
 IMAGE_AXES = 2
-"""Axes with several voxels that an image has at least: a single slice is one, a row of voxels is none."""
+"""Minimum number of axes with several voxels: a single slice is an image, a row of voxels is not."""
 MAX_VOXEL_BYTES = 8
 """Of a 64-bit number."""
 DAMAGE = (ImageFileError, HeaderDataError, MGHError, EOFError, OSError, zlib.error, ValueError, KeyError)
-"""What nibabel raises on broken files."""
+"""Exceptions that nibabel raises on broken files."""
 COMPRESSED = (".gz", ".mgz")
-"""Endings of the names of gzipped files."""
+"""Suffixes of gzipped files."""
 UNKNOWN_TYPE = re.compile(r"data code (\d+) not (?:supported|recognized)")
-"""What nibabel says of types of voxels that it does not read."""
+"""Messages of nibabel about voxel types that it does not read."""
 UNSUPPORTED_TYPES = {1: "binary (1 bit)", 1536: "float128", 2048: "complex256"}
 """Names of such types in NIfTI-1."""
 
-# nibabel remarks on headers that it mends by guessing; what matters of that is an error here, told once.
+# nibabel logs headers that it repairs by guessing; those that matter raise an error here.
 logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)
 
 
 def load(path: Path, title: str, check: Callable[[Any], None], part: Part) -> tuple[Any, NDArray]:
-    """Load a file with nibabel and picks one volume of it.
+    """Load a file with nibabel, and select one of its volumes.
 
     Args:
         path: the file.
@@ -91,20 +91,20 @@ def load(path: Path, title: str, check: Callable[[Any], None], part: Part) -> tu
 
 
 def file_of(file: Any, part: str = "image") -> Path:
-    """Return the file that holds the "image" or the "header" of nibabel's image; they are one, but for pairs."""
+    """Return the path of the "image" or "header" part of nibabel's image; the same file except for pairs."""
     holders = file.file_map
     return Path(holders.get(part, holders["image"]).filename)
 
 
 def _unzipped(path: Path, proxy: Any) -> NDArray:
-    """The stored voxels of a gzipped file, read once; `proxy` is nibabel's account of where they lie in it."""
+    """Return the stored voxels of a gzipped file in one pass; `proxy` is nibabel's array proxy."""
     count = int(np.prod(proxy.shape, dtype=np.int64))
     content = read_gzip(path, proxy.offset + count * proxy.dtype.itemsize)
     return np.frombuffer(content, proxy.dtype, count, proxy.offset).reshape(proxy.shape, order=proxy.order)
 
 
 def _spatial(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The sizes of the first three axes, of which the last may be left out."""
+    """Return the sizes of the first three axes, padded to three."""
     return (*shape, 1)[:SPATIAL_AXES]
 
 
@@ -122,7 +122,7 @@ def _check_shape(path: Path, file: Any) -> None:
 
 
 def check_is_image(path: Path, shape: tuple[int, ...]) -> None:
-    """Refuse shapes without at least two spatial axes of several voxels.
+    """Check that at least two spatial axes have several voxels.
 
     Raises:
         UserError: an axis has no voxel, or fewer than two of the first three have several.
@@ -134,7 +134,7 @@ def check_is_image(path: Path, shape: tuple[int, ...]) -> None:
 
 
 def check_voxel_type(path: Path, dtype: np.dtype) -> None:
-    """Refuse voxels that are no real numbers of at most 64 bits.
+    """Check that voxels are real numbers of at most 64 bits.
 
     Raises:
         UserError: naming the type.
@@ -153,7 +153,7 @@ def check_voxel_type(path: Path, dtype: np.dtype) -> None:
 def canonical_image(
     path: Path, raw: NDArray, affine: NDArray, intensity: IntensityMap, unit: str, header: FileHeader
 ) -> Image:
-    """Turn stored voxels into an Image in canonical order with physical intensities.
+    """Convert stored voxels to an Image in canonical order with physical intensities.
 
     These are 64-bit floats, or 32-bit floats where they lose nothing: of integers up to 16 bits, and of 32-bit floats,
     with neither slope nor intercept.
@@ -178,7 +178,7 @@ def canonical_image(
 
 
 def _physical(raw: NDArray, intensity: IntensityMap) -> NDArray[np.floating]:
-    """Apply slope and intercept, without further arrays as large as the volume."""
+    """Apply slope and intercept in place, to save memory."""
     if (intensity.slope, intensity.intercept) == (1, 0) and np.can_cast(raw.dtype, np.float32):
         return raw.astype(np.float32)
     physical = raw.astype(np.float64)
@@ -188,7 +188,7 @@ def _physical(raw: NDArray, intensity: IntensityMap) -> NDArray[np.floating]:
 
 
 def stored_volume(image: Image) -> tuple[NDArray, NDArray[np.float64], int]:
-    """Return an image's stored voxels and affine in the order of its file, and how many voxels were clipped."""
+    """Return stored voxels and affine in the orientation of the file, and the number of clipped voxels."""
     stored, saturated = image.intensity.to_stored(image.data)
     assert image.header.orientation is not None
     data, affine = image.header.orientation.from_canonical(stored, image.affine)

@@ -55,7 +55,7 @@ LARGEST_SIDE = 2**16 - 1
 MARK = "BrainSR"
 QUANTITY = "expected error"
 OF_STORED_VALUES = ("PixelPaddingValue", "PixelPaddingRangeLimit", "RealWorldValueMappingSequence")
-"""Elements that say what certain stored values mean."""
+"""Elements that define the meaning of certain stored values."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,7 @@ class DicomHeader(FileHeader):
 
 HEADER = DicomHeader
 
-# pydicom remarks on values that it mends; what matters of that is an error here, told once.
+# pydicom logs values that it repairs; those that matter raise an error here.
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 
 
@@ -165,7 +165,7 @@ def write(path: Path, image: Image) -> int:
     """Write a normalised canonical image as a series in one zip archive, in the depth and with the slope it came in.
 
     Returns:
-        How many voxels had to be clipped to what the file can hold.
+        Number of voxels that were clipped to the range of the file.
 
     Raises:
         UserError: a slice has more rows or columns than DICOM allows.
@@ -187,17 +187,17 @@ def write(path: Path, image: Image) -> int:
 
 
 def as_quantity(image: Image) -> Image:
-    """Return an image as integers with a slope of its own: the largest value takes the whole range of the pixels.
+    """Convert an image to integers with a new slope, so that its maximum uses the whole range of the pixels.
 
-    The series says that it holds expected errors. Windows and meanings of single stored values are left out, since they
-    are those of intensities.
+    The series description states that it contains expected errors. Windows and meanings of single stored values are
+    left out, since they apply to intensities.
     """
     source = header_of(image, DicomHeader)
     header = pydicom.Dataset.from_json(source.elements)
     lowest, highest = limits(header)
     largest = float(np.max(image.intensity.to_physical(image.data)))
     step = float(as_text(largest / (highest - max(lowest, 0)) * (1 + 1e-9))) if largest else 1.0
-    # Of MONOCHROME1, much is shown bright only where the slope is negative.
+    # In MONOCHROME1, large values are bright only if the slope is negative.
     inverted = image.intensity.slope < 0
     slope, intercept = (-step, float(as_text(step * highest))) if inverted else (step, 0.0)
     header.SeriesDescription = f"{header.get('SeriesDescription') or ''} {QUANTITY}".strip()
@@ -209,7 +209,7 @@ def as_quantity(image: Image) -> Image:
 
 
 def _size(header: Any) -> tuple[int, int]:
-    """Columns and rows."""
+    """Return the number of columns and rows."""
     return int(header.Columns), int(header.Rows)
 
 
@@ -236,7 +236,7 @@ def _affine(path: Path, slices: Sequence[Slice]) -> NDArray[np.float64]:
 
 
 def _compare_distance(path: Path, header: Any, distance: float) -> None:
-    """Note a SpacingBetweenSlices that contradicts the positions: slices may be missing, or of other volumes."""
+    """Warn about a SpacingBetweenSlices that contradicts the positions: slices may be missing or foreign."""
     said = abs(float(header.get("SpacingBetweenSlices") or distance))
     if abs(said - distance) > UNEVEN_SHARE * distance:
         logger.warning(
@@ -249,7 +249,7 @@ def _compare_distance(path: Path, header: Any, distance: float) -> None:
 
 
 def _thickness(path: Path, header: Any) -> float:
-    """Return the distance that a single slice would have to the next one, in millimetres."""
+    """Return the slice distance of a single slice, in millimetres."""
     given = [header.get(key) for key in ("SpacingBetweenSlices", "SliceThickness")]
     known = next((abs(float(value)) for value in given if value), None)
     if known is None:
@@ -278,7 +278,7 @@ def _files(header: Any, image: Image, data: NDArray, affine: NDArray[np.float64]
 
 
 def _describe(header: Any, image: Image, affine: NDArray[np.float64], series: str, slices: int) -> None:
-    """Set what all slices of the result share."""
+    """Set the elements that all slices of the result share."""
     header.HighBit = header.BitsStored - 1
     header.SpecificCharacterSet = "ISO_IR 192"
     header.SeriesInstanceUID = series

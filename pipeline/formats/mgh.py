@@ -28,12 +28,12 @@ from pipeline.image.intensity import IntensityMap
 SUFFIXES = (".mgh", ".mgz")
 WRITTEN = (".mgz", ".mgh")
 PARAMETERS = ("tr", "flip_angle", "te", "ti", "fov", "dof")
-"""Of the measurement: times in milliseconds, the angle in radians, the field of view in millimetres, and the degrees of
+"""Scan parameters: times in milliseconds, the angle in radians, the field of view in millimetres, and the degrees of
 freedom."""
 FOOTER_BYTES = 20
-"""The first five of them, behind the voxels."""
+"""Size of the first five of them, stored after the voxels."""
 GOOD_RAS = slice(28, 30)
-"""Bytes of goodRASFlag, which says whether the file states its voxel size and position."""
+"""Bytes of goodRASFlag, which is set if the file states its voxel size and position."""
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ def write(path: Path, image: Image) -> int:
     """Write a normalised canonical image in the orientation and dtype it came in.
 
     Returns:
-        How many voxels had to be clipped to the dtype's range.
+        Number of voxels that were clipped to the range of the dtype.
     """
     data, affine, saturated = stored_volume(image)
     stored = header_of(image, MghHeader)
@@ -108,7 +108,7 @@ def _check(path: Path, file: Any) -> None:
 
 
 def _tags(path: Path, file: Any) -> bytes:
-    """Return what follows the scan parameters."""
+    """Return the bytes after the scan parameters."""
     with ImageOpener(str(path)) as stream:
         stream.seek(file.header.get_footer_offset() + FOOTER_BYTES)
         return stream.read()

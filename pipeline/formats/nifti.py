@@ -1,7 +1,7 @@
 """NIfTI-1 and NIfTI-2, plain, gzipped or as a pair of header and image, read and written through nibabel.
 
-Of a 4-D image one volume is taken, and written as a 3-D image; a pair is written as one file. Whatever the header says
-that still holds for the result is kept, extensions included. Both qform and sform are moved to the grid of the result,
+One volume of a 4-D image is read, and written as a 3-D image; a pair is written as one file. All header fields that are
+valid for the result are kept, extensions included. Both qform and sform are moved to the grid of the result,
 with their codes.
 """
 
@@ -39,10 +39,10 @@ VERSIONS = {348: 1, 540: 2}
 PARTNERS = {".hdr": ".img", ".img": ".hdr"}
 UNIT_BITS = 7
 METRE, MICROMETRE = 1, 3
-"""Codes in the lowest three bits of xyzt_units (NIfTI-1); all others are taken as millimetres, as is the custom."""
+"""Codes in the lowest three bits of xyzt_units (NIfTI-1); all others mean millimetres by convention."""
 MILLIMETRES_PER_METRE = 1000.0
 ALIGNED = 2
-"""Code of an sform that states a position relative to something that nobody names (NIfTI-1)."""
+"""Code of an sform relative to an unspecified reference (NIfTI-1)."""
 VECTOR_INTENTS = {
     1004: "matrices",
     1005: "symmetric matrices",
@@ -56,11 +56,11 @@ VECTOR_INTENTS = {
 }
 """Intent codes of files whose fifth axis counts the components of a voxel (NIfTI-1)."""
 MAX_DISAGREEMENT = 0.1
-"""Distance of corners, in voxels, up to which qform and sform agree."""
+"""Maximum distance of corners, in voxels, for qform and sform to agree."""
 SAME_GRID = 1e-9
-"""Difference, in voxels, that rounding alone makes between two affines of the same grid."""
+"""Maximum difference of two affines of the same grid due to rounding, in voxels."""
 PLAUSIBLE_MM = (1.0, 1000.0)
-"""Extent along the longest side, outside which the unit of length is in doubt."""
+"""Plausible extent of the longest side; outside, the unit of length is in doubt."""
 
 logger = logging.getLogger(__name__)
 
@@ -120,7 +120,7 @@ def write(path: Path, image: Image) -> int:
     """Write a normalised canonical image in the orientation, dtype, slope and units it came in.
 
     Returns:
-        How many voxels had to be clipped to the dtype's range.
+        Number of voxels that were clipped to the range of the dtype.
     """
     data, affine, saturated = stored_volume(image)
     header = _header(image)
@@ -146,7 +146,7 @@ def write(path: Path, image: Image) -> int:
     stored = header_of(image, NiftiHeader)
     for code, content in stored.extensions:
         header.extensions.append(Nifti1Extension(code, base64.b64decode(content)))
-    # Without an affine of its own, nibabel leaves both forms of the header alone.
+    # Without an affine, nibabel leaves both forms of the header unchanged.
     kind: Any = IMAGE_TYPES[stored.version]
     file = kind(data, None, header=header, dtype=data.dtype)
     file.header.set_slope_inter(image.intensity.slope, image.intensity.intercept)
@@ -156,7 +156,7 @@ def write(path: Path, image: Image) -> int:
 
 
 def as_quantity(image: Image) -> Image:
-    """Return an image as 32-bit floats, without the display window and the intent that its intensities had."""
+    """Convert an image to 32-bit floats, without the display window and the intent of its intensities."""
     header = _header(image)
     for name in ("cal_min", "cal_max", "intent_code", "intent_p1", "intent_p2", "intent_p3"):
         header[name] = 0
@@ -169,7 +169,7 @@ def as_quantity(image: Image) -> Image:
 
 
 def _header(image: Image) -> Any:
-    """Return the header of the file that an image came from, as that of a single file without extensions."""
+    """Return the header of the source file, as that of a single file without extensions."""
     stored = header_of(image, NiftiHeader)
     kind: Any = IMAGE_TYPES[stored.version]
     header = kind.header_class(base64.b64decode(stored.block), check=False)
@@ -194,7 +194,7 @@ def _affine(header: Any) -> NDArray[np.float64]:
 
 
 def _qform(header: Any) -> NDArray[np.float64] | None:
-    """Return the qform of a header whatever its code; None if its quaternion is no rotation."""
+    """Return the qform of a header, regardless of its code; None if its quaternion is not a rotation."""
     try:
         return np.asarray(header.get_qform(), dtype=np.float64)
     except (HeaderDataError, ValueError):
@@ -223,7 +223,7 @@ def _same_place(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
 
 
 def _warn_of_doubts(path: Path, header: Any, affine: NDArray[np.float64]) -> None:
-    """Name what the geometry of a header leaves open, and what is made of it."""
+    """Warn about ambiguous geometry in a header, and state how it is interpreted."""
     shape = (*header.get_data_shape(), 1)[:SPATIAL_AXES]
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     if not (header["qform_code"] or header["sform_code"]):
@@ -246,7 +246,7 @@ def _warn_of_doubts(path: Path, header: Any, affine: NDArray[np.float64]) -> Non
 
 
 def _warn_of_contradiction(path: Path, header: Any, shape: tuple[int, ...]) -> None:
-    """Name an sform that differs from the qform or, where there is none, from the voxel size."""
+    """Warn about an sform that differs from the qform or, without one, from the voxel size."""
     if not header["sform_code"]:
         return
     unit = _unit(header)
@@ -276,7 +276,7 @@ def _warn_of_contradiction(path: Path, header: Any, shape: tuple[int, ...]) -> N
 
 
 def _check_partner(path: Path) -> None:
-    """Refuse one file of a pair without the other."""
+    """Check that both files of a pair exist."""
     stem, zipped = (path.name[:-3], path.name[-3:]) if path.name.lower().endswith(".gz") else (path.name, "")
     ending = stem[-4:]
     if ending.lower() not in PARTNERS or not path.is_file():
@@ -308,7 +308,7 @@ def _check(path: Path, file: Any) -> None:
 
 
 def _stated_spacing(file: Any) -> NDArray[np.floating]:
-    """The voxel size as it stands in the header, of axes with several voxels: nibabel turns a zero into a one."""
+    """Return the voxel size in the header for axes with several voxels: nibabel replaces zeros by ones."""
     with ImageOpener(str(file_of(file, "header"))) as stream:
         stated = type(file.header).from_fileobj(stream, check=False)["pixdim"][1 : SPATIAL_AXES + 1]
     return np.abs([size for size, count in zip(stated, file.shape, strict=False) if count > 1])

@@ -22,13 +22,13 @@ HEADER = ItkHeader
 KIND = Kind("NRRD", "nrrd", "NrrdImageIO")
 MAX_HEADER_BYTES = 1 << 20
 SPACES = ("right-anterior-superior", "left-anterior-superior", "left-posterior-superior")
-"""Spaces that say where left is; each may end in "-time"."""
+"""Anatomical spaces; each may end in "-time"."""
 SHORT_SPACES = ("ras", "las", "lps", "rast", "last", "lpst")
 FRAME_KINDS = ("list", "time")
 COMPRESSED = ("gzip", "gz")
 NO_SPACING = "nan"
 SEVERAL = ("list", "%")
-"""In the field "data file", where there are several."""
+"""Markers of several files in the field "data file"."""
 SKIPS = ("line skip", "lineskip", "byte skip", "byteskip")
 LOST = {"measurement frame": "", "sample units": "", "sampleunits": "", "thicknesses": ""}
 

@@ -1,4 +1,4 @@
-"""OME-Zarr (OME-NGFF 0.4 and 0.5), as a folder or a zip archive: one time point is read, all channels.
+"""OME-Zarr (OME-NGFF 0.4 and 0.5), as a folder or a zip archive; one time point is read, with all channels.
 
 A folder or archive is known by its name or by what is in it; of an image's finest level, the image is read.
 
@@ -35,7 +35,7 @@ SUFFIXES = (".ome.zarr", ".zarr", ".ome.zarr.zip", ".zarr.zip")
 # A rule's result is more simply a file than a folder.
 WRITTEN = (".ome.zarr.zip", ".ome.zarr", ".zarr", ".zarr.zip")
 SPACE = "xyz"
-"""Axes of an Image by their names in OME-NGFF."""
+"""Axes of an Image, as OME-NGFF names them."""
 
 accepts = holds_zarr
 
@@ -88,7 +88,7 @@ def write(path: Path, image: Image) -> int:
     """Write a normalised image in the version, axes, units and dtype that it came in, as a pyramid.
 
     Returns:
-        How many voxels had to be clipped to the range of the dtype.
+        Number of voxels that were clipped to the range of the dtype.
 
     Raises:
         UserError: the image is of another format, or there is something else at `path`.
@@ -114,9 +114,9 @@ def write(path: Path, image: Image) -> int:
 
 
 def _affine(multiscale: Multiscale, shape: Sequence[int]) -> NDArray[np.float64]:
-    """Return the affine of an array (x, y, z) that is laid as `pipeline.image.stack.lay` does: x and y run backward.
+    """Return the affine of an array (x, y, z) in the layout of `pipeline.image.stack.lay`: x and y run backward.
 
-    In micrometres where the file tells them.
+    In micrometres, if the file states the unit.
     """
     stated = multiscale.voxel_um
     affine = np.eye(4)
@@ -135,7 +135,7 @@ def _affine(multiscale: Multiscale, shape: Sequence[int]) -> NDArray[np.float64]
 
 
 def _moved(header: OmeZarrHeader, image: Image) -> Multiscale:
-    """Return the axes that an image has after its affine and shape have changed.
+    """Return the metadata of an image after a change of its affine and shape.
 
     Changes are counted in the voxels of the source: so what has not changed comes back to the last digit.
     """
@@ -158,5 +158,5 @@ def _moved(header: OmeZarrHeader, image: Image) -> Multiscale:
 
 
 def _tidy(value: float) -> float:
-    """Take off the last digits, which hold rounding errors."""
+    """Round to 12 significant digits."""
     return float(f"{value:.12g}")

@@ -49,7 +49,7 @@ HEADER = PictureHeader
 
 
 def read(path: Path, part: Part = Part()) -> Image:
-    """Read a picture as one slice a channel, stored intensities as float64, shape (x, y, 1) or (x, y, 3).
+    """Read a picture as one slice per channel, stored intensities as float64, shape (x, y, 1) or (x, y, 3).
 
     Raises:
         UserError: the file is missing or damaged, or has no such colour.
@@ -71,7 +71,7 @@ def write(path: Path, image: Image) -> int:
     """Write one section as PNG, grey or RGB; the same picture always gives the same bytes.
 
     Returns:
-        How many pixels had to be clipped to the dtype's range.
+        Number of pixels that were clipped to the range of the dtype.
 
     Raises:
         UserError: there are several slices.
@@ -87,7 +87,7 @@ def write(path: Path, image: Image) -> int:
 
 
 def as_quantity(image: Image) -> Image:
-    """Return values rounded up to whole grey levels: a PNG holds neither floats nor a scale, and zero says "none"."""
+    """Round values up to whole grey levels: a PNG stores neither floats nor a scale, and zero means "none"."""
     return image.with_data(image.intensity.normalise(np.ceil(image.intensity.to_physical(image.data))))
 
 
@@ -98,7 +98,7 @@ def channels_of(path: Path, values: NDArray, channel: int | str | None, coloured
         path: for messages.
         values: shape (rows, columns), or (rows, columns, 3) for RGB.
         channel: red, green or blue; None for all.
-        coloured: whether three colours are wanted where none is chosen; a grey picture has three alike.
+        coloured: whether to return three colours if none is chosen; those of a grey picture are equal.
 
     Returns:
         Shape (channels, rows, columns), and the names of the colours; one "" for grey.
@@ -117,7 +117,7 @@ def channels_of(path: Path, values: NDArray, channel: int | str | None, coloured
 
 
 def _dots_per_inch(image: Image) -> dict[str, Any]:
-    """What is written to the file about its size: the true one where it is known, else that of the source, refined."""
+    """Return the resolution to write: the true one if it is known, else that of the source, scaled."""
     x, y = image.spacing[:2]
     if image.unit == MICROMETRE:
         return {"dpi": (MICROMETRES_PER_INCH / x, MICROMETRES_PER_INCH / y)}

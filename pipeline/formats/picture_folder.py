@@ -1,4 +1,4 @@
-"""A stack of pictures (PNG, JPEG) in a folder or zip archive: one picture a slice, written as OME-TIFF.
+"""A stack of pictures (PNG, JPEG) in a folder or zip archive: one picture per slice, written as OME-TIFF.
 
 The slices are in the natural order of their names, which the log states: a_2, a_10, b_1. All have one size. Where one
 is coloured, the stack is RGB, unless one colour is chosen (`channel`). Pictures that have nothing to do with each other
@@ -47,7 +47,7 @@ OTHER_IMAGES = (
     ".ppm",
     ".webp",
 )
-"""Endings of images that no module of this folder reads."""
+"""Suffixes of image formats that are not supported."""
 
 logger = logging.getLogger(__name__)
 
@@ -95,13 +95,13 @@ def read(path: Path, part: Part = Part()) -> Image:
 
 
 def natural(name: str) -> tuple[Any, ...]:
-    """Return the sort key of the natural order: text as text, numbers by value, folder by folder (2.png, 10.png)."""
+    """Return the key for natural sorting: numbers by value, folder by folder (2.png before 10.png)."""
     parts = PurePosixPath(name.casefold()).with_suffix("").parts
     return (*([int(piece) if piece.isdecimal() else piece for piece in NUMBERS.split(part)] for part in parts), [name])
 
 
 def _check_others(path: Path, names: Iterable[str]) -> None:
-    """Refuse images in a folder that are not read as pictures, and warns of other files.
+    """Check that a folder contains no images of other formats, and warn about other files.
 
     Raises:
         UserError: there are images of other formats.

@@ -63,7 +63,7 @@ def read(path: Path, part: Part = Part()) -> Image:
 
     Raises:
         UserError: the file is missing or damaged, or holds several images or time points of which none was chosen, or
-            pixels that are no intensities.
+            pixels that are not intensities.
     """
     part.check(path, TITLE, ("frame", "channel", "series", "voxel_um", "coloured"))
     with open_tiled(path, part.series) as image:
@@ -92,7 +92,7 @@ def write(path: Path, image: Image) -> int:
     The same image always gives the same bytes.
 
     Returns:
-        How many pixels had to be clipped to the dtype's range.
+        Number of pixels that were clipped to the range of the dtype.
     """
     sections, saturated = plain_sections(image)
     digest = hashlib.sha256(sections.tobytes() + image.affine.tobytes()).digest()
@@ -121,20 +121,20 @@ def write(path: Path, image: Image) -> int:
 
 
 def as_quantity(image: Image) -> Image:
-    """Return an image as 32-bit floats of which zero is black, whatever it was in the source."""
+    """Convert an image to 32-bit floats in which zero is black."""
     floats = replace(image.intensity, slope=1.0, intercept=0.0, dtype="float32")
     return replace(image, intensity=floats, header=replace(header_of(image, TiffHeader), photometric=GREY))
 
 
 def _pages_of(sections: NDArray, coloured: bool) -> tuple[NDArray, str]:
-    """Return sections (sections, channels, rows, columns) as tifffile wants them, with the names of the axes."""
+    """Return sections (sections, channels, rows, columns) in the layout of tifffile, with the names of the axes."""
     if coloured:
         return np.ascontiguousarray(np.moveaxis(sections, 1, -1)), "ZYXS"
     return (sections, "ZCYX") if sections.shape[1] > 1 else (sections[:, 0], "ZYX")
 
 
 def _sizes(image: Image) -> dict[str, Any]:
-    """The metadata of OME about the size of a voxel; none where it is not known."""
+    """Return the OME metadata of the voxel size; empty if it is unknown."""
     if image.unit != MICROMETRE:
         return {}
     stated = dict(zip("XYZ", image.spacing, strict=True))

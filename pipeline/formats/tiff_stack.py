@@ -1,4 +1,4 @@
-"""Pictures of a collection as multi-page TIFF: one page a picture, of its own size, named like its file.
+"""Pictures of a collection as multi-page TIFF: one page per picture, with its own size, named like its file.
 
 Coloured pictures are RGB pages. This is how BrainSR writes its results of collections. Other TIFF files are of the
 format `tiff`.
@@ -35,7 +35,7 @@ TEXT = 2
 
 
 def read(path: Path, part: Part = Part()) -> Image:
-    """Read a stack that `write` wrote, with stored intensities (float64), axes x, y and slice: three of coloured ones.
+    """Read a stack that `write` wrote: stored intensities (float64), axes x, y and slice; three slices per RGB page.
 
     Raises:
         UserError: the file is missing, damaged, or no stack of pictures.
@@ -70,7 +70,7 @@ def write(path: Path, image: Image) -> int:
     """Write a normalised stack in the dtype and sizes of its pictures; the same stack always gives the same bytes.
 
     Returns:
-        How many pixels had to be clipped to the dtype's range.
+        Number of pixels that were clipped to the range of the dtype.
 
     Raises:
         UserError: the image has another size than its pictures.

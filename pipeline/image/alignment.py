@@ -1,4 +1,4 @@
-"""Whether two images lie on the same grid of voxels."""
+"""Check that two images lie on the same voxel grid."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from pipeline.image.stack import UNIT as PIXEL
 AFFINE_TOLERANCE = 1e-4
 """In the image's unit."""
 AFFINE_PRECISION = float(np.finfo(np.float32).eps)
-"""NIfTI keeps affines in single precision."""
+"""NIfTI stores affines in single precision."""
 
 
 def check_same_grid(path: Path, image: Image, reference: Image, name: str, kind: str) -> None:
-    """Refuse an image that lies on another grid than the volume it belongs to.
+    """Check that an image lies on the grid of the volume it belongs to.
 
     Args:
         path: the file of the image, for messages.
-        image: what it holds.
+        image: content of the file.
         reference: the volume.
         name: of the volume.
-        kind: what the image should be, such as "prediction".
+        kind: kind of image that is expected, such as "prediction".
 
     Raises:
         UserError: another shape, or another affine.
@@ -45,7 +45,7 @@ def check_same_grid(path: Path, image: Image, reference: Image, name: str, kind:
 
 
 def _comparable(image: Image, reference: Image) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return what files can hold of both affines: none says where a picture lies, some not how large a pixel is.
+    """Return the comparable part of both affines: pictures have no position, and some have no pixel size.
 
     Both are in the unit of the reference.
     """

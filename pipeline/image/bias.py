@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from pipeline.errors import UserError
 
 SHRINK = 4
-"""The field is smooth, so that it is fitted on every fourth voxel."""
+"""The field is smooth, hence fitted on every fourth voxel."""
 SMALLEST_SIZE = 2
-"""Voxels along every axis that the fit needs, also after shrinking."""
+"""Minimum number of voxels along every axis, also after shrinking."""
 
 
 def correct_bias(data: NDArray[np.floating], mask: NDArray[np.bool_]) -> NDArray[np.float64]:

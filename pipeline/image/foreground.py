@@ -1,4 +1,4 @@
-"""The foreground: the head, or the tissue, as opposed to the background."""
+"""Find the foreground of an image: the head or the tissue, as opposed to the background."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from pipeline.image.runs import fill_holes, largest_part
 from pipeline.image.smoothing import gaussian
 
 SMOOTHING_VOXELS = 1.0
-"""Standard deviation of the smoothing, which separates noise in the background from the head."""
+"""Standard deviation of the smoothing, which suppresses noise in the background."""
 
 BINS = 256
-"""Of the histogram that Otsu's threshold is found in."""
+"""Bins of the histogram for Otsu's threshold."""
 
 
 def foreground_mask(data: NDArray) -> NDArray[np.bool_]:
     """Find the foreground of a volume from the volume alone.
 
-    Half of Otsu's threshold of the smoothed volume (dark tissue still belongs to the head), the largest connected
-    part, its holes filled slice by slice along every axis.
+    The smoothed volume is thresholded at half of Otsu's threshold, so that dark tissue belongs to the head. The largest
+    connected part is kept, and its holes are filled slice by slice along every axis.
 
     Args:
         data: intensities, shape (x, y, z), any order in memory; background is dark.
@@ -33,7 +33,7 @@ def foreground_mask(data: NDArray) -> NDArray[np.bool_]:
         Boolean array of the same shape and order in memory.
 
     Raises:
-        UserError: nothing stands out from the background.
+        UserError: the image is constant or has no bright part.
     """
     if data.min() == data.max():
         raise UserError(f"every voxel is {data.min():g}; there is nothing in the image.")
@@ -48,13 +48,13 @@ def foreground_mask(data: NDArray) -> NDArray[np.bool_]:
 
 
 def picture_foreground(picture: NDArray) -> NDArray[np.bool_]:
-    """Find the foreground of a 2-D picture from that picture alone: as `foreground_mask`, its holes filled.
+    """Find the foreground of a 2-D picture from the picture alone; as `foreground_mask`, in two dimensions.
 
     Args:
         picture: intensities, shape (rows, columns); background is dark.
 
     Returns:
-        Boolean array of the same shape; nothing is foreground where nothing stands out.
+        Boolean array of the same shape; all False for a constant picture.
     """
     if picture.min() == picture.max():
         return np.zeros(picture.shape, dtype=bool)
@@ -62,35 +62,35 @@ def picture_foreground(picture: NDArray) -> NDArray[np.bool_]:
 
 
 def bright_part(data: NDArray, axes: Iterable[int] | None = None) -> NDArray[np.bool_]:
-    """Find what lies above half of Otsu's threshold in the smoothed image.
+    """Threshold the smoothed image at half of Otsu's threshold.
 
-    Half is measured from the image's low percentile, and values beyond its percentiles are limited to them, so that
-    neither a constant added to the image nor a single hot or dead voxel changes the result.
+    Half is relative to the image's low percentile, and values are clipped to its percentiles, so that neither an offset
+    nor a single hot or dead voxel changes the result.
 
     Args:
         data: intensities, not all the same, any order in memory; the background is dark.
-        axes: along which it is smoothed; None for all.
+        axes: axes along which the image is smoothed; None for all.
 
     Returns:
         Boolean array of the same shape.
     """
     smooth = gaussian(_unit_range(data), SMOOTHING_VOXELS, axes)
-    # To a histogram, the order of the memory is as good as that of the axes, and it needs no copy.
+    # A histogram does not depend on the order of the values; the order in memory needs no copy.
     return smooth > 0.5 * otsu_threshold(smooth.ravel(order="K"))
 
 
 def _unit_range(data: NDArray) -> NDArray[np.float32]:
-    """Map the image's low and high percentiles to 0 and 1, and limit what lies beyond."""
+    """Map the image's low and high percentiles to 0 and 1, and clip to this range."""
     values = data.ravel(order="K")
     low, high = robust_ends(values)
-    if low == high:  # nearly all voxels have one value: what is left decides
+    if low == high:  # nearly all voxels have one value: use the full range
         low, high = float(values.min()), float(values.max())
     scaled = IntensityMap(offset=low, scale=high - low).normalise(data)
     return np.clip(scaled, 0, 1, out=scaled)
 
 
 def otsu_threshold(values: NDArray[np.float32]) -> np.float32:
-    """Return the threshold that parts values into two classes with the largest variance between them.
+    """Return the threshold that separates values into two classes with maximum variance between them.
 
     After Otsu, IEEE Transactions on Systems, Man, and Cybernetics 9:62-66, 1979. It is that of scikit-image, sums in
     single precision included; loading that would take a good part of the time that a whole volume takes.

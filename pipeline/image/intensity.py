@@ -1,4 +1,4 @@
-"""Intensity maps: invertible, recorded, and never a silent clip."""
+"""Invertible, recorded maps between stored, physical and normalised intensities."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ volume, so that it depends on no method and no slice."""
 
 
 SHOWN_RANGES = 8
-"""Ranges that the log lists."""
+"""Maximum number of ranges listed in the log."""
 
 
 TAIL, GAP = 0.01, 2.0
@@ -32,7 +32,7 @@ multiple of the range of the rest."""
 
 
 SAMPLE = 1 << 20
-"""Voxels in which outliers are looked for."""
+"""Number of voxels in which outliers are searched."""
 
 
 class IntensityRange(NamedTuple):
@@ -70,7 +70,7 @@ def intensity_range(image: NDArray, foreground: NDArray[np.bool_] | None = None)
 
 
 class Bulk(NamedTuple):
-    """The lowest and highest value of an image that are no outliers."""
+    """The lowest and highest value of an image without its outliers."""
 
     low: float
     high: float
@@ -161,18 +161,18 @@ def describe_range(intensity: IntensityMap) -> str:
 
 @dataclass(frozen=True)
 class IntensityMap:
-    """Between three scales: stored (in the file), physical (slope and intercept applied) and normalised.
+    """Map between stored (in the file), physical (slope and intercept applied) and normalised intensities.
 
     physical = slope * stored + intercept; normalised = (physical - offset) / scale.
 
     Attributes:
-        scale: distance of the physical values that become 0.0 and 1.0. Where slices have ranges of their own, such as
-            channels and the pictures of a collection, a tuple, which the slices along the last axis take in turn (see
-            `pipeline.image.channels`).
+        scale: distance of the physical values that become 0.0 and 1.0. If slices are normalised separately, as channels
+            and the pictures of a collection are, a tuple that is repeated over the slices along the last axis (see
+            `pipeline.image.stack`).
         slope: as in the file's header (NIfTI scl_slope).
         intercept: as in the file's header (NIfTI scl_inter).
         dtype: of the stored values.
-        offset: physical value that becomes 0.0; a tuple where `scale` is one.
+        offset: physical value that becomes 0.0; a tuple if `scale` is one.
     """
 
     scale: float | tuple[float, ...] = 1.0
@@ -182,14 +182,14 @@ class IntensityMap:
     offset: float | tuple[float, ...] = 0.0
 
     def with_range(self, *ranges: IntensityRange) -> IntensityMap:
-        """Return the map with another range, or with one for each of several channels or slices."""
+        """Return the map with another range, or with one range per channel or slice."""
         if len(ranges) == 1:
             return replace(self, offset=ranges[0].offset, scale=ranges[0].scale)
         offsets, scales = zip(*ranges, strict=True)
         return replace(self, offset=tuple(offsets), scale=tuple(scales))
 
     def of_differences(self) -> IntensityMap:
-        """Return the map of values that are differences of intensities, such as errors: 0 stays 0."""
+        """Return the map of differences of intensities, such as errors: 0 stays 0."""
         return replace(self, offset=0.0)
 
     def of_slices(self, slices: Sequence[int]) -> IntensityMap:
@@ -219,14 +219,14 @@ class IntensityMap:
 
     @property
     def shown_range(self) -> IntensityRange:
-        """The range in which reports show intensities: 0 to 1 where slices have ranges of their own."""
+        """Intensity range of the reports; 0 to 1 if slices are normalised separately."""
         if isinstance(self.scale, tuple) or isinstance(self.offset, tuple):
             return IntensityRange(0.0, 1.0)
         return IntensityRange(self.offset, self.scale)
 
     @staticmethod
     def _along_slices(one: float | tuple[float, ...], values: NDArray) -> float | NDArray[np.float64]:
-        """The number itself, or, of a tuple, one for each slice along the last axis."""
+        """Return the number, or one number for each slice along the last axis if it is a tuple."""
         return np.resize(one, values.shape[-1]) if isinstance(one, tuple) else one
 
     def to_stored(self, normalised: NDArray[np.floating], limits: tuple[int, int] | None = None) -> tuple[NDArray, int]:
@@ -237,7 +237,7 @@ class IntensityMap:
             limits: smallest and largest integer that the file can hold; None for those of the dtype.
 
         Returns:
-            The stored values, and how many of them had to be clipped to that range.
+            The stored values, and the number of values that were clipped to that range.
         """
         stored = (self.to_physical(normalised) - self.intercept) / self.slope
         dtype = np.dtype(self.dtype)
@@ -250,7 +250,7 @@ class IntensityMap:
 
 
 def clip_to(values: NDArray[np.float64], lowest: int, highest: int) -> NDArray[np.float64]:
-    """Clip to an integer range; the largest 64-bit integers have no float64, so the bound steps inward."""
+    """Clip to an integer range; bounds that float64 cannot represent are moved inward."""
     top = float(highest)
     if int(top) > highest:
         top = float(np.nextafter(top, 0))

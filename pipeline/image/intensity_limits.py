@@ -27,7 +27,7 @@ class Limited(NamedTuple):
 
     Attributes:
         values: the image within `LIMITS`, float32.
-        excess: what was cut off, of the same shape; None where nothing was.
+        excess: what was cut off, of the same shape; None if nothing was.
     """
 
     values: NDArray[np.float32]

@@ -1,7 +1,7 @@
-"""Voxels without a value: SPM and FSL write NaN where nothing was computed, mostly around the brain.
+"""Voxels without a value: SPM and FSL write NaN where nothing was computed, mostly outside the brain.
 
-They count as background, as does the declared padding of DICOM images. For the computation they get the lowest value of
-the image, and results have NaN, or the value of the padding, there again.
+They count as background, as does the declared padding of DICOM images. For computations they are filled with the lowest
+value of the image; in results they are NaN, or the padding value, again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MASK = "missing"
 
 
 def missing_voxels(data: NDArray) -> NDArray[np.bool_] | None:
-    """Return where an array is NaN, or None where it is NaN nowhere."""
+    """Return the mask of NaN voxels, or None if there are none."""
     if data.dtype.kind != "f" or not np.isnan(np.sum(data)):
         return None
     missing = np.isnan(data)
@@ -27,7 +27,7 @@ def missing_voxels(data: NDArray) -> NDArray[np.bool_] | None:
 
 
 def filled(data: NDArray, missing: NDArray[np.bool_] | None) -> NDArray:
-    """Return the data with the lowest value in place of those that are missing.
+    """Fill missing voxels with the lowest value.
 
     Raises:
         UserError: every voxel is missing.
@@ -40,15 +40,15 @@ def filled(data: NDArray, missing: NDArray[np.bool_] | None) -> NDArray:
 
 
 def check_is_background(missing: NDArray[np.bool_], foreground: NDArray[np.bool_], slice_axis: int) -> None:
-    """Refuse NaN inside the head.
+    """Check that no voxel inside the foreground is NaN.
 
     Args:
         missing: where the image is NaN, shape (x, y, z).
-        foreground: same shape, its holes filled.
+        foreground: same shape, without holes.
         slice_axis: axis along which the slices follow each other.
 
     Raises:
-        UserError: some of the missing voxels lie in the foreground and are not connected to the sides of the slices.
+        UserError: a missing voxel lies in the foreground and is not connected to the sides of the slices.
     """
     inside = foreground & missing & ~connected_to_sides(missing, slice_axis)
     if inside.any():
@@ -60,7 +60,7 @@ def check_is_background(missing: NDArray[np.bool_], foreground: NDArray[np.bool_
 
 
 def connected_to_sides(mask: NDArray[np.bool_], slice_axis: int) -> NDArray[np.bool_]:
-    """Return the parts of a mask, shape (x, y, z), that reach the sides of the slices."""
+    """Return the connected parts of a mask, shape (x, y, z), that touch the sides of the slices."""
     parts = np.empty(mask.shape, dtype=np.int32)
     count = int(ndimage.label(mask, ndimage.generate_binary_structure(mask.ndim, mask.ndim), output=parts))  # pyright: ignore[reportArgumentType]
     outside = np.zeros(count + 1, dtype=bool)
@@ -72,10 +72,10 @@ def connected_to_sides(mask: NDArray[np.bool_], slice_axis: int) -> NDArray[np.b
 
 
 def coarse_missing(missing: NDArray[np.bool_], factors: Sequence[int], shape: Sequence[int]) -> NDArray[np.bool_]:
-    """Return which cells of a coarser grid have no voxel with a value.
+    """Return the cells of a coarser grid in which all voxels are missing.
 
     Args:
-        missing: on the fine grid.
+        missing: mask on the fine grid.
         factors: fine voxels per coarse voxel along each axis.
         shape: of the coarse grid.
     """

@@ -76,12 +76,12 @@ def normalise(image: Image, settings: Extract) -> Image:
 
 
 def _range_count(image: Image) -> int:
-    """Return how many channels have a range of their own: red, green and blue share theirs."""
+    """Return the number of channels that are normalised separately; red, green and blue share one range."""
     return 1 if image.header.coloured else image.stack.channel_count
 
 
 def _foreground(image: Image, settings: Extract) -> np.ndarray:
-    """The foreground of every channel; that of colours is the same and seen in their mean."""
+    """Return the foreground of every channel; colours share one, found in their mean."""
     channels = apart(image.data, image.stack.channel_count)
     seen = channels if _range_count(image) > 1 else [np.mean(channels, axis=0)] if len(channels) > 1 else channels
     masks = [_of_channel(image, index, partial(_foreground_of, one, settings)) for index, one in enumerate(seen)]
@@ -89,14 +89,14 @@ def _foreground(image: Image, settings: Extract) -> np.ndarray:
 
 
 def _ranges(image: Image, data: np.ndarray, mask: np.ndarray) -> list[IntensityRange]:
-    """The range of each channel that has one of its own."""
+    """Return the range of each channel that is normalised separately."""
     count = _range_count(image)
     pairs = enumerate(zip(apart(data, count), apart(mask, count), strict=True))
     return [_of_channel(image, index, partial(intensity_range, one, where)) for index, (one, where) in pairs]
 
 
 def _of_channel(image: Image, index: int, function: Callable[[], T]) -> T:
-    """Call a function about a channel; the channel's name precedes the message of an error."""
+    """Call a function for a channel, and prefix the message of an error with the channel's name."""
     try:
         return function()
     except UserError as error:
@@ -115,7 +115,7 @@ def _foreground_of(data: np.ndarray, settings: Extract) -> np.ndarray:
 
 
 def _without_bias(image: Image, mask: np.ndarray) -> np.ndarray:
-    """Remove the bias field, which multiplies what lies above the image's low percentile."""
+    """Remove the bias field, which multiplies the intensities above the image's low percentile."""
     from pipeline.image.bias import correct_bias
 
     count = image.stack.channel_count

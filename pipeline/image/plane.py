@@ -1,4 +1,4 @@
-"""Choose the plane of the slices of a volume, and says why."""
+"""Choose the plane of the slices of a volume, and state why."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ def _chosen(image: Image, choice: PlaneChoice) -> Slicing:
             logger.warning("the plane %s is ignored: micrographs and pictures have no anatomical planes", choice)
         return Slicing(PLANE, SLICE_AXIS, "micrographs and pictures have the slices of their file")
     if choice != "auto":
-        return Slicing(choice, PLANE_AXIS[choice], "this plane was asked for")
+        return Slicing(choice, PLANE_AXIS[choice], "this plane was chosen")
     single = [axis for axis, size in enumerate(image.data.shape) if size == 1]
     if len(single) == 1:
-        return Slicing(NAMES[single[0]], single[0], "the image has one slice alone")
+        return Slicing(NAMES[single[0]], single[0], "the image has a single slice")
     ratios = [
         length / max(other for place, other in enumerate(image.spacing) if place != axis)
         for axis, length in enumerate(image.spacing)
@@ -62,5 +62,5 @@ def _chosen(image: Image, choice: PlaneChoice) -> Slicing:
         return Slicing(NAMES[thick], thick, f"voxels are at least {THICK:g} times longer across these slices")
     if image.header.format == "dicom" and image.header.orientation is not None:
         stacked = image.header.orientation.axes[2]
-        return Slicing(NAMES[stacked], stacked, "the DICOM images are stacked so")
+        return Slicing(NAMES[stacked], stacked, "the DICOM images are stacked along this axis")
     return Slicing("axial", PLANE_AXIS["axial"], "no axis is much coarser than the others")

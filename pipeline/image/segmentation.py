@@ -1,4 +1,4 @@
-"""Label volumes: a whole number at every voxel says which structure it belongs to, 0 none."""
+"""Masks and regions of label volumes, in which every voxel holds the number of its structure, or 0 for none."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pipeline.errors import UserError
 from pipeline.image.image import Image
 
 PREFIX = "label-"
-"""Begins the names of the masks and regions of labels."""
+"""Prefix of the names of label masks and label regions."""
 
 
 def label_masks(labels: NDArray[np.integer]) -> dict[str, NDArray[np.bool_]]:
-    """Return a mask for every label but 0, by its name in an image: label-17."""
+    """Return a mask for every label except 0, by its name in an image, such as "label-17"."""
     return {f"{PREFIX}{label}": labels == label for label in np.unique(labels) if label != 0}
 
 
@@ -23,15 +23,15 @@ def label_regions(image: Image, names: Mapping[int, str]) -> dict[str, NDArray[n
     """Return the regions of an extracted volume's labels.
 
     Args:
-        image: extracted volume; without a segmentation, it has no such region.
-        names: what labels are called, by number. Labels of one name are one region, and those without a name are left
-            out; where there are no names at all, every label is a region called by its number.
+        image: extracted volume; one without a segmentation has no such regions.
+        names: names of labels, by number. Labels with the same name form one region, and labels without a name are left
+            out. If `names` is empty, every label is a region named by its number.
 
     Returns:
-        Masks by name: label-hippocampus. A label that the block of slices does not reach has none.
+        Masks by name, such as "label-hippocampus". Labels outside the block of slices have none.
 
     Raises:
-        UserError: a label that has a name is not in the segmentation.
+        UserError: a named label does not occur in the segmentation.
     """
     known = image.block.labels
     if known is None:

@@ -12,11 +12,11 @@ from pipeline.errors import UserError
 from pipeline.image.image import Image
 
 MIN_FILLED = 0.05
-"""Share of a slice that its foreground must fill to be looked at, where slices are cut that the volume has not."""
+"""Minimum foreground fraction of slices that are cut along another axis than the volume's own slices."""
 
 
 def evenly_spaced(slices: Sequence[int], most: int) -> list[int]:
-    """Return the middles of `most` equal parts of `slices`, or all of them where there are no more."""
+    """Return `most` evenly spaced slices, the middles of equal parts; all of them if there are no more."""
     if len(slices) <= most:
         return list(slices)
     places = (np.arange(most) + 0.5) * len(slices) / most
@@ -24,11 +24,11 @@ def evenly_spaced(slices: Sequence[int], most: int) -> list[int]:
 
 
 def filled_slices(mask: NDArray[np.bool_], axis: int) -> list[int]:
-    """Return the indices, along an axis, of the slices of a volume that have some foreground.
+    """Return the indices along an axis of the slices with foreground.
 
     Args:
         mask: foreground, shape (x, y, z).
-        axis: along which the slices follow each other.
+        axis: axis along which the slices follow each other.
     """
     others = tuple(other for other in range(mask.ndim) if other != axis)
     shares = np.mean(mask, axis=others)

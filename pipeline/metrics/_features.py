@@ -1,68 +1,22 @@
-"""Features of a VGG for metrics that compare them, see `pipeline.models.vgg`.
-
-torch is imported by the functions that need it: other metrics are computed in an environment without it.
-"""
+"""What metrics need of a feature network; `pipeline.models.features` has it, in an environment with torch."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import groupby
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.models.normalisations import LPIPS
 
-if TYPE_CHECKING:
-    from pipeline.models.vgg import VggFeatures
+class Features(Protocol):
+    """A feature network in blocks between poolings, see `pipeline.models.features.VggBlocks`."""
 
-Floats = NDArray[np.float32]
+    @property
+    def calibration(self) -> tuple[NDArray[np.float32], ...]:
+        """LPIPS's weight of each feature, for each block; empty for networks without one."""
+        ...
 
-
-@dataclass(frozen=True)
-class Features:
-    """A VGG and the calibration of LPIPS.
-
-    Attributes:
-        vgg: the network, on the CPU.
-        calibration: LPIPS's weight of each feature, shape (features,), for each block; empty for networks without one.
-    """
-
-    vgg: VggFeatures
-    calibration: tuple[Floats, ...] = ()
-
-    def blocks(self, picture: NDArray[np.floating]) -> Iterator[Floats]:
-        """Yield the rectified output of the last convolution of every block.
-
-        Args:
-            picture: grey, shape (rows, columns), with the range 0 to 1; used as red, green and blue alike.
-
-        Yields:
-            Shape (features, rows / 2^n, columns / 2^n), rounded down, where n is the number of the block from 0.
-        """
-        import torch
-
-        last = [[*block][-1] for _, block in groupby(self.vgg.layers, key=lambda layer: layer.split("_")[0])]
-        image = torch.from_numpy(np.array(picture, dtype=np.float32))[None, None]
-        with torch.inference_mode():
-            found = self.vgg(image, last, before_activation=False)
-        yield from (found[name][0].numpy() for name in last)
-
-
-def read_features(path: Path) -> Features:
-    """Read the file of the step features, and fix the number of threads at one, which makes values repeatable.
-
-    Raises:
-        UserError: the file is missing, damaged or of another kind.
-    """
-    from pipeline.models.device import use_threads
-    from pipeline.models.vgg import read_vgg
-    from pipeline.models.weights import read_safetensors
-
-    use_threads(1)
-    vgg = read_vgg(path)
-    tensors = read_safetensors(path)
-    return Features(vgg, tuple(tensors[name].numpy() for name in sorted(tensors) if name.startswith(LPIPS)))
+    def blocks(self, picture: NDArray[np.floating]) -> Iterator[NDArray[np.float32]]:
+        """Yield the features of every block for a grey picture with the range 0 to 1."""
+        ...

@@ -13,7 +13,6 @@ from pipeline.config.sections import Evaluate
 from pipeline.errors import UserError, about
 from pipeline.formats.io.container import read_image
 from pipeline.formats.io.predictions import by_method, method_of, read_prediction
-from pipeline.metrics._features import read_features
 from pipeline.metrics.evaluation.measure import ExtraInputs, evaluate, interpolated_lr, needs
 from pipeline.metrics.evaluation.regions import DENOISED
 from pipeline.physics.low_resolution import LowResolutionImage
@@ -54,7 +53,12 @@ def run(options: Options) -> None:
     if DENOISED in settings.regions and not options.denoised:
         raise UserError("--denoised: evaluate.regions names denoised; give the file of the step denoise.")
     needed = {extra for extra in ("lr", "features") for metric in settings.metrics if needs(metric, extra)}
-    features = read_features(options.features) if options.features and "features" in needed else None
+    features = None
+    if options.features and "features" in needed:
+        # Other metrics are computed in an environment without torch.
+        from pipeline.models.features import read_features
+
+        features = read_features(options.features)
     rows: list[SliceValue] = []
     for number, path in enumerate(each(options.hr)):
         reference = read_image(path)

@@ -185,7 +185,7 @@ BROKEN: dict[str, tuple[str, Callable[[Path], Any], str]] = {
     "TIFF with other bits": ("x.tif", lambda p: with_tags(plain_tiff(p), bits=64), "x.tif"),
     "TIFF with a loop": ("x.tif", looped, "x.tif"),
     "TIFF with infinite pixels": ("x.tif", lambda p: tiff_of(p, INFINITE), "16 voxels are infinite"),
-    "TIFF of complex numbers": ("x.tif", lambda p: tiff_of(p, INFINITE.astype(np.complex64)), "are no intensities"),
+    "TIFF of complex numbers": ("x.tif", lambda p: tiff_of(p, INFINITE.astype(np.complex64)), "are not intensities"),
     "TIFF with a palette": ("x.tif", lambda p: saved(p, PillowImage.new("P", (9, 9))), "indices into a palette"),
     "TIFF for printers": ("x.tif", lambda p: saved(p, PillowImage.new("CMYK", (9, 9), 7)), "amounts of ink"),
     "OME with a bomb of entities": ("x.ome.tif", lambda p: described(p, laughing), "declares entities"),
@@ -236,7 +236,7 @@ BROKEN: dict[str, tuple[str, Callable[[Path], Any], str]] = {
     "DICOM with a slice missing": ("scan", lambda p: dicom_folder(p, left_out=(3,)),
                                    "between the slices at 15.50 mm ('IM0002') and 20.50 mm ('IM0004') lie 5.00 mm, "
                                    "elsewhere 2.50 mm: 1 missing"),
-    "DICOM with a slice twice": ("scan", lambda p: dicom_folder(p, {"index": 2}), "the slice at 15.50 mm stands twice"),
+    "DICOM with a slice twice": ("scan", lambda p: dicom_folder(p, {"index": 2}), "the slice at 15.50 mm exists twice"),
     "DICOM with uneven slices": (
         "scan", lambda p: dicom_folder(p, {"ImagePositionPatient": [-50, 20, 26.2]}), "the slices lie unevenly"),
     "DICOM of two series": (

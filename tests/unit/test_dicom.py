@@ -234,7 +234,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], list[str]]] = {
     ),
     "one image twice": (
         lambda p: (series(p), write_dicom(p / "copy", dicom_slice(numbers((6, 7), "int16"), 2))),
-        ["the slice at 15.50 mm stands twice: '2.dcm' and 'copy'"],
+        ["the slice at 15.50 mm exists twice: '2.dcm' and 'copy'"],
     ),
     "padding beyond the stored bits": (
         padded, ["is padded with the PixelPaddingValue -3024", "too large for BitsStored 12"]),

@@ -203,9 +203,9 @@ def run_all(folder: Path) -> Path:
     pair_of_val = [results / f"{kind}/one.safetensors" for kind in ("extracted", "degraded")]
     _run("tune", "--hr", pair_of_val[0], "--lr", pair_of_val[1], "--output", tuning)
     settings = ["--settings", SETTINGS.model_dump_json()]
+    predictions, lrs = results / "predictions", [results / f"degraded/{name}.safetensors" for name in volumes]
+    _run("interpolate", "--lr", *lrs, "--tuning", tuning, "--output", predictions)
     for name in volumes:
-        lr, predictions = results / f"degraded/{name}.safetensors", results / "predictions"
-        _run("interpolate", "--lr", lr, "--tuning", tuning, "--output", predictions)
         files = [predictions / method / f"{name}.nii.gz" for method in METHODS]
         part = results / f"metrics/parts/{name}.csv"
         hr = results / f"extracted/{name}.safetensors"

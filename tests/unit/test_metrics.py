@@ -36,9 +36,9 @@ from pipeline.metrics import (
     vgg_distance,
     vif,
 )
-from pipeline.metrics._features import Features, read_features
 from pipeline.metrics._shells import shell_correlation
 from pipeline.metrics.evaluation.measure import ExtraInputs, measure
+from pipeline.models.features import VggBlocks, read_features
 from pipeline.models.lpips_weights import calibration_of
 from pipeline.models.vgg import VggFeatures, read_vgg, save_vgg
 from pipeline.tables.slices import WHOLE_VOLUME
@@ -155,7 +155,7 @@ def small_network():
     for convolution in convolutions:
         torch.nn.init.kaiming_normal_(convolution.weight, generator=generator)
         torch.nn.init.zeros_(convolution.bias)
-    return Features(network, tuple(np.random.default_rng(3).random((5, 8), dtype=np.float32)))
+    return VggBlocks(network, tuple(np.random.default_rng(3).random((5, 8), dtype=np.float32)))
 
 
 def judged(name, reference, estimate, mask):

@@ -285,7 +285,7 @@ WRONG = {
     ),
     "falling range": (
         {"operators": [{"name": "slice_profile", "thickness_mm": [5, 3]}, BINNING]},
-        ("degrade.operators[0].thickness_mm: [5, 3]", "the range must rise"),
+        ("degrade.operators[0].thickness_mm: [5, 3]", "the range must be ascending"),
     ),
     "two widths": (
         {"operators": [{"name": "gaussian_psf", "fwhm_mm": 1, "fwhm_um": 1}, BINNING]},

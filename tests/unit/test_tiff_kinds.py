@@ -636,8 +636,8 @@ NAMED = {
     "YCBCR": lambda path: with_tag(path, RGB, 262, 6, photometric="rgb"),
     "CFA": lambda path: tifffile.imwrite(path, GREY, photometric="cfa", metadata=None),
     "1 bit": lambda path: tifffile.imwrite(path, GREY > 99, metadata=None),
-    "complex64 are no intensities.*magnitude": lambda path: tifffile.imwrite(path, (GREY * 1j).astype("complex64")),
-    "int64 are no intensities": lambda path: tifffile.imwrite(path, GREY.astype("int64")),
+    "complex64 are not intensities.*magnitude": lambda path: tifffile.imwrite(path, (GREY * 1j).astype("complex64")),
+    "int64 are not intensities": lambda path: tifffile.imwrite(path, GREY.astype("int64")),
     "compressed with THUNDERSCAN, which cannot be decoded": lambda path: with_tag(path, GREY, 259, 32809),
     "compressed with 54321": lambda path: with_tag(path, GREY, 259, 54321),
 }

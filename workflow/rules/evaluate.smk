@@ -38,9 +38,9 @@ rule evaluate:
     benchmark:
         f"{RESULTS}/benchmarks/evaluate/{{shard}}.tsv"
     conda:
-        "../../envs/imaging.yaml"
-        if not RUN.evaluate.needs_features
-        else "../../envs/learning.yaml"
+        "../../envs/learning.yaml"
+        if RUN.evaluate.needs_features
+        else "../../envs/imaging.yaml"
     threads: 1
     resources:
         mem_mb=memory_mb,

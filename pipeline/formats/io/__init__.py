@@ -1,1 +1,1 @@
-"""Images on disk: the files that steps hand to each other, and the super-resolved results."""
+"""Read and write the images of a run: extracted volumes, the files between steps, and predictions."""

@@ -48,8 +48,8 @@ def read_block(
         source: the volume's file.
         volume: its entry of the configuration.
         settings: the section `extract`.
-        format_name: a module of pipeline.formats; None lets the file tell.
-        segmentation: a label volume on the same grid, which gives a mask a label.
+        format_name: module of pipeline.formats; None detects the format.
+        segmentation: label volume on the same grid; each of its labels becomes a mask.
 
     Raises:
         UserError: naming the file.

@@ -28,12 +28,12 @@ CLIPPED_SHARE = 0.01
 
 
 def prediction_path(folder: Path, method: str, volume: str, suffix: str = ".nii.gz") -> Path:
-    """Return where a method's result lies, below results/<run>/predictions."""
+    """Return the path of a method's prediction below results/<run>/predictions."""
     return folder / method / f"{volume}{suffix}"
 
 
 def of_volume(predictions: Iterable[Path], volume: str) -> list[Path]:
-    """Return the predictions of a volume; ids hold no dots, so that one ends where the first dot of a name stands."""
+    """Return the predictions of a volume; the id of a volume is the file name up to the first dot."""
     return [path for path in predictions if path.name.split(".")[0] == volume]
 
 
@@ -56,12 +56,12 @@ def by_method(predictions: Sequence[Path]) -> list[Path]:
 
 
 def suffix_of(image: Image) -> str:
-    """Return the suffix of an image's predictions, such as ".nii.gz": they stay of the family of the source."""
+    """Return the suffix of an image's predictions, such as ".nii.gz": the format of the source."""
     return written_suffixes(image.header.format)[0]
 
 
 def check_output(path: Path, image: Image) -> None:
-    """Refuse names under which an image cannot be written.
+    """Check that an image can be written under a name.
 
     Raises:
         UserError: the name belongs to another format than the image came in.
@@ -75,7 +75,7 @@ def check_output(path: Path, image: Image) -> None:
 
 
 def restored_image(lr_image: LowResolutionImage, sr: NDArray[np.floating]) -> Image:
-    """Put a super-resolved array onto the grid of the high-resolution volume.
+    """Return a super-resolved array as an image on the grid of the high-resolution volume.
 
     Args:
         lr_image: the low-resolution volume that was restored.
@@ -106,7 +106,7 @@ def write_prediction(path: Path, lr_image: LowResolutionImage, sr: NDArray[np.fl
         sr: as in `restored_image`.
 
     Returns:
-        How many voxels had to be clipped to the range of the dtype.
+        Number of voxels that were clipped to the range of the dtype.
 
     Raises:
         UserError: the file's name belongs to another format, or it cannot be written.
@@ -119,7 +119,7 @@ def write_prediction(path: Path, lr_image: LowResolutionImage, sr: NDArray[np.fl
 
 
 def warn_of_clipping(path: Path, clipped: int, count: int, dtype: str) -> None:
-    """Log how many of the `count` voxels of a result were clipped to the range of its dtype, if they are many."""
+    """Warn if many of the `count` voxels of a result were clipped to the range of its dtype."""
     if clipped > CLIPPED_SHARE * count:
         logger.warning(
             "%s: %.1f %% of the voxels were clipped to the range that the file can store (%s)",
@@ -128,7 +128,7 @@ def warn_of_clipping(path: Path, clipped: int, count: int, dtype: str) -> None:
 
 
 def _with_missing(image: Image) -> Image:
-    """Return an image that has no value where its source has none, as far as its file can store that."""
+    """Set voxels without a value to NaN again, if the file can store that."""
     missing = image.masks.get(MISSING)
     if missing is None or (np.dtype(image.intensity.dtype).kind != "f" and image.header.missing_value is None):
         return image
@@ -136,16 +136,16 @@ def _with_missing(image: Image) -> Image:
 
 
 def write_quantity(path: Path, image: Image) -> int:
-    """Write values that are not intensities, such as expected errors, in the place and units of an image.
+    """Write values that are not intensities, such as expected errors, on the grid and in the units of an image.
 
-    They are 32-bit floats where the format can hold them; elsewhere its `as_quantity` says what is nearest.
+    They are written as 32-bit floats if the format supports them, else as converted by its `as_quantity`.
 
     Args:
         path: the file; its suffix names the format.
-        image: values that are not negative, normalised like intensities.
+        image: non-negative values, normalised like intensities.
 
     Returns:
-        How many voxels had to be clipped.
+        Number of voxels that were clipped.
 
     Raises:
         UserError: the file's name belongs to another format, or it cannot be written.

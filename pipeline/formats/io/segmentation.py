@@ -14,7 +14,7 @@ from pipeline.image.channels import apart, together
 from pipeline.image.image import Image
 
 MAX_LABELS = 1000
-"""A file with more is an image and no segmentation; the finest atlases of the brain have some hundred."""
+"""A file with more values is an image, not a segmentation; the finest brain atlases have some hundred."""
 
 LARGEST_LABEL = int(np.iinfo(np.int32).max)
 

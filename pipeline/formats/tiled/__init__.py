@@ -1,4 +1,4 @@
-"""Images whose planes need not fit into memory, read region by region. One module a format.
+"""Images that do not fit into memory, read region by region; one module per format.
 
 Each module offers
 
@@ -7,7 +7,7 @@ Each module offers
 - `open_tiled(path, series)`: a context that gives a TiledImage,
 - `shape_of(path, series)`: sizes along all axes, rows and columns last,
 - `check_output(path)`: raises UserError where a result cannot be written to `path`,
-- `deliver(levels, image, factor, facts, output)`: writes a restored pyramid like the image that it was made of,
+- `deliver(levels, image, factor, processing, output)`: writes a restored pyramid like the image that it was made of,
   whole or not at all.
 """
 
@@ -46,19 +46,19 @@ ReadRegion = Callable[[Plane, slice, slice], NDArray]
 
 
 class Metadata(Protocol):
-    """What a format knows about an image beyond its pixels."""
+    """Metadata of an image in its format."""
 
     @property
     def labels(self) -> list[str]:
-        """Name of the channels; none where the file names none."""
+        """Names of the channels; empty if the file has none."""
         ...
 
     def only(self, axis: str, index: int) -> Any:
-        """Return what remains when an axis has nothing but the given index."""
+        """Return the metadata of the image at one index along an axis."""
         ...
 
     def with_voxel_um(self, voxel_um: tuple[float, float, float]) -> Any:
-        """Return the same with another size of a voxel along x, y, z."""
+        """Return the metadata with another voxel size along x, y, z."""
         ...
 
 
@@ -71,15 +71,15 @@ class TiledImage:
         leading: axes before rows and columns, some of "tcz" in any order.
         shape: sizes along all axes; the last two are rows and columns.
         intensity: between stored and physical values, and the dtype of the stored ones.
-        voxel_um: size of a voxel along x, y, z in micrometres; None where the file does not tell.
+        voxel_um: voxel size along x, y, z in micrometres; None if the file does not state it.
         metadata: for the format's own use.
         read_region: see `read`.
         zarr_format: version of zarr in which results are kept until they are delivered.
-        wanted: axes of which one index was chosen, with that index.
+        wanted: axes with a selected index, and that index.
         coloured: whether the channels are red, green and blue, which share one range.
         opacity: like `read_region` for the opacity (alpha) of the pixels, 0 to 1, which no channel is; None without.
         is_premultiplied: whether the channels are stored multiplied by their opacity.
-        warnings: what the file states about the size of its pixels and cannot be used, in words.
+        warnings: statements of the file about its pixel size that cannot be used.
         fault: why the image cannot be read unless the size of a voxel is given, in words; "" where it can.
     """
 
@@ -100,7 +100,7 @@ class TiledImage:
 
     @property
     def plane_shape(self) -> tuple[int, int]:
-        """Rows and columns."""
+        """Number of rows and columns."""
         return self.shape[-2], self.shape[-1]
 
     @property
@@ -109,7 +109,7 @@ class TiledImage:
         return list(planes_of(self.shape[:-2]))
 
     def channel_of(self, plane: Plane) -> int:
-        """Return the channel of a plane; 0 where there is but one."""
+        """Return the channel of a plane; 0 if there is only one."""
         return plane[self.leading.index("c")] if "c" in self.leading else 0
 
     def read(self, plane: Plane, rows: slice, columns: slice) -> NDArray:
@@ -121,13 +121,13 @@ class TiledImage:
         return self.read_region(plane, rows, columns)
 
     def with_voxel_um(self, voxel_um: tuple[float, float, float]) -> TiledImage:
-        """Return the image with another size of a voxel along x, y, z, and says so where the file says otherwise."""
+        """Return the image with another voxel size along x, y, z; warn if the file states a different one."""
         if self.voxel_um not in (None, voxel_um):
             logger.warning("%s: states voxels of %s um; voxel_um says otherwise and is taken", self.path, self.voxel_um)
         return replace(self, voxel_um=voxel_um, metadata=self.metadata.with_voxel_um(voxel_um))
 
     def only(self, axis: str, index: int) -> TiledImage:
-        """Return the image with nothing but one index along an axis; an axis that is not there has index 0."""
+        """Return the image at one index along an axis; missing axes have index 0."""
         if axis not in self.leading:
             return self
         place = self.leading.index(axis)
@@ -148,11 +148,11 @@ class TiledImage:
 
 
 def chosen(image: TiledImage, part: Part) -> TiledImage:
-    """Return the wanted time points and channels of an image: all of them where none is named.
+    """Select time points and channels of an image; all of them by default.
 
     Args:
         image: the whole image.
-        part: frame and channel; `voxel_um` takes the place of what the file says.
+        part: frame and channel; `voxel_um` overrides the file.
 
     Raises:
         UserError: there is no such frame or channel, the message names those that there are; or the file states a size
@@ -176,7 +176,7 @@ def chosen(image: TiledImage, part: Part) -> TiledImage:
 
 
 def read_whole(image: TiledImage, part: Part) -> tuple[TiledImage, NDArray]:
-    """Read all that is wanted of an image at once: one time point, and all channels or one.
+    """Read one time point of an image, with all channels or one, at once.
 
     Args:
         image: open.
@@ -205,7 +205,7 @@ def read_whole(image: TiledImage, part: Part) -> tuple[TiledImage, NDArray]:
 
 
 def _tell_opacity(image: TiledImage, part: Part) -> None:
-    """Warn where the opacity of pixels, which is left out, is anything but full."""
+    """Warn about pixels that are not opaque; opacity is left out."""
     image = image.only("c", 0) if part.frame is None else image.only("c", 0).only("t", part.frame)
     read = image.opacity
     if read is None:
@@ -219,7 +219,7 @@ def _tell_opacity(image: TiledImage, part: Part) -> None:
 
 
 def tiled_format_of(path: Path) -> ModuleType | None:
-    """Return the module that reads a file or folder part by part, by its name or else by what is in it, or None."""
+    """Return the module that reads a file or folder part by part, by suffix or content; None if there is none."""
     known = plugins.names(ROOM)
     name = format_by_name(path.name)
     if name is not None:
@@ -229,7 +229,7 @@ def tiled_format_of(path: Path) -> ModuleType | None:
 
 
 def open_tiled(path: Path, series: str | None = None) -> AbstractContextManager[TiledImage]:
-    """Open an image for as long as the context lasts.
+    """Open an image as a context manager.
 
     Args:
         path: file or folder of one of the formats of this room.
@@ -242,7 +242,7 @@ def open_tiled(path: Path, series: str | None = None) -> AbstractContextManager[
 
 
 def is_large(path: Path, series: str | None = None) -> bool:
-    """Return whether an image is to be read and written part by part; of other formats, none is."""
+    """Return whether an image is read and written part by part; False for other formats."""
     module = tiled_format_of(path)
     if module is None:
         return False

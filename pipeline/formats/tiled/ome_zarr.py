@@ -29,7 +29,7 @@ from pipeline.sources.bundle import is_hidden
 ZIPPED = ".zip"
 GROUP_FILES = ("zarr.json", ".zgroup")
 DESCRIPTIONS = (*GROUP_FILES, ".zarray", ".zattrs", ".zmetadata")
-"""Files of a store that hold no pixels."""
+"""Metadata files of a store."""
 DAMAGE = (
     OSError,
     ValueError,
@@ -41,15 +41,15 @@ DAMAGE = (
     OverflowError,
     zipfile.BadZipFile,
 )
-"""What zarr raises when a store is broken."""
+"""Exceptions that zarr raises on broken stores."""
 MAX_CHUNK_BYTES = 512 << 20
-"""A chunk is unpacked whole, so it must fit into memory."""
+"""Maximum size of a chunk, which is decoded as a whole."""
 MAX_LISTED = 8
-"""Names that a message lists."""
+"""Maximum number of names listed in a message."""
 MIN_STORED = 0.01
-"""Share of the chunks that must be there: those of one colour may be left out, but hardly all."""
+"""Minimum share of chunks that exist: constant chunks may be left out, but hardly all."""
 NO_DATE = (1980, 1, 1, 0, 0, 0)
-"""The earliest date that zip can say: archives of the same image have the same bytes."""
+"""First date of the zip format; archives of the same image always have the same bytes."""
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ def shape_of(path: Path, series: str | None) -> tuple[int, ...]:
 
 
 def check_output(path: Path) -> None:
-    """Make sure that a result may replace what is at `path`.
+    """Check that a result may replace `path`.
 
     Raises:
         UserError: something else than an OME-Zarr of the same kind is there.
@@ -111,23 +111,25 @@ def check_output(path: Path) -> None:
         raise UserError(f"cannot write {path}: a folder that is no zarr exists there; choose another name.")
 
 
-def deliver(levels: Path, image: TiledImage, factor: int, facts: Mapping[str, Any], output: Path) -> None:
-    """Make the zarr group that holds a restored pyramid an OME-Zarr and moves it to `output`.
+def deliver(levels: Path, image: TiledImage, factor: int, processing: Mapping[str, Any], output: Path) -> None:
+    """Add OME-Zarr metadata to the zarr group of a restored pyramid, and move it to `output`.
 
     Args:
         levels: folder of the group, with arrays "0", "1", ...; on the disk of `output`.
-        image: what it was restored from.
+        image: the source.
         factor: how many times smaller its pixels are.
-        facts: what BrainSR did.
+        processing: parameters of the restoration, which are stored in the file.
         output: folder, or file that ends in .zip.
     """
-    publish(levels, image.metadata.refined(factor), facts, output)  # pyright: ignore[reportAttributeAccessIssue]
+    publish(levels, image.metadata.refined(factor), processing, output)  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def publish(levels: Path, multiscale: Multiscale, facts: Mapping[str, Any], output: Path) -> None:
-    """Describe the arrays of a zarr group and moves it to `output`; arguments as in `deliver`."""
+def publish(levels: Path, multiscale: Multiscale, processing: Mapping[str, Any], output: Path) -> None:
+    """Write the metadata of a zarr group, and move it to `output`; arguments as in `deliver`."""
     group = zarr.open_group(levels, mode="r+")
-    described = attributes(multiscale, sum(1 for _ in group.array_keys()), {"brainsr": facts} if facts else None)
+    described = attributes(
+        multiscale, sum(1 for _ in group.array_keys()), {"brainsr": processing} if processing else None
+    )
     # In the order of the keys' names, whatever files the values have been through.
     group.attrs.put(json.loads(json.dumps(described, sort_keys=True)))
     if not output.name.lower().endswith(ZIPPED):
@@ -168,7 +170,7 @@ def stored_names(path: Path) -> list[str]:
 
 
 def accepts(path: Path) -> bool:
-    """Return whether an existing folder or zip archive is a zarr, or holds one in a folder of its own, by its files."""
+    """Return whether a folder or zip archive is a zarr store, or contains one in a subfolder."""
     if path.is_dir():
         places = (path, *(one for one in path.iterdir() if one.is_dir() and not is_hidden(one.name)))
         return _is_array(path) or any((place / name).is_file() for place in places for name in GROUP_FILES)
@@ -178,7 +180,7 @@ def accepts(path: Path) -> bool:
 
 
 def _tops(names: Sequence[str]) -> list[str]:
-    """Return the uppermost folders of a store that hold a group: "" for the store itself."""
+    """Return the topmost folders of a store with a group; "" for the store itself."""
     tops = {name.rpartition("/")[0] for name in names if name.rpartition("/")[2] in GROUP_FILES}
     tops = {top for top in tops if not is_hidden(top)}
     highest = min((top.count("/") + bool(top) for top in tops), default=0)
@@ -186,7 +188,7 @@ def _tops(names: Sequence[str]) -> list[str]:
 
 
 def _root(path: Path, names: Sequence[str], series: str | None) -> tuple[str, str | None]:
-    """Return where the group lies, and which of the images in it is wanted.
+    """Return the path of the group, and the selected image in it.
 
     A zip or folder often holds the group in a folder of its own. Of several groups, `series` is the name of one, or
     NAME/IMAGE where that one holds several images.
@@ -243,7 +245,7 @@ def _is_array(path: Path) -> bool:
 
 
 def _tell_labels(path: Path, group: str, names: Sequence[str]) -> None:
-    """Says that masks of labels are not taken along."""
+    """Warn that label masks are not kept."""
     prefix = f"{group}/labels/".removeprefix("/")
     inside = [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
     if labels := sorted({name.split("/")[0] for name in inside if "/" in name}):
@@ -261,7 +263,7 @@ def _store(path: Path) -> Iterator[Store]:
 
 @contextmanager
 def _telling(path: Path, what: str = "") -> Iterator[None]:
-    """Turn whatever zarr raises about a broken store into one message."""
+    """Convert exceptions of zarr about a broken store to one message."""
     try:
         yield
     except UserError:
@@ -272,7 +274,7 @@ def _telling(path: Path, what: str = "") -> Iterator[None]:
 
 
 def _image_group(path: Path, root: Any, series: str | None) -> tuple[Any, str | None]:
-    """Return the group of the wanted image, and which of the images of that group is wanted."""
+    """Return the group of the selected image, and the image in that group."""
     found = root.attrs.asdict()
     content = found.get("ome", found)
     if "bioformats2raw.layout" not in content:
@@ -296,7 +298,7 @@ def _parsed(path: Path, found: Mapping[str, Any], series: str | None) -> Multisc
 
 
 def _check_array(path: Path, array: Any, multiscale: Multiscale, names: Sequence[str]) -> None:
-    """Refuse what cannot be an image, or cannot be read in bounded memory, before anything is unpacked."""
+    """Check that an array is an image and can be read in bounded memory, before anything is decoded."""
     where = f"{path}: its array {multiscale.path!r}"
     if len(array.shape) != len(multiscale.axes):
         raise UserError(f"{where} has shape {array.shape}, but there are axes {multiscale.axis_names!r}.")
@@ -327,7 +329,7 @@ def _check_array(path: Path, array: Any, multiscale: Multiscale, names: Sequence
 
 
 def _check_is_finest(path: Path, group: Any, array: Any, levels: Sequence[str]) -> None:
-    """Refuse an image whose first resolution is not its finest, against the standard."""
+    """Check that the first resolution is the finest, as the standard requires."""
     for level in levels[1:]:
         try:
             other = group[level]
@@ -341,7 +343,7 @@ def _check_is_finest(path: Path, group: Any, array: Any, levels: Sequence[str]) 
 
 
 def _is_chunk(key: str, grid: tuple[int, ...], encode: Callable[[tuple[int, ...]], str]) -> bool:
-    """Return whether a file of an array is one of its chunks: other files and the folders of a zip are not."""
+    """Return whether a file of an array is one of its chunks."""
     place = tuple(int(number) for number in re.findall("[0-9]+", key.removeprefix("c")))
     is_inside = len(place) == len(grid) and all(index < count for index, count in zip(place, grid, strict=True))
     return is_inside and encode(place) == key

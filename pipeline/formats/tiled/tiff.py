@@ -53,19 +53,19 @@ from pipeline.image.channels import COLOURS
 logger = logging.getLogger(__name__)
 
 MAX_SEGMENT_BYTES = 512 << 20
-"""A tile or strip is unpacked whole, so it must fit into memory."""
+"""Maximum size of a tile or strip, which is decoded as a whole."""
 SAMPLES = "S"
-"""Axis of the colours of a pixel, by tifffile's name."""
+"""tifffile's name of the axis of colours."""
 
 
 @dataclass(frozen=True)
 class TiffMetadata:
-    """What is kept of a file's metadata.
+    """Metadata of a TIFF file that are kept.
 
     Attributes:
         labels: names of the channels; empty where the file names none.
-        voxel_um: size of a voxel along x, y, z; None where it is not known.
-        states_z: whether the file says how thick a voxel is.
+        voxel_um: size of a voxel along x, y, z; None if it is not known.
+        states_z: whether the file states the distance of slices.
         byte_order: "<" or ">".
         photometric: whether 0 is black or white, or RGB.
         files: name, size in bytes and time of change (nanoseconds) of every file that the image lies in.
@@ -79,14 +79,14 @@ class TiffMetadata:
     files: tuple[tuple[str, int, int], ...] = ()
 
     def only(self, axis: str, index: int) -> TiffMetadata:
-        """Return what remains when an axis has nothing but the given index."""
+        """Return the metadata of the image at one index along an axis."""
         if axis != "c":
             return self
         photometric = GREY if self.photometric == COLOUR else self.photometric
         return replace(self, labels=self.labels[index : index + 1], photometric=photometric)
 
     def with_voxel_um(self, voxel_um: tuple[float, float, float]) -> TiffMetadata:
-        """Return the same with another size of a voxel."""
+        """Return the metadata with another voxel size."""
         return replace(self, voxel_um=voxel_um, states_z=True)
 
 
@@ -95,7 +95,7 @@ def open_tiled(path: Path, series: str | None = None) -> Iterator[TiledImage]:
     """Open one image of a file, or of a set of files; see pipeline.formats.tiled.
 
     Raises:
-        UserError: the file is missing or damaged, holds several images of which none was chosen, or no intensities.
+        UserError: the file is missing or damaged, contains several images, or its pixels are not intensities.
     """
     with opened_tiff(path) as file, closing(Handles()) as handles:
         with telling(path):
@@ -106,7 +106,7 @@ def open_tiled(path: Path, series: str | None = None) -> Iterator[TiledImage]:
 def shape_of(path: Path, series: str | None) -> tuple[int, ...]:
     """Return the sizes along all axes of the largest image of a file, if none of several is chosen.
 
-    It says nothing about whether the image can be read.
+    The image need not be readable.
 
     Raises:
         UserError: the file is missing or damaged, or has no such image.
@@ -120,7 +120,7 @@ def shape_of(path: Path, series: str | None) -> tuple[int, ...]:
 
 
 def check_output(path: Path) -> None:
-    """Make sure that a result may replace what is at `path`.
+    """Check that a result may replace `path`.
 
     Raises:
         UserError: a folder is there.
@@ -129,7 +129,7 @@ def check_output(path: Path) -> None:
         raise UserError(f"cannot write {path}: a folder of this name exists.")
 
 
-def deliver(levels: Path, image: TiledImage, factor: int, facts: Mapping[str, Any], output: Path) -> None:
+def deliver(levels: Path, image: TiledImage, factor: int, processing: Mapping[str, Any], output: Path) -> None:
     """Write a restored pyramid as OME-TIFF, tile by tile; arguments: `pipeline.formats.tiled.ome_zarr.deliver`."""
     group = zarr.open_group(levels, mode="r")
     pyramid = [cast(zarr.Array, group[name]) for name in sorted(group.array_keys(), key=int)]
@@ -140,7 +140,7 @@ def deliver(levels: Path, image: TiledImage, factor: int, facts: Mapping[str, An
         "dtype": finest.dtype,
         "tile": (CHUNK, CHUNK),
         "compression": "zlib",
-        # Error maps are floats, and zero says "none" in all of them.
+        # Error maps are floats in which zero means "none".
         "photometric": GREY if inverted_floats else known.photometric,
         "software": False,
         "maxworkers": 1,
@@ -149,7 +149,7 @@ def deliver(levels: Path, image: TiledImage, factor: int, facts: Mapping[str, An
     if image.coloured:
         options["planarconfig"] = "separate"  # in planes of one colour, as they were restored
         axes = axes.replace("C", SAMPLES)
-    described = _described(image, known, factor, facts, np.asarray(pyramid[-1][...]))
+    described = _described(image, known, factor, processing, np.asarray(pyramid[-1][...]))
     described["axes"] = axes
     is_large = finest.nbytes > LARGEST_CLASSIC_BYTES / 2  # the coarser levels come on top
     with (
@@ -162,10 +162,10 @@ def deliver(levels: Path, image: TiledImage, factor: int, facts: Mapping[str, An
 
 
 def _described(
-    image: TiledImage, known: TiffMetadata, factor: int, facts: Mapping[str, Any], coarsest: NDArray
+    image: TiledImage, known: TiffMetadata, factor: int, processing: Mapping[str, Any], coarsest: NDArray
 ) -> dict[str, Any]:
     """Return the metadata of OME."""
-    text = json.dumps({"brainsr": facts}, sort_keys=True)
+    text = json.dumps({"brainsr": processing}, sort_keys=True)
     digest = hashlib.sha256(text.encode() + coarsest.tobytes()).digest()
     described: dict[str, Any] = {
         "UUID": str(uuid.UUID(bytes=digest[:16])),
@@ -183,7 +183,7 @@ def _described(
 
 
 def _tiles(level: zarr.Array) -> Iterator[NDArray]:
-    """Yield the tiles of all planes, those at the edges filled up with zeros."""
+    """Yield the tiles of all planes; tiles at the edges are padded with zeros."""
     for plane in planes_of(level.shape[:-2]):
         for rows, columns in blocks_of(level.shape[-2:]):
             tile = np.zeros((CHUNK, CHUNK), dtype=level.dtype)
@@ -266,7 +266,7 @@ def _leading(path: Path, series: Any, samples: Samples) -> tuple[str, list[int]]
 
 
 class _Pages:
-    """The planes of a series, of which any region is read without unpacking the whole."""
+    """Planes of a series, read region by region without decoding the whole."""
 
     def __init__(self, path: Path, series: Any, handles: Handles) -> None:
         self._path = path
@@ -279,7 +279,7 @@ class _Pages:
         self._plane_bytes = math.prod(page.shape) * series.dtype.itemsize
 
     def check(self, file: Any) -> None:
-        """Refuse pages that are missing in their files or cannot be read in bounded memory.
+        """Check that all pages exist and can be read in bounded memory.
 
         Raises:
             UserError: tiles are too large, or pages are missing or differ.
@@ -305,7 +305,7 @@ class _Pages:
                 )
 
     def files(self) -> tuple[tuple[str, int, int], ...]:
-        """Return name, size and time of change of every file that the planes lie in."""
+        """Return name, size and modification time of every file of the image."""
         paths = sorted({Path(page.parent.filehandle.path) for page in self._series.pages})
         stamps = [(path.name, path.stat()) for path in paths]
         return tuple((name, stamp.st_size, stamp.st_mtime_ns) for name, stamp in stamps)
@@ -322,7 +322,7 @@ class _Pages:
             return region.astype(region.dtype.newbyteorder("="))
 
     def _assembled(self, page: Any, sample: int, rows: slice, columns: slice) -> NDArray:
-        """Unpack the tiles or strips that a region touches."""
+        """Decode the tiles or strips that a region overlaps."""
         common = page.keyframe
         height, width = _piece(common)
         region = np.full((rows.stop - rows.start, columns.stop - columns.start), common.nodata, dtype=common.dtype)
@@ -338,7 +338,7 @@ class _Pages:
         return region
 
     def _segment(self, page: Any, index: int) -> NDArray | None:
-        """Unpack one tile or strip, shape (1, rows, columns, samples); None for one that was left out."""
+        """Decode one tile or strip, shape (1, rows, columns, samples); None for an empty one."""
         if page.databytecounts[index] == 0:
             return None
         handle = self._handles.of(page)
@@ -362,7 +362,7 @@ def _piece(page: Any) -> tuple[int, int]:
 
 
 def _mapped(page: Any, start: int, sample: int) -> NDArray:
-    """Map a sample of an uncompressed page into memory, anew each time, so that what was read is let go of."""
+    """Memory-map a sample of an uncompressed page, anew each time, so that pages already read are released."""
     common = page.keyframe
     dtype = np.dtype(common.parent.byteorder + common.dtype.char)
     offset = page.dataoffsets[0] + start
@@ -372,7 +372,7 @@ def _mapped(page: Any, start: int, sample: int) -> NDArray:
 
 
 def _paste(region: NDArray, segment: NDArray, corner: tuple[int, int]) -> None:
-    """Copy what of a segment lies inside a region; `corner` is its place there and may lie outside."""
+    """Copy the overlap of a segment and a region; `corner` is the offset of the segment and may lie outside."""
     inside = tuple(slice(max(0, start), start + size) for start, size in zip(corner, segment.shape, strict=True))
     target = region[inside]
     offset = tuple(max(0, -start) for start in corner)
