@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import cc3d
+import fill_voids
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import UserError
 from pipeline.image.blocks import in_memory_order, memory_order, undo_order
 from pipeline.image.intensity import IntensityMap, robust_ends
-from pipeline.image.runs import fill_holes, largest_part
 from pipeline.image.smoothing import gaussian
 
 SMOOTHING_VOXELS = 1.0
@@ -105,3 +106,27 @@ def otsu_threshold(values: NDArray[np.float32]) -> np.float32:
     mean_above = np.cumsum((weights * centres)[::-1])[::-1] / above
     variance = below[:-1] * above[1:] * (mean_below[:-1] - mean_above[1:]) ** 2
     return centres[np.argmax(variance)]
+
+
+def largest_part(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the largest connected part of a mask; the first one if several are equally large.
+
+    Args:
+        mask: shape (planes, rows, columns); voxels are connected by their faces.
+    """
+    labels = cc3d.connected_components(mask, connectivity=6)
+    sizes = cc3d.statistics(labels, no_slice_conversion=True)["voxel_counts"][1:]
+    return labels == np.argmax(sizes) + 1 if len(sizes) else mask.copy()
+
+
+def fill_holes(mask: NDArray[np.bool_], slice_axis: int) -> NDArray[np.bool_]:
+    """Fill the holes of a mask within each slice.
+
+    Args:
+        mask: shape (planes, rows, columns).
+        slice_axis: axis along which the slices follow each other.
+    """
+    filled = np.empty_like(mask)
+    for target, one in zip(np.moveaxis(filled, slice_axis, 0), np.moveaxis(mask, slice_axis, 0), strict=True):
+        target[...] = fill_voids.fill(np.ascontiguousarray(one))
+    return filled

@@ -11,8 +11,7 @@ from scipy import ndimage
 from skimage.filters import threshold_otsu
 
 from pipeline.image.blocks import contiguous, in_memory_order, memory_order, slices_first, undo_order
-from pipeline.image.foreground import foreground_mask, otsu_threshold
-from pipeline.image.runs import fill_holes, largest_part
+from pipeline.image.foreground import fill_holes, foreground_mask, largest_part, otsu_threshold
 from pipeline.image.smoothing import gaussian
 from pipeline.physics.grid import apply_along_axes, pad_to_multiple
 from tests.helpers import synthetic_head
