@@ -8,6 +8,7 @@ import cc3d
 import fill_voids
 import numpy as np
 from numpy.typing import NDArray
+from skimage.filters import threshold_otsu
 
 from pipeline.errors import UserError
 from pipeline.image.blocks import in_memory_order, memory_order, undo_order
@@ -16,9 +17,6 @@ from pipeline.image.smoothing import gaussian
 
 SMOOTHING_VOXELS = 1.0
 """Standard deviation of the smoothing, which suppresses noise in the background."""
-
-BINS = 256
-"""Bins of the histogram for Otsu's threshold."""
 
 
 def foreground_mask(data: NDArray) -> NDArray[np.bool_]:
@@ -77,7 +75,7 @@ def bright_part(data: NDArray, axes: Iterable[int] | None = None) -> NDArray[np.
     """
     smooth = gaussian(_unit_range(data), SMOOTHING_VOXELS, axes)
     # A histogram does not depend on the order of the values; the order in memory needs no copy.
-    return smooth > 0.5 * otsu_threshold(smooth.ravel(order="K"))
+    return smooth > 0.5 * threshold_otsu(smooth.ravel(order="K"))
 
 
 def _unit_range(data: NDArray) -> NDArray[np.float32]:
@@ -88,24 +86,6 @@ def _unit_range(data: NDArray) -> NDArray[np.float32]:
         low, high = float(values.min()), float(values.max())
     scaled = IntensityMap(offset=low, scale=high - low).normalise(data)
     return np.clip(scaled, 0, 1, out=scaled)
-
-
-def otsu_threshold(values: NDArray[np.float32]) -> np.float32:
-    """Return the threshold that separates values into two classes with maximum variance between them.
-
-    After Otsu, IEEE Transactions on Systems, Man, and Cybernetics 9:62-66, 1979. It is that of scikit-image, sums in
-    single precision included; loading that would take a good part of the time that a whole volume takes.
-
-    Args:
-        values: shape (count,), not all the same.
-    """
-    counts, edges = np.histogram(values, bins=BINS)
-    centres, weights = (edges[:-1] + edges[1:]) / 2, counts.astype(np.float32)
-    below, above = np.cumsum(weights), np.cumsum(weights[::-1])[::-1]
-    mean_below = np.cumsum(weights * centres) / below
-    mean_above = np.cumsum((weights * centres)[::-1])[::-1] / above
-    variance = below[:-1] * above[1:] * (mean_below[:-1] - mean_above[1:]) ** 2
-    return centres[np.argmax(variance)]
 
 
 def largest_part(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

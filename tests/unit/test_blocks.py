@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage.filters import threshold_otsu
 
 from pipeline.image.blocks import contiguous, in_memory_order, memory_order, slices_first, undo_order
-from pipeline.image.foreground import fill_holes, foreground_mask, largest_part, otsu_threshold
+from pipeline.image.foreground import fill_holes, foreground_mask, largest_part
 from pipeline.image.smoothing import gaussian
 from pipeline.physics.grid import apply_along_axes, pad_to_multiple
 from tests.helpers import synthetic_head
@@ -85,14 +84,6 @@ def test_parts_that_touch_in_every_way_are_one() -> None:
     comb[1, -1] = comb[2, 0, 0] = True
     np.testing.assert_array_equal(largest_part(comb)[:2], comb[:2])
     assert not largest_part(comb)[2].any()
-
-
-@pytest.mark.parametrize("kind", ["head", "two values", "noise"])
-def test_the_threshold_is_that_of_scikit_image(kind: str) -> None:
-    head = synthetic_head()
-    noise = np.random.default_rng(0).normal(0, 1, head.shape)
-    image = {"head": head + noise, "two values": 7.0 * (head > 300), "noise": noise}[kind].astype(np.float32)
-    assert otsu_threshold(image.ravel()) == threshold_otsu(image)
 
 
 @pytest.mark.parametrize("axis", range(3))
