@@ -7,7 +7,6 @@ import hashlib
 import io
 import json
 import logging
-import shutil
 import threading
 import zipfile
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -529,11 +528,7 @@ def test_the_worst_pictures_come_first(finished: Path) -> None:
 def test_the_page_of_a_stack_names_its_pictures(finished: Path) -> None:
     output = finished / "pages"
     predictions = [str(finished / f"predictions/{method}/test-0.tiff") for method in METHODS]
-    given: list[str | Path] = []
-    for kind in ("hr", "lr"):
-        (finished / kind).mkdir(exist_ok=True)
-        copied = shutil.copy(finished / f"test-0.{kind}.safetensors", finished / kind / "test-0.safetensors")
-        given += [f"--{kind}", copied]
+    given = ["--hr", finished / "hr/test-0.safetensors", "--lr", finished / "lr/test-0.safetensors"]
     given += ["--tuning", finished / "tuning.json", "--deliver", "rrdb_l1", "--output", output]
     settings = json.dumps({"slices_shown": 2})
     command = ["report_volumes", *map(str, given), "--predictions", *predictions, "--settings", settings]
