@@ -30,9 +30,9 @@ class Parameters(PhysicalParameters):
     read_noise_electrons: Ranged[Annotated[float, Field(ge=0, le=100)]] = 1.6
     """standard deviation of the read noise, in electrons"""
     gain_counts_per_electron: Ranged[Annotated[float, Field(gt=0, le=100)]] = 2.2
-    """counts of the converter per electron"""
+    """gain of the converter, in counts per electron"""
     offset_counts: Ranged[Annotated[float, Field(ge=0, le=10_000)]] = 100.0
-    """counts without light; a count is never negative, so that no offset clips the read noise"""
+    """counts without light; as counts are never negative, an offset of 0 clips the read noise"""
 
     def words(self) -> str:
         """Return the noise in words."""

@@ -30,15 +30,15 @@ REMAINDER = 1e-4
 
 
 class Parameters(PhysicalParameters):
-    """Airy pattern of a microscope's objective, in the plane (blurs)."""
+    """In-plane Airy pattern of a microscope objective (blurs)."""
 
     name: Literal["airy_psf"] = "airy_psf"
     numerical_aperture: Ranged[Annotated[float, Field(gt=0, le=1.7)]] = 0.8
-    """of the objective"""
+    """numerical aperture of the objective"""
     wavelength_nm: Ranged[Annotated[float, Field(ge=100, le=2000)]] = 520.0
-    """of the light in vacuum, in nm"""
+    """wavelength of the light in vacuum, in nm"""
     refractive_index: Annotated[float, Field(ge=1, le=2)] = 1.0
-    """of what lies before the lens: air 1, water 1.33, oil 1.52; no aperture can exceed it"""
+    """refractive index of the immersion medium: air 1, water 1.33, oil 1.52; must exceed the numerical aperture"""
 
     @model_validator(mode="after")
     def _check_aperture(self) -> Parameters:

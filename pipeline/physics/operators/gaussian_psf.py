@@ -25,7 +25,7 @@ REACH = 5
 
 
 class Parameters(PhysicalParameters):
-    """Gaussian point spread function (blurs); its width is given in one of four ways."""
+    """Gaussian point spread function (blurs); specify its width in one of four ways."""
 
     name: Literal["gaussian_psf"] = "gaussian_psf"
     along: Direction = "in_plane"
@@ -33,13 +33,13 @@ class Parameters(PhysicalParameters):
     fwhm_mm: Ranged[Annotated[float, Field(gt=0, le=50)]] | None = None
     """full width at half maximum, in mm"""
     fwhm_um: Ranged[Annotated[float, Field(gt=0, le=1000)]] | None = None
-    """the same in micrometres"""
+    """full width at half maximum, in micrometres"""
     fwhm_voxels: Ranged[Annotated[float, Field(gt=0, le=100)]] | None = None
-    """the same in voxels of the grid that the step works on"""
+    """full width at half maximum, in voxels of the grid on which the operator acts"""
     numerical_aperture: Ranged[Annotated[float, Field(gt=0, le=1.7)]] | None = None
-    """of the objective, together with wavelength_nm"""
+    """numerical aperture of the objective, together with wavelength_nm"""
     wavelength_nm: Ranged[Annotated[float, Field(ge=100, le=2000)]] | None = None
-    """of the light in vacuum, in nm"""
+    """wavelength of the light in vacuum, in nm"""
 
     @model_validator(mode="after")
     def _check_width(self) -> Parameters:

@@ -24,15 +24,15 @@ HAMMING = 0.54
 
 
 class Parameters(PhysicalParameters):
-    """Cut of k-space (coarsens)."""
+    """Truncation of k-space (downsamples)."""
 
     name: Literal["kspace_truncation"] = "kspace_truncation"
     window: Literal["none", "hamming", "tukey"] = "none"
-    """filter against ringing; none keeps it"""
+    """window that reduces Gibbs ringing; none applies no window"""
     taper: Ranged[Annotated[float, Field(ge=0, le=1)]] = 0.3
-    """of tukey: share of the measured k-space, at its rim, over which the filter falls to zero"""
+    """tukey only: fraction of the measured k-space, at its edge, over which the window falls to zero"""
     fraction: Ranged[Annotated[float, Field(ge=0.5, le=1)]] = 1.0
-    """share of the low-resolution grid's k-space that is measured; the rest is filled with zeros"""
+    """fraction of the k-space of the low-resolution grid that is measured; the rest is filled with zeros"""
 
     def words(self) -> str:
         """Return the step in words."""

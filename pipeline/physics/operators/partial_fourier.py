@@ -22,13 +22,13 @@ COARSENS = False
 
 
 class Parameters(PhysicalParameters):
-    """Partial Fourier sampling along one axis of the plane (blurs)."""
+    """Partial Fourier sampling along one in-plane axis (blurs)."""
 
     name: Literal["partial_fourier"] = "partial_fourier"
     along: Literal["first", "second"] = "second"
-    """axis of phase encoding: the first or the second of those of x, y, z that lie in the plane"""
+    """phase-encoding axis: the first or the second in-plane axis, in the order x, y, z"""
     fraction: Ranged[Annotated[float, Field(ge=0.625, le=1)]] = 0.75
-    """share of k-space that is measured, from 5/8 to 1"""
+    """fraction of k-space that is measured, from 5/8 to 1"""
 
     def words(self) -> str:
         """Return the step in words."""

@@ -31,19 +31,19 @@ Millimetres = Annotated[float, Field(gt=0, le=50)]
 
 
 class Parameters(PhysicalParameters):
-    """Profile of a selected slice (blurs)."""
+    """Profile of slice-selective excitation (blurs)."""
 
     name: Literal["slice_profile"] = "slice_profile"
     along: Direction = "through_plane"
-    """axes along which the profile weighs"""
+    """axes along which the profile is applied"""
     profile: Literal["gaussian", "rect", "windowed_sinc"] = "gaussian"
-    """its shape"""
+    """shape of the profile"""
     thickness_mm: Ranged[Millimetres] | None = None
-    """its full width at half maximum, in mm; null takes the distance between slices less the gap"""
+    """slice thickness (full width at half maximum), in mm; null uses the slice spacing minus the gap"""
     gap_mm: Ranged[Annotated[float, Field(ge=0, le=50)]] = 0.0
-    """gap between neighbouring slices, in mm, where no thickness is given"""
+    """gap between neighbouring slices, in mm, if no thickness is given"""
     time_bandwidth: Ranged[Annotated[float, Field(ge=2, le=16)]] = 4.0
-    """of windowed_sinc: duration of the pulse times its bandwidth; the higher, the steeper the flanks"""
+    """windowed_sinc only: time-bandwidth product of the pulse; higher values give steeper edges"""
 
     def words(self) -> str:
         """Return the step in words."""
