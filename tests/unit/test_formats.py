@@ -57,6 +57,7 @@ from pipeline.physics.forward import ForwardModel
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.reporting.figures.gallery import LOW, REFERENCE, build_gallery, selected_slices
 from pipeline.reporting.figures.slices import display_slice
+from pipeline.sources.download_record import DownloadRecord
 from pipeline.sources.packing import pack
 from pipeline.statistics.measurements import read_parts
 from pipeline.statistics.measurements import volume_table as table_of_volumes
@@ -981,8 +982,8 @@ def pages(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         reference = read_image(hr)
         low = degrade(reference, forward_model(reference, Degrade(factor=4), 1))
         write_image(folder / f"{one.id}.lr.safetensors", low)
-        record = {"name": split, "kind": "local", "path": f"{split}.ome.tif", "sha256": "0", "downloaded_sha256": "0"}
-        (folder / f"{split}.source.json").write_text(json.dumps(record))
+        source = LocalSource(kind="local", path=f"{split}.ome.tif")
+        DownloadRecord.of(split, source, "0" * 64, 1).write(folder / f"{split}.source.json")
         for method in METHODS:
             path = prediction_path(folder / "predictions", method, one.id, suffix_of(low))
             if method == "rrdb_l1":
