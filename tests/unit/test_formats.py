@@ -803,7 +803,9 @@ def test_results_are_of_the_family_of_their_source() -> None:
 
 def test_a_source_whose_name_tells_nothing_needs_a_format() -> None:
     sources = {"mine": {"kind": "local", "path": "scans/"}, "theirs": {"kind": "local", "path": "theirs.nii"}}
-    with pytest.raises(UserError, match=r"sources\.mine: the name 'scans' does not determine the file format.*dicom.*picture"):
+    with pytest.raises(
+        UserError, match=r"sources\.mine: the name 'scans' does not determine the file format.*dicom.*picture"
+    ):
         read_run(configuration(sources=sources))
     sources["mine"]["format"] = "dicom"
     assert read_run(configuration(sources=sources)).sources["mine"].format == "dicom"
