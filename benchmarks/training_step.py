@@ -35,7 +35,7 @@ from benchmarks.timing import kept_apart, machine
 from pipeline import plugins
 from pipeline.config.recipe import Recipe, filled
 from pipeline.config.sections import Train
-from pipeline.models.device import keep_memory, use_threads
+from pipeline.models.device import keep_freed_memory, use_threads
 from pipeline.models.generator import Generator, Shape
 from pipeline.models.vgg import VggFeatures
 from pipeline.physics.forward import ForwardModel
@@ -206,7 +206,7 @@ def our_trainer(stage: str, threads: int, folder: Path) -> Trainer:
     """Return our training, as the stage `train` sets it up."""
     use_threads(threads)
     draw_with_one_thread()
-    keep_memory()
+    keep_freed_memory()
     recipe = recipe_of(stage)
     networks = networks_of(recipe)
     perceptual = PerceptualDistance(networks.vgg, recipe.perceptual) if networks.vgg else None

@@ -21,7 +21,7 @@ from pipeline.config.sources import Source
 from pipeline.files import replacing, write_text
 from pipeline.formats.io.container import map_image
 from pipeline.models.card import trained_card
-from pipeline.models.device import device_words, keep_memory, use_threads
+from pipeline.models.device import device_name, keep_freed_memory, use_threads
 from pipeline.models.generator import Generator
 from pipeline.models.vgg import read_vgg
 from pipeline.models.weights import save_generator
@@ -88,7 +88,7 @@ def train(
     """
     use_threads(settings.threads)
     draw_with_one_thread()
-    keep_memory()
+    keep_freed_memory()
     engine = start_engine(device, settings.precision)
     check_batch(recipe, settings, engine.world_size)
     torch.manual_seed(seed)
@@ -111,7 +111,7 @@ def train(
             network.record = record_of(network, output.name, volumes, excerpts, recipe)
             _write(output, trainer, dial, excerpts)
             volumes = [map_image(path, LowResolutionImage) for path in (*files.lr, *files.val_lr)]
-            card = trained_card(source, network, recipe, volumes, trainer.history, device_words(engine.device))
+            card = trained_card(source, network, recipe, volumes, trainer.history, device_name(engine.device))
             write_text(output / "model_card.md", card)
             save_generator(output / "generator.safetensors", network)
             checkpoints.remove()

@@ -20,7 +20,7 @@ from tests.small_training import ADVERSARIAL, make_trainer, tiny_recipe, tiny_se
 
 pytestmark = [
     pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU can be reached"),
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is available"),
 ]
 
 FACTORS = (4, 4, 1)
@@ -83,7 +83,7 @@ def test_more_slices_than_memory_holds_are_restored_in_parts(head, monkeypatch):
     torch.cuda.empty_cache()
     kept = torch.cuda.memory_allocated()
     total = torch.cuda.get_device_properties(0).total_memory
-    monkeypatch.setattr("pipeline.inference.volume.slices_at_once", lambda *_: 6)
+    monkeypatch.setattr("pipeline.inference.volume.slices_per_batch", lambda *_: 6)
     torch.cuda.set_per_process_memory_fraction((kept + 150 * 2**20) / total)
     try:
         found = restore_volume(generator, head, FACTORS, 2, Infer(), 0.02)

@@ -61,7 +61,7 @@ def test_neither_threads_nor_company_nor_memory_change_a_slice(monkeypatch, name
     together = engine_for(network, Infer(backend=name, threads=2)).restore(images, 0.03)
     alone = [engine_for(network, Infer(backend=name, threads=1)).restore(one, 0.03) for one in images]
     assert np.array_equal(together, np.stack(alone))
-    monkeypatch.setattr("pipeline.inference.memory.SHARE", 0.0)
+    monkeypatch.setattr("pipeline.inference.memory.ACTIVATION_SHARE", 0.0)
     narrow = engine_for(generator(SHAPES[0]), Infer(backend=name, threads=2)).restore(images, 0.03)
     assert np.array_equal(together, narrow)
 

@@ -109,8 +109,8 @@ class Narrow(Enlarger):
 def test_slices_at_a_time_and_lack_of_memory_change_nothing(monkeypatch, most):
     volume = np.random.default_rng(3).random((64, 60, 11), dtype=np.float32)
     expected = restore_volume(Narrow(10**9), volume, (4, 4, 1), 2, Infer(), 0.03, augmentations=2)  # pyright: ignore[reportArgumentType]
-    monkeypatch.setattr("pipeline.inference.volume.slices_at_once", lambda *_: 8)
-    monkeypatch.setattr("pipeline.inference.backends.torch.AT_ONCE", 16)
+    monkeypatch.setattr("pipeline.inference.volume.slices_per_batch", lambda *_: 8)
+    monkeypatch.setattr("pipeline.inference.backends.torch.CPU_BATCH", 16)
     network: Any = Narrow(most)
     found = restore_volume(network, volume, (4, 4, 1), 2, Infer(), 0.03, augmentations=2)
     assert np.abs(found - expected).max() < 1e-5

@@ -106,7 +106,7 @@ def test_a_cut_file_is_refused_and_names_the_layer(weights, tmp_path):
 
 
 def test_a_file_of_a_larger_network_is_refused(weights):
-    with pytest.raises(UserError, match="of another network"):
+    with pytest.raises(UserError, match="belongs to another network"):
         read_weights(weights, Generator(Shape(blocks=5, channels=3)).network)
 
 

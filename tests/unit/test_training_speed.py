@@ -279,7 +279,7 @@ import resource
 import numpy as np
 import torch
 from threadpoolctl import threadpool_info
-from pipeline.models.device import keep_memory
+from pipeline.models.device import keep_freed_memory
 from pipeline.training.loading import draw_with_one_thread
 
 def faults():
@@ -290,7 +290,7 @@ def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 first = faults()
-keep_memory()
+keep_freed_memory()
 draw_with_one_thread()
 faults()
 print(first, faults(), max(one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"))

@@ -141,7 +141,7 @@ def test_the_network_is_followed_no_further_than_needed(tumor, monkeypatch):
 def test_unknown_layers_and_small_images_are_refused(tumor):
     with pytest.raises(UserError, match=r"vgg16 has no layer 'conv5_4'; did you mean 'conv5_3'"):
         tumor(random_image(1, 1, 32, 32), ["conv5_4"], before_activation=True)
-    with pytest.raises(UserError, match=r"conv5_1: an image of 15 x 40 is too small, it needs 16 x 16"):
+    with pytest.raises(UserError, match=r"conv5_1: an image of 15 x 40 pixels is too small; at least 16 x 16"):
         tumor(random_image(1, 1, 15, 40), ["conv5_1", "conv1_1"], before_activation=True)
     assert tumor(random_image(1, 1, 16, 17), ["conv5_1"], before_activation=True)["conv5_1"].shape == (1, 512, 1, 1)
 
@@ -211,10 +211,10 @@ def onnx_file(path: Path, shapes: list[tuple[int, ...]], *, bias: bool = True, e
 @pytest.mark.parametrize(
     ("shapes", "options", "message"),
     [
-        ([(8, 3, 3, 3)] * 5, {}, r"has 5 convolutions, a VGG has 13 \(vgg16\) or 16 \(vgg19\)"),
+        ([(8, 3, 3, 3)] * 5, {}, r"has 5 convolutions, but a VGG has 13 \(vgg16\) or 16 \(vgg19\)"),
         ([(64, 3, 3, 3), (64, 64, 5, 5)] + [(8, 8, 3, 3)] * 11, {}, r"'conv1_2\.weight' has shape \(64, 64, 5, 5\)"),
         ([(8, 3, 3, 3)] * 13, {"bias": False}, r"makes 'x1' has no stored weight and bias"),
-        ([(8, 3, 3, 3)] * 13, {"external": True}, r"'w0' are kept in another file"),
+        ([(8, 3, 3, 3)] * 13, {"external": True}, r"'w0' are stored in another file"),
     ],
 )
 def test_other_onnx_files_are_refused(tmp_path, shapes, options, message):
