@@ -77,7 +77,7 @@ def test_the_spread_over_views_is_that_of_the_processor(head):
         assert np.abs(one - other).max() < AGREEMENT * np.ptp(expected[0])
 
 
-def test_more_slices_than_memory_holds_are_restored_in_parts(head, monkeypatch):
+def test_slices_that_exceed_the_memory_are_restored_in_parts(head, monkeypatch):
     generator = on_gpu(network())
     expected = restore_volume(generator, head, FACTORS, 2, Infer(), 0.02)
     torch.cuda.empty_cache()

@@ -110,7 +110,7 @@ def test_features_of_the_tumour_network_are_those_of_its_graph(tumor, tumor_file
     assert np.min(wanted[0]) < 0 == np.min(wanted[1])
 
 
-def test_a_grey_image_is_taken_for_three_equal_channels(tumor):
+def test_a_grey_image_is_used_as_three_equal_channels(tumor):
     grey = random_image(2, 1, 8, 8)
     one = tumor(grey, ["conv2_2"], before_activation=False)["conv2_2"]
     assert torch.equal(one, tumor(grey.repeat(1, 3, 1, 1), ["conv2_2"], before_activation=False)["conv2_2"])
@@ -125,7 +125,7 @@ def test_gradients_reach_the_image_and_no_weight(tumor):
     assert not tumor.training
 
 
-def test_the_network_is_followed_no_further_than_needed(tumor, monkeypatch):
+def test_layers_after_the_deepest_one_are_not_computed(tumor, monkeypatch):
     calls: list[str] = []
     for name, convolution in tumor.convolutions.items():
         convolution.register_forward_hook(lambda *_, name=name: calls.append(name))
@@ -155,7 +155,7 @@ def test_safetensors_keep_the_network_and_its_input(tumor, tmp_path):
     assert torch.equal(one, other)
 
 
-def test_torchvision_weights_give_what_its_layers_give(layers, state, tmp_path):
+def test_torchvision_weights_reproduce_its_features(layers, state, tmp_path):
     path = tmp_path / "vgg19.pth"
     torch.save(state, path)
     vgg = read_vgg(path)
@@ -173,7 +173,7 @@ def test_torchvision_weights_give_what_its_layers_give(layers, state, tmp_path):
             assert float((found[name] - expected).abs().max()) < 1e-5 * float(expected.abs().max()), name
 
 
-def test_torchvision_vgg16_is_told_from_vgg19(tmp_path):
+def test_torchvision_vgg16_is_distinguished_from_vgg19(tmp_path):
     torch.save(hollow(torchvision_state(sequential(LAYOUTS["vgg16"]))), tmp_path / "weights.pth")
     assert read_vgg(tmp_path / "weights.pth").architecture == "vgg16"
 
