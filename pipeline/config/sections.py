@@ -126,7 +126,7 @@ class Sentinel(Section):
 
 
 class Train(Section):
-    """Settings shared by all trainings of a run; recipes contain the others."""
+    """Training settings shared by all networks of a run; recipes contain the others."""
 
     initial_weights: str = "realesrgan-6b"
     """source of the initial weights of `pretrained` recipes: realesrgan-6b (trained on drawings, small),

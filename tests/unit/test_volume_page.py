@@ -294,8 +294,8 @@ def report(run: Path, name: str, **changes: Any) -> VolumeReport:
     files = VolumeFiles(
         run / f"extracted/{name}.safetensors", run / f"degraded/{name}.safetensors", predictions, run / "tuning.json"
     )
-    tables = (run / f"{table}.csv" for table in ("volumes", "slices", "summary"))
-    record = read_run_record(*tables, run / "provenance.json", [run / "models/rrdb_l1"])
+    volumes, slices, summary = (run / f"{table}.csv" for table in ("volumes", "slices", "summary"))
+    record = read_run_record(volumes, slices, summary, run / "provenance.json", [run / "models/rrdb_l1"])
     found = read_volume_report(files, record, "rrdb_l1", 2)
     of_run = {key: changes.pop(key) for key in ("provenance", "volumes") if key in changes}
     of_predictions = {key: changes.pop(key) for key in ("saturated", "beyond_noise") if key in changes}
@@ -402,7 +402,7 @@ def long_page(run: Path, tmp: Path) -> str:
     """Return a page with all sections, with long and hostile names in its tables."""
     reference = read_image(run / "extracted/block.safetensors")
     spread = reference.with_data(np.full(reference.data.shape, 0.01, np.float32), masks={})
-    write_image(tmp / "spread.safetensors", spread)
+    write_image(tmp / "block.safetensors", spread)
     name = (HOSTILE + "\N{BRAIN}").ljust(300, "x")
     found = [counts("rrdb_l1", name, 1), counts("zerofill", "lesion", 9), counts("rrdb_l1", "lesion", 8)]
     INSERTED_STRUCTURES.write(tmp / "inserted.csv", [*found, counts("zerofill", name, 1)])
@@ -410,7 +410,7 @@ def long_page(run: Path, tmp: Path) -> str:
     RELIABILITY.write(tmp / "reliability.csv", [ReliabilityBin("block", "S1", "test", "rrdb_l1", 3, 0.5, 0.5, 5)])
     GATES.write(tmp / "gates.csv", [GateResult("block", "S1", "test", "rrdb_l1", name, 9.5, 0.1, False)])
     given = [part for kind in TABLES for part in (f"--{kind}", str(tmp / f"{kind}.csv"))]
-    given += ["--uncertainty", str(tmp / "spread.safetensors"), "--benchmarks", str(tmp)]
+    given += ["--uncertainty", str(tmp / "block.safetensors"), "--benchmarks", str(tmp)]
     assert write_report(run, "block", tmp / "full.html", *given, title=HOSTILE) == 0
     return (tmp / "full.html").read_text(encoding="utf-8")
 

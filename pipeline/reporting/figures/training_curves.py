@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pipeline import plugins
 from pipeline.errors import UserError
 from pipeline.reporting.figures.lines import PART_COLOURS, Line, Marks, draw_lines
+from pipeline.reporting.numbers import format_number
 from pipeline.reporting.run_record import ModelRecord
 from pipeline.reporting.section import Figure
 from pipeline.reporting.titles import in_order, loss_title, method_title, network_colours
@@ -230,4 +231,4 @@ def _coloured(lines: Sequence[Line]) -> list[Line]:
 
 
 def _range_text(line: Line) -> str:
-    return f"{line.label} from {line.y[0]:.4g} to {line.y[-1]:.4g} over {int(line.x[-1])} steps"
+    return f"{line.label} from {format_number(line.y[0])} to {format_number(line.y[-1])} over {int(line.x[-1])} steps"
