@@ -77,13 +77,13 @@ def apply(
     from pipeline.config.sections import Extract, Infer
     from pipeline.formats import Part
     from pipeline.inference.calibration import read_factor
-    from pipeline.inference.memory import use_memory
+    from pipeline.inference.memory import limit_memory
     from pipeline.inference.restore_file import default_output, restore_file
 
     given = {"noise_sigma": noise_sigma, "force": force or None}
     changes = {name: value for name, value in given.items() if value is not None}
     inference = read_section(Infer, read_section(Infer, settings).model_copy(update=changes).model_dump_json())
-    use_memory(memory_mb)
+    limit_memory(memory_mb)
     restore_file(
         model,
         image,

@@ -21,10 +21,10 @@ def export(*, model: Path, output: Path, format: Literal["onnx"] = "onnx") -> No
         format: format of the exported file.
     """
     from pipeline.files import replacing
-    from pipeline.inference.backends._onnx import as_onnx
+    from pipeline.inference.backends._onnx import to_onnx
     from pipeline.models.weights import load_generator
 
-    content = as_onnx(load_generator(model).eval(), at_once=False)
+    content = to_onnx(load_generator(model).eval(), fuse_upsampling=False)
     with replacing(output) as partial:
         partial.write_bytes(content)
     logger.info("%s: written, %.1f MB", output, len(content) / 1e6)

@@ -1,7 +1,7 @@
 """The folder of downloads: complete, checked files, each downloaded once.
 
-The SHA-256 of a file is recorded next to it, with the size and modification time of the file. An archive with hundreds of
-members, each of them a source, is hashed once and not hundreds of times.
+The SHA-256 of a file is recorded next to it, with the size and modification time of the file. An archive with hundreds
+of members, each of them a source, is hashed once and not hundreds of times.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def archive_path(folder: Path, name: str, sha256: str) -> Path:
 def archive(folder: Path, name: str, sha256: str, locate: Callable[[], str], patience: Patience) -> Path:
     """Return the path of a file, and download it if it does not exist.
 
-    Concurrent processes wait for the first that downloads the file. An existing complete file is used as it is, even in a
-    read-only folder.
+    Concurrent processes wait for the first that downloads the file. An existing complete file is used as it is, even in
+    a read-only folder.
 
     Args:
         folder: archive folder.
@@ -60,7 +60,8 @@ def archive(folder: Path, name: str, sha256: str, locate: Callable[[], str], pat
 def unchecked_archive(folder: Path, name: str, address: str, patience: Patience) -> Path:
     """Return the path of a downloaded file without a given checksum; its SHA-256 is logged.
 
-    An existing file is used as it is. A partial download is not resumed, since the two parts could be of different files.
+    An existing file is used as it is. A partial download is not resumed, since the two parts could be of
+    different files.
 
     Args:
         folder: archive folder.

@@ -183,4 +183,4 @@ def _nearest(member: str, names: Sequence[str]) -> str:
         return "it contains no files."
     same = [name for name in names if name.rsplit("/", 1)[-1] == member.rsplit("/", 1)[-1]]
     nearest = difflib.get_close_matches(member, same or names, n=1, cutoff=0.0)[0]
-    return f"the most similar of its {len(names)} files is {nearest!r}."
+    return f"the most similar of its files ({len(names)}) is {nearest!r}."

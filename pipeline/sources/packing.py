@@ -54,7 +54,7 @@ def pack(folder: Path, output: Path) -> None:
             )
         left_out = other_files(sorted(bundle.sizes.keys() - set(chosen)))
         if left_out:
-            logger.warning("%s: ignored files that are neither PNG, JPEG nor DICOM: %s", folder, listed(left_out))
+            logger.warning("%s: ignoring files that are neither PNG, JPEG nor DICOM: %s", folder, listed(left_out))
         odd = next((name for name in chosen if not name.isprintable()), None)
         if odd is not None:
             raise UserError(f"{folder}: the name {odd!r} contains non-printable characters; rename the file.")

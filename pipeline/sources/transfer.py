@@ -81,7 +81,9 @@ class _Transfer:
         _, total = _extent(response)
         if total != begun and not (self.checked and total is None):
             self.partial.unlink(missing_ok=True)
-            raise TransientError(f"{shown(self.address)}: the server has {total} bytes, but {begun} were received before")
+            raise TransientError(
+                f"{shown(self.address)}: the server has {total} bytes, but {begun} were received before"
+            )
 
     def _check_encoding(self, response: requests.Response) -> None:
         """Reject content that was compressed for the transfer; servers may label gzip files like this by mistake."""
@@ -114,7 +116,7 @@ class _Transfer:
         missing, free = (total or 0) - first, shutil.disk_usage(self.partial.parent).free
         if missing > free:
             raise UserError(
-                f"{shown(self.address)}: {missing} bytes are missing, but only {free} are free in {self.partial.parent}. "
+                f"{shown(self.address)}: {missing} bytes are missing, but {free} are free in {self.partial.parent}. "
                 "Free disk space, or use another folder."
             )
 

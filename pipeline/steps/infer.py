@@ -18,7 +18,7 @@ from pipeline.config.sections import Infer
 from pipeline.errors import about
 from pipeline.formats.io.container import read_image, write_image
 from pipeline.formats.io.predictions import restored_image, suffix_of, write_prediction
-from pipeline.inference.memory import use_memory
+from pipeline.inference.memory import limit_memory
 from pipeline.inference.restoration import Restored, check_restored, network_on, restore_measured
 from pipeline.models.device import choose_device, use_threads
 from pipeline.physics.low_resolution import LowResolutionImage
@@ -58,7 +58,7 @@ def run(options: Options) -> None:
             inconsistent with the LR input; for other methods, this is logged as a warning.
     """
     settings = options.settings
-    use_memory(options.memory_mb)
+    limit_memory(options.memory_mb)
     use_threads(settings.threads)
     device = choose_device(options.device)
     networks = [network_on(path, device) for path in (options.model, *options.others)]

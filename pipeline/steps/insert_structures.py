@@ -20,7 +20,7 @@ from pipeline.errors import about
 from pipeline.fidelity.insertion.methods import baseline_methods, network_methods
 from pipeline.fidelity.insertion.study import count_detections, list_places, run_study
 from pipeline.formats.io.container import read_image
-from pipeline.inference.memory import use_memory
+from pipeline.inference.memory import limit_memory
 from pipeline.inference.restoration import network_on
 from pipeline.models.device import choose_device, use_threads
 from pipeline.physics.low_resolution import LowResolutionImage
@@ -63,7 +63,7 @@ class Options:
 def run(options: Options) -> None:
     """Write the tables."""
     use_threads(options.infer.threads)
-    use_memory(options.memory_mb)
+    limit_memory(options.memory_mb)
     device = choose_device(options.device)
     networks = {path.resolve().parent.name: network_on(path, device) for path in options.models}
     baselines = baseline_methods(read_tuning(options.tuning))

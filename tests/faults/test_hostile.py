@@ -90,9 +90,9 @@ TABLES: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
     "brackets without end": (rows("two", "B", "val", "a.nii", "[" * 50_000), ("line 3, column slices",)),
     "no number": (rows("two", "B", "val", "a.nii", "[NaN, 1e999]"), ("line 3, column slices",)),
     "a mountain": (too_large, ("larger than 67108864 bytes",)),
-    "a folder": (Path.mkdir, ("is no ordinary file",)),
-    "a pipe": (os.mkfifo, ("is no ordinary file",)),
-    "a link to an endless file": (lambda path: path.symlink_to("/dev/zero"), ("is no ordinary file",)),
+    "a folder": (Path.mkdir, ("is not a regular file",)),
+    "a pipe": (os.mkfifo, ("is not a regular file",)),
+    "a link to an endless file": (lambda path: path.symlink_to("/dev/zero"), ("is not a regular file",)),
     "a link in a circle": (lambda path: path.symlink_to(path), ("there is no such file",)),
 }
 
@@ -195,7 +195,10 @@ BIDS: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
         ("would both be called 'sub-01_T1w'",),
     ),
     "another's image": (holding("sub-01/anat/sub-02_T1w.nii.gz"), ("is in the wrong folder",)),
-    "an image of no session in a session": (holding("sub-01/ses-a/anat/sub-01_T1w.nii.gz"), ("is in the wrong folder",)),
+    "an image of no session in a session": (
+        holding("sub-01/ses-a/anat/sub-01_T1w.nii.gz"),
+        ("is in the wrong folder",),
+    ),
     "a name with a new line": (holding("sub-01/anat/sub-01_x\n_T1w.nii.gz"), ("x\\n_T1w.nii.gz' is not a BIDS name",)),
     "a name with quotes": (holding("sub-01/anat/sub-01'\"; rm -rf $HOME_T1w.nii.gz"), ("is not a BIDS name",)),
     "a name in another script": (holding("sub-ö/anat/sub-ö_T1w.nii.gz"), ("is not a BIDS name",)),
@@ -354,11 +357,11 @@ def endless_gzip(path: Path) -> None:
 
 ARCHIVES: dict[str, tuple[Callable[[Path], None], str]] = {
     "zip that lies about a size": (zip_that_lies, "is damaged"),
-    "zip of petabytes": (zip_of_petabytes, "claims to hold 1125899906842624 bytes"),
+    "zip of petabytes": (zip_of_petabytes, "claims to contain 1125899906842624 bytes"),
     "long name without end": (header_bomb(tarfile.GNUTYPE_LONGNAME), "is damaged"),
     "long link without end": (header_bomb(tarfile.GNUTYPE_LONGLINK), "is damaged"),
     "extended header without end": (header_bomb(tarfile.XHDTYPE), "is damaged"),
-    "sparse member": (sparse_bomb, "claims to hold 22548578304 bytes"),
+    "sparse member": (sparse_bomb, "claims to contain 22548578304 bytes"),
     "xz that wants all memory": (greedy_xz, "is damaged"),
     "gzip without an archive": (endless_gzip, "is damaged"),
 }

@@ -60,7 +60,7 @@ def find(page: ProjectPage, source: PackageSource) -> DistributionPackage:
     """Return the entry of a source on the page of its project.
 
     Raises:
-        UserError: the project has no such version, or the version no such file; the message suggests the most similar one.
+        UserError: the project has no such version, or the version no such file; the message suggests a similar one.
     """
     versions = list(dict.fromkeys(package.version for package in page.packages if package.version))
     if source.version not in versions:
