@@ -1,4 +1,4 @@
-"""Choose the settings of denoise-then-interpolate on the validation volumes, by PSNR over the foreground.
+"""Tune non-local means followed by B-spline interpolation on the validation volumes, by PSNR over the foreground.
 
 Not denoising is among the candidates. The scores of all candidates are written with the choice.
 """
