@@ -95,7 +95,7 @@ def trained_card(
             *_origin(recipe, source),
             "- Training volumes:",
             *learnt,
-            "- Validation volumes (used to choose settings; no evidence of quality):",
+            "- Validation volumes (used to choose settings, no evidence of quality):",
             *validated,
             f"- Forward model: {_forward(models, recipe)}; drawn anew for every patch",
             f"- Loss: {_losses(recipe)}; Adam, learning rate {recipe.learning_rate:g} with cosine decay",
