@@ -18,11 +18,11 @@ from pipeline import plugins
 from pipeline.config.recipe import PRETRAINED
 from pipeline.config.sections import Evaluate
 from pipeline.statistics.bootstrap import Floats
-from pipeline.statistics.measurements import deciding
+from pipeline.statistics.measurements import rows_to_average
 from pipeline.statistics.summary import check_complete, estimate, signed_rank_p, slices_by_method, subject_means
 from pipeline.tables.comparisons import COMPARISONS
 
-FEWEST_PAIRS = 2
+MIN_PAIRS = 2
 """A single pair has the effect +1 or -1 whatever it is."""
 
 
@@ -45,7 +45,7 @@ def compare_all(rows: pd.DataFrame, settings: Evaluate, seed: int, stacks: Colle
         UserError: a method was not measured on the slices that the others were.
     """
     found: list[dict[str, Any]] = []
-    groups: Any = deciding(rows).groupby(["split", "region", "metric"], sort=True)
+    groups: Any = rows_to_average(rows).groupby(["split", "region", "metric"], sort=True)
     for (split, region, metric), group in groups:
         subjects = dict(zip(group["volume"], group["subject"], strict=True))
         tables = {str(volume): slices_by_method(part) for volume, part in group.groupby("volume", sort=True)}
@@ -103,7 +103,7 @@ def rank_biserial(differences: Sequence[float]) -> float:
         -1 to 1; NaN below two pairs that differ, and where a difference is not finite.
     """
     values = np.asarray([one for one in differences if one != 0], dtype=np.float64)
-    if len(values) < FEWEST_PAIRS or not np.isfinite(values).all():
+    if len(values) < MIN_PAIRS or not np.isfinite(values).all():
         return math.nan
     ranks = rankdata(np.abs(values))
     return float(np.sum(np.sign(values) * ranks) / np.sum(ranks))

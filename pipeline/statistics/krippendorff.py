@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Level = Literal["nominal", "ordinal"]
-FEWEST_READERS = 2
+MIN_READERS = 2
 
 
 def krippendorff_alpha(values: NDArray[np.float64], level: Level) -> float:
@@ -26,7 +26,7 @@ def krippendorff_alpha(values: NDArray[np.float64], level: Level) -> float:
     Returns:
         NaN where no two readers judged the same thing, or where all answers are the same.
     """
-    judged = values[:, np.count_nonzero(~np.isnan(values), axis=0) >= FEWEST_READERS]
+    judged = values[:, np.count_nonzero(~np.isnan(values), axis=0) >= MIN_READERS]
     categories = np.unique(judged[~np.isnan(judged)])
     counts = (
         np.stack([np.count_nonzero(judged == one, axis=0) for one in categories], axis=1) if categories.size else None

@@ -35,7 +35,7 @@ def slices_of(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.loc[rows["slice"] != WHOLE_VOLUME].reset_index(drop=True)
 
 
-def deciding(rows: pd.DataFrame) -> pd.DataFrame:
+def rows_to_average(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows from which the value of each volume is computed.
 
     That is the row of the volume as a whole where there is one, else those of all of its slices.
@@ -46,5 +46,5 @@ def deciding(rows: pd.DataFrame) -> pd.DataFrame:
 
 def volume_table(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the value of every volume, method, region and metric: of the whole, or the mean over its slices."""
-    means: Any = deciding(rows).groupby(VOLUME_KEYS, sort=True)["value"].mean()
+    means: Any = rows_to_average(rows).groupby(VOLUME_KEYS, sort=True)["value"].mean()
     return means.reset_index()

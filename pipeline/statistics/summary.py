@@ -14,7 +14,7 @@ from pipeline import plugins
 from pipeline.config.sections import Evaluate
 from pipeline.errors import UserError
 from pipeline.statistics.bootstrap import Floats, percentile_interval, resampled_means
-from pipeline.statistics.measurements import deciding, volume_table
+from pipeline.statistics.measurements import rows_to_average, volume_table
 from pipeline.tables.summary import SUMMARY
 
 MIN_SUBJECTS = 6
@@ -71,7 +71,7 @@ def summarise(rows: pd.DataFrame, settings: Evaluate, seed: int, stacks: Collect
     """
     baselines = choose_baselines(volume_table(rows))
     compared: list[dict[str, Any]] = []
-    groups: Any = deciding(rows).groupby(["split", "region", "metric"], sort=True)
+    groups: Any = rows_to_average(rows).groupby(["split", "region", "metric"], sort=True)
     for (split, region, metric), group in groups:
         baseline = baselines[region, metric]
         compared.extend(

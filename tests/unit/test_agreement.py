@@ -78,7 +78,7 @@ def test_magnitude_noise_may_be_shown_as_the_signal_or_as_its_mean() -> None:
     assert agreement_of(HEAD, noisy, 1.0, 0.05, magnitude=True).beyond_noise < 0.005
     excerpt = small_excerpt("rician", 0.05)
     model = excerpt.model
-    assert agreement_with_measurement(excerpt.reference.data, excerpt.measured, model).beyond_noise < 0.01
+    assert agreement_with_measurement(excerpt.reference.data, excerpt.lr, model).beyond_noise < 0.01
 
 
 def test_parts_add_up() -> None:
@@ -221,7 +221,7 @@ def test_sparse_bright_structures_are_no_outliers() -> None:
 def test_a_run_refuses_what_it_would_deliver(tmp_path: Path, method: str, force: bool, written: bool) -> None:
     """Results of methods that are compared, and not delivered, are measured however bad they are."""
     excerpt = small_excerpt("gaussian", 0.01)
-    image = excerpt.reference.with_data(excerpt.measured, masks={}, header=MghHeader())
+    image = excerpt.reference.with_data(excerpt.lr, masks={}, header=MghHeader())
     image = described(image, id="v", forward_model=excerpt.model)
     write_image(tmp_path / "v.safetensors", image)
     save_generator(tmp_path / "generator.safetensors", repeating(3.0, factor=4))

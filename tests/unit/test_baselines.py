@@ -149,7 +149,7 @@ def test_degrading_and_enlarging_keeps_the_centroid_of_a_smooth_blob(method, fac
     blob = np.exp(-((x - 38.3) ** 2 + (y - 39.6) ** 2) / 2 / 7.0**2)
     reference = np.repeat(blob[:, :, None], shape[2], axis=2)
     model = ForwardModel((factor, factor, 1), shape, "none", 0.0, 0)
-    sr = crop_to(upsample(method, model.measure(reference), model.factors), shape)[:, :, 0]
+    sr = crop_to(upsample(method, model.simulate(reference), model.factors), shape)[:, :, 0]
     found = [float((axis * sr).sum() / sr.sum()) for axis in (x, y)]
     expected = [float((axis * blob).sum() / blob.sum()) for axis in (x, y)]
     assert np.hypot(*np.subtract(found, expected)) < 0.01

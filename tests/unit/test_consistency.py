@@ -9,7 +9,7 @@ import pytest
 from scipy import ndimage, stats
 
 from pipeline.baselines import bicubic
-from pipeline.physics.data_consistency import apply_data_consistency, best_weight, correction, degraded_again, weight_at
+from pipeline.physics.data_consistency import apply_data_consistency, best_weight, correction, degrade_again, weight_at
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.noise import rician
 from pipeline.physics.operators import kspace_truncation
@@ -29,7 +29,7 @@ def model(noise: str = "none", sigma: float = 0.0) -> ForwardModel:
 
 
 def test_all_of_the_difference_makes_the_result_agree_with_the_measurement(reference):
-    measured = model().measure(reference)
+    measured = model().simulate(reference)
     restored = bicubic.upsample(measured, (4, 4, 1), {}) + np.float32(0.1)
     corrected = apply_data_consistency(restored, measured, model(), 1.0)
     assert corrected.shape == restored.shape == (44, 44, 6)
@@ -40,13 +40,13 @@ def test_all_of_the_difference_makes_the_result_agree_with_the_measurement(refer
 
 
 def test_no_share_leaves_the_result_untouched(reference):
-    restored = np.repeat(np.repeat(model().measure(reference), 4, axis=0), 4, axis=1)
-    assert apply_data_consistency(restored, model().measure(reference), model(), 0.0) is restored
+    restored = np.repeat(np.repeat(model().simulate(reference), 4, axis=0), 4, axis=1)
+    assert apply_data_consistency(restored, model().simulate(reference), model(), 0.0) is restored
 
 
 def test_a_reference_is_left_alone_where_there_is_no_noise(reference):
     padded = np.pad(reference, [(0, 3), (0, 0), (0, 0)], mode="edge")
-    corrected = apply_data_consistency(padded, model().measure(reference), model(), 1.0)
+    corrected = apply_data_consistency(padded, model().simulate(reference), model(), 1.0)
     assert np.abs(corrected - padded).max() < 1e-5
 
 
@@ -54,7 +54,7 @@ def test_a_blurred_result_comes_closer_to_the_reference_despite_noise(reference)
     noisy = model("rician", 0.02)
     blurred = np.asarray(ndimage.gaussian_filter(reference, (2, 2, 0)), dtype=np.float32)
     padded = np.pad(blurred, [(0, 3), (0, 0), (0, 0)], mode="edge")
-    corrected = apply_data_consistency(padded, noisy.measure(reference), noisy, 0.5)[:41]
+    corrected = apply_data_consistency(padded, noisy.simulate(reference), noisy, 0.5)[:41]
     # A blur of this width only touches the upper frequencies that were measured; the rest it lacks is not to be had.
     assert np.mean((corrected - reference) ** 2) < 0.95 * np.mean((blurred - reference) ** 2)
 
@@ -73,9 +73,9 @@ def low_resolution_error(measured: np.ndarray, seed: int = 0) -> np.ndarray:
 
 def test_an_error_that_the_measurement_shows_is_put_back_whole_where_there_is_no_noise():
     excerpt = small_excerpt("none", 0.0)
-    restored = np.asarray(excerpt.reference.data - low_resolution_error(excerpt.measured), dtype=np.float32)
+    restored = np.asarray(excerpt.reference.data - low_resolution_error(excerpt.lr), dtype=np.float32)
     assert best_weight(restored, excerpt) == pytest.approx(1, abs=1e-4)
-    corrected = apply_data_consistency(restored, excerpt.measured, excerpt.model, 1.0)
+    corrected = apply_data_consistency(restored, excerpt.lr, excerpt.model, 1.0)
     assert np.abs(corrected - excerpt.reference.data).max() < 1e-4
 
 
@@ -83,7 +83,7 @@ def test_nothing_is_put_back_where_the_result_is_perfect():
     excerpt = small_excerpt("rician", 0.03)
     assert best_weight(np.asarray(excerpt.reference.data), excerpt) == 0.0
     quiet = small_excerpt("none", 0.0)
-    assert apply_data_consistency(quiet.reference.data, quiet.measured, quiet.model, 1.0) == pytest.approx(
+    assert apply_data_consistency(quiet.reference.data, quiet.lr, quiet.model, 1.0) == pytest.approx(
         quiet.reference.data, abs=1e-5
     )
 
@@ -91,7 +91,7 @@ def test_nothing_is_put_back_where_the_result_is_perfect():
 def test_an_error_that_the_measurement_does_not_show_is_no_reason_to_put_anything_back():
     excerpt = small_excerpt("rician", 0.03)
     noise = np.random.default_rng(3).standard_normal(excerpt.reference.data.shape)
-    shown = degraded_again(noise.astype(np.float32), excerpt.model)
+    shown = degrade_again(noise.astype(np.float32), excerpt.model)
     rows, columns = (np.linalg.pinv(axis_matrix(4 * size)) for size in shown.shape[:2])
     hidden = noise - np.einsum("ai,ijk,bj->abk", rows, shown, columns)
     restored = np.asarray(excerpt.reference.data + 0.05 * hidden, dtype=np.float32)
@@ -101,7 +101,7 @@ def test_an_error_that_the_measurement_does_not_show_is_no_reason_to_put_anythin
 def test_the_weight_is_that_of_wiener_and_falls_with_the_noise():
     """Error and noise are of one spectrum, so the best weight is error power / (error power + noise power)."""
     clean = small_excerpt("none", 0.0)
-    error = low_resolution_error(clean.measured)
+    error = low_resolution_error(clean.lr)
     # Everywhere bright, so that Rician noise is as good as Gaussian, and foreground, so that nothing is left out.
     reference = clean.reference.with_data(
         clean.reference.data + np.float32(1), masks={"foreground": np.ones(clean.reference.data.shape, bool)}
@@ -109,9 +109,9 @@ def test_the_weight_is_that_of_wiener_and_falls_with_the_noise():
     weights = []
     for sigma in (0.0, 0.01, 0.02, 0.05, 0.1):
         model = replace(clean.model, noise="rician")
-        noisy = replace(clean, reference=reference, model=model, noiseless=model.coarsen(reference.data)).at_noise(
-            sigma
-        )
+        noisy = replace(
+            clean, reference=reference, model=model, noiseless=model.coarsen(reference.data)
+        ).with_noise_level(sigma)
         restored = np.asarray(reference.data - error, dtype=np.float32)
         weights.append(best_weight(restored, noisy))
         assert weights[-1] == pytest.approx(0.05**2 / (0.05**2 + sigma**2), abs=0.08)
@@ -120,8 +120,8 @@ def test_the_weight_is_that_of_wiener_and_falls_with_the_noise():
 
 def test_without_a_residual_the_weight_is_zero():
     excerpt = small_excerpt("none", 0.0)
-    empty = replace(excerpt, measured=np.zeros_like(excerpt.measured))
-    assert not correction(np.zeros_like(excerpt.reference.data), empty.measured, empty.model).any()
+    empty = replace(excerpt, lr=np.zeros_like(excerpt.lr))
+    assert not correction(np.zeros_like(excerpt.reference.data), empty.lr, empty.model).any()
     assert best_weight(np.zeros_like(excerpt.reference.data), empty) == 0.0
 
 

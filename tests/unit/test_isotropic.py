@@ -28,7 +28,7 @@ from pipeline.inference.restore_file import as_low_resolution, direction_of, res
 from pipeline.inference.volume import restore_excerpt, restore_volume
 from pipeline.models.record import NetworkRecord
 from pipeline.models.weights import load_generator, save_generator
-from pipeline.physics.data_consistency import best_weight, degraded_again
+from pipeline.physics.data_consistency import best_weight, degrade_again
 from pipeline.physics.degradation import degrade, forward_model
 from pipeline.physics.excerpts import SIDE_LR, excerpt
 from pipeline.physics.grid import cuts
@@ -171,7 +171,7 @@ def test_the_noise_that_is_told_is_that_before_the_interpolation() -> None:
     recipe = tiny_recipe(**{**PLAIN, "batch_size": 150})
     patches = PatchSampler([volume], recipe, seed=2).batch(0)
     assert np.allclose(patches.sigma, 0.05)
-    lr = volume.model.measure(bright)
+    lr = volume.model.simulate(bright)
     inside = 0.05 * np.sqrt(np.sum(slice_weights(20, 2)[20] ** 2))
     assert 0.9 * 0.05 < inside < 0.95 * 0.05
     assert np.std(patches.measured - 1) == pytest.approx(inside, rel=0.03)
@@ -264,13 +264,13 @@ def test_a_linear_network_gives_the_mean_of_three_interpolations() -> None:
 def test_an_excerpt_is_a_block_that_agrees_with_its_model() -> None:
     head = a_head()
     one = excerpt(head, degraded(head, noise="rician", noise_sigma=0.02), 2)
-    assert one.measured.shape == (2 * SIDE_LR,) * 3
+    assert one.lr.shape == (2 * SIDE_LR,) * 3
     assert one.reference.data.shape == one.reference.masks["foreground"].shape == (4 * SIDE_LR,) * 3
-    assert one.measured_slices == 2 * SIDE_LR
-    again = degraded_again(np.asarray(one.reference.data), one.model)
+    assert one.min_slices == 2 * SIDE_LR
+    again = degrade_again(np.asarray(one.reference.data), one.model)
     np.testing.assert_allclose(again, one.noiseless, atol=1e-6)
-    assert np.std(one.measured - one.noiseless) == pytest.approx(0.02, rel=0.15)
-    np.testing.assert_array_equal(one.at_noise(0.0).measured, one.noiseless)
+    assert np.std(one.lr - one.noiseless) == pytest.approx(0.02, rel=0.15)
+    np.testing.assert_array_equal(one.with_noise_level(0.0).measured, one.noiseless)
     # From the rim of the head inwards.
     rim = one.reference.masks["foreground"].mean(axis=(1, 2))
     assert rim[0] < 1 == rim[-1]
@@ -280,8 +280,8 @@ def test_an_excerpt_of_a_small_volume_is_all_of_it() -> None:
     head = a_head()
     one = excerpt(head, degraded(head), 8)
     assert one.reference.data.shape == SHAPE
-    assert one.measured.shape == (20, 22, 19)
-    np.testing.assert_allclose(one.measured, degraded(head).data, atol=1e-6)
+    assert one.lr.shape == (20, 22, 19)
+    np.testing.assert_allclose(one.lr, degraded(head).data, atol=1e-6)
 
 
 def test_a_look_and_the_share_see_three_planes() -> None:

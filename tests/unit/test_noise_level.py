@@ -13,9 +13,9 @@ from pipeline.physics.noise_level import (
     HIGH_PASS,
     LOW_PASS,
     LOWEST_MEAN,
-    RATIO_SPREAD,
+    RATIO_STANDARD_ERROR,
     RAYLEIGH_RATIO,
-    RAYLEIGH_SPREAD,
+    RAYLEIGH_STD,
     _details,
     _is_rayleigh,
     estimate_sigma,
@@ -34,7 +34,7 @@ def rayleigh(shape, sigma, seed=0):
 def noisy_head(sigma, axis=2, factor=2):
     head = synthetic_head((96, 104, 24)) / 1000
     factors = tuple(1 if index == 2 else factor for index in range(3))
-    lr = ForwardModel(factors, head.shape, "rician", sigma, 7).measure(head)
+    lr = ForwardModel(factors, head.shape, "rician", sigma, 7).simulate(head)
     return np.moveaxis(lr, 2, axis)
 
 
@@ -65,7 +65,7 @@ def test_the_noise_of_a_real_head_is_measured_in_background(sigma):
     volume = np.asarray(load_nifti(known_file("mni152-2009a")).dataobj)
     head = volume[:, :, 60:140:8].astype(np.float32)
     head /= np.percentile(head[head > 0], 99.9)
-    lr = ForwardModel((4, 4, 1), head.shape, "rician", sigma, 3).measure(head)
+    lr = ForwardModel((4, 4, 1), head.shape, "rician", sigma, 3).simulate(head)
     estimate = estimate_sigma(lr, 2)
     assert estimate.method == "background"
     assert estimate.sigma == pytest.approx(sigma, rel=0.1)
@@ -289,13 +289,13 @@ def test_only_the_shape_of_a_distribution_tells_pure_noise(shift):
 
 def test_constants_of_rayleigh_follow_from_its_moments():
     values = rayleigh(2_000_000, 1.0)
-    assert values.std() == pytest.approx(RAYLEIGH_SPREAD, rel=0.003)
+    assert values.std() == pytest.approx(RAYLEIGH_STD, rel=0.003)
     lowest = np.sort(values)[:100_000]
     assert lowest.mean() == pytest.approx(LOWEST_MEAN, rel=0.01)
     assert (values.mean() - lowest.mean()) / values.std() == pytest.approx(RAYLEIGH_RATIO, rel=0.003)
     groups = np.sort(values.reshape(-1, 400), axis=1)
     ratios = (groups.mean(axis=1) - groups[:, :20].mean(axis=1)) / groups.std(axis=1)
-    assert np.std(ratios) / RAYLEIGH_RATIO * np.sqrt(400) == pytest.approx(RATIO_SPREAD, rel=0.05)
+    assert np.std(ratios) / RAYLEIGH_RATIO * np.sqrt(400) == pytest.approx(RATIO_STANDARD_ERROR, rel=0.05)
 
 
 def test_wavelet_filters_are_orthonormal_and_blind_to_ramps():

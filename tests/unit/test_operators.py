@@ -67,7 +67,7 @@ def test_every_operator_says_what_it_is(name):
     assert issubclass(parameters, PhysicalParameters)
     assert get_args(parameters.model_fields["name"].annotation) == (name,)
     assert all(field.description for key, field in parameters.model_fields.items() if key != "name")
-    assert parameters(**GIVEN.get(name, {})).words()
+    assert parameters(**GIVEN.get(name, {})).describe()
 
 
 # k-space
@@ -217,7 +217,7 @@ def test_without_a_thickness_the_slices_touch_or_leave_the_gap():
     gap = slice_profile.axis_matrix(21, 4, 1.5, slice_profile.Parameters(profile="rect", gap_mm=1.5))
     thin = slice_profile.axis_matrix(21, 4, 1.5, slice_profile.Parameters(profile="rect", thickness_mm=4.5))
     np.testing.assert_allclose(gap, thin, atol=1e-12)
-    with pytest.raises(UserError, match="leaves nothing of slices that lie 6 mm apart"):
+    with pytest.raises(UserError, match="is not smaller than the slice spacing of 6 mm"):
         slice_profile.axis_matrix(21, 4, 1.5, slice_profile.Parameters(gap_mm=6.0))
 
 
@@ -278,9 +278,9 @@ def test_the_light_within_the_rings_is_that_of_rayleighs_formula():
     def encircled(radius: float) -> float:
         return 1 - special.j0(radius) ** 2 - special.j1(radius) ** 2
 
-    assert encircled(airy_psf.LARGEST_V) == pytest.approx(0.98, abs=0.001)
+    assert encircled(airy_psf.MAX_V) == pytest.approx(0.98, abs=0.001)
     for ring in special.jn_zeros(1, 3):
-        expected = encircled(ring) / encircled(airy_psf.LARGEST_V)
+        expected = encircled(ring) / encircled(airy_psf.MAX_V)
         assert kernel[v <= ring].sum() == pytest.approx(expected, abs=0.005)
 
 

@@ -136,14 +136,14 @@ def test_a_model_rebuilt_from_its_json_measures_the_same(name: str) -> None:
     again = ForwardModel.from_json(json.loads(json.dumps(model.to_json())))
     data = np.random.default_rng(0).random((9, 8, 3))
     assert again == model
-    np.testing.assert_array_equal(again.measure(data), model.measure(data))
-    assert model.measure(data).shape == model.lr_shape == coarse_shape((9, 8, 3), model.factors)
-    assert model.measure(data).dtype == np.float32
+    np.testing.assert_array_equal(again.simulate(data), model.simulate(data))
+    assert model.simulate(data).shape == model.lr_shape == coarse_shape((9, 8, 3), model.factors)
+    assert model.simulate(data).dtype == np.float32
 
 
 def test_noise_hangs_on_the_seed_and_the_name_of_the_volume_alone() -> None:
     data = np.zeros((9, 8, 3))
-    assert not np.array_equal(a_model(seed=1).measure(data), a_model(seed=2).measure(data))
+    assert not np.array_equal(a_model(seed=1).simulate(data), a_model(seed=2).simulate(data))
     seeds = {volume_seed(root, name) for root in (0, 1) for name in ("a", "b")}
     assert len(seeds) == 4
     assert volume_seed(2026, "mni152") == volume_seed(2026, "mni152") < 2**32
@@ -152,7 +152,7 @@ def test_noise_hangs_on_the_seed_and_the_name_of_the_volume_alone() -> None:
 def test_without_noise_the_measurement_is_the_operator_alone() -> None:
     data = np.random.default_rng(0).random((9, 8, 3))
     model = a_model(noise="none")
-    np.testing.assert_array_equal(model.measure(data), model.coarsen(data))
+    np.testing.assert_array_equal(model.simulate(data), model.coarsen(data))
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -205,7 +205,7 @@ def test_an_image_without_a_voxel_size_is_refused_where_a_length_is_needed() -> 
 
 @pytest.mark.parametrize("steps", [(), (THICK,), (binning.Parameters(), kspace_truncation.Parameters())])
 def test_exactly_one_step_coarsens(steps: tuple) -> None:
-    with pytest.raises(UserError, match="exactly one step"):
+    with pytest.raises(UserError, match="exactly one operator"):
         _ = a_model(operators=steps, spacing_mm=(1.0, 1.0, 1.0)).terms
 
 
@@ -330,8 +330,9 @@ def test_the_model_is_told_in_words_with_units() -> None:
     settings = Degrade(operators=(THICK, kspace_truncation.Parameters(window="hamming")), noise_sigma=0.03)
     words = forward_model(an_image(), settings, 0).describe()
     assert words == (
-        "Gaussian slice profile, full width at half maximum 3 mm, then k-space truncation, Hamming window by 4 x 4 x 1 "
-        "along the axes x, y and z, then Rician noise with a standard deviation of 3.0% of the normalised range"
+        "Gaussian slice profile with a full width at half maximum of 3 mm, then k-space truncation, Hamming window by "
+        "4 x 4 x 1 along the axes x, y and z, "
+        "then Rician noise with a standard deviation of 3.0% of the normalised range"
     )
     assert ForwardModel((2, 2), (4, 4), "none").describe().endswith("without noise")
 

@@ -9,7 +9,7 @@ from pipeline.config.parameters import Direction
 from pipeline.image.image import PLANE_AXIS
 from pipeline.image.stack import SLICE_AXIS
 from pipeline.inference.result_check import WARN_BEYOND
-from pipeline.physics.parameters import axes_along, is_outside
+from pipeline.physics.parameters import axes_along, is_out_of_range
 from pipeline.reporting import methods_text
 from pipeline.reporting.numbers import format_number
 from pipeline.reporting.run_record import gap_of, is_self_supervised
@@ -153,7 +153,7 @@ def _voxel_size(volume: VolumeReport) -> Iterator[Limitation]:
     here = upsampled_mm(volume.reference.block.spacing_mm, volume.reference.plane)
     trained_on = [one for one in record["volumes"] if one["split"] == "train"]
     known = [size for one in trained_on for size in upsampled_mm(one.get("spacing_mm"), one["plane"])]
-    if here and known and is_outside(here, (min(known), max(known))):
+    if here and known and is_out_of_range(here, (min(known), max(known))):
         sizes = " \N{MULTIPLICATION SIGN} ".join(f"{size:.3g}" for size in here)
         yield Limitation(
             "Voxel size outside the training range",
