@@ -2,7 +2,7 @@
 
     python -m benchmarks.cost_curves [--model PATH] [--volume PATH] [--threads 2] [--json PATH]
 
-Time is expected to be proportional to all three, and memory to be independent of the last two.
+Time should be proportional to the number of voxels, volumes and tiles, and memory independent of the last two.
 
 *Slices*: a single slice, compared with the loop of benchmarks.inference; minimum of three repetitions, without
 start-up. *Volumes*: `python -m pipeline.steps infer` for copies of mni152 of the demo, including start-up. *Tiles*:

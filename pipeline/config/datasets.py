@@ -1,6 +1,6 @@
 """Data sets: the rows of a table, the files that match a pattern, a BIDS data set, or the members of an archive.
 
-What stands here is only what the configuration says; `pipeline.config.finding` looks up what is there.
+This module only parses the configuration; `pipeline.config.finding` searches for the files.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ Subjects = Annotated[dict[DatasetSplit, tuple[str, ...]], AfterValidator(_check_
 
 class _Dataset(Section):
     splits: Shares = Field(default={"train": 0.7, "val": 0.15, "test": 0.15})
-    """fraction of the subjects per split; subjects are assigned by the SHA-256 of their name, so adding subjects moves
-    no others; {} uses only those listed in `subjects`"""
+    """fraction of the subjects per split; subjects are assigned by the SHA-256 of their name, so adding subjects does
+    not move others; {} uses only those listed in `subjects`"""
     subjects: Subjects = Field(default={})
     """subjects assigned to a split explicitly, such as {test: [sub-07, sub-12]}"""
     prefix: Prefix = ""
@@ -99,7 +99,7 @@ class _Named(_Dataset):
     subject: Expression
     """regular expression for the subject in a path: its group, or the whole match"""
     volume: Expression | None = None
-    """regular expression for the name of the volume in a path; null takes the file name"""
+    """regular expression for the name of the volume in a path; null uses the file name"""
 
 
 class GlobDataset(_Named):

@@ -27,8 +27,8 @@ HEADER = """
 BrainSR: the default run. It downloads two brain images, trains on one, and evaluates on both.
 
 This file lists every key with its description and, in parentheses, its type and range. Your own
-configuration needs `run` and `volumes` ([] if it only has `collections`); keys left out have the defaults
-given here. Check it with
+configuration needs `run` and `volumes` ([] if it only has `collections`); keys that are left out have the
+defaults given here. Check it with
     brainsr check FILE
 and run it with
     snakemake --cores all --configfile FILE

@@ -29,11 +29,11 @@ class Perceptual(Section):
     """Features of a VGG in which images are compared."""
 
     layers: dict[LayerName, Annotated[float, Field(ge=0)]] = Field(default={"conv5_4": 1.0}, min_length=1)
-    """layers of VGG19 and their weights; where the network is a VGG16, whose blocks 3 to 5 have three convolutions,
-    conv3_4, conv4_4 and conv5_4 mean conv3_3, conv4_3 and conv5_3"""
+    """layers of VGG19 and their weights; for a VGG16, whose blocks 3 to 5 have three convolutions, conv3_4, conv4_4 and
+    conv5_4 refer to conv3_3, conv4_3 and conv5_3"""
     activation: Literal["before", "after"] = "before"
-    """compare the features before the rectifier, as ESRGAN does, or after it, as SRGAN does"""
+    """compare the features before the ReLU, as in ESRGAN, or after it, as in SRGAN"""
     criterion: Literal["l1", "mse"] = "l1"
-    """distance of the features: mean absolute or mean squared difference"""
+    """distance between features: mean absolute or mean squared difference"""
     scale: Annotated[float, Field(gt=0)] = 1.0
-    """factor of the features (SRGAN: 1 / 12.75 after the rectifier)"""
+    """factor by which features are multiplied (SRGAN: 1 / 12.75 after the ReLU)"""

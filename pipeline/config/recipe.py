@@ -69,7 +69,7 @@ class Recipe(Section):
     """Training of a network."""
 
     based_on: Identifier | None = None
-    """preset that supplies the values left out here; a recipe with the name of a preset is based on it"""
+    """preset that provides the values left out here; a recipe with the name of a preset is based on that preset"""
     source: str = ""
     """publication or origin of the recipe"""
     starts_from: Identifier = PRETRAINED
@@ -83,10 +83,10 @@ class Recipe(Section):
     noise_map: bool = True
     """provide the noise level as an additional input channel"""
     noise_sigma_range: Annotated[tuple[Fraction, Fraction] | None, Field()] = (0.0, 0.06)
-    """range of the noise level of training patches, drawn uniformly, as fractions of the normalised range; null takes
+    """range of the noise level of training patches, drawn uniformly, as fractions of the normalised range; null uses
     degrade.noise_sigma"""
     seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
-    """random seed of this training; null takes the seed of the run"""
+    """random seed of this training; null uses the seed of the run"""
     steps: Annotated[int, Field(ge=1)] = 300
     """optimiser steps"""
     batch_size: Annotated[int, Field(ge=1, le=1024)] = 2
@@ -96,14 +96,14 @@ class Recipe(Section):
     learning_rate: Annotated[float, Field(gt=0)] = 4e-4
     """maximum learning rate of Adam"""
     warmup_steps: Annotated[int, Field(ge=0)] = 10
-    """steps of linear warm-up; afterwards the learning rate follows a cosine down to a hundredth"""
+    """steps of linear warm-up; afterwards the learning rate decays to one hundredth on a cosine schedule"""
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.98
-    """decay per step of the exponential moving average of the weights, which becomes the result"""
+    """decay per step of the exponential moving average of the weights, which is the final network"""
     contrast_augmentation: Fraction = 0.5
-    """probability that the contrast of a patch is changed at random, to generalise to other scanners"""
+    """probability of a random change of the contrast of a patch, to generalise to other scanners"""
     shading_augmentation: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """maximum relative change of intensity by random smooth multiplicative fields, which simulate receive coils and
-    uneven illumination"""
+    """maximum relative change of intensity by random smooth multiplicative fields, which simulate receive coil profiles
+    and uneven illumination"""
     losses: dict[LossName, Annotated[float, Field(gt=0)]] = Field(default={"l1": 1.0})
     """loss terms and their weights"""
     perceptual: Perceptual = Perceptual()
@@ -111,9 +111,10 @@ class Recipe(Section):
     adversarial: Adversarial | None = None
     """adversarial training; null trains without a discriminator"""
     unfreeze: Unfreeze = Unfreeze()
-    """schedule by which layers are unfrozen"""
+    """schedule for unfreezing layers"""
     self_ensemble: Literal[1, 2, 4, 8] = 1
-    """flips and transposes of test-time augmentation (Timofte et al., CVPR 2016); each costs a forward pass"""
+    """number of flips and transposes for test-time augmentation (Timofte et al., CVPR 2016); each needs a forward
+    pass"""
     dial: Dial | None = None
     """interpolation between the weights before and after the training; null keeps the trained weights"""
 

@@ -54,7 +54,7 @@ class Run(Section):
     min_gap_slices: Annotated[int, Field(ge=1)] = 8
     """minimum distance, in slices, between blocks of the same head in different splits"""
     sources: dict[Identifier, Source] = Field(default={})
-    """files and weights by name, each of one of four kinds"""
+    """files and weights by name, of the following kinds"""
     methods: tuple[Identifier, ...] = ("brainsr",)
     """networks to train, each a preset or one of `recipes`; their initial networks are trained as well"""
     recipes: dict[Identifier, Recipe] = Field(default={})
@@ -64,7 +64,7 @@ class Run(Section):
     train: Train = Train()
     degradations: dict[Identifier, Degrade] = Field(default={})
     """degradations of the target `mismatch`, on which networks are trained and tested, each with the keys of `degrade`;
-    {} takes k-space truncation, bicubic and Gaussian, each with and without noise"""
+    {} uses k-space truncation, bicubic and Gaussian, each with and without noise"""
     infer: Infer = Infer()
     evaluate: Evaluate = Evaluate()
     insertion: Insertion = Insertion()
@@ -73,11 +73,11 @@ class Run(Section):
     resources: Resources = Resources()
     shards: Annotated[int, Field(ge=1, le=10000)] = 256
     """number of parts into which the volumes are divided, by a hash of their identifiers; the volumes of a part share
-    one job per step, and a new volume reruns its own part only. Changing the number recomputes everything"""
+    one job per step, and adding a volume reruns only its own part. Changing the number recomputes everything"""
     store: Annotated[str, StringConstraints(pattern=S3_FOLDER), "such as s3://bucket or s3://bucket/project"] | None = (
         None
     )
-    """S3 address to which the target `store` copies the results, below the name of the run"""
+    """S3 address to which the target `store` copies the results, in a folder named after the run"""
 
     def ids(self, *splits: str) -> list[str]:
         """Return the ids of all volumes of the given splits, in the order of the configuration."""

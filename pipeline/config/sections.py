@@ -39,14 +39,14 @@ class Extract(Section):
     longer than along both others, otherwise the plane of the DICOM images, otherwise axial; micrographs and pictures
     have no anatomical plane and keep their order"""
     foreground: Literal["head", "all"] = "head"
-    """head: what is brighter than a dark background; all: the whole image, for micrographs that fill the field of
+    """head: everything brighter than a dark background; all: the whole image, for micrographs that fill the field of
     view"""
     bias_correction: bool = False
     """N4 bias field correction (Tustison et al. 2010) before normalisation"""
     min_foreground: Fraction = 0.05
-    """slices with a smaller fraction of foreground are used neither for training nor for evaluation"""
+    """minimum fraction of foreground for a slice to be used for training and evaluation"""
     max_side_pixels: Annotated[int, Field(ge=16, le=16384)] = 1024
-    """longest side of the pictures of `collections`; larger ones are left out, since every picture of a stack takes as
+    """maximum side of the pictures of `collections`; larger ones are left out, since every picture of a stack needs as
     much memory as the largest"""
 
 
@@ -58,14 +58,14 @@ class Degrade(Section):
     high] is drawn uniformly, once per volume and anew for every training patch"""
     direction: Direction = "in_plane"
     """axes that are downsampled: the two in-plane axes, the through-plane axis, or all three. With all three, networks
-    enlarge the slices of all three planes and the results are averaged"""
+    super-resolve the slices of all three planes and the results are averaged"""
     factor: Annotated[int, Field(ge=2, le=8)] = 4
     """downsampling factor along each of these axes"""
     noise: Annotated[str, AfterValidator(PluginName(NOISES))] = "rician"
     """distribution of the noise added to the low-resolution image"""
     noise_sigma: Fraction = 0.02
-    """standard deviation of the noise, as a fraction of the normalised range; for signal-dependent noise, at intensity
-    1.0"""
+    """standard deviation of the noise, as a fraction of the normalised range; for signal-dependent noise, at an
+    intensity of 1.0"""
     noise_parameters: Annotated[dict[str, Any], PluginParameters(NOISES, "noise")] = Field(default={})
     """other parameters of the noise; those left out have their defaults"""
 
@@ -102,7 +102,7 @@ def _noise_parameters(noise: str, given: dict[str, Any]) -> PhysicalParameters:
 
 
 class Sentinel(Section):
-    """Detection of failing trainings, and rollback to the last good state."""
+    """Detection of training failures, and rollback to the last good state."""
 
     max_gradient: Annotated[float, Field(gt=1)] = 20.0
     """maximum gradient norm of a step relative to the running median; steps above it are skipped"""
@@ -113,7 +113,7 @@ class Sentinel(Section):
     counts as dominating"""
     patience_steps: Annotated[int, Field(ge=1)] = 50
     """number of consecutive steps with a vanished gradient, or a dominating or static discriminator, that triggers a
-    rollback; of skipped steps, a tenth of it"""
+    rollback; for skipped steps, a tenth of this number"""
     min_diversity: Annotated[float, Field(ge=0)] = 0.02
     """minimum change of the result relative to a change of the input (both as root mean square); below it the network
     counts as collapsed"""
@@ -126,7 +126,7 @@ class Sentinel(Section):
 
 
 class Train(Section):
-    """Settings shared by all trainings of a run; recipes contain the others."""
+    """Training settings shared by all networks of a run; recipes contain the others."""
 
     initial_weights: str = "realesrgan-6b"
     """source of the initial weights of `pretrained` recipes: realesrgan-6b (trained on drawings, small),
@@ -134,26 +134,26 @@ class Train(Section):
     perceptual_weights: str = "vgg16-brain-tumor"
     """source of the VGG weights for the perceptual loss and the fidelity dial"""
     self_supervised: bool = True
-    """with degrade.direction: through_plane, train on the slices of the low-resolution volumes of the splits train and
-    test themselves, whose references stay unseen; false trains on the references of the split train"""
+    """with degrade.direction: through_plane, train on the low-resolution volumes of the splits train and test
+    themselves, without using their references; false trains on the references of the split train"""
     validate_every: Annotated[int, Field(ge=1)] = 50
     """steps between validations"""
     record_every: Annotated[int, Field(ge=1)] = 10
     """steps between rows of history.csv"""
     checkpoint_every: Annotated[int, Field(ge=1)] = 25
-    """steps between checkpoints, which is the maximum that an interrupted run loses"""
+    """steps between checkpoints; an interrupted training loses at most this many"""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    """numerical precision; the mixed ones are for GPUs"""
+    """numerical precision; mixed precision is intended for GPUs"""
     accumulate: Annotated[int, Field(ge=1, le=1024)] = 1
-    """number of parts of a batch whose gradients are accumulated, for batches that do not fit into memory"""
+    """number of parts into which a batch is divided for gradient accumulation, if it does not fit into memory"""
     gradient_checkpointing: bool = False
     """recompute the activations of the generator during the backward pass instead of storing them: larger patches fit
     into memory, steps take longer, the weights are the same"""
     threads: Threads = 2
-    """number of threads, on which the order of sums and thus the weights depend; on a GPU, number of processes that
-    draw patches, of which a fast GPU needs 8"""
+    """number of threads, which affects the order of summation and thus the weights; on a GPU, number of processes that
+    draw patches (a fast GPU needs 8)"""
     sentinel: Sentinel = Sentinel()
-    """detection of failing trainings"""
+    """detection of training failures"""
 
 
 def is_self_supervised(train: Train, degrade: Degrade) -> bool:
@@ -173,23 +173,23 @@ class Infer(Section):
     noise_sigma: Fraction | None = None
     """noise level given to the networks, as a fraction of the normalised range; null estimates it from the image"""
     data_consistency: bool = True
-    """correct the results of trained networks toward the measurement, with a weight that decreases with the noise level
-    and was fitted on the validation volumes"""
+    """apply data consistency to the results of trained networks; its weight decreases with the noise level and was
+    fitted on the validation volumes"""
     force: bool = False
-    """write results of the delivered method even if, degraded again, they differ from the measurement by more than 35 %
-    of the intensity range beyond the noise, which is otherwise an error"""
+    """write results of the delivered method even if, degraded again, they differ from the low-resolution input by more
+    than 35 % of the intensity range beyond the noise; by default, this is an error"""
     background_tolerance: Fraction = 0.001
     """interpolate the background of heads where this changes the foreground by less than this fraction of the range;
-    0 computes all of it with the network"""
+    0 restores all of it with the network"""
     backend: Annotated[str, AfterValidator(PluginName("pipeline.inference.backends", ("auto",)))] = "auto"
-    """library that computes the networks; auto selects OpenVINO on a processor if it is installed, otherwise torch"""
+    """library that runs the networks; auto selects OpenVINO on a CPU if it is installed, otherwise torch"""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    """numerical precision; the log reports how a lower one changes the result"""
+    """numerical precision; the log reports how much a lower precision changes the result"""
     compile: bool = False
-    """compile networks before torch computes them, which takes one or two minutes per job and needs a compiler on
-    processors; pays off on GPUs"""
+    """compile networks with torch.compile, which takes one or two minutes per job and on CPUs needs a compiler;
+    worthwhile on GPUs"""
     tile_lr: Annotated[int, Field(ge=16, le=4096)] = 256
-    """maximum side of a tile, in low-resolution voxels; larger slices are cut into tiles"""
+    """maximum side of a tile, in low-resolution voxels; larger slices are divided into tiles"""
     overlap_lr: Annotated[int, Field(ge=0, le=256, validate_default=True)] = 16
     """overlap of neighbouring tiles, in low-resolution voxels"""
     threads: Threads = 2
@@ -216,11 +216,11 @@ class Evaluate(Section):
     noise that is independent between voxels"""
     labels: dict[Annotated[int, Field(ge=1)], Identifier] = Field(default={})
     """names of the segmentation labels, such as {17: hippocampus, 53: hippocampus}; labels that share a name form one
-    region, labels without a name are left out; {} uses every label under its number"""
+    region, labels without a name are left out; {} uses every label and names it by its number"""
     bootstrap_samples: Annotated[int, Field(ge=100, le=100_000)] = 2000
     """bootstrap samples for every confidence interval"""
     bootstrap_block_slices: Annotated[int, Field(ge=1, le=1000)] = 8
-    """block length of the bootstrap: neighbouring slices are correlated and are drawn together"""
+    """block length of the bootstrap, in slices: neighbouring slices are correlated and are resampled together"""
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     """confidence level of the intervals"""
     on_gate_failure: Literal["warn", "fail"] = "warn"
@@ -237,14 +237,14 @@ class Reading(Section):
     """The blinded reader study of the target `reading`, in which readers rate images without knowing the method."""
 
     methods: tuple[str, ...] = ()
-    """methods to rate: reference, networks of this run, pretrained, or modules of pipeline/baselines; [] takes the
+    """methods to rate: reference, networks of this run, pretrained, or modules of pipeline/baselines; [] selects the
     reference, bicubic, nlm_bspline3 and the networks that this run trains"""
     slices: Annotated[int, Field(ge=1, le=200)] = 8
-    """slices on which every method is rated, distributed over the test volumes"""
+    """number of slices on which every method is rated, distributed over the test volumes"""
     choices_per_pair: Annotated[int, Field(ge=0, le=200)] = 3
-    """slices on which a reader compares each pair of methods"""
+    """number of slices on which a reader compares each pair of methods"""
     repeats: Annotated[int, Field(ge=0, le=200)] = 6
-    """ratings, and as many comparisons, that are repeated to measure the reliability of a reader"""
+    """number of ratings, and of comparisons, that are repeated to measure intra-reader reliability"""
 
 
 class Insertion(Section):
@@ -255,13 +255,13 @@ class Insertion(Section):
     sizes_voxels: tuple[Annotated[float, Field(gt=0, le=64)], ...] = (2.0, 3.0, 4.0)
     """sizes in high-resolution voxels: diameters of lesions and of spine heads, widths of vessels"""
     contrasts: tuple[Annotated[float, Field(ge=-1, le=1)], ...] = (0.2, 0.4)
-    """contrasts to the surrounding tissue, as fractions of the normalised range; negative values darken it"""
+    """contrasts with the surrounding tissue, as fractions of the normalised range; negative for dark structures"""
     count: Annotated[int, Field(ge=2, le=1000)] = 16
     """maximum number of structures of each kind and size per volume and contrast"""
     slices: Annotated[int, Field(ge=1, le=1000)] = 6
-    """slices of a volume that receive structures; each is restored once per contrast and once without structures"""
+    """number of slices of a volume with structures; each is restored once per contrast and once without structures"""
     draws: Annotated[int, Field(ge=1, le=100)] = 1
-    """repetitions of the study with other positions and other noise; the computation time is proportional"""
+    """number of repetitions of the study with other positions and other noise; the time is proportional to it"""
     false_alarm_rate: Annotated[float, Field(gt=0, lt=1)] = 0.05
     """false-alarm rate of the model observer"""
 
@@ -272,11 +272,11 @@ class Report(Section):
     title: str = "BrainSR"
     """heading of every page"""
     slices_shown: Annotated[int, Field(ge=1, le=20)] = 4
-    """slices shown per volume"""
+    """number of slices shown per volume"""
 
 
 class Resources(Section):
-    """Resources of the jobs. Changes of this section rerun nothing."""
+    """Resources of the jobs. Changing them does not rerun any job."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto uses a GPU if one is available"""

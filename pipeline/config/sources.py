@@ -73,7 +73,7 @@ class Network(Section):
     channels: Annotated[int, Field(ge=1)] = 3
     """input and output channels"""
     unshuffle: bool = True
-    """rrdbnet of factor 1 or 2: whether the input passes a pixel unshuffle, as in Real-ESRGAN"""
+    """rrdbnet of factor 1 or 2: apply a pixel unshuffle to the input, as in Real-ESRGAN"""
     trained_on: str
     """description of the training data, shown in reports and model cards"""
 
@@ -120,7 +120,7 @@ class HttpSource(_Described):
 
     kind: Literal["http"]
     url: Annotated[str, StringConstraints(pattern=r"^https?://"), "beginning with http:// or https://"]
-    """address, http or https"""
+    """address (http or https)"""
     sha256: Sha256 | None
     """SHA-256 of the downloaded file; null skips the check, and the log prints the checksum to enter here"""
     file: FileName | None = None

@@ -53,30 +53,31 @@ class Volume(Section):
     subject: Identifier
     """subject; all volumes of a subject belong to the same split"""
     split: Split
-    """train; val: selects settings; test: subjects seen in no other split; test_within_subject: a held-out block of a
-    training subject"""
+    """train; val: used to select settings; test: subjects that are in no other split; test_within_subject: a held-out
+    block of a training subject"""
     source: str
     """name of a known source, or of an entry of `sources`"""
     segmentation: str | None = None
     """source of a segmentation: an integer label for every voxel of the volume, 0 for the background; used by the
     region `labels` of evaluate"""
     slices: Annotated[tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1)]] | None, Field()] = None
-    """range [start, stop) of slices of the plane (extract.plane) in canonical RAS order; null takes all"""
+    """range [start, stop) of slices in the plane extract.plane, in canonical RAS order; null selects all slices"""
     folder: Folder | None = None
-    """for pictures: folder inside the source; null takes the whole source"""
+    """for pictures: folder inside the source; null selects the whole source"""
     shard: Annotated[tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1)]] | None, Field()] = None
-    """for pictures: [index, count], the part of the folder's pictures and the number of parts; null for a volume"""
+    """for pictures: [index, count], the index of a part of the pictures and the number of parts; null for volumes"""
 
     frame: Annotated[int, Field(ge=0)] | None = None
     """volume of a 4-D image or time series, counted from 0"""
     channel: Annotated[int, Field(ge=0)] | str | None = None
     """channel of a micrograph or picture: its index, counted from 0, or its name (red, green or blue for RGB); null
-    takes all channels"""
+    selects all channels"""
     series: str | None = None
-    """image of a file or folder that contains several: DICOM SeriesDescription or SeriesInstanceUID, or the image's
-    name"""
+    """image to use if a file or folder contains several: DICOM SeriesDescription or SeriesInstanceUID, or the name of
+    the image"""
     voxel_um: Annotated[tuple[Micrometres, Micrometres, Micrometres] | None, Field()] = None
-    """voxel size along x (columns), y (rows) and z (slices) in micrometres, for micrographs whose file lacks it"""
+    """voxel size along x (columns), y (rows) and z (slices) in micrometres, for micrographs whose file
+    does not contain it"""
     tissues: Literal["csf-grey-white", "white-grey-csf"] | None = None
     """for skull-stripped volumes: the tissues in order of intensity, csf-grey-white for T1-weighted and white-grey-csf
     for T2-weighted images; null labels the three intensity classes dark, medium and bright"""
@@ -107,10 +108,10 @@ class Collection(Section):
     source: str
     """name of an entry of `sources`: a folder or zip archive"""
     folder: Folder | None = None
-    """folder of the pictures inside the source, including its subfolders; null takes the whole source"""
+    """folder of the pictures inside the source, including its subfolders; null selects the whole source"""
     shards: dict[CollectionSplit, Annotated[int, Field(ge=1, le=1000)]]
-    """number of stacks per split; the stack of a picture depends on its file name only, so adding pictures moves no
-    others"""
+    """number of stacks per split; the stack of a picture depends only on its file name, so adding pictures does not
+    move others"""
 
     def volumes(self) -> Iterator[Volume]:
         """Yield the stacks for training, then validation, then test."""

@@ -23,10 +23,13 @@ from pathlib import Path
 from types import ModuleType
 
 from pipeline import plugins
-from pipeline.config.families import ROOM, format_by_name, read_suffixes, written_suffixes
+from pipeline.config.families import format_by_name, read_suffixes, written_suffixes
 from pipeline.errors import UserError
 
 AXES = 3
+
+ROOM = "pipeline.formats"
+"""Also named in the configuration; here, so that an edit of a format reruns the steps that read or write images."""
 
 __all__ = ["ROOM", "Part", "format_by_name", "format_of", "read_suffixes", "written_suffixes"]
 

@@ -239,13 +239,13 @@ def _affine(transformations: Sequence[Mapping[str, Any]], count: int) -> list[tu
     return result
 
 
-def attributes(multiscale: Multiscale, levels: int, facts: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def attributes(multiscale: Multiscale, levels: int, processing: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return the attributes of a group whose arrays are named "0", "1", ..., each half as fine as the one before.
 
     Args:
         multiscale: the image; its axes are those of array "0".
         levels: number of arrays.
-        facts: what BrainSR did, kept in the entry's `metadata`, where the standard has room for it.
+        processing: parameters of the restoration, stored in the `metadata` of the entry.
     """
     entry: dict[str, Any] = {
         "axes": [_axis_entry(axis) for axis in multiscale.axes],
@@ -254,7 +254,7 @@ def attributes(multiscale: Multiscale, levels: int, facts: Mapping[str, Any] | N
             for level in range(levels)
         ],
         "type": "mean",
-        "metadata": {"description": "each level holds the means of squares of 2 x 2 pixels", **(facts or {})},
+        "metadata": {"description": "each level holds the means of squares of 2 x 2 pixels", **(processing or {})},
     }
     if multiscale.name is not None:
         entry["name"] = multiscale.name

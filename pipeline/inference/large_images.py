@@ -201,7 +201,7 @@ class _Job:
         """Add the coarser levels and write the result to its final path."""
         logger.info("writing %s", output)
         add_coarser_levels(self._group, f"{self._image.leading}yx")
-        facts = {
+        processing = {
             "channels": [asdict(one) for one in self.progress.channels],
             "factor": self._factor,
             "generator_sha256": generator_sha256,
@@ -209,9 +209,9 @@ class _Job:
             "scale_percentile": PERCENTILE,
         }
         if self._uncertainty_factor is not None:
-            facts["tta_std_times"] = self._uncertainty_factor
+            processing["tta_std_times"] = self._uncertainty_factor
         module = fitting_format(self._image.path, output)
-        module.deliver(self._folder / "image", self._image, self._factor, facts, output)
+        module.deliver(self._folder / "image", self._image, self._factor, processing, output)
 
     def restore_planes(self, network: Generator, settings: Infer) -> None:
         """Restore the remaining planes."""

@@ -14,7 +14,7 @@ from pipeline.config.sections import Degrade
 from pipeline.image.stack import PLANE
 from pipeline.physics.forward import ForwardModel, describe_noise, describe_operators
 from pipeline.reporting.literature import Bibliography
-from pipeline.reporting.numbers import format_lengths
+from pipeline.reporting.numbers import format_lengths, format_share
 from pipeline.reporting.run_record import RunRecord, source_of, stacks_of
 from pipeline.reporting.titles import (
     BASELINES,
@@ -63,12 +63,6 @@ class Paragraph:
 
     heading: str
     text: str
-
-
-def _initial_training(record: Record) -> str:
-    """Describe the training data of the initial network."""
-    network = source_of(record, record["config"]["train"]["initial_weights"]).get("network") or {}
-    return f"trained on {network['trained_on']}" if "trained_on" in network else "trained on unknown data"
 
 
 def describe_data(volumes: Sequence[Record], record: Record, books: Bibliography) -> Paragraph:
@@ -120,7 +114,7 @@ def _volume_sentences(volumes: Sequence[Record], settings: Record, books: Biblio
         f"Intensities were normalised linearly: 0 is the {volumes[0]['offset_percentile']}th percentile of the image "
         f"and 1 the {volumes[0]['scale_percentile']}th percentile of the foreground, both estimated from the block of "
         "slices alone. "
-        f"{plane} with at least {settings['min_foreground']:.0%} foreground were used."
+        f"{plane} with at least {format_share(settings['min_foreground'])} foreground were used."
     )
     if any(len(volume.get("channels") or ()) > 1 for volume in volumes):
         sentences.append(CHANNELS)
@@ -147,8 +141,8 @@ def _picture_sentences(stacks: Sequence[Record], min_foreground: float) -> str:
         "Each picture was processed separately: its foreground is the largest connected component above half of Otsu's "
         "threshold, with holes filled; 0 is the 0.1th percentile of the picture and 1 the 99.9th percentile of its "
         "foreground. Red, green and blue of a colour picture were processed as separate slices with common settings, "
-        f"and metrics are averaged over the three. Pictures with at least {min_foreground:.0%} foreground were used; "
-        f"excluded were {left_out}."
+        "and metrics are averaged over the three. Pictures with at least "
+        f"{format_share(min_foreground)} foreground were used; excluded were {left_out}."
     )
 
 
@@ -218,7 +212,8 @@ def describe_networks(record: Record, networks: Sequence[str], deliver: str, boo
     return Paragraph(
         "Networks",
         f"The initial network is an RRDBNet{blocks}{books.cite('esrgan')}. Its weights are "
-        f"{origin}{books.cite_text(source.get('citation') or '')}, {_initial_training(record)}. They were converted to "
+        f"{origin}{books.cite_text(source.get('citation') or '')}, trained on "
+        f"{network.get('trained_on', 'unknown data')}. They were converted to "
         "one grey channel, which does not change the output for grey images. "
         f"{PLANES[record['config']['degrade']['direction']]}"
         f"{_quoted(PRETRAINED)} is this network without further training. "
@@ -322,7 +317,7 @@ def describe_metrics(record: Record, books: Bibliography) -> Paragraph:
         f"{measures} Each was computed per slice, {region_text(settings['regions'])}, and averaged over the slices "
         f"of a volume.{whole}{noisy} The data range is 1.0 in normalised intensities for all methods and slices. The "
         "best baseline was chosen on the validation volumes, for each metric and region. "
-        f"Differences to it are paired. {settings['confidence']:.0%} intervals come from a circular block "
+        f"Differences to it are paired. {format_share(settings['confidence'])} intervals come from a circular block "
         f"bootstrap{books.cite('bootstrap')} over slices ({settings['bootstrap_block_slices']} neighbouring slices "
         f"per block{alone}, {settings['bootstrap_samples']} resamples). On the page of a volume, the interval "
         "reflects the variation between its slices, not between subjects.",

@@ -27,6 +27,7 @@ from pipeline.reporting.figures.slices import (
     display_spacing,
 )
 from pipeline.reporting.figures.viewer import Crop, Layer, choose_crop
+from pipeline.reporting.numbers import format_share
 from pipeline.reporting.similarity import Similarity, SimilarityReference
 from pipeline.reporting.titles import in_order, method_title
 
@@ -162,6 +163,6 @@ def uncertainty_layer(path: Path, reference: Image, crop: Crop, top: float) -> L
     calibrated = isinstance(image, UncertaintyMap)
     factor = image.error_factor if calibrated else 1.0
     title = "Expected error" if calibrated else "Standard deviation over augmentations"
-    legend = ("0", f"\N{GREATER-THAN OR EQUAL TO} {top:.0%}")
+    legend = ("0", f"\N{GREATER-THAN OR EQUAL TO} {format_share(top)}")
     levels = crop.levels(display_slices(image.data, crop.axis), top / factor)
     return Layer("uncertainty", title, "map", levels, legend, colours())

@@ -14,7 +14,7 @@ from pipeline.config.sections import Evaluate
 from pipeline.errors import UserError
 from pipeline.reporting.frames import distinct, records, where
 from pipeline.reporting.metric_table import Column, MetricTable, heading_with_direction, metric_table
-from pipeline.reporting.numbers import MISSING, format_interval
+from pipeline.reporting.numbers import MISSING, format_interval, format_share
 from pipeline.reporting.run_record import RunRecord
 from pipeline.reporting.section import Cell, Table
 from pipeline.reporting.titles import in_order, method_title
@@ -78,7 +78,7 @@ def pairwise_table(run: RunRecord, volume: str, columns: Sequence[Column], deliv
     return Table(
         name="pairwise",
         caption=f"{method_title(deliver)} minus each method, {columns[0].region_title.lower()}, paired by slice, with "
-        f"{run.confidence:.0%} interval",
+        f"{format_share(run.confidence)} interval",
         headings=("Method", *map(heading_with_direction, columns)),
         rows=tuple(
             (Cell(method_title(method), code=method), *(cell(column, method) for column in columns))

@@ -24,7 +24,7 @@ from pipeline.reporting.setbacks import Setback, inserted_setbacks, tissue_volum
 from pipeline.reporting.titles import in_order, split_title
 from pipeline.reporting.volume_metrics import slice_values, volume_table
 from pipeline.tables.gates import GATES, GateResult
-from pipeline.tables.inserted_structures import INSERTED_STRUCTURES
+from pipeline.tables.inserted_structures import DETECTION_COUNTS
 from pipeline.tables.reliability import RELIABILITY
 from pipeline.tables.tissue import TISSUE
 
@@ -190,7 +190,7 @@ def read_volume_report(files: VolumeFiles, run: RunRecord, deliver: str, slices_
         metrics=volume_table(run, volume, deliver),
         tuned=read_json(files.tuning),
         gates=_read_gates(files.gates, volume, deliver),
-        inserted=where(INSERTED_STRUCTURES.read_all(files.inserted), volume=volume),
+        inserted=where(DETECTION_COUNTS.read_all(files.inserted), volume=volume),
         tissue=where(TISSUE.read_all(files.tissue), volume=volume),
         reliability=where(RELIABILITY.read_all(files.reliability), volume=volume),
         uncertainty=files.uncertainty,

@@ -1,4 +1,4 @@
-"""Denoise the reference of a volume by self-supervision, see `pipeline.physics.denoised_reference`."""
+"""Denoise the references of volumes by self-supervision; see `pipeline.physics.denoised_reference`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Ask a classifier, trained on the true pictures of split train, whether restored pictures keep their class.
+"""Compare the classes of restored pictures with those of the references, by a classifier trained on split train.
 
-Classes are the folders that the pictures of a collection came in. Without such folders there are no classes, and the
-table stays empty.
+The classes are the folders of the pictures in a collection. Without folders there are no classes, and the table has no
+rows.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Evaluate every method on a volume against the reference."""
+"""Evaluate every method on volumes against the references."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Insert small structures in a volume, restore it with every method, and count how many an observer detects.
+"""Insert small structures into volumes, restore these with every method, and count the detections of an observer.
 
 See pipeline/fidelity/insertion: the structures lie in a few slices of the reference, which are degraded by the volume's
 own forward model with its own noise. Networks receive the noise level of the whole volume, as in the step infer.

@@ -1,4 +1,4 @@
-"""Compute the mismatch matrix of networks and degradations: a table and a picture, see `pipeline.fidelity.mismatch`."""
+"""Compute the mismatch matrix of networks and degradations: a table and a figure; see `pipeline.fidelity.mismatch`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Write a page on which readers judge images without knowing how they were made, and the key that tells.
+"""Write the page of a blinded reader study, and its key.
 
-The page is one file that works offline. Give it to the readers, and keep the key: which code stands for which method.
-What the readers send back is turned into scores by `python -m pipeline.steps reading_scores`.
+The page is one file that works offline. Give it to the readers, and keep the key, which maps codes to methods.
+`python -m pipeline.steps reading_scores` computes scores from the readers' answers.
 """
 
 from __future__ import annotations

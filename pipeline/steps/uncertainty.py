@@ -1,8 +1,9 @@
-"""Make the error map of a volume, and says how well it tells the true error.
+"""Write uncertainty maps, in the formats of the volumes, and tables of their reliability.
 
-The map is where the delivered method disagrees with itself over the eight flips and transposes of each slice: a
-standard deviation, in normalised intensities. Multiplied by the factor that was found on the validation volumes, which
-it records, it can be read as the absolute error that is to be expected. The tables say how far that holds here.
+A voxel of a map is the expected absolute error: the standard deviation of the delivered method over the eight flips and
+transposes of a slice, times the calibration factor of the validation volumes. NIfTI, MGH, TIFF and OME-Zarr store it as
+32-bit floats. DICOM stores integers and a slope: the maximum takes the whole range. PNG stores neither floats nor a
+slope: the map is rounded up to whole grey levels, so that it never understates the error.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from tests.workflow.project import configuration, environment, make_project
 RESULTS = Path("results/small")
 PATIENCE_S = 1200
 """How long a run may take on a machine that has much else to do."""
-TIMES = {"logs", "benchmarks", "reports", "ro-crate-metadata.json", ".snakemake_timestamp"}
+TIMES = {"logs", "benchmarks", "reports", "pages", "ro-crate-metadata.json", ".snakemake_timestamp"}
 """What tells of durations and of the day; the last is Snakemake's, in folders that a rule makes."""
 
 

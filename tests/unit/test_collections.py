@@ -130,11 +130,11 @@ def test_reading_what_was_written_brings_no_stack_twice() -> None:
         ([collection(source="picture")], [], ["'picture' is unknown", "did you mean 'pictures'"]),
         ([collection(), collection(id="all", folder=None)], [], ["the same source"]),
         ([collection(), collection(id="part", folder="Training/glioma")], [], ["the same source"]),
-        ([collection(), collection()], [], ["the id 'scans-0' is given to 2 volumes"]),
+        ([collection(), collection()], [], ["the id 'scans-0' is used by 2 volumes"]),
         ([collection(folder="../other")], [], ["collections[0].folder", "not a folder inside"]),
         ([collection(shards={"train": 1, "test": 1})], [], ["none is in split 'val'"]),
         ([collection(shards={"train": 0, "val": 1, "test": 1})], [], ["collections[0].shards.train", ">= 1"]),
-        ([collection()], [{"folder": "x"}], ["volume 'one'", "needs a shard"]),
+        ([collection()], [{"folder": "x"}], ["volume 'one'", "requires a shard"]),
         ([collection()], [{"shard": [3, 3]}], ["volume 'one'", "index < count"]),
         ([collection()], [{"shard": [0, 1], "slices": [1, 2]}], ["volume 'one'", "give one of them"]),
     ],
@@ -470,11 +470,11 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "p.source.json").write_text(json.dumps(record))
     settings = Evaluate(**evaluating)
     for volume in read_run(values).volumes:
-        extracted = folder / f"{volume.id}.hr.safetensors"
+        extracted = folder / f"hr/{volume.id}.safetensors"
         extract(archive, volume, Extract(), extracted)
         reference = read_image(extracted)
         low = degrade(reference, forward_model(reference, Degrade(), 1))
-        write_image(folder / f"{volume.id}.lr.safetensors", low)
+        write_image(folder / f"lr/{volume.id}.safetensors", low)
         rows: list[Any] = []
         for method in METHODS:
             path = prediction_path(folder / "predictions", method, volume.id, suffix_of(low))
@@ -497,7 +497,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "models/rrdb_l1").mkdir(parents=True)
     (folder / "models/rrdb_l1/model_card.md").write_text("# Fine-tuned\n")
     (folder / "models/rrdb_l1/history.csv").write_text("step,learning_rate,loss\n")
-    hr = [str(folder / f"{split}-0.hr.safetensors") for split in names]
+    hr = [str(folder / f"hr/{split}-0.safetensors") for split in names]
     command = ["provenance", "--config", str(folder / "config.json"), "--sources", str(folder / "p.source.json")]
     assert main([*command, "--volumes", *hr, "--output", str(folder / "provenance.json")]) == 0
     return folder
@@ -519,7 +519,7 @@ def table_options(folder: Path) -> list[str]:
 
 
 def test_the_worst_pictures_come_first(finished: Path) -> None:
-    reference = read_image(finished / "test-0.hr.safetensors")
+    reference = read_image(finished / "hr/test-0.safetensors")
     files = tables(finished)
     run = read_run_record(files["volumes"], files["slices"], files["summary"], finished / "provenance.json", [])
     assert slices_to_show(reference, run, "rrdb_l1", 3) == [5, 4, 3]
@@ -528,14 +528,14 @@ def test_the_worst_pictures_come_first(finished: Path) -> None:
 def test_the_page_of_a_stack_names_its_pictures(finished: Path) -> None:
     output = finished / "pages"
     predictions = [str(finished / f"predictions/{method}/test-0.tiff") for method in METHODS]
-    given = ["--hr", finished / "test-0.hr.safetensors", "--lr", finished / "test-0.lr.safetensors"]
+    given = ["--hr", finished / "hr/test-0.safetensors", "--lr", finished / "lr/test-0.safetensors"]
     given += ["--tuning", finished / "tuning.json", "--deliver", "rrdb_l1", "--output", output]
     settings = json.dumps({"slices_shown": 2})
     command = ["report_volumes", *map(str, given), "--predictions", *predictions, "--settings", settings]
     assert main([*command, *table_options(finished)]) == 0
     text = (output / "test-0.html").read_text()
     assert text.index(">j.png<") < text.index(">i.png<") and ">e.png<" not in text
-    assert "6 pictures" in text and "Radiological" not in text and "Whose heads" in text
+    assert "6 pictures" in text and "Radiological" not in text and "subjects are unknown" in text
     assert "Nonethth" not in text and "None" not in text.split("<h2")[1]
 
 

@@ -12,7 +12,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from pipeline.code_version import PACKAGE_FOLDER, WITHOUT_EFFECT, _dependencies, _files_of
+from pipeline.code_version import HASHED, PACKAGE_FOLDER, WITHOUT_EFFECT, _dependencies, _files_of
 from tests.environments import (
     CONDA_NAMES,
     ENVIRONMENTS,
@@ -50,7 +50,7 @@ def modules_of(stage: str) -> set[Path]:
                 "discriminators",
                 "generators",
             }
-            named = WITHOUT_EFFECT in path.parents
+            named = WITHOUT_EFFECT in path.parents and path not in HASHED
             waiting.extend(file for file in found if not (named and file.parent.name in rooms))
     return seen
 

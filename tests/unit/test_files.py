@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import json
 import os
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from pipeline.errors import UserError
 from pipeline.files import folder_beside, read_json, replacing, sha256_of, write_json, write_text
@@ -20,6 +25,8 @@ from pipeline.formats.mgh import MghHeader
 from pipeline.image.geometry import Orientation
 from pipeline.image.image import Block, Identity, Image
 from pipeline.image.intensity import IntensityMap
+from pipeline.physics.forward import ForwardModel
+from pipeline.physics.low_resolution import LowResolutionImage
 from tests.helpers import CHECKOUT
 
 
@@ -153,11 +160,43 @@ def test_an_image_comes_back_from_its_container_unchanged(tmp_path: Path) -> Non
     assert again.data.dtype == image.data.dtype
     np.testing.assert_array_equal(again.affine, image.affine)
     assert (again.intensity, again.header, again.block) == (image.intensity, image.header, image.block)
-    assert (again.unit, again.unit, again.masks.keys()) == (image.unit, image.unit, image.masks.keys())
+    assert (again.unit, again.masks.keys()) == (image.unit, image.masks.keys())
     np.testing.assert_array_equal(again.masks["foreground"], image.masks["foreground"])
     assert map_image(path).identity == image.identity
     np.testing.assert_array_equal(map_array(path, "data"), image.data)
     np.testing.assert_array_equal(map_array(path, "mask.foreground"), image.masks["foreground"])
+
+
+def test_a_measurement_comes_back_with_its_forward_model_and_nothing_else_passes_for_one(tmp_path: Path) -> None:
+    image, path = an_image(), tmp_path / "a.safetensors"
+    low = LowResolutionImage.of(image, ForwardModel((2, 2, 1), (10, 12, 7), "rician", 0.02, seed=3))
+    write_image(path, low)
+    assert read_image(path, LowResolutionImage).forward_model == low.forward_model
+    write_image(path, image)
+    with pytest.raises(UserError, match="contains an image, expected was a low-resolution image"):
+        read_image(path, LowResolutionImage)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda records: records.update(facts={"id": "head"}),
+        lambda records: records["block"].update(noise=0.1),
+        lambda records: records["block"].pop("labels"),
+        lambda records: records["header"].update(format="jpeg2000"),
+        lambda records: records["identity"].update(id=3),
+    ],
+)
+def test_records_of_another_version_are_refused(tmp_path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    path = tmp_path / "a.safetensors"
+    write_image(path, an_image())
+    with safe_open(path, framework="numpy") as stream:
+        metadata = json.loads(stream.metadata()["image"])
+        arrays = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+    change(metadata["records"])
+    save_file(arrays, path, metadata={"image": json.dumps(metadata)})
+    with pytest.raises(UserError, match="was written by another version of BrainSR"):
+        read_image(path)
 
 
 def test_a_view_that_is_not_contiguous_is_stored_in_its_own_order(tmp_path: Path) -> None:

@@ -270,7 +270,7 @@ def test_an_excerpt_is_a_block_that_agrees_with_its_model() -> None:
     again = degrade_again(np.asarray(one.reference.data), one.model)
     np.testing.assert_allclose(again, one.noiseless, atol=1e-6)
     assert np.std(one.lr - one.noiseless) == pytest.approx(0.02, rel=0.15)
-    np.testing.assert_array_equal(one.with_noise_level(0.0).measured, one.noiseless)
+    np.testing.assert_array_equal(one.with_noise_level(0.0).lr, one.noiseless)
     # From the rim of the head inwards.
     rim = one.reference.masks["foreground"].mean(axis=(1, 2))
     assert rim[0] < 1 == rim[-1]

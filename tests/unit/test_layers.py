@@ -23,13 +23,7 @@ PROGRAMS = {"commands", "steps"}
 TOP = {"code_version", "console", "errors", "files", "plugins"}
 """Modules at the top of the package, shared by all rooms."""
 
-UPWARD = {
-    ("config/allowed", "physics"),
-    ("config/families", "formats"),
-    ("config/finding/kinds/bids", "formats"),
-    ("config/mismatch", "physics"),
-    ("config/sections", "physics"),
-}
+UPWARD: set[tuple[str, str]] = set()
 """Modules that still import from a later layer, with the room; to be emptied."""
 
 

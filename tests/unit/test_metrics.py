@@ -526,31 +526,31 @@ def test_slabs_draw_the_same_map_as_the_whole_volume(monkeypatch):
     reference = ndimage.gaussian_filter(generator.random((47, 20, 18)), 1)
     estimate = reference + 0.1 * generator.random(reference.shape)
     whole = ssim.per_voxel(reference, estimate, 1.0)
-    monkeypatch.setattr(ssim_3d, "slabs", partial(ssim_3d.slabs, most=20 * 18 * 12))
+    monkeypatch.setattr(ssim_3d, "slabs", partial(ssim_3d.slabs, max_voxels=20 * 18 * 12))
     assert len(ssim_3d.slabs(reference.shape)) == 4
     np.testing.assert_allclose(ssim_3d.per_voxel(reference, estimate, 1.0, (1, 1, 1)), whole, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(
-    ("shape", "most", "count"), [((200, 512, 512), 2**23, 7), ((200, 512, 512), 1, 18), ((11, 30, 30), 2**23, 1)]
+    ("shape", "max_voxels", "count"), [((200, 512, 512), 2**23, 7), ((200, 512, 512), 1, 18), ((11, 30, 30), 2**23, 1)]
 )
-def test_slabs_cover_a_volume_and_are_no_thinner_than_the_window(shape, most, count):
-    found = ssim_3d.slabs(shape, most)
+def test_slabs_cover_a_volume_and_are_no_thinner_than_the_window(shape, max_voxels, count):
+    found = ssim_3d.slabs(shape, max_voxels)
     assert len(found) == count
     assert [stop for _, stop in found[:-1]] == [start for start, _ in found[1:]]
     assert (found[0][0], found[-1][1]) == (0, shape[0])
     assert min(stop - start for start, stop in found) >= 11
 
 
-@pytest.mark.parametrize(("metric", "most"), [(ssim_3d, 64), (fsc, 40)])
-def test_measures_of_a_volume_take_few_bytes_a_voxel(metric, most, monkeypatch):
-    monkeypatch.setattr(ssim_3d, "slabs", partial(ssim_3d.slabs, most=2**18))
+@pytest.mark.parametrize(("metric", "max_bytes"), [(ssim_3d, 64), (fsc, 40)])
+def test_measures_of_a_volume_take_few_bytes_a_voxel(metric, max_bytes, monkeypatch):
+    monkeypatch.setattr(ssim_3d, "slabs", partial(ssim_3d.slabs, max_voxels=2**18))
     reference, estimate = np.random.default_rng(0).random((2, 64, 160, 160), dtype=np.float32)
     tracemalloc.start()
     metric.per_volume(reference, estimate, np.ones(reference.shape, dtype=bool), 1.0, (1, 1, 1))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak / reference.size < most
+    assert peak / reference.size < max_bytes
 
 
 def test_slices_that_do_not_fit_together_are_seen_in_three_dimensions_alone():
@@ -656,7 +656,7 @@ def test_lpips_is_what_its_definition_says(tmp_path, vgg, photographs):
     assert value == pytest.approx(total, rel=1e-4)
     again = read_vgg(tmp_path / "features.safetensors").state_dict()
     assert all(torch.equal(tensor, again[key]) for key, tensor in network.state_dict().items())
-    with pytest.raises(UserError, match="lpips needs the VGG16 that was trained on ImageNet"):
+    with pytest.raises(UserError, match="lpips requires the VGG16 trained on ImageNet"):
         lpips.per_slice(reference, estimate, np.ones(reference.shape, dtype=bool), 1.0, uncalibrated)
 
 

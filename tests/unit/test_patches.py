@@ -175,7 +175,7 @@ def test_an_excerpt_holds_what_was_measured_of_its_slices(name):
     assert one.lr.shape[axis] == one.reference.data.shape[axis] == 3
     assert one.lr.shape == one.model.lr_shape
     np.testing.assert_allclose(one.noiseless, one.lr, atol=1e-6)
-    np.testing.assert_array_equal(one.with_noise_level(0.0).measured, one.noiseless)
+    np.testing.assert_array_equal(one.with_noise_level(0.0).lr, one.noiseless)
 
 
 def test_an_excerpt_of_thick_slices_cuts_through_them():

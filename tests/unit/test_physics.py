@@ -383,7 +383,7 @@ def test_thick_slices_are_cut_through_along_both_other_axes() -> None:
     assert cuts((4, 4, 1), 2) == ((2, 0, 1),)
     assert cuts((1, 4, 1), 1) == ((0, 2, 1), (2, 0, 1))
     assert cuts((4, 4, 4), 2) == ((2, 0, 1), (0, 1, 2), (1, 0, 2))
-    with pytest.raises(UserError, match="by one"):
+    with pytest.raises(UserError, match="single factor"):
         cuts((4, 4, 2), 2)
 
 

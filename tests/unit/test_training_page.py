@@ -189,7 +189,7 @@ def test_what_is_not_positive_is_left_out_of_a_logarithmic_drawing():
 
 
 def test_paths_are_written_short_without_moving_them():
-    from pipeline.reporting.figures.lines import _compact
+    from pipeline.reporting.figures.svg import _compact
 
     path = re.search(".+", "M 1.2345 2 L 3.456 4 L 5 -6.789 Q 1 2 3 4 L 5 60 L 7 8 z")
     assert path

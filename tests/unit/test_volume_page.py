@@ -402,7 +402,7 @@ def long_page(run: Path, tmp: Path) -> str:
     """Return a page with all sections, with long and hostile names in its tables."""
     reference = read_image(run / "extracted/block.safetensors")
     spread = reference.with_data(np.full(reference.data.shape, 0.01, np.float32), masks={})
-    write_image(tmp / "spread.safetensors", spread)
+    write_image(tmp / "block.safetensors", spread)
     name = (HOSTILE + "\N{BRAIN}").ljust(300, "x")
     found = [counts("rrdb_l1", name, 1), counts("zerofill", "lesion", 9), counts("rrdb_l1", "lesion", 8)]
     INSERTED_STRUCTURES.write(tmp / "inserted.csv", [*found, counts("zerofill", name, 1)])
@@ -410,7 +410,7 @@ def long_page(run: Path, tmp: Path) -> str:
     RELIABILITY.write(tmp / "reliability.csv", [ReliabilityBin("block", "S1", "test", "rrdb_l1", 3, 0.5, 0.5, 5)])
     GATES.write(tmp / "gates.csv", [GateResult("block", "S1", "test", "rrdb_l1", name, 9.5, 0.1, False)])
     given = [part for kind in TABLES for part in (f"--{kind}", str(tmp / f"{kind}.csv"))]
-    given += ["--uncertainty", str(tmp / "spread.safetensors"), "--benchmarks", str(tmp)]
+    given += ["--uncertainty", str(tmp / "block.safetensors"), "--benchmarks", str(tmp)]
     assert write_report(run, "block", tmp / "full.html", *given, title=HOSTILE) == 0
     return (tmp / "full.html").read_text(encoding="utf-8")
 

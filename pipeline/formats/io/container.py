@@ -32,7 +32,13 @@ from pipeline.physics.low_resolution import LowResolutionImage
 SUFFIX = ".safetensors"
 MASK = "mask."
 """Prefix of the names of masks in a file."""
-KINDS: dict[str, type[Image]] = {kind.__name__: kind for kind in (Image, LowResolutionImage, UncertaintyMap)}
+TITLES: dict[type[Image], str] = {
+    Image: "an image",
+    LowResolutionImage: "a low-resolution image with its forward model",
+    UncertaintyMap: "an uncertainty map",
+}
+OTHER_VERSION = "was written by another version of BrainSR. Delete it and run again."
+KINDS = {kind.__name__: kind for kind in TITLES}
 
 AnyImage = TypeVar("AnyImage", bound=Image)
 
@@ -85,15 +91,15 @@ def map_image(path: Path, kind: type[AnyImage] = Image) -> AnyImage:
 def _image(path: Path, metadata: dict[str, Any], arrays: dict[str, np.ndarray], kind: type[AnyImage]) -> AnyImage:
     found = KINDS[metadata["kind"]]
     if not issubclass(found, kind):
-        raise UserError(f"{path}: holds a {found.__name__}, expected was a {kind.__name__}. Was another file meant?")
+        raise UserError(f"{path}: contains {TITLES[found]}, expected was {TITLES[kind]}. Was another file meant?")
     masks = {name.removeprefix(MASK): array for name, array in arrays.items() if name.startswith(MASK)}
     try:
         image = found(data=arrays["data"], masks=masks, **_from_json(found, metadata["records"]))
         unchanged = _to_json(image) == metadata["records"]
-    except (KeyError, TypeError, ValidationError):
+    except (KeyError, TypeError, UserError, ValidationError):
         unchanged = False
     if not unchanged:
-        raise UserError(f"{path}: was written by another version of BrainSR. Delete it and run again.")
+        raise UserError(f"{path}: {OTHER_VERSION}")
     return image  # pyright: ignore[reportReturnType, reportPossiblyUnboundVariable]
 
 
@@ -144,14 +150,11 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 def _metadata(path: Path, stream: Any) -> dict[str, Any]:
     try:
         metadata = json.loads((stream.metadata() or {})["image"])
-        if metadata["kind"] in KINDS and "records" in metadata and "first_axis" in metadata:
-            return metadata
     except (KeyError, ValueError) as error:
-        raise UserError(
-            f"{path}: holds no image of this version of BrainSR. Was another file meant? Otherwise delete it and run "
-            "again."
-        ) from error
-    raise UserError(f"{path}: was written by another version of BrainSR. Delete it and run again.")
+        raise UserError(f"{path}: holds no image of BrainSR. Was another file meant?") from error
+    if metadata.keys() != {"first_axis", "kind", "records"} or metadata["kind"] not in KINDS:
+        raise UserError(f"{path}: {OTHER_VERSION}")
+    return metadata
 
 
 def _open(path: Path) -> Any:

@@ -7,7 +7,7 @@ Each module offers
 - `open_tiled(path, series)`: a context that gives a TiledImage,
 - `shape_of(path, series)`: sizes along all axes, rows and columns last,
 - `check_output(path)`: raises UserError where a result cannot be written to `path`,
-- `deliver(levels, image, factor, facts, output)`: writes a restored pyramid like the image that it was made of,
+- `deliver(levels, image, factor, processing, output)`: writes a restored pyramid like the image that it was made of,
   whole or not at all.
 """
 

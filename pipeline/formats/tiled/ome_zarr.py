@@ -111,23 +111,25 @@ def check_output(path: Path) -> None:
         raise UserError(f"cannot write {path}: a folder that is no zarr exists there; choose another name.")
 
 
-def deliver(levels: Path, image: TiledImage, factor: int, facts: Mapping[str, Any], output: Path) -> None:
+def deliver(levels: Path, image: TiledImage, factor: int, processing: Mapping[str, Any], output: Path) -> None:
     """Add OME-Zarr metadata to the zarr group of a restored pyramid, and move it to `output`.
 
     Args:
         levels: folder of the group, with arrays "0", "1", ...; on the disk of `output`.
         image: the source.
         factor: how many times smaller its pixels are.
-        facts: what BrainSR did.
+        processing: parameters of the restoration, which are stored in the file.
         output: folder, or file that ends in .zip.
     """
-    publish(levels, image.metadata.refined(factor), facts, output)  # pyright: ignore[reportAttributeAccessIssue]
+    publish(levels, image.metadata.refined(factor), processing, output)  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def publish(levels: Path, multiscale: Multiscale, facts: Mapping[str, Any], output: Path) -> None:
+def publish(levels: Path, multiscale: Multiscale, processing: Mapping[str, Any], output: Path) -> None:
     """Write the metadata of a zarr group, and move it to `output`; arguments as in `deliver`."""
     group = zarr.open_group(levels, mode="r+")
-    described = attributes(multiscale, sum(1 for _ in group.array_keys()), {"brainsr": facts} if facts else None)
+    described = attributes(
+        multiscale, sum(1 for _ in group.array_keys()), {"brainsr": processing} if processing else None
+    )
     # In the order of the keys' names, whatever files the values have been through.
     group.attrs.put(json.loads(json.dumps(described, sort_keys=True)))
     if not output.name.lower().endswith(ZIPPED):

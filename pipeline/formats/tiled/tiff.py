@@ -129,7 +129,7 @@ def check_output(path: Path) -> None:
         raise UserError(f"cannot write {path}: a folder of this name exists.")
 
 
-def deliver(levels: Path, image: TiledImage, factor: int, facts: Mapping[str, Any], output: Path) -> None:
+def deliver(levels: Path, image: TiledImage, factor: int, processing: Mapping[str, Any], output: Path) -> None:
     """Write a restored pyramid as OME-TIFF, tile by tile; arguments: `pipeline.formats.tiled.ome_zarr.deliver`."""
     group = zarr.open_group(levels, mode="r")
     pyramid = [cast(zarr.Array, group[name]) for name in sorted(group.array_keys(), key=int)]
@@ -149,7 +149,7 @@ def deliver(levels: Path, image: TiledImage, factor: int, facts: Mapping[str, An
     if image.coloured:
         options["planarconfig"] = "separate"  # in planes of one colour, as they were restored
         axes = axes.replace("C", SAMPLES)
-    described = _described(image, known, factor, facts, np.asarray(pyramid[-1][...]))
+    described = _described(image, known, factor, processing, np.asarray(pyramid[-1][...]))
     described["axes"] = axes
     is_large = finest.nbytes > LARGEST_CLASSIC_BYTES / 2  # the coarser levels come on top
     with (
@@ -162,10 +162,10 @@ def deliver(levels: Path, image: TiledImage, factor: int, facts: Mapping[str, An
 
 
 def _described(
-    image: TiledImage, known: TiffMetadata, factor: int, facts: Mapping[str, Any], coarsest: NDArray
+    image: TiledImage, known: TiffMetadata, factor: int, processing: Mapping[str, Any], coarsest: NDArray
 ) -> dict[str, Any]:
     """Return the metadata of OME."""
-    text = json.dumps({"brainsr": facts}, sort_keys=True)
+    text = json.dumps({"brainsr": processing}, sort_keys=True)
     digest = hashlib.sha256(text.encode() + coarsest.tobytes()).digest()
     described: dict[str, Any] = {
         "UUID": str(uuid.UUID(bytes=digest[:16])),

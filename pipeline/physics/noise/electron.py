@@ -33,7 +33,7 @@ class Parameters(PhysicalParameters):
     detector_noise_electrons: Ranged[Annotated[float, Field(ge=0, le=100)]] = 5.0
     """standard deviation of the detector noise, in electrons"""
     jitter_pixels: Ranged[Annotated[float, Field(ge=0, le=5)]] = 0.2
-    """standard deviation of the shift of a scan line, in low-resolution pixels"""
+    """standard deviation of the displacement of a scan line, in low-resolution pixels"""
 
     def describe(self) -> str:
         """Return a description of the noise."""

@@ -26,7 +26,7 @@ class Parameters(PhysicalParameters):
 
     name: Literal["noncentral_chi"] = "noncentral_chi"
     coils: Annotated[int, Field(ge=1, le=128)] = 8
-    """number of receive coils"""
+    """number of receive coils, combined by the root of the sum of squares"""
 
     def describe(self) -> str:
         """Return a description of the noise."""

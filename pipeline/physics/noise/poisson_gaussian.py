@@ -30,9 +30,9 @@ class Parameters(PhysicalParameters):
     read_noise_electrons: Ranged[Annotated[float, Field(ge=0, le=100)]] = 1.6
     """standard deviation of the read noise, in electrons"""
     gain_counts_per_electron: Ranged[Annotated[float, Field(gt=0, le=100)]] = 2.2
-    """counts of the converter per electron"""
+    """gain of the converter, in counts per electron"""
     offset_counts: Ranged[Annotated[float, Field(ge=0, le=10_000)]] = 100.0
-    """counts without light; with an offset of 0 the read noise is clipped, since counts cannot be negative"""
+    """counts without light; as counts are never negative, an offset of 0 clips the read noise"""
 
     def describe(self) -> str:
         """Return a description of the noise."""

@@ -30,7 +30,7 @@ REMAINDER = 1e-4
 
 
 class Parameters(PhysicalParameters):
-    """Airy pattern of a microscope objective, in-plane (blur)."""
+    """In-plane Airy pattern of a microscope objective (blurs)."""
 
     name: Literal["airy_psf"] = "airy_psf"
     numerical_aperture: Ranged[Annotated[float, Field(gt=0, le=1.7)]] = 0.8
@@ -38,7 +38,7 @@ class Parameters(PhysicalParameters):
     wavelength_nm: Ranged[Annotated[float, Field(ge=100, le=2000)]] = 520.0
     """wavelength of the light in vacuum, in nm"""
     refractive_index: Annotated[float, Field(ge=1, le=2)] = 1.0
-    """refractive index of the immersion medium: air 1, water 1.33, oil 1.52; an upper bound of the aperture"""
+    """refractive index of the immersion medium: air 1, water 1.33, oil 1.52; must exceed the numerical aperture"""
 
     @model_validator(mode="after")
     def _check_aperture(self) -> Parameters:

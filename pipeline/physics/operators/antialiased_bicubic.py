@@ -19,7 +19,7 @@ COARSENS = True
 
 
 class Parameters(PhysicalParameters):
-    """Antialiased bicubic downsampling (coarsens), without parameters."""
+    """Antialiased bicubic interpolation (downsamples); it has no parameters."""
 
     name: Literal["antialiased_bicubic"] = "antialiased_bicubic"
 

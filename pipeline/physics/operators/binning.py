@@ -14,7 +14,7 @@ COARSENS = True
 
 
 class Parameters(PhysicalParameters):
-    """Mean over blocks (coarsens), without parameters."""
+    """Mean over blocks (downsamples); it has no parameters."""
 
     name: Literal["binning"] = "binning"
 

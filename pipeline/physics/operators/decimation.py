@@ -17,7 +17,7 @@ COARSENS = True
 
 
 class Parameters(PhysicalParameters):
-    """Sampling at the cell centres (coarsens), without parameters."""
+    """Sampling at the cell centres (downsamples); it has no parameters."""
 
     name: Literal["decimation"] = "decimation"
 

@@ -26,7 +26,7 @@ REACH = 5
 
 
 class Parameters(PhysicalParameters):
-    """Gaussian point spread function (blur), whose width is given in one of four ways."""
+    """Gaussian point spread function (blurs); specify its width in one of four ways."""
 
     name: Literal["gaussian_psf"] = "gaussian_psf"
     along: Direction = "in_plane"
@@ -36,7 +36,7 @@ class Parameters(PhysicalParameters):
     fwhm_um: Ranged[Annotated[float, Field(gt=0, le=1000)]] | None = None
     """full width at half maximum, in micrometres"""
     fwhm_voxels: Ranged[Annotated[float, Field(gt=0, le=100)]] | None = None
-    """full width at half maximum, in voxels of the grid that the operator is applied to"""
+    """full width at half maximum, in voxels of the grid on which the operator acts"""
     numerical_aperture: Ranged[Annotated[float, Field(gt=0, le=1.7)]] | None = None
     """numerical aperture of the objective, together with wavelength_nm"""
     wavelength_nm: Ranged[Annotated[float, Field(ge=100, le=2000)]] | None = None

@@ -25,15 +25,15 @@ HAMMING = 0.54
 
 
 class Parameters(PhysicalParameters):
-    """Truncation of k-space (coarsens)."""
+    """Truncation of k-space (downsamples)."""
 
     name: Literal["kspace_truncation"] = "kspace_truncation"
     window: Literal["none", "hamming", "tukey"] = "none"
-    """apodisation window against ringing"""
+    """window that reduces Gibbs ringing; none applies no window"""
     taper: Ranged[Annotated[float, Field(ge=0, le=1)]] = 0.3
-    """for tukey: outer fraction of the acquired k-space over which the window falls to zero"""
+    """tukey only: fraction of the measured k-space, at its edge, over which the window falls to zero"""
     fraction: Ranged[Annotated[float, Field(ge=0.5, le=1)]] = 1.0
-    """fraction of the k-space of the low-resolution grid that is acquired; the rest is filled with zeros"""
+    """fraction of the k-space of the low-resolution grid that is measured; the rest is filled with zeros"""
 
     def describe(self) -> str:
         """Return a description of the operator."""

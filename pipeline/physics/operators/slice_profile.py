@@ -31,7 +31,7 @@ Millimetres = Annotated[float, Field(gt=0, le=50)]
 
 
 class Parameters(PhysicalParameters):
-    """Slice profile (blur)."""
+    """Profile of slice-selective excitation (blurs)."""
 
     name: Literal["slice_profile"] = "slice_profile"
     along: Direction = "through_plane"
@@ -39,11 +39,11 @@ class Parameters(PhysicalParameters):
     profile: Literal["gaussian", "rect", "windowed_sinc"] = "gaussian"
     """shape of the profile"""
     thickness_mm: Ranged[Millimetres] | None = None
-    """full width at half maximum, in mm; null for the slice spacing minus the gap"""
+    """slice thickness (full width at half maximum), in mm; null uses the slice spacing minus the gap"""
     gap_mm: Ranged[Annotated[float, Field(ge=0, le=50)]] = 0.0
     """gap between neighbouring slices, in mm, if no thickness is given"""
     time_bandwidth: Ranged[Annotated[float, Field(ge=2, le=16)]] = 4.0
-    """for windowed_sinc: time-bandwidth product of the pulse; higher values give steeper flanks"""
+    """windowed_sinc only: time-bandwidth product of the pulse; higher values give steeper edges"""
 
     def describe(self) -> str:
         """Return a description of the operator."""

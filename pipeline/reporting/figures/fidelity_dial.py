@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.reporting.figures.svg import GRID, INK, SETTINGS, SIZE_INCHES, as_uri, empty_figure
+from pipeline.reporting.numbers import format_number
 from pipeline.reporting.section import Figure
 from pipeline.tables.dial import DialSetting
 
@@ -32,7 +33,8 @@ def dial_figure(settings: Sequence[DialSetting], title: str) -> Figure:
     """
     usable = [setting for setting in settings if np.isfinite([setting.psnr, setting.perceptual]).all()]
     words = "; ".join(
-        f"alpha {setting.alpha:.3g}: {setting.psnr:.2f} dB at distance {setting.perceptual:.4g}"
+        f"alpha {format_number(setting.alpha)}: {format_number(setting.psnr, 2, unit='dB')} at distance "
+        f"{format_number(setting.perceptual)}"
         f"{'' if setting.allowed else ', not allowed'}{', chosen' if setting.chosen else ''}"
         for setting in usable
     )
@@ -77,7 +79,7 @@ def _label(axes: Any, settings: Sequence[DialSetting]) -> None:
             continue
         taken.append(place)
         axes.annotate(
-            f"{setting.alpha:.3g}",
+            format_number(setting.alpha),
             (setting.perceptual, setting.psnr),
             xytext=(7, -11),
             textcoords="offset points",

@@ -26,6 +26,7 @@ from pipeline.reporting.figures.slices import (
     to_colour,
     to_grey,
 )
+from pipeline.reporting.numbers import format_number
 
 LOW, REFERENCE = "low", "reference"
 TITLES = {LOW: "Low-resolution input", REFERENCE: "Reference"}
@@ -159,10 +160,10 @@ def format_white_level(white: float, reference: Image) -> str:
         reference: extracted volume.
     """
     if reference.stack.is_collection:
-        return f"{white:.3g} times the intensity range of each picture"
+        return f"{format_number(white)} times the intensity range of each picture"
     intensity = reference.intensity
     ranges = zip(np.atleast_1d(intensity.offset), np.atleast_1d(intensity.scale), strict=True)
-    physical = [f"{offset + white * scale:.4g}" for offset, scale in ranges]
+    physical = [format_number(offset + white * scale) for offset, scale in ranges]
     if len(physical) == 1:
         return physical[0]
     return ", ".join(f"{value} ({name})" for value, name in zip(physical, reference.stack.channels, strict=True))

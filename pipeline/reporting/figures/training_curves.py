@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pipeline import plugins
 from pipeline.errors import UserError
 from pipeline.reporting.figures.lines import PART_COLOURS, Line, Marks, draw_lines
+from pipeline.reporting.numbers import format_number
 from pipeline.reporting.run_record import ModelRecord
 from pipeline.reporting.section import Figure
 from pipeline.reporting.titles import in_order, loss_title, method_title, network_colours
@@ -209,15 +210,14 @@ def _draw(plan: Plan, model: ModelRecord, marks: Sequence[Marks]) -> Figure | No
 def _lines(plan: Plan, model: ModelRecord) -> list[Line]:
     found = []
     for column, label in plan.columns.items():
-        x, y = _discriminator_gap(model) if column == "gap" else history_values(model, column)
+        if column == "gap":
+            x, real, fake = history_values(model, "discriminator_real", "discriminator_fake")
+            y = real - fake
+        else:
+            x, y = history_values(model, column)
         if x.size:
             found.append(Line(label, x, y, "dashed" if column == "gap" else "part"))
     return found
-
-
-def _discriminator_gap(model: ModelRecord) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    x, real, fake = history_values(model, "discriminator_real", "discriminator_fake")
-    return x, real - fake
 
 
 def _coloured(lines: Sequence[Line]) -> list[Line]:
@@ -231,4 +231,4 @@ def _coloured(lines: Sequence[Line]) -> list[Line]:
 
 
 def _range_text(line: Line) -> str:
-    return f"{line.label} from {line.y[0]:.4g} to {line.y[-1]:.4g} over {int(line.x[-1])} steps"
+    return f"{line.label} from {format_number(line.y[0])} to {format_number(line.y[-1])} over {int(line.x[-1])} steps"

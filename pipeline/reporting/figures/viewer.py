@@ -172,7 +172,7 @@ def pack(layers: Sequence[Layer], crop: Crop, main: Sequence[str], budget: int |
     chosen, quality, expected = _first_that_fits([layers, kept], budget)
     if expected > budget:
         crop, chosen = _thin(crop, chosen, int(len(crop.pictures) * budget / expected))
-    packed = [_sheets(layer, quality) for layer in chosen]
+    packed = [[data_uri(sheet, _quality_of(layer, quality)) for sheet in mosaics(layer.tiles)] for layer in chosen]
     names = {layer.name for layer in chosen}
     return Packed(
         layers=tuple(_described(layer, sheets) for layer, sheets in zip(chosen, packed, strict=True)),
@@ -210,10 +210,6 @@ def _expected_bytes(layer: Layer, quality: int | None) -> float:
     places = np.unique(np.linspace(0, count - 1, min(count, SAMPLE)).round().astype(int))
     sample = sum(len(data_uri(layer.tiles[place], _quality_of(layer, quality))) for place in places)
     return sample * count / len(places)
-
-
-def _sheets(layer: Layer, quality: int | None) -> list[str]:
-    return [data_uri(mosaic, _quality_of(layer, quality)) for mosaic in mosaics(layer.tiles)]
 
 
 def grid(tiles: Tiles) -> tuple[int, int]:
@@ -284,11 +280,13 @@ def viewer_data(
     crop = packed.crop
     shape = (len(crop.pictures), *crop.box.shape)
     sample = np.zeros(shape, dtype=np.uint8)
+    columns, rows = (axis for axis in range(3) if axis != crop.axis)
+    axes = (crop.axis, rows, columns)  # of `shape`
     anatomical = reference.is_anatomical and reference.plane != PICTURE
     planes = [
         {"name": name, "axis": axis, "edges": PLANE_EDGES[name]}
         for name, axis in PLANE_AXIS.items()
-        if anatomical and shape[_place(crop.axis, axis)] > 1
+        if anatomical and shape[axes.index(axis)] > 1
     ]
     here = {"name": reference.plane, "axis": crop.axis, "edges": PLANE_EDGES.get(reference.plane, ())}
     others = [plane for plane in planes if plane["axis"] != crop.axis]
@@ -305,7 +303,7 @@ def viewer_data(
         "labels": list(labels),
         "bottom": reference.intensity.shown_range.offset,
         "top": crop.top * reference.intensity.shown_range.scale,
-        "white": _level(white, crop.top),
+        "white": int(np.clip(round(LEVELS * white / crop.top), 1, LEVELS)),
         "error_top": max(1, round(LEVELS * error_top / crop.top)),
         "error_share": error_top,
         "inferno": colours().ravel().tolist(),
@@ -314,13 +312,3 @@ def viewer_data(
         "second": second,
         "keys": list(keys),
     }
-
-
-def _place(main: int, axis: int) -> int:
-    """Return the position of a volume axis in tiles (slices, rows, columns) of slices along `main`."""
-    columns, rows = (other for other in range(3) if other != main)
-    return (main, rows, columns).index(axis)
-
-
-def _level(intensity: float, top: float) -> int:
-    return int(np.clip(round(LEVELS * intensity / top), 1, LEVELS))

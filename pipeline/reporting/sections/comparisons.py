@@ -43,7 +43,7 @@ def for_index(run: RunRecord) -> Section | None:
 
 
 def statements(table: pd.DataFrame, columns: Sequence[Column], run: RunRecord) -> tuple[str, ...]:
-    """Say which of all other methods the deliverable is better than, for each split.
+    """List the methods that the deliverable is better than, for each split.
 
     Args:
         table: comparisons over one region, of test splits.

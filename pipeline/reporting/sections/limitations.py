@@ -11,7 +11,7 @@ from pipeline.image.stack import SLICE_AXIS
 from pipeline.inference.result_check import WARN_BEYOND
 from pipeline.physics.parameters import axes_along, is_out_of_range
 from pipeline.reporting import methods_text
-from pipeline.reporting.numbers import format_number
+from pipeline.reporting.numbers import format_lengths, format_number, format_share
 from pipeline.reporting.run_record import gap_of, is_self_supervised
 from pipeline.reporting.section import Facts, Section
 from pipeline.reporting.titles import TESTED, baselines, method_title, readable, split_title
@@ -72,8 +72,9 @@ def _inconsistency(volume: VolumeReport) -> Iterator[Limitation]:
     if beyond_noise > WARN_BEYOND:
         yield Limitation(
             "Inconsistent with the low-resolution input",
-            f"When degraded again, the result differs from the low-resolution input by {beyond_noise:.1%} of the "
-            f"intensity range (root mean square) beyond the noise. Reliable results stay below {WARN_BEYOND:.0%}.",
+            "When degraded again, the result differs from the low-resolution input by "
+            f"{format_share(beyond_noise, 1)} of the intensity range (root mean square) beyond the noise. Reliable "
+            f"results stay below {format_share(WARN_BEYOND)}.",
         )
 
 
@@ -134,8 +135,8 @@ def _noise_level(volume: VolumeReport) -> Iterator[Limitation]:
     if not low - 1e-9 <= sigma <= high + 1e-9:
         yield Limitation(
             "Noise level outside the training range",
-            f"The noise level is {sigma:.1%} of the intensity range; {method_title(volume.deliver)} was trained with "
-            f"{low:.1%} to {high:.1%}.",
+            f"The noise level is {format_share(sigma, 1)} of the intensity range; {method_title(volume.deliver)} was "
+            f"trained with {format_share(low, 1)} to {format_share(high, 1)}.",
         )
 
 
@@ -154,11 +155,11 @@ def _voxel_size(volume: VolumeReport) -> Iterator[Limitation]:
     trained_on = [one for one in record["volumes"] if one["split"] == "train"]
     known = [size for one in trained_on for size in upsampled_mm(one.get("spacing_mm"), one["plane"])]
     if here and known and is_out_of_range(here, (min(known), max(known))):
-        sizes = " \N{MULTIPLICATION SIGN} ".join(f"{size:.3g}" for size in here)
+        sizes = format_lengths(here)
         yield Limitation(
             "Voxel size outside the training range",
             f"The voxel size of the reference is {sizes} mm along the upsampled axes; the training volumes have "
-            f"{min(known):.3g} to {max(known):.3g} mm.",
+            f"{format_number(min(known))} to {format_number(max(known))} mm.",
         )
 
 
@@ -167,7 +168,8 @@ def _intensities(volume: VolumeReport) -> Iterator[Limitation]:
         yield Limitation("Bias-corrected", "Metrics and images are computed after bias field correction.")
     saturated = volume.predictions.saturated
     if saturated > 0:
-        share = f"{saturated:.2%}" if saturated >= MIN_PERCENTAGE else f"Less than {MIN_PERCENTAGE:.2%}"
+        share = format_share(max(saturated, MIN_PERCENTAGE), 2)
+        share = share if saturated >= MIN_PERCENTAGE else f"Less than {share}"
         yield Limitation(
             "Saturated voxels",
             f"{share} of the deliverable's voxels are at the upper limit of the file's data type. Higher intensities "

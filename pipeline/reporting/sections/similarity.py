@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pipeline.metrics._shells import NYQUIST, THRESHOLD, first_below
 from pipeline.reporting.figures.gallery import LOW, REFERENCE, slice_label
 from pipeline.reporting.figures.lines import Line, Marks, draw_lines
+from pipeline.reporting.numbers import format_number
 from pipeline.reporting.section import Figure, Figures, Section
 from pipeline.reporting.similarity import FREQUENCIES
 from pipeline.reporting.titles import method_style
@@ -48,7 +49,7 @@ def _correlation(volume: VolumeReport, styles: dict[str, str]) -> Iterator[Figur
         whole_numbers=False,
     )
     cut_offs = "; ".join(
-        f"{titles[method]} {first_below(FREQUENCIES, found[method].correlation):.3f}" for method in drawn
+        f"{titles[method]} {format_number(first_below(FREQUENCIES, found[method].correlation), 3)}" for method in drawn
     )
     caption = (
         "Mean over slices; 1 is perfect agreement at a frequency and 0 is none. Frequency at which the correlation "
@@ -88,7 +89,9 @@ def _intensities(volume: VolumeReport, styles: dict[str, str]) -> Figure:
         for method, style in styles.items()
     ]
     image = draw_lines("Intensity distribution", "intensity", "% of the foreground", lines, whole_numbers=False)
-    distances = "; ".join(f"{titles[method]} {found[method].distance:.4f}" for method in styles if method != REFERENCE)
+    distances = "; ".join(
+        f"{titles[method]} {format_number(found[method].distance, 4)}" for method in styles if method != REFERENCE
+    )
     caption = (
         "Histogram of the foreground intensities. Wasserstein distance to the reference, as a fraction of the "
         f"normalised range: {distances}. Intensities outside the range are counted in the first or last bin."

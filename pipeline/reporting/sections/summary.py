@@ -85,7 +85,7 @@ def _split_summary(run: RunRecord, split: str) -> SplitSummary:
 
 
 def covered(subjects: int, *, pictures: bool) -> str:
-    """Say what the intervals of a split cover."""
+    """Describe what the intervals of a split cover."""
     if pictures:
         return "over the pictures of this split"
     return "over the slices of this subject" if subjects == 1 else "over subjects and slices"
