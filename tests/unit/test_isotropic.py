@@ -373,7 +373,7 @@ def test_images_that_are_restored_part_by_part_are_refused(tmp_path: Path) -> No
     save_generator(tmp_path / "network.safetensors", network)
     source = tmp_path / "large.tif"
     tifffile.imwrite(source, np.zeros((2, 1100, 1100), dtype=np.uint8))
-    with pytest.raises(UserError, match=r"large.tif: is so large"):
+    with pytest.raises(UserError, match=r"large.tif: an image of this size"):
         restore_file(tmp_path / "network.safetensors", source, tmp_path / "out.tif", Part(), Extract(), Infer(), "cpu")
 
 
