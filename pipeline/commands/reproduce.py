@@ -43,13 +43,13 @@ def reproduce(
         options: options of snakemake, such as --cores 8 or --workflow-profile profiles/slurm.
     """
     from pipeline.provenance.outputs import IDENTICAL, compare
-    from pipeline.provenance.record import read_record
+    from pipeline.provenance.record import FILE_NAME, read_provenance
     from pipeline.provenance.reproduction import CONFIG, changes_since, differences, prepare_folder
 
     results = run_folder(run)
     folder = into or Path("reproductions") / results.name
     again = folder / "results" / results.name
-    record = read_record(results)
+    record = read_provenance(results / FILE_NAME)
     if not compare_only:
         prepare_folder(results, folder)
         for change in changes_since(record):
@@ -60,7 +60,7 @@ def reproduce(
     comparisons = compare(results, again)
     if not comparisons:
         raise UserError(f"{results}: contains no network, volume or table. Has the run finished?")
-    sys.stdout.write(comparison_text(comparisons, list(differences(record, read_record(again)))))
+    sys.stdout.write(comparison_text(comparisons, list(differences(record, read_provenance(again / FILE_NAME)))))
     different = sum(one.verdict != IDENTICAL for one in comparisons)
     if different:
         sys.stdout.flush()

@@ -9,20 +9,21 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from pipeline import plugins
 from pipeline.config.known import known_sources
-from pipeline.config.sources import HttpSource, LocalSource, S3Source, Source
+from pipeline.config.sources import LocalSource, S3Source, Source
 from pipeline.errors import UserError
-from pipeline.files import replacing, sha256_of, write_json
+from pipeline.files import replacing, sha256_of
 from pipeline.sources.chunks import read_pieces, write_pieces
+from pipeline.sources.download_record import DownloadRecord
 from pipeline.sources.members import read_member
 from pipeline.sources.packing import pack
-from pipeline.sources.retries import Patience, shown
+from pipeline.sources.retries import Patience
 from pipeline.steps._framework import entry
 
 logger = logging.getLogger(__name__)
@@ -30,31 +31,6 @@ logger = logging.getLogger(__name__)
 KINDS = "pipeline.sources.kinds"
 ARCHIVES_VARIABLE = "BRAINSR_ARCHIVES"
 """Environment variable with the folder of downloads, for workflows that share one."""
-
-
-def record(name: str, source: Source, sha256: str, size_bytes: int) -> dict[str, Any]:
-    """Return what is written down about a file.
-
-    Args:
-        name: name of the source.
-        source: its entry of the configuration.
-        sha256: of the wanted file.
-        size_bytes: of the wanted file.
-
-    Returns:
-        The keys of the entry that are set, without `network`, and name, sha256 (of the wanted file),
-        downloaded_sha256 (of the whole download) and size_bytes.
-    """
-    entry = source.model_dump(exclude={"network", "sha256"}, exclude_none=True)
-    if isinstance(source, HttpSource):
-        entry["url"] = shown(source.url)
-    return {
-        **entry,
-        "name": name,
-        "sha256": sha256,
-        "downloaded_sha256": source.sha256 or sha256,
-        "size_bytes": size_bytes,
-    }
 
 
 def download(
@@ -78,7 +54,7 @@ def download(
         sha256, size_bytes = take(original, source, output)
     except UserError as error:
         raise UserError(f"source {name!r}: {error}") from error
-    write_json(record_path(output), record(name, source, sha256, size_bytes))
+    DownloadRecord.of(name, source, sha256, size_bytes).write(record_path(output))
     logger.info("%s: %s, %d bytes, SHA-256 %s", name, output, size_bytes, sha256)
 
 

@@ -57,6 +57,7 @@ from pipeline.physics.forward import ForwardModel
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.reporting.figures.gallery import LOW, REFERENCE, build_gallery, selected_slices
 from pipeline.reporting.figures.slices import display_slice
+from pipeline.sources.download_record import DownloadRecord
 from pipeline.sources.packing import pack
 from pipeline.statistics.measurements import read_parts
 from pipeline.statistics.measurements import volume_table as table_of_volumes
@@ -802,7 +803,9 @@ def test_results_are_of_the_family_of_their_source() -> None:
 
 def test_a_source_whose_name_tells_nothing_needs_a_format() -> None:
     sources = {"mine": {"kind": "local", "path": "scans/"}, "theirs": {"kind": "local", "path": "theirs.nii"}}
-    with pytest.raises(UserError, match=r"sources\.mine: the name 'scans' does not tell the format.*dicom.*picture"):
+    with pytest.raises(
+        UserError, match=r"sources\.mine: the name 'scans' does not determine the file format.*dicom.*picture"
+    ):
         read_run(configuration(sources=sources))
     sources["mine"]["format"] = "dicom"
     assert read_run(configuration(sources=sources)).sources["mine"].format == "dicom"
@@ -981,8 +984,8 @@ def pages(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         reference = read_image(hr)
         low = degrade(reference, forward_model(reference, Degrade(factor=4), 1))
         write_image(folder / f"{one.id}.lr.safetensors", low)
-        record = {"name": split, "kind": "local", "path": f"{split}.ome.tif", "sha256": "0", "downloaded_sha256": "0"}
-        (folder / f"{split}.source.json").write_text(json.dumps(record))
+        source = LocalSource(kind="local", path=f"{split}.ome.tif")
+        DownloadRecord.of(split, source, "0" * 64, 1).write(folder / f"{split}.source.json")
         for method in METHODS:
             path = prediction_path(folder / "predictions", method, one.id, suffix_of(low))
             if method == "rrdb_l1":

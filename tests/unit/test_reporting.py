@@ -20,7 +20,7 @@ from pipeline.physics.forward import describe_noise
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.physics.noise import none, rician
 from pipeline.provenance.environment import git_state, package_versions
-from pipeline.provenance.record import gaps
+from pipeline.provenance.record import find_gaps
 from pipeline.reporting.figures.gallery import error_scale, repeat_voxels
 from pipeline.reporting.figures.lines import Line, draw_lines
 from pipeline.reporting.figures.slices import (
@@ -374,10 +374,10 @@ def test_no_noise_is_told_as_such():
 
 def test_gaps_are_counted_between_blocks_of_one_head_in_different_splits():
     volumes = [Volume.model_validate_json(json.dumps(entry)) for entry in BLOCKS]
-    found = {(gap["one"], gap["other"]): gap["slices"] for gap in gaps(volumes)}
+    found = {(gap.one, gap.other): gap.slices for gap in find_gaps(volumes)}
     assert found == {("low", "mid"): 10, ("low", "block"): 25, ("mid", "block"): 9}
-    assert gap_of({"gaps": gaps(volumes)}, "block") == 25
-    assert gap_of({"gaps": gaps(volumes)}, "other") is None
+    assert gap_of({"gaps": [dict(gap) for gap in find_gaps(volumes)]}, "block") == 25
+    assert gap_of({"gaps": [dict(gap) for gap in find_gaps(volumes)]}, "other") is None
 
 
 def test_the_record_is_complete_and_the_same_each_time(run):
@@ -419,12 +419,12 @@ def test_the_commit_is_of_the_checkout_itself(tmp_path):
     git("commit", "-m", "x")
     state = git_state(tmp_path)
     assert state is not None
-    assert re.fullmatch("[0-9a-f]{40}", state["commit"])
-    assert state["changed"] is False
+    assert re.fullmatch("[0-9a-f]{40}", state.commit)
+    assert not state.changed
     (tmp_path / "my_notes.txt").write_text("not code")
     assert git_state(tmp_path) == state
     (tmp_path / "pipeline/a.py").write_text("2")
-    assert git_state(tmp_path) == {**state, "changed": True}
+    assert git_state(tmp_path) == state.model_copy(update={"changed": True})
     assert git_state(tmp_path / "pipeline") is None
 
 

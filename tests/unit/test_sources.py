@@ -24,6 +24,7 @@ from pipeline.config.load import read_entry
 from pipeline.config.sources import HttpSource, LocalSource, PackageSource, S3Source, Source
 from pipeline.errors import UserError
 from pipeline.sources.chunks import CHUNK_BYTES
+from pipeline.sources.download_record import DownloadRecord
 from pipeline.sources.members import read_member
 from pipeline.sources.retries import (
     Patience,
@@ -35,7 +36,7 @@ from pipeline.sources.retries import (
     shown,
     telling,
 )
-from pipeline.steps.download import download, record, record_path
+from pipeline.steps.download import download, record_path
 
 DIGEST = "0" * 64
 AT_ONCE = Patience(attempts=3, delay_seconds=0)
@@ -321,7 +322,8 @@ def test_an_address_is_shown_without_its_password(address: str, text: str):
 
 def test_a_record_tells_all_but_the_password_and_the_network():
     source = HttpSource(kind="http", url="https://me:pass@host/a.zip", sha256=DIGEST, member="scan", licence="CC0-1.0")
-    assert record("mine", source, "1" * 64, 5) == {
+    record = DownloadRecord.of("mine", source, "1" * 64, 5)
+    assert record.model_dump(exclude_none=True) == {
         "name": "mine",
         "kind": "http",
         "url": "https://host/a.zip",

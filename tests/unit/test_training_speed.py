@@ -157,7 +157,7 @@ class RecomputesLogits(Trainer):
             real = self._discriminator(inputs.reference)
         return Logits(real, self._discriminator(estimate))
 
-    def _discriminator_step(self, parts: list[LossInputs], estimates: list[torch.Tensor], logits: list[Logits]):
+    def _discriminator_step(self, parts: list[LossInputs], estimates: list[torch.Tensor], all_logits: list[Logits]):
         assert self._discriminator is not None
         self._discriminator.requires_grad_(True)
         again = [self._discriminate(inputs, one) for inputs, one in zip(parts, estimates, strict=True)]

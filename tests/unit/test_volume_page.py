@@ -294,8 +294,8 @@ def report(run: Path, name: str, **changes: Any) -> VolumeReport:
     files = VolumeFiles(
         run / f"extracted/{name}.safetensors", run / f"degraded/{name}.safetensors", predictions, run / "tuning.json"
     )
-    tables = (run / f"{table}.csv" for table in ("volumes", "slices", "summary"))
-    record = read_run_record(*tables, run / "provenance.json", [run / "models/rrdb_l1"])
+    volumes, slices, summary = (run / f"{table}.csv" for table in ("volumes", "slices", "summary"))
+    record = read_run_record(volumes, slices, summary, run / "provenance.json", [run / "models/rrdb_l1"])
     found = read_volume_report(files, record, "rrdb_l1", 2)
     of_run = {key: changes.pop(key) for key in ("provenance", "volumes") if key in changes}
     of_predictions = {key: changes.pop(key) for key in ("saturated", "beyond_noise") if key in changes}
