@@ -47,7 +47,7 @@ from tests.helpers import described
 METRICS = plugins.names("pipeline.metrics")
 
 PIQ = {
-    # Computed with piq 0.8.0 in float64 (gmsd, haarpsi and vif_p with data_range=1, the estimate first), on `photographs`.
+    # piq 0.8.0 in float64 (gmsd, haarpsi and vif_p with data_range=1, the estimate first), on `photographs`.
     ("camera", "noise"): {"gmsd": 0.0938278802, "haarpsi": 0.7192947286, "vif": 0.3725915416},
     ("camera", "blur"): {"gmsd": 0.1175519645, "haarpsi": 0.6245843862, "vif": 0.3279930954},
     ("camera", "shift"): {"gmsd": 0.1180524039, "haarpsi": 0.6869251709, "vif": 0.3419001115},
@@ -85,7 +85,7 @@ def photographs():
 
 
 def ssim_map_of_the_paper(reference, estimate, full):
-    """SSIM map of Wang et al. 2004: a Gaussian window of 11 voxels and sigma 1.5, k1 = 0.01, k2 = 0.03, weighted moments."""
+    """SSIM map of Wang et al. 2004: Gaussian window of 11 voxels and sigma 1.5, k1 = 0.01, k2 = 0.03, weighted moments."""
     window = np.exp(-(np.arange(-5, 6) ** 2) / 2 / 1.5**2)
     window /= window.sum()
 
