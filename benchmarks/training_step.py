@@ -35,16 +35,16 @@ from benchmarks.timing import kept_apart, machine
 from pipeline import plugins
 from pipeline.config.recipe import Recipe, filled
 from pipeline.config.sections import Train
-from pipeline.models.device import keep_memory, use_threads
+from pipeline.models.device import keep_freed_memory, use_threads
 from pipeline.models.generator import Generator, Shape
 from pipeline.models.vgg import VggFeatures
 from pipeline.physics.forward import ForwardModel
 from pipeline.training.checkpoint import CheckpointFolder
 from pipeline.training.fabric import start_engine
-from pipeline.training.loading import draw_with_one_thread
+from pipeline.training.loading import limit_blas_threads
 from pipeline.training.patches import PatchSampler, TrainingVolume
 from pipeline.training.perceptual import PerceptualDistance
-from pipeline.training.trainer import Parts, Trainer, ValidationResult
+from pipeline.training.trainer import Networks, Trainer, ValidationResult
 
 BATCH, SIDE, FACTOR, DECAY = 4, 32, 4, 0.999
 COMMON = {
@@ -69,7 +69,7 @@ def recipe_of(stage: str) -> Recipe:
 
 
 @dataclass
-class Networks:
+class InitialNetworks:
     """The networks of a training, with the same random weights whoever trains them."""
 
     generator: Generator
@@ -77,7 +77,7 @@ class Networks:
     vgg: VggFeatures | None
 
 
-def networks_of(recipe: Recipe) -> Networks:
+def networks_of(recipe: Recipe) -> InitialNetworks:
     """Return fresh networks."""
     torch.manual_seed(0)
     discriminator = None
@@ -85,7 +85,7 @@ def networks_of(recipe: Recipe) -> Networks:
         build = plugins.load("pipeline.models.discriminators", recipe.adversarial.discriminator).build
         discriminator = build(1, SIDE * FACTOR, recipe.adversarial.features)
     vgg = VggFeatures("vgg19", "imagenet") if "perceptual" in recipe.losses else None
-    return Networks(Generator(Shape(factor=FACTOR)), discriminator, vgg)
+    return InitialNetworks(Generator(Shape(factor=FACTOR)), discriminator, vgg)
 
 
 # The peer
@@ -205,13 +205,13 @@ def training_volume(folder: Path) -> TrainingVolume:
 def our_trainer(stage: str, threads: int, folder: Path) -> Trainer:
     """Return our training, as the stage `train` sets it up."""
     use_threads(threads)
-    draw_with_one_thread()
-    keep_memory()
+    limit_blas_threads()
+    keep_freed_memory()
     recipe = recipe_of(stage)
     networks = networks_of(recipe)
     perceptual = PerceptualDistance(networks.vgg, recipe.perceptual) if networks.vgg else None
     return Trainer(
-        Parts(networks.generator, networks.discriminator, perceptual),
+        Networks(networks.generator, networks.discriminator, perceptual),
         PatchSampler([training_volume(folder)], recipe, seed=0),
         recipe,
         Train(threads=threads),

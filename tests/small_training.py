@@ -21,7 +21,7 @@ from pipeline.training.checkpoint import CheckpointFolder
 from pipeline.training.fabric import start_engine
 from pipeline.training.patches import Patches, PatchSampler, TrainingVolume
 from pipeline.training.perceptual import PerceptualDistance
-from pipeline.training.trainer import Parts, Trainer, ValidationResult
+from pipeline.training.trainer import Networks, Trainer, ValidationResult
 from pipeline.training.validation import validate
 from tests.helpers import described, synthetic_head
 
@@ -92,7 +92,7 @@ def make_trainer(
         build = plugins.load("pipeline.models.discriminators", recipe.adversarial.discriminator).build
         discriminator = build(1, 4 * recipe.patch_lr, recipe.adversarial.features)
     return Trainer(
-        Parts(generator, discriminator, perceptual),
+        Networks(generator, discriminator, perceptual),
         sampler or PatchSampler([training_volume()], recipe, seed=5),
         recipe,
         settings,

@@ -32,7 +32,7 @@ def measure(networks: Mapping[str, Generator], tests: Mapping[str, Sequence[Exce
         tests: excerpts of the same volumes, by degradation.
 
     Returns:
-        One row a network (or best baseline), degradation, volume and metric; see `MismatchValue`.
+        One row per network (or best baseline), degradation, volume and metric; see `MismatchValue`.
     """
     rows = []
     pairs = [(tested, one) for tested, excerpts in tests.items() for one in excerpts]

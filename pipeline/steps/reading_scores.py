@@ -1,6 +1,6 @@
 """Compute the scores of a reader study: mean opinion scores, preferences, and agreement between readers.
 
-Give the key that was written with the page, and the files that the page saved, of one reader or of many.
+Requires the key of the study and the answers saved by one or more readers.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Options:
     key: Path
     """The key of the study (key.json)."""
     answers: list[Path]
-    """Answers that the page saved (.csv)."""
+    """Answers saved by the page (.csv)."""
     output: Path
     """Folder of scores.csv, preferences.csv, readers.csv and agreement.csv."""
     seed: int = 0

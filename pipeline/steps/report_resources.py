@@ -1,4 +1,4 @@
-"""Write the page on the time and memory that jobs took, from Snakemake's benchmarks."""
+"""Write the HTML report of time and memory per job, from Snakemake's benchmarks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Options:
     provenance: Path
     """Record of the run (provenance.json)."""
     output: Path
-    """The page (.html)."""
+    """The report (.html)."""
     settings: Annotated[Report, section(Report)] = field(default_factory=Report)
     """Section `report` of the configuration."""
 

@@ -1,4 +1,4 @@
-"""Write the page on the trainings: curves, events of the sentinel, excerpts over time, the fidelity dial."""
+"""Write the training report: curves, events of the sentinel, samples over time, the fidelity dial."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Options:
     provenance: Path
     """Record of the run (provenance.json)."""
     output: Path
-    """The page (.html)."""
+    """The report (.html)."""
     settings: Annotated[Report, section(Report)] = field(default_factory=Report)
     """Section `report` of the configuration."""
 

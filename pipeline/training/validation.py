@@ -24,7 +24,7 @@ VALIDATION_SLICES = 4
 EXCERPT_SIDE = 96
 """Maximum side of the saved samples, in voxels."""
 DARKENED = 0.9
-"""Factor of the intensities of the input whose result shows whether the network depends on its input."""
+"""Factor of the input intensities for the test of whether the result depends on the input."""
 
 
 def validation_excerpt(hr: Path, lr: Path) -> Excerpt:

@@ -243,7 +243,7 @@ def test_changed_settings_start_afresh_and_say_so(data, tmp_path):
     kill(process)
     again = run_step(*arguments(data, tmp_path))
     assert again.returncode == 0, again.stderr
-    assert "starting afresh" in again.stderr
+    assert "training from the beginning" in again.stderr
     assert "continuing" not in again.stderr
 
 

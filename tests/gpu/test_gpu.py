@@ -20,7 +20,7 @@ from tests.small_training import ADVERSARIAL, make_trainer, tiny_recipe, tiny_se
 
 pytestmark = [
     pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU can be reached"),
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is available"),
 ]
 
 FACTORS = (4, 4, 1)
@@ -77,13 +77,13 @@ def test_the_spread_over_views_is_that_of_the_processor(head):
         assert np.abs(one - other).max() < AGREEMENT * np.ptp(expected[0])
 
 
-def test_more_slices_than_memory_holds_are_restored_in_parts(head, monkeypatch):
+def test_slices_that_exceed_the_memory_are_restored_in_parts(head, monkeypatch):
     generator = on_gpu(network())
     expected = restore_volume(generator, head, FACTORS, 2, Infer(), 0.02)
     torch.cuda.empty_cache()
     kept = torch.cuda.memory_allocated()
     total = torch.cuda.get_device_properties(0).total_memory
-    monkeypatch.setattr("pipeline.inference.volume.slices_at_once", lambda *_: 6)
+    monkeypatch.setattr("pipeline.inference.volume.slices_per_batch", lambda *_: 6)
     torch.cuda.set_per_process_memory_fraction((kept + 150 * 2**20) / total)
     try:
         found = restore_volume(generator, head, FACTORS, 2, Infer(), 0.02)

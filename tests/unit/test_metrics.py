@@ -85,7 +85,7 @@ def photographs():
 
 
 def ssim_map_of_the_paper(reference, estimate, full):
-    """SSIM map of Wang et al. 2004: Gaussian window of 11 voxels and sigma 1.5, k1 = 0.01, k2 = 0.03, weighted moments."""
+    """SSIM map of Wang et al. 2004: Gaussian window of 11 voxels, sigma 1.5, k1 = 0.01, k2 = 0.03, weighted moments."""
     window = np.exp(-(np.arange(-5, 6) ** 2) / 2 / 1.5**2)
     window /= window.sum()
 

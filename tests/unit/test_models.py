@@ -106,7 +106,7 @@ def test_a_cut_file_is_refused_and_names_the_layer(weights, tmp_path):
 
 
 def test_a_file_of_a_larger_network_is_refused(weights):
-    with pytest.raises(UserError, match="of another network"):
+    with pytest.raises(UserError, match="belongs to another network"):
         read_weights(weights, Generator(Shape(blocks=5, channels=3)).network)
 
 
@@ -125,7 +125,7 @@ def test_a_layer_that_does_not_fit_is_named(tmp_path):
     state["conv_hr.weight"] = torch.zeros(9, 8, 3, 3)
     save_file(state, tmp_path / "a.safetensors")
     with pytest.raises(
-        UserError, match=r"'conv_hr\.weight' has shape \(9, 8, 3, 3\), the network needs \(8, 8, 3, 3\)"
+        UserError, match=r"'conv_hr\.weight' has shape \(9, 8, 3, 3\), but the network requires \(8, 8, 3, 3\)"
     ):
         read_weights(tmp_path / "a.safetensors", network)
     del state["conv_hr.weight"]
@@ -270,7 +270,7 @@ def test_weights_of_one_factor_start_another(factor, along):
     assert enlarging_by(network, SMALL) is network
 
 
-def test_weights_that_cannot_start_another_factor_are_refused():
+def test_weights_that_cannot_initialise_another_factor_are_rejected():
     network = small_generator(architecture="srresnet")
-    with pytest.raises(UserError, match=r"srresnet: weights that enlarge by \(4, 4\) cannot start .* \(2, 2\)"):
+    with pytest.raises(UserError, match=r"srresnet: the weights .* \(4, 4\) cannot initialise .* \(2, 2\)"):
         enlarging_by(network, replace(network.shape, factor=2))

@@ -60,7 +60,7 @@ MODELS = {
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_the_operator_of_a_patch_gives_what_was_measured_away_from_its_edges(name):
+def test_the_operator_of_a_patch_reproduces_the_measurement_away_from_its_edges(name):
     # Smooth, so that what k-space mixes in from outside the patch is little.
     smooth = ndimage.gaussian_filter(np.random.default_rng(0).random(SHAPE), 3).astype(np.float32)
     patches = batch_of(MODELS[name], smooth)
@@ -71,7 +71,7 @@ def test_the_operator_of_a_patch_gives_what_was_measured_away_from_its_edges(nam
     assert np.abs(found - patches.measured)[inside].max() < 0.15 * spread
 
 
-def test_the_operator_of_every_patch_is_of_its_own_draw():
+def test_every_patch_has_the_operator_of_its_draw():
     patches = batch_of(MODELS["ranges"])
     ((rows, columns),) = patches.operator
     assert rows.shape == columns.shape == (12, 1, 8, 32)
@@ -81,7 +81,7 @@ def test_the_operator_of_every_patch_is_of_its_own_draw():
     np.testing.assert_array_equal(part.operator[0][0], rows[4:8])
 
 
-def test_what_patches_draw_depends_on_seed_and_step_alone():
+def test_patches_depend_on_seed_and_step_alone():
     first, again = (batch_of(MODELS["ranges"]) for _ in range(2))
     np.testing.assert_array_equal(first.measured, again.measured)
     np.testing.assert_array_equal(first.operator[0][0], again.operator[0][0])
@@ -101,7 +101,7 @@ def test_patches_of_several_draws_may_have_different_numbers_of_terms():
     np.testing.assert_allclose(total.numpy(), 1, rtol=1e-5)
 
 
-def test_rows_and_columns_are_exchanged_only_where_they_are_alike():
+def test_patches_are_transposed_only_if_rows_and_columns_are_alike():
     """A bright line along one axis shows how a patch was turned."""
     line = np.zeros(SHAPE, dtype=np.float32)
     line[:, ::4] = 1
@@ -123,7 +123,7 @@ def test_thick_slices_are_restored_along_columns():
     assert np.corrcoef(means.ravel(), patches.measured.ravel())[0, 1] > 0.95
 
 
-def test_what_lies_beside_a_thick_slice_is_part_of_its_measurement():
+def test_neighbouring_slices_contribute_to_a_thick_slice():
     """In-plane work on thick slices: the reference is one thin slice, the measurement mixes its neighbours in."""
     data = np.zeros(SHAPE, dtype=np.float32)
     data[:, :, ::2] = 1  # every second slice is bright
@@ -137,7 +137,7 @@ def test_axes_of_different_factors_are_refused():
         batch_of(a_model((binning.Parameters(),), (4, 4, 2)))
 
 
-def test_lines_of_a_scan_are_the_same_axis_in_all_patches():
+def test_scan_lines_have_the_same_axis_in_all_patches():
     model = replace(MODELS["k-space"], noise="electron", noise_parameters=electron.Parameters(jitter_pixels=1.0))
     ramp = np.broadcast_to(np.arange(SHAPE[0], dtype=np.float32)[:, None, None] / SHAPE[0], SHAPE).copy()
     patches = batch_of(model, ramp, batch_size=24)
@@ -169,7 +169,7 @@ def an_excerpt(model: ForwardModel, most: int = 3) -> Any:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_an_excerpt_holds_what_was_measured_of_its_slices(name):
+def test_an_excerpt_contains_the_measurement_of_its_slices(name):
     one = an_excerpt(MODELS[name])
     axis = one.slice_axis
     assert one.lr.shape[axis] == one.reference.data.shape[axis] == 3
@@ -185,7 +185,7 @@ def test_an_excerpt_of_thick_slices_cuts_through_them():
     assert one.lr.shape == (3, 44, 9)
 
 
-def test_a_blur_across_the_slices_of_an_excerpt_is_not_asked_for_again():
+def test_blur_across_the_slices_of_an_excerpt_is_not_applied_again():
     one = an_excerpt(a_model(THICK))
     # The excerpt's own model knows the three slices alone; what differs is what the neighbours mixed in.
     mixed = np.abs(degrade_again(np.asarray(one.reference.data), one.model) - one.lr)
@@ -197,7 +197,7 @@ def test_a_blur_across_the_slices_of_an_excerpt_is_not_asked_for_again():
 
 
 @pytest.mark.parametrize("name", ["several terms", "anisotropic", "across slices"])
-def test_the_correction_brings_a_blurred_result_nearer_to_the_reference(name):
+def test_data_consistency_improves_a_blurred_result(name):
     one = an_excerpt(MODELS[name], most=4)
     reference = np.asarray(one.reference.data)
     widths = [0 if factor == 1 else 4 for factor in one.model.factors]
@@ -208,7 +208,7 @@ def test_the_correction_brings_a_blurred_result_nearer_to_the_reference(name):
     assert np.mean((corrected - reference) ** 2) < 0.8 * np.mean((blurred - reference) ** 2)
 
 
-def test_what_a_wide_blur_has_taken_away_is_not_put_back_from_noise():
+def test_data_consistency_does_not_amplify_noise_of_a_wide_blur():
     wide = a_model((gaussian_psf.Parameters(fwhm_mm=12.0), binning.Parameters()))
     one = replace(an_excerpt(wide), model=replace(an_excerpt(wide).model, noise="gaussian")).with_noise_level(0.01)
     reference = np.asarray(one.reference.data)

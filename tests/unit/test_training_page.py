@@ -38,12 +38,12 @@ HOSTILE = '<script>alert("pwned")</script>\'"&'
 CARD = """# brainsr
 
 - Recipe: made here; with a second part
-- Learnt from:
+- Training volumes:
   - low: subject S1, axial slices 8 to 19
   - mid: subject S1, axial slices 30 to 35
-- Settings chosen and progress watched on (no evidence of quality):
+- Validation volumes (used to choose settings; no evidence of quality):
   - val: subject S2
-- Contrast changed at random in 50% of the patches
+- Contrast augmentation without a colon in 50% of the patches
 - Loss: 1 x l1; Adam, learning rate
   0.0002
 
@@ -284,8 +284,8 @@ def test_excerpts_that_do_not_fit_are_refused(tmp_path, changes, expected):
 def test_the_list_of_a_card_becomes_facts():
     assert card_facts(CARD) == [
         ("Recipe", "made here; with a second part"),
-        ("Learnt from", "low: subject S1, axial slices 8 to 19; mid: subject S1, axial slices 30 to 35"),
-        ("Settings chosen and progress watched on (no evidence of quality)", "val: subject S2"),
+        ("Training volumes", "low: subject S1, axial slices 8 to 19; mid: subject S1, axial slices 30 to 35"),
+        ("Validation volumes (used to choose settings; no evidence of quality)", "val: subject S2"),
         ("Loss", "1 x l1; Adam, learning rate 0.0002"),
     ]
     assert card_facts("# Nothing\n") == []

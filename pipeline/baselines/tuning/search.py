@@ -1,4 +1,4 @@
-"""Grid search for the settings of denoising before interpolation, by PSNR over the foreground of validation volumes.
+"""Tune non-local means followed by B-spline interpolation on the validation volumes, by PSNR over the foreground.
 
 The candidates include no denoising. The scores of all candidates are stored with the best settings.
 """
