@@ -61,7 +61,7 @@ PLAIN = {"noise_sigma_range": None, "contrast_augmentation": 0.0}
 
 
 class Repeating(torch.nn.Module):
-    """Repeats voxels along rows and columns, and adds the noise that it is told."""
+    """Repeats voxels along rows and columns, and adds the given noise level."""
 
     factors = (2, 2)
 
@@ -97,7 +97,7 @@ def a_volume(slice_axis: int = 2, data: np.ndarray | None = None, **changes: Any
 # Cuts, and slices between slices
 
 
-def test_a_volume_that_is_coarse_along_all_axes_is_cut_in_three_ways() -> None:
+def test_an_isotropic_degradation_has_three_cuts() -> None:
     for axis in range(3):
         found = cuts((2, 2, 2), axis)
         assert [cut.normal for cut in found] == [axis, *(other for other in range(3) if other != axis)]
@@ -122,8 +122,8 @@ def test_interpolated_slices_are_those_of_the_cubic_spline(factor) -> None:
 
 @pytest.mark.parametrize("operators", [[CUT], [BLUR, {"name": "decimation"}]])
 @pytest.mark.parametrize("slice_axis", [0, 2])
-def test_a_patch_shows_what_the_network_is_given_when_a_volume_is_restored(slice_axis, operators) -> None:
-    """Every patch is found in one of the three interpolated volumes, at the place of its reference."""
+def test_training_patches_equal_the_network_input_at_inference(slice_axis, operators) -> None:
+    """Every patch is part of one of the three interpolated volumes, at the position of its reference."""
     volume = a_volume(slice_axis, operators=operators)
     lr = volume.model.coarsen(volume.data)
     patches = PatchSampler([volume], tiny_recipe(**PLAIN, batch_size=24), seed=3).batch(0)
@@ -138,7 +138,7 @@ def test_a_patch_shows_what_the_network_is_given_when_a_volume_is_restored(slice
 
 
 def place_of(reference: np.ndarray, volume: TrainingVolume) -> Any:
-    """Look for a patch's reference in its volume: the cut, the slice, its first row and column, and how to turn it."""
+    """Find the reference of a patch in its volume: cut, slice, first row and column, and augmentation."""
     padded = np.pad(volume.data, [(0, size % 2) for size in volume.data.shape], mode="edge")
     for cut in cuts(volume.model.factors, volume.slice_axis):
         slices = np.moveaxis(padded, cut, (0, 1, 2))
@@ -163,8 +163,8 @@ def turn(view: int) -> Any:
     return turned
 
 
-def test_the_noise_that_is_told_is_that_before_the_interpolation() -> None:
-    """So patches are as noisy as volumes of that noise are after they were interpolated, which makes noise weaker."""
+def test_sigma_is_the_noise_level_before_interpolation() -> None:
+    """Patches are as noisy as interpolated volumes of that noise level; interpolation reduces noise."""
     bright = np.ones(SHAPE, dtype=np.float32)
     changes = {"noise": "gaussian", "noise_sigma": 0.05}
     volume = a_volume(data=bright, **changes)
@@ -179,7 +179,7 @@ def test_the_noise_that_is_told_is_that_before_the_interpolation() -> None:
         assert np.std(interpolate_slices(lr, 2, axis) - 1) == pytest.approx(inside, rel=0.04)
 
 
-def test_patches_of_a_constant_volume_are_constant_whatever_is_changed_alike() -> None:
+def test_patches_of_a_constant_volume_are_constant() -> None:
     volume = a_volume(data=np.full(SHAPE, 0.5, dtype=np.float32))
     patches = PatchSampler([volume], tiny_recipe(noise_sigma_range=(0, 0), batch_size=12), seed=1).batch(0)
     for measured, reference in zip(patches.measured, patches.reference, strict=True):
@@ -188,7 +188,7 @@ def test_patches_of_a_constant_volume_are_constant_whatever_is_changed_alike() -
     assert np.ptp(patches.reference) > 0, "contrasts were changed"
 
 
-def test_a_wide_mixture_of_slices_is_summed_slab_by_slab(monkeypatch) -> None:
+def test_averages_of_many_slices_are_computed_slab_by_slab(monkeypatch) -> None:
     volume = a_volume()
     recipe = tiny_recipe(**PLAIN, batch_size=6)
     whole = PatchSampler([volume], recipe, seed=1).batch(0)
@@ -210,7 +210,7 @@ def counted(read: list[int]) -> Any:
     return slab
 
 
-def test_volumes_that_are_coarse_along_other_axes_are_not_mixed() -> None:
+def test_volumes_degraded_along_different_axes_are_rejected() -> None:
     isotropic = a_volume()
     plane = replace(isotropic, model=replace(isotropic.model, factors=(2, 2, 1)))
     assert plane_factors([isotropic, isotropic]) == (2, 2)
@@ -284,7 +284,7 @@ def test_an_excerpt_of_a_small_volume_is_all_of_it() -> None:
     np.testing.assert_allclose(one.measured, degraded(head).data, atol=1e-6)
 
 
-def test_a_look_and_the_share_see_three_planes() -> None:
+def test_validation_and_data_consistency_use_three_cuts() -> None:
     head = a_head(1)
     one = excerpt(head, degraded(head), 2)
     network: Any = Repeating()
@@ -296,7 +296,7 @@ def test_a_look_and_the_share_see_three_planes() -> None:
     assert look.diversity == pytest.approx(1, abs=0.2), "an interpolation follows its input"
 
 
-def test_degradations_of_the_mismatch_matrix_blur_the_axes_that_become_coarser() -> None:
+def test_mismatch_degradations_blur_the_degraded_axes() -> None:
     found = degradations({}, Degrade(direction="isotropic", factor=2))
     assert {one.direction for one in found.values()} == {"isotropic"}
     head = a_head()
@@ -309,9 +309,7 @@ def test_degradations_of_the_mismatch_matrix_blur_the_axes_that_become_coarser()
 # From files to files
 
 
-def test_a_training_writes_a_network_that_apply_takes_for_all_axes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_apply_enlarges_all_axes_with_an_isotropic_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     volumes = {}
     for seed, split in ((0, "train"), (1, "val")):
         head = a_head(seed)
@@ -340,7 +338,7 @@ def test_a_training_writes_a_network_that_apply_takes_for_all_axes(
 
 
 def check_apply(model: Path, folder: Path) -> None:
-    """A volume that is stored otherwise comes back at half the spacing, in its own orientation, at the same place."""
+    """A volume in another orientation is restored at half the spacing with its orientation and position preserved."""
     voxels = np.round(synthetic_head((20, 22, 24))).astype(np.int16)
     affine = ras_affine((2.0, 2.0, 2.0))
     stored, its_affine = reoriented(voxels, affine, np.array([[1, -1], [2, 1], [0, -1]]))
@@ -356,7 +354,7 @@ def check_apply(model: Path, folder: Path) -> None:
     np.testing.assert_allclose(corners, expected, atol=1e-4)
 
 
-def test_networks_of_before_and_others_enlarge_as_they_did() -> None:
+def test_networks_without_a_recorded_direction_use_their_factors() -> None:
     assert direction_of(tiny_generator()) == "in_plane"
     assert direction_of(tiny_generator(along="columns")) == "through_plane"
     image = a_head()
@@ -367,17 +365,17 @@ def test_networks_of_before_and_others_enlarge_as_they_did() -> None:
         as_low_resolution(single, 2, "isotropic")
 
 
-def test_images_that_are_restored_part_by_part_are_refused(tmp_path: Path) -> None:
+def test_large_images_are_rejected_by_isotropic_networks(tmp_path: Path) -> None:
     network = tiny_generator(factor=2)
     network.record = NetworkRecord(direction="isotropic")
     save_generator(tmp_path / "network.safetensors", network)
     source = tmp_path / "large.tif"
     tifffile.imwrite(source, np.zeros((2, 1100, 1100), dtype=np.uint8))
-    with pytest.raises(UserError, match=r"large.tif: is so large"):
+    with pytest.raises(UserError, match=r"large.tif: an image of this size"):
         restore_file(tmp_path / "network.safetensors", source, tmp_path / "out.tif", Part(), Extract(), Infer(), "cpu")
 
 
-def test_the_methods_say_that_three_planes_were_averaged() -> None:
+def test_the_methods_text_describes_the_average_of_three_planes() -> None:
     assert "three results were averaged" in methods_text.PLANES["isotropic"]
     assert set(methods_text.PLANES) == set(get_args(Direction))
 
