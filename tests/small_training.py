@@ -67,7 +67,7 @@ def small_excerpt(noise: str = "rician", sigma: float = 0.02, seed: int = 4, mos
     facts = {"slice_axis": 2, "foreground_slices": list(range(6, 30))}
     reference = described(Image(data, np.eye(4), masks={"foreground": mask}), **facts)
     model = ForwardModel((4, 4, 1), SHAPE, noise, sigma, seed=9)
-    lr = LowResolutionImage(model.measure(data), np.eye(4), forward_model=model)
+    lr = LowResolutionImage(model.simulate(data), np.eye(4), forward_model=model)
     return excerpt(reference, lr, most)
 
 

@@ -12,11 +12,11 @@ logger = logging.getLogger(__name__)
 def export(*, model: Path, output: Path, format: Literal["onnx"] = "onnx") -> None:
     """Export a network to ONNX, for use in other programs.
 
-    Inputs are `image` (batch, 1, rows, columns), normalised intensities, and, for networks with a noise map, `sigma`
-    (batch,), the noise level as a fraction of the intensity range; all are float32. The output is `restored`.
+    Inputs: `image` (batch, 1, rows, columns), normalised intensities, and, for networks with a noise map, `sigma`
+    (batch,), the noise level as a fraction of the intensity range; output: `restored`. All are float32.
 
     Args:
-        model: the network, generator.safetensors.
+        model: generator.safetensors of a trained method.
         output: the exported file (.onnx).
         format: format of the exported file.
     """

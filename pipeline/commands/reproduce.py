@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MAX_LISTED = 30
-"""Maximum number of files listed by name."""
+"""Maximum number of files listed."""
 
 
 def reproduce(
@@ -32,9 +32,9 @@ def reproduce(
 ) -> int:
     """Repeat a run from its provenance and compare the results byte by byte.
 
-    The run is repeated in a folder of its own, with the current code and packages; differences from those of the run
+    The run is repeated in a separate folder, with the current code and packages; differences from those of the run
     are listed. Downloads and local files are shared through links. Elapsed times in training histories are not
-    compared. The exit status is 1 if any file differs. If interrupted, run the same command again to continue.
+    compared. The exit status is 1 if any file differs. To resume after an interruption, run the same command again.
 
     Args:
         run: the run's folder, such as results/demo, or its name.

@@ -1,4 +1,4 @@
-"""The record that is stored beside a downloaded file, FILE.source.json."""
+"""Record of a downloaded file, stored next to it as FILE.source.json."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.files import read_json, write_json
 
 
 class DownloadRecord(Section):
-    """Licence, origin and checksums of a file; None where the source does not have the property.
+    """Licence, origin and checksums of a file; None if the source does not have the property.
 
     The properties of the origin are those of the source in the configuration, see `pipeline.config.sources`.
     """

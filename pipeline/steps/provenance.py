@@ -1,4 +1,4 @@
-"""Record how the results were made: code, packages, configuration, data, and distances between blocks of one head."""
+"""Record code version, packages, configuration and data of a run, and the distances between blocks of one head."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Options:
     """Options of the step."""
 
     config: str
-    """The whole configuration: JSON, or a file."""
+    """The complete configuration, as JSON or a file."""
     sources: list[Path]
     """Records of the downloads (.source.json)."""
     volumes: list[Path]

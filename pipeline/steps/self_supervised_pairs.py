@@ -1,4 +1,4 @@
-"""Make training pairs from a thick-slice volume alone; see pipeline/training/self_supervised.py."""
+"""Create self-supervised training pairs from a thick-slice volume; see pipeline/training/self_supervised.py."""
 
 from __future__ import annotations
 

@@ -217,12 +217,12 @@ def test_a_local_folder_is_a_source(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert record["sha256"] == hashlib.sha256((tmp_path / "out").read_bytes()).hexdigest()
     (tmp_path / "empty").mkdir()
     assert download(tmp_path, {"kind": "local", "path": str(tmp_path / "empty")}) == 1
-    assert "is a folder without pictures" in capsys.readouterr().err
+    assert "contains no pictures" in capsys.readouterr().err
 
 
 def test_a_folder_that_nobody_packed_is_no_archive(tmp_path: Path) -> None:
     folder = pictures_folder(tmp_path / "pictures")
-    with pytest.raises(UserError, match="is a folder; pack it as a zip archive first"):
+    with pytest.raises(UserError, match="is a folder; pack it into a zip archive"):
         picture_names(folder, None)
 
 

@@ -699,7 +699,7 @@ def test_files_that_are_not_packed_with_pictures_are_named(tmp_path: Path, caplo
         (tmp_path / "stack" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "stack" / name).write_bytes(b"anything")
     pack(tmp_path / "stack", tmp_path / "stack.zip")
-    assert "left out: 2.tif, sub/notes.txt" in caplog.text and len(caplog.records) == 1
+    assert "nor DICOM: 2.tif, sub/notes.txt" in caplog.text and len(caplog.records) == 1
 
 
 # what a part may be

@@ -78,7 +78,7 @@ def test_magnitude_noise_may_be_restored_as_the_signal_or_its_mean() -> None:
     assert agreement_of(HEAD, noisy, 1.0, 0.05, magnitude=True).beyond_noise < 0.005
     excerpt = small_excerpt("rician", 0.05)
     model = excerpt.model
-    assert agreement_with_measurement(excerpt.reference.data, excerpt.measured, model).beyond_noise < 0.01
+    assert agreement_with_measurement(excerpt.reference.data, excerpt.lr, model).beyond_noise < 0.01
 
 
 def test_parts_add_up() -> None:
@@ -223,7 +223,7 @@ def test_a_run_rejects_a_disagreeing_result_that_it_delivers(
 ) -> None:
     """Results of methods that are compared but not delivered are always evaluated."""
     excerpt = small_excerpt("gaussian", 0.01)
-    image = excerpt.reference.with_data(excerpt.measured, masks={}, header=MghHeader())
+    image = excerpt.reference.with_data(excerpt.lr, masks={}, header=MghHeader())
     image = described(image, id="v", forward_model=excerpt.model)
     write_image(tmp_path / "v.safetensors", image)
     save_generator(tmp_path / "generator.safetensors", repeating(3.0, factor=4))

@@ -171,7 +171,7 @@ def test_a_member_above_the_limit_is_refused_before_it_is_read(tmp_path: Path, k
     archive = tmp_path / "archive"
     archive.write_bytes(PACKERS[kind]({"scan": bytes(1001)}))
     assert len(member_of(archive, "scan", limit_bytes=1001)) == 1001
-    with pytest.raises(UserError, match="claims to hold 1001 bytes"):
+    with pytest.raises(UserError, match="claims to contain 1001 bytes"):
         next(read_member(archive, "scan", limit_bytes=1000))
 
 
@@ -215,7 +215,7 @@ def test_a_zip_entry_without_a_name_is_passed_over(tmp_path: Path):
     archive = tmp_path / "archive"
     archive.write_bytes(zip_bytes({"other": b"text", "scan": b"content"}).replace(b"other", b"\0ther"))
     assert member_of(archive, "scan") == b"content"
-    with pytest.raises(UserError, match="the nearest of its 1 is 'scan'"):
+    with pytest.raises(UserError, match=r"the most similar of its files \(1\) is 'scan'"):
         member_of(archive, "other")
 
 
@@ -230,7 +230,7 @@ def test_the_nearest_member_is_the_one_of_the_same_file_name(tmp_path: Path):
     archive = tmp_path / "archive"
     archive.write_bytes(zip_bytes({"data/T1/scan.nii": b"", "data/T2/mask.nii": b"", "notes": b""}))
     with pytest.raises(
-        UserError, match=r"has no file 'data/T2/scan\.nii'.*the nearest of its 3 is 'data/T1/scan\.nii'"
+        UserError, match=r"has no file 'data/T2/scan\.nii'.*most similar of its files \(3\) is 'data/T1/scan\.nii'"
     ):
         member_of(archive, "data/T2/scan.nii")
 
