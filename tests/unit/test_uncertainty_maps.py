@@ -349,7 +349,10 @@ def test_a_second_network_of_another_seed_can_be_named():
         )
     )
     assert run.recipe("second").seed == 7 and run.recipe("rrdb_l1").seed is None
-    for name, message in (("third", "this run trains no 'third'"), ("rrdb_l1", "is the delivered method itself")):
+    for name, message in (
+        ("third", "'third' is not trained by this run"),
+        ("rrdb_l1", "is the delivered method itself"),
+    ):
         with pytest.raises(UserError, match=message):
             read_run(
                 configuration(methods=["rrdb_l1"], infer={"deliver": "rrdb_l1", "ensemble": [name]}),
