@@ -59,7 +59,7 @@ def measurements(folder: Path) -> Iterator[tuple[str, Image]]:
         places = np.unique(np.linspace(0, low.data.shape[axis] - 1, SLICES + 2).astype(int)[1:-1])
         for sigma in NOISE:
             model = replace(low.forward_model, noise_sigma=sigma)
-            data = np.take(model.measure(reference.data), places, axis)
+            data = np.take(model.simulate(reference.data), places, axis)
             yield f"{path.stem}, {sigma:.0%} noise", low.with_data(data, masks={})
 
 

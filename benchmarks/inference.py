@@ -119,7 +119,7 @@ def head_slices(path: Path, factor: int) -> NDArray[np.float32]:
     image = normalise(nifti.read(path), Extract())
     shape = tuple(int(size) for size in image.data.shape)
     model = ForwardModel((factor, factor, 1), shape, "rician", SIGMA, seed=1)
-    return np.ascontiguousarray(np.moveaxis(model.measure(image.data), 2, 0))
+    return np.ascontiguousarray(np.moveaxis(model.simulate(image.data), 2, 0))
 
 
 def fine_slices(path: Path) -> NDArray[np.float32]:

@@ -113,7 +113,7 @@ def cheats(
             if kind == "invented lesion":
                 yield Case(kind, amount, valid + lesion, measured)
             else:
-                yield Case(kind, amount, valid, model.measure(reference.data + lesion))
+                yield Case(kind, amount, valid, model.simulate(reference.data + lesion))
     for axis, factor in enumerate(model.factors):
         if factor > 1:
             yield Case("shift", f"{SHIFT} voxels", shifted(valid, axis), measured)
@@ -162,7 +162,7 @@ def anew(run: Path, volume: str, methods: list[str], sigma: float, most: int) ->
     whole = as_in_the_run(run, volume, [])
     reference = block(whole.reference, most)
     model = replace(whole.model, hr_shape=tuple(reference.data.shape), noise_sigma=sigma)
-    measured = model.measure(reference.data)
+    measured = model.simulate(reference.data)
     lr = whole.lr.with_data(measured, forward_model=model)
     outputs = {REFERENCE: reference.data}
     for method in methods:

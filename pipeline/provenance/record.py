@@ -163,6 +163,24 @@ class Provenance(Environment):
     gaps: tuple[Gap, ...]
     near_duplicates: tuple[SharedPictures, ...]
 
+    @property
+    def stacks(self) -> set[str]:
+        """Volumes that are stacks of the pictures of a collection."""
+        return {volume.id for volume in self.volumes if volume.collection}
+
+    def source(self, name: str) -> SourceRecord | None:
+        """Return the source of this name, if the run used it."""
+        return next((source for source in self.sources if source.name == name), None)
+
+    def gap_to_training(self, volume: str) -> int | None:
+        """Return the slices between a volume and the nearest training slices of its subject; None where unknown."""
+        distances = [
+            gap.slices
+            for gap in self.gaps
+            if (gap.one, gap.other_split) == (volume, "train") or (gap.other, gap.one_split) == (volume, "train")
+        ]
+        return min(distances, default=None)
+
     @field_serializer("config")
     def _config_to_json(self, config: Run) -> dict[str, Any]:
         return config_to_json(config)

@@ -43,7 +43,7 @@ def run_text(results: Path, *, wide: bool = False) -> str:
     deliver, measured = record.config.infer.deliver, distinct(summary, "split")
     tested = [split for split in TESTED if split in measured]
     tables = {split: split_table(summary, split, deliver) for split in SPLIT_ORDER if split in measured}
-    pictures = {volume.id for volume in record.volumes if volume.collection}
+    pictures = record.stacks
     paragraphs = []
     if not tested:
         paragraphs.append(textwrap.fill(f"Nothing was tested: {NOT_TESTED}.", WIDTH))

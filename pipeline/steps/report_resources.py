@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Annotated
 
 from pipeline.config.sections import Report
-from pipeline.files import read_json, write_text
+from pipeline.files import write_text
+from pipeline.provenance.record import read_provenance
 from pipeline.reporting.pages.resources import resources_page
 from pipeline.reporting.resource_usage import read_jobs
 from pipeline.steps._framework import section
@@ -33,6 +34,6 @@ class Options:
 def run(options: Options) -> None:
     """Write the page."""
     jobs = read_jobs(options.benchmarks)
-    page = resources_page(jobs, read_json(options.provenance), options.settings)
+    page = resources_page(jobs, read_provenance(options.provenance), options.settings)
     write_text(options.output, page)
     logger.info("%s: %d jobs", options.output, len(jobs))

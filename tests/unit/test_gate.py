@@ -72,7 +72,7 @@ def failed(restored: np.ndarray, measured: np.ndarray, forward: ForwardModel, wi
 def scene(sigma: float, noise: str, seed: int) -> tuple[Image, ForwardModel, np.ndarray, dict[str, np.ndarray]]:
     """Return a head, its forward model, the low-resolution input, and valid results: restorations and the reference."""
     head, forward = reference(seed), model(sigma, noise, seed)
-    measured = forward.measure(head.data)
+    measured = forward.simulate(head.data)
     return head, forward, measured, {"reference": head.data, **restorations(measured, sigma)}
 
 
@@ -134,7 +134,7 @@ def test_an_output_that_holds_a_part_of_the_noise_is_honest(share):
 
 def test_many_coils_raise_the_floor_and_honest_outputs_may_show_it():
     forward = model(0.03, "noncentral_chi", noise_parameters=noncentral_chi.Parameters(coils=32))
-    measured = forward.measure(reference().data)
+    measured = forward.simulate(reference().data)
     for restored in (reference().data, restorations(measured, 0.03)["zerofill"]):
         assert not failed(restored, measured, forward)
 
@@ -142,7 +142,7 @@ def test_many_coils_raise_the_floor_and_honest_outputs_may_show_it():
 @pytest.mark.parametrize("operator", [binning, antialiased_bicubic])
 def test_other_operators(operator):
     head, forward = reference(), model(operators=(operator.Parameters(),))
-    measured = forward.measure(head.data)
+    measured = forward.simulate(head.data)
     assert not failed(head.data, measured, forward)
     assert failed(shifted(head.data, 0), measured, forward)
 
@@ -167,7 +167,7 @@ def test_noise_alone_seldom_exceeds_a_limit():
     exceeded = 0
     for seed in range(30):
         one = replace(forward, seed=seed)
-        found = residuals(head, one.measure(head), one)
+        found = residuals(head, one.simulate(head), one)
         statistics = GateStatistics(found, one, WINDOWS)
         by_chance = consistency.gumbel_limits(
             np.array([statistics.compute(draw) for draw in consistency.noise_draws(found, one)])
@@ -214,7 +214,7 @@ def test_a_constant_error_within_the_tolerance_is_none_and_beyond_it_is():
 def test_the_shift_is_measured_in_voxels(axis):
     smooth = np.asarray(ndimage.gaussian_filter(reference().data, 3), dtype=np.float32)
     forward = replace(model(0.005, "gaussian"), factors=(2, 2, 1))
-    measured = forward.measure(smooth)
+    measured = forward.simulate(smooth)
     found = residuals(shifted(smooth, axis), measured, forward)
     moved = GateStatistics(found, forward, WINDOWS).shift(found)
     assert moved[axis] == pytest.approx(0.5, abs=0.06)
@@ -229,7 +229,7 @@ def test_windows_reach_across_slices_in_heads_alone():
 
 def test_slices_that_have_nothing_to_do_with_each_other_are_looked_at_one_by_one():
     head, forward = reference(), model()
-    measured = forward.measure(head.data)
+    measured = forward.simulate(head.data)
     apart = window_sizes((4.0, 4.0, 1.0), 2, across_slices=False)
     assert not failed(head.data, measured, forward, apart)
     lesion = 0.2 * ball(SHAPE, np.array([47, 52, 9]), np.array([5.0, 5.0, 0.5]))
@@ -239,7 +239,7 @@ def test_slices_that_have_nothing_to_do_with_each_other_are_looked_at_one_by_one
 def test_a_single_slice_is_judged():
     head = reference().data[..., 9:10]
     forward = replace(model(), hr_shape=(94, 104, 1))
-    measured = forward.measure(head)
+    measured = forward.simulate(head)
     assert not failed(head, measured, forward)
     assert failed(shifted(head, 1), measured, forward)
 
