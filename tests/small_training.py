@@ -61,7 +61,7 @@ def training_volume(
 
 
 def small_excerpt(noise: str = "rician", sigma: float = 0.02, seed: int = 4, most: int = 2) -> Excerpt:
-    """Return some slices of another synthetic head with what is measured of them."""
+    """Return some slices of another synthetic head and their measurement."""
     data = synthetic_head(SHAPE, seed=seed) / np.float32(1000)
     mask = data > 0.1
     facts = {"slice_axis": 2, "foreground_slices": list(range(6, 30))}
@@ -82,7 +82,7 @@ def make_trainer(
     perceptual: PerceptualDistance | None = None,
     device: str = "cpu",
 ) -> Trainer:
-    """Return a trainer whose checkpoints lie in `folder`."""
+    """Return a trainer with checkpoints in `folder`."""
     settings = settings or tiny_settings()
     generator = generator or tiny_generator(noise_map=recipe.noise_map)
     excerpts = [small_excerpt()]
@@ -103,7 +103,7 @@ def make_trainer(
 
 
 class ChangedSampler:
-    """Draws what another sampler draws, and changes it: `change(step, patches)` returns the patches of a step."""
+    """Sampler that modifies the batches of another one: `change(step, patches)` returns the patches of a step."""
 
     def __init__(self, sampler: PatchSampler, change: Callable[[int, Patches], Patches]) -> None:
         self._sampler, self._change = sampler, change

@@ -77,7 +77,7 @@ def trained_card(
         history: rows of history.csv.
         device: on which the network was trained.
     """
-    learnt = [f"  - {_describe(volume)}" for volume in volumes if volume.identity.split == "train"]
+    trained = [f"  - {_describe(volume)}" for volume in volumes if volume.identity.split == "train"]
     validated = [f"  - {_describe(volume)}" for volume in volumes if volume.identity.split == "val"]
     models = [volume.forward_model for volume in volumes]
     last = history[-1]
@@ -94,8 +94,8 @@ def trained_card(
             *_planes(volumes[0].forward_model),
             *_origin(recipe, source),
             "- Training volumes:",
-            *learnt,
-            "- Validation volumes (used to choose settings; no evidence of quality):",
+            *trained,
+            "- Validation volumes (used to choose settings, no evidence of quality):",
             *validated,
             f"- Forward model: {_forward(models, recipe)}; drawn anew for every patch",
             f"- Loss: {_losses(recipe)}; Adam, learning rate {recipe.learning_rate:g} with cosine decay",
