@@ -162,7 +162,7 @@ def windows_around(tissue: NDArray[np.bool_], margin: int | None, passes: int = 
     exact = [_around(one, max(one.shape) if margin is None else margin) for one in tissue]
     counts = Counter(window.shape for window in exact if window)
     merged = _merged(counts, passes)
-    return [window and _extended(window, merged[window.shape]) for window in exact]
+    return [window and Window(*map(Span.extended, window, merged[window.shape])) for window in exact]
 
 
 def _around(tissue: NDArray[np.bool_], margin: int) -> Window | None:
@@ -179,10 +179,6 @@ def _around(tissue: NDArray[np.bool_], margin: int) -> Window | None:
             )
         )
     return Window(*spans)
-
-
-def _extended(window: Window, shape: tuple[int, int]) -> Window:
-    return Window(*(span.extended(length) for span, length in zip(window, shape, strict=True)))
 
 
 def _merged(counts: Counter[tuple[int, int]], passes: int) -> dict[tuple[int, int], tuple[int, int]]:

@@ -19,7 +19,7 @@ from scipy import ndimage
 
 from pipeline.errors import UserError
 from pipeline.image.intensity_limits import LIMITS
-from pipeline.physics.data_consistency import degraded_again
+from pipeline.physics.data_consistency import degrade_again
 from pipeline.physics.forward import ForwardModel
 
 logger = logging.getLogger(__name__)
@@ -94,7 +94,7 @@ def agreement_with_measurement(
         model: forward model of the measurement, with its noise level.
     """
     # Intensities far beyond the range were interpolated; the operator would blur them into their neighbours.
-    again = degraded_again(np.clip(np.asarray(restored, dtype=np.float32), *LIMITS), model)
+    again = degrade_again(np.clip(np.asarray(restored, dtype=np.float32), *LIMITS), model)
     compared = without_outliers(measured, measured)
     readings = [agreement_of(one, compared, 1.0, model.noise_sigma) for one in (model.expected_value(again), again)]
     return min(readings, key=lambda one: one.squares)

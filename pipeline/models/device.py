@@ -17,20 +17,20 @@ TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 heap beyond the first is returned to the system, and blocks larger than the second are mapped and unmapped singly."""
 
 
-def choose_device(wanted: str) -> torch.device:
+def choose_device(requested: str) -> torch.device:
     """Return and log the device for `auto`, `cpu` or `cuda`.
 
     Raises:
         UserError: cuda was requested and is not available.
     """
-    if wanted == "cuda" and not torch.cuda.is_available():
+    if requested == "cuda" and not torch.cuda.is_available():
         reason = "this torch was built without CUDA" if torch.version.cuda is None else "no GPU is available"
         raise UserError(
             f"resources.device: cuda was requested, but {reason} (torch {torch.__version__}). Use auto or cpu."
         )
     # By default, GPUs round the factors of float32 convolutions to 10 bits (TF32), which visibly changes voxels.
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    name = "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
+    name = "cuda" if requested != "cpu" and torch.cuda.is_available() else "cpu"
     device = torch.device(name)
     logger.info("device: %s", device_name(device))
     return device

@@ -192,8 +192,8 @@ def _read_onnx(path: Path) -> VggFeatures:
     convolutions = read_convolutions(path)
     counts: dict[int, FeatureArchitecture] = {sum(each): name for name, each in CONVOLUTIONS.items()}
     if len(convolutions) not in counts:
-        wanted = " or ".join(f"{count} ({architecture})" for count, architecture in sorted(counts.items()))
-        raise UserError(f"{path}: has {len(convolutions)} convolutions, but a VGG has {wanted}.")
+        expected = " or ".join(f"{count} ({architecture})" for count, architecture in sorted(counts.items()))
+        raise UserError(f"{path}: has {len(convolutions)} convolutions, but a VGG has {expected}.")
     vgg = VggFeatures(counts[len(convolutions)], "none")
     state: dict[str, Tensor] = {}
     for layer, (weight, bias) in zip(vgg.layers, convolutions, strict=True):

@@ -58,8 +58,8 @@ def check_fit(path: Path, state: Mapping[str, Tensor], expected: Mapping[str, Te
         if name not in state:
             raise UserError(f"{path}: the layer {name!r} is missing; the file belongs to another network.")
         if state[name].shape != tensor.shape:
-            found, wanted = tuple(state[name].shape), tuple(tensor.shape)
-            raise UserError(f"{path}: the layer {name!r} has shape {found}, but the network requires {wanted}.")
+            found, required = tuple(state[name].shape), tuple(tensor.shape)
+            raise UserError(f"{path}: the layer {name!r} has shape {found}, but the network requires {required}.")
     unexpected = next((name for name in state if name not in expected), None)
     if unexpected:
         raise UserError(f"{path}: the network has no layer {unexpected!r}; the file belongs to another network.")

@@ -11,7 +11,7 @@ from pipeline.config.parameters import PhysicalParameters
 from pipeline.config.recipe import PRETRAINED, SCRATCH, Recipe, preset
 from pipeline.config.sections import Extract
 from pipeline.image.stack import PLANE
-from pipeline.physics.forward import ForwardModel, noise_in_words, operators_in_words
+from pipeline.physics.forward import ForwardModel, describe_noise, describe_operators
 from pipeline.provenance.record import Provenance, VolumeRecord
 from pipeline.reporting.literature import Bibliography
 from pipeline.reporting.numbers import format_lengths, format_share
@@ -177,9 +177,9 @@ def describe_degradations(record: Provenance, books: Bibliography) -> Paragraph:
     }
     return Paragraph(
         "Low-resolution volumes",
-        f"The low-resolution volumes were simulated from the reference: {operators_in_words(settings.operators)} by "
+        f"The low-resolution volumes were simulated from the reference: {describe_operators(settings.operators)} by "
         f"{settings.factor} along {axes[settings.direction]}, "
-        f"{noise_in_words(settings.noise_settings, settings.noise_sigma)}"
+        f"{describe_noise(settings.noise_settings, settings.noise_sigma)}"
         f"{books.cite_known(settings.noise)}. {_simulation_limits(settings.operators)}",
     )
 

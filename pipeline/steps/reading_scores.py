@@ -23,7 +23,7 @@ from pipeline.fidelity.reading.scores import (
     reader_agreement,
     reader_table,
 )
-from pipeline.statistics.krippendorff import FEWEST_READERS
+from pipeline.statistics.krippendorff import MIN_READERS
 from pipeline.steps._framework import section
 from pipeline.tables.reading_scores import OPINION_SCORES, PREFERENCES, READER_AGREEMENT, READER_CONSISTENCY
 
@@ -50,7 +50,7 @@ def in_words(tables: dict[str, pd.DataFrame], folder: Path) -> str:
         f"{title}\n\n{table.to_string(index=False, float_format=lambda value: f'{value:.3f}', na_rep='-')}\n"
         for title, table in shown.items()
     ]
-    if len(readers) < FEWEST_READERS:
+    if len(readers) < MIN_READERS:
         parts.append("A single reader: no agreement between readers; intervals do not cover other readers.\n")
     return "\n".join([*parts, f"Tables: {folder}\n"])
 

@@ -46,8 +46,8 @@ def background_changes(network: Generator, excerpts: Sequence[Excerpt]) -> tuple
 
 
 def _changes(network: Generator, one: Excerpt) -> list[float]:
-    chosen = evenly_spaced(list(range(one.measured.shape[one.slice_axis])), MAX_SLICES)
-    measured = np.take(one.measured, chosen, one.slice_axis)
+    chosen = evenly_spaced(list(range(one.lr.shape[one.slice_axis])), MAX_SLICES)
+    measured = np.take(one.lr, chosen, one.slice_axis)
     border = MARGINS[-1] + PADDING
     widths = [(0, 0) if axis == one.slice_axis else (border, border) for axis in range(3)]
     slices = _pad_with_background(measured, widths, one.model)

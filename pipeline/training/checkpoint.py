@@ -40,13 +40,10 @@ class CheckpointFolder:
 
     def save(self, step: int, state: dict[str, Any]) -> None:
         """Write the state in place of the older of the two generations."""
-        target = self._generations[self._next_generation()]
+        steps = [content["step"] if content else -1 for content in map(self._read, self._generations)]
+        target = self._generations[steps.index(min(steps))]
         with replacing(target) as partial:
             torch.save({"key": self._key, "step": step, "state": state}, partial)
-
-    def _next_generation(self) -> int:
-        steps = [content["step"] if content else -1 for content in map(self._read, self._generations)]
-        return steps.index(min(steps))
 
     def latest(self) -> dict[str, Any] | None:
         """Return the newest state that belongs to this training; None if there is none."""

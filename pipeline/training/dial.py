@@ -18,7 +18,7 @@ from pipeline.config.recipe import Dial
 from pipeline.inference.volume import restore_excerpt
 from pipeline.metrics import psnr, ssim
 from pipeline.models.generator import Generator
-from pipeline.physics.data_consistency import apply_data_consistency, best_weight, degraded_again
+from pipeline.physics.data_consistency import apply_data_consistency, best_weight, degrade_again
 from pipeline.physics.excerpts import Excerpt
 from pipeline.physics.grid import crop_to
 from pipeline.training.perceptual import PerceptualDistance
@@ -77,21 +77,21 @@ def _evaluate(network: Generator, excerpts: Sequence[Excerpt], perceptual: Perce
 
 def _evaluate_excerpt(network: Generator, excerpt: Excerpt, perceptual: PerceptualDistance) -> dict[str, float]:
     restored = restore_excerpt(network, excerpt)
-    restored = apply_data_consistency(restored, excerpt.measured, excerpt.model, best_weight(restored, excerpt))
+    restored = apply_data_consistency(restored, excerpt.lr, excerpt.model, best_weight(restored, excerpt))
     estimate = crop_to(restored, excerpt.reference.data.shape)
-    again = excerpt.model.expected_value(degraded_again(restored, excerpt.model))
+    again = excerpt.model.expected_value(degrade_again(restored, excerpt.model))
     return {
         **excerpt.mean_over_slices(estimate, METRICS),
         "perceptual": _distance(perceptual, estimate, excerpt),
-        "lr_residual": float(np.sqrt(np.mean((excerpt.measured - again) ** 2))),
+        "lr_residual": float(np.sqrt(np.mean((excerpt.lr - again) ** 2))),
         "noise_level": _noise_level(excerpt),
     }
 
 
 def _noise_level(excerpt: Excerpt) -> float:
     """Return the root-mean-square difference between the degraded reference and the low-resolution input."""
-    reference = degraded_again(np.asarray(excerpt.reference.data), excerpt.model)
-    return float(np.sqrt(np.mean((excerpt.measured - excerpt.model.expected_value(reference)) ** 2)))
+    reference = degrade_again(np.asarray(excerpt.reference.data), excerpt.model)
+    return float(np.sqrt(np.mean((excerpt.lr - excerpt.model.expected_value(reference)) ** 2)))
 
 
 def _distance(perceptual: PerceptualDistance, estimate: np.ndarray, excerpt: Excerpt) -> float:

@@ -187,15 +187,12 @@ def stacked(operators: Sequence[PatchTerms]) -> PatchTerms:
         return first
     count = max(map(len, operators))
     # Operators are padded with terms of zeros to the same number of terms.
-    filled = [[*operator, *[_zeros_like(operator[0])] * (count - len(operator))] for operator in operators]
+    zeros = [tuple(map(np.zeros_like, operator[0])) for operator in operators]
+    filled = [[*one, *[zero] * (count - len(one))] for one, zero in zip(operators, zeros, strict=True)]
     return tuple(
         (np.stack([one[term][0] for one in filled])[:, None], np.stack([one[term][1] for one in filled])[:, None])
         for term in range(count)
     )
-
-
-def _zeros_like(pair: tuple[NDArray[np.float32], NDArray[np.float32]]) -> tuple[NDArray, NDArray]:
-    return np.zeros_like(pair[0]), np.zeros_like(pair[1])
 
 
 def _is_symmetric(operator: PatchTerms) -> bool:

@@ -74,14 +74,14 @@ class PerceptualDistance:
             reference: of the same shape.
         """
         with torch.no_grad():
-            wanted = self._features(reference)
+            expected = self._features(reference)
         found = self._features(estimate)
         criterion = CRITERIA[self._settings.criterion]
         total = torch.zeros((), dtype=estimate.dtype, device=estimate.device)
         for name, weight in self._settings.layers.items():
             layer = layer_of(name, self._vgg.architecture)
             size = self._settings.scale * calibration_of(name, self._vgg.architecture)
-            total = total + weight * criterion(size * found[layer], size * wanted[layer])
+            total = total + weight * criterion(size * found[layer], size * expected[layer])
         return total
 
     def _features(self, image: Tensor) -> dict[str, Tensor]:

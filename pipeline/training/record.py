@@ -68,7 +68,7 @@ def consistency_weights(
     low, high = recipe.noise_sigma_range or (excerpts[0].model.noise_sigma,) * 2
     found = []
     for sigma in np.unique(low + (high - low) * np.linspace(0, 1, NOISE_LEVELS) ** 2):
-        noisy = [one.at_noise(float(sigma)) for one in excerpts]
+        noisy = [one.with_noise_level(float(sigma)) for one in excerpts]
         best = [best_weight(restore_excerpt(network, one, recipe.self_ensemble), one) for one in noisy]
         found.append(ConsistencyWeight(float(sigma), float(np.mean(best))))
     return tuple(found)

@@ -172,7 +172,7 @@ def low_resolution(**facts) -> LowResolutionImage:
     reference = synthetic_head((96, 104, 6)) / np.float32(1000)
     model = ForwardModel((4, 4, 1), reference.shape, "rician", 0.02, seed=3)
     known = {"id": "a", "slice_axis": 2, "forward_model": model, "foreground_fraction": 0.4}
-    return described(Image(model.measure(reference), np.eye(4)), **{**known, **facts})
+    return described(Image(model.simulate(reference), np.eye(4)), **{**known, **facts})
 
 
 @pytest.mark.parametrize(

@@ -165,7 +165,7 @@ def test_through_plane_restoration_averages_two_cuts(axis):
 def low_resolution(reference, sigma):
     model = ForwardModel((4, 4, 1), reference.shape, "rician", sigma, seed=3)
     return LowResolutionImage(
-        model.measure(reference), np.eye(4), identity=Identity("a"), slicing=Slicing("axial", 2), forward_model=model
+        model.simulate(reference), np.eye(4), identity=Identity("a"), slicing=Slicing("axial", 2), forward_model=model
     )
 
 

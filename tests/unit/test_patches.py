@@ -13,7 +13,7 @@ from scipy import ndimage
 from pipeline.config.parameters import PhysicalParameters
 from pipeline.errors import UserError
 from pipeline.image.image import Image
-from pipeline.physics.data_consistency import best_weight, correction, degraded_again
+from pipeline.physics.data_consistency import best_weight, correction, degrade_again
 from pipeline.physics.excerpts import excerpt
 from pipeline.physics.forward import ForwardModel, drawn_model
 from pipeline.physics.low_resolution import LowResolutionImage
@@ -164,7 +164,7 @@ def an_excerpt(model: ForwardModel, most: int = 3) -> Any:
     data = synthetic_head(SHAPE, seed=4) / np.float32(1000)
     facts = {"slice_axis": 2, "foreground_slices": list(range(6, 30))}
     reference = described(Image(data, np.eye(4), masks={"foreground": data > 0.1}), **facts)
-    lr = LowResolutionImage(model.measure(data), np.eye(4), forward_model=model)
+    lr = LowResolutionImage(model.simulate(data), np.eye(4), forward_model=model)
     return excerpt(reference, lr, most)
 
 
@@ -172,23 +172,23 @@ def an_excerpt(model: ForwardModel, most: int = 3) -> Any:
 def test_an_excerpt_contains_the_measurement_of_its_slices(name):
     one = an_excerpt(MODELS[name])
     axis = one.slice_axis
-    assert one.measured.shape[axis] == one.reference.data.shape[axis] == 3
-    assert one.measured.shape == one.model.lr_shape
-    np.testing.assert_allclose(one.noiseless, one.measured, atol=1e-6)
-    np.testing.assert_array_equal(one.at_noise(0.0).measured, one.noiseless)
+    assert one.lr.shape[axis] == one.reference.data.shape[axis] == 3
+    assert one.lr.shape == one.model.lr_shape
+    np.testing.assert_allclose(one.noiseless, one.lr, atol=1e-6)
+    np.testing.assert_array_equal(one.with_noise_level(0.0).lr, one.noiseless)
 
 
 def test_an_excerpt_of_thick_slices_cuts_through_them():
     one = an_excerpt(MODELS["across slices"])
     assert one.slice_axis == 0
     assert one.reference.data.shape == (3, 44, 36)
-    assert one.measured.shape == (3, 44, 9)
+    assert one.lr.shape == (3, 44, 9)
 
 
 def test_blur_across_the_slices_of_an_excerpt_is_not_applied_again():
     one = an_excerpt(a_model(THICK))
     # The excerpt's own model knows the three slices alone; what differs is what the neighbours mixed in.
-    mixed = np.abs(degraded_again(np.asarray(one.reference.data), one.model) - one.measured)
+    mixed = np.abs(degrade_again(np.asarray(one.reference.data), one.model) - one.lr)
     assert 0.001 < mixed.mean() < 0.1
     assert one.model.terms[0][2] is None
 
@@ -204,14 +204,14 @@ def test_data_consistency_improves_a_blurred_result(name):
     blurred = np.asarray(ndimage.gaussian_filter(reference, widths), dtype=np.float32)
     share = best_weight(blurred, one)
     assert 0.5 < share <= 1
-    corrected = blurred + share * correction(blurred, one.measured, one.model)[tuple(map(slice, reference.shape))]
+    corrected = blurred + share * correction(blurred, one.lr, one.model)[tuple(map(slice, reference.shape))]
     assert np.mean((corrected - reference) ** 2) < 0.8 * np.mean((blurred - reference) ** 2)
 
 
 def test_data_consistency_does_not_amplify_noise_of_a_wide_blur():
     wide = a_model((gaussian_psf.Parameters(fwhm_mm=12.0), binning.Parameters()))
-    one = replace(an_excerpt(wide), model=replace(an_excerpt(wide).model, noise="gaussian")).at_noise(0.01)
+    one = replace(an_excerpt(wide), model=replace(an_excerpt(wide).model, noise="gaussian")).with_noise_level(0.01)
     reference = np.asarray(one.reference.data)
-    added = correction(reference, one.measured, one.model)
+    added = correction(reference, one.lr, one.model)
     # A bare pseudo-inverse would put the noise back many hundred times as strong.
     assert added.std() < 0.05

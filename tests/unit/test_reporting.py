@@ -16,7 +16,7 @@ from PIL import Image as PillowImage
 from pipeline.config.volumes import Volume
 from pipeline.formats.io.container import read_image
 from pipeline.image.slices import evenly_spaced
-from pipeline.physics.forward import noise_in_words
+from pipeline.physics.forward import describe_noise
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.physics.noise import none, rician
 from pipeline.provenance.environment import git_state, package_versions
@@ -366,8 +366,8 @@ def test_every_split_says_what_it_can_prove():
 
 
 def test_no_noise_is_told_as_such():
-    assert noise_in_words(none.Parameters(), 0.02) == "without noise"
-    assert "Rician" in noise_in_words(rician.Parameters(), 0.02)
+    assert describe_noise(none.Parameters(), 0.02) == "without noise"
+    assert "Rician" in describe_noise(rician.Parameters(), 0.02)
 
 
 # Provenance

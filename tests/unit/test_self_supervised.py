@@ -59,7 +59,7 @@ def test_slices_are_degraded_along_columns_as_the_scan_across_slices(axis):
         assert model.factors == tuple(4 if other == columns else 1 for other in range(3))
         assert low.data.shape[columns] == -(-reference.data.shape[columns] // 4)
         assert [cut.normal for cut in cuts(model.factors, reference.slice_axis)] == [axis]
-        assert np.array_equal(low.data, model.measure(reference.data))
+        assert np.array_equal(low.data, model.simulate(reference.data))
         # The same step that made the slices thick, now along the columns.
         across = lr.forward_model
         size = reference.data.shape[columns]

@@ -91,7 +91,7 @@ def test_a_file_of_s3_is_taken_from_the_copy_that_is_given_and_checked(tmp_path:
     copy.write_bytes(b"voxels")
     address, digest = "s3://bucket/scan.nii", hashlib.sha256(b"voxels").hexdigest()
     source = S3Source(kind="s3", path=address, sha256=digest)
-    with pytest.raises(UserError, match="by snakemake"):
+    with pytest.raises(UserError, match="by Snakemake"):
         download("mine", source, output, tmp_path, Patience())
     download("mine", source, output, tmp_path, Patience(), copy)
     assert output.read_bytes() == b"voxels"

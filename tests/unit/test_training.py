@@ -185,7 +185,7 @@ def test_the_adversarial_weight_rises_along_a_ramp():
 
 
 class Counting(nn.Module):
-    """One weight, and a buffer that counts."""
+    """One weight, and a counter as a buffer."""
 
     def __init__(self, value: float) -> None:
         super().__init__()
@@ -223,7 +223,7 @@ def test_without_decay_the_average_is_the_network_itself():
 
 
 def losses(trainer: Trainer, *names: str) -> np.ndarray:
-    """Columns of the history with a loss, by row; all of them where none is named."""
+    """Return the loss columns of the history, by row; all of them if no names are given."""
     names = names or tuple(sorted(name for name in trainer.history[0] if name.startswith("loss")))
     return np.array([[row[name] for name in names] for row in trainer.history])
 
@@ -327,7 +327,7 @@ def test_training_continues_without_any_loss_term(tmp_path):
 
 
 def test_a_resumed_training_has_the_same_result_and_events(tmp_path):
-    """The sentinel's past, the scale of the adversarial weight and the good state survive as well."""
+    """The state of the sentinel, the factor of the adversarial weight and the good state are restored as well."""
 
     def spoil(step: int, patches: Patches) -> Patches:
         return replace(patches, reference=np.full_like(patches.reference, np.nan)) if step in (3, 12) else patches

@@ -41,7 +41,7 @@ CARD = """# brainsr
 - Training volumes:
   - low: subject S1, axial slices 8 to 19
   - mid: subject S1, axial slices 30 to 35
-- Validation volumes (used to choose settings; no evidence of quality):
+- Validation volumes (used to choose settings, no evidence of quality):
   - val: subject S2
 - Contrast augmentation without a colon in 50% of the patches
 - Loss: 1 x l1; Adam, learning rate
@@ -285,7 +285,7 @@ def test_the_list_of_a_card_becomes_facts():
     assert card_facts(CARD) == [
         ("Recipe", "made here; with a second part"),
         ("Training volumes", "low: subject S1, axial slices 8 to 19; mid: subject S1, axial slices 30 to 35"),
-        ("Validation volumes (used to choose settings; no evidence of quality)", "val: subject S2"),
+        ("Validation volumes (used to choose settings, no evidence of quality)", "val: subject S2"),
         ("Loss", "1 x l1; Adam, learning rate 0.0002"),
     ]
     assert card_facts("# Nothing\n") == []

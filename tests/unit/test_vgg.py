@@ -213,7 +213,7 @@ def onnx_file(path: Path, shapes: list[tuple[int, ...]], *, bias: bool = True, e
     [
         ([(8, 3, 3, 3)] * 5, {}, r"has 5 convolutions, but a VGG has 13 \(vgg16\) or 16 \(vgg19\)"),
         ([(64, 3, 3, 3), (64, 64, 5, 5)] + [(8, 8, 3, 3)] * 11, {}, r"'conv1_2\.weight' has shape \(64, 64, 5, 5\)"),
-        ([(8, 3, 3, 3)] * 13, {"bias": False}, r"makes 'x1' has no stored weight and bias"),
+        ([(8, 3, 3, 3)] * 13, {"bias": False}, r"output 'x1' has no stored weight and bias"),
         ([(8, 3, 3, 3)] * 13, {"external": True}, r"'w0' are stored in another file"),
     ],
 )

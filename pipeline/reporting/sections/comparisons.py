@@ -33,7 +33,7 @@ def for_index(run: RunRecord) -> Section | None:
             "note",
         )
     ]
-    sentences = statements(table, [column for column in run.main_columns if not column.of_one_property], run)
+    sentences = statements(table, [column for column in run.main_columns if not column.single_property], run)
     if sentences:
         blocks.append(Items(sentences))
     for method in in_order(distinct(table, "method"), run.deliver)[::-1]:

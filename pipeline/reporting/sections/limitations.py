@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pipeline.image.image import PLANE_AXIS
 from pipeline.image.stack import SLICE_AXIS
 from pipeline.inference.result_check import WARN_BEYOND
-from pipeline.physics.parameters import axes_along, is_outside
+from pipeline.physics.parameters import axes_along, is_out_of_range
 from pipeline.reporting import methods_text
 from pipeline.reporting.numbers import format_lengths, format_number, format_share
 from pipeline.reporting.section import Facts, Section
@@ -152,7 +152,7 @@ def _voxel_size(volume: VolumeReport) -> Iterator[Limitation]:
     here = upsampled_mm(volume.reference.block.spacing_mm, volume.reference.plane)
     trained_on = [one for one in record.volumes if one.split == "train"]
     known = [size for one in trained_on for size in upsampled_mm(one.spacing_mm, one.plane)]
-    if here and known and is_outside(here, (min(known), max(known))):
+    if here and known and is_out_of_range(here, (min(known), max(known))):
         sizes = format_lengths(here)
         yield Limitation(
             "Voxel size outside the training range",

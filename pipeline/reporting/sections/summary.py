@@ -99,6 +99,6 @@ def best_methods(table: MetricTable) -> list[tuple[str, list[str]]]:
     found: dict[str, list[str]] = {}
     for column in first_region(table.columns) if table.columns else ():
         best = table.best(column)
-        if best and not column.of_one_property:
+        if best and not column.single_property:
             found.setdefault(method_title(best), []).append(column.title)
     return sorted(found.items(), key=lambda pair: -len(pair[1]))
