@@ -25,6 +25,7 @@ from pipeline.formats import ROOM, Part
 from pipeline.formats.io.container import read_image
 from pipeline.image.image import Image
 from pipeline.inference.restore_file import restore_file
+from pipeline.physics.low_resolution import LowResolutionImage
 
 NOISE = (0.0, 0.01, 0.02, 0.05)
 CHANGES = {"as it is": (1.0, 0.0), "minus 1000": (1.0, -1000.0), "times 7 plus 500": (7.0, 500.0)}
@@ -51,7 +52,7 @@ class Shares(logging.Handler):
 def measurements(folder: Path) -> Iterator[tuple[str, Image]]:
     """Yield the low-resolution test volumes of a run with every noise level, some slices of each."""
     for path in sorted((folder / "degraded").glob("*.safetensors")):
-        low = read_image(path)
+        low = read_image(path, LowResolutionImage)
         if not str(low.identity.split).startswith("test"):
             continue
         reference = read_image(folder / "extracted" / path.name)

@@ -35,6 +35,7 @@ from pipeline.models.device import use_threads
 from pipeline.models.weights import load_generator
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import crop_to
+from pipeline.physics.low_resolution import LowResolutionImage
 
 LESIONS = ((2.0, 0.2), (3.0, 0.15), (4.0, 0.1))
 """Diameters, in low-resolution voxels, and contrasts, as fractions of the range, that must be detected."""
@@ -151,7 +152,8 @@ class ValidResults(NamedTuple):
 
 def as_in_the_run(run: Path, volume: str, methods: list[str]) -> ValidResults:
     """Read a volume and its results from a run."""
-    reference, lr = (read_image(run / f"{kind}/{volume}.safetensors") for kind in ("extracted", "degraded"))
+    reference = read_image(run / f"extracted/{volume}.safetensors")
+    lr = read_image(run / f"degraded/{volume}.safetensors", LowResolutionImage)
     paths = {method: prediction_path(run / "predictions", method, volume, suffix_of(lr)) for method in methods}
     outputs = {method: read_prediction(path, reference) for method, path in paths.items()}
     return ValidResults(reference, lr, lr.forward_model, {REFERENCE: reference.data, **outputs})

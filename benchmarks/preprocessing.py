@@ -41,9 +41,11 @@ from benchmarks.timing import machine, run_apart
 from pipeline.config.sections import Degrade, Extract
 from pipeline.config.volumes import Volume
 from pipeline.formats import nifti
+from pipeline.formats.io import extraction
+from pipeline.image import normalisation
 from pipeline.image.intensity import PERCENTILE
 from pipeline.physics.forward import ForwardModel
-from pipeline.steps import degrade, extract
+from pipeline.steps import degrade
 
 FACTOR = 4
 SIGMA = 0.02
@@ -103,28 +105,29 @@ class Clock:
 
 def run_ours(source: Path, folder: Path) -> Seconds:
     """Run the steps extract and degrade."""
-    arguments = degrade_arguments(folder)
+    options = degrade_options(folder)
     clock = Clock()
     with (
         clock.watching(nifti, "read", "read"),
-        clock.watching(extract, "slices_first", "read"),
-        clock.watching(extract, "foreground_mask", "foreground"),
-        clock.watching(extract, "write_image", "write"),
+        clock.watching(extraction, "slices_first", "read"),
+        clock.watching(normalisation, "foreground_mask", "foreground"),
+        clock.watching(extraction, "write_image", "write"),
         clock.watching(degrade, "write_image", "write"),
         clock.watching(ForwardModel, "coarsen", "coarsen"),
         clock.watching(ForwardModel, "add_noise", "noise"),
     ):
-        extract.extract(source, Volume(**VOLUME), Extract(), arguments.input, format_name="nifti")
-        degrade.main(arguments)
+        extraction.extract(source, Volume.model_validate(VOLUME), Extract(), options.input, format_name="nifti")
+        degrade.run(options)
     return clock.stopped("scale")
 
 
-def degrade_arguments(folder: Path) -> argparse.Namespace:
-    """Return the arguments of the step degrade."""
-    low, model = folder / "low.safetensors", folder / "low.json"
-    settings = Degrade(factor=FACTOR, noise_sigma=SIGMA).model_dump_json()
-    return argparse.Namespace(
-        input=folder / "high.safetensors", output=low, forward_model=model, seed=0, settings=settings
+def degrade_options(folder: Path) -> degrade.Options:
+    """Return the options of the step degrade."""
+    return degrade.Options(
+        input=folder / "high.safetensors",
+        output=folder / "low.safetensors",
+        forward_model=folder / "low.json",
+        settings=Degrade(factor=FACTOR, noise_sigma=SIGMA),
     )
 
 
@@ -225,10 +228,10 @@ def _one_after_the_other(name: str, source: Path, folder: Path, volumes: int) ->
         )
         code = f"{call}\nfor _ in range({volumes}): run(Path({str(source)!r}), Path({str(folder)!r}))"
         return _peak_mib(folder, "-c", code)
-    given = degrade_arguments(folder)
+    given = degrade_options(folder)
     extracting = ("--input", source, "--output", given.input, "--volume", json.dumps(VOLUME))
     degrading = ("--input", given.input, "--output", given.output, "--forward-model", given.forward_model)
-    commands = [("extract", *extracting), ("degrade", *degrading, "--settings", given.settings)]
+    commands = [("extract", *extracting), ("degrade", *degrading, "--settings", given.settings.model_dump_json())]
     return max(_peak_mib(folder, "-m", "pipeline.steps", *command) for _ in range(volumes) for command in commands)
 
 

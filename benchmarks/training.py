@@ -44,6 +44,7 @@ from pipeline.metrics import edge_sharpness, gmsd, haarpsi, psnr, residual_noise
 from pipeline.models.device import use_threads
 from pipeline.models.weights import load_generator, save_generator
 from pipeline.physics.degradation import degrade, forward_model
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.sources.retries import Patience
 from pipeline.steps import convert_vgg, convert_weights
 from pipeline.steps.download import download
@@ -158,7 +159,7 @@ def as_stack(pictures: NDArray[np.float32], name: str, split: str) -> Image:
     )
 
 
-def degraded(image: Image, sigma: float) -> Image:
+def degraded(image: Image, sigma: float) -> LowResolutionImage:
     """Return the low-resolution image of a stack: k-space truncated by 4, Rician noise."""
     settings = Degrade(noise_sigma=sigma)
     return degrade(image, forward_model(image, settings, SEED))
@@ -262,7 +263,7 @@ def derive(work: Path) -> None:
 # Evaluation
 
 
-def restore_by_baselines(image: Image, val: Path, sigma: float) -> dict[str, NDArray[np.floating]]:
+def restore_by_baselines(image: LowResolutionImage, val: Path, sigma: float) -> dict[str, NDArray[np.floating]]:
     """Restore a stack with every baseline; nlm_bspline3 is tuned on validation at this noise level."""
     reference = read_image(val)
     settings = tune([reference], [degraded(reference, sigma)])["settings"]
@@ -301,7 +302,8 @@ def evaluate(work: Path, networks: Sequence[str], levels: Sequence[float], name:
 def restore_and_measure(work: Path, method: str, sigma: float) -> list[dict[str, Any]]:
     """Restore the test stack with a network or all baselines, store the results, and evaluate them."""
     use_threads(1)
-    reference, image = read_image(work / "test.safetensors"), read_image(work / f"test.{sigma:g}.safetensors")
+    reference = read_image(work / "test.safetensors")
+    image = read_image(work / f"test.{sigma:g}.safetensors", LowResolutionImage)
     if method == BASELINES:
         results = restore_by_baselines(image, work / "val.safetensors", sigma)
     else:
