@@ -145,7 +145,7 @@ class ValidResults(NamedTuple):
     """A reference, its low-resolution input with the forward model, and valid results by method."""
 
     reference: Image
-    lr: Image
+    lr: LowResolutionImage
     model: ForwardModel
     outputs: dict[str, NDArray[np.floating]]
 
