@@ -304,7 +304,7 @@ def test_missing_features_are_named(data, tmp_path):
     command = arguments(data, tmp_path, losses={"perceptual": 1.0})
     place = command.index("--perceptual")
     del command[place : place + 2]
-    assert "--perceptual: the recipe compares features" in the_message(run_step(*command))
+    assert "--perceptual: the recipe has a perceptual loss" in the_message(run_step(*command))
 
 
 def test_a_training_that_cannot_be_saved_ends_with_advice(data, tmp_path):
