@@ -28,21 +28,21 @@ from pipeline.inference.restore_file import restore_file
 
 NOISE = (0.0, 0.01, 0.02, 0.05)
 CHANGES = {"as it is": (1.0, 0.0), "minus 1000": (1.0, -1000.0), "times 7 plus 500": (7.0, 500.0)}
-"""Factors and constants by which the images are changed before they are written."""
+"""Factors and offsets of the affine changes of intensity."""
 SLICES = 6
-"""Evenly spaced slices of every volume that are restored."""
+"""Number of evenly spaced slices restored per volume."""
 SHARE = re.compile(r"differs from its input by ([\d.]+) % of the range")
 
 
 class Shares(logging.Handler):
-    """Collects the differences that are logged."""
+    """Log handler that collects the differences."""
 
     def __init__(self) -> None:
         super().__init__()
         self.found: list[float] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep the share of a message about the agreement."""
+        """Store the difference of a message."""
         found = SHARE.search(record.getMessage())
         if found:
             self.found.append(float(found[1]) / 100)

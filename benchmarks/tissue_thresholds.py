@@ -29,7 +29,7 @@ REFERENCE = "reference"
 
 
 def images(run: Path, volume: str, reference: Image) -> dict[str, NDArray[np.floating]]:
-    """Return the reference, the results of all methods, and the interpolated measurement without noise."""
+    """Return the reference, the results of all methods, and the interpolated noiseless input."""
     lr = read_image(run / f"degraded/{volume}.safetensors")
     model = lr.forward_model
     clean = bspline3.upsample(model.coarsen(reference.data).astype(np.float32), model.factors, {})
@@ -41,7 +41,7 @@ def images(run: Path, volume: str, reference: Image) -> dict[str, NDArray[np.flo
 
 
 def main() -> None:
-    """Print one row a method."""
+    """Print one row per method."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, required=True, help="folder of a finished run, such as results/demo")
     parser.add_argument("--volume", required=True, help="a head or brain of the run")

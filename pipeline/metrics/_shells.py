@@ -97,8 +97,8 @@ def shell_correlation(
         power += np.bincount(chosen, weight * np.abs(mine) ** 2, count)
         other_power += np.bincount(chosen, weight * np.abs(theirs) ** 2, count)
     both = np.sqrt(power * other_power)
-    alike = (power == other_power).astype(float)
-    correlation = np.divide(common, both, out=alike, where=both > 0)
+    equal = (power == other_power).astype(float)
+    correlation = np.divide(common, both, out=equal, where=both > 0)
     return (np.arange(count) + 0.5) / count * NYQUIST, correlation
 
 

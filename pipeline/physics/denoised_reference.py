@@ -74,6 +74,6 @@ def denoised_reference(image: Image) -> Image:
     chosen = [slices[index] for index in evenly_spaced(image.block.foreground_slices, MAX_SLICES)]
     denoiser, settings, loss = best_denoiser(chosen)
     result = np.stack([denoiser(one, **settings) for one in slices]).astype(np.float32)
-    words = ", ".join(f"{name} {value:g}" for name, value in (settings | {"hidden-pixel error": loss}).items())
+    description = ", ".join(f"{name} {value:g}" for name, value in (settings | {"hidden-pixel error": loss}).items())
     moved = np.moveaxis(result, 0, image.slice_axis)
-    return image.with_data(moved).with_block(denoised=f"{denoiser.__name__}: {words}")
+    return image.with_data(moved).with_block(denoised=f"{denoiser.__name__}: {description}")

@@ -11,7 +11,7 @@ from pipeline.physics.forward import ForwardModel
 
 @dataclass(frozen=True)
 class LowResolutionImage(Image):
-    """A measured, low-resolution image.
+    """A low-resolution image with its forward model.
 
     Attributes:
         forward_model: operators, noise and grid that map the high-resolution image to this one. For an image of

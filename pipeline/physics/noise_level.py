@@ -159,19 +159,19 @@ def estimate_sigma(lr: NDArray[np.floating], slice_axis: int, noise: str | Physi
         parameters = module.Parameters() if isinstance(noise, str) else noise
         relative_std = partial(module.relative_std, parameters=parameters)
         return Estimate(_sigma_at_one(slices, windows, relative_std), "wavelet")
-    of_details = _sigma_of_details(slices, windows)
+    wavelet_sigma = _sigma_of_details(slices, windows)
     if kind != "rician":
-        return Estimate(of_details, "wavelet")
+        return Estimate(wavelet_sigma, "wavelet")
     background = _without_outliers(_background_values(slices, unmeasured))
     if background.size == 0:
-        return Estimate(of_details, "wavelet")
-    spread = float(np.std(background))
+        return Estimate(wavelet_sigma, "wavelet")
+    std = float(np.std(background))
     # Dark tissue may have the ratio of the Rayleigh distribution by chance, but is smooth.
-    by_chance = 2 * MEDIAN_STANDARD_ERROR / math.sqrt(_sample_size(FLAT_SHARE, slices.size // 4))
-    if _is_rayleigh(background) and spread < (1 + DETAIL_TOLERANCE + by_chance) * of_details:
-        return Estimate(spread / RAYLEIGH_STD, "background")
+    sampling_error = 2 * MEDIAN_STANDARD_ERROR / math.sqrt(_sample_size(FLAT_SHARE, slices.size // 4))
+    if _is_rayleigh(background) and std < (1 + DETAIL_TOLERANCE + sampling_error) * wavelet_sigma:
+        return Estimate(std / RAYLEIGH_STD, "background")
     # The dark voxels contain more than noise, or no noise. Their standard deviation is an upper bound in both cases.
-    return Estimate(min(spread / RAYLEIGH_STD, of_details), "wavelet")
+    return Estimate(min(std / RAYLEIGH_STD, wavelet_sigma), "wavelet")
 
 
 def _unmeasured(slices: NDArray[np.float64]) -> Unmeasured:
@@ -268,13 +268,13 @@ def _background_values(slices: NDArray[np.float64], unmeasured: Unmeasured) -> N
 
     Voxels with an unmeasured neighbour are excluded, since values next to clipped ones are often clipped.
     """
-    wanted = _sample_size(BACKGROUND_SHARE, slices.size)
+    count = _sample_size(BACKGROUND_SHARE, slices.size)
     flagged = unmeasured.marked | unmeasured.constant
     measured = ~_dilated(flagged, BACKGROUND_REACH) if flagged.any() else ~flagged
-    if np.count_nonzero(measured) < wanted:
+    if np.count_nonzero(measured) < count:
         return np.empty(0)
     power = _mean_of_neighbours(slices**2, BACKGROUND_REACH)
-    return _with_quietest_neighbours(slices[measured], power[measured], wanted)
+    return _with_quietest_neighbours(slices[measured], power[measured], count)
 
 
 def _without_outliers(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -287,15 +287,15 @@ def _without_outliers(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _is_rayleigh(values: NDArray[np.float64]) -> bool:
     """Return whether values follow a Rayleigh distribution (the magnitude of pure noise) up to an offset."""
-    spread = float(np.std(values))
+    std = float(np.std(values))
     count = math.ceil(LOWEST_SHARE * values.size)
     # Values that were clipped at the lower end are all equal to the lowest one.
-    if spread == 0 or np.count_nonzero(values == values.min()) > count:
+    if std == 0 or np.count_nonzero(values == values.min()) > count:
         return False
     lowest = float(np.mean(np.partition(values, count - 1)[:count]))
-    ratio = (float(np.mean(values)) - lowest) / spread
-    by_chance = MAX_STANDARD_ERRORS * RATIO_STANDARD_ERROR / math.sqrt(values.size)
-    return abs(ratio / RAYLEIGH_RATIO - 1) < RATIO_TOLERANCE + by_chance
+    ratio = (float(np.mean(values)) - lowest) / std
+    sampling_error = MAX_STANDARD_ERRORS * RATIO_STANDARD_ERROR / math.sqrt(values.size)
+    return abs(ratio / RAYLEIGH_RATIO - 1) < RATIO_TOLERANCE + sampling_error
 
 
 def _sigma_at_one(
@@ -328,8 +328,8 @@ def _sigma_of_details(
     others = _details(slices, HIGH_PASS, LOW_PASS) ** 2 + _details(slices, LOW_PASS, HIGH_PASS) ** 2
     others = others / np.square(relative)
     power = _mean_of_neighbours(diagonal**2 + others, FLAT_REACH) + others / RING_SIZE
-    wanted = min(_sample_size(FLAT_SHARE, diagonal.size), int(np.count_nonzero(measured)))
-    flat = _with_quietest_neighbours(diagonal[measured], power[measured], wanted)
+    count = min(_sample_size(FLAT_SHARE, diagonal.size), int(np.count_nonzero(measured)))
+    flat = _with_quietest_neighbours(diagonal[measured], power[measured], count)
     return float(np.median(np.abs(flat))) / NORMAL_QUARTILE
 
 

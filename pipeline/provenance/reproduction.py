@@ -38,7 +38,7 @@ def prepare_folder(results: Path, folder: Path) -> Run:
     project = results.resolve().parents[1]
     sources = {
         name: source.model_copy(update={"path": str((project / source.path).resolve())})
-        if isinstance(source, LocalSource) and _is_outside(PurePosixPath(source.path))
+        if isinstance(source, LocalSource) and ".." in PurePosixPath(source.path).parts
         else source
         for name, source in config.sources.items()
     }
@@ -62,10 +62,6 @@ def local_paths(config: Run) -> list[PurePosixPath]:
     sources = [source for source in config.sources.values() if isinstance(source, LocalSource)]
     named = [path for source in sources for path in (source.path, source.bids) if path]
     return [PurePosixPath(path) for path in dict.fromkeys(named)]
-
-
-def _is_outside(path: PurePosixPath) -> bool:
-    return not path.is_absolute() and ".." in path.parts
 
 
 def _check_folder(folder: Path, config: dict[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -13,8 +12,6 @@ from pipeline.config.volumes import Duplicates, Volume
 from pipeline.fidelity.duplicates import ORDER, hashed, hashed_slices, log_counts, near_duplicates, similar_volumes
 from pipeline.steps._framework import entry, section
 from pipeline.tables.duplicates import DUPLICATES
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)

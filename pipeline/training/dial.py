@@ -8,7 +8,7 @@ settings that lose little PSNR and whose results agree with the low-resolution i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from pipeline.models.generator import Generator
 from pipeline.physics.data_consistency import apply_data_consistency, best_weight, degrade_again
 from pipeline.physics.excerpts import Excerpt
 from pipeline.physics.grid import crop_to
+from pipeline.tables.dial import DialSetting
 from pipeline.training.perceptual import PerceptualDistance
 
 METRICS = {"psnr": psnr.per_slice, "ssim": ssim.per_slice}
@@ -42,7 +43,7 @@ def interpolate_weights(start: Generator, end: Generator, alpha: float) -> Gener
 
 def evaluate_settings(
     start: Generator, end: Generator, excerpts: Sequence[Excerpt], dial: Dial, perceptual: PerceptualDistance
-) -> list[dict[str, Any]]:
+) -> list[DialSetting]:
     """Evaluate every setting of the dial, and choose one of the allowed settings.
 
     Args:
@@ -53,20 +54,26 @@ def evaluate_settings(
         perceptual: the distance that is minimised; it is no evidence of quality if it was a loss term as well.
 
     Returns:
-        Rows with alpha, psnr (dB), ssim, perceptual, lr_residual and noise_level (fractions of the range), allowed,
-        chosen; alpha rises from 0 to 1.
+        The settings, alpha rising from 0 to 1.
     """
     alphas = [index / dial.steps for index in range(dial.steps + 1)]
-    rows = [
-        {"alpha": alpha, **_evaluate(interpolate_weights(start, end, alpha), excerpts, perceptual)} for alpha in alphas
+    measured = [_evaluate(interpolate_weights(start, end, alpha), excerpts, perceptual) for alpha in alphas]
+    settings = [
+        DialSetting(alpha=alpha, **means, allowed=False, chosen=False)
+        for alpha, means in zip(alphas, measured, strict=True)
     ]
-    first = rows[0]
-    limit = dial.max_residual * max(first["noise_level"], first["lr_residual"])
-    for row in rows:
-        loses_little = row["psnr"] >= first["psnr"] - dial.max_loss_db
-        row["allowed"] = bool(loses_little and row["lr_residual"] <= limit)
-    best = min((row for row in rows if row["allowed"]), key=lambda row: row["perceptual"])
-    return [{**row, "chosen": row is best} for row in rows]
+    return apply_rule(settings, dial)
+
+
+def apply_rule(settings: Sequence[DialSetting], dial: Dial) -> list[DialSetting]:
+    """Return the settings with those that the rule allows and the chosen one marked; the first is always allowed."""
+    first = settings[0]
+    limit = dial.max_residual * max(first.noise_level, first.lr_residual)
+    checked = [
+        replace(one, allowed=one.psnr >= first.psnr - dial.max_loss_db and one.lr_residual <= limit) for one in settings
+    ]
+    best = min((one for one in checked if one.allowed), key=lambda one: one.perceptual)
+    return [replace(one, chosen=one is best) for one in checked]
 
 
 def _evaluate(network: Generator, excerpts: Sequence[Excerpt], perceptual: PerceptualDistance) -> dict[str, float]:

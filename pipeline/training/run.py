@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
@@ -27,7 +25,7 @@ from pipeline.models.vgg import read_vgg
 from pipeline.models.weights import save_generator
 from pipeline.physics.excerpts import Excerpt
 from pipeline.physics.low_resolution import LowResolutionImage
-from pipeline.tables.dial import DIAL
+from pipeline.tables.dial import DIAL, DialSetting
 from pipeline.tables.history import write_history
 from pipeline.tables.training_events import EVENTS
 from pipeline.training.checkpoint import CheckpointFolder
@@ -124,20 +122,20 @@ def _interpolate(
     excerpts: Sequence[Excerpt],
     recipe: Recipe,
     perceptual: PerceptualDistance | None,
-) -> tuple[Generator, list[dict[str, Any]]]:
+) -> tuple[Generator, list[DialSetting]]:
     """Return the network at the chosen setting of the fidelity dial, and all settings; the trained one without dial."""
     if recipe.dial is None or perceptual is None:
         return end, []
     rows = evaluate_settings(start, end, excerpts, recipe.dial, perceptual.to("cpu"))
-    chosen = next(row for row in rows if row["chosen"])
-    logger.info("fidelity dial: interpolation factor %.2f: %s", chosen["alpha"], chosen)
-    return interpolate_weights(start, end, chosen["alpha"]), rows
+    chosen = next(row for row in rows if row.chosen)
+    logger.info("fidelity dial: interpolation factor %.2f: %s", chosen.alpha, chosen)
+    return interpolate_weights(start, end, chosen.alpha), rows
 
 
 def _write(
     output: Path,
     trainer: Trainer,
-    dial: Sequence[Mapping[str, Any]],
+    dial: Sequence[DialSetting],
     excerpts: Sequence[Excerpt],
 ) -> None:
     """Write history, events, samples and, if there is a dial, its curve."""
@@ -146,7 +144,7 @@ def _write(
     EVENTS.write(output / "events.csv", trainer.events)
     (output / "dial.csv").unlink(missing_ok=True)
     if dial:
-        DIAL.write(output / "dial.csv", pd.DataFrame(dial))
+        DIAL.write(output / "dial.csv", dial)
     references = [middle_of(np.asarray(one.reference.data), one) for one in excerpts]
     samples: dict[str, Tensor] = {
         "lr": torch.from_numpy(stack_common_part([middle_of_input(one) for one in excerpts])),

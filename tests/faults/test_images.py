@@ -247,7 +247,7 @@ BROKEN: dict[str, tuple[str, Callable[[Path], Any], str]] = {
         "scan", lambda p: dicom_folder(p, {"pixels": numbers((9, 9), "int16")}), "their Rows is 8 and 9"),
     "DICOM with a broken file among whole ones": (
         "scan", lambda p: cut(dicom_folder(p) / "IM0003", (p / "IM0003").read_bytes(), 0.9), "'IM0003' cannot be"),
-    "archive cut off": ("x.dicom.zip", lambda p: cut(p, write_zip(p, {"a": b"a" * 999}).read_bytes()), "a part of one"),
+    "archive cut off": ("x.dicom.zip", lambda p: cut(p, write_zip(p, {"a": b"a" * 999}).read_bytes()), "is incomplete"),
     "archive of other things": ("x.zip", lambda p: write_zip(p, {"a.txt": b"text", "b": b""}), "format is unknown"),
     "archive that claims too much": ("x.zip", lying_archive, f"the limit is {LIMIT_BYTES}"),
     "archive with a password": ("x.zip", locked_archive, "encrypted"),

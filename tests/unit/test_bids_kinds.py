@@ -345,7 +345,7 @@ def test_every_kind_of_microscopy_is_found(suffix: str, extension: str) -> None:
         ({"PixelSize": [0.1, 0], "PixelSizeUnits": "um"}, "PixelSize: [0.1, 0]"),
         ({"PixelSize": [True, 1], "PixelSizeUnits": "um"}, "PixelSize: [true, 1]"),
         ({"PixelSize": ["1", "1"], "PixelSizeUnits": "um"}, "PixelSize"),
-        ([1], "is no sidecar"),
+        ([1], "is not a sidecar"),
     ],
 )
 def test_a_size_that_cannot_be_meant_is_refused_with_its_file(values: Any, words: str) -> None:

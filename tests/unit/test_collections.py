@@ -178,7 +178,7 @@ def test_a_missing_folder_is_told_with_the_nearest(mixed: Path) -> None:
 
 def test_what_is_no_archive_is_told(tmp_path: Path) -> None:
     (tmp_path / "x.zip").write_bytes(b"no archive")
-    with pytest.raises(UserError, match="no zip archive of pictures"):
+    with pytest.raises(UserError, match="is not a zip archive of pictures"):
         picture_names(tmp_path / "x.zip", None)
 
 

@@ -252,7 +252,7 @@ def test_what_cannot_be_used_is_refused_by_name(kind: str, tmp_path: Path) -> No
     with pytest.raises(UserError) as error:
         format_of(source).read(source)
     assert words in str(error.value) and str(source) in str(error.value)
-    assert "whole?" not in str(error.value) and "\n" not in str(error.value)
+    assert "complete?" not in str(error.value) and "\n" not in str(error.value)
 
 
 # damage

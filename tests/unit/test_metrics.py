@@ -158,7 +158,7 @@ def small_network():
     return VggBlocks(network, tuple(np.random.default_rng(3).random((5, 8), dtype=np.float32)))
 
 
-def judged(name, reference, estimate, mask):
+def evaluated(name, reference, estimate, mask):
     """Evaluate arrays (slices, rows, columns): the mean over slices, or the value of the whole volume."""
     facts = {"slice_axis": 0, "foreground_slices": range(len(reference)), "plane": "axial"}
     aids = ExtraInputs(ndimage.gaussian_filter(reference, 2.0), small_network())
@@ -211,11 +211,11 @@ BLIND = {
 def test_every_metric_is_monotonic_in_damage(name, damage, head):
     reference, mask = head
     metric = plugins.load("pipeline.metrics", name)
-    assert judged(name, reference, reference.copy(), mask) == pytest.approx(metric.PERFECT, abs=1e-6)
+    assert evaluated(name, reference, reference.copy(), mask) == pytest.approx(metric.PERFECT, abs=1e-6)
     if (name, damage) not in BLIND:
         scores = [
             metric.PERFECT,
-            *(judged(name, reference, DAMAGES[damage](reference, much), mask) for much in (0.5, 1, 2)),
+            *(evaluated(name, reference, DAMAGES[damage](reference, much), mask) for much in (0.5, 1, 2)),
         ]
         assert scores == sorted(scores, reverse=metric.HIGHER_IS_BETTER)
         assert scores[0] != scores[-1] != scores[-2]
@@ -226,9 +226,9 @@ def test_flat_volumes_have_values(name):
     flat = np.full((14, 45, 48), 0.25)
     whole = np.ones(flat.shape, dtype=bool)
     metric = plugins.load("pipeline.metrics", name)
-    assert judged(name, flat, flat.copy(), whole) == pytest.approx(metric.PERFECT)
+    assert evaluated(name, flat, flat.copy(), whole) == pytest.approx(metric.PERFECT)
     noisy = flat + 0.1 * np.random.default_rng(0).standard_normal(flat.shape)
-    assert not math.isnan(judged(name, flat, noisy, whole))
+    assert not math.isnan(evaluated(name, flat, noisy, whole))
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -236,7 +236,7 @@ def test_region_of_single_voxel_has_finite_value(name):
     reference = np.random.default_rng(0).random((14, 45, 49))
     single = np.zeros(reference.shape, dtype=bool)
     single[7, 23, 21] = True
-    assert math.isfinite(judged(name, reference, reference + 0.1, single))
+    assert math.isfinite(evaluated(name, reference, reference + 0.1, single))
 
 
 def test_gmsd_of_region_is_standard_deviation_of_map():

@@ -160,12 +160,12 @@ def test_shading_changes_reference_and_measurement_alike():
 # Excerpts
 
 
-def an_excerpt(model: ForwardModel, most: int = 3) -> Any:
+def an_excerpt(model: ForwardModel, max_slices: int = 3) -> Any:
     data = synthetic_head(SHAPE, seed=4) / np.float32(1000)
     facts = {"slice_axis": 2, "foreground_slices": list(range(6, 30))}
     reference = described(Image(data, np.eye(4), masks={"foreground": data > 0.1}), **facts)
     lr = LowResolutionImage(model.simulate(data), np.eye(4), forward_model=model)
-    return excerpt(reference, lr, most)
+    return excerpt(reference, lr, max_slices)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -198,7 +198,7 @@ def test_blur_across_the_slices_of_an_excerpt_is_not_applied_again():
 
 @pytest.mark.parametrize("name", ["several terms", "anisotropic", "across slices"])
 def test_data_consistency_improves_a_blurred_result(name):
-    one = an_excerpt(MODELS[name], most=4)
+    one = an_excerpt(MODELS[name], max_slices=4)
     reference = np.asarray(one.reference.data)
     widths = [0 if factor == 1 else 4 for factor in one.model.factors]
     blurred = np.asarray(ndimage.gaussian_filter(reference, widths), dtype=np.float32)
