@@ -1,8 +1,8 @@
-# The one task list. `make demo` and `make test` make their own environment in .venv and need nothing else installed.
+# All tasks of the project. Targets create the environment .venv if necessary; nothing else needs to be installed.
 #
-#   TORCH=cpu   the CPU build of torch where pip can find it, otherwise the ordinary build (default)
-#   TORCH=cuda  the ordinary build, which on Linux brings CUDA
-#   PYTHON=...  the Python (3.11 or newer) to make the environment with
+#   TORCH=cpu   CPU build of torch if pip finds it, otherwise the standard build (default)
+#   TORCH=cuda  standard build, which includes CUDA on Linux
+#   PYTHON=...  Python (3.11 or newer) for the environment
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -17,39 +17,39 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 IN_VENV := PATH="$(BIN):$$PATH"
 
-help:  ## this list
+help:  ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-setup: $(VENV)/run-installed $(VENV)/torch-$(TORCH)-installed $(VENV)/brainsr-installed  ## make the environment that the workflow runs in
+setup: $(VENV)/run-installed $(VENV)/torch-$(TORCH)-installed $(VENV)/brainsr-installed  ## create the environment of the workflow
 
-setup-dev: setup $(VENV)/dev-installed  ## and what the checks and tests need
+setup-dev: setup $(VENV)/dev-installed  ## also install the packages for checks and tests
 
 demo: setup  ## run config.yaml and print the verdict
 	$(IN_VENV) python -m pipeline run
 	$(IN_VENV) python -m pipeline table demo
 
-# RUN is the folder of a run, or its name; INTO is the folder in which it is repeated. Downloads are shared.
+# RUN is the folder or name of a run; INTO is the folder in which it is repeated. Downloads are shared.
 RUN ?= demo
 
 reproduce: setup  ## repeat a run from its provenance and compare: make reproduce RUN=results/demo
 	$(IN_VENV) python -m pipeline reproduce "$(RUN)" $(if $(INTO),--into "$(INTO)")
 
-test: lint  ## every check, and every test that fits in 30 minutes
+test: lint  ## run all checks, and all tests that fit into 30 minutes
 	$(IN_VENV) python -m pytest
 
-test-long: setup-dev  ## the tests that take longer
+test-long: setup-dev  ## run the tests that take longer
 	$(IN_VENV) python -m pytest -m long
 
-test-gpu: setup-dev  ## what a GPU computes, against the processor; needs one (make setup TORCH=cuda)
+test-gpu: setup-dev  ## compare GPU and CPU results; needs a GPU (make setup TORCH=cuda)
 	$(IN_VENV) python -m pytest -m gpu
 
-test-slurm: setup-dev  ## a run through a real Slurm, and what goes wrong there (as root, with slurm-wlm and munge installed)
+test-slurm: setup-dev  ## run the workflow on a local Slurm with simulated failures (needs root, slurm-wlm and munge)
 	$(IN_VENV) python -m pytest -m slurm tests/slurm
 
-bench: setup-dev  ## speed against peers, and docs/performance.md; after make demo, on an idle machine
+bench: setup-dev  ## run the speed benchmarks and write docs/performance.md (after make demo, on an idle machine)
 	$(IN_VENV) python -m benchmarks.performance
 
-lint: setup-dev  ## style, types, spelling, and snakemake's own linter
+lint: setup-dev  ## check style, types and spelling, and run snakemake --lint
 	$(IN_VENV) ruff check pipeline tests benchmarks
 	$(IN_VENV) ruff format --check pipeline tests benchmarks
 	$(IN_VENV) pyright
@@ -57,7 +57,7 @@ lint: setup-dev  ## style, types, spelling, and snakemake's own linter
 	$(IN_VENV) codespell
 	$(IN_VENV) snakemake --lint
 
-format: setup-dev  ## let the formatters have their way
+format: setup-dev  ## format the code
 	$(IN_VENV) ruff check --fix pipeline tests benchmarks
 	$(IN_VENV) ruff format pipeline tests benchmarks
 	$(IN_VENV) snakefmt Snakefile workflow
@@ -65,19 +65,19 @@ format: setup-dev  ## let the formatters have their way
 docs: setup  ## generate config.yaml and its schema from the typed configuration
 	$(IN_VENV) python -m pipeline configure --write
 
-lock: setup-dev  ## choose the newest versions that fit together, for every supported Python
+lock: setup-dev  ## update the lock files to the newest compatible versions, for all supported Python versions
 	$(PIP) install --quiet uv
 	for name in run dev; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header --override requirements/overrides.txt --no-emit-package torch --no-emit-package openvino-telemetry \
 	  requirements/$$name.in -o requirements/$$name.lock; done
 
-clean:  ## remove the environment; results and downloads stay
+clean:  ## remove the environment; results and downloads are kept
 	rm -rf "$(VENV)"
 
-# The locks name every package, so that pip need not look for dependencies; of torch, which is no part of them, it would.
+# The lock files list every package except torch, so pip does not need to resolve dependencies.
 $(VENV)/run-installed: requirements/run.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-	  || { echo "error: $$($(PYTHON) --version) is too old; name Python 3.11 or newer: make PYTHON=..." >&2; exit 1; }
+	  || { echo "error: $$($(PYTHON) --version) is too old; specify Python 3.11 or newer: make PYTHON=..." >&2; exit 1; }
 	$(PYTHON) -m venv "$(VENV)"
 	$(PIP) install --quiet --no-deps --require-hashes -r requirements/run.lock
 	@touch "$@"
@@ -91,7 +91,7 @@ $(VENV)/brainsr-installed: pyproject.toml pipeline/__init__.py $(VENV)/run-insta
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch "$@"
 
-# torch's own requirements are part of run.lock. The ordinary build for Linux needs CUDA's packages on top.
+# The requirements of torch are part of run.lock. The standard build for Linux also needs the CUDA packages.
 $(VENV)/torch-cpu-installed: $(VENV)/run-installed
 	$(PIP) install --quiet --no-deps "torch==$(TORCH_VERSION)+cpu" 2>/dev/null \
 	  || $(PIP) install --quiet "torch==$(TORCH_VERSION)"

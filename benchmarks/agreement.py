@@ -25,24 +25,25 @@ from pipeline.formats import ROOM, Part
 from pipeline.formats.io.container import read_image
 from pipeline.image.image import Image
 from pipeline.inference.restore_file import restore_file
+from pipeline.physics.low_resolution import LowResolutionImage
 
 NOISE = (0.0, 0.01, 0.02, 0.05)
 CHANGES = {"as it is": (1.0, 0.0), "minus 1000": (1.0, -1000.0), "times 7 plus 500": (7.0, 500.0)}
-"""Factors and constants by which the images are changed before they are written."""
+"""Factors and offsets of the affine changes of intensity."""
 SLICES = 6
-"""Evenly spaced slices of every volume that are restored."""
+"""Number of evenly spaced slices restored per volume."""
 SHARE = re.compile(r"differs from its input by ([\d.]+) % of the range")
 
 
 class Shares(logging.Handler):
-    """Collects the differences that are logged."""
+    """Log handler that collects the differences."""
 
     def __init__(self) -> None:
         super().__init__()
         self.found: list[float] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep the share of a message about the agreement."""
+        """Store the difference of a message."""
         found = SHARE.search(record.getMessage())
         if found:
             self.found.append(float(found[1]) / 100)
@@ -51,7 +52,7 @@ class Shares(logging.Handler):
 def measurements(folder: Path) -> Iterator[tuple[str, Image]]:
     """Yield the low-resolution test volumes of a run with every noise level, some slices of each."""
     for path in sorted((folder / "degraded").glob("*.safetensors")):
-        low = read_image(path)
+        low = read_image(path, LowResolutionImage)
         if not str(low.identity.split).startswith("test"):
             continue
         reference = read_image(folder / "extracted" / path.name)
@@ -59,7 +60,7 @@ def measurements(folder: Path) -> Iterator[tuple[str, Image]]:
         places = np.unique(np.linspace(0, low.data.shape[axis] - 1, SLICES + 2).astype(int)[1:-1])
         for sigma in NOISE:
             model = replace(low.forward_model, noise_sigma=sigma)
-            data = np.take(model.measure(reference.data), places, axis)
+            data = np.take(model.simulate(reference.data), places, axis)
             yield f"{path.stem}, {sigma:.0%} noise", low.with_data(data, masks={})
 
 

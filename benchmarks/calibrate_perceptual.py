@@ -30,13 +30,13 @@ from pipeline.models.vgg import VggFeatures, read_vgg
 from pipeline.training.perceptual import layer_of
 
 PHOTOGRAPHS = ("camera", "astronaut", "coffee", "chelsea", "rocket", "brick", "grass")
-"""Those that are installed with scikit-image."""
+"""Photographs that are distributed with scikit-image."""
 
 LAYERS = {"conv1_2": 0.1, "conv2_2": 0.1, "conv3_4": 1.0, "conv4_4": 1.0, "conv5_4": 1.0}
 """The last layer of every block, and its weight in Real-ESRGAN (Wang et al., ICCV Workshops 2021)."""
 
 SIDE = 256
-"""Side of the part from the middle of a photograph that is used, in pixels."""
+"""Side of the central crop of a photograph, in pixels."""
 
 FACTOR = 4
 
@@ -45,12 +45,12 @@ Row = dict[str, tuple[float, float]]
 
 
 def main() -> None:
-    """Print a table for each network, and the calibration where there are two."""
+    """Print a table for each network, and the calibration if there are two."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--vgg16", type=Path, required=True, help="weights that are to be calibrated")
+    parser.add_argument("--vgg16", type=Path, required=True, help="weights to calibrate")
     parser.add_argument("--vgg19", type=Path, help="weights of torchvision's VGG19, the published loss")
     parser.add_argument("--folder", type=Path, help="further pictures, *.jpg and *.png")
-    parser.add_argument("--most", type=int, default=20, help="at most so many pictures of the folder")
+    parser.add_argument("--most", type=int, default=20, help="maximum number of pictures from the folder")
     options = parser.parse_args()
     pictures = dict(photographs()) | (dict(pictures_of(options.folder, options.most)) if options.folder else {})
     small = measured(read_vgg(options.vgg16), pictures)
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def measured(vgg: VggFeatures, pictures: dict[str, Tensor]) -> dict[str, Row]:
-    """Return the row of each picture (1, 3, y, x), and prints them with their medians."""
+    """Return the row of each picture (1, 3, y, x), and print them with their medians."""
     say(f"{vgg.architecture}: distance / pixel L1 (gradient / gradient of the pixel L1)")
     say(f"{'picture':16s}{'pixel L1':>10s}" + "".join(f"{layer:>16s}" for layer in LAYERS) + f"{'Real-ESRGAN':>16s}")
     rows: dict[str, Row] = {}
@@ -79,7 +79,7 @@ def measured(vgg: VggFeatures, pictures: dict[str, Tensor]) -> dict[str, Row]:
 
 
 def row_of(vgg: VggFeatures, estimate: Tensor, reference: Tensor) -> Row:
-    """Return by layer the distance and the norm of its gradient, beside those of the pixel L1."""
+    """Return the distance and the norm of its gradient by layer, relative to those of the pixel L1."""
     estimate = estimate.requires_grad_()
     pixel, steepness = with_gradient(functional.l1_loss(estimate, reference), estimate)
     names = {layer: layer_of(layer, vgg.architecture) for layer in LAYERS}
@@ -99,14 +99,14 @@ def with_gradient(loss: Tensor, estimate: Tensor) -> tuple[float, float]:
 
 
 def restored(reference: Tensor) -> Tensor:
-    """Return a picture (1, 3, y, x) that was shrunk and enlarged again by Pillow's bicubic kernel, in 8 bits."""
+    """Return a picture (1, 3, y, x) downsampled and upsampled with Pillow's bicubic kernel, in 8 bits."""
     picture = Image.fromarray((reference[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8))
     small = picture.resize((picture.width // FACTOR, picture.height // FACTOR), Image.Resampling.BICUBIC)
     return as_tensor(np.asarray(small.resize(picture.size, Image.Resampling.BICUBIC)))
 
 
 def photographs() -> Iterator[tuple[str, Tensor]]:
-    """Yield names and middles of scikit-image's photographs, (1, 3, SIDE, SIDE) within [0, 1]."""
+    """Yield names and central crops of scikit-image's photographs, (1, 3, SIDE, SIDE) within [0, 1]."""
     for name in PHOTOGRAPHS:
         pixels = np.asarray(getattr(data, name)())
         colours = pixels[..., :3] if pixels.ndim == 3 else np.stack([pixels] * 3, axis=-1)  # noqa: PLR2004

@@ -2,7 +2,7 @@
 
     python -m benchmarks.cost_curves [--model PATH] [--volume PATH] [--threads 2] [--json PATH]
 
-Time is expected to be proportional to all three, and memory to be independent of the last two.
+Time should be proportional to the number of voxels, volumes and tiles, and memory independent of the last two.
 
 *Slices*: a single slice, compared with the loop of benchmarks.inference; minimum of three repetitions, without
 start-up. *Volumes*: `python -m pipeline.steps infer` for copies of mni152 of the demo, including start-up. *Tiles*:
@@ -71,7 +71,7 @@ def _volumes(count: int, model: Path, volume: Path, threads: int, folder: Path) 
 
 
 def _tiles(a_side: int, threads: int, folder: Path) -> dict[str, float]:
-    # Loaded here, since Linux counts this process's memory as that of those it starts, see Cost.
+    # Imported here, since Linux counts the memory of this process for its child processes; see Cost.
     from benchmarks.large_images import apply_measured, make_image, make_network
 
     side = a_side * (TILE - OVERLAP) + OVERLAP
@@ -86,7 +86,7 @@ def _told(cost: Cost) -> dict[str, float]:
 
 
 def one_slice(who: str, side: int, model: Path, threads: int) -> dict[str, float]:
-    """Return the fewest seconds that a slice took, and this process's peak of resident memory in MiB."""
+    """Return the minimum time per slice in seconds, and the peak resident memory of this process in MiB."""
     import numpy as np
     import torch
 
@@ -138,8 +138,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=MODEL, help="a network (default: the demo's)")
     parser.add_argument("--volume", type=Path, default=VOLUME, help="a degraded volume (default: the demo's mni152)")
-    parser.add_argument("--threads", type=int, default=2, help="threads of the computation")
-    parser.add_argument("--json", type=Path, metavar="PATH", help="where all is written as well")
+    parser.add_argument("--threads", type=int, default=2, help="number of threads")
+    parser.add_argument("--json", type=Path, metavar="PATH", help="also write the results to this file")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     parsed = parser.parse_args()
     if parsed.one:
@@ -148,7 +148,7 @@ def main() -> None:
         return
     for path in (parsed.model, parsed.volume):
         if not path.is_file():
-            parser.error(f"{path} is not there: run `make demo` first, or name another one")
+            parser.error(f"{path} does not exist: run `make demo` first, or give another file")
     result = curves(parsed.model, parsed.volume, parsed.threads)
     sys.stdout.write(table(result) + "\n")
     if parsed.json:

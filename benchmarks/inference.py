@@ -85,11 +85,11 @@ def peer_slice(network: nn.Module, image: NDArray[np.float32], sigma: float) -> 
 
 
 class Asked(NamedTuple):
-    """What the peer is to restore.
+    """Input of the peer.
 
     Attributes:
-        slices: along the first axis, one after the other.
-        returned: whether the result is wanted; it would take time to bring it here.
+        slices: slices along the first axis.
+        returned: whether to return the result; the transfer between processes takes time.
     """
 
     slices: NDArray[np.float32]
@@ -100,7 +100,7 @@ Peer = Callable[[Asked], NDArray[np.float32]]
 
 
 def peer(model: Path, threads: int) -> Peer:
-    """Return a function that restores slices as the peer does."""
+    """Return the restoration function of the peer."""
     torch.set_num_threads(threads)
     network = load_generator(model).eval()
 
@@ -115,15 +115,15 @@ def peer(model: Path, threads: int) -> Peer:
 
 
 def head_slices(path: Path, factor: int) -> NDArray[np.float32]:
-    """Return the axial slices of a head, coarser in the plane by a factor, with noise: (slice, rows, columns)."""
+    """Return the axial slices of a head, downsampled in-plane, with noise: (slice, rows, columns)."""
     image = normalise(nifti.read(path), Extract())
     shape = tuple(int(size) for size in image.data.shape)
     model = ForwardModel((factor, factor, 1), shape, "rician", SIGMA, seed=1)
-    return np.ascontiguousarray(np.moveaxis(model.measure(image.data), 2, 0))
+    return np.ascontiguousarray(np.moveaxis(model.simulate(image.data), 2, 0))
 
 
 def fine_slices(path: Path) -> NDArray[np.float32]:
-    """Return every EVERY-th axial slice as it was scanned, with noise, as if that were what is to be enlarged."""
+    """Return every EVERY-th axial slice at full resolution, with noise, as input for super-resolution."""
     image = normalise(nifti.read(path), Extract())
     data = np.moveaxis(image.data, 2, 0)[::EVERY]
     rng = np.random.default_rng(1)
@@ -131,11 +131,11 @@ def fine_slices(path: Path) -> NDArray[np.float32]:
     return np.ascontiguousarray(noisy, dtype=np.float32)
 
 
-# What is measured
+# Measurements
 
 
 def network_flops(network: Generator, rows: int, columns: int) -> float:
-    """Return twice the multiplications of all convolutions for one slice, counted by running it."""
+    """Return the FLOPs of all convolutions for one slice (two per multiplication), counted in a forward pass."""
     total = 0.0
 
     def count(layer: nn.Module, _: Any, output: torch.Tensor) -> None:
@@ -153,7 +153,7 @@ def network_flops(network: Generator, rows: int, columns: int) -> float:
 
 
 def ceiling(threads: int) -> dict[str, float]:
-    """Return the most that this machine multiplied and added in a second, in GFLOP/s, by what computed it."""
+    """Return the peak throughput of this machine in GFLOP/s, by operation and library."""
     side, channels = 256, 64
     layer = nn.Conv2d(channels, channels, 3, padding=1).eval()
     flops = 2.0 * 9 * channels**2 * side**2
@@ -177,7 +177,7 @@ def ceiling(threads: int) -> dict[str, float]:
 
 
 def _openvino_peak(layer: nn.Module, image: NDArray[np.float32], flops: float, threads: int) -> float:
-    """A stack of convolutions, so that what enters and leaves the engine does not count."""
+    """Measure a stack of convolutions, so that the transfer to and from the engine is negligible."""
     import io
 
     import openvino
@@ -196,7 +196,7 @@ def _openvino_peak(layer: nn.Module, image: NDArray[np.float32], flops: float, t
 def slices_case(
     network: Generator, theirs: Peer, slices: NDArray[np.float32], rounds: int, threads: int
 ) -> list[dict[str, Any]]:
-    """Measure full slices through every backend that is installed."""
+    """Measure full slices with every installed backend."""
     middle = slices[len(slices) // 4 :][:SLICES]
     engines = {
         name: engine_for(copy.deepcopy(network), Infer(backend=name, threads=threads))
@@ -210,7 +210,7 @@ def slices_case(
     changed = {name: float(np.abs(run() - expected).max()) for name, run in runs.items()}
     assert max(changed.values()) < BOUND, changed
     if "openvino" in engines:
-        # Beyond the bound, and therefore only for those who ask for it.
+        # Exceeds the error bound, and is therefore optional.
         lower = engine_for(copy.deepcopy(network), Infer(backend="openvino", precision="bfloat16", threads=threads))
         runs["openvino, bfloat16"] = partial(lower.restore, middle, SIGMA)
         changed["openvino, bfloat16"] = float(np.abs(lower.restore(middle, SIGMA) - expected).max())
@@ -231,7 +231,7 @@ def slices_case(
 def head_case(
     network: Generator, theirs: Peer, slices: NDArray[np.float32], rounds: int, threads: int, what: str
 ) -> dict[str, Any]:
-    """Measure a head as `infer` restores it, background left out."""
+    """Measure a head as restored by `infer`, without background."""
     settings = Infer(threads=threads)
     volume = np.ascontiguousarray(np.moveaxis(slices, 0, 2))
     margin = needed_margin(network.record, settings.background_tolerance)
@@ -257,7 +257,7 @@ def head_case(
 
 
 def measure(model: Path, head: Path, rounds: int, threads: int) -> dict[str, Any]:
-    """Return all of it."""
+    """Return all results."""
     use_threads(threads)
     network = load_generator(model).eval()
     coarse = head_slices(head, 4)
@@ -306,23 +306,23 @@ def table(result: Mapping[str, Any]) -> str:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Declare what a person may choose."""
+    """Add the options."""
     parser.add_argument("--model", type=Path, default=MODEL, help="a network (default: the demo's)")
-    parser.add_argument("--head", type=Path, default=HEAD, help="a head (default: the one that the demo downloads)")
-    parser.add_argument("--threads", type=int, default=2, help="threads of the computation")
+    parser.add_argument("--head", type=Path, default=HEAD, help="a head (default: the head downloaded by the demo)")
+    parser.add_argument("--threads", type=int, default=2, help="number of threads")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_options(parser)
-    parser.add_argument("--rounds", type=int, default=5, help="that count")
-    parser.add_argument("--json", type=Path, metavar="PATH", help="where all is written as well")
+    parser.add_argument("--rounds", type=int, default=5, help="number of measured rounds")
+    parser.add_argument("--json", type=Path, metavar="PATH", help="also write the results to this file")
     parsed = parser.parse_args(arguments)
     logging.disable(logging.WARNING)
     for path in (parsed.model, parsed.head):
         if not path.is_file():
-            parser.error(f"{path} is not there: run `make demo` first, or name another one")
+            parser.error(f"{path} does not exist: run `make demo` first, or give another file")
     result = measure(parsed.model, parsed.head, parsed.rounds, parsed.threads)
     sys.stdout.write(f"{result['title']}\n\n{table(result)}\n")
     if parsed.json:

@@ -35,25 +35,26 @@ from pipeline.models.device import use_threads
 from pipeline.models.weights import load_generator
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import crop_to
+from pipeline.physics.low_resolution import LowResolutionImage
 
 LESIONS = ((2.0, 0.2), (3.0, 0.15), (4.0, 0.1))
-"""Diameters, in low-resolution voxels, and contrasts, as fractions of the range, that must be caught."""
+"""Diameters, in low-resolution voxels, and contrasts, as fractions of the range, that must be detected."""
 SMALL_LESIONS = ((1.0, 0.2), (1.5, 0.2), (2.0, 0.1))
-"""The same that show where the gate ends."""
+"""Smaller ones, near the detection limit of the gate."""
 GAMMAS = (0.9, 1.1)
 SHIFT = 0.5
-"""In high-resolution voxels, along every axis that was coarsened."""
+"""Shift in high-resolution voxels, along every downsampled axis."""
 REFERENCE, ZEROFILL = "reference", "zerofill"
 
 
 class Case(NamedTuple):
-    """What the gate is shown.
+    """Input of the gate.
 
     Attributes:
-        kind: what was done, "honest" where nothing was.
-        amount: how much of it, in words.
-        restored: the output, normalised.
-        measured: the measurement.
+        kind: manipulation, or "valid" for none.
+        amount: size of the manipulation, as text.
+        restored: the restored image, normalised.
+        measured: the low-resolution input.
     """
 
     kind: str
@@ -71,58 +72,58 @@ def ball(shape: tuple[int, ...], centre: NDArray[np.intp], radii: NDArray[np.flo
 
 
 def shifted(image: NDArray[np.floating], axis: int) -> NDArray[np.floating]:
-    """Return the image half a voxel further along an axis."""
+    """Return the image shifted by half a voxel along an axis."""
     moves = [SHIFT if one == axis else 0.0 for one in range(image.ndim)]
     return np.asarray(ndimage.shift(image, moves, order=3, mode="nearest"), dtype=np.float32)
 
 
 def cheats(
-    honest: NDArray[np.floating],
+    valid: NDArray[np.floating],
     reference: Image,
     measured: NDArray[np.float32],
     model: ForwardModel,
     seed: int,
     lesions: Sequence[tuple[float, float]] = LESIONS,
 ) -> Iterator[Case]:
-    """Insert cheating into an honest output.
+    """Manipulate a valid result.
 
     Args:
-        honest: the output, of the shape of the reference.
+        valid: the restored image, of the shape of the reference.
         reference: the volume with its mask "foreground".
-        measured: what the output was made of.
+        measured: the low-resolution input of the result.
         model: the forward model.
-        seed: of the lesions' places and signs.
-        lesions: their diameters and contrasts.
+        seed: seed of the positions and signs of the lesions.
+        lesions: diameters and contrasts of the lesions.
 
     Yields:
-        Lesions that the measurement knows nothing of, lesions that the output knows nothing of, shifts, gammas.
+        Lesions in the result but not in the input, lesions in the input but not in the result, shifts, gammas.
     """
     generator = np.random.default_rng(seed)
     coarse = max(factor * length for factor, length in zip(model.factors, reference.spacing, strict=True))
     for diameter, contrast in lesions:
         radii = diameter / 2 * coarse / np.array(reference.spacing)
-        # A volume of a few slices holds a part of a lesion that is cut by its first and last.
+        # In a volume of few slices, a lesion may extend beyond the first and last slice.
         inside = _eroded(reference.masks["foreground"], radii)
         for kind in ("invented lesion", "removed lesion"):
             centre = generator.choice(np.argwhere(inside))
-            # What is dark already cannot become much darker: there is no intensity below zero.
+            # Dark tissue cannot become much darker, since intensities are not negative.
             dark = reference.data[tuple(centre)] < 2 * contrast
             sign = 1 if dark else generator.choice([-1, 1])
             lesion = sign * contrast * ball(reference.data.shape, centre, radii)
             amount = f"{diameter:g} voxels, {contrast:.0%}"
             if kind == "invented lesion":
-                yield Case(kind, amount, honest + lesion, measured)
+                yield Case(kind, amount, valid + lesion, measured)
             else:
-                yield Case(kind, amount, honest, model.measure(reference.data + lesion))
+                yield Case(kind, amount, valid, model.simulate(reference.data + lesion))
     for axis, factor in enumerate(model.factors):
         if factor > 1:
-            yield Case("shift", f"{SHIFT} voxels", shifted(honest, axis), measured)
+            yield Case("shift", f"{SHIFT} voxels", shifted(valid, axis), measured)
     for gamma in GAMMAS:
-        yield Case("gamma", f"{gamma}", np.maximum(honest, 0) ** gamma, measured)
+        yield Case("gamma", f"{gamma}", np.maximum(valid, 0) ** gamma, measured)
 
 
 def _eroded(mask: NDArray[np.bool_], radii: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Where a lesion's centre may lie: within the foreground, at least a radius away from its rim inside the slices."""
+    """Return the possible centres of a lesion: foreground at least one radius from its edge, within the slices."""
     size = [
         1 if length <= 2 * radius else 2 * int(radius) + 1 for length, radius in zip(mask.shape, radii, strict=True)
     ]
@@ -132,7 +133,7 @@ def _eroded(mask: NDArray[np.bool_], radii: NDArray[np.float64]) -> NDArray[np.b
 
 
 def block(image: Image, most: int) -> Image:
-    """Return the slices in the middle of a volume."""
+    """Return the central slices of a volume."""
     axis = image.slice_axis
     size = image.data.shape[axis]
     chosen = np.arange(max(0, (size - most) // 2), min(size, (size + most) // 2))
@@ -140,29 +141,30 @@ def block(image: Image, most: int) -> Image:
     return image.with_data(data, masks={"foreground": mask})
 
 
-class Scene(NamedTuple):
-    """A volume, how it was measured, the measurement, and outputs that were not tampered with, by method."""
+class ValidResults(NamedTuple):
+    """A reference, its low-resolution input with the forward model, and valid results by method."""
 
     reference: Image
-    lr: Image
+    lr: LowResolutionImage
     model: ForwardModel
     outputs: dict[str, NDArray[np.floating]]
 
 
-def as_in_the_run(run: Path, volume: str, methods: list[str]) -> Scene:
-    """Take a volume with the predictions of a run."""
-    reference, lr = (read_image(run / f"{kind}/{volume}.safetensors") for kind in ("extracted", "degraded"))
+def as_in_the_run(run: Path, volume: str, methods: list[str]) -> ValidResults:
+    """Read a volume and its results from a run."""
+    reference = read_image(run / f"extracted/{volume}.safetensors")
+    lr = read_image(run / f"degraded/{volume}.safetensors", LowResolutionImage)
     paths = {method: prediction_path(run / "predictions", method, volume, suffix_of(lr)) for method in methods}
     outputs = {method: read_prediction(path, reference) for method, path in paths.items()}
-    return Scene(reference, lr, lr.forward_model, {REFERENCE: reference.data, **outputs})
+    return ValidResults(reference, lr, lr.forward_model, {REFERENCE: reference.data, **outputs})
 
 
-def anew(run: Path, volume: str, methods: list[str], sigma: float, most: int) -> Scene:
-    """Measure the slices in the middle of a volume with another noise, and restores them."""
+def anew(run: Path, volume: str, methods: list[str], sigma: float, most: int) -> ValidResults:
+    """Degrade the central slices of a volume with another noise level, and restore them."""
     whole = as_in_the_run(run, volume, [])
     reference = block(whole.reference, most)
     model = replace(whole.model, hr_shape=tuple(reference.data.shape), noise_sigma=sigma)
-    measured = model.measure(reference.data)
+    measured = model.simulate(reference.data)
     lr = whole.lr.with_data(measured, forward_model=model)
     outputs = {REFERENCE: reference.data}
     for method in methods:
@@ -171,21 +173,21 @@ def anew(run: Path, volume: str, methods: list[str], sigma: float, most: int) ->
         else:
             restored = restore(load_generator(run / f"models/{method}/generator.safetensors").eval(), lr, Infer())
         outputs[method] = crop_to(restored, reference.data.shape)
-    return Scene(reference, lr, model, outputs)
+    return ValidResults(reference, lr, model, outputs)
 
 
-def judged(scene: Scene, volume: str) -> Iterator[dict[str, object]]:
-    """Judge the honest outputs of a scene, and what is inserted into them."""
-    reference, lr, model, honest = scene
-    for seed, (method, restored) in enumerate(honest.items()):
+def gate_rows(results: ValidResults, volume: str) -> Iterator[dict[str, object]]:
+    """Apply the gate to the valid results of a volume and to manipulated ones."""
+    reference, lr, model, valid = results
+    for seed, (method, restored) in enumerate(valid.items()):
         inserted = cheats(restored, reference, lr.data, model, seed, (*LESIONS, *SMALL_LESIONS))
-        for case in (Case("honest", "", restored, lr.data), *inserted):
+        for case in (Case("valid", "", restored, lr.data), *inserted):
             checks = check_consistency(case.restored, case.measured, model, lesion_windows(lr))
             yield row(volume, model.noise_sigma, method, case, checks)
 
 
 def row(volume: str, sigma: float, method: str, case: Case, checks: list[Check]) -> dict[str, object]:
-    """Return a line of the table: how far the gates came to their limits, 1 being the limit."""
+    """Return a row of the table: values of the gates relative to their limits."""
     shares = {check.gate: check.value / check.limit for check in checks}
     caught = any(not check.passed for check in checks)
     known = {"volume": volume, "noise": sigma, "method": method, "kind": case.kind, "amount": case.amount}
@@ -193,23 +195,25 @@ def row(volume: str, sigma: float, method: str, case: Case, checks: list[Check])
 
 
 def main() -> None:
-    """Print how many inserted cases were caught, and how many honest outputs were."""
+    """Print the number of detected manipulations, and of valid results that fail."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, required=True, help="folder of a finished run, such as results/demo")
     parser.add_argument("--volumes", nargs="+", required=True, help="volumes of the run")
     methods = [ZEROFILL, "rrdb_l1", "brainsr"]
     parser.add_argument("--methods", nargs="*", default=methods, help="methods of the run")
-    parser.add_argument("--noise", type=float, nargs="*", default=[], help="noise levels; none takes the run as it is")
-    parser.add_argument("--slices", type=int, default=24, help="with --noise: most slices of a volume")
-    parser.add_argument("--output", type=Path, help="where all cases are written (.csv)")
+    parser.add_argument(
+        "--noise", type=float, nargs="*", default=[], help="noise levels; by default, the results of the run are used"
+    )
+    parser.add_argument("--slices", type=int, default=24, help="with --noise: maximum number of slices per volume")
+    parser.add_argument("--output", type=Path, help="table of all cases (.csv)")
     arguments = parser.parse_args()
     use_threads(2)
     run, methods = arguments.run, arguments.methods
     rows = []
     for volume in arguments.volumes:
-        scenes = [anew(run, volume, methods, sigma, arguments.slices) for sigma in arguments.noise]
-        for scene in scenes or [as_in_the_run(run, volume, methods)]:
-            rows.extend(judged(scene, volume))
+        sources = [anew(run, volume, methods, sigma, arguments.slices) for sigma in arguments.noise]
+        for one in sources or [as_in_the_run(run, volume, methods)]:
+            rows.extend(gate_rows(one, volume))
     table = pd.DataFrame(rows)
     if arguments.output:
         table.to_csv(arguments.output, index=False)

@@ -5,8 +5,7 @@
 Prints for every volume and method:
 
 - the detection rate of the observer of the study, with its interval, and the difference of the delivered method to
-  every
-  other method, corrected for false alarms (as detection_rates.csv of a run, with more draws);
+  every other method, corrected for false alarms (as detection_rates.csv of a run, with more draws);
 - the contrast of a structure after restoration, as seen by the template of the observer, and the standard deviation of
   its response without structures, both relative to the inserted contrast;
 - the detection rate of a second observer at the same false-alarm rate: a channelised Hotelling observer (Barrett and
@@ -59,9 +58,9 @@ from pipeline.tables.inserted_structures import DETECTION_COUNTS
 SEED = 2026
 BASELINES = ("bicubic", "bspline3", "zerofill", "nlm_bspline3")
 BLURS = (0.0, 1.0, 2.0, 4.0)
-"""Widths of the channels beside the structure's own, in voxels: Gaussian blurs of its template."""
+"""Widths of the channels in voxels: Gaussian blurs of the template of the structure."""
 RIDGE = 1e-6
-"""Added to the channels' covariance, as a share of its mean variance."""
+"""Ridge of the channel covariance, as a fraction of its mean variance."""
 
 
 def variants(folder: Path, settings: Infer, deliver: str) -> dict[str, Restore]:
@@ -91,7 +90,7 @@ def bank_of(condition: Condition, margin: int) -> NDArray[np.float64]:
 
 
 def answers(images: NDArray[np.floating], sites: Sites, bank: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return what each channel answers at each site, shape (sites, channels)."""
+    """Return the response of each channel at each site, shape (sites, channels)."""
     side = bank.shape[-1]
     windows = np.lib.stride_tricks.sliding_window_view(images, (side, side), axis=(1, 2))
     slices, rows, columns = sites.places.T
@@ -101,7 +100,7 @@ def answers(images: NDArray[np.floating], sites: Sites, bank: NDArray[np.float64
 
 
 def adapted(shown: list[RestoredPair], settings: Insertion, condition: Condition) -> Responses:
-    """Let the second observer look at the draws of one method and contrast, each with weights from the other draws."""
+    """Apply the second observer to the draws of one method and contrast, with weights from the other draws."""
     bank = bank_of(condition, max(shown[0].base.model.factors))
     looks = [one.plan.sites[condition] for one in shown]
     present, absent, plain = (
@@ -128,7 +127,7 @@ def adapted(shown: list[RestoredPair], settings: Insertion, condition: Condition
 
 
 def observe_twice(shown: list[RestoredPair], settings: Insertion) -> Iterator[tuple[str, Responses]]:
-    """Yield what both observers see of the draws of one method and contrast, under the names of the observers."""
+    """Yield the responses of both observers to the draws of one method and contrast, with the observer's name."""
     for one in shown:
         yield from (("study", seen) for seen in observe(one, settings))
     for condition in shown[0].plan.sites:
@@ -136,13 +135,13 @@ def observe_twice(shown: list[RestoredPair], settings: Insertion) -> Iterator[tu
 
 
 def transfers(seen: list[Responses], contrast: float) -> pd.DataFrame:
-    """Return what is left of the structures' contrast, and the spread of answers without them, by method and kind."""
+    """Return contrast recovery and standard deviation of the response without structures, by method and kind."""
     rows = [
         {
             "method": one.method,
             "kind": one.condition.kind,
-            "contrast left": float(np.mean(one.present - one.absent)) / contrast,
-            "spread": float(np.std(one.background)) / contrast,
+            "contrast recovery": float(np.mean(one.present - one.absent)) / contrast,
+            "standard deviation": float(np.std(one.background)) / contrast,
         }
         for one in seen
         if one.contrast == contrast
@@ -158,7 +157,7 @@ def print_table(title: str, table: pd.DataFrame) -> None:
 
 
 def rates_of(reference: Image, seen: list[Responses], deliver: str, detailed: bool) -> pd.DataFrame:
-    """Return rates with intervals, over all that was inserted, or also by kind."""
+    """Return detection rates with intervals, over all inserted structures or by kind."""
     pair = (
         DETECTION_COUNTS.frame(count_detections(reference, seen)),
         INSERTED_PLACES.frame(list_places(reference, seen)),
@@ -189,10 +188,14 @@ def study_volume(run: Path, volume: str, settings: Insertion, deliver: str) -> N
     for shown in groups.values():
         for name, one in observe_twice(shown, settings):
             seen[name].append(one)
-    print_table(f"{volume}: found by the study's observer", rates_of(reference, seen["study"], deliver, detailed=True))
-    print_table(f"{volume}: contrast left and spread", transfers(seen["study"], settings.contrasts[0]).round(2))
     print_table(
-        f"{volume}: found by the adapted observer", rates_of(reference, seen["adapted"], deliver, detailed=False)
+        f"{volume}: detected by the observer of the study", rates_of(reference, seen["study"], deliver, detailed=True)
+    )
+    print_table(
+        f"{volume}: contrast recovery and standard deviation", transfers(seen["study"], settings.contrasts[0]).round(2)
+    )
+    print_table(
+        f"{volume}: detected by the adapted observer", rates_of(reference, seen["adapted"], deliver, detailed=False)
     )
 
 
@@ -201,9 +204,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, required=True, help="folder of a finished run, such as results/demo")
     parser.add_argument("--volumes", nargs="+", required=True, help="volumes of the run")
-    parser.add_argument("--draws", type=int, default=4, help="times that structures are inserted")
-    parser.add_argument("--threads", type=int, default=2, help="of the computation")
-    parser.add_argument("--deliver", default="brainsr", help="method that the others are compared with")
+    parser.add_argument("--draws", type=int, default=4, help="number of times that structures are inserted")
+    parser.add_argument("--threads", type=int, default=2, help="number of threads")
+    parser.add_argument("--deliver", default="brainsr", help="method with which the others are compared")
     arguments = parser.parse_args()
     use_threads(arguments.threads)
     pd.set_option("display.width", 200)

@@ -33,7 +33,7 @@ PIXEL_UM = 0.5
 
 
 def block(rows: slice, columns: slice) -> NDArray[np.uint16]:
-    """Return a part of a synthetic micrograph: bright cells on a dark ground, with noise. The same place, the same."""
+    """Return a part of a synthetic micrograph: bright cells on dark background, with noise; fixed by position."""
     y, x = np.arange(rows.start, rows.stop)[:, None], np.arange(columns.start, columns.stop)[None, :]
     cells = np.sin(y / 23 + np.sin(x / 91)) * np.sin(x / 19 + np.sin(y / 57))
     noise = np.random.default_rng((rows.start, columns.start)).normal(0, 400, (y.size, x.size))
@@ -41,7 +41,7 @@ def block(rows: slice, columns: slice) -> NDArray[np.uint16]:
 
 
 def make_image(path: Path, rows: int, columns: int) -> Path:
-    """Write a tiled, compressed image of one plane in the format that its name tells; return `path`."""
+    """Write a tiled, compressed image of one plane in the format of its extension; return `path`."""
     if path.suffix == ".zarr":
         group = zarr.open_group(path, mode="w", zarr_format=3)
         level = create_level(group, "0", (rows, columns), np.dtype(np.uint16), "yx")
@@ -70,14 +70,14 @@ def _tiles(rows: int, columns: int) -> Iterator[NDArray[np.uint16]]:
 
 
 def make_network(path: Path) -> Path:
-    """Write the smallest network, which enlarges by 2; return `path`."""
+    """Write the smallest network, with factor 2; return `path`."""
     torch.manual_seed(0)
     save_generator(path, Generator(Shape(factor=2, blocks=1, features=8, growth=4, noise_map=True)))
     return path
 
 
 def apply_measured(network: Path, source: Path, output: Path, *options: str) -> Cost:
-    """Run `brainsr apply` in a process of its own.
+    """Run `brainsr apply` in a separate process.
 
     Raises:
         RuntimeError: it failed; the text is what it wrote.
@@ -88,10 +88,14 @@ def apply_measured(network: Path, source: Path, output: Path, *options: str) -> 
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Make the table."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sides", type=int, nargs="+", default=[2000, 5000], metavar="PIXELS", help="of the images")
-    parser.add_argument("--work", type=Path, required=True, metavar="FOLDER", help="for images and results; made")
+    parser.add_argument(
+        "--sides", type=int, nargs="+", default=[2000, 5000], metavar="PIXELS", help="sides of the images"
+    )
+    parser.add_argument(
+        "--work", type=Path, required=True, metavar="FOLDER", help="folder of images and results; created"
+    )
     parsed = parser.parse_args(arguments)
     parsed.work.mkdir(parents=True)
     network = make_network(parsed.work / "generator.safetensors")

@@ -32,11 +32,11 @@ from pipeline.physics.grid import crop_to
 
 METRICS = {"psnr": psnr.per_slice, "ssim": ssim.per_slice}
 EVERY = 3
-"""Only every third slice is restored: neighbours say the same."""
+"""Only every third slice is restored, since adjacent slices are similar."""
 
 
 def read_head(path: Path, slices: tuple[int, int], plane: str) -> Image:
-    """Read and normalises a block of a volume, and keep every third slice of it."""
+    """Read and normalise a block of a volume, and keep every third slice."""
     image = format_of(path).read(path)
     block = normalise(cut_block(image, slices, 2), Extract.model_validate({"plane": plane}))
     name = path.name.split(".")[0]
@@ -49,7 +49,7 @@ def read_head(path: Path, slices: tuple[int, int], plane: str) -> Image:
 
 
 def measured(reference: Image, estimate: np.ndarray, method: str) -> list[dict[str, object]]:
-    """Measure every slice over its foreground."""
+    """Evaluate every slice over its foreground."""
     found = crop_to(estimate, reference.data.shape)
     rows = []
     for index in reference.block.foreground_slices:
@@ -91,7 +91,7 @@ def main() -> None:
 
 
 def split_of(path: Path) -> str:
-    """Return the split that an extracted volume belongs to."""
+    """Return the split of an extracted volume."""
     return map_image(path).identity.split
 
 

@@ -32,11 +32,11 @@ OURS, THEIRS = "#0b7285", "#9aa3ad"
 HEADROOM = 1.25
 """Of an axis, for the legend."""
 CLOSE = 0.4
-"""Ratios this little below what was aimed at have their number behind that mark."""
+"""Ratios within this distance below the target have their label behind the target mark."""
 
 
 def run_part(name: str, folder: Path, options: Sequence[str]) -> None:
-    """Measure a part in a process of its own; what it prints is shown."""
+    """Run a benchmark in a separate process; its output is shown."""
     command = [sys.executable, "-m", f"benchmarks.{name}", "--json", str(folder / f"{name}.json"), *options]
     subprocess.run(command, check=True)
 
@@ -47,7 +47,7 @@ def read_parts(folder: Path) -> dict[str, Any]:
 
 
 def bars(parts: Mapping[str, Any]) -> list[tuple[str, float, float]]:
-    """Return what is drawn of each comparison: its name, the ratio, and the ratio that was aimed at."""
+    """Return name, ratio and target ratio of each comparison."""
     one = parts["inference"]
     found = [(row["case"], row["ratio"], 1.4) for row in one["rows"] if "ratio" in row and "float16" not in row["case"]]
     found += [(row["case"].replace(": ", ",\n"), row["ratio"], 2.5) for row in one["heads"]]
@@ -57,7 +57,7 @@ def bars(parts: Mapping[str, Any]) -> list[tuple[str, float, float]]:
 
 
 def draw_ratios(parts: Mapping[str, Any], path: Path) -> None:
-    """Draw how many times faster than its peer each part is."""
+    """Plot the speed of each part relative to its peer."""
     rows = bars(parts)
     figure, axes = plt.subplots(figsize=(8, 0.42 * len(rows) + 1.2), layout="constrained")
     places = np.arange(len(rows))[::-1]
@@ -76,7 +76,7 @@ def draw_ratios(parts: Mapping[str, Any], path: Path) -> None:
 
 
 def draw_curves(costs: Mapping[str, Any], path: Path) -> None:
-    """Draw time and memory against the size of a slice, the number of volumes and that of tiles."""
+    """Plot time and memory against slice size, number of volumes and number of tiles."""
     kinds = {
         "low-resolution voxels of a slice": ([row["side"] ** 2 for row in costs["slices"]], costs["slices"]),
         "volumes": ([row["count"] for row in costs["volumes"]], costs["volumes"]),
@@ -123,17 +123,17 @@ def text(parts: Mapping[str, Any]) -> str:
 
 
 def _told(module: ModuleType) -> str:
-    """Return what a measurement says of itself, below its title and its command."""
+    """Return the description of a benchmark from its docstring, without title and command."""
     return (module.__doc__ or "").split("\n\n", 2)[2].strip()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measures, and writes the page."""
+    """Run the benchmarks and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     inference.add_options(parser)
-    parser.add_argument("--results", type=Path, default=Path("results/benchmarks"), help="folder of the numbers")
-    parser.add_argument("--rounds", type=int, default=5, help="that count")
-    parser.add_argument("--only-write", action="store_true", help="measure nothing")
+    parser.add_argument("--results", type=Path, default=Path("results/benchmarks"), help="folder of the results")
+    parser.add_argument("--rounds", type=int, default=5, help="number of measured rounds")
+    parser.add_argument("--only-write", action="store_true", help="only render the page from existing results")
     parsed = parser.parse_args(arguments)
     parsed.results.mkdir(parents=True, exist_ok=True)
     if not parsed.only_write:

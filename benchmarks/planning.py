@@ -59,7 +59,7 @@ def make_project(folder: Path, volumes: int) -> Path:
 
 
 def plan(config: Path, volumes: int) -> Plan:
-    """Plan a run that was never started.
+    """Plan a run without existing results.
 
     Raises:
         RuntimeError: it failed; the text is what Snakemake wrote.
@@ -74,7 +74,7 @@ def plan(config: Path, volumes: int) -> Plan:
 
 
 def draw(plans: Sequence[Plan], path: Path) -> None:
-    """Draw processor time and memory over the number of volumes, on logarithmic axes, with the bounds."""
+    """Plot processor time and memory against the number of volumes, on logarithmic axes, with the bounds."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), constrained_layout=True)
     volumes = [plan.volumes for plan in plans]
     time_axis = [plan.cost.processor_seconds / 60 for plan in plans]
@@ -94,11 +94,11 @@ def draw(plans: Sequence[Plan], path: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Make the table and the figure."""
+    """Print the table and plot the figure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--volumes", type=int, nargs="+", default=[100, 1000, 10000], metavar="NUMBER")
-    parser.add_argument("--work", type=Path, required=True, metavar="FOLDER", help="for the projects; made")
-    parser.add_argument("--figure", type=Path, metavar="PATH", help="the picture (.png)")
+    parser.add_argument("--work", type=Path, required=True, metavar="FOLDER", help="folder of the projects; created")
+    parser.add_argument("--figure", type=Path, metavar="PATH", help="figure (.png)")
     parsed = parser.parse_args(arguments)
     plans = []
     print("| volumes | jobs | time / s | processor time / s | peak memory / MiB |")  # noqa: T201

@@ -41,16 +41,18 @@ from benchmarks.timing import machine, run_apart
 from pipeline.config.sections import Degrade, Extract
 from pipeline.config.volumes import Volume
 from pipeline.formats import nifti
+from pipeline.formats.io import extraction
+from pipeline.image import normalisation
 from pipeline.image.intensity import PERCENTILE
 from pipeline.physics.forward import ForwardModel
-from pipeline.steps import degrade, extract
+from pipeline.steps import degrade
 
 FACTOR = 4
 SIGMA = 0.02
 AT_ONCE = 2
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")
 SHELLS = ((0.9, 500.0), (0.78, 120.0), (0.72, 700.0), (0.5, 1000.0), (0.15, 200.0))
-"""Of the head: scalp, skull, grey matter, white matter, ventricle; outer radius and intensity."""
+"""Outer radius and intensity of scalp, skull, grey matter, white matter and ventricle."""
 VOLUME = {"id": "head", "subject": "head", "split": "test", "source": "head"}
 
 Seconds = dict[str, float]
@@ -79,7 +81,7 @@ class Clock:
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Count what happens inside the block for a step."""
+        """Count the time inside the block for a step."""
         begin = time.perf_counter()
         yield
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begin
@@ -95,41 +97,42 @@ class Clock:
         return patch.object(owner, function, timed)
 
     def stopped(self, rest: str) -> Seconds:
-        """Return the seconds by step; those between the steps count for `rest`."""
+        """Return the seconds by step; time between the steps counts for `rest`."""
         total = time.perf_counter() - self._begin
         self.seconds[rest] = self.seconds.get(rest, 0.0) + total - sum(self.seconds.values())
         return {**self.seconds, "total": total}
 
 
 def run_ours(source: Path, folder: Path) -> Seconds:
-    """Run the stages extract and degrade as their command lines do."""
-    arguments = degrade_arguments(folder)
+    """Run the steps extract and degrade."""
+    options = degrade_options(folder)
     clock = Clock()
     with (
         clock.watching(nifti, "read", "read"),
-        clock.watching(extract, "slices_first", "read"),
-        clock.watching(extract, "foreground_mask", "foreground"),
-        clock.watching(extract, "write_image", "write"),
+        clock.watching(extraction, "slices_first", "read"),
+        clock.watching(normalisation, "foreground_mask", "foreground"),
+        clock.watching(extraction, "write_image", "write"),
         clock.watching(degrade, "write_image", "write"),
         clock.watching(ForwardModel, "coarsen", "coarsen"),
         clock.watching(ForwardModel, "add_noise", "noise"),
     ):
-        extract.extract(source, Volume(**VOLUME), Extract(), arguments.input, format_name="nifti")
-        degrade.main(arguments)
+        extraction.extract(source, Volume.model_validate(VOLUME), Extract(), options.input, format_name="nifti")
+        degrade.run(options)
     return clock.stopped("scale")
 
 
-def degrade_arguments(folder: Path) -> argparse.Namespace:
-    """Return the arguments of the stage degrade."""
-    low, model = folder / "low.safetensors", folder / "low.json"
-    settings = Degrade(factor=FACTOR, noise_sigma=SIGMA).model_dump_json()
-    return argparse.Namespace(
-        input=folder / "high.safetensors", output=low, forward_model=model, seed=0, settings=settings
+def degrade_options(folder: Path) -> degrade.Options:
+    """Return the options of the step degrade."""
+    return degrade.Options(
+        input=folder / "high.safetensors",
+        output=folder / "low.safetensors",
+        forward_model=folder / "low.json",
+        settings=Degrade(factor=FACTOR, noise_sigma=SIGMA),
     )
 
 
 def run_torchio(source: Path, folder: Path, minimal: bool) -> Seconds:
-    """Take the same steps with the transforms of torchio."""
+    """Run the same steps with the transforms of torchio."""
     import torchio
 
     clock = Clock()
@@ -156,7 +159,7 @@ def run_torchio(source: Path, folder: Path, minimal: bool) -> Seconds:
 
 
 def run_monai(source: Path, folder: Path, minimal: bool) -> Seconds:
-    """Take the same steps with the transforms of monai."""
+    """Run the same steps with the transforms of monai."""
     from monai import transforms
 
     clock = Clock()
@@ -182,18 +185,18 @@ def run_monai(source: Path, folder: Path, minimal: bool) -> Seconds:
 
 
 def contenders() -> dict[str, Run]:
-    """Return who takes part, by name: ours first, then the libraries that are installed."""
+    """Return all implementations by name: ours first, then the installed libraries."""
     found: dict[str, Run] = {"ours": run_ours}
     for name, run in (("torchio", run_torchio), ("monai", run_monai)):
         if find_spec(name) is None:
-            print(f"{name} is not installed and left out: python -m pip install {name}", file=sys.stderr)  # noqa: T201
+            sys.stderr.write(f"{name} is not installed and is skipped; to install it: python -m pip install {name}\n")
         else:
             found |= {name: partial(run, minimal=False), f"{name}, minimal": partial(run, minimal=True)}
     return found
 
 
 def in_turns(runs: Mapping[str, Callable[[], Seconds]], rounds: int) -> dict[str, Seconds]:
-    """Run all in turns, and once before that does not count; return the median of every step."""
+    """Run all implementations in turns, after one warm-up; return the median of every step."""
     measured: dict[str, list[Seconds]] = {name: [] for name in runs}
     for number in range(rounds + 1):
         for name, run in runs.items():
@@ -203,12 +206,12 @@ def in_turns(runs: Mapping[str, Callable[[], Seconds]], rounds: int) -> dict[str
 
 
 def at_once(name: str, source: Path, folder: Path, volumes: int) -> tuple[float, float]:
-    """Handle volumes in `AT_ONCE` processes of one thread each.
+    """Process volumes in `AT_ONCE` concurrent single-threaded processes.
 
-    Ours starts two processes a volume, one a stage, as the workflow does; the others start once for all their volumes.
+    Ours starts two processes per volume, one per step, as in the workflow; the others start once for all volumes.
 
     Returns:
-        Seconds a volume, and the largest peak of resident memory of a process, in MiB.
+        Seconds per volume, and the maximum peak resident memory of a process, in MiB.
     """
     begin = time.perf_counter()
     with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -225,23 +228,23 @@ def _one_after_the_other(name: str, source: Path, folder: Path, volumes: int) ->
         )
         code = f"{call}\nfor _ in range({volumes}): run(Path({str(source)!r}), Path({str(folder)!r}))"
         return _peak_mib(folder, "-c", code)
-    given = degrade_arguments(folder)
+    given = degrade_options(folder)
     extracting = ("--input", source, "--output", given.input, "--volume", json.dumps(VOLUME))
     degrading = ("--input", given.input, "--output", given.output, "--forward-model", given.forward_model)
-    commands = [("extract", *extracting), ("degrade", *degrading, "--settings", given.settings)]
-    return max(_peak_mib(folder, "-m", "pipeline", *command) for _ in range(volumes) for command in commands)
+    commands = [("extract", *extracting), ("degrade", *degrading, "--settings", given.settings.model_dump_json())]
+    return max(_peak_mib(folder, "-m", "pipeline.steps", *command) for _ in range(volumes) for command in commands)
 
 
 def _peak_mib(folder: Path, *arguments: str | Path) -> float:
-    """Run a process of Python with one thread and return its peak of resident memory."""
+    """Run Python with one thread and return its peak resident memory in MiB."""
     cost = run_apart([sys.executable, *arguments], folder / "log", dict.fromkeys(THREADS, "1"))
     return cost.peak_bytes / 2**20
 
 
 def measured(source: Path, folder: Path, rounds: int, volumes: int) -> list[dict[str, Any]]:
-    """Return a row for every peer."""
+    """Return one row per peer."""
     runs = contenders()
-    # First, since a new process is said to have had the memory of the one that it was forked from.
+    # First, since the peak memory of a forked process includes that of its parent.
     costs = {name: at_once(name, source, folder, volumes) for name in runs}
     steps = in_turns({name: partial(run, source, folder) for name, run in runs.items()}, rounds)
     return [
@@ -266,7 +269,7 @@ COLUMNS = ("read", "foreground", "scale", "coarsen", "noise", "write", "total")
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return the rows as a table of Markdown, seconds by step."""
+    """Return the rows as a Markdown table, in seconds by step."""
     titles = ["", *COLUMNS, "to ours", "two processes, s per volume", "to ours", "peak MiB"]
     lines = [f"| {' | '.join(titles)} |", f"| --- {'| ---: ' * (len(titles) - 1)}|"]
     for row in rows:
@@ -277,14 +280,18 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Make the table."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--side", type=int, default=256, metavar="VOXELS", help="of the head (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=5, metavar="NUMBER", help="that count (default: %(default)s)")
-    text = "handled by each of the two processes (default: %(default)s)"
+    parser.add_argument(
+        "--side", type=int, default=256, metavar="VOXELS", help="side of the head (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=5, metavar="NUMBER", help="measured rounds (default: %(default)s)"
+    )
+    text = "volumes per process (default: %(default)s)"
     parser.add_argument("--volumes", type=int, default=4, metavar="NUMBER", help=text)
-    parser.add_argument("--input", type=Path, metavar="PATH", help="a NIfTI file instead of the made head")
-    parser.add_argument("--json", type=Path, metavar="PATH", help="where the rows are written as well")
+    parser.add_argument("--input", type=Path, metavar="PATH", help="a NIfTI file instead of the synthetic head")
+    parser.add_argument("--json", type=Path, metavar="PATH", help="also write the results to this file")
     parsed = parser.parse_args(arguments)
     warnings.simplefilter("ignore")
     with TemporaryDirectory() as folder:

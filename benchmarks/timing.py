@@ -1,4 +1,4 @@
-"""What measurements share: contenders take turns, so that a busy moment strikes all; the machine is described."""
+"""Shared by all benchmarks: timing in turns, so that load affects all equally, and a description of the machine."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ BYTES_PER_KIB = 1024
 
 
 class Cost(NamedTuple):
-    """What a process took.
+    """Time and memory of a process.
 
     Attributes:
-        seconds: by the clock on the wall.
-        processor_seconds: of all its threads.
-        peak_bytes: of resident memory; Linux tells at least what this process, which started it, takes itself.
+        seconds: elapsed time.
+        processor_seconds: processor time of all threads.
+        peak_bytes: peak resident memory; on Linux at least that of the parent process.
     """
 
     seconds: float
@@ -35,15 +35,15 @@ class Cost(NamedTuple):
 
 
 def run_apart(command: Sequence[str | Path], log: Path, variables: Mapping[str, str] | None = None) -> Cost:
-    """Run a command to its end.
+    """Run a command and wait for it.
 
     Args:
         command: program and arguments; Python finds the packages of this checkout.
-        log: where all goes that it prints.
-        variables: of its environment, beside those of this process.
+        log: file for its output.
+        variables: additional environment variables.
 
     Raises:
-        RuntimeError: it failed; the text is what it printed.
+        RuntimeError: the command failed; the message is its output.
     """
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT), **(variables or {})}
     began = time.monotonic()
@@ -59,20 +59,20 @@ def run_apart(command: Sequence[str | Path], log: Path, variables: Mapping[str, 
 
 @contextmanager
 def kept_apart(make: Callable[..., Callable[[Any], Any]], *arguments: Any) -> Iterator[Callable[[Any], Any]]:
-    """Keep a function ready in a process of its own, where no other contender has changed how memory is handled.
+    """Run a function in a separate process, unaffected by memory settings of other implementations.
 
     Args:
-        make: returns the function, in that process; itself a function of a module.
-        arguments: of `make`.
+        make: creates the function in that process; must be importable.
+        arguments: arguments of `make`.
 
     Yields:
-        The function. What it is given and what it returns go from process to process; None ends it.
+        The function. Its argument and result are passed between the processes; None ends the process.
     """
     context = get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, make, arguments), daemon=True)
     process.start()
-    # Whoever waits for a process that has died would wait forever, were its end of the pipe still open here.
+    # With the other end of the pipe open in this process, waiting for a process that has died would never end.
     theirs.close()
 
     def call(given: Any) -> Any:
@@ -91,11 +91,11 @@ def _serve(connection: Connection, make: Callable[..., Callable[[Any], Any]], ar
 
 
 def interleaved(functions: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Return the seconds of every call; each function is called once before it counts, then all in turn.
+    """Return the seconds of every call; after one warm-up call each, the functions are called in turn.
 
     Args:
-        functions: by name.
-        rounds: calls of each that count.
+        functions: functions by name.
+        rounds: number of measured calls of each.
     """
     for function in functions.values():
         function()
@@ -120,8 +120,8 @@ def against(seconds: Mapping[str, Sequence[float]], name: str, peer: str) -> dic
 
 
 def machine() -> dict[str, str]:
-    """Describe where this runs."""
-    import torch  # large, so that not every measurement starts processes from beside it
+    """Describe the machine."""
+    import torch  # imported here, since its memory would count for child processes
 
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
     model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())

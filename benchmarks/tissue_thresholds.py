@@ -24,13 +24,14 @@ from pipeline.fidelity.tissue import CLASSES, MICROLITRES, class_thresholds
 from pipeline.formats.io.container import read_image
 from pipeline.formats.io.predictions import prediction_path, read_prediction, restored_image, suffix_of
 from pipeline.image.image import MILLIMETRES, Image
+from pipeline.physics.low_resolution import LowResolutionImage
 
 REFERENCE = "reference"
 
 
 def images(run: Path, volume: str, reference: Image) -> dict[str, NDArray[np.floating]]:
-    """Return the reference, the results of all methods, and the interpolated measurement without noise."""
-    lr = read_image(run / f"degraded/{volume}.safetensors")
+    """Return the reference, the results of all methods, and the interpolated noiseless input."""
+    lr = read_image(run / f"degraded/{volume}.safetensors", LowResolutionImage)
     model = lr.forward_model
     clean = bspline3.upsample(model.coarsen(reference.data).astype(np.float32), model.factors, {})
     found = {REFERENCE: reference.data, "bspline3, no noise": restored_image(lr, clean).data}
@@ -41,7 +42,7 @@ def images(run: Path, volume: str, reference: Image) -> dict[str, NDArray[np.flo
 
 
 def main() -> None:
-    """Print one row a method."""
+    """Print one row per method."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, required=True, help="folder of a finished run, such as results/demo")
     parser.add_argument("--volume", required=True, help="a head or brain of the run")

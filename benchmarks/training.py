@@ -44,6 +44,7 @@ from pipeline.metrics import edge_sharpness, gmsd, haarpsi, psnr, residual_noise
 from pipeline.models.device import use_threads
 from pipeline.models.weights import load_generator, save_generator
 from pipeline.physics.degradation import degrade, forward_model
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.sources.retries import Patience
 from pipeline.steps import convert_vgg, convert_weights
 from pipeline.steps.download import download
@@ -53,12 +54,12 @@ logger = logging.getLogger("benchmarks.training")
 NOISE = (0.01, 0.02, 0.05)
 SEED = 2026
 NEAR_DUPLICATE_BITS = 6
-"""Pictures whose perceptual hashes differ in no more of their 64 bits show the same slice."""
+"""Maximum Hamming distance of the 64-bit perceptual hashes of near-duplicates."""
 VALIDATION_PICTURES = 24
 BASELINES = "baselines"
-"""Stands for all baselines, which are restored in one task."""
+"""Name of the task that runs all baselines."""
 DARKEST = 0.08
-"""Darker parts are background, where no training patch is centred."""
+"""Intensities below this value are background, where no training patch is centred."""
 CLASSES = ("glioma", "meningioma", "notumor", "pituitary")
 METRICS = {
     "psnr": psnr,
@@ -70,7 +71,7 @@ METRICS = {
     "residual_noise": residual_noise,
 }
 RANGE = {"noise_sigma_range": [0.005, 0.06], "contrast_augmentation": 0.25}
-"""Of all recipes alike: the noise that training meets, and how often contrasts are changed."""
+"""Shared by all recipes: noise range of the training and probability of contrast augmentation."""
 
 
 @dataclass(frozen=True)
@@ -78,10 +79,10 @@ class Training:
     """One row of the table.
 
     Attributes:
-        recipe: preset that it is made from.
-        start: row, or source of weights, that it starts from; None starts from scratch.
-        changes: what differs from the preset.
-        what: in words, for the table.
+        recipe: preset of the recipe.
+        start: row, or source of the initial weights; None trains from scratch.
+        changes: changes to the preset.
+        what: description for the table.
     """
 
     recipe: str
@@ -131,14 +132,14 @@ DERIVED = {"no-ensemble": NO_ENSEMBLE, "no-correction": NO_CORRECTION}
 
 
 def read_pictures(folder: Path) -> tuple[list[Path], NDArray[np.float32]]:
-    """Return the pictures below a folder, in a fixed mixed order, as (count, y, x) in [0, 1]; all have one size."""
+    """Return the pictures of a folder in a fixed random order, (count, y, x) in [0, 1]; all must have the same size."""
     paths = sorted(folder.glob("*/*.jpg"))
     np.random.default_rng(SEED).shuffle(paths)  # pyright: ignore[reportArgumentType]
     return paths, np.stack([np.asarray(Picture.open(path).convert("L"), dtype=np.float32) / 255 for path in paths])
 
 
 def without_near_duplicates(paths: Sequence[Path], others: Sequence[Path]) -> list[int]:
-    """Return the indices of the pictures that resemble none of the others."""
+    """Return the indices of the pictures that are not near-duplicates of the others."""
     seen = [imagehash.phash(Picture.open(path).convert("L")) for path in others]
     own = [imagehash.phash(Picture.open(path).convert("L")) for path in paths]
     return [index for index, one in enumerate(own) if min(one - other for other in seen) > NEAR_DUPLICATE_BITS]
@@ -158,8 +159,8 @@ def as_stack(pictures: NDArray[np.float32], name: str, split: str) -> Image:
     )
 
 
-def degraded(image: Image, sigma: float) -> Image:
-    """Return what is measured of a stack: k-space cut by 4, Rician noise."""
+def degraded(image: Image, sigma: float) -> LowResolutionImage:
+    """Return the low-resolution image of a stack: k-space truncated by 4, Rician noise."""
     settings = Degrade(noise_sigma=sigma)
     return degrade(image, forward_model(image, settings, SEED))
 
@@ -172,7 +173,7 @@ def prepare(images: Path, work: Path, test_pictures: int) -> None:
     test_paths, test_all = read_pictures(images / "Testing")
     kept = without_near_duplicates(test_paths, train_paths)
     fresh = without_near_duplicates(train_paths[:VALIDATION_PICTURES], train_paths[VALIDATION_PICTURES:])
-    logger.info("%d of %d test pictures resemble no training picture", len(kept), len(test_paths))
+    logger.info("%d of %d test pictures are not near-duplicates of training pictures", len(kept), len(test_paths))
     kept = kept[:test_pictures]
     stacks = {
         "train": train_pictures[VALIDATION_PICTURES:],
@@ -192,7 +193,7 @@ def prepare(images: Path, work: Path, test_pictures: int) -> None:
 
 
 def source_file(name: str, work: Path) -> Path:
-    """Return a known source's file, fetched once."""
+    """Return the file of a known source, downloaded once."""
     source = known_sources()[name]
     output = work / "sources" / name / source.file_name
     if not output.exists():
@@ -201,7 +202,7 @@ def source_file(name: str, work: Path) -> Path:
 
 
 def initial(name: str, work: Path) -> Path:
-    """Return the one-channel generator made from a known source's weights."""
+    """Return the one-channel generator converted from the weights of a known source."""
     folder = work / "models" / name
     if not (folder / "generator.safetensors").exists():
         convert_weights.run(
@@ -213,7 +214,7 @@ def initial(name: str, work: Path) -> Path:
 
 
 def train_row(name: str, row: Training, work: Path, threads: int) -> None:
-    """Train one row in a process of its own, as the workflow does."""
+    """Train one row in a separate process, as in the workflow."""
     output = work / "models" / name
     if (output / "generator.safetensors").exists():
         return
@@ -233,7 +234,7 @@ def train_row(name: str, row: Training, work: Path, threads: int) -> None:
     origin = "realesrgan-x4plus" if "x4plus" in name else "realesrgan-6b"
     files = ["--hr", work / "train.safetensors", "--lr", work / "train.0.02.safetensors"]
     files += ["--val-hr", work / "val.safetensors", "--val-lr", work / "val.0.02.safetensors"]
-    command = [sys.executable, "-m", "pipeline", "train", *map(str, files), *start, "--perceptual", str(vgg)]
+    command = [sys.executable, "-m", "pipeline.steps", "train", *map(str, files), *start, "--perceptual", str(vgg)]
     command += ["--output", str(output), "--checkpoints", str(work / "checkpoints" / name), "--seed", str(SEED)]
     command += [
         "--settings",
@@ -249,7 +250,7 @@ def train_row(name: str, row: Training, work: Path, threads: int) -> None:
 
 
 def derive(work: Path) -> None:
-    """Return the variants that differ from the full recipe at inference only."""
+    """Write the variants that differ from the full recipe at inference only."""
     for name, what in DERIVED.items():
         path = work / "models" / name / "generator.safetensors"
         if not path.exists():
@@ -259,11 +260,11 @@ def derive(work: Path) -> None:
             save_generator(path, network)
 
 
-# Measuring
+# Evaluation
 
 
-def restore_by_baselines(image: Image, val: Path, sigma: float) -> dict[str, NDArray[np.floating]]:
-    """Restore a stack with every baseline; denoise-then-interpolate is tuned on validation at this noise."""
+def restore_by_baselines(image: LowResolutionImage, val: Path, sigma: float) -> dict[str, NDArray[np.floating]]:
+    """Restore a stack with every baseline; nlm_bspline3 is tuned on validation at this noise level."""
     reference = read_image(val)
     settings = tune([reference], [degraded(reference, sigma)])["settings"]
     factors = image.forward_model.factors
@@ -275,7 +276,7 @@ def restore_by_baselines(image: Image, val: Path, sigma: float) -> dict[str, NDA
 
 
 def measure(reference: Image, estimate: NDArray[np.floating], method: str, sigma: float) -> list[dict[str, Any]]:
-    """Measure every picture over its whole area."""
+    """Evaluate every picture over its whole area."""
     rows = []
     for index in range(reference.data.shape[2]):
         one, other = np.asarray(reference.data[..., index]), np.asarray(estimate[..., index])
@@ -286,7 +287,7 @@ def measure(reference: Image, estimate: NDArray[np.floating], method: str, sigma
 
 
 def evaluate(work: Path, networks: Sequence[str], levels: Sequence[float], name: str, with_baselines: bool) -> None:
-    """Restore and measures the test stack, one method and noise level a task, a task a core."""
+    """Restore and evaluate the test stack: one task per method and noise level, one task per core."""
     table = work / f"{name}.csv"
     if table.exists():
         return
@@ -299,9 +300,10 @@ def evaluate(work: Path, networks: Sequence[str], levels: Sequence[float], name:
 
 
 def restore_and_measure(work: Path, method: str, sigma: float) -> list[dict[str, Any]]:
-    """Restore the test stack by a network, or by all baselines, keeps the result, and measures it."""
+    """Restore the test stack with a network or all baselines, store the results, and evaluate them."""
     use_threads(1)
-    reference, image = read_image(work / "test.safetensors"), read_image(work / f"test.{sigma:g}.safetensors")
+    reference = read_image(work / "test.safetensors")
+    image = read_image(work / f"test.{sigma:g}.safetensors", LowResolutionImage)
     if method == BASELINES:
         results = restore_by_baselines(image, work / "val.safetensors", sigma)
     else:
@@ -313,7 +315,7 @@ def restore_and_measure(work: Path, method: str, sigma: float) -> list[dict[str,
 
 
 def diagnose(images: Path, work: Path) -> None:
-    """Ask a classifier, trained on true pictures, whether restorations keep the class that the reference gets."""
+    """Compare the predicted classes of restored pictures and references, by a classifier trained on references."""
     table = work / "agreement.csv"
     if table.exists():
         return
@@ -334,7 +336,8 @@ def diagnose(images: Path, work: Path) -> None:
             )
     pd.DataFrame(rows).to_csv(table, index=False)
     logger.info(
-        "the classifier is right on %.1f %% of the true test pictures", 100 * float(np.mean(of_reference == labels))
+        "accuracy of the classifier on the reference test pictures: %.1f %%",
+        100 * float(np.mean(of_reference == labels)),
     )
 
 
@@ -400,7 +403,7 @@ def ablation_table(work: Path) -> list[str]:
 
 
 def agreement_table(work: Path) -> list[str]:
-    """Return the lines about the classifier."""
+    """Return the lines of the classifier table."""
     table = pd.read_csv(work / "agreement.csv")
     methods = ["bicubic", "nlm_bspline3", "pretrained", *MAIN]
     lines = [
@@ -419,12 +422,12 @@ MARKS = {"main": main_table, "ablations": ablation_table, "agreement": agreement
 
 
 def measured(work: Path) -> dict[str, list[str]]:
-    """Return the lines of the tables whose numbers are there, by their marks."""
+    """Return the lines of the tables with existing results, by their marks."""
     return {mark: lines(work) for mark, lines in MARKS.items() if (work / f"{mark}.csv").exists()}
 
 
 def write_docs(path: Path, work: Path) -> None:
-    """Put the tables between their marks in a document; the words around them stay."""
+    """Replace the tables between their marks in a document; other text is unchanged."""
     text = path.read_text(encoding="utf-8")
     for mark, lines in measured(work).items():
         start, end = f"<!-- {mark}: generated -->", f"<!-- {mark}: end -->"
@@ -434,8 +437,8 @@ def write_docs(path: Path, work: Path) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def tell(work: Path, docs: Path | None) -> None:
-    """Print all tables, and puts them into a document where one is named."""
+def report(work: Path, docs: Path | None) -> None:
+    """Print all tables, and write them to a document if one is given."""
     for mark, lines in measured(work).items():
         sys.stdout.write("\n".join([f"\n## {mark}", *lines, ""]))
     if docs:
@@ -443,13 +446,13 @@ def tell(work: Path, docs: Path | None) -> None:
 
 
 def main() -> None:
-    """Run what is wanted."""
+    """Run the selected parts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path("results/benchmark-training"))
     parser.add_argument("--docs", type=Path)
     parser.add_argument("--test-pictures", type=int, default=80)
-    parser.add_argument("--threads", type=int, default=2, help="of a training; 1 lets two of them run side by side")
+    parser.add_argument("--threads", type=int, default=2, help="threads per training")
     parser.add_argument("--parts", nargs="*", choices=("main", "ablations"), default=("main", "ablations"))
     parser.add_argument("--only", nargs="*", help="train these rows and stop")
     options = parser.parse_args()
@@ -465,11 +468,11 @@ def main() -> None:
         compare_recipes(options.images, work, options.threads)
     if "ablations" in options.parts:
         ablate(work, options.threads)
-    tell(work, options.docs)
+    report(work, options.docs)
 
 
 def compare_recipes(images: Path, work: Path, threads: int) -> None:
-    """Train and measures all recipes."""
+    """Train and evaluate all recipes."""
     initial("realesrgan-6b", work)
     pretrained = work / "models" / "pretrained"
     if not pretrained.exists():
@@ -481,7 +484,7 @@ def compare_recipes(images: Path, work: Path, threads: int) -> None:
 
 
 def ablate(work: Path, threads: int) -> None:
-    """Train and measures the default recipe with parts of it left out."""
+    """Train and evaluate the default recipe without some of its parts."""
     for name, row in ABLATIONS.items():
         train_row(name, row, work, threads)
     derive(work)

@@ -35,16 +35,16 @@ from benchmarks.timing import kept_apart, machine
 from pipeline import plugins
 from pipeline.config.recipe import Recipe, filled
 from pipeline.config.sections import Train
-from pipeline.models.device import keep_memory, use_threads
+from pipeline.models.device import keep_freed_memory, use_threads
 from pipeline.models.generator import Generator, Shape
 from pipeline.models.vgg import VggFeatures
 from pipeline.physics.forward import ForwardModel
 from pipeline.training.checkpoint import CheckpointFolder
 from pipeline.training.fabric import start_engine
-from pipeline.training.loading import draw_with_one_thread
+from pipeline.training.loading import limit_blas_threads
 from pipeline.training.patches import PatchSampler, TrainingVolume
 from pipeline.training.perceptual import PerceptualDistance
-from pipeline.training.trainer import Parts, Trainer, ValidationResult
+from pipeline.training.trainer import Networks, Trainer, ValidationResult
 
 BATCH, SIDE, FACTOR, DECAY = 4, 32, 4, 0.999
 COMMON = {
@@ -56,7 +56,7 @@ COMMON = {
     "unfreeze": {"trunk_from": 0.0, "trunk_rate": 1.0},
 }
 STAGES = {"L1": "rrdb_l1", "GAN (ESRGAN)": "esrgan", "GAN (Real-ESRGAN)": "real-esrgan"}
-"""Rows of the table, and the recipes that they train by."""
+"""Rows of the table and their recipes."""
 VOLUME = (192, 224, 192)
 RADIUS = 0.9
 WARM_UP = 2
@@ -69,34 +69,34 @@ def recipe_of(stage: str) -> Recipe:
 
 
 @dataclass
-class Networks:
-    """The networks of a training, with the same random weights whoever trains them."""
+class InitialNetworks:
+    """Networks with the same random initial weights for both implementations."""
 
     generator: Generator
     discriminator: nn.Module | None
     vgg: VggFeatures | None
 
 
-def networks_of(recipe: Recipe) -> Networks:
-    """Return fresh networks."""
+def networks_of(recipe: Recipe) -> InitialNetworks:
+    """Return new networks."""
     torch.manual_seed(0)
     discriminator = None
     if recipe.adversarial:
         build = plugins.load("pipeline.models.discriminators", recipe.adversarial.discriminator).build
         discriminator = build(1, SIDE * FACTOR, recipe.adversarial.features)
     vgg = VggFeatures("vgg19", "imagenet") if "perceptual" in recipe.losses else None
-    return Networks(Generator(Shape(factor=FACTOR)), discriminator, vgg)
+    return InitialNetworks(Generator(Shape(factor=FACTOR)), discriminator, vgg)
 
 
 # The peer
 
 
 class PlainTraining:
-    """A training as BasicSR describes it."""
+    """Training as described by BasicSR."""
 
     def __init__(self, recipe: Recipe) -> None:
         networks = networks_of(recipe)
-        # This network computes as published when it does not know that it trains; no layer of it behaves otherwise.
+        # eval() selects the published forward pass; no layer depends on the mode otherwise.
         self._generator, self._discriminator, self._vgg = (
             networks.generator.eval(),
             networks.discriminator,
@@ -114,7 +114,7 @@ class PlainTraining:
         self._reference = torch.rand(BATCH, 1, SIDE * FACTOR, SIDE * FACTOR, generator=generator)
 
     def take_step(self) -> None:
-        """Take one step of all networks."""
+        """Run one training step of all networks."""
         if self._discriminator:
             self._discriminator.requires_grad_(False)
         self._optimizer.zero_grad()
@@ -155,7 +155,7 @@ class PlainTraining:
         return (_looks(real - fake.mean(), False) + _looks(fake - real.mean(), True)) / 2
 
     def _discriminator_gan(self, discriminator: nn.Module, estimate: Tensor) -> None:
-        """Go backward twice, once for true and once for generated patches."""
+        """Run two backward passes, for real and generated patches."""
         if not self._is_relativistic:
             _looks(discriminator(self._reference), True).backward()
             _looks(discriminator(estimate.detach()), False).backward()
@@ -167,12 +167,12 @@ class PlainTraining:
 
 
 def _looks(logits: Tensor, real: bool) -> Tensor:
-    """Binary cross entropy of logits against one answer for all."""
+    """Return the binary cross entropy of logits against a single label."""
     return functional.binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(real)))
 
 
 def peer(stage: str, threads: int) -> Callable[[int], float]:
-    """Return a function that takes steps as the peer does and tells their seconds."""
+    """Return a function that runs steps of the peer and returns their time in seconds."""
     torch.set_num_threads(threads)
     return _timed(PlainTraining(recipe_of(stage)).take_step)
 
@@ -191,7 +191,7 @@ def _timed(take_step: Callable[[], object]) -> Callable[[int], float]:
 
 
 def training_volume(folder: Path) -> TrainingVolume:
-    """Write a smooth ball of noise and opens it memory-mapped, as a training opens its volumes."""
+    """Write a ball of smooth noise and open it memory-mapped, as in training."""
     grid = np.meshgrid(*(np.linspace(-1, 1, size) for size in VOLUME), indexing="ij", sparse=True)
     mask = sum(axis**2 for axis in grid) < RADIUS**2
     noise = np.random.default_rng(0).random(VOLUME, dtype=np.float32)
@@ -203,15 +203,15 @@ def training_volume(folder: Path) -> TrainingVolume:
 
 
 def our_trainer(stage: str, threads: int, folder: Path) -> Trainer:
-    """Return our training, as the stage `train` sets it up."""
+    """Return our trainer, as set up by the step `train`."""
     use_threads(threads)
-    draw_with_one_thread()
-    keep_memory()
+    limit_blas_threads()
+    keep_freed_memory()
     recipe = recipe_of(stage)
     networks = networks_of(recipe)
     perceptual = PerceptualDistance(networks.vgg, recipe.perceptual) if networks.vgg else None
     return Trainer(
-        Parts(networks.generator, networks.discriminator, perceptual),
+        Networks(networks.generator, networks.discriminator, perceptual),
         PatchSampler([training_volume(folder)], recipe, seed=0),
         recipe,
         Train(threads=threads),
@@ -225,9 +225,9 @@ def our_trainer(stage: str, threads: int, folder: Path) -> Trainer:
 
 
 def measure(stage: str, steps: int, rounds: int, threads: int) -> dict[str, Any]:
-    """Return one row: medians over interleaved rounds, in seconds a step.
+    """Return one row: medians over interleaved rounds, in seconds per step.
 
-    On a machine that others use as well, the ratio of the best rounds says more.
+    On a shared machine, the ratio of the best rounds is more reliable.
     """
     with tempfile.TemporaryDirectory() as folder, kept_apart(peer, stage, threads) as theirs:
         trainer = our_trainer(stage, threads, Path(folder))
@@ -251,7 +251,7 @@ def measure(stage: str, steps: int, rounds: int, threads: int) -> dict[str, Any]
 
 
 def table_of(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return the rows as a table in Markdown."""
+    """Return the rows as a Markdown table."""
     lines = [HEADING, "| --- | --- | --- | --- | --- | --- |"]
     for row in rows:
         cells = (
@@ -264,11 +264,11 @@ def table_of(rows: Sequence[Mapping[str, Any]]) -> str:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--steps", type=int, default=3, help="steps of each round")
-    parser.add_argument("--rounds", type=int, default=7, help="rounds, of which the median counts")
-    parser.add_argument("--threads", type=int, default=2, help="threads of the computation")
+    parser.add_argument("--steps", type=int, default=3, help="steps per round")
+    parser.add_argument("--rounds", type=int, default=7, help="number of rounds; their median is reported")
+    parser.add_argument("--threads", type=int, default=2, help="number of threads")
     parser.add_argument("--only", nargs="*", choices=STAGES, default=list(STAGES), help="stages")
-    parser.add_argument("--json", type=Path, help="where the rows are written")
+    parser.add_argument("--json", type=Path, help="also write the results to this file")
     arguments = parser.parse_args()
     logging.getLogger("lightning").setLevel(logging.ERROR)
     rows = [measure(stage, arguments.steps, arguments.rounds, arguments.threads) for stage in arguments.only]

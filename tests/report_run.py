@@ -13,6 +13,7 @@ from pipeline.baselines import bspline3
 from pipeline.baselines.tuning.apply import upsample
 from pipeline.baselines.tuning.search import tune
 from pipeline.config.sections import Degrade, Evaluate, Extract
+from pipeline.config.sources import LocalSource
 from pipeline.config.volumes import Volume
 from pipeline.files import write_json, write_text
 from pipeline.formats.io.container import read_image, write_image
@@ -22,6 +23,7 @@ from pipeline.metrics.evaluation.measure import evaluate
 from pipeline.physics.degradation import degrade, forward_model
 from pipeline.physics.grid import pad_to_multiple
 from pipeline.physics.low_resolution import LowResolutionImage
+from pipeline.sources.download_record import DownloadRecord
 from pipeline.statistics.measurements import read_parts, volume_table
 from pipeline.statistics.summary import summarise
 from pipeline.steps.__main__ import main
@@ -64,8 +66,8 @@ def make_run(folder: Path, plane: Plane = "axial", spacing: tuple[float, float, 
     shape = {"axial": (45, 52, 60), "coronal": (45, 60, 52), "sagittal": (60, 45, 52)}[plane]
     for seed, name in enumerate(("mine", "theirs")):
         write_nifti(folder / f"{name}.nii.gz", synthetic_head(shape, seed), ras_affine(spacing))
-        record = {"name": name, **config()["sources"][name], "sha256": 64 * "0", "downloaded_sha256": 64 * "0"}
-        write_json(folder / f"{name}.nii.gz.source.json", record)
+        source = LocalSource.model_validate(config()["sources"][name])
+        DownloadRecord.of(name, source, 64 * "0", 1).write(folder / f"{name}.nii.gz.source.json")
     for entry in BLOCKS:
         _measure_inputs(folder, entry, plane)
     references = [read_image(folder / "extracted/mid.safetensors")]

@@ -21,7 +21,7 @@ from pipeline.training.checkpoint import CheckpointFolder
 from pipeline.training.fabric import start_engine
 from pipeline.training.patches import Patches, PatchSampler, TrainingVolume
 from pipeline.training.perceptual import PerceptualDistance
-from pipeline.training.trainer import Parts, Trainer, ValidationResult
+from pipeline.training.trainer import Networks, Trainer, ValidationResult
 from pipeline.training.validation import validate
 from tests.helpers import described, synthetic_head
 
@@ -61,13 +61,13 @@ def training_volume(
 
 
 def small_excerpt(noise: str = "rician", sigma: float = 0.02, seed: int = 4, most: int = 2) -> Excerpt:
-    """Return some slices of another synthetic head with what is measured of them."""
+    """Return some slices of another synthetic head and their measurement."""
     data = synthetic_head(SHAPE, seed=seed) / np.float32(1000)
     mask = data > 0.1
     facts = {"slice_axis": 2, "foreground_slices": list(range(6, 30))}
     reference = described(Image(data, np.eye(4), masks={"foreground": mask}), **facts)
     model = ForwardModel((4, 4, 1), SHAPE, noise, sigma, seed=9)
-    lr = LowResolutionImage(model.measure(data), np.eye(4), forward_model=model)
+    lr = LowResolutionImage(model.simulate(data), np.eye(4), forward_model=model)
     return excerpt(reference, lr, most)
 
 
@@ -82,7 +82,7 @@ def make_trainer(
     perceptual: PerceptualDistance | None = None,
     device: str = "cpu",
 ) -> Trainer:
-    """Return a trainer whose checkpoints lie in `folder`."""
+    """Return a trainer with checkpoints in `folder`."""
     settings = settings or tiny_settings()
     generator = generator or tiny_generator(noise_map=recipe.noise_map)
     excerpts = [small_excerpt()]
@@ -92,7 +92,7 @@ def make_trainer(
         build = plugins.load("pipeline.models.discriminators", recipe.adversarial.discriminator).build
         discriminator = build(1, 4 * recipe.patch_lr, recipe.adversarial.features)
     return Trainer(
-        Parts(generator, discriminator, perceptual),
+        Networks(generator, discriminator, perceptual),
         sampler or PatchSampler([training_volume()], recipe, seed=5),
         recipe,
         settings,
@@ -103,7 +103,7 @@ def make_trainer(
 
 
 class ChangedSampler:
-    """Draws what another sampler draws, and changes it: `change(step, patches)` returns the patches of a step."""
+    """Sampler that modifies the batches of another one: `change(step, patches)` returns the patches of a step."""
 
     def __init__(self, sampler: PatchSampler, change: Callable[[int, Patches], Patches]) -> None:
         self._sampler, self._change = sampler, change

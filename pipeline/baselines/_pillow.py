@@ -1,4 +1,4 @@
-"""Convolution kernels of Pillow, whose resampling shares the grid of cell centres."""
+"""Interpolation by the convolution kernels of Pillow, which uses the same grid of cell centres."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 
 def resample(lr: NDArray[np.floating], factors: Sequence[int], kernel: PIL.Image.Resampling) -> NDArray[np.float32]:
-    """Enlarge an array of any number of axes, one axis after the other; beyond the edge, kernels are renormalised."""
+    """Upsample an n-dimensional array axis by axis; kernels are renormalised at the borders."""
     result = np.asarray(lr, dtype=np.float32)
     for axis, factor in enumerate(factors):
         if factor > 1:
@@ -21,7 +21,7 @@ def resample(lr: NDArray[np.floating], factors: Sequence[int], kernel: PIL.Image
 def _resample_axis(
     data: NDArray[np.float32], axis: int, factor: int, kernel: PIL.Image.Resampling
 ) -> NDArray[np.float32]:
-    """Lay the axis along the rows of one float picture, so that Pillow resamples all lines at once."""
+    """Upsample one axis by reshaping the array to a 2-D image, whose rows Pillow resamples at once."""
     moved = np.moveaxis(data, axis, -1)
     width = moved.shape[-1]
     picture = PIL.Image.fromarray(np.ascontiguousarray(moved.reshape(-1, width)))

@@ -19,6 +19,6 @@ DESCRIPTION = (
 
 
 def upsample(lr: NDArray[np.floating], factors: Sequence[int], settings: Mapping[str, Any]) -> NDArray[np.float32]:
-    """Interpolate by Pillow's bicubic kernel; arguments and result as in this package's docstring."""
+    """Interpolate by Pillow's bicubic kernel; see `pipeline.baselines` for arguments and result."""
     del settings
     return _pillow.resample(lr, factors, PIL.Image.Resampling.BICUBIC)

@@ -12,12 +12,12 @@ from pipeline.physics.interpolation import bspline_matrix, enlarge
 
 TITLE = "Cubic B-spline"
 DESCRIPTION = (
-    "Interpolating B-spline of degree three, mirrored at the edges "
+    "Interpolating B-spline of degree three, mirrored at the borders "
     "(Unser, Aldroubi and Eden, IEEE Transactions on Signal Processing 41:821-833, 1993)."
 )
 
 
 def upsample(lr: NDArray[np.floating], factors: Sequence[int], settings: Mapping[str, Any]) -> NDArray[np.float32]:
-    """Interpolate by cubic B-splines; arguments and result as in this package's docstring."""
+    """Interpolate by cubic B-splines; see `pipeline.baselines` for arguments and result."""
     del settings
     return enlarge(lr, factors, bspline_matrix)

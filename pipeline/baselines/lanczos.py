@@ -1,4 +1,4 @@
-"""Windowed sinc of three lobes (Duchon, Journal of Applied Meteorology 18, 1979)."""
+"""Windowed sinc interpolation with three lobes (Duchon, Journal of Applied Meteorology 18, 1979)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pipeline.baselines import _pillow
 
 TITLE = "Lanczos"
 DESCRIPTION = (
-    "Sinc interpolation under a sinc window of three lobes (Duchon, Journal of Applied Meteorology 18:1016-1022, 1979)."
+    "Sinc interpolation with a sinc window of three lobes (Duchon, Journal of Applied Meteorology 18:1016-1022, 1979)."
 )
 
 
 def upsample(lr: NDArray[np.floating], factors: Sequence[int], settings: Mapping[str, Any]) -> NDArray[np.float32]:
-    """Interpolate by Pillow's Lanczos kernel; arguments and result as in this package's docstring."""
+    """Interpolate by Pillow's Lanczos kernel; see `pipeline.baselines` for arguments and result."""
     del settings
     return _pillow.resample(lr, factors, PIL.Image.Resampling.LANCZOS)

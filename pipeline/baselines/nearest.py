@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 TITLE = "Nearest neighbour"
-DESCRIPTION = "Every fine voxel takes the value of the coarse voxel that covers it."
+DESCRIPTION = "Every high-resolution voxel has the value of the low-resolution voxel that covers it."
 
 
 def upsample(lr: NDArray[np.floating], factors: Sequence[int], settings: Mapping[str, Any]) -> NDArray[np.float32]:
-    """Repeat every voxel along each axis; arguments and result as in this package's docstring."""
+    """Repeat every voxel along each axis; see `pipeline.baselines` for arguments and result."""
     del settings
     result = np.asarray(lr, dtype=np.float32)
     for axis, factor in enumerate(factors):

@@ -1,4 +1,4 @@
-"""Non-local means on the coarse slices, then the cubic B-spline: denoise first, interpolate after."""
+"""Non-local means denoising of the low-resolution slices, followed by cubic B-spline interpolation."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ DESCRIPTION = (
 )
 
 STRENGTHS = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5)
-"""Filter strengths tried, in standard deviations of the noise."""
+"""Candidate filter strengths, in standard deviations of the noise."""
 PATCH_SIZES = (3, 5)
-"""Sides of the compared patches, in low-resolution voxels."""
+"""Candidate sides of the compared patches, in low-resolution voxels."""
 PATCH_DISTANCES = (3, 6)
-"""Farthest displacement between compared patches, in low-resolution voxels."""
+"""Candidate maximum displacements between compared patches, in low-resolution voxels."""
 
 
 def candidates(sigma: float) -> list[dict[str, Any]]:
-    """Return all settings that tuning tries; the first does not denoise at all.
+    """Return the candidate settings for tuning, of which the first does not denoise.
 
     Args:
         sigma: standard deviation of the noise, in normalised intensities.
@@ -40,9 +40,9 @@ def candidates(sigma: float) -> list[dict[str, Any]]:
 
 
 def upsample(lr: NDArray[np.floating], factors: Sequence[int], settings: Mapping[str, Any]) -> NDArray[np.float32]:
-    """Denoise, then interpolate; arguments and result as in this package's docstring.
+    """Denoise, then interpolate; see `pipeline.baselines` for arguments and result.
 
-    Slices are those across the axis of factor 1, or across the last axis where all axes are enlarged.
+    Slices are perpendicular to the axis of factor 1, or to the last axis if all axes are upsampled.
     """
     slice_axis = list(factors).index(1) if 1 in factors else len(factors) - 1
     return bspline3.upsample(non_local_means(lr, slice_axis, settings), factors, {})

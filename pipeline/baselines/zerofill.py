@@ -1,7 +1,7 @@
 """Zero filling of k-space, as on the scanner console (Bernstein, Fain and Riederer, JMRI 14, 2001).
 
-The images share cell centres, so that the enlarged spectrum gets the inverse of the phase ramp that
-pipeline/physics/operators/kspace_truncation.py gives to the cut one.
+Since the images share cell centres, the zero-filled spectrum is multiplied by the inverse of the phase ramp in
+pipeline/physics/operators/kspace_truncation.py.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pipeline.physics.interpolation import enlarge
 
 TITLE = "Zero-filled k-space"
 DESCRIPTION = (
-    "The measured k-space, surrounded by zeros "
+    "Zero filling of the acquired k-space "
     "(Bernstein, Fain and Riederer, Journal of Magnetic Resonance Imaging 14:270-280, 2001)."
 )
 
@@ -24,8 +24,8 @@ DESCRIPTION = (
 def axis_matrix(size: int, factor: int) -> NDArray[np.float64]:
     """Return the trigonometric interpolation along one axis, of shape (size * factor, size).
 
-    The Nyquist row of an even size stands for both signs of its frequency. Half of it goes to either, so that the
-    interpolant has no more energy than it needs to pass through the samples.
+    The Nyquist row of an even size represents both signs of its frequency and is split equally between them, so that
+    the interpolant has minimum energy.
     """
     fine_size = size * factor
     spectrum = np.fft.rfft(np.eye(size), axis=0)
@@ -37,6 +37,6 @@ def axis_matrix(size: int, factor: int) -> NDArray[np.float64]:
 
 
 def upsample(lr: NDArray[np.floating], factors: Sequence[int], settings: Mapping[str, Any]) -> NDArray[np.float32]:
-    """Interpolate by zero filling; arguments and result as in this package's docstring."""
+    """Interpolate by zero filling; see `pipeline.baselines` for arguments and result."""
     del settings
     return enlarge(lr, factors, axis_matrix)

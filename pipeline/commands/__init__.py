@@ -1,1 +1,1 @@
-"""Commands that a person types, one module each."""
+"""Commands of `brainsr`, one module each."""

@@ -1,4 +1,4 @@
-"""How commands name a run."""
+"""The folder of a run given on the command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line by which commands start Snakemake."""
+"""Command line that runs Snakemake."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pipeline.errors import UserError
 SNAKEFILE = Path(__file__).resolve().parents[2] / "Snakefile"
 CORE_OPTIONS = ("--cores", "--jobs", "--profile", "--workflow-profile", "--executor")
 SHORT_CORE_OPTIONS = ("-c", "-j", "-e")
-"""Options of Snakemake that choose the number of cores, themselves or through a profile."""
+"""Options of Snakemake that set the number of cores, directly or through a profile."""
 
 
 def snakemake_command(options: Sequence[str]) -> list[str]:
-    """Return the command that runs this checkout's workflow; on all cores, unless the options choose otherwise.
+    """Return the command that runs this checkout's workflow, on all cores unless the options specify otherwise.
 
     Raises:
         UserError: the package was installed without the workflow.
@@ -34,6 +34,6 @@ def run_snakemake(options: Sequence[str]) -> int:
         try:
             return process.wait()
         except KeyboardInterrupt:
-            # Snakemake receives the interrupt as well; it must end by itself to release its lock.
+            # Snakemake receives the interrupt as well; it must terminate by itself to release its lock.
             process.wait()
             raise

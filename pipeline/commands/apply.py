@@ -36,54 +36,54 @@ def apply(
 
     The result has the format, orientation, data type and units of the input. A network trained for isotropic
     super-resolution enlarges all three axes; others enlarge the axes within the slices or the axis across them. All
-    channels are restored unless one is chosen.
+    channels are restored unless --channel selects one.
 
-    Without a reference, the result cannot be evaluated. Trust it only as far as the report of the network's run
-    allows, and only for images acquired like the training data.
+    Without a reference, the result cannot be evaluated. The report of the run that trained the network describes its
+    reliability, for images acquired like the training data.
 
     An uncertainty map is written beside the result (OUTPUT.uncertainty.SUFFIX): the standard deviation over
     test-time augmentation by flips and transposes, in the units of the image. With --calibration it becomes the
     expected absolute error.
 
     TIFF and OME-Zarr images with more than 1024 rows or columns, or 8 million pixels, are restored tile by tile in
-    constant memory. An interrupted restoration of such an image continues when the command is run again. Their
-    uncertainty maps are written only with --uncertainty, and --foreground does not apply to them.
+    constant memory. An interrupted restoration resumes when the command is run again. For these images, uncertainty
+    maps are written only with --uncertainty, and --foreground does not apply to them.
 
     Args:
         image: the image: a file, or a folder or zip archive of DICOM files or of pictures.
         output: the result, in the format of the input; by default INPUT_sr beside the input, with desc-sr in BIDS
             names.
-        model: the network, generator.safetensors of a trained method.
+        model: generator.safetensors of a trained method.
         plane: plane of the slices; auto chooses the one with the finest resolution, see the log.
-        foreground: head finds the head; all takes the whole image.
+        foreground: head: segment the head from the background; all: use the whole image.
         noise_sigma: noise level as a fraction of the intensity range; by default it is estimated.
         frame: volume of a 4-D image or time point, from 0.
         channel: number, from 0, or name of a single channel to restore.
-        series: name of one of several images in a file or folder.
+        series: image to use if the file or folder contains several.
         voxel_um: voxel size along x, y and z in micrometres, if the file does not contain it.
         uncertainty: write the uncertainty map.
         calibration: uncertainty/calibration.json of the network's run.
-        force: write the result even if it contradicts the input.
-        device: device to compute on.
+        force: write the result even if it is inconsistent with the input.
+        device: compute device.
         memory_mb: memory limit in MB; by default the free memory.
         settings: section infer of the configuration, as JSON or as the path of a configuration file.
     """
     if model is None:
         raise UserError(
-            "--model: no networks ship with BrainSR yet; name the generator.safetensors of a trained method, such as "
+            "--model: no networks ship with BrainSR yet; give the generator.safetensors of a trained method, such as "
             "results/demo/models/brainsr/generator.safetensors."
         )
     from pipeline.config.load import read_section
     from pipeline.config.sections import Extract, Infer
     from pipeline.formats import Part
     from pipeline.inference.calibration import read_factor
-    from pipeline.inference.memory import use_memory
+    from pipeline.inference.memory import limit_memory
     from pipeline.inference.restore_file import default_output, restore_file
 
     given = {"noise_sigma": noise_sigma, "force": force or None}
     changes = {name: value for name, value in given.items() if value is not None}
     inference = read_section(Infer, read_section(Infer, settings).model_copy(update=changes).model_dump_json())
-    use_memory(memory_mb)
+    limit_memory(memory_mb)
     restore_file(
         model,
         image,

@@ -1,4 +1,4 @@
-"""Check a configuration and list all its mistakes."""
+"""Check a configuration and report all errors."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ logger = logging.getLogger(__name__)
 
 
 def check(config: Path, /) -> None:
-    """Check a configuration and list all its mistakes.
+    """Check a configuration and report all errors.
 
-    Local files that the configuration names must exist.
+    Local files listed in the configuration must exist.
 
     Args:
         config: a configuration file (.yaml).

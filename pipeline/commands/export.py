@@ -12,19 +12,19 @@ logger = logging.getLogger(__name__)
 def export(*, model: Path, output: Path, format: Literal["onnx"] = "onnx") -> None:
     """Export a network to ONNX, for use in other programs.
 
-    Inputs are `image` (batch, 1, rows, columns), normalised intensities, and, for networks with a noise map, `sigma`
-    (batch,), the noise level as a fraction of the intensity range; all are float32. The output is `restored`.
+    Inputs: `image` (batch, 1, rows, columns), normalised intensities, and, for networks with a noise map, `sigma`
+    (batch,), the noise level as a fraction of the intensity range; output: `restored`. All are float32.
 
     Args:
-        model: the network, generator.safetensors.
+        model: generator.safetensors of a trained method.
         output: the exported file (.onnx).
         format: format of the exported file.
     """
     from pipeline.files import replacing
-    from pipeline.inference.backends._onnx import as_onnx
+    from pipeline.inference.backends._onnx import to_onnx
     from pipeline.models.weights import load_generator
 
-    content = as_onnx(load_generator(model).eval(), at_once=False)
+    content = to_onnx(load_generator(model).eval(), fuse_upsampling=False)
     with replacing(output) as partial:
         partial.write_bytes(content)
     logger.info("%s: written, %.1f MB", output, len(content) / 1e6)

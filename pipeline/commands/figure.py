@@ -1,4 +1,4 @@
-"""Draw a slice restored by several methods beside the reference."""
+"""Plot a slice restored by several methods next to the reference."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ def figure(
     output: Path,
     slice: int | None = None,
 ) -> None:
-    """Draw a slice restored by several methods beside the reference.
+    """Plot a slice restored by several methods next to the reference.
 
     The upper row shows the whole slice, the lower row a magnified detail.
 
     Args:
         hr: reference volume of a run (extracted/VOLUME.safetensors).
         lr: its low-resolution volume (degraded/VOLUME.safetensors).
-        predictions: restored volumes to show; the folder of each names its method.
+        predictions: restored volumes to show; each folder is named after its method.
         output: the figure (.png).
-        slice: index of the slice; by default the middle one of the foreground.
+        slice: index of the slice; by default the middle slice of the foreground.
     """
     from pipeline.files import replacing
     from pipeline.formats.io.container import read_image

@@ -37,7 +37,7 @@ def gate(
         forward_model: forward model of an image that is not a volume of a run (.forward.json).
         output: table to write the results to (.csv); they are always printed.
         plane: plane of the slices.
-        foreground: head finds the head; all takes the whole image.
+        foreground: head: segment the head from the background; all: use the whole image.
         noise_sigma: noise level as a fraction of the intensity range; by default it is estimated.
     """
     from pipeline.config.sections import Extract

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MAX_LISTED = 30
-"""Maximum number of files listed by name."""
+"""Maximum number of files listed."""
 
 
 def reproduce(
@@ -32,9 +32,9 @@ def reproduce(
 ) -> int:
     """Repeat a run from its provenance and compare the results byte by byte.
 
-    The run is repeated in a folder of its own, with the current code and packages; differences from those of the run
+    The run is repeated in a separate folder, with the current code and packages; differences from those of the run
     are listed. Downloads and local files are shared through links. Elapsed times in training histories are not
-    compared. The exit status is 1 if any file differs. If interrupted, run the same command again to continue.
+    compared. The exit status is 1 if any file differs. To resume after an interruption, run the same command again.
 
     Args:
         run: the run's folder, such as results/demo, or its name.
@@ -43,13 +43,13 @@ def reproduce(
         options: options of snakemake, such as --cores 8 or --workflow-profile profiles/slurm.
     """
     from pipeline.provenance.outputs import IDENTICAL, compare
-    from pipeline.provenance.record import read_record
+    from pipeline.provenance.record import FILE_NAME, read_provenance
     from pipeline.provenance.reproduction import CONFIG, changes_since, differences, prepare_folder
 
     results = run_folder(run)
     folder = into or Path("reproductions") / results.name
     again = folder / "results" / results.name
-    record = read_record(results)
+    record = read_provenance(results / FILE_NAME)
     if not compare_only:
         prepare_folder(results, folder)
         for change in changes_since(record):
@@ -60,7 +60,7 @@ def reproduce(
     comparisons = compare(results, again)
     if not comparisons:
         raise UserError(f"{results}: contains no network, volume or table. Has the run finished?")
-    sys.stdout.write(comparison_text(comparisons, list(differences(record, read_record(again)))))
+    sys.stdout.write(comparison_text(comparisons, list(differences(record, read_provenance(again / FILE_NAME)))))
     different = sum(one.verdict != IDENTICAL for one in comparisons)
     if different:
         sys.stdout.flush()

@@ -18,7 +18,7 @@ def run(
 ) -> None:
     """Run the workflow: train, restore, evaluate and report.
 
-    Results go to results/RUN in the current folder. A run that was interrupted continues.
+    Results go to results/RUN in the current folder. An interrupted run resumes from its last completed step.
 
     Args:
         configfile: configuration of the run; by default the demo.

@@ -15,7 +15,7 @@ def table(run: Path, /, *, wide: bool = False) -> None:
 
     Args:
         run: the run's folder, such as results/demo, or its name.
-        wide: show all splits, regions and metrics, without a limit of 80 columns.
+        wide: show all splits, regions and metrics, without truncating lines to 80 columns.
     """
     from pipeline.reporting.terminal import run_text
 

@@ -56,7 +56,7 @@ class PhysicalParameters(Section):
         ranges = {name: value for name, value in self if isinstance(value, tuple)}
         return self.model_copy(update={name: float(generator.uniform(*limits)) for name, limits in ranges.items()})
 
-    def words(self) -> str:
+    def describe(self) -> str:
         """Return what the plug-in does with these parameters, as a part of a sentence."""
         return self.name.replace("_", " ")
 

@@ -64,5 +64,5 @@ def check_queue(folder: Path) -> None:
             f"jobs of an earlier run in this folder are still in the queue:\n{listed}\n"
             "Wait until they have finished (squeue --me), then start again: their results are kept. "
             f"Or cancel them first: scancel {' '.join(number for number, *_ in left)}\n"
-            "A training that is cancelled resumes from its last checkpoint."
+            "Cancelled training jobs resume from their last checkpoint."
         )

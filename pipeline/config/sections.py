@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator
 
@@ -21,7 +21,6 @@ REFERENCE = "reference"
 """Name of the reference where it is listed among the methods."""
 OPERATORS, NOISES = "pipeline.physics.operators", "pipeline.physics.noise"
 KindName = Annotated[str, AfterValidator(PluginName("pipeline.fidelity.insertion.kinds"))]
-PLANE_CHOICES: tuple[PlaneChoice, ...] = get_args(PlaneChoice)
 METRICS = "pipeline.metrics"
 MetricName = Annotated[str, AfterValidator(PluginName(METRICS))]
 
@@ -126,7 +125,7 @@ class Sentinel(Section):
 
 
 class Train(Section):
-    """Settings shared by all trainings of a run; recipes contain the others."""
+    """Training settings shared by all networks of a run; recipes contain the others."""
 
     initial_weights: str = "realesrgan-6b"
     """source of the initial weights of `pretrained` recipes: realesrgan-6b (trained on drawings, small),

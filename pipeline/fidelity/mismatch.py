@@ -32,7 +32,7 @@ def measure(networks: Mapping[str, Generator], tests: Mapping[str, Sequence[Exce
         tests: excerpts of the same volumes, by degradation.
 
     Returns:
-        One row a network (or best baseline), degradation, volume and metric; see `MismatchValue`.
+        One row per network (or best baseline), degradation, volume and metric; see `MismatchValue`.
     """
     rows = []
     pairs = [(tested, one) for tested, excerpts in tests.items() for one in excerpts]
@@ -49,6 +49,6 @@ def _best_baseline(one: Excerpt) -> dict[str, float]:
     settings = {"sigma": one.model.noise_sigma, "h_in_sigma": 1.0, "patch_size": 3, "patch_distance": 3}
     results = []
     for name in plugins.names("pipeline.baselines"):
-        estimate = plugins.load("pipeline.baselines", name).upsample(one.measured, one.model.factors, settings)
+        estimate = plugins.load("pipeline.baselines", name).upsample(one.lr, one.model.factors, settings)
         results.append(one.mean_over_slices(estimate, METRICS))
     return {metric: max(values[metric] for values in results) for metric in METRICS}

@@ -64,7 +64,7 @@ def telling(path: Path, name: str) -> Iterator[None]:
             warnings.simplefilter("ignore")
             yield
     except DAMAGE as error:
-        raise UserError(f"{path}: {name!r} cannot be read as DICOM ({first_line(error)}). Is it whole?") from error
+        raise UserError(f"{path}: {name!r} cannot be read as DICOM ({first_line(error)}). Is it complete?") from error
 
 
 def parsed(content: bytes, *, stop_before_pixels: bool = False) -> Any:

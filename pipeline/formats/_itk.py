@@ -278,7 +278,7 @@ def _check_stream(path: Path, data: Path, start: int, size: int) -> None:
     except zlib.error:
         whole = False
     if not whole:
-        raise UserError(f"{path}: its compressed voxels are damaged or incomplete. Is it whole?")
+        raise UserError(f"{path}: its compressed voxels are damaged or incomplete. Is it complete?")
 
 
 def _failure(path: Path, kind: Kind, error: BaseException) -> UserError:
@@ -287,7 +287,7 @@ def _failure(path: Path, kind: Kind, error: BaseException) -> UserError:
     advice = (
         "SimpleITK does not read files of this kind; convert it to NIfTI with the program that made it."
         if UNSUPPORTED.search(str(error))
-        else "Is it whole?"
+        else "Is it complete?"
     )
     return UserError(f"{path}: cannot be read as {kind.title} ({_words(error)}). {advice}")
 

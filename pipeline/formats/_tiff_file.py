@@ -98,7 +98,7 @@ def telling(path: Path) -> Iterator[None]:
     try:
         yield
     except DAMAGE as error:
-        raise UserError(f"{path}: cannot be read as TIFF ({first_line(error)}). Is it whole?") from error
+        raise UserError(f"{path}: cannot be read as TIFF ({first_line(error)}). Is it complete?") from error
 
 
 @contextmanager

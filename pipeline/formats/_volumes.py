@@ -85,7 +85,7 @@ def load(path: Path, title: str, check: Callable[[Any], None], part: Part) -> tu
                 f"{path}: voxels of type {name} (datatype {code}) are not supported; convert them to integers or to "
                 "32- or 64-bit floats."
             ) from error
-        raise UserError(f"{path}: cannot be read as {title} ({first_line(error)}). Is it whole?") from error
+        raise UserError(f"{path}: cannot be read as {title} ({first_line(error)}). Is it complete?") from error
     except MemoryError as error:
         raise UserError(f"{path}: the volume does not fit into memory. Is its header right?") from error
 

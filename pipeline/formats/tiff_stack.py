@@ -49,7 +49,7 @@ def read(path: Path, part: Part = Part()) -> Image:
             names = [_name_of(page) for page in pages]
             pictures = [page.asarray() for page in pages]
     except (*DAMAGE, ImportError) as error:
-        raise UserError(f"{path}: cannot be read as TIFF ({first_line(error)}). Is it whole?") from error
+        raise UserError(f"{path}: cannot be read as TIFF ({first_line(error)}). Is it complete?") from error
     if not pictures or None in names or any(not _is_picture(picture) for picture in pictures):
         raise UserError(f"{path}: is no stack of pictures that BrainSR wrote.")
     dtype = pictures[0].dtype.name

@@ -1,11 +1,12 @@
-"""Background around the head: recognised, left out of the computation, and filled by interpolation.
+"""Background around the head, which is interpolated instead of being computed by the network.
 
-More than half of a head's image is background. Each slice is cut to a window around its tissue and as much background
-as the network needs to give the tissue the values that it would have in the whole slice. How much that is, is measured
-for each network at the end of its training (`pipeline.training.background_margin`): the receptive field is of no
-help, it is larger than a slice. Slices without tissue are not computed at all.
+More than half of an image of a head is background. Each slice is cropped to a window around its tissue, with a margin
+of background that is wide enough for the restored tissue to agree with that of the whole slice. The margin is measured
+for each network at the end of its training (`pipeline.training.background_margin`), since the receptive field is larger
+than a slice. Slices without tissue are interpolated as a whole.
 
-Toward its edges, where the cut disturbs the network, a window's result passes into the interpolated background.
+Toward the edges of a window, which affect the output of the network, its result is blended with the interpolated
+background.
 """
 
 from __future__ import annotations
@@ -23,24 +24,24 @@ from pipeline.image.image import Image
 from pipeline.models.record import NetworkRecord
 from pipeline.physics.grid import Cut
 
-STEP = 4
-"""Windows have sides that this divides, so that there are fewer sizes."""
-NEW_SIZE = 4096
-"""A network is made ready for a further size in about the time in which it restores so many low-resolution voxels."""
+SIDE_MULTIPLE = 4
+"""The sides of windows are multiples of this, which reduces the number of different sizes."""
+NEW_SIZE_VOXELS = 4096
+"""Cost of preparing a network for another window size, as the number of low-resolution voxels restored in that time."""
 
-RESERVE = 0.5
-"""Share of the tolerance that the measured change may take: other slices than those measured change more."""
+TOLERANCE_SHARE = 0.5
+"""Maximum measured change as a fraction of the tolerance, since slices that were not measured may change more."""
 
 
 class Span(NamedTuple):
-    """What is computed of a slice along one axis, and what of it is tissue; in low-resolution voxels.
+    """Extent of a window and of the tissue in it along one axis of a slice, in low-resolution voxels.
 
     Attributes:
-        start: of the window.
-        stop: of the window.
-        first: of the tissue.
-        last: of the tissue, the voxel after it.
-        size: of the slice.
+        start: first voxel of the window.
+        stop: voxel after the window.
+        first: first voxel of the tissue.
+        last: voxel after the tissue.
+        size: number of voxels of the slice.
     """
 
     start: int
@@ -51,19 +52,19 @@ class Span(NamedTuple):
 
     @property
     def length(self) -> int:
-        """Of the window."""
+        """Length of the window."""
         return self.stop - self.start
 
-    def grown(self, length: int) -> Span:
-        """Return a longer window that lies within the slice."""
+    def extended(self, length: int) -> Span:
+        """Return the window extended to a length, within the slice."""
         start = min(max(0, self.start - (length - self.length) // 2), self.size - length)
         return self._replace(start=start, stop=start + length)
 
     def weights(self, factor: int) -> NDArray[np.float32]:
-        """Return the share of the computed values along the window, on the fine grid.
+        """Return the blending weight of the network's output along the window, on the high-resolution grid.
 
-        One over the tissue and half of the background around it, from there falling to nothing, but for sides where the
-        slice itself ends.
+        It is one over the tissue and the inner half of the margin, and falls linearly to zero over the outer half,
+        except where the window ends at the edge of the slice.
         """
         place = self.start + (np.arange(self.length * factor) + 0.5) / factor
         low = (place - self.start) / max(1.0, (self.first - self.start) / 2)
@@ -74,7 +75,7 @@ class Span(NamedTuple):
 
 
 class Window(NamedTuple):
-    """What is computed of a slice."""
+    """Part of a slice that is computed by the network."""
 
     rows: Span
     columns: Span
@@ -85,24 +86,23 @@ class Window(NamedTuple):
         return self.rows.length, self.columns.length
 
     def place(self, factors: tuple[int, int] = (1, 1)) -> tuple[slice, slice]:
-        """Return where it lies in the slice, or, with factors, in the restored one."""
+        """Return the rows and columns of the window in the slice or, given factors, in the restored slice."""
         rows, columns = (
             slice(span.start * factor, span.stop * factor) for span, factor in zip(self, factors, strict=True)
         )
         return rows, columns
 
     def weights(self, factors: tuple[int, int]) -> NDArray[np.float32]:
-        """Return the share of the computed values, on the fine grid; see `Span.weights`."""
+        """Return the blending weights of the network's output, on the high-resolution grid; see `Span.weights`."""
         return np.outer(self.rows.weights(factors[0]), self.columns.weights(factors[1]))
 
 
 class Background(NamedTuple):
-    """What need not be computed of a volume.
+    """Background of a volume, which need not be computed by the network.
 
     Attributes:
-        tissue: what stands out from background, of the volume's shape.
-        margin: background to be computed around it within the slices, in low-resolution voxels; None stands for all of
-            it.
+        tissue: mask of everything brighter than the background, of the shape of the volume.
+        margin: computed background around the tissue within the slices, in low-resolution voxels; None for all of it.
     """
 
     tissue: NDArray[np.bool_]
@@ -110,24 +110,25 @@ class Background(NamedTuple):
 
 
 def needed_margin(record: NetworkRecord, tolerance: float) -> int | None:
-    """Return the smallest margin at which the foreground changes by less than `tolerance`; None where none is known."""
-    fits = [margin for margin, change in record.background_changes if change < RESERVE * tolerance]
+    """Return the smallest margin at which the foreground changes by less than `tolerance`; None if none is known."""
+    fits = [margin for margin, change in record.background_changes if change < TOLERANCE_SHARE * tolerance]
     return min(fits, default=None)
 
 
 def has_background(image: Image) -> bool:
-    """Whether an image shows a head in background: its foreground was looked for and is not all of it."""
+    """Return whether an image shows a head surrounded by background."""
     return image.is_anatomical and image.block.foreground_fraction < 1.0
 
 
 def tissue_of(lr: NDArray[np.float32], slice_axis: int) -> NDArray[np.bool_]:
-    """Find everything in a low-resolution volume that stands out from background, connected or not.
+    """Return a mask of everything in a low-resolution volume that is brighter than the background.
 
-    Above half of Otsu's threshold once the slices are smoothed, which takes the noise away.
+    The slices are smoothed to suppress noise, and thresholded at half of Otsu's threshold. Tissue need not be
+    connected.
 
     Args:
         lr: normalised intensities, shape (x, y, z).
-        slice_axis: axis along which the slices follow each other.
+        slice_axis: axis across the slices.
     """
     if lr.min() == lr.max():
         return np.ones(lr.shape, dtype=bool)
@@ -135,12 +136,13 @@ def tissue_of(lr: NDArray[np.float32], slice_axis: int) -> NDArray[np.bool_]:
 
 
 def tissue_in_slices(tissue: NDArray[np.bool_], cut: Cut, factor: int) -> NDArray[np.bool_]:
-    """Return the tissue of the slices of one way to cut a volume, shape (slice, rows, columns).
+    """Return the tissue mask of the slices along one cut of a volume, shape (slice, rows, columns).
 
     Args:
-        tissue: of the volume.
-        cut: the way.
-        factor: slices for each of the volume, between which they are interpolated: those hold tissue of both.
+        tissue: mask of the volume.
+        cut: how the volume is cut.
+        factor: number of slices after interpolation per slice of the volume. An interpolated slice contains the tissue
+            of both neighbours.
     """
     slices = np.moveaxis(tissue, cut, (0, 1, 2))
     if factor == 1:
@@ -150,17 +152,17 @@ def tissue_in_slices(tissue: NDArray[np.bool_], cut: Cut, factor: int) -> NDArra
 
 
 def windows_around(tissue: NDArray[np.bool_], margin: int | None, passes: int = 1) -> list[Window | None]:
-    """Return what to compute of each slice; None of one without tissue.
+    """Return the window of each slice that is computed by the network; None for slices without tissue.
 
     Args:
         tissue: shape (slice, rows, columns).
         margin: background to be computed on all sides of the tissue, in voxels; None for the whole of each slice.
-        passes: how often each window is computed; the more often, the more sizes pay.
+        passes: number of forward passes per window; with more passes, more different sizes are worth their preparation.
     """
     exact = [_around(one, max(one.shape) if margin is None else margin) for one in tissue]
     counts = Counter(window.shape for window in exact if window)
     merged = _merged(counts, passes)
-    return [window and _grown(window, merged[window.shape]) for window in exact]
+    return [window and Window(*map(Span.extended, window, merged[window.shape])) for window in exact]
 
 
 def _around(tissue: NDArray[np.bool_], margin: int) -> Window | None:
@@ -171,16 +173,16 @@ def _around(tissue: NDArray[np.bool_], margin: int) -> Window | None:
             return None
         size, first, last = tissue.shape[axis], int(filled[0]), int(filled[-1]) + 1
         start, stop = max(0, first - margin), min(size, last + margin)
-        spans.append(Span(start, stop, first, last, size).grown(min(size, -(-(stop - start) // STEP) * STEP)))
+        spans.append(
+            Span(start, stop, first, last, size).extended(
+                min(size, -(-(stop - start) // SIDE_MULTIPLE) * SIDE_MULTIPLE)
+            )
+        )
     return Window(*spans)
 
 
-def _grown(window: Window, shape: tuple[int, int]) -> Window:
-    return Window(*(span.grown(length) for span, length in zip(window, shape, strict=True)))
-
-
 def _merged(counts: Counter[tuple[int, int]], passes: int) -> dict[tuple[int, int], tuple[int, int]]:
-    """Return for each size the one that is computed in its stead: two become one where that takes less time."""
+    """Map each window size to the one that is computed; sizes are merged where this takes less time."""
     members, number = {shape: [shape] for shape in counts}, dict(counts)
 
     def joined(pair: Sequence[tuple[int, int]]) -> tuple[int, int]:
@@ -188,7 +190,7 @@ def _merged(counts: Counter[tuple[int, int]], passes: int) -> dict[tuple[int, in
 
     def saved(pair: Sequence[tuple[int, int]]) -> int:
         rows, columns = joined(pair)
-        return NEW_SIZE - passes * sum(number[one] * (rows * columns - one[0] * one[1]) for one in pair)
+        return NEW_SIZE_VOXELS - passes * sum(number[one] * (rows * columns - one[0] * one[1]) for one in pair)
 
     while len(members) > 1:
         best = max(combinations(sorted(members), 2), key=saved)
@@ -202,6 +204,6 @@ def _merged(counts: Counter[tuple[int, int]], passes: int) -> dict[tuple[int, in
 
 
 def computed_share(windows: Sequence[Window | None], shape: tuple[int, int]) -> float:
-    """Return how much of all slices is computed, between 0 and 1."""
+    """Return the fraction of all slices that is computed, between 0 and 1."""
     voxels = sum(window.shape[0] * window.shape[1] for window in windows if window)
     return voxels / (len(windows) * shape[0] * shape[1])

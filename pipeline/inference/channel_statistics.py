@@ -27,10 +27,10 @@ class ChannelStatistics:
     """Intensity range and noise level of a channel, estimated from a sample of its pixels.
 
     Attributes:
-        offset: physical value that becomes 0, the 0.1th percentile of the sample. Colours share one range, so that no
-            hue changes: from their lowest offset to their highest end.
-        scale: distance from there to the physical value that becomes 1, the 99.9th percentile of the sample.
-        noise_sigma: standard deviation of its noise, as a fraction of the scale.
+        offset: physical value that is mapped to 0, the 0.1th percentile of the sample. The channels of a colour image
+            share one range, from their lowest offset to their highest end, so that hues do not change.
+        scale: difference between the value that is mapped to 1, the 99.9th percentile of the sample, and the offset.
+        noise_sigma: standard deviation of the noise, as a fraction of the scale.
     """
 
     offset: float
@@ -87,7 +87,7 @@ def _range_of(image: TiledImage, channel: int, squares: NDArray) -> IntensityRan
     try:
         return intensity_range(physical_values(squares, image.intensity))
     except UserError as error:
-        raise UserError(f"{image.path}: channel {channel}: {error} Leave it out (--channel).") from error
+        raise UserError(f"{image.path}: channel {channel}: {error} Exclude it (--channel).") from error
 
 
 def _statistics_of(
@@ -103,14 +103,14 @@ def _statistics_of(
 
 
 def read_finite(image: TiledImage, plane: Plane, rows: slice, columns: slice) -> NDArray:
-    """Read a region.
+    """Read a region of a plane and check that it is finite.
 
     Raises:
         UserError: a pixel is NaN or infinite.
     """
     region = image.read(plane, rows, columns)
     if not np.all(np.isfinite(region)):
-        raise UserError(f"{image.path}: rows {rows.start} to {rows.stop} have pixels that are NaN or infinite.")
+        raise UserError(f"{image.path}: rows {rows.start} to {rows.stop} contain pixels that are NaN or infinite.")
     return region
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pipeline.models.record import TrainingDomain
 from pipeline.physics.low_resolution import LowResolutionImage
-from pipeline.physics.parameters import is_outside
+from pipeline.physics.parameters import is_out_of_range
 
 NEGLIGIBLE_NOISE = 0.005
 """Noise below this fraction of the intensity range is never too low."""
@@ -23,13 +23,13 @@ def outside_domain(domain: TrainingDomain | None, sigma: float, voxel_mm: Sequen
     if domain is None:
         return []
     found = []
-    if sigma > NEGLIGIBLE_NOISE and is_outside([sigma], domain.noise_sigma):
+    if sigma > NEGLIGIBLE_NOISE and is_out_of_range([sigma], domain.noise_sigma):
         low, high = domain.noise_sigma
         found.append(
             f"the noise level of the image is {sigma:.1%} of its intensity range; the network was trained on "
             f"{low:.1%} to {high:.1%}"
         )
-    if domain.voxel_mm and voxel_mm and is_outside(voxel_mm, domain.voxel_mm):
+    if domain.voxel_mm and voxel_mm and is_out_of_range(voxel_mm, domain.voxel_mm):
         low, high = domain.voxel_mm
         sizes = " x ".join(f"{size:.3g}" for size in voxel_mm)
         trained = f"{low:.3g} mm" if low == high else f"{low:.3g} to {high:.3g} mm"

@@ -107,18 +107,18 @@ def log_precision_change(network: Any, settings: Infer, image: NDArray[np.float3
     )
 
 
-def chosen_backend(network: nn.Module, wanted: str) -> str:
+def chosen_backend(network: nn.Module, requested: str) -> str:
     """Return the name of the backend for a network; `auto` selects the fastest one that is installed.
 
     Raises:
         UserError: the requested one is not installed, or does not support this device.
     """
-    if wanted == "auto":
+    if requested == "auto":
         return next(name for name in FASTEST_FIRST if plugins.load(BACKENDS, name).usable(network))
-    if not plugins.load(BACKENDS, wanted).usable(network):
+    if not plugins.load(BACKENDS, requested).usable(network):
         where = device_of(network).type
         raise UserError(
-            f"infer.backend: {wanted} is not installed, or does not support this device ({where}). "
-            f"Install it (pip install {wanted}), set resources.device: cpu, or choose auto."
+            f"infer.backend: {requested} is not installed, or does not support this device ({where}). "
+            f"Install it (pip install {requested}), set resources.device: cpu, or choose auto."
         )
-    return wanted
+    return requested

@@ -154,7 +154,7 @@ class _Job:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the result."""
+        """Shape of the result."""
         return cast(zarr.Array, self._group["0"]).shape
 
     @classmethod
@@ -167,7 +167,7 @@ class _Job:
             return None
         values = read_json(folder / "progress.json")
         if values["key"] != key:
-            logger.info("there is an unfinished result, but image, network, settings or code have changed")
+            logger.info("an unfinished result is discarded: the image, network, settings or code have changed")
             return None
         progress = _Progress.from_json(values)
         logger.info("continuing with plane %d, row %d", progress.plane, progress.row)
@@ -277,7 +277,7 @@ def _warn_outside_domain(network: Generator, image: TiledImage, channels: Sequen
 
 
 def _stored_intensity(intensity: IntensityMap, uncertainty_factor: float | None) -> IntensityMap:
-    """Return how results are stored: as the image is, or, for an uncertainty map, as floats."""
+    """Return the stored intensities of a result: those of the image or, for an uncertainty map, floats."""
     if uncertainty_factor is None:
         return intensity
     return replace(intensity.of_differences(), slope=1.0, intercept=0.0, dtype="float32")

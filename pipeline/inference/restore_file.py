@@ -33,7 +33,7 @@ from pipeline.models.weights import load_generator
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.physics.noise_level import estimate_sigma
-from pipeline.physics.parameters import axes_along, is_outside
+from pipeline.physics.parameters import axes_along, is_out_of_range
 
 logger = logging.getLogger(__name__)
 
@@ -218,7 +218,9 @@ def _noise_level(source: Path, image: LowResolutionImage, result: Restored, sett
         estimated = estimate_sigma(limited(image.data).values, image.slice_axis, _noise_model(image)).sigma
     except UserError:  # the slices are too small for an estimate
         return result.sigma
-    if is_outside([result.sigma], (estimated / NOISE_RATIO - NOISE_MARGIN, NOISE_RATIO * estimated + NOISE_MARGIN)):
+    if is_out_of_range(
+        [result.sigma], (estimated / NOISE_RATIO - NOISE_MARGIN, NOISE_RATIO * estimated + NOISE_MARGIN)
+    ):
         logger.warning(
             "%s: the given noise level is %.3g of the intensity range, but the estimate from the image is %.3g",
             *(source, result.sigma, estimated),

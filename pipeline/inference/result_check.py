@@ -19,7 +19,7 @@ from scipy import ndimage
 
 from pipeline.errors import UserError
 from pipeline.image.intensity_limits import LIMITS
-from pipeline.physics.data_consistency import degraded_again
+from pipeline.physics.data_consistency import degrade_again
 from pipeline.physics.forward import ForwardModel
 
 logger = logging.getLogger(__name__)
@@ -70,9 +70,9 @@ def agreement_of(
         image: the input, same shape and unit. Voxels that are NaN are left out.
         scale: intensity range in that unit, broadcast along the last axis.
         sigma: noise level of the input, as a fraction of the range.
-        magnitude: noise of magnitude images. In the background, where its mean square is
-            2 sigma^2 (Gudbjartsson and Patz, Magnetic Resonance in Medicine 34:910-914, 1995), a result may show the
-            signal, which is zero.
+        magnitude: whether the input is a magnitude image, whose mean square in the background is 2 sigma^2
+            (Gudbjartsson and Patz, Magnetic Resonance in Medicine 34:910-914, 1995), while a result may show the
+            signal, which is zero there.
     """
     difference = (np.asarray(again, dtype=np.float64) - image) / scale
     kept = difference[~np.isnan(image)]
@@ -85,16 +85,16 @@ def agreement_with_measurement(
 ) -> Agreement:
     """Compare a restored volume, degraded again, with the measurement.
 
-    A result may show the signal, or the mean of the noisy magnitude, which is larger in the background: the better
-    agreement of the two is returned.
+    A result may estimate the signal or the mean of the noisy magnitude, which is larger in the background. The better
+    of the two agreements is returned.
 
     Args:
         restored: normalised intensities, of shape model.hr_shape or larger at the high ends.
         measured: normalised intensities, of shape model.lr_shape.
         model: forward model of the measurement, with its noise level.
     """
-    # Intensities far beyond the range were interpolated, and the operator would blur them into their neighbours.
-    again = degraded_again(np.clip(np.asarray(restored, dtype=np.float32), *LIMITS), model)
+    # Intensities far beyond the range were interpolated; the operator would blur them into their neighbours.
+    again = degrade_again(np.clip(np.asarray(restored, dtype=np.float32), *LIMITS), model)
     compared = without_outliers(measured, measured)
     readings = [agreement_of(one, compared, 1.0, model.noise_sigma) for one in (model.expected_value(again), again)]
     return min(readings, key=lambda one: one.squares)

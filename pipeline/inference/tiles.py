@@ -1,4 +1,4 @@
-"""Slices that are too large for one pass: restored in overlapping tiles, whose results are blended."""
+"""Restoration of large slices in overlapping tiles, whose results are blended."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 MIN_WEIGHT = 1e-6
-"""Not zero, since at the edge of the slice there is no other tile."""
+"""Minimum blending weight; not zero, since at the edge of a slice there is only one tile."""
 
 Restore = Callable[[NDArray], NDArray[np.float32]]
 ReadRows = Callable[[slice], NDArray]
 
 
 class Tiling(NamedTuple):
-    """How a slice is cut.
+    """Layout of the tiles of a slice.
 
     Attributes:
         shape: rows and columns of the slice.
@@ -51,7 +51,7 @@ class Block(NamedTuple):
     Attributes:
         rows: its rows in the result.
         columns: its columns in the result.
-        values: float32, with the leading axes of what restores.
+        values: float32, with the leading axes that `restore` returns.
     """
 
     rows: slice

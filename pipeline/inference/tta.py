@@ -1,11 +1,11 @@
-"""Test-time augmentation (TTA): flips and transposes of a slice, the mean of their results and their deviation.
+"""Test-time augmentation (TTA): mean and standard deviation over flips and transposes of a slice.
 
-A slice that is flipped or transposed shows the same tissue, and its restoration, turned back, should be the same. Where
-it is not, the result depends on chance. The standard deviation over the eight augmentations, over the planes that a
-volume can be cut into, and over networks that were trained with other seeds, is an uncertainty map that needs no
-reference (test-time augmentation: Wang et al., Neurocomputing 338:34-45, 2019; ensembles: Lakshminarayanan et al.,
-NeurIPS 2017). An error that all augmentations share does not show in it: a large value means that a result is
-unreliable, a small one does not mean that it is reliable.
+The restoration of a flipped or transposed slice, with the augmentation undone, should equal that of the slice itself.
+Where it does not, the result depends on chance. The standard deviation over the eight augmentations, the planes that a
+volume can be cut into, and networks trained with different seeds is an uncertainty map that needs no reference
+(test-time augmentation: Wang et al., Neurocomputing 338:34-45, 2019; ensembles: Lakshminarayanan et al., NeurIPS 2017).
+It does not include errors that all augmentations share: a large value indicates an unreliable result, but a small value
+does not indicate a reliable one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pipeline.inference.forward_pass import Engine
 
 MAX_AUGMENTATIONS = 8
-"""Flips and transposes of a slice."""
+"""Number of flips and transposes of a slice."""
 
 
 class Moments(NamedTuple):
@@ -40,26 +40,27 @@ def restore_averaged(engine: Engine, image: NDArray[np.float32], sigma: float, c
 
 
 def restore_augmented(engine: Engine, image: NDArray[np.float32], sigma: float, count: int) -> NDArray[np.float32]:
-    """Restore augmentations of slices and turn the results back.
+    """Restore augmentations of slices and undo the augmentation of each result.
 
     Args:
         engine: a network that is ready to restore slices.
         image: low-resolution slices, shape (..., rows, columns).
         sigma: standard deviation of the noise, as a fraction of the normalised range.
-        count: number of augmentations, 1 to 8. Networks that enlarge columns alone have no transposes, and 4 at most.
+        count: number of augmentations, 1 to 8; at most 4 for networks that enlarge columns alone, since these allow no
+            transposes.
 
     Returns:
         All results, shape (augmentation, ..., rows, columns).
     """
     rows, columns = engine.factors
     possible = range(count if rows == columns else min(count, 4))
-    # Those of one size are computed together, which keeps the threads of a processor busy; a GPU is busy with one.
+    # Augmentations of one size are computed together to keep the threads of a CPU busy; one suffices for a GPU.
     groups = [[index] for index in possible] if engine.device.type == "cuda" else [possible[:4], possible[4:]]
     results = [
         engine.restore(np.stack([_augmented(image, index) for index in group]), sigma) for group in groups if group
     ]
     turned = enumerate(one for group in results for one in group)
-    return np.stack([_turned_back(one, index) for index, one in turned])
+    return np.stack([_undone(one, index) for index, one in turned])
 
 
 def moments_of(results: NDArray[np.float32]) -> Moments:
@@ -83,7 +84,7 @@ def _augmented(image: NDArray[np.float32], index: int) -> NDArray[np.float32]:
     return flipped.swapaxes(-2, -1) if index & 4 else flipped
 
 
-def _turned_back(image: NDArray[np.float32], index: int) -> NDArray[np.float32]:
+def _undone(image: NDArray[np.float32], index: int) -> NDArray[np.float32]:
     """Undo `_augmented`."""
     flipped = image.swapaxes(-2, -1) if index & 4 else image
     return flipped[..., :: -1 if index & 1 else 1, :: -1 if index & 2 else 1]

@@ -18,7 +18,7 @@ from pipeline.image.intensity_limits import limited
 from pipeline.inference.backends._compute import FULL_PRECISION
 from pipeline.inference.background import Background, Window, computed_share, tissue_in_slices, windows_around
 from pipeline.inference.forward_pass import REFERENCE, engine_for, log_precision_change
-from pipeline.inference.memory import device_of, slices_at_once
+from pipeline.inference.memory import device_of, slices_per_batch
 from pipeline.inference.tiles import Restore, restore_in_tiles
 from pipeline.inference.tta import (
     MAX_AUGMENTATIONS,
@@ -28,7 +28,7 @@ from pipeline.inference.tta import (
     restore_augmented,
     restore_averaged,
 )
-from pipeline.models.device import device_words
+from pipeline.models.device import device_name
 from pipeline.models.generator import Generator
 from pipeline.physics.excerpts import Excerpt
 from pipeline.physics.grid import Cut, cuts
@@ -44,7 +44,7 @@ DURING_TRAINING = Infer(backend=REFERENCE)
 
 def restore_excerpt(network: Generator, excerpt: Excerpt, augmentations: int = 1) -> NDArray[np.float32]:
     """Restore the slices of an excerpt at its noise level; see `restore_volume`. The network may still be trained."""
-    model, within = excerpt.model, limited(excerpt.measured)
+    model, within = excerpt.model, limited(excerpt.lr)
     geometry = model.factors, excerpt.slice_axis
     return restore_volume(network, within.values, *geometry, DURING_TRAINING, model.noise_sigma, augmentations)
 
@@ -61,8 +61,8 @@ def restore_volume(
 ) -> NDArray[np.float32]:
     """Restore a volume slice by slice.
 
-    Which slices these are depends on the enlarged axes, see `pipeline.physics.grid.cuts`; where there are two or three
-    ways to cut, their results are averaged. If the axis across the slices is enlarged as well, the volume is first
+    The enlarged axes determine how the volume is cut, see `pipeline.physics.grid.cuts`; the results of two or three
+    cuts are averaged. If the axis across the slices is enlarged as well, the volume is first
     interpolated along it, see `pipeline.physics.interpolation`.
 
     Args:
@@ -72,9 +72,9 @@ def restore_volume(
         slice_axis: axis across the slices.
         settings: the section `infer`.
         sigma: standard deviation of the noise of `lr`, as a fraction of the normalised range.
-        augmentations: flips and transposes of each slice over which is averaged, 1 to 8; 4 at most for networks that
-            enlarge columns alone.
-        background: part of the volume that need not be computed; None computes all.
+        augmentations: number of flips and transposes of each slice that are averaged, 1 to 8; at most 4 for networks
+            that enlarge columns alone.
+        background: part of the volume that need not be computed; None to compute all of it.
 
     Returns:
         Restored volume, float32, larger by the factors.
@@ -108,12 +108,12 @@ def restore_with_tta_std(
         slice_axis: as in `restore_volume`.
         settings: as in `restore_volume`.
         sigma: as in `restore_volume`.
-        augmentations: of the result; the standard deviation is over all augmentations in any case.
+        augmentations: as in `restore_volume`, for the result; the standard deviation is always over all augmentations.
         background: as in `restore_volume`; where it is not computed, the standard deviation is zero.
 
     Returns:
-        What `restore_volume` returns for the first network, bit by bit, and the standard deviation over all
-        augmentations, ways to cut and networks, float32, of the same shape.
+        The same array as `restore_volume` returns for the first network, and the standard deviation over all
+        augmentations, cuts and networks, float32, of the same shape.
     """
     ways = cuts(factors, slice_axis)
     found = [
@@ -125,7 +125,7 @@ def restore_with_tta_std(
 
 
 def _mean(results: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Return the mean of volumes, of which two at most are in memory."""
+    """Return the mean of volumes, of which at most two are in memory."""
     total: NDArray[np.float32] | None = None
     count = 0
     for one in results:
@@ -136,7 +136,7 @@ def _mean(results: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class _SliceRestorer:
-    """How slices are restored.
+    """Restoration of slices by a network.
 
     Attributes:
         network: the network.
@@ -156,7 +156,7 @@ class _SliceRestorer:
 
 
 def _with_moments(network: Generator, settings: Infer, sigma: float, augmentations: int) -> _SliceRestorer:
-    """Return three quantities per slice: the mean over some augmentations, and mean and variance over all of them."""
+    """Return a restorer of three quantities: mean over some augmentations, mean and variance over all of them."""
     engine = engine_for(network, settings)
 
     def restore(image: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -172,7 +172,7 @@ def _with_moments(network: Generator, settings: Infer, sigma: float, augmentatio
 def _restore_slices(
     restorer: _SliceRestorer, lr: NDArray[np.float32], factors: Sequence[int], cut: Cut, background: Background | None
 ) -> NDArray[np.float32]:
-    """Restore all slices of one way to cut the volume; a leading axis of quantities is kept."""
+    """Restore all slices of one cut of the volume; a leading axis of quantities is kept."""
     slices = np.moveaxis(interpolate_slices(lr, factors[cut.normal], cut.normal), cut, (0, 1, 2))
     if restorer.settings.precision != FULL_PRECISION:
         tile = slice(restorer.settings.tile_lr)
@@ -211,7 +211,7 @@ def _within_windows(
 
 
 def _of_one_size(windows: Sequence[Window | None]) -> list[list[tuple[int, Window]]]:
-    """Group windows by size; each comes with the index of its slice."""
+    """Group windows, with the indices of their slices, by size."""
     groups: dict[tuple[int, int], list[tuple[int, Window]]] = {}
     for place, window in enumerate(windows):
         if window:
@@ -220,13 +220,13 @@ def _of_one_size(windows: Sequence[Window | None]) -> list[list[tuple[int, Windo
 
 
 def _in_batches(slices: NDArray[np.float32], restorer: _SliceRestorer, bar: tqdm) -> Iterator[NDArray[np.float32]]:
-    """Restore slices of shape (slice, rows, columns), as many at a time as the memory of the device allows.
+    """Restore slices of shape (slice, rows, columns) in batches that fit into the memory of the device.
 
-    When memory runs out nevertheless, batches are halved, then tiles.
+    If memory runs out nevertheless, the batches are halved, then the tiles.
     """
     network, settings = restorer.network, restorer.settings
     tile, done = settings.tile_lr, 0
-    count = slices_at_once(network, min(tile, slices.shape[1]) * min(tile, slices.shape[2]))
+    count = slices_per_batch(network, min(tile, slices.shape[1]) * min(tile, slices.shape[2]))
     while done < len(slices):
         try:
             part = slices[done : done + count]
@@ -235,7 +235,7 @@ def _in_batches(slices: NDArray[np.float32], restorer: _SliceRestorer, bar: tqdm
             )
         except torch.OutOfMemoryError:
             if count == 1 and tile <= MIN_TILE:
-                device = device_words(device_of(network))
+                device = device_name(device_of(network))
                 raise UserError(
                     f"the memory of {device} is too small for a tile of {tile} x {tile} voxels. "
                     "Free some of it, or use another device (resources.device: cpu)."

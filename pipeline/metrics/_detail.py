@@ -1,4 +1,4 @@
-"""The common part of the three metrics of the detail ledger."""
+"""Common code of the three metrics of the detail ledger."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from pipeline.metrics.evaluation.detail_ledger import detail_shares
 
 UNIT = ""
-RANGE = "0 (none) to 1 (all), share of all detail in the reference or the result"
+RANGE = "0 (none) to 1 (all), share of all detail in the reference or the restored image"
 SOURCE = "after Aybar et al. 2024"
 DECIMALS = 3
 
 
 def share_of(kind: Literal["right", "missing", "invented"]) -> Callable[..., float]:
-    """Return the function `per_slice` of the metric that is one of the `DetailShares`."""
+    """Return the function `per_slice` of a metric that is one of the `DetailShares`."""
 
     def per_slice(
         reference: NDArray[np.floating],

@@ -1,4 +1,4 @@
-"""What metrics need of a feature network; `pipeline.models.features` has it, in an environment with torch."""
+"""Interface of the feature network for metrics, implemented by `pipeline.models.features` with PyTorch."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 
 class Features(Protocol):
-    """A feature network in blocks between poolings, see `pipeline.models.features.VggBlocks`."""
+    """A feature network that is divided into blocks between poolings, see `pipeline.models.features.VggBlocks`."""
 
     @property
     def calibration(self) -> tuple[NDArray[np.float32], ...]:
-        """LPIPS's weight of each feature, for each block; empty for networks without one."""
+        """LPIPS weights of the features, one array per block; empty for networks without a calibration."""
         ...
 
     def blocks(self, picture: NDArray[np.floating]) -> Iterator[NDArray[np.float32]]:
-        """Yield the features of every block for a grey picture with the range 0 to 1."""
+        """Yield the features of every block for a greyscale picture with values from 0 to 1."""
         ...

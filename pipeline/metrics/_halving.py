@@ -1,4 +1,4 @@
-"""The coarser grid on which some measures look at an image, as an eye does from further away."""
+"""Downsampling by a factor of 2 for multi-scale metrics."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 
 
 def halve(picture: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return the means over blocks of 2 x 2 voxels; the last row or column of an odd size counts twice."""
+    """Return the means over blocks of 2 x 2 voxels, repeating the last row or column of an odd size."""
     return _blocks(np.asarray(picture, dtype=np.float64)).mean(axis=(1, 3))
 
 
 def halve_mask(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the blocks of 2 x 2 voxels that hold a voxel of the mask, so that no mask vanishes."""
+    """Return the blocks of 2 x 2 voxels that contain a voxel of the mask, so that no mask vanishes."""
     return np.asarray(_blocks(mask).any(axis=(1, 3)))
 
 

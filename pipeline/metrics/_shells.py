@@ -1,4 +1,4 @@
-"""Correlation of two spectra, shell by shell: rings of a plane, shells of a volume."""
+"""Correlation of two spectra over rings (2-D) or shells (3-D) of spatial frequency."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from scipy import fft
 THRESHOLD = 0.5
 """Usual threshold against a reference (Rosenthal and Henderson, Journal of Molecular Biology 333:721-745, 2003)."""
 NYQUIST = 0.5
-SMALLEST_SIDE = 8
-"""Of the region's box, in voxels; smaller ones have too few frequencies."""
+MIN_SIDE = 8
+"""Minimum side of the bounding box of a region, in voxels; smaller boxes have too few frequencies."""
 ROUNDING = 1e-9
-"""So that frequencies on the border of two shells always belong to the outer one."""
+"""Tolerance that assigns frequencies on the border of two shells to the outer shell."""
 
 Floats = NDArray[np.float64]
 
@@ -25,30 +25,30 @@ def cut_off(
     mask: NDArray[np.bool_],
     spacing: Sequence[float] | None = None,
 ) -> float:
-    """Return the frequency at which the correlation of shells of frequencies first falls below 0.5.
+    """Return the frequency at which the shell correlation first falls below 0.5.
 
     Args:
-        reference: image of two or three dimensions, in any unit of intensity.
-        estimate: of the same shape.
-        mask: the region, same shape, not empty; its box is looked at, under a Hann window.
+        reference: 2-D or 3-D image, in any unit of intensity.
+        estimate: image of the same shape.
+        mask: the region, of the same shape, not empty; its bounding box is evaluated under a Hann window.
         spacing: as in `shell_correlation`.
 
     Returns:
-        Cycles per voxel; 0.5, the highest frequency there is, where the correlation never falls so low, and 0 where the
-        box has a side below 8 voxels, so that no frequency can be told.
+        Frequency in cycles per voxel; the Nyquist frequency 0.5 if the correlation never falls below 0.5, and 0 if the
+        bounding box has a side of less than 8 voxels.
     """
     box = tuple(_extent(mask, axis) for axis in range(mask.ndim))
     return first_below(*shell_correlation(reference[box], estimate[box], spacing))
 
 
 def _extent(mask: NDArray[np.bool_], axis: int) -> slice:
-    """Return from where to where a mask reaches along an axis."""
+    """Return the extent of a mask along an axis."""
     filled = np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
     return slice(int(filled[0]), int(filled[-1]) + 1)
 
 
 def first_below(frequencies: Floats, correlation: Floats) -> float:
-    """Return the frequency at which a correlation first falls below 0.5, as `cut_off` does."""
+    """Return the frequency at which a correlation first falls below 0.5, see `cut_off`."""
     below = np.flatnonzero(correlation < THRESHOLD)
     if frequencies.size == 0 or (below.size and below[0] == 0):
         return 0.0
@@ -62,20 +62,20 @@ def first_below(frequencies: Floats, correlation: Floats) -> float:
 def shell_correlation(
     one: NDArray[np.floating], other: NDArray[np.floating], spacing: Sequence[float] | None = None
 ) -> tuple[Floats, Floats]:
-    """Return the correlation of two images, shell by shell of their spectra.
+    """Return the correlation of the spectra of two images over shells of spatial frequency.
 
     Args:
-        one: image of two or three dimensions, in any unit of intensity.
-        other: same shape.
-        spacing: distance of voxels along the axes; None where it is the same along all. Shells are round in physical
-            space, and reach to the highest frequency that all axes hold.
+        one: 2-D or 3-D image, in any unit of intensity.
+        other: image of the same shape.
+        spacing: voxel spacing along the axes; None if isotropic. Shells are spherical in physical space and extend to
+            the highest frequency that all axes contain.
 
     Returns:
-        The middle frequency of each shell in cycles per voxel (of the axis with the largest voxels), and the
-        correlation there, between -1 and 1; both are empty where a side is below 8 voxels. A shell in which neither has
-        power counts as the same, one in which one of them has none as uncorrelated.
+        The central frequency of each shell in cycles per voxel (of the axis with the largest voxels), and the
+        correlation between -1 and 1; both are empty if a side is less than 8 voxels. The correlation is 1 in a shell
+        without power in both images, and 0 in a shell without power in one of them.
     """
-    if min(one.shape) < SMALLEST_SIDE:
+    if min(one.shape) < MIN_SIDE:
         return np.empty(0), np.empty(0)
     lengths = np.ones(one.ndim) if spacing is None else np.asarray(spacing) / max(spacing)
     count = int(min(size * length for size, length in zip(one.shape, lengths, strict=True)) + ROUNDING) // 2
@@ -87,7 +87,7 @@ def shell_correlation(
     twice = _multiplicity(one.shape[-1])
     common, power, other_power = (np.zeros(count) for _ in range(3))
     across = sum(np.square(axis) for axis in np.ix_(*axes[1:]))
-    for place, frequency in enumerate(axes[0]):  # one plane at a time, so that a volume needs little memory
+    for place, frequency in enumerate(axes[0]):  # plane by plane, to save memory
         radius = np.sqrt(frequency**2 + across)
         shells = np.floor(radius / NYQUIST * count + ROUNDING).astype(int)
         inside = shells < count
@@ -97,13 +97,13 @@ def shell_correlation(
         power += np.bincount(chosen, weight * np.abs(mine) ** 2, count)
         other_power += np.bincount(chosen, weight * np.abs(theirs) ** 2, count)
     both = np.sqrt(power * other_power)
-    alike = (power == other_power).astype(float)
-    correlation = np.divide(common, both, out=alike, where=both > 0)
+    equal = (power == other_power).astype(float)
+    correlation = np.divide(common, both, out=equal, where=both > 0)
     return (np.arange(count) + 0.5) / count * NYQUIST, correlation
 
 
 def _multiplicity(size: int) -> Floats:
-    """Return how often each frequency of a real axis stands in the whole spectrum: with its negative, or alone."""
+    """Return the multiplicity of each frequency of a half spectrum: 2 with its negative, or 1."""
     found = np.full(size // 2 + 1, 2.0)
     found[0] = 1.0
     if size % 2 == 0:
@@ -112,7 +112,7 @@ def _multiplicity(size: int) -> Floats:
 
 
 def _spectrum(image: NDArray[np.floating]) -> NDArray[np.complexfloating]:
-    """Return the half of the Fourier transform of an image that tells the other, without mean, under a Hann window."""
+    """Return the half spectrum of an image after removal of its mean and multiplication by a Hann window."""
     values = np.array(image, dtype=np.float64)
     values -= np.mean(values)
     for axis, size in enumerate(values.shape):

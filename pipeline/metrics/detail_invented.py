@@ -1,4 +1,4 @@
-"""Detail that was added but is not in the reference, see `pipeline.metrics.evaluation.detail_ledger`."""
+"""Added detail that is not in the reference, see `pipeline.metrics.evaluation.detail_ledger`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ TITLE = "Invented detail"
 HIGHER_IS_BETTER = False
 PERFECT = 0.0
 NEEDS_LR = True
-OF_ONE_PROPERTY = True
+SINGLE_PROPERTY = True
 
 per_slice = share_of("invented")
 

@@ -1,4 +1,4 @@
-"""Detail of the reference that was not added, see `pipeline.metrics.evaluation.detail_ledger`."""
+"""Detail of the reference that is missing from the restored image, see `pipeline.metrics.evaluation.detail_ledger`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ TITLE = "Missing detail"
 HIGHER_IS_BETTER = False
 PERFECT = 0.0
 NEEDS_LR = True
-OF_ONE_PROPERTY = True
+SINGLE_PROPERTY = True
 
 per_slice = share_of("missing")
 

@@ -1,4 +1,4 @@
-"""Detail of the reference that was added, see `pipeline.metrics.evaluation.detail_ledger`."""
+"""Detail of the reference that is present in the restored image, see `pipeline.metrics.evaluation.detail_ledger`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ TITLE = "Right detail"
 HIGHER_IS_BETTER = True
 PERFECT = 1.0
 NEEDS_LR = True
-OF_ONE_PROPERTY = True
+SINGLE_PROPERTY = True
 
 per_slice = share_of("right")
 

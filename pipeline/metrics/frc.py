@@ -1,7 +1,7 @@
-"""Fourier ring correlation: up to which spatial frequency an image agrees with the reference.
+"""Fourier ring correlation: the spatial frequency up to which an image agrees with the reference.
 
-Saxton and Baumeister, Journal of Microscopy 127:127-138, 1982. Where the reference holds noise of its own, no method
-can agree with it at the frequencies that are noise.
+Saxton and Baumeister, Journal of Microscopy 127:127-138, 1982. If the reference is noisy, no method can agree with it
+at the frequencies that are dominated by noise.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ DECIMALS = 3
 def per_slice(
     reference: NDArray[np.floating], estimate: NDArray[np.floating], mask: NDArray[np.bool_], data_range: float
 ) -> float:
-    """Return the frequency at which the correlation of rings falls below 0.5, see `_shells.cut_off`.
+    """Return the frequency at which the ring correlation falls below 0.5, see `_shells.cut_off`.
 
-    It is 0 where the box of the region has a side below 8 voxels.
+    It is 0 if the bounding box of the region has a side of less than 8 voxels.
     """
     del data_range
     return cut_off(reference, estimate, mask)

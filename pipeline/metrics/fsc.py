@@ -1,6 +1,7 @@
-"""Fourier shell correlation: up to which spatial frequency a volume agrees with the reference, in three dimensions.
+"""Fourier shell correlation: the spatial frequency up to which a volume agrees with the reference, in 3-D.
 
-Harauz and van Heel, Optik 73:146-156, 1986; against a reference instead of a second measurement, as `frc` for slices.
+Harauz and van Heel, Optik 73:146-156, 1986. The volume is compared with a reference instead of a second measurement,
+as in `frc` for slices.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ TITLE = "FSC cut-off"
 UNIT = "cycles/voxel"
 HIGHER_IS_BETTER = True
 PERFECT = NYQUIST
-RANGE = "0 to 0.5; per voxel of the axis along which voxels are largest"
+RANGE = "0 to 0.5; per voxel of the axis with the largest voxels"
 SOURCE = "Harauz and van Heel, Optik 73:146-156, 1986"
 DECIMALS = 3
 
@@ -28,9 +29,9 @@ def per_volume(
     data_range: float,
     spacing: Sequence[float],
 ) -> float:
-    """Return the frequency at which the correlation of shells falls below 0.5, see `_shells.cut_off`.
+    """Return the frequency at which the shell correlation falls below 0.5, see `_shells.cut_off`.
 
-    It is 0 where the box of the region has fewer than 8 voxels along an axis.
+    It is 0 if the bounding box of the region has a side of less than 8 voxels.
     """
     del data_range
     return cut_off(reference, estimate, mask, spacing)

@@ -1,7 +1,7 @@
 """High-frequency error norm (Ravishankar and Bresler, IEEE Transactions on Medical Imaging 30, 2011).
 
-The error of edges and fine structure alone. The paper takes the norm of the filtered error; so that slices and regions
-of any size compare, it is divided by that of the reference's own fine structure, as later works do.
+The error of edges and fine structure. The paper uses the norm of the filtered error. Here it is divided by the norm of
+the filtered reference, as in later works, so that values are comparable between slices and regions of any size.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ TITLE = "HFEN"
 UNIT = ""
 HIGHER_IS_BETTER = False
 PERFECT = 0.0
-RANGE = "error of edges and fine structure as a fraction of them; 1 where all of them are lost"
+RANGE = "relative error of edges and fine structure; 1 if they are lost completely"
 SOURCE = "Ravishankar and Bresler, IEEE Transactions on Medical Imaging 30:1028-1041, 2011"
 DECIMALS = 3
 
 SIDE, SIGMA = 15, 1.5
-"""Of the paper's filter, a rotationally symmetric Laplacian of a Gaussian, in voxels."""
+"""Side and sigma of the filter of the paper, a rotationally symmetric Laplacian of Gaussian, in voxels."""
 
 
 def _gaussians() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the Gaussian along one axis, and its second derivative, both over the sum of the former."""
+    """Return the 1-D Gaussian and its second derivative, both divided by the sum of the Gaussian."""
     offsets = np.arange(SIDE) - SIDE // 2
     gaussian = np.exp(-(offsets**2) / (2 * SIGMA**2))
     gaussian /= gaussian.sum()
@@ -33,10 +33,10 @@ def _gaussians() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def fine_structure(picture: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return the Laplacian of the Gaussian-smoothed picture; beyond the border, its outermost voxels go on.
+    """Return the Laplacian of Gaussian of a picture, whose border voxels are replicated.
 
-    The filter is that of MATLAB's fspecial, with which the paper's authors work: the cut Laplacian is shifted to a sum
-    of zero, so that flat places have none.
+    The filter is that of MATLAB's fspecial, which the authors of the paper use: the truncated Laplacian is shifted to
+    zero sum, so that the response to constants is zero.
     """
     values = np.asarray(picture, dtype=np.float64)
     gaussian, curved = _gaussians()
@@ -52,9 +52,9 @@ def fine_structure(picture: NDArray[np.floating]) -> NDArray[np.float64]:
 def per_slice(
     reference: NDArray[np.floating], estimate: NDArray[np.floating], mask: NDArray[np.bool_], data_range: float
 ) -> float:
-    """Return the norm over the mask of the error's fine structure, divided by that of the reference's.
+    """Return the norm over the mask of the filtered error, divided by that of the filtered reference.
 
-    Infinite where the reference has none and the estimate has some.
+    It is infinite if only the estimate has fine structure.
     """
     del data_range
     expected = fine_structure(reference)[mask]
@@ -67,4 +67,4 @@ def per_slice(
 
 
 ROUNDING = 1e-12
-"""Fine structure below this is none: what is left of sums that should be zero."""
+"""Maximum root mean square that is attributed to rounding and treated as zero."""

@@ -1,9 +1,9 @@
 """LPIPS, version 0.1 with a VGG16 (Zhang, Isola, Efros, Shechtman and Wang, CVPR 2018).
 
-It needs what its authors calibrated it with, the VGG16 trained on ImageNet: torchvision's state dict, as a source with
-`features: vgg16` that `train.perceptual_weights` names. The calibration itself comes with torchmetrics. The VGG that
-BrainSR can fetch was trained further on other pictures; for it there is `vgg_distance`. Of methods that were trained
-with the same features, this measure is no independent judge. It takes a second or so a slice.
+The metric requires the network that its authors calibrated, the VGG16 trained on ImageNet: torchvision's state dict, as
+a source with `features: vgg16` that is named by `train.perceptual_weights`. The calibration is part of torchmetrics.
+The VGG that BrainSR can download was fine-tuned on other pictures; use `vgg_distance` for it. The metric is not
+independent of methods that were trained with the same features. It takes about one second per slice.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ TITLE = "LPIPS"
 UNIT = ""
 HIGHER_IS_BETTER = False
 PERFECT = 0.0
-RANGE = "0 for images that look the same to the network; seldom above 1"
+RANGE = "0 for identical features; rarely above 1"
 SOURCE = "Zhang, Isola, Efros, Shechtman and Wang, CVPR 2018"
 DECIMALS = 4
 NEEDS_FEATURES = True
@@ -32,17 +32,19 @@ def per_slice(
     data_range: float,
     features: Features,
 ) -> float:
-    """Return LPIPS, averaged over the mask: over a whole slice whose sides 16 divides, it is what the authors define.
+    """Return LPIPS averaged over the mask.
+
+    Over a whole slice whose sides are multiples of 16, this is the definition of the authors.
 
     Args:
         reference: slice of the reference, shape (rows, columns), normalised.
-        estimate: the same slice as a method restored it.
-        mask: the region, same shape, not empty.
-        data_range: intensity that counts as the full range; what lies outside is cut off.
-        features: of the ImageNet VGG16, with the calibration.
+        estimate: the restored slice, of the same shape.
+        mask: the region, of the same shape, not empty.
+        data_range: full range of intensities; values outside it are clipped.
+        features: the ImageNet VGG16 with the calibration.
 
     Raises:
-        UserError: these are other features, or the slice is too small for the network.
+        UserError: the features have no calibration, or the slice is too small for the network.
     """
     return float(np.mean(per_voxel(reference, estimate, data_range, features)[mask]))
 
@@ -50,10 +52,10 @@ def per_slice(
 def per_voxel(
     reference: NDArray[np.floating], estimate: NDArray[np.floating], data_range: float, features: Features
 ) -> NDArray[np.float64]:
-    """Return the calibrated distances of features; arguments and errors as of `per_slice`."""
+    """Return the map of calibrated feature distances; arguments and errors as in `per_slice`."""
     if not features.calibration:
         raise UserError(
-            "the metric lpips needs the VGG16 that was trained on ImageNet. Name torchvision's file of weights as a "
-            "source (features: vgg16) and that source as train.perceptual_weights; or measure vgg_distance."
+            "the metric lpips requires the VGG16 trained on ImageNet. Add torchvision's weights file as a source "
+            "(features: vgg16) and set train.perceptual_weights to this source, or use vgg_distance."
         )
-    return vgg_distance.apart(reference, estimate, data_range, features, features.calibration)
+    return vgg_distance.weighted_distance(reference, estimate, data_range, features, features.calibration)

@@ -1,7 +1,7 @@
 """Multi-scale structural similarity (Wang, Simoncelli and Bovik, Asilomar Conference on Signals and Systems, 2003).
 
-The paper's five scales need 176 voxels along both axes. Smaller slices have fewer scales, and the exponents of those
-that remain are divided by their sum, as in the training loss of the same name.
+The five scales of the paper require 176 voxels along both axes. Smaller slices have fewer scales, whose exponents are
+divided by their sum, as in the training loss of the same name.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ TITLE = "MS-SSIM"
 UNIT = ""
 HIGHER_IS_BETTER = True
 PERFECT = 1.0
-RANGE = "0 to 1; 1 for images that are the same at every scale"
+RANGE = "0 to 1; 1 for identical images"
 SOURCE = "Wang, Simoncelli and Bovik, Asilomar Conference on Signals, Systems and Computers, 2003"
 DECIMALS = 3
 
 EXPONENTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-"""Of the scales, the finest first."""
+"""Exponents of the scales, from the finest to the coarsest."""
 LUMINANCE, CONTRAST = 0.01, 0.03
 """The constants K1 and K2 of structural similarity, as fractions of the data range."""
 
@@ -31,9 +31,9 @@ LUMINANCE, CONTRAST = 0.01, 0.03
 def per_slice(
     reference: NDArray[np.floating], estimate: NDArray[np.floating], mask: NDArray[np.bool_], data_range: float
 ) -> float:
-    """Return the product over the scales of the mean similarity over the mask, each to the power of its exponent.
+    """Return the product over the scales of the mean similarity over the mask, raised to the exponent of the scale.
 
-    Contrast and structure count at every scale, luminance at the coarsest alone. A mean below zero counts as zero.
+    Contrast and structure contribute at every scale, luminance only at the coarsest. Negative means are set to zero.
 
     Raises:
         UserError: the slice is smaller than the window.
@@ -45,17 +45,17 @@ def per_slice(
         if scale > 0:
             one, other, mask = halve(one), halve(other), halve_mask(mask)
         structure, luminance = similarity_maps(one, other, data_range)
-        drawn = structure * luminance if scale == len(exponents) - 1 else structure
-        product *= max(float(np.mean(drawn[mask])), 0.0) ** exponent
+        similarity = structure * luminance if scale == len(exponents) - 1 else structure
+        product *= max(float(np.mean(similarity[mask])), 0.0) ** exponent
     return product
 
 
 def similarity_maps(
     one: NDArray[np.float64], other: NDArray[np.float64], data_range: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return how alike contrast and structure are at every voxel, and how alike the luminance is.
+    """Return the map of contrast and structure similarity, and the map of luminance similarity.
 
-    Beyond the border, the picture is mirrored. The product of the two is the map of `ssim`.
+    Pictures are mirrored at the border. The product of the maps is the map of `ssim`.
     """
     mean, other_mean = _windowed(one), _windowed(other)
     variances = _windowed(one**2) - mean**2 + _windowed(other**2) - other_mean**2
@@ -70,11 +70,11 @@ def _windowed(picture: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _exponents(shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Return the exponents of the scales on which the slice holds the window; their sum is 1."""
+    """Return the exponents of the scales at which the window fits into the slice, normalised to sum 1."""
     kept = [exponent for scale, exponent in enumerate(EXPONENTS) if min(shape) // 2**scale >= WINDOW_SIDE]
     if not kept:
         raise UserError(
             f"slices of {shape[0]} x {shape[1]} voxels are too small for MS-SSIM, whose window is {WINDOW_SIDE} voxels "
-            "wide. Take it out of evaluate.metrics."
+            "wide. Remove it from evaluate.metrics."
         )
     return np.array(kept) / sum(kept)

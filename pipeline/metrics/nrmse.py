@@ -1,4 +1,4 @@
-"""Root mean squared error as a share of the reference's own strength (Fienup, Applied Optics 36:8352-8357, 1997)."""
+"""Normalised root mean squared error (Fienup, Applied Optics 36:8352-8357, 1997)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TITLE = "NRMSE"
 UNIT = ""
 HIGHER_IS_BETTER = False
 PERFECT = 0.0
-RANGE = "root mean squared error as a fraction of the reference's root mean square; 1 for an empty image"
+RANGE = "root mean squared error divided by the root mean square of the reference; 1 for an image of zeros"
 SOURCE = "Fienup, Applied Optics 36:8352-8357, 1997"
 DECIMALS = 4
 
@@ -19,7 +19,7 @@ DECIMALS = 4
 def per_slice(
     reference: NDArray[np.floating], estimate: NDArray[np.floating], mask: NDArray[np.bool_], data_range: float
 ) -> float:
-    """Return the root mean square of the error over the mask, divided by the reference's; infinite where that is 0."""
+    """Return the RMS error over the mask divided by the RMS of the reference; infinite if only the latter is 0."""
     del data_range
     inside = np.asarray(reference, dtype=np.float64)[mask]
     error, strength = (

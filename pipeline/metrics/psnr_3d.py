@@ -1,6 +1,6 @@
-"""Peak signal-to-noise ratio of a volume as a whole, which the error of all voxels decides alike.
+"""Peak signal-to-noise ratio of a whole volume, in which the errors of all voxels have equal weight.
 
-The mean of `psnr` over slices is another number: there, a slice with little error counts as much as one with much.
+It differs from the mean of `psnr` over slices, in which slices with small and large errors have equal weight.
 """
 
 from __future__ import annotations
@@ -24,6 +24,6 @@ def per_volume(
     data_range: float,
     spacing: Sequence[float],
 ) -> float:
-    """Return 10 log10(data_range^2 / mean squared error over the mask), in dB; infinite where nothing differs."""
+    """Return 10 log10(data_range^2 / mean squared error over the mask), in dB; infinite for identical images."""
     del spacing
     return psnr.per_slice(reference, estimate, mask, data_range)

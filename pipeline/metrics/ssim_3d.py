@@ -1,7 +1,7 @@
-"""Structural similarity of a volume, with a window that reaches across the slices too.
+"""Structural similarity of a volume, with a three-dimensional window.
 
-The formula of Wang et al. (2004) with a Gaussian window of three dimensions. Where slices of an estimate are each
-sharp, but do not fit together, this measure sees it and `ssim` does not.
+The formula of Wang et al. (2004) with a 3-D Gaussian window. Unlike `ssim`, it is sensitive to inconsistencies between
+neighbouring slices.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ UNIT, HIGHER_IS_BETTER, PERFECT, RANGE = ssim.UNIT, ssim.HIGHER_IS_BETTER, ssim.
 SOURCE, DECIMALS = ssim.SOURCE, ssim.DECIMALS
 
 REACH = ssim.WINDOW_SIDE // 2
-"""Voxels to either side of one that count in its window."""
+"""Radius of the window in voxels."""
 MAX_VOXELS = 2**23
-"""Of a slab that is measured at once."""
+"""Maximum number of voxels of a slab."""
 
 
 def per_volume(
@@ -32,7 +32,7 @@ def per_volume(
     data_range: float,
     spacing: Sequence[float],
 ) -> float:
-    """Return the mean over the mask of `per_voxel`."""
+    """Return the mean of `per_voxel` over the mask."""
     return float(np.mean(per_voxel(reference, estimate, data_range, spacing)[mask], dtype=np.float64))
 
 
@@ -41,8 +41,8 @@ def per_voxel(
 ) -> NDArray[np.float32]:
     """Return the map of structural similarity; the window has the same side in voxels along all axes.
 
-    The map is drawn slab by slab, since its moments take some 130 bytes a voxel. A slab brings as many neighbours as
-    the window reaches, so that nothing changes.
+    The map is computed slab by slab, since its moments take about 130 bytes per voxel. Slabs overlap by the radius of
+    the window, so that the result is the same.
 
     Raises:
         UserError: the volume is smaller than the window.
@@ -51,22 +51,22 @@ def per_voxel(
     found = np.empty(reference.shape, dtype=np.float32)
     for start, stop in slabs(reference.shape):
         before, after = max(0, start - REACH), min(len(reference), stop + REACH)
-        drawn = ssim.per_voxel(reference[before:after], estimate[before:after], data_range)
-        found[start:stop] = drawn[start - before : stop - before]
+        values = ssim.per_voxel(reference[before:after], estimate[before:after], data_range)
+        found[start:stop] = values[start - before : stop - before]
     return found
 
 
-def slabs(shape: Sequence[int], most: int = MAX_VOXELS) -> list[tuple[int, int]]:
-    """Cut a volume along its first axis into equal slabs of at most `most` voxels, none thinner than the window.
+def slabs(shape: Sequence[int], max_voxels: int = MAX_VOXELS) -> list[tuple[int, int]]:
+    """Split a volume along its first axis into slabs of equal thickness.
 
     Args:
-        shape: of the volume.
-        most: voxels of a slab; the window's width counts more.
+        shape: shape of the volume.
+        max_voxels: maximum number of voxels of a slab; exceeded if a slab would be thinner than the window.
 
     Returns:
-        First slice and the one after the last of each slab.
+        Start and stop index of each slab.
     """
-    wanted = math.ceil(math.prod(shape) / most)
+    wanted = math.ceil(math.prod(shape) / max_voxels)
     count = max(1, min(wanted, shape[0] // ssim.WINDOW_SIDE))
     edges = [round(index * shape[0] / count) for index in range(count + 1)]
     return list(pairwise(edges))

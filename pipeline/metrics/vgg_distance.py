@@ -1,8 +1,8 @@
-"""Distance in the features of a VGG (Zhang, Isola, Efros, Shechtman and Wang, CVPR 2018), without their calibration.
+"""Uncalibrated distance of VGG features (Zhang, Isola, Efros, Shechtman and Wang, CVPR 2018).
 
-It is what they call LPIPS with all weights equal; their calibrated weights are another file, and their distances are
-other numbers. The network is the one of the run's perceptual loss (train.perceptual_weights): of methods that were
-trained with that loss, this measure is no independent judge. It takes a second or so a slice.
+The distance is LPIPS with equal weights, and its values differ from those of calibrated LPIPS. The network is that of
+the perceptual loss of the run (train.perceptual_weights), so the metric is not independent of methods that were trained
+with this loss. It takes about one second per slice.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ TITLE = "VGG distance"
 UNIT = ""
 HIGHER_IS_BETTER = False
 PERFECT = 0.0
-RANGE = "0 for images that look the same to the network; 2 at the worst"
+RANGE = "0 for identical features; 2 at worst"
 SOURCE = "Zhang, Isola, Efros, Shechtman and Wang, CVPR 2018, uncalibrated"
 DECIMALS = 4
 NEEDS_FEATURES = True
 
-SMALLEST_SIDE = 16
-"""In voxels: what the network's four poolings need."""
+MIN_SIDE = 16
+"""Minimum number of rows and columns for the four poolings of the network."""
 BLOCKS = 5
-"""Between the poolings of a VGG."""
+"""Number of blocks between the poolings of a VGG."""
 TINY = 1e-10
-"""Keeps places without any feature from being divided by zero; the constant of the authors' code."""
+"""Constant of the authors' code that avoids division by zero where all features are zero."""
 
 
 def per_slice(
@@ -39,62 +39,59 @@ def per_slice(
     data_range: float,
     features: Features,
 ) -> float:
-    """Return the mean over the mask of `per_voxel`."""
+    """Return the mean of `per_voxel` over the mask."""
     return float(np.mean(per_voxel(reference, estimate, data_range, features)[mask]))
 
 
 def per_voxel(
     reference: NDArray[np.floating], estimate: NDArray[np.floating], data_range: float, features: Features
 ) -> NDArray[np.float64]:
-    """Return the squared distances of unit vectors of features, averaged over the five blocks of the network.
+    """Return the squared distances of normalised feature vectors, averaged over the five blocks of the network.
 
-    Every voxel has the distance at the place of the coarser grids that it lies in. Intensities are cut to the range.
+    Distances on the coarser grids are upsampled by nearest-neighbour interpolation. Intensities are clipped to the
+    range.
 
     Raises:
         UserError: the slice is too small for the network.
     """
-    alike = [np.float32(1 / BLOCKS)] * BLOCKS
-    return apart(reference, estimate, data_range, features, alike)
+    equal_weights = [np.float32(1 / BLOCKS)] * BLOCKS
+    return weighted_distance(reference, estimate, data_range, features, equal_weights)
 
 
-def apart(
+def weighted_distance(
     reference: NDArray[np.floating],
     estimate: NDArray[np.floating],
     data_range: float,
     features: Features,
     weights: Sequence[NDArray[np.float32] | np.float32],
 ) -> NDArray[np.float64]:
-    """Return weighted sums over all features of what `per_voxel` averages.
+    """Return the map of weighted sums of squared feature distances.
 
     Args:
         reference: as in `per_slice`.
         estimate: as in `per_slice`.
         data_range: as in `per_slice`.
         features: the network.
-        weights: for each block, one weight for all its features, or one for each, shape (features,).
+        weights: for each block, one weight for all features, or weights of shape (features,).
 
     Raises:
         UserError: the slice is too small for the network.
     """
-    if min(reference.shape) < SMALLEST_SIDE:
+    if min(reference.shape) < MIN_SIDE:
         raise UserError(
             f"slices of {reference.shape[0]} x {reference.shape[1]} voxels are too small for the VGG distance, "
-            "which needs "
-            f"{SMALLEST_SIDE} voxels along both axes. Take it out of evaluate.metrics."
+            f"which requires {MIN_SIDE} voxels along both axes. Remove it from evaluate.metrics."
         )
     pairs = zip(*(features.blocks(np.clip(one / data_range, 0, 1)) for one in (reference, estimate)), strict=True)
     total: NDArray[np.float64] = np.zeros(reference.shape)
     for block, ((one, other), weight) in enumerate(zip(pairs, weights, strict=True)):
-        squares = (_unit(one) - _unit(other)) ** 2 * np.reshape(weight, (-1, 1, 1))
-        total = total + _spread(np.asarray(np.sum(squares, axis=0, dtype=np.float64)), 2**block, reference.shape)
+        first, second = (array / (np.linalg.norm(array, axis=0) + np.float32(TINY)) for array in (one, other))
+        distance = np.sum((first - second) ** 2 * np.reshape(weight, (-1, 1, 1)), axis=0, dtype=np.float64)
+        total = total + _upsampled(np.asarray(distance), 2**block, reference.shape)
     return total
 
 
-def _unit(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    return features / (np.linalg.norm(features, axis=0) + np.float32(TINY))
-
-
-def _spread(coarse: NDArray[np.float64], factor: int, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Return a map on the grid of the picture; what lies beyond the coarse one has its last row or column."""
+def _upsampled(coarse: NDArray[np.float64], factor: int, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Upsample a map to the grid of the picture, repeating its last row and column if necessary."""
     sizes = zip(shape, coarse.shape, strict=True)
     return coarse[np.ix_(*(np.minimum(np.arange(size) // factor, last - 1) for size, last in sizes))]

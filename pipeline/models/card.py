@@ -11,7 +11,7 @@ from pipeline.config.sources import Source
 from pipeline.image.stack import PLANE
 from pipeline.models.generator import Generator
 from pipeline.models.record import BackgroundChange
-from pipeline.physics.forward import ForwardModel, operators_in_words
+from pipeline.physics.forward import ForwardModel, describe_operators
 from pipeline.physics.grid import is_isotropic
 from pipeline.physics.low_resolution import LowResolutionImage
 
@@ -77,7 +77,7 @@ def trained_card(
         history: rows of history.csv.
         device: on which the network was trained.
     """
-    learnt = [f"  - {_describe(volume)}" for volume in volumes if volume.identity.split == "train"]
+    trained = [f"  - {_describe(volume)}" for volume in volumes if volume.identity.split == "train"]
     validated = [f"  - {_describe(volume)}" for volume in volumes if volume.identity.split == "val"]
     models = [volume.forward_model for volume in volumes]
     last = history[-1]
@@ -94,8 +94,8 @@ def trained_card(
             *_planes(volumes[0].forward_model),
             *_origin(recipe, source),
             "- Training volumes:",
-            *learnt,
-            "- Validation volumes (used to choose settings; no evidence of quality):",
+            *trained,
+            "- Validation volumes (used to choose settings, no evidence of quality):",
             *validated,
             f"- Forward model: {_forward(models, recipe)}; drawn anew for every patch",
             f"- Loss: {_losses(recipe)}; Adam, learning rate {recipe.learning_rate:g} with cosine decay",
@@ -153,7 +153,7 @@ def _forward(models: Sequence[ForwardModel], recipe: Recipe) -> str:
     factors = " or ".join(str(one) for one in dict.fromkeys(each.factors for each in models))
     low, high = recipe.noise_sigma_range or (model.noise_sigma,) * 2
     noise_map = ", whose level is given to the network" if recipe.noise_map else ""
-    steps = operators_in_words(model.operator_ranges or model.operators)
+    steps = describe_operators(model.operator_ranges or model.operators)
     return f"{steps}, factors {factors}, {model.noise.replace('_', ' ')} noise of {low:.1%} to {high:.1%}{noise_map}"
 
 

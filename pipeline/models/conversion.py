@@ -30,7 +30,7 @@ def one_channel_generator(weights: Path, source: Source, factor: int, along: Alo
     if source.network is None:
         raise UserError(f"{weights}: its source has no `network`, so the shape is unknown.")
     described = source.network.model_dump(exclude={"trained_on"})
-    # Networks of other factors begin with no pixel-unshuffle, whatever their source says.
+    # Only networks of these factors begin with a pixel-unshuffle, whatever their source says.
     shape = Shape(**{**described, "unshuffle": source.network.unshuffle and source.network.factor in UNSHUFFLE})
     state = read_weights(weights, Generator(shape).network)
     single = Generator(replace(shape, channels=1))

@@ -46,7 +46,7 @@ class VggBlocks:
 
 
 def read_features(path: Path) -> VggBlocks:
-    """Read the file of the step features, and fix the number of threads at one, which makes values repeatable.
+    """Read the file of the step features, and set the number of threads to one, so that values are reproducible.
 
     Raises:
         UserError: the file is missing, damaged or of another kind.

@@ -1,4 +1,4 @@
-"""The generator: a network of any architecture, with or without a map of the noise as a further input."""
+"""The generator: a network of any architecture, with or without a noise map as an additional input."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ Along = Literal["both", "columns"]
 """Axes of a slice that are enlarged."""
 
 NOISE_MAP_SCALE = 10.0
-"""The noise map is multiplied by this: it brings the usual 0.01 to 0.05 to the size of intensities, so that its weights
-learn as fast as those of the image."""
+"""Factor of the noise map. It scales the usual noise levels of 0.01 to 0.05 to the range of intensities, so that the
+weights of the noise map are trained as fast as those of the image."""
 
 FIRST_WEIGHT = "conv_first.weight"
-"""The weights that see the input, in every architecture."""
+"""Name of the weights of the first convolution, in every architecture."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What a generator is built from. Files of earlier versions leave out what then had one value only."""
+    """Architecture and size of a generator. Values that are missing in files of earlier versions have their default."""
 
     architecture: str = "rrdbnet"
     """a module of pipeline/models/generators"""
@@ -43,11 +43,11 @@ class Shape:
     channels: int = 1
     """image channels, in and out"""
     noise_map: bool = False
-    """whether the standard deviation of the noise is a further input channel"""
+    """whether the standard deviation of the noise is an additional input channel"""
     along: Along = "both"
     """axes of a slice that are enlarged; "columns" leaves the number of rows as it is"""
     unshuffle: bool = False
-    """whether factors 1 and 2 turn squares of pixels into channels first, as Real-ESRGAN's networks do (rrdbnet)"""
+    """whether factors 1 and 2 begin with a pixel-unshuffle, as Real-ESRGAN's networks do (rrdbnet)"""
 
     @property
     def factors(self) -> tuple[int, int]:
@@ -56,7 +56,7 @@ class Shape:
 
     @property
     def in_channels(self) -> int:
-        """Channels that the network is given: the image's, and the noise map."""
+        """Number of input channels: those of the image, and the noise map."""
         return self.channels + int(self.noise_map)
 
     def to_json(self) -> dict[str, Any]:
@@ -65,7 +65,7 @@ class Shape:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Shape:
-        """Read what `to_json` returned; what is missing has its default.
+        """Build a shape from the values of `to_json`; missing ones have their default.
 
         Raises:
             ValueError: a name is unknown.
@@ -80,13 +80,13 @@ class Generator(nn.Module):
     """A network that enlarges images.
 
     Attributes:
-        network: the network itself; `network.state_dict()` is what files hold.
-        shape: what it was built from.
+        network: the network itself; files contain `network.state_dict()`.
+        shape: architecture and size.
         factors: enlargement along rows and columns.
-        record: what is saved beside the weights, such as how they were trained.
+        record: how the weights were trained; it is saved with them.
 
     Raises:
-        UserError: the architecture is unknown, or does not offer the factor.
+        UserError: the architecture is unknown, or does not support the factor.
     """
 
     def __init__(self, shape: Shape) -> None:
@@ -106,7 +106,7 @@ class Generator(nn.Module):
         Args:
             image: float, shape (batch, channels, y, x), normalised intensities.
             sigma: standard deviation of the noise as a fraction of the normalised range, one for each image (batch,)
-                or each pixel (batch, 1, y, x). None stands for 0. Networks without a noise map ignore it.
+                or each pixel (batch, 1, y, x). None is equivalent to 0. Networks without a noise map ignore it.
 
         Returns:
             Float, shape (batch, channels, factors[0] y, factors[1] x).
@@ -116,7 +116,7 @@ class Generator(nn.Module):
         return self.network(torch.cat([image, NOISE_MAP_SCALE * _noise_map(image, sigma)], dim=1))
 
     def layer_groups(self) -> dict[str, list[nn.Parameter]]:
-        """Return all parameters, those after the trunk as "upsampler" and the others as "trunk"."""
+        """Return all parameters in two groups: "upsampler", those after the trunk, and "trunk", all others."""
         modules = plugins.load(ARCHITECTURES, self.shape.architecture).upsampler_of(self.network)
         upsampler = [parameter for module in modules for parameter in module.parameters()]
         identities = {id(parameter) for parameter in upsampler}
@@ -125,7 +125,7 @@ class Generator(nn.Module):
 
 
 def _noise_map(image: Tensor, sigma: Tensor | None) -> Tensor:
-    """Spreads sigma over the pixels of `image`: shape (batch, 1, y, x)."""
+    """Broadcast sigma over the pixels of `image`, shape (batch, 1, y, x)."""
     batch, _, height, width = image.shape
     if sigma is None:
         return image.new_zeros(batch, 1, height, width)
@@ -134,13 +134,13 @@ def _noise_map(image: Tensor, sigma: Tensor | None) -> Tensor:
 
 
 def with_noise_map(generator: Generator) -> Generator:
-    """Return the same network with a noise map as a further input, which has no effect yet.
+    """Return the network with a noise map as an additional input, which has no effect before training.
 
-    The weights of the new channel are zero, so that the output is what it was, whatever the map holds, until training
-    changes them. The map is the last channel; after a pixel-unshuffle its pixels are the last channels as well, since
-    the pixels of one channel stay together.
+    The weights of the new channel are zero, so that the output does not depend on the map until training changes them.
+    The map is the last channel; after a pixel-unshuffle its pixels are the last channels as well, since the pixels of
+    each channel are contiguous.
 
-    A generator that has a noise map is returned as it is.
+    A generator that has a noise map is returned unchanged.
     """
     if generator.shape.noise_map:
         return generator
@@ -155,17 +155,17 @@ def with_noise_map(generator: Generator) -> Generator:
 
 
 def enlarging_by(generator: Generator, shape: Shape) -> Generator:
-    """Return the network with the same weights as far as they fit, for another factor or other axes.
+    """Transfer the weights of a network to one of another factor or other axes.
 
-    Layers that the new network has as well keep their weights; a further enlargement begins with those of the one
-    before it. The result needs training.
+    Layers that both networks have keep their weights; an additional upsampling layer is initialised with the previous
+    one. The result needs training.
 
     Args:
         generator: an rrdbnet.
-        shape: of the new network; it differs from the generator's in `factor` and `along` alone.
+        shape: of the new network; it differs from that of the generator in `factor` and `along` alone.
 
     Raises:
-        UserError: the architecture cannot enlarge by this factor, or has no layers that could be taken over.
+        UserError: the architecture does not support this factor, or has no layers that can be transferred.
     """
     if shape == generator.shape:
         return generator
@@ -174,8 +174,8 @@ def enlarging_by(generator: Generator, shape: Shape) -> Generator:
     adapt = getattr(plugins.load(ARCHITECTURES, shape.architecture), "adapt", None)
     if adapt is None or shape.unshuffle:
         raise UserError(
-            f"{shape.architecture}: weights that enlarge by {generator.factors} cannot start one that enlarges by "
-            f"{shape.factors}; train from scratch, or choose weights for your factor."
+            f"{shape.architecture}: the weights of a network that enlarges by {generator.factors} cannot initialise "
+            f"one that enlarges by {shape.factors}; train from scratch, or choose weights for your factor."
         )
     adapted.network.load_state_dict(adapt(generator.network.state_dict(), adapted.network))
     return adapted.train(generator.training)

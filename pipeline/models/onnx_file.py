@@ -1,4 +1,4 @@
-"""Read the convolutions of a network from an ONNX file."""
+"""Reading of the convolutions of a network from an ONNX file."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def read_convolutions(path: Path) -> list[tuple[Tensor, Tensor]]:
 
 
 def _read_graph(path: Path) -> onnx.GraphProto:
-    # Training reads what was converted once, so that only the conversion spends time on these packages.
+    # Imported here since only the conversion of weights needs these packages; training reads the converted file.
     import onnx
     from google.protobuf.message import DecodeError
 
     try:
-        # Weights in further files, whose paths the file chooses, are never opened.
+        # External weight files, whose paths are chosen by the ONNX file, are never opened.
         return onnx.load(path, load_external_data=False).graph
     except (OSError, DecodeError) as error:
         raise UserError(f"{path}: cannot be read as ONNX ({error}).") from error
@@ -43,7 +43,7 @@ def _read_graph(path: Path) -> onnx.GraphProto:
 def _weight_and_bias(path: Path, node: onnx.NodeProto, stored: dict[str, onnx.TensorProto]) -> tuple[Tensor, Tensor]:
     names = node.input[1:]
     if len(names) != WEIGHT_AND_BIAS or not all(name in stored for name in names):
-        raise UserError(f"{path}: the convolution that makes {node.output[0]!r} has no stored weight and bias.")
+        raise UserError(f"{path}: the convolution with the output {node.output[0]!r} has no stored weight and bias.")
     weight, bias = (_tensor(path, stored[name]) for name in names)
     return weight, bias
 
@@ -52,5 +52,5 @@ def _tensor(path: Path, tensor: onnx.TensorProto) -> Tensor:
     from onnx import external_data_helper, numpy_helper
 
     if external_data_helper.uses_external_data(tensor):
-        raise UserError(f"{path}: the weights {tensor.name!r} are kept in another file; only whole files are read.")
+        raise UserError(f"{path}: the weights {tensor.name!r} are stored in another file, which is not supported.")
     return torch.from_numpy(numpy_helper.to_array(tensor).copy()).float()

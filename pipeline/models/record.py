@@ -1,4 +1,4 @@
-"""The record that is stored with a network's weights: how it was trained, and what was measured of it afterwards."""
+"""The record that is stored with the weights of a network: its training, and measurements made afterwards."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Features of VGG16 and VGG19 (Simonyan and Zisserman, ICLR 2015, arXiv:1409.1556), for the perceptual loss.
 
-Only the convolutions are kept. Layers are named as in the literature: conv5_4 is the fourth convolution after the
-fourth pooling, and the last of VGG19.
+Only the convolutions are used. Layers are named as in the literature: conv5_4 is the fourth convolution after the
+fourth pooling, and the last one of VGG19.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from pipeline.models.onnx_file import read_convolutions
 from pipeline.models.weights import check_fit, read_metadata, read_safetensors, read_torch, save_tensors
 
 CONVOLUTIONS: dict[FeatureArchitecture, tuple[int, ...]] = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
-"""Number of convolutions between one pooling and the next."""
+"""Number of convolutions per block; the blocks are separated by poolings."""
 
 WIDTHS = (64, 128, 256, 512, 512)
-"""Their channels."""
+"""Channels of the convolutions of each block."""
 
 
 class VggFeatures(nn.Module):
-    """A VGG's convolutions, frozen: gradients pass through to the image, the weights never change.
+    """Frozen convolutions of a VGG, through which gradients are propagated to the image.
 
     Attributes:
         architecture: "vgg16" or "vgg19".
@@ -57,26 +57,28 @@ class VggFeatures(nn.Module):
         self.requires_grad_(False).eval()
 
     def forward(self, image: Tensor, layers: Sequence[str], before_activation: bool) -> dict[str, Tensor]:
-        """Return what some layers make of images; the network is followed no further than to the deepest of them.
+        """Return the features of some layers; layers after the deepest one are not computed.
 
         Args:
             image: float, shape (batch, 1 or 3, y, x), normalised intensities with the range 0 to 1; a grey image is
-                taken for red, green and blue alike.
+                used as red, green and blue.
             layers: names such as conv5_4.
-            before_activation: whether the convolutions' results are wanted, or those of the ReLU after them.
+            before_activation: whether to return the output of the convolutions or that of the ReLU after them.
 
         Returns:
-            By layer, in the order wanted: float, shape (batch, features, y / 2^n, x / 2^n), rounded down, where n is
-            the number of poolings before the layer.
+            Features by layer, in the given order: float, shape (batch, features, y / 2^n, x / 2^n), rounded down, where
+            n is the number of poolings before the layer.
 
         Raises:
-            UserError: there is no such layer, or the image is too small for it.
+            UserError: a layer does not exist, or the image is too small for it.
         """
         deepest = self._deepest(layers)
         smallest = 2 ** (_block_of(deepest) - 1)
         if min(image.shape[-2:]) < smallest:
             size = " x ".join(map(str, image.shape[-2:]))
-            raise UserError(f"{deepest}: an image of {size} is too small, it needs {smallest} x {smallest} at least.")
+            raise UserError(
+                f"{deepest}: an image of {size} pixels is too small; at least {smallest} x {smallest} are required."
+            )
         found: dict[str, Tensor] = {}
         features = (image.expand(-1, 3, -1, -1) - self.mean) / self.std
         block = 1
@@ -97,12 +99,12 @@ class VggFeatures(nn.Module):
 
 
 def _block_of(layer: str) -> int:
-    """The number before the underscore, which is one more than the poolings before the layer."""
+    """Return the number of the block of a layer, counted from 1."""
     return int(layer.removeprefix("conv").split("_")[0])
 
 
 def _layer_shapes(architecture: FeatureArchitecture) -> dict[str, tuple[int, int]]:
-    """Channels in and out of every convolution, in order."""
+    """Return the input and output channels of every convolution, in order."""
     shapes: dict[str, tuple[int, int]] = {}
     before = 3
     for block, (count, width) in enumerate(zip(CONVOLUTIONS[architecture], WIDTHS, strict=True), start=1):
@@ -118,7 +120,7 @@ def save_vgg(path: Path, vgg: VggFeatures, calibration: Mapping[str, Tensor] | N
     Args:
         path: the file.
         vgg: the network.
-        calibration: weights of LPIPS, which `pipeline.metrics.lpips` reads.
+        calibration: weights of LPIPS, which `pipeline.metrics.lpips` uses.
 
     Raises:
         UserError: the file cannot be written.
@@ -131,12 +133,12 @@ def read_vgg(path: Path) -> VggFeatures:
     """Read the convolutions of a VGG, on the CPU.
 
     Args:
-        path: a .safetensors file that `save_vgg` wrote; an .onnx file, whose input is taken to be red, green and blue
-            between 0 and 1; or, by any other name, the weights of torchvision's vgg16 or vgg19, whose input is
+        path: a .safetensors file written by `save_vgg`; an .onnx file, whose input is assumed to be red, green and blue
+            between 0 and 1; or, with any other suffix, the weights of torchvision's vgg16 or vgg19, whose input is
             normalised with the mean and standard deviation of ImageNet.
 
     Raises:
-        UserError: the file cannot be read; or naming the first layer that does not fit.
+        UserError: the file cannot be read, or a layer does not fit; the message names the first one.
     """
     if path.suffix == ".safetensors":
         return _read_own(path)
@@ -162,7 +164,7 @@ def _read_own(path: Path) -> VggFeatures:
 
 
 def _torchvision_names(architecture: FeatureArchitecture) -> dict[str, str]:
-    """Layer names by torchvision's: one list holds convolutions, activations and poolings, and they are numbered."""
+    """Map torchvision's layer names, which also number activations and poolings, to the names used here."""
     names: dict[str, str] = {}
     position, block = 0, 1
     for layer in _layer_shapes(architecture):
@@ -181,7 +183,7 @@ def _read_torchvision(path: Path) -> VggFeatures:
     theirs = {ours: theirs for theirs, ours in _torchvision_names(architecture).items()}
     names = {f"{theirs[layer]}.{kind}": f"{layer}.{kind}" for layer in vgg.layers for kind in ("weight", "bias")}
     expected = vgg.convolutions.state_dict()
-    # Before the layers are renamed, so that a message has the names that stand in the file.
+    # Checked before the layers are renamed, so that messages contain the names of the file.
     check_fit(path, state, {name: expected[ours] for name, ours in names.items()})
     return _filled(vgg, path, {names[name]: tensor.float() for name, tensor in state.items()})
 
@@ -190,8 +192,8 @@ def _read_onnx(path: Path) -> VggFeatures:
     convolutions = read_convolutions(path)
     counts: dict[int, FeatureArchitecture] = {sum(each): name for name, each in CONVOLUTIONS.items()}
     if len(convolutions) not in counts:
-        wanted = " or ".join(f"{count} ({architecture})" for count, architecture in sorted(counts.items()))
-        raise UserError(f"{path}: has {len(convolutions)} convolutions, a VGG has {wanted}.")
+        expected = " or ".join(f"{count} ({architecture})" for count, architecture in sorted(counts.items()))
+        raise UserError(f"{path}: has {len(convolutions)} convolutions, but a VGG has {expected}.")
     vgg = VggFeatures(counts[len(convolutions)], "none")
     state: dict[str, Tensor] = {}
     for layer, (weight, bias) in zip(vgg.layers, convolutions, strict=True):

@@ -1,6 +1,6 @@
-"""Weights: read from any of the formats they come in, folded to one channel, written as safetensors.
+"""Reading, conversion to one channel, and writing of network weights.
 
-Nothing here unpickles code: .pth files go through `weights_only`.
+No code is unpickled: .pth files are loaded with `weights_only`.
 """
 
 from __future__ import annotations
@@ -24,45 +24,45 @@ from pipeline.models.ncnn import read_ncnn
 from pipeline.models.record import NetworkRecord
 
 METADATA = "brainsr"
-"""The entry of a file's header that holds all metadata."""
+"""Entry of a file's header that contains all metadata."""
 
 WRAPPERS = ("params_ema", "params", "state_dict")
-"""Keys under which training programs put the weights inside a .pth file; the averaged ones first."""
+"""Keys under which training programs store weights in a .pth file; averaged weights first."""
 
 
 def read_weights(path: Path, network: nn.Module) -> dict[str, Tensor]:
     """Read the weights of `network` from a .bin (ncnn, RRDBNet alone), .pth or .safetensors file.
 
     Raises:
-        UserError: naming the first layer that does not fit.
+        UserError: the file cannot be read, or a layer does not fit; the message names the first one.
     """
     expected = network.state_dict()
     if path.suffix == ".bin":
         if not isinstance(network, RRDBNet):
-            raise UserError(f"{path}: from .bin files, only weights of the architecture rrdbnet can be read.")
+            raise UserError(f"{path}: only weights of the architecture rrdbnet can be read from .bin files.")
         return read_ncnn(path, expected)
     state = read_safetensors(path) if path.suffix == ".safetensors" else read_torch(path)
-    # Networks that were trained in half precision are kept as float32; counters stay whole numbers.
+    # Weights in half precision are converted to float32; counters remain integers.
     state = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
     check_fit(path, state, expected)
     return state
 
 
 def check_fit(path: Path, state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    """Compare names and shapes.
+    """Check that names and shapes are as expected.
 
     Raises:
-        UserError: naming the first layer that is missing, superfluous or of another shape.
+        UserError: a layer is missing, unexpected or of another shape; the message names the first one.
     """
     for name, tensor in expected.items():
         if name not in state:
-            raise UserError(f"{path}: the layer {name!r} is missing; the file is of another network.")
+            raise UserError(f"{path}: the layer {name!r} is missing; the file belongs to another network.")
         if state[name].shape != tensor.shape:
-            found, wanted = tuple(state[name].shape), tuple(tensor.shape)
-            raise UserError(f"{path}: the layer {name!r} has shape {found}, the network needs {wanted}.")
-    superfluous = next((name for name in state if name not in expected), None)
-    if superfluous:
-        raise UserError(f"{path}: the network has no layer {superfluous!r}; the file is of another network.")
+            found, required = tuple(state[name].shape), tuple(tensor.shape)
+            raise UserError(f"{path}: the layer {name!r} has shape {found}, but the network requires {required}.")
+    unexpected = next((name for name in state if name not in expected), None)
+    if unexpected:
+        raise UserError(f"{path}: the network has no layer {unexpected!r}; the file belongs to another network.")
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -78,30 +78,30 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def read_torch(path: Path) -> dict[str, Tensor]:
-    """Read a table of layers from a .pth file, out of the wrappers that training programs put around it.
+    """Read the state dict of a .pth file, which may be nested under one of `WRAPPERS`.
 
     Raises:
-        UserError: the file is missing, damaged, or holds anything but weights; nothing of it is executed.
+        UserError: the file is missing, damaged, or contains anything but weights; no code in it is executed.
     """
     try:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"{path}: cannot be read as plain weights ({reason}).") from error
+        raise UserError(f"{path}: cannot be read as weights ({reason}).") from error
     for wrapper in WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
             content = content[wrapper]
     if not isinstance(content, dict) or not all(isinstance(tensor, Tensor) for tensor in content.values()):
-        raise UserError(f"{path}: holds no table of layers and weights.")
+        raise UserError(f"{path}: does not contain a state dict (layer names and weights).")
     return content
 
 
 def fold_to_one_channel(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the one-channel network that does to a grey image what the given one does to its copies in all channels.
+    """Return the weights of the equivalent one-channel network for grey images.
 
-    The first convolution is summed over its inputs and the last averaged over its outputs: exact, since both are
-    linear. Where a pixel-unshuffle comes first, the sum is over channels and not over the pixels that became channels:
-    those of one channel stand together.
+    Its output equals that of the given network for an image whose channels are all equal. The first convolution is
+    summed over its inputs and the last averaged over its outputs, which is exact, since both are linear. After a
+    pixel-unshuffle, the sum is over image channels alone; the pixels of each channel are contiguous.
 
     Args:
         state: weights without a noise map, of an architecture that names these two layers `conv_first` and `conv_last`.
@@ -116,14 +116,14 @@ def fold_to_one_channel(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def save_tensors(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
-    """Write tensors as safetensors, with `metadata` as JSON texts beside them.
+    """Write tensors as safetensors, with `metadata` encoded as JSON in the header.
 
     Raises:
         UserError: the file cannot be written.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     texts = {name: json.dumps(value, sort_keys=True) for name, value in metadata.items()}
-    # Several entries of a header are written in an order that changes from one process to the next; one is not.
+    # The order of several header entries would differ between processes, so all metadata are one entry.
     header = {METADATA: json.dumps(texts, sort_keys=True)}
     with replacing(path) as partial:
         try:
@@ -133,12 +133,12 @@ def save_tensors(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str,
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """Read the metadata of a .safetensors file; those of `save_tensors` are JSON texts.
+    """Read the metadata of a .safetensors file; those of `save_tensors` are encoded as JSON.
 
     Raises:
         OSError: the file is missing.
         SafetensorError: it is damaged or of another format.
-        ValueError: its metadata are no JSON.
+        ValueError: its metadata are not valid JSON.
     """
     with safe_open(path, framework="pt") as stream:
         header = stream.metadata() or {}
@@ -160,10 +160,10 @@ def save_generator(path: Path, generator: Generator) -> None:
 
 
 def load_generator(path: Path) -> Generator:
-    """Rebuild a generator that `save_generator` wrote, on the CPU.
+    """Load a generator written by `save_generator`, on the CPU.
 
     Raises:
-        UserError: the file is missing or damaged, is no generator, or was written by another version of BrainSR.
+        UserError: the file is missing or damaged, is not a generator, or was written by another version of BrainSR.
     """
     try:
         metadata = read_metadata(path)

@@ -1,7 +1,7 @@
-"""Data consistency: correction of a restored volume toward its measurement.
+"""Data consistency: correction of a restored volume with its low-resolution measurement.
 
-A restored volume may not contradict the measurement beyond its noise. It is degraded again by the recorded forward
-model, and the residual is mapped back by the pseudo-inverse of the operator and added with a weight. This is the
+A restored volume should agree with the measurement up to noise. It is degraded again by the recorded forward model, and
+the residual is mapped back by the pseudo-inverse of the operator and added with a weight. This is the
 data-consistency step of Schlemper et al. (IEEE Transactions on Medical Imaging 37:491-503, 2018). Full weight would
 restore the noise as well, so the weight decreases with the noise level: it is fitted on the validation volumes by least
 squares and stored with the network.
@@ -24,65 +24,63 @@ noise."""
 
 
 def apply_data_consistency(
-    restored: NDArray[np.float32], measured: NDArray[np.float32], model: ForwardModel, weight: float
+    restored: NDArray[np.float32], lr: NDArray[np.float32], model: ForwardModel, weight: float
 ) -> NDArray[np.float32]:
-    """Return restored + weight * A+ (measured - expected measurement of restored).
+    """Return restored + weight * A+ (lr - expected value of A restored).
 
     Args:
-        restored: normalised intensities, of shape measured.shape * model.factors.
-        measured: low-resolution volume, normalised.
-        model: the forward model of `measured`; A is its operator, A+ the operator's regularised pseudo-inverse.
-        weight: 0 leaves `restored` as it is, 1 makes it agree with the measurement, noise included.
+        restored: normalised intensities, of shape lr.shape * model.factors.
+        lr: low-resolution volume, normalised.
+        model: the forward model of `lr`; A is its operator, A+ the operator's regularised pseudo-inverse.
+        weight: 0 leaves `restored` unchanged, 1 makes it agree with the measurement including its noise.
 
     Returns:
         Corrected intensities, float32, of the same shape.
     """
     if weight == 0:
         return restored
-    return (restored + weight * correction(restored, measured, model)).astype(np.float32)
+    return (restored + weight * correction(restored, lr, model)).astype(np.float32)
 
 
-def correction(
-    restored: NDArray[np.float32], measured: NDArray[np.float32], model: ForwardModel
-) -> NDArray[np.float64]:
-    """Return the correction of full weight; arguments as in `apply_data_consistency`."""
-    residual = measured - model.expected_value(degraded_again(restored, model))
-    # Where the operator is a sum of terms, the first one dominates.
+def correction(restored: NDArray[np.float32], lr: NDArray[np.float32], model: ForwardModel) -> NDArray[np.float64]:
+    """Return the correction for a weight of 1; arguments as in `apply_data_consistency`."""
+    residual = lr - model.expected_value(degrade_again(restored, model))
+    # If the operator is a sum of terms, the first one dominates.
     return _apply_pseudo_inverse(model.terms[0], residual)
 
 
-def degraded_again(restored: NDArray[np.float32], model: ForwardModel) -> NDArray[np.float64]:
-    """Apply the forward model's operator, without noise, to a restored volume."""
-    # Beyond the recorded size there was padding when the volume was degraded; the same padding is applied here.
+def degrade_again(restored: NDArray[np.float32], model: ForwardModel) -> NDArray[np.float64]:
+    """Apply the linear operator of the forward model, without noise, to a restored volume."""
+    # The volume was padded beyond its recorded size when it was degraded; the same padding is applied here.
     inside = tuple(slice(size) for size in model.hr_shape)
     return apply_terms(model.terms, pad_to_multiple(restored[inside], model.factors))
 
 
 def best_weight(restored: NDArray[np.float32], excerpt: Excerpt) -> float:
-    """Return the weight of the correction that brings a restored excerpt closest to its reference, by least squares.
+    """Return the data-consistency weight that minimises the squared error of a restored excerpt.
 
-    The background counts as the foreground does: there, the correction restores nothing but noise.
+    The background is included in the error: there, the correction only adds noise.
 
     Args:
-        restored: restoration of `excerpt.measured`.
-        excerpt: slices whose reference is known.
+        restored: restoration of `excerpt.lr`.
+        excerpt: excerpt with its reference.
 
     Returns:
-        Between 0 and 1.
+        Weight between 0 and 1.
     """
     shape = excerpt.reference.data.shape
-    added = crop_to(correction(restored, excerpt.measured, excerpt.model), shape)
+    added = crop_to(correction(restored, excerpt.lr, excerpt.model), shape)
     missing = excerpt.reference.data - crop_to(restored, shape)
     power = float(np.sum(added**2))
     return float(np.clip(np.sum(added * missing) / power, 0, 1)) if power else 0.0
 
 
 def weight_at(sigma: float, weights: Sequence[tuple[float, float]]) -> float:
-    """Interpolate the data-consistency weight of a noise level.
+    """Interpolate the data-consistency weight for a noise level.
 
     Args:
         sigma: standard deviation of the noise, as a fraction of the normalised range.
-        weights: pairs of noise level and weight, by rising noise level; none means no correction.
+        weights: pairs of noise level and weight in ascending order; empty for no correction.
     """
     if not weights:
         return 0.0

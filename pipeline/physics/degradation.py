@@ -15,13 +15,13 @@ from pipeline.physics.parameters import axes_along
 
 
 def forward_model(image: Image, settings: Degrade, seed: int) -> ForwardModel:
-    """Return the forward model of a volume; numbers are drawn from ranges by the seed and the volume's name.
+    """Return the forward model of a volume; parameters given as ranges are drawn by the seed and the volume's name.
 
     Raises:
-        UserError: it works across the slices, between which there are channels; or its noise is one of magnitudes, and
-            the image has negative values.
+        UserError: the model works across the slices of an image with several channels, or it adds magnitude noise to
+            an image with negative values.
     """
-    remedy = "Choose degrade.noise: gaussian, or leave the volume out."
+    remedy = "Set degrade.noise to gaussian, or exclude the volume."
     check_magnitude(image, f"volume {image.id!r}", settings.noise, remedy)
     slice_axis = image.slice_axis
     coarser = axes_along(settings.direction, slice_axis)
@@ -33,35 +33,35 @@ def forward_model(image: Image, settings: Degrade, seed: int) -> ForwardModel:
     model = drawn_model(factors, shape, sigma, noise_seed, operators, noise, slice_axis, spacing)
     if image.stack.has_channels and any(matrices[slice_axis] is not None for matrices in model.terms):
         raise UserError(
-            f"volume {image.id!r}: has several channels, which would be mixed where degrade blurs or coarsens "
-            "across the slices. Choose one of them with the volume's key `channel`, or work in the plane."
+            f"volume {image.id!r}: has several channels, which would be mixed if degrade blurred or coarsened "
+            "across the slices. Select one channel with the volume's key `channel`, or degrade in-plane."
         )
     return model
 
 
 def check_magnitude(image: Image, name: str, noise: str, remedy: str) -> None:
-    """Refuse negative values where a noise has no meaning for them: CT, phase and signed maps are no magnitudes.
+    """Reject images with negative values for magnitude noise: CT, phase and signed maps are not magnitudes.
 
     Args:
-        image: normalised; an unknown `stored_minimum` of its block counts as not negative.
-        name: of the image.
-        noise: a module of pipeline.physics.noise.
+        image: normalised image; an unknown `stored_minimum` of its block counts as not negative.
+        name: name of the image, for the message.
+        noise: name of a module of pipeline.physics.noise.
         remedy: what the user can do, a sentence.
 
     Raises:
-        UserError: the image has negative values, and the noise is one of magnitudes.
+        UserError: the image has negative values and the noise model is for magnitudes.
     """
     lowest = image.block.stored_minimum
     if plugins.load(NOISES, noise).MAGNITUDE and lowest is not None and lowest < 0:
         raise UserError(
-            f"{name}: has negative values (the lowest is {lowest:g}), but the noise {noise} is that of magnitude "
-            f"images. {remedy}"
+            f"{name}: has negative values (minimum {lowest:g}), but {noise} noise is defined for magnitude "
+            f"images only. {remedy}"
         )
 
 
 def degrade(image: Image, model: ForwardModel) -> LowResolutionImage:
-    """Return the low-resolution image, on the grid of cell centres, with no mask but "missing", if there is one."""
+    """Return the simulated low-resolution image on the grid of cell centres; of the masks, only "missing" is kept."""
     affine = coarse_affine(image.affine, model.factors)
     missing = image.masks.get(MISSING)
     masks = {} if missing is None else {MISSING: coarse_missing(missing, model.factors, model.lr_shape)}
-    return LowResolutionImage.of(image.with_data(model.measure(image.data), affine=affine, masks=masks), model)
+    return LowResolutionImage.of(image.with_data(model.simulate(image.data), affine=affine, masks=masks), model)

@@ -1,13 +1,13 @@
 """Denoised references of volumes whose reference is noisy.
 
-Where the reference is noisy, as in electron microscopy, no method can agree with it beyond its noise. A denoised
+The noise of a reference, as in electron microscopy, limits the agreement that any method can reach. A denoised
 reference is an estimate, not the ground truth: metrics computed against it are marked as such, are reported next to
 those against the acquired reference, and never replace them. No method is trained on it.
 
 The denoiser is chosen by self-supervision on the volume alone: pixels are masked, and the denoiser that predicts them
-best is taken. Noise that is independent between pixels cannot be predicted, so that this denoiser is the one closest to
+best is selected. Noise that is independent between pixels cannot be predicted, so this denoiser is the one closest to
 the clean image (Batson and Royer, Noise2Self, ICML 2019; calibrate_denoiser of scikit-image). Structured noise, such as
-stripes, is taken for image.
+stripes, is treated as image content.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from pipeline.image.slices import evenly_spaced
 from pipeline.physics import denoising
 
 MAX_SLICES = 2
-"""Maximum number of slices on which denoisers are compared: the noise is the same in all of them."""
+"""Maximum number of slices on which denoisers are compared; the noise is the same in all slices."""
 MAX_SIDE = 256
-"""Maximum side of the central part of a slice on which they are compared, in voxels."""
+"""Maximum side of the central part of a slice on which denoisers are compared, in voxels."""
 
 Denoiser = Callable[..., NDArray[np.floating]]
 
@@ -37,7 +37,7 @@ def total_variation(image: NDArray[np.floating], weight: float) -> NDArray[np.fl
 
 
 def non_local_means(image: NDArray[np.floating], sigma: float, patch_size: int) -> NDArray[np.floating]:
-    """Denoise a slice by non-local means with a filter strength of one sigma."""
+    """Denoise a slice by non-local means with filter strength h = sigma."""
     settings = {"sigma": sigma, "h_in_sigma": 1.0, "patch_size": patch_size, "patch_distance": 5}
     return denoising.non_local_means(image[..., None], 2, settings)[..., 0]
 
@@ -46,11 +46,11 @@ CANDIDATES: tuple[tuple[Denoiser, dict[str, list]], ...] = (
     (total_variation, {"weight": [0.01, 0.02, 0.04, 0.08, 0.12, 0.16, 0.24]}),
     (non_local_means, {"sigma": [0.01, 0.02, 0.04, 0.08, 0.12, 0.16, 0.24], "patch_size": [3, 5]}),
 )
-"""Denoisers with the settings to try, for normalised intensities."""
+"""Denoisers and the settings to compare, for normalised intensities."""
 
 
 def best_denoiser(slices: list[NDArray[np.floating]]) -> tuple[Denoiser, dict[str, Any], float]:
-    """Return the denoiser that predicts masked pixels best, its settings, and its mean squared error over them.
+    """Return the denoiser that predicts masked pixels best, its settings, and its mean squared error.
 
     Args:
         slices: normalised intensities, shape (rows, columns) each.
@@ -69,11 +69,11 @@ def best_denoiser(slices: list[NDArray[np.floating]]) -> tuple[Denoiser, dict[st
 
 
 def denoised_reference(image: Image) -> Image:
-    """Return an extracted volume with denoised slices, which names the denoiser and its settings."""
+    """Return a volume with denoised slices, which records the denoiser and its settings."""
     slices = np.moveaxis(np.asarray(image.data), image.slice_axis, 0)
     chosen = [slices[index] for index in evenly_spaced(image.block.foreground_slices, MAX_SLICES)]
     denoiser, settings, loss = best_denoiser(chosen)
     result = np.stack([denoiser(one, **settings) for one in slices]).astype(np.float32)
-    words = ", ".join(f"{name} {value:g}" for name, value in (settings | {"hidden-pixel error": loss}).items())
+    description = ", ".join(f"{name} {value:g}" for name, value in (settings | {"hidden-pixel error": loss}).items())
     moved = np.moveaxis(result, 0, image.slice_axis)
-    return image.with_data(moved).with_block(denoised=f"{denoiser.__name__}: {words}")
+    return image.with_data(moved).with_block(denoised=f"{denoiser.__name__}: {description}")

@@ -14,13 +14,13 @@ from scipy import ndimage
 def non_local_means(lr: NDArray[np.floating], axis: int, settings: Mapping[str, Any]) -> NDArray[np.float32]:
     """Denoise slice by slice with non-local means.
 
-    Every voxel becomes a mean of its neighbours, weighted by exp(-max(d - 2 sigma^2, 0) / h^2), with d the mean
+    Every voxel is replaced by a mean of its neighbours, weighted by exp(-max(d - 2 sigma^2, 0) / h^2), with d the mean
     squared difference of the square patches around both (Buades, Coll and Morel, Image Processing On Line 1:208-212,
     2011). Slices are mirrored at their edges.
 
     Args:
         lr: normalised intensities, shape (x, y, z).
-        axis: axis along which the slices follow each other.
+        axis: axis perpendicular to the slices.
         settings: patch_size (odd) and patch_distance in voxels, sigma in normalised intensities, h_in_sigma (h) in
             sigmas.
 
@@ -38,7 +38,7 @@ def non_local_means(lr: NDArray[np.floating], axis: int, settings: Mapping[str, 
     total, weights = np.zeros_like(slices), np.zeros_like(slices)
     for row, column in product(range(2 * far + 1), repeat=2):
         neighbours = padded[:, row : row + slices.shape[1], column : column + slices.shape[2]]
-        # Patches centred on their voxel: half a voxel off, as in faster schemes, they would shift the image.
+        # Patches are centred on their voxel; an offset of half a voxel, as in faster schemes, would shift the image.
         distance = ndimage.uniform_filter((slices - neighbours) ** 2, patch, mode="reflect")
         weight = np.exp(-np.maximum(distance - 2 * settings["sigma"] ** 2, 0) / strength**2)
         total += weight * neighbours

@@ -1,6 +1,6 @@
-"""A few slices of the validation volumes, on which settings are chosen and progress is watched.
+"""Excerpts of validation volumes, on which settings are tuned and training is validated.
 
-Of volumes that are coarse along all three axes, where no slice was measured by itself, a block.
+An excerpt consists of a few slices, or of a block if the volume is low-resolution along all three axes.
 """
 
 from __future__ import annotations
@@ -23,49 +23,49 @@ PerSlice = Callable[..., float]
 
 
 SIDE_LR = 5
-"""A block's sides have this many low-resolution voxels for every slice that is asked for."""
+"""Side of a block in low-resolution voxels, per requested slice."""
 
 
 @dataclass(frozen=True)
 class Excerpt:
-    """Some slices or a block of a volume, with the reference and with what was measured.
+    """Slices or a block of a volume: the reference and the low-resolution input.
 
     Attributes:
-        reference: high-resolution slices with their mask "foreground".
-        measured: the low-resolution slices, normalised.
-        model: the forward model between the two; along the axis of slices that lie apart it does nothing.
-        noiseless: the low-resolution slices before the noise.
+        reference: high-resolution slices with the mask "foreground".
+        lr: low-resolution slices, normalised.
+        model: the forward model between the two, which leaves the axis of non-contiguous slices unchanged.
+        noiseless: low-resolution slices without noise.
     """
 
     reference: Image
-    measured: NDArray[np.float32]
+    lr: NDArray[np.float32]
     model: ForwardModel
     noiseless: NDArray[np.float32]
 
     @property
     def slice_axis(self) -> int:
-        """Axis along which the slices follow each other."""
+        """Axis perpendicular to the slices."""
         return self.reference.slice_axis
 
     @property
-    def measured_slices(self) -> int:
-        """Fewest low-resolution slices that can be restored apart from the others: of a block, all of it."""
-        return self.measured.shape[self.slice_axis] if is_isotropic(self.model.factors) else 1
+    def min_slices(self) -> int:
+        """Minimum number of low-resolution slices that can be restored independently: all slices of a block, else 1."""
+        return self.lr.shape[self.slice_axis] if is_isotropic(self.model.factors) else 1
 
-    def at_noise(self, sigma: float) -> Excerpt:
-        """Return the same slices, measured anew with another noise level; the draw is always the same."""
+    def with_noise_level(self, sigma: float) -> Excerpt:
+        """Return the excerpt with another noise level; the random numbers are the same for every level."""
         model = replace(self.model, noise_sigma=sigma)
-        return replace(self, measured=model.measured(self.noiseless), model=model)
+        return replace(self, lr=model.add_seeded_noise(self.noiseless), model=model)
 
     def mean_over_slices(self, estimate: NDArray[np.floating], metrics: Mapping[str, PerSlice]) -> dict[str, float]:
-        """Measure an estimate over the foreground of every slice.
+        """Evaluate an estimate over the foreground of every slice.
 
         Args:
-            estimate: restored slices; what lies beyond the reference's size is left out.
+            estimate: restored slices; padding beyond the size of the reference is ignored.
             metrics: functions `per_slice` of modules of pipeline.metrics, by name.
 
         Returns:
-            The mean over the slices, by name.
+            Means over the slices with foreground, by name.
         """
         arrays = (self.reference.data, crop_to(estimate, self.reference.data.shape), self.reference.masks["foreground"])
         slices = list(zip(*(np.moveaxis(array, self.slice_axis, 0) for array in arrays), strict=True))
@@ -75,39 +75,45 @@ class Excerpt:
         }
 
 
-def excerpt(reference: Image, lr: LowResolutionImage, most: int) -> Excerpt:
-    """Take at most `most` evenly spaced slices with foreground of a volume and its low-resolution image.
+def excerpt(reference: Image, lr: LowResolutionImage, max_slices: int) -> Excerpt:
+    """Extract evenly spaced slices with foreground from a volume and its low-resolution image.
 
-    The slices are cut so that they show what was lost, see `pipeline.physics.grid.cuts`. A blur across them is part of
-    what was measured, though not of the excerpt's model, since a few slices do not hold what it needs.
+    The slices have the first orientation of `pipeline.physics.grid.cuts`. A blur across the slices is part of the
+    low-resolution slices but not of the excerpt's model, since non-contiguous slices lack the neighbours it needs.
 
-    Of a volume that was coarsened along all three axes it takes a block, whose sides grow with `most`. The block is
-    degraded as if it were the whole volume, so that it agrees with its own model.
+    If the volume was coarsened along all three axes, the excerpt is a block whose side is proportional to `max_slices`.
+    The block is degraded as if it were the whole volume, so that it agrees with its own model.
+
+    Args:
+        reference: high-resolution volume.
+        lr: its low-resolution image.
+        max_slices: maximum number of slices.
 
     Raises:
-        UserError: the volume was coarsened by different factors along its axes.
+        UserError: the axes of the volume were coarsened by different factors.
     """
     model = lr.forward_model
     if is_isotropic(model.factors):
-        return _block(reference, model, SIDE_LR * most)
+        return _block(reference, model, SIDE_LR * max_slices)
     slice_axis = reference.slice_axis
     axis = cuts(model.factors, slice_axis)[0].normal
-    usual = axis == slice_axis
-    candidates = reference.block.foreground_slices if usual else filled_slices(reference.masks["foreground"], axis)
-    chosen = evenly_spaced(candidates, most)
-    masks = {"foreground": np.take(reference.masks["foreground"], chosen, axis)}
+    mask = reference.masks["foreground"]
+    candidates = reference.block.foreground_slices if axis == slice_axis else filled_slices(mask, axis)
+    chosen = evenly_spaced(candidates, max_slices)
+    masks = {"foreground": np.take(mask, chosen, axis)}
     slicing = Slicing(reference.plane, axis)
     kept = reference.with_data(np.take(reference.data, chosen, axis), masks=masks, slicing=slicing)
     shape = tuple(int(size) for size in kept.data.shape)
-    apart = replace(model, hr_shape=shape, still_axis=axis)
-    return Excerpt(kept, np.take(lr.data, chosen, axis), apart, model.coarsen_slices(reference.data, axis, chosen))
+    slice_model = replace(model, hr_shape=shape, still_axis=axis)
+    noiseless = model.coarsen_slices(reference.data, axis, chosen)
+    return Excerpt(kept, np.take(lr.data, chosen, axis), slice_model, noiseless)
 
 
 def _block(reference: Image, model: ForwardModel, side: int) -> Excerpt:
-    """Cut a block with sides of at most `side` low-resolution voxels, from the rim of the foreground to its inside.
+    """Extract a block with sides of at most `side` low-resolution voxels.
 
-    Along the first axis within the slices it begins where the foreground does, along the others it lies in the middle:
-    so it holds the outer layers as well as what is deep inside.
+    Along the first in-plane axis the block starts at the edge of the foreground; along the other axes it is centred. It
+    therefore contains both superficial and deep structures.
     """
     mask, slice_axis = reference.masks["foreground"], reference.slice_axis
     rim = min(axis for axis in range(mask.ndim) if axis != slice_axis)
@@ -119,6 +125,6 @@ def _block(reference: Image, model: ForwardModel, side: int) -> Excerpt:
         places.append(slice(start * factor, (start + side) * factor))
     place = tuple(places)
     kept = reference.with_data(reference.data[place], masks={"foreground": mask[place]})
-    apart = replace(model, hr_shape=tuple(int(size) for size in kept.data.shape))
-    noiseless = apart.coarsen(kept.data)
-    return Excerpt(kept, apart.measured(noiseless), apart, noiseless)
+    block_model = replace(model, hr_shape=tuple(int(size) for size in kept.data.shape))
+    noiseless = block_model.coarsen(kept.data)
+    return Excerpt(kept, block_model.add_seeded_noise(noiseless), block_model, noiseless)

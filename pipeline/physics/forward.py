@@ -1,4 +1,4 @@
-"""The forward model of a volume: linear operators, then noise. It is data, stored as JSON."""
+"""The forward model of a volume: linear operators followed by noise, stored as JSON."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ DRAW = 1
 
 @dataclass(frozen=True)
 class ForwardModel:
-    """Model of the acquisition of a low-resolution volume; it is rebuilt from its JSON wherever it is needed.
+    """Model of the acquisition of a low-resolution volume.
 
     Attributes:
         factors: high-resolution voxels per low-resolution voxel, one per axis.
         hr_shape: shape of the high-resolution volume, before padding to a multiple of the factors.
         noise: name of a module of pipeline.physics.noise.
-        noise_sigma: fraction of the normalised range.
-        seed: of the noise of this volume.
-        operators: the linear steps in their order, parameters of modules of pipeline.physics.operators.
-        noise_parameters: of the noise; None stands for the module's defaults.
-        operator_ranges: the steps as they were configured, with the ranges that the numbers in `operators` were drawn
-            from; None where there were none.
-        noise_ranges: the same of the noise.
-        slice_axis: axis along which the slices follow each other; an image of two dimensions has none left for it.
-        spacing_mm: distance of high-resolution voxels along each axis, in mm; None if unknown.
+        noise_sigma: standard deviation of the noise, as a fraction of the normalised range.
+        seed: seed of the noise of this volume.
+        operators: parameters of the linear operators (modules of pipeline.physics.operators), in order of application.
+        noise_parameters: parameters of the noise; None for the module's defaults.
+        operator_ranges: the operators as configured, with the ranges from which the parameters in `operators` were
+            drawn; None if there are no ranges.
+        noise_ranges: the same for the noise.
+        slice_axis: axis perpendicular to the slices; 2 for two-dimensional images, which lack this axis.
+        spacing_mm: high-resolution voxel spacing along each axis, in mm; None if unknown.
         still_axis: axis along which the image is assumed constant, for non-contiguous slices; None for volumes.
     """
 
@@ -58,7 +58,7 @@ class ForwardModel:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> ForwardModel:
-        """Rebuild a model from `to_json`'s result."""
+        """Rebuild a model from the result of `to_json`."""
         readers: dict[str, Callable[[Any], Any]] = {
             "operators": _steps,
             "operator_ranges": _steps,
@@ -80,11 +80,11 @@ class ForwardModel:
 
     @property
     def has_ranges(self) -> bool:
-        """Whether `redrawn` draws new parameters."""
+        """Whether any parameter has a range from which `redrawn` draws."""
         return self.operator_ranges is not None or self.noise_ranges is not None
 
     def redrawn(self, generator: np.random.Generator) -> ForwardModel:
-        """Return the model with parameters drawn anew from its ranges; the model itself if it has none."""
+        """Return the model with parameters redrawn from its ranges, or the model itself if it has none."""
         if not self.has_ranges:
             return self
         steps, noise = self.operator_ranges, self.noise_ranges
@@ -101,29 +101,29 @@ class ForwardModel:
 
     @cached_property
     def terms(self) -> Terms:
-        """The linear part: terms of matrices (lr size, padded hr size), None where nothing happens along an axis."""
+        """The linear part: terms of one matrix per axis (LR size, padded HR size), or None for unchanged axes."""
         sizes = tuple(size * factor for size, factor in zip(self.lr_shape, self.factors, strict=True))
         terms = compose(self.operators, Lattice(sizes, self.factors, self.spacing_mm, self.slice_axis))
         return terms if self.still_axis is None else without_axis(terms, self.still_axis)
 
     def coarsen(self, hr: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Apply the linear part to an array of shape `hr_shape`; returns float32 of shape `lr_shape`."""
+        """Apply the linear part to an array of shape `hr_shape` and return float32 of shape `lr_shape`."""
         return apply_terms(self.terms, pad_to_multiple(hr, self.factors)).astype(np.float32)
 
     def coarsen_slices(self, hr: NDArray[np.floating], axis: int, chosen: Sequence[int]) -> NDArray[np.float32]:
-        """Return some slices of `coarsen`'s result, without computing the others.
+        """Return selected slices of the result of `coarsen` without computing the others.
 
         Args:
             hr: array of shape `hr_shape`.
-            axis: along which the slices follow each other; its factor is 1.
-            chosen: their indices.
+            axis: axis perpendicular to the slices, whose factor is 1.
+            chosen: indices of the slices.
         """
         padded = pad_to_multiple(hr, self.factors)
-        needed = sorted({*chosen, *(int(index) for matrices in self.terms for index in _reads(matrices[axis], chosen))})
+        needed = sorted({*chosen, *(int(index) for one in self.terms for index in _input_slices(one[axis], chosen))})
         selection = np.searchsorted(needed, chosen)
         terms = tuple(
             tuple(
-                _rows(matrix, chosen, needed, selection) if place == axis else matrix
+                _submatrix(matrix, chosen, needed, selection) if place == axis else matrix
                 for place, matrix in enumerate(matrices)
             )
             for matrices in self.terms
@@ -133,25 +133,25 @@ class ForwardModel:
     def add_noise(
         self, lr: NDArray[np.float32], generator: np.random.Generator, sigma: float | None = None
     ) -> NDArray[np.float32]:
-        """Add this model's noise, drawn from `generator`, to a low-resolution volume or slice.
+        """Add noise of this model to a low-resolution volume or slice.
 
         Args:
-            lr: noiseless low-resolution image of three dimensions, or one slice of it.
-            generator: source of the random numbers.
-            sigma: standard deviation of the noise; None takes this model's own.
+            lr: noiseless low-resolution volume, or one slice of it.
+            generator: random number generator.
+            sigma: standard deviation of the noise; None for `noise_sigma`.
         """
         add = plugins.load(NOISES, self.noise).add_noise
         level = self.noise_sigma if sigma is None else sigma
         return self._sliced(lr, lambda image: add(image, level, generator, self.noise_settings))
 
     def expected_value(self, lr: NDArray[np.floating], sigma: float | None = None) -> NDArray[np.floating]:
-        """Return the expected value of the noisy image for the noiseless low-resolution image `lr`."""
+        """Return the expected value of the noisy image, given the noiseless low-resolution image `lr`."""
         expected = plugins.load(NOISES, self.noise).expected_value
         level = self.noise_sigma if sigma is None else sigma
         return self._sliced(lr, lambda image: expected(image, level, self.noise_settings))
 
     def standard_deviation(self, lr: NDArray[np.floating], sigma: float | None = None) -> NDArray[np.float64]:
-        """Return the standard deviation of the noisy image for the noiseless low-resolution image `lr`."""
+        """Return the standard deviation of the noisy image, given the noiseless low-resolution image `lr`."""
         deviation = plugins.load(NOISES, self.noise).standard_deviation
         level = self.noise_sigma if sigma is None else sigma
         return self._sliced(lr, lambda image: deviation(image, level, self.noise_settings))
@@ -160,33 +160,30 @@ class ForwardModel:
         """Apply a function that expects the axes of a slice first."""
         if lr.ndim < len(self.factors):
             return function(lr)
-        return np.moveaxis(function(np.moveaxis(lr, self._last_axis, -1)), -1, self._last_axis)
-
-    @property
-    def _last_axis(self) -> int:
-        return min(self.slice_axis, len(self.factors) - 1)
+        slice_axis = min(self.slice_axis, len(self.factors) - 1)
+        return np.moveaxis(function(np.moveaxis(lr, slice_axis, -1)), -1, slice_axis)
 
     @property
     def noise_settings(self) -> PhysicalParameters:
-        """All parameters of the noise."""
+        """Parameters of the noise, with the module's defaults if none are given."""
         return self.noise_parameters or plugins.load(NOISES, self.noise).Parameters()
 
-    def measure(self, hr: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Return the low-resolution volume with the noise drawn from `seed`."""
-        return self.measured(self.coarsen(hr))
+    def simulate(self, hr: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Return the simulated low-resolution volume, with noise drawn from `seed`."""
+        return self.add_seeded_noise(self.coarsen(hr))
 
-    def measured(self, lr: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Add the noise drawn from `seed`."""
+    def add_seeded_noise(self, lr: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Add noise drawn from `seed` to a noiseless low-resolution volume."""
         return self.add_noise(lr, np.random.default_rng(self.seed))
 
     def describe(self) -> str:
-        """Return the model in words, for reports."""
+        """Return a description of the model for reports."""
         factors = " x ".join(str(factor) for factor in self.factors)
-        return f"{operators_in_words(self.operators)} by {factors} along the axes x, y and z, {self.noise_in_words()}"
+        return f"{describe_operators(self.operators)} by {factors} along the axes x, y and z, {self.describe_noise()}"
 
-    def noise_in_words(self) -> str:
-        """Return what noise is added, in words."""
-        return noise_in_words(self.noise_settings, self.noise_sigma)
+    def describe_noise(self) -> str:
+        """Return a description of the noise for reports."""
+        return describe_noise(self.noise_settings, self.noise_sigma)
 
 
 def drawn_model(
@@ -199,7 +196,7 @@ def drawn_model(
     slice_axis: int,
     spacing_mm: tuple[float, ...] | None,
 ) -> ForwardModel:
-    """Return the model of one volume; parameters given as ranges are drawn from its seed."""
+    """Return the forward model of one volume; parameters given as ranges are drawn from its seed."""
     model = ForwardModel(
         factors,
         hr_shape,
@@ -216,20 +213,20 @@ def drawn_model(
     return model.redrawn(np.random.default_rng([seed, DRAW]))
 
 
-def operators_in_words(operators: Sequence[PhysicalParameters]) -> str:
-    """Return the linear steps in words, in their order."""
-    return ", then ".join(step.words() for step in operators)
+def describe_operators(operators: Sequence[PhysicalParameters]) -> str:
+    """Return a description of the linear operators, in order of application."""
+    return ", then ".join(step.describe() for step in operators)
 
 
-def noise_in_words(parameters: PhysicalParameters, sigma: float) -> str:
-    """Return what noise is added after the linear steps, in words."""
+def describe_noise(parameters: PhysicalParameters, sigma: float) -> str:
+    """Return a description of the noise, to follow that of the linear operators."""
     if parameters.name == "none":
         return "without noise"
-    return f"then {parameters.words()} with a standard deviation of {sigma:.1%} of the normalised range"
+    return f"then {parameters.describe()} with a standard deviation of {sigma:.1%} of the normalised range"
 
 
 def volume_seed(root_seed: int, volume_id: str) -> int:
-    """Return the seed of a volume's noise: it depends on the run's seed and the volume's name, not on its order."""
+    """Return the noise seed of a volume, which depends only on the seed of the run and the name of the volume."""
     digest = hashlib.sha256(f"{root_seed}/{volume_id}".encode()).digest()
     return int.from_bytes(digest[:4], "big")
 
@@ -243,7 +240,7 @@ def _noise(values: Mapping[str, Any]) -> PhysicalParameters:
 
 
 def _parameters(room: str, values: Mapping[str, Any]) -> PhysicalParameters:
-    # JSON knows no tuples, which a strict model would miss.
+    # JSON has no tuples, which the strict model requires.
     parameters = plugins.load(room, values["name"]).Parameters
     return parameters.model_validate({key: tuple(one) if isinstance(one, list) else one for key, one in values.items()})
 
@@ -254,15 +251,15 @@ def _plain(value: Any) -> Any:
     return [_plain(one) for one in value] if isinstance(value, tuple) else value
 
 
-def _reads(matrix: NDArray[np.float64] | None, chosen: Sequence[int]) -> NDArray[np.intp]:
-    """The slices that the chosen rows of a matrix read."""
+def _input_slices(matrix: NDArray[np.float64] | None, chosen: Sequence[int]) -> NDArray[np.intp]:
+    """Return the indices of the input slices that the chosen rows of a matrix depend on."""
     return np.array(chosen) if matrix is None else np.flatnonzero(matrix[list(chosen)].any(axis=0))
 
 
-def _rows(
+def _submatrix(
     matrix: NDArray[np.float64] | None, chosen: Sequence[int], needed: Sequence[int], selection: NDArray[np.intp]
 ) -> NDArray[np.float64] | None:
-    """The rows of a matrix that give the chosen slices out of the needed ones."""
+    """Return the part of a matrix that maps the needed input slices to the chosen ones."""
     if matrix is not None:
         return matrix[np.ix_(list(chosen), list(needed))]
     return None if list(chosen) == list(needed) else np.eye(len(needed))[selection]

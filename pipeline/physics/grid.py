@@ -1,6 +1,6 @@
 """The grid of cell centres: with factor s, low-resolution voxel j covers high-resolution voxels s*j ... s*j + s - 1.
 
-Its centre is at s*j + (s - 1) / 2. Every degrader, interpolator and network shares this grid.
+The centre of LR voxel j is at s*j + (s - 1) / 2. All forward models, baselines and networks share this grid.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ Matrices = tuple[NDArray[np.float64] | None, ...]
 """One matrix per axis, of shape (size out, size in); None leaves its axis as it is."""
 
 Terms = tuple[Matrices, ...]
-"""A linear operator: the sum of what its terms give. An operator that works along each axis by itself has one term."""
+"""A linear operator, the sum of its terms. A separable operator has one term."""
 
 
 class Cut(NamedTuple):
-    """How a volume is cut into the slices that a network sharpens.
+    """Orientation of the slices that a network restores.
 
     Attributes:
-        normal: axis along which the slices follow each other. Where it is coarser as well, slices are interpolated
-            along it first, see `pipeline.physics.interpolation`.
-        rows: axis of a slice's rows' index.
-        columns: axis of its columns' index.
+        normal: axis perpendicular to the slices. If it is low-resolution too, slices are first interpolated along it,
+            see `pipeline.physics.interpolation`.
+        rows: axis of the row index of a slice.
+        columns: axis of the column index of a slice.
     """
 
     normal: int
@@ -37,18 +37,18 @@ class Cut(NamedTuple):
 
 
 def cuts(factors: Sequence[int], slice_axis: int) -> tuple[Cut, ...]:
-    """Return the ways to cut a volume into slices that show what was lost.
+    """Return the slice orientations in which the loss of resolution is visible.
 
-    Where the slices themselves were coarsened, these are the slices. Where they were made thicker, slices that cut
-    through all of them, along either of the other axes; their columns run across the thick slices. Where all axes were
-    coarsened, both: the slices of all three planes.
+    If the in-plane resolution was reduced, this is the orientation of the acquired slices. If the slices were made
+    thicker, these are the two orthogonal orientations, whose columns run across the thick slices. If all axes were
+    coarsened, all three orientations are returned.
 
     Args:
         factors: high-resolution voxels per low-resolution voxel, one per axis.
-        slice_axis: axis along which the volume's own slices follow each other.
+        slice_axis: axis perpendicular to the acquired slices.
 
     Raises:
-        UserError: axes were coarsened by different factors; a network enlarges by one.
+        UserError: the axes were coarsened by different factors, but a network has a single factor.
     """
     first, second = (axis for axis in range(3) if axis != slice_axis)
     own, across = Cut(slice_axis, first, second), (Cut(first, second, slice_axis), Cut(second, first, slice_axis))
@@ -58,14 +58,14 @@ def cuts(factors: Sequence[int], slice_axis: int) -> tuple[Cut, ...]:
         return across
     if len(set(factors)) > 1:
         raise UserError(
-            f"the volume was degraded by the factors {tuple(factors)} along its axes, but a network enlarges by one; "
-            "degrade all three axes alike, those within the slices, or the one across them."
+            f"the volume was degraded by the factors {tuple(factors)} along its axes, but a network has a single "
+            "factor; degrade all three axes by the same factor, the two in-plane axes, or the through-plane axis."
         )
     return own, *across
 
 
 def is_isotropic(factors: Sequence[int]) -> bool:
-    """Return whether all axes of a volume were coarsened, so that no slice of it was measured as it was."""
+    """Return whether all axes of a volume were coarsened, so that no slice lies on the high-resolution grid."""
     return min(factors) > 1
 
 
@@ -84,7 +84,7 @@ def pad_to_multiple(data: NDArray, factors: Sequence[int]) -> NDArray:
 
 
 def crop_to(data: NDArray, shape: Sequence[int]) -> NDArray:
-    """Cut what lies beyond `shape` off the high end of each axis: undoes `pad_to_multiple`."""
+    """Crop the high end of each axis to `shape`, the inverse of `pad_to_multiple`."""
     return data[tuple(slice(size) for size in shape)]
 
 
@@ -120,10 +120,10 @@ def apply_along_axes(matrices: Sequence[NDArray[np.float64] | None], data: NDArr
 
 
 def _multiplied(matrix: NDArray[np.float64], data: NDArray, axis: int) -> NDArray[np.float64]:
-    """Multiply one axis of an array by a matrix, plane after plane.
+    """Multiply one axis of an array by a matrix, plane by plane.
 
-    Only the plane at hand is turned to double precision, and the result lies in memory as `data` does, so that nothing
-    as large as the array is copied.
+    Only one plane at a time is converted to double precision, and the result has the memory order of `data`, so that
+    the array is never copied as a whole.
     """
     order = memory_order(data)
     ordered, place = data.transpose(order), order.index(axis)

@@ -1,13 +1,13 @@
-"""Interpolation by one matrix per axis, and slices interpolated where the slice axis is low-resolution as well.
+"""Interpolation by one matrix per axis, and interpolation of slices along a low-resolution slice axis.
 
-Networks restore slices. Where a volume is low-resolution along all three axes, there are no slices at the positions of
-the high-resolution grid. They are interpolated by cubic B-splines, and a network receives in-plane low-resolution
-slices that are as blurred across the plane as the measurement is. Training patches and volumes at inference use the
-same weights.
+Networks restore slices. A volume that is low-resolution along all three axes has no slices at the positions of the
+high-resolution grid. They are interpolated by cubic B-splines, so that a network receives slices that are
+low-resolution in-plane and as blurred across the plane as the measurement. Training patches and volumes at inference
+use the same weights.
 
 Interpolation attenuates white noise and correlates it between neighbouring slices. The noise level (sigma) given to the
-network is always that of the LR volume before interpolation: it is what a forward model states and what can be
-estimated from an image, and the rest follows from the weights, which training and inference share.
+network is always that of the LR volume before interpolation, which a forward model records and which can be estimated
+from an image. Its attenuation follows from the weights, which training and inference share.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from scipy import ndimage
 from pipeline.physics.grid import apply_along_axes
 
 MIN_WEIGHT = 1e-3
-"""Smaller weights are dropped, so that a slice depends on few slices around it; the weights of the cubic spline fall to
-a quarter from one slice to the next."""
+"""Minimum weight. Smaller weights are dropped, so that an interpolated slice depends on few LR slices; the weights of
+the cubic spline fall to a quarter from one slice to the next."""
 
 
 def enlarge(
@@ -38,8 +38,8 @@ def enlarge(
 def bspline_matrix(size: int, factor: int) -> NDArray[np.float64]:
     """Return the cubic B-spline interpolation along one axis, of shape (size * factor, size).
 
-    Column j is the interpolating spline of a unit impulse at sample j, evaluated at the centres of the fine cells; the
-    line is mirrored at its ends (Unser, Aldroubi and Eden, IEEE Transactions on Signal Processing 41:821-833, 1993).
+    Column j is the interpolating spline of a unit impulse at sample j, evaluated at the fine cell centres; the line is
+    mirrored at its ends (Unser, Aldroubi and Eden, IEEE Transactions on Signal Processing 41:821-833, 1993).
     """
     centres = (np.arange(size * factor) - (factor - 1) / 2) / factor
     columns = [ndimage.map_coordinates(unit, [centres], order=3, mode="mirror") for unit in np.eye(size)]
@@ -48,11 +48,11 @@ def bspline_matrix(size: int, factor: int) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=16)
 def slice_weights(size: int, factor: int) -> NDArray[np.float64]:
-    """Return the weights of LR slices in interpolated ones, shape (size * factor, size); every row sums to one.
+    """Return the weights of LR slices in interpolated slices, shape (size * factor, size); every row sums to one.
 
     Args:
         size: number of LR slices.
-        factor: interpolated slices per LR slice; 1 keeps the slices as they are.
+        factor: interpolated slices per LR slice; 1 returns the identity.
     """
     weights = np.eye(size) if factor == 1 else bspline_matrix(size, factor)
     kept = np.where(np.abs(weights) >= MIN_WEIGHT, weights, 0)
@@ -60,7 +60,7 @@ def slice_weights(size: int, factor: int) -> NDArray[np.float64]:
 
 
 def interpolate_slices(lr: NDArray[np.float32], factor: int, axis: int) -> NDArray[np.float32]:
-    """Return a low-resolution volume with `factor` times as many slices along one axis.
+    """Interpolate a low-resolution volume to `factor` times as many slices along one axis.
 
     Args:
         lr: normalised intensities, shape (x, y, z).

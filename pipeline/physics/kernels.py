@@ -1,4 +1,4 @@
-"""Kernels of blurs, and the matrices that apply them to a line of voxels."""
+"""Blur kernels, and the matrices that apply them to a line of voxels."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ Floats = NDArray[np.float64]
 
 
 def voxel_weights(cumulative: Callable[[Floats], Floats], reach: int) -> Floats:
-    """Integrate a profile over each voxel: a voxel holds the mean of what lies in it.
+    """Integrate a profile over each voxel, whose value is the mean over its extent.
 
     Args:
-        cumulative: integral of the profile from its centre to positions in voxels; shape of the positions.
-        reach: voxels on either side of the central one.
+        cumulative: integral of the profile from its centre to an array of positions in voxels.
+        reach: number of voxels on either side of the central one.
 
     Returns:
-        Weights of shape (2 reach + 1,), with the sum 1.
+        Weights of shape (2 reach + 1,) with sum 1.
     """
     edges = np.arange(-reach - 0.5, reach + 1)
     weights = np.diff(cumulative(edges))
@@ -28,11 +28,11 @@ def voxel_weights(cumulative: Callable[[Floats], Floats], reach: int) -> Floats:
 def blur_matrix(size: int, kernel: Floats) -> Floats:
     """Return the matrix that convolves a line of voxels with a kernel.
 
-    The line is mirrored at its ends (d c b a | a b c d | d c b a), so that constants stay constants.
+    The line is mirrored at its ends (d c b a | a b c d | d c b a), so that constants are preserved.
 
     Args:
-        size: voxels of the line.
-        kernel: of odd length, symmetric, any sum.
+        size: number of voxels.
+        kernel: symmetric kernel of odd length and any sum.
 
     Returns:
         Matrix of shape (size, size).
@@ -47,11 +47,11 @@ def blur_matrix(size: int, kernel: Floats) -> Floats:
 
 
 def filter_matrix(size: int, gains: Floats) -> Floats:
-    """Return the matrix that multiplies the spectrum of a line by real gains, as periodic k-space demands.
+    """Return the matrix that multiplies the spectrum of a periodic line by real gains.
 
     Args:
-        size: voxels of the line.
-        gains: of the frequencies 0, 1, ... size // 2 cycles a line, which negative frequencies share.
+        size: number of voxels.
+        gains: gains of the frequencies 0, 1, ... size // 2 cycles per line; negative frequencies have the same gains.
 
     Returns:
         Matrix of shape (size, size).
@@ -60,26 +60,27 @@ def filter_matrix(size: int, gains: Floats) -> Floats:
 
 
 def separable_terms(kernel: Floats, remainder: float) -> list[tuple[Floats, Floats]]:
-    """Write a kernel of two dimensions as a short sum of products, by singular value decomposition.
+    """Approximate a 2-D kernel by a short sum of separable kernels, by singular value decomposition.
 
     Args:
-        kernel: shape (rows, columns), odd, with the sum 1.
-        remainder: most that the sum may differ from the kernel, as a share of its energy (the sum of squares).
+        kernel: kernel of odd shape (rows, columns) with sum 1.
+        remainder: maximum squared error of the approximation, as a fraction of the energy (sum of squares) of the
+            kernel.
 
     Returns:
-        Pairs of a kernel along the rows' axis and one along the columns' axis, by falling energy. The sum of their
-        products has the sum 1 as well.
+        Pairs of a kernel along the row axis and one along the column axis, in order of decreasing energy. Their sum of
+        products is normalised to sum 1.
     """
     left, gains, right = np.linalg.svd(kernel)
     allowed = remainder * np.sum(kernel**2)
     count = 1
-    while count < gains.size and np.sum((_rebuilt(left, gains, right, count) - kernel) ** 2) > allowed:
+    while count < gains.size and np.sum((_low_rank(left, gains, right, count) - kernel) ** 2) > allowed:
         count += 1
     total = np.sum(left[:, :count].sum(axis=0) * gains[:count] * right[:count].sum(axis=1))
     return [(gains[term] / total * left[:, term], right[term]) for term in range(count)]
 
 
-def _rebuilt(left: Floats, gains: Floats, right: Floats, count: int) -> Floats:
-    """The sum of the first terms, brought to the sum 1."""
-    rebuilt = (left[:, :count] * gains[:count]) @ right[:count]
-    return rebuilt / rebuilt.sum()
+def _low_rank(left: Floats, gains: Floats, right: Floats, count: int) -> Floats:
+    """Return the sum of the first `count` terms, normalised to sum 1."""
+    approximation = (left[:, :count] * gains[:count]) @ right[:count]
+    return approximation / approximation.sum()

@@ -1,4 +1,4 @@
-"""The linear part of a forward model: matrices along the axes, composed from its steps."""
+"""The linear part of a forward model: matrices along the axes, composed from its operators."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ OPERATORS = "pipeline.physics.operators"
 
 @dataclass(frozen=True)
 class Lattice:
-    """The grid that a step works on.
+    """The grid that an operator is applied to.
 
     Attributes:
-        sizes: voxels along each axis, multiples of the factors.
-        factors: how many of them will go to one low-resolution voxel; 1 once they have.
-        spacing_mm: their distance along each axis; None where nobody knows it.
-        slice_axis: axis along which the slices follow each other.
+        sizes: number of voxels along each axis, multiples of the factors.
+        factors: number of voxels per low-resolution voxel; 1 after coarsening.
+        spacing_mm: voxel spacing along each axis; None if unknown.
+        slice_axis: axis perpendicular to the slices.
     """
 
     sizes: tuple[int, ...]
@@ -35,7 +35,7 @@ class Lattice:
     slice_axis: int
 
     def spacing_along(self, axis: int) -> float | None:
-        """Distance of voxels along an axis, in mm."""
+        """Return the voxel spacing along an axis in mm, None if unknown."""
         return None if self.spacing_mm is None else self.spacing_mm[axis]
 
     def coarser(self) -> Lattice:
@@ -46,18 +46,20 @@ class Lattice:
 
 
 def compose(steps: Sequence[PhysicalParameters], lattice: Lattice) -> Terms:
-    """Return the operator that applies steps one after the other.
+    """Return the composition of operators, applied in the given order.
 
     Args:
         steps: parameters of modules of pipeline.physics.operators, without ranges.
         lattice: the high-resolution grid.
 
     Raises:
-        UserError: no step makes the grid coarser, or several do, or a step needs a voxel size that nobody knows.
+        UserError: not exactly one operator coarsens the grid, or an operator needs an unknown voxel size.
     """
     coarsening = [step.name for step in steps if plugins.load(OPERATORS, step.name).COARSENS]
     if len(coarsening) != 1:
-        raise UserError(f"degrade.operators: exactly one step must coarsen, but {len(coarsening)} of {len(steps)} do.")
+        raise UserError(
+            f"degrade.operators: exactly one operator must coarsen, but {len(coarsening)} of {len(steps)} do."
+        )
     terms: Terms = ((None,) * len(lattice.sizes),)
     for step in steps:
         module = plugins.load(OPERATORS, step.name)
@@ -67,7 +69,7 @@ def compose(steps: Sequence[PhysicalParameters], lattice: Lattice) -> Terms:
 
 
 def _step_terms(step: PhysicalParameters, lattice: Lattice) -> Terms:
-    """The terms of one step."""
+    """Return the terms of one operator."""
     module = plugins.load(OPERATORS, step.name)
     axes = _axes(step, lattice, module.COARSENS)
     if hasattr(module, "plane_terms"):
@@ -84,7 +86,7 @@ def _step_terms(step: PhysicalParameters, lattice: Lattice) -> Terms:
 
 
 def _axes(step: PhysicalParameters, lattice: Lattice, coarsens: bool) -> Sequence[int]:
-    """The axes along which a step works."""
+    """Return the axes along which an operator is applied."""
     dimensions = len(lattice.sizes)
     if coarsens:
         return [axis for axis in range(dimensions) if lattice.factors[axis] > 1]
@@ -100,7 +102,7 @@ def _at(matrices: dict[int, NDArray[np.float64]], dimensions: int) -> Matrices:
 
 
 def _product(later: Matrices, earlier: Matrices) -> Matrices:
-    """Apply one term after another."""
+    """Multiply two terms axis by axis."""
     pairs = zip(later, earlier, strict=True)
     return tuple(
         one if other is None else other if one is None else np.asarray(one @ other, dtype=np.float64)
@@ -109,17 +111,16 @@ def _product(later: Matrices, earlier: Matrices) -> Matrices:
 
 
 def without_axis(terms: Terms, axis: int) -> Terms:
-    """Return the operator for images that do not change along an axis, which has no matrix any more."""
-    return tuple(_folded(matrices, axis) for matrices in terms)
+    """Return the operator for images that are constant along an axis, without a matrix for that axis."""
+    return tuple(_without_matrix(matrices, axis) for matrices in terms)
 
 
-def _folded(matrices: Matrices, axis: int) -> Matrices:
-    """Replace the matrix of an axis by what it does to constants, a factor that goes to another axis."""
+def _without_matrix(matrices: Matrices, axis: int) -> Matrices:
+    """Replace the matrix of an axis by its gain for constants, which is multiplied into the matrix of another axis."""
     matrix = matrices[axis]
     if matrix is None:
         return matrices
     gain = float(matrix[0].sum())
     other = next(place for place, one in enumerate(matrices) if one is not None and place != axis)
-    left = dict(enumerate(matrices)) | {axis: None}
     scaled = gain * np.asarray(matrices[other], dtype=np.float64)
-    return tuple({**left, other: scaled}.values())
+    return tuple({**dict(enumerate(matrices)), axis: None, other: scaled}.values())

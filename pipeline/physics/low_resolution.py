@@ -1,4 +1,4 @@
-"""The low-resolution image: a measurement together with the forward model that it came about by."""
+"""The low-resolution image: a measurement together with its forward model."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from pipeline.physics.forward import ForwardModel
 
 @dataclass(frozen=True)
 class LowResolutionImage(Image):
-    """A measured, low-resolution image.
+    """A low-resolution image with its forward model.
 
     Attributes:
-        forward_model: operators, noise and grid that lead from the high-resolution image to this one. An image whose
-            history is unknown has the factors of the network that restores it.
+        forward_model: operators, noise and grid that map the high-resolution image to this one. For an image of
+            unknown history, it has the factors of the network that restores it.
     """
 
     forward_model: ForwardModel = field(kw_only=True)
 
     @classmethod
     def of(cls, image: Image, forward_model: ForwardModel) -> LowResolutionImage:
-        """Take an image as the measurement of a forward model."""
+        """Create a low-resolution image from an image and its forward model."""
         return cls(**_shared_fields(image), forward_model=forward_model)
 
     def plain(self, **changes: Any) -> Image:

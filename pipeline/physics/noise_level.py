@@ -1,15 +1,15 @@
 """Estimate the noise level of an image from the image alone.
 
-The background of magnitude images contains nothing but noise. It follows Rayleigh's distribution, whose standard
-deviation gives sigma (Gudbjartsson and Patz, Magnetic Resonance in Medicine 34:910-914, 1995). Elsewhere the diagonal
-wavelet coefficients of flat parts give it (Donoho and Johnstone, Biometrika 81:425-455, 1994).
+The background of magnitude images contains only noise with a Rayleigh distribution, whose standard deviation gives
+sigma (Gudbjartsson and Patz, Magnetic Resonance in Medicine 34:910-914, 1995). Without background, sigma is estimated
+from the diagonal wavelet coefficients of flat regions (Donoho and Johnstone, Biometrika 81:425-455, 1994).
 
-Both use the quietest part of the image. Selecting the quietest values would underestimate the noise, so a voxel is
-selected by its neighbours and then measured by itself: white noise is independent of its neighbours.
+Both methods use the quietest part of the image. Selecting the quietest values themselves would underestimate the
+noise, so voxels are selected by their neighbours: white noise is independent between neighbouring voxels.
 
-Voxels that hold no measurement must not count as quiet: masks, padding, saturation, burnt-in text. They are recognised
-by constant blocks, whatever their value. In images of integers with noise below the rounding step such blocks also
-occur by chance; where they are the rule they count as measured, and the estimate is that of the rounded image.
+Voxels without a measurement (masks, padding, saturation, burnt-in text) must not count as quiet. They are detected as
+constant blocks of any value. In integer images whose noise is below the rounding step, such blocks also occur by
+chance; where most of the image consists of them, they are kept and the noise of the rounded image is estimated.
 """
 
 from __future__ import annotations
@@ -30,75 +30,79 @@ from pipeline.errors import UserError
 NOISES = "pipeline.physics.noise"
 
 BACKGROUND_SHARE = 0.02
-"""Share of all voxels, the darkest by their neighbours, that is taken for background."""
+"""Fraction of all voxels, those with the darkest neighbours, that is used as background."""
 FLAT_SHARE = 0.05
-"""Share of the wavelet details, those with the quietest neighbours, that is taken for flat."""
-ENOUGH = 400
-"""In small images larger shares are taken, up to this number: the second moment of so many tells sigma to 2.5 %."""
-LARGEST_SHARE = 0.1
-"""The largest share that is taken in small images."""
+"""Fraction of the wavelet details, those with the quietest neighbours, that is considered flat."""
+MIN_COUNT = 400
+"""Minimum number of values; a larger fraction of a small image is used to reach it. The second moment of this many
+values gives sigma to within 2.5 %."""
+MAX_SHARE = 0.1
+"""Maximum fraction that is used in small images."""
 BACKGROUND_REACH = 2
-"""Neighbours of a voxel lie in its slice, at most this far away along both axes."""
+"""Maximum distance between a voxel and its neighbours along both axes of its slice."""
 FLAT_REACH = 1
-"""The same for wavelet details, in steps of their own, coarser grid."""
-RAYLEIGH_SPREAD = math.sqrt(2 - math.pi / 2)
-"""Standard deviation of Rayleigh's distribution over sigma, 0.655."""
-LOWEST = 0.05
-"""Share of the background, its lowest values, whose mean tells where its zero lies: unlike the minimum, it depends
-neither on single voxels nor on rounding."""
-LOWEST_END = math.sqrt(-2 * math.log1p(-LOWEST))
-"""The highest of them in Rayleigh's distribution, over sigma."""
-LOWEST_MEAN = (math.sqrt(math.pi / 2) * math.erf(LOWEST_END / math.sqrt(2)) - LOWEST_END * (1 - LOWEST)) / LOWEST
-"""Their mean there, over sigma, 0.212."""
-RAYLEIGH_RATIO = (math.sqrt(math.pi / 2) - LOWEST_MEAN) / RAYLEIGH_SPREAD
-"""Mean of all minus mean of the lowest values of Rayleigh's distribution, over its standard deviation: 1.589, wherever
-its zero lies. Ringing without noise has less, signal has more: 2.063 for a normal distribution."""
+"""The same for wavelet details, in steps of their coarser grid."""
+RAYLEIGH_STD = math.sqrt(2 - math.pi / 2)
+"""Standard deviation of the Rayleigh distribution divided by sigma, 0.655."""
+LOWEST_SHARE = 0.05
+"""Fraction of the background (its lowest values) whose mean locates the zero of the distribution. Unlike the minimum,
+it depends neither on single voxels nor on rounding."""
+LOWEST_END = math.sqrt(-2 * math.log1p(-LOWEST_SHARE))
+"""Quantile of the Rayleigh distribution that bounds these values, divided by sigma."""
+LOWEST_MEAN = (
+    math.sqrt(math.pi / 2) * math.erf(LOWEST_END / math.sqrt(2)) - LOWEST_END * (1 - LOWEST_SHARE)
+) / LOWEST_SHARE
+"""Mean of the Rayleigh distribution below that quantile, divided by sigma, 0.212."""
+RAYLEIGH_RATIO = (math.sqrt(math.pi / 2) - LOWEST_MEAN) / RAYLEIGH_STD
+"""Mean of all values minus mean of the lowest values of the Rayleigh distribution, divided by its standard deviation:
+1.589, independent of an offset. Ringing without noise has a lower ratio, signal a higher one: 2.063 for a normal
+distribution."""
 RATIO_TOLERANCE = 0.04
-"""Maximum relative deviation from this ratio beyond chance."""
-RATIO_SPREAD = 0.68
-"""Relative standard error of the ratio times the square root of the number of values, found by simulation."""
-OUTLIER = 8.0
-"""Values further from the median than this many times the distance of the third quartile are dropped: of Rayleigh's
-distribution 3 in a million, hot and dead voxels always."""
-CHANCE = 3.0
-"""Standard errors that count as chance."""
+"""Maximum relative deviation from this ratio, in addition to sampling error."""
+RATIO_STANDARD_ERROR = 0.68
+"""Relative standard error of the ratio times the square root of the number of values, determined by simulation."""
+OUTLIER_DISTANCE = 8.0
+"""Values further from the median than this many times the distance of the third quartile are dropped: 3 in a million of
+the Rayleigh distribution, and all hot and dead voxels."""
+MAX_STANDARD_ERRORS = 3.0
+"""Maximum deviation that is attributed to chance, in standard errors."""
 DETAIL_TOLERANCE = 0.2
-"""Fraction by which the noise of the background may exceed the finest detail anywhere, which contains it, by chance."""
-MEDIAN_SPREAD = 1.17
-"""Standard error of the median magnitude of one normal value, as a fraction: it falls with the square root."""
-BLOCK = 3
-"""Side of the smallest block of equal voxels of one slice that is taken for unmeasured."""
-COMMON_SHARE = 1e-3
-"""Minimum share of all voxels that have a value which stands for a mask or for clipping."""
-CHANCE_SHARE = 0.5
-"""Where constant blocks leave less than this share of the remaining windows, they are due to rounding."""
+"""Maximum fraction by which the background noise may exceed the noise estimated from the finest details."""
+MEDIAN_STANDARD_ERROR = 1.17
+"""Relative standard error of the median magnitude of normal values times the square root of their number."""
+MIN_BLOCK_SIDE = 3
+"""Side of the smallest block of equal voxels in a slice that is considered unmeasured."""
+MIN_COMMON_SHARE = 1e-3
+"""Minimum fraction of all voxels that share a value for it to count as a mask or as clipping."""
+MIN_STRICT_SHARE = 0.5
+"""Minimum fraction of the unmarked windows outside constant blocks; below it, the blocks are attributed to rounding."""
 
 NORMAL_QUARTILE = 0.6744897501960817
 """Median magnitude of the standard normal distribution."""
 LOW_PASS = np.array([1 + math.sqrt(3), 3 + math.sqrt(3), 3 - math.sqrt(3), 1 - math.sqrt(3)]) / math.sqrt(32)
-"""Daubechies' wavelet of four coefficients (Communications on Pure and Applied Mathematics 41:909-996, 1988)."""
+"""Daubechies wavelet with four coefficients (Communications on Pure and Applied Mathematics 41:909-996, 1988)."""
 HIGH_PASS = LOW_PASS[::-1] * np.array([1, -1, 1, -1])
-"""The other half of the pair: it is blind to constants and ramps."""
+"""High-pass filter of the pair, which removes constants and ramps."""
 WINDOW = np.ones(4)
-"""The voxels that a coefficient depends on; windows start at every second voxel."""
+"""Support of a wavelet coefficient along one axis; windows start at every second voxel."""
 RING_SIZE = (2 * FLAT_REACH + 1) ** 2 - 1
-"""How many neighbours a wavelet detail has."""
-ROUNDS = 4
-"""How often noise that grows with the intensity is estimated from the estimate before."""
+"""Number of neighbours of a wavelet detail."""
+ITERATIONS = 4
+"""Number of fixed-point iterations for noise that grows with the intensity."""
 MIN_SIGMA = 1e-4
-"""Below it nobody asks how noise grows."""
-MIN_RELATIVE = 0.02
-"""Details that are darker count as having this share of the noise at 1.0, so that none counts without limit."""
-SMALLEST_SIDE = 16
-"""Rows and columns below which an image says too little."""
+"""Lower bound of sigma in the model of how noise grows with the intensity."""
+MIN_RELATIVE_STD = 0.02
+"""Lower bound of the noise of dark details relative to that at intensity 1.0, which limits their weight."""
+MIN_SIDE = 16
+"""Minimum number of rows and columns."""
 
 
 class Estimate(NamedTuple):
     """The noise level of an image.
 
     Attributes:
-        sigma: standard deviation, per channel for magnitude images, as a fraction of the normalised range.
-        method: "background" (the background), or "wavelet" where there is no usable background.
+        sigma: standard deviation (of one channel for magnitude images) as a fraction of the normalised range.
+        method: "background", or "wavelet" where there is no usable background.
     """
 
     sigma: float
@@ -106,12 +110,13 @@ class Estimate(NamedTuple):
 
 
 class Unmeasured(NamedTuple):
-    """Voxels that hold no measurement, boolean arrays of shape (slice, rows, columns).
+    """Voxels without a measurement, boolean arrays of shape (slice, rows, columns).
 
     Attributes:
         constant: members of a constant block.
-        marked: voxels of certain common values wherever they are: the lowest and the highest value of the image where
-            voxels were clipped to them, those of constant blocks, and the value of most of the other blocks.
+        marked: all voxels with one of these common values: the lowest and the highest value of the image where voxels
+            were clipped to them, the lowest and the highest value of constant blocks, and the value of most of the
+            other blocks.
         lowest: voxels with the lowest of these values.
     """
 
@@ -124,27 +129,27 @@ def estimate_sigma(lr: NDArray[np.floating], slice_axis: int, noise: str | Physi
     """Estimate the noise level of a volume or a stack of slices.
 
     Args:
-        lr: normalised intensities (0.0 is a low quantile, 1.0 is bright), shape (x, y, z). Its noise is taken to be
-            white: an image that was interpolated after its acquisition has less of it than it seems.
-        slice_axis: axis along which the slices follow each other.
-        noise: kind of noise, a name of pipeline.physics.noise, or parameters of one; only "rician" noise is looked for
-            in the background. Where noise grows with the intensity, sigma is that at intensity 1.0.
+        lr: normalised intensities (0.0 is a low quantile, 1.0 is bright), shape (x, y, z). The noise is assumed to be
+            white; the noise of an image that was interpolated after acquisition is therefore misestimated.
+        slice_axis: axis perpendicular to the slices.
+        noise: noise model, the name of a module of pipeline.physics.noise or its parameters. Only "rician" noise is
+            estimated from the background. If the noise grows with the intensity, sigma refers to intensity 1.0.
 
     Returns:
-        Sigma, and how it was found. Constant areas (masks, padding, saturation, burnt-in text) are skipped. An image
-        that is constant has sigma 0. In images of integers, sigma includes the rounding error as far as the image
-        shows it; noise far below the rounding step is estimated as anything between 0 and the step. Without
-        background, fine structure passes for noise: in a coarse image of tissue, sigma is then hardly ever below 0.01.
+        Sigma and the method of estimation. Constant areas (masks, padding, saturation, burnt-in text) are skipped. A
+        constant image has sigma 0. In integer images, sigma includes the rounding error that the image shows; for
+        noise far below the rounding step, the estimate lies anywhere between 0 and the step. Without background, fine
+        structure is mistaken for noise: in a coarse image of tissue, sigma is then rarely below 0.01.
 
     Raises:
         UserError: the slices are too small.
     """
     slices = np.moveaxis(np.asarray(lr, dtype=np.float64), slice_axis, 0)
-    if min(slices.shape[1:]) < SMALLEST_SIDE:
+    if min(slices.shape[1:]) < MIN_SIDE:
         raise UserError(
             f"slices of {slices.shape[1]} x {slices.shape[2]} voxels are too small to estimate their noise; "
-            f"{SMALLEST_SIDE} voxels along both axes are needed. Give the noise level with --noise-sigma (in a "
-            "configuration: infer.noise_sigma), or choose another plane of the slices with --plane (extract.plane)."
+            f"at least {MIN_SIDE} voxels along both axes are required. Set the noise level with --noise-sigma (in a "
+            "configuration: infer.noise_sigma), or choose another slice plane with --plane (extract.plane)."
         )
     unmeasured = _unmeasured(slices)
     windows = _measured_windows(unmeasured)
@@ -154,29 +159,29 @@ def estimate_sigma(lr: NDArray[np.floating], slice_axis: int, noise: str | Physi
         parameters = module.Parameters() if isinstance(noise, str) else noise
         relative_std = partial(module.relative_std, parameters=parameters)
         return Estimate(_sigma_at_one(slices, windows, relative_std), "wavelet")
-    of_details = _sigma_of_details(slices, windows)
+    wavelet_sigma = _sigma_of_details(slices, windows)
     if kind != "rician":
-        return Estimate(of_details, "wavelet")
-    background = _without_outliers(_background(slices, unmeasured))
+        return Estimate(wavelet_sigma, "wavelet")
+    background = _without_outliers(_background_values(slices, unmeasured))
     if background.size == 0:
-        return Estimate(of_details, "wavelet")
-    spread = float(np.std(background))
-    # Dark tissue may have Rayleigh's ratio by chance, but then it is smooth.
-    by_chance = 2 * MEDIAN_SPREAD / math.sqrt(_wanted(FLAT_SHARE, slices.size // 4))
-    if _is_rayleigh(background) and spread < (1 + DETAIL_TOLERANCE + by_chance) * of_details:
-        return Estimate(spread / RAYLEIGH_SPREAD, "background")
-    # These voxels hold more than noise or not even noise; either way, the noise cannot be stronger than all of it.
-    return Estimate(min(spread / RAYLEIGH_SPREAD, of_details), "wavelet")
+        return Estimate(wavelet_sigma, "wavelet")
+    std = float(np.std(background))
+    # Dark tissue may have the ratio of the Rayleigh distribution by chance, but is smooth.
+    sampling_error = 2 * MEDIAN_STANDARD_ERROR / math.sqrt(_sample_size(FLAT_SHARE, slices.size // 4))
+    if _is_rayleigh(background) and std < (1 + DETAIL_TOLERANCE + sampling_error) * wavelet_sigma:
+        return Estimate(std / RAYLEIGH_STD, "background")
+    # The dark voxels contain more than noise, or no noise. Their standard deviation is an upper bound in both cases.
+    return Estimate(min(std / RAYLEIGH_STD, wavelet_sigma), "wavelet")
 
 
 def _unmeasured(slices: NDArray[np.float64]) -> Unmeasured:
-    """Find the voxels that hold no measurement. Equality is exact, so that no noise passes for it."""
+    """Find the voxels without a measurement. Values are compared exactly, since noisy values are rarely equal."""
     blocks = _constant_blocks(slices)
     found = slices[:, 1:-1, 1:-1][blocks]
-    values = _clipping_values(slices) | _values_of_blocks(found, math.ceil(COMMON_SHARE * slices.size))
+    values = _clipping_values(slices) | _values_of_blocks(found, math.ceil(MIN_COMMON_SHARE * slices.size))
     constant, marked = (np.zeros(slices.shape, dtype=bool) for _ in range(2))
     if found.size:
-        for row, column in np.ndindex(BLOCK, BLOCK):
+        for row, column in np.ndindex(MIN_BLOCK_SIDE, MIN_BLOCK_SIDE):
             constant[:, row : row + blocks.shape[1], column : column + blocks.shape[2]] |= blocks
     for value in values:
         marked |= slices == value
@@ -184,7 +189,7 @@ def _unmeasured(slices: NDArray[np.float64]) -> Unmeasured:
 
 
 def _constant_blocks(slices: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return which inner voxels of the slices have the value of their eight neighbours."""
+    """Return a mask of the inner voxels of the slices that are equal to their eight neighbours."""
     pairs = slices[:, :, 1:] == slices[:, :, :-1]
     rows = pairs[:, :, 1:] & pairs[:, :, :-1]
     below = slices[:, 1:, 1:-1] == slices[:, :-1, 1:-1]
@@ -192,59 +197,59 @@ def _constant_blocks(slices: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def _clipping_values(slices: NDArray[np.float64]) -> set[float]:
-    """Return the lowest and the highest value, where it is common and more voxels have it than have the next value."""
+    """Return the lowest and the highest value, each only if it is common and more frequent than the next value."""
     found = set()
     for end, reduce, worst in ((slices.min(), np.min, np.inf), (slices.max(), np.max, -np.inf)):
         at_end = slices == end
         count = int(np.count_nonzero(at_end))
-        if COMMON_SHARE * slices.size <= count < slices.size:
+        if MIN_COMMON_SHARE * slices.size <= count < slices.size:
             following = reduce(slices, where=~at_end, initial=worst)
             if count > np.count_nonzero(slices == following):
                 found.add(float(end))
     return found
 
 
-def _values_of_blocks(values: NDArray[np.float64], least: int) -> set[float]:
-    """Return the lowest and the highest of some values, and the one that most of the others have.
+def _values_of_blocks(values: NDArray[np.float64], min_count: int) -> set[float]:
+    """Return the lowest and the highest value, and the value that the majority of the others share.
 
     Args:
-        values: those of constant blocks.
-        least: minimum number of values that are equal; fewer may be by chance.
+        values: values of voxels in constant blocks.
+        min_count: minimum number of equal values; fewer may occur by chance.
     """
-    if values.size < least:
+    if values.size < min_count:
         return set()
     ends = {float(values.min()), float(values.max())}
     between = values[(values > min(ends)) & (values < max(ends))]
     middle = between.size // 2
-    most = {float(np.partition(between, middle)[middle])} if between.size else set()
-    common = {value for value in most if np.count_nonzero(between == value) > middle}
-    return {value for value in ends | common if np.count_nonzero(values == value) >= least}
+    median = {float(np.partition(between, middle)[middle])} if between.size else set()
+    majority = {value for value in median if np.count_nonzero(between == value) > middle}
+    return {value for value in ends | majority if np.count_nonzero(values == value) >= min_count}
 
 
 def _measured_windows(unmeasured: Unmeasured) -> NDArray[np.bool_]:
-    """Return which wavelet coefficients are made of measured voxels alone, in the shape that `_details` has.
+    """Return a mask of the wavelet coefficients that depend on measured voxels only, in the shape of `_details`.
 
-    Beside a clipped area single voxels are clipped as well, which makes the noise there seem weaker: what is next to a
-    marked voxel is left out too. Where most of the image is constant, the constant values are the image itself: a
-    phantom, or weak noise that was rounded away.
+    Next to a clipped area single voxels are clipped too, which reduces the apparent noise, so the neighbours of marked
+    coefficients are excluded as well. If most of the image is constant, the constant values are the image itself: a
+    phantom, or weak noise that was lost to rounding.
     """
-    marked = _touched(unmeasured.marked)
+    marked = _windows_with_any(unmeasured.marked)
     if marked.any():
-        marked = _spread(marked, FLAT_REACH)
-    strict = ~(marked | _touched(unmeasured.constant))
+        marked = _dilated(marked, FLAT_REACH)
+    strict = ~(marked | _windows_with_any(unmeasured.constant))
     loose = ~marked
     enough = FLAT_SHARE * marked.size
     count = np.count_nonzero(loose)
-    if np.count_nonzero(strict) >= max(enough, CHANCE_SHARE * count):
+    if np.count_nonzero(strict) >= max(enough, MIN_STRICT_SHARE * count):
         return strict
     if count >= enough:
         return loose
-    above = ~_touched(unmeasured.lowest)
-    return above if np.count_nonzero(above) >= COMMON_SHARE * above.size else np.ones_like(above)
+    above = ~_windows_with_any(unmeasured.lowest)
+    return above if np.count_nonzero(above) >= MIN_COMMON_SHARE * above.size else np.ones_like(above)
 
 
-def _touched(flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return for every wavelet coefficient whether one of the voxels it depends on is flagged."""
+def _windows_with_any(flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return a mask of the wavelet coefficients that depend on at least one flagged voxel."""
     rows, columns = (size // 2 * 2 for size in flags.shape[1:])
     down = flags[:, :rows:2] | flags[:, 1:rows:2]
     down = down[:, :-1] | down[:, 1:]
@@ -252,101 +257,103 @@ def _touched(flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return across[:, :, :-1] | across[:, :, 1:]
 
 
-def _spread(flags: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
-    """Return which values are flagged or have a flagged neighbour in their slice."""
+def _dilated(flags: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
+    """Dilate a mask within each slice by a square of side 2 reach + 1."""
     side = 2 * reach + 1
     return np.asarray(ndimage.maximum_filter(flags, (1, side, side)), dtype=bool)
 
 
-def _background(slices: NDArray[np.float64], unmeasured: Unmeasured) -> NDArray[np.float64]:
-    """Return the values of the voxels with the darkest neighbours; none where too few of them were measured.
+def _background_values(slices: NDArray[np.float64], unmeasured: Unmeasured) -> NDArray[np.float64]:
+    """Return the values of the voxels with the darkest neighbours, or none if too few voxels were measured.
 
-    A voxel with an unmeasured neighbour is not considered, since values next to clipped ones are often clipped.
+    Voxels with an unmeasured neighbour are excluded, since values next to clipped ones are often clipped.
     """
-    wanted = _wanted(BACKGROUND_SHARE, slices.size)
+    count = _sample_size(BACKGROUND_SHARE, slices.size)
     flagged = unmeasured.marked | unmeasured.constant
-    measured = ~_spread(flagged, BACKGROUND_REACH) if flagged.any() else ~flagged
-    if np.count_nonzero(measured) < wanted:
+    measured = ~_dilated(flagged, BACKGROUND_REACH) if flagged.any() else ~flagged
+    if np.count_nonzero(measured) < count:
         return np.empty(0)
     power = _mean_of_neighbours(slices**2, BACKGROUND_REACH)
-    return _quietest(slices[measured], power[measured], wanted)
+    return _with_quietest_neighbours(slices[measured], power[measured], count)
 
 
 def _without_outliers(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Drop hot and dead voxels, which the selection by neighbours does not exclude."""
+    """Remove hot and dead voxels, which the selection by neighbours does not exclude."""
     if values.size == 0:
         return values
     median, upper = np.quantile(values, (0.5, 0.75))
-    return values[np.abs(values - median) <= OUTLIER * (upper - median)]
+    return values[np.abs(values - median) <= OUTLIER_DISTANCE * (upper - median)]
 
 
 def _is_rayleigh(values: NDArray[np.float64]) -> bool:
-    """Return whether values follow the distribution of the magnitudes of pure noise, apart from a constant."""
-    spread = float(np.std(values))
-    count = math.ceil(LOWEST * values.size)
-    # Values that were clipped at the lower end share the lowest one.
-    if spread == 0 or np.count_nonzero(values == values.min()) > count:
+    """Return whether values follow a Rayleigh distribution (the magnitude of pure noise) up to an offset."""
+    std = float(np.std(values))
+    count = math.ceil(LOWEST_SHARE * values.size)
+    # Values that were clipped at the lower end are all equal to the lowest one.
+    if std == 0 or np.count_nonzero(values == values.min()) > count:
         return False
     lowest = float(np.mean(np.partition(values, count - 1)[:count]))
-    ratio = (float(np.mean(values)) - lowest) / spread
-    by_chance = CHANCE * RATIO_SPREAD / math.sqrt(values.size)
-    return abs(ratio / RAYLEIGH_RATIO - 1) < RATIO_TOLERANCE + by_chance
+    ratio = (float(np.mean(values)) - lowest) / std
+    sampling_error = MAX_STANDARD_ERRORS * RATIO_STANDARD_ERROR / math.sqrt(values.size)
+    return abs(ratio / RAYLEIGH_RATIO - 1) < RATIO_TOLERANCE + sampling_error
 
 
 def _sigma_at_one(
     slices: NDArray[np.float64], measured: NDArray[np.bool_], relative_std: Callable[..., NDArray[np.float64]]
 ) -> float:
-    """Return sigma at intensity 1.0: every detail is measured by the noise that its own intensity has."""
+    """Return sigma at intensity 1.0, with every detail divided by the relative noise at its own intensity."""
     intensity = _details(slices, WINDOW, WINDOW) / WINDOW.size**2
     sigma = _sigma_of_details(slices, measured)
-    for _ in range(ROUNDS):
-        # How the noise grows depends on sigma itself, but little.
+    for _ in range(ITERATIONS):
+        # The relative noise depends weakly on sigma itself.
         relative = relative_std(intensity, max(sigma, MIN_SIGMA))
-        sigma = _sigma_of_details(slices, measured, np.maximum(relative, MIN_RELATIVE))
+        sigma = _sigma_of_details(slices, measured, np.maximum(relative, MIN_RELATIVE_STD))
     return sigma
 
 
 def _sigma_of_details(
     slices: NDArray[np.float64], measured: NDArray[np.bool_], relative: NDArray[np.float64] | float = 1.0
 ) -> float:
-    """Return the median magnitude of the diagonal details where all details around are small, as a sigma.
+    """Estimate sigma from the median magnitude of the diagonal details whose neighbours are all small.
 
-    The median of a normal distribution's magnitudes is 0.6745 sigma. The details across and along count among the
-    neighbours of a diagonal one, since white noise is independent between them.
+    The median magnitude of a normal distribution is 0.6745 sigma. Horizontal and vertical details count as neighbours
+    of the diagonal ones, since white noise is independent between them.
 
     Args:
         slices: normalised intensities, shape (slice, rows, columns).
-        measured: which coefficients count, see `_measured_windows`.
-        relative: by what the noise is stronger at each detail than where sigma is asked for.
+        measured: mask of the coefficients to use, see `_measured_windows`.
+        relative: noise at each detail relative to the noise at the intensity to which sigma refers.
     """
     diagonal = _details(slices, HIGH_PASS, HIGH_PASS) / relative
     others = _details(slices, HIGH_PASS, LOW_PASS) ** 2 + _details(slices, LOW_PASS, HIGH_PASS) ** 2
     others = others / np.square(relative)
     power = _mean_of_neighbours(diagonal**2 + others, FLAT_REACH) + others / RING_SIZE
-    wanted = min(_wanted(FLAT_SHARE, diagonal.size), int(np.count_nonzero(measured)))
-    flat = _quietest(diagonal[measured], power[measured], wanted)
+    count = min(_sample_size(FLAT_SHARE, diagonal.size), int(np.count_nonzero(measured)))
+    flat = _with_quietest_neighbours(diagonal[measured], power[measured], count)
     return float(np.median(np.abs(flat))) / NORMAL_QUARTILE
 
 
 def _details(
     slices: NDArray[np.float64], down: NDArray[np.float64], across: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return one level of wavelet coefficients of every slice: those whose filters lie inside it."""
+    """Return one level of wavelet coefficients of every slice, for filters that lie entirely inside the slice."""
     filtered = ndimage.correlate1d(ndimage.correlate1d(slices, down, axis=1), across, axis=2)
     return filtered[:, 2:-1:2, 2:-1:2]
 
 
-def _wanted(share: float, size: int) -> int:
-    return math.ceil(max(share * size, min(ENOUGH, LARGEST_SHARE * size)))
+def _sample_size(share: float, size: int) -> int:
+    return math.ceil(max(share * size, min(MIN_COUNT, MAX_SHARE * size)))
 
 
-def _quietest(values: NDArray[np.float64], power: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    """Return the `count` values around which there is least power."""
+def _with_quietest_neighbours(
+    values: NDArray[np.float64], power: NDArray[np.float64], count: int
+) -> NDArray[np.float64]:
+    """Return the `count` values with the least power in their neighbourhood."""
     return values[np.argsort(power, kind="stable")[:count]]
 
 
 def _mean_of_neighbours(slices: NDArray, reach: int) -> NDArray[np.float64]:
-    """Return the mean over the values around each one in its slice, without itself and what lies outside."""
+    """Return the mean over the neighbours of each value within its slice, without the value itself."""
     ring = np.ones((1, 2 * reach + 1, 2 * reach + 1))
     ring[0, reach, reach] = 0
     total = ndimage.correlate(slices.astype(np.float64), ring, mode="constant")

@@ -1,6 +1,6 @@
-"""Smooth multiplicative fields: receive coils, uneven illumination.
+"""Smooth multiplicative bias fields, as of receive coils or uneven illumination.
 
-A field is the exponential of a polynomial in both coordinates of a slice, as in bias correction models (Van Leemput,
+A field is the exponential of a polynomial in the two coordinates of a slice, as in bias correction models (Van Leemput,
 Maes, Vandermeulen and Suetens, IEEE Transactions on Medical Imaging 18:885-896, 1999).
 """
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 ORDER = 3
-"""Highest total degree of the polynomial."""
+"""Maximum total degree of the polynomial."""
 
 
 def draw_coefficients(generator: np.random.Generator) -> NDArray[np.float64]:
@@ -21,15 +21,15 @@ def draw_coefficients(generator: np.random.Generator) -> NDArray[np.float64]:
 
 
 def field(shape: tuple[int, int], coefficients: NDArray[np.float64], strength: float) -> NDArray[np.float32]:
-    """Return the field of a slice.
+    """Return the bias field of a slice.
 
     Args:
-        shape: of the slice; the coordinates run from -1 to 1 along both axes.
-        coefficients: of x^i y^j.
-        strength: largest change: the field lies between 1 - strength and 1 / (1 - strength), and reaches one of them.
+        shape: shape of the slice; the coordinates run from -1 to 1 along both axes.
+        coefficients: coefficients of x^i y^j.
+        strength: maximum change; the field lies between 1 - strength and 1 / (1 - strength) and reaches one of them.
 
     Returns:
-        Factors of the intensities, float32, of the given shape.
+        Multiplicative factors, float32, of the given shape.
     """
     rows, columns = (np.linspace(-1, 1, size) if size > 1 else np.zeros(1) for size in shape)
     logarithm = np.polynomial.polynomial.polygrid2d(rows, columns, coefficients)
@@ -38,7 +38,7 @@ def field(shape: tuple[int, int], coefficients: NDArray[np.float64], strength: f
     return np.exp(scaled).astype(np.float32)
 
 
-def draw_field(shape: tuple[int, int], most: float, generator: np.random.Generator) -> NDArray[np.float32]:
-    """Return a random field whose strength is evenly drawn between 0 and `most`; see `field`."""
-    strength = generator.uniform(0, most)
+def draw_field(shape: tuple[int, int], max_strength: float, generator: np.random.Generator) -> NDArray[np.float32]:
+    """Return a random bias field with a strength drawn uniformly from 0 to `max_strength`; see `field`."""
+    strength = generator.uniform(0, max_strength)
     return field(shape, draw_coefficients(generator), strength)

@@ -1,4 +1,4 @@
-"""The linear part of a forward model as a differentiable operator of torch."""
+"""The linear part of a forward model as a differentiable PyTorch module."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 
 class LinearOperator(nn.Module):
-    """A sum of terms, each one matrix per axis. It holds no weights; gradients flow through it to the image.
+    """A linear operator as a sum of separable terms, without trainable parameters.
 
     Args:
-        terms: of each term, one matrix for every trailing axis of the image, shape (size out, size in), or
-            (batch, 1, size out, size in) where every image of a batch has its own; None leaves its axis as it is.
-        device: where the matrices lie.
-        dtype: of the matrices and the result.
+        terms: for each term, one matrix per trailing axis of the image, of shape (size out, size in), or
+            (batch, 1, size out, size in) if every image of a batch has its own; None leaves its axis unchanged.
+        device: device of the matrices.
+        dtype: dtype of the matrices and the result.
     """
 
     def __init__(
@@ -38,12 +38,12 @@ class LinearOperator(nn.Module):
         self._dtype = dtype
 
     def forward(self, image: Tensor) -> Tensor:
-        """Return the operator applied to images.
+        """Apply the operator to images.
 
         Args:
             image: shape (batch, channels, y, x), or with as many trailing axes as the terms have matrices.
         """
-        # Products of whole rows add up many numbers, for which half precision is too coarse.
+        # Half precision is too coarse for sums over whole rows.
         with torch.autocast(image.device.type, enabled=False):
             terms = [[None if name is None else self.get_buffer(name) for name in names] for names in self._names]
             first, *others = (_applied(term, image.to(self._dtype)) for term in terms)
@@ -55,12 +55,12 @@ def as_torch(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> LinearOperator:
-    """Return the operator of terms such as `ForwardModel.terms`; see `LinearOperator`."""
+    """Return terms, such as `ForwardModel.terms`, as a `LinearOperator`."""
     return LinearOperator(terms, device, dtype)
 
 
 def _applied(term: Sequence[Tensor | None], image: Tensor) -> Tensor:
-    """Multiply the trailing axes of images by a term's matrices."""
+    """Multiply the trailing axes of images by the matrices of a term."""
     for axis, matrix in zip(range(-len(term), 0), term, strict=True):
         if matrix is not None and axis == -1:
             image = image @ matrix.mT

@@ -7,7 +7,7 @@ not used: it handles whole crates as objects, while this one is a plain list of 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from pipeline.files import write_json
 from pipeline.provenance.outputs import checksums, final_outputs
-from pipeline.provenance.record import Record, read_record
+from pipeline.provenance.record import FILE_NAME, Provenance, SourceRecord, config_to_json, read_provenance
 from pipeline.provenance.reproduction import repeatable_config
 
 logger = logging.getLogger(__name__)
@@ -67,11 +67,11 @@ def write_crate(results: Path, config: Path, output: Path) -> None:
     Raises:
         UserError: the run has no provenance, or a file cannot be written.
     """
-    record = read_record(results)
-    write_json(config, repeatable_config(record))
+    record = read_provenance(results / FILE_NAME)
+    write_json(config, config_to_json(repeatable_config(record)))
     kinds = {
         config.relative_to(results).as_posix(): "configuration of the run",
-        "provenance.json": "record of code, packages, configuration and data",
+        FILE_NAME: "record of code, packages, configuration and data",
         **{path: kind for path, kind in final_outputs(results).items() if not path.startswith("predictions/")},
         **{path.relative_to(results).as_posix(): PAGES for path in sorted(results.glob("reports/*.html"))},
     }
@@ -83,7 +83,7 @@ def write_crate(results: Path, config: Path, output: Path) -> None:
     logger.info("%d files, %d folders", len(files), len(folders))
 
 
-def crate(record: Record, files: Sequence[Entity], folders: Sequence[str], date: str) -> Entity:
+def crate(record: Provenance, files: Sequence[Entity], folders: Sequence[str], date: str) -> Entity:
     """Return the metadata of a run's folder as JSON-LD.
 
     Args:
@@ -92,10 +92,10 @@ def crate(record: Record, files: Sequence[Entity], folders: Sequence[str], date:
         folders: the keys of `FOLDERS` that exist.
         date: time of completion, ISO 8601 with a time zone.
     """
-    name = record["config"]["run"]
+    name = record.config.run
     folder_entities = [{"@id": folder, "@type": "Dataset", "name": FOLDERS[folder]} for folder in folders]
-    sources = [source_entity(source) for source in record["sources"]]
-    packages = [package_entity(*package) for package in record["packages"].items()]
+    sources = [source_entity(source) for source in record.sources]
+    packages = [package_entity(*package) for package in record.packages.items()]
     return {
         "@context": CONTEXT,
         "@graph": [
@@ -138,10 +138,10 @@ def refer(identifier: str) -> dict[str, str]:
     return {"@id": identifier}
 
 
-def root_entity(record: Record, parts: Sequence[Entity], sources: Sequence[Entity], date: str) -> Entity:
+def root_entity(record: Provenance, parts: Sequence[Entity], sources: Sequence[Entity], date: str) -> Entity:
     """Return the entity of the whole folder."""
-    name, deliver = record["config"]["run"], record["config"]["infer"]["deliver"]
-    volumes = len(record["volumes"])
+    name, deliver = record.config.run, record.config.infer.deliver
+    volumes = len(record.volumes)
     return {
         "@id": "./",
         "@type": "Dataset",
@@ -157,25 +157,25 @@ def root_entity(record: Record, parts: Sequence[Entity], sources: Sequence[Entit
     }
 
 
-def describe_licences(record: Record) -> str:
+def describe_licences(record: Provenance) -> str:
     """List the licence of each source; the results are bound by them."""
-    listed = "; ".join(f"{source['name']}: {source['licence'] or 'not stated'}" for source in record["sources"])
+    listed = "; ".join(f"{source.name}: {source.licence or 'not stated'}" for source in record.sources)
     return f"The results are derived from these data and weights and bound by their licences. {listed}"
 
 
-def program_entity(record: Record, packages: Sequence[Entity]) -> Entity:
+def program_entity(record: Provenance, packages: Sequence[Entity]) -> Entity:
     """Return the entity of BrainSR: its version and, in a git checkout, the commit."""
-    git = record.get("git")
-    changed = " with uncommitted changes" if git and git["changed"] else ""
-    commit = f", git commit {git['commit']}{changed}" if git else ""
+    git, platform = record.git, record.platform
+    changed = " with uncommitted changes" if git and git.changed else ""
+    commit = f", git commit {git.commit}{changed}" if git else ""
     return {
         "@id": PROGRAM,
         "@type": "SoftwareApplication",
         "name": "BrainSR",
         "description": "Snakemake workflow for the super-resolution of brain images",
-        "softwareVersion": f"{record['brainsr']}{commit}",
+        "softwareVersion": f"{record.brainsr}{commit}",
         "license": refer("https://spdx.org/licenses/BSD-3-Clause"),
-        "operatingSystem": " ".join(str(record["platform"][key]) for key in ("system", "release", "machine")),
+        "operatingSystem": f"{platform.system} {platform.release} {platform.machine}",
         "softwareRequirements": [refer(package["@id"]) for package in packages],
     }
 
@@ -190,20 +190,20 @@ def package_entity(name: str, version: str) -> Entity:
     }
 
 
-def source_entity(source: Mapping[str, Any]) -> Entity:
+def source_entity(source: SourceRecord) -> Entity:
     """Return the entity of data or weights; unknown properties are left out."""
     known = {
-        "name": source["title"] or source["name"],
-        "license": source["licence"],
-        "citation": source["citation"],
-        "version": source["version"],
-        "sha256": source["sha256"],
+        "name": source.title or source.name,
+        "license": source.licence,
+        "citation": source.citation,
+        "version": source.version,
+        "sha256": source.sha256,
     }
     return {
-        "@id": f"#source-{source['name']}",
+        "@id": f"#source-{source.name}",
         "@type": "CreativeWork",
-        "identifier": source["name"],
-        "description": f"Used for: {', '.join(source['used_for']) or 'nothing'}",
+        "identifier": source.name,
+        "description": f"Used for: {', '.join(source.used_for) or 'nothing'}",
         **{key: value for key, value in known.items() if value},
     }
 

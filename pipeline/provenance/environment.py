@@ -9,11 +9,45 @@ import subprocess
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+
+from pipeline.config.base import Section
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 CODE = ("pipeline", "workflow", "Snakefile", "requirements", "reports", "envs")
 """Paths whose uncommitted changes mark a checkout as changed; results and a user's own files do not."""
+
+
+class GitState(Section):
+    """Commit of a checkout, and whether its code has uncommitted changes."""
+
+    commit: str
+    changed: bool
+
+
+class Platform(Section):
+    """Operating system, processor and Python version."""
+
+    system: str
+    release: str
+    machine: str
+    processor: str
+    """model name; empty where it is unknown"""
+    python: str
+
+
+class Environment(Section):
+    """Code, packages and machine on which a run depends."""
+
+    git: GitState | None
+    """None outside a git checkout"""
+    packages: dict[str, str]
+    """version by name"""
+    platform: Platform
+
+    @classmethod
+    def current(cls) -> Environment:
+        """Return the current environment."""
+        return Environment(git=git_state(), packages=package_versions(), platform=platform_details())
 
 
 def package_versions() -> dict[str, str]:
@@ -34,15 +68,15 @@ def _runtime_packages(listing: Path) -> list[str]:
     return [match[0] for line in lines if (match := re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*", line))]
 
 
-def platform_details() -> dict[str, Any]:
+def platform_details() -> Platform:
     """Return operating system, processor and Python version."""
-    return {
-        "system": platform.system(),
-        "release": platform.release(),
-        "machine": platform.machine(),
-        "processor": processor_name(),
-        "python": platform.python_version(),
-    }
+    return Platform(
+        system=platform.system(),
+        release=platform.release(),
+        machine=platform.machine(),
+        processor=processor_name(),
+        python=platform.python_version(),
+    )
 
 
 def processor_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
@@ -57,7 +91,7 @@ def processor_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     return found[1].strip() if found else platform.processor()
 
 
-def git_state(folder: Path = CHECKOUT) -> dict[str, Any] | None:
+def git_state(folder: Path = CHECKOUT) -> GitState | None:
     """Return the commit of a checkout and whether its code has uncommitted changes; None outside a checkout.
 
     A copy of the package inside another repository has no git state.
@@ -67,7 +101,7 @@ def git_state(folder: Path = CHECKOUT) -> dict[str, Any] | None:
         return None
     commit = _git(folder, "rev-parse", "HEAD")
     changes = _git(folder, "status", "--porcelain", "--", *CODE)
-    return None if commit is None or changes is None else {"commit": commit, "changed": bool(changes)}
+    return None if commit is None or changes is None else GitState(commit=commit, changed=bool(changes))
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

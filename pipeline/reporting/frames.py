@@ -8,7 +8,7 @@ import pandas as pd
 
 
 def where(table: pd.DataFrame, **values: str) -> pd.DataFrame:
-    """Return the rows that hold the given values."""
+    """Return the rows with the given values."""
     for name, value in values.items():
         table = cast(pd.DataFrame, table[table[name] == value])
     return table

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from pipeline import plugins
+from pipeline.baselines.tuning.apply import Tuning
 from pipeline.config.parameters import PhysicalParameters
-from pipeline.config.recipe import PRETRAINED, SCRATCH, Recipe, filled, preset
-from pipeline.config.sections import Degrade
+from pipeline.config.recipe import PRETRAINED, SCRATCH, Recipe, preset
+from pipeline.config.sections import Extract
 from pipeline.image.stack import PLANE
-from pipeline.physics.forward import ForwardModel, noise_in_words, operators_in_words
+from pipeline.physics.forward import ForwardModel, describe_noise, describe_operators
+from pipeline.provenance.record import Provenance, VolumeRecord
 from pipeline.reporting.literature import Bibliography
 from pipeline.reporting.numbers import format_lengths, format_share
-from pipeline.reporting.run_record import RunRecord, source_of, stacks_of
+from pipeline.reporting.run_record import RunRecord
 from pipeline.reporting.titles import (
     BASELINES,
     NETWORKS,
@@ -25,8 +25,6 @@ from pipeline.reporting.titles import (
     method_title,
     network_description,
 )
-
-Record = Mapping[str, Any]
 
 LEFT_OUT = {
     "too_large": "pictures larger than the size limit",
@@ -65,36 +63,36 @@ class Paragraph:
     text: str
 
 
-def describe_data(volumes: Sequence[Record], record: Record, books: Bibliography) -> Paragraph:
+def describe_data(volumes: Sequence[VolumeRecord], record: Provenance, books: Bibliography) -> Paragraph:
     """Describe the volumes and their sources."""
     sentences = []
-    for name in dict.fromkeys(volume["source"] for volume in volumes):
-        source = source_of(record, name)
-        version = f", version {source['version']}" if source.get("version") else ""
-        used = ", ".join(volume["id"] for volume in volumes if volume["source"] == name)
-        title = source.get("title") or name
-        mark = books.cite_text(source.get("citation") or "")
-        licence = source.get("licence") or "not stated"
+    for name in dict.fromkeys(volume.source for volume in volumes):
+        source = record.source(name)
+        version = f", version {source.version}" if source and source.version else ""
+        used = ", ".join(volume.id for volume in volumes if volume.source == name)
+        title = (source and source.title) or name
+        mark = books.cite_text(source.citation if source else "")
+        licence = (source and source.licence) or "not stated"
         sentences.append(f"{used}: {title}{mark} (source {name}{version}; licence: {licence}).")
     return Paragraph("Data", " ".join(sentences))
 
 
-def describe_extraction(record: Record, books: Bibliography) -> Paragraph:
+def describe_extraction(record: Provenance, books: Bibliography) -> Paragraph:
     """Describe reading, masking and normalisation of volumes and pictures."""
-    settings = record["config"]["extract"]
-    stacks = [volume for volume in record["volumes"] if volume["id"] in stacks_of(record)]
-    others = [volume for volume in record["volumes"] if volume not in stacks]
+    settings = record.config.extract
+    stacks = [volume for volume in record.volumes if volume.collection]
+    others = [volume for volume in record.volumes if not volume.collection]
     sentences = _volume_sentences(others, settings, books) if others else []
     return Paragraph(
         "Extraction",
-        " ".join([*sentences, *([_picture_sentences(stacks, settings["min_foreground"])] if stacks else [])]),
+        " ".join([*sentences, *([_picture_sentences(stacks, settings.min_foreground)] if stacks else [])]),
     )
 
 
-def _volume_sentences(volumes: Sequence[Record], settings: Record, books: Bibliography) -> list[str]:
+def _volume_sentences(volumes: Sequence[VolumeRecord], settings: Extract, books: Bibliography) -> list[str]:
     """Describe reading, masking and normalisation of volumes and micrographs; `settings` is the section `extract`."""
-    anatomical = [volume for volume in volumes if volume["plane"] != PLANE]
-    planes = {volume["plane"] for volume in volumes}
+    anatomical = [volume for volume in volumes if volume.plane != PLANE]
+    planes = {volume.plane for volume in volumes}
     plane = f"{next(iter(planes)).capitalize()} slices" if len(planes) == 1 and anatomical else "Slices"
     sentences = []
     if anatomical:
@@ -102,30 +100,30 @@ def _volume_sentences(volumes: Sequence[Record], settings: Record, books: Biblio
         sentences.append(_plane_sentence(anatomical))
     if len(anatomical) < len(volumes):
         sentences.append("Slices of micrographs were used in their stored orientation.")
-    if settings.get("foreground") == "all":
+    if settings.foreground == "all":
         sentences.append("The whole image is foreground.")
     else:
         sentences.append(
             "The foreground is the largest connected component above half of Otsu's threshold, with holes filled."
         )
-    if settings["bias_correction"]:
+    if settings.bias_correction:
         sentences.append(f"The bias field was removed with N4{books.cite('n4')}.")
     sentences.append(
-        f"Intensities were normalised linearly: 0 is the {volumes[0]['offset_percentile']}th percentile of the image "
-        f"and 1 the {volumes[0]['scale_percentile']}th percentile of the foreground, both estimated from the block of "
+        f"Intensities were normalised linearly: 0 is the {volumes[0].offset_percentile}th percentile of the image "
+        f"and 1 the {volumes[0].scale_percentile}th percentile of the foreground, both estimated from the block of "
         "slices alone. "
-        f"{plane} with at least {format_share(settings['min_foreground'])} foreground were used."
+        f"{plane} with at least {format_share(settings.min_foreground)} foreground were used."
     )
-    if any(len(volume.get("channels") or ()) > 1 for volume in volumes):
+    if any(len(volume.channels or ()) > 1 for volume in volumes):
         sentences.append(CHANNELS)
     return sentences
 
 
-def _plane_sentence(volumes: Sequence[Record]) -> str:
+def _plane_sentence(volumes: Sequence[VolumeRecord]) -> str:
     """Describe the plane of the slices of anatomical volumes, with the reason for its choice."""
     found: dict[tuple[str, str], list[str]] = {}
     for volume in volumes:
-        found.setdefault((volume["plane"], volume.get("plane_reason") or ""), []).append(volume["id"])
+        found.setdefault((volume.plane, volume.plane_reason or ""), []).append(volume.id)
     parts = []
     for (plane, reason), names in found.items():
         where = f" in {', '.join(names)}" if len(found) > 1 else ""
@@ -133,9 +131,9 @@ def _plane_sentence(volumes: Sequence[Record]) -> str:
     return f"Slices are {'; '.join(parts)}."
 
 
-def _picture_sentences(stacks: Sequence[Record], min_foreground: float) -> str:
+def _picture_sentences(stacks: Sequence[VolumeRecord], min_foreground: float) -> str:
     """Describe masking and normalisation of pictures, and the number of excluded ones."""
-    counts = {why: sum((stack.get("left_out") or {}).get(why, 0) for stack in stacks) for why in LEFT_OUT}
+    counts = {why: sum(stack.left_out.get(why, 0) for stack in stacks) for why in LEFT_OUT}
     left_out = ", ".join(f"{count} {LEFT_OUT[why]}" for why, count in counts.items())
     return (
         "Each picture was processed separately: its foreground is the largest connected component above half of Otsu's "
@@ -167,10 +165,10 @@ def describe_degradation(model: ForwardModel, spacing: Sequence[float], unit: st
     )
 
 
-def describe_degradations(record: Record, books: Bibliography) -> Paragraph:
+def describe_degradations(record: Provenance, books: Bibliography) -> Paragraph:
     """Describe the simulation of all low-resolution volumes, from the configuration."""
-    settings = Degrade.model_validate_json(json.dumps(record["config"]["degrade"]))
-    planes = {volume["plane"] for volume in record["volumes"]} - {PLANE}
+    settings = record.config.degrade
+    planes = {volume.plane for volume in record.volumes} - {PLANE}
     plane = f"{next(iter(planes))} " if len(planes) == 1 else ""
     axes = {
         "in_plane": f"both axes of the {plane}plane" if plane else "both in-plane axes of each volume",
@@ -179,22 +177,20 @@ def describe_degradations(record: Record, books: Bibliography) -> Paragraph:
     }
     return Paragraph(
         "Low-resolution volumes",
-        f"The low-resolution volumes were simulated from the reference: {operators_in_words(settings.operators)} by "
+        f"The low-resolution volumes were simulated from the reference: {describe_operators(settings.operators)} by "
         f"{settings.factor} along {axes[settings.direction]}, "
-        f"{noise_in_words(settings.noise_settings, settings.noise_sigma)}"
+        f"{describe_noise(settings.noise_settings, settings.noise_sigma)}"
         f"{books.cite_known(settings.noise)}. {_simulation_limits(settings.operators)}",
     )
 
 
-def recipe_of(record: Record, method: str) -> Recipe | None:
+def recipe_of(record: Provenance, method: str) -> Recipe | None:
     """Return the recipe of a network; None if neither the configuration nor a preset has it."""
-    given = record["config"].get("recipes", {}).get(method)
-    if given is None and preset(method) is None:
-        return None
-    return Recipe.model_validate_json(json.dumps(filled(method, given or {})))
+    is_known = method in record.config.recipes or preset(method) is not None
+    return record.config.recipe(method) if is_known else None
 
 
-def describe_networks(record: Record, networks: Sequence[str], deliver: str, books: Bibliography) -> Paragraph:
+def describe_networks(record: Provenance, networks: Sequence[str], deliver: str, books: Bibliography) -> Paragraph:
     """Describe the networks, the origin of their weights, and their training.
 
     Args:
@@ -203,26 +199,27 @@ def describe_networks(record: Record, networks: Sequence[str], deliver: str, boo
         deliver: method of the deliverable.
         books: bibliography of the page.
     """
-    source = source_of(record, record["config"]["train"]["initial_weights"])
-    network = source.get("network") or {}
-    origin = source.get("title") or source["name"]
-    blocks = f" with {network['blocks']} residual-in-residual dense blocks" if "blocks" in network else ""
+    name = record.config.train.initial_weights
+    source = record.source(name)
+    network = source and source.network
+    origin = (source and source.title) or name
+    citation = books.cite_text(source.citation if source else "")
+    blocks = f" with {network.blocks} residual-in-residual dense blocks" if network else ""
     trained = [name for name in in_order(networks, deliver) if name != PRETRAINED]
     deliverable = "" if deliver not in baselines() else f" The deliverable of this run is {method_title(deliver)}."
     return Paragraph(
         "Networks",
         f"The initial network is an RRDBNet{blocks}{books.cite('esrgan')}. Its weights are "
-        f"{origin}{books.cite_text(source.get('citation') or '')}, trained on "
-        f"{network.get('trained_on', 'unknown data')}. They were converted to "
+        f"{origin}{citation}, trained on {network.trained_on if network else 'unknown data'}. They were converted to "
         "one grey channel, which does not change the output for grey images. "
-        f"{PLANES[record['config']['degrade']['direction']]}"
+        f"{PLANES[record.config.degrade.direction]}"
         f"{_quoted(PRETRAINED)} is this network without further training. "
         f"{''.join(_training_sentences(record, name, books) for name in trained)}{COMMON_TRAINING if trained else ''}"
         f"{_consistency_sentences(record, trained, books)}{deliverable}",
     )
 
 
-def _training_sentences(record: Record, method: str, books: Bibliography) -> str:
+def _training_sentences(record: Provenance, method: str, books: Bibliography) -> str:
     """Describe a trained network and its training, with a trailing space."""
     reference = NETWORKS[method].reference if method in NETWORKS else ""
     mark = books.cite(reference) if reference else ""
@@ -255,9 +252,9 @@ def _quoted(method: str) -> str:
     return f"\N{LEFT DOUBLE QUOTATION MARK}{method_title(method)}\N{RIGHT DOUBLE QUOTATION MARK}"
 
 
-def _consistency_sentences(record: Record, trained: Sequence[str], books: Bibliography) -> str:
+def _consistency_sentences(record: Provenance, trained: Sequence[str], books: Bibliography) -> str:
     """Describe the data-consistency step; empty if it was not used."""
-    if not trained or not record["config"]["infer"]["data_consistency"]:
+    if not trained or not record.config.infer.data_consistency:
         return ""
     return (
         " A data-consistency step was applied to the results of trained networks: the result was degraded again, and "
@@ -267,13 +264,12 @@ def _consistency_sentences(record: Record, trained: Sequence[str], books: Biblio
     )
 
 
-def describe_baselines(tuning: Record | None) -> Paragraph:
-    """Describe the baselines and the settings of the tuned one."""
+def describe_baselines(tuning: Tuning) -> Paragraph:
+    """Describe the baselines and, if given, the settings of the tuned one."""
     described = [
         f"{method_title(name)}: {plugins.load(BASELINES, name).DESCRIPTION.rstrip('.')}." for name in baselines()
     ]
-    chosen = (tuning or {}).get("settings")
-    if isinstance(chosen, Mapping):
+    for chosen in tuning.values():
         settings = ", ".join(f"{key.replace('_', ' ')} {chosen[key]:g}" for key in sorted(chosen))
         described.append(f"Settings of non-local means, tuned on the validation volumes: {settings}.")
     return Paragraph("Baselines", " ".join(described))
@@ -299,11 +295,11 @@ def region_text(regions: Sequence[str]) -> str:
     return f"{', '.join(others)} and {last}" if others else last
 
 
-def describe_metrics(record: Record, books: Bibliography) -> Paragraph:
+def describe_metrics(record: Provenance, books: Bibliography) -> Paragraph:
     """Describe the metrics and the statistics."""
-    settings = record["config"]["evaluate"]
-    alone = ", pictures one by one" if stacks_of(record) else ""
-    modules = {name: plugins.load("pipeline.metrics", name) for name in settings["metrics"]}
+    settings = record.config.evaluate
+    alone = ", pictures one by one" if record.stacks else ""
+    modules = {name: plugins.load("pipeline.metrics", name) for name in settings.metrics}
     measures = " ".join(
         f"{module.TITLE} ({module.SOURCE}){books.cite_known(name)}: {module.RANGE}; "
         f"{'higher' if module.HIGHER_IS_BETTER else 'lower'} is better."
@@ -311,35 +307,35 @@ def describe_metrics(record: Record, books: Bibliography) -> Paragraph:
     )
     wholes = [module.TITLE for module in modules.values() if hasattr(module, "per_volume")]
     whole = f" Computed on whole volumes instead of slices: {', '.join(wholes)}." if wholes else ""
-    noisy = NOISY_REFERENCE if NOISY_REGIONS & set(settings["regions"]) else ""
+    noisy = NOISY_REFERENCE if NOISY_REGIONS & set(settings.regions) else ""
     return Paragraph(
         "Metrics and statistics",
-        f"{measures} Each was computed per slice, {region_text(settings['regions'])}, and averaged over the slices "
+        f"{measures} Each was computed per slice, {region_text(settings.regions)}, and averaged over the slices "
         f"of a volume.{whole}{noisy} The data range is 1.0 in normalised intensities for all methods and slices. The "
         "best baseline was chosen on the validation volumes, for each metric and region. "
-        f"Differences to it are paired. {format_share(settings['confidence'])} intervals come from a circular block "
-        f"bootstrap{books.cite('bootstrap')} over slices ({settings['bootstrap_block_slices']} neighbouring slices "
-        f"per block{alone}, {settings['bootstrap_samples']} resamples). On the page of a volume, the interval "
+        f"Differences to it are paired. {format_share(settings.confidence)} intervals come from a circular block "
+        f"bootstrap{books.cite('bootstrap')} over slices ({settings.bootstrap_block_slices} neighbouring slices "
+        f"per block{alone}, {settings.bootstrap_samples} resamples). On the page of a volume, the interval "
         "reflects the variation between its slices, not between subjects.",
     )
 
 
-def describe_software(record: Record, books: Bibliography) -> Paragraph:
+def describe_software(record: Provenance, books: Bibliography) -> Paragraph:
     """Describe the software."""
-    packages = record["packages"]
+    packages = record.packages
     named = ", ".join(f"{name} {packages[name]}" for name in ("snakemake", "torch", "numpy") if name in packages)
-    return Paragraph("Software", f"BrainSR {record['brainsr']}, run by Snakemake{books.cite('snakemake')} ({named}).")
+    return Paragraph("Software", f"BrainSR {record.brainsr}, run by Snakemake{books.cite('snakemake')} ({named}).")
 
 
 def index_methods(run: RunRecord) -> tuple[tuple[Paragraph, ...], tuple[str, ...]]:
     """Return the methods of a run over all volumes, and the references they cite, in the order of their numbers."""
     record, books = run.provenance, Bibliography()
     paragraphs = (
-        describe_data(record["volumes"], record, books),
+        describe_data(record.volumes, record, books),
         describe_extraction(record, books),
         describe_degradations(record, books),
         describe_networks(record, [model.method for model in run.models], run.deliver, books),
-        describe_baselines(None),
+        describe_baselines({}),
         describe_metrics(record, books),
         describe_software(record, books),
     )

@@ -30,7 +30,7 @@ class Column:
         higher_is_better: the direction of good values.
         baseline: the baseline that differences are taken against.
         of_volumes: whether it is computed on the volume as a whole rather than averaged over slices.
-        of_one_property: whether it measures a single property, such as sharpness, rather than similarity to the
+        single_property: whether it measures a single property, such as sharpness, rather than similarity to the
             reference.
     """
 
@@ -42,7 +42,7 @@ class Column:
     higher_is_better: bool
     baseline: str
     of_volumes: bool = False
-    of_one_property: bool = False
+    single_property: bool = False
 
     @property
     def heading(self) -> str:
@@ -180,7 +180,7 @@ def _column(region: str, metric: str, baseline: str) -> Column:
         higher_is_better=module.HIGHER_IS_BETTER,
         baseline=baseline,
         of_volumes=hasattr(module, "per_volume"),
-        of_one_property=getattr(module, "OF_ONE_PROPERTY", False),
+        single_property=getattr(module, "SINGLE_PROPERTY", False),
     )
 
 

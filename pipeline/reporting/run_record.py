@@ -12,7 +12,7 @@ import pandas as pd
 
 from pipeline import plugins
 from pipeline.errors import UserError
-from pipeline.files import read_json
+from pipeline.provenance.record import Provenance, read_provenance
 from pipeline.reporting.frames import distinct, where
 from pipeline.reporting.metric_table import Column, columns_of, first_region
 from pipeline.reporting.titles import TESTED, split_title
@@ -50,7 +50,7 @@ class RunRecord:
     volumes: pd.DataFrame
     slices: pd.DataFrame
     summary: pd.DataFrame
-    provenance: Mapping[str, Any]
+    provenance: Provenance
     models: tuple[ModelRecord, ...]
     optional: Mapping[Table[Any], pd.DataFrame] = field(default_factory=dict)
     dials: Mapping[str, Sequence[DialSetting]] = field(default_factory=dict)
@@ -58,12 +58,12 @@ class RunRecord:
     @property
     def deliver(self) -> str:
         """Method of the deliverable."""
-        return self.provenance["config"]["infer"]["deliver"]
+        return self.provenance.config.infer.deliver
 
     @property
     def confidence(self) -> float:
         """Coverage of the confidence intervals."""
-        return self.provenance["config"]["evaluate"]["confidence"]
+        return self.provenance.config.evaluate.confidence
 
     @cached_property
     def columns(self) -> tuple[Column, ...]:
@@ -83,7 +83,7 @@ class RunRecord:
     @cached_property
     def stacks(self) -> set[str]:
         """Volumes that are stacks of pictures."""
-        return stacks_of(self.provenance)
+        return self.provenance.stacks
 
     def table(self, table: Table[Any]) -> pd.DataFrame:
         """Return a table of the run, such as `GATES`; without rows where the run does not have it."""
@@ -99,40 +99,13 @@ class RunRecord:
 
     def split_title(self, split: str) -> str:
         """Return the title of a split of this run."""
-        self_supervised = is_self_supervised(self.provenance)
+        self_supervised = self.provenance.config.is_self_supervised
         return split_title(split, pictures=self.has_pictures(split), self_supervised=self_supervised)
 
 
 def tested(table: pd.DataFrame) -> Any:
     """Return the rows of the test splits."""
     return table[table["split"].isin(TESTED)]
-
-
-def stacks_of(provenance: Mapping[str, Any]) -> set[str]:
-    """Return the volumes that are stacks of the pictures of a collection."""
-    return {volume["id"] for volume in provenance["volumes"] if volume.get("collection")}
-
-
-def is_self_supervised(provenance: Mapping[str, Any]) -> bool:
-    """Return whether networks were trained on the low-resolution volumes that they restored."""
-    config = provenance["config"]
-    return config["degrade"]["direction"] == "through_plane" and config["train"]["self_supervised"]
-
-
-def gap_of(provenance: Mapping[str, Any], volume: str) -> int | None:
-    """Return the slices between a volume and the nearest training slices of the same subject; None where unknown."""
-    distances = [
-        gap["slices"]
-        for gap in provenance["gaps"]
-        if (gap["one"] == volume and gap["other_split"] == "train")
-        or (gap["other"] == volume and gap["one_split"] == "train")
-    ]
-    return min(distances, default=None)
-
-
-def source_of(provenance: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """Return the record of a source; one that has only its name where there is none."""
-    return next((source for source in provenance["sources"] if source["name"] == name), {"name": name})
 
 
 def read_run_record(
@@ -157,11 +130,11 @@ def read_run_record(
     Raises:
         UserError: a file is missing, damaged or not one of these tables.
     """
-    record = read_json(provenance)
+    record = read_provenance(provenance)
     return RunRecord(
         volumes=VOLUMES.read(volumes),
         slices=SLICES.read(slices),
-        summary=by_metric(SUMMARY.read(summary), record["config"]["evaluate"]["metrics"]),
+        summary=by_metric(SUMMARY.read(summary), record.config.evaluate.metrics),
         provenance=record,
         models=tuple(read_model(folder) for folder in sorted(models, key=lambda folder: folder.name)),
         optional={table: table.read(path) for path in optional if path.exists() for table in [table_of(path)]},

@@ -182,7 +182,7 @@ class Table:
     row_styles: tuple[str, ...] = ()
 
     def is_numeric(self, column: int) -> bool:
-        """Return whether a column holds numbers."""
+        """Return whether a column contains numbers."""
         return any(row[column].number is not None for row in self.rows)
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.config.run import NOT_TESTED
-from pipeline.provenance.record import read_record
+from pipeline.provenance.record import FILE_NAME, read_provenance
 from pipeline.reporting.frames import distinct, where
 from pipeline.reporting.metric_table import MetricTable, Score, split_table
 from pipeline.reporting.numbers import format_share
-from pipeline.reporting.run_record import by_metric, stacks_of
+from pipeline.reporting.run_record import by_metric
 from pipeline.reporting.titles import SPLIT_ORDER, TESTED, method_title, split_title
 from pipeline.reporting.verdict import Verdict, verdict
 from pipeline.statistics.summary import MIN_SUBJECTS
@@ -36,14 +36,14 @@ def run_text(results: Path, *, wide: bool = False) -> str:
     Raises:
         UserError: the run has not finished.
     """
-    record = read_record(results)
-    metrics = record["config"]["evaluate"]["metrics"]
+    record = read_provenance(results / FILE_NAME)
+    metrics = record.config.evaluate.metrics
     summary = by_metric(SUMMARY.read(results / "metrics" / "summary.csv"), metrics)
     volumes = VOLUMES.read(results / "metrics" / "volumes.csv")
-    deliver, measured = record["config"]["infer"]["deliver"], distinct(summary, "split")
+    deliver, measured = record.config.infer.deliver, distinct(summary, "split")
     tested = [split for split in TESTED if split in measured]
     tables = {split: split_table(summary, split, deliver) for split in SPLIT_ORDER if split in measured}
-    pictures = stacks_of(record)
+    pictures = record.stacks
     paragraphs = []
     if not tested:
         paragraphs.append(textwrap.fill(f"Nothing was tested: {NOT_TESTED}.", WIDTH))
@@ -54,7 +54,7 @@ def run_text(results: Path, *, wide: bool = False) -> str:
     paragraphs.append(f"Report: {results / 'reports' / 'index.html'}")
     if tested:
         found = verdict(tables[tested[0]])
-        confidence = record["config"]["evaluate"]["confidence"]
+        confidence = record.config.evaluate.confidence
         text = verdict_text(found, deliver, tested[0], confidence)
         covered = coverage_text(where(volumes, split=tested[0]), pictures) if found.deciding else ""
         text = f"{text} {covered}".rstrip()

@@ -186,7 +186,7 @@ def split_title(split: str, *, pictures: bool = False, self_supervised: bool = F
 def split_claim(
     split: str, gap_slices: int | None = None, *, pictures: bool = False, self_supervised: bool = False
 ) -> str:
-    """Say what the results on a split show, and what they do not show.
+    """Describe what the results on a split show, and what they do not show.
 
     Args:
         split: one of the configuration's splits.

@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import UserError
+from pipeline.provenance.record import Provenance
 from pipeline.reporting.run_record import ModelRecord, read_dial, read_model
 from pipeline.reporting.titles import in_order, method_title
 from pipeline.tables.dial import DialSetting
@@ -89,12 +89,12 @@ class TrainingReport:
     """
 
     trainings: tuple[TrainingRecord, ...]
-    provenance: Mapping[str, Any]
+    provenance: Provenance
 
     @property
     def deliver(self) -> str:
         """Method of the deliverable."""
-        return self.provenance["config"]["infer"]["deliver"]
+        return self.provenance.config.infer.deliver
 
     @property
     def ordered(self) -> list[TrainingRecord]:

@@ -1,6 +1,6 @@
 """The verdict on a volume or split: is the deliverable better than the best baseline?
 
-Only metrics of similarity to the reference decide. Metrics of a single property (`OF_ONE_PROPERTY` in
+Only metrics of similarity to the reference decide. Metrics of a single property (`SINGLE_PROPERTY` in
 `pipeline.metrics`) are shown in the tables: an image with the sharpest edges, or without noise, can still be wrong.
 """
 
@@ -94,7 +94,7 @@ def verdict(table: MetricTable) -> Verdict:
     if table.deliver not in table.methods or not table.columns:
         return Verdict("absent")
     columns = first_region(table.columns)
-    numbers = tuple(_key_number(table, column) for column in columns if not column.of_one_property)
+    numbers = tuple(_key_number(table, column) for column in columns if not column.single_property)
     deciding = tuple(number for number in numbers if number.interval)
     region, shown = columns[0].region_title.lower(), numbers[:MAX_KEY_NUMBERS]
     if table.deliver in baselines():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +9,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.config.sections import Evaluate
 from pipeline.errors import UserError
 from pipeline.reporting.frames import distinct, records, where
 from pipeline.reporting.metric_table import Column, MetricTable, heading_with_direction, metric_table
@@ -90,11 +88,10 @@ def pairwise_table(run: RunRecord, volume: str, columns: Sequence[Column], deliv
 
 def _difference(run: RunRecord, volume: str, one: NDArray[np.float64], other: NDArray[np.float64]) -> dict[str, float]:
     """Return the mean paired difference with its interval."""
-    settings = Evaluate.model_validate_json(json.dumps(run.provenance["config"]["evaluate"]))
     with np.errstate(invalid="ignore"):
         differences = {volume: one - other}
-    seed = int(run.provenance["seed"])
-    diff, low, high = estimate(differences, {volume: volume}, settings, seed, run.stacks)
+    settings = run.provenance.config.evaluate
+    diff, low, high = estimate(differences, {volume: volume}, settings, run.provenance.seed, run.stacks)
     return {"diff": diff, "diff_ci_low": low, "diff_ci_high": high}
 
 

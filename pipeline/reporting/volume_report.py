@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from pipeline.files import read_json
+from pipeline.baselines.tuning.apply import Tuning, read_tuning
 from pipeline.formats.io.container import read_image
 from pipeline.image.image import Image
 from pipeline.physics.low_resolution import LowResolutionImage
@@ -19,12 +18,12 @@ from pipeline.reporting.frames import distinct, where
 from pipeline.reporting.metric_table import MetricTable
 from pipeline.reporting.prediction_summary import PredictionSummary, summarise_predictions
 from pipeline.reporting.resource_usage import Job, Shard, read_volume_jobs
-from pipeline.reporting.run_record import RunRecord, is_self_supervised
+from pipeline.reporting.run_record import RunRecord
 from pipeline.reporting.setbacks import Setback, inserted_setbacks, tissue_volume_setbacks
 from pipeline.reporting.titles import in_order, split_title
 from pipeline.reporting.volume_metrics import slice_values, volume_table
 from pipeline.tables.gates import GATES, GateResult
-from pipeline.tables.inserted_structures import INSERTED_STRUCTURES
+from pipeline.tables.inserted_structures import DETECTION_COUNTS
 from pipeline.tables.reliability import RELIABILITY
 from pipeline.tables.tissue import TISSUE
 
@@ -76,7 +75,7 @@ class VolumeReport:
         baseline: best baseline by the first metric of the configuration.
         gallery: static images.
         metrics: metric table.
-        tuned: settings of the tuned baseline.
+        tuned: settings of the tuned baseline, by its name.
         gates: results of the gates, the deliverable last; empty if the run has none.
         inserted: rows of the volume in the tables of inserted structures.
         tissue: rows of the volume in the tables of tissue volumes.
@@ -93,7 +92,7 @@ class VolumeReport:
     baseline: str
     gallery: Gallery
     metrics: MetricTable
-    tuned: Mapping[str, Any]
+    tuned: Tuning
     gates: Sequence[GateResult]
     inserted: pd.DataFrame
     tissue: pd.DataFrame
@@ -114,7 +113,8 @@ class VolumeReport:
     @property
     def split_title(self) -> str:
         """Displayed title of the split."""
-        return split_title(self.split, pictures=self.is_stack, self_supervised=is_self_supervised(self.run.provenance))
+        self_supervised = self.run.provenance.config.is_self_supervised
+        return split_title(self.split, pictures=self.is_stack, self_supervised=self_supervised)
 
     @property
     def is_stack(self) -> bool:
@@ -188,9 +188,9 @@ def read_volume_report(files: VolumeFiles, run: RunRecord, deliver: str, slices_
         baseline=baseline,
         gallery=build_gallery(reference, indices, displayed, predictions.titles, scale),
         metrics=volume_table(run, volume, deliver),
-        tuned=read_json(files.tuning),
+        tuned=read_tuning(files.tuning),
         gates=_read_gates(files.gates, volume, deliver),
-        inserted=where(INSERTED_STRUCTURES.read_all(files.inserted), volume=volume),
+        inserted=where(DETECTION_COUNTS.read_all(files.inserted), volume=volume),
         tissue=where(TISSUE.read_all(files.tissue), volume=volume),
         reliability=where(RELIABILITY.read_all(files.reliability), volume=volume),
         uncertainty=files.uncertainty,

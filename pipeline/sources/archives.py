@@ -1,7 +1,7 @@
 """The folder of downloads: complete, checked files, each downloaded once.
 
-Beside a file stands the SHA-256 that was found, with the size and the time of the file that it was found of: of an
-archive with hundreds of members, each of them a source, the whole is hashed once and not hundreds of times.
+The SHA-256 of a file is recorded next to it, with the size and modification time of the file. An archive with hundreds
+of members, each of them a source, is hashed once and not hundreds of times.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ def archive_path(folder: Path, name: str, sha256: str) -> Path:
 def archive(folder: Path, name: str, sha256: str, locate: Callable[[], str], patience: Patience) -> Path:
     """Return the path of a file, and download it if it does not exist.
 
-    Processes that want the same file at once wait for the first. A file that is there already and whole is
-    used as it is, also in a folder that cannot be written to.
+    Concurrent processes wait for the first that downloads the file. An existing complete file is used as it is, even in
+    a read-only folder.
 
     Args:
-        folder: where downloaded files are kept.
+        folder: archive folder.
         name: name of the file.
-        sha256: what the file must hash to.
-        locate: returns the address; called only where a download is needed.
-        patience: how long the server is waited for.
+        sha256: expected SHA-256 of the file.
+        locate: returns the address; called only if a download is needed.
+        patience: timeouts and retries.
 
     Raises:
-        UserError: the file cannot be had, is not what it should be, or the folder cannot be written to.
+        UserError: the file cannot be downloaded or has another SHA-256, or the folder cannot be written to.
     """
     path = archive_path(folder, name, sha256)
     if _found(path) == sha256:
@@ -60,17 +60,17 @@ def archive(folder: Path, name: str, sha256: str, locate: Callable[[], str], pat
 def unchecked_archive(folder: Path, name: str, address: str, patience: Patience) -> Path:
     """Return the path of a downloaded file without a given checksum; its SHA-256 is logged.
 
-    What is there from an earlier run is used as it is. What a killed run left is not gone on with, since the two parts
-    could be of different files.
+    An existing file is used as it is. A partial download is not resumed, since the two parts could be of
+    different files.
 
     Args:
-        folder: where downloaded files are kept.
+        folder: archive folder.
         name: name of the file.
-        address: where it is; it names the file's folder, so that two files of one name do not meet.
-        patience: how long the server is waited for.
+        address: address of the file; a hash of it names the folder, so that files of the same name do not collide.
+        patience: timeouts and retries.
 
     Raises:
-        UserError: the file cannot be had, or the folder cannot be written to.
+        UserError: the file cannot be downloaded, or the folder cannot be written to.
     """
     path = folder / f"unchecked-{hashlib.sha256(address.encode()).hexdigest()[:DIGITS]}" / name
     if not path.is_file():
@@ -78,14 +78,14 @@ def unchecked_archive(folder: Path, name: str, address: str, patience: Patience)
             if not path.is_file():
                 _download_unchecked(path, address, patience)
     logger.warning(
-        "%s is not checked, since its source has no sha256. To be sure of the same file in all runs, give it: %s",
+        "%s is not checked, since its source has no sha256. To use the same file in all runs, set sha256: %s",
         *(name, _found(path)),
     )
     return path
 
 
 def note_sha256(path: Path, sha256: str) -> None:
-    """Record the SHA-256 of a file; if it cannot be written, it will be computed again."""
+    """Record the SHA-256 of a file; if the record cannot be written, the file is hashed again next time."""
     with suppress(UserError):
         write_json(_note_path(path), {"sha256": sha256, **_state(path)})
 
@@ -119,7 +119,7 @@ def _download_unchecked(path: Path, address: str, patience: Patience) -> None:
     try:
         transfer(address, partial, path.name, patience, checked=False)
     except UnreachableError as error:
-        raise UserError(f"{error} Or put the file at {path} by hand.") from error
+        raise UserError(f"{error} Or place the file at {path} manually.") from error
     partial.replace(path)
 
 
@@ -135,14 +135,14 @@ def _download(path: Path, sha256: str, locate: Callable[[], str], patience: Pati
     resumed = size_of(partial)
     try:
         address = locate()
-        logger.info("%s: %s", path.name, f"going on after {resumed} bytes" if resumed else "downloading")
+        logger.info("%s: %s", path.name, f"resuming after {resumed} bytes" if resumed else "downloading")
         transfer(address, partial, path.name, patience)
         if resumed and sha256_of(partial) != sha256:
-            logger.warning("%s: what an earlier run had left is of no use; starting afresh", path.name)
+            logger.warning("%s: the partial download is corrupt; starting again", path.name)
             partial.unlink()
             transfer(address, partial, path.name, patience)
     except UnreachableError as error:
-        raise UserError(f"{error} Or put the file at {path} by hand.") from error
+        raise UserError(f"{error} Or place the file at {path} manually.") from error
     _publish(partial, path, sha256)
 
 
@@ -151,15 +151,15 @@ def _publish(partial: Path, path: Path, sha256: str) -> None:
     if found != sha256:
         partial.unlink()
         raise UserError(
-            f"{path.name} is not what it should be, and is deleted: expected SHA-256 {sha256}, found {found} "
-            f"({size} bytes). Run again; if it stays so, the file behind the address has changed: check the key sha256."
+            f"{path.name} has an unexpected checksum and is deleted: expected SHA-256 {sha256}, found {found} "
+            f"({size} bytes). Run again; if this recurs, the file on the server has changed: check the key sha256."
         )
     partial.replace(path)
 
 
 @contextmanager
 def _alone_at(path: Path) -> Iterator[None]:
-    """Lock a file against other processes; the lock is released when the process ends."""
+    """Hold an exclusive lock on a file; it is released when the process ends."""
     lock = FileLock(path.with_name(path.name + ".lock"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -176,5 +176,5 @@ def _acquire(lock: FileLock, path: Path) -> None:
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        logger.info("%s: waiting for another process that downloads it", path.name)
+        logger.info("%s: waiting for another process to download it", path.name)
         lock.acquire()

@@ -1,6 +1,6 @@
 """Read images that consist of many files, in a folder or a zip archive.
 
-Files are read into memory; nothing is ever extracted to a path that an archive names.
+Files are read into memory; nothing is extracted to a path given by an archive.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ DICOM_START, DICOM_MARK = 128, b"DICM"
 BARE_START = re.compile(rb"[\x02\x08]\x00[\x00-\x18]\x00(?:(?:UL|UI|CS|SH|OB)|[\x02-\x40]\x00\x00\x00)")
 """Start of DICOM files without a preamble: the tag of one of the first elements, then its VR or length."""
 BARE_TAGS = re.compile(rb"\x08\x00[\x00-\x70]\x00")
-"""Tags of the group that describes the object; a file without preamble has several of them in its first bytes."""
+"""Tags of the group that describes the object; a file without a preamble has several of them in its first bytes."""
 MIN_BARE_TAGS = 2
 BY_PRODUCTS = ("thumbs.db", "desktop.ini", "dicomdir")
 """Files that operating systems and media add to image folders, in lower case."""
@@ -38,7 +38,7 @@ class Bundle:
 
     Attributes:
         path: the folder or archive.
-        sizes: size of every file in bytes; those of an archive are as it states them.
+        sizes: size of every file in bytes; for an archive, as stated in its directory.
         start: opens a file.
     """
 
@@ -54,15 +54,15 @@ class Bundle:
         """
         if self.sizes[name] > LIMIT_BYTES and count < 0:
             size = self.sizes[name]
-            raise UserError(f"{self.path}: {name!r} claims to hold {size} bytes; more than {LIMIT_BYTES} are refused.")
+            raise UserError(f"{self.path}: {name!r} claims to contain {size} bytes; the limit is {LIMIT_BYTES}.")
         try:
             with self.start(name) as stream:
                 return stream.read(count)
         except (*DAMAGE, RuntimeError) as error:
-            raise UserError(f"{self.path}: {name!r} cannot be read ({error}). Is it whole?") from error
+            raise UserError(f"{self.path}: {name!r} cannot be read ({error}). Is it complete?") from error
 
     def is_dicom(self, name: str) -> bool:
-        """Return whether a file starts like a DICOM file and is no DICOMDIR.
+        """Return whether a file has the signature of a DICOM file and is not a DICOMDIR.
 
         Old files begin with their first element instead of a preamble and the letters DICM.
         """
@@ -79,12 +79,12 @@ def is_hidden(path: str) -> bool:
 
 
 def is_picture(path: str) -> bool:
-    """Return whether a file name is that of a picture and not hidden."""
+    """Return whether a file has the extension of a picture and is not hidden."""
     return path.lower().endswith(PICTURES) and not is_hidden(path)
 
 
 def other_files(names: Iterable[str]) -> list[str]:
-    """Return the files that are no pictures, not hidden, and not created by an operating system."""
+    """Return the files that are neither pictures nor hidden nor created by an operating system."""
     return [
         name
         for name in names
@@ -103,7 +103,7 @@ def opened(path: Path) -> Iterator[Bundle]:
     """Open a folder, a zip archive, or a single file as a bundle of one.
 
     Raises:
-        UserError: there is nothing at `path`, or it cannot be read, or a link in the folder leads out of it.
+        UserError: `path` does not exist or cannot be read, or a link in the folder points outside it.
     """
     if path.is_dir():
         files = _files_below(path)
@@ -111,14 +111,14 @@ def opened(path: Path) -> Iterator[Bundle]:
         yield Bundle(path, sizes, lambda name: files[name].open("rb"))
         return
     if not path.is_file():
-        raise UserError(f"{path}: there is no such file.")
+        raise UserError(f"{path}: no such file.")
     try:
         is_zip = zipfile.is_zipfile(path)
         archive = zipfile.ZipFile(path) if is_zip else None
     except DAMAGE as error:
-        raise UserError(f"{path}: cannot be read as a zip archive ({error}). Is it whole?") from error
+        raise UserError(f"{path}: cannot be read as a zip archive ({error}). Is it complete?") from error
     if archive is None and path.suffix.lower() == ".zip":
-        raise UserError(f"{path}: is no zip archive, or only a part of one. Is it whole?")
+        raise UserError(f"{path}: is not a zip archive, or is incomplete.")
     if archive is None:
         yield Bundle(path, {path.name: path.stat().st_size}, lambda _: path.open("rb"))
         return
@@ -134,6 +134,6 @@ def _files_below(folder: Path) -> dict[str, Path]:
     inside = folder.resolve()
     for file in files:
         if file.is_symlink() and not (file.is_file() and file.resolve().is_relative_to(inside)):
-            raise UserError(f"{file} is a link that leads out of {folder}, or nowhere; put the file itself there.")
+            raise UserError(f"{file} is a link to a file outside {folder}, or is broken; replace it by the file.")
     named = {file.relative_to(folder).as_posix(): file for file in files if file.is_file()}
     return dict(sorted(named.items()))

@@ -40,11 +40,11 @@ def write_pieces(
     """Write chunks to a file and flush it to the disk, with a progress bar.
 
     Args:
-        source: the pieces; it should not raise OSError, which callers take for a failed write.
+        source: the chunks; it should not raise OSError, which callers interpret as a failed write.
         path: the file.
-        mode: "wb" to begin the file, "ab" to go on with it.
-        title: what stands before the bar.
-        total: size of the finished file in bytes, where it is known.
+        mode: "wb" to create the file, "ab" to append to it.
+        title: label of the progress bar.
+        total: size of the complete file in bytes, if known.
 
     Raises:
         OSError: the file cannot be written.

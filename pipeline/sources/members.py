@@ -1,6 +1,6 @@
 """A member of an archive, as a stream of bytes.
 
-Nothing is ever extracted by a path that stands in an archive, so that no archive can write anywhere.
+Nothing is extracted to a path given by an archive, so that no archive can write outside its folder.
 """
 
 from __future__ import annotations
@@ -55,10 +55,10 @@ def read_member(archive: Path, member: str, limit_bytes: int = LIMIT_BYTES) -> I
     Args:
         archive: path of the archive.
         member: path of a regular file inside it.
-        limit_bytes: a larger member is refused.
+        limit_bytes: maximum size of the member.
 
     Raises:
-        UserError: the archive is damaged, or has no such member, or the member is no regular file or too large.
+        UserError: the archive is damaged or has no such member, or the member is not a regular file or is too large.
     """
     try:
         with archive.open("rb") as stream:
@@ -88,9 +88,9 @@ def _read_tar(archive: Path, member: str, limit_bytes: int) -> Iterator[bytes]:
     names: list[str] = []
     with _unpacked(archive) as stream, tarfile.open(fileobj=stream, mode="r:") as content:
         for info in content:
-            cast(Any, content).members.clear()  # or all that were passed would stay in memory
+            cast(Any, content).members.clear()  # otherwise all previous members stay in memory
             if len(names) > MAX_MEMBERS:
-                raise UserError(f"{archive} has more than {MAX_MEMBERS} members; more are refused.")
+                raise UserError(f"{archive} has more than {MAX_MEMBERS} members, which is the limit.")
             if _plain(info.name) != _plain(member):
                 names.append(_plain(info.name) if info.isreg() else "")
                 continue
@@ -111,7 +111,7 @@ class _Careful(io.RawIOBase):
         self._stream = stream
 
     def read(self, size: int = -1) -> bytes:
-        """Read a chunk; see the class."""
+        """Read up to `size` bytes; raises tarfile.ReadError above the limit."""
         if not 0 <= size <= LARGEST_HEADER_BYTES:
             raise tarfile.ReadError(f"a header claims {size} bytes")
         return self._stream.read(size)
@@ -166,11 +166,11 @@ def _kind(info: tarfile.TarInfo) -> str:
 
 def _check_size(archive: Path, member: str, size: int, limit_bytes: int) -> None:
     if size > limit_bytes:
-        raise UserError(f"{archive}: {member!r} claims to hold {size} bytes; more than {limit_bytes} are refused.")
+        raise UserError(f"{archive}: {member!r} claims to contain {size} bytes; the limit is {limit_bytes}.")
 
 
 def _not_a_file(archive: Path, member: str, kind: str) -> UserError:
-    return UserError(f"{archive}: {member!r} is {kind}; name a regular file (key member).")
+    return UserError(f"{archive}: {member!r} is {kind}; choose a regular file (key member).")
 
 
 def _missing(archive: Path, member: str, names: Sequence[str]) -> UserError:
@@ -180,7 +180,7 @@ def _missing(archive: Path, member: str, names: Sequence[str]) -> UserError:
 def _nearest(member: str, names: Sequence[str]) -> str:
     """Suggest the most similar path, preferably one with the same file name."""
     if not names:
-        return "it holds no files."
+        return "it contains no files."
     same = [name for name in names if name.rsplit("/", 1)[-1] == member.rsplit("/", 1)[-1]]
     nearest = difflib.get_close_matches(member, same or names, n=1, cutoff=0.0)[0]
-    return f"the nearest of its {len(names)} is {nearest!r}."
+    return f"the most similar of its files ({len(names)}) is {nearest!r}."

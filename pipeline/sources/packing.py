@@ -24,7 +24,7 @@ def write_archive(path: Path, files: Iterable[tuple[str, bytes]], *, compressed:
     """Write a zip archive; the same files always give the same bytes.
 
     Args:
-        path: the archive; see `pipeline.files.replacing` for writing it whole or not at all.
+        path: the archive; see `pipeline.files.replacing` for atomic writes.
         files: names and contents.
         compressed: whether to compress them.
     """
@@ -37,25 +37,25 @@ def write_archive(path: Path, files: Iterable[tuple[str, bytes]], *, compressed:
 
 
 def pack(folder: Path, output: Path) -> None:
-    """Pack the images of a folder and of the folders below it into a zip archive, uncompressed as most images are.
+    """Pack the images of a folder and its subfolders into a zip archive, without compression.
 
-    An OME-Zarr is packed whole; of other folders, the pictures and the DICOM files.
+    An OME-Zarr is packed completely; from other folders, only pictures and DICOM files are packed.
 
     Raises:
-        UserError: there is no image, or one cannot be read, or a link leads out of the folder.
+        UserError: there are no images, a file cannot be read, or a link points outside the folder.
     """
     with opened(folder) as bundle:
         is_zarr = any(name in ZARR_FILES for name in bundle.sizes)
         chosen = [name for name in bundle.sizes if is_zarr or is_picture(name) or bundle.is_dicom(name)]
         if not chosen:
             raise UserError(
-                f"{folder} is a folder without pictures ({', '.join(PICTURES)}) and without DICOM files; "
-                "name a file, or a folder of these."
+                f"{folder} contains no pictures ({', '.join(PICTURES)}) or DICOM files; "
+                "choose a file, or a folder of these."
             )
         left_out = other_files(sorted(bundle.sizes.keys() - set(chosen)))
         if left_out:
-            logger.warning("%s: files that are neither PNG, JPEG nor DICOM are left out: %s", folder, listed(left_out))
+            logger.warning("%s: ignoring files that are neither PNG, JPEG nor DICOM: %s", folder, listed(left_out))
         odd = next((name for name in chosen if not name.isprintable()), None)
         if odd is not None:
-            raise UserError(f"{folder}: the name {odd!r} has characters that cannot be printed; rename the file.")
+            raise UserError(f"{folder}: the name {odd!r} contains non-printable characters; rename the file.")
         write_archive(output, ((name, bundle.read(name)) for name in chosen), compressed=False)

@@ -1,6 +1,6 @@
 """Collections of 2-D pictures (JPEG, PNG) in a zip archive.
 
-Pictures are read out of the archive into memory; nothing is ever extracted by a path that stands in it.
+Pictures are read into memory; nothing is extracted to a path given by the archive.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pipeline.sources.members import DAMAGE
 
 
 def shard_of(name: str, count: int) -> int:
-    """Return the part of a picture: the SHA-256 of its name modulo `count`."""
+    """Return the index of the part that contains a picture: the SHA-256 of its name modulo `count`."""
     return int(hashlib.sha256(name.encode()).hexdigest(), 16) % count
 
 
@@ -26,11 +26,11 @@ def picture_names(archive: Path, folder: str | None, shard: tuple[int, int] = (0
 
     Args:
         archive: zip file.
-        folder: folder inside it, with all folders below; None takes the whole archive.
-        shard: which of how many parts.
+        folder: folder inside the archive, including its subfolders; None for the whole archive.
+        shard: index of the part and number of parts.
 
     Raises:
-        UserError: the archive cannot be read, or the folder holds no pictures.
+        UserError: the archive cannot be read, or the folder contains no pictures.
     """
     with _opened(archive) as content:
         listed = sorted({name for name in content.namelist() if is_picture(name)})
@@ -38,14 +38,14 @@ def picture_names(archive: Path, folder: str | None, shard: tuple[int, int] = (0
     names = [name.removeprefix(start) for name in listed if name.startswith(start)]
     if not names:
         where = f"no pictures in a folder {folder!r}; {_nearest(str(folder), listed)}" if folder else "no pictures"
-        raise UserError(f"{archive}: holds {where} ({', '.join(PICTURES)}).")
+        raise UserError(f"{archive}: contains {where} ({', '.join(PICTURES)}).")
     index, count = shard
     return [name for name in names if shard_of(name, count) == index]
 
 
 def _nearest(folder: str, pictures: Sequence[str]) -> str:
     folders = {str(parent) for name in pictures for parent in PurePosixPath(name).parents} - {"."}
-    return plugins.suggest(folder, sorted(folders)) if folders else "its pictures lie in no folder"
+    return plugins.suggest(folder, sorted(folders)) if folders else "its pictures are not in folders"
 
 
 def read_pictures(archive: Path, folder: str | None, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
@@ -66,7 +66,7 @@ def _read(archive: Path, content: zipfile.ZipFile, name: str) -> bytes:
         raise UserError(f"{archive}: {name!r} is encrypted.")
     if info.file_size > LIMIT_BYTES:
         size = info.file_size
-        raise UserError(f"{archive}: {name!r} claims to hold {size} bytes; more than {LIMIT_BYTES} are refused.")
+        raise UserError(f"{archive}: {name!r} claims to contain {size} bytes; the limit is {LIMIT_BYTES}.")
     try:
         return content.read(info)
     except DAMAGE as error:
@@ -76,12 +76,12 @@ def _read(archive: Path, content: zipfile.ZipFile, name: str) -> bytes:
 def _opened(archive: Path) -> zipfile.ZipFile:
     if archive.is_dir():
         raise UserError(
-            f"{archive}: is a folder; pack it as a zip archive first, or name it as a source in the configuration, and "
+            f"{archive}: is a folder; pack it into a zip archive, or add it to the sources of the configuration, and "
             "the workflow packs it."
         )
     if not archive.is_file():
-        raise UserError(f"{archive}: there is no such file.")
+        raise UserError(f"{archive}: no such file.")
     try:
         return zipfile.ZipFile(archive)
     except DAMAGE as error:
-        raise UserError(f"{archive}: is no zip archive of pictures, or is damaged ({error}).") from error
+        raise UserError(f"{archive}: is not a zip archive of pictures, or is damaged ({error}).") from error

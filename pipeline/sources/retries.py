@@ -53,16 +53,16 @@ def persistently(action: Callable[[], Result], patience: Patience, progress: Cal
     """Repeat an action until it no longer raises TransientError.
 
     Args:
-        action: what is tried.
-        patience: how often, and with what waits between.
-        progress: a number that grows as the action gets on. A failed try that got further than every one before
-            counts as the first, so that a long download over a bad line ends well.
+        action: function to call.
+        patience: number of attempts and delays between them.
+        progress: returns a number that increases with progress. A failed attempt that made progress counts as the
+            first, so that a long download over an unreliable connection can complete.
 
     Returns:
-        What the action returns.
+        The return value of the action.
 
     Raises:
-        UnreachableError: the trouble did not pass.
+        UnreachableError: all attempts failed.
     """
     furthest, failures = progress(), 0
     while True:
@@ -74,10 +74,10 @@ def persistently(action: Callable[[], Result], patience: Patience, progress: Cal
         furthest = max(furthest, progress())
         if failures >= patience.attempts:
             raise UnreachableError(
-                f"{trouble} (tried {failures} times). Is the network up? Run again to go on."
+                f"{trouble} ({failures} attempts). Check the network connection, then run again to resume."
             ) from trouble
         delay = min(max(patience.delay_seconds * 2 ** (failures - 1), trouble.wait_seconds), LONGEST_WAIT_SECONDS)
-        logger.warning("%s; next try in %g s", trouble, delay)
+        logger.warning("%s; next attempt in %g s", trouble, delay)
         time.sleep(delay)
 
 
@@ -90,7 +90,7 @@ def telling(address: str) -> Iterator[None]:
         _raise_for(cast(requests.Response, error.response), address)  # raise_for_status always sets it
     except (requests.ConnectionError, requests.Timeout, urllib3.exceptions.HTTPError) as error:
         raise TransientError(f"{shown(address)}: {root_of(error)}") from error
-    except (requests.RequestException, ValueError) as error:  # the latter for an address that a redirect made up
+    except (requests.RequestException, ValueError) as error:  # the latter for an invalid address in a redirect
         raise UnreachableError(
             f"{shown(address)} cannot be fetched: {type(error).__name__}. Check the address."
         ) from error
@@ -100,17 +100,17 @@ def check_status(response: requests.Response, address: str) -> None:
     """Check the status of a response.
 
     Raises:
-        TransientError: for a status that may pass.
-        UnreachableError: for any other bad status.
+        TransientError: for the status of a transient error.
+        UnreachableError: for any other error status.
     """
     if response.status_code not in (requests.codes.ok, requests.codes.partial_content):
         _raise_for(response, address)
 
 
 def _raise_for(response: requests.Response, address: str) -> None:
-    answer = f"{shown(address)}: the server answered {response.status_code} {response.reason or ''}".rstrip()
+    answer = f"{shown(address)}: the server returned {response.status_code} {response.reason or ''}".rstrip()
     if response.status_code not in PASSING_STATUS:
-        raise UnreachableError(f"{answer}. Check the address, and whether the file needs a login.")
+        raise UnreachableError(f"{answer}. Check the address, and whether the file requires a login.")
     wait = response.headers.get("Retry-After", "")
     raise TransientError(answer, float(wait) if wait.isdecimal() else 0.0)
 

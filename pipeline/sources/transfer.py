@@ -32,13 +32,13 @@ class _Transfer:
 
     Attributes:
         address: http or https.
-        partial: where the bytes go.
-        title: what stands before the progress bar.
-        timeout_seconds: longest silence.
-        limit_bytes: more than these are not taken.
-        checked: whether the caller knows the SHA-256 that the file must have. Otherwise parts are only put together
-            where the server says that they are of one file.
-        version: what the server called the version of the file (If-Range, RFC 9110, section 13.1.5), if it did.
+        partial: file to which the bytes are written.
+        title: label of the progress bar.
+        timeout_seconds: maximum time without data.
+        limit_bytes: maximum size of the file.
+        checked: whether the caller knows the SHA-256 of the file. Otherwise, a download is only resumed if the server
+            states the same version.
+        version: version of the file stated by the server (If-Range, RFC 9110, section 13.1.5), if any.
     """
 
     address: str
@@ -52,7 +52,7 @@ class _Transfer:
     def go_on(self) -> None:
         """Request the missing bytes; raises TransientError if a retry may help."""
         if not self.checked and not self.version:
-            self.partial.unlink(missing_ok=True)  # nothing says that the rest would be of the same file
+            self.partial.unlink(missing_ok=True)  # the rest could be of another file
         begun = size_of(self.partial)
         with (
             telling(self.address),
@@ -68,7 +68,7 @@ class _Transfer:
             self._store(response, begun)
 
     def _headers(self, begun: int) -> dict[str, str]:
-        # Compressed on the way, the bytes would be others than those that the SHA-256 and the ranges count.
+        # SHA-256 and ranges refer to the bytes of the file, not to those of a compressed transfer.
         headers = {"Accept-Encoding": "identity"}
         if begun:
             headers["Range"] = f"bytes={begun}-"
@@ -81,22 +81,24 @@ class _Transfer:
         _, total = _extent(response)
         if total != begun and not (self.checked and total is None):
             self.partial.unlink(missing_ok=True)
-            raise TransientError(f"{shown(self.address)}: the server has {total} bytes, but {begun} came before")
+            raise TransientError(
+                f"{shown(self.address)}: the server has {total} bytes, but {begun} were received before"
+            )
 
     def _check_encoding(self, response: requests.Response) -> None:
-        """Reject content that was compressed for the transfer; gzip files may be labelled so by mistake."""
+        """Reject content that was compressed for the transfer; servers may label gzip files like this by mistake."""
         encoding = response.headers.get("Content-Encoding", "").strip().lower()
         if encoding not in MEANINGLESS_ENCODINGS and not self.title.endswith((".gz", ".tgz")):
             raise UserError(
-                f"{shown(self.address)}: the server sends the file in another form (Content-Encoding: {encoding}), "
-                "though it was asked not to. Fetch the file by hand and name it with kind: local."
+                f"{shown(self.address)}: the server sends an encoded file (Content-Encoding: {encoding}), "
+                "although identity was requested. Download the file manually and use kind: local."
             )
 
     def _store(self, response: requests.Response, begun: int) -> None:
         first, total = _extent(response)
         if first not in (0, begun):
-            self.partial.unlink(missing_ok=True)  # the next try asks for the whole file
-            raise TransientError(f"{shown(self.address)}: the server sent another part than the one asked for")
+            self.partial.unlink(missing_ok=True)  # the next attempt requests the whole file
+            raise TransientError(f"{shown(self.address)}: the server sent another range than requested")
         self.version = _version_of(response)
         self._check_room(total, first or 0)
         mode = "ab" if first else "wb"
@@ -105,17 +107,17 @@ class _Transfer:
         except OSError as error:
             raise cannot_write(self.partial, error) from error
         if total is not None and size_of(self.partial) < total:
-            raise TransientError(f"{shown(self.address)}: {size_of(self.partial)} of {total} bytes came")
+            raise TransientError(f"{shown(self.address)}: {size_of(self.partial)} of {total} bytes received")
 
     def _check_room(self, total: int | None, first: int) -> None:
-        """Reject responses that are too large or do not fit onto the disk; unknown sizes are limited later."""
+        """Reject responses that are too large or do not fit on the disk; unknown sizes are limited later."""
         if total is not None and total > self.limit_bytes:
-            raise self._too_large(f"claims to hold {total} bytes")
+            raise self._too_large(f"claims to contain {total} bytes")
         missing, free = (total or 0) - first, shutil.disk_usage(self.partial.parent).free
         if missing > free:
             raise UserError(
-                f"{shown(self.address)}: {missing} bytes are to come, but {free} are free in {self.partial.parent}. "
-                "Make room, or put the folder elsewhere."
+                f"{shown(self.address)}: {missing} bytes are missing, but {free} are free in {self.partial.parent}. "
+                "Free disk space, or use another folder."
             )
 
     def _pieces(self, response: requests.Response, first: int) -> Iterator[bytes]:
@@ -131,13 +133,13 @@ class _Transfer:
             if time.monotonic() - since > self.timeout_seconds:
                 if size - mark < MIN_BYTES:
                     raise TransientError(
-                        f"{shown(self.address)}: {size - mark} bytes in {self.timeout_seconds:g} s; the server hardly "
-                        "sends anything"
+                        f"{shown(self.address)}: {size - mark} bytes in {self.timeout_seconds:g} s; the server is "
+                        "too slow"
                     )
                 since, mark = time.monotonic(), size
 
     def _too_large(self, what: str) -> UserError:
-        return UserError(f"{shown(self.address)}: {what}; more than {self.limit_bytes} bytes are refused.")
+        return UserError(f"{shown(self.address)}: {what}; the limit is {self.limit_bytes} bytes.")
 
 
 def transfer(
@@ -153,15 +155,15 @@ def transfer(
 
     Args:
         address: http or https.
-        partial: where the bytes go; it stays when the download fails.
-        title: the file's name; it stands before the progress bar.
-        patience: how long the server is waited for.
-        checked: whether the caller checks the SHA-256 afterwards, so that a file which changed between two tries is
-            found out in any case. If not, only parts that the server calls the same version are put together.
-        limit_bytes: a larger file is refused.
+        partial: file to which the bytes are written; it is kept if the download fails.
+        title: name of the file, label of the progress bar.
+        patience: timeouts and retries.
+        checked: whether the caller checks the SHA-256 afterwards, which detects a file that changed between two
+            attempts. If not, only parts of the same version, as stated by the server, are combined.
+        limit_bytes: maximum size of the file.
 
     Raises:
-        UserError: the server refuses or stays away, sends no end, or `partial` cannot be written.
+        UserError: the server is unreachable, refuses the file or exceeds the limit, or `partial` cannot be written.
     """
     one = _Transfer(address, partial, title, patience.timeout_seconds, limit_bytes, checked)
     persistently(one.go_on, patience, lambda: size_of(partial) // MIN_BYTES)
@@ -173,7 +175,7 @@ def size_of(path: Path) -> int:
 
 
 def _version_of(response: requests.Response) -> str:
-    """Return the strong entity tag of a file, otherwise its modification time, otherwise nothing."""
+    """Return the strong entity tag of a file, otherwise its modification time, otherwise an empty string."""
     tag = response.headers.get("ETag", "").strip()
     return tag if tag.startswith('"') else response.headers.get("Last-Modified", "").strip()
 

@@ -1,1 +1,1 @@
-"""From measurements of slices to statements: means, intervals that respect neighbouring slices, plain sentences."""
+"""Statistics of metrics: means, confidence intervals, tests, agreement, and conclusions in words."""

@@ -1,7 +1,7 @@
-"""Every network against every baseline: all baselines, and the untouched network.
+"""Comparison of every network with every baseline, including the pretrained network before training.
 
-The summary compares with one baseline, the best on validation. A network that is better than that one may still be no
-better than another; here it has to hold against all, with the tests corrected for their number.
+The summary compares with a single baseline, the best on validation. Here networks are compared with all of them, and
+the tests are corrected for multiple comparisons.
 """
 
 from __future__ import annotations
@@ -18,34 +18,34 @@ from pipeline import plugins
 from pipeline.config.recipe import PRETRAINED
 from pipeline.config.sections import Evaluate
 from pipeline.statistics.bootstrap import Floats
-from pipeline.statistics.measurements import deciding
+from pipeline.statistics.measurements import rows_to_average
 from pipeline.statistics.summary import check_complete, estimate, signed_rank_p, slices_by_method, subject_means
 from pipeline.tables.comparisons import COMPARISONS
 
-FEWEST_PAIRS = 2
-"""A single pair has the effect +1 or -1 whatever it is."""
+MIN_PAIRS = 2
+"""Minimum number of pairs for an effect size; a single pair always has the effect +1 or -1."""
 
 
 def compare_all(rows: pd.DataFrame, settings: Evaluate, seed: int, stacks: Collection[str] = ()) -> pd.DataFrame:
-    """Make the table of comparisons.
+    """Compute the table of comparisons.
 
     Args:
-        rows: measurements of slices and of volumes as a whole, see `read_parts`.
+        rows: values of slices and of whole volumes, see `read_parts`.
         settings: the section `evaluate`.
-        seed: root of the random numbers of the bootstrap, the same as of the summary.
-        stacks: volumes whose slices are pictures without order.
+        seed: random seed of the bootstrap, the same as for the summary.
+        stacks: volumes whose slices are unrelated pictures.
 
     Returns:
-        One row per split, network, region, metric and baseline, see `Comparison`. `diff` is paired, network
-        minus baseline, the mean over volumes, with its bootstrap interval; `effect` is `rank_biserial` over the
-        subjects' mean differences; p is of the signed-rank test over subjects, NaN below six; p_holm is p corrected for
-        all baselines of the same network, split, region and metric.
+        One row per split, network, region, metric and baseline, see `Comparison`. `diff` is the mean paired difference
+        over volumes, network minus baseline, with its bootstrap interval. `effect` is `rank_biserial` of the mean
+        differences of the subjects. `p` is that of the signed-rank test over subjects, NaN for fewer than six. `p_holm`
+        is `p` corrected for all baselines of the same network, split, region and metric.
 
     Raises:
-        UserError: a method was not measured on the slices that the others were.
+        UserError: a method has no value for some of the slices.
     """
     found: list[dict[str, Any]] = []
-    groups: Any = deciding(rows).groupby(["split", "region", "metric"], sort=True)
+    groups: Any = rows_to_average(rows).groupby(["split", "region", "metric"], sort=True)
     for (split, region, metric), group in groups:
         subjects = dict(zip(group["volume"], group["subject"], strict=True))
         tables = {str(volume): slices_by_method(part) for volume, part in group.groupby("volume", sort=True)}
@@ -53,7 +53,7 @@ def compare_all(rows: pd.DataFrame, settings: Evaluate, seed: int, stacks: Colle
         check_complete(tables, set(methods))
         for network, baselines in pairs_of(methods):
             against = [
-                {"baseline": one, **_compared(_differences(tables, network, one), subjects, settings, seed, stacks)}
+                {"baseline": one, **_compare(_differences(tables, network, one), subjects, settings, seed, stacks)}
                 for one in baselines
             ]
             corrected = holm([row["p"] for row in against])
@@ -64,7 +64,7 @@ def compare_all(rows: pd.DataFrame, settings: Evaluate, seed: int, stacks: Colle
 
 
 def pairs_of(methods: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-    """Yield every network with the baselines that it has to beat; the untouched network is both."""
+    """Yield every network with its baselines; the pretrained network is both network and baseline."""
     interpolations = plugins.names("pipeline.baselines")
     baselines = [method for method in methods if method in interpolations or method == PRETRAINED]
     for network in methods:
@@ -73,11 +73,11 @@ def pairs_of(methods: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
 
 
 def _differences(tables: Mapping[str, pd.DataFrame], network: str, baseline: str) -> dict[str, Floats]:
-    with np.errstate(invalid="ignore"):  # of two perfect values
+    with np.errstate(invalid="ignore"):  # difference of two infinite values
         return {volume: (table[network] - table[baseline]).to_numpy() for volume, table in tables.items()}
 
 
-def _compared(
+def _compare(
     differences: Mapping[str, Floats],
     subjects: Mapping[str, str],
     settings: Evaluate,
@@ -95,25 +95,25 @@ def _compared(
 def rank_biserial(differences: Sequence[float]) -> float:
     """Return the matched-pairs rank-biserial correlation (Kerby, Comprehensive Psychology 3:11.IT.3.1, 2014).
 
-    The differences are ranked by their size; it is the share of the sum of ranks that is positive, minus the share that
-    is negative: +1 where every pair has a positive difference, -1 where every one has a negative one. Differences of
-    zero are left out, as in the signed-rank test, whose effect size this is.
+    It is the effect size of the signed-rank test. The differences are ranked by magnitude, and the fraction of the rank
+    sum with a negative sign is subtracted from the fraction with a positive sign: +1 if all differences are positive,
+    -1 if all are negative. Differences of zero are excluded, as in the test.
 
     Returns:
-        -1 to 1; NaN below two pairs that differ, and where a difference is not finite.
+        Value between -1 and 1; NaN for fewer than two non-zero differences, or if a difference is not finite.
     """
     values = np.asarray([one for one in differences if one != 0], dtype=np.float64)
-    if len(values) < FEWEST_PAIRS or not np.isfinite(values).all():
+    if len(values) < MIN_PAIRS or not np.isfinite(values).all():
         return math.nan
     ranks = rankdata(np.abs(values))
     return float(np.sum(np.sign(values) * ranks) / np.sum(ranks))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Correct p values for their number (Holm, Scandinavian Journal of Statistics 6:65-70, 1979).
+    """Correct p values for multiple comparisons (Holm, Scandinavian Journal of Statistics 6:65-70, 1979).
 
     Returns:
-        Corrected values in the same order, at most 1; NaN stays NaN and does not count.
+        Corrected values in the same order, at most 1; NaN values are ignored and stay NaN.
     """
     corrected = [math.nan] * len(p_values)
     tested = sorted((p, index) for index, p in enumerate(p_values) if not math.isnan(p))

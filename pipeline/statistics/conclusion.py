@@ -1,4 +1,4 @@
-"""Statements on the results of networks: who is better, and how far that can be generalised."""
+"""Conclusions in words: which method is better, and to which population this generalises."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ BETTER, WORSE, NO_DIFFERENCE = "is better than", "is worse than", "is not distin
 def findings(
     summary: pd.DataFrame, *, confidence: float = 0.95, title: Callable[[str], str] = str
 ) -> dict[str, list[str]]:
-    """Compare networks with the best baseline, over the foreground or, without it, over the first region.
+    """Compare networks with the best baseline, over the foreground or, if it is absent, over the first region.
 
     Args:
         summary: table with the columns of summary.csv.
-        confidence: coverage of its intervals.
-        title: returns the title of a method.
+        confidence: coverage of the intervals.
+        title: function that returns the title of a method.
 
     Returns:
-        Sentences by test split, one for each network and metric.
+        Sentences by test split, one per network and metric.
     """
     regions = list(summary["region"].unique())
     region = "foreground" if "foreground" in regions else next(iter(regions), "")
@@ -64,7 +64,7 @@ def _by_interval(row: Any, higher_is_better: bool) -> str:
 
 
 def scope(split: str, volumes: pd.DataFrame, stacks: Collection[str] = ()) -> str:
-    """Say to which population the intervals of a split apply.
+    """Return a sentence on the population to which the intervals of a split apply.
 
     Args:
         split: a test split.
@@ -96,21 +96,20 @@ def against_all(
     confidence: float = 0.95,
     title: Callable[[str], str] = str,
 ) -> list[str]:
-    """Say which methods every network is better than, and what the statement is based on.
+    """Return sentences on which methods every network is better than, and on the basis of this conclusion.
 
-    From six subjects on, the corrected signed-rank test over subjects decides. With fewer, no test can be significant,
-    and the intervals over slices decide.
+    With six or more subjects, the conclusion is based on the corrected signed-rank test over subjects. With fewer, no
+    test can be significant, and it is based on the intervals over slices.
 
     Args:
         comparisons: table with the columns of comparisons.csv.
         split: split of the volumes.
-        region: where the metrics were computed.
-        confidence: coverage of the intervals; the significance level is what remains.
-        title: returns the title of a method.
+        region: region of the metrics.
+        confidence: coverage of the intervals; the significance level is 1 - confidence.
+        title: function that returns the title of a method.
 
     Returns:
-        One sentence for each network and metric, and one on their basis; none where the table has no rows for the
-        split.
+        One sentence per network and metric, and one on their basis; empty if the table has no rows for the split.
     """
     rows: Any = comparisons[(comparisons["split"] == split) & (comparisons["region"] == region)]
     if rows.empty:
@@ -121,7 +120,7 @@ def against_all(
 
 
 def _ranking(method: str, metric: str, rows: Any, confidence: float, title: Callable[[str], str]) -> str:
-    """Group the methods that a network is compared with by the result."""
+    """Return a sentence that lists the baselines of a network, grouped by the result."""
     module = plugins.load("pipeline.metrics", metric)
     groups: dict[str, list[str]] = {BETTER: [], WORSE: [], NO_DIFFERENCE: []}
     for _, row in rows.sort_values("baseline").iterrows():

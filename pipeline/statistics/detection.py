@@ -1,18 +1,17 @@
-"""How many inserted structures methods show: rates, their intervals, and the differences between methods.
+"""Detection rates of inserted structures, with confidence intervals and paired differences between methods.
 
-Places in one head are no independent heads, and places in one slice share that slice's anatomy. So subjects are drawn,
-where there are several; of each, slices; and of each slice, places (a bootstrap in two stages: Davison and Hinkley,
-Bootstrap Methods and their Application, section 3.8, Cambridge 1997). Drawing slices alone would make intervals too
-narrow where they are few. A place brings all that was inserted there, at every contrast, and what every method showed
-of it, so that differences between methods are paired.
+Positions in one head are not independent, and positions in one slice share its anatomy. The bootstrap therefore draws
+subjects, if there are several, then slices of each subject, then positions in each slice (multi-stage bootstrap:
+Davison and Hinkley, Bootstrap Methods and their Application, section 3.8, Cambridge 1997). Drawing slices alone would
+give intervals that are too narrow if there are few slices. A position includes the structures inserted there at all
+contrasts and their detection by all methods, so that differences between methods are paired.
 
-The rate at which an observer says "there" where nothing is was set elsewhere in the volume. At the inserted places
-themselves it may differ by chance, or since what carries a structure looks like one, and more so for some methods.
-So methods are also compared by the rate of detection less that of false alarms at the same places (Youden's index,
-Cancer 3:32-35, 1950).
+The false-alarm rate of the observer was fixed elsewhere in the volume. At the inserted positions it may differ by
+chance, or because the background there resembles a structure, and differently so for different methods. Methods are
+therefore also compared by the detection rate minus the false-alarm rate at the same positions (Youden's index, Cancer
+3:32-35, 1950).
 
-Where there is one subject, intervals say what other places and slices of this head would have given, and nothing of
-other heads.
+For a single subject, the intervals apply to other positions and slices of this head, not to other heads.
 """
 
 from __future__ import annotations
@@ -32,19 +31,19 @@ Floats = NDArray[np.float64]
 CONDITION = ["kind", "size_voxels", "contrast"]
 PLACE = ["draw", "kind", "size_voxels", "slice", "place"]
 DETECTED, NET = 1, 2
-"""Columns of resampled sums, beside the first, which counts what was inserted."""
+"""Columns of resampled sums; column 0 counts the inserted structures."""
 
 
 def place_weights(slices: NDArray[np.integer], samples: int, generator: np.random.Generator) -> Floats:
-    """Return how often each place is drawn: slices first, then as many places in each as it has.
+    """Draw slices, then positions within each drawn slice, and return how often each position was drawn.
 
     Args:
-        slices: the slice of each place, shape (places,).
+        slices: slice of each position, shape (positions,).
         samples: number of resamples.
-        generator: source of the random numbers.
+        generator: random number generator.
 
     Returns:
-        Counts, shape (samples, places).
+        Counts, shape (samples, positions).
     """
     names, belongs, sizes = np.unique(slices, return_inverse=True, return_counts=True)
     drawn = generator.multinomial(len(names), np.full(len(names), 1 / len(names)), size=samples)
@@ -55,18 +54,19 @@ def place_weights(slices: NDArray[np.integer], samples: int, generator: np.rando
 
 
 def resampled_sums(places: pd.DataFrame, samples: int, seed: int) -> dict[tuple[Any, ...], Floats]:
-    """Return resampled sums of one volume.
+    """Return the resampled sums of one volume.
 
-    The random numbers hang on the seed and the volume's name alone: all methods are resampled alike.
+    The random numbers depend only on the seed and the name of the volume, so that all methods are resampled
+    identically.
 
     Args:
-        places: the volume's rows of the table of places.
+        places: rows of the volume in the table of positions.
         samples: number of resamples.
-        seed: root of the random numbers.
+        seed: random seed.
 
     Returns:
-        By method, kind, size and contrast: inserted and detected structures, and the latter less the places with false
-        alarms, shape (samples, 3).
+        Arrays of shape (samples, 3) by method, kind, size and contrast, with the numbers of inserted structures, of
+        detected structures, and of detected structures minus false alarms.
     """
     sites: Any = places[PLACE].drop_duplicates()
     sites = sites.sort_values(PLACE, ignore_index=True)
@@ -83,17 +83,18 @@ def resampled_sums(places: pd.DataFrame, samples: int, seed: int) -> dict[tuple[
 
 
 def with_intervals(counts: pd.DataFrame, places: pd.DataFrame, samples: int, confidence: float, seed: int) -> Any:
-    """Return the table of counts of one volume with intervals of the share that was detected.
+    """Add detection rates and their confidence intervals to the counts of one volume.
 
     Args:
-        counts: a volume's rows of the table of detections.
-        places: its rows of the table of places.
+        counts: rows of the volume in the table of detections.
+        places: rows of the volume in the table of positions.
         samples: number of resamples.
         confidence: coverage of the intervals.
-        seed: root of the random numbers.
+        seed: random seed.
 
     Returns:
-        `counts` with the columns rate, ci_low and ci_high: of other slices and places of the same head.
+        `counts` with the columns rate, ci_low and ci_high. The intervals apply to other slices and positions of the
+        same head.
     """
     sums = resampled_sums(places, samples, seed) if len(places) else {}
     keys = counts[["method", *CONDITION]].itertuples(index=False, name=None)
@@ -104,17 +105,17 @@ def with_intervals(counts: pd.DataFrame, places: pd.DataFrame, samples: int, con
 def rate_table(
     volumes: Sequence[tuple[pd.DataFrame, pd.DataFrame]], deliver: str, samples: int, confidence: float, seed: int
 ) -> pd.DataFrame:
-    """Return the rates of every split and method: over all that was inserted, by kind, and by condition.
+    """Compute the detection rates of every split and method: over all structures, by kind, and by condition.
 
     Args:
-        volumes: of each volume, its rows of the table of detections and of the table of places.
+        volumes: for each volume, its rows of the table of detections and of the table of positions.
         deliver: the delivered method, with which the others are compared.
         samples: number of resamples.
         confidence: coverage of the intervals.
-        seed: root of the random numbers.
+        seed: random seed.
 
     Returns:
-        See `DetectionRate`. Differences are paired: of the same resamples.
+        Table with the columns of `DetectionRate`. Differences are paired, computed on the same resamples.
     """
     filled = [pair for pair in volumes if len(pair[0])]
     rows: list[tuple[Any, ...]] = []
@@ -128,30 +129,30 @@ def rate_table(
 
 
 def _conditions(counts: pd.DataFrame) -> list[tuple[Any, ...]]:
-    """All taken together, then each kind, then each condition; None stands for all."""
+    """Return conditions with None for all values: all structures, each kind, and each condition."""
     single = sorted(set(counts[CONDITION].itertuples(index=False, name=None)))
     kinds = sorted({one[0] for one in single})
     return [(None, None, None), *((kind, None, None) for kind in kinds), *single]
 
 
-def _matches(condition: tuple[Any, ...], wanted: tuple[Any, ...]) -> bool:
-    return all(want is None or one == want for one, want in zip(condition, wanted, strict=True))
+def _matches(condition: tuple[Any, ...], pattern: tuple[Any, ...]) -> bool:
+    return all(expected is None or value == expected for value, expected in zip(condition, pattern, strict=True))
 
 
 def _rates(
     split: str,
     counts: pd.DataFrame,
     sums: Mapping[tuple[Any, ...], Floats],
-    wanted: tuple[Any, ...],
+    pattern: tuple[Any, ...],
     deliver: str,
     confidence: float,
 ) -> list[tuple[Any, ...]]:
-    """The rows of one split and condition, a method each."""
-    fits = [_matches(one, wanted) for one in counts[CONDITION].itertuples(index=False, name=None)]
+    """Return the rows of one split and condition, one per method."""
+    fits = [_matches(one, pattern) for one in counts[CONDITION].itertuples(index=False, name=None)]
     chosen: Any = counts[np.array(fits)]
     totals: Any = chosen.groupby("method", sort=True)[["inserted", "detected", "false_alarms"]].sum()
     merged = {
-        method: sum(one for key, one in sums.items() if key[0] == method and _matches(key[1:], wanted))
+        method: sum(one for key, one in sums.items() if key[0] == method and _matches(key[1:], pattern))
         for method in totals.index
     }
     totals = totals.assign(net=totals["detected"] - totals["false_alarms"])
@@ -167,7 +168,7 @@ def _rates(
                 differences += [np.nan] * 3
         rows.append(
             (
-                *(split, method, *wanted, chosen["subject"].nunique()),
+                *(split, method, *pattern, chosen["subject"].nunique()),
                 *(int(total["inserted"]), int(total["detected"]), rates.loc[method, "detected"]),
                 *_interval(_ratio(merged[method], DETECTED), confidence),
                 *(rates.loc[method, "false_alarms"], deliver, *differences),
@@ -177,14 +178,14 @@ def _rates(
 
 
 def _over_subjects(volumes: Sequence[pd.DataFrame], samples: int, seed: int) -> dict[tuple[Any, ...], Floats]:
-    """Resampled sums over volumes: subjects are drawn where there are several, each with all of its volumes."""
+    """Return resampled sums over volumes; if there are several subjects, they are drawn with all their volumes."""
     by_subject: dict[str, list[pd.DataFrame]] = {}
     for places in volumes:
         by_subject.setdefault(str(places["subject"].iloc[0]), []).append(places)
     names = sorted(by_subject)
     generator = np.random.default_rng([seed, *b"subjects"])
     drawn = generator.integers(len(names), size=(len(names), samples))
-    # A subject that is drawn twice shall not bring the same places twice.
+    # A subject that is drawn twice gets independent resamples of its positions.
     resample = generator.integers(samples, size=drawn.shape)
     totals: dict[tuple[Any, ...], Floats] = {}
     for index, name in enumerate(names):
@@ -201,7 +202,7 @@ def _over_subjects(volumes: Sequence[pd.DataFrame], samples: int, seed: int) -> 
 
 
 def _ratio(sums: Any, column: int) -> Floats:
-    """A column of resampled sums over what was inserted; NaN in resamples that hold nothing."""
+    """Return a column of resampled sums divided by the number of inserted structures; NaN for empty resamples."""
     found, inserted = (np.asarray(sums, dtype=np.float64)[:, place] for place in (column, 0))
     return np.divide(found, inserted, out=np.full(len(inserted), np.nan), where=inserted > 0)
 

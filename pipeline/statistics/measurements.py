@@ -1,4 +1,4 @@
-"""Values of metrics: from those of slices to those of volumes."""
+"""Aggregation of metric values from slices to volumes."""
 
 from __future__ import annotations
 
@@ -17,34 +17,31 @@ VOLUME_KEYS = [name for name in VOLUMES.columns if name != "value"]
 
 
 def read_parts(paths: Sequence[Path]) -> pd.DataFrame:
-    """Read the values of all volumes, those of slices and of volumes as a whole, sorted by all columns but the value.
+    """Read the metric values of slices and whole volumes from several files, sorted by all columns but the value.
 
     Raises:
-        UserError: a file is no table of values, or two files contain the same volume.
+        UserError: a file does not contain a table of values, or two files contain the same volume.
     """
     rows = SLICES.read_all(paths).sort_values(SLICE_KEYS, ignore_index=True)
     doubled = sorted(set(rows.loc[rows.duplicated(SLICE_KEYS), "volume"]))
     if doubled:
         names = ", ".join(doubled)
-        raise UserError(f"--parts: these volumes are measured twice: {names}. Give one file a volume.")
+        raise UserError(f"--parts: these volumes occur twice: {names}. Pass one file per volume.")
     return rows
 
 
 def slices_of(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the values of single slices, without those of volumes as a whole."""
+    """Return the values of slices, without those of whole volumes."""
     return rows.loc[rows["slice"] != WHOLE_VOLUME].reset_index(drop=True)
 
 
-def deciding(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows from which the value of each volume is computed.
-
-    That is the row of the volume as a whole where there is one, else those of all of its slices.
-    """
+def rows_to_average(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows whose mean is the value of a volume: that of the whole volume if present, else its slices."""
     first: Any = rows.groupby(VOLUME_KEYS)["slice"].transform("min")
     return rows.loc[(rows["slice"] == WHOLE_VOLUME) | (first != WHOLE_VOLUME)].reset_index(drop=True)
 
 
 def volume_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the value of every volume, method, region and metric: of the whole, or the mean over its slices."""
-    means: Any = deciding(rows).groupby(VOLUME_KEYS, sort=True)["value"].mean()
+    """Return the value of every volume, method, region and metric: of the whole volume, or the mean over slices."""
+    means: Any = rows_to_average(rows).groupby(VOLUME_KEYS, sort=True)["value"].mean()
     return means.reset_index()

@@ -1,4 +1,4 @@
-"""The summary: every method in every split, with intervals, against the best baseline."""
+"""Summary of every method in every split, with confidence intervals and the difference to the best baseline."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline import plugins
 from pipeline.config.sections import Evaluate
 from pipeline.errors import UserError
 from pipeline.statistics.bootstrap import Floats, percentile_interval, resampled_means
-from pipeline.statistics.measurements import deciding, volume_table
+from pipeline.statistics.measurements import rows_to_average, volume_table
 from pipeline.tables.summary import SUMMARY
 
 MIN_SUBJECTS = 6
@@ -22,56 +22,57 @@ MIN_SUBJECTS = 6
 
 
 def choose_baselines(volumes: pd.DataFrame) -> dict[tuple[str, str], str]:
-    """Choose the best baseline for every region and metric, on validation alone.
+    """Choose the best baseline for every region and metric on the validation volumes.
 
-    A region that no validation volume has, such as a structure of a segmentation, takes the choice over the foreground.
+    For a region that no validation volume has, such as a structure of a segmentation, the baseline is chosen over the
+    foreground.
 
     Args:
         volumes: table of volumes.
 
     Returns:
-        Names of methods by (region, metric).
+        Names of baselines by (region, metric).
 
     Raises:
-        UserError: a baseline was never measured on validation.
+        UserError: no baseline has a value on validation.
     """
     baselines = volumes[(volumes["split"] == "val") & volumes["method"].isin(plugins.names("pipeline.baselines"))]
     means: Any = baselines.groupby(["region", "metric", "method"])["value"].mean()
     chosen: dict[tuple[str, str], str] = {}
-    measured = set(means.index.droplevel("method"))
+    evaluated = set(means.index.droplevel("method"))
     for region, metric in sorted({*zip(volumes["region"], volumes["metric"], strict=True)}):
-        judged_by = region if (region, metric) in measured else "foreground"
-        if (judged_by, metric) not in measured:
+        chosen_over = region if (region, metric) in evaluated else "foreground"
+        if (chosen_over, metric) not in evaluated:
             raise UserError(
-                f"no baseline was measured by {metric} over {region} on a volume of split 'val', "
-                "so that there is no baseline to compare with. Give such a volume too."
+                f"no baseline was evaluated with {metric} over {region} on a volume of split 'val', "
+                "so that no baseline can be chosen for comparison. Add such a volume."
             )
-        scores = means.loc[judged_by, metric]
+        scores = means.loc[chosen_over, metric]
         better = plugins.load("pipeline.metrics", metric).HIGHER_IS_BETTER
         chosen[region, metric] = str(scores.idxmax() if better else scores.idxmin())
     return chosen
 
 
 def summarise(rows: pd.DataFrame, settings: Evaluate, seed: int, stacks: Collection[str] = ()) -> pd.DataFrame:
-    """Make the summary table.
+    """Compute the summary table.
 
     Args:
-        rows: measurements of slices and of volumes as a whole, see `read_parts`.
+        rows: values of slices and of whole volumes, see `read_parts`.
         settings: the section `evaluate`.
-        seed: root of the random numbers of the bootstrap.
-        stacks: volumes whose slices are pictures without order.
+        seed: random seed of the bootstrap.
+        stacks: volumes whose slices are unrelated pictures.
 
     Returns:
         One row per split, method, region and metric, see `SummaryRow`. `mean` and `diff` (method minus baseline)
-        are means over the n volumes; p is of Wilcoxon's signed-rank test over subjects (Biometrics Bulletin 1:80-83,
-        1945), NaN where there are fewer than six.
+        are means over the n volumes; `p` is that of Wilcoxon's signed-rank test over subjects (Biometrics Bulletin
+        1:80-83, 1945), NaN for fewer than six subjects.
 
     Raises:
-        UserError: a method was not measured on the slices that the others were, or there is no baseline.
+        UserError: a method has no value for some of the slices, or there is no baseline.
     """
     baselines = choose_baselines(volume_table(rows))
     compared: list[dict[str, Any]] = []
-    groups: Any = deciding(rows).groupby(["split", "region", "metric"], sort=True)
+    groups: Any = rows_to_average(rows).groupby(["split", "region", "metric"], sort=True)
     for (split, region, metric), group in groups:
         baseline = baselines[region, metric]
         compared.extend(
@@ -107,22 +108,22 @@ def _compare(
 
 
 def slices_by_method(part: pd.DataFrame) -> pd.DataFrame:
-    """Return the values of one volume, metric and region: one row a slice, one column a method."""
+    """Return the values of one volume, metric and region, with one row per slice and one column per method."""
     return part.pivot_table(index="slice", columns="method", values="value", aggfunc="first", sort=True)
 
 
 def check_complete(tables: Mapping[str, pd.DataFrame], methods: set[str]) -> None:
-    """Refuse volumes on which a method misses a slice.
+    """Check that all methods have a value for every slice.
 
     Raises:
-        UserError: naming the volume and the method.
+        UserError: a method has no value for some of the slices; the message names the volume and the method.
     """
     for volume, table in tables.items():
         for method in sorted(methods):
             if method not in table or np.isnan(table[method].to_numpy()).any():
                 raise UserError(
-                    f"volume {volume!r}: method {method!r} was not measured on all slices that the others were. "
-                    "Evaluate the volume again with all methods."
+                    f"volume {volume!r}: method {method!r} was not evaluated on the same slices as the other "
+                    "methods. Evaluate the volume again with all methods."
                 )
 
 
@@ -133,9 +134,9 @@ def estimate(
     seed: int,
     stacks: Collection[str] = (),
 ) -> tuple[float, float, float]:
-    """Return the mean over volumes of the means over slices, and the bounds of its interval.
+    """Return the mean over volumes of the means over slices, and the bounds of its confidence interval.
 
-    The bounds are NaN where there is nothing to draw from: one subject, and one value a volume. Arguments as in
+    The bounds are NaN if nothing can be resampled: one subject with one value per volume. Arguments as in
     `resampled_means`.
     """
     mean = float(np.mean([values.mean() for values in series.values()]))
@@ -148,9 +149,9 @@ def estimate(
 
 
 def signed_rank_p(differences: Mapping[str, Floats], subjects: Mapping[str, str]) -> float:
-    """Return the two-sided p of the signed-rank test over the subjects' mean differences.
+    """Return the two-sided p value of the signed-rank test over the mean differences of the subjects.
 
-    NaN below six subjects, and where nothing differs.
+    It is NaN for fewer than six subjects, and if all differences are zero.
     """
     means = subject_means(differences, subjects)
     if len(means) < MIN_SUBJECTS or not any(means):
@@ -160,7 +161,7 @@ def signed_rank_p(differences: Mapping[str, Floats], subjects: Mapping[str, str]
 
 
 def subject_means(differences: Mapping[str, Floats], subjects: Mapping[str, str]) -> list[float]:
-    """Return one number a subject: the mean over its volumes of the means over their slices."""
+    """Return one value per subject: the mean over its volumes of the means over slices."""
     by_subject: dict[str, list[float]] = {}
     for volume, values in differences.items():
         by_subject.setdefault(subjects[volume], []).append(float(values.mean()))

@@ -1,4 +1,4 @@
-"""`python -m pipeline.steps STEP ...`: one command a step of the workflow."""
+"""`python -m pipeline.steps STEP ...`: one command per step of the workflow."""
 
 from __future__ import annotations
 

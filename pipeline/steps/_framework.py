@@ -20,13 +20,13 @@ from pipeline.config.base import Section
 from pipeline.config.load import read_entry, read_section
 from pipeline.console import WRONG_COMMAND_LINE, docstring_summary, exit_status, start_logging
 
-# Threads that spin while they wait slow down all others: with one other busy process on two cores, a training step took
-# 2.5 times as long. OpenMP reads this when torch is loaded.
+# Busy-waiting threads slow down all others: with one other busy process on two cores, a training step took 2.5 times as
+# long. OpenMP reads this when torch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def section(model: type[Section]) -> Parameter:
-    """Return the annotation of an option that takes a section of the configuration: as JSON, or a file that has it."""
+    """Return the annotation of an option that takes a section of the configuration, as JSON or as a file."""
     return _read_by(lambda text: read_section(model, text), "JSON|FILE")
 
 
@@ -35,7 +35,7 @@ def entry(model: Any, name: str) -> Parameter:
 
     Args:
         model: type of the entry.
-        name: what messages call the entry, such as "source".
+        name: name of the entry in messages, such as "source".
     """
     return _read_by(lambda text: read_entry(model, text, name), "JSON")
 
@@ -111,7 +111,7 @@ def _expanded(arguments: Sequence[str]) -> Iterator[str]:
 
 
 def _given(arguments: Iterable[str], model: Any) -> list[str]:
-    """Leave out options without a value whose default is None: a rule names no file where a run has none."""
+    """Leave out options without a value whose default is None: a rule passes no file if a run has none."""
     optional = {f"--{field.name.replace('_', '-')}" for field in fields(model) if field.default is None}
     kept = list(arguments)
     following = [*kept[1:], "--"]

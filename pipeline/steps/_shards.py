@@ -1,4 +1,4 @@
-"""Volumes of a shard: progress, folders that appear when they are complete, writing in the background."""
+"""Volumes of a shard: progress, atomic output folders, writing in the background."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MANIFEST = "manifest.json"
 
 
 def each(files: Sequence[Path]) -> Iterator[Path]:
-    """Yield the files of a shard's volumes; where there are several, the log names each before it is processed."""
+    """Yield the files of a shard's volumes; if there are several, each is logged before it is processed."""
     for number, path in enumerate(files, start=1):
         if len(files) > 1:
             logger.info("%d of %d: %s", number, len(files), path.name.partition(".")[0])
@@ -32,7 +32,7 @@ def new_folder(target: Path) -> Iterator[Path]:
     """Yield a temporary folder that becomes `target`, with a manifest of its files, when the block ends without error.
 
     Raises:
-        UserError: the folder cannot be made or written to, or the disk is full.
+        UserError: the folder cannot be created or written to, or the disk is full.
     """
     with folder_beside(target) as folder:
         yield folder
@@ -54,7 +54,7 @@ def files_in(folder: Path) -> list[Path]:
 
 
 def files_of(volume: str, paths: Sequence[Path]) -> list[Path]:
-    """Return the files of a volume among files and folders of results: a name is a volume's id and a suffix.
+    """Return the files of a volume among files and folders of results, which are named <volume id>.<suffix>.
 
     Ids contain no dots.
 
@@ -64,12 +64,12 @@ def files_of(volume: str, paths: Sequence[Path]) -> list[Path]:
     candidates = [one for path in paths for one in (sorted(path.glob(f"{volume}.*")) if path.is_dir() else [path])]
     found = [path for path in candidates if path.name.partition(".")[0] == volume]
     if not found:
-        raise UserError(f"volume {volume!r}: no file is named after it among {', '.join(map(str, paths))}.")
+        raise UserError(f"volume {volume!r}: no file of that name among {', '.join(map(str, paths))}.")
     return found
 
 
 class BackgroundWriter:
-    """Write one result in a thread while the next one is computed; at most one result waits."""
+    """Write one result in a thread while the next one is computed; at most one result is queued."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(max_workers=1)
@@ -79,13 +79,13 @@ class BackgroundWriter:
         """Call a function in the background, after the previous call has ended.
 
         Raises:
-            Exception: what the previous call raised.
+            Exception: raised by the previous call.
         """
         self.wait()
         self._writing = self._pool.submit(function, *arguments)
 
     def wait(self) -> None:
-        """Wait until everything is written, and raise what the last call raised."""
+        """Wait until everything is written; raise the exception of the last call, if any."""
         writing, self._writing = self._writing, None
         if writing:
             writing.result()
@@ -97,7 +97,7 @@ class BackgroundWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Finish writing; an error of the block precedes one of the last call."""
+        """Finish writing; an error of the block takes precedence over one of the last call."""
         try:
             if error is None:
                 self.wait()

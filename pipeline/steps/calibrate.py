@@ -1,6 +1,6 @@
 """Calibrate the uncertainty maps of a method on the validation volumes.
 
-The calibration factor turns TTA standard deviations into expected absolute errors: pipeline/fidelity/uncertainty.py.
+The calibration factor converts TTA standard deviations to expected absolute errors: pipeline/fidelity/uncertainty.py.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Options:
     hr: list[Path]
     """Extracted validation volumes (.safetensors)."""
     predictions: list[Path]
-    """Volumes as the delivered method restored them, or folders of them."""
+    """Volumes restored by the delivered method, or folders of them."""
     tta_std: list[Path]
     """Standard deviations over flips and transposes, or folders of them (.safetensors)."""
     output: Path

@@ -23,7 +23,7 @@ class Options:
     weights: Path
     """Downloaded weights of VGG16 or VGG19 (.onnx, .pth or .safetensors)."""
     source: Annotated[Source, entry(Source, "source")]
-    """Entry of the weights in the table of sources, with the architecture."""
+    """Entry of the weights in the table of sources, with the architecture of the network."""
     output: Path
     """The feature network (.safetensors)."""
 
@@ -32,7 +32,7 @@ def run(options: Options) -> None:
     """Write the convolutions of the VGG.
 
     Raises:
-        UserError: the source describes no VGG, or the file does not fit its description.
+        UserError: the source describes no VGG, or the file does not match its description.
     """
     vgg = feature_network(options.weights, options.source)
     save_vgg(options.output, vgg, calibration_of(vgg))

@@ -1,4 +1,4 @@
-"""Convert downloaded weights to a one-channel network: the start of fine-tuning, and the method `pretrained`."""
+"""Convert downloaded weights to a one-channel network, used as the initial network and as the method `pretrained`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Options:
     weights: Path
     """Downloaded weights (.bin, .pth or .safetensors)."""
     source: Annotated[Source, entry(Source, "source")]
-    """Entry of the weights in the table of sources, with the shape of the network."""
+    """Entry of the weights in the table of sources, with the architecture of the network."""
     factor: int = 4
     """Factor by which slices are enlarged."""
     along: Along = "both"
@@ -39,7 +39,7 @@ def run(options: Options) -> None:
     """Write generator, model card and an empty history.
 
     Raises:
-        UserError: the source describes no network, or the file does not fit its description.
+        UserError: the source describes no network, or the file does not match its description.
     """
     source, output = options.source, options.output
     adapted = one_channel_generator(options.weights, source, options.factor, options.along)
@@ -47,7 +47,7 @@ def run(options: Options) -> None:
     write_text(output / "model_card.md", pretrained_card(source, adapted))
     write_history(output / "history.csv", [])
     logger.info(
-        "%s: %s of %d blocks, factor %d, folded to one channel",
+        "%s: %s of %d blocks, factor %d, converted to one channel",
         source.title or options.weights.name,
         adapted.shape.architecture,
         adapted.shape.blocks,

@@ -38,7 +38,7 @@ def run(options: Options) -> None:
     """Write the low-resolution volume and the forward model."""
     image = map_image(options.input)
     model = forward_model(image, options.settings, options.seed)
-    # More threads would pay for large products alone, and add up in another order.
+    # More threads only speed up large products, and change the order of summation.
     with threadpool_limits(limits=1, user_api="blas"):
         write_image(options.output, degrade(image, model))
     write_json(options.forward_model, model.to_json())

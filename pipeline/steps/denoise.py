@@ -1,4 +1,4 @@
-"""Denoise the references of volumes by self-supervision; see `pipeline.physics.denoised_reference`."""
+"""Apply self-supervised denoising to the references; see `pipeline.physics.denoised_reference`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Write the results of images from BIDS folders as a BIDS data set of derivatives.
 
-Beside every image is a sidecar (JSON) with its source and the method. The standard: Brain Imaging Data Structure
-1.10, common data types of derivatives.
+Every image has a sidecar (JSON) with its source and the method. Follows BIDS 1.10 (Brain Imaging Data Structure),
+common data types of derivatives.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ logger = logging.getLogger(__name__)
 BIDS_VERSION = "1.10.0"
 
 RESULT = (
-    "Super-resolved by BrainSR ({method}) from a low-resolution image that was made of the source with the ForwardModel"
+    "Super-resolved by BrainSR ({method}) from a low-resolution image simulated from the source with the ForwardModel"
 )
 MAP = (
-    "Absolute error to expect in the image of the same name with desc-brainsr, super-resolved by BrainSR ({method}): "
-    "its disagreement over flips and transposes, in its units"
+    "Expected absolute error of the image of the same name with desc-brainsr, super-resolved by BrainSR ({method}): "
+    "its calibrated standard deviation over flips and transposes, in its units"
 )
 MILLIMETRES = {"meter": 1e3, "mm": 1.0, "micron": 1e-3}
-"""Per unit of length as nibabel calls it; files that name none are in millimetres, as is the custom."""
+"""Millimetres per unit of length, by the name of the unit in nibabel; by convention, files without a unit use mm."""
 KEPT_KEYS = ("SkullStripped",)
-"""What a result has in common with the image it was made of, where that image's own sidecars tell it."""
+"""Keys that are copied from the sidecars of the source image, if present."""
 
 
 def sidecar(
@@ -56,15 +56,15 @@ def sidecar(
     raw: Mapping[str, Any],
     description: str = RESULT,
 ) -> dict[str, Any]:
-    """Return what is written down beside a result.
+    """Return the sidecar of a result.
 
     Args:
-        source: the image that it was made of.
-        link: name of that image's data set among the DatasetLinks.
-        method: that made it.
-        forward_model: by which the low-resolution image came about; see `pipeline.physics.forward`.
-        size: of the result's voxels, as `size_of` gives it.
-        raw: what the sidecars of the image that it was made of say together.
+        source: the source image.
+        link: name of the source image's data set in DatasetLinks.
+        method: method that restored the image.
+        forward_model: forward model of the low-resolution image; see `pipeline.physics.forward`.
+        size: voxel size of the result, as returned by `size_of`.
+        raw: merged sidecars of the source image.
         description: RESULT or MAP.
     """
     known = {key: raw[key] for key in KEPT_KEYS if key in raw}
@@ -81,12 +81,12 @@ def sidecar(
 
 
 def size_of(image: Path, voxel_um: Sequence[float], raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the size of a result's voxels as it stands in a sidecar.
+    """Return the keys of a sidecar that describe the voxel size of a result.
 
     Args:
-        image: the result; the header of a NIfTI file tells the size.
-        voxel_um: x, y and z of a micrograph in micrometres; empty where it is not known.
-        raw: what the sidecars of the image say: a result lies on the grid of its source.
+        image: the result; for NIfTI, the size is read from the header.
+        voxel_um: voxel size of a micrograph along x, y and z in micrometres; empty if unknown.
+        raw: merged sidecars of the source image, which has the same grid as the result.
 
     Raises:
         UserError: the image cannot be read.
@@ -106,10 +106,10 @@ def size_of(image: Path, voxel_um: Sequence[float], raw: Mapping[str, Any]) -> d
 
 
 def write_image(image: Path, output: Path) -> None:
-    """Write a result under its new name, whole or not at all; where that is a folder (OME-Zarr), it is unpacked.
+    """Write a result atomically under its new name; OME-Zarr is unpacked to a folder.
 
     Raises:
-        UserError: it cannot be read.
+        UserError: the result cannot be read.
     """
     if output.suffix != ".zarr":
         with replacing(output) as partial:
@@ -117,7 +117,7 @@ def write_image(image: Path, output: Path) -> None:
         return
     try:
         with folder_beside(output) as folder, ZipFile(image) as archive:
-            archive.extractall(folder)  # our own archive, and zipfile keeps its members inside the folder
+            archive.extractall(folder)  # written by this package; zipfile does not write outside the folder
             publish_folder(folder, output)
     except (OSError, BadZipFile) as error:
         raise UserError(f"cannot read {image}: {error}. Delete it and run again.") from error
@@ -130,9 +130,9 @@ def data_set_description(
 
     Args:
         run: name of the run.
-        method: that made the results.
-        links: place of every data set that images were taken from, by its name in the sidecars.
-        raw: the descriptions of these data sets, by the same names.
+        method: method that restored the images.
+        links: location of every source data set, by its name in the sidecars.
+        raw: descriptions of these data sets, by the same names.
     """
     titles = [str(raw[name].get("Name", name)) for name in links]
     licences = sorted({str(one["License"]) for one in raw.values() if "License" in one})
@@ -148,26 +148,26 @@ def data_set_description(
 
 
 def _source(raw: Mapping[str, Any], place: str) -> dict[str, str]:
-    """Name a data set by its DOI where it has one, else by where it lies."""
+    """Return the DOI of a data set if it has one, otherwise its location."""
     return {"DOI": str(raw["DatasetDOI"])} if "DatasetDOI" in raw else {"URL": place}
 
 
 def place_of(root: str, output: Path) -> str:
-    """Return where a data set lies as seen from the folder of derivatives; an absolute path becomes an address."""
+    """Return the path of a data set relative to the folder of derivatives; an absolute path becomes a file URI."""
     path = Path(root)
     return path.as_uri() if path.is_absolute() else Path(os.path.relpath(path, output.parent)).as_posix()
 
 
 class Derivative(Section):
-    """A result that becomes a derivative.
+    """A result that is written as a derivative.
 
     Attributes:
-        name: path among the derivatives, without an extension: sub-01/anat/sub-01_desc-brainsr_T1w.
-        volume: its id.
+        name: path in the folder of derivatives, without extension: sub-01/anat/sub-01_desc-brainsr_T1w.
+        volume: id of the volume.
         source: the image of the BIDS folder.
-        link: name of the image's data set among the DatasetLinks.
-        voxel_um: size of a micrograph's voxel along x, y and z in micrometres; empty where it is not known.
-        error_map: whether it is the error map.
+        link: name of the image's data set in DatasetLinks.
+        voxel_um: voxel size of a micrograph along x, y and z in micrometres; empty if unknown.
+        error_map: whether the result is an error map.
     """
 
     name: str
@@ -179,7 +179,7 @@ class Derivative(Section):
 
 
 BIDS_SUFFIXES = {".ome.tiff": ".ome.tif", ".ome.zarr.zip": ".ome.zarr"}
-"""Suffixes that BIDS spells otherwise."""
+"""Suffixes that differ in BIDS."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,7 +193,7 @@ class Options:
     run: str
     """Name of the run."""
     method: str
-    """Method that is delivered."""
+    """Delivered method."""
     links: Annotated[dict[str, str], entry(dict[str, str], "links")]
     """Folders of the BIDS data sets of the sources, by their names in the sidecars."""
     output: Path
@@ -224,7 +224,7 @@ def write_derivative(derivative: Derivative, results: Path, method: str, folder:
     Args:
         derivative: the result.
         results: folder of the run.
-        method: method that is delivered.
+        method: delivered method.
         folder: folder of the derivatives.
 
     Raises:
@@ -236,7 +236,7 @@ def write_derivative(derivative: Derivative, results: Path, method: str, folder:
         path for path in (results / "sr").glob(f"{stem}*") if derivative.error_map or ".uncertainty" not in path.name
     ]
     if not candidates:
-        raise UserError(f"{results / 'sr'}: has no file {stem}*; delete {results / 'published'} and run again.")
+        raise UserError(f"{results / 'sr'}: contains no file {stem}*; delete {results / 'published'} and run again.")
     image = candidates[0]
     suffix = image.name.removeprefix(stem.removesuffix("."))
     write_image(image, folder / f"{derivative.name}{BIDS_SUFFIXES.get(suffix, suffix)}")

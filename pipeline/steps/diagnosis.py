@@ -1,7 +1,7 @@
-"""Compare the classes of restored pictures with those of the references, by a classifier trained on split train.
+"""Compare the predicted classes of restored pictures and references, by a classifier trained on the split train.
 
-The classes are the folders of the pictures in a collection. Without folders there are no classes, and the table has no
-rows.
+The classes are the folders of the pictures in a collection. Without folders there are no classes, and the table is
+empty.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ class Options:
     """Options of the step."""
 
     train: list[Path]
-    """Extracted stacks of pictures that the classifier is trained on (.safetensors)."""
+    """Extracted stacks of pictures on which the classifier is trained (.safetensors)."""
     hr: list[Path]
     """Extracted stacks of pictures that were restored (.safetensors)."""
     predictions: list[Path]
     """Restored stacks, or folders of them; the folders are named after the methods."""
     output: Path
-    """One row a split and method (.csv)."""
+    """One row per split and method (.csv)."""
     seed: int = 0
     """Seed of the classifier and of the bootstrap."""
     threads: int = 2
-    """Threads that compute."""
+    """Number of threads."""
     settings: Annotated[Evaluate, section(Evaluate)] = field(default_factory=Evaluate)
     """Section `evaluate` of the configuration."""
 
@@ -74,7 +74,7 @@ def run(options: Options) -> None:
     )
     DIAGNOSIS.write(options.output, table)
     if table.empty:
-        logger.info("no two classes of pictures to learn: the table has no rows")
+        logger.info("fewer than two classes of pictures: the table is empty")
     for split, several in parts.items():
         accuracy = 100 * joined(several).accuracy(REFERENCE)
         logger.info("split %s: accuracy of the classifier on the references: %.1f %%", split, accuracy)

@@ -1,7 +1,7 @@
 """Fetch a source, check it, and record its licence and checksums.
 
-What was downloaded is kept in the folder of archives, so that nothing is fetched twice; the wanted file is taken
-from there. Beside it, FILE.source.json records title, licence, citation and checksums.
+Downloads are cached in the archive folder, from which the file is copied. FILE.source.json, in the same folder as the
+copy, records title, licence, citation and checksums.
 """
 
 from __future__ import annotations
@@ -9,96 +9,71 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from pipeline import plugins
 from pipeline.config.known import known_sources
-from pipeline.config.sources import HttpSource, LocalSource, S3Source, Source
+from pipeline.config.sources import LocalSource, S3Source, Source
 from pipeline.errors import UserError
-from pipeline.files import replacing, sha256_of, write_json
+from pipeline.files import replacing, sha256_of
 from pipeline.sources.chunks import read_pieces, write_pieces
+from pipeline.sources.download_record import DownloadRecord
 from pipeline.sources.members import read_member
 from pipeline.sources.packing import pack
-from pipeline.sources.retries import Patience, shown
+from pipeline.sources.retries import Patience
 from pipeline.steps._framework import entry
 
 logger = logging.getLogger(__name__)
 
 KINDS = "pipeline.sources.kinds"
 ARCHIVES_VARIABLE = "BRAINSR_ARCHIVES"
-"""Environment variable with the folder of downloads, for workflows that share one."""
-
-
-def record(name: str, source: Source, sha256: str, size_bytes: int) -> dict[str, Any]:
-    """Return what is written down about a file.
-
-    Args:
-        name: name of the source.
-        source: its entry of the configuration.
-        sha256: of the wanted file.
-        size_bytes: of the wanted file.
-
-    Returns:
-        The keys of the entry that are set, without `network`, and name, sha256 (of the wanted file),
-        downloaded_sha256 (of the whole download) and size_bytes.
-    """
-    entry = source.model_dump(exclude={"network", "sha256"}, exclude_none=True)
-    if isinstance(source, HttpSource):
-        entry["url"] = shown(source.url)
-    return {
-        **entry,
-        "name": name,
-        "sha256": sha256,
-        "downloaded_sha256": source.sha256 or sha256,
-        "size_bytes": size_bytes,
-    }
+"""Environment variable with the archive folder, for workflows that share one."""
 
 
 def download(
     name: str, source: Source, output: Path, archives: Path, patience: Patience, fetched: Path | None = None
 ) -> None:
-    """Make the wanted file of a source and its record, FILE.source.json, beside it.
+    """Write the file of a source, and its record FILE.source.json in the same folder.
 
     Args:
         name: name of the source.
         source: its entry of the configuration.
-        output: the wanted file.
-        archives: folder of downloaded files.
-        patience: how long a server is waited for.
-        fetched: a copy of what the source names, where it is here already.
+        output: the file to write.
+        archives: archive folder.
+        patience: timeouts and retries.
+        fetched: local copy of the source, if it exists already.
 
     Raises:
-        UserError: naming the source.
+        UserError: the source cannot be fetched; the message names it.
     """
     try:
         original = fetched or plugins.load(KINDS, source.kind).fetch(source, archives, patience)
         sha256, size_bytes = take(original, source, output)
     except UserError as error:
         raise UserError(f"source {name!r}: {error}") from error
-    write_json(record_path(output), record(name, source, sha256, size_bytes))
+    DownloadRecord.of(name, source, sha256, size_bytes).write(record_path(output))
     logger.info("%s: %s, %d bytes, SHA-256 %s", name, output, size_bytes, sha256)
 
 
 def record_path(output: Path) -> Path:
-    """Return the path of the record that stands beside a file."""
+    """Return the path of the record of a file."""
     return output.with_name(output.name + ".source.json")
 
 
 def take(original: Path, source: Source, output: Path) -> tuple[str, int]:
-    """Copy the wanted file, or the wanted member of an archive, to `output`, whole or not at all.
+    """Copy a file, or a member of an archive, to `output` atomically.
 
-    What was downloaded is checked already; the user's own files, and those of S3, are checked here.
-
-    A folder of pictures becomes a zip archive of them, so that all stages after this one read one checked file.
+    Downloads are already checked; local files and those from S3 are checked here. A folder of pictures is packed into a
+    zip archive, so that all later steps read one checked file.
 
     Returns:
-        SHA-256 and size in bytes of the wanted file.
+        SHA-256 and size in bytes of `output`.
 
     Raises:
-        UserError: the original cannot be read or is not the file it should be, or `output` cannot be written.
+        UserError: the original cannot be read or has another SHA-256, or `output` cannot be written.
     """
     if source.member is not None and isinstance(source, LocalSource | S3Source):
         _check(original, source, sha256_of(original))
@@ -117,7 +92,7 @@ def take(original: Path, source: Source, output: Path) -> tuple[str, int]:
 def _check(original: Path, source: Source, found: str) -> None:
     if source.sha256 not in (None, found):
         raise UserError(
-            f"{original} is not the file it should be: expected SHA-256 {source.sha256}, found {found}. "
+            f"{original} has an unexpected checksum: expected SHA-256 {source.sha256}, found {found}. "
             "Restore the file, or correct the key sha256."
         )
 
@@ -135,9 +110,9 @@ class Options:
     output: Path
     """The file of the source; its record is written beside it."""
     archives: Annotated[Path, Parameter(env_var=ARCHIVES_VARIABLE)] = Path("resources/archives")
-    """Folder of whole downloads, each under its checksum, which several workflows may share."""
+    """Archive folder: complete downloads by checksum; several workflows may share it."""
     attempts: Annotated[int, Number(gt=0)] = Patience.attempts
-    """Maximum number of attempts in a row that transfer nothing new."""
+    """Maximum number of consecutive attempts without progress."""
     retry_delay: Annotated[float, Number(gt=0)] = Patience.delay_seconds
     """Delay before the second attempt, in seconds; doubled with every further one."""
     timeout: Annotated[float, Number(gt=0)] = Patience.timeout_seconds
@@ -152,8 +127,6 @@ def run(options: Options) -> None:
     """
     known, name = known_sources(), options.name
     if options.source is None and name not in known:
-        raise UserError(
-            f"there is no known source {name!r}; {plugins.suggest(name, known)} Or describe it with --source."
-        )
+        raise UserError(f"unknown source {name!r}; {plugins.suggest(name, known)} Or describe it with --source.")
     patience = Patience(options.attempts, options.retry_delay, options.timeout)
     download(name, options.source or known[name], options.output, options.archives, patience, options.fetched)

@@ -1,8 +1,7 @@
-"""Find near-duplicate pictures and volumes in different splits, see pipeline/fidelity/duplicates.py."""
+"""Find near-duplicate pictures and volumes in different splits; see pipeline/fidelity/duplicates.py."""
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -14,8 +13,6 @@ from pipeline.fidelity.duplicates import ORDER, hashed, hashed_slices, log_count
 from pipeline.steps._framework import entry, section
 from pipeline.tables.duplicates import DUPLICATES
 
-logger = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
@@ -26,11 +23,11 @@ class Options:
     sources: list[str] = field(default_factory=list)
     """Sources of the archives, in the same order."""
     volumes: Annotated[tuple[Volume, ...], entry(tuple[Volume, ...], "volumes")] = ()
-    """Entries of the stacks."""
+    """Entries of the stacks of pictures in the configuration."""
     extracted: list[Path] = field(default_factory=list)
-    """Extracted volumes (.safetensors) that are no stacks."""
+    """Extracted volumes that are not stacks of pictures (.safetensors)."""
     output: Path
-    """One row a pair of near-duplicates in different splits (.csv)."""
+    """One row per pair of near-duplicates in different splits (.csv)."""
     settings: Annotated[Duplicates, section(Duplicates)] = field(default_factory=Duplicates)
     """Section `duplicates` of the configuration."""
 

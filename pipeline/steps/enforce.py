@@ -1,6 +1,7 @@
-"""Stop the run, or warn, where delivered volumes contradict the measurement (`evaluate.on_gate_failure`).
+"""Stop the run, or warn, if delivered volumes are inconsistent with the low-resolution input.
 
-It is the last step, so that all pages exist when it stops.
+The key `evaluate.on_gate_failure` selects which. This is the last step, so all reports are written before it stops
+the run.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ class Options:
     gates: Path
     """Table of the consistency gates (.csv)."""
     method: str
-    """Method that is delivered."""
+    """Delivered method."""
     on_gate_failure: Literal["warn", "fail"] = "warn"
-    """fail: stop with an error where the method fails a gate; warn: record it and continue."""
+    """fail: stop with an error if the method fails a gate; warn: log a warning and continue."""
     output: Path
-    """The verdict in words (.txt)."""
+    """The verdict as text (.txt)."""
 
 
 def run(options: Options) -> None:
@@ -44,7 +45,7 @@ def run(options: Options) -> None:
         if options.on_gate_failure == "fail":
             raise UserError(
                 f"{text}\nevaluate.on_gate_failure is fail, so the run stops here; all results and reports "
-                "are written. Do not use these volumes before the cause is found, or set "
+                "are written. Find the cause before you use these volumes, or set "
                 "evaluate.on_gate_failure: warn."
             )
         logger.warning("%s", text)

@@ -32,13 +32,13 @@ class Options:
     predictions: list[Path]
     """Restored volumes, or folders of them; the folders are named after the methods."""
     lr: list[Path] = field(default_factory=list)
-    """Low-resolution volumes (.safetensors), in the same order; some metrics need them."""
+    """Low-resolution volumes (.safetensors), in the same order; required by some metrics."""
     features: Path | None = None
-    """Feature network (.safetensors, from the step convert_vgg); some metrics need it."""
+    """Feature network (.safetensors, from the step convert_vgg); required by some metrics."""
     denoised: list[Path] = field(default_factory=list)
-    """Denoised references, or folders of them (from the step denoise); the region denoised needs them."""
+    """Denoised references, or folders of them (from the step denoise); required by the region denoised."""
     output: Path
-    """One row a slice, region, metric and method (.csv)."""
+    """One row per slice, region, metric and method (.csv)."""
     settings: Annotated[Evaluate, section(Evaluate)] = field(default_factory=Evaluate)
     """Section `evaluate` of the configuration."""
 
@@ -47,15 +47,15 @@ def run(options: Options) -> None:
     """Write the table.
 
     Raises:
-        UserError: a file is missing that a metric or region needs, or cannot be read.
+        UserError: a file that a metric or region requires is missing or cannot be read.
     """
     settings = options.settings
     if DENOISED in settings.regions and not options.denoised:
-        raise UserError("--denoised: evaluate.regions names denoised; give the file of the step denoise.")
+        raise UserError("--denoised: evaluate.regions includes denoised; give the output of the step denoise.")
     needed = {extra for extra in ("lr", "features") for metric in settings.metrics if needs(metric, extra)}
     features = None
     if options.features and "features" in needed:
-        # Other metrics are computed in an environment without torch.
+        # The environment for other metrics has no torch.
         from pipeline.models.features import read_features
 
         features = read_features(options.features)

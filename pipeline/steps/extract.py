@@ -1,4 +1,4 @@
-"""Extract a volume: read its file, cut its block of slices and normalise it; see pipeline/formats/io/extraction.py."""
+"""Extract a volume: read its file, select its block of slices and normalise it; see pipeline.formats.io.extraction."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Options:
     volume: Annotated[Volume, entry(Volume, "volume")]
     """Entry of the volume in the configuration."""
     format: str | None = None
-    """Format of the file (default: recognised by its name or content)."""
+    """Format of the file (default: detected from its name or content)."""
     segmentation: Path | None = None
     """Label volume on the grid of the volume; each of its labels becomes a mask."""
     duplicates: Path | None = None
-    """Table of the step duplicates (.csv), for pictures; without it, none is excluded as a near-duplicate."""
+    """Table of near-duplicate pictures to exclude (.csv, from the step duplicates)."""
     settings: Annotated[Extract, section(Extract)] = field(default_factory=Extract)
     """Section `extract` of the configuration."""
 

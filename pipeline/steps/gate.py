@@ -1,4 +1,4 @@
-"""Apply the consistency gate to restored volumes: do they agree with the LR input within its noise?
+"""Apply the consistency gate to restored volumes: test whether they are consistent with the LR input within its noise.
 
 No reference is needed: each volume is degraded again by the recorded forward model and compared with the LR input. Four
 gates are applied to each method: residual (power beyond the noise), local (added or removed structures of lesion size),
@@ -32,11 +32,11 @@ class Options:
     """Options of the step."""
 
     lr: list[Path]
-    """Low-resolution volumes: the measurements (.safetensors)."""
+    """Low-resolution volumes: the LR inputs (.safetensors)."""
     predictions: list[Path]
     """Restored volumes, or folders of them; the folders are named after the methods."""
     output: Path
-    """One row a volume, method and gate (.csv)."""
+    """One row per volume, method and gate (.csv)."""
 
 
 def run(options: Options) -> None:

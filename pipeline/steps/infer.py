@@ -18,7 +18,7 @@ from pipeline.config.sections import Infer
 from pipeline.errors import about
 from pipeline.formats.io.container import read_image, write_image
 from pipeline.formats.io.predictions import restored_image, suffix_of, write_prediction
-from pipeline.inference.memory import use_memory
+from pipeline.inference.memory import limit_memory
 from pipeline.inference.restoration import Restored, check_restored, network_on, restore_measured
 from pipeline.models.device import choose_device, use_threads
 from pipeline.physics.low_resolution import LowResolutionImage
@@ -43,9 +43,9 @@ class Options:
     others: list[Path] = field(default_factory=list)
     """generator.safetensors of further networks that contribute to the standard deviation."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Device that computes."""
+    """Compute device."""
     memory_mb: Annotated[int | None, Number(gt=0)] = None
-    """Memory limit, in MB; fewer slices are computed at a time (default: the free memory)."""
+    """Memory limit in MB; reduces the number of slices per batch (default: the free memory)."""
     settings: Annotated[Infer, section(Infer)] = field(default_factory=Infer)
     """Section `infer` of the configuration."""
 
@@ -54,11 +54,11 @@ def run(options: Options) -> None:
     """Restore the volumes; each is written while the next one is computed.
 
     Raises:
-        UserError: a file cannot be read, the device cannot be used, or a result of the delivered method disagrees with
-            the measurement; for other methods, that is logged as a warning.
+        UserError: a file cannot be read, the device cannot be used, or a result of the delivered method is
+            inconsistent with the LR input; for other methods, this is logged as a warning.
     """
     settings = options.settings
-    use_memory(options.memory_mb)
+    limit_memory(options.memory_mb)
     use_threads(settings.threads)
     device = choose_device(options.device)
     networks = [network_on(path, device) for path in (options.model, *options.others)]
@@ -80,7 +80,7 @@ def write_restored(image: LowResolutionImage, restored: Restored, output: Path, 
 
     Args:
         image: the low-resolution volume.
-        restored: what the networks return.
+        restored: results of the networks.
         output: folder of restored volumes.
         tta_std: folder of standard deviations.
     """

@@ -1,7 +1,8 @@
-"""Insert small structures into volumes, restore these with every method, and count the detections of an observer.
+"""Insert small structures, restore them with every method, and count the structures detected by a model observer.
 
-See pipeline/fidelity/insertion: the structures lie in a few slices of the reference, which are degraded by the volume's
-own forward model with its own noise. Networks receive the noise level of the whole volume, as in the step infer.
+See pipeline/fidelity/insertion: the structures are inserted into a few slices of the reference, which are degraded by
+the volume's own forward model with its own noise. Networks receive the noise level of the whole volume, as in the step
+infer.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pipeline.errors import about
 from pipeline.fidelity.insertion.methods import baseline_methods, network_methods
 from pipeline.fidelity.insertion.study import count_detections, list_places, run_study
 from pipeline.formats.io.container import read_image
-from pipeline.inference.memory import use_memory
+from pipeline.inference.memory import limit_memory
 from pipeline.inference.restoration import network_on
 from pipeline.models.device import choose_device, use_threads
 from pipeline.physics.low_resolution import LowResolutionImage
@@ -44,15 +45,15 @@ class Options:
     tuning: Path
     """Settings chosen on validation (.json, from the step tune)."""
     output: Path
-    """Detections, one row a method, kind, size and contrast (.csv)."""
+    """Detections, one row per method, kind, size and contrast (.csv)."""
     places: Path
-    """Inserted structures, one row a method, structure and contrast (.csv)."""
+    """Inserted structures, one row per method, structure and contrast (.csv)."""
     seed: int = 0
-    """Seed of the places of the structures."""
+    """Seed of the positions of the structures."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Device that computes."""
+    """Compute device."""
     memory_mb: Annotated[int | None, Number(gt=0)] = None
-    """Memory limit, in MB; fewer slices are computed at a time (default: the free memory)."""
+    """Memory limit in MB; reduces the number of slices per batch (default: the free memory)."""
     infer: Annotated[Infer, section(Infer)] = field(default_factory=Infer)
     """Section `infer` of the configuration."""
     settings: Annotated[Insertion, section(Insertion)] = field(default_factory=Insertion)
@@ -62,7 +63,7 @@ class Options:
 def run(options: Options) -> None:
     """Write the tables."""
     use_threads(options.infer.threads)
-    use_memory(options.memory_mb)
+    limit_memory(options.memory_mb)
     device = choose_device(options.device)
     networks = {path.resolve().parent.name: network_on(path, device) for path in options.models}
     baselines = baseline_methods(read_tuning(options.tuning))

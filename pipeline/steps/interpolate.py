@@ -29,7 +29,7 @@ class Options:
     tuning: Path
     """Settings chosen on validation (.json, from the step tune)."""
     output: Path
-    """Folder of the folders of restored volumes, which are named after the methods."""
+    """Parent folder of the restored volumes; its subfolders are named after the methods."""
 
 
 def run(options: Options) -> None:

@@ -38,13 +38,13 @@ class Options:
     names: list[str]
     """Names of the degradations."""
     output: Path
-    """One row a network, degradation, volume and metric (.csv)."""
+    """One row per network, degradation, volume and metric (.csv)."""
     figure: Path
     """Figure of the matrix (.png)."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Device that computes."""
+    """Compute device."""
     threads: int = 2
-    """Threads that compute."""
+    """Number of threads."""
 
 
 def run(options: Options) -> None:
@@ -56,8 +56,8 @@ def run(options: Options) -> None:
     names, references = options.names, [read_image(path) for path in options.hr]
     if len(options.models) != len(names) or len(options.lr) != len(names) * len(references):
         raise UserError(
-            f"{len(names)} names need as many --models, not {len(options.models)}, and {len(names) * len(references)} "
-            f"--lr for {len(references)} --hr, not {len(options.lr)}."
+            f"{len(names)} names require as many --models, not {len(options.models)}, and "
+            f"{len(names) * len(references)} --lr for {len(references)} --hr, not {len(options.lr)}."
         )
     use_threads(options.threads)
     device = choose_device(options.device)

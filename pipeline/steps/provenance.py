@@ -1,4 +1,4 @@
-"""Record how the results were made: code, packages, configuration, data, and distances between blocks of one head."""
+"""Record code version, packages, configuration and data of a run, and the distances between blocks of one head."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.files import write_json
 from pipeline.formats.io.container import map_image
-from pipeline.provenance.record import describe_source, describe_volume, make_record, read_config, read_download
+from pipeline.provenance.record import SourceRecord, VolumeRecord, make_provenance, read_config
+from pipeline.sources.download_record import read_download
 from pipeline.tables.duplicates import count_duplicates
 
 logger = logging.getLogger(__name__)
@@ -19,7 +19,7 @@ class Options:
     """Options of the step."""
 
     config: str
-    """The whole configuration: JSON, or a file."""
+    """The complete configuration, as JSON or a file."""
     sources: list[Path]
     """Records of the downloads (.source.json)."""
     volumes: list[Path]
@@ -35,8 +35,8 @@ class Options:
 def run(options: Options) -> None:
     """Write the record."""
     configuration = read_config(options.config)
-    sources = [describe_source(read_download(path), configuration) for path in options.sources]
-    volumes = [describe_volume(map_image(path)) for path in options.volumes]
+    sources = [SourceRecord.of_download(read_download(path), configuration) for path in options.sources]
+    volumes = [VolumeRecord.of_image(map_image(path)) for path in options.volumes]
     near_duplicates = count_duplicates(options.duplicates) if options.duplicates else []
-    write_json(options.output, make_record(configuration, sources, volumes, near_duplicates, options.snakemake))
+    make_provenance(configuration, sources, volumes, near_duplicates, options.snakemake).write(options.output)
     logger.info("%d sources, %d volumes", len(sources), len(volumes))

@@ -1,4 +1,4 @@
-"""Publish results under the names that other programs rely on: hard links, or copies where the disk has no links."""
+"""Publish results under fixed names: hard links, or copies if the file system does not support links."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Options:
     folders: list[Path]
     """Folders of results, each with a manifest."""
     into: list[Path]
-    """Folder in which the files of each are published, in the same order."""
+    """Target folder of each, in the same order."""
     output: Path
-    """List of the published files, relative to its own folder (.json)."""
+    """List of the published files, relative to the folder of the list (.json)."""
 
 
 def run(options: Options) -> None:
@@ -34,7 +34,7 @@ def run(options: Options) -> None:
         UserError: the numbers of folders differ, a manifest is missing, or a file cannot be written.
     """
     if len(options.folders) != len(options.into):
-        raise UserError("--folders and --into need equally many folders, in the same order.")
+        raise UserError("--folders and --into require the same number of folders, in the same order.")
     published = []
     for folder, target in zip(options.folders, options.into, strict=True):
         for path in files_in(folder):
@@ -45,10 +45,10 @@ def run(options: Options) -> None:
 
 
 def publish(path: Path, target: Path) -> None:
-    """Make `target` a hard link to `path`, or a copy of it; an earlier file is replaced.
+    """Create `target` as a hard link to `path` or as a copy; an existing file is replaced.
 
     Raises:
-        UserError: the folder cannot be made or written to, or the disk is full.
+        UserError: the folder cannot be created or written to, or the disk is full.
     """
     with replacing(target) as partial:
         partial.unlink()
@@ -56,4 +56,4 @@ def publish(path: Path, target: Path) -> None:
             os.link(path, partial)
         except OSError:
             shutil.copyfile(path, partial)
-        os.utime(partial)  # a link is as old as its file, and would look older than its inputs
+        os.utime(partial)  # a link has the modification time of its file, which may precede that of its inputs

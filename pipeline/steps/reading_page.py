@@ -1,6 +1,6 @@
 """Write the page of a blinded reader study, and its key.
 
-The page is one file that works offline. Give it to the readers, and keep the key, which maps codes to methods.
+The page is a single file that works offline. Give it to the readers and keep the key, which maps codes to methods.
 `python -m pipeline.steps reading_scores` computes scores from the readers' answers.
 """
 
@@ -36,11 +36,11 @@ class Options:
     predictions: list[Path]
     """Restored volumes, or folders of them; the folders are named after the methods."""
     without_reference: bool = False
-    """Leave the reference out of the images that are rated."""
+    """Do not include the reference among the rated images."""
     page: Path
     """The page (.html)."""
     key: Path
-    """The method behind every code (.json); readers must not see it."""
+    """Method of every code (.json); readers must not see it."""
     seed: int = 0
     """Seed of the random order."""
     settings: Annotated[Reading, section(Reading)] = field(default_factory=Reading)
@@ -51,7 +51,7 @@ def run(options: Options) -> None:
     """Write the page and the key.
 
     Raises:
-        UserError: fewer than two methods are rated, or a volume lacks one that another has.
+        UserError: fewer than two methods are rated, or the methods differ between volumes.
     """
     settings = options.settings
     references = [read_image(path) for path in options.hr]

@@ -1,6 +1,6 @@
 """Compute the scores of a reader study: mean opinion scores, preferences, and agreement between readers.
 
-Give the key that was written with the page, and the files that the page saved, of one reader or of many.
+Requires the key of the study and the answers saved by one or more readers.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pipeline.fidelity.reading.scores import (
     reader_agreement,
     reader_table,
 )
-from pipeline.statistics.krippendorff import FEWEST_READERS
+from pipeline.statistics.krippendorff import MIN_READERS
 from pipeline.steps._framework import section
 from pipeline.tables.reading_scores import OPINION_SCORES, PREFERENCES, READER_AGREEMENT, READER_CONSISTENCY
 
@@ -50,7 +50,7 @@ def in_words(tables: dict[str, pd.DataFrame], folder: Path) -> str:
         f"{title}\n\n{table.to_string(index=False, float_format=lambda value: f'{value:.3f}', na_rep='-')}\n"
         for title, table in shown.items()
     ]
-    if len(readers) < FEWEST_READERS:
+    if len(readers) < MIN_READERS:
         parts.append("A single reader: no agreement between readers; intervals do not cover other readers.\n")
     return "\n".join([*parts, f"Tables: {folder}\n"])
 
@@ -62,7 +62,7 @@ class Options:
     key: Path
     """The key of the study (key.json)."""
     answers: list[Path]
-    """Answers that the page saved (.csv)."""
+    """Answers saved by the page (.csv)."""
     output: Path
     """Folder of scores.csv, preferences.csv, readers.csv and agreement.csv."""
     seed: int = 0

@@ -1,4 +1,4 @@
-"""Write the page of the cohort: the volumes, the results of every method on each split, and the conclusions."""
+"""Write the HTML report of the cohort: the volumes, the results of every method on each split, and the conclusions."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Options of the step. A section of the page is shown where its table is given."""
+    """Options of the step. A section of the report is shown if its table is given."""
 
     volumes_table: Path
-    """One value a volume (volumes.csv)."""
+    """One value per volume (volumes.csv)."""
     slices: Path
     """All measurements of slices (slices.csv)."""
     summary: Path
@@ -33,7 +33,7 @@ class Options:
     tables: list[Path] = field(default_factory=list)
     """Further tables, such as gates.csv."""
     output: Path
-    """The page (.html)."""
+    """The report (.html)."""
     settings: Annotated[Report, section(Report)] = field(default_factory=Report)
     """Section `report` of the configuration."""
 

@@ -1,4 +1,4 @@
-"""Write the page on the time and memory that jobs took, from Snakemake's benchmarks."""
+"""Write the HTML report of time and memory per job, from Snakemake's benchmarks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Annotated
 
 from pipeline.config.sections import Report
-from pipeline.files import read_json, write_text
+from pipeline.files import write_text
+from pipeline.provenance.record import read_provenance
 from pipeline.reporting.pages.resources import resources_page
 from pipeline.reporting.resource_usage import read_jobs
 from pipeline.steps._framework import section
@@ -25,7 +26,7 @@ class Options:
     provenance: Path
     """Record of the run (provenance.json)."""
     output: Path
-    """The page (.html)."""
+    """The report (.html)."""
     settings: Annotated[Report, section(Report)] = field(default_factory=Report)
     """Section `report` of the configuration."""
 
@@ -33,6 +34,6 @@ class Options:
 def run(options: Options) -> None:
     """Write the page."""
     jobs = read_jobs(options.benchmarks)
-    page = resources_page(jobs, read_json(options.provenance), options.settings)
+    page = resources_page(jobs, read_provenance(options.provenance), options.settings)
     write_text(options.output, page)
     logger.info("%s: %d jobs", options.output, len(jobs))

@@ -1,4 +1,4 @@
-"""Write the page on the trainings: curves, events of the sentinel, excerpts over time, the fidelity dial."""
+"""Write the training report: curves, events of the sentinel, samples over time, the fidelity dial."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Annotated
 
 from pipeline.config.sections import Report
-from pipeline.files import read_json, write_text
+from pipeline.files import write_text
+from pipeline.provenance.record import read_provenance
 from pipeline.reporting.pages.training import training_page
 from pipeline.reporting.training_record import read_training
 from pipeline.steps._framework import section
@@ -26,7 +27,7 @@ class Options:
     provenance: Path
     """Record of the run (provenance.json)."""
     output: Path
-    """The page (.html)."""
+    """The report (.html)."""
     settings: Annotated[Report, section(Report)] = field(default_factory=Report)
     """Section `report` of the configuration."""
 
@@ -34,6 +35,6 @@ class Options:
 def run(options: Options) -> None:
     """Write the page."""
     trainings = [read_training(folder) for folder in options.models]
-    page = training_page(trainings, read_json(options.provenance), options.settings)
+    page = training_page(trainings, read_provenance(options.provenance), options.settings)
     write_text(options.output, page)
     logger.info("%s: %.1f MB", options.output, len(page) / 1e6)

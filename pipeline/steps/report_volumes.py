@@ -1,4 +1,4 @@
-"""Write the pages of volumes: each a single HTML file that works offline."""
+"""Write the HTML report of every volume, a single file that works offline."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Options of the step. A section of the page is shown where its file is given."""
+    """Options of the step. A section of the report is shown if its file is given."""
 
     hr: list[Path]
     """Extracted volumes: the references (.safetensors), named after the volumes."""
@@ -32,7 +32,7 @@ class Options:
     predictions: list[Path]
     """Restored volumes, or folders of them; the folders are named after the methods."""
     volumes_table: Path
-    """One value a volume (volumes.csv)."""
+    """One value per volume (volumes.csv)."""
     slices: Path
     """All measurements of slices (slices.csv)."""
     summary: Path
@@ -44,7 +44,7 @@ class Options:
     tuning: Path
     """Settings chosen on validation (nlm_bspline3.json)."""
     deliver: str
-    """Method that is delivered."""
+    """Delivered method."""
     benchmarks: Path | None = None
     """Folder of Snakemake's benchmarks."""
     shard: str | None = None
@@ -60,7 +60,7 @@ class Options:
     uncertainty: list[Path] = field(default_factory=list)
     """Calibrated uncertainty maps of the deliverable, or a folder of them (.safetensors)."""
     output: Path
-    """Folder of the pages: <volume>.html."""
+    """Folder of the reports: <volume>.html."""
     settings: Annotated[Report, section(Report)] = field(default_factory=Report)
     """Section `report` of the configuration."""
 

@@ -1,6 +1,6 @@
-"""Describe a run's folder as an RO-Crate: what made it, from what, under which licences, with checksums.
+"""Describe a run's folder as an RO-Crate: software, input data, licences and checksums.
 
-The configuration is written to config.json in that folder, which `snakemake --configfile` takes.
+The configuration is written to config.json in that folder, for `snakemake --configfile`.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ class Options:
     parts: list[Path]
     """Measurements of all volumes (.csv)."""
     volumes: Path
-    """One value a volume: of the volume as a whole, or the mean over its slices (.csv)."""
+    """One value per volume: of the volume as a whole, or the mean over its slices (.csv)."""
     slices: Path
     """All measurements of slices (.csv)."""
     summary: Path
@@ -35,7 +35,7 @@ class Options:
     comparisons: Path | None = None
     """Every network against every baseline (.csv)."""
     stacks: list[str] = field(default_factory=list)
-    """Volumes whose slices are independent pictures; the bootstrap resamples them one by one."""
+    """Volumes whose slices are independent pictures; the bootstrap resamples them individually."""
     seed: int = 0
     """Seed of the bootstrap."""
     settings: Annotated[Evaluate, section(Evaluate)] = field(default_factory=Evaluate)

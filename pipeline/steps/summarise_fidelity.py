@@ -43,16 +43,16 @@ class Options:
     detections: list[Path] = field(default_factory=list)
     """Detections of inserted structures (.csv)."""
     places: list[Path] = field(default_factory=list)
-    """Places of the inserted structures, in the same order (.csv)."""
+    """Positions of the inserted structures, in the same order (.csv)."""
     reliability: list[Path] = field(default_factory=list)
     """Predicted and observed errors (.csv)."""
     uncertainty: list[Path] = field(default_factory=list)
     """Summaries of the error maps (.csv)."""
     deliver: str
-    """Method with which the detection rates of the others are compared."""
+    """Delivered method, with which the detection rates of the others are compared."""
     output: Path
     """Folder of gates.csv, tissue.csv, tissue_agreement.csv, inserted_structures.csv, detection_rates.csv,
-    reliability.csv and uncertainty.csv; a table without rows consists of its header."""
+    reliability.csv and uncertainty.csv; an empty table consists of its header."""
     seed: int = 0
     """Seed of the bootstrap."""
     settings: Annotated[Evaluate, section(Evaluate)] = field(default_factory=Evaluate)
@@ -63,11 +63,11 @@ def run(options: Options) -> None:
     """Write the tables.
 
     Raises:
-        UserError: a table cannot be read, or a table of detections has no table of places.
+        UserError: a table cannot be read, or a table of detections has no table of positions.
     """
     folder, settings = options.output, options.settings
     if len(options.detections) != len(options.places):
-        raise UserError("--detections and --places need equally many files, in the same order.")
+        raise UserError("--detections and --places require the same number of files, in the same order.")
     for table, parts, name in (
         (GATES, options.gates, "gates"),
         (RELIABILITY, options.reliability, "reliability"),

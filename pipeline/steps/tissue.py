@@ -1,6 +1,6 @@
 """Measure tissue volumes in the results of every method and in the reference.
 
-Only heads and brains whose voxels have a known size have any: for micrographs and pictures the table stays empty.
+Volumes are computed only for heads and brains of known voxel size; otherwise the table is empty.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pipeline.tables.tissue import TISSUE, TissueVolume
 logger = logging.getLogger(__name__)
 
 NOT_NAMED = "unnamed"
-"""What stands for the tissues of a volume whose classes are called dark, medium and bright."""
+"""Order of the tissues of a volume whose classes are named dark, medium and bright."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,17 +32,17 @@ class Options:
     predictions: list[Path]
     """Restored volumes, or folders of them; the folders are named after the methods."""
     tissues: list[str] = field(default_factory=list)
-    """Order of the tissues, dark to bright, of every volume that shows nothing but brain; for others unnamed (default):
-    dark, medium, bright."""
+    """Order of the tissues, dark to bright, of every volume that is skull-stripped; unnamed (default) for others, whose
+    classes are dark, medium and bright."""
     output: Path
-    """One row a volume, method and class (.csv)."""
+    """One row per volume, method and class (.csv)."""
 
 
 def run(options: Options) -> None:
     """Write the table.
 
     Raises:
-        UserError: a file cannot be read, or there is no such order of tissues.
+        UserError: a file cannot be read, or an order of tissues is unknown.
     """
     unknown = sorted(set(options.tissues) - {*TISSUE_ORDERS, NOT_NAMED})
     if unknown:
@@ -53,7 +53,7 @@ def run(options: Options) -> None:
         reference = read_image(path)
         volume = reference.id
         if not measurable(reference):
-            logger.info("%s: no head or brain of known voxel size, hence no tissue volumes", volume)
+            logger.info("%s: not a head or brain of known voxel size; no tissue volumes computed", volume)
             continue
         names, classes = class_names(None if order == NOT_NAMED else order), reference_classes(reference)
         for prediction in by_method(files_of(volume, options.predictions)):

@@ -1,8 +1,8 @@
 """Train a network by its recipe on the training volumes.
 
-Killed and started again it goes on from its last checkpoint and ends in the same weights (on the CPU). When settings,
-data, initial weights or code have changed it starts afresh and says so. Several devices share the work when it is
-started through torchrun.
+An interrupted training resumes from its last checkpoint and gives identical weights (on the CPU). If settings, data,
+initial weights or code have changed, it starts from scratch and logs this. With torchrun, it is distributed over
+several devices.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Options:
     """Extracted validation volumes."""
     val_lr: list[Path]
     """Low-resolution images of the validation volumes, in the same order."""
-    # Not --start: torchrun, which reads this command line as well, takes that for an abbreviation of its own options.
+    # Not --start: torchrun, which parses this command line as well, takes it for an abbreviation of one of its options.
     start_from: Path | None = None
     """Generator to start from (.safetensors); without it, training starts from scratch."""
     perceptual: Path | None = None
@@ -41,7 +41,7 @@ class Options:
     output: Path
     """Folder of the method."""
     checkpoints: Path
-    """Folder of the checkpoints; removed when training has ended."""
+    """Folder of the checkpoints; removed at the end of training."""
     recipe: Annotated[Recipe, entry(Recipe, "recipe")]
     """The complete recipe."""
     source: Annotated[Source, entry(Source, "source")]
@@ -49,7 +49,7 @@ class Options:
     seed: int = 0
     """Seed of all random numbers, unless the recipe has its own."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Device that computes."""
+    """Compute device."""
     settings: Annotated[Train, section(Train)] = field(default_factory=Train)
     """Section `train` of the configuration."""
 
@@ -58,15 +58,16 @@ def run(options: Options) -> None:
     """Train the network.
 
     Raises:
-        UserError: a file that the recipe needs is not given; or as `train`.
+        UserError: a file that the recipe requires is not given; or as `train`.
     """
     recipe = options.recipe
     if (options.start_from is None) != (recipe.starts_from == SCRATCH):
         raise UserError(
-            f"--start-from: the recipe starts from {recipe.starts_from!r}; give the option, or not, accordingly."
+            f"--start-from: the recipe starts from {recipe.starts_from!r}; give the initial network unless it starts "
+            "from scratch."
         )
     if recipe.needs_perceptual and options.perceptual is None:
-        raise UserError("--perceptual: the recipe compares features; give the file of the step convert_vgg.")
+        raise UserError("--perceptual: the recipe has a perceptual loss; give the output of the step convert_vgg.")
     files = TrainingFiles(
         options.hr, options.lr, options.val_hr, options.val_lr, options.start_from, options.perceptual
     )

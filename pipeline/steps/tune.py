@@ -1,4 +1,4 @@
-"""Choose the settings of denoise-then-interpolate on the validation volumes, by PSNR over the foreground."""
+"""Tune non-local means followed by B-spline interpolation (nlm_bspline3), by PSNR on the validation volumes."""
 
 from __future__ import annotations
 

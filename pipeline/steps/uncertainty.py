@@ -2,8 +2,8 @@
 
 A voxel of a map is the expected absolute error: the standard deviation of the delivered method over the eight flips and
 transposes of a slice, times the calibration factor of the validation volumes. NIfTI, MGH, TIFF and OME-Zarr store it as
-32-bit floats. DICOM stores integers and a slope: the maximum takes the whole range. PNG stores neither floats nor a
-slope: the map is rounded up to whole grey levels, so that it never understates the error.
+32-bit floats. DICOM stores integers and a slope: the maximum is scaled to the full integer range. PNG stores neither
+floats nor a slope: the map is rounded up to whole grey levels, so that it never underestimates the expected error.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ class Options:
     hr: list[Path]
     """Extracted volumes: the references (.safetensors)."""
     predictions: list[Path]
-    """Volumes as the delivered method restored them, or folders of them, named after the method."""
+    """Volumes restored by the delivered method, or folders of them; the folders are named after the method."""
     tta_std: list[Path]
     """Standard deviations over flips and transposes, or folders of them (.safetensors)."""
     calibration: Path
     """The calibration factor (.json, from the step calibrate)."""
     output: Path
-    """Folder of the standard deviations with the calibration factor among their facts (.safetensors)."""
+    """Folder of the standard deviations with the calibration factor in their metadata (.safetensors)."""
     maps: Path
     """Folder of the error maps in the formats of the volumes: <volume>.uncertainty.<suffix>."""
     reliability: Path
-    """Predicted and observed errors, one row a bin (.csv)."""
+    """Predicted and observed errors, one row per bin (.csv)."""
     summary: Path
     """Rank correlation and means (.csv)."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pipeline.tables.columns import Split, VolumeName
 from pipeline.tables.table import Column, Table
@@ -23,6 +23,17 @@ class Duplicate:
     distance: Annotated[int, Column("Hamming distance of the perceptual hashes", "bits")]
 
 
+@dataclass(frozen=True)
+class SharedPictures:
+    """Two volumes of different splits, and the number of pictures or slices of the first with a near-duplicate."""
+
+    volume: str
+    split: str
+    near_duplicate_volume: str
+    near_duplicate_split: str
+    pictures: int
+
+
 DUPLICATES = Table("near-duplicates", Duplicate)
 
 
@@ -31,11 +42,10 @@ def excluded_pictures(path: Path, volume: str) -> set[str]:
     return {row.picture for row in DUPLICATES.read_rows(path) if row.volume == volume}
 
 
-def count_duplicates(path: Path) -> list[dict[str, Any]]:
+def count_duplicates(path: Path) -> list[SharedPictures]:
     """Count from the file the near-duplicate pictures or slices of every two volumes; errors as `Table.read`."""
     pairs: dict[tuple[str, str, str, str], set[str]] = {}
     for row in DUPLICATES.read_rows(path):
         key = (row.volume, row.split, row.near_duplicate_volume, row.near_duplicate_split)
         pairs.setdefault(key, set()).add(row.picture)
-    names = ("volume", "split", "near_duplicate_volume", "near_duplicate_split")
-    return [{**dict(zip(names, key, strict=True)), "pictures": len(found)} for key, found in sorted(pairs.items())]
+    return [SharedPictures(*key, pictures=len(found)) for key, found in sorted(pairs.items())]

@@ -42,6 +42,6 @@ class InsertedStructures(DetectionCounts):
     ci_high: CiHigh
 
 
-DETECTION_COUNTS = Table("counts of inserted structures", DetectionCounts)
+DETECTION_COUNTS = Table("counts of inserted structures", DetectionCounts, extensible=True)
 """One file a volume or shard, before intervals are known."""
 INSERTED_STRUCTURES = Table("inserted structures", InsertedStructures)

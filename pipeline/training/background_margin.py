@@ -1,4 +1,4 @@
-"""Measurement of how much background a network needs around the foreground."""
+"""Measurement of the background margin that a network needs around the foreground."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from pipeline.physics.grid import crop_to, is_isotropic
 MARGINS = (8, 16, 24, 32, 48)
 """Margins that are measured, in low-resolution voxels."""
 PADDING = 8
-"""Further voxels of background, so that the largest margin leaves something out as well."""
+"""Additional voxels of background, so that even the largest margin excludes some of it."""
 MAX_SLICES = 1
 """Slices per volume; the padding makes them ten times as large."""
 
 
 def background_changes(network: Generator, excerpts: Sequence[Excerpt]) -> tuple[BackgroundChange, ...]:
-    """Measure how the foreground changes where the background beyond a margin is not computed.
+    """Measure how the foreground changes if the background beyond a margin is not computed.
 
-    Heads often fill their slices, so that no window could be smaller. The slices are therefore padded with background
-    of the same noise level by more than the largest margin.
+    Since heads often fill their slices, the slices are padded with background of the same noise level by more than the
+    largest margin.
 
     Args:
         network: in evaluation mode.
-        excerpts: of validation volumes. Those without background, and blocks that are coarse along all three axes, are
-            left out.
+        excerpts: of validation volumes. Those without background, and those that are degraded along all three axes, are
+            not used.
 
     Returns:
-        The largest change over all excerpts for each of MARGINS; nothing where no excerpt could be used.
+        The largest change over all excerpts for each of MARGINS; empty if no excerpt can be used.
     """
     usable = [one for one in excerpts if has_background(one.reference) and not is_isotropic(one.model.factors)]
     if not usable:
@@ -46,8 +46,8 @@ def background_changes(network: Generator, excerpts: Sequence[Excerpt]) -> tuple
 
 
 def _changes(network: Generator, one: Excerpt) -> list[float]:
-    chosen = evenly_spaced(list(range(one.measured.shape[one.slice_axis])), MAX_SLICES)
-    measured = np.take(one.measured, chosen, one.slice_axis)
+    chosen = evenly_spaced(list(range(one.lr.shape[one.slice_axis])), MAX_SLICES)
+    measured = np.take(one.lr, chosen, one.slice_axis)
     border = MARGINS[-1] + PADDING
     widths = [(0, 0) if axis == one.slice_axis else (border, border) for axis in range(3)]
     slices = _pad_with_background(measured, widths, one.model)
@@ -70,7 +70,7 @@ def _changes(network: Generator, one: Excerpt) -> list[float]:
 def _pad_with_background(
     measured: NDArray[np.float32], widths: Sequence[tuple[int, int]], model: ForwardModel
 ) -> NDArray[np.float32]:
-    """Pad slices with the noise that is measured where there is no signal; the draw is always the same."""
+    """Pad slices with the noise of a measurement without signal, drawn with a fixed seed."""
     padded = model.add_noise(np.zeros_like(np.pad(measured, widths)), np.random.default_rng(0))
     padded[tuple(slice(low, low + size) for size, (low, _) in zip(measured.shape, widths, strict=True))] = measured
     return padded

@@ -1,4 +1,4 @@
-"""Checkpoints: two generations beside the results, each written whole, each knowing what it belongs to."""
+"""Checkpoints of a training: two generations beside the results, written atomically and identified by a key."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ logger = logging.getLogger(__name__)
 
 
 class CheckpointFolder:
-    """Keeps the state of one training.
+    """Folder with the resume state of one training.
 
     Args:
-        folder: where the generations live; made when it is needed.
-        key: hash of everything that the training depends on; a state with another key is not continued.
+        folder: created when it is needed.
+        key: hash of everything that the training depends on; a state with another key is not resumed.
     """
 
     def __init__(self, folder: Path, key: str) -> None:
@@ -31,36 +31,35 @@ class CheckpointFolder:
         self._generations = (folder / "generation-0.pt", folder / "generation-1.pt")
 
     def lease(self) -> AbstractContextManager[None]:
-        """Keep any other trainer off this folder for as long as the block lasts, or the process lives.
+        """Return a context manager that excludes other processes from this folder.
 
         Raises:
-            UserError: another process holds it.
+            UserError: another process has the lease.
         """
         return lease(self._folder)
 
     def save(self, step: int, state: dict[str, Any]) -> None:
-        """Write the state over the older of the two generations."""
-        target = self._generations[self._next_generation()]
+        """Write the state in place of the older of the two generations."""
+        steps = [content["step"] if content else -1 for content in map(self._read, self._generations)]
+        target = self._generations[steps.index(min(steps))]
         with replacing(target) as partial:
             torch.save({"key": self._key, "step": step, "state": state}, partial)
 
-    def _next_generation(self) -> int:
-        steps = [content["step"] if content else -1 for content in map(self._read, self._generations)]
-        return steps.index(min(steps))
-
     def latest(self) -> dict[str, Any] | None:
-        """Return the newest state that belongs to this training, or None where it has to start afresh."""
+        """Return the newest state that belongs to this training; None if there is none."""
         contents = [content for content in map(self._read, self._generations) if content]
         fitting = [content for content in contents if content["key"] == self._key]
         if contents and not fitting:
-            logger.info("a checkpoint is there, but settings, data, weights or code have changed: starting afresh")
+            logger.info(
+                "settings, data, weights or code have changed since the checkpoint: training from the beginning"
+            )
         if not fitting:
             return None
         newest = max(fitting, key=lambda content: content["step"])
         logger.info("continuing after step %d", newest["step"])
         return newest["state"]
 
-    def discard_strangers(self) -> None:
+    def remove_stale(self) -> None:
         """Remove generations that belong to another training."""
         for path in self._generations:
             content = self._read(path)
@@ -78,5 +77,5 @@ class CheckpointFolder:
         except FileNotFoundError:
             return None
         except (OSError, RuntimeError, EOFError, pickle.UnpicklingError):
-            logger.warning("%s is damaged and is left out", path)
+            logger.warning("%s is damaged and ignored", path)
             return None

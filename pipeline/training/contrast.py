@@ -1,4 +1,4 @@
-"""Random changes of contrast, so that a network trained on one scanner meets the contrasts of others."""
+"""Contrast augmentation, so that a network trained on one scanner generalises to others."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ from numpy.typing import NDArray
 GAMMA_RANGE = (0.6, 1.6)
 SCALE_RANGE = (0.7, 1.1)
 
-
 Curve = Callable[[NDArray[np.floating]], NDArray[np.float32]]
-"""Changes intensities, one by one."""
+"""Maps intensities voxel by voxel."""
 
 
 def draw_curve(generator: np.random.Generator) -> Curve:
-    """Return a random monotone tone curve, scale * image ** gamma; zero stays zero, as background does.
+    """Return a random monotone tone curve, scale * image ** gamma, which maps zero, the background, to zero.
 
     Args:
         generator: source of the random numbers; gamma is drawn uniformly on a logarithmic scale.
 
     Returns:
-        A function of normalised intensities, not negative (what is below zero is taken as zero), of any shape.
+        A function of normalised intensities of any shape; negative ones are set to zero.
     """
-    # In single precision powers take a tenth of the time.
+    # Powers in single precision take a tenth of the time.
     gamma = np.float32(np.exp(generator.uniform(*np.log(GAMMA_RANGE))))
     scale = np.float32(generator.uniform(*SCALE_RANGE))
     return lambda image: scale * np.maximum(image, 0, dtype=np.float32) ** gamma

@@ -1,14 +1,14 @@
-"""The fidelity dial: weights between the network that a training started from and the one it ended in.
+"""The fidelity dial: interpolation between the weights before and after a training.
 
-Interpolating weights (Wang et al., ECCV Workshops 2018, section 3.4) goes smoothly from faithful to sharp. The setting
-is chosen on validation slices by a declared rule: the lowest perceptual distance among the settings that lose little
-PSNR and whose results still agree with the measurement.
+Network interpolation (Wang et al., ECCV Workshops 2018, section 3.4) yields a continuous transition from faithful to
+sharp results. The setting is chosen on validation slices by a fixed rule: the lowest perceptual distance among the
+settings that lose little PSNR and whose results agree with the low-resolution input.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -18,77 +18,87 @@ from pipeline.config.recipe import Dial
 from pipeline.inference.volume import restore_excerpt
 from pipeline.metrics import psnr, ssim
 from pipeline.models.generator import Generator
-from pipeline.physics.data_consistency import apply_data_consistency, best_weight, degraded_again
+from pipeline.physics.data_consistency import apply_data_consistency, best_weight, degrade_again
 from pipeline.physics.excerpts import Excerpt
 from pipeline.physics.grid import crop_to
+from pipeline.tables.dial import DialSetting
 from pipeline.training.perceptual import PerceptualDistance
 
 METRICS = {"psnr": psnr.per_slice, "ssim": ssim.per_slice}
-"""What is measured on validation slices."""
+"""Metrics of validation slices."""
 
 
-def between(start: Generator, end: Generator, alpha: float) -> Generator:
-    """Return a network with the weights (1 - alpha) * start + alpha * end; both have one shape."""
+def interpolate_weights(start: Generator, end: Generator, alpha: float) -> Generator:
+    """Return a network with the weights (1 - alpha) * start + alpha * end; both must have the same shape."""
     first, last = start.state_dict(), end.state_dict()
     mixed = Generator(end.shape)
-    mixed.load_state_dict({name: _mixed(first[name].cpu(), last[name].cpu(), alpha) for name in last})
+    # Integer buffers, such as the step counter of a batch normalisation, are taken from the end.
+    state = {
+        name: torch.lerp(first[name].cpu(), weight.cpu(), alpha) if weight.is_floating_point() else weight
+        for name, weight in last.items()
+    }
+    mixed.load_state_dict(state)
     return mixed.eval()
 
 
-def _mixed(start: Tensor, end: Tensor, alpha: float) -> Tensor:
-    """Weights between two; what only counts, such as a batch normalisation's steps, is taken from the end."""
-    return torch.lerp(start, end, alpha) if start.is_floating_point() else end
-
-
-def try_settings(
+def evaluate_settings(
     start: Generator, end: Generator, excerpts: Sequence[Excerpt], dial: Dial, perceptual: PerceptualDistance
-) -> list[dict[str, Any]]:
-    """Measure every setting of the dial, and marks those that may be chosen and the one that is.
+) -> list[DialSetting]:
+    """Evaluate every setting of the dial, and choose one of the allowed settings.
 
     Args:
-        start: the network that the training started from.
+        start: the initial network of the training.
         end: the trained network.
         excerpts: validation slices.
         dial: the rule.
-        perceptual: the distance by which is chosen; it is no evidence of quality where a loss term used it.
+        perceptual: the distance that is minimised; it is no evidence of quality if it was a loss term as well.
 
     Returns:
-        Rows with alpha, psnr (dB), ssim, perceptual, lr_residual and noise_level (fractions of the range), allowed,
-        chosen; alpha rises from 0 to 1.
+        The settings, alpha rising from 0 to 1.
     """
     alphas = [index / dial.steps for index in range(dial.steps + 1)]
-    rows = [{"alpha": alpha, **_measured(between(start, end, alpha), excerpts, perceptual)} for alpha in alphas]
-    first = rows[0]
-    limit = dial.max_residual * max(first["noise_level"], first["lr_residual"])
-    for row in rows:
-        loses_little = row["psnr"] >= first["psnr"] - dial.max_loss_db
-        row["allowed"] = bool(loses_little and row["lr_residual"] <= limit)
-    best = min((row for row in rows if row["allowed"]), key=lambda row: row["perceptual"])
-    return [{**row, "chosen": row is best} for row in rows]
+    measured = [_evaluate(interpolate_weights(start, end, alpha), excerpts, perceptual) for alpha in alphas]
+    settings = [
+        DialSetting(alpha=alpha, **means, allowed=False, chosen=False)
+        for alpha, means in zip(alphas, measured, strict=True)
+    ]
+    return apply_rule(settings, dial)
 
 
-def _measured(network: Generator, excerpts: Sequence[Excerpt], perceptual: PerceptualDistance) -> dict[str, float]:
-    """Means over excerpts; results are corrected toward the measurement, as inference does."""
-    return _means([_look_at(network, excerpt, perceptual) for excerpt in excerpts])
+def apply_rule(settings: Sequence[DialSetting], dial: Dial) -> list[DialSetting]:
+    """Return the settings with those that the rule allows and the chosen one marked; the first is always allowed."""
+    first = settings[0]
+    limit = dial.max_residual * max(first.noise_level, first.lr_residual)
+    checked = [
+        replace(one, allowed=one.psnr >= first.psnr - dial.max_loss_db and one.lr_residual <= limit) for one in settings
+    ]
+    best = min((one for one in checked if one.allowed), key=lambda one: one.perceptual)
+    return [replace(one, chosen=one is best) for one in checked]
 
 
-def _look_at(network: Generator, excerpt: Excerpt, perceptual: PerceptualDistance) -> dict[str, float]:
+def _evaluate(network: Generator, excerpts: Sequence[Excerpt], perceptual: PerceptualDistance) -> dict[str, float]:
+    """Return means over excerpts, with data consistency as in inference."""
+    rows = [_evaluate_excerpt(network, excerpt, perceptual) for excerpt in excerpts]
+    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+
+
+def _evaluate_excerpt(network: Generator, excerpt: Excerpt, perceptual: PerceptualDistance) -> dict[str, float]:
     restored = restore_excerpt(network, excerpt)
-    restored = apply_data_consistency(restored, excerpt.measured, excerpt.model, best_weight(restored, excerpt))
+    restored = apply_data_consistency(restored, excerpt.lr, excerpt.model, best_weight(restored, excerpt))
     estimate = crop_to(restored, excerpt.reference.data.shape)
-    again = excerpt.model.expected_value(degraded_again(restored, excerpt.model))
+    again = excerpt.model.expected_value(degrade_again(restored, excerpt.model))
     return {
         **excerpt.mean_over_slices(estimate, METRICS),
         "perceptual": _distance(perceptual, estimate, excerpt),
-        "lr_residual": float(np.sqrt(np.mean((excerpt.measured - again) ** 2))),
+        "lr_residual": float(np.sqrt(np.mean((excerpt.lr - again) ** 2))),
         "noise_level": _noise_level(excerpt),
     }
 
 
 def _noise_level(excerpt: Excerpt) -> float:
-    """Root mean square of what the reference itself differs from its measurement by."""
-    reference = degraded_again(np.asarray(excerpt.reference.data), excerpt.model)
-    return float(np.sqrt(np.mean((excerpt.measured - excerpt.model.expected_value(reference)) ** 2)))
+    """Return the root-mean-square difference between the degraded reference and the low-resolution input."""
+    reference = degrade_again(np.asarray(excerpt.reference.data), excerpt.model)
+    return float(np.sqrt(np.mean((excerpt.lr - excerpt.model.expected_value(reference)) ** 2)))
 
 
 def _distance(perceptual: PerceptualDistance, estimate: np.ndarray, excerpt: Excerpt) -> float:
@@ -98,10 +108,6 @@ def _distance(perceptual: PerceptualDistance, estimate: np.ndarray, excerpt: Exc
 
 
 def _slices(volume: np.ndarray, axis: int) -> list[Tensor]:
-    """The slices as a list of (1, 1, y, x) tensors, clipped to the range that the features know."""
+    """Return the slices as (1, 1, y, x) tensors, clipped to [0, 1]."""
     slices = np.clip(np.moveaxis(volume, axis, 0), 0, 1).astype(np.float32)
     return [torch.from_numpy(np.ascontiguousarray(one))[None, None] for one in slices]
-
-
-def _means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}

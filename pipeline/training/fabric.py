@@ -1,4 +1,4 @@
-"""Devices, precision and several processes, by Lightning Fabric."""
+"""Devices, precision and distributed training with Lightning Fabric."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from pipeline.models.device import choose_device
 
 
 def start_engine(device: str, precision: str) -> Fabric:
-    """Return the engine of a training, started.
+    """Return a launched Fabric.
 
-    Under torchrun, every process gets its part of the work; alone, it is one process on one device.
+    Under torchrun the work is distributed over its processes; otherwise there is one process on one device.
 
     Args:
         device: auto, cpu or cuda.
         precision: 32-true, bf16-mixed or 16-mixed.
 
     Raises:
-        UserError: cuda was asked for and cannot be used.
+        UserError: cuda was requested and is not available.
     """
     place = choose_device(device)
     world = int(os.environ.get("WORLD_SIZE", "1"))
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     with warnings.catch_warnings():
-        # Fabric recommends its own launcher and cluster settings; torchrun and Slurm have set all of it.
+        # Fabric recommends its own launcher and cluster settings, which torchrun and Slurm have already set.
         warnings.simplefilter("ignore")
         engine = Fabric(
             accelerator=place.type,

@@ -1,4 +1,4 @@
-"""Batches drawn ahead of the steps that need them."""
+"""Loading of batches ahead of the steps that use them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from pipeline.training.patches import Patches
 
-AHEAD = 4
-"""Batches that every process draws ahead."""
+PREFETCH = 4
+"""Number of batches that every worker draws ahead."""
 
 
 class Sampler(Protocol):
-    """What batches are drawn by; see `pipeline.training.patches.PatchSampler`."""
+    """Source of batches; see `pipeline.training.patches.PatchSampler`."""
 
     def batch(self, step: int, part: slice = ...) -> Patches:
         """Return the batch of a step, or a part of it."""
@@ -23,7 +23,7 @@ class Sampler(Protocol):
 
 
 class _Steps(Dataset):
-    """The batches of all steps as a data set, of which a step is an item."""
+    """Data set whose items are the batches of all steps."""
 
     def __init__(self, sampler: Sampler, part: slice) -> None:
         self._sampler, self._part = sampler, part
@@ -33,14 +33,14 @@ class _Steps(Dataset):
 
 
 def batches(sampler: Sampler, steps: range, part: slice, processes: int) -> Iterator[Patches]:
-    """Return the batches of some steps, one after the other; how many processes draw them changes nothing in them.
+    """Return an iterator over the batches of some steps, which do not depend on the number of processes.
 
     Args:
-        sampler: draws what depends on the step alone.
-        steps: whose batches are wanted.
-        part: of each batch, that this device takes.
-        processes: that draw ahead. A thread would take its turns with the thread that keeps the GPU busy. With 0,
-            each batch is drawn when it is asked for.
+        sampler: source of the batches, which depend on the step alone.
+        steps: the steps.
+        part: of each batch that is assigned to this device.
+        processes: number of worker processes that draw ahead; threads would compete with the one that feeds the GPU.
+            With 0, each batch is drawn when it is requested.
     """
     return iter(
         DataLoader(
@@ -48,27 +48,27 @@ def batches(sampler: Sampler, steps: range, part: slice, processes: int) -> Iter
             batch_size=None,
             sampler=steps,
             num_workers=processes,
-            prefetch_factor=AHEAD if processes else None,
-            multiprocessing_context="fork" if processes else None,  # references are mapped, and shared so, not copied
-            collate_fn=_as_it_is,
-            worker_init_fn=_start_worker,
+            prefetch_factor=PREFETCH if processes else None,
+            multiprocessing_context="fork" if processes else None,  # shares the memory-mapped references
+            collate_fn=_identity,
+            worker_init_fn=_limit_threads,
         )
     )
 
 
-def _as_it_is(patches: Any) -> Any:
+def _identity(patches: Any) -> Any:
     return patches
 
 
-def _start_worker(_: int) -> None:
-    """Leave one thread to each process: there are as many processes as threads were granted."""
+def _limit_threads(_: int) -> None:
+    """Limit each worker to one thread, since there are as many workers as threads are allowed."""
     threadpool_limits(1)
 
 
-def draw_with_one_thread() -> None:
-    """Leave one thread to the products of numpy's matrices in this process; torch keeps its own.
+def limit_blas_threads() -> None:
+    """Limit numpy's matrix products in this process to one thread; torch is not affected.
 
-    The matrices of a patch are small. Threads of numpy that wait for each other while those of torch hold the cores
-    made a patch ten times as slow.
+    The matrices of a patch are small, and threads of numpy that compete with those of torch slow down the drawing of
+    patches by a factor of ten.
     """
     threadpool_limits(1, user_api="blas")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LossInputs:
-    """A batch of training patches, and everything else that loss terms need.
+    """A batch of training patches, and the functions that loss terms use.
 
     Attributes:
         measured: low-resolution patches with noise, shape (batch, channels, y, x), normalised intensities.
@@ -23,7 +23,7 @@ class LossInputs:
         operator: the linear part of the forward model for patches of this size: it maps (batch, channels, factor y,
             factor x) to (batch, channels, y, x) and is differentiable.
         averaged: returns the estimate of the network with averaged weights, without a gradient.
-        perceptual: distance between images in the features of a VGG; None where no term needs it.
+        perceptual: distance between images in the features of a VGG; None if no loss term uses it.
     """
 
     measured: Tensor

@@ -1,4 +1,4 @@
-"""Pairs of low- and high-resolution patches, degraded afresh each time they are drawn."""
+"""Sampling of pairs of low- and high-resolution patches, which are degraded anew for every draw."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ from pipeline.physics.shading import draw_field
 from pipeline.training.contrast import draw_curve
 
 PatchTerms = tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]
-"""The linear part of a forward model for patches: terms of a matrix along rows and one along columns."""
+"""The linear part of a forward model for patches: a sum of terms, each a matrix along rows and one along columns."""
 
 Window = tuple[slice, slice]
-"""Rows and columns of a part of a slice."""
+"""Rows and columns of a region of a slice."""
 
 WHOLE: Window = (slice(None), slice(None))
 
 ReadSlices = Callable[[Sequence[int], Window], NDArray[np.float32]]
-"""Returns a part of some slices of a reference, padded, shape (slice, rows, columns), by their indices."""
+"""Returns a region of the slices of a reference with the given indices, padded, shape (slice, rows, columns)."""
 
 SLAB = 32
-"""Slices of a reference that are in memory at a time, where a measured slice mixes many."""
-SHARED = 2
-"""Dimensions of a matrix that all patches of a batch share."""
+"""Maximum number of slices of a reference in memory, for low-resolution slices that average over many."""
+SHARED_NDIM = 2
+"""Number of dimensions of a matrix that all patches of a batch share."""
 
 
 @dataclass(frozen=True)
 class TrainingVolume:
-    """A reference to draw patches from.
+    """A reference from which patches are drawn.
 
     Attributes:
         data: normalised intensities, shape (x, y, z), memory-mapped.
         mask: foreground, same shape, memory-mapped.
-        slice_axis: axis along which the slices follow each other.
+        slice_axis: axis across the slices.
         slices: indices of the slices with enough foreground.
-        model: the forward model whose operator and noise the patches get.
+        model: the forward model whose operator and noise are applied to the patches.
     """
 
     data: NDArray[np.float32]
@@ -57,13 +57,13 @@ class TrainingVolume:
 
     @property
     def plane_axes(self) -> tuple[int, int]:
-        """The axes of a patch's rows and columns; where there are two ways to cut, those of the first."""
+        """Axes of the rows and columns of a patch; where the volume has two cuts, those of the first."""
         cut = cuts(self.model.factors, self.slice_axis)[0]
         return cut.rows, cut.columns
 
     @cached_property
     def places(self) -> list[tuple[Cut, int]]:
-        """All slices that patches may be cut from: how the volume is cut, and the slice's index."""
+        """All slices from which patches may be drawn: how the volume is cut, and the index of the slice."""
         return [
             (cut, index)
             for cut in cuts(self.model.factors, self.slice_axis)
@@ -76,12 +76,12 @@ class Patches:
     """A batch of patches.
 
     Attributes:
-        measured: low-resolution patches with noise, shape (batch, 1, p, p) with p = patch_lr, float32. Where the axis
-            across the slices was coarsened as well, they are interpolated along it, noise included.
+        measured: low-resolution patches with noise, shape (batch, 1, p, p) with p = patch_lr, float32. If the axis
+            across the slices is degraded as well, they are interpolated along it, including the noise.
         reference: shape (batch, 1, s p, t p) with the factors s and t of rows and columns, float32.
         sigma: standard deviation of the noise of each patch, before any interpolation, shape (batch,), float32.
         operator: the linear part of the forward model for a patch: terms of two matrices, shape (p, s p) and (p, t p)
-            where all patches share them, else (batch, 1, p, s p) and (batch, 1, p, t p), float32.
+            if all patches share them, else (batch, 1, p, s p) and (batch, 1, p, t p), float32.
     """
 
     measured: NDArray[np.float32]
@@ -91,20 +91,19 @@ class Patches:
 
     def part(self, chosen: slice) -> Patches:
         """Return some of the patches."""
-        operator = tuple(tuple(one if one.ndim == SHARED else one[chosen] for one in pair) for pair in self.operator)
+        operator = tuple(
+            tuple(one if one.ndim == SHARED_NDIM else one[chosen] for one in pair) for pair in self.operator
+        )
         return Patches(self.measured[chosen], self.reference[chosen], self.sigma[chosen], operator)  # pyright: ignore[reportArgumentType]
 
 
 class PatchSampler:
-    """Draws batches. What it draws at a step depends on the seed and the step alone, so that it has no state to save.
+    """Random batches of patches. They depend on the seed and the step alone, so that there is no state to save.
 
     Args:
-        volumes: where patches come from; each slice with foreground is equally likely.
+        volumes: references from which patches are drawn; each slice with foreground is equally likely.
         recipe: the recipe of the training.
         seed: of the run.
-
-    Raises:
-        UserError: a volume was coarsened by different factors along its axes.
     """
 
     def __init__(self, volumes: list[TrainingVolume], recipe: Recipe, seed: int) -> None:
@@ -113,7 +112,7 @@ class PatchSampler:
         self._seed = seed
 
     def batch(self, step: int, part: slice = slice(None)) -> Patches:
-        """Return the batch of a step, or the part of it that one of several devices takes."""
+        """Return the batch of a step, or the part of it that is assigned to one of several devices."""
         indices = range(self._recipe.batch_size)[part]
         drawn = [self._draw(np.random.default_rng([self._seed, step, index])) for index in indices]
         measured, reference, sigma, operators = zip(*drawn, strict=True)
@@ -138,18 +137,15 @@ class PatchSampler:
         layers, weights = _layers(model, cut.normal, index)
         place = _draw_place(mask, self._recipe.patch_lr, factors, generator)
         coarse, reference = _pair(model.terms, cut, layers, index, read, place, factors)
-        coarse, reference = _filled(coarse, reference, self._recipe.patch_lr, factors)
+        coarse, reference = _padded(coarse, reference, self._recipe.patch_lr, factors)
         operator = patch_operator(
             model.operators, model.factors, model.spacing_mm, model.slice_axis, cut, self._recipe.patch_lr
         )
-        coarse, reference = _turn(coarse, reference, generator, transpose=_is_symmetric(operator))
-        sigma = self._sigma(model, generator)
+        coarse, reference = _augmented(coarse, reference, generator, transpose=_is_symmetric(operator))
+        noise_range = self._recipe.noise_sigma_range
+        sigma = model.noise_sigma if noise_range is None else float(generator.uniform(*noise_range))
         noisy = _with_noise(model, coarse, cut, generator, sigma)
         return np.tensordot(weights, noisy, axes=1), reference, sigma, operator
-
-    def _sigma(self, model: ForwardModel, generator: np.random.Generator) -> float:
-        noise_range = self._recipe.noise_sigma_range
-        return model.noise_sigma if noise_range is None else float(generator.uniform(*noise_range))
 
 
 @lru_cache(maxsize=64)
@@ -161,14 +157,14 @@ def patch_operator(
     cut: Cut,
     side: int,
 ) -> PatchTerms:
-    """Return the linear part of a forward model for an image that is one patch.
+    """Return the linear part of a forward model for a single patch.
 
     Args:
         operators: steps of the forward model of a whole volume, without ranges.
         factors: of that model.
         spacing_mm: of that model.
         slice_axis: of that model.
-        cut: how the patch lies in the volume.
+        cut: orientation of the patch in the volume.
         side: of the patch, in low-resolution voxels.
 
     Returns:
@@ -185,35 +181,32 @@ def _matrix(matrix: NDArray[np.float64] | None, side: int) -> NDArray[np.float32
 
 
 def stacked(operators: Sequence[PatchTerms]) -> PatchTerms:
-    """Join the operators of the patches of a batch: one for all where they share it, else a stack of them."""
+    """Stack the operators of the patches of a batch; an operator that all patches share is returned unchanged."""
     first = operators[0]
     if all(operator is first for operator in operators):
         return first
     count = max(map(len, operators))
-    # A term of zeros adds nothing: so all have the same number of terms.
-    filled = [[*operator, *[_zeros_like(operator[0])] * (count - len(operator))] for operator in operators]
+    # Operators are padded with terms of zeros to the same number of terms.
+    zeros = [tuple(map(np.zeros_like, operator[0])) for operator in operators]
+    filled = [[*one, *[zero] * (count - len(one))] for one, zero in zip(operators, zeros, strict=True)]
     return tuple(
         (np.stack([one[term][0] for one in filled])[:, None], np.stack([one[term][1] for one in filled])[:, None])
         for term in range(count)
     )
 
 
-def _zeros_like(pair: tuple[NDArray[np.float32], NDArray[np.float32]]) -> tuple[NDArray, NDArray]:
-    return np.zeros_like(pair[0]), np.zeros_like(pair[1])
-
-
 def _is_symmetric(operator: PatchTerms) -> bool:
-    """Return whether rows and columns are treated alike, so that transposed patches are as likely."""
-    # Terms of one sum may be exchanged for each other, which is not looked for: then there are flips alone.
+    """Return whether an operator treats rows and columns alike, so that patches may be transposed."""
+    # Operators that are symmetric only after exchanging terms are not detected; their patches are flipped alone.
     return all(rows.shape == columns.shape and np.allclose(rows, columns, atol=1e-6) for rows, columns in operator)
 
 
 def _slab(
     array: NDArray, cut: Cut, indices: Sequence[int], factors: tuple[int, int], window: Window = WHOLE
 ) -> NDArray:
-    """Return a part of some slices of a volume, shape (slice, rows, columns); neighbours are read in one piece.
+    """Return a region of some slices of a volume, shape (slice, rows, columns); adjacent slices are read together.
 
-    Beyond the last slice, row and column there are more of it, as padding to a multiple of the factors has it.
+    The last slice, row and column are repeated, as padding to a multiple of the factors does.
     """
     shape = tuple(array.shape[axis] for axis in cut)
     inside = np.minimum(indices, shape[0] - 1)
@@ -223,13 +216,13 @@ def _slab(
     chosen = dict(zip(cut, (slice(low, high), *(slice(start, stop) for start, stop, _ in bounds)), strict=True))
     part = np.moveaxis(array[tuple(chosen[axis] for axis in range(3))], cut, (0, 1, 2))
     missing = [stop - start - size for (start, stop, _), size in zip(bounds, part.shape[1:], strict=True)]
-    # In the order of memory, which products of matrices want.
+    # Matrix products require a contiguous array.
     part = np.ascontiguousarray(part if len(part) == len(indices) else part[inside - low])
     return np.pad(part, [(0, 0), *((0, count) for count in missing)], mode="edge") if any(missing) else part
 
 
 def _layers(model: ForwardModel, normal: int, index: int) -> tuple[list[int], NDArray[np.float32]]:
-    """The low-resolution slices that make the slice at a place of the fine grid, and the weight of each."""
+    """Return the low-resolution slices that a slice of the high-resolution grid is interpolated from, with weights."""
     weights = slice_weights(model.lr_shape[normal], model.factors[normal])[index]
     layers = np.flatnonzero(weights)
     return layers.tolist(), weights[layers].astype(np.float32)
@@ -244,17 +237,17 @@ def _pair(
     place: Window,
     factors: tuple[int, int],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return some low-resolution slices without noise, shape (slice, rows, columns), and the true slice at an index.
+    """Return a region of low-resolution slices without noise, shape (slice, rows, columns), and of a reference slice.
 
-    Both are computed at one place alone, and of the reference nothing is read that does not show there.
+    Only the voxels of the reference that contribute to the region are read.
 
     Args:
         terms: the linear part of the forward model of the whole volume.
-        cut: how the slices lie in it.
-        layers: the low-resolution slices.
-        index: of the true slice.
-        read: gives slices of the reference.
-        place: rows and columns of the low-resolution slices.
+        cut: orientation of the slices in the volume.
+        layers: indices of the low-resolution slices.
+        index: of the reference slice.
+        read: returns slices of the reference.
+        place: rows and columns of the region, in low-resolution voxels.
         factors: high-resolution voxels per low-resolution voxel along rows and columns.
     """
     fine = [slice(part.start * factor, part.stop * factor) for part, factor in zip(place, factors, strict=True)]
@@ -279,7 +272,7 @@ def _rows_of(matrix: NDArray[np.float64] | None, part: slice) -> NDArray[np.floa
 
 
 def _seen(matrices: Sequence[NDArray[np.float32] | None], fine: slice) -> slice:
-    """The columns of some matrices that are not all zero, and `fine` in any case."""
+    """Return the smallest range that contains `fine` and the nonzero columns of some matrices."""
     found = [np.flatnonzero(matrix.any(axis=0)) for matrix in matrices if matrix is not None]
     bounds = [(int(one[0]), int(one[-1]) + 1) for one in found if one.size]
     starts, stops = zip((fine.start, fine.stop), *bounds, strict=True)
@@ -287,7 +280,7 @@ def _seen(matrices: Sequence[NDArray[np.float32] | None], fine: slice) -> slice:
 
 
 def _mixed(across: NDArray[np.float32], read: ReadSlices, seen: Window) -> NDArray[np.float32]:
-    """Return weighted sums of slices, one for each row of weights; not all slices are in memory at once."""
+    """Return weighted sums of slices, one per row of weights, reading at most `SLAB` slices at a time."""
     needed = np.flatnonzero(across.any(axis=0))
     slabs = (needed[start : start + SLAB] for start in range(0, needed.size, SLAB))
     return reduce(np.add, (np.tensordot(across[:, slab], read(slab.tolist(), seen), axes=1) for slab in slabs))
@@ -296,7 +289,7 @@ def _mixed(across: NDArray[np.float32], read: ReadSlices, seen: Window) -> NDArr
 def _with_noise(
     model: ForwardModel, layers: NDArray[np.float32], cut: Cut, generator: np.random.Generator, sigma: float
 ) -> NDArray[np.float32]:
-    """Add noise to slices of shape (slice, rows, columns), which lie in a volume as `cut` says."""
+    """Add noise to slices of shape (slice, rows, columns), whose orientation in the volume is `cut`."""
     if len(layers) == 1:
         return model.add_noise(layers[0], generator, sigma)[None]
     noisy = model.add_noise(np.moveaxis(layers, (0, 1, 2), cut), generator, sigma)
@@ -304,7 +297,7 @@ def _with_noise(
 
 
 def _draw_place(mask: NDArray[np.bool_], side: int, factors: tuple[int, int], generator: np.random.Generator) -> Window:
-    """Draw `side` low-resolution rows and columns around a voxel of the foreground, as far as the edge allows."""
+    """Draw a window of `side` low-resolution rows and columns around a foreground voxel, shifted to fit the slice."""
     foreground = np.flatnonzero(mask)
     voxel = np.unravel_index(foreground[generator.integers(foreground.size)], mask.shape)
     starts = [
@@ -318,10 +311,10 @@ def _draw_place(mask: NDArray[np.bool_], side: int, factors: tuple[int, int], ge
     return rows, columns
 
 
-def _filled(
+def _padded(
     coarse: NDArray[np.float32], fine: NDArray[np.float32], side: int, factors: tuple[int, int]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Fill what is smaller than a patch with zeros at the high end."""
+    """Pad a pair that is smaller than a patch with zeros at the high end."""
     missing = [side - size for size in coarse.shape[1:]]
     if not any(missing):
         return coarse, fine
@@ -329,10 +322,10 @@ def _filled(
     return coarse, np.pad(fine, [(0, count * factor) for count, factor in zip(missing, factors, strict=True)])
 
 
-def _turn(
+def _augmented(
     coarse: NDArray[np.float32], fine: NDArray[np.float32], generator: np.random.Generator, transpose: bool
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Apply one of the four flips to both, and a transpose to every second pair where it is allowed."""
+    """Apply a random flip to both images, and, if allowed, a transpose to half of the pairs."""
     flip_rows, flip_columns, exchange = generator.integers(2, size=3)
     steps = (slice(None, None, -1 if flip_rows else 1), slice(None, None, -1 if flip_columns else 1))
     pair = coarse[..., *steps], fine[steps]

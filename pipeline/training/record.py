@@ -1,4 +1,4 @@
-"""The record of a trained network: its training data, and what is measured of it on validation slices."""
+"""The record of a trained network: its training data, and measurements on validation slices."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from pipeline.training.patches import TrainingVolume
 from pipeline.training.setup import direction
 
 NOISE_LEVELS = 6
-"""Noise levels at which the data-consistency weight is fitted; they lie closer where noise is low, since the weight
-changes fastest there."""
+"""Number of noise levels at which the data-consistency weight is fitted. They are denser at low noise, where the weight
+changes fastest."""
 
 
 def record_of(
@@ -46,7 +46,7 @@ def record_of(
 
 
 def training_domain(models: Sequence[ForwardModel], recipe: Recipe) -> TrainingDomain:
-    """Return the range of noise levels and voxel sizes of training volumes, given their forward models."""
+    """Return the range of noise levels and voxel sizes of training volumes with these forward models."""
     sigmas = recipe.noise_sigma_range or [model.noise_sigma for model in models]
     sizes = [
         length * factor
@@ -68,7 +68,7 @@ def consistency_weights(
     low, high = recipe.noise_sigma_range or (excerpts[0].model.noise_sigma,) * 2
     found = []
     for sigma in np.unique(low + (high - low) * np.linspace(0, 1, NOISE_LEVELS) ** 2):
-        noisy = [one.at_noise(float(sigma)) for one in excerpts]
+        noisy = [one.with_noise_level(float(sigma)) for one in excerpts]
         best = [best_weight(restore_excerpt(network, one, recipe.self_ensemble), one) for one in noisy]
         found.append(ConsistencyWeight(float(sigma), float(np.mean(best))))
     return tuple(found)

@@ -1,16 +1,14 @@
-"""One training from its files to its network, with model card, history, events and samples."""
+"""Training of one method, from its input files to the network, model card, history, events and samples."""
 
 from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
@@ -21,19 +19,19 @@ from pipeline.config.sources import Source
 from pipeline.files import replacing, write_text
 from pipeline.formats.io.container import map_image
 from pipeline.models.card import trained_card
-from pipeline.models.device import device_words, keep_memory, use_threads
+from pipeline.models.device import device_name, keep_freed_memory, use_threads
 from pipeline.models.generator import Generator
 from pipeline.models.vgg import read_vgg
 from pipeline.models.weights import save_generator
 from pipeline.physics.excerpts import Excerpt
 from pipeline.physics.low_resolution import LowResolutionImage
-from pipeline.tables.dial import DIAL
+from pipeline.tables.dial import DIAL, DialSetting
 from pipeline.tables.history import write_history
 from pipeline.tables.training_events import EVENTS
 from pipeline.training.checkpoint import CheckpointFolder
-from pipeline.training.dial import between, try_settings
+from pipeline.training.dial import evaluate_settings, interpolate_weights
 from pipeline.training.fabric import start_engine
-from pipeline.training.loading import draw_with_one_thread
+from pipeline.training.loading import limit_blas_threads
 from pipeline.training.patches import PatchSampler
 from pipeline.training.perceptual import PerceptualDistance
 from pipeline.training.record import record_of
@@ -46,7 +44,7 @@ from pipeline.training.setup import (
     training_key,
     training_volume,
 )
-from pipeline.training.trainer import Parts, Trainer
+from pipeline.training.trainer import Networks, Trainer
 from pipeline.training.validation import (
     middle_of,
     middle_of_input,
@@ -69,26 +67,26 @@ def train(
     work: Path,
     code: str,
 ) -> None:
-    """Train and write generator, model card, history, events, samples and, where there is a dial, its curve.
+    """Train, and write the generator, model card, history, events, samples and the curve of the fidelity dial, if any.
 
     Args:
         files: volumes and initial weights.
-        recipe: what is trained, and how.
+        recipe: networks, losses and schedules.
         settings: the section `train`.
         source: the initial weights' entry in the table of sources, for the model card.
         seed: of the run.
         device: auto, cpu or cuda.
-        output: folder of the method; its name is the method's.
-        work: folder of the checkpoints; it is removed when the training has ended well.
-        code: version of the package's code; another one starts the training afresh.
+        output: folder of the method, with the name of the method.
+        work: folder of the checkpoints; it is removed when the training is complete.
+        code: version of the package; checkpoints of another version are not resumed.
 
     Raises:
-        UserError: another training writes to `work`, a file does not fit, the device cannot be used, or the sentinel
+        UserError: another training writes to `work`, a file does not fit, the device is not available, or the sentinel
             stopped the training.
     """
     use_threads(settings.threads)
-    draw_with_one_thread()
-    keep_memory()
+    limit_blas_threads()
+    keep_freed_memory()
     engine = start_engine(device, settings.precision)
     check_batch(recipe, settings, engine.world_size)
     torch.manual_seed(seed)
@@ -99,7 +97,7 @@ def train(
         start = starting_generator(files.start, recipe, factors)
         excerpts = [validation_excerpt(hr, lr) for hr, lr in zip(files.val_hr, files.val_lr, strict=True)]
         perceptual = PerceptualDistance(read_vgg(files.perceptual), recipe.perceptual) if files.perceptual else None
-        parts = Parts(copy.deepcopy(start), discriminator_for(recipe, factors), perceptual)
+        parts = Networks(copy.deepcopy(start), discriminator_for(recipe, factors), perceptual)
         sampler = PatchSampler(volumes, recipe, seed)
         trainer = Trainer(
             parts, sampler, recipe, settings, checkpoints, lambda network: validate(network, excerpts), engine
@@ -111,7 +109,7 @@ def train(
             network.record = record_of(network, output.name, volumes, excerpts, recipe)
             _write(output, trainer, dial, excerpts)
             volumes = [map_image(path, LowResolutionImage) for path in (*files.lr, *files.val_lr)]
-            card = trained_card(source, network, recipe, volumes, trainer.history, device_words(engine.device))
+            card = trained_card(source, network, recipe, volumes, trainer.history, device_name(engine.device))
             write_text(output / "model_card.md", card)
             save_generator(output / "generator.safetensors", network)
             checkpoints.remove()
@@ -124,29 +122,29 @@ def _interpolate(
     excerpts: Sequence[Excerpt],
     recipe: Recipe,
     perceptual: PerceptualDistance | None,
-) -> tuple[Generator, list[dict[str, Any]]]:
-    """Return the network at the chosen setting of the fidelity dial, and all settings; else the trained network."""
+) -> tuple[Generator, list[DialSetting]]:
+    """Return the network at the chosen setting of the fidelity dial, and all settings; the trained one without dial."""
     if recipe.dial is None or perceptual is None:
         return end, []
-    rows = try_settings(start, end, excerpts, recipe.dial, perceptual.to("cpu"))
-    chosen = next(row for row in rows if row["chosen"])
-    logger.info("fidelity dial: interpolation factor %.2f: %s", chosen["alpha"], chosen)
-    return between(start, end, chosen["alpha"]), rows
+    rows = evaluate_settings(start, end, excerpts, recipe.dial, perceptual.to("cpu"))
+    chosen = next(row for row in rows if row.chosen)
+    logger.info("fidelity dial: interpolation factor %.2f: %s", chosen.alpha, chosen)
+    return interpolate_weights(start, end, chosen.alpha), rows
 
 
 def _write(
     output: Path,
     trainer: Trainer,
-    dial: Sequence[Mapping[str, Any]],
+    dial: Sequence[DialSetting],
     excerpts: Sequence[Excerpt],
 ) -> None:
-    """Write history, events, samples and, with a dial, its curve."""
+    """Write history, events, samples and, if there is a dial, its curve."""
     output.mkdir(parents=True, exist_ok=True)
     write_history(output / "history.csv", trainer.history)
     EVENTS.write(output / "events.csv", trainer.events)
     (output / "dial.csv").unlink(missing_ok=True)
     if dial:
-        DIAL.write(output / "dial.csv", pd.DataFrame(dial))
+        DIAL.write(output / "dial.csv", dial)
     references = [middle_of(np.asarray(one.reference.data), one) for one in excerpts]
     samples: dict[str, Tensor] = {
         "lr": torch.from_numpy(stack_common_part([middle_of_input(one) for one in excerpts])),

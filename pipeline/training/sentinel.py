@@ -1,7 +1,7 @@
-"""The sentinel: detects the ways in which adversarial training fails.
+"""The sentinel, which detects failures of adversarial training.
 
-It checks numbers alone and returns a verdict, on which the trainer acts: a bad step is skipped, a lasting failure rolls
-the training back to its last good state with a smaller adversarial weight, and too many rollbacks stop it.
+It checks scalars alone and returns a verdict to the trainer: a bad step is skipped, a persistent failure rolls the
+training back to its last good state with a smaller adversarial weight, and too many rollbacks stop the training.
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ from pipeline.config.sections import Sentinel as Settings
 from pipeline.tables.training_events import TrainingEvent
 
 MEDIAN_STEPS = 50
-"""Steps of the running median of the gradient norm."""
+"""Number of steps of the running median of the gradient norm."""
 FIRST_STEPS = 10
-"""Steps after which the running median is defined."""
-
+"""Number of steps after which the running median is defined."""
 
 Verdict = Literal["fine", "skip", "roll_back"]
 
@@ -57,7 +56,7 @@ class Sentinel:
 
     @property
     def healthy(self) -> bool:
-        """Whether there is no symptom; a state with a symptom is no state to roll back to."""
+        """Whether there is no symptom; rollbacks return to a healthy state."""
         return not any(self._memory.streaks.values())
 
     @property
@@ -85,7 +84,7 @@ class Sentinel:
         return self._count(step, "vanished", vanished, "the generator's gradient vanished", gradient)
 
     def check_discriminator(self, step: int, real: float, fake: float, unchanged: bool) -> Verdict:
-        """Check a step of the discriminator after it was taken.
+        """Check a step of the discriminator after it is taken.
 
         Args:
             step: steps taken so far.
@@ -111,7 +110,7 @@ class Sentinel:
         """
         best = self._memory.best_psnr
         follows = diversity >= self._settings.min_diversity
-        # A network with random weights hardly depends on its input: only one that did can have collapsed.
+        # Results of random weights hardly depend on the input; only a later loss of diversity is a collapse.
         if not follows and (self._memory.followed or not math.isfinite(diversity)):
             return self._roll_back(step, "the result no longer depends on the input", diversity)
         if not psnr >= best - self._settings.max_loss_db:

@@ -33,8 +33,8 @@ class TrainingFiles:
         lr: their low-resolution volumes.
         val_hr: extracted validation volumes.
         val_lr: their low-resolution volumes.
-        start: the generator to start from; None starts from scratch.
-        perceptual: features of a VGG; None where the recipe needs none.
+        start: the initial generator; None for random weights.
+        perceptual: features of a VGG; None if the recipe uses none.
     """
 
     hr: Sequence[Path]
@@ -51,13 +51,13 @@ class TrainingFiles:
 
 
 def training_key(files: TrainingFiles, recipe: Recipe, settings: Train, seed: int, code: str) -> str:
-    """Return a hash of everything that the resulting weights depend on; `code` is the version of the package's code."""
+    """Return a hash of everything that the resulting weights depend on; `code` is the version of the package."""
     parts = [recipe.model_dump(), settings.model_dump(), seed, files.checksums(), code, torch.__version__]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def training_volume(hr: Path, lr: Path) -> TrainingVolume:
-    """Open a reference for drawing patches, with the forward model that its low-resolution volume recorded."""
+    """Open a reference for sampling patches, with the forward model of its low-resolution volume."""
     with about(f"training volume {hr}"):
         reference, low = map_image(hr), map_image(lr, LowResolutionImage)
         return TrainingVolume(
@@ -70,10 +70,10 @@ def training_volume(hr: Path, lr: Path) -> TrainingVolume:
 
 
 def starting_generator(start: Path | None, recipe: Recipe, factors: tuple[int, int]) -> Generator:
-    """Return the network that a training starts from, with a noise map where the recipe wants one.
+    """Return the initial network of a training, with a noise map if the recipe has one.
 
     Raises:
-        UserError: the file is no generator, or has other factors, or a noise map that the recipe does not have.
+        UserError: the file is not a generator, or has other factors, or a noise map that the recipe does not have.
     """
     if start is None:
         return Generator(
@@ -91,14 +91,14 @@ def starting_generator(start: Path | None, recipe: Recipe, factors: tuple[int, i
         raise UserError(f"{start}: enlarges by {generator.factors}, but the data was degraded by {factors}.")
     if generator.shape.noise_map and not recipe.noise_map:
         raise UserError(f"{start}: has a noise map; set noise_map: true in the recipe that starts from it.")
-    return with_noise_map(generator) if recipe.noise_map and not generator.shape.noise_map else generator
+    return with_noise_map(generator) if recipe.noise_map else generator
 
 
 def plane_factors(volumes: Sequence[TrainingVolume]) -> tuple[int, int]:
     """Return the factors by which the slices of all volumes were degraded, along rows and columns.
 
     Raises:
-        UserError: there are several, or some volumes were degraded across their slices as well.
+        UserError: the factors differ, or only some of the volumes were degraded along all three axes.
     """
     factors = {tuple(volume.model.factors[axis] for axis in volume.plane_axes) for volume in volumes}
     if len(factors) > 1:
@@ -114,7 +114,7 @@ def plane_factors(volumes: Sequence[TrainingVolume]) -> tuple[int, int]:
 
 
 def direction(volumes: Sequence[TrainingVolume]) -> Direction:
-    """Return the axes of a volume along which a network trained on these volumes enlarges."""
+    """Return the axes of a volume that a network trained on these volumes enlarges."""
     if is_isotropic(volumes[0].model.factors):
         return "isotropic"
     rows, columns = plane_factors(volumes)
@@ -122,23 +122,23 @@ def direction(volumes: Sequence[TrainingVolume]) -> Direction:
 
 
 def check_batch(recipe: Recipe, settings: Train, devices: int) -> None:
-    """Refuse a batch that cannot be cut evenly.
+    """Check that the batch can be divided evenly among devices and accumulation steps.
 
     Raises:
-        UserError: naming the sizes.
+        UserError: it cannot; the message contains the sizes.
     """
     if recipe.batch_size % (devices * settings.accumulate):
         raise UserError(
-            f"batch_size: {recipe.batch_size} patches cannot be cut into {settings.accumulate} part(s) "
+            f"batch_size: {recipe.batch_size} patches cannot be divided into {settings.accumulate} part(s) "
             f"(train.accumulate) on {devices} device(s); choose a multiple of {devices * settings.accumulate}."
         )
 
 
 def discriminator_for(recipe: Recipe, factors: tuple[int, int]) -> torch.nn.Module | None:
-    """Return the discriminator of a recipe, with random weights; None where the recipe has none.
+    """Return the discriminator of a recipe, with random weights; None if the recipe has none.
 
     Raises:
-        UserError: it cannot discriminate patches of this shape.
+        UserError: it does not support patches of this shape.
     """
     if recipe.adversarial is None:
         return None

@@ -1,7 +1,7 @@
-"""The training loop: one recipe from its first to its last step, on one device or several.
+"""The training loop of one recipe, on one device or several.
 
-Averaged weights are kept, an interrupted training resumes from its last checkpoint, and the sentinel triggers
-rollbacks.
+It averages weights, resumes an interrupted training from its last checkpoint, and rolls back when the sentinel detects
+a failure.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from pipeline.errors import UserError
 from pipeline.models.generator import Generator
 from pipeline.physics.torch_operator import as_torch
 from pipeline.tables.training_events import TrainingEvent
-from pipeline.training.average import Average
+from pipeline.training.average import MovingAverage
 from pipeline.training.checkpoint import CheckpointFolder
+from pipeline.training.gradient_checkpointing import checkpoint_trunk
 from pipeline.training.loading import Sampler, batches
 from pipeline.training.loss_inputs import LossInputs
 from pipeline.training.patches import Patches
 from pipeline.training.perceptual import PerceptualDistance
-from pipeline.training.rates import adversarial_weight_at, group_rate_at, rate_at
-from pipeline.training.recomputing import recompute_trunk
+from pipeline.training.schedules import adversarial_weight_at, group_rate_at, rate_at
 from pipeline.training.sentinel import Sentinel, Verdict
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ logger = logging.getLogger(__name__)
 PROGRESS_EVERY = 10
 """Steps between log messages about the remaining time."""
 HALVINGS = 20
-"""Consecutive steps that half precision may skip while it adjusts its scale, which starts at 2**16."""
+"""Maximum number of consecutive steps that half precision skips while it adjusts its loss scale, initially 2**16."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Progress:
     waiting: float = 0.0
 
     def add(self, values: Mapping[str, float]) -> None:
-        """Add the values of one step, except those that are not finite, as those of a skipped step may be."""
+        """Add the values of one step, ignoring those that are not finite, which a skipped step may have."""
         for name, value in values.items():
             if not math.isfinite(value):
                 continue
@@ -95,13 +95,13 @@ class Logits:
 
 
 @dataclass(frozen=True)
-class Parts:
+class Networks:
     """The networks of a training.
 
     Attributes:
         generator: with its initial weights.
-        discriminator: None where the recipe has none.
-        perceptual: None where no loss term needs it.
+        discriminator: None if the recipe has none.
+        perceptual: None if no loss term uses it.
     """
 
     generator: Generator
@@ -110,21 +110,21 @@ class Parts:
 
 
 class Trainer:
-    """One training.
+    """The training of one recipe.
 
     Args:
-        parts: the networks.
-        sampler: draws the batches.
-        recipe: what is trained, and how.
+        networks: generator, discriminator and perceptual distance.
+        sampler: source of the batches.
+        recipe: losses and schedules.
         settings: the section `train`.
         checkpoints: folder of the resume state.
         validate: validates a network.
-        engine: devices and precision, started.
+        engine: launched Fabric.
     """
 
     def __init__(
         self,
-        parts: Parts,
+        networks: Networks,
         sampler: Sampler,
         recipe: Recipe,
         settings: Train,
@@ -135,14 +135,14 @@ class Trainer:
         self._sampler, self._recipe, self._settings = sampler, recipe, settings
         self._checkpoints, self._validate, self._engine = checkpoints, validate, engine
         self._losses = {name: plugins.load("pipeline.training.losses", name).loss for name in recipe.losses}
-        self._generator = _placed(parts.generator, engine)
-        self._average = Average(self._generator, recipe.ema_decay)
+        self._generator = _placed(networks.generator, engine)
+        self._average = MovingAverage(self._generator, recipe.ema_decay)
         if settings.gradient_checkpointing:
-            recompute_trunk(self._generator)
-        self._discriminator = _placed(parts.discriminator, engine) if parts.discriminator else None
-        self._perceptual = parts.perceptual.to(engine.device) if parts.perceptual else None
+            checkpoint_trunk(self._generator)
+        self._discriminator = _placed(networks.discriminator, engine) if networks.discriminator else None
+        self._perceptual = networks.perceptual.to(engine.device) if networks.perceptual else None
         groups = [{"params": parameters, "name": name} for name, parameters in self._generator.layer_groups().items()]
-        # A fused optimiser unscales the gradients of half precision itself, too late to measure them.
+        # A fused optimiser unscales gradients in its step, which is too late to compute their norm.
         self._half = settings.precision == "16-mixed"
         self._wrapped_generator, self._optimizer = engine.setup(
             self._generator, torch.optim.Adam(groups, lr=recipe.learning_rate, fused=not self._half)
@@ -160,7 +160,7 @@ class Trainer:
         self._batches: Iterator[Patches] | None = None
 
     def run(self) -> Generator:
-        """Train to the end, from the last checkpoint where there is one; return the network with averaged weights.
+        """Train to the last step, from the last checkpoint if there is one; return the network with averaged weights.
 
         Raises:
             UserError: the sentinel triggered more rollbacks than `max_rollbacks`.
@@ -169,7 +169,7 @@ class Trainer:
         if state is not None:
             self._restore(state)
         elif self._engine.is_global_zero:
-            self._checkpoints.discard_strangers()
+            self._checkpoints.remove_stale()
         if state is None:
             self._good = self._networks(self._average.network)
             self._run_validation()
@@ -198,7 +198,7 @@ class Trainer:
 
     @property
     def waiting_share(self) -> float:
-        """Share of the time that the networks waited for data."""
+        """Fraction of the time spent waiting for data."""
         return self._progress.waiting / max(self._progress.seconds, 1e-9)
 
     # One step
@@ -213,12 +213,12 @@ class Trainer:
         if verdict == "roll_back":
             self._roll_back()
         elif verdict == "fine":
-            self._average.follow(self._generator, self._step)
+            self._average.update(self._generator, self._step)
         self._step += 1
         self._progress.seconds += time.monotonic() - began
 
     def _next_batch(self) -> Patches:
-        """Return the batch of this step; on a GPU it was drawn during earlier steps."""
+        """Return the batch of this step; on a GPU, batches are drawn ahead."""
         began = time.monotonic()
         self._batches = self._batches or self._draw_from(self._step)
         batch = next(self._batches)
@@ -228,7 +228,7 @@ class Trainer:
     def _draw_from(self, step: int) -> Iterator[Patches]:
         count = self._recipe.batch_size // self._engine.world_size
         first = self._engine.global_rank * count
-        # A processor that trains has no spare cores, and drawing takes hundredths of a step there.
+        # On a CPU there are no spare cores, and drawing takes about a hundredth of the time of a step.
         processes = 0 if self._engine.device.type == "cpu" else self._settings.threads
         return batches(self._sampler, range(step, self._recipe.steps), slice(first, first + count), processes)
 
@@ -267,7 +267,7 @@ class Trainer:
                 estimate = self._wrapped_generator(inputs.measured, inputs.sigma)
                 logits = self._logits(inputs, estimate, len(parts)) if self._adversarial_weight > 0 else None
                 loss = self._generator_loss(estimate, inputs, logits, len(parts))
-                # The inputs keep the weights of the discriminator out of it; its graph is needed once more.
+                # Gradients are computed for the generator alone; the step of the discriminator uses its graph again.
                 self._engine.backward(loss, inputs=list(self._generator.parameters()), retain_graph=bool(logits))
             total += self._mean(loss)
             estimates.append(estimate.detach())
@@ -282,11 +282,11 @@ class Trainer:
         return verdict, estimates, all_logits
 
     def _skip_step(self, buffers: list[Tensor]) -> None:
-        """Undo the effects of a forward pass of the generator, such as on the statistics of a normalisation."""
+        """Undo the effects of a forward pass of the generator, such as changes of normalisation statistics."""
         for kept, now in zip(buffers, self._generator.buffers(), strict=True):
             now.copy_(kept)
         if self._half:
-            # The scale of half precision is adjusted in the optimiser's step, which without gradients changes nothing.
+            # The loss scale is adjusted in the step of the optimiser, which changes no weights without gradients.
             self._optimizer.zero_grad(set_to_none=True)
             self._optimizer.step()
 
@@ -294,7 +294,7 @@ class Trainer:
     def _adversarial_weight(self) -> float:
         """Weight of the adversarial loss of the generator at this step.
 
-        At zero, which it keeps once it is reached, the discriminator is neither computed nor trained.
+        Once it is zero it remains zero, and the discriminator is neither computed nor trained.
         """
         if self._recipe.adversarial is None:
             return 0.0
@@ -304,8 +304,8 @@ class Trainer:
     def _logits(self, inputs: LossInputs, estimate: Tensor, parts: int) -> Logits:
         """Return the logits of a part of the batch during the step of the generator.
 
-        The step of the discriminator uses them again if the batch has one part. With several parts it computes new
-        ones: otherwise the graphs of all parts would have to be kept, and batches are cut where memory is short.
+        If the batch has one part, the step of the discriminator uses them again. With several parts it recomputes them,
+        since storing the graphs of all parts would need the memory that splitting the batch saves.
         """
         if parts == 1:
             return self._discriminate(inputs, estimate)
@@ -314,7 +314,7 @@ class Trainer:
         return Logits(real, self._discriminator(estimate))  # pyright: ignore[reportOptionalCall]
 
     def _discriminate(self, inputs: LossInputs, estimate: Tensor) -> Logits:
-        # Weights are normalised once for both: they are the same, and another power iteration costs time.
+        # The weights are normalised once for both passes, which saves a power iteration.
         with self._engine.autocast(), parametrize.cached():
             return Logits(self._wrapped_discriminator(inputs.reference), self._wrapped_discriminator(estimate))
 
@@ -328,7 +328,7 @@ class Trainer:
                 terms["adversarial"] = self._adversarial.generator_loss(logits.real, logits.fake)
                 weighted.append(self._adversarial_weight * terms["adversarial"])
         self._progress.add({f"loss_{name}": self._mean(term) for name, term in terms.items()})
-        # A recipe without other terms has no loss where the adversarial weight is zero.
+        # A recipe without other terms has no loss if the adversarial weight is zero.
         return torch.stack(weighted or [0 * estimate.sum()]).sum() / parts
 
     def _discriminator_step(
@@ -343,7 +343,7 @@ class Trainer:
             with quiet:
                 logits = all_logits[index] if len(parts) == 1 else self._discriminate(inputs, estimates[index])
                 loss = self._adversarial.discriminator_loss(logits.real, logits.fake) / len(parts)
-                # The inputs keep the generator out of it.
+                # Gradients are computed for the discriminator alone.
                 self._engine.backward(loss, inputs=weights)
             self._progress.add({"loss_discriminator": self._mean(loss) * len(parts)})
             probabilities.append((self._mean(logits.real.sigmoid().mean()), self._mean(logits.fake.sigmoid().mean())))
@@ -360,28 +360,28 @@ class Trainer:
     def _synchronised(
         self, parts: list[LossInputs], module: Any
     ) -> Iterator[tuple[LossInputs, AbstractContextManager]]:
-        """Yield the parts of a batch; devices exchange their gradients with the last one only."""
+        """Yield the parts of a batch; devices synchronise their gradients after the last one only."""
         for index, inputs in enumerate(parts):
             last = index == len(parts) - 1
             yield inputs, nullcontext() if last else self._engine.no_backward_sync(module)
 
     def _gradient(self, module: Any, optimizer: Any) -> float:
-        """Return the norm of the gradient, without the scale of half precision."""
+        """Return the norm of the unscaled gradient."""
         self._engine.strategy.precision.unscale_gradients(optimizer.optimizer)
         gradients = [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
         return float(get_total_norm(gradients))
 
     def _mean(self, value: Tensor) -> float:
-        """Return the mean of a number over all processes, so that all of them take the same decisions."""
+        """Return the mean of a number over all processes, so that all of them make the same decisions."""
         return float(self._engine.all_reduce(value.detach().float(), reduce_op="mean"))  # pyright: ignore[reportArgumentType]
 
     # Between the steps
 
     def _finish_step(self) -> None:
-        """Record, validate and save at the intervals of the settings, and at the end."""
+        """Record, validate and save a checkpoint at the intervals of the settings, and after the last step."""
         if self._step % PROGRESS_EVERY == 0 and self._engine.is_global_zero:
             left = self._progress.seconds / self._step * (self._recipe.steps - self._step)
-            logger.info("step %d of %d, about %.1f minutes left", self._step, self._recipe.steps, left / 60)
+            logger.info("step %d of %d, about %.1f minutes remaining", self._step, self._recipe.steps, left / 60)
         validated = self._run_validation() if self._due(self._settings.validate_every) else {}
         if validated or self._due(self._settings.record_every):
             self._record(validated)
@@ -473,7 +473,7 @@ def _copied(network: nn.Module) -> dict[str, Tensor]:
 
 
 def _cut(patches: Patches, parts: int) -> list[Patches]:
-    """Cut a batch into equal parts; `parts` divides it (see `pipeline.training.setup.check_batch`)."""
+    """Split a batch into equal parts; its size is a multiple of `parts` (see `pipeline.training.setup.check_batch`)."""
     size = len(patches.sigma) // parts
     places = [slice(index * size, (index + 1) * size) for index in range(parts)]
     return [patches.part(one) for one in places]

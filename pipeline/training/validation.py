@@ -24,7 +24,7 @@ VALIDATION_SLICES = 4
 EXCERPT_SIDE = 96
 """Maximum side of the saved samples, in voxels."""
 DARKENED = 0.9
-"""Factor of the intensities of the input whose result shows whether the network depends on its input."""
+"""Factor of the input intensities for the test of whether the result depends on the input."""
 
 
 def validation_excerpt(hr: Path, lr: Path) -> Excerpt:
@@ -46,8 +46,8 @@ def validate(network: Generator, excerpts: Sequence[Excerpt]) -> ValidationResul
 
 def _diversity(network: Generator, one: Excerpt, result: np.ndarray) -> float:
     """Return the change of the first slice of a result, or of a block, relative to a darkening of the input."""
-    count, axis = one.measured_slices, one.slice_axis
-    first = np.take(one.measured, range(count), axis)
+    count, axis = one.min_slices, one.slice_axis
+    first = np.take(one.lr, range(count), axis)
     before = np.take(result, range(count * one.model.factors[axis]), axis)
     sigma = one.model.noise_sigma
     darkened = restore_volume(network, DARKENED * first, one.model.factors, axis, DURING_TRAINING, sigma)
@@ -65,7 +65,7 @@ def middle_of(volume: np.ndarray, one: Excerpt) -> np.ndarray:
 
 def middle_of_input(one: Excerpt) -> np.ndarray:
     """Return the same part of the low-resolution input, enlarged by repetition."""
-    enlarged = one.measured
+    enlarged = one.lr
     for axis, factor in enumerate(one.model.factors):
         enlarged = np.repeat(enlarged, factor, axis)
     return middle_of(enlarged, one)

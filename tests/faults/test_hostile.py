@@ -90,9 +90,9 @@ TABLES: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
     "brackets without end": (rows("two", "B", "val", "a.nii", "[" * 50_000), ("line 3, column slices",)),
     "no number": (rows("two", "B", "val", "a.nii", "[NaN, 1e999]"), ("line 3, column slices",)),
     "a mountain": (too_large, ("larger than 67108864 bytes",)),
-    "a folder": (Path.mkdir, ("is no ordinary file",)),
-    "a pipe": (os.mkfifo, ("is no ordinary file",)),
-    "a link to an endless file": (lambda path: path.symlink_to("/dev/zero"), ("is no ordinary file",)),
+    "a folder": (Path.mkdir, ("is not a regular file",)),
+    "a pipe": (os.mkfifo, ("is not a regular file",)),
+    "a link to an endless file": (lambda path: path.symlink_to("/dev/zero"), ("is not a regular file",)),
     "a link in a circle": (lambda path: path.symlink_to(path), ("there is no such file",)),
 }
 
@@ -194,12 +194,15 @@ BIDS: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
         holding("sub-01/anat/sub-01_T1w.nii", GOOD),
         ("would both be called 'sub-01_T1w'",),
     ),
-    "another's image": (holding("sub-01/anat/sub-02_T1w.nii.gz"), ("does not lie where its name says",)),
-    "an image of no session in a session": (holding("sub-01/ses-a/anat/sub-01_T1w.nii.gz"), ("does not lie where",)),
-    "a name with a new line": (holding("sub-01/anat/sub-01_x\n_T1w.nii.gz"), ("x\\n_T1w.nii.gz' is no BIDS name",)),
-    "a name with quotes": (holding("sub-01/anat/sub-01'\"; rm -rf $HOME_T1w.nii.gz"), ("is no BIDS name",)),
-    "a name in another script": (holding("sub-ö/anat/sub-ö_T1w.nii.gz"), ("is no BIDS name",)),
-    "an entity given twice": (holding("sub-01/anat/sub-01_run-1_run-2_T1w.nii.gz"), ("is no BIDS name",)),
+    "another's image": (holding("sub-01/anat/sub-02_T1w.nii.gz"), ("is in the wrong folder",)),
+    "an image of no session in a session": (
+        holding("sub-01/ses-a/anat/sub-01_T1w.nii.gz"),
+        ("is in the wrong folder",),
+    ),
+    "a name with a new line": (holding("sub-01/anat/sub-01_x\n_T1w.nii.gz"), ("x\\n_T1w.nii.gz' is not a BIDS name",)),
+    "a name with quotes": (holding("sub-01/anat/sub-01'\"; rm -rf $HOME_T1w.nii.gz"), ("is not a BIDS name",)),
+    "a name in another script": (holding("sub-ö/anat/sub-ö_T1w.nii.gz"), ("is not a BIDS name",)),
+    "an entity given twice": (holding("sub-01/anat/sub-01_run-1_run-2_T1w.nii.gz"), ("is not a BIDS name",)),
     "a link out of the folder": (link_out, ("is a link that leads out of the data set",)),
     "a folder that is a link": (folder_out, ("is a link that leads out of the data set",)),
     "a link to a file that was not fetched": (link_to_nowhere, ("no file that can be read", "datalad get")),
@@ -265,7 +268,7 @@ def test_the_command_line_tells_it_in_one_message(here: Path) -> None:
     values = {"run": "x", "volumes": [], "datasets": [{"kind": "bids", "path": "ds"}]}
     Path("x.yaml").write_text(yaml.safe_dump(values))
     before = contents(here.parent)
-    assert "is no BIDS name" in the_message(run_command("check", "x.yaml", folder=here))
+    assert "is not a BIDS name" in the_message(run_command("check", "x.yaml", folder=here))
     assert contents(here.parent) == before
 
 
@@ -354,11 +357,11 @@ def endless_gzip(path: Path) -> None:
 
 ARCHIVES: dict[str, tuple[Callable[[Path], None], str]] = {
     "zip that lies about a size": (zip_that_lies, "is damaged"),
-    "zip of petabytes": (zip_of_petabytes, "claims to hold 1125899906842624 bytes"),
+    "zip of petabytes": (zip_of_petabytes, "claims to contain 1125899906842624 bytes"),
     "long name without end": (header_bomb(tarfile.GNUTYPE_LONGNAME), "is damaged"),
     "long link without end": (header_bomb(tarfile.GNUTYPE_LONGLINK), "is damaged"),
     "extended header without end": (header_bomb(tarfile.XHDTYPE), "is damaged"),
-    "sparse member": (sparse_bomb, "claims to hold 22548578304 bytes"),
+    "sparse member": (sparse_bomb, "claims to contain 22548578304 bytes"),
     "xz that wants all memory": (greedy_xz, "is damaged"),
     "gzip without an archive": (endless_gzip, "is damaged"),
 }

@@ -70,15 +70,15 @@ def flat_affine() -> np.ndarray:
 
 
 BROKEN: dict[str, tuple[str, Callable[[Path], Any], str]] = {
-    "cut off gzip": ("x.nii.gz", lambda path: packed(path, lambda whole: whole[:-300]), "Is it whole?"),
+    "cut off gzip": ("x.nii.gz", lambda path: packed(path, lambda whole: whole[:-300]), "Is it complete?"),
     "gzip whose last bytes are missing": (
         "x.nii.gz",
         lambda path: packed(path, lambda whole: whole[:-6]),
-        "Is it whole?",
+        "Is it complete?",
     ),
-    "changed bytes inside gzip": ("x.nii.gz", lambda path: packed(path, middle_changed), "Is it whole?"),
+    "changed bytes inside gzip": ("x.nii.gz", lambda path: packed(path, middle_changed), "Is it complete?"),
     "wrong checksum of gzip": ("x.nii.gz", lambda path: packed(path, lambda whole: whole[:-8] + bytes(8)), "CRC"),
-    "cut off plain file": ("x.nii", lambda path: bytes_of(path, patched(path).read_bytes()[:-9]), "Is it whole?"),
+    "cut off plain file": ("x.nii", lambda path: bytes_of(path, patched(path).read_bytes()[:-9]), "Is it complete?"),
     "zero bytes": ("x.nii.gz", lambda path: bytes_of(path, b""), "Empty file"),
     "text": ("x.nii", lambda path: bytes_of(path, b"not an image\n" * 99), "cannot be read as NIfTI"),
     "text called gzip": ("x.nii.gz", lambda path: bytes_of(path, b"not an image\n" * 99), "cannot be read as NIfTI"),

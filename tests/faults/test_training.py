@@ -89,7 +89,7 @@ def start(command: list[str]) -> subprocess.Popen[str]:
 
 
 def wait_for(condition, process: subprocess.Popen[str]) -> None:
-    """Wait until something holds; where it does not come about, the process is killed and the test fails."""
+    """Wait until a condition is true; otherwise kill the process and fail the test."""
     deadline = time.monotonic() + 600
     while not condition() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
@@ -115,7 +115,7 @@ def undisturbed(data, tmp_path_factory):
 
 
 def assert_same_model(found: Path, expected: Path) -> None:
-    """The same bytes of everything, but for the clock of the history."""
+    """Assert that all files are identical, except for the clock columns of the history."""
     assert sorted(path.name for path in found.iterdir()) == sorted(path.name for path in expected.iterdir())
     for path in expected.iterdir():
         if path.name != "history.csv":
@@ -124,7 +124,7 @@ def assert_same_model(found: Path, expected: Path) -> None:
     pd.testing.assert_frame_equal(ours, theirs)
 
 
-def test_a_training_leaves_its_results_and_no_checkpoints(undisturbed):
+def test_a_training_writes_its_results_and_removes_checkpoints(undisturbed):
     folder = undisturbed("pixels")
     assert sorted(path.name for path in folder.iterdir()) == WRITTEN
     assert not (folder.parent / "checkpoints").exists()
@@ -143,7 +143,7 @@ def test_a_training_leaves_its_results_and_no_checkpoints(undisturbed):
     assert all(0 <= one.weight <= 1 for one in weights)
 
 
-def test_a_dial_leaves_its_curve_and_the_sentinel_its_events(undisturbed, data):
+def test_the_curve_of_the_dial_and_the_events_of_the_sentinel_are_written(undisturbed, data):
     folder = undisturbed("sharp")
     assert sorted(path.name for path in folder.iterdir()) == sorted([*WRITTEN, "dial.csv"])
     rows = pd.read_csv(folder / "dial.csv").to_dict("records")
@@ -154,13 +154,13 @@ def test_a_dial_leaves_its_curve_and_the_sentinel_its_events(undisturbed, data):
     assert set(pd.read_csv(folder / "events.csv")["kind"]) == {"skipped_step", "rolled_back"}
 
 
-def test_a_second_training_gives_the_same_bytes(data, undisturbed, tmp_path):
+def test_a_second_training_writes_identical_files(data, undisturbed, tmp_path):
     assert run_step(*arguments(data, tmp_path)).returncode == 0
     assert_same_model(tmp_path / "model", undisturbed("pixels"))
 
 
 def step_of(folder: Path) -> int:
-    """The newest step among the checkpoints, or 0."""
+    """Return the newest step among the checkpoints, or 0."""
     steps = [0]
     for path in folder.glob("generation-?.pt"):
         try:
@@ -177,7 +177,7 @@ def kill(process: subprocess.Popen[str]) -> int | None:
 
 
 @pytest.mark.parametrize(("name", "kill_at"), [("pixels", 2), ("sharp", 13)])
-def test_a_killed_training_goes_on_and_ends_in_the_same_weights(data, undisturbed, tmp_path, name, kill_at):
+def test_a_killed_training_resumes_to_the_same_weights(data, undisturbed, tmp_path, name, kill_at):
     expected = undisturbed(name)
     process = start(arguments(data, tmp_path, name))
     wait_for(lambda: step_of(tmp_path / "checkpoints") >= kill_at, process)
@@ -206,7 +206,7 @@ def test_ten_kills_at_random_moments_end_in_the_same_weights(data, undisturbed, 
 
 
 def run_two(command: list[str]) -> subprocess.CompletedProcess[str]:
-    """Run a stage as two processes; the second cannot write more than a kilobyte to any file, which weights need."""
+    """Run a step as two processes; the second cannot write files larger than a kilobyte, such as weights."""
     alone = 'test "$RANK" = 0 || ulimit -f 1; exec "$0" -m pipeline.steps "$@"'
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python"]
     variables = {**os.environ, "PYTHONPATH": str(CHECKOUT), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
@@ -215,7 +215,7 @@ def run_two(command: list[str]) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("adversarial", [None, ADVERSARIAL], ids=["pixels", "adversarial"])
-def test_two_processes_learn_what_one_does_and_one_of_them_writes(data, tmp_path, adversarial):
+def test_two_processes_train_the_same_network_as_one(data, tmp_path, adversarial):
     changes = {"batch_size": 4, "steps": 6, "adversarial": adversarial}
     settings = {"record_every": 1, "checkpoint_every": 3}
     commands = [arguments(data, tmp_path / name, settings=settings, **changes) for name in ("one", "two")]
@@ -231,23 +231,23 @@ def test_two_processes_learn_what_one_does_and_one_of_them_writes(data, tmp_path
     assert not (tmp_path / "two" / "checkpoints").exists()
 
 
-def test_a_batch_that_two_processes_cannot_share_is_refused(data, tmp_path):
+def test_a_batch_that_two_processes_cannot_share_is_rejected(data, tmp_path):
     result = run_two(arguments(data, tmp_path, batch_size=3))
     assert result.returncode != 0
     assert "batch_size: 3 patches" in result.stderr
 
 
-def test_changed_settings_start_afresh_and_say_so(data, tmp_path):
+def test_changed_settings_restart_the_training_with_a_message(data, tmp_path):
     process = start(arguments(data, tmp_path, steps=100_000))
     wait_for(lambda: any((tmp_path / "checkpoints").glob("generation-*.pt")), process)
     kill(process)
     again = run_step(*arguments(data, tmp_path))
     assert again.returncode == 0, again.stderr
-    assert "starting afresh" in again.stderr
+    assert "training from the beginning" in again.stderr
     assert "continuing" not in again.stderr
 
 
-def test_a_second_trainer_on_one_folder_is_refused(data, tmp_path):
+def test_a_second_trainer_in_one_folder_is_rejected(data, tmp_path):
     first = start(arguments(data, tmp_path, steps=100_000))
     try:
         wait_for(lambda: any((tmp_path / "checkpoints").glob("generation-*.pt")), first)
@@ -267,7 +267,7 @@ def test_cuda_without_a_gpu_is_a_clear_error(data, tmp_path):
     assert "auto or cpu" in message
 
 
-def test_auto_says_what_it_chose(data, tmp_path):
+def test_auto_logs_the_device(data, tmp_path):
     command = arguments(data, tmp_path, steps=1)
     command[command.index("--device") + 1] = "auto"
     assert "device: " in run_step(*command).stderr
@@ -292,7 +292,7 @@ def test_a_damaged_volume_is_named(data, tmp_path):
 
 
 @pytest.mark.parametrize(("starts_from", "given"), [("scratch", True), ("pretrained", False)])
-def test_a_start_that_the_recipe_does_not_want_or_misses_is_named(data, tmp_path, starts_from, given):
+def test_unexpected_or_missing_initial_weights_are_named(data, tmp_path, starts_from, given):
     command = arguments(data, tmp_path, starts_from=starts_from)
     if not given:
         place = command.index("--start-from")
@@ -300,14 +300,14 @@ def test_a_start_that_the_recipe_does_not_want_or_misses_is_named(data, tmp_path
     assert f"--start-from: the recipe starts from '{starts_from}'" in the_message(run_step(*command))
 
 
-def test_features_that_the_recipe_needs_are_asked_for(data, tmp_path):
+def test_missing_features_are_named(data, tmp_path):
     command = arguments(data, tmp_path, losses={"perceptual": 1.0})
     place = command.index("--perceptual")
     del command[place : place + 2]
-    assert "--perceptual: the recipe compares features" in the_message(run_step(*command))
+    assert "--perceptual: the recipe has a perceptual loss" in the_message(run_step(*command))
 
 
-def test_a_training_that_cannot_be_saved_ends_with_advice_and_no_results(data, tmp_path):
+def test_a_training_that_cannot_be_saved_ends_with_advice(data, tmp_path):
     command = arguments(data, tmp_path, learning_rate=50.0, warmup_steps=0, steps=100)
     message = the_message(run_step(*command), after_progress=True)
     assert "after 3 rollbacks (train.sentinel.max_rollbacks). Lower the learning rates" in message

@@ -20,7 +20,7 @@ from tests.small_training import ADVERSARIAL, make_trainer, tiny_recipe, tiny_se
 
 pytestmark = [
     pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU can be reached"),
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is available"),
 ]
 
 FACTORS = (4, 4, 1)
@@ -34,7 +34,7 @@ def head() -> np.ndarray:
 
 
 def network() -> Generator:
-    """Return the network of the demo's size with random weights, large enough that every layer shows in the result."""
+    """Return a network of the size of the demo with random weights, so large that every layer affects the result."""
     torch.manual_seed(0)
     generator = Generator(Shape(blocks=6, noise_map=True)).eval()
     with torch.no_grad():
@@ -48,13 +48,13 @@ def on_gpu(generator: Generator) -> Generator:
     return placed.to(memory_format=torch.channels_last)
 
 
-def test_auto_takes_the_gpu(caplog):
+def test_auto_selects_the_gpu(caplog):
     caplog.set_level("INFO")
     assert choose_device("auto").type == "cuda"
     assert torch.cuda.get_device_name() in caplog.text
 
 
-def test_volumes_are_restored_as_on_the_processor(head):
+def test_restored_volumes_agree_with_the_cpu(head):
     generator = network()
     expected = restore_volume(generator, head, FACTORS, 2, Infer(), 0.02)
     found = restore_volume(on_gpu(generator), head, FACTORS, 2, Infer(), 0.02)
@@ -62,14 +62,14 @@ def test_volumes_are_restored_as_on_the_processor(head):
     assert np.abs(found - expected).max() < AGREEMENT * np.ptp(expected)
 
 
-def test_a_compiled_network_restores_the_same(head):
+def test_a_compiled_network_has_the_same_result(head):
     generator = on_gpu(network())
     expected = restore_volume(generator, head, FACTORS, 2, Infer(), 0.02)
     found = restore_volume(generator, head, FACTORS, 2, Infer(compile=True), 0.02)
     assert np.abs(found - expected).max() < AGREEMENT * np.ptp(expected)
 
 
-def test_the_spread_over_views_is_that_of_the_processor(head):
+def test_the_tta_std_agrees_with_the_cpu(head):
     generator = network()
     expected = restore_with_tta_std([generator], head[..., :2], FACTORS, 2, Infer(), 0.02, augmentations=4)
     found = restore_with_tta_std([on_gpu(generator)], head[..., :2], FACTORS, 2, Infer(), 0.02, augmentations=4)
@@ -77,13 +77,13 @@ def test_the_spread_over_views_is_that_of_the_processor(head):
         assert np.abs(one - other).max() < AGREEMENT * np.ptp(expected[0])
 
 
-def test_more_slices_than_memory_holds_are_restored_in_parts(head, monkeypatch):
+def test_slices_that_exceed_the_memory_are_restored_in_parts(head, monkeypatch):
     generator = on_gpu(network())
     expected = restore_volume(generator, head, FACTORS, 2, Infer(), 0.02)
     torch.cuda.empty_cache()
     kept = torch.cuda.memory_allocated()
     total = torch.cuda.get_device_properties(0).total_memory
-    monkeypatch.setattr("pipeline.inference.volume.slices_at_once", lambda *_: 6)
+    monkeypatch.setattr("pipeline.inference.volume.slices_per_batch", lambda *_: 6)
     torch.cuda.set_per_process_memory_fraction((kept + 150 * 2**20) / total)
     try:
         found = restore_volume(generator, head, FACTORS, 2, Infer(), 0.02)
@@ -103,19 +103,19 @@ def train(folder: Path, device: str = "cuda", steps: int = 12, **settings) -> tu
     return weights(result), trainer.history
 
 
-def test_two_trainings_are_the_same(tmp_path):
+def test_trainings_are_reproducible(tmp_path):
     first, _ = train(tmp_path / "one")
     second, _ = train(tmp_path / "other")
     assert np.array_equal(first, second)
 
 
-def test_the_number_of_readers_changes_nothing(tmp_path):
+def test_the_number_of_workers_does_not_change_the_training(tmp_path):
     first, _ = train(tmp_path / "one", threads=1)
     second, _ = train(tmp_path / "other", threads=6)
     assert np.array_equal(first, second)
 
 
-def test_a_training_that_goes_on_ends_in_the_same_weights(tmp_path):
+def test_a_resumed_training_has_the_same_weights(tmp_path):
     undisturbed, _ = train(tmp_path / "whole", checkpoint_every=4)
     recipe, settings = tiny_recipe(steps=12), tiny_settings(checkpoint_every=4)
     cut = make_trainer(tmp_path / "cut", recipe, settings, device="cuda")
@@ -131,7 +131,7 @@ def test_a_training_that_goes_on_ends_in_the_same_weights(tmp_path):
     assert np.array_equal(weights(resumed), undisturbed)
 
 
-def test_a_training_is_close_to_that_on_the_processor(tmp_path):
+def test_a_training_is_close_to_that_on_the_cpu(tmp_path):
     _, here = train(tmp_path / "gpu", steps=24)
     _, there = train(tmp_path / "cpu", device="cpu", steps=24)
     assert here[-1]["val_psnr"] == pytest.approx(there[-1]["val_psnr"], abs=0.1)
@@ -139,7 +139,7 @@ def test_a_training_is_close_to_that_on_the_processor(tmp_path):
 
 
 @pytest.mark.parametrize("precision", ["bf16-mixed", "16-mixed"])
-def test_less_precise_trainings_learn_nearly_as_much(tmp_path, precision):
+def test_trainings_in_lower_precision_are_nearly_as_good(tmp_path, precision):
     _, whole = train(tmp_path / "whole", steps=60)
     _, half = train(tmp_path / "half", steps=60, precision=precision)
     assert all(math.isfinite(row["loss"]) for row in half)
@@ -150,7 +150,7 @@ def test_less_precise_trainings_learn_nearly_as_much(tmp_path, precision):
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed"])
-def test_adversarial_trainings_run_to_the_end(tmp_path, precision):
+def test_adversarial_trainings_complete(tmp_path, precision):
     recipe = tiny_recipe(steps=12, adversarial=ADVERSARIAL)
     trainer = make_trainer(tmp_path, recipe, tiny_settings(precision=precision), device="cuda")
     assert np.isfinite(weights(trainer.run())).all()

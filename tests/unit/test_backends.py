@@ -55,25 +55,25 @@ def test_every_backend_agrees_with_torch(name, shape):
 
 
 @pytest.mark.parametrize("name", ["openvino", "torch"])
-def test_neither_threads_nor_company_nor_memory_change_a_slice(monkeypatch, name):
+def test_threads_batches_and_memory_do_not_change_a_slice(monkeypatch, name):
     network = generator(SHAPES[0])
     images = np.random.default_rng(1).random((5, 24, 30), dtype=np.float32)
     together = engine_for(network, Infer(backend=name, threads=2)).restore(images, 0.03)
     alone = [engine_for(network, Infer(backend=name, threads=1)).restore(one, 0.03) for one in images]
     assert np.array_equal(together, np.stack(alone))
-    monkeypatch.setattr("pipeline.inference.memory.SHARE", 0.0)
+    monkeypatch.setattr("pipeline.inference.memory.ACTIVATION_SHARE", 0.0)
     narrow = engine_for(generator(SHAPES[0]), Infer(backend=name, threads=2)).restore(images, 0.03)
     assert np.array_equal(together, narrow)
 
 
-def test_the_fastest_that_is_installed_is_taken():
+def test_auto_selects_the_fastest_installed_backend():
     network = generator(SHAPES[1])
     assert chosen_backend(network, "auto") == "openvino"
     assert chosen_backend(torch.nn.Conv2d(1, 1, 3), "auto") == REFERENCE, "which no other backend could read"
     assert {*FASTEST_FIRST} <= {*plugins.names(BACKENDS)}
 
 
-def test_a_backend_that_is_not_there_is_named(monkeypatch):
+def test_a_missing_backend_is_named(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     network = generator(SHAPES[1])
     assert chosen_backend(network, "auto") == REFERENCE
@@ -81,7 +81,7 @@ def test_a_backend_that_is_not_there_is_named(monkeypatch):
         engine_for(network, Infer(backend="openvino"))
 
 
-def test_a_network_is_made_ready_once_and_is_not_kept(monkeypatch):
+def test_engines_are_cached_and_released_with_their_network(monkeypatch):
     made = []
     module = plugins.load(BACKENDS, "openvino")
     prepare = module.prepare
@@ -105,7 +105,7 @@ def test_a_network_is_made_ready_once_and_is_not_kept(monkeypatch):
 
 @pytest.mark.parametrize("name", ["openvino", "torch"])
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
-def test_a_lower_precision_tells_what_it_changes(caplog, name, precision):
+def test_the_effect_of_a_lower_precision_is_logged(caplog, name, precision):
     caplog.set_level("INFO")
     network = generator(SHAPES[0])
     volume = np.random.default_rng(1).random((20, 24, 3), dtype=np.float32)
@@ -120,13 +120,13 @@ def test_a_lower_precision_tells_what_it_changes(caplog, name, precision):
     assert told[2] == pytest.approx(changed, rel=0.02, abs=1e-5)
 
 
-def test_onnx_runtime_has_no_lower_precision():
+def test_onnx_runtime_rejects_lower_precisions():
     with pytest.raises(UserError, match=r"infer\.precision: bfloat16"):
         engine_for(generator(SHAPES[1]), Infer(backend="onnxruntime", precision="bfloat16"))
 
 
 @needs_a_compiler
-def test_a_compiled_network_is_the_same_network(monkeypatch):
+def test_compilation_does_not_change_the_result(monkeypatch):
     network = generator(SHAPES[0])
     images = np.random.default_rng(1).random((3, 18, 22), dtype=np.float32)
     expected = engine_for(network, Infer(backend="torch")).restore(images, 0.03)
@@ -136,7 +136,7 @@ def test_a_compiled_network_is_the_same_network(monkeypatch):
     assert engine_for(network, Infer(backend="torch", compile=True)) is compiled, "which is done once"
 
 
-def test_where_nothing_can_be_compiled_that_is_said(tmp_path, monkeypatch):
+def test_failed_compilation_is_reported(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr("torch._inductor.config.cpp.cxx", (None, "/no/compiler"))
     torch.compiler.reset()

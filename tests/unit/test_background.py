@@ -1,4 +1,4 @@
-"""Background around heads is interpolated, and tissue is what it would be if all were computed."""
+"""Background around heads is interpolated without changing tissue."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from pipeline.training.background_margin import MARGINS, background_changes
 from tests.helpers import described, synthetic_head
 
 REACH = 3
-"""Voxels that the network below sees on each side."""
+"""Receptive field of the network below, in voxels on each side."""
 
 
-class Seer(nn.Module):
-    """Enlarges what it sees within REACH voxels; says how many voxels it was given."""
+class CountingNetwork(nn.Module):
+    """A network with a receptive field of REACH voxels on each side, which counts its input voxels."""
 
     factors = (2, 2)
 
@@ -50,7 +50,7 @@ class Seer(nn.Module):
 
 
 def head_in_background(sigma=0.02) -> tuple[np.ndarray, np.ndarray]:
-    """A head that fills a third of its slices, the first and last of which show background alone, and where it is."""
+    """Return a head that fills a third of its slices, with background alone in the first and last one, and its mask."""
     rng, shape = np.random.default_rng(0), (60, 70, 12)
     head = np.zeros(shape, np.float32)
     head[15:35, 20:48, 2:10] = 0.3 + 0.5 * rng.random((20, 28, 8), dtype=np.float32)
@@ -58,7 +58,7 @@ def head_in_background(sigma=0.02) -> tuple[np.ndarray, np.ndarray]:
     return noisy, head > 0
 
 
-def test_tissue_is_what_is_bright_connected_or_not():
+def test_tissue_contains_all_bright_voxels_connected_or_not():
     lr, head = head_in_background(sigma=0.05)
     lr[3:7, 3:7, 5] = 0.7  # a fiducial marker
     tissue = tissue_of(lr, 2)
@@ -69,9 +69,9 @@ def test_tissue_is_what_is_bright_connected_or_not():
 
 
 @pytest.mark.parametrize("margin", [REACH, 2 * REACH, 9])
-def test_tissue_is_the_same_and_background_is_interpolated(margin):
+def test_tissue_is_unchanged_and_background_is_interpolated(margin):
     lr, head = head_in_background()
-    network: Any = Seer()
+    network: Any = CountingNetwork()
     whole = restore_volume(network, lr, (2, 2, 1), 2, Infer(), 0.0)
     everything = network.given
     network.given = 0
@@ -85,9 +85,9 @@ def test_tissue_is_the_same_and_background_is_interpolated(margin):
     assert np.array_equal(part[:4], interpolated[:4])
 
 
-def test_a_margin_that_is_too_small_is_seen():
+def test_a_margin_that_is_too_small_changes_tissue():
     lr, head = head_in_background()
-    network: Any = Seer()
+    network: Any = CountingNetwork()
     whole, part = (
         restore_volume(network, lr, (2, 2, 1), 2, Infer(), 0.0, background=one)
         for one in (None, Background(head, REACH - 2))
@@ -96,7 +96,7 @@ def test_a_margin_that_is_too_small_is_seen():
     assert np.abs(part - whole)[tissue].max() > 1e-3
 
 
-def test_background_is_not_doubted_and_the_result_is_that_of_a_run_without_doubt():
+def test_background_has_no_tta_std_and_the_result_does_not_depend_on_the_map():
     lr, head = head_in_background()
     network = Generator(Shape(blocks=1, features=8, growth=4, factor=2)).eval()
     given = ([network], lr, (2, 2, 1), 2, Infer(), 0.02, 4, Background(head, 6))
@@ -108,7 +108,7 @@ def test_background_is_not_doubted_and_the_result_is_that_of_a_run_without_doubt
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
-def test_slices_across_thick_ones_hold_the_tissue_of_both_neighbours(axis):
+def test_interpolated_slices_contain_the_tissue_of_both_neighbours(axis):
     tissue = np.moveaxis(head_in_background()[1], 2, axis)
     factors = tuple(2 if one == axis else 1 for one in range(3))
     for cut in cuts(factors, axis):
@@ -120,7 +120,7 @@ def test_slices_across_thick_ones_hold_the_tissue_of_both_neighbours(axis):
     assert np.array_equal(slices[2], own[0] | own[1] | own[2])
 
 
-def test_few_sizes_are_made_of_many():
+def test_window_sizes_are_merged():
     tissue = np.zeros((120, 90, 100), bool)
     for place, one in enumerate(tissue[1:]):
         one[20 : 24 + place // 2, 30 : 34 + place // 3] = True
@@ -155,7 +155,7 @@ def test_no_window_is_larger_than_its_slice():
     assert (whole.weights((2, 3)) == 1).all()
 
 
-def test_the_share_of_the_computed_falls_from_the_middle_of_the_margin_on():
+def test_blending_weights_fall_over_the_outer_half_of_the_margin():
     weights = Span(start=10, stop=50, first=20, last=40, size=100).weights(2)
     assert (weights[10:70] == 1).all(), "five voxels around the tissue"
     assert weights[0] == pytest.approx(0.05)
@@ -172,14 +172,14 @@ def low_resolution(**facts) -> LowResolutionImage:
     reference = synthetic_head((96, 104, 6)) / np.float32(1000)
     model = ForwardModel((4, 4, 1), reference.shape, "rician", 0.02, seed=3)
     known = {"id": "a", "slice_axis": 2, "forward_model": model, "foreground_fraction": 0.4}
-    return described(Image(model.measure(reference), np.eye(4)), **{**known, **facts})
+    return described(Image(model.simulate(reference), np.eye(4)), **{**known, **facts})
 
 
 @pytest.mark.parametrize(
     ("facts", "tolerance", "skipped"),
     [({}, 0.001, True), ({}, 0.0, False), ({"foreground_fraction": 1.0}, 0.001, False), ({}, 1e-9, None)],
 )
-def test_background_is_left_out_of_heads_alone_and_as_the_settings_say(monkeypatch, facts, tolerance, skipped):
+def test_background_is_skipped_in_heads_within_the_tolerance_of_the_settings(monkeypatch, facts, tolerance, skipped):
     network = Generator(Shape(blocks=1, features=8, growth=4)).eval()
     network.record = recorded((8, 0.0006), (16, 0.0004), (24, 0.0001))
     seen = []
@@ -193,7 +193,7 @@ def test_background_is_left_out_of_heads_alone_and_as_the_settings_say(monkeypat
         assert seen[0].margin == (16 if skipped else None)
 
 
-def test_several_networks_take_the_largest_margin(monkeypatch):
+def test_an_ensemble_uses_the_largest_margin(monkeypatch):
     networks = [Generator(Shape(blocks=1, features=8, growth=4)).eval() for _ in range(3)]
     for network, margin in zip(networks, (16, 24, 8), strict=True):
         network.record = recorded((margin, 0.0))
@@ -207,14 +207,14 @@ def test_several_networks_take_the_largest_margin(monkeypatch):
     assert [one.margin for one in seen] == [24, None]
 
 
-def test_the_margin_is_measured_in_more_background_than_the_slices_have():
+def test_the_margin_is_measured_on_padded_slices():
     reference = synthetic_head((96, 104, 6)) / np.float32(1000)
     lr = low_resolution()
     mask = reference > 0.05
     hr = lr.plain(data=reference, masks={"foreground": mask})
     hr = described(hr, foreground_slices=range(6), foreground_fraction=float(mask.mean()))
     one = excerpt(hr, lr, 4)
-    network: Any = Seer()
+    network: Any = CountingNetwork()
     network.factors = (4, 4)
     network.forward = lambda image, sigma: functional.interpolate(network.convolution(image), scale_factor=4)
     # REACH is smaller than the smallest margin tried.

@@ -1,4 +1,4 @@
-"""Every baseline against a second implementation, and against what all of them must keep."""
+"""Test every baseline against an independent implementation, and invariants of all baselines."""
 
 from itertools import permutations
 
@@ -26,12 +26,12 @@ def upsample(method, lr, factors):
 
 
 def line(method, values, factor):
-    """Enlarge a 1-D series as the first axis of a volume."""
+    """Upsample a 1-D series as the first axis of a volume."""
     return upsample(method, np.asarray(values, dtype=np.float32)[:, None, None], (factor, 1, 1))[:, 0, 0]
 
 
 def centres(size, factor):
-    """Where the centres of the fine cells lie among the coarse ones."""
+    """Return the positions of the fine cell centres on the coarse grid."""
     return (np.arange(size * factor) + 0.5) / factor - 0.5
 
 
@@ -46,7 +46,7 @@ def lanczos3(x):
     return np.where(np.abs(x) < 3, np.sinc(x) * np.sinc(x / 3), 0.0)
 
 
-def test_all_methods_of_the_vocabulary_are_there_and_say_what_they_are():
+def test_all_baselines_exist_and_have_descriptions():
     assert METHODS == ["bicubic", "bspline3", "lanczos", "nearest", "nlm_bspline3", "zerofill"]
     for method in METHODS:
         module = plugins.load("pipeline.baselines", method)
@@ -56,7 +56,7 @@ def test_all_methods_of_the_vocabulary_are_there_and_say_what_they_are():
 
 @pytest.mark.parametrize(("method", "kernel"), [("bicubic", keys), ("lanczos", lanczos3)])
 @pytest.mark.parametrize(("size", "factor"), SIZES_AND_FACTORS)
-def test_convolution_kernels_have_the_weights_of_their_papers(method, kernel, size, factor):
+def test_convolution_kernels_match_papers(method, kernel, size, factor):
     values = np.random.default_rng(0).random(size)
     weights = kernel(centres(size, factor)[:, None] - np.arange(size))
     expected = (weights / weights.sum(axis=1, keepdims=True)) @ values
@@ -64,7 +64,7 @@ def test_convolution_kernels_have_the_weights_of_their_papers(method, kernel, si
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4])
-def test_nearest_equals_torch(factor):
+def test_nearest_matches_torch(factor):
     lr = np.random.default_rng(0).random((7, 6, 3), dtype=np.float32)
     stack = torch.from_numpy(lr).permute(2, 0, 1)[None]
     expected = functional.interpolate(stack, scale_factor=factor, mode="nearest")[0].permute(1, 2, 0).numpy()
@@ -72,7 +72,7 @@ def test_nearest_equals_torch(factor):
 
 
 @pytest.mark.parametrize(("size", "factor"), SIZES_AND_FACTORS)
-def test_bspline_is_the_periodic_spline_of_the_mirrored_series(size, factor):
+def test_bspline_matches_periodic_spline_of_mirrored_series(size, factor):
     values = np.random.default_rng(1).random(size)
     ring = np.concatenate([values, values[-2::-1]])
     expected = CubicSpline(np.arange(len(ring)), ring, bc_type="periodic")(centres(size, factor))
@@ -81,7 +81,7 @@ def test_bspline_is_the_periodic_spline_of_the_mirrored_series(size, factor):
 
 
 @pytest.mark.parametrize(("size", "factor"), SIZES_AND_FACTORS)
-def test_zero_filling_is_the_trigonometric_sum_through_the_samples(size, factor):
+def test_zero_filling_matches_trigonometric_interpolation(size, factor):
     values = np.random.default_rng(2).random(size)
     spectrum = np.fft.fft(values)
     expected = np.zeros(size * factor)
@@ -95,11 +95,11 @@ def test_zero_filling_is_the_trigonometric_sum_through_the_samples(size, factor)
 
 
 @pytest.mark.parametrize(("size", "factor"), SIZES_AND_FACTORS)
-def test_coarsening_a_zero_filled_image_gives_the_coarse_image_back(size, factor):
+def test_truncation_inverts_zero_filling(size, factor):
     cut = kspace_truncation.axis_matrix(size * factor, factor, None, kspace_truncation.Parameters())
     both = cut @ zerofill.axis_matrix(size, factor)
     expected = np.eye(size)
-    if size % 2 == 0:  # half of the Nyquist row is at the negative frequency, which a cut leaves out
+    if size % 2 == 0:  # half of the Nyquist row is at the negative frequency, which truncation removes
         alternating = (-1.0) ** np.arange(size)
         expected -= np.outer(alternating, alternating) / size / 2
     np.testing.assert_allclose(both, expected, atol=1e-12)
@@ -107,7 +107,7 @@ def test_coarsening_a_zero_filled_image_gives_the_coarse_image_back(size, factor
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("factors", sorted(set(permutations((1, 2, 3)))))
-def test_shape_is_multiplied_and_slices_do_not_touch_each_other(method, factors):
+def test_shape_is_multiplied_and_slices_are_independent(method, factors):
     lr = np.random.default_rng(3).random((9, 8, 7), dtype=np.float32)
     result = upsample(method, lr, factors)
     assert result.dtype == np.float32
@@ -120,20 +120,20 @@ def test_shape_is_multiplied_and_slices_do_not_touch_each_other(method, factors)
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("factor", [2, 3, 4])
-def test_a_constant_stays_constant(method, factor):
+def test_constants_are_preserved(method, factor):
     lr = np.full((9, 12, 2), 0.7, dtype=np.float32)
     np.testing.assert_allclose(upsample(method, lr, (factor, factor, 1)), 0.7, atol=1e-6)
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_axes_of_one_sample_give_no_nonsense(method):
+def test_axes_of_single_sample(method):
     lr = np.full((1, 12, 2), 0.7, dtype=np.float32)
     np.testing.assert_allclose(upsample(method, lr, (4, 4, 1)), 0.7, atol=1e-6)
 
 
 @pytest.mark.parametrize("method", ["bicubic", "bspline3"])
 @pytest.mark.parametrize("factor", [2, 3, 4])
-def test_a_ramp_stays_a_ramp_on_the_grid_that_torch_shares(method, factor):
+def test_ramps_are_preserved_on_grid_of_torch(method, factor):
     size = 40
     ramp = np.arange(size, dtype=np.float32)
     expected = functional.interpolate(torch.from_numpy(ramp)[None, None], scale_factor=factor, mode="linear")[0, 0]
@@ -144,25 +144,25 @@ def test_a_ramp_stays_a_ramp_on_the_grid_that_torch_shares(method, factor):
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("factor", [2, 3, 4])
 @pytest.mark.parametrize("shape", [(80, 77, 2), (79, 84, 2)])
-def test_degrading_and_enlarging_keeps_the_centroid_of_a_smooth_blob(method, factor, shape):
+def test_degrading_and_upsampling_preserves_centroid(method, factor, shape):
     x, y = np.meshgrid(np.arange(shape[0]), np.arange(shape[1]), indexing="ij")
     blob = np.exp(-((x - 38.3) ** 2 + (y - 39.6) ** 2) / 2 / 7.0**2)
     reference = np.repeat(blob[:, :, None], shape[2], axis=2)
     model = ForwardModel((factor, factor, 1), shape, "none", 0.0, 0)
-    sr = crop_to(upsample(method, model.measure(reference), model.factors), shape)[:, :, 0]
+    sr = crop_to(upsample(method, model.simulate(reference), model.factors), shape)[:, :, 0]
     found = [float((axis * sr).sum() / sr.sum()) for axis in (x, y)]
     expected = [float((axis * blob).sum() / blob.sum()) for axis in (x, y)]
     assert np.hypot(*np.subtract(found, expected)) < 0.01
 
 
-def test_without_strength_nothing_is_denoised():
+def test_non_local_means_with_zero_strength_is_identity():
     lr = np.random.default_rng(4).random((9, 8, 3), dtype=np.float32)
     off = {**DENOISING, "h_in_sigma": 0.0}
     found = nlm_bspline3.upsample(lr, (2, 2, 1), off)
     np.testing.assert_array_equal(found, bspline3.upsample(lr, (2, 2, 1), {}))
 
 
-def test_non_local_means_take_away_most_of_the_noise_of_flat_parts():
+def test_non_local_means_removes_noise_of_flat_regions():
     generator = np.random.default_rng(5)
     clean = np.zeros((24, 24, 2), dtype=np.float32)
     clean[:12] = 1
@@ -171,8 +171,8 @@ def test_non_local_means_take_away_most_of_the_noise_of_flat_parts():
     assert np.std(denoised - clean) < 0.5 * np.std(noisy - clean)
 
 
-def test_non_local_means_is_the_weighted_mean_of_its_definition():
-    """Weights exp(-max(d - 2 sigma^2, 0) / h^2), d the mean squared difference of patches, at one inner voxel."""
+def test_non_local_means_matches_definition():
+    """Compare one inner voxel with weights exp(-max(d - 2 sigma^2, 0) / h^2), d the mean squared patch difference."""
     generator = np.random.default_rng(6)
     picture = (0.1 * generator.random((15, 15))).astype(np.float32)
     settings = {"patch_size": 3, "patch_distance": 2, "h_in_sigma": 2.0, "sigma": 0.02}
@@ -187,7 +187,7 @@ def test_non_local_means_is_the_weighted_mean_of_its_definition():
     assert found == pytest.approx(np.average(values, weights=weights), abs=1e-6)
 
 
-def test_the_first_candidate_of_tuning_does_not_denoise_and_none_is_double():
+def test_tuning_candidates_are_unique_and_start_without_denoising():
     candidates = nlm_bspline3.candidates(0.02)
     assert candidates[0]["h_in_sigma"] == 0
     assert len({tuple(sorted(one.items())) for one in candidates}) == len(candidates)

@@ -339,13 +339,13 @@ def test_every_kind_of_microscopy_is_found(suffix: str, extension: str) -> None:
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"PixelSize": [0.1, 0.1], "PixelSizeUnits": None}, "PixelSizeUnits: null is not one of mm, um, nm"),
+        ({"PixelSize": [0.1, 0.1], "PixelSizeUnits": None}, "PixelSizeUnits: null must be mm, um or nm"),
         ({"PixelSize": [0.1, 0.1], "PixelSizeUnits": "inch"}, 'PixelSizeUnits: "inch"'),
-        ({"PixelSize": 0.1, "PixelSizeUnits": "um"}, "PixelSize: 0.1 is not [x, y] or [x, y, z]"),
+        ({"PixelSize": 0.1, "PixelSizeUnits": "um"}, "PixelSize: 0.1 must be [x, y] or [x, y, z]"),
         ({"PixelSize": [0.1, 0], "PixelSizeUnits": "um"}, "PixelSize: [0.1, 0]"),
         ({"PixelSize": [True, 1], "PixelSizeUnits": "um"}, "PixelSize: [true, 1]"),
         ({"PixelSize": ["1", "1"], "PixelSizeUnits": "um"}, "PixelSize"),
-        ([1], "is no sidecar"),
+        ([1], "is not a sidecar"),
     ],
 )
 def test_a_size_that_cannot_be_meant_is_refused_with_its_file(values: Any, words: str) -> None:

@@ -39,7 +39,7 @@ from pipeline.metrics.evaluation.regions import neighbours
 from pipeline.models.generator import Generator, Shape
 from pipeline.models.weights import save_generator
 from pipeline.physics.degradation import degrade, forward_model
-from pipeline.provenance.record import describe_volume
+from pipeline.provenance.record import VolumeRecord
 from pipeline.reporting.figures.gallery import format_white_level, slice_label
 from pipeline.reporting.figures.slices import display_slice
 from pipeline.tables.slices import WHOLE_VOLUME
@@ -286,8 +286,8 @@ def test_blocks_are_counted_in_sections(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there are only 6"):
         cut_block(image, (2, 7), 2)
     extracted = normalise(block, ALL)
-    described_ = describe_volume(extracted.with_data(extracted.data, identity=Identity("v", "v", "v", "v")))
-    assert described_["foreground_slices"] == 3 and described_["channels"] == ["DAPI", "GFP", "Cy5"]
+    described_ = VolumeRecord.of_image(extracted.with_data(extracted.data, identity=Identity("v", "v", "v", "v")))
+    assert described_.foreground_slices == 3 and described_.channels == ("DAPI", "GFP", "Cy5")
 
 
 def test_a_section_is_measured_as_the_mean_of_its_channels(tmp_path: Path) -> None:
@@ -398,8 +398,8 @@ def test_coloured_pictures_of_a_collection_are_restored_as_rgb_pages(archive: Pa
     estimate = read_prediction(path, reference)
     rows = list(evaluate(reference, "bicubic", estimate, Evaluate()))
     assert {row.slice for row in rows} == {0, 1, 2}
-    record = describe_volume(reference)
-    assert record["foreground_slices"] == 3 and record["left_out"] == {"too_large": 0, "near_duplicate": 0}
+    record = VolumeRecord.of_image(reference)
+    assert record.foreground_slices == 3 and record.left_out == {"too_large": 0, "near_duplicate": 0}
 
 
 def test_the_reference_of_a_coloured_stack_comes_back(archive: Path, tmp_path: Path) -> None:

@@ -151,7 +151,7 @@ def test_setbacks_are_shown_beside_the_headline(page, record):
 
 def test_lower_values_win_where_lower_is_better():
     column = Column("gmsd", "foreground", "GMSD", "", 3, False, "bicubic")
-    sharp = Column("edge_sharpness", "foreground", "Edge sharpness", "", 3, True, "bicubic", of_one_property=True)
+    sharp = Column("edge_sharpness", "foreground", "Edge sharpness", "", 3, True, "bicubic", single_property=True)
     values = {("bicubic", column): 0.2, ("brainsr", column): 0.1, ("x", column): math.nan, ("pretrained", sharp): 1.0}
     scores = {key: Score(value) for key, value in values.items()}
     table = MetricTable((column, sharp), ("bicubic", "x", "pretrained", "brainsr"), scores, "brainsr")
@@ -166,7 +166,7 @@ def test_measures_stand_in_the_order_of_the_configuration(record):
     columns = columns_of(by_metric(table, named))
     assert [column.metric for column in first_region(columns)] == [*named, "vif"]
     assert [column.region for column in columns] == ["foreground"] * 5 + ["whole"] * 5
-    assert [column.metric for column in columns if column.of_one_property] == ["residual_noise"] * 2
+    assert [column.metric for column in columns if column.single_property] == ["residual_noise"] * 2
 
 
 def test_every_gate_that_the_deliverable_failed_is_listed(record):

@@ -22,6 +22,7 @@ from scipy import ndimage
 from pipeline.baselines.tuning.apply import upsample
 from pipeline.config.load import read_run
 from pipeline.config.sections import Degrade, Evaluate, Extract
+from pipeline.config.sources import LocalSource
 from pipeline.config.volumes import Volume
 from pipeline.errors import UserError
 from pipeline.files import folders_of
@@ -37,6 +38,7 @@ from pipeline.physics.degradation import degrade, forward_model
 from pipeline.reporting.figures.slices import display_slice
 from pipeline.reporting.run_record import read_run_record
 from pipeline.reporting.volume_report import slices_to_show
+from pipeline.sources.download_record import DownloadRecord
 from pipeline.sources.packing import pack
 from pipeline.sources.picture_archive import picture_names, shard_of
 from pipeline.statistics.bootstrap import resampled_means
@@ -176,7 +178,7 @@ def test_a_missing_folder_is_told_with_the_nearest(mixed: Path) -> None:
 
 def test_what_is_no_archive_is_told(tmp_path: Path) -> None:
     (tmp_path / "x.zip").write_bytes(b"no archive")
-    with pytest.raises(UserError, match="no zip archive of pictures"):
+    with pytest.raises(UserError, match="is not a zip archive of pictures"):
         picture_names(tmp_path / "x.zip", None)
 
 
@@ -215,12 +217,12 @@ def test_a_local_folder_is_a_source(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert record["sha256"] == hashlib.sha256((tmp_path / "out").read_bytes()).hexdigest()
     (tmp_path / "empty").mkdir()
     assert download(tmp_path, {"kind": "local", "path": str(tmp_path / "empty")}) == 1
-    assert "is a folder without pictures" in capsys.readouterr().err
+    assert "contains no pictures" in capsys.readouterr().err
 
 
 def test_a_folder_that_nobody_packed_is_no_archive(tmp_path: Path) -> None:
     folder = pictures_folder(tmp_path / "pictures")
-    with pytest.raises(UserError, match="is a folder; pack it as a zip archive first"):
+    with pytest.raises(UserError, match="is a folder; pack it into a zip archive"):
         picture_names(folder, None)
 
 
@@ -466,8 +468,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     evaluating: dict[str, Any] = {"bootstrap_samples": 200}
     values = with_collections(*collections, evaluate=evaluating)
     (folder / "config.json").write_text(json.dumps(values))
-    record = {"name": "pictures", "kind": "local", "path": "p.zip", "sha256": "0" * 64, "downloaded_sha256": "0" * 64}
-    (folder / "p.source.json").write_text(json.dumps(record))
+    source = LocalSource(kind="local", path="p.zip")
+    DownloadRecord.of("pictures", source, "0" * 64, 1).write(folder / "p.source.json")
     settings = Evaluate(**evaluating)
     for volume in read_run(values).volumes:
         extracted = folder / f"hr/{volume.id}.safetensors"

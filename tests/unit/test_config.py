@@ -199,7 +199,7 @@ def test_an_example_is_sound_says_what_it_is_and_puts_nobody_in_two_splits(
     assert all(source.licence != "not stated" and source.citation and source.title for source in used)
     if name in PUBLIC_DATA:
         text = " ".join((CHECKOUT / "examples" / name).read_text().replace("#", " ").split())
-        assert "cannot be concluded" in text and "estimated" in text and "What it takes" in text
+        assert "Limitations" in text and "estimate" in text and "Requirements" in text
         assert "kind: local" in text or "path: data/" in text, "it says how to name a copy that is there already"
 
 

@@ -1,4 +1,4 @@
-"""Denoising without a clean image."""
+"""Test denoising without a clean image."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def score(reference: np.ndarray, estimate: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("sigma", [0.06, 0.15])
-def test_a_noisy_volume_comes_nearer_to_its_clean_image_which_was_never_seen(sigma):
+def test_denoised_reference_is_closer_to_clean_image(sigma):
     reference = cells((96, 88, 2), 3)
     image = noisy(reference, sigma)
     result = denoised_reference(image)
     assert score(reference, result.data) > score(reference, image.data) + 4
-    # No setting that was tried would have been much better: hidden pixels tell what the clean image would.
+    # No other setting is much better: masked pixels select like the clean image would.
     by_hand = [
         score(reference, denoiser(image.data[..., 0], **dict(zip(parameters, values, strict=True)))[..., None])
         for denoiser, parameters in CANDIDATES
@@ -46,6 +46,6 @@ def test_a_noisy_volume_comes_nearer_to_its_clean_image_which_was_never_seen(sig
     assert np.array_equal(denoised_reference(image).data, result.data)
 
 
-def test_a_clean_volume_is_left_nearly_alone():
+def test_clean_volume_is_hardly_changed():
     reference = cells((96, 88, 2), 4)
     assert np.std(denoised_reference(noisy(reference, 0.0)).data - reference) < 0.01

@@ -1,4 +1,4 @@
-"""Rates of detection: their intervals cover what they claim to, and methods are compared on the same places."""
+"""Test detection rates: coverage of the intervals, and paired differences between methods."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SAMPLES = 400
 
 
 def volume(hits: dict[str, np.ndarray], name: str = "v", subject: str = "s", split: str = "test") -> Any:
-    """Return the tables of a volume: hits by method, shape (slices, places); one condition, one contrast."""
+    """Return the tables of a volume: hits by method of shape (slices, positions), for one condition."""
     places, counts = [], []
     for method, found in hits.items():
         common = {"volume": name, "subject": subject, "split": split, "method": method, "kind": "lesion"}
@@ -31,19 +31,19 @@ def everything(table: pd.DataFrame) -> Any:
     return table[table["kind"].isna()].set_index("method")
 
 
-def test_a_resample_has_as_many_places_of_whole_slices():
+def test_resamples_have_constant_number_of_positions():
     slices = np.repeat([4, 7, 9], 5)
     weights = place_weights(slices, 3000, np.random.default_rng(0))
     by_slice = weights.reshape(3000, 3, 5).sum(axis=2)
     assert np.all(weights.sum(axis=1) == 15)
     assert np.all(by_slice % 5 == 0)
     assert weights.mean(axis=0) == pytest.approx(np.ones(15), abs=0.1)
-    # Slices are drawn by a multinomial: its variance is 3 * (1/3) * (2/3), of whole slices of five.
+    # The number of draws of a slice is multinomial with variance 3 * (1/3) * (2/3), each with five positions.
     assert by_slice.var(axis=0) == pytest.approx(25 * 2 / 3 * np.ones(3), rel=0.1)
 
 
 @pytest.mark.parametrize("likeness", [0.0, 0.1])
-def test_intervals_cover_the_reference_also_where_places_of_a_slice_are_alike(likeness):
+def test_intervals_cover_true_rate_for_correlated_positions(likeness):
     generator = np.random.default_rng(5)
     rate, covered, trials = 0.45, 0, 150
     for trial in range(trials):
@@ -59,7 +59,7 @@ def test_intervals_cover_the_reference_also_where_places_of_a_slice_are_alike(li
     assert covered / trials >= 0.9
 
 
-def test_methods_are_compared_on_the_same_places():
+def test_differences_between_methods_are_paired():
     generator = np.random.default_rng(1)
     hits = (generator.random((6, 20)) < 0.5).astype(int)
     fewer = hits.copy()
@@ -74,7 +74,7 @@ def test_methods_are_compared_on_the_same_places():
     assert more["false_alarm_rate"] == pytest.approx(6 / 120)
 
 
-def test_false_alarms_at_the_same_places_are_taken_off():
+def test_false_alarms_are_subtracted_from_net_rate():
     hits = (np.random.default_rng(1).random((6, 20)) < 0.5).astype(int)
     quiet, loud = volume({"quiet": hits}), volume({"loud": hits})
     counts, places = (pd.concat(parts) for parts in zip(quiet, loud, strict=True))
@@ -88,7 +88,7 @@ def test_false_alarms_at_the_same_places_are_taken_off():
     assert row["net_diff_ci_low"] < 4 / 20 < row["net_diff_ci_high"]
 
 
-def test_subjects_are_drawn_where_there_are_several():
+def test_bootstrap_draws_subjects():
     heads = [volume({"m": np.full((4, 6), value)}, f"v{value}", f"s{value}") for value in (0, 1)]
     row = everything(rate_table(heads, "m", SAMPLES, 0.95, 3)).loc["m"]
     assert (row["subjects"], row["rate"], row["ci_low"], row["ci_high"]) == (2, 0.5, 0, 1)
@@ -97,7 +97,7 @@ def test_subjects_are_drawn_where_there_are_several():
     assert (row["subjects"], row["rate"], row["ci_low"], row["ci_high"]) == (1, 0.5, 0.5, 0.5)
 
 
-def test_the_random_numbers_hang_on_the_name_of_the_volume_and_not_on_the_method():
+def test_resampling_depends_on_volume_but_not_on_method():
     hits = (np.random.default_rng(1).random((6, 20)) < 0.5).astype(int)
     one, other = (resampled_sums(volume({name: hits})[1], SAMPLES, 3) for name in ("a", "b"))
     assert np.array_equal(one["a", "lesion", 2.0, 0.2], other["b", "lesion", 2.0, 0.2])
@@ -105,7 +105,7 @@ def test_the_random_numbers_hang_on_the_name_of_the_volume_and_not_on_the_method
     assert not np.array_equal(one["a", "lesion", 2.0, 0.2], renamed["a", "lesion", 2.0, 0.2])
 
 
-def test_without_structures_there_are_no_rates():
+def test_rate_table_is_empty_without_structures():
     counts, places = volume({"m": np.zeros((2, 2), dtype=int)})
     table = rate_table([(counts.iloc[:0], places.iloc[:0])], "m", SAMPLES, 0.95, 3)
     assert table.empty and "diff_ci_low" in table

@@ -264,7 +264,7 @@ def test_what_is_no_volume_is_refused_by_name(kind: str, tmp_path: Path) -> None
     message = str(error.value)
     assert message.startswith(f"{tmp_path / 'in'}: ") and "\n" not in message
     assert [word for word in words if word not in message] == [], message
-    assert "Is it whole" not in message
+    assert "Is it complete" not in message
 
 
 DIFFERENCES: dict[str, Callable[[int, int], dict[str, Any]]] = {

@@ -17,7 +17,7 @@ ROOM = "pipeline.models.discriminators"
 
 @pytest.fixture(autouse=True, scope="module")
 def _one_thread() -> Iterator[None]:
-    """Sharing out such small work takes longer than doing it."""
+    """Use one thread, which is faster for small networks."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -30,14 +30,14 @@ def build(name: str, channels: int, side: int, features: int = 4) -> nn.Module:
 
 
 @pytest.mark.parametrize("side", [16, 17, 24, 31, 32, 48, 64, 96, 100, 128])
-def test_vgg_style_gives_a_patch_one_logit(side):
+def test_vgg_style_returns_one_logit_per_patch(side):
     logits = build("vgg_style", 2, side)(torch.rand(3, 2, side, side))
     assert logits.shape == (3, 1)
     assert float(logits.detach().std()) > 0
 
 
 @pytest.mark.parametrize("side", [16, 24, 32, 64, 96, 128])
-def test_unet_gives_every_pixel_a_logit(side):
+def test_unet_returns_one_logit_per_pixel(side):
     assert build("unet_sn", 2, side)(torch.rand(2, 2, side, side)).shape == (2, 1, side, side)
 
 
@@ -64,7 +64,7 @@ def size(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def test_features_double_with_every_halving_up_to_eight_times():
+def test_features_double_with_every_stride_up_to_eight_times():
     assert widths(128, 64) == [64, 64, 128, 256, 512, 512]
     assert widths(100, 16) == widths(96, 16) == [16, 16, 32, 64, 128]
     assert widths(16, 16) == [16, 16, 32]
@@ -84,7 +84,7 @@ def test_unet_kernels_have_the_spectral_norm_one():
 
 
 @pytest.mark.parametrize("name", ["vgg_style", "unet_sn"])
-def test_a_discriminator_learns_to_tell_noise_from_stripes(name):
+def test_a_discriminator_learns_to_distinguish_noise_from_stripes(name):
     network = build(name, 1, 16)
     optimiser = torch.optim.Adam(network.parameters(), lr=3e-3)
     stripes = torch.ones(8, 1, 16, 16) * (torch.arange(16) % 2)

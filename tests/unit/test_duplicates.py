@@ -13,8 +13,11 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from pipeline.config.sources import LocalSource
 from pipeline.fidelity.duplicates import PROBES, crop_to_mask, evenly_spaced
 from pipeline.formats.io.container import map_image
+from pipeline.provenance.record import read_provenance
+from pipeline.sources.download_record import DownloadRecord
 from pipeline.steps.__main__ import main
 from pipeline.tables.duplicates import count_duplicates
 from tests.helpers import configuration, extract, reoriented, run_step, synthetic_head, the_message, write_nifti
@@ -83,19 +86,19 @@ def test_slices_are_counted_in_the_whole_volume(table: Path) -> None:
 
 
 def test_the_counts_are_of_slices_not_of_rows(table: Path) -> None:
-    found = {(one["volume"], one["near_duplicate_volume"]): one["pictures"] for one in count_duplicates(table)}
+    found = {(one.volume, one.near_duplicate_volume): one.pictures for one in count_duplicates(table)}
     assert found["renamed", "taught"] >= PROBES // 2 and max(found.values()) <= PROBES
 
 
 def test_the_record_of_the_run_names_them(table: Path, tmp_path: Path) -> None:
     (tmp_path / "c.json").write_text(json.dumps(configuration()))
     record = tmp_path / "mine.source.json"
-    record.write_text('{"name": "mine"}')
+    DownloadRecord.of("mine", LocalSource(kind="local", path="a.nii"), "0" * 64, 1).write(record)
     command = ["provenance", "--config", str(tmp_path / "c.json"), "--sources", str(record), "--volumes"]
     taught = str(table.with_name("taught.safetensors"))
     output = tmp_path / "provenance.json"
     assert main([*command, taught, "--duplicates", str(table), "--output", str(output)]) == 0
-    assert json.loads(output.read_text())["near_duplicates"] == count_duplicates(table) != []
+    assert list(read_provenance(output).near_duplicates) == count_duplicates(table) != []
 
 
 def test_it_is_told_in_the_log_and_the_volume_stays(
@@ -113,7 +116,7 @@ def test_the_order_of_axes_in_the_file_makes_no_difference(folder: Path, volumes
     output = folder / "turned.safetensors"
     extract(source, output, id="turned", split="test", subject="T")
     assert main(["duplicates", "--extracted", volumes[0], str(output), "--output", str(folder / "turned.csv")]) == 0
-    assert [one["volume"] for one in count_duplicates(folder / "turned.csv")] == ["turned"]
+    assert [one.volume for one in count_duplicates(folder / "turned.csv")] == ["turned"]
 
 
 def test_without_volumes_the_table_is_empty(tmp_path: Path) -> None:

@@ -394,7 +394,7 @@ def test_a_metric_that_needs_the_lr_image_refuses_to_do_without_it(results, tmp_
     assert run(list(map(str, ["evaluate", "--hr", hr, *mine, *settings]))) == 1
     assert "--lr: the metric far_from_lr needs the low-resolution volume" in capsys.readouterr().err
     assert run(list(map(str, ["evaluate", "--hr", hr, "--lr", other, *mine, *settings]))) == 1
-    assert "--lr: is volume 'one', but the reference is 'three'" in capsys.readouterr().err
+    assert "--lr: contains volume 'one', but the reference is 'three'" in capsys.readouterr().err
 
 
 def test_a_map_is_made_once_for_all_regions(pair, monkeypatch):

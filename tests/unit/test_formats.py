@@ -57,6 +57,7 @@ from pipeline.physics.forward import ForwardModel
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.reporting.figures.gallery import LOW, REFERENCE, build_gallery, selected_slices
 from pipeline.reporting.figures.slices import display_slice
+from pipeline.sources.download_record import DownloadRecord
 from pipeline.sources.packing import pack
 from pipeline.statistics.measurements import read_parts
 from pipeline.statistics.measurements import volume_table as table_of_volumes
@@ -698,7 +699,7 @@ def test_files_that_are_not_packed_with_pictures_are_named(tmp_path: Path, caplo
         (tmp_path / "stack" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "stack" / name).write_bytes(b"anything")
     pack(tmp_path / "stack", tmp_path / "stack.zip")
-    assert "left out: 2.tif, sub/notes.txt" in caplog.text and len(caplog.records) == 1
+    assert "nor DICOM: 2.tif, sub/notes.txt" in caplog.text and len(caplog.records) == 1
 
 
 # what a part may be
@@ -802,7 +803,9 @@ def test_results_are_of_the_family_of_their_source() -> None:
 
 def test_a_source_whose_name_tells_nothing_needs_a_format() -> None:
     sources = {"mine": {"kind": "local", "path": "scans/"}, "theirs": {"kind": "local", "path": "theirs.nii"}}
-    with pytest.raises(UserError, match=r"sources\.mine: the name 'scans' does not tell the format.*dicom.*picture"):
+    with pytest.raises(
+        UserError, match=r"sources\.mine: the name 'scans' does not determine the file format.*dicom.*picture"
+    ):
         read_run(configuration(sources=sources))
     sources["mine"]["format"] = "dicom"
     assert read_run(configuration(sources=sources)).sources["mine"].format == "dicom"
@@ -976,13 +979,13 @@ def pages(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     rows: dict[str, list[Any]] = {}
     measuring = Evaluate(bootstrap_samples=200)
     for one in read_run(values).volumes:
-        hr, split = folder / f"{one.id}.hr.safetensors", one.split
+        hr, split = folder / f"extracted/{one.id}.safetensors", one.split
         extract(folder / f"{split}.ome.tif", one, Extract(), hr)
         reference = read_image(hr)
         low = degrade(reference, forward_model(reference, Degrade(factor=4), 1))
-        write_image(folder / f"{one.id}.lr.safetensors", low)
-        record = {"name": split, "kind": "local", "path": f"{split}.ome.tif", "sha256": "0", "downloaded_sha256": "0"}
-        (folder / f"{split}.source.json").write_text(json.dumps(record))
+        write_image(folder / f"degraded/{one.id}.safetensors", low)
+        source = LocalSource(kind="local", path=f"{split}.ome.tif")
+        DownloadRecord.of(split, source, "0" * 64, 1).write(folder / f"{split}.source.json")
         for method in METHODS:
             path = prediction_path(folder / "predictions", method, one.id, suffix_of(low))
             if method == "rrdb_l1":
@@ -1001,7 +1004,7 @@ def pages(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     (folder / "models/rrdb_l1/model_card.md").write_text("# Fine-tuned\n")
     (folder / "models/rrdb_l1/history.csv").write_text("step,learning_rate,loss\n")
     (folder / "duplicates.csv").write_text(f"{','.join(DUPLICATES.columns)}\n")
-    parts = [folder / f"{split}-0.hr.safetensors" for split in ("train", "val", "test")]
+    parts = [folder / f"extracted/{split}-0.safetensors" for split in ("train", "val", "test")]
     records = [folder / f"{split}.source.json" for split in ("train", "val", "test")]
     provenance = folder / "provenance.json"
     command("provenance", "--config", folder / "config.json", "--sources", *records, "--volumes", *parts,
@@ -1009,7 +1012,7 @@ def pages(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     tables = ["--volumes-table", folder / "volumes.csv", "--slices", folder / "slices.csv"]
     tables += ["--summary", folder / "summary.csv", "--provenance", provenance, "--models", folder / "models/rrdb_l1"]
     predictions = [folder / f"predictions/{method}/test-0.ome.tiff" for method in METHODS]
-    low = folder / "test-0.lr.safetensors"
+    low = folder / "degraded/test-0.safetensors"
     command("report_volumes", "--hr", parts[2], "--lr", low, "--predictions", *predictions, *tables,
             "--tuning", folder / "tuning.json", "--deliver", "rrdb_l1", "--output", folder / "pages")  # fmt: skip
     command("report_index", *tables, "--output", folder / "pages/index.html")
@@ -1023,14 +1026,14 @@ def command(*arguments: str | Path) -> None:
 
 def test_the_page_of_a_micrograph_names_its_sections_and_no_plane(pages: dict[str, str]) -> None:
     text = pages["test-0"]
-    assert "section 0" in text and "6 slices" in text and "Voxels grew from 0.25 x 0.5 x 2 um" in text
-    assert "The slices of micrographs were taken as they are" in text
+    assert "section 0" in text and "6 slices" in text and "The voxel size increased from 0.25" in text
+    assert "Slices of micrographs were used in their stored orientation." in text
     wrong = ("axial slices", "RAS orientation", "Radiological", "Whose heads", "picture slice")
     assert [words for words in wrong if words in text] == []
 
 
 def test_slices_of_several_channels_are_named_by_them(pages: dict[str, str]) -> None:
-    told = ("section 0, DAPI", "section 5, GFP", "Each channel is restored as slices of its own", "(GFP) (white)")
+    told = ("section 0, DAPI", "section 5, GFP", "Each channel is restored as separate slices", "(GFP) (white)")
     assert [words in pages["test-0"] for words in told] == [pages["axes"] == "ZCYX"] * len(told)
 
 

@@ -1,4 +1,4 @@
-"""The consistency gate: it catches inserted cheating, lets honest outputs pass, and needs no reference."""
+"""The consistency gate: it detects manipulations, valid results pass, and no reference is needed."""
 
 from __future__ import annotations
 
@@ -70,9 +70,9 @@ def failed(restored: np.ndarray, measured: np.ndarray, forward: ForwardModel, wi
 
 @cache
 def scene(sigma: float, noise: str, seed: int) -> tuple[Image, ForwardModel, np.ndarray, dict[str, np.ndarray]]:
-    """A head, how it is measured, the measurement, and honest outputs: restorations and the reference."""
+    """Return a head, its forward model, the low-resolution input, and valid results: restorations and the reference."""
     head, forward = reference(seed), model(sigma, noise, seed)
-    measured = forward.measure(head.data)
+    measured = forward.simulate(head.data)
     return head, forward, measured, {"reference": head.data, **restorations(measured, sigma)}
 
 
@@ -82,18 +82,18 @@ METHODS = ["reference", "zerofill", "bspline3", "lanczos", "nlm_bspline3"]
 
 @pytest.mark.parametrize("setting", SCENES, ids=str)
 @pytest.mark.parametrize("method", METHODS)
-def test_an_honest_output_passes(setting, method):
+def test_a_valid_result_passes(setting, method):
     """Twenty cases: no false alarm."""
-    _, forward, measured, honest = scene(*setting)
-    assert not failed(honest[method], measured, forward)
+    _, forward, measured, valid = scene(*setting)
+    assert not failed(valid[method], measured, forward)
 
 
 @pytest.mark.parametrize("setting", SCENES, ids=str)
 @pytest.mark.parametrize("method", ["reference", "nlm_bspline3"])
 def test_every_inserted_cheat_is_caught(setting, method):
     """Eight times ten cases: lesions added and removed, half a voxel of shift, a gamma. None is missed."""
-    head, forward, measured, honest = scene(*setting)
-    cases = list(cheats(honest[method], head, measured, forward, seed=7))
+    head, forward, measured, valid = scene(*setting)
+    cases = list(cheats(valid[method], head, measured, forward, seed=7))
     kinds = [case.kind for case in cases]
     assert {kind: kinds.count(kind) for kind in kinds} == {
         "invented lesion": 3,
@@ -106,18 +106,18 @@ def test_every_inserted_cheat_is_caught(setting, method):
 
 
 def test_each_kind_of_cheating_is_seen_by_the_gate_that_is_made_for_it():
-    head, forward, measured, honest = scene(*SCENES[1])
+    head, forward, measured, valid = scene(*SCENES[1])
     expected = {"invented lesion": "local", "removed lesion": "local", "shift": "shift", "gamma": "intensity"}
-    for case in cheats(honest["zerofill"], head, measured, forward, seed=3):
+    for case in cheats(valid["zerofill"], head, measured, forward, seed=3):
         assert expected[case.kind] in failed(case.restored, case.measured, forward)
 
 
 @pytest.mark.parametrize("noise", ["none", "gaussian", "noncentral_chi", "poisson_gaussian", "electron"])
 def test_other_noises_are_weighed_by_their_own_deviation(noise):
     sigma = 0.0 if noise == "none" else 0.03
-    head, forward, measured, honest = scene(sigma, noise, 4)
+    head, forward, measured, valid = scene(sigma, noise, 4)
     for method in ("reference", "zerofill"):
-        assert not failed(honest[method], measured, forward)
+        assert not failed(valid[method], measured, forward)
     lesion = 0.2 * ball(SHAPE, np.array([47, 52, 9]), np.array([8.0, 8.0, 8.0]))
     assert failed(head.data + lesion, measured, forward)
 
@@ -125,8 +125,8 @@ def test_other_noises_are_weighed_by_their_own_deviation(noise):
 @pytest.mark.parametrize("share", [0.3, 0.5, 0.7])
 def test_an_output_that_holds_a_part_of_the_noise_is_honest(share):
     """What is left of the noise rises with what is held; neither says anything of the intensities."""
-    head, forward, measured, honest = scene(*SCENES[2])
-    mixed = (1 - share) * head.data + share * honest["zerofill"]
+    head, forward, measured, valid = scene(*SCENES[2])
+    mixed = (1 - share) * head.data + share * valid["zerofill"]
     assert not failed(mixed, measured, forward)
     bent = check_consistency(np.maximum(mixed, 0) ** 0.9, measured, forward, WINDOWS)
     assert "intensity" in {check.gate for check in bent if not check.passed}
@@ -134,7 +134,7 @@ def test_an_output_that_holds_a_part_of_the_noise_is_honest(share):
 
 def test_many_coils_raise_the_floor_and_honest_outputs_may_show_it():
     forward = model(0.03, "noncentral_chi", noise_parameters=noncentral_chi.Parameters(coils=32))
-    measured = forward.measure(reference().data)
+    measured = forward.simulate(reference().data)
     for restored in (reference().data, restorations(measured, 0.03)["zerofill"]):
         assert not failed(restored, measured, forward)
 
@@ -142,7 +142,7 @@ def test_many_coils_raise_the_floor_and_honest_outputs_may_show_it():
 @pytest.mark.parametrize("operator", [binning, antialiased_bicubic])
 def test_other_operators(operator):
     head, forward = reference(), model(operators=(operator.Parameters(),))
-    measured = forward.measure(head.data)
+    measured = forward.simulate(head.data)
     assert not failed(head.data, measured, forward)
     assert failed(shifted(head.data, 0), measured, forward)
 
@@ -167,7 +167,7 @@ def test_noise_alone_seldom_exceeds_a_limit():
     exceeded = 0
     for seed in range(30):
         one = replace(forward, seed=seed)
-        found = residuals(head, one.measure(head), one)
+        found = residuals(head, one.simulate(head), one)
         statistics = GateStatistics(found, one, WINDOWS)
         by_chance = consistency.gumbel_limits(
             np.array([statistics.compute(draw) for draw in consistency.noise_draws(found, one)])
@@ -214,7 +214,7 @@ def test_a_constant_error_within_the_tolerance_is_none_and_beyond_it_is():
 def test_the_shift_is_measured_in_voxels(axis):
     smooth = np.asarray(ndimage.gaussian_filter(reference().data, 3), dtype=np.float32)
     forward = replace(model(0.005, "gaussian"), factors=(2, 2, 1))
-    measured = forward.measure(smooth)
+    measured = forward.simulate(smooth)
     found = residuals(shifted(smooth, axis), measured, forward)
     moved = GateStatistics(found, forward, WINDOWS).shift(found)
     assert moved[axis] == pytest.approx(0.5, abs=0.06)
@@ -229,7 +229,7 @@ def test_windows_reach_across_slices_in_heads_alone():
 
 def test_slices_that_have_nothing_to_do_with_each_other_are_looked_at_one_by_one():
     head, forward = reference(), model()
-    measured = forward.measure(head.data)
+    measured = forward.simulate(head.data)
     apart = window_sizes((4.0, 4.0, 1.0), 2, across_slices=False)
     assert not failed(head.data, measured, forward, apart)
     lesion = 0.2 * ball(SHAPE, np.array([47, 52, 9]), np.array([5.0, 5.0, 0.5]))
@@ -239,7 +239,7 @@ def test_slices_that_have_nothing_to_do_with_each_other_are_looked_at_one_by_one
 def test_a_single_slice_is_judged():
     head = reference().data[..., 9:10]
     forward = replace(model(), hr_shape=(94, 104, 1))
-    measured = forward.measure(head)
+    measured = forward.simulate(head)
     assert not failed(head, measured, forward)
     assert failed(shifted(head, 1), measured, forward)
 
@@ -249,7 +249,7 @@ def test_a_single_slice_is_judged():
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory) -> Path:
-    """An extracted volume, its measurement, an honest prediction and one that was shifted."""
+    """An extracted volume, its measurement, a valid prediction and one that was shifted."""
     folder = tmp_path_factory.mktemp("gate")
     source = write_nifti(folder / "head.nii.gz", np.rint(synthetic_head((64, 72, 16))).astype(np.int16), ras_affine())
     entry = '{"id": "head", "subject": "S1", "split": "test", "source": "x"}'
@@ -288,9 +288,9 @@ def test_the_stage_judges_without_reference_and_twice_alike(files, tmp_path):
 
 def test_shifts_are_looked_for_across_slices_only_where_these_are_neighbours(files, tmp_path):
     lr = read_image(files / "lr.safetensors", LowResolutionImage)
-    honest = zerofill.upsample(lr.data, FACTORS, {})
+    valid = zerofill.upsample(lr.data, FACTORS, {})
     for axis in (0, 2):
-        write_prediction(tmp_path / f"{axis}/head.nii.gz", lr, shifted(honest, axis))
+        write_prediction(tmp_path / f"{axis}/head.nii.gz", lr, shifted(valid, axis))
     count = lr.data.shape[2]
     unrelated = {
         "channels": {"channels": ["a", "b"], "sections": [index // 2 for index in range(count)]},

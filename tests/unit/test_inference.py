@@ -51,7 +51,7 @@ def image():
 
 @given(size=st.integers(1, 3000), tile=st.integers(16, 300), share=st.floats(0, 0.5))
 @example(size=384, tile=256, share=1 / 16)
-def test_tiles_cover_a_slice_overlap_enough_and_are_no_longer_than_that_takes(size, tile, share):
+def test_tiles_cover_a_slice_with_the_minimum_overlap(size, tile, share):
     overlap = int(share * tile)
     tiles = tiles_along(size, tile, overlap)
     lengths = {one.stop - one.start for one in tiles}
@@ -63,7 +63,7 @@ def test_tiles_cover_a_slice_overlap_enough_and_are_no_longer_than_that_takes(si
     assert len(tiles) == 1 or (len(tiles) - 1) * (tile - overlap) + overlap < size, "one tile less would be too few"
 
 
-def test_tiles_join_without_a_seam(image):
+def test_tiles_are_blended_without_seams(image):
     network: Any = Enlarger()
     whole = restore_slice(network, image, 0.0)
     tiled = restore_in_tiles(image, lambda part: restore_slice(network, part, 0.0), (4, 4), tile=32, overlap=16)
@@ -71,7 +71,7 @@ def test_tiles_join_without_a_seam(image):
     assert np.abs(tiled - whole).max() < 1e-5 * np.ptp(whole)
 
 
-def test_tiles_of_a_method_without_surroundings_change_nothing(image):
+def test_tiles_do_not_change_a_pixelwise_method(image):
     def repeat(part):
         return np.repeat(np.repeat(part, 2, axis=0), 2, axis=1)
 
@@ -91,7 +91,7 @@ def test_a_volume_is_restored_slice_by_slice_along_any_axis(axis):
 
 
 class Narrow(Enlarger):
-    """A network whose device has memory for a certain number of voxels; remembers how much it was given each time."""
+    """A network with memory for a limited number of voxels, which records the size of each batch."""
 
     def __init__(self, most: int) -> None:
         super().__init__()
@@ -106,11 +106,11 @@ class Narrow(Enlarger):
 
 
 @pytest.mark.parametrize("most", [10**9, 8 * 64 * 60, 2 * 64 * 60, 2 * 40 * 40])
-def test_slices_at_a_time_and_lack_of_memory_change_nothing(monkeypatch, most):
+def test_batch_size_and_lack_of_memory_do_not_change_the_result(monkeypatch, most):
     volume = np.random.default_rng(3).random((64, 60, 11), dtype=np.float32)
     expected = restore_volume(Narrow(10**9), volume, (4, 4, 1), 2, Infer(), 0.03, augmentations=2)  # pyright: ignore[reportArgumentType]
-    monkeypatch.setattr("pipeline.inference.volume.slices_at_once", lambda *_: 8)
-    monkeypatch.setattr("pipeline.inference.backends.torch.AT_ONCE", 16)
+    monkeypatch.setattr("pipeline.inference.volume.slices_per_batch", lambda *_: 8)
+    monkeypatch.setattr("pipeline.inference.backends.torch.CPU_BATCH", 16)
     network: Any = Narrow(most)
     found = restore_volume(network, volume, (4, 4, 1), 2, Infer(), 0.03, augmentations=2)
     assert np.abs(found - expected).max() < 1e-5
@@ -119,18 +119,18 @@ def test_slices_at_a_time_and_lack_of_memory_change_nothing(monkeypatch, most):
     assert passed, "and in smaller parts where memory does not suffice"
 
 
-def test_a_lack_of_memory_gives_a_message(monkeypatch):
+def test_lack_of_memory_is_reported(monkeypatch):
     with pytest.raises(UserError, match="is too small for a tile of 32 x 32 voxels"):
         restore_volume(Narrow(100), np.zeros((64, 60, 2), np.float32), (4, 4, 1), 2, Infer(), 0.03)  # pyright: ignore[reportArgumentType]
 
 
-def test_the_network_is_told_the_noise(image):
+def test_the_noise_level_is_given_to_the_network(image):
     network: Any = Enlarger()
     difference = restore_slice(network, image, 0.25) - restore_slice(network, image, 0.0)
     assert np.allclose(difference, 0.25, atol=1e-6)
 
 
-def test_averaged_over_all_views_a_result_turns_with_its_image():
+def test_tta_makes_restoration_equivariant():
     network: Any = Enlarger()
     volume = np.random.default_rng(5).random((9, 9, 2), dtype=np.float32)
 
@@ -146,7 +146,7 @@ def test_averaged_over_all_views_a_result_turns_with_its_image():
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
-def test_between_thick_slices_the_planes_that_cut_them_are_restored_and_averaged(axis):
+def test_through_plane_restoration_averages_two_cuts(axis):
     network = Generator(Shape(factor=2, blocks=1, features=8, growth=4, along="columns")).eval()
     volume = np.random.default_rng(4).random((5, 6, 7), dtype=np.float32)
     factors = [2 if other == axis else 1 for other in range(3)]
@@ -165,11 +165,11 @@ def test_between_thick_slices_the_planes_that_cut_them_are_restored_and_averaged
 def low_resolution(reference, sigma):
     model = ForwardModel((4, 4, 1), reference.shape, "rician", sigma, seed=3)
     return LowResolutionImage(
-        model.measure(reference), np.eye(4), identity=Identity("a"), slicing=Slicing("axial", 2), forward_model=model
+        model.simulate(reference), np.eye(4), identity=Identity("a"), slicing=Slicing("axial", 2), forward_model=model
     )
 
 
-def test_the_share_of_the_correction_goes_by_the_noise_of_the_image():
+def test_the_data_consistency_weight_depends_on_the_noise_level():
     reference = synthetic_head((64, 64, 12)) / np.float32(1000)
     image = low_resolution(reference, 0.02)
     network = Generator(Shape(blocks=1, features=8, growth=4)).eval()
@@ -185,7 +185,7 @@ def test_the_share_of_the_correction_goes_by_the_noise_of_the_image():
     assert np.abs(expected - plain).max() > 0.1
 
 
-def test_the_noise_is_what_the_settings_say_or_else_is_estimated():
+def test_the_noise_level_is_that_of_the_settings_or_estimated():
     image = low_resolution(synthetic_head((96, 96, 12)) / np.float32(1000), 0.05)
     assert noise_sigma(image, "rician", Infer(noise_sigma=0.01)) == 0.01
     assert noise_sigma(image, "rician", Infer()) == pytest.approx(0.05, rel=0.3)

@@ -1,4 +1,4 @@
-"""Volumes that are coarse along all three axes: training patches, whole volumes, excerpts, and a small training."""
+"""Test volumes that are low-resolution along all three axes: patches, whole volumes, excerpts, and training."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from pipeline.inference.restore_file import as_low_resolution, direction_of, res
 from pipeline.inference.volume import restore_excerpt, restore_volume
 from pipeline.models.record import NetworkRecord
 from pipeline.models.weights import load_generator, save_generator
-from pipeline.physics.data_consistency import best_weight, degraded_again
+from pipeline.physics.data_consistency import best_weight, degrade_again
 from pipeline.physics.degradation import degrade, forward_model
 from pipeline.physics.excerpts import SIDE_LR, excerpt
 from pipeline.physics.grid import cuts
@@ -61,7 +61,7 @@ PLAIN = {"noise_sigma_range": None, "contrast_augmentation": 0.0}
 
 
 class Repeating(torch.nn.Module):
-    """Repeats voxels along rows and columns, and adds the noise that it is told."""
+    """Repeat voxels along rows and columns, and add the given noise level."""
 
     factors = (2, 2)
 
@@ -94,10 +94,10 @@ def a_volume(slice_axis: int = 2, data: np.ndarray | None = None, **changes: Any
     return TrainingVolume(np.asarray(image.data), image.masks["foreground"], slice_axis, slices, model)
 
 
-# Cuts, and slices between slices
+# Slice orientations and interpolated slices
 
 
-def test_a_volume_that_is_coarse_along_all_axes_is_cut_in_three_ways() -> None:
+def test_isotropic_volume_has_three_slice_orientations() -> None:
     for axis in range(3):
         found = cuts((2, 2, 2), axis)
         assert [cut.normal for cut in found] == [axis, *(other for other in range(3) if other != axis)]
@@ -107,7 +107,7 @@ def test_a_volume_that_is_coarse_along_all_axes_is_cut_in_three_ways() -> None:
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4, 8])
-def test_interpolated_slices_are_those_of_the_cubic_spline(factor) -> None:
+def test_interpolated_slices_match_cubic_spline(factor) -> None:
     weights = slice_weights(20, factor)
     np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-12)
     assert np.count_nonzero(weights, axis=1).max() <= 14, "a slice is made of those around it"
@@ -122,8 +122,8 @@ def test_interpolated_slices_are_those_of_the_cubic_spline(factor) -> None:
 
 @pytest.mark.parametrize("operators", [[CUT], [BLUR, {"name": "decimation"}]])
 @pytest.mark.parametrize("slice_axis", [0, 2])
-def test_a_patch_shows_what_the_network_is_given_when_a_volume_is_restored(slice_axis, operators) -> None:
-    """Every patch is found in one of the three interpolated volumes, at the place of its reference."""
+def test_training_patches_match_network_input_at_inference(slice_axis, operators) -> None:
+    """Every patch occurs in one of the three interpolated volumes, at the position of its reference."""
     volume = a_volume(slice_axis, operators=operators)
     lr = volume.model.coarsen(volume.data)
     patches = PatchSampler([volume], tiny_recipe(**PLAIN, batch_size=24), seed=3).batch(0)
@@ -138,7 +138,7 @@ def test_a_patch_shows_what_the_network_is_given_when_a_volume_is_restored(slice
 
 
 def place_of(reference: np.ndarray, volume: TrainingVolume) -> Any:
-    """Look for a patch's reference in its volume: the cut, the slice, its first row and column, and how to turn it."""
+    """Locate the reference of a patch: orientation, slice, first row and column, and flip or rotation."""
     padded = np.pad(volume.data, [(0, size % 2) for size in volume.data.shape], mode="edge")
     for cut in cuts(volume.model.factors, volume.slice_axis):
         slices = np.moveaxis(padded, cut, (0, 1, 2))
@@ -163,15 +163,15 @@ def turn(view: int) -> Any:
     return turned
 
 
-def test_the_noise_that_is_told_is_that_before_the_interpolation() -> None:
-    """So patches are as noisy as volumes of that noise are after they were interpolated, which makes noise weaker."""
+def test_noise_level_is_that_before_interpolation() -> None:
+    """Noise of patches is attenuated by the interpolation, like that of volumes with the same noise level."""
     bright = np.ones(SHAPE, dtype=np.float32)
     changes = {"noise": "gaussian", "noise_sigma": 0.05}
     volume = a_volume(data=bright, **changes)
     recipe = tiny_recipe(**{**PLAIN, "batch_size": 150})
     patches = PatchSampler([volume], recipe, seed=2).batch(0)
     assert np.allclose(patches.sigma, 0.05)
-    lr = volume.model.measure(bright)
+    lr = volume.model.simulate(bright)
     inside = 0.05 * np.sqrt(np.sum(slice_weights(20, 2)[20] ** 2))
     assert 0.9 * 0.05 < inside < 0.95 * 0.05
     assert np.std(patches.measured - 1) == pytest.approx(inside, rel=0.03)
@@ -179,7 +179,7 @@ def test_the_noise_that_is_told_is_that_before_the_interpolation() -> None:
         assert np.std(interpolate_slices(lr, 2, axis) - 1) == pytest.approx(inside, rel=0.04)
 
 
-def test_patches_of_a_constant_volume_are_constant_whatever_is_changed_alike() -> None:
+def test_patches_of_constant_volume_are_constant() -> None:
     volume = a_volume(data=np.full(SHAPE, 0.5, dtype=np.float32))
     patches = PatchSampler([volume], tiny_recipe(noise_sigma_range=(0, 0), batch_size=12), seed=1).batch(0)
     for measured, reference in zip(patches.measured, patches.reference, strict=True):
@@ -188,7 +188,7 @@ def test_patches_of_a_constant_volume_are_constant_whatever_is_changed_alike() -
     assert np.ptp(patches.reference) > 0, "contrasts were changed"
 
 
-def test_a_wide_mixture_of_slices_is_summed_slab_by_slab(monkeypatch) -> None:
+def test_interpolation_of_many_slices_is_slab_by_slab(monkeypatch) -> None:
     volume = a_volume()
     recipe = tiny_recipe(**PLAIN, batch_size=6)
     whole = PatchSampler([volume], recipe, seed=1).batch(0)
@@ -210,7 +210,7 @@ def counted(read: list[int]) -> Any:
     return slab
 
 
-def test_volumes_that_are_coarse_along_other_axes_are_not_mixed() -> None:
+def test_volumes_with_different_factors_are_rejected() -> None:
     isotropic = a_volume()
     plane = replace(isotropic, model=replace(isotropic.model, factors=(2, 2, 1)))
     assert plane_factors([isotropic, isotropic]) == (2, 2)
@@ -223,7 +223,7 @@ def test_volumes_that_are_coarse_along_other_axes_are_not_mixed() -> None:
 
 
 @pytest.mark.parametrize("slice_axis", [0, 1, 2])
-def test_the_three_planes_are_enlarged_and_averaged(slice_axis) -> None:
+def test_three_planes_are_restored_and_averaged(slice_axis) -> None:
     network = tiny_generator(factor=2).eval()
     lr = np.random.default_rng(4).random((7, 9, 8), dtype=np.float32)
     restored = restore_volume(network, lr, (2, 2, 2), slice_axis, Infer(), 0.03)
@@ -237,15 +237,15 @@ def test_the_three_planes_are_enlarged_and_averaged(slice_axis) -> None:
     assert np.abs(means[0] - means[1]).max() > 0.1 * np.ptp(restored)
 
 
-def test_a_constant_volume_stays_constant() -> None:
+def test_constant_volume_stays_constant() -> None:
     network: Any = Repeating()
     lr = np.full((7, 9, 8), 0.4, dtype=np.float32)
     np.testing.assert_allclose(restore_volume(network, lr, (2, 2, 2), 2, Infer(), 0.0), 0.4, rtol=1e-6)
-    # The noise that is told is that of the volume, in every plane.
+    # The noise level given to the network is that of the volume, in every plane.
     np.testing.assert_allclose(restore_volume(network, lr, (2, 2, 2), 2, Infer(), 0.1), 0.5, rtol=1e-6)
 
 
-def test_a_linear_network_gives_the_mean_of_three_interpolations() -> None:
+def test_linear_network_gives_mean_of_three_interpolations() -> None:
     network: Any = Repeating()
     lr = ndimage.gaussian_filter(np.random.default_rng(1).random((12, 13, 14)), 2).astype(np.float32)
     expected = np.zeros((24, 26, 28))
@@ -261,30 +261,30 @@ def test_a_linear_network_gives_the_mean_of_three_interpolations() -> None:
 # Excerpts
 
 
-def test_an_excerpt_is_a_block_that_agrees_with_its_model() -> None:
+def test_excerpt_of_isotropic_volume_is_consistent_block() -> None:
     head = a_head()
     one = excerpt(head, degraded(head, noise="rician", noise_sigma=0.02), 2)
-    assert one.measured.shape == (2 * SIDE_LR,) * 3
+    assert one.lr.shape == (2 * SIDE_LR,) * 3
     assert one.reference.data.shape == one.reference.masks["foreground"].shape == (4 * SIDE_LR,) * 3
-    assert one.measured_slices == 2 * SIDE_LR
-    again = degraded_again(np.asarray(one.reference.data), one.model)
+    assert one.min_slices == 2 * SIDE_LR
+    again = degrade_again(np.asarray(one.reference.data), one.model)
     np.testing.assert_allclose(again, one.noiseless, atol=1e-6)
-    assert np.std(one.measured - one.noiseless) == pytest.approx(0.02, rel=0.15)
-    np.testing.assert_array_equal(one.at_noise(0.0).measured, one.noiseless)
-    # From the rim of the head inwards.
+    assert np.std(one.lr - one.noiseless) == pytest.approx(0.02, rel=0.15)
+    np.testing.assert_array_equal(one.with_noise_level(0.0).lr, one.noiseless)
+    # The block starts at the edge of the head.
     rim = one.reference.masks["foreground"].mean(axis=(1, 2))
     assert rim[0] < 1 == rim[-1]
 
 
-def test_an_excerpt_of_a_small_volume_is_all_of_it() -> None:
+def test_excerpt_of_small_volume_is_whole_volume() -> None:
     head = a_head()
     one = excerpt(head, degraded(head), 8)
     assert one.reference.data.shape == SHAPE
-    assert one.measured.shape == (20, 22, 19)
-    np.testing.assert_allclose(one.measured, degraded(head).data, atol=1e-6)
+    assert one.lr.shape == (20, 22, 19)
+    np.testing.assert_allclose(one.lr, degraded(head).data, atol=1e-6)
 
 
-def test_a_look_and_the_share_see_three_planes() -> None:
+def test_validation_and_data_consistency_weight_use_three_planes() -> None:
     head = a_head(1)
     one = excerpt(head, degraded(head), 2)
     network: Any = Repeating()
@@ -296,7 +296,7 @@ def test_a_look_and_the_share_see_three_planes() -> None:
     assert look.diversity == pytest.approx(1, abs=0.2), "an interpolation follows its input"
 
 
-def test_degradations_of_the_mismatch_matrix_blur_the_axes_that_become_coarser() -> None:
+def test_mismatch_degradations_blur_coarsened_axes() -> None:
     found = degradations({}, Degrade(direction="isotropic", factor=2))
     assert {one.direction for one in found.values()} == {"isotropic"}
     head = a_head()
@@ -306,12 +306,10 @@ def test_degradations_of_the_mismatch_matrix_blur_the_axes_that_become_coarser()
     assert np.ptp(model.coarsen(lines)[5:-5, 5:-5, 5:-5]) < 0.05, "or every second slice would be lost unseen"
 
 
-# From files to files
+# Files
 
 
-def test_a_training_writes_a_network_that_apply_takes_for_all_axes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_trained_isotropic_network_can_be_applied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     volumes = {}
     for seed, split in ((0, "train"), (1, "val")):
         head = a_head(seed)
@@ -340,7 +338,7 @@ def test_a_training_writes_a_network_that_apply_takes_for_all_axes(
 
 
 def check_apply(model: Path, folder: Path) -> None:
-    """A volume that is stored otherwise comes back at half the spacing, in its own orientation, at the same place."""
+    """A volume in another orientation is restored at half the spacing, with the same orientation and position."""
     voxels = np.round(synthetic_head((20, 22, 24))).astype(np.int16)
     affine = ras_affine((2.0, 2.0, 2.0))
     stored, its_affine = reoriented(voxels, affine, np.array([[1, -1], [2, 1], [0, -1]]))
@@ -356,7 +354,7 @@ def check_apply(model: Path, folder: Path) -> None:
     np.testing.assert_allclose(corners, expected, atol=1e-4)
 
 
-def test_networks_of_before_and_others_enlarge_as_they_did() -> None:
+def test_direction_of_networks_and_factors_of_their_inputs() -> None:
     assert direction_of(tiny_generator()) == "in_plane"
     assert direction_of(tiny_generator(along="columns")) == "through_plane"
     image = a_head()
@@ -367,17 +365,17 @@ def test_networks_of_before_and_others_enlarge_as_they_did() -> None:
         as_low_resolution(single, 2, "isotropic")
 
 
-def test_images_that_are_restored_part_by_part_are_refused(tmp_path: Path) -> None:
+def test_large_images_are_rejected_by_isotropic_networks(tmp_path: Path) -> None:
     network = tiny_generator(factor=2)
     network.record = NetworkRecord(direction="isotropic")
     save_generator(tmp_path / "network.safetensors", network)
     source = tmp_path / "large.tif"
     tifffile.imwrite(source, np.zeros((2, 1100, 1100), dtype=np.uint8))
-    with pytest.raises(UserError, match=r"large.tif: is so large"):
+    with pytest.raises(UserError, match=r"large.tif: an image of this size"):
         restore_file(tmp_path / "network.safetensors", source, tmp_path / "out.tif", Part(), Extract(), Infer(), "cpu")
 
 
-def test_the_methods_say_that_three_planes_were_averaged() -> None:
+def test_methods_text_describes_average_of_three_planes() -> None:
     assert "three results were averaged" in methods_text.PLANES["isotropic"]
     assert set(methods_text.PLANES) == set(get_args(Direction))
 

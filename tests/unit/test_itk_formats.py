@@ -252,7 +252,7 @@ def test_what_cannot_be_used_is_refused_by_name(kind: str, tmp_path: Path) -> No
     with pytest.raises(UserError) as error:
         format_of(source).read(source)
     assert words in str(error.value) and str(source) in str(error.value)
-    assert "whole?" not in str(error.value) and "\n" not in str(error.value)
+    assert "complete?" not in str(error.value) and "\n" not in str(error.value)
 
 
 # damage
@@ -277,7 +277,7 @@ def test_no_damage_of_compressed_voxels_passes(ending: str, tmp_path: Path) -> N
     assert refused > 0.9 * (len(whole) - start) / 3, "some bytes at the beginning of gzip mean nothing"
     for length in (0, 20, len(whole) - 200, len(whole) - 1):
         source.write_bytes(whole[:length])
-        with pytest.raises(UserError, match=f"a{ending}: .*Is it whole"):
+        with pytest.raises(UserError, match=f"a{ending}: .*Is it complete"):
             format_of(source).read(source)
     source.write_bytes(whole)
     np.testing.assert_array_equal(format_of(source).read(source).data, expected)
@@ -289,7 +289,7 @@ def test_uncompressed_voxels_that_end_early_are_refused(tmp_path: Path) -> None:
         meta(tmp_path / "a.mha", SHORTS, content[:-2]),
         nrrd(tmp_path / "a.nrrd", PLACED, numbers((6, 7, 4), "int16")),
     ):
-        with pytest.raises(UserError, match="Is it whole"):
+        with pytest.raises(UserError, match="Is it complete"):
             format_of(source).read(source)
 
 

@@ -57,7 +57,7 @@ OME = "{http://www.openmicroscopy.org/Schemas/OME/2016-06}"
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread():
-    """Threads that wait for each other cost more than they gain where tiles are small."""
+    """Use one thread: small tiles are computed faster without synchronisation."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -225,7 +225,7 @@ def test_no_seam_is_left(tmp_path, network, suffix):
     assert np.abs(cut[-1] - untiled[127]).max() > 1e-3 * level.scale
 
 
-def test_a_lower_precision_tells_what_it_changes_in_a_tile(tmp_path, network, caplog):
+def test_the_effect_of_a_lower_precision_on_a_tile_is_logged(tmp_path, network, caplog):
     caplog.set_level("INFO")
     source = write_tiff(tmp_path / "in.ome.tiff", micrograph((90, 80)), tile=(64, 64))
     results = {}
@@ -275,7 +275,7 @@ def test_both_formats_give_the_same_pixels_and_the_same_bytes_every_time(tmp_pat
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["out.tiff", "out.zarr"]
 
 
-def test_an_ome_tiff_keeps_its_metadata_and_holds_a_pyramid_of_tiles(tmp_path, network):
+def test_an_ome_tiff_keeps_its_metadata_and_contains_a_tiled_pyramid(tmp_path, network):
     data = micrograph((2, 300, 280))
     names = {"Channel": {"Name": ["DAPI", "GFP"]}, "PhysicalSizeZ": 3.0, "PhysicalSizeZUnit": "µm"}
     source = write_tiff(tmp_path / "in.ome.tiff", data, "CYX", byteorder=">", metadata=names)
@@ -317,7 +317,7 @@ def test_an_ome_zarr_keeps_its_metadata_and_version(tmp_path, network, version):
 
 
 def in_range(intensity: IntensityMap, level: ChannelStatistics) -> IntensityMap:
-    """The map that the pixels of a channel are normalised by."""
+    """Return the intensity map that normalises a channel."""
     return replace(intensity, offset=level.offset, scale=level.scale)
 
 
@@ -345,14 +345,14 @@ def test_pixels_beyond_the_dtype_are_clipped_and_counted(tmp_path, network):
 
 
 def progress(output: Path) -> dict[str, Any]:
-    """Read how far an unfinished run is."""
+    """Read the progress of an unfinished run."""
     try:
         return json.loads((output.with_name(f".{output.name}.unfinished") / "progress.json").read_text())
     except (FileNotFoundError, json.JSONDecodeError):
         return {"row": 0}
 
 
-def test_a_killed_run_leaves_nothing_half_written_and_goes_on(tmp_path, network, network_file):
+def test_a_killed_run_leaves_no_partial_output_and_resumes(tmp_path, network, network_file):
     source = make_image(tmp_path / "in.ome.zarr", 2100, 120)
     options = {"tile_lr": 128, "overlap_lr": 16, "threads": 1}
     output, other = tmp_path / "out.ome.zarr", tmp_path / "other.ome.zarr"
@@ -379,7 +379,7 @@ def test_a_killed_run_leaves_nothing_half_written_and_goes_on(tmp_path, network,
     assert contents(output) == contents(other)
 
 
-def test_an_unfinished_result_of_other_settings_is_started_afresh(tmp_path, network):
+def test_an_unfinished_result_of_other_settings_is_discarded(tmp_path, network):
     data = micrograph((300, 90), "f4")
     damaged = data.copy()
     damaged[250] = np.nan
@@ -416,7 +416,7 @@ def test_an_unfinished_run_whose_image_was_delivered_begins_anew(tmp_path, netwo
     assert not left.exists()
 
 
-def test_two_processes_do_not_make_the_same_output(tmp_path, network):
+def test_two_processes_cannot_write_the_same_output(tmp_path, network):
     source = write_tiff(tmp_path / "in.tiff", micrograph((100, 90)))
     folder = tmp_path / ".out.tiff.unfinished"
     folder.mkdir()
@@ -426,7 +426,7 @@ def test_two_processes_do_not_make_the_same_output(tmp_path, network):
     assert not folder.exists()
 
 
-def test_mistakes_are_told_before_any_work_is_done(tmp_path, network):
+def test_mistakes_are_reported_before_any_work_is_done(tmp_path, network):
     source = write_tiff(tmp_path / "in.tiff", micrograph((2, 100, 90)), "CYX")
     (tmp_path / "folder.tiff").mkdir()
     (tmp_path / "data.zarr").mkdir()
@@ -516,7 +516,7 @@ def test_a_tiff_in_pieces_too_large_for_memory_is_refused(tmp_path):
         pass
 
 
-def test_only_what_is_large_is_restored_part_by_part(tmp_path):
+def test_only_large_images_are_restored_in_tiles(tmp_path):
     assert not is_large(write_tiff(tmp_path / "small.tiff", np.ones((1024, 3), "u1")))
     assert is_large(write_tiff(tmp_path / "tall.tiff", np.ones((1025, 3), "u1")))
     assert is_large(write_store(tmp_path / "wide.zarr", np.ones((3, 1025), "u1"), "yx"))
@@ -524,7 +524,7 @@ def test_only_what_is_large_is_restored_part_by_part(tmp_path):
     assert not is_large(tmp_path / "volume.nii.gz")
 
 
-def test_the_command_restores_what_is_chosen_of_a_large_image(tmp_path, network_file):
+def test_the_command_restores_the_selected_part_of_a_large_image(tmp_path, network_file):
     source = write_tiff(tmp_path / "in.ome.tiff", micrograph((2, 40, 1100)), "CYX")
     output = tmp_path / "out.ome.tiff"
     result = run_command(
@@ -541,7 +541,7 @@ def test_the_command_restores_what_is_chosen_of_a_large_image(tmp_path, network_
 
 
 @pytest.mark.parametrize("suffix", [".ome.tiff", ".ome.zarr"])
-def test_the_error_map_of_a_large_image_is_the_spread_over_eight_views(tmp_path, network, network_file, suffix):
+def test_the_uncertainty_map_of_a_large_image_is_the_tta_std(tmp_path, network, network_file, suffix):
     data = micrograph((40, 70))
     source = tmp_path / f"in{suffix}"
     if suffix == ".ome.tiff":
@@ -570,7 +570,7 @@ def test_the_error_map_of_a_large_image_is_the_spread_over_eight_views(tmp_path,
         assert made.voxel_um[:2] == pytest.approx([size / 2 for size in image.voxel_um[:2]])
 
 
-def test_the_error_map_of_an_inverted_image_is_not_inverted(tmp_path, network):
+def test_the_uncertainty_map_of_an_inverted_image_is_not_inverted(tmp_path, network):
     data = 20000 - micrograph((40, 70))
     source = write_tiff(tmp_path / "in.ome.tiff", data, photometric="miniswhite", compression="zlib")
     with open_tiled(source) as image:
@@ -594,7 +594,7 @@ def test_a_set_of_files_and_turned_pages_are_restored_like_one_upright_file(tmp_
     np.testing.assert_array_equal(results[0], results[2])
 
 
-def test_the_command_makes_the_error_map_of_a_large_image_where_it_is_asked_for(tmp_path, network, network_file):
+def test_the_command_writes_the_uncertainty_map_of_a_large_image_on_request(tmp_path, network, network_file):
     source = write_tiff(tmp_path / "in.ome.tiff", micrograph((20, 1100)))
     (tmp_path / "calibration.json").write_text('{"factor": 2.0}')
     wide = SMALL.model_copy(update={"tile_lr": 512})
@@ -648,7 +648,7 @@ def test_images_of_2000_and_5000_pixels_a_side_are_restored_in_bounded_memory(tm
     assert peaks[1] < 1.1 * peaks[0]
 
 
-def test_what_the_network_was_not_trained_on_is_named(tmp_path, network, caplog):
+def test_images_outside_the_training_domain_are_reported(tmp_path, network, caplog):
     trained = Generator(network.shape).eval()
     trained.record = NetworkRecord(domain=TrainingDomain(noise_sigma=(0.1, 0.2), voxel_mm=(0.9, 1.1)))
     source = write_tiff(tmp_path / "in.ome.tiff", micrograph((70, 61)))

@@ -1,4 +1,4 @@
-"""The detail ledger against closed forms and an account kept voxel by voxel."""
+"""Test the detail ledger against closed forms and a voxel-by-voxel account."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pipeline.metrics.evaluation.detail_ledger import DetailShares, detail_map, 
 
 @pytest.fixture
 def pictures() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Reference, restored and measured."""
+    """Reference, restored and low-resolution images."""
     generator = np.random.default_rng(4)
     reference, restored, measured = generator.random((3, 12, 15)).astype(np.float32)
     return reference, restored, measured
 
 
 def by_hand(reference: np.ndarray, restored: np.ndarray, measured: np.ndarray) -> dict[str, float]:
-    """Walks from the measurement to the reference and counts, for every voxel, how far the result went along."""
+    """Count for every voxel how far the result lies along the way from the LR image to the reference."""
     account = dict.fromkeys(DetailShares._fields, 0.0)
     for end, reached, start in zip(reference.ravel(), restored.ravel(), measured.ravel(), strict=True):
         direction = 1.0 if end >= start else -1.0
@@ -30,7 +30,7 @@ def by_hand(reference: np.ndarray, restored: np.ndarray, measured: np.ndarray) -
     return {name: amount / total for name, amount in account.items()}
 
 
-def test_the_shares_are_those_of_an_account_kept_voxel_by_voxel(pictures):
+def test_shares_match_voxel_by_voxel_account(pictures):
     reference, restored, measured = pictures
     found = detail_shares(reference, restored, measured, np.ones(reference.shape, dtype=bool))
     expected = by_hand(*pictures)
@@ -39,7 +39,7 @@ def test_the_shares_are_those_of_an_account_kept_voxel_by_voxel(pictures):
 
 
 @pytest.mark.parametrize("part", [-2.0, -0.5, 0.0, 0.3, 1.0, 1.5, 4.0])
-def test_a_part_of_the_detail_has_its_closed_form(pictures, part):
+def test_shares_of_partial_detail_match_closed_form(pictures, part):
     reference, _, measured = (np.asarray(one, dtype=np.float64) for one in pictures)
     found = detail_shares(
         reference, measured + part * (reference - measured), measured, np.ones(reference.shape, dtype=bool)
@@ -49,7 +49,7 @@ def test_a_part_of_the_detail_has_its_closed_form(pictures, part):
     assert tuple(found) == pytest.approx([amount / total for amount in expected], abs=1e-6)
 
 
-def test_the_map_balances_at_every_voxel(pictures):
+def test_detail_map_balances_at_every_voxel(pictures):
     reference, restored, measured = pictures
     found = detail_map(reference, restored, measured)
     assert (found.shape, found.dtype) == ((*reference.shape, 3), np.float32)
@@ -58,7 +58,7 @@ def test_the_map_balances_at_every_voxel(pictures):
     np.testing.assert_allclose(found[..., 0] + found[..., 2], np.abs(restored - measured), atol=1e-6)
 
 
-def test_an_invented_lesion_stands_in_the_map_where_it_is(pictures):
+def test_invented_lesion_is_located_in_detail_map(pictures):
     reference, _, measured = pictures
     cheat = reference.copy()
     cheat[3:6, 4:8] += np.sign(reference - measured)[3:6, 4:8] * 0.5
@@ -69,8 +69,8 @@ def test_an_invented_lesion_stands_in_the_map_where_it_is(pictures):
     assert found[..., 1].max() == 0
 
 
-def test_the_ledger_sees_what_no_measurement_shows(pictures):
-    """Stripes as fine as the grid, which the operator wipes out: the gate passes them, the ledger does not."""
+def test_ledger_detects_detail_in_null_space_of_operator(pictures):
+    """Stripes at the Nyquist frequency, which the operator removes, pass the gate but not the ledger."""
     reference, _, measured = pictures
     stripes = 0.2 * np.cos(np.pi * np.arange(reference.shape[1]))[None]
     everywhere = np.ones(reference.shape, dtype=bool)
@@ -78,7 +78,7 @@ def test_the_ledger_sees_what_no_measurement_shows(pictures):
     assert detail_shares(reference, reference, measured, everywhere) == (1.0, 0.0, 0.0)
 
 
-def test_only_the_region_counts_and_units_do_not(pictures):
+def test_shares_depend_on_region_but_not_on_units(pictures):
     reference, restored, measured = pictures
     mask = np.zeros(reference.shape, dtype=bool)
     mask[2:7, 3:9] = True
@@ -89,7 +89,7 @@ def test_only_the_region_counts_and_units_do_not(pictures):
     assert detail_shares(reference, reference, reference, mask) == (1.0, 0.0, 0.0)
 
 
-def test_the_metrics_are_the_three_numbers(pictures):
+def test_detail_metrics_equal_shares(pictures):
     reference, restored, measured = pictures
     mask = np.ones(reference.shape, dtype=bool)
     modules = [plugins.load("pipeline.metrics", f"detail_{name}") for name in DetailShares._fields]

@@ -29,7 +29,7 @@ SIDE = 48
 
 
 class Stub(nn.Module):
-    """Stands in for a VGG: two layers, whose rectifier matters."""
+    """Replacement for a VGG: two layers with a ReLU that changes the result."""
 
     def __init__(self, architecture="vgg19"):
         super().__init__()
@@ -54,7 +54,7 @@ def smooth_pictures(batch, channels, side=SIDE, seed=0):
     return torch.from_numpy(pictures.astype(np.float32))
 
 
-def scene_of(reference, averaged=None, distance=None):
+def inputs_of(reference, averaged=None, distance=None):
     operator = as_torch(ForwardModel((4, 4), tuple(reference.shape[-2:])).terms)
     measured = torch.nn.functional.avg_pool2d(reference, 4)
     kept = reference if averaged is None else averaged
@@ -71,7 +71,7 @@ def pair():
 def test_pixel_terms_equal_their_formulas(pair):
     estimate, reference = pair
     difference = (estimate - reference).double().numpy()
-    inputs = scene_of(reference)
+    inputs = inputs_of(reference)
     assert l1.loss(estimate, inputs).item() == pytest.approx(np.abs(difference).mean(), rel=1e-5)
     assert mse.loss(estimate, inputs).item() == pytest.approx((difference**2).mean(), rel=1e-5)
     smooth = np.hypot(difference, 1e-3).mean()
@@ -79,16 +79,16 @@ def test_pixel_terms_equal_their_formulas(pair):
 
 
 def test_charbonnier_is_quadratic_near_zero_and_absolute_far_away():
-    inputs = scene_of(torch.zeros(1, 1, 4, 4))
+    inputs = inputs_of(torch.zeros(1, 1, 4, 4))
     for difference, expected in ((0.0, 1e-3), (1e-5, 1e-3 + 0.5e-7), (1.0, 1.0)):
         assert charbonnier.loss(inputs.reference + difference, inputs).item() == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_a_perfect_estimate_costs_nothing_and_has_a_finite_gradient(name):
+def test_a_perfect_estimate_has_zero_loss_and_a_finite_gradient(name):
     reference = smooth_pictures(2, 1)
     estimate = reference.clone().requires_grad_()
-    inputs = scene_of(reference, distance=distance_of(Stub()))
+    inputs = inputs_of(reference, distance=distance_of(Stub()))
     loss = plugins.load("pipeline.training.losses", name).loss(estimate, inputs)
     loss.backward()
     assert loss.shape == ()
@@ -98,13 +98,13 @@ def test_a_perfect_estimate_costs_nothing_and_has_a_finite_gradient(name):
 
 @pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.parametrize("channels", [1, 3])
-def test_following_the_gradient_lowers_every_term(name, channels):
+def test_gradient_descent_reduces_every_term(name, channels):
     reference = smooth_pictures(2, channels)
     estimate = (
         reference + 0.1 * torch.randn(reference.shape, generator=torch.Generator().manual_seed(1))
     ).requires_grad_()
     averaged = reference + 0.05
-    inputs = scene_of(reference, averaged, distance_of(Stub()))
+    inputs = inputs_of(reference, averaged, distance_of(Stub()))
     term = plugins.load("pipeline.training.losses", name).loss
     before = term(estimate, inputs)
     before.backward()
@@ -115,9 +115,9 @@ def test_following_the_gradient_lowers_every_term(name, channels):
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_terms_hold_in_mixed_precision(name, pair):
+def test_terms_are_accurate_in_mixed_precision(name, pair):
     estimate, reference = pair
-    inputs = scene_of(reference, reference + 0.05, distance_of(Stub()))
+    inputs = inputs_of(reference, reference + 0.05, distance_of(Stub()))
     term = plugins.load("pipeline.training.losses", name).loss
     # The network's output is coarse in half precision: the comparison is with the same coarse values, summed finely.
     coarse = estimate.bfloat16()
@@ -148,15 +148,15 @@ def test_ldl_equals_loops_over_the_pixels(channels):
     found = ldl.artifact_map(estimate, reference, averaged)
     assert np.allclose(found[:, 0].numpy(), maps, rtol=1e-3, atol=1e-8)
     expected = np.mean([np.abs(e - t) * m for e, t, m in zip(estimate.numpy(), reference.numpy(), maps, strict=True)])
-    assert ldl.loss(estimate, scene_of(reference, averaged)).item() == pytest.approx(expected, rel=1e-4)
+    assert ldl.loss(estimate, inputs_of(reference, averaged)).item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_ldl_of_a_grey_picture_is_that_of_three_equal_colours(pair):
     estimate, reference = pair
     averaged = reference + 0.05
-    grey = ldl.loss(estimate, scene_of(reference, averaged))
+    grey = ldl.loss(estimate, inputs_of(reference, averaged))
     colours = ldl.loss(
-        estimate.expand(-1, 3, -1, -1), scene_of(*(t.expand(-1, 3, -1, -1) for t in (reference, averaged)))
+        estimate.expand(-1, 3, -1, -1), inputs_of(*(t.expand(-1, 3, -1, -1) for t in (reference, averaged)))
     )
     assert grey.item() == pytest.approx(colours.item(), rel=1e-6)
     # The sum over three colours is what the paper's residual is.
@@ -166,10 +166,10 @@ def test_ldl_of_a_grey_picture_is_that_of_three_equal_colours(pair):
     assert np.allclose(everywhere, local * residual[0].numpy().var(ddof=1) ** 0.2, rtol=1e-3)
 
 
-def test_ldl_asks_only_where_the_averaged_network_is_better(pair):
+def test_ldl_applies_only_where_the_averaged_network_is_better(pair):
     estimate, reference = pair
-    assert ldl.loss(estimate, scene_of(reference, averaged=reference + 10)).item() == 0
-    assert ldl.loss(estimate, scene_of(reference, averaged=reference)).item() > 0
+    assert ldl.loss(estimate, inputs_of(reference, averaged=reference + 10)).item() == 0
+    assert ldl.loss(estimate, inputs_of(reference, averaged=reference)).item() > 0
 
 
 def test_consistency_is_the_forward_model_of_the_patch(pair):
@@ -179,29 +179,29 @@ def test_consistency_is_the_forward_model_of_the_patch(pair):
         model.coarsen(e.numpy()) - model.coarsen(t.numpy())
         for e, t in zip(estimate[:, 0], reference[:, 0], strict=True)
     ]
-    assert consistency.loss(estimate, scene_of(reference)).item() == pytest.approx(np.abs(coarse).mean(), rel=1e-4)
+    assert consistency.loss(estimate, inputs_of(reference)).item() == pytest.approx(np.abs(coarse).mean(), rel=1e-4)
 
 
-def test_consistency_does_not_mix_up_the_axes():
+def test_consistency_applies_each_matrix_to_its_axis():
     reference = torch.zeros(1, 1, 16, 32)
     estimate = torch.randn(reference.shape, generator=torch.Generator().manual_seed(0))
     model = ForwardModel((4, 4), (16, 32), "none", 0.0, seed=0)
     expected = np.abs(model.coarsen(estimate[0, 0].numpy())).mean()
-    assert consistency.loss(estimate, scene_of(reference)).item() == pytest.approx(expected, rel=1e-4)
+    assert consistency.loss(estimate, inputs_of(reference)).item() == pytest.approx(expected, rel=1e-4)
 
 
-def test_consistency_leaves_what_was_not_measured_to_the_network():
+def test_consistency_ignores_detail_that_is_not_measured():
     reference = smooth_pictures(1, 1)
     beyond = 0.1 * torch.cos(math.pi * torch.arange(SIDE)).expand(1, 1, SIDE, SIDE)
-    assert consistency.loss(reference + beyond, scene_of(reference)).item() == pytest.approx(0, abs=1e-6)
-    assert consistency.loss(reference + 0.1, scene_of(reference)).item() == pytest.approx(0.1, rel=1e-4)
+    assert consistency.loss(reference + beyond, inputs_of(reference)).item() == pytest.approx(0, abs=1e-6)
+    assert consistency.loss(reference + 0.1, inputs_of(reference)).item() == pytest.approx(0.1, rel=1e-4)
 
 
 def test_ms_ssim_equals_the_library_where_all_scales_fit():
     reference = smooth_pictures(2, 1, 192)
     estimate = reference + 0.1 * torch.randn(reference.shape, generator=torch.Generator().manual_seed(1))
     expected = multiscale_structural_similarity_index_measure(estimate, reference, data_range=1.0, normalize="relu")
-    assert ms_ssim.loss(estimate, scene_of(reference)).item() == pytest.approx(1 - expected.item(), abs=1e-5)
+    assert ms_ssim.loss(estimate, inputs_of(reference)).item() == pytest.approx(1 - expected.item(), abs=1e-5)
 
 
 def test_ssim_equals_a_second_implementation():
@@ -213,28 +213,28 @@ def test_ssim_equals_a_second_implementation():
         settings = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
         found: Any = structural_similarity(*pair, data_range=1.0, full=True, **settings)
         maps.append(found[1][5:-5, 5:-5])
-    assert ssim.loss(estimate, scene_of(reference)).item() == pytest.approx(1 - np.mean(maps), abs=1e-5)
+    assert ssim.loss(estimate, inputs_of(reference)).item() == pytest.approx(1 - np.mean(maps), abs=1e-5)
 
 
 def test_ms_ssim_has_fewer_scales_on_small_patches():
     assert ms_ssim.exponents_for(176) == pytest.approx((0.0448, 0.2856, 0.3001, 0.2363, 0.1333), abs=1e-3)
     assert [len(ms_ssim.exponents_for(side)) for side in (256, 175, 128, 96, 48, 22, 11)] == [5, 4, 4, 4, 3, 2, 1]
     assert all(sum(ms_ssim.exponents_for(side)) == pytest.approx(1) for side in range(11, 260))
-    with pytest.raises(UserError, match="at least 11 pixels, these have 10"):
+    with pytest.raises(UserError, match="at least 11 pixels, but these have 10"):
         ms_ssim.exponents_for(10)
     reference = smooth_pictures(2, 1)
     estimate = reference + 0.1 * torch.randn(reference.shape, generator=torch.Generator().manual_seed(1))
     expected = multiscale_structural_similarity_index_measure(
         estimate, reference, data_range=1.0, normalize="relu", betas=ms_ssim.exponents_for(48)
     )
-    assert ms_ssim.loss(estimate, scene_of(reference)).item() == pytest.approx(1 - expected.item(), abs=1e-5)
+    assert ms_ssim.loss(estimate, inputs_of(reference)).item() == pytest.approx(1 - expected.item(), abs=1e-5)
 
 
-def test_ms_ssim_lets_other_scales_learn_where_one_is_inverted():
+def test_ms_ssim_has_gradients_where_one_scale_is_inverted():
     coarse = smooth_pictures(1, 1, 96)
     board = 0.2 * torch.cos(math.pi * (torch.arange(96)[:, None] + torch.arange(96)))
     estimate = (0.7 * coarse - board).requires_grad_()
-    loss = ms_ssim.loss(estimate, scene_of(coarse + board))
+    loss = ms_ssim.loss(estimate, inputs_of(coarse + board))
     loss.backward()
     assert 0.1 < loss.item() < 0.9
     assert estimate.grad is not None and torch.isfinite(estimate.grad).all()
@@ -242,8 +242,8 @@ def test_ms_ssim_lets_other_scales_learn_where_one_is_inverted():
 
 
 def test_a_perceptual_term_without_a_network_is_refused(pair):
-    with pytest.raises(ValueError, match="needs the features of a VGG"):
-        perceptual.loss(pair[0], scene_of(pair[1]))
+    with pytest.raises(ValueError, match="requires the features of a VGG"):
+        perceptual.loss(pair[0], inputs_of(pair[1]))
 
 
 @pytest.mark.parametrize("activation", ["before", "after"])
@@ -255,7 +255,7 @@ def test_perceptual_distance_equals_its_formula(pair, activation, criterion, arc
         layers={"conv1_2": 0.5, "conv5_4": 2.0}, activation=activation, criterion=criterion, scale=0.3
     )
     vgg = Stub(architecture)
-    found = perceptual.loss(estimate, scene_of(reference, distance=distance_of(vgg, settings)))
+    found = perceptual.loss(estimate, inputs_of(reference, distance=distance_of(vgg, settings)))
     expected = 0.0
     names = {"vgg19": (1.2, 5.4, 1.0), "vgg16": (1.2, 5.3, VGG16_CALIBRATION[4])}[architecture]
     for number, weight, size in ((names[0], 0.5, 1.0), (names[1], 2.0, names[2])):
@@ -278,14 +278,14 @@ def test_perceptual_distance_freezes_the_network_and_spares_the_reference(pair):
     assert not vgg.training
 
 
-def test_layers_of_vgg19_have_a_neighbour_in_vgg16():
+def test_layers_of_vgg19_map_to_vgg16():
     moved = {name: layer_of(name, "vgg16") for name in LAYERS if layer_of(name, "vgg16") != name}
     assert moved == {"conv3_4": "conv3_3", "conv4_4": "conv4_3", "conv5_4": "conv5_3"}
     assert all(layer_of(name, "vgg19") == name and calibration_of(name, "vgg19") == 1 for name in LAYERS)
     assert calibration_of("conv5_4", "vgg16") == VGG16_CALIBRATION[4] != 1
 
 
-def test_a_real_vgg_fits_the_distance(pair):
+def test_perceptual_distance_of_a_real_vgg(pair):
     torch.manual_seed(0)
     estimate, reference = (tensor.clone() for tensor in pair)
     vgg = VggFeatures("vgg16", "none")
@@ -320,7 +320,7 @@ def sigmoid(logits):
 
 
 def expected_losses(name, real, fake):
-    """Discriminator's and generator's loss as the papers write them."""
+    """Return the losses of discriminator and generator as defined in the papers."""
     if name == "standard":
         return -np.log(sigmoid(real)).mean() - np.log(1 - sigmoid(fake)).mean(), -np.log(sigmoid(fake)).mean()
     if name == "least_squares":
@@ -346,7 +346,7 @@ def test_adversarial_losses_equal_the_papers(name, shape):
 
 
 @pytest.mark.parametrize("name", ADVERSARIAL)
-def test_adversarial_gradients_pull_apart_and_survive_large_logits(name):
+def test_adversarial_gradients_separate_logits_and_are_finite(name):
     module = plugins.load("pipeline.training.adversarial", name)
     for size in (0.1, 1e4):
         real, fake = (torch.full((3, 1), value * size, requires_grad=True) for value in (-1.0, 1.0))
@@ -357,7 +357,7 @@ def test_adversarial_gradients_pull_apart_and_survive_large_logits(name):
 
 
 @pytest.mark.parametrize("module", [standard, relativistic, least_squares, hinge])
-def test_the_generators_loss_reaches_the_generator_alone(module):
+def test_the_generator_loss_has_gradients_for_the_generator_alone(module):
     real = torch.tensor([0.3, -0.2], requires_grad=True)
     fake = torch.tensor([-0.4, 0.1], requires_grad=True)
     module.generator_loss(real, fake).backward()

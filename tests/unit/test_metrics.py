@@ -1,4 +1,4 @@
-"""Metrics against a second implementation of their formulas."""
+"""Test metrics against independent implementations of their formulas."""
 
 import math
 import tracemalloc
@@ -47,7 +47,7 @@ from tests.helpers import described
 METRICS = plugins.names("pipeline.metrics")
 
 PIQ = {
-    # Made with piq 0.8.0 in float64 (gmsd, haarpsi and vif_p with data_range=1, the estimate first), on `photographs`.
+    # piq 0.8.0 in float64 (gmsd, haarpsi and vif_p with data_range=1, the estimate first), on `photographs`.
     ("camera", "noise"): {"gmsd": 0.0938278802, "haarpsi": 0.7192947286, "vif": 0.3725915416},
     ("camera", "blur"): {"gmsd": 0.1175519645, "haarpsi": 0.6245843862, "vif": 0.3279930954},
     ("camera", "shift"): {"gmsd": 0.1180524039, "haarpsi": 0.6869251709, "vif": 0.3419001115},
@@ -55,7 +55,7 @@ PIQ = {
     ("cell", "blur"): {"gmsd": 0.0030963262, "haarpsi": 0.9838880251, "vif": 0.8104730439},
     ("cell", "shift"): {"gmsd": 0.0354151726, "haarpsi": 0.9121209889, "vif": 0.8793274808},
 }
-"""What an independent implementation gives."""
+"""Values of an independent implementation."""
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def pictures():
 
 @pytest.fixture(scope="module")
 def photographs():
-    """Parts of even size of two photographs, and what noise, blur and a shift make of them."""
+    """Crops of even size of two photographs, with noise, blur and a shift."""
     generator = np.random.default_rng(0)
     parts = {"camera": data.camera()[100:356, 80:320], "cell": data.cell()[150:350, 150:410]}
     pairs = {}
@@ -85,7 +85,7 @@ def photographs():
 
 
 def ssim_map_of_the_paper(reference, estimate, full):
-    """Wang et al. 2004: a Gaussian window of 11 voxels and sigma 1.5, k1 = 0.01, k2 = 0.03, weighted moments."""
+    """SSIM map of Wang et al. 2004: Gaussian window of 11 voxels, sigma 1.5, k1 = 0.01, k2 = 0.03, weighted moments."""
     window = np.exp(-(np.arange(-5, 6) ** 2) / 2 / 1.5**2)
     window /= window.sum()
 
@@ -100,7 +100,7 @@ def ssim_map_of_the_paper(reference, estimate, full):
 
 
 @pytest.mark.parametrize("full", [1.0, 2.5])
-def test_ssim_equals_the_formula_of_the_paper(pictures, full):
+def test_ssim_matches_formula_of_paper(pictures, full):
     reference, noise, mask = pictures
     estimate = reference + 0.1 * noise
     expected = ssim_map_of_the_paper(reference, estimate, full)
@@ -110,7 +110,7 @@ def test_ssim_equals_the_formula_of_the_paper(pictures, full):
 
 
 @pytest.mark.parametrize("full", [1.0, 2.5])
-def test_psnr_equals_its_formula_and_the_library(pictures, full):
+def test_psnr_matches_formula_and_scikit_image(pictures, full):
     reference, noise, mask = pictures
     estimate = reference + 0.1 * noise
     squares = [(one - other) ** 2 for one, other in zip(reference[mask], estimate[mask], strict=True)]
@@ -123,7 +123,7 @@ def test_psnr_equals_its_formula_and_the_library(pictures, full):
 @pytest.mark.parametrize("full", [1.0, 2.5])
 @pytest.mark.parametrize("pair", PIQ, ids="-".join)
 @pytest.mark.parametrize("name", ["gmsd", "haarpsi", "vif"])
-def test_perceptual_measures_equal_another_implementation(photographs, name, pair, full):
+def test_perceptual_metrics_match_piq(photographs, name, pair, full):
     reference, estimate = photographs[pair]
     whole = np.ones(reference.shape, dtype=bool)
     value = plugins.load("pipeline.metrics", name).per_slice(full * reference, full * estimate, whole, full)
@@ -131,14 +131,14 @@ def test_perceptual_measures_equal_another_implementation(photographs, name, pai
 
 
 @pytest.mark.parametrize("name", ["gmsd", "haarpsi", "vif", "edge_sharpness", "residual_noise"])
-def test_a_region_is_judged_by_what_is_in_it(photographs, name):
+def test_metric_depends_on_region_only(photographs, name):
     reference, blurred = photographs["camera", "blur"]
     left = np.zeros(reference.shape, dtype=bool)
     left[:, :120] = True
     spoilt_on_the_right = np.where(left, reference, blurred)
     metric = plugins.load("pipeline.metrics", name)
     inside = np.zeros(reference.shape, dtype=bool)
-    inside[:, :72] = True  # no window of any measure reaches from here to the right half
+    inside[:, :72] = True  # no window of any metric extends from here to the right half
     assert metric.per_slice(reference, spoilt_on_the_right, inside, 1.0) == pytest.approx(metric.PERFECT, abs=1e-6)
     right = metric.per_slice(reference, spoilt_on_the_right, ~left, 1.0)
     assert right == pytest.approx(metric.per_slice(reference, blurred, ~left, 1.0), rel=0.03)
@@ -147,7 +147,7 @@ def test_a_region_is_judged_by_what_is_in_it(photographs, name):
 
 @cache
 def small_network():
-    """A VGG with few features and random weights that keep features alive, and a random calibration."""
+    """A VGG with few features, random weights that keep activations non-zero, and a random calibration."""
     with mock.patch("pipeline.models.vgg.WIDTHS", (8,) * 5):
         network = VggFeatures("vgg16", "none")
     generator = torch.Generator().manual_seed(3)
@@ -158,8 +158,8 @@ def small_network():
     return VggBlocks(network, tuple(np.random.default_rng(3).random((5, 8), dtype=np.float32)))
 
 
-def judged(name, reference, estimate, mask):
-    """What evaluation gives for arrays (slices, rows, columns): the mean over slices, or the measure of the whole."""
+def evaluated(name, reference, estimate, mask):
+    """Evaluate arrays (slices, rows, columns): the mean over slices, or the value of the whole volume."""
     facts = {"slice_axis": 0, "foreground_slices": range(len(reference)), "plane": "axial"}
     aids = ExtraInputs(ndimage.gaussian_filter(reference, 2.0), small_network())
     image = described(Image(reference, np.eye(4)), **facts)
@@ -180,7 +180,7 @@ def head():
 
 
 def spots(shape):
-    """Bright spots that the reference does not hold."""
+    """Bright spots that are absent from the reference."""
     places = np.zeros(shape)
     rows = np.random.default_rng(1).integers([s // 4 for s in shape], [3 * s // 4 for s in shape], size=(40, 3))
     places[tuple(rows.T)] = 1.0
@@ -196,52 +196,52 @@ DAMAGES = {
     "shift": lambda reference, much: ndimage.shift(reference, (0, 0, 0.5 * much), order=3, mode="nearest"),
     "spots": lambda reference, much: reference + 0.2 * much * spots(reference.shape),
 }
-"""What may happen to an image, the more the larger the number."""
+"""Damages of an image, which increase with the number."""
 
 BLIND = {
-    ("edge_sharpness", "shift"): "a mean of gradients over edges that moved by a voxel is nearly as large",
-    ("frc", "blur"): "what is lost evenly at a frequency still correlates; noise would have to hide it",
-    ("residual_noise", "blur"): "it looks where the reference is flat, and a blurred flat place is as flat",
+    ("edge_sharpness", "shift"): "the mean gradient over edges that are shifted by a voxel is nearly the same",
+    ("frc", "blur"): "frequencies that are attenuated uniformly still correlate in the absence of noise",
+    ("residual_noise", "blur"): "only flat regions of the reference are evaluated, which blur does not change",
 }
-"""Measures that answer another question than that damage asks: there, no order is demanded."""
+"""Metrics that are insensitive to a damage, for which no order is required."""
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("name", METRICS)
-def test_every_metric_moves_the_right_way(name, damage, head):
+def test_every_metric_is_monotonic_in_damage(name, damage, head):
     reference, mask = head
     metric = plugins.load("pipeline.metrics", name)
-    assert judged(name, reference, reference.copy(), mask) == pytest.approx(metric.PERFECT, abs=1e-6)
+    assert evaluated(name, reference, reference.copy(), mask) == pytest.approx(metric.PERFECT, abs=1e-6)
     if (name, damage) not in BLIND:
         scores = [
             metric.PERFECT,
-            *(judged(name, reference, DAMAGES[damage](reference, much), mask) for much in (0.5, 1, 2)),
+            *(evaluated(name, reference, DAMAGES[damage](reference, much), mask) for much in (0.5, 1, 2)),
         ]
         assert scores == sorted(scores, reverse=metric.HIGHER_IS_BETTER)
         assert scores[0] != scores[-1] != scores[-2]
 
 
 @pytest.mark.parametrize("name", METRICS)
-def test_flat_volumes_have_a_value(name):
+def test_flat_volumes_have_values(name):
     flat = np.full((14, 45, 48), 0.25)
     whole = np.ones(flat.shape, dtype=bool)
     metric = plugins.load("pipeline.metrics", name)
-    assert judged(name, flat, flat.copy(), whole) == pytest.approx(metric.PERFECT)
+    assert evaluated(name, flat, flat.copy(), whole) == pytest.approx(metric.PERFECT)
     noisy = flat + 0.1 * np.random.default_rng(0).standard_normal(flat.shape)
-    assert not math.isnan(judged(name, flat, noisy, whole))
+    assert not math.isnan(evaluated(name, flat, noisy, whole))
 
 
 @pytest.mark.parametrize("name", METRICS)
-def test_a_single_voxel_is_a_region(name):
+def test_region_of_single_voxel_has_finite_value(name):
     reference = np.random.default_rng(0).random((14, 45, 49))
     single = np.zeros(reference.shape, dtype=bool)
     single[7, 23, 21] = True
-    assert math.isfinite(judged(name, reference, reference + 0.1, single))
+    assert math.isfinite(evaluated(name, reference, reference + 0.1, single))
 
 
-def test_gmsd_of_a_region_is_the_deviation_of_the_map():
-    # Ramps: at half resolution, two voxels are 2 * slope apart, and Prewitt's operator over three means gives twice
-    # that. The similarity is one number in the ramp that is wrong and 1 in the one that is right.
+def test_gmsd_of_region_is_standard_deviation_of_map():
+    # Ramps: at half resolution, the step between voxels is 2 * slope, and the Prewitt operator gives twice this step.
+    # The similarity is constant in the wrong ramp and 1 in the right one.
     slope, wrong = 0.01, 0.02
     reference = np.tile(slope * np.arange(80.0), (40, 1))
     estimate = np.vstack([reference[:20], wrong / slope * reference[20:]])
@@ -252,7 +252,7 @@ def test_gmsd_of_a_region_is_the_deviation_of_the_map():
     assert gmsd.per_slice(reference, estimate, mask, 1.0) == pytest.approx((1 - similarity) / 2, abs=1e-12)
 
 
-def test_haarpsi_falls_with_blur(photographs):
+def test_haarpsi_decreases_with_blur(photographs):
     reference, _ = photographs["camera", "blur"]
     whole = np.ones(reference.shape, dtype=bool)
     scores = [
@@ -262,14 +262,14 @@ def test_haarpsi_falls_with_blur(photographs):
     assert 0 < scores[-1] < 0.5
 
 
-def test_vif_sees_added_contrast_and_lost_contrast(photographs):
+def test_vif_increases_and_decreases_with_contrast(photographs):
     reference, _ = photographs["camera", "blur"]
     whole = np.ones(reference.shape, dtype=bool)
     assert vif.per_slice(reference, 1.3 * reference, whole, 1.0) > 1
     assert vif.per_slice(reference, 0.7 * reference, whole, 1.0) < 1
 
 
-def test_vif_refuses_what_its_windows_do_not_fit():
+def test_vif_rejects_slices_smaller_than_windows():
     small = np.zeros((40, 64))
     with pytest.raises(UserError, match="40 x 64"):
         vif.per_slice(small, small, small == 0, 1.0)
@@ -280,7 +280,7 @@ def test_vif_refuses_what_its_windows_do_not_fit():
 
 
 @pytest.mark.parametrize("factor", [0.25, 0.5, 1.0, 2.0, 4.0])
-def test_edge_sharpness_is_the_ratio_of_gradients_or_its_inverse(photographs, factor):
+def test_edge_sharpness_is_gradient_ratio_or_its_inverse(photographs, factor):
     reference, _ = photographs["camera", "blur"]
     whole = np.ones(reference.shape, dtype=bool)
     assert edge_sharpness.steepness_ratio(reference, factor * reference + 3, whole) == pytest.approx(factor)
@@ -289,8 +289,8 @@ def test_edge_sharpness_is_the_ratio_of_gradients_or_its_inverse(photographs, fa
     )
 
 
-def test_edge_sharpness_of_blurred_steps_follows_the_closed_form():
-    # The tenth of 20 columns with the largest gradient are the two beside the step, 0.5 voxels from it; Sobel's
+def test_edge_sharpness_of_blurred_steps_matches_closed_form():
+    # The 10 % of 20 columns with the largest gradient are the two next to the step, 0.5 voxels from it. The Sobel
     # operator takes half the difference of their neighbours, which are 0.5 and 1.5 voxels from it on either side.
     mask = np.zeros((60, 60), dtype=bool)
     mask[10:50, 20:40] = True
@@ -306,7 +306,7 @@ def test_edge_sharpness_of_blurred_steps_follows_the_closed_form():
     assert edge_sharpness.per_slice(step(3.0), step(1.5), mask, 1.0) == pytest.approx(expected, abs=1e-9)
 
 
-def test_edges_where_the_reference_has_none_are_not_sharp():
+def test_edge_sharpness_is_zero_if_one_image_has_no_edges():
     flat = np.zeros((45, 45))
     noisy = np.random.default_rng(0).random(flat.shape)
     assert edge_sharpness.per_slice(flat, noisy, flat == 0, 1.0) == 0
@@ -322,7 +322,7 @@ def test_residual_noise_of_white_noise_is_its_standard_deviation(full):
     assert residual_noise.per_slice(reference, estimate, whole, full) == pytest.approx(0.05 / full, rel=0.02)
 
 
-def test_residual_noise_sees_neither_offsets_nor_lost_edges():
+def test_residual_noise_ignores_offsets_and_lost_edges():
     reference = np.zeros((80, 80))
     reference[:, 40:] = 1.0
     whole = np.ones(reference.shape, dtype=bool)
@@ -331,13 +331,13 @@ def test_residual_noise_sees_neither_offsets_nor_lost_edges():
     assert residual_noise.per_slice(reference, blurred, whole, 1.0) == pytest.approx(0, abs=1e-4)
 
 
-def test_an_error_of_a_tenth_of_the_range_is_twenty_decibels():
+def test_error_of_tenth_of_range_is_20_db():
     reference = np.zeros((12, 12), dtype=np.float32)
     mask = np.ones(reference.shape, dtype=bool)
     assert psnr.per_slice(reference, reference + np.float32(0.1), mask, 1.0) == pytest.approx(20, abs=1e-5)
 
 
-def test_psnr_does_not_see_what_lies_outside_the_mask(pictures):
+def test_psnr_ignores_voxels_outside_mask(pictures):
     reference, noise, mask = pictures
     estimate = reference + 0.1 * noise
     elsewhere = np.where(mask, estimate, 7.0)
@@ -345,7 +345,7 @@ def test_psnr_does_not_see_what_lies_outside_the_mask(pictures):
 
 
 @pytest.mark.parametrize("name", METRICS)
-def test_every_metric_says_what_it_is(name):
+def test_every_metric_defines_its_constants(name):
     metric = plugins.load("pipeline.metrics", name)
     assert metric.TITLE
     assert metric.RANGE
@@ -354,7 +354,7 @@ def test_every_metric_says_what_it_is(name):
     assert isinstance(metric.DECIMALS, int)
 
 
-def test_ssim_refuses_slices_smaller_than_its_window():
+def test_ssim_rejects_slices_smaller_than_window():
     small = np.zeros((10, 40))
     with pytest.raises(UserError, match="10 x 40 voxels are too few for ssim, "):
         ssim.per_slice(small, small, small == 0, 1.0)
@@ -364,7 +364,7 @@ def test_ssim_refuses_slices_smaller_than_its_window():
 
 
 def rings_one_by_one(one, other):
-    """The definition, ring by ring, with another transform and no shared code."""
+    """Compute the ring correlation by its definition, with another transform and no shared code."""
     window = np.hanning(one.shape[0])[:, None] * np.hanning(one.shape[1])[None, :]
     spectra = [np.fft.fftshift(np.fft.fft2((image - np.mean(image)) * window)) for image in (one, other)]
     radius = np.empty(one.shape)
@@ -382,7 +382,7 @@ def rings_one_by_one(one, other):
 
 
 @pytest.mark.parametrize("shape", [(48, 48), (40, 33)])
-def test_ring_correlation_is_what_its_definition_says(shape):
+def test_ring_correlation_matches_definition(shape):
     generator = np.random.default_rng(5)
     one = ndimage.gaussian_filter(generator.random(shape), 1.0)
     other = one + 0.05 * generator.standard_normal(shape)
@@ -391,7 +391,7 @@ def test_ring_correlation_is_what_its_definition_says(shape):
 
 
 @pytest.mark.parametrize("cut_off", [0.1, 0.2, 0.35])
-def test_the_frequency_at_which_detail_ends_is_found(cut_off):
+def test_frc_finds_cut_off_frequency(cut_off):
     reference = np.random.default_rng(6).random((128, 128))
     rows, columns = (np.fft.fftfreq(128) for _ in range(2))
     kept = np.hypot(rows[:, None], columns) < cut_off
@@ -401,7 +401,7 @@ def test_the_frequency_at_which_detail_ends_is_found(cut_off):
     assert frc.per_slice(reference, np.fft.ifft2(mixed).real, mask, 1.0) == pytest.approx(cut_off, abs=0.012)
 
 
-def test_where_nothing_agrees_or_the_region_is_tiny_the_cut_off_is_zero():
+def test_cut_off_is_zero_without_correlation_or_for_tiny_regions():
     one, other = np.random.default_rng(8).random((2, 64, 64))
     mask = np.ones((64, 64), dtype=bool)
     assert frc.per_slice(one, other, mask, 1.0) == 0
@@ -410,14 +410,14 @@ def test_where_nothing_agrees_or_the_region_is_tiny_the_cut_off_is_zero():
 
 
 @pytest.mark.parametrize("full", [1.0, 2.5])
-def test_nrmse_equals_the_library(pictures, full):
+def test_nrmse_matches_scikit_image(pictures, full):
     reference, noise, mask = pictures
     estimate = reference + 0.1 * noise
     expected = normalized_root_mse(reference[mask], estimate[mask], normalization="euclidean")
     assert nrmse.per_slice(full * reference, full * estimate, mask, full) == pytest.approx(expected, rel=1e-9)
 
 
-def test_where_the_reference_is_empty_errors_have_no_share_of_it():
+def test_relative_errors_are_infinite_for_empty_reference():
     empty, mask = np.zeros((20, 20)), np.ones((20, 20), dtype=bool)
     for metric in (nrmse, hfen):
         assert metric.per_slice(empty, empty, mask, 1.0) == 0
@@ -425,7 +425,7 @@ def test_where_the_reference_is_empty_errors_have_no_share_of_it():
 
 
 def fspecial_log(side, sigma):
-    """MATLAB's documented formula: the Laplacian of a Gaussian, shifted so that it sums to zero."""
+    """Laplacian of Gaussian by the documented formula of MATLAB, shifted to zero sum."""
     y, x = np.mgrid[-(side // 2) : side // 2 + 1, -(side // 2) : side // 2 + 1]
     gaussian = np.exp(-(x**2 + y**2) / (2 * sigma**2))
     kernel = gaussian * (x**2 + y**2 - 2 * sigma**2) / (sigma**4 * gaussian.sum())
@@ -433,7 +433,7 @@ def fspecial_log(side, sigma):
 
 
 @pytest.mark.parametrize("damage", ["noise", "blur", "shift"])
-def test_hfen_equals_the_filter_as_one_convolution(photographs, damage):
+def test_hfen_matches_two_dimensional_convolution(photographs, damage):
     reference, estimate = photographs["camera", damage]
     mask = np.zeros(reference.shape, dtype=bool)
     mask[3:200, 0:150] = True
@@ -449,15 +449,15 @@ def test_hfen_equals_the_filter_as_one_convolution(photographs, damage):
 
 
 def torchmetrics_ssim(reference, estimate, **settings):
-    """The second result of torchmetrics' structural similarity, without axes of length 1."""
+    """Return the second result of torchmetrics' structural similarity, without axes of length 1."""
     one, other = (torch.tensor(picture)[None, None] for picture in (estimate, reference))
     found: Any = structural_similarity_index_measure(one, other, **settings)
     return found[1].numpy().squeeze()
 
 
 @pytest.mark.parametrize(("damage", "full"), [("noise", 2.5), ("blur", 1.0), ("shift", 1.0)])
-def test_ms_ssim_compares_what_torchmetrics_compares_at_every_scale(photographs, damage, full):
-    """The borders are left out: torchmetrics mirrors the picture there in another way."""
+def test_ms_ssim_matches_torchmetrics_at_every_scale(photographs, damage, full):
+    """Borders are excluded, since torchmetrics mirrors the picture differently."""
     one, other = (full * picture[:192, :224] for picture in photographs["camera", damage])
     for _ in range(4):
         structure, luminance = (drawn[5:-5, 5:-5] for drawn in ms_ssim.similarity_maps(one, other, full))
@@ -468,7 +468,7 @@ def test_ms_ssim_compares_what_torchmetrics_compares_at_every_scale(photographs,
         one, other = (functional.avg_pool2d(torch.tensor(one)[None], 2)[0].numpy() for one in (one, other))
 
 
-def test_ms_ssim_of_a_region_is_the_product_of_its_scales(photographs):
+def test_ms_ssim_of_region_is_product_over_scales(photographs):
     reference, estimate = one, other = photographs["camera", "blur"]
     mask = np.zeros(reference.shape, dtype=bool)
     mask[64:192, 48:160] = True
@@ -483,7 +483,7 @@ def test_ms_ssim_of_a_region_is_the_product_of_its_scales(photographs):
 
 
 def contrast_map(one, other):
-    """The contrast and structure term, by a two-dimensional window; far from the borders."""
+    """Compute the contrast and structure term with a two-dimensional window, far from the borders."""
     offsets = np.arange(-5, 6)
     window = np.exp(-(offsets[:, None] ** 2 + offsets**2) / (2 * 1.5**2))
     window /= window.sum()
@@ -496,7 +496,7 @@ def contrast_map(one, other):
     return (2 * covariance + 0.03**2) / (variances + 0.03**2)
 
 
-def test_ms_ssim_has_as_many_scales_as_fit_and_says_where_none_does():
+def test_ms_ssim_uses_scales_that_fit_and_rejects_smaller_slices():
     reference = ndimage.gaussian_filter(np.random.default_rng(0).random((30, 30)), 1)
     estimate = reference + 0.1
     mask = np.ones(reference.shape, dtype=bool)
@@ -511,7 +511,7 @@ def test_ms_ssim_has_as_many_scales_as_fit_and_says_where_none_does():
         ms_ssim.per_slice(reference[:10], estimate[:10], mask[:10], 1.0)
 
 
-def test_ssim_of_a_volume_equals_torchmetrics(head):
+def test_ssim_of_volume_matches_torchmetrics(head):
     reference = head[0][:, :20, :20]
     estimate = DAMAGES["noise"](reference, 1)
     expected = torchmetrics_ssim(reference, estimate, data_range=1.0, return_full_image=True)
@@ -521,39 +521,39 @@ def test_ssim_of_a_volume_equals_torchmetrics(head):
     assert value == pytest.approx(expected[inner].mean(), rel=1e-4)
 
 
-def test_slabs_draw_the_same_map_as_the_whole_volume(monkeypatch):
+def test_ssim_map_is_independent_of_slabs(monkeypatch):
     generator = np.random.default_rng(3)
     reference = ndimage.gaussian_filter(generator.random((47, 20, 18)), 1)
     estimate = reference + 0.1 * generator.random(reference.shape)
     whole = ssim.per_voxel(reference, estimate, 1.0)
-    monkeypatch.setattr(ssim_3d, "slabs", partial(ssim_3d.slabs, most=20 * 18 * 12))
+    monkeypatch.setattr(ssim_3d, "slabs", partial(ssim_3d.slabs, max_voxels=20 * 18 * 12))
     assert len(ssim_3d.slabs(reference.shape)) == 4
     np.testing.assert_allclose(ssim_3d.per_voxel(reference, estimate, 1.0, (1, 1, 1)), whole, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(
-    ("shape", "most", "count"), [((200, 512, 512), 2**23, 7), ((200, 512, 512), 1, 18), ((11, 30, 30), 2**23, 1)]
+    ("shape", "max_voxels", "count"), [((200, 512, 512), 2**23, 7), ((200, 512, 512), 1, 18), ((11, 30, 30), 2**23, 1)]
 )
-def test_slabs_cover_a_volume_and_are_no_thinner_than_the_window(shape, most, count):
-    found = ssim_3d.slabs(shape, most)
+def test_slabs_cover_volume_and_are_not_thinner_than_window(shape, max_voxels, count):
+    found = ssim_3d.slabs(shape, max_voxels)
     assert len(found) == count
     assert [stop for _, stop in found[:-1]] == [start for start, _ in found[1:]]
     assert (found[0][0], found[-1][1]) == (0, shape[0])
     assert min(stop - start for start, stop in found) >= 11
 
 
-@pytest.mark.parametrize(("metric", "most"), [(ssim_3d, 64), (fsc, 40)])
-def test_measures_of_a_volume_take_few_bytes_a_voxel(metric, most, monkeypatch):
-    monkeypatch.setattr(ssim_3d, "slabs", partial(ssim_3d.slabs, most=2**18))
+@pytest.mark.parametrize(("metric", "max_bytes"), [(ssim_3d, 64), (fsc, 40)])
+def test_memory_per_voxel_of_volume_metrics_is_limited(metric, max_bytes, monkeypatch):
+    monkeypatch.setattr(ssim_3d, "slabs", partial(ssim_3d.slabs, max_voxels=2**18))
     reference, estimate = np.random.default_rng(0).random((2, 64, 160, 160), dtype=np.float32)
     tracemalloc.start()
     metric.per_volume(reference, estimate, np.ones(reference.shape, dtype=bool), 1.0, (1, 1, 1))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak / reference.size < most
+    assert peak / reference.size < max_bytes
 
 
-def test_slices_that_do_not_fit_together_are_seen_in_three_dimensions_alone():
+def test_inconsistent_slices_reduce_only_three_dimensional_ssim():
     generator = np.random.default_rng(0)
     reference = np.repeat(ndimage.gaussian_filter(generator.random((1, 48, 48)), (0, 1, 1)), 16, axis=0)
     offsets = 0.05 * (-1.0) ** np.arange(16)[:, None, None]
@@ -563,7 +563,7 @@ def test_slices_that_do_not_fit_together_are_seen_in_three_dimensions_alone():
 
 
 @pytest.mark.parametrize(("shape", "spacing"), [((24, 26, 22), (1, 1, 1)), ((12, 24, 31), (2, 1, 0.8))])
-def test_shell_correlation_is_what_its_definition_says(shape, spacing):
+def test_shell_correlation_matches_definition(shape, spacing):
     generator = np.random.default_rng(5)
     one = ndimage.gaussian_filter(generator.random(shape), 0.7)
     other = one + 0.03 * generator.standard_normal(shape)
@@ -586,7 +586,7 @@ def test_shell_correlation_is_what_its_definition_says(shape, spacing):
 
 
 @pytest.mark.parametrize("cut_off", [0.15, 0.3])
-def test_the_frequency_at_which_detail_ends_is_found_in_a_volume(cut_off):
+def test_fsc_finds_cut_off_frequency(cut_off):
     reference, noise = np.random.default_rng(6).random((2, 40, 40, 40))
     radius = np.sqrt(sum(axis**2 for axis in np.meshgrid(*(np.fft.fftfreq(40),) * 3, indexing="ij")))
     mixed = np.fft.ifftn(np.where(radius < cut_off, np.fft.fftn(reference), np.fft.fftn(noise))).real
@@ -596,7 +596,7 @@ def test_the_frequency_at_which_detail_ends_is_found_in_a_volume(cut_off):
 
 @pytest.fixture(scope="module")
 def vgg(tmp_path_factory):
-    """A VGG16 of random weights that keep features alive, as torch has it and as the metric reads it."""
+    """A VGG16 with random weights that keep activations non-zero, as a torch module and as read by the metric."""
     torch.manual_seed(0)
     network = VggFeatures("vgg16", "imagenet")
     convolutions: Any = network.convolutions.values()
@@ -608,7 +608,7 @@ def vgg(tmp_path_factory):
     return network, read_features(path)
 
 
-def test_the_vgg_distance_equals_torch(vgg, photographs):
+def test_vgg_distance_matches_torch(vgg, photographs):
     network, features = vgg
     reference, estimate = (picture[:48, :64] for picture in photographs["camera", "noise"])
     last = ("conv1_2", "conv2_2", "conv3_3", "conv4_3", "conv5_3")
@@ -627,7 +627,7 @@ def test_the_vgg_distance_equals_torch(vgg, photographs):
     assert vgg_distance.per_slice(reference, estimate, quarter, 1.0, features) == pytest.approx(np.mean(here), rel=1e-4)
 
 
-def test_lpips_is_what_its_definition_says(tmp_path, vgg, photographs):
+def test_lpips_matches_definition(tmp_path, vgg, photographs):
     network, uncalibrated = vgg
     save_vgg(tmp_path / "features.safetensors", network, calibration_of(network))
     features = read_features(tmp_path / "features.safetensors")
@@ -656,11 +656,11 @@ def test_lpips_is_what_its_definition_says(tmp_path, vgg, photographs):
     assert value == pytest.approx(total, rel=1e-4)
     again = read_vgg(tmp_path / "features.safetensors").state_dict()
     assert all(torch.equal(tensor, again[key]) for key, tensor in network.state_dict().items())
-    with pytest.raises(UserError, match="lpips needs the VGG16 that was trained on ImageNet"):
+    with pytest.raises(UserError, match="lpips requires the VGG16 trained on ImageNet"):
         lpips.per_slice(reference, estimate, np.ones(reference.shape, dtype=bool), 1.0, uncalibrated)
 
 
-def test_a_picture_too_small_or_a_file_of_another_kind_is_named(tmp_path, vgg):
+def test_small_pictures_and_wrong_feature_files_are_reported(tmp_path, vgg):
     small = np.zeros((15, 40))
     with pytest.raises(UserError, match="15 x 40 voxels are too small for the VGG distance"):
         vgg_distance.per_voxel(small, small, 1.0, vgg[1])

@@ -32,7 +32,7 @@ SMALL = Shape(blocks=1, features=8, growth=4)
 
 @pytest.fixture(scope="module")
 def photograph() -> np.ndarray:
-    """A part of a real photograph, shape (3, rows, columns), 0 to 1; odd sizes on purpose."""
+    """Return a part of a photograph, shape (3, rows, columns), 0 to 1, with odd sizes."""
     return np.ascontiguousarray((data.astronaut()[90:131, 200:235] / 255.0).astype(np.float32).transpose(2, 0, 1))
 
 
@@ -67,7 +67,7 @@ def small_network(**changes: Any) -> nn.Module:
 
 
 def ncnn_makes(name: str, photograph: np.ndarray) -> np.ndarray:
-    """Return what ncnn makes of a photograph with the weights and the graph that the package distributes."""
+    """Return the output of ncnn for a photograph, with the weights and graph of the package."""
     peer = ncnn.Net()
     for option in ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_winograd_convolution"):
         setattr(peer.opt, option, False)
@@ -78,14 +78,14 @@ def ncnn_makes(name: str, photograph: np.ndarray) -> np.ndarray:
     return np.array(extractor.extract("output")[1])
 
 
-def test_converted_weights_give_what_ncnn_makes_of_a_photograph(colour_network, photograph):
+def test_converted_weights_reproduce_ncnn_on_a_photograph(colour_network, photograph):
     ours = apply(colour_network, photograph)
     assert ours.shape == (3, 4 * photograph.shape[1], 4 * photograph.shape[2])
     assert np.abs(ours - ncnn_makes("realesrgan-6b", photograph)).max() < 1e-4
 
 
 @pytest.mark.long
-def test_the_network_of_23_blocks_gives_what_ncnn_makes_of_a_photograph(photograph):
+def test_the_network_of_23_blocks_reproduces_ncnn_on_a_photograph(photograph):
     ours = apply(converted(known_file("realesrgan-x4plus"), blocks=23), photograph)
     assert np.abs(ours - ncnn_makes("realesrgan-x4plus", photograph)).max() < 1e-4
 
@@ -98,7 +98,7 @@ def test_folding_to_one_channel_is_exact_for_grey_images(colour_network, photogr
     assert np.abs(apply(single, grey)[0] - colour).max() < 1e-4
 
 
-def test_a_cut_file_is_refused_and_names_the_layer(weights, tmp_path):
+def test_a_truncated_file_is_rejected_with_the_name_of_the_layer(weights, tmp_path):
     cut = tmp_path / "cut.bin"
     cut.write_bytes(weights.read_bytes()[:100_000])
     with pytest.raises(UserError, match=r"body\.0\.rdb\d\.conv\d"):
@@ -106,7 +106,7 @@ def test_a_cut_file_is_refused_and_names_the_layer(weights, tmp_path):
 
 
 def test_a_file_of_a_larger_network_is_refused(weights):
-    with pytest.raises(UserError, match="of another network"):
+    with pytest.raises(UserError, match="belongs to another network"):
         read_weights(weights, Generator(Shape(blocks=5, channels=3)).network)
 
 
@@ -125,7 +125,7 @@ def test_a_layer_that_does_not_fit_is_named(tmp_path):
     state["conv_hr.weight"] = torch.zeros(9, 8, 3, 3)
     save_file(state, tmp_path / "a.safetensors")
     with pytest.raises(
-        UserError, match=r"'conv_hr\.weight' has shape \(9, 8, 3, 3\), the network needs \(8, 8, 3, 3\)"
+        UserError, match=r"'conv_hr\.weight' has shape \(9, 8, 3, 3\), but the network requires \(8, 8, 3, 3\)"
     ):
         read_weights(tmp_path / "a.safetensors", network)
     del state["conv_hr.weight"]
@@ -255,7 +255,7 @@ def test_convert_folds_any_network_that_a_source_describes(tmp_path):
 
 
 @pytest.mark.parametrize(("factor", "along"), [(2, "both"), (3, "both"), (8, "both"), (1, "both"), (4, "columns")])
-def test_weights_of_one_factor_start_another(factor, along):
+def test_weights_of_one_factor_initialise_another(factor, along):
     network = small_generator()
     adapted = enlarging_by(network, replace(SMALL, factor=factor, along=along)).eval()
     before, after = network.network.state_dict(), adapted.network.state_dict()
@@ -270,7 +270,7 @@ def test_weights_of_one_factor_start_another(factor, along):
     assert enlarging_by(network, SMALL) is network
 
 
-def test_weights_that_cannot_start_another_factor_are_refused():
+def test_weights_that_cannot_initialise_another_factor_are_rejected():
     network = small_generator(architecture="srresnet")
-    with pytest.raises(UserError, match=r"srresnet: weights that enlarge by \(4, 4\) cannot start .* \(2, 2\)"):
+    with pytest.raises(UserError, match=r"srresnet: the weights .* \(4, 4\) cannot initialise .* \(2, 2\)"):
         enlarging_by(network, replace(network.shape, factor=2))

@@ -23,7 +23,7 @@ KINDS = plugins.names(ARCHITECTURES)
 
 @pytest.fixture(autouse=True, scope="module")
 def _one_thread() -> Iterator[None]:
-    """Sharing out such small work takes longer than doing it."""
+    """Use one thread, which is faster for small networks."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -62,7 +62,7 @@ def test_an_unknown_architecture_is_refused():
 
 
 @pytest.mark.parametrize(("factor", "side"), [(1, 4), (2, 2)])
-def test_small_factors_are_factor_4_after_squares_of_pixels_became_channels(factor, side):
+def test_small_factors_are_factor_4_after_a_pixel_unshuffle(factor, side):
     """The order is that of the published weights: all pixels of a channel, row by row, then the next channel."""
     network = generator(factor=factor, channels=3, unshuffle=True)
     inner = Generator(replace(SMALL, channels=3 * side**2)).network
@@ -75,7 +75,7 @@ def test_small_factors_are_factor_4_after_squares_of_pixels_became_channels(fact
         assert torch.allclose(network(image), inner(torch.stack(squares, dim=1)), atol=1e-6)
 
 
-def test_pixels_added_to_odd_sizes_repeat_the_edge():
+def test_odd_sizes_are_padded_with_edge_values():
     network = generator(factor=2, unshuffle=True)
     image = random_image(1, 1, 5, 7)
     padded = torch.from_numpy(np.pad(image.numpy(), ((0, 0), (0, 0), (0, 1), (0, 1)), mode="edge"))
@@ -84,7 +84,7 @@ def test_pixels_added_to_odd_sizes_repeat_the_edge():
 
 
 def unevenness(network: nn.Module, factor: int) -> float:
-    """Range of the middle of what a network makes of a constant image, as a share of its value."""
+    """Return the relative range of the central output of a network for a constant image."""
     side = 96 if factor < 4 else 48
     with torch.inference_mode():
         result = network(torch.full((1, 1, side, side), 0.7))[0, 0]
@@ -94,7 +94,7 @@ def unevenness(network: nn.Module, factor: int) -> float:
 
 
 def with_large_weights(network: Generator) -> Generator:
-    """Multiply what starts small, so that every layer has a say."""
+    """Scale up small initial weights, so that every layer affects the output."""
     for name, parameter in network.named_parameters():
         if ".rdb" in name:
             parameter.data *= 10
@@ -102,12 +102,12 @@ def with_large_weights(network: Generator) -> Generator:
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4, 8])
-def test_rrdbnet_makes_no_checkerboard(factor):
+def test_rrdbnet_has_no_checkerboard_artifacts(factor):
     assert unevenness(with_large_weights(generator(factor=factor)), factor) < 1e-5
 
 
-def test_sub_pixel_convolutions_do_make_one():
-    """Else the test above could not fail."""
+def test_sub_pixel_convolutions_have_checkerboard_artifacts():
+    """Verify that the test above can fail."""
     assert unevenness(generator(architecture="srresnet"), 4) > 1e-2
 
 
@@ -117,7 +117,7 @@ def test_dense_blocks_start_a_tenth_of_he_initialisation():
     assert float(weight.detach().std()) == pytest.approx(0.1 * np.sqrt(2 / fan_in), rel=0.02)
 
 
-def test_srresnet_is_as_large_as_the_paper_makes_it():
+def test_srresnet_has_the_size_of_the_paper():
     """Counted by hand from figure 4 of the paper, with one slope for each PReLU."""
     block = 2 * (64 * 64 * 9 + 64) + 2 * 128 + 1
     head = 81 * 64 + 64 + 1
@@ -128,7 +128,7 @@ def test_srresnet_is_as_large_as_the_paper_makes_it():
 
 @pytest.mark.parametrize("architecture", KINDS)
 @pytest.mark.parametrize("factor", FACTORS)
-def test_a_new_noise_map_changes_nothing_until_it_is_learnt(architecture, factor):
+def test_a_new_noise_map_has_no_effect_before_training(architecture, factor):
     before = with_large_weights(generator(architecture=architecture, factor=factor, channels=2))
     before.record = NetworkRecord(method="a")
     after = with_noise_map(before)
@@ -151,7 +151,7 @@ class Remember(nn.Module):
         return image
 
 
-def test_the_noise_map_is_the_last_channel_in_intensities_that_matter():
+def test_the_noise_map_is_the_scaled_last_channel():
     network = generator(channels=2, noise_map=True)
     network.network = Remember()
     image = random_image(2, 2, 4, 5)
@@ -165,7 +165,7 @@ def test_the_noise_map_is_the_last_channel_in_intensities_that_matter():
     assert not network.network.seen[:, 2].any()
 
 
-def test_networks_without_a_map_ignore_the_noise():
+def test_networks_without_a_noise_map_ignore_sigma():
     network, image = generator(), random_image(1, 1, 6, 6)
     with torch.inference_mode():
         assert torch.equal(network(image, torch.tensor([0.4])), network(image))
@@ -180,7 +180,7 @@ def test_networks_without_a_map_ignore_the_noise():
         ({"architecture": "srresnet"}, {"upsampler", "conv_last"}),
     ],
 )
-def test_layers_are_of_the_trunk_or_of_the_upsampler(changes, upsampler):
+def test_layers_belong_to_the_trunk_or_the_upsampler(changes, upsampler):
     network = generator(**changes)
     names = {id(parameter): name.split(".")[1] for name, parameter in network.named_parameters()}
     groups = network.layer_groups()

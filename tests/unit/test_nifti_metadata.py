@@ -320,7 +320,7 @@ def test_what_holds_no_intensities_is_refused_by_name(kind: str, tmp_path: Path)
     with pytest.raises(UserError) as error:
         nifti.read(make(tmp_path / "a.nii"))
     assert words in str(error.value) and str(tmp_path) in str(error.value)
-    assert "whole?" not in str(error.value) and "\n" not in str(error.value)
+    assert "complete?" not in str(error.value) and "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint64", "int64", "uint32"])

@@ -1,4 +1,4 @@
-"""Every noise against the distributions of scipy, and against moments of its own draws."""
+"""Test every noise model against the distributions of scipy and the moments of its draws."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def draws(module, level, parameters=None, sigma=SIGMA, count=COUNT):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_noise_says_what_it_is_and_keeps_shape_and_dtype(name):
+def test_every_noise_has_description_and_keeps_shape_and_dtype(name):
     module = plugins.load(NOISES, name)
     assert issubclass(module.Parameters, PhysicalParameters)
     assert get_args(module.Parameters.model_fields["name"].annotation) == (name,)
@@ -47,7 +47,7 @@ def test_every_noise_says_what_it_is_and_keeps_shape_and_dtype(name):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("level", LEVELS)
-def test_the_expected_value_is_the_mean_of_many_draws(name, level):
+def test_expected_value_matches_mean_of_draws(name, level):
     module = plugins.load(NOISES, name)
     found = draws(module, level)
     expected = module.expected_value(np.full((3, 1), level), SIGMA, module.Parameters())
@@ -56,7 +56,7 @@ def test_the_expected_value_is_the_mean_of_many_draws(name, level):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("level", LEVELS)
-def test_the_standard_deviation_is_that_of_many_draws(name, level):
+def test_standard_deviation_matches_draws(name, level):
     module = plugins.load(NOISES, name)
     found = draws(module, level)
     image = np.full((3, 1), level)
@@ -67,7 +67,7 @@ def test_the_standard_deviation_is_that_of_many_draws(name, level):
     assert module.standard_deviation(image, 0.0, module.Parameters(**still)).max() == pytest.approx(0, abs=1e-9)
 
 
-def test_the_standard_deviation_of_magnitudes_is_that_of_scipy():
+def test_standard_deviation_of_magnitudes_matches_scipy():
     for ratio in (0.1, 1.0, 4.0, 20.0):
         expected = stats.rice(ratio).std()
         image = np.array([ratio])
@@ -76,7 +76,7 @@ def test_the_standard_deviation_of_magnitudes_is_that_of_scipy():
         assert one[0] == pytest.approx(expected, rel=1e-5)
 
 
-def test_shifted_lines_deviate_where_the_image_changes():
+def test_jitter_increases_standard_deviation_at_edges():
     image = np.zeros((31, 20_000), dtype=np.float32)
     image[12:20] = 1
     for sigma in (0.0, SIGMA):
@@ -87,7 +87,7 @@ def test_shifted_lines_deviate_where_the_image_changes():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_without_noise_there_is_none(name):
+def test_sigma_zero_adds_no_noise(name):
     module = plugins.load(NOISES, name)
     still = {"jitter_pixels": 0.0} if name == "electron" else {}
     image = np.random.default_rng(0).random((6, 5)).astype(np.float32)
@@ -98,11 +98,11 @@ def test_without_noise_there_is_none(name):
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in ("none", "rician", "noncentral_chi")])
-def test_sigma_is_the_standard_deviation_at_intensity_one(name):
+def test_sigma_is_standard_deviation_at_intensity_one(name):
     assert draws(plugins.load(NOISES, name), 1.0).std() == pytest.approx(SIGMA, rel=0.01)
 
 
-def test_gaussian_noise_is_normal_at_every_level():
+def test_gaussian_noise_is_normal_at_every_intensity():
     for level in LEVELS:
         found = draws(gaussian, level)
         assert stats.kstest(found[:20_000], stats.norm(level, SIGMA).cdf).pvalue > 1e-3
@@ -111,7 +111,7 @@ def test_gaussian_noise_is_normal_at_every_level():
 # Magnitude images
 
 
-def test_noise_without_signal_follows_a_rayleigh_distribution():
+def test_noise_without_signal_has_rayleigh_distribution():
     found, expected = draws(rician, 0.0), stats.rayleigh(scale=SIGMA)
     assert abs(found.mean() - expected.mean()) < 5 * expected.std() / np.sqrt(COUNT)
     assert found.var() == pytest.approx(expected.var(), rel=0.01)
@@ -119,7 +119,7 @@ def test_noise_without_signal_follows_a_rayleigh_distribution():
 
 
 @pytest.mark.parametrize("level", LEVELS[1:])
-def test_noise_on_signal_follows_a_rice_distribution(level):
+def test_noise_with_signal_has_rice_distribution(level):
     found, expected = draws(rician, level), stats.rice(level / SIGMA, scale=SIGMA)
     assert found.var() == pytest.approx(expected.var(), rel=0.01)
     assert stats.kstest(found[:20_000], expected.cdf).pvalue > 1e-3
@@ -127,15 +127,15 @@ def test_noise_on_signal_follows_a_rice_distribution(level):
 
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("coils", [1, 4, 32])
-def test_the_squares_of_several_coils_follow_a_noncentral_chi_square_distribution(level, coils):
+def test_squared_magnitude_of_coils_has_noncentral_chi_square_distribution(level, coils):
     found = draws(noncentral_chi, level, noncentral_chi.Parameters(coils=coils))
     expected = stats.ncx2(2 * coils, (level / SIGMA) ** 2) if level else stats.chi2(2 * coils)
     assert stats.kstest((found[:20_000] / SIGMA) ** 2, expected.cdf).pvalue > 1e-3
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if plugins.load(NOISES, name).MAGNITUDE])
-def test_signal_below_zero_counts_as_zero_in_magnitudes(name):
-    """What lies below the low quantile that became zero is not turned into its opposite."""
+def test_negative_signal_counts_as_zero_for_magnitudes(name):
+    """Intensities below the low quantile, which is normalised to zero, do not change their sign."""
     module = plugins.load(NOISES, name)
     parameters = module.Parameters()
     image = np.array([[-0.4, -0.01, 0.0, 0.01, 0.4]], dtype=np.float32)
@@ -144,7 +144,7 @@ def test_signal_below_zero_counts_as_zero_in_magnitudes(name):
     np.testing.assert_array_equal(*draw)
     for moment in (module.expected_value, module.standard_deviation):
         np.testing.assert_array_equal(moment(image, SIGMA, parameters), moment(dark, SIGMA, parameters))
-    # No kink at zero, so that a gradient leads on.
+    # There is no kink at zero, so that gradients are continuous.
     low, middle, high = module.expected_value(np.array([-1e-4, 0.0, 1e-4]), SIGMA, parameters)
     assert abs(high - middle) < 1e-6 and low == middle
     np.testing.assert_array_equal(module.add_noise(image, 0.0, np.random.default_rng(0), parameters), image)
@@ -153,18 +153,18 @@ def test_signal_below_zero_counts_as_zero_in_magnitudes(name):
 
 @pytest.mark.parametrize("lowest", [-0.5, 0.0, None])
 @pytest.mark.parametrize("name", NAMES)
-def test_magnitude_noise_refuses_images_with_negative_values(name, lowest):
+def test_magnitude_noise_rejects_negative_images(name, lowest):
     image = Image(np.ones((16, 16, 2), dtype=np.float32), np.eye(4))
     image = described(image, id="ct", slice_axis=2, stored_minimum=lowest)
     settings = Degrade(noise=name)
     if lowest == -0.5 and name in ("rician", "noncentral_chi"):
-        with pytest.raises(UserError, match=rf"'ct': has negative .*-0\.5.* noise {name} .*degrade\.noise: gaussian"):
+        with pytest.raises(UserError, match=rf"'ct': has negative .*-0\.5.* {name} noise .*degrade\.noise to gaussian"):
             forward_model(image, settings, 0)
     else:
         assert forward_model(image, settings, 0).noise == name
 
 
-def test_one_coil_is_rician():
+def test_noncentral_chi_with_one_coil_is_rician():
     image = np.linspace(0, 1.5, 400)
     for sigma in (0.003, 0.05, 0.5):
         one = noncentral_chi.expected_value(image, sigma, noncentral_chi.Parameters(coils=1))
@@ -172,8 +172,8 @@ def test_one_coil_is_rician():
 
 
 @pytest.mark.parametrize("coils", [2, 8, 32, 128])
-def test_the_mean_over_coils_is_that_of_the_distribution(coils):
-    """By quadrature over scipy's density of the squared magnitude; dark to so bright that the series takes over."""
+def test_mean_of_coils_matches_distribution(coils):
+    """Compare with quadrature over scipy's density of the squared magnitude, for both branches of the computation."""
     for ratio in (0.5, 3.0, 12.0, 60.0, 300.0):
         centre, spread = 2 * coils + ratio**2, np.sqrt(4 * coils + 4 * ratio**2)
         squares = np.linspace(max(0, centre - 12 * spread), centre + 12 * spread, 40_001)
@@ -190,8 +190,8 @@ CAMERA = poisson_gaussian.Parameters(read_noise_electrons=5.0, gain_counts_per_e
 
 
 @pytest.mark.parametrize("level", [0.05, 0.3, 1.0])
-def test_the_variance_of_a_camera_grows_with_the_light(level):
-    """The photon transfer curve: variance over gain squared is photons and read noise."""
+def test_camera_variance_increases_with_intensity(level):
+    """Photon transfer curve: variance / gain^2 is the sum of photons and squared read noise."""
     photons = poisson_gaussian.photons_at_one(SIGMA, 5.0)
     assert (photons + 25) / photons**2 == pytest.approx(SIGMA**2)
     found = draws(poisson_gaussian, level, CAMERA)
@@ -201,7 +201,7 @@ def test_the_variance_of_a_camera_grows_with_the_light(level):
     assert found.std() == pytest.approx(SIGMA * relative[0], rel=0.01)
 
 
-def test_without_read_noise_photons_are_poisson():
+def test_camera_without_read_noise_is_poisson():
     quiet = poisson_gaussian.Parameters(read_noise_electrons=0.0, gain_counts_per_electron=1.0, offset_counts=0.0)
     found = draws(poisson_gaussian, 0.1, quiet, sigma=0.1)
     photons = poisson_gaussian.photons_at_one(0.1, 0.0)
@@ -212,7 +212,7 @@ def test_without_read_noise_photons_are_poisson():
     np.testing.assert_allclose(shares, stats.poisson.pmf(np.arange(40), 10), atol=0.003)
 
 
-def test_a_camera_knows_whole_counts_alone_and_none_below_zero():
+def test_camera_counts_are_non_negative_integers():
     dark = poisson_gaussian.Parameters(read_noise_electrons=5.0, gain_counts_per_electron=2.0, offset_counts=3.0)
     photons = poisson_gaussian.photons_at_one(SIGMA, 5.0)
     counts = draws(poisson_gaussian, 0.01, dark) * 2.0 * photons + 3
@@ -223,7 +223,7 @@ def test_a_camera_knows_whole_counts_alone_and_none_below_zero():
 # Electron microscopes
 
 
-def test_scan_lines_are_shifted_as_scipy_shifts_them():
+def test_shift_of_scan_lines_matches_scipy():
     image = np.random.default_rng(0).random((30, 4)).astype(np.float32)
     parameters = electron.Parameters(jitter_pixels=0.7)
     found = electron.add_noise(image, 0.0, np.random.default_rng(5), parameters)
@@ -233,7 +233,7 @@ def test_scan_lines_are_shifted_as_scipy_shifts_them():
         np.testing.assert_allclose(found[:, line], expected, atol=1e-5)
 
 
-def test_all_lines_of_all_slices_shift_by_themselves_along_the_first_axis():
+def test_scan_lines_shift_independently_along_first_axis():
     image = np.zeros((21, 400, 5), dtype=np.float32)
     image[10] = 1
     found = electron.add_noise(image, 0.0, np.random.default_rng(0), electron.Parameters(jitter_pixels=0.5))
@@ -243,7 +243,7 @@ def test_all_lines_of_all_slices_shift_by_themselves_along_the_first_axis():
     assert abs(np.corrcoef(places[:, 0], places[:, 1])[0, 1]) < 0.2
 
 
-def test_the_mean_over_the_jitter_is_a_blur_along_the_lines():
+def test_mean_over_jitter_is_blur_along_scan_lines():
     image = np.zeros((41, 3))
     image[20] = 1
     parameters = electron.Parameters(jitter_pixels=0.8)
@@ -256,12 +256,12 @@ def test_the_mean_over_the_jitter_is_a_blur_along_the_lines():
     ]
     np.testing.assert_allclose(expected[:, 0], np.mean(many, axis=(0, 2)), atol=0.005)
     places = np.arange(41) - 20
-    # A linear interpolation spreads by 1/6 of a pixel on the mean, where all shifts are alike.
+    # For uniformly distributed shifts, linear interpolation adds a mean variance of 1/6 squared pixels.
     assert expected[:, 1] @ places**2 == pytest.approx(0.8**2 + 1 / 6, abs=0.03)
 
 
 @pytest.mark.parametrize("slice_axis", [0, 1, 2])
-def test_a_volume_is_scanned_slice_by_slice_whatever_its_axes(slice_axis):
+def test_scan_lines_lie_within_slices_for_every_slice_axis(slice_axis):
     shape = [12, 12, 12]
     shape[slice_axis] = 2
     factors = tuple(1 if axis == slice_axis else 2 for axis in range(3))
@@ -271,7 +271,9 @@ def test_a_volume_is_scanned_slice_by_slice_whatever_its_axes(slice_axis):
     data = np.zeros(shape, dtype=np.float32)
     ramp = np.arange(12, dtype=np.float32)
     data += ramp.reshape([-1 if axis == second else 1 for axis in range(3)])
-    # Along the lines the image is constant: no shift is seen.
+    # The image is constant along the lines, so that shifts have no effect.
     low = model.coarsen(data)
-    np.testing.assert_allclose(model.measured(low), low, atol=1e-5)
-    assert not np.allclose(model.measured(np.swapaxes(low, first, second)), np.swapaxes(low, first, second), atol=0.1)
+    np.testing.assert_allclose(model.add_seeded_noise(low), low, atol=1e-5)
+    assert not np.allclose(
+        model.add_seeded_noise(np.swapaxes(low, first, second)), np.swapaxes(low, first, second), atol=0.1
+    )

@@ -1,4 +1,4 @@
-"""Estimate of noise against the noise that was added."""
+"""Test estimated noise levels against the noise that was added."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from pipeline.physics.noise_level import (
     HIGH_PASS,
     LOW_PASS,
     LOWEST_MEAN,
-    RATIO_SPREAD,
+    RATIO_STANDARD_ERROR,
     RAYLEIGH_RATIO,
-    RAYLEIGH_SPREAD,
+    RAYLEIGH_STD,
     _details,
     _is_rayleigh,
     estimate_sigma,
@@ -27,26 +27,26 @@ SIGMAS = [0.005, 0.01, 0.02, 0.05]
 
 
 def rayleigh(shape, sigma, seed=0):
-    """Magnitudes of complex noise, made by inverting the distribution function 1 - exp(-x^2 / (2 sigma^2))."""
+    """Draw magnitudes of complex noise by inverting the distribution function 1 - exp(-x^2 / (2 sigma^2))."""
     return sigma * np.sqrt(-2 * np.log(1 - np.random.default_rng(seed).random(shape)))
 
 
 def noisy_head(sigma, axis=2, factor=2):
     head = synthetic_head((96, 104, 24)) / 1000
     factors = tuple(1 if index == 2 else factor for index in range(3))
-    lr = ForwardModel(factors, head.shape, "rician", sigma, 7).measure(head)
+    lr = ForwardModel(factors, head.shape, "rician", sigma, 7).simulate(head)
     return np.moveaxis(lr, 2, axis)
 
 
 def smooth_tissue(shape=(8, 64, 64)):
-    """Bright everywhere, without fine structure."""
+    """Uniformly bright tissue without fine structure."""
     picture = ndimage.gaussian_filter(np.random.default_rng(1).standard_normal(shape), (0, 6, 6))
     return 0.6 + 0.1 * picture / picture.std()
 
 
 @pytest.mark.parametrize("shape", [(6, 64, 64), (1, 56, 56), (20, 33, 47)])
 @pytest.mark.parametrize("sigma", [0.003, 0.2])
-def test_pure_noise_is_measured(shape, sigma):
+def test_sigma_of_pure_noise_is_estimated(shape, sigma):
     estimates = [estimate_sigma(rayleigh(shape, sigma, seed), 0) for seed in range(12)]
     assert np.mean([estimate.sigma for estimate in estimates]) == pytest.approx(sigma, rel=0.04)
     assert np.std([estimate.sigma for estimate in estimates]) < 0.08 * sigma
@@ -54,35 +54,35 @@ def test_pure_noise_is_measured(shape, sigma):
 
 
 @pytest.mark.parametrize("sigma", SIGMAS)
-def test_the_noise_of_a_head_is_measured_in_background(sigma):
+def test_sigma_of_synthetic_head_is_estimated_from_background(sigma):
     estimate = estimate_sigma(noisy_head(sigma), 2)
     assert estimate.method == "background"
     assert estimate.sigma == pytest.approx(sigma, rel=0.08)
 
 
 @pytest.mark.parametrize("sigma", SIGMAS)
-def test_the_noise_of_a_real_head_is_measured_in_background(sigma):
+def test_sigma_of_real_head_is_estimated_from_background(sigma):
     volume = np.asarray(load_nifti(known_file("mni152-2009a")).dataobj)
     head = volume[:, :, 60:140:8].astype(np.float32)
     head /= np.percentile(head[head > 0], 99.9)
-    lr = ForwardModel((4, 4, 1), head.shape, "rician", sigma, 3).measure(head)
+    lr = ForwardModel((4, 4, 1), head.shape, "rician", sigma, 3).simulate(head)
     estimate = estimate_sigma(lr, 2)
     assert estimate.method == "background"
     assert estimate.sigma == pytest.approx(sigma, rel=0.1)
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
-def test_the_slice_axis_does_not_matter(axis):
+def test_estimate_is_independent_of_slice_axis(axis):
     assert estimate_sigma(noisy_head(0.02, axis), axis) == estimate_sigma(noisy_head(0.02), 2)
 
 
-def test_the_estimate_scales_with_the_image():
+def test_estimate_scales_with_image():
     one, other = estimate_sigma(noisy_head(0.02), 2), estimate_sigma(250 * noisy_head(0.02), 2)
     assert other.sigma == pytest.approx(250 * one.sigma, rel=1e-5)
 
 
 @pytest.mark.parametrize("noise", ["rician", "none"])
-def test_images_without_noise_have_about_none(noise):
+def test_sigma_of_noiseless_images_is_small(noise):
     assert estimate_sigma(noisy_head(0.0), 2, noise).sigma < 5e-4
     assert estimate_sigma(smooth_tissue(), 0, noise).sigma < 5e-4
     assert estimate_sigma(np.zeros((3, 32, 32)), 0, noise).sigma == 0
@@ -91,15 +91,15 @@ def test_images_without_noise_have_about_none(noise):
 
 @pytest.mark.parametrize("noise", ["rician", "none"])
 @pytest.mark.parametrize("sigma", SIGMAS)
-def test_without_background_flat_parts_tell(sigma, noise):
+def test_sigma_without_background_is_estimated_from_flat_regions(sigma, noise):
     tissue = smooth_tissue().astype(np.float32)
     estimate = estimate_sigma(rician.add_noise(tissue, sigma, np.random.default_rng(0), rician.Parameters()), 0, noise)
     assert estimate.method == "wavelet"
     assert estimate.sigma == pytest.approx(sigma, rel=0.1)
 
 
-def test_other_noise_is_not_looked_for_in_background():
-    # Read by its details, Rayleigh's noise seems weaker by its own standard deviation of 0.655 sigma.
+def test_background_is_used_for_rician_noise_only():
+    # The wavelet estimate of Rayleigh noise is its standard deviation, 0.655 sigma.
     estimate = estimate_sigma(rayleigh((20, 64, 64), 0.1), 0, "none")
     assert estimate.method == "wavelet"
     assert estimate.sigma == pytest.approx(0.0655, rel=0.1)
@@ -108,32 +108,32 @@ def test_other_noise_is_not_looked_for_in_background():
 @pytest.mark.parametrize("brightness", [0.1, 0.5, 1.0])
 @pytest.mark.parametrize("sigma", [0.01, 0.03, 0.1])
 @pytest.mark.parametrize("read_noise", [0.0, 5.0])
-def test_the_noise_of_a_camera_is_told_for_intensity_one(brightness, sigma, read_noise):
+def test_camera_noise_is_estimated_at_intensity_one(brightness, sigma, read_noise):
     camera = poisson_gaussian.Parameters(read_noise_electrons=read_noise)
     cells = (brightness / 0.6 * smooth_tissue((6, 128, 128))).astype(np.float32)
     noisy = [poisson_gaussian.add_noise(cells, sigma, np.random.default_rng(seed), camera) for seed in range(6)]
     estimates = [estimate_sigma(one, 0, camera) for one in noisy]
     assert {estimate.method for estimate in estimates} == {"wavelet"}
     assert np.mean([estimate.sigma for estimate in estimates]) == pytest.approx(sigma, rel=0.06)
-    # What the noise is where the image is, is less.
+    # The noise at the intensities of the image is lower.
     if brightness < 1:
         assert np.mean([estimate_sigma(one, 0, "gaussian").sigma for one in noisy]) < 0.85 * sigma
 
 
-def test_the_noise_of_an_electron_microscope_is_told_for_intensity_one():
+def test_electron_noise_is_estimated_at_intensity_one():
     dose = electron.Parameters(jitter_pixels=0.0, detector_noise_electrons=3.0)
     section = (0.5 / 0.6 * smooth_tissue((6, 128, 128))).astype(np.float32)
     noisy = electron.add_noise(section, 0.05, np.random.default_rng(0), dose)
     assert estimate_sigma(noisy, 0, dose).sigma == pytest.approx(0.05, rel=0.1)
 
 
-def test_edges_do_not_pass_for_noise():
+def test_edges_are_not_mistaken_for_noise():
     steps = np.tile(np.kron(np.eye(4), np.ones((16, 16))), (8, 1, 1)).astype(np.float32) + 0.5
     noisy = rician.add_noise(steps, 0.02, np.random.default_rng(0), rician.Parameters())
     assert estimate_sigma(noisy, 0).sigma == pytest.approx(0.02, rel=0.1)
 
 
-# Areas that hold no measurement
+# Areas without a measurement
 
 
 def clipped_above(image, share):
@@ -141,7 +141,7 @@ def clipped_above(image, share):
 
 
 def clipped_below(image, share):
-    """As a camera does that has too little offset."""
+    """Clip the low end, as by a camera with too small an offset."""
     return np.maximum(image, np.quantile(image, share))
 
 
@@ -152,7 +152,7 @@ def masked(image, value):
 
 
 def with_text(image):
-    """Black strokes on a white box."""
+    """Burn in black strokes on a white box."""
     result = image.copy()
     result[:, 4:20, 4:60] = 1.2 * image.max()
     result[:, 8:16, 8:56:3] = image.min()
@@ -182,8 +182,8 @@ SPOILT = {
 @pytest.mark.parametrize("spoil", SPOILT.values(), ids=SPOILT.keys())
 @pytest.mark.parametrize("sigma", [0.01, 0.05, 0.1])
 @pytest.mark.parametrize("levels", [180, 4000, 0])
-def test_areas_of_one_value_are_skipped_whatever_it_is(spoil, sigma, levels):
-    """With gray levels of an integer type, or without rounding (0), and with an offset."""
+def test_constant_areas_are_skipped(spoil, sigma, levels):
+    """Images have integer grey levels, or no rounding (0), and an offset."""
     tissue = smooth_tissue((8, 96, 96))
     noisy = gaussian.add_noise(tissue.astype(np.float32), sigma, np.random.default_rng(0), gaussian.Parameters())
     stored = np.rint(levels * noisy + 37) if levels else 1000.0 * noisy + 37
@@ -192,7 +192,7 @@ def test_areas_of_one_value_are_skipped_whatever_it_is(spoil, sigma, levels):
 
 
 def normalised(stored, scale):
-    """Normalise by an affine map that keeps one grey value in `scale` the unit of noise."""
+    """Normalise by an affine map that keeps one grey value in `scale` as the unit of the noise."""
     return (stored - np.quantile(stored, 0.001)) / scale
 
 
@@ -200,8 +200,8 @@ def normalised(stored, scale):
 @pytest.mark.parametrize("offset", [-30_000.0, 0.0, 1000.0])
 @pytest.mark.parametrize("noise", [rician, gaussian], ids=["rician", "gaussian"])
 @pytest.mark.parametrize("sigma", [0.0, 0.005, 0.02, 0.1])
-def test_gain_and_offset_of_an_image_do_not_matter(gain, offset, noise, sigma):
-    """Nothing is blanked here: the background of magnitudes is Rayleigh's distribution plus a constant."""
+def test_estimate_is_independent_of_gain_and_offset(gain, offset, noise, sigma):
+    """The background is not blanked: it has a Rayleigh distribution plus a constant."""
     name = noise.Parameters().name
     head = np.moveaxis(synthetic_head((96, 104, 12)) / 1000, 2, 0)
     head = ndimage.gaussian_filter(head, (0, 1, 1)).astype(np.float32)
@@ -215,7 +215,7 @@ def test_gain_and_offset_of_an_image_do_not_matter(gain, offset, noise, sigma):
 @pytest.mark.parametrize("noise", ["rician", "gaussian"])
 @pytest.mark.parametrize("place", [(3, 2, 2), (3, 50, 50)], ids=["in the background", "in the head"])
 @pytest.mark.parametrize("value", [1e6, -1e6])
-def test_one_voxel_does_not_matter(noise, place, value):
+def test_estimate_is_robust_to_single_voxel(noise, place, value):
     lr = np.moveaxis(noisy_head(0.02), 2, 0).astype(np.float64)
     before = estimate_sigma(lr, 0, noise)
     lr[place[0], place[1] % lr.shape[1], place[2] % lr.shape[2]] = value
@@ -224,7 +224,7 @@ def test_one_voxel_does_not_matter(noise, place, value):
     assert after.sigma == pytest.approx(before.sigma, rel=0.01)
 
 
-def test_blanked_background_is_skipped_and_the_head_measured():
+def test_blanked_background_is_skipped():
     blanked = smooth_tissue().astype(np.float32)
     blanked = rician.add_noise(blanked, 0.02, np.random.default_rng(0), rician.Parameters())
     for value in (0, -7, 3):
@@ -236,8 +236,8 @@ def test_blanked_background_is_skipped_and_the_head_measured():
 
 @pytest.mark.parametrize("saturated", [False, True])
 @pytest.mark.parametrize("levels", [0.3, 0.5, 1.0, 2.0])
-def test_weak_noise_of_an_8_bit_image_includes_the_rounding(levels, saturated):
-    """Sigma in grey levels: rounding makes areas of one value by chance, which are not skipped for that."""
+def test_weak_noise_of_8_bit_image_includes_rounding(levels, saturated):
+    """Sigma is in grey levels. Constant areas that occur by chance, due to rounding, are not skipped."""
     grey = 100 * smooth_tissue((8, 128, 128)) + levels * np.random.default_rng(0).standard_normal((8, 128, 128))
     image = np.rint(grey)
     if saturated:
@@ -246,13 +246,13 @@ def test_weak_noise_of_an_8_bit_image_includes_the_rounding(levels, saturated):
     assert found == pytest.approx(np.sqrt(levels**2 + 1 / 12), rel=0.12)
 
 
-def test_photons_that_can_be_counted_are_no_clipped_image():
+def test_low_photon_counts_are_not_mistaken_for_clipping():
     for mean in (0.5, 1.0, 3.0):
         counts = np.random.default_rng(0).poisson(mean, (4, 128, 128)).astype(float)
         assert estimate_sigma(counts, 0, "gaussian").sigma == pytest.approx(np.sqrt(mean), rel=0.2)
 
 
-def test_a_phantom_of_few_values_has_no_noise():
+def test_phantom_of_few_values_has_no_noise():
     phantom = np.zeros((4, 96, 96))
     row, column = np.mgrid[:96, :96] - 48
     for radius, value in ((44, 1.0), (38, 0.2), (30, 0.4), (12, 0.7), (5, 0.3)):
@@ -261,8 +261,8 @@ def test_a_phantom_of_few_values_has_no_noise():
     assert estimate_sigma((phantom > 0.3).astype(float), 0).sigma < 5e-4
 
 
-def test_dark_smooth_tissue_does_not_pass_for_background():
-    # A dark ramp whose values have the ratio of Rayleigh's distribution, without its noise.
+def test_dark_smooth_tissue_is_not_mistaken_for_background():
+    # A dark ramp whose values have the ratio of the Rayleigh distribution, without noise.
     quantiles = (np.arange(64) + 0.5) / 64
     ramp = 0.1 * np.sqrt(-2 * np.log(1 - quantiles))
     stack = np.tile(ramp, (8, 64, 1))
@@ -273,7 +273,7 @@ def test_dark_smooth_tissue_does_not_pass_for_background():
 
 
 @pytest.mark.parametrize(("signal", "expected"), [(0.0, True), (2.0, False)])
-def test_signal_is_told_from_pure_noise(signal, expected):
+def test_signal_is_distinguished_from_pure_noise(signal, expected):
     values = rician.add_noise(
         np.full(5000, signal, dtype=np.float32), 1.0, np.random.default_rng(0), rician.Parameters()
     )
@@ -281,24 +281,24 @@ def test_signal_is_told_from_pure_noise(signal, expected):
 
 
 @pytest.mark.parametrize("shift", [-0.4, 0.0, 25.0])
-def test_only_the_shape_of_a_distribution_tells_pure_noise(shift):
+def test_pure_noise_is_recognised_by_shape_of_distribution(shift):
     assert _is_rayleigh(rayleigh(5000, 1.0) + shift)
     assert not _is_rayleigh(np.random.default_rng(0).standard_normal(5000) + shift)
     assert not _is_rayleigh(np.maximum(rayleigh(5000, 1.0), 0.8) + shift)
 
 
-def test_constants_of_rayleigh_follow_from_its_moments():
+def test_rayleigh_constants_match_moments():
     values = rayleigh(2_000_000, 1.0)
-    assert values.std() == pytest.approx(RAYLEIGH_SPREAD, rel=0.003)
+    assert values.std() == pytest.approx(RAYLEIGH_STD, rel=0.003)
     lowest = np.sort(values)[:100_000]
     assert lowest.mean() == pytest.approx(LOWEST_MEAN, rel=0.01)
     assert (values.mean() - lowest.mean()) / values.std() == pytest.approx(RAYLEIGH_RATIO, rel=0.003)
     groups = np.sort(values.reshape(-1, 400), axis=1)
     ratios = (groups.mean(axis=1) - groups[:, :20].mean(axis=1)) / groups.std(axis=1)
-    assert np.std(ratios) / RAYLEIGH_RATIO * np.sqrt(400) == pytest.approx(RATIO_SPREAD, rel=0.05)
+    assert np.std(ratios) / RAYLEIGH_RATIO * np.sqrt(400) == pytest.approx(RATIO_STANDARD_ERROR, rel=0.05)
 
 
-def test_wavelet_filters_are_orthonormal_and_blind_to_ramps():
+def test_wavelet_filters_are_orthonormal_and_remove_ramps():
     assert LOW_PASS.sum() == pytest.approx(np.sqrt(2))
     for shift in (0, 2):
         kept = slice(shift, None), slice(None, 4 - shift)
@@ -310,12 +310,12 @@ def test_wavelet_filters_are_orthonormal_and_blind_to_ramps():
     assert np.abs(details).max() < 1e-9
 
 
-def test_white_noise_keeps_its_strength_in_the_details():
+def test_wavelet_details_preserve_sigma_of_white_noise():
     noise = np.random.default_rng(0).standard_normal((4, 200, 200))
     for filters in ((HIGH_PASS, HIGH_PASS), (HIGH_PASS, LOW_PASS), (LOW_PASS, HIGH_PASS)):
         assert _details(noise, *filters).std() == pytest.approx(1, rel=0.02)
 
 
-def test_tiny_slices_are_refused():
+def test_small_slices_are_rejected():
     with pytest.raises(UserError, match=r"12 x 40 .*--noise-sigma .*infer.noise_sigma.*--plane .*extract.plane"):
         estimate_sigma(np.ones((12, 3, 40)), 1)

@@ -1,4 +1,4 @@
-"""Every operator against an implementation that is not ours, or a closed form."""
+"""Test every operator against an independent implementation or a closed form."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def matrices(name: str, size: int, factor: int) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(("size", "factor"), [(12, 2), (15, 3), (16, 4), (20, 4), (8, 8)])
-def test_every_operator_has_the_shape_it_says_and_keeps_constants_and_mirror_images(name, size, factor):
+def test_every_operator_has_correct_shape_and_preserves_constants_and_reflection(name, size, factor):
     for matrix in matrices(name, size, factor):
         rows = size // factor if plugins.load(OPERATORS, name).COARSENS else size
         assert matrix.shape == (rows, size)
@@ -62,25 +62,25 @@ def test_every_operator_has_the_shape_it_says_and_keeps_constants_and_mirror_ima
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_operator_says_what_it_is(name):
+def test_every_operator_has_description(name):
     parameters = plugins.load(OPERATORS, name).Parameters
     assert issubclass(parameters, PhysicalParameters)
     assert get_args(parameters.model_fields["name"].annotation) == (name,)
     assert all(field.description for key, field in parameters.model_fields.items() if key != "name")
-    assert parameters(**GIVEN.get(name, {})).words()
+    assert parameters(**GIVEN.get(name, {})).describe()
 
 
 # k-space
 
 
 @pytest.mark.parametrize(("window", "taper"), [("none", 0.3), ("hamming", 0.3), ("tukey", 0.4), ("tukey", 1.0)])
-def test_windows_are_those_of_scipy(window, taper):
+def test_windows_match_scipy(window, taper):
     size, factor = 128, 2
     parameters = kspace_truncation.Parameters(window=window, taper=taper)
     matrix = kspace_truncation.axis_matrix(size, factor, None, parameters)
     names = {"none": "boxcar", "hamming": "hamming", "tukey": ("tukey", taper)}
     expected = signal.get_window(names[window], size // factor + 1, fftbins=False)[size // factor // 2 :]
-    # The gain of a wave, measured by sampling it; the Nyquist frequency has no phase of its own.
+    # The gain is determined from a sampled wave; the phase of the Nyquist frequency is undefined.
     for frequency in range(size // factor // 2):
         places, centres = np.arange(size), np.arange(size // factor) * factor + (factor - 1) / 2
         wave = np.exp(2j * np.pi * frequency * places / size)
@@ -88,20 +88,20 @@ def test_windows_are_those_of_scipy(window, taper):
         np.testing.assert_allclose(gain, expected[frequency], atol=1e-10)
 
 
-def test_a_hard_cut_rings_by_nine_percent_and_a_hamming_window_does_not():
-    """Gibbs: the overshoot beside a jump is 8.95 % of it, however fine the grid."""
+def test_gibbs_overshoot_is_nine_percent_and_removed_by_hamming_window():
+    """The Gibbs overshoot next to a step is 8.95 % of its height, for any grid spacing."""
     step = np.repeat([0.0, 1.0], 2048)
     overshoot = {}
     for window in ("none", "hamming"):
         matrix = kspace_truncation.axis_matrix(4096, 32, None, kspace_truncation.Parameters(window=window))
-        spectrum = np.fft.rfft(matrix @ step)[:64]  # the Nyquist frequency, of which a square wave has nothing, is left
+        spectrum = np.fft.rfft(matrix @ step)[:64]  # without the Nyquist frequency, which a square wave lacks
         fine = np.fft.irfft(spectrum, n=8192) * 8192 / 128
         overshoot[window] = fine.max() - 1
     assert overshoot["none"] == pytest.approx(special.sici(np.pi)[0] / np.pi - 0.5, abs=0.003)
     assert overshoot["hamming"] < 0.005
 
 
-def test_a_fraction_of_kspace_is_that_of_a_coarser_grid():
+def test_fraction_of_kspace_matches_coarser_grid():
     size = 64
     matrix = kspace_truncation.axis_matrix(size, 2, None, kspace_truncation.Parameters(fraction=0.5))
     places, centres = np.arange(size), np.arange(32) * 2 + 0.5
@@ -113,19 +113,19 @@ def test_a_fraction_of_kspace_is_that_of_a_coarser_grid():
 
 @pytest.mark.parametrize("fraction", [0.625, 0.75, 1.0])
 @pytest.mark.parametrize("size", [48, 49])
-def test_partial_fourier_is_the_real_part_of_a_zero_filled_image(fraction, size):
+def test_partial_fourier_matches_real_part_of_zero_filled_image(fraction, size):
     line = samples(size)
     spectrum = np.fft.fft(line)
     frequencies = np.fft.fftfreq(size, 1 / size)
     measured = frequencies >= -(2 * fraction - 1) * size / 2 - 1e-9
-    # The Nyquist frequency of an even size is both the first and the last line: half of it is measured.
+    # The Nyquist frequency of an even size is both the first and the last line, of which one is acquired.
     weight = np.where(np.abs(frequencies) == size / 2, (1 + (fraction == 1)) / 2, measured)
     expected = np.fft.ifft(spectrum * weight).real
     matrix = partial_fourier.axis_matrix(size, 1, None, partial_fourier.Parameters(fraction=fraction))
     np.testing.assert_allclose(matrix @ line, expected, atol=1e-10)
 
 
-def test_partial_fourier_may_stand_before_or_after_the_cut():
+def test_partial_fourier_commutes_with_truncation():
     half = partial_fourier.Parameters(fraction=0.625)
     cut = kspace_truncation.Parameters()
     after = partial_fourier.axis_matrix(16, 1, None, half) @ kspace_truncation.axis_matrix(64, 4, None, cut)
@@ -141,7 +141,7 @@ def gaussian(size: int, fwhm: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize("fwhm", [0.8, 2.0, 5.0])
-def test_a_gaussian_is_that_of_monai(fwhm):
+def test_gaussian_matches_monai(fwhm):
     kernel = gaussian_1d(torch.tensor(fwhm / FWHM_PER_SIGMA, dtype=torch.float64), truncated=5.0, approx="erf").numpy()
     reach = len(kernel) // 2
     row = gaussian(2 * 31 + 1, fwhm)[31]
@@ -149,22 +149,22 @@ def test_a_gaussian_is_that_of_monai(fwhm):
 
 
 @pytest.mark.parametrize("size", [7, 64])
-def test_a_wide_gaussian_with_its_mirrored_edges_is_that_of_scipy(size):
+def test_wide_gaussian_with_mirrored_borders_matches_scipy(size):
     line = samples(size)
     sigma = 5.0 / FWHM_PER_SIGMA
-    # Integrated over a voxel, the kernel is wider by the voxel's own variance of one twelfth.
+    # Integration over a voxel adds its variance of 1/12 to that of the kernel.
     expected = ndimage.gaussian_filter1d(line, math.sqrt(sigma**2 + 1 / 12), mode="reflect", truncate=6)
     np.testing.assert_allclose(gaussian(size, 5.0) @ line, expected, atol=2e-4)
 
 
-def test_blurs_one_after_the_other_add_their_squares():
+def test_variances_of_successive_blurs_add():
     twice, once = gaussian(101, 3.0) @ gaussian(101, 4.0), gaussian(101, 5.0)
     places = np.arange(101) - 50
     variances = [matrix[50] @ places**2 for matrix in (twice, once)]
     assert variances[0] == pytest.approx(variances[1] + 1 / 12, abs=0.01)
 
 
-def test_the_gaussian_of_an_aperture_matches_the_peak_of_its_airy_pattern():
+def test_gaussian_of_aperture_matches_peak_of_airy_pattern():
     aperture, wavelength = 0.8, 520e-6  # mm
     fine = 5e-6  # mm
     parameters = gaussian_psf.Parameters(numerical_aperture=aperture, wavelength_nm=520.0)
@@ -176,7 +176,7 @@ def test_the_gaussian_of_an_aperture_matches_the_peak_of_its_airy_pattern():
 
 
 @pytest.mark.parametrize(("unit", "value"), [("fwhm_mm", 0.002), ("fwhm_um", 2.0), ("fwhm_voxels", 4.0)])
-def test_a_width_may_be_given_in_several_units(unit, value):
+def test_width_in_several_units(unit, value):
     found = gaussian_psf.axis_matrix(30, 1, 5e-4, gaussian_psf.Parameters(**{unit: value}))
     np.testing.assert_allclose(found, gaussian(30, 4.0), atol=1e-12)
 
@@ -184,7 +184,7 @@ def test_a_width_may_be_given_in_several_units(unit, value):
 @pytest.mark.parametrize(
     "given", [{}, {"fwhm_mm": 1.0, "fwhm_um": 1.0}, {"wavelength_nm": 500.0}, {"fwhm_mm": 1.0, "wavelength_nm": 500.0}]
 )
-def test_a_width_is_given_in_exactly_one_way(given):
+def test_width_must_be_given_in_exactly_one_way(given):
     with pytest.raises(ValueError, match="exactly one way"):
         gaussian_psf.Parameters(**given)
 
@@ -199,31 +199,31 @@ def widths(row: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("profile", ["gaussian", "rect", "windowed_sinc"])
-def test_the_thickness_is_the_full_width_at_half_maximum(profile):
+def test_thickness_is_full_width_at_half_maximum(profile):
     parameters = slice_profile.Parameters(profile=profile, thickness_mm=4.0)
     row = slice_profile.axis_matrix(801, 1, 0.05, parameters)[400]
     assert widths(row) * 0.05 == pytest.approx(4.0, rel=0.01)
 
 
-def test_a_rectangular_profile_of_whole_slices_is_their_mean():
+def test_rectangular_profile_of_slice_thickness_is_mean():
     row = slice_profile.axis_matrix(21, 5, 1.0, slice_profile.Parameters(profile="rect", thickness_mm=5.0))[10]
     np.testing.assert_allclose(row, ndimage.uniform_filter1d(np.eye(21)[10], 5), atol=1e-12)
 
 
-def test_without_a_thickness_the_slices_touch_or_leave_the_gap():
+def test_default_thickness_is_slice_spacing_minus_gap():
     touching = slice_profile.axis_matrix(21, 4, 1.5, slice_profile.Parameters(profile="rect"))
     six = slice_profile.axis_matrix(21, 4, 1.5, slice_profile.Parameters(profile="rect", thickness_mm=6.0))
     np.testing.assert_allclose(touching, six, atol=1e-12)
     gap = slice_profile.axis_matrix(21, 4, 1.5, slice_profile.Parameters(profile="rect", gap_mm=1.5))
     thin = slice_profile.axis_matrix(21, 4, 1.5, slice_profile.Parameters(profile="rect", thickness_mm=4.5))
     np.testing.assert_allclose(gap, thin, atol=1e-12)
-    with pytest.raises(UserError, match="leaves nothing of slices that lie 6 mm apart"):
+    with pytest.raises(UserError, match="is not smaller than the slice spacing of 6 mm"):
         slice_profile.axis_matrix(21, 4, 1.5, slice_profile.Parameters(gap_mm=6.0))
 
 
 @pytest.mark.parametrize("bandwidth", [3.0, 8.0])
-def test_the_profile_of_a_pulse_is_its_fourier_transform(bandwidth):
-    """By the fast Fourier transform of the pulse, whose duration is 1: frequency bandwidth is one thickness."""
+def test_profile_of_pulse_matches_fourier_transform(bandwidth):
+    """Compare with the FFT of a pulse of duration 1, for which the frequency `bandwidth` is one slice thickness."""
     count, length = 4096, 64
     time = (np.arange(count * length) - count * length // 2) / count
     window = np.where(np.abs(time) <= 0.5, 0.54 + 0.46 * np.cos(2 * np.pi * time), 0)
@@ -238,8 +238,8 @@ def test_the_profile_of_a_pulse_is_its_fourier_transform(bandwidth):
 # The Airy pattern
 
 
-def test_the_airy_pattern_is_the_transform_of_a_round_pupil():
-    """Far from the kernel's rim and with small pixels; by Fourier transform of a disc, pixel by pixel."""
+def test_airy_pattern_matches_transform_of_circular_pupil():
+    """Compare with the Fourier transform of a disc, far from the border of the kernel and with small pixels."""
     side, radius = 2048, 64.0
     ticks = np.arange(side) - side // 2
     pupil = np.hypot(*np.meshgrid(ticks, ticks)) <= radius
@@ -254,7 +254,7 @@ def test_the_airy_pattern_is_the_transform_of_a_round_pupil():
     np.testing.assert_allclose(part / part.max(), expected, atol=0.01)
 
 
-def test_a_pixel_holds_the_integral_of_the_pattern_over_it():
+def test_pixel_contains_integral_of_pattern():
     found = airy_psf.kernel((0.4, 0.6))
     middle = [size // 2 for size in found.shape]
 
@@ -270,7 +270,7 @@ def test_a_pixel_holds_the_integral_of_the_pattern_over_it():
     np.testing.assert_allclose(np.array(part) / part[0], np.array(values) / values[0], rtol=5e-3)
 
 
-def test_the_light_within_the_rings_is_that_of_rayleighs_formula():
+def test_encircled_energy_matches_rayleighs_formula():
     kernel = airy_psf.kernel((4.0, 4.0))
     ticks = np.arange(kernel.shape[0]) - kernel.shape[0] // 2
     v = np.hypot(*np.meshgrid(ticks, ticks)) / 4.0
@@ -278,13 +278,13 @@ def test_the_light_within_the_rings_is_that_of_rayleighs_formula():
     def encircled(radius: float) -> float:
         return 1 - special.j0(radius) ** 2 - special.j1(radius) ** 2
 
-    assert encircled(airy_psf.LARGEST_V) == pytest.approx(0.98, abs=0.001)
+    assert encircled(airy_psf.MAX_V) == pytest.approx(0.98, abs=0.001)
     for ring in special.jn_zeros(1, 3):
-        expected = encircled(ring) / encircled(airy_psf.LARGEST_V)
+        expected = encircled(ring) / encircled(airy_psf.MAX_V)
         assert kernel[v <= ring].sum() == pytest.approx(expected, abs=0.005)
 
 
-def test_a_short_sum_of_products_holds_all_but_a_ten_thousandth_of_the_kernel():
+def test_separable_approximation_error_is_below_1e_4():
     kernel = airy_psf.kernel((1.2, 1.2))
     terms = separable_terms(kernel, airy_psf.REMAINDER)
     total = np.sum([np.outer(*pair) for pair in terms], axis=0)
@@ -295,7 +295,7 @@ def test_a_short_sum_of_products_holds_all_but_a_ten_thousandth_of_the_kernel():
     assert np.sum((fewer / fewer.sum() - kernel) ** 2) > 1e-4 * np.sum(kernel**2)
 
 
-def test_the_blur_of_a_plane_is_the_convolution_with_the_kernel():
+def test_plane_terms_match_convolution_with_kernel():
     picture = samples(40, 50)
     parameters = airy_psf.Parameters(numerical_aperture=0.8, wavelength_nm=520.0)
     spacings = (1.6e-4, 2e-4)
@@ -306,7 +306,7 @@ def test_the_blur_of_a_plane_is_the_convolution_with_the_kernel():
     assert np.abs(apply_terms(tuple(pairs), picture) - expected).max() < 0.01 * np.ptp(expected)
 
 
-def test_an_aperture_stays_below_the_refractive_index():
+def test_aperture_must_be_below_refractive_index():
     airy_psf.Parameters(numerical_aperture=1.4, refractive_index=1.52)
     for aperture in (1.4, (0.8, 1.4)):
         with pytest.raises(ValueError, match=r"less than refractive_index, 1\.33"):
@@ -317,13 +317,13 @@ def test_an_aperture_stays_below_the_refractive_index():
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4])
-def test_binning_is_the_mean_over_blocks(factor):
+def test_binning_is_mean_over_blocks(factor):
     line = samples(24)
     found = binning.axis_matrix(24, factor, None, binning.Parameters()) @ line
     np.testing.assert_allclose(found, block_reduce(line, factor, np.mean), atol=1e-12)
 
 
-def test_decimation_picks_the_middle_or_the_mean_of_the_two_middle_ones():
+def test_decimation_samples_cell_centres():
     line = samples(12)
     three, four = (decimation.axis_matrix(12, factor, None, decimation.Parameters()) @ line for factor in (3, 4))
     np.testing.assert_allclose(three, line[1::3])
@@ -331,7 +331,7 @@ def test_decimation_picks_the_middle_or_the_mean_of_the_two_middle_ones():
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4])
-def test_bicubic_reduction_is_that_of_pillow_and_torch_away_from_the_edges(factor):
+def test_bicubic_downsampling_matches_pillow_and_torch_inside(factor):
     picture = samples(48, 60).astype(np.float32)
     pair = [antialiased_bicubic.axis_matrix(size, factor, None, antialiased_bicubic.Parameters()) for size in (48, 60)]
     found = pair[0] @ picture @ pair[1].T
@@ -344,7 +344,7 @@ def test_bicubic_reduction_is_that_of_pillow_and_torch_away_from_the_edges(facto
     np.testing.assert_allclose(found[inside], library[inside], atol=1e-5)
 
 
-def test_bicubic_reduction_mirrors_the_line_at_its_ends():
+def test_bicubic_downsampling_mirrors_ends():
     line = samples(12)
     mirrored = np.concatenate([line[::-1], line, line[::-1]])
     whole = antialiased_bicubic.axis_matrix(36, 2, None, antialiased_bicubic.Parameters()) @ mirrored
@@ -356,7 +356,7 @@ def test_bicubic_reduction_mirrors_the_line_at_its_ends():
 
 
 @pytest.mark.parametrize("size", [1, 3, 9, 40])
-def test_a_blur_mirrors_the_line_at_its_ends_however_short_it_is(size):
+def test_blur_mirrors_ends_of_short_lines(size):
     kernel = samples(11)
     kernel = kernel + kernel[::-1]
     line = samples(size)
@@ -365,11 +365,11 @@ def test_a_blur_mirrors_the_line_at_its_ends_however_short_it_is(size):
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if plugins.load(OPERATORS, name).COARSENS])
-def test_a_ramp_stays_where_it_is(name):
-    """Cell centres: away from the edges, a straight line is sampled where the coarse voxels lie."""
+def test_operators_keep_cell_centres_of_ramp(name):
+    """Away from the borders, a ramp is sampled at the coarse cell centres."""
     parameters = plugins.load(OPERATORS, name).Parameters()
     model = ForwardModel((4, 1), (256, 1), operators=(parameters,))
-    # Half a wave is a ramp in its middle, and periodic, as k-space wants it.
+    # A wave is approximately a ramp at its centre, and periodic as required by k-space.
     wave = np.sin(2 * np.pi * (np.arange(256) - 127.5) / 256)
     expected = np.sin(2 * np.pi * (np.arange(64) * 4 + 1.5 - 127.5) / 256)
     np.testing.assert_allclose(model.coarsen(wave[:, None])[4:-4, 0], expected[4:-4], atol=2e-3)

@@ -13,7 +13,7 @@ from scipy import ndimage
 from pipeline.config.parameters import PhysicalParameters
 from pipeline.errors import UserError
 from pipeline.image.image import Image
-from pipeline.physics.data_consistency import best_weight, correction, degraded_again
+from pipeline.physics.data_consistency import best_weight, correction, degrade_again
 from pipeline.physics.excerpts import excerpt
 from pipeline.physics.forward import ForwardModel, drawn_model
 from pipeline.physics.low_resolution import LowResolutionImage
@@ -60,7 +60,7 @@ MODELS = {
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_the_operator_of_a_patch_gives_what_was_measured_away_from_its_edges(name):
+def test_the_operator_of_a_patch_reproduces_the_measurement_away_from_its_edges(name):
     # Smooth, so that what k-space mixes in from outside the patch is little.
     smooth = ndimage.gaussian_filter(np.random.default_rng(0).random(SHAPE), 3).astype(np.float32)
     patches = batch_of(MODELS[name], smooth)
@@ -71,7 +71,7 @@ def test_the_operator_of_a_patch_gives_what_was_measured_away_from_its_edges(nam
     assert np.abs(found - patches.measured)[inside].max() < 0.15 * spread
 
 
-def test_the_operator_of_every_patch_is_of_its_own_draw():
+def test_every_patch_has_the_operator_of_its_draw():
     patches = batch_of(MODELS["ranges"])
     ((rows, columns),) = patches.operator
     assert rows.shape == columns.shape == (12, 1, 8, 32)
@@ -81,7 +81,7 @@ def test_the_operator_of_every_patch_is_of_its_own_draw():
     np.testing.assert_array_equal(part.operator[0][0], rows[4:8])
 
 
-def test_what_patches_draw_depends_on_seed_and_step_alone():
+def test_patches_depend_on_seed_and_step_alone():
     first, again = (batch_of(MODELS["ranges"]) for _ in range(2))
     np.testing.assert_array_equal(first.measured, again.measured)
     np.testing.assert_array_equal(first.operator[0][0], again.operator[0][0])
@@ -101,7 +101,7 @@ def test_patches_of_several_draws_may_have_different_numbers_of_terms():
     np.testing.assert_allclose(total.numpy(), 1, rtol=1e-5)
 
 
-def test_rows_and_columns_are_exchanged_only_where_they_are_alike():
+def test_patches_are_transposed_only_if_rows_and_columns_are_alike():
     """A bright line along one axis shows how a patch was turned."""
     line = np.zeros(SHAPE, dtype=np.float32)
     line[:, ::4] = 1
@@ -123,7 +123,7 @@ def test_thick_slices_are_restored_along_columns():
     assert np.corrcoef(means.ravel(), patches.measured.ravel())[0, 1] > 0.95
 
 
-def test_what_lies_beside_a_thick_slice_is_part_of_its_measurement():
+def test_neighbouring_slices_contribute_to_a_thick_slice():
     """In-plane work on thick slices: the reference is one thin slice, the measurement mixes its neighbours in."""
     data = np.zeros(SHAPE, dtype=np.float32)
     data[:, :, ::2] = 1  # every second slice is bright
@@ -137,7 +137,7 @@ def test_axes_of_different_factors_are_refused():
         batch_of(a_model((binning.Parameters(),), (4, 4, 2)))
 
 
-def test_lines_of_a_scan_are_the_same_axis_in_all_patches():
+def test_scan_lines_have_the_same_axis_in_all_patches():
     model = replace(MODELS["k-space"], noise="electron", noise_parameters=electron.Parameters(jitter_pixels=1.0))
     ramp = np.broadcast_to(np.arange(SHAPE[0], dtype=np.float32)[:, None, None] / SHAPE[0], SHAPE).copy()
     patches = batch_of(model, ramp, batch_size=24)
@@ -160,35 +160,35 @@ def test_shading_changes_reference_and_measurement_alike():
 # Excerpts
 
 
-def an_excerpt(model: ForwardModel, most: int = 3) -> Any:
+def an_excerpt(model: ForwardModel, max_slices: int = 3) -> Any:
     data = synthetic_head(SHAPE, seed=4) / np.float32(1000)
     facts = {"slice_axis": 2, "foreground_slices": list(range(6, 30))}
     reference = described(Image(data, np.eye(4), masks={"foreground": data > 0.1}), **facts)
-    lr = LowResolutionImage(model.measure(data), np.eye(4), forward_model=model)
-    return excerpt(reference, lr, most)
+    lr = LowResolutionImage(model.simulate(data), np.eye(4), forward_model=model)
+    return excerpt(reference, lr, max_slices)
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_an_excerpt_holds_what_was_measured_of_its_slices(name):
+def test_an_excerpt_contains_the_measurement_of_its_slices(name):
     one = an_excerpt(MODELS[name])
     axis = one.slice_axis
-    assert one.measured.shape[axis] == one.reference.data.shape[axis] == 3
-    assert one.measured.shape == one.model.lr_shape
-    np.testing.assert_allclose(one.noiseless, one.measured, atol=1e-6)
-    np.testing.assert_array_equal(one.at_noise(0.0).measured, one.noiseless)
+    assert one.lr.shape[axis] == one.reference.data.shape[axis] == 3
+    assert one.lr.shape == one.model.lr_shape
+    np.testing.assert_allclose(one.noiseless, one.lr, atol=1e-6)
+    np.testing.assert_array_equal(one.with_noise_level(0.0).lr, one.noiseless)
 
 
 def test_an_excerpt_of_thick_slices_cuts_through_them():
     one = an_excerpt(MODELS["across slices"])
     assert one.slice_axis == 0
     assert one.reference.data.shape == (3, 44, 36)
-    assert one.measured.shape == (3, 44, 9)
+    assert one.lr.shape == (3, 44, 9)
 
 
-def test_a_blur_across_the_slices_of_an_excerpt_is_not_asked_for_again():
+def test_blur_across_the_slices_of_an_excerpt_is_not_applied_again():
     one = an_excerpt(a_model(THICK))
     # The excerpt's own model knows the three slices alone; what differs is what the neighbours mixed in.
-    mixed = np.abs(degraded_again(np.asarray(one.reference.data), one.model) - one.measured)
+    mixed = np.abs(degrade_again(np.asarray(one.reference.data), one.model) - one.lr)
     assert 0.001 < mixed.mean() < 0.1
     assert one.model.terms[0][2] is None
 
@@ -197,21 +197,21 @@ def test_a_blur_across_the_slices_of_an_excerpt_is_not_asked_for_again():
 
 
 @pytest.mark.parametrize("name", ["several terms", "anisotropic", "across slices"])
-def test_the_correction_brings_a_blurred_result_nearer_to_the_reference(name):
-    one = an_excerpt(MODELS[name], most=4)
+def test_data_consistency_improves_a_blurred_result(name):
+    one = an_excerpt(MODELS[name], max_slices=4)
     reference = np.asarray(one.reference.data)
     widths = [0 if factor == 1 else 4 for factor in one.model.factors]
     blurred = np.asarray(ndimage.gaussian_filter(reference, widths), dtype=np.float32)
     share = best_weight(blurred, one)
     assert 0.5 < share <= 1
-    corrected = blurred + share * correction(blurred, one.measured, one.model)[tuple(map(slice, reference.shape))]
+    corrected = blurred + share * correction(blurred, one.lr, one.model)[tuple(map(slice, reference.shape))]
     assert np.mean((corrected - reference) ** 2) < 0.8 * np.mean((blurred - reference) ** 2)
 
 
-def test_what_a_wide_blur_has_taken_away_is_not_put_back_from_noise():
+def test_data_consistency_does_not_amplify_noise_of_a_wide_blur():
     wide = a_model((gaussian_psf.Parameters(fwhm_mm=12.0), binning.Parameters()))
-    one = replace(an_excerpt(wide), model=replace(an_excerpt(wide).model, noise="gaussian")).at_noise(0.01)
+    one = replace(an_excerpt(wide), model=replace(an_excerpt(wide).model, noise="gaussian")).with_noise_level(0.01)
     reference = np.asarray(one.reference.data)
-    added = correction(reference, one.measured, one.model)
+    added = correction(reference, one.lr, one.model)
     # A bare pseudo-inverse would put the noise back many hundred times as strong.
     assert added.std() < 0.05

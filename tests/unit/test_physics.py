@@ -1,4 +1,4 @@
-"""Forward models against independent computations."""
+"""Test forward models against independent computations."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def axis_matrix(size: int, factor: int) -> np.ndarray:
 
 
 def trigonometric_sum(samples: np.ndarray, factor: int) -> np.ndarray:
-    """The band-limited function through the samples, cut at the coarse Nyquist frequency, at the cell centres.
+    """Evaluate the trigonometric interpolant, truncated at the coarse Nyquist frequency, at the cell centres.
 
     A direct sum over frequencies of both signs with coefficients from torch; a frequency on the edge counts half.
     """
@@ -59,25 +59,25 @@ def trigonometric_sum(samples: np.ndarray, factor: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("size", "factor"), SIZES)
-def test_truncation_is_the_trigonometric_sum_at_the_cell_centres(size: int, factor: int) -> None:
+def test_truncation_matches_trigonometric_sum_at_cell_centres(size: int, factor: int) -> None:
     samples = np.random.default_rng(size).standard_normal(size)
     np.testing.assert_allclose(axis_matrix(size, factor) @ samples, trigonometric_sum(samples, factor), atol=1e-12)
 
 
 @pytest.mark.parametrize(("size", "factor"), SIZES)
-def test_truncation_keeps_constants_and_the_mean(size: int, factor: int) -> None:
+def test_truncation_preserves_constants_and_mean(size: int, factor: int) -> None:
     matrix = axis_matrix(size, factor)
     np.testing.assert_allclose(matrix.sum(axis=1), 1, atol=1e-12)
     np.testing.assert_allclose(matrix.mean(axis=0), 1 / size, atol=1e-12)
 
 
 @pytest.mark.parametrize(("size", "factor"), SIZES)
-def test_truncation_of_a_mirrored_line_is_the_mirrored_truncation(size: int, factor: int) -> None:
+def test_truncation_commutes_with_reflection(size: int, factor: int) -> None:
     matrix = axis_matrix(size, factor)
     np.testing.assert_allclose(matrix[::-1, ::-1], matrix, atol=1e-12)
 
 
-def test_a_slow_wave_is_sampled_exactly_and_a_fast_one_vanishes() -> None:
+def test_low_frequency_is_sampled_exactly_and_high_frequency_removed() -> None:
     size, factor = 64, 4
     positions, centres = np.arange(size), np.arange(16) * 4 + 1.5
     slow, fast = (lambda x: np.cos(2 * np.pi * 5 * x / size + 0.3)), (lambda x: np.cos(2 * np.pi * 11 * x / size))
@@ -86,14 +86,14 @@ def test_a_slow_wave_is_sampled_exactly_and_a_fast_one_vanishes() -> None:
     np.testing.assert_allclose(matrix @ fast(positions), 0, atol=1e-12)
 
 
-def test_axes_are_coarsened_independently_of_each_other() -> None:
+def test_axes_are_coarsened_independently() -> None:
     data = np.random.default_rng(0).standard_normal((8, 9, 10))
     matrices = (axis_matrix(8, 4), None, axis_matrix(10, 2))
     expected = np.einsum("ai,bk,ijk->ajb", matrices[0], matrices[2], data)
     np.testing.assert_allclose(apply_along_axes(matrices, data), expected, atol=1e-12)
 
 
-def test_sizes_that_a_factor_does_not_divide_are_padded_at_the_high_end_and_cropped_again() -> None:
+def test_indivisible_sizes_are_padded_at_high_end_and_cropped() -> None:
     data = np.arange(2 * 5 * 7).reshape(2, 5, 7)
     padded = pad_to_multiple(data, (1, 4, 3))
     assert padded.shape == (2, 8, 9)
@@ -102,7 +102,7 @@ def test_sizes_that_a_factor_does_not_divide_are_padded_at_the_high_end_and_crop
     np.testing.assert_array_equal(crop_to(padded, data.shape), data)
 
 
-def test_affines_of_both_grids_follow_the_definition() -> None:
+def test_affines_of_coarse_and_fine_grids() -> None:
     affine = np.array([[0, -2.0, 0, 5], [1.5, 0, 0.1, -7], [0, 0, 3, 11], [0, 0, 0, 1]])
     coarse = coarse_affine(affine, (4, 1, 3))
     for index in np.ndindex(2, 2, 2):
@@ -131,37 +131,37 @@ MODELS = {
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_model_rebuilt_from_its_json_measures_the_same(name: str) -> None:
+def test_model_rebuilt_from_json_gives_identical_result(name: str) -> None:
     model = MODELS[name]
     again = ForwardModel.from_json(json.loads(json.dumps(model.to_json())))
     data = np.random.default_rng(0).random((9, 8, 3))
     assert again == model
-    np.testing.assert_array_equal(again.measure(data), model.measure(data))
-    assert model.measure(data).shape == model.lr_shape == coarse_shape((9, 8, 3), model.factors)
-    assert model.measure(data).dtype == np.float32
+    np.testing.assert_array_equal(again.simulate(data), model.simulate(data))
+    assert model.simulate(data).shape == model.lr_shape == coarse_shape((9, 8, 3), model.factors)
+    assert model.simulate(data).dtype == np.float32
 
 
-def test_noise_hangs_on_the_seed_and_the_name_of_the_volume_alone() -> None:
+def test_noise_depends_only_on_seed_and_volume_name() -> None:
     data = np.zeros((9, 8, 3))
-    assert not np.array_equal(a_model(seed=1).measure(data), a_model(seed=2).measure(data))
+    assert not np.array_equal(a_model(seed=1).simulate(data), a_model(seed=2).simulate(data))
     seeds = {volume_seed(root, name) for root in (0, 1) for name in ("a", "b")}
     assert len(seeds) == 4
     assert volume_seed(2026, "mni152") == volume_seed(2026, "mni152") < 2**32
 
 
-def test_without_noise_the_measurement_is_the_operator_alone() -> None:
+def test_simulation_without_noise_is_linear_operator() -> None:
     data = np.random.default_rng(0).random((9, 8, 3))
     model = a_model(noise="none")
-    np.testing.assert_array_equal(model.measure(data), model.coarsen(data))
+    np.testing.assert_array_equal(model.simulate(data), model.coarsen(data))
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_every_model_keeps_constants(name: str) -> None:
+def test_every_model_preserves_constants(name: str) -> None:
     np.testing.assert_allclose(MODELS[name].coarsen(np.full((9, 8, 3), 0.7)), 0.7, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_one_slice_is_that_of_the_whole_volume(name: str) -> None:
+def test_slice_equals_slice_of_whole_volume(name: str) -> None:
     model = MODELS[name]
     data = np.random.default_rng(0).random((9, 8, 3))
     axis = cuts(model.factors, model.slice_axis)[0].normal
@@ -170,7 +170,7 @@ def test_one_slice_is_that_of_the_whole_volume(name: str) -> None:
     np.testing.assert_allclose(model.coarsen_slices(data, axis, chosen), expected, atol=1e-6)
 
 
-def test_steps_are_applied_in_their_order() -> None:
+def test_operators_are_applied_in_order() -> None:
     blur, cut = gaussian_psf.Parameters(fwhm_voxels=3.0), kspace_truncation.Parameters()
     data = np.random.default_rng(0).random((12, 8, 2))
     first = gaussian_psf.axis_matrix(12, 2, None, blur), gaussian_psf.axis_matrix(8, 2, None, blur)
@@ -178,14 +178,14 @@ def test_steps_are_applied_in_their_order() -> None:
     expected = np.einsum("ai,bj,ijk->abk", axis_matrix(12, 2), axis_matrix(8, 2), blurred)
     found = a_model(operators=(blur, cut), hr_shape=(12, 8, 2)).coarsen(data)
     np.testing.assert_allclose(found, expected, atol=1e-6)
-    # After the coarsening the grid is another, so that three voxels are six.
+    # On the coarsened grid, three voxels correspond to six fine voxels.
     later = a_model(operators=(cut, blur), hr_shape=(12, 8, 2)).coarsen(data)
     coarse = np.einsum("ai,bj,ijk->abk", axis_matrix(12, 2), axis_matrix(8, 2), data)
     expected = np.einsum("ai,bj,ijk->abk", *(gaussian_psf.axis_matrix(size, 1, None, blur) for size in (6, 4)), coarse)
     np.testing.assert_allclose(later, expected, atol=1e-6)
 
 
-def test_a_length_counts_in_the_voxels_that_there_are() -> None:
+def test_lengths_are_converted_with_current_voxel_size() -> None:
     blur = gaussian_psf.Parameters(fwhm_mm=3.0)
     data = np.random.default_rng(0).random((24, 24, 2))
     model = a_model(operators=(blur, binning.Parameters()), hr_shape=(24, 24, 2), spacing_mm=(1.0, 1.5, 5.0))
@@ -197,15 +197,15 @@ def test_a_length_counts_in_the_voxels_that_there_are() -> None:
     )
 
 
-def test_an_image_without_a_voxel_size_is_refused_where_a_length_is_needed() -> None:
+def test_lengths_require_voxel_size() -> None:
     model = a_model(operators=(gaussian_psf.Parameters(fwhm_um=3.0), binning.Parameters()))
     with pytest.raises(UserError, match=r"gaussian_psf\.fwhm_um is a length.*voxel_um"):
         model.coarsen(np.zeros((9, 8, 3)))
 
 
 @pytest.mark.parametrize("steps", [(), (THICK,), (binning.Parameters(), kspace_truncation.Parameters())])
-def test_exactly_one_step_coarsens(steps: tuple) -> None:
-    with pytest.raises(UserError, match="exactly one step"):
+def test_exactly_one_operator_must_coarsen(steps: tuple) -> None:
+    with pytest.raises(UserError, match="exactly one operator"):
         _ = a_model(operators=steps, spacing_mm=(1.0, 1.0, 1.0)).terms
 
 
@@ -218,7 +218,7 @@ def ranged(seed: int) -> ForwardModel:
     return drawn_model((2, 2, 1), (9, 8, 3), 0.1, seed, steps, noise, 2, (1.0, 1.0, 1.0))
 
 
-def test_a_volume_has_one_draw_that_its_json_records_with_the_ranges() -> None:
+def test_parameters_are_drawn_once_per_volume_and_recorded_with_ranges() -> None:
     models = [ranged(seed) for seed in range(50)]
     widths = np.array([model.operators[0].thickness_mm for model in models])  # pyright: ignore[reportAttributeAccessIssue]
     assert 2 <= widths.min() < 2.5
@@ -230,7 +230,7 @@ def test_a_volume_has_one_draw_that_its_json_records_with_the_ranges() -> None:
     assert again.to_json()["operator_ranges"][0]["thickness_mm"] == [2.0, 6.0]
 
 
-def test_patches_can_draw_anew_what_a_volume_has_drawn_once() -> None:
+def test_parameters_can_be_redrawn_for_patches() -> None:
     model = ranged(0)
     others = [model.redrawn(np.random.default_rng(seed)) for seed in (1, 1, 2)]
     assert others[0] == others[1]
@@ -239,7 +239,7 @@ def test_patches_can_draw_anew_what_a_volume_has_drawn_once() -> None:
     assert a_model().redrawn(np.random.default_rng(0)) == a_model()
 
 
-# From the configuration
+# Configuration
 
 
 def an_image(unit: str = "mm", slice_axis: int = 2) -> Image:
@@ -252,7 +252,7 @@ def an_image(unit: str = "mm", slice_axis: int = 2) -> Image:
     ("direction", "expected"),
     [("in_plane", (2, 1, 2)), ("through_plane", (1, 2, 1)), ("isotropic", (2, 2, 2))],
 )
-def test_the_direction_says_which_axes_become_coarser(direction: str, expected: tuple[int, ...]) -> None:
+def test_direction_selects_coarsened_axes(direction: str, expected: tuple[int, ...]) -> None:
     image = an_image(slice_axis=1)
     model = forward_model(image, Degrade.model_validate({"direction": direction, "factor": 2, "noise": "none"}), 0)
     assert model.factors == expected
@@ -261,7 +261,7 @@ def test_the_direction_says_which_axes_become_coarser(direction: str, expected: 
     np.testing.assert_allclose(low.spacing, np.multiply([0.5, 1.0, 2.0], expected))
 
 
-def test_the_size_of_the_voxels_goes_into_the_model() -> None:
+def test_model_records_voxel_size() -> None:
     assert forward_model(an_image("mm"), Degrade(), 0).spacing_mm == (0.5, 1.0, 2.0)
     assert forward_model(an_image("um"), Degrade(), 0).spacing_mm == pytest.approx((5e-4, 1e-3, 2e-3))
     assert forward_model(an_image("pixel"), Degrade(), 0).spacing_mm is None
@@ -304,7 +304,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("kind", WRONG)
-def test_a_wrong_forward_model_is_refused_in_words(kind: str) -> None:
+def test_invalid_forward_model_is_reported(kind: str) -> None:
     values, expected = WRONG[kind]
     with pytest.raises(UserError) as caught:
         read_run(configuration(degrade=values))
@@ -314,7 +314,7 @@ def test_a_wrong_forward_model_is_refused_in_words(kind: str) -> None:
         assert part in message
 
 
-def test_the_configuration_is_checked_where_numpy_is_absent() -> None:
+def test_configuration_is_validated_without_numpy() -> None:
     code = (
         "import sys; sys.modules.update(dict.fromkeys(('numpy', 'scipy', 'torch')))\n"
         "from pipeline.config.load import read_section\n"
@@ -326,21 +326,22 @@ def test_the_configuration_is_checked_where_numpy_is_absent() -> None:
     assert done.stdout.strip() == "electron"
 
 
-def test_the_model_is_told_in_words_with_units() -> None:
+def test_description_of_model_contains_units() -> None:
     settings = Degrade(operators=(THICK, kspace_truncation.Parameters(window="hamming")), noise_sigma=0.03)
     words = forward_model(an_image(), settings, 0).describe()
     assert words == (
-        "Gaussian slice profile, full width at half maximum 3 mm, then k-space truncation, Hamming window by 4 x 4 x 1 "
-        "along the axes x, y and z, then Rician noise with a standard deviation of 3.0% of the normalised range"
+        "Gaussian slice profile with a full width at half maximum of 3 mm, then k-space truncation, Hamming window by "
+        "4 x 4 x 1 along the axes x, y and z, "
+        "then Rician noise with a standard deviation of 3.0% of the normalised range"
     )
     assert ForwardModel((2, 2), (4, 4), "none").describe().endswith("without noise")
 
 
-# As an operator of torch
+# PyTorch operator
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_torch_gives_what_numpy_gives(name: str) -> None:
+def test_torch_operator_matches_numpy(name: str) -> None:
     model = MODELS[name]
     shape = tuple(size * factor for size, factor in zip(model.lr_shape, model.factors, strict=True))
     data = np.random.default_rng(0).random(shape)
@@ -350,7 +351,7 @@ def test_torch_gives_what_numpy_gives(name: str) -> None:
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_gradients_flow_through_the_operator() -> None:
+def test_torch_operator_is_differentiable() -> None:
     model = replace(MODELS["microscope"], hr_shape=(6, 8), factors=(2, 2), spacing_mm=(2e-4, 3e-4))
     assert len(model.terms) > 1
     operator = as_torch(model.terms, dtype=torch.float64)
@@ -358,7 +359,7 @@ def test_gradients_flow_through_the_operator() -> None:
     assert torch.autograd.gradcheck(operator, (image,))
 
 
-def test_every_image_of_a_batch_may_have_its_own_operator() -> None:
+def test_images_of_batch_may_have_different_operators() -> None:
     matrices = [np.random.default_rng(seed).random((2, 3, 6)) for seed in (0, 1)]
     images = torch.rand(2, 1, 6, 6, generator=torch.Generator().manual_seed(0))
     operator = as_torch([(np.stack([m[0] for m in matrices])[:, None], np.stack([m[1] for m in matrices])[:, None])])
@@ -368,28 +369,28 @@ def test_every_image_of_a_batch_may_have_its_own_operator() -> None:
         np.testing.assert_allclose(operator(images)[index, 0].numpy(), expected, rtol=1e-5)
 
 
-def test_half_precision_is_no_reason_to_sum_coarsely() -> None:
+def test_torch_operator_uses_full_precision_under_autocast() -> None:
     operator = as_torch(a_model(hr_shape=(64, 64), factors=(4, 4)).terms)
     image = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(operator(image), operator(image.float()))
 
 
-# Slices that show what was lost
+# Slice orientations
 
 
-def test_thick_slices_are_cut_through_along_both_other_axes() -> None:
+def test_orientations_of_slices() -> None:
     assert cuts((4, 4, 1), 2) == ((2, 0, 1),)
     assert cuts((1, 4, 1), 1) == ((0, 2, 1), (2, 0, 1))
     assert cuts((4, 4, 4), 2) == ((2, 0, 1), (0, 1, 2), (1, 0, 2))
-    with pytest.raises(UserError, match="by one"):
+    with pytest.raises(UserError, match="single factor"):
         cuts((4, 4, 2), 2)
 
 
 # Shading
 
 
-def test_a_field_is_smooth_and_no_stronger_than_it_may_be() -> None:
+def test_bias_field_is_smooth_and_bounded() -> None:
     for seed in range(20):
         found = draw_field((40, 50), 0.4, np.random.default_rng(seed))
         assert found.dtype == np.float32
@@ -399,8 +400,8 @@ def test_a_field_is_smooth_and_no_stronger_than_it_may_be() -> None:
     assert max(1 - strongest.min(), 1 - 1 / strongest.max()) == pytest.approx(0.4, abs=1e-6)
 
 
-def test_a_field_is_that_of_torchio() -> None:
-    """TorchIO's random bias field is the exponential of a polynomial as well, over coordinates from -1 to 1."""
+def test_bias_field_matches_torchio() -> None:
+    """TorchIO's random bias field is also the exponential of a polynomial in coordinates from -1 to 1."""
     values = np.random.default_rng(0).uniform(-0.3, 0.3, (ORDER + 1, ORDER + 1))
     powers = [(i, j, k) for i in range(4) for j in range(4 - i) for k in range(4 - i - j)]
     coefficients = np.zeros_like(values)

@@ -16,11 +16,13 @@ from pipeline.image.normalisation import normalise
 from pipeline.image.plane import slicing_of
 from pipeline.physics.degradation import degrade, forward_model
 from pipeline.physics.noise import none
+from pipeline.provenance.record import Provenance, VolumeRecord
 from pipeline.reporting.literature import Bibliography
 from pipeline.reporting.methods_text import describe_degradations, describe_extraction
 from pipeline.training.patches import PatchSampler, TrainingVolume
 from tests.helpers import described, extract, ras_affine, synthetic_head, write_nifti
 from tests.image_files import write_series
+from tests.provenance import provenance, volume_record
 from tests.small_training import tiny_recipe
 
 AXES = {"sagittal": 0, "coronal": 1, "axial": 2}
@@ -152,16 +154,13 @@ def test_one_training_takes_volumes_of_different_planes(tmp_path):
     assert np.abs(again - batch.measured)[inside].mean() < 0.05 * batch.measured.std()
 
 
-def record_of(*volumes: dict[str, Any]) -> dict[str, Any]:
-    extraction = {**Extract().model_dump(), "plane": "auto"}
-    common = {"offset_percentile": 0.1, "scale_percentile": 99.9, "shape": [1, 1, 1]}
-    degradation = Degrade().model_dump(mode="json")
-    return {"config": {"extract": extraction, "degrade": degradation}, "volumes": [{**common, **v} for v in volumes]}
+def record_of(*volumes: VolumeRecord) -> Provenance:
+    return provenance({"extract": {"plane": "auto"}}, volumes=volumes)
 
 
 def test_pages_say_which_planes_there_are_and_why():
-    thick = {"id": "a", "plane": "sagittal", "plane_reason": "voxels are longer"}
-    even = {"id": "b", "plane": "axial", "plane_reason": "none is"}
+    thick = volume_record(id="a", plane="sagittal", plane_reason="voxels are longer")
+    even = volume_record(id="b", plane="axial", plane_reason="none is")
     one = record_of(thick)
     assert "Slices are sagittal, since voxels are longer." in describe_extraction(one, Bibliography()).text
     assert "Sagittal slices with at least" in describe_extraction(one, Bibliography()).text

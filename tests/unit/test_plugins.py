@@ -19,7 +19,7 @@ PACKAGES = {
 }
 
 
-@pytest.mark.parametrize("constant", ["NEEDS_FEATURES", "NEEDS_LR", "OF_ONE_PROPERTY", "TITLE"])
+@pytest.mark.parametrize("constant", ["NEEDS_FEATURES", "NEEDS_LR", "SINGLE_PROPERTY", "TITLE"])
 def test_a_constant_is_read_without_importing(constant: str) -> None:
     for name in plugins.names("pipeline.metrics"):
         module = plugins.load("pipeline.metrics", name)

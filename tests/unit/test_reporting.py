@@ -16,11 +16,11 @@ from PIL import Image as PillowImage
 from pipeline.config.volumes import Volume
 from pipeline.formats.io.container import read_image
 from pipeline.image.slices import evenly_spaced
-from pipeline.physics.forward import noise_in_words
+from pipeline.physics.forward import describe_noise
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.physics.noise import none, rician
 from pipeline.provenance.environment import git_state, package_versions
-from pipeline.provenance.record import gaps
+from pipeline.provenance.record import find_gaps
 from pipeline.reporting.figures.gallery import error_scale, repeat_voxels
 from pipeline.reporting.figures.lines import Line, draw_lines
 from pipeline.reporting.figures.slices import (
@@ -39,7 +39,7 @@ from pipeline.reporting.figures.slices import (
 from pipeline.reporting.literature import Bibliography
 from pipeline.reporting.methods_text import region_text
 from pipeline.reporting.metric_table import Column, split_table
-from pipeline.reporting.run_record import gap_of, read_model, read_run_record
+from pipeline.reporting.run_record import read_model, read_run_record
 from pipeline.reporting.templates import cited, linked, render
 from pipeline.reporting.titles import SPLIT_ORDER, in_order, method_title, split_claim
 from pipeline.reporting.verdict import Verdict, verdict
@@ -47,6 +47,7 @@ from pipeline.reporting.volume_metrics import volume_numbers
 from pipeline.steps.__main__ import main
 from pipeline.tables.summary import SUMMARY
 from tests.helpers import Tags, run_step, the_message
+from tests.provenance import provenance
 from tests.report_run import BLOCKS, HOSTILE, index_command, make_run, provenance_command, report_command, write_report
 
 PSNR = Column("psnr", "foreground", "PSNR", "dB", 2, True, "bicubic")
@@ -365,8 +366,8 @@ def test_every_split_says_what_it_can_prove():
 
 
 def test_no_noise_is_told_as_such():
-    assert noise_in_words(none.Parameters(), 0.02) == "without noise"
-    assert "Rician" in noise_in_words(rician.Parameters(), 0.02)
+    assert describe_noise(none.Parameters(), 0.02) == "without noise"
+    assert "Rician" in describe_noise(rician.Parameters(), 0.02)
 
 
 # Provenance
@@ -374,10 +375,11 @@ def test_no_noise_is_told_as_such():
 
 def test_gaps_are_counted_between_blocks_of_one_head_in_different_splits():
     volumes = [Volume.model_validate_json(json.dumps(entry)) for entry in BLOCKS]
-    found = {(gap["one"], gap["other"]): gap["slices"] for gap in gaps(volumes)}
+    found = {(gap.one, gap.other): gap.slices for gap in find_gaps(volumes)}
     assert found == {("low", "mid"): 10, ("low", "block"): 25, ("mid", "block"): 9}
-    assert gap_of({"gaps": gaps(volumes)}, "block") == 25
-    assert gap_of({"gaps": gaps(volumes)}, "other") is None
+    record = provenance(gaps=tuple(find_gaps(volumes)))
+    assert record.gap_to_training("block") == 25
+    assert record.gap_to_training("other") is None
 
 
 def test_the_record_is_complete_and_the_same_each_time(run):
@@ -419,12 +421,12 @@ def test_the_commit_is_of_the_checkout_itself(tmp_path):
     git("commit", "-m", "x")
     state = git_state(tmp_path)
     assert state is not None
-    assert re.fullmatch("[0-9a-f]{40}", state["commit"])
-    assert state["changed"] is False
+    assert re.fullmatch("[0-9a-f]{40}", state.commit)
+    assert not state.changed
     (tmp_path / "my_notes.txt").write_text("not code")
     assert git_state(tmp_path) == state
     (tmp_path / "pipeline/a.py").write_text("2")
-    assert git_state(tmp_path) == {**state, "changed": True}
+    assert git_state(tmp_path) == state.model_copy(update={"changed": True})
     assert git_state(tmp_path / "pipeline") is None
 
 

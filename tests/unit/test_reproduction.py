@@ -2,50 +2,47 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from pipeline.config.run import Run
+from pipeline.config.sources import LocalSource
 from pipeline.errors import UserError
 from pipeline.files import read_json, write_json
 from pipeline.provenance.crate import crate, file_entity
+from pipeline.provenance.environment import GitState
 from pipeline.provenance.outputs import ADDED, DIFFERENT, IDENTICAL, MISSING, compare, counts
-from pipeline.provenance.reproduction import changes_since, differences, prepare_folder, repeatable_config
+from pipeline.provenance.record import Provenance, SourceRecord, config_to_json, read_provenance
+from pipeline.provenance.reproduction import changes_since, differences, prepare_folder
 from tests.helpers import run_command, the_message
+from tests.provenance import provenance
 
-RECORD: dict[str, Any] = {
-    "brainsr": "0.1.0",
-    "git": {"commit": "a" * 40, "changed": False},
-    "packages": {"numpy": "2.4.6", "torch": "2.13.0"},
-    "platform": {"system": "Linux", "release": "6", "machine": "x86_64", "python": "3.11.7"},
-    "config": {
-        "run": "small",
-        "infer": {"deliver": "brainsr"},
-        "datasets": [{"kind": "glob"}],
-        "sources": {
-            "mine": {"kind": "local", "path": "my data/one.nii.gz"},
-            "theirs": {"kind": "local", "path": "../two.nii.gz"},
-            "far": {"kind": "package"},
-        },
+CONFIG = {
+    "datasets": [{"kind": "glob", "pattern": "*.nii.gz", "subject": "sub-.."}],
+    "sources": {
+        "mine": {"kind": "local", "path": "my data/one.nii.gz"},
+        "theirs": {"kind": "local", "path": "../two.nii.gz"},
+        "far": {"kind": "http", "url": "https://example.org/far.nii", "sha256": None},
     },
-    "volumes": [{"id": "one"}],
-    "sources": [
-        {
-            **dict.fromkeys(("title", "citation", "version")),
-            "name": "mine",
-            "licence": "CC0",
-            "sha256": "b" * 64,
-            "used_for": ["one"],
-        }
-    ],
 }
+SOURCE = SourceRecord(
+    name="mine",
+    kind="local",
+    path="my data/one.nii.gz",
+    licence="CC0",
+    sha256="b" * 64,
+    downloaded_sha256="b" * 64,
+    size_bytes=1,
+    network=None,
+    used_for=("one",),
+)
+RECORD = provenance(CONFIG, brainsr="0.1.0", sources=(SOURCE,))
 
 
-def write_run(project: Path, record: dict[str, Any] = RECORD) -> Path:
+def write_run(project: Path, record: Provenance = RECORD) -> Path:
     """Write some outputs of a run and return its folder."""
     results = project / "results/small"
     files = {
@@ -61,8 +58,14 @@ def write_run(project: Path, record: dict[str, Any] = RECORD) -> Path:
         path = results / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    write_json(results / "provenance.json", record)
+    record.write(results / "provenance.json")
     return results
+
+
+def local_path(config: Run, source: str) -> str:
+    found = config.sources[source]
+    assert isinstance(found, LocalSource)
+    return found.path
 
 
 @pytest.fixture
@@ -79,12 +82,12 @@ def project(tmp_path: Path) -> Path:
 def test_a_repetition_finds_downloads_and_own_files_where_the_run_found_them(project, tmp_path):
     again = tmp_path / "again"
     config = prepare_folder(project / "results/small", again)
-    assert read_json(again / "config.json") == config
-    assert config["datasets"] == []
+    assert read_json(again / "config.json") == config_to_json(config)
+    assert config.datasets == ()
     assert (again / "resources/mine/one.nii.gz").read_text() == "x"
-    assert (again / config["sources"]["mine"]["path"]).read_text() == "x"
-    assert config["sources"]["mine"]["path"] == "my data/one.nii.gz"
-    assert Path(config["sources"]["theirs"]["path"]).read_text() == "x"
+    assert (again / local_path(config, "mine")).read_text() == "x"
+    assert local_path(config, "mine") == "my data/one.nii.gz"
+    assert Path(local_path(config, "theirs")).read_text() == "x"
     # A link that is younger than its file would make Snakemake fetch the file again, for the run that is repeated too.
     assert (again / "my data").lstat().st_mtime_ns == 10**18
 
@@ -104,7 +107,7 @@ def compared(project: Path, again: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_changes_since_a_run_are_listed():
-    changes = "\n".join(changes_since({**RECORD, "packages": {"torch": "0.1"}}))
+    changes = "\n".join(changes_since(RECORD.model_copy(update={"packages": {"torch": "0.1"}})))
     assert f"git commit: {'a' * 40} then" in changes
     assert "torch: 0.1 then" in changes
 
@@ -115,13 +118,15 @@ def test_a_run_without_a_record_is_refused(tmp_path):
 
 
 def test_records_differ_in_code_packages_machine_and_data():
-    assert list(differences(RECORD, copy.deepcopy(RECORD))) == []
-    other = copy.deepcopy(RECORD)
-    other["git"] = {"commit": "c" * 40, "changed": True}
-    other["packages"]["numpy"] = "1.0"
-    del other["packages"]["torch"]
-    other["platform"]["python"] = "3.12.0"
-    other["sources"][0]["sha256"] = "d" * 64
+    assert list(differences(RECORD, RECORD)) == []
+    other = RECORD.model_copy(
+        update={
+            "git": GitState(commit="c" * 40, changed=True),
+            "packages": {"numpy": "1.0"},
+            "platform": RECORD.platform.model_copy(update={"python": "3.12.0"}),
+            "sources": (SOURCE.model_copy(update={"sha256": "d" * 64}),),
+        }
+    )
     told = "\n".join(differences(RECORD, other))
     for part in (
         f"git commit: {'a' * 40} then, {'c' * 40} now",
@@ -167,7 +172,7 @@ def test_one_changed_byte_one_missing_and_one_new_file_are_found(project, tmp_pa
 
 def test_a_folder_without_results_is_no_equal_run(tmp_path):
     for name in ("one", "other"):
-        write_json(tmp_path / name / "results/small/provenance.json", RECORD)
+        RECORD.write(tmp_path / name / "results/small/provenance.json")
     message = the_message(compared(tmp_path / "one", tmp_path / "other/results/small"))
     assert "Has the run finished?" in message
 
@@ -187,7 +192,11 @@ def test_a_crate_names_what_went_in_and_what_came_out():
     assert mentioned == {"config.json", "sr/a%20b.nii.gz", "logs/"}
 
 
-def test_the_configuration_of_a_record_is_left_as_it_was():
-    before = copy.deepcopy(RECORD)
-    assert repeatable_config(RECORD)["datasets"] == []
-    assert before == RECORD
+def test_the_record_of_another_version_is_refused_with_its_first_mistake(project):
+    path = project / "results/small/provenance.json"
+    assert read_provenance(path) == RECORD
+    values = read_json(path)
+    values["config"]["infer"]["deliverable"] = "bicubic"
+    write_json(path, values)
+    with pytest.raises(UserError, match=r"provenance\.json.*config\.infer\.deliverable: unknown key"):
+        read_provenance(path)

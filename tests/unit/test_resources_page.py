@@ -9,7 +9,6 @@ import pytest
 
 from pipeline.config.sections import Report
 from pipeline.errors import UserError
-from pipeline.files import write_json
 from pipeline.reporting.numbers import format_duration, format_memory
 from pipeline.reporting.pages.resources import resources_page
 from pipeline.reporting.resource_usage import Job, read_jobs, usage_by_rule
@@ -17,9 +16,10 @@ from pipeline.reporting.sections.longest_jobs import MAX_JOBS
 from pipeline.reporting.sections.usage_by_rule import resource_totals
 from pipeline.steps.__main__ import main
 from tests.helpers import CHECKOUT, Tags
+from tests.provenance import provenance
 
 HEADER = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
-RECORD = {"brainsr": "0.0", "config": {"run": "<small>"}}
+RECORD = provenance()
 
 
 def write_benchmarks(folder: Path) -> Path:
@@ -54,7 +54,7 @@ def test_what_was_not_measured_is_no_zero(tmp_path):
 
 
 def test_the_page_names_the_costliest_rule_and_job(tmp_path):
-    page = resources_page(read_jobs([write_benchmarks(tmp_path)]), RECORD, Report())
+    page = resources_page(read_jobs([write_benchmarks(tmp_path)]), RECORD, Report(title="<small>"))
     tags = Tags(page)
     assert not tags.open
     texts = [attributes["alt"] or "" for tag, attributes in tags.found if tag == "img"]
@@ -74,7 +74,7 @@ def test_many_jobs_are_not_all_listed():
 
 def test_a_run_without_benchmarks_has_a_page_too(tmp_path):
     record = tmp_path / "provenance.json"
-    write_json(record, RECORD)
+    RECORD.write(record)
     command = ["report_resources", "--benchmarks", str(tmp_path / "absent"), "--provenance", str(record)]
     assert main([*command, "--output", str(tmp_path / "page.html")]) == 0
     assert "No job of this run was measured" in (tmp_path / "page.html").read_text()

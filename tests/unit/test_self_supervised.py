@@ -13,14 +13,14 @@ from pipeline.image.image import Image
 from pipeline.physics.degradation import degrade, forward_model
 from pipeline.physics.grid import cuts
 from pipeline.physics.low_resolution import LowResolutionImage
-from pipeline.training.self_supervised import GAP, ROLES, own_pairs
+from pipeline.training.self_supervised import GAP, ROLES, self_supervised_pairs
 from tests.helpers import described, synthetic_head
 
 THICK = {"direction": "through_plane", "factor": 4, "noise": "none"}
 
 
 def thick(axis: int = 2, shape: tuple[int, int, int] = (40, 44, 64), **changes) -> LowResolutionImage:
-    """A head of which slices along an axis were made thicker."""
+    """Return a head with thick slices across an axis."""
     order = [0, 1]
     order.insert(axis, 2)
     data = np.transpose(synthetic_head(shape) / np.float32(1000), order)
@@ -40,7 +40,7 @@ def thick(axis: int = 2, shape: tuple[int, int, int] = (40, 44, 64), **changes) 
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_the_reference_of_a_pair_is_the_low_resolution_volume_and_nothing_else(axis):
     lr = thick(axis)
-    pairs = own_pairs(lr)
+    pairs = self_supervised_pairs(lr)
     assert tuple(pairs) == ROLES
     reference, _ = pairs["train-columns"]
     start, stop = reference.block.slices or (0, 0)
@@ -51,15 +51,15 @@ def test_the_reference_of_a_pair_is_the_low_resolution_volume_and_nothing_else(a
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
-def test_slices_are_degraded_along_their_columns_as_the_scan_was_across_them(axis):
+def test_slices_are_degraded_along_columns_as_the_scan_across_slices(axis):
     lr = thick(axis)
     columns = [other for other in range(3) if other != axis][1]
-    for reference, low in own_pairs(lr).values():
+    for reference, low in self_supervised_pairs(lr).values():
         model = low.forward_model
         assert model.factors == tuple(4 if other == columns else 1 for other in range(3))
         assert low.data.shape[columns] == -(-reference.data.shape[columns] // 4)
         assert [cut.normal for cut in cuts(model.factors, reference.slice_axis)] == [axis]
-        assert np.array_equal(low.data, model.measure(reference.data))
+        assert np.array_equal(low.data, model.simulate(reference.data))
         # The same step that made the slices thick, now along the columns.
         across = lr.forward_model
         size = reference.data.shape[columns]
@@ -73,7 +73,7 @@ def test_a_blur_across_slices_becomes_one_along_columns():
     operators = [{"name": "slice_profile", "thickness_mm": 4.0}, {"name": "decimation"}]
     settings = Degrade.model_validate_json(json.dumps({**THICK, "operators": operators}))
     lr = thick(operators=settings.operators)
-    reference, low = own_pairs(lr)["train-columns"]
+    reference, low = self_supervised_pairs(lr)["train-columns"]
     model = low.forward_model
     step = np.zeros(reference.data.shape, dtype=np.float32)
     step[:, reference.data.shape[1] // 2 :] = 1
@@ -82,18 +82,18 @@ def test_a_blur_across_slices_becomes_one_along_columns():
     assert np.allclose(model.coarsen(np.ones_like(step)), 1, atol=1e-6)
 
 
-def test_validation_slices_are_kept_apart_from_those_that_are_learnt_from():
+def test_validation_slices_are_separate_from_training_slices():
     lr = thick()
-    pairs = own_pairs(lr)
-    learnt, watched = pairs["train-columns"][0].block.slices, pairs["val"][0].block.slices
-    assert learnt and watched
-    assert learnt[1] + GAP == watched[0]
+    pairs = self_supervised_pairs(lr)
+    training, validation = pairs["train-columns"][0].block.slices, pairs["val"][0].block.slices
+    assert training and validation
+    assert training[1] + GAP == validation[0]
     assert [pairs[role][0].identity.split for role in ROLES] == ["train", "train", "val"]
     assert all(pair[0].identity.subject == "sub-1" for pair in pairs.values())
 
 
-def test_slices_that_are_not_thick_or_too_few_are_refused():
+def test_thin_or_too_few_slices_are_rejected():
     with pytest.raises(UserError, match=r"'head': its slices are no thicker"):
-        own_pairs(thick(direction="in_plane"))
+        self_supervised_pairs(thick(direction="in_plane"))
     with pytest.raises(UserError, match=r"'head': \d slices with foreground are too few"):
-        own_pairs(thick(shape=(40, 44, 24)))
+        self_supervised_pairs(thick(shape=(40, 44, 24)))

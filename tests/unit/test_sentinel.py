@@ -34,7 +34,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def used_to(gradient: float, **settings: Any) -> Sentinel:
-    """A sentinel that has seen as many gradients as it needs to call one usual; the next step is FIRST_STEPS."""
+    """Return a sentinel whose running median is defined; the next step is FIRST_STEPS."""
     sentinel = Sentinel(Settings.model_validate(settings))
     for step in range(FIRST_STEPS):
         assert sentinel.check_step(step, 1.0, gradient) == "fine"
@@ -69,14 +69,14 @@ def test_a_bad_step_is_skipped_and_noted(loss, gradient, what):
     assert sentinel.adversarial_factor == 1.0
 
 
-def test_no_gradient_is_unusual_before_some_were_seen():
+def test_gradients_are_not_checked_before_the_median_is_defined():
     sentinel = Sentinel(Settings())
     verdicts = [sentinel.check_step(step, 1.0, gradient) for step, gradient in enumerate((1.0, 1000.0, 1e-9))]
     assert verdicts == ["fine"] * 3
     assert sentinel.check_step(3, np.nan, 1.0) == "skip"
 
 
-def test_the_usual_gradient_is_the_running_median_and_skipped_steps_leave_it_alone():
+def test_skipped_steps_do_not_change_the_running_median():
     sentinel = used_to(1.0)
     for step in range(10, 110):
         # The median of the last fifty follows a gradient that slowly becomes a thousand times larger.
@@ -86,7 +86,7 @@ def test_the_usual_gradient_is_the_running_median_and_skipped_steps_leave_it_alo
     assert sentinel.check_step(111, 1.0, 21 * top) == "skip"
 
 
-def test_a_tenth_of_the_patience_in_skipped_steps_sets_back_and_a_good_step_in_between_does_not():
+def test_consecutive_skipped_steps_trigger_a_rollback():
     sentinel = used_to(1.0, patience_steps=30)
     assert [sentinel.check_step(step, np.nan, 1.0) for step in (10, 11)] == ["skip", "skip"]
     assert sentinel.check_step(12, 1.0, 1.0) == "fine"
@@ -96,7 +96,7 @@ def test_a_tenth_of_the_patience_in_skipped_steps_sets_back_and_a_good_step_in_b
     assert sentinel.adversarial_factor == 0.5
 
 
-def test_a_vanished_gradient_sets_back_when_it_lasts():
+def test_a_persistently_vanished_gradient_triggers_a_rollback():
     sentinel = used_to(1.0, patience_steps=4, min_gradient=1e-3)
     assert [sentinel.check_step(step, 1.0, 0.9e-3) for step in range(10, 13)] == ["fine"] * 3
     assert sentinel.check_step(13, 1.0, 1.1e-3) == "fine"
@@ -114,7 +114,7 @@ def test_a_vanished_gradient_sets_back_when_it_lasts():
         (0.6, 0.4, True, "do not change"),
     ],
 )
-def test_a_discriminator_that_has_won_or_stands_still_sets_back_when_it_lasts(real, fake, still, what):
+def test_a_persistently_dominant_or_frozen_discriminator_triggers_a_rollback(real, fake, still, what):
     sentinel = Sentinel(Settings(patience_steps=3))
     assert [sentinel.check_discriminator(step, real, fake, still) for step in range(2)] == ["fine", "fine"]
     assert sentinel.check_discriminator(2, 0.6, 0.4, False) == "fine"
@@ -125,7 +125,7 @@ def test_a_discriminator_that_has_won_or_stands_still_sets_back_when_it_lasts(re
     assert sentinel.adversarial_factor == 0.5
 
 
-def test_a_discriminator_that_confuses_the_two_the_other_way_round_has_not_won():
+def test_a_discriminator_with_inverted_logits_is_not_dominant():
     sentinel = Sentinel(Settings(patience_steps=1))
     assert sentinel.check_discriminator(0, 0.01, 0.99, False) == "fine"
 
@@ -139,7 +139,7 @@ def test_a_discriminator_that_confuses_the_two_the_other_way_round_has_not_won()
         (np.nan, 0.5, "fell from 20.00 dB"),
     ],
 )
-def test_a_validation_that_shows_a_collapse_sets_back(psnr, diversity, what):
+def test_a_collapse_at_validation_triggers_a_rollback(psnr, diversity, what):
     sentinel = Sentinel(Settings())
     assert sentinel.check_validation(0, 20.0, 0.5) == "fine"
     assert sentinel.check_validation(50, 17.1, 0.5) == "fine"
@@ -148,7 +148,7 @@ def test_a_validation_that_shows_a_collapse_sets_back(psnr, diversity, what):
     assert sentinel.check_validation(150, 20.5, 0.5) == "fine"
 
 
-def test_random_weights_need_not_follow_the_input_yet():
+def test_random_weights_may_have_low_diversity():
     sentinel = Sentinel(Settings())
     assert sentinel.check_validation(0, 2.0, 0.001) == "fine"
     assert sentinel.check_validation(50, 6.0, 0.4) == "fine"
@@ -156,7 +156,7 @@ def test_random_weights_need_not_follow_the_input_yet():
     assert Sentinel(Settings()).check_validation(0, 2.0, np.nan) == "roll_back"
 
 
-def test_set_backs_are_counted_and_cut_the_adversarial_weight_each_time():
+def test_every_rollback_reduces_the_adversarial_weight():
     sentinel = Sentinel(Settings(max_rollbacks=2, adversarial_factor=0.25))
     assert sentinel.check_validation(0, 20.0, 0.5) == "fine"
     for count in (1, 2):
@@ -168,7 +168,7 @@ def test_set_backs_are_counted_and_cut_the_adversarial_weight_each_time():
     assert kinds(sentinel) == ["rolled_back", "rolled_back", "stopped"]
 
 
-def test_while_a_symptom_lasts_the_training_is_not_healthy():
+def test_a_training_with_a_symptom_is_not_healthy():
     sentinel = used_to(1.0, patience_steps=3)
     assert sentinel.healthy
     assert sentinel.check_discriminator(1, 1.0, 0.0, False) == "fine"
@@ -177,7 +177,7 @@ def test_while_a_symptom_lasts_the_training_is_not_healthy():
     assert sentinel.healthy
 
 
-def test_half_precision_may_skip_more_steps_in_a_row():
+def test_half_precision_may_skip_more_consecutive_steps():
     patient, hasty = (Sentinel(Settings(patience_steps=10), least) for least in (4, 0))
     assert [patient.check_step(step, 1.0, np.inf) for step in range(4)] == ["skip", "skip", "skip", "roll_back"]
     assert hasty.check_step(0, 1.0, np.inf) == "roll_back"
@@ -195,7 +195,7 @@ def verdicts_of(sentinel: Sentinel) -> list[str]:
     return verdicts
 
 
-def test_a_restored_sentinel_goes_on_as_if_nothing_had_happened(tmp_path):
+def test_a_restored_sentinel_continues_unchanged(tmp_path):
     settings = Settings(patience_steps=20, max_discriminator_gap=0.1, min_gradient=0.5, max_rollbacks=1000)
     undisturbed = Sentinel(settings)
     verdicts_of(undisturbed)
@@ -216,7 +216,7 @@ def sampler(recipe: Recipe, change) -> ChangedSampler:
 
 
 def weights_after_steps(trainer: Trainer) -> list[dict[str, torch.Tensor]]:
-    """Run a training; return its learning network's weights after every step."""
+    """Run a training; return the weights of the trained network after every step."""
     found: list[dict[str, torch.Tensor]] = []
     take = trainer.take_step
 
@@ -247,7 +247,7 @@ def test_a_healthy_adversarial_training_has_no_events(tmp_path):
     assert trainer.history[-1]["adversarial_weight"] == pytest.approx(5e-3)
 
 
-def test_an_absurd_learning_rate_is_set_back_and_at_last_stopped_with_advice(tmp_path):
+def test_an_excessive_learning_rate_is_rolled_back_and_finally_stopped(tmp_path):
     recipe = tiny_recipe(steps=200, learning_rate=50.0, warmup_steps=0)
     trainer = make_trainer(tmp_path, recipe, tiny_settings({"max_rollbacks": 2}))
     with pytest.raises(UserError, match=r"stopped at step \d+: .*after 2 rollbacks .*Lower the learning rate"):
@@ -257,7 +257,7 @@ def test_an_absurd_learning_rate_is_set_back_and_at_last_stopped_with_advice(tmp
     assert kinds(trainer)[-1] == "stopped"
 
 
-def test_setting_back_restores_the_weights_of_the_last_good_state(tmp_path):
+def test_a_rollback_restores_the_weights_of_the_last_good_state(tmp_path):
     def spoil(step: int, patches: Patches) -> Patches:
         return replace(patches, measured=np.full_like(patches.measured, np.nan)) if 7 <= step < 9 else patches
 
@@ -281,7 +281,7 @@ def test_setting_back_restores_the_weights_of_the_last_good_state(tmp_path):
     assert not trainer._optimizer.optimizer.state
 
 
-def test_a_frozen_discriminator_is_noticed_and_its_weight_cut(tmp_path):
+def test_a_frozen_discriminator_is_detected_and_its_weight_reduced(tmp_path):
     recipe = tiny_recipe(steps=10, adversarial={**ADVERSARIAL, "learning_rate": 0.0})
     trainer = make_trainer(tmp_path, recipe, tiny_settings({"patience_steps": 6}, record_every=1))
     trainer.run()
@@ -291,7 +291,7 @@ def test_a_frozen_discriminator_is_noticed_and_its_weight_cut(tmp_path):
     assert [row["adversarial_weight"] for row in trainer.history] == pytest.approx([5e-3] * 6 + [2.5e-3] * 4)
 
 
-def test_a_discriminator_that_wins_is_noticed_and_its_weight_cut(tmp_path):
+def test_a_dominant_discriminator_is_detected_and_its_weight_reduced(tmp_path):
     def apart(step: int, patches: Patches) -> Patches:
         return replace(patches, reference=patches.reference + 2)
 
@@ -311,7 +311,7 @@ def test_a_discriminator_that_wins_is_noticed_and_its_weight_cut(tmp_path):
     assert trainer.history[-1]["adversarial_weight"] < 5e-3
 
 
-def test_a_collapse_to_one_output_is_noticed(tmp_path):
+def test_mode_collapse_is_detected(tmp_path):
     def constant(step: int, patches: Patches) -> Patches:
         return replace(patches, reference=np.full_like(patches.reference, 0.2))
 
@@ -330,7 +330,7 @@ def test_a_collapse_to_one_output_is_noticed(tmp_path):
 
 
 @pytest.mark.parametrize("architecture", ["rrdbnet", "srresnet"])
-def test_a_patch_that_is_not_a_number_costs_one_step_and_nothing_else(tmp_path, architecture):
+def test_a_nan_patch_skips_one_step_alone(tmp_path, architecture):
     def spoil(step: int, patches: Patches) -> Patches:
         if step == 4:
             patches.measured[0, 0, 3, 3] = np.nan
@@ -352,7 +352,7 @@ def test_a_patch_that_is_not_a_number_costs_one_step_and_nothing_else(tmp_path, 
     assert all(np.isfinite(list(row.values())).all() for row in trainer.history)
 
 
-def test_a_state_with_a_lasting_symptom_is_none_to_go_back_to(tmp_path):
+def test_a_state_with_a_symptom_is_not_a_rollback_target(tmp_path):
     def spoil(step: int, patches: Patches) -> Patches:
         return replace(patches, measured=np.full_like(patches.measured, np.nan)) if 5 <= step < 8 else patches
 
@@ -366,7 +366,7 @@ def test_a_state_with_a_lasting_symptom_is_none_to_go_back_to(tmp_path):
     assert same(after[7], trainer._good["generator"])
 
 
-def test_the_discriminator_never_sees_a_bad_batch(tmp_path):
+def test_the_discriminator_skips_a_bad_batch(tmp_path):
     def spoil(step: int, patches: Patches) -> Patches:
         if step == 1:
             patches.reference[:] = np.nan
@@ -382,7 +382,7 @@ def test_the_discriminator_never_sees_a_bad_batch(tmp_path):
 
 
 def half_precision(monkeypatch: pytest.MonkeyPatch, scale: float) -> torch.amp.GradScaler:
-    """On a CPU the engine takes bfloat16 instead, so the scaler of gradients is put in by hand."""
+    """Use a gradient scaler on the CPU, where Fabric would use bfloat16 instead."""
     scaler = torch.amp.GradScaler("cpu", init_scale=scale)
 
     def engine(device: str, precision: str) -> Fabric:
@@ -415,7 +415,7 @@ def test_the_scale_of_half_precision_survives_an_interruption(tmp_path, monkeypa
     assert second.get_scale() in (reached, reached / 2, reached / 4)
 
 
-def test_half_precision_goes_on_after_overflow_and_after_bad_steps(tmp_path, monkeypatch):
+def test_half_precision_continues_after_overflow_and_bad_steps(tmp_path, monkeypatch):
     scaler = half_precision(monkeypatch, 2.0**18)
 
     def spoil(step: int, patches: Patches) -> Patches:

@@ -17,6 +17,7 @@ from pipeline.reporting.setbacks import (
 from pipeline.tables.inserted_structures import INSERTED_STRUCTURES
 from pipeline.tables.table import Table
 from pipeline.tables.tissue import TISSUE, TissueVolume
+from tests.provenance import provenance
 
 
 def inserted(**detected: tuple[int, int]) -> pd.DataFrame:
@@ -33,7 +34,7 @@ def inserted(**detected: tuple[int, int]) -> pd.DataFrame:
 def run_with(table: Table[Any], rows: pd.DataFrame) -> RunRecord:
     """Return a run whose deliverable is brainsr, and which has one table alone."""
     nothing = pd.DataFrame()
-    return RunRecord(nothing, nothing, nothing, {"config": {"infer": {"deliver": "brainsr"}}}, (), {table: rows})
+    return RunRecord(nothing, nothing, nothing, provenance(), (), {table: rows})
 
 
 def test_fewer_inserted_structures_than_the_best_baseline_are_told():

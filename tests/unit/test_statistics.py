@@ -1,4 +1,4 @@
-"""The bootstrap against a library and exact formulas, the summary against numbers worked out by hand."""
+"""Test the bootstrap against a library and exact formulas, and the summary against manual calculations."""
 
 import io
 import math
@@ -27,7 +27,7 @@ SETTINGS = Evaluate(metrics=("psnr",), regions=("foreground",), bootstrap_sample
 
 
 def autoregressive(size, generator, memory=0.8):
-    """A series whose neighbours resemble each other, of mean 0."""
+    """Autoregressive series of mean 0."""
     values = [generator.standard_normal() / math.sqrt(1 - memory**2)]
     for _ in range(size - 1):
         values.append(memory * values[-1] + generator.standard_normal())
@@ -52,7 +52,7 @@ def row_of(summary, split, method):
 
 
 @pytest.mark.parametrize(("size", "block"), [(100, 8), (96, 8), (60, 1), (37, 5)])
-def test_block_means_are_distributed_as_those_of_the_library(size, block):
+def test_block_means_have_distribution_of_library(size, block):
     values = autoregressive(size, np.random.default_rng(0))
     ours = circular_block_means(values, block, 8000, np.random.default_rng(1))
     library = CircularBlockBootstrap(block, values, seed=2).apply(np.mean, 8000)[:, 0]
@@ -62,7 +62,7 @@ def test_block_means_are_distributed_as_those_of_the_library(size, block):
 
 
 @pytest.mark.parametrize(("size", "block"), [(12, 4), (13, 4), (13, 1)])
-def test_block_means_have_the_exact_moments(size, block):
+def test_block_means_have_exact_moments(size, block):
     values = np.random.default_rng(3).random(size)
 
     def sums(length):
@@ -75,12 +75,12 @@ def test_block_means_have_the_exact_moments(size, block):
     assert means.var() == pytest.approx(variance, rel=0.02)
 
 
-def test_a_block_as_long_as_the_series_does_not_feign_certainty():
+def test_block_as_long_as_series_has_finite_interval():
     values = np.random.default_rng(5).random(8)
     assert circular_block_means(values, 8, 500, np.random.default_rng(6)).std() > 0.01
 
 
-def test_blocks_cover_the_mean_of_neighbours_that_resemble_each_other_and_single_slices_do_not():
+def test_coverage_for_correlated_slices_requires_blocks():
     covered = {1: 0, 12: 0}
     for trial in range(200):
         values = autoregressive(150, np.random.default_rng(trial))
@@ -92,8 +92,8 @@ def test_blocks_cover_the_mean_of_neighbours_that_resemble_each_other_and_single
     assert covered[1] <= 0.65 * 200
 
 
-def test_several_subjects_are_resampled_as_wholes():
-    """With constant slices, only the draw of subjects varies: the ordinary bootstrap of their means."""
+def test_subjects_are_resampled():
+    """With constant slices, the result is the ordinary bootstrap of the subject means."""
     levels = np.array([1.0, 4.0, 2.0, 8.0, 5.0])
     series = {f"v{index}": np.full(20, level) for index, level in enumerate(levels)}
     subjects = {volume: f"s{volume}" for volume in series}
@@ -102,14 +102,14 @@ def test_several_subjects_are_resampled_as_wholes():
     assert means.std() == pytest.approx(levels.std() / math.sqrt(5), rel=0.02)
 
 
-def test_volumes_of_one_subject_are_drawn_together():
+def test_volumes_of_subject_are_drawn_together():
     series = {name: np.full(6, value) for name, value in {"a1": 0.0, "a2": 0.0, "b": 3.0}.items()}
     means = resampled_means(series, {"a1": "a", "a2": "a", "b": "b"}, 2, 4000, 0)
     assert {round(float(mean), 9) for mean in means} == {0.0, 1.0, 3.0}
 
 
-def test_slices_are_drawn_anew_for_a_subject_that_is_drawn_twice():
-    """Variance over n subjects of one level each: (draw of subjects + slices within them) / n."""
+def test_subject_drawn_twice_has_independent_slices():
+    """For n subjects with equal means, the variance is (variance of subjects + variance of slices) / n."""
     generator = np.random.default_rng(7)
     series = {f"v{index}": generator.standard_normal(10) for index in range(4)}
     means = resampled_means(series, {volume: volume for volume in series}, 1, 50_000, 0)
@@ -118,7 +118,7 @@ def test_slices_are_drawn_anew_for_a_subject_that_is_drawn_twice():
     assert means.var() == pytest.approx((levels.var() + within) / 4, rel=0.03)
 
 
-def test_random_numbers_hang_on_the_seed_and_not_on_the_order_of_volumes():
+def test_resampling_depends_on_seed_but_not_on_order_of_volumes():
     series = {name: np.random.default_rng(index).random(9) for index, name in enumerate("abc")}
     subjects = {name: name for name in series}
     first = resampled_means(series, subjects, 3, 200, 5)
@@ -127,7 +127,7 @@ def test_random_numbers_hang_on_the_seed_and_not_on_the_order_of_volumes():
     assert not np.array_equal(first, resampled_means(series, subjects, 3, 200, 6))
 
 
-def test_one_slice_has_no_interval():
+def test_single_slice_has_no_interval():
     mean, low, high = estimate({"v": np.array([3.0])}, {"v": "s"}, SETTINGS, 0)
     assert mean == 3
     assert math.isnan(low)
@@ -153,16 +153,16 @@ HAND: Any = table(
 )
 
 
-def test_summary_equals_numbers_worked_out_by_hand():
+def test_summary_matches_manual_calculation():
     summary = summarise(HAND, SETTINGS, 1)
     assert list(summary.columns) == list(SUMMARY.columns)
     assert list(summary["method"]) == ["bicubic", "rrdb_l1", "zerofill"] * 2
-    # bicubic is the best on validation, and stays the baseline where zerofill would be better
+    # bicubic is best on validation and remains the baseline although zerofill is better on test
     assert set(summary["baseline"]) == {"bicubic"}
     ours = row_of(summary, "test", "rrdb_l1")
-    # of two slices, a resample has either twice (1/4 each) or both (1/2): the 95 % interval is their range
+    # a resample of two slices contains one twice (1/4 each) or both (1/2): the 95 % interval is their range
     assert tuple(ours[["n", "mean", "ci_low", "ci_high"]]) == (1, 23.5, 22.5, 24.5)
-    # every slice is 2.5 better, so that the paired interval has no width
+    # every slice is better by 2.5, so that the paired interval has zero width
     assert tuple(ours[["diff", "diff_ci_low", "diff_ci_high"]]) == (2.5, 2.5, 2.5)
     assert math.isnan(ours["p"])
     assert row_of(summary, "test", "zerofill")["diff"] == 4
@@ -171,7 +171,7 @@ def test_summary_equals_numbers_worked_out_by_hand():
         assert tuple(row_of(summary, split, "bicubic")[["diff", "diff_ci_low", "diff_ci_high"]]) == (0, 0, 0)
 
 
-def test_means_are_over_volumes_whatever_their_number_of_slices():
+def test_means_over_volumes_ignore_number_of_slices():
     more = rows("t2", "C", "test", "bicubic", [10] * 6) + rows("t2", "C", "test", "zerofill", [10] * 6)
     more += rows("t2", "C", "test", "rrdb_l1", [11.5] * 6)
     ours = row_of(summarise(table(HAND.itertuples(index=False), more), SETTINGS, 1), "test", "rrdb_l1")
@@ -185,7 +185,7 @@ def whole(volume, subject, split, method, value, metric="psnr_3d"):
     return [(volume, subject, split, method, "foreground", metric, WHOLE_VOLUME, float(value))]
 
 
-def test_a_volume_that_was_measured_as_a_whole_has_that_value_and_no_slices():
+def test_value_of_whole_volume_takes_precedence_over_slices():
     methods = {"bicubic": (20, 30), "rrdb_l1": (21, 33)}
     parts = [whole("val1", "A", "val", method, values[0]) for method, values in methods.items()]
     parts += [whole("t1", "B", "test", method, values[0]) for method, values in methods.items()]
@@ -196,12 +196,12 @@ def test_a_volume_that_was_measured_as_a_whole_has_that_value_and_no_slices():
     assert tuple(ours[["n", "mean", "diff"]]) == (1, 21, 1)
     assert all(math.isnan(ours[name]) for name in ("ci_low", "ci_high", "diff_ci_low", "diff_ci_high", "p"))
     assert "(one value, hence no interval, 1 volume)" in findings(summary)["test"][0]
-    # a second volume of the same subject brings no second subject
+    # a second volume of the same subject does not add a subject
     same = table(*parts, *(whole("t2", "B", "test", method, values[1]) for method, values in methods.items()))
     ours = row_of(summarise(same, SETTINGS, 1), "test", "rrdb_l1")
     assert (ours["n"], ours["mean"]) == (2, 27)
     assert math.isnan(ours["ci_low"])
-    # another subject does, and the difference of each is one value
+    # another subject does, and each has a single difference
     two = table(*parts, *(whole("t2", "C", "test", method, values[1]) for method, values in methods.items()))
     ours = row_of(summarise(two, SETTINGS, 1), "test", "rrdb_l1")
     assert tuple(ours[["diff", "diff_ci_low", "diff_ci_high"]]) == (2, 1, 3)
@@ -209,7 +209,7 @@ def test_a_volume_that_was_measured_as_a_whole_has_that_value_and_no_slices():
     assert len(volume_table(two)) == 6
 
 
-def test_every_metric_has_its_own_baseline():
+def test_best_baseline_is_chosen_per_metric():
     both = table(
         HAND.itertuples(index=False),
         rows("val1", "A", "val", "bicubic", [0.5, 0.6], metric="ssim"),
@@ -219,7 +219,7 @@ def test_every_metric_has_its_own_baseline():
     assert choose_baselines(volume_table(both)) == expected
 
 
-def test_a_region_that_no_validation_volume_has_takes_the_choice_over_the_foreground():
+def test_baseline_of_region_without_validation_is_chosen_over_foreground():
     structure = [rows("t1", "B", "test", method, [1, 2]) for method in ("bicubic", "zerofill", "rrdb_l1")]
     one = table(*structure).assign(region="label-hippocampus")
     both = pd.concat([HAND, one])
@@ -228,7 +228,7 @@ def test_a_region_that_no_validation_volume_has_takes_the_choice_over_the_foregr
     assert set(found.loc[found["region"] == "label-hippocampus", "split"]) == {"test"}
 
 
-def test_order_of_rows_does_not_matter(tmp_path):
+def test_summary_is_independent_of_row_order(tmp_path):
     for name, part in {"a": HAND, "b": HAND.sample(frac=1, random_state=3)}.items():
         part.to_csv(tmp_path / f"{name}.csv", index=False)
         outputs = [f"--{kind}={tmp_path / f'{name}.{kind}'}" for kind in ("volumes", "slices", "summary")]
@@ -244,14 +244,14 @@ def test_order_of_rows_does_not_matter(tmp_path):
     assert (tmp_path / "a.summary").read_text().splitlines()[1] == first
 
 
-def test_names_that_look_like_numbers_or_gaps_stay_names(tmp_path):
+def test_names_resembling_numbers_or_missing_values_are_kept(tmp_path):
     part = tmp_path / "part.csv"
     part.write_text(",".join(SLICES.columns) + "\n007,NA,val,bicubic,foreground,psnr,3,inf\n")
     found = read_parts([part])
     assert found.iloc[0].tolist() == ["007", "NA", "val", "bicubic", "foreground", "psnr", 3, math.inf]
 
 
-def test_mistaken_parts_are_named(tmp_path):
+def test_invalid_parts_are_reported(tmp_path):
     good, other = tmp_path / "good.csv", tmp_path / "other.csv"
     HAND.to_csv(good, index=False)
     other.write_text("name,value\na,1\n")
@@ -263,7 +263,7 @@ def test_mistaken_parts_are_named(tmp_path):
         read_parts([tmp_path / "absent.csv"])
 
 
-def test_a_method_that_misses_a_slice_is_named():
+def test_method_without_value_for_slice_is_reported():
     lacking = HAND[~((HAND["split"] == "test") & (HAND["method"] == "rrdb_l1") & (HAND["slice"] == 1))]
     with pytest.raises(UserError, match=r"'t1'.*'rrdb_l1'"):
         summarise(lacking, SETTINGS, 0)
@@ -271,12 +271,12 @@ def test_a_method_that_misses_a_slice_is_named():
         summarise(HAND[~((HAND["split"] == "test") & (HAND["method"] == "bicubic"))], SETTINGS, 0)
 
 
-def test_without_validation_there_is_no_baseline():
+def test_baseline_requires_validation():
     with pytest.raises(UserError, match="'val'"):
         summarise(HAND[HAND["split"] == "test"], SETTINGS, 0)
 
 
-def test_findings_name_baseline_difference_interval_and_scope():
+def test_findings_contain_baseline_difference_interval_and_scope():
     assert findings(summarise(HAND, SETTINGS, 1)) == {
         "test": [
             "rrdb_l1 is better than bicubic, the best baseline on validation, by PSNR over the foreground: +2.50 dB "
@@ -292,13 +292,13 @@ def test_findings_name_baseline_difference_interval_and_scope():
 @pytest.mark.parametrize(
     ("values", "words"), [([10, 11], "is worse than bicubic"), ([19, 24], "is not distinguishable from bicubic")]
 )
-def test_findings_follow_the_interval(values, words):
+def test_findings_depend_on_interval(values, words):
     others = HAND[~((HAND["split"] == "test") & (HAND["method"] == "rrdb_l1"))]
     changed = table(others.itertuples(index=False), rows("t1", "B", "test", "rrdb_l1", values))
     assert words in findings(summarise(changed, SETTINGS, 1))["test"][0]
 
 
-def test_six_heads_allow_more():
+def test_six_subjects_allow_general_conclusion():
     parts = [rows("val1", "A", "val", method, [30, 31]) for method in ("bicubic", "rrdb_l1")]
     for index in range(6):
         parts.append(rows(f"t{index}", f"S{index}", "test", "bicubic", [20, 21]))
@@ -316,19 +316,19 @@ def test_summary_survives_a_round_trip_through_its_file():
     assert findings(again) == findings(summary)
 
 
-def test_holm_agrees_with_statsmodels_and_leaves_out_what_was_not_tested():
+def test_holm_matches_statsmodels_and_ignores_nan():
     generator = np.random.default_rng(0)
     for count in (1, 2, 7):
         values = generator.random(count) ** 3
         expected = multipletests(values, method="holm")[1]
         assert holm(values.tolist()) == pytest.approx(expected)
-    # Holm's own way: 3 * 0.01, 2 * 0.03, then no smaller than what came before
+    # Holm: 3 * 0.01, 2 * 0.03, then not smaller than the previous value
     assert holm([0.03, 0.01, 0.04]) == pytest.approx([0.06, 0.03, 0.06])
     assert holm([math.nan, 0.02, 0.03]) == pytest.approx([math.nan, 0.04, 0.04], nan_ok=True)
 
 
-def test_rank_biserial_is_the_share_of_ranks():
-    # Kerby's simple difference: ranks 1 2 3 4, of which 2 is negative: (8 - 2) / 10
+def test_rank_biserial_matches_definition():
+    # Kerby's simple difference formula: ranks 1 2 3 4, of which 2 is negative: (8 - 2) / 10
     assert rank_biserial([0.5, -1.0, 2.0, 3.0, 0.0]) == pytest.approx(0.6)
     values = np.random.default_rng(1).standard_normal(9) + 0.4
     statistic: Any = wilcoxon(values)
@@ -340,7 +340,7 @@ def test_rank_biserial_is_the_share_of_ranks():
 
 
 def cohort(subjects, gains):
-    """Heads on which bicubic has some level, and others differ from it by their gain, a bit more from head to head."""
+    """Return values of subjects for which methods differ from bicubic by gains that increase slightly per subject."""
     parts = []
     for split, count in (("val", 1), ("test", subjects)):
         for index in range(count):
@@ -375,7 +375,7 @@ def test_every_network_is_compared_with_every_baseline():
     assert list(worse["p_holm"]) == pytest.approx([3 * 2 / 2**7] * 3)
 
 
-def test_the_difference_to_the_chosen_baseline_is_that_of_the_summary():
+def test_difference_to_best_baseline_matches_summary():
     slices = cohort(3, GAINS)
     summary = summarise(slices, SETTINGS, 1)
     found: Any = compare_all(slices, SETTINGS, 1)
@@ -385,7 +385,7 @@ def test_the_difference_to_the_chosen_baseline_is_that_of_the_summary():
         assert same.iloc[0][name] == pytest.approx(ours[name])
 
 
-def test_below_six_subjects_nothing_is_tested_and_below_two_there_is_no_effect():
+def test_minimum_numbers_of_subjects_for_test_and_effect():
     five: Any = compare_all(cohort(5, GAINS), SETTINGS, 1)
     one: Any = compare_all(cohort(1, GAINS), SETTINGS, 1)
     assert five["p"].isna().all()
@@ -395,8 +395,8 @@ def test_below_six_subjects_nothing_is_tested_and_below_two_there_is_no_effect()
     assert one["diff_ci_low"].notna().all()
 
 
-def test_the_words_follow_the_corrected_test():
-    # Six subjects: the smallest p is 2 / 2^6 = 0.031, which four baselines correct to 0.125.
+def test_conclusion_follows_corrected_test():
+    # For six subjects, the minimum p is 2 / 2^6 = 0.031, or 0.125 after correction for four baselines.
     six, ten = (against_all(compare_all(cohort(count, GAINS), SETTINGS, 1), split="test") for count in (6, 10))
     assert six[0] == "By PSNR, brainsr is not distinguishable from bicubic, lanczos, pretrained, zerofill."
     assert ten[0] == "By PSNR, brainsr is better than bicubic, lanczos, pretrained, zerofill."
@@ -411,13 +411,13 @@ def test_the_words_follow_the_corrected_test():
     assert against_all(compare_all(cohort(1, mixed), SETTINGS, 1), split="test_within_subject") == []
 
 
-def test_an_error_that_shrinks_is_better():
+def test_lower_error_is_better():
     slices = cohort(10, {"pretrained": 1.0, "brainsr": -2.0}).assign(metric="nrmse")
     words = against_all(compare_all(slices, SETTINGS, 1), split="test")
     assert words[0] == "By NRMSE, brainsr is better than bicubic, pretrained."
 
 
-def test_comparisons_are_written_beside_the_other_tables(tmp_path):
+def test_comparisons_are_written_with_other_tables(tmp_path):
     cohort(2, GAINS).to_csv(tmp_path / "part.csv", index=False)
     outputs = [f"--{kind}={tmp_path / f'{kind}.csv'}" for kind in ("volumes", "slices", "summary", "comparisons")]
     settings = ["--settings", SETTINGS.model_dump_json()]

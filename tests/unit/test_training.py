@@ -15,12 +15,12 @@ from pipeline.config.sections import Train
 from pipeline.errors import UserError
 from pipeline.models.generator import Generator
 from pipeline.models.weights import save_generator
-from pipeline.training.average import Average
+from pipeline.training.average import MovingAverage
 from pipeline.training.checkpoint import CheckpointFolder
 from pipeline.training.contrast import GAMMA_RANGE, SCALE_RANGE, draw_curve
 from pipeline.training.patches import Patches, PatchSampler, TrainingVolume
-from pipeline.training.rates import FINAL_RATE, adversarial_weight_at, group_rate_at, rate_at
 from pipeline.training.record import NOISE_LEVELS, consistency_weights
+from pipeline.training.schedules import FINAL_RATE, adversarial_weight_at, group_rate_at, rate_at
 from pipeline.training.setup import check_batch, plane_factors, starting_generator
 from pipeline.training.trainer import Trainer
 from pipeline.training.validation import validate
@@ -47,7 +47,7 @@ def quiet(**changes) -> Recipe:
 
 
 @pytest.mark.parametrize("slice_axis", [0, 1, 2])
-def test_patches_are_pairs_of_the_same_place(slice_axis):
+def test_patch_pairs_show_the_same_region(slice_axis):
     volume = training_volume(slice_axis=slice_axis, shape=(66, 70, 62))
     patches = PatchSampler([volume], quiet(batch_size=8), seed=5).batch(0)
     assert patches.measured.shape == (8, 1, 8, 8)
@@ -77,7 +77,7 @@ def test_a_batch_depends_on_seed_and_step_alone():
         assert not any(np.array_equal(*pair) for pair in zip(arrays(first.batch(7)), arrays(other), strict=True))
 
 
-def test_the_parts_of_several_devices_are_the_slices_of_the_whole_batch():
+def test_the_parts_of_several_devices_form_the_whole_batch():
     sampler = PatchSampler([training_volume()], tiny_recipe(batch_size=6), seed=5)
     whole = arrays(sampler.batch(3))
     for part in (slice(0, 2), slice(2, 4), slice(4, 6)):
@@ -92,7 +92,7 @@ def test_a_slice_smaller_than_a_patch_is_padded():
     assert np.isfinite(patches.measured).all()
 
 
-def test_the_noise_of_every_patch_is_drawn_evenly_within_the_range():
+def test_noise_levels_are_uniform_within_the_range():
     recipe = tiny_recipe(batch_size=100, noise_sigma_range=(0.01, 0.05))
     sigma = PatchSampler([training_volume(sigma=0.5)], recipe, seed=2).batch(0).sigma
     assert 0.01 <= sigma.min() < 0.015
@@ -100,7 +100,7 @@ def test_the_noise_of_every_patch_is_drawn_evenly_within_the_range():
     assert np.abs(np.quantile(sigma, [0.25, 0.5, 0.75]) - [0.02, 0.03, 0.04]).max() < 0.006
 
 
-def test_the_noise_that_is_told_is_the_noise_that_is_there():
+def test_sigma_is_the_noise_level_of_the_patches():
     recipe = tiny_recipe(batch_size=40, noise_sigma_range=(0.005, 0.06), contrast_augmentation=0.0)
     noisy = PatchSampler([training_volume()], recipe, seed=2).batch(0)
     clean = PatchSampler([training_volume()], recipe.model_copy(update={"noise_sigma_range": (0.0, 0.0)}), seed=2)
@@ -119,7 +119,7 @@ def test_the_noise_that_is_told_is_the_noise_that_is_there():
     assert max(abs(ratio - 1) for ratio in ratios) < 0.5
 
 
-def test_without_a_range_the_noise_is_that_of_the_forward_model():
+def test_without_a_range_noise_is_that_of_the_forward_model():
     recipe = tiny_recipe(batch_size=4, noise_sigma_range=None)
     sampler = PatchSampler([training_volume(sigma=0.07)], recipe, seed=2)
     assert np.allclose(sampler.batch(0).sigma, 0.07)
@@ -142,7 +142,7 @@ def test_contrast_changes_keep_background_and_order():
 
 
 @pytest.mark.parametrize(("share", "least", "most"), [(0.0, 0, 0), (0.5, 8, 32), (1.0, 40, 40)])
-def test_contrast_is_changed_in_the_share_of_the_patches_that_the_recipe_says(share, least, most):
+def test_contrast_augmentation_applies_to_the_given_fraction_of_patches(share, least, most):
     recipe = quiet(batch_size=40, contrast_augmentation=share)
     # A flat slice stays flat, so that each patch shows its scale.
     volume = training_volume()
@@ -154,7 +154,7 @@ def test_contrast_is_changed_in_the_share_of_the_patches_that_the_recipe_says(sh
 # Rates
 
 
-def test_the_learning_rate_rises_then_falls_along_a_cosine():
+def test_the_learning_rate_has_warmup_and_cosine_decay():
     recipe = tiny_recipe(steps=110, warmup_steps=10)
     rates = [rate_at(step, recipe) for step in range(111)]
     assert rates[0] == pytest.approx(0.1)
@@ -163,7 +163,7 @@ def test_the_learning_rate_rises_then_falls_along_a_cosine():
     assert rates[110] == pytest.approx(FINAL_RATE)
 
 
-def test_the_trunk_thaws_later_and_learns_more_slowly():
+def test_the_trunk_is_unfrozen_later_with_a_lower_rate():
     recipe = tiny_recipe(steps=20, unfreeze={"trunk_from": 0.25, "trunk_rate": 0.5})
     assert [group_rate_at(step, "trunk", recipe) for step in range(5)] == [0.0] * 5
     for step in range(20):
@@ -185,7 +185,7 @@ def test_the_adversarial_weight_rises_along_a_ramp():
 
 
 class Counting(nn.Module):
-    """One weight, and a buffer that counts."""
+    """One weight, and a counter as a buffer."""
 
     def __init__(self, value: float) -> None:
         super().__init__()
@@ -193,15 +193,15 @@ class Counting(nn.Module):
         self.register_buffer("count", torch.tensor(0))
 
 
-def test_averaged_weights_follow_and_what_is_no_weight_is_taken_over():
+def test_weights_are_averaged_and_buffers_copied():
     network = Counting(0.0)
-    average = Average(network, decay=0.9)
+    average = MovingAverage(network, decay=0.9)
     expected = 0.0
     for step in range(300):
         with torch.no_grad():
             network.weight.fill_(float(np.sin(step / 20)))
         network.get_buffer("count").fill_(step)
-        average.follow(network, step)
+        average.update(network, step)
         decay = min(0.9, (1 + step) / (10 + step))
         expected = decay * expected + (1 - decay) * float(np.sin(step / 20))
         assert average.network.get_parameter("weight").item() == pytest.approx(expected, abs=1e-5)
@@ -212,10 +212,10 @@ def test_averaged_weights_follow_and_what_is_no_weight_is_taken_over():
 
 def test_without_decay_the_average_is_the_network_itself():
     network = Counting(3.0)
-    average = Average(network, decay=0.0)
+    average = MovingAverage(network, decay=0.0)
     with torch.no_grad():
         network.weight.fill_(7.0)
-    average.follow(network, 0)
+    average.update(network, 0)
     assert average.network.get_parameter("weight").item() == 7.0
 
 
@@ -223,7 +223,7 @@ def test_without_decay_the_average_is_the_network_itself():
 
 
 def losses(trainer: Trainer, *names: str) -> np.ndarray:
-    """Columns of the history with a loss, by row; all of them where none is named."""
+    """Return the loss columns of the history, by row; all of them if no names are given."""
     names = names or tuple(sorted(name for name in trainer.history[0] if name.startswith("loss")))
     return np.array([[row[name] for name in names] for row in trainer.history])
 
@@ -233,7 +233,7 @@ def same_weights(one: nn.Module, other: nn.Module) -> bool:
     return all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_frozen_layers_stand_still_until_they_thaw(tmp_path):
+def test_frozen_layers_do_not_change_until_they_are_unfrozen(tmp_path):
     recipe = tiny_recipe(steps=8, unfreeze={"trunk_from": 0.5, "trunk_rate": 0.5})
     trainer = make_trainer(tmp_path, recipe)
     groups = trainer._generator.layer_groups()
@@ -254,7 +254,7 @@ def test_frozen_layers_stand_still_until_they_thaw(tmp_path):
     assert rates["upsampler"] == pytest.approx(1e-3 * rate_at(7, recipe))
 
 
-def test_a_recipe_without_discriminator_learns_and_tells_what_it_did(tmp_path):
+def test_a_recipe_without_discriminator_trains_and_records_history(tmp_path):
     recipe = tiny_recipe(steps=14, learning_rate=3e-3, losses={"l1": 0.5, "mse": 2.0})
     trainer = make_trainer(tmp_path, recipe, tiny_settings(validate_every=7, record_every=2))
     network = trainer.run()
@@ -270,7 +270,7 @@ def test_a_recipe_without_discriminator_learns_and_tells_what_it_did(tmp_path):
     assert 0 <= trainer.waiting_share <= 1
 
 
-def test_the_history_of_an_adversarial_recipe_holds_its_losses_and_the_ramp(tmp_path):
+def test_the_history_of_an_adversarial_recipe_contains_losses_and_ramp(tmp_path):
     recipe = tiny_recipe(steps=6, adversarial={**ADVERSARIAL, "weight": 0.1, "ramp": 0.5}, losses={"l1": 1.0})
     trainer = make_trainer(tmp_path, recipe, tiny_settings(record_every=1))
     trainer.run()
@@ -283,7 +283,7 @@ def test_the_history_of_an_adversarial_recipe_holds_its_losses_and_the_ramp(tmp_
 
 
 @pytest.mark.parametrize("adversarial", [None, ADVERSARIAL], ids=["pixels", "adversarial"])
-def test_a_batch_in_parts_gives_the_same_training_as_a_whole_one(tmp_path, adversarial):
+def test_gradient_accumulation_does_not_change_the_training(tmp_path, adversarial):
     recipe = tiny_recipe(batch_size=4, adversarial=adversarial)
     whole, parts = (
         make_trainer(tmp_path / str(count), recipe, tiny_settings(accumulate=count, record_every=1)) for count in (1, 2)
@@ -318,7 +318,7 @@ def test_a_vgg_style_discriminator_and_the_other_terms_train_as_well(tmp_path):
     assert trainer.events == []
 
 
-def test_where_the_adversarial_weight_was_cut_to_nothing_and_no_other_term_is_left_the_training_goes_on(tmp_path):
+def test_training_continues_without_any_loss_term(tmp_path):
     recipe = tiny_recipe(steps=3, losses={}, adversarial={**ADVERSARIAL, "weight": 0.0})
     trainer = make_trainer(tmp_path, recipe, tiny_settings(record_every=1))
     trainer.run()
@@ -326,8 +326,8 @@ def test_where_the_adversarial_weight_was_cut_to_nothing_and_no_other_term_is_le
     assert trainer.events == []
 
 
-def test_an_interrupted_training_goes_on_to_the_same_end_with_its_events(tmp_path):
-    """The sentinel's past, the scale of the adversarial weight and the good state survive as well."""
+def test_a_resumed_training_has_the_same_result_and_events(tmp_path):
+    """The state of the sentinel, the factor of the adversarial weight and the good state are restored as well."""
 
     def spoil(step: int, patches: Patches) -> Patches:
         return replace(patches, reference=np.full_like(patches.reference, np.nan)) if step in (3, 12) else patches
@@ -366,7 +366,7 @@ def test_an_interrupted_training_goes_on_to_the_same_end_with_its_events(tmp_pat
     assert same_weights(resumed._discriminator, undisturbed._discriminator)
 
 
-def test_a_look_measures_psnr_and_how_the_result_follows_the_input():
+def test_validation_reports_psnr_and_diversity():
     class Repeating(nn.Module):
         """Repeats pixels and adds `offset`; the result follows the input exactly, scaled."""
 
@@ -409,35 +409,35 @@ def test_data_consistency_weights_are_fitted_at_several_noise_levels():
 
 
 @pytest.mark.parametrize(("size", "accumulate", "devices", "multiple"), [(3, 2, 1, 2), (4, 1, 3, 3), (6, 2, 2, 4)])
-def test_a_batch_that_cannot_be_cut_evenly_is_refused(size, accumulate, devices, multiple):
+def test_a_batch_that_cannot_be_divided_evenly_is_rejected(size, accumulate, devices, multiple):
     with pytest.raises(UserError, match=rf"batch_size: {size} patches .* choose a multiple of {multiple}\."):
         check_batch(tiny_recipe(batch_size=size), Train(accumulate=accumulate), devices)
 
 
 @pytest.mark.parametrize(("size", "accumulate", "devices"), [(2, 1, 1), (4, 2, 2), (6, 3, 1)])
-def test_a_batch_that_can_be_cut_evenly_is_not(size, accumulate, devices):
+def test_a_batch_that_can_be_divided_evenly_is_accepted(size, accumulate, devices):
     check_batch(tiny_recipe(batch_size=size), Train(accumulate=accumulate), devices)
 
 
-def test_volumes_of_one_factor_have_it_and_others_are_refused():
+def test_volumes_must_have_the_same_factors():
     assert plane_factors([training_volume(slice_axis=0), training_volume(slice_axis=2)]) == (4, 4)
     with pytest.raises(UserError, match=r"different factors \[\(2, 2\), \(4, 4\)\]"):
         plane_factors([training_volume(), training_volume(factor=2)])
 
 
-def test_a_start_of_another_factor_is_refused(tmp_path):
+def test_initial_weights_of_another_factor_are_rejected(tmp_path):
     save_generator(tmp_path / "x4.safetensors", tiny_generator())
     with pytest.raises(UserError, match=r"x4\.safetensors: enlarges by \(4, 4\), but .* by \(2, 2\)"):
         starting_generator(tmp_path / "x4.safetensors", tiny_recipe(), (2, 2))
 
 
-def test_a_start_that_is_told_the_noise_is_refused_where_the_recipe_does_not_tell_it(tmp_path):
+def test_initial_weights_with_a_noise_map_are_rejected_by_a_recipe_without_one(tmp_path):
     save_generator(tmp_path / "told.safetensors", tiny_generator(noise_map=True))
     with pytest.raises(UserError, match="has a noise map; set noise_map: true"):
         starting_generator(tmp_path / "told.safetensors", tiny_recipe(noise_map=False), (4, 4))
 
 
-def test_a_start_gets_a_noise_map_without_a_change_of_its_results(tmp_path):
+def test_a_noise_map_is_added_to_initial_weights_without_effect(tmp_path):
     plain = tiny_generator(noise_map=False)
     save_generator(tmp_path / "plain.safetensors", plain)
     told = starting_generator(tmp_path / "plain.safetensors", tiny_recipe(), (4, 4))
@@ -450,7 +450,7 @@ def test_a_start_gets_a_noise_map_without_a_change_of_its_results(tmp_path):
 
 
 @pytest.mark.parametrize("architecture", ["rrdbnet", "srresnet"])
-def test_from_scratch_the_recipe_and_the_data_give_the_shape(architecture):
+def test_from_scratch_recipe_and_data_determine_the_shape(architecture):
     recipe = tiny_recipe(architecture=architecture, blocks=2, features=16, starts_from="scratch", noise_map=False)
     shape = starting_generator(None, recipe, (2, 2)).shape
     assert (shape.architecture, shape.factor, shape.blocks, shape.features) == (architecture, 2, 2, 16)
@@ -461,7 +461,7 @@ def test_from_scratch_the_recipe_and_the_data_give_the_shape(architecture):
 # Checkpoints
 
 
-def test_two_generations_are_kept_and_the_newest_fitting_one_is_used(tmp_path):
+def test_the_newest_of_two_matching_checkpoints_is_loaded(tmp_path):
     folder = CheckpointFolder(tmp_path / "work", "key")
     with folder.lease():
         for step in (1, 2, 3):
@@ -473,7 +473,7 @@ def test_two_generations_are_kept_and_the_newest_fitting_one_is_used(tmp_path):
     assert latest["value"].item() == 3.0
 
 
-def test_a_damaged_newest_generation_leaves_the_one_before(tmp_path):
+def test_a_damaged_checkpoint_is_replaced_by_the_previous_one(tmp_path):
     folder = CheckpointFolder(tmp_path, "key")
     folder.save(1, {"value": 1})
     folder.save(2, {"value": 2})
@@ -482,14 +482,14 @@ def test_a_damaged_newest_generation_leaves_the_one_before(tmp_path):
     assert folder.latest() == {"value": 1}
 
 
-def test_a_state_of_other_settings_is_not_continued(tmp_path, caplog):
+def test_a_checkpoint_of_other_settings_is_not_resumed(tmp_path, caplog):
     CheckpointFolder(tmp_path, "before").save(5, {"value": 5})
     with caplog.at_level("INFO"):
         assert CheckpointFolder(tmp_path, "after").latest() is None
-    assert "starting afresh" in caplog.text
+    assert "training from the beginning" in caplog.text
 
 
-def test_two_trainers_never_share_a_folder(tmp_path):
+def test_two_trainers_cannot_share_a_folder(tmp_path):
     first, second = CheckpointFolder(tmp_path, "key"), CheckpointFolder(tmp_path, "key")
     with first.lease(), pytest.raises(UserError, match="another training"), second.lease():
         pass

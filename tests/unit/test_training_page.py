@@ -12,7 +12,6 @@ from safetensors.numpy import save_file
 
 from pipeline.config.recipe import preset_names
 from pipeline.errors import UserError
-from pipeline.files import write_json
 from pipeline.reporting.figures.excerpts import MAX_STEPS, excerpt_grids, shown_steps
 from pipeline.reporting.figures.fidelity_dial import dial_figure
 from pipeline.reporting.figures.lines import Line, Marks, draw_lines
@@ -33,17 +32,18 @@ from pipeline.reporting.training_record import Samples, read_samples, read_train
 from pipeline.steps.__main__ import main
 from pipeline.tables.training_events import TrainingEvent
 from tests.helpers import Tags, run_step, the_message
+from tests.provenance import provenance
 
 HOSTILE = '<script>alert("pwned")</script>\'"&'
 CARD = """# brainsr
 
 - Recipe: made here; with a second part
-- Learnt from:
+- Training volumes:
   - low: subject S1, axial slices 8 to 19
   - mid: subject S1, axial slices 30 to 35
-- Settings chosen and progress watched on (no evidence of quality):
+- Validation volumes (used to choose settings, no evidence of quality):
   - val: subject S2
-- Contrast changed at random in 50% of the patches
+- Contrast augmentation without a colon in 50% of the patches
 - Loss: 1 x l1; Adam, learning rate
   0.0002
 
@@ -89,7 +89,7 @@ def config(**changes: Any) -> dict[str, Any]:
     train = {"initial_weights": "realesrgan-6b"}
     infer = {"deliver": "brainsr", "data_consistency": True}
     degrade = {"direction": "in_plane"}
-    return {"run": HOSTILE, "train": train, "infer": infer, "degrade": degrade, "recipes": {}, **changes}
+    return {"run": "small", "train": train, "infer": infer, "degrade": degrade, "recipes": {}, **changes}
 
 
 def command(folder: Path, output: Path) -> list[str]:
@@ -108,7 +108,7 @@ def run(tmp_path_factory) -> Path:
     write_network(folder / "models/mine", f"# Mine\n\n- Recipe: {HOSTILE}\n", plain)
     events = f'20,skipped_step,"{HOSTILE.replace(chr(34), chr(34) * 2)}",inf\n30,rolled_back,it fell,-1.25\n'
     write_network(folder / "models/brainsr", CARD, HISTORY, events, DIAL)
-    write_json(folder / "provenance.json", {"brainsr": "0.0", "config": config()})
+    provenance(config()).write(folder / "provenance.json")
     return folder
 
 
@@ -284,8 +284,8 @@ def test_excerpts_that_do_not_fit_are_refused(tmp_path, changes, expected):
 def test_the_list_of_a_card_becomes_facts():
     assert card_facts(CARD) == [
         ("Recipe", "made here; with a second part"),
-        ("Learnt from", "low: subject S1, axial slices 8 to 19; mid: subject S1, axial slices 30 to 35"),
-        ("Settings chosen and progress watched on (no evidence of quality)", "val: subject S2"),
+        ("Training volumes", "low: subject S1, axial slices 8 to 19; mid: subject S1, axial slices 30 to 35"),
+        ("Validation volumes (used to choose settings, no evidence of quality)", "val: subject S2"),
         ("Loss", "1 x l1; Adam, learning rate 0.0002"),
     ]
     assert card_facts("# Nothing\n") == []
@@ -324,7 +324,7 @@ def test_networks_have_titles_an_order_and_colours_of_their_own():
 
 def test_the_methods_tell_how_presets_and_own_recipes_were_trained():
     own = {"based_on": "brainsr", "steps": 77, "learning_rate": 3e-5}
-    record = {"config": config(recipes={"mine": own}), "sources": []}
+    record = provenance(config(recipes={"mine": own}))
     books = Bibliography()
     text = describe_networks(record, ["pretrained", *preset_names(), "mine", "unknown"], "brainsr", books).text
     for name in preset_names():
@@ -339,7 +339,7 @@ def test_the_methods_tell_how_presets_and_own_recipes_were_trained():
 
 
 def test_without_trained_networks_no_training_is_described():
-    record = {"config": config(), "sources": []}
+    record = provenance(config())
     text = describe_networks(record, ["pretrained"], "pretrained", Bibliography()).text
     assert "Adam" not in text
     assert "data-consistency" not in text
@@ -409,7 +409,7 @@ def test_an_untouched_network_needs_its_card_and_an_empty_history_only(run):
 @pytest.mark.parametrize("name", ["events.csv", "samples.safetensors", "history.csv"])
 def test_a_missing_file_of_a_trained_network_is_named(tmp_path, name):
     write_network(tmp_path / "models/mine", CARD, HISTORY)
-    write_json(tmp_path / "provenance.json", {"brainsr": "0.0", "config": config()})
+    provenance(config()).write(tmp_path / "provenance.json")
     (tmp_path / "models/mine" / name).unlink()
     message = the_message(run_step(*command(tmp_path, tmp_path / "page.html")))
     assert name in message

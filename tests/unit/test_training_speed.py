@@ -20,12 +20,12 @@ from pipeline.models.vgg import VggFeatures
 from pipeline.physics.grid import Cut, pad_to_multiple
 from pipeline.physics.interpolation import slice_weights
 from pipeline.physics.operators import binning, kspace_truncation, slice_profile
-from pipeline.training.average import Average
+from pipeline.training.average import MovingAverage
 from pipeline.training.contrast import draw_curve
+from pipeline.training.gradient_checkpointing import checkpoint_trunk
 from pipeline.training.loss_inputs import LossInputs
 from pipeline.training.patches import PatchSampler, TrainingVolume
 from pipeline.training.perceptual import PerceptualDistance
-from pipeline.training.recomputing import recompute_trunk
 from pipeline.training.trainer import Logits, Trainer
 from tests.small_training import ADVERSARIAL, TINY, make_trainer, tiny_recipe, tiny_settings
 from tests.unit.test_patches import MODELS, a_model, a_volume
@@ -39,7 +39,7 @@ SEED, STEP = 3, 4
 
 
 def drawn_plainly(volume: TrainingVolume, index: int, side: int) -> tuple[np.ndarray, np.ndarray]:
-    """A patch as it was described first: the whole volume is degraded, and what is wanted is cut out."""
+    """Return a patch cropped from the degraded volume, as a reference implementation."""
     generator = np.random.default_rng([SEED, STEP, index])
     cut, place = volume.places[generator.integers(len(volume.places))]
     model = volume.model.redrawn(generator)
@@ -76,8 +76,8 @@ ALL_MODELS = {
 
 @pytest.mark.parametrize("side", [8, 16])
 @pytest.mark.parametrize("name", ALL_MODELS)
-def test_a_patch_is_cut_from_what_the_whole_volume_would_have_measured(name, side, monkeypatch):
-    monkeypatch.setattr("pipeline.training.patches._turn", lambda coarse, fine, *_, **__: (coarse, fine))
+def test_a_patch_equals_a_crop_of_the_degraded_volume(name, side, monkeypatch):
+    monkeypatch.setattr("pipeline.training.patches._augmented", lambda coarse, fine, *_, **__: (coarse, fine))
     volume = a_volume(ALL_MODELS[name])
     recipe = tiny_recipe(batch_size=8, patch_lr=side, noise_sigma_range=(0, 0), contrast_augmentation=0)
     patches = PatchSampler([volume], recipe, SEED).batch(STEP)
@@ -89,7 +89,7 @@ def test_a_patch_is_cut_from_what_the_whole_volume_would_have_measured(name, sid
         np.testing.assert_allclose(np.abs(found), np.abs(measured), atol=2e-6)
 
 
-def test_powers_of_single_precision_are_near_those_of_double():
+def test_tone_curves_in_single_precision_agree_with_double():
     image = np.random.default_rng(0).random((64, 64), dtype=np.float32)
     for seed in range(10):
         generator = np.random.default_rng(seed)
@@ -105,7 +105,7 @@ def test_powers_of_single_precision_are_near_those_of_double():
 @pytest.mark.parametrize(
     ("factor", "along"), [(2, "both"), (3, "both"), (4, "both"), (8, "both"), (3, "columns"), (4, "columns")]
 )
-def test_a_generator_that_trains_computes_what_it_computes_afterwards(factor, along):
+def test_training_and_evaluation_modes_agree(factor, along):
     torch.manual_seed(0)
     generator = Generator(Shape.from_json({**TINY, "factor": factor, "along": along})).double()
     image = torch.rand(2, 1, 7, 9, dtype=torch.float64)
@@ -121,7 +121,7 @@ def test_a_generator_that_trains_computes_what_it_computes_afterwards(factor, al
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 5, 4), (1, 2, 1, 3)])
-def test_doubling_by_hand_is_bilinear_interpolation(shape):
+def test_doubled_along_is_bilinear_interpolation(shape):
     image = torch.rand(shape, dtype=torch.float64, requires_grad=True)
     expected = functional.interpolate(image, scale_factor=2, mode="bilinear", align_corners=False)
     found = doubled_along(doubled_along(image, -1), -2)
@@ -131,13 +131,13 @@ def test_doubling_by_hand_is_bilinear_interpolation(shape):
     torch.testing.assert_close(*gradients)
 
 
-def test_averages_of_all_weights_at_once_are_those_of_each():
+def test_batched_averaging_equals_averaging_of_each_weight():
     torch.manual_seed(0)
     network, average = (Generator(Shape.from_json(TINY)) for _ in range(2))
-    average = Average(average, 0.99)
+    average = MovingAverage(average, 0.99)
     expected = [parameter.clone() for parameter in average.network.parameters()]
     for step in (0, 5, 2000):
-        average.follow(network, step)
+        average.update(network, step)
         decay = min(0.99, (1 + step) / (10 + step))
         for kept, current in zip(expected, network.parameters(), strict=True):
             kept.lerp_(current.detach(), 1 - decay)
@@ -148,7 +148,7 @@ def test_averages_of_all_weights_at_once_are_those_of_each():
 
 
 class RecomputesLogits(Trainer):
-    """Logits are computed anew in the step of the discriminator, which is frozen before it."""
+    """A trainer that recomputes logits in the step of the discriminator, which is frozen before it."""
 
     def _logits(self, inputs: LossInputs, estimate: torch.Tensor, parts: int) -> Logits:
         assert self._discriminator is not None
@@ -157,7 +157,7 @@ class RecomputesLogits(Trainer):
             real = self._discriminator(inputs.reference)
         return Logits(real, self._discriminator(estimate))
 
-    def _discriminator_step(self, parts: list[LossInputs], estimates: list[torch.Tensor], logits: list[Logits]):
+    def _discriminator_step(self, parts: list[LossInputs], estimates: list[torch.Tensor], all_logits: list[Logits]):
         assert self._discriminator is not None
         self._discriminator.requires_grad_(True)
         again = [self._discriminate(inputs, one) for inputs, one in zip(parts, estimates, strict=True)]
@@ -165,7 +165,7 @@ class RecomputesLogits(Trainer):
 
 
 @pytest.mark.parametrize("loss", ["relativistic", "standard", "hinge"])
-def test_sharing_logits_between_both_steps_changes_no_bit(tmp_path, loss, monkeypatch):
+def test_shared_logits_do_not_change_the_training(tmp_path, loss, monkeypatch):
     adversarial = {**ADVERSARIAL, "discriminator": "vgg_style", "loss": loss, "weight": 0.1}
     recipe = tiny_recipe(steps=5, adversarial=adversarial)
     once = make_trainer(tmp_path / "once", recipe, tiny_settings(record_every=1))
@@ -201,7 +201,7 @@ def test_logits_are_computed_once_unless_the_batch_is_in_parts(tmp_path, accumul
         assert accumulate > 1 or normalised() == 1
 
 
-def test_a_discriminator_of_no_weight_is_neither_computed_nor_trained(tmp_path):
+def test_a_discriminator_with_zero_weight_is_neither_computed_nor_trained(tmp_path):
     recipe = tiny_recipe(steps=2, adversarial={**ADVERSARIAL, "weight": 0.0})
     silent = make_trainer(tmp_path / "silent", recipe)
     plain = make_trainer(tmp_path / "plain", tiny_recipe(steps=2))
@@ -215,7 +215,7 @@ def test_a_discriminator_of_no_weight_is_neither_computed_nor_trained(tmp_path):
     assert all(map(torch.equal, silent._generator.parameters(), plain._generator.parameters()))
 
 
-def test_a_vgg_that_no_term_asks_for_is_not_computed(tmp_path):
+def test_a_vgg_that_no_term_uses_is_not_computed(tmp_path):
     torch.manual_seed(0)
     vgg = VggFeatures("vgg16", "none")
     distance = PerceptualDistance(vgg, tiny_recipe().perceptual)
@@ -233,7 +233,7 @@ def test_a_vgg_that_no_term_asks_for_is_not_computed(tmp_path):
 
 @pytest.mark.parametrize("architecture", ["rrdbnet", "srresnet"])
 @pytest.mark.parametrize("adversarial", [None, ADVERSARIAL], ids=["pixels", "adversarial"])
-def test_blocks_that_are_computed_again_give_the_same_bits(tmp_path, architecture, adversarial):
+def test_gradient_checkpointing_does_not_change_the_training(tmp_path, architecture, adversarial):
     recipe = tiny_recipe(steps=4, adversarial=adversarial, losses={"l1": 1.0, "ldl": 1.0}, noise_map=False)
     trainers = []
     for again in (False, True):
@@ -249,17 +249,17 @@ def test_blocks_that_are_computed_again_give_the_same_bits(tmp_path, architectur
     assert timeless[0] == timeless[1]
 
 
-def test_blocks_that_are_computed_again_are_not_kept():
+def test_gradient_checkpointing_saves_memory():
     torch.manual_seed(0)
     generator = Generator(Shape.from_json({**TINY, "blocks": 6}))
     image = torch.rand(1, 1, 16, 16)
     before = kept_bytes(generator, image)
-    recompute_trunk(generator)
+    checkpoint_trunk(generator)
     assert kept_bytes(generator, image) < before / 2
 
 
 def kept_bytes(network: nn.Module, image: torch.Tensor) -> int:
-    """Memory of everything that autograd keeps between a pass and its way back."""
+    """Return the memory of all tensors that autograd saves for the backward pass."""
     kept: dict[int, int] = {}
 
     def pack(tensor: torch.Tensor) -> torch.Tensor:
@@ -279,8 +279,8 @@ import resource
 import numpy as np
 import torch
 from threadpoolctl import threadpool_info
-from pipeline.models.device import keep_memory
-from pipeline.training.loading import draw_with_one_thread
+from pipeline.models.device import keep_freed_memory
+from pipeline.training.loading import limit_blas_threads
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -290,15 +290,15 @@ def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 first = faults()
-keep_memory()
-draw_with_one_thread()
+keep_freed_memory()
+limit_blas_threads()
 faults()
 print(first, faults(), max(one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"))
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the allocator of glibc")
-def test_memory_is_kept_and_numpy_keeps_to_one_thread():
+def test_freed_memory_is_kept_and_numpy_uses_one_thread():
     told = subprocess.run([sys.executable, "-c", STEPS_OF_MEMORY], capture_output=True, text=True, check=True).stdout
     before, after, threads = map(int, told.split())
     assert before > 10_000

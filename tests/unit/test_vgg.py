@@ -110,7 +110,7 @@ def test_features_of_the_tumour_network_are_those_of_its_graph(tumor, tumor_file
     assert np.min(wanted[0]) < 0 == np.min(wanted[1])
 
 
-def test_a_grey_image_is_taken_for_three_equal_channels(tumor):
+def test_a_grey_image_is_used_as_three_equal_channels(tumor):
     grey = random_image(2, 1, 8, 8)
     one = tumor(grey, ["conv2_2"], before_activation=False)["conv2_2"]
     assert torch.equal(one, tumor(grey.repeat(1, 3, 1, 1), ["conv2_2"], before_activation=False)["conv2_2"])
@@ -125,7 +125,7 @@ def test_gradients_reach_the_image_and_no_weight(tumor):
     assert not tumor.training
 
 
-def test_the_network_is_followed_no_further_than_needed(tumor, monkeypatch):
+def test_layers_after_the_deepest_one_are_not_computed(tumor, monkeypatch):
     calls: list[str] = []
     for name, convolution in tumor.convolutions.items():
         convolution.register_forward_hook(lambda *_, name=name: calls.append(name))
@@ -141,7 +141,7 @@ def test_the_network_is_followed_no_further_than_needed(tumor, monkeypatch):
 def test_unknown_layers_and_small_images_are_refused(tumor):
     with pytest.raises(UserError, match=r"vgg16 has no layer 'conv5_4'; did you mean 'conv5_3'"):
         tumor(random_image(1, 1, 32, 32), ["conv5_4"], before_activation=True)
-    with pytest.raises(UserError, match=r"conv5_1: an image of 15 x 40 is too small, it needs 16 x 16"):
+    with pytest.raises(UserError, match=r"conv5_1: an image of 15 x 40 pixels is too small; at least 16 x 16"):
         tumor(random_image(1, 1, 15, 40), ["conv5_1", "conv1_1"], before_activation=True)
     assert tumor(random_image(1, 1, 16, 17), ["conv5_1"], before_activation=True)["conv5_1"].shape == (1, 512, 1, 1)
 
@@ -155,7 +155,7 @@ def test_safetensors_keep_the_network_and_its_input(tumor, tmp_path):
     assert torch.equal(one, other)
 
 
-def test_torchvision_weights_give_what_its_layers_give(layers, state, tmp_path):
+def test_torchvision_weights_reproduce_its_features(layers, state, tmp_path):
     path = tmp_path / "vgg19.pth"
     torch.save(state, path)
     vgg = read_vgg(path)
@@ -173,7 +173,7 @@ def test_torchvision_weights_give_what_its_layers_give(layers, state, tmp_path):
             assert float((found[name] - expected).abs().max()) < 1e-5 * float(expected.abs().max()), name
 
 
-def test_torchvision_vgg16_is_told_from_vgg19(tmp_path):
+def test_torchvision_vgg16_is_distinguished_from_vgg19(tmp_path):
     torch.save(hollow(torchvision_state(sequential(LAYOUTS["vgg16"]))), tmp_path / "weights.pth")
     assert read_vgg(tmp_path / "weights.pth").architecture == "vgg16"
 
@@ -211,10 +211,10 @@ def onnx_file(path: Path, shapes: list[tuple[int, ...]], *, bias: bool = True, e
 @pytest.mark.parametrize(
     ("shapes", "options", "message"),
     [
-        ([(8, 3, 3, 3)] * 5, {}, r"has 5 convolutions, a VGG has 13 \(vgg16\) or 16 \(vgg19\)"),
+        ([(8, 3, 3, 3)] * 5, {}, r"has 5 convolutions, but a VGG has 13 \(vgg16\) or 16 \(vgg19\)"),
         ([(64, 3, 3, 3), (64, 64, 5, 5)] + [(8, 8, 3, 3)] * 11, {}, r"'conv1_2\.weight' has shape \(64, 64, 5, 5\)"),
-        ([(8, 3, 3, 3)] * 13, {"bias": False}, r"makes 'x1' has no stored weight and bias"),
-        ([(8, 3, 3, 3)] * 13, {"external": True}, r"'w0' are kept in another file"),
+        ([(8, 3, 3, 3)] * 13, {"bias": False}, r"output 'x1' has no stored weight and bias"),
+        ([(8, 3, 3, 3)] * 13, {"external": True}, r"'w0' are stored in another file"),
     ],
 )
 def test_other_onnx_files_are_refused(tmp_path, shapes, options, message):

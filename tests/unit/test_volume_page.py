@@ -36,6 +36,7 @@ from pipeline.reporting.similarity import FREQUENCIES, SimilarityReference, stro
 from pipeline.reporting.volume_metrics import pairwise_table, volume_numbers
 from pipeline.reporting.volume_report import VolumeFiles, VolumeReport, read_volume_report
 from pipeline.steps.__main__ import main
+from pipeline.tables.duplicates import SharedPictures
 from pipeline.tables.gates import GATES, GateResult
 from pipeline.tables.inserted_structures import INSERTED_STRUCTURES, InsertedStructures
 from pipeline.tables.reliability import RELIABILITY, ReliabilityBin
@@ -294,8 +295,8 @@ def report(run: Path, name: str, **changes: Any) -> VolumeReport:
     files = VolumeFiles(
         run / f"extracted/{name}.safetensors", run / f"degraded/{name}.safetensors", predictions, run / "tuning.json"
     )
-    tables = (run / f"{table}.csv" for table in ("volumes", "slices", "summary"))
-    record = read_run_record(*tables, run / "provenance.json", [run / "models/rrdb_l1"])
+    volumes, slices, summary = (run / f"{table}.csv" for table in ("volumes", "slices", "summary"))
+    record = read_run_record(volumes, slices, summary, run / "provenance.json", [run / "models/rrdb_l1"])
     found = read_volume_report(files, record, "rrdb_l1", 2)
     of_run = {key: changes.pop(key) for key in ("provenance", "volumes") if key in changes}
     of_predictions = {key: changes.pop(key) for key in ("saturated", "beyond_noise") if key in changes}
@@ -321,8 +322,8 @@ def test_limitations_come_from_the_records(run):
     assert titles(report(run, "mid"))[0] == "Validation data"
     failed = GateResult("block", "S", "test", "rrdb_l1", "shift", 9, 0.1, False)
     assert titles(report(run, "block", gates=[failed]))[0] == "Failed gate: shift"
-    pair = {"volume": "other", "split": "test", "near_duplicate_volume": "low", "near_duplicate_split": "train"}
-    twins = {**other.run.provenance, "near_duplicates": [{**pair, "pictures": 3}]}
+    pair = SharedPictures("other", "test", "low", "train", pictures=3)
+    twins = other.run.provenance.model_copy(update={"near_duplicates": (pair,)})
     texts = [one.text for one in limitations(report(run, "other", provenance=twins))]
     assert any("3 pictures or slices resemble some of low in the split train" in text for text in texts)
     assert "Near-duplicates in another split" not in titles(report(run, "block", provenance=twins))

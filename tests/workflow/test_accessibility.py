@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.files import write_json
 from pipeline.steps.__main__ import main
 from tests.browsing import accessibility_mistakes, keyboard_mistakes, open_details, show
+from tests.provenance import provenance
 from tests.report_run import HOSTILE, index_command, make_run, provenance_command, write_report
 from tests.unit import test_training_page as training
 from tests.unit.test_resources_page import write_benchmarks
@@ -31,7 +31,7 @@ def pages(tmp_path_factory) -> Path:
     learnt = folder / "learnt"
     events = f"3,skipped_step,{'<i>' * 100},1.5\n"
     training.write_network(learnt / "models/brainsr", training.CARD, training.HISTORY, events, training.DIAL)
-    write_json(learnt / "provenance.json", {"brainsr": "0.0", "config": training.config(run="n" * 300)})
+    provenance(training.config(run="n" * 100)).write(learnt / "provenance.json")
     assert main(training.command(learnt, folder / "reports/training.html")) == 0
     measured = write_benchmarks(folder / "benchmarks")
     asked = ["--benchmarks", str(measured), "--provenance", str(learnt / "provenance.json")]

@@ -18,7 +18,6 @@ from PIL import Image as Picture
 
 from pipeline import __version__
 from pipeline.__main__ import COMMANDS, main
-from pipeline.files import write_json
 from pipeline.inference.restore_file import default_output
 from pipeline.models.generator import Generator, Shape
 from pipeline.models.weights import load_generator, save_generator
@@ -37,6 +36,7 @@ from tests.helpers import (
     the_message,
     write_nifti,
 )
+from tests.provenance import provenance
 
 METRICS = ["psnr", "ssim", "ms_ssim", "nrmse", "hfen", "gmsd"]
 SHAPE = {"blocks": 1, "features": 8, "growth": 4}
@@ -115,9 +115,7 @@ def finished(tmp_path) -> Path:
     row = ("head", "S2", "test", "brainsr", "foreground", "psnr", 22.25)
     pd.DataFrame([row], columns=list(VOLUMES.columns)).to_csv(run / "metrics/volumes.csv", index=False)
     config = {"infer": {"deliver": "brainsr"}, "evaluate": {"metrics": METRICS, "confidence": 0.95}}
-    write_json(
-        run / "provenance.json", {"config": config, "packages": {}, "platform": {}, "sources": [], "volumes": []}
-    )
+    provenance(config).write(run / "provenance.json")
     return run
 
 

@@ -126,9 +126,9 @@ def test_red_green_and_blue_are_drawn_as_colours(browser, run, pages):
     reference, tint = read_image(run / "extracted/mid.safetensors"), np.tile(np.array([1, 0.5, 0.25], np.float32), 2)
     levels = np.repeat(np.asarray(reference.data)[..., [2]], 6, axis=2) * tint
     coloured = described(reference.with_data(levels), channels=COLOURS, sections=(0, 0, 0, 1, 1, 1))
-    write_image(run / "coloured.safetensors", coloured)
+    write_image(run / "coloured_input/mid.safetensors", coloured)
     command = report_command(run, "mid", run / "coloured")
-    command[command.index("--hr") + 1] = str(run / "coloured.safetensors")
+    command[command.index("--hr") + 1] = str(run / "coloured_input/mid.safetensors")
     assert main(command) == 0
     show(browser, run / "coloured/mid.html")
     assert "(1 of 2)" in part(browser, "state").text or "(2 of 2)" in part(browser, "state").text

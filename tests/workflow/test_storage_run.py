@@ -156,7 +156,7 @@ def test_results_are_copied_to_s3_once_and_again_where_they_have_changed(s3, fin
 def test_storing_asks_where(tmp_path):
     result = snakemake(tmp_path, "--configfile", write_config(tmp_path), "--dry-run", "--", "store")
     assert result.returncode != 0
-    assert "store: say where in S3" in result.stdout + result.stderr
+    assert "store: set this key to the location of the results in S3" in result.stdout + result.stderr
 
 
 def test_a_run_is_not_made_in_storage(s3, tmp_path):

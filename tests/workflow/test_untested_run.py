@@ -71,7 +71,7 @@ def test_targets_that_need_test_volumes_say_so(ended: tuple[Path, Ended]) -> Non
     for target in ("mismatch", "reading"):
         result = snakemake(folder, target, "--configfile", folder / "small.yaml", "--dry-run")
         assert result.returncode != 0
-        assert "this target needs test volumes; no volume has the split test" in result.stdout + result.stderr
+        assert "this target requires test volumes; no volume has the split test" in result.stdout + result.stderr
 
 
 def test_a_test_volume_that_comes_later_trains_nothing_again(ended: tuple[Path, Ended]) -> None:

@@ -1,4 +1,4 @@
-# Results of volumes that came from BIDS folders, as a BIDS data set of derivatives.
+# Results of volumes from BIDS folders, as a BIDS data set of derivatives.
 
 BIDS_LINKS = RUN.bids_links
 DERIVATIVES = {**RUN.derivatives, **RUN.derived_error_maps}

@@ -1,5 +1,5 @@
-# What all rules share: the checked configuration, names of files, and what a job may use.
-# Only what snakemake itself installs is imported here.
+# Shared by all rules: the validated configuration, file names, and resources of jobs.
+# Only packages that Snakemake itself installs are imported here.
 
 import glob
 import os
@@ -30,7 +30,7 @@ from pipeline.files import folders_of
 
 
 def checked(check, *arguments, **options):
-    """Returns what a function of the package returns, or stops with the message of the user's mistake."""
+    """Return the result of a function of the package; convert a UserError to a WorkflowError."""
     try:
         return check(*arguments, **options)
     except UserError as error:
@@ -38,41 +38,41 @@ def checked(check, *arguments, **options):
 
 
 def section(name):
-    """Returns one section of the configuration as JSON: a rule is given its own and no other.
+    """Return one section of the configuration as JSON, so that a rule depends on its own section only.
 
-    The action on a failed gate is left out: it concerns the rule enforce alone.
+    The action on a failed gate is excluded: only the rule enforce uses it.
     """
     return getattr(RUN, name).model_dump_json(exclude={"on_gate_failure"})
 
 
 def by(wildcard, table):
-    """Returns an input or params function: the entry of a table under the value of a wildcard."""
+    """Return an input or params function that looks up the value of a wildcard in a table."""
     return lambda wildcards: table[wildcards[wildcard]]
 
 
 def memory_mb(wildcards, attempt):
-    """Returns the memory that a job requests: a job that is tried again may have run out of it."""
+    """Return the requested memory in MB; it increases with every retry, since a job may have run out of memory."""
     return attempt * RUN.resources.memory_mb
 
 
 def runtime_minutes(wildcards, attempt):
-    """Returns the time that a job requests: a job that is tried again may have run out of it."""
+    """Return the requested time in minutes; it increases with every retry, since a job may have timed out."""
     return attempt * RUN.resources.runtime_minutes
 
 
 def source_file(name):
-    """Returns the path of a source's file among the downloads."""
+    """Return the path of the downloaded file of a source."""
     return f"resources/{name}/{SOURCES[name].file_name}"
 
 
 if workflow.storage_settings.default_storage_provider is not None:
     raise WorkflowError(
-        "results are made on a disk, not with --default-storage-provider: checkpoints, benchmarks and the RO-Crate need "
-        "one. Leave it out; the target `store` copies the results to S3, see docs/storage.md."
+        "--default-storage-provider is not supported: checkpoints, benchmarks and the RO-Crate require a local file "
+        "system. Remove the option; the target `store` copies the results to S3, see docs/storage.md."
     )
 
-# Jobs find the package: under conda, Snakemake removes an inherited PYTHONPATH. Where Snakemake was called by its path,
-# the folder of its Python is not on the PATH; if that Python has the packages, it comes first.
+# Make the package importable in jobs: under conda, Snakemake removes an inherited PYTHONPATH. If Snakemake was called by
+# its path, the folder of its Python is not on the PATH; it is prepended if that Python has the packages.
 PROGRAMS = str(Path(sys.executable).parent)
 HAS_CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
 PREFIX = f"set -euo pipefail; export PYTHONPATH={shlex.quote(str(CHECKOUT))}; "
@@ -86,7 +86,7 @@ shell.prefix(PREFIX)
 
 RUN = checked(read_run, config, files=[Path(file) for file in workflow.configfiles])
 RESULTS = f"results/{RUN.run}"
-# Snakemake keeps its own records here, before any run starts.
+# Snakemake writes its metadata here before a run starts.
 checked(check_writable, [Path(".snakemake")])
 
 
@@ -100,18 +100,18 @@ onstart:
 SOURCES = {**known_sources(), **RUN.sources}
 S3_USERS = sorted(
     f"source {name!r}" for name, source in SOURCES.items() if source.kind == "s3"
-) + (["what the key `store` names"] if RUN.store else [])
+) + (["the target of the key `store`"] if RUN.store else [])
 if S3_USERS and find_spec("snakemake_storage_plugin_s3") is None:
     raise WorkflowError(
-        f"{S3_USERS[0]} is in S3, but Snakemake's plug-in for it is not installed. "
-        "Install it where snakemake is: pip install snakemake-storage-plugin-s3"
+        f"{S3_USERS[0]} is in S3, but Snakemake's storage plug-in for S3 is not installed. "
+        "Install it in the environment of snakemake: pip install snakemake-storage-plugin-s3"
     )
 
 BASELINES = plugins.names("pipeline.baselines")
 NETWORKS = RUN.network_methods
 METHODS = [*BASELINES, *NETWORKS]
 DELIVERED = RUN.infer.deliver
-# Baselines treat all flips and transposes alike: their standard deviation over them is 0 and says nothing of errors.
+# Baselines are equivariant to flips and transposes: their standard deviation over them is 0 and does not predict errors.
 HAS_ERROR_MAPS = DELIVERED in NETWORKS
 STACKS = [volume for volume in RUN.volumes if volume.is_stack]
 SUFFIXES = {
@@ -126,7 +126,7 @@ WEIGHTS = RUN.train.initial_weights
 PERCEPTUAL = f"resources/{RUN.train.perceptual_weights}/features.safetensors"
 PAGE_SOURCES = files_version(CHECKOUT / "reports")
 
-# One job handles the evaluated volumes of a shard and writes a table or a folder.
+# One job processes the evaluated volumes of a shard and writes a table or a folder.
 SHARDS = RUN.sharded(RUN.evaluated_ids)
 VAL_SHARDS = RUN.sharded(RUN.ids("val"))
 TEST_SHARDS = RUN.sharded(RUN.ids(*TEST_SPLITS))
@@ -139,7 +139,7 @@ REFERENCES = {
 MEASURED = {
     shard: expand(DEGRADED, volume=volumes) for shard, volumes in SHARDS.items()
 }
-# How messages call the volumes of a shard.
+# Names of the volumes of a shard in messages.
 NAMES = {
     shard: (
         ", ".join(volumes)
@@ -152,7 +152,7 @@ RESTORED = f"{RESULTS}/restored/{{shard}}/{{method}}"
 
 
 wildcard_constraints:
-    # Not the ids themselves: of ten thousand, looking for one among all of them at every file takes minutes.
+    # Not an alternation of the ids: with ten thousand volumes, matching every file would take minutes.
     volume="[A-Za-z0-9][A-Za-z0-9_-]*",
     source="[A-Za-z0-9][A-Za-z0-9_-]*",
     method="|".join(NETWORKS),

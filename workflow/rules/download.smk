@@ -1,8 +1,8 @@
 def local_file(wildcards):
-    """Returns the user's own file that a source names, so that snakemake notices when it changes.
+    """Return the local file of a source as an input, so that Snakemake detects changes.
 
-    A folder of pictures is watched through its folders: they change when a picture is added, removed or replaced. Where a
-    file is missing and no copy of it was kept, it stops and names all that the run lacks.
+    A folder of pictures is tracked through its folders: they change when a picture is added, removed or replaced. If a
+    file is missing and not cached, the run stops with a list of all missing files.
     """
     source = SOURCES[wildcards.source]
     if source.kind != "local":
@@ -33,7 +33,7 @@ rule download:
     benchmark:
         "resources/benchmarks/download/{source}/{file}.tsv"
     wildcard_constraints:
-        # Neither the record of a file nor the feature network that the rule features makes of one.
+        # Neither the record of a file nor the feature network, which the rule convert_vgg writes.
         file=r"(?!features\.safetensors$)[^/]+(?<!\.source\.json)",
     localrule: True
     conda:

@@ -17,7 +17,7 @@ rule denoise:
         volumes=by("shard", NAMES),
         code=code_version("pipeline.steps.denoise"),
     message:
-        "Denoising the reference of {params.volumes}, as a further reference"
+        "Denoising the reference of {params.volumes}"
     shell:
         "python -m pipeline.steps denoise --input {input.volumes:q} --output {output.folder:q} > {log:q} 2>&1"
 

@@ -1,6 +1,6 @@
 STACK_SOURCES = list(dict.fromkeys(volume.source for volume in STACKS))
-# Small jobs that share one of a cluster's. Stacks wait for the table of duplicates, and it for volumes: in one group they
-# would wait for themselves.
+# Small jobs that are grouped into one cluster job. Stacks depend on the table of duplicates, which depends on the volumes:
+# a common group would be circular.
 GROUPS = {
     volume.id: "stacks" if volume.is_stack else "volumes" for volume in RUN.volumes
 }
@@ -32,7 +32,7 @@ rule duplicates:
         settings=section("duplicates"),
         code=code_version("pipeline.steps.duplicates"),
     message:
-        "Searching for pictures and volumes that are in two splits"
+        "Searching for near-duplicates in different splits"
     shell:
         "python -m pipeline.steps duplicates --input {input.archives:q} --sources {params.sources:q}"
         " --volumes {params.volumes:q} --extracted {input.extracted:q} --output {output.table:q} --settings {params.settings:q} > {log:q} 2>&1"
@@ -69,7 +69,7 @@ rule extract:
         by("volume", GROUPS)
     conda:
         "../../envs/imaging.yaml"
-    # Volumes are handled side by side, each on one core: a second thread gains a single volume nothing.
+    # Volumes are processed in parallel, each on one core: a second thread does not speed up a single volume.
     threads: 1
     resources:
         mem_mb=memory_mb,

@@ -1,6 +1,6 @@
-# The last steps of a run: what describes all results, and the rule that may stop the run.
+# The last steps of a run: descriptions of all results, and the rule that may stop the run.
 
-# All that is made before; of pages and restored volumes, the lists of what was published.
+# All earlier results; of reports and restored volumes, the lists of published files.
 FINISHED = [
     *rules.summarise.output,
     *rules.summarise_fidelity.output,
@@ -13,7 +13,7 @@ FINISHED = [
 ]
 
 
-# Last of the pages: a benchmark is there when its job has ended.
+# Last of the reports, since a benchmark is written when its job has ended.
 rule report_resources:
     input:
         provenance=rules.provenance.output.provenance,
@@ -41,13 +41,13 @@ rule report_resources:
         page_sources=PAGE_SOURCES,
         code=code_version("pipeline.steps.report_resources"),
     message:
-        "Writing the page on time and memory"
+        "Writing the report of time and memory"
     shell:
         "python -m pipeline.steps report_resources --benchmarks {params.benchmarks:q} --provenance {input.provenance:q}"
         " --settings {params.settings:q} --output {output.page:q} > {log:q} 2>&1"
 
 
-# After all that it describes, but before the rule that may stop the run.
+# After all results that it describes, but before the rule that may stop the run.
 rule ro_crate:
     input:
         rules.report_resources.output.page,
@@ -72,7 +72,7 @@ rule ro_crate:
         mem_mb=memory_mb,
         runtime=runtime_minutes,
     params:
-        # The folder, not its files: of ten thousand volumes their names would be too long for a command line.
+        # The folder, not its files: with ten thousand volumes, the list would exceed the limit of a command line.
         run=subpath(output.crate, parent=True),
         code=code_version("pipeline.steps.ro_crate"),
     message:
@@ -81,7 +81,7 @@ rule ro_crate:
         "python -m pipeline.steps ro_crate --run {params.run:q} --config {output.config:q} --output {output.crate:q} > {log:q} 2>&1"
 
 
-# Where it stops the run, everything else is complete.
+# Runs last: if it stops the run, everything else is complete.
 rule enforce:
     input:
         FINISHED,
@@ -101,7 +101,7 @@ rule enforce:
         on_gate_failure=RUN.evaluate.on_gate_failure,
         code=code_version("pipeline.steps.enforce"),
     message:
-        "Checking that the delivered volumes agree with the measurement"
+        "Checking that the delivered volumes are consistent with the low-resolution input"
     shell:
         "python -m pipeline.steps enforce --gates {input.table:q} --method {params.method} --on-gate-failure {params.on_gate_failure}"
         " --output {output.verdict:q} > {log:q} 2>&1"

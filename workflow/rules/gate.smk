@@ -1,4 +1,4 @@
-# The consistency gate: restored volumes, degraded again, against the measurement.
+# The consistency gate: restored volumes, degraded again, are compared with the low-resolution input.
 
 
 rule gate:
@@ -21,6 +21,6 @@ rule gate:
         volumes=by("shard", NAMES),
         code=code_version("pipeline.steps.gate"),
     message:
-        "Comparing every method's restoration of {params.volumes} with the measurement"
+        "Checking the consistency of every method's results with the low-resolution input of {params.volumes}"
     shell:
         "python -m pipeline.steps gate --lr {input.lr:q} --predictions {input.predictions:q} --output {output.rows:q} > {log:q} 2>&1"

@@ -1,4 +1,4 @@
-# The standard deviation of the delivered network's results over flips and transposes of a slice.
+# Standard deviation of the delivered network's results over flips and transposes of a slice.
 TTA_STD = f"{RESULTS}/uncertainty/tta_std/{{method}}/{{shard}}"
 
 
@@ -60,7 +60,7 @@ rule infer:
         " --memory-mb {resources.mem_mb} --settings {params.settings:q} > {log:q} 2>&1"
 
 
-# The network whose results are delivered: the standard deviation is computed in the same pass.
+# The delivered network: the standard deviation is computed in the same pass.
 use rule infer as infer_delivered with:
     input:
         model=GENERATOR,

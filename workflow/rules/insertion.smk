@@ -1,4 +1,4 @@
-# The lesion-insertion study: the detection rate of structures that were inserted at known places.
+# The lesion-insertion study: detection rates of structures inserted at known positions.
 
 INSERTED_REFERENCES = {
     shard: expand(EXTRACTED, volume=volumes) for shard, volumes in TEST_SHARDS.items()
@@ -36,7 +36,7 @@ rule insert_structures:
         seed=RUN.seed,
         code=code_version("pipeline.steps.insert_structures"),
     message:
-        "Inserting structures in {params.volumes}"
+        "Running the lesion-insertion study on {params.volumes}"
     shell:
         "python -m pipeline.steps insert_structures --hr {input.hr:q} --lr {input.lr:q} --models {input.models:q} --tuning {input.tuning:q}"
         " --output {output.rows:q} --places {output.places:q} --seed {params.seed} --device {resources.device}"

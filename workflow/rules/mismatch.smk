@@ -1,5 +1,5 @@
-# The degradation mismatch matrix, made on demand: snakemake --cores 8 mismatch
-# Networks that were each trained with one degradation restore the test volumes of all.
+# The degradation mismatch matrix, computed on demand: snakemake --cores 8 mismatch
+# Each network is trained with one degradation and restores the test volumes of all degradations.
 
 MISMATCH = f"{RESULTS}/mismatch"
 DEGRADATIONS = degradations(RUN.degradations, RUN.degrade)
@@ -11,9 +11,9 @@ wildcard_constraints:
 
 
 def tested(wildcards):
-    """Returns the extracted test volumes, or stops where there are none."""
+    """Return the extracted test volumes, or stop if there are none."""
     if not RUN.is_tested:
-        raise WorkflowError(f"this target needs test volumes; {NOT_TESTED}")
+        raise WorkflowError(f"this target requires test volumes; {NOT_TESTED}")
     return expand(EXTRACTED, volume=RUN.ids(*TEST_SPLITS))
 
 
@@ -33,7 +33,7 @@ use rule degrade as degrade_otherwise with:
         seed=RUN.seed,
         code=code_version("pipeline.steps.degrade"),
     message:
-        "Degrading {wildcards.volume} as {wildcards.degradation}"
+        "Degrading {wildcards.volume} with {wildcards.degradation}"
 
 
 use rule train as train_otherwise with:
@@ -63,7 +63,7 @@ use rule train as train_otherwise with:
         seed=RUN.seed,
         code=code_version("pipeline.steps.train"),
     message:
-        "Training with {wildcards.degradation} alone; watch it with: tail -f {log}"
+        "Training on {wildcards.degradation} only; follow the log with: tail -f {log}"
 
 
 rule mismatch:
@@ -101,7 +101,7 @@ rule mismatch:
         names=list(DEGRADATIONS),
         code=code_version("pipeline.steps.mismatch"),
     message:
-        "Trying every network on every degradation"
+        "Evaluating every network on every degradation"
     shell:
         "python -m pipeline.steps mismatch --hr {input.hr:q} --lr {input.lr:q} --models {input.models:q} --names {params.names:q}"
         " --output {output.table:q} --figure {output.figure:q} --device {resources.device} --threads {threads} > {log:q} 2>&1"

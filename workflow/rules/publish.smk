@@ -1,5 +1,5 @@
-# Results under the names that other programs rely on. A hard link takes no room. The names lie in folders that shards share,
-# so that the output of a rule is the list of them.
+# Results under fixed names, on which other programs rely. Hard links take no disk space. Shards share the folders, so the
+# output of a rule is the list of its files.
 
 
 rule publish:
@@ -23,7 +23,7 @@ rule publish:
         ],
         code=code_version("pipeline.steps.publish"),
     message:
-        "Publishing {params.volumes} as restored by every method"
+        "Publishing the results of every method for {params.volumes}"
     shell:
         "python -m pipeline.steps publish --folders {input:q} --into {params.into:q} --output {output.manifest:q} > {log:q} 2>&1"
 
@@ -43,4 +43,4 @@ use rule publish as publish_pages with:
         into=[f"{RESULTS}/reports", *([f"{RESULTS}/sr"] if HAS_ERROR_MAPS else [])],
         code=code_version("pipeline.steps.publish"),
     message:
-        "Publishing the pages and error maps of {params.volumes}"
+        "Publishing the reports and error maps of {params.volumes}"

@@ -1,4 +1,4 @@
-# The page of a blind reader study, made on demand: snakemake --cores 8 reading
+# The page of a blinded reader study, written on demand: snakemake --cores 8 reading
 
 
 rule reading:

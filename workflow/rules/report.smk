@@ -10,7 +10,7 @@ if RUN.evaluate.needs_features or any(
 MODEL_FOLDERS = expand(MODEL, method=NETWORKS)
 CARDS = expand(f"{MODEL}/model_card.md", method=NETWORKS)
 HISTORIES = expand(f"{MODEL}/history.csv", method=NETWORKS)
-# No output of a rule: Snakemake neither waits for this page nor takes it for a result, and no index is overwritten.
+# Not the output of a rule: Snakemake does not treat this page as a result, and the index is not overwritten.
 FAILURES = Path(RESULTS) / "reports" / "failures.html"
 
 
@@ -47,7 +47,7 @@ rule provenance:
     resources:
         mem_mb=memory_mb,
         runtime=runtime_minutes,
-        # Not installed in the job's environment. A resource, since it must rerun nothing.
+        # Not installed in the job's environment. A resource, so that a change does not trigger reruns.
         snakemake_version=snakemake_version,
     params:
         config=RUN.model_dump_json(
@@ -61,7 +61,7 @@ rule provenance:
         ),
         code=code_version("pipeline.steps.provenance"),
     message:
-        "Recording how the results were made"
+        "Recording the provenance of the results"
     shell:
         "python -m pipeline.steps provenance --config @<(printf '%s\\n' {params.config:q})"
         " --sources @<(printf '%s\\n' {input.records:q}) --volumes @<(printf '%s\\n' {input.volumes:q}) --duplicates {input.duplicates:q}"
@@ -129,7 +129,7 @@ rule report_volumes:
         page_sources=PAGE_SOURCES,
         code=code_version("pipeline.steps.report_volumes"),
     message:
-        "Writing the pages of {params.volumes}"
+        "Writing the reports of {params.volumes}"
     shell:
         "python -m pipeline.steps report_volumes --hr {input.hr:q} --lr {input.lr:q} --predictions {input.predictions:q}"
         " --volumes-table {input.volumes:q} --slices {input.slices:q} --summary {input.summary:q}"
@@ -187,7 +187,7 @@ rule report_index:
         page_sources=PAGE_SOURCES,
         code=code_version("pipeline.steps.report_index"),
     message:
-        "Writing the page of the cohort"
+        "Writing the report of the cohort"
     shell:
         "python -m pipeline.steps report_index --volumes-table {input.volumes:q} --slices {input.slices:q} --summary {input.summary:q}"
         " --provenance {input.provenance:q} --models {params.models:q} --settings {params.settings:q}"
@@ -224,7 +224,7 @@ rule report_training:
         page_sources=PAGE_SOURCES,
         code=code_version("pipeline.steps.report_training"),
     message:
-        "Writing the page on the trainings"
+        "Writing the training report"
     shell:
         "python -m pipeline.steps report_training --models {params.models:q} --provenance {input.provenance:q}"
         " --settings {params.settings:q} --output {output.page:q} > {log:q} 2>&1"

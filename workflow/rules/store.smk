@@ -1,8 +1,8 @@
-# Results in S3, made on demand: snakemake --cores 8 store
-# They are made on this disk and copied when they are complete; a result that changes is copied again.
+# Results in S3, copied on demand: snakemake --cores 8 store
+# Results are written to the local disk and copied when they are complete; a changed result is copied again.
 
-# Outputs of rules under their names in the run's folder, and published files with the list that they are in. Folders are left
-# out: OME-Zarr derivatives are stored as the zipped deliverables that they are copies of.
+# Outputs of rules by their names in the run's folder, and published files with the list that contains them. Folders are
+# excluded: OME-Zarr derivatives are stored as the zipped deliverables from which they were copied.
 STORED = {
     path.removeprefix(f"{RESULTS}/"): path
     for path in [
@@ -42,10 +42,10 @@ if DERIVATIVES:
 
 
 def stored_results(wildcards):
-    """Returns the results in S3, or stops where the configuration does not say where they are kept."""
+    """Return the results in S3, or stop if the configuration has no location for them."""
     if RUN.store is None:
         raise WorkflowError(
-            "store: say where in S3 the results are kept, such as s3://bucket/project"
+            "store: set this key to the location of the results in S3, such as s3://bucket/project"
         )
     return [storage.s3(f"{RUN.store}/{RUN.run}/{file}") for file in STORED]
 

@@ -6,7 +6,7 @@ rule summarise:
             f"{RESULTS}/metrics/volumes.csv",
             caption="../report/volumes.rst",
             category="Metrics",
-            labels={"table": "one value a volume"},
+            labels={"table": "one value per volume"},
         ),
         slices=f"{RESULTS}/metrics/slices.csv",
         summary=report(
@@ -37,7 +37,7 @@ rule summarise:
         stacks=[volume.id for volume in STACKS],
         code=code_version("pipeline.steps.summarise"),
     message:
-        "Writing the tables of all measurements"
+        "Writing the metric tables"
     shell:
         "python -m pipeline.steps summarise --parts {input.parts:q} --volumes {output.volumes:q} --slices {output.slices:q}"
         " --summary {output.summary:q} --comparisons {output.comparisons:q} --stacks {params.stacks:q} --seed {params.seed} --settings {params.settings:q} > {log:q} 2>&1"
@@ -61,7 +61,7 @@ rule summarise_fidelity:
             f"{RESULTS}/metrics/gates.csv",
             caption="../report/gates.rst",
             category="Metrics",
-            labels={"table": "agreement with the measurement"},
+            labels={"table": "consistency with the low-resolution input"},
         ),
         tissue=report(
             f"{RESULTS}/metrics/tissue.csv",

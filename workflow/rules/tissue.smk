@@ -1,9 +1,9 @@
-# Tissue volumes of heads and brains, and the agreement of diagnoses on pictures that came in folders of classes.
+# Tissue volumes of heads and brains, and the agreement of diagnoses on pictures in class folders.
 
 TISSUE_REFERENCES = {
     shard: expand(EXTRACTED, volume=volumes) for shard, volumes in TISSUE_SHARDS.items()
 }
-# The order of the tissues of volumes which show nothing but brain, "unnamed" for others.
+# Order of the tissues of skull-stripped volumes; "unnamed" for others.
 TISSUES = {
     shard: [RUN.volume(volume).tissues or "unnamed" for volume in volumes]
     for shard, volumes in TISSUE_SHARDS.items()
@@ -63,13 +63,13 @@ rule diagnosis:
         mem_mb=memory_mb,
         runtime=runtime_minutes,
     params:
-        # The weights depend on the number of threads, and it on the configuration alone.
+        # The weights depend on the number of threads, which therefore depends on the configuration only.
         training_threads=RUN.train.threads,
         settings=section("evaluate"),
         seed=RUN.seed,
         code=code_version("pipeline.steps.diagnosis"),
     message:
-        "Comparing the classes that a classifier finds in restored pictures with those of the references"
+        "Comparing the predicted classes of restored pictures and references"
     shell:
         "python -m pipeline.steps diagnosis --train {input.train:q} --hr {input.hr:q} --predictions {input.predictions:q}"
         " --output {output.table:q} --seed {params.seed} --threads {params.training_threads} --settings {params.settings:q} > {log:q} 2>&1"

@@ -1,18 +1,18 @@
 TRAIN_SETTINGS = RUN.train.model_dump_json(
     exclude={"initial_weights", "perceptual_weights"}
 )
-# Several GPUs share one training through torchrun; those of several nodes through srun as well, which the profile for
-# Slurm sets. Resources, since they must rerun nothing.
+# torchrun distributes a training over several GPUs; over several nodes, with srun, which is set in the profile for Slurm.
+# Both are resources, so that a change does not trigger reruns.
 SHARED = RUN.resources.gpu > 1 and RUN.resources.device != "cpu"
 LAUNCH = f"torch.distributed.run --standalone --nproc-per-node={RUN.resources.gpu} -m"
 RECIPES = {method: RUN.recipe(method) for method in RUN.trained_methods}
-# The roles of training pairs that are made of a thick-slice volume itself.
+# Roles of the self-supervised training pairs of a thick-slice volume.
 ROLES = ["train-columns", "train-rows", "val"]
 PAIRS = f"{RESULTS}/self_supervised/{{volume}}/{{role}}.{{kind}}.safetensors"
 
 
 def pairs(split, kind):
-    """Returns the references (hr) or low-resolution images (lr) of training or validation."""
+    """Return the references (hr) or low-resolution images (lr) of training or validation."""
     if not RUN.is_self_supervised:
         return expand({"hr": EXTRACTED, "lr": DEGRADED}[kind], volume=RUN.ids(split))
     roles = [role for role in ROLES if role.startswith(split)]
@@ -38,7 +38,7 @@ rule tune:
     params:
         code=code_version("pipeline.steps.tune"),
     message:
-        "Tuning denoise-then-interpolate on the validation volumes"
+        "Tuning non-local means with B-spline interpolation on the validation volumes"
     shell:
         "python -m pipeline.steps tune --hr {input.hr:q} --lr {input.lr:q} --output {output.settings:q} > {log:q} 2>&1"
 
@@ -67,7 +67,7 @@ rule convert_weights:
         along="columns" if RUN.degrade.direction == "through_plane" else "both",
         code=code_version("pipeline.steps.convert_weights"),
     message:
-        f"Converting {WEIGHTS} to one channel"
+        f"Converting {WEIGHTS} to a one-channel network"
     shell:
         "python -m pipeline.steps convert_weights --weights {input.weights:q} --output {params.folder:q}"
         " --source {params.source:q} --factor {params.factor} --along {params.along} > {log:q} 2>&1"
@@ -92,7 +92,7 @@ rule convert_vgg:
         source=SOURCES[RUN.train.perceptual_weights].model_dump_json(),
         code=code_version("pipeline.steps.convert_vgg"),
     message:
-        f"Extracting the features of {RUN.train.perceptual_weights}"
+        f"Converting {RUN.train.perceptual_weights} to the feature network of the perceptual loss"
     shell:
         "python -m pipeline.steps convert_vgg --weights {input.weights:q} --output {output.features:q}"
         " --source {params.source:q} > {log:q} 2>&1"
@@ -119,7 +119,7 @@ rule self_supervised_pairs:
         folder=subpath(output[0], parent=True),
         code=code_version("pipeline.steps.self_supervised_pairs"),
     message:
-        "Making training pairs from the slices of {wildcards.volume}"
+        "Creating self-supervised training pairs from {wildcards.volume}"
     shell:
         "python -m pipeline.steps self_supervised_pairs --lr {input.lr:q} --output {params.folder:q} > {log:q} 2>&1"
 
@@ -182,7 +182,7 @@ rule train:
         seed=RUN.seed,
         code=code_version("pipeline.steps.train"),
     message:
-        "Training {wildcards.method}; watch it with: tail -f {log}"
+        "Training {wildcards.method}; follow the log with: tail -f {log}"
     shell:
         "{resources.srun} python -m {resources.launch} pipeline.steps train --hr {input.hr:q} --lr {input.lr:q} --val-hr {input.val_hr:q} --val-lr {input.val_lr:q}"
         " --start-from {input.start:q} --perceptual {input.perceptual:q} --output {params.folder:q} --checkpoints {params.checkpoints:q} --recipe {params.recipe:q}"

@@ -1,4 +1,4 @@
-# Error maps without a reference: the standard deviation over flips and transposes, calibrated on the validation volumes.
+# Uncertainty maps: the standard deviation over flips and transposes, calibrated on the validation volumes.
 
 ERROR_MAPS = f"{RESULTS}/uncertainty/error_maps/{{shard}}"
 
@@ -23,7 +23,7 @@ rule calibrate:
     params:
         code=code_version("pipeline.steps.calibrate"),
     message:
-        "Calibrating error maps on the validation volumes"
+        "Calibrating the uncertainty maps on the validation volumes"
     shell:
         "python -m pipeline.steps calibrate --hr {input.hr:q} --predictions {input.predictions:q} --tta-std {input.tta_std:q}"
         " --output {output.calibration:q} > {log:q} 2>&1"
@@ -63,7 +63,7 @@ rule uncertainty:
         volumes=by("shard", NAMES),
         code=code_version("pipeline.steps.uncertainty"),
     message:
-        "Computing the error maps of {params.volumes}"
+        "Computing the uncertainty maps of {params.volumes}"
     shell:
         "python -m pipeline.steps uncertainty --hr {input.hr:q} --predictions {input.predictions:q} --tta-std {input.tta_std:q}"
         " --calibration {input.calibration:q} --output {output.folder:q} --maps {output.maps:q}"

@@ -1,1 +1,1 @@
-"""Choosing the settings of baselines on validation volumes, and applying them."""
+"""Tuning of baselines on validation volumes, and application of tuned baselines."""

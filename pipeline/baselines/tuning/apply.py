@@ -1,4 +1,4 @@
-"""Baselines with the settings that were tuned for them."""
+"""Application of baselines with their tuned settings."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from pipeline.physics.low_resolution import LowResolutionImage
 BASELINES = "pipeline.baselines"
 
 Tuning = Mapping[str, Mapping[str, Any]]
-"""Tuned settings by the name of the baseline; baselines without an entry have none."""
+"""Tuned settings by name of the baseline; baselines without tuning have no entry."""
 
 
 def upsample(lr_image: LowResolutionImage, method: str, tuning: Tuning | None = None) -> NDArray[np.float32]:
-    """Upsample a low-resolution volume with one baseline.
+    """Upsample a low-resolution volume with a baseline.
 
     Args:
         lr_image: low-resolution volume.
@@ -39,10 +39,10 @@ def read_tuning(path: Path) -> dict[str, dict[str, Any]]:
     """Read the result of `pipeline.baselines.tuning.search.tune`.
 
     Returns:
-        The chosen settings by the name of their baseline.
+        Tuned settings by name of the baseline.
 
     Raises:
-        UserError: the file is not a result of tuning.
+        UserError: the file does not contain tuned settings.
     """
     content = read_json(path)
     if not isinstance(content, dict) or not {"method", "settings"} <= content.keys():

@@ -1,6 +1,6 @@
-"""Choose the settings of denoise-then-interpolate on the validation volumes, by PSNR over the foreground.
+"""Tune non-local means followed by B-spline interpolation on the validation volumes, by PSNR over the foreground.
 
-Not denoising is among the candidates. The scores of all candidates are written with the choice.
+The candidates include no denoising. The scores of all candidates are stored with the best settings.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ from pipeline.physics.low_resolution import LowResolutionImage
 
 METHOD = "nlm_bspline3"
 MAX_SLICES = 8
-"""Slices per volume: the best settings depend on the noise, which is the same in all slices."""
+"""Maximum number of slices per volume; the best settings depend on the noise, which is the same in all slices."""
 
 
 def score(excerpts: Sequence[Excerpt], settings: Mapping) -> float:
-    """Return the mean PSNR of one candidate over excerpts of volumes, in dB."""
+    """Return the mean PSNR of a candidate over excerpts of volumes, in dB."""
     values = [
-        one.mean_over_slices(nlm_bspline3.upsample(one.measured, one.model.factors, settings), {"psnr": psnr.per_slice})
+        one.mean_over_slices(nlm_bspline3.upsample(one.lr, one.model.factors, settings), {"psnr": psnr.per_slice})
         for one in excerpts
     ]
     return float(np.mean([value["psnr"] for value in values]))
 
 
 def tune(references: Sequence[Image], lrs: Sequence[LowResolutionImage]) -> dict[str, Any]:
-    """Try all candidates on validation volumes.
+    """Evaluate all candidates on validation volumes.
 
     Args:
         references: extracted volumes.
-        lrs: their low-resolution images, in the same order and all of one forward model.
+        lrs: their low-resolution images, in the same order, all with the same forward model.
 
     Returns:
-        The method, the settings chosen, and the table of all that were tried, as plain JSON values.
+        The method, the best settings, and the scores of all candidates, as JSON-compatible values.
 
     Raises:
-        UserError: the volumes do not belong together.
+        UserError: see `check_pairs`.
     """
     check_pairs(references, lrs)
     excerpts = [excerpt(reference, lr, MAX_SLICES) for reference, lr in zip(references, lrs, strict=True)]
@@ -56,27 +56,26 @@ def tune(references: Sequence[Image], lrs: Sequence[LowResolutionImage]) -> dict
         "method": METHOD,
         "criterion": "mean PSNR over the foreground, in dB",
         "settings": candidates[best],
-        "tried": [{**one, "psnr": _plain(value)} for one, value in zip(candidates, scores, strict=True)],
+        "tried": [
+            # JSON cannot represent infinity.
+            {**one, "psnr": value if math.isfinite(value) else None}
+            for one, value in zip(candidates, scores, strict=True)
+        ],
         "volumes": [reference.id for reference in references],
         "slices": [evenly_spaced(reference.block.foreground_slices, MAX_SLICES) for reference in references],
     }
 
 
-def _plain(value: float) -> float | None:
-    """Return the value, or None for infinity, which JSON cannot represent."""
-    return value if math.isfinite(value) else None
-
-
 def check_pairs(references: Sequence[Image], lrs: Sequence[LowResolutionImage]) -> None:
-    """Check that the volumes belong together.
+    """Check that references and low-resolution images match and were degraded identically.
 
     Raises:
-        UserError: naming what does not fit.
+        UserError: the volumes differ, or they have different forward models.
     """
     ids, lr_ids = ([image.id for image in images] for images in (references, lrs))
     if ids != lr_ids:
         raise UserError(
-            f"--hr contains the volumes {ids}, --lr contains {lr_ids}; give the same volumes in the same order."
+            f"--hr contains the volumes {ids}, --lr contains {lr_ids}; pass the same volumes in the same order."
         )
     models = [image.forward_model for image in lrs]
     for name in ("factors", "noise", "noise_sigma"):

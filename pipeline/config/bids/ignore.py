@@ -1,6 +1,6 @@
-"""Files that a BIDS data set asks programs to leave out: `.bidsignore`, in the syntax of gitignore(5).
+"""Files to ignore in a BIDS data set: `.bidsignore`, in the syntax of gitignore(5).
 
-Reading it needs no package, since the workflow is planned in an environment that holds nothing but Snakemake.
+No package is used, since the workflow is planned in an environment that contains only Snakemake.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ class Pattern:
     """One line of the file.
 
     Attributes:
-        parts: what the parts of a path must match, as `fnmatch` writes it; "**" stands for any folders.
-        keeps: the line begins with "!": what earlier lines leave out is kept.
-        folders_only: the line ends in "/".
+        parts: patterns of the parts of a path, in the syntax of `fnmatch`; "**" matches any number of folders.
+        keeps: the line begins with "!": files ignored by earlier lines are kept.
+        folders_only: the line ends with "/".
     """
 
     parts: tuple[str, ...]
@@ -38,14 +38,14 @@ def _fits(path: tuple[str, ...], parts: tuple[str, ...]) -> bool:
     if not parts:
         return not path
     if parts[0] == ANY_FOLDERS:
-        # At the end it stands for everything inside, not for the folder itself.
+        # At the end, it matches everything inside the folder, but not the folder itself.
         starts = range(1, len(path) + 1) if len(parts) == 1 else range(len(path) + 1)
         return any(_fits(path[start:], parts[1:]) for start in starts)
     return bool(path) and fnmatchcase(path[0], parts[0]) and _fits(path[1:], parts[1:])
 
 
 def parse_line(line: str) -> Pattern | None:
-    """Read one line; None for blank lines and comments."""
+    """Parse one line; None for blank lines and comments."""
     text = re.sub(r"(?<!\\)((?:\\\\)*)[ \t]+$", r"\1", line)
     if not text or text.startswith("#"):
         return None
@@ -61,28 +61,28 @@ def parse_line(line: str) -> Pattern | None:
 
 
 def _as_fnmatch(part: str) -> str:
-    """Rewrite what Git and fnmatch write differently: escapes, and [^...] for [!...]."""
+    """Convert the syntax of Git to that of fnmatch: escapes, and [^...] to [!...]."""
     escaped = re.sub(r"\\(.)", lambda match: f"[{match[1]}]" if match[1] in "*?[" else match[1], part)
     return escaped.replace("[^", "[!")
 
 
 @dataclass(frozen=True)
 class Ignored:
-    """What the lines of a `.bidsignore` leave out.
+    """The ignored files of a data set.
 
     Attributes:
-        patterns: the lines, in their order; the last one that matches decides.
+        patterns: the lines, in order; the last match decides.
     """
 
     patterns: tuple[Pattern, ...] = ()
     _folders: dict[tuple[str, ...], bool] = field(default_factory=dict, repr=False, compare=False)
 
     def __call__(self, path: str, is_folder: bool = False) -> bool:
-        """Return whether a path is left out, by itself or with a folder above it.
+        """Return whether a path or one of its parent folders is ignored.
 
         Args:
-            path: relative to the data set, with forward slashes.
-            is_folder: it is a folder.
+            path: path relative to the data set, with forward slashes.
+            is_folder: whether the path is a folder.
         """
         return bool(self.patterns) and self._leaves_out(tuple(path.split("/")), is_folder)
 
@@ -91,7 +91,7 @@ class Ignored:
             return self._folders[path]
         matching = (pattern for pattern in reversed(self.patterns) if pattern.fits(path, is_folder))
         last = next(matching, None)
-        # Nothing inside a folder that is left out can be kept.
+        # Nothing inside an ignored folder can be kept.
         found = (len(path) > 1 and self._leaves_out(path[:-1], True)) or (last is not None and not last.keeps)
         if is_folder:
             self._folders[path] = found
@@ -99,11 +99,11 @@ class Ignored:
 
 
 def read_ignored(root: Path) -> Ignored:
-    """Read the `.bidsignore` of a data set; without one, nothing is left out.
+    """Read the `.bidsignore` of a data set; without one, nothing is ignored.
 
     Raises:
-        OSError: it cannot be read.
-        UnicodeDecodeError: it is not text in UTF-8.
+        OSError: the file cannot be read.
+        UnicodeDecodeError: the file is not UTF-8 text.
     """
     path = root / IGNORE_FILE
     if not path.is_file():

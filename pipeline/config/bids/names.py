@@ -2,7 +2,7 @@
 
 Microscopy: Bourget et al., Frontiers in Neuroscience 16:871228, 2022.
 
-A name is a chain of entities (sub-01, ses-02, run-1), then a suffix that tells what kind of image it is:
+A name consists of entities (sub-01, ses-02, run-1), followed by a suffix for the kind of image:
 sub-01_ses-02_run-1_T1w.nii.gz.
 """
 
@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 NIFTI_EXTENSIONS = (".nii.gz", ".nii")
 MICROSCOPY_EXTENSIONS = (".ome.zarr", ".ome.tif", ".ome.btf", ".tif", ".png")
 EXTENSIONS = (*NIFTI_EXTENSIONS, *MICROSCOPY_EXTENSIONS)
-"""Of images; a name has the first that fits."""
+"""Extensions of images; the first that matches a name is used."""
 MICROSCOPY_SUFFIXES = (
     *("TEM", "SEM", "uCT", "BF", "DF", "PC", "DIC", "FLUO", "CONF", "PLI", "CARS", "2PE", "MPE", "SR", "NLO", "OCT"),
     *("SPIM", "XPCT"),
@@ -24,14 +24,14 @@ MICROSCOPY_SUFFIXES = (
 LABEL = r"[A-Za-z0-9+]+"
 STEM = re.compile(rf"(?P<entities>(?:[A-Za-z0-9]+-{LABEL}_)*)(?P<suffix>[A-Za-z0-9]+)")
 DESCRIPTION = "brainsr"
-"""Label of the entity desc, by which a result is told from what it was made of."""
+"""Label of the entity desc that distinguishes a result from its source image."""
 ERROR_MAP = "uncertainty"
-"""The same of the error map of a result."""
+"""Label of the entity desc of the error map of a result."""
 
 
 @dataclass(frozen=True)
 class BidsName:
-    """A file's name, taken apart.
+    """A parsed file name.
 
     Attributes:
         entities: labels by key, in the order of the name.
@@ -50,32 +50,32 @@ class BidsName:
 
 
 def extensions_of(suffix: str) -> tuple[str, ...]:
-    """Return the endings that files of a kind of image have."""
+    """Return the file extensions of a kind of image."""
     return MICROSCOPY_EXTENSIONS if suffix in MICROSCOPY_SUFFIXES else NIFTI_EXTENSIONS
 
 
 def parse_stem(stem: str) -> tuple[dict[str, str], str]:
-    """Take a name without its extension apart.
+    """Parse a name without extension.
 
     Returns:
         Labels by key, in the order of the name, and the suffix.
 
     Raises:
-        ValueError: it does not follow the standard.
+        ValueError: the name does not follow the standard.
     """
     match = STEM.fullmatch(stem)
     pairs = [pair.split("-", 1) for pair in match["entities"].split("_")[:-1]] if match else []
     entities = dict(pairs)
     if match is None or len(entities) < len(pairs):
-        raise ValueError(f"{stem!r} is no BIDS name")
+        raise ValueError(f"{stem!r} is not a BIDS name")
     return entities, match["suffix"]
 
 
 def parse(name: str) -> BidsName:
-    """Take the name of an image apart.
+    """Parse the name of an image.
 
     Raises:
-        ValueError: it does not follow the standard; the message says what it should look like.
+        ValueError: the name does not follow the standard; the message gives an example.
     """
     extension = next((one for one in EXTENSIONS if name.endswith(one)), "")
     try:
@@ -83,33 +83,33 @@ def parse(name: str) -> BidsName:
     except ValueError:
         entities, suffix = {}, ""
     if not extension or next(iter(entities), "") != "sub":
-        raise ValueError(f"{name!r} is no BIDS name of an image, such as sub-01_ses-02_T1w.nii.gz")
+        raise ValueError(f"{name!r} is not a BIDS name of an image, such as sub-01_ses-02_T1w.nii.gz")
     return BidsName(entities, suffix, extension)
 
 
 def check_place(path: str) -> BidsName:
-    """Check that an image lies in the folders that its name says, such as sub-01/ses-02/anat.
+    """Check that an image is in the folder given by its name, such as sub-01/ses-02/anat.
 
     Args:
         path: relative to the data set, with forward slashes.
 
     Raises:
-        ValueError: it does not, or its name does not follow the standard.
+        ValueError: the image is in another folder, or its name does not follow the standard.
     """
     *folders, file = path.split("/")
     name = parse(file)
     wanted = [f"{key}-{name.entities[key]}" for key in ("sub", "ses") if key in name.entities]
     if folders[:-1] != wanted:
-        raise ValueError(f"{path!r} does not lie where its name says, in {'/'.join(wanted)}/<kind of data>")
+        raise ValueError(f"{path!r} is in the wrong folder: its name requires {'/'.join(wanted)}/<datatype>")
     return name
 
 
 def derivative_path(path: str, label: str = DESCRIPTION) -> str:
-    """Return where the result made of an image goes, without an extension.
+    """Return the path of the result of an image, without extension.
 
     Args:
-        path: of the image, relative to its data set: sub-01/anat/sub-01_T1w.nii.gz.
-        label: of the entity desc, put behind the one that the image has.
+        path: path of the image, relative to its data set: sub-01/anat/sub-01_T1w.nii.gz.
+        label: label of the entity desc, appended to that of the image, if any.
 
     Returns:
         A path relative to the data set of derivatives: sub-01/anat/sub-01_desc-brainsr_T1w.

@@ -1,7 +1,7 @@
 """Sidecars of images in the Brain Imaging Data Structure, with the principle of inheritance.
 
-A sidecar holds for all images below its folder that have its suffix and all its entities. What a sidecar nearer to the
-image says comes first.
+A sidecar applies to all images below its folder that have its suffix and all its entities. Values of sidecars nearer to
+the image take precedence.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from pipeline.config.bids.names import parse, parse_stem
 from pipeline.errors import UserError
 
 MICROMETRES = {"mm": 1000.0, "um": 1.0, "µm": 1.0, "μm": 1.0, "nm": 0.001}
-"""Length of a unit of PixelSizeUnits; the standard writes um, and files in the wild use both signs for micro."""
+"""Micrometres per unit of PixelSizeUnits; the standard is um, but existing files use both micro signs as well."""
 PLANE_AXES, SPACE_AXES = 2, 3
 
 
 def sidecars_of(root: str, path: str) -> list[str]:
-    """Return the sidecars that hold for an image, the farthest first.
+    """Return the sidecars that apply to an image, the farthest first.
 
     Args:
         root: folder of the data set.
-        path: of the image, relative to it, with forward slashes.
+        path: path of the image, relative to `root`, with forward slashes.
     """
     return list(_sidecars_of(root, path))
 
@@ -64,41 +64,41 @@ def _read(path: str) -> Mapping[str, Any]:
     try:
         values = json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except OSError as error:
-        why = "where it is a link of DataLad, fetch it with: datalad get" if Path(path).is_symlink() else error.strerror
+        why = "if it is a DataLad link, fetch it with: datalad get" if Path(path).is_symlink() else error.strerror
         raise UserError(f"{path}: cannot be read ({why}).") from error
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: is not valid JSON ({error}).") from error
     if not isinstance(values, dict):
-        raise UserError(f"{path}: is no sidecar; it must hold keys and values.")
+        raise UserError(f"{path}: is not a sidecar: it must contain a JSON object.")
     return values
 
 
 def read_sidecars(paths: Sequence[str]) -> dict[str, Any]:
-    """Return what sidecars say together; later ones come first.
+    """Merge sidecars; later ones take precedence.
 
     Raises:
-        UserError: one cannot be read or is no JSON object.
+        UserError: a sidecar cannot be read or is not a JSON object.
     """
     return {key: value for path in paths for key, value in _read(path).items()}
 
 
 def forget_sidecars() -> None:
-    """Forget what was read, since files may have changed."""
+    """Clear the caches, since files may have changed."""
     _json_files.cache_clear()
     _read.cache_clear()
 
 
 def pixel_size_um(values: Mapping[str, Any]) -> tuple[float, ...] | None:
-    """Return the size of a pixel by the keys PixelSize and PixelSizeUnits of microscopy.
+    """Return the pixel size from the keys PixelSize and PixelSizeUnits of microscopy.
 
     Args:
-        values: of the sidecars.
+        values: merged sidecars.
 
     Returns:
-        x and y, or x, y and z, in micrometres; None where the sidecars have no PixelSize.
+        x and y, or x, y and z, in micrometres; None if the sidecars have no PixelSize.
 
     Raises:
-        ValueError: the keys do not say what the standard wants of them; the message says what is wrong.
+        ValueError: the keys do not follow the standard; the message describes the error.
     """
     sizes, unit = values.get("PixelSize"), values.get("PixelSizeUnits")
     if sizes is None:
@@ -107,7 +107,7 @@ def pixel_size_um(values: Mapping[str, Any]) -> tuple[float, ...] | None:
         isinstance(size, int | float) and not isinstance(size, bool) and size > 0 for size in sizes
     )
     if not numbers or len(sizes) not in (PLANE_AXES, SPACE_AXES):
-        raise ValueError(f"PixelSize: {json.dumps(sizes)} is not [x, y] or [x, y, z], each above 0")
+        raise ValueError(f"PixelSize: {json.dumps(sizes)} must be [x, y] or [x, y, z], all positive")
     if not isinstance(unit, str) or unit not in MICROMETRES:
-        raise ValueError(f"PixelSizeUnits: {json.dumps(unit, ensure_ascii=False)} is not one of mm, um, nm")
+        raise ValueError(f"PixelSizeUnits: {json.dumps(unit, ensure_ascii=False)} must be mm, um or nm")
     return tuple(float(f"{size * MICROMETRES[unit]:.12g}") for size in sizes)

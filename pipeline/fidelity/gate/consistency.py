@@ -36,7 +36,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pipeline.physics.data_consistency import degraded_again
+from pipeline.physics.data_consistency import degrade_again
 from pipeline.physics.forward import ForwardModel
 
 GATE_NAMES = ("residual", "local", "shift", "intensity")
@@ -157,7 +157,7 @@ def check_consistency(
 
 def residuals(restored: NDArray[np.floating], measured: NDArray[np.floating], model: ForwardModel) -> Residuals:
     """Compare a restored volume, degraded again, with the LR input; arguments as in `check_consistency`."""
-    degraded = degraded_again(np.asarray(restored, dtype=np.float32), model)
+    degraded = degrade_again(np.asarray(restored, dtype=np.float32), model)
     deviation = np.maximum(model.standard_deviation(degraded), MIN_DEVIATION)
     expected = np.asarray(model.expected_value(degraded), dtype=np.float64)
     image = np.asarray(measured, dtype=np.float64)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from pipeline.fidelity.reading.design import CHOICE, RATING
 from pipeline.statistics.bootstrap import Floats, percentile_interval
-from pipeline.statistics.krippendorff import FEWEST_READERS, Level, krippendorff_alpha
+from pipeline.statistics.krippendorff import MIN_READERS, Level, krippendorff_alpha
 from pipeline.tables.reading_scores import OPINION_SCORES, PREFERENCES, READER_AGREEMENT, READER_CONSISTENCY
 
 ALL = "all others"
@@ -157,7 +157,7 @@ def reader_agreement(study: Study) -> pd.DataFrame:
     for question, level in levels:
         part = study.question(question)
         values, cases = _by_reader(part, study.readers)
-        alpha = krippendorff_alpha(values, level) if len(study.readers) >= FEWEST_READERS else math.nan
+        alpha = krippendorff_alpha(values, level) if len(study.readers) >= MIN_READERS else math.nan
         interval = (math.nan, math.nan)
         if math.isfinite(alpha):
             interval = _alpha_interval(values, cases, level, study)

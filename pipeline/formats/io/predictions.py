@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -30,11 +30,6 @@ CLIPPED_SHARE = 0.01
 def prediction_path(folder: Path, method: str, volume: str, suffix: str = ".nii.gz") -> Path:
     """Return the path of a method's prediction below results/<run>/predictions."""
     return folder / method / f"{volume}{suffix}"
-
-
-def of_volume(predictions: Iterable[Path], volume: str) -> list[Path]:
-    """Return the predictions of a volume; the id of a volume is the file name up to the first dot."""
-    return [path for path in predictions if path.name.split(".")[0] == volume]
 
 
 def method_of(prediction: Path) -> str:

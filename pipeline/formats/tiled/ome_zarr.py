@@ -154,7 +154,7 @@ def stored_names(path: Path) -> list[str]:
             with zipfile.ZipFile(path) as archive:
                 return archive.namelist()
         except (OSError, ValueError, zipfile.BadZipFile) as error:
-            raise UserError(f"{path}: cannot be read as zip ({error}). Is it whole?") from error
+            raise UserError(f"{path}: cannot be read as zip ({error}). Is it complete?") from error
     if not path.is_dir():
         what = "is a file; OME-Zarr is a folder, or a zip of one" if path.is_file() else "there is no such folder"
         raise UserError(f"{path}: {what}.")
@@ -270,7 +270,7 @@ def _telling(path: Path, what: str = "") -> Iterator[None]:
         raise
     except DAMAGE as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UserError(f"{path}: cannot be read as OME-Zarr{what} ({reason}). Is it whole?") from error
+        raise UserError(f"{path}: cannot be read as OME-Zarr{what} ({reason}). Is it complete?") from error
 
 
 def _image_group(path: Path, root: Any, series: str | None) -> tuple[Any, str | None]:

@@ -1,11 +1,12 @@
-"""How a network is computed; one file a backend. `infer.backend` names it, and `torch` is the reference for the others.
+"""Backends that compute networks, one per module, selected by `infer.backend`.
 
 A backend is a module with these functions:
 
     usable(network) -> bool
-        Whether this machine can compute the network with it, where the network is.
+        Return whether this machine can compute the network with the backend, on the network's device.
     prepare(network, settings) -> Compute (pipeline.inference.backends._compute)
-        Makes ready whatever it needs for the section `infer`. Of weights that change afterwards it need not know.
+        Prepare a network for the section `infer`. Later changes of its weights need not be detected.
 
-They agree to 1e-4 of the normalised range in float32 (tests/unit/test_backends.py).
+`torch` is the reference. The others agree with it to 1e-4 of the normalised range in float32
+(tests/unit/test_backends.py).
 """

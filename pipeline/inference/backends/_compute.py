@@ -1,4 +1,7 @@
-"""What every backend gives; apart from the package, whose modules are found by name where numpy is absent."""
+"""The function that every backend returns.
+
+It is not defined in the package itself, whose modules are listed by name where numpy is not installed.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Compute = Callable[[NDArray[np.float32], float], NDArray[np.float32]]
-"""Maps slices, shape (slice, rows, columns), and the noise that the network is told, as a fraction of the normalised
-range, to restored slices, shape (slice, rows * factor, columns * factor)."""
+"""Restores slices, shape (slice, rows, columns), given their noise level as a fraction of the normalised range. Returns
+shape (slice, rows * factor, columns * factor)."""
 
 FULL_PRECISION = "float32"

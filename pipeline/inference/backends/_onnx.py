@@ -1,4 +1,4 @@
-"""A network in the exchange format of ONNX, which other engines than torch read."""
+"""Conversion of networks to ONNX, which the other backends read."""
 
 from __future__ import annotations
 
@@ -13,33 +13,35 @@ from pipeline.models.generator import Generator
 
 INPUTS = ("image", "sigma")
 OPSET = 17
-SIDE = 32
-"""Of the image that is traced; the graph takes any other size as well."""
+TRACED_SIDE = 32
+"""Side of the image with which a network is traced; the graph accepts any size."""
 
 
-def readable(network: torch.nn.Module, package: str) -> bool:
-    """Whether a package is installed that could compute the network, which lies in the processor's memory."""
+def supports(network: torch.nn.Module, package: str) -> bool:
+    """Return whether a package is installed and can compute the network, which must be on the CPU."""
     if not isinstance(network, Generator) or importlib.util.find_spec(package) is None:
         return False
     return next(network.parameters()).device.type == "cpu"
 
 
-def as_onnx(network: Generator, *, at_once: bool) -> bytes:
-    """Return a network as ONNX: image (batch, 1, y, x) and, where it has a noise map, sigma (batch,), float32.
+def to_onnx(network: Generator, *, fuse_upsampling: bool) -> bytes:
+    """Return a network in the ONNX format.
+
+    Its inputs are image (batch, 1, y, x) and, for networks with a noise map, sigma (batch,), both float32.
 
     Args:
         network: in evaluation mode.
-        at_once: whether an enlargement and the convolution after it become one transposed convolution, in networks
-            that offer this by an attribute of that name.
+        fuse_upsampling: compute each upsampling and the convolution after it as one transposed convolution, in
+            networks with an attribute of that name.
     """
     buffer, exported = io.BytesIO(), copy.deepcopy(network)
-    if hasattr(exported.network, "at_once"):
-        exported.network.at_once = at_once  # pyright: ignore[reportArgumentType]
+    if hasattr(exported.network, "fuse_upsampling"):
+        exported.network.fuse_upsampling = fuse_upsampling  # pyright: ignore[reportArgumentType]
     names = INPUTS if network.shape.noise_map else INPUTS[:1]
-    example = (torch.zeros(1, 1, SIDE, SIDE), torch.zeros(1))[: len(names)]
+    example = (torch.zeros(1, 1, TRACED_SIDE, TRACED_SIDE), torch.zeros(1))[: len(names)]
     axes = {"image": {0: "batch", 2: "y", 3: "x"}, "sigma": {0: "batch"}, "restored": {0: "batch", 2: "Y", 3: "X"}}
     with warnings.catch_warnings():
-        # The newer exporter needs two further packages and writes the same graph.
+        # The newer exporter requires two more packages and writes the same graph.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             exported,

@@ -1,4 +1,4 @@
-"""PyTorch, on a processor or a GPU: the reference."""
+"""PyTorch, on CPUs and GPUs: the reference backend."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from pipeline.errors import UserError
 from pipeline.inference.backends._compute import FULL_PRECISION, Compute
 from pipeline.inference.memory import device_of
 
-AT_ONCE = 1
-"""Slices that a processor takes together; more make it no faster and need more memory."""
+CPU_BATCH = 1
+"""Slices per forward pass on a CPU; larger batches are no faster and need more memory."""
 
 
 def usable(network: nn.Module) -> bool:
-    """Always."""
+    """Return True: PyTorch computes every network."""
     del network
     return True
 
 
 def prepare(network: nn.Module, settings: Infer) -> Compute:
-    """Return the network's own pass; its weights are brought into the order of memory that is quickest.
+    """Return the forward pass of the network; its weights are converted to the channels-last memory format.
 
     Raises:
-        UserError: it is to be compiled, and that is not possible here; raised when the first slices are computed.
+        UserError: the network cannot be compiled on this machine; raised when the first slices are computed.
     """
     device = device_of(network)
-    # A single channel has no order of its own, so that the weights' decides.
+    # The memory format of a one-channel image is ambiguous, so that the format of the weights is used.
     network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     lower = torch.autocast(
         device.type, getattr(torch, settings.precision), enabled=settings.precision != FULL_PRECISION
@@ -40,7 +40,7 @@ def prepare(network: nn.Module, settings: Infer) -> Compute:
 
     def restore(images: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
         batch = torch.from_numpy(images[:, None]).to(device)
-        parts = batch.split(len(batch) if device.type == "cuda" else AT_ONCE)
+        parts = batch.split(len(batch) if device.type == "cuda" else CPU_BATCH)
         with torch.inference_mode(), lower:
             restored = [forward(part, torch.full((len(part),), sigma, device=device)) for part in parts]
         return torch.cat(restored).float().cpu().numpy()[:, 0]
@@ -49,7 +49,7 @@ def prepare(network: nn.Module, settings: Infer) -> Compute:
 
 
 def _compiled(network: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
-    from torch._dynamo.exc import TorchDynamoException  # takes more than a second to load
+    from torch._dynamo.exc import TorchDynamoException  # importing it takes more than a second
 
     compiled = torch.compile(network)
 

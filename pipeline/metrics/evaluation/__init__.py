@@ -1,1 +1,1 @@
-"""Evaluation of restored volumes: which region is compared with which reference, by every metric."""
+"""Evaluation of restored volumes by all metrics, over regions and against references."""

@@ -1,16 +1,16 @@
-"""The detail ledger: how much of the detail that a method adds is right, how much is invented, how much is missing.
+"""The detail ledger: amounts of right, missing and invented detail in a restored image.
 
-The idea is that of opensr-test (Aybar et al., IEEE Geoscience and Remote Sensing Letters 21, 2024): the result of a
-method is compared voxel by voxel with the interpolated low-resolution image and with the reference. Here it is a
-balance of amounts. The reference differs from the interpolated image by the detail to be added; the result differs from
-it by the detail that was added. Where both have the same sign, the smaller of the two is `right`. Detail of the
-reference beyond it is `missing`; detail of the result beyond it, or of the opposite sign, is `invented`:
+After opensr-test (Aybar et al., IEEE Geoscience and Remote Sensing Letters 21, 2024), a restored image is compared
+voxel by voxel with the interpolated low-resolution image and with the reference. The reference differs from the
+interpolated image by the detail to be added, the restored image by the detail that was added. Where both have the same
+sign, the smaller of the two is `right`. The remaining detail of the reference is `missing`; the remaining detail of the
+restored image, or detail of the opposite sign, is `invented`:
 
     right + missing  = |reference - lr|
     right + invented = |estimate - lr|
 
-The three shares of their sum, which add up to 1, describe a method. Interpolation has 0, 1 and 0, the reference 1, 0
-and 0. Removing noise from the low-resolution image counts as detail like any other.
+A method is described by the three amounts divided by their sum. These shares are 0, 1 and 0 for the interpolated
+image, and 1, 0 and 0 for the reference. Removal of noise from the low-resolution image also counts as detail.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 
 
 class DetailShares(NamedTuple):
-    """Shares of all detail in the reference or the result, which add up to 1.
+    """Shares of all detail in the reference or the restored image, which sum to 1.
 
     Attributes:
-        right: detail of both.
+        right: detail of both images.
         missing: detail of the reference only.
-        invented: detail of the result only.
+        invented: detail of the restored image only.
     """
 
     right: float
@@ -42,17 +42,17 @@ def detail_map(
 
     Args:
         reference: normalised intensities, any shape.
-        estimate: restored intensities, of the same shape.
-        lr: low-resolution image interpolated to the same grid.
+        estimate: restored intensities of the same shape.
+        lr: low-resolution image, interpolated to the same grid.
 
     Returns:
         Non-negative intensities, float32, with a last axis of three in the order of `DetailShares`.
     """
-    wanted = np.asarray(reference, dtype=np.float64) - lr
+    expected = np.asarray(reference, dtype=np.float64) - lr
     added = np.asarray(estimate, dtype=np.float64) - lr
-    smaller = np.minimum(np.abs(wanted), np.abs(added))
-    right = np.where(np.sign(wanted) == np.sign(added), smaller, 0.0)
-    return np.stack([right, np.abs(wanted) - right, np.abs(added) - right], axis=-1).astype(np.float32)
+    smaller = np.minimum(np.abs(expected), np.abs(added))
+    right = np.where(np.sign(expected) == np.sign(added), smaller, 0.0)
+    return np.stack([right, np.abs(expected) - right, np.abs(added) - right], axis=-1).astype(np.float32)
 
 
 def detail_shares(
@@ -70,7 +70,7 @@ def detail_shares(
         mask: the region, not empty.
 
     Returns:
-        The shares; all detail counts as right where there is none.
+        The shares; `right` is 1 if there is no detail.
     """
     amounts = detail_map(reference[mask], estimate[mask], lr[mask]).sum(axis=0, dtype=np.float64)
     total = float(amounts.sum())

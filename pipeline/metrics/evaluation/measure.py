@@ -1,7 +1,7 @@
-"""Metrics of restored volumes, slice by slice or of the whole volume, against the reference.
+"""Metrics of restored volumes against the reference, slice by slice or for the whole volume.
 
-Where a slice has several channels, or a picture has colours, each of them is evaluated and the mean is taken. They show
-the same tissue and are not independent slices.
+Slices with several channels and colour pictures are evaluated channel by channel and averaged, since channels show the
+same tissue and are not independent.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class ExtraInputs:
     """Inputs that some metrics need besides reference and estimate, see `pipeline.metrics`.
 
     Attributes:
-        lr: the low-resolution image on the grid of the reference, see `interpolated_lr`; None where no metric needs it.
-        features: a VGG; None where no metric needs it.
+        lr: the low-resolution image on the grid of the reference, see `interpolated_lr`; None if no metric needs it.
+        features: feature network; None if no metric needs it.
     """
 
     lr: NDArray[np.floating] | None = None
@@ -46,14 +46,16 @@ NO_EXTRA_INPUTS = ExtraInputs()
 
 
 def interpolated_lr(lr_image: LowResolutionImage, reference: Image) -> NDArray[np.floating]:
-    """Return a low-resolution image interpolated by cubic B-splines to the grid of its reference, normalised.
+    """Interpolate a normalised low-resolution image by cubic B-splines to the grid of its reference.
 
     Raises:
         UserError: the image and the reference belong to different volumes.
     """
     name, other = reference.id, lr_image.id
     if name != other:
-        raise UserError(f"--lr: is volume {other!r}, but the reference is {name!r}; give the LR image of {name!r}.")
+        raise UserError(
+            f"--lr: contains volume {other!r}, but the reference is {name!r}; pass the LR image of {name!r}."
+        )
     model = lr_image.forward_model
     return crop_to(enlarge(lr_image.data, model.factors, bspline_matrix), model.hr_shape)
 
@@ -71,18 +73,18 @@ def evaluate(
     denoised: Image | None = None,
     extra: ExtraInputs = NO_EXTRA_INPUTS,
 ) -> Iterator[SliceValue]:
-    """Evaluate one method on one volume by all metrics over all regions.
+    """Compute all metrics over all regions for one method and volume.
 
     Args:
         reference: extracted volume.
         method: name of the method, for the table.
-        estimate: its result, normalised intensities, of the same shape.
+        estimate: its result, normalised intensities of the same shape.
         settings: the section `evaluate`.
         denoised: the denoised reference, for the region "denoised".
         extra: further inputs of the metrics.
 
     Raises:
-        UserError: as `measure`.
+        UserError: see `measure`.
     """
     volume, subject, split = reference.id, reference.identity.subject, reference.identity.split
     for compared, masks in references(reference, settings, denoised):
@@ -98,24 +100,24 @@ def measure(
     masks: Mapping[str, NDArray[np.bool_]],
     extra: ExtraInputs = NO_EXTRA_INPUTS,
 ) -> Iterator[tuple[str, int, float]]:
-    """Compute a metric of every slice, of the whole volume, or of both, depending on the metric.
+    """Compute a metric for every slice, for the whole volume, or for both, depending on the metric.
 
-    Slices with too little foreground are skipped; the whole volume includes them. Regions without voxels have no value.
-    Stacks of unrelated pictures have no value of the whole volume.
+    Slices with too little foreground are skipped, but are part of the whole volume. Regions without voxels have no
+    value. Stacks of unrelated pictures have no value for the whole volume.
 
     Args:
         reference: extracted volume.
-        estimate: normalised intensities, of the same shape.
+        estimate: normalised intensities of the same shape.
         metric: name of a module of pipeline.metrics.
-        masks: the regions by name, of the same shape.
+        masks: regions by name, of the same shape.
         extra: further inputs of the metric.
 
     Yields:
-        Name of the region, index of the slice (WHOLE_VOLUME for the whole volume), and the value: the mean over the
-        channels where there are several.
+        Name of the region, index of the slice (WHOLE_VOLUME for the whole volume), and the value, averaged over the
+        channels.
 
     Raises:
-        UserError: the metric needs an input that is missing, or cannot be computed for slices of this size.
+        UserError: an input of the metric is missing, or the metric cannot be computed for slices of this size.
     """
     by_section: dict[tuple[str, int], list[float]] = {}
     for region, index, value in _by_channel(reference, estimate, metric, masks, extra):
@@ -131,18 +133,18 @@ def _by_channel(
     masks: Mapping[str, NDArray[np.bool_]],
     extra: ExtraInputs,
 ) -> Iterator[tuple[str, int, float]]:
-    """Yield a value of every channel; arguments as in `measure`, slices are those of the array."""
+    """Yield the values of every channel; arguments as in `measure`, indices are those of the array."""
     module = plugins.load(METRICS, metric)
     axis = reference.slice_axis
     arrays = {"reference": reference.data, "estimate": estimate}
     options: dict[str, Any] = {"data_range": DATA_RANGE}
     if needs(metric, "lr"):
         if extra.lr is None:
-            raise UserError(f"--lr: the metric {metric} needs the low-resolution volume; give it.")
+            raise UserError(f"--lr: the metric {metric} needs the low-resolution volume; pass it with this option.")
         arrays["lr"] = extra.lr
     if needs(metric, "features"):
         if extra.features is None:
-            raise UserError(f"--features: the metric {metric} needs a feature network; give the file of step features.")
+            raise UserError(f"--features: the metric {metric} needs a feature network; pass the file of step features.")
         options["features"] = extra.features
     volumes = {name: np.moveaxis(array, axis, 0) for name, array in arrays.items()}
     regions = {name: np.moveaxis(mask, axis, 0) for name, mask in masks.items()}
@@ -150,7 +152,7 @@ def _by_channel(
         for index in reference.block.foreground_slices:
             here = {name: mask[index] for name, mask in regions.items()}
             slices = {name: volume[index] for name, volume in volumes.items()}
-            for region, value in _over(here, module, module.per_slice, **slices, **options):
+            for region, value in _values_by_region(here, module, module.per_slice, **slices, **options):
                 yield region, index, value
     if hasattr(module, "per_volume") and not reference.stack.is_collection:
         options["spacing"] = (reference.spacing[axis], *np.delete(reference.spacing, axis).tolist())
@@ -158,17 +160,17 @@ def _by_channel(
         for channel in range(step):
             here = {name: mask[channel::step] for name, mask in regions.items()}
             whole = {name: volume[channel::step] for name, volume in volumes.items()}
-            for region, value in _over(here, module, module.per_volume, **whole, **options):
+            for region, value in _values_by_region(here, module, module.per_volume, **whole, **options):
                 yield region, WHOLE_VOLUME, value
 
 
-def _over(
+def _values_by_region(
     masks: Mapping[str, NDArray[np.bool_]], module: ModuleType, function: Callable[..., float], **inputs: Any
 ) -> Iterator[tuple[str, float]]:
-    """Yield the value of every region that has voxels; a metric that averages a map computes the map only once."""
-    found = {name: mask for name, mask in masks.items() if mask.any()}
-    if found and hasattr(module, "per_voxel"):
+    """Yield the value of every region with voxels, computing the map of a metric with `per_voxel` only once."""
+    filled = {name: mask for name, mask in masks.items() if mask.any()}
+    if filled and hasattr(module, "per_voxel"):
         values = module.per_voxel(**inputs)
-        yield from ((name, float(np.mean(values[mask], dtype=np.float64))) for name, mask in found.items())
+        yield from ((name, float(np.mean(values[mask], dtype=np.float64))) for name, mask in filled.items())
     else:
-        yield from ((name, function(mask=mask, **inputs)) for name, mask in found.items())
+        yield from ((name, function(mask=mask, **inputs)) for name, mask in filled.items())

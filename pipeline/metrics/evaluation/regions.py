@@ -1,4 +1,4 @@
-"""Regions over which metrics are computed, and the references of the regions that have another one."""
+"""Regions over which metrics are computed, and their references."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from pipeline.image.image import Image
 from pipeline.image.segmentation import label_regions
 
 NEIGHBOURS, DENOISED = "neighbours", "denoised"
-"""Regions that are the foreground, compared with an estimate of the reference instead of the reference."""
+"""Regions that consist of the foreground, evaluated against an estimate of the reference instead of the reference."""
 LABELS = "labels"
 """Placeholder for the regions of a segmentation."""
 
 
 def region_mask(reference: Image, region: str) -> NDArray[np.bool_]:
-    """Return the voxels of a region, of the shape of the reference: its mask of that name, or all for `whole`.
+    """Return the mask of a region: the reference's mask of that name, or all voxels for `whole`.
 
-    In a stack of pictures of several sizes, the whole is the pictures without their padding.
+    For a stack of pictures of several sizes, `whole` excludes their padding.
     """
     if region == "whole":
         return reference.masks.get("picture", np.ones(reference.data.shape, dtype=bool))
@@ -29,11 +29,11 @@ def region_mask(reference: Image, region: str) -> NDArray[np.bool_]:
 
 
 def neighbours(reference: Image) -> Image:
-    """Return the mean of the slices before and after each one; the first and last slice have a single neighbour.
+    """Return the mean of the two neighbours of each slice; the first and the last slice have a single neighbour.
 
     In serial sections, noise is independent between sections while structures continue. An estimate that is closer to
-    the neighbours than the reference itself contains less noise than the reference. Not for stacks of unrelated
-    pictures.
+    the neighbours than the reference is contains less noise than the reference. This does not apply to stacks of
+    unrelated pictures.
 
     Raises:
         UserError: the volume has a single slice.
@@ -50,12 +50,12 @@ def neighbours(reference: Image) -> Image:
 def references(
     reference: Image, settings: Evaluate, denoised: Image | None
 ) -> Iterator[tuple[Image, dict[str, NDArray[np.bool_]]]]:
-    """Yield every reference, the extracted volume first, with the masks of its regions by their names in the tables.
+    """Yield every reference, starting with the extracted volume, and the masks of its regions by name.
 
     Args:
         reference: extracted volume.
         settings: the section `evaluate`.
-        denoised: the denoised reference; required where `settings` name the region "denoised".
+        denoised: the denoised reference; required if `settings` contain the region "denoised".
     """
     names = [name for name in settings.regions if name not in (NEIGHBOURS, DENOISED, LABELS)]
     masks = {name: region_mask(reference, name) for name in names}

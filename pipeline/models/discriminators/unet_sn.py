@@ -1,4 +1,4 @@
-"""The discriminator of Real-ESRGAN: a U-Net with spectral normalisation that judges every pixel.
+"""The discriminator of Real-ESRGAN: a U-Net with spectral normalisation and one logit per pixel.
 
 Wang et al., ICCV Workshops 2021 (arXiv:2107.10833, section 3.3); spectral normalisation: Miyato et al., ICLR 2018
 (arXiv:1802.05957).
@@ -16,10 +16,11 @@ from torch.nn.utils.parametrizations import spectral_norm
 from pipeline.errors import UserError
 
 HALVINGS = 3
+"""Number of resolution levels below the input."""
 
 
 def build(channels: int, side: int, features: int = 64) -> nn.Module:
-    """Return the discriminator, with random weights. It has no layer whose size hangs on the patch.
+    """Return the discriminator, with random weights; the sizes of its layers do not depend on the patch.
 
     Args:
         channels: image channels.
@@ -27,7 +28,7 @@ def build(channels: int, side: int, features: int = 64) -> nn.Module:
         features: channels of the first layer.
 
     Raises:
-        UserError: 8 does not divide the side.
+        UserError: the side is not a multiple of 8.
     """
     if side < 2**HALVINGS or side % 2**HALVINGS:
         raise UserError(
@@ -51,17 +52,17 @@ def _activate(features: Tensor) -> Tensor:
 
 def _double(features: Tensor) -> Tensor:
     if features.is_cuda and torch.are_deterministic_algorithms_enabled():
-        # torch's own way back is then one of sorted indices, which took most of an adversarial step.
+        # The deterministic backward pass of torch sorts indices, which took most of the time of an adversarial step.
         return doubled_along(doubled_along(features, -1), -2)
     return functional.interpolate(features, scale_factor=2, mode="bilinear", align_corners=False)
 
 
 def doubled_along(features: Tensor, axis: int) -> Tensor:
-    """Double one axis by linear interpolation between the centres of cells; beyond the edges its values go on.
+    """Upsample one axis by 2 by linear interpolation between cell centres, with edge values repeated.
 
     Args:
         features: of any shape.
-        axis: counted from the end, negative.
+        axis: negative, counted from the end.
     """
     size = features.shape[axis]
     first, last = features.narrow(axis, 0, 1), features.narrow(axis, size - 1, 1)
@@ -72,7 +73,7 @@ def doubled_along(features: Tensor, axis: int) -> Tensor:
 
 
 class UnetSn(nn.Module):
-    """Three halvings, three doublings, and a sum across at every size. First and last layer are not normalised."""
+    """U-Net with three levels and additive skip connections. The first and last layer are not normalised."""
 
     def __init__(self, channels: int, features: int) -> None:
         super().__init__()

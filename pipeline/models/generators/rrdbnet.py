@@ -21,15 +21,13 @@ RESIDUAL_SCALE = 0.2
 """Residuals are scaled down before they are added, which keeps deep stacks stable (section 3.1 of the paper)."""
 
 INITIAL_SCALE = 0.1
-"""Weights of the dense blocks start this much smaller than He's initialisation makes them (section 3.1, and the
-authors' training code)."""
+"""Factor of He's initialisation for the weights of the dense blocks (section 3.1, and the authors' training code)."""
 
 
 STEPS: dict[int, tuple[int, ...]] = {1: (), 2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}
 """Nearest-neighbour enlargements after the trunk, by factor."""
 UNSHUFFLE = {1: 4, 2: 2}
-"""Side of the squares of pixels that become channels before the first convolution of Real-ESRGAN's networks, by factor.
-The rest of these networks is that of factor 4."""
+"""Pixel-unshuffle factor of Real-ESRGAN's networks, by enlargement. After it, the networks are those of factor 4."""
 
 
 def build(shape: Shape) -> nn.Module:
@@ -50,9 +48,9 @@ def upsampler_of(network: nn.Module) -> list[nn.Module]:
 
 
 def adapt(state: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
-    """Return the weights of a network as a start for one of another factor, both without a pixel-unshuffle.
+    """Return initial weights for a network of another factor, both without a pixel-unshuffle.
 
-    Enlargements that only the new network has begin with the weights of the last one that the old network has.
+    Upsampling layers that only the new network has are initialised with the last one of the old network.
     """
     last = max(name for name in state if name.startswith("conv_up")).partition(".")[0]
     return {
@@ -78,34 +76,34 @@ def _activate(features: Tensor) -> Tensor:
     return functional.leaky_relu(features, negative_slope=0.2, inplace=True)
 
 
-def enlarged(features: Tensor, step: tuple[int, int], convolution: nn.Conv2d, at_once: bool) -> Tensor:
-    """Repeat pixels `step` times along rows and columns, then applies a convolution of 3 x 3 pixels.
+def upsample(features: Tensor, step: tuple[int, int], convolution: nn.Conv2d, *, fused: bool) -> Tensor:
+    """Upsample by nearest-neighbour interpolation and apply a convolution of 3 x 3 pixels.
 
     Args:
         features: shape (batch, features, y, x).
         step: enlargement along rows and columns.
-        convolution: pads by one pixel.
-        at_once: does both as one transposed convolution. Pixels that are equal are then multiplied once, with the sum
-            of the weights that meet them: for a step of 2, 16 products instead of 36. The result is the same but for
-            the order of sums.
+        convolution: with a padding of one pixel.
+        fused: compute both as one transposed convolution. Equal pixels are then multiplied once, by the sum of their
+            weights: for a step of 2, this needs 16 products instead of 36. The result differs only by the order of
+            summation.
     """
-    if not at_once:
+    if not fused:
         return convolution(functional.interpolate(features, scale_factor=step, mode="nearest"))
-    rows, columns = (_spread(one, features) for one in step)
+    rows, columns = (_fused_weights(one, features) for one in step)
     kernel = torch.einsum("kt,lu,oitu->iokl", rows, columns, convolution.weight)
     return functional.conv_transpose2d(features, kernel, convolution.bias, stride=step, padding=1)
 
 
-def _spread(step: int, like: Tensor) -> Tensor:
-    """Says which of three weights meet copies of one pixel, by the place of the result; shape (step + 2, 3)."""
+def _fused_weights(step: int, like: Tensor) -> Tensor:
+    """Return which of the three weights apply to copies of one pixel, by output position; shape (step + 2, 3)."""
     places, weights = torch.arange(step + 2).unsqueeze(1), torch.arange(3)
-    # Place 0 lies one before the first copy, and there the last weight meets it.
+    # Position 0 precedes the first copy, to which only the last weight applies there.
     copies = places + weights - 2
     return ((copies >= 0) & (copies < step)).to(like)
 
 
 class ResidualDenseBlock(nn.Module):
-    """Five convolutions, each of which sees the outputs of all before it."""
+    """Five densely connected convolutions: the input of each contains the outputs of all previous ones."""
 
     def __init__(self, features: int, growth: int) -> None:
         super().__init__()
@@ -124,7 +122,7 @@ class ResidualDenseBlock(nn.Module):
 
 
 class RRDB(nn.Module):
-    """Residual in residual: three dense blocks with a residual of their own around them."""
+    """Residual-in-residual dense block: three dense blocks with a residual connection around them."""
 
     def __init__(self, features: int, growth: int) -> None:
         super().__init__()
@@ -138,20 +136,20 @@ class RRDB(nn.Module):
 
 
 class RRDBNet(nn.Module):
-    """A trunk of RRDBs on the small grid, then nearest-neighbour enlargements with a convolution after each.
+    """A trunk of RRDBs on the low-resolution grid, then nearest-neighbour upsamplings, each followed by a convolution.
 
-    An enlargement that repeats pixels treats all of them alike, so that no checkerboard can come of it (Odena et al.,
-    Distill 2016, doi:10.23915/distill.00003).
+    Nearest-neighbour upsampling treats all pixels alike and so causes no checkerboard artifacts (Odena et al., Distill
+    2016, doi:10.23915/distill.00003).
 
     Attributes:
-        at_once: whether repeated pixels are multiplied once (see `enlarged`) not only while the network learns. Some
-            engines are quicker so, others slower; without it, it computes as published, and the others are held
-            against that.
+        fuse_upsampling: fuse each upsampling with its convolution (see `upsample`) in evaluation mode, too. This is
+            faster on some backends and slower on others. By default the network is computed as published, which is the
+            reference for the backends.
     """
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.at_once = False
+        self.fuse_upsampling = False
         self.factors = shape.factors
         self.unshuffle = UNSHUFFLE.get(shape.factor, 1) if shape.unshuffle else 1
         steps = STEPS[shape.factor * self.unshuffle]
@@ -175,12 +173,13 @@ class RRDBNet(nn.Module):
         shallow = self.conv_first(self._unshuffled(image))
         features = shallow + self.conv_body(self.body(shallow))
         for step, convolution in zip(self.steps, self.enlarging(), strict=True):
-            features = _activate(enlarged(features, step, convolution, self.training or self.at_once))
+            fused = self.training or self.fuse_upsampling
+            features = _activate(upsample(features, step, convolution, fused=fused))
         result = self.conv_last(_activate(self.conv_hr(features)))
         return result[..., : height * self.factors[0], : width * self.factors[1]]
 
     def _unshuffled(self, image: Tensor) -> Tensor:
-        """Turn squares of pixels into channels; sizes that they do not divide are padded at the high end."""
+        """Apply the pixel-unshuffle; sizes that are not multiples of its factor are padded at the high end."""
         if self.unshuffle == 1:
             return image
         bottom, right = (-size % self.unshuffle for size in image.shape[-2:])

@@ -1,7 +1,7 @@
 """SRResNet, the generator of SRGAN (Ledig et al., CVPR 2017, arXiv:1609.04802, figure 4).
 
-The paper's network has 16 blocks and 64 features and enlarges by 4, in two doublings. The other factors are made alike:
-3 by one tripling, 8 by three doublings, 1 by none. `Shape.growth` has no meaning here.
+The network of the paper has 16 blocks and 64 features, and enlarges by 4 in two steps of 2. Factor 3 takes one step of
+3, factor 8 three steps of 2, factor 1 none. `Shape.growth` is ignored.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pipeline.errors import UserError
 from pipeline.models.generator import Shape
 
 STEPS: dict[int, tuple[int, ...]] = {1: (), 2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}
-"""Enlargements after the trunk, by factor."""
+"""Upsampling steps after the trunk, by factor."""
 
 
 def build(shape: Shape) -> nn.Module:
@@ -41,7 +41,7 @@ def _convolution(channels_in: int, channels_out: int, size: int = 3) -> nn.Conv2
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions with batch normalisation, and a residual around them."""
+    """Two convolutions with batch normalisation, and a residual connection around them."""
 
     def __init__(self, features: int) -> None:
         super().__init__()
@@ -58,12 +58,12 @@ class ResidualBlock(nn.Module):
 
 
 def _enlarge(features: int, step: int) -> nn.Sequential:
-    """Make step x step values of every pixel and lays them out as a square."""
+    """Return a sub-pixel convolution that enlarges by `step`."""
     return nn.Sequential(_convolution(features, features * step**2), nn.PixelShuffle(step), nn.PReLU())
 
 
 class SRResNet(nn.Module):
-    """A trunk of residual blocks on the small grid, then sub-pixel convolutions."""
+    """A trunk of residual blocks on the low-resolution grid, then sub-pixel convolutions."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()

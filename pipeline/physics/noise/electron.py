@@ -1,8 +1,8 @@
-"""Noise of a scanning electron microscope: dose, detector, and lines that start a little early or late.
+"""Noise of a scanning electron microscope: dose, detector, and jitter of the scan lines.
 
-The dose of electrons is Poisson's, the detector adds Gaussian noise, and the beam's position errs from one scan line to
-the next (Jones and Nellist, Microscopy and Microanalysis 19:1050-1060, 2013). Scan lines run along the first axis of a
-slice, x, which pages show from left to right; a line is read between its pixels linearly.
+The electron dose is Poisson distributed, the detector adds Gaussian noise, and the position of the beam varies from one
+scan line to the next (Jones and Nellist, Microscopy and Microanalysis 19:1050-1060, 2013). Scan lines run along the
+first axis of a slice, x, which reports show from left to right. Shifted lines are interpolated linearly.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 MAGNITUDE = False
 REACH = 5
-"""Standard deviations of the shift after which it counts as impossible."""
+"""Maximum shift of a scan line in standard deviations."""
 SHIFTS = 41
-"""Shifts over which the variance of shifted lines is summed."""
+"""Number of shifts over which the variance of shifted lines is summed."""
 
 
 class Parameters(PhysicalParameters):
-    """Noise of a scanning electron microscope: dose, detector and jitter of the scan lines."""
+    """Noise of a scanning electron microscope: dose, detector, and jitter of the scan lines."""
 
     name: Literal["electron"] = "electron"
     detector_noise_electrons: Ranged[Annotated[float, Field(ge=0, le=100)]] = 5.0
@@ -35,8 +35,8 @@ class Parameters(PhysicalParameters):
     jitter_pixels: Ranged[Annotated[float, Field(ge=0, le=5)]] = 0.2
     """standard deviation of the displacement of a scan line, in low-resolution pixels"""
 
-    def words(self) -> str:
-        """Return the noise in words."""
+    def describe(self) -> str:
+        """Return a description of the noise."""
         detector = shown(self.detector_noise_electrons, "electrons")
         return (
             f"dose noise, detector noise of {detector} and scan lines shifted by {shown(self.jitter_pixels, 'pixels')}"
@@ -46,9 +46,9 @@ class Parameters(PhysicalParameters):
 def add_noise(
     image: NDArray[np.float32], sigma: float, generator: np.random.Generator, parameters: Parameters
 ) -> NDArray[np.float32]:
-    """Draw what the detector records, see the package; what is below zero counts as dark.
+    """Return a noisy realisation, see `pipeline.physics.noise`; values below zero are set to zero.
 
-    The jitter is there also where sigma is 0.
+    The jitter is applied even if sigma is 0.
     """
     import numpy as np
 
@@ -63,7 +63,7 @@ def add_noise(
 
 
 def expected_value(image: NDArray[np.floating], sigma: float, parameters: Parameters) -> NDArray[np.float64]:
-    """Return the mean over dose, detector and shifts: the image, a little blurred along the scan lines."""
+    """Return the mean over dose, detector and shifts: the image, slightly blurred along the scan lines."""
     import numpy as np
     from scipy import ndimage
 
@@ -75,8 +75,8 @@ def expected_value(image: NDArray[np.floating], sigma: float, parameters: Parame
 def standard_deviation(image: NDArray[np.floating], sigma: float, parameters: Parameters) -> NDArray[np.float64]:
     """Return the standard deviation over dose, detector and shifts, float64; arguments as in `add_noise`.
 
-    The shifts of the lines add the variance of the shifted image, which is summed over a grid of shifts. Voxels of one
-    line err together there; the standard deviation is that of each alone.
+    The shifts of the lines add the variance of the shifted image, which is summed over a grid of shifts. These errors
+    are correlated within a line; the standard deviation is that of each voxel alone.
     """
     import numpy as np
 
@@ -96,14 +96,15 @@ def standard_deviation(image: NDArray[np.floating], sigma: float, parameters: Pa
 
 
 def relative_std(intensity: NDArray[np.floating], sigma: float, parameters: Parameters) -> NDArray[np.float64]:
-    """Return the standard deviation at an intensity over that at 1.0, without the jitter."""
+    """Return the standard deviation at an intensity divided by that at 1.0, without the jitter."""
     return poisson_gaussian.relative_power(intensity, sigma, number(parameters.detector_noise_electrons)) ** 0.5
 
 
 def _mean_kernel(jitter: float) -> NDArray[np.float64]:
-    """The mean of a linear interpolation's weights over normally distributed shifts.
+    """Return the mean weights of a linear interpolation over normally distributed shifts.
 
-    The weights are a triangle, the second difference of a ramp; the mean of a ramp over a normal distribution is known.
+    The weights are a triangle, the second difference of a ramp; the mean of a ramp over a normal distribution has a
+    closed form.
     """
     import numpy as np
     from scipy import stats
@@ -118,7 +119,7 @@ def _mean_kernel(jitter: float) -> NDArray[np.float64]:
 
 
 def _shifted(image: NDArray[np.float64], shifts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Shift every line along the first axis, each by its own number of pixels; its ends are repeated."""
+    """Shift every line along the first axis by its own number of pixels, repeating its end values."""
     import numpy as np
 
     size = len(image)

@@ -1,4 +1,4 @@
-"""Additive white Gaussian noise, whatever the intensity."""
+"""Additive white Gaussian noise, independent of the intensity."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ MAGNITUDE = False
 
 
 class Parameters(PhysicalParameters):
-    """Gaussian noise; it has no parameters."""
+    """Gaussian noise, without parameters."""
 
     name: Literal["gaussian"] = "gaussian"
 
-    def words(self) -> str:
-        """Return the noise in words."""
+    def describe(self) -> str:
+        """Return a description of the noise."""
         return "Gaussian noise"
 
 
 def add_noise(
     image: NDArray[np.float32], sigma: float, generator: np.random.Generator, parameters: Parameters
 ) -> NDArray[np.float32]:
-    """Add the noise, see the package."""
+    """Add Gaussian noise, see `pipeline.physics.noise`."""
     import numpy as np
 
     del parameters
@@ -35,13 +35,13 @@ def add_noise(
 
 
 def expected_value(image: NDArray[np.floating], sigma: float, parameters: Parameters) -> NDArray[np.floating]:
-    """Return `image` unchanged: the noise has the mean zero."""
+    """Return `image` unchanged, since the noise has zero mean."""
     del sigma, parameters
     return image
 
 
 def standard_deviation(image: NDArray[np.floating], sigma: float, parameters: Parameters) -> NDArray[np.float64]:
-    """Return `sigma` everywhere, in the shape of `image`."""
+    """Return an array of `sigma` in the shape of `image`."""
     import numpy as np
 
     del parameters

@@ -1,7 +1,7 @@
-"""Noise of magnitude MRI whose receive coils are combined as the root of the sum of squares.
+"""Noise of magnitude MRI with a root-sum-of-squares combination of receive coils.
 
 The noncentral chi distribution (Constantinides, Atalar and McVeigh, Magnetic Resonance in Medicine 38:852-857, 1997),
-for coils of equal noise that does not correlate. With one coil it is the Rician distribution.
+for coils with equal and uncorrelated noise. With one coil it is the Rician distribution.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ class Parameters(PhysicalParameters):
     coils: Annotated[int, Field(ge=1, le=128)] = 8
     """number of receive coils, combined by the root of the sum of squares"""
 
-    def words(self) -> str:
-        """Return the noise in words."""
+    def describe(self) -> str:
+        """Return a description of the noise."""
         return f"noncentral chi noise of {self.coils} coils"
 
 
 def add_noise(
     image: NDArray[np.float32], sigma: float, generator: np.random.Generator, parameters: Parameters
 ) -> NDArray[np.float32]:
-    """Add complex Gaussian noise of `sigma` per channel to every coil and combines the coils, see the package.
+    """Add complex Gaussian noise of `sigma` per channel to every coil and combine the coils.
 
-    Sigma 0 adds nothing.
+    See `pipeline.physics.noise`. If sigma is 0, the image is returned unchanged.
     """
     import numpy as np
 
     if sigma == 0:
         return image
-    # All of the signal may stand in one channel: the sum of squares is the same whichever way it is turned.
+    # The whole signal can be placed in one channel, since the sum of squares is invariant under rotation.
     signal = np.maximum(image, 0) + sigma * generator.standard_normal(image.shape, dtype=np.float32)
     others = 2 * parameters.coils - 1
     rest = sigma**2 * 2 * generator.standard_gamma(others / 2, image.shape, dtype=np.float32)
@@ -55,10 +55,10 @@ def expected_value(image: NDArray[np.floating], sigma: float, parameters: Parame
     """Return the mean of the combined magnitude.
 
     Args:
-        image: noiseless combined magnitude; values below zero count as zero, where the mean has no slope. Where
+        image: noiseless combined magnitude; values below zero are set to zero, where the slope of the mean is zero. If
             sigma is 0, the mean is the image itself.
         sigma: standard deviation per channel.
-        parameters: of the noise.
+        parameters: parameters of the noise.
 
     Returns:
         sqrt(2) sigma Gamma(n + 1/2) / Gamma(n) 1F1(-1/2; n; -image^2 / (2 sigma^2)) for n coils, float64.
@@ -91,7 +91,7 @@ def standard_deviation(image: NDArray[np.floating], sigma: float, parameters: Pa
 
 
 def _near(x: NDArray[np.float64], coils: int) -> NDArray[np.float64]:
-    """1F1(-1/2; n; -x) for x <= n: exp(-x) 1F1(n + 1/2; n; x), whose series has only positive terms."""
+    """Return 1F1(-1/2; n; -x) for x <= n as exp(-x) 1F1(n + 1/2; n; x), whose series has only positive terms."""
     import numpy as np
 
     term = np.exp(-x)
@@ -103,15 +103,15 @@ def _near(x: NDArray[np.float64], coils: int) -> NDArray[np.float64]:
 
 
 def _far(x: NDArray[np.float64], coils: int) -> NDArray[np.float64]:
-    """1F1(-1/2; n; -x) for x >= n, by rising n from Bessel functions on, where the series overflows.
+    """Return 1F1(-1/2; n; -x) for x >= n, where the series overflows, by recurrence in n from Bessel functions.
 
-    The relation of neighbours (Abramowitz and Stegun, 13.4.2) adds only positive numbers there, so that it is stable.
+    The recurrence (Abramowitz and Stegun, 13.4.2) adds only positive numbers for these x and is therefore stable.
     """
     from scipy import special
 
-    # The scaled Bessel functions hold exp(-x / 2) already.
+    # The scaled Bessel functions include the factor exp(-x / 2).
     zeroth, first = special.ive(0, x / 2), special.ive(1, x / 2)
-    # What begins the relation is n - 1 times its left neighbour, which stays finite as n comes to 1.
+    # The recurrence starts with n - 1 times the previous function, which stays finite as n approaches 1.
     before, function = x / 2 * (zeroth + first), (1 + x) * zeroth + x * first
     for n in range(1, coils):
         before, function = n * function, n * (before + (1 - n + x) * function) / (x * (n + 0.5))

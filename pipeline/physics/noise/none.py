@@ -1,4 +1,4 @@
-"""No noise, for comparison with papers that have none."""
+"""No noise, for comparison with papers that simulate none."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAGNITUDE = False
 
 
 class Parameters(PhysicalParameters):
-    """No noise; it has no parameters."""
+    """No noise, without parameters."""
 
     name: Literal["none"] = "none"
 

@@ -1,9 +1,9 @@
-"""Noise of a camera: photon noise, read noise, and rounding to whole counts.
+"""Camera noise: photon noise, read noise, and rounding to integer counts.
 
-Photons arrive at random (Poisson), reading them adds Gaussian noise, and the converter rounds (Foi, Trimeche, Katkovnik
-and Egiazarian, IEEE Transactions on Image Processing 17:1737-1754, 2008; Huang et al., Nature Methods 10:653-658,
-2013, for the parameters of a scientific CMOS camera). How many photons stand for intensity 1.0 follows from sigma, the
-standard deviation of both noises there: sigma^2 N^2 = N + r^2 for N photons and r electrons of read noise.
+The number of photons is Poisson distributed, the readout adds Gaussian noise, and the converter rounds (Foi, Trimeche,
+Katkovnik and Egiazarian, IEEE Transactions on Image Processing 17:1737-1754, 2008; Huang et al., Nature Methods
+10:653-658, 2013, for the parameters of a scientific CMOS camera). The number of photons at intensity 1.0 follows from
+sigma, the total standard deviation there: sigma^2 N^2 = N + r^2 for N photons and r electrons of read noise.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MAGNITUDE = False
 
 
 class Parameters(PhysicalParameters):
-    """Noise of a camera: photons, read noise and rounding."""
+    """Camera noise: photon noise, read noise and rounding."""
 
     name: Literal["poisson_gaussian"] = "poisson_gaussian"
     read_noise_electrons: Ranged[Annotated[float, Field(ge=0, le=100)]] = 1.6
@@ -34,20 +34,20 @@ class Parameters(PhysicalParameters):
     offset_counts: Ranged[Annotated[float, Field(ge=0, le=10_000)]] = 100.0
     """counts without light; as counts are never negative, an offset of 0 clips the read noise"""
 
-    def words(self) -> str:
-        """Return the noise in words."""
+    def describe(self) -> str:
+        """Return a description of the noise."""
         return f"photon noise, read noise of {shown(self.read_noise_electrons, 'electrons')} and rounding to counts"
 
 
 def photons_at_one(sigma: float, read_noise_electrons: float) -> float:
-    """Return the photons behind intensity 1.0 for a total standard deviation of `sigma` there."""
+    """Return the number of photons at intensity 1.0 that gives a total standard deviation of `sigma`."""
     return (1 + math.sqrt(1 + 4 * sigma**2 * read_noise_electrons**2)) / (2 * sigma**2)
 
 
 def add_noise(
     image: NDArray[np.float32], sigma: float, generator: np.random.Generator, parameters: Parameters
 ) -> NDArray[np.float32]:
-    """Draw what the camera records, see the package; what is below zero counts as dark, sigma 0 adds nothing."""
+    """Return a noisy realisation, see `pipeline.physics.noise`; values below zero are set to zero unless sigma is 0."""
     import numpy as np
 
     if sigma == 0:
@@ -61,9 +61,9 @@ def add_noise(
 
 
 def expected_value(image: NDArray[np.floating], sigma: float, parameters: Parameters) -> NDArray[np.floating]:
-    """Return the mean: the image, dark where it is below zero.
+    """Return the expected value: the image with negative values set to zero.
 
-    Left out is the clip at zero counts, which matters only where the offset is less than a few times the read noise.
+    Clipping at zero counts is neglected; it matters only if the offset is less than a few times the read noise.
     """
     import numpy as np
 
@@ -72,9 +72,9 @@ def expected_value(image: NDArray[np.floating], sigma: float, parameters: Parame
 
 
 def standard_deviation(image: NDArray[np.floating], sigma: float, parameters: Parameters) -> NDArray[np.float64]:
-    """Return the standard deviation at every intensity, with the rounding, whose variance is 1/12 of a count.
+    """Return the standard deviation at every intensity, including rounding with a variance of 1/12 squared counts.
 
-    Left out is the clip at zero counts, as in `expected_value`.
+    Clipping at zero counts is neglected, as in `expected_value`.
     """
     import numpy as np
 
@@ -87,12 +87,12 @@ def standard_deviation(image: NDArray[np.floating], sigma: float, parameters: Pa
 
 
 def relative_std(intensity: NDArray[np.floating], sigma: float, parameters: Parameters) -> NDArray[np.float64]:
-    """Return the standard deviation at an intensity over that at 1.0, without the rounding."""
+    """Return the standard deviation at an intensity divided by that at 1.0, without rounding."""
     return relative_power(intensity, sigma, number(parameters.read_noise_electrons)) ** 0.5
 
 
 def relative_power(intensity: NDArray[np.floating], sigma: float, read_noise_electrons: float) -> NDArray[np.float64]:
-    """Return the variance at an intensity over that at 1.0; `sigma`, the standard deviation there, is above 0."""
+    """Return the variance at an intensity divided by that at 1.0, where the standard deviation is `sigma` > 0."""
     import numpy as np
 
     photons = photons_at_one(sigma, read_noise_electrons)

@@ -1,4 +1,4 @@
-"""Noise of magnitude MRI (Gudbjartsson and Patz, Magnetic Resonance in Medicine 34:910-914, 1995)."""
+"""Rician noise of magnitude MRI (Gudbjartsson and Patz, Magnetic Resonance in Medicine 34:910-914, 1995)."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ MAGNITUDE = True
 
 
 class Parameters(PhysicalParameters):
-    """Rician noise of one receive coil; it has no parameters."""
+    """Rician noise of one receive coil, without parameters."""
 
     name: Literal["rician"] = "rician"
 
-    def words(self) -> str:
-        """Return the noise in words."""
+    def describe(self) -> str:
+        """Return a description of the noise."""
         return "Rician noise"
 
 
 def add_noise(
     image: NDArray[np.float32], sigma: float, generator: np.random.Generator, parameters: Parameters
 ) -> NDArray[np.float32]:
-    """Add complex Gaussian noise and takes the magnitude.
+    """Add complex Gaussian noise and return the magnitude.
 
     Args:
-        image: normalised intensities, any shape; those below zero count as zero. Sigma 0 adds nothing.
+        image: normalised intensities of any shape. Values below zero are set to zero, unless sigma is 0.
         sigma: standard deviation per channel (real and imaginary), in the same normalised units.
-        generator: source of the random numbers.
-        parameters: none.
+        generator: random number generator.
+        parameters: unused.
 
     Returns:
         The noisy magnitude, float32, of the same shape.
@@ -49,13 +49,13 @@ def add_noise(
 
 
 def expected_value(image: NDArray[np.floating], sigma: float, parameters: Parameters) -> NDArray[np.float64]:
-    """Return the mean of the noisy magnitude, which lies above a dark image.
+    """Return the mean of the noisy magnitude, which is biased upwards at low intensities.
 
     Args:
-        image: noiseless intensities; those below zero count as zero, where the mean has no slope. Where sigma is 0,
-            the mean is the image itself.
+        image: noiseless intensities; values below zero are set to zero, where the slope of the mean is zero. If sigma
+            is 0, the mean is the image itself.
         sigma: as in `add_noise`.
-        parameters: none.
+        parameters: unused.
 
     Returns:
         sigma sqrt(pi / 2) L(-image^2 / (2 sigma^2)) with the Laguerre polynomial L of degree 1/2, float64.
@@ -67,13 +67,13 @@ def expected_value(image: NDArray[np.floating], sigma: float, parameters: Parame
     if sigma == 0:
         return np.asarray(image, dtype=np.float64)
     half = np.square(np.maximum(np.asarray(image, dtype=np.float64), 0)) / (4 * sigma**2)
-    # The scaled Bessel functions hold exp(-half) already, so that bright voxels do not overflow.
+    # The scaled Bessel functions include the factor exp(-half), so that bright voxels do not overflow.
     laguerre = (1 + 2 * half) * special.ive(0, half) + 2 * half * special.ive(1, half)
     return sigma * np.sqrt(np.pi / 2) * laguerre
 
 
 def standard_deviation(image: NDArray[np.floating], sigma: float, parameters: Parameters) -> NDArray[np.float64]:
-    """Return the standard deviation of the noisy magnitude: sigma where it is bright, 0.655 sigma without signal.
+    """Return the standard deviation of the noisy magnitude: sigma at high intensity, 0.655 sigma without signal.
 
     The mean of the squared magnitude is image^2 + 2 sigma^2; arguments as in `expected_value`.
     """

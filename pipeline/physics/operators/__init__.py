@@ -1,16 +1,16 @@
-"""Steps of the linear part of a forward model. Each module is one step.
+"""Operators: the linear part of a forward model. Each module is one operator.
 
-It offers
+A module provides
 
-- `Parameters`, a `pipeline.physics.parameters.PhysicalParameters` whose `name` is the module's name. Its fields are
-  the table of parameters: name, unit, range, default and meaning. `words()` tells a reader what the step does.
-- `COARSENS`: whether the step makes the grid coarser. A forward model has exactly one that does. It works along the
-  axes of `degrade.direction`; the others are blurs and have a parameter `along`, which says along which axes.
-- `axis_matrix(size, factor, spacing_mm, parameters)`: the step along one axis, a float64 matrix. `size` is the number
-  of voxels, `spacing_mm` their distance in millimetres (None where nobody knows it), `factor` how many of them go to
-  one low-resolution voxel. A step that coarsens returns the shape (size // factor, size), a blur (size, size).
-- or, where the step is not one product of two axes, `plane_terms(sizes, spacings_mm, parameters)`: pairs of matrices
-  along the two axes of the plane; the step is the sum of their products.
+- `Parameters`, a `pipeline.config.parameters.PhysicalParameters` whose `name` is the name of the module. Its fields
+  declare the parameters with units, ranges, defaults and meanings. `describe()` returns a phrase for reports.
+- `COARSENS`: whether the operator makes the grid coarser. A forward model has exactly one operator that does, which is
+  applied along the axes of `degrade.direction`. The others are blurs, with the axes in their parameter `along`.
+- `axis_matrix(size, factor, spacing_mm, parameters)`: the operator along one axis, a float64 matrix. `size` is the
+  number of voxels, `spacing_mm` their spacing in millimetres (None if unknown), `factor` the number of voxels per
+  low-resolution voxel. The shape is (size // factor, size) if the operator coarsens, and (size, size) for a blur.
+- or, if the operator is not separable, `plane_terms(sizes, spacings_mm, parameters)`: pairs of matrices along the two
+  in-plane axes; the operator is the sum of their products.
 
-Matrices keep constants and mirror images (`matrix[::-1, ::-1] == matrix`).
+Matrices preserve constants and are symmetric under reflection (`matrix[::-1, ::-1] == matrix`).
 """

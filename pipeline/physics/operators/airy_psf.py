@@ -1,9 +1,9 @@
-"""The Airy pattern: the point spread function in focus of a wide-field microscope with a round aperture.
+"""The Airy pattern: the in-focus point spread function of a wide-field microscope with a circular aperture.
 
 Scalar and paraxial: intensity (2 J1(v) / v)^2 with v = 2 pi aperture radius / wavelength (Born and Wolf, Principles of
-Optics, section 8.5.2), integrated over each pixel as a camera does. Left out are defocus, aberrations and
-polarisation, which matters above an aperture of about 1. The pattern is no product of two axes; it is written as a
-short sum of products.
+Optics, section 8.5.2), integrated over each camera pixel. Defocus, aberrations and polarisation, which matters above an
+aperture of about 1, are neglected. The pattern is not separable; it is approximated by a short sum of separable
+kernels.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 COARSENS = False
-LARGEST_V = 32.2
-"""The pattern is cut after its tenth dark ring, within which 98 % of the light falls."""
+MAX_V = 32.2
+"""Maximum v: the pattern is truncated at its tenth dark ring, which encloses 98 % of the light."""
 SUBPIXELS = 6
-"""Nodes of Gauss and Legendre along each side of a pixel, by which the pattern is integrated."""
+"""Number of Gauss-Legendre nodes along each side of a pixel, for the integration of the pattern."""
 REMAINDER = 1e-4
-"""Share of the kernel's energy that the sum of products may leave out."""
+"""Maximum squared error of the separable approximation, as a fraction of the energy of the kernel."""
 
 
 class Parameters(PhysicalParameters):
@@ -50,8 +50,8 @@ class Parameters(PhysicalParameters):
             )
         return self
 
-    def words(self) -> str:
-        """Return the step in words."""
+    def describe(self) -> str:
+        """Return a description of the operator."""
         optics = f"numerical aperture {shown(self.numerical_aperture)}, {shown(self.wavelength_nm, 'nm')}"
         return f"Airy point spread function ({optics})"
 
@@ -59,7 +59,7 @@ class Parameters(PhysicalParameters):
 def plane_terms(
     sizes: tuple[int, int], spacings_mm: tuple[float | None, float | None], parameters: Parameters
 ) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Return the blur of a plane as pairs of square matrices, see the package.
+    """Return the in-plane blur as pairs of square matrices, see `pipeline.physics.operators`.
 
     Raises:
         UserError: the image has no voxel size.
@@ -74,23 +74,23 @@ def plane_terms(
 
 
 def kernel(radii: tuple[float, float]) -> NDArray[np.float64]:
-    """Return the pattern's share in every pixel, shape (2 reach + 1, 2 reach + 1), with the sum 1.
+    """Return the pattern integrated over every pixel, shape (2 reach + 1, 2 reach + 1), with sum 1.
 
     Args:
-        radii: pixels along both axes in which v grows by 1.
+        radii: number of pixels along both axes that correspond to an increase of v by 1.
     """
     import numpy as np
     from scipy import special
 
     nodes, weights = np.polynomial.legendre.leggauss(SUBPIXELS)
-    reaches = [math.ceil(LARGEST_V * radius) for radius in radii]
-    # One quadrant is enough: the others mirror it.
+    reaches = [math.ceil(MAX_V * radius) for radius in radii]
+    # The other quadrants mirror the first one.
     first, second = (
         ((np.arange(reach + 1)[:, None] + nodes / 2) / radius).ravel()
         for reach, radius in zip(reaches, radii, strict=True)
     )
     v = np.hypot(first[:, None], second[None])
-    pattern = np.square(2 * special.j1(np.maximum(v, 1e-9)) / np.maximum(v, 1e-9)) * (v <= LARGEST_V)
+    pattern = np.square(2 * special.j1(np.maximum(v, 1e-9)) / np.maximum(v, 1e-9)) * (v <= MAX_V)
     shape = (reaches[0] + 1, SUBPIXELS, reaches[1] + 1, SUBPIXELS)
     quadrant = np.einsum("isjt,s,t->ij", pattern.reshape(shape), weights, weights)
     half = np.concatenate([quadrant[:0:-1], quadrant])

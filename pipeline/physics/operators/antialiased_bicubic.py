@@ -1,8 +1,8 @@
-"""Bicubic reduction with antialiasing, as of MATLAB's imresize: the usual forward model of natural-image networks.
+"""Bicubic downsampling with antialiasing as in MATLAB's imresize, the usual forward model for natural images.
 
 The cubic convolution kernel with a = -0.5 (Keys, IEEE Transactions on Acoustics, Speech and Signal Processing
-29:1153-1160, 1981) is stretched by the factor. At the ends the line is mirrored, as MATLAB does; Pillow leaves the
-missing voxels out instead.
+29:1153-1160, 1981) is stretched by the factor. The line is mirrored at its ends as in MATLAB, whereas Pillow
+renormalises the kernel there.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ class Parameters(PhysicalParameters):
 
     name: Literal["antialiased_bicubic"] = "antialiased_bicubic"
 
-    def words(self) -> str:
-        """Return the step in words."""
-        return "antialiased bicubic reduction"
+    def describe(self) -> str:
+        """Return a description of the operator."""
+        return "antialiased bicubic downsampling"
 
 
 def axis_matrix(size: int, factor: int, spacing_mm: float | None, parameters: Parameters) -> NDArray[np.float64]:
-    """Return the reduction along one axis, see the package."""
+    """Return the downsampling along one axis, see `pipeline.physics.operators`."""
     import numpy as np
 
     del spacing_mm, parameters
@@ -46,7 +46,7 @@ def axis_matrix(size: int, factor: int, spacing_mm: float | None, parameters: Pa
 
 
 def _cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Keys' kernel with a = -0.5."""
+    """Return the cubic convolution kernel with a = -0.5."""
     import numpy as np
 
     x = np.abs(x)

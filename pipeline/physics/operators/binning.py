@@ -1,4 +1,4 @@
-"""Binning: a low-resolution voxel is the mean of those that it covers, as when a camera's pixels are read together."""
+"""Binning: a low-resolution voxel is the mean of the voxels it covers, as in pixel binning of a camera."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class Parameters(PhysicalParameters):
 
     name: Literal["binning"] = "binning"
 
-    def words(self) -> str:
-        """Return the step in words."""
+    def describe(self) -> str:
+        """Return a description of the operator."""
         return "binning (mean over blocks)"
 
 
 def axis_matrix(size: int, factor: int, spacing_mm: float | None, parameters: Parameters) -> NDArray[np.float64]:
-    """Return the mean over blocks along one axis, see the package."""
+    """Return the mean over blocks along one axis, see `pipeline.physics.operators`."""
     import numpy as np
 
     del spacing_mm, parameters

@@ -1,6 +1,6 @@
-"""Decimation: the image is sampled at the centres of the coarse cells. A blur belongs before it.
+"""Decimation: sampling at the centres of the coarse cells, usually after a blur.
 
-With an odd factor the centre is a voxel. With an even one it lies between two, whose mean is taken.
+For an odd factor the centre is a voxel. For an even factor it lies between two voxels, whose mean is used.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ class Parameters(PhysicalParameters):
 
     name: Literal["decimation"] = "decimation"
 
-    def words(self) -> str:
-        """Return the step in words."""
+    def describe(self) -> str:
+        """Return a description of the operator."""
         return "sampling at the cell centres"
 
 
 def axis_matrix(size: int, factor: int, spacing_mm: float | None, parameters: Parameters) -> NDArray[np.float64]:
-    """Return the sampling along one axis, see the package."""
+    """Return the sampling along one axis, see `pipeline.physics.operators`."""
     import numpy as np
 
     del spacing_mm, parameters

@@ -1,7 +1,8 @@
-"""A Gaussian point spread function, of known width or as the best match of a wide-field microscope's.
+"""A Gaussian point spread function of known width, or matched to that of a wide-field microscope.
 
-From numerical aperture and wavelength, sigma = wavelength / (sqrt(2) pi aperture), which has the curvature of the Airy
-pattern at its peak (Zhang, Zerubia and Olivo-Marin, Applied Optics 46:1819-1829, 2007, two-dimensional paraxial case).
+For a numerical aperture and wavelength, sigma = wavelength / (sqrt(2) pi aperture), which matches the curvature of the
+Airy pattern at its peak (Zhang, Zerubia and Olivo-Marin, Applied Optics 46:1819-1829, 2007, two-dimensional paraxial
+case).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 COARSENS = False
 FWHM_PER_SIGMA = math.sqrt(8 * math.log(2))
 REACH = 5
-"""Standard deviations after which the kernel counts as zero."""
+"""Truncation radius of the kernel in standard deviations."""
 
 
 class Parameters(PhysicalParameters):
@@ -47,15 +48,15 @@ class Parameters(PhysicalParameters):
         ways = [self.fwhm_mm, self.fwhm_um, self.fwhm_voxels, None if optics == (None, None) else optics]
         if sum(way is not None for way in ways) != 1 or (None in optics and optics != (None, None)):
             raise ValueError(
-                "give its width in exactly one way: fwhm_mm, fwhm_um, fwhm_voxels, or numerical_aperture together with "
+                "set the width in exactly one way: fwhm_mm, fwhm_um, fwhm_voxels, or numerical_aperture together with "
                 "wavelength_nm"
             )
         return self
 
-    def words(self) -> str:
-        """Return the step in words."""
+    def describe(self) -> str:
+        """Return a description of the operator."""
         if self.numerical_aperture is not None and self.wavelength_nm is not None:
-            width = f"of an aperture of {shown(self.numerical_aperture)} at {shown(self.wavelength_nm, 'nm')}"
+            width = f"for an aperture of {shown(self.numerical_aperture)} at {shown(self.wavelength_nm, 'nm')}"
         else:
             given = ((self.fwhm_mm, "mm"), (self.fwhm_um, "µm"), (self.fwhm_voxels, "voxels"))
             words = [shown(value, unit) for value, unit in given if value is not None]
@@ -64,10 +65,10 @@ class Parameters(PhysicalParameters):
 
 
 def axis_matrix(size: int, factor: int, spacing_mm: float | None, parameters: Parameters) -> NDArray[np.float64]:
-    """Return the blur along one axis, see the package.
+    """Return the blur along one axis, see `pipeline.physics.operators`.
 
     Raises:
-        UserError: the width is a length and the image has no voxel size.
+        UserError: the width is a length, but the voxel size of the image is unknown.
     """
     from scipy import special
 
@@ -81,7 +82,7 @@ def axis_matrix(size: int, factor: int, spacing_mm: float | None, parameters: Pa
 
 
 def _sigma(spacing_mm: float | None, parameters: Parameters) -> float:
-    """The standard deviation, in voxels."""
+    """Return the standard deviation in voxels."""
     if parameters.fwhm_voxels is not None:
         return number(parameters.fwhm_voxels) / FWHM_PER_SIGMA
     if parameters.fwhm_mm is not None:

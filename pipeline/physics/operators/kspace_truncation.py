@@ -1,8 +1,9 @@
-"""Coarsening as a scanner does it: only the central part of k-space is measured.
+"""k-space truncation: only the central part of k-space is acquired, as by a scanner at lower resolution.
 
-Cutting k-space alone keeps sample 0 in place; the images here share cell centres, so that the cut spectrum gets the
-phase ramp of a shift by (factor - 1) / 2 voxels. The Nyquist row of even sizes stands for both signs of the frequency
-and keeps its real part, so that real images stay real. The sharp cut rings (Gibbs); a window trades ringing for blur
+Truncation alone keeps sample 0 in place. Since the images here share cell centres, the truncated spectrum is multiplied
+by the phase ramp of a shift by (factor - 1) / 2 voxels. The Nyquist row of even sizes represents both signs of the
+frequency; only its real part is kept, so that images stay real. The sharp cut causes Gibbs ringing; a window trades
+ringing for blur
 (Bernstein, King and Zhou, Handbook of MRI Pulse Sequences, 2004, section 13.1; Harris, Proceedings of the IEEE
 66:51-83, 1978).
 """
@@ -34,19 +35,19 @@ class Parameters(PhysicalParameters):
     fraction: Ranged[Annotated[float, Field(ge=0.5, le=1)]] = 1.0
     """fraction of the k-space of the low-resolution grid that is measured; the rest is filled with zeros"""
 
-    def words(self) -> str:
-        """Return the step in words."""
+    def describe(self) -> str:
+        """Return a description of the operator."""
         tapers = {
             "none": "",
             "hamming": ", Hamming window",
             "tukey": f", Tukey window with a taper of {shown(self.taper)}",
         }
-        partly = "" if self.fraction == 1 else f", {shown(self.fraction)} of it measured and the rest filled with zeros"
+        partly = "" if self.fraction == 1 else f", {shown(self.fraction)} of it acquired and the rest filled with zeros"
         return f"k-space truncation{tapers[self.window]}{partly}"
 
 
 def axis_matrix(size: int, factor: int, spacing_mm: float | None, parameters: Parameters) -> NDArray[np.float64]:
-    """Return the cut along one axis, see the package; `spacing_mm` plays no part."""
+    """Return the truncation along one axis, see `pipeline.physics.operators`; `spacing_mm` is ignored."""
     import numpy as np
 
     del spacing_mm
@@ -59,7 +60,7 @@ def axis_matrix(size: int, factor: int, spacing_mm: float | None, parameters: Pa
 
 
 def _gains(frequencies: NDArray[np.float64], parameters: Parameters) -> NDArray[np.float64]:
-    """What is left of each frequency; 1.0 is the Nyquist frequency of the coarse grid."""
+    """Return the gains of frequencies; 1.0 is the Nyquist frequency of the coarse grid."""
     import numpy as np
 
     place = frequencies / number(parameters.fraction)

@@ -1,9 +1,9 @@
-"""Partial Fourier sampling: of one side of k-space only the part next to the centre is measured.
+"""Partial Fourier sampling: one side of k-space is acquired only near the centre.
 
-The missing lines are zeros. Of a real object, the real part of such an image weighs frequencies that were measured on
-one side by a half, and those measured on both sides by one (Bernstein, King and Zhou, Handbook of MRI Pulse Sequences,
-2004, section 13.4). Left out is what is not linear: the magnitude, which adds the imaginary part, the phase of the
-object, and homodyne reconstruction, which would restore the weights.
+The missing lines are filled with zeros. For a real object, the real part of the image weights frequencies that were
+acquired on one side by 1/2, and frequencies acquired on both sides by 1 (Bernstein, King and Zhou, Handbook of MRI
+Pulse Sequences, 2004, section 13.4). Non-linear effects are neglected: the magnitude, which adds the imaginary part,
+the phase of the object, and homodyne reconstruction, which would restore the weights.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ class Parameters(PhysicalParameters):
     fraction: Ranged[Annotated[float, Field(ge=0.625, le=1)]] = 0.75
     """fraction of k-space that is measured, from 5/8 to 1"""
 
-    def words(self) -> str:
-        """Return the step in words."""
-        return f"partial Fourier sampling of {shown(self.fraction)} of k-space along the {self.along} axis of the plane"
+    def describe(self) -> str:
+        """Return a description of the operator."""
+        return f"partial Fourier sampling of {shown(self.fraction)} of k-space along the {self.along} in-plane axis"
 
 
 def axis_matrix(size: int, factor: int, spacing_mm: float | None, parameters: Parameters) -> NDArray[np.float64]:
-    """Return the blur along one axis, see the package; the k-space it is part of is the low-resolution grid's."""
+    """Return the blur along one axis, for the k-space of the low-resolution grid, see `pipeline.physics.operators`."""
     import numpy as np
 
     from pipeline.physics.kernels import filter_matrix

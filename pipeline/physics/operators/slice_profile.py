@@ -1,7 +1,7 @@
-"""The slice profile: a selected slice is the weighted mean of what lies across it.
+"""The slice profile: the through-plane weighting of an acquired slice.
 
-The weights are a Gaussian, a rectangle, or the profile that a sinc pulse under a Hamming window excites, which is the
-pulse's Fourier transform as long as the flip angle is small (Bernstein, King and Zhou, Handbook of MRI Pulse Sequences,
+The weights are a Gaussian, a rectangle, or the profile excited by a Hamming-windowed sinc pulse, which is the Fourier
+transform of the pulse for small flip angles (Bernstein, King and Zhou, Handbook of MRI Pulse Sequences,
 2004, sections 2.2 and 8.3; Pauly, Nishimura and Macovski, Journal of Magnetic Resonance 81:43-56, 1989).
 """
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 COARSENS = False
 FWHM_PER_SIGMA = math.sqrt(8 * math.log(2))
 REACH = 3
-"""Thicknesses on either side of a slice after which its profile counts as zero."""
+"""Truncation radius of the profile in slice thicknesses."""
 PULSE_SAMPLES = 1001
 HAMMING = 0.54
 
@@ -45,21 +45,19 @@ class Parameters(PhysicalParameters):
     time_bandwidth: Ranged[Annotated[float, Field(ge=2, le=16)]] = 4.0
     """windowed_sinc only: time-bandwidth product of the pulse; higher values give steeper edges"""
 
-    def words(self) -> str:
-        """Return the step in words."""
+    def describe(self) -> str:
+        """Return a description of the operator."""
         shape = {"gaussian": "Gaussian", "rect": "rectangular", "windowed_sinc": "windowed-sinc"}[self.profile]
-        gap = (
-            f"the slices' distance less a gap of {shown(self.gap_mm, 'mm')}" if self.gap_mm else "the slices' distance"
-        )
-        width = gap if self.thickness_mm is None else shown(self.thickness_mm, "mm")
-        return f"{shape} slice profile, full width at half maximum {width}"
+        spacing = f"the slice spacing minus a gap of {shown(self.gap_mm, 'mm')}" if self.gap_mm else "the slice spacing"
+        width = spacing if self.thickness_mm is None else shown(self.thickness_mm, "mm")
+        return f"{shape} slice profile with a full width at half maximum of {width}"
 
 
 def axis_matrix(size: int, factor: int, spacing_mm: float | None, parameters: Parameters) -> NDArray[np.float64]:
-    """Return the profile's blur along one axis, see the package.
+    """Return the blur by the profile along one axis, see `pipeline.physics.operators`.
 
     Raises:
-        UserError: the gap is wider than the slices lie apart, or a length is given and the image has no voxel size.
+        UserError: the gap exceeds the slice spacing, or a length is given but the voxel size is unknown.
     """
     from pipeline.physics.kernels import blur_matrix, voxel_weights
 
@@ -68,7 +66,7 @@ def axis_matrix(size: int, factor: int, spacing_mm: float | None, parameters: Pa
 
 
 def _width(factor: int, spacing_mm: float | None, parameters: Parameters) -> float:
-    """The full width at half maximum, in voxels."""
+    """Return the full width at half maximum in voxels."""
     if parameters.thickness_mm is not None:
         return in_voxels(number(parameters.thickness_mm), spacing_mm, "slice_profile.thickness_mm")
     gap = number(parameters.gap_mm)
@@ -77,14 +75,14 @@ def _width(factor: int, spacing_mm: float | None, parameters: Parameters) -> flo
     width = factor - in_voxels(gap, spacing_mm, "slice_profile.gap_mm")
     if width <= 0:
         raise UserError(
-            f"degrade.operators: slice_profile.gap_mm: {gap:g} mm leaves nothing of slices that lie "
-            f"{factor * (spacing_mm or 0):g} mm apart; give a smaller gap, or thickness_mm."
+            f"degrade.operators: slice_profile.gap_mm: {gap:g} mm is not smaller than the slice spacing of "
+            f"{factor * (spacing_mm or 0):g} mm; set a smaller gap, or thickness_mm."
         )
     return width
 
 
 def _cumulative(place: NDArray[np.float64], parameters: Parameters) -> NDArray[np.float64]:
-    """Integral of the profile from its centre to places in thicknesses."""
+    """Return the integral of the profile from its centre to positions in slice thicknesses."""
     import numpy as np
     from scipy import special
 
@@ -92,7 +90,7 @@ def _cumulative(place: NDArray[np.float64], parameters: Parameters) -> NDArray[n
         return special.erf(place * FWHM_PER_SIGMA / math.sqrt(2)) / 2
     if parameters.profile == "rect":
         return np.clip(place, -0.5, 0.5)
-    # The profile is the integral of pulse(t) cos(2 pi bandwidth place t) over the pulse, whose duration is 1 here.
+    # The profile is the integral of pulse(t) cos(2 pi bandwidth place t) over the pulse, whose duration is set to 1.
     bandwidth = number(parameters.time_bandwidth)
     time = (np.arange(PULSE_SAMPLES) + 0.5) / PULSE_SAMPLES - 0.5
     pulse = np.sinc(bandwidth * time) * (HAMMING + (1 - HAMMING) * np.cos(2 * np.pi * time))

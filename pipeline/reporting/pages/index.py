@@ -22,12 +22,12 @@ def index_page(run: RunRecord, settings: Report) -> str:
         run: tables and records of the run.
         settings: section `report` of the configuration.
     """
-    name = run.provenance["config"]["run"]
+    name = run.provenance.config.run
     return Page(
         site_title=settings.title,
         title=name,
         heading=f"Results of the run {name}",
         sections=build_sections("index", run, FIRST, LAST),
-        version=run.provenance["brainsr"],
+        version=run.provenance.brainsr,
         pages=OTHER_PAGES,
     ).html()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from pipeline.config.sections import Report
+from pipeline.provenance.record import Provenance
 from pipeline.reporting.page import Page
 from pipeline.reporting.resource_usage import Job
 from pipeline.reporting.section import build_sections
@@ -13,7 +13,7 @@ from pipeline.reporting.section import build_sections
 SECTIONS = ("usage_by_rule", "longest_jobs")
 
 
-def resources_page(jobs: Sequence[Job], record: Mapping[str, Any], settings: Report) -> str:
+def resources_page(jobs: Sequence[Job], record: Provenance, settings: Report) -> str:
     """Render the page as HTML.
 
     Args:
@@ -21,13 +21,13 @@ def resources_page(jobs: Sequence[Job], record: Mapping[str, Any], settings: Rep
         record: provenance record (provenance.json).
         settings: section `report` of the configuration.
     """
-    run = record["config"]["run"]
+    run = record.config.run
     page = Page(
         site_title=settings.title,
         title=f"Run time and memory of {run}",
         heading=f"Run time and memory of {run}",
         sections=build_sections("resources", jobs, SECTIONS),
-        version=record["brainsr"],
+        version=record.brainsr,
         pages=(("index.html", "All volumes"),),
     )
     return page.html()

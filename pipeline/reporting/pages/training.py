@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from pipeline.config.sections import Report
+from pipeline.provenance.record import Provenance
 from pipeline.reporting.page import Page
 from pipeline.reporting.section import Section
 from pipeline.reporting.sections import training_network, training_overview
@@ -13,7 +13,7 @@ from pipeline.reporting.sections.references import references_section
 from pipeline.reporting.training_record import TrainingRecord, TrainingReport
 
 
-def training_page(trainings: Sequence[TrainingRecord], record: Mapping[str, Any], settings: Report) -> str:
+def training_page(trainings: Sequence[TrainingRecord], record: Provenance, settings: Report) -> str:
     """Render the page of all trainings as HTML.
 
     Args:
@@ -29,13 +29,13 @@ def training_page(trainings: Sequence[TrainingRecord], record: Mapping[str, Any]
     sections: list[Section] = [training_overview.for_training(report), *networks]
     if references:
         sections.append(references_section(references))
-    run = record["config"]["run"]
+    run = record.config.run
     page = Page(
         site_title=settings.title,
         title=f"Training of {run}",
         heading=f"Training of the networks of {run}",
         sections=tuple(sections),
-        version=record["brainsr"],
+        version=record.brainsr,
         pages=(("index.html", "All volumes"),),
     )
     return page.html()

@@ -27,7 +27,7 @@ def volume_page(volume: VolumeReport, settings: Report) -> str:
         title=volume.id,
         heading=volume.id,
         sections=build_sections("volume", volume, FIRST, LAST),
-        version=volume.run.provenance["brainsr"],
+        version=volume.run.provenance.brainsr,
         pages=(("index.html", "All volumes"),),
         lead=gate_banner(volume),
         split=volume.split,

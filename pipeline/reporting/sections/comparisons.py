@@ -33,7 +33,7 @@ def for_index(run: RunRecord) -> Section | None:
             "note",
         )
     ]
-    sentences = statements(table, [column for column in run.main_columns if not column.of_one_property], run)
+    sentences = statements(table, [column for column in run.main_columns if not column.single_property], run)
     if sentences:
         blocks.append(Items(sentences))
     for method in in_order(distinct(table, "method"), run.deliver)[::-1]:
@@ -43,7 +43,7 @@ def for_index(run: RunRecord) -> Section | None:
 
 
 def statements(table: pd.DataFrame, columns: Sequence[Column], run: RunRecord) -> tuple[str, ...]:
-    """Say which of all other methods the deliverable is better than, for each split.
+    """List the methods that the deliverable is better than, for each split.
 
     Args:
         table: comparisons over one region, of test splits.

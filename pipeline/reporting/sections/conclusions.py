@@ -18,7 +18,7 @@ def for_index(run: RunRecord) -> Section | None:
     """Compare the networks with the best baseline in sentences."""
     if tested(run.volumes).empty:
         return None
-    metrics = [column.metric for column in run.main_columns if not column.of_one_property][:MAX_METRICS]
+    metrics = [column.metric for column in run.main_columns if not column.single_property][:MAX_METRICS]
     main: Any = (run.summary["method"] == run.deliver) & run.summary["metric"].isin(metrics)
     shown, folded = _sentences(run, run.summary[main]), _sentences(run, run.summary[~main])
     blocks: list[Block] = [Items(shown or ("The deliverable was not compared with a baseline.",))]

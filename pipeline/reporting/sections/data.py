@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from pipeline.image.stack import PLANE as PICTURE
+from pipeline.provenance.record import VolumeRecord
 from pipeline.reporting.frames import distinct
 from pipeline.reporting.numbers import format_lengths
-from pipeline.reporting.run_record import RunRecord, is_self_supervised, source_of
+from pipeline.reporting.run_record import RunRecord
 from pipeline.reporting.section import Cell, Section, Table
 from pipeline.reporting.titles import split_title
 
@@ -16,31 +14,32 @@ from pipeline.reporting.titles import split_title
 def for_index(run: RunRecord) -> Section:
     """List all volumes in the order of the configuration; evaluated ones link to their pages."""
     evaluated = set(distinct(run.volumes, "volume"))
-    self_supervised = is_self_supervised(run.provenance)
+    self_supervised = run.provenance.config.is_self_supervised
+    titles = {source.name: source.title for source in run.provenance.sources}
     rows = tuple(
         (
-            Cell(volume["id"], link=f"{volume['id']}.html" if volume["id"] in evaluated else ""),
+            Cell(volume.id, link=f"{volume.id}.html" if volume.id in evaluated else ""),
             Cell(
-                split_title(volume["split"], pictures=volume["id"] in run.stacks, self_supervised=self_supervised),
-                split=volume["split"],
+                split_title(volume.split, pictures=volume.id in run.stacks, self_supervised=self_supervised),
+                split=volume.split,
             ),
-            Cell(str(volume["subject"])),
-            Cell(f"{_slices(volume)}, {volume['foreground_slices']} with foreground"),
-            Cell(" \N{MULTIPLICATION SIGN} ".join(map(str, volume["shape"]))),
-            Cell(f"{format_lengths(volume['spacing'])} {volume['unit']}"),
-            Cell(source_of(run.provenance, volume["source"]).get("title") or volume["source"]),
+            Cell(volume.subject),
+            Cell(f"{_slices(volume)}, {volume.foreground_slices} with foreground"),
+            Cell(" \N{MULTIPLICATION SIGN} ".join(map(str, volume.shape))),
+            Cell(f"{format_lengths(volume.spacing)} {volume.unit}"),
+            Cell(titles.get(volume.source) or volume.source),
         )
-        for volume in run.provenance["volumes"]
+        for volume in run.provenance.volumes
     )
     headings = ("Volume", "Split", "Subject", "Slices", "Shape", "Voxel size", "Source")
     table = Table("data-table", "Volumes of the run", headings, rows, "plain")
     return Section("data", "Volumes of the run", (table,))
 
 
-def _slices(volume: Mapping[str, Any]) -> str:
-    if not volume["slices"]:
+def _slices(volume: VolumeRecord) -> str:
+    if not volume.slices:
         return ""
-    start, stop = volume["slices"]
-    if volume["plane"] == PICTURE:
-        return f"{stop - start} {'pictures' if volume.get('collection') else 'slices'}"
-    return f"{volume['plane']} {start}\N{EN DASH}{stop - 1}"
+    start, stop = volume.slices
+    if volume.plane == PICTURE:
+        return f"{stop - start} {'pictures' if volume.collection else 'slices'}"
+    return f"{volume.plane} {start}\N{EN DASH}{stop - 1}"

@@ -21,15 +21,15 @@ def licence_table(run: RunRecord) -> Table:
     """Return the table of the sources of a run."""
     rows = tuple(
         (
-            Cell(source["name"], aside=f"version {source['version']}" if source.get("version") else ""),
+            Cell(source.name, aside=f"version {source.version}" if source.version else ""),
             Cell(
-                source.get("title") or "not described",
-                aside=f"trained on {source['network']['trained_on']}" if source.get("network") else "",
+                source.title or "not described",
+                aside=f"trained on {source.network.trained_on}" if source.network else "",
             ),
-            Cell(source.get("licence") or "not stated"),
-            Cell(", ".join(source["used_for"])),
+            Cell(source.licence or "not stated"),
+            Cell(", ".join(source.used_for)),
         )
-        for source in run.provenance["sources"]
+        for source in run.provenance.sources
     )
     headings = ("Source", "Description", "Licence", "Used for")
     return Table("licences-table", "Data and weights", headings, rows, "plain")

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pipeline.config.parameters import Direction
 from pipeline.image.image import PLANE_AXIS
 from pipeline.image.stack import SLICE_AXIS
 from pipeline.inference.result_check import WARN_BEYOND
-from pipeline.physics.parameters import axes_along, is_outside
+from pipeline.physics.parameters import axes_along, is_out_of_range
 from pipeline.reporting import methods_text
 from pipeline.reporting.numbers import format_lengths, format_number, format_share
-from pipeline.reporting.run_record import gap_of, is_self_supervised
 from pipeline.reporting.section import Facts, Section
 from pipeline.reporting.titles import TESTED, baselines, method_title, readable, split_title
 from pipeline.reporting.volume_report import VolumeReport
@@ -80,7 +78,7 @@ def _inconsistency(volume: VolumeReport) -> Iterator[Limitation]:
 
 def _split(volume: VolumeReport) -> Iterator[Limitation]:
     record, split = volume.run.provenance, volume.split
-    self_supervised = is_self_supervised(record)
+    self_supervised = record.config.is_self_supervised
     pictures = bool(volume.run.stacks)
     if split == "val":
         yield Limitation("Validation data", "Settings were chosen on this volume, so its results are not evidence.")
@@ -88,7 +86,7 @@ def _split(volume: VolumeReport) -> Iterator[Limitation]:
     if self_supervised and split in TESTED:
         yield Limitation("Self-supervised training", "The network was trained on the thick slices of this same volume.")
     elif split == "test_within_subject":
-        gap = gap_of(record, volume.id)
+        gap = record.gap_to_training(volume.id)
         apart = f", at least {gap} slices away" if gap is not None else ""
         yield Limitation(
             "Same subject as in training",
@@ -102,26 +100,26 @@ def _split(volume: VolumeReport) -> Iterator[Limitation]:
             f"The split \N{LEFT DOUBLE QUOTATION MARK}{title}\N{RIGHT DOUBLE QUOTATION MARK} contains one subject. "
             "Intervals reflect the variation between its slices, not between subjects.",
         )
-    trained_on = {one["subject"] for one in record["volumes"] if one["split"] == "train"}
+    trained_on = {one.subject for one in record.volumes if one.split == "train"}
     if len(trained_on) == 1 and volume.deliver not in baselines() and not pictures:
         yield Limitation("Trained on one subject", "All training slices come from one scan of one subject.")
 
 
 def _near_duplicates(volume: VolumeReport) -> Iterator[Limitation]:
     record, name = volume.run.provenance, volume.id
-    for pair in record.get("near_duplicates", []):
-        if name not in (pair["volume"], pair["near_duplicate_volume"]):
+    for pair in record.near_duplicates:
+        if name not in (pair.volume, pair.near_duplicate_volume):
             continue
         other, split = (
-            (pair["near_duplicate_volume"], pair["near_duplicate_split"])
-            if pair["volume"] == name
-            else (pair["volume"], pair["split"])
+            (pair.near_duplicate_volume, pair.near_duplicate_split)
+            if pair.volume == name
+            else (pair.volume, pair.split)
         )
-        what = "picture or slice resembles" if pair["pictures"] == 1 else "pictures or slices resemble"
+        what = "picture or slice resembles" if pair.pictures == 1 else "pictures or slices resemble"
         left_out = "They were left out." if name in volume.run.stacks else "They were kept."
         yield Limitation(
             "Near-duplicates in another split",
-            f"{pair['pictures']} {what} some of {other} in the split {split}. {left_out}",
+            f"{pair.pictures} {what} some of {other} in the split {split}. {left_out}",
         )
 
 
@@ -131,7 +129,7 @@ def _noise_level(volume: VolumeReport) -> Iterator[Limitation]:
     if recipe is None:
         return
     sigma = volume.low.forward_model.noise_sigma
-    low, high = recipe.noise_sigma_range or (record["config"]["degrade"]["noise_sigma"],) * 2
+    low, high = recipe.noise_sigma_range or (record.config.degrade.noise_sigma,) * 2
     if not low - 1e-9 <= sigma <= high + 1e-9:
         yield Limitation(
             "Noise level outside the training range",
@@ -145,16 +143,16 @@ def _voxel_size(volume: VolumeReport) -> Iterator[Limitation]:
     if volume.deliver in baselines():
         return
     record = volume.run.provenance
-    direction: Direction = record["config"]["degrade"]["direction"]
+    direction = record.config.degrade.direction
 
     def upsampled_mm(spacing_mm: Sequence[float] | None, plane: str) -> list[float]:
         axes = axes_along(direction, PLANE_AXIS.get(plane, SLICE_AXIS))
         return [spacing_mm[axis] for axis in axes] if spacing_mm else []
 
     here = upsampled_mm(volume.reference.block.spacing_mm, volume.reference.plane)
-    trained_on = [one for one in record["volumes"] if one["split"] == "train"]
-    known = [size for one in trained_on for size in upsampled_mm(one.get("spacing_mm"), one["plane"])]
-    if here and known and is_outside(here, (min(known), max(known))):
+    trained_on = [one for one in record.volumes if one.split == "train"]
+    known = [size for one in trained_on for size in upsampled_mm(one.spacing_mm, one.plane)]
+    if here and known and is_out_of_range(here, (min(known), max(known))):
         sizes = format_lengths(here)
         yield Limitation(
             "Voxel size outside the training range",
@@ -178,6 +176,6 @@ def _intensities(volume: VolumeReport) -> Iterator[Limitation]:
 
 
 def _code(volume: VolumeReport) -> Iterator[Limitation]:
-    git = volume.run.provenance.get("git")
-    if git and git["changed"]:
+    git = volume.run.provenance.git
+    if git and git.changed:
         yield Limitation("Modified code", "The code was modified after the commit given under Provenance.")

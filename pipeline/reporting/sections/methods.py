@@ -31,8 +31,8 @@ def for_volume(volume: VolumeReport) -> Section:
 def volume_methods(volume: VolumeReport) -> tuple[tuple[Paragraph, ...], tuple[str, ...]]:
     """Return the methods behind the results of a volume, and the references they cite."""
     record, books = volume.run.provenance, Bibliography()
-    own = [one for one in record["volumes"] if one["id"] == volume.id]
-    trained_on = [one for one in record["volumes"] if one["split"] in ("train", "val") and one not in own]
+    own = [one for one in record.volumes if one.id == volume.id]
+    trained_on = [one for one in record.volumes if one.split in ("train", "val") and one not in own]
     model = volume.low.forward_model
     networks = [network.method for network in volume.run.models]
     paragraphs = (

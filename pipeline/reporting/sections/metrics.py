@@ -10,7 +10,7 @@ from pipeline.reporting.figures.lines import Line, draw_lines
 from pipeline.reporting.frames import distinct, records, where
 from pipeline.reporting.metric_table import Column, first_region, split_table
 from pipeline.reporting.numbers import format_share
-from pipeline.reporting.run_record import RunRecord, is_self_supervised
+from pipeline.reporting.run_record import RunRecord
 from pipeline.reporting.section import Block, Figure, Figures, Folded, Heading, Section, Table, Text
 from pipeline.reporting.titles import SPLIT_ORDER, TESTED, in_order, method_style, method_title, split_claim
 from pipeline.reporting.volume_metrics import pairwise_table, slice_values
@@ -32,7 +32,7 @@ def for_index(run: RunRecord) -> Section:
     if evaluated:
         blocks.append(table_note(split_table(run.summary, evaluated[0], run.deliver).baselines(), run.confidence))
     if "val" in evaluated:
-        claim = split_claim("val", self_supervised=is_self_supervised(run.provenance))
+        claim = split_claim("val", self_supervised=run.provenance.config.is_self_supervised)
         folded: tuple[Block, ...] = (Text(claim, "note"), _table(run, "val"))
         blocks.append(Folded("Validation: used to choose settings, no evidence", folded))
     return Section("numbers", "Metrics", tuple(blocks), link="Metrics")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from pipeline.provenance.record import SourceRecord, config_to_json
 from pipeline.reporting.numbers import format_duration, format_memory
 from pipeline.reporting.run_record import RunRecord
 from pipeline.reporting.section import Block, Cell, Facts, Folded, Items, Preformatted, Section, Table
@@ -32,20 +33,20 @@ def for_volume(volume: VolumeReport) -> Section:
 def provenance_blocks(run: RunRecord) -> tuple[Block, ...]:
     """Return the provenance of a run, details folded."""
     record = run.provenance
-    packages = "".join(f"{name} {version}\n" for name, version in record["packages"].items())
+    packages = "".join(f"{name} {version}\n" for name, version in record.packages.items())
     gaps = tuple(
-        f"{gap['one']} ({gap['one_split']}) and {gap['other']} ({gap['other_split']}): {gap['slices']} slices"
-        for gap in record["gaps"]
+        f"{gap.one} ({gap.one_split}) and {gap.other} ({gap.other_split}): {gap.slices} slices" for gap in record.gaps
     )
+    config = json.dumps(config_to_json(record.config), indent=2, sort_keys=True, ensure_ascii=False)
     cards = [_folded_text(f"Model card: {model.method}", model.card) for model in run.models]
     return (
-        Facts((("Code", _code(run)), ("Machine", _machine(run)), ("Seed", str(record["seed"])))),
+        Facts((("Code", _code(run)), ("Machine", _machine(run)), ("Seed", str(record.seed)))),
         _folded_text("Packages", packages),
-        _folded_text("Checksums of data and weights", "".join(map(_checksums, record["sources"]))),
+        _folded_text("Checksums of data and weights", "".join(map(_checksums, record.sources))),
         Folded(
             "Slices between blocks of one subject", (Items(gaps or ("No subject is in two splits.",), style="gaps"),)
         ),
-        _folded_text("Configuration", json.dumps(record["config"], indent=2, ensure_ascii=False)),
+        _folded_text("Configuration", config),
         *cards,
     )
 
@@ -55,21 +56,19 @@ def _folded_text(title: str, text: str) -> Folded:
 
 
 def _code(run: RunRecord) -> str:
-    git = run.provenance["git"]
-    commit = (
-        f"commit {git['commit']}{', changed since' if git['changed'] else ''}" if git else "not from a git checkout"
-    )
-    return f"BrainSR {run.provenance['brainsr']}, {commit}"
+    git = run.provenance.git
+    commit = f"commit {git.commit}{', changed since' if git.changed else ''}" if git else "not from a git checkout"
+    return f"BrainSR {run.provenance.brainsr}, {commit}"
 
 
 def _machine(run: RunRecord) -> str:
-    platform = run.provenance["platform"]
-    processor = f" ({platform['processor']})" if platform.get("processor") else ""
-    system = f"{platform['system']} {platform['release']} on {platform['machine']}{processor}"
-    return f"{system}, Python {platform['python']}"
+    platform = run.provenance.platform
+    processor = f" ({platform.processor})" if platform.processor else ""
+    system = f"{platform.system} {platform.release} on {platform.machine}{processor}"
+    return f"{system}, Python {platform.python}"
 
 
-def _checksums(source: dict) -> str:
-    download = source["downloaded_sha256"]
+def _checksums(source: SourceRecord) -> str:
+    download = source.downloaded_sha256
     more = f"  of the download {download}\n" if download else ""
-    return f"{source['name']}\n  SHA-256 {source['sha256']}\n{more}"
+    return f"{source.name}\n  SHA-256 {source.sha256}\n{more}"

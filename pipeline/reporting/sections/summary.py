@@ -9,7 +9,7 @@ from markupsafe import Markup
 from pipeline.reporting.cells import volume_links
 from pipeline.reporting.frames import distinct, where
 from pipeline.reporting.metric_table import MetricTable, first_region, split_table
-from pipeline.reporting.run_record import RunRecord, gap_of, is_self_supervised
+from pipeline.reporting.run_record import RunRecord
 from pipeline.reporting.section import Section, Template, Text
 from pipeline.reporting.setbacks import split_setbacks
 from pipeline.reporting.titles import SPLIT_ORDER, method_title, split_claim
@@ -64,9 +64,9 @@ def _split_summary(run: RunRecord, split: str) -> SplitSummary:
     here = where(run.volumes, split=split)
     volumes, subjects = distinct(here, "volume"), len(distinct(here, "subject"))
     pictures = run.has_pictures(split)
-    gaps = [gap for volume in volumes if (gap := gap_of(run.provenance, volume)) is not None]
+    gaps = [gap for volume in volumes if (gap := run.provenance.gap_to_training(volume)) is not None]
     claim = split_claim(
-        split, min(gaps, default=None), pictures=pictures, self_supervised=is_self_supervised(run.provenance)
+        split, min(gaps, default=None), pictures=pictures, self_supervised=run.provenance.config.is_self_supervised
     )
     table = split_table(run.summary, split, run.deliver)
     setbacks = tuple(one for one in split_setbacks(run, split) if one.in_total)
@@ -85,7 +85,7 @@ def _split_summary(run: RunRecord, split: str) -> SplitSummary:
 
 
 def covered(subjects: int, *, pictures: bool) -> str:
-    """Say what the intervals of a split cover."""
+    """Describe what the intervals of a split cover."""
     if pictures:
         return "over the pictures of this split"
     return "over the slices of this subject" if subjects == 1 else "over subjects and slices"
@@ -99,6 +99,6 @@ def best_methods(table: MetricTable) -> list[tuple[str, list[str]]]:
     found: dict[str, list[str]] = {}
     for column in first_region(table.columns) if table.columns else ():
         best = table.best(column)
-        if best and not column.of_one_property:
+        if best and not column.single_property:
             found.setdefault(method_title(best), []).append(column.title)
     return sorted(found.items(), key=lambda pair: -len(pair[1]))

@@ -27,10 +27,10 @@ MORE = Text(
     )
 )
 
-SCOPE = (
+SCOPE = Markup(
     "All values on this page come from validation slices or training patches and describe the trainings only. For the "
-    "quality of the networks on other images, see the page of all volumes. A line with a pale band is a mean over "
-    "neighbouring rows of the history; the band shows their range."
+    'quality of the networks on other images, see the <a href="index.html">page of all volumes</a>. A line with a pale '
+    "band is a mean over neighbouring rows of the history; the band shows their range."
 )
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from pipeline.image.stack import PLANE as PICTURE
 from pipeline.reporting.frames import distinct, where
-from pipeline.reporting.run_record import gap_of, is_self_supervised
 from pipeline.reporting.section import Facts, Section, Template, Text
 from pipeline.reporting.sections.summary import CAUTION
 from pipeline.reporting.titles import split_claim
@@ -37,9 +36,9 @@ def for_volume(volume: VolumeReport) -> Section:
     )
     claim = split_claim(
         volume.split,
-        gap_of(provenance, volume.id),
+        provenance.gap_to_training(volume.id),
         pictures=stack,
-        self_supervised=is_self_supervised(provenance),
+        self_supervised=provenance.config.is_self_supervised,
     )
     covered = "over the pictures of this stack" if stack else "over the slices of this volume"
     box = verdict_box(verdict(volume.metrics), volume.split, volume.run.confidence, covered, tuple(volume.setbacks))

@@ -1,5 +1,5 @@
-"""Kinds of sources. Each module is named as its `kind` and offers `fetch(source, archives, patience) -> Path`.
+"""Kinds of sources, one module each, named after its `kind`.
 
-The path is that of the whole file that the source names: of the archive where only one member of it is wanted, or of
-a folder of pictures.
+Each module has a function `fetch(source, archives, patience) -> Path`. It returns the path of the complete file of the
+source: of the archive if the source is a member of it, or of a folder of pictures.
 """

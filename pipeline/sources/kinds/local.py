@@ -13,7 +13,7 @@ def fetch(source: LocalSource, archives: Path, patience: Patience) -> Path:
     """Return the path of a local file or folder; `archives` is not used.
 
     Raises:
-        UserError: there is no such file, or it is no ordinary one.
+        UserError: the file does not exist or is not a regular file.
     """
     del archives, patience
     path = Path(source.path)
@@ -21,7 +21,7 @@ def fetch(source: LocalSource, archives: Path, patience: Patience) -> Path:
         return path
     if not path.exists():
         where = "" if path.is_absolute() else f" in {Path.cwd()}"
-        raise UserError(f"{path}: there is no such file{where}.")
+        raise UserError(f"{path}: no such file{where}.")
     if not path.is_file():
-        raise UserError(f"{path} is not an ordinary file.")
+        raise UserError(f"{path} is not a regular file.")
     return path

@@ -27,7 +27,7 @@ def address_of(source: PackageSource, patience: Patience) -> str:
     """Look up the address of a file in the index.
 
     Raises:
-        UserError: the index cannot be reached, has no such project, version or file, or states another SHA-256.
+        UserError: the index is unreachable, has no such project, version or file, or states another SHA-256.
     """
     endpoint = os.environ.get(INDEX_VARIABLE) or PYPI_SIMPLE_ENDPOINT
     page = persistently(lambda: _project_page(endpoint, source.project, patience), patience)
@@ -47,7 +47,7 @@ def _project_page(endpoint: str, project: str, patience: Patience) -> ProjectPag
             return client.get_project_page(project, timeout=patience.timeout_seconds)
         except NoSuchProjectError as error:
             raise UserError(
-                f"the package index has no project {project!r}. Check the key project and, where it is set, "
+                f"the package index has no project {project!r}. Check the key project and, if it is set, "
                 f"the environment variable {INDEX_VARIABLE}."
             ) from error
         except (UnsupportedContentTypeError, UnsupportedRepoVersionError) as error:
@@ -60,7 +60,7 @@ def find(page: ProjectPage, source: PackageSource) -> DistributionPackage:
     """Return the entry of a source on the page of its project.
 
     Raises:
-        UserError: the project has no such version, or the version no such file; the message names the nearest one.
+        UserError: the project has no such version, or the version no such file; the message suggests a similar one.
     """
     versions = list(dict.fromkeys(package.version for package in page.packages if package.version))
     if source.version not in versions:

@@ -16,4 +16,6 @@ def fetch(source: S3Source, archives: Path, patience: Patience) -> Path:
         UserError: always.
     """
     del archives, patience
-    raise UserError(f"{source.path} is brought here by snakemake. By hand, name a copy of it with --fetched.")
+    raise UserError(
+        f"{source.path} is downloaded by Snakemake. Without the workflow, give a local copy with --fetched."
+    )

@@ -1,6 +1,6 @@
 """Adversarial losses. Each module offers `discriminator_loss(real, fake)` and `generator_loss(real, fake)`.
 
-Both take the discriminator's logits for true and for generated patches, of any shape (one number a patch or one a
-pixel), and return a scalar. The discriminator's loss is for logits of generated patches that carry no gradient to the
-generator; no generator's loss sends a gradient through `real`.
+Both take the logits of the discriminator for real and generated patches, of any shape (one per patch or one per pixel),
+and return a scalar. The caller of `discriminator_loss` keeps gradients from the generator; `generator_loss` propagates
+no gradient through `real`.
 """

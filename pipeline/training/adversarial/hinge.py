@@ -1,4 +1,4 @@
-"""Hinge loss (Lim and Ye, 2017, arXiv:1705.02894): logits beyond 1 on the right side cost nothing."""
+"""Hinge loss (Lim and Ye, 2017, arXiv:1705.02894): zero for logits beyond a margin of 1 on the correct side."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
 
 
 def generator_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """Return -mean fake; `real` does not matter."""
+    """Return -mean fake; `real` is ignored."""
     return -fake.mean()

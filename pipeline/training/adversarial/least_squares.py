@@ -1,4 +1,4 @@
-"""Least squares (Mao, Li, Xie, Lau, Wang and Smolley, ICCV 2017): logits near 1 for true, near 0 for generated."""
+"""Least squares (Mao, Li, Xie, Lau, Wang and Smolley, ICCV 2017), with targets 1 for real and 0 for generated."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
 
 
 def generator_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """Return half of mean (fake - 1) ** 2; `real` does not matter."""
+    """Return half of mean (fake - 1) ** 2; `real` is ignored."""
     return (fake - 1).square().mean() / 2

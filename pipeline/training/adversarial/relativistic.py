@@ -1,8 +1,8 @@
-"""Relativistic average loss: is a true patch more real than generated ones are on average, and the other way round?
+"""Relativistic average loss: compares real patches with the average of generated ones, and vice versa.
 
-Jolicoeur-Martineau, "The relativistic discriminator", 2018 (arXiv:1807.00734), as ESRGAN uses it (Wang et al., ECCV
-Workshops 2018). The papers add the two halves of each loss; ESRGAN's program takes their mean, and its published weight
-of 0.005 belongs to that mean, hence the mean here. The averages run over all logits of a batch.
+Jolicoeur-Martineau, "The relativistic discriminator", 2018 (arXiv:1807.00734), as used in ESRGAN (Wang et al., ECCV
+Workshops 2018). The papers add the two halves of each loss; the code of ESRGAN computes their mean, to which the
+published weight of 0.005 applies, hence the mean here. Averages are over all logits of a batch.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
 def generator_loss(real: Tensor, fake: Tensor) -> Tensor:
     """Return half of -mean log(1 - s(real - mean fake)) - mean log s(fake - mean real).
 
-    Both halves depend on the generator through `fake`. No gradient goes through `real`, as in ESRGAN's program: the
-    logits of true patches do not depend on the generator. The caller need not detach them.
+    Both halves depend on the generator through `fake`. No gradient is propagated through `real`, as in the code of
+    ESRGAN, since the logits of real patches do not depend on the generator. The caller need not detach them.
     """
     return discriminator_loss(fake, real.detach())

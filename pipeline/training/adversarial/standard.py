@@ -1,6 +1,6 @@
-"""Binary cross entropy with the generator's non-saturating loss (Goodfellow et al., NeurIPS 2014).
+"""Binary cross entropy with the non-saturating generator loss (Goodfellow et al., NeurIPS 2014).
 
-SRGAN and Real-ESRGAN use it.
+It is used in SRGAN and Real-ESRGAN.
 """
 
 from __future__ import annotations
@@ -15,5 +15,5 @@ def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
 
 
 def generator_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """Return -mean log D(fake); `real` does not matter."""
+    """Return -mean log D(fake); `real` is ignored."""
     return functional.softplus(-fake).mean()

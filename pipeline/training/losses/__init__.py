@@ -1,4 +1,5 @@
 """Loss terms. Each module offers `loss(estimate, inputs)`, a scalar tensor.
 
-The estimate is what the network made of `inputs.measured`, of shape (batch, channels, y, x) like `inputs.reference`.
+The estimate is the output of the network for `inputs.measured`, of the shape of `inputs.reference` (batch, channels, y,
+x).
 """

@@ -1,4 +1,4 @@
-"""Charbonnier's penalty: like the absolute difference, but smooth where the difference is small.
+"""Charbonnier penalty: the absolute difference, but smooth near zero.
 
 Charbonnier, Blanc-Feraud, Aubert and Barlaud, ICIP 1994; for super-resolution Lai, Huang, Ahuja and Yang, CVPR 2017.
 """
@@ -10,7 +10,7 @@ from torch import Tensor
 from pipeline.training.loss_inputs import LossInputs
 
 EPSILON = 1e-3
-"""Differences well below this are penalised by their square (Lai et al. 2017); a fraction of the normalised range."""
+"""Difference below which the penalty is nearly quadratic (Lai et al. 2017), as a fraction of the normalised range."""
 
 
 def loss(estimate: Tensor, inputs: LossInputs) -> Tensor:

@@ -1,9 +1,9 @@
-"""Agreement with the forward model: the estimate, degraded again, against the reference, degraded again.
+"""Data consistency: the difference between the degraded estimate and the degraded reference.
 
-The estimate is compared with the noiseless low-resolution patch A(reference), not with the noisy input, for two
-reasons. The input is part of a slice that was degraded as a whole: near the edges of the patch its operator depends on
-voxels outside the patch, so that even the reference would disagree with it. And a term that compares with the noisy
-input would train the network to reproduce the noise. With A(reference), both sides go through the same operator.
+The estimate is compared with the noiseless low-resolution patch A(reference) and not with the noisy input, for two
+reasons. The input is part of a slice that was degraded as a whole: near the edges of the patch it depends on voxels
+outside the patch, so that not even the reference agrees with it. And a comparison with the noisy input would train the
+network to reproduce the noise. With A(reference), the same operator is applied to both.
 """
 
 from __future__ import annotations

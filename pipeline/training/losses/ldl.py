@@ -1,16 +1,17 @@
 """Locally discriminative learning: an L1 loss where the residual looks like an artifact rather than a missing detail.
 
 Liang, Zeng and Zhang, "Details or artifacts: a locally discriminative learning approach to realistic image
-super-resolution", CVPR 2022. Three things make the map of artifacts:
+super-resolution", CVPR 2022. The artifact map is the product of
 
-- the variance of the residual in the 7 x 7 neighbourhood of each pixel, reflected at the edges;
-- the variance of the residual over the whole patch, to the power of 1/5;
-- where the network's residual is smaller than that of the network with averaged weights, the map is zero: there
-  training has become better, not restless.
+- the variance of the residual in the 7 x 7 neighbourhood of each pixel, reflected at the edges, and
+- the variance of the residual over the whole patch, to the power of 1/5.
 
-The residual is the absolute difference summed over three colours in the paper. Here it is three times its mean over
-the channels: for three channels the same sum, and for one grey channel what three equal channels would give. As in the
-authors' program, and so with the weight that they published for this term, gradients also pass through the map.
+It is zero where the residual of the network is smaller than that of the network with averaged weights, since training
+has improved the result there.
+
+In the paper the residual is the absolute difference summed over three colours. Here it is three times its mean over the
+channels: the same sum for three channels, and for one grey channel the value of three equal channels. Gradients also
+pass through the map, as in the code of the authors, to which their published weight of this term applies.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from torch.nn import functional
 from pipeline.training.loss_inputs import LossInputs
 
 WINDOW = 7
-"""Side of the neighbourhood of the paper, in pixels."""
+"""Side of the neighbourhood in the paper, in pixels."""
 
 PATCH_EXPONENT = 1 / 5
-"""Power of the variance over the patch, of the paper."""
+"""Exponent of the variance over the patch in the paper."""
 
 MIN_VARIANCE = 1e-12
 """Lower bound of the patch variance: at zero, its fifth root would have an infinite gradient."""
@@ -36,7 +37,7 @@ def loss(estimate: Tensor, inputs: LossInputs) -> Tensor:
 
     Args:
         estimate: shape (batch, channels, y, x), at least 4 x 4 pixels.
-        inputs: of the same batch; the estimate of the averaged network is computed.
+        inputs: of the same batch; its averaged network is evaluated.
     """
     weight = artifact_map(estimate, inputs.reference, inputs.averaged())
     return (weight * (estimate - inputs.reference).abs()).mean()

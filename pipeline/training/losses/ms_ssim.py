@@ -1,9 +1,9 @@
 """One minus the multi-scale structural similarity, the image-quality term of Choi and Park (2023).
 
 Wang, Simoncelli and Bovik, "Multiscale structural similarity for image quality assessment", Asilomar Conference on
-Signals, Systems and Computers, 2003. The paper's five scales need 176 pixels. A smaller patch has fewer scales, down to
-the last on which its window of 11 pixels fits (4 from 88 pixels on, 3 from 44); the paper's exponents of the scales
-that remain are divided by their sum, so that they add up to one as in the paper.
+Signals, Systems and Computers, 2003. The five scales of the paper require 176 pixels. Smaller patches have fewer
+scales, down to the last one that contains the window of 11 pixels (4 scales from 88 pixels, 3 from 44). The exponents
+of the remaining scales are divided by their sum, so that they add up to one as in the paper.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from pipeline.errors import UserError
 from pipeline.training.loss_inputs import LossInputs
 
 EXPONENTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-"""Of the scales, the finest first (Wang et al. 2003)."""
+"""Exponents of the scales, the finest first (Wang et al. 2003)."""
 
 WINDOW_SIDE = 11
 """Side of the Gaussian window of structural similarity, in pixels; its standard deviation is 1.5."""
 
 MIN_SIMILARITY = 1e-4
-"""Lower bound of the similarity of a scale: powers need positive numbers, and a zero would cancel the other scales."""
+"""Lower bound of the similarity of a scale: powers require positive numbers, and a zero would cancel other scales."""
 
 
 def loss(estimate: Tensor, inputs: LossInputs) -> Tensor:
@@ -55,16 +55,16 @@ def _similarity(estimate: Tensor, reference: Tensor) -> Tensor:
 
 
 def exponents_for(side: int) -> tuple[float, ...]:
-    """Return the exponents of the scales on which a patch of this side (pixels) holds the window; their sum is 1.
+    """Return the exponents of the scales on which a patch of this side (pixels) contains the window; their sum is 1.
 
     Raises:
-        UserError: there is no such scale.
+        UserError: the patch is smaller than the window.
     """
     kept = [exponent for scale, exponent in enumerate(EXPONENTS) if side // 2**scale >= WINDOW_SIDE]
     if not kept:
         raise UserError(
-            f"the loss term 'ms_ssim' needs patches of at least {WINDOW_SIDE} pixels, these have {side}. "
-            "Raise patch_lr or leave the term out."
+            f"the loss term 'ms_ssim' requires patches of at least {WINDOW_SIDE} pixels, but these have {side}. "
+            "Raise patch_lr or remove the term."
         )
     return tuple(exponent / sum(kept) for exponent in kept)
 

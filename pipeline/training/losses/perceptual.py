@@ -11,8 +11,8 @@ def loss(estimate: Tensor, inputs: LossInputs) -> Tensor:
     """Return the distance of the estimate (batch, 1 or 3, y, x), intensities within [0, 1], and the reference.
 
     Raises:
-        ValueError: the inputs contain no VGG.
+        ValueError: the inputs have no perceptual distance.
     """
     if inputs.perceptual is None:
-        raise ValueError("the loss term 'perceptual' needs the features of a VGG")
+        raise ValueError("the loss term 'perceptual' requires the features of a VGG")
     return inputs.perceptual.distance(estimate, inputs.reference)

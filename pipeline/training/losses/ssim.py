@@ -1,7 +1,7 @@
 """Structural similarity on the finest scale (Wang, Bovik, Sheikh and Simoncelli, IEEE TIP 13:600-612, 2004), as a loss.
 
-Pixel losses average over uncertain detail, which reduces the contrast of fine structure; this term penalises that.
-The implementation is that of torchmetrics. SSIM is no independent measure of networks that were trained with this term.
+Pixel losses average over uncertain detail, which reduces the contrast of fine structures; this term penalises that. The
+implementation is that of torchmetrics. SSIM is not an independent metric for networks trained with this term.
 """
 
 from __future__ import annotations

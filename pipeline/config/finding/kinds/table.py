@@ -60,7 +60,7 @@ def find(dataset: TableDataset, place: str, sources: Mapping[str, Source]) -> Ou
 def _text(path: Path) -> str:
     """Read a table; raises ValueError with a message for the user."""
     if holds(path.exists) and not holds(path.is_file):
-        raise ValueError("is no ordinary file")
+        raise ValueError("is not a regular file")
     if not holds(path.is_file):
         where = "" if path.is_absolute() else f" in {Path.cwd()}"
         raise ValueError(f"there is no such file{where}")

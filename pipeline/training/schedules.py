@@ -1,4 +1,4 @@
-"""How fast each group of layers learns at a step, and how much the discriminator is listened to."""
+"""Schedules of the learning rates and of the adversarial weight."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import math
 from pipeline.config.recipe import Adversarial, Recipe
 
 FINAL_RATE = 0.01
-"""The learning rate ends at this share of its highest value."""
+"""Final learning rate, as a fraction of its maximum."""
 
 
 def rate_at(step: int, recipe: Recipe) -> float:
-    """Return the share of the learning rate at a step (counted from 0): a linear rise, then half a cosine down."""
+    """Return the fraction of the learning rate at a step (counted from 0): linear warm-up, then cosine decay."""
     if step < recipe.warmup_steps:
         return (step + 1) / recipe.warmup_steps
     progress = (step - recipe.warmup_steps) / max(1, recipe.steps - recipe.warmup_steps)
@@ -19,7 +19,7 @@ def rate_at(step: int, recipe: Recipe) -> float:
 
 
 def group_rate_at(step: int, group: str, recipe: Recipe) -> float:
-    """Return the share of the learning rate that a group of layers (upsampler or trunk) has at a step."""
+    """Return the fraction of the learning rate of a group of layers (upsampler or trunk) at a step."""
     if group == "upsampler":
         return rate_at(step, recipe)
     frozen = step < recipe.unfreeze.trunk_from * recipe.steps

@@ -50,7 +50,7 @@ from tests.unit.test_ome_zarr import write_store
 
 
 class Enlarger(nn.Module):
-    """A convolution and an enlargement; the convolution sees directions unless its kernel is the same in all views."""
+    """A convolution and an upsampling; the network is equivariant if the kernel is symmetric."""
 
     factors = (4, 4)
 
@@ -69,7 +69,7 @@ class Enlarger(nn.Module):
 
 
 def eight_views(network: Any, image: np.ndarray, sigma: float = 0.0) -> np.ndarray:
-    """The eight restorations of a slice by numpy's own turns: four rotations, each with and without a flip."""
+    """Restore the eight augmentations of a slice with numpy: four rotations, each with and without a flip."""
     found = []
     for turns in range(4):
         for flip in (False, True):
@@ -86,7 +86,7 @@ def volume():
     return np.random.default_rng(5).random((9, 13, 3), dtype=np.float32)
 
 
-def test_the_spread_is_the_standard_deviation_over_eight_views(volume):
+def test_the_tta_std_is_over_eight_augmentations(volume):
     network: Any = Enlarger()
     _, spread = restore_with_tta_std([network], volume, (4, 4, 1), 2, Infer(), 0.0)
     for index in range(3):
@@ -95,7 +95,7 @@ def test_the_spread_is_the_standard_deviation_over_eight_views(volume):
     assert spread.max() > 0.01
 
 
-def test_a_network_that_sees_no_direction_never_disagrees(volume):
+def test_an_equivariant_network_has_zero_tta_std(volume):
     network: Any = Enlarger(alike=True)
     _, spread = restore_with_tta_std([network], volume, (4, 4, 1), 2, Infer(), 0.0)
     assert spread.max() < 1e-6
@@ -103,7 +103,7 @@ def test_a_network_that_sees_no_direction_never_disagrees(volume):
 
 @pytest.mark.parametrize("views", [1, 2, 4, 8])
 @pytest.mark.parametrize("tile", [16, 256])
-def test_the_result_of_the_one_pass_is_that_of_the_other_to_the_last_bit(views, tile):
+def test_the_result_with_and_without_tta_std_is_identical(views, tile):
     network: Any = Enlarger()
     volume = np.random.default_rng(5).random((30, 21, 2), dtype=np.float32)
     settings = Infer(tile_lr=tile, overlap_lr=4)
@@ -113,7 +113,7 @@ def test_the_result_of_the_one_pass_is_that_of_the_other_to_the_last_bit(views, 
     assert np.array_equal(result, alone)
 
 
-def test_between_thick_slices_both_ways_to_cut_count_as_views():
+def test_the_tta_std_includes_both_cuts_of_thick_slices():
     network = tiny_generator(factor=2, along="columns", noise_map=False).eval()
     volume = np.random.default_rng(4).random((6, 7, 5), dtype=np.float32)
     result, spread = restore_with_tta_std([network], volume, (1, 1, 2), 2, Infer(), 0.0, augmentations=4)
@@ -129,7 +129,7 @@ def test_between_thick_slices_both_ways_to_cut_count_as_views():
     assert np.array_equal(result, restore_volume(network, volume, (1, 1, 2), 2, Infer(), 0.0, 4))
 
 
-def test_networks_of_other_seeds_count_in_the_spread_alone(volume):
+def test_further_networks_contribute_to_the_tta_std_alone(volume):
     networks: list[Any] = [Enlarger(), Enlarger(seed=2)]
     result, spread = restore_with_tta_std(networks, volume, (4, 4, 1), 2, Infer(), 0.0)
     assert np.array_equal(result, restore_volume(networks[0], volume, (4, 4, 1), 2, Infer(), 0.0))
@@ -137,7 +137,7 @@ def test_networks_of_other_seeds_count_in_the_spread_alone(volume):
     assert np.allclose(spread[:, :, 1], views.std(axis=0), atol=1e-6)
 
 
-def test_groups_of_views_have_the_spread_of_all_views():
+def test_the_pooled_std_equals_that_of_all_results():
     views = np.random.default_rng(0).normal(size=(3, 8, 5, 6)).astype(np.float32) + np.arange(3)[:, None, None, None]
     spread = pooled_std([moments_of(group) for group in views])
     assert np.allclose(spread, views.reshape(24, 5, 6).std(axis=0), atol=1e-5)
@@ -145,14 +145,14 @@ def test_groups_of_views_have_the_spread_of_all_views():
 
 @pytest.fixture
 def synthetic():
-    """A spread, and errors whose mean is three times that: a normal error's mean magnitude is sqrt(2 / pi) sigma."""
+    """Return a standard deviation, and normal errors whose mean magnitude, sqrt(2 / pi) sigma, is three times that."""
     generator = np.random.default_rng(1)
     spread = generator.uniform(0.01, 0.1, 200_000)
     sigma = 3 * spread / np.sqrt(2 / np.pi)
     return spread, np.abs(sigma * generator.standard_normal(spread.size))
 
 
-def test_the_calibration_finds_the_scale_of_an_error(synthetic):
+def test_the_calibration_estimates_the_scale_of_errors(synthetic):
     spread, error = synthetic
     assert calibrate([("a", spread, error)]).factor == pytest.approx(3, rel=0.01)
     assert calibrate([("a", np.zeros(5), np.ones(5))]).factor == 0
@@ -177,7 +177,7 @@ def test_few_voxels_have_fewer_bins_and_constants_no_correlation():
     assert np.isnan(rank_correlation(np.ones(4), np.arange(4.0)))
 
 
-def test_formats_with_floats_hold_an_error_map_as_it_is(tmp_path):
+def test_float_formats_store_an_uncertainty_map_exactly(tmp_path):
     errors = np.random.default_rng(2).uniform(0, 0.2, (6, 7, 5)).astype(np.float32)
     source = write_nifti(tmp_path / "head.nii.gz", np.full((6, 7, 5), 9, dtype=np.int16), slope=0.5, intercept=3.0)
     module = plugins.load(ROOM, "nifti")
@@ -191,7 +191,7 @@ def test_formats_with_floats_hold_an_error_map_as_it_is(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["mgh", "tiff", "ome_zarr"])
-def test_formats_other_than_nifti_hold_it_as_it_is_in_its_place(tmp_path, kind):
+def test_other_formats_store_an_uncertainty_map_exactly_with_its_geometry(tmp_path, kind):
     sections = np.random.default_rng(3).integers(0, 900, (5, 7, 6)).astype(np.uint16)
     if kind == "mgh":
         source = tmp_path / "head.mgz"
@@ -215,7 +215,7 @@ def test_formats_other_than_nifti_hold_it_as_it_is_in_its_place(tmp_path, kind):
         write_quantity(tmp_path / "map.nii.gz", image)
 
 
-def test_a_png_holds_an_error_map_rounded_up(tmp_path):
+def test_a_png_stores_an_uncertainty_map_rounded_up(tmp_path):
     errors = np.array([[0.0, 0.001, 0.5], [0.9, 1.2, 254.7]])
     module = plugins.load(ROOM, "picture")
     Picture.fromarray(np.zeros((3, 2), dtype=np.uint8)).save(tmp_path / "source.png")
@@ -227,7 +227,7 @@ def test_a_png_holds_an_error_map_rounded_up(tmp_path):
 
 
 @pytest.mark.parametrize("inverted", [False, True])
-def test_a_dicom_series_holds_an_error_map_with_a_slope_of_its_own(tmp_path, inverted):
+def test_a_dicom_series_stores_an_uncertainty_map_with_its_own_slope(tmp_path, inverted):
     pixels = np.random.default_rng(3).integers(0, 900, (9, 8, 4)).astype(np.uint16)
     changes: dict[str, Any] = {"PhotometricInterpretation": "MONOCHROME1"} if inverted else {}
     source = write_series(tmp_path / "series", pixels, **changes)
@@ -257,7 +257,7 @@ def project(tmp_path):
     return tmp_path
 
 
-def test_the_stages_make_an_error_map_and_say_what_it_is_worth(project):
+def test_the_steps_write_and_evaluate_an_uncertainty_map(project):
     lr, hr, spread = (project / f"{name}.safetensors" for name in ("lr", "hr", "tta_std/head"))
     prediction, weights = project / "predictions/rrdb_l1/head.nii.gz", project / "rrdb_l1/generator.safetensors"
     settings = ("--settings", json.dumps({"noise_sigma": 0.02, "threads": 1, "force": True}), "--device", "cpu")
@@ -295,7 +295,7 @@ def test_the_stages_make_an_error_map_and_say_what_it_is_worth(project):
     assert np.allclose(found.expected_error.data, factor * read_image(spread).data, rtol=1e-6)
 
 
-def test_a_second_training_of_another_seed_counts_in_the_error_map(project):
+def test_a_second_training_contributes_to_the_uncertainty_map(project):
     recipe = tiny_recipe(steps=6)
     networks: list[Any] = []
     for seed in (5, 6):
@@ -349,7 +349,10 @@ def test_a_second_network_of_another_seed_can_be_named():
         )
     )
     assert run.recipe("second").seed == 7 and run.recipe("rrdb_l1").seed is None
-    for name, message in (("third", "this run trains no 'third'"), ("rrdb_l1", "is the delivered method itself")):
+    for name, message in (
+        ("third", "'third' is not trained by this run"),
+        ("rrdb_l1", "is the delivered method itself"),
+    ):
         with pytest.raises(UserError, match=message):
             read_run(
                 configuration(methods=["rrdb_l1"], infer={"deliver": "rrdb_l1", "ensemble": [name]}),

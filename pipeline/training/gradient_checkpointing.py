@@ -1,6 +1,6 @@
-"""Gradient checkpointing (Chen et al., 2016, arXiv:1604.06174): blocks are computed again on the way back.
+"""Gradient checkpointing (Chen et al., 2016, arXiv:1604.06174): blocks are recomputed in the backward pass.
 
-What lies inside a block need then not be kept until its gradient is computed, only what goes into it.
+Only the input of each block is stored for the backward pass, not its intermediate activations.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from torch.utils.checkpoint import checkpoint
 from pipeline.models.generator import Generator
 
 
-def recompute_trunk(generator: Generator) -> None:
-    """Change a generator so that it keeps less memory while it trains; its weights, results and gradients stay."""
+def checkpoint_trunk(generator: Generator) -> None:
+    """Checkpoint the trunk of a generator in place, to save memory; weights, results and gradients do not change."""
     network = generator.network
-    network.body = _Recomputing(*network.get_submodule("body").children())
+    network.body = _CheckpointedBlocks(*network.get_submodule("body").children())
 
 
-class _Recomputing(nn.Sequential):
-    """Blocks one after the other, each computed a second time for its gradient."""
+class _CheckpointedBlocks(nn.Sequential):
+    """A sequence of blocks, each of which is recomputed in the backward pass."""
 
     def forward(self, features: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         for block in self:
@@ -29,14 +29,14 @@ class _Recomputing(nn.Sequential):
             def contexts(block: nn.Module = block) -> tuple[AbstractContextManager, AbstractContextManager]:
                 return nullcontext(), _without_statistics(block)
 
-            # Nothing is drawn at random in a block, so that no generator's state needs be kept.
+            # Blocks use no random numbers, so that the state of the generator need not be stored.
             features = checkpoint(block, features, use_reentrant=False, preserve_rng_state=False, context_fn=contexts)  # pyright: ignore[reportAssignmentType]
         return features
 
 
 @contextmanager
 def _without_statistics(block: nn.Module) -> Iterator[None]:
-    """Normalisations do not count a batch that they meet the second time."""
+    """Freeze the running statistics of batch normalisations while a block is recomputed."""
     norms = [module for module in block.modules() if isinstance(module, nn.BatchNorm2d)]
     kept = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:

@@ -60,7 +60,7 @@ def repeating(gain: float, factor: int = 2) -> Generator:
     return network
 
 
-def test_noise_and_what_lies_beyond_it() -> None:
+def test_the_difference_beyond_the_noise() -> None:
     noise = np.random.default_rng(0).normal(0, 0.05, HEAD.shape)
     denoised = agreement_of(HEAD, HEAD + noise, 1.0, 0.05)
     assert denoised.beyond_noise < 0.005
@@ -72,13 +72,13 @@ def test_noise_and_what_lies_beyond_it() -> None:
     assert agreement_of(np.full_like(HEAD, np.nan), HEAD, 1.0, 0.0).beyond_noise == np.inf
 
 
-def test_magnitude_noise_may_be_shown_as_the_signal_or_as_its_mean() -> None:
+def test_magnitude_noise_may_be_restored_as_the_signal_or_its_mean() -> None:
     random = np.random.default_rng(0)
     noisy = np.hypot(HEAD + random.normal(0, 0.05, HEAD.shape), random.normal(0, 0.05, HEAD.shape))
     assert agreement_of(HEAD, noisy, 1.0, 0.05, magnitude=True).beyond_noise < 0.005
     excerpt = small_excerpt("rician", 0.05)
     model = excerpt.model
-    assert agreement_with_measurement(excerpt.reference.data, excerpt.measured, model).beyond_noise < 0.01
+    assert agreement_with_measurement(excerpt.reference.data, excerpt.lr, model).beyond_noise < 0.01
 
 
 def test_parts_add_up() -> None:
@@ -92,7 +92,7 @@ def test_cells_are_averaged() -> None:
     np.testing.assert_allclose(cell_means(fine.repeat(2, 0).repeat(3, 1), (2, 3, 1)), fine)
 
 
-def test_what_was_interpolated_is_not_compared() -> None:
+def test_interpolated_intensities_are_not_compared() -> None:
     hot = HEAD.copy()
     hot[20, 20, 3] = 50
     compared = without_outliers(hot, hot)
@@ -101,7 +101,7 @@ def test_what_was_interpolated_is_not_compared() -> None:
 
 
 @pytest.mark.parametrize(("gain", "outcome"), [(1.0, "kept"), (1.2, "warned"), (2.5, "refused")])
-def test_results_are_kept_warned_of_or_refused(
+def test_results_are_accepted_warned_of_or_rejected(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, gain: float, outcome: str
 ) -> None:
     model = tmp_path / "generator.safetensors"
@@ -140,7 +140,7 @@ def hounsfield() -> np.ndarray:
 
 @pytest.mark.parametrize("foreground", ["head", "all"])
 @pytest.mark.parametrize("voxels", [hounsfield(), (hounsfield() - 3000) // 4], ids=["CT", "all negative"])
-def test_values_below_zero_come_back_as_they_were(tmp_path: Path, voxels: np.ndarray, foreground: Any) -> None:
+def test_negative_values_are_preserved(tmp_path: Path, voxels: np.ndarray, foreground: Any) -> None:
     model, output = tmp_path / "generator.safetensors", tmp_path / "out.nii.gz"
     save_generator(model, repeating(1.0))
     source = write_nifti(tmp_path / "in.nii.gz", voxels)
@@ -150,8 +150,8 @@ def test_values_below_zero_come_back_as_they_were(tmp_path: Path, voxels: np.nda
 
 
 @pytest.mark.parametrize("padding", [65535, 0])
-def test_the_declared_padding_of_dicom_comes_back_exactly(tmp_path: Path, padding: int) -> None:
-    """Around the field of view; the same value inside the head is an intensity."""
+def test_the_declared_padding_of_dicom_is_preserved(tmp_path: Path, padding: int) -> None:
+    """Padding surrounds the field of view; the same value inside the head is an intensity."""
     voxels = np.rint(synthetic_head((64, 64, 3)) + 20).astype(np.uint16)
     x, y = np.mgrid[:64, :64] - 31.5
     corners = np.broadcast_to((np.hypot(x, y) > 31.5)[..., None], voxels.shape)
@@ -189,7 +189,7 @@ MANY = {
 
 @pytest.mark.parametrize("kind", MANY)
 @pytest.mark.parametrize("slices", [1, 6])
-def test_no_number_of_outliers_stretches_the_range(kind: str, slices: int) -> None:
+def test_outliers_do_not_stretch_the_range(kind: str, slices: int) -> None:
     noise = np.random.default_rng(1).normal(0, 15, (64, 64, slices))
     calm = synthetic_head((64, 64, slices)).astype(np.float64) + noise
     changed = calm.copy()
@@ -207,7 +207,7 @@ def image_of(data: np.ndarray) -> Image:
     return Image(data, np.eye(4), header=FileHeader(format="nifti"))
 
 
-def test_sparse_bright_structures_are_no_outliers() -> None:
+def test_sparse_bright_structures_are_not_outliers() -> None:
     """Cells in fluorescence fill less than a hundredth of the image, but their edges have all values in between."""
     cells = np.zeros((64, 64, 16))
     places = np.random.default_rng(2).integers(4, 60, (6, 2))
@@ -218,10 +218,12 @@ def test_sparse_bright_structures_are_no_outliers() -> None:
 
 
 @pytest.mark.parametrize(("method", "force", "written"), [("a", False, False), ("a", True, True), ("b", False, True)])
-def test_a_run_refuses_what_it_would_deliver(tmp_path: Path, method: str, force: bool, written: bool) -> None:
-    """Results of methods that are compared, and not delivered, are measured however bad they are."""
+def test_a_run_rejects_a_disagreeing_result_that_it_delivers(
+    tmp_path: Path, method: str, force: bool, written: bool
+) -> None:
+    """Results of methods that are compared but not delivered are always evaluated."""
     excerpt = small_excerpt("gaussian", 0.01)
-    image = excerpt.reference.with_data(excerpt.measured, masks={}, header=MghHeader())
+    image = excerpt.reference.with_data(excerpt.lr, masks={}, header=MghHeader())
     image = described(image, id="v", forward_model=excerpt.model)
     write_image(tmp_path / "v.safetensors", image)
     save_generator(tmp_path / "generator.safetensors", repeating(3.0, factor=4))
@@ -251,7 +253,7 @@ def test_the_bounds_are_checked(caplog: pytest.LogCaptureFixture) -> None:
         check_agreement("a", found(1.01 * REFUSE_BEYOND), force=False)
 
 
-def test_the_range_of_the_training_is_recorded_and_left_with_a_warning() -> None:
+def test_images_outside_the_recorded_training_domain_cause_a_warning() -> None:
     models = [
         ForwardModel((4, 4, 1), (40, 40, 5), "rician", 0.02, spacing_mm=(1.0, 1.0, 5.0)),
         ForwardModel((1, 4, 4), (5, 40, 40), "rician", 0.03, spacing_mm=(5.0, 0.8, 0.8)),
@@ -293,7 +295,7 @@ def test_the_input_is_never_overwritten(tmp_path: Path, place: str) -> None:
     assert contents(tmp_path) == before
 
 
-def test_a_noise_level_that_the_image_does_not_show_is_named_and_excuses_nothing(
+def test_a_wrong_noise_level_is_reported_and_does_not_affect_the_check(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     model, output = tmp_path / "generator.safetensors", tmp_path / "out.nii.gz"
