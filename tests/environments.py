@@ -19,6 +19,8 @@ ENVIRONMENTS = ("imaging", "learning")
 CONDA_NAMES = {
     "PIL": "pillow",
     "SimpleITK": "simpleitk",
+    "cc3d": "connected-components-3d",
+    "fill_voids": "fill-voids",
     "google": "onnx",
     "matplotlib": "matplotlib-base",
     "markupsafe": "jinja2",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -52,11 +53,9 @@ class DownloadRecord(Section):
             sha256: checksum of the file.
             size_bytes: size of the file.
         """
-        from pipeline.sources.retries import shown  # imports requests
-
         origin = source.model_dump(exclude={"network", "sha256"})
         if isinstance(source, HttpSource):
-            origin["url"] = shown(source.url)
+            origin["url"] = public_url(source.url)
         checksums = {"sha256": sha256, "downloaded_sha256": source.sha256 or sha256}
         return cls(**origin, name=name, **checksums, size_bytes=size_bytes)
 
@@ -76,3 +75,8 @@ def read_download(path: Path) -> DownloadRecord:
         return DownloadRecord.model_validate(values)
     except ValidationError as error:
         raise UserError(f"{path}: is not the record of a download; delete it and run again.") from error
+
+
+def public_url(address: str) -> str:
+    """Return an address without user name and password."""
+    return re.sub(r"//[^/?#]*@", "//", address, count=1)

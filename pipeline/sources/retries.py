@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import requests
 import urllib3
 
 from pipeline.errors import UserError
+from pipeline.sources.download_record import public_url
 
 logger = logging.getLogger(__name__)
 
@@ -89,10 +89,10 @@ def telling(address: str) -> Iterator[None]:
     except requests.HTTPError as error:
         _raise_for(cast(requests.Response, error.response), address)  # raise_for_status always sets it
     except (requests.ConnectionError, requests.Timeout, urllib3.exceptions.HTTPError) as error:
-        raise TransientError(f"{shown(address)}: {root_of(error)}") from error
+        raise TransientError(f"{public_url(address)}: {root_of(error)}") from error
     except (requests.RequestException, ValueError) as error:  # the latter for an invalid address in a redirect
         raise UnreachableError(
-            f"{shown(address)} cannot be fetched: {type(error).__name__}. Check the address."
+            f"{public_url(address)} cannot be fetched: {type(error).__name__}. Check the address."
         ) from error
 
 
@@ -108,7 +108,7 @@ def check_status(response: requests.Response, address: str) -> None:
 
 
 def _raise_for(response: requests.Response, address: str) -> None:
-    answer = f"{shown(address)}: the server returned {response.status_code} {response.reason or ''}".rstrip()
+    answer = f"{public_url(address)}: the server returned {response.status_code} {response.reason or ''}".rstrip()
     if response.status_code not in PASSING_STATUS:
         raise UnreachableError(f"{answer}. Check the address, and whether the file requires a login.")
     wait = response.headers.get("Retry-After", "")
@@ -120,8 +120,3 @@ def root_of(error: BaseException) -> str:
     while (earlier := error.__cause__ or error.__context__) is not None:
         error = earlier
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
-
-
-def shown(address: str) -> str:
-    """Return an address without user name and password."""
-    return re.sub(r"//[^/?#]*@", "//", address, count=1)

@@ -14,7 +14,8 @@ import requests
 from pipeline.errors import UserError
 from pipeline.files import cannot_write
 from pipeline.sources.chunks import write_pieces
-from pipeline.sources.retries import Patience, TransientError, check_status, persistently, shown, telling
+from pipeline.sources.download_record import public_url
+from pipeline.sources.retries import Patience, TransientError, check_status, persistently, telling
 
 PIECE_BYTES = 2**16
 LIMIT_BYTES = 2**40
@@ -82,7 +83,7 @@ class _Transfer:
         if total != begun and not (self.checked and total is None):
             self.partial.unlink(missing_ok=True)
             raise TransientError(
-                f"{shown(self.address)}: the server has {total} bytes, but {begun} were received before"
+                f"{public_url(self.address)}: the server has {total} bytes, but {begun} were received before"
             )
 
     def _check_encoding(self, response: requests.Response) -> None:
@@ -90,7 +91,7 @@ class _Transfer:
         encoding = response.headers.get("Content-Encoding", "").strip().lower()
         if encoding not in MEANINGLESS_ENCODINGS and not self.title.endswith((".gz", ".tgz")):
             raise UserError(
-                f"{shown(self.address)}: the server sends an encoded file (Content-Encoding: {encoding}), "
+                f"{public_url(self.address)}: the server sends an encoded file (Content-Encoding: {encoding}), "
                 "although identity was requested. Download the file manually and use kind: local."
             )
 
@@ -98,7 +99,7 @@ class _Transfer:
         first, total = _extent(response)
         if first not in (0, begun):
             self.partial.unlink(missing_ok=True)  # the next attempt requests the whole file
-            raise TransientError(f"{shown(self.address)}: the server sent another range than requested")
+            raise TransientError(f"{public_url(self.address)}: the server sent another range than requested")
         self.version = _version_of(response)
         self._check_room(total, first or 0)
         mode = "ab" if first else "wb"
@@ -107,7 +108,7 @@ class _Transfer:
         except OSError as error:
             raise cannot_write(self.partial, error) from error
         if total is not None and size_of(self.partial) < total:
-            raise TransientError(f"{shown(self.address)}: {size_of(self.partial)} of {total} bytes received")
+            raise TransientError(f"{public_url(self.address)}: {size_of(self.partial)} of {total} bytes received")
 
     def _check_room(self, total: int | None, first: int) -> None:
         """Reject responses that are too large or do not fit on the disk; unknown sizes are limited later."""
@@ -116,7 +117,7 @@ class _Transfer:
         missing, free = (total or 0) - first, shutil.disk_usage(self.partial.parent).free
         if missing > free:
             raise UserError(
-                f"{shown(self.address)}: {missing} bytes are missing, but {free} are free in {self.partial.parent}. "
+                f"{public_url(self.address)}: {missing} bytes are missing, but {free} are free in {self.partial.parent}. "
                 "Free disk space, or use another folder."
             )
 
@@ -133,13 +134,13 @@ class _Transfer:
             if time.monotonic() - since > self.timeout_seconds:
                 if size - mark < MIN_BYTES:
                     raise TransientError(
-                        f"{shown(self.address)}: {size - mark} bytes in {self.timeout_seconds:g} s; the server is "
+                        f"{public_url(self.address)}: {size - mark} bytes in {self.timeout_seconds:g} s; the server is "
                         "too slow"
                     )
                 since, mark = time.monotonic(), size
 
     def _too_large(self, what: str) -> UserError:
-        return UserError(f"{shown(self.address)}: {what}; the limit is {self.limit_bytes} bytes.")
+        return UserError(f"{public_url(self.address)}: {what}; the limit is {self.limit_bytes} bytes.")
 
 
 def transfer(

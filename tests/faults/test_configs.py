@@ -218,7 +218,7 @@ def test_a_sound_configuration_passes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("path", "hint"),
-    [("gone.nii.gz", "gone"), ("~/gone.nii.gz", "~ is not understood here"), ("link.nii.gz", "datalad get")],
+    [("gone.nii.gz", "gone"), ("~/gone.nii.gz", "~ is not expanded"), ("link.nii.gz", "datalad get")],
 )
 def test_files_that_are_not_there_are_named_before_anything_is_run(path: str, hint: str, tmp_path: Path) -> None:
     (tmp_path / "theirs.nii.gz").touch()

@@ -653,7 +653,7 @@ def test_a_local_file_is_copied_and_recorded_under_the_path_that_was_given(tmp_p
     ("source", "words"),
     [
         (local_source("gone.bin"), ("gone.bin", "no such file")),
-        (local_source("folder"), ("folder", "is a folder")),
+        (local_source("folder"), ("folder", "contains no pictures")),
         (local_source("pipe"), ("pipe", "not a regular file")),
         (local_source(sha256="0" * 64), ("scan.bin", "0" * 64, sha256(CONTENT))),
     ],

@@ -24,7 +24,7 @@ from pipeline.config.load import read_entry
 from pipeline.config.sources import HttpSource, LocalSource, PackageSource, S3Source, Source
 from pipeline.errors import UserError
 from pipeline.sources.chunks import CHUNK_BYTES
-from pipeline.sources.download_record import DownloadRecord
+from pipeline.sources.download_record import DownloadRecord, public_url
 from pipeline.sources.members import read_member
 from pipeline.sources.retries import (
     Patience,
@@ -33,7 +33,6 @@ from pipeline.sources.retries import (
     check_status,
     persistently,
     root_of,
-    shown,
     telling,
 )
 from pipeline.steps.download import download, record_path
@@ -82,7 +81,7 @@ def test_an_address_in_s3_names_a_bucket_and_a_file(path: str):
 
 
 def test_a_file_of_this_machine_has_no_address_in_s3():
-    with pytest.raises(UserError, match="write kind: s3"):
+    with pytest.raises(UserError, match="use kind: s3"):
         read_entry(Source, json.dumps({"kind": "local", "path": "s3://bucket/a.nii"}), "source")
 
 
@@ -314,7 +313,7 @@ def test_the_root_of_an_error_is_told_without_its_wrapping():
     ],
 )
 def test_an_address_is_shown_without_its_password(address: str, text: str):
-    assert shown(address) == text
+    assert public_url(address) == text
 
 
 # --- records ---------------------------------------------------------------------------------------------------

@@ -12,7 +12,8 @@ from pipeline import plugins
 from pipeline.config.sources import PackageSource
 from pipeline.errors import UserError
 from pipeline.sources.archives import archive
-from pipeline.sources.retries import Patience, persistently, shown, telling
+from pipeline.sources.download_record import public_url
+from pipeline.sources.retries import Patience, persistently, telling
 
 INDEX_VARIABLE = "PIP_INDEX_URL"
 """Environment variable of pip with the address of the index."""
@@ -52,7 +53,7 @@ def _project_page(endpoint: str, project: str, patience: Patience) -> ProjectPag
             ) from error
         except (UnsupportedContentTypeError, UnsupportedRepoVersionError) as error:
             raise UserError(
-                f"{shown(endpoint)} is not a package index. Check the environment variable {INDEX_VARIABLE}."
+                f"{public_url(endpoint)} is not a package index. Check the environment variable {INDEX_VARIABLE}."
             ) from error
 
 

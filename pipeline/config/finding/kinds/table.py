@@ -124,7 +124,7 @@ def _source(
     if path.startswith(S3_SCHEME):
         return _described_as(S3Source, "s3", described)
     if not holds(Path(path).exists):
-        return None, [f"path: there is no file {shown(path)}"]
+        return None, [f"path: no such file: {shown(path)}"]
     return _described_as(LocalSource, "local", described)
 
 
