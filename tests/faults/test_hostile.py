@@ -82,7 +82,7 @@ TABLES: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
     "zero bytes": (rows("t\0wo", "B", "val", "a.nii", ""), ("volumes.tsv, line 3",)),
     "a quote that never ends": (rows("two", "B", "val", '"a.nii', "x"), ("volumes.tsv", "unexpected end of data")),
     "a cell as large as a book": (rows("two", "B", "val", "a" * 200_000, ""), ("field larger than field limit",)),
-    "a path longer than any": (rows("two", "B", "val", "a" * 6000, ""), ("line 3, column path: there is no file",)),
+    "a path longer than any": (rows("two", "B", "val", "a" * 6000, ""), ("line 3, column path: no such file",)),
     "an id that climbs out": (rows("../../two", "B", "val", "a.nii", ""), ('line 3, column id: "../../two"',)),
     "an id that is a formula": (rows("=cmd|' /C calc'!A0", "B", "val", "a.nii", ""), ("line 3, column id",)),
     "a subject that is a script": (rows("two", "<script>", "val", "a.nii", ""), ("column subject", "<script>")),
