@@ -202,17 +202,17 @@ def header_fields(text: bytes, separator: str) -> dict[str, str]:
     return fields
 
 
-def warn_of_lost(path: Path, fields: Mapping[str, str], lost: Mapping[str, str]) -> None:
-    """Warn about header fields that are lost in the result.
+def warn_unsupported_fields(path: Path, fields: Mapping[str, str], unsupported: Mapping[str, str]) -> None:
+    """Warn about header fields that are ignored and missing in the result.
 
     Args:
         path: for the message.
-        fields: of the file.
-        lost: names of such fields, each with its default value.
+        fields: header fields of the file.
+        unsupported: names of the fields, each with its default value.
     """
-    there = [name for name, nothing in lost.items() if fields.get(name, nothing) != nothing]
-    if there:
-        logger.warning("%s: these fields of its header are not used, and results lack them: %s", path, ", ".join(there))
+    found = [name for name, default in unsupported.items() if fields.get(name, default) != default]
+    if found:
+        logger.warning("%s: these fields of its header are not used, and results lack them: %s", path, ", ".join(found))
 
 
 def _check_shape(path: Path, shape: tuple[int, ...], components: int, header: Header) -> None:
