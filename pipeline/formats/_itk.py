@@ -118,8 +118,8 @@ def read_itk(path: Path, part: Part, kind: Kind, header: Header) -> Image:
     """Read a volume into canonical order with its stored intensities, in millimetres.
 
     Raises:
-        UserError: the file or the file of its voxels is missing or damaged, it is no volume of one number a voxel, has
-            infinite voxels, a useless geometry, or no such frame.
+        UserError: the header or voxel file is missing or damaged, or it has several numbers per voxel, infinite voxels,
+            an invalid geometry, or no such frame.
     """
     if header.data is not None and not header.data.is_file():
         raise UserError(
@@ -163,7 +163,7 @@ def read_itk(path: Path, part: Part, kind: Kind, header: Header) -> Image:
 
 
 def write_itk(path: Path, image: Image, kind: Kind) -> int:
-    """Write a normalised canonical image in the orientation and dtype it came in, compressed.
+    """Write a normalised canonical image in the orientation and dtype of its source, compressed.
 
     Returns:
         Number of voxels that were clipped to the range of the dtype.
