@@ -65,7 +65,7 @@ def reproduce(
     if different:
         sys.stdout.flush()
         raise UserError(f"{different} of {len(comparisons)} files differ in {again}.")
-    sys.stdout.write(f"All {len(comparisons)} files are identical (elapsed times in training histories aside).\n")
+    sys.stdout.write(f"All {len(comparisons)} files are identical (ignoring elapsed times in training histories).\n")
     return 0
 
 

@@ -27,9 +27,9 @@ def degradations(configured: Mapping[str, Degrade], usual: Degrade) -> dict[str,
     """Return the degradations by name.
 
     Args:
-        configured: those that the configuration names; without any, k-space truncation, bicubic and Gaussian are taken,
-            each with and without noise.
-        usual: the section `degrade`, whose factor and direction these have.
+        configured: degradations of the section `mismatch`. If empty, the defaults are k-space truncation, bicubic and
+            Gaussian, each with and without noise.
+        usual: section `degrade`, from which the defaults take their factor and direction.
     """
     if configured:
         return dict(configured)
@@ -48,6 +48,6 @@ def _along(operators: Sequence[Mapping[str, Any]], direction: Direction) -> list
     return [{**step, **({"along": direction} if step["name"] in BLURS else {})} for step in operators]
 
 
-def single_minded(recipe: Recipe) -> Recipe:
+def without_noise_map(recipe: Recipe) -> Recipe:
     """Return a recipe for a single degradation: one noise level and no noise map."""
     return recipe.model_copy(update={"noise_sigma_range": None, "noise_map": False})

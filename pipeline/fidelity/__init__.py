@@ -1,1 +1,1 @@
-"""Proof against invention: what a restoration added, lost or changed, beyond what likeness to the reference shows."""
+"""Fidelity of restored images: consistency gate, inserted structures, uncertainty, tissue volumes, reader study."""

@@ -26,7 +26,7 @@ from pipeline.console import show_progress
 from pipeline.errors import about
 from pipeline.formats._picture_stack import as_grey, read_picture
 from pipeline.formats.io.container import map_image
-from pipeline.image.channels import labelled
+from pipeline.image.channels import slice_title
 from pipeline.sources.picture_archive import picture_names, read_pictures
 from pipeline.tables.duplicates import Duplicate
 
@@ -98,7 +98,7 @@ def _hashed_slices(extracted: Path) -> Iterator[Hashed]:
         picture = crop_to_mask(image.data.take(index, axis), mask.take(index, axis))
         grey = np.rint(255 * picture.clip(0, 1)).astype(np.uint8)
         channel = channels[index % len(channels)] if len(channels) > 1 else ""
-        name = labelled(f"slice {image.block.start + image.stack.section_of(index)}", channel)
+        name = slice_title(f"slice {image.block.start + image.stack.section_of(index)}", channel)
         yield Hashed(volume, name, perceptual_hash(grey))
 
 

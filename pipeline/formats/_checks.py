@@ -39,7 +39,7 @@ def check_is_file(path: Path) -> None:
     """Check that a file exists.
 
     Raises:
-        UserError: there is a folder, or nothing.
+        UserError: `path` is a folder or does not exist.
     """
     if path.is_dir():
         raise UserError(f"{path}: is a folder; name the file.")
@@ -48,13 +48,13 @@ def check_is_file(path: Path) -> None:
 
 
 def read_gzip(path: Path, size: int) -> bytearray:
-    """Read the first bytes of a gzipped file, and its rest up to the checksum.
+    """Read the first `size` bytes of a gzip file and verify its checksum.
 
     A reader that stops at the last voxel would not detect changed bytes.
 
     Raises:
-        EOFError: there are fewer bytes.
-        gzip.BadGzipFile: the checksum is another one.
+        EOFError: the content is shorter.
+        gzip.BadGzipFile: the checksum does not match.
     """
     content, place = bytearray(size), 0
     with gzip.open(path) as stream:
@@ -87,7 +87,7 @@ def check_size(path: Path, shape: tuple[int, ...], voxel_bytes: int, file_bytes:
     if count > MAX_VOXELS or count * voxel_bytes > MAX_BYTES_PER_BYTE * max(file_bytes, 1):
         raise UserError(
             f"{path}: claims {count} voxels of shape {tuple(shape)} in {file_bytes} bytes; at most {MAX_VOXELS} are "
-            "read at once. Is its header right? If it is, cut the image into smaller ones."
+            "read at once. Is its header right? If it is, split the image."
         )
 
 
@@ -100,7 +100,8 @@ def check_finite(path: Path, data: NDArray[np.floating]) -> None:
         UserError: a voxel is infinite.
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(np.sum(data)):  # one such voxel makes the sum none, too, and a sum needs no further array
+        # Any infinite or NaN voxel makes the sum non-finite, and a sum allocates no array.
+        if np.isfinite(np.sum(data)):
             return
     infinite = int(np.count_nonzero(np.isinf(data)))
     if infinite:
@@ -114,11 +115,11 @@ def check_affine(path: Path, affine: NDArray[np.floating]) -> None:
         UserError: a value is NaN or infinite, a voxel size is zero, or the axes lie in one plane.
     """
     if not np.all(np.isfinite(affine)):
-        raise UserError(f"{path}: the affine has values that are NaN or infinite; mend the header.")
+        raise UserError(f"{path}: the affine has values that are NaN or infinite; correct the header.")
     spacing: NDArray[np.float64] = np.linalg.norm(affine[:3, :3], axis=0)
     check_spacing(path, spacing)
     if abs(np.linalg.det(affine[:3, :3] / spacing)) < SMALLEST_DETERMINANT:
-        raise UserError(f"{path}: the affine is singular, so the axes do not span a volume; mend the header.")
+        raise UserError(f"{path}: the affine is singular, so the axes do not span a volume; correct the header.")
 
 
 def check_spacing(path: Path, spacing: NDArray[np.floating]) -> None:
@@ -147,8 +148,8 @@ def chosen_frame(path: Path, count: int, frame: int | None) -> int:
     if frame is None:
         raise UserError(f"{path}: holds {count} frames; choose one with frame: 0 to {count - 1}.")
     if not 0 <= frame < count:
-        there = f"frames 0 to {count - 1}" if count > 1 else "one frame, number 0"
-        raise UserError(f"{path}: there is no frame {frame}; it holds {there}.")
+        valid = f"0 to {count - 1}" if count > 1 else "0"
+        raise UserError(f"{path}: frame {frame} is out of range; valid: {valid}.")
     return frame
 
 

@@ -118,8 +118,8 @@ def read_itk(path: Path, part: Part, kind: Kind, header: Header) -> Image:
     """Read a volume into canonical order with its stored intensities, in millimetres.
 
     Raises:
-        UserError: the file or the file of its voxels is missing or damaged, it is no volume of one number a voxel, has
-            infinite voxels, a useless geometry, or no such frame.
+        UserError: the header or voxel file is missing or damaged, or it has several numbers per voxel, infinite voxels,
+            an invalid geometry, or no such frame.
     """
     if header.data is not None and not header.data.is_file():
         raise UserError(
@@ -163,7 +163,7 @@ def read_itk(path: Path, part: Part, kind: Kind, header: Header) -> Image:
 
 
 def write_itk(path: Path, image: Image, kind: Kind) -> int:
-    """Write a normalised canonical image in the orientation and dtype it came in, compressed.
+    """Write a normalised canonical image in the orientation and dtype of its source, compressed.
 
     Returns:
         Number of voxels that were clipped to the range of the dtype.
@@ -202,17 +202,17 @@ def header_fields(text: bytes, separator: str) -> dict[str, str]:
     return fields
 
 
-def warn_of_lost(path: Path, fields: Mapping[str, str], lost: Mapping[str, str]) -> None:
-    """Warn about header fields that are lost in the result.
+def warn_unsupported_fields(path: Path, fields: Mapping[str, str], unsupported: Mapping[str, str]) -> None:
+    """Warn about header fields that are ignored and missing in the result.
 
     Args:
         path: for the message.
-        fields: of the file.
-        lost: names of such fields, each with its default value.
+        fields: header fields of the file.
+        unsupported: names of the fields, each with its default value.
     """
-    there = [name for name, nothing in lost.items() if fields.get(name, nothing) != nothing]
-    if there:
-        logger.warning("%s: these fields of its header are not used, and results lack them: %s", path, ", ".join(there))
+    found = [name for name, default in unsupported.items() if fields.get(name, default) != default]
+    if found:
+        logger.warning("%s: these fields of its header are not used, and results lack them: %s", path, ", ".join(found))
 
 
 def _check_shape(path: Path, shape: tuple[int, ...], components: int, header: Header) -> None:

@@ -17,7 +17,7 @@ from PIL import ExifTags, ImageOps, UnidentifiedImageError
 from PIL import Image as PillowImage
 
 from pipeline.errors import UserError
-from pipeline.image.channels import COLOURS, labelled
+from pipeline.image.channels import COLOURS, slice_title
 from pipeline.image.foreground import picture_foreground
 from pipeline.image.geometry import Orientation
 from pipeline.image.header import FileHeader
@@ -212,7 +212,7 @@ def stack_image(pictures: Mapping[str, NDArray], min_foreground: float, foregrou
     for section, (name, picture) in enumerate(pictures.items()):
         channels = [picture] if picture.ndim == GREY_AXES else list(np.moveaxis(picture, -1, 0))
         mask = np.ones(picture.shape[:2], dtype=bool) if foreground == "all" else picture_foreground(as_grey(picture))
-        names += [labelled(name, colour) for colour in (COLOURS if len(channels) > 1 else ("",))]
+        names += [slice_title(name, colour) for colour in (COLOURS if len(channels) > 1 else ("",))]
         sections += [section] * len(channels)
         arrays += channels
         foregrounds += [mask] * len(channels)

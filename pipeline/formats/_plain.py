@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.formats._checks import header_of
-from pipeline.image.channels import channel_labels, labelled
+from pipeline.image.channels import channel_labels, slice_title
 from pipeline.image.geometry import Orientation
 from pipeline.image.header import FileHeader
 from pipeline.image.image import Image
@@ -62,7 +62,7 @@ def plain_image(
     stack = Stack(
         channels=tuple(labels),
         sections=tuple(np.repeat(np.arange(len(names)), count).tolist()) if several else None,
-        names=tuple(labelled(name, label) if several else name for name in names for label in labels),
+        names=tuple(slice_title(name, label) if several else name for name in names for label in labels),
     )
     return Image(
         data=data,

@@ -1,4 +1,4 @@
-"""Shared by the formats of nibabel: loading whole files, and reorienting volumes to canonical order and back."""
+"""Helpers for formats read with nibabel: loading and reorientation."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SPATIAL_AXES = 3
 IMAGE_AXES = 2
 """Minimum number of axes with several voxels: a single slice is an image, a row of voxels is not."""
 MAX_VOXEL_BYTES = 8
-"""Of a 64-bit number."""
+"""Maximum number of bytes per voxel."""
 DAMAGE = (ImageFileError, HeaderDataError, MGHError, EOFError, OSError, zlib.error, ValueError, KeyError)
 """Exceptions that nibabel raises on broken files."""
 COMPRESSED = (".gz", ".mgz")
@@ -45,7 +45,7 @@ COMPRESSED = (".gz", ".mgz")
 UNKNOWN_TYPE = re.compile(r"data code (\d+) not (?:supported|recognized)")
 """Messages of nibabel about voxel types that it does not read."""
 UNSUPPORTED_TYPES = {1: "binary (1 bit)", 1536: "float128", 2048: "complex256"}
-"""Names of such types in NIfTI-1."""
+"""NIfTI-1 datatype codes that nibabel does not read, with their names."""
 
 # nibabel logs headers that it repairs by guessing; those that matter raise an error here.
 logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)
@@ -57,18 +57,18 @@ def load(path: Path, title: str, check: Callable[[Any], None], part: Part) -> tu
     Args:
         path: the file.
         title: the format's name in words.
-        check: refuses files of another kind and useless headers.
-        part: which volume.
+        check: raises UserError for other formats and invalid headers.
+        part: selects the volume of a 4-D image.
 
     Returns:
         nibabel's image, and the stored voxels of the volume, shape (x, y, z); z is 1 if the file has two dimensions.
 
     Raises:
-        UserError: the file is missing or damaged, holds no volume, or has no such frame.
+        UserError: the file is missing or damaged, is not an image, or has no such frame.
     """
     check_is_file(path)
     try:
-        path.open("rb").close()  # where this is forbidden, nibabel would not say why it failed
+        path.open("rb").close()  # without permission to read, nibabel's message would not contain the reason
         file: Any = nib.load(path)
         check(file)
         _check_shape(path, file)
@@ -130,14 +130,16 @@ def check_is_image(path: Path, shape: tuple[int, ...]) -> None:
     if 0 in shape:
         raise UserError(f"{path}: is empty, its shape is {shape}.")
     if sum(size > 1 for size in shape[:SPATIAL_AXES]) < IMAGE_AXES:
-        raise UserError(f"{path}: holds no volume or slice, its shape is {shape}.")
+        raise UserError(
+            f"{path}: is not an image: fewer than two spatial axes have more than one voxel (shape {shape})."
+        )
 
 
 def check_voxel_type(path: Path, dtype: np.dtype) -> None:
     """Check that voxels are real numbers of at most 64 bits.
 
     Raises:
-        UserError: naming the type.
+        UserError: the voxels are not real numbers of at most 64 bits.
     """
     if dtype.kind in "iuf" and dtype.itemsize <= MAX_VOXEL_BYTES:
         return

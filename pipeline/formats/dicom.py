@@ -162,7 +162,7 @@ def _padding(header: Any, physical: NDArray[np.float64], intensity: IntensityMap
 
 
 def write(path: Path, image: Image) -> int:
-    """Write a normalised canonical image as a series in one zip archive, in the depth and with the slope it came in.
+    """Write a normalised canonical image as a series in one zip archive, with the bit depth and slope of its source.
 
     Returns:
         Number of voxels that were clipped to the range of the file.

@@ -1,7 +1,6 @@
 """MetaImage, in one file or with a detached header, read and written through SimpleITK.
 
-Of several volumes (a fourth axis) one is taken, and written as a 3-D image: always as one file, in millimetres, with
-the fields of the user's own that the file had.
+One volume of a 4-D image is read. The result is a single 3-D file in millimetres; custom header fields are kept.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from pipeline.formats import Part
 from pipeline.formats._checks import check_is_file
-from pipeline.formats._itk import Header, ItkHeader, Kind, header_fields, read_itk, warn_of_lost, write_itk
+from pipeline.formats._itk import Header, ItkHeader, Kind, header_fields, read_itk, warn_unsupported_fields, write_itk
 from pipeline.image.image import Image
 
 SUFFIXES = (".mha", ".mhd")
@@ -21,8 +20,8 @@ MAX_HEADER_BYTES = 1 << 20
 LAST_FIELD = b"ElementDataFile"
 SAME_FILE = "local"
 SEVERAL = ("list", "%")
-"""In the field ElementDataFile, where there are several."""
-LOST = {
+"""Values of ElementDataFile that refer to several files."""
+UNSUPPORTED_FIELDS = {
     "comment": "",
     "modality": "MET_MOD_UNKNOWN",
     "elementtointensityfunctionslope": "1",
@@ -40,12 +39,12 @@ def read(path: Path, part: Part = Part()) -> Image:
     text = text[: end or None]
     fields = header_fields(text, "=")
     image = read_itk(path, part, KIND, _header(path, fields, len(text)))
-    warn_of_lost(path, fields, LOST)
+    warn_unsupported_fields(path, fields, UNSUPPORTED_FIELDS)
     return image
 
 
 def write(path: Path, image: Image) -> int:
-    """Write a normalised canonical image in the orientation and dtype it came in; see `write_itk`."""
+    """Write a normalised canonical image in the orientation and dtype of its source; see `write_itk`."""
     return write_itk(path, image, KIND)
 
 

@@ -59,7 +59,8 @@ def read(path: Path, part: Part = Part()) -> Image:
     """Read a volume into canonical order with its stored intensities.
 
     Raises:
-        UserError: the file is missing, damaged, no volume, has infinite voxels, a useless geometry, or no such frame.
+        UserError: the file is missing, damaged, or not an image, or has infinite voxels, an invalid geometry, or no
+            such frame.
     """
     part.check(path, "MGH", ("frame",))
     file, raw = load(path, "MGH", lambda file: _check(path, file), part)
@@ -75,7 +76,7 @@ def read(path: Path, part: Part = Part()) -> Image:
 
 
 def write(path: Path, image: Image) -> int:
-    """Write a normalised canonical image in the orientation and dtype it came in.
+    """Write a normalised canonical image in the orientation and dtype of its source.
 
     Returns:
         Number of voxels that were clipped to the range of the dtype.

@@ -91,8 +91,8 @@ def read(path: Path, part: Part = Part()) -> Image:
         The image, in micrometres if the file is, else in millimetres.
 
     Raises:
-        UserError: the file is missing, damaged, no volume of intensities, has infinite voxels, a useless geometry, or
-            no such frame.
+        UserError: the file is missing, damaged, or not an image of intensities, or has infinite voxels, an invalid
+            geometry, or no such frame.
     """
     part.check(path, "NIfTI", ("frame",))
     _check_partner(path)
@@ -117,7 +117,7 @@ def read(path: Path, part: Part = Part()) -> Image:
 
 
 def write(path: Path, image: Image) -> int:
-    """Write a normalised canonical image in the orientation, dtype, slope and units it came in.
+    """Write a normalised canonical image in the orientation, dtype, slope and units of its source.
 
     Returns:
         Number of voxels that were clipped to the range of the dtype.

@@ -12,7 +12,7 @@ from pathlib import Path
 from pipeline.errors import UserError
 from pipeline.formats import Part
 from pipeline.formats._checks import check_is_file
-from pipeline.formats._itk import Header, ItkHeader, Kind, header_fields, read_itk, warn_of_lost, write_itk
+from pipeline.formats._itk import Header, ItkHeader, Kind, header_fields, read_itk, warn_unsupported_fields, write_itk
 from pipeline.formats._volumes import SPATIAL_AXES
 from pipeline.image.image import Image
 
@@ -30,7 +30,7 @@ NO_SPACING = "nan"
 SEVERAL = ("list", "%")
 """Markers of several files in the field "data file"."""
 SKIPS = ("line skip", "lineskip", "byte skip", "byteskip")
-LOST = {"measurement frame": "", "sample units": "", "sampleunits": "", "thicknesses": ""}
+UNSUPPORTED_FIELDS = {"measurement frame": "", "sample units": "", "sampleunits": "", "thicknesses": ""}
 
 logger = logging.getLogger(__name__)
 
@@ -51,12 +51,12 @@ def read(path: Path, part: Part = Part()) -> Image:
             path,
             space or "is not stated",
         )
-    warn_of_lost(path, fields, LOST)
+    warn_unsupported_fields(path, fields, UNSUPPORTED_FIELDS)
     return image
 
 
 def write(path: Path, image: Image) -> int:
-    """Write a normalised canonical image in the orientation and dtype it came in; see `write_itk`."""
+    """Write a normalised canonical image in the orientation and dtype of its source; see `write_itk`."""
     return write_itk(path, image, KIND)
 
 
@@ -68,7 +68,7 @@ def _header(path: Path, fields: dict[str, str], length: int) -> Header:
     compressed = fields.get("encoding", "").lower() in COMPRESSED and not any(skip in fields for skip in SKIPS)
     kinds = fields.get("kinds", "").lower().split()
     if not kinds and NO_SPACING in fields.get("spacings", "").lower().split()[:SPATIAL_AXES]:
-        raise UserError(f"{path}: has an axis without a spacing, and does not say its kind; add the field kinds.")
+        raise UserError(f"{path}: has an axis without a spacing or a kind; add the field kinds.")
     return Header(
         unit=units[0] if units else "",
         data=data,

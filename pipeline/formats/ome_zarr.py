@@ -1,10 +1,10 @@
 """OME-Zarr (OME-NGFF 0.4 and 0.5), as a folder or a zip archive; one time point is read, with all channels.
 
-A folder or archive is known by its name or by what is in it; of an image's finest level, the image is read.
+Stores are recognised by suffix or content; the full-resolution level is read.
 
-It is written in the version that it came in, with its axes, units, names and display settings of the channels, as a
-pyramid. Lost are labels (their masks have the pixels of the source), what `metadata` and other programs' attributes
-hold, and all images of the store but the one that was read.
+An image is written as a pyramid, in the version of the source, with its axes, units, and names and display settings of
+the channels. Not preserved: labels (their masks have the voxel size of the source), `metadata` and attributes of other
+programs, and other images of the store.
 """
 
 from __future__ import annotations
@@ -27,8 +27,12 @@ from pipeline.formats._ngff import ZARR_FORMAT, Axis, Multiscale
 from pipeline.formats._plain import PlainHeader, plain_image, plain_sections, section_names
 from pipeline.formats._pyramid import add_coarser_levels, create_level, planes_of
 from pipeline.formats.tiled import read_whole
-from pipeline.formats.tiled.ome_zarr import accepts as holds_zarr
-from pipeline.formats.tiled.ome_zarr import check_output, open_tiled, publish
+from pipeline.formats.tiled.ome_zarr import (
+    accepts,  # noqa: F401 (used by pipeline.formats)
+    check_output,
+    open_tiled,
+    publish,
+)
 from pipeline.image.image import Image
 
 SUFFIXES = (".ome.zarr", ".zarr", ".ome.zarr.zip", ".zarr.zip")
@@ -36,8 +40,6 @@ SUFFIXES = (".ome.zarr", ".zarr", ".ome.zarr.zip", ".zarr.zip")
 WRITTEN = (".ome.zarr.zip", ".ome.zarr", ".zarr", ".zarr.zip")
 SPACE = "xyz"
 """Axes of an Image, as OME-NGFF names them."""
-
-accepts = holds_zarr
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,19 +87,19 @@ def read(path: Path, part: Part = Part()) -> Image:
 
 
 def write(path: Path, image: Image) -> int:
-    """Write a normalised image in the version, axes, units and dtype that it came in, as a pyramid.
+    """Write a normalised image as a pyramid, in the version, axes, units and dtype of its source.
 
     Returns:
         Number of voxels that were clipped to the range of the dtype.
 
     Raises:
-        UserError: the image is of another format, or there is something else at `path`.
+        UserError: the image was read from another format, or something else exists at `path`.
     """
     header = image.header
     if not isinstance(header, OmeZarrHeader):
-        raise UserError(f"{path}: only an image that was OME-Zarr is written as OME-Zarr; choose another suffix.")
+        raise UserError(f"{path}: cannot write an image read from another format as OME-Zarr; choose another suffix.")
     check_output(path)
-    multiscale = _moved(header, image)
+    multiscale = _updated_multiscale(header, image)
     names = multiscale.axis_names
     sections, saturated = plain_sections(image)
     sizes = dict(zip("zcyx", sections.shape, strict=True))
@@ -134,10 +136,10 @@ def _affine(multiscale: Multiscale, shape: Sequence[int]) -> NDArray[np.float64]
     return affine
 
 
-def _moved(header: OmeZarrHeader, image: Image) -> Multiscale:
-    """Return the metadata of an image after a change of its affine and shape.
+def _updated_multiscale(header: OmeZarrHeader, image: Image) -> Multiscale:
+    """Return the metadata of the source, updated to the affine and shape of an image.
 
-    Changes are counted in the voxels of the source: so what has not changed comes back to the last digit.
+    Changes are computed in voxels of the source, so that unchanged axes are preserved exactly.
     """
     multiscale = header.multiscale
     before = _affine(multiscale, header.shape)

@@ -87,7 +87,7 @@ def read(path: Path, part: Part = Part()) -> Image:
 
 
 def write(path: Path, image: Image) -> int:
-    """Write slices as OME-TIFF in the dtype they came in, channels as channels and colours as RGB.
+    """Write slices as OME-TIFF in the dtype of their source, channels as channels and colours as RGB.
 
     The same image always gives the same bytes.
 

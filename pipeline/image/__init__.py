@@ -1,1 +1,1 @@
-"""Images in memory and on disk: the Image type, geometry, intensity, masks, and one module a file format."""
+"""Images in memory: Image, geometry, intensity, masks, channels."""

@@ -1,4 +1,4 @@
-"""Orientations: into canonical RAS order and back to the order that a file came in."""
+"""Orientations: conversion to canonical RAS order, and back to the order of the file."""
 
 from __future__ import annotations
 

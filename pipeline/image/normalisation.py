@@ -15,7 +15,7 @@ import numpy as np
 
 from pipeline.config.sections import Extract
 from pipeline.errors import UserError
-from pipeline.image.channels import apart, together
+from pipeline.image.channels import interleave_channels, split_channels
 from pipeline.image.foreground import foreground_mask
 from pipeline.image.image import Image
 from pipeline.image.intensity import IntensityRange, intensity_range, robust_ends
@@ -82,16 +82,16 @@ def _range_count(image: Image) -> int:
 
 def _foreground(image: Image, settings: Extract) -> np.ndarray:
     """Return the foreground of every channel; colours share one, found in their mean."""
-    channels = apart(image.data, image.stack.channel_count)
+    channels = split_channels(image.data, image.stack.channel_count)
     seen = channels if _range_count(image) > 1 else [np.mean(channels, axis=0)] if len(channels) > 1 else channels
     masks = [_of_channel(image, index, partial(_foreground_of, one, settings)) for index, one in enumerate(seen)]
-    return together((masks * len(channels))[: len(channels)])
+    return interleave_channels((masks * len(channels))[: len(channels)])
 
 
 def _ranges(image: Image, data: np.ndarray, mask: np.ndarray) -> list[IntensityRange]:
     """Return the range of each channel that is normalised separately."""
     count = _range_count(image)
-    pairs = enumerate(zip(apart(data, count), apart(mask, count), strict=True))
+    pairs = enumerate(zip(split_channels(data, count), split_channels(mask, count), strict=True))
     return [_of_channel(image, index, partial(intensity_range, one, where)) for index, (one, where) in pairs]
 
 
@@ -120,7 +120,7 @@ def _without_bias(image: Image, mask: np.ndarray) -> np.ndarray:
 
     count = image.stack.channel_count
     corrected = []
-    for one, where in zip(apart(image.data, count), apart(mask, count), strict=True):
+    for one, where in zip(split_channels(image.data, count), split_channels(mask, count), strict=True):
         offset, _ = robust_ends(one)
         corrected.append(correct_bias(np.maximum(one - offset, 0), where) + offset)
-    return together(corrected)
+    return interleave_channels(corrected)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.image.channels import COLOURS, with_its_colours
+from pipeline.image.channels import COLOURS, colour_slices
 
 PLANE = "picture"
 """Plane of micrographs and pictures: how they lay in the head is unknown."""
@@ -76,7 +76,7 @@ class Stack:
     def one_a_picture(self, slices: Iterable[int]) -> list[int]:
         """Return one slice for each picture: the green one of coloured pictures, all slices of grey ones."""
         colours = self.colours
-        return list(dict.fromkeys(with_its_colours(index, colours)[colours // 2] for index in slices))
+        return list(dict.fromkeys(colour_slices(index, colours)[colours // 2] for index in slices))
 
     def sections_of(self, count: int) -> NDArray[np.int64]:
         """Return the section of each of the `count` slices of an array, rising from 0."""

@@ -1,1 +1,1 @@
-"""Whole volumes through a network."""
+"""Restoration of volumes by networks: tiles, backends, test-time augmentation."""

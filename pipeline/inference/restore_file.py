@@ -18,7 +18,7 @@ from pipeline.files import sha256_of
 from pipeline.formats import ROOM, Part, format_of, read_suffixes, written_suffixes
 from pipeline.formats.io.predictions import check_output, restored_image, write_prediction, write_quantity
 from pipeline.formats.tiled import chosen, is_large, open_tiled
-from pipeline.image.channels import apart, together
+from pipeline.image.channels import interleave_channels, split_channels
 from pipeline.image.image import Image
 from pipeline.image.intensity_limits import limited
 from pipeline.image.missing_values import MASK as MISSING
@@ -87,10 +87,10 @@ def restore_file(
     with about(str(source)):
         normalised = normalise(original, extraction)
     image = as_low_resolution(normalised, network.shape.factor, direction_of(network))
-    channels = [image.with_data(channel) for channel in apart(image.data, image.stack.channel_count)]
+    channels = [image.with_data(channel) for channel in split_channels(image.data, image.stack.channel_count)]
     with about(str(source)):
         results = [_restore_channel(network, source, one, settings, tta=uncertainty is not False) for one in channels]
-    restored = together([result.restored for result in results])
+    restored = interleave_channels([result.restored for result in results])
     sigmas = [_noise_level(source, *pair, settings) for pair in zip(channels, results, strict=True)]
     check_agreement(source, _agreement(original.data, image, restored, sigmas), force=settings.force)
     clipped = write_prediction(output, image, restored)
@@ -98,7 +98,7 @@ def restore_file(
     spreads = [result.tta_std for result in results if result.tta_std is not None]
     path = uncertainty_path(output)
     if spreads:
-        write_quantity(path, restored_image(image, calibration * together(spreads)))
+        write_quantity(path, restored_image(image, calibration * interleave_channels(spreads)))
         logger.info(MAP_WRITTEN, path, calibration)
     else:
         _warn_of_earlier_map(path)
@@ -242,7 +242,7 @@ def _agreement(
     magnitude = _noise_model(image) == MAGNITUDE_NOISE
     scales = np.resize(image.intensity.scale, kept.shape[-1])
     count = len(sigmas)
-    channels = zip(apart(again, count), apart(kept, count), sigmas, strict=True)
+    channels = zip(split_channels(again, count), split_channels(kept, count), sigmas, strict=True)
     found = [
         agreement_of(mean, original, scales[channel::count], sigma, magnitude=magnitude)
         for channel, (mean, original, sigma) in enumerate(channels)

@@ -239,9 +239,9 @@ def _noise(values: Mapping[str, Any]) -> PhysicalParameters:
     return _parameters(NOISES, values)
 
 
-def _parameters(room: str, values: Mapping[str, Any]) -> PhysicalParameters:
+def _parameters(package: str, values: Mapping[str, Any]) -> PhysicalParameters:
     # JSON has no tuples, which the strict model requires.
-    parameters = plugins.load(room, values["name"]).Parameters
+    parameters = plugins.load(package, values["name"]).Parameters
     return parameters.model_validate({key: tuple(one) if isinstance(one, list) else one for key, one in values.items()})
 
 

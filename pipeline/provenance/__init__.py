@@ -1,1 +1,1 @@
-"""What made a result, and how to repeat it."""
+"""Provenance records, reproduction and RO-Crate export."""

@@ -1,1 +1,1 @@
-"""The pages that a reader opens: tables, pictures, curves and words, put together by the templates in reports/."""
+"""HTML report pages, their sections, tables and figures."""

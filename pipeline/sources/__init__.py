@@ -1,1 +1,1 @@
-"""Downloads from the package index, web servers and the local file system, with checksums."""
+"""Downloads from the package index, web servers, S3 and the local file system, with checksums."""

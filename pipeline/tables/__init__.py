@@ -1,1 +1,1 @@
-"""Columns of every CSV file that a run writes: one module a table, with its row type and its `Table`."""
+"""Columns of every CSV file that a run writes: one module per table, with its row type and its `Table`."""

@@ -11,7 +11,7 @@ from pipeline.tables.table import Column, Table
 
 @dataclass(frozen=True)
 class DiagnosisRow:
-    """The pictures of a split after one method."""
+    """Classification of the pictures of one split, restored by one method."""
 
     split: Split
     method: Method

@@ -1,1 +1,1 @@
-"""Fine-tuning: patches, losses, checkpoints, and the loop."""
+"""Training and fine-tuning of networks."""

@@ -67,7 +67,8 @@ class PerceptualDistance:
     def distance(self, estimate: Tensor, reference: Tensor) -> Tensor:
         """Return the sum over layers of weight * criterion(f(estimate), f(reference)), a scalar.
 
-        f denotes the features times `scale` times the calibration of the network. Gradients reach the estimate alone.
+        f denotes the features times `scale` times the calibration of the network. Gradients are propagated to
+        `estimate` only.
 
         Args:
             estimate: shape (batch, 1 or 3, y, x), intensities within [0, 1].
@@ -99,16 +100,17 @@ def layer_of(name: str, architecture: str) -> str:
         name: such as conv5_4.
         architecture: vgg16 or vgg19.
     """
-    block, place = _block_and_place(name)
+    block, place = _parse_layer(name)
     return f"conv{block}_{min(place, VGG16_CONVOLUTIONS[block - 1])}" if architecture == "vgg16" else name
 
 
 def calibration_of(name: str, architecture: str) -> float:
     """Return the factor of the features of a layer (such as conv5_4); 1 if the network is a VGG19."""
-    block, _ = _block_and_place(name)
+    block, _ = _parse_layer(name)
     return VGG16_CALIBRATION[block - 1] if architecture == "vgg16" else 1.0
 
 
-def _block_and_place(name: str) -> tuple[int, int]:
+def _parse_layer(name: str) -> tuple[int, int]:
+    """Return block and convolution of a layer such as conv5_4, counted from 1."""
     block, place = name.removeprefix("conv").split("_")
     return int(block), int(place)

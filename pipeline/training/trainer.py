@@ -34,7 +34,7 @@ from pipeline.training.loading import Sampler, batches
 from pipeline.training.loss_inputs import LossInputs
 from pipeline.training.patches import Patches
 from pipeline.training.perceptual import PerceptualDistance
-from pipeline.training.schedules import adversarial_weight_at, group_rate_at, rate_at
+from pipeline.training.schedules import adversarial_weight_at, group_learning_rate_factor, learning_rate_factor
 from pipeline.training.sentinel import Sentinel, Verdict
 
 logger = logging.getLogger(__name__)
@@ -255,7 +255,7 @@ class Trainer:
         The weights of the discriminator do not change before its own step, so that the logits serve both steps.
         """
         for group in self._optimizer.param_groups:
-            share = group_rate_at(self._step, group["name"], self._recipe)
+            share = group_learning_rate_factor(self._step, group["name"], self._recipe)
             group["lr"] = self._recipe.learning_rate * share
         self._optimizer.zero_grad(set_to_none=True)
         buffers = [buffer.clone() for buffer in self._generator.buffers()]
@@ -392,7 +392,7 @@ class Trainer:
         return self._step == self._recipe.steps or self._step % every == 0
 
     def _record(self, validated: Mapping[str, float]) -> None:
-        rate = self._recipe.learning_rate * rate_at(self._step - 1, self._recipe)
+        rate = self._recipe.learning_rate * learning_rate_factor(self._step - 1, self._recipe)
         row = {"step": self._step, "learning_rate": rate, **self._progress.means(), **validated}
         self._progress.history.append({**row, "seconds": self._progress.seconds})
         if validated and self._engine.is_global_zero:

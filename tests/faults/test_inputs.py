@@ -87,7 +87,7 @@ BROKEN: dict[str, tuple[str, Callable[[Path], Any], str]] = {
     "unknown suffix": ("x.xyz", lambda path: bytes_of(path, b"abc"), "format is unknown"),
     "infinity": ("x.nii.gz", lambda path: write_nifti(path, with_infinity()), "1 voxels are infinite"),
     "all one value": ("x.nii.gz", lambda path: write_nifti(path, np.full((9, 9, 9), 7, np.int16)), "every voxel is 7"),
-    "one row": ("x.nii.gz", lambda path: write_nifti(path, head()[:, 5:6, 5:6]), "holds no volume"),
+    "one row": ("x.nii.gz", lambda path: write_nifti(path, head()[:, 5:6, 5:6]), "is not an image"),
     "4-D": ("x.nii.gz", lambda path: write_nifti(path, np.stack([head()] * 3, -1)), "choose one with frame: 0 to 2"),
     "no voxels": ("x.nii", lambda path: write_nifti(path, np.zeros((0, 4, 4), np.int16)), "is empty"),
     "complex": ("x.nii.gz", lambda path: write_nifti(path, head().astype(np.complex64)), "complex64), not intensities"),

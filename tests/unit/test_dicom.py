@@ -287,7 +287,7 @@ def test_frame_chooses_one_of_the_images_at_each_position(key: str, tmp_path: Pa
             image = dicom.read(tmp_path / "in", Part(frame=frame))
         np.testing.assert_array_equal(stored_in(image), data[..., frame])
         assert f"frame {frame} is read" in caplog.text
-    with pytest.raises(UserError, match="no frame 3; it holds frames 0 to 2"):
+    with pytest.raises(UserError, match="frame 3 is out of range; valid: 0 to 2"):
         dicom.read(tmp_path / "in", Part(frame=3))
 
 

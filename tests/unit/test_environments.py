@@ -38,7 +38,7 @@ def modules_of(stage: str) -> set[Path]:
             seen.add(path)
             # The configuration names plug-ins without importing them.
             found = _dependencies(path)
-            rooms = {
+            plug_ins = {
                 "backends",
                 "formats",
                 "baselines",
@@ -51,7 +51,7 @@ def modules_of(stage: str) -> set[Path]:
                 "generators",
             }
             named = WITHOUT_EFFECT in path.parents and path not in HASHED
-            waiting.extend(file for file in found if not (named and file.parent.name in rooms))
+            waiting.extend(file for file in found if not (named and file.parent.name in plug_ins))
     return seen
 
 

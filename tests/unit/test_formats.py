@@ -709,8 +709,8 @@ def test_files_that_are_not_packed_with_pictures_are_named(tmp_path: Path, caplo
     ("case", "part", "words"),
     [
         (Case("nifti", "a.nii", ("int16", "RAS", 1, "<", 3)), Part(), "holds 3 frames; choose one with frame: 0 to 2"),
-        (Case("nifti", "a.nii", ("int16", "RAS", 1, "<", 3)), Part(frame=3), "no frame 3; it holds frames 0 to 2"),
-        (Case("nifti", "a.nii", ("int16", "RAS")), Part(frame=1), "no frame 1; it holds one frame"),
+        (Case("nifti", "a.nii", ("int16", "RAS", 1, "<", 3)), Part(frame=3), "frame 3 is out of range; valid: 0 to 2"),
+        (Case("nifti", "a.nii", ("int16", "RAS")), Part(frame=1), "frame 1 is out of range; valid: 0"),
         (Case("nifti", "a.nii", ("int16", "RAS")), Part(channel=0), "NIfTI has no channel"),
         (Case("mgh", "a.mgz", ("int16", "RAS", 2)), Part(), "holds 2 frames"),
         (Case("dicom", "series", ("int16", "axial")), Part(channel=0), "DICOM has no channel"),

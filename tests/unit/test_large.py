@@ -437,7 +437,9 @@ def test_mistakes_are_reported_before_any_work_is_done(tmp_path, network):
         "a folder of this name": lambda: restored(network, source, tmp_path / "folder.tiff"),
         "is no zarr": lambda: restored(network, store, tmp_path / "data.zarr"),
         "there is no channel 2": lambda: restored(network, source, tmp_path / "out.tiff", part=Part(channel=2)),
-        "no frame 1": lambda: restored(network, source, tmp_path / "out.tiff", part=Part(frame=1)),
+        "frame 1 is out of range; valid: 0": lambda: restored(
+            network, source, tmp_path / "out.tiff", part=Part(frame=1)
+        ),
         "enlarges columns alone": lambda: restored(tiny_generator(along="columns"), source, tmp_path / "out.tiff"),
     }
     before = contents(tmp_path)

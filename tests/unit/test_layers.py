@@ -1,4 +1,4 @@
-"""The rooms of the package import downwards: design.md, section 2."""
+"""Test that packages import only packages of the same or an earlier layer, without cycles: see CONTRIBUTING.md."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ from pipeline.code_version import PACKAGE_FOLDER
 
 LAYERS = (
     {"tables", "config"},
-    {"image", "physics", "sources", "formats"},
+    {"image"},
+    {"physics", "sources", "formats"},
     {"baselines", "models", "metrics", "statistics"},
     {"training", "inference"},
     {"fidelity", "provenance"},
     {"reporting"},
 )
-"""Each room imports from its own layer and those before it."""
+"""Each package imports only packages of its own layer and of those before it."""
 PROGRAMS = {"commands", "steps"}
-"""Import any room; nothing imports them."""
+"""Import any package; nothing imports them."""
 TOP = {"code_version", "console", "errors", "files", "plugins"}
-"""Modules at the top of the package, shared by all rooms."""
+"""Modules at the top of the package, shared by all packages."""
 
 UPWARD: set[tuple[str, str]] = set()
-"""Modules that still import from a later layer, with the room; to be emptied."""
+"""Modules that still import from a later layer, with the package; to be emptied."""
 
 
 def imports() -> Iterator[tuple[str, str]]:
-    """Yield every module below a room with the room, or module at the top, that it imports."""
+    """Yield each module with the package, or module at the top, that it imports, for every import."""
     for path in sorted(PACKAGE_FOLDER.rglob("*.py")):
         module = path.relative_to(PACKAGE_FOLDER).with_suffix("").as_posix()
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -43,22 +44,22 @@ def imports() -> Iterator[tuple[str, str]]:
                     yield module, parts[1]
 
 
-def layer(room: str) -> int:
-    return next(number for number, rooms in enumerate(LAYERS) if room in rooms)
+def layer(package: str) -> int:
+    return next(number for number, packages in enumerate(LAYERS) if package in packages)
 
 
-def rooms_only() -> Iterator[tuple[str, str, str]]:
-    """Yield module, its room and the imported room, of all imports between different rooms."""
+def between_packages() -> Iterator[tuple[str, str, str]]:
+    """Yield module, its package and the imported package, of all imports between different packages."""
     known = set().union(*LAYERS)
     for module, imported in imports():
-        room = Path(module).parts[0]
-        if room in known and imported in known and imported != room:
-            yield module, room, imported
+        package = Path(module).parts[0]
+        if package in known and imported in known and imported != package:
+            yield module, package, imported
 
 
-def test_every_room_has_a_layer():
-    rooms = {path.parent.name for path in PACKAGE_FOLDER.glob("*/__init__.py")}
-    assert rooms == set().union(*LAYERS) | PROGRAMS
+def test_every_package_has_a_layer():
+    packages = {path.parent.name for path in PACKAGE_FOLDER.glob("*/__init__.py")}
+    assert packages == set().union(*LAYERS) | PROGRAMS
     modules = {path.stem for path in PACKAGE_FOLDER.glob("*.py")} - {"__init__", "__main__"}
     assert modules == TOP
 
@@ -69,7 +70,7 @@ def test_nothing_imports_a_command_or_a_step():
 
 
 def test_a_command_or_step_imports_none_of_its_kind():
-    """But for what they share, in modules whose names begin with an underscore."""
+    """Except for shared modules, whose names begin with an underscore."""
     for folder in PROGRAMS:
         for path in (PACKAGE_FOLDER / folder).glob("[a-z]*.py"):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -77,12 +78,13 @@ def test_a_command_or_step_imports_none_of_its_kind():
                     assert node.module.split(".")[-1].startswith("_"), path
 
 
-def test_rooms_import_downwards():
-    assert {(module, imported) for module, room, imported in rooms_only() if layer(imported) > layer(room)} == UPWARD
+def test_packages_import_downwards():
+    upward = {(module, imported) for module, one, imported in between_packages() if layer(imported) > layer(one)}
+    assert upward == UPWARD
 
 
-def test_rooms_of_one_layer_form_no_circle():
-    edges = {(room, imported) for _, room, imported in rooms_only() if layer(room) == layer(imported)}
-    for rooms in LAYERS:
-        order = TopologicalSorter({room: {end for start, end in edges if start == room} for room in rooms})
-        order.prepare()  # raises CycleError, which names the rooms
+def test_packages_of_one_layer_form_no_cycle():
+    edges = {(package, imported) for _, package, imported in between_packages() if layer(package) == layer(imported)}
+    for packages in LAYERS:
+        order = TopologicalSorter({package: {end for start, end in edges if start == package} for package in packages})
+        order.prepare()  # raises CycleError, which names the packages

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pipeline import plugins
-from pipeline.config.mismatch import degradations, single_minded
+from pipeline.config.mismatch import degradations, without_noise_map
 from pipeline.config.recipe import Recipe
 from pipeline.config.sections import Degrade
 from pipeline.fidelity.mismatch import BEST_BASELINE, measure
@@ -66,7 +66,7 @@ def test_degradations_of_the_configuration_take_their_place():
 
 
 def test_a_network_of_the_matrix_knows_one_noise_level():
-    recipe = single_minded(Recipe(steps=7))
+    recipe = without_noise_map(Recipe(steps=7))
     assert (recipe.noise_sigma_range, recipe.noise_map, recipe.steps) == (None, False, 7)
 
 

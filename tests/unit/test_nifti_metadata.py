@@ -254,7 +254,7 @@ def test_a_slice_without_a_thickness_is_read_and_a_row_is_not(tmp_path: Path) ->
     flat = numbers((6, 7, 1), "int16")
     source = file_of(tmp_path / "a.nii", data=flat, pixdim=[1, 1, 1, 0, 0, 0, 0, 0], sform_code=0, qform_code=1)
     assert nifti.read(source).spacing == pytest.approx((1, 1, 1))
-    with pytest.raises(UserError, match=r"holds no volume or slice, its shape is \(6, 1, 1\)"):
+    with pytest.raises(UserError, match=r"fewer than two spatial axes have more than one voxel \(shape \(6, 1, 1\)\)"):
         nifti.read(file_of(tmp_path / "b.nii", data=flat[:, :1]))
 
 

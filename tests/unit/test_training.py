@@ -20,7 +20,12 @@ from pipeline.training.checkpoint import CheckpointFolder
 from pipeline.training.contrast import GAMMA_RANGE, SCALE_RANGE, draw_curve
 from pipeline.training.patches import Patches, PatchSampler, TrainingVolume
 from pipeline.training.record import NOISE_LEVELS, consistency_weights
-from pipeline.training.schedules import FINAL_RATE, adversarial_weight_at, group_rate_at, rate_at
+from pipeline.training.schedules import (
+    FINAL_RATE,
+    adversarial_weight_at,
+    group_learning_rate_factor,
+    learning_rate_factor,
+)
 from pipeline.training.setup import check_batch, plane_factors, starting_generator
 from pipeline.training.trainer import Trainer
 from pipeline.training.validation import validate
@@ -156,7 +161,7 @@ def test_contrast_augmentation_applies_to_the_given_fraction_of_patches(share, l
 
 def test_the_learning_rate_has_warmup_and_cosine_decay():
     recipe = tiny_recipe(steps=110, warmup_steps=10)
-    rates = [rate_at(step, recipe) for step in range(111)]
+    rates = [learning_rate_factor(step, recipe) for step in range(111)]
     assert rates[0] == pytest.approx(0.1)
     assert max(rates) == pytest.approx(1.0)
     assert rates[60] == pytest.approx((1 + FINAL_RATE) / 2)
@@ -165,11 +170,11 @@ def test_the_learning_rate_has_warmup_and_cosine_decay():
 
 def test_the_trunk_is_unfrozen_later_with_a_lower_rate():
     recipe = tiny_recipe(steps=20, unfreeze={"trunk_from": 0.25, "trunk_rate": 0.5})
-    assert [group_rate_at(step, "trunk", recipe) for step in range(5)] == [0.0] * 5
+    assert [group_learning_rate_factor(step, "trunk", recipe) for step in range(5)] == [0.0] * 5
     for step in range(20):
-        assert group_rate_at(step, "upsampler", recipe) == rate_at(step, recipe)
+        assert group_learning_rate_factor(step, "upsampler", recipe) == learning_rate_factor(step, recipe)
     for step in range(5, 20):
-        assert group_rate_at(step, "trunk", recipe) == 0.5 * rate_at(step, recipe) > 0
+        assert group_learning_rate_factor(step, "trunk", recipe) == 0.5 * learning_rate_factor(step, recipe) > 0
 
 
 def test_the_adversarial_weight_rises_along_a_ramp():
@@ -251,7 +256,7 @@ def test_frozen_layers_do_not_change_until_they_are_unfrozen(tmp_path):
     assert moved == {"upsampler": [True] * 8, "trunk": [False] * 4 + [True] * 4}
     rates = {group["name"]: group["lr"] for group in trainer._optimizer.param_groups}
     assert rates["trunk"] == pytest.approx(rates["upsampler"] / 2)
-    assert rates["upsampler"] == pytest.approx(1e-3 * rate_at(7, recipe))
+    assert rates["upsampler"] == pytest.approx(1e-3 * learning_rate_factor(7, recipe))
 
 
 def test_a_recipe_without_discriminator_trains_and_records_history(tmp_path):
@@ -261,7 +266,7 @@ def test_a_recipe_without_discriminator_trains_and_records_history(tmp_path):
     assert [row["step"] for row in trainer.history] == [2, 4, 6, 7, 8, 10, 12, 14]
     for row in trainer.history:
         assert row["loss"] == pytest.approx(0.5 * row["loss_l1"] + 2 * row["loss_mse"], rel=1e-5)
-        assert row["learning_rate"] == pytest.approx(3e-3 * rate_at(int(row["step"]) - 1, recipe))
+        assert row["learning_rate"] == pytest.approx(3e-3 * learning_rate_factor(int(row["step"]) - 1, recipe))
         assert ("val_psnr" in row) == (row["step"] % 7 == 0)
     assert trainer.history[-1]["val_psnr"] > trainer.history[3]["val_psnr"]
     assert sorted(trainer.samples) == [0, 7, 14]

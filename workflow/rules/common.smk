@@ -19,7 +19,7 @@ from pipeline.code_version import code_version, files_version
 from pipeline.config.families import format_of_volume, result_suffix
 from pipeline.config.known import known_sources
 from pipeline.config.load import as_json, check_files, read_run
-from pipeline.config.mismatch import degradations, single_minded
+from pipeline.config.mismatch import degradations, without_noise_map
 from pipeline.config.preflight import check_queue, check_writable
 from pipeline.config.recipe import SCRATCH
 from pipeline.config.run import NOT_TESTED

@@ -58,7 +58,7 @@ use rule train as train_otherwise with:
         folder=subpath(output.generator, parent=True),
         checkpoints=f"{RESULTS}/checkpoints/mismatch-{{degradation}}",
         settings=TRAIN_SETTINGS,
-        recipe=single_minded(RUN.recipe("rrdb_l1")).model_dump_json(),
+        recipe=without_noise_map(RUN.recipe("rrdb_l1")).model_dump_json(),
         source=SOURCES[WEIGHTS].model_dump_json(),
         seed=RUN.seed,
         code=code_version("pipeline.steps.train"),

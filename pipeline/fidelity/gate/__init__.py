@@ -1,1 +1,1 @@
-"""The consistency gate: whether restored volumes, degraded again, agree with the LR input within its noise."""
+"""Consistency gate: whether restored volumes, degraded again, agree with the LR input within its noise."""

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 OVERSAMPLING = 16
 """Sampling points along each side of a voxel, from which its covered fraction is computed."""
 
-Shape = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.bool_]]
-"""Maps coordinates along and across the direction of a shape, in voxels, to whether they lie inside."""
+Indicator = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.bool_]]
+"""Indicator function of a shape: whether coordinates along and across its direction, in voxels, lie inside."""
 
 
 class Structure(NamedTuple):
@@ -20,7 +20,8 @@ class Structure(NamedTuple):
 
     Attributes:
         signal: fraction of each voxel that the signal covers, 0 to 1.
-        carrier: the same for what is present with and without the signal, such as the shaft of a spine; often zero.
+        carrier: covered fraction of the part present with and without the signal, such as the shaft of a spine; often
+            zero.
         template: template of an observer that knows kind, size and direction.
     """
 
@@ -29,7 +30,7 @@ class Structure(NamedTuple):
     template: NDArray[np.float64]
 
 
-def rasterise(shape: Shape, direction: float, radius: int) -> NDArray[np.float64]:
+def rasterise(shape: Indicator, direction: float, radius: int) -> NDArray[np.float64]:
     """Return the fraction of each voxel that a shape covers: partial volumes, as in a measured voxel.
 
     Args:
@@ -48,11 +49,11 @@ def rasterise(shape: Shape, direction: float, radius: int) -> NDArray[np.float64
     return shape(along, across).reshape(size, OVERSAMPLING, size, OVERSAMPLING).mean(axis=(1, 3))
 
 
-def disk(diameter: float, offset: float = 0.0) -> Shape:
+def disk(diameter: float, offset: float = 0.0) -> Indicator:
     """Return a disk with a diameter in voxels, its centre offset across the direction."""
     return lambda along, across: along**2 + (across - offset) ** 2 <= (diameter / 2) ** 2
 
 
-def bar(length: float, width: float) -> Shape:
+def bar(length: float, width: float) -> Indicator:
     """Return a bar with a length and a width in voxels."""
     return lambda along, across: (np.abs(along) <= length / 2) & (np.abs(across) <= width / 2)

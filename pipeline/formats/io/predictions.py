@@ -59,7 +59,7 @@ def check_output(path: Path, image: Image) -> None:
     """Check that an image can be written under a name.
 
     Raises:
-        UserError: the name belongs to another format than the image came in.
+        UserError: the name belongs to another format than that of the image's source.
     """
     name = image.header.format
     known = written_suffixes(name)

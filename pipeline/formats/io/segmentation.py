@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pipeline.errors import UserError
 from pipeline.formats import Part, format_of
 from pipeline.image.alignment import check_same_grid
-from pipeline.image.channels import apart, together
+from pipeline.image.channels import interleave_channels, split_channels
 from pipeline.image.image import Image
 
 MAX_LABELS = 1000
@@ -34,7 +34,7 @@ def read_segmentation(path: Path, image: Image, name: str) -> NDArray[np.int32]:
         UserError: the file cannot be read, does not lie on the grid of the image, or holds something else than labels.
     """
     read = format_of(path).read(path, Part())
-    channels = apart(image.data, image.stack.channel_count)
+    channels = split_channels(image.data, image.stack.channel_count)
     check_same_grid(path, read, image.with_data(channels[0]), name, "segmentation")
     values = np.nan_to_num(read.data, nan=0.0)
     labels = np.rint(values)
@@ -45,4 +45,4 @@ def read_segmentation(path: Path, image: Image, name: str) -> NDArray[np.int32]:
     count = len(np.unique(labels))
     if count > MAX_LABELS:
         raise UserError(f"{path}: holds {count} different values, too many for a segmentation. Is it an image?")
-    return together([labels.astype(np.int32)] * len(channels))
+    return interleave_channels([labels.astype(np.int32)] * len(channels))

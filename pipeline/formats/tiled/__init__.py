@@ -232,7 +232,7 @@ def open_tiled(path: Path, series: str | None = None) -> AbstractContextManager[
     """Open an image as a context manager.
 
     Args:
-        path: file or folder of one of the formats of this room.
+        path: file or folder in one of the formats of this package.
         series: which of several images in it.
 
     Raises:

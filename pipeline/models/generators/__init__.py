@@ -1,6 +1,8 @@
-"""Generators, one architecture a module: `build(shape) -> nn.Module` and `upsampler_of(network) -> list[nn.Module]`.
+"""Generators, one module per architecture.
 
-The module maps images of any size from (batch, shape.in_channels, y, x) to (batch, shape.channels, factor y, factor x).
+Each defines `build(shape) -> nn.Module` and `upsampler_of(network) -> list[nn.Module]`. The network maps images of any
+size from (batch, shape.in_channels, y, x) to (batch, shape.channels, factor y, factor x).
+
 Its first and last convolution are named `conv_first` and `conv_last` and are not followed by an activation, so that
 channels can be folded or added by changing these two alone. The blocks of its trunk are a `Sequential` named `body`,
 and use no random numbers.

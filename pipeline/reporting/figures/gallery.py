@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.image.channels import COLOURS, with_its_colours
+from pipeline.image.channels import COLOURS, colour_slices
 from pipeline.image.image import Image
 from pipeline.image.slices import evenly_spaced
 from pipeline.physics.low_resolution import LowResolutionImage
@@ -121,7 +121,7 @@ def with_colours(slices: NDArray, index: int, colours: int) -> NDArray:
     """
     if colours == 1:
         return slices[index].copy()
-    return np.stack([slices[one] for one in with_its_colours(index, colours)], axis=-1)
+    return np.stack([slices[one] for one in colour_slices(index, colours)], axis=-1)
 
 
 def grey(displayed: NDArray[np.floating]) -> NDArray[np.floating]:

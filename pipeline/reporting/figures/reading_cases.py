@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pipeline.config.sections import REFERENCE
 from pipeline.fidelity.reading.study import Picture
 from pipeline.formats.io.predictions import read_prediction
-from pipeline.image.channels import with_its_colours
+from pipeline.image.channels import colour_slices
 from pipeline.image.image import Image
 from pipeline.image.slices import evenly_spaced
 from pipeline.reporting.figures.gallery import WHITE_PERCENTILE, grey
@@ -99,7 +99,7 @@ def draw_cases(
 
 def _drawn(volume: NDArray, axis: int, index: int, colours: int) -> NDArray:
     """Draw a slice, shape (rows, columns), or (rows, columns, 3) for a colour picture."""
-    each = [display_slice(volume, axis, one) for one in with_its_colours(index, colours)]
+    each = [display_slice(volume, axis, one) for one in colour_slices(index, colours)]
     return each[0] if colours == 1 else np.stack(each, axis=-1)
 
 

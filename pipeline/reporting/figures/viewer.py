@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.image.channels import with_its_colours
+from pipeline.image.channels import colour_slices
 from pipeline.image.image import PLANE_AXIS, Image
 from pipeline.image.stack import PLANE as PICTURE
 from pipeline.reporting.figures.slices import PLANE_EDGES, Box, bounding_box, colours, data_uri, display_slice, red_of
@@ -136,7 +136,7 @@ def choose_crop(reference: Image, order: Sequence[int] | None, detail: Box) -> C
     box = limit(bounding_box([drawn]), detail)
     top = HEADROOM * float(np.percentile(np.asarray(reference.data)[mask], 99.9))
     colours = reference.stack.colours
-    whole = tuple(index for one in slices for index in with_its_colours(one, colours))
+    whole = tuple(index for one in slices for index in colour_slices(one, colours))
     crop = Crop(axis, tuple(dict.fromkeys(whole)), box, top, ranked=order is not None, colours=colours)
     return crop.fewer(max(1, min(len(crop.pictures), MAX_VOXELS // (colours * box.shape[0] * box.shape[1]))))
 

@@ -1,1 +1,1 @@
-"""The report pages: one module a page, which lists its sections."""
+"""Report pages: one module per page, which lists its sections."""

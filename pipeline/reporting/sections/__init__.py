@@ -1,1 +1,1 @@
-"""The sections of the report pages, found by their names: see `pipeline.reporting.section`."""
+"""Sections of the report pages, found by name: see `pipeline.reporting.section`."""

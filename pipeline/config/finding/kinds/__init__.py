@@ -1,4 +1,4 @@
-"""Kinds of data sets. Each module is named as its `kind` and offers `find(dataset, place, sources)`.
+"""Kinds of data sets, one module each, named after its `kind`. Each defines `find(dataset, place, sources)`.
 
 `place` is the data set's place in the configuration, such as datasets[0], with which mistakes begin; `sources` are all
 sources that the configuration knows by name.
