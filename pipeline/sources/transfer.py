@@ -117,8 +117,8 @@ class _Transfer:
         missing, free = (total or 0) - first, shutil.disk_usage(self.partial.parent).free
         if missing > free:
             raise UserError(
-                f"{public_url(self.address)}: {missing} bytes needed, but only {free} free in {self.partial.parent}. Free "
-                "disk space, or use another folder."
+                f"{public_url(self.address)}: {missing} bytes needed, but only {free} free in {self.partial.parent}. "
+                "Free disk space, or use another folder."
             )
 
     def _pieces(self, response: requests.Response, first: int) -> Iterator[bytes]:

@@ -67,6 +67,10 @@ def test_a_stage_on_a_full_disk_says_so_keeps_what_is_there_and_completes_later(
     for command in clean.commands:
         filler = fill(small_disk)
         failed = server.run(folder, command)
+        if command.stage == "publish" and failed.status == 0:  # links need no room
+            filler.unlink()
+            before = finished_files(folder)
+            continue
         assert NO_ROOM in failed.message, (command.stage, failed.output)
         assert "room on the disk" in failed.message, (command.stage, failed.output)
         filler.unlink()

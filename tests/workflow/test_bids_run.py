@@ -72,9 +72,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def needed() -> list[str]:
-    """The files of the data set of derivatives."""
-    files = [f"{name}{extension}" for name in (*DERIVATIVES, ERROR_MAP) for extension in (".nii.gz", ".json")]
-    return [f"results/heads/bids/{name}" for name in ("dataset_description.json", *files)]
+    """The data set of derivatives."""
+    return ["results/heads/bids"]
 
 
 def test_another_program_reads_the_derivatives(finished: Path) -> None:
@@ -82,7 +81,8 @@ def test_another_program_reads_the_derivatives(finished: Path) -> None:
     found = layout.get(suffix="T1w", desc="brainsr", extension=".nii.gz", return_type="filename")
     assert sorted(Path(path).name for path in found) == [f"{Path(name).name}.nii.gz" for name in DERIVATIVES]
     found = layout.get(suffix="T1w", desc="uncertainty", extension=".nii.gz", return_type="filename")
-    assert sorted(Path(path).name for path in found) == [f"{Path(ERROR_MAP).name}.nii.gz"]
+    expected = [f"{Path(name).name}.nii.gz".replace("desc-brainsr", "desc-uncertainty") for name in DERIVATIVES]
+    assert sorted(Path(path).name for path in found) == expected
     assert sorted(layout.get_subjects()) == ["02", "03"]
     assert sorted(layout.get_sessions()) == ["a", "b"]
 
@@ -127,7 +127,7 @@ def test_the_records_of_the_download_name_the_data_set(finished: Path) -> None:
 
 
 def test_all_of_it_is_planned_and_a_second_run_does_nothing(finished: Path) -> None:
-    planned = jobs(snakemake(finished, "--configfile", finished / "heads.yaml", "--dry-run"))
+    planned = jobs(snakemake(finished, "--configfile", finished / "heads.yaml", "--dry-run", "--forceall"))
     assert (planned["derivatives"], planned["report_volumes"]) == (1, 2)
     result = snakemake(finished, *needed(), "--configfile", finished / "heads.yaml", "--dry-run")
     assert "Nothing to be done" in result.stdout + result.stderr

@@ -127,4 +127,4 @@ def test_the_error_map_has_the_deliverables_form(finished: Path) -> None:
 
 def test_the_page_names_the_channels(finished: Path) -> None:
     page = (finished / RUN / "reports/slide-test.html").read_text()
-    assert "green" in page and "Each channel is restored as slices of its own" in page
+    assert "green" in page and "Each channel is restored as separate slices" in page

@@ -19,7 +19,8 @@ from tests.helpers import synthetic_head
 from tests.image_files import png, write_ome, write_series
 from tests.workflow.project import jobs, snakemake
 
-DELIVERED = ("results/families/sr/scan.dicom.zip", "results/families/sr/field.ome.tiff")
+RESTORED = ("--until", "interpolate")
+"""Restores the volumes with the baselines, which needs no training."""
 SHAPE = (48, 44, 4)
 
 
@@ -58,13 +59,19 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     network = Generator(Shape(blocks=1, features=8, growth=4, channels=3)).network
     save_file(network.state_dict(), folder / "small.safetensors")
     (folder / "families.yaml").write_text(yaml.safe_dump(configuration()))
-    result = snakemake(folder, *DELIVERED, "--configfile", folder / "families.yaml")
+    result = snakemake(folder, *RESTORED, "--configfile", folder / "families.yaml")
     assert result.returncode == 0, result.stderr
     return folder
 
 
+def restored_file(folder: Path, name: str) -> Path:
+    """Return the result of the delivered method for a volume."""
+    (found,) = folder.glob(f"results/families/restored/*/bicubic/{name}")
+    return found
+
+
 def test_a_dicom_series_comes_back_as_one(finished: Path) -> None:
-    with zipfile.ZipFile(finished / DELIVERED[0]) as archive:
+    with zipfile.ZipFile(restored_file(finished, "scan.dicom.zip")) as archive:
         names = archive.namelist()
         slices = [pydicom.dcmread(archive.open(name)) for name in names]  # pyright: ignore[reportArgumentType]
     assert len(slices) == SHAPE[2] and slices[0].SeriesDescription == "T1 MPRAGE BrainSR"
@@ -77,7 +84,7 @@ def test_a_dicom_series_comes_back_as_one(finished: Path) -> None:
 
 
 def test_a_micrograph_comes_back_with_its_pixel_size_and_channel(finished: Path) -> None:
-    with tifffile.TiffFile(finished / DELIVERED[1]) as file:
+    with tifffile.TiffFile(restored_file(finished, "field.ome.tiff")) as file:
         text = str(file.ome_metadata)
         restored = file.asarray()
     assert 'PhysicalSizeX="0.25"' in text and 'Name="GFP"' in text
@@ -87,13 +94,13 @@ def test_a_micrograph_comes_back_with_its_pixel_size_and_channel(finished: Path)
 
 
 def test_a_second_run_does_nothing_and_a_new_slice_is_noticed(finished: Path) -> None:
-    asked = (*DELIVERED, "--dry-run", "--configfile", finished / "families.yaml")
-    assert "Nothing to be done" in "".join([(result := snakemake(finished, *asked)).stdout, result.stderr])
+    asked = (*RESTORED, "--dry-run", "--configfile", finished / "families.yaml")
+    assert jobs(snakemake(finished, *asked)) == {}
     (finished / "my scan/deep/new").write_bytes((finished / "my scan/deep/IM0000").read_bytes())
-    assert {"download", "extract", "interpolate", "publish"} <= set(jobs(snakemake(finished, *asked)))
+    assert {"download", "extract", "interpolate"} <= set(jobs(snakemake(finished, *asked)))
 
 
 def test_everything_of_a_run_is_planned(finished: Path) -> None:
     result = snakemake(finished, "--configfile", finished / "families.yaml", "--dry-run", "--forceall")
     assert result.returncode == 0, result.stderr
-    assert jobs(result)["deliver"] == 2
+    assert jobs(result)["publish"] >= 1
