@@ -130,7 +130,7 @@ def _trainer(folder: Path) -> int:
     for place in Path("/proc").glob("[0-9]*"):
         try:
             words = (place / "cmdline").read_bytes().split(b"\0")
-            if words[1:4] == [b"-m", b"pipeline", b"train"] and (place / "cwd").resolve() == folder:
+            if words[1:4] == [b"-m", b"pipeline.steps", b"train"] and (place / "cwd").resolve() == folder:
                 return int(place.name)
         except OSError:
             continue

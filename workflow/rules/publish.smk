@@ -2,6 +2,11 @@
 # output of a rule is the list of its files.
 
 
+# `use rule` does not inherit localrule.
+localrules:
+    publish_pages,
+
+
 rule publish:
     input:
         delivered=expand(RESTORED, method=DELIVERED, allow_missing=True),
