@@ -65,6 +65,47 @@ def source_file(name):
     return f"resources/{name}/{SOURCES[name].file_name}"
 
 
+def local_file(wildcards):
+    """Return the local file of a source as an input, so that Snakemake detects changes.
+
+    A folder of pictures is tracked through its folders: they change when a picture is added, removed or replaced. If a
+    file is missing and not cached, the run stops with a list of all missing files.
+    """
+    source = SOURCES[wildcards.source]
+    if source.kind != "local":
+        return []
+    path = Path(source.path)
+    if not path.exists():
+        checked(check_files, RUN)
+    return (
+        [str(folder) for folder in folders_of(path)] if path.is_dir() else source.path
+    )
+
+
+def pairs(split, kind):
+    """Return the references (hr) or low-resolution images (lr) of training or validation."""
+    if not RUN.is_self_supervised:
+        return expand({"hr": EXTRACTED, "lr": DEGRADED}[kind], volume=RUN.ids(split))
+    roles = [role for role in ROLES if role.startswith(split)]
+    return expand(PAIRS, volume=RUN.ids("train", *TEST_SPLITS), role=roles, kind=kind)
+
+
+def tested(wildcards):
+    """Return the extracted test volumes, or stop if there are none."""
+    if not RUN.is_tested:
+        raise WorkflowError(f"this target requires test volumes; {NOT_TESTED}")
+    return expand(EXTRACTED, volume=RUN.ids(*TEST_SPLITS))
+
+
+def stored_results(wildcards):
+    """Return the results in S3, or stop if the configuration has no location for them."""
+    if RUN.store is None:
+        raise WorkflowError(
+            "store: set this key to the location of the results in S3, such as s3://bucket/project"
+        )
+    return [storage.s3(f"{RUN.store}/{RUN.run}/{file}") for file in STORED]
+
+
 if workflow.storage_settings.default_storage_provider is not None:
     raise WorkflowError(
         "--default-storage-provider is not supported: checkpoints, benchmarks and the RO-Crate require a local file "

@@ -1,20 +1,3 @@
-def local_file(wildcards):
-    """Return the local file of a source as an input, so that Snakemake detects changes.
-
-    A folder of pictures is tracked through its folders: they change when a picture is added, removed or replaced. If a
-    file is missing and not cached, the run stops with a list of all missing files.
-    """
-    source = SOURCES[wildcards.source]
-    if source.kind != "local":
-        return []
-    path = Path(source.path)
-    if not path.exists():
-        checked(check_files, RUN)
-    return (
-        [str(folder) for folder in folders_of(path)] if path.is_dir() else source.path
-    )
-
-
 rule download:
     input:
         local=local_file,

@@ -10,13 +10,6 @@ wildcard_constraints:
     degradation="|".join(DEGRADATIONS),
 
 
-def tested(wildcards):
-    """Return the extracted test volumes, or stop if there are none."""
-    if not RUN.is_tested:
-        raise WorkflowError(f"this target requires test volumes; {NOT_TESTED}")
-    return expand(EXTRACTED, volume=RUN.ids(*TEST_SPLITS))
-
-
 use rule degrade as degrade_otherwise with:
     output:
         volume=DEGRADED_OTHERWISE,

@@ -41,15 +41,6 @@ if DERIVATIVES:
     STORED["bids/dataset_description.json"] = f"{RESULTS}/bids"
 
 
-def stored_results(wildcards):
-    """Return the results in S3, or stop if the configuration has no location for them."""
-    if RUN.store is None:
-        raise WorkflowError(
-            "store: set this key to the location of the results in S3, such as s3://bucket/project"
-        )
-    return [storage.s3(f"{RUN.store}/{RUN.run}/{file}") for file in STORED]
-
-
 rule store:
     input:
         stored_results,

@@ -11,14 +11,6 @@ ROLES = ["train-columns", "train-rows", "val"]
 PAIRS = f"{RESULTS}/self_supervised/{{volume}}/{{role}}.{{kind}}.safetensors"
 
 
-def pairs(split, kind):
-    """Return the references (hr) or low-resolution images (lr) of training or validation."""
-    if not RUN.is_self_supervised:
-        return expand({"hr": EXTRACTED, "lr": DEGRADED}[kind], volume=RUN.ids(split))
-    roles = [role for role in ROLES if role.startswith(split)]
-    return expand(PAIRS, volume=RUN.ids("train", *TEST_SPLITS), role=roles, kind=kind)
-
-
 rule tune:
     input:
         hr=expand(EXTRACTED, volume=RUN.ids("val")),
