@@ -102,7 +102,7 @@ class ClusterRun:
 
     def comparable(self) -> dict[str, str]:
         """Return hashes of weights, voxels and tables; of the history without its clock."""
-        compared = ("models/", "predictions/", "sr/", "metrics/", "uncertainty/")
+        compared = ("models/", "predictions/", "sr/", "published/", "metrics/", "uncertainty/")
         hashes = {name: digest for name, digest in contents(self.results).items() if name.startswith(compared)}
         history = pd.read_csv(self.folder / TRAINED / "history.csv").drop(columns="seconds")
         return {**hashes, "models/rrdb_l1/history.csv": history.to_csv()}
