@@ -75,7 +75,7 @@ def publish_folder(folder: Path, target: Path) -> None:
 
 
 def cannot_write(target: Path, error: OSError) -> UserError:
-    """Return what to tell the user where writing `target` failed: why, and what to do."""
+    """Return the error for a failed write of `target`, with its reason and solution."""
     advice = "Make room on the disk." if error.errno in DISK_ERRORS else "Is its folder writable?"
     return UserError(f"cannot write {target}: {error.strerror}. {advice}")
 

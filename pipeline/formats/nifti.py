@@ -60,7 +60,7 @@ MAX_DISAGREEMENT = 0.1
 SAME_GRID = 1e-9
 """Maximum difference of two affines of the same grid due to rounding, in voxels."""
 PLAUSIBLE_MM = (1.0, 1000.0)
-"""Plausible extent of the longest side; outside, the unit of length is in doubt."""
+"""Plausible range of the longest side; other values suggest a wrong unit of length."""
 
 logger = logging.getLogger(__name__)
 

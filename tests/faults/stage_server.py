@@ -72,7 +72,7 @@ class Tripwire:
 
 
 def run_stage(order: Mapping[str, Any], outputs: list[int]) -> int:
-    """Run a stage in this process; return its exit status, after how many changes it ended stands in a file."""
+    """Run a step in this process and return its exit status; the number of its changes is written to a file."""
     import torch
 
     os.chdir(order["folder"])

@@ -43,7 +43,7 @@ def make_tiny(folder: Path) -> Path:
 
 
 def comparable(folder: Path) -> dict[str, str]:
-    """Return hashes of everything that a run leaves, the clock of the history and what else tells the time aside."""
+    """Return hashes of all results of a run, except for recorded times."""
     made = {f"{top}/{name}": text for top in ("resources", "results") for name, text in contents(folder / top).items()}
     found = {name: digest for name, digest in made.items() if not TIMES & set(Path(name).parts)}
     for name in found:

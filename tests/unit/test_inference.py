@@ -38,7 +38,7 @@ class Enlarger(nn.Module):
         self.convolution = nn.Conv2d(1, 1, 3, padding=1)
 
     def forward(self, image, sigma):
-        """Add the noise that it is told, so that tests see whether it was told."""
+        """Add the given noise level, so that tests can check it."""
         return (
             functional.interpolate(self.convolution(image), scale_factor=4, mode="nearest") + sigma[:, None, None, None]
         )

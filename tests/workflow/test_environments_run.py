@@ -102,7 +102,7 @@ def entry(name: str) -> str:
 
 
 def stage(name: str, /, **options: str | Path | Sequence[str]) -> list[str]:
-    """Return a command of `python -m pipeline`; the underscores of an option's name stand for hyphens."""
+    """Return a command of `python -m pipeline`; underscores in option names become hyphens."""
     command = [name]
     for option, values in options.items():
         command += [f"--{option.replace('_', '-')}", *([str(values)] if isinstance(values, str | Path) else values)]
