@@ -17,11 +17,13 @@ COLLECTION_FORMAT = "tiff_stack"
 """Format of the results of a collection of pictures."""
 
 
+@cache
 def read_suffixes(name: str) -> tuple[str, ...]:
     """Return the file name suffixes that a format reads."""
     return tuple(plugins.constant(ROOM, name, "SUFFIXES", ()))
 
 
+@cache
 def written_suffixes(name: str) -> tuple[str, ...]:
     """Return the file name suffixes of results in a format; the first is that of the workflow."""
     return tuple(plugins.constant(ROOM, name, "WRITTEN", ())) or read_suffixes(name)
