@@ -10,7 +10,7 @@ from pathlib import Path
 PACKAGE_FOLDER = Path(__file__).resolve().parent
 WITHOUT_EFFECT = PACKAGE_FOLDER / "config"
 """Not hashed: rules pass complete settings to their steps, so a change here matters only if it changes a setting."""
-HASHED = tuple(WITHOUT_EFFECT / name for name in ("bids", "families.py", "parameters.py"))
+HASHED = tuple(WITHOUT_EFFECT / name for name in ("bids", "families.py", "length_units.py", "parameters.py"))
 """Exceptions, on which steps depend directly."""
 
 
