@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 
@@ -11,10 +10,6 @@ from cyclopts import App, Parameter
 
 from pipeline import __version__
 from pipeline.console import docstring_summary, run_app
-
-# Threads that wait by spinning slow down all others: with one other busy process on two cores a training step took
-# 2.5 times as long. OpenMP reads this when torch is loaded.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 COMMANDS = ("apply", "run", "check", "table", "gate", "figure", "reproduce", "export", "configure")
 

@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pipeline.config.volumes import Volume
-from pipeline.console import show_progress
 from pipeline.errors import about
 from pipeline.formats._picture_stack import as_grey, read_picture
 from pipeline.formats.io.container import map_image
@@ -74,7 +73,7 @@ def hashed(volume: Volume, archive: Path) -> Iterator[Hashed]:
     with about(f"volume {volume.id!r}"):
         names = picture_names(archive, volume.folder, volume.shard or (0, 1))
         contents = read_pictures(archive, volume.folder, names)
-        for name, content in tqdm(contents, volume.id, total=len(names), disable=not show_progress()):
+        for name, content in tqdm(contents, volume.id, total=len(names), disable=None):
             yield Hashed(volume, name, perceptual_hash(read_picture(f"{archive}: {name}", content)))
 
 

@@ -9,7 +9,6 @@ from typing import IO, Literal
 
 from tqdm import tqdm
 
-from pipeline.console import show_progress
 from pipeline.errors import UserError
 
 CHUNK_BYTES = 2**20
@@ -65,5 +64,5 @@ def _byte_bar(title: str, begun: int, total: int | None) -> tqdm:
         unit="B",
         unit_scale=True,
         unit_divisor=1024,
-        disable=not show_progress(),
+        disable=None,
     )

@@ -7,7 +7,6 @@ docstring is the step's purpose in the list of steps; the docstrings of the attr
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
@@ -19,10 +18,6 @@ from cyclopts import App, Parameter, Token
 from pipeline.config.base import Section
 from pipeline.config.load import read_entry, read_section
 from pipeline.console import WRONG_COMMAND_LINE, docstring_summary, exit_status, start_logging
-
-# Busy-waiting threads slow down all others: with one other busy process on two cores, a training step took 2.5 times as
-# long. OpenMP reads this when torch is loaded.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def section(model: type[Section]) -> Parameter:

@@ -22,7 +22,6 @@ from tqdm import tqdm
 
 from pipeline import plugins
 from pipeline.config.sections import REFERENCE, Insertion
-from pipeline.console import show_progress
 from pipeline.fidelity.insertion import observer
 from pipeline.fidelity.insertion.methods import Restore
 from pipeline.fidelity.insertion.sites import DIRECTIONS, KINDS, Condition, Sites, background_sites, insertion_sites
@@ -208,7 +207,7 @@ def restore_pairs(
             continue
         absent = _insert(base, plan, 0.0)
         present = {contrast: _insert(base, plan, contrast) for contrast in settings.contrasts}
-        for method in tqdm([REFERENCE, *methods], base.reference.id, disable=not show_progress()):
+        for method in tqdm([REFERENCE, *methods], base.reference.id, disable=None):
 
             def restored(image: Image, method: str = method, model: ForwardModel = model) -> NDArray[np.floating]:
                 data = image.data if method == REFERENCE else methods[method](degrade(image, model))
