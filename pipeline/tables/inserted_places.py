@@ -5,22 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from pipeline.tables.columns import Method, Split, Subject, VolumeName
-from pipeline.tables.inserted_structures import Contrast, Kind, SizeVoxels
+from pipeline.tables.inserted_structures import InsertionCondition
 from pipeline.tables.table import Column, Table
 
 
 @dataclass(frozen=True)
-class InsertedPlace:
+class InsertedPlace(InsertionCondition):
     """One structure after one method."""
 
-    volume: VolumeName
-    subject: Subject
-    split: Split
-    method: Method
-    kind: Kind
-    size_voxels: SizeVoxels
-    contrast: Contrast
     draw: Annotated[int, Column("number of the draw, from 0")]
     slice: Annotated[int, Column("index of the slice among those of the study")]
     place: Annotated[int, Column("number of the place among those of its draw, kind and size")]

@@ -14,8 +14,8 @@ Contrast = Annotated[float, Column("intensity added at the structures; negative 
 
 
 @dataclass(frozen=True)
-class DetectionCounts:
-    """Counts over all draws in one volume, of one method, kind, size and contrast."""
+class InsertionCondition:
+    """A volume restored by one method, with structures of one kind, size and contrast."""
 
     volume: VolumeName
     subject: Subject
@@ -24,6 +24,12 @@ class DetectionCounts:
     kind: Kind
     size_voxels: SizeVoxels
     contrast: Contrast
+
+
+@dataclass(frozen=True)
+class DetectionCounts(InsertionCondition):
+    """Counts over all draws of one condition."""
+
     inserted: Annotated[int, Column("number of inserted structures")]
     detected: Annotated[int, Column("number of structures that the observer detects")]
     false_alarms: Annotated[int, Column("number of the same places at which it detects one in the volume without")]
