@@ -88,7 +88,8 @@ def restored_image(lr_image: LowResolutionImage, sr: NDArray[np.floating]) -> Im
     missing = lr_image.masks.get(MISSING)
     masks = {} if missing is None else {MISSING: fine_missing(missing, model.factors, model.hr_shape)}
     affine = fine_affine(lr_image.affine, model.factors)
-    return lr_image.plain(data=crop_to(sr, model.hr_shape), affine=affine, masks=masks)
+    profile = lr_image.profile_after(model.factors)
+    return lr_image.plain(data=crop_to(sr, model.hr_shape), affine=affine, masks=masks, slice_profile=profile)
 
 
 def write_prediction(path: Path, lr_image: LowResolutionImage, sr: NDArray[np.floating]) -> int:
