@@ -6,12 +6,13 @@ pipeline/physics/operators/kspace_truncation.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.physics.forward import ForwardModel
 from pipeline.physics.interpolation import enlarge
 
 TITLE = "Zero-filled k-space"
@@ -36,7 +37,7 @@ def axis_matrix(size: int, factor: int) -> NDArray[np.float64]:
     return np.fft.irfft(spectrum, n=fine_size, axis=0) * factor
 
 
-def upsample(lr: NDArray[np.floating], factors: Sequence[int], settings: Mapping[str, Any]) -> NDArray[np.float32]:
+def upsample(lr: NDArray[np.floating], model: ForwardModel, settings: Mapping[str, Any]) -> NDArray[np.float32]:
     """Interpolate by zero filling; see `pipeline.baselines` for arguments and result."""
     del settings
-    return enlarge(lr, factors, axis_matrix)
+    return enlarge(lr, model.factors, axis_matrix)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline import plugins
 from pipeline.config.parameters import PhysicalParameters
-from pipeline.physics.grid import Terms, apply_terms, coarse_shape, pad_to_multiple
+from pipeline.physics.grid import Terms, apply_terms, coarse_shape, pad_to_multiple, padded_shape
 from pipeline.physics.linear import OPERATORS, Lattice, compose, without_axis
 from pipeline.physics.operators import kspace_truncation
 
@@ -99,11 +99,15 @@ class ForwardModel:
         """Shape of the low-resolution volume."""
         return coarse_shape(self.hr_shape, self.factors)
 
+    @property
+    def padded_shape(self) -> tuple[int, ...]:
+        """Shape of restored volumes: `hr_shape`, padded at the high ends to whole low-resolution voxels."""
+        return padded_shape(self.lr_shape, self.factors)
+
     @cached_property
     def terms(self) -> Terms:
         """The linear part: terms of one matrix per axis (LR size, padded HR size), or None for unchanged axes."""
-        sizes = tuple(size * factor for size, factor in zip(self.lr_shape, self.factors, strict=True))
-        terms = compose(self.operators, Lattice(sizes, self.factors, self.spacing_mm, self.slice_axis))
+        terms = compose(self.operators, Lattice(self.padded_shape, self.factors, self.spacing_mm, self.slice_axis))
         return terms if self.still_axis is None else without_axis(terms, self.still_axis)
 
     def coarsen(self, hr: NDArray[np.floating]) -> NDArray[np.float32]:

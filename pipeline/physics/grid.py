@@ -74,6 +74,11 @@ def coarse_shape(shape: Sequence[int], factors: Sequence[int]) -> tuple[int, ...
     return tuple(-(-size // factor) for size, factor in zip(shape, factors, strict=True))
 
 
+def padded_shape(shape: Sequence[int], factors: Sequence[int]) -> tuple[int, ...]:
+    """Return the high-resolution shape that low-resolution voxels cover."""
+    return tuple(int(size) * factor for size, factor in zip(shape, factors, strict=True))
+
+
 def pad_to_multiple(data: NDArray, factors: Sequence[int]) -> NDArray:
     """Repeat the last samples at the high end of each axis until the factors divide the shape."""
     widths = [(0, -size % factor) for size, factor in zip(data.shape, factors, strict=True)]

@@ -46,7 +46,7 @@ def centroid(data: np.ndarray) -> np.ndarray:
 
 def restored(data: np.ndarray, factors: tuple[int, ...]) -> np.ndarray:
     model = ForwardModel(factors, data.shape, "none", 0.0, 0)
-    return crop_to(bicubic.upsample(model.coarsen(data), factors, {}), data.shape)
+    return crop_to(bicubic.upsample(model.coarsen(data), model, {}), data.shape)
 
 
 @settings(max_examples=40, deadline=None)
@@ -93,7 +93,7 @@ def test_a_file_of_any_orientation_comes_back_in_place(
     model = forward_model(image, Degrade(factor=factor, noise="none"), 0)
     low = degrade(image, model)
     sr_affine = fine_affine(low.affine, model.factors)
-    sr = crop_to(bicubic.upsample(low.data, model.factors, {}), model.hr_shape)
+    sr = crop_to(bicubic.upsample(low.data, model, {}), model.hr_shape)
     nifti.write(tmp_path / "sr.nii", low.with_data(sr, affine=sr_affine))
 
     before, after = load_nifti(source), load_nifti(tmp_path / "sr.nii")

@@ -15,6 +15,7 @@ from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import crop_to
 from pipeline.physics.interpolation import bspline_matrix
 from pipeline.physics.operators import kspace_truncation
+from tests.helpers import noiseless
 
 METHODS = plugins.names("pipeline.baselines")
 DENOISING = {"patch_size": 3, "patch_distance": 3, "h_in_sigma": 0.8, "sigma": 0.02}
@@ -22,7 +23,7 @@ SIZES_AND_FACTORS = [(16, 2), (17, 2), (16, 3), (17, 3), (16, 4), (17, 4), (8, 8
 
 
 def upsample(method, lr, factors):
-    return plugins.load("pipeline.baselines", method).upsample(lr, factors, DENOISING)
+    return plugins.load("pipeline.baselines", method).upsample(lr, noiseless(lr.shape, factors), DENOISING)
 
 
 def line(method, values, factor):
@@ -158,8 +159,8 @@ def test_degrading_and_upsampling_preserves_centroid(method, factor, shape):
 def test_non_local_means_with_zero_strength_is_identity():
     lr = np.random.default_rng(4).random((9, 8, 3), dtype=np.float32)
     off = {**DENOISING, "h_in_sigma": 0.0}
-    found = nlm_bspline3.upsample(lr, (2, 2, 1), off)
-    np.testing.assert_array_equal(found, bspline3.upsample(lr, (2, 2, 1), {}))
+    model = noiseless(lr.shape, (2, 2, 1))
+    np.testing.assert_array_equal(nlm_bspline3.upsample(lr, model, off), bspline3.upsample(lr, model, {}))
 
 
 def test_non_local_means_removes_noise_of_flat_regions():

@@ -30,7 +30,7 @@ def model(noise: str = "none", sigma: float = 0.0) -> ForwardModel:
 
 def test_weight_one_gives_agreement_with_measurement(reference):
     measured = model().simulate(reference)
-    restored = bicubic.upsample(measured, (4, 4, 1), {}) + np.float32(0.1)
+    restored = bicubic.upsample(measured, model(), {}) + np.float32(0.1)
     corrected = apply_data_consistency(restored, measured, model(), 1.0)
     assert corrected.shape == restored.shape == (44, 44, 6)
     # Padding repeats the last samples, which the correction does not account for, hence the margin at the high end.
