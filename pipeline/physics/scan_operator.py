@@ -85,7 +85,10 @@ class ScanOperator:
         step = spacing[0] / self._parts[0]
         weights, self._margin = _profile_weights(profile, scan.shape[slice_axis], self._parts[0], step)
         self._weights = torch.from_numpy(weights).to(self.device, torch.float32)
-        self._sizes = [weights.shape[1], *(scan.shape[axis] * parts for axis, parts in zip(self._order[1:], self._parts[1:], strict=True))]
+        self._sizes = [
+            weights.shape[1],
+            *(scan.shape[axis] * parts for axis, parts in zip(self._order[1:], self._parts[1:], strict=True)),
+        ]
 
     @cached_property
     def _to_output(self) -> NDArray[np.float64]:
@@ -116,7 +119,9 @@ class ScanOperator:
 
     def forward(self, image: Tensor) -> Tensor:
         """Return the scan of an image, float32, slice axis first."""
-        result = torch.zeros([len(self._weights), self._sizes[1] // self._parts[1], self._sizes[2] // self._parts[2]], device=self.device)
+        result = torch.zeros(
+            [len(self._weights), self._sizes[1] // self._parts[1], self._sizes[2] // self._parts[2]], device=self.device
+        )
         for chosen, places in self._chunks():
             fine = functional.grid_sample(image[None, None], places, padding_mode="border", align_corners=True)[0, 0]
             fine = self._means(fine)
@@ -129,9 +134,7 @@ class ScanOperator:
         like = result[None, None]
         for chosen, places in self._chunks():
             fine = self._spread(torch.tensordot(self._weights[:, chosen].T, scan, dims=1))
-            part, _ = torch.ops.aten.grid_sampler_3d_backward(
-                fine[None, None], like, places, 0, 1, True, [True, False]
-            )
+            part, _ = torch.ops.aten.grid_sampler_3d_backward(fine[None, None], like, places, 0, 1, True, [True, False])
             result += part[0, 0]
         return result
 
@@ -169,9 +172,7 @@ def slices_back(data: NDArray, slice_axis: int) -> NDArray:
     return np.moveaxis(data, 0, slice_axis)
 
 
-def _profile_weights(
-    profile: SliceProfile, count: int, parts: int, step: float
-) -> tuple[NDArray[np.float64], int]:
+def _profile_weights(profile: SliceProfile, count: int, parts: int, step: float) -> tuple[NDArray[np.float64], int]:
     """Return the weights of fine planes in slices, and the number of fine planes before the first slice.
 
     Args:
