@@ -43,8 +43,8 @@ MAP = (
 )
 MILLIMETRES = {"meter": 1e3, "mm": 1.0, "micron": 1e-3}
 """Millimetres per unit of length, by the name of the unit in nibabel; by convention, files without a unit use mm."""
-KEPT_KEYS = ("SkullStripped",)
-"""Keys that are copied from the sidecars of the source image, if present."""
+KEPT_KEYS = ("SkullStripped", "SliceThickness", "SpacingBetweenSlices")
+"""Keys that are copied from the sidecars of the source image, if present; a result lies on the grid of its source."""
 
 
 def sidecar(

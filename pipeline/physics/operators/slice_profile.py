@@ -62,7 +62,7 @@ def axis_matrix(size: int, factor: float, spacing_mm: float | None, parameters: 
     from pipeline.physics.kernels import blur_matrix, voxel_weights
 
     width = _width(factor, spacing_mm, parameters)
-    return blur_matrix(size, voxel_weights(lambda x: _cumulative(x / width, parameters), math.ceil(REACH * width)))
+    return blur_matrix(size, voxel_weights(lambda x: cumulative(x / width, parameters), math.ceil(REACH * width)))
 
 
 def _width(factor: float, spacing_mm: float | None, parameters: Parameters) -> float:
@@ -81,7 +81,7 @@ def _width(factor: float, spacing_mm: float | None, parameters: Parameters) -> f
     return width
 
 
-def _cumulative(place: NDArray[np.float64], parameters: Parameters) -> NDArray[np.float64]:
+def cumulative(place: NDArray[np.float64], parameters: Parameters) -> NDArray[np.float64]:
     """Return the integral of the profile from its centre to positions in slice thicknesses."""
     import numpy as np
     from scipy import special
