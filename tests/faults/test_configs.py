@@ -44,6 +44,14 @@ BROKEN: dict[str, tuple[str | dict[Any, Any], tuple[str, ...]]] = {
     "key that is a date": ("run: demo\n2026-01-01: x\n", ("2026-01-01: unknown key",)),
     "too small": (configuration(train={"accumulate": 0}), ("train.accumulate: 0", "whole number >= 1, <= 1024")),
     "too large": (configuration(degrade={"factor": 9}), ("degrade.factor: 9", "number > 1, <= 8")),
+    "no factor of networks": (
+        configuration(degrade={"factor": 5.5556}),
+        ("degrade.factor: networks do not support 5.5556; choose one of 2, 3, 4, 8, or compare", "methods: []"),
+    ),
+    "network that does not support the factor": (
+        configuration(degrade={"factor": 5.5556}, methods=[]),
+        ("infer.deliver: 'brainsr' is unknown", "choose one of bicubic"),
+    ),
     "too small in a list": (volumes(slices=[-1, 4]), ("volumes[0].slices[0]: -1", "whole number >= 0")),
     "list too short": (volumes(slices=[4]), ("volumes[0].slices: [4]", "list of 2")),
     "list too long": (volumes(slices=[1, 2, 3]), ("volumes[0].slices: [1, 2, 3]", "list of 2", "or null")),
