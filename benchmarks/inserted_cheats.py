@@ -169,7 +169,7 @@ def anew(run: Path, volume: str, methods: list[str], sigma: float, most: int) ->
     outputs = {REFERENCE: reference.data}
     for method in methods:
         if method == ZEROFILL:
-            restored = zerofill.upsample(measured, model.factors, {})
+            restored = zerofill.upsample(measured, model, {})
         else:
             restored = restore(load_generator(run / f"models/{method}/generator.safetensors").eval(), lr, Infer())
         outputs[method] = crop_to(restored, reference.data.shape)

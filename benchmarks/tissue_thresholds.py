@@ -33,7 +33,7 @@ def images(run: Path, volume: str, reference: Image) -> dict[str, NDArray[np.flo
     """Return the reference, the results of all methods, and the interpolated noiseless input."""
     lr = read_image(run / f"degraded/{volume}.safetensors", LowResolutionImage)
     model = lr.forward_model
-    clean = bspline3.upsample(model.coarsen(reference.data).astype(np.float32), model.factors, {})
+    clean = bspline3.upsample(model.coarsen(reference.data), model, {})
     found = {REFERENCE: reference.data, "bspline3, no noise": restored_image(lr, clean).data}
     for folder in sorted((run / "predictions").iterdir()):
         path = prediction_path(run / "predictions", folder.name, volume, suffix_of(lr))

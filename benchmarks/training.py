@@ -267,11 +267,10 @@ def restore_by_baselines(image: LowResolutionImage, val: Path, sigma: float) -> 
     """Restore a stack with every baseline; nlm_bspline3 is tuned on validation at this noise level."""
     reference = read_image(val)
     settings = tune([reference], [degraded(reference, sigma)])["settings"]
-    factors = image.forward_model.factors
     results = {}
     for name in plugins.names("pipeline.baselines"):
         upsample = plugins.load("pipeline.baselines", name).upsample
-        results[name] = upsample(image.data, factors, settings if name == "nlm_bspline3" else {})
+        results[name] = upsample(image.data, image.forward_model, settings if name == "nlm_bspline3" else {})
     return results
 
 

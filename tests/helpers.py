@@ -20,6 +20,9 @@ from nibabel.orientations import apply_orientation, inv_ornt_aff, ornt_transform
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from pipeline.physics.forward import ForwardModel
+from pipeline.physics.grid import padded_shape
+
 CHECKOUT = Path(__file__).resolve().parents[1]
 
 ELLIPSOIDS = (
@@ -72,6 +75,11 @@ def ras_affine(spacing: Sequence[float] = (1.0, 1.0, 1.0), origin: Sequence[floa
     affine = np.diag([*spacing, 1.0])
     affine[:3, 3] = origin
     return affine
+
+
+def noiseless(lr_shape: Sequence[int], factors: Sequence[int]) -> ForwardModel:
+    """Return a forward model without noise of low-resolution volumes of this shape."""
+    return ForwardModel(tuple(factors), padded_shape(lr_shape, factors))
 
 
 def reoriented(data: NDArray, affine: NDArray, table: NDArray) -> tuple[NDArray, NDArray]:

@@ -100,9 +100,8 @@ def _restore(folder: Path, volume: str, tuned: dict[str, Any]) -> None:
     for method in BASELINES:
         path = prediction_path(folder / "predictions", method, volume)
         write_prediction(path, low, upsample(low, method, {"nlm_bspline3": tuned}))
-    factors = low.forward_model.factors
-    smooth = bspline3.upsample(low.data, factors, {})
-    sharp = pad_to_multiple(np.asarray(reference.data), factors)
+    smooth = bspline3.upsample(low.data, low.forward_model, {})
+    sharp = pad_to_multiple(np.asarray(reference.data), low.forward_model.factors)
     mixtures = {"pretrained": 1.3 * smooth - 0.1, "rrdb_l1": 0.6 * smooth + 0.4 * sharp}
     for method, estimate in mixtures.items():
         write_prediction(prediction_path(folder / "predictions", method, volume), low, estimate)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.physics.forward import ForwardModel
 from pipeline.physics.interpolation import bspline_matrix, enlarge
 
 TITLE = "Cubic B-spline"
@@ -17,7 +18,7 @@ DESCRIPTION = (
 )
 
 
-def upsample(lr: NDArray[np.floating], factors: Sequence[int], settings: Mapping[str, Any]) -> NDArray[np.float32]:
+def upsample(lr: NDArray[np.floating], model: ForwardModel, settings: Mapping[str, Any]) -> NDArray[np.float32]:
     """Interpolate by cubic B-splines; see `pipeline.baselines` for arguments and result."""
     del settings
-    return enlarge(lr, factors, bspline_matrix)
+    return enlarge(lr, model.factors, bspline_matrix)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import PIL.Image
 from numpy.typing import NDArray
 
 from pipeline.baselines import _pillow
+from pipeline.physics.forward import ForwardModel
 
 TITLE = "Lanczos"
 DESCRIPTION = (
@@ -17,7 +18,7 @@ DESCRIPTION = (
 )
 
 
-def upsample(lr: NDArray[np.floating], factors: Sequence[int], settings: Mapping[str, Any]) -> NDArray[np.float32]:
+def upsample(lr: NDArray[np.floating], model: ForwardModel, settings: Mapping[str, Any]) -> NDArray[np.float32]:
     """Interpolate by Pillow's Lanczos kernel; see `pipeline.baselines` for arguments and result."""
     del settings
-    return _pillow.resample(lr, factors, PIL.Image.Resampling.LANCZOS)
+    return _pillow.resample(lr, model.factors, PIL.Image.Resampling.LANCZOS)

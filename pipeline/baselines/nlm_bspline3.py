@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import product
 from typing import Any
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.baselines import bspline3
 from pipeline.physics.denoising import non_local_means
+from pipeline.physics.forward import ForwardModel
 
 TITLE = "Non-local means, cubic B-spline"
 DESCRIPTION = (
@@ -39,10 +40,10 @@ def candidates(sigma: float) -> list[dict[str, Any]]:
     ]
 
 
-def upsample(lr: NDArray[np.floating], factors: Sequence[int], settings: Mapping[str, Any]) -> NDArray[np.float32]:
+def upsample(lr: NDArray[np.floating], model: ForwardModel, settings: Mapping[str, Any]) -> NDArray[np.float32]:
     """Denoise, then interpolate; see `pipeline.baselines` for arguments and result.
 
     Slices are perpendicular to the axis of factor 1, or to the last axis if all axes are upsampled.
     """
-    slice_axis = list(factors).index(1) if 1 in factors else len(factors) - 1
-    return bspline3.upsample(non_local_means(lr, slice_axis, settings), factors, {})
+    slice_axis = model.factors.index(1) if 1 in model.factors else len(model.factors) - 1
+    return bspline3.upsample(non_local_means(lr, slice_axis, settings), model, {})

@@ -25,6 +25,7 @@ def apply(
     channel: int | str | None = None,
     series: str | None = None,
     voxel_um: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None,
+    thickness_mm: PositiveFloat | None = None,
     uncertainty: Annotated[bool | None, Parameter(negative="--no-uncertainty")] = None,
     calibration: Path | None = None,
     force: bool = False,
@@ -61,6 +62,8 @@ def apply(
         channel: number, from 0, or name of a single channel to restore.
         series: image to use if the file or folder contains several.
         voxel_um: voxel size along x, y and z in micrometres, if the file does not contain it.
+        thickness_mm: slice thickness in mm (full width at half maximum of the slice profile), if the file or its BIDS
+            sidecar does not state it correctly.
         uncertainty: write the uncertainty map.
         calibration: uncertainty/calibration.json of the network's run.
         force: write the result even if it is inconsistent with the input.
@@ -94,4 +97,5 @@ def apply(
         device,
         uncertainty=uncertainty,
         calibration=read_factor(calibration) if calibration else 1.0,
+        thickness_mm=thickness_mm,
     )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 from urllib.parse import unquote, urlparse
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from pipeline.config.base import Section
-from pipeline.config.bids.names import derivative_path
+from pipeline.config.bids.names import NIFTI_EXTENSIONS, derivative_path
 from pipeline.config.bids.sidecars import sidecars_of
 from pipeline.config.names import PluginName
 
@@ -92,6 +92,11 @@ class _Described(Section):
     format: Annotated[str, AfterValidator(PluginName("pipeline.formats"))] | None = None
     """file format, if the file name does not determine it: dicom or picture_folder (a stack) for folders and
     archives"""
+
+    @property
+    def own_sidecar(self) -> str | None:
+        """BIDS sidecar with the name of the image beside it; None if there is none, as for downloads."""
+        return None
 
 
 class PackageSource(_Described):
@@ -194,6 +199,12 @@ class LocalSource(_Described):
     def sidecars(self) -> list[str]:
         """Sidecar files of the image, from the most general to the most specific."""
         return sidecars_of(self.bids or "", self.path_in_bids)
+
+    @property
+    def own_sidecar(self) -> str | None:
+        """JSON file with the name of a NIfTI file beside it: scan.json for scan.nii.gz; None if there is none."""
+        stem = next((self.path.removesuffix(one) for one in NIFTI_EXTENSIONS if self.path.endswith(one)), None)
+        return f"{stem}.json" if stem and self.member is None and Path(f"{stem}.json").is_file() else None
 
     @property
     def file_name(self) -> str:

@@ -78,13 +78,16 @@ class Volume(Section):
     voxel_um: Annotated[tuple[Micrometres, Micrometres, Micrometres] | None, Field()] = None
     """voxel size along x (columns), y (rows) and z (slices) in micrometres, for micrographs whose file
     does not contain it"""
+    thickness_mm: Annotated[float, Field(gt=0, le=50)] | None = None
+    """slice thickness in mm (full width at half maximum of the slice profile), for volumes whose file or BIDS sidecar
+    does not state it correctly; it differs from the slice spacing if there are gaps or overlaps"""
     tissues: Literal["csf-grey-white", "white-grey-csf"] | None = None
     """for skull-stripped volumes: the tissues in order of intensity, csf-grey-white for T1-weighted and white-grey-csf
     for T2-weighted images; null labels the three intensity classes dark, medium and bright"""
 
     @model_validator(mode="after")
     def _check_part(self) -> Volume:
-        keys = ("segmentation", "frame", "channel", "series", "voxel_um", "tissues")
+        keys = ("segmentation", "frame", "channel", "series", "voxel_um", "thickness_mm", "tissues")
         given = [key for key in keys if getattr(self, key) is not None]
         if self.is_stack and given:
             raise ValueError(f"{given[0]} applies to volumes, not to a stack of pictures of a collection")

@@ -49,6 +49,6 @@ def _best_baseline(one: Excerpt) -> dict[str, float]:
     settings = {"sigma": one.model.noise_sigma, "h_in_sigma": 1.0, "patch_size": 3, "patch_distance": 3}
     results = []
     for name in plugins.names("pipeline.baselines"):
-        estimate = plugins.load("pipeline.baselines", name).upsample(one.lr, one.model.factors, settings)
+        estimate = plugins.load("pipeline.baselines", name).upsample(one.lr, one.model, settings)
         results.append(one.mean_over_slices(estimate, METRICS))
     return {metric: max(values[metric] for values in results) for metric in METRICS}

@@ -40,6 +40,7 @@ from pipeline.image.header import FileHeader
 from pipeline.image.image import Image
 from pipeline.image.intensity import IntensityMap
 from pipeline.image.missing_values import connected_to_sides
+from pipeline.image.slice_profile import MAX_THICKNESS_MM, SliceProfile
 from pipeline.sources.bundle import is_picture, opened
 from pipeline.sources.packing import write_archive
 
@@ -52,6 +53,8 @@ TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """DICOM's axes run to the left, the back and the top."""
 LARGEST_SIDE = 2**16 - 1
 """Rows and Columns are unsigned 16-bit numbers."""
+THICKNESS_TOLERANCE = 0.01
+"""Maximum relative difference of SliceThickness between the slices of a volume, due to rounding."""
 MARK = "BrainSR"
 QUANTITY = "expected error"
 OF_STORED_VALUES = ("PixelPaddingValue", "PixelPaddingRangeLimit", "RealWorldValueMappingSequence")
@@ -132,6 +135,7 @@ def read(path: Path, part: Part = Part()) -> Image:
             distance_mm=float(np.linalg.norm(affine[:3, 2])),
             missing_value=padded.value if padded else None,
         ),
+        slice_profile=_profile(path, slices, orientation.axes[2]),
     )
 
 
@@ -257,6 +261,34 @@ def _thickness(path: Path, header: Any) -> float:
             "%s: is one slice without SpacingBetweenSlices and SliceThickness; it is taken for 1 mm thick", path
         )
     return known or 1.0
+
+
+def _profile(path: Path, slices: Sequence[Slice], axis: int) -> SliceProfile | None:
+    """Return the slice profile; None if SliceThickness is missing, empty, 0 or not the same in all slices.
+
+    Args:
+        path: for messages.
+        slices: of one volume.
+        axis: axis of the canonical array along which they are stacked.
+    """
+    found = sorted({_stated_thickness(path, one) for one in slices})
+    if found[-1] - found[0] > THICKNESS_TOLERANCE * abs(found[-1]):
+        logger.warning(
+            "%s: SliceThickness lies between %.4g and %.4g mm; it is taken as unknown", path, found[0], found[-1]
+        )
+        return None
+    if not found[0]:
+        return None
+    if not 0 < found[0] <= MAX_THICKNESS_MM:
+        logger.warning("%s: SliceThickness is %.4g mm, which is impossible; it is taken as unknown", path, found[0])
+        return None
+    return SliceProfile(found[0], "gaussian", "dicom", axis)
+
+
+def _stated_thickness(path: Path, one: Slice) -> float:
+    """Return SliceThickness in mm, 0 if it is missing or empty."""
+    with telling(path, one.name):
+        return float(one.header.get("SliceThickness") or 0)
 
 
 def _files(header: Any, image: Image, data: NDArray, affine: NDArray[np.float64]) -> Iterator[tuple[str, bytes]]:

@@ -25,6 +25,7 @@ from pipeline.errors import UserError
 from pipeline.files import replacing
 from pipeline.formats import Part
 from pipeline.formats._checks import check_spacing, header_of
+from pipeline.formats._sidecar import sidecar_beside, with_sidecar
 from pipeline.formats._volumes import SPATIAL_AXES, canonical_image, file_of, load, stored_volume
 from pipeline.image.header import FileHeader
 from pipeline.image.image import Image
@@ -87,12 +88,14 @@ HEADER = NiftiHeader
 def read(path: Path, part: Part = Part()) -> Image:
     """Read a volume into canonical order with physical intensities (slope and intercept applied).
 
+    The slice thickness is read from a JSON file of the same name, if there is one.
+
     Returns:
         The image, in micrometres if the file is, else in millimetres.
 
     Raises:
         UserError: the file is missing, damaged, or not an image of intensities, or has infinite voxels, an invalid
-            geometry, or no such frame.
+            geometry, or no such frame, or its sidecar states an impossible slice thickness.
     """
     part.check(path, "NIfTI", ("frame",))
     _check_partner(path)
@@ -100,7 +103,7 @@ def read(path: Path, part: Part = Part()) -> Image:
     header = file.header
     affine = _affine(header)
     _warn_of_doubts(path, header, affine)
-    return canonical_image(
+    image = canonical_image(
         path,
         raw,
         affine,
@@ -114,6 +117,8 @@ def read(path: Path, part: Part = Part()) -> Image:
             ),
         ),
     )
+    sidecar = sidecar_beside(path)
+    return with_sidecar(image, sidecar) if sidecar.is_file() else image
 
 
 def write(path: Path, image: Image) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.image.header import FileHeader
 from pipeline.image.intensity import IntensityMap
+from pipeline.image.slice_profile import SliceProfile
 from pipeline.image.stack import Stack
 
 PLANE_AXIS = {"sagittal": 0, "coronal": 1, "axial": 2}
@@ -104,6 +106,7 @@ class Image:
         slicing: plane of the slices; None before it was chosen.
         stack: channels, sections and names of the slices.
         block: result of the extraction.
+        slice_profile: thickness and shape of the acquired slices; None if unknown, or if they are no slices.
     """
 
     data: NDArray
@@ -116,6 +119,7 @@ class Image:
     slicing: Slicing | None = None
     stack: Stack = field(default_factory=Stack)
     block: Block = field(default_factory=Block)
+    slice_profile: SliceProfile | None = None
 
     @property
     def id(self) -> str:
@@ -153,6 +157,15 @@ class Image:
     def is_anatomical(self) -> bool:
         """Whether the axes are known to run to the right, the front and the top; those of micrographs are not."""
         return self.header.orientation is not None
+
+    def profile_after(self, factors: Sequence[float]) -> SliceProfile | None:
+        """Return the slice profile after resampling, None if the axis of the slices is resampled itself.
+
+        Args:
+            factors: enlargement or reduction along each axis.
+        """
+        profile = self.slice_profile
+        return profile if profile is not None and factors[profile.axis_of(self.spacing)] == 1 else None
 
     def with_data(self, data: NDArray, **changes: Any) -> Self:
         """Return a copy with other intensities, and with further fields replaced."""

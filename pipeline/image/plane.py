@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from pipeline.config.planes import PlaneChoice
 from pipeline.image.image import PLANE_AXIS, Image, Slicing
@@ -53,14 +54,20 @@ def _chosen(image: Image, choice: PlaneChoice) -> Slicing:
     single = [axis for axis, size in enumerate(image.data.shape) if size == 1]
     if len(single) == 1:
         return Slicing(NAMES[single[0]], single[0], "the image has a single slice")
-    ratios = [
-        length / max(other for place, other in enumerate(image.spacing) if place != axis)
-        for axis, length in enumerate(image.spacing)
-    ]
-    thick = ratios.index(max(ratios))
-    if ratios[thick] >= THICK * (1 - ROUNDING):
+    thick = thick_axis(image.spacing)
+    if thick is not None:
         return Slicing(NAMES[thick], thick, f"voxels are at least {THICK:g} times longer across these slices")
     if image.header.format == "dicom" and image.header.orientation is not None:
         stacked = image.header.orientation.axes[2]
         return Slicing(NAMES[stacked], stacked, "the DICOM images are stacked along this axis")
     return Slicing("axial", PLANE_AXIS["axial"], "no axis is much coarser than the others")
+
+
+def thick_axis(spacing: Sequence[float]) -> int | None:
+    """Return the axis whose voxels are at least 1.5 times longer than along both others; None if there is none."""
+    ratios = [
+        length / max(other for place, other in enumerate(spacing) if place != axis)
+        for axis, length in enumerate(spacing)
+    ]
+    thick = ratios.index(max(ratios))
+    return thick if ratios[thick] >= THICK * (1 - ROUNDING) else None

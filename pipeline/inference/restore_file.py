@@ -34,6 +34,7 @@ from pipeline.physics.forward import ForwardModel
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.physics.noise_level import estimate_sigma
 from pipeline.physics.parameters import axes_along, is_out_of_range
+from pipeline.physics.resolved_profile import log_profile, with_thickness
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ def restore_file(
     device: str,
     uncertainty: bool | None = None,
     calibration: float = 1.0,
+    thickness_mm: float | None = None,
 ) -> None:
     """Restore an image file and write the result, with its uncertainty map beside it.
 
@@ -70,6 +72,7 @@ def restore_file(
         uncertainty: whether the uncertainty map is written. By default it is, except for images that are restored tile
             by tile.
         calibration: factor by which the TTA standard deviation is multiplied.
+        thickness_mm: slice thickness given by the user, in mm.
 
     Raises:
         UserError: the output would replace the input, a file cannot be read, the image has no foreground, the network
@@ -79,11 +82,14 @@ def restore_file(
     use_threads(settings.threads)
     network = load_generator(model).to(choose_device(device)).eval()
     if is_large(source, part.series):
+        if thickness_mm is not None:
+            raise UserError(f"{source}: --thickness-mm does not apply to images that are restored tile by tile.")
         factor = calibration if uncertainty else None
         _restore_in_tiles(network, sha256_of(model), source, part, settings, output, factor)
         return
-    original = format_of(source).read(source, part)
+    original = with_thickness(format_of(source).read(source, part), thickness_mm, str(source))
     check_output(output, original)
+    log_profile(original, str(source))
     with about(str(source)):
         normalised = normalise(original, extraction)
     image = as_low_resolution(normalised, network.shape.factor, direction_of(network))
@@ -204,7 +210,7 @@ def _restore_channel(
         logger.info("the network does not record its training data: the image was not compared with them")
     for warning in outside_domain(network.record.domain, result.sigma, enlarged_voxels(image)):
         logger.warning("%s: %s. The result may be worse than interpolation.", source, warning)
-    return result._replace(restored=within.added_to(result.restored, image.forward_model.factors))
+    return result._replace(restored=within.added_to(result.restored, image.forward_model.whole_factors))
 
 
 def _noise_level(source: Path, image: LowResolutionImage, result: Restored, settings: Infer) -> float:

@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from pipeline.baselines import bspline3
 from pipeline.config.sections import Infer
 from pipeline.errors import UserError
 from pipeline.image.intensity_limits import limited
@@ -32,7 +31,7 @@ from pipeline.models.device import device_name
 from pipeline.models.generator import Generator
 from pipeline.physics.excerpts import Excerpt
 from pipeline.physics.grid import Cut, cuts
-from pipeline.physics.interpolation import interpolate_slices
+from pipeline.physics.interpolation import bspline_matrix, enlarge, interpolate_slices
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +44,7 @@ DURING_TRAINING = Infer(backend=REFERENCE)
 def restore_excerpt(network: Generator, excerpt: Excerpt, augmentations: int = 1) -> NDArray[np.float32]:
     """Restore the slices of an excerpt at its noise level; see `restore_volume`. The network may still be trained."""
     model, within = excerpt.model, limited(excerpt.lr)
-    geometry = model.factors, excerpt.slice_axis
+    geometry = model.whole_factors, excerpt.slice_axis
     return restore_volume(network, within.values, *geometry, DURING_TRAINING, model.noise_sigma, augmentations)
 
 
@@ -196,7 +195,7 @@ def _within_windows(
     share = computed_share(windows, (slices.shape[1], slices.shape[2]))
     logger.info("%.0f%% of the image is background and interpolated by cubic B-splines", 100 * (1 - share))
     factors = restorer.network.factors
-    restored = restorer.interpolated(bspline3.upsample(slices, (1, *factors), {}))
+    restored = restorer.interpolated(enlarge(slices, (1, *factors), bspline_matrix))
     for group in _of_one_size(windows):
         cut = np.stack([slices[place][window.place()] for place, window in group])
         done = 0

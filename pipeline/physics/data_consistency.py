@@ -29,7 +29,7 @@ def apply_data_consistency(
     """Return restored + weight * A+ (lr - expected value of A restored).
 
     Args:
-        restored: normalised intensities, of shape lr.shape * model.factors.
+        restored: normalised intensities, of shape model.padded_shape.
         lr: low-resolution volume, normalised.
         model: the forward model of `lr`; A is its operator, A+ the operator's regularised pseudo-inverse.
         weight: 0 leaves `restored` unchanged, 1 makes it agree with the measurement including its noise.

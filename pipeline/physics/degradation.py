@@ -64,4 +64,6 @@ def degrade(image: Image, model: ForwardModel) -> LowResolutionImage:
     affine = coarse_affine(image.affine, model.factors)
     missing = image.masks.get(MISSING)
     masks = {} if missing is None else {MISSING: coarse_missing(missing, model.factors, model.lr_shape)}
-    return LowResolutionImage.of(image.with_data(model.simulate(image.data), affine=affine, masks=masks), model)
+    profile = image.profile_after(model.factors)
+    coarse = image.with_data(model.simulate(image.data), affine=affine, masks=masks, slice_profile=profile)
+    return LowResolutionImage.of(coarse, model)

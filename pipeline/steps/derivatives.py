@@ -43,8 +43,8 @@ MAP = (
 )
 MILLIMETRES = {"meter": 1e3, "mm": 1.0, "micron": 1e-3}
 """Millimetres per unit of length, by the name of the unit in nibabel; by convention, files without a unit use mm."""
-KEPT_KEYS = ("SkullStripped",)
-"""Keys that are copied from the sidecars of the source image, if present."""
+KEPT_KEYS = ("SkullStripped", "SliceThickness", "SpacingBetweenSlices")
+"""Keys that are copied from the sidecars of the source image, if present; a result lies on the grid of its source."""
 
 
 def sidecar(
@@ -68,12 +68,11 @@ def sidecar(
         description: RESULT or MAP.
     """
     known = {key: raw[key] for key in KEPT_KEYS if key in raw}
-    factors = [int(factor) for factor in forward_model["factors"]]
     return {
         "Description": description.format(method=method),
         "Sources": [f"bids:{link}:{source.path_in_bids}"],
         "Method": method,
-        "Factors": factors,
+        "Factors": list(forward_model["factors"]),
         "ForwardModel": dict(forward_model),
         **size,
         **known,

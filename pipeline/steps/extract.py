@@ -30,6 +30,8 @@ class Options:
     """Format of the file (default: detected from its name or content)."""
     segmentation: Path | None = None
     """Label volume on the grid of the volume; each of its labels becomes a mask."""
+    sidecar: Path | None = None
+    """BIDS sidecar of the volume (.json), from which the slice thickness is read."""
     duplicates: Path | None = None
     """Table of near-duplicate pictures to exclude (.csv, from the step duplicates)."""
     settings: Annotated[Extract, section(Extract)] = field(default_factory=Extract)
@@ -47,5 +49,12 @@ def run(options: Options) -> None:
         raise UserError(f"--format: {options.format!r} is unknown; choose from {', '.join(formats)}.")
     near_duplicates = excluded_pictures(options.duplicates, volume.id) if options.duplicates else ()
     extract(
-        options.input, volume, options.settings, options.output, near_duplicates, options.format, options.segmentation
+        options.input,
+        volume,
+        options.settings,
+        options.output,
+        near_duplicates,
+        options.format,
+        options.segmentation,
+        options.sidecar,
     )

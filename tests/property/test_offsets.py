@@ -187,7 +187,7 @@ def test_a_run_follows_constants_and_factors(
                     else {}
                 )
                 upsample = plugins.load("pipeline.baselines", name).upsample
-                made[name] = upsample(low.data, low.forward_model.factors, tuned)
+                made[name] = upsample(low.data, low.forward_model, tuned)
             results.append({})
             for method, restored in made.items():
                 write_prediction(folder / f"{method}.nii.gz", low, restored)

@@ -11,7 +11,6 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from pipeline.baselines import bspline3
 from pipeline.config.sections import Infer
 from pipeline.image.image import Image
 from pipeline.inference.background import Background, Span, needed_margin, tissue_in_slices, tissue_of, windows_around
@@ -22,6 +21,7 @@ from pipeline.models.record import BackgroundChange, NetworkRecord
 from pipeline.physics.excerpts import excerpt
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import cuts
+from pipeline.physics.interpolation import bspline_matrix, enlarge
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.training.background_margin import MARGINS, background_changes
 from tests.helpers import described, synthetic_head
@@ -80,7 +80,7 @@ def test_tissue_is_unchanged_and_background_is_interpolated(margin):
     tissue = np.repeat(np.repeat(head, 2, axis=0), 2, axis=1)
     # The cut's own disturbance reaches REACH voxels; what lies nearer to it is not certain.
     assert np.abs(part - whole)[tissue].max() < 1e-6
-    interpolated = bspline3.upsample(lr, (2, 2, 1), {})
+    interpolated = enlarge(lr, (2, 2, 1), bspline_matrix)
     assert np.array_equal(part[..., 0], interpolated[..., 0]), "a slice of background"
     assert np.array_equal(part[:4], interpolated[:4])
 

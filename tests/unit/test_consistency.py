@@ -30,7 +30,7 @@ def model(noise: str = "none", sigma: float = 0.0) -> ForwardModel:
 
 def test_weight_one_gives_agreement_with_measurement(reference):
     measured = model().simulate(reference)
-    restored = bicubic.upsample(measured, (4, 4, 1), {}) + np.float32(0.1)
+    restored = bicubic.upsample(measured, model(), {}) + np.float32(0.1)
     corrected = apply_data_consistency(restored, measured, model(), 1.0)
     assert corrected.shape == restored.shape == (44, 44, 6)
     # Padding repeats the last samples, which the correction does not account for, hence the margin at the high end.
@@ -57,6 +57,14 @@ def test_correction_improves_blurred_result_despite_noise(reference):
     corrected = apply_data_consistency(padded, noisy.simulate(reference), noisy, 0.5)[:41]
     # A blur of this width affects only the highest measured frequencies; the others cannot be restored.
     assert np.mean((corrected - reference) ** 2) < 0.95 * np.mean((blurred - reference) ** 2)
+
+
+def test_weight_one_gives_agreement_with_measurement_for_real_factors(reference):
+    forward = replace(model(), factors=(2.5, 3.5, 1), hr_shape=(40, 42, 6))
+    measured = forward.simulate(reference[:40, :42])
+    corrected = apply_data_consistency(bicubic.upsample(measured, forward, {}) + 0.1, measured, forward, 1.0)
+    assert corrected.shape == forward.padded_shape == (40, 42, 6)
+    np.testing.assert_allclose(forward.coarsen(corrected), measured, atol=1e-4)
 
 
 def axis_matrix(size: int) -> np.ndarray:

@@ -158,7 +158,7 @@ def test_tuning_measures_what_evaluation_measures(tmp_path, plane):
     few = described(reference, foreground_slices=[6, 8])
     tried = tune([few], [lr])["tried"]
     settings = {name: tried[5][name] for name in ("h_in_sigma", "patch_size", "patch_distance", "sigma")}
-    sr = plugins.load("pipeline.baselines", "nlm_bspline3").upsample(lr.data, _factors(lr), settings)
+    sr = plugins.load("pipeline.baselines", "nlm_bspline3").upsample(lr.data, lr.forward_model, settings)
     estimate = restored_image(lr, sr).data
     values = [row.value for row in evaluate(few, "m", estimate, Evaluate(metrics=("psnr",), regions=("foreground",)))]
     assert len(values) == 2

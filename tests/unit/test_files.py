@@ -25,6 +25,7 @@ from pipeline.formats.mgh import MghHeader
 from pipeline.image.geometry import Orientation
 from pipeline.image.image import Block, Identity, Image
 from pipeline.image.intensity import IntensityMap
+from pipeline.image.slice_profile import SliceProfile
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.low_resolution import LowResolutionImage
 from tests.helpers import CHECKOUT
@@ -149,6 +150,7 @@ def an_image() -> Image:
         masks={"foreground": random.random((5, 6, 7)) > 0.5, "other": np.zeros((5, 6, 7), bool)},
         identity=Identity("head"),
         block=Block(foreground_slices=(1, 2, 3), foreground_fraction=0.1 + 0.2),
+        slice_profile=SliceProfile(3.6, "windowed_sinc", "dicom", 2),
     )
 
 
@@ -160,6 +162,7 @@ def test_an_image_comes_back_from_its_container_unchanged(tmp_path: Path) -> Non
     assert again.data.dtype == image.data.dtype
     np.testing.assert_array_equal(again.affine, image.affine)
     assert (again.intensity, again.header, again.block) == (image.intensity, image.header, image.block)
+    assert again.slice_profile == image.slice_profile
     assert (again.unit, again.masks.keys()) == (image.unit, image.masks.keys())
     np.testing.assert_array_equal(again.masks["foreground"], image.masks["foreground"])
     assert map_image(path).identity == image.identity

@@ -52,11 +52,12 @@ def model(sigma: float = 0.02, noise: str = "rician", seed: int = 5, **changes) 
 
 def restorations(measured: np.ndarray, sigma: float) -> dict[str, np.ndarray]:
     """Outputs that were not tampered with."""
+    forward = model()
     made = {
-        "zerofill": zerofill.upsample(measured, FACTORS, {}),
-        "bspline3": bspline3.upsample(measured, FACTORS, {}),
-        "lanczos": lanczos.upsample(measured, FACTORS, {}),
-        "nlm_bspline3": nlm_bspline3.upsample(measured, FACTORS, {**NLM, "sigma": sigma}),
+        "zerofill": zerofill.upsample(measured, forward, {}),
+        "bspline3": bspline3.upsample(measured, forward, {}),
+        "lanczos": lanczos.upsample(measured, forward, {}),
+        "nlm_bspline3": nlm_bspline3.upsample(measured, forward, {**NLM, "sigma": sigma}),
     }
     return {name: volume[: SHAPE[0], : SHAPE[1]] for name, volume in made.items()}
 
@@ -103,6 +104,18 @@ def test_every_inserted_cheat_is_caught(setting, method):
     }
     missed = [case.kind for case in cases if not failed(case.restored, case.measured, forward)]
     assert missed == []
+
+
+def test_real_factors():
+    """In-plane voxels of 2.5 and 3.3 voxels: valid results pass, and every cheat is caught."""
+    head = reference(1)
+    forward = replace(model(seed=1), factors=(2.5, 3.3, 1))
+    windows = window_sizes((2.5, 3.3, 1.0), 2, across_slices=True)
+    measured = forward.simulate(head.data)
+    for restored in (head.data, *(one.upsample(measured, forward, {}) for one in (zerofill, bspline3))):
+        assert not failed(restored[: SHAPE[0], : SHAPE[1]], measured, forward, windows)
+    cases = list(cheats(head.data, head, measured, forward, seed=7))
+    assert [case.kind for case in cases if not failed(case.restored, case.measured, forward, windows)] == []
 
 
 def test_each_kind_of_cheating_is_seen_by_the_gate_that_is_made_for_it():
@@ -261,7 +274,7 @@ def files(tmp_path_factory) -> Path:
         result = run_step(*command)
         assert result.returncode == 0, result.stderr
     measured = read_image(folder / "lr.safetensors", LowResolutionImage)
-    restored = zerofill.upsample(measured.data, FACTORS, {})
+    restored = zerofill.upsample(measured.data, measured.forward_model, {})
     write_prediction(folder / "zerofill/head.nii.gz", measured, restored)
     write_prediction(folder / "cheat/head.nii.gz", measured, shifted(restored, 0))
     return folder
@@ -288,7 +301,7 @@ def test_the_stage_judges_without_reference_and_twice_alike(files, tmp_path):
 
 def test_shifts_are_looked_for_across_slices_only_where_these_are_neighbours(files, tmp_path):
     lr = read_image(files / "lr.safetensors", LowResolutionImage)
-    valid = zerofill.upsample(lr.data, FACTORS, {})
+    valid = zerofill.upsample(lr.data, lr.forward_model, {})
     for axis in (0, 2):
         write_prediction(tmp_path / f"{axis}/head.nii.gz", lr, shifted(valid, axis))
     count = lr.data.shape[2]
@@ -318,10 +331,10 @@ def test_a_prediction_of_another_volume_is_refused(files, tmp_path):
 
 def test_an_image_of_ones_own_is_checked_by_hand(files, tmp_path):
     """The measurement as an ordinary file: another program wrote it, nothing is recorded in it."""
-    measured = read_image(files / "lr.safetensors")
+    measured = read_image(files / "lr.safetensors", LowResolutionImage)
     scan = write_nifti(tmp_path / "scan.nii.gz", measured.data * np.float32(1000), measured.affine)
     (tmp_path / "zerofill").mkdir()
-    restored = zerofill.upsample(measured.data, FACTORS, {})
+    restored = zerofill.upsample(measured.data, measured.forward_model, {})
     image = measured.affine @ np.diag([0.25, 0.25, 1, 1])
     image[:2, 3] = measured.affine[:2, 3] - 1.5
     sharp = write_nifti(tmp_path / "zerofill/sharp.nii.gz", restored * np.float32(1000), image)
@@ -342,6 +355,13 @@ def test_another_plane_takes_its_factors_along():
 
 def row(**changes) -> GateResult:
     return replace(GateResult("head", "S1", "test", "brainsr", "local", 3.0, 5.5, True), **changes)
+
+
+def test_an_image_of_ones_own_has_the_largest_grid_that_its_voxels_cover(files):
+    lr = read_image(files / "lr.safetensors", LowResolutionImage)
+    taken = as_measurement(lr, replace(model(), factors=(2.5, 2.5, 1)), 0.03, "scan").forward_model
+    assert taken.hr_shape == (40, 45, 16)
+    assert taken.lr_shape == lr.data.shape == (16, 18, 16)
 
 
 def test_the_tables_of_volumes_are_read_back_when_they_are_put_together(tmp_path):

@@ -14,7 +14,6 @@ import torch
 from scipy import ndimage
 from torch.nn import functional
 
-from pipeline.baselines import bspline3
 from pipeline.config.mismatch import degradations
 from pipeline.config.parameters import Direction
 from pipeline.config.sections import Degrade, Extract, Infer
@@ -32,7 +31,7 @@ from pipeline.physics.data_consistency import best_weight, degrade_again
 from pipeline.physics.degradation import degrade, forward_model
 from pipeline.physics.excerpts import SIDE_LR, excerpt
 from pipeline.physics.grid import cuts
-from pipeline.physics.interpolation import MIN_WEIGHT, interpolate_slices, slice_weights
+from pipeline.physics.interpolation import MIN_WEIGHT, bspline_matrix, enlarge, interpolate_slices, slice_weights
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.reporting import methods_text
 from pipeline.training.patches import PatchSampler, TrainingVolume
@@ -112,7 +111,7 @@ def test_interpolated_slices_match_cubic_spline(factor) -> None:
     np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-12)
     assert np.count_nonzero(weights, axis=1).max() <= 14, "a slice is made of those around it"
     lr = np.random.default_rng(0).random((6, 20, 7)).astype(np.float32)
-    whole = bspline3.upsample(lr, (1, factor, 1), {})
+    whole = enlarge(lr, (1, factor, 1), bspline_matrix)
     assert np.abs(interpolate_slices(lr, factor, 1) - whole).max() < 5 * MIN_WEIGHT
     assert interpolate_slices(lr, 1, 1) is lr
 
@@ -230,7 +229,7 @@ def test_three_planes_are_restored_and_averaged(slice_axis) -> None:
     assert restored.shape == (14, 18, 16)
     means = []
     for cut in cuts((2, 2, 2), slice_axis):
-        between = bspline3.upsample(lr, [2 if axis == cut.normal else 1 for axis in range(3)], {})
+        between = enlarge(lr, [2 if axis == cut.normal else 1 for axis in range(3)], bspline_matrix)
         planes = [restore_slice(network, plane, 0.03) for plane in np.moveaxis(between, cut, (0, 1, 2))]
         means.append(np.moveaxis(np.stack(planes), (0, 1, 2), cut))
     assert np.abs(restored - np.mean(means, axis=0)).max() < 0.02 * np.ptp(restored)
@@ -250,7 +249,7 @@ def test_linear_network_gives_mean_of_three_interpolations() -> None:
     lr = ndimage.gaussian_filter(np.random.default_rng(1).random((12, 13, 14)), 2).astype(np.float32)
     expected = np.zeros((24, 26, 28))
     for axis in range(3):
-        between = bspline3.upsample(lr, [2 if other == axis else 1 for other in range(3)], {})
+        between = enlarge(lr, [2 if other == axis else 1 for other in range(3)], bspline_matrix)
         for other in {0, 1, 2} - {axis}:
             between = np.repeat(between, 2, other)
         expected += between / 3

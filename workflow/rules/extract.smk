@@ -52,6 +52,13 @@ rule extract:
                 for volume in RUN.volumes
             },
         ),
+        sidecar=by(
+            "volume",
+            {
+                volume.id: SOURCES[volume.source].own_sidecar or []
+                for volume in RUN.volumes
+            },
+        ),
         duplicates=by(
             "volume",
             {
@@ -87,5 +94,5 @@ rule extract:
     message:
         "Extracting {wildcards.volume}"
     shell:
-        "python -m pipeline.steps extract --input {input.source:q} --segmentation {input.segmentation:q} --output {output.volume:q}"
+        "python -m pipeline.steps extract --input {input.source:q} --segmentation {input.segmentation:q} --sidecar {input.sidecar:q} --output {output.volume:q}"
         " --format {params.format} --duplicates {input.duplicates:q} --volume {params.volume:q} --settings {params.settings:q} > {log:q} 2>&1"

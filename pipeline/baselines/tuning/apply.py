@@ -29,10 +29,10 @@ def upsample(lr_image: LowResolutionImage, method: str, tuning: Tuning | None = 
         tuning: tuned settings of all baselines.
 
     Returns:
-        Normalised intensities of shape lr_image.data.shape * factors, on the grid of cell centres.
+        Normalised intensities of shape lr_image.forward_model.padded_shape, on the grid of cell centres.
     """
-    factors = lr_image.forward_model.factors
-    return plugins.load(BASELINES, method).upsample(lr_image.data, factors, (tuning or {}).get(method, {}))
+    settings = (tuning or {}).get(method, {})
+    return plugins.load(BASELINES, method).upsample(lr_image.data, lr_image.forward_model, settings)
 
 
 def read_tuning(path: Path) -> dict[str, dict[str, Any]]:

@@ -28,7 +28,7 @@ MAX_SLICES = 8
 def score(excerpts: Sequence[Excerpt], settings: Mapping) -> float:
     """Return the mean PSNR of a candidate over excerpts of volumes, in dB."""
     values = [
-        one.mean_over_slices(nlm_bspline3.upsample(one.lr, one.model.factors, settings), {"psnr": psnr.per_slice})
+        one.mean_over_slices(nlm_bspline3.upsample(one.lr, one.model, settings), {"psnr": psnr.per_slice})
         for one in excerpts
     ]
     return float(np.mean([value["psnr"] for value in values]))

@@ -40,6 +40,4 @@ def lesion_windows(lr: LowResolutionImage) -> Windows:
 
 def high_resolution_grid(lr: LowResolutionImage) -> Image:
     """Return an image on the grid of predictions: zeros, broadcast without allocating memory."""
-    factors = lr.forward_model.factors
-    shape = tuple(int(size) * factor for size, factor in zip(lr.data.shape, factors, strict=True))
-    return restored_image(lr, np.broadcast_to(np.float32(0), shape))
+    return restored_image(lr, np.broadcast_to(np.float32(0), lr.forward_model.padded_shape))

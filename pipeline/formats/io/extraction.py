@@ -20,6 +20,7 @@ from pipeline.errors import UserError
 from pipeline.files import sha256_of
 from pipeline.formats import ROOM, Part, format_of
 from pipeline.formats._picture_stack import read_all, stack_image
+from pipeline.formats._sidecar import with_sidecar
 from pipeline.formats.io.container import write_image
 from pipeline.formats.io.segmentation import read_segmentation
 from pipeline.image.blocks import slices_first
@@ -30,6 +31,7 @@ from pipeline.image.plane import slicing_of
 from pipeline.image.segmentation import label_masks
 from pipeline.image.slices import cut_block
 from pipeline.image.stack import UNIT as PIXEL
+from pipeline.physics.resolved_profile import log_profile, with_thickness
 from pipeline.sources.picture_archive import picture_names, read_pictures
 
 logger = logging.getLogger(__name__)
@@ -41,6 +43,7 @@ def read_block(
     settings: Extract,
     format_name: str | None = None,
     segmentation: Path | None = None,
+    sidecar: Path | None = None,
 ) -> Image:
     """Read a block of slices; see `normalise`.
 
@@ -50,6 +53,7 @@ def read_block(
         settings: the section `extract`.
         format_name: module of pipeline.formats; None detects the format.
         segmentation: label volume on the same grid; each of its labels becomes a mask.
+        sidecar: BIDS sidecar with the slice thickness.
 
     Raises:
         UserError: naming the file.
@@ -60,6 +64,9 @@ def read_block(
         logger.warning(
             "%s: how large a pixel is, is not known: lengths are in pixels until voxel_um is given", volume.id
         )
+    image = with_sidecar(image, sidecar) if sidecar else image
+    image = with_thickness(image, volume.thickness_mm, f"volume {volume.id!r}")
+    log_profile(image, volume.id)
     image = replace(image, slicing=slicing_of(image, settings.plane))
     axis = image.slice_axis
     labels = read_segmentation(segmentation, image, volume.id) if segmentation else None
@@ -120,6 +127,7 @@ def extract(
     near_duplicates: Collection[str] = (),
     format_name: str | None = None,
     segmentation: Path | None = None,
+    sidecar: Path | None = None,
 ) -> None:
     """Extract one volume of the configuration from a file; see `read_block`, and `read_stack` for collections.
 
@@ -129,7 +137,7 @@ def extract(
     if volume.is_stack:
         result = read_stack(source, volume, settings, near_duplicates)
     else:
-        result = read_block(source, volume, settings, format_name, segmentation)
+        result = read_block(source, volume, settings, format_name, segmentation, sidecar)
     identity = Identity(volume.id, volume.subject, volume.split, volume.source, sha256_of(source))
     write_image(output, replace(result, identity=identity))
     count = len(result.block.foreground_slices)

@@ -74,7 +74,7 @@ def restored_image(lr_image: LowResolutionImage, sr: NDArray[np.floating]) -> Im
 
     Args:
         lr_image: the low-resolution volume that was restored.
-        sr: normalised intensities, of shape lr_image.data.shape * factors.
+        sr: normalised intensities, of shape lr_image.forward_model.padded_shape.
 
     Returns:
         The image, cropped to the recorded shape; its mask "missing" is that of the low-resolution volume, if any.
@@ -83,13 +83,13 @@ def restored_image(lr_image: LowResolutionImage, sr: NDArray[np.floating]) -> Im
         ValueError: `sr` has another shape.
     """
     model = lr_image.forward_model
-    expected = tuple(int(size) * factor for size, factor in zip(lr_image.data.shape, model.factors, strict=True))
-    if sr.shape != expected:
-        raise ValueError(f"the super-resolved array has shape {sr.shape}, expected was {expected}")
+    if sr.shape != model.padded_shape:
+        raise ValueError(f"the super-resolved array has shape {sr.shape}, expected was {model.padded_shape}")
     missing = lr_image.masks.get(MISSING)
     masks = {} if missing is None else {MISSING: fine_missing(missing, model.factors, model.hr_shape)}
     affine = fine_affine(lr_image.affine, model.factors)
-    return lr_image.plain(data=crop_to(sr, model.hr_shape), affine=affine, masks=masks)
+    profile = lr_image.profile_after(model.factors)
+    return lr_image.plain(data=crop_to(sr, model.hr_shape), affine=affine, masks=masks, slice_profile=profile)
 
 
 def write_prediction(path: Path, lr_image: LowResolutionImage, sr: NDArray[np.floating]) -> int:

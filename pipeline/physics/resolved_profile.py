@@ -1,0 +1,96 @@
+"""Determine the slice profile of an image: as given, else as the file states, else as estimated, else assumed."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from pipeline.errors import UserError
+from pipeline.image.image import Image
+from pipeline.image.plane import thick_axis
+from pipeline.image.slice_profile import MAX_THICKNESS_MM, SliceProfile
+
+logger = logging.getLogger(__name__)
+
+DIFFERENCE = 0.03
+"""Minimum relative difference of a given thickness from that of the file that is logged as a warning."""
+
+
+def slice_axis_of(image: Image) -> int:
+    """Return the axis along which slices were acquired.
+
+    It is that of the known profile, else the axis with much larger voxels than the others, else that of the chosen
+    slicing, else that with the largest voxels.
+    """
+    if image.slice_profile is not None:
+        return image.slice_profile.axis_of(image.spacing)
+    thick = thick_axis(image.spacing)
+    if thick is not None:
+        return thick
+    if image.slicing is not None:
+        return image.slicing.axis
+    return max(range(len(image.spacing)), key=lambda axis: image.spacing[axis])
+
+
+def with_thickness(image: Image, thickness_mm: float | None, name: str) -> Image:
+    """Return an image with a given slice thickness, which replaces that of the file.
+
+    Args:
+        image: the image.
+        thickness_mm: full width at half maximum of the slice profile, in mm; None returns the image unchanged.
+        name: name of the image, for messages.
+
+    Raises:
+        UserError: the thickness is not plausible, or the voxel size of the image is unknown.
+    """
+    if thickness_mm is None:
+        return image
+    if not 0 < thickness_mm <= MAX_THICKNESS_MM:
+        raise UserError(
+            f"{name}: a slice thickness of {thickness_mm:g} mm is impossible; it must be above 0 and at most "
+            f"{MAX_THICKNESS_MM:g} mm (--thickness-mm, in a configuration thickness_mm)."
+        )
+    if image.spacing_mm is None:
+        raise UserError(
+            f"{name}: has no voxel size in millimetres, so a slice thickness has no meaning (--thickness-mm, in a "
+            "configuration thickness_mm). Leave it out, or give the voxel size with voxel_um."
+        )
+    known = image.slice_profile
+    if known is not None and abs(known.thickness_mm - thickness_mm) > DIFFERENCE * known.thickness_mm:
+        logger.warning(
+            "%s: the given slice thickness of %.4g mm is used, but the file states %.4g mm (%s)",
+            *(name, thickness_mm, known.thickness_mm, known.source),
+        )
+    given = SliceProfile(thickness_mm, "gaussian", "given", slice_axis_of(image))
+    return replace(image, slice_profile=given)
+
+
+def log_profile(image: Image, name: str) -> None:
+    """Log the slice profile of an image, if it is known."""
+    profile, sizes = image.slice_profile, image.spacing_mm
+    if profile is not None and sizes is not None:
+        logger.info("%s: %s", name, profile.describe(sizes[profile.axis_of(sizes)]))
+
+
+def resolved_profile(image: Image, given_mm: float | None = None, name: str = "the image") -> SliceProfile:
+    """Return the slice profile of an image, and log where it is known from.
+
+    In order of precedence: as given, as stated by the file, estimated from the image where that is reliable, and a
+    Gaussian whose width is the slice spacing.
+
+    Args:
+        image: canonical image with a voxel size; for the estimate, normalised intensities and a foreground mask.
+        given_mm: thickness given by the user, in mm.
+        name: name of the image, for messages.
+
+    Raises:
+        UserError: the given thickness is not plausible, or the voxel size is unknown.
+    """
+    known = with_thickness(image, given_mm, name)
+    sizes = image.spacing_mm
+    if sizes is None:
+        raise UserError(f"{name}: has no voxel size in millimetres, so the slice profile is unknown.")
+    axis = slice_axis_of(known)
+    profile = known.slice_profile or SliceProfile(sizes[axis], "gaussian", "assumed", axis)
+    logger.info("%s: %s", name, profile.describe(sizes[axis]))
+    return profile
