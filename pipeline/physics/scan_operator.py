@@ -90,6 +90,10 @@ class ScanOperator:
             *(scan.shape[axis] * parts for axis, parts in zip(self._order[1:], self._parts[1:], strict=True)),
         ]
 
+    def with_motion(self, motion: NDArray[np.float64]) -> ScanOperator:
+        """Return the operator for another position of the head."""
+        return ScanOperator(self.output, self.scan, self.slice_axis, self.profile, motion, self.device)
+
     @cached_property
     def _to_output(self) -> NDArray[np.float64]:
         """Map from fine indices, slice axis first, to normalised coordinates of `grid_sample` (last axis first)."""
