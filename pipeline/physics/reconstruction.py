@@ -23,7 +23,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-SMOOTHING = 2e-3
+SMOOTHING = 0.05
 """Gradients well below this fraction of the intensity range are penalised quadratically by total variation."""
 
 
@@ -76,14 +76,14 @@ class Penalty:
         result = torch.zeros_like(image)
         for axis, scale in self._axes():
             flow = _forward_difference(image, axis).mul_(scale**2)
-            flow.mul_(coefficients if isinstance(coefficients, float) else _leading(coefficients, axis))
+            flow.mul_(_leading(coefficients, axis) if isinstance(coefficients, Tensor) else coefficients)
             _leading(result, axis).sub_(flow)
             result.narrow(axis, 1, image.shape[axis] - 1).add_(flow)
         return result
 
     def diagonal(self, image: Tensor, coefficients: Tensor | float) -> Tensor:
         """Return the diagonal of the linear map `gradient`."""
-        spread = torch.full_like(image, coefficients) if isinstance(coefficients, float) else coefficients
+        spread = coefficients if isinstance(coefficients, Tensor) else torch.full_like(image, coefficients)
         result = torch.zeros_like(image)
         for axis, scale in self._axes():
             part = _leading(spread, axis)

@@ -189,7 +189,7 @@ def _profile_weights(profile: SliceProfile, count: int, parts: int, step: float)
         Weights of shape (slices, fine planes), rows of sum 1.
     """
     reach = math.ceil(REACH * profile.thickness_mm / step) + parts
-    edges = (np.arange(-reach, reach + parts + 1) - parts / 2) * step / profile.thickness_mm
+    edges = (np.arange(-reach, reach + parts + 1, dtype=np.float64) - parts / 2) * (step / profile.thickness_mm)
     weights = np.diff(cumulative(edges, Parameters(profile=profile.shape)))
     kept = np.flatnonzero(np.abs(weights) > MIN_WEIGHT * np.abs(weights).max())
     margin = max(0, reach - int(kept[0]), int(kept[-1]) - reach - parts + 1)

@@ -10,34 +10,32 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from pipeline.inference.combine.grid import block_of, working_block
+from pipeline.config.combine import Method
+from pipeline.inference.combine.grid import block_of, coarser_grid, working_block
 from pipeline.inference.combine.motion import refine
 from pipeline.inference.combine.outliers import slice_errors, slice_weights
-from pipeline.inference.combine.scan import Scan, common_sigma, measurements
+from pipeline.inference.combine.scan import Scan, common_sigma, measurements, thinned
+from pipeline.inference.combine.stages import Stages
 from pipeline.physics.reconstruction import Effort, Penalty, reconstruct
 from pipeline.physics.scan_operator import Grid
 
 logger = logging.getLogger(__name__)
 
-Method = Literal["total_variation", "least_squares"]
-
-LEAST_SQUARES_WEIGHT = 75.0
-"""Weight of the quadratic penalty, times the squared noise level."""
+LEAST_SQUARES_WEIGHT = 1.6
+"""Weight of the quadratic penalty, divided by the noise level."""
 TOTAL_VARIATION_WEIGHT = 0.25
-"""Weight of the total variation, times the noise level."""
-ROUNDS, GAUSS_NEWTON_STEPS = 3, 2
-"""Rounds of motion refinement over all scans, and steps per scan and round."""
-CONVERGED = 0.02
-"""Change of a motion, in degrees and mm, below which no further round is needed."""
+"""Weight of the total variation, divided by the noise level."""
+COARSE, COARSE_ROUNDS, GAUSS_NEWTON_STEPS = 2, 3, 2
+"""Motion is refined in rounds on a grid with voxels of twice the size, then in one on the final grid; steps per scan
+and round."""
 QUICK, FULL, VARIATION = Effort(1, 8), Effort(1, 25), Effort(6, 10)
 """Effort of a reconstruction for motion refinement, of least squares, and of total variation."""
 
@@ -71,7 +69,7 @@ def combine(
     method: Method = "total_variation",
     move: bool = True,
     device: torch.device | str = "cpu",
-    resume: Callable[[str, Callable[[], object]], object] | None = None,
+    stages: Stages | None = None,
 ) -> Combined:
     """Combine scans of one head.
 
@@ -81,26 +79,26 @@ def combine(
         method: penalty of the reconstruction.
         move: refine the motion of the head between the scans.
         device: device of the reconstruction.
-        resume: stores the result of a stage by name, or returns the stored one.
+        stages: stores the results of stages, from which an interrupted combination continues.
     """
-    stage = resume or (lambda _, compute: compute())
+    stages = stages or Stages(None)
     block = working_block(grid, scans)
     work = block_of(grid, block)
     logger.info("reconstructing %s voxels of %s mm", " x ".join(map(str, work.shape)), _sizes(work))
-    registered: Sequence[Scan] = stage("motion", lambda: refined(scans, work, move=move, device=device))  # pyright: ignore[reportAssignmentType]
+    registered = stages.scans(scans, lambda: refined(scans, work, move=move, device=device))
     start = mean_of(registered, work)
-    volume = stage("volume", lambda: solved(registered, work, start, method, device))
-    spread = stage("spread", lambda: leave_one_out_spread(registered, work, start, device))
+    volume = stages.array("volume", lambda: solved(registered, work, start, method, device))
+    spread = stages.array("spread", lambda: leave_one_out_spread(registered, work, start, device))
     mean = mean_of(registered, grid)
     whole = mean.copy()
     whole[block] = volume
     outside = np.zeros(grid.shape, dtype=np.float32)
     outside[block] = spread
-    return Combined(grid, tuple(registered), whole, mean, outside)
+    return Combined(grid, registered, whole, mean, outside)
 
 
-def refined(scans: Sequence[Scan], grid: Grid, *, move: bool, device: torch.device | str) -> tuple[Scan, ...]:
-    """Return the scans with refined motion, intensities and slice weights.
+def refined(scans: Sequence[Scan], grid: Grid, *, move: bool, device: torch.device | str = "cpu") -> tuple[Scan, ...]:
+    """Return the scans with refined motion, intensities and slice weights, first at half the resolution.
 
     Args:
         scans: the scans; the first one defines the space and the intensities.
@@ -109,26 +107,47 @@ def refined(scans: Sequence[Scan], grid: Grid, *, move: bool, device: torch.devi
         device: device of the reconstruction.
     """
     current = list(scans)
-    rounds = ROUNDS if move else 1
-    with tqdm(total=rounds * len(current), desc="aligning scans", disable=None) as bar:
-        for _ in range(rounds):
-            largest = 0.0
-            for index, scan in enumerate(current):
-                others = [other for place, other in enumerate(current) if place != index]
-                image = solved(others, grid, mean_of(others, grid), "least_squares", device, QUICK)
-                tensor = torch.from_numpy(image).to(device)
-                found = refine(scan, tensor, grid, GAUSS_NEWTON_STEPS, move=move and index > 0) if index else scan
-                change = found.motion @ scan.motion.inverse()
-                largest = max(largest, change.angle_degrees, change.shift_mm)
-                whole = replace(found, slice_weights=np.ones(found.slice_weights.size))
-                measured = measurements([whole], grid, device)[0]
-                weights = found.slice_weights.copy()
-                weights[measured.place[scan.image.slice_axis]] = slice_weights(slice_errors(measured, tensor))
-                current[index] = replace(found, slice_weights=weights)
+    levels = [*[COARSE] * (COARSE_ROUNDS if move else 0), 1]
+    with tqdm(total=len(levels) * len(current), desc="aligning scans", disable=None) as bar:
+        for level in levels:
+            before = list(current)
+            for index in range(len(current)):
+                current[index] = _refined_against_others(current, index, grid, level, move=move, device=device)
                 bar.update()
-            if largest < CONVERGED:
-                break
+            logger.info("largest change: %.3f degrees, %.3f mm", *_largest_change(before, current))
     return tuple(current)
+
+
+def _refined_against_others(
+    scans: Sequence[Scan], index: int, grid: Grid, level: int, *, move: bool, device: torch.device | str
+) -> Scan:
+    """Refine one scan against the reconstruction of the others.
+
+    Args:
+        scans: all scans.
+        index: the scan.
+        grid: grid of the final reconstruction.
+        level: voxels of that grid per voxel of the grid that is used here.
+        move: refine the motion of scans other than the first.
+        device: device of the reconstruction.
+    """
+    coarse = coarser_grid(grid, level)
+    seen = [thinned(scan, level) for scan in scans]
+    others = seen[:index] + seen[index + 1 :]
+    image = solved(others, coarse, mean_of(others, coarse), "least_squares", device, QUICK)
+    tensor = torch.from_numpy(image).to(device)
+    found = refine(seen[index], tensor, coarse, GAUSS_NEWTON_STEPS, move=move) if index else seen[index]
+    everything = replace(found, slice_weights=np.ones(found.slice_weights.size))
+    measured = measurements([everything], coarse, device)[0]
+    weights = np.ones(found.slice_weights.size)
+    weights[measured.place[found.image.slice_axis]] = slice_weights(slice_errors(measured, tensor))
+    return replace(scans[index], motion=found.motion, gain=found.gain, offset=found.offset, slice_weights=weights)
+
+
+def _largest_change(before: Sequence[Scan], after: Sequence[Scan]) -> tuple[float, float]:
+    pairs = ((old.motion, new.motion) for old, new in zip(before, after, strict=True))
+    changes = [new @ old.about(new.centre_mm).inverse() for old, new in pairs]
+    return max(one.angle_degrees for one in changes), max(one.shift_mm for one in changes)
 
 
 def solved(
@@ -152,7 +171,7 @@ def solved(
     sigma = common_sigma(scans)
     scales = tuple(min(grid.spacing) / length for length in grid.spacing)
     if method == "least_squares":
-        penalty, effort = Penalty("quadratic", LEAST_SQUARES_WEIGHT * sigma**2, scales), effort or FULL
+        penalty, effort = Penalty("quadratic", LEAST_SQUARES_WEIGHT * sigma, scales), effort or FULL
     else:
         penalty, effort = Penalty("total_variation", TOTAL_VARIATION_WEIGHT * sigma, scales), effort or VARIATION
     with tqdm(total=effort.rounds, desc="reconstructing", disable=None if effort.rounds > 1 else True) as bar:

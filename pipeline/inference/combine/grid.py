@@ -26,7 +26,8 @@ def isotropic_grid(image: Image, voxel_mm: float) -> Grid:
         voxel_mm: side of a voxel in mm.
     """
     spacing = np.array(image.spacing)
-    shape = tuple(max(1, math.ceil(size * length / voxel_mm - ROUNDING)) for size, length in zip(image.data.shape, spacing, strict=True))
+    extents = np.array(image.data.shape) * spacing
+    shape = tuple(max(1, math.ceil(extent / voxel_mm - ROUNDING)) for extent in extents)
     affine = image.affine.copy()
     scale = voxel_mm / spacing
     affine[:3, :3] = image.affine[:3, :3] * scale
@@ -54,6 +55,13 @@ def block_of(grid: Grid, block: Sequence[slice]) -> Grid:
     affine = grid.affine.copy()
     affine[:3, 3] = grid.affine[:3] @ [*(one.start for one in block), 1.0]
     return Grid(tuple(one.stop - one.start for one in block), affine)
+
+
+def coarser_grid(grid: Grid, factor: int) -> Grid:
+    """Return a grid with voxels of `factor` times the size, from the low corner of another grid on."""
+    affine = grid.affine @ np.diag([factor, factor, factor, 1.0])
+    affine[:3, 3] = grid.affine[:3] @ [*[(factor - 1) / 2] * 3, 1.0]
+    return Grid(tuple(-(-size // factor) for size in grid.shape), affine)
 
 
 def _corners(low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -72,9 +72,9 @@ class Scan:
             order: order of the splines.
         """
         matrix = np.linalg.inv(self.image.affine) @ self.motion.matrix() @ grid.affine
-        return ndimage.affine_transform(
-            self.matched(), matrix[:3, :3], matrix[:3, 3], grid.shape, np.float32, order, mode="nearest"
-        )
+        result = np.zeros(grid.shape, dtype=np.float32)
+        ndimage.affine_transform(self.matched(), matrix, output=result, order=order, mode="nearest")
+        return result
 
     def covers(self, grid: Grid) -> NDArray[np.bool_]:
         """Return the voxels of another grid that lie inside this scan."""
@@ -89,6 +89,31 @@ class Scan:
     def moved(self, motion: Rigid) -> Self:
         """Return the scan with another position of the head."""
         return replace(self, motion=motion)
+
+
+def thinned(scan: Scan, factor: int) -> Scan:
+    """Return a scan whose slices have voxels of `factor` times the size, means of the original ones.
+
+    Args:
+        scan: the scan.
+        factor: number of voxels along both axes of a slice; 1 returns the scan itself.
+    """
+    if factor == 1:
+        return scan
+    image, axis = scan.image, scan.image.slice_axis
+    factors = np.array([1 if other == axis else factor for other in range(3)])
+    sizes = np.array(image.data.shape) // factors
+    kept = tuple(slice(size * step) for size, step in zip(sizes, factors, strict=True))
+    blocks = [part for size, step in zip(sizes, factors, strict=True) for part in (size, step)]
+
+    def means(array: NDArray) -> NDArray[np.float32]:
+        return array[kept].reshape(blocks).mean(axis=(1, 3, 5), dtype=np.float32)
+
+    affine = image.affine @ np.diag([*factors, 1.0])
+    affine[:3, 3] = image.affine[:3] @ [*((factors - 1) / 2), 1.0]
+    masks = {"foreground": means(image.masks["foreground"]) >= 0.5}  # noqa: PLR2004
+    coarse = image.with_data(means(image.data), affine=affine, masks=masks)
+    return replace(scan, image=coarse, sigma=scan.sigma / factor)
 
 
 class ScanMeasurement:
@@ -129,7 +154,7 @@ class ScanMeasurement:
         return self.operator.adjoint(self.weights * values)
 
     def diagonal(self) -> Tensor:
-        """Return an upper bound of the diagonal: the sum of the rows, since the operator has hardly negative weights."""
+        """Return the sums of the rows, an upper bound of the diagonal if no weight is negative."""
         return self.operator.adjoint(self.weights)
 
     def values(self, image: Tensor) -> Tensor:
