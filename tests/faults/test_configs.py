@@ -48,6 +48,10 @@ BROKEN: dict[str, tuple[str | dict[Any, Any], tuple[str, ...]]] = {
         configuration(degrade={"factor": 5.5556}),
         ("degrade.factor: networks do not support 5.5556; choose one of 2, 3, 4, 8, or compare", "methods: []"),
     ),
+    "no factor of networks for the mismatch": (
+        configuration(degradations={"thin": {"factor": 2.5}}),
+        ("degradations.thin.factor: networks do not support 2.5; choose one of 2, 3, 4, 8",),
+    ),
     "network that does not support the factor": (
         configuration(degrade={"factor": 5.5556}, methods=[]),
         ("infer.deliver: 'brainsr' is unknown", "choose one of bicubic"),

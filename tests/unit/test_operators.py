@@ -41,7 +41,7 @@ def samples(*shape: int) -> np.ndarray:
     return np.random.default_rng(0).random(shape)
 
 
-def matrices(name: str, size: int, factor: int) -> list[np.ndarray]:
+def matrices(name: str, size: int, factor: float) -> list[np.ndarray]:
     """All matrices of an operator with its default parameters."""
     module = plugins.load(OPERATORS, name)
     parameters = module.Parameters(**GIVEN.get(name, {}))
