@@ -1,4 +1,7 @@
-"""Interpolation by the convolution kernels of Pillow, which uses the same grid of cell centres."""
+"""Interpolation by the convolution kernels of Pillow, which uses the same grid of cell centres.
+
+With `box`, Pillow resamples a part of an image with fractional edges, hence by any real factor.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,10 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
+from pipeline.physics.grid import covered_shape, padded_shape
 
-def resample(lr: NDArray[np.floating], factors: Sequence[int], kernel: PIL.Image.Resampling) -> NDArray[np.float32]:
+
+def resample(lr: NDArray[np.floating], factors: Sequence[float], kernel: PIL.Image.Resampling) -> NDArray[np.float32]:
     """Upsample an n-dimensional array axis by axis; kernels are renormalised at the borders."""
     result = np.asarray(lr, dtype=np.float32)
     for axis, factor in enumerate(factors):
@@ -19,11 +24,15 @@ def resample(lr: NDArray[np.floating], factors: Sequence[int], kernel: PIL.Image
 
 
 def _resample_axis(
-    data: NDArray[np.float32], axis: int, factor: int, kernel: PIL.Image.Resampling
+    data: NDArray[np.float32], axis: int, factor: float, kernel: PIL.Image.Resampling
 ) -> NDArray[np.float32]:
     """Upsample one axis by reshaping the array to a 2-D image, whose rows Pillow resamples at once."""
     moved = np.moveaxis(data, axis, -1)
     width = moved.shape[-1]
     picture = PIL.Image.fromarray(np.ascontiguousarray(moved.reshape(-1, width)))
-    enlarged = np.asarray(picture.resize((width * factor, picture.height), kernel))
-    return np.moveaxis(enlarged.reshape(*moved.shape[:-1], width * factor), -1, axis)
+    (covered,), (padded,) = covered_shape([width], [factor]), padded_shape([width], [factor])
+    box = (0, 0, min(covered / factor, width), picture.height)
+    enlarged = np.asarray(picture.resize((covered, picture.height), kernel, box))
+    # Voxels that no low-resolution voxel covers as a whole lie in the padding.
+    enlarged = np.pad(enlarged, [(0, 0), (0, padded - covered)], mode="edge")
+    return np.moveaxis(enlarged.reshape(*moved.shape[:-1], padded), -1, axis)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.physics.forward import ForwardModel
-from pipeline.physics.interpolation import enlarge
+from pipeline.physics.interpolation import enlarge, fine_centres
 
 TITLE = "Zero-filled k-space"
 DESCRIPTION = (
@@ -22,19 +22,21 @@ DESCRIPTION = (
 )
 
 
-def axis_matrix(size: int, factor: int) -> NDArray[np.float64]:
-    """Return the trigonometric interpolation along one axis, of shape (size * factor, size).
+def axis_matrix(size: int, factor: float) -> NDArray[np.float64]:
+    """Return the trigonometric interpolation along one axis, of shape (padded size, size).
 
     The Nyquist row of an even size represents both signs of its frequency and is split equally between them, so that
     the interpolant has minimum energy.
     """
-    fine_size = size * factor
     spectrum = np.fft.rfft(np.eye(size), axis=0)
-    ramp = np.exp(-2j * np.pi * np.arange(len(spectrum)) * (factor - 1) / 2 / fine_size)
-    spectrum = spectrum * ramp[:, None]
+    frequencies = np.arange(len(spectrum))
     if size % 2 == 0:
         spectrum[-1] /= 2
-    return np.fft.irfft(spectrum, n=fine_size, axis=0) * factor
+    if isinstance(factor, int):
+        ramp = np.exp(-2j * np.pi * frequencies * (factor - 1) / 2 / (size * factor))
+        return np.fft.irfft(spectrum * ramp[:, None], n=size * factor, axis=0) * factor
+    waves = np.exp(2j * np.pi / size * np.outer(fine_centres(size, factor), frequencies))
+    return ((waves * np.where(frequencies == 0, 1, 2)) @ spectrum).real / size
 
 
 def upsample(lr: NDArray[np.floating], model: ForwardModel, settings: Mapping[str, Any]) -> NDArray[np.float32]:

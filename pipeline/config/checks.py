@@ -15,12 +15,10 @@ from pipeline import plugins
 from pipeline.config.bids.names import derivative_path
 from pipeline.config.known import known_sources
 from pipeline.config.recipe import PRETRAINED, SCRATCH, Recipe, preset, preset_names
-from pipeline.config.sections import REFERENCE, Degrade, Evaluate, Infer, Reading, Train
+from pipeline.config.sections import NETWORK_FACTORS, REFERENCE, Degrade, Evaluate, Infer, Reading, Train
 from pipeline.config.sources import HttpSource, LocalSource, PackageSource, S3Source, Source
 from pipeline.config.volumes import EVALUATED_SPLITS, TEST_SPLITS, Volume
 
-NETWORK_FACTORS = (2, 3, 4, 8)
-"""Upsampling factors of the networks."""
 TRUNK_FACTOR = 3
 """Networks with smaller factors may start with a pixel unshuffle and cannot initialise a network of another factor."""
 PAGES = ("index", "training", "resources")
@@ -28,7 +26,11 @@ PAGES = ("index", "training", "resources")
 
 
 def check_volumes(
-    volumes: Sequence[Volume], sources: Mapping[str, Source], from_datasets: bool = False, self_supervised: bool = False
+    volumes: Sequence[Volume],
+    sources: Mapping[str, Source],
+    from_datasets: bool = False,
+    self_supervised: bool = False,
+    trains: bool = True,
 ) -> Iterator[str]:
     """Check for duplicate identifiers, unknown sources, empty blocks and missing splits.
 
@@ -37,6 +39,7 @@ def check_volumes(
         sources: all of the configuration.
         from_datasets: whether splits may be assigned by the hash of a name.
         self_supervised: whether networks are trained on the volumes that they restore.
+        trains: whether networks are trained.
     """
     counts = Counter(volume.id for volume in volumes)
     yield from (f"volumes: the id {name!r} is used by {count} volumes" for name, count in counts.items() if count > 1)
@@ -50,7 +53,7 @@ def check_volumes(
     present = {volume.split for volume in volumes}
     remedy = "; with few subjects, the hash may leave a split empty: assign some with datasets[].subjects"
     hint = remedy if from_datasets else ""
-    if "train" not in present and not (self_supervised and present & set(TEST_SPLITS)):
+    if trains and "train" not in present and not (self_supervised and present & set(TEST_SPLITS)):
         yield f"volumes: none is in split 'train', so there is no training data{hint}"
     if "val" not in present:
         yield (
@@ -241,17 +244,21 @@ def gap_between(one: Volume, other: Volume) -> int | None:
     return max(one.slices[0], other.slices[0]) - min(one.slices[1], other.slices[1])
 
 
-def check_train(train: Train, sources: Mapping[str, Source], degrade: Degrade) -> Iterator[str]:
-    """Check that the weights exist, belong to a network, and suit the factor."""
+def check_train(train: Train, sources: Mapping[str, Source], degrade: Degrade, methods: Sequence[str]) -> Iterator[str]:
+    """Check that the weights exist, belong to a network, and suit the factor, if there are networks."""
     known = {**known_sources(), **sources}
     networks = {name: source.network for name, source in known.items() if source.network}
     network = networks.get(train.initial_weights)
     if network is None:
         nearest = plugins.suggest(train.initial_weights, networks)
         yield f"train.initial_weights: {train.initial_weights!r} is unknown; {nearest}"
-    elif degrade.factor not in NETWORK_FACTORS:
-        factors = ", ".join(map(str, NETWORK_FACTORS))
-        yield f"degrade.factor: networks do not support {degrade.factor}; choose one of {factors}"
+    elif not degrade.suits_networks:
+        if methods:
+            factors = ", ".join(map(str, NETWORK_FACTORS))
+            yield (
+                f"degrade.factor: networks do not support {degrade.factor}; choose one of {factors}, or compare "
+                "baselines alone: set `methods: []`, and infer.deliver to a baseline such as bspline3"
+            )
     elif network.factor != degrade.factor and (network.architecture != "rrdbnet" or network.factor < TRUNK_FACTOR):
         yield (
             f"train.initial_weights: {train.initial_weights} has factor {network.factor} and cannot initialise a "
@@ -261,6 +268,14 @@ def check_train(train: Train, sources: Mapping[str, Source], degrade: Degrade) -
     if train.perceptual_weights not in features:
         nearest = plugins.suggest(train.perceptual_weights, features)
         yield f"train.perceptual_weights: {train.perceptual_weights!r} is unknown; {nearest}"
+
+
+def check_degradations(degradations: Mapping[str, Degrade]) -> Iterator[str]:
+    """Check that networks support the factors of the degradations on which they are trained."""
+    factors = ", ".join(map(str, NETWORK_FACTORS))
+    for name, degrade in degradations.items():
+        if not degrade.suits_networks:
+            yield f"degradations.{name}.factor: networks do not support {degrade.factor}; choose one of {factors}"
 
 
 def check_recipes(methods: Sequence[str], recipes: Mapping[str, Recipe]) -> Iterator[str]:
@@ -305,9 +320,9 @@ def _chain(name: str, recipes: Mapping[str, Recipe]) -> list[str]:
     return chain
 
 
-def check_infer(infer: Infer, methods: Sequence[str], recipes: Mapping[str, Recipe]) -> Iterator[str]:
+def check_infer(infer: Infer, methods: Sequence[str], recipes: Mapping[str, Recipe], degrade: Degrade) -> Iterator[str]:
     """Check that the delivered method and the networks of the ensemble are part of the run."""
-    made = _all_methods(methods, recipes)
+    made = _all_methods(methods, recipes, degrade)
     if infer.deliver not in made:
         yield f"infer.deliver: {infer.deliver!r} is unknown; {plugins.suggest(infer.deliver, made)}"
     networks = [name for name in made if name not in plugins.names("pipeline.baselines")]
@@ -319,9 +334,11 @@ def check_infer(infer: Infer, methods: Sequence[str], recipes: Mapping[str, Reci
             yield f"{place}: {other!r} is the delivered method itself; name another network"
 
 
-def check_reading(reading: Reading, methods: Sequence[str], recipes: Mapping[str, Recipe]) -> Iterator[str]:
+def check_reading(
+    reading: Reading, methods: Sequence[str], recipes: Mapping[str, Recipe], degrade: Degrade
+) -> Iterator[str]:
     """Check that the methods of the reader study exist and differ."""
-    known = [REFERENCE, *_all_methods(methods, recipes)]
+    known = [REFERENCE, *_all_methods(methods, recipes, degrade)]
     for index, name in enumerate(reading.methods):
         if name not in known:
             yield f"reading.methods[{index}]: {name!r} is unknown; {plugins.suggest(name, known)}"
@@ -331,7 +348,8 @@ def check_reading(reading: Reading, methods: Sequence[str], recipes: Mapping[str
         yield "reading.methods: at least two methods are required; [] selects the default"
 
 
-def _all_methods(methods: Sequence[str], recipes: Mapping[str, Recipe]) -> list[str]:
+def _all_methods(methods: Sequence[str], recipes: Mapping[str, Recipe], degrade: Degrade) -> list[str]:
     """Return all methods of a run: trained networks, the pretrained network and the baselines."""
     trained = dict.fromkeys(name for method in methods for name in _chain(method, recipes))
-    return [*trained, PRETRAINED, *plugins.names("pipeline.baselines")]
+    pretrained = [PRETRAINED] if methods or degrade.suits_networks else []
+    return [*trained, *pretrained, *plugins.names("pipeline.baselines")]

@@ -17,6 +17,7 @@ from yaml.error import MarkedYAMLError
 from pipeline import plugins
 from pipeline.config.base import Section
 from pipeline.config.checks import (
+    check_degradations,
     check_derivatives,
     check_infer,
     check_labels,
@@ -162,21 +163,25 @@ def _filled_recipes(recipes: Any) -> Any:
 def _contradictions(good: Mapping[str, Any]) -> Iterator[str]:
     """Run the checks across sections whose sections are valid."""
     if {"volumes", "collections", "datasets", "sources"} <= good.keys():
-        yield from check_volumes(good["volumes"], good["sources"], bool(good["datasets"]), _self_supervised(good))
+        yield from check_volumes(
+            good["volumes"], good["sources"], bool(good["datasets"]), _self_supervised(good), _trains(good)
+        )
         yield from check_derivatives(good["volumes"], good["sources"])
         yield from check_formats(good["volumes"], {**known_sources(), **good["sources"]})
     if {"volumes", "datasets", "evaluate"} <= good.keys():
         yield from check_labels(good["volumes"], good["evaluate"])
     if {"volumes", "collections", "datasets", "min_gap_slices"} <= good.keys():
         yield from check_leaks(good["volumes"], good["min_gap_slices"])
-    if {"train", "sources", "degrade"} <= good.keys():
-        yield from check_train(good["train"], good["sources"], good["degrade"])
+    if {"train", "sources", "degrade", "methods"} <= good.keys():
+        yield from check_train(good["train"], good["sources"], good["degrade"], good["methods"])
+    if "degradations" in good:
+        yield from check_degradations(good["degradations"])
     if {"methods", "recipes"} <= good.keys():
         yield from check_recipes(good["methods"], good["recipes"])
-    if {"infer", "methods", "recipes"} <= good.keys():
-        yield from check_infer(good["infer"], good["methods"], good["recipes"])
-    if {"reading", "methods", "recipes"} <= good.keys():
-        yield from check_reading(good["reading"], good["methods"], good["recipes"])
+    if {"infer", "methods", "recipes", "degrade"} <= good.keys():
+        yield from check_infer(good["infer"], good["methods"], good["recipes"], good["degrade"])
+    if {"reading", "methods", "recipes", "degrade"} <= good.keys():
+        yield from check_reading(good["reading"], good["methods"], good["recipes"], good["degrade"])
 
 
 def _unused(run: Run) -> Iterator[str]:
@@ -195,6 +200,11 @@ def _self_supervised(good: Mapping[str, Any]) -> bool:
     return {"train", "degrade"} <= good.keys() and is_self_supervised(good["train"], good["degrade"])
 
 
+def _trains(good: Mapping[str, Any]) -> bool:
+    """Return whether networks are trained; also if the list of methods is invalid."""
+    return bool(good.get("methods", True))
+
+
 def check_files(run: Run) -> None:
     """Check that all local files of a run exist.
 
@@ -203,7 +213,7 @@ def check_files(run: Run) -> None:
     Raises:
         UserError: lists all missing files, one per line.
     """
-    weights = [run.train.initial_weights]
+    weights = [run.train.initial_weights] if run.network_methods else []
     if run.evaluate.needs_features or any(run.recipe(method).needs_perceptual for method in run.trained_methods):
         weights.append(run.train.perceptual_weights)
     used = [name for volume in run.volumes for name in (volume.source, volume.segmentation) if name]

@@ -61,6 +61,11 @@ class PhysicalParameters(Section):
         return self.name.replace("_", " ")
 
 
+def plain(value: float) -> float:
+    """Return a number as int if it is whole, as it is written in files."""
+    return int(value) if value == int(value) else float(value)
+
+
 def number(value: float | tuple[float, float]) -> float:
     """Return a parameter that is no range any more.
 

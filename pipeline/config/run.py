@@ -56,7 +56,8 @@ class Run(Section):
     sources: dict[Identifier, Source] = Field(default={})
     """files and weights by name, of the following kinds"""
     methods: tuple[Identifier, ...] = ("brainsr",)
-    """networks to train, each a preset or one of `recipes`; their initial networks are trained as well"""
+    """networks to train, each a preset or one of `recipes`; their initial networks are trained as well. With [],
+    baselines are compared, and the pretrained network if it supports `degrade.factor`"""
     recipes: dict[Identifier, Recipe] = Field(default={})
     """recipes by name: new ones, or changes to presets; values left out are those of the preset"""
     extract: Extract = Extract()
@@ -112,7 +113,7 @@ class Run(Section):
     @property
     def is_self_supervised(self) -> bool:
         """Whether networks are trained on the low-resolution volumes themselves, see the step self_supervised_pairs."""
-        return is_self_supervised(self.train, self.degrade)
+        return bool(self.methods) and is_self_supervised(self.train, self.degrade)
 
     @property
     def trained_methods(self) -> list[str]:
@@ -127,8 +128,8 @@ class Run(Section):
 
     @property
     def network_methods(self) -> list[str]:
-        """The pretrained network and all networks trained by this run."""
-        return [PRETRAINED, *self.trained_methods]
+        """The pretrained network and all networks trained by this run; none if they do not support the factor."""
+        return [PRETRAINED, *self.trained_methods] if self.methods or self.degrade.suits_networks else []
 
     @property
     def read_methods(self) -> list[str]:

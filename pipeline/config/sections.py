@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, PlainSerializer, ValidationError, ValidationInfo, field_validator
 
 from pipeline import plugins
 from pipeline.config.base import Section
 from pipeline.config.mistakes import explain
 from pipeline.config.names import PluginName, PluginParameters, any_parameters
-from pipeline.config.parameters import Direction, PhysicalParameters
+from pipeline.config.parameters import Direction, PhysicalParameters, plain
 from pipeline.config.planes import PlaneChoice
 from pipeline.config.volumes import Identifier
 
@@ -19,6 +19,8 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Threads = Annotated[int, Field(ge=1, le=256)]
 REFERENCE = "reference"
 """Name of the reference where it is listed among the methods."""
+NETWORK_FACTORS = (2, 3, 4, 8)
+"""Upsampling factors of the networks."""
 OPERATORS, NOISES = "pipeline.physics.operators", "pipeline.physics.noise"
 KindName = Annotated[str, AfterValidator(PluginName("pipeline.fidelity.insertion.kinds"))]
 METRICS = "pipeline.metrics"
@@ -58,8 +60,9 @@ class Degrade(Section):
     direction: Direction = "in_plane"
     """axes that are downsampled: the two in-plane axes, the through-plane axis, or all three. With all three, networks
     super-resolve the slices of all three planes and the results are averaged"""
-    factor: Annotated[int, Field(ge=2, le=8)] = 4
-    """downsampling factor along each of these axes"""
+    factor: Annotated[float, Field(gt=1, le=8), AfterValidator(plain), PlainSerializer(plain, return_type=Any)] = 4
+    """downsampling factor along each of these axes, such as 5.5556 for slices of 5 mm on voxels of 0.9 mm; networks
+    support 2, 3, 4 and 8, baselines any number"""
     noise: Annotated[str, AfterValidator(PluginName(NOISES))] = "rician"
     """distribution of the noise added to the low-resolution image"""
     noise_sigma: Fraction = 0.02
@@ -84,6 +87,11 @@ class Degrade(Section):
         if "noise" in info.data:  # absent if the noise itself is invalid
             _noise_parameters(info.data["noise"], given)
         return given
+
+    @property
+    def suits_networks(self) -> bool:
+        """Whether networks support the factor; otherwise a run has baselines alone."""
+        return self.factor in NETWORK_FACTORS
 
     @property
     def noise_settings(self) -> PhysicalParameters:

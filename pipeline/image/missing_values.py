@@ -16,6 +16,8 @@ from pipeline.errors import UserError
 
 MASK = "missing"
 """Name of the mask of these voxels in an Image."""
+ROUNDING = 1e-6
+"""Overlap of two voxels that is ignored."""
 
 
 def missing_voxels(data: NDArray) -> NDArray[np.bool_] | None:
@@ -71,22 +73,31 @@ def connected_to_sides(mask: NDArray[np.bool_], slice_axis: int) -> NDArray[np.b
     return outside[parts]
 
 
-def coarse_missing(missing: NDArray[np.bool_], factors: Sequence[int], shape: Sequence[int]) -> NDArray[np.bool_]:
-    """Return the cells of a coarser grid in which all voxels are missing.
+def coarse_missing(missing: NDArray[np.bool_], factors: Sequence[float], shape: Sequence[int]) -> NDArray[np.bool_]:
+    """Return the cells of a coarser grid in which all voxels are missing, also those that a cell covers in part.
 
     Args:
-        missing: mask on the fine grid.
-        factors: fine voxels per coarse voxel along each axis.
+        missing: mask on the fine grid; beyond its ends, the last voxels are repeated.
+        factors: fine voxels per coarse voxel along each axis, real numbers of at least 1.
         shape: of the coarse grid.
     """
-    widths = [(0, factor * size - old) for factor, size, old in zip(factors, shape, missing.shape, strict=True)]
-    padded = np.pad(missing, widths, mode="edge")
-    split = [part for size, factor in zip(shape, factors, strict=True) for part in (size, factor)]
-    return np.asarray(padded.reshape(split).all(axis=tuple(range(1, 2 * len(factors), 2))))
+    for axis, (factor, size) in enumerate(zip(factors, shape, strict=True)):
+        first, last = _touching(np.arange(size), factor)
+        pairs = np.stack([first, last + 1], axis=1).ravel()
+        padded = np.take(missing, np.minimum(np.arange(pairs[-1] + 1), missing.shape[axis] - 1), axis)
+        missing = np.take(np.logical_and.reduceat(padded, pairs, axis), range(0, 2 * size, 2), axis)
+    return missing
 
 
-def fine_missing(missing: NDArray[np.bool_], factors: Sequence[int], shape: Sequence[int]) -> NDArray[np.bool_]:
-    """Return the voxels of a finer grid that lie in missing cells, cropped to `shape`."""
-    for axis, factor in enumerate(factors):
-        missing = np.repeat(missing, factor, axis)
-    return missing[tuple(slice(size) for size in shape)]
+def fine_missing(missing: NDArray[np.bool_], factors: Sequence[float], shape: Sequence[int]) -> NDArray[np.bool_]:
+    """Return the voxels of a finer grid that lie in missing cells alone, cropped to `shape`."""
+    for axis, (factor, size) in enumerate(zip(factors, shape, strict=True)):
+        first, last = _touching(np.arange(size), 1 / factor)
+        missing = np.take(missing, first, axis) & np.take(missing, np.minimum(last, missing.shape[axis] - 1), axis)
+    return missing
+
+
+def _touching(cells: NDArray[np.intp], length: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the first and the last unit cells that cells of a length overlap, apart from rounding."""
+    first = np.floor(cells * length + ROUNDING).astype(int)
+    return first, np.ceil((cells + 1) * length - ROUNDING).astype(int) - 1

@@ -77,7 +77,7 @@ def restore_measured(
     logger.info("data-consistency weight: %.2f", weight)
     model = replace(model, noise_sigma=found.sigma)
     corrected = apply_data_consistency(found.restored, inside.data, model, weight)
-    return found._replace(restored=within.added_to(corrected, model.factors))
+    return found._replace(restored=within.added_to(corrected, model.whole_factors))
 
 
 def restore_uncorrected(
@@ -98,7 +98,7 @@ def restore_uncorrected(
         with_tta_std: compute the TTA standard deviation.
     """
     sigma = noise_sigma(image, noise, settings)
-    factors, axis = image.forward_model.factors, image.slice_axis
+    factors, axis = image.forward_model.whole_factors, image.slice_axis
     background = _background_of(image, networks, settings)
     options = (settings, sigma, networks[0].record.self_ensemble, background)
     if with_tta_std:

@@ -210,7 +210,7 @@ def _restore_channel(
         logger.info("the network does not record its training data: the image was not compared with them")
     for warning in outside_domain(network.record.domain, result.sigma, enlarged_voxels(image)):
         logger.warning("%s: %s. The result may be worse than interpolation.", source, warning)
-    return result._replace(restored=within.added_to(result.restored, image.forward_model.factors))
+    return result._replace(restored=within.added_to(result.restored, image.forward_model.whole_factors))
 
 
 def _noise_level(source: Path, image: LowResolutionImage, result: Restored, settings: Infer) -> float:

@@ -21,6 +21,8 @@ from pipeline.errors import UserError
 from pipeline.image.intensity_limits import LIMITS
 from pipeline.physics.data_consistency import degrade_again
 from pipeline.physics.forward import ForwardModel
+from pipeline.physics.grid import apply_along_axes
+from pipeline.physics.operators import binning
 
 logger = logging.getLogger(__name__)
 
@@ -116,9 +118,13 @@ def without_outliers(image: NDArray[np.floating], normalised: NDArray[np.floatin
     return values
 
 
-def cell_means(restored: NDArray[np.floating], factors: Sequence[int]) -> NDArray[np.float64]:
-    """Return the mean of each cell of a restored array, whose shape the factors divide."""
-    split = [part for size, factor in zip(restored.shape, factors, strict=True) for part in (size // factor, factor)]
+def cell_means(restored: NDArray[np.floating], factors: Sequence[float]) -> NDArray[np.float64]:
+    """Return the mean of each cell of a restored array, whose shape is that of whole cells."""
+    whole = [factor for factor in factors if isinstance(factor, int)]
+    if len(whole) < len(factors):
+        pairs, means = zip(restored.shape, factors, strict=True), binning.Parameters()
+        return apply_along_axes([binning.axis_matrix(size, factor, None, means) for size, factor in pairs], restored)
+    split = [part for size, factor in zip(restored.shape, whole, strict=True) for part in (size // factor, factor)]
     cells = np.asarray(restored).reshape(split)
     return cells.mean(axis=tuple(range(1, 2 * len(factors), 2)), dtype=np.float64)
 

@@ -44,7 +44,7 @@ DURING_TRAINING = Infer(backend=REFERENCE)
 def restore_excerpt(network: Generator, excerpt: Excerpt, augmentations: int = 1) -> NDArray[np.float32]:
     """Restore the slices of an excerpt at its noise level; see `restore_volume`. The network may still be trained."""
     model, within = excerpt.model, limited(excerpt.lr)
-    geometry = model.factors, excerpt.slice_axis
+    geometry = model.whole_factors, excerpt.slice_axis
     return restore_volume(network, within.values, *geometry, DURING_TRAINING, model.noise_sigma, augmentations)
 
 

@@ -120,9 +120,9 @@ def _block(reference: Image, model: ForwardModel, side: int) -> Excerpt:
     places = []
     for axis, (size, factor) in enumerate(zip(model.lr_shape, model.factors, strict=True)):
         filled = filled_slices(mask, axis)
-        low, high = filled[0] // factor, filled[-1] // factor + 1
+        low, high = int(filled[0] // factor), int(filled[-1] // factor) + 1
         start = int(np.clip(low if axis == rim else (low + high - side) // 2, 0, max(0, size - side)))
-        places.append(slice(start * factor, (start + side) * factor))
+        places.append(slice(int(start * factor), int((start + side) * factor)))
     place = tuple(places)
     kept = reference.with_data(reference.data[place], masks={"foreground": mask[place]})
     block_model = replace(model, hr_shape=tuple(int(size) for size in kept.data.shape))

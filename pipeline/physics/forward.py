@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import plugins
-from pipeline.config.parameters import PhysicalParameters
+from pipeline.config.parameters import PhysicalParameters, plain, shown
+from pipeline.errors import UserError
 from pipeline.physics.grid import Terms, apply_terms, coarse_shape, pad_to_multiple, padded_shape
 from pipeline.physics.linear import OPERATORS, Lattice, compose, without_axis
 from pipeline.physics.operators import kspace_truncation
@@ -28,8 +29,8 @@ class ForwardModel:
     """Model of the acquisition of a low-resolution volume.
 
     Attributes:
-        factors: high-resolution voxels per low-resolution voxel, one per axis.
-        hr_shape: shape of the high-resolution volume, before padding to a multiple of the factors.
+        factors: high-resolution voxels per low-resolution voxel, one per axis, each at least 1. Whole numbers are int.
+        hr_shape: shape of the high-resolution volume, before padding to whole low-resolution voxels.
         noise: name of a module of pipeline.physics.noise.
         noise_sigma: standard deviation of the noise, as a fraction of the normalised range.
         seed: seed of the noise of this volume.
@@ -43,7 +44,7 @@ class ForwardModel:
         still_axis: axis along which the image is assumed constant, for non-contiguous slices; None for volumes.
     """
 
-    factors: tuple[int, ...]
+    factors: tuple[float, ...]
     hr_shape: tuple[int, ...]
     noise: str = "none"
     noise_sigma: float = 0.0
@@ -55,6 +56,10 @@ class ForwardModel:
     slice_axis: int = 2
     spacing_mm: tuple[float, ...] | None = None
     still_axis: int | None = None
+
+    def __post_init__(self) -> None:
+        """Store factors that are whole numbers as int, as they are written to JSON."""
+        object.__setattr__(self, "factors", tuple(plain(factor) for factor in self.factors))
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> ForwardModel:
@@ -103,6 +108,20 @@ class ForwardModel:
     def padded_shape(self) -> tuple[int, ...]:
         """Shape of restored volumes: `hr_shape`, padded at the high ends to whole low-resolution voxels."""
         return padded_shape(self.lr_shape, self.factors)
+
+    @property
+    def whole_factors(self) -> tuple[int, ...]:
+        """The factors, all of which must be whole numbers, as those of networks are.
+
+        Raises:
+            UserError: a factor is not a whole number.
+        """
+        if not all(isinstance(factor, int) for factor in self.factors):
+            raise UserError(
+                f"the volume was degraded by {describe_factors(self.factors)}, but networks enlarge by whole factors; "
+                "use a baseline, or degrade by a whole factor."
+            )
+        return tuple(int(factor) for factor in self.factors)
 
     @cached_property
     def terms(self) -> Terms:
@@ -182,7 +201,7 @@ class ForwardModel:
 
     def describe(self) -> str:
         """Return a description of the model for reports."""
-        factors = " x ".join(str(factor) for factor in self.factors)
+        factors = describe_factors(self.factors)
         return f"{describe_operators(self.operators)} by {factors} along the axes x, y and z, {self.describe_noise()}"
 
     def describe_noise(self) -> str:
@@ -191,7 +210,7 @@ class ForwardModel:
 
 
 def drawn_model(
-    factors: tuple[int, ...],
+    factors: tuple[float, ...],
     hr_shape: tuple[int, ...],
     noise_sigma: float,
     seed: int,
@@ -215,6 +234,11 @@ def drawn_model(
         spacing_mm,
     )
     return model.redrawn(np.random.default_rng([seed, DRAW]))
+
+
+def describe_factors(factors: Sequence[float]) -> str:
+    """Return factors as text, such as "4 x 4 x 1" or "1 x 1 x 5.56"."""
+    return " x ".join(shown(factor) for factor in factors)
 
 
 def describe_operators(operators: Sequence[PhysicalParameters]) -> str:

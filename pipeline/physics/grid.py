@@ -1,10 +1,13 @@
-"""The grid of cell centres: with factor s, low-resolution voxel j covers high-resolution voxels s*j ... s*j + s - 1.
+"""The grid of cell centres: with factor s, low-resolution voxel j covers s*j - 1/2 to s*j + s - 1/2 on the fine grid.
 
-The centre of LR voxel j is at s*j + (s - 1) / 2. All forward models, baselines and networks share this grid.
+Positions are in high-resolution voxels, whose centres are whole numbers. The centre of LR voxel j is at
+s*j + (s - 1) / 2. The factor may be any real number of at least 1; if it is a whole number, LR voxel j covers the
+voxels s*j ... s*j + s - 1. All forward models, baselines and networks share this grid.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -16,6 +19,9 @@ from pipeline.image.blocks import memory_order, planes, undo_order
 
 Matrices = tuple[NDArray[np.float64] | None, ...]
 """One matrix per axis, of shape (size out, size in); None leaves its axis as it is."""
+
+ROUNDING = 1e-6
+"""Fraction of a voxel that is ignored when voxels are counted, since factors such as 5 / 0.9 are rounded."""
 
 Terms = tuple[Matrices, ...]
 """A linear operator, the sum of its terms. A separable operator has one term."""
@@ -36,7 +42,7 @@ class Cut(NamedTuple):
     columns: int
 
 
-def cuts(factors: Sequence[int], slice_axis: int) -> tuple[Cut, ...]:
+def cuts(factors: Sequence[float], slice_axis: int) -> tuple[Cut, ...]:
     """Return the slice orientations in which the loss of resolution is visible.
 
     If the in-plane resolution was reduced, this is the orientation of the acquired slices. If the slices were made
@@ -64,24 +70,51 @@ def cuts(factors: Sequence[int], slice_axis: int) -> tuple[Cut, ...]:
     return own, *across
 
 
-def is_isotropic(factors: Sequence[int]) -> bool:
+def is_isotropic(factors: Sequence[float]) -> bool:
     """Return whether all axes of a volume were coarsened, so that no slice lies on the high-resolution grid."""
     return min(factors) > 1
 
 
-def coarse_shape(shape: Sequence[int], factors: Sequence[int]) -> tuple[int, ...]:
+def coarse_shape(shape: Sequence[int], factors: Sequence[float]) -> tuple[int, ...]:
     """Return the low-resolution shape; sizes that a factor does not divide are rounded up."""
-    return tuple(-(-size // factor) for size, factor in zip(shape, factors, strict=True))
+    return tuple(math.ceil(size / factor - ROUNDING) for size, factor in zip(shape, factors, strict=True))
 
 
-def padded_shape(shape: Sequence[int], factors: Sequence[int]) -> tuple[int, ...]:
-    """Return the high-resolution shape that low-resolution voxels cover."""
-    return tuple(int(size) * factor for size, factor in zip(shape, factors, strict=True))
+def covered_shape(shape: Sequence[int], factors: Sequence[float]) -> tuple[int, ...]:
+    """Return the largest high-resolution shape that low-resolution voxels cover; other sizes are rounded down."""
+    return tuple(math.floor(size * factor + ROUNDING) for size, factor in zip(shape, factors, strict=True))
 
 
-def pad_to_multiple(data: NDArray, factors: Sequence[int]) -> NDArray:
-    """Repeat the last samples at the high end of each axis until the factors divide the shape."""
-    widths = [(0, -size % factor) for size, factor in zip(data.shape, factors, strict=True)]
+def padded_shape(shape: Sequence[int], factors: Sequence[float]) -> tuple[int, ...]:
+    """Return the smallest high-resolution shape that covers all low-resolution voxels; other sizes are rounded up."""
+    return tuple(padded_size(size, factor) for size, factor in zip(shape, factors, strict=True))
+
+
+def padded_size(size: int, factor: float) -> int:
+    """Return the number of high-resolution voxels along an axis that cover `size` low-resolution voxels."""
+    return math.ceil(size * factor - ROUNDING)
+
+
+def whole_cells(size: int, factor: float) -> int:
+    """Return the number of low-resolution voxels that `size` high-resolution voxels cover, see `padded_size`."""
+    return math.floor(size / factor + ROUNDING)
+
+
+def cell_centres(count: int, factor: float) -> NDArray[np.float64]:
+    """Return the positions of the centres of low-resolution voxels, in high-resolution voxels."""
+    return np.arange(count, dtype=np.float64) * factor + (factor - 1) / 2
+
+
+def overlaps(count: int, factor: float, size: int) -> NDArray[np.float64]:
+    """Return the lengths that low-resolution and high-resolution voxels share, shape (count, size), from 0 to 1."""
+    starts, voxels = np.arange(count)[:, None] * factor, np.arange(size)
+    return np.clip(np.minimum(starts + factor, voxels + 1) - np.maximum(starts, voxels), 0, None)
+
+
+def pad_to_multiple(data: NDArray, factors: Sequence[float]) -> NDArray:
+    """Repeat the last samples at the high end of each axis until they cover whole low-resolution voxels."""
+    padded = padded_shape(coarse_shape(data.shape, factors), factors)
+    widths = [(0, high - size) for size, high in zip(data.shape, padded, strict=True)]
     if not any(high for _, high in widths):
         return data
     order = memory_order(data)
@@ -93,12 +126,12 @@ def crop_to(data: NDArray, shape: Sequence[int]) -> NDArray:
     return data[tuple(slice(size) for size in shape)]
 
 
-def coarse_affine(affine: NDArray[np.float64], factors: Sequence[int]) -> NDArray[np.float64]:
+def coarse_affine(affine: NDArray[np.float64], factors: Sequence[float]) -> NDArray[np.float64]:
     """Return the affine of the low-resolution grid: affine . [scale s, translate (s - 1) / 2]."""
     return affine @ _scaling([float(factor) for factor in factors])
 
 
-def fine_affine(affine: NDArray[np.float64], factors: Sequence[int]) -> NDArray[np.float64]:
+def fine_affine(affine: NDArray[np.float64], factors: Sequence[float]) -> NDArray[np.float64]:
     """Return the affine of the super-resolved grid: affine . [scale 1/s, translate (1/s - 1) / 2]."""
     return affine @ _scaling([1.0 / factor for factor in factors])
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pipeline.physics.grid import apply_along_axes
+from pipeline.physics.grid import apply_along_axes, padded_size
 
 MIN_WEIGHT = 1e-3
 """Minimum weight. Smaller weights are dropped, so that an interpolated slice depends on few LR slices; the weights of
@@ -27,21 +27,32 @@ the cubic spline fall to a quarter from one slice to the next."""
 
 
 def enlarge(
-    lr: NDArray[np.floating], factors: Sequence[int], axis_matrix: Callable[[int, int], NDArray[np.float64]]
+    lr: NDArray[np.floating], factors: Sequence[float], axis_matrix: Callable[[int, float], NDArray[np.float64]]
 ) -> NDArray[np.float32]:
-    """Upsample each axis whose factor is above 1 by `axis_matrix(size, factor)`, of shape (size * factor, size)."""
+    """Upsample each axis whose factor is above 1 to the padded shape, see `pipeline.physics.grid.padded_shape`.
+
+    Args:
+        lr: array of any shape.
+        factors: one per axis, each at least 1.
+        axis_matrix: returns the interpolation along an axis of a size by a factor, of shape (padded size, size).
+    """
     pairs = zip(lr.shape, factors, strict=True)
     matrices = [None if factor == 1 else axis_matrix(size, factor) for size, factor in pairs]
     return np.ascontiguousarray(apply_along_axes(matrices, lr), dtype=np.float32)
 
 
-def bspline_matrix(size: int, factor: int) -> NDArray[np.float64]:
-    """Return the cubic B-spline interpolation along one axis, of shape (size * factor, size).
+def fine_centres(size: int, factor: float) -> NDArray[np.float64]:
+    """Return the positions of the voxels of the padded axis, in low-resolution voxels."""
+    return (np.arange(padded_size(size, factor), dtype=np.float64) - (factor - 1) / 2) / factor
+
+
+def bspline_matrix(size: int, factor: float) -> NDArray[np.float64]:
+    """Return the cubic B-spline interpolation along one axis, of shape (padded size, size).
 
     Column j is the interpolating spline of a unit impulse at sample j, evaluated at the fine cell centres; the line is
     mirrored at its ends (Unser, Aldroubi and Eden, IEEE Transactions on Signal Processing 41:821-833, 1993).
     """
-    centres = (np.arange(size * factor) - (factor - 1) / 2) / factor
+    centres = fine_centres(size, factor)
     columns = [ndimage.map_coordinates(unit, [centres], order=3, mode="mirror") for unit in np.eye(size)]
     return np.stack(columns, axis=1)
 

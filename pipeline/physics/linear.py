@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pipeline import plugins
 from pipeline.config.parameters import PhysicalParameters
 from pipeline.errors import UserError
-from pipeline.physics.grid import Matrices, Terms
+from pipeline.physics.grid import Matrices, Terms, whole_cells
 from pipeline.physics.parameters import axes_along
 
 OPERATORS = "pipeline.physics.operators"
@@ -23,14 +23,14 @@ class Lattice:
     """The grid that an operator is applied to.
 
     Attributes:
-        sizes: number of voxels along each axis, multiples of the factors.
-        factors: number of voxels per low-resolution voxel; 1 after coarsening.
+        sizes: number of voxels along each axis, which cover whole low-resolution voxels.
+        factors: number of voxels per low-resolution voxel, at least 1; 1 after coarsening.
         spacing_mm: voxel spacing along each axis; None if unknown.
         slice_axis: axis perpendicular to the slices.
     """
 
     sizes: tuple[int, ...]
-    factors: tuple[int, ...]
+    factors: tuple[float, ...]
     spacing_mm: tuple[float, ...] | None
     slice_axis: int
 
@@ -40,7 +40,7 @@ class Lattice:
 
     def coarser(self) -> Lattice:
         """Return the low-resolution grid."""
-        sizes = tuple(size // factor for size, factor in zip(self.sizes, self.factors, strict=True))
+        sizes = tuple(whole_cells(size, factor) for size, factor in zip(self.sizes, self.factors, strict=True))
         spacing = self.spacing_mm and tuple(x * factor for x, factor in zip(self.spacing_mm, self.factors, strict=True))
         return replace(self, sizes=sizes, factors=(1,) * len(sizes), spacing_mm=spacing)
 

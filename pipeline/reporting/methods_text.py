@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pipeline import plugins
 from pipeline.baselines.tuning.apply import Tuning
-from pipeline.config.parameters import PhysicalParameters
+from pipeline.config.parameters import PhysicalParameters, shown
 from pipeline.config.recipe import PRETRAINED, SCRATCH, Recipe, preset
 from pipeline.config.sections import Extract
 from pipeline.image.stack import PLANE
@@ -178,7 +178,7 @@ def describe_degradations(record: Provenance, books: Bibliography) -> Paragraph:
     return Paragraph(
         "Low-resolution volumes",
         f"The low-resolution volumes were simulated from the reference: {describe_operators(settings.operators)} by "
-        f"{settings.factor} along {axes[settings.direction]}, "
+        f"{shown(settings.factor)} along {axes[settings.direction]}, "
         f"{describe_noise(settings.noise_settings, settings.noise_sigma)}"
         f"{books.cite_known(settings.noise)}. {_simulation_limits(settings.operators)}",
     )
@@ -195,10 +195,13 @@ def describe_networks(record: Provenance, networks: Sequence[str], deliver: str,
 
     Args:
         record: provenance record of the run.
-        networks: names of the networks of the run.
+        networks: names of the networks of the run; there may be none.
         deliver: method of the deliverable.
         books: bibliography of the page.
     """
+    deliverable = "" if deliver not in baselines() else f" The deliverable of this run is {method_title(deliver)}."
+    if not networks:
+        return Paragraph("Networks", f"This run has no networks: it compares baselines alone.{deliverable}")
     name = record.config.train.initial_weights
     source = record.source(name)
     network = source and source.network
@@ -206,7 +209,6 @@ def describe_networks(record: Provenance, networks: Sequence[str], deliver: str,
     citation = books.cite_text(source.citation if source else "")
     blocks = f" with {network.blocks} residual-in-residual dense blocks" if network else ""
     trained = [name for name in in_order(networks, deliver) if name != PRETRAINED]
-    deliverable = "" if deliver not in baselines() else f" The deliverable of this run is {method_title(deliver)}."
     return Paragraph(
         "Networks",
         f"The initial network is an RRDBNet{blocks}{books.cite('esrgan')}. Its weights are "

@@ -68,12 +68,11 @@ def sidecar(
         description: RESULT or MAP.
     """
     known = {key: raw[key] for key in KEPT_KEYS if key in raw}
-    factors = [int(factor) for factor in forward_model["factors"]]
     return {
         "Description": description.format(method=method),
         "Sources": [f"bids:{link}:{source.path_in_bids}"],
         "Method": method,
-        "Factors": factors,
+        "Factors": list(forward_model["factors"]),
         "ForwardModel": dict(forward_model),
         **size,
         **known,

@@ -54,12 +54,12 @@ def _changes(network: Generator, one: Excerpt) -> list[float]:
     tissue = np.pad(tissue_of(measured, one.slice_axis), widths)
     inside = tuple(
         slice(low * factor, (low + size) * factor)
-        for (low, _), size, factor in zip(widths, measured.shape, one.model.factors, strict=True)
+        for (low, _), size, factor in zip(widths, measured.shape, one.model.whole_factors, strict=True)
     )
     foreground = np.take(one.reference.masks["foreground"], chosen, one.slice_axis)
 
     def restored(background: Background | None) -> NDArray[np.float32]:
-        settings = (one.model.factors, one.slice_axis, DURING_TRAINING, one.model.noise_sigma)
+        settings = (one.model.whole_factors, one.slice_axis, DURING_TRAINING, one.model.noise_sigma)
         volume = restore_volume(network, slices, *settings, background=background)
         return crop_to(volume[inside], foreground.shape)[foreground]
 

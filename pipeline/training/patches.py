@@ -124,7 +124,7 @@ class PatchSampler:
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], float, PatchTerms]:
         volume, cut, index = self._places[generator.integers(len(self._places))]
         model = volume.model.redrawn(generator)
-        factors = (model.factors[cut.rows], model.factors[cut.columns])
+        factors = (model.whole_factors[cut.rows], model.whole_factors[cut.columns])
         mask = _slab(volume.mask, cut, [index], factors)[0]
         change = draw_curve(generator) if generator.random() < self._recipe.contrast_augmentation else np.asarray
         strength = self._recipe.shading_augmentation
@@ -139,7 +139,7 @@ class PatchSampler:
         coarse, reference = _pair(model.terms, cut, layers, index, read, place, factors)
         coarse, reference = _padded(coarse, reference, self._recipe.patch_lr, factors)
         operator = patch_operator(
-            model.operators, model.factors, model.spacing_mm, model.slice_axis, cut, self._recipe.patch_lr
+            model.operators, model.whole_factors, model.spacing_mm, model.slice_axis, cut, self._recipe.patch_lr
         )
         coarse, reference = _augmented(coarse, reference, generator, transpose=_is_symmetric(operator))
         noise_range = self._recipe.noise_sigma_range
@@ -223,7 +223,7 @@ def _slab(
 
 def _layers(model: ForwardModel, normal: int, index: int) -> tuple[list[int], NDArray[np.float32]]:
     """Return the low-resolution slices that a slice of the high-resolution grid is interpolated from, with weights."""
-    weights = slice_weights(model.lr_shape[normal], model.factors[normal])[index]
+    weights = slice_weights(model.lr_shape[normal], model.whole_factors[normal])[index]
     layers = np.flatnonzero(weights)
     return layers.tolist(), weights[layers].astype(np.float32)
 

@@ -100,7 +100,7 @@ def plane_factors(volumes: Sequence[TrainingVolume]) -> tuple[int, int]:
     Raises:
         UserError: the factors differ, or only some of the volumes were degraded along all three axes.
     """
-    factors = {tuple(volume.model.factors[axis] for axis in volume.plane_axes) for volume in volumes}
+    factors = {tuple(volume.model.whole_factors[axis] for axis in volume.plane_axes) for volume in volumes}
     if len(factors) > 1:
         raise UserError(
             f"the training volumes were degraded by different factors {sorted(factors)}. Degrade them alike."

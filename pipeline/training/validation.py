@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from pipeline.baselines import nearest
 from pipeline.errors import about
 from pipeline.formats.io.container import read_image
 from pipeline.image.stack import upright
@@ -48,9 +49,9 @@ def _diversity(network: Generator, one: Excerpt, result: np.ndarray) -> float:
     """Return the change of the first slice of a result, or of a block, relative to a darkening of the input."""
     count, axis = one.min_slices, one.slice_axis
     first = np.take(one.lr, range(count), axis)
-    before = np.take(result, range(count * one.model.factors[axis]), axis)
+    before = np.take(result, range(count * one.model.whole_factors[axis]), axis)
     sigma = one.model.noise_sigma
-    darkened = restore_volume(network, DARKENED * first, one.model.factors, axis, DURING_TRAINING, sigma)
+    darkened = restore_volume(network, DARKENED * first, one.model.whole_factors, axis, DURING_TRAINING, sigma)
     change, given = (float(np.sqrt(np.mean(array**2))) for array in (darkened - before, (1 - DARKENED) * first))
     return change / given if given else 0.0
 
@@ -65,10 +66,7 @@ def middle_of(volume: np.ndarray, one: Excerpt) -> np.ndarray:
 
 def middle_of_input(one: Excerpt) -> np.ndarray:
     """Return the same part of the low-resolution input, enlarged by repetition."""
-    enlarged = one.lr
-    for axis, factor in enumerate(one.model.factors):
-        enlarged = np.repeat(enlarged, factor, axis)
-    return middle_of(enlarged, one)
+    return middle_of(nearest.upsample(one.lr, one.model, {}), one)
 
 
 def stack_common_part(images: Sequence[np.ndarray]) -> np.ndarray:

@@ -196,5 +196,5 @@ wildcard_constraints:
     # Not an alternation of the ids: with ten thousand volumes, matching every file would take minutes.
     volume="[A-Za-z0-9][A-Za-z0-9_-]*",
     source="[A-Za-z0-9][A-Za-z0-9_-]*",
-    method="|".join(NETWORKS),
+    method="|".join(NETWORKS) or "none",
     shard=r"\d+",

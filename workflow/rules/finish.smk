@@ -6,7 +6,7 @@ FINISHED = [
     *rules.summarise_fidelity.output,
     *DIAGNOSIS,
     rules.report_index.output.page,
-    rules.report_training.output.page,
+    *(rules.report_training.output if NETWORKS else []),
     *expand(rules.publish.output.manifest, shard=SHARDS),
     *expand(rules.publish_pages.output.manifest, shard=SHARDS),
     *(rules.derivatives.output if DERIVATIVES else []),

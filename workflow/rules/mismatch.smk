@@ -6,6 +6,15 @@ DEGRADATIONS = degradations(RUN.degradations, RUN.degrade)
 DEGRADED_OTHERWISE = f"{MISMATCH}/{{degradation}}/degraded/{{volume}}.safetensors"
 
 
+def pretrained(wildcards):
+    """Return the pretrained network, or stop if networks do not support the factor."""
+    if not NETWORKS:
+        raise WorkflowError(
+            f"degrade.factor: this target trains networks, which do not support {RUN.degrade.factor}"
+        )
+    return expand(GENERATOR, method=NETWORKS[0])
+
+
 wildcard_constraints:
     degradation="|".join(DEGRADATIONS),
 
@@ -35,7 +44,7 @@ use rule train as train_otherwise with:
         lr=expand(DEGRADED_OTHERWISE, volume=RUN.ids("train"), allow_missing=True),
         val_hr=expand(EXTRACTED, volume=RUN.ids("val")),
         val_lr=expand(DEGRADED_OTHERWISE, volume=RUN.ids("val"), allow_missing=True),
-        start=expand(GENERATOR, method="pretrained"),
+        start=pretrained,
         perceptual=[],
     output:
         generator=f"{MISMATCH}/{{degradation}}/model/generator.safetensors",

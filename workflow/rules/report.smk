@@ -1,7 +1,7 @@
 USED_SOURCES = {
     *(volume.source for volume in RUN.volumes),
     *(volume.segmentation for volume in RUN.volumes if volume.segmentation),
-    WEIGHTS,
+    *([WEIGHTS] if NETWORKS else []),
 }
 if RUN.evaluate.needs_features or any(
     recipe.needs_perceptual for recipe in RECIPES.values()

@@ -151,7 +151,7 @@ rule train:
     benchmark:
         f"{RESULTS}/benchmarks/train/{{method}}.tsv"
     wildcard_constraints:
-        method="|".join(RUN.trained_methods),
+        method="|".join(RUN.trained_methods) or "none",
     conda:
         "../../envs/learning.yaml"
     threads: RUN.train.threads

@@ -15,6 +15,7 @@ from pipeline.image.image import Image
 from pipeline.image.normalisation import normalise
 from pipeline.physics.degradation import check_magnitude
 from pipeline.physics.forward import ForwardModel
+from pipeline.physics.grid import covered_shape
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.physics.noise_level import estimate_sigma
 
@@ -73,7 +74,7 @@ def as_measurement(image: Image, model: ForwardModel, noise_sigma: float | None,
     assumed = replace(
         model,
         factors=factors,
-        hr_shape=tuple(int(size) * factor for size, factor in zip(image.data.shape, factors, strict=True)),
+        hr_shape=covered_shape(image.data.shape, factors),
         noise_sigma=sigma,
         slice_axis=axis,
         spacing_mm=spacing and tuple(length / factor for length, factor in zip(spacing, factors, strict=True)),

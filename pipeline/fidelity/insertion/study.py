@@ -202,7 +202,7 @@ def restore_pairs(
         model = replace(base.model, seed=volume_seed(root_seed, f"{name}/noise")) if draw else base.model
         foreground = np.moveaxis(base.reference.masks["foreground"], base.slice_axis, 0)
         adjacent, seed = is_isotropic(model.factors), volume_seed(root_seed, name)
-        plan = plan_insertion(foreground, max(model.factors), settings, seed, adjacent)
+        plan = plan_insertion(foreground, math.ceil(max(model.factors)), settings, seed, adjacent)
         if not any(len(sites.inserted.places) for sites in plan.sites.values()):
             continue
         absent = _insert(base, plan, 0.0)

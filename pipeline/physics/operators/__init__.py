@@ -8,9 +8,11 @@ A module provides
   applied along the axes of `degrade.direction`. The others are blurs, with the axes in their parameter `along`.
 - `axis_matrix(size, factor, spacing_mm, parameters)`: the operator along one axis, a float64 matrix. `size` is the
   number of voxels, `spacing_mm` their spacing in millimetres (None if unknown), `factor` the number of voxels per
-  low-resolution voxel. The shape is (size // factor, size) if the operator coarsens, and (size, size) for a blur.
+  low-resolution voxel, a real number of at least 1. The shape is (`whole_cells(size, factor)`, size) if the operator
+  coarsens, and (size, size) for a blur; see `pipeline.physics.grid`.
 - or, if the operator is not separable, `plane_terms(sizes, spacings_mm, parameters)`: pairs of matrices along the two
   in-plane axes; the operator is the sum of their products.
 
-Matrices preserve constants and are symmetric under reflection (`matrix[::-1, ::-1] == matrix`).
+Matrices preserve constants. If the factor divides the size, they are symmetric under reflection
+(`matrix[::-1, ::-1] == matrix`).
 """

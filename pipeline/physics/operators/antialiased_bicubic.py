@@ -7,6 +7,7 @@ renormalises the kernel there.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Literal
 
 from pipeline.config.parameters import PhysicalParameters
@@ -28,20 +29,22 @@ class Parameters(PhysicalParameters):
         return "antialiased bicubic downsampling"
 
 
-def axis_matrix(size: int, factor: int, spacing_mm: float | None, parameters: Parameters) -> NDArray[np.float64]:
+def axis_matrix(size: int, factor: float, spacing_mm: float | None, parameters: Parameters) -> NDArray[np.float64]:
     """Return the downsampling along one axis, see `pipeline.physics.operators`."""
     import numpy as np
 
+    from pipeline.physics.grid import cell_centres, whole_cells
+
     del spacing_mm, parameters
-    centres = np.arange(size // factor) * factor + (factor - 1) / 2
+    centres = cell_centres(whole_cells(size, factor), factor)
     first = np.ceil(centres - 2 * factor).astype(int)
-    places = first[:, None] + np.arange(4 * factor + 1)
+    places = first[:, None] + np.arange(math.ceil(4 * factor) + 1)
     weights = _cubic((places - centres[:, None]) / factor)
     weights /= weights.sum(axis=1, keepdims=True)
     wrapped = places % (2 * size)
     columns = np.where(wrapped < size, wrapped, 2 * size - 1 - wrapped)
-    matrix = np.zeros((size // factor, size))
-    np.add.at(matrix, (np.arange(size // factor)[:, None], columns), weights)
+    matrix = np.zeros((centres.size, size))
+    np.add.at(matrix, (np.arange(centres.size)[:, None], columns), weights)
     return matrix
 
 

@@ -1,4 +1,7 @@
-"""Binning: a low-resolution voxel is the mean of the voxels it covers, as in pixel binning of a camera."""
+"""Binning: a low-resolution voxel is the mean of the voxels it covers, as in pixel binning of a camera.
+
+Voxels that it covers in part are weighted by that part.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +26,10 @@ class Parameters(PhysicalParameters):
         return "binning (mean over blocks)"
 
 
-def axis_matrix(size: int, factor: int, spacing_mm: float | None, parameters: Parameters) -> NDArray[np.float64]:
+def axis_matrix(size: int, factor: float, spacing_mm: float | None, parameters: Parameters) -> NDArray[np.float64]:
     """Return the mean over blocks along one axis, see `pipeline.physics.operators`."""
-    import numpy as np
+    from pipeline.physics.grid import overlaps, whole_cells
 
     del spacing_mm, parameters
-    return np.repeat(np.eye(size // factor), factor, axis=1) / factor
+    shared = overlaps(whole_cells(size, factor), factor, size)
+    return shared / shared.sum(axis=1, keepdims=True)

@@ -26,11 +26,12 @@ class Parameters(PhysicalParameters):
         return "sampling at the cell centres"
 
 
-def axis_matrix(size: int, factor: int, spacing_mm: float | None, parameters: Parameters) -> NDArray[np.float64]:
+def axis_matrix(size: int, factor: float, spacing_mm: float | None, parameters: Parameters) -> NDArray[np.float64]:
     """Return the sampling along one axis, see `pipeline.physics.operators`."""
     import numpy as np
 
+    from pipeline.physics.grid import cell_centres, whole_cells
+
     del spacing_mm, parameters
-    middle = np.zeros((1, factor))
-    middle[0, (factor - 1) // 2 : factor // 2 + 1] = 1
-    return np.kron(np.eye(size // factor), middle / middle.sum())
+    distances = np.abs(cell_centres(whole_cells(size, factor), factor)[:, None] - np.arange(size))
+    return np.maximum(1 - distances, 0)

@@ -64,7 +64,7 @@ class Parameters(PhysicalParameters):
         return f"Gaussian point spread function {width}"
 
 
-def axis_matrix(size: int, factor: int, spacing_mm: float | None, parameters: Parameters) -> NDArray[np.float64]:
+def axis_matrix(size: int, factor: float, spacing_mm: float | None, parameters: Parameters) -> NDArray[np.float64]:
     """Return the blur along one axis, see `pipeline.physics.operators`.
 
     Raises:

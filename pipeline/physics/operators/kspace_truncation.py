@@ -2,10 +2,10 @@
 
 Truncation alone keeps sample 0 in place. Since the images here share cell centres, the truncated spectrum is multiplied
 by the phase ramp of a shift by (factor - 1) / 2 voxels. The Nyquist row of even sizes represents both signs of the
-frequency; only its real part is kept, so that images stay real. The sharp cut causes Gibbs ringing; a window trades
-ringing for blur
-(Bernstein, King and Zhou, Handbook of MRI Pulse Sequences, 2004, section 13.1; Harris, Proceedings of the IEEE
-66:51-83, 1978).
+frequency; only its real part is kept, so that images stay real. If the factor s is not a whole number, the frequencies
+up to the Nyquist frequency, N / (2 s) for a period of N voxels, are evaluated at the cell centres. The sharp cut causes
+Gibbs ringing; a window trades ringing for blur (Bernstein, King and Zhou, Handbook of MRI Pulse Sequences, 2004,
+section 13.1; Harris, Proceedings of the IEEE 66:51-83, 1978).
 """
 
 from __future__ import annotations
@@ -46,17 +46,25 @@ class Parameters(PhysicalParameters):
         return f"k-space truncation{tapers[self.window]}{partly}"
 
 
-def axis_matrix(size: int, factor: int, spacing_mm: float | None, parameters: Parameters) -> NDArray[np.float64]:
+def axis_matrix(size: int, factor: float, spacing_mm: float | None, parameters: Parameters) -> NDArray[np.float64]:
     """Return the truncation along one axis, see `pipeline.physics.operators`; `spacing_mm` is ignored."""
     import numpy as np
 
+    from pipeline.physics.grid import ROUNDING, cell_centres, whole_cells
+
     del spacing_mm
-    coarse_size = size // factor
-    frequencies = np.arange(coarse_size // 2 + 1)
-    ramp = np.exp(2j * np.pi * frequencies * (factor - 1) / 2 / size)
-    gains = _gains(2 * frequencies / coarse_size, parameters)
-    spectrum = np.fft.rfft(np.eye(size), axis=0)[: frequencies.size] * (ramp * gains)[:, None]
-    return np.fft.irfft(spectrum, n=coarse_size, axis=0) / factor
+    coarse_size = whole_cells(size, factor)
+    frequencies = np.arange(int(size / factor / 2 + ROUNDING) + 1)
+    places = 2 * frequencies * factor / size
+    gains = _gains(places, parameters)
+    spectrum = np.fft.rfft(np.eye(size), axis=0)[: frequencies.size]
+    if isinstance(factor, int):
+        ramp = np.exp(2j * np.pi * frequencies * (factor - 1) / 2 / size)
+        return np.fft.irfft(spectrum * (ramp * gains)[:, None], n=coarse_size, axis=0) / factor
+    # Frequency 0 and the Nyquist frequency occur once, the others with both signs.
+    once = (frequencies == 0) | (places > 1 - ROUNDING)
+    waves = np.exp(2j * np.pi / size * np.outer(cell_centres(coarse_size, factor), frequencies))
+    return ((waves * gains * np.where(once, 1, 2)) @ spectrum).real / size
 
 
 def _gains(frequencies: NDArray[np.float64], parameters: Parameters) -> NDArray[np.float64]:

@@ -35,14 +35,14 @@ class Parameters(PhysicalParameters):
         return f"partial Fourier sampling of {shown(self.fraction)} of k-space along the {self.along} in-plane axis"
 
 
-def axis_matrix(size: int, factor: int, spacing_mm: float | None, parameters: Parameters) -> NDArray[np.float64]:
+def axis_matrix(size: int, factor: float, spacing_mm: float | None, parameters: Parameters) -> NDArray[np.float64]:
     """Return the blur along one axis, for the k-space of the low-resolution grid, see `pipeline.physics.operators`."""
     import numpy as np
 
     from pipeline.physics.kernels import filter_matrix
 
     del spacing_mm
-    nyquist = size // factor / 2
+    nyquist = size / factor / 2
     frequencies = np.arange(size // 2 + 1)
     on_both_sides = frequencies <= (2 * number(parameters.fraction) - 1) * nyquist + 1e-9
     return filter_matrix(size, np.where(on_both_sides, 1.0, 0.5))

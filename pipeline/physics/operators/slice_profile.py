@@ -53,7 +53,7 @@ class Parameters(PhysicalParameters):
         return f"{shape} slice profile with a full width at half maximum of {width}"
 
 
-def axis_matrix(size: int, factor: int, spacing_mm: float | None, parameters: Parameters) -> NDArray[np.float64]:
+def axis_matrix(size: int, factor: float, spacing_mm: float | None, parameters: Parameters) -> NDArray[np.float64]:
     """Return the blur by the profile along one axis, see `pipeline.physics.operators`.
 
     Raises:
@@ -62,10 +62,10 @@ def axis_matrix(size: int, factor: int, spacing_mm: float | None, parameters: Pa
     from pipeline.physics.kernels import blur_matrix, voxel_weights
 
     width = _width(factor, spacing_mm, parameters)
-    return blur_matrix(size, voxel_weights(lambda x: _cumulative(x / width, parameters), math.ceil(REACH * width)))
+    return blur_matrix(size, voxel_weights(lambda x: cumulative(x / width, parameters), math.ceil(REACH * width)))
 
 
-def _width(factor: int, spacing_mm: float | None, parameters: Parameters) -> float:
+def _width(factor: float, spacing_mm: float | None, parameters: Parameters) -> float:
     """Return the full width at half maximum in voxels."""
     if parameters.thickness_mm is not None:
         return in_voxels(number(parameters.thickness_mm), spacing_mm, "slice_profile.thickness_mm")
@@ -81,7 +81,7 @@ def _width(factor: int, spacing_mm: float | None, parameters: Parameters) -> flo
     return width
 
 
-def _cumulative(place: NDArray[np.float64], parameters: Parameters) -> NDArray[np.float64]:
+def cumulative(place: NDArray[np.float64], parameters: Parameters) -> NDArray[np.float64]:
     """Return the integral of the profile from its centre to positions in slice thicknesses."""
     import numpy as np
     from scipy import special

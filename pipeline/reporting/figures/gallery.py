@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.baselines import nearest
 from pipeline.image.channels import COLOURS, colour_slices
 from pipeline.image.image import Image
 from pipeline.image.slices import evenly_spaced
+from pipeline.physics.grid import crop_to
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.reporting.figures.slices import (
     LONGEST_SIDE,
@@ -171,10 +173,7 @@ def format_white_level(white: float, reference: Image) -> str:
 
 def repeat_voxels(low: LowResolutionImage, reference: Image) -> NDArray[np.float32]:
     """Repeat every low-resolution voxel over the high-resolution voxels it covers, cropped to `reference`."""
-    enlarged = low.data
-    for axis, factor in enumerate(low.forward_model.factors):
-        enlarged = np.repeat(enlarged, factor, axis=axis)
-    return enlarged[tuple(slice(size) for size in reference.data.shape)]
+    return crop_to(nearest.upsample(low.data, low.forward_model, {}), reference.data.shape)
 
 
 def build_gallery(

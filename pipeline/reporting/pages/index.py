@@ -12,7 +12,7 @@ FIRST = (
     *("gates", "detail_ledger", "inserted_structures", "reliability", "comparisons", "tissue_volumes", "diagnosis"),
 )
 LAST = ("near_duplicates", "training_overview", "data", "methods", "references", "provenance", "licences")
-OTHER_PAGES = (("training.html", "Training"), ("resources.html", "Time and memory"))
+TRAINING, RESOURCES = ("training.html", "Training"), ("resources.html", "Time and memory")
 
 
 def index_page(run: RunRecord, settings: Report) -> str:
@@ -29,5 +29,5 @@ def index_page(run: RunRecord, settings: Report) -> str:
         heading=f"Results of the run {name}",
         sections=build_sections("index", run, FIRST, LAST),
         version=run.provenance.brainsr,
-        pages=OTHER_PAGES,
+        pages=(TRAINING, RESOURCES) if run.models else (RESOURCES,),
     ).html()

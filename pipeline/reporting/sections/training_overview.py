@@ -34,8 +34,10 @@ SCOPE = Markup(
 )
 
 
-def for_index(run: RunRecord) -> Section:
+def for_index(run: RunRecord) -> Section | None:
     """Show the validation metrics of all networks during training, and the fidelity dials."""
+    if not run.models:
+        return None
     curves = tuple(overview_figures(run.models, run.deliver))
     blocks: list[Block] = [Text("No network of this run was validated during training.")]
     if curves:
