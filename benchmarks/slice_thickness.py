@@ -15,6 +15,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -74,7 +75,14 @@ def ratio(image: Image, stack: Stack) -> tuple[float, bool]:
         decimation.Parameters(),
     )
     model = ForwardModel(
-        factors, image.data.shape, "rician", stack.noise, 1, operators, None, None, None, stack.axis, sizes
+        factors,
+        image.data.shape,
+        noise="rician",
+        noise_sigma=stack.noise,
+        seed=1,
+        operators=operators,
+        slice_axis=stack.axis,
+        spacing_mm=sizes,
     )
     low = model.simulate(image.data)
     found = estimate_thickness(low, foreground_mask(low), coarse, stack.axis)
@@ -97,7 +105,7 @@ def measured(paths: Sequence[Path], persons: dict[str, str], stacks: Sequence[St
 
 def interval(table: pd.DataFrame) -> tuple[float, float]:
     """Return the bootstrap interval of the mean ratio over persons."""
-    means = table.groupby("person")["ratio"].mean().to_numpy()
+    means = np.array([part["ratio"].mean() for _, part in table.groupby("person")])
     draws = np.random.default_rng(0).choice(means, (RESAMPLES, len(means))).mean(axis=1)
     low, high = np.nanquantile(draws, (0.025, 0.975))
     return float(low), float(high)
@@ -107,7 +115,8 @@ def lines(table: pd.DataFrame, keys: list[str]) -> Iterator[str]:
     """Yield the lines of a table in Markdown, one row for every combination of the keys."""
     yield f"| {' | '.join(keys)} | mean ratio | 95 % interval over persons | SD | within 15 % | reliable |"
     yield f"|{' ---: |' * (len(keys) + 5)}"
-    for values, part in table.groupby(keys):
+    for group, part in table.groupby(keys):
+        values = cast(tuple[float, ...], group)
         low, high = interval(part)
         near = (np.abs(part["ratio"] - 1) <= TOLERANCE).mean()
         cells = [
@@ -132,8 +141,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--same", nargs="*", default=[], metavar="A,B", help="scans of one person, by file name")
     options = parser.parse_args(arguments)
     persons = {name: group for group in options.same for name in group.split(",")}
-    combined = itertools.product(range(3), options.spacings, options.shares, options.noise, [options.profile])
-    table = measured(sorted(options.heads.glob(options.pattern)), persons, [Stack(*one) for one in combined])
+    combined = itertools.product(range(3), options.spacings, options.shares, options.noise)
+    stacks = [Stack(axis, spacing, share, noise, options.profile) for axis, spacing, share, noise in combined]
+    table = measured(sorted(options.heads.glob(options.pattern)), persons, stacks)
     for keys in (["spacing_mm", "share", "noise"], ["spacing_mm", "axis"], ["axis"], ["noise"], ["share"], ["person"]):
         print("\n".join(lines(table, keys)), end="\n\n")  # noqa: T201
     print("\n".join(lines(table, ["profile"])))  # noqa: T201
