@@ -22,8 +22,8 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-SMOOTHING = 2e-3
-"""Gradients well below this fraction of the intensity range are penalised quadratically by total variation."""
+SMOOTHING = 0.03
+"""Default of `Penalty.smoothing`."""
 
 
 class Measurement(Protocol):
@@ -54,17 +54,19 @@ class Penalty:
         kind: "quadratic" or "total_variation".
         weight: weight relative to the squared error of one measured voxel; intensities are normalised.
         scales: factor of the differences along each axis, such as 1 / spacing; 0 for axes without neighbours.
+        smoothing: total variation penalises gradients well below this fraction of the intensity range quadratically.
     """
 
     kind: Literal["quadratic", "total_variation"]
     weight: float
     scales: tuple[float, ...]
+    smoothing: float = SMOOTHING
 
     def coefficients(self, image: Tensor) -> Tensor | float:
         """Return the weight of the squared differences at each voxel, given the previous solution."""
         if self.kind == "quadratic":
             return self.weight
-        squares = torch.full_like(image, SMOOTHING**2)
+        squares = torch.full_like(image, self.smoothing**2)
         for axis, scale in self._axes():
             difference = _forward_difference(image, axis)
             _leading(squares, axis).addcmul_(difference, difference, value=scale**2)
@@ -75,14 +77,14 @@ class Penalty:
         result = torch.zeros_like(image)
         for axis, scale in self._axes():
             flow = _forward_difference(image, axis).mul_(scale**2)
-            flow.mul_(coefficients if isinstance(coefficients, float) else _leading(coefficients, axis))
+            flow.mul_(_leading(coefficients, axis) if isinstance(coefficients, Tensor) else coefficients)
             _leading(result, axis).sub_(flow)
             result.narrow(axis, 1, image.shape[axis] - 1).add_(flow)
         return result
 
     def diagonal(self, image: Tensor, coefficients: Tensor | float) -> Tensor:
         """Return the diagonal of the linear map `gradient`."""
-        spread = torch.full_like(image, coefficients) if isinstance(coefficients, float) else coefficients
+        spread = coefficients if isinstance(coefficients, Tensor) else torch.full_like(image, coefficients)
         result = torch.zeros_like(image)
         for axis, scale in self._axes():
             part = _leading(spread, axis)
@@ -109,7 +111,7 @@ class Effort:
     tolerance: float = 1e-3
 
 
-EFFORT = {"quadratic": Effort(2, 40), "total_variation": Effort(12, 15)}
+EFFORT = {"quadratic": Effort(4, 40), "total_variation": Effort(10, 15)}
 
 
 def reconstruct(
@@ -182,7 +184,7 @@ def conjugate_gradients(
 
 
 def _dot(one: Tensor, other: Tensor) -> float:
-    return float(torch.sum(one * other, dtype=torch.float64))
+    return float(torch.dot(one.reshape(-1), other.reshape(-1)))
 
 
 def _leading(image: Tensor, axis: int) -> Tensor:
