@@ -16,13 +16,14 @@ weights 1 / |D x| from the previous solution (lagged diffusivity: Vogel and Oman
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
-SMOOTHING = 2e-3
+SMOOTHING = 0.05
 """Gradients well below this fraction of the intensity range are penalised quadratically by total variation."""
 
 
@@ -75,14 +76,14 @@ class Penalty:
         result = torch.zeros_like(image)
         for axis, scale in self._axes():
             flow = _forward_difference(image, axis).mul_(scale**2)
-            flow.mul_(coefficients if isinstance(coefficients, float) else _leading(coefficients, axis))
+            flow.mul_(_leading(coefficients, axis) if isinstance(coefficients, Tensor) else coefficients)
             _leading(result, axis).sub_(flow)
             result.narrow(axis, 1, image.shape[axis] - 1).add_(flow)
         return result
 
     def diagonal(self, image: Tensor, coefficients: Tensor | float) -> Tensor:
         """Return the diagonal of the linear map `gradient`."""
-        spread = torch.full_like(image, coefficients) if isinstance(coefficients, float) else coefficients
+        spread = coefficients if isinstance(coefficients, Tensor) else torch.full_like(image, coefficients)
         result = torch.zeros_like(image)
         for axis, scale in self._axes():
             part = _leading(spread, axis)
@@ -119,7 +120,7 @@ def reconstruct(
     effort: Effort | None = None,
     progress: Callable[[], object] = lambda: None,
 ) -> Tensor:
-    """Return the image with the smallest sum of squared errors and penalty.
+    """Return the image with the smallest sum of squared errors and penalty; measurements are processed in threads.
 
     Args:
         measurements: operators and values.
@@ -130,20 +131,24 @@ def reconstruct(
     """
     image = start.clone()
     effort = effort or EFFORT[penalty.kind]
-    data_diagonal = sum((one.diagonal() for one in measurements), torch.zeros_like(image))
-    for _ in range(effort.rounds):
-        coefficients = penalty.coefficients(image)
-        target = sum((one.adjoint(one.values(image)) for one in measurements), torch.zeros_like(image))
+    with ThreadPoolExecutor(max(1, min(len(measurements), torch.get_num_threads()))) as pool:
 
-        def normal(candidate: Tensor, coefficients: Tensor | float = coefficients) -> Tensor:
-            result = penalty.gradient(candidate, coefficients)
-            for one in measurements:
-                result += one.adjoint(one.forward(candidate))
-            return result
+        def summed(function: Callable[[Measurement], Tensor]) -> Tensor:
+            return sum(pool.map(function, measurements), torch.zeros_like(image))
 
-        preconditioner = data_diagonal + penalty.diagonal(image, coefficients)
-        image = conjugate_gradients(normal, target, image, preconditioner, effort)
-        progress()
+        data_diagonal = summed(lambda one: one.diagonal())
+        for _ in range(effort.rounds):
+            coefficients = penalty.coefficients(image)
+
+            def normal(candidate: Tensor, coefficients: Tensor | float = coefficients) -> Tensor:
+                data = summed(lambda one: one.adjoint(one.forward(candidate)))
+                return data.add_(penalty.gradient(candidate, coefficients))
+
+            current = image
+            target = summed(lambda one: one.adjoint(one.values(current)))  # noqa: B023
+            preconditioner = data_diagonal + penalty.diagonal(image, coefficients)
+            image = conjugate_gradients(normal, target, image, preconditioner, effort)
+            progress()
     return image
 
 
