@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 from pipeline import __version__
 from pipeline.console import docstring_summary, run_app
 
-COMMANDS = ("apply", "run", "check", "table", "gate", "figure", "reproduce", "export", "configure")
+COMMANDS = ("apply", "combine", "run", "check", "table", "gate", "figure", "reproduce", "export", "configure")
 
 
 def app_for(arguments: Sequence[str]) -> App:

@@ -70,8 +70,7 @@ def _reconstruct(lr: NDArray[np.floating], model: ForwardModel, penalty: Penalty
     from pipeline.physics.volume_measurement import VolumeMeasurement
 
     start = torch.from_numpy(zerofill.upsample(lr, model, {}))
-    with torch.inference_mode():
-        return reconstruct([VolumeMeasurement(lr, model)], penalty, start).numpy()
+    return reconstruct([VolumeMeasurement(lr, model)], penalty, start).numpy()
 
 
 def _parts(size: int, count: int) -> Iterator[tuple[slice, slice]]:

@@ -270,6 +270,14 @@ def check_train(train: Train, sources: Mapping[str, Source], degrade: Degrade, m
         yield f"train.perceptual_weights: {train.perceptual_weights!r} is unknown; {nearest}"
 
 
+def check_degradations(degradations: Mapping[str, Degrade]) -> Iterator[str]:
+    """Check that networks support the factors of the degradations on which they are trained."""
+    factors = ", ".join(map(str, NETWORK_FACTORS))
+    for name, degrade in degradations.items():
+        if not degrade.suits_networks:
+            yield f"degradations.{name}.factor: networks do not support {degrade.factor}; choose one of {factors}"
+
+
 def check_recipes(methods: Sequence[str], recipes: Mapping[str, Recipe]) -> Iterator[str]:
     """Check for methods without a recipe, misspelt recipes, and unknown or circular initial networks."""
     known = sorted({*recipes, *preset_names()})

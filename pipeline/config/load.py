@@ -17,6 +17,7 @@ from yaml.error import MarkedYAMLError
 from pipeline import plugins
 from pipeline.config.base import Section
 from pipeline.config.checks import (
+    check_degradations,
     check_derivatives,
     check_infer,
     check_labels,
@@ -173,6 +174,8 @@ def _contradictions(good: Mapping[str, Any]) -> Iterator[str]:
         yield from check_leaks(good["volumes"], good["min_gap_slices"])
     if {"train", "sources", "degrade", "methods"} <= good.keys():
         yield from check_train(good["train"], good["sources"], good["degrade"], good["methods"])
+    if "degradations" in good:
+        yield from check_degradations(good["degradations"])
     if {"methods", "recipes"} <= good.keys():
         yield from check_recipes(good["methods"], good["recipes"])
     if {"infer", "methods", "recipes", "degrade"} <= good.keys():

@@ -42,6 +42,8 @@ UNIT_BITS = 7
 METRE, MICROMETRE = 1, 3
 """Codes in the lowest three bits of xyzt_units (NIfTI-1); all others mean millimetres by convention."""
 MILLIMETRES_PER_METRE = 1000.0
+SCANNER = 1
+"""Code of an sform and qform in scanner coordinates (NIfTI-1)."""
 ALIGNED = 2
 """Code of an sform relative to an unspecified reference (NIfTI-1)."""
 VECTOR_INTENTS = {
@@ -158,6 +160,22 @@ def write(path: Path, image: Image) -> int:
     with replacing(path) as partial:
         nib.save(file, partial)
     return saturated
+
+
+def converted(image: Image) -> Image:
+    """Return an image of another format with the header of a new NIfTI file, in canonical orientation.
+
+    Args:
+        image: image of a head in millimetres, whose voxels have a dtype of NIfTI.
+    """
+    header = nib.Nifti1Header()
+    header.set_data_dtype(np.dtype(image.intensity.dtype))
+    header.set_data_shape(image.data.shape)
+    header.set_xyzt_units("mm")
+    header.set_sform(image.affine, code=SCANNER)
+    header.set_qform(image.affine, code=SCANNER)
+    block = base64.b64encode(header.binaryblock).decode("ascii")
+    return replace(image, header=NiftiHeader(version=1, block=block))
 
 
 def as_quantity(image: Image) -> Image:

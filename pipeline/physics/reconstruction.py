@@ -16,13 +16,14 @@ weights 1 / |D x| from the previous solution (lagged diffusivity: Vogel and Oman
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
-SMOOTHING = 0.03
+SMOOTHING = 0.05
 """Default of `Penalty.smoothing`."""
 
 
@@ -121,7 +122,7 @@ def reconstruct(
     effort: Effort | None = None,
     progress: Callable[[], object] = lambda: None,
 ) -> Tensor:
-    """Return the image with the smallest sum of squared errors and penalty.
+    """Return the image with the smallest sum of squared errors and penalty; measurements are processed in threads.
 
     Args:
         measurements: operators and values.
@@ -132,20 +133,24 @@ def reconstruct(
     """
     image = start.clone()
     effort = effort or EFFORT[penalty.kind]
-    data_diagonal = sum((one.diagonal() for one in measurements), torch.zeros_like(image))
-    for _ in range(effort.rounds):
-        coefficients = penalty.coefficients(image)
-        target = sum((one.adjoint(one.values(image)) for one in measurements), torch.zeros_like(image))
+    with ThreadPoolExecutor(max(1, min(len(measurements), torch.get_num_threads()))) as pool:
 
-        def normal(candidate: Tensor, coefficients: Tensor | float = coefficients) -> Tensor:
-            result = penalty.gradient(candidate, coefficients)
-            for one in measurements:
-                result += one.adjoint(one.forward(candidate))
-            return result
+        def summed(function: Callable[[Measurement], Tensor]) -> Tensor:
+            return sum(pool.map(function, measurements), torch.zeros_like(image))
 
-        preconditioner = data_diagonal + penalty.diagonal(image, coefficients)
-        image = conjugate_gradients(normal, target, image, preconditioner, effort)
-        progress()
+        data_diagonal = summed(lambda one: one.diagonal())
+        for _ in range(effort.rounds):
+            coefficients = penalty.coefficients(image)
+
+            def normal(candidate: Tensor, coefficients: Tensor | float = coefficients) -> Tensor:
+                data = summed(lambda one: one.adjoint(one.forward(candidate)))
+                return data.add_(penalty.gradient(candidate, coefficients))
+
+            current = image
+            target = summed(lambda one: one.adjoint(one.values(current)))  # noqa: B023
+            preconditioner = data_diagonal + penalty.diagonal(image, coefficients)
+            image = conjugate_gradients(normal, target, image, preconditioner, effort)
+            progress()
     return image
 
 

@@ -90,6 +90,10 @@ class ScanOperator:
             *(scan.shape[axis] * parts for axis, parts in zip(self._order[1:], self._parts[1:], strict=True)),
         ]
 
+    def with_motion(self, motion: NDArray[np.float64]) -> ScanOperator:
+        """Return the operator for another position of the head."""
+        return ScanOperator(self.output, self.scan, self.slice_axis, self.profile, motion, self.device)
+
     @cached_property
     def _to_output(self) -> NDArray[np.float64]:
         """Map from fine indices, slice axis first, to normalised coordinates of `grid_sample` (last axis first)."""
@@ -185,7 +189,7 @@ def _profile_weights(profile: SliceProfile, count: int, parts: int, step: float)
         Weights of shape (slices, fine planes), rows of sum 1.
     """
     reach = math.ceil(REACH * profile.thickness_mm / step) + parts
-    edges = (np.arange(-reach, reach + parts + 1) - parts / 2) * step / profile.thickness_mm
+    edges = (np.arange(-reach, reach + parts + 1, dtype=np.float64) - parts / 2) * (step / profile.thickness_mm)
     weights = np.diff(cumulative(edges, Parameters(profile=profile.shape)))
     kept = np.flatnonzero(np.abs(weights) > MIN_WEIGHT * np.abs(weights).max())
     margin = max(0, reach - int(kept[0]), int(kept[-1]) - reach - parts + 1)

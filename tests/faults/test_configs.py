@@ -43,7 +43,19 @@ BROKEN: dict[str, tuple[str | dict[Any, Any], tuple[str, ...]]] = {
     "key that is a number": (configuration(**{"train": {3: 1}}), ("train.3: unknown key",)),
     "key that is a date": ("run: demo\n2026-01-01: x\n", ("2026-01-01: unknown key",)),
     "too small": (configuration(train={"accumulate": 0}), ("train.accumulate: 0", "whole number >= 1, <= 1024")),
-    "too large": (configuration(degrade={"factor": 9}), ("degrade.factor: 9", "whole number >= 2, <= 8")),
+    "too large": (configuration(degrade={"factor": 9}), ("degrade.factor: 9", "number > 1, <= 8")),
+    "no factor of networks": (
+        configuration(degrade={"factor": 5.5556}),
+        ("degrade.factor: networks do not support 5.5556; choose one of 2, 3, 4, 8, or compare", "methods: []"),
+    ),
+    "no factor of networks for the mismatch": (
+        configuration(degradations={"thin": {"factor": 2.5}}),
+        ("degradations.thin.factor: networks do not support 2.5; choose one of 2, 3, 4, 8",),
+    ),
+    "network that does not support the factor": (
+        configuration(degrade={"factor": 5.5556}, methods=[]),
+        ("infer.deliver: 'brainsr' is unknown", "choose one of bicubic"),
+    ),
     "too small in a list": (volumes(slices=[-1, 4]), ("volumes[0].slices[0]: -1", "whole number >= 0")),
     "list too short": (volumes(slices=[4]), ("volumes[0].slices: [4]", "list of 2")),
     "list too long": (volumes(slices=[1, 2, 3]), ("volumes[0].slices: [1, 2, 3]", "list of 2", "or null")),
@@ -93,7 +105,7 @@ BROKEN: dict[str, tuple[str | dict[Any, Any], tuple[str, ...]]] = {
         configuration(train={"validate_every": 1.5}),
         ("train.validate_every: 1.5", "whole number >= 1"),
     ),
-    "true for a number": (configuration(degrade={"factor": True}), ("degrade.factor: true", "whole number")),
+    "true for a number": (configuration(degrade={"factor": True}), ("degrade.factor: true", "number > 1")),
     "text for true or false": (configuration(extract={"bias_correction": "on"}), ("bias_correction", "true or false")),
     "segmentation that nobody knows": (
         volumes(segmentation="vgg16-brain-tumors"),
@@ -248,7 +260,7 @@ def test_files_that_are_not_there_are_named_before_anything_is_run(path: str, hi
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ('{"factor": 9}', "degrade.factor: 9 is not allowed; allowed: whole number >= 2, <= 8"),
+        ('{"factor": 9}', "degrade.factor: 9 is not allowed; allowed: number > 1, <= 8"),
         ('{"factr": 4}', "degrade.factr: unknown key; did you mean 'factor'?"),
         ('{"factor": 4', "is not valid JSON"),
         ("no-such-file.yaml", "cannot read no-such-file.yaml"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from itertools import permutations, product
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nibabel.affines import apply_affine
 
+from pipeline import plugins
 from pipeline.baselines import bicubic
 from pipeline.config.sections import Degrade
 from pipeline.formats import nifti
 from pipeline.formats.io.container import read_image
+from pipeline.formats.io.predictions import write_prediction
 from pipeline.image.geometry import Orientation
 from pipeline.image.image import PLANE_AXIS
 from pipeline.physics.degradation import degrade, forward_model
 from pipeline.physics.forward import ForwardModel
-from pipeline.physics.grid import crop_to, fine_affine
+from pipeline.physics.grid import coarse_shape, covered_shape, crop_to, fine_affine, padded_shape, whole_cells
+from pipeline.physics.linear import OPERATORS
 from tests.helpers import extract, load_nifti, ras_affine, reoriented, write_nifti
 
 ORIENTATIONS = [
@@ -30,6 +34,9 @@ ORIENTATIONS = [
 ]
 TOLERANCE = 0.01
 """Voxels."""
+REAL_FACTORS = (1.1, 4 / 3, 1.5, 2.5, np.pi, 3.75, 40 / 9, 5 / 0.9, 6.5, 7.3)
+INTERPOLATIONS = ("bicubic", "bspline3", "lanczos", "nearest", "nlm_bspline3", "zerofill")
+COARSENING = [name for name in plugins.names(OPERATORS) if plugins.load(OPERATORS, name).COARSENS]
 
 
 def blob(shape: tuple[int, ...], centre: tuple[float, ...], width: float) -> np.ndarray:
@@ -103,6 +110,55 @@ def test_a_file_of_any_orientation_comes_back_in_place(
     moved = in_millimetres(after) - in_millimetres(before)
     assert np.abs(np.linalg.inv(before.affine[:3, :3]) @ moved).max() < TOLERANCE
     assert np.corrcoef(after.get_fdata().ravel(), before.get_fdata().ravel())[0, 1] > 0.99
+
+
+@pytest.mark.parametrize("table", ORIENTATIONS, ids=lambda table: "".join(nib.aff2axcodes(axes(table))))
+def test_corners_of_files_of_any_orientation_stay_for_real_factors(table: np.ndarray, tmp_path: Path) -> None:
+    """The high-resolution file, the low-resolution one and the restored one, all oblique, with each of ten factors."""
+    stored = np.rint(1000 * blob((15, 14, 13), (7.0, 6.5, 5.3), width=3.0)).astype(np.int16)
+    oblique = ras_affine((0.9, 1.1, 1.4), (-20.0, 31.0, 7.5)) @ tilted(0.2)
+    source = write_nifti(tmp_path / "a.nii", *reoriented(stored, oblique, table))
+    plane = list(PLANE_AXIS)[int(table[0, 0])]
+    extract(source, tmp_path / "a.safetensors", settings={"plane": plane, "min_foreground": 0.0})
+    image = read_image(tmp_path / "a.safetensors")
+    before, upright = load_nifti(source), nib.as_closest_canonical(load_nifti(source))
+    for factor in REAL_FACTORS:
+        model = forward_model(image, Degrade(factor=factor, direction="isotropic", noise="none"), 0)
+        low = degrade(image, model)
+        nifti.write(tmp_path / "lr.nii", low)
+        write_prediction(tmp_path / "sr.nii", low, bicubic.upsample(low.data, model, {}))
+        measured, after = (load_nifti(tmp_path / name) for name in ("lr.nii", "sr.nii"))
+        assert after.shape == before.shape
+        assert np.abs(corners(after) - corners(before)).max() < 1e-4
+        # A low-resolution voxel covers `factor` voxels, counted from the first corner of the canonical grid.
+        canonical = nib.as_closest_canonical(measured)
+        assert canonical.shape == tuple(math.ceil(size / factor) for size in upright.shape)
+        covered = list(product(*((-0.5, factor * size - 0.5) for size in canonical.shape)))
+        assert np.abs(corners(canonical) - apply_affine(upright.affine, np.array(covered))).max() < 1e-4
+
+
+@pytest.mark.parametrize("name", COARSENING)
+@pytest.mark.parametrize("factor", REAL_FACTORS)
+def test_a_blob_stays_where_it_is_for_real_factors_and_all_baselines(factor: float, name: str) -> None:
+    data = blob((97, 98, 2), (47.3, 49.9, 0.5), width=9.0)
+    data = np.repeat(data[:, :, :1], 2, axis=2)
+    model = ForwardModel((factor, factor, 1), data.shape, operators=(plugins.load(OPERATORS, name).Parameters(),))
+    low = model.coarsen(data)
+    settings = {"patch_size": 3, "patch_distance": 3, "h_in_sigma": 0.8, "sigma": 0.001}
+    for method in INTERPOLATIONS:
+        sr = plugins.load("pipeline.baselines", method).upsample(low, model, settings)
+        assert sr.shape == model.padded_shape
+        assert np.abs(centroid(crop_to(sr, data.shape)) - centroid(data)).max() < TOLERANCE, method
+
+
+@given(st.integers(1, 700), st.floats(1, 8))
+def test_sizes_are_covered_for_any_factor(size: int, factor: float) -> None:
+    (count,) = coarse_shape([size], [factor])
+    (covered,), (padded,) = covered_shape([count], [factor]), padded_shape([count], [factor])
+    assert size <= covered <= padded <= covered + 1
+    assert (count - 1) * factor < size <= count * factor + 1e-5
+    assert whole_cells(padded, factor) == count
+    assert coarse_shape([covered], [factor]) == (count,)
 
 
 def axes(table: np.ndarray) -> np.ndarray:

@@ -59,6 +59,14 @@ def test_correction_improves_blurred_result_despite_noise(reference):
     assert np.mean((corrected - reference) ** 2) < 0.95 * np.mean((blurred - reference) ** 2)
 
 
+def test_weight_one_gives_agreement_with_measurement_for_real_factors(reference):
+    forward = replace(model(), factors=(2.5, 3.5, 1), hr_shape=(40, 42, 6))
+    measured = forward.simulate(reference[:40, :42])
+    corrected = apply_data_consistency(bicubic.upsample(measured, forward, {}) + 0.1, measured, forward, 1.0)
+    assert corrected.shape == forward.padded_shape == (40, 42, 6)
+    np.testing.assert_allclose(forward.coarsen(corrected), measured, atol=1e-4)
+
+
 def axis_matrix(size: int) -> np.ndarray:
     return kspace_truncation.axis_matrix(size, 4, None, kspace_truncation.Parameters())
 

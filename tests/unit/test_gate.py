@@ -110,6 +110,18 @@ def test_every_inserted_cheat_is_caught(setting, method):
     assert missed == []
 
 
+def test_real_factors():
+    """In-plane voxels of 2.5 and 3.3 voxels: valid results pass, and every cheat is caught."""
+    head = reference(1)
+    forward = replace(model(seed=1), factors=(2.5, 3.3, 1))
+    windows = window_sizes((2.5, 3.3, 1.0), 2, across_slices=True)
+    measured = forward.simulate(head.data)
+    for restored in (head.data, *(one.upsample(measured, forward, {}) for one in (zerofill, bspline3))):
+        assert not failed(restored[: SHAPE[0], : SHAPE[1]], measured, forward, windows)
+    cases = list(cheats(head.data, head, measured, forward, seed=7))
+    assert [case.kind for case in cases if not failed(case.restored, case.measured, forward, windows)] == []
+
+
 def test_each_kind_of_cheating_is_seen_by_the_gate_that_is_made_for_it():
     head, forward, measured, valid = scene(*SCENES[1])
     expected = {"invented lesion": "local", "removed lesion": "local", "shift": "shift", "gamma": "intensity"}
@@ -347,6 +359,13 @@ def test_another_plane_takes_its_factors_along():
 
 def row(**changes) -> GateResult:
     return replace(GateResult("head", "S1", "test", "brainsr", "local", 3.0, 5.5, True), **changes)
+
+
+def test_an_image_of_ones_own_has_the_largest_grid_that_its_voxels_cover(files):
+    lr = read_image(files / "lr.safetensors", LowResolutionImage)
+    taken = as_measurement(lr, replace(model(), factors=(2.5, 2.5, 1)), 0.03, "scan").forward_model
+    assert taken.hr_shape == (40, 45, 16)
+    assert taken.lr_shape == lr.data.shape == (16, 18, 16)
 
 
 def test_the_tables_of_volumes_are_read_back_when_they_are_put_together(tmp_path):

@@ -107,3 +107,14 @@ def test_cells_are_missing_where_all_their_voxels_are() -> None:
     coarse = coarse_missing(missing, (2, 2), (3, 2))
     np.testing.assert_array_equal(coarse, [[True, False], [False, False], [False, True]])
     np.testing.assert_array_equal(fine_missing(coarse, (2, 2), (5, 4))[[0, 1, 2, 4]], missing[[0, 1, 3, 4]])
+
+
+def test_cells_of_real_factors_are_missing_where_all_voxels_that_they_cover_in_part_are() -> None:
+    """With every voxel cut into two parts, a cell of factor 2.5 is five of them."""
+    missing = np.random.default_rng(0).random((60, 3)) < 0.85
+    padded = np.repeat(np.concatenate([missing, missing[-1:]]), 2, axis=0)
+    coarse = coarse_missing(missing, (2.5, 1), (24, 3))
+    np.testing.assert_array_equal(coarse, padded[:120].reshape(24, 5, 3).all(axis=1))
+    fine = np.repeat(coarse, 5, axis=0).reshape(60, 2, 3).all(axis=1)
+    np.testing.assert_array_equal(fine_missing(coarse, (2.5, 1), (60, 3)), fine)
+    assert fine.any() and not (fine & ~missing).any()

@@ -41,7 +41,7 @@ def samples(*shape: int) -> np.ndarray:
     return np.random.default_rng(0).random(shape)
 
 
-def matrices(name: str, size: int, factor: int) -> list[np.ndarray]:
+def matrices(name: str, size: int, factor: float) -> list[np.ndarray]:
     """All matrices of an operator with its default parameters."""
     module = plugins.load(OPERATORS, name)
     parameters = module.Parameters(**GIVEN.get(name, {}))
@@ -350,6 +350,107 @@ def test_bicubic_downsampling_mirrors_ends():
     whole = antialiased_bicubic.axis_matrix(36, 2, None, antialiased_bicubic.Parameters()) @ mirrored
     found = antialiased_bicubic.axis_matrix(12, 2, None, antialiased_bicubic.Parameters()) @ line
     np.testing.assert_allclose(found, whole[6:12], atol=1e-12)
+
+
+# Factors that are no whole numbers
+
+FRACTIONS = [(1, 10, 9), (4, 5, 4), (10, 5, 2), (9, 10, 3), (8, 50, 9), (3, 73, 10)]
+"""Number of low-resolution voxels, and numerator and denominator of the factor."""
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("count", "above", "below"), FRACTIONS)
+def test_every_operator_preserves_constants_for_real_factors(name, count, above, below):
+    size = -(-count * above // below)
+    for matrix in matrices(name, size, above / below):
+        rows = count if plugins.load(OPERATORS, name).COARSENS else size
+        assert matrix.shape == (rows, size)
+        np.testing.assert_allclose(matrix.sum(axis=1), matrix[0].sum(), atol=1e-10)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if plugins.load(OPERATORS, name).COARSENS])
+@pytest.mark.parametrize(("size", "factor"), [(12, 2), (15, 3), (16, 4), (20, 4), (8, 8), (14, 2)])
+def test_whole_factors_are_a_special_case_of_real_ones(name, size, factor):
+    (whole,), (real,) = matrices(name, size, factor), matrices(name, size, float(factor))
+    np.testing.assert_allclose(real, whole, atol=1e-12)
+
+
+@pytest.mark.parametrize(("count", "above", "below"), FRACTIONS)
+def test_binning_integrates_over_fractional_cells(count, above, below):
+    """With every voxel cut into `below` parts, a cell is `above` of them."""
+    size = -(-count * above // below)
+    line = samples(size)
+    expected = np.repeat(line, below)[: count * above].reshape(count, above).mean(axis=1)
+    found = binning.axis_matrix(size, above / below, None, binning.Parameters()) @ line
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("factor", [1.1, 2.5, 10 / 3, 50 / 9])
+def test_decimation_interpolates_linearly_at_cell_centres(factor):
+    size = math.ceil(7 * factor)
+    line = samples(size)
+    expected = np.interp([(j + 0.5) * factor - 0.5 for j in range(7)], np.arange(size), line)
+    found = decimation.axis_matrix(size, factor, None, decimation.Parameters()) @ line
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("factor", [1.1, 2.5, 10 / 3, 50 / 9])
+def test_bicubic_downsampling_by_real_factors_matches_pillow_inside(factor):
+    count, rows = 12, 3
+    size = math.ceil(count * factor)
+    picture = samples(rows, size).astype(np.float32)
+    box = (0, 0, min(count * factor, size), rows)
+    pillow = np.asarray(Pillow.fromarray(picture).resize((count, rows), Pillow.Resampling.BICUBIC, box))
+    found = picture @ antialiased_bicubic.axis_matrix(size, factor, None, antialiased_bicubic.Parameters()).T
+    np.testing.assert_allclose(found[:, 3:-3], pillow[:, 3:-3], atol=2e-5)
+
+
+@pytest.mark.parametrize("factor", [1.1, 2.5, 10 / 3, 50 / 9])
+def test_truncation_removes_frequencies_above_its_cut(factor):
+    size = math.ceil(9 * factor)
+    matrix = kspace_truncation.axis_matrix(size, factor, None, kspace_truncation.Parameters())
+    centres = (np.arange(len(matrix)) + 0.5) * factor - 0.5
+    for frequency in range(size // 2 + 1):
+        wave, expected = (np.exp(2j * np.pi * frequency * at / size) for at in (np.arange(size), centres))
+        if frequency == size / 2:
+            wave, expected = wave.real, expected.real
+        kept = frequency < size / factor / 2
+        np.testing.assert_allclose(matrix @ wave, expected * kept, atol=1e-10)
+
+
+def test_partial_fourier_commutes_with_truncation_by_real_factor():
+    half, cut = partial_fourier.Parameters(fraction=0.625), kspace_truncation.Parameters()
+    after = partial_fourier.axis_matrix(16, 1, None, half) @ kspace_truncation.axis_matrix(40, 2.5, None, cut)
+    before = kspace_truncation.axis_matrix(40, 2.5, None, cut) @ partial_fourier.axis_matrix(40, 2.5, None, half)
+    np.testing.assert_allclose(before, after, atol=1e-10)
+
+
+def test_default_thickness_is_real_slice_spacing():
+    touching = slice_profile.axis_matrix(41, 5 / 0.9, 0.9, slice_profile.Parameters())
+    five = slice_profile.axis_matrix(41, 5 / 0.9, 0.9, slice_profile.Parameters(thickness_mm=5.0))
+    np.testing.assert_allclose(touching, five, atol=1e-12)
+
+
+LOW, HIGH = (2 - math.sqrt(2)) / 8, (2 + math.sqrt(2)) / 8
+BY_HAND = {
+    ("binning", 4, 2): [[1 / 2, 1 / 2, 0, 0], [0, 0, 1 / 2, 1 / 2]],
+    ("binning", 5, 5 / 2): [[2 / 5, 2 / 5, 1 / 5, 0, 0], [0, 0, 1 / 5, 2 / 5, 2 / 5]],
+    ("decimation", 4, 2): [[1 / 2, 1 / 2, 0, 0], [0, 0, 1 / 2, 1 / 2]],
+    ("decimation", 5, 5 / 2): [[1 / 4, 3 / 4, 0, 0, 0], [0, 0, 0, 3 / 4, 1 / 4]],
+    ("decimation", 3, 3): [[0, 1, 0]],
+    ("kspace_truncation", 4, 2): [[HIGH, HIGH, LOW, LOW], [LOW, LOW, HIGH, HIGH]],
+    ("kspace_truncation", 3, 3): [[1 / 3, 1 / 3, 1 / 3]],
+    # The kernel is (-3, -9, 29, 111, 111, 29, -9, -3) / 256, mirrored at the ends.
+    ("antialiased_bicubic", 4, 2): np.array([[140, 102, 26, -12], [-12, 26, 102, 140]]) / 256,
+    ("partial_fourier", 2, 1): [[3 / 4, 1 / 4], [1 / 4, 3 / 4]],
+}
+"""Matrices computed by hand, by operator, number of voxels and factor."""
+
+
+@pytest.mark.parametrize("case", BY_HAND, ids=str)
+def test_small_matrices_match_those_computed_by_hand(case):
+    (found,) = matrices(*case)
+    np.testing.assert_allclose(found, BY_HAND[case], atol=1e-12)
 
 
 # Kernels

@@ -20,6 +20,7 @@ from pipeline.physics.degradation import degrade, forward_model
 from pipeline.physics.forward import ForwardModel, drawn_model, volume_seed
 from pipeline.physics.grid import (
     apply_along_axes,
+    apply_terms,
     coarse_affine,
     coarse_shape,
     crop_to,
@@ -28,7 +29,7 @@ from pipeline.physics.grid import (
     pad_to_multiple,
 )
 from pipeline.physics.noise import electron, poisson_gaussian
-from pipeline.physics.operators import airy_psf, binning, gaussian_psf, kspace_truncation, slice_profile
+from pipeline.physics.operators import airy_psf, binning, decimation, gaussian_psf, kspace_truncation, slice_profile
 from pipeline.physics.operators.kspace_truncation import Parameters
 from pipeline.physics.shading import ORDER, draw_coefficients, draw_field, field
 from pipeline.physics.torch_operator import as_torch
@@ -123,6 +124,8 @@ MODELS = {
     "k-space": a_model(),
     "thick slices": a_model(operators=(THICK, kspace_truncation.Parameters()), spacing_mm=(1.0, 1.0, 1.5)),
     "across": a_model(operators=(THICK, binning.Parameters()), factors=(1, 1, 3), spacing_mm=(1.0, 1.0, 1.0)),
+    "real factors": a_model(factors=(2.5, 1.2, 1)),
+    "real across": a_model(operators=(THICK, decimation.Parameters()), factors=(1, 1, 1.5), spacing_mm=(1.0, 1.0, 2.0)),
     "microscope": a_model(operators=MICROSCOPE, spacing_mm=(2e-4, 3e-4, 1e-3), noise="poisson_gaussian"),
     "electrons": a_model(
         noise="electron", noise_parameters=electron.Parameters(jitter_pixels=0.5), slice_axis=0, factors=(1, 2, 2)
@@ -139,6 +142,17 @@ def test_model_rebuilt_from_json_gives_identical_result(name: str) -> None:
     np.testing.assert_array_equal(again.simulate(data), model.simulate(data))
     assert model.simulate(data).shape == model.lr_shape == coarse_shape((9, 8, 3), model.factors)
     assert model.simulate(data).dtype == np.float32
+
+
+def test_factors_are_recorded_as_they_are_written() -> None:
+    written = json.loads(json.dumps(a_model(factors=(4.0, 5.5556, 1)).to_json()))["factors"]
+    assert [(type(factor), factor) for factor in written] == [(int, 4), (float, 5.5556), (int, 1)]
+    assert a_model(factors=(4.0, 5.5556, 1)).describe().startswith("k-space truncation by 4 x 5.56 x 1 along")
+    assert a_model(factors=(4.0, 2, 1)).whole_factors == (4, 2, 1)
+    with pytest.raises(
+        UserError, match=r"degraded by 4 x 5\.56 x 1, but networks enlarge by whole factors; use a base"
+    ):
+        _ = a_model(factors=(4.0, 5.5556, 1)).whole_factors
 
 
 def test_noise_depends_only_on_seed_and_volume_name() -> None:
@@ -343,12 +357,10 @@ def test_description_of_model_contains_units() -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_torch_operator_matches_numpy(name: str) -> None:
     model = MODELS[name]
-    shape = tuple(size * factor for size, factor in zip(model.lr_shape, model.factors, strict=True))
-    data = np.random.default_rng(0).random(shape)
+    data = np.random.default_rng(0).random(model.padded_shape)
     operator = as_torch(model.terms, dtype=torch.float64)
     found = operator(torch.from_numpy(data)[None, None])[0, 0].numpy()
-    expected = replace(model, hr_shape=shape).coarsen(data)
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    np.testing.assert_allclose(found, apply_terms(model.terms, data), atol=1e-6)
 
 
 def test_torch_operator_is_differentiable() -> None:

@@ -137,6 +137,21 @@ def test_networks_are_trained_after_those_they_start_from_and_once():
     assert run.network_methods == ["pretrained", "rrdb_l1", "brainsr"]
 
 
+def test_a_run_without_methods_has_the_pretrained_network_if_it_supports_the_factor():
+    for factor, expected in ((4, ["pretrained"]), (5, []), (5.5556, [])):
+        run = read_run(configuration(methods=[], degrade={"factor": factor}, infer={"deliver": "bspline3"}))
+        assert run.network_methods == expected
+        assert not run.is_self_supervised
+
+
+def test_a_run_without_methods_needs_no_training_volumes():
+    without = [volume for volume in configuration()["volumes"] if volume["split"] != "train"]
+    changes: dict[str, Any] = {"volumes": without, "degrade": {"factor": 2.5}, "infer": {"deliver": "bspline3"}}
+    assert read_run(configuration(**changes, methods=[])).trained_methods == []
+    with pytest.raises(UserError, match="none is in split 'train'"):
+        read_run(configuration(**changes, methods=["brainsr"]))
+
+
 def test_only_recipes_that_compare_features_need_a_vgg():
     needing = {name for name in NAMES if recipe_of(name).needs_perceptual}
     assert needing == {"brainsr", "esrgan", "real-esrgan", "srgan"}

@@ -90,6 +90,9 @@ def test_parts_add_up() -> None:
 def test_cells_are_averaged() -> None:
     fine = np.random.default_rng(0).normal(size=(8, 6, 3))
     np.testing.assert_allclose(cell_means(fine.repeat(2, 0).repeat(3, 1), (2, 3, 1)), fine)
+    lines = np.random.default_rng(1).random((10, 3, 1))
+    expected = lines.repeat(2, 0).reshape(4, 5, 3, 1).mean(axis=1)
+    np.testing.assert_allclose(cell_means(lines, (2.5, 1, 1)), expected)
 
 
 def test_interpolated_intensities_are_not_compared() -> None:

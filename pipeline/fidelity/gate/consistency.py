@@ -142,7 +142,11 @@ def check_consistency(
     Returns:
         One check per gate, in the order of `GATE_NAMES`; none passes if the degraded volume is not finite.
     """
-    found = residuals(restored, measured, model)
+    return check_residuals(residuals(restored, measured, model), model, windows, adjacent=adjacent)
+
+
+def check_residuals(found: Residuals, model: ForwardModel, windows: Windows, *, adjacent: bool = True) -> list[Check]:
+    """Apply the gates to residuals; other arguments and result as in `check_consistency`."""
     if not np.isfinite(found.degraded).all():
         return [Check(gate, math.nan, math.nan) for gate in GATE_NAMES]
     statistics = GateStatistics(found, model, windows, adjacent)
@@ -161,7 +165,7 @@ def residuals(restored: NDArray[np.floating], measured: NDArray[np.floating], mo
     deviation = np.maximum(model.standard_deviation(degraded), MIN_DEVIATION)
     expected = np.asarray(model.expected_value(degraded), dtype=np.float64)
     image = np.asarray(measured, dtype=np.float64)
-    return Residuals(image, degraded, expected, deviation, _support(image, model))
+    return Residuals(image, degraded, expected, deviation, signal_support(image, model))
 
 
 def window_sizes(spacing: Sequence[float], slice_axis: int, *, across_slices: bool) -> Windows:
@@ -318,7 +322,7 @@ def noise_draws(found: Residuals, model: ForwardModel) -> Iterator[Residuals]:
         yield replace(found, measured=model.add_noise(noiseless, generator).astype(np.float64))
 
 
-def _support(measured: NDArray[np.float64], model: ForwardModel) -> NDArray[np.bool_]:
+def signal_support(measured: NDArray[np.float64], model: ForwardModel) -> NDArray[np.bool_]:
     """Return where the smoothed measurement exceeds the noise floor; all voxels if it never does."""
     dark = np.zeros(measured.shape)
     floor = model.expected_value(dark) + model.standard_deviation(dark)

@@ -1,0 +1,1 @@
+"""Several scans of one head, combined into one isotropic volume."""

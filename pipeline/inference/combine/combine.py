@@ -1,0 +1,212 @@
+"""Combine several scans of one head into one isotropic volume.
+
+1. The motion of the head between the scans, and their intensities, are refined: each scan is compared with the
+   reconstruction of the others (`motion`).
+2. Slices that the other scans contradict lose their weight (`outliers`).
+3. The volume is reconstructed from all scans by total variation or least squares (`pipeline.physics.reconstruction`).
+4. Leaving out one scan at a time shows how far the volume depends on single scans: the uncertainty map.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from pipeline.config.combine import Method
+from pipeline.inference.combine.grid import block_of, coarser_grid, working_block
+from pipeline.inference.combine.motion import refine
+from pipeline.inference.combine.outliers import slice_errors, slice_weights
+from pipeline.inference.combine.scan import Scan, common_sigma, measurements, thinned
+from pipeline.inference.combine.stages import Stages
+from pipeline.physics.reconstruction import Effort, Penalty, reconstruct
+from pipeline.physics.scan_operator import Grid
+
+logger = logging.getLogger(__name__)
+
+LEAST_SQUARES_WEIGHT = 1.6
+"""Weight of the quadratic penalty, divided by the noise level."""
+TOTAL_VARIATION_WEIGHT = 0.25
+"""Weight of the total variation, divided by the noise level."""
+COARSE, COARSE_ROUNDS, GAUSS_NEWTON_STEPS = 2, 3, 2
+"""Motion is refined in rounds on a grid with voxels of twice the size, then in one on the final grid; steps per scan
+and round."""
+QUICK, FULL, VARIATION = Effort(1, 8), Effort(1, 25), Effort(6, 10)
+"""Effort of a reconstruction for motion refinement, of least squares, and of total variation."""
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Combined:
+    """Several scans combined into one volume; arrays have the shape of the grid, in units of the first scan.
+
+    Attributes:
+        grid: voxel grid of the volume.
+        scans: the scans with their final motion, intensities and weights.
+        volume: the reconstruction.
+        mean: mean of the interpolated scans, for comparison.
+        spread: root mean square difference of reconstructions that leave out one scan each; an uncalibrated
+            uncertainty.
+    """
+
+    grid: Grid
+    scans: tuple[Scan, ...]
+    volume: Array
+    mean: Array
+    spread: Array
+
+
+def combine(
+    scans: Sequence[Scan],
+    grid: Grid,
+    *,
+    method: Method = "total_variation",
+    move: bool = True,
+    device: torch.device | str = "cpu",
+    stages: Stages | None = None,
+) -> Combined:
+    """Combine scans of one head.
+
+    Args:
+        scans: two or more scans, registered approximately.
+        grid: grid of the result, in the space of the first scan.
+        method: penalty of the reconstruction.
+        move: refine the motion of the head between the scans.
+        device: device of the reconstruction.
+        stages: stores the results of stages, from which an interrupted combination continues.
+    """
+    stages = stages or Stages(None)
+    block = working_block(grid, scans)
+    work = block_of(grid, block)
+    logger.info("reconstructing %s voxels of %s mm", " x ".join(map(str, work.shape)), _sizes(work))
+    registered = stages.scans(scans, lambda: refined(scans, work, move=move, device=device))
+    start = mean_of(registered, work)
+    volume = stages.array("volume", lambda: solved(registered, work, start, method, device))
+    spread = stages.array("spread", lambda: leave_one_out_spread(registered, work, start, device))
+    mean = mean_of(registered, grid)
+    whole = mean.copy()
+    whole[block] = volume
+    outside = np.zeros(grid.shape, dtype=np.float32)
+    outside[block] = spread
+    return Combined(grid, registered, whole, mean, outside)
+
+
+def refined(scans: Sequence[Scan], grid: Grid, *, move: bool, device: torch.device | str = "cpu") -> tuple[Scan, ...]:
+    """Return the scans with refined motion, intensities and slice weights, first at half the resolution.
+
+    Args:
+        scans: the scans; the first one defines the space and the intensities.
+        grid: grid of the reconstruction.
+        move: refine the motion.
+        device: device of the reconstruction.
+    """
+    current = list(scans)
+    levels = [*[COARSE] * (COARSE_ROUNDS if move else 0), 1]
+    with tqdm(total=len(levels) * len(current), desc="aligning scans", disable=None) as bar:
+        for level in levels:
+            before = list(current)
+            for index in range(len(current)):
+                current[index] = _refined_against_others(current, index, grid, level, move=move, device=device)
+                bar.update()
+            logger.info("largest change: %.3f degrees, %.3f mm", *_largest_change(before, current))
+    return tuple(current)
+
+
+def _refined_against_others(
+    scans: Sequence[Scan], index: int, grid: Grid, level: int, *, move: bool, device: torch.device | str
+) -> Scan:
+    """Refine one scan against the reconstruction of the others.
+
+    Args:
+        scans: all scans.
+        index: the scan.
+        grid: grid of the final reconstruction.
+        level: voxels of that grid per voxel of the grid that is used here.
+        move: refine the motion of scans other than the first.
+        device: device of the reconstruction.
+    """
+    coarse = coarser_grid(grid, level)
+    seen = [thinned(scan, level) for scan in scans]
+    others = seen[:index] + seen[index + 1 :]
+    image = solved(others, coarse, mean_of(others, coarse), "least_squares", device, QUICK)
+    tensor = torch.from_numpy(image).to(device)
+    found = refine(seen[index], tensor, coarse, GAUSS_NEWTON_STEPS, move=move) if index else seen[index]
+    everything = replace(found, slice_weights=np.ones(found.slice_weights.size))
+    measured = measurements([everything], coarse, device)[0]
+    weights = np.ones(found.slice_weights.size)
+    weights[measured.place[found.image.slice_axis]] = slice_weights(slice_errors(measured, tensor))
+    return replace(scans[index], motion=found.motion, gain=found.gain, offset=found.offset, slice_weights=weights)
+
+
+def _largest_change(before: Sequence[Scan], after: Sequence[Scan]) -> tuple[float, float]:
+    pairs = ((old.motion, new.motion) for old, new in zip(before, after, strict=True))
+    changes = [new @ old.about(new.centre_mm).inverse() for old, new in pairs]
+    return max(one.angle_degrees for one in changes), max(one.shift_mm for one in changes)
+
+
+def solved(
+    scans: Sequence[Scan],
+    grid: Grid,
+    start: Array,
+    method: Method,
+    device: torch.device | str = "cpu",
+    effort: Effort | None = None,
+) -> Array:
+    """Reconstruct an image from scans.
+
+    Args:
+        scans: the scans.
+        grid: grid of the image.
+        start: first estimate, of the shape of the grid.
+        method: penalty.
+        device: device of the computation.
+        effort: iterations; None for the default of the method.
+    """
+    sigma = common_sigma(scans)
+    scales = tuple(min(grid.spacing) / length for length in grid.spacing)
+    if method == "least_squares":
+        penalty, effort = Penalty("quadratic", LEAST_SQUARES_WEIGHT * sigma, scales), effort or FULL
+    else:
+        penalty, effort = Penalty("total_variation", TOTAL_VARIATION_WEIGHT * sigma, scales), effort or VARIATION
+    with tqdm(total=effort.rounds, desc="reconstructing", disable=None if effort.rounds > 1 else True) as bar:
+        image = reconstruct(
+            measurements(scans, grid, device), penalty, torch.from_numpy(start).to(device), effort, bar.update
+        )
+    return image.cpu().numpy()
+
+
+def mean_of(scans: Sequence[Scan], grid: Grid) -> Array:
+    """Return the mean of the scans, interpolated by cubic B-splines, over the scans that cover a voxel."""
+    total, count = np.zeros(grid.shape, dtype=np.float32), np.zeros(grid.shape, dtype=np.float32)
+    for scan in scans:
+        covered = scan.covers(grid)
+        total += np.where(covered, scan.interpolated(grid), 0)
+        count += covered
+    return np.where(count > 0, total / np.maximum(count, 1), scans[0].interpolated(grid, 1)).astype(np.float32)
+
+
+def leave_one_out_spread(scans: Sequence[Scan], grid: Grid, start: Array, device: torch.device | str) -> Array:
+    """Return the root mean square difference between least squares from all scans and from all but one.
+
+    Args:
+        scans: the scans, with final motion.
+        grid: grid of the reconstruction.
+        start: first estimate.
+        device: device of the computation.
+    """
+    everything = solved(scans, grid, start, "least_squares", device, QUICK)
+    squares = np.zeros(grid.shape, dtype=np.float32)
+    for index in tqdm(range(len(scans)), "uncertainty", disable=None):
+        others = [scan for place, scan in enumerate(scans) if place != index]
+        squares += np.square(solved(others, grid, everything, "least_squares", device, QUICK) - everything)
+    return np.sqrt(squares / len(scans))
+
+
+def _sizes(grid: Grid) -> str:
+    return " x ".join(f"{length:.3g}" for length in grid.spacing)

@@ -1,0 +1,108 @@
+"""Combine the scans of one head from files, and write the volume and its uncertainty map."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pipeline import __version__, plugins
+from pipeline.config.combine import Combine
+from pipeline.config.families import format_by_name
+from pipeline.files import sha256_of
+from pipeline.formats import ROOM
+from pipeline.formats.io.predictions import check_output, warn_of_clipping, write_quantity
+from pipeline.image.image import Image
+from pipeline.inference.combine.combine import Combined, combine
+from pipeline.inference.combine.grid import isotropic_grid
+from pipeline.inference.combine.prediction import predicted
+from pipeline.inference.combine.reading import Source, read_grid, read_scans
+from pipeline.inference.combine.stages import Stages
+from pipeline.inference.restore_file import check_no_overwrite, uncertainty_path
+from pipeline.inference.result_check import Agreement, agreement_of, check_agreement, without_outliers
+from pipeline.physics.scan_operator import Grid
+
+logger = logging.getLogger(__name__)
+
+NIFTI = "nifti"
+
+
+def combine_files(
+    sources: Sequence[Source],
+    output: Path,
+    settings: Combine,
+    *,
+    like: Path | None = None,
+    device: torch.device | str = "cpu",
+) -> Combined:
+    """Combine scans of one head, and write the volume with its uncertainty map beside it.
+
+    Args:
+        sources: two or more scans of one contrast.
+        output: file of the volume: of the format of the first scan, or NIfTI.
+        settings: the section `combine`.
+        like: image whose voxel grid the volume has; None for isotropic voxels in the field of view of the first scan.
+        device: device of the reconstruction.
+
+    Raises:
+        UserError: see `read_scans`; also, the output is not of a possible format or would replace an input, or the
+            result disagrees with a scan.
+    """
+    for source in sources:
+        check_no_overwrite(source.path, output)
+    scans = read_scans(sources, move=settings.motion)
+    target = _target(scans[0].image, output)
+    grid = read_grid(like) if like else _grid(scans[0].image, settings, [min(scan.image.spacing) for scan in scans])
+    inputs = {
+        "version": __version__,
+        "sources": [[_fingerprint(one.path), one.thickness_mm, one.frame, one.series] for one in sources],
+        "settings": settings.model_dump(mode="json"),
+        "grid": [list(grid.shape), grid.affine.tolist()],
+    }
+    stages = Stages.beside(output, inputs)
+    found = combine(scans, grid, method=settings.method, move=settings.motion, device=device, stages=stages)
+    check_agreement(output.name, _agreement(found), force=settings.force)
+    image = replace(target, data=found.volume, affine=grid.affine, masks={}, slice_profile=None)
+    clipped = plugins.load(ROOM, image.header.format).write(output, image)
+    warn_of_clipping(output, clipped, image.data.size, image.intensity.dtype)
+    write_quantity(uncertainty_path(output), image.with_data(found.spread))
+    Stages.remove(output)
+    logger.info("%s written: %s voxels", output, " x ".join(map(str, grid.shape)))
+    return found
+
+
+def _fingerprint(path: Path) -> str:
+    """Return the checksum of a file, or the names and sizes of the files in a folder."""
+    if path.is_file():
+        return sha256_of(path)
+    return str(sorted((one.name, one.stat().st_size) for one in path.rglob("*") if one.is_file()))
+
+
+def _grid(image: Image, settings: Combine, finest: Sequence[float]) -> Grid:
+    return isotropic_grid(image, settings.voxel_mm or min(finest))
+
+
+def _target(image: Image, output: Path) -> Image:
+    """Return the image whose header the output has: the first scan, or the same as NIfTI.
+
+    Raises:
+        UserError: the name of the output belongs to another format.
+    """
+    if format_by_name(output.name) == NIFTI and image.header.format != NIFTI:
+        return plugins.load(ROOM, NIFTI).converted(image)
+    check_output(output, image)
+    return image
+
+
+def _agreement(found: Combined) -> Agreement:
+    """Compare the volume with all scans, on their grids."""
+    total = Agreement()
+    for scan in found.scans:
+        again, used = predicted(scan, found.volume, found.grid)
+        measured = np.where(used, without_outliers(scan.image.data, scan.image.data), np.nan)
+        total += agreement_of(again, measured, 1.0, scan.sigma, magnitude=True)
+    return total
