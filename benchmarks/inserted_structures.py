@@ -18,6 +18,7 @@ Two variants of the delivered network are included: without data consistency, an
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Iterator, Mapping
 from functools import cache, partial
@@ -101,7 +102,7 @@ def answers(images: NDArray[np.floating], sites: Sites, bank: NDArray[np.float64
 
 def adapted(shown: list[RestoredPair], settings: Insertion, condition: Condition) -> Responses:
     """Apply the second observer to the draws of one method and contrast, with weights from the other draws."""
-    bank = bank_of(condition, max(shown[0].base.model.factors))
+    bank = bank_of(condition, math.ceil(max(shown[0].base.model.factors)))
     looks = [one.plan.sites[condition] for one in shown]
     present, absent, plain = (
         [answers(image(one), site(look), bank) for one, look in zip(shown, looks, strict=True)]

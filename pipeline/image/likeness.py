@@ -27,8 +27,10 @@ MIN_EDGES = 0.9
 MAX_INVERTED = -0.5
 """Maximum correlation of details by which an inverted contrast of one head is recognised."""
 MARGIN_WIDTHS = 2
-"""Distance from the edge of the foreground and of the common field of view within which details are not compared, in
-widths of the point spread function: the outline of the head is alike in different persons and contrasts."""
+"""Distance from the outline of the head within which details are not compared, in widths of the point spread function:
+outlines are alike in different persons and contrasts."""
+MIN_SUPPORT = 0.01
+"""Prevents a division by zero far outside of the common field of view."""
 MIN_VOXELS = 200
 """Minimum number of voxels that are compared."""
 
@@ -83,18 +85,14 @@ def likeness(fixed: Image, moving: Image, transform: Rigid, width_mm: float) -> 
     step = fixed.spacing[0]
     first, second = fixed.data, resampled(moving.data, moving, fixed, transform)
     shared = resampled(np.ones_like(moving.data), moving, fixed, transform) > 1 - 1e-3
-    both = np.pad(foreground_mask(first) & shared, 1)
-    depth = np.asarray(ndimage.distance_transform_edt(both))[1:-1, 1:-1, 1:-1]
-    inside = depth * step > MARGIN_WIDTHS * width_mm
+    depth = np.asarray(ndimage.distance_transform_edt(foreground_mask(first)))
+    inside = (depth * step > MARGIN_WIDTHS * width_mm) & ndimage.binary_erosion(shared, border_value=1)
     if np.count_nonzero(inside) < MIN_VOXELS:
         return Likeness(0.0, 0.0, 0.0)
     sigma = np.sqrt(3) * width_mm / FWHM_PER_SIGMA / step  # twice the width, together with that of the scans
+    details = (_detail(one, shared, sigma)[inside] for one in (first, second))
     slopes = (_gradient(one, inside) for one in (first, second))
-    return Likeness(
-        _correlation(first[inside], second[inside]),
-        _correlation(*((one - gaussian(one, sigma))[inside] for one in (first, second))),
-        _alignment(*slopes),
-    )
+    return Likeness(_correlation(first[inside], second[inside]), _correlation(*details), _alignment(*slopes))
 
 
 def resampled(data: NDArray, moving: Image, fixed: Image, transform: Rigid) -> NDArray[np.float32]:
@@ -103,6 +101,12 @@ def resampled(data: NDArray, moving: Image, fixed: Image, transform: Rigid) -> N
     result = np.zeros(fixed.data.shape, dtype=np.float32)
     ndimage.affine_transform(data, change, output=result, order=1)
     return result
+
+
+def _detail(data: NDArray, shared: NDArray[np.bool_], sigma: float) -> NDArray[np.float32]:
+    """Subtract the local mean over the common field of view, which is 0 beyond it."""
+    support = gaussian(shared, sigma)
+    return data - gaussian(data * shared, sigma) / np.maximum(support, MIN_SUPPORT)
 
 
 def _gradient(data: NDArray, mask: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -161,6 +161,8 @@ def _maximise(fixed: _Level, moving: _Level, start: Rigid) -> Rigid:
     method.SetMetricAsMattesMutualInformation(HISTOGRAM_BINS)
     method.SetMetricSamplingStrategy(method.NONE)
     method.SetMetricFixedMask(_as_itk(fixed.head.astype(np.uint8), fixed.image.affine))
+    method.MetricUseFixedImageGradientFilterOff()  # the filter needs four voxels along every axis, which slabs lack
+    method.MetricUseMovingImageGradientFilterOff()
     method.SetInterpolator(SimpleITK.sitkLinear)
     method.SetOptimizerAsRegularStepGradientDescent(
         learningRate=FIRST_STEP_MM,
@@ -175,8 +177,12 @@ def _maximise(fixed: _Level, moving: _Level, start: Rigid) -> Rigid:
     transform.SetMatrix(start.rotation().ravel().tolist())
     transform.SetTranslation(start.translation_mm)
     method.SetInitialTransform(transform, inPlace=True)
-    with _one_thread():
-        method.Execute(_as_itk(fixed.image.data, fixed.image.affine), _as_itk(moving.image.data, moving.image.affine))
+    scans = [_as_itk(level.image.data, level.image.affine) for level in (fixed, moving)]
+    try:
+        with _one_thread():
+            method.Execute(*scans)
+    except RuntimeError as error:  # nearly all voxels of the head left the field of view
+        raise UserError("the registration failed: hardly any part of the head lies in both scans.") from error
     rotation = Rotation.from_matrix(np.reshape(transform.GetMatrix(), (3, 3))).as_rotvec(degrees=True)
     return Rigid.from_vector([*rotation, *transform.GetTranslation()], start.centre_mm)
 
