@@ -6,9 +6,12 @@ import logging
 from dataclasses import replace
 
 from pipeline.errors import UserError
+from pipeline.image.foreground import foreground_mask
 from pipeline.image.image import Image
+from pipeline.image.missing_values import filled, missing_voxels
 from pipeline.image.plane import thick_axis
 from pipeline.image.slice_profile import MAX_THICKNESS_MM, SliceProfile
+from pipeline.physics.slice_thickness import estimate_thickness
 
 logger = logging.getLogger(__name__)
 
@@ -79,18 +82,29 @@ def resolved_profile(image: Image, given_mm: float | None = None, name: str = "t
     Gaussian whose width is the slice spacing.
 
     Args:
-        image: canonical image with a voxel size; for the estimate, normalised intensities and a foreground mask.
+        image: canonical image with a voxel size; for the estimate, its mask "foreground" is used, or found if missing.
         given_mm: thickness given by the user, in mm.
         name: name of the image, for messages.
 
     Raises:
-        UserError: the given thickness is not plausible, or the voxel size is unknown.
+        UserError: the given thickness is not plausible, the voxel size is unknown, or the image is constant.
     """
     known = with_thickness(image, given_mm, name)
     sizes = image.spacing_mm
     if sizes is None:
         raise UserError(f"{name}: has no voxel size in millimetres, so the slice profile is unknown.")
-    axis = slice_axis_of(known)
-    profile = known.slice_profile or SliceProfile(sizes[axis], "gaussian", "assumed", axis)
-    logger.info("%s: %s", name, profile.describe(sizes[axis]))
+    profile = known.slice_profile or _estimated(image, sizes, slice_axis_of(image), name)
+    logger.info("%s: %s", name, profile.describe(sizes[profile.axis_of(sizes)]))
     return profile
+
+
+def _estimated(image: Image, sizes: tuple[float, ...], axis: int, name: str) -> SliceProfile:
+    """Return the profile estimated from an image, or the assumed one if the estimate is not reliable."""
+    data = filled(image.data, missing_voxels(image.data))
+    foreground = image.masks.get("foreground")
+    found = estimate_thickness(data, foreground_mask(data) if foreground is None else foreground, sizes, axis)
+    if not found.is_reliable:
+        logger.info("%s: the slice thickness cannot be estimated: %s", name, found.problem)
+        return SliceProfile(sizes[axis], "gaussian", "assumed", axis)
+    logger.info("%s: estimated slice thickness, 95 %% interval: %.2f to %.2f mm", name, found.low_mm, found.high_mm)
+    return SliceProfile(found.fwhm_mm, "gaussian", "estimated", axis)

@@ -55,7 +55,7 @@ def test_a_dicom_series_keeps_gaps_and_overlaps_through_extraction(
     plane: str, axis: int, thickness_mm: float, words: str, tmp_path: Path, caplog: Any
 ) -> None:
     # SpacingBetweenSlices contradicts the positions, which count.
-    changes = {"SliceThickness": thickness_mm, "SpacingBetweenSlices": 7.0}
+    changes: dict[str, Any] = {"SliceThickness": thickness_mm, "SpacingBetweenSlices": 7.0}
     folder = write_series(tmp_path / "scan", HEAD, plane, **changes)
     caplog.set_level("INFO")
     image = read_block(folder, volume(), Extract(plane="auto"))
@@ -144,7 +144,7 @@ def test_the_workflow_reads_the_sidecar_of_the_source(tmp_path: Path) -> None:
     copy, output = tmp_path / "copy.nii.gz", tmp_path / "out.safetensors"
     copy.write_bytes(path.read_bytes())
     entry = json.dumps(volume_entry())
-    arguments = ("extract", "--input", copy, "--output", output, "--volume", entry, "--sidecar", source.own_sidecar)
+    arguments = ("extract", "--input", copy, "--output", output, "--volume", entry, "--sidecar", tmp_path / "scan.json")
     result = run_step(*arguments)
     assert result.returncode == 0, result.stderr
     assert read_image(output).slice_profile == SliceProfile(3.5, "gaussian", "sidecar", 2)
