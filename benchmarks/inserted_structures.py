@@ -18,6 +18,7 @@ Two variants of the delivered network are included: without data consistency, an
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Iterator, Mapping
 from functools import cache, partial
@@ -56,7 +57,7 @@ from pipeline.tables.inserted_places import INSERTED_PLACES
 from pipeline.tables.inserted_structures import DETECTION_COUNTS
 
 SEED = 2026
-BASELINES = ("bicubic", "bspline3", "zerofill", "nlm_bspline3")
+BASELINES = ("bicubic", "bspline3", "zerofill", "nlm_bspline3", "least_squares", "total_variation")
 BLURS = (0.0, 1.0, 2.0, 4.0)
 """Widths of the channels in voxels: Gaussian blurs of the template of the structure."""
 RIDGE = 1e-6
@@ -101,7 +102,7 @@ def answers(images: NDArray[np.floating], sites: Sites, bank: NDArray[np.float64
 
 def adapted(shown: list[RestoredPair], settings: Insertion, condition: Condition) -> Responses:
     """Apply the second observer to the draws of one method and contrast, with weights from the other draws."""
-    bank = bank_of(condition, max(shown[0].base.model.factors))
+    bank = bank_of(condition, math.ceil(max(shown[0].base.model.factors)))
     looks = [one.plan.sites[condition] for one in shown]
     present, absent, plain = (
         [answers(image(one), site(look), bank) for one, look in zip(shown, looks, strict=True)]
@@ -175,7 +176,7 @@ def study_volume(run: Path, volume: str, settings: Insertion, deliver: str) -> N
     lr = read_image(run / f"degraded/{volume}.safetensors", LowResolutionImage)
     names = sorted(folder.name for folder in (run / "models").iterdir())
     networks = {name: load_generator(run / f"models/{name}/generator.safetensors").eval() for name in names}
-    tuned = read_tuning(run / "tuning/nlm_bspline3.json")
+    tuned = read_tuning(run / "tuning/settings.json")
     methods: Mapping[str, Restore] = {
         **{name: one for name, one in baseline_methods(tuned).items() if name in BASELINES},
         **network_methods(networks, lr, Infer()),

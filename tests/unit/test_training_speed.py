@@ -44,9 +44,9 @@ def drawn_plainly(volume: TrainingVolume, index: int, side: int) -> tuple[np.nda
     cut, place = volume.places[generator.integers(len(volume.places))]
     model = volume.model.redrawn(generator)
     generator.random()  # whether the contrast is changed
-    factors = (model.factors[cut.rows], model.factors[cut.columns])
+    factors = (model.whole_factors[cut.rows], model.whole_factors[cut.columns])
     coarse = as_slices(model.coarsen(volume.data), cut)
-    weights = slice_weights(coarse.shape[0], model.factors[cut.normal])[place]
+    weights = slice_weights(coarse.shape[0], model.whole_factors[cut.normal])[place]
     measured = np.tensordot(weights, coarse, axes=1)
     reference = pad_to_multiple(as_slices(volume.data, cut)[min(place, volume.data.shape[cut.normal] - 1)], factors)
     mask = pad_to_multiple(as_slices(volume.mask, cut)[min(place, volume.data.shape[cut.normal] - 1)], factors)

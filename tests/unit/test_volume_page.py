@@ -42,7 +42,7 @@ from pipeline.tables.inserted_structures import INSERTED_STRUCTURES, InsertedStr
 from pipeline.tables.reliability import RELIABILITY, ReliabilityBin
 from pipeline.tables.tissue import TISSUE, TissueVolume
 from tests.helpers import Tags, described
-from tests.report_run import HOSTILE, make_run, provenance_command, write_report
+from tests.report_run import BASELINES, HOSTILE, make_run, provenance_command, write_report
 
 TABLES = ("gates", "inserted", "tissue", "reliability")
 
@@ -253,7 +253,7 @@ def test_the_gates_of_the_deliverable_come_first_and_in_a_banner(run):
     ]
     volume = report(run, "block", gates=found)
     assert [gate.gate for gate in volume.failed_gates] == ["mean_square"]
-    assert gate_banner(volume)[0].content == (True, ["mean square 1.7 (limit 1.1)"])
+    assert gate_banner(volume)[0].content == ("The deliverable", True, ["mean square 1.7 (limit 1.1)"])
     section = gates.for_volume(volume)
     assert section is not None
     shown, folded = section.tables[0], section.folded_tables[0]
@@ -263,7 +263,7 @@ def test_the_gates_of_the_deliverable_come_first_and_in_a_banner(run):
     ]
     assert [row[0].text for row in folded.rows] == ["Bicubic"]
     passed = report(run, "block", gates=found[2:])
-    assert gate_banner(passed)[0].content == (False, ["shift 0.01 (limit 0.1)"])
+    assert gate_banner(passed)[0].content == ("The deliverable", False, ["shift 0.01 (limit 0.1)"])
     assert gates.for_volume(report(run, "block")) is None and gate_banner(report(run, "block")) == ()
 
 
@@ -382,7 +382,7 @@ def test_the_deliverable_is_compared_with_every_method_in_pairs(run):
     table = pairwise_table(record, "other", record.main_columns, "rrdb_l1")
     assert table is not None
     found = {row[0].code: row[1:] for row in table.rows}
-    assert list(found) == ["nearest", "bicubic", "bspline3", "zerofill", "nlm_bspline3", "pretrained"]
+    assert list(found) == [*BASELINES, "pretrained"]
     numbers = {(row["method"], row["region"], row["metric"]): row for row in volume_numbers(record, "other")}
     for place, column in enumerate(record.main_columns):
         delivered = numbers["rrdb_l1", "foreground", column.metric]

@@ -29,10 +29,8 @@ from pipeline.physics.scan_operator import Grid
 
 logger = logging.getLogger(__name__)
 
-LEAST_SQUARES_WEIGHT = 1.6
-"""Weight of the quadratic penalty, divided by the noise level."""
-TOTAL_VARIATION_WEIGHT = 0.25
-"""Weight of the total variation, divided by the noise level."""
+LEAST_SQUARES_WEIGHT, TOTAL_VARIATION_WEIGHT = 7.0, 1.1
+"""Weights of the penalties, times the number of voxels per slice, divided by the noise level."""
 COARSE, COARSE_ROUNDS, GAUSS_NEWTON_STEPS = 2, 3, 2
 """Motion is refined in rounds on a grid with voxels of twice the size, then in one on the final grid; steps per scan
 and round."""
@@ -168,12 +166,13 @@ def solved(
         device: device of the computation.
         effort: iterations; None for the default of the method.
     """
-    sigma = common_sigma(scans)
+    voxels_per_slice = np.mean([max(scan.image.spacing) for scan in scans]) / min(grid.spacing)
+    strength = common_sigma(scans) / float(voxels_per_slice)
     scales = tuple(min(grid.spacing) / length for length in grid.spacing)
     if method == "least_squares":
-        penalty, effort = Penalty("quadratic", LEAST_SQUARES_WEIGHT * sigma, scales), effort or FULL
+        penalty, effort = Penalty("quadratic", LEAST_SQUARES_WEIGHT * strength, scales), effort or FULL
     else:
-        penalty, effort = Penalty("total_variation", TOTAL_VARIATION_WEIGHT * sigma, scales), effort or VARIATION
+        penalty, effort = Penalty("total_variation", TOTAL_VARIATION_WEIGHT * strength, scales), effort or VARIATION
     with tqdm(total=effort.rounds, desc="reconstructing", disable=None if effort.rounds > 1 else True) as bar:
         image = reconstruct(
             measurements(scans, grid, device), penalty, torch.from_numpy(start).to(device), effort, bar.update
