@@ -65,10 +65,12 @@ def combine(
         )
     from pipeline.config.combine import Combine
     from pipeline.fidelity.gate.scans import check_scans
+    from pipeline.files import write_text
     from pipeline.inference.combine.files import combine_files
     from pipeline.inference.combine.reading import Source
     from pipeline.models.device import choose_device
-    from pipeline.provenance.combined import record_of, write_record
+    from pipeline.provenance.combined import page_path, record_of, write_record
+    from pipeline.reporting.pages.combined import combined_page
 
     given = thickness_mm * len(scans) if len(thickness_mm) == 1 else thickness_mm or (None,) * len(scans)
     sources = [Source(path, thickness, frame, series) for path, thickness in zip(scans, given, strict=True)]
@@ -76,3 +78,5 @@ def combine(
     found = combine_files(sources, output, settings, like=like, device=choose_device(device))
     record = record_of(found, settings, check_scans(found))
     write_record(output, record)
+    if report:
+        write_text(page_path(output), combined_page(output.name, found, record))

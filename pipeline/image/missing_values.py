@@ -82,6 +82,8 @@ def coarse_missing(missing: NDArray[np.bool_], factors: Sequence[float], shape: 
         shape: of the coarse grid.
     """
     for axis, (factor, size) in enumerate(zip(factors, shape, strict=True)):
+        if factor == 1:
+            continue
         first, last = _touching(np.arange(size), factor)
         pairs = np.stack([first, last + 1], axis=1).ravel()
         padded = np.take(missing, np.minimum(np.arange(pairs[-1] + 1), missing.shape[axis] - 1), axis)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,76 +12,10 @@ from pipeline import __version__
 from pipeline.config.combine import Combine
 from pipeline.fidelity.gate.scans import ScanGates
 from pipeline.files import sha256_of, write_json
-from pipeline.image.rigid import Rigid
 from pipeline.inference.combine.combine import Combined
 from pipeline.inference.combine.scan import Scan
 from pipeline.inference.restore_file import split_suffix
-
-
-@dataclass(frozen=True)
-class GateRecord:
-    """Result of one consistency gate."""
-
-    gate: str
-    value: float
-    limit: float
-    passed: bool
-
-
-@dataclass(frozen=True)
-class ScanRecord:
-    """One scan of a combined volume.
-
-    Attributes:
-        file: path as given.
-        sha256: of the file; None for folders.
-        voxel_mm: voxel size along the canonical axes.
-        slice_axis: canonical axis (0 sagittal, 1 coronal, 2 axial slices).
-        thickness_mm: full width at half maximum of the slice profile.
-        thickness_source: given, dicom, sidecar, estimated or assumed.
-        profile: shape of the slice profile.
-        noise_sigma: estimated noise level, as a fraction of the intensity range of the scan.
-        motion: from positions in the volume to positions in the scan.
-        gain: intensity of the scan relative to the first one, both normalised.
-        offset: difference of intensities.
-        slices_left_out: slices with weight 0.
-        slices_weakened: slices with a weight between 0 and 1.
-        gates: consistency of the volume with the scan.
-    """
-
-    file: str
-    sha256: str | None
-    voxel_mm: tuple[float, ...]
-    slice_axis: int
-    thickness_mm: float
-    thickness_source: str
-    profile: str
-    noise_sigma: float
-    motion: Rigid
-    gain: float
-    offset: float
-    slices_left_out: tuple[int, ...]
-    slices_weakened: tuple[int, ...]
-    gates: tuple[GateRecord, ...]
-
-
-@dataclass(frozen=True)
-class CombinedRecord:
-    """How a volume was combined.
-
-    Attributes:
-        version: of BrainSR.
-        settings: the section `combine`.
-        shape: number of voxels along the canonical axes.
-        voxel_mm: voxel size along these axes.
-        scans: the scans; the first one defines space and intensities.
-    """
-
-    version: str
-    settings: dict[str, Any]
-    shape: tuple[int, ...]
-    voxel_mm: tuple[float, ...]
-    scans: tuple[ScanRecord, ...]
+from pipeline.provenance.combined_record import CombinedRecord, GateRecord, ScanRecord
 
 
 def record_of(found: Combined, settings: Combine, gates: Sequence[ScanGates]) -> CombinedRecord:
@@ -95,6 +28,11 @@ def record_path(output: Path) -> Path:
     """Return the path of the record of a volume: sr.nii.gz has sr.json."""
     stem, _ = split_suffix(output)
     return output.with_name(f"{stem}.json")
+
+
+def page_path(output: Path) -> Path:
+    """Return the path of the report of a volume: sr.nii.gz has sr.html."""
+    return record_path(output).with_suffix(".html")
 
 
 def write_record(output: Path, record: CombinedRecord) -> None:

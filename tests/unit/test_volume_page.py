@@ -253,7 +253,7 @@ def test_the_gates_of_the_deliverable_come_first_and_in_a_banner(run):
     ]
     volume = report(run, "block", gates=found)
     assert [gate.gate for gate in volume.failed_gates] == ["mean_square"]
-    assert gate_banner(volume)[0].content == (True, ["mean square 1.7 (limit 1.1)"])
+    assert gate_banner(volume)[0].content == ("The deliverable", True, ["mean square 1.7 (limit 1.1)"])
     section = gates.for_volume(volume)
     assert section is not None
     shown, folded = section.tables[0], section.folded_tables[0]
@@ -263,7 +263,7 @@ def test_the_gates_of_the_deliverable_come_first_and_in_a_banner(run):
     ]
     assert [row[0].text for row in folded.rows] == ["Bicubic"]
     passed = report(run, "block", gates=found[2:])
-    assert gate_banner(passed)[0].content == (False, ["shift 0.01 (limit 0.1)"])
+    assert gate_banner(passed)[0].content == ("The deliverable", False, ["shift 0.01 (limit 0.1)"])
     assert gates.for_volume(report(run, "block")) is None and gate_banner(report(run, "block")) == ()
 
 

@@ -6,10 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.config.combine import Combine
+from pipeline.fidelity.gate.scans import check_scans
+from pipeline.provenance.combined import record_of
+from pipeline.reporting.pages.combined import combined_page
 from pipeline.steps.__main__ import main
 from tests.browsing import accessibility_mistakes, keyboard_mistakes, open_details, show
 from tests.provenance import provenance
 from tests.report_run import HOSTILE, index_command, make_run, provenance_command, write_report
+from tests.stacks import combined_stacks, write_stacks
 from tests.unit import test_training_page as training
 from tests.unit.test_resources_page import write_benchmarks
 
@@ -36,18 +41,21 @@ def pages(tmp_path_factory) -> Path:
     measured = write_benchmarks(folder / "benchmarks")
     asked = ["--benchmarks", str(measured), "--provenance", str(learnt / "provenance.json")]
     assert main(["report_resources", *asked, "--output", str(folder / "reports/resources.html")]) == 0
+    found = combined_stacks(write_stacks(folder, names={"coronal": f"{'long-name' * 20}.nii.gz"}))
+    record = record_of(found, Combine(), check_scans(found))
+    (folder / "reports/combined.html").write_text(combined_page("sr.nii.gz", found, record))
     return folder / "reports"
 
 
 @pytest.mark.parametrize("width", [400, 1400])
-@pytest.mark.parametrize("page", ["block", "index", "training", "resources"])
+@pytest.mark.parametrize("page", ["block", "combined", "index", "training", "resources"])
 def test_a_page_passes_the_checks(browser, pages, page, width):
     show(browser, pages / f"{page}.html", width)
     assert accessibility_mistakes(browser) == []
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
 
 
-@pytest.mark.parametrize("page", ["block", "index", "training", "resources"])
+@pytest.mark.parametrize("page", ["block", "combined", "index", "training", "resources"])
 def test_the_tab_key_goes_through_a_page_in_order(browser, pages, page):
     show(browser, pages / f"{page}.html")
     open_details(browser)

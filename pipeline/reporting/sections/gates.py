@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.provenance.combined_record import GateRecord
 from pipeline.reporting.cells import method_cell, split_cell
+from pipeline.reporting.combined_report import CombinedReport, scan_title
 from pipeline.reporting.frames import distinct, records, where
 from pipeline.reporting.numbers import format_number
 from pipeline.reporting.run_record import RunRecord
@@ -50,6 +52,30 @@ def for_volume(volume: VolumeReport) -> Section | None:
     return Section("gates", "Gates", tuple(blocks))
 
 
+def for_combined(report: CombinedReport) -> Section:
+    """List the gates of a combined volume, a row for each scan."""
+    note = (
+        "The acquisition model predicts every scan from the combined volume, at the registered position and without "
+        "the slices that were left out. A gate limits the difference between this prediction and the scan: its power "
+        "(residual), its sum over windows of lesion size (local), the displacement that explains it (shift), and its "
+        "dependence on intensity (intensity). Gates need no reference. Detail finer than that of all scans is not "
+        "tested by them."
+    )
+    headings = ("Scan", *(readable(gate.gate).capitalize() for gate in report.scans[0].gates))
+    rows = tuple(
+        (Cell(f"{number}. {scan_title(scan)}"), *map(_gate_cell, scan.gates))
+        for number, scan in enumerate(report.scans, start=1)
+    )
+    table = Table("gates-table", "Gates by scan", headings, rows)
+    return Section("gates", "Consistency with the scans", (Text(note, "note"), table), link="Gates")
+
+
+def _gate_cell(gate: GateRecord) -> Cell:
+    limit = f"limit {format_number(gate.limit)}, {'passed' if gate.passed else 'failed'}"
+    style = "" if gate.passed else "failed"
+    return Cell.of(gate.value, style=style, aside=limit, aside_style=style)
+
+
 def _gates_of_volume(name: str, caption: str, gates: Sequence[GateResult]) -> Table:
     rows = tuple(
         (
@@ -68,7 +94,17 @@ def gate_banner(volume: VolumeReport) -> tuple[Template, ...]:
     """Return the banner that names the failed gates of the deliverable, or all gates that it passed."""
     gates = volume.failed_gates or [gate for gate in volume.gates if gate.method == volume.deliver]
     texts = [f"{readable(gate.gate)} {format_number(gate.value)} (limit {format_number(gate.limit)})" for gate in gates]
-    return (Template("gate_banner", (bool(volume.failed_gates), texts)),) if texts else ()
+    return (Template("gate_banner", ("The deliverable", bool(volume.failed_gates), texts)),) if texts else ()
+
+
+def combined_banner(report: CombinedReport) -> Template:
+    """Return the banner that names the failed gates of a combined volume, or the scans with which it is consistent."""
+    texts = [
+        f"{scan_title(scan)}: {readable(gate.gate)} {format_number(gate.value)} (limit {format_number(gate.limit)})"
+        for scan, gate in report.failed
+    ]
+    passed = f"{len(report.scans[0].gates)} for each of {len(report.scans)} scans"
+    return Template("gate_banner", ("The combined volume", bool(texts), texts or [passed]))
 
 
 def _failures(failed: list[dict[str, Any]], deliver: str) -> Table:

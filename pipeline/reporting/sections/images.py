@@ -1,9 +1,10 @@
-"""Static images of the main methods of a volume, with magnified details and error maps."""
+"""Static images: the main methods of a volume with magnified details and error maps, or the scans of a combined one."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeline.reporting.combined_report import CombinedReport
 from pipeline.reporting.figures.gallery import Gallery
 from pipeline.reporting.section import Section, Template, Text
 from pipeline.reporting.volume_report import VolumeReport, main_methods
@@ -18,6 +19,11 @@ class Images:
     deliver: str
 
 
+CONVENTION = (
+    "Radiological convention: letters mark the edges (R right, L left, A anterior, P posterior, S superior, I inferior)"
+)
+
+
 def for_volume(volume: VolumeReport) -> Section:
     """Return some evenly spaced slices of a volume, or the worst pictures of a stack."""
     gallery = volume.gallery
@@ -28,10 +34,7 @@ def for_volume(volume: VolumeReport) -> Section:
         patient = (
             "the patient faces left" if volume.reference.plane == "sagittal" else "the patient's right is on the left"
         )
-        notes.append(
-            "Radiological convention: letters mark the edges (R right, L left, A anterior, P posterior, S superior, "
-            f"I inferior), so {patient}."
-        )
+        notes.append(f"{CONVENTION}, so {patient}.")
     notes.append(
         f"All images share one intensity window, from 0 (black) to {gallery.white} (white) in the units of the file. "
         "The detail was chosen from the reference alone."
@@ -45,3 +48,16 @@ def for_volume(volume: VolumeReport) -> Section:
     methods = main_methods(volume.predictions.displayed, volume.baseline, volume.deliver)
     blocks = (Text(" ".join(notes), "note"), Template("gallery", Images(gallery, methods, volume.deliver)))
     return Section("images", "Images", blocks, link="Images")
+
+
+def for_combined(report: CombinedReport) -> Section:
+    """Return a slice of a combined volume in each plane, beside its scans and their mean."""
+    gallery = report.gallery
+    note = (
+        "Slices through the middle of the head on the voxel grid of the combined volume. The scans are interpolated at "
+        "their registered positions: by nearest neighbours, which show the voxels of the scan (above), and by cubic "
+        "B-splines (lower detail). The mean is that of the B-splines. All images share one intensity window, from 0 "
+        f"(black) to {gallery.white} (white) in the units of the first scan; the detail was chosen from the mean. "
+        f"{CONVENTION}."
+    )
+    return Section("images", "Images", (Text(note, "note"), Template("combined_gallery", gallery)), link="Images")

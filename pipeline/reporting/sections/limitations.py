@@ -10,6 +10,7 @@ from pipeline.image.stack import SLICE_AXIS
 from pipeline.inference.result_check import WARN_BEYOND
 from pipeline.physics.parameters import axes_along, is_out_of_range
 from pipeline.reporting import methods_text
+from pipeline.reporting.combined_report import CombinedReport, scan_title
 from pipeline.reporting.numbers import format_lengths, format_number, format_share
 from pipeline.reporting.section import Facts, Section
 from pipeline.reporting.titles import TESTED, baselines, method_title, readable, split_title
@@ -38,6 +39,44 @@ def for_volume(volume: VolumeReport) -> Section:
     """Return the limitations of a volume's results."""
     pairs = tuple((one.title, one.text) for one in limitations(volume))
     return Section("limitations", "Limitations", (Facts(pairs, style="warnings"),))
+
+
+def for_combined(report: CombinedReport) -> Section:
+    """Return the limitations of a combined volume."""
+    pairs = tuple((one.title, one.text) for one in _limitations_of_combined(report))
+    return Section("limitations", "Limitations", (Facts(pairs, style="warnings"),))
+
+
+def _limitations_of_combined(report: CombinedReport) -> Iterator[Limitation]:
+    for scan, gate in report.failed:
+        yield Limitation(
+            f"Failed gate: {readable(gate.gate)}",
+            f"{scan_title(scan)}: {format_number(gate.value)}, limit {format_number(gate.limit)}. Do not use this "
+            "result until the cause is known, such as motion within the scan, another contrast, or a wrong slice "
+            "thickness.",
+        )
+    assumed = [scan_title(scan) for scan in report.scans if scan.thickness_source == "assumed"]
+    if assumed:
+        yield Limitation(
+            "Unknown slice thickness",
+            f"The slices of {', '.join(assumed)} are assumed to be as thick as their distance. A wrong thickness makes "
+            "the result too blurred, or adds false edges (--thickness-mm).",
+        )
+    yield Limitation(
+        "Not for diagnosis",
+        "The result is computed and was not measured. It is research software, and nobody has tested its use for "
+        "diagnosis or treatment.",
+    )
+    yield Limitation(
+        "Detail that no scan contains",
+        "What is finer than the voxels of all scans is not restored. In directions in which all scans have thick "
+        "slices, the result remains blurred.",
+    )
+    yield Limitation(
+        "One rigid head per scan",
+        "Each scan has one position of the head. Motion between the slices of a scan, deformation and distortion are "
+        "not modelled; slices that disagree are left out.",
+    )
 
 
 def limitations(volume: VolumeReport) -> list[Limitation]:

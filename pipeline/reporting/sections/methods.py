@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipeline.reporting import methods_text
+from pipeline.reporting.combined_methods import combined_methods
+from pipeline.reporting.combined_report import CombinedReport
 from pipeline.reporting.literature import Bibliography
 from pipeline.reporting.methods_text import Paragraph, index_methods
 from pipeline.reporting.run_record import RunRecord
@@ -21,7 +23,15 @@ def for_index(run: RunRecord) -> Section:
 
 def for_volume(volume: VolumeReport) -> Section:
     """Describe the same for one volume, also as plain text to copy."""
-    paragraphs, references = volume_methods(volume)
+    return _methods_to_copy(*volume_methods(volume))
+
+
+def for_combined(report: CombinedReport) -> Section:
+    """Describe how a volume was combined, also as plain text to copy."""
+    return _methods_to_copy(*combined_methods(report))
+
+
+def _methods_to_copy(paragraphs: Sequence[Paragraph], references: Sequence[str]) -> Section:
     numbered = "\n".join(f"[{number}] {text}" for number, text in enumerate(references, start=1))
     text = "\n\n".join(f"{paragraph.heading}\n{paragraph.text}" for paragraph in paragraphs)
     plain = Preformatted("Methods as plain text", f"{text}\n\nReferences\n{numbered}\n", "methods-text")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 from pipeline.provenance.record import SourceRecord, config_to_json
+from pipeline.reporting.combined_report import CombinedReport
 from pipeline.reporting.numbers import format_duration, format_memory
 from pipeline.reporting.run_record import RunRecord
 from pipeline.reporting.section import Block, Cell, Facts, Folded, Items, Preformatted, Section, Table
+from pipeline.reporting.titles import readable
 from pipeline.reporting.volume_report import VolumeReport
 
 
@@ -28,6 +31,27 @@ def for_volume(volume: VolumeReport) -> Section:
     )
     jobs = (Table("jobs", "Run time of the jobs", ("Job", "Run time", "Peak memory"), rows),) if rows else ()
     return Section("provenance", "Provenance", (*jobs, *provenance_blocks(volume.run)), link="Provenance")
+
+
+def for_combined(report: CombinedReport) -> Section:
+    """Show the settings of a combined volume, the checksums of its scans, and its whole record."""
+    record = report.record
+    checksums = "".join(
+        f"{scan.file}\n  SHA-256 {scan.sha256 or 'of a folder is not recorded'}\n" for scan in record.scans
+    )
+    settings = tuple((readable(name), _setting(value)) for name, value in record.settings.items())
+    blocks = (
+        Facts((("Code", f"BrainSR {record.version}"), *settings)),
+        _folded_text("Checksums of the scans", checksums),
+        _folded_text("Record with transforms and gates", json.dumps(asdict(record), indent=2, ensure_ascii=False)),
+    )
+    return Section("provenance", "Settings and provenance", blocks, link="Provenance")
+
+
+def _setting(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "automatic" if value is None else readable(str(value))
 
 
 def provenance_blocks(run: RunRecord) -> tuple[Block, ...]:

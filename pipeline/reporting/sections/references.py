@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pipeline.reporting.combined_methods import combined_methods
+from pipeline.reporting.combined_report import CombinedReport
 from pipeline.reporting.literature import bibtex
 from pipeline.reporting.methods_text import index_methods
 from pipeline.reporting.run_record import RunRecord
@@ -21,6 +23,16 @@ def for_index(run: RunRecord) -> Section:
 def for_volume(volume: VolumeReport) -> Section:
     """List the references of the methods, also as BibTeX to copy."""
     _, references = volume_methods(volume)
+    return _references_to_copy(references)
+
+
+def for_combined(report: CombinedReport) -> Section:
+    """List the references of the methods of a combined volume, also as BibTeX to copy."""
+    _, references = combined_methods(report)
+    return _references_to_copy(references)
+
+
+def _references_to_copy(references: Sequence[str]) -> Section:
     return references_section(references, Preformatted("References as BibTeX", bibtex(references), "bibtex"))
 
 
