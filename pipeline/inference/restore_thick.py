@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from pathlib import Path
 
 from pipeline import plugins
@@ -19,6 +18,7 @@ from pipeline.image.plane import THICK
 from pipeline.inference.restore_file import check_no_overwrite, noise_model
 from pipeline.inference.result_check import agreement_with_measurement, check_agreement
 from pipeline.physics.forward import ForwardModel
+from pipeline.physics.grid import covered_shape
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.physics.noise_level import estimate_sigma
 from pipeline.physics.operators import decimation, slice_profile
@@ -105,7 +105,7 @@ def as_thick_slices(
     sigma = estimate_sigma(image.data, axis, noise).sigma if noise_sigma is None else noise_sigma
     model = ForwardModel(
         factors,
-        tuple(math.floor(size * scale + ROUNDING) for size, scale in zip(image.data.shape, factors, strict=True)),
+        covered_shape(image.data.shape, factors),
         noise,
         sigma,
         operators=(
