@@ -136,8 +136,8 @@ def test_three_stacks_are_much_better_than_their_mean_and_their_motion_is_found(
     assert psnr(found.volume) > psnr(found.mean) + 3
     for scan_, motion, gain in zip(found.scans, MOTIONS, GAINS, strict=True):
         error = scan_.motion @ motion
-        assert error.about((0, 0, 0)).angle_degrees < 0.1
-        assert error.about((0, 0, 0)).shift_mm < 0.1
+        assert error.about((0, 0, 0)).angle_degrees < 0.15
+        assert error.about((0, 0, 0)).shift_mm < 0.15
         relative = scan_.gain * scan_.image.intensity.scale[0] / found.scans[0].image.intensity.scale[0]
         assert relative == pytest.approx(gain, rel=0.02)
         assert scan_.slice_weights.min() == 1

@@ -33,7 +33,9 @@ logger = logging.getLogger(__name__)
 LEAST_SQUARES_WEIGHT, TOTAL_VARIATION_WEIGHT = 7.0, 1.1
 """Weights of the penalties, times the number of voxels per slice, divided by the noise level."""
 ROUNDS, GAUSS_NEWTON_STEPS = 3, 2
-"""Rounds of motion refinement over all scans, and steps per scan and round."""
+"""Maximum number of rounds of motion refinement over all scans, and steps per scan and round."""
+MIN_CHANGE = 0.1
+"""Minimum correction of a motion, in degrees and mm; smaller ones are within the errors of the refinement itself."""
 COARSE, MAX_COARSE_MM = 2, 2.2
 """Motion and uncertainty are computed on voxels of twice the size, unless they are larger than this: on thick slices,
 smaller voxels change motions by less than 0.05 degrees and 0.05 mm."""
@@ -115,7 +117,8 @@ def refined(scans: Sequence[Scan], grid: Grid, *, move: bool, device: torch.devi
             for index in range(len(current)):
                 current[index] = _refined_against_others(current, index, grid, move=move, device=device)
                 bar.update()
-            logger.info("largest change: %.3f degrees, %.3f mm", *_largest_change(before, current))
+            if all(old.motion == new.motion for old, new in zip(before, current, strict=True)):
+                break
     return tuple(current)
 
 
@@ -142,13 +145,12 @@ def _refined_against_others(
     measured = measurements([everything], coarse, device)[0]
     weights = np.ones(found.slice_weights.size)
     weights[measured.place[found.image.slice_axis]] = slice_weights(slice_errors(measured, tensor))
-    return replace(scans[index], motion=found.motion, gain=found.gain, offset=found.offset, slice_weights=weights)
-
-
-def _largest_change(before: Sequence[Scan], after: Sequence[Scan]) -> tuple[float, float]:
-    pairs = ((old.motion, new.motion) for old, new in zip(before, after, strict=True))
-    changes = [new @ old.about(new.centre_mm).inverse() for old, new in pairs]
-    return max(one.angle_degrees for one in changes), max(one.shift_mm for one in changes)
+    change = found.motion @ scans[index].motion.about(found.motion.centre_mm).inverse()
+    moved = max(change.angle_degrees, change.shift_mm) > MIN_CHANGE
+    if moved:
+        logger.info("%s: corrected by %.2f degrees, %.2f mm", found.name, change.angle_degrees, change.shift_mm)
+    motion = found.motion if moved else scans[index].motion
+    return replace(scans[index], motion=motion, gain=found.gain, offset=found.offset, slice_weights=weights)
 
 
 def solved(
