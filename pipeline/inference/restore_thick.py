@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+import numpy as np
+
 from pipeline import plugins
 from pipeline.baselines.tuning.apply import BASELINES, upsample
 from pipeline.config.sections import Extract, Infer
@@ -66,7 +68,8 @@ def restore_thick_slices(
     with about(str(source)):
         image = as_thick_slices(normalise(original, extraction), settings.noise_sigma, thickness_mm, source.name)
     logger.info("%s: restoring by %s, %s", source.name, method, image.forward_model.describe())
-    restored = upsample(image, method)
+    # Ringing around a dark background would be clipped by files of unsigned integers, which would seem a loss.
+    restored = np.maximum(upsample(image, method), image.data.min())
     agreement = agreement_with_measurement(restored, image.data, image.forward_model)
     check_agreement(source.name, agreement, force=settings.force)
     clipped = write_prediction(output, image, restored)
