@@ -57,7 +57,7 @@ from pipeline.tables.inserted_places import INSERTED_PLACES
 from pipeline.tables.inserted_structures import DETECTION_COUNTS
 
 SEED = 2026
-BASELINES = ("bicubic", "bspline3", "zerofill", "nlm_bspline3")
+BASELINES = ("bicubic", "bspline3", "zerofill", "nlm_bspline3", "least_squares", "total_variation")
 BLURS = (0.0, 1.0, 2.0, 4.0)
 """Widths of the channels in voxels: Gaussian blurs of the template of the structure."""
 RIDGE = 1e-6
@@ -176,7 +176,7 @@ def study_volume(run: Path, volume: str, settings: Insertion, deliver: str) -> N
     lr = read_image(run / f"degraded/{volume}.safetensors", LowResolutionImage)
     names = sorted(folder.name for folder in (run / "models").iterdir())
     networks = {name: load_generator(run / f"models/{name}/generator.safetensors").eval() for name in names}
-    tuned = read_tuning(run / "tuning/nlm_bspline3.json")
+    tuned = read_tuning(run / "tuning/settings.json")
     methods: Mapping[str, Restore] = {
         **{name: one for name, one in baseline_methods(tuned).items() if name in BASELINES},
         **network_methods(networks, lr, Infer()),

@@ -175,7 +175,7 @@ def _whole_scan(head: Head, sources: Sequence[Source], strange: Sequence[Source]
     try:
         scans = read_scans([*sources[:-1], strange[-1]])
     except UserError as error:
-        return {**case, "detected": True, "how": str(error)}
+        return {**case, "detected": True, "how": str(error).replace(f"{strange[-1].path.parent}/", "")}
     found = combine(scans, head.seen)
     gates = check_scans(found)
     left_out = float(np.mean(found.scans[-1].slice_weights == 0))

@@ -97,7 +97,9 @@ Array = NDArray[np.float32]
 logger = logging.getLogger(__name__)
 
 
-def measure(path: Path, name: str, setting: Setting, samples: Path, side: int | None, threads: int) -> Row:
+def measure(
+    path: Path, name: str, setting: Setting, samples: Path, side: int | None, threads: int, *, peer: bool = True
+) -> Row:
     """Simulate, combine and evaluate the scans of one head.
 
     Args:
@@ -107,6 +109,7 @@ def measure(path: Path, name: str, setting: Setting, samples: Path, side: int | 
         samples: file for values of the calibration.
         side: see `read_head`.
         threads: threads of PyTorch.
+        peer: compute the peer's methods too.
     """
     use_threads(threads)
     head = read_head(path, side)
@@ -125,7 +128,7 @@ def measure(path: Path, name: str, setting: Setting, samples: Path, side: int | 
     for method, volume in estimates(found):
         for region, mask in masks.items():
             scores[region][method] = score(head, found, volume, mask)
-    for method, volume in peers(head, found):
+    for method, volume in peers(head, found) if peer else ():
         scores["block"][method] = score(head, found, volume, masks["block"])
     for methods in scores.values():
         singles = [methods.pop(one) for one in list(methods) if one.startswith("bspline")]
@@ -316,12 +319,14 @@ COSTS = {"read_s": "reading and registration (s)", "combine_s": "combination (s)
 
 
 def _scores(rows: Sequence[Row], name: str, region: str, method: str, metric: str) -> list[tuple[str, float]]:
-    return [(row["person"], row["scores"][region][method][metric]) for row in rows if row["setting"] == name]
+    chosen = [row for row in rows if row["setting"] == name and method in row["scores"][region]]
+    return [(row["person"], row["scores"][region][method][metric]) for row in chosen]
 
 
 def _differences(rows: Sequence[Row], name: str, region: str, first: str, second: str) -> list[tuple[str, float]]:
-    pairs = zip(*(_scores(rows, name, region, one, "psnr") for one in (first, second)), strict=True)
-    return [(person, one - other) for (person, one), (_, other) in pairs]
+    chosen = [(row["person"], row["scores"][region]) for row in rows if row["setting"] == name]
+    both = [(person, scores) for person, scores in chosen if {first, second} <= set(scores)]
+    return [(person, scores[first]["psnr"] - scores[second]["psnr"]) for person, scores in both]
 
 
 def _between(rows: Sequence[Row], name: str, other: str, method: str) -> list[tuple[str, float]]:
@@ -444,6 +449,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="only three stacks of 4 mm, with and without motion")
     parser.add_argument("--cheats", action="store_true", help="manipulate results and scans")
     parser.add_argument("--tune", action="store_true", help="try weights of the peer")
+    parser.add_argument("--without-peer", action="store_true", help="do not compute the methods of the peer")
     parser.add_argument("--calibrate-on", type=Path, help="folder of results of training persons")
     parser.add_argument("--block", type=int, help="only this many central voxels of each axis are scanned")
     parser.add_argument("--threads", type=int, default=2)
@@ -475,7 +481,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             elif options.tune:
                 row = pool.submit(tuned, *given, *last).result()
             else:
-                row = pool.submit(measure, *given, target.with_suffix(".npz"), *last).result()
+                row = pool.submit(
+                    measure, *given, target.with_suffix(".npz"), *last, peer=not options.without_peer
+                ).result()
             write_json(target, row)
     rows = [read_json(target) for *_, target in tasks]
     tables = {"rows": accuracy_tables, "cheats": scan_cheats.tables, "tuning": tuning_table}

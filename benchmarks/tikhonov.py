@@ -34,9 +34,9 @@ CHUNK = 20_000
 COMPLETE = 0.98
 """Voxels are used if at least this fraction of their point spread function lies in the grid of the image."""
 ITERATIONS = 60
-TIKHONOV_WEIGHT = 1.5
+TIKHONOV_WEIGHT = 1.2
 """Weight of the squared differences, divided by the noise level; tuned on training persons with --tune."""
-HUBER_WEIGHT, HUBER_GAMMA = 0.15, 0.05
+HUBER_WEIGHT, HUBER_GAMMA = 0.2, 0.05
 """Weight of the Huber function, divided by the noise level, and its threshold as a fraction of the range."""
 
 

@@ -30,6 +30,7 @@ from PIL import Image as Picture
 from scipy import stats
 
 from pipeline import plugins
+from pipeline.baselines.tuning.apply import upsample
 from pipeline.baselines.tuning.search import tune
 from pipeline.config.known import known_sources
 from pipeline.config.load import as_json
@@ -264,14 +265,11 @@ def derive(work: Path) -> None:
 
 
 def restore_by_baselines(image: LowResolutionImage, val: Path, sigma: float) -> dict[str, NDArray[np.floating]]:
-    """Restore a stack with every baseline; nlm_bspline3 is tuned on validation at this noise level."""
+    """Restore a stack with every baseline, tuned on validation at this noise level."""
     reference = read_image(val)
-    settings = tune([reference], [degraded(reference, sigma)])["settings"]
-    results = {}
-    for name in plugins.names("pipeline.baselines"):
-        upsample = plugins.load("pipeline.baselines", name).upsample
-        results[name] = upsample(image.data, image.forward_model, settings if name == "nlm_bspline3" else {})
-    return results
+    methods = tune([reference], [degraded(reference, sigma)])["methods"]
+    tuned = {name: one["settings"] for name, one in methods.items()}
+    return {name: upsample(image, name, tuned) for name in plugins.names("pipeline.baselines")}
 
 
 def measure(reference: Image, estimate: NDArray[np.floating], method: str, sigma: float) -> list[dict[str, Any]]:

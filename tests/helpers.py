@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from pipeline.physics.forward import ForwardModel
-from pipeline.physics.grid import padded_shape
+from pipeline.physics.grid import covered_shape
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
@@ -79,7 +79,7 @@ def ras_affine(spacing: Sequence[float] = (1.0, 1.0, 1.0), origin: Sequence[floa
 
 def noiseless(lr_shape: Sequence[int], factors: Sequence[int]) -> ForwardModel:
     """Return a forward model without noise of low-resolution volumes of this shape."""
-    return ForwardModel(tuple(factors), padded_shape(lr_shape, factors))
+    return ForwardModel(tuple(factors), covered_shape(lr_shape, factors))
 
 
 def reoriented(data: NDArray, affine: NDArray, table: NDArray) -> tuple[NDArray, NDArray]:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from pipeline.baselines import bspline3
-from pipeline.baselines.tuning.apply import upsample
+from pipeline.baselines.tuning.apply import Tuning, read_tuning, upsample
 from pipeline.baselines.tuning.search import tune
 from pipeline.config.sections import Degrade, Evaluate, Extract
 from pipeline.config.sources import LocalSource
@@ -34,7 +34,7 @@ from tests.helpers import ras_affine, synthetic_head, write_nifti
 
 HOSTILE = '<script>alert("pwned")</script>\'"&'
 Plane = Literal["axial", "coronal", "sagittal"]
-BASELINES = ("nearest", "bicubic", "bspline3", "zerofill", "nlm_bspline3")
+BASELINES = ("nearest", "bicubic", "bspline3", "zerofill", "nlm_bspline3", "least_squares")
 BLOCKS: tuple[dict[str, Any], ...] = (
     {"id": "low", "subject": "S1", "split": "train", "source": "mine", "slices": [8, 20]},
     {"id": "mid", "subject": "S1", "split": "val", "source": "mine", "slices": [30, 36]},
@@ -74,7 +74,7 @@ def make_run(folder: Path, plane: Plane = "axial", spacing: tuple[float, float, 
     tuning = tune(references, [read_image(folder / "degraded/mid.safetensors", LowResolutionImage)])
     write_json(folder / "tuning.json", tuning)
     for entry in BLOCKS[1:]:
-        _restore(folder, entry["id"], tuning["settings"])
+        _restore(folder, entry["id"], read_tuning(folder / "tuning.json"))
         _evaluate(folder, entry["id"], settings)
     slices = read_parts([folder / f"parts/{entry['id']}.csv" for entry in BLOCKS[1:]])
     SLICES.write(folder / "slices.csv", slices)
@@ -94,12 +94,12 @@ def _measure_inputs(folder: Path, entry: dict[str, Any], plane: Plane) -> None:
     write_image(folder / f"degraded/{entry['id']}.safetensors", degrade(reference, model))
 
 
-def _restore(folder: Path, volume: str, tuned: dict[str, Any]) -> None:
+def _restore(folder: Path, volume: str, tuned: Tuning) -> None:
     reference = read_image(folder / f"extracted/{volume}.safetensors")
     low = read_image(folder / f"degraded/{volume}.safetensors", LowResolutionImage)
     for method in BASELINES:
         path = prediction_path(folder / "predictions", method, volume)
-        write_prediction(path, low, upsample(low, method, {"nlm_bspline3": tuned}))
+        write_prediction(path, low, upsample(low, method, tuned))
     smooth = bspline3.upsample(low.data, low.forward_model, {})
     sharp = pad_to_multiple(np.asarray(reference.data), low.forward_model.factors)
     mixtures = {"pretrained": 1.3 * smooth - 0.1, "rrdb_l1": 0.6 * smooth + 0.4 * sharp}

@@ -40,6 +40,11 @@ def candidates(sigma: float) -> list[dict[str, Any]]:
     ]
 
 
+def default_settings(sigma: float) -> dict[str, Any]:
+    """Return settings for a standard deviation of the noise, in normalised intensities."""
+    return {"h_in_sigma": 1.0, "patch_size": PATCH_SIZES[0], "patch_distance": PATCH_DISTANCES[0], "sigma": sigma}
+
+
 def upsample(lr: NDArray[np.floating], model: ForwardModel, settings: Mapping[str, Any]) -> NDArray[np.float32]:
     """Denoise, then interpolate; see `pipeline.baselines` for arguments and result.
 

@@ -17,7 +17,7 @@ def apply(
     /,
     *,
     output: Path | None = None,
-    model: Path | None = None,
+    model: str | None = None,
     plane: PlaneChoice = "auto",
     foreground: Literal["head", "all"] = "head",
     noise_sigma: float | None = None,
@@ -54,7 +54,8 @@ def apply(
         image: the image: a file, or a folder or zip archive of DICOM files or of pictures.
         output: the result, in the format of the input; by default INPUT_sr beside the input, with desc-sr in BIDS
             names.
-        model: generator.safetensors of a trained method.
+        model: generator.safetensors of a trained method; or the name of a baseline, such as total_variation or
+            least_squares, which restores thick slices to isotropic voxels without a network.
         plane: plane of the slices; auto chooses the one with the finest resolution, see the log.
         foreground: head: segment the head from the background; all: use the whole image.
         noise_sigma: noise level as a fraction of the intensity range; by default it is estimated.
@@ -74,7 +75,8 @@ def apply(
     if model is None:
         raise UserError(
             "--model: no networks ship with BrainSR yet; give the generator.safetensors of a trained method, such as "
-            "results/demo/models/brainsr/generator.safetensors."
+            "results/demo/models/brainsr/generator.safetensors, or total_variation to restore thick slices without a "
+            "network."
         )
     from pipeline.config.load import read_section
     from pipeline.config.sections import Extract, Infer
@@ -82,17 +84,23 @@ def apply(
     from pipeline.inference.calibration import read_factor
     from pipeline.inference.memory import limit_memory
     from pipeline.inference.restore_file import default_output, restore_file
+    from pipeline.inference.restore_thick import is_baseline, restore_thick_slices
 
     given = {"noise_sigma": noise_sigma, "force": force or None}
     changes = {name: value for name, value in given.items() if value is not None}
     inference = read_section(Infer, read_section(Infer, settings).model_copy(update=changes).model_dump_json())
     limit_memory(memory_mb)
+    target, part = output or default_output(image), Part(frame, channel, series, voxel_um)
+    extraction = Extract(plane=plane, foreground=foreground)
+    if is_baseline(model):
+        restore_thick_slices(model, image, target, part, extraction, inference, thickness_mm)
+        return
     restore_file(
-        model,
+        Path(model),
         image,
-        output or default_output(image),
-        Part(frame, channel, series, voxel_um),
-        Extract(plane=plane, foreground=foreground),
+        target,
+        part,
+        extraction,
         inference,
         device,
         uncertainty=uncertainty,

@@ -14,6 +14,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from pipeline import plugins
+from pipeline.baselines.tuning.apply import BASELINES, default_settings
 from pipeline.inference.volume import restore_excerpt
 from pipeline.models.generator import Generator
 from pipeline.physics.excerpts import Excerpt
@@ -45,10 +46,9 @@ def measure(networks: Mapping[str, Generator], tests: Mapping[str, Sequence[Exce
 
 def _best_baseline(one: Excerpt) -> dict[str, float]:
     """Return the best value of each metric among the untuned baselines."""
-    # Denoise-then-interpolate, untuned: a filter strength of one standard deviation of the noise.
-    settings = {"sigma": one.model.noise_sigma, "h_in_sigma": 1.0, "patch_size": 3, "patch_distance": 3}
     results = []
-    for name in plugins.names("pipeline.baselines"):
-        estimate = plugins.load("pipeline.baselines", name).upsample(one.lr, one.model, settings)
+    for name in plugins.names(BASELINES):
+        settings = default_settings(name, one.model.noise_sigma)
+        estimate = plugins.load(BASELINES, name).upsample(one.lr, one.model, settings)
         results.append(one.mean_over_slices(estimate, METRICS))
     return {metric: max(values[metric] for values in results) for metric in METRICS}

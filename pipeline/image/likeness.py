@@ -86,7 +86,8 @@ def likeness(fixed: Image, moving: Image, transform: Rigid, width_mm: float) -> 
     first, second = fixed.data, resampled(moving.data, moving, fixed, transform)
     shared = resampled(np.ones_like(moving.data), moving, fixed, transform) > 1 - 1e-3
     depth = np.asarray(ndimage.distance_transform_edt(foreground_mask(first)))
-    inside = (depth * step > MARGIN_WIDTHS * width_mm) & ndimage.binary_erosion(shared, border_value=1)
+    common = ndimage.binary_erosion(shared, border_value=1)
+    inside = np.logical_and(depth * step > MARGIN_WIDTHS * width_mm, common)
     if np.count_nonzero(inside) < MIN_VOXELS:
         return Likeness(0.0, 0.0, 0.0)
     sigma = np.sqrt(3) * width_mm / FWHM_PER_SIGMA / step  # twice the width, together with that of the scans
@@ -103,7 +104,7 @@ def resampled(data: NDArray, moving: Image, fixed: Image, transform: Rigid) -> N
     return result
 
 
-def _detail(data: NDArray, shared: NDArray[np.bool_], sigma: float) -> NDArray[np.float32]:
+def _detail(data: NDArray, shared: NDArray[np.bool_], sigma: float) -> NDArray[np.floating]:
     """Subtract the local mean over the common field of view, which is 0 beyond it."""
     support = gaussian(shared, sigma)
     return data - gaussian(data * shared, sigma) / np.maximum(support, MIN_SUPPORT)

@@ -205,7 +205,7 @@ def _restore_channel(
     within = limited(image.data)
     within.log(source)
     inside = image.with_data(within.values)
-    result = restore_uncorrected([network], inside, _noise_model(image), settings, with_tta_std=tta)
+    result = restore_uncorrected([network], inside, noise_model(image), settings, with_tta_std=tta)
     if network.record.domain is None:
         logger.info("the network does not record its training data: the image was not compared with them")
     for warning in outside_domain(network.record.domain, result.sigma, enlarged_voxels(image)):
@@ -221,7 +221,7 @@ def _noise_level(source: Path, image: LowResolutionImage, result: Restored, sett
     if settings.noise_sigma is None:
         return result.sigma
     try:
-        estimated = estimate_sigma(limited(image.data).values, image.slice_axis, _noise_model(image)).sigma
+        estimated = estimate_sigma(limited(image.data).values, image.slice_axis, noise_model(image)).sigma
     except UserError:  # the slices are too small for an estimate
         return result.sigma
     if is_out_of_range(
@@ -234,7 +234,7 @@ def _noise_level(source: Path, image: LowResolutionImage, result: Restored, sett
     return estimated
 
 
-def _noise_model(image: Image) -> str:
+def noise_model(image: Image) -> str:
     """Return the noise model for the estimate, which does not depend on the zero of the image's intensities."""
     return MAGNITUDE_NOISE if image.is_anatomical else MICROSCOPE_NOISE
 
@@ -245,7 +245,7 @@ def _agreement(
     """Compare the result, averaged on the grid of the input and in its units, with the input."""
     again = image.intensity.to_physical(cell_means(restored, image.forward_model.factors))
     kept = without_outliers(physical, image.data)
-    magnitude = _noise_model(image) == MAGNITUDE_NOISE
+    magnitude = noise_model(image) == MAGNITUDE_NOISE
     scales = np.resize(image.intensity.scale, kept.shape[-1])
     count = len(sigmas)
     channels = zip(split_channels(again, count), split_channels(kept, count), sigmas, strict=True)

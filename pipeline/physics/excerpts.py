@@ -24,6 +24,8 @@ PerSlice = Callable[..., float]
 
 SIDE_LR = 5
 """Side of a block in low-resolution voxels, per requested slice."""
+MAX_SIDE = 80
+"""Maximum side of a block in high-resolution voxels, for methods that process it as a whole."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,33 @@ def excerpt(reference: Image, lr: LowResolutionImage, max_slices: int) -> Excerp
     return Excerpt(kept, np.take(lr.data, chosen, axis), slice_model, noiseless)
 
 
+def contiguous_excerpt(reference: Image, lr: LowResolutionImage, max_slices: int) -> Excerpt:
+    """Extract neighbouring slices from the middle of the foreground, for methods that process a volume as a whole.
+
+    The slices are degraded as if they were the whole volume, so that they agree with their own model. If the slices of
+    the volume are no neighbours, the result is that of `excerpt`; if all axes were coarsened, it is a smaller block.
+
+    Args:
+        reference: high-resolution volume.
+        lr: its low-resolution image.
+        max_slices: maximum number of slices.
+
+    Raises:
+        UserError: the axes of the volume were coarsened by different factors.
+    """
+    model = lr.forward_model
+    if not lr.stack.are_neighbours:
+        return excerpt(reference, lr, max_slices)
+    if is_isotropic(model.factors):
+        return _block(reference, model, min(SIDE_LR * max_slices, int(MAX_SIDE / max(model.factors))))
+    axis = cuts(model.factors, reference.slice_axis)[0].normal
+    filled, size = filled_slices(reference.masks["foreground"], axis), reference.data.shape[axis]
+    start = int(np.clip(filled[len(filled) // 2] - max_slices // 2, 0, max(0, size - max_slices)))
+    place = (*(slice(None) for _ in range(axis)), slice(start, start + max_slices))
+    one = _cut_out(reference, model, place)
+    return replace(one, reference=replace(one.reference, slicing=Slicing(reference.plane, axis)))
+
+
 def _block(reference: Image, model: ForwardModel, side: int) -> Excerpt:
     """Extract a block with sides of at most `side` low-resolution voxels.
 
@@ -123,7 +152,12 @@ def _block(reference: Image, model: ForwardModel, side: int) -> Excerpt:
         low, high = int(filled[0] // factor), int(filled[-1] // factor) + 1
         start = int(np.clip(low if axis == rim else (low + high - side) // 2, 0, max(0, size - side)))
         places.append(slice(int(start * factor), int((start + side) * factor)))
-    place = tuple(places)
+    return _cut_out(reference, model, tuple(places))
+
+
+def _cut_out(reference: Image, model: ForwardModel, place: tuple[slice, ...]) -> Excerpt:
+    """Extract a part of a volume, and degrade it as if it were the whole volume."""
+    mask = reference.masks["foreground"]
     kept = reference.with_data(reference.data[place], masks={"foreground": mask[place]})
     block_model = replace(model, hr_shape=tuple(int(size) for size in kept.data.shape))
     noiseless = block_model.coarsen(kept.data)

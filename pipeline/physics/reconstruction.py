@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 SMOOTHING = 0.05
-"""Gradients well below this fraction of the intensity range are penalised quadratically by total variation."""
+"""Default of `Penalty.smoothing`."""
 
 
 class Measurement(Protocol):
@@ -55,17 +55,19 @@ class Penalty:
         kind: "quadratic" or "total_variation".
         weight: weight relative to the squared error of one measured voxel; intensities are normalised.
         scales: factor of the differences along each axis, such as 1 / spacing; 0 for axes without neighbours.
+        smoothing: total variation penalises gradients well below this fraction of the intensity range quadratically.
     """
 
     kind: Literal["quadratic", "total_variation"]
     weight: float
     scales: tuple[float, ...]
+    smoothing: float = SMOOTHING
 
     def coefficients(self, image: Tensor) -> Tensor | float:
         """Return the weight of the squared differences at each voxel, given the previous solution."""
         if self.kind == "quadratic":
             return self.weight
-        squares = torch.full_like(image, SMOOTHING**2)
+        squares = torch.full_like(image, self.smoothing**2)
         for axis, scale in self._axes():
             difference = _forward_difference(image, axis)
             _leading(squares, axis).addcmul_(difference, difference, value=scale**2)
@@ -110,7 +112,7 @@ class Effort:
     tolerance: float = 1e-3
 
 
-EFFORT = {"quadratic": Effort(2, 40), "total_variation": Effort(12, 15)}
+EFFORT = {"quadratic": Effort(4, 40), "total_variation": Effort(10, 15)}
 
 
 def reconstruct(
@@ -187,7 +189,7 @@ def conjugate_gradients(
 
 
 def _dot(one: Tensor, other: Tensor) -> float:
-    return float(torch.sum(one * other, dtype=torch.float64))
+    return float(torch.dot(one.reshape(-1), other.reshape(-1)))
 
 
 def _leading(image: Tensor, axis: int) -> Tensor:

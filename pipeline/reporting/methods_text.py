@@ -24,6 +24,7 @@ from pipeline.reporting.titles import (
     loss_title,
     method_title,
     network_description,
+    readable,
 )
 
 LEFT_OUT = {
@@ -273,13 +274,16 @@ def _consistency_sentences(record: Provenance, trained: Sequence[str], books: Bi
 
 
 def describe_baselines(tuning: Tuning) -> Paragraph:
-    """Describe the baselines and, if given, the settings of the tuned one."""
+    """Describe the baselines and, if given, the settings of the tuned ones."""
     described = [
         f"{method_title(name)}: {plugins.load(BASELINES, name).DESCRIPTION.rstrip('.')}." for name in baselines()
     ]
-    for chosen in tuning.values():
-        settings = ", ".join(f"{key.replace('_', ' ')} {chosen[key]:g}" for key in sorted(chosen))
-        described.append(f"Settings of non-local means, tuned on the validation volumes: {settings}.")
+    chosen = [
+        f"{method_title(name)}: {', '.join(f'{readable(key)} {settings[key]:g}' for key in sorted(settings))}"
+        for name, settings in tuning.items()
+    ]
+    if chosen:
+        described.append(f"Settings tuned on the validation volumes: {'; '.join(chosen)}.")
     return Paragraph("Baselines", " ".join(described))
 
 

@@ -11,7 +11,16 @@ BASELINES = "pipeline.baselines"
 REFERENCE = "reference"
 """Name of the reference where a table lists it among the methods."""
 
-BASELINE_ORDER = ("nearest", "bicubic", "bspline3", "lanczos", "zerofill", "nlm_bspline3")
+BASELINE_ORDER = (
+    "nearest",
+    "bicubic",
+    "bspline3",
+    "lanczos",
+    "zerofill",
+    "nlm_bspline3",
+    "least_squares",
+    "total_variation",
+)
 """From the simplest on; any other baselines follow, sorted by name."""
 
 

@@ -39,7 +39,7 @@ class VolumeFiles:
         reference: extracted volume.
         low: low-resolution volume.
         predictions: prediction files by method.
-        tuning: settings of the tuned baseline.
+        tuning: settings of the tuned baselines.
         gates: tables of gates.
         inserted: tables of inserted structures.
         tissue: tables of tissue volumes.
@@ -75,7 +75,7 @@ class VolumeReport:
         baseline: best baseline by the first metric of the configuration.
         gallery: static images.
         metrics: metric table.
-        tuned: settings of the tuned baseline, by its name.
+        tuned: settings of the tuned baselines, by name.
         gates: results of the gates, the deliverable last; empty if the run has none.
         inserted: rows of the volume in the tables of inserted structures.
         tissue: rows of the volume in the tables of tissue volumes.

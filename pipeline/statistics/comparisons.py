@@ -65,10 +65,10 @@ def compare_all(rows: pd.DataFrame, settings: Evaluate, seed: int, stacks: Colle
 
 def pairs_of(methods: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
     """Yield every network with its baselines; the pretrained network is both network and baseline."""
-    interpolations = plugins.names("pipeline.baselines")
-    baselines = [method for method in methods if method in interpolations or method == PRETRAINED]
+    classical = plugins.names("pipeline.baselines")
+    baselines = [method for method in methods if method in classical or method == PRETRAINED]
     for network in methods:
-        if network not in interpolations:
+        if network not in classical:
             yield network, [one for one in baselines if one != network]
 
 

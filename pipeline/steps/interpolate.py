@@ -14,6 +14,7 @@ from pipeline.baselines.tuning.apply import BASELINES, read_tuning, upsample
 from pipeline.errors import about
 from pipeline.formats.io.container import read_image
 from pipeline.formats.io.predictions import suffix_of, write_prediction
+from pipeline.models.device import use_threads
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.steps._shards import each, new_folder
 
@@ -30,10 +31,13 @@ class Options:
     """Settings chosen on validation (.json, from the step tune)."""
     output: Path
     """Parent folder of the restored volumes; its subfolders are named after the methods."""
+    threads: int = 1
+    """Number of threads."""
 
 
 def run(options: Options) -> None:
     """Restore the volumes with every baseline."""
+    use_threads(options.threads)
     tuned = read_tuning(options.tuning)
     with ExitStack() as stack:
         folders = {

@@ -42,7 +42,7 @@ class Options:
     models: list[Path]
     """Folders of the networks, with model_card.md and history.csv."""
     tuning: Path
-    """Settings chosen on validation (nlm_bspline3.json)."""
+    """Settings chosen on validation (.json, from the step tune)."""
     deliver: str
     """Delivered method."""
     benchmarks: Path | None = None

@@ -1,4 +1,4 @@
-"""Tune non-local means followed by B-spline interpolation (nlm_bspline3), by PSNR on the validation volumes."""
+"""Tune the baselines that have settings, by PSNR on the validation volumes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from pipeline.baselines.tuning.search import tune
 from pipeline.files import write_json
 from pipeline.formats.io.container import read_image
+from pipeline.models.device import use_threads
 from pipeline.physics.low_resolution import LowResolutionImage
 
 logger = logging.getLogger(__name__)
@@ -23,13 +24,17 @@ class Options:
     lr: list[Path]
     """Low-resolution images of the volumes, in the same order (.safetensors)."""
     output: Path
-    """The chosen settings and all candidates (.json)."""
+    """The chosen settings and all candidates of every tuned baseline (.json)."""
+    threads: int = 1
+    """Number of threads."""
 
 
 def run(options: Options) -> None:
     """Write the chosen settings."""
+    use_threads(options.threads)
     result = tune(
         [read_image(path) for path in options.hr], [read_image(path, LowResolutionImage) for path in options.lr]
     )
     write_json(options.output, result)
-    logger.info("%s: chose %s of %d candidates", result["method"], result["settings"], len(result["tried"]))
+    for method, tuned in result["methods"].items():
+        logger.info("%s: chose %s of %d candidates", method, tuned["settings"], len(tuned["tried"]))

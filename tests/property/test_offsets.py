@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pipeline import plugins
+from pipeline.baselines.tuning.apply import upsample
 from pipeline.config.known import known_sources
 from pipeline.config.sections import Degrade, Extract, Infer
 from pipeline.config.volumes import Volume
@@ -47,9 +48,6 @@ HEAD = np.rint(synthetic_head((SIDE, SIDE, SLICES), texture=60.0) / 12).astype(n
 NOISY = HEAD + np.random.default_rng(5).integers(0, 6, HEAD.shape)
 WIDE = Infer(force=True, threads=1, backend="torch")
 """The noise level is estimated."""
-
-MEANS = {"sigma": 0.05, "h_in_sigma": 1.0, "patch_size": 3, "patch_distance": 3}
-"""Settings of the non-local means."""
 
 INTEGERS = ("uint8", "int8", "uint16", "int16", "int32")
 FLOATS = ("float32", "float64")
@@ -181,13 +179,7 @@ def test_a_run_follows_constants_and_factors(
             low = degrade(image, forward_model(image, Degrade.model_validate(options), 3))
             made = {"brainsr": restore(network, low, WIDE)}
             for name in plugins.names("pipeline.baselines"):
-                tuned = (
-                    {"sigma": 0.05, "h_in_sigma": 1.0, "patch_size": 3, "patch_distance": 3}
-                    if name == "nlm_bspline3"
-                    else {}
-                )
-                upsample = plugins.load("pipeline.baselines", name).upsample
-                made[name] = upsample(low.data, low.forward_model, tuned)
+                made[name] = upsample(low, name)
             results.append({})
             for method, restored in made.items():
                 write_prediction(folder / f"{method}.nii.gz", low, restored)

@@ -19,12 +19,20 @@ from pipeline.physics.operators import kspace_truncation
 from tests.helpers import noiseless
 
 METHODS = plugins.names("pipeline.baselines")
+MODEL_BASED = ("least_squares", "total_variation")
 DENOISING = {"patch_size": 3, "patch_distance": 3, "h_in_sigma": 0.8, "sigma": 0.02}
+SETTINGS = {
+    "nlm_bspline3": DENOISING,
+    "least_squares": {"weight": 0.01},
+    "total_variation": {"weight": 0.001, "smoothing": 0.03},
+}
 SIZES_AND_FACTORS = [(16, 2), (17, 2), (16, 3), (17, 3), (16, 4), (17, 4), (8, 8), (16, 2.5), (17, 10 / 3), (9, 1.1)]
 
 
 def upsample(method, lr, factors):
-    return plugins.load("pipeline.baselines", method).upsample(lr, noiseless(lr.shape, factors), DENOISING)
+    return plugins.load("pipeline.baselines", method).upsample(
+        lr, noiseless(lr.shape, factors), SETTINGS.get(method, {})
+    )
 
 
 def line(method, values, factor):
@@ -49,7 +57,8 @@ def lanczos3(x):
 
 
 def test_all_baselines_exist_and_have_descriptions():
-    assert METHODS == ["bicubic", "bspline3", "lanczos", "nearest", "nlm_bspline3", "zerofill"]
+    interpolations = {"bicubic", "bspline3", "lanczos", "nearest", "zerofill"}
+    assert set(METHODS) == interpolations | {"nlm_bspline3", "least_squares", "total_variation"}
     for method in METHODS:
         module = plugins.load("pipeline.baselines", method)
         assert module.TITLE
@@ -119,12 +128,19 @@ def test_truncation_inverts_zero_filling(size, factor):
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("factors", sorted(set(permutations((1, 2, 3)))))
-def test_shape_is_multiplied_and_slices_are_independent(method, factors):
+def test_shape_is_multiplied(method, factors):
     lr = np.random.default_rng(3).random((9, 8, 7), dtype=np.float32)
     result = upsample(method, lr, factors)
     assert result.dtype == np.float32
     assert result.shape == tuple(np.multiply(lr.shape, factors))
     assert result.flags.c_contiguous
+
+
+@pytest.mark.parametrize("method", sorted({*METHODS} - {*MODEL_BASED}))
+@pytest.mark.parametrize("factors", sorted(set(permutations((1, 2, 3)))))
+def test_slices_are_interpolated_independently(method, factors):
+    lr = np.random.default_rng(3).random((9, 8, 7), dtype=np.float32)
+    result = upsample(method, lr, factors)
     axis = factors.index(1)
     alone = upsample(method, np.take(lr, [2], axis), factors)
     np.testing.assert_allclose(np.take(result, [2], axis), alone, atol=1e-6)

@@ -495,7 +495,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     SLICES.write(folder / "slices.csv", slices)
     VOLUMES.write(folder / "volumes.csv", volume_table(slices))
     SUMMARY.write(folder / "summary.csv", summarise(slices, settings, 1, ["val-0", "test-0"]))
-    (folder / "tuning.json").write_text(json.dumps({"method": "nlm_bspline3", "settings": {}}))
+    (folder / "tuning.json").write_text(json.dumps({"methods": {}}))
     (folder / "models/rrdb_l1").mkdir(parents=True)
     (folder / "models/rrdb_l1/model_card.md").write_text("# Fine-tuned\n")
     (folder / "models/rrdb_l1/history.csv").write_text("step,learning_rate,loss\n")

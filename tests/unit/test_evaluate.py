@@ -143,20 +143,23 @@ def test_evenly_spaced_takes_middles_of_parts_and_all_where_there_are_few():
 
 def test_tuning_denoises_what_is_noisy_and_leaves_alone_what_is_not(tmp_path):
     path = write_head(tmp_path / "h.nii.gz", 3)
-    clean = tune(*([image] for image in make_pair(path, noise_sigma=0.0)))
-    assert clean["settings"]["h_in_sigma"] == 0
-    noisy = tune(*([image] for image in make_pair(path, noise_sigma=0.15)))
-    assert noisy["settings"]["h_in_sigma"] > 0
-    best = max(noisy["tried"], key=lambda one: one["psnr"])
-    assert {**noisy["settings"], "psnr": best["psnr"]} == best
-    assert noisy["method"] == "nlm_bspline3"
+    clean, noisy = (
+        tune(*([image] for image in make_pair(path, noise_sigma=sigma)))["methods"] for sigma in (0.0, 0.15)
+    )
+    assert set(clean) == {"nlm_bspline3", "least_squares", "total_variation"}
+    assert clean["nlm_bspline3"]["settings"]["h_in_sigma"] == 0 < noisy["nlm_bspline3"]["settings"]["h_in_sigma"]
+    for method in ("least_squares", "total_variation"):
+        assert noisy[method]["settings"]["weight"] >= 10 * clean[method]["settings"]["weight"]
+    for tuned in noisy.values():
+        best = max(tuned["tried"], key=lambda one: one["psnr"])
+        assert {**tuned["settings"], "psnr": best["psnr"]} == best
 
 
 @pytest.mark.parametrize("plane", ["axial", "coronal", "sagittal"])
 def test_tuning_measures_what_evaluation_measures(tmp_path, plane):
     reference, lr = make_pair(write_head(tmp_path / "h.nii.gz", 4), plane=plane)
     few = described(reference, foreground_slices=[6, 8])
-    tried = tune([few], [lr])["tried"]
+    tried = tune([few], [lr])["methods"]["nlm_bspline3"]["tried"]
     settings = {name: tried[5][name] for name in ("h_in_sigma", "patch_size", "patch_distance", "sigma")}
     sr = plugins.load("pipeline.baselines", "nlm_bspline3").upsample(lr.data, lr.forward_model, settings)
     estimate = restored_image(lr, sr).data
@@ -199,7 +202,7 @@ def run_all(folder: Path) -> Path:
         _run("extract", "--input", source, "--volume", entry, "--output", extracted)
         options = ["--settings", '{"factor": 2}', "--seed", "3"]
         _run("degrade", "--input", extracted, "--output", degraded, "--forward-model", forward, *options)
-    tuning = results / "tuning/nlm_bspline3.json"
+    tuning = results / "tuning/settings.json"
     pair_of_val = [results / f"{kind}/one.safetensors" for kind in ("extracted", "degraded")]
     _run("tune", "--hr", pair_of_val[0], "--lr", pair_of_val[1], "--output", tuning)
     settings = ["--settings", SETTINGS.model_dump_json()]

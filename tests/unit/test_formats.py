@@ -999,7 +999,7 @@ def pages(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     SLICES.write(folder / "slices.csv", slices)
     VOLUMES.write(folder / "volumes.csv", table_of_volumes(slices))
     SUMMARY.write(folder / "summary.csv", summarise(slices, measuring, 1, []))
-    (folder / "tuning.json").write_text(json.dumps({"method": "nlm_bspline3", "settings": {}}))
+    (folder / "tuning.json").write_text(json.dumps({"methods": {}}))
     (folder / "models/rrdb_l1").mkdir(parents=True)
     (folder / "models/rrdb_l1/model_card.md").write_text("# Fine-tuned\n")
     (folder / "models/rrdb_l1/history.csv").write_text("step,learning_rate,loss\n")

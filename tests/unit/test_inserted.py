@@ -253,7 +253,7 @@ def test_the_stage_writes_one_row_a_method_kind_size_and_contrast(pair, tmp_path
     write_image(tmp_path / "hr.safetensors", reference)
     write_image(tmp_path / "lr.safetensors", lr)
     save_generator(tmp_path / "rrdb_l1" / "generator.safetensors", tiny_generator())
-    write_json(tmp_path / "tuning.json", {"method": "nlm_bspline3", "settings": NO_DENOISING})
+    write_json(tmp_path / "tuning.json", {"methods": {"nlm_bspline3": {"settings": NO_DENOISING}}})
     settings = {"count": 2, "slices": 1, "draws": 2, "sizes_voxels": [2, 4], "contrasts": [0.2]}
     command = (
         *(

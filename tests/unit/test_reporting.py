@@ -481,10 +481,11 @@ def test_pages_need_nothing_from_elsewhere_and_escape_what_comes_from_data(kind,
 def test_a_volume_page_has_every_method_and_slice(run, page):
     tags = Tags(page)
     shown = [str(attributes.get("id")) for tag, attributes in tags.found if tag == "img"]
-    for method in ("low", "zerofill", "pretrained", "rrdb_l1", "reference"):
+    for method in ("low", "least_squares", "pretrained", "rrdb_l1", "reference"):
         assert sum(name.endswith(f"-{method}") for name in shown) == 4, method
     held = json.loads(page.split('id="viewer-data">')[1].split("</script>")[0])
-    methods = ["low", "bicubic", "bspline3", "zerofill", "nlm_bspline3", "pretrained", "rrdb_l1", "reference"]
+    baselines = ["bicubic", "bspline3", "zerofill", "nlm_bspline3", "least_squares"]
+    methods = ["low", *baselines, "pretrained", "rrdb_l1", "reference"]
     assert [layer["name"] for layer in held["layers"]] == methods
     assert held["shape"][0] == len(held["labels"]) == 8
     assert len(page) < 6_000_000

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from pydantic import ValidationError
 
+from pipeline.__main__ import main
 from pipeline.config.sections import Extract
 from pipeline.config.sources import LocalSource
 from pipeline.config.volumes import Volume
@@ -20,6 +22,8 @@ from pipeline.formats.io.extraction import read_block
 from pipeline.formats.io.predictions import restored_image
 from pipeline.image.image import Image
 from pipeline.image.slice_profile import SliceProfile
+from pipeline.models.generator import Generator, Shape
+from pipeline.models.weights import save_generator
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.physics.resolved_profile import with_thickness
@@ -163,6 +167,20 @@ def test_a_given_thickness_wins_and_a_difference_is_logged(tmp_path: Path, caplo
     image = read_block(folder, volume(thickness_mm=2.4), Extract())
     assert image.slice_profile == SliceProfile(2.4, "gaussian", "given", 2)
     assert "the given slice thickness of 2.4 mm is used, but the file states 2 mm (dicom)" in caplog.text
+
+
+def test_apply_takes_a_thickness(tmp_path: Path, caplog: Any) -> None:
+    torch.manual_seed(0)
+    network = tmp_path / "generator.safetensors"
+    save_generator(network, Generator(Shape.from_json({"blocks": 1, "features": 8, "growth": 4})))
+    folder, output = write_series(tmp_path / "scan", HEAD, SliceThickness=2.0), tmp_path / "out.dicom.zip"
+    caplog.set_level("INFO")
+    arguments = ("apply", folder, "--model", network, "--output", output, "--thickness-mm", 2.4, "--no-uncertainty")
+    assert main([*map(str, arguments), "--device", "cpu", "--force"]) == 0
+    assert "the given slice thickness of 2.4 mm is used, but the file states 2 mm" in caplog.text
+    assert "slices of 2.4 mm every 2.5 mm (gap of 0.1 mm)" in caplog.text
+    # The network enlarges within the slices, which are as thick as the file states.
+    assert dicom.read(output).slice_profile == SliceProfile(2.0, "gaussian", "dicom", 2)
 
 
 @pytest.mark.parametrize("value", [0, -1, 51, "thin"])

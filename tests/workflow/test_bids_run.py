@@ -14,6 +14,8 @@ import yaml
 from ancpbids.pybids_compat import BIDSLayout
 from safetensors.torch import save_file
 
+from pipeline.formats.io.container import read_image
+from pipeline.image.slice_profile import SliceProfile
 from pipeline.models.generator import Generator, Shape
 from tests.helpers import synthetic_head, write_nifti
 from tests.workflow.project import jobs, snakemake
@@ -52,7 +54,8 @@ def make_bids(root: Path) -> Path:
     for seed, path in enumerate(IMAGES.values()):
         (root / path).parent.mkdir(parents=True)
         write_nifti(root / path, np.rint(synthetic_head((24, 28, 20), seed)).astype(np.int16))
-    (root / "sub-03/ses-b/anat/sub-03_ses-b_run-1_T1w.json").write_text('{"SkullStripped": false, "EchoTime": 0.003}')
+    sidecar = {"SkullStripped": False, "EchoTime": 0.003, "SliceThickness": 0.9}
+    (root / "sub-03/ses-b/anat/sub-03_ses-b_run-1_T1w.json").write_text(json.dumps(sidecar))
     facts = {"Name": "Three heads", "BIDSVersion": "1.8.0", "License": "CC0", "DatasetDOI": "doi:10.1/x"}
     (root / "dataset_description.json").write_text(json.dumps(facts))
     return root
@@ -96,7 +99,9 @@ def test_the_derivatives_say_what_they_are(finished: Path) -> None:
     assert link.resolve() == (finished / "my heads").resolve()
     told = json.loads((finished / f"results/heads/bids/{DERIVATIVES[1]}.json").read_text())
     assert told["Sources"] == [f"bids:raw:{IMAGES['sub-03']}"]
-    assert told["SkullStripped"] is False and "EchoTime" not in told
+    assert told["SkullStripped"] is False and told["SliceThickness"] == 0.9 and "EchoTime" not in told
+    extracted = read_image(finished / "results/heads/extracted/sub-03_ses-b_run-1_T1w.safetensors")
+    assert extracted.slice_profile == SliceProfile(0.9, "gaussian", "sidecar", 2)
     assert told["Method"] == "pretrained" and 2 in told["Factors"]
     image: Any = nib.load(finished / f"results/heads/bids/{DERIVATIVES[1]}.nii.gz")
     np.testing.assert_allclose(told["VoxelSizeMillimetres"], image.header.get_zooms(), rtol=1e-6)

@@ -13,7 +13,7 @@ rule interpolate:
     benchmark:
         f"{RESULTS}/benchmarks/interpolate/{{shard}}.tsv"
     conda:
-        "../../envs/imaging.yaml"
+        "../../envs/learning.yaml"
     threads: 1
     resources:
         mem_mb=memory_mb,
@@ -25,7 +25,8 @@ rule interpolate:
     message:
         "Restoring {params.volumes} with every baseline"
     shell:
-        "python -m pipeline.steps interpolate --lr {input.lr:q} --tuning {input.tuning:q} --output {params.folder:q} > {log:q} 2>&1"
+        "python -m pipeline.steps interpolate --lr {input.lr:q} --tuning {input.tuning:q} --output {params.folder:q}"
+        " --threads {threads} > {log:q} 2>&1"
 
 
 rule infer:

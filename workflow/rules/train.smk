@@ -16,13 +16,13 @@ rule tune:
         hr=expand(EXTRACTED, volume=RUN.ids("val")),
         lr=expand(DEGRADED, volume=RUN.ids("val")),
     output:
-        settings=f"{RESULTS}/tuning/nlm_bspline3.json",
+        settings=f"{RESULTS}/tuning/settings.json",
     log:
         f"{RESULTS}/logs/tune.log",
     benchmark:
         f"{RESULTS}/benchmarks/tune.tsv"
     conda:
-        "../../envs/imaging.yaml"
+        "../../envs/learning.yaml"
     threads: 1
     resources:
         mem_mb=memory_mb,
@@ -30,9 +30,10 @@ rule tune:
     params:
         code=code_version("pipeline.steps.tune"),
     message:
-        "Tuning non-local means with B-spline interpolation on the validation volumes"
+        "Tuning the baselines on the validation volumes"
     shell:
-        "python -m pipeline.steps tune --hr {input.hr:q} --lr {input.lr:q} --output {output.settings:q} > {log:q} 2>&1"
+        "python -m pipeline.steps tune --hr {input.hr:q} --lr {input.lr:q} --output {output.settings:q}"
+        " --threads {threads} > {log:q} 2>&1"
 
 
 rule convert_weights:

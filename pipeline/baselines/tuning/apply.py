@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,27 @@ def upsample(lr_image: LowResolutionImage, method: str, tuning: Tuning | None = 
     Args:
         lr_image: low-resolution volume.
         method: name of a module of pipeline.baselines.
-        tuning: tuned settings of all baselines.
+        tuning: tuned settings; a method without any uses its defaults for the noise level.
 
     Returns:
         Normalised intensities of shape lr_image.forward_model.padded_shape, on the grid of cell centres.
     """
-    settings = (tuning or {}).get(method, {})
-    return plugins.load(BASELINES, method).upsample(lr_image.data, lr_image.forward_model, settings)
+    model = lr_image.forward_model
+    if not lr_image.stack.are_neighbours and model.factors[model.slice_axis] == 1:
+        model = replace(model, still_axis=model.slice_axis)
+    settings = (tuning or {}).get(method) or default_settings(method, model.noise_sigma)
+    return plugins.load(BASELINES, method).upsample(lr_image.data, model, settings)
+
+
+def default_settings(method: str, sigma: float) -> dict[str, Any]:
+    """Return settings of a baseline that was not tuned.
+
+    Args:
+        method: name of a module of pipeline.baselines.
+        sigma: standard deviation of the noise, in normalised intensities.
+    """
+    module = plugins.load(BASELINES, method)
+    return module.default_settings(sigma) if hasattr(module, "default_settings") else {}
 
 
 def read_tuning(path: Path) -> dict[str, dict[str, Any]]:
@@ -45,6 +60,6 @@ def read_tuning(path: Path) -> dict[str, dict[str, Any]]:
         UserError: the file does not contain tuned settings.
     """
     content = read_json(path)
-    if not isinstance(content, dict) or not {"method", "settings"} <= content.keys():
+    if not isinstance(content, dict) or not isinstance(content.get("methods"), dict):
         raise UserError(f"{path}: contains no tuned settings; delete it and run the step tune again.")
-    return {content["method"]: content["settings"]}
+    return {method: tuned["settings"] for method, tuned in content["methods"].items()}

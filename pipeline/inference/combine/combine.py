@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import ndimage
 from tqdm import tqdm
 
 from pipeline.config.combine import Method
@@ -31,9 +32,13 @@ logger = logging.getLogger(__name__)
 
 LEAST_SQUARES_WEIGHT, TOTAL_VARIATION_WEIGHT = 7.0, 1.1
 """Weights of the penalties, times the number of voxels per slice, divided by the noise level."""
-COARSE, COARSE_ROUNDS, GAUSS_NEWTON_STEPS = 2, 3, 2
-"""Motion is refined in rounds on a grid with voxels of twice the size, then in one on the final grid; steps per scan
-and round."""
+ROUNDS, GAUSS_NEWTON_STEPS = 3, 2
+"""Maximum number of rounds of motion refinement over all scans, and steps per scan and round."""
+MIN_CHANGE = 0.1
+"""Minimum correction of a motion, in degrees and mm; smaller ones are within the errors of the refinement itself."""
+COARSE, MAX_COARSE_MM = 2, 2.2
+"""Motion and uncertainty are computed on voxels of twice the size, unless they are larger than this: on thick slices,
+smaller voxels change motions by less than 0.05 degrees and 0.05 mm."""
 QUICK, FULL, VARIATION = Effort(1, 8), Effort(1, 25), Effort(6, 10)
 """Effort of a reconstruction for motion refinement, of least squares, and of total variation."""
 
@@ -86,7 +91,7 @@ def combine(
     registered = stages.scans(scans, lambda: refined(scans, work, move=move, device=device))
     start = mean_of(registered, work)
     volume = stages.array("volume", lambda: solved(registered, work, start, method, device))
-    spread = stages.array("spread", lambda: leave_one_out_spread(registered, work, start, device))
+    spread = stages.array("spread", lambda: leave_one_out_spread(registered, work, device))
     mean = mean_of(registered, grid)
     whole = mean.copy()
     whole[block] = volume
@@ -96,7 +101,7 @@ def combine(
 
 
 def refined(scans: Sequence[Scan], grid: Grid, *, move: bool, device: torch.device | str = "cpu") -> tuple[Scan, ...]:
-    """Return the scans with refined motion, intensities and slice weights, first at half the resolution.
+    """Return the scans with refined motion, intensities and slice weights.
 
     Args:
         scans: the scans; the first one defines the space and the intensities.
@@ -105,19 +110,20 @@ def refined(scans: Sequence[Scan], grid: Grid, *, move: bool, device: torch.devi
         device: device of the reconstruction.
     """
     current = list(scans)
-    levels = [*[COARSE] * (COARSE_ROUNDS if move else 0), 1]
-    with tqdm(total=len(levels) * len(current), desc="aligning scans", disable=None) as bar:
-        for level in levels:
+    rounds = ROUNDS if move else 1
+    with tqdm(total=rounds * len(current), desc="aligning scans", disable=None) as bar:
+        for _ in range(rounds):
             before = list(current)
             for index in range(len(current)):
-                current[index] = _refined_against_others(current, index, grid, level, move=move, device=device)
+                current[index] = _refined_against_others(current, index, grid, move=move, device=device)
                 bar.update()
-            logger.info("largest change: %.3f degrees, %.3f mm", *_largest_change(before, current))
+            if all(old.motion == new.motion for old, new in zip(before, current, strict=True)):
+                break
     return tuple(current)
 
 
 def _refined_against_others(
-    scans: Sequence[Scan], index: int, grid: Grid, level: int, *, move: bool, device: torch.device | str
+    scans: Sequence[Scan], index: int, grid: Grid, *, move: bool, device: torch.device | str
 ) -> Scan:
     """Refine one scan against the reconstruction of the others.
 
@@ -125,10 +131,10 @@ def _refined_against_others(
         scans: all scans.
         index: the scan.
         grid: grid of the final reconstruction.
-        level: voxels of that grid per voxel of the grid that is used here.
         move: refine the motion of scans other than the first.
         device: device of the reconstruction.
     """
+    level = _level(grid)
     coarse = coarser_grid(grid, level)
     seen = [thinned(scan, level) for scan in scans]
     others = seen[:index] + seen[index + 1 :]
@@ -139,13 +145,12 @@ def _refined_against_others(
     measured = measurements([everything], coarse, device)[0]
     weights = np.ones(found.slice_weights.size)
     weights[measured.place[found.image.slice_axis]] = slice_weights(slice_errors(measured, tensor))
-    return replace(scans[index], motion=found.motion, gain=found.gain, offset=found.offset, slice_weights=weights)
-
-
-def _largest_change(before: Sequence[Scan], after: Sequence[Scan]) -> tuple[float, float]:
-    pairs = ((old.motion, new.motion) for old, new in zip(before, after, strict=True))
-    changes = [new @ old.about(new.centre_mm).inverse() for old, new in pairs]
-    return max(one.angle_degrees for one in changes), max(one.shift_mm for one in changes)
+    change = found.motion @ scans[index].motion.about(found.motion.centre_mm).inverse()
+    moved = max(change.angle_degrees, change.shift_mm) > MIN_CHANGE
+    if moved:
+        logger.info("%s: corrected by %.2f degrees, %.2f mm", found.name, change.angle_degrees, change.shift_mm)
+    motion = found.motion if moved else scans[index].motion
+    return replace(scans[index], motion=motion, gain=found.gain, offset=found.offset, slice_weights=weights)
 
 
 def solved(
@@ -190,21 +195,31 @@ def mean_of(scans: Sequence[Scan], grid: Grid) -> Array:
     return np.where(count > 0, total / np.maximum(count, 1), scans[0].interpolated(grid, 1)).astype(np.float32)
 
 
-def leave_one_out_spread(scans: Sequence[Scan], grid: Grid, start: Array, device: torch.device | str) -> Array:
+def leave_one_out_spread(scans: Sequence[Scan], grid: Grid, device: torch.device | str) -> Array:
     """Return the root mean square difference between least squares from all scans and from all but one.
 
     Args:
         scans: the scans, with final motion.
-        grid: grid of the reconstruction.
-        start: first estimate.
+        grid: grid of the result.
         device: device of the computation.
     """
-    everything = solved(scans, grid, start, "least_squares", device, QUICK)
-    squares = np.zeros(grid.shape, dtype=np.float32)
+    level = _level(grid)
+    coarse = coarser_grid(grid, level)
+    seen = [thinned(scan, level) for scan in scans]
+    everything = solved(seen, coarse, mean_of(seen, coarse), "least_squares", device, QUICK)
+    squares = np.zeros(coarse.shape, dtype=np.float32)
     for index in tqdm(range(len(scans)), "uncertainty", disable=None):
-        others = [scan for place, scan in enumerate(scans) if place != index]
-        squares += np.square(solved(others, grid, everything, "least_squares", device, QUICK) - everything)
-    return np.sqrt(squares / len(scans))
+        others = seen[:index] + seen[index + 1 :]
+        squares += np.square(solved(others, coarse, everything, "least_squares", device, QUICK) - everything)
+    matrix = np.linalg.inv(coarse.affine) @ grid.affine
+    spread = np.zeros(grid.shape, dtype=np.float32)
+    ndimage.affine_transform(np.sqrt(squares / len(scans)), matrix, output=spread, order=1, mode="nearest")
+    return spread
+
+
+def _level(grid: Grid) -> int:
+    """Return the size of the voxels on which motion and uncertainty are computed, in voxels of the grid."""
+    return COARSE if COARSE * max(grid.spacing) <= MAX_COARSE_MM else 1
 
 
 def _sizes(grid: Grid) -> str:

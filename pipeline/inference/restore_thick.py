@@ -1,0 +1,118 @@
+"""Restoration of a scan with thick slices by a baseline, to the voxel size within its slices; no network is needed."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from pipeline import plugins
+from pipeline.baselines.tuning.apply import BASELINES, upsample
+from pipeline.config.sections import Extract, Infer
+from pipeline.errors import UserError, about
+from pipeline.formats import Part, format_of
+from pipeline.formats.io.predictions import check_output, write_prediction
+from pipeline.formats.tiled import is_large
+from pipeline.image.image import Image
+from pipeline.image.normalisation import normalise
+from pipeline.image.plane import THICK
+from pipeline.inference.restore_file import check_no_overwrite, noise_model
+from pipeline.inference.result_check import agreement_with_measurement, check_agreement
+from pipeline.physics.forward import ForwardModel
+from pipeline.physics.grid import covered_shape
+from pipeline.physics.low_resolution import LowResolutionImage
+from pipeline.physics.noise_level import estimate_sigma
+from pipeline.physics.operators import decimation, slice_profile
+from pipeline.physics.resolved_profile import resolved_profile, slice_axis_of
+
+logger = logging.getLogger(__name__)
+
+ROUNDING = 1e-6
+
+
+def is_baseline(model: str) -> bool:
+    """Return whether a name is that of a baseline and not of a file."""
+    return model in plugins.names(BASELINES) and not Path(model).exists()
+
+
+def restore_thick_slices(
+    method: str,
+    source: Path,
+    output: Path,
+    part: Part,
+    extraction: Extract,
+    settings: Infer,
+    thickness_mm: float | None = None,
+) -> None:
+    """Restore thick slices to the finest voxel size within the slices, by a baseline with default settings.
+
+    Args:
+        method: name of a module of pipeline.baselines.
+        source: file or folder of the image.
+        output: file of the result; its suffix must be one of the source's format.
+        part: frame, channel and series of the image.
+        extraction: plane and foreground.
+        settings: noise level, and whether a result that disagrees with the image is written.
+        thickness_mm: slice thickness given by the user, in mm.
+
+    Raises:
+        UserError: the output would replace the input, the file cannot be read, its slices are not thick, or the result
+            contradicts it.
+    """
+    check_no_overwrite(source, output)
+    if is_large(source, part.series):
+        raise UserError(f"{source}: images of this size are restored tile by tile, by networks only.")
+    original = format_of(source).read(source, part)
+    check_output(output, original)
+    with about(str(source)):
+        image = as_thick_slices(normalise(original, extraction), settings.noise_sigma, thickness_mm, source.name)
+    logger.info("%s: restoring by %s, %s", source.name, method, image.forward_model.describe())
+    restored = upsample(image, method)
+    agreement = agreement_with_measurement(restored, image.data, image.forward_model)
+    check_agreement(source.name, agreement, force=settings.force)
+    clipped = write_prediction(output, image, restored)
+    logger.info("%s: %s -> %s, %d voxels clipped", source, image.data.shape, restored.shape, clipped)
+
+
+def as_thick_slices(
+    image: Image, noise_sigma: float | None, thickness_mm: float | None, name: str
+) -> LowResolutionImage:
+    """Return a normalised scan with the forward model of its slices.
+
+    Args:
+        image: normalised scan.
+        noise_sigma: noise level as a fraction of the intensity range; None estimates it.
+        thickness_mm: slice thickness given by the user; None uses that of the file, an estimate, or the slice spacing.
+        name: name of the image, for messages.
+
+    Raises:
+        UserError: the voxel size is unknown, or no axis is much coarser than the others.
+    """
+    profile = resolved_profile(image, thickness_mm, name)
+    sizes = image.spacing
+    axis = slice_axis_of(image)
+    factor = sizes[axis] / min(sizes[other] for other in range(3) if other != axis)
+    if factor < THICK - ROUNDING:
+        listed = " x ".join(f"{length:.3g}" for length in sizes)
+        raise UserError(
+            f"baselines restore thick slices, but its voxels of {listed} {image.unit} are not {THICK:g} times longer "
+            "along any axis; choose a network."
+        )
+    if abs(factor - round(factor)) < ROUNDING * factor:
+        factor = round(factor)
+    factors = tuple(factor if other == axis else 1 for other in range(3))
+    fine = tuple(length / scale for length, scale in zip(image.spacing_mm or sizes, factors, strict=True))
+    noise = noise_model(image)
+    sigma = estimate_sigma(image.data, axis, noise).sigma if noise_sigma is None else noise_sigma
+    model = ForwardModel(
+        factors,
+        covered_shape(image.data.shape, factors),
+        noise,
+        sigma,
+        operators=(
+            slice_profile.Parameters(profile=profile.shape, thickness_mm=profile.thickness_mm),
+            decimation.Parameters(),
+        ),
+        slice_axis=axis,
+        spacing_mm=fine,
+    )
+    return LowResolutionImage.of(image.with_data(image.data, masks={}), model)
