@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Discriminator, Field, StringConstraints, Tag, model_validator
 
 from pipeline.config.base import Section
 
 Split = Literal["train", "val", "test", "test_within_subject"]
 TEST_SPLITS: tuple[Split, ...] = ("test", "test_within_subject")
 EVALUATED_SPLITS: tuple[Split, ...] = (*TEST_SPLITS, "val")
+MIN_SOURCES = 2
 
 Identifier = Annotated[
     str,
@@ -39,6 +40,16 @@ Folder = Annotated[str, AfterValidator(_check_folder)]
 Micrometres = Annotated[float, Field(gt=0)]
 Thickness = Annotated[float, Field(gt=0, le=50)]
 
+
+def _one_or_several(value: object) -> str:
+    return "several" if isinstance(value, list | tuple) else "one"
+
+
+Thicknesses = Annotated[
+    Annotated[Thickness, Tag("one")] | Annotated[tuple[Thickness, ...], Tag("several")],
+    Discriminator(_one_or_several),
+]
+
 TISSUE_ORDERS: Mapping[str, tuple[str, str, str]] = {
     "csf-grey-white": ("csf", "grey", "white"),
     "white-grey-csf": ("white", "grey", "csf"),
@@ -58,7 +69,7 @@ class Volume(Section):
     block of a training subject"""
     source: str | None = None
     """name of a known source, or of an entry of `sources`"""
-    sources: Annotated[tuple[str, ...], Field(min_length=2)] | None = None
+    sources: tuple[str, ...] | None = None
     """instead of `source`: names of two or more sources, each a scan of this head in the same contrast. They are
     combined into one volume with isotropic voxels (section combine), which the run then uses as if it were a single
     scan, and which is its reference; the first one defines position and intensities"""
@@ -83,7 +94,7 @@ class Volume(Section):
     voxel_um: Annotated[tuple[Micrometres, Micrometres, Micrometres] | None, Field()] = None
     """voxel size along x (columns), y (rows) and z (slices) in micrometres, for micrographs whose file
     does not contain it"""
-    thickness_mm: Thickness | tuple[Thickness, ...] | None = None
+    thickness_mm: Thicknesses | None = None
     """slice thickness in mm (full width at half maximum of the slice profile), for volumes whose file or BIDS sidecar
     does not state it correctly; it differs from the slice spacing if there are gaps or overlaps. For `sources`, one
     number for all, or a list with one for each"""
@@ -107,6 +118,8 @@ class Volume(Section):
             if isinstance(self.thickness_mm, tuple):
                 raise ValueError("thickness_mm is one number; a list is for sources, with one number for each")
             return self
+        if len(self.sources) < MIN_SOURCES:
+            raise ValueError("sources lists fewer than two scans; for a single one, give source")
         twice = [name for index, name in enumerate(self.sources) if name in self.sources[:index]]
         if twice:
             raise ValueError(f"sources lists {twice[0]!r} twice; every scan counts once")

@@ -42,7 +42,8 @@ def test_a_volume_of_several_sources_is_read():
     [
         ({"source": "axial"}, "give either source, or sources"),
         ({"sources": None}, "give either source, or sources"),
-        ({"sources": ["axial"]}, r"volumes\[3\]\.sources"),
+        ({"sources": ["axial"]}, "fewer than two scans"),
+        ({"thickness_mm": [4, -1]}, r"volumes\[3\]\.thickness_mm\[1\]: -1 is not allowed; allowed: number > 0, <= 50"),
         ({"sources": ["axial", "axial"]}, "lists 'axial' twice"),
         ({"sources": ["axial", "corona"]}, r"volumes\[3\]\.sources: 'corona' is unknown; .*coronal"),
         ({"thickness_mm": [4, 4, 4]}, "3 values for 2 sources"),
