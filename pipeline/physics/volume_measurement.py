@@ -57,7 +57,7 @@ class VolumeMeasurement:
         Below zero it is that of zero. Otherwise it would grow without limit where a measured value is below the mean
         of pure noise, which no estimate explains.
         """
-        high = max(float(noiseless.max()), np.finfo(np.float32).tiny)
+        high = max(float(noiseless.max()), float(np.finfo(np.float32).tiny))
         levels = np.linspace(0, high, TABLE_SIZE)
         table = torch.from_numpy((self._model.expected_value(levels) - levels).astype(np.float32))
         places = noiseless.clamp(min=0) * ((TABLE_SIZE - 1) / high)

@@ -19,6 +19,7 @@ from pipeline.baselines.tuning.apply import default_settings, upsample
 from pipeline.image.image import Image
 from pipeline.image.stack import Stack
 from pipeline.physics.degradation import degrade
+from pipeline.physics.excerpts import contiguous_excerpt
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.operators import (
     airy_psf,
@@ -63,7 +64,9 @@ def dense(forward: ForwardModel) -> NDArray[np.float64]:
     """The operator as a matrix, from the forward model's own `coarsen`."""
     padded = replace(forward, hr_shape=forward.padded_shape)
     units = np.eye(int(np.prod(padded.hr_shape))).reshape(-1, *padded.hr_shape)
-    return np.stack([padded.coarsen(unit)[tuple(map(slice, forward.lr_shape))].ravel() for unit in units], axis=1)
+    return np.stack(
+        [padded.coarsen(unit)[tuple(map(slice, forward.lr_shape))].ravel() for unit in units], axis=1
+    ).astype(np.float64)
 
 
 def differences(shape: tuple[int, ...], scales: Sequence[float]) -> list[NDArray[np.float64]]:
@@ -128,7 +131,7 @@ def test_total_variation_minimises_its_objective(name):
     scales = _model_based.neighbour_scales(forward)
     steps = np.stack(differences(forward.padded_shape, scales))
 
-    def objective(x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    def objective(x: NDArray[np.floating]) -> tuple[float, NDArray[np.float64]]:
         error, slopes = matrix @ x - lr.ravel(), steps @ x
         lengths = np.sqrt(np.sum(slopes**2, axis=0) + smoothing**2)
         gradient = matrix.T @ error + weight * np.einsum("aij,ai->j", steps, slopes / lengths)
@@ -160,7 +163,8 @@ def test_total_variation_denoises_as_scikit_image():
         def forward(self, image: torch.Tensor) -> torch.Tensor:
             return image
 
-        adjoint = forward
+        def adjoint(self, values: torch.Tensor) -> torch.Tensor:
+            return values
 
         def diagonal(self) -> torch.Tensor:
             return torch.ones_like(self.noisy)
@@ -263,3 +267,27 @@ def test_channels_are_not_mixed_and_defaults_follow_the_noise():
         for name, sigma in itertools.product(("least_squares", "total_variation"), (0.0, 0.01, 0.05))
     ]
     assert 0 < weights[0] < weights[1] < weights[2] and 0 < weights[3] < weights[4] < weights[5]
+
+
+@pytest.mark.parametrize(("factors", "axis"), [((2, 2, 1), 2), ((1, 1, 3), 0), ((2, 2, 2), None)])
+def test_tuning_uses_neighbouring_slices_that_agree_with_their_model(factors, axis):
+    data = synthetic_head((40, 44, 36)) / np.float32(1000)
+    forward = model(factors, data.shape, kspace_truncation.Parameters(), noise="gaussian", noise_sigma=0.02)
+    known = {"id": "a", "subject": "a", "split": "val", "slice_axis": 2, "foreground_slices": list(range(4, 32))}
+    image = described(Image(data, ras_affine(), masks={"foreground": data > 0.1}), **known)
+    found = contiguous_excerpt(image, degrade(image, forward), 6)
+    part = np.asarray(found.reference.data)
+    np.testing.assert_allclose(found.noiseless, found.model.coarsen(part), atol=1e-6)
+    assert np.std(found.lr - found.noiseless) == pytest.approx(0.02, rel=0.1)
+    assert found.model.still_axis is None and found.model.hr_shape == part.shape
+    if axis is not None:
+        assert found.slice_axis == axis and part.shape[axis] == 6
+        starts = [
+            start
+            for start in range(data.shape[axis] - 5)
+            if np.array_equal(np.take(data, range(start, start + 6), axis), part)
+        ]
+        assert len(starts) == 1
+    channels = replace(image, stack=Stack(channels=("a", "b"), sections=tuple(index // 2 for index in range(36))))
+    if axis == 2:
+        assert contiguous_excerpt(channels, degrade(channels, forward), 6).model.still_axis == 2

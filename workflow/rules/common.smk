@@ -152,7 +152,7 @@ BASELINES = plugins.names("pipeline.baselines")
 NETWORKS = RUN.network_methods
 METHODS = [*BASELINES, *NETWORKS]
 DELIVERED = RUN.infer.deliver
-# Baselines are equivariant to flips and transposes: their standard deviation over them is 0 and does not predict errors.
+# Baselines are (nearly) equivariant to flips and transposes: their standard deviation over them does not predict errors.
 HAS_ERROR_MAPS = DELIVERED in NETWORKS
 STACKS = [volume for volume in RUN.volumes if volume.is_stack]
 SUFFIXES = {

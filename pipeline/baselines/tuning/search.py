@@ -95,7 +95,7 @@ def _tuned(name: str, method: ModuleType, excerpts: Sequence[Excerpt]) -> dict[s
     best = candidates[int(np.argmax(scores))]
     for key in best:
         tried = sorted({one[key] for one in candidates})
-        if len(tried) > 3 and best[key] in (tried[0], tried[-1]):  # noqa: PLR2004
+        if len(tried) > 2 and best[key] in (tried[0], tried[-1]):  # noqa: PLR2004
             logger.info("%s: the best %s, %g, is at an end of the range of candidates", name, key, best[key])
     return {
         "settings": best,
