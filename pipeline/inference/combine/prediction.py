@@ -23,8 +23,8 @@ def predicted(scan: Scan, volume: NDArray[np.floating], grid: Grid) -> tuple[NDA
         grid: its grid.
 
     Returns:
-        The predicted scan, and the voxels of slices with a weight that lie well inside the volume; both of the shape of the
-        scan.
+        The predicted scan, and the voxels of slices with a weight that lie well inside the volume; both of the shape
+        of the scan.
     """
     axis = scan.image.slice_axis
     operator = ScanOperator(grid, scan.grid, axis, scan.profile, scan.motion.matrix())
