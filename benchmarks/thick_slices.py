@@ -1,6 +1,6 @@
 """One thick stack per person: self-supervised networks against baselines that know the slice profile.
 
-    python -m benchmarks.thick_slices --heads ../shared/data/heads-oasis --validation ../shared/data/heads/seg3d-MR.nii.gz
+    python -m benchmarks.thick_slices --heads FOLDER --validation FILE
 
 Writes a configuration and runs it with Snakemake in the current folder: volumes of 1 mm are thickened to 4 mm by a
 Gaussian slice profile, with 2 % Rician noise, and restored by all baselines, tuned on the validation head, and by a
