@@ -1,15 +1,4 @@
 # Volumes with several sources: the scans of one head are combined into one volume, from which the run then starts.
-COMBINED = f"{RESULTS}/combined/{{volume}}.nii.gz"
-SEVERAL = [volume for volume in RUN.volumes if volume.is_combined]
-
-
-def volume_file(volume):
-    """Return the file that a volume is extracted from."""
-    return (
-        COMBINED.format(volume=volume.id)
-        if volume.is_combined
-        else source_file(volume.origin)
-    )
 
 
 rule combine:
